@@ -1,0 +1,1 @@
+"""Learnable image encryption: keyed block and pixel operations, and Vision Transformers on them."""

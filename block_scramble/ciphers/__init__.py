@@ -1,0 +1,1 @@
+"""Ciphers, one file each: encrypt, decrypt, key space and claims, all batched."""

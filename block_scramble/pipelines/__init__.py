@@ -1,0 +1,1 @@
+"""Pipelines of the block-scramble side, one file each."""

@@ -1,0 +1,1 @@
+"""DeiT feature extractors from timm, their weights and provenance."""

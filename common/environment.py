@@ -1,0 +1,117 @@
+"""Fingerprint of the machine and software, and the pinning of threads."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import psutil
+
+from common.records import EnvironmentFingerprint
+
+PACKAGES = (
+    "he-compare",
+    "tenseal",
+    "concrete-ml",
+    "concrete-python",
+    "torch",
+    "timm",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "pandas",
+    "matplotlib",
+    "cryptography",
+    "pillow",
+    "typst",
+)
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+
+
+def usable_cores() -> int:
+    """Return the number of logical cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def thread_environment(threads: int) -> dict[str, str]:
+    """Return the environment variables that pin numeric libraries to ``threads``."""
+    return {name: str(threads) for name in THREAD_VARIABLES}
+
+
+def tool_version() -> str:
+    """Return the installed version of he-compare."""
+    try:
+        return importlib.metadata.version("he-compare")
+    except importlib.metadata.PackageNotFoundError:
+        return "0+uninstalled"
+
+
+@cache
+def _package_versions() -> dict[str, str]:
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    return versions
+
+
+@cache
+def _cpu_model() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or "unknown"
+
+
+@cache
+def _source_state() -> tuple[str, bool | None]:
+    """Commit and dirtiness of the checkout the code runs from; empty for an installed package."""
+    root = Path(__file__).resolve().parents[1]
+    if not (root / ".git").exists():
+        return "", None
+    try:
+        commit = _git(root, "rev-parse", "HEAD")
+        dirty = bool(_git(root, "status", "--porcelain"))
+    except (OSError, subprocess.SubprocessError):
+        return "", None
+    return commit, dirty
+
+
+def _git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True, timeout=20
+    )
+    return done.stdout.strip()
+
+
+def fingerprint(threads: int) -> EnvironmentFingerprint:
+    """Describe this machine and software; no user name, host name or path."""
+    commit, dirty = _source_state()
+    return EnvironmentFingerprint(
+        python=f"{platform.python_version()} {platform.python_implementation()}",
+        platform=f"{platform.system()} {platform.release()} {platform.machine()}",
+        cpu=_cpu_model(),
+        logical_cores=usable_cores(),
+        memory_bytes=int(psutil.virtual_memory().total),
+        threads=threads,
+        load_average=round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        packages=_package_versions(),
+        source_commit=commit,
+        source_dirty=dirty,
+    )

@@ -1,0 +1,65 @@
+"""The few errors of the project: what was wrong, with which value, and what to do about it.
+
+Each class carries the exit code the command ends with. Raise them where the problem is understood;
+the command prints ``str(error)`` as one line and keeps the traceback for ``--debug``.
+"""
+
+from __future__ import annotations
+
+EXIT_OK = 0
+EXIT_INTERNAL = 1
+EXIT_USAGE = 2
+EXIT_CELLS_FAILED = 3
+EXIT_INTEGRITY = 4
+EXIT_INTERRUPTED = 130
+
+
+class CompareError(Exception):
+    """A problem that can be told in one line: ``problem`` (names the value) and ``fix``."""
+
+    exit_code = EXIT_INTERNAL
+
+    def __init__(self, problem: str, *, fix: str = "") -> None:
+        self.problem = " ".join(problem.split())
+        self.fix = " ".join(fix.split())
+        super().__init__(f"{self.problem} ({self.fix})" if self.fix else self.problem)
+
+
+class UsageError(CompareError):
+    """The command, a parameter or a configuration file asks for something that cannot be."""
+
+    exit_code = EXIT_USAGE
+
+
+class UnknownNameError(UsageError):
+    """No plug-in, parameter, class or column of that name; carries the nearest names."""
+
+
+class DataError(UsageError):
+    """A dataset is missing, malformed or leaks between splits."""
+
+
+class UnavailableError(CompareError):
+    """Something this machine cannot do (a wheel, weights, a download); a normal cell status."""
+
+    exit_code = EXIT_CELLS_FAILED
+
+
+class CellError(CompareError):
+    """One cell of a run failed; the others go on."""
+
+    exit_code = EXIT_CELLS_FAILED
+
+
+class ServiceError(CellError):
+    """The server process refused a request, timed out or died."""
+
+
+class MessageError(CellError):
+    """Bytes that crossed the trust boundary do not parse as what they should be."""
+
+
+class IntegrityError(CompareError):
+    """Stored bytes are not what was written: a hash, schema or record does not hold."""
+
+    exit_code = EXIT_INTEGRITY

@@ -1,0 +1,1 @@
+"""The reference pipelines without any protection, one file each."""

@@ -1,0 +1,1 @@
+"""The `compare` command: plan, runner, scoring and statistics."""

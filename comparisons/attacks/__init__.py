@@ -1,0 +1,1 @@
+"""Attacks, one file each, and the harness that scores them."""

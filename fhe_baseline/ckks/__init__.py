@@ -1,0 +1,1 @@
+"""CKKS on TenSEAL (Microsoft SEAL): context, packing and inference."""

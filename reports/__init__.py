@@ -1,0 +1,1 @@
+"""Records to one document to Markdown and PDF."""

@@ -1,0 +1,1 @@
+"""Renderers of a document, one file a format."""
