@@ -7,7 +7,7 @@ and a client that reveals::
     Fitted.deploy(context)           -> Deployment(client, public_material)
     Client.protect(images, clock)    -> list[Message]       # one per image; leaves only bytes
     Server.infer(messages, clock)    -> list[Message]       # built from public material alone
-    Client.reveal(replies, clock)    -> probabilities (n, k)
+    Client.reveal(replies, clock)    -> scores (n, k)
 
 The same calls describe no protection at all, scrambling and encryption, so stages, bytes on the
 wire and the attacker's view come out of one mechanism and are equal for all. **The trust boundary
@@ -175,9 +175,10 @@ class Client(Protocol):
         ...
 
     def reveal(self, replies: list[Message], clock: Clock) -> Float64Array:
-        """Turn the n replies into class probabilities, float64 (n, k), rows summing to one.
+        """Turn the n replies into class scores (logits), float64 (n, k).
 
-        Raises MessageError on replies that do not parse.
+        The runner turns scores into probabilities by softmax, the same way for all. Raises
+        MessageError on replies that do not parse.
         """
         ...
 
@@ -217,8 +218,8 @@ class Fitted(Protocol):
         ...
 
     def clear_reference(self, images: UInt8Array) -> tuple[str, Float64Array] | None:
-        """Return the name and probabilities (n, k) of the clear model the protected path must
-        reproduce on these images, or None where the method itself changes the model."""
+        """Return the name and scores (n, k) of the clear model the protected path must reproduce
+        on these images, or None where the method itself changes the model."""
         ...
 
     def protected_picture(self, images: UInt8Array) -> UInt8Array | None:

@@ -55,6 +55,10 @@ class ServiceError(CellError):
     """The server process refused a request, timed out or died."""
 
 
+class ServiceTimeoutError(ServiceError):
+    """The server process did not answer within its time limit."""
+
+
 class MessageError(CellError):
     """Bytes that crossed the trust boundary do not parse as what they should be."""
 

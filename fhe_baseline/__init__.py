@@ -1,1 +1,1 @@
-"""Homomorphic encryption: features at the client, a classifier head on ciphertexts at the server."""
+"""Homomorphic encryption: features at the client, a head on ciphertexts at the server."""

@@ -84,7 +84,7 @@ def residual_basis(teacher: nn.Module, images: list[Tensor], width: int) -> Tens
 
 
 def _heads(attention: nn.Module, qkv: Tensor) -> Tensor:
-    """Head outputs side by side (n, tokens, heads * 64) from query, key, value (n, tokens, 3, d)."""
+    """Head outputs side by side (n, tokens, d) from query, key, value (n, tokens, 3, d)."""
     n, tokens, _, width = qkv.shape
     q, k, v = qkv.view(n, tokens, 3, width // 64, 64).permute(2, 0, 3, 1, 4)
     weights = (q @ k.transpose(-2, -1) * attention.scale).softmax(-1)

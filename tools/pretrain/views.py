@@ -149,9 +149,9 @@ class ViewCache:
             pixels.append(np.stack([student for student, _ in drawn]))
             seen = tokens_of(self.teacher, np.stack([teacher for _, teacher in drawn]))
             tokens.append(seen.half().numpy())
-        for path, value in zip(paths, (np.concatenate(pixels), np.concatenate(tokens)), strict=True):
+        for path, parts in zip(paths, (pixels, tokens), strict=True):
             partial = path.with_suffix(".partial.npy")
-            np.save(partial, value)
+            np.save(partial, np.concatenate(parts))
             partial.replace(path)
 
     def _forget(self, size: int, newest: int) -> None:

@@ -1,0 +1,42 @@
+# make run    environment, installation, the quick profile, and where the report is
+# make test   environment, ruff, mypy, the import floors, pytest
+# make bench  every benchmark, with one table at the end
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PROFILE ?= quick
+DATASET ?= chestxray
+OUT ?= runs/$(DATASET)-$(PROFILE)
+BENCH ?=
+
+.PHONY: run test bench lint clean help
+
+help:
+	@sed -n '1,3p' Makefile
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/.installed-dev: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $(VENV)/.installed $@
+
+run: $(VENV)/.installed
+	$(BIN)/compare run --dataset $(DATASET) --profile $(PROFILE) --out $(OUT)
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks $(BENCH)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

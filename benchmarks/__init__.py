@@ -1,0 +1,1 @@
+"""Side-by-side measurements against peers, one module each; `make bench` runs them all."""

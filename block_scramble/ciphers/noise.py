@@ -1,0 +1,93 @@
+"""Control at the closed end: uniform bytes that ignore the image, so no attack and no model wins.
+
+The bytes come from a keyed stream, so that a run can be repeated; each series of encryptions has a
+stream of its own, so that noise seen in training never returns when images are classified.
+"""
+
+from __future__ import annotations
+
+from block_scramble.cipher import (
+    CipherTraits,
+    ImageShape,
+    PatchAffine,
+    check_images,
+    check_shape,
+    purpose_of,
+)
+from block_scramble.keys import ClientKey
+from block_scramble.keystream import Keystream
+from common.contracts import Parameters
+from common.errors import UsageError
+from common.types import UInt8Array
+
+NOT_AFFINE = "its ciphertext does not depend on the image: there is no key a model could absorb"
+
+
+class NoiseParameters(Parameters):
+    """Noise has no options."""
+
+
+class KeyedNoise:
+    """Reads on in its stream with every image, so equal images get unrelated bytes."""
+
+    def __init__(self, shape: ImageShape, stream: Keystream) -> None:
+        check_shape(shape)
+        self.shape = shape
+        self._stream = stream
+
+    def encrypt(self, images: UInt8Array) -> UInt8Array:
+        """Return fresh uniform bytes of the shape of ``images``, uint8 (n, h, w, c)."""
+        check_images(images, self.shape)
+        return self._stream.uint8(images.shape)
+
+    def decrypt(self, ciphertexts: UInt8Array) -> UInt8Array:
+        """Raise UsageError: nothing of the image is in its ciphertext."""
+        raise UsageError(
+            "noise cannot be decrypted: nothing of the image is in it", fix="use another cipher"
+        )
+
+    def affine_embedding(self, patch: int) -> PatchAffine:
+        """Raise UsageError: there is no key to absorb."""
+        raise UsageError(f"cipher 'noise' is not adaptable: {NOT_AFFINE}", fix="pass mode=trained")
+
+
+class Noise:
+    """Uniform bytes in place of the image."""
+
+    name = "noise"
+    parameters = NoiseParameters
+    traits = CipherTraits(
+        operations="replaced by uniform bytes",
+        protects="everything: the bytes do not depend on the image, and no model can learn on them",
+        source="control",
+        claim_type="none",
+        deterministic=False,
+        keyed=False,
+        insecure="noise cannot be decrypted or classified; it is a control",
+    )
+
+    def prepare(
+        self,
+        key: ClientKey,
+        parameters: NoiseParameters,
+        shape: ImageShape,
+        *,
+        sequence: str = "",
+    ) -> KeyedNoise:
+        """Open the stream of this series of encryptions."""
+        return KeyedNoise(shape, key.stream(*purpose_of(self.name, parameters, shape), sequence))
+
+    def nominal_bits(self, parameters: NoiseParameters, shape: ImageShape) -> float:
+        """Nothing is encrypted: zero bits."""
+        return 0.0
+
+    def preserves(self, parameters: NoiseParameters) -> tuple[str, ...]:
+        """Nothing but the shape."""
+        return ("the size of the image",)
+
+    def obstacle(self, parameters: NoiseParameters) -> str:
+        """There is no key a model could absorb."""
+        return NOT_AFFINE
+
+
+CIPHER = Noise()

@@ -1,0 +1,90 @@
+"""Block order and one pixel order for all blocks: the Kiya group's cipher for Vision Transformers.
+
+Sub-key 1 permutes the blocks, sub-key 2 permutes the values of every block alike, channels mixed;
+optionally sub-key 3 negates values (255 - v), the same ones in every block. The block is the
+transformer's patch. Source: Qi, MaungMaung, Kinoshita, Kiya, "Privacy-Preserving Image
+Classification Using Vision Transformer" (arXiv 2205.12041); Kiya, Iijima, Nagamori, "Block-Wise
+Encryption for Reliable Vision Transformer models" (arXiv 2308.07612).
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from block_scramble.blocks import KeyedBlocks, block_count, block_values, check_patch
+from block_scramble.cipher import CipherTraits, ImageShape, log2_factorial, purpose_of
+from block_scramble.keys import ClientKey
+from common.contracts import Parameters
+
+
+class VitBlockParameters(Parameters):
+    """Options of ``vit_block``."""
+
+    patch: int = Field(default=16, ge=2, le=512, description="Side of a block in pixels")
+    negative_positive: bool = Field(
+        default=False, description="Also replace v by 255 - v where the key says"
+    )
+
+
+class VitBlock:
+    """Blocks permuted, values permuted inside them under one key for all blocks."""
+
+    name = "vit_block"
+    parameters = VitBlockParameters
+    traits = CipherTraits(
+        operations="block permutation; one permutation of all values of a block (channels mixed); "
+        "optional negative-positive",
+        protects="where pixels and blocks belong, and with it what the picture shows to the eye",
+        source="Qi et al., arXiv 2205.12041; Kiya et al., arXiv 2308.07612",
+        claim_type="heuristic",
+        deterministic=True,
+        keyed=True,
+    )
+
+    def prepare(
+        self,
+        key: ClientKey,
+        parameters: VitBlockParameters,
+        shape: ImageShape,
+        *,
+        sequence: str = "",
+    ) -> KeyedBlocks:
+        """Draw the block order, the value order and the signs. Raises UsageError on a bad patch."""
+        check_patch(shape, parameters.patch)
+        purpose = purpose_of(self.name, parameters, shape)
+        values = block_values(shape, parameters.patch)
+        blocks = block_count(shape, parameters.patch)
+        negated = None
+        if parameters.negative_positive:
+            negated = key.stream(*purpose, "negative-positive").bits((1, values))
+        return KeyedBlocks(
+            shape,
+            parameters.patch,
+            key.stream(*purpose, "block order").permutation(blocks),
+            key.stream(*purpose, "value order").permutations(1, values),
+            negated,
+        )
+
+    def nominal_bits(self, parameters: VitBlockParameters, shape: ImageShape) -> float:
+        """log2 of blocks! * values!, and one bit a value with negative-positive."""
+        check_patch(shape, parameters.patch)
+        values = block_values(shape, parameters.patch)
+        bits = log2_factorial(block_count(shape, parameters.patch)) + log2_factorial(values)
+        return bits + values * parameters.negative_positive
+
+    def preserves(self, parameters: VitBlockParameters) -> tuple[str, ...]:
+        """Values survive as multisets; one pixel order for all blocks keeps their correlations."""
+        values = "folded values (v or 255 - v)" if parameters.negative_positive else "values"
+        return (
+            f"multiset of {values} of the image",
+            f"multiset of {values} of each block",
+            "correlations between positions of a block",
+            "differences between images: one changed value changes one value",
+        )
+
+    def obstacle(self, parameters: VitBlockParameters) -> str:
+        """None: the key is affine and equal in every block."""
+        return ""
+
+
+CIPHER = VitBlock()

@@ -1,0 +1,70 @@
+"""The client half: encrypts images under its key and reads the class scores the server returns.
+
+Nothing but ciphertexts, nonces and (for training) labels leaves it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from block_scramble.policy import NONCE_BYTES, Encryptor
+from common.clock import Clock
+from common.errors import MessageError
+from common.types import Float32Array, Float64Array, IntArray, Message, Split, Stage, UInt8Array
+from common.wire import pack, unpack
+
+
+class BlockScrambleClient:
+    """Holds the keyed cipher."""
+
+    def __init__(self, encryptor: Encryptor, classes: int) -> None:
+        self._encryptor = encryptor
+        self._classes = classes
+
+    def protect(self, images: UInt8Array, clock: Clock) -> list[Message]:
+        """Encrypt uint8 (n, size, size, 3): one message per image."""
+        if not len(images):
+            return []
+        with clock.stage(Stage.ENCRYPT, items=len(images)):
+            ciphertexts, nonces = self._encryptor.encrypt(images)
+        with clock.stage(Stage.SERIALIZE, items=len(images)):
+            metadata = _nonce_metadata(nonces, len(images))
+            return [
+                pack({"ciphertext": ciphertext}, fields)
+                for ciphertext, fields in zip(ciphertexts, metadata, strict=True)
+            ]
+
+    def reveal(self, replies: list[Message], clock: Clock) -> Float64Array:
+        """Read class scores (logits), float64 (n, classes). Raises MessageError."""
+        if not replies:
+            return np.zeros((0, self._classes))
+        with clock.stage(Stage.DECODE, items=len(replies)):
+            return np.stack([self._read(reply) for reply in replies]).astype(np.float64)
+
+    def _read(self, reply: Message) -> Float32Array:
+        arrays, _ = unpack(reply, expect={"logits": ("float32", 1)})
+        logits = arrays["logits"]
+        if len(logits) != self._classes or not np.isfinite(logits).all():
+            raise MessageError(f"a reply has logits {logits.shape}, expected {self._classes}")
+        return logits
+
+
+def _nonce_metadata(nonces: Sequence[bytes], count: int) -> list[dict[str, str]]:
+    return [{"nonce": nonce.hex()} for nonce in nonces] or [{} for _ in range(count)]
+
+
+def labelled_message(
+    split: Split, ciphertexts: UInt8Array, nonces: Sequence[bytes], labels: IntArray
+) -> Message:
+    """Pack a chunk of training or validation ciphertexts, uint8 (n, h, w, 3), with their labels."""
+    packed_nonces = np.frombuffer(b"".join(nonces), np.uint8).reshape(-1, NONCE_BYTES)
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "ciphertexts": ciphertexts,
+        "labels": labels,
+        "nonces": packed_nonces,
+    }
+    return pack(arrays, {"split": split.value})

@@ -1,0 +1,140 @@
+"""One cipher under one key for one run: what the parameters of a cell come to.
+
+Fitting, deploying, claims and pictures all speak of the same instance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from block_scramble.cipher import (
+    Cipher,
+    ImageShape,
+    KeyedCipher,
+    cipher_parameters,
+    key_space,
+)
+from block_scramble.keyfile import obtain_key
+from block_scramble.keys import ClientKey, dataset_key
+from block_scramble.options import BlockScrambleParameters, Mode
+from block_scramble.policy import Encryptor, KeyPolicy, make_encryptor
+from common.backbones.catalog import find_backbone
+from common.contracts import Parameters, RunContext, TrainingData
+from common.errors import UsageError
+from common.records import SecurityClaims
+
+# Series of encryptions whose fresh randomness, where a cipher uses any, must not coincide.
+TRAINING = "training"
+INFERENCE = "inference"
+PICTURE = "picture"
+
+
+@dataclass(frozen=True, repr=False)
+class CipherInstance:
+    """``client_key`` names the key in records; ``key`` encrypts this dataset and seed."""
+
+    cipher: Cipher
+    options: Parameters
+    mode: Mode
+    policy: KeyPolicy
+    patch: int
+    shape: ImageShape
+    classes: int
+    client_key: ClientKey
+    key: ClientKey
+
+    def encryptor(self, sequence: str) -> Encryptor:
+        """Prepare the cipher for a series of encryptions. Raises UsageError."""
+        return make_encryptor(
+            self.cipher, self.options, self.shape, self.key, self.policy, sequence=sequence
+        )
+
+    def keyed(self) -> KeyedCipher:
+        """Prepare the cipher under the client's one key. Raises UsageError."""
+        return self.cipher.prepare(self.key, self.options, self.shape)
+
+    def claims(self) -> SecurityClaims:
+        """State what this instance claims and gives away."""
+        traits = self.cipher.traits
+        parameters = {"cipher": self.cipher.name, "mode": self.mode.value, "patch": self.patch}
+        parameters |= self.options.model_dump(mode="json")
+        if traits.interpretation:
+            parameters["interpretation"] = traits.interpretation
+        keyed = traits.keyed
+        return SecurityClaims(
+            scheme=f"{self.cipher.name}: {traits.operations}",
+            protects=traits.protects,
+            claim_type=traits.claim_type,
+            enforced_by="nobody: no parameter of this scheme is tied to a security level"
+            if traits.claim_type == "heuristic"
+            else "",
+            deterministic=traits.deterministic,
+            key_space=key_space(
+                self.cipher, self.options, self.shape, self.client_key.entropy_bits
+            ),
+            key_fingerprint=self.client_key.fingerprint if keyed else "",
+            key_policy=self.policy.value if keyed else "",
+            preserves=list(self.cipher.preserves(self.options)),
+            server_learns=self._server_learns(),
+            parameters=parameters,
+            insecure=[reason for reason in (traits.insecure, self.client_key.insecure) if reason],
+            source=traits.source,
+        )
+
+    def _server_learns(self) -> list[str]:
+        learns = ["the ciphertexts and what they preserve", "the class scores it computes"]
+        if self.cipher.traits.deterministic:
+            learns.append("which images are equal (equal image, equal ciphertext)")
+        if self.policy is KeyPolicy.PER_IMAGE:
+            learns.append("the nonce of every image")
+        if self.mode is Mode.TRAINED:
+            learns += [
+                "the labels of all training and validation images",
+                "the trained weights and the losses",
+            ]
+        elif self.cipher.traits.keyed:
+            learns += [
+                "the weights adapted by key: whoever also has the plain model reads the key off "
+                "them, and a model near it, such as the public weights it was fine-tuned from, may "
+                "be enough",
+            ]
+        return learns
+
+
+def make_instance(
+    parameters: BlockScrambleParameters, data: TrainingData, context: RunContext
+) -> CipherInstance:
+    """Resolve parameters against the run's backbone, image size and key.
+
+    The key file is made at first use. Raises UsageError where they do not fit together.
+    """
+    backbone = find_backbone(context.settings.backbone)
+    patch = parameters.patch or backbone.patch
+    if parameters.mode is Mode.ADAPTED and patch != backbone.patch:
+        raise UsageError(
+            f"mode=adapted with patch {patch}: the plain {backbone.name} has patches of "
+            f"{backbone.patch} pixels",
+            fix=f"pass patch={backbone.patch} or mode=trained",
+        )
+    size = context.settings.image_size
+    shape = ImageShape(size, size, 3)
+    if size % patch:
+        fitting = [side for side in range(2, size + 1) if size % side == 0]
+        raise UsageError(
+            f"patch {patch} does not divide the image size {size}",
+            fix="patches that do: " + ", ".join(map(str, fitting)),
+        )
+    cipher = parameters.load_cipher()
+    options = cipher_parameters(cipher, parameters.cipher_options(cipher, patch))
+    client_key = obtain_key(parameters.key, context.key_file)
+    return CipherInstance(
+        cipher=cipher,
+        options=options,
+        mode=parameters.mode,
+        policy=parameters.key_policy,
+        patch=patch,
+        shape=shape,
+        classes=len(data.classes),
+        client_key=client_key,
+        key=dataset_key(client_key, data.fingerprint, context.seed),
+    )

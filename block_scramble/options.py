@@ -1,0 +1,101 @@
+"""The parameters of the ``block-scramble`` pipeline, checked before any work begins."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, cast
+
+from pydantic import Field, field_validator, model_validator
+
+from block_scramble.cipher import Cipher, cipher_parameters
+from block_scramble.keyfile import CLIENT, seed_of
+from block_scramble.keys import ClientKey
+from block_scramble.policy import KeyPolicy, check_policy
+from common import plugins
+from common.contracts import Parameters
+from common.errors import UsageError
+
+# Pipeline parameters that are handed on to the cipher where they are set.
+CIPHER_OPTIONS = ("negative_positive", "shared_pixel_key", "mix_channels")
+
+
+class Mode(StrEnum):
+    """How the server comes by a model for ciphertext."""
+
+    TRAINED = "trained"
+    ADAPTED = "adapted"
+
+
+class BlockScrambleParameters(Parameters):
+    """Which cipher, which model, whose key. Options left at none take the cipher's default."""
+
+    cipher: str = Field(default="vit_block", description="Name of a cipher")
+    mode: Mode = Field(
+        default=Mode.TRAINED,
+        description="trained: the server fine-tunes a ViT on ciphertext; adapted: the key holder "
+        "transforms a ViT fine-tuned on plain images",
+    )
+    key_policy: KeyPolicy = Field(
+        default=KeyPolicy.PER_CLIENT, description="One key for all images, or one for each"
+    )
+    patch: int | None = Field(
+        default=None, ge=2, le=512, description="Block and patch side; none: the backbone's"
+    )
+    negative_positive: bool | None = Field(
+        default=None, description="Replace v by 255 - v where the key says"
+    )
+    shared_pixel_key: bool | None = Field(
+        default=None, description="One pixel order for all patches (al_amin)"
+    )
+    mix_channels: bool | None = Field(
+        default=None, description="Values move between channels (al_amin)"
+    )
+    key: str = Field(
+        default=CLIENT, description="client: the key file; seeded:N: reproducible and insecure"
+    )
+
+    @field_validator("cipher")
+    @classmethod
+    def _known_cipher(cls, value: str) -> str:
+        return plugins.find("ciphers", value).name
+
+    @field_validator("key")
+    @classmethod
+    def _known_key(cls, value: str) -> str:
+        if value != CLIENT:
+            ClientKey.from_seed(seed_of(value))
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> BlockScrambleParameters:
+        cipher = self.load_cipher()
+        options = cipher_parameters(cipher, self.cipher_options(cipher, self.patch))
+        check_policy(cipher, self.key_policy)
+        if self.mode is Mode.TRAINED:
+            return self
+        obstacle = cipher.obstacle(options)
+        if obstacle:
+            raise UsageError(
+                f"mode=adapted is not possible with cipher {cipher.name!r}: {obstacle}",
+                fix="pass mode=trained",
+            )
+        if self.key_policy is KeyPolicy.PER_IMAGE:
+            raise UsageError(
+                "mode=adapted is not possible with key_policy=per_image: one model absorbs one "
+                "key, and every image has another",
+                fix="pass key_policy=per_client or mode=trained",
+            )
+        return self
+
+    def load_cipher(self) -> Cipher:
+        """Import the cipher and return it."""
+        return cast(Cipher, plugins.load("ciphers", self.cipher))
+
+    def cipher_options(self, cipher: Cipher, patch: int | None) -> dict[str, Any]:
+        """Return the options handed to the cipher; ``patch`` only where it has blocks."""
+        options = {
+            name: getattr(self, name) for name in CIPHER_OPTIONS if getattr(self, name) is not None
+        }
+        if patch is not None and "patch" in cipher.parameters.model_fields:
+            options["patch"] = patch
+        return options

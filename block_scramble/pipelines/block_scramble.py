@@ -1,0 +1,161 @@
+"""Images scrambled under a client key, classified by a ViT trained on ciphertext or adapted by key.
+
+Sources: Al Amin et al., arXiv 2411.05901 (trained on ciphertext); Qi et al., arXiv 2205.12041, and
+Kiya et al., arXiv 2308.07612 (the cipher for ViTs and models that fit its key).
+"""
+
+from __future__ import annotations
+
+from block_scramble.client import BlockScrambleClient
+from block_scramble.instance import INFERENCE, PICTURE, CipherInstance, make_instance
+from block_scramble.material import ServerMaterial
+from block_scramble.options import BlockScrambleParameters, Mode
+from block_scramble.vit import adapt_by_key
+from common.contracts import Availability, Deployment, Fitted, RunContext, Server, TrainingData
+from common.records import SecurityClaims
+from common.types import FheMode, Float32Array, Float64Array, Per, Stage, UInt8Array
+
+NAME = "block-scramble"
+
+
+class FittedCipher:
+    """What both ways to a model share: the claims, and the pictures of ciphertexts."""
+
+    fhe_mode: FheMode = FheMode.NOT_APPLICABLE
+
+    def __init__(self, instance: CipherInstance) -> None:
+        self.instance = instance
+
+    def claims(self) -> SecurityClaims:
+        """Return what this instance claims and gives away."""
+        return self.instance.claims()
+
+    def protected_picture(self, images: UInt8Array) -> UInt8Array | None:
+        """Return ciphertexts of uint8 (n, h, w, 3) as pictures."""
+        return self.instance.encryptor(PICTURE).encrypt(images)[0]
+
+    def _client(self, context: RunContext) -> BlockScrambleClient:
+        with context.clock.stage(Stage.KEYGEN, per=Per.KEY):
+            encryptor = self.instance.encryptor(INFERENCE)
+        return BlockScrambleClient(encryptor, self.instance.classes)
+
+
+class FittedOnCiphertext(FittedCipher):
+    """A model that a server process trained on ciphertexts."""
+
+    def __init__(self, instance: CipherInstance, header: ServerMaterial, state: bytes) -> None:
+        super().__init__(instance)
+        self._header = header.model_copy(update={"training": None})
+        self._state = state
+
+    def deploy(self, context: RunContext) -> Deployment:
+        """Derive the key and hand the trained weights to the server."""
+        return Deployment(self._client(context), self._header.to_bytes(self._state))
+
+    def clear_reference(self, images: UInt8Array) -> tuple[str, Float64Array] | None:
+        """None: the model exists for ciphertext only."""
+        return None
+
+
+class FittedByKey(FittedCipher):
+    """The plain ViT of the run, to be adapted to the client's key.
+
+    ``plain``, ``state``: header and weights of the plain model; neither leaves the key holder.
+    """
+
+    def __init__(self, instance: CipherInstance, plain: ServerMaterial, state: bytes) -> None:
+        super().__init__(instance)
+        self._plain = plain
+        self._state = state
+
+    def deploy(self, context: RunContext) -> Deployment:
+        """Derive the key, adapt the model to it and hand the adapted weights to the server."""
+        client = self._client(context)
+        with context.clock.stage(Stage.COMPILE, per=Per.KEY):
+            embedding = self.instance.keyed().affine_embedding(self.instance.patch)
+            adapted = adapt_by_key(self._state, embedding, *self._plain.statistics())
+        unnormalised = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+        header = self._plain.model_copy(update=unnormalised)
+        return Deployment(client, header.to_bytes(adapted))
+
+    def clear_reference(self, images: UInt8Array) -> tuple[str, Float64Array] | None:
+        """Return the scores of the plain ViT, which the adapted one must reproduce."""
+        from common.backbones.deit import predict_logits
+
+        mean, std = self._plain.statistics()
+        model = self._plain.build_model(self._state)
+        return "plain ViT", predict_logits(model, images, mean, std, self._plain.infer_batch)
+
+
+class BlockScramblePipeline:
+    """Block scrambling with a Vision Transformer."""
+
+    name = NAME
+    parameters = BlockScrambleParameters
+
+    def availability(self) -> Availability:
+        """Torch, timm and cryptography are requirements of the package: always available."""
+        return Availability(True)
+
+    def source_modules(self) -> tuple[str, ...]:
+        """Name the packages whose source can change a result."""
+        return ("block_scramble", "common.backbones")
+
+    def fit(
+        self, data: TrainingData, parameters: BlockScrambleParameters, context: RunContext
+    ) -> Fitted:
+        """Have a server train on ciphertext, or fine-tune the plain ViT at the key holder.
+
+        Raises UsageError where parameters, image size and backbone do not fit together.
+        """
+        instance = make_instance(parameters, data, context)
+        if parameters.mode is Mode.TRAINED:
+            return self._fit_on_ciphertext(instance, data, context)
+        return self._fit_by_key(instance, data, context)
+
+    def _fit_on_ciphertext(
+        self, instance: CipherInstance, data: TrainingData, context: RunContext
+    ) -> FittedOnCiphertext:
+        from block_scramble.training import train_on_ciphertext, training_header
+
+        header = training_header(instance, context)
+        state = train_on_ciphertext(instance, header, data, context, NAME)
+        return FittedOnCiphertext(instance, header, state)
+
+    def _fit_by_key(
+        self, instance: CipherInstance, data: TrainingData, context: RunContext
+    ) -> FittedByKey:
+        from common.backbones.deit import pixel_statistics
+        from common.backbones.finetune import fine_tuned_vit
+
+        state = fine_tuned_vit(data, context)
+        mean, std = pixel_statistics(context.settings.backbone)
+        plain = ServerMaterial(
+            backbone=context.settings.backbone,
+            image_size=context.settings.image_size,
+            patch=instance.patch,
+            classes=instance.classes,
+            mean=_triple(mean),
+            std=_triple(std),
+            infer_batch=context.settings.infer_batch,
+        )
+        context.training["key_holder"] = (
+            "whoever adapts the model: it holds the key and the plain model, and trains the latter "
+            "on plain images"
+        )
+        context.training["adapted"] = "patch embedding and position embeddings, exactly, by key"
+        return FittedByKey(instance, plain, state)
+
+    def load_server(self, public_material: bytes) -> Server:
+        """Build the server half. Raises MessageError on bytes that do not parse."""
+        from block_scramble.server import load_server
+
+        return load_server(public_material)
+
+
+def _triple(values: Float32Array) -> tuple[float, float, float]:
+    red, green, blue = (float(value) for value in values)
+    return red, green, blue
+
+
+PIPELINE = BlockScramblePipeline()

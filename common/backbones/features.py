@@ -1,0 +1,93 @@
+"""Feature vectors of images, and their cache on disk keyed by images, weights and preprocessing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from common.backbones.catalog import find_backbone
+from common.backbones.deit import (
+    build_vit,
+    pixel_statistics,
+    predict_logits,
+    state_bytes,
+    state_digest,
+)
+from common.contracts import RunContext
+from common.errors import IntegrityError
+from common.identity import array_digest, key_of, source_digest
+from common.seeds import seed_for
+from common.store import load_arrays, save_arrays
+from common.types import Float32Array, ImageBatch, UInt8Array
+
+# Images are handed to the network in pieces of this size, so that progress can be shown.
+PIECE = 64
+
+
+class FeatureExtractor:
+    """A frozen DeiT: uint8 (n, h, w, 3) to float32 (n, width)."""
+
+    def __init__(
+        self, name: str, image_size: int, weights: str, seed: int, threads: int | None = None
+    ) -> None:
+        if threads:
+            torch.set_num_threads(threads)
+        self.name = name
+        self.image_size = image_size
+        self.width = find_backbone(name).width
+        self._model = build_vit(
+            name, image_size=image_size, classes=0, weights=weights, seed=backbone_seed(seed)
+        )
+        self._mean, self._std = pixel_statistics(name)
+        self.weights_sha256 = state_digest(self._model)
+
+    def __call__(self, images: UInt8Array) -> Float32Array:
+        """Return features, float32 (n, width)."""
+        return predict_logits(self._model, images, self._mean, self._std, PIECE).astype("float32")
+
+    def state_bytes(self) -> bytes:
+        """Serialise the network's weights as safetensors."""
+        return state_bytes(self._model)
+
+
+def backbone_seed(seed: int) -> int:
+    """Return the seed of the random weights, equal for every pipeline of a run."""
+    return seed_for(seed, "backbone")
+
+
+def cached_features(
+    batch: ImageBatch, context: RunContext, extractor: FeatureExtractor
+) -> Float32Array:
+    """Return features of a batch, float32 (n, width), from the disk where they were made before.
+
+    For fitting only: what is measured always runs the network. A cache file that does not read is
+    made anew.
+    """
+    key = key_of(
+        images=array_digest(batch.images),
+        weights=extractor.weights_sha256,
+        backbone=extractor.name,
+        source=source_digest("common.backbones"),
+        torch=torch.__version__,
+    )
+    path = Path(context.cache_dir) / "features" / f"{key}.npz"
+    if path.exists():
+        try:
+            stored = load_arrays(path).get("features")
+        except IntegrityError:
+            stored = None
+        if stored is not None and stored.shape == (len(batch), extractor.width):
+            return stored.astype("float32")
+    features = _extract(batch, context, extractor)
+    save_arrays(path, {"features": features})
+    return features
+
+
+def _extract(batch: ImageBatch, context: RunContext, extractor: FeatureExtractor) -> Float32Array:
+    parts = []
+    for start in range(0, len(batch), PIECE):
+        parts.append(extractor(batch.images[start : start + PIECE]))
+        context.progress("features", min(start + PIECE, len(batch)), len(batch))
+    return np.concatenate(parts)

@@ -1,0 +1,268 @@
+"""Fine-tuning a DeiT: the one training loop of the plain reference and of the ciphertext ViT.
+
+AdamW with a linear warm-up and a cosine decay, cross-entropy weighted by inverse class frequency,
+early stopping on the validation loss. Everything random follows the budget's seed, so that the same
+budget, data and thread count give the same weights.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from common.backbones.deit import (
+    build_vit,
+    load_state_bytes,
+    pixel_statistics,
+    predict_logits,
+    softmax,
+    state_bytes,
+    state_digest,
+    to_input,
+)
+from common.backbones.features import backbone_seed
+from common.contracts import RunContext, TrainingData
+from common.errors import CellError
+from common.identity import source_digest
+from common.seeds import generator_for, seed_for
+from common.types import Float32Array, IntArray, Split, UInt8Array
+from common.wire import pack, unpack
+
+WARMUP_SHARE = 0.1
+WEIGHT_DECAY = 0.05
+GRADIENT_NORM = 1.0
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What every trained model of a run may spend; ``patience``: epochs without a better loss."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    seed: int
+    patience: int = 5
+
+
+@dataclass
+class _Examples:
+    images: list[UInt8Array] = field(default_factory=list)
+    labels: list[IntArray] = field(default_factory=list)
+
+    def stacked(self) -> tuple[UInt8Array, IntArray]:
+        if not self.images:
+            raise CellError("no images were given for training or validation")
+        self.images = [np.concatenate(self.images)]
+        self.labels = [np.concatenate(self.labels)]
+        return self.images[0], self.labels[0]
+
+
+class VitTrainer:
+    """Trains a model epoch by epoch; the best state by validation loss is kept.
+
+    ``flip``: random horizontal flips, which commute with no cipher and so stay off on ciphertext.
+    """
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        mean: Float32Array,
+        std: Float32Array,
+        budget: Budget,
+        *,
+        flip: bool = False,
+    ) -> None:
+        self.model = model
+        self.mean, self.std = mean, std
+        self.budget = budget
+        self.flip = flip
+        self.history: list[dict[str, Any]] = []
+        self._examples = {Split.TRAIN: _Examples(), Split.VAL: _Examples()}
+        self._optimizer = torch.optim.AdamW(
+            model.parameters(), lr=budget.learning_rate, weight_decay=WEIGHT_DECAY
+        )
+        self._random = generator_for(budget.seed, "shuffle")
+        self._classes = int(model.num_classes)
+        self._step = 0
+        self._best: bytes | None = None
+        self._best_epoch = 0
+
+    def add(self, split: Split, images: UInt8Array, labels: IntArray) -> None:
+        """Append examples: uint8 (n, h, w, 3), int64 (n,)."""
+        self._examples[split].images.append(images)
+        self._examples[split].labels.append(labels)
+
+    @property
+    def finished(self) -> bool:
+        """Say whether the budget is spent or validation has stopped improving."""
+        epochs = len(self.history)
+        return epochs >= self.budget.epochs or epochs - self._best_epoch >= self.budget.patience
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch, from 1, whose state is kept."""
+        return self._best_epoch
+
+    def run_epoch(self) -> dict[str, Any]:
+        """Train one epoch and validate; return what is appended to ``history``."""
+        start = time.perf_counter()
+        images, labels = self._examples[Split.TRAIN].stacked()
+        train_loss = self._train(images, labels)
+        val_loss, val_accuracy = self._validate()
+        if not math.isfinite(train_loss) or not math.isfinite(val_loss):
+            raise CellError(
+                f"training diverged in epoch {len(self.history) + 1} (loss {train_loss})",
+                fix="lower learning_rate",
+            )
+        if self._best is None or val_loss < min(entry["val_loss"] for entry in self.history):
+            self._best = state_bytes(self.model)
+            self._best_epoch = len(self.history) + 1
+        self.history.append(
+            {
+                "epoch": len(self.history) + 1,
+                "train_loss": train_loss,
+                "val_loss": val_loss,
+                "val_balanced_accuracy": val_accuracy,
+                "seconds": time.perf_counter() - start,
+            }
+        )
+        return self.history[-1]
+
+    def best_state(self) -> bytes:
+        """Return the safetensors state of the best epoch."""
+        if self._best is None:
+            raise CellError("no epoch has been run yet")
+        return self._best
+
+    def _train(self, images: UInt8Array, labels: IntArray) -> float:
+        self.model.train()
+        _distilled_training_off(self.model)
+        weight = torch.from_numpy(class_weights(labels, self._classes))
+        order = self._random.permutation(len(images))
+        size = self.budget.batch_size
+        steps = math.ceil(len(images) / size)
+        total = 0.0
+        for start in range(0, len(order), size):
+            self._set_learning_rate(steps)
+            chosen = order[start : start + size]
+            batch = to_input(images[chosen], self.mean, self.std)
+            if self.flip:
+                mask = torch.from_numpy(self._random.random(len(chosen)) < 0.5)
+                batch[mask] = batch[mask].flip(-1)
+            loss = functional.cross_entropy(
+                self.model(batch), torch.from_numpy(labels[chosen]), weight=weight
+            )
+            self._optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), GRADIENT_NORM)
+            self._optimizer.step()
+            total += float(loss.detach()) * len(chosen)
+        return total / len(order)
+
+    def _set_learning_rate(self, steps_per_epoch: int) -> None:
+        total = steps_per_epoch * self.budget.epochs
+        warmup = max(1, int(WARMUP_SHARE * total))
+        self._step += 1
+        if self._step <= warmup:
+            factor = self._step / warmup
+        else:
+            factor = 0.5 * (1 + math.cos(math.pi * (self._step - warmup) / max(1, total - warmup)))
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.budget.learning_rate * factor
+
+    def _validate(self) -> tuple[float, float]:
+        images, labels = self._examples[Split.VAL].stacked()
+        logits = predict_logits(self.model, images, self.mean, self.std)
+        probabilities = softmax(logits)
+        weights = class_weights(labels, self._classes)[labels]
+        chosen = np.clip(probabilities[np.arange(len(labels)), labels], 1e-12, None)
+        loss = float(-(weights * np.log(chosen)).sum() / weights.sum())
+        correct = probabilities.argmax(axis=1) == labels
+        recalls = [float(correct[labels == label].mean()) for label in np.unique(labels)]
+        return loss, float(np.mean(recalls))
+
+
+def _distilled_training_off(model: torch.nn.Module) -> None:
+    """Distilled DeiTs return two heads while training unless told otherwise."""
+    if hasattr(model, "set_distilled_training"):
+        model.set_distilled_training(False)
+
+
+def class_weights(labels: IntArray, classes: int) -> Float32Array:
+    """Return inverse class frequencies, float32 (classes,), with mean one over the examples."""
+    counts = np.bincount(labels, minlength=classes)
+    weights = np.zeros(classes)
+    seen = counts > 0
+    weights[seen] = len(labels) / (seen.sum() * counts[seen])
+    return weights.astype(np.float32)
+
+
+def fine_tuned_vit(data: TrainingData, context: RunContext) -> bytes:
+    """Return the state of the plain ViT fine-tuned on this run's data, trained once per run.
+
+    The owner of the data trains it in the clear, in the client's process. The plain reference and
+    the ViT adapted by key share it, so they are the same model. Facts about the training are put
+    into ``context.training``.
+    """
+    settings = context.settings
+    budget = Budget(
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        seed=seed_for(context.seed, "fine-tune", "plain"),
+    )
+    torch.set_num_threads(settings.threads)
+    model = build_vit(
+        settings.backbone,
+        image_size=settings.image_size,
+        classes=len(data.classes),
+        weights=settings.weights,
+        seed=backbone_seed(context.seed),
+    )
+    inputs = {
+        "data": data.fingerprint,
+        "backbone": settings.backbone,
+        "image_size": settings.image_size,
+        "initial_weights": state_digest(model),
+        "budget": asdict(budget),
+        "threads": settings.threads,
+        "source": source_digest("common.backbones"),
+        "torch": torch.__version__,
+    }
+    stored = context.artefacts.get_or_make(
+        "plain-vit", inputs, lambda: _train_plain(model, data, budget, context)
+    )
+    arrays, metadata = unpack(stored, expect={"state": ("uint8", 1)})
+    context.training.update(json.loads(metadata["training"]))
+    state = arrays["state"].tobytes()
+    load_state_bytes(model, state)
+    return state
+
+
+def _train_plain(
+    model: torch.nn.Module, data: TrainingData, budget: Budget, context: RunContext
+) -> bytes:
+    mean, std = pixel_statistics(context.settings.backbone)
+    trainer = VitTrainer(model, mean, std, budget, flip=True)
+    trainer.add(Split.TRAIN, data.train.images, data.train.labels)
+    trainer.add(Split.VAL, data.val.images, data.val.labels)
+    while not trainer.finished:
+        context.progress("fine-tuning on plain images", len(trainer.history), budget.epochs)
+        trainer.run_epoch()
+    training = {
+        "trained_on": "plain images, by their owner",
+        "augmentation": "random horizontal flips",
+        "epochs": len(trainer.history),
+        "best_epoch": trainer.best_epoch,
+        "history": trainer.history,
+        "seconds": sum(entry["seconds"] for entry in trainer.history),
+    }
+    state = np.frombuffer(trainer.best_state(), np.uint8)
+    return pack({"state": state}, {"training": json.dumps(training)})

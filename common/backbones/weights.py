@@ -1,0 +1,118 @@
+"""Where a backbone's weights come from: the timm hub, a safetensors file, the package, or nowhere.
+
+Only safetensors are read, never a pickle. A download that fails is an error that names the other
+choices; nothing falls back silently.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from common.errors import DataError
+from common.identity import file_digest
+
+if TYPE_CHECKING:
+    import torch
+
+Origin = Literal["untrained", "hub", "file", "shipped", "package"]
+UNTRAINED = "untrained"
+HUB = "hub"
+SHIPPED = "shipped"
+SHIPPED_FOLDER = Path(__file__).parent / "shipped"
+
+
+@dataclass(frozen=True)
+class WeightsSource:
+    """A choice of weights made concrete: ``path`` is None for random weights."""
+
+    origin: Origin
+    path: Path | None
+    provenance: str
+    licence: str
+
+
+def locate_weights(backbone: str, choice: str) -> WeightsSource:
+    """Turn ``untrained``, ``hub``, ``shipped`` or a file name into a file on this machine.
+
+    Raises DataError naming the choice and what else to pass.
+    """
+    if choice == UNTRAINED:
+        return WeightsSource(
+            "untrained", None, "random initial weights; trained by nobody", "not applicable"
+        )
+    if choice == HUB:
+        return _from_hub(backbone)
+    if choice == SHIPPED:
+        return _from_package(backbone)
+    path = Path(choice).expanduser()
+    if not path.is_file():
+        raise DataError(
+            f"no weights file {choice!r}",
+            fix="pass --weights hub, --weights untrained or an existing .safetensors file",
+        )
+    digest = file_digest(path)[:16]
+    return WeightsSource(
+        "file", path, f"file {path.name} given by the user, SHA-256 {digest}", "not known"
+    )
+
+
+def _from_package(backbone: str) -> WeightsSource:
+    path = SHIPPED_FOLDER / f"{backbone}.safetensors"
+    if not path.is_file():
+        available = sorted(file.stem for file in SHIPPED_FOLDER.glob("*.safetensors"))
+        raise DataError(
+            f"no weights for {backbone!r} ship with this package",
+            fix="shipped: " + ", ".join(available)
+            if available
+            else "pass --weights hub, --weights FILE.safetensors or --weights untrained",
+        )
+    return WeightsSource("shipped", path, "trained by this project without labels", "Apache-2.0")
+
+
+def _from_hub(backbone: str) -> WeightsSource:
+    import timm
+
+    config = timm.get_pretrained_cfg(backbone)
+    repository = getattr(config, "hf_hub_id", None) if config else None
+    if not repository:
+        raise DataError(
+            f"timm knows no hub weights for {backbone!r}", fix="pass --weights FILE.safetensors"
+        )
+    try:
+        path = download_from_hub(repository)
+    except Exception as error:  # the hub client raises many unrelated classes
+        raise DataError(
+            f"cannot download the weights of {backbone} from the hub repository {repository}: "
+            f"{type(error).__name__}",
+            fix="connect to the network, or pass --weights FILE.safetensors or --weights untrained",
+        ) from error
+    licence = str(getattr(config, "license", None) or "see the hub's model card")
+    return WeightsSource("hub", path, f"timm hub, {repository}", licence)
+
+
+def download_from_hub(repository: str) -> Path:
+    """Download ``model.safetensors`` of a hub repository into the hub's cache, with its checks."""
+    from huggingface_hub import hf_hub_download
+
+    return Path(hf_hub_download(repo_id=repository, filename="model.safetensors"))
+
+
+def read_state(path: Path) -> dict[str, torch.Tensor]:
+    """Read a safetensors state dict as float32. Raises DataError naming the file."""
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        state = load_file(path)
+    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+        raise DataError(
+            f"{path.name} is no safetensors file: {error}",
+            fix="convert the weights to .safetensors; pickled checkpoints are not read",
+        ) from None
+    return {
+        name: value.to(torch.float32) if value.is_floating_point() else value
+        for name, value in state.items()
+    }

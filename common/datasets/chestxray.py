@@ -1,0 +1,212 @@
+"""Paediatric chest radiographs, NORMAL or PNEUMONIA (Kermany et al. 2018).
+
+Two layouts are read: a folder with ``labels.csv`` (and ``subset.csv`` for the balanced choice), or
+the published tree ``train|test/NORMAL|PNEUMONIA``, with or without ``chest_xray/`` around it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from common.contracts import OpenDataset
+from common.datasets.balanced import balance, without_tested_groups
+from common.datasets.cards import choose_subset, label_number
+from common.datasets.csvtable import read_table
+from common.datasets.foldertree import class_images
+from common.datasets.indexed import IndexedImages, Row
+from common.datasets.locate import require
+from common.datasets.paths import InsideFolder
+from common.datasets.splits import cut_by_group, file_twins, join_twins
+from common.errors import DataError
+from common.records import DatasetCard
+from common.types import Split
+
+CLASSES = ("NORMAL", "PNEUMONIA")
+VALIDATION_SHARE = 0.1
+BALANCED_PER_CLASS = {Split.TRAIN: 400, Split.VAL: 100, Split.TEST: 200}
+_PATIENT = re.compile(r"^(person\d+|(?:NORMAL2-)?IM-\d+)(?=[_\-.])")
+
+CARD = DatasetCard(
+    name="chestxray",
+    title="Paediatric chest X-rays: normal or pneumonia",
+    description="Anterior-posterior chest radiographs of children of one to five years from one "
+    "hospital in Guangzhou, labelled normal or pneumonia (bacterial or viral).",
+    source="Kermany, Zhang, Goldbaum: Labeled Optical Coherence Tomography (OCT) and Chest X-Ray "
+    "Images for Classification, Mendeley Data V2, 2018, doi:10.17632/rscbjbr9sj.2",
+    licence="CC BY 4.0",
+    citation="Kermany et al.: Identifying Medical Diagnoses and Treatable Diseases by Image-Based "
+    "Deep Learning, Cell 172(5):1122-1131, 2018, doi:10.1016/j.cell.2018.02.010",
+    caveats=[
+        "Children of one to five years only: results do not carry over to adults.",
+        "Images are squashed to a square; copies at 224 x 224 pixels were also compressed anew.",
+        "170 personN ids of the published data occur in both train and test. The numbering may "
+        "restart in each split, which is not known; the published split keeps them, so that train "
+        "and test may share patients.",
+        "The published test split is shifted from train.",
+        "Some images carry burnt-in markers (such as 'R') that a model can learn.",
+        "Patient groups are read off file names and may not be patients.",
+    ],
+    classes=list(CLASSES),
+    positive_class="PNEUMONIA",
+    native_size="varies; 224 x 224 in resized copies",
+)
+
+
+class ChestXray:
+    """The family: published split with validation cut from train, or a balanced choice."""
+
+    name = "chestxray"
+    subsets = ("published", "balanced")
+
+    def card(self) -> DatasetCard:
+        """Return the card without opening any data."""
+        return CARD
+
+    def open(self, argument: str, data_dir: Path | None, subset: str, seed: int) -> OpenDataset:
+        """Find and validate the data. Raises DataError, UnknownNameError on an unknown subset."""
+        if argument:
+            raise DataError(
+                f"dataset 'chestxray' takes no argument, got {argument!r}",
+                fix="pass the folder with --data-dir",
+            )
+        subset = choose_subset(self.name, subset, self.subsets)
+        root = require(self.name, data_dir, find_root, "labels.csv and no train/ and test/ folders")
+        from_table = (root / "labels.csv").is_file()
+        notes: list[str] = []
+        if subset == "balanced" and (root / "subset.csv").is_file():
+            rows = read_labels(root, "subset.csv")
+            notes.append("balanced choice of subset.csv")
+        else:
+            rows = read_labels(root, "labels.csv") if from_table else read_tree(root, notes)
+            notes += _origin_notes(rows, from_table)
+            rows = (
+                _balanced(rows, seed, notes)
+                if subset == "balanced"
+                else _published(rows, seed, notes)
+            )
+        return IndexedImages.from_rows(CARD, subset, root, rows, notes)
+
+
+def find_root(folder: Path) -> Path | None:
+    """Return the folder that holds labels.csv or the published tree, at most two levels down."""
+    for root in (folder, folder / "chest_xray", folder / "chest_xray" / "chest_xray"):
+        if (root / "labels.csv").is_file() or (root / "train").is_dir() or (root / "test").is_dir():
+            return root
+    return None
+
+
+def read_labels(root: Path, file: str) -> list[Row]:
+    """Read rows of labels.csv or subset.csv. Raises DataError naming line, value and fix."""
+    table = read_table(root / file, ("file", "label", "split", "group"), ("pixel_md5", "duplicate"))
+    inside = InsideFolder(root)
+    rows: list[Row] = []
+    seen: dict[str, int] = {}
+    splits, labels, groups = (table.column(name) for name in ("split", "label", "group"))
+    for i, name in enumerate(table.column("file")):
+        identity = inside.check(name, table.where(i))
+        if identity in seen:
+            first = seen[identity]
+            what = (
+                f"in two splits, {splits[first]} and {splits[i]}"
+                if splits[first] != splits[i]
+                else "listed twice"
+            )
+            raise DataError(
+                f"{file}: image {identity!r} is {what} (lines {table.lines[first]} and "
+                f"{table.lines[i]})",
+                fix="keep one of the lines",
+            )
+        seen[identity] = i
+        if splits[i] not in list(Split):
+            raise DataError(
+                f"{table.where(i)}: split {splits[i]!r} is not one of train, val, test",
+                fix="correct that line",
+            )
+        rows.append(
+            Row(
+                id=identity,
+                label=label_number(labels[i], CLASSES, table.where(i)),
+                group=groups[i],
+                split=Split(splits[i]),
+                twin=table.column("pixel_md5")[i] if "pixel_md5" in table else "",
+            )
+        )
+    return rows
+
+
+def read_tree(root: Path, notes: list[str]) -> list[Row]:
+    """List the published tree; a small ``val/`` of later copies is joined to train."""
+    rows: list[Row] = []
+    for folder, split in (("train", Split.TRAIN), ("val", Split.TRAIN), ("test", Split.TEST)):
+        if folder == "val" and not (root / folder).is_dir():
+            continue
+        for label, name in enumerate(CLASSES):
+            if not (root / folder / name).is_dir():
+                raise DataError(
+                    f"{root.name}/ has no folder {folder}/{name}",
+                    fix="unpack the published archive again",
+                )
+            for identity in class_images(root, f"{folder}/{name}", notes):
+                rows.append(Row(identity, label, patient_of(identity), split))
+        if folder == "val":
+            notes.append("val/ was joined to train before the validation split was cut")
+    twins = file_twins(root, [row.id for row in rows])
+    return [replace(row, twin=twins.get(row.id, "")) for row in rows]
+
+
+def patient_of(identity: str) -> str:
+    """Return the patient-like id in a published file name, else the name itself."""
+    path = PurePosixPath(identity)
+    match = _PATIENT.match(path.name)
+    return match.group(1) if match else path.stem
+
+
+def cut_validation(rows: list[Row], seed: int, notes: list[str]) -> list[Row]:
+    """Cut about a tenth of train, by patient group and class, unless there is a val split."""
+    if any(row.split is Split.VAL for row in rows):
+        notes.append("train, validation and test split as published in labels.csv")
+        return rows
+    train = [row for row in rows if row.split is Split.TRAIN]
+    groups = join_twins([row.group for row in train], [row.twin or row.id for row in train])
+    cut = cut_by_group(
+        [row.label for row in train], groups, {Split.VAL: VALIDATION_SHARE}, seed, "chestxray"
+    )
+    notes.append(
+        f"published train and test split; {cut.count(Split.VAL)} of {len(train)} training images "
+        f"are the validation split, cut by patient group with seed {seed}"
+    )
+    moved = [replace(row, split=split) for row, split in zip(train, cut, strict=True)]
+    return moved + [row for row in rows if row.split is Split.TEST]
+
+
+def _published(rows: list[Row], seed: int, notes: list[str]) -> list[Row]:
+    """Keep the published split, in which an id that restarts in test is another patient."""
+    notes.append("an id of train and the same id of test count as different patients")
+    return [
+        replace(row, group=f"{Split.TEST if row.split is Split.TEST else Split.TRAIN}/{row.group}")
+        for row in cut_validation(rows, seed, notes)
+    ]
+
+
+def _balanced(rows: list[Row], seed: int, notes: list[str]) -> list[Row]:
+    """Choose a balanced part, in which no id occurs in two splits."""
+    rows = cut_validation(without_tested_groups(rows, notes), seed, notes)
+    return balance(rows, BALANCED_PER_CLASS, seed, notes)
+
+
+def _origin_notes(rows: list[Row], from_table: bool) -> list[str]:
+    copies = sum(count - 1 for count in Counter(row.twin for row in rows if row.twin).values())
+    held = {split: {row.group for row in rows if row.split is split} for split in (*Split,)}
+    shared = len((held[Split.TRAIN] | held[Split.VAL]) & held[Split.TEST])
+    compared = "pixels, as labels.csv tells" if from_table else "file bytes"
+    return [
+        f"{copies} images are exact copies of another one (compared by {compared}); copies stay in "
+        "one split",
+        f"{shared} patient-like ids occur in both published train and test",
+    ]
+
+
+DATASET = ChestXray()

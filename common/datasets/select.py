@@ -1,0 +1,89 @@
+"""Choosing the images of a run from an open dataset, and counting what was chosen."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+import numpy as np
+
+from common.contracts import OpenDataset, SplitIndex
+from common.datasets.splits import hashed_order
+from common.records import DatasetSummary, SplitSummary
+from common.types import ImageBatch, IntArray, Split
+
+
+def limit(index: SplitIndex, n: int | None, seed: int, split: Split) -> IntArray:
+    """Return at most ``n`` positions of a split, int64, ascending; None takes all.
+
+    Classes keep their shares, and each has an image as soon as ``n`` allows. A smaller ``n`` gives
+    a subset of a larger one.
+    """
+    total = len(index.ids)
+    if n is None or n >= total:
+        return np.arange(total, dtype=np.int64)
+    position_of = {identity: position for position, identity in enumerate(index.ids)}
+    order = [position_of[identity] for identity in hashed_order(index.ids, seed, "limit", split)]
+    class_sizes = Counter(int(label) for label in index.labels)
+    rank: Counter[int] = Counter()
+    keyed: list[tuple[float, int, int]] = []
+    for position in order:
+        label = int(index.labels[position])
+        # Each class is spread evenly over (0, 1); its first image goes before all of that.
+        share = (rank[label] + 0.5) / class_sizes[label] if rank[label] else 0.0
+        keyed.append((share, label, position))
+        rank[label] += 1
+    keyed.sort()
+    return np.array(sorted(position for _, _, position in keyed[: max(n, 0)]), dtype=np.int64)
+
+
+def load_batch(dataset: OpenDataset, split: Split, positions: IntArray, size: int) -> ImageBatch:
+    """Read images with their ids, labels and groups. Raises DataError naming the image."""
+    index = dataset.index(split)
+    return ImageBatch(
+        ids=tuple(index.ids[int(position)] for position in positions),
+        images=dataset.read(split, positions, size),
+        labels=index.labels[positions],
+        groups=tuple(index.groups[int(position)] for position in positions),
+    )
+
+
+def summary(
+    dataset: OpenDataset,
+    positions_by_split: Mapping[Split, IntArray],
+    *,
+    fingerprint: str,
+    image_size: int,
+) -> DatasetSummary:
+    """Return the counts of what was chosen, with a note on every split that was limited."""
+    splits: dict[str, SplitSummary] = {}
+    notes = list(dataset.notes)
+    for split, positions in positions_by_split.items():
+        index = dataset.index(split)
+        splits[split.value] = summarise(index, positions, dataset)
+        if len(positions) < len(index.ids):
+            notes.append(
+                f"{split}: {len(positions)} of {len(index.ids)} images, chosen by class share"
+            )
+    return DatasetSummary(
+        card=dataset.card,
+        subset=dataset.subset,
+        splits=splits,
+        fingerprint=fingerprint,
+        image_size=image_size,
+        notes=notes,
+    )
+
+
+def summarise(index: SplitIndex, positions: IntArray, dataset: OpenDataset) -> SplitSummary:
+    """Return the counts of the chosen images of one split."""
+    classes, positive = dataset.card.classes, dataset.card.positive_class
+    counts = np.bincount(index.labels[positions], minlength=len(classes))
+    per_class = {name: int(count) for name, count in zip(classes, counts, strict=True)}
+    n = len(positions)
+    return SplitSummary(
+        n=n,
+        groups=len({index.groups[int(position)] for position in positions}),
+        per_class=per_class,
+        prevalence=per_class[positive] / n if positive and n else None,
+    )

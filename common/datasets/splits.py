@@ -1,0 +1,199 @@
+"""Splits that share nothing: cutting by patient group, and the check that no split leaks.
+
+Groups are what splits may not share. Images with equal pixels ("twins") are kept together as well,
+whatever group they name. All choices follow from hashes of (seed, name), so that adding or removing
+one group moves no other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from common.contracts import SplitIndex
+from common.errors import DataError
+from common.seeds import seed_for
+from common.types import Split
+
+
+def hashed_order(names: Sequence[str], seed: int, *purpose: str) -> list[str]:
+    """Return the distinct names in an order that depends on seed, purpose and name alone."""
+    prefix = f"{seed_for(seed, *purpose)}\x00".encode()
+    return sorted(set(names), key=lambda name: hashlib.sha256(prefix + name.encode()).digest())
+
+
+def join_twins(groups: Sequence[str], twins: Sequence[str]) -> list[str]:
+    """Return for each image the smallest group it is tied to by group or by equal twin keys."""
+    parent = {group: group for group in groups}
+
+    def root(group: str) -> str:
+        while parent[group] != group:
+            parent[group] = parent[parent[group]]
+            group = parent[group]
+        return group
+
+    first_with: dict[str, str] = {}
+    for group, twin in zip(groups, twins, strict=True):
+        low, high = sorted((root(group), root(first_with.setdefault(twin, group))))
+        parent[high] = low
+    return [root(group) for group in groups]
+
+
+def cut_by_group(
+    labels: Sequence[int],
+    groups: Sequence[str],
+    shares: Mapping[Split, float],
+    seed: int,
+    *purpose: str,
+) -> list[Split]:
+    """Assign every image to a split of ``shares`` or to TRAIN; no group is cut in two.
+
+    Each share is met class by class as far as the groups allow; every split receives every class
+    if there are groups enough. Raises DataError where there are not.
+    """
+    content: dict[str, Counter[int]] = defaultdict(Counter)
+    for label, group in zip(labels, groups, strict=True):
+        content[group][label] += 1
+    totals = Counter(labels)
+    free = hashed_order(list(content), seed, "split", *purpose)
+    assigned: dict[str, Split] = {}
+    for done, (split, share) in enumerate(shares.items()):
+        wanted = {label: max(1, round(share * count)) for label, count in totals.items()}
+        chosen = _fill(free, content, wanted, still_to_serve=len(shares) - done)
+        _require_classes(chosen, content, totals, split)
+        assigned.update(dict.fromkeys(chosen, split))
+        free = [group for group in free if group not in assigned]
+    _require_classes(free, content, totals, Split.TRAIN)
+    return [assigned.get(group, Split.TRAIN) for group in groups]
+
+
+def _fill(
+    free: list[str],
+    content: Mapping[str, Counter[int]],
+    wanted: Mapping[int, int],
+    still_to_serve: int,
+) -> list[str]:
+    """Choose groups in order while none of their classes overshoots; then mend empty classes.
+
+    Of every class, a group is left to each of the splits ``still_to_serve`` (train included).
+    """
+    got: Counter[int] = Counter()
+    left = Counter(label for group in free for label in content[group])
+    chosen: dict[str, None] = {}
+
+    def spare(group: str) -> bool:
+        return all(left[label] > still_to_serve for label in content[group])
+
+    def take(group: str) -> None:
+        chosen[group] = None
+        got.update(content[group])
+        left.subtract(content[group].keys())
+
+    for group in free:
+        fits = all(got[label] + count <= wanted[label] for label, count in content[group].items())
+        if fits and spare(group):
+            take(group)
+    for label in wanted:
+        rest = [group for group in free if content[group][label] and group not in chosen]
+        if not got[label] and rest:
+            take(min(rest, key=lambda group: (not spare(group), content[group].total())))
+    return list(chosen)
+
+
+def _require_classes(
+    groups: Sequence[str],
+    content: Mapping[str, Counter[int]],
+    classes: Mapping[int, int],
+    split: Split,
+) -> None:
+    present = {label for group in groups for label in content[group]}
+    if set(classes) - present:
+        raise DataError(
+            f"there are too few patient groups ({len(content)}) to cut a {split} split with every "
+            "class",
+            fix="add images of other patients, or give the splits yourself",
+        )
+
+
+def check_splits(
+    splits: Mapping[Split, SplitIndex],
+    classes: Sequence[str],
+    twins: Mapping[str, str] | None = None,
+) -> None:
+    """Refuse splits that leak or cannot be learned from.
+
+    ``twins``: image id -> key of its pixels, for the images it is known of. Raises DataError on an
+    empty split, an id, a group or equal pixels in two splits, a training split of one class, or a
+    class that is tested but not trained.
+    """
+    for split in Split:
+        if split not in splits or not splits[split].ids:
+            raise DataError(f"the {split} split has no images", fix="add images to it")
+    present = {int(label) for label in np.unique(splits[Split.TRAIN].labels)}
+    if len(present) < 2:
+        names = ", ".join(repr(classes[label]) for label in sorted(present))
+        raise DataError(
+            f"the training images are all of one class ({names})",
+            fix="add images of at least one other class",
+        )
+    for split in (Split.VAL, Split.TEST):
+        for label in np.unique(splits[split].labels):
+            if int(label) not in present:
+                raise DataError(
+                    f"class {classes[int(label)]!r} is in the {split} split but not in train",
+                    fix="add training images of that class, or leave the class out",
+                )
+    _refuse_shared({split: index.ids for split, index in splits.items()}, "image")
+    _refuse_shared({split: index.groups for split, index in splits.items()}, "patient group")
+    if twins:
+        _refuse_twins(splits, twins)
+
+
+def _refuse_shared(values: Mapping[Split, Sequence[str]], what: str) -> None:
+    owner: dict[str, Split] = {}
+    for split, names in values.items():
+        for name in names:
+            if owner.setdefault(name, split) is not split:
+                shared = set(values[owner[name]]) & set(names)
+                more = f", and {len(shared) - 1} more" if len(shared) > 1 else ""
+                raise DataError(
+                    f"{what} {name!r} is in two splits, {owner[name]} and {split}{more}",
+                    fix="keep all its images in one split",
+                )
+
+
+def _refuse_twins(splits: Mapping[Split, SplitIndex], twins: Mapping[str, str]) -> None:
+    owner: dict[str, tuple[Split, str]] = {}
+    for split, index in splits.items():
+        for name in index.ids:
+            if name not in twins:
+                continue
+            other_split, other = owner.setdefault(twins[name], (split, name))
+            if other_split is not split:
+                raise DataError(
+                    f"images {other!r} ({other_split}) and {name!r} ({split}) are copies of each "
+                    "other",
+                    fix="leave one of them out",
+                )
+
+
+def file_twins(root: Path, names: Sequence[str]) -> dict[str, str]:
+    """Return SHA-256 by name of those files that have a byte-identical copy among ``names``.
+
+    Only files of equal size are read. Copies that were encoded anew are not found.
+    """
+    by_size: dict[int, list[str]] = defaultdict(list)
+    for name in names:
+        by_size[(root / name).stat().st_size].append(name)
+    digests: dict[str, str] = {}
+    for same in by_size.values():
+        if len(same) > 1:
+            for name in same:
+                with (root / name).open("rb") as stream:
+                    digests[name] = hashlib.file_digest(stream, "sha256").hexdigest()
+    counts = Counter(digests.values())
+    return {name: digest for name, digest in digests.items() if counts[digest] > 1}

@@ -1,0 +1,100 @@
+"""How often the called class is right: accuracy, balanced accuracy and F1."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from common.metrics.metric import (
+    BoolArray,
+    Metric,
+    Predictions,
+    UndefinedMetric,
+    weighted_share,
+)
+from common.types import Float64Array
+
+
+def _accuracy(predictions: Predictions) -> float:
+    from sklearn.metrics import accuracy_score
+
+    return float(accuracy_score(predictions.labels, predictions.predicted))
+
+
+def _correct(predictions: Predictions) -> BoolArray:
+    return predictions.correct
+
+
+def _accuracy_resampled(predictions: Predictions, weights: Float64Array) -> Float64Array:
+    every = np.ones(len(predictions.labels), dtype=bool)
+    return weighted_share(predictions.correct, every, weights)
+
+
+def _balanced(predictions: Predictions) -> float:
+    from sklearn.metrics import balanced_accuracy_score
+
+    predictions.require_classes()
+    return float(balanced_accuracy_score(predictions.labels, predictions.predicted))
+
+
+def _balanced_resampled(predictions: Predictions, weights: Float64Array) -> Float64Array:
+    recalls = [
+        weighted_share(predictions.correct, predictions.labels == label, weights)
+        for label in range(len(predictions.classes))
+    ]
+    return np.mean(recalls, axis=0)
+
+
+def _f1(predictions: Predictions) -> float:
+    from sklearn.metrics import f1_score
+
+    truth, called = predictions.labels, predictions.predicted
+    if len(predictions.classes) == 2:
+        positive = predictions.require_positive()
+        if not np.any(truth == positive):
+            raise UndefinedMetric(f"no image of class {predictions.classes[positive]!r}")
+        return float(f1_score(truth, called, pos_label=positive, zero_division=0.0))
+    predictions.require_classes()
+    labels = range(len(predictions.classes))
+    return float(f1_score(truth, called, labels=labels, average="macro", zero_division=0.0))
+
+
+def _f1_of(label: int, predictions: Predictions, weights: Float64Array) -> Float64Array:
+    true = (predictions.labels == label).astype(np.float64)
+    called = (predictions.predicted == label).astype(np.float64)
+    positives = weights @ true
+    with np.errstate(invalid="ignore", divide="ignore"):
+        score = 2 * (weights @ (true * called)) / (positives + weights @ called)
+    return np.where(positives > 0, score, np.nan)
+
+
+def _f1_resampled(predictions: Predictions, weights: Float64Array) -> Float64Array:
+    if len(predictions.classes) == 2:
+        return _f1_of(predictions.require_positive(), predictions, weights)
+    scores = [_f1_of(label, predictions, weights) for label in range(len(predictions.classes))]
+    return np.mean(scores, axis=0)
+
+
+METRICS = (
+    Metric(
+        name="accuracy",
+        formula="images called correctly / images",
+        source="sklearn.metrics.accuracy_score; interval: Wilson 1927",
+        value=_accuracy,
+        resampled=_accuracy_resampled,
+        outcomes=_correct,
+    ),
+    Metric(
+        name="balanced_accuracy",
+        formula="mean over classes of (images of the class called correctly / images of the class)",
+        source="Brodersen et al. 2010; sklearn.metrics.balanced_accuracy_score",
+        value=_balanced,
+        resampled=_balanced_resampled,
+    ),
+    Metric(
+        name="f1",
+        formula="2 TP / (2 TP + FP + FN) of the positive class; mean over classes if more than two",
+        source="van Rijsbergen 1979; sklearn.metrics.f1_score",
+        value=_f1,
+        resampled=_f1_resampled,
+    ),
+)

@@ -1,0 +1,52 @@
+"""Entry point of a server process: ``python -m common.service.host``.
+
+It is told by one line of JSON on its standard input which pipeline's server half to be, with which
+token and limits; it answers with one line holding its port, and serves on loopback. It
+gets no secret, no dataset and no file name. When its standard input closes (the driver ended,
+however violently) it ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import threading
+
+
+def main() -> None:
+    """Serve until standard input closes."""
+    settings = json.loads(sys.stdin.readline())
+    answer = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # libraries that print must not write into the driver's channel
+    threading.Thread(target=_end_with_driver, daemon=True).start()
+
+    import uvicorn
+
+    from common.plugins import load
+    from common.service.application import ServiceApplication
+
+    def load_server(public_material: bytes):  # type: ignore[no-untyped-def]
+        return load("pipelines", settings["pipeline"]).load_server(public_material)
+
+    application = ServiceApplication(
+        load_server, token=settings["token"], max_body_bytes=int(settings["max_body_bytes"])
+    )
+    listener = socket.create_server(("127.0.0.1", 0))
+    answer.write(json.dumps({"port": listener.getsockname()[1]}) + "\n")
+    answer.close()
+    config = uvicorn.Config(
+        application.asgi(), log_level="warning", access_log=False, timeout_keep_alive=3600
+    )
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def _end_with_driver() -> None:
+    while sys.stdin.readline():
+        pass
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

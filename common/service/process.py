@@ -1,0 +1,267 @@
+"""The client's end of a server process: start it, talk to it, count the bytes, leave no orphan."""
+
+from __future__ import annotations
+
+import atexit
+import collections
+import contextlib
+import json
+import os
+import secrets
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import httpx
+
+from common.clock import Clock
+from common.environment import thread_environment
+from common.errors import MessageError, ServiceError, ServiceTimeoutError
+from common.service.framing import join, split
+from common.types import Message, Per, Side, Stage
+
+DEFAULT_CALL_SECONDS = 900.0
+START_SECONDS = 60.0
+DEFAULT_MAX_BODY = 1 << 30
+INSTRUMENTATION_PREFIX = b"compare-"
+
+
+@dataclass
+class ByteCount:
+    """Bytes of one kind of traffic, headers included; payload is without headers and framing."""
+
+    requests: int = 0
+    upload: int = 0
+    download: int = 0
+    payload_upload: int = 0
+    payload_download: int = 0
+
+
+class ServerProcess:
+    """A pipeline's server half in a process of its own, reached over HTTP on loopback.
+
+    The environment handed to the process is cleaned of everything but what Python and the numeric
+    libraries need; its standard input is the life line: when it closes, the process ends.
+    """
+
+    def __init__(
+        self,
+        pipeline: str,
+        public_material: bytes,
+        clock: Clock,
+        *,
+        threads: int,
+        call_seconds: float = DEFAULT_CALL_SECONDS,
+        max_body_bytes: int = DEFAULT_MAX_BODY,
+    ) -> None:
+        self.pipeline = pipeline
+        self.traffic: dict[str, ByteCount] = collections.defaultdict(ByteCount)
+        self.peak_bytes: int | None = None
+        self._max_body = max_body_bytes
+        self._last_words: collections.deque[str] = collections.deque(maxlen=20)
+        self._token = secrets.token_hex(32)
+        self._process = _spawn(threads)
+        atexit.register(self.close)
+        self.pid = self._process.pid
+        try:
+            port = self._introduce()
+            self._http = httpx.Client(
+                base_url=f"http://127.0.0.1:{port}",
+                headers={"authorization": f"Bearer {self._token}"},
+                timeout=httpx.Timeout(call_seconds, connect=10.0),
+                trust_env=False,
+            )
+            self._upload_public(public_material, clock)
+        except BaseException:
+            self.close()
+            raise
+
+    def _introduce(self) -> int:
+        process = self._process
+        assert process.stdin and process.stdout and process.stderr
+        threading.Thread(target=self._drain, args=(process.stderr,), daemon=True).start()
+        settings = {
+            "pipeline": self.pipeline,
+            "token": self._token,
+            "max_body_bytes": self._max_body,
+        }
+        line = b""
+        with contextlib.suppress(OSError):
+            process.stdin.write((json.dumps(settings) + "\n").encode())
+            process.stdin.flush()
+            watchdog = threading.Timer(START_SECONDS, process.kill)
+            watchdog.start()
+            try:
+                line = process.stdout.readline()
+            finally:
+                watchdog.cancel()
+        if not line:
+            raise self._died("did not start")
+        return int(json.loads(line)["port"])
+
+    def _drain(self, stream: Any) -> None:
+        for line in stream:
+            self._last_words.append(line.decode(errors="replace").rstrip())
+
+    def _upload_public(self, public_material: bytes, clock: Clock) -> None:
+        start = time.perf_counter()
+        response = self._send("PUT", "/v1/public", public_material, "public")
+        elapsed = time.perf_counter() - start
+        seconds = float(response.headers["compare-seconds"])
+        count = self.traffic["public"]
+        count.payload_upload += len(public_material)
+        clock.add(Stage.SERVER_LOAD, seconds, side=Side.SERVER, per=Per.ONCE)
+        clock.add(Stage.KEY_UPLOAD, max(elapsed - seconds, 0.0), side=Side.NETWORK, per=Per.ONCE)
+
+    def call(self, verb: str, messages: list[Message], clock: Clock) -> list[Message]:
+        """POST messages to a verb; server-side stages and the transport are added to ``clock``.
+
+        Raises ServiceError when the server refuses, times out or has died.
+        """
+        start = time.perf_counter()
+        response = self._send("POST", f"/v1/call/{verb}", join(messages), verb)
+        try:
+            replies = split(response.content)
+        except MessageError as error:
+            raise ServiceError(f"server of {self.pipeline} answered badly: {error}") from None
+        elapsed = time.perf_counter() - start
+        if verb == "infer" and len(replies) != len(messages):
+            raise ServiceError(
+                f"server of {self.pipeline} answered {len(replies)} of {len(messages)} messages"
+            )
+        count = self.traffic[verb]
+        count.payload_upload += sum(map(len, messages))
+        count.payload_download += sum(map(len, replies))
+        for stage, per, seconds, items in json.loads(response.headers["compare-timings"]):
+            clock.add(Stage(stage), seconds, side=Side.SERVER, per=Per(per), items=items)
+        server_seconds = float(response.headers["compare-seconds"])
+        clock.add(
+            Stage.TRANSPORT,
+            max(elapsed - server_seconds, 0.0),
+            side=Side.NETWORK,
+            items=max(1, len(messages)),
+        )
+        return replies
+
+    def _send(self, method: str, path: str, body: bytes, kind: str) -> httpx.Response:
+        try:
+            response = self._http.request(
+                method, path, content=body, headers={"content-type": "application/octet-stream"}
+            )
+        except httpx.TimeoutException:
+            raise ServiceTimeoutError(
+                f"server of {self.pipeline} did not answer {path} in time",
+                fix="raise --call-seconds or lower the batch",
+            ) from None
+        except httpx.HTTPError as error:
+            raise self._died(f"went away during {path}: {type(error).__name__}") from None
+        count = self.traffic[kind]
+        count.requests += 1
+        count.upload += request_bytes(response.request)
+        count.download += response_bytes(response)
+        if response.status_code != 200:
+            raise ServiceError(
+                f"server of {self.pipeline} refused {path} ({response.status_code}): "
+                f"{_error_message(response)}"
+            )
+        return response
+
+    def _died(self, what: str) -> ServiceError:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=2)
+        code = self._process.poll()
+        words = next((line for line in reversed(self._last_words) if line.strip()), "")
+        ending = "is still running" if code is None else f"exit code {code}"
+        return ServiceError(
+            f"server process of {self.pipeline} {what} ({ending})"
+            + (f"; it last said: {words}" if words else ""),
+            fix="run the same command again: finished cells are kept",
+        )
+
+    def measure_peak(self) -> int | None:
+        """Ask the server for its peak memory in bytes; None where it no longer answers."""
+        with contextlib.suppress(httpx.HTTPError, ValueError, KeyError):
+            self.peak_bytes = int(self._http.get("/v1/status").json()["peak_bytes"])
+        return self.peak_bytes
+
+    def close(self) -> None:
+        """Stop the process and wait for its end; may be called twice."""
+        atexit.unregister(self.close)
+        if hasattr(self, "_http"):
+            self._http.close()
+        process = self._process
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(timeout=3)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(timeout=10)
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream:
+                with contextlib.suppress(OSError):
+                    stream.close()
+
+    def __enter__(self) -> ServerProcess:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
+
+
+def _spawn(threads: int) -> subprocess.Popen[bytes]:
+    kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+    kept |= {name: value for name, value in os.environ.items() if name.startswith("OPENBLAS_")}
+    search = [entry for entry in sys.path if entry]
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "common.service.host"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=kept
+        | thread_environment(threads)
+        | {"PYTHONPATH": os.pathsep.join(search), "PYTHONUNBUFFERED": "1"},
+        start_new_session=True,
+        close_fds=True,
+    )
+
+
+def request_bytes(request: httpx.Request) -> int:
+    """Bytes of a request on the wire: request line, headers, body."""
+    line = len(request.method) + len(request.url.raw_path) + len("  HTTP/1.1\r\n")
+    return line + _header_bytes(request.headers.raw) + len(request.content)
+
+
+def response_bytes(response: httpx.Response) -> int:
+    """Bytes of a response on the wire, without the toolkit's own instrumentation headers."""
+    line = len("HTTP/1.1 200 \r\n") + len(response.reason_phrase)
+    return line + _header_bytes(response.headers.raw) + len(response.content)
+
+
+def _header_bytes(headers: list[tuple[bytes, bytes]]) -> int:
+    counted = [
+        (name, value)
+        for name, value in headers
+        if not name.lower().startswith(INSTRUMENTATION_PREFIX)
+    ]
+    return sum(len(name) + len(value) + 4 for name, value in counted) + 2
+
+
+def _error_message(response: httpx.Response) -> str:
+    try:
+        error = response.json()["error"]
+        return f"{error['kind']}: {error['message']}"
+    except (ValueError, KeyError, TypeError):
+        return response.text[:200]

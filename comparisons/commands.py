@@ -1,0 +1,169 @@
+"""What the sub-commands do, apart from parsing the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from common.errors import EXIT_CELLS_FAILED, EXIT_OK, UsageError
+from common.store import SCORES, RunFolder
+from common.types import Status
+from comparisons import scoring, show
+from comparisons.config import load_config
+from comparisons.progress import ProgressReporter
+
+
+def default_cache_dir() -> Path:
+    """Return the user's cache folder."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("he-compare")
+
+
+def default_key_file() -> Path:
+    """Return the file of the client's key in the user's configuration folder."""
+    from platformdirs import user_config_path
+
+    return user_config_path("he-compare") / "client.key"
+
+
+def run_command(
+    *,
+    dataset: str,
+    data_dir: Path | None,
+    profile: str,
+    overrides: dict[str, Any],
+    out: Path | None,
+    key: Path | None,
+    render: Callable[[Path], list[Path]],
+    explain: bool,
+    quiet: bool,
+) -> int:
+    """Plan, run, score and render. Return the exit code."""
+    config = load_config(profile, overrides)
+    folder = RunFolder(out or Path("runs") / f"{_slug(dataset)}-{profile}")
+    with ProgressReporter(quiet=quiet) as progress:
+        progress.line(f"planning {dataset}, profile {profile}")
+        from comparisons.plan import make_plan
+
+        plan = make_plan(config, dataset, data_dir)
+        if explain:
+            print(explain_plan(plan, folder))
+            return EXIT_OK
+        _announce(plan, progress)
+        if folder.exists():
+            _require_same_plan(folder, plan)
+        elif folder.path.exists():
+            folder.create(plan.manifest())
+        folder.lock()
+        try:
+            if not folder.exists():
+                folder.create(plan.manifest())
+            if folder.recover():
+                progress.line("a record torn by a crash was set aside; its cell runs again")
+            outcome = _execute(plan, folder, key, progress)
+            scoring.score_run(folder)
+            folder.write_sums()
+        finally:
+            folder.unlock()
+        progress.line("writing the report")
+        paths = render(folder.path)
+    print(show.table(folder))
+    print()
+    print(f"run:    {folder.path}")
+    for path in paths:
+        print(f"report: {path}")
+    unfinished = [r for r in folder.records() if r.status not in (Status.OK, Status.UNAVAILABLE)]
+    return EXIT_CELLS_FAILED if unfinished or outcome.failed else EXIT_OK
+
+
+def _execute(plan: Any, folder: RunFolder, key: Path | None, progress: ProgressReporter) -> Any:
+    from comparisons.runner import Runner
+
+    return Runner(
+        plan,
+        folder,
+        cache_dir=default_cache_dir(),
+        key_file=key or default_key_file(),
+        progress=progress,
+    ).execute()
+
+
+def _announce(plan: Any, progress: ProgressReporter) -> None:
+    counts = ", ".join(f"{split.n} {name}" for name, split in plan.summary.splits.items())
+    progress.line(
+        f"{plan.summary.card.title}: {counts}; fingerprint {plan.summary.fingerprint[:12]}"
+    )
+    if plan.backbone.untrained:
+        progress.line("note: the backbone is untrained (random weights); every page will say so")
+    if plan.summary.card.synthetic:
+        progress.line("note: synthetic cohort: says nothing about patients")
+
+
+def _require_same_plan(folder: RunFolder, plan: Any) -> None:
+    manifest = folder.manifest()
+    if manifest.plan != plan.plan_key():
+        raise UsageError(
+            f"{folder.path} holds another plan ({_what_differs(manifest, plan.manifest())})",
+            fix="name another folder with --out, or repeat the command it was made with: "
+            + manifest.command,
+        )
+
+
+def _what_differs(old: Any, new: Any) -> str:
+    if old.dataset.fingerprint != new.dataset.fingerprint:
+        return f"its data were {old.dataset.card.name} {old.dataset.fingerprint[:12]}"
+    if [p.label for p in old.pipelines] != [p.label for p in new.pipelines]:
+        return "its pipelines were " + ", ".join(p.label for p in old.pipelines)
+    for name, value in old.settings.items():
+        if name != "call_seconds" and new.settings.get(name) != value:
+            return f"its {name} was {value}, now {new.settings.get(name)}"
+    if old.backbone.weights_sha256 != new.backbone.weights_sha256:
+        return f"its weights were {old.backbone.weights_sha256[:12]}"
+    return "its settings were others"
+
+
+def explain_plan(plan: Any, folder: RunFolder) -> str:
+    """Say for each cell whether it would run or be kept, and why."""
+    from comparisons.runner import describe_cell
+
+    known = {r.identity: r for r in folder.records()} if folder.exists() else {}
+    labels = {(r.cell.label, r.cell.phase, r.cell.round) for r in known.values()}
+    lines = []
+    for cell in plan.cells():
+        record = known.get(cell.identity)
+        if record is not None and record.status is Status.OK:
+            verdict = f"kept: finished {record.started_at}"
+        elif record is not None:
+            verdict = f"run again: it ended {record.status.value}"
+        elif (cell.planned.label, cell.phase, cell.round) in labels:
+            verdict = "run again: source, packages, weights or settings changed since"
+        else:
+            verdict = "run: no record of it"
+        lines.append(f"{cell.identity}  {describe_cell(cell)}: {verdict}")
+    return "\n".join(lines)
+
+
+def _slug(dataset: str) -> str:
+    name, _, argument = dataset.partition(":")
+    return f"{name}-{Path(argument).name}" if argument else name
+
+
+def score_command(path: Path) -> str:
+    """Score a run again and return its table."""
+    folder = RunFolder(path)
+    folder.manifest()
+    scoring.score_run(folder)
+    folder.write_sums()
+    return show.table(folder)
+
+
+def scored(path: Path) -> RunFolder:
+    """Return the run folder, scored first where that was not done. Raises UsageError."""
+    folder = RunFolder(path)
+    folder.manifest()
+    if not (folder.path / SCORES).is_file():
+        scoring.score_run(folder)
+        folder.write_sums()
+    return folder

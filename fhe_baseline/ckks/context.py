@@ -1,0 +1,144 @@
+"""SEAL and TenSEAL contexts, with and without the secret key, for one set of CKKS parameters.
+
+The secret key is made here and stays in the object that made it: what leaves for the server is
+serialised without it, and without the public and relinearisation keys where the computation does
+not use them (TenSEAL 0.3.18 loads such a context and calls it public).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from common.errors import CellError, MessageError, UnavailableError
+from fhe_baseline.ckks.serialization import parse_foreign
+from fhe_baseline.parameters import CkksParameters, require_128_bits
+
+# TenSEAL would start one thread per core; packings are compared on one.
+THREADS = 1
+
+# Uniform ternary secret; errors from a centred binomial over 2 x 21 bits, variance 21/2 (SEAL's
+# default build, util/rlwe.cpp), which the security tables count as sigma = 3.19.
+SECRET_DISTRIBUTION = "uniform ternary"
+ERROR_SIGMA = 3.24
+PRNG_SEED_BITS = 512
+
+
+def import_tenseal() -> Any:
+    """Import TenSEAL late. Raises UnavailableError with the command that installs it."""
+    try:
+        import tenseal
+        import tenseal.sealapi
+    except ImportError as error:
+        raise UnavailableError(
+            f"TenSEAL cannot be imported: {error}", fix="pip install 'tenseal>=0.3.16'"
+        ) from None
+    return tenseal
+
+
+def seal_context(parameters: CkksParameters) -> Any:
+    """Return SEAL's context at its 128-bit security level. Raises UsageError below it."""
+    require_128_bits(parameters)
+    seal = import_tenseal().sealapi
+    chosen = seal.EncryptionParameters(seal.SCHEME_TYPE.CKKS)
+    chosen.set_poly_modulus_degree(parameters.degree)
+    chosen.set_coeff_modulus(
+        seal.CoeffModulus.Create(parameters.degree, list(parameters.modulus_bits))
+    )
+    context = seal.SEALContext(chosen, True, seal.SEC_LEVEL_TYPE.TC128)
+    if not context.parameters_set():
+        raise CellError(f"SEAL refuses {parameters}: {context.parameters_error_message()}")
+    return context
+
+
+def data_primes(context: Any) -> list[int]:
+    """Return the primes ciphertexts live under, the last one left first, as SEAL chose them."""
+    return [modulus.value() for modulus in context.first_context_data().parms().coeff_modulus()]
+
+
+def level_with(context: Any, primes: int) -> list[int]:
+    """Return the parameter id of the level at which ``primes`` primes are left."""
+    level = context.first_context_data()
+    while level.chain_index() > primes - 1:
+        level = level.next_context_data()
+    parameter_id: list[int] = level.parms_id()
+    return parameter_id
+
+
+def galois_elements(steps: list[int], degree: int) -> list[int]:
+    """Return the automorphisms X -> X^(3^step) that rotate the slots left by each step."""
+    return [pow(3, step, 2 * degree) for step in steps]
+
+
+def tenseal_context(parameters: CkksParameters) -> Any:
+    """Return a TenSEAL context with a fresh secret key and the Galois keys of every power of two.
+
+    TenSEAL's ``dot`` and ``mm`` sum by rotations and want their full set.
+    """
+    require_128_bits(parameters)
+    tenseal = import_tenseal()
+    context = tenseal.context(
+        tenseal.SCHEME_TYPE.CKKS,
+        parameters.degree,
+        coeff_mod_bit_sizes=list(parameters.modulus_bits),
+        n_threads=THREADS,
+    )
+    context.global_scale = 2.0**parameters.scale_bits
+    context.generate_galois_keys()
+    return context
+
+
+def tenseal_public_bytes(context: Any, *, with_public_key: bool) -> bytes:
+    """Serialise what the server needs of a TenSEAL context: parameters and Galois keys.
+
+    ``mm`` encrypts at the server and wants the public key as well; ``dot`` does not.
+    """
+    data: bytes = context.serialize(
+        save_public_key=with_public_key,
+        save_secret_key=False,
+        save_galois_keys=True,
+        save_relin_keys=False,
+    )
+    return data
+
+
+def load_tenseal_public(data: bytes, parameters: CkksParameters) -> Any:
+    """Load a TenSEAL context at the server.
+
+    Raises MessageError where the bytes do not parse, carry a secret key, lack Galois keys or belong
+    to other parameters.
+    """
+    tenseal = import_tenseal()
+    context = parse_foreign("TenSEAL context", lambda: tenseal.Context.load(data, THREADS))
+    if context.has_secret_key() or not context.is_public():
+        raise MessageError("the context for the server holds a secret key")
+    if not context.has_galois_keys():
+        raise MessageError("the context for the server lacks Galois keys")
+    expected = seal_context(parameters)
+    if context.seal_context().data.key_parms_id() != expected.key_parms_id():
+        raise MessageError(f"the context for the server is not one of {parameters}")
+    context.global_scale = 2.0**parameters.scale_bits
+    context.auto_rescale = True
+    return context
+
+
+def explain_seal_error(error: Exception, parameters: CkksParameters) -> CellError:
+    """Turn SEAL's terse complaint while computing into one that says what to change."""
+    text = str(error)
+    budget = (
+        f"(N = {parameters.degree}, primes of {list(parameters.modulus_bits)} bits, scale "
+        f"2^{parameters.scale_bits}, {parameters.depth} multiplications)"
+    )
+    if "scale out of bounds" in text:
+        return CellError(
+            f"the product's scale exceeds the modulus that is left {budget}",
+            fix="use a parameter set with one more prime or a smaller scale",
+        )
+    if "end of modulus switching chain" in text:
+        return CellError(
+            f"the depth is spent {budget}", fix="use a parameter set with one more prime"
+        )
+    if "scale mismatch" in text or "parameter mismatch" in text:
+        return CellError(f"two ciphertexts are not at one scale and level {budget}: {text}")
+    if "Galois key not present" in text:
+        return CellError(f"a rotation was asked for whose key was not made {budget}")
+    return CellError(f"SEAL refused to compute {budget}: {text}")

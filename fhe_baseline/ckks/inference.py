@@ -1,0 +1,65 @@
+"""A deployment of an encrypted linear head: from a model to a client and the server's bytes.
+
+Public material is one packed message: weights and bias in the clear, the packing's evaluation keys,
+and as metadata the packing's name and the CKKS parameters, which the server checks anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from common.backbones.head import LinearModel
+from common.errors import MessageError, UnknownNameError, UsageError
+from common.types import UInt8Array
+from common.wire import pack, unpack
+from fhe_baseline.ckks.packings import Packing, PackingServer, choose_parameters, load_packing
+from fhe_baseline.parameters import CkksParameters, require_128_bits
+
+WEIGHTS, BIAS = "weights", "bias"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A model, and how it is to be evaluated under encryption."""
+
+    packing: Packing
+    parameter_name: str
+    parameters: CkksParameters
+    model: LinearModel
+
+
+def make_plan(model: LinearModel, packing_name: str, parameter_name: str) -> Plan:
+    """Resolve names (``auto`` allowed) into a plan.
+
+    Raises UnknownNameError, and UsageError where the model does not fit the parameters or these
+    are below 128 bits.
+    """
+    packing = load_packing(packing_name)
+    resolved, parameters = choose_parameters(packing, parameter_name, model)
+    return Plan(packing, resolved, parameters, model)
+
+
+def public_material(plan: Plan, keys: dict[str, UInt8Array]) -> bytes:
+    """Return all the server gets: model and evaluation keys."""
+    return pack(
+        {WEIGHTS: plan.model.weights, BIAS: plan.model.bias, **keys},
+        {"packing": plan.packing.name, "parameters": plan.parameters.to_json()},
+    )
+
+
+def load_public_material(data: bytes) -> PackingServer:
+    """Build the server half from bytes of unknown origin. Raises MessageError."""
+    arrays, metadata = unpack(data, expect={WEIGHTS: ("float64", 2), BIAS: ("float64", 1)})
+    try:
+        packing = load_packing(metadata["packing"])
+        parameters = CkksParameters.from_json(metadata["parameters"])
+        require_128_bits(parameters)
+        model = LinearModel(arrays[WEIGHTS], arrays[BIAS])
+        misfit = packing.misfit(parameters, model)
+        if misfit:
+            raise MessageError(f"public material does not hold: {misfit}")
+        return packing.load_server(parameters, model, arrays)
+    except KeyError as error:
+        raise MessageError(f"public material lacks {error}") from None
+    except (UnknownNameError, UsageError, ValueError) as error:
+        raise MessageError(f"public material does not hold: {error}") from None

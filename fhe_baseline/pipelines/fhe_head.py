@@ -1,0 +1,215 @@
+"""Features at the client, encrypted with CKKS; a head trained in the clear evaluated on them.
+
+The hospital runs the frozen DeiT in the clear, standardises and encrypts the features under its own
+key; the server, which holds the head in the clear and no secret key, evaluates it on ciphertexts;
+only the hospital decrypts. The inference half of MedBlindTuner (arXiv 2401.09604).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from common.clock import Clock
+from common.contracts import Availability, Deployment, Parameters, RunContext, TrainingData
+from common.records import SecurityClaims
+from common.types import (
+    FheMode,
+    Float32Array,
+    Float64Array,
+    Message,
+    Per,
+    Side,
+    Stage,
+    UInt8Array,
+)
+
+if TYPE_CHECKING:
+    from common.backbones.head import Head
+    from fhe_baseline.ckks.inference import Plan
+    from fhe_baseline.ckks.packings import PackingClient, PackingServer
+
+NAME = "fhe-head"
+INSTALL = "pip install 'tenseal>=0.3.16'"
+Extractor = Callable[[UInt8Array], Float32Array]
+
+
+class FheHeadParameters(Parameters):
+    """How the head is trained and evaluated."""
+
+    packing: Literal["auto", "replicated", "tenseal-dot", "tenseal-mm"] = Field(
+        default="auto", description="Slot layout; auto: replicated, the fastest measured"
+    )
+    parameter_set: Literal["auto", "n4096", "n4096-106", "n8192", "n8192-160", "n8192-144"] = Field(
+        default="auto", description="CKKS parameters; auto: the packing's smallest that fits"
+    )
+    C: float = Field(default=0.01, gt=0, description="Inverse L2 strength of the head")
+
+
+class FheHeadClient:
+    """Holds backbone, standardisation and secret key; features never leave it unencrypted."""
+
+    def __init__(self, extractor: Extractor, head: Head, encryption: PackingClient) -> None:
+        self._extractor = extractor
+        self._head = head
+        self._encryption = encryption
+
+    def protect(self, images: UInt8Array, clock: Clock) -> list[Message]:
+        """Run the DeiT on uint8 (n, size, size, 3), standardise and encrypt: n messages."""
+        if not len(images):
+            return []
+        with clock.stage(Stage.FEATURES, items=len(images)):
+            features = self._head.standardise(self._extractor(images))
+        return self._encryption.protect(features, clock)
+
+    def reveal(self, replies: list[Message], clock: Clock) -> Float64Array:
+        """Decrypt scores (logits), float64 (n, classes). Raises MessageError."""
+        if not replies:
+            return np.zeros((0, self._head.linear.classes))
+        return self._encryption.reveal(replies, clock)
+
+
+@dataclass
+class FheHeadFitted:
+    """A trained head and the plan of its encrypted evaluation."""
+
+    extractor: Extractor
+    head: Head
+    plan: Plan
+    _deployed: FheHeadClient | None = field(default=None, init=False)
+    _public_keys: bytes = field(default=b"", init=False)
+    _sizes: dict[str, int] = field(default_factory=dict, init=False)
+
+    fhe_mode = FheMode.EXECUTE
+
+    def deploy(self, context: RunContext) -> Deployment:
+        """Generate a fresh secret key; hand the model and the evaluation keys to the server."""
+        from fhe_baseline.ckks.inference import public_material
+
+        with context.clock.stage(Stage.KEYGEN, per=Per.KEY):
+            encryption = self.plan.packing.make_client(self.plan.parameters, self.plan.model)
+            keys = encryption.public_arrays()
+        material = public_material(self.plan, keys)
+        self._deployed = FheHeadClient(self.extractor, self.head, encryption)
+        self._public_keys = b"".join(keys[name].tobytes() for name in sorted(keys))
+        self._sizes = {
+            "evaluation_key_bytes": len(self._public_keys),
+            "public_material_bytes": len(material),
+        }
+        return Deployment(self._deployed, material)
+
+    def claims(self) -> SecurityClaims:
+        """Return what the encryption claims; key and sizes are those of the last deployment."""
+        from fhe_baseline.claims import claims_of
+
+        return claims_of(self.plan, self._public_keys, self._sizes)
+
+    def clear_reference(self, images: UInt8Array) -> tuple[str, Float64Array]:
+        """Return the same head's scores in float64, on features extracted anew."""
+        return "clear head", self.head.scores(self.extractor(images))
+
+    def protected_picture(self, images: UInt8Array) -> UInt8Array | None:
+        """Return the first bytes of each upload, one grey pixel a byte, row by row.
+
+        Nothing but a way to look at a ciphertext: what is left of the picture stays black. None
+        before the first deployment.
+        """
+        if self._deployed is None:
+            return None
+        pictures = np.zeros_like(images)
+        area = images.shape[1] * images.shape[2]
+        uploads = self._deployed.protect(images, Clock(Side.CLIENT))
+        for picture, upload in zip(pictures, uploads, strict=True):
+            seen = np.frombuffer(upload[:area], dtype=np.uint8)
+            picture.reshape(area, 3)[: len(seen)] = seen[:, None]
+        return pictures
+
+
+class FheHeadPipeline:
+    """Encrypted inference of a linear head."""
+
+    name = NAME
+    parameters = FheHeadParameters
+
+    def availability(self) -> Availability:
+        """Needs TenSEAL."""
+        if importlib.util.find_spec("tenseal") is None:
+            return Availability(False, "TenSEAL is not installed", INSTALL)
+        return Availability(True)
+
+    def source_modules(self) -> tuple[str, ...]:
+        """Name the modules that key the cells."""
+        return (
+            "fhe_baseline.pipelines.fhe_head",
+            "fhe_baseline.ckks",
+            "fhe_baseline.parameters",
+            "fhe_baseline.claims",
+        )
+
+    def fit(
+        self, data: TrainingData, parameters: FheHeadParameters, context: RunContext
+    ) -> FheHeadFitted:
+        """Train the head on features of the training images and plan its encrypted evaluation."""
+        from common.backbones.features import FeatureExtractor, cached_features
+        from fhe_baseline.ckks.inference import make_plan
+        from fhe_baseline.claims import parameter_warnings
+
+        settings = context.settings
+        extractor = FeatureExtractor(
+            settings.backbone,
+            settings.image_size,
+            settings.weights,
+            context.seed,
+            settings.threads,
+        )
+        features = cached_features(data.train, context, extractor)
+        head = _stored_head(features, data, parameters.C, context)
+        plan = make_plan(head.linear, parameters.packing, parameters.parameter_set)
+        context.warnings.extend(parameter_warnings(plan.parameters))
+        context.training.update(
+            {
+                "trained_on": "features of plain images, in the clear, at the client",
+                "C": parameters.C,
+                "n": len(features),
+                "iterations": head.iterations,
+                "largest_training_score": float(np.abs(head.scores(features)).max()),
+            }
+        )
+        return FheHeadFitted(extractor, head, plan)
+
+    def load_server(self, public_material: bytes) -> PackingServer:
+        """Build the server half from public material. Raises MessageError."""
+        from fhe_baseline.ckks.inference import load_public_material
+
+        return load_public_material(public_material)
+
+
+def _stored_head(
+    features: Float32Array, data: TrainingData, inverse_l2: float, context: RunContext
+) -> Head:
+    from common.backbones.head import pack_head, train_head, unpack_head
+    from common.identity import array_digest, source_digest
+
+    classes = len(data.classes)
+    inputs: dict[str, Any] = {
+        "features": array_digest(features),
+        "labels": array_digest(data.train.labels),
+        "classes": classes,
+        "C": inverse_l2,
+        "source": source_digest("common.backbones.head"),
+    }
+    return unpack_head(
+        context.artefacts.get_or_make(
+            "head",
+            inputs,
+            lambda: pack_head(train_head(features, data.train.labels, classes, inverse_l2)),
+        )
+    )
+
+
+PIPELINE = FheHeadPipeline()

@@ -1,0 +1,87 @@
+"""From a run folder to one document, and from there to files on disk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from common.store import RunFolder
+from reports.document import Attachment, Document, Inline, inline
+from reports.numbers import moment
+from reports.render import check_formats, render
+from reports.sections import (
+    accuracy,
+    banners,
+    boundary,
+    compared,
+    cost,
+    deviations,
+    glossary,
+    method,
+    pictures,
+    verdict,
+)
+from reports.view import RunView, read_run
+
+ORDER = (
+    verdict.sections,
+    compared.sections,
+    boundary.sections,
+    accuracy.sections,
+    cost.sections,
+    pictures.sections,
+    deviations.sections,
+    method.sections,
+    glossary.sections,
+)
+
+
+def build_document(run: RunFolder) -> Document:
+    """Read a run and lay it out as a document.
+
+    Raises UsageError where there is no run, IntegrityError where a file of it does not hold.
+    """
+    view = read_run(run)
+    return Document(
+        title=f"Privacy-preserving classification compared on {view.manifest.dataset.card.title}",
+        subtitle=_subtitle(view),
+        date=view.manifest.created_at,
+        banners=banners.banners(view),
+        sections=tuple(section for make in ORDER for section in make(view)),
+        attachments=(_records(view),),
+    )
+
+
+def write_report(run_path: Path, formats: Sequence[str], out: Path | None = None) -> list[Path]:
+    """Write the report of a run in each format and return the files, in the order asked for.
+
+    ``out`` is the folder to write to, ``RUN/report`` by default. Raises UsageError on an unknown
+    format, a folder that is no run or one that cannot be written; UnavailableError where a
+    renderer's library is missing.
+    """
+    check_formats(formats)
+    document = build_document(RunFolder(run_path))
+    folder = out if out is not None else run_path / "report"
+    return [render(document, format, folder) for format in dict.fromkeys(formats)]
+
+
+def _subtitle(view: RunView) -> Inline:
+    manifest = view.manifest
+    return inline(
+        f"{len(view.pipelines)} pipelines, {view.n_test} test images, backbone "
+        f"{manifest.backbone.name} ({manifest.backbone.weights}), he-compare "
+        f"{manifest.tool_version}, begun {moment(manifest.created_at)}"
+    )
+
+
+def _records(view: RunView) -> Attachment:
+    """Everything the document was made from, but the pictures and predictions."""
+    content = {
+        "manifest": json.loads(view.manifest.model_dump_json()),
+        "records": [json.loads(record.model_dump_json()) for record in view.records],
+        "scores": json.loads(view.scores.model_dump_json()) if view.scores else None,
+    }
+    data = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False).encode()
+    description = "Manifest, records and scores this report was made from"
+    return Attachment("records.json", description, "application/json", data)

@@ -1,0 +1,200 @@
+"""A document as GitHub Markdown, with pictures as files beside it.
+
+Text from outside is escaped so that it stays text: HTML by entities, Markdown by backslashes, a
+line break as a space. Spec: GitHub Flavored Markdown 0.29.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from common.store import write_atomic
+from reports.document import (
+    Block,
+    Bold,
+    Break,
+    Bullets,
+    Callout,
+    Code,
+    CodeBlock,
+    Column,
+    Document,
+    Figure,
+    FindingCard,
+    Inline,
+    KeyValues,
+    Link,
+    Paragraph,
+    Row,
+    Section,
+    Span,
+    SpanRow,
+    Table,
+    Text,
+)
+from reports.legible import visible, visible_lines
+
+FILE = "report.md"
+FIGURES = "figures"
+ALERTS = {"note": "NOTE", "warning": "WARNING", "danger": "CAUTION"}
+RULES = {"left": ":---", "right": "---:", "center": ":---:"}
+ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+
+
+def write(document: Document, folder: Path) -> Path:
+    """Write ``report.md`` and ``figures/*.png``; return the former."""
+    for figure in document.figures():
+        write_atomic(folder / FIGURES / f"{figure.name}.png", figure.png)
+    path = folder / FILE
+    write_atomic(path, markdown(document).encode())
+    return path
+
+
+def markdown(document: Document) -> str:
+    """Return the whole document as Markdown."""
+    return _Writer().document(document)
+
+
+def escape(text: str) -> str:
+    """Return text that Markdown and HTML print as it is, on one line, also in a table cell."""
+    safe = "".join(ENTITIES.get(char, char) for char in visible(text))
+    return re.sub(r"([\\`*_\[\]|#~$])", r"\\\1", safe)
+
+
+def code(text: str) -> str:
+    """Return a code span that holds the text, whatever backticks and pipes are in it."""
+    content = visible(text).replace("|", "\\|")
+    longest = max((len(run) for run in re.findall("`+", content)), default=0)
+    fence = "`" * (longest + 1)
+    space = " " if content.startswith("`") or content.endswith("`") or not content else ""
+    return f"{fence}{space}{content}{space}{fence}"
+
+
+def spans(content: Inline) -> str:
+    """Return a run of spans as inline Markdown."""
+    return "".join(_span(span) for span in content)
+
+
+def _span(span: Span) -> str:
+    match span:
+        case Text(text):
+            return escape(text)
+        case Bold(text):
+            return f"**{escape(text.strip())}**" if text.strip() else ""
+        case Code(text):
+            return code(text)
+        case Link(text, target):
+            return f"[{escape(text)}]({quote(target, safe=':/#?=&%.-_~+,;@')})"
+        case Break():
+            return "<br>"
+
+
+def paragraph(content: Inline) -> str:
+    """Return spans as a paragraph: nothing at its start is read as a list, rule or heading."""
+    text = spans(content).strip()
+    text = re.sub(r"^(\d+)([.)])", r"\1\\\2", text)
+    return re.sub(r"^([-+=])", r"\\\1", text)
+
+
+class _Writer:
+    """Writes blocks and numbers tables and figures as it goes."""
+
+    def __init__(self) -> None:
+        self.tables = 0
+        self.figures = 0
+        self.drawers: dict[type[Any], Callable[[Any], str]] = {
+            Paragraph: lambda block: paragraph(block.content),
+            Bullets: self.bullets,
+            CodeBlock: self.code_block,
+            Table: self.table,
+            Figure: self.figure,
+            Callout: self.callout,
+            FindingCard: self.card,
+            KeyValues: self.key_values,
+        }
+
+    def document(self, document: Document) -> str:
+        parts = [f"# {escape(document.title)}", paragraph(document.subtitle)]
+        parts += [self.callout(banner) for banner in document.banners]
+        parts.append(self.contents(document))
+        for section in document.sections:
+            parts += self.section(section, document.banners)
+        return "\n\n".join(part for part in parts if part) + "\n"
+
+    def contents(self, document: Document) -> str:
+        top = [section for section in document.sections if section.level == 1]
+        return " · ".join(f"[{escape(one.title)}](#{one.anchor})" for one in top)
+
+    def section(self, section: Section, banners: tuple[Callout, ...]) -> list[str]:
+        """Return heading and blocks; top sections repeat the banners' titles."""
+        heading = "#" * (section.level + 1)
+        parts = [f'<a id="{section.anchor}"></a>\n\n{heading} {escape(section.title)}']
+        if banners and section.level == 1:
+            parts.append("> " + " · ".join(f"**{escape(banner.title)}**" for banner in banners))
+        return parts + [self.block(block) for block in section.blocks]
+
+    def block(self, block: Block) -> str:
+        return self.drawers[type(block)](block)
+
+    def bullets(self, block: Bullets) -> str:
+        return "\n".join(f"- {paragraph(item)}" for item in block.items)
+
+    def code_block(self, block: CodeBlock) -> str:
+        content = visible_lines(block.text)
+        longest = max((len(run) for run in re.findall("`+", content)), default=0)
+        fence = "`" * max(3, longest + 1)
+        return f"{fence}text\n{content}\n{fence}"
+
+    def callout(self, block: Callout) -> str:
+        kind = ALERTS[block.kind]
+        return f"> [!{kind}]\n> **{escape(block.title)}**: {spans(block.content)}"
+
+    def card(self, block: FindingCard) -> str:
+        lines = [f"**{escape(block.id)} · {block.severity}** · {spans(block.claim)}", ""]
+        lines.append(f"- Evidence: {spans(block.evidence)}")
+        if block.limits:
+            lines.append(f"- Meaning: {spans(block.limits)}")
+        if block.reproduce:
+            lines.append(f"- Reproduce: {code(block.reproduce)}")
+        return "\n".join(lines)
+
+    def key_values(self, block: KeyValues) -> str:
+        lines = ["| | |", "|:---|:---|"]
+        lines += [f"| **{escape(name)}** | {spans(value)} |" for name, value in block.items]
+        return "\n".join(lines)
+
+    def table(self, block: Table) -> str:
+        self.tables += 1
+        lines = [f"**Table {self.tables}.** {escape(block.caption)}", ""]
+        lines.append("| " + " | ".join(_heading(column) for column in block.columns) + " |")
+        lines.append("|" + "|".join(RULES[column.align] for column in block.columns) + "|")
+        lines += [_row(row, len(block.columns)) for row in block.rows]
+        if block.note:
+            lines += ["", f"Note. {spans(block.note)}"]
+        return "\n".join(lines)
+
+    def figure(self, block: Figure) -> str:
+        self.figures += 1
+        target = quote(f"{FIGURES}/{block.name}.png")
+        lines = [f"![{escape(block.alt)}]({target})", ""]
+        lines.append(f"**Figure {self.figures}.** {escape(block.caption)}")
+        if block.data is not None:
+            lines += ["", self.table(block.data)]
+        return "\n".join(lines)
+
+
+def _heading(column: Column) -> str:
+    unit = f"<br>({escape(column.unit)})" if column.unit else ""
+    return escape(column.title) + unit
+
+
+def _row(row: Row | SpanRow, count: int) -> str:
+    if isinstance(row, Row):
+        return "| " + " | ".join(spans(cell) for cell in row.cells) + " |"
+    text = spans(row.content).strip()
+    first = f"**{text}**" if row.role == "group" else f"↳ {text}"
+    return f"| {first} |" + " |" * (count - 1)

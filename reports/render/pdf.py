@@ -1,0 +1,183 @@
+"""A document as PDF by typst: tagged, PDF/UA-1 and PDF/A-3a, with the records attached.
+
+The document goes to ``templates/report.typ`` as JSON, so no text from outside is ever read as
+typst markup. Fonts are typst's own and the DejaVu faces that come with matplotlib; fonts of the
+system are not looked at, and the only date is the document's, so equal input gives equal bytes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import shutil
+import tempfile
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import matplotlib as mpl
+
+from common.errors import UnavailableError
+from common.store import write_atomic
+from reports.document import (
+    Block,
+    Break,
+    CodeBlock,
+    Document,
+    Figure,
+    Inline,
+    Row,
+    Span,
+    SpanRow,
+    Table,
+)
+from reports.legible import breakable, visible, visible_lines
+
+FILE = "report.pdf"
+TEMPLATE = "report.typ"
+STANDARDS: tuple[Literal["ua-1"], Literal["a-3a"]] = ("ua-1", "a-3a")
+EPOCH = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
+
+
+def write(document: Document, folder: Path) -> Path:
+    """Write ``report.pdf``. Raises UnavailableError where typst is missing or refuses."""
+    path = folder / FILE
+    write_atomic(path, pdf(document))
+    return path
+
+
+def pdf(document: Document) -> bytes:
+    """Return the document as PDF bytes. Raises UnavailableError where typst is missing."""
+    try:
+        import typst
+    except ImportError:
+        raise UnavailableError(
+            "the PDF report needs typst, which is not installed",
+            fix="run `pip install typst`, or ask for --format md",
+        ) from None
+    with tempfile.TemporaryDirectory(prefix="he-compare-report-") as name:
+        work = Path(name)
+        _lay_out(document, work)
+        try:
+            made: bytes = typst.compile(
+                str(work / TEMPLATE),
+                root=str(work),
+                font_paths=[str(Path(mpl.get_data_path()) / "fonts" / "ttf")],
+                ignore_system_fonts=True,
+                pdf_standards=list(STANDARDS),
+                timestamp=int(_moment(document.date).timestamp()),
+            )
+        except (typst.TypstError, RuntimeError) as error:
+            raise UnavailableError(
+                f"typst could not make the PDF: {error}",
+                fix="ask for --format md, and report the message above with the run folder",
+            ) from None
+    return made
+
+
+def _lay_out(document: Document, work: Path) -> None:
+    """Put template, figures, attachments and the document's JSON into a folder for typst."""
+    template = resources.files("reports") / "templates" / TEMPLATE
+    with resources.as_file(template) as source:
+        shutil.copyfile(source, work / TEMPLATE)
+    for figure in document.figures():
+        (work / f"{figure.name}.png").write_bytes(figure.png)
+    for attachment in document.attachments:
+        (work / attachment.name).write_bytes(attachment.data)
+    content = json.dumps(_document(document), ensure_ascii=False)
+    (work / "document.json").write_text(content, encoding="utf-8")
+
+
+def _moment(date: str) -> datetime.datetime:
+    """Parse the document's date; a fixed one where it does not parse."""
+    try:
+        moment = datetime.datetime.fromisoformat(date)
+    except ValueError:
+        return EPOCH
+    return moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
+
+
+def _document(document: Document) -> dict[str, Any]:
+    moment = _moment(document.date).astimezone(datetime.UTC)
+    return {
+        "title": visible(document.title),
+        "subtitle": _spans(document.subtitle),
+        "date": [moment.year, moment.month, moment.day],
+        "language": document.language,
+        "banners": [_block(banner) for banner in document.banners],
+        "sections": [
+            {
+                "title": breakable(visible(section.title)),
+                "level": section.level,
+                "anchor": section.anchor,
+                "blocks": [_block(block) for block in section.blocks],
+            }
+            for section in document.sections
+        ],
+        "attachments": [
+            {"name": one.name, "description": one.description, "media_type": one.media_type}
+            for one in document.attachments
+        ],
+    }
+
+
+def _block(block: Block) -> dict[str, Any]:
+    """Return a block as the template reads it: its kind, and its fields made legible."""
+    kind = {"block": type(block).__name__}
+    if isinstance(block, Table):
+        return kind | _table(block)
+    if isinstance(block, Figure):
+        data = _table(block.data) if block.data else None
+        file = f"{block.name}.png"
+        words = {"caption": visible(block.caption), "alt": visible(block.alt)}
+        return kind | words | {"file": file, "width": block.width, "data": data}
+    if isinstance(block, CodeBlock):
+        lines = visible_lines(block.text).split("\n")
+        return kind | {"lines": [breakable(line) for line in lines]}
+    fields = {field.name: getattr(block, field.name) for field in dataclasses.fields(block)}
+    return kind | {name: _value(value) for name, value in fields.items()}
+
+
+def _value(value: Any) -> Any:
+    """Return strings, runs of spans and tuples of both as JSON."""
+    if isinstance(value, str):
+        return breakable(visible(value))
+    if isinstance(value, tuple) and all(isinstance(one, Span) for one in value):
+        return _spans(value)
+    return [_value(one) for one in value]
+
+
+def _table(table: Table) -> dict[str, Any]:
+    return {
+        "caption": visible(table.caption),
+        "columns": [
+            {
+                "title": breakable(visible(column.title)),
+                "unit": breakable(visible(column.unit)),
+                "align": column.align,
+                "weight": column.weight,
+            }
+            for column in table.columns
+        ],
+        "rows": [_row(row) for row in table.rows],
+        "note": _spans(table.note),
+    }
+
+
+def _row(row: Row | SpanRow) -> dict[str, Any]:
+    if isinstance(row, SpanRow):
+        return {"role": row.role, "content": _spans(row.content)}
+    return {"role": "cells", "cells": [_spans(cell) for cell in row.cells]}
+
+
+def _spans(content: Inline) -> list[dict[str, str]]:
+    return [_span(span) for span in content]
+
+
+def _span(span: Span) -> dict[str, str]:
+    if isinstance(span, Break):
+        return {"span": "Break"}
+    made = {"span": type(span).__name__, "text": breakable(visible(span.text))}
+    target = getattr(span, "target", None)
+    return made if target is None else made | {"target": target}

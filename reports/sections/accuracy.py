@@ -1,0 +1,213 @@
+"""How right each pipeline is: every metric with its interval, recalls, calibration, differences."""
+
+from __future__ import annotations
+
+from common.records import MetricValue
+from reports.document import (
+    Block,
+    Column,
+    Figure,
+    Inline,
+    Paragraph,
+    Row,
+    Section,
+    Table,
+    inline,
+)
+from reports.figures.accuracy import accuracy_plot
+from reports.figures.style import drawing, png_of
+from reports.numbers import (
+    MISSING,
+    bracket,
+    estimate,
+    fixed,
+    metric_cell,
+    probability,
+    scientific,
+    significant,
+)
+from reports.sections.confusion import confusion_tables
+from reports.sections.tables import absent, pipeline_tables
+from reports.view import PipelineView, RunView
+
+TITLES = {
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "auc": "AUC",
+    "sensitivity": "Sensitivity",
+    "specificity": "Specificity",
+    "f1": "F1",
+    "ece": "ECE",
+    "brier": "Brier score",
+}
+CALIBRATION = ("ece", "brier")
+RECALL = "recall"
+
+
+def sections(view: RunView) -> list[Section]:
+    """Return the accuracy section; without scores it says so and how to make them."""
+    if view.scores is None:
+        words = "The run has no scores.json: `compare score` computes it from stored predictions."
+        return [Section("Accuracy", 1, "accuracy", (Paragraph(inline(words)),))]
+    names = _names(view)
+    recalls = [name for name in names if is_recall(name)]
+    overall = [name for name in names if name not in recalls and name not in CALIBRATION]
+    calibration = [name for name in names if name in CALIBRATION]
+    blocks: list[Block] = [*_figure(view)]
+    blocks += _metric_tables(view, "Metrics of the whole test set", overall)
+    found = [Section("Accuracy", 1, "accuracy", tuple(blocks))]
+    if recalls:
+        tables = _metric_tables(view, "Recall of each class", recalls)
+        found.append(Section("Per class", 2, "per-class", tuple(tables)))
+    if calibration:
+        tables = _metric_tables(view, "Calibration: 0 is best", calibration)
+        found.append(Section("Calibration", 2, "calibration", tuple(tables)))
+    found += _differences(view)
+    found.append(Section("Confusion", 2, "confusion", tuple(confusion_tables(view))))
+    return found + _agreement(view)
+
+
+def is_recall(name: str) -> bool:
+    """Say whether a metric is the recall of one class."""
+    return name.startswith(RECALL) and name != RECALL
+
+
+def title_of(name: str) -> str:
+    """Return the heading of a metric; a per-class recall is headed by its class."""
+    if is_recall(name):
+        return name[len(RECALL) :].strip(" :_-/[]()") or name
+    return TITLES.get(name, name.replace("_", " "))
+
+
+def _names(view: RunView) -> list[str]:
+    """Names of all metrics in the order they first occur."""
+    cells = [pipeline.scores for pipeline in view.pipelines if pipeline.scores]
+    return list(dict.fromkeys(metric.name for cell in cells for metric in cell.metrics))
+
+
+def _figure(view: RunView) -> list[Figure]:
+    with drawing():
+        figure = accuracy_plot(view)
+    if figure is None:
+        return []
+    return [
+        Figure(
+            name="accuracy",
+            caption="Accuracy and AUC with 95% intervals. Square: claims protection; circle: "
+            "claims none; dashed line: the reference. The numbers stand in the next table.",
+            alt="Dot plot of accuracy and AUC with intervals for "
+            + "; ".join(_spoken(pipeline) for pipeline in view.pipelines if pipeline.scores),
+            png=png_of(figure),
+        )
+    ]
+
+
+def _spoken(pipeline: PipelineView) -> str:
+    parts = [
+        f"{title_of(name)} {fixed(metric.value)} {bracket(metric.interval)}".strip()
+        for name in ("accuracy", "auc")
+        if (metric := pipeline.metric(name)) is not None and metric.value is not None
+    ]
+    return f"{pipeline.label}: {', '.join(parts)}"
+
+
+def _metric_tables(view: RunView, caption: str, names: list[str]) -> list[Table]:
+    def fill(pipeline: PipelineView, name: str) -> Inline:
+        metric = pipeline.metric(name)
+        return metric_cell(metric) if metric else absent(pipeline)
+
+    columns = [(name, title_of(name), _unit(view, name)) for name in names]
+    return pipeline_tables(view, caption, columns, fill, _note(view, names))
+
+
+def _metrics(view: RunView, names: list[str]) -> list[MetricValue]:
+    found = [pipeline.metric(name) for pipeline in view.pipelines for name in names]
+    return [metric for metric in found if metric is not None]
+
+
+def _unit(view: RunView, name: str) -> str:
+    """Unit of a metric, and n where it is not that of the whole test set."""
+    metrics = _metrics(view, [name])
+    unit = next((metric.unit for metric in metrics if metric.unit), "")
+    counts = sorted({metric.n for metric in metrics})
+    shown = f"n = {', '.join(str(count) for count in counts)}"
+    return ", ".join(part for part in (unit, shown) if part)
+
+
+def _note(view: RunView, names: list[str]) -> Inline:
+    """Say how the intervals were made and at which threshold the positive class is called."""
+    metrics = _metrics(view, names)
+    methods = sorted({metric.interval.method for metric in metrics if metric.interval})
+    levels = sorted({metric.interval.level for metric in metrics if metric.interval})
+    parts = []
+    if methods:
+        percent = ", ".join(f"{100 * level:g}%" for level in levels)
+        parts.append(f"Brackets: {percent} intervals, {'; '.join(methods)}.")
+    if view.scores and "sensitivity" in names:
+        positive = view.manifest.dataset.card.positive_class or "positive class"
+        parts.append(f"{positive} is called at a probability of {view.scores.threshold:g} or more.")
+    remarks = sorted(
+        {metric.note for metric in metrics if metric.note and metric.value is not None}
+    )
+    return inline(" ".join([*parts, *remarks]))
+
+
+def _differences(view: RunView) -> list[Section]:
+    rows = []
+    for pipeline in view.pipelines:
+        for one in pipeline.differences:
+            discordant = "{} / {}".format(*one.discordant) if one.discordant else MISSING
+            cells = (
+                view.row_name(pipeline, pipeline.cells[:1]),
+                inline(title_of(one.metric)),
+                estimate(one.difference, one.interval, signed=True),
+                inline(probability(one.p_value)),
+                inline(discordant),
+                inline(f"{one.n:,}"),
+            )
+            rows.append(Row(cells))
+    if not rows or view.reference is None:
+        return []
+    columns = (
+        Column("Pipeline", weight=2.0),
+        Column("Metric", weight=1.0),
+        Column("Difference", "right", "95% interval", 1.4),
+        Column("p", "right", "McNemar, exact", 1.0),
+        Column("Right only here / only in the reference", "right", "images", 1.6),
+        Column("Images in both", "right", "n", 0.9),
+    )
+    note = (
+        f"Pipeline minus {view.title(view.reference)} on the same images, so each image is its own "
+        "control. An interval that holds 0 shows no difference; it does not show equality."
+    )
+    table = Table("Paired differences against the reference", columns, tuple(rows), inline(note))
+    return [Section("Paired differences", 2, "differences", (table,))]
+
+
+def _agreement(view: RunView) -> list[Section]:
+    rows = []
+    for pipeline in view.pipelines:
+        found = pipeline.measured.agreement if pipeline.measured else None
+        if found is not None:
+            cells = (
+                view.row_name(pipeline, pipeline.cells[:1]),
+                inline(found.reference),
+                inline(f"{found.executed:,}"),
+                inline(f"{found.agree:,} / {found.compared:,}"),
+                inline(scientific(found.max_abs_score_difference)),
+                inline(significant(found.max_abs_score)),
+            )
+            rows.append(Row(cells))
+    if not rows:
+        return []
+    columns = (
+        Column("Pipeline", weight=2.0),
+        Column("Compared with", weight=1.2),
+        Column("Executed", "right", "images", 0.9),
+        Column("Same class", "right", "images", 1.0),
+        Column("Largest score difference", "right", "score units", 1.2),
+        Column("Largest score", "right", "score units", 1.0),
+    )
+    note = inline("Executed: images that went through the protected path, not a simulation of it.")
+    table = Table("Executed predictions against the clear model", columns, tuple(rows), note)
+    return [Section("Executed against clear", 2, "agreement", (table,))]

@@ -1,0 +1,40 @@
+"""The warnings that stand on every page: what no reader may miss, from flags in the records."""
+
+from __future__ import annotations
+
+from reports.document import Callout, inline
+from reports.view import RunView
+
+
+def banners(view: RunView) -> tuple[Callout, ...]:
+    """Return the banners of a run, the gravest first; empty where none is due."""
+    found = []
+    insecure = [
+        pipeline for pipeline in view.pipelines if pipeline.claims and pipeline.claims.insecure
+    ]
+    if insecure:
+        names = ", ".join(view.title(pipeline) for pipeline in insecure)
+        found.append(
+            Callout(
+                "danger",
+                "Insecure keys or parameters",
+                inline(f"must not protect real data: {names}. Reasons stand under Deviations."),
+            )
+        )
+    if view.manifest.backbone.untrained:
+        found.append(
+            Callout(
+                "warning",
+                "Untrained backbone",
+                inline("random weights: accuracy says nothing about DeiT."),
+            )
+        )
+    if view.manifest.dataset.card.synthetic:
+        found.append(
+            Callout(
+                "warning",
+                "Synthetic data",
+                inline("the images are computed: nothing here says anything about patients."),
+            )
+        )
+    return tuple(found)

@@ -1,0 +1,153 @@
+"""What was compared: the images, the backbone, the pipelines as resolved."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from common.records import DatasetSummary, SplitSummary
+from reports.document import (
+    Bullets,
+    Code,
+    Column,
+    Inline,
+    KeyValues,
+    Paragraph,
+    Row,
+    Section,
+    Table,
+    inline,
+)
+from reports.numbers import MISSING, fixed
+from reports.view import PipelineView, RunView
+
+SPLITS = ("train", "val", "test")
+
+
+def sections(view: RunView) -> list[Section]:
+    """Return the cards of dataset and backbone and the list of pipelines."""
+    return [
+        Section(
+            "What was compared",
+            1,
+            "compared",
+            (
+                Paragraph(
+                    inline(
+                        f"{len(view.pipelines)} pipelines on one dataset with one backbone, "
+                        f"root seed {view.manifest.seed}, profile {view.manifest.profile}."
+                    )
+                ),
+            ),
+        ),
+        _dataset(view.manifest.dataset),
+        _backbone(view),
+        _pipelines(view),
+    ]
+
+
+def _dataset(dataset: DatasetSummary) -> Section:
+    card = dataset.card
+    facts = KeyValues(
+        (
+            ("Title", inline(card.title)),
+            ("Description", inline(card.description)),
+            ("Kind", inline("synthetic" if card.synthetic else "real images")),
+            ("Source", inline(card.source)),
+            ("Licence", inline(card.licence)),
+            ("Citation", inline(card.citation)),
+            ("Classes", inline(", ".join(card.classes))),
+            ("Positive class", inline(card.positive_class or "none: no class stands apart")),
+            ("Choice of images", inline(dataset.subset)),
+            ("Stored size", inline(f"{card.native_size or 'not stated'} pixels")),
+            ("Size given to pipelines", inline(f"{dataset.image_size} × {dataset.image_size}")),
+            ("Fingerprint (SHA-256)", inline(Code(dataset.fingerprint))),
+        )
+    )
+    remarks = [inline(text) for text in (*card.caveats, *dataset.notes)]
+    blocks = (facts, _splits(dataset), *((Bullets(tuple(remarks)),) if remarks else ()))
+    return Section(f"Dataset: {card.name}", 2, "dataset", blocks)
+
+
+def _splits(dataset: DatasetSummary) -> Table:
+    names = [name for name in SPLITS if name in dataset.splits]
+    names += sorted(set(dataset.splits) - set(names))
+    return Table(
+        "Images of each split as used",
+        (
+            Column("Split"),
+            Column("Images", "right", "n"),
+            Column("Patient groups", "right", "n"),
+            Column("Images per class", weight=3.5),
+            Column("Prevalence", "right", "share of the positive class", 1.4),
+        ),
+        tuple(Row(_split_cells(name, dataset.splits[name])) for name in names),
+        inline("A group is what may not be shared by two splits and what the bootstrap resamples."),
+    )
+
+
+def _split_cells(name: str, split: SplitSummary) -> tuple[Inline, ...]:
+    counts = ", ".join(f"{label}: {count}" for label, count in split.per_class.items())
+    return (
+        inline(name),
+        inline(f"{split.n:,}"),
+        inline(f"{split.groups:,}"),
+        inline(counts),
+        inline(MISSING if split.prevalence is None else fixed(split.prevalence)),
+    )
+
+
+def _backbone(view: RunView) -> Section:
+    backbone = view.manifest.backbone
+    untrained = "yes: random weights, accuracy says nothing about DeiT"
+    facts = KeyValues(
+        (
+            ("Model", inline(Code(backbone.name))),
+            ("Weights", inline(backbone.weights)),
+            ("Untrained", inline(untrained if backbone.untrained else "no")),
+            ("Trained by", inline(backbone.provenance)),
+            ("Licence", inline(backbone.licence or "not stated")),
+            ("Parameters", inline(f"{backbone.parameters:,}")),
+            ("Feature width", inline(f"{backbone.feature_width:,}")),
+            ("Weights (SHA-256)", inline(Code(backbone.weights_sha256))),
+        )
+    )
+    return Section("Backbone", 2, "backbone", (facts,))
+
+
+def _pipelines(view: RunView) -> Section:
+    table = Table(
+        "Pipelines and their parameters as resolved, defaults included",
+        (
+            Column("Pipeline", weight=2.0),
+            Column("Plug-in", weight=1.1),
+            Column("Parameters", weight=3.6),
+            Column("FHE mode", weight=0.8),
+            Column("Outcome", weight=0.9),
+        ),
+        tuple(Row(_pipeline_cells(view, pipeline)) for pipeline in view.pipelines),
+        inline("Outcome is that of the accuracy cell. Code under a name is its record's identity."),
+    )
+    return Section("Pipelines", 2, "pipelines", (table,))
+
+
+def _pipeline_cells(view: RunView, pipeline: PipelineView) -> tuple[Inline, ...]:
+    record = pipeline.accuracy
+    resolved = record.cell.resolved if record else pipeline.planned.resolved
+    return (
+        view.row_name(pipeline, [record] if record else []),
+        inline(pipeline.planned.name),
+        inline(parameters(resolved)),
+        inline(record.fhe_mode.value if record else MISSING),
+        inline(pipeline.state),
+    )
+
+
+def parameters(values: dict[str, Any]) -> str:
+    """Spell parameters as ``name=value`` in the order of their names."""
+    if not values:
+        return "none"
+    return ", ".join(
+        f"{name}={value if isinstance(value, str) else json.dumps(value, default=str)}"
+        for name, value in sorted(values.items())
+    )

@@ -1,0 +1,233 @@
+"""What protection costs: latency, stages, throughput, bytes, network, one-time work, memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from matplotlib.figure import Figure as Drawing
+
+from common.types import Side
+from reports.document import (
+    Break,
+    Column,
+    Figure,
+    Inline,
+    Paragraph,
+    Row,
+    Section,
+    SpanRow,
+    Table,
+    inline,
+)
+from reports.figures.latency import latency_plot, stage_grid
+from reports.figures.style import drawing, png_of
+from reports.numbers import MISSING, duration, milliseconds, significant
+from reports.sections.tables import absent, grouped
+from reports.sections.traffic import traffic_sections
+from reports.timing import Spread, latency_of, one_time_of, one_time_seconds, throughput_of
+from reports.view import PipelineView, RunView
+
+AMORTISED_OVER = (1, 100, 10_000)
+PER_IMAGE = "ms per image"
+
+
+def sections(view: RunView) -> list[Section]:
+    """Return the cost sections; latency and throughput never share a table."""
+    words = (
+        "Latency is measured on single images in a closed loop, throughput on batches; one-time "
+        "work stands apart. Warm-up images are run and left out. All quantiles are nearest-rank, "
+        "so with n < 100 the p99 is the largest sample."
+    )
+    return [
+        Section("Cost", 1, "cost", (Paragraph(inline(words)),)),
+        Section("Latency of one image", 2, "latency", (*_latency_figure(view), _latency(view))),
+        Section("Stages", 2, "stages", (*_stage_figure(view), _stages(view))),
+        Section("Throughput", 2, "throughput", (_throughput(view),)),
+        *traffic_sections(view),
+        Section("One-time costs", 2, "one-time", (_one_time(view), _amortised(view))),
+    ]
+
+
+def _drawn(
+    draw: Callable[[RunView], Drawing | None], view: RunView, name: str, caption: str, alt: str
+) -> list[Figure]:
+    with drawing():
+        figure = draw(view)
+    return [] if figure is None else [Figure(name, caption, alt, png_of(figure))]
+
+
+def _latency_figure(view: RunView) -> list[Figure]:
+    spoken = "; ".join(
+        f"{pipeline.label}: p50 {duration(latency.total.p50)}"
+        for pipeline in view.pipelines
+        if (latency := latency_of(pipeline)) is not None
+    )
+    caption = (
+        "Time for one image on a log axis: total by the client's clock, and the sums of the "
+        "client's and the server's stages. The numbers stand in the next table."
+    )
+    return _drawn(latency_plot, view, "latency", caption, f"Latency by pipeline: {spoken}")
+
+
+def _stage_figure(view: RunView) -> list[Figure]:
+    caption = "p50 of every stage in milliseconds. The numbers stand in the next table."
+    alt = "Grid of pipelines by stages with the p50 of each stage, as in the table that follows"
+    return _drawn(stage_grid, view, "stages", caption, alt)
+
+
+def _latency(view: RunView) -> Table:
+    columns = (
+        Column("Pipeline", weight=1.8),
+        Column("Mode", weight=0.8),
+        Column("n", "right", "images", 0.7),
+        Column("p50", "right", f"{PER_IMAGE}, 95%", 1.3),
+        Column("p90", "right", "ms"),
+        Column("p99", "right", "ms"),
+        Column("client p50", "right", "ms"),
+        Column("server p50", "right", "ms"),
+    )
+    note = (
+        "Interval: of the median, from order statistics; none below 6 samples. Samples of all "
+        "interleaved rounds are pooled. Client and server are sums of their stages image by image."
+    )
+    rows: list[Row | SpanRow] = []
+    for pipeline in view.pipelines:
+        rows.append(Row(_latency_cells(view, pipeline)))
+        if pipeline.trouble and not pipeline.timed:
+            rows.append(SpanRow(inline(pipeline.trouble), "remark"))
+    return Table("Latency of one image", columns, tuple(rows), inline(note))
+
+
+def _latency_cells(view: RunView, pipeline: PipelineView) -> tuple[Inline, ...]:
+    name = view.row_name(pipeline, pipeline.timed)
+    latency = latency_of(pipeline)
+    if latency is None:
+        return (name, *[absent(pipeline)] * 7)
+    modes = sorted({record.fhe_mode.value for record in pipeline.timed})
+    return (
+        name,
+        inline(", ".join(modes)),
+        inline(f"{latency.total.n:,}"),
+        _median(latency.total),
+        inline(milliseconds(latency.total.p90)),
+        inline(milliseconds(latency.total.p99)),
+        _side(latency.sides.get(Side.CLIENT)),
+        _side(latency.sides.get(Side.SERVER)),
+    )
+
+
+def _median(spread: Spread) -> Inline:
+    shown = inline(milliseconds(spread.p50))
+    if spread.interval is None:
+        return shown
+    low, high = milliseconds(spread.interval.low), milliseconds(spread.interval.high)
+    return inline(shown, Break(), f"[{low}, {high}]")
+
+
+def _side(spread: Spread | None) -> Inline:
+    return inline(milliseconds(spread.p50) if spread else MISSING)
+
+
+def _stages(view: RunView) -> Table:
+    def rows_of(pipeline: PipelineView) -> list[Row]:
+        latency = latency_of(pipeline)
+        return [
+            Row(
+                (
+                    inline(timing.stage.value),
+                    inline(timing.side.value),
+                    inline(f"{timing.spread.n:,}"),
+                    *[
+                        inline(milliseconds(value))
+                        for value in (timing.spread.p50, timing.spread.p90, timing.spread.p99)
+                    ],
+                )
+            )
+            for timing in (latency.stages if latency else ())
+        ]
+
+    columns = (
+        Column("Stage", weight=1.8),
+        Column("Side"),
+        Column("n", "right", "samples"),
+        Column("p50", "right", "ms"),
+        Column("p90", "right", "ms"),
+        Column("p99", "right", "ms"),
+    )
+    note = inline("From the latency cells named in the table of latencies.")
+    return Table("Stages of one image", columns, grouped(view, rows_of), note)
+
+
+def _throughput(view: RunView) -> Table:
+    rows = []
+    for pipeline in view.pipelines:
+        found = throughput_of(pipeline)
+        name = view.row_name(pipeline, pipeline.cells[:1])
+        if found is None:
+            rows.append(Row((name, *[absent(pipeline)] * 4)))
+            continue
+        mode = pipeline.measured.fhe_mode.value if pipeline.measured else MISSING
+        rate = significant(found.images_per_second)
+        counts = (f"{found.n_images:,}", f"{found.n_batches:,}" if found.n_batches else MISSING)
+        rows.append(Row((name, inline(mode), inline(rate), *[inline(count) for count in counts])))
+    columns = (
+        Column("Pipeline", weight=2.2),
+        Column("Mode"),
+        Column("Throughput", "right", "images/s"),
+        Column("Images", "right", "n"),
+        Column("Batches", "right", "n"),
+    )
+    note = inline("Images of the accuracy phase over their wall time; one pass, so no interval.")
+    return Table("Throughput in batches", columns, tuple(rows), note)
+
+
+def _one_time(view: RunView) -> Table:
+    def rows_of(pipeline: PipelineView) -> list[Row]:
+        return [
+            Row(
+                (
+                    inline(one.stage.value),
+                    inline(one.side.value),
+                    inline(one.per.value),
+                    inline(f"{len(one.seconds):,}"),
+                    inline(significant(sum(one.seconds) / len(one.seconds))),
+                )
+            )
+            for one in one_time_of(pipeline)
+            if one.seconds
+        ]
+
+    columns = (
+        Column("Stage", weight=1.8),
+        Column("Side"),
+        Column("Per"),
+        Column("n", "right", "samples"),
+        Column("Mean", "right", "s"),
+    )
+    reused = sum(bool(record.reused) for record in view.records)
+    note = "Measured in the accuracy cell; one sample, so no interval, unless n says otherwise."
+    if reused:
+        note += f" {reused} cells reused stored artefacts: their fit was not repeated."
+    return Table("Work done once", columns, grouped(view, rows_of), inline(note))
+
+
+def _amortised(view: RunView) -> Table:
+    rows = []
+    for pipeline in view.pipelines:
+        latency, once = latency_of(pipeline), one_time_seconds(pipeline)
+        name = view.row_name(pipeline, pipeline.cells[:1])
+        if latency is None or pipeline.measured is None:
+            rows.append(Row((name, *[absent(pipeline)] * (1 + len(AMORTISED_OVER)))))
+            continue
+        shares = [milliseconds(once / count + latency.total.p50) for count in AMORTISED_OVER]
+        rows.append(Row((name, inline(significant(once)), *[inline(share) for share in shares])))
+    columns = (
+        Column("Pipeline", weight=2.0),
+        Column("One-time sum", "right", "s"),
+        *[
+            Column(f"over {count:,} image{'s' * (count > 1)}", "right", PER_IMAGE)
+            for count in AMORTISED_OVER
+        ],
+    )
+    note = inline("One-time sum shared among the images, plus the p50 of one image. Computed.")
+    return Table("Time per image with one-time work shared out", columns, tuple(rows), note)

@@ -1,0 +1,100 @@
+"""Bytes on the wire, the network time modelled from them, and peak memory."""
+
+from __future__ import annotations
+
+from reports.document import Column, Inline, Row, Section, Table, inline
+from reports.numbers import MISSING, kilobytes, megabytes, milliseconds
+from reports.sections.tables import absent
+from reports.view import PipelineView, RunView
+
+BANDWIDTHS = (10, 100, 1000)
+
+
+def traffic_sections(view: RunView) -> list[Section]:
+    """Return bytes and modelled network time, and memory."""
+    return [
+        Section("Bytes on the wire", 2, "bytes", (_bytes(view), _network(view))),
+        Section("Memory", 2, "memory", (_memory(view),)),
+    ]
+
+
+def _bytes(view: RunView) -> Table:
+    columns = (
+        Column("Pipeline", weight=1.7),
+        Column("Up", "right", "kB/image"),
+        Column("of it payload", "right", "kB/image"),
+        Column("Down", "right", "kB/image"),
+        Column("of it payload", "right", "kB/image"),
+        Column("Public material", "right", "MB, once"),
+        Column("Training", "right", "MB up / down"),
+        Column("Images", "right", "n", 0.8),
+    )
+    note = inline("1 kB is 1,000 bytes. Measured in the accuracy cell; counts, so no interval.")
+    rows = tuple(Row(_byte_cells(view, pipeline)) for pipeline in view.pipelines)
+    return Table("Bytes across the trust boundary", columns, rows, note)
+
+
+def _byte_cells(view: RunView, pipeline: PipelineView) -> tuple[Inline, ...]:
+    name = view.row_name(pipeline, pipeline.cells[:1])
+    traffic = pipeline.measured.traffic if pipeline.measured else None
+    if traffic is None or traffic.n_images <= 0:
+        return (name, *[absent(pipeline)] * 7)
+    per_image = [
+        kilobytes(count / traffic.n_images)
+        for count in (
+            traffic.upload_bytes,
+            traffic.payload_upload_bytes,
+            traffic.download_bytes,
+            traffic.payload_download_bytes,
+        )
+    ]
+    training = (traffic.training_upload_bytes, traffic.training_download_bytes)
+    shown = " / ".join(megabytes(count) for count in training) if any(training) else "none"
+    material = megabytes(traffic.public_material_bytes)
+    return (
+        name,
+        *[inline(text) for text in (*per_image, material, shown, f"{traffic.n_images:,}")],
+    )
+
+
+def _network(view: RunView) -> Table:
+    columns = (
+        Column("Pipeline", weight=1.7),
+        *[Column(f"modelled at {speed:,} Mbit/s", "right", "ms per image") for speed in BANDWIDTHS],
+    )
+    rows = []
+    for pipeline in view.pipelines:
+        moved = pipeline.bytes_per_image
+        cells = (
+            [inline(milliseconds(8 * sum(moved) / (speed * 1e6))) for speed in BANDWIDTHS]
+            if moved
+            else [absent(pipeline)] * len(BANDWIDTHS)
+        )
+        rows.append(Row((view.row_name(pipeline, pipeline.cells[:1]), *cells)))
+    note = inline(
+        "Modelled from measured bytes: (up + down) × 8 / bandwidth, without round-trip time or "
+        "congestion. Not measured: the run used loopback. Not contained in any latency above."
+    )
+    return Table("Network time, modelled from measured bytes", columns, tuple(rows), note)
+
+
+def _memory(view: RunView) -> Table:
+    columns = (
+        Column("Pipeline", weight=2.0),
+        Column("Client, peak", "right", "MB"),
+        Column("Server, peak", "right", "MB"),
+        Column("Server in its own process", weight=1.2),
+    )
+    rows = []
+    for pipeline in view.pipelines:
+        record = pipeline.measured
+        name = view.row_name(pipeline, pipeline.cells[:1])
+        if record is None:
+            rows.append(Row((name, *[absent(pipeline)] * 3)))
+            continue
+        peaks = (record.client_peak_bytes, record.server_peak_bytes)
+        cells = [inline(MISSING if peak is None else megabytes(peak)) for peak in peaks]
+        separate = {True: "yes", False: "no", None: "not recorded"}[record.server_pid_separate]
+        rows.append(Row((name, *cells, inline(separate))))
+    note = inline("Peak resident memory of each process during the accuracy cell.")
+    return Table("Peak memory", columns, tuple(rows), note)

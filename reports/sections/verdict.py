@@ -1,0 +1,99 @@
+"""The first page: one row a pipeline, then the same in plain words. Never one overall score."""
+
+from __future__ import annotations
+
+from common.records import Interval
+from common.types import Side
+from reports.document import (
+    Break,
+    Column,
+    Inline,
+    Paragraph,
+    Row,
+    Section,
+    SpanRow,
+    Table,
+    inline,
+)
+from reports.numbers import MISSING, estimate, kilobytes, metric_cell, milliseconds, significant
+from reports.sections.wording import verdict_words
+from reports.timing import latency_of, throughput_of
+from reports.view import PipelineView, RunView
+
+COLUMNS = (
+    Column("Pipeline", weight=2.1),
+    Column("Accuracy", "right", "95% interval", 1.45),
+    Column("AUC", "right", "95% interval", 1.45),
+    Column("Accuracy − reference", "right", "paired, 95%", 1.6),
+    Column("One image, p50", "right", "ms", 1.35),
+    Column("of it client + server", "right", "ms", 1.1),
+    Column("Throughput", "right", "images/s", 1.15),
+    Column("Up", "right", "kB/image", 0.95),
+    Column("Down", "right", "kB/image", 0.95),
+    Column("Attacks", weight=0.85),
+)
+
+
+def sections(view: RunView) -> list[Section]:
+    """Return the verdict."""
+    rows: list[Row | SpanRow] = []
+    for pipeline in view.pipelines:
+        rows.append(Row(_cells(view, pipeline)))
+        if pipeline.trouble:
+            rows.append(SpanRow(inline(pipeline.trouble), "remark"))
+    table = Table("What each pipeline reaches and costs", COLUMNS, tuple(rows), _note(view))
+    words = tuple(Paragraph(content) for content in verdict_words(view))
+    return [Section("Verdict", 1, "verdict", (table, *words))]
+
+
+def _cells(view: RunView, pipeline: PipelineView) -> tuple[Inline, ...]:
+    throughput = throughput_of(pipeline)
+    moved = pipeline.bytes_per_image
+    return (
+        view.row_name(pipeline, pipeline.cells),
+        metric_cell(pipeline.metric("accuracy")),
+        metric_cell(pipeline.metric("auc")),
+        _difference(view, pipeline),
+        *_wait(pipeline),
+        inline(significant(throughput.images_per_second) if throughput else MISSING),
+        inline(kilobytes(moved[0]) if moved else MISSING),
+        inline(kilobytes(moved[1]) if moved else MISSING),
+        inline("not run"),
+    )
+
+
+def _difference(view: RunView, pipeline: PipelineView) -> Inline:
+    if view.reference is not None and pipeline.label == view.reference.label:
+        return inline("reference")
+    found = pipeline.difference("accuracy")
+    return estimate(found.difference, found.interval, signed=True) if found else inline(MISSING)
+
+
+def _wait(pipeline: PipelineView) -> tuple[Inline, Inline]:
+    """Return the time one image takes with its interval, and its client and server parts."""
+    latency = latency_of(pipeline)
+    if latency is None:
+        return inline(MISSING), inline(MISSING)
+    total = inline(milliseconds(latency.total.p50), *_limits(latency.total.interval))
+    client, server = latency.sides.get(Side.CLIENT), latency.sides.get(Side.SERVER)
+    parts = [milliseconds(side.p50) if side else MISSING for side in (client, server)]
+    return total, inline(f"{parts[0]} +", Break(), parts[1])
+
+
+def _limits(interval: Interval | None) -> tuple[Break | str, ...]:
+    if interval is None:
+        return ()
+    return Break(), f"[{milliseconds(interval.low)}, {milliseconds(interval.high)}]"
+
+
+def _note(view: RunView) -> Inline:
+    """Say what the numbers are of."""
+    reference = view.title(view.reference) if view.reference else "none (the run has no scores)"
+    return inline(
+        f"n = {view.n_test} test images, the same for all. Reference: {reference}. "
+        "One image: a closed loop, the client's clock, protecting to revealing; the interval is "
+        "that of the median. Client and server are medians of their own; transport makes up the "
+        "rest. Throughput: batches of the accuracy phase. Bytes: HTTP requests and replies as "
+        "sent. Under each name stands the first record its numbers come from and how many more. "
+        "Attacks: not run in this version; this is not a pass."
+    )

@@ -1,0 +1,137 @@
+"""The verdict in plain words: sentences that rules make from records, no adjective, no ranking.
+
+Rules, in order: what an unprotected pipeline costs; for each ground a claim can stand on, the
+pipeline with the smallest loss of accuracy and, where it is another, the one with the shortest
+wait; what gave no result; that attacks were not run. A difference whose interval holds zero is
+called "no difference shown", never "equal".
+"""
+
+from __future__ import annotations
+
+from reports.document import Bold, Content, Inline, inline
+from reports.numbers import bracket, duration, fixed, probability, significant, size
+from reports.timing import latency_of
+from reports.view import PipelineView, RunView
+
+GROUNDS = (
+    ("reduction to a hardness assumption", "the claim has to rest on a hardness assumption"),
+    ("heuristic", "a heuristic claim is enough"),
+)
+NO_ATTACKS = (
+    "No attack was run in this version: nothing here says that a claim holds, and the column "
+    "“Attacks” is not a pass."
+)
+
+
+def verdict_words(view: RunView) -> list[Inline]:
+    """Return the verdict's paragraphs."""
+    first: list[Content] = [_scope(view), _reference(view)]
+    first += [inline(f" {_missing(view)}")] if _missing(view) else []
+    choices = [_choice(view, ground, when) for ground, when in GROUNDS]
+    return [inline(*first), *[words for words in choices if words], inline(NO_ATTACKS)]
+
+
+def _scope(view: RunView) -> str:
+    card = view.manifest.dataset.card
+    words = f"Every pipeline was asked for the same {view.n_test} test images of “{card.title}”. "
+    if view.manifest.backbone.untrained:
+        words += "The backbone is untrained, so no accuracy below says anything about DeiT. "
+    if card.synthetic:
+        words += "The images are synthetic, so no accuracy below says anything about patients. "
+    return words
+
+
+def _reference(view: RunView) -> Inline:
+    reference = view.reference
+    if reference is None:
+        return inline("The run has no scores, so accuracies and differences are missing.")
+    words: list[Content] = [Bold(view.title(reference)), " is the reference of all differences"]
+    accuracy = reference.metric("accuracy")
+    if accuracy is not None and accuracy.value is not None:
+        limits = bracket(accuracy.interval)
+        words.append(f": accuracy {fixed(accuracy.value)} {limits}, n = {accuracy.n}")
+    latency = latency_of(reference)
+    if latency is not None:
+        words.append(f", one image in {duration(latency.total.p50)} (p50, n = {latency.total.n})")
+    moved = reference.bytes_per_image
+    if moved is not None:
+        words.append(f", {size(sum(moved))} moved per image")
+    return inline(*words, ".")
+
+
+def _missing(view: RunView) -> str:
+    lost = [view.title(pipeline) for pipeline in view.pipelines if pipeline.measured is None]
+    if not lost:
+        return ""
+    return f"{len(lost)} of {len(view.pipelines)} pipelines gave no result: {'; '.join(lost)}."
+
+
+def _choice(view: RunView, ground: str, when: str) -> Inline:
+    """Say which pipelines of one ground to choose, and at which price; empty where none ran."""
+    group = [
+        pipeline
+        for pipeline in view.pipelines
+        if pipeline.measured and pipeline.claims and pipeline.claims.claim_type == ground
+    ]
+    if not group:
+        return ()
+    named = [("smallest loss of accuracy", max(group, key=_accuracy))]
+    timed = [pipeline for pipeline in group if latency_of(pipeline)]
+    quickest = min(timed, key=_wait) if timed else None
+    if quickest is not None and quickest is not named[0][1]:
+        named.append(("shortest wait", quickest))
+    among = f" of {len(group)} such pipelines" if len(group) > 1 else ""
+    parts: list[Inline] = [inline("When ", when, ", choose ")]
+    for position, (why, pipeline) in enumerate(named):
+        parts.append(inline("; or " if position else "", Bold(view.title(pipeline))))
+        if among:
+            parts.append(inline(f" ({why}{among})"))
+        parts.append(inline(": ", _price(view, pipeline)))
+    return inline(*parts, ".")
+
+
+def _accuracy(pipeline: PipelineView) -> float:
+    metric = pipeline.metric("accuracy")
+    return metric.value if metric is not None and metric.value is not None else -1.0
+
+
+def _wait(pipeline: PipelineView) -> float:
+    latency = latency_of(pipeline)
+    return latency.total.p50 if latency else float("inf")
+
+
+def _price(view: RunView, pipeline: PipelineView) -> str:
+    parts = [_difference(pipeline)]
+    latency = latency_of(pipeline)
+    if latency is not None:
+        wait = f"{duration(latency.total.p50)} an image (p50, n = {latency.total.n})"
+        parts.append(wait + _times(view, latency.total.p50))
+    moved = pipeline.bytes_per_image
+    if moved is not None:
+        parts.append(f"{size(sum(moved))} moved per image")
+    return ", ".join(part for part in parts if part)
+
+
+def _times(view: RunView, seconds: float) -> str:
+    latency = latency_of(view.reference) if view.reference else None
+    if latency is None or latency.total.p50 <= 0:
+        return ""
+    return f", {significant(seconds / latency.total.p50, 2)} times the reference"
+
+
+def _difference(pipeline: PipelineView) -> str:
+    found = pipeline.difference("accuracy")
+    if found is None or found.difference is None:
+        return "accuracy difference unknown"
+    gap = fixed(found.difference, signed=True)
+    words = f"accuracy {gap} {bracket(found.interval, signed=True)} against the reference"
+    words += f" (n = {found.n}"
+    if found.p_value is not None:
+        words += f", McNemar p {_equals(probability(found.p_value))}"
+    if found.interval is not None and found.interval.low <= 0 <= found.interval.high:
+        words += ", no difference shown"
+    return words + ")"
+
+
+def _equals(value: str) -> str:
+    return value if value.startswith("<") else f"= {value}"

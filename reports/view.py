@@ -1,0 +1,248 @@
+"""One run as the sections read it: each planned pipeline with its cells, scores and pictures.
+
+Nothing is left out: a planned pipeline without any record is shown as not run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from common.errors import IntegrityError
+from common.records import (
+    CellScores,
+    EnvironmentFingerprint,
+    Manifest,
+    MetricValue,
+    PairedDifference,
+    PlannedPipeline,
+    RunRecord,
+    ScoreSheet,
+    SecurityClaims,
+)
+from common.store import PICTURES, SCORES, RunFolder
+from common.types import Phase, Status
+from reports.document import Break, Code, Inline, inline
+
+SHORT_ID = 8
+LONG_LABEL = 24
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Sample images: ``original`` uint8 (m, h, w, 3); ``views`` by pipeline label, same m."""
+
+    original: npt.NDArray[np.uint8]
+    ids: tuple[str, ...]
+    classes: tuple[str, ...]
+    views: dict[str, npt.NDArray[np.uint8]]
+
+
+@dataclass(frozen=True)
+class PipelineView:
+    """One pipeline of the plan with everything that is known of it."""
+
+    number: int
+    planned: PlannedPipeline
+    accuracy: RunRecord | None
+    latency: tuple[RunRecord, ...]
+    scores: CellScores | None
+    differences: tuple[PairedDifference, ...]
+
+    @property
+    def label(self) -> str:
+        """Unique label within the run."""
+        return self.planned.label
+
+    @property
+    def cells(self) -> tuple[RunRecord, ...]:
+        """All cells, the accuracy cell first."""
+        return ((self.accuracy,) if self.accuracy else ()) + self.latency
+
+    @property
+    def timed(self) -> tuple[RunRecord, ...]:
+        """Latency cells that ended ok."""
+        return tuple(record for record in self.latency if record.status is Status.OK)
+
+    @property
+    def measured(self) -> RunRecord | None:
+        """The accuracy cell, if it ended ok."""
+        good = self.accuracy is not None and self.accuracy.status is Status.OK
+        return self.accuracy if good else None
+
+    @property
+    def claims(self) -> SecurityClaims | None:
+        """Claims from the first cell that recorded them."""
+        return next((record.claims for record in self.cells if record.claims), None)
+
+    @property
+    def protected(self) -> bool:
+        """True where the pipeline claims to hide something from the server."""
+        return self.claims is not None and self.claims.claim_type != "none"
+
+    @property
+    def trouble(self) -> str:
+        """Status and reason of the first cell that did not end ok; empty where all did."""
+        if not self.cells:
+            return "not run: the run folder holds no record of it"
+        for record in self.cells:
+            if record.status is not Status.OK:
+                error = record.error.message if record.error else ""
+                reason = record.reason or error or "no reason recorded"
+                return f"{record.status.value} ({record.cell.phase.value}): {reason}"
+        return ""
+
+    @property
+    def bytes_per_image(self) -> tuple[float, float] | None:
+        """Bytes up and down per image of the ok accuracy cell, HTTP headers included."""
+        traffic = self.measured.traffic if self.measured else None
+        if traffic is None or traffic.n_images <= 0:
+            return None
+        n = traffic.n_images
+        return traffic.upload_bytes / n, traffic.download_bytes / n
+
+    @property
+    def state(self) -> str:
+        """One word for how its accuracy cell ended."""
+        return self.accuracy.status.value if self.accuracy else "not run"
+
+    def metric(self, name: str) -> MetricValue | None:
+        """Return a metric by name, if the accuracy cell was scored."""
+        metrics = self.scores.metrics if self.scores else []
+        return next((metric for metric in metrics if metric.name == name), None)
+
+    def difference(self, metric: str) -> PairedDifference | None:
+        """Return the paired difference of a metric against the reference, if there is one."""
+        return next((one for one in self.differences if one.metric == metric), None)
+
+
+@dataclass(frozen=True)
+class RunView:
+    """A whole run."""
+
+    manifest: Manifest
+    pipelines: tuple[PipelineView, ...]
+    scores: ScoreSheet | None
+    pictures: Pictures | None
+    records: tuple[RunRecord, ...] = field(default=())
+
+    @property
+    def reference(self) -> PipelineView | None:
+        """The pipeline that paired differences are against."""
+        name = self.scores.reference if self.scores else None
+        return next((one for one in self.pipelines if one.label == name), None)
+
+    @property
+    def numbered(self) -> bool:
+        """True where a label is so long that figures cut it: then numbers tell pipelines apart."""
+        return any(len(pipeline.label) > LONG_LABEL for pipeline in self.pipelines)
+
+    def title(self, pipeline: PipelineView) -> str:
+        """Return the name a pipeline goes by in tables and figures."""
+        return f"P{pipeline.number} {pipeline.label}" if self.numbered else pipeline.label
+
+    def row_name(self, pipeline: PipelineView, records: Sequence[RunRecord]) -> Inline:
+        """Return a pipeline's name with the identities of the records its numbers come from."""
+        return inline(self.title(pipeline), Break(), record_ids(records))
+
+    @property
+    def n_test(self) -> int:
+        """Images of the test split as used."""
+        split = self.manifest.dataset.splits.get("test")
+        return split.n if split else 0
+
+    @property
+    def environments(self) -> tuple[EnvironmentFingerprint, ...]:
+        """Distinct machines and software stacks, the load average aside."""
+        seen: dict[str, EnvironmentFingerprint] = {}
+        for record in self.records:
+            if record.environment:
+                key = record.environment.model_copy(update={"load_average": None})
+                seen.setdefault(key.model_dump_json(), record.environment)
+        return tuple(seen.values())
+
+
+def short_id(identity: str) -> Code:
+    """Return the first characters of a record's identity, as printed beside numbers."""
+    return Code(identity[:SHORT_ID])
+
+
+def record_ids(records: Sequence[RunRecord]) -> Inline:
+    """Return the short identity of the first of some records and a count of the rest."""
+    if not records:
+        return inline("no record")
+    rest = f" + {len(records) - 1}" if len(records) > 1 else ""
+    return inline(short_id(records[0].identity), rest)
+
+
+def read_run(folder: RunFolder) -> RunView:
+    """Read manifest, records, scores and pictures of a run folder.
+
+    Raises UsageError where there is no run and IntegrityError where a file does not hold. A run
+    without scores or pictures is read without them.
+    """
+    manifest = folder.manifest()
+    records = folder.records()
+    sheet = folder.scores() if (folder.path / SCORES).is_file() else None
+    return RunView(
+        manifest=manifest,
+        pipelines=tuple(
+            _pipeline(number, planned, records, sheet)
+            for number, planned in enumerate(manifest.pipelines, start=1)
+        ),
+        scores=sheet,
+        pictures=_pictures(folder.pictures()),
+        records=tuple(records),
+    )
+
+
+def _pipeline(
+    number: int, planned: PlannedPipeline, records: list[RunRecord], sheet: ScoreSheet | None
+) -> PipelineView:
+    mine = [record for record in records if record.cell.label == planned.label]
+    accuracy = [record for record in mine if record.cell.phase is Phase.ACCURACY]
+    latency = [record for record in mine if record.cell.phase is Phase.LATENCY]
+    scored = sheet.cells if sheet else []
+    differences = sheet.differences if sheet else []
+    return PipelineView(
+        number=number,
+        planned=planned,
+        accuracy=accuracy[-1] if accuracy else None,
+        latency=tuple(sorted(latency, key=lambda record: record.cell.round)),
+        scores=next((cell for cell in scored if cell.label == planned.label), None),
+        differences=tuple(one for one in differences if one.pipeline == planned.label),
+    )
+
+
+def _pictures(arrays: dict[str, npt.NDArray[Any]]) -> Pictures | None:
+    """Turn the arrays of ``pictures.npz`` into pictures. Raises IntegrityError on other shapes."""
+    if not arrays:
+        return None
+    try:
+        original = _images(arrays["original"])
+        labels = [str(label) for label in arrays["view_labels"]]
+        views = {label: _images(arrays[f"view_{i}"]) for i, label in enumerate(labels)}
+        ids = tuple(str(name) for name in arrays["ids"])
+        classes = tuple(str(name) for name in arrays["classes"])
+    except (KeyError, ValueError) as error:
+        raise IntegrityError(
+            f"{PICTURES} lacks what a report needs: {error}",
+            fix=f"delete {PICTURES} to have the report without pictures",
+        ) from None
+    counts = {len(original), len(ids), len(classes), *(len(view) for view in views.values())}
+    if len(counts) != 1:
+        raise IntegrityError(
+            f"{PICTURES} holds arrays of {sorted(counts)} images",
+            fix=f"delete {PICTURES} to have the report without pictures",
+        )
+    return Pictures(original, ids, classes, views)
+
+
+def _images(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    if array.dtype != np.uint8 or array.ndim != 4 or array.shape[3] != 3:
+        raise ValueError(f"pictures are {array.dtype} {array.shape}")
+    return array

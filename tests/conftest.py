@@ -1,0 +1,42 @@
+"""Fixtures that every room of the test house may use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from common import plugins
+
+ENTRY_POINTS = "[he_compare.pipelines]\necho = tests.echo_pipeline\n"
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder that holds ``chestxray`` and ``pneumoniamnist``; skips where it is not named."""
+    named = os.environ.get("COMPARE_DATA")
+    if not named or not (Path(named) / "chestxray").is_dir():
+        pytest.skip("COMPARE_DATA names no folder with chestxray in it")
+    return Path(named)
+
+
+@pytest.fixture
+def echo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Install the echo pipeline the way a third party would: a distribution with an entry point."""
+    info = tmp_path / "site" / "echo_pipeline-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: echo-pipeline\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(ENTRY_POINTS)
+    monkeypatch.syspath_prepend(str(info.parent))
+    plugins.discover.cache_clear()
+    yield "echo"
+    plugins.discover.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def private_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep cache, configuration and keys of the tests out of the user's own folders."""
+    for variable in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
+        monkeypatch.setenv(variable, str(tmp_path / "home" / variable.lower()))

@@ -1,0 +1,148 @@
+"""The server process: its own process, public material only, sturdy against bad requests."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import numpy as np
+import psutil
+import pytest
+
+from common.clock import Clock
+from common.errors import ServiceError, ServiceTimeoutError
+from common.service import framing
+from common.service.process import ServerProcess
+from common.types import Side, Stage
+from common.wire import pack
+
+IMAGE = pack({"image": np.full((8, 8, 3), 100, np.uint8)})
+
+
+@pytest.fixture
+def start(echo: str) -> Callable[..., ServerProcess]:
+    def begin(behaviour: str = "answer", **options: float) -> ServerProcess:
+        public = pack({}, {"behaviour": behaviour})
+        return ServerProcess(echo, public, Clock(Side.CLIENT), threads=1, **options)  # type: ignore[arg-type]
+
+    return begin
+
+
+def test_server_is_another_process_and_ends_with_close(start: Callable[..., ServerProcess]) -> None:
+    server = start()
+    told = int(server.call("pid", [b""], Clock(Side.CLIENT))[0])
+    assert told == server.pid != os.getpid()
+    server.close()
+    assert not psutil.pid_exists(told)
+
+
+def test_answers_and_counts_bytes_and_stages(start: Callable[..., ServerProcess]) -> None:
+    clock = Clock(Side.CLIENT)
+    with start() as server:
+        replies = server.call("infer", [IMAGE, IMAGE], clock)
+        count = server.traffic["infer"]
+        assert len(replies) == 2
+        assert count.payload_upload == 2 * len(IMAGE)
+        assert count.upload > count.payload_upload + 16
+        assert count.payload_download == sum(map(len, replies))
+        assert server.measure_peak() and server.measure_peak() > 1 << 20  # type: ignore[operator]
+    sides = {(stage, side) for stage, side, _ in clock.samples}
+    assert (Stage.EVALUATE, Side.SERVER) in sides
+    assert (Stage.TRANSPORT, Side.NETWORK) in sides
+
+
+def test_malformed_messages_are_refused_and_the_server_lives_on(
+    start: Callable[..., ServerProcess],
+) -> None:
+    with start() as server:
+        for bad in (b"", b"nonsense", IMAGE[:-1], pack({"other": np.zeros(3)})):
+            with pytest.raises(ServiceError, match="400"):
+                server.call("infer", [bad], Clock(Side.CLIENT))
+        assert server.call("infer", [IMAGE], Clock(Side.CLIENT))
+
+
+def test_unknown_verb_and_a_raising_server_are_told(start: Callable[..., ServerProcess]) -> None:
+    with start("raise") as server:
+        with pytest.raises(ServiceError, match=r"UnknownVerb.*train"):
+            server.call("train", [IMAGE], Clock(Side.CLIENT))
+        with pytest.raises(ServiceError, match="told to raise"):
+            server.call("infer", [IMAGE], Clock(Side.CLIENT))
+
+
+def test_a_server_that_dies_is_told_with_its_exit_code(start: Callable[..., ServerProcess]) -> None:
+    with start("die") as server, pytest.raises(ServiceError, match="exit code 9"):
+        server.call("infer", [IMAGE], Clock(Side.CLIENT))
+
+
+def test_a_server_that_hangs_times_out(start: Callable[..., ServerProcess]) -> None:
+    with start("hang", call_seconds=0.5) as server, pytest.raises(ServiceTimeoutError):
+        server.call("infer", [IMAGE], Clock(Side.CLIENT))
+
+
+def test_a_body_over_the_limit_is_refused(start: Callable[..., ServerProcess]) -> None:
+    with start(max_body_bytes=1000) as server:
+        with pytest.raises(ServiceError, match="413"):
+            server.call("infer", [bytes(2000)], Clock(Side.CLIENT))
+        assert server.call("infer", [IMAGE], Clock(Side.CLIENT))
+
+
+def test_requests_without_the_token_are_refused(start: Callable[..., ServerProcess]) -> None:
+    with start() as server:
+        base = str(server._http.base_url).rstrip("/")
+        body = framing.join([IMAGE])
+        for headers in ({}, {"authorization": "Bearer wrong"}):
+            answer = httpx.post(f"{base}/v1/call/infer", content=body, headers=headers)
+            assert answer.status_code == 401
+
+
+def test_public_material_is_given_once(start: Callable[..., ServerProcess]) -> None:
+    with start() as server, pytest.raises(ServiceError, match="409"):
+        server._send("PUT", "/v1/public", b"other", "public")
+
+
+def test_public_material_that_does_not_parse_stops_the_start(echo: str) -> None:
+    with pytest.raises(ServiceError, match="400"):
+        ServerProcess(echo, b"", Clock(Side.CLIENT), threads=1)
+
+
+def test_the_command_line_and_environment_of_the_server_hold_no_material(
+    start: Callable[..., ServerProcess], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("A_SECRET_OF_THE_CLIENT", "do not pass on")
+    with start() as server:
+        process = psutil.Process(server.pid)
+        assert process.cmdline()[-2:] == ["-m", "common.service.host"]
+        assert "A_SECRET_OF_THE_CLIENT" not in process.environ()
+
+
+def test_no_orphan_is_left_when_the_driver_is_killed(echo: str, tmp_path: Path) -> None:
+    code = (
+        "import sys, time\n"
+        "from common.clock import Clock\n"
+        "from common.service.process import ServerProcess\n"
+        "from common.types import Side\n"
+        "from common.wire import pack\n"
+        "server = ServerProcess('echo', pack({}, {'behaviour': 'answer'}), "
+        "Clock(Side.CLIENT), threads=1)\n"
+        "print(server.pid, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    driver = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment
+    )
+    assert driver.stdout
+    pid = int(driver.stdout.readline())
+    assert psutil.pid_exists(pid)
+    driver.kill()
+    driver.wait()
+    driver.stdout.close()
+    deadline = time.monotonic() + 10
+    while psutil.pid_exists(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not psutil.pid_exists(pid)

@@ -1,0 +1,169 @@
+"""The run folder: appended records survive crashes, foreign bytes are told and never trusted."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from common.errors import IntegrityError, UsageError
+from common.records import Cell, RunRecord
+from common.store import ArtefactFolder, RunFolder, load_arrays, save_arrays, write_atomic
+from common.types import Phase, Status
+
+
+def record(identity: str, status: Status = Status.OK) -> RunRecord:
+    cell = Cell(
+        dataset="d",
+        pipeline="p",
+        label="p",
+        parameters={},
+        resolved={},
+        seed=0,
+        phase=Phase.ACCURACY,
+        round=0,
+    )
+    return RunRecord(identity=identity, cell=cell, status=status, started_at="2026-01-01T00:00:00Z")
+
+
+def test_the_later_record_of_an_identity_replaces_the_earlier(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.append(record("a", Status.STARTED))
+    folder.append(record("b"))
+    folder.append(record("a", Status.OK))
+    assert [(r.identity, r.status) for r in folder.records()] == [
+        ("b", Status.OK),
+        ("a", Status.OK),
+    ]
+
+
+def test_a_torn_last_line_is_set_aside_and_the_rest_is_kept(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.append(record("a"))
+    whole = (tmp_path / "records.jsonl").read_bytes()
+    (tmp_path / "records.jsonl").write_bytes(whole + whole[: len(whole) // 2])
+    assert [r.identity for r in folder.records()] == ["a"]
+    assert folder.recover() is True
+    assert (tmp_path / "records.jsonl").read_bytes() == whole
+    assert (tmp_path / "records.torn").read_bytes() == whole[: len(whole) // 2] + b"\n"
+    folder.append(record("b"))
+    assert [r.identity for r in folder.records()] == ["a", "b"]
+    assert folder.recover() is False
+
+
+@pytest.mark.parametrize("bad", [b"not json\n", b'{"identity": 1}\n', b"\xff\xfe\n", b"[]\n"])
+def test_a_bad_line_in_the_middle_is_an_integrity_error_with_its_number(
+    tmp_path: Path, bad: bytes
+) -> None:
+    folder = RunFolder(tmp_path)
+    folder.append(record("a"))
+    with (tmp_path / "records.jsonl").open("ab") as stream:
+        stream.write(bad)
+    folder.append(record("b"))
+    with pytest.raises(IntegrityError, match=r"line 2 of records\.jsonl"):
+        folder.records()
+
+
+def test_sums_tell_changed_missing_and_escaping_files(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.path.mkdir()
+    folder.append(record("a"))
+    save_arrays(folder.path / "predictions" / "a.npz", {"x": np.arange(3)})
+    folder.write_sums()
+    assert folder.check_sums() == []
+    (folder.path / "predictions" / "a.npz").unlink()
+    folder.append(record("b"))
+    with (folder.path / "SHA256SUMS").open("a") as stream:
+        stream.write(f"{'0' * 64}  ../elsewhere\n")
+    assert folder.check_sums() == [
+        "records.jsonl was changed",
+        "predictions/a.npz is missing",
+        "../elsewhere lies outside the run folder",
+    ]
+
+
+def test_arrays_of_objects_are_neither_written_nor_read(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="objects"):
+        save_arrays(tmp_path / "a.npz", {"x": np.array([object()])})
+    np.savez(tmp_path / "b.npz", x=np.array([{"a": 1}], dtype=object))
+    with pytest.raises(IntegrityError, match=r"b\.npz"):
+        load_arrays(tmp_path / "b.npz")
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 torn", b"\x00" * 100])
+def test_a_corrupt_npz_is_an_integrity_error(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(IntegrityError, match=r"a\.npz"):
+        load_arrays(tmp_path / "a.npz")
+
+
+def test_an_artefact_is_made_once_and_again_when_an_input_changes(tmp_path: Path) -> None:
+    store = ArtefactFolder(tmp_path)
+    made: list[int] = []
+
+    def make() -> bytes:
+        made.append(1)
+        return b"weights"
+
+    assert store.get_or_make("model", {"seed": 1}, make) == b"weights"
+    assert store.get_or_make("model", {"seed": 1}, make) == b"weights"
+    assert len(made) == 1
+    assert len(store.drain_reused()) == 1
+    store.get_or_make("model", {"seed": 2}, make)
+    assert len(made) == 2
+
+
+def test_a_damaged_artefact_is_made_anew(tmp_path: Path) -> None:
+    store = ArtefactFolder(tmp_path)
+    store.get_or_make("model", {}, lambda: b"weights")
+    file = next(p for p in tmp_path.iterdir() if p.suffix != ".sha256")
+    file.write_bytes(b"damaged")
+    assert store.get_or_make("model", {}, lambda: b"weights") == b"weights"
+
+
+def test_an_atomic_write_that_fails_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a"
+    write_atomic(path, b"old")
+
+    def broken(_: int) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "fsync", broken)
+    with pytest.raises(OSError, match="disk full"):
+        write_atomic(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_lock_of_a_living_process_is_respected_and_of_a_dead_one_taken(tmp_path: Path) -> None:
+    import json
+    import subprocess
+    import sys
+
+    import psutil
+
+    folder = RunFolder(tmp_path)
+    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        started = psutil.Process(other.pid).create_time()
+        (tmp_path / ".lock").write_text(json.dumps({"pid": other.pid, "started": started}))
+        with pytest.raises(UsageError, match=f"process {other.pid}"):
+            folder.lock()
+    finally:
+        other.kill()
+        other.wait()
+    folder.lock()
+    folder.unlock()
+    assert not (tmp_path / ".lock").exists()
+
+
+def test_a_folder_with_other_files_is_not_taken_for_a_run(tmp_path: Path) -> None:
+    (tmp_path / "holiday.jpg").write_bytes(b"")
+    with pytest.raises(UsageError, match=r"holiday\.jpg"):
+        RunFolder(tmp_path).create(None)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="holds no run"):
+        RunFolder(tmp_path).manifest()
