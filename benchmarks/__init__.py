@@ -1,1 +1,1 @@
-"""Side-by-side measurements against peers, one module each; `make bench` runs them all."""
+"""Side-by-side measurements against peers; each module is ``python -m benchmarks.NAME``."""

@@ -82,7 +82,7 @@ def save(path: Path, key: ClientKey, note: str = "") -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         _write_exclusively(path, (json.dumps(content, indent=2) + "\n").encode())
     except OSError as error:
-        if path.exists():
+        if isinstance(error, FileExistsError) and path.exists():
             raise
         raise UsageError(
             f"cannot write the key file {path}: {error.strerror}",

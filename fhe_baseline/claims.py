@@ -86,6 +86,7 @@ def parameter_warnings(parameters: CkksParameters) -> list[str]:
     if judged.level is not None:
         return []
     return [
-        f"CKKS with N = {parameters.degree} and log2 Q = {parameters.total_bits} meets SEAL's bound "
-        f"of 128 bits, but the {GUIDELINES_2024} allow log2 Q = {judged.largest_bits_at_128} only"
+        f"CKKS with N = {parameters.degree} and log2 Q = {parameters.total_bits} meets SEAL's "
+        f"bound of 128 bits, but the {GUIDELINES_2024} allow log2 Q = "
+        f"{judged.largest_bits_at_128} only"
     ]

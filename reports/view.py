@@ -30,6 +30,7 @@ from reports.document import Break, Code, Inline, inline
 
 SHORT_ID = 8
 LONG_LABEL = 24
+LONG_TITLE = 36
 
 
 @dataclass(frozen=True)
@@ -141,9 +142,14 @@ class RunView:
         """True where a label is so long that figures cut it: then numbers tell pipelines apart."""
         return any(len(pipeline.label) > LONG_LABEL for pipeline in self.pipelines)
 
-    def title(self, pipeline: PipelineView) -> str:
-        """Return the name a pipeline goes by in tables and figures."""
+    def full_title(self, pipeline: PipelineView) -> str:
+        """Return a pipeline's whole label, with its number where labels are long."""
         return f"P{pipeline.number} {pipeline.label}" if self.numbered else pipeline.label
+
+    def title(self, pipeline: PipelineView) -> str:
+        """Return the name a pipeline goes by in prose, rows and figures: cut where it is long."""
+        whole = self.full_title(pipeline)
+        return whole if len(whole) <= LONG_TITLE else whole[: LONG_TITLE - 1] + "…"
 
     def row_name(self, pipeline: PipelineView, records: Sequence[RunRecord]) -> Inline:
         """Return a pipeline's name with the identities of the records its numbers come from."""

@@ -6,8 +6,9 @@ where data is looked for, or fetched once by the ``medmnist`` package into the u
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -163,17 +164,12 @@ def fetch(size: int, account: str) -> Path:
     A partial or altered download is deleted. Raises DataError with the places looked at before.
     """
     target = data_cache("pneumoniamnist") / file_name(size)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=".download-", dir=target.parent))
     try:
-        download(partial, size)
-        fetched = partial / target.name
-        if not fetched.is_file():
-            raise OSError("the download left no file")
-        if _md5(fetched) != OFFICIAL_MD5[size]:
-            raise OSError("its MD5 is not the official one; it was deleted and not used")
-        return fetched.replace(target)
+        return _fetch_into(target, size)
     except (OSError, RuntimeError, ImportError) as error:
+        # medmnist turns everything, Ctrl-C too, into a RuntimeError.
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
         reason = str(error).strip().split("\n", 1)[0]
         raise DataError(
             f"no pneumoniamnist data found; looked in {account}; the download of {target.name} "
@@ -181,15 +177,27 @@ def fetch(size: int, account: str) -> Path:
             fix=f"fetch {target.name} from doi:10.5281/zenodo.10519652 and name its folder with "
             f"--data-dir or {ENVIRONMENT_VARIABLE}",
         ) from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _fetch_into(target: Path, size: int) -> Path:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".download-", dir=target.parent) as partial:
+        download(Path(partial), size)
+        fetched = Path(partial) / target.name
+        if not fetched.is_file():
+            raise OSError("the download left no file")
+        if _md5(fetched) != OFFICIAL_MD5[size]:
+            raise OSError("its MD5 is not the official one; it was deleted and not used")
+        return fetched.replace(target)
 
 
 def download(folder: Path, size: int) -> None:
     """Have the medmnist package fetch the npz of a size into a folder (it checks the MD5 too)."""
     from medmnist import PneumoniaMNIST
 
-    PneumoniaMNIST(split="test", download=True, root=str(folder), size=size)
+    # What the package prints on the way is no result of the command.
+    with contextlib.redirect_stdout(sys.stderr):
+        PneumoniaMNIST(split="test", download=True, root=str(folder), size=size)
 
 
 def _md5(path: Path) -> str:

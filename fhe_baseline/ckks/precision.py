@@ -29,7 +29,6 @@ WANTED_ERROR = 1e-3
 LARGEST_ERROR = 1e-2
 # A reply is decoded to doubles; more bits than this are never left after the noise.
 MAX_REPLY_SCALE_BITS = 40
-MIN_WEIGHT_SCALE = 2.0**16
 
 
 @dataclass(frozen=True)
@@ -47,8 +46,6 @@ class ScalePlan:
 
     def misfit(self) -> str:
         """Say why the scales do not do, '' if they do."""
-        if self.weights < MIN_WEIGHT_SCALE:
-            return f"weights would be encoded at scale 2^{math.log2(self.weights):.0f} only"
         if self.predicted_error > LARGEST_ERROR:
             return f"scores would be off by up to {self.predicted_error:.1g}"
         return ""
@@ -60,19 +57,32 @@ def plan_scales(parameters: CkksParameters, model: LinearModel, layout: SlotLayo
     room = math.floor(math.log2(last / 2 / max(model.score_bound(), 1.0)))
     reply = 2.0 ** min(room, MAX_REPLY_SCALE_BITS)
     features = 2.0**parameters.scale_bits
+    weights = reply * dropped / features
+    before = _error_before_rescale(parameters.degree, model, features, weights)
     rotations = len(layout.sum_steps)
     errors = [
-        _predicted_error(parameters, model, last, reply, rotations - early)
+        5 * math.sqrt(before + _error_from_rescale(parameters, last, rotations - early) / reply**2)
         for early in range(rotations + 1)
     ]
     early = next((i for i, error in enumerate(errors) if error <= WANTED_ERROR), rotations)
-    return ScalePlan(features, reply * dropped / features, reply, early, errors[early])
+    return ScalePlan(features, weights, reply, early, errors[early])
 
 
-def _predicted_error(
-    parameters: CkksParameters, model: LinearModel, last: int, reply: float, rotations: int
+def _error_before_rescale(
+    degree: int, model: LinearModel, features: float, weights: float
 ) -> float:
-    """Return five standard deviations of a score's error, with ``rotations`` after the rescale."""
+    """Return the variance from fresh encryption and from rounding the weights.
+
+    Features have unit variance, so the squares of one image's add up to about their number.
+    """
+    encryption = degree * (ERROR_SIGMA / features) ** 2
+    return encryption * float((model.weights**2).sum(axis=1).max()) + (
+        degree / 24 / weights**2 * model.width
+    )
+
+
+def _error_from_rescale(parameters: CkksParameters, last: int, rotations: int) -> float:
+    """Return the variance, times the squared scale, from the rescale and the rotations after it."""
     degree = parameters.degree
     digit = last / 2.0 ** parameters.modulus_bits[-1]
     rounding = (1 + 2 * degree / 3) / 12
@@ -80,6 +90,4 @@ def _predicted_error(
     summed = 2.0**rotations
     scattered = degree / 2 * (summed * rounding + (summed - 1) * key_switch)
     slot_zero = rotations * degree / 2 * (ERROR_SIGMA * digit * degree / math.pi) ** 2
-    features = degree * (ERROR_SIGMA / 2.0**parameters.scale_bits) ** 2
-    weighted = features * float((model.weights**2).sum(axis=1).max())
-    return 5 * math.sqrt((scattered + slot_zero) / reply**2 + weighted)
+    return scattered + slot_zero

@@ -24,7 +24,7 @@ def accuracy_plot(view: RunView) -> Figure | None:
     grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)
     for axes, (name, title) in zip(grid[0], panels, strict=True):
         _panel(axes, view, name, title)
-    labels = [wrapped(view.title(pipeline), LABEL_WIDTH, 2) for pipeline in view.pipelines]
+    labels = [wrapped(view.title(pipeline), LABEL_WIDTH) for pipeline in view.pipelines]
     grid[0][0].set_yticks(range(len(labels)), labels)
     return figure
 

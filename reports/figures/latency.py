@@ -124,7 +124,7 @@ def stage_grid(view: RunView) -> Figure | None:
     values = np.full((len(found), len(columns)), np.nan)
     for (row, key), seconds in cells.items():
         values[row, columns.index(key)] = max(seconds, min(positive))
-    figure = new_figure(1.25 + 0.36 * len(found))
+    figure = new_figure(1.15 + 0.42 * len(found))
     axes = figure.subplots()
     _grid(axes, values, cells, columns)
     for row, latency in enumerate(found):
@@ -132,7 +132,7 @@ def stage_grid(view: RunView) -> Figure | None:
             text = _absence(view.pipelines[row].state)
             middle = (len(columns) - 1) / 2
             axes.text(middle, row, text, ha="center", va="center", color=GREY, style="italic")
-    labels = [wrapped(view.title(pipeline), LABEL_WIDTH, 2) for pipeline in view.pipelines]
+    labels = [wrapped(view.title(pipeline), LABEL_WIDTH) for pipeline in view.pipelines]
     axes.set_yticks(range(len(labels)), labels)
     return figure
 

@@ -27,7 +27,7 @@ RULE = "#d9d9d9"
 
 PAGE_WIDTH = 6.7
 DPI = 200
-LABEL_WIDTH = 24
+LABEL_WIDTH = 26
 
 STYLE = {
     "font.family": ["DejaVu Sans"],

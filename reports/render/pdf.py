@@ -160,14 +160,19 @@ def _table(table: Table) -> dict[str, Any]:
             }
             for column in table.columns
         ],
-        "rows": [_row(row) for row in table.rows],
+        "rows": [
+            _row(row, heads=isinstance(following, Row))
+            for row, following in zip(table.rows, (*table.rows[1:], None), strict=True)
+        ],
         "note": _spans(table.note),
     }
 
 
-def _row(row: Row | SpanRow) -> dict[str, Any]:
+def _row(row: Row | SpanRow, *, heads: bool) -> dict[str, Any]:
+    """Return a row; a group that heads no rows is a ``lone`` line."""
     if isinstance(row, SpanRow):
-        return {"role": row.role, "content": _spans(row.content)}
+        role = "lone" if row.role == "group" and not heads else row.role
+        return {"role": role, "content": _spans(row.content)}
     return {"role": "cells", "cells": [_spans(cell) for cell in row.cells]}
 
 

@@ -9,14 +9,14 @@ from reports.sections.compared import parameters
 from reports.view import PipelineView, RunView
 
 BOUNDARY = (
-    Column("Pipeline", weight=1.5),
+    Column("Pipeline", weight=1.9),
     Column("Client holds", weight=1.8),
     Column("→ crosses to the server", weight=2.0),
     Column("Server holds and learns", weight=2.2),
     Column("← crosses back", weight=1.1),
 )
 CLAIMS = (
-    Column("Pipeline", weight=1.5),
+    Column("Pipeline", weight=1.9),
     Column("Scheme and what it hides", weight=2.2),
     Column("Ground of the claim", weight=1.8),
     Column("Key space", "right", "bits, nominal / effective", 1.3),

@@ -7,6 +7,7 @@ from typing import Any
 
 from common.records import DatasetSummary, SplitSummary
 from reports.document import (
+    Break,
     Bullets,
     Code,
     Column,
@@ -19,7 +20,7 @@ from reports.document import (
     inline,
 )
 from reports.numbers import MISSING, fixed
-from reports.view import PipelineView, RunView
+from reports.view import PipelineView, RunView, record_ids
 
 SPLITS = ("train", "val", "test")
 
@@ -135,7 +136,7 @@ def _pipeline_cells(view: RunView, pipeline: PipelineView) -> tuple[Inline, ...]
     record = pipeline.accuracy
     resolved = record.cell.resolved if record else pipeline.planned.resolved
     return (
-        view.row_name(pipeline, [record] if record else []),
+        inline(view.full_title(pipeline), Break(), record_ids([record] if record else [])),
         inline(pipeline.planned.name),
         inline(parameters(resolved)),
         inline(record.fhe_mode.value if record else MISSING),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reports.document import Column, Row, Table, inline
-from reports.sections.tables import absent, grouped
+from reports.sections.tables import blanks, grouped
 from reports.view import PipelineView, RunView
 
 
@@ -21,9 +21,9 @@ def _binary(view: RunView, classes: list[str]) -> Table:
         if len(counts) == 2:
             cells = [inline(f"{count:,}") for line in counts for count in line]
         else:
-            cells = [absent(pipeline)] * 4
+            cells = list(blanks(pipeline, 4))
         rows.append(Row((name, *cells)))
-    columns = [Column("Pipeline", weight=1.6)]
+    columns = [Column("Pipeline", weight=2.2)]
     columns += [
         Column(f"{truth} called {called}", "right", "images")
         for truth in classes

@@ -22,7 +22,7 @@ from reports.document import (
 from reports.figures.latency import latency_plot, stage_grid
 from reports.figures.style import drawing, png_of
 from reports.numbers import MISSING, duration, milliseconds, significant
-from reports.sections.tables import absent, grouped
+from reports.sections.tables import blanks, grouped
 from reports.sections.traffic import traffic_sections
 from reports.timing import Spread, latency_of, one_time_of, one_time_seconds, throughput_of
 from reports.view import PipelineView, RunView
@@ -77,7 +77,7 @@ def _stage_figure(view: RunView) -> list[Figure]:
 
 def _latency(view: RunView) -> Table:
     columns = (
-        Column("Pipeline", weight=1.8),
+        Column("Pipeline", weight=2.2),
         Column("Mode", weight=0.8),
         Column("n", "right", "images", 0.7),
         Column("p50", "right", f"{PER_IMAGE}, 95%", 1.3),
@@ -102,7 +102,7 @@ def _latency_cells(view: RunView, pipeline: PipelineView) -> tuple[Inline, ...]:
     name = view.row_name(pipeline, pipeline.timed)
     latency = latency_of(pipeline)
     if latency is None:
-        return (name, *[absent(pipeline)] * 7)
+        return (name, *blanks(pipeline, 7))
     modes = sorted({record.fhe_mode.value for record in pipeline.timed})
     return (
         name,
@@ -164,7 +164,7 @@ def _throughput(view: RunView) -> Table:
         found = throughput_of(pipeline)
         name = view.row_name(pipeline, pipeline.cells[:1])
         if found is None:
-            rows.append(Row((name, *[absent(pipeline)] * 4)))
+            rows.append(Row((name, *blanks(pipeline, 4))))
             continue
         mode = pipeline.measured.fhe_mode.value if pipeline.measured else MISSING
         rate = significant(found.images_per_second)
@@ -217,12 +217,12 @@ def _amortised(view: RunView) -> Table:
         latency, once = latency_of(pipeline), one_time_seconds(pipeline)
         name = view.row_name(pipeline, pipeline.cells[:1])
         if latency is None or pipeline.measured is None:
-            rows.append(Row((name, *[absent(pipeline)] * (1 + len(AMORTISED_OVER)))))
+            rows.append(Row((name, *blanks(pipeline, 1 + len(AMORTISED_OVER)))))
             continue
         shares = [milliseconds(once / count + latency.total.p50) for count in AMORTISED_OVER]
         rows.append(Row((name, inline(significant(once)), *[inline(share) for share in shares])))
     columns = (
-        Column("Pipeline", weight=2.0),
+        Column("Pipeline", weight=2.2),
         Column("One-time sum", "right", "s"),
         *[
             Column(f"over {count:,} image{'s' * (count > 1)}", "right", PER_IMAGE)

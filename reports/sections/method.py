@@ -112,7 +112,7 @@ def _records(view: RunView) -> Table:
         Column("Status", weight=1.1),
         Column("Images", "right", "n", 0.8),
         Column("Wall time", "right", "s", 0.9),
-        Column("Begun", weight=1.5),
+        Column("Begun", unit="UTC", weight=1.6),
     )
     rows = tuple(Row(_record_cells(record, names)) for record in view.records)
     note = inline("Identities are cut to 8 characters; records.jsonl holds them in full.")
@@ -128,5 +128,5 @@ def _record_cells(record: RunRecord, names: dict[str, str]) -> tuple[Inline, ...
         inline(record.status.value),
         inline(f"{record.n_images:,}"),
         inline(significant(record.seconds) if record.seconds else MISSING),
-        inline(moment(record.started_at)),
+        inline(moment(record.started_at).removesuffix(" UTC")),
     )

@@ -64,7 +64,7 @@ def _figures(view: RunView, pictures: Pictures) -> list[Figure]:
 
 def _table(view: RunView, pictures: Pictures) -> Table:
     columns = (
-        Column("Pipeline", weight=2.0),
+        Column("Pipeline", weight=2.2),
         Column("The server sees", weight=1.6),
         Column("Correlation with the original", "right", "mean Pearson r", 1.4),
         Column("Images", "right", "n", 0.6),

@@ -22,7 +22,7 @@ def pipeline_tables(
     parts = list(_chunks(names))
     tables = []
     for number, part in enumerate(parts, start=1):
-        columns = [Column("Pipeline", weight=1.6)]
+        columns = [Column("Pipeline", weight=2.2)]
         columns += [Column(title, "right", unit) for _, title, unit in part]
         rows = tuple(
             Row((view.row_name(one, one.cells[:1]), *[fill(one, key) for key, *_ in part]))
@@ -45,6 +45,11 @@ def absent(pipeline: PipelineView) -> Inline:
     return inline(MISSING if pipeline.state == "ok" else pipeline.state)
 
 
+def blanks(pipeline: PipelineView, count: int) -> tuple[Inline, ...]:
+    """Return the cells of a row without numbers: why, then nothing."""
+    return (absent(pipeline), *[inline(MISSING)] * (count - 1))
+
+
 def grouped(
     view: RunView, rows_of: Callable[[PipelineView], list[Row]]
 ) -> tuple[Row | SpanRow, ...]:
@@ -52,7 +57,7 @@ def grouped(
     rows: list[Row | SpanRow] = []
     for pipeline in view.pipelines:
         found = rows_of(pipeline)
-        head = inline(view.title(pipeline))
+        head = inline(view.full_title(pipeline))
         rows.append(SpanRow(head if found else inline(*head, f": {_why(pipeline)}")))
         rows += found
     return tuple(rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reports.document import Column, Inline, Row, Section, Table, inline
 from reports.numbers import MISSING, kilobytes, megabytes, milliseconds
-from reports.sections.tables import absent
+from reports.sections.tables import blanks
 from reports.view import PipelineView, RunView
 
 BANDWIDTHS = (10, 100, 1000)
@@ -20,7 +20,7 @@ def traffic_sections(view: RunView) -> list[Section]:
 
 def _bytes(view: RunView) -> Table:
     columns = (
-        Column("Pipeline", weight=1.7),
+        Column("Pipeline", weight=2.2),
         Column("Up", "right", "kB/image"),
         Column("of it payload", "right", "kB/image"),
         Column("Down", "right", "kB/image"),
@@ -38,7 +38,7 @@ def _byte_cells(view: RunView, pipeline: PipelineView) -> tuple[Inline, ...]:
     name = view.row_name(pipeline, pipeline.cells[:1])
     traffic = pipeline.measured.traffic if pipeline.measured else None
     if traffic is None or traffic.n_images <= 0:
-        return (name, *[absent(pipeline)] * 7)
+        return (name, *blanks(pipeline, 7))
     per_image = [
         kilobytes(count / traffic.n_images)
         for count in (
@@ -59,17 +59,16 @@ def _byte_cells(view: RunView, pipeline: PipelineView) -> tuple[Inline, ...]:
 
 def _network(view: RunView) -> Table:
     columns = (
-        Column("Pipeline", weight=1.7),
+        Column("Pipeline", weight=2.2),
         *[Column(f"modelled at {speed:,} Mbit/s", "right", "ms per image") for speed in BANDWIDTHS],
     )
     rows = []
     for pipeline in view.pipelines:
         moved = pipeline.bytes_per_image
-        cells = (
-            [inline(milliseconds(8 * sum(moved) / (speed * 1e6))) for speed in BANDWIDTHS]
-            if moved
-            else [absent(pipeline)] * len(BANDWIDTHS)
-        )
+        cells = blanks(pipeline, len(BANDWIDTHS))
+        if moved:
+            bits = 8 * sum(moved)
+            cells = tuple(inline(milliseconds(bits / (speed * 1e6))) for speed in BANDWIDTHS)
         rows.append(Row((view.row_name(pipeline, pipeline.cells[:1]), *cells)))
     note = inline(
         "Modelled from measured bytes: (up + down) × 8 / bandwidth, without round-trip time or "
@@ -80,7 +79,7 @@ def _network(view: RunView) -> Table:
 
 def _memory(view: RunView) -> Table:
     columns = (
-        Column("Pipeline", weight=2.0),
+        Column("Pipeline", weight=2.2),
         Column("Client, peak", "right", "MB"),
         Column("Server, peak", "right", "MB"),
         Column("Server in its own process", weight=1.2),
@@ -90,7 +89,7 @@ def _memory(view: RunView) -> Table:
         record = pipeline.measured
         name = view.row_name(pipeline, pipeline.cells[:1])
         if record is None:
-            rows.append(Row((name, *[absent(pipeline)] * 3)))
+            rows.append(Row((name, *blanks(pipeline, 3))))
             continue
         peaks = (record.client_peak_bytes, record.server_peak_bytes)
         cells = [inline(MISSING if peak is None else megabytes(peak)) for peak in peaks]

@@ -16,21 +16,21 @@ from reports.document import (
     inline,
 )
 from reports.numbers import MISSING, estimate, kilobytes, metric_cell, milliseconds, significant
+from reports.sections.tables import absent
 from reports.sections.wording import verdict_words
 from reports.timing import latency_of, throughput_of
 from reports.view import PipelineView, RunView
 
 COLUMNS = (
-    Column("Pipeline", weight=2.1),
+    Column("Pipeline", weight=2.9),
     Column("Accuracy", "right", "95% interval", 1.45),
     Column("AUC", "right", "95% interval", 1.45),
     Column("Accuracy − reference", "right", "paired, 95%", 1.6),
     Column("One image, p50", "right", "ms", 1.35),
     Column("of it client + server", "right", "ms", 1.1),
     Column("Throughput", "right", "images/s", 1.15),
-    Column("Up", "right", "kB/image", 0.95),
-    Column("Down", "right", "kB/image", 0.95),
-    Column("Attacks", weight=0.85),
+    Column("Up + down", "right", "kB/image", 1.0),
+    Column("Attacks", weight=0.9),
 )
 
 
@@ -49,15 +49,16 @@ def sections(view: RunView) -> list[Section]:
 def _cells(view: RunView, pipeline: PipelineView) -> tuple[Inline, ...]:
     throughput = throughput_of(pipeline)
     moved = pipeline.bytes_per_image
+    accuracy = pipeline.metric("accuracy")
+    absence = inline(MISSING)
     return (
         view.row_name(pipeline, pipeline.cells),
-        metric_cell(pipeline.metric("accuracy")),
+        metric_cell(accuracy) if accuracy else absent(pipeline),
         metric_cell(pipeline.metric("auc")),
         _difference(view, pipeline),
         *_wait(pipeline),
-        inline(significant(throughput.images_per_second) if throughput else MISSING),
-        inline(kilobytes(moved[0]) if moved else MISSING),
-        inline(kilobytes(moved[1]) if moved else MISSING),
+        inline(significant(throughput.images_per_second)) if throughput else absence,
+        inline(f"{kilobytes(moved[0])} +", Break(), kilobytes(moved[1])) if moved else absence,
         inline("not run"),
     )
 
@@ -95,5 +96,6 @@ def _note(view: RunView) -> Inline:
         "that of the median. Client and server are medians of their own; transport makes up the "
         "rest. Throughput: batches of the accuracy phase. Bytes: HTTP requests and replies as "
         "sent. Under each name stands the first record its numbers come from and how many more. "
-        "Attacks: not run in this version; this is not a pass."
+        "Attacks: not run in this version; this is not a pass.",
+        " Names cut off stand in full in the table of pipelines." if view.numbered else "",
     )

@@ -232,13 +232,13 @@ def test_one_class_only_is_refused(folder: Path) -> None:
 def test_a_symbolic_link_out_of_the_folder_is_refused(folder: Path, tmp_path: Path) -> None:
     inside = folder / "images/train/NORMAL/IM-0001-0001.png"
     inside.rename(tmp_path / "elsewhere.png")
-    os.symlink(tmp_path / "elsewhere.png", inside)
+    inside.symlink_to(tmp_path / "elsewhere.png")
     refuse(folder, r"'images/train/NORMAL/IM-0001-0001\.png' leads out of the folder")
 
 
 def test_a_linked_folder_that_leads_out_is_refused(folder: Path, tmp_path: Path) -> None:
     (folder / "images").rename(tmp_path / "elsewhere")
-    os.symlink(tmp_path / "elsewhere", folder / "images")
+    (folder / "images").symlink_to(tmp_path / "elsewhere")
     refuse(folder, "leads out of the folder")
 
 

@@ -173,3 +173,18 @@ def test_without_a_network_the_places_and_the_fix_are_told(
     with pytest.raises(DataError, match=r"looked in .*user cache.*failed.*fetch .*--data-dir"):
         DATASET.open("", None, "", 0)
     assert not any((tmp_path / "cache/data/pneumoniamnist").iterdir())
+
+
+def test_an_interrupted_download_stays_an_interruption(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(folder: Path, size: int) -> None:
+        try:
+            raise KeyboardInterrupt
+        except BaseException:
+            raise RuntimeError("Automatic download failed!")  # noqa: B904
+
+    monkeypatch.setattr(pneumoniamnist, "download", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        DATASET.open("", None, "", 0)
+    assert not any((tmp_path / "cache/data/pneumoniamnist").iterdir())

@@ -1,0 +1,132 @@
+"""What every dataset family must keep to; a new family needs one line in ``EXAMPLES``."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from common.contracts import DatasetFamily, OpenDataset
+from common.datasets.fingerprint import fingerprint
+from common.datasets.select import limit, load_batch, summary
+from common.errors import DataError, UnknownNameError
+from common.plugins import discover, load
+from common.types import Split
+from tests.imagefolders import write_chestxray_like, write_medmnist_like, write_tree
+
+EXAMPLES: dict[str, Callable[[Path], object]] = {
+    "chestxray": lambda folder: write_chestxray_like(
+        folder, 20, 8, size=24, per_class_subset=(6, 2, 4)
+    ),
+    "pneumoniamnist": lambda folder: write_medmnist_like(folder / "pneumoniamnist.npz"),
+    "folder": lambda folder: write_tree(folder, {"": 20}, size=24),
+}
+FAMILIES = sorted(discover("datasets"))
+CASES = [(name, subset) for name in FAMILIES for subset in load("datasets", name).subsets]
+
+
+@pytest.fixture(params=CASES, ids=lambda case: "-".join(case))
+def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[int], OpenDataset]:
+    name, subset = request.param
+    if name not in EXAMPLES:
+        pytest.skip(f"no example data for {name}: add it to EXAMPLES")
+    EXAMPLES[name](tmp_path)
+    family: DatasetFamily = load("datasets", name)
+    return lambda seed: family.open("", tmp_path, subset, seed)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_card_is_had_without_data_and_discloses_itself(name: str) -> None:
+    family: DatasetFamily = load("datasets", name)
+    card = family.card()
+    assert family.name == card.name == name
+    assert family.subsets
+    assert card.title and card.description and card.source and card.licence and card.citation
+    assert card.caveats
+    assert not card.positive_class or card.positive_class in card.classes
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_an_unknown_subset_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="no-such-subset"):
+        load("datasets", name).open("", tmp_path, "no-such-subset", 0)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("there", [True, False])
+def test_a_missing_or_empty_folder_is_told_in_one_line_with_a_fix(
+    name: str, there: bool, tmp_path: Path
+) -> None:
+    folder = tmp_path / "nothing"
+    if there:
+        folder.mkdir()
+    with pytest.raises(DataError, match="nothing") as refused:
+        load("datasets", name).open("", folder, "", 0)
+    assert refused.value.fix
+    assert "\n" not in str(refused.value)
+
+
+def test_splits_share_neither_ids_nor_groups(opener: Callable[[int], OpenDataset]) -> None:
+    data = opener(0)
+    ids: list[str] = []
+    groups: list[str] = []
+    for split in Split:
+        index = data.index(split)
+        assert len(index.ids) == len(index.labels) == len(index.groups) > 0
+        assert index.labels.dtype == np.int64
+        assert set(index.labels.tolist()) <= set(range(len(data.card.classes)))
+        ids += index.ids
+        groups += set(index.groups)
+    assert len(ids) == len(set(ids))
+    assert len(groups) == len(set(groups))
+
+
+def test_ids_are_stable_names_without_a_machine_path(
+    opener: Callable[[int], OpenDataset], tmp_path: Path
+) -> None:
+    first, again = opener(0), opener(0)
+    for split in Split:
+        assert first.index(split).ids == again.index(split).ids
+        assert not any(str(tmp_path) in identity for identity in first.index(split).ids)
+    told = summary(first, {}, fingerprint="", image_size=16).model_dump_json()
+    assert str(tmp_path) not in told
+
+
+def test_images_are_rgb_squares_and_the_same_on_every_reading(
+    opener: Callable[[int], OpenDataset],
+) -> None:
+    data = opener(0)
+    positions = np.array([1, 0])
+    images = data.read(Split.TEST, positions, 20)
+    assert (images.dtype, images.shape) == (np.uint8, (2, 20, 20, 3))
+    assert images.std() > 0
+    assert np.array_equal(images, data.read(Split.TEST, positions, 20))
+    assert data.read(Split.TEST, np.array([], dtype=np.int64), 20).shape == (0, 20, 20, 3)
+
+
+def test_a_run_can_choose_load_count_and_fingerprint(opener: Callable[[int], OpenDataset]) -> None:
+    data = opener(0)
+    chosen = {split: limit(data.index(split), 4, 0, split) for split in Split}
+    batch = load_batch(data, Split.TRAIN, chosen[Split.TRAIN], 16)
+    assert set(batch.labels.tolist()) == set(range(len(data.card.classes)))
+    digest = fingerprint(data, chosen)
+    assert digest == fingerprint(opener(0), chosen)
+    told = summary(data, chosen, fingerprint=digest, image_size=16)
+    assert {name: split.n for name, split in told.splits.items()} == {
+        split.value: len(chosen[split]) for split in Split
+    }
+
+
+def test_loading_the_families_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from common.plugins import discover;"
+        "[plugin.load().card() for plugin in discover('datasets').values()];"
+        "heavy = {'torch', 'pandas', 'sklearn', 'scipy', 'PIL', 'medmnist'};"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
