@@ -228,9 +228,7 @@ def main() -> NoReturn:
         code = result if isinstance(result, int) else EXIT_OK
     except typer.Exit as stop:
         code = stop.exit_code
-    except typer.Abort:
-        code = EXIT_INTERRUPTED
-    except KeyboardInterrupt:
+    except (typer.Abort, KeyboardInterrupt):
         print("interrupted; the same command resumes", file=sys.stderr)
         code = EXIT_INTERRUPTED
     except CompareError as error:

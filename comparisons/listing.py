@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from common.errors import UnknownNameError
@@ -27,26 +28,26 @@ def _rows(section: str) -> list[dict[str, Any]]:
             {"name": info.name, "summary": info.summary, "origin": "timm"}
             for info in BACKBONES.values()
         ]
+    if section == "metrics":
+        from common.metrics.scoring import all_metrics
+
+        return [
+            {"name": metric.name, "summary": metric.formula, "origin": metric.source}
+            for metric in all_metrics()
+        ]
     if section == "profiles":
         from comparisons.config import PROFILES, profile_names
 
-        return [
-            {
-                "name": name,
-                "summary": _first_comment(PROFILES / f"{name}.toml"),
-                "origin": "built in",
-            }
-            for name in profile_names()
-        ]
+        return [_profile_row(name, PROFILES / f"{name}.toml") for name in profile_names()]
     return [
         {"name": plugin.name, "summary": plugin.summary, "origin": plugin.origin}
         for plugin in discover(section).values()
     ]
 
 
-def _first_comment(path: Any) -> str:
-    first: str = path.read_text(encoding="utf-8").splitlines()[0]
-    return first.lstrip("# ").strip()
+def _profile_row(name: str, path: Path) -> dict[str, Any]:
+    first = path.read_text(encoding="utf-8").splitlines()[0]
+    return {"name": name, "summary": first.lstrip("# ").strip(), "origin": "built in"}
 
 
 def render(sections: dict[str, list[dict[str, Any]]]) -> str:

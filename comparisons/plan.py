@@ -30,7 +30,14 @@ from common.types import ImageBatch, Phase, Split
 from comparisons.config import PipelineSpec, RunConfig, parse_spec, resolve_parameters
 
 # Modules whose source can change any cell of any pipeline.
-CORE_MODULES = ("common.contracts", "common.backbones", "common.wire", "common.seeds")
+CORE_MODULES = (
+    "common.contracts",
+    "common.backbones",
+    "common.datasets",
+    "common.seeds",
+    "common.wire",
+    "comparisons.session",
+)
 
 
 @dataclass(frozen=True)

@@ -441,7 +441,7 @@ def _scores(
         for record in scored
     }
     cells = [_cell_scores(record, predictions[record.identity], classes) for record in scored]
-    reference = scored[0].cell.label
+    reference = records[0].cell.label
     differences = [
         _difference(label, reference, cells, hits, metric)
         for label in hits

@@ -90,7 +90,7 @@ def _small_sample(view: RunView) -> Iterator[Departure]:
             f"The test set has {view.n_test} images: a 95% interval of a proportion near one half "
             f"reaches ±{fixed(half)}.",
             MANIFEST,
-            "Read each accuracy with its interval; paired differences have narrower ones of their own.",
+            "Read each accuracy with its interval; paired differences have intervals of their own.",
         )
 
 

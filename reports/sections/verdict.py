@@ -27,8 +27,8 @@ COLUMNS = (
     Column("AUC", "right", "95% interval", 1.45),
     Column("Accuracy − reference", "right", "paired, 95%", 1.6),
     Column("One image, p50", "right", "ms", 1.35),
-    Column("of it client + server", "right", "ms", 1.1),
-    Column("Throughput", "right", "images/s", 1.15),
+    Column("Client + server", "right", "ms of it", 1.1),
+    Column("Throughput", "right", "images/s", 1.35),
     Column("Up + down", "right", "kB/image", 1.0),
     Column("Attacks", weight=0.9),
 )

@@ -84,8 +84,8 @@ def secret_key_of(client: Any) -> bytes:
 
 
 def holds_any_piece_of(secret: bytes, data: bytes, size: int = 24) -> bool:
-    """Say whether any of a thousand pieces of the secret, past its header, occurs in the data."""
-    step = max(1, len(secret) // 1000)
+    """Say whether any of two hundred pieces of the secret, past its header, occurs."""
+    step = max(1, len(secret) // 200)
     return any(secret[i : i + size] in data for i in range(64, len(secret) - size, step))
 
 
@@ -120,7 +120,7 @@ def test_the_reloaded_context_is_public_and_cannot_decrypt() -> None:
     assert not context.has_relin_keys()
     import tenseal
 
-    with pytest.raises(ValueError, match="public"):
+    with pytest.raises(ValueError, match="doesn't hold a secret_key"):
         tenseal.ckks_vector_from(context, one.upload).decrypt()
 
 
@@ -134,7 +134,20 @@ def test_the_server_object_has_nothing_that_decrypts(packing: str) -> None:
 @pytest.mark.parametrize("packing", PACKINGS)
 def test_a_truncated_upload_is_refused_at_every_length(packing: str) -> None:
     one = deployed(packing)
-    for length in {0, 1, 7, 8, 15, 16, 17, 40, 100, 1000, len(one.upload) // 2, len(one.upload) - 1}:
+    for length in {
+        0,
+        1,
+        7,
+        8,
+        15,
+        16,
+        17,
+        40,
+        100,
+        1000,
+        len(one.upload) // 2,
+        len(one.upload) - 1,
+    }:
         with pytest.raises(MessageError):
             infer(one, one.upload[:length])
     assert_still_answers(one)
@@ -276,23 +289,40 @@ def test_an_upload_at_another_scale_level_or_length_is_refused() -> None:
             infer(one, changed_ciphertext(one, change))
 
 
-def test_a_transparent_ciphertext_is_refused() -> None:
-    """Without its second polynomial a "ciphertext" is the plaintext itself."""
-    one = deployed("replicated")
+def transparent(one: Deployed) -> bytes:
+    """A ciphertext of the upload's shape whose polynomials are zero, serialised by SEAL."""
     from tenseal import sealapi
 
     context = seal_context(one.plan.parameters)
-    encoder, plain = sealapi.CKKSEncoder(context), sealapi.Plaintext()
-    encoder.encode([1.0], context.first_parms_id(), 2.0**one.plan.parameters.scale_bits, plain)
-    empty = sealapi.Ciphertext(context, context.first_parms_id(), 2)
-    empty.resize(context, context.first_parms_id(), 2)
-    message = with_scale(seal_bytes(empty), 2.0**one.plan.parameters.scale_bits)
-    with pytest.raises(MessageError, match="transparent|not two polynomials|does not parse"):
-        infer(one, message)
+    level = context.first_parms_id()
+    ciphertext = sealapi.Ciphertext(context, level, 2)
+    ciphertext.resize(context, level, 2)
+    ciphertext.scale = 2.0**one.plan.parameters.scale_bits
+    return seal_bytes(ciphertext)
 
 
-def with_scale(data: bytes, scale: float) -> bytes:
-    return data
+def varint(number: int) -> bytes:
+    """A length as Protocol Buffers write it."""
+    low = number & 0x7F
+    return bytes([low]) if number < 0x80 else bytes([low | 0x80]) + varint(number >> 7)
+
+
+def test_a_transparent_ciphertext_is_refused() -> None:
+    """Without its second polynomial a "ciphertext" is the plaintext itself."""
+    one = deployed("replicated")
+    with pytest.raises(MessageError, match="transparent"):
+        infer(one, transparent(one))
+
+
+def test_a_transparent_ciphertext_inside_a_tenseal_vector_is_refused() -> None:
+    one = deployed("tenseal-dot")
+    start = one.upload.index(struct.pack("<HB", 0xA15E, 16))
+    size = int.from_bytes(one.upload[start + 8 : start + 16], "little")
+    head, tail = one.upload[: start - len(varint(size))], one.upload[start + size :]
+    assert head + varint(size) + one.upload[start : start + size] + tail == one.upload
+    swapped = transparent(one)
+    with pytest.raises(MessageError, match="transparent"):
+        infer(one, head + varint(len(swapped)) + swapped + tail)
 
 
 @pytest.mark.parametrize("packing", PACKINGS)
@@ -400,7 +430,7 @@ def test_where_there_is_no_memory_file_a_private_file_is_used_and_removed(
     monkeypatch.delattr(os, "memfd_create", raising=False)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     assert_still_answers(deployed("replicated"))
-    assert list(tmp_path.iterdir()) == [tmp_path / "home"] or list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir() if path.name != "home"] == []
 
 
 def test_metadata_names_no_path_and_no_secret() -> None:

@@ -1,0 +1,125 @@
+"""Figures: equal bytes for equal input, nothing clipped or colliding from 1 to 12 pipelines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import matplotlib as mpl
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from common.store import RunFolder
+from reports.figures.accuracy import accuracy_plot
+from reports.figures.latency import latency_plot, stage_grid
+from reports.figures.pictures import picture_grids
+from reports.figures.style import drawing, png_of, svg_of
+from reports.view import RunView, read_run
+from tests.samplerun import PLAIN, SCRAMBLE, SampleRun, build, ten_pipelines, three_pipelines
+
+Plot = Callable[[RunView], Figure | None]
+PLOTS: tuple[Plot, ...] = (accuracy_plot, latency_plot, stage_grid)
+
+
+def _view(run: SampleRun, path: Path) -> RunView:
+    return read_run(RunFolder(run.write(path)))
+
+
+def _one() -> SampleRun:
+    return build((PLAIN,), classes=("a", "b"), n=40, untrained=False, rounds=1)
+
+
+def _twelve() -> SampleRun:
+    """Twelve pipelines with labels of 120 characters over six decades of time."""
+    kinds = [
+        replace(
+            SCRAMBLE,
+            label=f"variant-{i}-" + "parameter=value," * 7,
+            accuracy=0.4 + 0.05 * i,
+            client_ms=0.02 * 3.5**i,
+            server_ms=0.5 * 3.0**i,
+        )
+        for i in range(12)
+    ]
+    return build(tuple(kinds), classes=("a", "b"), n=80, untrained=False, rounds=1)
+
+
+RUNS = (_one, three_pipelines, ten_pipelines, _twelve)
+
+
+def _figures(view: RunView) -> list[Figure]:
+    with drawing():
+        figures = [figure for plot in PLOTS if (figure := plot(view)) is not None]
+        if view.pictures is not None:
+            figures += [figure for _, figure in picture_grids(view.pictures)]
+        for figure in figures:
+            figure.canvas.draw()
+    return figures
+
+
+def _texts(figure: Figure) -> list[Text]:
+    found = figure.findobj(match=Text)
+    return [
+        text
+        for text in found
+        if isinstance(text, Text) and text.get_text().strip() and text.get_visible()
+    ]
+
+
+@pytest.mark.parametrize("make", RUNS)
+def test_no_text_is_clipped_by_the_edge(make: Callable[[], SampleRun], tmp_path: Path) -> None:
+    for figure in _figures(_view(make(), tmp_path)):
+        width, height = figure.canvas.get_width_height(physical=True)
+        for text in _texts(figure):
+            box = text.get_window_extent()
+            inside = box.x0 >= -2 and box.y0 >= -2 and box.x1 <= width + 2 and box.y1 <= height + 2
+            assert inside, text.get_text()
+
+
+@pytest.mark.parametrize("make", RUNS)
+def test_labels_of_rows_do_not_collide(make: Callable[[], SampleRun], tmp_path: Path) -> None:
+    for figure in _figures(_view(make(), tmp_path)):
+        for axes in figure.axes:
+            boxes = [
+                label.get_window_extent() for label in axes.get_yticklabels() if label.get_text()
+            ]
+            boxes.sort(key=lambda box: box.y0)
+            for lower, upper in pairwise(boxes):
+                assert upper.y0 >= lower.y1 - 1
+
+
+@pytest.mark.parametrize("plot", PLOTS)
+def test_equal_runs_give_equal_bytes(plot: Plot, tmp_path: Path) -> None:
+    made = []
+    for name in ("a", "b"):
+        view = _view(three_pipelines(), tmp_path / name)
+        with drawing():
+            figure = plot(view)
+        assert figure is not None
+        made.append((png_of(figure), svg_of(figure)))
+    assert made[0] == made[1]
+    assert b"<dc:date>" not in made[0][1]
+
+
+def test_drawing_leaves_no_global_state(tmp_path: Path) -> None:
+    before = dict(mpl.rcParams)
+    _figures(_view(three_pipelines(), tmp_path))
+    assert dict(mpl.rcParams) == before
+
+
+def test_a_run_without_numbers_has_no_plots(tmp_path: Path) -> None:
+    run = three_pipelines()
+    view = _view(replace(run, records=(), sheet=None), tmp_path)
+    assert [plot(view) for plot in PLOTS] == [None, None, None]
+
+
+def test_many_views_are_cut_into_grids_that_fit_a_page(tmp_path: Path) -> None:
+    view = _view(_twelve(), tmp_path)
+    assert view.pictures is not None
+    with drawing():
+        grids = picture_grids(view.pictures)
+    assert [len(labels) for labels, _ in grids] == [5, 5, 2]
+    assert all(figure.get_figheight() < 9.5 for _, figure in grids)
