@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import numpy as np
 
 from benchmarks.rows import Row, against, main
-from block_scramble.cipher import ImageShape, KeyedCipher, PatchAffine, cipher_parameters
+from block_scramble.cipher import Cipher, ImageShape, KeyedCipher, PatchAffine, cipher_parameters
 from block_scramble.keys import ClientKey
 from common import plugins
 from common.errors import UsageError
@@ -39,7 +41,7 @@ def measure(quick: bool) -> list[Row]:
     return rows
 
 
-def _prepare(cipher: object) -> KeyedCipher:
+def _prepare(cipher: Cipher) -> KeyedCipher:
     options = {"patch": PATCH} if "patch" in cipher.parameters.model_fields else {}
     parameters = cipher_parameters(cipher, options)
     return cipher.prepare(ClientKey.from_seed(0), parameters, SHAPE)
@@ -52,7 +54,7 @@ def _rows(name: str, keyed: KeyedCipher, images: UInt8Array, repeats: int) -> li
         work = getattr(keyed, verb)
         try:
             seconds, copy_seconds = _interleaved(
-                lambda work=work: work(images), lambda: np.copy(images), repeats
+                partial(work, images), lambda: np.copy(images), repeats
             )
         except UsageError:
             continue
@@ -80,7 +82,7 @@ def _rows_beside_plain_python(
     return [against(f"encrypt {name}", rate, "images/s", repeats, PLAIN_PYTHON, plain_rate)]
 
 
-def _plain_python(image: list, embedding: PatchAffine) -> list:
+def _plain_python(image: list[Any], embedding: PatchAffine) -> list[Any]:
     """Encrypt one image given as nested lists, the way the definition reads."""
     side, channels = embedding.patch, len(image[0][0])
     columns = len(image[0]) // side

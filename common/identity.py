@@ -62,6 +62,7 @@ def source_digest(*modules: str) -> str:
         origin = Path(spec.origin)
         files = sorted(origin.parent.rglob("*.py")) if spec.submodule_search_locations else [origin]
         for file in files:
-            hasher.update(f"{module}:{file.name}\x00".encode())
+            name = file.relative_to(origin.parent).as_posix()
+            hasher.update(f"{module}:{name}\x00".encode())
             hasher.update(file.read_bytes())
     return hasher.hexdigest()

@@ -139,6 +139,11 @@ def explain_seal_error(error: Exception, parameters: CkksParameters) -> CellErro
         )
     if "scale mismatch" in text or "parameter mismatch" in text:
         return CellError(f"two ciphertexts are not at one scale and level {budget}: {text}")
+    if "transparent" in text:
+        return CellError(
+            f"a product with zero weights hides nothing, and SEAL refuses it {budget}",
+            fix="train the head on features that tell the classes apart",
+        )
     if "Galois key not present" in text:
         return CellError(f"a rotation was asked for whose key was not made {budget}")
     return CellError(f"SEAL refused to compute {budget}: {text}")

@@ -134,20 +134,8 @@ def test_the_server_object_has_nothing_that_decrypts(packing: str) -> None:
 @pytest.mark.parametrize("packing", PACKINGS)
 def test_a_truncated_upload_is_refused_at_every_length(packing: str) -> None:
     one = deployed(packing)
-    for length in {
-        0,
-        1,
-        7,
-        8,
-        15,
-        16,
-        17,
-        40,
-        100,
-        1000,
-        len(one.upload) // 2,
-        len(one.upload) - 1,
-    }:
+    whole = len(one.upload)
+    for length in {0, 1, 7, 8, 15, 16, 17, 40, 100, 1000, whole // 2, whole - 1}:
         with pytest.raises(MessageError):
             infer(one, one.upload[:length])
     assert_still_answers(one)
@@ -437,3 +425,28 @@ def test_metadata_names_no_path_and_no_secret() -> None:
     _, metadata = unpack(deployed("replicated").material)
     assert sorted(metadata) == ["packing", "parameters"]
     assert sorted(json.loads(metadata["parameters"])) == ["degree", "modulus_bits", "scale_bits"]
+
+
+@pytest.mark.parametrize("packing", PACKINGS)
+def test_a_fresh_process_serves_from_the_bytes_alone_and_loads_no_backbone(packing: str) -> None:
+    import subprocess
+    import sys
+
+    one = deployed(packing)
+    code = (
+        "import sys\n"
+        "from common.clock import Clock\n"
+        "from common.types import Side\n"
+        "from fhe_baseline.pipelines.fhe_head import PIPELINE\n"
+        f"material = sys.stdin.buffer.read({len(one.material)})\n"
+        "upload = sys.stdin.buffer.read()\n"
+        "server = PIPELINE.load_server(material)\n"
+        "(reply,) = server.infer([upload], Clock(Side.SERVER))\n"
+        "assert not {'torch', 'timm', 'sklearn'} & set(sys.modules)\n"
+        "sys.stdout.buffer.write(reply)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=one.material + one.upload, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    np.testing.assert_allclose(reveal(one, done.stdout), one.plan.model.scores(FEATURES), atol=1e-3)

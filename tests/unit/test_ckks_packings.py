@@ -157,6 +157,13 @@ def test_parameters_without_a_multiplication_are_refused() -> None:
         assert "no multiplication" in load_packing(name).misfit(flat, random_model(5, 2))
 
 
+@pytest.mark.parametrize("packing", ["replicated", "tenseal-dot"])
+def test_a_head_of_zero_weights_is_refused_with_the_reason(packing: str) -> None:
+    """Constant features give such a head; SEAL refuses a product that hides nothing."""
+    with pytest.raises(UsageError, match="only zero weights"):
+        make_plan(LinearModel(np.zeros((2, 5)), np.ones(2)), packing, "auto")
+
+
 def test_an_unknown_packing_is_answered_with_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'tenseal-dot'"):
         load_packing("tenseal_dott")

@@ -80,7 +80,7 @@ def test_flags_of_manifest_and_cells_become_deviations(tmp_path: Path) -> None:
     assert "is untrained: its weights are random" in claims
     assert "The images are synthetic." in claims
     assert "“balanced”, not the published one" in claims
-    assert "60 test images: a 95% interval of a proportion near one half reaches ±0.123" in claims
+    assert "60 images: a 95% interval of a proportion near one half reaches ±0.123" in claims
     assert "failed (accuracy): the server process ended" in claims
 
 

@@ -108,6 +108,12 @@ def choose_parameters(
 
     Raises UsageError with the reason where none does.
     """
+    if not model.weights.any(axis=1).all():
+        raise UsageError(
+            "the head has a class with only zero weights, and SEAL refuses a product that hides "
+            "nothing",
+            fix="train on images whose features differ",
+        )
     candidates = packing.preferred_parameters if name == "auto" else (name,)
     misfits = []
     for candidate in candidates:
