@@ -1,5 +1,6 @@
 """Records to one document to Markdown and PDF."""
 
 from reports.build import build_document, write_report
+from reports.render import FORMATS
 
-__all__ = ["build_document", "write_report"]
+__all__ = ["FORMATS", "build_document", "write_report"]

@@ -29,7 +29,7 @@ from common.types import Phase, Status
 from reports.document import Break, Code, Inline, inline
 
 SHORT_ID = 8
-LONG_LABEL = 24
+LONG_LABEL = 36
 LONG_TITLE = 36
 
 

@@ -14,6 +14,7 @@ import os
 import time
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from anyio import CapacityLimiter, to_thread
@@ -138,12 +139,18 @@ def _error(status: int, kind: str, message: str) -> JSONResponse:
 
 
 def peak_memory_bytes() -> int:
-    """Return the peak resident memory of this process in bytes."""
-    import resource
-    import sys
+    """Return the peak resident memory of this process in bytes.
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    Linux: VmHWM, since ``ru_maxrss`` starts at what the parent held when it forked.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def timings_to_header(clock: Clock) -> str:
