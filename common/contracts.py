@@ -250,6 +250,11 @@ class Pipeline(Protocol):
         """Name the modules whose source can change a result (they key the cells)."""
         ...
 
+    def identity_inputs(self, parameters: Any, key_file: Path) -> Mapping[str, str]:
+        """Name what else on this machine can change a result, for instance the fingerprint of the
+        client's key (never the key)."""
+        ...
+
     def fit(self, data: TrainingData, parameters: Any, context: RunContext) -> Fitted:
         """Learn from the training data; no secret enters ``context.artefacts``."""
         ...

@@ -47,7 +47,7 @@ def run_command(
         progress.line(f"planning {dataset}, profile {profile}")
         from comparisons.plan import make_plan
 
-        plan = make_plan(config, dataset, data_dir)
+        plan = make_plan(config, dataset, data_dir, key or default_key_file())
         if explain:
             print(explain_plan(plan, folder))
             return EXIT_OK
@@ -62,7 +62,7 @@ def run_command(
                 folder.create(plan.manifest())
             if folder.recover():
                 progress.line("a record torn by a crash was set aside; its cell runs again")
-            outcome = _execute(plan, folder, key, progress)
+            outcome = _execute(plan, folder, progress)
             scoring.score_run(folder)
             folder.write_sums()
         finally:
@@ -78,14 +78,13 @@ def run_command(
     return EXIT_CELLS_FAILED if unfinished or outcome.failed else EXIT_OK
 
 
-def _execute(plan: Any, folder: RunFolder, key: Path | None, progress: ProgressReporter) -> Any:
+def _execute(plan: Any, folder: RunFolder, progress: ProgressReporter) -> Any:
     from comparisons.runner import Runner
 
     return Runner(
         plan,
         folder,
         cache_dir=default_cache_dir(),
-        key_file=key or default_key_file(),
         progress=progress,
     ).execute()
 

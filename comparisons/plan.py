@@ -80,6 +80,7 @@ class RunPlan:
     data: TrainingData
     test: ImageBatch
     settings: RunSettings
+    key_file: Path
 
     def cells(self) -> list[PlannedCell]:
         """All cells in the order they run: accuracy first, then interleaved latency rounds."""
@@ -111,6 +112,7 @@ class RunPlan:
             "training": [config.epochs, config.batch_size, config.learning_rate],
             "threads": self.settings.threads,
             "source": source_digest(*CORE_MODULES, *planned.pipeline.source_modules()),
+            "machine": self._machine_inputs(planned),
             "packages": _package_versions(),
             "phase": phase.value,
             "round": number,
@@ -120,6 +122,10 @@ class RunPlan:
         else:
             inputs["infer_batch"] = config.infer_batch
         return inputs
+
+    def _machine_inputs(self, planned: Planned) -> dict[str, str]:
+        name = getattr(planned.pipeline, "identity_inputs", None)
+        return dict(name(planned.parameters, self.key_file)) if name else {}
 
     def cell_record(self, cell: PlannedCell) -> Cell:
         """Describe a cell for its record."""
@@ -194,12 +200,14 @@ def _package_versions() -> dict[str, str]:
     return {name: versions[name] for name in names}
 
 
-def make_plan(config: RunConfig, dataset_spec: str, data_dir: Path | None) -> RunPlan:
+def make_plan(
+    config: RunConfig, dataset_spec: str, data_dir: Path | None, key_file: Path
+) -> RunPlan:
     """Find the data, resolve the pipelines and load the images. Raises UsageError or DataError."""
     pipelines = resolve_pipelines(config)
     dataset = open_dataset(dataset_spec, data_dir, config.subset, config.seed)
     backbone = _summarise_backbone(config)
-    return _load(config, dataset_spec, dataset, backbone, pipelines)
+    return _load(config, dataset_spec, dataset, backbone, pipelines, key_file)
 
 
 def resolve_pipelines(config: RunConfig) -> list[Planned]:
@@ -260,6 +268,7 @@ def _load(
     dataset: OpenDataset,
     backbone: BackboneSummary,
     pipelines: list[Planned],
+    key_file: Path,
 ) -> RunPlan:
     from common.datasets import select
     from common.datasets.fingerprint import fingerprint
@@ -300,6 +309,7 @@ def _load(
             threads=config.threads or usable_cores(),
             infer_batch=config.infer_batch,
         ),
+        key_file=key_file,
     )
 
 

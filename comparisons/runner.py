@@ -49,13 +49,11 @@ class Runner:
         folder: RunFolder,
         *,
         cache_dir: Path,
-        key_file: Path,
         progress: ProgressReporter,
     ) -> None:
         self.plan = plan
         self.folder = folder
         self.cache_dir = cache_dir
-        self.key_file = key_file
         self.progress = progress
         self._sessions: dict[str, Session] = {}
         self._broken: dict[str, Exception] = {}
@@ -152,7 +150,6 @@ class Runner:
                 self.plan,
                 self.folder.artefacts,
                 self.cache_dir,
-                self.key_file,
                 self.progress,
             )
         return self._sessions[planned.label]

@@ -76,7 +76,6 @@ def open_session(
     plan: RunPlan,
     artefacts: ArtefactFolder,
     cache_dir: Path,
-    key_file: Path,
     progress: ProgressReporter,
 ) -> Session:
     """Fit a pipeline, deploy it and start its server process.
@@ -107,7 +106,7 @@ def open_session(
         clock=fit_clock,
         artefacts=artefacts,
         cache_dir=cache_dir,
-        key_file=key_file,
+        key_file=plan.key_file,
         start_server=start_server,
         progress=progress,
     )

@@ -32,7 +32,8 @@ def fixed(value: float, decimals: int = 3, *, signed: bool = False) -> str:
     """Spell a number with a fixed count of decimals; ``signed`` also shows a plus."""
     if not math.isfinite(value):
         return significant(value)
-    text = f"{value:+.{decimals}f}" if signed else f"{value:.{decimals}f}"
+    rounded = round(value, decimals) + 0.0
+    text = f"{rounded:+.{decimals}f}" if signed and rounded else f"{rounded:.{decimals}f}"
     return text.replace("-", MINUS)
 
 

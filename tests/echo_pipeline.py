@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -104,6 +105,9 @@ class EchoPipeline:
 
     def source_modules(self) -> tuple[str, ...]:
         return ("tests.echo_pipeline",)
+
+    def identity_inputs(self, parameters: Any, key_file: Path) -> dict[str, str]:
+        return {}
 
     def fit(self, data: TrainingData, parameters: Any, context: RunContext) -> EchoFitted:
         if parameters.behaviour == "fail in fit":

@@ -1,14 +1,17 @@
 """Build the atlas of the embedded synthetic cohort from the train split of the chest X-rays.
 
 Mean image, principal components (randomised SVD, Halko et al. 2011, arXiv:0909.4061) and, for each
-class, a Gaussian in their space with Ledoit-Wolf shrinkage (2004, doi:10.1016/S0047-259X(03)00096-4)
-towards the covariance of all images. Then samples are measured against real images; the JSON card
-beside the atlas holds the figures. Takes about three minutes on two cores:
+class, a Gaussian in their space, shrunk towards the covariance of all images (Ledoit and Wolf 2004,
+doi:10.1016/S0047-259X(03)00096-4). Then samples are measured against real images; the JSON card
+beside the atlas holds the figures. Takes some four minutes on two cores:
 
-    python -m tools.build_atlas --data-dir DIR --out common/datasets/embedded/chestxray_atlas.safetensors
+    python -m tools.build_atlas --data-dir DIR --out FILE
 
-The same images and linear algebra library give the same bytes. Test images are read by the checks
-alone. Nothing is written if a sample is nearer to a training image than the limits allow.
+where FILE is common/datasets/embedded/chestxray_atlas.safetensors.
+
+Fitted in double precision and then quantised, so that the same images give the same bytes. Test
+images are read by the checks alone. Nothing is written if a sample or component is nearer to a
+training image than the limits allow.
 """
 
 import argparse
@@ -22,7 +25,7 @@ from sklearn.covariance import ledoit_wolf
 
 from common.datasets.atlas import MAX_ATLAS_BYTES, Atlas, parse_atlas
 from common.datasets.chestxray import CARD, read_labels
-from common.datasets.images import read_squares
+from common.datasets.images import open_image, to_square
 from common.datasets.splits import hashed_order
 from common.types import Split
 from common.wire import pack
@@ -32,8 +35,8 @@ SIDE = 112
 COMPONENTS = 200
 SEED = 0
 LICENCE = (
-    "CC BY 4.0. Derived from: Kermany, Zhang, Goldbaum (2018), Labeled Optical Coherence Tomography "
-    "(OCT) and Chest X-Ray Images for Classification, Mendeley Data V2, "
+    "CC BY 4.0. Derived from: Kermany, Zhang, Goldbaum (2018), Labeled Optical Coherence "
+    "Tomography (OCT) and Chest X-Ray Images for Classification, Mendeley Data V2, "
     "doi:10.17632/rscbjbr9sj.2. Changes: resized to 112 x 112 grey, reduced to a mean image, "
     "principal components and class Gaussians."
 )
@@ -56,12 +59,9 @@ def load_films(root: Path, split: Split) -> Films:
     """Images of a published split, exact copies left out."""
     rows = [row for row in read_labels(root, "labels.csv") if row.split is split]
     rows = list({row.twin or row.id: row for row in reversed(rows)}.values())[::-1]
-    pixels = np.concatenate(
-        [
-            read_squares(root, [row.id for row in rows[i : i + 256]], SIDE)[..., 1]
-            for i in range(0, len(rows), 256)
-        ]
-    )
+    pixels = np.empty((len(rows), SIDE, SIDE), dtype=np.uint8)
+    for i, row in enumerate(rows):
+        pixels[i] = to_square(open_image(root / row.id, row.id), SIDE)[:, :, 1]
     return Films(
         pixels.reshape(len(rows), -1).astype(np.float32),
         np.array([row.label for row in rows]),
@@ -72,7 +72,7 @@ def load_films(root: Path, split: Split) -> Films:
 def principal_components(centred: np.ndarray, k: int) -> np.ndarray:
     """The first k right singular vectors (k, pixels), each with its largest entry positive."""
     start = np.random.Generator(np.random.PCG64(SEED)).random((centred.shape[1], k + 30))
-    basis = np.linalg.qr(centred @ (start - 0.5).astype(np.float32))[0]
+    basis = np.linalg.qr(centred @ (start - 0.5))[0]
     for _ in range(5):
         basis = np.linalg.qr(centred @ np.linalg.qr(centred.T @ basis)[0])[0]
     vectors = np.linalg.svd(basis.T @ centred, full_matrices=False)[2][:k]
@@ -83,10 +83,10 @@ def principal_components(centred: np.ndarray, k: int) -> np.ndarray:
 def fit(films: Films, k: int) -> tuple[bytes, dict]:
     """Fit and quantise an atlas; its packed bytes and what the card says about the fit."""
     mean = films.pixels.mean(axis=0, dtype=np.float64)
-    centred = films.pixels - mean.astype(np.float32)
+    centred = films.pixels - mean
     vectors = principal_components(centred, k)
     step = np.abs(vectors).max(axis=1) / 127
-    coordinates = (centred @ vectors.T).astype(np.float64)
+    coordinates = centred @ vectors.T
     spread = coordinates.std(axis=0)
     means, factors, shrinkage = [], [], {}
     for label, name in enumerate(CARD.classes):
@@ -100,7 +100,7 @@ def fit(films: Films, k: int) -> tuple[bytes, dict]:
         "class_means": np.stack(means).astype(np.float16),
         "class_factors": np.stack(factors).astype(np.float16),
     }
-    explained = float((coordinates**2).sum() / (centred.astype(np.float64) ** 2).sum())
+    explained = float((coordinates**2).sum() / (centred**2).sum())
     facts = {
         "images": len(films.labels),
         "images_per_class": {
@@ -115,12 +115,15 @@ def fit(films: Films, k: int) -> tuple[bytes, dict]:
     return pack(arrays, {"licence": LICENCE}), facts
 
 
-def fit_half(films: Films, k: int) -> tuple[Atlas, Films, Films]:
-    """Fit the same recipe on half of the patient groups; the atlas, that half and the other."""
+def fit_halves(films: Films, k: int) -> list[tuple[Atlas, Films, Films]]:
+    """Fit the same recipe on either half of the patient groups: atlas, that half, the other."""
     order = hashed_order([str(group) for group in films.groups], SEED, "atlas halves")
     inside = np.isin(films.groups, order[: len(order) // 2])
-    half = films.take(np.flatnonzero(inside))
-    return parse_atlas(fit(half, k)[0], "half"), half, films.take(np.flatnonzero(~inside))
+    first, second = films.take(np.flatnonzero(inside)), films.take(np.flatnonzero(~inside))
+    return [
+        (parse_atlas(fit(fitted, k)[0], "half"), fitted, other)
+        for fitted, other in ((first, second), (second, first))
+    ]
 
 
 def describe(data: bytes, facts: dict, privacy: dict, probes: dict) -> dict:
@@ -175,7 +178,7 @@ def main() -> None:
         parser.error(f"{len(data):,} bytes exceed {MAX_ATLAS_BYTES:,}: ask for fewer --components")
     atlas = parse_atlas(data, options.out.name)
     test = load_films(options.data_dir, Split.TEST)
-    privacy = atlas_checks.privacy(atlas, train, test, fit_half(train, options.components))
+    privacy = atlas_checks.privacy(atlas, train, test, fit_halves(train, options.components))
     probes = atlas_checks.linear_probes(atlas, train, test)
     card = describe(data, facts, privacy, probes)
     print(json.dumps({"fit": facts, "privacy_check": privacy, "linear_probes": probes}, indent=1))

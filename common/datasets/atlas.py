@@ -236,7 +236,9 @@ def load_atlas(path: Path) -> Atlas:
     try:
         size = path.stat().st_size
         if size > MAX_ATLAS_BYTES:
-            raise IntegrityError(f"{path.name} has {size:,} bytes, limit {MAX_ATLAS_BYTES:,}", fix=_FIX)
+            raise IntegrityError(
+                f"{path.name} has {size:,} bytes, limit {MAX_ATLAS_BYTES:,}", fix=_FIX
+            )
         data = path.read_bytes()
     except OSError as error:
         raise IntegrityError(f"{path.name} cannot be read: {error.strerror}", fix=_FIX) from None

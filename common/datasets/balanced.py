@@ -8,6 +8,8 @@ from common.datasets.indexed import Row
 from common.datasets.splits import hashed_order
 from common.types import Split
 
+BALANCED_PER_CLASS = {Split.TRAIN: 400, Split.VAL: 100, Split.TEST: 200}
+
 
 def without_tested_groups(rows: list[Row], notes: list[str]) -> list[Row]:
     """Leave out of train and val what names a group of the test split."""

@@ -1,7 +1,8 @@
 """Paediatric chest radiographs, NORMAL or PNEUMONIA (Kermany et al. 2018).
 
 Two layouts are read: a folder with ``labels.csv`` (and ``subset.csv`` for the balanced choice), or
-the published tree ``train|test/NORMAL|PNEUMONIA``, with or without ``chest_xray/`` around it.
+the published tree ``train|test/NORMAL|PNEUMONIA``, with or without ``chest_xray/`` around it. Where
+neither is found, ``chestxray_substitutes`` says what is taken instead.
 """
 
 from __future__ import annotations
@@ -12,21 +13,23 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from common.contracts import OpenDataset
-from common.datasets.balanced import balance, without_tested_groups
+from common.datasets.balanced import BALANCED_PER_CLASS, balance, without_tested_groups
 from common.datasets.cards import choose_subset, label_number
+from common.datasets.chestxray_substitutes import MARKERS, open_substitute
 from common.datasets.csvtable import read_table
 from common.datasets.foldertree import class_images
 from common.datasets.indexed import IndexedImages, Row
-from common.datasets.locate import require
+from common.datasets.locate import locate, passed_over
 from common.datasets.paths import InsideFolder
-from common.datasets.splits import cut_by_group, file_twins, join_twins
+from common.datasets.splits import cut_by_group, join_twins
+from common.datasets.twins import find_twins
 from common.errors import DataError
 from common.records import DatasetCard
 from common.types import Split
 
 CLASSES = ("NORMAL", "PNEUMONIA")
 VALIDATION_SHARE = 0.1
-BALANCED_PER_CLASS = {Split.TRAIN: 400, Split.VAL: 100, Split.TEST: 200}
+WANTED = "labels.csv and no train/ and test/ folders"
 _PATIENT = re.compile(r"^(person\d+|(?:NORMAL2-)?IM-\d+)(?=[_\-.])")
 
 CARD = DatasetCard(
@@ -46,7 +49,7 @@ CARD = DatasetCard(
         "restart in each split, which is not known; the published split keeps them, so that train "
         "and test may share patients.",
         "The published test split is shifted from train.",
-        "Some images carry burnt-in markers (such as 'R') that a model can learn.",
+        MARKERS,
         "Patient groups are read off file names and may not be patients.",
     ],
     classes=list(CLASSES),
@@ -73,9 +76,11 @@ class ChestXray:
                 fix="pass the folder with --data-dir",
             )
         subset = choose_subset(self.name, subset, self.subsets)
-        root = require(self.name, data_dir, find_root, "labels.csv and no train/ and test/ folders")
+        root, account = locate(self.name, data_dir, find_root, WANTED)
+        if root is None:
+            return open_substitute(CARD, data_dir, subset, seed, account)
         from_table = (root / "labels.csv").is_file()
-        notes: list[str] = []
+        notes = passed_over(self.name, root) if data_dir is None else []
         if subset == "balanced" and (root / "subset.csv").is_file():
             rows = read_labels(root, "subset.csv")
             notes.append("balanced choice of subset.csv")
@@ -153,8 +158,9 @@ def read_tree(root: Path, notes: list[str]) -> list[Row]:
                 rows.append(Row(identity, label, patient_of(identity), split))
         if folder == "val":
             notes.append("val/ was joined to train before the validation split was cut")
-    twins = file_twins(root, [row.id for row in rows])
-    return [replace(row, twin=twins.get(row.id, "")) for row in rows]
+    twins = find_twins(root, [row.id for row in rows])
+    notes.append(twins.note())
+    return [replace(row, twin=twins.keys.get(row.id, "")) for row in rows]
 
 
 def patient_of(identity: str) -> str:
@@ -198,14 +204,16 @@ def _balanced(rows: list[Row], seed: int, notes: list[str]) -> list[Row]:
 
 
 def _origin_notes(rows: list[Row], from_table: bool) -> list[str]:
-    copies = sum(count - 1 for count in Counter(row.twin for row in rows if row.twin).values())
     held = {split: {row.group for row in rows if row.split is split} for split in (*Split,)}
     shared = len((held[Split.TRAIN] | held[Split.VAL]) & held[Split.TEST])
-    compared = "pixels, as labels.csv tells" if from_table else "file bytes"
+    notes = [f"{shared} patient-like ids occur in both published train and test"]
+    if not from_table:
+        return notes
+    copies = sum(count - 1 for count in Counter(row.twin for row in rows if row.twin).values())
     return [
-        f"{copies} images are exact copies of another one (compared by {compared}); copies stay in "
-        "one split",
-        f"{shared} patient-like ids occur in both published train and test",
+        f"{copies} images are exact copies of another one (compared by pixels, as labels.csv "
+        "tells); copies stay in one split",
+        *notes,
     ]
 
 

@@ -43,9 +43,7 @@ def fetch(address: str, md5: str, target: Path) -> Path:
             partial = Path(folder) / target.name
             found = _receive(address, partial, policy.download_seconds)
             if found != md5:
-                raise DownloadError(
-                    f"its MD5 is {found}, not {md5}; it was deleted and not used"
-                )
+                raise DownloadError(f"its MD5 is {found}, not {md5}; it was deleted and not used")
             return partial.replace(target)
     except (OSError, HTTPException) as error:
         raise DownloadError(_reason(error)) from None

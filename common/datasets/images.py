@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -39,13 +40,26 @@ Result = TypeVar("Result")
 
 def open_image(path: Path, name: str) -> Image.Image:
     """Return a fully decoded image of mode L or RGB. Raises DataError that names the image."""
+    with _opened(path, name) as image:
+        image.load()
+        return _as_grey_or_rgb(image, name)
+
+
+def image_size(path: Path, name: str) -> tuple[int, int]:
+    """Return (width, height) as the header tells. Raises DataError that names the image."""
+    with _opened(path, name) as image:
+        return image.size
+
+
+@contextmanager
+def _opened(path: Path, name: str) -> Iterator[Image.Image]:
+    """Open a file whose header is acceptable; whatever goes wrong inside becomes a DataError."""
     from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(path, formats=FORMATS) as image:
             _check_header(image, name)
-            image.load()
-            return _as_grey_or_rgb(image, name)
+            yield image
     except CompareError:
         raise
     except FileNotFoundError:
@@ -115,15 +129,14 @@ def as_rgb(image: Image.Image) -> UInt8Array:
     return np.repeat(pixels[:, :, None], 3, axis=2) if pixels.ndim == 2 else pixels
 
 
-def read_squares(root: Path, names: Sequence[str], size: int) -> UInt8Array:
-    """Decode files below ``root`` into uint8 (n, size, size, 3), in the order of ``names``."""
-    images = np.empty((len(names), size, size, 3), dtype=np.uint8)
+def read_squares(opened: Callable[[int], Image.Image], count: int, size: int) -> UInt8Array:
+    """Scale ``opened(0)`` ... ``opened(count - 1)`` into uint8 (count, size, size, 3), in order."""
+    images = np.empty((count, size, size, 3), dtype=np.uint8)
 
     def read_into(position: int) -> None:
-        name = names[position]
-        images[position] = to_square(open_image(root / name, name), size)
+        images[position] = to_square(opened(position), size)
 
-    for _ in map_threaded(read_into, range(len(names))):
+    for _ in map_threaded(read_into, range(count)):
         pass
     return images
 

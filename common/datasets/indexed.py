@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from common.datasets.images import as_rgb, map_threaded, open_image, read_square
 from common.datasets.splits import check_splits
 from common.records import DatasetCard
 from common.types import IntArray, Split, UInt8Array
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 @dataclass(frozen=True)
@@ -45,13 +49,19 @@ def index_rows(rows: Iterable[Row]) -> dict[Split, SplitIndex]:
 
 @dataclass
 class IndexedImages:
-    """An open dataset whose ids are paths of image files below ``root``."""
+    """An open dataset whose ids are posix paths of image files below ``root``.
+
+    ``files`` gives the path of those ids that are not their path; ``opener`` turns a file into an
+    image of mode L or RGB.
+    """
 
     card: DatasetCard
     subset: str
     root: Path
     splits: Mapping[Split, SplitIndex]
     notes: list[str] = field(default_factory=list)
+    files: Mapping[str, str] = field(default_factory=dict)
+    opener: Callable[[Path, str], Image.Image] = open_image
 
     @classmethod
     def from_rows(
@@ -69,17 +79,14 @@ class IndexedImages:
 
     def read(self, split: Split, positions: IntArray, size: int) -> UInt8Array:
         """Decode images of a split: uint8 (n, size, size, 3). Raises DataError naming the file."""
-        return read_squares(self.root, self._names(split, positions), size)
+        return read_squares(self._opened(split, positions), len(positions), size)
 
     def native(self, split: Split, positions: IntArray) -> Iterator[UInt8Array]:
         """Yield images of a split as stored, uint8 (height, width, 3) each."""
-        names = self._names(split, positions)
+        opened = self._opened(split, positions)
+        return map_threaded(lambda i: as_rgb(opened(i)), range(len(positions)))
 
-        def decode(position: int) -> UInt8Array:
-            return as_rgb(open_image(self.root / names[position], names[position]))
-
-        return map_threaded(decode, range(len(names)))
-
-    def _names(self, split: Split, positions: IntArray) -> list[str]:
+    def _opened(self, split: Split, positions: IntArray) -> Callable[[int], Image.Image]:
         ids = self.splits[split].ids
-        return [ids[int(position)] for position in positions]
+        files = [self.files.get(ids[int(p)], ids[int(p)]) for p in positions]
+        return lambda i: self.opener(self.root / files[i], files[i])

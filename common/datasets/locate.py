@@ -70,6 +70,18 @@ def locate(
     return None, "; ".join(account)
 
 
+def passed_over(name: str, found: Path) -> list[str]:
+    """Return a note where ``COMPARE_DATA`` is set but the data was found elsewhere.
+
+    The note names no folder: it goes into records.
+    """
+    named = os.environ.get(ENVIRONMENT_VARIABLE, "").strip()
+    if not named or found.is_relative_to(Path(named).expanduser()):
+        return []
+    lacks = "lacks" if Path(named).expanduser().is_dir() else "does not exist and so lacks"
+    return [f"the folder of {ENVIRONMENT_VARIABLE} {lacks} {name}: it was found elsewhere"]
+
+
 def require(
     name: str,
     data_dir: Path | None,

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -18,6 +17,8 @@ from common.contracts import SplitIndex
 from common.errors import DataError
 from common.seeds import seed_for
 from common.types import Split
+
+MAX_LEAKS_NAMED = 5
 
 
 def hashed_order(names: Sequence[str], seed: int, *purpose: str) -> list[str]:
@@ -147,53 +148,56 @@ def check_splits(
                     f"class {classes[int(label)]!r} is in the {split} split but not in train",
                     fix="add training images of that class, or leave the class out",
                 )
-    _refuse_shared({split: index.ids for split, index in splits.items()}, "image")
-    _refuse_shared({split: index.groups for split, index in splits.items()}, "patient group")
+    _refuse_shared_ids(splits)
+    _refuse_shared_groups(splits)
     if twins:
         _refuse_twins(splits, twins)
 
 
-def _refuse_shared(values: Mapping[Split, Sequence[str]], what: str) -> None:
+def _refuse_shared_ids(splits: Mapping[Split, SplitIndex]) -> None:
     owner: dict[str, Split] = {}
-    for split, names in values.items():
-        for name in names:
+    leaks: list[str] = []
+    for split, index in splits.items():
+        for name in index.ids:
             if owner.setdefault(name, split) is not split:
-                shared = set(values[owner[name]]) & set(names)
-                more = f", and {len(shared) - 1} more" if len(shared) > 1 else ""
-                raise DataError(
-                    f"{what} {name!r} is in two splits, {owner[name]} and {split}{more}",
-                    fix="keep all its images in one split",
+                leaks.append(f"image {name!r} is in two splits, {owner[name]} and {split}")
+    _refuse(leaks, "keep it in one split")
+
+
+def _refuse_shared_groups(splits: Mapping[Split, SplitIndex]) -> None:
+    owner: dict[str, tuple[Split, str]] = {}
+    leaks: dict[str, str] = {}
+    for split, index in splits.items():
+        for name, group in zip(index.ids, index.groups, strict=True):
+            other, image = owner.setdefault(group, (split, name))
+            if other is not split:
+                leaks.setdefault(
+                    group,
+                    f"patient group {group!r} is in two splits, {other} and {split} "
+                    f"(images {image!r} and {name!r})",
                 )
+    _refuse(list(leaks.values()), "keep all its images in one split")
 
 
 def _refuse_twins(splits: Mapping[Split, SplitIndex], twins: Mapping[str, str]) -> None:
     owner: dict[str, tuple[Split, str]] = {}
+    leaks: list[str] = []
     for split, index in splits.items():
         for name in index.ids:
             if name not in twins:
                 continue
             other_split, other = owner.setdefault(twins[name], (split, name))
             if other_split is not split:
-                raise DataError(
+                leaks.append(
                     f"images {other!r} ({other_split}) and {name!r} ({split}) are copies of each "
-                    "other",
-                    fix="leave one of them out",
+                    "other"
                 )
+    _refuse(leaks, "leave one of them out")
 
 
-def file_twins(root: Path, names: Sequence[str]) -> dict[str, str]:
-    """Return SHA-256 by name of those files that have a byte-identical copy among ``names``.
-
-    Only files of equal size are read. Copies that were encoded anew are not found.
-    """
-    by_size: dict[int, list[str]] = defaultdict(list)
-    for name in names:
-        by_size[(root / name).stat().st_size].append(name)
-    digests: dict[str, str] = {}
-    for same in by_size.values():
-        if len(same) > 1:
-            for name in same:
-                with (root / name).open("rb") as stream:
-                    digests[name] = hashlib.file_digest(stream, "sha256").hexdigest()
-    counts = Counter(digests.values())
-    return {name: digest for name, digest in digests.items() if counts[digest] > 1}
+def _refuse(leaks: Sequence[str], fix: str) -> None:
+    """Raise DataError that names the first few leaks and counts the others."""
+    if leaks:
+        more = len(leaks) - MAX_LEAKS_NAMED
+        named = "; ".join(leaks[:MAX_LEAKS_NAMED])
+        raise DataError(f"{named}; and {more} more" if more > 0 else named, fix=fix)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -161,6 +162,10 @@ class PlaintextPipeline:
     def source_modules(self) -> tuple[str, ...]:
         """Name the modules that key the cells."""
         return ("common.pipelines.plaintext",)
+
+    def identity_inputs(self, parameters: Parameters, key_file: Path) -> dict[str, str]:
+        """Nothing of this machine changes a prediction."""
+        return {}
 
     def fit(
         self, data: TrainingData, parameters: PlaintextParameters, context: RunContext

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -150,6 +151,10 @@ class FheHeadPipeline:
             "fhe_baseline.parameters",
             "fhe_baseline.claims",
         )
+
+    def identity_inputs(self, parameters: Parameters, key_file: Path) -> dict[str, str]:
+        """Nothing of this machine changes a prediction."""
+        return {}
 
     def fit(
         self, data: TrainingData, parameters: FheHeadParameters, context: RunContext

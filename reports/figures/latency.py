@@ -27,7 +27,7 @@ from reports.numbers import duration, milliseconds
 from reports.timing import Latency, Spread, latency_of
 from reports.view import RunView
 
-ROW_HEIGHT = 0.56
+ROW_HEIGHT = 0.5
 LANES = (
     (None, "total", INK, "D", -0.26),
     (Side.CLIENT, "client", BLUE, "o", 0.0),

@@ -44,6 +44,7 @@ def sections(view: RunView) -> list[Section]:
         _dataset(view.manifest.dataset),
         _backbone(view),
         _pipelines(view),
+        *_training(view),
     ]
 
 
@@ -60,8 +61,8 @@ def _dataset(dataset: DatasetSummary) -> Section:
             ("Classes", inline(", ".join(card.classes))),
             ("Positive class", inline(card.positive_class or "none: no class stands apart")),
             ("Choice of images", inline(dataset.subset)),
-            ("Stored size", inline(f"{card.native_size or 'not stated'} pixels")),
-            ("Size given to pipelines", inline(f"{dataset.image_size} × {dataset.image_size}")),
+            ("Stored size, pixels", inline(card.native_size or "not stated")),
+            ("Size given, pixels", inline(f"{dataset.image_size} × {dataset.image_size}")),
             ("Fingerprint (SHA-256)", inline(Code(dataset.fingerprint))),
         )
     )
@@ -132,6 +133,24 @@ def _pipelines(view: RunView) -> Section:
     return Section("Pipelines", 2, "pipelines", (table,))
 
 
+def _training(view: RunView) -> list[Section]:
+    """Return how each model was fitted, where that was recorded; series of epochs are left out."""
+    rows = []
+    for pipeline in view.pipelines:
+        record = pipeline.measured
+        facts = record.training if record else {}
+        single = {k: v for k, v in facts.items() if not isinstance(v, list | dict)}
+        if record is not None and single:
+            name = view.row_name(pipeline, [record])
+            rows.append(Row((name, inline(parameters(single, separator="; ")))))
+    if not rows:
+        return []
+    columns = (Column("Pipeline", weight=2.0), Column("Fitted", weight=4.6))
+    note = inline("As recorded by the pipeline; the records hold the course of every epoch.")
+    table = Table("How each model was fitted", columns, tuple(rows), note)
+    return [Section("Training", 2, "training", (table,))]
+
+
 def _pipeline_cells(view: RunView, pipeline: PipelineView) -> tuple[Inline, ...]:
     record = pipeline.accuracy
     resolved = record.cell.resolved if record else pipeline.planned.resolved
@@ -144,11 +163,11 @@ def _pipeline_cells(view: RunView, pipeline: PipelineView) -> tuple[Inline, ...]
     )
 
 
-def parameters(values: dict[str, Any]) -> str:
+def parameters(values: dict[str, Any], separator: str = ", ") -> str:
     """Spell parameters as ``name=value`` in the order of their names."""
     if not values:
         return "none"
-    return ", ".join(
+    return separator.join(
         f"{name}={value if isinstance(value, str) else json.dumps(value, default=str)}"
         for name, value in sorted(values.items())
     )

@@ -207,7 +207,10 @@ def _one_time(view: RunView) -> Table:
     reused = sum(bool(record.reused) for record in view.records)
     note = "Measured in the accuracy cell; one sample, so no interval, unless n says otherwise."
     if reused:
-        note += f" {reused} cells reused stored artefacts: their fit was not repeated."
+        note += (
+            f" {reused} of {len(view.records)} cells reused stored artefacts: what these hold was "
+            "not computed again."
+        )
     return Table("Work done once", columns, grouped(view, rows_of), inline(note))
 
 

@@ -1,7 +1,7 @@
 """The verdict in plain words: sentences that rules make from records, no adjective, no ranking.
 
 Rules, in order: what an unprotected pipeline costs; for each ground a claim can stand on, the
-pipeline with the smallest loss of accuracy and, where it is another, the one with the shortest
+pipeline with the highest accuracy and, where it is another, the one with the shortest
 wait; what gave no result; that attacks were not run. A difference whose interval holds zero is
 called "no difference shown", never "equal".
 """
@@ -75,7 +75,7 @@ def _choice(view: RunView, ground: str, when: str) -> Inline:
     ]
     if not group:
         return ()
-    named = [("smallest loss of accuracy", max(group, key=_accuracy))]
+    named = [("highest accuracy", max(group, key=_accuracy))]
     timed = [pipeline for pipeline in group if latency_of(pipeline)]
     quickest = min(timed, key=_wait) if timed else None
     if quickest is not None and quickest is not named[0][1]:

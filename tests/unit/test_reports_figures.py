@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import matplotlib as mpl
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -44,7 +45,9 @@ def _twelve() -> SampleRun:
         )
         for i in range(12)
     ]
-    return build(tuple(kinds), classes=("a", "b"), n=80, untrained=False, rounds=1)
+    run = build(tuple(kinds), classes=("a" * 80, "b"), n=80, untrained=False, rounds=1)
+    ids = np.array([f"images/test/{'deep/' * 12}person{i}.jpeg" for i in range(4)])
+    return replace(run, pictures={**run.pictures, "ids": ids})
 
 
 RUNS = (_one, three_pipelines, ten_pipelines, _twelve)
@@ -127,5 +130,5 @@ def test_many_views_are_cut_into_grids_that_fit_a_page(tmp_path: Path) -> None:
     assert view.pictures is not None
     with drawing():
         grids = picture_grids(view.pictures)
-    assert [len(labels) for labels, _ in grids] == [5, 5, 2]
+    assert [len(labels) for labels, _ in grids] == [4, 4, 4]
     assert all(figure.get_figheight() < 9.5 for _, figure in grids)

@@ -73,7 +73,8 @@ def whiten(model: nn.Module, forward: Callable[[], object], damping: float = 0.0
         def count(_: nn.Module, inputs: tuple[Tensor], name: str = name) -> None:
             rows = inputs[0].detach().float().flatten(0, -2)
             rows = torch.cat([rows, torch.ones(len(rows), 1)], 1)
-            piece = (rows.T @ rows).double()
+            with torch.autocast("cpu", enabled=False):
+                piece = (rows.T @ rows).double()
             sums[name] = sums[name] + piece if name in sums else piece
 
         hooks.append(model.get_submodule(name).register_forward_pre_hook(count))

@@ -1,0 +1,184 @@
+"""DICOM images of your own: one sub-folder a class, or a CSV of file,label[,split][,group].
+
+``dicom:PATH`` names the folder or the CSV, as with ``folder:PATH``; below a class folder files may
+lie in folders of any depth (patient, study, series). Patients are told apart by the hashed id of
+the header, studies by their hashed UID where there is none; ids are never stored. How values become
+8 bits is stated in ``dicom_pixels``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from common.contracts import OpenDataset
+from common.datasets.cards import choose_subset, positive_of
+from common.datasets.dicom_header import DicomHeader, is_dicom, pseudonym, read_header
+from common.datasets.dicom_pixels import RULE, open_dicom
+from common.datasets.foldertree import IGNORED
+from common.datasets.indexed import IndexedImages, Row
+from common.datasets.ownimages import OwnImages, complete_splits, read_own
+from common.datasets.paths import InsideFolder
+from common.datasets.splits import join_twins
+from common.datasets.twins import only_repeated
+from common.errors import DataError
+from common.records import DatasetCard
+
+SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})
+
+
+def make_card(classes: Sequence[str]) -> DatasetCard:
+    """Return the card; the folder's name is not in it, because it may name a person."""
+    return DatasetCard(
+        name="dicom",
+        title="DICOM images, one sub-folder a class",
+        description=f"DICOM images supplied by the user. Grey values are {RULE}.",
+        source="supplied by the user",
+        licence="not stated; see the owner of the images",
+        citation="none",
+        caveats=[
+            "Origin, licence and population of these images are not known to the tool.",
+            "Reducing to 8 bits by a window hides what lies outside of it; overlays and "
+            "presentation states are not applied.",
+            "Patient ids are replaced by hashes: pseudonyms that group images, no anonymisation. "
+            "Text burnt into pixels is not removed.",
+        ],
+        classes=list(classes),
+        positive_class=positive_of(classes),
+        native_size="varies",
+    )
+
+
+class Dicom:
+    """The family of user-supplied DICOM folders and tables."""
+
+    name = "dicom"
+    subsets = ("all",)
+
+    def card(self) -> DatasetCard:
+        """Return the card of unnamed images."""
+        return make_card(())
+
+    def open(self, argument: str, data_dir: Path | None, subset: str, seed: int) -> OpenDataset:
+        """Read the folder or CSV named by ``argument``, relative to ``data_dir`` where given.
+
+        Without an argument ``data_dir`` itself is read. Raises DataError.
+        """
+        subset = choose_subset(self.name, subset, self.subsets)
+        own = read_own(self.name, argument, data_dir, class_files)
+        headers = {row.id: read_header(own.root / row.id, row.id) for row in own.rows}
+        notes = [*own.notes, *header_notes(list(headers.values()))]
+        twins = only_repeated({name: header.pixels for name, header in headers.items()})
+        files = {_identity(row.id, headers[row.id]): row.id for row in own.rows}
+        rows = [
+            replace(row, id=_identity(row.id, headers[row.id]), twin=twins.get(row.id, ""))
+            for row in patients(own, headers, notes)
+        ]
+        rows = complete_splits(rows, own.given, seed, notes)
+        notes.append(
+            f"{len(twins) - len(set(twins.values()))} images are exact copies of another one "
+            "(compared by stored pixel data); copies stay in one split"
+        )
+        card = make_card(own.classes)
+        if card.positive_class:
+            notes.append(f"positive class: {card.positive_class!r}")
+        data = IndexedImages.from_rows(card, subset, own.root, rows, notes)
+        data.files, data.opener = files, open_dicom
+        return data
+
+
+def class_files(root: Path, folder: str, notes: list[str]) -> list[str]:
+    """Return the DICOM files at any depth below ``root/folder`` as posix paths below ``root``.
+
+    A file is DICOM by its prefix, whatever its name. Others are left out and counted in ``notes``,
+    unless their ending says DICOM: then ``read_header`` refuses them by name. Raises DataError on
+    an empty class or a link that leads to a folder or out of ``root``.
+    """
+    inside = InsideFolder(root)
+    found: list[str] = []
+    others: Counter[str] = Counter()
+    for parent, folders, names in os.walk(root / folder, onerror=_cannot_list):
+        here = Path(parent).relative_to(root).as_posix()
+        folders[:] = sorted(name for name in folders if not _hidden(name))
+        for name in folders:
+            if (Path(parent) / name).is_symlink():
+                raise DataError(
+                    f"folder {here}/{name} is a link", fix="put the folder itself there"
+                )
+        for name in sorted(name for name in names if not _hidden(name)):
+            file = inside.check(f"{here}/{name}", f"folder {root.name!r}")
+            suffix = PurePosixPath(name).suffix.lower()
+            if name.upper() != "DICOMDIR" and (suffix in SUFFIXES or is_dicom(root / file)):
+                found.append(file)
+            else:
+                others[suffix or name] += 1
+    if not found:
+        raise DataError(
+            f"class folder {folder!r} has no DICOM files", fix="add images or remove the folder"
+        )
+    if others:
+        endings = ", ".join(f"{count} x {ending}" for ending, count in sorted(others.items()))
+        notes.append(f"other files in {folder} were left out: {endings}")
+    return found
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".") or name in IGNORED
+
+
+def _cannot_list(error: OSError) -> None:
+    raise DataError(f"cannot read {error.filename}: {error.strerror}", fix="check its permissions")
+
+
+def patients(own: OwnImages, headers: dict[str, DicomHeader], notes: list[str]) -> list[Row]:
+    """Group rows by what the table says and by patient, else study; images of one stay together."""
+    told: Counter[str] = Counter()
+    groups: list[str] = []
+    known: list[str] = []
+    for row in own.rows:
+        header = headers[row.id]
+        source = "patient" if header.patient else "study" if header.study else "image"
+        told[source] += 1
+        of_header = header.patient or header.study or pseudonym("image", row.id.encode())
+        groups.append(pseudonym("group", row.group.encode()) if own.grouped else of_header)
+        known.append(of_header)
+    joined = join_twins(groups, known) if own.grouped else groups
+    count = len(set(joined))
+    notes.append(
+        f"{count} groups of images: {told['patient']} images by patient id (hashed, not stored), "
+        f"{told['study']} without one by study, {told['image']} without either on their own"
+        + ("; joined with the groups of the table" if own.grouped else "")
+    )
+    return [replace(row, group=group) for row, group in zip(own.rows, joined, strict=True)]
+
+
+def header_notes(headers: Sequence[DicomHeader]) -> list[str]:
+    """Say how bits were reduced, what was inverted and what the files say of burnt-in text."""
+    ways = Counter(header.reduction for header in headers)
+    reduced = ", ".join(f"{count} by {way}" for way, count in sorted(ways.items()))
+    burnt = Counter(header.burnt_in for header in headers)
+    unsaid = len(headers) - burnt["YES"] - burnt["NO"]
+    notes = [
+        f"reduced to 8 bits: {reduced}; "
+        f"{sum(header.inverted for header in headers)} MONOCHROME1 images inverted",
+        f"burnt-in annotation: {burnt['YES']} images say yes, {burnt['NO']} no, {unsaid} say "
+        "nothing; such text may name a patient and is not removed",
+    ]
+    hidden = sum(header.path_names_patient for header in headers)
+    if hidden:
+        notes.append(f"{hidden} file names hold a patient's id or name: hashes stand for them")
+    return notes
+
+
+def _identity(name: str, header: DicomHeader) -> str:
+    """Return the path of a file, or a hash of it where the path names the patient."""
+    if not header.path_names_patient:
+        return name
+    return f"file-{hashlib.sha256(b'he-compare dicom file' + name.encode()).hexdigest()[:16]}"
+
+
+DATASET = Dicom()
