@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -152,15 +153,73 @@ def write_medmnist_like(
     counts: tuple[int, int, int] = (40, 10, 20),
     size: int = 28,
     seed: int = 0,
+    *,
+    classes: int = 2,
+    channels: int = 1,
 ) -> Path:
     """Write an npz with MedMNIST array names and (train, val, test) images; return its path."""
     generator = np.random.default_rng(seed)
     arrays: dict[str, npt.NDArray[np.uint8]] = {}
     for split, count in zip(("train", "val", "test"), counts, strict=True):
-        labels = (np.arange(count) % 2).astype(np.uint8)
-        images = [synthetic_image(int(label), size, generator) for label in labels]
-        arrays[f"{split}_images"] = np.stack(images)
+        labels = (np.arange(count) % classes).astype(np.uint8)
+        images = [synthetic_image(int(label % 2), size, generator) for label in labels]
+        grey = np.stack(images)
+        arrays[f"{split}_images"] = grey if channels == 1 else np.stack([grey] * channels, axis=-1)
         arrays[f"{split}_labels"] = labels[:, None]
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(path, **arrays)
     return path
+
+
+def rewrite_npz(path: Path, **changes: npt.NDArray[Any] | None) -> Path:
+    """Replace arrays of an npz file, or leave out those that are None."""
+    with np.load(path) as archive:
+        arrays: dict[str, Any] = {**{name: archive[name] for name in archive.files}, **changes}
+    np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
+    return path
+
+
+def write_chestmnist_like(path: Path, counts: tuple[int, int, int] = (40, 12, 24)) -> Path:
+    """Write an npz in the layout of ChestMNIST: 14 columns of 0 and 1, finding 6 in every other."""
+    write_medmnist_like(path, counts)
+    tables = {}
+    for split, count in zip(("train", "val", "test"), counts, strict=True):
+        table = np.zeros((count, 14), dtype=np.uint8)
+        table[1::2, 6] = 1
+        table[1::4, 0] = 1
+        table[2::8, 12] = 1
+        tables[f"{split}_labels"] = table
+    return rewrite_npz(path, **tables)
+
+
+def write_nih_like(folder: Path, patients: int = 24, *, lists: bool = True, size: int = 32) -> Path:
+    """Write Data_Entry_2017_v2020.csv, images below images_00N/images/, and the official lists.
+
+    Every patient has two images; every other patient has Pneumonia, every sixth Mass as well, and
+    the last quarter of the patients is the test list.
+    """
+    generator = np.random.default_rng(0)
+    rows: list[dict[str, object]] = []
+    listed: dict[str, list[str]] = {"train_val_list.txt": [], "test_list.txt": []}
+    for patient in range(1, patients + 1):
+        ill = patient % 2
+        found = "Mass|Pneumonia" if ill and patient % 3 == 0 else "Pneumonia"
+        for image in range(2):
+            name = f"{patient:08d}_{image:03d}.png"
+            place = folder / f"images_{patient % 2 + 1:03d}" / "images" / name
+            write_image(place, ill, size, generator)
+            rows.append(
+                {
+                    "Image Index": name,
+                    "Finding Labels": found if ill else "No Finding",
+                    "Follow-up #": image,
+                    "Patient ID": patient,
+                }
+            )
+            tested = patient > patients * 3 // 4
+            listed["test_list.txt" if tested else "train_val_list.txt"].append(name)
+    columns = ("Image Index", "Finding Labels", "Follow-up #", "Patient ID")
+    write_rows(folder / "Data_Entry_2017_v2020.csv", rows, columns)
+    for name, names in listed.items() if lists else ():
+        (folder / name).write_text("\n".join(names) + "\n")
+    return folder

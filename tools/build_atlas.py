@@ -151,8 +151,9 @@ def describe(data: bytes, facts: dict, privacy: dict, probes: dict) -> dict:
             "citation": CARD.citation,
             "caveats": [
                 "synthetic cohort: says nothing about patients",
-                "Softer than real films: detail finer than the components is missing, and markers "
-                "and tubes are blurred.",
+                "Softer than real films: detail finer than the components is missing.",
+                "Traces of burnt-in markers ('R') remain and differ between the classes, as in the "
+                "real films; a model can learn them.",
                 "Train and test images come from one distribution: no shift between them.",
                 "Labels are those of the Gaussian an image was drawn from; no radiologist saw it.",
                 figures,

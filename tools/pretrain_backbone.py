@@ -53,7 +53,7 @@ def holdout_probe(data_dir: Path, seen: views.Images, held: views.Images) -> Cal
 
     def auc(run: Run) -> dict:
         read = probe.student_features
-        figures = probe.probe_model(run.average, read, 112, seen, held, labels)
+        figures = probe.probe_model(run.average["student"], read, 112, seen, held, labels)
         return {"holdout_auc_112": {name: value["auc"] for name, value in figures.items()}}
 
     return auc
@@ -77,7 +77,7 @@ def main() -> None:
     else:
         (options.work / "curve.jsonl").unlink(missing_ok=True)
         run = start(seen, guide, plan, *options.calibration)
-        save_file(card.half_state(run.student), options.work / "inherited.safetensors")
+        save_file(card.half_state(run.export_state()), options.work / "inherited.safetensors")
         run.save(checkpoint)
     referee, auc = Referee(held, guide), holdout_probe(options.data_dir, seen, held)
 

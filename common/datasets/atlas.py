@@ -142,7 +142,7 @@ def squares(grey: UInt8Array, size: int) -> UInt8Array:
     return images
 
 
-@dataclass(frozen=True)
+@dataclass
 class EmbeddedCohort:
     """The cohort as an open dataset, in place of ``chestxray``; images are drawn as they are read.
 
@@ -182,21 +182,19 @@ class EmbeddedCohort:
             yield np.repeat(pixels[:, :, None], 3, axis=2)
 
     def _grey(self, split: Split, positions: IntArray) -> UInt8Array:
-        chosen = np.asarray(positions, dtype=np.int64)
-        labels = self.splits[split].labels[chosen]
-        return shipped_atlas().draw(self.seed, _first(self.subset, split) + chosen, labels)
+        numbers, labels = _numbers(self.subset, split), self.splits[split].labels
+        return shipped_atlas().draw(self.seed, numbers[positions], labels[positions])
 
 
-def _first(subset: str, split: Split) -> int:
-    """Return the number of the first image of a split; ``sample`` has those below a million."""
-    return 1_000_000 * (1 + len(Split) * SUBSETS.index(subset) + list(Split).index(split))
+def _numbers(subset: str, split: Split) -> IntArray:
+    """Return the numbers of a split's images; those below a million are left to ``sample``."""
+    block = 1 + len(Split) * SUBSETS.index(subset) + list(Split).index(split)
+    return 1_000_000 * block + np.arange(sum(SIZES[subset][split]), dtype=np.int64)
 
 
 def _lay_out(subset: str, split: Split, seed: int) -> SplitIndex:
-    per_class = SIZES[subset][split]
-    numbers = _first(subset, split) + np.arange(sum(per_class), dtype=np.int64)
-    ids = identities(seed, numbers)
-    negative = set(hashed_order(ids, seed, "atlas labels", split)[: per_class[0]])
+    ids = identities(seed, _numbers(subset, split))
+    negative = set(hashed_order(ids, seed, "atlas labels", split)[: SIZES[subset][split][0]])
     labels = np.array([name not in negative for name in ids], dtype=np.int64)
     return SplitIndex(ids, labels, ids)
 
@@ -255,6 +253,8 @@ def parse_atlas(data: bytes, name: str) -> Atlas:
     except MessageError as error:
         raise IntegrityError(f"{name}: {error.problem}", fix=_FIX) from None
     k, side, _ = arrays["components"].shape
+    if not 1 <= k <= _MAX_COMPONENTS or side < 8:
+        raise IntegrityError(f"{name}: {k} components of {side} pixels a side", fix=_FIX)
     shapes = {
         "mean": (side, side),
         "components": (k, side, side),
@@ -265,7 +265,7 @@ def parse_atlas(data: bytes, name: str) -> Atlas:
     values: dict[str, Float64Array] = {}
     for array, shape in shapes.items():
         values[array] = arrays[array].astype(np.float64)
-        if arrays[array].shape != shape or not 1 <= k <= _MAX_COMPONENTS or side < 8:
+        if arrays[array].shape != shape:
             raise IntegrityError(f"{name}: {array} has shape {arrays[array].shape}", fix=_FIX)
         largest = bounds.get(array, _LARGEST_COEFFICIENT)
         if not (np.abs(values[array]) <= largest).all():

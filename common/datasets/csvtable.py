@@ -70,6 +70,12 @@ def read_table(path: Path, required: tuple[str, ...], optional: tuple[str, ...])
     return Table(path.name, columns, lines)
 
 
+def read_lines(path: Path) -> list[str]:
+    """Read a list of one name a line; empty lines are passed over. Raises DataError."""
+    lines = enumerate(_text_of(path).splitlines(), start=1)
+    return [_value(line, path.name, number, "name") for number, line in lines if line.strip()]
+
+
 def _text_of(path: Path) -> str:
     try:
         if path.stat().st_size > MAX_BYTES:

@@ -8,7 +8,6 @@ the header, studies by their hashed UID where there is none; ids are never store
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -17,12 +16,13 @@ from pathlib import Path, PurePosixPath
 
 from common.contracts import OpenDataset
 from common.datasets.cards import choose_subset, positive_of
-from common.datasets.dicom_header import DicomHeader, is_dicom, pseudonym, read_header
+from common.datasets.dicom_header import DicomHeader, is_dicom, read_header
 from common.datasets.dicom_pixels import RULE, open_dicom
 from common.datasets.foldertree import IGNORED
 from common.datasets.indexed import IndexedImages, Row
 from common.datasets.ownimages import OwnImages, complete_splits, read_own
 from common.datasets.paths import InsideFolder
+from common.datasets.pseudonyms import pseudonym
 from common.datasets.splits import join_twins
 from common.datasets.twins import only_repeated
 from common.errors import DataError
@@ -100,7 +100,7 @@ def class_files(root: Path, folder: str, notes: list[str]) -> list[str]:
     """
     inside = InsideFolder(root)
     found: list[str] = []
-    others: Counter[str] = Counter()
+    others = 0
     for parent, folders, names in os.walk(root / folder, onerror=_cannot_list):
         here = Path(parent).relative_to(root).as_posix()
         folders[:] = sorted(name for name in folders if not _hidden(name))
@@ -115,14 +115,14 @@ def class_files(root: Path, folder: str, notes: list[str]) -> list[str]:
             if name.upper() != "DICOMDIR" and (suffix in SUFFIXES or is_dicom(root / file)):
                 found.append(file)
             else:
-                others[suffix or name] += 1
+                others += 1
     if not found:
         raise DataError(
             f"class folder {folder!r} has no DICOM files", fix="add images or remove the folder"
         )
+    # Not even the ending is told: without one it would be the whole name.
     if others:
-        endings = ", ".join(f"{count} x {ending}" for ending, count in sorted(others.items()))
-        notes.append(f"other files in {folder} were left out: {endings}")
+        notes.append(f"{others} files in {folder} that are no DICOM images were left out")
     return found
 
 
@@ -178,7 +178,7 @@ def _identity(name: str, header: DicomHeader) -> str:
     """Return the path of a file, or a hash of it where the path names the patient."""
     if not header.path_names_patient:
         return name
-    return f"file-{hashlib.sha256(b'he-compare dicom file' + name.encode()).hexdigest()[:16]}"
+    return pseudonym("file", name.encode())
 
 
 DATASET = Dicom()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from common.datasets.dicom_pixels import PIXEL_TAGS, known_photometric, reduction_of
 from common.datasets.images import MAX_PIXELS, MIN_SIDE
+from common.datasets.pseudonyms import pseudonym
 from common.errors import CompareError, DataError
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ class DicomHeader:
 
     ``patient`` and ``study``: pseudonyms, '' where the file has no id. ``burnt_in``: YES, NO or ''.
     ``reduction``: how its grey values become 8 bits. ``inverted``: MONOCHROME1. ``pixels``: SHA-256
-    of the stored pixel element and of what else decides its picture. ``path_names_patient``: the
-    file's path holds the id or a name of the patient.
+    of the stored pixels. ``path_names_patient``: the file's path holds the id or a name of the
+    patient.
     """
 
     patient: str
@@ -64,10 +65,25 @@ def is_dicom(path: Path) -> bool:
 
 def read_header(path: Path, name: str) -> DicomHeader:
     """Read and check the header of one image. Raises DataError naming the file by its path."""
-    dataset = _read(path, name)
-    _check_is_image(dataset, name)
-    _check_size(dataset, name)
-    _check_codec(dataset, name)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            dataset = _read(path, name)
+            _check_is_image(dataset, name)
+            _check_size(dataset, name)
+            _check_codec(dataset, name)
+            return _kept(dataset, name)
+    except CompareError:
+        raise
+    # The text of an error may quote the file, and so a person: only its kind is told.
+    except Exception as error:
+        raise DataError(
+            f"image {name} cannot be read as DICOM ({type(error).__name__})",
+            fix="restore the file or leave it out",
+        ) from None
+
+
+def _kept(dataset: Dataset, name: str) -> DicomHeader:
     return DicomHeader(
         patient=_patient_of(dataset),
         study=pseudonym("study", _raw(dataset, "StudyInstanceUID")),
@@ -79,14 +95,6 @@ def read_header(path: Path, name: str) -> DicomHeader:
     )
 
 
-def pseudonym(kind: str, identity: bytes) -> str:
-    """Return ``kind-<16 hexadecimal digits>`` for an id, '' for an empty one."""
-    if not identity:
-        return ""
-    digest = hashlib.sha256(b"he-compare dicom " + kind.encode() + b"\x00" + identity)
-    return f"{kind}-{digest.hexdigest()[:16]}"
-
-
 def _read(path: Path, name: str) -> Dataset:
     from pydicom import dcmread
     from pydicom.filereader import read_file_meta_info
@@ -95,24 +103,13 @@ def _read(path: Path, name: str) -> Dataset:
         raise DataError(f"image {name} has more than {MAX_FILE_BYTES:,} bytes", fix="leave it out")
     if not is_dicom(path):
         raise DataError(f"image {name} is no DICOM file", fix="leave it out")
-    try:
-        # Deflated files are inflated as a whole before anything can be checked.
-        if str(read_file_meta_info(path).get("TransferSyntaxUID")) == DEFLATED:
-            raise DataError(
-                f"image {name} is stored deflated, which cannot be bounded before it is read",
-                fix="store it uncompressed (for instance with dcmconv)",
-            )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return dcmread(path, specific_tags=[*PIXEL_TAGS, *PERSON_TAGS, *OTHER_TAGS])
-    except CompareError:
-        raise
-    # The text of an error may quote the file, and so a person: only its kind is told.
-    except Exception as error:
+    # Deflated files are inflated as a whole before anything can be checked.
+    if str(read_file_meta_info(path).get("TransferSyntaxUID")) == DEFLATED:
         raise DataError(
-            f"image {name} cannot be read as DICOM ({type(error).__name__})",
-            fix="restore the file or leave it out",
-        ) from None
+            f"image {name} is stored deflated, which cannot be bounded before it is read",
+            fix="store it uncompressed (for instance with dcmconv)",
+        )
+    return dcmread(path, specific_tags=[*PIXEL_TAGS, *PERSON_TAGS, *OTHER_TAGS])
 
 
 def _check_is_image(dataset: Dataset, name: str) -> None:
@@ -169,7 +166,7 @@ def _check_size(dataset: Dataset, name: str) -> None:
 
 
 def _check_codec(dataset: Dataset, name: str) -> None:
-    from pydicom.pixels import get_decoder
+    from pydicom.pixels.decoders.base import get_decoder
 
     syntax = dataset.file_meta.TransferSyntaxUID
     try:
@@ -215,10 +212,5 @@ def _path_names_patient(dataset: Dataset, name: str) -> bool:
 
 
 def _pixel_digest(dataset: Dataset) -> str:
-    """Hash what the picture follows from: all elements looked at for pixels, and the codec."""
-    hasher = hashlib.sha256(str(dataset.file_meta.TransferSyntaxUID).encode())
-    for tag in PIXEL_TAGS:
-        if tag in dataset and tag != "PixelData":
-            hasher.update(f"{tag}={dataset[tag].value}\x00".encode())
-    hasher.update(bytes(dataset.PixelData))
-    return hasher.hexdigest()
+    about = (dataset.file_meta.TransferSyntaxUID, dataset.Rows, dataset.Columns)
+    return hashlib.sha256(f"{about}".encode() + bytes(dataset.PixelData)).hexdigest()

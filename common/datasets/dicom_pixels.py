@@ -87,7 +87,7 @@ def open_dicom(path: Path, name: str) -> Image.Image:
     """Return the 8-bit picture of a DICOM image, mode L or RGB. Raises DataError naming it."""
     from PIL import Image
     from pydicom import dcmread
-    from pydicom.pixels import pixel_array
+    from pydicom.pixels.utils import pixel_array
 
     try:
         dataset = dcmread(path, specific_tags=list(PIXEL_TAGS))
@@ -105,7 +105,7 @@ def open_dicom(path: Path, name: str) -> Image.Image:
 
 def eight_bit(dataset: Dataset, stored: Values) -> UInt8Array:
     """Return uint8 (rows, columns) or (rows, columns, 3) of decoded values by the rule above."""
-    from pydicom.pixels import apply_color_lut
+    from pydicom.pixels.processing import apply_color_lut
 
     photometric = str(dataset.PhotometricInterpretation)
     if photometric in GREY:
@@ -120,7 +120,7 @@ def eight_bit(dataset: Dataset, stored: Values) -> UInt8Array:
 
 
 def _grey(dataset: Dataset, stored: Values) -> Float64Array:
-    from pydicom.pixels import apply_modality_lut
+    from pydicom.pixels.processing import apply_modality_lut
 
     values = apply_modality_lut(stored, dataset)
     padding = dataset.get("PixelPaddingValue")
@@ -142,7 +142,7 @@ def _grey(dataset: Dataset, stored: Values) -> Float64Array:
 
 
 def _by_voi_lut(dataset: Dataset, values: Values) -> Float64Array:
-    from pydicom.pixels import apply_voi
+    from pydicom.pixels.processing import apply_voi
 
     whole = np.rint(values).astype(np.int64)
     bits = int(dataset.VOILUTSequence[0].LUTDescriptor[2])
@@ -154,14 +154,14 @@ def _by_window(dataset: Dataset, values: Float64Array) -> Float64Array:
     center, width = _first(dataset.WindowCenter), _first(dataset.WindowWidth)
     function = str(dataset.get("VOILUTFunction") or "LINEAR").upper()
     if width < 1 if function == "LINEAR" else width <= 0:
-        raise DataError(f"an image has the window width {width:g}", fix="correct the file")
+        raise ValueError(f"its window width is {width:g}")
     if function == "SIGMOID":
         # Beyond 40 the exponential no longer changes an 8-bit value.
         return 255.0 / (1.0 + np.exp(np.clip(-4.0 * (values - center) / width, -40, 40)))
     if function == "LINEAR":
         center, width = center - 0.5, width - 1.0
     elif function != "LINEAR_EXACT":
-        raise DataError(f"an image has the VOI LUT function {function!r}", fix="correct the file")
+        raise ValueError(f"its VOI LUT function is {function[:16]!r}")
     if width == 0:
         return np.where(values > center, 255.0, 0.0)
     return np.clip(((values - center) / width + 0.5) * 255.0, 0.0, 255.0)

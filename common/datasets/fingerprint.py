@@ -19,7 +19,10 @@ _PORTION = 64
 
 @runtime_checkable
 class NativePixels(Protocol):
-    """A dataset that can hand out its images as stored."""
+    """A dataset that can hand out its images as stored: the optional part of ``OpenDataset``.
+
+    Families offer it so that fingerprints and copies follow from stored pixels, not resized ones.
+    """
 
     def native(self, split: Split, positions: IntArray) -> Iterator[UInt8Array]:
         """Yield uint8 (height, width, 3) by position."""
@@ -35,7 +38,9 @@ def fingerprint(dataset: OpenDataset, positions_by_split: Mapping[Split, IntArra
     lines: list[str] = []
     for split, positions in positions_by_split.items():
         index = dataset.index(split)
-        for position, image in zip(positions, _pixels(dataset, split, positions), strict=True):
+        for position, image in zip(
+            positions, native_pixels(dataset, split, positions), strict=True
+        ):
             i = int(position)
             label = dataset.card.classes[int(index.labels[i])]
             pixels = hashlib.sha256(f"{image.shape}".encode())
@@ -48,7 +53,8 @@ def fingerprint(dataset: OpenDataset, positions_by_split: Mapping[Split, IntArra
     return hasher.hexdigest()
 
 
-def _pixels(dataset: OpenDataset, split: Split, positions: IntArray) -> Iterator[UInt8Array]:
+def native_pixels(dataset: OpenDataset, split: Split, positions: IntArray) -> Iterator[UInt8Array]:
+    """Yield images as stored where the dataset has ``native``, else at ``FALLBACK_SIZE`` pixels."""
     if isinstance(dataset, NativePixels):
         yield from dataset.native(split, positions)
         return

@@ -67,7 +67,8 @@ def drawing() -> Iterator[None]:
 
 def new_figure(height: float) -> Figure:
     """Return an empty figure as wide as the text of a page; ``height`` in inches."""
-    figure = Figure(figsize=(PAGE_WIDTH, height), layout="constrained")
+    figure = Figure(figsize=(PAGE_WIDTH, height))
+    figure.set_layout_engine("constrained", w_pad=0.08)
     FigureCanvasAgg(figure)
     return figure
 

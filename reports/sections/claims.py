@@ -31,7 +31,7 @@ def sections(view: RunView) -> list[Section]:
         "Nominal: log2 of the number of keys. Effective: as the pipeline states it, never above "
         "the entropy of the source its key is derived from."
     )
-    whole = (Column("", weight=1.2), Column("Claimed", weight=5.4))
+    whole = (Column("Question", weight=1.2), Column("What the pipeline states", weight=5.4))
     blocks = (
         Paragraph(inline(WORDS)),
         Table("Claims side by side", COLUMNS, rows, note),

@@ -167,7 +167,13 @@ def parameters(values: dict[str, Any], separator: str = ", ") -> str:
     """Spell parameters as ``name=value`` in the order of their names."""
     if not values:
         return "none"
-    return separator.join(
-        f"{name}={value if isinstance(value, str) else json.dumps(value, default=str)}"
-        for name, value in sorted(values.items())
-    )
+    return separator.join(f"{name}={_spelled(value)}" for name, value in sorted(values.items()))
+
+
+def _spelled(value: Any) -> str:
+    """Spell a parameter: text as it is, numbers to six digits, the rest as JSON."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return json.dumps(value, default=str, ensure_ascii=False)

@@ -99,7 +99,7 @@ def _latency(view: RunView) -> Table:
 
 
 def _latency_cells(view: RunView, pipeline: PipelineView) -> tuple[Inline, ...]:
-    name = view.row_name(pipeline, pipeline.timed)
+    name = view.row_name(pipeline, pipeline.timed or pipeline.latency)
     latency = latency_of(pipeline)
     if latency is None:
         return (name, *blanks(pipeline, 7))

@@ -1,7 +1,11 @@
-"""What every dataset family must keep to; a new family needs one line in ``EXAMPLES``."""
+"""What every dataset family must keep to; a new family needs one line in ``EXAMPLES``.
+
+MedMNIST sets need none: their facts say what example suits them.
+"""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,30 +15,57 @@ import numpy as np
 import pytest
 
 from common.contracts import DatasetFamily, OpenDataset
+from common.datasets import download
+from common.datasets.check import check, describe
+from common.datasets.contactsheet import contact_sheet
 from common.datasets.fingerprint import fingerprint
+from common.datasets.medmnist_sets import MedMnistFamily
 from common.datasets.select import limit, load_batch, summary
 from common.errors import DataError, UnknownNameError
-from common.plugins import discover, load
+from common.plugins import canonical_name, discover, load
 from common.types import Split
-from tests.imagefolders import write_chestxray_like, write_medmnist_like, write_tree
+from tests.dicomfolders import write_dicom_tree
+from tests.imagefolders import (
+    write_chestmnist_like,
+    write_chestxray_like,
+    write_medmnist_like,
+    write_nih_like,
+    write_tree,
+)
 
+FAMILIES = sorted(discover("datasets"))
 EXAMPLES: dict[str, Callable[[Path], object]] = {
     "chestxray": lambda folder: write_chestxray_like(
         folder, 20, 8, size=24, per_class_subset=(6, 2, 4)
     ),
-    "pneumoniamnist": lambda folder: write_medmnist_like(folder / "pneumoniamnist.npz"),
+    "chestmnist": lambda folder: write_chestmnist_like(folder / "chestmnist.npz"),
+    "dicom": lambda folder: write_dicom_tree(folder, {"": 20}),
     "folder": lambda folder: write_tree(folder, {"": 20}, size=24),
+    "nih-cxr14": lambda folder: write_nih_like(folder),
 }
-FAMILIES = sorted(discover("datasets"))
+
+
+def write_example(name: str, folder: Path) -> None:
+    """Write a small dataset in the layout of a family; all MedMNIST sets share theirs."""
+    family = load("datasets", name)
+    if isinstance(family, MedMnistFamily):
+        classes, channels = len(family.facts.classes), family.facts.channels
+        counts = (6 * classes, 2 * classes, 4 * classes)
+        path = folder / f"{family.name}.npz"
+        write_medmnist_like(path, counts, classes=classes, channels=channels)
+    elif canonical_name(name) in EXAMPLES:
+        EXAMPLES[canonical_name(name)](folder)
+    else:
+        pytest.skip(f"no example data for {name}: add it to EXAMPLES")
+
+
 CASES = [(name, subset) for name in FAMILIES for subset in load("datasets", name).subsets]
 
 
 @pytest.fixture(params=CASES, ids=lambda case: "-".join(case))
 def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[int], OpenDataset]:
     name, subset = request.param
-    if name not in EXAMPLES:
-        pytest.skip(f"no example data for {name}: add it to EXAMPLES")
-    EXAMPLES[name](tmp_path)
+    write_example(name, tmp_path)
     family: DatasetFamily = load("datasets", name)
     return lambda seed: family.open("", tmp_path, subset, seed)
 
@@ -43,7 +74,8 @@ def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[int], Op
 def test_the_card_is_had_without_data_and_discloses_itself(name: str) -> None:
     family: DatasetFamily = load("datasets", name)
     card = family.card()
-    assert family.name == card.name == name
+    assert family.name == card.name
+    assert canonical_name(family.name) == canonical_name(name)
     assert family.subsets
     assert card.title and card.description and card.source and card.licence and card.citation
     assert card.caveats
@@ -85,6 +117,13 @@ def test_splits_share_neither_ids_nor_groups(opener: Callable[[int], OpenDataset
     assert len(groups) == len(set(groups))
 
 
+def test_nothing_is_downloaded_unless_a_policy_allows_it(
+    opener: Callable[[int], OpenDataset], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "open_address", lambda *_: pytest.fail("used the network"))
+    opener(0)
+
+
 def test_ids_are_stable_names_without_a_machine_path(
     opener: Callable[[int], OpenDataset], tmp_path: Path
 ) -> None:
@@ -110,7 +149,7 @@ def test_images_are_rgb_squares_and_the_same_on_every_reading(
 
 def test_a_run_can_choose_load_count_and_fingerprint(opener: Callable[[int], OpenDataset]) -> None:
     data = opener(0)
-    chosen = {split: limit(data.index(split), 4, 0, split) for split in Split}
+    chosen = {split: limit(data.index(split), 12, 0, split) for split in Split}
     batch = load_batch(data, Split.TRAIN, chosen[Split.TRAIN], 16)
     assert set(batch.labels.tolist()) == set(range(len(data.card.classes)))
     digest = fingerprint(data, chosen)
@@ -121,11 +160,24 @@ def test_a_run_can_choose_load_count_and_fingerprint(opener: Callable[[int], Ope
     }
 
 
+def test_a_check_and_a_contact_sheet_can_be_made(
+    opener: Callable[[int], OpenDataset], tmp_path: Path
+) -> None:
+    data = opener(0)
+    found = check(data)
+    assert sum(split.n for split in found.splits.values()) == sum(found.sizes.values())
+    assert found.shared_groups == 0
+    assert data.card.licence in describe(found)
+    assert str(tmp_path) not in json.dumps(found.as_json())
+    contact_sheet(data, tmp_path / "sheet.png", 0, per_class=2, size=16)
+    assert (tmp_path / "sheet.png").stat().st_size > 500
+
+
 def test_loading_the_families_imports_nothing_heavy() -> None:
     code = (
         "import sys; from common.plugins import discover;"
         "[plugin.load().card() for plugin in discover('datasets').values()];"
-        "heavy = {'torch', 'pandas', 'sklearn', 'scipy', 'PIL', 'medmnist'};"
+        "heavy = {'torch', 'pandas', 'sklearn', 'scipy', 'PIL', 'medmnist', 'pydicom'};"
         "print(sorted(heavy & set(sys.modules)))"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

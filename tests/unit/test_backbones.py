@@ -125,7 +125,7 @@ def test_training_learns_and_repeats_with_the_seed(
 ) -> None:
     def train() -> VitTrainer:
         model = build_vit(name, image_size=32, classes=2, weights="untrained", seed=0)
-        budget = Budget(epochs=6, batch_size=8, learning_rate=1e-3, seed=1)
+        budget = Budget(epochs=8, batch_size=8, learning_rate=1e-4, seed=1)
         trainer = VitTrainer(model, *pixel_statistics(name), budget, flip=False)
         trainer.add(Split.TRAIN, images[0][:32], images[1][:32])
         trainer.add(Split.VAL, images[0][32:], images[1][32:])

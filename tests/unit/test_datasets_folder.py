@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from common.datasets.check import check
 from common.datasets.folder import DATASET
 from common.errors import DataError
 from common.types import Split
@@ -97,7 +99,20 @@ def test_byte_identical_files_stay_in_one_split(tmp_path: Path) -> None:
             {(tmp_path / name).read_bytes() for name in data.index(split).ids} for split in Split
         ]
         assert not (pixels[0] & pixels[1] or pixels[0] & pixels[2] or pixels[1] & pixels[2])
-        assert any(note.startswith("10 files are exact copies") for note in data.notes)
+        assert any(note.startswith("10 images are exact copies") for note in data.notes)
+
+
+def test_copies_in_another_format_stay_in_one_split(tmp_path: Path) -> None:
+    write_tree(tmp_path, {"": 20}, size=16, classes=("a", "b"))
+    for i, file in enumerate(sorted((tmp_path / "a").iterdir())[:10]):
+        Image.open(file).convert("L").save(tmp_path / "a" / f"copy{i}.bmp")
+    for seed in range(3):
+        data = DATASET.open(str(tmp_path), None, "", seed)
+        assert check(data).copies.across == 0
+        assert any(
+            note.startswith("10 images are exact copies of another one (compared by pixels)")
+            for note in data.notes
+        )
 
 
 def test_other_files_are_left_out_and_told(tmp_path: Path) -> None:
@@ -215,3 +230,16 @@ def test_an_image_in_two_splits_of_a_table_is_refused(tmp_path: Path) -> None:
     rows.append({**rows[0], "split": "test"})
     write_table(tmp_path, rows)
     refuse(tmp_path, r"line 42: image 'i/00\.png' is in two splits, train and test")
+
+
+def test_a_symbolic_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
+    write_tree(tmp_path / "in", {"": 12}, size=16, classes=("a", "b"))
+    write_tree(tmp_path / "out", {"": 1}, size=16, classes=("a",))
+    (tmp_path / "in/a/zz.png").symlink_to(next((tmp_path / "out/a").iterdir()))
+    refuse(tmp_path / "in", r"'a/zz\.png' leads out of the folder")
+
+
+def test_an_image_bomb_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    write_tree(tmp_path, {"": 12}, size=16, classes=("a", "b"))
+    Image.new("1", (20_000, 20_000)).save(tmp_path / "a" / "bomb.png")
+    refuse(tmp_path, r"a/bomb\.png has 20000 x 20000 pixels, more than 64,000,000")

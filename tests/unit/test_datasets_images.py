@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.datasets.images import as_rgb, map_threaded, open_image, read_squares, to_square
+from common.datasets.images import (
+    as_rgb,
+    image_size,
+    map_threaded,
+    open_image,
+    read_squares,
+    to_square,
+)
 from common.errors import DataError
 
 GREY = np.arange(20 * 30, dtype=np.uint16).reshape(20, 30).astype(np.uint8)
@@ -23,6 +30,18 @@ def save(folder: Path, picture: Image.Image, name: str = "picture.png") -> Path:
 
 def decode(path: Path) -> np.ndarray:
     return as_rgb(open_image(path, path.name))
+
+
+def squares(folder: Path, names: list[str], size: int) -> np.ndarray:
+    return read_squares(lambda i: open_image(folder / names[i], names[i]), len(names), size)
+
+
+def test_the_size_is_told_by_the_header(tmp_path: Path) -> None:
+    path = save(tmp_path, Image.fromarray(GREY))
+    assert image_size(path, path.name) == (30, 20)
+    path.write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"picture\.png is no JPEG, PNG, BMP file"):
+        image_size(path, path.name)
 
 
 def test_grey_becomes_three_equal_channels(tmp_path: Path) -> None:
@@ -125,7 +144,7 @@ def test_files_are_read_in_the_order_asked_for(tmp_path: Path) -> None:
     names = [f"{value:03d}.png" for value in range(40)]
     for value, name in enumerate(names):
         save(tmp_path, Image.new("L", (16, 16), value), name)
-    images = read_squares(tmp_path, names[::-1], 16)
+    images = squares(tmp_path, names[::-1], 16)
     assert images.dtype == np.uint8
     assert images[:, 0, 0, 0].tolist() == list(range(39, -1, -1))
 
@@ -136,7 +155,7 @@ def test_one_bad_file_among_many_is_named(tmp_path: Path) -> None:
         save(tmp_path, Image.new("L", (16, 16)), name)
     (tmp_path / "023.png").write_bytes(b"not an image")
     with pytest.raises(DataError, match=r"023\.png"):
-        read_squares(tmp_path, names, 16)
+        squares(tmp_path, names, 16)
 
 
 def test_threads_keep_the_order_of_their_items() -> None:

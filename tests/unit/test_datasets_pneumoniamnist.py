@@ -1,41 +1,21 @@
-"""PneumoniaMNIST: npz in MedMNIST layout, its download, and files that are not what they claim."""
+"""PneumoniaMNIST: npz in MedMNIST layout, and files that are not what they claim."""
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from common.datasets import pneumoniamnist
 from common.datasets.pneumoniamnist import DATASET
 from common.errors import DataError
 from common.types import Split
-from tests.imagefolders import write_medmnist_like
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("COMPARE_DATA", raising=False)
-    monkeypatch.setattr(
-        pneumoniamnist, "data_cache", lambda name: tmp_path / "cache" / "data" / name
-    )
-    monkeypatch.setattr(
-        "common.datasets.locate.data_cache", lambda name: tmp_path / "cache" / "data" / name
-    )
+from tests.imagefolders import rewrite_npz, write_medmnist_like
 
 
 def refuse(path: Path, message: str) -> None:
     with pytest.raises(DataError, match=message):
         DATASET.open("", path.parent, "", 0)
-
-
-def rewrite(path: Path, **changes: np.ndarray | None) -> None:
-    with np.load(path) as archive:
-        arrays: dict[str, Any] = {**{name: archive[name] for name in archive.files}, **changes}
-    np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
 
 
 @pytest.fixture
@@ -112,79 +92,10 @@ def test_damaged_bytes_are_refused(npz: Path) -> None:
 def test_wrong_arrays_are_refused_by_name(
     npz: Path, changes: dict[str, np.ndarray | None], message: str
 ) -> None:
-    rewrite(npz, **changes)
+    rewrite_npz(npz, **changes)
     refuse(npz, message)
 
 
 def test_pickled_objects_are_never_loaded(npz: Path) -> None:
-    rewrite(npz, test_labels=np.array([{"a": 1}] * 20, dtype=object))
+    rewrite_npz(npz, test_labels=np.array([{"a": 1}] * 20, dtype=object))
     refuse(npz, "holds Python objects")
-
-
-def test_with_a_data_dir_nothing_is_downloaded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pneumoniamnist, "download", lambda *_: pytest.fail("downloaded"))
-    with pytest.raises(DataError, match=r"looked in .*--data-dir.*put pneumoniamnist\.npz there"):
-        DATASET.open("", tmp_path, "", 0)
-
-
-def test_a_download_is_kept_once_its_checksum_holds(
-    tmp_path: Path, npz: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    official = hashlib.md5(npz.read_bytes(), usedforsecurity=False).hexdigest()
-    monkeypatch.setitem(pneumoniamnist.OFFICIAL_MD5, 28, official)
-    calls = []
-
-    def fake(folder: Path, size: int) -> None:
-        calls.append(size)
-        (folder / "pneumoniamnist.npz").write_bytes(npz.read_bytes())
-
-    monkeypatch.setattr(pneumoniamnist, "download", fake)
-    for _ in range(2):
-        data = DATASET.open("", None, "", 0)
-        assert any("is the official file" in note for note in data.notes)
-    assert calls == [28]
-    cached = tmp_path / "cache/data/pneumoniamnist"
-    assert [file.name for file in cached.iterdir()] == ["pneumoniamnist.npz"]
-
-
-def test_an_altered_download_is_deleted_and_not_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fake(folder: Path, size: int) -> None:
-        (folder / "pneumoniamnist.npz").write_bytes(b"half a file")
-
-    monkeypatch.setattr(pneumoniamnist, "download", fake)
-    with pytest.raises(DataError, match=r"MD5 is not the official one; it was deleted"):
-        DATASET.open("", None, "", 0)
-    assert not any((tmp_path / "cache/data/pneumoniamnist").iterdir())
-
-
-@pytest.mark.parametrize("error", [RuntimeError("Automatic download failed!\n more"), OSError("x")])
-def test_without_a_network_the_places_and_the_fix_are_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
-    def fail(folder: Path, size: int) -> None:
-        (folder / "pneumoniamnist.npz").write_bytes(b"partial")
-        raise error
-
-    monkeypatch.setattr(pneumoniamnist, "download", fail)
-    with pytest.raises(DataError, match=r"looked in .*user cache.*failed.*fetch .*--data-dir"):
-        DATASET.open("", None, "", 0)
-    assert not any((tmp_path / "cache/data/pneumoniamnist").iterdir())
-
-
-def test_an_interrupted_download_stays_an_interruption(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupted(folder: Path, size: int) -> None:
-        try:
-            raise KeyboardInterrupt
-        except BaseException:
-            raise RuntimeError("Automatic download failed!")  # noqa: B904
-
-    monkeypatch.setattr(pneumoniamnist, "download", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        DATASET.open("", None, "", 0)
-    assert not any((tmp_path / "cache/data/pneumoniamnist").iterdir())

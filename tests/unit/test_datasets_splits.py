@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,7 +11,6 @@ from common.contracts import SplitIndex
 from common.datasets.splits import (
     check_splits,
     cut_by_group,
-    file_twins,
     hashed_order,
     join_twins,
 )
@@ -134,9 +131,12 @@ def test_a_class_that_is_tested_but_not_trained_is_refused() -> None:
         check_splits(splits, ("a", "b", "c"))
 
 
-def test_byte_identical_files_are_found(tmp_path: Path) -> None:
-    for name, content in {"a": b"same", "b": b"else", "c": b"same", "d": b"longer"}.items():
-        (tmp_path / name).write_bytes(content)
-    twins = file_twins(tmp_path, ["a", "b", "c", "d"])
-    assert set(twins) == {"a", "c"}
-    assert twins["a"] == twins["c"]
+def test_every_leak_is_told_with_its_ids_up_to_five_and_a_count() -> None:
+    splits = {**good_splits(), Split.TEST: split_index("pqrstuv", [0, 1] * 3 + [0], "abcdefb")}
+    train = split_index("abcdef", [0, 1] * 3)
+    with pytest.raises(DataError) as refused:
+        check_splits({**splits, Split.TRAIN: train, Split.VAL: split_index("yz", [0, 1])}, CLASSES)
+    told = str(refused.value)
+    assert "'b' is in two splits, train and test (images 'b' and 'q')" in told
+    assert told.count("two splits") == 5
+    assert "and 1 more" in told

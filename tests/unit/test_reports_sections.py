@@ -12,8 +12,9 @@ from common.records import Agreement, RunRecord
 from common.store import RunFolder
 from common.types import FheMode, Side, Status
 from reports.document import Row, SpanRow, Table, plain
-from reports.sections import banners, confusion, pictures, verdict
+from reports.sections import banners, claims, confusion, pictures, verdict
 from reports.sections.accuracy import is_recall, title_of
+from reports.sections.compared import parameters
 from reports.sections.departures import departures
 from reports.sections.wording import verdict_words
 from reports.timing import latency_of, one_time_seconds, throughput_of
@@ -76,12 +77,12 @@ def test_a_good_run_deviates_only_by_backbone_size_and_attacks(tmp_path: Path) -
 
 
 def test_flags_of_manifest_and_cells_become_deviations(tmp_path: Path) -> None:
-    claims = _claims(_view(ten_pipelines(), tmp_path))
-    assert "is untrained: its weights are random" in claims
-    assert "The images are synthetic." in claims
-    assert "“balanced”, not the published one" in claims
-    assert "60 images: a 95% interval of a proportion near one half reaches ±0.123" in claims
-    assert "failed (accuracy): the server process ended" in claims
+    text = _claims(_view(ten_pipelines(), tmp_path))
+    assert "is untrained: its weights are random" in text
+    assert "The images are synthetic." in text
+    assert "“balanced”, not the published one" in text
+    assert "60 images: a 95% interval of a proportion near one half reaches ±0.123" in text
+    assert "failed (accuracy): the server process ended" in text
 
 
 @pytest.mark.parametrize(
@@ -104,9 +105,9 @@ def test_load_dirt_and_insecure_keys_become_deviations(tmp_path: Path) -> None:
     first = run.records[0]
     assert first.environment is not None
     busy = first.environment.model_copy(update={"load_average": 7.5, "source_dirty": True})
-    claims = next(one.claims for one in run.records if one.cell.label == "fhe-head")
-    assert claims is not None
-    weak = claims.model_copy(update={"insecure": ["32-bit seed"]})
+    claimed = next(one.claims for one in run.records if one.cell.label == "fhe-head")
+    assert claimed is not None
+    weak = claimed.model_copy(update={"insecure": ["32-bit seed"]})
     run = _changed(_changed(run, "plaintext", environment=busy), "fhe-head", claims=weak)
     view = _view(run, tmp_path)
     text = _claims(view)
@@ -183,6 +184,22 @@ def test_recalls_are_headed_by_their_class() -> None:
     assert title_of("recall_NORMAL") == "NORMAL"
     assert title_of("balanced_accuracy") == "Balanced accuracy"
     assert title_of("new_metric") == "new metric"
+
+
+def test_parameters_are_spelled_for_readers() -> None:
+    values = {"seconds": 44.945776506999664, "cipher": "al_amin", "patch": None, "steps": [4, 2]}
+    assert parameters(values) == "cipher=al_amin, patch=null, seconds=44.9458, steps=[4, 2]"
+    assert parameters({}) == "none"
+
+
+def test_a_claim_in_full_has_a_row_for_each_stated_fact(tmp_path: Path) -> None:
+    (section,) = claims.sections(_view(three_pipelines(), tmp_path))
+    table = section.blocks[-1]
+    assert isinstance(table, Table)
+    rows = [tuple(plain(cell) for cell in row.cells) for row in table.rows if isinstance(row, Row)]
+    assert ("Rests on", "ring learning with errors") in rows
+    assert ("Enforced by", "SEAL refuses parameters below 128 bits") in rows
+    assert all(text for _, text in rows)
 
 
 def test_confusion_of_two_classes_is_one_row_a_pipeline(tmp_path: Path) -> None:

@@ -49,9 +49,9 @@ class Origin:
     seed: int
 
 
-def half_state(model: nn.Module) -> dict[str, Tensor]:
-    """The model's parameters in float16."""
-    return {name: value.half().contiguous() for name, value in model.state_dict().items()}
+def half_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The parameters in float16."""
+    return {name: value.detach().half().contiguous() for name, value in state.items()}
 
 
 def tensor_hash(state: dict[str, Tensor]) -> str:
@@ -121,7 +121,7 @@ def export(file: Path, run: Run, origin: Origin, guide: nn.Module) -> None:
 
     Raises ValueError if the weights are larger than 12 MB.
     """
-    state = half_state(run.average)
+    state = half_state(run.export_state())
     done = run.progress
     about = {
         "arch": ARCHITECTURE,

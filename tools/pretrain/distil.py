@@ -9,6 +9,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 
 from tools.pretrain.inherit import Regression, inherit
 from tools.pretrain.targets import (
+    WEIGHTS,
     Target,
     explained,
     fit_targets,
@@ -39,7 +41,9 @@ from tools.pretrain.views import (
     resize,
     tokens_of,
 )
+from tools.pretrain.whiten import folded_state, prepare, whiten
 
+_TARGET_PARTS = ("mean", "basis", "spread")
 ARCHITECTURE = "deit_tiny_distilled_patch16_224"
 
 
@@ -50,16 +54,15 @@ class Plan:
     epochs: int = 40
     finish: int = 6
     batch: int = 32
-    rate: float = 4e-4
-    decay: float = 0.05
-    warmup: int = 300
-    cooldown: float = 0.3
+    rate: float = 3e-3
+    warmup: int = 100
+    cooldown: float = 0.4
     average: float = 0.998
     reuse: int = 4
     seed: int = 0
 
     def rate_at(self, step: int, epoch: float) -> float:
-        """Learning rate: linear warm-up, flat, linear to a fiftieth over the last epochs."""
+        """Learning rate relative to a layer's weights: warm-up, flat, down to a fiftieth."""
         left = (self.epochs - epoch) / max(1e-9, self.cooldown * self.epochs)
         return self.rate * min(1.0, (step + 1) / self.warmup) * min(1.0, max(0.02, left))
 
@@ -96,47 +99,32 @@ def new_student() -> nn.Module:
 
 
 class Run:
-    """Everything that changes during training, and its checkpoint."""
+    """Everything that changes during training, and its checkpoint.
 
-    def __init__(self, targets: dict[str, Target], plan: Plan):
-        self.student, self.average = new_student(), new_student().requires_grad_(False)
+    `trained` and `average` hold a student and its readouts; their linear layers are whitened.
+    """
+
+    def __init__(self, targets: dict[str, Target], plan: Plan, trained: nn.ModuleDict):
         self.targets, self.plan, self.progress = targets, plan, Progress()
-        self.readouts = make_readouts(targets, self.student.embed_dim)
-        self.average_readouts = make_readouts(targets, self.student.embed_dim)
-        self.average_readouts.requires_grad_(False)
-        named = [*self.student.named_parameters(), *self.readouts.named_parameters()]
-        self.named = dict(named)
-        matrices = [p for n, p in named if p.ndim > 1 and "token" not in n and "pos" not in n]
-        kept = {id(p) for p in matrices}
-        others = [p for _, p in named if id(p) not in kept]
+        self.trained = trained
+        self.trained["student"].patch_embed.requires_grad_(False)
+        self.average = deepcopy(trained).requires_grad_(False).eval()
+        self.named = {n: p for n, p in trained.named_parameters() if p.requires_grad}
+        self.scales = {name: _scale(name, self.named) for name in self.named}
         self.optimizer = torch.optim.AdamW(
-            [
-                {"params": matrices, "weight_decay": plan.decay},
-                {"params": others, "weight_decay": 0},
-            ],
-            lr=plan.rate,
+            [{"params": [p], "name": n} for n, p in self.named.items()],
             betas=(0.9, 0.98),
+            weight_decay=0.0,
         )
-
-    def _modules(self) -> dict[str, nn.Module]:
-        return {
-            "student": self.student,
-            "average": self.average,
-            "readouts": self.readouts,
-            "average_readouts": self.average_readouts,
-        }
 
     def tensors(self) -> dict[str, Tensor]:
         """The whole state as named tensors."""
-        out = {
-            f"{name}.{key}": value
-            for name, module in self._modules().items()
-            for key, value in module.state_dict().items()
-        }
+        out = {f"trained.{key}": value for key, value in self.trained.state_dict().items()}
+        out |= {f"average.{key}": value for key, value in self.average.state_dict().items()}
         for name, target in self.targets.items():
-            for key in ("mean", "basis", "spread"):
-                out[f"targets.{name}.{key}"] = getattr(target, key)
+            out |= {f"targets.{name}.{key}": getattr(target, key) for key in _TARGET_PARTS}
         for name, parameter in self.named.items():
+            out[f"scale.{name}"] = torch.tensor(self.scales[name])
             for key, value in self.optimizer.state.get(parameter, {}).items():
                 out[f"adam.{key}.{name}"] = value
         return {name: value.detach().clone().contiguous() for name, value in out.items()}
@@ -154,17 +142,20 @@ class Run:
         with safe_open(path, "pt") as handle:
             stored = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
             progress = Progress(**json.loads(handle.metadata()["progress"]))
-        names = {name.split(".")[1] for name in stored if name.startswith("targets.")}
-        order = [name for name in ("patch", "class", "mean", "head") if name in names]
-        parts = ("mean", "basis", "spread")
-        run = cls({n: Target(*(stored[f"targets.{n}.{k}"] for k in parts)) for n in order}, plan)
+        targets = {
+            name: Target(*(stored[f"targets.{name}.{key}"] for key in _TARGET_PARTS))
+            for name in WEIGHTS
+        }
+        student = new_student()
+        readouts = make_readouts(targets, student.embed_dim)
+        trained = nn.ModuleDict({"student": student, "readouts": readouts})
+        run = cls(targets, plan, prepare(trained))
         run.progress = progress
-        for name, module in run._modules().items():
-            prefix = f"{name}."
-            module.load_state_dict(
-                {k.removeprefix(prefix): v for k, v in stored.items() if k.startswith(prefix)}
-            )
+        for name, module in (("trained.", run.trained), ("average.", run.average)):
+            own = {k.removeprefix(name): v for k, v in stored.items() if k.startswith(name)}
+            module.load_state_dict(own)
         for name, parameter in run.named.items():
+            run.scales[name] = float(stored[f"scale.{name}"])
             if f"adam.step.{name}" in stored:
                 run.optimizer.state[parameter] = {
                     key: stored[f"adam.{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")
@@ -174,23 +165,33 @@ class Run:
     @torch.no_grad()
     def follow(self, decay: float) -> None:
         """Move the average towards the student."""
-        pairs = ((self.average, self.student), (self.average_readouts, self.readouts))
-        for average, module in pairs:
-            torch._foreach_lerp_(
-                list(average.parameters()), list(module.parameters()), 1.0 - decay
-            )
+        average = dict(self.average.named_parameters())
+        for name, value in self.named.items():
+            average[name].lerp_(value, 1.0 - decay)
+
+    def export_state(self) -> dict[str, Tensor]:
+        """The average's student as plain timm parameters."""
+        return folded_state(self.average["student"])
+
+
+def _scale(name: str, named: dict[str, nn.Parameter]) -> float:
+    """Size of a parameter's layer at the start (root mean square of its matrix); 0.03 for norms."""
+    matrix = named.get(f"{name.rpartition('.')[0]}.core", named[name])
+    return float(matrix.detach().square().mean().sqrt()) if matrix.ndim > 1 else 0.03
 
 
 @torch.no_grad()
-def _fit_readouts(run: Run, student: Tensor, teacher: Tensor) -> None:
+def _fit_readouts(
+    readouts: nn.ModuleDict, targets: dict[str, Target], student: Tensor, teacher: Tensor
+) -> None:
     """Start every readout at its least-squares solution."""
     seen, wanted = student_parts(student), teacher_parts(teacher)
-    for name, target in run.targets.items():
+    for name, target in targets.items():
         regression = Regression()
         regression.add(seen[name], target.encode(wanted[name]))
         weight, bias = regression.solve(ridge=1e-2)
-        run.readouts[name].weight.copy_(weight)
-        run.readouts[name].bias.copy_(bias)
+        readouts[name].weight.copy_(weight)
+        readouts[name].bias.copy_(bias)
 
 
 def start(images: Images, teacher: nn.Module, plan: Plan, small: int, large: int) -> Run:
@@ -205,14 +206,20 @@ def start(images: Images, teacher: nn.Module, plan: Plan, small: int, large: int
         size: tuple(np.stack(part) for part in zip(*views, strict=True))
         for size, views in drawn.items()
     }
-    teacher_tokens = tokens_of(teacher, grey[112][1])
-    run = Run(fit_targets(teacher_tokens), plan)
-    pairs = [(normalise(s), normalise(t)) for s, t in grey.values()]
-    right = inherit(run.student, teacher, pairs)
+    wanted = tokens_of(teacher, grey[112][1])
+    targets, student = fit_targets(wanted), new_student()
+    readouts = make_readouts(targets, student.embed_dim)
+    right = inherit(student, teacher, [(normalise(s), normalise(t)) for s, t in grey.values()])
     say("residual stream inherited, block by block: " + " ".join(f"{r:.3f}" for r in right))
-    _fit_readouts(run, tokens_of(run.student, grey[112][0]), teacher_tokens)
-    run.follow(0.0)
-    return run
+    _fit_readouts(readouts, targets, tokens_of(student, grey[112][0]), wanted)
+    trained = nn.ModuleDict({"student": student, "readouts": readouts})
+
+    def forward() -> None:
+        loss_of(readouts, targets, tokens_of(student, grey[112][0]), wanted)
+        tokens_of(student, grey[224][0])
+
+    whiten(trained, forward)
+    return Run(targets, plan, trained)
 
 
 def train_epoch(run: Run, cache: ViewCache) -> dict[str, float]:
@@ -223,7 +230,7 @@ def train_epoch(run: Run, cache: ViewCache) -> dict[str, float]:
     streams = {s: v.batches(plan.batch, [plan.seed, epoch, s]) for s, v in sets.items()}
     steps = len(sets[112].pixels) // plan.batch
     losses: dict[int, list[float]] = {size: [] for size in sizes}
-    run.student.train()
+    run.trained.train()
     for number in range(steps):
         for size in sizes:
             grey, wanted = next(streams[size])
@@ -238,13 +245,13 @@ def train_epoch(run: Run, cache: ViewCache) -> dict[str, float]:
 
 def _step(run: Run, images: Tensor, wanted: Tensor, rate: float) -> float:
     for group in run.optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * run.scales[group["name"]]
     with torch.autocast("cpu", torch.bfloat16):
-        tokens = run.student.forward_features(images)
-    loss = loss_of(run.readouts, run.targets, tokens.float(), wanted)
+        tokens = run.trained["student"].forward_features(images)
+    loss = loss_of(run.trained["readouts"], run.targets, tokens.float(), wanted)
     run.optimizer.zero_grad(set_to_none=True)
     loss.backward()
-    nn.utils.clip_grad_norm_(list(run.named.values()), 1.0)
+    nn.utils.clip_grad_norm_(list(run.named.values()), 10.0)
     run.optimizer.step()
     run.follow(min(run.plan.average, (1 + run.progress.step) / (10 + run.progress.step)))
     return float(loss)
@@ -262,10 +269,10 @@ class Referee:
 
     def judge(self, run: Run) -> dict[str, dict[str, float]]:
         """Figures of the moving average, by size and target."""
-        run.average.eval()
+        student, readouts = run.average["student"], run.average["readouts"]
         return {
             f"explained_{size}": explained(
-                run.average_readouts, run.targets, tokens_of(run.average, grey), self.wanted[size]
+                readouts, run.targets, tokens_of(student, grey), self.wanted[size]
             )
             for size, grey in self.grey.items()
         }

@@ -113,9 +113,7 @@ def _fit_attention(new: nn.Module, old: nn.Module, encoder: Tensor, pairs: Pairs
         out = _heads(new.attn, new.attn.qkv(new.norm1(student)).unflatten(-1, (3, -1)))
         outer.add(out, after @ encoder - student)
     _install(new.attn.proj, outer.solve())
-    return [
-        (s + new.attn(new.norm1(s)), after) for (s, _), after in zip(pairs, moved, strict=True)
-    ]
+    return [(s + new.attn(new.norm1(s)), after) for (s, _), after in zip(pairs, moved, strict=True)]
 
 
 def _fit_mlp(new: nn.Module, old: nn.Module, encoder: Tensor, pairs: Pairs) -> Pairs:

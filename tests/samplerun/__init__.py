@@ -1,0 +1,20 @@
+"""A factory of complete run folders for tests: plausible in shape, invented in every number.
+
+``three_pipelines()`` is a small binary run in which every cell ended ok; ``ten_pipelines()`` is a
+multi-class run with long names and failed, unavailable and skipped cells; ``build`` makes others.
+All are deterministic. ``SampleRun.write(path)`` makes the run folder.
+"""
+
+from tests.samplerun.kinds import FHE, PLAIN, SCRAMBLE, Kind
+from tests.samplerun.runs import SampleRun, build, ten_pipelines, three_pipelines
+
+__all__ = [
+    "FHE",
+    "PLAIN",
+    "SCRAMBLE",
+    "Kind",
+    "SampleRun",
+    "build",
+    "ten_pipelines",
+    "three_pipelines",
+]
