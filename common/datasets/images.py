@@ -68,6 +68,10 @@ def _opened(path: Path, name: str) -> Iterator[Image.Image]:
         raise DataError(
             f"image {name} is no {', '.join(FORMATS)} file", fix="convert it to 8-bit PNG"
         ) from None
+    except Image.DecompressionBombError:
+        raise DataError(
+            f"image {name} has more than {MAX_PIXELS:,} pixels", fix="scale it down"
+        ) from None
     # Pillow's parsers raise anything from struct.error to KeyError on hostile bytes.
     except Exception as error:
         raise DataError(

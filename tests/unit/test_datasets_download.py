@@ -120,7 +120,7 @@ def test_an_interruption_stays_one_and_leaves_nothing(
     tmp_path: Path, transport: Transport, online: None
 ) -> None:
     transport(CONTENT[:5000], error=KeyboardInterrupt())
-    failing(tmp_path / "set.npz", "", KeyboardInterrupt)
+    failing(tmp_path / "set.npz", "^$", KeyboardInterrupt)
 
 
 def test_a_download_larger_than_the_disk_is_not_begun(
@@ -143,7 +143,7 @@ def test_what_a_killed_download_left_is_removed_after_a_day(
 
 
 def test_only_https_is_used(tmp_path: Path, online: None) -> None:
-    with pytest.raises(DownloadError, match="http://x.invalid/a is no https address"):
+    with pytest.raises(DownloadError, match=r"http://x\.invalid/a is no https address"):
         fetch("http://x.invalid/a", MD5, tmp_path / "a")
 
 

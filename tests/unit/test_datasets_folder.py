@@ -239,7 +239,8 @@ def test_a_symbolic_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
     refuse(tmp_path / "in", r"'a/zz\.png' leads out of the folder")
 
 
-def test_an_image_bomb_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+@pytest.mark.parametrize("side", [9_000, 20_000])
+def test_an_image_bomb_is_refused_before_it_is_decoded(tmp_path: Path, side: int) -> None:
     write_tree(tmp_path, {"": 12}, size=16, classes=("a", "b"))
-    Image.new("1", (20_000, 20_000)).save(tmp_path / "a" / "bomb.png")
-    refuse(tmp_path, r"a/bomb\.png has 20000 x 20000 pixels, more than 64,000,000")
+    Image.new("1", (side, side)).save(tmp_path / "a" / "bomb.png", compress_level=1)
+    refuse(tmp_path, r"a/bomb\.png has .*more than 64,000,000")

@@ -98,7 +98,7 @@ def test_a_grey_file_for_a_colour_set_is_refused(tmp_path: Path) -> None:
 def test_a_label_out_of_range_is_named(tmp_path: Path) -> None:
     path = write_medmnist_like(tmp_path / "organcmnist.npz", (22, 11, 11), classes=11)
     rewrite_npz(path, val_labels=np.full((11, 1), 11, np.uint8))
-    with pytest.raises(DataError, match="'val_labels' .* has the label 11, known are 0 to 10"):
+    with pytest.raises(DataError, match=r"'val_labels' .* has the label 11, known are 0 to 10"):
         FAMILIES["organcmnist"].open("", tmp_path, "", 0)
 
 
@@ -141,14 +141,14 @@ def test_a_set_larger_than_the_disk_is_refused_before_it_is_unpacked(
     path = write_medmnist_like(tmp_path / "tissuemnist.npz", (16, 8, 8), classes=8)
     monkeypatch.setattr(npzarrays, "IN_MEMORY_BYTES", 10)
     monkeypatch.setattr(npzarrays.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 100}))
-    with pytest.raises(DataError, match="more than is free.*smaller size"):
+    with pytest.raises(DataError, match=r"more than is free.*smaller size"):
         npzarrays.read_npz(path, ("train_images",))
 
 
 def test_an_npz_bomb_is_refused_by_its_header(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = write_medmnist_like(tmp_path / "octmnist.npz", (16, 8, 8), classes=4)
+    write_medmnist_like(tmp_path / "octmnist.npz", (16, 8, 8), classes=4)
     monkeypatch.setattr(npzarrays, "MAX_ARRAY_BYTES", 1000)
     with pytest.raises(DataError, match="claims 12,544 bytes, more than 1,000"):
         FAMILIES["octmnist"].open("", tmp_path, "", 0)

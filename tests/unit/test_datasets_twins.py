@@ -1,0 +1,71 @@
+"""Copies among files: compared by pixels where that is affordable, else by bytes, else not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from common.datasets import twins
+from common.datasets.twins import find_twins
+from common.errors import DataError
+
+
+@pytest.fixture
+def names(tmp_path: Path) -> list[str]:
+    generator = np.random.default_rng(0)
+    grey = generator.integers(0, 256, (12, 16), dtype=np.uint8)
+    Image.fromarray(grey).save(tmp_path / "a.png")
+    Image.fromarray(grey).convert("RGB").save(tmp_path / "b.bmp")
+    Image.fromarray(grey.T).save(tmp_path / "turned.png")
+    Image.fromarray(255 - grey).save(tmp_path / "other.png")
+    (tmp_path / "c.png").write_bytes((tmp_path / "a.png").read_bytes())
+    return ["a.png", "b.bmp", "c.png", "other.png", "turned.png"]
+
+
+def test_equal_pixels_are_found_whatever_the_format(tmp_path: Path, names: list[str]) -> None:
+    found = find_twins(tmp_path, names)
+    assert set(found.keys) == {"a.png", "b.bmp", "c.png"}
+    assert len(set(found.keys.values())) == 1
+    assert found.copies == 2
+    assert found.note().startswith("2 images are exact copies of another one (compared by pixels)")
+
+
+def test_beyond_the_limit_files_are_compared_by_bytes_and_that_is_told(
+    tmp_path: Path, names: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(twins, "MAX_DECODED_PIXELS", 100)
+    found = find_twins(tmp_path, names)
+    assert set(found.keys) == {"a.png", "c.png"}
+    assert "file bytes, because" in found.note()
+
+
+def test_beyond_both_limits_nothing_is_compared_and_that_is_told(
+    tmp_path: Path, names: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(twins, "MAX_DECODED_PIXELS", 100)
+    monkeypatch.setattr(twins, "MAX_READ_BYTES", 100)
+    found = find_twins(tmp_path, names)
+    assert not found.keys
+    assert "copies were not looked for" in found.note()
+
+
+def test_images_of_a_size_of_their_own_are_not_decoded(
+    tmp_path: Path, names: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[str] = []
+    real = twins.open_image
+    monkeypatch.setattr(
+        twins, "open_image", lambda path, name: decoded.append(name) or real(path, name)
+    )
+    find_twins(tmp_path, names)
+    assert "turned.png" not in decoded
+
+
+def test_a_broken_image_is_named(tmp_path: Path, names: list[str]) -> None:
+    data = (tmp_path / "c.png").read_bytes()
+    (tmp_path / "c.png").write_bytes(data[: len(data) // 2])
+    with pytest.raises(DataError, match=r"image c\.png cannot be decoded"):
+        find_twins(tmp_path, names)
