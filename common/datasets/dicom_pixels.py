@@ -159,7 +159,7 @@ def _by_window(dataset: Dataset, values: Float64Array) -> Float64Array:
         # Beyond 40 the exponential no longer changes an 8-bit value.
         return 255.0 / (1.0 + np.exp(np.clip(-4.0 * (values - center) / width, -40, 40)))
     if function == "LINEAR":
-        pass
+        center, width = center - 0.5, width - 1.0
     elif function != "LINEAR_EXACT":
         raise ValueError(f"its VOI LUT function is {function[:16]!r}")
     if width == 0:
