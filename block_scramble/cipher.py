@@ -1,27 +1,36 @@
 """What a cipher is: the protocol each file of ``block_scramble.ciphers`` fulfils, and its shapes.
 
-A cipher under a key is an immutable object that maps uint8 batches to uint8 batches. How a Vision
-Transformer can absorb the key is described by ``PatchAffine``.
+A cipher under a key is an immutable object that maps uint8 batches to ciphertexts of the same
+shape, uint8 or float32. How a Vision Transformer can absorb the key is described by ``PatchKey``.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
 from block_scramble.keys import ClientKey
+from block_scramble.patch_key import PatchKey
 from common.contracts import Parameters
 from common.errors import UsageError
 from common.identity import canonical_json
 from common.plugins import nearest
 from common.records import KeySpace
-from common.types import IntArray, UInt8Array
+from common.types import UInt8Array
+
+# uint8 or float32, as the cipher's traits say.
+CiphertextArray: TypeAlias = npt.NDArray[Any]
+
+# Length of the nonces that travel with ciphertexts.
+NONCE_BYTES = 16
+
+SCRAMBLED = "decrypts to another scrambled picture, and nothing notices"
 
 
 class ImageShape(NamedTuple):
@@ -37,32 +46,24 @@ class CipherTraits:
     """What holds for a cipher under every key and parameter.
 
     ``deterministic``: equal image and key, equal ciphertext. ``keyed``: there is a key at all.
-    ``interpretation``: where the publication leaves room, what was filled in; else empty.
+    ``ciphertext``: type of the values of a ciphertext. ``fresh_nonces``: every encryption draws a
+    nonce that decryption needs. ``wrong_key``: what decryption under another key comes to.
+    ``assumption``: what the claim rests on, where it is more than heuristic. ``interpretation``:
+    where the publication leaves room, what was filled in; else empty.
     """
 
     operations: str
     protects: str
     source: str
-    claim_type: Literal["heuristic", "none"]
+    claim_type: Literal["reduction to a hardness assumption", "heuristic", "none"]
     deterministic: bool
     keyed: bool
+    ciphertext: Literal["uint8", "float32"] = "uint8"
+    fresh_nonces: bool = False
+    wrong_key: str = SCRAMBLED
+    assumption: str = ""
     interpretation: str = ""
     insecure: str = ""
-
-
-@dataclass(frozen=True, repr=False)
-class PatchAffine:
-    """How a ciphertext patch follows from a plain one, as far as a patch embedding can absorb it.
-
-    Patches are flattened in the order row, column, channel into v values in 0..1. Ciphertext patch
-    b holds plain patch ``block_order[b]``; its value j is value ``value_order[j]`` of that patch,
-    taken as 1 - value where ``negated[j]``. Both are (v,): one for all patches.
-    """
-
-    patch: int
-    block_order: IntArray
-    value_order: IntArray
-    negated: npt.NDArray[np.bool_]
 
 
 class KeyedCipher(Protocol):
@@ -70,15 +71,18 @@ class KeyedCipher(Protocol):
 
     shape: ImageShape
 
-    def encrypt(self, images: UInt8Array) -> UInt8Array:
-        """Encrypt uint8 (n, h, w, c) to the same shape. Raises UsageError on another shape."""
+    def encrypt(self, images: UInt8Array) -> CiphertextArray:
+        """Encrypt uint8 (n, h, w, c) to the same shape. Raises UsageError on another shape.
+
+        A cipher with fresh nonces draws them here and forgets them: use ``encrypt_under``.
+        """
         ...
 
-    def decrypt(self, ciphertexts: UInt8Array) -> UInt8Array:
+    def decrypt(self, ciphertexts: CiphertextArray) -> UInt8Array:
         """Invert ``encrypt`` exactly. Raises UsageError where there is nothing to invert."""
         ...
 
-    def affine_embedding(self, patch: int) -> PatchAffine:
+    def affine_embedding(self, patch: int) -> PatchKey:
         """Describe the key to a model with square patches of ``patch`` pixels.
 
         Raises UsageError with the reason where no patch embedding can absorb it.
@@ -86,8 +90,20 @@ class KeyedCipher(Protocol):
         ...
 
 
+class NoncedCipher(KeyedCipher, Protocol):
+    """A keyed cipher whose traits say ``fresh_nonces``: each image is encrypted under one."""
+
+    def encrypt_under(self, images: UInt8Array, nonces: Sequence[bytes]) -> CiphertextArray:
+        """Encrypt uint8 (n, h, w, c), image i under nonce i."""
+        ...
+
+    def decrypt_under(self, ciphertexts: CiphertextArray, nonces: Sequence[bytes]) -> UInt8Array:
+        """Invert ``encrypt_under``."""
+        ...
+
+
 class Cipher(Protocol):
-    """What a module of ``block_scramble.ciphers`` hands over as ``CIPHER``."""
+    """What a module of ``block_scramble.ciphers`` hands over as ``CIPHER``, by inheriting this."""
 
     name: str
     parameters: type[Parameters]
@@ -113,8 +129,43 @@ class Cipher(Protocol):
         ...
 
     def obstacle(self, parameters: Any) -> str:
-        """Say why no plain model can be adapted to the key by one patch embedding; '' if it can."""
-        ...
+        """Say why no plain model can be adapted to the key; '' where one can."""
+        return ""
+
+    def keys_by_block(self, parameters: Any) -> bool:
+        """Say whether blocks have keys of their own: an adapted model needs an embedding for each.
+
+        That is as many times the parameters of the patch embedding as there are patches.
+        """
+        return False
+
+    def describe(
+        self, shape: tuple[int, int, int] = (224, 224, 3), patch: int = 16
+    ) -> dict[str, str]:
+        """Return one line each on what it does, its key space, what it keeps and what adapts."""
+        options = {"patch": patch} if "patch" in self.parameters.model_fields else {}
+        parameters = cipher_parameters(self, options)
+        image = ImageShape(*shape)
+        where = f"{image.height} px" + (f", blocks of {patch}" if options else "")
+        return {
+            "operations": self.traits.operations,
+            f"key space ({where})": key_space_text(self, parameters, image),
+            "deterministic": "yes" if self.traits.deterministic else "no",
+            "ciphertext": self.traits.ciphertext,
+            "preserves": "; ".join(self.preserves(parameters)),
+            "adaptable by key": self._adaptable(parameters, image, patch),
+            "wrong key": self.traits.wrong_key,
+            "source": self.traits.source,
+        }
+
+    def _adaptable(self, parameters: Any, shape: ImageShape, patch: int) -> str:
+        obstacle = self.obstacle(parameters)
+        if obstacle:
+            return f"no: {obstacle}"
+        if not self.keys_by_block(parameters):
+            return "yes, one patch embedding for all positions"
+        positions = (shape.height // patch) * (shape.width // patch)
+        return f"yes, a patch embedding for each of {positions} positions"
 
 
 def cipher_parameters(cipher: Cipher, options: Mapping[str, Any]) -> Parameters:
@@ -161,9 +212,24 @@ def check_shape(shape: ImageShape) -> None:
         )
 
 
+def as_pictures(ciphertexts: CiphertextArray) -> UInt8Array:
+    """Show ciphertexts (n, h, w, c) as uint8 pictures; float32 values v as 127.5 + v / 2, cut off.
+
+    That keeps nearly all values of a rotated patch, whose spread is that of bytes around zero.
+    """
+    if ciphertexts.dtype == np.uint8:
+        return ciphertexts
+    return cast(UInt8Array, np.clip(np.rint(127.5 + ciphertexts / 2.0), 0, 255).astype(np.uint8))
+
+
 def log2_factorial(n: int) -> float:
     """Return log2(n!), the bits of a uniform permutation of n elements."""
     return math.lgamma(n + 1) / math.log(2)
+
+
+def log2_binomial(n: int, k: int) -> float:
+    """Return log2 of the number of ways to choose k of n elements."""
+    return log2_factorial(n) - log2_factorial(k) - log2_factorial(n - k)
 
 
 def key_space(
@@ -175,3 +241,11 @@ def key_space(
     nominal = cipher.nominal_bits(parameters, shape)
     effective = entropy_bits if nominal is None else min(nominal, entropy_bits)
     return KeySpace(nominal_bits=nominal, seed_entropy_bits=entropy_bits, effective_bits=effective)
+
+
+def key_space_text(cipher: Cipher, parameters: Parameters, shape: ImageShape) -> str:
+    """Return the nominal key space as text for listings."""
+    if not cipher.traits.keyed:
+        return "no key"
+    nominal = cipher.nominal_bits(parameters, shape)
+    return "continuous" if nominal is None else f"{nominal:,.0f} bits"

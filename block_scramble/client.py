@@ -1,17 +1,19 @@
 """The client half: encrypts images under its key and reads the class scores the server returns.
 
-Nothing but ciphertexts, nonces and (for training) labels leaves it.
+Nothing but ciphertexts, nonces, the number of the client and (for training) labels leaves it. Two
+clients with keys of their own are one object here, which deals images out between them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from block_scramble.policy import NONCE_BYTES, Encryptor
+from block_scramble.cipher import NONCE_BYTES, CiphertextArray
+from block_scramble.policy import Encryptor
 from common.clock import Clock
 from common.errors import MessageError
 from common.types import Float32Array, Float64Array, IntArray, Message, Split, Stage, UInt8Array
@@ -19,20 +21,43 @@ from common.wire import pack, unpack
 
 
 class BlockScrambleClient:
-    """Holds the keyed cipher."""
+    """Holds the keyed ciphers, one for each client.
 
-    def __init__(self, encryptor: Encryptor, classes: int) -> None:
-        self._encryptor = encryptor
+    ``owner``: which client an image, uint8 (h, w, c), belongs to; not asked where there is one.
+    """
+
+    def __init__(
+        self,
+        encryptors: Sequence[Encryptor],
+        classes: int,
+        owner: Callable[[UInt8Array], int] = lambda image: 0,
+    ) -> None:
+        self._encryptors = encryptors
         self._classes = classes
+        self._owner = owner
 
     def protect(self, images: UInt8Array, clock: Clock) -> list[Message]:
         """Encrypt uint8 (n, size, size, 3): one message per image."""
         if not len(images):
             return []
+        if len(self._encryptors) == 1:
+            return self._protect(images, 0, clock)
+        owners = np.array([self._owner(image) for image in images])
+        messages: dict[int, Message] = {}
+        for client in range(len(self._encryptors)):
+            positions = np.flatnonzero(owners == client)
+            if len(positions):
+                sent = self._protect(images[positions], client, clock)
+                messages |= dict(zip(positions.tolist(), sent, strict=True))
+        return [messages[i] for i in range(len(images))]
+
+    def _protect(self, images: UInt8Array, client: int, clock: Clock) -> list[Message]:
         with clock.stage(Stage.ENCRYPT, items=len(images)):
-            ciphertexts, nonces = self._encryptor.encrypt(images)
+            ciphertexts, nonces = self._encryptors[client].encrypt(images)
         with clock.stage(Stage.SERIALIZE, items=len(images)):
-            metadata = _nonce_metadata(nonces, len(images))
+            metadata = _metadata(nonces, len(images))
+            if len(self._encryptors) > 1:
+                metadata = [fields | {"client": str(client)} for fields in metadata]
             return [
                 pack({"ciphertext": ciphertext}, fields)
                 for ciphertext, fields in zip(ciphertexts, metadata, strict=True)
@@ -53,14 +78,14 @@ class BlockScrambleClient:
         return logits
 
 
-def _nonce_metadata(nonces: Sequence[bytes], count: int) -> list[dict[str, str]]:
+def _metadata(nonces: Sequence[bytes], count: int) -> list[dict[str, str]]:
     return [{"nonce": nonce.hex()} for nonce in nonces] or [{} for _ in range(count)]
 
 
 def labelled_message(
-    split: Split, ciphertexts: UInt8Array, nonces: Sequence[bytes], labels: IntArray
+    split: Split, ciphertexts: CiphertextArray, nonces: Sequence[bytes], labels: IntArray
 ) -> Message:
-    """Pack a chunk of training or validation ciphertexts, uint8 (n, h, w, 3), with their labels."""
+    """Pack a chunk of training or validation ciphertexts, (n, h, w, 3), with their labels."""
     packed_nonces = np.frombuffer(b"".join(nonces), np.uint8).reshape(-1, NONCE_BYTES)
     arrays: dict[str, npt.NDArray[Any]] = {
         "ciphertexts": ciphertexts,

@@ -5,7 +5,10 @@ Fitting, deploying, claims and pictures all speak of the same instance.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from block_scramble.cipher import (
     Cipher,
@@ -22,16 +25,29 @@ from common.backbones.catalog import find_backbone
 from common.contracts import Parameters, RunContext, TrainingData
 from common.errors import UsageError
 from common.records import SecurityClaims
+from common.types import IntArray, UInt8Array
 
 # Series of encryptions whose fresh randomness, where a cipher uses any, must not coincide.
 TRAINING = "training"
 INFERENCE = "inference"
 PICTURE = "picture"
+WRONG_KEY = "wrong key"
+
+
+ENFORCED_BY = {
+    "heuristic": "nobody: no parameter of this scheme is tied to a security level",
+    "reduction to a hardness assumption": "the cryptography package: key length and mode are fixed",
+    "none": "",
+}
 
 
 @dataclass(frozen=True, repr=False)
 class CipherInstance:
-    """``client_key`` names the key in records; ``key`` encrypts this dataset and seed."""
+    """``client_key`` names the key in records; ``key`` encrypts this dataset and seed.
+
+    With several clients, the others' keys are derived from the same key file, so that one file
+    repeats the run; each of them knows nothing of the others.
+    """
 
     cipher: Cipher
     options: Parameters
@@ -42,12 +58,36 @@ class CipherInstance:
     classes: int
     client_key: ClientKey
     key: ClientKey
+    clients: int = 1
+    wrong_key: bool = False
 
-    def encryptor(self, sequence: str) -> Encryptor:
-        """Prepare the cipher for a series of encryptions. Raises UsageError."""
+    def encryptor(self, sequence: str, client: int = 0) -> Encryptor:
+        """Prepare a client's cipher for a series of encryptions. Raises UsageError."""
+        return self._encryptor(self.key_of(client), sequence)
+
+    def inference_encryptors(self) -> list[Encryptor]:
+        """Prepare the cipher of every client for images to classify: the wrong one if told so."""
+        if self.wrong_key:
+            return [self._encryptor(self.key.subkey(WRONG_KEY), INFERENCE)]
+        return [self.encryptor(INFERENCE, client) for client in range(self.clients)]
+
+    def _encryptor(self, key: ClientKey, sequence: str) -> Encryptor:
         return make_encryptor(
-            self.cipher, self.options, self.shape, self.key, self.policy, sequence=sequence
+            self.cipher, self.options, self.shape, key, self.policy, sequence=sequence
         )
+
+    def key_of(self, client: int) -> ClientKey:
+        """Return the key of a client, counted from 0."""
+        return self.key if client == 0 else self.key.subkey("client", str(client))
+
+    def owner_of_image(self, image: UInt8Array) -> int:
+        """Return which client an image to classify belongs to: by a keyed hash of its pixels."""
+        return self.key.tag(image.tobytes(), "owner")[0] % self.clients
+
+    def owners_of_groups(self, groups: Sequence[str]) -> IntArray:
+        """Return which client each training image belongs to, all of one group to one client."""
+        tags = [self.key.tag(group.encode(), "owner")[0] % self.clients for group in groups]
+        return np.array(tags, dtype=np.int64)
 
     def keyed(self) -> KeyedCipher:
         """Prepare the cipher under the client's one key. Raises UsageError."""
@@ -58,6 +98,10 @@ class CipherInstance:
         traits = self.cipher.traits
         parameters = {"cipher": self.cipher.name, "mode": self.mode.value, "patch": self.patch}
         parameters |= self.options.model_dump(mode="json")
+        if self.clients > 1:
+            parameters["clients"] = self.clients
+        if self.wrong_key:
+            parameters["wrong_key"] = "images to classify are encrypted under another key"
         if traits.interpretation:
             parameters["interpretation"] = traits.interpretation
         keyed = traits.keyed
@@ -65,9 +109,8 @@ class CipherInstance:
             scheme=f"{self.cipher.name}: {traits.operations}",
             protects=traits.protects,
             claim_type=traits.claim_type,
-            enforced_by="nobody: no parameter of this scheme is tied to a security level"
-            if traits.claim_type == "heuristic"
-            else "",
+            assumption=traits.assumption,
+            enforced_by=ENFORCED_BY[traits.claim_type],
             deterministic=traits.deterministic,
             key_space=key_space(
                 self.cipher, self.options, self.shape, self.client_key.entropy_bits
@@ -85,8 +128,10 @@ class CipherInstance:
         learns = ["the ciphertexts and what they preserve", "the class scores it computes"]
         if self.cipher.traits.deterministic:
             learns.append("which images are equal (equal image, equal ciphertext)")
-        if self.policy is KeyPolicy.PER_IMAGE:
+        if self.policy is KeyPolicy.PER_IMAGE or self.cipher.traits.fresh_nonces:
             learns.append("the nonce of every image")
+        if self.clients > 1:
+            learns.append("which client an image comes from")
         if self.mode is Mode.TRAINED:
             learns += [
                 "the labels of all training and validation images",
@@ -137,4 +182,6 @@ def make_instance(
         classes=len(data.classes),
         client_key=client_key,
         key=dataset_key(client_key, data.fingerprint, context.seed),
+        clients=parameters.clients,
+        wrong_key=parameters.wrong_key,
     )

@@ -2,6 +2,7 @@
 
 The file appears whole and with mode 0600 or not at all, and an existing one is never overwritten.
 A file that others may read is refused like a damaged one: its key has to be taken as known.
+Rotation puts a new key in the place of the old one, which is kept beside it under its fingerprint.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import json
 import os
 import secrets
 import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +27,22 @@ FORMAT = "he-compare client key"
 VERSION = 1
 MODE = 0o600
 MAX_FILE_BYTES = 4096
+# Fingerprints of retired keys that a key file remembers.
+MAX_PREVIOUS = 64
 SEEDED_PREFIX = "seeded:"
 CLIENT = "client"
+
+
+@dataclass(frozen=True)
+class KeyFileInfo:
+    """What may be shown of a key file. ``previous``: fingerprints of retired keys, oldest first."""
+
+    fingerprint: str
+    generation: int
+    previous: tuple[str, ...]
+    created: str
+    note: str
+    insecure: str
 
 
 def obtain_key(choice: str, key_file: Path) -> ClientKey:
@@ -69,6 +86,49 @@ def save(path: Path, key: ClientKey, note: str = "") -> None:
 
     Raises FileExistsError where there is one, UsageError where the folder cannot be written.
     """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _written_beside(path, _content(key, note)) as temporary:
+            os.link(temporary, path)
+    except OSError as error:
+        if isinstance(error, FileExistsError) and path.exists():
+            raise
+        raise _not_written(path, error) from None
+
+
+def rotate(path: Path, note: str = "") -> ClientKey:
+    """Put a new key in the place of the one in ``path`` and return it.
+
+    The old file is kept as ``NAME.FINGERPRINT``, so that what was encrypted under it can still be
+    read; the new one names its fingerprint. Raises UsageError where the file is no key file, or
+    cannot be written, or is being rotated by somebody else.
+    """
+    old = describe(path)
+    retired = retired_path(path, old.fingerprint)
+    key = ClientKey.generate()
+    content = _content(key, note, old.generation + 1, (*old.previous, old.fingerprint))
+    try:
+        with _written_beside(path, content) as temporary:
+            os.link(path, retired)
+            temporary.replace(path)
+    except FileExistsError:
+        raise UsageError(
+            f"{retired} exists already: the key {old.fingerprint} is retired or being rotated",
+            fix="look at both files; move the retired one away to rotate again",
+        ) from None
+    except OSError as error:
+        raise _not_written(path, error) from None
+    return key
+
+
+def retired_path(path: Path, fingerprint: str) -> Path:
+    """Return where rotation keeps the key of this fingerprint."""
+    return path.with_name(f"{path.name}.{fingerprint}")
+
+
+def _content(
+    key: ClientKey, note: str, generation: int = 1, previous: tuple[str, ...] = ()
+) -> bytes:
     content = {
         "format": FORMAT,
         "version": VERSION,
@@ -77,21 +137,15 @@ def save(path: Path, key: ClientKey, note: str = "") -> None:
         "insecure": key.insecure,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "note": note,
+        "generation": generation,
+        "previous": list(previous[-MAX_PREVIOUS:]),
     }
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write_exclusively(path, (json.dumps(content, indent=2) + "\n").encode())
-    except OSError as error:
-        if isinstance(error, FileExistsError) and path.exists():
-            raise
-        raise UsageError(
-            f"cannot write the key file {path}: {error.strerror}",
-            fix="name a writable folder on a local disk",
-        ) from None
+    return (json.dumps(content, indent=2) + "\n").encode()
 
 
-def _write_exclusively(path: Path, data: bytes) -> None:
-    """Write beside ``path``, then link into place: a hard link never replaces a file."""
+@contextlib.contextmanager
+def _written_beside(path: Path, data: bytes) -> Iterator[Path]:
+    """Write to a new file of mode 0600 beside ``path``; it is gone afterwards unless moved."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, MODE)
     try:
@@ -99,13 +153,43 @@ def _write_exclusively(path: Path, data: bytes) -> None:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        os.link(temporary, path)
+        yield temporary
     finally:
-        temporary.unlink()
+        temporary.unlink(missing_ok=True)
+
+
+def _not_written(path: Path, error: OSError) -> UsageError:
+    return UsageError(
+        f"cannot write the key file {path}: {error.strerror}",
+        fix="name a writable folder on a local disk",
+    )
 
 
 def load(path: Path) -> ClientKey:
     """Read a key file. Raises UsageError with the reason where it cannot be trusted or parsed."""
+    return _parse_key(path, _read(path))
+
+
+def describe(path: Path) -> KeyFileInfo:
+    """Return what may be printed of a key file. Raises UsageError like ``load``."""
+    content = _read(path)
+    key = _parse_key(path, content)
+    generation, previous = content.get("generation", 1), content.get("previous", [])
+    if not isinstance(generation, int) or generation < 1:
+        raise _bad(path, f"its generation is {generation!r}")
+    if not isinstance(previous, list) or not all(isinstance(item, str) for item in previous):
+        raise _bad(path, "its previous fingerprints are no list of texts")
+    return KeyFileInfo(
+        fingerprint=key.fingerprint,
+        generation=generation,
+        previous=tuple(previous),
+        created=str(content.get("created", "")),
+        note=str(content.get("note", "")),
+        insecure=key.insecure,
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as stream:
             _refuse_exposed(path, os.fstat(stream.fileno()))
@@ -115,7 +199,7 @@ def load(path: Path) -> ClientKey:
             f"cannot read the key file {path}: {error.strerror}",
             fix="name an existing key file of your own",
         ) from None
-    return _parse(path, data)
+    return _checked_json(path, data)
 
 
 def _refuse_exposed(path: Path, status: os.stat_result) -> None:
@@ -127,8 +211,7 @@ def _refuse_exposed(path: Path, status: os.stat_result) -> None:
         )
 
 
-def _parse(path: Path, data: bytes) -> ClientKey:
-    content = _read_json(path, data)
+def _parse_key(path: Path, content: dict[str, Any]) -> ClientKey:
     if content.get("format") != FORMAT:
         raise _bad(path, f"its format is {content.get('format')!r}, not {FORMAT!r}")
     if content.get("version") != VERSION:
@@ -147,7 +230,7 @@ def _parse(path: Path, data: bytes) -> ClientKey:
     return ClientKey(secret, entropy_bits=float(entropy), insecure=insecure)
 
 
-def _read_json(path: Path, data: bytes) -> dict[str, Any]:
+def _checked_json(path: Path, data: bytes) -> dict[str, Any]:
     if len(data) > MAX_FILE_BYTES:
         raise _bad(path, f"it is longer than {MAX_FILE_BYTES} bytes")
     try:

@@ -7,12 +7,13 @@ zero counter it starts from is never used twice under one key.
 from __future__ import annotations
 
 from math import prod
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from common.types import IntArray, UInt8Array
+from common.types import Float64Array, IntArray, UInt8Array
 
 WORD_BYTES = 8
 # Counter mode encrypts zeros; a fixed piece of them spares a fresh one as large as the output.
@@ -52,6 +53,21 @@ class Keystream:
         count = prod(shape)
         packed = np.frombuffer(self.read((count + 7) // 8), np.uint8)
         return np.unpackbits(packed, count=count).reshape(shape).view(np.bool_)
+
+    def half(self, size: int) -> npt.NDArray[np.bool_]:
+        """Return a uniform choice of half of ``size`` elements (rounded down), as flags."""
+        flags = np.zeros(size, np.bool_)
+        flags[self.permutation(size)[: size // 2]] = True
+        return flags
+
+    def normals(self, shape: tuple[int, ...]) -> Float64Array:
+        """Return independent standard normal values (Box and Muller, 1958) of 53-bit uniforms."""
+        count = prod(shape)
+        words = self.words((2, (count + 1) // 2))
+        uniform = ((words >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+        radius, angle = np.sqrt(-2.0 * np.log(uniform[0])), 2.0 * np.pi * uniform[1]
+        pairs = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])
+        return cast(Float64Array, pairs[:count].reshape(shape))
 
     def permutation(self, size: int) -> IntArray:
         """Return a uniform permutation of ``size`` elements, int64 (size,)."""

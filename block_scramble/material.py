@@ -47,26 +47,35 @@ class ServerMaterial(BaseModel):
     mean: Triple = (0.0, 0.0, 0.0)
     std: Triple = (1.0, 1.0, 1.0)
     infer_batch: int = Field(default=64, ge=1)
+    ciphertext: Literal["uint8", "float32"] = "uint8"
+    embeddings: int = Field(
+        default=1, ge=1, le=65_536, description="Patch embeddings: one, or one for each patch"
+    )
+    nibbles: bool = Field(default=False, description="The patch embedding takes 4-bit halves")
+    models: int = Field(default=1, ge=1, le=16, description="One, or one for each client")
     training: TrainingBudget | None = Field(
         default=None, description="Set: the server trains; none: it classifies"
     )
 
-    def to_bytes(self, state: bytes) -> bytes:
-        """Serialise with the safetensors ``state`` of the model."""
-        header = self.model_dump_json()
-        return pack({"state": np.frombuffer(state, np.uint8)}, {"header": header})
+    def to_bytes(self, *states: bytes) -> bytes:
+        """Serialise with the safetensors ``states`` of the models, one unless ``models`` says."""
+        arrays = {f"state {i}": np.frombuffer(state, np.uint8) for i, state in enumerate(states)}
+        return pack(arrays, {"header": self.model_dump_json()})
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> tuple[ServerMaterial, bytes]:
+    def from_bytes(cls, data: bytes) -> tuple[ServerMaterial, tuple[bytes, ...]]:
         """Parse what ``to_bytes`` wrote. Raises MessageError."""
-        arrays, metadata = unpack(data, expect={"state": ("uint8", 1)})
+        arrays, metadata = unpack(data, expect={"state 0": ("uint8", 1)})
         try:
             header = cls.model_validate_json(metadata.get("header", ""))
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(str(part) for part in first["loc"]) or "the whole"
             raise MessageError(f"header of the public material: {where}: {first['msg']}") from None
-        return header, arrays["state"].tobytes()
+        names = [f"state {i}" for i in range(header.models)]
+        if set(arrays) != set(names) or any(arrays[name].dtype != np.uint8 for name in names):
+            raise MessageError(f"public material for {header.models} models has {sorted(arrays)}")
+        return header, tuple(arrays[name].tobytes() for name in names)
 
     def build_model(self, state: bytes) -> VisionTransformer:
         """Build the model and load its weights. Raises MessageError where they do not fit."""
@@ -83,8 +92,22 @@ class ServerMaterial(BaseModel):
             )
         except CompareError as error:
             raise MessageError(f"public material names no model: {error}") from None
+        self.replace_patch_embedding(model)
         load_state_bytes(model, state)
         return model
+
+    def replace_patch_embedding(self, model: VisionTransformer) -> None:
+        """Give the model the patch embedding that its key needs. Raises MessageError."""
+        from block_scramble.embedding import KeyedPatchEmbed
+
+        if not self.nibbles and self.embeddings == 1:
+            return
+        patches = (self.image_size // self.patch) ** 2
+        if self.embeddings not in (1, patches):
+            raise MessageError(f"{self.embeddings} patch embeddings for {patches} patches")
+        model.patch_embed = KeyedPatchEmbed(
+            self.patch, 3, model.embed_dim, embeddings=self.embeddings, nibbles=self.nibbles
+        )
 
     def statistics(self) -> tuple[Float32Array, Float32Array]:
         """Return mean and deviation, float32 (3,)."""

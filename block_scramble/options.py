@@ -16,7 +16,14 @@ from common.contracts import Parameters
 from common.errors import UsageError
 
 # Pipeline parameters that are handed on to the cipher where they are set.
-CIPHER_OPTIONS = ("negative_positive", "shared_pixel_key", "mix_channels")
+CIPHER_OPTIONS = (
+    "negative_positive",
+    "shared_pixel_key",
+    "mix_channels",
+    "nibble_split",
+    "mask_from_order",
+    "fraction",
+)
 
 
 class Mode(StrEnum):
@@ -24,6 +31,13 @@ class Mode(StrEnum):
 
     TRAINED = "trained"
     ADAPTED = "adapted"
+
+
+class Sharing(StrEnum):
+    """Whether the data of several clients train one model."""
+
+    JOINT = "joint"
+    APART = "apart"
 
 
 class BlockScrambleParameters(Parameters):
@@ -50,6 +64,26 @@ class BlockScrambleParameters(Parameters):
     mix_channels: bool | None = Field(
         default=None, description="Values move between channels (al_amin)"
     )
+    nibble_split: bool | None = Field(
+        default=None, description="4-bit halves of values move on their own (al_amin)"
+    )
+    mask_from_order: bool | None = Field(
+        default=None, description="Inversion mask from the permutation (tanaka_le)"
+    )
+    fraction: float | None = Field(
+        default=None, gt=0, le=1, description="Share of values that move (orthogonal, restricted)"
+    )
+    wrong_key: bool = Field(
+        default=False,
+        description="Test: images to classify are encrypted under another key than the model's",
+    )
+    clients: int = Field(
+        default=1, ge=1, le=2, description="Clients with keys of their own that share the data"
+    )
+    sharing: Sharing = Field(
+        default=Sharing.JOINT,
+        description="Two clients train one model on all ciphertexts (joint), or one each (apart)",
+    )
     key: str = Field(
         default=CLIENT, description="client: the key file; seeded:N: reproducible and insecure"
     )
@@ -71,8 +105,27 @@ class BlockScrambleParameters(Parameters):
         cipher = self.load_cipher()
         options = cipher_parameters(cipher, self.cipher_options(cipher, self.patch))
         check_policy(cipher, self.key_policy)
-        if self.mode is Mode.TRAINED:
-            return self
+        self._check_keys(cipher)
+        if self.mode is Mode.ADAPTED:
+            self._check_adaptable(cipher, options)
+        return self
+
+    def _check_keys(self, cipher: Cipher) -> None:
+        """Raise UsageError where tests with several keys are asked of what cannot have them."""
+        if not cipher.traits.keyed and (self.wrong_key or self.clients > 1):
+            raise UsageError(
+                f"cipher {cipher.name!r} has no key: there is no wrong one and none of each client",
+                fix="leave out wrong_key and clients",
+            )
+        if self.wrong_key and self.clients > 1:
+            raise UsageError(
+                "wrong_key and clients=2 are tests of their own", fix="pass one of them"
+            )
+        if self.sharing is Sharing.APART and self.clients == 1:
+            raise UsageError("sharing=apart needs two clients", fix="pass clients=2")
+
+    def _check_adaptable(self, cipher: Cipher, options: Parameters) -> None:
+        """Raise UsageError where no plain model can be adapted to the key."""
         obstacle = cipher.obstacle(options)
         if obstacle:
             raise UsageError(
@@ -85,7 +138,12 @@ class BlockScrambleParameters(Parameters):
                 "key, and every image has another",
                 fix="pass key_policy=per_client or mode=trained",
             )
-        return self
+        if self.clients > 1:
+            raise UsageError(
+                "mode=adapted with two clients is two runs of one: each has the plain model "
+                "adapted to its own key",
+                fix="pass clients=1 or mode=trained",
+            )
 
     def load_cipher(self) -> Cipher:
         """Import the cipher and return it."""

@@ -4,24 +4,32 @@
 client's and a nonce that travels with the ciphertext. The nonce is synthetic (the idea of SIV,
 RFC 5297): an HMAC of the image. It cannot be reused for two different images, needs no memory of
 past nonces, makes runs repeatable, and lets decryption notice a wrong key or an altered ciphertext;
-the price is that equal images still get equal ciphertexts.
+the price is that equal images still get equal ciphertexts. Ciphers whose traits ask for
+``fresh_nonces`` get random ones from the operating system instead, under either policy.
 """
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Sequence
+import secrets
+from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 
-from block_scramble.cipher import Cipher, ImageShape, KeyedCipher, check_images
+from block_scramble.cipher import (
+    NONCE_BYTES,
+    Cipher,
+    CiphertextArray,
+    ImageShape,
+    KeyedCipher,
+    NoncedCipher,
+    check_images,
+)
 from block_scramble.keys import ClientKey
 from common.errors import MessageError, UsageError
 from common.types import UInt8Array
-
-NONCE_BYTES = 16
 
 
 class KeyPolicy(StrEnum):
@@ -34,11 +42,11 @@ class KeyPolicy(StrEnum):
 class Encryptor(Protocol):
     """Encrypts batches; ``nonces`` has one entry per image, or is empty where there are none."""
 
-    def encrypt(self, images: UInt8Array) -> tuple[UInt8Array, tuple[bytes, ...]]:
+    def encrypt(self, images: UInt8Array) -> tuple[CiphertextArray, tuple[bytes, ...]]:
         """Encrypt uint8 (n, h, w, c). Raises UsageError on another shape."""
         ...
 
-    def decrypt(self, ciphertexts: UInt8Array, nonces: Sequence[bytes]) -> UInt8Array:
+    def decrypt(self, ciphertexts: CiphertextArray, nonces: Sequence[bytes]) -> UInt8Array:
         """Invert ``encrypt``. Raises MessageError on nonces that do not fit."""
         ...
 
@@ -49,12 +57,12 @@ class PerClientEncryptor:
     def __init__(self, keyed: KeyedCipher) -> None:
         self.keyed = keyed
 
-    def encrypt(self, images: UInt8Array) -> tuple[UInt8Array, tuple[bytes, ...]]:
+    def encrypt(self, images: UInt8Array) -> tuple[CiphertextArray, tuple[bytes, ...]]:
         """Encrypt uint8 (n, h, w, c); there are no nonces."""
         return self.keyed.encrypt(images), ()
 
-    def decrypt(self, ciphertexts: UInt8Array, nonces: Sequence[bytes] = ()) -> UInt8Array:
-        """Decrypt uint8 (n, h, w, c). Raises MessageError where a nonce is given."""
+    def decrypt(self, ciphertexts: CiphertextArray, nonces: Sequence[bytes] = ()) -> UInt8Array:
+        """Decrypt (n, h, w, c) to uint8. Raises MessageError where a nonce is given."""
         if nonces:
             raise MessageError("the ciphertext has a nonce, this key has policy per_client")
         return self.keyed.decrypt(ciphertexts)
@@ -69,26 +77,25 @@ class PerImageEncryptor:
         self._shape = shape
         self._key = key
 
-    def encrypt(self, images: UInt8Array) -> tuple[UInt8Array, tuple[bytes, ...]]:
+    def encrypt(self, images: UInt8Array) -> tuple[CiphertextArray, tuple[bytes, ...]]:
         """Encrypt uint8 (n, h, w, c); one nonce of 16 bytes per image."""
         check_images(images, self._shape)
         nonces = tuple(self._nonce(image) for image in images)
-        ciphertexts = np.empty(images.shape, np.uint8)
+        ciphertexts = np.empty(images.shape, self._cipher.traits.ciphertext)
         for i, nonce in enumerate(nonces):
             ciphertexts[i] = self._keyed(nonce).encrypt(images[i : i + 1])[0]
         return ciphertexts, nonces
 
-    def decrypt(self, ciphertexts: UInt8Array, nonces: Sequence[bytes]) -> UInt8Array:
-        """Decrypt uint8 (n, h, w, c). Raises MessageError on a missing or wrong nonce or key."""
-        check_images(ciphertexts, self._shape)
-        if len(nonces) != len(ciphertexts):
-            raise MessageError(f"{len(ciphertexts)} ciphertexts came with {len(nonces)} nonces")
-        images = np.empty(ciphertexts.shape, np.uint8)
+    def decrypt(self, ciphertexts: CiphertextArray, nonces: Sequence[bytes]) -> UInt8Array:
+        """Decrypt (n, h, w, c) to uint8. Raises MessageError on a missing or wrong nonce or key."""
+        check_count(ciphertexts, nonces)
+        images = np.empty((len(nonces), *self._shape), np.uint8)
         for i, nonce in enumerate(nonces):
             images[i] = self._keyed(nonce).decrypt(ciphertexts[i : i + 1])[0]
             if not hmac.compare_digest(self._nonce(images[i]), nonce):
                 raise MessageError(
-                    f"nonce of ciphertext {i} does not fit: wrong key, or ciphertext was altered"
+                    f"nonce of ciphertext {i} does not fit: wrong key, a nonce of another "
+                    "ciphertext, or a ciphertext that was altered"
                 )
         return images
 
@@ -96,8 +103,54 @@ class PerImageEncryptor:
         return self._key.tag(image.tobytes(), self._cipher.name, "nonce")[:NONCE_BYTES]
 
     def _keyed(self, nonce: bytes) -> KeyedCipher:
-        key = self._key.subkey("image", nonce.hex())
-        return self._cipher.prepare(key, self._parameters, self._shape)
+        return self._cipher.prepare(image_key(self._key, nonce), self._parameters, self._shape)
+
+
+class FreshNonceEncryptor:
+    """Every encryption under a new random nonce, for ciphers that keep their promise only so.
+
+    Under ``per_image`` the nonce also derives a key of its own. There is no tag: a wrong key or an
+    altered ciphertext is not noticed.
+    """
+
+    def __init__(
+        self, prepare: Callable[[bytes], KeyedCipher], draw_nonce: Callable[[], bytes]
+    ) -> None:
+        """``prepare``: the keyed cipher for a nonce; it has to be a ``NoncedCipher``."""
+        self._prepare = prepare
+        self._draw = draw_nonce
+
+    def encrypt(self, images: UInt8Array) -> tuple[CiphertextArray, tuple[bytes, ...]]:
+        """Encrypt uint8 (n, h, w, c); one nonce of 16 bytes per image."""
+        nonces = tuple(self._draw() for _ in images)
+        ciphertexts = [
+            self._keyed(nonce).encrypt_under(images[i : i + 1], [nonce])
+            for i, nonce in enumerate(nonces)
+        ]
+        return (np.concatenate(ciphertexts) if ciphertexts else images.copy()), nonces
+
+    def decrypt(self, ciphertexts: CiphertextArray, nonces: Sequence[bytes]) -> UInt8Array:
+        """Decrypt (n, h, w, c) to uint8. Raises MessageError on missing or repeated nonces."""
+        check_count(ciphertexts, nonces)
+        if len(set(nonces)) < len(nonces):
+            raise MessageError("two ciphertexts have the same nonce, which is drawn only once")
+        images = [
+            self._keyed(nonce).decrypt_under(ciphertexts[i : i + 1], [nonce])
+            for i, nonce in enumerate(nonces)
+        ]
+        return np.concatenate(images) if images else ciphertexts.copy()
+
+    def _keyed(self, nonce: bytes) -> NoncedCipher:
+        return cast(NoncedCipher, self._prepare(nonce))
+
+
+def check_count(ciphertexts: CiphertextArray, nonces: Sequence[bytes]) -> None:
+    """Raise MessageError unless there is a nonce of the right length for each ciphertext."""
+    if len(nonces) != len(ciphertexts):
+        raise MessageError(f"{len(ciphertexts)} ciphertexts came with {len(nonces)} nonces")
+    for i, nonce in enumerate(nonces):
+        if len(nonce) != NONCE_BYTES:
+            raise MessageError(f"nonce of ciphertext {i} has {len(nonce)} bytes, not {NONCE_BYTES}")
 
 
 def check_policy(cipher: Cipher, policy: KeyPolicy) -> None:
@@ -124,6 +177,30 @@ def make_encryptor(
     """
     check_policy(cipher, policy)
     keyed = cipher.prepare(key, parameters, shape, sequence=sequence)
-    if policy is KeyPolicy.PER_CLIENT:
+    per_client = policy is KeyPolicy.PER_CLIENT
+
+    def keyed_for(nonce: bytes) -> KeyedCipher:
+        return keyed if per_client else cipher.prepare(image_key(key, nonce), parameters, shape)
+
+    if cipher.traits.fresh_nonces:
+        return FreshNonceEncryptor(keyed_for, nonce_source(key, cipher.name, sequence))
+    if per_client:
         return PerClientEncryptor(keyed)
     return PerImageEncryptor(cipher, parameters, shape, key)
+
+
+def image_key(key: ClientKey, nonce: bytes) -> ClientKey:
+    """Return the key of the image that has this nonce."""
+    return key.subkey("image", nonce.hex())
+
+
+def nonce_source(key: ClientKey, cipher: str, sequence: str) -> Callable[[], bytes]:
+    """Return what draws nonces: the operating system, or for insecure test keys a keyed stream.
+
+    The stream makes runs under a seeded key repeatable, nonces and all; one series of encryptions
+    never draws what another does.
+    """
+    if not key.insecure:
+        return lambda: secrets.token_bytes(NONCE_BYTES)
+    stream = key.stream("fresh nonces", cipher, sequence)
+    return lambda: stream.read(NONCE_BYTES)

@@ -3,54 +3,72 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import numpy as np
 
+from block_scramble.cipher import NONCE_BYTES, CiphertextArray
 from block_scramble.material import ServerMaterial
-from block_scramble.policy import NONCE_BYTES
 from common.clock import Clock
 from common.contracts import Server
 from common.errors import MessageError
-from common.types import IntArray, Message, Per, Split, Stage, UInt8Array
+from common.types import Float64Array, IntArray, Message, Per, Split, Stage
 from common.wire import pack, unpack
 
 
 def load_server(public_material: bytes) -> Server:
     """Build the server that the material asks for. Raises MessageError."""
-    header, state = ServerMaterial.from_bytes(public_material)
+    header, states = ServerMaterial.from_bytes(public_material)
     if header.training is None:
-        return InferenceServer(header, state)
-    return TrainingServer(header, state)
+        return InferenceServer(header, states)
+    return TrainingServer(header, states)
 
 
 class InferenceServer:
-    """Answers each ciphertext with the logits of the model."""
+    """Answers each ciphertext with the logits of the model, or of its client's model."""
 
     verbs: tuple[str, ...] = ("infer",)
 
-    def __init__(self, header: ServerMaterial, state: bytes) -> None:
+    def __init__(self, header: ServerMaterial, states: Sequence[bytes]) -> None:
         self._header = header
         self._mean, self._std = header.statistics()
-        self._model = header.build_model(state)
+        self._models = [header.build_model(state) for state in states]
 
     def infer(self, messages: list[Message], clock: Clock) -> list[Message]:
         """Return float32 logits (classes,) for each ciphertext. Raises MessageError."""
-        from common.backbones.deit import predict_logits
-
         if not messages:
             return []
         with clock.stage(Stage.DESERIALIZE, items=len(messages)):
-            ciphertexts = np.stack([self._read(message) for message in messages])
+            read = [self._read(message) for message in messages]
+            ciphertexts = np.stack([ciphertext for ciphertext, _ in read])
+            models = np.array([model for _, model in read])
         with clock.stage(Stage.EVALUATE, items=len(messages)):
-            logits = predict_logits(
-                self._model, ciphertexts, self._mean, self._std, self._header.infer_batch
-            )
+            logits = self._logits(ciphertexts, models)
         with clock.stage(Stage.SERIALIZE, items=len(messages)):
             return [pack({"logits": row}) for row in logits.astype(np.float32)]
 
-    def _read(self, message: Message) -> UInt8Array:
-        arrays, _ = unpack(message, expect={"ciphertext": ("uint8", 3)})
-        return _check_size(arrays["ciphertext"], self._header)
+    def _logits(self, ciphertexts: CiphertextArray, models: IntArray) -> Float64Array:
+        """Run every ciphertext through the model of its number: float64 (n, classes)."""
+        from common.backbones.deit import predict_logits
+
+        batch = self._header.infer_batch
+        logits = np.empty((len(ciphertexts), self._header.classes))
+        for number in np.unique(models):
+            mine = models == number
+            logits[mine] = predict_logits(
+                self._models[number], ciphertexts[mine], self._mean, self._std, batch
+            )
+        return logits
+
+    def _read(self, message: Message) -> tuple[CiphertextArray, int]:
+        arrays, metadata = unpack(message, expect={"ciphertext": (self._header.ciphertext, 3)})
+        ciphertext = _checked(arrays["ciphertext"], self._header)
+        if len(self._models) == 1:
+            return ciphertext, 0
+        named = metadata.get("client", "")
+        if named not in map(str, range(len(self._models))):
+            raise MessageError(f"there is no model for client {named!r}")
+        return ciphertext, int(named)
 
 
 class TrainingServer:
@@ -58,15 +76,19 @@ class TrainingServer:
 
     verbs: tuple[str, ...] = ("add", "epoch", "export")
 
-    def __init__(self, header: ServerMaterial, state: bytes) -> None:
+    def __init__(self, header: ServerMaterial, states: Sequence[bytes]) -> None:
         from common.backbones.finetune import Budget, VitTrainer
 
-        if header.training is None:
-            raise MessageError("public material has no training budget")
+        if header.training is None or len(states) != 1:
+            raise MessageError("training takes a budget and one model")
         mean, std = header.statistics()
         self._header = header
         self._trainer = VitTrainer(
-            header.build_model(state), mean, std, Budget(**header.training.model_dump()), flip=False
+            header.build_model(states[0]),
+            mean,
+            std,
+            Budget(**header.training.model_dump()),
+            flip=False,
         )
         self._images = {Split.TRAIN: 0, Split.VAL: 0}
 
@@ -99,8 +121,9 @@ class TrainingServer:
         """Raise MessageError: this process trains, another one classifies."""
         raise MessageError("this server trains: it answers add, epoch and export")
 
-    def _read(self, message: Message) -> tuple[Split, UInt8Array, IntArray]:
-        expected = {"ciphertexts": ("uint8", 4), "labels": ("int64", 1), "nonces": ("uint8", 2)}
+    def _read(self, message: Message) -> tuple[Split, CiphertextArray, IntArray]:
+        kind = self._header.ciphertext
+        expected = {"ciphertexts": (kind, 4), "labels": ("int64", 1), "nonces": ("uint8", 2)}
         arrays, metadata = unpack(message, expect=expected)
         ciphertexts, labels, nonces = (arrays[name] for name in expected)
         try:
@@ -115,12 +138,14 @@ class TrainingServer:
             raise MessageError(f"a label is not one of the {self._header.classes} classes")
         if nonces.shape[1] != NONCE_BYTES or len(nonces) not in (0, len(labels)):
             raise MessageError(f"nonces are {nonces.shape} for {len(labels)} ciphertexts")
-        _check_size(ciphertexts[0], self._header)
-        return split, ciphertexts, labels
+        return split, _checked(ciphertexts, self._header), labels
 
 
-def _check_size(ciphertext: UInt8Array, header: ServerMaterial) -> UInt8Array:
-    expected = (header.image_size, header.image_size, 3)
-    if ciphertext.shape != expected:
-        raise MessageError(f"a ciphertext has shape {ciphertext.shape}, the model takes {expected}")
-    return ciphertext
+def _checked(ciphertexts: CiphertextArray, header: ServerMaterial) -> CiphertextArray:
+    """Return one ciphertext or a batch of them. Raises MessageError where they do not fit."""
+    expected, found = (header.image_size, header.image_size, 3), ciphertexts.shape[-3:]
+    if found != expected:
+        raise MessageError(f"a ciphertext has shape {found}, the model takes {expected}")
+    if ciphertexts.dtype != np.uint8 and not np.isfinite(ciphertexts).all():
+        raise MessageError("a ciphertext has values that are no finite numbers")
+    return ciphertexts

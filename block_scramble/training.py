@@ -8,21 +8,24 @@ given weights. No augmentation: flips and crops do not commute with the ciphers.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from block_scramble.cipher import Cipher
 from block_scramble.client import labelled_message
 from block_scramble.instance import TRAINING, CipherInstance
-from block_scramble.material import ServerMaterial, TrainingBudget
+from block_scramble.material import ServerMaterial, TrainingBudget, Triple
+from block_scramble.options import Sharing
 from block_scramble.policy import Encryptor
 from block_scramble.vit import forget_patch_embedding, pooled
 from common.contracts import RunContext, ServerHandle, TrainingData
-from common.errors import MessageError
+from common.errors import MessageError, UsageError
 from common.identity import array_digest, source_digest
 from common.seeds import seed_for
-from common.types import ImageBatch, Message, Split, Stage
+from common.types import Float32Array, ImageBatch, Message, Split, Stage
 from common.wire import pack, unpack
 
 CHUNK = 128
@@ -35,12 +38,66 @@ def train_on_ciphertext(
     data: TrainingData,
     context: RunContext,
     pipeline: str,
-) -> bytes:
-    """Return the state of a ViT that a server process trained on ciphertexts of this key.
+    sharing: Sharing = Sharing.JOINT,
+) -> list[bytes]:
+    """Return the states of ViTs that a server process trained on ciphertexts: one, or one a client.
 
     ``header``: see ``training_header``. ``pipeline``: the name under which the server process finds
-    its code. Facts about the training go into ``context.training``. Raises ServiceError.
+    its code. Facts about the training go into ``context.training``. Raises ServiceError, and
+    UsageError where a client has no images.
     """
+    shares = deal_out(instance, data)
+    together = [shares] if sharing is Sharing.JOINT else [[share] for share in shares]
+    trained = [_trained_once(instance, header, part, data, context, pipeline) for part in together]
+    facts = [part for _, part in trained]
+    context.training.update(facts[0])
+    if len(facts) > 1:
+        context.training["seconds"] = sum(part["seconds"] for part in facts)
+        context.training["by_client"] = facts
+    if instance.clients > 1:
+        context.training["images_by_client"] = [
+            {split.value: len(batch) for split, batch in share.batches} for share in shares
+        ]
+    return [state for state, _ in trained]
+
+
+@dataclass(frozen=True)
+class Share:
+    """One client's part of the data."""
+
+    client: int
+    batches: tuple[tuple[Split, ImageBatch], ...]
+
+
+def deal_out(instance: CipherInstance, data: TrainingData) -> list[Share]:
+    """Give every group of images to one client. Raises UsageError where one gets none."""
+    splits = ((Split.TRAIN, data.train), (Split.VAL, data.val))
+    if instance.clients == 1:
+        return [Share(0, splits)]
+    shares = []
+    for client in range(instance.clients):
+        batches = []
+        for split, batch in splits:
+            mine = np.flatnonzero(instance.owners_of_groups(batch.groups) == client)
+            if not len(mine):
+                raise UsageError(
+                    f"client {client + 1} of {instance.clients} gets no {split.value} images",
+                    fix="pass clients=1 or take more data",
+                )
+            batches.append((split, batch.take(mine)))
+        shares.append(Share(client, tuple(batches)))
+    return shares
+
+
+def _trained_once(
+    instance: CipherInstance,
+    header: ServerMaterial,
+    shares: Sequence[Share],
+    data: TrainingData,
+    context: RunContext,
+    pipeline: str,
+) -> tuple[bytes, dict[str, Any]]:
+    """Return a state and facts about its training, from the store where inputs are the same."""
     import torch
 
     state = initial_state(header, context)
@@ -51,6 +108,7 @@ def train_on_ciphertext(
         "options": instance.options.model_dump(mode="json"),
         "policy": instance.policy.value,
         "key": instance.key.fingerprint,
+        "clients": [instance.clients, [share.client for share in shares]],
         "header": header.model_dump(mode="json"),
         "initial_weights": array_digest(np.frombuffer(state, np.uint8)),
         "threads": context.settings.threads,
@@ -62,14 +120,13 @@ def train_on_ciphertext(
         material = header.to_bytes(state)
         server = context.start_server(pipeline, material)
         try:
-            return _train(server, instance.encryptor(TRAINING), data, context, len(material))
+            return _train(server, instance, shares, context, len(material))
         finally:
             server.close()
 
     stored = context.artefacts.get_or_make("ciphertext-vit", inputs, make)
     arrays, metadata = unpack(stored, expect={"state": ("uint8", 1)})
-    context.training.update(json.loads(metadata["training"]))
-    return arrays["state"].tobytes()
+    return arrays["state"].tobytes(), json.loads(metadata["training"])
 
 
 def training_header(instance: CipherInstance, context: RunContext) -> ServerMaterial:
@@ -84,17 +141,31 @@ def training_header(instance: CipherInstance, context: RunContext) -> ServerMate
         learning_rate=settings.learning_rate,
         seed=seed_for(context.seed, "fine-tune", "ciphertext"),
     )
-    mean, std = pixel_statistics(settings.backbone)
+    mean, std = ciphertext_statistics(instance.cipher, *pixel_statistics(settings.backbone))
     return ServerMaterial(
         backbone=settings.backbone,
         image_size=settings.image_size,
         patch=instance.patch,
         classes=instance.classes,
-        mean=pooled(mean),
-        std=pooled(std),
+        mean=mean,
+        std=std,
+        ciphertext=instance.cipher.traits.ciphertext,
         infer_batch=settings.infer_batch,
         training=TrainingBudget(**asdict(budget)),
     )
+
+
+def ciphertext_statistics(
+    cipher: Cipher, mean: Float32Array, std: Float32Array
+) -> tuple[Triple, Triple]:
+    """Return mean and deviation of ciphertext values / 255, the same for all channels.
+
+    Bytes keep the pooled statistics of pixels; rotated values spread around zero with the same
+    mean square.
+    """
+    if cipher.traits.ciphertext == "uint8":
+        return pooled(mean), pooled(std)
+    return pooled(np.zeros_like(mean)), pooled(np.sqrt(mean**2 + std**2))
 
 
 def initial_state(header: ServerMaterial, context: RunContext) -> bytes:
@@ -116,15 +187,17 @@ def initial_state(header: ServerMaterial, context: RunContext) -> bytes:
 
 def _train(
     server: ServerHandle,
-    encryptor: Encryptor,
-    data: TrainingData,
+    instance: CipherInstance,
+    shares: Sequence[Share],
     context: RunContext,
     material_bytes: int,
 ) -> bytes:
     """Upload everything, run the epochs, fetch the best state; pack it with the facts."""
     uploaded = material_bytes
-    for split, batch in ((Split.TRAIN, data.train), (Split.VAL, data.val)):
-        uploaded += _upload(server, encryptor, split, batch, context)
+    for share in shares:
+        encryptor = instance.encryptor(TRAINING, share.client)
+        for split, batch in share.batches:
+            uploaded += _upload(server, encryptor, split, batch, context)
     history = _run_epochs(server, context)
     (state,) = server.call("export", [], context.clock)
     best = history[-1].pop("best_epoch")

@@ -6,6 +6,8 @@ folded in, z_b = sum_j W_j x_bj + bias' + position_b. If ciphertext value j is v
 q(b), rows W_p(j) and positions q(b) give the same tokens in another order; where it is 1 - x, the
 row changes sign and is added to the bias. Self-attention does not see the order of tokens, and
 class and distillation tokens stay first: the logits are those of the plain model up to rounding.
+Keys that differ from block to block, and ciphers on nibbles, need another embedding layer: that of
+``block_scramble.embedding``.
 """
 
 from __future__ import annotations
@@ -15,9 +17,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from block_scramble.cipher import PatchAffine
+from block_scramble.patch_key import PatchKey
 from common.errors import UsageError
-from common.types import Float32Array, Float64Array
+from common.types import Float32Array, Float64Array, IntArray
 from common.wire import pack, unpack
 
 if TYPE_CHECKING:
@@ -26,8 +28,20 @@ if TYPE_CHECKING:
 KERNEL = "patch_embed.proj.weight"
 BIAS = "patch_embed.proj.bias"
 POSITIONS = "pos_embed"
+# The same of a model with a ``KeyedPatchEmbed``.
+KEYED_ROWS = "patch_embed.weight"
+KEYED_BIASES = "patch_embed.bias"
 
 State = dict[str, npt.NDArray[np.generic]]
+
+
+def embedding_parameters(key: PatchKey, width: int) -> int:
+    """Return the number of parameters of a patch embedding that has absorbed a key.
+
+    One for each patch is that many times the plain one; on nibbles it is twice as large.
+    """
+    values = key.values * (2 if key.nibbles else 1)
+    return key.embeddings * (values + 1) * width
 
 
 def patch_of(state: bytes) -> int:
@@ -36,27 +50,32 @@ def patch_of(state: bytes) -> int:
     return int(arrays[KERNEL].shape[-1])
 
 
-def adapt_by_key(
-    state: bytes, embedding: PatchAffine, mean: Float32Array, std: Float32Array
-) -> bytes:
+def adapt_by_key(state: bytes, key: PatchKey, mean: Float32Array, std: Float32Array) -> bytes:
     """Return the state of a model that does on ciphertext what ``state`` does on plain images.
 
     ``state``: safetensors of a timm VisionTransformer for images in 0..1 that are normalised by
-    ``mean`` and ``std``, (3,). The result takes ciphertext bytes divided by 255, not normalised.
+    ``mean`` and ``std``, (3,). The result takes ciphertext values divided by 255, not normalised;
+    where ``needs_keyed_embedding(key)``, it belongs to a model with a ``KeyedPatchEmbed``.
     Raises UsageError where patches or positions do not fit the key.
     """
     names = {KERNEL: ("float32", 4), BIAS: ("float32", 1), POSITIONS: ("float32", 3)}
     arrays, metadata = unpack(state, expect=names)
     rows, bias = fold_normalisation(arrays[KERNEL], arrays[BIAS], mean, std)
-    _check_fit(rows, arrays, embedding)
-    moved = rows[embedding.value_order]
-    bias = bias + moved[embedding.negated].sum(axis=0)
-    moved[embedding.negated] *= -1.0
-    adapted = dict(arrays)
-    adapted[KERNEL] = _kernel_of(moved, embedding.patch)
-    adapted[BIAS] = bias.astype(np.float32)
-    adapted[POSITIONS] = _positions_of(arrays[POSITIONS], embedding)
+    _check_fit(rows, arrays, key)
+    absorbed, constants = key.absorb(rows)
+    biases = (bias + constants).astype(np.float32)
+    adapted = {name: value for name, value in arrays.items() if name not in (KERNEL, BIAS)}
+    if needs_keyed_embedding(key):
+        adapted |= {KEYED_ROWS: absorbed, KEYED_BIASES: biases}
+    else:
+        adapted |= {KERNEL: _kernel_of(absorbed[0], key.patch), BIAS: biases[0]}
+    adapted[POSITIONS] = _positions_of(arrays[POSITIONS], key.block_order)
     return pack(adapted, metadata)
+
+
+def needs_keyed_embedding(key: PatchKey) -> bool:
+    """Say whether a key takes more than other weights of the model's own patch embedding."""
+    return key.nibbles or key.embeddings > 1
 
 
 def fold_normalisation(
@@ -79,13 +98,13 @@ def fold_normalisation(
     return rows, bias.astype(np.float64) - constant
 
 
-def _check_fit(rows: Float64Array, arrays: State, embedding: PatchAffine) -> None:
-    if len(rows) != len(embedding.value_order):
+def _check_fit(rows: Float64Array, arrays: State, key: PatchKey) -> None:
+    if len(rows) != key.values:
         raise UsageError(
-            f"the model's patches have {len(rows)} values, the key's {len(embedding.value_order)}",
+            f"the model's patches have {len(rows)} values, the key's {key.values}",
             fix="prepare the cipher with the model's patch",
         )
-    tokens, blocks = arrays[POSITIONS].shape[1], len(embedding.block_order)
+    tokens, blocks = arrays[POSITIONS].shape[1], len(key.block_order)
     if tokens < blocks or tokens > blocks + 2:
         raise UsageError(
             f"the model has {tokens} positions, the key permutes {blocks} blocks",
@@ -93,7 +112,7 @@ def _check_fit(rows: Float64Array, arrays: State, embedding: PatchAffine) -> Non
         )
 
 
-def _kernel_of(rows: Float64Array, patch: int) -> Float32Array:
+def _kernel_of(rows: Float32Array, patch: int) -> Float32Array:
     """Rows (m * m * 3, width) back to a convolution kernel (width, 3, m, m)."""
     channels = len(rows) // patch**2
     kernel = rows.reshape(patch, patch, channels, -1).transpose(3, 2, 0, 1)
@@ -101,11 +120,11 @@ def _kernel_of(rows: Float64Array, patch: int) -> Float32Array:
 
 
 def _positions_of(
-    positions: npt.NDArray[np.generic], embedding: PatchAffine
+    positions: npt.NDArray[np.generic], block_order: IntArray
 ) -> npt.NDArray[np.generic]:
     """Permute the positions of patches; those of class and distillation tokens come first."""
-    prefix = positions.shape[1] - len(embedding.block_order)
-    patches = positions[:, prefix:][:, embedding.block_order]
+    prefix = positions.shape[1] - len(block_order)
+    patches = positions[:, prefix:][:, block_order]
     return np.concatenate([positions[:, :prefix], patches], axis=1)
 
 

@@ -131,7 +131,7 @@ def discover(kind: str) -> dict[str, Plugin]:
 
 
 def _display_name(kind: str, stem: str) -> str:
-    return stem.replace("_", "-") if kind == "pipelines" else stem
+    return stem.replace("_", "-") if kind in ("pipelines", "datasets") else stem
 
 
 def _register(found: dict[str, Plugin], plugin: Plugin) -> None:

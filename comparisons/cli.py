@@ -33,6 +33,13 @@ app = typer.Typer(
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
+data_app = typer.Typer(help="Look at datasets.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(data_app, name="data")
+DatasetOption = "Dataset: a name of `compare list datasets`, or folder:PATH, dicom:PATH."
+Offline = Annotated[bool, typer.Option("--offline", help="Never use the network for data.")]
+RequireReal = Annotated[
+    bool, typer.Option("--require-real", help="Refuse to fall back on the synthetic cohort.")
+]
 DataDir = Annotated[
     Path | None,
     typer.Option("--data-dir", help="Folder of the dataset [default: $COMPARE_DATA, user cache]."),
@@ -42,9 +49,7 @@ Formats = Annotated[str, typer.Option("--format", help="Comma-separated: md, pdf
 
 @app.command()
 def run(
-    dataset: Annotated[
-        str, typer.Option(help="Dataset: a name of `compare list datasets`, or folder:PATH.")
-    ] = "chestxray",
+    dataset: Annotated[str, typer.Option(help=DatasetOption)] = "chestxray",
     data_dir: DataDir = None,
     profile: Annotated[
         str, typer.Option(help="smoke (a minute), quick (ten), full (hours on a CPU).")
@@ -82,6 +87,8 @@ def run(
     key: Annotated[
         Path | None, typer.Option(help="Client key file [default: in the user's configuration].")
     ] = None,
+    offline: Offline = False,
+    require_real: RequireReal = False,
     format: Formats = "md,pdf",
     explain: Annotated[
         bool, typer.Option(help="Only say which cells would run or be kept, and why.")
@@ -109,6 +116,8 @@ def run(
         overrides=overrides,
         out=out,
         key=key,
+        offline=offline,
+        require_real=require_real,
         render=render,
         explain=explain,
         quiet=quiet,
@@ -171,11 +180,38 @@ def list_(
     """List what there is to run."""
     from comparisons import listing
 
-    sections = listing.collect(section)
+    sections = listing.collect(section, details=as_json)
     if as_json:
         _print_json(sections)
     else:
         print(listing.render(sections))
+
+
+@data_app.command("check")
+def data_check(
+    dataset: Annotated[str, typer.Argument(metavar="NAME", help=DatasetOption)],
+    data_dir: DataDir = None,
+    subset: Annotated[str, typer.Option(help="Subset, for instance balanced.")] = "",
+    sheet: Annotated[
+        Path | None, typer.Option(help="Write a contact sheet to this PNG file.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of cut splits and of the sheet.")] = 0,
+    offline: Offline = False,
+    require_real: RequireReal = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Print a dataset's card, counts, prevalence, groups and copies; draw a contact sheet."""
+    from comparisons.data_command import check_command
+
+    found = check_command(dataset, data_dir, subset, seed, sheet, offline, require_real)
+    if as_json:
+        _print_json(found.as_json())
+    else:
+        from common.datasets.check import describe
+
+        print(describe(found))
+        if sheet:
+            print(f"\ncontact sheet: {sheet}")
 
 
 @app.command()

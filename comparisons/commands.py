@@ -10,7 +10,7 @@ from common.errors import EXIT_CELLS_FAILED, EXIT_OK, UsageError
 from common.store import SCORES, RunFolder
 from common.types import Status
 from comparisons import scoring, show
-from comparisons.config import load_config
+from comparisons.config import PATH_DATASETS, load_config
 from comparisons.progress import ProgressReporter
 
 
@@ -36,6 +36,8 @@ def run_command(
     overrides: dict[str, Any],
     out: Path | None,
     key: Path | None,
+    offline: bool,
+    require_real: bool,
     render: Callable[[Path], list[Path]],
     explain: bool,
     quiet: bool,
@@ -45,9 +47,11 @@ def run_command(
     folder = RunFolder(out or Path("runs") / f"{_slug(dataset)}-{profile}")
     with ProgressReporter(quiet=quiet) as progress:
         progress.line(f"planning {dataset}, profile {profile}")
+        from comparisons.data_command import data_policy
         from comparisons.plan import make_plan
 
-        plan = make_plan(config, dataset, data_dir, key or default_key_file())
+        with data_policy(offline, require_real, progress):
+            plan = make_plan(config, dataset, data_dir, key or default_key_file())
         if explain:
             print(explain_plan(plan, folder))
             return EXIT_OK
@@ -145,8 +149,9 @@ def explain_plan(plan: Any, folder: RunFolder) -> str:
 
 
 def _slug(dataset: str) -> str:
+    """Name of the default run folder; never the name of a folder, which can be a patient's."""
     name, _, argument = dataset.partition(":")
-    return f"{name}-{Path(argument).name}" if argument else name
+    return name if name in PATH_DATASETS or not argument else f"{name}-{argument}".replace("/", "-")
 
 
 def score_command(path: Path) -> str:

@@ -18,6 +18,8 @@ from common.errors import UnknownNameError, UsageError
 from common.plugins import nearest
 
 PROFILES = Path(__file__).parent / "profiles"
+# Datasets whose argument is a path: it is never printed into a record.
+PATH_DATASETS = ("folder", "dicom")
 SPEC = re.compile(r"^\s*(?P<name>[A-Za-z][\w-]*)\s*(?:\[(?P<parameters>.*)\])?\s*$", re.DOTALL)
 
 
@@ -33,7 +35,7 @@ class RunConfig(BaseModel):
     val_limit: int | None = Field(default=None, ge=2, description="Most validation images")
     test_limit: int | None = Field(default=None, ge=2, description="Most test images")
     backbone: str = Field(description="timm name of the DeiT")
-    weights: str = Field(description="untrained, hub, shipped or a safetensors file")
+    weights: str = Field(description="untrained, hub, shipped, package:NAME, FILE")
     epochs: int = Field(ge=1, le=1000, description="Most epochs of every trained model")
     batch_size: int = Field(ge=1, le=4096, description="Training batch")
     learning_rate: float = Field(gt=0, le=1, description="Peak learning rate")

@@ -6,18 +6,25 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UnknownNameError
-from common.plugins import discover, nearest
+from common.plugins import discover, load, nearest
 
 SECTIONS = ("datasets", "pipelines", "ciphers", "backbones", "metrics", "attacks", "profiles")
 
 
-def collect(section: str | None) -> dict[str, list[dict[str, Any]]]:
-    """Return name, summary and origin of everything in a section, or in all of them."""
+def collect(section: str | None, *, details: bool = False) -> dict[str, list[dict[str, Any]]]:
+    """Return name, summary and origin of everything in a section, or in all of them.
+
+    ``details``: with the cards of the datasets.
+    """
     if section is not None and section not in SECTIONS:
         raise UnknownNameError(
             f"nothing to list under {section!r}", fix=nearest(section, list(SECTIONS))
         )
-    return {name: _rows(name) for name in SECTIONS if section in (None, name)}
+    found = {name: _rows(name) for name in SECTIONS if section in (None, name)}
+    if details:
+        for row in found.get("datasets", []):
+            row["card"] = load("datasets", row["name"]).card().model_dump(mode="json")
+    return found
 
 
 def _rows(section: str) -> list[dict[str, Any]]:

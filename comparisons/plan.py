@@ -27,7 +27,13 @@ from common.records import (
     PlannedPipeline,
 )
 from common.types import ImageBatch, Phase, Split
-from comparisons.config import PipelineSpec, RunConfig, parse_spec, resolve_parameters
+from comparisons.config import (
+    PATH_DATASETS,
+    PipelineSpec,
+    RunConfig,
+    parse_spec,
+    resolve_parameters,
+)
 
 # Modules whose source can change any cell of any pipeline.
 CORE_MODULES = (
@@ -177,8 +183,8 @@ class RunPlan:
         """The command that reproduces the run, without paths of this machine."""
         from comparisons.config import load_config
 
-        spec = self.dataset_spec.partition(":")
-        name = spec[0] + (":PATH" if spec[1] and "/" in spec[2] else spec[1] + spec[2])
+        name, _, argument = self.dataset_spec.partition(":")
+        name += ":PATH" if name in PATH_DATASETS else f":{argument}" if argument else ""
         base = load_config(self.config.profile, {})
         words = ["compare run", f"--dataset {name}", f"--profile {self.config.profile}"]
         for field in RunConfig.model_fields:

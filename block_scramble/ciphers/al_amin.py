@@ -10,14 +10,14 @@ from __future__ import annotations
 from pydantic import Field
 
 from block_scramble.blocks import (
-    KeyedBlocks,
     block_count,
     block_values,
     check_patch,
     value_order_of_pixels,
 )
-from block_scramble.cipher import CipherTraits, ImageShape, log2_factorial, purpose_of
+from block_scramble.cipher import Cipher, CipherTraits, ImageShape, log2_factorial, purpose_of
 from block_scramble.keys import ClientKey
+from block_scramble.moves import KeyedMoves, KeyedNibbles, keyed_blocks, keyed_nibble_blocks
 from common.contracts import Parameters
 from common.types import IntArray
 
@@ -35,25 +35,29 @@ class AlAminParameters(Parameters):
     negative_positive: bool = Field(
         default=False, description="Also replace v by 255 - v where the key says"
     )
+    nibble_split: bool = Field(
+        default=False, description="4-bit halves of values move (and are negated) on their own"
+    )
 
 
-class AlAmin:
+class AlAmin(Cipher):
     """Pixels permuted inside each patch, then the patches permuted."""
 
     name = "al_amin"
     parameters = AlAminParameters
     traits = CipherTraits(
         operations="permutation inside each patch (shared or one for each, channels mixed or not); "
-        "patch permutation; optional negative-positive",
+        "patch permutation; optional negative-positive and split into 4-bit halves",
         protects="where pixels and patches belong, and with it what the picture shows to the eye",
         source="Al Amin et al., arXiv 2411.05901",
         claim_type="heuristic",
         deterministic=True,
         keyed=True,
         interpretation="the method is not published in full: that one pixel key serves all patches "
-        "(shared_pixel_key), that values move between channels (mix_channels) and that nothing is "
-        "negated (negative_positive) are this project's readings, each of them a parameter; so is "
-        "any patch other than 25 pixels of a 200-pixel image",
+        "(shared_pixel_key), that values move between channels (mix_channels), that nothing is "
+        "negated (negative_positive) and that bytes stay whole (nibble_split) are this project's "
+        "readings, each of them a parameter; so is any patch other than 25 pixels of a 200-pixel "
+        "image",
     )
 
     def prepare(
@@ -63,17 +67,17 @@ class AlAmin:
         shape: ImageShape,
         *,
         sequence: str = "",
-    ) -> KeyedBlocks:
+    ) -> KeyedMoves | KeyedNibbles:
         """Draw pixel orders, patch order and signs. Raises UsageError on a bad patch."""
         check_patch(shape, parameters.patch)
         purpose = purpose_of(self.name, parameters, shape)
         negated = None
         if parameters.negative_positive:
-            rows = _pixel_keys(parameters, shape)
-            values = block_values(shape, parameters.patch)
-            negated = key.stream(*purpose, "negative-positive").bits((rows, values))
+            signs = (_pixel_keys(parameters, shape), _pieces(parameters, shape))
+            negated = key.stream(*purpose, "negative-positive").bits(signs)
         blocks = block_count(shape, parameters.patch)
-        return KeyedBlocks(
+        keyed = keyed_nibble_blocks if parameters.nibble_split else keyed_blocks
+        return keyed(
             shape,
             parameters.patch,
             key.stream(*purpose, "patch order").permutation(blocks),
@@ -85,49 +89,51 @@ class AlAmin:
     def _value_order(
         key: ClientKey, purpose: tuple[str, ...], parameters: AlAminParameters, shape: ImageShape
     ) -> IntArray:
-        """Orders of the values inside patches, (1 or patches, values)."""
+        """Orders of the values or nibbles inside patches, (1 or patches, pieces)."""
         stream = key.stream(*purpose, "pixel order")
         moved = _moved(parameters, shape)
         order = stream.permutations(_pixel_keys(parameters, shape), moved)
         return order if parameters.mix_channels else value_order_of_pixels(order, shape.channels)
 
     def nominal_bits(self, parameters: AlAminParameters, shape: ImageShape) -> float:
-        """log2 of patches! * moved!^keys, and one bit a value and key with negative-positive."""
+        """log2 of patches! * moved!^keys, and one bit a piece and key with negative-positive."""
         check_patch(shape, parameters.patch)
         keys = _pixel_keys(parameters, shape)
         bits = log2_factorial(block_count(shape, parameters.patch))
         bits += keys * log2_factorial(_moved(parameters, shape))
-        signs = keys * block_values(shape, parameters.patch)
+        signs = keys * _pieces(parameters, shape)
         return bits + signs * parameters.negative_positive
 
     def preserves(self, parameters: AlAminParameters) -> tuple[str, ...]:
         """Values survive as multisets; a shared pixel key keeps correlations between positions."""
-        values = "folded values (v or 255 - v)" if parameters.negative_positive else "values"
+        values = "4-bit halves" if parameters.nibble_split else "values"
+        if parameters.negative_positive:
+            values = f"folded {values} (v or {15 if parameters.nibble_split else 255} - v)"
         kept = [f"multiset of {values} of the image", f"multiset of {values} of each patch"]
         if not parameters.mix_channels:
-            kept.append(f"multiset of {values} of each channel, and which three make a pixel")
+            kept.append(f"multiset of {values} of each channel, and which three move together")
         if parameters.shared_pixel_key:
             kept.append("correlations between positions of a patch")
         kept.append("differences between images: one changed value changes one value")
         return tuple(kept)
 
-    def obstacle(self, parameters: AlAminParameters) -> str:
-        """Independent pixel keys need an embedding for each position."""
-        if parameters.shared_pixel_key:
-            return ""
-        return (
-            "with shared_pixel_key=false every patch has a pixel key of its own, which one shared "
-            "patch embedding cannot absorb"
-        )
+    def keys_by_block(self, parameters: AlAminParameters) -> bool:
+        """True where every patch has a pixel key of its own."""
+        return not parameters.shared_pixel_key
 
 
 def _pixel_keys(parameters: AlAminParameters, shape: ImageShape) -> int:
     return 1 if parameters.shared_pixel_key else block_count(shape, parameters.patch)
 
 
+def _pieces(parameters: AlAminParameters, shape: ImageShape) -> int:
+    """Number of values of a patch, or of their 4-bit halves."""
+    return block_values(shape, parameters.patch) * (2 if parameters.nibble_split else 1)
+
+
 def _moved(parameters: AlAminParameters, shape: ImageShape) -> int:
-    """Number of things that one pixel order permutes: values, or whole pixels."""
-    return parameters.patch**2 * (shape.channels if parameters.mix_channels else 1)
+    """Number of things that one pixel order permutes: pieces, or those of a pixel together."""
+    return _pieces(parameters, shape) // (1 if parameters.mix_channels else shape.channels)
 
 
 CIPHER = AlAmin()

@@ -5,14 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from block_scramble.blocks import block_count, block_values, check_patch
-from block_scramble.cipher import (
-    CipherTraits,
-    ImageShape,
-    PatchAffine,
-    check_images,
-    check_shape,
-)
+from block_scramble.cipher import Cipher, CipherTraits, ImageShape, check_images, check_shape
 from block_scramble.keys import ClientKey
+from block_scramble.patch_key import PatchAffine
 from common.contracts import Parameters
 from common.types import UInt8Array
 
@@ -42,11 +37,11 @@ class KeyedIdentity:
         check_patch(self.shape, patch)
         values = block_values(self.shape, patch)
         blocks = np.arange(block_count(self.shape, patch), dtype=np.int64)
-        order = np.arange(values, dtype=np.int64)
-        return PatchAffine(patch, blocks, order, np.zeros(values, np.bool_))
+        order = np.arange(values, dtype=np.int64)[None]
+        return PatchAffine(patch, blocks, order, np.zeros((1, values), np.bool_))
 
 
-class Identity:
+class Identity(Cipher):
     """No protection at all."""
 
     name = "identity"
@@ -58,6 +53,7 @@ class Identity:
         claim_type="none",
         deterministic=True,
         keyed=False,
+        wrong_key="there is no key",
         insecure="the identity protects nothing; it is a control",
     )
 
@@ -79,10 +75,6 @@ class Identity:
     def preserves(self, parameters: IdentityParameters) -> tuple[str, ...]:
         """Everything."""
         return ("the image",)
-
-    def obstacle(self, parameters: IdentityParameters) -> str:
-        """None: there is nothing to absorb."""
-        return ""
 
 
 CIPHER = Identity()

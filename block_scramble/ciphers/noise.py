@@ -7,15 +7,16 @@ stream of its own, so that noise seen in training never returns when images are 
 from __future__ import annotations
 
 from block_scramble.cipher import (
+    Cipher,
     CipherTraits,
     ImageShape,
-    PatchAffine,
     check_images,
     check_shape,
     purpose_of,
 )
 from block_scramble.keys import ClientKey
 from block_scramble.keystream import Keystream
+from block_scramble.patch_key import PatchAffine
 from common.contracts import Parameters
 from common.errors import UsageError
 from common.types import UInt8Array
@@ -51,7 +52,7 @@ class KeyedNoise:
         raise UsageError(f"cipher 'noise' is not adaptable: {NOT_AFFINE}", fix="pass mode=trained")
 
 
-class Noise:
+class Noise(Cipher):
     """Uniform bytes in place of the image."""
 
     name = "noise"
@@ -63,6 +64,7 @@ class Noise:
         claim_type="none",
         deterministic=False,
         keyed=False,
+        wrong_key="there is no key, and nothing to decrypt",
         insecure="noise cannot be decrypted or classified; it is a control",
     )
 

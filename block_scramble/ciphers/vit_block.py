@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from block_scramble.blocks import KeyedBlocks, block_count, block_values, check_patch
-from block_scramble.cipher import CipherTraits, ImageShape, log2_factorial, purpose_of
+from block_scramble.blocks import block_count, block_values, check_patch
+from block_scramble.cipher import Cipher, CipherTraits, ImageShape, log2_factorial, purpose_of
 from block_scramble.keys import ClientKey
+from block_scramble.moves import KeyedMoves, keyed_blocks
 from common.contracts import Parameters
 
 
@@ -26,7 +27,7 @@ class VitBlockParameters(Parameters):
     )
 
 
-class VitBlock:
+class VitBlock(Cipher):
     """Blocks permuted, values permuted inside them under one key for all blocks."""
 
     name = "vit_block"
@@ -48,7 +49,7 @@ class VitBlock:
         shape: ImageShape,
         *,
         sequence: str = "",
-    ) -> KeyedBlocks:
+    ) -> KeyedMoves:
         """Draw the block order, the value order and the signs. Raises UsageError on a bad patch."""
         check_patch(shape, parameters.patch)
         purpose = purpose_of(self.name, parameters, shape)
@@ -57,7 +58,7 @@ class VitBlock:
         negated = None
         if parameters.negative_positive:
             negated = key.stream(*purpose, "negative-positive").bits((1, values))
-        return KeyedBlocks(
+        return keyed_blocks(
             shape,
             parameters.patch,
             key.stream(*purpose, "block order").permutation(blocks),
@@ -81,10 +82,6 @@ class VitBlock:
             "correlations between positions of a block",
             "differences between images: one changed value changes one value",
         )
-
-    def obstacle(self, parameters: VitBlockParameters) -> str:
-        """None: the key is affine and equal in every block."""
-        return ""
 
 
 CIPHER = VitBlock()

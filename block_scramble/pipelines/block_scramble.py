@@ -6,11 +6,17 @@ Kiya et al., arXiv 2308.07612 (the cipher for ViTs and models that fit its key).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
+from block_scramble.cipher import as_pictures
 from block_scramble.client import BlockScrambleClient
-from block_scramble.instance import INFERENCE, PICTURE, CipherInstance, make_instance
+from block_scramble.instance import PICTURE, CipherInstance, make_instance
+from block_scramble.keyfile import obtain_key
 from block_scramble.material import ServerMaterial
-from block_scramble.options import BlockScrambleParameters, Mode
-from block_scramble.vit import adapt_by_key
+from block_scramble.options import BlockScrambleParameters, Mode, Sharing
+from block_scramble.vit import adapt_by_key, embedding_parameters
+from common.backbones.catalog import find_backbone
 from common.contracts import Availability, Deployment, Fitted, RunContext, Server, TrainingData
 from common.records import SecurityClaims
 from common.types import FheMode, Float32Array, Float64Array, Per, Stage, UInt8Array
@@ -32,25 +38,27 @@ class FittedCipher:
 
     def protected_picture(self, images: UInt8Array) -> UInt8Array | None:
         """Return ciphertexts of uint8 (n, h, w, 3) as pictures."""
-        return self.instance.encryptor(PICTURE).encrypt(images)[0]
+        return as_pictures(self.instance.encryptor(PICTURE).encrypt(images)[0])
 
     def _client(self, context: RunContext) -> BlockScrambleClient:
         with context.clock.stage(Stage.KEYGEN, per=Per.KEY):
-            encryptor = self.instance.encryptor(INFERENCE)
-        return BlockScrambleClient(encryptor, self.instance.classes)
+            encryptors = self.instance.inference_encryptors()
+        return BlockScrambleClient(encryptors, self.instance.classes, self.instance.owner_of_image)
 
 
 class FittedOnCiphertext(FittedCipher):
-    """A model that a server process trained on ciphertexts."""
+    """A model that a server process trained on ciphertexts, or one for each client."""
 
-    def __init__(self, instance: CipherInstance, header: ServerMaterial, state: bytes) -> None:
+    def __init__(
+        self, instance: CipherInstance, header: ServerMaterial, states: Sequence[bytes]
+    ) -> None:
         super().__init__(instance)
-        self._header = header.model_copy(update={"training": None})
-        self._state = state
+        self._header = header.model_copy(update={"training": None, "models": len(states)})
+        self._states = states
 
     def deploy(self, context: RunContext) -> Deployment:
         """Derive the key and hand the trained weights to the server."""
-        return Deployment(self._client(context), self._header.to_bytes(self._state))
+        return Deployment(self._client(context), self._header.to_bytes(*self._states))
 
     def clear_reference(self, images: UInt8Array) -> tuple[str, Float64Array] | None:
         """None: the model exists for ciphertext only."""
@@ -72,15 +80,27 @@ class FittedByKey(FittedCipher):
         """Derive the key, adapt the model to it and hand the adapted weights to the server."""
         client = self._client(context)
         with context.clock.stage(Stage.COMPILE, per=Per.KEY):
-            embedding = self.instance.keyed().affine_embedding(self.instance.patch)
-            adapted = adapt_by_key(self._state, embedding, *self._plain.statistics())
-        unnormalised = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
-        header = self._plain.model_copy(update=unnormalised)
+            key = self.instance.keyed().affine_embedding(self.instance.patch)
+            adapted = adapt_by_key(self._state, key, *self._plain.statistics())
+        changed = {
+            "mean": (0.0, 0.0, 0.0),
+            "std": (1.0, 1.0, 1.0),
+            "ciphertext": self.instance.cipher.traits.ciphertext,
+            "embeddings": key.embeddings,
+            "nibbles": key.nibbles,
+        }
+        header = self._plain.model_copy(update=changed)
         return Deployment(client, header.to_bytes(adapted))
 
     def clear_reference(self, images: UInt8Array) -> tuple[str, Float64Array] | None:
-        """Return the scores of the plain ViT, which the adapted one must reproduce."""
+        """Return the scores of the plain ViT, which the adapted one must reproduce.
+
+        None under a wrong key, where it must not.
+        """
         from common.backbones.deit import predict_logits
+
+        if self.instance.wrong_key:
+            return None
 
         mean, std = self._plain.statistics()
         model = self._plain.build_model(self._state)
@@ -101,6 +121,15 @@ class BlockScramblePipeline:
         """Name the packages whose source can change a result."""
         return ("block_scramble", "common.backbones")
 
+    def identity_inputs(
+        self, parameters: BlockScrambleParameters, key_file: Path
+    ) -> dict[str, str]:
+        """Name what keys a cell besides parameters, data and source: the key, by fingerprint.
+
+        The key file is made at first use. Raises UsageError where it is no usable one.
+        """
+        return {"client key": obtain_key(parameters.key, key_file).fingerprint}
+
     def fit(
         self, data: TrainingData, parameters: BlockScrambleParameters, context: RunContext
     ) -> Fitted:
@@ -109,18 +138,23 @@ class BlockScramblePipeline:
         Raises UsageError where parameters, image size and backbone do not fit together.
         """
         instance = make_instance(parameters, data, context)
+        if parameters.wrong_key:
+            context.warnings.append(
+                "wrong_key=true: images to classify are encrypted under another key than the "
+                "model's, and accuracy must fall to chance"
+            )
         if parameters.mode is Mode.TRAINED:
-            return self._fit_on_ciphertext(instance, data, context)
+            return self._fit_on_ciphertext(instance, data, parameters.sharing, context)
         return self._fit_by_key(instance, data, context)
 
     def _fit_on_ciphertext(
-        self, instance: CipherInstance, data: TrainingData, context: RunContext
+        self, instance: CipherInstance, data: TrainingData, sharing: Sharing, context: RunContext
     ) -> FittedOnCiphertext:
         from block_scramble.training import train_on_ciphertext, training_header
 
         header = training_header(instance, context)
-        state = train_on_ciphertext(instance, header, data, context, NAME)
-        return FittedOnCiphertext(instance, header, state)
+        states = train_on_ciphertext(instance, header, data, context, NAME, sharing)
+        return FittedOnCiphertext(instance, header, states)
 
     def _fit_by_key(
         self, instance: CipherInstance, data: TrainingData, context: RunContext
@@ -128,6 +162,7 @@ class BlockScramblePipeline:
         from common.backbones.deit import pixel_statistics
         from common.backbones.finetune import fine_tuned_vit
 
+        key = instance.keyed().affine_embedding(instance.patch)
         state = fine_tuned_vit(data, context)
         mean, std = pixel_statistics(context.settings.backbone)
         plain = ServerMaterial(
@@ -144,6 +179,10 @@ class BlockScramblePipeline:
             "on plain images"
         )
         context.training["adapted"] = "patch embedding and position embeddings, exactly, by key"
+        context.training["patch_embeddings"] = key.embeddings
+        context.training["patch_embedding_parameters"] = embedding_parameters(
+            key, find_backbone(context.settings.backbone).width
+        )
         return FittedByKey(instance, plain, state)
 
     def load_server(self, public_material: bytes) -> Server:

@@ -7,8 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from block_scramble.cipher import Cipher, ImageShape, cipher_parameters, key_space
+from block_scramble.cipher import (
+    Cipher,
+    ImageShape,
+    as_pictures,
+    cipher_parameters,
+    key_space,
+)
 from block_scramble.keys import ClientKey
+from block_scramble.policy import KeyPolicy, make_encryptor
 from common import plugins
 from common.errors import UsageError
 from common.types import UInt8Array
@@ -31,8 +38,10 @@ def images(count: int = 4) -> UInt8Array:
     return np.random.default_rng(1).integers(0, 256, (count, *SHAPE), dtype=np.uint8)
 
 
-def test_the_ciphers_of_this_stage_are_found() -> None:
-    assert {"al_amin", "identity", "noise", "vit_block"} <= set(NAMES)
+def test_the_whole_lineage_is_found() -> None:
+    lineage = "al_amin etc ffx madono_ele np orthogonal pixel_np shf tanaka_le vit_block"
+    controls = "aes_ctr identity noise"
+    assert set(f"{lineage} {controls}".split()) <= set(NAMES)
 
 
 def test_it_is_called_what_its_file_is_called(cipher: Cipher) -> None:
@@ -50,14 +59,25 @@ def test_it_says_what_it_does_and_where_it_comes_from(cipher: Cipher) -> None:
     assert traits.operations and traits.protects and traits.source
     assert traits.keyed or traits.insecure
     assert cipher.preserves(parameters_of(cipher))
+    assert traits.claim_type != "reduction to a hardness assumption" or traits.assumption
 
 
-def test_ciphertexts_have_the_shape_and_type_of_images(cipher: Cipher) -> None:
+def test_it_describes_itself_in_single_lines(cipher: Cipher) -> None:
+    lines = cipher.describe()
+    where = "224 px, blocks of 16" if "patch" in cipher.parameters.model_fields else "224 px"
+    assert lines[f"key space ({where})"]
+    assert lines["adaptable by key"].startswith(("yes, ", "no: "))
+    assert all(line and "\n" not in line for line in lines.values())
+
+
+def test_ciphertexts_have_the_shape_of_images_and_the_type_it_says(cipher: Cipher) -> None:
     keyed = cipher.prepare(ClientKey.from_seed(0), parameters_of(cipher), SHAPE)
     for count in (0, 1, 5):
         ciphertexts = keyed.encrypt(images(count))
         assert ciphertexts.shape == (count, *SHAPE)
-        assert ciphertexts.dtype == np.uint8
+        assert ciphertexts.dtype == np.dtype(cipher.traits.ciphertext)
+        pictures = as_pictures(ciphertexts)
+        assert pictures.dtype == np.uint8 and pictures.shape == ciphertexts.shape
 
 
 def test_encryption_leaves_its_input_alone_and_shares_no_memory_with_it(cipher: Cipher) -> None:
@@ -69,12 +89,35 @@ def test_encryption_leaves_its_input_alone_and_shares_no_memory_with_it(cipher: 
     assert (given == images()).all()
 
 
+def encryptor_of(cipher: Cipher, seed: int = 0, policy: KeyPolicy = KeyPolicy.PER_CLIENT) -> Any:
+    key = ClientKey.from_seed(seed)
+    return make_encryptor(cipher, parameters_of(cipher), SHAPE, key, policy, sequence="test")
+
+
 def test_images_are_encrypted_one_by_one(cipher: Cipher) -> None:
-    parameters = parameters_of(cipher)
-    whole = cipher.prepare(ClientKey.from_seed(0), parameters, SHAPE).encrypt(images())
-    keyed = cipher.prepare(ClientKey.from_seed(0), parameters, SHAPE)
-    single = np.concatenate([keyed.encrypt(image[None]) for image in images()])
+    whole, _ = encryptor_of(cipher).encrypt(images())
+    encryptor = encryptor_of(cipher)
+    single = np.concatenate([encryptor.encrypt(image[None])[0] for image in images()])
     assert (whole == single).all()
+
+
+@pytest.mark.parametrize("policy", list(KeyPolicy))
+def test_no_images_are_no_ciphertexts_under_either_policy(
+    cipher: Cipher, policy: KeyPolicy
+) -> None:
+    if policy is KeyPolicy.PER_IMAGE and not cipher.traits.keyed:
+        pytest.skip("there is no key for each image where there is none at all")
+    ciphertexts, nonces = encryptor_of(cipher, policy=policy).encrypt(images(0))
+    assert ciphertexts.shape == (0, *SHAPE) and nonces == ()
+
+
+def test_a_wrong_key_never_gives_the_image(cipher: Cipher) -> None:
+    if not cipher.traits.keyed:
+        pytest.skip("there is no wrong key where there is none at all")
+    ciphertexts, nonces = encryptor_of(cipher, 0).encrypt(images())
+    opened = encryptor_of(cipher, 1).decrypt(ciphertexts, nonces)
+    assert cipher.traits.wrong_key
+    assert (opened != images()).mean() > 0.2
 
 
 def test_it_is_deterministic_exactly_where_it_says_so(cipher: Cipher) -> None:
@@ -116,8 +159,8 @@ def test_an_obstacle_is_stated_exactly_where_no_model_can_absorb_the_key(cipher:
     else:
         embedding = keyed.affine_embedding(8)
         assert sorted(embedding.block_order) == list(range(16))
-        assert sorted(embedding.value_order) == list(range(192))
-        assert embedding.negated.shape == (192,)
+        assert embedding.values == 192
+        assert (embedding.embeddings > 1) is cipher.keys_by_block(parameters)
 
 
 def test_keyed_objects_show_no_key_material(cipher: Cipher) -> None:

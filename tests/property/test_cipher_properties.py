@@ -18,6 +18,12 @@ from common.types import UInt8Array
 CIPHERS = [plugins.load("ciphers", name) for name in plugins.discover("ciphers")]
 INVERTIBLE = [cipher for cipher in CIPHERS if cipher.name != "noise"]
 KEYED = [cipher for cipher in INVERTIBLE if cipher.traits.keyed]
+# Bytes to bytes by one fixed map, so that every byte string is a ciphertext.
+BIJECTIVE = [
+    cipher
+    for cipher in INVERTIBLE
+    if cipher.traits.deterministic and cipher.traits.ciphertext == "uint8"
+]
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -35,6 +41,8 @@ def cases(draw: st.DrawFn, ciphers: list[Cipher]) -> tuple[Cipher, Any, ImageSha
             options[name] = patch
         elif field.annotation is bool:
             options[name] = draw(st.booleans())
+        elif name == "fraction":
+            options[name] = draw(st.sampled_from([None, 0.1, 0.5, 1.0]))
     return cipher, cipher_parameters(cipher, options), shape
 
 
@@ -42,7 +50,7 @@ def pictures(shape: ImageShape, seed: int, count: int = 3) -> UInt8Array:
     return np.random.default_rng(seed).integers(0, 256, (count, *shape), dtype=np.uint8)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(cases(INVERTIBLE), seeds, st.sampled_from(list(KeyPolicy)))
 def test_decryption_inverts_encryption(
     case: tuple[Cipher, Any, ImageShape], seed: int, policy: KeyPolicy
@@ -53,12 +61,13 @@ def test_decryption_inverts_encryption(
     key = ClientKey.from_seed(seed)
     encryptor = make_encryptor(cipher, parameters, shape, key, policy)
     ciphertexts, nonces = encryptor.encrypt(images)
+    assert len(nonces) in (0, len(images))
     receiver = make_encryptor(cipher, parameters, shape, ClientKey.from_seed(seed), policy)
     assert (receiver.decrypt(ciphertexts, nonces) == images).all()
 
 
 @settings(max_examples=40, deadline=None)
-@given(cases(INVERTIBLE), seeds)
+@given(cases(BIJECTIVE), seeds)
 def test_encryption_is_onto_as_well(case: tuple[Cipher, Any, ImageShape], seed: int) -> None:
     cipher, parameters, shape = case
     keyed = cipher.prepare(ClientKey.from_seed(seed), parameters, shape)
@@ -70,7 +79,7 @@ def test_encryption_is_onto_as_well(case: tuple[Cipher, Any, ImageShape], seed: 
 @given(cases(KEYED), st.lists(seeds, min_size=2, max_size=2, unique=True))
 def test_two_keys_never_agree(case: tuple[Cipher, Any, ImageShape], pair: list[int]) -> None:
     cipher, parameters, shape = case
-    assume(cipher.nominal_bits(parameters, shape) > 60)
+    assume((cipher.nominal_bits(parameters, shape) or 256) > 60)
     images = pictures(shape, 0, count=8)
     first, second = (
         cipher.prepare(ClientKey.from_seed(seed), parameters, shape).encrypt(images)
@@ -79,19 +88,27 @@ def test_two_keys_never_agree(case: tuple[Cipher, Any, ImageShape], pair: list[i
     assert (first != second).any()
 
 
-@settings(max_examples=20, deadline=None)
+# Share of the ciphertext that another key leaves alone: what is not negated or not encrypted under
+# either of two keys, and what a restricted permutation does not move.
+LEFT_ALONE = {"np": 0.5, "pixel_np": 0.17, "etc": 0.02, "ffx": 0.25}
+
+
+@settings(max_examples=40, deadline=None)
 @given(cases(KEYED), st.integers(0, 255), seeds)
 def test_one_flipped_key_bit_changes_most_of_the_ciphertext(
     case: tuple[Cipher, Any, ImageShape], bit: int, seed: int
 ) -> None:
     cipher, parameters, _ = case
+    assume(getattr(parameters, "patch", 4) > 3)
+    assume(getattr(parameters, "fraction", None) is None)
     shape = ImageShape(84, 84, 3)
     secret = bytearray(ClientKey.from_seed(seed).secret_bytes())
     first = cipher.prepare(ClientKey(bytes(secret)), parameters, shape)
     secret[bit // 8] ^= 1 << bit % 8
     second = cipher.prepare(ClientKey(bytes(secret)), parameters, shape)
     image = pictures(shape, seed, count=1)
-    assert (first.encrypt(image) != second.encrypt(image)).mean() > 0.9
+    changed = (first.encrypt(image) != second.encrypt(image)).mean()
+    assert changed > 0.92 * (1 - LEFT_ALONE.get(cipher.name, 0.0)) - 0.12
 
 
 @settings(max_examples=30, deadline=None)
@@ -122,6 +139,14 @@ def test_values_survive_as_a_multiset_up_to_negation(
         assert (np.sort(image, axis=None) == np.sort(ciphertext, axis=None)).all()
     elif "multiset of folded values (v or 255 - v) of the image" in kept:
         assert (np.sort(folded[0], axis=None) == np.sort(folded[1], axis=None)).all()
+    elif any("4-bit halves" in line for line in kept):
+        assert (folded_halves(image) == folded_halves(ciphertext)).all()
+
+
+def folded_halves(image: UInt8Array) -> UInt8Array:
+    """All 4-bit halves as min(v, 15 - v), sorted."""
+    halves = np.concatenate([image.ravel() & 15, image.ravel() >> 4])
+    return np.sort(np.minimum(halves, 15 - halves))
 
 
 @settings(max_examples=30, deadline=None)

@@ -15,125 +15,22 @@ from typing import Any
 
 import numpy as np
 import pytest
-import timm
-import torch
 from pydantic import ValidationError
 
-from block_scramble.cipher import Cipher, ImageShape, cipher_parameters
+from block_scramble import keyfile
 from block_scramble.client import BlockScrambleClient, labelled_message
 from block_scramble.instance import make_instance
 from block_scramble.keys import ClientKey
 from block_scramble.material import ServerMaterial, TrainingBudget
 from block_scramble.options import BlockScrambleParameters
 from block_scramble.pipelines.block_scramble import PIPELINE
-from block_scramble.vit import adapt_by_key, forget_patch_embedding
-from common import plugins
-from common.backbones.deit import load_state_bytes, predict_logits, state_bytes
+from common.backbones.deit import state_bytes
 from common.clock import Clock
 from common.contracts import Deployment, Fitted, RunContext, RunSettings, Server, TrainingData
 from common.errors import CompareError, MessageError, UnknownNameError, UsageError
 from common.identity import key_of
 from common.types import ImageBatch, Message, Side, Split, Stage, UInt8Array
 from common.wire import pack, unpack
-
-MEAN = np.array([0.485, 0.456, 0.406], np.float32)
-STD = np.array([0.229, 0.224, 0.225], np.float32)
-RAW_MEAN, RAW_STD = np.zeros(3, np.float32), np.ones(3, np.float32)
-
-
-# Adaptation by key -------------------------------------------------------------------------------
-
-
-def small_vit(distilled: bool = False, seed: int = 0) -> torch.nn.Module:
-    """A random ViT of 16 patches of 8 pixels whose positions and biases matter."""
-    torch.manual_seed(seed)
-    name = "deit_tiny_distilled_patch16_224" if distilled else "vit_tiny_patch16_224"
-    model = timm.create_model(
-        name, img_size=32, patch_size=8, num_classes=5, depth=3, embed_dim=48, num_heads=3
-    )
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter.normal_(float("norm" in name and "weight" in name), 0.2)
-        model.pos_embed.normal_(0, 1)
-    return model.eval()
-
-
-def pictures(count: int, size: int, seed: int = 0) -> UInt8Array:
-    random = np.random.default_rng(seed)
-    return random.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
-
-
-@pytest.mark.parametrize("distilled", [False, True], ids=["class token", "distillation token"])
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("vit_block", {}),
-        ("vit_block", {"negative_positive": True}),
-        ("al_amin", {}),
-        ("al_amin", {"mix_channels": False}),
-        ("al_amin", {"negative_positive": True}),
-        ("al_amin", {"mix_channels": False, "negative_positive": True}),
-        ("identity", None),
-    ],
-)
-def test_adapted_model_gives_the_plain_logits_on_ciphertext(
-    name: str, options: dict[str, Any] | None, distilled: bool
-) -> None:
-    cipher: Cipher = plugins.load("ciphers", name)
-    parameters = cipher_parameters(cipher, {} if options is None else {"patch": 8, **options})
-    keyed = cipher.prepare(ClientKey.generate(), parameters, ImageShape(32, 32, 3))
-    images = pictures(24, 32)
-    model = small_vit(distilled)
-    plain = predict_logits(model, images, MEAN, STD)
-    adapted = adapt_by_key(state_bytes(model), keyed.affine_embedding(8), MEAN, STD)
-    load_state_bytes(model, adapted)
-    on_ciphertext = predict_logits(model, keyed.encrypt(images), RAW_MEAN, RAW_STD)
-    assert np.abs(plain).max() > 0.5
-    assert np.abs(on_ciphertext - plain).max() < 1e-4
-    assert (on_ciphertext.argmax(axis=1) == plain.argmax(axis=1)).all()
-    if cipher.traits.keyed:
-        on_plain = predict_logits(model, images, RAW_MEAN, RAW_STD)
-        assert np.abs(on_plain - plain).max() > 0.1
-
-
-def test_model_adapted_to_one_key_is_lost_on_ciphertexts_of_another() -> None:
-    cipher = plugins.load("ciphers", "vit_block")
-    parameters = cipher_parameters(cipher, {"patch": 8})
-    own, other = (
-        cipher.prepare(ClientKey.from_seed(seed), parameters, ImageShape(32, 32, 3))
-        for seed in (0, 1)
-    )
-    model, images = small_vit(), pictures(24, 32)
-    plain = predict_logits(model, images, MEAN, STD)
-    load_state_bytes(model, adapt_by_key(state_bytes(model), own.affine_embedding(8), MEAN, STD))
-    on_other = predict_logits(model, other.encrypt(images), RAW_MEAN, RAW_STD)
-    assert np.abs(on_other - plain).max() > 0.1
-
-
-def test_a_model_of_other_patches_or_positions_is_refused() -> None:
-    cipher = plugins.load("ciphers", "vit_block")
-    state = state_bytes(small_vit())
-    for shape, patch, reason in (
-        (ImageShape(32, 32, 3), 4, "192 values, the key's 48"),
-        (ImageShape(64, 64, 3), 8, "17 positions, the key permutes 64 blocks"),
-    ):
-        parameters = cipher_parameters(cipher, {"patch": patch})
-        keyed = cipher.prepare(ClientKey.from_seed(0), parameters, shape)
-        with pytest.raises(UsageError, match=reason):
-            adapt_by_key(state, keyed.affine_embedding(patch), MEAN, STD)
-
-
-def test_forgetting_the_patch_embedding_leaves_the_rest_and_its_scale() -> None:
-    model, forgotten = small_vit(), small_vit()
-    forget_patch_embedding(forgotten, 1)
-    before, after = model.state_dict(), forgotten.state_dict()
-    changed = {name for name in before if not torch.equal(before[name], after[name])}
-    assert changed == {"patch_embed.proj.weight", "patch_embed.proj.bias"}
-    kernel = "patch_embed.proj.weight"
-    assert float(after[kernel].std() / before[kernel].std()) == pytest.approx(1, abs=0.05)
-    correlation = torch.corrcoef(torch.stack([before[kernel].ravel(), after[kernel].ravel()]))
-    assert abs(float(correlation[0, 1])) < 0.05
-
 
 # The pipeline with a server in this process ------------------------------------------------------
 
@@ -284,8 +181,16 @@ def test_images_under_another_key_get_other_scores(bench: Bench) -> None:
     [
         {},
         {"negative_positive": True},
-        {"cipher": "al_amin"},
         {"cipher": "al_amin", "mix_channels": False},
+        {"cipher": "al_amin", "shared_pixel_key": False, "nibble_split": True},
+        {"cipher": "tanaka_le", "mask_from_order": True},
+        {"cipher": "madono_ele"},
+        {"cipher": "pixel_np"},
+        {"cipher": "etc"},
+        {"cipher": "shf"},
+        {"cipher": "np"},
+        {"cipher": "orthogonal"},
+        {"cipher": "orthogonal", "fraction": 0.5},
         {"cipher": "identity"},
     ],
     ids=str,
@@ -301,6 +206,122 @@ def test_adapted_pipeline_reproduces_the_plain_vit(
     assert np.abs(scores - reference[1]).max() < 1e-4
     assert (scores.argmax(axis=1) == reference[1].argmax(axis=1)).all()
     assert "holds the key and the plain model" in context.training["key_holder"]
+
+
+def test_cost_of_an_adapted_embedding_is_in_the_record(bench: Bench) -> None:
+    facts = []
+    for cipher in ("vit_block", "madono_ele"):
+        context = bench.context(epochs=1)
+        fit(bench, context, mode="adapted", cipher=cipher)
+        facts.append(context.training)
+    assert [fact["patch_embeddings"] for fact in facts] == [1, 4]
+    assert facts[0]["patch_embedding_parameters"] == 769 * 192
+    assert facts[1]["patch_embedding_parameters"] == 4 * 1537 * 192
+
+
+@pytest.mark.parametrize("cipher", ["orthogonal", "aes_ctr", "ffx"])
+def test_server_trains_on_every_kind_of_ciphertext(bench: Bench, cipher: str) -> None:
+    context = bench.context(epochs=1)
+    fitted = fit(bench, context, cipher=cipher, key="seeded:1")
+    scores = bench.scores(fitted.deploy(context), TEST.images)
+    assert scores.shape == (20, 2) and np.isfinite(scores).all()
+    pictures = fitted.protected_picture(TEST.images[:2])
+    assert pictures is not None and pictures.dtype == np.uint8
+    kinds = {
+        array.dtype.name
+        for message in bench.crossing.messages
+        for name, array in unpack(message)[0].items()
+        if name.startswith("ciphertext")
+    }
+    assert kinds == {"float32" if cipher == "orthogonal" else "uint8"}
+    nonces = ["nonce" in unpack(message)[1] for message in bench.crossing.messages[-20:]]
+    assert all(nonces) if cipher == "aes_ctr" else not any(nonces)
+
+
+def test_ciphertexts_of_rotated_patches_that_are_no_numbers_are_refused(
+    tiny_state: bytes,
+) -> None:
+    server = PIPELINE.load_server(header(ciphertext="float32").to_bytes(tiny_state))
+    rotated = np.zeros((32, 32, 3), np.float32)
+    server.infer([pack({"ciphertext": rotated})], Clock(Side.SERVER))
+    rotated[0, 0, 0] = np.inf
+    with pytest.raises(MessageError, match="no finite numbers"):
+        server.infer([pack({"ciphertext": rotated})], Clock(Side.SERVER))
+
+
+def test_wrong_key_at_test_time_loses_what_the_right_key_scores(bench: Bench) -> None:
+    images = np.tile(np.arange(256, dtype=np.uint8), 12).reshape(1, 32, 32, 3)
+    deployments = {}
+    for wrong in (False, True):
+        context = bench.context(epochs=1)
+        fitted = fit(bench, context, mode="adapted", wrong_key=wrong)
+        deployments[wrong] = fitted.deploy(context)
+        assert (fitted.clear_reference(images) is None) is wrong
+        assert any("wrong_key" in line for line in context.warnings) is wrong
+        assert ("wrong_key" in fitted.claims().parameters) is wrong
+    assert deployments[True].public_material == deployments[False].public_material
+    right, lost = (bench.scores(deployments[wrong], images) for wrong in (False, True))
+    assert np.abs(right - lost).max() > 1e-2
+
+
+@pytest.mark.parametrize("sharing", ["joint", "apart"])
+def test_two_clients_with_their_own_keys_train_one_model_or_one_each(
+    bench: Bench, sharing: str
+) -> None:
+    context = bench.context(epochs=1)
+    fitted = fit(bench, context, clients=2, sharing=sharing)
+    trained = bench.servers[:]
+    assert len(trained) == (1 if sharing == "joint" else 2)
+    dealt = context.training["images_by_client"]
+    assert sum(share["train"] for share in dealt) == 32 and min(s["train"] for s in dealt) > 0
+    assert ("by_client" in context.training) is (sharing == "apart")
+    deployment = fitted.deploy(context)
+    scores = bench.scores(deployment, TEST.images)
+    assert scores.shape == (20, 2)
+    messages = deployment.client.protect(TEST.images, Clock(Side.CLIENT))
+    assert {unpack(message)[1]["client"] for message in messages} == {"0", "1"}
+    assert len(bench.store.made) == len(trained)
+    assert "which client an image comes from" in fitted.claims().server_learns
+
+
+def test_images_of_two_clients_are_encrypted_under_two_keys_in_their_order(bench: Bench) -> None:
+    parameters = BlockScrambleParameters(clients=2)
+    instance = make_instance(parameters, DATA, bench.context())
+    assert instance.key_of(0).fingerprint != instance.key_of(1).fingerprint
+    client = BlockScrambleClient(instance.inference_encryptors(), 2, instance.owner_of_image)
+    messages = client.protect(TEST.images, Clock(Side.CLIENT))
+    for image, message in zip(TEST.images, messages, strict=True):
+        arrays, metadata = unpack(message)
+        owner = int(metadata["client"])
+        assert owner == instance.owner_of_image(image)
+        encryptor = instance.encryptor("test", owner)
+        assert (encryptor.decrypt(arrays["ciphertext"][None], ())[0] == image).all()
+
+
+def test_a_client_without_images_is_refused(bench: Bench) -> None:
+    few = TrainingData(learnable(8, 0), learnable(1, 1), ("dark", "bright"), "few")
+    parameters = BlockScrambleParameters(clients=2, key="seeded:1")
+    with pytest.raises(UsageError, match=r"client [12] of 2 gets no val images"):
+        PIPELINE.fit(few, parameters, bench.context())
+
+
+def test_a_message_for_a_client_without_a_model_is_refused(tiny_state: bytes) -> None:
+    server = PIPELINE.load_server(header(models=2).to_bytes(tiny_state, tiny_state))
+    image = {"ciphertext": np.zeros((32, 32, 3), np.uint8)}
+    server.infer([pack(image, {"client": "1"})], Clock(Side.SERVER))
+    for metadata in ({"client": "2"}, {"client": "-1"}, {"client": ""}, None):
+        with pytest.raises(MessageError, match="no model for client"):
+            server.infer([pack(image, metadata)], Clock(Side.SERVER))
+
+
+def test_cells_are_keyed_by_the_fingerprint_of_the_key(tmp_path: Path) -> None:
+    path = tmp_path / "client.key"
+    inputs = PIPELINE.identity_inputs(BlockScrambleParameters(), path)
+    assert inputs == {"client key": keyfile.load(path).fingerprint}
+    keyfile.rotate(path)
+    assert PIPELINE.identity_inputs(BlockScrambleParameters(), path) != inputs
+    seeded = PIPELINE.identity_inputs(BlockScrambleParameters(key="seeded:3"), path)
+    assert seeded == {"client key": ClientKey.from_seed(3).fingerprint}
 
 
 def test_all_adapted_ciphers_share_one_plain_model(bench: Bench) -> None:
@@ -378,7 +399,7 @@ def test_no_key_material_and_no_plain_image_leaves_the_client(
     ]
     secrets = [secret for k in keys for secret in spellings(k.secret_bytes())]
     embedding = instance.keyed().affine_embedding(16)
-    for order in (embedding.block_order, embedding.value_order):
+    for order in (embedding.block_order, embedding.value_order[0]):
         secrets += [order.astype(kind).tobytes() for kind in ("<i8", "<i4", "<u2")]
     secrets += [image.tobytes() for image in (*DATA.train.images, *DATA.val.images, *TEST.images)]
     claims = fitted.claims().model_dump_json().encode()
@@ -496,6 +517,17 @@ def test_claims_of_al_amin_declare_the_interpretation(bench: Bench) -> None:
     assert "not published in full" in claims.parameters["interpretation"]
 
 
+def test_claims_of_aes_rest_on_an_assumption_and_hide_equality(bench: Bench) -> None:
+    claims = claims_of(bench, cipher="aes_ctr")
+    assert claims.claim_type == "reduction to a hardness assumption"
+    assert "AES-256" in claims.assumption and claims.enforced_by
+    assert claims.deterministic is False
+    assert claims.preserves == ["the size of the image"]
+    assert claims.key_space.effective_bits == 256
+    assert "the nonce of every image" in claims.server_learns
+    assert not any("equal" in line for line in claims.server_learns)
+
+
 @pytest.mark.parametrize("cipher", ["identity", "noise"])
 def test_claims_of_controls_claim_nothing(bench: Bench, cipher: str) -> None:
     claims = claims_of(bench, cipher=cipher)
@@ -511,7 +543,14 @@ def test_claims_of_controls_claim_nothing(bench: Bench, cipher: str) -> None:
     ("parameters", "reason"),
     [
         ({"cipher": "vit_blok"}, "did you mean 'vit_block'"),
-        ({"cipher": "al_amin", "mode": "adapted", "shared_pixel_key": False}, "of its own"),
+        ({"cipher": "ffx", "mode": "adapted"}, "not affine"),
+        ({"cipher": "aes_ctr", "mode": "adapted"}, "another one for every image"),
+        ({"cipher": "shf", "fraction": 0.5}, "no parameter 'fraction'"),
+        ({"cipher": "noise", "wrong_key": True}, "has no key"),
+        ({"cipher": "identity", "clients": 2}, "has no key"),
+        ({"wrong_key": True, "clients": 2}, "tests of their own"),
+        ({"sharing": "apart"}, "needs two clients"),
+        ({"clients": 2, "mode": "adapted"}, "two runs of one"),
         ({"cipher": "noise", "mode": "adapted"}, "does not depend on the image"),
         ({"mode": "adapted", "key_policy": "per_image"}, "every image has another"),
         ({"cipher": "identity", "key_policy": "per_image"}, "has no key"),
@@ -541,7 +580,7 @@ def test_values_out_of_range_are_refused(parameters: dict[str, Any]) -> None:
 
 def test_cipher_names_are_spelled_either_way() -> None:
     assert BlockScrambleParameters(cipher="al-amin").cipher == "al_amin"
-    with pytest.raises(UnknownNameError, match="known: al_amin"):
+    with pytest.raises(UnknownNameError, match="known: aes_ctr"):
         BlockScrambleParameters(cipher="zzz")
 
 
@@ -579,14 +618,16 @@ def tiny_state() -> bytes:
         b"",
         b"no safetensors",
         pack({}),
-        pack({"state": np.zeros(3, np.uint8)}),
-        pack({"state": np.zeros(3, np.uint8)}, {"header": "{}"}),
-        pack({"state": np.zeros(3, np.uint8)}, {"header": '{"key": "secret"}'}),
+        pack({"state 0": np.zeros(3, np.uint8)}),
+        pack({"state 0": np.zeros(3, np.uint8)}, {"header": "{}"}),
+        pack({"state 0": np.zeros(3, np.uint8)}, {"header": '{"key": "secret"}'}),
         header().to_bytes(b"no state"),
         header(backbone="resnet18").to_bytes(b""),
         header(image_size=33).to_bytes(b""),
+        header(models=2).to_bytes(b"one"),
+        header().to_bytes(b"one", b"two"),
     ],
-    ids=range(9),
+    ids=range(11),
 )
 def test_public_material_that_does_not_parse_is_refused(material: bytes) -> None:
     with pytest.raises(MessageError):
@@ -657,7 +698,7 @@ def test_training_messages_that_do_not_hold_are_refused(tiny_state: bytes) -> No
 )
 def test_replies_that_do_not_parse_are_refused(bench: Bench, reply: bytes) -> None:
     instance = make_instance(BlockScrambleParameters(), DATA, bench.context())
-    client = BlockScrambleClient(instance.encryptor("test"), classes=2)
+    client = BlockScrambleClient([instance.encryptor("test")], classes=2)
     with pytest.raises(MessageError):
         client.reveal([reply], Clock(Side.CLIENT))
 

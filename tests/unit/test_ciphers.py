@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.ciphers import Cipher as AesCipher
+from cryptography.hazmat.primitives.ciphers import algorithms, modes
 
-from block_scramble.blocks import KeyedBlocks
-from block_scramble.cipher import Cipher, ImageShape, cipher_parameters, key_space
+from block_scramble.blocks import crop, pad, padded_shape
+from block_scramble.cipher import Cipher, ImageShape, cipher_parameters, key_space, purpose_of
+from block_scramble.ciphers.aes_ctr import CIPHER as AES_CTR
 from block_scramble.ciphers.al_amin import CIPHER as AL_AMIN
+from block_scramble.ciphers.etc import CIPHER as ETC
+from block_scramble.ciphers.etc import symmetries
+from block_scramble.ciphers.ffx import CIPHER as FFX
+from block_scramble.ciphers.ffx import ff1_table
 from block_scramble.ciphers.identity import CIPHER as IDENTITY
+from block_scramble.ciphers.madono_ele import CIPHER as MADONO
 from block_scramble.ciphers.noise import CIPHER as NOISE
+from block_scramble.ciphers.np import CIPHER as NP
+from block_scramble.ciphers.orthogonal import CIPHER as ORTHOGONAL
+from block_scramble.ciphers.orthogonal import orthogonal_matrix
+from block_scramble.ciphers.pixel_np import CIPHER as PIXEL_NP
+from block_scramble.ciphers.shf import CIPHER as SHF
+from block_scramble.ciphers.tanaka_le import CIPHER as TANAKA
 from block_scramble.ciphers.vit_block import CIPHER as VIT_BLOCK
 from block_scramble.keys import ClientKey
+from block_scramble.moves import keyed_blocks
 from block_scramble.policy import KeyPolicy, PerImageEncryptor, make_encryptor
 from common.errors import MessageError, UsageError
 from common.types import UInt8Array
@@ -48,6 +64,18 @@ def blocks_of(image: UInt8Array, side: int) -> list[UInt8Array]:
         (AL_AMIN, (200, 200, 3), {"patch": 25}, 17_984),
         (AL_AMIN, (200, 200, 3), {"patch": 25, "mix_channels": False}, 5_205),
         (AL_AMIN, (200, 200, 3), {"patch": 25, "shared_pixel_key": False}, 1_132_326),
+        (TANAKA, (32, 32, 3), {"patch": 4}, 594),
+        (TANAKA, (32, 32, 3), {"patch": 4, "mask_from_order": True}, 498),
+        (MADONO, (32, 32, 3), {"patch": 4}, 38_330),
+        (PIXEL_NP, (32, 32, 3), {}, 5_719),
+        (ETC, (128, 128, 3), {"patch": 16}, 717),
+        (SHF, (32, 32, 3), {"patch": 4}, 203),
+        (NP, (32, 32, 3), {"patch": 4}, 45),
+        (FFX, (32, 32, 3), {"patch": 4}, 256 + 45),
+        (AES_CTR, (32, 32, 3), {}, 256),
+        # Nibbles of al_amin: (2 * 1875)! * 64!; a cycle through 2 of 12 values.
+        (AL_AMIN, (200, 200, 3), {"patch": 25, "nibble_split": True}, 39_416),
+        (ORTHOGONAL, (4, 4, 3), {"patch": 2, "fraction": 0.1}, 6),
     ],
 )
 def test_nominal_key_space_is_the_published_count(
@@ -76,9 +104,9 @@ def test_vit_block_moves_whole_blocks_under_one_value_order() -> None:
     assert not key.negated.any()
     plain, scrambled = blocks_of(image, 4), blocks_of(keyed.encrypt(image[None])[0], 4)
     assert sorted(key.block_order) == list(range(6))
-    assert sorted(key.value_order) == list(range(48))
+    assert sorted(key.value_order[0]) == list(range(48))
     for target, source in enumerate(key.block_order):
-        assert (scrambled[target].ravel() == plain[source].ravel()[key.value_order]).all()
+        assert (scrambled[target].ravel() == plain[source].ravel()[key.value_order[0]]).all()
 
 
 @pytest.mark.parametrize("cipher", [VIT_BLOCK, AL_AMIN], ids=lambda c: c.name)
@@ -91,8 +119,8 @@ def test_negative_positive_replaces_v_by_255_minus_v_at_the_same_places_of_all_b
     assert 0 < key.negated.sum() < 48
     plain, scrambled = blocks_of(image, 4), blocks_of(keyed.encrypt(image[None])[0], 4)
     for target, source in enumerate(key.block_order):
-        moved = plain[source].ravel()[key.value_order]
-        expected = np.where(key.negated, 255 - moved, moved)
+        moved = plain[source].ravel()[key.value_order[0]]
+        expected = np.where(key.negated[0], 255 - moved, moved)
         assert (scrambled[target].ravel() == expected).all()
 
 
@@ -193,14 +221,250 @@ def test_images_with_alpha_have_no_cipher() -> None:
             prepare(cipher, ImageShape(8, 8, 4), **options)
 
 
-def test_a_key_of_its_own_for_each_patch_is_not_adaptable() -> None:
-    options = {"patch": 4, "shared_pixel_key": False}
-    assert "every patch has a pixel key" in AL_AMIN.obstacle(cipher_parameters(AL_AMIN, options))
-    with pytest.raises(UsageError, match="every block has a pixel key of its own"):
-        prepare(AL_AMIN, **options).affine_embedding(4)
-    assert NOISE.obstacle(cipher_parameters(NOISE, {}))
-    with pytest.raises(UsageError, match=r"blocks of 4 pixels do not fit .* patches of 2"):
+def nibbles_of(block: UInt8Array) -> UInt8Array:
+    """All low halves of a block, then all high ones, as Tanaka flattens it."""
+    return np.concatenate([block.ravel() & 15, block.ravel() >> 4])
+
+
+@pytest.mark.parametrize(
+    ("cipher", "options", "keys"),
+    [
+        (TANAKA, {}, 1),
+        (TANAKA, {"mask_from_order": True}, 1),
+        (MADONO, {}, 6),
+        (AL_AMIN, {"nibble_split": True, "negative_positive": True}, 1),
+        (AL_AMIN, {"nibble_split": True, "shared_pixel_key": False}, 6),
+    ],
+)
+def test_nibble_ciphers_invert_and_permute_4_bit_halves(
+    cipher: Cipher, options: dict[str, Any], keys: int
+) -> None:
+    image = pictures(count=1)[0]
+    keyed = prepare(cipher, patch=4, **options)
+    key = keyed.affine_embedding(4)
+    assert key.nibbles and key.embeddings == keys
+    plain, scrambled = blocks_of(image, 4), blocks_of(keyed.encrypt(image[None])[0], 4)
+    for target, source in enumerate(key.block_order):
+        row = 0 if keys == 1 else target
+        moved = nibbles_of(plain[source])[key.value_order[row]]
+        expected = np.where(key.negated[row], 15 - moved, moved)
+        assert (nibbles_of(scrambled[target]) == expected).all()
+
+
+def test_blocks_of_tanaka_stay_and_those_of_madono_move() -> None:
+    assert list(prepare(TANAKA, patch=4).affine_embedding(4).block_order) == list(range(6))
+    shape = ImageShape(32, 32, 3)
+    order = prepare(MADONO, shape, patch=4).affine_embedding(4).block_order
+    assert sorted(order) == list(range(64)) != list(order)
+
+
+def test_mask_of_tanakas_reference_code_follows_from_the_permutation() -> None:
+    key = prepare(TANAKA, patch=4, mask_from_order=True).affine_embedding(4)
+    assert (key.negated == (key.value_order >= 48)).all()
+    drawn = prepare(TANAKA, patch=4).affine_embedding(4)
+    assert (drawn.negated != (drawn.value_order >= 48)).any()
+
+
+def test_pixel_np_leaves_pixels_in_place_and_uses_all_colour_orders() -> None:
+    shape = ImageShape(32, 32, 3)
+    image = pictures(shape, count=1)[0]
+    image[..., 0], image[..., 1], image[..., 2] = 10, 20, 30
+    scrambled = prepare(PIXEL_NP, shape).encrypt(image[None])[0].astype(int)
+    folded = np.minimum(scrambled, 255 - scrambled)
+    assert (np.sort(folded, axis=-1) == [10, 20, 30]).all()
+    orders, counts = np.unique(folded.reshape(-1, 3), axis=0, return_counts=True)
+    assert len(orders) == 6 and counts.min() > 1024 / 6 * 0.7
+    assert 0.45 < (scrambled > 127).mean() < 0.55
+
+
+def test_etc_turns_mirrors_negates_and_recolours_whole_blocks() -> None:
+    shape = ImageShape(64, 64, 3)
+    image = pictures(shape, count=1)[0]
+    scrambled = prepare(ETC, shape, patch=8).encrypt(image[None])[0]
+    known = {
+        face.tobytes()
+        for block in blocks_of(image, 8)
+        for sign in (block, 255 - block)
+        for colours in itertools.permutations(range(3))
+        for turned in (np.rot90(sign[..., colours], turns) for turns in range(4))
+        for face in (turned, turned.transpose(1, 0, 2))
+    }
+    assert len(known) == 64 * 96
+    assert all(block.tobytes() in known for block in blocks_of(scrambled, 8))
+    grey = ImageShape(64, 64, 1)
+    assert ETC.nominal_bits(cipher_parameters(ETC, {"patch": 8}), grey) == pytest.approx(
+        296 + 64 * 4, abs=1
+    )
+
+
+def test_a_square_has_eight_symmetries() -> None:
+    assert len(np.unique(symmetries(3), axis=0)) == 8
+    assert (np.sort(symmetries(3), axis=1) == np.arange(9)).all()
+
+
+def test_shf_permutes_and_np_negates_the_same_places_of_all_blocks() -> None:
+    shuffled = prepare(SHF, patch=4).affine_embedding(4)
+    assert list(shuffled.block_order) == list(range(6)) and not shuffled.negated.any()
+    assert sorted(shuffled.value_order[0]) == list(range(48)) != list(shuffled.value_order[0])
+    negated = prepare(NP, patch=4).affine_embedding(4)
+    assert (negated.value_order == np.arange(48)).all() and negated.negated.sum() == 24
+
+
+def test_ffx_encrypts_half_of_the_values_by_one_table() -> None:
+    image = pictures(count=1)[0]
+    blocks = blocks_of(prepare(FFX, patch=4).encrypt(image[None])[0], 4)
+    pairs = list(zip(blocks_of(image, 4), blocks, strict=True))
+    changed = np.any([plain.ravel() != block.ravel() for plain, block in pairs], axis=0)
+    assert changed.sum() == 24
+    table: dict[int, int] = {}
+    for plain, block in pairs:
+        for value, image_of_it in zip(plain.ravel()[changed], block.ravel()[changed], strict=True):
+            assert table.setdefault(int(value), int(image_of_it)) == image_of_it
+    assert len(set(table.values())) == len(table) > 50
+
+
+def test_ff1_table_is_a_permutation_that_follows_its_key() -> None:
+    tables = [ff1_table(ClientKey.from_seed(seed)) for seed in range(4)]
+    assert all(sorted(table) == list(range(256)) for table in tables)
+    assert len({table.tobytes() for table in tables}) == 4
+
+
+@pytest.mark.parametrize("fraction", [None, 0.5, 1.0])
+def test_orthogonal_keeps_norms_angles_and_comes_back_exactly(fraction: float | None) -> None:
+    shape = ImageShape(32, 32, 3)
+    images = pictures(shape, count=6)
+    images[4:] = [[[[0]]], [[[255]]]]
+    keyed = prepare(ORTHOGONAL, shape, patch=8, fraction=fraction)
+    ciphertexts = keyed.encrypt(images)
+    assert (keyed.decrypt(ciphertexts) == images).all()
+    plain = np.array([block.ravel() for block in blocks_of(images[0], 8)], float)
+    rotated = np.array([block.ravel() for block in blocks_of(ciphertexts[0], 8)], float)
+    assert np.allclose(plain @ plain.T, rotated @ rotated.T, rtol=1e-5)
+    assert abs(np.corrcoef(plain.ravel(), rotated.ravel())[0, 1]) < 0.6
+
+
+def test_restricted_orthogonal_moves_exactly_its_share() -> None:
+    shape = ImageShape(8, 8, 3)
+    positions = np.arange(192, dtype=np.uint8).reshape(1, *shape)
+    for fraction, moved in ((0.25, 48), (0.5, 96), (1.0, 192), (0.001, 2)):
+        keyed = prepare(ORTHOGONAL, shape, patch=8, fraction=fraction)
+        assert (keyed.encrypt(positions) != positions).sum() == moved
+
+
+def test_orthogonal_matrices_are_orthogonal_and_their_entries_spread_evenly() -> None:
+    matrix = orthogonal_matrix(KEY.stream("test"), 64)
+    assert np.allclose(matrix @ matrix.T, np.eye(64), atol=1e-12)
+    # Without moving the signs of R, the diagonal of Q is biased.
+    traces = [np.trace(orthogonal_matrix(KEY.stream(str(i)), 3)) for i in range(2000)]
+    assert abs(np.mean(traces)) < 0.1
+    assert np.mean(np.square(traces)) == pytest.approx(1.0, abs=0.15)
+
+
+def test_patches_too_large_for_a_matrix_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"12288 values.*at most 36"):
+        prepare(ORTHOGONAL, ImageShape(64, 64, 3), patch=64)
+
+
+def test_ciphertexts_of_another_cipher_are_refused_by_orthogonal() -> None:
+    shape = ImageShape(16, 16, 3)
+    keyed = prepare(ORTHOGONAL, shape, patch=8)
+    good = keyed.encrypt(pictures(shape))
+    for wrong in (pictures(shape), good[:, :8], np.where(good == good[0, 0, 0, 0], np.nan, good)):
+        with pytest.raises(UsageError, match="ciphertexts are"):
+            keyed.decrypt(wrong)
+
+
+def test_aes_ctr_is_aes_256_in_counter_mode() -> None:
+    shape = ImageShape(8, 8, 1)
+    image = pictures(shape, count=1)
+    nonce = bytes(range(16))
+    keyed = prepare(AES_CTR, shape)
+    purpose = purpose_of("aes_ctr", cipher_parameters(AES_CTR, {}), shape)
+    algorithm = algorithms.AES256(KEY.subkey(*purpose, "AES-256").secret_bytes())
+    counters = b"".join(nonce[:12] + i.to_bytes(4, "big") for i in range(4))
+    keystream = AesCipher(algorithm, modes.ECB()).encryptor().update(counters)
+    expected = bytes(a ^ b for a, b in zip(image.tobytes(), keystream, strict=True))
+    assert keyed.encrypt_under(image, [nonce]).tobytes() == expected
+
+
+@pytest.mark.parametrize("policy", list(KeyPolicy))
+@pytest.mark.parametrize("key", [KEY, ClientKey.generate()], ids=["seeded", "drawn"])
+def test_fresh_nonces_travel_and_hide_equal_images(key: ClientKey, policy: KeyPolicy) -> None:
+    images = np.repeat(pictures(count=1), 4, axis=0)
+    parameters = cipher_parameters(AES_CTR, {})
+    encryptor = make_encryptor(AES_CTR, parameters, SMALL, key, policy)
+    ciphertexts, nonces = encryptor.encrypt(images)
+    assert len({ciphertext.tobytes() for ciphertext in ciphertexts}) == len(set(nonces)) == 4
+    assert (encryptor.decrypt(ciphertexts, nonces) == images).all()
+    again = make_encryptor(AES_CTR, parameters, SMALL, key, policy).encrypt(images)[1]
+    assert (again == nonces) is bool(key.insecure)
+
+
+def test_nonces_that_are_missing_reused_or_malformed_are_refused() -> None:
+    parameters = cipher_parameters(AES_CTR, {})
+    encryptor = make_encryptor(AES_CTR, parameters, SMALL, KEY, KeyPolicy.PER_CLIENT)
+    images = pictures()
+    ciphertexts, nonces = encryptor.encrypt(images)
+    for bad, reason in (
+        ((), "3 ciphertexts came with 0 nonces"),
+        (nonces[:2], "3 ciphertexts came with 2 nonces"),
+        ((nonces[0], nonces[0], nonces[2]), "the same nonce"),
+        ((nonces[0], nonces[1], b"short"), "nonce of ciphertext 2 has 5 bytes"),
+    ):
+        with pytest.raises(MessageError, match=reason):
+            encryptor.decrypt(ciphertexts, bad)
+    keyed = prepare(AES_CTR)
+    with pytest.raises(MessageError, match="used for two images"):
+        keyed.encrypt_under(images, [bytes(16)] * 3)
+    with pytest.raises(UsageError, match="with its nonce, and there is none"):
+        keyed.decrypt(ciphertexts)
+
+
+def test_a_nonce_of_another_ciphertext_is_noticed_under_per_image_keys() -> None:
+    ciphertexts, nonces = per_image().encrypt(pictures())
+    with pytest.raises(MessageError, match="nonce of another ciphertext"):
+        per_image().decrypt(ciphertexts, (nonces[1], nonces[1], nonces[2]))
+    with pytest.raises(MessageError, match="3 bytes, not 16"):
+        per_image().decrypt(ciphertexts[:1], (b"abc",))
+
+
+def test_images_smaller_than_a_block_are_refused_and_padding_makes_them_fit() -> None:
+    with pytest.raises(UsageError, match=r"a 12 x 8 image is smaller than a block of 16 pixels"):
+        prepare(VIT_BLOCK, patch=16)
+    images = pictures(ImageShape(13, 30, 1))
+    whole = pad(images, 16)
+    shape = ImageShape(*whole.shape[1:])
+    assert shape == padded_shape(ImageShape(13, 30, 1), 16) == (16, 32, 1)
+    keyed = prepare(VIT_BLOCK, shape, patch=16)
+    opened = crop(keyed.decrypt(keyed.encrypt(whole)), ImageShape(13, 30, 1))
+    assert (opened == images).all()
+    assert (pad(whole, 16) == whole).all()
+
+
+def test_ciphers_that_no_model_can_absorb_say_why() -> None:
+    for cipher, reason in (
+        (NOISE, "does not depend on the image"),
+        (FFX, "not affine"),
+        (AES_CTR, "keystream is another one for every image"),
+    ):
+        assert reason in cipher.obstacle(cipher.parameters())
+        options = {"patch": 4} if cipher is FFX else {}
+        with pytest.raises(UsageError, match=reason):
+            prepare(cipher, **options).affine_embedding(4)
+
+
+def test_a_model_whose_patches_do_not_hold_the_blocks_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"moves values between the model's patches of 2 pixels"):
         prepare(VIT_BLOCK, patch=4).affine_embedding(2)
+    with pytest.raises(UsageError, match="rotates patches of 4 pixels, the model's have 2"):
+        prepare(ORTHOGONAL, patch=4).affine_embedding(2)
+    with pytest.raises(UsageError, match="between the model's patches of 8 pixels"):
+        prepare(ETC, ImageShape(32, 32, 3), patch=4).affine_embedding(8)
+
+
+def test_blocks_that_stay_fit_a_model_of_larger_patches() -> None:
+    key = prepare(SHF, ImageShape(32, 32, 3), patch=4).affine_embedding(8)
+    assert key.embeddings == 1 and key.values == 192
 
 
 def per_image(cipher: Cipher = VIT_BLOCK, key: ClientKey = KEY) -> PerImageEncryptor:
@@ -218,7 +482,8 @@ def test_per_image_keys_differ_between_images_and_repeat_for_the_same() -> None:
     assert nonces[0] == nonces[2] != nonces[1]
     assert (ciphertexts[0] == ciphertexts[2]).all()
     orders = [
-        per_image()._keyed(nonce).affine_embedding(4).value_order.tolist() for nonce in nonces[:2]
+        per_image()._keyed(nonce).affine_embedding(4).value_order[0].tolist()
+        for nonce in nonces[:2]
     ]
     assert orders[0] != orders[1]
 
@@ -255,7 +520,7 @@ def test_a_nonce_is_refused_where_one_key_serves_all() -> None:
 
 def test_keyed_blocks_follow_the_order_they_are_given() -> None:
     image = np.arange(8, dtype=np.uint8).reshape(1, 2, 4, 1)
-    keyed = KeyedBlocks(
+    keyed = keyed_blocks(
         ImageShape(2, 4, 1),
         2,
         np.array([1, 0]),

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from scipy.stats import chi2
+from scipy.stats import chi2, kstest
 
 from block_scramble import keyfile
 from block_scramble.keys import ClientKey, dataset_key
@@ -76,6 +76,81 @@ def test_processes_that_make_the_key_file_at_once_get_one_key(tmp_path: Path) ->
         keys = list(pool.map(lambda _: keyfile.load_or_create(path), range(16)))
     assert len({key.secret_bytes() for key in keys}) == 1
     assert [p.name for p in tmp_path.glob("*client.key*")] == ["client.key"]
+
+
+def test_rotation_puts_a_new_key_in_place_and_keeps_the_old_one_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "client.key"
+    keys = [keyfile.create(path, note="ward 3"), keyfile.rotate(path), keyfile.rotate(path, "new")]
+    prints = [key.fingerprint for key in keys]
+    assert len(set(prints)) == 3
+    assert keyfile.load(path).secret_bytes() == keys[2].secret_bytes()
+    for key in keys[:2]:
+        retired = keyfile.retired_path(path, key.fingerprint)
+        assert retired.name == f"client.key.{key.fingerprint}"
+        assert keyfile.load(retired).secret_bytes() == key.secret_bytes()
+    info = keyfile.describe(path)
+    assert (info.fingerprint, info.generation, info.note) == (prints[2], 3, "new")
+    assert info.previous == tuple(prints[:2])
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+@posix_only
+def test_rotated_key_files_stay_readable_by_their_owner_only(tmp_path: Path) -> None:
+    path = tmp_path / "client.key"
+    keyfile.create(path)
+    keyfile.rotate(path)
+    assert {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()} == {0o600}
+
+
+def test_rotation_is_refused_where_the_retired_key_is_there_already(tmp_path: Path) -> None:
+    path = tmp_path / "client.key"
+    key = keyfile.create(path)
+    keyfile.retired_path(path, key.fingerprint).write_text("in the way")
+    with pytest.raises(UsageError, match="retired or being rotated"):
+        keyfile.rotate(path)
+    assert keyfile.load(path).secret_bytes() == key.secret_bytes()
+    assert len(list(tmp_path.iterdir())) == 2
+    with pytest.raises(UsageError, match="cannot read the key file"):
+        keyfile.rotate(tmp_path / "none.key")
+
+
+def test_many_rotations_keep_the_file_small(tmp_path: Path) -> None:
+    path = tmp_path / "client.key"
+    keyfile.create(path)
+    for _ in range(keyfile.MAX_PREVIOUS + 6):
+        keyfile.rotate(path)
+    info = keyfile.describe(path)
+    assert info.generation == keyfile.MAX_PREVIOUS + 7
+    assert len(info.previous) == keyfile.MAX_PREVIOUS
+
+
+def test_description_of_a_key_file_holds_no_key_material(tmp_path: Path) -> None:
+    key = keyfile.create(tmp_path / "client.key")
+    shown = repr(keyfile.describe(tmp_path / "client.key"))
+    assert key.fingerprint in shown
+    encoded = base64.b64encode(key.secret_bytes()).decode()
+    assert encoded not in shown and key.secret_bytes().hex() not in shown
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"generation": 0}, "generation is 0"),
+        ({"generation": "two"}, "generation is 'two'"),
+        ({"previous": "abc"}, "no list of texts"),
+        ({"previous": [1]}, "no list of texts"),
+    ],
+)
+def test_a_history_that_does_not_parse_is_refused(
+    tmp_path: Path, changes: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(UsageError, match=reason):
+        keyfile.describe(key_file(tmp_path, **changes))
+
+
+def test_key_files_from_before_rotation_are_of_the_first_generation(tmp_path: Path) -> None:
+    info = keyfile.describe(key_file(tmp_path, generation=None, previous=None))
+    assert (info.generation, info.previous) == (1, ())
 
 
 @posix_only
@@ -291,3 +366,18 @@ def test_bits_are_fair_and_independent_of_their_neighbours() -> None:
     bits = ClientKey.from_seed(4).stream("bits").bits((1 << 16,))
     assert abs(bits.mean() - 0.5) < 4 * 0.5 / 256
     assert abs((bits[1:] == bits[:-1]).mean() - 0.5) < 4 * 0.5 / 256
+
+
+def test_half_of_the_elements_are_chosen_evenly() -> None:
+    stream = ClientKey.from_seed(6).stream("half")
+    chosen = np.array([stream.half(9) for _ in range(9000)])
+    assert (chosen.sum(axis=1) == 4).all()
+    counts = chosen.sum(axis=0)
+    assert np.abs(counts / 9000 - 4 / 9).max() < 0.025
+
+
+def test_normal_values_are_normal_and_independent() -> None:
+    drawn = ClientKey.from_seed(8).stream("normal").normals((301, 101))
+    assert drawn.shape == (301, 101)
+    assert kstest(drawn.ravel(), "norm").pvalue > 1e-3
+    assert np.abs(np.corrcoef(drawn[:150].ravel(), drawn[150:300].ravel())[0, 1]) < 0.03

@@ -1,0 +1,146 @@
+"""Control with a real guarantee: AES-256 in counter mode under a fresh nonce for every image.
+
+No network learns on its ciphertexts and no attack on them wins; what is left is the size of the
+image. Source: NIST SP 800-38A; the implementation is that of the ``cryptography`` package. Counter
+mode does not notice altered bytes or a wrong key.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+
+import numpy as np
+from cryptography.hazmat.primitives.ciphers import Cipher as BlockCipher
+from cryptography.hazmat.primitives.ciphers import algorithms, modes
+
+from block_scramble.cipher import (
+    NONCE_BYTES,
+    Cipher,
+    CipherTraits,
+    ImageShape,
+    check_images,
+    check_shape,
+    purpose_of,
+)
+from block_scramble.keys import KEY_BITS, ClientKey
+from block_scramble.patch_key import PatchAffine
+from common.contracts import Parameters
+from common.errors import MessageError, UsageError
+from common.types import UInt8Array
+
+# The last four bytes count the blocks of one image, the rest tells images apart.
+COUNTER_BYTES = 4
+NOT_AFFINE = (
+    "the keystream is another one for every image, so there is no fixed map that a model could "
+    "absorb"
+)
+
+
+class AesCtrParameters(Parameters):
+    """AES in counter mode has no options."""
+
+
+class KeyedAesCtr:
+    """XORs each image with the keystream of its nonce."""
+
+    def __init__(self, shape: ImageShape, key: ClientKey) -> None:
+        check_shape(shape)
+        self.shape = shape
+        self._algorithm = algorithms.AES256(key.secret_bytes())
+
+    def encrypt(self, images: UInt8Array) -> UInt8Array:
+        """Encrypt uint8 (n, h, w, c) under nonces that are not kept: pictures, measurements."""
+        nonces = [secrets.token_bytes(NONCE_BYTES) for _ in images]
+        return self.encrypt_under(images, nonces)
+
+    def decrypt(self, ciphertexts: UInt8Array) -> UInt8Array:
+        """Raise UsageError: the nonces are missing."""
+        raise UsageError(
+            "aes_ctr decrypts a ciphertext with its nonce, and there is none",
+            fix="decrypt with the nonces that encryption returned",
+        )
+
+    def encrypt_under(self, images: UInt8Array, nonces: Sequence[bytes]) -> UInt8Array:
+        """Encrypt uint8 (n, h, w, c), image i under nonce i of 16 bytes.
+
+        The last four bytes of a nonce are not used. Raises MessageError where a nonce has another
+        length or serves two images: their XOR would then be that of the images.
+        """
+        check_images(images, self.shape)
+        _check_nonces(nonces, len(images))
+        result = np.empty(images.shape, np.uint8)
+        for image, nonce, target in zip(images, nonces, result, strict=True):
+            counter = modes.CTR(_unique(nonce) + bytes(COUNTER_BYTES))
+            encrypted = BlockCipher(self._algorithm, counter).encryptor().update(image.tobytes())
+            target[...] = np.frombuffer(encrypted, np.uint8).reshape(self.shape)
+        return result
+
+    def decrypt_under(self, ciphertexts: UInt8Array, nonces: Sequence[bytes]) -> UInt8Array:
+        """Invert ``encrypt_under``: XOR with the same keystream."""
+        return self.encrypt_under(ciphertexts, nonces)
+
+    def affine_embedding(self, patch: int) -> PatchAffine:
+        """Raise UsageError: every image has another keystream."""
+        raise UsageError(
+            f"cipher 'aes_ctr' is not adaptable: {NOT_AFFINE}", fix="pass mode=trained"
+        )
+
+
+def _unique(nonce: bytes) -> bytes:
+    return nonce[: NONCE_BYTES - COUNTER_BYTES]
+
+
+def _check_nonces(nonces: Sequence[bytes], count: int) -> None:
+    if len(nonces) != count:
+        raise MessageError(f"{count} images came with {len(nonces)} nonces")
+    if any(len(nonce) != NONCE_BYTES for nonce in nonces):
+        raise MessageError(f"a nonce has {NONCE_BYTES} bytes")
+    if len({_unique(nonce) for nonce in nonces}) != count:
+        raise MessageError("a nonce is used for two images: their keystreams would be the same")
+
+
+class AesCtr(Cipher):
+    """Standard encryption of the pixels."""
+
+    name = "aes_ctr"
+    parameters = AesCtrParameters
+    traits = CipherTraits(
+        operations="XOR with the AES-256 keystream of a fresh nonce for every image",
+        protects="everything but the size of the image (indistinguishable under chosen "
+        "plaintexts); no model can learn on the ciphertexts",
+        source="NIST SP 800-38A; control",
+        claim_type="reduction to a hardness assumption",
+        deterministic=False,
+        keyed=True,
+        fresh_nonces=True,
+        wrong_key="decrypts to noise, and nothing notices: counter mode has no integrity",
+        assumption="AES-256 is a pseudorandom permutation",
+    )
+
+    def prepare(
+        self,
+        key: ClientKey,
+        parameters: AesCtrParameters,
+        shape: ImageShape,
+        *,
+        sequence: str = "",
+    ) -> KeyedAesCtr:
+        """Derive the AES key."""
+        return KeyedAesCtr(shape, key.subkey(*purpose_of(self.name, parameters, shape), "AES-256"))
+
+    def nominal_bits(self, parameters: AesCtrParameters, shape: ImageShape) -> float:
+        """The bits of the AES key."""
+        check_shape(shape)
+        return KEY_BITS
+
+    def preserves(self, parameters: AesCtrParameters) -> tuple[str, ...]:
+        """Nothing but the shape."""
+        return ("the size of the image",)
+
+    def obstacle(self, parameters: AesCtrParameters) -> str:
+        """Every image has another keystream."""
+        return NOT_AFFINE
+
+
+CIPHER = AesCtr()

@@ -1,0 +1,101 @@
+"""Encryption-then-compression: blocks permuted, rotated, mirrored, negated, colours exchanged.
+
+Made so that the encrypted image still compresses as JPEG: pixels stay beside their neighbours.
+Source: Chuman, Sirichotedumrong, Kiya, "Encryption-Then-Compression Systems Using Grayscale-Based
+Image Encryption for JPEG Images", IEEE TIFS 2019 (arXiv 1811.00236), and its colour predecessors.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from pydantic import Field
+
+from block_scramble.blocks import block_count, block_values, check_patch
+from block_scramble.cipher import Cipher, CipherTraits, ImageShape, log2_factorial, purpose_of
+from block_scramble.keys import ClientKey
+from block_scramble.moves import KeyedMoves, keyed_blocks
+from common.contracts import Parameters
+from common.types import IntArray
+
+SYMMETRIES = 8
+
+
+class EtcParameters(Parameters):
+    """Options of ``etc``."""
+
+    patch: int = Field(default=16, ge=2, le=512, description="Side of a block in pixels")
+
+
+class Etc(Cipher):
+    """Whole blocks moved, turned, mirrored, negated, and their colours exchanged."""
+
+    name = "etc"
+    parameters = EtcParameters
+    traits = CipherTraits(
+        operations="block permutation; for each block one of eight rotations and mirrorings, "
+        "negative-positive (255 - v) or not, one of six colour orders",
+        protects="where blocks belong; inside a block everything stays beside its neighbours",
+        source="Chuman et al., arXiv 1811.00236",
+        claim_type="heuristic",
+        deterministic=True,
+        keyed=True,
+    )
+
+    def prepare(
+        self,
+        key: ClientKey,
+        parameters: EtcParameters,
+        shape: ImageShape,
+        *,
+        sequence: str = "",
+    ) -> KeyedMoves:
+        """Draw the block order and each block's symmetry, sign and colours. Raises UsageError."""
+        check_patch(shape, parameters.patch)
+        purpose = purpose_of(self.name, parameters, shape)
+        blocks = block_count(shape, parameters.patch)
+        bits = key.stream(*purpose, "symmetry").bits((blocks, 3))
+        symmetry = bits @ np.array([1, 2, 4])
+        colours = key.stream(*purpose, "colour order").permutations(blocks, shape.channels)
+        places = symmetries(parameters.patch)[symmetry]
+        order = places[:, :, None] * shape.channels + colours[:, None, :]
+        signs = key.stream(*purpose, "negative-positive").bits((blocks, 1))
+        values = block_values(shape, parameters.patch)
+        return keyed_blocks(
+            shape,
+            parameters.patch,
+            key.stream(*purpose, "block order").permutation(blocks),
+            order.reshape(blocks, values),
+            np.repeat(signs, values, axis=1),
+        )
+
+    def nominal_bits(self, parameters: EtcParameters, shape: ImageShape) -> float:
+        """log2 of blocks! * 8^blocks * 2^blocks * (channels!)^blocks."""
+        check_patch(shape, parameters.patch)
+        blocks = block_count(shape, parameters.patch)
+        each = math.log2(SYMMETRIES) + 1 + log2_factorial(shape.channels)
+        return log2_factorial(blocks) + blocks * each
+
+    def preserves(self, parameters: EtcParameters) -> tuple[str, ...]:
+        """The inside of blocks survives up to symmetry."""
+        return (
+            "multiset of folded values (v or 255 - v) of the image",
+            "multiset of values of each block, or of 255 minus each of them",
+            "neighbourhoods inside blocks, up to rotation and mirroring",
+            "differences between images: one changed value changes one value",
+        )
+
+    def keys_by_block(self, parameters: EtcParameters) -> bool:
+        """True: every block is turned, negated and coloured by itself."""
+        return True
+
+
+def symmetries(side: int) -> IntArray:
+    """Return the eight rotations and mirrorings of a square as orders of its pixels, (8, m*m)."""
+    places = np.arange(side * side).reshape(side, side)
+    turned = [np.rot90(face, turns) for face in (places, places.T) for turns in range(4)]
+    return np.stack([face.ravel() for face in turned])
+
+
+CIPHER = Etc()

@@ -1,0 +1,136 @@
+"""Block-wise format-preserving encryption: half of the values of a block go through a keyed table.
+
+The table maps the 256 byte values one to one; it and the half are the same for all blocks. Source:
+MaungMaung (AprilPyone), Kiya, "Block-wise Image Transformation with Secret Key for Adversarially
+Robust Defense" (arXiv 2010.00801), transformation FFX. The table is FF1 (NIST SP 800-38G) with
+AES-256, from the package ``libffx``.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+from pydantic import Field
+
+from block_scramble.blocks import block_positions, block_values, check_patch
+from block_scramble.cipher import (
+    Cipher,
+    CipherTraits,
+    ImageShape,
+    check_images,
+    log2_binomial,
+    purpose_of,
+)
+from block_scramble.keys import KEY_BITS, ClientKey
+from block_scramble.patch_key import BoolArray, PatchAffine
+from common.contracts import Parameters
+from common.errors import UsageError
+from common.types import UInt8Array
+
+BYTE_VALUES = 256
+NOT_AFFINE = (
+    "format-preserving encryption maps values by a table that is not affine, so no linear "
+    "embedding can undo it"
+)
+
+
+class FfxParameters(Parameters):
+    """Options of ``ffx``."""
+
+    patch: int = Field(default=4, ge=2, le=512, description="Side of a block in pixels")
+
+
+class KeyedTable:
+    """Bytes where ``chosen`` go through ``table``, uint8 (256,), a permutation of all values."""
+
+    def __init__(self, shape: ImageShape, chosen: BoolArray, table: UInt8Array) -> None:
+        self.shape = shape
+        self._chosen = chosen.reshape(shape)
+        self._table = table
+        self._inverse = np.argsort(table).astype(np.uint8)
+
+    def encrypt(self, images: UInt8Array) -> UInt8Array:
+        """Encrypt uint8 (n, h, w, c) to the same shape. Raises UsageError on another shape."""
+        check_images(images, self.shape)
+        return cast(UInt8Array, np.where(self._chosen, self._table[images], images))
+
+    def decrypt(self, ciphertexts: UInt8Array) -> UInt8Array:
+        """Invert ``encrypt`` exactly. Raises UsageError on another shape."""
+        check_images(ciphertexts, self.shape)
+        return cast(UInt8Array, np.where(self._chosen, self._inverse[ciphertexts], ciphertexts))
+
+    def affine_embedding(self, patch: int) -> PatchAffine:
+        """Raise UsageError: a table is not affine."""
+        raise UsageError(f"cipher 'ffx' is not adaptable: {NOT_AFFINE}", fix="pass mode=trained")
+
+
+class Ffx(Cipher):
+    """Half of the values of each block encrypted value by value; nothing moves."""
+
+    name = "ffx"
+    parameters = FfxParameters
+    traits = CipherTraits(
+        operations="format-preserving encryption (FF1) of half of the values of a block, value by "
+        "value, the same half and table for all blocks; nothing moves",
+        protects="the value of half of the values; the other half is in the clear",
+        source="MaungMaung and Kiya, arXiv 2010.00801; FF1: NIST SP 800-38G",
+        claim_type="heuristic",
+        deterministic=True,
+        keyed=True,
+        interpretation="the reference code encrypts values as three decimal digits (0 to 999) "
+        "under a password; here FF1 permutes the 256 byte values under a 256-bit key, so that "
+        "ciphertexts stay 8 bit. A domain of 256 is far below the million that SP 800-38G asks "
+        "for: FF1 gives no security here beyond a secret table, the same wherever it is applied. "
+        "Published as a defence against adversarial examples, used here as a cipher",
+    )
+
+    def prepare(
+        self,
+        key: ClientKey,
+        parameters: FfxParameters,
+        shape: ImageShape,
+        *,
+        sequence: str = "",
+    ) -> KeyedTable:
+        """Draw the encrypted half and tabulate FF1. Raises UsageError on a bad patch."""
+        check_patch(shape, parameters.patch)
+        purpose = purpose_of(self.name, parameters, shape)
+        values = block_values(shape, parameters.patch)
+        half = key.stream(*purpose, "encrypted half").half(values)
+        positions = block_positions(shape, parameters.patch)
+        chosen = np.empty(positions.size, np.bool_)
+        chosen[positions] = half
+        return KeyedTable(shape, chosen, ff1_table(key.subkey(*purpose, "FF1")))
+
+    def nominal_bits(self, parameters: FfxParameters, shape: ImageShape) -> float:
+        """256 bits of FF1's key and log2 of the number of ways to choose half of the values."""
+        check_patch(shape, parameters.patch)
+        values = block_values(shape, parameters.patch)
+        return KEY_BITS + log2_binomial(values, values // 2)
+
+    def preserves(self, parameters: FfxParameters) -> tuple[str, ...]:
+        """Half of the picture, and the histogram of the other half under one substitution."""
+        return (
+            "half of all values, in the clear and in place",
+            "place of every pixel",
+            "which values are equal: one table for all (a simple substitution)",
+            "correlations between positions of a block; equal blocks stay equal",
+            "differences between images: one changed value changes one value",
+        )
+
+    def obstacle(self, parameters: FfxParameters) -> str:
+        """A table is not affine."""
+        return NOT_AFFINE
+
+
+def ff1_table(key: ClientKey) -> UInt8Array:
+    """Return FF1 of all byte values under a key, uint8 (256,)."""
+    from ffx import FF1  # type: ignore[import-untyped]
+
+    cipher = FF1(key.secret_bytes(), allow_small_domain=True)
+    table = [cipher.encrypt_int(value, domain=BYTE_VALUES) for value in range(BYTE_VALUES)]
+    return np.array(table, np.uint8)
+
+
+CIPHER = Ffx()

@@ -1,0 +1,75 @@
+"""Block-wise negation: half of the values of a block become 255 - v, the same ones in all blocks.
+
+Source: MaungMaung (AprilPyone), Kiya, "Block-wise Image Transformation with Secret Key for
+Adversarially Robust Defense" (arXiv 2010.00801), transformation NP.
+"""
+
+from __future__ import annotations
+
+import numpy
+from pydantic import Field
+
+from block_scramble.blocks import block_count, block_values, check_patch
+from block_scramble.cipher import Cipher, CipherTraits, ImageShape, log2_binomial, purpose_of
+from block_scramble.keys import ClientKey
+from block_scramble.moves import KeyedMoves, keyed_blocks
+from common.contracts import Parameters
+
+
+class NpParameters(Parameters):
+    """Options of ``np``."""
+
+    patch: int = Field(default=4, ge=2, le=512, description="Side of a block in pixels")
+
+
+class Np(Cipher):
+    """Half of the values of each block negated under one key; nothing moves."""
+
+    name = "np"
+    parameters = NpParameters
+    traits = CipherTraits(
+        operations="negative-positive (255 - v) of half of the values of a block, the same for all "
+        "blocks; nothing moves",
+        protects="the value of each pixel up to negation; every pixel stays in its place",
+        source="MaungMaung and Kiya, arXiv 2010.00801",
+        claim_type="heuristic",
+        deterministic=True,
+        keyed=True,
+        interpretation="published as a defence against adversarial examples, used here as a cipher",
+    )
+
+    def prepare(
+        self,
+        key: ClientKey,
+        parameters: NpParameters,
+        shape: ImageShape,
+        *,
+        sequence: str = "",
+    ) -> KeyedMoves:
+        """Draw which half is negated. Raises UsageError on a bad patch."""
+        check_patch(shape, parameters.patch)
+        values = block_values(shape, parameters.patch)
+        stream = key.stream(*purpose_of(self.name, parameters, shape), "negative-positive")
+        negated = stream.half(values)
+        blocks = numpy.arange(block_count(shape, parameters.patch))
+        order = numpy.arange(values)[None]
+        return keyed_blocks(shape, parameters.patch, blocks, order, negated[None])
+
+    def nominal_bits(self, parameters: NpParameters, shape: ImageShape) -> float:
+        """log2 of the number of ways to choose half of the values."""
+        check_patch(shape, parameters.patch)
+        values = block_values(shape, parameters.patch)
+        return log2_binomial(values, values // 2)
+
+    def preserves(self, parameters: NpParameters) -> tuple[str, ...]:
+        """Every value keeps its place and is known up to negation."""
+        return (
+            "place of every pixel",
+            "multiset of folded values (v or 255 - v) of the image",
+            "multiset of folded values (v or 255 - v) of each pixel",
+            "correlations between positions of a block; equal blocks stay equal",
+            "differences between images: one changed value changes one value",
+        )
+
+
+CIPHER = Np()

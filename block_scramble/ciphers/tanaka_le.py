@@ -1,0 +1,84 @@
+"""Learnable encryption: 4-bit halves of all values of a block inverted and shuffled, one key.
+
+Each M x M block is flattened, its bytes are split into low and high halves (all low ones, then all
+high ones), halves are inverted (15 - v) where the key says, permuted and merged into bytes again;
+all blocks share the key and stay where they are. Source: Tanaka, "Learnable Image Encryption",
+ICCE-TW 2018 (arXiv 1804.00490).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field
+
+from block_scramble.blocks import block_count, block_values, check_patch
+from block_scramble.cipher import Cipher, CipherTraits, ImageShape, log2_factorial, purpose_of
+from block_scramble.keys import ClientKey
+from block_scramble.moves import KeyedNibbles, keyed_nibble_blocks
+from common.contracts import Parameters
+
+
+class TanakaParameters(Parameters):
+    """Options of ``tanaka_le``."""
+
+    patch: int = Field(default=4, ge=2, le=512, description="Side of a block in pixels")
+    mask_from_order: bool = Field(
+        default=False,
+        description="Derive the inversion mask from the permutation, as the reference code does",
+    )
+
+
+class TanakaLe(Cipher):
+    """Nibbles of each block inverted and permuted under one key for all blocks."""
+
+    name = "tanaka_le"
+    parameters = TanakaParameters
+    traits = CipherTraits(
+        operations="bytes split into 4-bit halves; inversion (15 - v) and permutation of all "
+        "halves of a block, one key for all blocks; blocks stay in place",
+        protects="what each block shows; the outline of the picture stays visible block by block",
+        source="Tanaka, arXiv 1804.00490",
+        claim_type="heuristic",
+        deterministic=True,
+        keyed=True,
+        interpretation="the published mask is a key of its own; the reference code inverts the "
+        "halves that come from the upper half of the permutation (mask_from_order=true)",
+    )
+
+    def prepare(
+        self,
+        key: ClientKey,
+        parameters: TanakaParameters,
+        shape: ImageShape,
+        *,
+        sequence: str = "",
+    ) -> KeyedNibbles:
+        """Draw one order and one mask of halves. Raises UsageError on a bad patch."""
+        check_patch(shape, parameters.patch)
+        purpose = purpose_of(self.name, parameters, shape)
+        halves = 2 * block_values(shape, parameters.patch)
+        order = key.stream(*purpose, "nibble order").permutations(1, halves)
+        if parameters.mask_from_order:
+            inverted = order >= halves // 2
+        else:
+            inverted = key.stream(*purpose, "inversion").bits((1, halves))
+        blocks = np.arange(block_count(shape, parameters.patch))
+        return keyed_nibble_blocks(shape, parameters.patch, blocks, order, inverted)
+
+    def nominal_bits(self, parameters: TanakaParameters, shape: ImageShape) -> float:
+        """log2 of halves! * 2^halves, or of halves! where the order gives the mask."""
+        check_patch(shape, parameters.patch)
+        halves = 2 * block_values(shape, parameters.patch)
+        return log2_factorial(halves) + halves * (not parameters.mask_from_order)
+
+    def preserves(self, parameters: TanakaParameters) -> tuple[str, ...]:
+        """Folded halves survive, block by block, and what one key for all blocks keeps."""
+        return (
+            "order of blocks",
+            "multiset of folded 4-bit halves (v or 15 - v) of each block",
+            "correlations between positions of a block; equal blocks stay equal",
+            "differences between images: one changed half changes one half",
+        )
+
+
+CIPHER = TanakaLe()
