@@ -31,6 +31,7 @@ class KeyedMoves:
         self._index = index
         self._negated = negated
         self._mask = byte_mask(negated)
+        self._nothing_moves = bool((index == np.arange(len(index))).all())
 
     @cached_property
     def _inverse(self) -> tuple[IndexArray, UInt8Array | None]:
@@ -40,11 +41,15 @@ class KeyedMoves:
     def encrypt(self, images: UInt8Array) -> UInt8Array:
         """Encrypt uint8 (n, h, w, c) to the same shape. Raises UsageError on another shape."""
         check_images(images, self.shape)
+        if self._nothing_moves and self._mask is not None:
+            return images ^ self._mask.reshape(self.shape)
         return gather(images, self._index, self._mask)
 
     def decrypt(self, ciphertexts: UInt8Array) -> UInt8Array:
         """Invert ``encrypt`` exactly. Raises UsageError on another shape."""
         check_images(ciphertexts, self.shape)
+        if self._nothing_moves:
+            return self.encrypt(ciphertexts)
         return gather(ciphertexts, *self._inverse)
 
     def affine_embedding(self, patch: int) -> PatchAffine:
@@ -189,16 +194,39 @@ def gather(images: UInt8Array, index: IndexArray, mask: UInt8Array | None) -> UI
 
 
 def gather_nibbles(images: UInt8Array, index: IndexArray, mask: UInt8Array) -> UInt8Array:
-    """Split uint8 (n, h, w, c) into nibbles, take nibble k from ``index[k]``, merge and XOR."""
+    """Split uint8 (n, h, w, c) into nibbles, take nibble k from ``index[k]``, merge and XOR.
+
+    The result has the memory layout of ``images``.
+    """
     n, size = len(images), len(mask)
-    last = batch_is_last(images)
-    ordered = images.transpose(1, 2, 3, 0) if last else np.ascontiguousarray(images)
-    flat = ordered.reshape((size, n) if last else (n, size))
-    axis = 0 if last else 1
-    halves = np.concatenate([flat & 15, flat >> 4], axis=axis)
-    moved = np.take(halves, index, axis=axis, mode="clip")
-    low, high = np.split(moved, 2, axis=axis)
-    merged = (high << 4) | low
-    np.bitwise_xor(merged, mask[:, None] if last else mask, out=merged)
-    merged = merged.reshape(ordered.shape)
-    return cast(UInt8Array, merged.transpose(3, 0, 1, 2) if last else merged)
+    if batch_is_last(images):
+        ordered = images.transpose(1, 2, 3, 0)
+        merged = _nibbles_of_rows(ordered.reshape(size, n), index, mask)
+        return merged.reshape(ordered.shape).transpose(3, 0, 1, 2)
+    flat = np.ascontiguousarray(images).reshape(n, size)
+    merged = np.empty_like(flat)
+    halves, moved = np.empty(2 * size, np.uint8), np.empty(2 * size, np.uint8)
+    for image, result in zip(flat, merged, strict=True):
+        np.bitwise_and(image, 15, out=halves[:size])
+        np.right_shift(image, 4, out=halves[size:])
+        np.take(halves, index, mode="clip", out=moved)
+        np.left_shift(moved[size:], 4, out=result)
+        result |= moved[:size]
+        result ^= mask
+    return merged.reshape(images.shape)
+
+
+def _nibbles_of_rows(rows: UInt8Array, index: IndexArray, mask: UInt8Array) -> UInt8Array:
+    """The same on (size, n), in pieces that stay in a core's own cache."""
+    size, n = rows.shape
+    halves = np.empty((2 * size, n), np.uint8)
+    np.bitwise_and(rows, 15, out=halves[:size])
+    np.right_shift(rows, 4, out=halves[size:])
+    merged = np.empty_like(rows)
+    step = max(1, PIECE_BYTES // n)
+    for piece in (slice(start, start + step) for start in range(0, size, step)):
+        high = np.take(halves, index[size:][piece], axis=0, mode="clip")
+        np.take(halves, index[:size][piece], axis=0, mode="clip", out=merged[piece])
+        merged[piece] |= np.left_shift(high, 4, out=high)
+        merged[piece] ^= mask[piece, None]
+    return merged

@@ -265,7 +265,6 @@ def main() -> NoReturn:
     except typer.Exit as stop:
         code = stop.exit_code
     except (typer.Abort, KeyboardInterrupt):
-        print("interrupted; the same command resumes", file=sys.stderr)
         code = EXIT_INTERRUPTED
     except CompareError as error:
         if "--debug" in sys.argv:
@@ -277,6 +276,8 @@ def main() -> NoReturn:
         code = EXIT_OK
     except Exception as error:
         code = _other_error(error)
+    if code == EXIT_INTERRUPTED:  # the parser turns Ctrl-C into this code
+        print("interrupted; the same command resumes", file=sys.stderr)
     sys.exit(code)
 
 

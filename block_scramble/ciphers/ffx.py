@@ -8,8 +8,6 @@ AES-256, from the package ``libffx``.
 
 from __future__ import annotations
 
-from typing import cast
-
 import numpy as np
 from pydantic import Field
 
@@ -23,6 +21,7 @@ from block_scramble.cipher import (
     purpose_of,
 )
 from block_scramble.keys import KEY_BITS, ClientKey
+from block_scramble.moves import batch_is_last
 from block_scramble.patch_key import BoolArray, PatchAffine
 from common.contracts import Parameters
 from common.errors import UsageError
@@ -46,19 +45,28 @@ class KeyedTable:
 
     def __init__(self, shape: ImageShape, chosen: BoolArray, table: UInt8Array) -> None:
         self.shape = shape
-        self._chosen = chosen.reshape(shape)
-        self._table = table
-        self._inverse = np.argsort(table).astype(np.uint8)
+        self._mask = chosen.reshape(shape) * np.uint8(255)
+        self._table = table.tobytes()
+        self._inverse = np.argsort(table).astype(np.uint8).tobytes()
 
     def encrypt(self, images: UInt8Array) -> UInt8Array:
         """Encrypt uint8 (n, h, w, c) to the same shape. Raises UsageError on another shape."""
         check_images(images, self.shape)
-        return cast(UInt8Array, np.where(self._chosen, self._table[images], images))
+        return self._translated(images, self._table)
 
     def decrypt(self, ciphertexts: UInt8Array) -> UInt8Array:
         """Invert ``encrypt`` exactly. Raises UsageError on another shape."""
         check_images(ciphertexts, self.shape)
-        return cast(UInt8Array, np.where(self._chosen, self._inverse[ciphertexts], ciphertexts))
+        return self._translated(ciphertexts, self._inverse)
+
+    def _translated(self, images: UInt8Array, table: bytes) -> UInt8Array:
+        """Send all values through a table and keep the result where they are chosen."""
+        last = batch_is_last(images)
+        stored = images.transpose(1, 2, 3, 0) if last else images
+        translated = np.frombuffer(stored.tobytes().translate(table), np.uint8)
+        every = translated.reshape(stored.shape)
+        every = every.transpose(3, 0, 1, 2) if last else every
+        return ((every ^ images) & self._mask) ^ images
 
     def affine_embedding(self, patch: int) -> PatchAffine:
         """Raise UsageError: a table is not affine."""

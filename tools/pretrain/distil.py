@@ -70,8 +70,13 @@ class Plan:
         """Image sizes this epoch alternates between."""
         return (112, 224) if epoch >= self.epochs - self.finish else (112,)
 
-    def view_set(self, epoch: int) -> int:
-        """Number of the view set of an epoch: new ones first, then one new in `reuse` epochs."""
+    def view_set(self, epoch: int, size: int) -> int:
+        """Number of the view set of an epoch: new ones first, then one new in `reuse` epochs.
+
+        At 224 px, where the teacher is dear, one set serves `reuse` epochs in a row.
+        """
+        if size == 224:
+            return epoch // self.reuse
         if epoch < self.reuse:
             return epoch
         return epoch // self.reuse + self.reuse - 1 - epoch % self.reuse
@@ -226,7 +231,7 @@ def train_epoch(run: Run, cache: ViewCache) -> dict[str, float]:
     """One pass over a view set of each size of this epoch; returns mean losses by size."""
     plan, epoch, begun = run.plan, run.progress.epoch, time.monotonic()
     sizes = plan.sizes(epoch)
-    sets = {size: cache.get(size, plan.view_set(epoch)) for size in sizes}
+    sets = {size: cache.get(size, plan.view_set(epoch, size)) for size in sizes}
     streams = {s: v.batches(plan.batch, [plan.seed, epoch, s]) for s, v in sets.items()}
     steps = len(sets[112].pixels) // plan.batch
     losses: dict[int, list[float]] = {size: [] for size in sizes}

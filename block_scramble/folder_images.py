@@ -1,0 +1,194 @@
+"""Plain images and ciphertexts as files: which ones a folder has, decoding and encoding them.
+
+Plain images are decoded by the rules of ``common.datasets.images``, with one more: any alpha
+channel is refused, since it would not come back. Ciphertexts are PNG where their values are bytes
+and npz otherwise, never pickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import unicodedata
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from block_scramble.cipher import CiphertextArray, ImageShape
+from common.datasets.foldertree import IGNORED
+from common.datasets.images import FORMATS, MIN_SIDE, SUFFIXES, image_size, open_image
+from common.errors import DataError, IntegrityError, UsageError
+from common.types import UInt8Array
+
+SUFFIX_OF = {"uint8": ".png", "float32": ".npz"}
+CIPHERTEXT_SUFFIXES = frozenset(SUFFIX_OF.values())
+ARRAY = "ciphertext"
+# Ciphertexts hardly compress: the fastest level costs no bytes worth having.
+COMPRESS_LEVEL = 1
+
+
+@dataclass(frozen=True)
+class Listing:
+    """``images``: relative posix paths in order of name. ``others``: files that are no images."""
+
+    images: tuple[str, ...]
+    others: tuple[str, ...]
+
+
+def list_files(root: Path, suffixes: frozenset[str]) -> Listing:
+    """List files of a folder and its sub-folders by ending; hidden and system files are left out.
+
+    Raises DataError on symbolic links that lead out of the folder or to a folder, and on a folder
+    that cannot be read.
+    """
+    images, others = [], []
+    for path in _walk(root):
+        name = path.relative_to(root).as_posix()
+        if path.is_symlink():
+            _check_link(root, path, name)
+        (images if path.suffix.lower() in suffixes else others).append(name)
+    return Listing(tuple(sorted(images)), tuple(sorted(others)))
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    def refuse(error: OSError) -> None:
+        raise DataError(f"cannot list {error.filename}: {error.strerror}", fix="make it readable")
+
+    for folder, subfolders, files in os.walk(root, onerror=refuse):
+        subfolders[:] = sorted(filter(_is_visible, subfolders))
+        here = Path(folder)
+        yield from (here / name for name in subfolders if (here / name).is_symlink())
+        yield from (here / name for name in files if _is_visible(name))
+
+
+def _is_visible(name: str) -> bool:
+    return not name.startswith(".") and name not in IGNORED
+
+
+def _check_link(root: Path, path: Path, name: str) -> None:
+    target = path.resolve()
+    if not target.is_relative_to(root.resolve()) or not target.is_file():
+        raise DataError(
+            f"{name!r} is a link that leads out of {root}, to a folder or to nothing",
+            fix="put the file itself into the folder",
+        )
+
+
+def stems_of(names: tuple[str, ...]) -> dict[str, str]:
+    """Map each name to its path without ending.
+
+    Raises DataError where two files would get the same name, upper and lower case taken as one.
+    """
+    taken: dict[str, str] = {}
+    stems = {}
+    for name in names:
+        stem = PurePosixPath(name).with_suffix("").as_posix()
+        other = taken.setdefault(unicodedata.normalize("NFC", stem).casefold(), name)
+        if other != name:
+            raise DataError(
+                f"{other!r} and {name!r} would both become {stem!r}", fix="rename one of them"
+            )
+        stems[name] = stem
+    return stems
+
+
+def header_size(path: Path, name: str) -> tuple[int, int]:
+    """Return (height, width) of an image from its header.
+
+    Raises DataError that names an image which is no image, has more than 8 bits or alpha.
+    """
+    from PIL import Image
+
+    width, height = image_size(path, name)
+    with Image.open(path, formats=FORMATS) as image:
+        mode, transparent = image.mode, "transparency" in image.info
+        # Pillow reads 16-bit colour PNG as 8-bit RGB without a word; its raw mode tells.
+        deep = any(str(tile[3]).endswith(";16B") for tile in image.tile)
+    if transparent or mode in ("RGBA", "LA", "PA"):
+        raise DataError(
+            f"image {name} (mode {mode}) has an alpha channel, which would not come back",
+            fix="flatten it onto a background and store it as RGB or grey",
+        )
+    if deep or mode.startswith("I") or mode == "F":
+        raise DataError(
+            f"image {name} (mode {mode}) has more than 8 bits a channel",
+            fix="apply the window that suits the modality and store it as 8-bit PNG",
+        )
+    return height, width
+
+
+def read_plain(path: Path, name: str, size: int | None) -> UInt8Array:
+    """Decode an image to uint8 (h, w, 1 or 3), squashed to a square of ``size`` where given."""
+    from PIL import Image
+
+    image = open_image(path, name)
+    if size is not None and image.size != (size, size):
+        image = image.resize((size, size), Image.Resampling.BICUBIC)
+    pixels: UInt8Array = np.asarray(image, dtype=np.uint8)
+    return pixels[:, :, None] if pixels.ndim == 2 else pixels
+
+
+def check_size(size: int | None) -> None:
+    """Raise UsageError where the side of squared images is out of range."""
+    if size is not None and not MIN_SIDE <= size <= 4096:
+        raise UsageError(f"size {size} is out of range", fix=f"pass {MIN_SIDE} to 4096")
+
+
+def png_bytes(pixels: UInt8Array) -> bytes:
+    """Encode uint8 (h, w, 1 or 3) as PNG: grey or RGB, without loss."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    flat = pixels[:, :, 0] if pixels.shape[2] == 1 else pixels
+    Image.fromarray(np.ascontiguousarray(flat)).save(
+        buffer, format="PNG", compress_level=COMPRESS_LEVEL
+    )
+    return buffer.getvalue()
+
+
+def ciphertext_bytes(ciphertext: CiphertextArray) -> bytes:
+    """Encode a ciphertext (h, w, c): PNG for uint8, npz for anything else."""
+    if ciphertext.dtype == np.uint8:
+        return png_bytes(ciphertext)
+    buffer = io.BytesIO()
+    np.savez(buffer, **{ARRAY: ciphertext})
+    return buffer.getvalue()
+
+
+def read_ciphertext(data: bytes, name: str, shape: ImageShape, dtype: str) -> CiphertextArray:
+    """Decode what ``ciphertext_bytes`` wrote. Raises IntegrityError where it is something else."""
+    try:
+        array = _png_array(data) if dtype == "uint8" else _npz_array(data)
+    # Pillow's and NumPy's parsers raise anything from struct.error to KeyError on foreign bytes.
+    except Exception as error:
+        raise IntegrityError(f"ciphertext {name} does not parse: {error}") from None
+    if array.shape != tuple(shape) or array.dtype != np.dtype(dtype):
+        raise IntegrityError(
+            f"ciphertext {name} is {array.dtype} {array.shape}, "
+            f"the manifest says {dtype} {tuple(shape)}"
+        )
+    return array
+
+
+def _png_array(data: bytes) -> CiphertextArray:
+    from PIL import Image
+
+    with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+        pixels = np.asarray(image)
+    return pixels[:, :, None] if pixels.ndim == 2 else pixels
+
+
+def _npz_array(data: bytes) -> CiphertextArray:
+    if not zipfile.is_zipfile(io.BytesIO(data)):
+        raise ValueError("no npz")
+    with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+        return archive[ARRAY]
+
+
+def sha256_of(data: bytes) -> str:
+    """Return the hexadecimal SHA-256."""
+    return hashlib.sha256(data).hexdigest()
