@@ -155,12 +155,6 @@ def make_instance(
     """
     backbone = find_backbone(context.settings.backbone)
     patch = parameters.patch or backbone.patch
-    if parameters.mode is Mode.ADAPTED and patch != backbone.patch:
-        raise UsageError(
-            f"mode=adapted with patch {patch}: the plain {backbone.name} has patches of "
-            f"{backbone.patch} pixels",
-            fix=f"pass patch={backbone.patch} or mode=trained",
-        )
     size = context.settings.image_size
     shape = ImageShape(size, size, 3)
     if size % patch:

@@ -13,6 +13,8 @@ Message: TypeAlias = bytes
 UInt8Array: TypeAlias = npt.NDArray[np.uint8]
 Float32Array: TypeAlias = npt.NDArray[np.float32]
 Float64Array: TypeAlias = npt.NDArray[np.float64]
+# What a network takes: pixels, or a ciphertext that is not of eight bits.
+PixelArray: TypeAlias = UInt8Array | Float32Array
 IntArray: TypeAlias = npt.NDArray[np.int64]
 
 

@@ -180,7 +180,7 @@ def list_(
     """List what there is to run."""
     from comparisons import listing
 
-    sections = listing.collect(section, details=as_json)
+    sections = listing.collect(section, details=as_json or section == "ciphers")
     if as_json:
         _print_json(sections)
     else:

@@ -14,7 +14,7 @@ SECTIONS = ("datasets", "pipelines", "ciphers", "backbones", "metrics", "attacks
 def collect(section: str | None, *, details: bool = False) -> dict[str, list[dict[str, Any]]]:
     """Return name, summary and origin of everything in a section, or in all of them.
 
-    ``details``: with the cards of the datasets.
+    ``details``: with the cards of the datasets and the properties of the ciphers.
     """
     if section is not None and section not in SECTIONS:
         raise UnknownNameError(
@@ -24,6 +24,8 @@ def collect(section: str | None, *, details: bool = False) -> dict[str, list[dic
     if details:
         for row in found.get("datasets", []):
             row["card"] = load("datasets", row["name"]).card().model_dump(mode="json")
+        for row in found.get("ciphers", []):
+            row["properties"] = load("ciphers", row["name"]).describe()
     return found
 
 
@@ -65,6 +67,8 @@ def render(sections: dict[str, list[dict[str, Any]]]) -> str:
         width = max((len(row["name"]) for row in rows), default=0)
         for row in rows:
             lines.append(f"  {row['name']:<{width}}  {row['summary']}")
+            for name, value in row.get("properties", {}).items():
+                lines.append(f"  {'':<{width}}    {name}: {value}")
         if not rows:
             lines.append("  (none)")
         lines.append("")

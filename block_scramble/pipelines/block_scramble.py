@@ -163,7 +163,10 @@ class BlockScramblePipeline:
         from common.backbones.finetune import fine_tuned_vit
 
         key = instance.keyed().affine_embedding(instance.patch)
-        state = fine_tuned_vit(data, context)
+        own_patch = find_backbone(context.settings.backbone).patch
+        # The backbone's own patch is spelled None, so that the plain reference is the same model.
+        patch = None if instance.patch == own_patch else instance.patch
+        state = fine_tuned_vit(data, context, patch)
         mean, std = pixel_statistics(context.settings.backbone)
         plain = ServerMaterial(
             backbone=context.settings.backbone,

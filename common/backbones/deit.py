@@ -17,7 +17,7 @@ from common.backbones.catalog import PIXEL_MEAN, PIXEL_STD, find_backbone
 from common.backbones.weights import WeightsSource, locate_weights, read_state
 from common.errors import DataError, MessageError
 from common.records import BackboneSummary
-from common.types import Float32Array, Float64Array, UInt8Array
+from common.types import Float32Array, Float64Array, PixelArray
 
 if TYPE_CHECKING:
     from timm.models.vision_transformer import VisionTransformer
@@ -108,7 +108,7 @@ def pixel_statistics(name: str) -> tuple[Float32Array, Float32Array]:
     return np.asarray(PIXEL_MEAN, np.float32), np.asarray(PIXEL_STD, np.float32)
 
 
-def to_input(images: UInt8Array, mean: Float32Array, std: Float32Array) -> torch.Tensor:
+def to_input(images: PixelArray, mean: Float32Array, std: Float32Array) -> torch.Tensor:
     """Turn uint8 (n, h, w, 3) into the network's float32 (n, 3, h, w)."""
     scaled = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 255.0
     shift = torch.from_numpy(np.asarray(mean, np.float32)).view(1, 3, 1, 1)
@@ -118,7 +118,7 @@ def to_input(images: UInt8Array, mean: Float32Array, std: Float32Array) -> torch
 
 def predict_logits(
     model: torch.nn.Module,
-    images: UInt8Array,
+    images: PixelArray,
     mean: Float32Array,
     std: Float32Array,
     batch: int = 64,
@@ -141,7 +141,7 @@ def softmax(logits: Float64Array) -> Float64Array:
 
 def predict_probabilities(
     model: torch.nn.Module,
-    images: UInt8Array,
+    images: PixelArray,
     mean: Float32Array,
     std: Float32Array,
     batch: int = 64,

@@ -32,7 +32,7 @@ from common.contracts import RunContext, TrainingData
 from common.errors import CellError
 from common.identity import source_digest
 from common.seeds import generator_for, seed_for
-from common.types import Float32Array, IntArray, Split, UInt8Array
+from common.types import Float32Array, IntArray, PixelArray, Split
 from common.wire import pack, unpack
 
 WARMUP_SHARE = 0.1
@@ -53,10 +53,10 @@ class Budget:
 
 @dataclass
 class _Examples:
-    images: list[UInt8Array] = field(default_factory=list)
+    images: list[PixelArray] = field(default_factory=list)
     labels: list[IntArray] = field(default_factory=list)
 
-    def stacked(self) -> tuple[UInt8Array, IntArray]:
+    def stacked(self) -> tuple[PixelArray, IntArray]:
         if not self.images:
             raise CellError("no images were given for training or validation")
         self.images = [np.concatenate(self.images)]
@@ -94,7 +94,7 @@ class VitTrainer:
         self._best: bytes | None = None
         self._best_epoch = 0
 
-    def add(self, split: Split, images: UInt8Array, labels: IntArray) -> None:
+    def add(self, split: Split, images: PixelArray, labels: IntArray) -> None:
         """Append examples: uint8 (n, h, w, 3), int64 (n,)."""
         self._examples[split].images.append(images)
         self._examples[split].labels.append(labels)
@@ -141,7 +141,7 @@ class VitTrainer:
             raise CellError("no epoch has been run yet")
         return self._best
 
-    def _train(self, images: UInt8Array, labels: IntArray) -> float:
+    def _train(self, images: PixelArray, labels: IntArray) -> float:
         self.model.train()
         _distilled_training_off(self.model)
         weight = torch.from_numpy(class_weights(labels, self._classes))
@@ -204,8 +204,10 @@ def class_weights(labels: IntArray, classes: int) -> Float32Array:
     return weights.astype(np.float32)
 
 
-def fine_tuned_vit(data: TrainingData, context: RunContext) -> bytes:
+def fine_tuned_vit(data: TrainingData, context: RunContext, patch: int | None = None) -> bytes:
     """Return the state of the plain ViT fine-tuned on this run's data, trained once per run.
+
+    ``patch``: side of the patches in pixels; None is the backbone's own.
 
     The owner of the data trains it in the clear, in the client's process. The plain reference and
     the ViT adapted by key share it, so they are the same model. Facts about the training are put
@@ -225,11 +227,13 @@ def fine_tuned_vit(data: TrainingData, context: RunContext) -> bytes:
         classes=len(data.classes),
         weights=settings.weights,
         seed=backbone_seed(context.seed),
+        patch=patch,
     )
     inputs = {
         "data": data.fingerprint,
         "backbone": settings.backbone,
         "image_size": settings.image_size,
+        "patch": patch,
         "initial_weights": state_digest(model),
         "budget": asdict(budget),
         "threads": settings.threads,

@@ -38,13 +38,22 @@ def import_tenseal() -> Any:
 def seal_context(parameters: CkksParameters) -> Any:
     """Return SEAL's context at its 128-bit security level. Raises UsageError below it."""
     require_128_bits(parameters)
+    return _seal_context(parameters, "TC128")
+
+
+def insecure_seal_context(parameters: CkksParameters) -> Any:
+    """Return SEAL's context whatever its security: for study, where the record says so."""
+    return _seal_context(parameters, "NONE")
+
+
+def _seal_context(parameters: CkksParameters, level: str) -> Any:
     seal = import_tenseal().sealapi
     chosen = seal.EncryptionParameters(seal.SCHEME_TYPE.CKKS)
     chosen.set_poly_modulus_degree(parameters.degree)
     chosen.set_coeff_modulus(
         seal.CoeffModulus.Create(parameters.degree, list(parameters.modulus_bits))
     )
-    context = seal.SEALContext(chosen, True, seal.SEC_LEVEL_TYPE.TC128)
+    context = seal.SEALContext(chosen, True, getattr(seal.SEC_LEVEL_TYPE, level))
     if not context.parameters_set():
         raise CellError(f"SEAL refuses {parameters}: {context.parameters_error_message()}")
     return context

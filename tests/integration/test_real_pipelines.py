@@ -30,7 +30,7 @@ PIPELINES = (
 def run_compare(data: Path, out: Path, key: Path, *extra: str) -> subprocess.CompletedProcess[str]:
     options = f"""--dataset chestxray --data-dir {data} --profile smoke --subset published
         --image-size 32 --epochs 2 --test-limit 24 --latency-images 3 --latency-rounds 1
-        --out {out} --key {key} --weights untrained""".split()
+        --out {out} --key {key} --weights untrained --threads 1""".split()
     pipelines = [word for name in PIPELINES for word in ("--pipeline", name)]
     return subprocess.run(
         [sys.executable, "-m", "comparisons", "run", *options, *pipelines, *extra],

@@ -584,11 +584,9 @@ def test_cipher_names_are_spelled_either_way() -> None:
         BlockScrambleParameters(cipher="zzz")
 
 
-def test_patches_that_do_not_fit_the_image_or_the_plain_model_are_refused(bench: Bench) -> None:
+def test_patches_that_do_not_fit_the_image_are_refused(bench: Bench) -> None:
     with pytest.raises(UsageError, match=r"patch 5 does not divide the image size 32.*2, 4, 8, 16"):
         fit(bench, patch=5)
-    with pytest.raises(UsageError, match="plain deit_tiny_patch16_224 has patches of 16"):
-        fit(bench, patch=8, mode="adapted")
     with pytest.raises(UsageError, match="patch 16 does not divide the image size 40"):
         fit(bench, bench.context(image_size=40))
 

@@ -7,11 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cryptography.hazmat.primitives.ciphers import Cipher as AesCipher
-from cryptography.hazmat.primitives.ciphers import algorithms, modes
 
 from block_scramble.blocks import crop, pad, padded_shape
-from block_scramble.cipher import Cipher, ImageShape, cipher_parameters, key_space, purpose_of
+from block_scramble.cipher import Cipher, ImageShape, cipher_parameters, key_space
 from block_scramble.ciphers.aes_ctr import CIPHER as AES_CTR
 from block_scramble.ciphers.al_amin import CIPHER as AL_AMIN
 from block_scramble.ciphers.etc import CIPHER as ETC
@@ -23,15 +21,13 @@ from block_scramble.ciphers.madono_ele import CIPHER as MADONO
 from block_scramble.ciphers.noise import CIPHER as NOISE
 from block_scramble.ciphers.np import CIPHER as NP
 from block_scramble.ciphers.orthogonal import CIPHER as ORTHOGONAL
-from block_scramble.ciphers.orthogonal import orthogonal_matrix
 from block_scramble.ciphers.pixel_np import CIPHER as PIXEL_NP
 from block_scramble.ciphers.shf import CIPHER as SHF
 from block_scramble.ciphers.tanaka_le import CIPHER as TANAKA
 from block_scramble.ciphers.vit_block import CIPHER as VIT_BLOCK
 from block_scramble.keys import ClientKey
 from block_scramble.moves import keyed_blocks
-from block_scramble.policy import KeyPolicy, PerImageEncryptor, make_encryptor
-from common.errors import MessageError, UsageError
+from common.errors import UsageError
 from common.types import UInt8Array
 
 KEY = ClientKey.from_seed(0)
@@ -342,105 +338,6 @@ def test_ff1_table_is_a_permutation_that_follows_its_key() -> None:
     assert len({table.tobytes() for table in tables}) == 4
 
 
-@pytest.mark.parametrize("fraction", [None, 0.5, 1.0])
-def test_orthogonal_keeps_norms_angles_and_comes_back_exactly(fraction: float | None) -> None:
-    shape = ImageShape(32, 32, 3)
-    images = pictures(shape, count=6)
-    images[4:] = [[[[0]]], [[[255]]]]
-    keyed = prepare(ORTHOGONAL, shape, patch=8, fraction=fraction)
-    ciphertexts = keyed.encrypt(images)
-    assert (keyed.decrypt(ciphertexts) == images).all()
-    plain = np.array([block.ravel() for block in blocks_of(images[0], 8)], float)
-    rotated = np.array([block.ravel() for block in blocks_of(ciphertexts[0], 8)], float)
-    assert np.allclose(plain @ plain.T, rotated @ rotated.T, rtol=1e-5)
-    assert abs(np.corrcoef(plain.ravel(), rotated.ravel())[0, 1]) < 0.6
-
-
-def test_restricted_orthogonal_moves_exactly_its_share() -> None:
-    shape = ImageShape(8, 8, 3)
-    positions = np.arange(192, dtype=np.uint8).reshape(1, *shape)
-    for fraction, moved in ((0.25, 48), (0.5, 96), (1.0, 192), (0.001, 2)):
-        keyed = prepare(ORTHOGONAL, shape, patch=8, fraction=fraction)
-        assert (keyed.encrypt(positions) != positions).sum() == moved
-
-
-def test_orthogonal_matrices_are_orthogonal_and_their_entries_spread_evenly() -> None:
-    matrix = orthogonal_matrix(KEY.stream("test"), 64)
-    assert np.allclose(matrix @ matrix.T, np.eye(64), atol=1e-12)
-    # Without moving the signs of R, the diagonal of Q is biased.
-    traces = [np.trace(orthogonal_matrix(KEY.stream(str(i)), 3)) for i in range(2000)]
-    assert abs(np.mean(traces)) < 0.1
-    assert np.mean(np.square(traces)) == pytest.approx(1.0, abs=0.15)
-
-
-def test_patches_too_large_for_a_matrix_are_refused() -> None:
-    with pytest.raises(UsageError, match=r"12288 values.*at most 36"):
-        prepare(ORTHOGONAL, ImageShape(64, 64, 3), patch=64)
-
-
-def test_ciphertexts_of_another_cipher_are_refused_by_orthogonal() -> None:
-    shape = ImageShape(16, 16, 3)
-    keyed = prepare(ORTHOGONAL, shape, patch=8)
-    good = keyed.encrypt(pictures(shape))
-    for wrong in (pictures(shape), good[:, :8], np.where(good == good[0, 0, 0, 0], np.nan, good)):
-        with pytest.raises(UsageError, match="ciphertexts are"):
-            keyed.decrypt(wrong)
-
-
-def test_aes_ctr_is_aes_256_in_counter_mode() -> None:
-    shape = ImageShape(8, 8, 1)
-    image = pictures(shape, count=1)
-    nonce = bytes(range(16))
-    keyed = prepare(AES_CTR, shape)
-    purpose = purpose_of("aes_ctr", cipher_parameters(AES_CTR, {}), shape)
-    algorithm = algorithms.AES256(KEY.subkey(*purpose, "AES-256").secret_bytes())
-    counters = b"".join(nonce[:12] + i.to_bytes(4, "big") for i in range(4))
-    keystream = AesCipher(algorithm, modes.ECB()).encryptor().update(counters)
-    expected = bytes(a ^ b for a, b in zip(image.tobytes(), keystream, strict=True))
-    assert keyed.encrypt_under(image, [nonce]).tobytes() == expected
-
-
-@pytest.mark.parametrize("policy", list(KeyPolicy))
-@pytest.mark.parametrize("key", [KEY, ClientKey.generate()], ids=["seeded", "drawn"])
-def test_fresh_nonces_travel_and_hide_equal_images(key: ClientKey, policy: KeyPolicy) -> None:
-    images = np.repeat(pictures(count=1), 4, axis=0)
-    parameters = cipher_parameters(AES_CTR, {})
-    encryptor = make_encryptor(AES_CTR, parameters, SMALL, key, policy)
-    ciphertexts, nonces = encryptor.encrypt(images)
-    assert len({ciphertext.tobytes() for ciphertext in ciphertexts}) == len(set(nonces)) == 4
-    assert (encryptor.decrypt(ciphertexts, nonces) == images).all()
-    again = make_encryptor(AES_CTR, parameters, SMALL, key, policy).encrypt(images)[1]
-    assert (again == nonces) is bool(key.insecure)
-
-
-def test_nonces_that_are_missing_reused_or_malformed_are_refused() -> None:
-    parameters = cipher_parameters(AES_CTR, {})
-    encryptor = make_encryptor(AES_CTR, parameters, SMALL, KEY, KeyPolicy.PER_CLIENT)
-    images = pictures()
-    ciphertexts, nonces = encryptor.encrypt(images)
-    for bad, reason in (
-        ((), "3 ciphertexts came with 0 nonces"),
-        (nonces[:2], "3 ciphertexts came with 2 nonces"),
-        ((nonces[0], nonces[0], nonces[2]), "the same nonce"),
-        ((nonces[0], nonces[1], b"short"), "nonce of ciphertext 2 has 5 bytes"),
-    ):
-        with pytest.raises(MessageError, match=reason):
-            encryptor.decrypt(ciphertexts, bad)
-    keyed = prepare(AES_CTR)
-    with pytest.raises(MessageError, match="used for two images"):
-        keyed.encrypt_under(images, [bytes(16)] * 3)
-    with pytest.raises(UsageError, match="with its nonce, and there is none"):
-        keyed.decrypt(ciphertexts)
-
-
-def test_a_nonce_of_another_ciphertext_is_noticed_under_per_image_keys() -> None:
-    ciphertexts, nonces = per_image().encrypt(pictures())
-    with pytest.raises(MessageError, match="nonce of another ciphertext"):
-        per_image().decrypt(ciphertexts, (nonces[1], nonces[1], nonces[2]))
-    with pytest.raises(MessageError, match="3 bytes, not 16"):
-        per_image().decrypt(ciphertexts[:1], (b"abc",))
-
-
 def test_images_smaller_than_a_block_are_refused_and_padding_makes_them_fit() -> None:
     with pytest.raises(UsageError, match=r"a 12 x 8 image is smaller than a block of 16 pixels"):
         prepare(VIT_BLOCK, patch=16)
@@ -478,57 +375,6 @@ def test_a_model_whose_patches_do_not_hold_the_blocks_is_refused() -> None:
 def test_blocks_that_stay_fit_a_model_of_larger_patches() -> None:
     key = prepare(SHF, ImageShape(32, 32, 3), patch=4).affine_embedding(8)
     assert key.embeddings == 1 and key.values == 192
-
-
-def per_image(cipher: Cipher = VIT_BLOCK, key: ClientKey = KEY) -> PerImageEncryptor:
-    parameters = cipher_parameters(cipher, {"patch": 4})
-    encryptor = make_encryptor(cipher, parameters, SMALL, key, KeyPolicy.PER_IMAGE)
-    assert isinstance(encryptor, PerImageEncryptor)
-    return encryptor
-
-
-def test_per_image_keys_differ_between_images_and_repeat_for_the_same() -> None:
-    ramp = np.arange(288, dtype=np.uint16).reshape(SMALL).astype(np.uint8)
-    images = np.stack([ramp, ramp[::-1], ramp])
-    ciphertexts, nonces = per_image().encrypt(images)
-    assert [len(nonce) for nonce in nonces] == [16] * 3
-    assert nonces[0] == nonces[2] != nonces[1]
-    assert (ciphertexts[0] == ciphertexts[2]).all()
-    orders = [
-        per_image()._keyed(nonce).affine_embedding(4).value_order[0].tolist()
-        for nonce in nonces[:2]
-    ]
-    assert orders[0] != orders[1]
-
-
-def test_per_image_ciphertexts_come_back_exactly_and_a_wrong_key_is_noticed() -> None:
-    images = pictures()
-    ciphertexts, nonces = per_image().encrypt(images)
-    assert (per_image().decrypt(ciphertexts, nonces) == images).all()
-    with pytest.raises(MessageError, match="wrong key"):
-        per_image(key=ClientKey.from_seed(1)).decrypt(ciphertexts, nonces)
-    altered = ciphertexts.copy()
-    altered[0, 0, 0, 0] ^= 1
-    with pytest.raises(MessageError, match="ciphertext 0 does not fit"):
-        per_image().decrypt(altered, nonces)
-    with pytest.raises(MessageError, match="3 ciphertexts came with 2 nonces"):
-        per_image().decrypt(ciphertexts, nonces[:2])
-
-
-def test_per_image_keys_are_refused_for_ciphers_without_a_key() -> None:
-    for cipher in (IDENTITY, NOISE):
-        with pytest.raises(UsageError, match="has no key"):
-            make_encryptor(cipher, cipher_parameters(cipher, {}), SMALL, KEY, KeyPolicy.PER_IMAGE)
-
-
-def test_a_nonce_is_refused_where_one_key_serves_all() -> None:
-    parameters = cipher_parameters(VIT_BLOCK, {"patch": 4})
-    encryptor = make_encryptor(VIT_BLOCK, parameters, SMALL, KEY, KeyPolicy.PER_CLIENT)
-    ciphertexts, nonces = encryptor.encrypt(pictures())
-    assert nonces == ()
-    assert (encryptor.decrypt(ciphertexts, ()) == pictures()).all()
-    with pytest.raises(MessageError, match="policy per_client"):
-        encryptor.decrypt(ciphertexts, [bytes(16)] * 3)
 
 
 def test_keyed_blocks_follow_the_order_they_are_given() -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from common.backbones.head import LinearModel
 from common.clock import Clock
 from common.errors import MessageError
 from common.types import Float64Array, Message, Stage, UInt8Array
+from fhe_baseline.ckks.ciphertexts import CiphertextShape
 from fhe_baseline.ckks.context import (
     explain_seal_error,
     galois_elements,
@@ -34,40 +34,11 @@ from fhe_baseline.parameters import CkksParameters
 
 GALOIS_KEYS = "galois_keys"
 FRESH_PRIMES, REPLY_PRIMES = 2, 1
-SEAL_OVERHEAD_BYTES = 1024
 
 
 def layout_of(parameters: CkksParameters, model: LinearModel) -> SlotLayout:
     """Return where this model lies in the slots of this ring."""
     return SlotLayout(model.width, model.classes, parameters.slot_count)
-
-
-@dataclass(frozen=True)
-class CiphertextShape:
-    """What a ciphertext from outside must be: two polynomials under so many primes, at a scale."""
-
-    context: Any
-    degree: int
-    primes: int
-    scale: float
-
-    def load(self, data: bytes, what: str) -> Any:
-        """Parse a ciphertext.
-
-        Raises MessageError, also on a transparent one (second polynomial zero: no encryption).
-        """
-        if len(data) > 2 * self.primes * self.degree * 8 + SEAL_OVERHEAD_BYTES:
-            raise MessageError(f"{what} of {len(data)} bytes is longer than such a ciphertext")
-        ciphertext = load_seal(import_tenseal().sealapi.Ciphertext(), self.context, data, what)
-        if ciphertext.parms_id() != level_with(self.context, self.primes) or ciphertext.size() != 2:
-            raise MessageError(f"{what} is not two polynomials under {self.primes} primes")
-        if not math.isclose(ciphertext.scale, self.scale, rel_tol=1e-9):
-            raise MessageError(
-                f"{what} has scale {ciphertext.scale:.6g}, expected {self.scale:.6g}"
-            )
-        if ciphertext.is_transparent():
-            raise MessageError(f"{what} is transparent: its second polynomial is zero")
-        return ciphertext
 
 
 class ReplicatedClient:

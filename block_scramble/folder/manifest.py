@@ -23,6 +23,7 @@ from common.identity import canonical_json
 from common.store import write_atomic
 
 MANIFEST = "manifest.json"
+RESTORED = "decrypted.json"
 MAX_BYTES = 1 << 28
 PADDING = "last row and column repeated up to whole blocks"
 
@@ -134,3 +135,38 @@ def read_manifest(folder: Path) -> FolderManifest:
     if len(set(names)) < len(names) or len(names) > manifest.images:
         raise IntegrityError(f"{path} names a file twice, or more files than it has images")
     return manifest
+
+
+class RestoredFile(BaseModel):
+    """One decrypted image, and the hash of the ciphertext it comes from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    ciphertext: Sha256
+    sha256: Sha256
+
+
+class RestoredFolder(BaseModel):
+    """What decryption notes beside the plain images to resume; ``folder``: the manifest's."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal["he-compare decrypted folder"] = "he-compare decrypted folder"
+    version: Literal[1] = 1
+    folder: str
+    files: dict[str, RestoredFile] = {}
+
+    def write(self, folder: Path) -> None:
+        """Write it into its folder, atomically."""
+        write_atomic(folder / RESTORED, (self.model_dump_json(indent=1) + "\n").encode())
+
+
+def read_restored(folder: Path) -> RestoredFolder | None:
+    """Read what an earlier decryption noted; None where there is nothing that parses."""
+    path = folder / RESTORED
+    if path.is_symlink() or not path.is_file() or path.stat().st_size > MAX_BYTES:
+        return None
+    try:
+        return RestoredFolder.model_validate_json(path.read_bytes())
+    except ValidationError:
+        return None

@@ -109,4 +109,5 @@ class FolderCipher:
             images = encryptor.decrypt(ciphertext[None], (nonce,) if nonce else ())
         except MessageError as error:
             raise IntegrityError(error.problem, fix=error.fix) from None
-        return crop(images, shape)[0]
+        image: UInt8Array = crop(images, shape)[0]
+        return image

@@ -20,7 +20,7 @@ import numpy as np
 
 from block_scramble.cipher import CiphertextArray, ImageShape
 from common.datasets.foldertree import IGNORED
-from common.datasets.images import FORMATS, MIN_SIDE, SUFFIXES, image_size, open_image
+from common.datasets.images import FORMATS, MIN_SIDE, image_size, open_image
 from common.errors import DataError, IntegrityError, UsageError
 from common.types import UInt8Array
 
@@ -45,7 +45,8 @@ def list_files(root: Path, suffixes: frozenset[str]) -> Listing:
     Raises DataError on symbolic links that lead out of the folder or to a folder, and on a folder
     that cannot be read.
     """
-    images, others = [], []
+    images: list[str] = []
+    others: list[str] = []
     for path in _walk(root):
         name = path.relative_to(root).as_posix()
         if path.is_symlink():
@@ -186,7 +187,8 @@ def _npz_array(data: bytes) -> CiphertextArray:
     if not zipfile.is_zipfile(io.BytesIO(data)):
         raise ValueError("no npz")
     with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-        return archive[ARRAY]
+        array: CiphertextArray = archive[ARRAY]
+    return array
 
 
 def sha256_of(data: bytes) -> str:

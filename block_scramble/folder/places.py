@@ -1,0 +1,59 @@
+"""Where folders may lie: what is read, what is written, and that neither is inside the other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from common.errors import UsageError
+from common.store import write_atomic
+
+
+def existing_folder(path: Path) -> Path:
+    """Return the folder that images are read from. Raises UsageError where there is none."""
+    if not path.is_dir():
+        raise UsageError(
+            f"{path} is {'no folder' if path.exists() else 'not there'}",
+            fix="name a folder of images",
+        )
+    return path
+
+
+def check_apart(source: Path, target: Path) -> None:
+    """Raise UsageError where the target is no folder, or inside the source, or around it."""
+    if target.exists() and not target.is_dir():
+        raise UsageError(f"{target} is no folder", fix="name a new or empty folder")
+    inner, outer = target.resolve(), source.resolve()
+    if inner.is_relative_to(outer) or outer.is_relative_to(inner):
+        raise UsageError(
+            f"{target} and {source} lie inside each other",
+            fix="name a folder beside the one that is read",
+        )
+
+
+def check_key_outside(key_file: Path, target: Path) -> None:
+    """Raise UsageError where the key file lies in the folder that is going to be shared."""
+    if key_file.resolve().is_relative_to(target.resolve()):
+        raise UsageError(
+            f"the key file {key_file} lies in {target}: whoever gets the folder gets the key",
+            fix="keep the key file outside of it",
+        )
+
+
+def is_empty(folder: Path) -> bool:
+    """Say whether a folder is missing or has no visible entries."""
+    return not folder.is_dir() or all(entry.name.startswith(".") for entry in folder.iterdir())
+
+
+def write_inside(root: Path, name: str, data: bytes, *, mode: int = 0o644) -> None:
+    """Write a file below ``root``, atomically. Raises UsageError where a link leads out of it."""
+    path = root / name
+    if not path.parent.resolve().is_relative_to(root.resolve()):
+        raise UsageError(
+            f"{path.parent} is a link that leads out of {root}", fix="name another folder"
+        )
+    try:
+        write_atomic(path, data, mode=mode)
+    except OSError as error:
+        raise UsageError(
+            f"cannot write {path}: {error.strerror}", fix="name a writable folder with room"
+        ) from None

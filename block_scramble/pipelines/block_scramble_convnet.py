@@ -1,0 +1,169 @@
+"""Scrambled images and a convolutional network trained on them: the baseline beside the ViT.
+
+Same cipher, key, messages and budget as ``block-scramble``; the model is timm's ``resnet18``, whose
+convolutions look across the borders of blocks that the key has moved.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from block_scramble.instance import CipherInstance, make_instance
+from block_scramble.keyfile import obtain_key
+from block_scramble.material import ServerMaterial, TrainingBudget
+from block_scramble.options import BlockScrambleParameters, Mode, Sharing
+from block_scramble.pipelines.block_scramble import FittedOnCiphertext
+from common.contracts import Availability, Fitted, RunContext, Server, TrainingData
+from common.identity import array_digest, source_digest
+from common.pipelines.convnet import ARCHITECTURE, build_convnet, convnet_budget
+from common.wire import unpack
+
+if TYPE_CHECKING:
+    import torch
+
+NAME = "block-scramble-convnet"
+SOURCES = (
+    "block_scramble",
+    "common.backbones",
+    "common.pipelines.convnet",
+    "common.wire",
+)
+
+
+class ConvnetScrambleParameters(BlockScrambleParameters):
+    """Those of ``block-scramble``; a convolutional network has no patch embedding to adapt."""
+
+    mode: Literal[Mode.TRAINED] = Field(
+        default=Mode.TRAINED, description="trained: the server trains the network on ciphertext"
+    )
+    clients: Literal[1] = Field(default=1, description="One client, one key")
+    sharing: Literal[Sharing.JOINT] = Field(default=Sharing.JOINT, description="One model")
+    weights: Literal["untrained", "hub"] = Field(
+        default="untrained", description="untrained: random; hub: timm's ImageNet weights"
+    )
+
+
+class ConvnetMaterial(ServerMaterial):
+    """The public material of a convolutional network; ``patch`` is the cipher's alone."""
+
+    architecture: Literal["resnet18"]
+
+    def build_model(self, state: bytes) -> torch.nn.Module:
+        """Build the network and load its weights. Raises MessageError where they do not fit."""
+        from common.backbones.deit import load_state_bytes
+
+        model = build_convnet(classes=self.classes, weights="untrained", seed=0)
+        load_state_bytes(model, state)
+        return model
+
+
+class BlockScrambleConvnetPipeline:
+    """Block scrambling with a convolutional network."""
+
+    name = NAME
+    parameters = ConvnetScrambleParameters
+
+    def availability(self) -> Availability:
+        """Torch, timm and cryptography are requirements of the package: always available."""
+        return Availability(True)
+
+    def source_modules(self) -> tuple[str, ...]:
+        """Name the packages whose source can change a result."""
+        return SOURCES
+
+    def identity_inputs(
+        self, parameters: ConvnetScrambleParameters, key_file: Path
+    ) -> dict[str, str]:
+        """Name the fingerprint of the client's key; the file is made at first use."""
+        return {"client key": obtain_key(parameters.key, key_file).fingerprint}
+
+    def fit(
+        self, data: TrainingData, parameters: ConvnetScrambleParameters, context: RunContext
+    ) -> Fitted:
+        """Have a server process train on ciphertext. Raises UsageError, ServiceError."""
+        instance = make_instance(parameters, data, context)
+        header = training_header(instance, data, context)
+        state = _trained(instance, header, parameters.weights, data, context)
+        return FittedOnCiphertext(instance, header, [state])
+
+    def load_server(self, public_material: bytes) -> Server:
+        """Build the server half. Raises MessageError on bytes that do not parse."""
+        from block_scramble.server import InferenceServer, TrainingServer
+
+        header, states = ConvnetMaterial.from_bytes(public_material)
+        load = InferenceServer if header.training is None else TrainingServer
+        return load(header, states)
+
+
+def training_header(
+    instance: CipherInstance, data: TrainingData, context: RunContext
+) -> ConvnetMaterial:
+    """Describe the network and the budget of training on ciphertext: the ViT's, for this model."""
+    from block_scramble import training
+
+    budget = convnet_budget(context, len(data.train), "ciphertext", NAME)
+    changed = {
+        "backbone": ARCHITECTURE,
+        "architecture": ARCHITECTURE,
+        "training": TrainingBudget(**asdict(budget)),
+    }
+    header = training.training_header(instance, context)
+    return ConvnetMaterial(**(header.model_dump() | changed))
+
+
+def _trained(
+    instance: CipherInstance,
+    header: ConvnetMaterial,
+    weights: str,
+    data: TrainingData,
+    context: RunContext,
+) -> bytes:
+    """Return the state that a server process trained, from the store where inputs are the same."""
+    import torch
+
+    from block_scramble import training
+    from common.backbones.deit import state_bytes
+    from common.backbones.features import backbone_seed
+
+    seed = backbone_seed(context.seed)
+    start = state_bytes(build_convnet(classes=header.classes, weights=weights, seed=seed))
+    inputs: dict[str, Any] = {
+        "data": data.fingerprint,
+        "pixels": array_digest(data.train.images, data.val.images),
+        "cipher": instance.cipher.name,
+        "options": instance.options.model_dump(mode="json"),
+        "policy": instance.policy.value,
+        "key": instance.key.fingerprint,
+        "header": header.model_dump(mode="json"),
+        "initial_weights": array_digest(np.frombuffer(start, np.uint8)),
+        "threads": context.settings.threads,
+        "source": source_digest(*SOURCES),
+        "torch": torch.__version__,
+    }
+
+    def make() -> bytes:
+        material = header.to_bytes(start)
+        server = context.start_server(NAME, material)
+        shares: Sequence[training.Share] = training.deal_out(instance, data)
+        try:
+            return training._train(server, instance, shares, context, len(material))
+        finally:
+            server.close()
+
+    stored = context.artefacts.get_or_make("ciphertext-convnet", inputs, make)
+    arrays, metadata = unpack(stored, expect={"state": ("uint8", 1)})
+    facts = json.loads(metadata["training"])
+    # A fact about Vision Transformers: this network's weights are all trained alike.
+    facts.pop("patch_embedding", None)
+    context.training.update(facts | {"model": ARCHITECTURE})
+    return arrays["state"].tobytes()
+
+
+PIPELINE = BlockScrambleConvnetPipeline()

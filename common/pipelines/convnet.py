@@ -1,0 +1,260 @@
+"""No protection, a convolutional network: the "traditional deep learning" that papers compare with.
+
+timm's ``resnet18`` (He et al., CVPR 2016, arXiv 1512.03385) trained on the plain images under the
+same budget, loss and early stopping as the Vision Transformers.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from common.clock import Clock
+from common.contracts import Availability, Deployment, Parameters, RunContext, TrainingData
+from common.errors import DataError, MessageError
+from common.pipelines.plaintext import PlaintextClient
+from common.records import SecurityClaims
+from common.types import FheMode, Message, Split, Stage, UInt8Array
+from common.wire import pack, unpack
+
+if TYPE_CHECKING:
+    import torch
+
+    from common.backbones.finetune import Budget
+
+NAME = "convnet"
+ARCHITECTURE = "resnet18"
+HEAD_PREFIX = "fc."
+
+
+class ConvnetParameters(Parameters):
+    """Which images the network sees, and what its weights start from."""
+
+    protection: Literal["none"] = Field(
+        default="none",
+        description="none: plain images; scrambled ones are the pipeline block-scramble-convnet",
+    )
+    weights: Literal["untrained", "hub"] = Field(
+        default="untrained", description="untrained: random; hub: timm's ImageNet weights"
+    )
+
+
+def build_convnet(*, classes: int, weights: str, seed: int) -> torch.nn.Module:
+    """Build a ``resnet18`` for images of any size; random parts follow ``seed``.
+
+    Raises DataError where hub weights cannot be had or do not fit.
+    """
+    import timm
+    import torch
+
+    from common.backbones.weights import locate_weights, read_state
+
+    source = locate_weights(ARCHITECTURE, weights)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model: torch.nn.Module = timm.create_model(
+            ARCHITECTURE, pretrained=False, num_classes=classes
+        )
+    if source.path is not None:
+        state = read_state(source.path)
+        body = {name: value for name, value in state.items() if not name.startswith(HEAD_PREFIX)}
+        report = model.load_state_dict(body, strict=False)
+        missing = [name for name in report.missing_keys if not name.startswith(HEAD_PREFIX)]
+        if missing or report.unexpected_keys:
+            raise DataError(f"weights {source.path.name} are not those of a {ARCHITECTURE}")
+    model.eval()
+    return model
+
+
+def convnet_budget(context: RunContext, images: int, *names: str) -> Budget:
+    """Return the run's budget; ``names`` seed the order of images.
+
+    The batch is made smaller where a batch of one image would be left over: batch normalisation
+    takes its statistics from the batch.
+    """
+    from common.backbones.finetune import Budget
+    from common.seeds import seed_for
+
+    settings = context.settings
+    batch = settings.batch_size
+    while batch > 2 and images % batch == 1:
+        batch -= 1
+    return Budget(
+        epochs=settings.epochs,
+        batch_size=batch,
+        learning_rate=settings.learning_rate,
+        seed=seed_for(context.seed, "fine-tune", *names),
+    )
+
+
+class ConvnetServer:
+    """Runs the network on plain images."""
+
+    verbs = ("infer",)
+
+    def __init__(self, public_material: bytes) -> None:
+        from common.backbones.deit import load_state_bytes, pixel_statistics
+
+        arrays, metadata = unpack(public_material, expect={"state": ("uint8", 1)})
+        try:
+            setup = json.loads(metadata["setup"])
+            self._size = int(setup["image_size"])
+            self._mean, self._std = pixel_statistics(str(setup["statistics"]))
+            classes = int(setup["classes"])
+        except (KeyError, ValueError, TypeError) as error:
+            raise MessageError(f"public material lacks its setup: {error}") from None
+        if classes < 1:
+            raise MessageError(f"public material names {classes} classes")
+        self._model = build_convnet(classes=classes, weights="untrained", seed=0)
+        load_state_bytes(self._model, arrays["state"].tobytes())
+
+    def infer(self, messages: list[Message], clock: Clock) -> list[Message]:
+        """Classify images. Raises MessageError on anything that is no image of the right size."""
+        from common.backbones.deit import predict_logits
+
+        if not messages:
+            return []
+        with clock.stage(Stage.DESERIALIZE, items=len(messages)):
+            images = np.stack([self._read(message) for message in messages])
+        with clock.stage(Stage.EVALUATE, items=len(messages)):
+            scores = predict_logits(self._model, images, self._mean, self._std)
+        with clock.stage(Stage.SERIALIZE, items=len(messages)):
+            return [pack({"scores": row.astype(np.float32)}) for row in scores]
+
+    def _read(self, message: Message) -> UInt8Array:
+        image: UInt8Array = unpack(message, expect={"image": ("uint8", 3)})[0]["image"]
+        if image.shape != (self._size, self._size, 3):
+            raise MessageError(f"image has shape {image.shape}, expected {self._size} px, colour")
+        return image
+
+
+@dataclass(frozen=True)
+class ConvnetFitted:
+    """A trained network. ``statistics``: the backbone whose pixel mean and deviation it uses."""
+
+    statistics: str
+    image_size: int
+    classes: int
+    state: bytes
+
+    fhe_mode = FheMode.NOT_APPLICABLE
+
+    def deploy(self, context: RunContext) -> Deployment:
+        """Hand the network to the server; there are no keys."""
+        setup = {
+            "statistics": self.statistics,
+            "image_size": self.image_size,
+            "classes": self.classes,
+        }
+        arrays = {"state": np.frombuffer(self.state, np.uint8)}
+        return Deployment(PlaintextClient(), pack(arrays, {"setup": json.dumps(setup)}))
+
+    def claims(self) -> SecurityClaims:
+        """Claim nothing."""
+        return SecurityClaims(
+            scheme="none",
+            protects="nothing: the server receives the image",
+            claim_type="none",
+            deterministic=True,
+            preserves=["everything"],
+            server_learns=["the image", "the scores", "the model"],
+        )
+
+    def clear_reference(self, images: UInt8Array) -> None:
+        """None: this is a reference."""
+        return
+
+    def protected_picture(self, images: UInt8Array) -> UInt8Array:
+        """Return the images: the server sees them."""
+        return images
+
+
+class ConvnetPipeline:
+    """A convolutional network on plain images."""
+
+    name = NAME
+    parameters = ConvnetParameters
+
+    def availability(self) -> Availability:
+        """Needs torch and timm only, which the package requires."""
+        return Availability(True)
+
+    def source_modules(self) -> tuple[str, ...]:
+        """Name the modules that key the cells."""
+        return ("common.pipelines.convnet", "common.pipelines.plaintext")
+
+    def identity_inputs(self, parameters: Parameters, key_file: Path) -> dict[str, str]:
+        """Nothing of this machine changes a prediction."""
+        return {}
+
+    def fit(
+        self, data: TrainingData, parameters: ConvnetParameters, context: RunContext
+    ) -> ConvnetFitted:
+        """Train on the plain images, once per run. Raises DataError without hub weights."""
+        import torch
+
+        from common.backbones.deit import state_digest
+        from common.backbones.features import backbone_seed
+        from common.identity import array_digest, source_digest
+
+        settings = context.settings
+        torch.set_num_threads(settings.threads)
+        classes = len(data.classes)
+        seed = backbone_seed(context.seed)
+        model = build_convnet(classes=classes, weights=parameters.weights, seed=seed)
+        budget = convnet_budget(context, len(data.train), "plain", NAME)
+        inputs: dict[str, Any] = {
+            "data": data.fingerprint,
+            "pixels": array_digest(data.train.images, data.val.images),
+            "initial_weights": state_digest(model),
+            "statistics": settings.backbone,
+            "budget": asdict(budget),
+            "threads": settings.threads,
+            "source": source_digest("common.backbones", "common.pipelines.convnet"),
+            "torch": torch.__version__,
+        }
+        stored = context.artefacts.get_or_make(
+            "plain-convnet", inputs, lambda: _train_plain(model, data, budget, context)
+        )
+        arrays, metadata = unpack(stored, expect={"state": ("uint8", 1)})
+        context.training.update(json.loads(metadata["training"]))
+        state = arrays["state"].tobytes()
+        return ConvnetFitted(settings.backbone, settings.image_size, classes, state)
+
+    def load_server(self, public_material: bytes) -> ConvnetServer:
+        """Build the server half from public material. Raises MessageError."""
+        return ConvnetServer(public_material)
+
+
+def _train_plain(
+    model: torch.nn.Module, data: TrainingData, budget: Budget, context: RunContext
+) -> bytes:
+    from common.backbones.deit import pixel_statistics
+    from common.backbones.finetune import VitTrainer
+
+    mean, std = pixel_statistics(context.settings.backbone)
+    trainer = VitTrainer(model, mean, std, budget, flip=True)
+    trainer.add(Split.TRAIN, data.train.images, data.train.labels)
+    trainer.add(Split.VAL, data.val.images, data.val.labels)
+    while not trainer.finished:
+        context.progress(f"training {ARCHITECTURE}", len(trainer.history), budget.epochs)
+        trainer.run_epoch()
+    training = {
+        "trained_on": "plain images, by their owner",
+        "model": ARCHITECTURE,
+        "augmentation": "random horizontal flips",
+        "epochs": len(trainer.history),
+        "best_epoch": trainer.best_epoch,
+        "history": trainer.history,
+        "seconds": sum(entry["seconds"] for entry in trainer.history),
+    }
+    state = np.frombuffer(trainer.best_state(), np.uint8)
+    return pack({"state": state}, {"training": json.dumps(training)})
+
+
+PIPELINE = ConvnetPipeline()

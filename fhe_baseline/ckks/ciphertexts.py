@@ -1,0 +1,41 @@
+"""Ciphertexts from outside: what one must be before anything is computed on it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from common.errors import MessageError
+from fhe_baseline.ckks.context import import_tenseal, level_with
+from fhe_baseline.ckks.serialization import load_seal
+
+SEAL_OVERHEAD_BYTES = 1024
+
+
+@dataclass(frozen=True)
+class CiphertextShape:
+    """What a ciphertext from outside must be: two polynomials under so many primes, at a scale."""
+
+    context: Any
+    degree: int
+    primes: int
+    scale: float
+
+    def load(self, data: bytes, what: str) -> Any:
+        """Parse a ciphertext.
+
+        Raises MessageError, also on a transparent one (second polynomial zero: no encryption).
+        """
+        if len(data) > 2 * self.primes * self.degree * 8 + SEAL_OVERHEAD_BYTES:
+            raise MessageError(f"{what} of {len(data)} bytes is longer than such a ciphertext")
+        ciphertext = load_seal(import_tenseal().sealapi.Ciphertext(), self.context, data, what)
+        if ciphertext.parms_id() != level_with(self.context, self.primes) or ciphertext.size() != 2:
+            raise MessageError(f"{what} is not two polynomials under {self.primes} primes")
+        if not math.isclose(ciphertext.scale, self.scale, rel_tol=1e-9):
+            raise MessageError(
+                f"{what} has scale {ciphertext.scale:.6g}, expected {self.scale:.6g}"
+            )
+        if ciphertext.is_transparent():
+            raise MessageError(f"{what} is transparent: its second polynomial is zero")
+        return ciphertext

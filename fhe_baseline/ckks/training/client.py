@@ -1,0 +1,133 @@
+"""The owner of data and secret key: encrypts both once, and refreshes the weights between rounds.
+
+Encryption is symmetric, so that half of every upload is a seed, and at the lowest level that the
+computation wants. Decrypted weights stay here; what goes back is a fresh encryption.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from common.errors import MessageError
+from common.types import Float64Array, Message, UInt8Array
+from fhe_baseline.ckks.ciphertexts import CiphertextShape
+from fhe_baseline.ckks.context import galois_elements, import_tenseal, level_with
+from fhe_baseline.ckks.serialization import seal_bytes
+from fhe_baseline.ckks.training.circuit import Circuit
+from fhe_baseline.ckks.training.diagonals import Complex128Array
+from fhe_baseline.ckks.training.messages import Address, Kind, addresses, pack_upload
+from fhe_baseline.ckks.training.momentum import MOMENTUM_BITS
+from fhe_baseline.ckks.training.problem import Problem
+from fhe_baseline.ckks.training.scales import WEIGHT_BOUND
+
+GALOIS_KEYS, RELINEARISATION_KEYS = "galois_keys", "relinearisation_keys"
+# Copies of a weight over the slots differ by noise alone; a foreign ciphertext's do not agree.
+LARGEST_SPREAD = 0.05
+
+
+class TrainingClient:
+    """Holds the secret key of one training."""
+
+    def __init__(self, circuit: Circuit) -> None:
+        seal = import_tenseal().sealapi
+        self._seal = seal
+        self._circuit = circuit
+        self._context = circuit.context
+        self._keys = seal.KeyGenerator(self._context)
+        secret = self._keys.secret_key()
+        self._encoder = seal.CKKSEncoder(self._context)
+        self._encryptor = seal.Encryptor(self._context, secret)
+        self._decryptor = seal.Decryptor(self._context, secret)
+
+    def public_arrays(self) -> dict[str, UInt8Array]:
+        """Return the evaluation keys: exactly the rotations used, conjugation, relinearisation."""
+        degree = self._circuit.parameters.degree
+        elements = [
+            *galois_elements(self._circuit.layout.rotations(), degree),
+            2 * degree - 1,
+        ]
+        keys = {
+            GALOIS_KEYS: self._keys.create_galois_keys(elements),
+            RELINEARISATION_KEYS: self._keys.create_relin_keys(),
+        }
+        return {name: np.frombuffer(seal_bytes(key), np.uint8) for name, key in keys.items()}
+
+    def uploads(self, problem: Problem) -> Iterator[Message]:
+        """Yield data and targets, encrypted one ciphertext at a time."""
+        layout, group, block = self._circuit.layout, -1, np.zeros((0, 0), np.complex128)
+        for address in addresses(self._circuit):
+            if address.group != group:
+                group, block = address.group, layout.group(problem.matrix, address.group)
+            yield pack_upload(address, self._encrypt_data(address, block, problem))
+
+    def _encrypt_data(self, address: Address, block: Complex128Array, problem: Problem) -> bytes:
+        circuit, scales, layout = self._circuit, self._circuit.scales, self._circuit.layout
+        top = scales.steps[0].primes
+        if address.kind is Kind.FORWARD:
+            slots = layout.forward_diagonal(block, address.index)
+            return self._encrypt(slots, top, scales.forward)
+        if address.kind is Kind.BACKWARD:
+            slots = layout.backward_diagonal(block, address.index)
+            return self._encrypt(slots, circuit.residual_primes(0), scales.backward)
+        if address.kind is Kind.SAMPLE_WEIGHTS:
+            signed = problem.sample_weights[address.index] * math.copysign(
+                1, circuit.sigmoid.leading
+            )
+            row_slots = layout.spread_rows(signed, address.group)
+            return self._encrypt(row_slots, top - 1, scales.sample_weights)
+        classifier, step = divmod(address.index, circuit.per_round)
+        pull = problem.sample_weights[classifier] * (0.5 - problem.targets[classifier])
+        row_slots = layout.spread_rows(pull, address.group)
+        return self._encrypt(row_slots, circuit.residual_primes(step), scales.steps[step].residual)
+
+    def _encrypt(self, slots: Complex128Array | Float64Array, primes: int, scale: float) -> bytes:
+        plaintext = self._seal.Plaintext()
+        level = level_with(self._context, primes)
+        self._encoder.encode(slots.tolist(), level, scale, plaintext)
+        return seal_bytes(self._encryptor.encrypt_symmetric(plaintext))
+
+    def encrypt_state(self, ahead: Float64Array, weights: Float64Array) -> list[Message]:
+        """Encrypt V, then W, both (classifiers, columns), for the next round."""
+        circuit, scales = self._circuit, self._circuit.scales
+        spread = circuit.layout.spread_weights
+        first = scales.steps[0]
+        return [
+            *(self._encrypt(spread(row), first.primes, first.weights) for row in ahead),
+            *(
+                self._encrypt(spread(row), circuit.result_primes(0), scales.result)
+                for row in weights
+            ),
+        ]
+
+    def decrypt_state(self, replies: Sequence[Message]) -> tuple[Float64Array, Float64Array]:
+        """Decrypt the V and W a round ended with.
+
+        Raises MessageError where a reply is no ciphertext of this training, or decrypts to what no
+        weights are: of another key, tampered with, or out of range.
+        """
+        classifiers = self._circuit.classifiers
+        if len(replies) != 2 * classifiers:
+            raise MessageError(f"{len(replies)} replies to a round of {classifiers} classifiers")
+        result = self._circuit.scales.result
+        ahead = [self._decrypt(r, result * 2**MOMENTUM_BITS) for r in replies[:classifiers]]
+        weights = [self._decrypt(r, result) for r in replies[classifiers:]]
+        return np.array(ahead), np.array(weights)
+
+    def _decrypt(self, reply: Message, scale: float) -> Float64Array:
+        shape = CiphertextShape(self._context, self._circuit.parameters.degree, 1, scale)
+        plaintext = self._seal.Plaintext()
+        self._decryptor.decrypt(shape.load(reply, "weights"), plaintext)
+        slots = np.array(self._encoder.decode_complex(plaintext))
+        weights, spread = self._circuit.layout.read_weights(slots)
+        largest = float(np.abs(slots).max())
+        if not (largest < WEIGHT_BOUND and spread < LARGEST_SPREAD):
+            raise MessageError(
+                f"weights decrypt to values up to {largest:.3g} whose copies differ by {spread:.3g}"
+                ": a ciphertext of another key or tampered with, or training that diverged "
+                "(logits outside the sigmoid's interval)"
+            )
+        return weights

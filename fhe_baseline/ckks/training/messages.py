@@ -1,0 +1,102 @@
+"""What crosses the boundary while training: addressed ciphertexts, and the header of a round."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from common.errors import MessageError
+from common.types import Message
+from common.wire import pack, unpack
+from fhe_baseline.ckks.training.circuit import Circuit
+
+CIPHERTEXT = "ciphertext"
+MAX_ITERATIONS = 1000
+
+
+class Kind(StrEnum):
+    """What an uploaded ciphertext holds."""
+
+    FORWARD = "forward"
+    BACKWARD = "backward"
+    SAMPLE_WEIGHTS = "sample weights"
+    TARGETS = "targets"
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where an upload belongs.
+
+    ``index``: the diagonal; or the classifier; or, for targets, classifier * steps a round + step.
+    """
+
+    kind: Kind
+    group: int
+    index: int
+
+
+def counts(circuit: Circuit) -> dict[Kind, int]:
+    """Return how many ciphertexts of each kind a group has."""
+    return {
+        Kind.FORWARD: circuit.layout.period,
+        Kind.BACKWARD: circuit.layout.period,
+        Kind.SAMPLE_WEIGHTS: circuit.classifiers,
+        Kind.TARGETS: circuit.classifiers * circuit.per_round,
+    }
+
+
+def addresses(circuit: Circuit) -> Iterator[Address]:
+    """Yield the address of every ciphertext that training needs."""
+    for group in range(circuit.layout.groups):
+        for kind, count in counts(circuit).items():
+            for index in range(count):
+                yield Address(kind, group, index)
+
+
+def pack_upload(address: Address, ciphertext: bytes) -> Message:
+    """Join a ciphertext with its address."""
+    return pack(
+        {CIPHERTEXT: np.frombuffer(ciphertext, dtype=np.uint8)},
+        {"kind": address.kind.value, "group": str(address.group), "index": str(address.index)},
+    )
+
+
+def unpack_upload(message: Message, circuit: Circuit) -> tuple[Address, bytes]:
+    """Take an upload apart. Raises MessageError, also on an address the circuit does not have."""
+    arrays, metadata = unpack(message, expect={CIPHERTEXT: ("uint8", 1)})
+    try:
+        kind = Kind(metadata["kind"])
+        address = Address(kind, int(metadata["group"]), int(metadata["index"]))
+    except (KeyError, ValueError) as error:
+        raise MessageError(f"an upload has no address: {error}") from None
+    if not 0 <= address.group < circuit.layout.groups:
+        raise MessageError(f"there is no group {address.group}")
+    if not 0 <= address.index < counts(circuit)[kind]:
+        raise MessageError(f"there is no ciphertext {address.index} of {kind}")
+    return address, arrays[CIPHERTEXT].tobytes()
+
+
+def pack_round(first: int, count: int) -> Message:
+    """Return the header of a round: number of its first iteration, from 1, and how many."""
+    return json.dumps({"first": first, "count": count}).encode()
+
+
+def unpack_round(message: Message, circuit: Circuit) -> tuple[int, int]:
+    """Parse the header of a round. Raises MessageError."""
+    try:
+        fields = json.loads(message)
+        first, count = fields["first"], fields["count"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise MessageError(f"not the header of a round: {error}") from None
+    if type(first) is not int or type(count) is not int:
+        raise MessageError("the header of a round holds other things than whole numbers")
+    if not (1 <= first <= MAX_ITERATIONS and 1 <= count <= circuit.per_round):
+        raise MessageError(
+            f"a round of {count} iterations from number {first} is not one of 1 to "
+            f"{circuit.per_round} from 1 to {MAX_ITERATIONS}"
+        )
+    return first, count

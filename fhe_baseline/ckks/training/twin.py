@@ -1,0 +1,52 @@
+"""The encrypted circuit in float64: same polynomial, same step, same momentum, no encryption.
+
+What the encrypted weights are compared with after every iteration. It needs the data in the clear,
+so it belongs to the study, not to the protocol.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from common.types import Float64Array
+from fhe_baseline.ckks.training.circuit import Circuit
+from fhe_baseline.ckks.training.momentum import momentum
+from fhe_baseline.ckks.training.problem import Problem
+
+
+@dataclass(frozen=True)
+class TwinStep:
+    """Weights (classifiers, columns) after an iteration, and the logits it met on the way.
+
+    ``outside``: how many logits, of all rows and classifiers, left the polynomial's interval.
+    """
+
+    weights: Float64Array
+    outside: int
+    largest_logit: float
+
+
+def run_twin(circuit: Circuit, problem: Problem, iterations: int) -> list[TwinStep]:
+    """Return every iteration of the clear twin, from zero weights."""
+    keep = np.full(circuit.columns, circuit.shrink)
+    keep[-1] = 1.0
+    weights = ahead = np.zeros((circuit.classifiers, circuit.columns))
+    steps = []
+    for eta in momentum(iterations):
+        logits = ahead @ problem.matrix.T
+        centred = problem.sample_weights * circuit.sigmoid.centred(logits)
+        residual = centred + problem.sample_weights * (0.5 - problem.targets)
+        gradient = residual @ problem.matrix / circuit.rows
+        following = ahead * keep - circuit.rate * gradient
+        ahead = (1 - eta) * following + eta * weights
+        weights = following
+        outside = int((np.abs(logits) > circuit.sigmoid.interval).sum())
+        steps.append(TwinStep(weights, outside, float(np.abs(logits).max())))
+    return steps
+
+
+def relative_difference(weights: Float64Array, reference: Float64Array) -> float:
+    """Return the norm of the difference over the norm of the reference."""
+    return float(np.linalg.norm(weights - reference) / max(np.linalg.norm(reference), 1e-300))
