@@ -105,7 +105,7 @@ BIT_FLIPS = Disturbance(
     name="bit flips",
     unit="share of bits",
     applied_to="the values of every message, its header left whole; all of it where it has none",
-    levels=(0.0, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1),
+    levels=(0.0, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1),
     apply=flip_value_bits,
 )
 GAUSSIAN_NOISE = Disturbance(

@@ -10,7 +10,7 @@ from common.errors import EXIT_CELLS_FAILED, EXIT_OK, UsageError
 from common.store import SCORES, RunFolder
 from common.types import Status
 from comparisons import scoring, show
-from comparisons.config import PATH_DATASETS, load_config
+from comparisons.config import PATH_DATASETS, RunConfig, load_config
 from comparisons.progress import ProgressReporter
 
 
@@ -50,6 +50,7 @@ def run_command(
         from comparisons.data_command import data_policy
         from comparisons.plan import make_plan
 
+        config = _settled(config, offline, progress)
         with data_policy(offline, require_real, progress):
             plan = make_plan(config, dataset, data_dir, key or default_key_file())
         if explain:
@@ -80,6 +81,16 @@ def run_command(
         print(f"report: {path}")
     unfinished = [r for r in folder.records() if r.status not in (Status.OK, Status.UNAVAILABLE)]
     return EXIT_CELLS_FAILED if unfinished or outcome.failed else EXIT_OK
+
+
+def _settled(config: RunConfig, offline: bool, progress: ProgressReporter) -> RunConfig:
+    """Settle which weights are used, so that every cell of the run has the same."""
+    from common.backbones.weights import settle_weights
+
+    weights, why = settle_weights(config.backbone, config.weights, offline=offline)
+    if why:
+        progress.say(f"note: {why}")
+    return config.model_copy(update={"weights": weights})
 
 
 def _execute(plan: Any, folder: RunFolder, progress: ProgressReporter) -> Any:

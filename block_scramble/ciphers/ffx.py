@@ -134,7 +134,7 @@ class Ffx(Cipher):
 
 def ff1_table(key: ClientKey) -> UInt8Array:
     """Return FF1 of all byte values under a key, uint8 (256,)."""
-    from ffx import FF1  # type: ignore[import-untyped]
+    from ffx import FF1
 
     cipher = FF1(key.secret_bytes(), allow_small_domain=True)
     table = [cipher.encrypt_int(value, domain=BYTE_VALUES) for value in range(BYTE_VALUES)]

@@ -11,7 +11,7 @@ import json
 import math
 import time
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -59,7 +59,7 @@ class _Examples:
     def stacked(self) -> tuple[PixelArray, IntArray]:
         if not self.images:
             raise CellError("no images were given for training or validation")
-        self.images = [np.concatenate(self.images)]
+        self.images = [cast(PixelArray, np.concatenate(self.images))]
         self.labels = [np.concatenate(self.labels)]
         return self.images[0], self.labels[0]
 

@@ -6,6 +6,7 @@ choices; nothing falls back silently.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -20,6 +21,8 @@ Origin = Literal["untrained", "hub", "file", "shipped", "package"]
 UNTRAINED = "untrained"
 HUB = "hub"
 SHIPPED = "shipped"
+AUTO = "auto"
+HUB_SECONDS = 10.0
 SHIPPED_FOLDER = Path(__file__).parent / "shipped"
 
 
@@ -56,6 +59,23 @@ def locate_weights(backbone: str, choice: str) -> WeightsSource:
     return WeightsSource(
         "file", path, f"file {path.name} given by the user, SHA-256 {digest}", "not known"
     )
+
+
+def settle_weights(backbone: str, choice: str, *, offline: bool) -> tuple[str, str]:
+    """Turn ``auto`` into a choice that can be had here, and say why in a line ('' otherwise).
+
+    ``auto`` is the hub's weights, or the shipped ones where the hub cannot be reached. Everything
+    else stays as it is: what was asked for by name never falls back.
+    """
+    if choice != AUTO:
+        return choice, ""
+    if offline:
+        return SHIPPED, "weights: the ones that ship with the package, since --offline was given"
+    try:
+        locate_weights(backbone, HUB)
+    except DataError as error:
+        return SHIPPED, f"weights: the ones that ship with the package; {error.problem}"
+    return HUB, ""
 
 
 def _from_package(backbone: str) -> WeightsSource:
@@ -96,7 +116,10 @@ def download_from_hub(repository: str) -> Path:
     """Download ``model.safetensors`` of a hub repository into the hub's cache, with its checks."""
     from huggingface_hub import hf_hub_download
 
-    return Path(hf_hub_download(repo_id=repository, filename="model.safetensors"))
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries are not for users
+    return Path(
+        hf_hub_download(repo_id=repository, filename="model.safetensors", etag_timeout=HUB_SECONDS)
+    )
 
 
 def read_state(path: Path) -> dict[str, torch.Tensor]:

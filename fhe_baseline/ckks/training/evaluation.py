@@ -151,8 +151,9 @@ class StepEvaluator:
         lower = self._at(weighted, self._primes(upper))
         if len(ratios) == 2:
             return self._multiplied(lower, self._plus(upper, ratios[0]))
-        linear = self._plus(self._times(square, ratios[1], upper.scale), ratios[0])
         cubic = self._multiplied(weighted, square)
+        scale = cubic.scale * upper.scale / lower.scale
+        linear = self._plus(self._times(square, ratios[1], scale), ratios[0])
         product = self._seal.Ciphertext()
         self._evaluator.multiply(cubic, upper, product)
         self._add_product(product, lower, linear)
