@@ -31,7 +31,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--teacher", type=Path, required=True, help="vit_s_focus.onnx")
     parser.add_argument("--work", type=Path, required=True, help="checkpoint, curve, cached views")
     parser.add_argument("--export", type=Path, help="write fp16 weights and a JSON card at the end")
-    parser.add_argument("--minutes", type=float, default=120, help="stop after the epoch that ends")
+    parser.add_argument("--minutes", type=float, default=120, help="0: only export")
     parser.add_argument("--epochs", type=int, default=plan.epochs)
     parser.add_argument("--finish", type=int, default=plan.finish, help="last epochs, also 224 px")
     parser.add_argument("--batch", type=int, default=plan.batch)
@@ -59,6 +59,22 @@ def holdout_probe(data_dir: Path, seen: views.Images, held: views.Images) -> Cal
     return auc
 
 
+def open_run(
+    options: argparse.Namespace, plan: Plan, seen: views.Images, guide: torch.nn.Module
+) -> Run:
+    """The run of the work folder, or a new one that has inherited from the teacher."""
+    checkpoint = options.work / "checkpoint.safetensors"
+    if checkpoint.exists() and not options.fresh:
+        run = Run.load(checkpoint, plan)
+        say(f"resuming after epoch {run.progress.epoch}")
+        return run
+    (options.work / "curve.jsonl").unlink(missing_ok=True)
+    run = start(seen, guide, plan, *options.calibration)
+    save_file(card.half_state(run.export_state()), options.work / "inherited.safetensors")
+    run.save(checkpoint)
+    return run
+
+
 def main() -> None:
     """Train or resume, then export."""
     options = parse()
@@ -70,27 +86,18 @@ def main() -> None:
     kept, out = views.split_groups(images, options.held_out, plan.seed)
     seen, held = images.take(kept), images.take(out)
     guide = teacher.load_teacher(options.teacher)
-    checkpoint = options.work / "checkpoint.safetensors"
-    if checkpoint.exists() and not options.fresh:
-        run = Run.load(checkpoint, plan)
-        say(f"resuming after epoch {run.progress.epoch}")
-    else:
-        (options.work / "curve.jsonl").unlink(missing_ok=True)
-        run = start(seen, guide, plan, *options.calibration)
-        save_file(card.half_state(run.export_state()), options.work / "inherited.safetensors")
-        run.save(checkpoint)
-    referee, auc = Referee(held, guide), holdout_probe(options.data_dir, seen, held)
+    run = open_run(options, plan, seen, guide)
+    if options.minutes > 0:
+        referee, auc = Referee(held, guide), holdout_probe(options.data_dir, seen, held)
+        cache = views.ViewCache(options.work / "views", seen, guide, plan.seed, plan.reuse + 2)
 
-    def judge(current: Run) -> dict:
-        return {**referee.judge(current), **auc(current)}
+        def judge(current: Run) -> dict:
+            return {**referee.judge(current), **auc(current)}
 
-    cache = views.ViewCache(options.work / "views", seen, guide, plan.seed, keep=plan.reuse + 2)
-    train(run, cache, options.work, judge, options.minutes, options.judge_every)
+        train(run, cache, options.work, judge, options.minutes, options.judge_every)
     if options.export:
-        origin = card.Origin(
-            options.data_dir, options.work, options.teacher, len(kept), len(out), plan.seed
-        )
-        card.export(options.export, run, origin, guide)
+        files = (options.data_dir, options.work, options.teacher)
+        card.export(options.export, run, card.Origin(*files, len(kept), len(out), plan.seed), guide)
 
 
 if __name__ == "__main__":

@@ -356,3 +356,79 @@ def test_ctrl_c_ends_with_130_keeps_finished_cells_and_leaves_no_process(
     statuses = [r.status for r in RunFolder(out).records()]
     assert statuses.count(Status.INTERRUPTED) <= 1 and statuses.count(Status.OK) >= 2
     assert not (out / ".lock").exists()
+
+
+def run_echo_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, dataset: str, *extra: str
+) -> tuple[int, Path]:
+    out = tmp_path / "other"
+    options = ["--dataset", dataset, "--profile", "smoke", "--pipeline", "echo", "--format", ""]
+    monkeypatch.setattr(
+        sys, "argv", ["compare", "run", *options, "--out", str(out), *SMALL, *extra]
+    )
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    return int(stop.value.code or 0), out
+
+
+def test_a_dicom_folder_goes_through_the_run_and_leaves_no_identity(
+    echo: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.dicomfolders import write_dicom_tree
+
+    folder = tmp_path / "hospital" / "Doe_Jane"
+    write_dicom_tree(folder, {"": 30}, size=64)
+    code, out = run_echo_on(monkeypatch, tmp_path, f"dicom:{folder}")
+    assert code == 0
+    manifest = RunFolder(out).manifest()
+    assert "dicom:PATH" in manifest.command
+    assert not manifest.dataset.card.synthetic
+    for name in ("manifest.json", "records.jsonl", "scores.json"):
+        assert "hospital" not in (out / name).read_text()
+
+
+def test_without_any_data_the_synthetic_cohort_is_taken_aloud(
+    echo: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.delenv("COMPARE_DATA", raising=False)
+    code, out = run_echo_on(monkeypatch, tmp_path, "chestxray", "--offline")
+    assert code == 0
+    assert RunFolder(out).manifest().dataset.card.synthetic
+    assert "synthetic" in capsys.readouterr().err
+
+
+def test_require_real_refuses_the_synthetic_cohort(
+    echo: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.delenv("COMPARE_DATA", raising=False)
+    code, _ = run_echo_on(monkeypatch, tmp_path, "chestxray", "--offline", "--require-real")
+    assert code == 2
+    assert "COMPARE_DATA" in capsys.readouterr().err
+
+
+def test_data_check_prints_counts_and_draws_a_contact_sheet(
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from PIL import Image
+
+    sheet = tmp_path / "sheet.png"
+    arguments = ["data", "check", "chestxray", "--data-dir", str(data), "--sheet", str(sheet)]
+    monkeypatch.setattr(sys, "argv", ["compare", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 0
+    assert "PNEUMONIA" in capsys.readouterr().out
+    assert min(Image.open(sheet).size) > 100
+    monkeypatch.setattr(sys, "argv", ["compare", *arguments, "--json"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert json.loads(capsys.readouterr().out)["splits"]["test"]["n"] == 16

@@ -6,6 +6,7 @@ size in question, next to the teacher, an untrained student and plain pixels.
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,8 +76,8 @@ def _reloaded(file: Path, size: int) -> nn.Module:
     return unfuse(model.eval())
 
 
-def _measure(origin: Origin, table: dict, models: dict) -> dict:
-    """Probe figures of `models` (name to (model at a size, readings)) added to the table."""
+def _measure(origin: Origin, table: dict, models: dict, half: bool) -> Iterator[dict]:
+    """The table after each figure of `models` (name to (model at a size, readings)) it lacked."""
     train, test = (load_images(origin.data_dir, split) for split in ("train", "test"))
     labels = [probe.labels_of(origin.data_dir, images) for images in (train, test)]
     for name, (model_at, readings) in models.items():
@@ -89,11 +90,11 @@ def _measure(origin: Origin, table: dict, models: dict) -> dict:
                 found = {"pca192": probe.linear_probe(seen[0], labels[0], seen[1], labels[1])}
             else:
                 model = model_at(size)
-                found = probe.probe_model(model, readings, size, train, test, labels, half=False)
+                found = probe.probe_model(model, readings, size, train, test, labels, half)
             table.setdefault(name, {})[key] = found
+            table["n"] = {"train": len(train.files), "test": len(test.files)}
             say(f"probe, {name}, {size} px: {json.dumps(found)}")
-    table["n"] = {"train": len(train.files), "test": len(test.files)}
-    return table
+            yield table
 
 
 def probe_table(file: Path, origin: Origin, guide: nn.Module) -> dict:
@@ -111,9 +112,11 @@ def probe_table(file: Path, origin: Origin, guide: nn.Module) -> dict:
     beginning = origin.work / "inherited.safetensors"
     if beginning.exists():
         baselines["inherited, before training"] = (lambda s: _reloaded(beginning, s), student)
-    table = _measure(origin, table, baselines)
-    kept.write_text(json.dumps(table, indent=1) + "\n")
-    return _measure(origin, dict(table), {"student": (lambda s: _reloaded(file, s), student)})
+    for table in _measure(origin, table, baselines, half=True):
+        kept.write_text(json.dumps(table, indent=1) + "\n")
+    exported = {"student": (lambda s: _reloaded(file, s), student)}
+    *_, table = _measure(origin, dict(table), exported, half=False)
+    return table
 
 
 def export(file: Path, run: Run, origin: Origin, guide: nn.Module) -> None:
@@ -166,7 +169,8 @@ def export(file: Path, run: Run, origin: Origin, guide: nn.Module) -> None:
         "limits": LIMITS,
         "probe": {
             "protocol": "standardised features, logistic regression C=0.01, balanced classes,"
-            " all train images, published test split; labels used here only",
+            " all train images, published test split; labels used here only; student features in"
+            " float32 from the float16 file, the others in bfloat16",
             **table,
         },
         "curve": [json.loads(line) for line in lines],
