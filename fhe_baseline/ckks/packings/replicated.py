@@ -9,7 +9,7 @@ come after the rescale.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -100,31 +100,28 @@ class ReplicatedClient:
         return plaintext
 
 
-class ReplicatedServer:
-    """Multiplies, rescales, rotates and sums; holds weights in the clear and Galois keys."""
+class ReplicatedEvaluator:
+    """The server's side of the layout, whatever the weights are: products, rotations, rescale."""
 
-    verbs = ("infer",)
+    verbs: tuple[str, ...] = ("infer",)
 
     def __init__(
-        self, parameters: CkksParameters, model: LinearModel, galois_keys: UInt8Array
+        self,
+        parameters: CkksParameters,
+        layout: SlotLayout,
+        scales: ScalePlan,
+        galois_keys: UInt8Array,
     ) -> None:
         self._seal = import_tenseal().sealapi
         self._parameters = parameters
         self._context = seal_context(parameters)
         self._evaluator = self._seal.Evaluator(self._context)
-        self._layout = layout_of(parameters, model)
-        self._scales = plan_scales(parameters, model, self._layout)
+        self._layout = layout
+        self._scales = scales
         self._shape = CiphertextShape(
             self._context, parameters.degree, FRESH_PRIMES, self._scales.features
         )
         self._galois_keys = self._load_keys(galois_keys.tobytes())
-        self._encoder = self._seal.CKKSEncoder(self._context)
-        self._weights = [
-            self._encode(slots, FRESH_PRIMES, self._scales.weights)
-            for slots in self._layout.place_weights(model)
-        ]
-        bias = self._layout.place_bias(model)
-        self._bias = self._encode(bias, REPLY_PRIMES, self._scales.reply)
 
     def _load_keys(self, data: bytes) -> Any:
         steps = self._layout.feature_steps + self._layout.sum_steps
@@ -138,11 +135,6 @@ class ReplicatedServer:
             if not keys.has_key(element):
                 raise MessageError(f"the Galois keys lack the one for rotations by {step}")
         return keys
-
-    def _encode(self, slots: list[Any], primes: int, scale: float) -> Any:
-        plaintext = self._seal.Plaintext()
-        self._encoder.encode(slots, level_with(self._context, primes), scale, plaintext)
-        return plaintext
 
     def infer(self, messages: list[Message], clock: Clock) -> list[Message]:
         """Answer each message with one ciphertext that holds all scores."""
@@ -158,19 +150,23 @@ class ReplicatedServer:
 
     def _evaluate(self, features: Any) -> Any:
         scores = self._sum(self._products(features))
-        self._evaluator.add_plain_inplace(scores, self._bias)
+        self._add_bias(scores)
         return scores
 
     def _products(self, features: Any) -> Any:
         """Return the sum over all shifts of rotated features times their weights."""
-        total = self._seal.Ciphertext()
-        self._evaluator.multiply_plain(features, self._weights[0], total)
-        rotated = self._seal.Ciphertext()
-        for step, weights in zip(self._layout.feature_steps, self._weights[1:], strict=True):
+        raise NotImplementedError
+
+    def _add_bias(self, scores: Any) -> None:
+        raise NotImplementedError
+
+    def _rotated(self, features: Any) -> Iterator[Any]:
+        """Yield the features under every shift of the layout."""
+        yield features
+        for step in self._layout.feature_steps:
+            rotated = self._seal.Ciphertext()
             self._evaluator.rotate_vector(features, step, self._galois_keys, rotated)
-            self._evaluator.multiply_plain_inplace(rotated, weights)
-            self._evaluator.add_inplace(total, rotated)
-        return total
+            yield rotated
 
     def _sum(self, products: Any) -> Any:
         """Rotate and add until the first slots hold the scores; rescale on the way."""
@@ -184,6 +180,43 @@ class ReplicatedServer:
             self._evaluator.rotate_vector(products, step, self._galois_keys, rotated)
             self._evaluator.add_inplace(products, rotated)
         return products
+
+
+class ReplicatedServer(ReplicatedEvaluator):
+    """Holds weights in the clear and Galois keys."""
+
+    def __init__(
+        self, parameters: CkksParameters, model: LinearModel, galois_keys: UInt8Array
+    ) -> None:
+        layout = layout_of(parameters, model)
+        super().__init__(parameters, layout, plan_scales(parameters, model, layout), galois_keys)
+        self._encoder = self._seal.CKKSEncoder(self._context)
+        self._weights = [
+            self._encode(slots, FRESH_PRIMES, self._scales.weights)
+            for slots in self._layout.place_weights(model)
+        ]
+        bias = self._layout.place_bias(model)
+        self._bias = self._encode(bias, REPLY_PRIMES, self._scales.reply)
+
+    def _encode(self, slots: list[Any], primes: int, scale: float) -> Any:
+        plaintext = self._seal.Plaintext()
+        self._encoder.encode(slots, level_with(self._context, primes), scale, plaintext)
+        return plaintext
+
+    def _products(self, features: Any) -> Any:
+        total = self._seal.Ciphertext()
+        for position, (rotated, weights) in enumerate(
+            zip(self._rotated(features), self._weights, strict=True)
+        ):
+            if position == 0:
+                self._evaluator.multiply_plain(rotated, weights, total)
+                continue
+            self._evaluator.multiply_plain_inplace(rotated, weights)
+            self._evaluator.add_inplace(total, rotated)
+        return total
+
+    def _add_bias(self, scores: Any) -> None:
+        self._evaluator.add_plain_inplace(scores, self._bias)
 
 
 class Replicated:

@@ -1,0 +1,156 @@
+"""A head that stays encrypted at the server: ciphertext times ciphertext in the replicated layout.
+
+The owner encrypts weights and bias under the key of its features; the server multiplies, relinearises
+and goes on as with clear weights. It learns the layout and the scales, and from the reply's scale
+the power of two above the largest score the head can give.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from common.backbones.head import MAX_CLASSES, MAX_FEATURES, LinearModel
+from common.errors import CellError, MessageError, UsageError
+from common.types import UInt8Array
+from common.wire import pack, unpack
+from fhe_baseline.ckks.ciphertexts import CiphertextShape
+from fhe_baseline.ckks.context import level_with, seal_context
+from fhe_baseline.ckks.packings.replicated import (
+    FRESH_PRIMES,
+    GALOIS_KEYS,
+    REPLY_PRIMES,
+    ReplicatedClient,
+    ReplicatedEvaluator,
+)
+from fhe_baseline.ckks.precision import ScalePlan
+from fhe_baseline.ckks.serialization import load_seal, seal_bytes
+from fhe_baseline.ckks.slot_layout import SlotLayout
+from fhe_baseline.parameters import CkksParameters, require_128_bits
+
+ROLE = "encrypted head"
+RELINEARISATION_KEYS, BIAS = "relinearisation_keys", "bias"
+
+
+class EncryptedHeadClient(ReplicatedClient):
+    """Owns the head: encrypts it once, then features as ever."""
+
+    def __init__(self, parameters: CkksParameters, model: LinearModel) -> None:
+        super().__init__(parameters, model)
+        self._model = model
+
+    def public_arrays(self) -> dict[str, UInt8Array]:
+        """Return Galois and relinearisation keys and the encrypted head."""
+        layout, scales = self._layout, self._scales
+        arrays = dict(super().public_arrays())
+        relinearisation = seal_bytes(self._keys.create_relin_keys())
+        arrays[RELINEARISATION_KEYS] = np.frombuffer(relinearisation, np.uint8)
+        for shift, slots in enumerate(layout.place_weights(self._model)):
+            arrays[_weights(shift)] = self._encrypted(slots, FRESH_PRIMES, scales.weights)
+        bias = layout.place_bias(self._model)
+        arrays[BIAS] = self._encrypted(bias, REPLY_PRIMES, scales.reply)
+        return arrays
+
+    def _encrypted(self, slots: list[Any], primes: int, scale: float) -> UInt8Array:
+        plaintext = self._seal.Plaintext()
+        self._encoder.encode(slots, level_with(self._context, primes), scale, plaintext)
+        return np.frombuffer(seal_bytes(self._encryptor.encrypt_symmetric(plaintext)), np.uint8)
+
+    def public_material(self) -> bytes:
+        """Return all the server gets. Fresh encryptions at every call."""
+        header = {
+            "classes": self._layout.classes,
+            "width": self._layout.width,
+            "scales": asdict(self._scales),
+        }
+        metadata = {
+            "role": ROLE,
+            "parameters": self._parameters.to_json(),
+            "layout": json.dumps(header),
+        }
+        return pack(self.public_arrays(), metadata)
+
+
+class EncryptedHeadServer(ReplicatedEvaluator):
+    """Holds the head as ciphertexts, Galois and relinearisation keys."""
+
+    def __init__(
+        self,
+        parameters: CkksParameters,
+        layout: SlotLayout,
+        scales: ScalePlan,
+        arrays: Mapping[str, UInt8Array],
+    ) -> None:
+        super().__init__(parameters, layout, scales, arrays[GALOIS_KEYS])
+        relinearisation = arrays[RELINEARISATION_KEYS].tobytes()
+        self._relinearisation_keys = load_seal(
+            self._seal.RelinKeys(), self._context, relinearisation, "relinearisation keys"
+        )
+        if not self._relinearisation_keys.has_key(2):
+            raise MessageError("the relinearisation keys lack the one for products")
+        fresh = CiphertextShape(self._context, parameters.degree, FRESH_PRIMES, scales.weights)
+        reply = CiphertextShape(self._context, parameters.degree, REPLY_PRIMES, scales.reply)
+        self._weights = [
+            fresh.load(arrays[_weights(shift)].tobytes(), "weights")
+            for shift in range(layout.shifts)
+        ]
+        self._bias = reply.load(arrays[BIAS].tobytes(), "bias")
+
+    def _products(self, features: Any) -> Any:
+        total = self._seal.Ciphertext()
+        product = self._seal.Ciphertext()
+        for position, (rotated, weights) in enumerate(
+            zip(self._rotated(features), self._weights, strict=True)
+        ):
+            self._evaluator.multiply(rotated, weights, product if position else total)
+            if position:
+                self._evaluator.add_inplace(total, product)
+        self._evaluator.relinearize_inplace(total, self._relinearisation_keys)
+        return total
+
+    def _add_bias(self, scores: Any) -> None:
+        scores.scale = self._scales.reply
+        self._evaluator.add_inplace(scores, self._bias)
+
+
+def load_encrypted_head(data: bytes) -> EncryptedHeadServer:
+    """Build the server from bytes of unknown origin. Raises MessageError."""
+    arrays, metadata = unpack(data)
+    try:
+        parameters = CkksParameters.from_json(metadata["parameters"])
+        require_128_bits(parameters)
+        header = json.loads(metadata["layout"])
+        width, classes = header["width"], header["classes"]
+        if not (type(width) is int and type(classes) is int):
+            raise ValueError("width and classes must be whole numbers")
+        if not (1 <= width <= MAX_FEATURES and 2 <= classes <= MAX_CLASSES):
+            raise ValueError(f"a head of {width} features and {classes} classes")
+        layout = SlotLayout(width, classes, parameters.slot_count)
+        if not layout.fits():
+            raise ValueError(f"{width} features do not fit into {parameters.slot_count} slots")
+        scales = _read_scales(header["scales"], layout)
+        seal_context(parameters)
+        return EncryptedHeadServer(parameters, layout, scales, arrays)
+    except KeyError as error:
+        raise MessageError(f"public material lacks {error}") from None
+    except (UsageError, CellError, ValueError, TypeError) as error:
+        raise MessageError(f"public material does not hold: {error}") from None
+
+
+def _read_scales(fields: Any, layout: SlotLayout) -> ScalePlan:
+    scales = ScalePlan(**fields)
+    numbers = (scales.features, scales.weights, scales.reply)
+    if not all(isinstance(number, float) and 1 <= number < 2.0**120 for number in numbers):
+        raise ValueError("scales must be numbers from 1 to 2^120")
+    early = scales.rotations_before_rescale
+    if type(early) is not int or not 0 <= early <= len(layout.sum_steps):
+        raise ValueError(f"{early} rotations before the rescale")
+    return scales
+
+
+def _weights(shift: int) -> str:
+    return f"weights_{shift}"
