@@ -115,3 +115,27 @@ def fingerprint(threads: int) -> EnvironmentFingerprint:
         source_commit=commit,
         source_dirty=dirty,
     )
+
+
+def peak_memory_bytes() -> int:
+    """Return the peak resident memory of this process in bytes.
+
+    Linux: VmHWM, since ``ru_maxrss`` starts at what the parent held when it forked.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def reset_peak_memory() -> bool:
+    """Start measuring the peak anew; False where the system cannot (anything but Linux)."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return False
+    return True

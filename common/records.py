@@ -214,7 +214,9 @@ class RunRecord(Record):
     agreement: Agreement | None = Field(default=None, description="Executed against clear")
     claims: SecurityClaims | None = Field(default=None, description="Security claims")
     training: dict[str, Any] = Field(default_factory=dict, description="How the model was fitted")
-    client_peak_bytes: int | None = Field(default=None, description="Peak memory of the client")
+    client_peak_bytes: int | None = Field(
+        default=None, description="Peak memory of the client's process, the run's images included"
+    )
     server_peak_bytes: int | None = Field(default=None, description="Peak memory of the server")
     server_pid_separate: bool | None = Field(
         default=None, description="True: the server half ran in a process of its own"

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from common.clock import Clock
-from common.environment import fingerprint
+from common.environment import fingerprint, peak_memory_bytes, reset_peak_memory
 from common.errors import CellError, CompareError, ServiceTimeoutError, UnavailableError
 from common.identity import array_digest
 from common.records import ErrorInfo, Measurement, RunRecord
@@ -167,12 +167,14 @@ class Runner:
         test = self.plan.test
         size = self.plan.settings.infer_batch
         session.run(test.images[:WARMUP_IMAGES], Clock(Side.CLIENT), per=Per.BATCH)
+        own_peak = reset_peak_memory()
         before = session.byte_count()
         clock = Clock(Side.CLIENT)
         parts = []
         for start in range(0, len(test), size):
             parts.append(session.run(test.images[start : start + size], clock, per=Per.BATCH))
             self.progress("test images", min(start + size, len(test)), len(test))
+        client_peak = peak_memory_bytes() if own_peak else None
         scores = np.concatenate(parts)
         agreement = compare_with_clear(session.fitted, test.images, scores)
         name, digest = self._store_predictions(cell, scores)
@@ -191,6 +193,7 @@ class Runner:
                 "agreement": agreement,
                 "claims": session.fitted.claims(),
                 "training": session.training,
+                "client_peak_bytes": client_peak,
                 "server_peak_bytes": session.server.measure_peak(),
                 "server_pid_separate": True,
                 "reused": session.reused,

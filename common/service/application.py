@@ -14,7 +14,6 @@ import os
 import time
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from anyio import CapacityLimiter, to_thread
@@ -25,6 +24,7 @@ from starlette.routing import Route
 
 from common.clock import Clock
 from common.contracts import Server
+from common.environment import peak_memory_bytes
 from common.errors import CompareError, MessageError
 from common.service.framing import join, split
 from common.types import Side
@@ -136,21 +136,6 @@ class ServiceApplication:
 
 def _error(status: int, kind: str, message: str) -> JSONResponse:
     return JSONResponse({"error": {"kind": kind, "message": message}}, status_code=status)
-
-
-def peak_memory_bytes() -> int:
-    """Return the peak resident memory of this process in bytes.
-
-    Linux: VmHWM, since ``ru_maxrss`` starts at what the parent held when it forked.
-    """
-    status = Path("/proc/self/status")
-    if status.exists():
-        for line in status.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def timings_to_header(clock: Clock) -> str:

@@ -153,3 +153,17 @@ def test_the_schema_describes_every_field() -> None:
     for name in ("RunRecord", "Manifest", "ScoreSheet"):
         for field, schema in definitions[name]["properties"].items():
             assert schema.get("description"), f"{name}.{field}"
+
+
+def test_peak_memory_sees_an_allocation_and_can_start_anew() -> None:
+    from common.environment import peak_memory_bytes, reset_peak_memory
+
+    if not reset_peak_memory():
+        pytest.skip("this system cannot reset the peak")
+    before = peak_memory_bytes()
+    block = np.ones(64 << 20, np.uint8)
+    during = peak_memory_bytes()
+    del block
+    reset_peak_memory()
+    assert during - before > 50 << 20
+    assert peak_memory_bytes() < during - (30 << 20)
