@@ -44,6 +44,12 @@ KINDS: dict[str, Kind] = {
         ),
         Kind("ciphers", ("block_scramble.ciphers",), "CIPHER", "cipher"),
         Kind("attacks", ("comparisons.attacks",), "ATTACK", "attack"),
+        Kind(
+            "commands",
+            ("block_scramble.commands", "fhe_baseline.commands"),
+            "COMMAND",
+            "command",
+        ),
     )
 }
 

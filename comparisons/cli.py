@@ -19,6 +19,7 @@ from common.errors import (
     CompareError,
     UsageError,
 )
+from comparisons.cipher_commands import decrypt, encrypt
 
 app = typer.Typer(
     name="compare",
@@ -235,6 +236,10 @@ def schema() -> None:
     from common.records import export_schema
 
     _print_json(export_schema())
+
+
+app.command("encrypt")(encrypt)
+app.command("decrypt")(decrypt)
 
 
 def _renderer(formats: str, out: Path | None) -> Callable[[Path], list[Path]]:

@@ -41,7 +41,7 @@ def claims_of(plan: Plan, keys: bytes, sizes: dict[str, int]) -> SecurityClaims:
         assumption="decision RLWE with a uniform ternary secret (IND-CPA)",
         enforced_by=ENFORCED_BY,
         deterministic=False,
-        key_space=_key_space(parameters),
+        key_space=key_space(parameters),
         key_fingerprint=hashlib.sha256(keys).hexdigest()[:16] if keys else "",
         key_policy="per_client",
         preserves=["the number of images"],
@@ -51,13 +51,19 @@ def claims_of(plan: Plan, keys: bytes, sizes: dict[str, int]) -> SecurityClaims:
     )
 
 
-def _key_space(parameters: CkksParameters) -> KeySpace:
+def key_space(parameters: CkksParameters) -> KeySpace:
+    """Return the size of the secret's space and of the seed it is drawn from."""
     nominal = parameters.degree * math.log2(3)
     return KeySpace(
         nominal_bits=nominal,
         seed_entropy_bits=PRNG_SEED_BITS,
         effective_bits=min(nominal, PRNG_SEED_BITS),
     )
+
+
+def verdicts_of(parameters: CkksParameters) -> dict[str, str]:
+    """Return what each security table says, in words."""
+    return {table: str(judged) for table, judged in verdict(parameters).items()}
 
 
 def _scheme_parameters(plan: Plan) -> dict[str, Any]:
@@ -71,7 +77,7 @@ def _scheme_parameters(plan: Plan) -> dict[str, Any]:
         "scale_log2": parameters.scale_bits,
         "secret_distribution": SECRET_DISTRIBUTION,
         "sigma": ERROR_SIGMA,
-        "verdicts": {table: str(judged) for table, judged in verdict(parameters).items()},
+        "verdicts": verdicts_of(parameters),
         "security_rests_on": "N and log2 Q (the verdicts), not on the size of the key space",
         "multiplicative_depth": parameters.depth,
         "score_bound": float(f"{plan.model.score_bound():.4g}"),

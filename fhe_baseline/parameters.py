@@ -136,6 +136,31 @@ PARAMETER_SETS: dict[str, CkksParameters] = {
     "n8192-144": CkksParameters(8192, (48, 36, 60), 36),
 }
 
+# For training, by ring and log2 Q. An iteration with a sigmoid of degree 3 takes five primes, with
+# degree 5 or 7 six; the last one left holds the weights and 8 bits of momentum above them. With ten
+# primes two iterations of degree 3 fit between two refreshes.
+TRAINING_SETS: dict[str, CkksParameters] = {
+    "n8192-214": CkksParameters(8192, (44, 30, 30, 30, 30, 50), 30),
+    "n8192-214-deep": CkksParameters(8192, (39, 27, 27, 27, 27, 27, 40), 27),
+    "n16384-244": CkksParameters(16384, (44, 30, 30, 30, 30, 30, 50), 30),
+    "n16384-402": CkksParameters(16384, (50, *[33] * 9, 55), 33),
+    "n1024-insecure": CkksParameters(1024, (44, 30, 30, 30, 30, 50), 30),
+}
+
+
+def training_set(name: str, degree: int) -> CkksParameters:
+    """Return training parameters by name; ``auto``: the smallest ring for the sigmoid's degree.
+
+    Raises UnknownNameError with the nearest names.
+    """
+    chosen = ("n8192-214" if degree == 3 else "n16384-244") if name == "auto" else name
+    try:
+        return TRAINING_SETS[chosen]
+    except KeyError:
+        raise UnknownNameError(
+            f"unknown training parameter set {name!r}", fix=nearest(name, list(TRAINING_SETS))
+        ) from None
+
 
 def parameter_set(name: str) -> CkksParameters:
     """Return the parameter set of that name. Raises UnknownNameError with the nearest names."""

@@ -73,7 +73,5 @@ def _checked(features: Float32Array | Float64Array) -> Float64Array:
     if values.ndim != 2 or not len(values):
         raise DataError(f"features of shape {values.shape} are no table")
     if not np.isfinite(values).all():
-        raise DataError(
-            "features hold NaN or infinite values", fix="check the backbone's weights"
-        )
+        raise DataError("features hold NaN or infinite values", fix="check the backbone's weights")
     return values

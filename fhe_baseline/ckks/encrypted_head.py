@@ -1,8 +1,8 @@
-"""A head that stays encrypted at the server: ciphertext times ciphertext in the replicated layout.
+"""A head that stays encrypted at the server: ciphertext products in the replicated layout.
 
-The owner encrypts weights and bias under the key of its features; the server multiplies, relinearises
-and goes on as with clear weights. It learns the layout and the scales, and from the reply's scale
-the power of two above the largest score the head can give.
+The owner encrypts weights and bias under the key of its features; the server multiplies,
+relinearises and goes on as with clear weights. It learns the layout and the scales, and from the
+reply's scale the power of two above the largest score the head can give.
 """
 
 from __future__ import annotations

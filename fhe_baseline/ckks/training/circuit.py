@@ -172,10 +172,12 @@ class Circuit:
         if type(fields["allow_insecure"]) is not bool or not isinstance(fields["parameters"], str):
             raise ValueError("not a training circuit")
         return cls(
-            CkksParameters.from_json(fields["parameters"]),
-            *counts,
-            SigmoidPolynomial(tuple(map(float, coefficients)), float(fields["interval"])),
-            float(fields["rate"]),
-            float(fields["shrink"]),
-            fields["allow_insecure"],
+            parameters=CkksParameters.from_json(fields["parameters"]),
+            rows=fields["rows"],
+            columns=fields["columns"],
+            classifiers=fields["classifiers"],
+            sigmoid=SigmoidPolynomial(tuple(map(float, coefficients)), float(fields["interval"])),
+            rate=float(fields["rate"]),
+            shrink=float(fields["shrink"]),
+            allow_insecure=fields["allow_insecure"],
         )

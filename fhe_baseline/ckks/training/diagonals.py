@@ -1,13 +1,13 @@
 """Where data, weights and sums lie in the slots: generalised diagonals, baby and giant steps.
 
-Two real columns share a complex slot: with x = x1 + i x2 and v = w1 - i w2, Re(x v) = x1 w1 + x2 w2,
-and conj(x) p = x1 p - i x2 p is the gradient in the form of v. So d columns make D = d/2 complex
-ones, padded to a power of two that divides the S slots; v is repeated with period D; the n rows lie
-in groups of S. Diagonal k holds, in slot i, X[i, (i + k) mod D]. With k = giant B + baby and rot_k
-the rotation to the left::
+Two real columns share a complex slot: with x = x1 + i x2 and v = w1 - i w2, x v has the real part
+x1 w1 + x2 w2, and conj(x) p = x1 p - i x2 p is the gradient in the form of v. So d columns make
+D = d/2 complex ones, padded to a power of two that divides the S slots; v is repeated with period
+D; the n rows lie in groups of S. Diagonal k holds, in slot i, X[i, (i + k) mod D]. With
+k = giant B + baby and rot_k the rotation to the left::
 
-    X v   = sum_giant rot_{giant B} ( sum_baby F . rot_baby(v) ),       F = rot_{-giant B}(diagonal k)
-    X^H p = sum_giant rot_{-giant B} ( sum_baby H . rot_{-baby}(p) ),   H = rot_{-baby}(conj diagonal)
+    X v   = sum_giant rot_{giant B} ( sum_baby F . rot_baby(v) ),      F = rot_{-giant B}(diagonal)
+    X^H p = sum_giant rot_{-giant B} ( sum_baby H . rot_{-baby}(p) ),  H = rot_{-baby}(conjugate)
 
 and the second sum, folded by rotations of D, 2D ... S/2, has period D again (Halevi and Shoup,
 CRYPTO 2014 and 2018, for diagonals and for baby steps and giant steps).
@@ -83,7 +83,8 @@ class DiagonalLayout:
 
     def _diagonal(self, block: Complex128Array, k: int) -> Complex128Array:
         row = np.arange(self.slots)
-        return block[row, (row + k) % self.period]
+        diagonal: Complex128Array = block[row, (row + k) % self.period]
+        return diagonal
 
     def spread_rows(self, values: Float64Array, number: int) -> Float64Array:
         """Return one group of a value per row, float64 (slots,), zero-padded."""

@@ -1,9 +1,9 @@
 """One iteration on ciphertexts: forward, polynomial, backward, step and momentum.
 
 SEAL tracks scales through products; where ``scales`` folds a constant into one, it is set here.
-Products of a giant step are summed as three polynomials and relinearised once. They are
-relinearised before they are rescaled: rescaling the third polynomial first would multiply its
-rounding error by the square of the secret.
+Products of a giant step are summed as three polynomials and relinearised once, before they are
+rescaled: rescaling the third polynomial would multiply its rounding error by the square of the
+secret. The fold comes before the rescale too, since it adds up the rounding errors of all copies.
 """
 
 from __future__ import annotations
@@ -63,12 +63,12 @@ class StepEvaluator:
             self._accumulate(data, group, residual, step, sums)
         baby = self._layout.backward_baby
         gradient = self._giant_steps(sums, -baby)
+        folded = self._seal.Ciphertext()
+        for fold in self._layout.fold_steps:
+            self._evaluator.rotate_vector(gradient, fold, self._galois_keys, folded)
+            self._evaluator.add_inplace(gradient, folded)
         self._evaluator.rescale_to_next_inplace(gradient)
         gradient.scale = self._circuit.scales.result
-        turned_gradient = self._seal.Ciphertext()
-        for fold in self._layout.fold_steps:
-            self._evaluator.rotate_vector(gradient, fold, self._galois_keys, turned_gradient)
-            self._evaluator.add_inplace(gradient, turned_gradient)
         return gradient
 
     def _rotations(self, ciphertext: Any, step: int, count: int) -> list[Any]:

@@ -6,9 +6,10 @@ constants of the step (the polynomial's leading coefficient, learning rate, 1 / 
 into what a scale is said to be: they cost no level. With V at scale a, features at f forward and h
 backward, sample weights at o and the dropped primes q1, q2 ...::
 
-    z = 2 a f / q1      u = z^2 / q2      t = z o / q2      p = t u / (q3 |c3|)      W = p h rows / (q4 rate)
+    z = 2 a f / q1    u = z^2 / q2    t = z o / q2    p = t u / (q3 |c3|)
+    W = p h rows / (q4 rate)
 
-W gets the largest scale its last prime holds, the rest follows from spreading the precision evenly.
+W gets the largest scale its last prime holds; the rest follows from spreading the precision evenly.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ from fhe_baseline.ckks.training.messages import (
 class TrainingServer:
     """Holds the encrypted data of one training."""
 
-    verbs = ("infer", "add", "iterate")
+    verbs: tuple[str, ...] = ("infer", "add", "iterate")
 
     def __init__(self, circuit: Circuit, arrays: Mapping[str, UInt8Array]) -> None:
         self._seal = import_tenseal().sealapi

@@ -160,8 +160,6 @@ class TrainingSession:
         outcome.refresh_upload_bytes += len(header) + sum(map(len, state))
         outcome.refresh_download_bytes += sum(map(len, replies))
         outcome.rounds.append(
-            Round(
-                done + count, weights, time.perf_counter() - start, there.total(Side.SERVER)
-            )
+            Round(done + count, weights, time.perf_counter() - start, there.total(Side.SERVER))
         )
         return ahead, weights

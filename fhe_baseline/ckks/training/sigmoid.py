@@ -1,8 +1,8 @@
 """Odd polynomials in place of the logistic function, fitted by least squares on an interval.
 
 sigma(z) = 1/2 + c1 z + c3 z^3 + ...: the even part of the logistic function is its value at 0, so
-odd powers suffice (Kim, Song, Wang, Xia, Jiang, JMIR Medical Informatics 2018, for the least-squares
-fit). Outside the interval the polynomial leaves the logistic function at once.
+odd powers suffice (least squares as in Kim, Song, Wang, Xia, Jiang, JMIR Medical Informatics
+2018). Outside the interval the polynomial leaves the logistic function at once.
 """
 
 from __future__ import annotations

@@ -32,8 +32,9 @@ def run_twin(circuit: Circuit, problem: Problem, iterations: int) -> list[TwinSt
     """Return every iteration of the clear twin, from zero weights."""
     keep = np.full(circuit.columns, circuit.shrink)
     keep[-1] = 1.0
-    weights = ahead = np.zeros((circuit.classifiers, circuit.columns))
-    steps = []
+    ahead = np.zeros((circuit.classifiers, circuit.columns))
+    weights = ahead
+    steps: list[TwinStep] = []
     for eta in momentum(iterations):
         logits = ahead @ problem.matrix.T
         centred = problem.sample_weights * circuit.sigmoid.centred(logits)
@@ -42,11 +43,12 @@ def run_twin(circuit: Circuit, problem: Problem, iterations: int) -> list[TwinSt
         following = ahead * keep - circuit.rate * gradient
         ahead = (1 - eta) * following + eta * weights
         weights = following
-        outside = int((np.abs(logits) > circuit.sigmoid.interval).sum())
+        outside = int(np.count_nonzero(np.abs(logits) > circuit.sigmoid.interval))
         steps.append(TwinStep(weights, outside, float(np.abs(logits).max())))
     return steps
 
 
 def relative_difference(weights: Float64Array, reference: Float64Array) -> float:
     """Return the norm of the difference over the norm of the reference."""
-    return float(np.linalg.norm(weights - reference) / max(np.linalg.norm(reference), 1e-300))
+    norm = float(np.linalg.norm(reference))
+    return float(np.linalg.norm(weights - reference)) / max(norm, 1e-300)

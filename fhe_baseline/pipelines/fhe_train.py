@@ -1,0 +1,296 @@
+"""The head trained on encrypted features and labels, and used under encryption: MedBlindTuner.
+
+The hospital runs the frozen DeiT in the clear, whitens the features and encrypts them with their
+labels under its own key; the server fits the head on ciphertexts by Nesterov's method; the hospital
+refreshes the weights between rounds and owns the result, which then classifies under a second key,
+encrypted itself (arXiv 2401.09604; after HETAL, ICML 2023, with refreshes in place of
+bootstrapping).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from common.clock import Clock
+from common.contracts import (
+    Availability,
+    Deployment,
+    Parameters,
+    RunContext,
+    Server,
+    TrainingData,
+)
+from common.records import SecurityClaims
+from common.types import (
+    FheMode,
+    Float32Array,
+    Float64Array,
+    Message,
+    Per,
+    Stage,
+    UInt8Array,
+)
+
+if TYPE_CHECKING:
+    from common.backbones.head import LinearModel
+    from fhe_baseline.ckks.inference import Plan
+    from fhe_baseline.ckks.packings import PackingClient
+    from fhe_baseline.ckks.training.circuit import Circuit
+    from fhe_baseline.preparation import Preparation
+
+NAME = "fhe-train"
+INSTALL = "pip install 'tenseal>=0.3.16'"
+ENCRYPTED, BY_OWNER = "encrypted", "decrypted-by-owner"
+Extractor = Callable[[UInt8Array], Float32Array]
+
+
+class FheTrainParameters(Parameters):
+    """How the head is trained under encryption and used afterwards."""
+
+    whiten: int = Field(
+        default=64,
+        ge=0,
+        le=1025,
+        description="Columns the training takes, the constant included: one less principal "
+        "components, whitened; 0: standardise and keep all features",
+    )
+    iterations: int = Field(default=8, ge=1, le=200, description="Full-batch steps")
+    degree: Literal[3, 5, 7] = Field(default=3, description="Degree of the polynomial sigmoid")
+    interval: float = Field(
+        default=12.0, gt=0, le=64, description="The polynomial is fitted for logits within this"
+    )
+    C: float = Field(default=0.01, gt=0, description="Inverse L2 strength, as in scikit-learn")
+    balanced: bool = Field(default=True, description="Weigh classes equally")
+    parameter_set: Literal[
+        "auto", "n8192-214", "n8192-214-deep", "n16384-244", "n16384-402", "n1024-insecure"
+    ] = Field(
+        default="auto",
+        description="CKKS parameters of the training; n16384-402 refreshes every second iteration; "
+        "n8192-214-deep has room for degree 5 and 7 and less precision; auto: n8192-214 for degree "
+        "3, else n16384-244",
+    )
+    use: Literal["encrypted", "decrypted-by-owner"] = Field(
+        default="encrypted",
+        description="encrypted: the server classifies with encrypted weights; decrypted-by-owner: "
+        "it gets them rounded, in the clear",
+    )
+    restarts: int = Field(
+        default=1, ge=0, le=10, description="Lost servers to replace, each from the last refresh"
+    )
+    allow_insecure: bool = Field(
+        default=False, description="Accept parameters below 128 bits, for study; flagged"
+    )
+
+
+class FheTrainClient:
+    """Holds backbone, preparation and secret key; features never leave it unencrypted."""
+
+    def __init__(
+        self, extractor: Extractor, preparation: Preparation, encryption: PackingClient, k: int
+    ) -> None:
+        self._extractor = extractor
+        self._preparation = preparation
+        self._encryption = encryption
+        self._classes = k
+
+    def protect(self, images: UInt8Array, clock: Clock) -> list[Message]:
+        """Run the DeiT on uint8 (n, size, size, 3), prepare and encrypt: n messages."""
+        if not len(images):
+            return []
+        with clock.stage(Stage.FEATURES, items=len(images)):
+            features = self._preparation.apply(self._extractor(images))
+        return self._encryption.protect(features, clock)
+
+    def reveal(self, replies: list[Message], clock: Clock) -> Float64Array:
+        """Decrypt scores (logits), float64 (n, classes). Raises MessageError."""
+        if not replies:
+            return np.zeros((0, self._classes))
+        return self._encryption.reveal(replies, clock)
+
+
+@dataclass
+class FheTrainFitted:
+    """A head trained under encryption, decrypted by its owner, and the plan of its use."""
+
+    extractor: Extractor
+    preparation: Preparation
+    circuit: Circuit
+    plan: Plan
+    use: str
+    _public: bytes = field(default=b"", init=False)
+
+    fhe_mode = FheMode.EXECUTE
+
+    def deploy(self, context: RunContext) -> Deployment:
+        """Generate a key of its own for inference; encrypt the head under it, or release it."""
+        from fhe_baseline.ckks.encrypted_head import EncryptedHeadClient
+        from fhe_baseline.ckks.inference import public_material
+
+        parameters, model = self.plan.parameters, self.plan.model
+        encryption: PackingClient
+        with context.clock.stage(Stage.KEYGEN, per=Per.KEY):
+            if self.use == ENCRYPTED:
+                encryption = EncryptedHeadClient(parameters, model)
+                self._public = encryption.public_material()
+            else:
+                encryption = self.plan.packing.make_client(parameters, model)
+                self._public = public_material(self.plan, encryption.public_arrays())
+        client = FheTrainClient(self.extractor, self.preparation, encryption, model.classes)
+        return Deployment(client, self._public)
+
+    def claims(self) -> SecurityClaims:
+        """Return what training and inference claim; key and size of the last deployment."""
+        from fhe_baseline.training_claims import training_claims
+
+        facts: dict[str, Any] = {
+            "inference_packing": self.plan.packing.name,
+            "parameter_set": self.plan.parameter_name,
+            "public_material_bytes": len(self._public),
+        }
+        return training_claims(
+            self.circuit,
+            self.plan.parameters,
+            encrypted=self.use == ENCRYPTED,
+            facts=facts | self.plan.packing.facts(self.plan.parameters, self.plan.model),
+            public=self._public,
+        )
+
+    def clear_reference(self, images: UInt8Array) -> tuple[str, Float64Array]:
+        """Return the decrypted head's scores in float64, on features extracted anew."""
+        features = self.preparation.apply(self.extractor(images))
+        return "decrypted head, in the clear", self.plan.model.scores(features)
+
+    def protected_picture(self, images: UInt8Array) -> UInt8Array | None:
+        """None: a ciphertext is no picture, see ``fhe-head`` for its bytes."""
+        return None
+
+
+class FheTrainPipeline:
+    """Encrypted training of a linear head, and encrypted inference with it."""
+
+    name = NAME
+    parameters = FheTrainParameters
+
+    def availability(self) -> Availability:
+        """Needs TenSEAL."""
+        if importlib.util.find_spec("tenseal") is None:
+            return Availability(False, "TenSEAL is not installed", INSTALL)
+        return Availability(True)
+
+    def source_modules(self) -> tuple[str, ...]:
+        """Name the modules that key the cells."""
+        return (
+            "fhe_baseline.pipelines.fhe_train",
+            "fhe_baseline.ckks",
+            "fhe_baseline.parameters",
+            "fhe_baseline.preparation",
+            "fhe_baseline.claims",
+            "fhe_baseline.training_claims",
+            "fhe_baseline.training_record",
+        )
+
+    def identity_inputs(self, parameters: Parameters, key_file: Path) -> dict[str, str]:
+        """Nothing of this machine changes a prediction."""
+        return {}
+
+    def fit(
+        self, data: TrainingData, parameters: FheTrainParameters, context: RunContext
+    ) -> FheTrainFitted:
+        """Train the head at a server process, on ciphertexts."""
+        from common.backbones.features import FeatureExtractor, cached_features
+        from fhe_baseline.ckks.inference import make_plan
+
+        settings = context.settings
+        extractor = FeatureExtractor(
+            settings.backbone,
+            settings.image_size,
+            settings.weights,
+            context.seed,
+            settings.threads,
+        )
+        features = cached_features(data.train, context, extractor)
+        preparation = _preparation(features, parameters)
+        circuit, weights = _train(preparation.apply(features), data, parameters, context)
+        context.training["preparation"] = preparation.name
+        model = _linear_model(weights, released=parameters.use == BY_OWNER)
+        plan = make_plan(model, "replicated", "auto")
+        return FheTrainFitted(extractor, preparation, circuit, plan, parameters.use)
+
+    def load_server(self, public_material: bytes) -> Server:
+        """Build a training server, or one that classifies. Raises MessageError."""
+        from common.wire import unpack
+        from fhe_baseline.ckks import encrypted_head
+        from fhe_baseline.ckks.inference import load_public_material
+        from fhe_baseline.ckks.training import material
+
+        _, metadata = unpack(public_material)
+        if metadata.get("role") == material.ROLE:
+            return material.load_material(public_material)
+        if metadata.get("role") == encrypted_head.ROLE:
+            return encrypted_head.load_encrypted_head(public_material)
+        return load_public_material(public_material)
+
+
+def _preparation(features: Float32Array, parameters: FheTrainParameters) -> Preparation:
+    from fhe_baseline.preparation import fit_standardisation, fit_whitening
+
+    if parameters.whiten == 0:
+        return fit_standardisation(features)
+    return fit_whitening(features, max(1, parameters.whiten - 1))
+
+
+def _train(
+    prepared: Float64Array,
+    data: TrainingData,
+    parameters: FheTrainParameters,
+    context: RunContext,
+) -> tuple[Circuit, Float64Array]:
+    """Return the circuit and the decrypted weights (classifiers, columns)."""
+    from fhe_baseline.ckks.training.problem import make_problem
+    from fhe_baseline.ckks.training.session import TrainingSession
+    from fhe_baseline.ckks.training.sigmoid import fit_sigmoid
+    from fhe_baseline.parameters import training_set
+    from fhe_baseline.training_claims import insecurities
+    from fhe_baseline.training_record import training_facts
+
+    problem = make_problem(
+        prepared, data.train.labels, len(data.classes), parameters.C, parameters.balanced
+    )
+    circuit = problem.circuit(
+        training_set(parameters.parameter_set, parameters.degree),
+        fit_sigmoid(parameters.degree, parameters.interval),
+        parameters.allow_insecure,
+    )
+    session = TrainingSession(
+        circuit,
+        problem,
+        lambda material: context.start_server(NAME, material),
+        context.clock,
+        context.progress,
+    )
+    outcome = session.run(parameters.iterations, parameters.restarts)
+    facts = training_facts(circuit, problem, outcome, parameters.iterations, context.clock)
+    context.training.update(facts)
+    context.warnings.extend(insecurities(circuit.parameters, encrypted=parameters.use == ENCRYPTED))
+    return circuit, outcome.weights
+
+
+def _linear_model(weights: Float64Array, *, released: bool) -> LinearModel:
+    """Return a head with one score per class; one that is released is rounded first."""
+    from common.backbones.head import LinearModel
+    from fhe_baseline.ckks.training.release import rounded
+
+    table = rounded(weights) if released else weights
+    if len(table) == 1:
+        table = np.vstack([-table, table]) / 2
+    return LinearModel(table[:, :-1], table[:, -1])
+
+
+PIPELINE = FheTrainPipeline()

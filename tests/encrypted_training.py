@@ -1,0 +1,92 @@
+"""Small encrypted trainings for tests: a ring too small for security, a server in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from common.clock import Clock
+from common.contracts import ServerHandle
+from common.errors import MessageError, ServiceError
+from common.types import Float64Array, IntArray, Message, Side
+from fhe_baseline.ckks.training.circuit import Circuit
+from fhe_baseline.ckks.training.material import load_material
+from fhe_baseline.ckks.training.problem import Problem, make_problem
+from fhe_baseline.ckks.training.session import Outcome, TrainingSession
+from fhe_baseline.ckks.training.sigmoid import fit_sigmoid
+from fhe_baseline.parameters import CkksParameters, training_set
+
+SMALL = training_set("n1024-insecure", 3)
+TWO_A_ROUND = CkksParameters(1024, (44, *[30] * 9, 50), 30)
+DEEP = CkksParameters(1024, (44, *[30] * 5, 50), 30)
+
+
+@dataclass
+class LocalServer:
+    """A training server without a process; dies before the calls numbered in ``dies_at``."""
+
+    material: bytes
+    dies_at: tuple[int, ...] = ()
+    pid: int = 0
+    sent: list[Message] = field(default_factory=list)
+    verbs: list[str] = field(default_factory=list)
+    closed: bool = False
+
+    def __post_init__(self) -> None:
+        self._server = load_material(self.material)
+
+    def call(self, verb: str, messages: list[Message], clock: Clock) -> list[Message]:
+        """Answer as the service would: what the server refuses is a ServiceError."""
+        self.verbs.append(verb)
+        if len(self.verbs) in self.dies_at:
+            raise ServiceError("server process went away")
+        self.sent += messages
+        at_server = Clock(Side.SERVER)
+        try:
+            replies: list[Message] = getattr(self._server, verb)(messages, at_server)
+        except MessageError as error:
+            raise ServiceError(f"refused: {error}") from None
+        clock.absorb(at_server)
+        return replies
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def separable(rows: int, width: int, classes: int, seed: int = 0) -> tuple[Float64Array, IntArray]:
+    """Standardised features (rows, width) whose mean depends on the label; labels."""
+    generator = np.random.default_rng(seed)
+    labels = np.arange(rows, dtype=np.int64) % classes
+    centres = generator.normal(size=(classes, width)) * 2 / np.sqrt(width)
+    features = generator.normal(size=(rows, width)) + centres[labels]
+    features = (features - features.mean(axis=0)) / features.std(axis=0)
+    return np.clip(features, -8, 8), labels
+
+
+def small_task(
+    rows: int,
+    width: int,
+    classes: int = 2,
+    *,
+    parameters: CkksParameters = SMALL,
+    degree: int = 3,
+    inverse_l2: float = 0.1,
+) -> tuple[Circuit, Problem]:
+    """A problem on separable features and its circuit in an insecure ring."""
+    features, labels = separable(rows, width, classes)
+    problem = make_problem(features, labels, classes, inverse_l2, balanced=True)
+    return problem.circuit(parameters, fit_sigmoid(degree, 12), allow_insecure=True), problem
+
+
+def train(
+    circuit: Circuit,
+    problem: Problem,
+    iterations: int,
+    start: Callable[[bytes], ServerHandle] = LocalServer,
+    restarts: int = 0,
+) -> Outcome:
+    """Run the whole protocol."""
+    session = TrainingSession(circuit, problem, start, Clock(Side.CLIENT))
+    return session.run(iterations, restarts)
