@@ -120,7 +120,7 @@ def _trained_once(
         material = header.to_bytes(state)
         server = context.start_server(pipeline, material)
         try:
-            return _train(server, instance, shares, context, len(material))
+            return train_at_server(server, instance, shares, context, len(material))
         finally:
             server.close()
 
@@ -185,7 +185,7 @@ def initial_state(header: ServerMaterial, context: RunContext) -> bytes:
     return state_bytes(model)
 
 
-def _train(
+def train_at_server(
     server: ServerHandle,
     instance: CipherInstance,
     shares: Sequence[Share],

@@ -12,8 +12,8 @@ from common.contracts import ServerHandle
 from common.errors import MessageError, ServiceError
 from common.types import Float64Array, IntArray, Message, Side
 from fhe_baseline.ckks.training.circuit import Circuit
-from fhe_baseline.ckks.training.material import load_material
 from fhe_baseline.ckks.training.problem import Problem, make_problem
+from fhe_baseline.ckks.training.server import TrainingServer
 from fhe_baseline.ckks.training.session import Outcome, TrainingSession
 from fhe_baseline.ckks.training.sigmoid import fit_sigmoid
 from fhe_baseline.parameters import CkksParameters, training_set
@@ -35,7 +35,7 @@ class LocalServer:
     closed: bool = False
 
     def __post_init__(self) -> None:
-        self._server = load_material(self.material)
+        self._server = TrainingServer(self.material)
 
     def call(self, verb: str, messages: list[Message], clock: Clock) -> list[Message]:
         """Answer as the service would: what the server refuses is a ServiceError."""
@@ -53,6 +53,7 @@ class LocalServer:
 
     def close(self) -> None:
         self.closed = True
+        self._server.close()
 
 
 def separable(rows: int, width: int, classes: int, seed: int = 0) -> tuple[Float64Array, IntArray]:
@@ -86,7 +87,8 @@ def train(
     iterations: int,
     start: Callable[[bytes], ServerHandle] = LocalServer,
     restarts: int = 0,
+    processes: int = 1,
 ) -> Outcome:
     """Run the whole protocol."""
-    session = TrainingSession(circuit, problem, start, Clock(Side.CLIENT))
+    session = TrainingSession(circuit, problem, start, Clock(Side.CLIENT), processes=processes)
     return session.run(iterations, restarts)

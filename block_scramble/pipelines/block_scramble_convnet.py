@@ -153,7 +153,7 @@ def _trained(
         server = context.start_server(NAME, material)
         shares: Sequence[training.Share] = training.deal_out(instance, data)
         try:
-            return training._train(server, instance, shares, context, len(material))
+            return training.train_at_server(server, instance, shares, context, len(material))
         finally:
             server.close()
 

@@ -92,6 +92,12 @@ def _check_header(image: Image.Image, name: str) -> None:
             f"image {name} has {width} x {height} pixels, fewer than {MIN_SIDE} a side",
             fix="leave it out",
         )
+    # Pillow reads 16-bit colour PNG as 8-bit RGB without a word; its raw mode tells.
+    if any(str(tile[3]).endswith(";16B") for tile in image.tile):
+        raise DataError(
+            f"image {name} (mode {image.mode}) has more than 8 bits a channel",
+            fix="apply the window that suits the modality and store it as 8-bit PNG",
+        )
     if getattr(image, "n_frames", 1) > 1 and image.format != "JPEG":
         raise DataError(f"image {name} is an animation", fix="store one frame as PNG")
 

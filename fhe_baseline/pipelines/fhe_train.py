@@ -84,6 +84,9 @@ class FheTrainParameters(Parameters):
     restarts: int = Field(
         default=1, ge=0, le=10, description="Lost servers to replace, each from the last refresh"
     )
+    processes: int = Field(
+        default=1, ge=1, le=64, description="Processes the training server computes with"
+    )
     allow_insecure: bool = Field(
         default=False, description="Accept parameters below 128 bits, for study; flagged"
     )
@@ -229,10 +232,11 @@ class FheTrainPipeline:
         from fhe_baseline.ckks import encrypted_head
         from fhe_baseline.ckks.inference import load_public_material
         from fhe_baseline.ckks.training import material
+        from fhe_baseline.ckks.training.server import TrainingServer
 
         _, metadata = unpack(public_material)
         if metadata.get("role") == material.ROLE:
-            return material.load_material(public_material)
+            return TrainingServer(public_material)
         if metadata.get("role") == encrypted_head.ROLE:
             return encrypted_head.load_encrypted_head(public_material)
         return load_public_material(public_material)
@@ -274,6 +278,7 @@ def _train(
         lambda material: context.start_server(NAME, material),
         context.clock,
         context.progress,
+        parameters.processes,
     )
     outcome = session.run(parameters.iterations, parameters.restarts)
     facts = training_facts(circuit, problem, outcome, parameters.iterations, context.clock)

@@ -62,6 +62,34 @@ def test_two_iterations_between_refreshes_end_where_single_ones_do() -> None:
         assert relative_difference(one.weights, twin[one.iteration - 1].weights) < 2e-4
 
 
+@pytest.mark.parametrize(("rows", "classes"), [(700, 2), (100, 3)])
+@pytest.mark.parametrize("parameters", [SMALL, TWO_A_ROUND])
+def test_two_processes_share_groups_or_classes_and_learn_the_same(
+    rows: int, classes: int, parameters: CkksParameters
+) -> None:
+    circuit, problem = small_task(rows, 7, classes, parameters=parameters)
+    outcome = train(circuit, problem, 2, processes=2)
+    twin = run_twin(circuit, problem, 2)[-1]
+    assert relative_difference(outcome.weights, twin.weights) < 2e-4
+
+
+def test_equal_ciphertexts_give_equal_ciphertexts_with_one_process_and_with_two() -> None:
+    circuit, problem = small_task(700, 7)
+    client = TrainingClient(circuit)
+    uploads = list(client.uploads(problem))
+    zeros = np.zeros((1, 8))
+    state = [pack_round(1, 1), *client.encrypt_state(zeros, zeros)]
+    clock = Clock(Side.SERVER)
+    for processes in (1, 2):
+        replies = []
+        for _ in range(2):
+            server = TrainingServer(pack_material(circuit, client.public_arrays(), processes))
+            server.add(uploads, clock)
+            replies.append(server.iterate(state, clock))
+            server.close()
+        assert len(replies[0]) == 2
+
+
 def test_the_learned_head_agrees_with_scikit_learn() -> None:
     circuit, problem = small_task(400, 6)
     weights = train(circuit, problem, 12).weights
@@ -233,7 +261,7 @@ def test_a_circuit_survives_its_json_and_refuses_what_is_not_one() -> None:
     circuit, _ = small_task(700, 12, 3)
     assert Circuit.from_json(circuit.to_json()) == circuit
     for text in ("[]", "{}", circuit.to_json().replace("700", '"700"')):
-        with pytest.raises(ValueError, match="circuit|whole"):
+        with pytest.raises(ValueError, match=r"circuit|whole"):
             Circuit.from_json(text)
     for old, new in (('"rate": ', '"rate": -'), ('"classifiers": 3', '"classifiers": 2')):
         with pytest.raises(UsageError):

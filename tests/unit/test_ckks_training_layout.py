@@ -87,12 +87,7 @@ def test_the_chosen_baby_steps_are_no_worse_than_any_other(shape: tuple[int, int
 
     def cost(forward: int, backward: int) -> int:
         giants = 2 * chosen.period // forward - 1, 2 * chosen.period // backward - 1
-        return (
-            forward
-            + chosen.groups * giants[0]
-            + chosen.groups * (backward - 1)
-            + giants[1]
-        )
+        return forward + chosen.groups * giants[0] + chosen.groups * (backward - 1) + giants[1]
 
     babies = [1 << i for i in range(chosen.period.bit_length())]
     best = min(cost(f, b) for f in babies for b in babies)

@@ -73,7 +73,7 @@ def test_transparent_pixels_are_refused(tmp_path: Path) -> None:
 
 def test_sixteen_bit_grey_is_refused_because_the_window_is_a_choice(tmp_path: Path) -> None:
     path = save(tmp_path, Image.fromarray(np.full((16, 16), 3000, dtype=np.uint16)))
-    with pytest.raises(DataError, match=r"picture\.png.*I;16.*window"):
+    with pytest.raises(DataError, match=r"picture\.png.*more than 8 bits.*window"):
         decode(path)
 
 
@@ -160,3 +160,19 @@ def test_one_bad_file_among_many_is_named(tmp_path: Path) -> None:
 
 def test_threads_keep_the_order_of_their_items() -> None:
     assert list(map_threaded(lambda item: item * item, range(300))) == [i * i for i in range(300)]
+
+
+def test_sixteen_bit_colour_is_refused_though_pillow_would_narrow_it(tmp_path: Path) -> None:
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    rows = b"".join(b"\0" + bytes(16 * 6) for _ in range(16))
+    header = struct.pack(">IIBBBBB", 16, 16, 16, 2, 0, 0, 0)
+    png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
+    png += chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    (tmp_path / "deep.png").write_bytes(png)
+    with pytest.raises(DataError, match=r"deep\.png .*more than 8 bits"):
+        open_image(tmp_path / "deep.png", "deep.png")

@@ -151,7 +151,7 @@ def test_it_learns_and_executed_scores_equal_those_of_the_decrypted_head(
     assert name == "decrypted head, in the clear"
     assert scores.shape == (30, classes)
     np.testing.assert_allclose(scores, clear, atol=1e-3)
-    assert (scores.argmax(axis=1) == test.labels).mean() > 0.9
+    assert (scores.argmax(axis=1) == test.labels).mean() > 0.85
     assert one.fitted.fhe_mode is FheMode.EXECUTE
 
 

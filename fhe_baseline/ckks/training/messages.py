@@ -12,6 +12,7 @@ import numpy as np
 from common.errors import MessageError
 from common.types import Message
 from common.wire import pack, unpack
+from fhe_baseline.ckks.ciphertexts import CiphertextShape
 from fhe_baseline.ckks.training.circuit import Circuit
 
 CIPHERTEXT = "ciphertext"
@@ -55,6 +56,39 @@ def addresses(circuit: Circuit) -> Iterator[Address]:
         for kind, count in counts(circuit).items():
             for index in range(count):
                 yield Address(kind, group, index)
+
+
+def shape_of(circuit: Circuit, address: Address) -> CiphertextShape:
+    """Return what an upload to this address must be."""
+    scales = circuit.scales
+    top, step = scales.steps[0].primes, address.index % circuit.per_round
+    primes, scale = {
+        Kind.FORWARD: (top, scales.forward),
+        Kind.BACKWARD: (circuit.residual_primes(0), scales.backward),
+        Kind.SAMPLE_WEIGHTS: (top - 1, scales.sample_weights),
+        Kind.TARGETS: (circuit.residual_primes(step), scales.steps[step].residual),
+    }[address.kind]
+    return CiphertextShape(circuit.context, circuit.parameters.degree, primes, scale)
+
+
+def ahead_shape(circuit: Circuit, step: int) -> CiphertextShape:
+    """Return what V is at the beginning of a step."""
+    scales = circuit.scales.steps[step]
+    degree = circuit.parameters.degree
+    return CiphertextShape(circuit.context, degree, scales.primes, scales.weights)
+
+
+def weights_shape(circuit: Circuit) -> CiphertextShape:
+    """Return what W is at the beginning of a round."""
+    degree, primes = circuit.parameters.degree, circuit.result_primes(0)
+    return CiphertextShape(circuit.context, degree, primes, circuit.scales.result)
+
+
+def part_shape(circuit: Circuit, step: int) -> CiphertextShape:
+    """Return what a part of the gradient is, before the fold."""
+    scale = circuit.scales.steps[step].residual * circuit.scales.backward
+    primes = circuit.residual_primes(step)
+    return CiphertextShape(circuit.context, circuit.parameters.degree, primes, scale)
 
 
 def pack_upload(address: Address, ciphertext: bytes) -> Message:

@@ -6,25 +6,29 @@ later. Between rounds the server keeps the data alone, so a lost server costs no
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from common.clock import Clock
 from common.errors import CellError, MessageError
-from common.types import Message, Stage, UInt8Array
-from fhe_baseline.ckks.ciphertexts import CiphertextShape
-from fhe_baseline.ckks.context import explain_seal_error, galois_elements, import_tenseal
-from fhe_baseline.ckks.serialization import load_seal, seal_bytes
-from fhe_baseline.ckks.training.circuit import Circuit
-from fhe_baseline.ckks.training.client import GALOIS_KEYS, RELINEARISATION_KEYS
-from fhe_baseline.ckks.training.evaluation import StepEvaluator
+from common.types import Message, Stage
+from fhe_baseline.ckks.context import explain_seal_error
+from fhe_baseline.ckks.serialization import seal_bytes
+from fhe_baseline.ckks.training.descent import Descent
+from fhe_baseline.ckks.training.gradient import GradientEvaluator
+from fhe_baseline.ckks.training.material import load_keys, processes_of
 from fhe_baseline.ckks.training.messages import (
     Address,
-    Kind,
     addresses,
+    ahead_shape,
+    part_shape,
+    shape_of,
     unpack_round,
     unpack_upload,
+    weights_shape,
 )
+from fhe_baseline.ckks.training.momentum import momentum
+from fhe_baseline.ckks.training.pool import Pool
+from fhe_baseline.ckks.training.shares import wants
 
 
 class TrainingServer:
@@ -32,34 +36,14 @@ class TrainingServer:
 
     verbs: tuple[str, ...] = ("infer", "add", "iterate")
 
-    def __init__(self, circuit: Circuit, arrays: Mapping[str, UInt8Array]) -> None:
-        self._seal = import_tenseal().sealapi
+    def __init__(self, material: bytes) -> None:
+        circuit, galois_keys, relinearisation_keys = load_keys(material)
         self._circuit = circuit
+        self._gradients = GradientEvaluator(circuit, galois_keys, relinearisation_keys)
+        self._descent = Descent(circuit, galois_keys, relinearisation_keys)
+        self._pool = Pool(circuit, material, processes_of(material))
+        self._received: set[Address] = set()
         self._data: dict[Address, Any] = {}
-        self._steps = StepEvaluator(
-            circuit, self._load_galois_keys(arrays), self._load_relinearisation_keys(arrays)
-        )
-
-    def _load_galois_keys(self, arrays: Mapping[str, UInt8Array]) -> Any:
-        keys = self._seal.GaloisKeys()
-        load_seal(keys, self._circuit.context, arrays[GALOIS_KEYS].tobytes(), "Galois keys")
-        degree = self._circuit.parameters.degree
-        rotations = self._circuit.layout.rotations()
-        for step, element in zip(rotations, galois_elements(rotations, degree), strict=True):
-            if not keys.has_key(element):
-                raise MessageError(f"the Galois keys lack the one for rotations by {step}")
-        if not keys.has_key(2 * degree - 1):
-            raise MessageError("the Galois keys lack the one for conjugation")
-        return keys
-
-    def _load_relinearisation_keys(self, arrays: Mapping[str, UInt8Array]) -> Any:
-        data = arrays[RELINEARISATION_KEYS].tobytes()
-        keys = load_seal(
-            self._seal.RelinKeys(), self._circuit.context, data, "relinearisation keys"
-        )
-        if not keys.has_key(2):
-            raise MessageError("the relinearisation keys lack the one for products")
-        return keys
 
     def infer(self, messages: list[Message], clock: Clock) -> list[Message]:
         """Refuse: this server trains."""
@@ -69,51 +53,71 @@ class TrainingServer:
         """Take encrypted data; the last upload to an address counts. Answers nothing."""
         with clock.stage(Stage.DESERIALIZE, items=len(messages)):
             for message in messages:
-                address, ciphertext = unpack_upload(message, self._circuit)
-                self._data[address] = self._shape(address).load(ciphertext, str(address.kind))
+                self._add(message)
         return []
 
-    def _shape(self, address: Address) -> CiphertextShape:
-        circuit, scales = self._circuit, self._circuit.scales
-        top = scales.steps[0].primes
-        step = address.index % circuit.per_round
-        primes, scale = {
-            Kind.FORWARD: (top, scales.forward),
-            Kind.BACKWARD: (circuit.residual_primes(0), scales.backward),
-            Kind.SAMPLE_WEIGHTS: (top - 1, scales.sample_weights),
-            Kind.TARGETS: (circuit.residual_primes(step), scales.steps[step].residual),
-        }[address.kind]
-        return CiphertextShape(circuit.context, circuit.parameters.degree, primes, scale)
+    def _add(self, message: Message) -> None:
+        address, data = unpack_upload(message, self._circuit)
+        ciphertext = shape_of(self._circuit, address).load(data, str(address.kind))
+        if wants(self._pool.share, address, self._circuit):
+            self._data[address] = ciphertext
+        self._pool.add(address, message)
+        self._received.add(address)
 
     def iterate(self, messages: list[Message], clock: Clock) -> list[Message]:
         """Run a round: header, V and W of every classifier in; V and W out."""
         circuit = self._circuit
-        missing = sum(1 for address in addresses(circuit) if address not in self._data)
+        missing = sum(1 for address in addresses(circuit) if address not in self._received)
         if missing:
             raise MessageError(f"{missing} ciphertexts of the data have not been uploaded")
         if len(messages) != 1 + 2 * circuit.classifiers:
             raise MessageError(f"{len(messages)} messages to a round, expected a header, V and W")
         first, count = unpack_round(messages[0], circuit)
         with clock.stage(Stage.DESERIALIZE, items=len(messages)):
-            ahead, weights = self._load_state(messages[1:])
+            cut = 1 + circuit.classifiers
+            ahead = [ahead_shape(circuit, 0).load(m, "V") for m in messages[1:cut]]
+            weights = [weights_shape(circuit).load(m, "W") for m in messages[cut:]]
         with clock.stage(Stage.EVALUATE, items=count):
             try:
-                ends = [
-                    self._steps.round(self._data, classifier, v, w, first, count)
-                    for classifier, (v, w) in enumerate(zip(ahead, weights, strict=True))
-                ]
+                self._run(ahead, weights, first, count)
             except (RuntimeError, ValueError) as error:
                 raise explain_seal_error(error, circuit.parameters) from None
         with clock.stage(Stage.SERIALIZE, items=len(messages) - 1):
-            return [seal_bytes(v) for v, _ in ends] + [seal_bytes(w) for _, w in ends]
+            return [seal_bytes(ciphertext) for ciphertext in (*ahead, *weights)]
 
-    def _load_state(self, messages: list[Message]) -> tuple[list[Any], list[Any]]:
-        circuit, scales = self._circuit, self._circuit.scales
-        degree, context = circuit.parameters.degree, circuit.context
-        first = scales.steps[0]
-        fresh = CiphertextShape(context, degree, first.primes, first.weights)
-        kept = CiphertextShape(context, degree, circuit.result_primes(0), scales.result)
-        return (
-            [fresh.load(message, "V") for message in messages[: circuit.classifiers]],
-            [kept.load(message, "W") for message in messages[circuit.classifiers :]],
-        )
+    def _run(self, ahead: list[Any], weights: list[Any], first: int, count: int) -> None:
+        """Replace V and W of every classifier by those ``count`` iterations later."""
+        for step, eta in enumerate(momentum(first + count - 1)[first - 1 :]):
+            gradients = self._gradient(ahead, step)
+            for classifier, gradient in enumerate(gradients):
+                ahead[classifier], weights[classifier] = self._descent.advance(
+                    ahead[classifier],
+                    weights[classifier],
+                    gradient,
+                    eta,
+                    step,
+                    last=step + 1 == count,
+                )
+        weights[:] = [self._descent.ended(ciphertext) for ciphertext in weights]
+
+    def _gradient(self, ahead: list[Any], step: int) -> list[Any]:
+        """Return the gradient of every classifier, summed over the shares of all processes."""
+        if self._pool.size:
+            self._pool.ask(step, [seal_bytes(ciphertext) for ciphertext in ahead])
+        parts: list[Any] = [None] * len(ahead)
+        for classifier, weights in enumerate(ahead):
+            groups = [unit.group for unit in self._pool.share if unit.classifier == classifier]
+            if groups:
+                parts[classifier] = self._gradients.partial_gradient(
+                    self._data, classifier, groups, weights, step
+                )
+        for answer in self._pool.answers():
+            for classifier, message in enumerate(answer):
+                if message:
+                    part = part_shape(self._circuit, step).load(message, "partial gradient")
+                    parts[classifier] = self._gradients.summed(parts[classifier], part)
+        return [self._gradients.folded(part) for part in parts]
+
+    def close(self) -> None:
+        """End the further processes."""
+        self._pool.close()

@@ -68,6 +68,7 @@ class TrainingSession:
         start_server: StartServer,
         clock: Clock,
         report: Report = lambda what, done, total: None,
+        processes: int = 1,
     ) -> None:
         require_memory(circuit)
         self._circuit = circuit
@@ -77,7 +78,7 @@ class TrainingSession:
         self._report = report
         with clock.stage(Stage.KEYGEN, per=Per.KEY):
             self._client = TrainingClient(circuit)
-            self._material = pack_material(circuit, self._client.public_arrays())
+            self._material = pack_material(circuit, self._client.public_arrays(), processes)
 
     @property
     def public_material(self) -> bytes:

@@ -1,0 +1,1 @@
+"""Heads evaluated and trained under TFHE with Concrete ML, client and server apart."""

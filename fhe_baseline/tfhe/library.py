@@ -1,0 +1,120 @@
+"""Concrete ML, imported late, kept quiet and kept out of the user's folders.
+
+Concrete ML 1.9 takes seconds to import, prints to standard output and leaves temporary folders
+with compiled circuits behind; its deployment types read and write folders. Everything here runs it
+with private folders (mode 0700) that are removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import logging
+import platform
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from common.contracts import Availability
+from common.errors import UnavailableError
+
+VERSION = "1.9.0"
+INSTALL = f"pip install concrete-ml=={VERSION} (its licence grants no patent rights)"
+SUPPORTED = {("linux", "x86_64"), ("darwin", "arm64")}
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Concrete:
+    """The parts of Concrete and Concrete ML that are used."""
+
+    fhe: Any
+    logistic_regression: Any
+    sgd_classifier: Any
+    dev: Any
+    client: Any
+    server: Any
+    training_mode: Any
+    versions: dict[str, str]
+
+
+def availability() -> Availability:
+    """Say whether Concrete ML can be imported, without importing it."""
+    machine = platform.machine().lower().replace("amd64", "x86_64")
+    if sys.version_info >= (3, 13):
+        return Availability(
+            False,
+            f"Concrete ML {VERSION} exists for Python 3.8 to 3.12, this is Python "
+            f"{sys.version_info.major}.{sys.version_info.minor}",
+            "use Python 3.11 or 3.12",
+        )
+    if (sys.platform, machine) not in SUPPORTED:
+        return Availability(
+            False,
+            f"Concrete ML {VERSION} has no wheel for {sys.platform} on {machine}",
+            "use Linux on x86-64 or macOS on arm64",
+        )
+    for package in ("concrete", "concrete.fhe", "concrete.ml"):
+        if importlib.util.find_spec(package) is None:
+            return Availability(False, "Concrete ML is not installed", INSTALL)
+    return Availability(True)
+
+
+@cache
+def load_concrete() -> Concrete:
+    """Import Concrete ML. Raises UnavailableError with what mends it."""
+    found = availability()
+    if not found.available:
+        raise UnavailableError(found.reason, fix=found.fix)
+    try:
+        with quiet():
+            from importlib.metadata import version
+
+            from concrete import fhe
+            from concrete.ml import deployment, sklearn
+            from concrete.ml.deployment.fhe_client_server import DeploymentMode
+    except (ImportError, OSError) as error:
+        raise UnavailableError(f"Concrete ML cannot be imported: {error}", fix=INSTALL) from None
+    return Concrete(
+        fhe,
+        sklearn.LogisticRegression,
+        sklearn.SGDClassifier,
+        deployment.FHEModelDev,
+        deployment.FHEModelClient,
+        deployment.FHEModelServer,
+        DeploymentMode.TRAINING,
+        {name: version(name) for name in ("concrete-ml", "concrete-python")},
+    )
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Send what is printed to standard output to the log."""
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(printed):
+            yield
+    finally:
+        for line in printed.getvalue().splitlines():
+            logger.debug("concrete: %s", line)
+
+
+def private_folder() -> tempfile.TemporaryDirectory[str]:
+    """Return a folder of mode 0700, removed when closed, collected or at exit."""
+    return tempfile.TemporaryDirectory(prefix="compare-tfhe-", ignore_cleanup_errors=True)
+
+
+@contextlib.contextmanager
+def temporary_files_in(folder: str) -> Iterator[None]:
+    """Make the library put its temporary folders, which it never removes, into ``folder``."""
+    before = tempfile.tempdir
+    tempfile.tempdir = folder
+    try:
+        with quiet():
+            yield
+    finally:
+        tempfile.tempdir = before
