@@ -83,6 +83,7 @@ def measure(quick: bool) -> list[Row]:
         *head_rows(features),
         *all_features_rows(features, 5 if quick else 40),
         *round_rows(features, 2 if quick else 8),
+        *process_rows(features, 2 if quick else 8),
     ]
 
 
@@ -149,7 +150,17 @@ def round_rows(features: Features, iterations: int) -> list[Row]:
     return rows
 
 
-def train(problem: Problem, iterations: int, parameters: str = "n8192-214") -> Training:
+def process_rows(features: Features, iterations: int) -> list[Row]:
+    """The same training with a second process at the server."""
+    preparation = fit_whitening(features.train, 63)
+    one, two = (_train_on(features, preparation, iterations, processes=count) for count in (1, 2))
+    what = f"{iterations} iterations of {len(features.train)} x 64 with two processes"
+    return [against(f"{what}: after the upload", two.seconds, "s", iterations, "one", one.seconds)]
+
+
+def train(
+    problem: Problem, iterations: int, parameters: str = "n8192-214", processes: int = 1
+) -> Training:
     """Train a problem at a server process; every context is one of 128 bits."""
     circuit = problem.circuit(
         training_set(parameters, 3), fit_sigmoid(3, INTERVAL), allow_insecure=False
@@ -159,17 +170,22 @@ def train(problem: Problem, iterations: int, parameters: str = "n8192-214") -> T
     def start(material: bytes) -> ServerProcess:
         return ServerProcess("fhe-train", material, clock, threads=1)
 
-    outcome = TrainingSession(circuit, problem, start, clock).run(iterations, restarts=0)
+    session = TrainingSession(circuit, problem, start, clock, processes=processes)
+    outcome = session.run(iterations, restarts=0)
     twin = run_twin(circuit, problem, iterations)[-1]
     return Training(problem, outcome, relative_difference(outcome.weights, twin.weights))
 
 
 def _train_on(
-    features: Features, preparation: Preparation, iterations: int, parameters: str = "n8192-214"
+    features: Features,
+    preparation: Preparation,
+    iterations: int,
+    parameters: str = "n8192-214",
+    processes: int = 1,
 ) -> Training:
     prepared = preparation.apply(features.train)
     problem = make_problem(prepared, features.train_labels, 2, INVERSE_L2, balanced=True)
-    return train(problem, iterations, parameters)
+    return train(problem, iterations, parameters, processes)
 
 
 def _test_scores(

@@ -282,7 +282,7 @@ def _train(
     )
     outcome = session.run(parameters.iterations, parameters.restarts)
     facts = training_facts(circuit, problem, outcome, parameters.iterations, context.clock)
-    context.training.update(facts)
+    context.training.update(facts | {"server_processes": parameters.processes})
     context.warnings.extend(insecurities(circuit.parameters, encrypted=parameters.use == ENCRYPTED))
     return circuit, outcome.weights
 

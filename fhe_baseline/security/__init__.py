@@ -1,1 +1,1 @@
-"""How many bits a set of lattice parameters is worth, by which cost model, and who enforces them."""
+"""What lattice parameters are worth in bits, by which cost model, and who enforces them."""

@@ -1,4 +1,4 @@
-"""The server's archive (``server.zip`` of Concrete ML) as bytes from outside: read, checked, rebuilt.
+"""The server's archive (Concrete ML's ``server.zip``), from outside: read, checked, rebuilt.
 
 What the library itself would do with such a file is not safe to do with bytes from outside:
 ``configuration.json`` is decoded by jsonpickle, which can call any Python function; an archive of

@@ -37,7 +37,7 @@ _WORDS = {"module", "return", "tensor", "dense", "to", "into", "true", "false"} 
 }
 _TOKEN = re.compile(
     r"""(?P<space>\s+)
-    |(?P<value>%\w+)
+    |(?P<value>%\w+(?:-\d\w*)?)
     |(?P<symbol>@[A-Za-z_]\w*)
     |(?P<data>"0x[0-9A-Fa-f]*")
     |(?P<operation>"[A-Za-z]\w*\.\w+")

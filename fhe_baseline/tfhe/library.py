@@ -11,13 +11,18 @@ import contextlib
 import importlib.util
 import io
 import logging
+import os
 import platform
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
+
+import psutil
 
 from common.contracts import Availability
 from common.errors import UnavailableError
@@ -25,6 +30,7 @@ from common.errors import UnavailableError
 VERSION = "1.9.0"
 INSTALL = f"pip install concrete-ml=={VERSION} (its licence grants no patent rights)"
 SUPPORTED = {("linux", "x86_64"), ("darwin", "arm64")}
+PREFIX = "compare-tfhe-"
 logger = logging.getLogger(__name__)
 
 
@@ -93,10 +99,10 @@ def load_concrete() -> Concrete:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Send what is printed to standard output to the log."""
+    """Send what is printed, to either stream, to the log."""
     printed = io.StringIO()
     try:
-        with contextlib.redirect_stdout(printed):
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
             yield
     finally:
         for line in printed.getvalue().splitlines():
@@ -104,8 +110,16 @@ def quiet() -> Iterator[None]:
 
 
 def private_folder() -> tempfile.TemporaryDirectory[str]:
-    """Return a folder of mode 0700, removed when closed, collected or at exit."""
-    return tempfile.TemporaryDirectory(prefix="compare-tfhe-", ignore_cleanup_errors=True)
+    """Return a folder of mode 0700, removed when closed, collected or at exit.
+
+    A process that was killed leaves its folder (circuits and weights, no keys): the next one
+    removes it.
+    """
+    for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        owner = left.name.removeprefix(PREFIX).split("-")[0]
+        if owner.isdigit() and not psutil.pid_exists(int(owner)):
+            shutil.rmtree(left, ignore_errors=True)
+    return tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-", ignore_cleanup_errors=True)
 
 
 @contextlib.contextmanager

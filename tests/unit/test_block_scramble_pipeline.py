@@ -150,7 +150,7 @@ def fit(bench: Bench, context: RunContext | None = None, **parameters: Any) -> F
 
 def test_server_learns_from_ciphertexts_what_the_client_reads_back(bench: Bench) -> None:
     context = bench.context(epochs=4)
-    fitted = fit(bench, context, negative_positive=False)
+    fitted = fit(bench, context, negative_positive=False, key="seeded:1")
     scores = bench.scores(fitted.deploy(context), TEST.images)
     assert scores.shape == (20, 2)
     assert (scores.argmax(axis=1) == TEST.labels).mean() >= 0.9

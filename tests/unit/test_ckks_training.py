@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import numpy as np
 import pytest
 
 from common.clock import Clock
 from common.errors import CellError, DataError, ServiceError, UsageError
+from common.service.process import ServerProcess
 from common.types import Side, Stage
 from fhe_baseline.ckks.training import memory
 from fhe_baseline.ckks.training.circuit import Circuit
+from fhe_baseline.ckks.training.client import TrainingClient
+from fhe_baseline.ckks.training.material import pack_material
+from fhe_baseline.ckks.training.messages import pack_round
 from fhe_baseline.ckks.training.optimum import fit_optimum, loss
 from fhe_baseline.ckks.training.problem import make_problem
 from fhe_baseline.ckks.training.release import rounded
+from fhe_baseline.ckks.training.server import TrainingServer
 from fhe_baseline.ckks.training.session import TrainingSession
 from fhe_baseline.ckks.training.sigmoid import fit_sigmoid
 from fhe_baseline.ckks.training.twin import relative_difference, run_twin
@@ -73,21 +81,20 @@ def test_two_processes_share_groups_or_classes_and_learn_the_same(
     assert relative_difference(outcome.weights, twin.weights) < 2e-4
 
 
-def test_equal_ciphertexts_give_equal_ciphertexts_with_one_process_and_with_two() -> None:
+@pytest.mark.parametrize("processes", [1, 2])
+def test_equal_uploads_give_equal_bytes_whatever_the_processes_race(processes: int) -> None:
     circuit, problem = small_task(700, 7)
     client = TrainingClient(circuit)
-    uploads = list(client.uploads(problem))
-    zeros = np.zeros((1, 8))
+    material = pack_material(circuit, client.public_arrays(), processes)
+    uploads, zeros = list(client.uploads(problem)), np.zeros((1, 8))
     state = [pack_round(1, 1), *client.encrypt_state(zeros, zeros)]
-    clock = Clock(Side.SERVER)
-    for processes in (1, 2):
-        replies = []
-        for _ in range(2):
-            server = TrainingServer(pack_material(circuit, client.public_arrays(), processes))
-            server.add(uploads, clock)
-            replies.append(server.iterate(state, clock))
-            server.close()
-        assert len(replies[0]) == 2
+    replies = []
+    for _ in range(2):
+        server = LocalServer(material)
+        server.call("add", uploads, Clock(Side.CLIENT))
+        replies.append(server.call("iterate", state, Clock(Side.CLIENT)))
+        server.close()
+    assert replies[0] == replies[1]
 
 
 def test_the_learned_head_agrees_with_scikit_learn() -> None:
@@ -137,6 +144,41 @@ def test_a_server_that_dies_costs_only_the_round_it_was_in() -> None:
     assert servers[1].verbs == ["add", "iterate", "iterate", "iterate"]
     assert all(server.closed for server in servers)
     assert relative_difference(outcome.weights, twin.weights) < 1e-4
+
+
+def test_a_server_process_that_is_killed_is_replaced_by_another_one() -> None:
+    circuit, problem = small_task(100, 5)
+    clock = Clock(Side.CLIENT)
+    servers: list[ServerProcess] = []
+
+    def start(material: bytes) -> ServerProcess:
+        servers.append(ServerProcess("fhe-train", material, clock, threads=1))
+        return servers[-1]
+
+    def kill_after_two(what: str, done: int, total: int) -> None:
+        if done == 2 and len(servers) == 1:
+            os.kill(servers[0].pid, signal.SIGKILL)
+
+    outcome = TrainingSession(circuit, problem, start, clock, kill_after_two).run(4, restarts=1)
+    twin = run_twin(circuit, problem, 4)[-1]
+    assert len(servers) == 2
+    assert outcome.resumed == [2]
+    assert relative_difference(outcome.weights, twin.weights) < 1e-4
+
+
+def test_a_worker_that_dies_is_an_error_of_the_server_and_no_wrong_answer() -> None:
+    circuit, problem = small_task(700, 7)
+    client = TrainingClient(circuit)
+    server = TrainingServer(pack_material(circuit, client.public_arrays(), 2))
+    clock = Clock(Side.SERVER)
+    server.add(list(client.uploads(problem)), clock)
+    ((_, worker),) = server._pool._others
+    worker.kill()
+    worker.wait()
+    zeros = np.zeros((1, 8))
+    with pytest.raises(CellError, match="a worker of the training server ended"):
+        server.iterate([pack_round(1, 1), *client.encrypt_state(zeros, zeros)], clock)
+    server.close()
 
 
 def test_a_server_that_dies_during_the_upload_is_replaced_too() -> None:
