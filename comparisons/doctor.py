@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import shutil
@@ -9,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from common.datasets.policy import LOGGER
 from common.environment import fingerprint, usable_cores
 from common.errors import CompareError
 from common.plugins import discover, load
@@ -89,6 +91,8 @@ def _datasets(data_dir: Path | None) -> list[Check]:
     """Look for each dataset on this machine; nothing is downloaded (no policy allows it)."""
     checks = []
     missing = []
+    LOGGER.addHandler(logging.NullHandler())  # the checks themselves say what was found
+    LOGGER.propagate = False
     for name in discover("datasets"):
         if name in PATH_DATASETS:
             continue
