@@ -20,6 +20,7 @@ import numpy as np
 import platformdirs
 
 from benchmarks.rows import Row, against, main
+from common.backbones.head import LinearModel
 from common.clock import Clock
 from common.contracts import RunContext, RunSettings
 from common.datasets.chestxray import DATASET
@@ -28,6 +29,8 @@ from common.errors import DataError
 from common.service.process import ServerProcess
 from common.store import ArtefactFolder
 from common.types import Float32Array, Float64Array, ImageBatch, IntArray, Side, Split
+from fhe_baseline.ckks.encrypted_head import EncryptedHeadClient, load_encrypted_head
+from fhe_baseline.ckks.inference import make_plan
 from fhe_baseline.ckks.training.optimum import fit_optimum
 from fhe_baseline.ckks.training.problem import Problem, make_problem
 from fhe_baseline.ckks.training.session import Outcome, TrainingSession
@@ -118,6 +121,28 @@ def head_rows(features: Features) -> list[Row]:
         Row(f"{what}: weights against clear twin", done.difference, "relative", done.iterations),
         against(f"{what}: test accuracy", reached[0], "share", n, "scikit-learn", best[0]),
         against(f"{what}: test AUC", reached[1], "AUC", n, "scikit-learn", best[1]),
+        *encrypted_head_rows(done.outcome.weights, preparation.apply(features.test[:20])),
+    ]
+
+
+def encrypted_head_rows(weights: Float64Array, features: Float64Array) -> list[Row]:
+    """The trained head, still encrypted, on a few images: ciphertext times ciphertext."""
+    table = np.vstack([-weights, weights]) / 2
+    model = LinearModel(table[:, :-1], table[:, -1])
+    plan = make_plan(model, "replicated", "auto")
+    client = EncryptedHeadClient(plan.parameters, model)
+    server = load_encrypted_head(client.public_material())
+    seconds, error, there = [], 0.0, Clock(Side.CLIENT)
+    for row in features:
+        at_server = Clock(Side.SERVER)
+        replies = server.infer(client.protect(row[None], there), at_server)
+        scores = client.reveal(replies, there)
+        error = max(error, float(np.abs(scores - model.scores(row[None])).max()))
+        seconds.append(at_server.total())
+    n = len(features)
+    return [
+        Row("inference with the encrypted head: server", median(seconds) * 1e3, "ms", n),
+        Row("inference with the encrypted head: largest error", error, "score", 2 * n),
     ]
 
 

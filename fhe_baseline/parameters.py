@@ -142,7 +142,7 @@ PARAMETER_SETS: dict[str, CkksParameters] = {
 TRAINING_SETS: dict[str, CkksParameters] = {
     "n8192-214": CkksParameters(8192, (44, 30, 30, 30, 30, 50), 30),
     "n8192-214-deep": CkksParameters(8192, (39, 27, 27, 27, 27, 27, 40), 27),
-    "n16384-244": CkksParameters(16384, (44, 30, 30, 30, 30, 30, 50), 30),
+    "n16384-295": CkksParameters(16384, (50, 38, 38, 38, 38, 38, 55), 38),
     "n16384-402": CkksParameters(16384, (50, *[33] * 9, 55), 33),
     "n1024-insecure": CkksParameters(1024, (44, 30, 30, 30, 30, 50), 30),
 }
@@ -153,7 +153,7 @@ def training_set(name: str, degree: int) -> CkksParameters:
 
     Raises UnknownNameError with the nearest names.
     """
-    chosen = ("n8192-214" if degree == 3 else "n16384-244") if name == "auto" else name
+    chosen = ("n8192-214" if degree == 3 else "n16384-295") if name == "auto" else name
     try:
         return TRAINING_SETS[chosen]
     except KeyError:

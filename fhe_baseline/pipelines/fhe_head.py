@@ -8,7 +8,6 @@ only the hospital decrypts. The inference half of MedBlindTuner (arXiv 2401.0960
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,7 +22,6 @@ from common.types import (
     FheMode,
     Float32Array,
     Float64Array,
-    Message,
     Per,
     Side,
     Stage,
@@ -33,11 +31,11 @@ from common.types import (
 if TYPE_CHECKING:
     from common.backbones.head import Head
     from fhe_baseline.ckks.inference import Plan
-    from fhe_baseline.ckks.packings import PackingClient, PackingServer
+    from fhe_baseline.ckks.packings import PackingServer
+    from fhe_baseline.client import Extractor, FeatureClient
 
 NAME = "fhe-head"
 INSTALL = "pip install 'tenseal>=0.3.16'"
-Extractor = Callable[[UInt8Array], Float32Array]
 
 
 class FheHeadParameters(Parameters):
@@ -52,29 +50,6 @@ class FheHeadParameters(Parameters):
     C: float = Field(default=0.01, gt=0, description="Inverse L2 strength of the head")
 
 
-class FheHeadClient:
-    """Holds backbone, standardisation and secret key; features never leave it unencrypted."""
-
-    def __init__(self, extractor: Extractor, head: Head, encryption: PackingClient) -> None:
-        self._extractor = extractor
-        self._head = head
-        self._encryption = encryption
-
-    def protect(self, images: UInt8Array, clock: Clock) -> list[Message]:
-        """Run the DeiT on uint8 (n, size, size, 3), standardise and encrypt: n messages."""
-        if not len(images):
-            return []
-        with clock.stage(Stage.FEATURES, items=len(images)):
-            features = self._head.standardise(self._extractor(images))
-        return self._encryption.protect(features, clock)
-
-    def reveal(self, replies: list[Message], clock: Clock) -> Float64Array:
-        """Decrypt scores (logits), float64 (n, classes). Raises MessageError."""
-        if not replies:
-            return np.zeros((0, self._head.linear.classes))
-        return self._encryption.reveal(replies, clock)
-
-
 @dataclass
 class FheHeadFitted:
     """A trained head and the plan of its encrypted evaluation."""
@@ -82,7 +57,7 @@ class FheHeadFitted:
     extractor: Extractor
     head: Head
     plan: Plan
-    _deployed: FheHeadClient | None = field(default=None, init=False)
+    _deployed: FeatureClient | None = field(default=None, init=False)
     _public_keys: bytes = field(default=b"", init=False)
     _sizes: dict[str, int] = field(default_factory=dict, init=False)
 
@@ -91,12 +66,15 @@ class FheHeadFitted:
     def deploy(self, context: RunContext) -> Deployment:
         """Generate a fresh secret key; hand the model and the evaluation keys to the server."""
         from fhe_baseline.ckks.inference import public_material
+        from fhe_baseline.client import FeatureClient
 
         with context.clock.stage(Stage.KEYGEN, per=Per.KEY):
             encryption = self.plan.packing.make_client(self.plan.parameters, self.plan.model)
             keys = encryption.public_arrays()
         material = public_material(self.plan, keys)
-        self._deployed = FheHeadClient(self.extractor, self.head, encryption)
+        self._deployed = FeatureClient(
+            self.extractor, self.head.standardise, encryption, self.plan.model.classes
+        )
         self._public_keys = b"".join(keys[name].tobytes() for name in sorted(keys))
         self._sizes = {
             "evaluation_key_bytes": len(self._public_keys),
@@ -148,6 +126,7 @@ class FheHeadPipeline:
         return (
             "fhe_baseline.pipelines.fhe_head",
             "fhe_baseline.ckks",
+            "fhe_baseline.client",
             "fhe_baseline.parameters",
             "fhe_baseline.claims",
         )

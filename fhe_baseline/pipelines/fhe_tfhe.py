@@ -91,7 +91,9 @@ class FheTfheFitted:
         told: dict[str, Any] = {"n_bits": self.quantised.bits}
         if self._deployed is None:
             return inference_claims(None, told)
-        return inference_claims(self._deployed.facts, told | self._deployed.sizes)
+        return inference_claims(
+            self._deployed.facts, told | self._deployed.sizes, self._deployed.key_fingerprint
+        )
 
     def clear_reference(self, images: UInt8Array) -> tuple[str, Float64Array]:
         """Return the integer model's scores in the clear, on features extracted anew."""

@@ -10,7 +10,6 @@ bootstrapping).
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from common.clock import Clock
 from common.contracts import (
     Availability,
     Deployment,
@@ -32,7 +30,6 @@ from common.types import (
     FheMode,
     Float32Array,
     Float64Array,
-    Message,
     Per,
     Stage,
     UInt8Array,
@@ -43,12 +40,12 @@ if TYPE_CHECKING:
     from fhe_baseline.ckks.inference import Plan
     from fhe_baseline.ckks.packings import PackingClient
     from fhe_baseline.ckks.training.circuit import Circuit
+    from fhe_baseline.client import Extractor
     from fhe_baseline.preparation import Preparation
 
 NAME = "fhe-train"
 INSTALL = "pip install 'tenseal>=0.3.16'"
 ENCRYPTED, BY_OWNER = "encrypted", "decrypted-by-owner"
-Extractor = Callable[[UInt8Array], Float32Array]
 
 
 class FheTrainParameters(Parameters):
@@ -69,12 +66,12 @@ class FheTrainParameters(Parameters):
     C: float = Field(default=0.01, gt=0, description="Inverse L2 strength, as in scikit-learn")
     balanced: bool = Field(default=True, description="Weigh classes equally")
     parameter_set: Literal[
-        "auto", "n8192-214", "n8192-214-deep", "n16384-244", "n16384-402", "n1024-insecure"
+        "auto", "n8192-214", "n8192-214-deep", "n16384-295", "n16384-402", "n1024-insecure"
     ] = Field(
         default="auto",
         description="CKKS parameters of the training; n16384-402 refreshes every second iteration; "
         "n8192-214-deep has room for degree 5 and 7 and less precision; auto: n8192-214 for degree "
-        "3, else n16384-244",
+        "3, else n16384-295",
     )
     use: Literal["encrypted", "decrypted-by-owner"] = Field(
         default="encrypted",
@@ -90,32 +87,6 @@ class FheTrainParameters(Parameters):
     allow_insecure: bool = Field(
         default=False, description="Accept parameters below 128 bits, for study; flagged"
     )
-
-
-class FheTrainClient:
-    """Holds backbone, preparation and secret key; features never leave it unencrypted."""
-
-    def __init__(
-        self, extractor: Extractor, preparation: Preparation, encryption: PackingClient, k: int
-    ) -> None:
-        self._extractor = extractor
-        self._preparation = preparation
-        self._encryption = encryption
-        self._classes = k
-
-    def protect(self, images: UInt8Array, clock: Clock) -> list[Message]:
-        """Run the DeiT on uint8 (n, size, size, 3), prepare and encrypt: n messages."""
-        if not len(images):
-            return []
-        with clock.stage(Stage.FEATURES, items=len(images)):
-            features = self._preparation.apply(self._extractor(images))
-        return self._encryption.protect(features, clock)
-
-    def reveal(self, replies: list[Message], clock: Clock) -> Float64Array:
-        """Decrypt scores (logits), float64 (n, classes). Raises MessageError."""
-        if not replies:
-            return np.zeros((0, self._classes))
-        return self._encryption.reveal(replies, clock)
 
 
 @dataclass
@@ -135,6 +106,7 @@ class FheTrainFitted:
         """Generate a key of its own for inference; encrypt the head under it, or release it."""
         from fhe_baseline.ckks.encrypted_head import EncryptedHeadClient
         from fhe_baseline.ckks.inference import public_material
+        from fhe_baseline.client import FeatureClient
 
         parameters, model = self.plan.parameters, self.plan.model
         encryption: PackingClient
@@ -145,7 +117,7 @@ class FheTrainFitted:
             else:
                 encryption = self.plan.packing.make_client(parameters, model)
                 self._public = public_material(self.plan, encryption.public_arrays())
-        client = FheTrainClient(self.extractor, self.preparation, encryption, model.classes)
+        client = FeatureClient(self.extractor, self.preparation.apply, encryption, model.classes)
         return Deployment(client, self._public)
 
     def claims(self) -> SecurityClaims:
@@ -192,6 +164,7 @@ class FheTrainPipeline:
         return (
             "fhe_baseline.pipelines.fhe_train",
             "fhe_baseline.ckks",
+            "fhe_baseline.client",
             "fhe_baseline.parameters",
             "fhe_baseline.preparation",
             "fhe_baseline.claims",

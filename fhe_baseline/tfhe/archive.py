@@ -91,7 +91,7 @@ def configuration(concrete: Concrete) -> Any:
 
 def _pickled(p_error: float, composable: bool, concrete: Concrete) -> str:
     """Return the configuration as Concrete writes it."""
-    import jsonpickle
+    import jsonpickle  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
     whole = configuration(concrete).fork(p_error=p_error, composable=composable)
     return str(jsonpickle.dumps(whole.__dict__))

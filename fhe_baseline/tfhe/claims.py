@@ -7,7 +7,6 @@ IND-CPA-D Security of Exact FHE Schemes", CCS 2024; the licence of Concrete (BSD
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 from common.records import KeySpace, SecurityClaims
@@ -37,8 +36,16 @@ NOT_CLAIMED = [
     "circuit privacy: the client may learn the head from the noise and the scores",
 ]
 
+RELEASED = (
+    "the trained head is decrypted by its owner and released to the server, which has seen its "
+    "ciphertext: with look-ups that fail once in a hundred, IND-CPA-D is not claimed for the "
+    "training key, which is used for nothing else"
+)
 
-def inference_claims(facts: CircuitFacts | None, told: dict[str, Any]) -> SecurityClaims:
+
+def inference_claims(
+    facts: CircuitFacts | None, told: dict[str, Any], key_fingerprint: str = ""
+) -> SecurityClaims:
     """Return the claims of one deployment; ``facts`` are None before the first.
 
     ``told``: what the record is to say besides, sizes for instance.
@@ -52,6 +59,7 @@ def inference_claims(facts: CircuitFacts | None, told: dict[str, Any]) -> Securi
         enforced_by=ENFORCED_BY,
         deterministic=False,
         key_space=_key_space(facts) if facts else None,
+        key_fingerprint=key_fingerprint,
         key_policy="per_client",
         preserves=["the number of images"],
         server_learns=SERVER_LEARNS,
@@ -68,11 +76,6 @@ def inference_claims(facts: CircuitFacts | None, told: dict[str, Any]) -> Securi
     )
 
 
-def fingerprint(upload: bytes) -> str:
-    """Name a deployment by a hash of an encryption under its key: linear circuits publish none."""
-    return hashlib.sha256(upload).hexdigest()[:16]
-
-
 def _key_space(facts: CircuitFacts) -> KeySpace:
     """Count binary secrets; Concrete's generator is seeded with 128 bits."""
     nominal = float(min(one.dimension for one in facts.lwe))
@@ -81,3 +84,41 @@ def _key_space(facts: CircuitFacts) -> KeySpace:
         seed_entropy_bits=SEED_BITS,
         effective_bits=min(nominal, SEED_BITS),
     )
+
+
+def training_claims(
+    training: CircuitFacts,
+    inference: CircuitFacts | None,
+    told: dict[str, Any],
+    key_fingerprint: str = "",
+) -> SecurityClaims:
+    """Return the claims of a head trained under encryption and then released to the server."""
+    claims = inference_claims(inference, told, key_fingerprint)
+    return claims.model_copy(
+        update={
+            "scheme": "TFHE (LWE and GLWE), Concrete ML, training and inference",
+            "protects": "training features and labels, the image, its features and its scores are "
+            "hidden from an honest-but-curious server",
+            "assumption": "decision LWE and GLWE with uniform binary secrets, circular security of "
+            "the bootstrapping keys (IND-CPA)",
+            "server_learns": [
+                *SERVER_LEARNS,
+                "how many images, features and steps the training had",
+            ],
+            "parameters": claims.parameters
+            | {
+                "training_circuit": training.described(),
+                "not_claimed": [*NOT_CLAIMED, RELEASED],
+            },
+        }
+    )
+
+
+def training_warnings(n: int, available: int, features: int) -> list[str]:
+    """Return what must be told wherever a head trained on a slice is shown."""
+    return [
+        LICENCE,
+        f"trained under encryption on {n} of {available} images and {features} principal "
+        "components, one pass: the price is the result, the accuracy is not comparable",
+        RELEASED,
+    ]

@@ -20,6 +20,7 @@ class Deployed:
     public_material: bytes
     facts: CircuitFacts
     sizes: dict[str, int]
+    key_fingerprint: str
 
 
 def deploy_head(head: QuantisedHead, clock: Clock) -> Deployed:
@@ -38,4 +39,4 @@ def deploy_head(head: QuantisedHead, clock: Clock) -> Deployed:
         "server_archive_bytes": len(archive),
         "public_material_bytes": len(material),
     }
-    return Deployed(client, material, facts, sizes)
+    return Deployed(client, material, facts, sizes, client.fingerprint())

@@ -7,7 +7,9 @@ the client; secret keys exist in the memory of the client's object only.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -46,6 +48,11 @@ class InferenceClient:
         """Return the serialised evaluation keys."""
         return bytes(self._client.get_serialized_evaluation_keys())
 
+    def fingerprint(self) -> str:
+        """Name the key by the hash of one encryption: a linear circuit publishes no key."""
+        integers = self._head.quantise(self._head.extremes()[:1])
+        return hashlib.sha256(self._client.client.encrypt(integers).serialize()).hexdigest()[:16]
+
     def protect(self, inputs: Float64Array, clock: Clock) -> list[Message]:
         """Encrypt inputs (n, width): n messages."""
         n = len(inputs)
@@ -72,7 +79,7 @@ class InferenceClient:
 class InferenceServer:
     """Evaluates the circuit on ciphertexts; built from public material alone."""
 
-    verbs = ("infer",)
+    verbs: tuple[str, ...] = ("infer",)
 
     def __init__(
         self, server: Any, keys: Any, frame: Frame, folder: tempfile.TemporaryDirectory[str]
@@ -127,20 +134,21 @@ def make_client(head: QuantisedHead, circuit: Any, folder: str) -> InferenceClie
 def _reply_frame(throwaway: Any, circuit: Any, head: QuantisedHead) -> Frame:
     throwaway.generate_private_and_evaluation_keys()
     integers = head.quantise(head.extremes()[:1])
-    replies = [
+    first, second = (
         circuit.server.run(
             throwaway.client.encrypt(integers), evaluation_keys=throwaway.client.evaluation_keys
         ).serialize()
         for _ in range(2)
-    ]
-    return learn_frame(*replies, payload_bytes(throwaway.client.specs, "outputs"))
+    )
+    return learn_frame(first, second, payload_bytes(throwaway.client.specs, "outputs"))
 
 
 def payload_bytes(specs: Any, side: str) -> int:
     """Return the bytes of numbers in the first value of ``inputs`` or ``outputs``."""
     (circuit,) = json.loads(specs.serialize())["circuits"]
     raw = circuit[side][0]["rawInfo"]
-    return int(np.prod(raw["shape"]["dimensions"])) * raw["integerPrecision"] // 8
+    numbers: int = math.prod(raw["shape"]["dimensions"])
+    return numbers * int(raw["integerPrecision"]) // 8
 
 
 def public_material(archive: bytes, keys: bytes) -> bytes:

@@ -239,7 +239,7 @@ def test_a_context_below_128_bits_is_refused_unless_it_is_asked_for() -> None:
         train(circuit, problem, 1)
 
 
-@pytest.mark.parametrize("name", ["n8192-214", "n8192-214-deep", "n16384-244", "n16384-402"])
+@pytest.mark.parametrize("name", ["n8192-214", "n8192-214-deep", "n16384-295", "n16384-402"])
 def test_every_named_set_for_training_meets_128_bits_of_both_tables(name: str) -> None:
     from fhe_baseline.parameters import verdict
 

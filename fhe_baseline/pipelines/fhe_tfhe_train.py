@@ -1,0 +1,207 @@
+"""A head trained on TFHE ciphertexts with Concrete ML, on a small slice that is stated.
+
+Bootstrapping makes the steps independent of the client (no refresh), and so slow that a slice of a
+few features and a few dozen images is what a minute allows. Executed, not simulated; the price per
+sample and feature is the result. The trained head then classifies as in ``fhe-tfhe``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import Field
+
+from common.contracts import (
+    Availability,
+    Deployment,
+    Parameters,
+    RunContext,
+    Server,
+    TrainingData,
+)
+from common.errors import UnavailableError
+from common.records import SecurityClaims
+from common.types import FheMode, Float64Array, UInt8Array
+from fhe_baseline.pipelines.fhe_tfhe import Extractor, FheTfheClient
+
+if TYPE_CHECKING:
+    from fhe_baseline.preparation import Preparation
+    from fhe_baseline.tfhe.deployment import Deployed
+    from fhe_baseline.tfhe.quantised import QuantisedHead
+    from fhe_baseline.tfhe.training_run import TrainingOutcome
+
+NAME = "fhe-tfhe-train"
+
+
+class FheTfheTrainParameters(Parameters):
+    """The slice, and how the training and the head are quantised."""
+
+    train_images: int = Field(
+        default=32, ge=8, le=4096, multiple_of=8, description="Images trained on, once each"
+    )
+    train_features: int = Field(
+        default=4, ge=1, le=64, description="Principal components trained on, whitened"
+    )
+    bits: int = Field(default=5, ge=3, le=7, description="Bits of training's numbers")
+    rounding: int = Field(
+        default=6, ge=3, le=8, description="Bits that sums are rounded to before a table look-up"
+    )
+    learning_rate: float = Field(default=1.0, gt=0, le=4, description="Step size")
+    n_bits: int = Field(default=8, ge=4, le=10, description="Bits of the head in inference")
+
+
+@dataclass
+class FheTfheTrainFitted:
+    """A head trained under encryption, decrypted by its owner, and its quantised form."""
+
+    extractor: Extractor
+    preparation: Preparation
+    quantised: QuantisedHead
+    outcome: TrainingOutcome
+    _deployed: Deployed | None = field(default=None, init=False)
+
+    fhe_mode = FheMode.EXECUTE
+
+    def deploy(self, context: RunContext) -> Deployment:
+        """Compile inference and make it a key of its own; the head goes to the server."""
+        from fhe_baseline.tfhe.deployment import deploy_head
+
+        self._deployed = deploy_head(self.quantised, context.clock)
+        client = FheTfheClient(self._prepare, self._deployed.client, self.quantised.classes)
+        return Deployment(client, self._deployed.public_material)
+
+    def claims(self) -> SecurityClaims:
+        """Return what training and inference claim; inference's as last deployed."""
+        from fhe_baseline.tfhe.claims import training_claims
+
+        told: dict[str, Any] = {"n_bits": self.quantised.bits}
+        if self._deployed is None:
+            return training_claims(self.outcome.facts, None, told)
+        deployed = self._deployed
+        return training_claims(
+            self.outcome.facts, deployed.facts, told | deployed.sizes, deployed.key_fingerprint
+        )
+
+    def clear_reference(self, images: UInt8Array) -> tuple[str, Float64Array]:
+        """Return the integer model's scores in the clear, on features extracted anew."""
+        scores = self.quantised.clear_scores(self._prepare(images))
+        return "quantised clear head, as trained under encryption", scores
+
+    def protected_picture(self, images: UInt8Array) -> UInt8Array | None:
+        """None: a ciphertext is no picture, see ``fhe-head`` for its bytes."""
+        return None
+
+    def _prepare(self, images: UInt8Array) -> Float64Array:
+        from fhe_baseline.tfhe.training_run import scaled
+
+        return scaled(self.preparation.apply(self.extractor(images)))
+
+
+class FheTfheTrainPipeline:
+    """Encrypted training of a small head, and encrypted inference with it."""
+
+    name = NAME
+    parameters = FheTfheTrainParameters
+
+    def availability(self) -> Availability:
+        """Needs Concrete ML, which exists for some platforms and versions of Python only."""
+        from fhe_baseline.tfhe.library import availability
+
+        return availability()
+
+    def source_modules(self) -> tuple[str, ...]:
+        """Name the modules that key the cells."""
+        return (
+            "fhe_baseline.pipelines.fhe_tfhe",
+            "fhe_baseline.pipelines.fhe_tfhe_train",
+            "fhe_baseline.tfhe",
+            "fhe_baseline.preparation",
+            "fhe_baseline.security",
+        )
+
+    def identity_inputs(self, parameters: Parameters, key_file: Path) -> dict[str, str]:
+        """Nothing of this machine changes a prediction but look-ups that fail by chance."""
+        return {}
+
+    def fit(
+        self, data: TrainingData, parameters: FheTfheTrainParameters, context: RunContext
+    ) -> FheTfheTrainFitted:
+        """Train on an encrypted slice at a server process, without telling it anything else.
+
+        Raises UnavailableError for more than two classes.
+        """
+        from common.backbones.features import FeatureExtractor, cached_features
+        from fhe_baseline.preparation import fit_whitening
+        from fhe_baseline.tfhe.library import load_concrete
+        from fhe_baseline.tfhe.quantised import quantise_head
+        from fhe_baseline.tfhe.training_run import linear_model, scaled
+
+        if len(data.classes) != 2:
+            raise UnavailableError(
+                f"Concrete ML trains two classes under encryption, the dataset has "
+                f"{len(data.classes)}",
+                fix="choose a dataset of two classes, or fhe-train",
+            )
+        load_concrete()
+        settings = context.settings
+        extractor = FeatureExtractor(
+            settings.backbone,
+            settings.image_size,
+            settings.weights,
+            context.seed,
+            settings.threads,
+        )
+        features = cached_features(data.train, context, extractor)
+        preparation = fit_whitening(features, parameters.train_features)
+        inputs = scaled(preparation.apply(features))
+        outcome = _train(inputs, data, parameters, context)
+        context.training["preparation"] = preparation.name
+        quantised = quantise_head(linear_model(outcome.weights), inputs, parameters.n_bits)
+        return FheTfheTrainFitted(extractor, preparation, quantised, outcome)
+
+    def load_server(self, public_material: bytes) -> Server:
+        """Build a server that trains, or one that classifies. Raises MessageError."""
+        from common.wire import unpack
+        from fhe_baseline.tfhe import training
+        from fhe_baseline.tfhe.inference import load_inference_server
+
+        _, metadata = unpack(public_material)
+        if metadata.get("role") == training.ROLE:
+            return training.load_training_server(public_material)
+        return load_inference_server(public_material)
+
+
+def _train(
+    inputs: Float64Array,
+    data: TrainingData,
+    parameters: FheTfheTrainParameters,
+    context: RunContext,
+) -> TrainingOutcome:
+    from common.seeds import seed_for
+    from fhe_baseline.tfhe.claims import training_warnings
+    from fhe_baseline.tfhe.training import TrainingShape
+    from fhe_baseline.tfhe.training_run import batches_of, choose_slice, train, training_facts
+
+    shape = TrainingShape(
+        inputs.shape[1], parameters.bits, parameters.rounding, parameters.learning_rate
+    )
+    n = parameters.train_images
+    chosen = choose_slice(data.train.labels, n, seed_for(context.seed, "fhe-tfhe-train slice"))
+    outcome = train(
+        shape,
+        batches_of(inputs[chosen], data.train.labels[chosen]),
+        lambda material: context.start_server(NAME, material),
+        context.clock,
+        context.progress,
+    )
+    context.training.update(training_facts(outcome, shape, n))
+    context.warnings.extend(training_warnings(n, len(inputs), shape.features))
+    if not np.any(outcome.weights[:-1]):
+        context.warnings.append("the encrypted training ended with all weights zero")
+    return outcome
+
+
+PIPELINE = FheTfheTrainPipeline()
