@@ -93,7 +93,7 @@ def _check_header(image: Image.Image, name: str) -> None:
             fix="leave it out",
         )
     # Pillow reads 16-bit colour PNG as 8-bit RGB without a word; its raw mode tells.
-    if any(str(tile[3]).endswith(";16B") for tile in image.tile):
+    if any(str(tile[3]).endswith(";16B") for tile in getattr(image, "tile", ())):
         raise DataError(
             f"image {name} (mode {image.mode}) has more than 8 bits a channel",
             fix="apply the window that suits the modality and store it as 8-bit PNG",

@@ -35,7 +35,8 @@ SMALLEST_BLOCK = 41  # Chen's formula for delta holds above
 class Estimate:
     """Cost of the attack: ``bits`` = log2 of the model's operations, at block size and dimension.
 
-    ``bits`` is infinite where no block size up to the whole lattice recovers the secret.
+    ``bits`` is infinite where no block size up to the whole lattice recovers the secret, and no more
+    than an upper bound at ``beta = SMALLEST_BLOCK``.
     """
 
     model: str

