@@ -31,6 +31,7 @@ class TrainingBudget(BaseModel):
     learning_rate: float = Field(gt=0, allow_inf_nan=False)
     seed: int = Field(ge=0)
     patience: int = Field(ge=1)
+    fresh: tuple[str, ...] = ("",)
 
 
 class ServerMaterial(BaseModel):

@@ -132,7 +132,7 @@ def _trained_once(
 def training_header(instance: CipherInstance, context: RunContext) -> ServerMaterial:
     """Describe the model and the budget of training on ciphertext."""
     from common.backbones.deit import pixel_statistics
-    from common.backbones.finetune import Budget
+    from common.backbones.finetune import Budget, fresh_parameters
 
     settings = context.settings
     budget = Budget(
@@ -140,6 +140,7 @@ def training_header(instance: CipherInstance, context: RunContext) -> ServerMate
         batch_size=settings.batch_size,
         learning_rate=settings.learning_rate,
         seed=seed_for(context.seed, "fine-tune", "ciphertext"),
+        fresh=fresh_parameters(settings.weights, scrambled=True),
     )
     mean, std = ciphertext_statistics(instance.cipher, *pixel_statistics(settings.backbone))
     return ServerMaterial(

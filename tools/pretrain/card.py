@@ -66,7 +66,7 @@ def tensor_hash(state: dict[str, Tensor]) -> str:
 
 def _reloaded(file: Path, size: int) -> nn.Module:
     """The exported file as a user gets it: timm's model at this size, positions resampled."""
-    model = timm.create_model(ARCHITECTURE, num_classes=0, img_size=size, checkpoint_path="")
+    model = timm.create_model(ARCHITECTURE, num_classes=0, img_size=size)
     state = {name: value.float() for name, value in load_file(file).items()}
     if size != 224:
         state["pos_embed"] = timm.layers.resample_abs_pos_embed(
