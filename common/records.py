@@ -227,25 +227,67 @@ class RunRecord(Record):
     error: ErrorInfo | None = Field(default=None, description="Set where the status is not ok")
 
 
+Verdict = Literal[
+    "broken", "partial", "resists within budget", "not applicable", "unreliable", "not run"
+]
+
+
+class AttackPicture(Record):
+    """One picture an attack left: what was seen, what came out, and how near it is to the truth."""
+
+    file: str = Field(description="PNG in the run folder, relative")
+    role: Literal["original", "server's view", "after attack"] = Field(description="What it shows")
+    image: str = Field(description="Id of the image it shows")
+    caption: str = Field(default="", description="The number under the picture")
+
+
 class AttackOutcome(Record):
-    """What one attack achieved against one pipeline, between its floor and its ceiling."""
+    """What one attack achieved against one target, between its floor and its ceiling.
+
+    A check that has no scale of its own (parameters, freshness, server state) leaves ``floor``,
+    ``ceiling`` and ``advantage`` empty and speaks through verdict, ``headline`` and ``details``.
+    """
 
     schema_version: int = Field(default=SCHEMA_VERSION, description="Version of this schema")
-    identity: str = Field(description="Key of the outcome")
+    identity: str = Field(description="Key of the outcome: hash of every input that can change it")
     attack: str = Field(description="Name of the attack")
-    target: str = Field(description="Label of the pipeline or cipher attacked")
-    knowledge: list[Knowledge] = Field(description="What the adversary was given")
-    metric: MetricValue = Field(description="The attack's result")
-    floor: float | None = Field(description="The same attack on noise")
-    ceiling: float | None = Field(description="The same attack on unprotected data")
-    advantage: float | None = Field(description="(metric - floor) / (ceiling - floor)")
-    verdict: Literal[
-        "broken", "partial", "resists within budget", "not applicable", "unreliable", "not run"
-    ] = Field(description="Verdict within the budget")
-    budget: dict[str, Any] = Field(default_factory=dict, description="Images, queries, seconds")
+    title: str = Field(default="", description="Name of the attack as a reader knows it")
+    target: str = Field(description="Label of the pipeline, or the cipher as written")
+    target_kind: Literal["pipeline", "cipher", "control"] = Field(
+        default="cipher", description="What is attacked; a control has a known answer"
+    )
+    rung: Knowledge = Field(description="Rung of the capability ladder: the row of the matrix")
+    knowledge: list[Knowledge] = Field(description="All the adversary was given")
+    headline: str = Field(default="", description="What came out, in one sentence with its number")
+    metric: MetricValue | None = Field(
+        default=None, description="The attack's result over keys; none where it did not run"
+    )
+    higher_is_worse: bool = Field(default=True, description="A higher value is worse for the owner")
+    per_key: list[float] = Field(default_factory=list, description="The metric, key by key")
+    details: list[MetricValue] = Field(default_factory=list, description="Further metrics")
+    floor: float | None = Field(default=None, description="The same attack on noise")
+    ceiling: float | None = Field(
+        default=None, description="The same attack on unprotected data, or the best possible"
+    )
+    advantage: float | None = Field(
+        default=None, description="(metric - floor) / (ceiling - floor), in [0, 1]"
+    )
+    advantage_interval: Interval | None = Field(default=None, description="Over keys and images")
+    controls: dict[str, float] = Field(
+        default_factory=dict, description="The metric on each control, by cipher name"
+    )
+    verdict: Verdict = Field(description="Verdict within the budget")
+    budget: dict[str, Any] = Field(default_factory=dict, description="Images, queries, keys, ...")
+    spent: dict[str, Any] = Field(default_factory=dict, description="What was used of it")
+    seconds: float = Field(default=0.0, description="Wall time of the attack on this target")
     unreliable: list[str] = Field(default_factory=list, description="Why not to trust it")
     artefacts: list[str] = Field(default_factory=list, description="Files in the run folder")
-    reason: str = Field(default="", description="Why not applicable or not run")
+    pictures: list[AttackPicture] = Field(default_factory=list, description="Pictures it left")
+    claim: str = Field(default="", description="The claim of the target that is put to the test")
+    limits: list[str] = Field(default_factory=list, description="What the outcome does not show")
+    reproduce: str = Field(default="", description="Command that reproduces it")
+    source: str = Field(default="", description="Paper or standard the attack follows")
+    reason: str = Field(default="", description="Why not applicable, unreliable or not run")
 
 
 class PlannedPipeline(Record):

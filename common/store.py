@@ -4,6 +4,8 @@ Layout::
 
     manifest.json       the plan (atomic write)
     records.jsonl       one RunRecord a line, appended and fsynced as soon as a cell is done
+    attacks.jsonl       one AttackOutcome a line, likewise; absent where nothing was attacked
+    attacks/**          pictures and arrays the attacks left
     predictions/*.npz   ids, groups, labels, probabilities of each accuracy cell
     artefacts/*         fitted models and the like, keyed by all their inputs; never a secret
     pictures.npz        sample images as the client has them and as the server sees them
@@ -24,7 +26,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -33,14 +35,18 @@ from pydantic import ValidationError
 
 from common.errors import IntegrityError, UsageError
 from common.identity import file_digest, key_of
-from common.records import Manifest, RunRecord, ScoreSheet
+from common.records import AttackOutcome, Manifest, RunRecord, ScoreSheet
 
 MANIFEST = "manifest.json"
 RECORDS = "records.jsonl"
+ATTACKS = "attacks.jsonl"
+ATTACK_FILES = "attacks"
 SCORES = "scores.json"
 PICTURES = "pictures.npz"
 SUMS = "SHA256SUMS"
 LOCK = ".lock"
+
+LineT = TypeVar("LineT", RunRecord, AttackOutcome)
 
 
 def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
@@ -169,27 +175,18 @@ class RunFolder:
                 fix="restore the file or start a new run with another --out",
             ) from None
 
-    def append(self, record: RunRecord) -> None:
-        """Append one record and force it to the disk."""
-        line = record.model_dump_json() + "\n"
-        with (self.path / RECORDS).open("ab") as stream:
-            stream.write(line.encode())
+    def append(self, record: RunRecord | AttackOutcome) -> None:
+        """Append one record to the file of its kind and force it to the disk."""
+        name = RECORDS if isinstance(record, RunRecord) else ATTACKS
+        with (self.path / name).open("ab") as stream:
+            stream.write((record.model_dump_json() + "\n").encode())
             stream.flush()
             os.fsync(stream.fileno())
 
     def recover(self) -> bool:
-        """Set a torn last line aside in ``records.torn``; say whether there was one."""
-        path = self.path / RECORDS
-        if not path.exists():
-            return False
-        data = path.read_bytes()
-        whole, _, tail = data.rpartition(b"\n")
-        if not tail:
-            return False
-        with (self.path / "records.torn").open("ab") as stream:
-            stream.write(tail + b"\n")
-        write_atomic(path, whole + b"\n" if whole else b"")
-        return True
+        """Set torn last lines aside in ``*.torn``; say whether there was one."""
+        torn = [_recover_lines(self.path / name) for name in (RECORDS, ATTACKS)]
+        return any(torn)
 
     def records(self) -> list[RunRecord]:
         """Read all whole records, later ones of one identity replacing earlier ones.
@@ -197,27 +194,11 @@ class RunFolder:
         A torn last line is passed over (``recover`` sets it aside). Raises IntegrityError on any
         other line that does not parse.
         """
-        path = self.path / RECORDS
-        if not path.exists():
-            return []
-        latest: dict[str, RunRecord] = {}
-        lines = path.read_bytes().split(b"\n")
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                record = RunRecord.model_validate_json(line)
-            except ValidationError as error:
-                if number == len(lines):
-                    break
-                raise IntegrityError(
-                    f"line {number} of {RECORDS} in {self.path} does not hold: "
-                    f"{_first_problem(error)}",
-                    fix="restore the file, or delete that line to have its cell run again",
-                ) from None
-            latest.pop(record.identity, None)
-            latest[record.identity] = record
-        return list(latest.values())
+        return _read_lines(self.path / RECORDS, RunRecord, "its cell")
+
+    def outcomes(self) -> list[AttackOutcome]:
+        """Read the outcomes of the attacks in the same way; [] where nothing was attacked."""
+        return _read_lines(self.path / ATTACKS, AttackOutcome, "its attack")
 
     def scores(self) -> ScoreSheet:
         """Read the scores. Raises UsageError where the run was not scored."""
@@ -263,8 +244,15 @@ class RunFolder:
 
     def _summed_files(self) -> list[str]:
         names = [
-            name for name in (MANIFEST, RECORDS, SCORES, PICTURES) if (self.path / name).is_file()
+            name
+            for name in (MANIFEST, RECORDS, ATTACKS, SCORES, PICTURES)
+            if (self.path / name).is_file()
         ]
+        names += sorted(
+            file.relative_to(self.path).as_posix()
+            for file in (self.path / ATTACK_FILES).rglob("*")
+            if file.is_file()
+        )
         names += sorted(f"predictions/{p.name}" for p in (self.path / "predictions").glob("*.npz"))
         return names
 
@@ -285,6 +273,43 @@ class RunFolder:
     def unlock(self) -> None:
         """Give the folder back."""
         (self.path / LOCK).unlink(missing_ok=True)
+
+
+def _recover_lines(path: Path) -> bool:
+    """Set a torn last line of a file aside in ``<stem>.torn``; say whether there was one."""
+    if not path.exists():
+        return False
+    data = path.read_bytes()
+    whole, _, tail = data.rpartition(b"\n")
+    if not tail:
+        return False
+    with path.with_suffix(".torn").open("ab") as stream:
+        stream.write(tail + b"\n")
+    write_atomic(path, whole + b"\n" if whole else b"")
+    return True
+
+
+def _read_lines(path: Path, model: type[LineT], what: str) -> list[LineT]:
+    if not path.exists():
+        return []
+    latest: dict[str, LineT] = {}
+    lines = path.read_bytes().split(b"\n")
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            record = model.model_validate_json(line)
+        except ValidationError as error:
+            if number == len(lines):
+                break
+            raise IntegrityError(
+                f"line {number} of {path.name} in {path.parent} does not hold: "
+                f"{_first_problem(error)}",
+                fix=f"restore the file, or delete that line to have {what} run again",
+            ) from None
+        latest.pop(record.identity, None)
+        latest[record.identity] = record
+    return list(latest.values())
 
 
 def _owner_of(lock: Path) -> int | None:

@@ -215,15 +215,11 @@ def fresh_parameters(weights: str, *, scrambled: bool = False) -> tuple[str, ...
 
 
 def _parameter_groups(model: torch.nn.Module, fresh: tuple[str, ...]) -> list[dict[str, Any]]:
-    named = list(model.named_parameters())
-    chosen = {name for name, _ in named if name.startswith(fresh)}
-    groups = [
-        {"params": [p for n, p in model.named_parameters() if n in chosen], "speed": 1.0},
-        {
-            "params": [p for n, p in model.named_parameters() if n not in chosen],
-            "speed": LEARNT_SPEED,
-        },
-    ]
+    anew: list[torch.nn.Parameter] = []
+    learnt: list[torch.nn.Parameter] = []
+    for name, parameter in model.named_parameters():
+        (anew if name.startswith(fresh) else learnt).append(parameter)
+    groups = [{"params": anew, "speed": 1.0}, {"params": learnt, "speed": LEARNT_SPEED}]
     return [group for group in groups if group["params"]]
 
 

@@ -33,10 +33,10 @@ SMALLEST_BLOCK = 41  # Chen's formula for delta holds above
 
 @dataclass(frozen=True)
 class Estimate:
-    """Cost of the attack: ``bits`` = log2 of the model's operations, at block size and dimension.
+    """Cost of the attack: ``bits`` = log2 of the model's operations, block size, dimension.
 
-    ``bits`` is infinite where no block size up to the whole lattice recovers the secret, and no more
-    than an upper bound at ``beta = SMALLEST_BLOCK``.
+    ``bits`` is infinite where no block size up to the whole lattice recovers the secret, and an
+    upper bound at ``beta = SMALLEST_BLOCK``.
     """
 
     model: str
