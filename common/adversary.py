@@ -107,17 +107,32 @@ class KeyedScheme(Protocol):
         """Return the key as moves of values, or None where it is nothing of the kind."""
         ...
 
+    def adapted(self, rows: npt.NDArray[np.float64], positions: npt.NDArray[np.float64]) -> Models:
+        """Return a patch embedding, rows (v, width) and positions (n, width), made for this key.
+
+        Raises UsageError where no embedding can absorb it.
+        """
+        ...
+
 
 class Scheme(Protocol):
     """What is attacked, without a key: public by Kerckhoffs.
 
     ``name``: of the cipher or pipeline. ``parameters``: as resolved. ``shape``: (h, w, c) of images
-    and pictures of ciphertexts.
+    and pictures of ciphertexts. ``adaptable``: why no model can absorb a key, '' where one can.
     """
 
-    name: str
-    parameters: Mapping[str, Any]
-    shape: ImageShape
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def parameters(self) -> Mapping[str, Any]: ...
+
+    @property
+    def shape(self) -> ImageShape: ...
+
+    @property
+    def adaptable(self) -> str: ...
 
     def new_key(self, seed: int) -> KeyedScheme:
         """Make the key of a seed: reproducible, for experiments only."""
@@ -147,10 +162,12 @@ class SchemeFamily(Protocol):
         """
         ...
 
-    def of_pipeline(self, pipeline: str, parameters: Any, shape: ImageShape) -> Scheme | None:
+    def of_pipeline(
+        self, pipeline: str, parameters: Any, shape: ImageShape, backbone: str
+    ) -> Scheme | None:
         """Return what a pipeline protects images with, or None where it is not of this family.
 
-        ``parameters``: the pipeline's, as resolved.
+        ``parameters``: the pipeline's, as resolved. ``backbone``: of the run.
         """
         ...
 
@@ -163,7 +180,8 @@ class Facts:
     min(v, 255 - v); ``keeps_nibbles``: of 4-bit halves min(v, 15 - v). ``keeps_places``: a changed
     pixel changes that pixel only. ``local``: one changed value changes at most two values.
     ``shared_key``: equal blocks become equal blocks, one key for all. ``moves_blocks``: blocks
-    change places. ``bytewise``: every ciphertext value depends on one plain value alone.
+    change places. ``bytewise``: it changes at most one. ``one_key``: the key is the same for every
+    image. ``adaptable``: why no model can absorb the key, '' where one can.
     """
 
     label: str
@@ -175,13 +193,13 @@ class Facts:
     ciphertext: str
     deterministic: bool
     one_key: bool
-    depends_on_image: bool
     keeps_values: bool
     keeps_folded: bool
     keeps_nibbles: bool
     keeps_places: bool
     local: bool
     bytewise: bool
+    adaptable: str
     shared_key: bool
     moves_blocks: bool
     claims: SecurityClaims
@@ -316,12 +334,17 @@ class Truth:
 
 @dataclass(frozen=True)
 class Metric:
-    """What an attack is measured by. ``best``: the ceiling where the identity gives none."""
+    """What an attack is measured by.
+
+    ``best``: the ceiling, where that is not the same attack on the identity. ``resolution``: the
+    least distance of floor and ceiling that means anything.
+    """
 
     name: str
     unit: str = ""
     higher_is_worse: bool = True
     best: float | None = None
+    resolution: float = 0.1
 
 
 @dataclass(frozen=True)
