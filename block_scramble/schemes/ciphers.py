@@ -96,7 +96,7 @@ class CipherScheme:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Shape of images and of ciphertexts."""
-        return tuple(self.image_shape)
+        return self.image_shape.height, self.image_shape.width, self.image_shape.channels
 
     @property
     def patch(self) -> int | None:
@@ -113,8 +113,6 @@ class CipherScheme:
         """Say why no model can be adapted to a key of this scheme; '' where one can."""
         if self.policy is not KeyPolicy.PER_CLIENT:
             return "every image has a key of its own, and a model absorbs one"
-        if not self.cipher.traits.keyed:
-            return "there is no key"
         return self.cipher.obstacle(self.options)
 
     def new_key(self, seed: int) -> KeyedCipherScheme:
@@ -202,7 +200,7 @@ def _nominal_key(source: str = CLIENT) -> ClientKey:
 
 
 def _side_of(rows: Float64Array, shape: tuple[int, int, int]) -> int:
-    return round((len(rows) / shape[2]) ** 0.5)
+    return round(float(len(rows) / shape[2]) ** 0.5)
 
 
 SCHEMES = CipherSchemes()

@@ -115,15 +115,16 @@ def _same(first: PixelArray, second: PixelArray) -> bool:
 
 
 def _values(images: PixelArray) -> PixelArray:
-    return np.sort(images, axis=None)
+    return cast(PixelArray, np.sort(images, axis=None))
 
 
 def _folded(images: PixelArray) -> PixelArray:
-    return np.sort(np.minimum(images, 255 - images), axis=None)
+    return cast(PixelArray, np.sort(np.minimum(images, 255 - images), axis=None))
 
 
 def _nibbles(images: PixelArray) -> PixelArray:
     if images.dtype != np.uint8:
         return images
-    halves = np.concatenate([images & 15, images >> 4], axis=None)
-    return np.sort(np.minimum(halves, 15 - halves))
+    values = cast(UInt8Array, images)
+    halves = np.concatenate([values & 15, values >> 4], axis=None)
+    return cast(UInt8Array, np.sort(np.minimum(halves, 15 - halves)))
