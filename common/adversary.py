@@ -368,12 +368,17 @@ class Picture:
 
 @dataclass(frozen=True)
 class Score:
-    """What a guess is worth under one key. ``spent``: what was used of the budget."""
+    """What a guess is worth under one key.
+
+    ``spent``: what was used of the budget. ``error``: standard error of the value at chance level,
+    from the number of images it is computed on; controls are held against it.
+    """
 
     value: float
     details: Sequence[Detail] = ()
     pictures: Sequence[Picture] = ()
     spent: Mapping[str, Any] = field(default_factory=dict)
+    error: float = 0.0
 
 
 class Attack(Protocol):

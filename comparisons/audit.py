@@ -67,7 +67,6 @@ def audit_command(request: AuditRequest) -> int:
                 size=request.image_size,
                 backbone=BACKBONE,
                 weights=WEIGHTS,
-                control_keys=1 if budget.name == "quick" else 2,
             )
             outcomes = Harness(setup, folder, progress).run(targets, attacks)
             folder.write_sums()

@@ -7,6 +7,7 @@ controls are outcomes of their own, so that a grid shows both ends.
 
 from __future__ import annotations
 
+import math
 import time
 import traceback
 from collections.abc import Iterator, Sequence
@@ -58,7 +59,7 @@ class Setup:
     size: int
     backbone: str = ""
     weights: str = ""
-    control_keys: int = 1
+    control_keys: int = 2
 
 
 @dataclass
@@ -79,6 +80,11 @@ class Keys:
     def mean(self) -> float:
         """The metric's mean over keys."""
         return float(np.mean(self.values))
+
+    @property
+    def error(self) -> float:
+        """Standard error of the mean at chance level."""
+        return max(score.error for score in self.scores) / math.sqrt(len(self.scores))
 
 
 class Harness:

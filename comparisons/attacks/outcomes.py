@@ -73,7 +73,8 @@ class Frame:
         on_identity = controls[OPEN_CONTROL].mean
         ceiling = on_identity if metric.best is None else metric.best
         by_control = {name: keys.mean for name, keys in controls.items()}
-        problems = control_problems(metric, floor, ceiling, by_control)
+        error = controls[FLOOR_CONTROL].error
+        problems = control_problems(metric, floor, ceiling, by_control, error)
         shares = [advantage(value, floor, ceiling) for value in result.values]
         share = float(np.mean(shares))
         interval = interval_over_keys(shares, 0.0, 1.0)
@@ -81,7 +82,11 @@ class Frame:
         value = MetricValue(
             name=metric.name,
             value=result.mean,
-            interval=interval_over_keys(result.values, -np.inf, np.inf),
+            interval=interval_over_keys(
+                result.values,
+                -np.inf if metric.best is None else min(0.0, metric.best),
+                np.inf if metric.best is None else metric.best,
+            ),
             n=len(result.values),
             unit=metric.unit,
             note="" if len(result.values) > 1 else ONE_KEY,
