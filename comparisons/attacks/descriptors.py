@@ -7,12 +7,15 @@ running the scheme under a key of one's own, not by being told.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from common.adversary import ImageShape
 from common.types import Float64Array, PixelArray
+
+AnyArray: TypeAlias = npt.NDArray[Any]
 
 THUMBNAIL = 14
 BINS = 256
@@ -83,7 +86,7 @@ def block_side(shape: ImageShape, patch: int | None) -> int:
     return patch or max(1, shape[0] // THUMBNAIL)
 
 
-def blocks_of(rows: PixelArray, shape: ImageShape, side: int) -> PixelArray:
+def blocks_of(rows: AnyArray, shape: ImageShape, side: int) -> AnyArray:
     """Cut flat images (n, h * w * c) into blocks (n, blocks, values); a rest is left out."""
     height, width, channels = shape
     whole = rows.reshape(-1, height, width, channels)
@@ -93,14 +96,14 @@ def blocks_of(rows: PixelArray, shape: ImageShape, side: int) -> PixelArray:
     return grid.reshape(len(whole), down * across, -1)
 
 
-def _bytes(images: PixelArray) -> PixelArray:
+def _bytes(images: PixelArray) -> AnyArray:
     flat = images.reshape(len(images), -1)
     if flat.dtype == np.uint8:
         return flat
-    return cast(PixelArray, np.clip(np.rint(flat), 0, 255).astype(np.uint8))
+    return np.clip(np.rint(flat), 0, 255).astype(np.uint8)
 
 
-def _histograms(rows: PixelArray, bins: int) -> Float64Array:
+def _histograms(rows: AnyArray, bins: int) -> Float64Array:
     """Count values below ``bins`` in each row: float64 (n, bins)."""
     n = len(rows)
     numbers = rows.astype(np.int64) + bins * np.arange(n)[:, None]

@@ -9,9 +9,10 @@ Encryption Schemes for Privacy-Preserving Deep Neural Networks" (arXiv 2004.1326
 from __future__ import annotations
 
 from itertools import permutations, product
-from typing import cast
+from typing import TypeAlias, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from common.adversary import Budget, Facts, Metric, Need, Score, Truth, View
 from common.types import IntArray, Knowledge, UInt8Array
@@ -21,6 +22,8 @@ from comparisons.attacks.leading_bit import (
     negation_obstacle,
     score_reconstruction,
 )
+
+Int16Array: TypeAlias = npt.NDArray[np.int16]
 
 # More ciphertexts of the same key make no difference any more.
 ENOUGH = 20
@@ -64,7 +67,7 @@ def minimum_difference(ciphertexts: UInt8Array) -> UInt8Array:
     """
     _, height, width, channels = ciphertexts.shape
     orders = np.array(list(permutations(range(channels))))
-    signs = np.array(list(product((0, 255), repeat=channels)))
+    signs = np.array(list(product((0, 255), repeat=channels)), dtype=np.int16)
     values = ciphertexts.astype(np.int16)
     fixed = np.zeros_like(values)
     fixed[:, 0, 0] = _first(values[:, 0, 0], signs)
@@ -77,23 +80,23 @@ def minimum_difference(ciphertexts: UInt8Array) -> UInt8Array:
     return cast(UInt8Array, fixed.astype(np.uint8))
 
 
-def _first(pixel: IntArray, signs: IntArray) -> IntArray:
+def _first(pixel: Int16Array, signs: Int16Array) -> Int16Array:
     """Give the first pixel, (n, c), the signs that bring its channels together."""
     candidates = pixel[:, None] ^ signs
     spread = np.ptp(candidates, axis=2).sum(axis=0)
-    return cast(IntArray, candidates[:, spread.argmin()])
+    return cast(Int16Array, candidates[:, spread.argmin()])
 
 
-def _neighbours(fixed: IntArray, rows: IntArray, columns: IntArray) -> IntArray:
+def _neighbours(fixed: Int16Array, rows: Int16Array, columns: Int16Array) -> Int16Array:
     """Return the mean of the pixels above and to the left, (n, k, c), where there are any."""
     above = fixed[:, np.maximum(rows - 1, 0), columns]
     left = fixed[:, rows, np.maximum(columns - 1, 0)]
     above = np.where((rows > 0)[None, :, None], above, left)
     left = np.where((columns > 0)[None, :, None], left, above)
-    return cast(IntArray, np.stack([above, left]))
+    return cast(Int16Array, np.stack([above, left]))
 
 
-def _nearest(here: IntArray, near: IntArray, orders: IntArray, signs: IntArray) -> IntArray:
+def _nearest(here: Int16Array, near: Int16Array, orders: IntArray, signs: Int16Array) -> Int16Array:
     """Choose for each of k pixels, (n, k, c), order and signs that differ least over all images."""
     cost = np.empty((len(orders), len(signs), here.shape[1]))
     for i, order in enumerate(orders):
@@ -104,7 +107,7 @@ def _nearest(here: IntArray, near: IntArray, orders: IntArray, signs: IntArray) 
     best = cost.reshape(-1, here.shape[1]).argmin(axis=0)
     order, sign = orders[best // len(signs)], signs[best % len(signs)]
     moved = np.take_along_axis(here, np.broadcast_to(order, here.shape), axis=2)
-    return cast(IntArray, moved ^ sign)
+    return cast(Int16Array, moved ^ sign)
 
 
 ATTACK = MinimumDifference()
