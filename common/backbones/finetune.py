@@ -233,7 +233,7 @@ def _prepare_for_training(model: torch.nn.Module) -> None:
         model.set_distilled_training(False)
     for module in model.modules():
         if hasattr(module, "fused_attn"):
-            module.fused_attn = False
+            setattr(module, "fused_attn", False)  # noqa: B010  # no attribute of Module
 
 
 def class_weights(labels: IntArray, classes: int) -> Float32Array:
