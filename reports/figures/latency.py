@@ -157,7 +157,7 @@ def _grid(
         column = columns.index(key)
         red, green, blue, _ = palette((shades[row, column] - low) / max(high - low, 1e-9))
         dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.55
-        colour = "white" if dark else INK
+        colour = "#fefefe" if dark else "#010101"  # never swapped by a dark page
         text = milliseconds(seconds)
         axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=6.5)
     axes.set_xticks(

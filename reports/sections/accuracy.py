@@ -15,7 +15,7 @@ from reports.document import (
     inline,
 )
 from reports.figures.accuracy import accuracy_plot
-from reports.figures.style import drawing, png_of
+from reports.figures.style import drawing, png_of, svg_of
 from reports.numbers import (
     MISSING,
     bracket,
@@ -98,6 +98,7 @@ def _figure(view: RunView) -> list[Figure]:
             alt="Dot plot of accuracy and AUC with intervals for "
             + "; ".join(_spoken(pipeline) for pipeline in view.pipelines if pipeline.scores),
             png=png_of(figure),
+            svg=svg_of(figure),
         )
     ]
 
