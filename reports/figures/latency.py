@@ -94,13 +94,13 @@ def _axis(axes: Axes) -> None:
     low, high = axes.get_xlim()
     steps = (1.0, 2.0, 5.0) if high / low < 100 else (1.0,)
     axes.xaxis.set_major_locator(LogLocator(subs=steps))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _round_duration(value)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: round_duration(value)))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.grid(axis="x", color=RULE, linewidth=0.6)
     axes.set_xlabel("Time for one image, log axis: mark at p50, line to p99")
 
 
-def _round_duration(seconds: float) -> str:
+def round_duration(seconds: float) -> str:
     """Spell a tick, which is a round number, without trailing zeros."""
     for unit, divisor in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
         if seconds >= 0.999 * divisor:

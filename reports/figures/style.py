@@ -16,6 +16,7 @@ from contextlib import contextmanager
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
@@ -79,7 +80,8 @@ def png_of(figure: Figure) -> bytes:
     """Return the figure as PNG without date or software tag."""
     buffer = io.BytesIO()
     with drawing():
-        figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+        _lay_out(figure)
+        FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})
     return buffer.getvalue()
 
 
@@ -90,8 +92,16 @@ def svg_of(figure: Figure) -> bytes:
     """
     buffer = io.BytesIO()
     with drawing(), _without_halos(figure):
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+        _lay_out(figure)
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
     return buffer.getvalue()
+
+
+def _lay_out(figure: Figure) -> None:
+    """Place everything once; the canvases then draw once, where ``savefig`` would draw twice."""
+    if figure.get_layout_engine() is not None:
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
 
 
 @contextmanager
