@@ -18,7 +18,7 @@ from reports.document import (
 )
 from reports.figures.security import LETTERS
 from reports.numbers import MISSING, estimate, kilobytes, metric_cell, milliseconds, significant
-from reports.outcomes import worst_of
+from reports.outcomes import strongest
 from reports.sections.tables import absent
 from reports.sections.wording import verdict_words
 from reports.timing import latency_of, throughput_of
@@ -68,10 +68,10 @@ def _cells(view: RunView, pipeline: PipelineView) -> tuple[Inline, ...]:
 
 def _attacks(view: RunView, pipeline: PipelineView) -> Inline:
     """The strongest attack that was executed; none is not a pass."""
-    worst = worst_of(view, pipeline)
-    if worst is None:
+    verdict, by = strongest(view, pipeline)
+    if verdict == "not run":
         return inline("not run")
-    return inline(Bold(LETTERS[worst.verdict]), Break(), worst.title)
+    return inline(Bold(LETTERS[verdict]), Break(), by)
 
 
 def _difference(view: RunView, pipeline: PipelineView) -> Inline:

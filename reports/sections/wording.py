@@ -11,7 +11,7 @@ from __future__ import annotations
 from common.records import Verdict
 from reports.document import Bold, Content, Inline, inline
 from reports.numbers import bracket, duration, fixed, probability, significant, size
-from reports.outcomes import GRAVITY, worst_of
+from reports.outcomes import GRAVITY, strongest
 from reports.timing import latency_of
 from reports.view import PipelineView, RunView
 
@@ -39,11 +39,9 @@ def _attacked(view: RunView) -> Inline:
         return inline(NO_ATTACKS)
     groups: dict[Verdict, list[str]] = {}
     for pipeline in view.pipelines:
-        worst = worst_of(view, pipeline)
+        verdict, by = strongest(view, pipeline)
         if pipeline.protected:
-            verdict: Verdict = worst.verdict if worst is not None else "not run"
-            told = view.title(pipeline) + (f" ({worst.title})" if worst is not None else "")
-            groups.setdefault(verdict, []).append(told)
+            groups.setdefault(verdict, []).append(f"{view.title(pipeline)} ({by})")
     parts: list[Content] = ["Attacks that were executed: "]
     for verdict, names in sorted(groups.items(), key=lambda item: GRAVITY.index(item[0])):
         parts += [Bold(verdict), f": {', '.join(names)}; "]
