@@ -172,6 +172,12 @@ def parameter_set(name: str) -> CkksParameters:
         ) from None
 
 
+def name_of(parameters: CkksParameters) -> str:
+    """Return the name these parameters have among the sets, '' if none."""
+    known = PARAMETER_SETS | TRAINING_SETS
+    return next((name for name, one in known.items() if one == parameters), "")
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What one table says: the highest of its levels the parameters meet, None if below 128."""

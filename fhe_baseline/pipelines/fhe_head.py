@@ -129,6 +129,7 @@ class FheHeadPipeline:
             "fhe_baseline.client",
             "fhe_baseline.parameters",
             "fhe_baseline.claims",
+            "fhe_baseline.security",
         )
 
     def identity_inputs(self, parameters: Parameters, key_file: Path) -> dict[str, str]:

@@ -131,7 +131,7 @@ class FheTrainFitted:
         }
         return training_claims(
             self.circuit,
-            self.plan.parameters,
+            self.plan,
             encrypted=self.use == ENCRYPTED,
             facts=facts | self.plan.packing.facts(self.plan.parameters, self.plan.model),
             public=self._public,
@@ -167,6 +167,7 @@ class FheTrainPipeline:
             "fhe_baseline.client",
             "fhe_baseline.parameters",
             "fhe_baseline.preparation",
+            "fhe_baseline.security",
             "fhe_baseline.claims",
             "fhe_baseline.training_claims",
             "fhe_baseline.training_record",

@@ -22,6 +22,8 @@ from fhe_baseline.parameters import CkksParameters, parameter_set
 
 PACKING_NAMES = ("replicated", "tenseal-dot", "tenseal-mm")
 DEFAULT_PACKING = "replicated"
+# The fact of a packing that foretells the error of a score: five standard deviations.
+PREDICTED_ERROR = "predicted_score_error_5_sigma"
 
 
 class PackingClient(Protocol):
