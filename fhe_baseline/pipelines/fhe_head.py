@@ -41,12 +41,18 @@ INSTALL = "pip install 'tenseal>=0.3.16'"
 class FheHeadParameters(Parameters):
     """How the head is trained and evaluated."""
 
-    packing: Literal["auto", "replicated", "tenseal-dot", "tenseal-mm"] = Field(
-        default="auto", description="Slot layout; auto: replicated, the fastest measured"
+    packing: Literal["auto", "replicated", "batched", "zero-sum", "tenseal-dot", "tenseal-mm"] = (
+        Field(
+            default="auto",
+            description="Slot layout; batched: for throughput, up to N images a batch; zero-sum: "
+            "an experiment without evaluation keys; tenseal-*: TenSEAL's own ways; auto: batched where "
+            "a batch of the run has as many images as there are features, else replicated",
+        )
     )
-    parameter_set: Literal["auto", "n4096", "n4096-106", "n8192", "n8192-160", "n8192-144"] = Field(
-        default="auto", description="CKKS parameters; auto: the packing's smallest that fits"
-    )
+    parameter_set: Literal[
+        *("auto", "n4096", "n4096-106", "n4096-106-wide", "n4096-106-flat"),
+        *("n8192", "n8192-160", "n8192-144"),
+    ] = Field(default="auto", description="CKKS parameters; auto: the packing's smallest that fits")
     C: float = Field(default=0.01, gt=0, description="Inverse L2 strength of the head")
 
 
@@ -154,7 +160,9 @@ class FheHeadPipeline:
         )
         features = cached_features(data.train, context, extractor)
         head = _stored_head(features, data, parameters.C, context)
-        plan = make_plan(head.linear, parameters.packing, parameters.parameter_set)
+        plan = make_plan(
+            head.linear, parameters.packing, parameters.parameter_set, settings.infer_batch
+        )
         context.warnings.extend(parameter_warnings(plan.parameters))
         context.training.update(
             {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from common.records import LatticeFacts, SecurityClaims
@@ -97,7 +98,7 @@ def _lattice(view: RunView) -> list[Table]:
         Row(_lattice_cells(view, pipeline, facts))
         for pipeline in view.pipelines
         if pipeline.claims
-        for facts in pipeline.claims.lattice
+        for facts in _weakest_of_each(pipeline.claims.lattice)
     )
     if not rows:
         return []
@@ -110,9 +111,9 @@ def _lattice(view: RunView) -> list[Table]:
     )
     note = (
         "Estimates are log2 of the cost of the attack named under each cost model; models differ "
-        "by what they count, so bits of two models are not to be compared. Precision is of the "
-        "smallest error predicted with five standard deviations; what was measured stands with "
-        "the accuracy. Enforced by: "
+        "by what they count, so bits of two models are not to be compared. Precision is that of "
+        "the predicted error, five standard deviations; what was measured stands with the "
+        "accuracy. Enforced by: "
     )
     return [
         Table(
@@ -122,6 +123,20 @@ def _lattice(view: RunView) -> list[Table]:
             inline(note + " ".join(enforcers)),
         )
     ]
+
+
+def _weakest_of_each(lattice: Sequence[LatticeFacts]) -> list[LatticeFacts]:
+    """Return, for each scheme and purpose, the parameters with the smallest estimate."""
+    found: dict[tuple[str, str], LatticeFacts] = {}
+    for facts in lattice:
+        key = (facts.scheme, facts.use.partition(":")[0])
+        if key not in found or _least_bits(facts) < _least_bits(found[key]):
+            found[key] = facts
+    return list(found.values())
+
+
+def _least_bits(facts: LatticeFacts) -> float:
+    return next(iter(facts.bits.values()), math.inf)
 
 
 def _lattice_cells(
@@ -163,7 +178,7 @@ def _weakest(lattice: Sequence[LatticeFacts]) -> str:
     """Return the smallest estimate under the first cost model that all of them name."""
     model = next(iter(lattice[0].bits), "")
     found = [facts.bits[model] for facts in lattice if model in facts.bits]
-    return f"{_spell(min(found))}, {lattice[0].attack}, {model}" if found else "not estimated"
+    return f"{_spell(min(found))}, estimated: {model}" if found else "not estimated"
 
 
 def _spell(bits: float) -> str:

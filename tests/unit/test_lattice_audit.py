@@ -166,7 +166,7 @@ def test_the_command_is_found_by_name_and_reads_a_run_folder(tmp_path: Path) -> 
     command = plugins.load("commands", "parameters")
     folder = RunFolder(tmp_path / "run")
     folder.create(three_pipelines().manifest)
-    with pytest.raises(UsageError, match="no record of .* holds lattice parameters"):
+    with pytest.raises(UsageError, match=r"no record of .* holds lattice parameters"):
         command.run(folder.path)
     facts = ckks_facts("training", "n8192-214", TRAINING_SETS["n8192-214"])
     folder.append(run_record("fhe-head").model_copy(update={"claims": claims_with(facts)}))
