@@ -40,6 +40,7 @@ def training_facts(
         "bytes": _bytes(outcome),
         "seconds": _seconds(outcome, clock),
         "history": _history(problem, outcome, twin),
+        "loss_at_start": loss(problem, np.zeros_like(outcome.weights)),
         "relative_difference_to_twin": relative_difference(outcome.weights, twin[-1].weights),
         "scikit_learn": _optimum_facts(problem, outcome.weights, optimum),
     }

@@ -36,23 +36,31 @@ if TYPE_CHECKING:
 
 NAME = "fhe-head"
 INSTALL = "pip install 'tenseal>=0.3.16'"
+PackingName = Literal["auto", "replicated", "batched", "zero-sum", "tenseal-dot", "tenseal-mm"]
+ParameterSetName = Literal[
+    "auto",
+    "n4096",
+    "n4096-106",
+    "n4096-106-wide",
+    "n4096-106-flat",
+    "n8192",
+    "n8192-160",
+    "n8192-144",
+]
 
 
 class FheHeadParameters(Parameters):
     """How the head is trained and evaluated."""
 
-    packing: Literal["auto", "replicated", "batched", "zero-sum", "tenseal-dot", "tenseal-mm"] = (
-        Field(
-            default="auto",
-            description="Slot layout; batched: for throughput, up to N images a batch; zero-sum: "
-            "an experiment without evaluation keys; tenseal-*: TenSEAL's own ways; auto: batched where "
-            "a batch of the run has as many images as there are features, else replicated",
-        )
+    packing: PackingName = Field(
+        default="auto",
+        description="Slot layout; batched: for throughput, up to N images a batch; zero-sum: an "
+        "experiment without evaluation keys; tenseal-*: TenSEAL's own ways; auto: batched where a "
+        "batch of the run has as many images as there are features, else replicated",
     )
-    parameter_set: Literal[
-        *("auto", "n4096", "n4096-106", "n4096-106-wide", "n4096-106-flat"),
-        *("n8192", "n8192-160", "n8192-144"),
-    ] = Field(default="auto", description="CKKS parameters; auto: the packing's smallest that fits")
+    parameter_set: ParameterSetName = Field(
+        default="auto", description="CKKS parameters; auto: the packing's smallest that fits"
+    )
     C: float = Field(default=0.01, gt=0, description="Inverse L2 strength of the head")
 
 

@@ -6,7 +6,18 @@ import math
 from collections.abc import Sequence
 
 from common.records import LatticeFacts, SecurityClaims
-from reports.document import Break, Code, Column, Inline, Paragraph, Row, Section, Table, inline
+from reports.document import (
+    Block,
+    Break,
+    Code,
+    Column,
+    Inline,
+    Paragraph,
+    Row,
+    Section,
+    Table,
+    inline,
+)
 from reports.numbers import significant
 from reports.sections.boundary import scheme_name
 from reports.sections.compared import parameters
@@ -45,7 +56,7 @@ def sections(view: RunView) -> list[Section]:
         "its bits are the estimated cost of the attack named, for the weakest of its parameters."
     )
     whole = (Column("Question", weight=1.2), Column("What the pipeline states", weight=5.4))
-    blocks = (
+    blocks: tuple[Block, ...] = (
         Paragraph(inline(WORDS)),
         Table("Claims side by side", COLUMNS, rows, note),
         *_lattice(view),
