@@ -130,6 +130,7 @@ def _circuit_facts(circuit: Circuit) -> dict[str, Any]:
         "packing": "generalised diagonals, two features a complex slot, baby and giant steps",
         "diagonals": layout.period,
         "groups_of_rows": layout.groups,
+        "batches": circuit.batches,
         "baby_steps": [layout.forward_baby, layout.backward_baby],
         "galois_keys": f"exactly the rotations used: {layout.rotations()}, and conjugation",
         "levels_per_iteration": circuit.depth,

@@ -26,8 +26,11 @@ def training_facts(
     optimum = fit_optimum(problem)
     return {
         "trained_on": "encrypted features and labels, by a server process without the secret key",
-        "algorithm": "Nesterov accelerated full-batch logistic regression, client-aided refresh",
+        "algorithm": f"Nesterov accelerated {'mini' if circuit.batches > 1 else 'full'}-batch "
+        "logistic regression, client-aided refresh",
         "n": circuit.rows,
+        "batches": circuit.batches,
+        "rows_of_a_batch": circuit.layout.batch_rows,
         "columns": circuit.columns,
         "classifiers": circuit.classifiers,
         "iterations": iterations,
