@@ -22,6 +22,7 @@ from reports.sections import (
     glossary,
     method,
     pictures,
+    robustness,
     verdict,
 )
 from reports.view import RunView, read_run
@@ -35,6 +36,7 @@ ORDER = (
     encrypted_training.sections,
     cost.sections,
     pictures.sections,
+    robustness.sections,
     deviations.sections,
     method.sections,
     glossary.sections,
