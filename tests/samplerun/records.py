@@ -67,6 +67,7 @@ def record(kind: Kind, number: int, n: int, arrays: Arrays, rng: np.random.Gener
             payload_download_bytes=kind.download * n,
             public_material_bytes=kind.public,
             n_images=n,
+            jpeg_bytes=9_400.0,
         ),
         agreement=Agreement(
             reference="clear head",
