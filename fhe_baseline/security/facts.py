@@ -57,7 +57,7 @@ def tfhe_facts(circuit: CircuitFacts, use: str = "") -> list[LatticeFacts]:
         _facts(
             scheme="TFHE",
             use=f"{use}: {one.use}" if use else one.use,
-            name=circuit.name,
+            name=f"{circuit.message_bits}-bit circuit",
             dimension=one.dimension,
             log2_q=one.log2_q,
             sigma=2**one.log2_sigma,

@@ -28,15 +28,15 @@ COLUMNS = (
     Column("Pipeline", weight=2.2),
     Column("Scheme", weight=1.4),
     Column("Ground of the claim", weight=1.9),
-    Column("Key space, or cost of the best estimate", "right", "bits", 1.6),
+    Column("Key space, or estimated cost of attack", "right", "bits", 1.6),
     Column("Equal input, equal ciphertext", weight=1.3),
 )
 LATTICE_COLUMNS = (
-    Column("Pipeline", weight=1.5),
+    Column("Pipeline", weight=1.3),
     Column("Used for, set", weight=1.3),
     Column("N / log2 Q", "right", weight=1.1),
     Column("Secret", weight=0.9),
-    Column("Verdicts of the tables", weight=1.9),
+    Column("Verdicts of the tables", weight=2.4),
     Column("Estimate", weight=1.9, unit="bits"),
     Column("Precision", weight=1.5),
 )
