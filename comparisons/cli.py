@@ -19,6 +19,7 @@ from common.errors import (
     CompareError,
     UsageError,
 )
+from comparisons.audit_command import audit_app
 from comparisons.cipher_commands import decrypt, encrypt
 
 app = typer.Typer(
@@ -36,6 +37,7 @@ JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
 data_app = typer.Typer(help="Look at datasets.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
+app.add_typer(audit_app, name="audit")
 DatasetOption = "Dataset: a name of `compare list datasets`, or folder:PATH, dicom:PATH."
 Offline = Annotated[bool, typer.Option("--offline", help="Never use the network for data.")]
 RequireReal = Annotated[

@@ -44,7 +44,7 @@ def run_command(
 ) -> int:
     """Plan, run, score and render. Return the exit code."""
     config = load_config(profile, overrides)
-    folder = RunFolder(out or Path("runs") / f"{_slug(dataset)}-{profile}")
+    folder = RunFolder(out or Path("runs") / f"{default_folder_name(dataset)}-{profile}")
     with ProgressReporter(quiet=quiet) as progress:
         progress.line(f"planning {dataset}, profile {profile}")
         from comparisons.data_command import data_policy
@@ -159,7 +159,7 @@ def explain_plan(plan: Any, folder: RunFolder) -> str:
     return "\n".join(lines)
 
 
-def _slug(dataset: str) -> str:
+def default_folder_name(dataset: str) -> str:
     """Name of the default run folder; never the name of a folder, which can be a patient's."""
     name, _, argument = dataset.partition(":")
     return name if name in PATH_DATASETS or not argument else f"{name}-{argument}".replace("/", "-")
