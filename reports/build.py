@@ -18,6 +18,7 @@ from reports.sections import (
     compared,
     cost,
     deviations,
+    findings,
     glossary,
     method,
     pictures,
@@ -33,6 +34,7 @@ ORDER = (
     accuracy.sections,
     cost.sections,
     pictures.sections,
+    findings.sections,
     deviations.sections,
     method.sections,
     glossary.sections,
@@ -83,6 +85,7 @@ def _records(view: RunView) -> Attachment:
         "manifest": json.loads(view.manifest.model_dump_json()),
         "records": [json.loads(record.model_dump_json()) for record in view.records],
         "scores": json.loads(view.scores.model_dump_json()) if view.scores else None,
+        "attacks": [json.loads(outcome.model_dump_json()) for outcome in view.outcomes],
     }
     data = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False).encode()
     description = "Manifest, records and scores this report was made from"

@@ -16,10 +16,11 @@ from reports.document import (
     inline,
 )
 from reports.numbers import MISSING, estimate, kilobytes, metric_cell, milliseconds, significant
+from reports.outcomes import outcomes_of, worst_of
 from reports.sections.tables import absent
 from reports.sections.wording import verdict_words
 from reports.timing import latency_of, throughput_of
-from reports.view import PipelineView, RunView
+from reports.view import PipelineView, RunView, short_id
 
 COLUMNS = (
     Column("Pipeline", weight=2.9),
@@ -59,8 +60,18 @@ def _cells(view: RunView, pipeline: PipelineView) -> tuple[Inline, ...]:
         *_wait(pipeline),
         inline(significant(throughput.images_per_second)) if throughput else absence,
         inline(f"{kilobytes(moved[0])} +", Break(), kilobytes(moved[1])) if moved else absence,
-        inline("not run"),
+        _attacks(view, pipeline),
     )
+
+
+def _attacks(view: RunView, pipeline: PipelineView) -> Inline:
+    """Return the worst verdict, the adversary it needs and the outcome it comes from."""
+    worst = worst_of(view, pipeline)
+    if worst is None:
+        return inline("not run")
+    words = inline(worst.verdict, Break(), short_id(worst.identity))
+    tried = len(outcomes_of(view, pipeline))
+    return inline(words, f" of {tried}" if tried > 1 else "")
 
 
 def _difference(view: RunView, pipeline: PipelineView) -> Inline:
@@ -96,6 +107,6 @@ def _note(view: RunView) -> Inline:
         "that of the median. Client and server are medians of their own; transport makes up the "
         "rest. Throughput: batches of the accuracy phase. Bytes: HTTP requests and replies as "
         "sent. Under each name stands the first record its numbers come from and how many more. "
-        "Attacks: not run in this version; this is not a pass.",
+        "Attacks: the worst verdict and the outcome that shows it; “not run” is not a pass.",
         " Names cut off stand in full in the table of pipelines." if view.numbered else "",
     )
