@@ -19,6 +19,7 @@ from common.errors import (
     CompareError,
     UsageError,
 )
+from comparisons import run_commands
 from comparisons.cipher_commands import decrypt, encrypt
 
 app = typer.Typer(
@@ -45,7 +46,9 @@ DataDir = Annotated[
     Path | None,
     typer.Option("--data-dir", help="Folder of the dataset [default: $COMPARE_DATA, user cache]."),
 ]
-Formats = Annotated[str, typer.Option("--format", help="Comma-separated: md, pdf; empty: none.")]
+Formats = Annotated[
+    str, typer.Option("--format", help="Comma-separated: md, html, pdf, json; empty: none.")
+]
 
 
 @app.command()
@@ -90,7 +93,7 @@ def run(
     ] = None,
     offline: Offline = False,
     require_real: RequireReal = False,
-    format: Formats = "md,pdf",
+    format: Formats = "md,html,pdf",
     explain: Annotated[
         bool, typer.Option(help="Only say which cells would run or be kept, and why.")
     ] = False,
@@ -129,7 +132,7 @@ def run(
 @app.command()
 def report(
     run: RunArgument,
-    format: Formats = "md,pdf",
+    format: Formats = "md,html,pdf",
     out: Annotated[Path | None, typer.Option(help="Folder [default: RUN/report].")] = None,
 ) -> None:
     """Render the report of a run."""
@@ -240,6 +243,10 @@ def schema() -> None:
 
 app.command("encrypt")(encrypt)
 app.command("decrypt")(decrypt)
+app.command("verify")(run_commands.verify)
+app.command("diff")(run_commands.diff)
+app.command("export")(run_commands.export)
+app.command("gallery")(run_commands.gallery)
 
 
 def _renderer(formats: str, out: Path | None) -> Callable[[Path], list[Path]]:

@@ -7,6 +7,8 @@ renderer knows its own syntax.
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -276,6 +278,11 @@ class Document:
             if isinstance(block, Figure)
         )
 
+    def anchors(self) -> frozenset[str]:
+        """Return the names of everything that links inside the document can lead to."""
+        targets = {span.anchor for span in _all_spans(self) if isinstance(span, Target)}
+        return frozenset({section.anchor for section in self.sections} | targets)
+
     def sliders(self) -> tuple[Slider, ...]:
         """Return all sliders in reading order."""
         return tuple(
@@ -284,3 +291,16 @@ class Document:
             for block in section.blocks
             if isinstance(block, Slider)
         )
+
+
+def _all_spans(node: object) -> Iterator[object]:
+    """Walk every dataclass and tuple below a node."""
+    if isinstance(node, tuple):
+        for one in node:
+            yield from _all_spans(one)
+    elif dataclasses.is_dataclass(node) and not isinstance(node, type):
+        if isinstance(node, Span):
+            yield node
+            return
+        for field in dataclasses.fields(node):
+            yield from _all_spans(getattr(node, field.name))

@@ -60,7 +60,10 @@ def write(document: Document, folder: Path) -> Path:
 def html(document: Document) -> str:
     """Return the whole document as one HTML page."""
     style, script = _asset(STYLE), _asset(SCRIPT)
-    return _template(TEMPLATE).render(
+    anchors = document.anchors()
+    made = environment()
+    made.filters["spans"] = lambda content: spans(content, anchors)
+    return made.get_template(TEMPLATE).render(
         document=document,
         groups=_groups(document),
         number=lambda block, numbers=_numbers(document): numbers[id(block)],
@@ -90,10 +93,6 @@ def environment() -> jinja2.Environment:
     made.filters |= {"text": text, "spans": spans, "plain": plain, "lines": visible_lines}
     made.globals |= {"kind": _kind, "drawing": drawing, "picture": picture, "sortable": sortable}
     return made
-
-
-def _template(name: str) -> jinja2.Template:
-    return environment().get_template(name)
 
 
 def _asset(name: str) -> str:
@@ -164,12 +163,16 @@ def _cut_at_directions(content: str) -> list[str]:
     return [*parts, content[last:]]
 
 
-def spans(content: Inline) -> Markup:
-    """Return a run of spans as HTML."""
-    return Markup("").join(_span(span) for span in content)
+def spans(content: Inline, anchors: frozenset[str] = frozenset()) -> Markup:
+    """Return a run of spans as HTML; links to anchors that are not in the document stay text."""
+    return Markup("").join(_span(span, anchors) for span in content)
 
 
-def _span(span: Span) -> Markup:
+def _is_web(target: str) -> bool:
+    return target.startswith(("https://", "http://"))
+
+
+def _span(span: Span, anchors: frozenset[str]) -> Markup:
     match span:
         case Text(words):
             return text(words)
@@ -180,7 +183,8 @@ def _span(span: Span) -> Markup:
         case Target(words, anchor):
             return Markup('<code id="{}">{}</code>').format(anchor, text(words))
         case Link(words, target):
-            if not target.startswith(("#", "https://", "http://")):
+            known = target[1:] in anchors if target.startswith("#") else _is_web(target)
+            if not known:
                 return text(words)
             return Markup('<a href="{}">{}</a>').format(target, text(words))
         case Break():
