@@ -265,7 +265,8 @@ class Document:
         anchors = [section.anchor for section in self.sections]
         if len(set(anchors)) != len(anchors):
             raise ValueError(f"section anchors repeat: {sorted(anchors)}")
-        names = [figure.name for figure in (*self.figures(), *self.sliders())]
+        names = [figure.name for figure in self.figures()]
+        names += [slider.name for slider in self.sliders()]
         if len(set(names)) != len(names):
             raise ValueError(f"figure names repeat: {sorted(names)}")
 

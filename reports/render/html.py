@@ -36,7 +36,6 @@ from reports.document import (
     Table,
     Target,
     Text,
-    plain,
 )
 from reports.legible import ZERO_WIDTH_SPACE, breakable, visible, visible_lines
 from reports.render.svg import embedded
@@ -63,13 +62,17 @@ def html(document: Document) -> str:
     anchors = document.anchors()
     made = environment()
     made.filters["spans"] = lambda content: spans(content, anchors)
-    return made.get_template(TEMPLATE).render(
-        document=document,
-        groups=_groups(document),
-        number=lambda block, numbers=_numbers(document): numbers[id(block)],
-        style=Markup(style),
-        script=Markup(script),
-        policy=policy(style, script),
+    return (
+        made.get_template(TEMPLATE)
+        .render(
+            document=document,
+            groups=_groups(document),
+            number=lambda block, numbers=_numbers(document): numbers[id(block)],
+            style=Markup(style),
+            script=Markup(script),
+            policy=policy(style, script),
+        )
+        .lstrip()
     )
 
 
@@ -90,7 +93,7 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"text": text, "spans": spans, "plain": plain, "lines": visible_lines}
+    made.filters |= {"text": text, "spans": spans, "words": visible, "lines": visible_lines}
     made.globals |= {"kind": _kind, "drawing": drawing, "picture": picture, "sortable": sortable}
     return made
 
@@ -194,7 +197,7 @@ def _span(span: Span, anchors: frozenset[str]) -> Markup:
 def drawing(figure: Figure) -> Markup:
     """Return a figure as SVG where it has one, else as a picture."""
     if figure.svg:
-        return embedded(figure.svg, re.sub(r"[^A-Za-z0-9]+", "-", figure.name), figure.alt)
+        return embedded(figure.svg, re.sub(r"[^A-Za-z0-9]+", "-", figure.name), visible(figure.alt))
     return picture(figure.png, figure.alt)
 
 
