@@ -7,6 +7,7 @@ from common.types import Side
 from reports.document import (
     Break,
     Column,
+    Figure,
     Inline,
     Paragraph,
     Row,
@@ -15,8 +16,10 @@ from reports.document import (
     Table,
     inline,
 )
+from reports.figures.style import drawing, png_of, svg_of
+from reports.figures.tradeoff import tradeoff_plot
 from reports.numbers import MISSING, estimate, kilobytes, metric_cell, milliseconds, significant
-from reports.outcomes import outcomes_of, worst_of
+from reports.outcomes import outcomes_of, standing, worst_of
 from reports.sections.tables import absent
 from reports.sections.wording import verdict_words
 from reports.timing import latency_of, throughput_of
@@ -44,7 +47,25 @@ def sections(view: RunView) -> list[Section]:
             rows.append(SpanRow(inline(pipeline.trouble), "remark"))
     table = Table("What each pipeline reaches and costs", COLUMNS, tuple(rows), _note(view))
     words = tuple(Paragraph(content) for content in verdict_words(view))
-    return [Section("Verdict", 1, "verdict", (table, *words))]
+    return [Section("Verdict", 1, "verdict", (table, *words, *_tradeoff_figure(view)))]
+
+
+def _tradeoff_figure(view: RunView) -> list[Figure]:
+    spoken = "; ".join(
+        f"{pipeline.number} {pipeline.label}: {standing(view, pipeline)} by attacks"
+        for pipeline in view.pipelines
+    )
+    caption = (
+        "Accuracy against the time and the bytes of one image. Up and left is better. Cross: some "
+        "attack broke it, at least partly; circle: it resisted all that ran; square: unknown. "
+        "Orange numbers claim protection. The numbers stand in the table above."
+    )
+    alt = f"Accuracy against p50 and against bytes per image, by number of pipeline: {spoken}"
+    with drawing():
+        figure = tradeoff_plot(view)
+    if figure is None:
+        return []
+    return [Figure("tradeoff", caption, alt, png_of(figure), svg=svg_of(figure))]
 
 
 def _cells(view: RunView, pipeline: PipelineView) -> tuple[Inline, ...]:

@@ -89,7 +89,7 @@ def test_sorting_slider_and_contrast_in_light(page: Path, tmp_path: Path) -> Non
     assert found["remarks"].count("remark") == 2
     assert found["remarks"][0] != "remark"
     assert found["start"] == ["inset(0px 100% 0px 0px)"] * 2
-    assert found["middle"] == ["inset(0px)", "inset(0px 50% 0px 0px)"]
+    assert found["middle"] == ["inset(0px 0% 0px 0px)", "inset(0px 50% 0px 0px)"]
     assert found["said"] == "after the attack: SSIM 0.98"
     assert found["hidden"] == "none"
     assert found["requests"] == 0
