@@ -17,6 +17,7 @@ import numpy.typing as npt
 from block_scramble.blocks import IndexArray, block_positions, check_patch
 from block_scramble.cipher import ImageShape, check_images
 from block_scramble.patch_key import BoolArray, PatchAffine, affine_from_moves
+from common.adversary import KeyMoves
 from common.types import IntArray, UInt8Array
 
 # Rows are gathered and masked in pieces that stay in a core's own cache.
@@ -58,6 +59,10 @@ class KeyedMoves:
         positions = block_positions(self.shape, patch)
         return affine_from_moves(patch, positions, self._index, self._negated, nibbles=False)
 
+    def moves(self) -> KeyMoves:
+        """Return the key material: the sealed truth of an audit. Never log or store it."""
+        return KeyMoves(self._index, self._negated)
+
 
 class KeyedNibbles:
     """The same on nibbles: ids 0..size-1 are the low halves of an image's bytes, then the high.
@@ -94,6 +99,10 @@ class KeyedNibbles:
         check_patch(self.shape, patch)
         positions = nibble_positions(self.shape, patch)
         return affine_from_moves(patch, positions, self._index, self._negated, nibbles=True)
+
+    def moves(self) -> KeyMoves:
+        """Return the key material: the sealed truth of an audit. Never log or store it."""
+        return KeyMoves(self._index, self._negated, nibbles=True)
 
 
 def nibble_positions(shape: ImageShape, patch: int) -> IndexArray:

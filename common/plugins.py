@@ -43,7 +43,18 @@ KINDS: dict[str, Kind] = {
             "pipeline",
         ),
         Kind("ciphers", ("block_scramble.ciphers",), "CIPHER", "cipher"),
-        Kind("attacks", ("comparisons.attacks",), "ATTACK", "attack"),
+        Kind(
+            "attacks",
+            ("comparisons.attacks", "block_scramble.checks", "fhe_baseline.checks"),
+            "ATTACK",
+            "attack",
+        ),
+        Kind(
+            "schemes",
+            ("common.schemes", "block_scramble.schemes", "fhe_baseline.schemes"),
+            "SCHEMES",
+            "family of schemes",
+        ),
         Kind(
             "commands",
             ("block_scramble.commands", "fhe_baseline.commands"),

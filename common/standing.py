@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from common.records import AttackOutcome, PlannedPipeline, Verdict
+from common.types import Knowledge
 
 # From the worst for the owner of the images to what says nothing.
 GRAVITY: tuple[Verdict, ...] = (
@@ -13,6 +14,7 @@ GRAVITY: tuple[Verdict, ...] = (
     "not applicable",
     "not run",
 )
+LADDER = tuple(Knowledge)
 
 
 def concerns(outcome: AttackOutcome, planned: PlannedPipeline) -> bool:
@@ -24,7 +26,7 @@ def concerns(outcome: AttackOutcome, planned: PlannedPipeline) -> bool:
     return outcome.target_kind == "cipher" and bool(cipher) and named == cipher
 
 
-def gravity(outcome: AttackOutcome) -> tuple[int, float]:
-    """Return what to sort outcomes by, the worst first: verdict, then advantage."""
+def gravity(outcome: AttackOutcome) -> tuple[int, int, float]:
+    """Return what to sort outcomes by: worst verdict first; of equal ones, least knowledge."""
     advantage = outcome.advantage if outcome.advantage is not None else -1.0
-    return GRAVITY.index(outcome.verdict), -advantage
+    return GRAVITY.index(outcome.verdict), LADDER.index(outcome.rung), -advantage

@@ -20,6 +20,7 @@ from common.errors import (
     UsageError,
 )
 from comparisons import run_commands
+from comparisons.audit_command import audit_app
 from comparisons.cipher_commands import decrypt, encrypt
 
 app = typer.Typer(
@@ -37,6 +38,7 @@ JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
 data_app = typer.Typer(help="Look at datasets.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
+app.add_typer(audit_app, name="audit")
 DatasetOption = "Dataset: a name of `compare list datasets`, or folder:PATH, dicom:PATH."
 Offline = Annotated[bool, typer.Option("--offline", help="Never use the network for data.")]
 RequireReal = Annotated[
@@ -81,6 +83,9 @@ def run(
     infer_batch: Annotated[int | None, typer.Option(help="Images a throughput request.")] = None,
     latency_images: Annotated[int | None, typer.Option(help="Images a latency round.")] = None,
     latency_rounds: Annotated[int | None, typer.Option(help="Latency rounds.")] = None,
+    robustness_images: Annotated[
+        int | None, typer.Option(help="Test images sent with disturbed bits; 0: none.")
+    ] = None,
     threads: Annotated[int | None, typer.Option(help="Threads a process; 0: all cores.")] = None,
     call_seconds: Annotated[
         float | None, typer.Option(help="Time limit of one server call.")
@@ -93,6 +98,13 @@ def run(
     ] = None,
     offline: Offline = False,
     require_real: RequireReal = False,
+    audit: Annotated[
+        bool | None,
+        typer.Option(
+            "--audit/--no-audit",
+            help="Attack the run's own pipelines afterwards [default: as the profile says].",
+        ),
+    ] = None,
     format: Formats = "md,html,pdf",
     explain: Annotated[
         bool, typer.Option(help="Only say which cells would run or be kept, and why.")
@@ -110,9 +122,10 @@ def run(
         for name in (
             *("seed", "subset", "image_size", "train_limit", "val_limit", "test_limit"),
             *("backbone", "weights", "epochs", "batch_size", "learning_rate", "infer_batch"),
-            *("latency_images", "latency_rounds", "threads", "call_seconds", "pictures"),
+            *("latency_images", "latency_rounds", "robustness_images", "threads"),
+            *("call_seconds", "pictures"),
         )
-    } | {"pipelines": pipeline or None}
+    } | {"pipelines": pipeline or None, "audit": _audit_budget(profile, audit)}
     code = run_command(
         dataset=dataset,
         data_dir=data_dir,
@@ -247,6 +260,13 @@ app.command("verify")(run_commands.verify)
 app.command("diff")(run_commands.diff)
 app.command("export")(run_commands.export)
 app.command("gallery")(run_commands.gallery)
+
+
+def _audit_budget(profile: str, audit: bool | None) -> str | None:
+    """Return the budget that --audit or --no-audit asks for; None: as the profile says."""
+    if audit is None:
+        return None
+    return ("full" if profile == "full" else "quick") if audit else "none"
 
 
 def _renderer(formats: str, out: Path | None) -> Callable[[Path], list[Path]]:

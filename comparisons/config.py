@@ -10,7 +10,7 @@ import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -42,10 +42,16 @@ class RunConfig(BaseModel):
     infer_batch: int = Field(ge=1, le=4096, description="Images a request in the throughput pass")
     latency_images: int = Field(ge=0, le=10_000, description="Images a latency round; 0: none")
     latency_rounds: int = Field(ge=0, le=100, description="Interleaved latency rounds")
+    robustness_images: int = Field(
+        default=0, ge=0, le=10_000, description="Test images sent with disturbed bits; 0: none"
+    )
     seed: int = Field(default=0, ge=0, lt=2**63, description="Root seed")
     threads: int = Field(default=0, ge=0, le=1024, description="Threads a process; 0: all cores")
     call_seconds: float = Field(default=900.0, gt=0, description="Time limit of one server call")
     pictures: int = Field(default=4, ge=0, le=16, description="Sample images in the report")
+    audit: Literal["none", "quick", "full"] = Field(
+        default="quick", description="Budget of the attacks on the run's own pipelines"
+    )
     pipelines: list[str] = Field(min_length=1, description="NAME[param=value,...]")
 
     @field_validator("backbone")

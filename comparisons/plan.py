@@ -45,6 +45,9 @@ CORE_MODULES = (
     "comparisons.session",
 )
 
+# Settings that change no cell: the same run goes on with others.
+OUTSIDE_PLAN = {"pipelines", "call_seconds", "audit"}
+
 
 @dataclass(frozen=True)
 class Planned:
@@ -89,7 +92,7 @@ class RunPlan:
     key_file: Path
 
     def cells(self) -> list[PlannedCell]:
-        """All cells in the order they run: accuracy first, then interleaved latency rounds."""
+        """All cells in their order: accuracy, interleaved latency rounds, disturbed messages."""
         accuracy = [self._cell(planned, Phase.ACCURACY, 0) for planned in self.pipelines]
         rounds = range(1, self.config.latency_rounds + 1) if self.config.latency_images else ()
         latency = [
@@ -97,7 +100,12 @@ class RunPlan:
             for number in rounds
             for planned in self.pipelines
         ]
-        return accuracy + latency
+        robustness = [
+            self._cell(planned, Phase.ROBUSTNESS, 0)
+            for planned in self.pipelines
+            if self.config.robustness_images
+        ]
+        return accuracy + latency + robustness
 
     def _cell(self, planned: Planned, phase: Phase, number: int) -> PlannedCell:
         return PlannedCell(
@@ -127,6 +135,8 @@ class RunPlan:
             inputs["latency_images"] = config.latency_images
         else:
             inputs["infer_batch"] = config.infer_batch
+        if phase is Phase.ROBUSTNESS:
+            inputs["robustness_images"] = config.robustness_images
         return inputs
 
     def _machine_inputs(self, planned: Planned) -> dict[str, str]:
@@ -152,7 +162,7 @@ class RunPlan:
             data=self.summary.fingerprint,
             weights=self.backbone.weights_sha256,
             pipelines=[[p.label, p.pipeline.name, p.resolved()] for p in self.pipelines],
-            config=self.config.model_dump(mode="json", exclude={"pipelines", "call_seconds"}),
+            config=self.config.model_dump(mode="json", exclude=OUTSIDE_PLAN),
         )
 
     def manifest(self) -> Manifest:
@@ -190,6 +200,9 @@ class RunPlan:
         for field in RunConfig.model_fields:
             value = getattr(self.config, field)
             if field in {"profile", "pipelines"} or value == getattr(base, field):
+                continue
+            if field == "audit":
+                words.append("--no-audit" if value == "none" else "--audit")
                 continue
             shown = "FILE" if field == "weights" and "/" in str(value) else value
             words.append(f"--{field.replace('_', '-')} {shown}")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from common.records import AttackOutcome
-from common.standing import concerns, gravity
+from common.records import AttackOutcome, Verdict
+from common.standing import GRAVITY, concerns, gravity
 from reports.view import PipelineView, RunView
 
+__all__ = ["GRAVITY", "outcomes_of", "standing", "strongest", "worst_of"]
 Standing: TypeAlias = Literal["broken", "unbroken", "unknown"]
 
 
@@ -21,6 +22,17 @@ def worst_of(view: RunView, pipeline: PipelineView) -> AttackOutcome | None:
     """Return the outcome that is worst for the owner of the images; None where none ran."""
     found = [one for one in outcomes_of(view, pipeline) if one.verdict != "not run"]
     return found[0] if found else None
+
+
+def strongest(view: RunView, pipeline: PipelineView) -> tuple[Verdict, str]:
+    """Return the worst verdict and what gave it: an attack by name, or how many did not win."""
+    worst = worst_of(view, pipeline)
+    if worst is None:
+        return "not run", "no attack"
+    if worst.verdict == "resists within budget":
+        count = sum(one.verdict == worst.verdict for one in outcomes_of(view, pipeline))
+        return worst.verdict, f"{count} attack{'s' if count > 1 else ''} within budget"
+    return worst.verdict, worst.title
 
 
 def standing(view: RunView, pipeline: PipelineView) -> Standing:

@@ -8,6 +8,7 @@ from block_scramble.blocks import block_count, block_values, check_patch
 from block_scramble.cipher import Cipher, CipherTraits, ImageShape, check_images, check_shape
 from block_scramble.keys import ClientKey
 from block_scramble.patch_key import PatchAffine
+from common.adversary import KeyMoves
 from common.contracts import Parameters
 from common.types import UInt8Array
 
@@ -39,6 +40,11 @@ class KeyedIdentity:
         blocks = np.arange(block_count(self.shape, patch), dtype=np.int64)
         order = np.arange(values, dtype=np.int64)[None]
         return PatchAffine(patch, blocks, order, np.zeros((1, values), np.bool_))
+
+    def moves(self) -> KeyMoves:
+        """Describe what an audit has to find: every value is where it was."""
+        size = int(np.prod(self.shape))
+        return KeyMoves(np.arange(size), np.zeros(size, np.bool_))
 
 
 class Identity(Cipher):

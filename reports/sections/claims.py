@@ -18,8 +18,8 @@ COLUMNS = (
     Column("Equal input, equal ciphertext", weight=1.3),
 )
 WORDS = (
-    "A claim is what the scheme's author or a standard states, not a finding; what was put to the "
-    "test stands under Findings and in the outcomes of attacks."
+    "A claim is what the scheme's author or a standard states, so no row below is a finding; what "
+    "attacks found stands in the section on security."
 )
 DETERMINISTIC = {True: "yes", False: "no", None: "not stated"}
 

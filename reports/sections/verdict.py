@@ -5,6 +5,7 @@ from __future__ import annotations
 from common.records import Interval
 from common.types import Side
 from reports.document import (
+    Bold,
     Break,
     Column,
     Figure,
@@ -16,10 +17,11 @@ from reports.document import (
     Table,
     inline,
 )
+from reports.figures.security import LETTERS
 from reports.figures.style import drawing, png_of, svg_of
 from reports.figures.tradeoff import tradeoff_plot
 from reports.numbers import MISSING, estimate, kilobytes, metric_cell, milliseconds, significant
-from reports.outcomes import outcomes_of, standing, worst_of
+from reports.outcomes import standing, strongest, worst_of
 from reports.sections.tables import absent
 from reports.sections.wording import verdict_words
 from reports.timing import latency_of, throughput_of
@@ -34,7 +36,7 @@ COLUMNS = (
     Column("Client + server", "right", "ms of it", 1.1),
     Column("Throughput", "right", "images/s", 1.35),
     Column("Up + down", "right", "kB/image", 1.0),
-    Column("Attacks", weight=0.9),
+    Column("Strongest attack", weight=1.15),
 )
 
 
@@ -86,13 +88,12 @@ def _cells(view: RunView, pipeline: PipelineView) -> tuple[Inline, ...]:
 
 
 def _attacks(view: RunView, pipeline: PipelineView) -> Inline:
-    """Return the worst verdict, the adversary it needs and the outcome it comes from."""
+    """Return the strongest attack that was executed and its outcome; none is not a pass."""
+    verdict, by = strongest(view, pipeline)
     worst = worst_of(view, pipeline)
-    if worst is None:
+    if verdict == "not run" or worst is None:
         return inline("not run")
-    words = inline(worst.verdict, Break(), short_id(worst.identity))
-    tried = len(outcomes_of(view, pipeline))
-    return inline(words, f" of {tried}" if tried > 1 else "")
+    return inline(Bold(LETTERS[verdict]), Break(), by, Break(), short_id(worst.identity))
 
 
 def _difference(view: RunView, pipeline: PipelineView) -> Inline:
@@ -128,6 +129,7 @@ def _note(view: RunView) -> Inline:
         "that of the median. Client and server are medians of their own; transport makes up the "
         "rest. Throughput: batches of the accuracy phase. Bytes: HTTP requests and replies as "
         "sent. Under each name stands the first record its numbers come from and how many more. "
-        "Attacks: the worst verdict and the outcome that shows it; “not run” is not a pass.",
+        "Attacks: the worst known one that was executed (see Security); where none was, that is "
+        "not a pass, and neither is “resists”, which means within the budget.",
         " Names cut off stand in full in the table of pipelines." if view.numbered else "",
     )

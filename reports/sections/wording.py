@@ -3,16 +3,16 @@
 Rules, in order: what an unprotected pipeline costs; for each ground a claim can stand on, the
 pipeline with the highest accuracy and, where it is another, the one with the shortest wait, each
 with its price, what attacks found and the record it rests on; what gave no result; what attacks
-can and cannot show. A difference whose interval holds zero is called "no difference shown", never
-"equal"; a pipeline that no attack broke is never called "secure".
+broke, or that none was run. A difference whose interval holds zero is called "no difference shown",
+never "equal"; a pipeline that no attack broke is never called "secure".
 """
 
 from __future__ import annotations
 
-from common.records import AttackOutcome
+from common.records import AttackOutcome, Verdict
 from reports.document import Bold, Content, Inline, inline
 from reports.numbers import bracket, duration, fixed, probability, significant, size
-from reports.outcomes import outcomes_of, worst_of
+from reports.outcomes import GRAVITY, outcomes_of, strongest, worst_of
 from reports.timing import latency_of
 from reports.view import PipelineView, RunView, record_ids, short_id
 
@@ -22,12 +22,8 @@ GROUNDS = (
     ("heuristic", "a heuristic claim is enough"),
 )
 NO_ATTACKS = (
-    "No attack was run: nothing here says that a claim holds, and the column “Attacks” is not a "
-    "pass."
-)
-SOME_ATTACKS = (
-    "“Resists” means that the attacks listed did not work within their budget; it is no proof, and "
-    "an attack that was not run counts for nothing."
+    "No attack was run on this run's pipelines: nothing here says that a claim holds, and the "
+    "column “Attacks” is not a pass."
 )
 
 
@@ -36,11 +32,23 @@ def verdict_words(view: RunView) -> list[Inline]:
     first: list[Content] = [_scope(view), _reference(view)]
     first += [inline(f" {_missing(view)}")] if _missing(view) else []
     choices = [_choice(view, ground, when) for ground, when in GROUNDS]
-    return [inline(*first), *[words for words in choices if words], _attacks(view)]
+    return [inline(*first), *[words for words in choices if words], _attacked(view)]
 
 
-def _attacks(view: RunView) -> Inline:
-    return inline(SOME_ATTACKS if view.outcomes else NO_ATTACKS)
+def _attacked(view: RunView) -> Inline:
+    """Say which pipelines an executed attack broke, and which it did not within the budget."""
+    if not view.outcomes:
+        return inline(NO_ATTACKS)
+    groups: dict[Verdict, list[str]] = {}
+    for pipeline in view.pipelines:
+        verdict, by = strongest(view, pipeline)
+        if pipeline.protected:
+            groups.setdefault(verdict, []).append(f"{view.title(pipeline)} ({by})")
+    parts: list[Content] = ["Attacks that were executed: "]
+    for verdict, names in sorted(groups.items(), key=lambda item: GRAVITY.index(item[0])):
+        parts += [Bold(verdict), f": {', '.join(names)}; "]
+    parts.append("“resists” holds for the stated budget and no further.")
+    return inline(*parts)
 
 
 def _scope(view: RunView) -> str:
