@@ -90,8 +90,11 @@ def correlations(blocks: UInt8Array) -> Float64Array:
 def copies(blocks: UInt8Array, negated: IntArray) -> IntArray | None:
     """Group positions that hold copies of one pixel: (pixels, copies), or None where pixels are no
     square number or have different numbers of copies."""
-    upright = np.where(negated.astype(bool), 255 - blocks, blocks)
-    _, group = np.unique(upright[:COMPARED], axis=1, return_inverse=True)
+    compared = blocks[:COMPARED]
+    upright = np.where(negated.astype(bool), 255 - compared, compared).astype(np.int64)
+    # Equal columns have equal sums under random weights; unequal ones hardly ever.
+    weights = np.random.default_rng(0).integers(1, 1 << 40, len(upright))
+    _, group = np.unique(weights @ upright, return_inverse=True)
     sizes = np.bincount(group.ravel())
     pixels = len(sizes)
     if sizes.min() != sizes.max():

@@ -98,9 +98,7 @@ def turned_agreement(blocks: UInt8Array) -> float:
     every = np.concatenate([_turned(blocks, symmetry) for symmetry in ALL_TURNS], axis=1)
     ends, starts = _borders(every)
     count = blocks.shape[1]
-    return _agreement(
-        ends[: 4 * count], np.concatenate([starts, -starts]), len(blocks), count
-    )
+    return _agreement(ends[: 4 * count], np.concatenate([starts, -starts]), len(blocks), count)
 
 
 def _agreement(ends: Float32Array, starts: Float32Array, images: int, blocks: int) -> float:
@@ -152,9 +150,7 @@ def _likely(cost: Float32Array) -> tuple[IntArray, IntArray, Float32Array]:
     best = np.argpartition(cost, kept, axis=1)[:, : kept + 1]
     first, second = np.repeat(rows, kept + 1), best.ravel()
     own = cost[first, second]
-    rival = np.minimum(
-        _rival(cost, first, own), _rival(np.ascontiguousarray(cost.T), second, own)
-    )
+    rival = np.minimum(_rival(cost, first, own), _rival(np.ascontiguousarray(cost.T), second, own))
     finite = np.isfinite(own)
     rank = (own + 1) / (rival + 1)
     return first[finite], second[finite].astype(np.int64), rank[finite]

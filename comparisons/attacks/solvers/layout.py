@@ -138,7 +138,7 @@ def _offsets(rows: int, columns: int) -> tuple[Float64Array, IntArray]:
     code = step[..., 0] * (2 * columns) + step[..., 1]
     # An offset and its opposite are one.
     code = np.abs(code)
-    codes, kind = np.unique(code, return_inverse=True)
+    kind = np.unique(code, return_inverse=True)[1]
     kind = kind.reshape(code.shape)
     first = np.unique(kind, return_index=True)[1]
     return step.reshape(-1, 2)[first].astype(np.float64), kind.astype(np.int64)

@@ -34,7 +34,7 @@ class Placement:
 
 @dataclass
 class _Part:
-    """Blocks that hang together: ``blocks`` (p,), ``at`` (p, 2), ``turn`` (p,), ``negated`` (p,)."""
+    """Blocks that hang together: number (p,), place (p, 2), turn (p,) and negation (p,)."""
 
     blocks: IntArray
     at: IntArray
@@ -104,6 +104,12 @@ def _merged(a: _Part, b: _Part) -> _Part:
         np.concatenate([a.turn, b.turn]),
         np.concatenate([a.negated, b.negated]),
     )
+
+
+def unmoved(rows: int, columns: int) -> Placement:
+    """Return the placement that leaves every block where it is."""
+    block = np.arange(rows * columns, dtype=np.int64).reshape(rows, columns)
+    return Placement(block, np.zeros_like(block), np.zeros_like(block), 0.0)
 
 
 def settle(placement: Placement, right: Float32Array, below: Float32Array) -> Placement:

@@ -27,7 +27,7 @@ from comparisons.attacks.solvers.joints import (
     upright_agreement,
     upright_joints,
 )
-from comparisons.attacks.solvers.placement import Placement, place, settle
+from comparisons.attacks.solvers.placement import Placement, place, settle, unmoved
 from comparisons.attacks.solvers.tiles import cut, join, symmetric
 
 # Neighbouring pixels of pictures correlate by 0.7 and more inside blocks, those of noise by 0.
@@ -72,6 +72,11 @@ class Reconstruction:
             return Sureness.PARTLY
         return Sureness.NOTHING
 
+    def apply(self, images: UInt8Array) -> UInt8Array:
+        """Undo the same scrambling of further images (n, h, w, c): pictures (n, h, w)."""
+        pixels = pixels_of(images, self.patch, self.order)
+        return assemble(pixels, self.placement)
+
     @property
     def in_place(self) -> bool:
         """True where blocks lie as the ciphertext has them."""
@@ -82,14 +87,22 @@ class Reconstruction:
 def reconstruct(images: UInt8Array, patch: int) -> Reconstruction:
     """Reconstruct images (n, h, w, c) whose blocks of ``patch`` pixels were scrambled alike.
 
-    ``patch`` has to divide both sides.
+    ``patch`` has to divide both sides. Where nothing is found inside blocks, they are not joined.
     """
     inside = read_inside(images, patch)
     blocks = inside.pixels
     rows, columns = images.shape[1] // patch, images.shape[2] // patch
-    turned = inside.order is None and _turned(blocks)
-    agreement = turned_agreement(blocks) if turned else upright_agreement(blocks)
-    placement = _place_turned(blocks, rows, columns) if turned else _place(blocks, rows, columns)
+    hopeless = inside.neighbours < TRACE or blocks.shape[1] > MAX_BLOCKS
+    turned = not hopeless and inside.order is None and _turned(blocks)
+    if hopeless:
+        agreement, placement = 0.0, unmoved(rows, columns)
+    elif turned:
+        agreement = turned_agreement(blocks)
+        placement = place(turned_joints(blocks), rows, columns)
+    else:
+        agreement = upright_agreement(blocks)
+        placement = place(upright_joints(blocks), rows, columns)
+        placement = settle(placement, unfit(blocks, 1), unfit(blocks, 0))
     return Reconstruction(
         pictures=assemble(blocks, placement),
         patch=patch,
@@ -112,16 +125,20 @@ class Inside:
 
 def read_inside(images: UInt8Array, patch: int) -> Inside:
     """Bring the pixels inside blocks in order, where they are not in order already."""
-    count, side = len(images), (patch, patch)
-    grey = cut(_grey(images), patch)
-    as_it_is = smoothness(grey.reshape(-1, patch * patch))
-    if as_it_is >= SMOOTH:
-        return Inside(grey.reshape(count, -1, *side), as_it_is, None)
-    blocks = cut(images, patch)
-    order = find_block_order(blocks.reshape(-1, blocks.shape[2]))
+    as_it_is = smoothness(cut(_grey(images), patch).reshape(-1, patch * patch))
+    order = None
+    if as_it_is < SMOOTH:
+        blocks = cut(images, patch)
+        order = find_block_order(blocks.reshape(-1, blocks.shape[2]))
     if order is None or len(order.position) != patch * patch or order.neighbours <= as_it_is:
-        return Inside(grey.reshape(count, -1, *side), as_it_is, None)
-    return Inside(order.undo(blocks).reshape(count, -1, *side), order.neighbours, order)
+        return Inside(pixels_of(images, patch, None), as_it_is, None)
+    return Inside(pixels_of(images, patch, order), order.neighbours, order)
+
+
+def pixels_of(images: UInt8Array, patch: int, order: BlockOrder | None) -> UInt8Array:
+    """Cut images into blocks (n, k, m, m) with their pixels in order, colours averaged."""
+    blocks = cut(_grey(images), patch) if order is None else order.undo(cut(images, patch))
+    return blocks.reshape(*blocks.shape[:2], patch, patch)
 
 
 def smoothness(blocks: UInt8Array) -> float:
@@ -147,15 +164,6 @@ def _turned(blocks: UInt8Array) -> bool:
     return turned_agreement(blocks) > upright_agreement(blocks) + 0.05
 
 
-def _place(blocks: UInt8Array, rows: int, columns: int) -> Placement:
-    placement = place(upright_joints(blocks), rows, columns)
-    return settle(placement, unfit(blocks, 1), unfit(blocks, 0))
-
-
-def _place_turned(blocks: UInt8Array, rows: int, columns: int) -> Placement:
-    return place(turned_joints(blocks), rows, columns)
-
-
 def assemble(blocks: UInt8Array, placement: Placement) -> UInt8Array:
     """Lay blocks (n, k, m, m) as placed: pictures (n, rows * m, columns * m)."""
     laid = blocks[:, placement.block.ravel()]
@@ -163,7 +171,9 @@ def assemble(blocks: UInt8Array, placement: Placement) -> UInt8Array:
     for turn in np.unique(turns[turns > 0]):
         chosen = np.flatnonzero(turns == turn)
         part = laid[:, chosen]
-        laid[:, chosen] = symmetric(part.reshape(-1, *part.shape[2:]), int(turn)).reshape(part.shape)
+        laid[:, chosen] = symmetric(part.reshape(-1, *part.shape[2:]), int(turn)).reshape(
+            part.shape
+        )
     laid = np.where(negated[None, :, None, None] == 1, 255 - laid, laid)
     rows, columns = placement.block.shape
     return join(laid.reshape(*laid.shape[:2], -1), rows, columns, 1)[..., 0]
