@@ -385,7 +385,8 @@ class Attack(Protocol):
     """What a module of an ``attacks`` package hands over as ``ATTACK``, where it has a scale.
 
     The harness runs it under several keys and on all controls; ``metric`` on noise is its floor, on
-    the identity (or ``metric.best``) its ceiling. ``limits``: what an outcome does not show.
+    the identity (or ``metric.best``) its ceiling. ``limits``: what an outcome does not show. An
+    attack of more than a second or two sets ``slow = True`` and is run after the others.
     """
 
     name: str

@@ -18,8 +18,8 @@ COLUMNS = (
     Column("Equal input, equal ciphertext", weight=1.3),
 )
 WORDS = (
-    "A claim is what the scheme's author or a standard states. No attack was run in this version, "
-    "so no row below is a finding."
+    "A claim is what the scheme's author or a standard states, so no row below is a finding; what "
+    "attacks found stands in the section on security."
 )
 DETERMINISTIC = {True: "yes", False: "no", None: "not stated"}
 

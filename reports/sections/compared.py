@@ -20,6 +20,7 @@ from reports.document import (
     inline,
 )
 from reports.numbers import MISSING, fixed
+from reports.sections import encrypted_training
 from reports.view import PipelineView, RunView, record_ids
 
 SPLITS = ("train", "val", "test")
@@ -45,6 +46,7 @@ def sections(view: RunView) -> list[Section]:
         _backbone(view),
         _pipelines(view),
         *_training(view),
+        *encrypted_training.sections(view),
     ]
 
 
