@@ -123,7 +123,7 @@ def _listed(folder: Path) -> list[str]:
     if not names and arrays:
         raise DataError(
             f"{folder} holds no pictures but {len(arrays)} arrays of numbers ({arrays[0]})",
-            fix="this attack reads 8-bit pictures; against other ciphertexts run `compare audit run`",
+            fix="this attack reads 8-bit pictures; for other ciphertexts: `compare audit run`",
         )
     if not names:
         raise DataError(f"{folder} has no {', '.join(sorted(SUFFIXES))} images", fix="add images")
