@@ -108,6 +108,34 @@ class SecurityClaims(Record):
     source: str = Field(default="", description="Paper or standard")
 
 
+class RobustnessPoint(Record):
+    """What one strength of the disturbance did to the test images."""
+
+    level: float = Field(description="Share of flipped bits, or sigma in units of byte values")
+    n: int = Field(description="Images sent")
+    correct: int = Field(description="Images answered with their true class")
+    same: int = Field(description="Images answered with the class of their undisturbed message")
+    refused: int = Field(description="Messages that the server refused")
+    unreadable: int = Field(description="Replies that the client could not read")
+    garbage: int = Field(
+        description="Replies with scores that are not finite or out of all proportion"
+    )
+    crashes: int = Field(default=0, description="Refusals after which the server had to be started")
+    accuracy: float = Field(description="correct / n: whatever is no answer counts as wrong")
+    interval: Interval = Field(description="Of the accuracy")
+
+
+class RobustnessCurve(Record):
+    """One pipeline under one kind of disturbance, from none to strong."""
+
+    disturbance: str = Field(description="For instance 'bit flips'")
+    unit: str = Field(description="What a level is")
+    applied_to: str = Field(description="Which bytes were disturbed")
+    seed: int = Field(description="Root seed of the disturbances")
+    points: list[RobustnessPoint] = Field(description="In order of level")
+    reason: str = Field(default="", description="Why there are no points")
+
+
 class EnvironmentFingerprint(Record):
     """The machine and software a cell ran on."""
 
@@ -190,8 +218,8 @@ class Cell(Record):
     parameters: dict[str, Any] = Field(description="Parameters as passed")
     resolved: dict[str, Any] = Field(description="Parameters as resolved, defaults included")
     seed: int = Field(description="Root seed")
-    phase: Phase = Field(description="accuracy or latency")
-    round: int = Field(description="0 for accuracy; 1.. for interleaved latency rounds")
+    phase: Phase = Field(description="accuracy, latency or robustness")
+    round: int = Field(description="0; 1.. for interleaved latency rounds")
 
 
 class RunRecord(Record):
@@ -213,6 +241,9 @@ class RunRecord(Record):
     traffic: Traffic | None = Field(default=None, description="Bytes on the wire")
     agreement: Agreement | None = Field(default=None, description="Executed against clear")
     claims: SecurityClaims | None = Field(default=None, description="Security claims")
+    robustness: list[RobustnessCurve] = Field(
+        default_factory=list, description="Accuracy under disturbed messages, one a disturbance"
+    )
     training: dict[str, Any] = Field(default_factory=dict, description="How the model was fitted")
     client_peak_bytes: int | None = Field(
         default=None, description="Peak memory of the client's process, the run's images included"

@@ -12,48 +12,19 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
-from pydantic import Field
 
 from common.clock import Clock
 from common.contracts import Client, Progress, ServerHandle
 from common.disturbances import Disturbance
 from common.errors import MessageError, ServiceError, ServiceTimeoutError, UsageError
 from common.metrics.scoring import wilson
-from common.records import Interval, Record
+from common.records import RobustnessCurve, RobustnessPoint
 from common.seeds import generator_for
 from common.types import Float64Array, IntArray, Message, Side, UInt8Array
 
 INFER = "infer"
 # Scores this many times as large as any undisturbed one are no scores.
 GARBAGE_FACTOR = 100.0
-
-
-class RobustnessPoint(Record):
-    """What one strength of the disturbance did to the test images."""
-
-    level: float = Field(description="Share of flipped bits, or sigma in units of byte values")
-    n: int = Field(description="Images sent")
-    correct: int = Field(description="Images answered with their true class")
-    same: int = Field(description="Images answered with the class of their undisturbed message")
-    refused: int = Field(description="Messages that the server refused")
-    unreadable: int = Field(description="Replies that the client could not read")
-    garbage: int = Field(
-        description="Replies with scores that are not finite or out of all proportion"
-    )
-    crashes: int = Field(default=0, description="Refusals after which the server had to be started")
-    accuracy: float = Field(description="correct / n: whatever is no answer counts as wrong")
-    interval: Interval = Field(description="Of the accuracy")
-
-
-class RobustnessCurve(Record):
-    """One pipeline under one kind of disturbance, from none to strong."""
-
-    disturbance: str = Field(description="For instance 'bit flips'")
-    unit: str = Field(description="What a level is")
-    applied_to: str = Field(description="Which bytes were disturbed")
-    seed: int = Field(description="Root seed of the disturbances")
-    points: list[RobustnessPoint] = Field(description="In order of level")
-    reason: str = Field(default="", description="Why there are no points")
 
 
 class Served(Protocol):

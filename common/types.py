@@ -79,10 +79,12 @@ class Stage(StrEnum):
 
 
 class Phase(StrEnum):
-    """What a cell measures: the whole test set once, or single images in a closed loop."""
+    """What a cell measures: the whole test set once, single images in a closed loop, or the answers
+    to disturbed messages."""
 
     ACCURACY = "accuracy"
     LATENCY = "latency"
+    ROBUSTNESS = "robustness"
 
 
 class Split(StrEnum):

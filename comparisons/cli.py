@@ -80,6 +80,9 @@ def run(
     infer_batch: Annotated[int | None, typer.Option(help="Images a throughput request.")] = None,
     latency_images: Annotated[int | None, typer.Option(help="Images a latency round.")] = None,
     latency_rounds: Annotated[int | None, typer.Option(help="Latency rounds.")] = None,
+    robustness_images: Annotated[
+        int | None, typer.Option(help="Test images sent with disturbed bits; 0: none.")
+    ] = None,
     threads: Annotated[int | None, typer.Option(help="Threads a process; 0: all cores.")] = None,
     call_seconds: Annotated[
         float | None, typer.Option(help="Time limit of one server call.")
@@ -109,7 +112,8 @@ def run(
         for name in (
             *("seed", "subset", "image_size", "train_limit", "val_limit", "test_limit"),
             *("backbone", "weights", "epochs", "batch_size", "learning_rate", "infer_batch"),
-            *("latency_images", "latency_rounds", "threads", "call_seconds", "pictures"),
+            *("latency_images", "latency_rounds", "robustness_images", "threads"),
+            *("call_seconds", "pictures"),
         )
     } | {"pipelines": pipeline or None}
     code = run_command(

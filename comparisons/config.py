@@ -42,6 +42,9 @@ class RunConfig(BaseModel):
     infer_batch: int = Field(ge=1, le=4096, description="Images a request in the throughput pass")
     latency_images: int = Field(ge=0, le=10_000, description="Images a latency round; 0: none")
     latency_rounds: int = Field(ge=0, le=100, description="Interleaved latency rounds")
+    robustness_images: int = Field(
+        default=0, ge=0, le=10_000, description="Test images sent with disturbed bits; 0: none"
+    )
     seed: int = Field(default=0, ge=0, lt=2**63, description="Root seed")
     threads: int = Field(default=0, ge=0, le=1024, description="Threads a process; 0: all cores")
     call_seconds: float = Field(default=900.0, gt=0, description="Time limit of one server call")

@@ -89,7 +89,7 @@ class RunPlan:
     key_file: Path
 
     def cells(self) -> list[PlannedCell]:
-        """All cells in the order they run: accuracy first, then interleaved latency rounds."""
+        """All cells in their order: accuracy, interleaved latency rounds, disturbed messages."""
         accuracy = [self._cell(planned, Phase.ACCURACY, 0) for planned in self.pipelines]
         rounds = range(1, self.config.latency_rounds + 1) if self.config.latency_images else ()
         latency = [
@@ -97,7 +97,12 @@ class RunPlan:
             for number in rounds
             for planned in self.pipelines
         ]
-        return accuracy + latency
+        robustness = [
+            self._cell(planned, Phase.ROBUSTNESS, 0)
+            for planned in self.pipelines
+            if self.config.robustness_images
+        ]
+        return accuracy + latency + robustness
 
     def _cell(self, planned: Planned, phase: Phase, number: int) -> PlannedCell:
         return PlannedCell(
@@ -127,6 +132,8 @@ class RunPlan:
             inputs["latency_images"] = config.latency_images
         else:
             inputs["infer_batch"] = config.infer_batch
+        if phase is Phase.ROBUSTNESS:
+            inputs["robustness_images"] = config.robustness_images
         return inputs
 
     def _machine_inputs(self, planned: Planned) -> dict[str, str]:

@@ -16,12 +16,14 @@ from pathlib import Path
 import numpy as np
 
 from common.clock import Clock
+from common.disturbances import BIT_FLIPS, GAUSSIAN_NOISE
 from common.environment import fingerprint, peak_memory_bytes, reset_peak_memory
 from common.errors import CellError, CompareError, ServiceTimeoutError, UnavailableError
 from common.identity import array_digest
 from common.records import ErrorInfo, Measurement, RunRecord
+from common.robustness import robustness_curve
 from common.store import RunFolder, save_arrays
-from common.types import Float64Array, Per, Phase, Side, Status
+from common.types import Float64Array, IntArray, Per, Phase, Side, Status
 from comparisons.pictures import store_pictures
 from comparisons.plan import Planned, PlannedCell, RunPlan
 from comparisons.progress import ProgressReporter
@@ -156,10 +158,12 @@ class Runner:
 
     def _measure(self, cell: PlannedCell, started: RunRecord) -> RunRecord:
         session = self._session(cell.planned)
-        measure: Callable[[PlannedCell, Session, RunRecord], RunRecord] = (
-            self._measure_accuracy if cell.phase is Phase.ACCURACY else self._measure_latency
-        )
-        return measure(cell, session, started)
+        measure: dict[Phase, Callable[[PlannedCell, Session, RunRecord], RunRecord]] = {
+            Phase.ACCURACY: self._measure_accuracy,
+            Phase.LATENCY: self._measure_latency,
+            Phase.ROBUSTNESS: self._measure_robustness,
+        }
+        return measure[cell.phase](cell, session, started)
 
     def _measure_accuracy(
         self, cell: PlannedCell, session: Session, started: RunRecord
@@ -234,6 +238,36 @@ class Runner:
             }
         )
 
+    def _measure_robustness(
+        self, cell: PlannedCell, session: Session, started: RunRecord
+    ) -> RunRecord:
+        test = self.plan.test
+        chosen = spread(len(test), self.plan.config.robustness_images)
+        curves = [
+            robustness_curve(
+                session,
+                test.images[chosen],
+                test.labels[chosen],
+                disturbance,
+                seed=self.plan.config.seed,
+                batch=self.plan.settings.infer_batch,
+                restart=session.restart,
+                progress=self.progress,
+            )
+            for disturbance in (BIT_FLIPS, GAUSSIAN_NOISE)
+        ]
+        return started.model_copy(
+            update={
+                "status": Status.OK,
+                "reason": "",
+                "fhe_mode": session.fitted.fhe_mode,
+                "n_images": len(chosen),
+                "robustness": curves,
+                "server_pid_separate": True,
+                "warnings": session.warnings,
+            }
+        )
+
     def _store_predictions(self, cell: PlannedCell, scores: Float64Array) -> tuple[str, str]:
         from common.backbones.deit import softmax
 
@@ -260,10 +294,17 @@ def _ended(started: RunRecord, status: Status, reason: str, begin: float) -> Run
     )
 
 
+def spread(n: int, most: int) -> IntArray:
+    """Return at most ``most`` positions of n, evenly spaced: datasets are ordered by class."""
+    return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(np.int64))
+
+
 def describe_cell(cell: PlannedCell) -> str:
     """Name a cell for a person."""
     if cell.phase is Phase.ACCURACY:
         return f"{cell.planned.label}: fit and test"
+    if cell.phase is Phase.ROBUSTNESS:
+        return f"{cell.planned.label}: disturbed messages"
     return f"{cell.planned.label}: latency, round {cell.round}"
 
 

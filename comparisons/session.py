@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ class Session:
     training: dict[str, Any]
     training_bytes: ByteCount
     warnings: list[str]
+    start: Callable[[], ServerProcess]
     reused: list[str] = field(default_factory=list)
 
     def run(self, images: UInt8Array, clock: Clock, *, per: Per) -> Float64Array:
@@ -65,6 +67,12 @@ class Session:
     def byte_count(self) -> ByteCount:
         """Return a copy of the inference byte counter."""
         return ByteCount(**vars(self.server.traffic[INFERENCE_VERB]))
+
+    def restart(self) -> ServerProcess:
+        """Start the server anew from the same public material, where a message has killed it."""
+        self.server.close()
+        self.server = self.start()
+        return self.server
 
     def close(self) -> None:
         """Stop the server process."""
@@ -121,22 +129,26 @@ def open_session(
     context.clock = once = Clock(Side.CLIENT)
     _record_fit(once, fit_clock, fit_seconds)
     deployment = fitted.deploy(context)
-    server = ServerProcess(
-        planned.pipeline.name,
-        deployment.public_material,
-        once,
-        threads=plan.settings.threads,
-        call_seconds=plan.config.call_seconds,
-    )
+
+    def start_deployed(clock: Clock) -> ServerProcess:
+        return ServerProcess(
+            planned.pipeline.name,
+            deployment.public_material,
+            clock,
+            threads=plan.settings.threads,
+            call_seconds=plan.config.call_seconds,
+        )
+
     return Session(
         planned=planned,
         fitted=fitted,
         client=deployment.client,
-        server=server,
+        server=start_deployed(once),
         once=once,
         training=context.training,
         training_bytes=_total(started),
         warnings=context.warnings,
+        start=lambda: start_deployed(Clock(Side.CLIENT)),
         reused=artefacts.drain_reused(),
     )
 

@@ -21,6 +21,7 @@ from reports.sections import (
     glossary,
     method,
     pictures,
+    robustness,
     verdict,
 )
 from reports.view import RunView, read_run
@@ -33,6 +34,7 @@ ORDER = (
     accuracy.sections,
     cost.sections,
     pictures.sections,
+    robustness.sections,
     deviations.sections,
     method.sections,
     glossary.sections,

@@ -20,6 +20,7 @@ from common.records import (
     MetricValue,
     PairedDifference,
     PlannedPipeline,
+    RobustnessCurve,
     RunRecord,
     ScoreSheet,
     SecurityClaims,
@@ -53,6 +54,7 @@ class PipelineView:
     latency: tuple[RunRecord, ...]
     scores: CellScores | None
     differences: tuple[PairedDifference, ...]
+    robustness: RunRecord | None = None
 
     @property
     def label(self) -> str:
@@ -62,7 +64,14 @@ class PipelineView:
     @property
     def cells(self) -> tuple[RunRecord, ...]:
         """All cells, the accuracy cell first."""
-        return ((self.accuracy,) if self.accuracy else ()) + self.latency
+        first = (self.accuracy,) if self.accuracy else ()
+        last = (self.robustness,) if self.robustness else ()
+        return first + self.latency + last
+
+    @property
+    def robustness_curves(self) -> tuple[RobustnessCurve, ...]:
+        """Curves of disturbed messages; empty where none were sent or the cell did not end ok."""
+        return tuple(self.robustness.robustness) if self.robustness else ()
 
     @property
     def timed(self) -> tuple[RunRecord, ...]:
@@ -212,6 +221,7 @@ def _pipeline(
     mine = [record for record in records if record.cell.label == planned.label]
     accuracy = [record for record in mine if record.cell.phase is Phase.ACCURACY]
     latency = [record for record in mine if record.cell.phase is Phase.LATENCY]
+    disturbed = [record for record in mine if record.cell.phase is Phase.ROBUSTNESS]
     scored = sheet.cells if sheet else []
     differences = sheet.differences if sheet else []
     return PipelineView(
@@ -221,6 +231,7 @@ def _pipeline(
         latency=tuple(sorted(latency, key=lambda record: record.cell.round)),
         scores=next((cell for cell in scored if cell.label == planned.label), None),
         differences=tuple(one for one in differences if one.pipeline == planned.label),
+        robustness=disturbed[-1] if disturbed else None,
     )
 
 

@@ -61,9 +61,24 @@ def build_vit(
     return cast("VisionTransformer", model)
 
 
-def _load_resampled(model: torch.nn.Module, source: WeightsSource) -> None:
+def _resample(
+    state: dict[str, torch.Tensor], own: dict[str, torch.Tensor], model: torch.nn.Module
+) -> None:
+    """Bring position and patch embedding of a state to the model's image and patch size."""
     from timm.layers import resample_abs_pos_embed, resample_patch_embed
 
+    if "pos_embed" in state and state["pos_embed"].shape != own["pos_embed"].shape:
+        state["pos_embed"] = resample_abs_pos_embed(
+            state["pos_embed"],
+            new_size=list(model.patch_embed.grid_size),
+            num_prefix_tokens=model.num_prefix_tokens,
+        )
+    kernel = "patch_embed.proj.weight"
+    if kernel in state and state[kernel].shape != own[kernel].shape:
+        state[kernel] = resample_patch_embed(state[kernel], list(own[kernel].shape[-2:]))
+
+
+def _load_resampled(model: torch.nn.Module, source: WeightsSource) -> None:
     assert source.path is not None
     state = read_state(source.path)
     own = model.state_dict()
@@ -72,17 +87,10 @@ def _load_resampled(model: torch.nn.Module, source: WeightsSource) -> None:
         for name, value in state.items()
         if not name.startswith(HEAD_PREFIXES) or _same_shape(own.get(name), value)
     }
-    grid = model.patch_embed.grid_size
-    if "pos_embed" in state and state["pos_embed"].shape != own["pos_embed"].shape:
-        state["pos_embed"] = resample_abs_pos_embed(
-            state["pos_embed"], new_size=list(grid), num_prefix_tokens=model.num_prefix_tokens
-        )
-    kernel = "patch_embed.proj.weight"
-    if kernel in state and state[kernel].shape != own[kernel].shape:
-        state[kernel] = resample_patch_embed(state[kernel], list(own[kernel].shape[-2:]))
     try:
+        _resample(state, own, model)
         report = model.load_state_dict(state, strict=False)
-    except RuntimeError as error:
+    except (RuntimeError, IndexError, AssertionError) as error:
         problem = " ".join(str(error).split())[:200]
         raise DataError(
             f"weights {source.path.name} do not fit the model: {problem}",

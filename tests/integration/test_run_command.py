@@ -128,6 +128,18 @@ def test_a_failing_pipeline_is_recorded_and_the_others_go_on(
     assert no_server_is_left()
 
 
+def test_disturbed_messages_leave_curves_in_a_record(
+    compare: Callable[..., int], tmp_path: Path
+) -> None:
+    assert compare("echo", extra=("--robustness-images", "5")) == 0
+    (record,) = [r for r in records_of(tmp_path) if r.cell.phase is Phase.ROBUSTNESS]
+    assert record.status is Status.OK and record.n_images == 5
+    flips, noise = record.robustness
+    assert (flips.disturbance, noise.disturbance) == ("bit flips", "Gaussian noise")
+    assert flips.points[0].level == 0 and flips.points[0].same == 5
+    assert all(point.n == 5 for curve in record.robustness for point in curve.points)
+
+
 def test_a_server_that_hangs_ends_as_a_timeout(compare: Callable[..., int], tmp_path: Path) -> None:
     assert compare("echo[behaviour=hang]", extra=("--call-seconds", "0.3")) == 3
     statuses = [r.status for r in records_of(tmp_path)]
@@ -210,7 +222,7 @@ def test_hub_weights_without_a_network_are_told_with_the_choices(
     monkeypatch.setattr(weights, "download_from_hub", refused)
     assert compare("echo", extra=("--weights", "hub")) == 2
     error = capsys.readouterr().err
-    assert "timm/deit_tiny_patch16_224" in error and "--weights untrained" in error
+    assert "timm/deit_tiny_distilled_patch16_224" in error and "--weights untrained" in error
 
 
 def test_hub_weights_that_arrive_are_used_and_named(
@@ -220,9 +232,8 @@ def test_hub_weights_that_arrive_are_used_and_named(
     from common.backbones.deit import build_vit, state_bytes
 
     file = tmp_path / "model.safetensors"
-    model = build_vit(
-        "deit_tiny_patch16_224", image_size=224, classes=1000, weights="untrained", seed=5
-    )
+    name = "deit_tiny_distilled_patch16_224"
+    model = build_vit(name, image_size=224, classes=1000, weights="untrained", seed=5)
     file.write_bytes(state_bytes(model))
     asked: list[str] = []
     monkeypatch.setattr(
@@ -230,8 +241,22 @@ def test_hub_weights_that_arrive_are_used_and_named(
     )
     assert compare("echo", extra=("--weights", "hub")) == 0
     manifest = RunFolder(tmp_path / "run").manifest()
-    assert asked[0].startswith("timm/deit_tiny_patch16_224")
+    assert asked[0].startswith(f"timm/{name}")
     assert manifest.backbone.weights == "hub" and not manifest.backbone.untrained
+
+
+def test_weights_of_another_model_are_refused_in_one_line(
+    compare: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from common.backbones.deit import build_vit, state_bytes
+
+    file = tmp_path / "plain.safetensors"
+    other = "deit_tiny_patch16_224"
+    model = build_vit(other, image_size=224, classes=2, weights="untrained", seed=5)
+    file.write_bytes(state_bytes(model))
+    assert compare("echo", extra=("--weights", str(file))) == 2
+    error = capsys.readouterr().err
+    assert "plain.safetensors do not fit the model" in error and "--backbone" in error
 
 
 def test_a_corrupt_run_folder_is_an_integrity_error(

@@ -19,7 +19,8 @@ from common.disturbances import (
     flip_value_bits,
 )
 from common.errors import MessageError, ServiceError, ServiceTimeoutError, UsageError
-from common.robustness import RobustnessCurve, robustness_curve
+from common.records import RobustnessCurve
+from common.robustness import robustness_curve
 from common.types import Float64Array, Message, Side, UInt8Array
 from common.wire import pack, unpack
 

@@ -1,0 +1,163 @@
+"""Robustness: what becomes of the answers when messages are disturbed on their way."""
+
+from __future__ import annotations
+
+from common.records import RobustnessCurve
+from reports.document import (
+    Block,
+    Break,
+    Callout,
+    Column,
+    Figure,
+    Paragraph,
+    Row,
+    Section,
+    SpanRow,
+    Table,
+    inline,
+)
+from reports.figures.robustness import robustness_plot
+from reports.figures.style import drawing, png_of
+from reports.numbers import MISSING, bracket, fixed
+from reports.sections.tables import blanks
+from reports.view import PipelineView, RunView
+
+INTRODUCTION = (
+    "Messages were disturbed after the client protected them and before the server computed; "
+    "nothing was repaired or decrypted in between. Whatever was no answer counts as wrong. "
+    "This says how a protection bears accidents, not whether it keeps a secret: a cipher that "
+    "spreads no change can be robust because it hides little."
+)
+TRANSPORT = (
+    "An authenticated transport, such as TLS, refuses a message with one wrong bit before the "
+    "server sees it. The curves show what would happen without one."
+)
+
+
+def sections(view: RunView) -> list[Section]:
+    """Return the section; none where no message was disturbed."""
+    kinds = list(
+        dict.fromkeys(
+            curve.disturbance for one in view.pipelines for curve in one.robustness_curves
+        )
+    )
+    if not kinds:
+        return []
+    blocks: list[Block] = [
+        Paragraph(inline(INTRODUCTION)),
+        Callout("note", "Without an authenticated transport", inline(TRANSPORT)),
+    ]
+    for kind in kinds:
+        blocks += _figure(view, kind)
+        blocks += _tables(view, kind)
+    return [Section("Robustness", 1, "robustness", tuple(blocks))]
+
+
+def _figure(view: RunView, kind: str) -> list[Block]:
+    with drawing():
+        figure = robustness_plot(view, kind)
+        if figure is None:
+            return []
+        png = png_of(figure)
+    return [
+        Figure(
+            f"robustness-{kind.lower().replace(' ', '-')}",
+            f"Accuracy under {kind}: dots with 95% band; dashed with crosses, the share of "
+            "messages that were refused, could not be read or gave scores out of all proportion",
+            f"For each pipeline, accuracy against the strength of {kind}. "
+            f"{_words(view, kind)} The numbers are in the table below.",
+            png,
+        )
+    ]
+
+
+def _words(view: RunView, kind: str) -> str:
+    """Say in words where each curve begins and ends."""
+    ends = [
+        f"{view.title(pipeline)} goes from {fixed(curve.points[0].accuracy, 2)} "
+        f"to {fixed(curve.points[-1].accuracy, 2)}"
+        for pipeline in view.pipelines
+        for curve in pipeline.robustness_curves
+        if curve.disturbance == kind and curve.points
+    ]
+    return "; ".join(ends) + "."
+
+
+def _tables(view: RunView, kind: str) -> list[Block]:
+    curves = [c for p in view.pipelines for c in p.robustness_curves if c.disturbance == kind]
+    drawn = next((curve for curve in curves if curve.points), None)
+    if drawn is None:
+        return []
+    levels = [point.level for point in drawn.points]
+    columns = (
+        Column("Pipeline", weight=2.2),
+        *[Column(f"{level:g}", "right") for level in levels],
+    )
+    rows = tuple(_accuracy_row(view, pipeline, kind, len(levels)) for pipeline in view.pipelines)
+    note = inline(
+        f"Columns: {drawn.unit}. Accuracy with its 95% interval, n = {drawn.points[0].n} images. "
+        f"Disturbed: {drawn.applied_to}. The same messages at every level."
+    )
+    tables: list[Block] = [Table(f"Accuracy under {kind}", columns, rows, note)]
+    lost = _lost(view, kind)
+    return [*tables, lost] if lost else tables
+
+
+def _accuracy_row(view: RunView, pipeline: PipelineView, kind: str, count: int) -> Row:
+    record = (pipeline.robustness,) if pipeline.robustness else ()
+    name = view.row_name(pipeline, record)
+    curve = next((c for c in pipeline.robustness_curves if c.disturbance == kind), None)
+    if curve is None:
+        return Row((name, *blanks(pipeline, count)))
+    if not curve.points:
+        return Row((name, inline("not defined"), *[inline(MISSING)] * (count - 1)))
+    cells = [
+        inline(fixed(point.accuracy, 2), Break(), bracket(point.interval, 2))
+        for point in curve.points
+    ]
+    return Row((name, *cells))
+
+
+def _lost(view: RunView, kind: str) -> Table | None:
+    """Return what became of messages that gave no answer; None where all did."""
+    columns = (
+        Column("Strength", "right"),
+        Column("Sent", "right", "images"),
+        Column("Refused", "right", "messages"),
+        Column("Unreadable", "right", "replies"),
+        Column("Out of proportion", "right", "replies"),
+        Column("Restarts", "right", "of the server"),
+    )
+    rows: list[Row | SpanRow] = []
+    for pipeline in view.pipelines:
+        found = [
+            row
+            for curve in pipeline.robustness_curves
+            if curve.disturbance == kind
+            for row in _lost_rows(curve)
+        ]
+        if found:
+            rows += [SpanRow(inline(view.full_title(pipeline))), *found]
+    return Table(f"Messages without an answer under {kind}", columns, tuple(rows)) if rows else None
+
+
+def _lost_rows(curve: RobustnessCurve) -> list[Row]:
+    return [
+        Row(
+            (
+                inline(f"{point.level:g}"),
+                *[
+                    inline(f"{count}")
+                    for count in (
+                        point.n,
+                        point.refused,
+                        point.unreadable,
+                        point.garbage,
+                        point.crashes,
+                    )
+                ],
+            )
+        )
+        for point in curve.points
+        if point.refused or point.unreadable or point.garbage or point.crashes
+    ]
