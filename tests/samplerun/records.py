@@ -14,6 +14,7 @@ from common.records import (
     EnvironmentFingerprint,
     ErrorInfo,
     KeySpace,
+    LatticeFacts,
     Measurement,
     RunRecord,
     SecurityClaims,
@@ -162,8 +163,29 @@ def _claims(kind: Kind) -> SecurityClaims:
         key_space=KeySpace(nominal_bits=None, seed_entropy_bits=256, effective_bits=128),
         server_learns=["number of images", "weights of the head"],
         parameters={"N": 8192, "modulus_bits": [60, 40, 60]},
+        lattice=[_lattice()],
         source="ePrint 2024/463",
         **shared,
+    )
+
+
+def _lattice() -> LatticeFacts:
+    return LatticeFacts(
+        scheme="CKKS",
+        use="inference",
+        name="n8192-160",
+        dimension=8192,
+        log2_q=160,
+        log2_sigma=1.67,
+        secret_distribution="uniform ternary",
+        verdicts={"standard 2018": "128 bits", "guidelines 2024": "128 bits"},
+        attack="primal uSVP",
+        block_size=506,
+        bits={"MATZOV (classical)": 176.3, "core-SVP (classical)": 147.8},
+        enforced_by="SEAL refuses parameters below 128 bits",
+        precision="scale 2^40, depth 1",
+        precision_bits=29.5,
+        precision_of="a score",
     )
 
 
