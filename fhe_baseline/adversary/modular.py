@@ -71,9 +71,7 @@ def coefficients(values: UInt64Array, prime: int) -> Int64Array:
         pairs = result.reshape(half, 2, stretch)
         one, other = pairs[:, 0].copy(), pairs[:, 1].copy()
         pairs[:, 0] = add(one, other, prime)
-        pairs[:, 1] = multiply(
-            subtract(one, other, prime), roots[half : 2 * half, None], prime
-        )
+        pairs[:, 1] = multiply(subtract(one, other, prime), roots[half : 2 * half, None], prime)
         half, stretch = half // 2, stretch * 2
     scaled = multiply(result, np.full(1, pow(degree, -1, prime), np.uint64), prime).view(np.int64)
     return cast(Int64Array, np.where(scaled > prime // 2, scaled - prime, scaled))
