@@ -22,6 +22,7 @@ from common.types import Float64Array, Message, Side
 from fhe_baseline.adversary.victim import Victim
 from fhe_baseline.ckks.context import import_tenseal, seal_context
 from fhe_baseline.ckks.serialization import load_seal, seal_bytes
+from fhe_baseline.tfhe.frames import Frame
 
 FLIPS = 60
 SAME = 1e-2
@@ -171,10 +172,12 @@ def shifted_reply(reply: Message, parameters: Any, shift: list[float]) -> Messag
     return seal_bytes(ciphertext)
 
 
-def shifted_lwe_reply(reply: Message) -> Message:
-    """Return a TFHE reply with a quarter of the message space added to its last body."""
-    frame_end = len(reply) - len(reply) % 8
-    words = np.frombuffer(reply[:frame_end], "<u8").copy()
-    body = int(np.flatnonzero(words)[-1])
-    words[body] += np.uint64(1 << 62)
-    return words.tobytes() + reply[frame_end:]
+def shifted_lwe_reply(reply: Message, frame: Frame) -> Message:
+    """Return a TFHE reply with a quarter of its range added to the last body: likewise.
+
+    ``frame``: where its numbers lie, which the circuit fixes and anybody can learn.
+    """
+    end = len(frame.before) + frame.payload_bytes
+    body = int.from_bytes(reply[end - 8 : end], "little")
+    moved = (body + (1 << 62)) % (1 << 64)
+    return reply[: end - 8] + moved.to_bytes(8, "little") + reply[end:]
