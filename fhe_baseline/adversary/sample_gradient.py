@@ -15,7 +15,8 @@ from common.types import Float64Array
 def features_from_update(update: Float64Array) -> Float64Array:
     """Return what one sample's features would be, (width,), from an update of the head.
 
-    ``update``: (classifiers, width + 1). The constant comes last; the classifier with the largest change of it is taken.
+    ``update``: (classifiers, width + 1). The constant comes last; the classifier with the
+    largest change of it is taken.
     """
     strongest = update[int(np.argmax(np.abs(update[:, -1])))]
     if strongest[-1] == 0:

@@ -74,7 +74,7 @@ def pipeline_obstacle(inspected: Inspected, pipelines: tuple[str, ...] = HOMOMOR
     if inspected.pipeline in pipelines:
         return ""
     if inspected.pipeline in HOMOMORPHIC:
-        return f"a check of {', '.join(pipelines)}"
+        return f"looked at on {', '.join(pipelines)}"
     return "no homomorphic encryption is used here"
 
 
@@ -92,7 +92,7 @@ def _features(pixels: bytes, shape: tuple[int, ...], backbone: str, weights: str
     """Extract the features of images once for all checks of an audit."""
     from common.backbones.features import FeatureExtractor
 
-    images = np.frombuffer(pixels, np.uint8).reshape(shape)
+    images = np.frombuffer(pixels, np.uint8).reshape(shape).copy()
     return FeatureExtractor(backbone, shape[1], weights, 0, 1)(images)
 
 

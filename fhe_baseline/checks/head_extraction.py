@@ -1,4 +1,4 @@
-"""Head extraction: whoever reads scores solves for the head; encryption protects the other party."""
+"""Head extraction: whoever reads scores solves for the head; what is encrypted is the query."""
 
 from __future__ import annotations
 

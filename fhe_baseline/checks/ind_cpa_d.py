@@ -38,7 +38,7 @@ from fhe_baseline.ckks.serialization import load_seal
 from fhe_baseline.pipelines import fhe_head, fhe_train
 
 DECIMALS = (12, 11, 10, 9, 8, 7, 6, 5, 4)
-QUERIES = 256
+QUERIES, REPLAYS = 256, 4096
 PACKING = "replicated"
 
 
@@ -166,21 +166,18 @@ def _fewest_decimals(one: Decrypted) -> int | None:
 
 def _flooding(one: Decrypted, random: np.random.Generator) -> list[Detail]:
     """What noise stops, and that replays undo it unless their number is counted in."""
-    noise = one.noise()
-    weak = 8 * noise
+    weak = noise = one.noise()
     strong = publication.flooding_deviation(noise, QUERIES)
     once = one.share([publication.flooded(v, weak, random) for v in one.real])
     replayed = one.share(
-        [publication.averaged_over_queries(v, weak, 64 * QUERIES, random) for v in one.real]
+        [publication.averaged_over_queries(v, weak, REPLAYS, random) for v in one.real]
     )
     sound = one.share(
         [publication.averaged_over_queries(v, strong, QUERIES, random) for v in one.real]
     )
     return [
-        Detail("with noise of 8 deviations flooded, one decode each", once),
-        Detail(
-            f"the same noise, {64 * QUERIES} decodes of the same two replies averaged", replayed
-        ),
+        Detail("with noise as large as the ciphertext's own, one decode each", once),
+        Detail(f"the same noise, {REPLAYS} decodes of the same two replies averaged", replayed),
         Detail(f"with noise flooded for {QUERIES} queries, all averaged", sound),
         Detail(
             "deviation of that noise",

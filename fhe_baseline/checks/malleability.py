@@ -6,6 +6,7 @@ import numpy as np
 
 from common.adversary import Budget, Detail, Finding, Inspected, Metric
 from common.clock import Clock
+from common.errors import MessageError
 from common.types import Knowledge, Message, Side
 from fhe_baseline.adversary.hostile_messages import flipped, shifted_lwe_reply, shifted_reply
 from fhe_baseline.adversary.victim import CKKS, TFHE, Victim, pipeline_obstacle, victim_of
@@ -20,7 +21,7 @@ class Malleability:
     name = "malleability"
     title = "Malleability of replies"
     rung = Knowledge.ACTIVE
-    metric = Metric("predictions changed to the other class at will", best=1.0)
+    metric = Metric("predictions forced to the class the adversary chose", best=1.0)
     source = "homomorphic encryption is malleable by definition; Barak, Goldreich et al."
 
     def applies(self, inspected: Inspected) -> str:
@@ -34,18 +35,19 @@ class Malleability:
         victim = victim_of(inspected)
         with victim.serve() as server:
             replies = server.call("infer", victim.uploads(IMAGES), Clock(Side.CLIENT))
-        before = victim.reveal(replies)
-        after = victim.reveal([_moved(victim, reply) for reply in replies])
-        changed = float((before.argmax(axis=1) != after.argmax(axis=1)).mean())
+        before = victim.reveal(replies).argmax(axis=1)
+        after = victim.reveal([_moved(victim, reply) for reply in replies]).argmax(axis=1)
+        target = victim.model.classes - 1
+        forced = float((after == target).mean())
         noticed = _noticed_flips(victim, replies[0], random)
         return Finding(
-            verdict="broken" if changed > 0.25 else "resists within budget",
-            headline=f"a constant added to the encrypted scores changes {changed:.0%} of the "
-            f"predictions, and the client notices none; of single flipped bits it notices "
-            f"{noticed:.0%}",
-            value=changed,
+            verdict="broken" if forced > 0.99 else "resists within budget",
+            headline=f"a constant added to the encrypted scores turns {forced:.0%} of {IMAGES} "
+            f"predictions into the chosen class, and the client notices none; of single flipped "
+            f"bits it notices {noticed:.0%}",
+            value=forced,
             details=[
-                Detail("largest shift of a score", float(np.abs(after - before).max())),
+                Detail("of that class before", float((before == target).mean())),
                 Detail("replies with one flipped bit that the client refuses", noticed),
             ],
             claim="integrity is not claimed: a server or whoever carries replies can change them",
@@ -58,26 +60,15 @@ class Malleability:
 
 
 def _moved(victim: Victim, reply: Message) -> Message:
-    """Add to the last class what no honest score reaches; TFHE: a quarter of the range."""
+    """Add to the last class more than honest scores differ by; TFHE: a quarter of the range."""
     if victim.plan is None:
         return shifted_lwe_reply(reply, victim.client._reply_frame)
-    classes = victim.model.classes
     reach = float(np.abs(victim.model.scores(victim.inputs)).max())
-    shift = [2.0 * reach] * (classes - 1) + [0.0]
-    mirrored = (
-        [*shift[:-1], -2.0 * reach]
-        if victim.reveal([reply])[0].argmax()
-        else [
-            *([0.0] * (classes - 1)),
-            2.0 * reach,
-        ]
-    )
-    return shifted_reply(reply, victim.plan.parameters, mirrored)
+    shift = [0.0] * (victim.model.classes - 1) + [3.0 * reach]
+    return shifted_reply(reply, victim.plan.parameters, shift)
 
 
 def _noticed_flips(victim: Victim, reply: Message, random: np.random.Generator) -> float:
-    from common.errors import MessageError
-
     noticed = 0
     for _ in range(40):
         try:

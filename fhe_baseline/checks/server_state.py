@@ -22,8 +22,10 @@ from fhe_baseline.adversary.victim import (
     secret_key_of,
     victim_of,
 )
+from fhe_baseline.ckks.serialization import seal_bytes
 
 MARKER_BYTES = 64
+HEADER_BYTES, SAVED_BYTES, SAVED_PIECES = 256, 32, 8
 
 
 class ServerState:
@@ -32,7 +34,7 @@ class ServerState:
     name = "server_state"
     title = "Secret key at the server"
     rung = Knowledge.CIPHERTEXT_ONLY
-    metric = Metric("pieces of the secret key found", best=16.0)
+    metric = Metric("pieces of the secret key found", best=24.0)
     source = "proc(5); the trust boundary of common/contracts.py"
 
     def applies(self, inspected: Inspected) -> str:
@@ -53,10 +55,13 @@ class ServerState:
 
 
 def key_pieces(victim: Victim) -> list[bytes]:
-    """Return stretches of the victim's secret key, as its library keeps it."""
+    """Return stretches of the victim's secret key, as its library keeps it and as it saves it."""
     if victim.pipeline in TFHE:
         return concrete_pieces(victim.client._client.client)
-    return seal_pieces(secret_key_of(victim.client))
+    secret = secret_key_of(victim.client)
+    saved = seal_bytes(secret)
+    starts = np.linspace(HEADER_BYTES, len(saved) - SAVED_BYTES, SAVED_PIECES).astype(int)
+    return seal_pieces(secret) + [saved[start : start + SAVED_BYTES] for start in starts]
 
 
 def judged(searched: Searched, sent: int, pieces: int) -> Finding:
@@ -82,7 +87,8 @@ def judged(searched: Searched, sent: int, pieces: int) -> Finding:
         limits=[
             "the key is looked for in the form its library computes with; an encoded or encrypted "
             "copy would not be found",
-            "one moment of one process: after it has answered",
+            "one moment of one process, the one that classifies; the one that trains is searched "
+            "in the same way by tests/security/test_fhe_training_boundary.py",
         ],
         spent={"images": 1},
     )
