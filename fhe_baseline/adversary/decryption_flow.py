@@ -30,11 +30,10 @@ class Recorder:
     server: ServerHandle
     sent: list[list[Message]] = field(default_factory=list)
     received: list[list[Message]] = field(default_factory=list)
+    pid: int = field(init=False)
 
-    @property
-    def pid(self) -> int:
-        """Process id of the server."""
-        return self.server.pid
+    def __post_init__(self) -> None:
+        self.pid = self.server.pid
 
     def call(self, verb: str, messages: list[Message], clock: Clock) -> list[Message]:
         """Record both directions."""

@@ -102,7 +102,7 @@ def _top_one(pictures: UInt8Array, originals: UInt8Array) -> float:
 
 def _unit(rows: Float64Array) -> Float64Array:
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.where(norms > 0, norms, 1)
+    return np.asarray(rows / np.where(norms > 0, norms, 1))
 
 
 def first_bytes(messages: list[bytes], count: int) -> Float64Array:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from common.errors import MessageError
-from common.types import Message, UInt8Array
+from common.types import IntArray, Message, UInt8Array
 
 LEAST_BYTES = 2048
 
@@ -75,7 +75,7 @@ def residue_deviation(ciphertext: Any, primes: Sequence[int]) -> float:
     return (statistic - 255) / float(np.sqrt(2 * 255))
 
 
-def _entropy(counts: np.ndarray) -> float:
+def _entropy(counts: IntArray) -> float:
     share = counts[counts > 0] / counts.sum()
     return float(-(share * np.log2(share)).sum())
 

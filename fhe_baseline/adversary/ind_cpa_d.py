@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -125,4 +125,4 @@ def _encoded(context: Any, ciphertext: Any, slots: list[Any]) -> UInt64Array:
 
 
 def _ternary(found: Int64Array) -> Int64Array | None:
-    return cast(Int64Array, found) if np.abs(found).max() <= 1 else None
+    return found if np.abs(found).max() <= 1 else None

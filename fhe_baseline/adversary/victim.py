@@ -62,11 +62,13 @@ class Victim:
 
     def uploads(self, count: int) -> list[Message]:
         """Encrypt the inputs of the first images."""
-        return self.client.protect(self.inputs[:count], Clock(Side.CLIENT))
+        messages: list[Message] = self.client.protect(self.inputs[:count], Clock(Side.CLIENT))
+        return messages
 
     def reveal(self, replies: list[Message]) -> Float64Array:
         """Decrypt replies as the owner does."""
-        return self.client.reveal(replies, Clock(Side.CLIENT))
+        scores: Float64Array = self.client.reveal(replies, Clock(Side.CLIENT))
+        return scores
 
 
 def pipeline_obstacle(inspected: Inspected, pipelines: tuple[str, ...] = HOMOMORPHIC) -> str:
@@ -79,12 +81,17 @@ def pipeline_obstacle(inspected: Inspected, pipelines: tuple[str, ...] = HOMOMOR
 
 
 def population_of(inspected: Inspected) -> Population:
-    """Extract features with the run's backbone. Raises UsageError where there is none."""
+    """Extract features with the run's backbone, of images spread evenly over all.
+
+    Raises UsageError where there is no backbone.
+    """
     if not inspected.backbone:
         raise UsageError("the check needs the run's backbone, and there is none")
-    images = inspected.images[:MOST_IMAGES]
+    spread = np.linspace(0, len(inspected.images) - 1, min(MOST_IMAGES, len(inspected.images)))
+    positions = spread.astype(int)
+    images = inspected.images[positions]
     features = _features(images.tobytes(), images.shape, inspected.backbone, inspected.weights)
-    return Population(images, features, inspected.labels[:MOST_IMAGES], len(inspected.classes))
+    return Population(images, features, inspected.labels[positions], len(inspected.classes))
 
 
 @lru_cache(maxsize=2)
@@ -183,7 +190,7 @@ def secret_key_of(client: Any) -> Any:
     """
     if hasattr(client, "_keys"):
         return client._keys.secret_key()
-    context = getattr(client, "_context", None)
+    context: Any = getattr(client, "_context", None)
     if hasattr(context, "secret_key"):
         return context.secret_key().data
     raise UnavailableError(

@@ -11,7 +11,7 @@ import numpy as np
 
 from common.adversary import Budget, Detail, Finding, Inspected, Metric
 from common.clock import Clock
-from common.types import Float64Array, Knowledge, Side
+from common.types import Float64Array, IntArray, Knowledge, Side
 from fhe_baseline.adversary.decryption_flow import Flow, Recorder, clear_copies, trace
 from fhe_baseline.adversary.training_round import Recorded, record_training
 from fhe_baseline.adversary.victim import (
@@ -80,12 +80,26 @@ def _training(inspected: Inspected) -> Recorded:
     parameters: Any = inspected.parameters
     population = population_of(inspected)
     columns = min(parameters.whiten or COLUMNS, COLUMNS)
-    prepared = preparation_of(population, columns).apply(population.features)[:ROWS]
+    prepared = preparation_of(population, columns).apply(population.features)
+    rows = _some_of_each(population.labels)
     problem = make_problem(
-        prepared, population.labels[:ROWS], population.classes, parameters.C, parameters.balanced
+        prepared[rows],
+        population.labels[rows],
+        population.classes,
+        parameters.C,
+        parameters.balanced,
     )
     chosen = training_set(parameters.parameter_set, 3)
     return record_training(problem, chosen, ITERATIONS)
+
+
+def _some_of_each(labels: IntArray) -> IntArray:
+    """Return up to ROWS positions, as many of each class as there are."""
+    place = np.empty(len(labels), np.int64)
+    for label in np.unique(labels):
+        found = np.flatnonzero(labels == label)
+        place[found] = np.arange(len(found))
+    return np.argsort(place, kind="stable")[:ROWS]
 
 
 def _inference_finding(flow: Flow) -> Finding:

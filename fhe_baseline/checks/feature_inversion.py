@@ -10,7 +10,7 @@ import numpy as np
 
 from common.adversary import Budget, Detail, Finding, Inspected, Metric
 from common.clock import Clock
-from common.types import Float64Array, Knowledge, Side, UInt8Array
+from common.types import Float64Array, IntArray, Knowledge, Side, UInt8Array
 from fhe_baseline.adversary.feature_inversion import (
     Inverted,
     first_bytes,
@@ -75,7 +75,7 @@ class FeatureInversion:
         )
 
     def _from_ciphertexts(
-        self, inspected: Inspected, pictures: UInt8Array, own: np.ndarray, victims: np.ndarray
+        self, inspected: Inspected, pictures: UInt8Array, own: IntArray, victims: IntArray
     ) -> Inverted:
         """Learn on ciphertexts under a key of the adversary's, invert those under the victim's."""
         adversary, victim = victim_of(inspected), victim_of(inspected)

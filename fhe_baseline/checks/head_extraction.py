@@ -44,8 +44,8 @@ class HeadExtraction:
                 Detail("images classified alike", truth.same_class),
                 Detail("largest error of a weight / largest weight", truth.largest_weight_error),
             ],
-            claim="the head is not protected from whoever reads scores; here that is the client, "
-            "which trained it",
+            claim="not claimed: secrecy of the head from whoever reads scores; here that is the "
+            "client, which trained it",
             limits=[
                 "protects the patient from the server, not the server's model from the client: "
                 "homomorphic encryption does not limit queries",

@@ -18,6 +18,7 @@ from common.errors import UnavailableError
 from common.types import Float64Array, Knowledge, Message, Side
 from fhe_baseline.adversary import publication
 from fhe_baseline.adversary.ind_cpa_d import (
+    Complex128Array,
     RealDecode,
     key_from_complex,
     key_from_real,
@@ -48,7 +49,7 @@ class Decrypted:
 
     context: Any
     ciphertexts: list[Any]
-    slots: list[np.ndarray]
+    slots: list[Complex128Array]
     truth: Int64Array
 
     def share(self, values: list[Float64Array]) -> float:
@@ -123,7 +124,7 @@ class IndCpaD:
                 ),
                 *_flooding(evaluated, random),
             ],
-            claim="IND-CPA-D is not claimed: decrypted results stay with the owner",
+            claim="not claimed: IND-CPA-D; decrypted results stay with the owner",
             limits=[
                 "the solver takes all slots of two results; that it gets nothing out of the "
                 "scores alone or out of rounded values is no proof that nothing can be got",

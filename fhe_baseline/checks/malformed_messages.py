@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 
 from common.adversary import Budget, Detail, Finding, Inspected, Metric
@@ -38,9 +40,10 @@ def judged(result: Bombardment) -> Finding:
     refused = sum(counter[Fate.REFUSED] for counter in strict.values())
     harm = result.count(Fate.DIED) + result.count(Fate.INTERNAL_ERROR)
     clean = malformed == refused and not harm and result.alive
-    flips, replays = (result.fates.get(kind, {}) for kind in (FLIPPED, REPLAYED))
-    passed = sum(flips.get(fate, 0) for fate in UNNOTICED)
-    taken = sum(replays.get(fate, 0) for fate in UNNOTICED)
+    flips = result.fates.get(FLIPPED, Counter[Fate]())
+    replays = result.fates.get(REPLAYED, Counter[Fate]())
+    passed = sum(flips[fate] for fate in UNNOTICED)
+    taken = sum(replays[fate] for fate in UNNOTICED)
     alive = "the server lives and answers" if result.alive else "the server is gone"
     return Finding(
         verdict="partial" if clean else "broken",
@@ -54,7 +57,7 @@ def judged(result: Bombardment) -> Finding:
             for fate, number in counter.items()
         ]
         + [Detail("largest shift of a score by one flipped bit", result.largest_shift)],
-        claim="ciphertexts are not authenticated; the server refuses what does not parse",
+        claim="not claimed: authentication; the server refuses what does not parse",
         limits=[
             "single bits and a few kinds of messages, not a fuzzing campaign",
             "a replay is answered with an encryption of the same scores, which the sender cannot "

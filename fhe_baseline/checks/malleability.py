@@ -50,7 +50,7 @@ class Malleability:
                 Detail("of that class before", float((before == target).mean())),
                 Detail("replies with one flipped bit that the client refuses", noticed),
             ],
-            claim="integrity is not claimed: a server or whoever carries replies can change them",
+            claim="not claimed: integrity; a server or whoever carries replies can change them",
             limits=[
                 "the transport here is HTTP on loopback with a bearer token and no TLS; between "
                 "machines TLS protects replies on the way, and nothing protects from the server"

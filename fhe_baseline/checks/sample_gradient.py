@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from common.adversary import Budget, Detail, Finding, Inspected, Metric
+from common.adversary import BoolArray, Budget, Detail, Finding, Inspected, Metric
 from common.types import Float64Array, Knowledge
 from fhe_baseline.adversary.sample_gradient import features_from_update, nearest
 from fhe_baseline.adversary.training_round import record_training
 from fhe_baseline.adversary.victim import (
-    Population,
     pipeline_obstacle,
     population_of,
     preparation_of,
@@ -40,8 +39,10 @@ class SampleGradient:
         """One encrypted round a batch size; the largest batch is the protocol's own way."""
         population = population_of(inspected)
         prepared = preparation_of(population, COLUMNS).apply(population.features)
+        order = random.permutation(len(prepared))
+        prepared, labels = prepared[order], population.labels[order] == population.classes - 1
         sizes = sorted({min(size, len(prepared)) for size in BATCHES})
-        cosines = {size: self._cosine(population, prepared, size, inspected) for size in sizes}
+        cosines = {size: self._cosine(prepared[:size], labels[:size], inspected) for size in sizes}
         single, whole = cosines[sizes[0]], cosines[sizes[-1]]
         return Finding(
             verdict="broken" if whole > EXACT else "partial" if single > EXACT else "unreliable",
@@ -50,7 +51,8 @@ class SampleGradient:
             value=whole,
             details=[Detail(f"batch of {size}", cosine) for size, cosine in cosines.items()],
             reason="" if single > EXACT else "one sample's features did not come back",
-            claim="decrypted weights are shown to the client, which owns the training data",
+            claim="not claimed: privacy of samples from whoever decrypts the weights; here that is the "
+            "client, which owns the samples",
             limits=[
                 "full batches are the protocol's only way; where several owners train one head, "
                 "whoever decrypts sees every owner's update: that is not done here",
@@ -59,14 +61,11 @@ class SampleGradient:
             spent={"encrypted rounds": len(sizes)},
         )
 
-    def _cosine(
-        self, population: Population, prepared: Float64Array, size: int, inspected: Inspected
-    ) -> float:
-        rows = prepared[:size]
+    def _cosine(self, rows: Float64Array, positive: BoolArray, inspected: Inspected) -> float:
         problem = Problem(
-            np.hstack([rows, np.ones((size, 1))]),
-            (population.labels[:size] == population.classes - 1)[None].astype(np.float64),
-            np.ones((1, size)),
+            np.hstack([rows, np.ones((len(rows), 1))]),
+            positive[None].astype(np.float64),
+            np.ones((1, len(rows))),
             1.0,
         )
         chosen = training_set(inspected.parameters.parameter_set, 3)
