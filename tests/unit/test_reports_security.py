@@ -106,7 +106,11 @@ def test_the_strongest_attack_is_the_worst_with_the_least_knowledge(tmp_path: Pa
     table = verdict.sections(view)[0].blocks[0]
     assert isinstance(table, Table)
     last = [plain(row.cells[-1]) for row in table.rows if isinstance(row, Row)]
-    assert last == ["not run", "broken\nBytes", "resists\n1 attack within budget"]
+    assert last == [
+        "not run",
+        "broken\nBytes\nbytes-sc",
+        "resists\n1 attack within budget\npairs-fh",
+    ]
     words = plain(verdict_words(view)[-1])
     assert f"broken: {SCRAMBLE} (Bytes)" in words
 
@@ -120,7 +124,7 @@ def test_a_control_that_misbehaves_is_boxed_and_its_outcome_no_pass(tmp_path: Pa
 
 
 def findings_of(sections: list[Section]) -> dict[str, FindingCard]:
-    cards = next(s for s in sections if s.title == "Findings").blocks
+    cards = next(s for s in sections if s.title == "Attacks one by one").blocks
     return {card.id: card for card in cards if isinstance(card, FindingCard)}
 
 
