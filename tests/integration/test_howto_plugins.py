@@ -14,7 +14,7 @@ from PIL import Image
 
 from tests.attackpool import pictures
 
-HOWTO = Path(__file__).parents[2] / "docs" / "howto" / "attack-and-cipher-of-your-own.md"
+HOWTO = Path(__file__).parents[2] / "docs" / "how-to" / "own-attack.md"
 ROOT = HOWTO.parents[2]
 
 
