@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from common.records import PairedDifference, RunRecord
 from reports.document import Inline, Severity, inline
-from reports.figures.convergence import convergence_of
 from reports.numbers import bracket, fixed, scientific
+from reports.training import encrypted_trainings
 from reports.view import SHORT_ID, PipelineView, RunView, record_ids
 
 # A loss whose interval stays above this is called small; the margin is printed with the finding.
@@ -192,24 +192,21 @@ def calibration(view: RunView) -> Iterator[Finding]:
 
 def encrypted_training(view: RunView) -> Iterator[Finding]:
     """Compare a training under encryption with the same steps in the clear."""
-    for pipeline in view.pipelines:
-        course = convergence_of(pipeline)
-        if course is None or course.difference is None or pipeline.measured is None:
-            continue
-        words = f"differ by {scientific(course.difference)} (relative)"
-        optimum = ""
-        if course.optimum is not None:
-            optimum = (
-                f"; loss {fixed(course.encrypted[-1], 4)}, exact optimum {fixed(course.optimum, 4)}"
-            )
+    for training in encrypted_trainings(view):
+        last, record = training.refreshes[-1], training.pipeline.measured
+        assert record is not None
+        optimum = (
+            "" if training.optimum is None else f", exact optimum {fixed(training.optimum, 4)}"
+        )
         yield Finding(
-            "pass" if course.difference <= TWIN_LIMIT else "warn",
-            f"{view.title(pipeline)}: weights trained on ciphertexts and by the same steps in the "
-            f"clear {words}{optimum}.",
-            record_ids([pipeline.measured]),
+            "pass" if last.difference <= TWIN_LIMIT else "warn",
+            f"{view.title(training.pipeline)}: weights trained on ciphertexts and by the "
+            f"same steps in the clear differ by {scientific(last.difference)} (relative) after "
+            f"{last.iteration} iterations; loss {fixed(last.loss, 4)}{optimum}.",
+            record_ids([record]),
             f"Above {TWIN_LIMIT} the noise of the encryption would count. Says nothing of whether "
             "the weights may be released.",
-            _show(pipeline.measured),
+            _show(record),
         )
 
 
