@@ -192,21 +192,21 @@ def calibration(view: RunView) -> Iterator[Finding]:
 
 def encrypted_training(view: RunView) -> Iterator[Finding]:
     """Compare a training under encryption with the same steps in the clear."""
-    for training in encrypted_trainings(view):
-        last, record = training.refreshes[-1], training.pipeline.measured
-        assert record is not None
-        optimum = (
-            "" if training.optimum is None else f", exact optimum {fixed(training.optimum, 4)}"
-        )
+    for one in encrypted_trainings(view):
+        assert one.pipeline.measured is not None
+        last = one.refreshes[-1]
+        words = f"differ by {scientific(last.difference)} (relative)"
+        optimum = ""
+        if one.optimum is not None:
+            optimum = f"; loss {fixed(last.loss, 4)}, exact optimum {fixed(one.optimum, 4)}"
         yield Finding(
             "pass" if last.difference <= TWIN_LIMIT else "warn",
-            f"{view.title(training.pipeline)}: weights trained on ciphertexts and by the "
-            f"same steps in the clear differ by {scientific(last.difference)} (relative) after "
-            f"{last.iteration} iterations; loss {fixed(last.loss, 4)}{optimum}.",
-            record_ids([record]),
+            f"{view.title(one.pipeline)}: weights trained on ciphertexts and by the same steps in "
+            f"the clear {words}{optimum}.",
+            record_ids([one.pipeline.measured]),
             f"Above {TWIN_LIMIT} the noise of the encryption would count. Says nothing of whether "
             "the weights may be released.",
-            _show(record),
+            _show(one.pipeline.measured),
         )
 
 

@@ -58,21 +58,11 @@ def _figures(view: RunView, found: list[EncryptedTraining]) -> list[Figure]:
     if course is not None:
         caption = "Loss by iteration: encrypted, clear twin and scikit-learn's optimum; and the "
         caption += "relative difference of the encrypted weights to the twin's at every refresh."
-        made.append(
-            Figure(
-                "convergence", caption, f"Convergence: {spoken}", png_of(course), svg=svg_of(course)
-            )
-        )
+        alt = f"Convergence: {spoken}"
+        made.append(Figure("convergence", caption, alt, png_of(course), svg=svg_of(course)))
     if rounds is not None:
-        made.append(
-            Figure(
-                "rounds",
-                ROUNDS,
-                f"Rounds against compute: {waited}",
-                png_of(rounds),
-                svg=svg_of(rounds),
-            )
-        )
+        alt = f"Rounds against compute: {waited}"
+        made.append(Figure("rounds", ROUNDS, alt, png_of(rounds), svg=svg_of(rounds)))
     return made
 
 

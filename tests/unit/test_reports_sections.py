@@ -119,6 +119,16 @@ def test_load_dirt_and_insecure_keys_become_deviations(tmp_path: Path) -> None:
     assert [banner.title for banner in banners.banners(view)] == ["Insecure keys or parameters"]
 
 
+def test_a_control_is_no_insecure_protection(tmp_path: Path) -> None:
+    run = three_pipelines()
+    claimed = next(one.claims for one in run.records if one.cell.label == "plaintext")
+    assert claimed is not None and claimed.claim_type == "none"
+    control = claimed.model_copy(update={"insecure": ["it is a control"]})
+    view = _view(_changed(run, "plaintext", claims=control), tmp_path)
+    assert banners.banners(view) == ()
+    assert "must not protect" not in _claims(view)
+
+
 def test_disagreement_and_few_compared_images_are_told(tmp_path: Path) -> None:
     agreement = Agreement(
         reference="clear head",
