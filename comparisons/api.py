@@ -45,7 +45,8 @@ def run(
     """Run pipelines on a dataset, or resume, and return the run.
 
     ``settings`` are the options of ``compare run`` by their names (``pipelines``, ``seed``,
-    ``test_limit``, ...); nothing is printed unless ``quiet`` is false. Raises UsageError on an unknown one, CellError where nothing ended ok.
+    ``test_limit``, ...); nothing is printed unless ``quiet`` is false.
+    Raises UsageError on an unknown one, CellError where nothing ended ok.
     """
     from comparisons.commands import run_command
 
