@@ -64,6 +64,9 @@ class Traffic(Record):
     training_upload_bytes: int = Field(default=0, description="Sent to the server to train there")
     training_download_bytes: int = Field(default=0, description="Received from it while training")
     n_images: int = Field(description="Images the upload and download bytes are for")
+    jpeg_bytes: float | None = Field(
+        default=None, description="Mean size of such images as JPEG, quality 90: for scale"
+    )
 
 
 class Agreement(Record):
@@ -85,6 +88,38 @@ class KeySpace(Record):
     effective_bits: float = Field(description="min(nominal, seed entropy)")
 
 
+class LatticeFacts(Record):
+    """One kind of key or ciphertext: its LWE or RLWE parameters and what they are worth."""
+
+    scheme: str = Field(description="CKKS or TFHE")
+    use: str = Field(description="What lives under it: inference, training, a kind of key")
+    name: str = Field(default="", description="Parameter set or circuit by name")
+    dimension: int = Field(description="N of the ring, or n of plain LWE")
+    log2_q: float = Field(description="log2 of the modulus, key-switching prime included")
+    log2_sigma: float = Field(description="log2 of the errors' standard deviation")
+    secret_distribution: str = Field(description="How secret keys are drawn")
+    verdicts: dict[str, str] = Field(
+        default_factory=dict, description="What each published table says, by table"
+    )
+    attack: str = Field(default="", description="The attack whose cost is estimated")
+    block_size: int | None = Field(default=None, description="beta of BKZ; none: out of reach")
+    bits: dict[str, float] = Field(
+        default_factory=dict, description="log2 of the attack's cost, by name of the cost model"
+    )
+    bits_are_at_most: bool = Field(
+        default=False, description="True: the block size is at the formula's floor"
+    )
+    enforced_by: str = Field(default="", description="Who enforces the parameters")
+    precision: str = Field(default="", description="How numbers are held: scale or integers")
+    precision_bits: float | None = Field(
+        default=None, description="-log2 of the predicted absolute error; none: exact"
+    )
+    precision_of: str = Field(default="", description="What that error is of")
+    failure_probability: float | None = Field(
+        default=None, description="That a circuit's result is wrong; none: not of this kind"
+    )
+
+
 class SecurityClaims(Record):
     """What a pipeline claims, on which ground, and what it gives away by design."""
 
@@ -102,6 +137,9 @@ class SecurityClaims(Record):
     preserves: list[str] = Field(default_factory=list, description="What the ciphertext keeps")
     server_learns: list[str] = Field(default_factory=list, description="What the server sees")
     parameters: dict[str, Any] = Field(default_factory=dict, description="Scheme parameters")
+    lattice: list[LatticeFacts] = Field(
+        default_factory=list, description="Parameters the claim rests on, and their estimates"
+    )
     insecure: list[str] = Field(
         default_factory=list, description="Reasons why this instance must not protect real data"
     )

@@ -120,6 +120,24 @@ def explain(
         print(matrices.explain(outcome))
 
 
+@audit_app.command("parameters")
+def parameters(
+    run: Annotated[
+        Path | None,
+        typer.Argument(metavar="[RUN]", help="Folder of a run [default: every named set]."),
+    ] = None,
+    as_json: JsonFlag = False,
+    without_tfhe: Annotated[
+        bool, typer.Option("--without-tfhe", help="Compile no circuit for TFHE's row.")
+    ] = False,
+) -> None:
+    """Judge lattice parameters: both tables, estimated bits by cost model, precision, failure."""
+    from common import plugins
+
+    command = plugins.load("commands", "parameters")
+    print(command.run(run, as_json=as_json, with_tfhe=not without_tfhe))
+
+
 @audit_app.command("attack-file")
 def attack_file(
     folder: Annotated[

@@ -11,10 +11,12 @@ import hashlib
 import math
 from typing import Any
 
-from common.records import KeySpace, SecurityClaims
+from common.records import KeySpace, LatticeFacts, SecurityClaims
 from fhe_baseline.ckks.context import ERROR_SIGMA, PRNG_SEED_BITS, SECRET_DISTRIBUTION
 from fhe_baseline.ckks.inference import Plan
+from fhe_baseline.ckks.packings import PREDICTED_ERROR
 from fhe_baseline.parameters import ENFORCED_BY, GUIDELINES_2024, CkksParameters, verdict
+from fhe_baseline.security.facts import ckks_facts
 
 SERVER_LEARNS = [
     "the weights and bias of the head, which it evaluates in the clear",
@@ -47,8 +49,15 @@ def claims_of(plan: Plan, keys: bytes, sizes: dict[str, int]) -> SecurityClaims:
         preserves=["the number of images"],
         server_learns=SERVER_LEARNS,
         parameters=_scheme_parameters(plan) | sizes,
+        lattice=[inference_facts(plan)],
         source="Cheon, Kim, Kim, Song, ASIACRYPT 2017; Microsoft SEAL through TenSEAL",
     )
+
+
+def inference_facts(plan: Plan) -> LatticeFacts:
+    """Return what the parameters of a plan are worth, and the precision of its scores."""
+    error = plan.packing.facts(plan.parameters, plan.model).get(PREDICTED_ERROR)
+    return ckks_facts("inference", plan.parameter_name, plan.parameters, error)
 
 
 def key_space(parameters: CkksParameters) -> KeySpace:

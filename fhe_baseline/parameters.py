@@ -128,9 +128,14 @@ class CkksParameters:
 
 # n4096-106 stays within both tables. Its small middle prime leaves 42 bits to the key-switching
 # prime, so that rotations cost no more precision than their rounding (see packings/replicated.py).
+# Where nothing is rotated no key is published and the last prime is idle: n4096-106-wide computes
+# under one prime of 60 bits (packings/batched.py), n4096-106-flat under two, 86 bits
+# (packings/zero_sum.py). Their verdicts count the idle prime as if it were used.
 PARAMETER_SETS: dict[str, CkksParameters] = {
     "n4096": CkksParameters(4096, (36, 36, 37), 30),
     "n4096-106": CkksParameters(4096, (36, 28, 42), 27),
+    "n4096-106-wide": CkksParameters(4096, (60, 46), 30),
+    "n4096-106-flat": CkksParameters(4096, (43, 43, 20), 26),
     "n8192": CkksParameters(8192, (60, 40, 40, 60), 40),
     "n8192-160": CkksParameters(8192, (60, 40, 60), 40),
     "n8192-144": CkksParameters(8192, (48, 36, 60), 36),
@@ -170,6 +175,12 @@ def parameter_set(name: str) -> CkksParameters:
         raise UnknownNameError(
             f"unknown CKKS parameter set {name!r}", fix=nearest(name, list(PARAMETER_SETS))
         ) from None
+
+
+def name_of(parameters: CkksParameters) -> str:
+    """Return the name these parameters have among the sets, '' if none."""
+    known = PARAMETER_SETS | TRAINING_SETS
+    return next((name for name, one in known.items() if one == parameters), "")
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,17 @@ from typing import Any
 
 from common.records import SecurityClaims
 from fhe_baseline.ckks.context import ERROR_SIGMA, SECRET_DISTRIBUTION
+from fhe_baseline.ckks.inference import Plan
 from fhe_baseline.ckks.training.circuit import Circuit
-from fhe_baseline.claims import NOT_CLAIMED, key_space, verdicts_of
-from fhe_baseline.parameters import ENFORCED_BY, STANDARD_2018, CkksParameters, verdict
+from fhe_baseline.claims import NOT_CLAIMED, inference_facts, key_space, verdicts_of
+from fhe_baseline.parameters import (
+    ENFORCED_BY,
+    STANDARD_2018,
+    CkksParameters,
+    name_of,
+    verdict,
+)
+from fhe_baseline.security.facts import ckks_facts
 
 TRAINING_SERVER_LEARNS = [
     "the shape of the task: images, features, classes, polynomial, penalty",
@@ -44,16 +52,17 @@ TRAINING_NOT_CLAIMED = [
 
 def training_claims(
     circuit: Circuit,
-    inference: CkksParameters,
+    plan: Plan,
     *,
     encrypted: bool,
     facts: dict[str, Any],
     public: bytes,
 ) -> SecurityClaims:
-    """Return the claims of training and of the inference that follows.
+    """Return the claims of training and of the inference that follows as planned.
 
     ``encrypted``: the head stays encrypted at the server. ``public``: bytes that name the key.
     """
+    inference = plan.parameters
     kept = "the head's weights and " if encrypted else ""
     return SecurityClaims(
         scheme="CKKS, trained and evaluated under encryption",
@@ -82,6 +91,10 @@ def training_claims(
             **_parameter_facts(inference),
             **facts,
         },
+        lattice=[
+            ckks_facts("training", name_of(circuit.parameters), circuit.parameters),
+            inference_facts(plan),
+        ],
         insecure=insecurities(circuit.parameters, encrypted=encrypted),
         source="Panzade, Takabi, Cai, arXiv 2401.09604 (the setting); Cheon, Kim, Kim, Song, "
         "ASIACRYPT 2017; Microsoft SEAL through tenseal.sealapi",
@@ -117,6 +130,7 @@ def _circuit_facts(circuit: Circuit) -> dict[str, Any]:
         "packing": "generalised diagonals, two features a complex slot, baby and giant steps",
         "diagonals": layout.period,
         "groups_of_rows": layout.groups,
+        "batches": circuit.batches,
         "baby_steps": [layout.forward_baby, layout.backward_baby],
         "galois_keys": f"exactly the rotations used: {layout.rotations()}, and conjugation",
         "levels_per_iteration": circuit.depth,

@@ -26,8 +26,11 @@ def training_facts(
     optimum = fit_optimum(problem)
     return {
         "trained_on": "encrypted features and labels, by a server process without the secret key",
-        "algorithm": "Nesterov accelerated full-batch logistic regression, client-aided refresh",
+        "algorithm": f"Nesterov accelerated {'mini' if circuit.batches > 1 else 'full'}-batch "
+        "logistic regression, client-aided refresh",
         "n": circuit.rows,
+        "batches": circuit.batches,
+        "rows_of_a_batch": circuit.layout.batch_rows,
         "columns": circuit.columns,
         "classifiers": circuit.classifiers,
         "iterations": iterations,
@@ -40,6 +43,7 @@ def training_facts(
         "bytes": _bytes(outcome),
         "seconds": _seconds(outcome, clock),
         "history": _history(problem, outcome, twin),
+        "loss_at_start": loss(problem, np.zeros_like(outcome.weights)),
         "relative_difference_to_twin": relative_difference(outcome.weights, twin[-1].weights),
         "scikit_learn": _optimum_facts(problem, outcome.weights, optimum),
     }

@@ -74,11 +74,12 @@ def small_task(
     parameters: CkksParameters = SMALL,
     degree: int = 3,
     inverse_l2: float = 0.1,
+    batches: int = 1,
 ) -> tuple[Circuit, Problem]:
     """A problem on separable features and its circuit in an insecure ring."""
     features, labels = separable(rows, width, classes)
     problem = make_problem(features, labels, classes, inverse_l2, balanced=True)
-    return problem.circuit(parameters, fit_sigmoid(degree, 12), allow_insecure=True), problem
+    return problem.circuit(parameters, fit_sigmoid(degree, 12), True, batches), problem
 
 
 def train(

@@ -12,7 +12,13 @@ from common.backbones.head import LinearModel
 from common.errors import MessageError, UnknownNameError, UsageError
 from common.types import UInt8Array
 from common.wire import pack, unpack
-from fhe_baseline.ckks.packings import Packing, PackingServer, choose_parameters, load_packing
+from fhe_baseline.ckks.packings import (
+    Packing,
+    PackingServer,
+    choose_parameters,
+    load_packing,
+    resolve,
+)
 from fhe_baseline.parameters import CkksParameters, require_128_bits
 
 WEIGHTS, BIAS = "weights", "bias"
@@ -28,13 +34,13 @@ class Plan:
     model: LinearModel
 
 
-def make_plan(model: LinearModel, packing_name: str, parameter_name: str) -> Plan:
-    """Resolve names (``auto`` allowed) into a plan.
+def make_plan(model: LinearModel, packing_name: str, parameter_name: str, batch: int = 1) -> Plan:
+    """Resolve names (``auto`` allowed) into a plan; ``batch``: images that are sent together.
 
     Raises UnknownNameError, and UsageError where the model does not fit the parameters or these
     are below 128 bits.
     """
-    packing = load_packing(packing_name)
+    packing = load_packing(resolve(packing_name, model.width, batch))
     resolved, parameters = choose_parameters(packing, parameter_name, model)
     return Plan(packing, resolved, parameters, model)
 

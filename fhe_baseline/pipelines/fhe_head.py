@@ -36,15 +36,29 @@ if TYPE_CHECKING:
 
 NAME = "fhe-head"
 INSTALL = "pip install 'tenseal>=0.3.16'"
+PackingName = Literal["auto", "replicated", "batched", "zero-sum", "tenseal-dot", "tenseal-mm"]
+ParameterSetName = Literal[
+    "auto",
+    "n4096",
+    "n4096-106",
+    "n4096-106-wide",
+    "n4096-106-flat",
+    "n8192",
+    "n8192-160",
+    "n8192-144",
+]
 
 
 class FheHeadParameters(Parameters):
     """How the head is trained and evaluated."""
 
-    packing: Literal["auto", "replicated", "tenseal-dot", "tenseal-mm"] = Field(
-        default="auto", description="Slot layout; auto: replicated, the fastest measured"
+    packing: PackingName = Field(
+        default="auto",
+        description="Slot layout; batched: for throughput, up to N images a batch; zero-sum: an "
+        "experiment without evaluation keys; tenseal-*: TenSEAL's own ways; auto: batched where a "
+        "batch of the run has as many images as there are features, else replicated",
     )
-    parameter_set: Literal["auto", "n4096", "n4096-106", "n8192", "n8192-160", "n8192-144"] = Field(
+    parameter_set: ParameterSetName = Field(
         default="auto", description="CKKS parameters; auto: the packing's smallest that fits"
     )
     C: float = Field(default=0.01, gt=0, description="Inverse L2 strength of the head")
@@ -129,6 +143,7 @@ class FheHeadPipeline:
             "fhe_baseline.client",
             "fhe_baseline.parameters",
             "fhe_baseline.claims",
+            "fhe_baseline.security",
         )
 
     def identity_inputs(self, parameters: Parameters, key_file: Path) -> dict[str, str]:
@@ -153,7 +168,9 @@ class FheHeadPipeline:
         )
         features = cached_features(data.train, context, extractor)
         head = _stored_head(features, data, parameters.C, context)
-        plan = make_plan(head.linear, parameters.packing, parameters.parameter_set)
+        plan = make_plan(
+            head.linear, parameters.packing, parameters.parameter_set, settings.infer_batch
+        )
         context.warnings.extend(parameter_warnings(plan.parameters))
         context.training.update(
             {

@@ -58,7 +58,14 @@ class FheTrainParameters(Parameters):
         description="Columns the training takes, the constant included: one less principal "
         "components, whitened; 0: standardise and keep all features",
     )
-    iterations: int = Field(default=8, ge=1, le=200, description="Full-batch steps")
+    iterations: int = Field(default=8, ge=1, le=200, description="Steps")
+    batches: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="1: full batch; more: the rows are shuffled, cut into as many mini-batches, "
+        "and steps take them in turn; each takes at least one ciphertext a pair of columns",
+    )
     degree: Literal[3, 5, 7] = Field(default=3, description="Degree of the polynomial sigmoid")
     interval: float = Field(
         default=12.0, gt=0, le=64, description="The polynomial is fitted for logits within this"
@@ -131,7 +138,7 @@ class FheTrainFitted:
         }
         return training_claims(
             self.circuit,
-            self.plan.parameters,
+            self.plan,
             encrypted=self.use == ENCRYPTED,
             facts=facts | self.plan.packing.facts(self.plan.parameters, self.plan.model),
             public=self._public,
@@ -167,6 +174,7 @@ class FheTrainPipeline:
             "fhe_baseline.client",
             "fhe_baseline.parameters",
             "fhe_baseline.preparation",
+            "fhe_baseline.security",
             "fhe_baseline.claims",
             "fhe_baseline.training_claims",
             "fhe_baseline.training_record",
@@ -230,6 +238,7 @@ def _train(
     context: RunContext,
 ) -> tuple[Circuit, Float64Array]:
     """Return the circuit and the decrypted weights (classifiers, columns)."""
+    from common.seeds import seed_for
     from fhe_baseline.ckks.training.problem import make_problem
     from fhe_baseline.ckks.training.session import TrainingSession
     from fhe_baseline.ckks.training.sigmoid import fit_sigmoid
@@ -240,10 +249,13 @@ def _train(
     problem = make_problem(
         prepared, data.train.labels, len(data.classes), parameters.C, parameters.balanced
     )
+    if parameters.batches > 1:
+        problem = problem.shuffled(seed_for(context.seed, "fhe-train mini-batches"))
     circuit = problem.circuit(
         training_set(parameters.parameter_set, parameters.degree),
         fit_sigmoid(parameters.degree, parameters.interval),
         parameters.allow_insecure,
+        parameters.batches,
     )
     session = TrainingSession(
         circuit,

@@ -1,30 +1,29 @@
-"""Every parameter set there is: both tables' verdicts, estimated bits by model, and who enforces.
+"""Parameters put to the question: every named set, or those a run really used.
 
-What `compare audit parameters` prints. CKKS sets come from ``fhe_baseline.parameters``; TFHE has no
-fixed sets: Concrete chooses per circuit, so a reference circuit is compiled where that is wanted.
+What `compare audit parameters` prints: both tables' verdicts, estimated bits by cost model, who
+enforces, precision, and for TFHE the probability of failure. CKKS sets come from
+``fhe_baseline.parameters``; TFHE has no fixed sets: Concrete chooses per circuit, so a reference
+circuit is compiled where that is wanted. A run's parameters come from the claims in its records,
+and its precision from what was measured.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-from fhe_baseline.parameters import (
-    ENFORCED_BY,
-    PARAMETER_SETS,
-    STANDARD_2018,
-    TRAINING_SETS,
-    CkksParameters,
-    verdict,
-)
-from fhe_baseline.security.lattice import SMALLEST_BLOCK, Estimate, estimate
-from fhe_baseline.tfhe.facts import ENFORCED_BY as TFHE_ENFORCED_BY
+from common.records import LatticeFacts, RunRecord
+from common.types import Status
+from fhe_baseline.parameters import PARAMETER_SETS, TRAINING_SETS
+from fhe_baseline.security.facts import ckks_facts, tfhe_facts
 from fhe_baseline.tfhe.facts import CircuitFacts
 
-# The tables and the estimates count the errors of SEAL's centred binomial as sigma = 3.19.
-TABLE_SIGMA = 3.19
-ATTACK = "primal uSVP"
-STUDY_ONLY = "nobody: the set exists for study and is refused unless that is asked for by name"
+INFERENCE, TRAINING = "inference", "training"
+TWIN_DIFFERENCES = {
+    "relative_difference_to_twin": "trained weights to their clear twin's, relative",
+    "largest_weight_difference_to_clear_twin": "largest difference of a weight to the clear twin's",
+}
 CAVEATS = (
     "Estimates are log2 of the cost of the primal uSVP attack; dual and hybrid attacks may cost 1 "
     "to 3 bits less. Core-SVP counts one call of a sieve and nothing else: it is far smaller for "
@@ -34,61 +33,64 @@ CAVEATS = (
 )
 
 
-def parameter_audit(tfhe: CircuitFacts | None = None) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class AuditRow:
+    """Facts of one kind of key or ciphertext, who used it, and what was measured of its result.
+
+    ``user``: the pipeline's label in a run, empty for a named set.
+    """
+
+    user: str
+    facts: LatticeFacts
+    measured: tuple[str, ...] = ()
+
+
+def named_rows(tfhe: CircuitFacts | None = None) -> list[AuditRow]:
     """Return one row a parameter set, and one for each kind of ciphertext of a TFHE circuit."""
-    rows = [_ckks_row("inference", name, one) for name, one in PARAMETER_SETS.items()]
-    rows += [_ckks_row("training", name, one) for name, one in TRAINING_SETS.items()]
-    return rows + (_tfhe_rows(tfhe) if tfhe else [])
+    found = [ckks_facts(INFERENCE, name, one) for name, one in PARAMETER_SETS.items()]
+    found += [ckks_facts(TRAINING, name, one) for name, one in TRAINING_SETS.items()]
+    found += tfhe_facts(tfhe, INFERENCE) if tfhe else []
+    return [AuditRow("", facts) for facts in found]
 
 
-def _ckks_row(use: str, name: str, parameters: CkksParameters) -> dict[str, Any]:
-    found = estimate(parameters.degree, parameters.total_bits, TABLE_SIGMA, "ternary")
-    judged = verdict(parameters)
-    return {
-        "scheme": "CKKS",
-        "use": use,
-        "name": name,
-        "N": parameters.degree,
-        "log2_Q": parameters.total_bits,
-        "log2_sigma": round(math.log2(TABLE_SIGMA), 2),
-        "secret_distribution": "uniform ternary",
-        "verdicts": {table: str(one) for table, one in judged.items()},
-        "attack": ATTACK,
-        "bits": _bits(found),
-        "beta": found[0].beta,
-        "enforced_by": ENFORCED_BY if judged[STANDARD_2018].level else STUDY_ONLY,
-        "precision": f"scale 2^{parameters.scale_bits}, {parameters.depth} levels",
-        "failure_probability": None,
-    }
+def run_rows(records: Iterable[RunRecord]) -> tuple[list[AuditRow], list[str]]:
+    """Return a row for each lattice a run's pipelines rest on, and the pipelines that have none."""
+    rows: list[AuditRow] = []
+    without: list[str] = []
+    for record in records:
+        if record.status is not Status.OK or record.claims is None:
+            continue
+        label = record.cell.label
+        if not record.claims.lattice:
+            without.append(label)
+            continue
+        if any(row.user == label for row in rows):
+            continue
+        rows += [AuditRow(label, facts, measured(record, facts)) for facts in record.claims.lattice]
+    used = {row.user for row in rows}
+    return rows, [label for label in dict.fromkeys(without) if label not in used]
 
 
-def _tfhe_rows(facts: CircuitFacts) -> list[dict[str, Any]]:
-    rows = []
-    for one in facts.lwe:
-        found = one.estimates()
-        rows.append(
-            {
-                "scheme": "TFHE",
-                "use": one.use,
-                "name": facts.name,
-                "N": one.dimension,
-                "log2_Q": one.log2_q,
-                "log2_sigma": round(one.log2_sigma, 2),
-                "secret_distribution": one.secret,
-                "verdicts": {},
-                "attack": ATTACK,
-                "bits": _bits(found),
-                "beta": found[0].beta,
-                "enforced_by": TFHE_ENFORCED_BY,
-                "precision": f"{facts.message_bits}-bit integers, exact",
-                "failure_probability": facts.statistics.get("global_p_error"),
-            }
+def measured(record: RunRecord, facts: LatticeFacts) -> tuple[str, ...]:
+    """Return what a record measured of the results of training, or of inference."""
+    if facts.use.startswith(TRAINING):
+        return tuple(
+            f"{_precision(value)}: {what}"
+            for name, what in TWIN_DIFFERENCES.items()
+            if isinstance(value := record.training.get(name), float)
         )
-    return rows
+    found = record.agreement
+    if found is None:
+        return ()
+    return (
+        f"{_precision(found.max_abs_score_difference)}: largest difference of a score to the "
+        f"{found.reference}, {found.agree} of {found.compared} classes equal "
+        f"({record.fhe_mode.value})",
+    )
 
 
-def _bits(found: list[Estimate]) -> dict[str, float]:
-    return {one.model: round(one.bits, 1) for one in found}
+def _precision(error: float) -> str:
+    return f"{-math.log2(error):.1f} bits" if error > 0 else "exact"
 
 
 def reference_circuit(features: int = 192, bits: int = 8) -> CircuitFacts:
@@ -108,45 +110,41 @@ def reference_circuit(features: int = 192, bits: int = 8) -> CircuitFacts:
         return circuit_facts(circuit.client.specs.serialize(), circuit.statistics)
 
 
-def describe(rows: list[dict[str, Any]]) -> str:
-    """Return the audit as text: a block a parameter set."""
+def describe(rows: Sequence[AuditRow], without: Sequence[str] = ()) -> str:
+    """Return the audit as text: a block a row, then who enforces and what is not estimated."""
     blocks = [_block(row) for row in rows]
-    enforcers = dict.fromkeys((row["scheme"], row["enforced_by"]) for row in rows)
+    if without:
+        blocks.append("No lattice parameters: " + ", ".join(without))
+    enforcers = dict.fromkeys((row.facts.scheme, row.facts.enforced_by) for row in rows)
     told = [f"Enforced ({scheme}): {who}." for scheme, who in enforcers]
-    return "\n\n".join([*blocks, *told, *CAVEATS])
+    return "\n\n".join([*blocks, *told, *(CAVEATS if rows else ())])
 
 
-def _block(row: dict[str, Any]) -> str:
+def _block(row: AuditRow) -> str:
+    facts = row.facts
+    who = f"{row.user}: " if row.user else ""
     lines = [
-        f"{row['scheme']} {row['name']} ({row['use']})",
-        f"  N = {row['N']}, log2 Q = {row['log2_Q']}, secret {row['secret_distribution']}, "
-        f"sigma = 2^{row['log2_sigma']}; {row['precision']}",
+        f"{who}{facts.scheme} {facts.name} ({facts.use})",
+        f"  N = {facts.dimension}, log2 Q = {facts.log2_q:g}, secret {facts.secret_distribution}, "
+        f"sigma = 2^{facts.log2_sigma}; {facts.precision}",
     ]
-    lines += [f"  {table}: {judged}" for table, judged in row["verdicts"].items()]
-    told = ", ".join(f"{bits} {model}" for model, bits in row["bits"].items())
-    at_most = "at most " if row["beta"] <= SMALLEST_BLOCK else ""
-    lines.append(f"  estimate in bits ({row['attack']}, beta = {row['beta']}): {at_most}{told}")
-    if row["failure_probability"] is not None:
-        lines.append(f"  failure probability of a circuit: {row['failure_probability']:.2g}")
+    lines += [f"  {table}: {judged}" for table, judged in facts.verdicts.items()]
+    lines.append(
+        f"  estimate in bits ({facts.attack}, beta = {facts.block_size}): {_spelled(facts)}"
+    )
+    if facts.precision_bits is not None:
+        lines.append(
+            f"  precision of {facts.precision_of}, predicted (5 sigma): "
+            f"{facts.precision_bits:.1f} bits after the point"
+        )
+    if facts.failure_probability is not None:
+        lines.append(f"  failure probability of a circuit: {facts.failure_probability:.2g}")
+    lines += [f"  precision, measured: {one}" for one in row.measured]
     return "\n".join(lines)
 
 
-class ParametersCommand:
-    """What `compare audit parameters` runs."""
-
-    name = "parameters"
-
-    def run(self, *, with_tfhe: bool = True) -> list[dict[str, Any]]:
-        """Return the rows; TFHE's where it is wanted and Concrete ML is there."""
-        from fhe_baseline.tfhe.library import availability
-
-        if with_tfhe and availability().available:
-            return parameter_audit(reference_circuit())
-        return parameter_audit()
-
-    def describe(self, rows: list[dict[str, Any]]) -> str:
-        """Return the rows as text."""
-        return describe(rows)
-
-
-COMMAND = ParametersCommand()
+def _spelled(facts: LatticeFacts) -> str:
+    if not facts.bits:
+        return "out of reach of the attack at any block size"
+    at_most = "at most " if facts.bits_are_at_most else ""
+    return at_most + ", ".join(f"{bits} {model}" for model, bits in facts.bits.items())

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from common.records import KeySpace, SecurityClaims
+from fhe_baseline.security.facts import tfhe_facts
 from fhe_baseline.tfhe.facts import ENFORCED_BY, CircuitFacts
 
 SEED_BITS = 128
@@ -63,6 +64,7 @@ def inference_claims(
         key_policy="per_client",
         preserves=["the number of images"],
         server_learns=SERVER_LEARNS,
+        lattice=tfhe_facts(facts, "inference") if facts else [],
         parameters=(facts.described() if facts else {})
         | told
         | {
@@ -105,6 +107,7 @@ def training_claims(
                 *SERVER_LEARNS,
                 "how many images, features and steps the training had",
             ],
+            "lattice": [*tfhe_facts(training, "training"), *claims.lattice],
             "parameters": claims.parameters
             | {
                 "training_circuit": training.described(),

@@ -128,7 +128,23 @@ def temporary_files_in(folder: str) -> Iterator[None]:
     before = tempfile.tempdir
     tempfile.tempdir = folder
     try:
-        with quiet():
+        with quiet(), torch_threads_kept():
             yield
     finally:
         tempfile.tempdir = before
+
+
+@contextlib.contextmanager
+def torch_threads_kept() -> Iterator[None]:
+    """Undo what the library does to torch: its converter sets the threads to all cores.
+
+    The backbone runs in the same process and is pinned to the run's threads; two threads on a busy
+    machine were seen to take ten times as long as one.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from common.records import AttackOutcome
+from common.records import AttackOutcome, AttackPicture
 from reports.figures.style import GREY, INK, PAGE_WIDTH
 from reports.legible import wrapped
 
@@ -37,7 +37,7 @@ LETTERS = {
     "not applicable": "n/a",
     "not run": "not run",
 }
-LABEL_INCHES, ROW_INCHES, HEAD_INCHES = 1.75, 0.24, 0.95
+LABEL_INCHES, ROW_INCHES, HEAD_INCHES = 1.75, 0.24, 1.3
 PICTURE_ROWS = ("original", "server's view", "after attack")
 
 
@@ -62,8 +62,11 @@ def heat_map(
     axes.set_axis_off()
     width = (PAGE_WIDTH - LABEL_INCHES) / max(1, len(columns))
     for number, name in enumerate(columns):
-        left = LABEL_INCHES + (number + 0.5) * width
-        axes.text(left, HEAD_INCHES - 0.08, name, rotation=45, ha="left", va="bottom", fontsize=7)
+        middle = LABEL_INCHES + (number + 0.5) * width
+        shown = wrapped(name, 22, 2)
+        axes.text(
+            middle, HEAD_INCHES - 0.06, shown, rotation=90, ha="center", va="bottom", fontsize=7
+        )
     for row, (text, heads) in enumerate(rows):
         top = HEAD_INCHES + ROW_INCHES * row
         weight = "bold" if heads else "normal"
@@ -112,7 +115,9 @@ def strip_of(title: str, outcome: AttackOutcome, read: dict[str, bytes]) -> Stri
     first = next(iter(outcome.pictures), None)
     if first is None:
         return None
-    mine = {one.role: one for one in outcome.pictures if one.image == first.image}
+    mine: dict[str, AttackPicture] = {
+        one.role: one for one in outcome.pictures if one.image == first.image
+    }
     if any(role not in mine or mine[role].file not in read for role in PICTURE_ROWS):
         return None
     return Strip(title, tuple((read[mine[r].file], mine[r].caption) for r in PICTURE_ROWS))
@@ -121,7 +126,7 @@ def strip_of(title: str, outcome: AttackOutcome, read: dict[str, bytes]) -> Stri
 def reconstruction_grid(strips: Sequence[Strip]) -> Figure:
     """Draw strips side by side: rows original, server's view, after the attack; numbers beneath."""
     label, gap, head, foot = 0.85, 0.08, 0.42, 0.2
-    side = min(1.35, (PAGE_WIDTH - label) / max(1, len(strips)) - gap)
+    side = min(1.0, (PAGE_WIDTH - label) / max(1, len(strips)) - gap)
     height = head + (side + foot + gap) * len(PICTURE_ROWS)
     figure = Figure(figsize=(PAGE_WIDTH, height))
     FigureCanvasAgg(figure)

@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
-from common.records import KeySpace, SecurityClaims
-from reports.document import Code, Column, Inline, Paragraph, Row, Section, Table, inline
+import math
+from collections.abc import Sequence
+
+from common.records import LatticeFacts, SecurityClaims
+from reports.document import (
+    Block,
+    Break,
+    Code,
+    Column,
+    Inline,
+    Paragraph,
+    Row,
+    Section,
+    Table,
+    inline,
+)
 from reports.numbers import significant
 from reports.sections.boundary import scheme_name
 from reports.sections.compared import parameters
@@ -14,8 +28,17 @@ COLUMNS = (
     Column("Pipeline", weight=2.2),
     Column("Scheme", weight=1.4),
     Column("Ground of the claim", weight=1.9),
-    Column("Key space", "right", "bits, nominal / effective", 1.4),
+    Column("Key space, or estimated cost of attack", "right", "bits", 1.6),
     Column("Equal input, equal ciphertext", weight=1.3),
+)
+LATTICE_COLUMNS = (
+    Column("Pipeline", weight=1.3),
+    Column("Used for, set", weight=1.3),
+    Column("N / log2 Q", "right", weight=1.1),
+    Column("Secret", weight=0.9),
+    Column("Verdicts of the tables", weight=2.4),
+    Column("Estimate", weight=1.9, unit="bits"),
+    Column("Precision", weight=1.5),
 )
 WORDS = (
     "A claim is what the scheme's author or a standard states, so no row below is a finding; what "
@@ -28,13 +51,15 @@ def sections(view: RunView) -> list[Section]:
     """Return the claims side by side and in full."""
     rows = tuple(Row(_cells(view, pipeline)) for pipeline in view.pipelines)
     note = inline(
-        "Nominal: log2 of the number of keys. Effective: as the pipeline states it, never above "
-        "the entropy of the source its key is derived from."
+        "Key space, nominal / effective: log2 of the number of keys, and that limited by the "
+        "entropy of the source they are derived from. A lattice scheme's keys are never counted: "
+        "its bits are the estimated cost of the attack named, for the weakest of its parameters."
     )
     whole = (Column("Question", weight=1.2), Column("What the pipeline states", weight=5.4))
-    blocks = (
+    blocks: tuple[Block, ...] = (
         Paragraph(inline(WORDS)),
         Table("Claims side by side", COLUMNS, rows, note),
+        *_lattice(view),
         Table("Claims in full", whole, grouped(view, _rows)),
     )
     return [Section("Claims", 2, "claims", blocks)]
@@ -49,7 +74,7 @@ def _cells(view: RunView, pipeline: PipelineView) -> tuple[Inline, ...]:
         name,
         inline(scheme_name(claims)),
         inline(claims.claim_type),
-        inline(_bits(claims.key_space)),
+        inline(_bits(claims)),
         inline(DETERMINISTIC[claims.deterministic]),
     )
 
@@ -78,11 +103,93 @@ def _facts(claims: SecurityClaims) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _bits(space: KeySpace | None) -> str:
+def _lattice(view: RunView) -> list[Table]:
+    """Return the parameters every lattice claim rests on, what tables and estimates say of them."""
+    rows = tuple(
+        Row(_lattice_cells(view, pipeline, facts))
+        for pipeline in view.pipelines
+        if pipeline.claims
+        for facts in _weakest_of_each(pipeline.claims.lattice)
+    )
+    if not rows:
+        return []
+    enforcers = dict.fromkeys(
+        f"{facts.scheme}: {facts.enforced_by}."
+        for pipeline in view.pipelines
+        if pipeline.claims
+        for facts in pipeline.claims.lattice
+        if facts.enforced_by
+    )
+    note = (
+        "Estimates are log2 of the cost of the attack named under each cost model; models differ "
+        "by what they count, so bits of two models are not to be compared. Precision is that of "
+        "the predicted error, five standard deviations; what was measured stands with the "
+        "accuracy. Enforced by: "
+    )
+    return [
+        Table(
+            "Lattice parameters, verdicts and estimates",
+            LATTICE_COLUMNS,
+            rows,
+            inline(note + " ".join(enforcers)),
+        )
+    ]
+
+
+def _weakest_of_each(lattice: Sequence[LatticeFacts]) -> list[LatticeFacts]:
+    """Return, for each scheme and purpose, the parameters with the smallest estimate."""
+    found: dict[tuple[str, str], LatticeFacts] = {}
+    for facts in lattice:
+        key = (facts.scheme, facts.use.partition(":")[0])
+        if key not in found or _least_bits(facts) < _least_bits(found[key]):
+            found[key] = facts
+    return list(found.values())
+
+
+def _least_bits(facts: LatticeFacts) -> float:
+    return next(iter(facts.bits.values()), math.inf)
+
+
+def _lattice_cells(
+    view: RunView, pipeline: PipelineView, facts: LatticeFacts
+) -> tuple[Inline, ...]:
+    verdicts = "; ".join(f"{table}: {judged}" for table, judged in facts.verdicts.items())
+    bits = "; ".join(f"{_spell(bits)} {model}" for model, bits in facts.bits.items())
+    at_most = "at most " if facts.bits_are_at_most else ""
+    return (
+        view.row_name(pipeline, pipeline.cells[:1]),
+        inline(f"{facts.scheme}, {facts.use}", Break(), facts.name),
+        inline(f"{facts.dimension:,} / {facts.log2_q:g}"),
+        inline(facts.secret_distribution),
+        inline(verdicts or "not in the tables: binary secret"),
+        inline(f"{facts.attack}: {at_most}{bits or 'out of reach'}"),
+        inline(_precision(facts)),
+    )
+
+
+def _precision(facts: LatticeFacts) -> str:
+    if facts.failure_probability is not None:
+        return f"{facts.precision}; fails with probability {facts.failure_probability:.2g}"
+    if facts.precision_bits is None:
+        return facts.precision
+    return f"{facts.precision}; {facts.precision_of} to {facts.precision_bits:.1f} bits"
+
+
+def _bits(claims: SecurityClaims) -> str:
+    if claims.lattice:
+        return _weakest(claims.lattice)
+    space = claims.key_space
     if space is None:
         return "no key"
     nominal = "continuous" if space.nominal_bits is None else _spell(space.nominal_bits)
     return f"{nominal} / {_spell(space.effective_bits)}"
+
+
+def _weakest(lattice: Sequence[LatticeFacts]) -> str:
+    """Return the smallest estimate under the first cost model that all of them name."""
+    model = next(iter(lattice[0].bits), "")
+    found = [facts.bits[model] for facts in lattice if model in facts.bits]
+    return f"{_spell(min(found))}, estimated: {model}" if found else "not estimated"
 
 
 def _spell(bits: float) -> str:

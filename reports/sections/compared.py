@@ -20,7 +20,6 @@ from reports.document import (
     inline,
 )
 from reports.numbers import MISSING, fixed
-from reports.sections import encrypted_training
 from reports.view import PipelineView, RunView, record_ids
 
 SPLITS = ("train", "val", "test")
@@ -46,7 +45,6 @@ def sections(view: RunView) -> list[Section]:
         _backbone(view),
         _pipelines(view),
         *_training(view),
-        *encrypted_training.sections(view),
     ]
 
 

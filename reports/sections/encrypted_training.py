@@ -1,77 +1,89 @@
-"""Training on ciphertexts: its course beside the clear twin's, and how far the optimum is."""
+"""Training under encryption: convergence, and what a refresh of the weights costs."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from reports.document import Column, Figure, Inline, Row, Section, Table, inline
-from reports.figures.convergence import Convergence, convergence_of, convergence_plot
+from reports.document import Block, Column, Figure, Paragraph, Row, Section, Table, inline
+from reports.figures.convergence import convergence_plot, rounds_plot
 from reports.figures.style import drawing, png_of, svg_of
-from reports.numbers import MISSING, fixed, scientific, size
-from reports.view import PipelineView, RunView
+from reports.numbers import MISSING, duration, fixed, scientific, significant, size
+from reports.training import EncryptedTraining, encrypted_trainings
+from reports.view import RunView
 
 COLUMNS = (
-    Column("Pipeline", weight=1.8),
-    Column("Iterations", "right", "n", 0.9),
-    Column("Loss, encrypted", "right", "last", 1.0),
-    Column("Loss, clear twin", "right", "last", 1.0),
-    Column("Loss, optimum", "right", "scikit-learn", 1.0),
-    Column("Weights against the twin", "right", "relative difference", 1.2),
-    Column("Same calls as the optimum", "right", "share of training rows", 1.2),
-    Column("Moved for training", "right", "up + down", 1.0),
+    Column("Pipeline", weight=2.0),
+    Column("Parameters", weight=1.6),
+    Column("Iterations / refreshes", "right", weight=1.1),
+    Column("After the upload", "right", weight=1.0),
+    Column("Refreshes, both ways", "right", weight=1.0),
+    Column("Loss: start, end, optimum", "right", weight=1.3),
+    Column("Weights to the twin's", "right", "relative", 1.1),
+    Column("Logits outside the interval", "right", weight=1.1),
 )
-CAPTION = (
-    "Loss on the training rows after each refresh. The weights were decrypted by their owner for "
-    "this figure; the server never sees them."
+WORDS = (
+    "The server computes on ciphertexts with the evaluation keys alone. The clear twin is the same "
+    "arithmetic in floating point: its distance is the noise of CKKS. The distance of both to "
+    "scikit-learn's optimum of the same loss is that of the polynomial sigmoid and of the few "
+    "iterations."
 )
-NOTE = (
-    "The twin runs the same steps in the clear, polynomial sigmoid included, so what is left "
-    "between both is noise of the encryption. Twin and optimum need the data in the clear: they "
-    "are part of the study, not of the protocol."
+ROUNDS = (
+    "Between refreshes the server runs as many iterations as its modulus has levels for. A larger "
+    "ring needs fewer rounds with the client and more computation: the lines show the whole time "
+    "by what each round waits for the client. Computed from the measured seconds and rounds."
 )
-UPLOADS = ("keys_and_circuit", "data_upload", "refresh_upload")
 
 
 def sections(view: RunView) -> list[Section]:
-    """Return the section where some pipeline was trained under encryption; else none."""
-    found = [(one, course) for one in view.pipelines if (course := convergence_of(one))]
-    with drawing():
-        figure = convergence_plot(view)
-    if figure is None:
+    """Return the section, where a training under encryption was recorded."""
+    found = encrypted_trainings(view)
+    if not found:
         return []
-    alt = "Loss by iteration of " + "; ".join(_spoken(one, course) for one, course in found)
-    rows = tuple(Row(_cells(view, one, course)) for one, course in found)
-    blocks = (
-        Figure("convergence", CAPTION, alt, png_of(figure), svg=svg_of(figure)),
-        Table("Training under encryption", COLUMNS, rows, inline(NOTE)),
+    blocks: list[Block] = [Paragraph(inline(WORDS)), *_figures(view, found)]
+    blocks.append(Table("Trainings under encryption", COLUMNS, _rows(view, found)))
+    return [Section("Training under encryption", 1, "encrypted-training", tuple(blocks))]
+
+
+def _figures(view: RunView, found: list[EncryptedTraining]) -> list[Figure]:
+    with drawing():
+        course, rounds = convergence_plot(view), rounds_plot(view)
+    spoken = "; ".join(
+        f"{view.title(one.pipeline)} ends at a loss of {fixed(one.refreshes[-1].loss)}, its twin "
+        f"at {fixed(one.refreshes[-1].twin_loss)}"
+        for one in found
     )
-    return [Section("Training under encryption", 2, "encrypted-training", blocks)]
-
-
-def _spoken(pipeline: PipelineView, course: Convergence) -> str:
-    last = fixed(course.encrypted[-1], 4)
-    return f"{pipeline.label}: {last} after {course.iterations[-1]} iterations"
-
-
-def _cells(view: RunView, pipeline: PipelineView, course: Convergence) -> tuple[Inline, ...]:
-    facts = pipeline.measured.training if pipeline.measured else {}
-    exact = facts.get("scikit_learn")
-    same = exact.get("same_decisions_on_training_rows") if isinstance(exact, dict) else None
-    return (
-        view.row_name(pipeline, pipeline.cells[:1]),
-        inline(str(course.iterations[-1])),
-        inline(fixed(course.encrypted[-1], 4)),
-        inline(fixed(course.twin[-1], 4)),
-        inline(MISSING if course.optimum is None else fixed(course.optimum, 4)),
-        inline(MISSING if course.difference is None else scientific(course.difference)),
-        inline(fixed(same) if isinstance(same, int | float) else MISSING),
-        inline(_moved(facts)),
+    waited = "; ".join(
+        f"{view.title(one.pipeline)}: {len(one.refreshes)} refreshes, {duration(one.seconds)}"
+        for one in found
     )
+    made = []
+    if course is not None:
+        caption = "Loss by iteration: encrypted, clear twin and scikit-learn's optimum; and the "
+        caption += "relative difference of the encrypted weights to the twin's at every refresh."
+        alt = f"Convergence: {spoken}"
+        made.append(Figure("convergence", caption, alt, png_of(course), svg=svg_of(course)))
+    if rounds is not None:
+        alt = f"Rounds against compute: {waited}"
+        made.append(Figure("rounds", ROUNDS, alt, png_of(rounds), svg=svg_of(rounds)))
+    return made
 
 
-def _moved(facts: dict[str, Any]) -> str:
-    counts = facts.get("bytes")
-    if not isinstance(counts, dict):
-        return MISSING
-    up = sum(counts.get(name, 0) for name in UPLOADS)
-    return f"{size(up)} + {size(counts.get('refresh_download', 0))}"
+def _rows(view: RunView, found: list[EncryptedTraining]) -> tuple[Row, ...]:
+    rows = []
+    for one in found:
+        last = one.refreshes[-1]
+        losses = [one.start, last.loss, one.optimum]
+        outside = sum(refresh.outside for refresh in one.refreshes)
+        rows.append(
+            Row(
+                (
+                    view.row_name(one.pipeline, one.pipeline.cells[:1]),
+                    inline(one.parameter_set),
+                    inline(f"{last.iteration} / {len(one.refreshes)}"),
+                    inline(duration(one.seconds)),
+                    inline(size(one.refresh_bytes)),
+                    inline(", ".join(MISSING if x is None else significant(x) for x in losses)),
+                    inline(scientific(last.difference)),
+                    inline(f"{outside:,}"),
+                )
+            )
+        )
+    return tuple(rows)

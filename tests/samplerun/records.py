@@ -14,6 +14,7 @@ from common.records import (
     EnvironmentFingerprint,
     ErrorInfo,
     KeySpace,
+    LatticeFacts,
     Measurement,
     RunRecord,
     SecurityClaims,
@@ -68,6 +69,7 @@ def record(kind: Kind, number: int, n: int, arrays: Arrays, rng: np.random.Gener
             payload_download_bytes=kind.download * n,
             public_material_bytes=kind.public,
             n_images=n,
+            jpeg_bytes=9_400.0,
         ),
         agreement=Agreement(
             reference="clear head",
@@ -96,7 +98,14 @@ def _training(kind: Kind) -> dict[str, Any]:
         "iterations": 8,
         "bytes": {"keys_and_circuit": 17_000_000, "data_upload": 9_700_000, "refresh_download": 1},
         "history": [
-            {"iteration": step, "loss": loss, "loss_of_twin": loss + 1e-7}
+            {
+                "iteration": step,
+                "loss": loss,
+                "loss_of_twin": loss + 1e-7,
+                "relative_difference_to_twin": 7.3e-5,
+                "logits_outside_interval": 0,
+                "seconds": 0.4,
+            }
             for step, loss in enumerate(losses, start=1)
         ],
         "relative_difference_to_twin": 7.3e-5,
@@ -181,8 +190,29 @@ def _claims(kind: Kind) -> SecurityClaims:
         key_space=KeySpace(nominal_bits=None, seed_entropy_bits=256, effective_bits=128),
         server_learns=["number of images", "weights of the head"],
         parameters={"N": 8192, "modulus_bits": [60, 40, 60]},
+        lattice=[_lattice()],
         source="ePrint 2024/463",
         **shared,
+    )
+
+
+def _lattice() -> LatticeFacts:
+    return LatticeFacts(
+        scheme="CKKS",
+        use="inference",
+        name="n8192-160",
+        dimension=8192,
+        log2_q=160,
+        log2_sigma=1.67,
+        secret_distribution="uniform ternary",
+        verdicts={"standard 2018": "128 bits", "guidelines 2024": "128 bits"},
+        attack="primal uSVP",
+        block_size=506,
+        bits={"MATZOV (classical)": 176.3, "core-SVP (classical)": 147.8},
+        enforced_by="SEAL refuses parameters below 128 bits",
+        precision="scale 2^40, depth 1",
+        precision_bits=29.5,
+        precision_of="a score",
     )
 
 

@@ -60,6 +60,16 @@ def test_tenseal_mm_scores_equal_the_clear_ones(width: int, classes: int) -> Non
     assert largest_error(random_model(width, classes), "tenseal-mm", n=1) < 1e-4
 
 
+@pytest.mark.parametrize(("width", "classes"), [(1, 2), (5, 11), (192, 2), (1024, 11)])
+def test_batched_scores_equal_the_clear_ones(width: int, classes: int) -> None:
+    assert largest_error(random_model(width, classes), "batched", n=3) < 1e-3
+
+
+@pytest.mark.parametrize(("width", "classes"), [(1, 2), (5, 11), (192, 3), (384, 2)])
+def test_zero_sum_scores_equal_the_clear_ones(width: int, classes: int) -> None:
+    assert largest_error(random_model(width, classes), "zero-sum") < 1e-3
+
+
 @pytest.mark.parametrize("parameters", ["n4096", "n8192", "n8192-160", "n8192-144"])
 def test_replicated_works_with_every_parameter_set(parameters: str) -> None:
     assert largest_error(random_model(384, 2), "replicated", parameters) < 1e-4
@@ -109,7 +119,7 @@ def test_an_upload_takes_at_most_50_kb_and_galois_keys_are_for_the_rotations_use
     assert len(full_set) > 10 * len(material)
 
 
-@pytest.mark.parametrize("packing", ["replicated", "tenseal-dot"])
+@pytest.mark.parametrize("packing", ["replicated", "zero-sum", "tenseal-dot"])
 def test_two_encryptions_of_the_same_features_differ(packing: str) -> None:
     client, _, _ = deploy(random_model(5, 2), packing)
     first, second = client.protect(np.ones((2, 5)), Clock(Side.CLIENT))
@@ -121,7 +131,7 @@ def test_two_encryptions_of_the_same_features_differ(packing: str) -> None:
 def test_stages_are_those_the_interface_can_tell_apart() -> None:
     model = random_model(5, 2)
     told = {}
-    for packing in ("replicated", "tenseal-dot"):
+    for packing in ("replicated", "batched", "zero-sum", "tenseal-dot"):
         client, server, _ = deploy(model, packing)
         there, at_server = Clock(Side.CLIENT), Clock(Side.SERVER)
         client.reveal(server.infer(client.protect(np.ones((3, 5)), there), at_server), there)
@@ -134,7 +144,8 @@ def test_stages_are_those_the_interface_can_tell_apart() -> None:
         assert all(items == [3] for items in at_server.items.values())
     common = [Stage.ENCRYPT, Stage.SERIALIZE, Stage.DESERIALIZE, Stage.DECRYPT]
     assert told["tenseal-dot"] == common
-    assert told["replicated"] == [Stage.ENCODE, *common, Stage.DECODE]
+    for packing in ("replicated", "batched", "zero-sum"):
+        assert told[packing] == [Stage.ENCODE, *common, Stage.DECODE]
 
 
 def test_auto_takes_the_small_ring_and_the_larger_one_where_scores_are_large() -> None:
@@ -146,6 +157,13 @@ def test_auto_takes_the_small_ring_and_the_larger_one_where_scores_are_large() -
         make_plan(huge, "replicated", "n4096-106")
 
 
+def test_auto_batches_where_a_batch_has_as_many_images_as_features() -> None:
+    model = random_model(192, 2)
+    for batch, chosen in ((1, "replicated"), (191, "replicated"), (192, "batched")):
+        assert make_plan(model, "auto", "auto", batch).packing.name == chosen
+    assert make_plan(model, "zero-sum", "auto", 192).packing.name == "zero-sum"
+
+
 def test_tenseal_is_not_used_where_its_rescale_would_be_silently_wrong() -> None:
     with pytest.raises(UsageError, match="TenSEAL rescales rightly only where"):
         make_plan(random_model(5, 2), "tenseal-dot", "n4096")
@@ -153,7 +171,7 @@ def test_tenseal_is_not_used_where_its_rescale_would_be_silently_wrong() -> None
 
 def test_parameters_without_a_multiplication_are_refused() -> None:
     flat = CkksParameters(4096, (50, 50), 30)
-    for name in PACKING_NAMES:
+    for name in set(PACKING_NAMES) - {"batched"}:
         assert "no multiplication" in load_packing(name).misfit(flat, random_model(5, 2))
 
 

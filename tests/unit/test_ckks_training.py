@@ -97,6 +97,59 @@ def test_equal_uploads_give_equal_bytes_whatever_the_processes_race(processes: i
     assert replies[0] == replies[1]
 
 
+@pytest.mark.parametrize(
+    ("rows", "classes", "batches", "parameters", "processes"),
+    [
+        (300, 2, 3, SMALL, 1),
+        (301, 2, 2, SMALL, 1),  # the second batch has a row less
+        (1300, 2, 2, TWO_A_ROUND, 2),  # two groups a batch, one for each process
+        (100, 3, 2, SMALL, 2),
+    ],
+)
+def test_mini_batches_are_taken_in_turn_as_by_the_clear_twin(
+    rows: int, classes: int, batches: int, parameters: CkksParameters, processes: int
+) -> None:
+    circuit, problem = small_task(rows, 7, classes, parameters=parameters, batches=batches)
+    outcome = train(circuit, problem, 5, processes=processes)
+    twin, full = run_twin(circuit, problem, 5), small_task(rows, 7, classes)
+    for one in outcome.rounds:
+        assert relative_difference(one.weights, twin[one.iteration - 1].weights) < 2e-4
+    assert relative_difference(outcome.weights, run_twin(*full, 5)[-1].weights) > 2e-3
+
+
+def test_mini_batches_go_on_with_the_next_one_after_a_lost_server() -> None:
+    circuit, problem = small_task(300, 7, batches=3)
+    servers: list[LocalServer] = []
+
+    def start(material: bytes) -> LocalServer:
+        servers.append(LocalServer(material, dies_at=() if servers else (4,)))
+        return servers[-1]
+
+    outcome = train(circuit, problem, 5, start, restarts=1)
+    assert outcome.resumed == [2]
+    twin = run_twin(circuit, problem, 5)[-1]
+    assert relative_difference(outcome.weights, twin.weights) < 2e-4
+
+
+def test_shuffled_mini_batches_learn_what_the_full_batch_does() -> None:
+    features, labels = separable(600, 6, 2)
+    order = np.argsort(labels, kind="stable")  # all of one class first, as datasets often are
+    problem = make_problem(features[order], labels[order], 2, 0.1, balanced=True).shuffled(1)
+    circuit = problem.circuit(SMALL, fit_sigmoid(3, 12), True, 2)
+    assert circuit.layout.groups_per_batch == 1
+    weights, optimum = train(circuit, problem, 14).weights, fit_optimum(problem)
+    cosine = (weights * optimum).sum() / np.linalg.norm(weights) / np.linalg.norm(optimum)
+    assert cosine > 0.98
+    again = make_problem(features[order], labels[order], 2, 0.1, balanced=True).shuffled(1)
+    np.testing.assert_array_equal(again.matrix, problem.matrix)
+
+
+@pytest.mark.parametrize("batches", [0, 65, 61])
+def test_numbers_of_batches_that_cannot_be_are_refused(batches: int) -> None:
+    with pytest.raises(UsageError, match="batches are out of range"):
+        small_task(60, 5, batches=batches)
+
+
 def test_the_learned_head_agrees_with_scikit_learn() -> None:
     circuit, problem = small_task(400, 6)
     weights = train(circuit, problem, 12).weights

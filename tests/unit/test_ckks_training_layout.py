@@ -72,6 +72,25 @@ def test_backward_diagonals_and_the_fold_give_the_transpose_times_residuals(
     assert spread < 1e-9
 
 
+@pytest.mark.parametrize(
+    ("rows", "slots", "batches"), [(10, 4, 3), (9, 16, 2), (40, 8, 5), (7, 8, 7)]
+)
+def test_batches_are_stretches_of_whole_groups_and_every_row_is_in_one(
+    rows: int, slots: int, batches: int
+) -> None:
+    layout = plan_layout(rows, 4, slots, batches)
+    assert layout.groups == batches * layout.groups_per_batch
+    found = []
+    for batch in range(batches):
+        mine = [np.arange(rows)[layout.rows_of_group(g)] for g in layout.groups_of(batch)]
+        np.testing.assert_array_equal(
+            np.concatenate(mine), np.arange(rows)[layout.rows_of_batch(batch)]
+        )
+        assert sum(map(len, mine)) <= layout.batch_rows
+        found += mine
+    np.testing.assert_array_equal(np.concatenate(found), np.arange(rows))
+
+
 def test_weights_come_back_from_the_slots_they_were_spread_over() -> None:
     layout = plan_layout(100, 33, 64)
     weights = np.random.default_rng(2).normal(size=33)

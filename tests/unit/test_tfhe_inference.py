@@ -94,6 +94,20 @@ def test_decrypted_scores_are_exactly_those_of_the_quantised_clear_head(
     np.testing.assert_array_equal(scores, one.head.clear_scores(inputs))
 
 
+def test_the_library_leaves_the_threads_of_the_backbone_as_they_were() -> None:
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            _, head = head_of(3, 4)
+            deploy_head(head, Clock(Side.CLIENT))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("classes", [2, 3])
 def test_the_largest_scores_there_can_be_do_not_overflow(classes: int) -> None:
     """Compiled on training images alone, the circuit would wrap around on others."""

@@ -1,8 +1,8 @@
 """Ways to lay features out in CKKS slots and to evaluate a linear head there, chosen by name.
 
-One file is one packing and hands over ``PACKING``. All encrypt the standardised features of one
-image into one message and give back one score per class; they differ in slots, rotations, keys and
-bytes. Every stage is timed once per batch.
+One file is one packing and hands over ``PACKING``. All turn the standardised features of n images
+into n messages and give back one score per class; they differ in slots, rotations, keys and bytes.
+Every stage is timed once per batch.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from common.plugins import nearest
 from common.types import Float64Array, Message, UInt8Array
 from fhe_baseline.parameters import CkksParameters, parameter_set
 
-PACKING_NAMES = ("replicated", "tenseal-dot", "tenseal-mm")
-DEFAULT_PACKING = "replicated"
+PACKING_NAMES = ("replicated", "batched", "zero-sum", "tenseal-dot", "tenseal-mm")
+LATENCY_PACKING, THROUGHPUT_PACKING = "replicated", "batched"
+# The fact of a packing that foretells the error of a score: five standard deviations.
+PREDICTED_ERROR = "predicted_score_error_5_sigma"
 
 
 class PackingClient(Protocol):
@@ -86,17 +88,24 @@ def finite_scores(scores: Sequence[float], classes: int) -> Float64Array:
     return table
 
 
-def load_packing(name: str) -> Packing:
-    """Return the packing of that name, ``auto`` being the fastest measured.
+def resolve(name: str, width: int, batch: int) -> str:
+    """Return the name of a packing for ``auto``: by the images that are sent together.
 
-    Raises UnknownNameError.
+    A batch of as many images as there are features costs less by ``batched`` than by
+    ``replicated`` in server time and in bytes; a smaller one, and a single image, more in bytes.
     """
-    chosen = DEFAULT_PACKING if name == "auto" else name
-    if chosen not in PACKING_NAMES:
+    if name != "auto":
+        return name
+    return THROUGHPUT_PACKING if batch >= width else LATENCY_PACKING
+
+
+def load_packing(name: str) -> Packing:
+    """Return the packing of that name. Raises UnknownNameError."""
+    if name not in PACKING_NAMES:
         raise UnknownNameError(
             f"unknown packing {name!r}", fix=nearest(name, ["auto", *PACKING_NAMES])
         )
-    module = importlib.import_module(f"{__name__}.{chosen.replace('-', '_')}")
+    module = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
     packing: Packing = module.PACKING
     return packing
 

@@ -26,7 +26,7 @@ from fhe_baseline.ckks.context import (
     level_with,
     seal_context,
 )
-from fhe_baseline.ckks.packings import finite_scores
+from fhe_baseline.ckks.packings import PREDICTED_ERROR, finite_scores
 from fhe_baseline.ckks.precision import ScalePlan, plan_scales
 from fhe_baseline.ckks.serialization import load_seal, seal_bytes
 from fhe_baseline.ckks.slot_layout import SlotLayout
@@ -245,7 +245,7 @@ class Replicated:
             "rotations": len(steps),
             "rotations_before_rescale": scales.rotations_before_rescale,
             "reply_scale_log2": round(math.log2(scales.reply), 3),
-            "predicted_score_error_5_sigma": float(f"{scales.predicted_error:.2g}"),
+            PREDICTED_ERROR: float(f"{scales.predicted_error:.2g}"),
             "seeded_upload": True,
             "replies": 1,
         }

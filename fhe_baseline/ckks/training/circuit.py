@@ -26,6 +26,7 @@ from fhe_baseline.ckks.training.sigmoid import DEGREES, SigmoidPolynomial
 from fhe_baseline.parameters import CkksParameters
 
 MAX_ROWS = 1 << 22
+MAX_BATCHES = 64
 FIELDS = (
     "parameters",
     "rows",
@@ -35,6 +36,7 @@ FIELDS = (
     "interval",
     "rate",
     "shrink",
+    "batches",
     "allow_insecure",
 )
 
@@ -46,6 +48,7 @@ class Circuit:
     ``columns``: features and the constant, which comes last. ``classifiers``: one for two classes,
     else one per class (one against the rest). ``rate``: learning rate. ``shrink``: what a step of
     the L2 penalty leaves of a weight, 1 - rate * penalty; the constant's weight is not penalised.
+    ``batches``: the rows are cut into as many stretches, and iterations take them in turn.
     Raises UsageError where the parameters cannot hold the task.
     """
 
@@ -56,6 +59,7 @@ class Circuit:
     sigmoid: SigmoidPolynomial
     rate: float
     shrink: float
+    batches: int = 1
     allow_insecure: bool = False
 
     def __post_init__(self) -> None:
@@ -70,6 +74,10 @@ class Circuit:
             )
         if not 1 <= self.rows <= MAX_ROWS:
             raise UsageError(f"{self.rows} rows are out of range: 1 to {MAX_ROWS}")
+        if not 1 <= self.batches <= min(MAX_BATCHES, self.rows):
+            raise UsageError(
+                f"{self.batches} batches are out of range: 1 to {min(MAX_BATCHES, self.rows)}"
+            )
         if self.classifiers != 1 and not 3 <= self.classifiers <= MAX_CLASSES:
             raise UsageError(f"{self.classifiers} classifiers: 1 for two classes, or 3 to 11")
         if not (0 < self.rate < 1e4 and 0 < self.shrink <= 1):
@@ -102,12 +110,12 @@ class Circuit:
     @cached_property
     def layout(self) -> DiagonalLayout:
         """Where the numbers lie."""
-        return plan_layout(self.rows, self.columns, self.parameters.slot_count)
+        return plan_layout(self.rows, self.columns, self.parameters.slot_count, self.batches)
 
     @cached_property
     def scales(self) -> ScalePlan:
         """The scales of everything."""
-        return plan_scales(self.primes, self.sigmoid, self.rows, self.rate)
+        return plan_scales(self.primes, self.sigmoid, self.layout.batch_rows, self.rate)
 
     @cached_property
     def primes(self) -> list[int]:
@@ -119,6 +127,10 @@ class Circuit:
         """SEAL's context. Raises UsageError below 128 bits, unless ``allow_insecure``."""
         make = insecure_seal_context if self.allow_insecure else seal_context
         return make(self.parameters)
+
+    def batch_of(self, iteration: int) -> int:
+        """Return which batch an iteration takes, counted from 1."""
+        return (iteration - 1) % self.batches
 
     def residual_primes(self, step: int) -> int:
         """Primes left under p of a step, and under its targets."""
@@ -149,6 +161,7 @@ class Circuit:
                 "interval": self.sigmoid.interval,
                 "rate": self.rate,
                 "shrink": self.shrink,
+                "batches": self.batches,
                 "allow_insecure": self.allow_insecure,
             }
         )
@@ -159,7 +172,7 @@ class Circuit:
         fields = json.loads(text)
         if not isinstance(fields, dict) or sorted(fields) != sorted(FIELDS):
             raise ValueError("not a training circuit")
-        counts = [fields[name] for name in ("rows", "columns", "classifiers")]
+        counts = [fields[name] for name in ("rows", "columns", "classifiers", "batches")]
         numbers = [fields[name] for name in ("interval", "rate", "shrink")]
         coefficients = fields["coefficients"]
         if not (isinstance(coefficients, list) and 2 <= len(coefficients) <= 4):
@@ -179,5 +192,6 @@ class Circuit:
             sigmoid=SigmoidPolynomial(tuple(map(float, coefficients)), float(fields["interval"])),
             rate=float(fields["rate"]),
             shrink=float(fields["shrink"]),
+            batches=fields["batches"],
             allow_insecure=fields["allow_insecure"],
         )

@@ -31,7 +31,8 @@ Complex128Array: TypeAlias = npt.NDArray[np.complex128]
 class DiagonalLayout:
     """Layout of ``rows`` x ``columns`` real numbers (the constant column included) in ``slots``.
 
-    ``forward_baby``, ``backward_baby``: B of the two directions, powers of two up to D.
+    ``batches``: the rows are cut into as many stretches, and none of them shares a group with
+    another. ``forward_baby``, ``backward_baby``: B of the two directions, powers of two up to D.
     """
 
     rows: int
@@ -39,6 +40,7 @@ class DiagonalLayout:
     slots: int
     forward_baby: int
     backward_baby: int
+    batches: int = 1
 
     @property
     def period(self) -> int:
@@ -46,9 +48,35 @@ class DiagonalLayout:
         return padded((self.columns + 1) // 2)
 
     @property
+    def batch_rows(self) -> int:
+        """Rows of a batch; the last one may have fewer."""
+        return -(-self.rows // self.batches)
+
+    @property
+    def groups_per_batch(self) -> int:
+        """How often the rows of a batch fill the slots."""
+        return max(1, -(-self.batch_rows // self.slots))
+
+    @property
     def groups(self) -> int:
-        """How often the rows fill the slots."""
-        return max(1, -(-self.rows // self.slots))
+        """Groups of all batches."""
+        return self.batches * self.groups_per_batch
+
+    def groups_of(self, batch: int) -> range:
+        """Return the groups of one batch."""
+        return range(batch * self.groups_per_batch, (batch + 1) * self.groups_per_batch)
+
+    def rows_of_batch(self, batch: int) -> slice:
+        """Return where the rows of one batch lie."""
+        start = min(batch * self.batch_rows, self.rows)
+        return slice(start, min(start + self.batch_rows, self.rows))
+
+    def rows_of_group(self, number: int) -> slice:
+        """Return where the rows of one group lie."""
+        batch, part = divmod(number, self.groups_per_batch)
+        whole = self.rows_of_batch(batch)
+        start = min(whole.start + part * self.slots, whole.stop)
+        return slice(start, min(start + self.slots, whole.stop))
 
     @property
     def fold_steps(self) -> list[int]:
@@ -67,7 +95,7 @@ class DiagonalLayout:
 
     def group(self, matrix: Float64Array, number: int) -> Complex128Array:
         """Return one group of a (rows, columns) matrix as complex (slots, period), zero-padded."""
-        rows = matrix[number * self.slots : (number + 1) * self.slots]
+        rows = matrix[self.rows_of_group(number)]
         block = np.zeros((self.slots, 2 * self.period))
         block[: len(rows), : self.columns] = rows
         return block[:, 0::2] + 1j * block[:, 1::2]
@@ -89,7 +117,7 @@ class DiagonalLayout:
     def spread_rows(self, values: Float64Array, number: int) -> Float64Array:
         """Return one group of a value per row, float64 (slots,), zero-padded."""
         spread = np.zeros(self.slots)
-        part = values[number * self.slots : (number + 1) * self.slots]
+        part = values[self.rows_of_group(number)]
         spread[: len(part)] = part
         return spread
 
@@ -109,18 +137,19 @@ class DiagonalLayout:
         return weights[: self.columns], spread
 
 
-def plan_layout(rows: int, columns: int, slots: int) -> DiagonalLayout:
-    """Choose the baby steps that cost the fewest key switches.
+def plan_layout(rows: int, columns: int, slots: int, batches: int = 1) -> DiagonalLayout:
+    """Choose the baby steps that cost the fewest key switches in an iteration.
 
     A giant step relinearises and rotates. Forward, the baby steps of the weights serve all groups;
     backward, the giant steps do, since the groups are summed before.
     """
-    base = DiagonalLayout(rows, columns, slots, 1, 1)
+    base = DiagonalLayout(rows, columns, slots, 1, 1, batches)
+    groups = base.groups_per_batch
     babies = [1 << i for i in range(base.period.bit_length())]
 
     def giants(baby: int) -> int:
         return 2 * (base.period // baby) - 1
 
-    forward = min(babies, key=lambda b: b - 1 + base.groups * giants(b))
-    backward = min(babies, key=lambda b: base.groups * (b - 1) + giants(b))
-    return DiagonalLayout(rows, columns, slots, forward, backward)
+    forward = min(babies, key=lambda b: b - 1 + groups * giants(b))
+    backward = min(babies, key=lambda b: groups * (b - 1) + giants(b))
+    return DiagonalLayout(rows, columns, slots, forward, backward, batches)

@@ -21,7 +21,7 @@ class Pool:
 
     def __init__(self, circuit: Circuit, material: bytes, processes: int) -> None:
         self._circuit = circuit
-        count = min(processes, len(units(circuit)))
+        count = min(processes, len(units(circuit, 0)))
         self.share: list[Unit] = share_of(circuit, 0, count)
         self._others = [(share_of(circuit, number, count), _start()) for number in range(1, count)]
         for number, (_, process) in enumerate(self._others, start=1):
@@ -38,10 +38,11 @@ class Pool:
             if wants(share, address, self._circuit):
                 self._send(process, [b"add", message])
 
-    def ask(self, step: int, ahead: list[Message]) -> None:
-        """Have the workers begin with their partial gradients."""
+    def ask(self, step: int, batch: int, ahead: list[Message]) -> None:
+        """Have the workers begin with their partial gradients over a batch."""
+        header = [b"gradients", str(step).encode(), str(batch).encode()]
         for _, process in self._others:
-            self._send(process, [b"gradients", str(step).encode(), *ahead])
+            self._send(process, [*header, *ahead])
 
     def answers(self) -> list[list[Message]]:
         """Return each worker's partial gradients, in the order of the workers."""

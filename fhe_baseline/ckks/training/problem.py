@@ -37,19 +37,35 @@ class Problem:
         """L2 strength beside the mean loss."""
         return 1 / (self.inverse_l2 * len(self.matrix))
 
-    def rate(self, sigmoid: SigmoidPolynomial) -> float:
-        """Return 1 / L, to three digits, for the classifier with the largest curvature."""
-        largest = 0.0
+    def rate(self, sigmoid: SigmoidPolynomial, batches: int = 1) -> float:
+        """Return 1 / L, to three digits, for the classifier and batch of the largest curvature."""
+        largest, size = 0.0, -(-len(self.matrix) // batches)
         for weights in self.sample_weights:
-            gram = (self.matrix * weights[:, None]).T @ self.matrix / len(self.matrix)
-            largest = max(largest, float(np.linalg.eigvalsh(gram)[-1]))
+            for start in range(0, len(self.matrix), size):
+                rows = self.matrix[start : start + size]
+                gram = (rows * weights[start : start + size, None]).T @ rows / size
+                largest = max(largest, float(np.linalg.eigvalsh(gram)[-1]))
         return float(f"{1 / (sigmoid.steepest() * largest + self.penalty):.3g}")
 
+    def shuffled(self, seed: int) -> Problem:
+        """Return the same task with its rows in random order, for batches that are alike."""
+        order = np.random.default_rng(seed).permutation(len(self.matrix))
+        return Problem(
+            self.matrix[order],
+            self.targets[:, order],
+            self.sample_weights[:, order],
+            self.inverse_l2,
+        )
+
     def circuit(
-        self, parameters: CkksParameters, sigmoid: SigmoidPolynomial, allow_insecure: bool
+        self,
+        parameters: CkksParameters,
+        sigmoid: SigmoidPolynomial,
+        allow_insecure: bool,
+        batches: int = 1,
     ) -> Circuit:
         """Return the public side of this task. Raises UsageError where it does not fit."""
-        rate = self.rate(sigmoid)
+        rate = self.rate(sigmoid, max(1, batches))
         rows, columns = self.matrix.shape
         return Circuit(
             parameters=parameters,
@@ -59,6 +75,7 @@ class Problem:
             sigmoid=sigmoid,
             rate=rate,
             shrink=1 - rate * self.penalty,
+            batches=batches,
             allow_insecure=allow_insecure,
         )
 

@@ -28,7 +28,7 @@ from fhe_baseline.ckks.training.messages import (
 )
 from fhe_baseline.ckks.training.momentum import momentum
 from fhe_baseline.ckks.training.pool import Pool
-from fhe_baseline.ckks.training.shares import wants
+from fhe_baseline.ckks.training.shares import groups_in, wants
 
 
 class TrainingServer:
@@ -88,7 +88,7 @@ class TrainingServer:
     def _run(self, ahead: list[Any], weights: list[Any], first: int, count: int) -> None:
         """Replace V and W of every classifier by those ``count`` iterations later."""
         for step, eta in enumerate(momentum(first + count - 1)[first - 1 :]):
-            gradients = self._gradient(ahead, step)
+            gradients = self._gradient(ahead, step, self._circuit.batch_of(first + step))
             for classifier, gradient in enumerate(gradients):
                 ahead[classifier], weights[classifier] = self._descent.advance(
                     ahead[classifier],
@@ -100,13 +100,13 @@ class TrainingServer:
                 )
         weights[:] = [self._descent.ended(ciphertext) for ciphertext in weights]
 
-    def _gradient(self, ahead: list[Any], step: int) -> list[Any]:
-        """Return the gradient of every classifier, summed over the shares of all processes."""
+    def _gradient(self, ahead: list[Any], step: int, batch: int) -> list[Any]:
+        """Return every classifier's gradient over a batch, summed over all processes' shares."""
         if self._pool.size:
-            self._pool.ask(step, [seal_bytes(ciphertext) for ciphertext in ahead])
+            self._pool.ask(step, batch, [seal_bytes(ciphertext) for ciphertext in ahead])
         parts: list[Any] = [None] * len(ahead)
         for classifier, weights in enumerate(ahead):
-            groups = [unit.group for unit in self._pool.share if unit.classifier == classifier]
+            groups = groups_in(self._pool.share, self._circuit, batch, classifier)
             if groups:
                 parts[classifier] = self._gradients.partial_gradient(
                     self._data, classifier, groups, weights, step

@@ -20,20 +20,29 @@ class Unit:
     classifier: int
 
 
-def units(circuit: Circuit) -> list[Unit]:
-    """Return all units, the classifiers of a group together, since they share its data."""
+def units(circuit: Circuit, batch: int) -> list[Unit]:
+    """Return a batch's units, the classifiers of a group together, since they share its data."""
     return [
         Unit(group, classifier)
-        for group in range(circuit.layout.groups)
+        for group in circuit.layout.groups_of(batch)
         for classifier in range(circuit.classifiers)
     ]
 
 
 def share_of(circuit: Circuit, number: int, processes: int) -> list[Unit]:
-    """Return the units of process ``number``, from 0: a stretch of all of them."""
-    everything = units(circuit)
-    start = number * len(everything) // processes
-    return everything[start : (number + 1) * len(everything) // processes]
+    """Return the units of process ``number``, from 0: a stretch of those of every batch."""
+    share: list[Unit] = []
+    for batch in range(circuit.batches):
+        everything = units(circuit, batch)
+        start = number * len(everything) // processes
+        share += everything[start : (number + 1) * len(everything) // processes]
+    return share
+
+
+def groups_in(share: list[Unit], circuit: Circuit, batch: int, classifier: int) -> list[int]:
+    """Return the groups of a batch that a share computes for a classifier."""
+    groups = circuit.layout.groups_of(batch)
+    return [u.group for u in share if u.classifier == classifier and u.group in groups]
 
 
 def wants(share: list[Unit], address: Address, circuit: Circuit) -> bool:

@@ -20,7 +20,8 @@ from fhe_baseline.ckks.training.problem import Problem
 class TwinStep:
     """Weights (classifiers, columns) after an iteration, and the logits it met on the way.
 
-    ``outside``: how many logits, of all rows and classifiers, left the polynomial's interval.
+    ``outside``: how many logits, of all rows of the batch and all classifiers, left the
+    polynomial's interval.
     """
 
     weights: Float64Array
@@ -35,11 +36,12 @@ def run_twin(circuit: Circuit, problem: Problem, iterations: int) -> list[TwinSt
     ahead = np.zeros((circuit.classifiers, circuit.columns))
     weights = ahead
     steps: list[TwinStep] = []
-    for eta in momentum(iterations):
-        logits = ahead @ problem.matrix.T
-        centred = problem.sample_weights * circuit.sigmoid.centred(logits)
-        residual = centred + problem.sample_weights * (0.5 - problem.targets)
-        gradient = residual @ problem.matrix / circuit.rows
+    for number, eta in enumerate(momentum(iterations), start=1):
+        rows = circuit.layout.rows_of_batch(circuit.batch_of(number))
+        matrix, samples = problem.matrix[rows], problem.sample_weights[:, rows]
+        logits = ahead @ matrix.T
+        residual = samples * (circuit.sigmoid.centred(logits) + 0.5 - problem.targets[:, rows])
+        gradient = residual @ matrix / circuit.layout.batch_rows
         following = ahead * keep - circuit.rate * gradient
         ahead = (1 - eta) * following + eta * weights
         weights = following

@@ -17,7 +17,7 @@ from common.service.framing import join, split
 from common.types import Message
 from fhe_baseline.ckks.serialization import seal_bytes
 from fhe_baseline.ckks.training.messages import Address, ahead_shape, shape_of, unpack_upload
-from fhe_baseline.ckks.training.shares import Unit, share_of
+from fhe_baseline.ckks.training.shares import Unit, groups_in, share_of
 
 LENGTH = struct.Struct("<Q")
 
@@ -54,12 +54,12 @@ class Worker:
         address, ciphertext = unpack_upload(message, self._circuit)
         self._data[address] = shape_of(self._circuit, address).load(ciphertext, str(address.kind))
 
-    def gradients(self, step: int, ahead: list[Message]) -> list[Message]:
+    def gradients(self, step: int, batch: int, ahead: list[Message]) -> list[Message]:
         """Return the partial gradient of each classifier, empty where it has no part in it."""
         shape = ahead_shape(self._circuit, step)
         replies = []
         for classifier, message in enumerate(ahead):
-            groups = [unit.group for unit in self._units if unit.classifier == classifier]
+            groups = groups_in(self._units, self._circuit, batch, classifier)
             if not groups:
                 replies.append(b"")
                 continue
@@ -86,7 +86,7 @@ def main() -> None:
         if verb == b"add":
             worker.add(messages[0])
         elif verb == b"gradients":
-            send(answers, worker.gradients(int(messages[0]), messages[1:]))
+            send(answers, worker.gradients(int(messages[0]), int(messages[1]), messages[2:]))
         else:
             raise MessageError(f"unknown verb {verb!r}")
 
