@@ -48,7 +48,7 @@ class BlockStatistics:
     title = "Neighbours from block statistics"
     rung = Knowledge.MANY_CIPHERTEXTS
     needs: frozenset[Need] = frozenset()
-    metric = Metric("share of blocks with a true neighbour named", best=1.0)
+    metric = Metric("share of blocks with a true neighbour named")
     limits = ("tells which blocks lie together, not what they show",)
     source = "design of the ciphers: one block order for all images of a key"
 

@@ -74,10 +74,10 @@ def inside_obstacle(facts: Facts) -> str:
     """Say why there is no common order inside blocks to find; '' where there is."""
     if facts.patch is None:
         return "no blocks"
-    if facts.ciphertext != "uint8" or not facts.local:
-        return "values are not moved and negated but mixed or mapped otherwise"
     if not facts.deterministic or not facts.one_key:
         return "every image has a key of its own (the jigsaw solver tries each by itself)"
+    if facts.ciphertext != "uint8" or not facts.local:
+        return "values are not moved and negated but mixed or mapped otherwise"
     if not facts.shared_key:
         return "every block has a key of its own: no order is common to the blocks"
     if uses_nibbles(facts):
