@@ -8,11 +8,12 @@ Source: this project (measured); the idea is that of correlation attacks on perm
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
 from common.adversary import Budget, Detail, Facts, KeyMoves, Metric, Need, Score, Truth, View
-from common.types import IntArray, Knowledge, UInt8Array
+from common.types import IntArray, Knowledge, PixelArray, UInt8Array
 from comparisons.attacks.keymoves import uses_nibbles
 from comparisons.attacks.solvers.correlation import BlockOrder, find_block_order
 from comparisons.attacks.solvers.scores import mask_found, positions_found
@@ -34,6 +35,7 @@ class SharedKeyCorrelation:
     title = "Shared-key correlation"
     rung = Knowledge.MANY_CIPHERTEXTS
     needs: frozenset[Need] = frozenset()
+    slow = True
     metric = Metric("share of pixel positions inside blocks exact", best=1.0)
     limits = (
         "up to the eight symmetries of the square and a global negation, which no ciphertext tells",
@@ -85,10 +87,10 @@ def inside_obstacle(facts: Facts) -> str:
     return ""
 
 
-def as_bytes(ciphertexts: np.ndarray) -> UInt8Array:  # type: ignore[type-arg]
+def as_bytes(ciphertexts: PixelArray) -> UInt8Array:
     """Return ciphertexts as bytes; what is none is rounded and cut to 0 ... 255."""
     if ciphertexts.dtype == np.uint8:
-        return ciphertexts
+        return cast(UInt8Array, ciphertexts)
     return np.clip(np.rint(ciphertexts), 0, 255).astype(np.uint8)
 
 
