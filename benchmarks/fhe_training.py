@@ -87,6 +87,7 @@ def measure(quick: bool) -> list[Row]:
         *all_features_rows(features, 5 if quick else 40),
         *round_rows(features, 2 if quick else 8),
         *process_rows(features, 2 if quick else 8),
+        *batch_rows(features, 2 if quick else 8),
     ]
 
 
@@ -183,12 +184,32 @@ def process_rows(features: Features, iterations: int) -> list[Row]:
     return [against(f"{what}: after the upload", two.seconds, "s", iterations, "one", one.seconds)]
 
 
+def batch_rows(features: Features, iterations: int) -> list[Row]:
+    """Full batches beside halves taken in turn, as many iterations of each."""
+    preparation = fit_whitening(features.train, 63)
+    full, half = (_train_on(features, preparation, iterations, batches=n) for n in (1, 2))
+    reached = [_test_scores(features, preparation, one.outcome.weights)[1] for one in (full, half)]
+    what = f"{iterations} iterations of {len(features.train)} x 64 in two mini-batches"
+    n = len(features.test)
+    return [
+        against(f"{what}: after the upload", half.seconds, "s", iterations, "full", full.seconds),
+        against(f"{what}: test AUC", reached[1], "AUC", n, "full", reached[0]),
+        Row(f"{what}: weights against clear twin", half.difference, "relative", iterations),
+    ]
+
+
 def train(
-    problem: Problem, iterations: int, parameters: str = "n8192-214", processes: int = 1
+    problem: Problem,
+    iterations: int,
+    parameters: str = "n8192-214",
+    processes: int = 1,
+    batches: int = 1,
 ) -> Training:
     """Train a problem at a server process; every context is one of 128 bits."""
+    if batches > 1:
+        problem = problem.shuffled(seed=0)
     circuit = problem.circuit(
-        training_set(parameters, 3), fit_sigmoid(3, INTERVAL), allow_insecure=False
+        training_set(parameters, 3), fit_sigmoid(3, INTERVAL), allow_insecure=False, batches=batches
     )
     clock = Clock(Side.CLIENT)
 
@@ -207,10 +228,11 @@ def _train_on(
     iterations: int,
     parameters: str = "n8192-214",
     processes: int = 1,
+    batches: int = 1,
 ) -> Training:
     prepared = preparation.apply(features.train)
     problem = make_problem(prepared, features.train_labels, 2, INVERSE_L2, balanced=True)
-    return train(problem, iterations, parameters, processes)
+    return train(problem, iterations, parameters, processes, batches)
 
 
 def _test_scores(

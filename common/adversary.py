@@ -320,7 +320,8 @@ class Truth:
 
     ``originals``: uint8 (n, h, w, c), of ``View.ciphertexts``. ``fresh``: pairs under the same key
     that the adversary never saw. ``candidate_of``: (n,), which candidate each ciphertext is of.
-    ``labels``: (n,), of the originals.
+    ``labels``: (n,), of the originals and, ``fresh_labels``, of the fresh images. ``recognise``:
+    names the class of plain images, to be tried on reconstructions; None where there is none.
     """
 
     facts: Facts
@@ -330,6 +331,8 @@ class Truth:
     fresh: Pairs
     key: KeyMoves | None
     candidate_of: IntArray | None = None
+    fresh_labels: IntArray | None = None
+    recognise: Callable[[UInt8Array], IntArray] | None = None
 
 
 @dataclass(frozen=True)
@@ -368,19 +371,25 @@ class Picture:
 
 @dataclass(frozen=True)
 class Score:
-    """What a guess is worth under one key. ``spent``: what was used of the budget."""
+    """What a guess is worth under one key.
+
+    ``spent``: what was used of the budget. ``error``: standard error of the value at chance level,
+    from the number of images it is computed on; controls are held against it.
+    """
 
     value: float
     details: Sequence[Detail] = ()
     pictures: Sequence[Picture] = ()
     spent: Mapping[str, Any] = field(default_factory=dict)
+    error: float = 0.0
 
 
 class Attack(Protocol):
     """What a module of an ``attacks`` package hands over as ``ATTACK``, where it has a scale.
 
     The harness runs it under several keys and on all controls; ``metric`` on noise is its floor, on
-    the identity (or ``metric.best``) its ceiling. ``limits``: what an outcome does not show.
+    the identity (or ``metric.best``) its ceiling. ``limits``: what an outcome does not show. An
+    attack of more than a second or two sets ``slow = True`` and is run after the others.
     """
 
     name: str

@@ -64,6 +64,9 @@ class Traffic(Record):
     training_upload_bytes: int = Field(default=0, description="Sent to the server to train there")
     training_download_bytes: int = Field(default=0, description="Received from it while training")
     n_images: int = Field(description="Images the upload and download bytes are for")
+    jpeg_bytes: float | None = Field(
+        default=None, description="Mean size of such images as JPEG, quality 90: for scale"
+    )
 
 
 class Agreement(Record):

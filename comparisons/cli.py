@@ -19,6 +19,7 @@ from common.errors import (
     CompareError,
     UsageError,
 )
+from comparisons import run_commands
 from comparisons.audit_command import audit_app
 from comparisons.cipher_commands import decrypt, encrypt
 
@@ -47,7 +48,9 @@ DataDir = Annotated[
     Path | None,
     typer.Option("--data-dir", help="Folder of the dataset [default: $COMPARE_DATA, user cache]."),
 ]
-Formats = Annotated[str, typer.Option("--format", help="Comma-separated: md, pdf; empty: none.")]
+Formats = Annotated[
+    str, typer.Option("--format", help="Comma-separated: md, html, pdf, json; empty: none.")
+]
 
 
 @app.command()
@@ -95,7 +98,14 @@ def run(
     ] = None,
     offline: Offline = False,
     require_real: RequireReal = False,
-    format: Formats = "md,pdf",
+    audit: Annotated[
+        bool | None,
+        typer.Option(
+            "--audit/--no-audit",
+            help="Attack the run's own pipelines afterwards [default: as the profile says].",
+        ),
+    ] = None,
+    format: Formats = "md,html,pdf",
     explain: Annotated[
         bool, typer.Option(help="Only say which cells would run or be kept, and why.")
     ] = False,
@@ -115,7 +125,7 @@ def run(
             *("latency_images", "latency_rounds", "robustness_images", "threads"),
             *("call_seconds", "pictures"),
         )
-    } | {"pipelines": pipeline or None}
+    } | {"pipelines": pipeline or None, "audit": _audit_budget(profile, audit)}
     code = run_command(
         dataset=dataset,
         data_dir=data_dir,
@@ -135,7 +145,7 @@ def run(
 @app.command()
 def report(
     run: RunArgument,
-    format: Formats = "md,pdf",
+    format: Formats = "md,html,pdf",
     out: Annotated[Path | None, typer.Option(help="Folder [default: RUN/report].")] = None,
 ) -> None:
     """Render the report of a run."""
@@ -246,6 +256,17 @@ def schema() -> None:
 
 app.command("encrypt")(encrypt)
 app.command("decrypt")(decrypt)
+app.command("verify")(run_commands.verify)
+app.command("diff")(run_commands.diff)
+app.command("export")(run_commands.export)
+app.command("gallery")(run_commands.gallery)
+
+
+def _audit_budget(profile: str, audit: bool | None) -> str | None:
+    """Return the budget that --audit or --no-audit asks for; None: as the profile says."""
+    if audit is None:
+        return None
+    return ("full" if profile == "full" else "quick") if audit else "none"
 
 
 def _renderer(formats: str, out: Path | None) -> Callable[[Path], list[Path]]:

@@ -45,6 +45,9 @@ CORE_MODULES = (
     "comparisons.session",
 )
 
+# Settings that change no cell: the same run goes on with others.
+OUTSIDE_PLAN = {"pipelines", "call_seconds", "audit"}
+
 
 @dataclass(frozen=True)
 class Planned:
@@ -123,7 +126,7 @@ class RunPlan:
             "training": [config.epochs, config.batch_size, config.learning_rate],
             "threads": self.settings.threads,
             "source": source_digest(*CORE_MODULES, *planned.pipeline.source_modules()),
-            "machine": self._machine_inputs(planned),
+            "machine": dict(planned.pipeline.identity_inputs(planned.parameters, self.key_file)),
             "packages": _package_versions(),
             "phase": phase.value,
             "round": number,
@@ -135,10 +138,6 @@ class RunPlan:
         if phase is Phase.ROBUSTNESS:
             inputs["robustness_images"] = config.robustness_images
         return inputs
-
-    def _machine_inputs(self, planned: Planned) -> dict[str, str]:
-        name = getattr(planned.pipeline, "identity_inputs", None)
-        return dict(name(planned.parameters, self.key_file)) if name else {}
 
     def cell_record(self, cell: PlannedCell) -> Cell:
         """Describe a cell for its record."""
@@ -159,7 +158,7 @@ class RunPlan:
             data=self.summary.fingerprint,
             weights=self.backbone.weights_sha256,
             pipelines=[[p.label, p.pipeline.name, p.resolved()] for p in self.pipelines],
-            config=self.config.model_dump(mode="json", exclude={"pipelines", "call_seconds"}),
+            config=self.config.model_dump(mode="json", exclude=OUTSIDE_PLAN),
         )
 
     def manifest(self) -> Manifest:
@@ -197,6 +196,9 @@ class RunPlan:
         for field in RunConfig.model_fields:
             value = getattr(self.config, field)
             if field in {"profile", "pipelines"} or value == getattr(base, field):
+                continue
+            if field == "audit":
+                words.append("--no-audit" if value == "none" else "--audit")
                 continue
             shown = "FILE" if field == "weights" and "/" in str(value) else value
             words.append(f"--{field.replace('_', '-')} {shown}")

@@ -28,6 +28,7 @@ from comparisons.pictures import store_pictures
 from comparisons.plan import Planned, PlannedCell, RunPlan
 from comparisons.progress import ProgressReporter
 from comparisons.session import Session, compare_with_clear, open_session
+from comparisons.sizes import mean_jpeg_bytes
 
 WARMUP_IMAGES = 4
 
@@ -193,7 +194,9 @@ class Runner:
                 "predictions": name,
                 "predictions_sha256": digest,
                 "measurements": measurements(session.once) + measurements(clock),
-                "traffic": session.traffic(before, len(test)),
+                "traffic": session.traffic(before, len(test)).model_copy(
+                    update={"jpeg_bytes": mean_jpeg_bytes(test.images)}
+                ),
                 "agreement": agreement,
                 "claims": session.fitted.claims(),
                 "training": session.training,

@@ -7,6 +7,8 @@ renderer knows its own syntax.
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -41,11 +43,19 @@ class Link:
 
 
 @dataclass(frozen=True)
+class Target:
+    """An identifier that links lead to: ``#anchor`` names it."""
+
+    text: str
+    anchor: str
+
+
+@dataclass(frozen=True)
 class Break:
     """A line break inside a paragraph or a cell."""
 
 
-Span: TypeAlias = Text | Bold | Code | Link | Break
+Span: TypeAlias = Text | Bold | Code | Link | Target | Break
 Inline: TypeAlias = tuple[Span, ...]
 Content: TypeAlias = "str | Span | Inline"
 
@@ -134,7 +144,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture with its description; ``data`` holds the numbers it shows, where not elsewhere."""
+    """A picture with its description; ``data`` holds the numbers it shows, where not elsewhere.
+
+    ``svg`` is the same picture in lines, for renderers that can show it sharper; may be empty.
+    """
 
     name: str
     caption: str
@@ -142,10 +155,39 @@ class Figure:
     png: bytes
     width: float = 1.0
     data: Table | None = None
+    svg: bytes = b""
 
     def __post_init__(self) -> None:
         if not self.alt.strip():
             raise ValueError(f"figure {self.name!r} has no alternative text")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture of a slider: a title above it, a number or a remark under it."""
+
+    title: str
+    caption: str
+    png: bytes
+
+
+@dataclass(frozen=True)
+class Slider:
+    """Pictures of one thing in order, for instance original, encrypted, after the attack.
+
+    Side by side on paper; where the format can, the reader slides from one to the next.
+    """
+
+    name: str
+    caption: str
+    alt: str
+    frames: tuple[Frame, ...]
+
+    def __post_init__(self) -> None:
+        if not self.alt.strip():
+            raise ValueError(f"slider {self.name!r} has no alternative text")
+        if not 2 <= len(self.frames) <= 4:
+            raise ValueError(f"slider {self.name!r} has {len(self.frames)} pictures, not 2 to 4")
 
 
 CalloutKind: TypeAlias = Literal["note", "warning", "danger"]
@@ -183,7 +225,7 @@ class KeyValues:
 
 
 Block: TypeAlias = (
-    Paragraph | Bullets | CodeBlock | Table | Figure | Callout | FindingCard | KeyValues
+    Paragraph | Bullets | CodeBlock | Table | Figure | Slider | Callout | FindingCard | KeyValues
 )
 
 
@@ -224,6 +266,7 @@ class Document:
         if len(set(anchors)) != len(anchors):
             raise ValueError(f"section anchors repeat: {sorted(anchors)}")
         names = [figure.name for figure in self.figures()]
+        names += [slider.name for slider in self.sliders()]
         if len(set(names)) != len(names):
             raise ValueError(f"figure names repeat: {sorted(names)}")
 
@@ -235,3 +278,30 @@ class Document:
             for block in section.blocks
             if isinstance(block, Figure)
         )
+
+    def anchors(self) -> frozenset[str]:
+        """Return the names of everything that links inside the document can lead to."""
+        targets = {span.anchor for span in _all_spans(self) if isinstance(span, Target)}
+        return frozenset({section.anchor for section in self.sections} | targets)
+
+    def sliders(self) -> tuple[Slider, ...]:
+        """Return all sliders in reading order."""
+        return tuple(
+            block
+            for section in self.sections
+            for block in section.blocks
+            if isinstance(block, Slider)
+        )
+
+
+def _all_spans(node: object) -> Iterator[object]:
+    """Walk every dataclass and tuple below a node."""
+    if isinstance(node, tuple):
+        for one in node:
+            yield from _all_spans(one)
+    elif dataclasses.is_dataclass(node) and not isinstance(node, type):
+        if isinstance(node, Span):
+            yield node
+            return
+        for field in dataclasses.fields(node):
+            yield from _all_spans(getattr(node, field.name))

@@ -7,6 +7,7 @@ controls are outcomes of their own, so that a grid shows both ends.
 
 from __future__ import annotations
 
+import math
 import time
 import traceback
 from collections.abc import Iterator, Sequence
@@ -35,7 +36,8 @@ from common.records import AttackOutcome, AttackPicture
 from common.seeds import generator_for
 from common.store import RunFolder
 from comparisons.attacks import artefacts, outcomes
-from comparisons.attacks.pool import PlainPool
+from comparisons.attacks.pool import PlainPool, is_grey
+from comparisons.attacks.recogniser import Recogniser, fit_recogniser
 from comparisons.attacks.setting import set_up
 from comparisons.attacks.targets import Target, control_scheme
 from comparisons.attacks.timelimit import OverTimeError, time_limit
@@ -48,7 +50,8 @@ SOURCES = ("common.adversary", "common.similarity", "comparisons.attacks", "bloc
 class Setup:
     """What all cells of one audit share. ``command``: reproduces it, up to target and attack.
 
-    ``backbone``, ``weights``: of the run, '' where there is none.
+    ``backbone``, ``weights``: of the run, '' where there is none. ``seconds``: after which no other
+    cell is begun.
     """
 
     pool: PlainPool
@@ -58,7 +61,8 @@ class Setup:
     size: int
     backbone: str = ""
     weights: str = ""
-    control_keys: int = 1
+    control_keys: int = 2
+    seconds: float | None = None
 
 
 @dataclass
@@ -69,6 +73,7 @@ class Keys:
     seconds: float = 0.0
     gave_up: list[str] = field(default_factory=list)
     first: tuple[View, Truth] | None = None
+    grey: bool = False
 
     @property
     def values(self) -> list[float]:
@@ -79,6 +84,11 @@ class Keys:
     def mean(self) -> float:
         """The metric's mean over keys."""
         return float(np.mean(self.values))
+
+    @property
+    def error(self) -> float:
+        """Standard error of the mean at chance level."""
+        return max(score.error for score in self.scores) / math.sqrt(len(self.scores))
 
 
 class Harness:
@@ -91,6 +101,7 @@ class Harness:
         self._controls: dict[str, dict[str, Keys]] = {}
         self._results: dict[str, Keys | str] = {}
         self._told: set[str] = set()
+        self._recognisers: dict[int, Recogniser | None] = {}
 
     def run(self, targets: Sequence[Target], names: Sequence[str]) -> list[AttackOutcome]:
         """Run every attack on every target and return the outcomes, old ones included."""
@@ -101,8 +112,9 @@ class Harness:
         }
         self._told = {o.attack for o in done.values() if o.target_kind == "control"}
         found = []
-        for name in names:
-            attack = plugins.load("attacks", name)
+        begin = time.perf_counter()
+        attacks = [plugins.load("attacks", name) for name in names]
+        for attack in sorted(attacks, key=lambda attack: getattr(attack, "slow", False)):
             for target in targets:
                 identity = self.identity(attack, target)
                 known = done.get(identity)
@@ -110,7 +122,8 @@ class Harness:
                     self.progress.line(f"{attack.title} on {target.label}: kept from before")
                     found.append(known)
                     continue
-                for outcome in self._cell(attack, target, identity):
+                late = self._late(time.perf_counter() - begin)
+                for outcome in self._cell(attack, target, identity, late):
                     self.folder.append(outcome)
                     found.append(outcome)
                     self._tell(outcome)
@@ -135,8 +148,18 @@ class Harness:
             source=source_digest(*SOURCES, type(attack).__module__),
         )
 
-    def _cell(self, attack: Any, target: Target, identity: str) -> Iterator[AttackOutcome]:
-        if hasattr(attack, "examine"):
+    def _late(self, seconds: float) -> str:
+        limit = self.setup.seconds
+        if limit is None or seconds < limit:
+            return ""
+        return f"the {limit:.0f} s of the whole audit were used up (see `compare audit run`)"
+
+    def _cell(
+        self, attack: Any, target: Target, identity: str, late: str
+    ) -> Iterator[AttackOutcome]:
+        if late:
+            yield self._frame(attack, target, identity).without_result("not run", late)
+        elif hasattr(attack, "examine"):
             yield self._check(attack, target, identity)
         else:
             yield from self._attack(attack, target, identity)
@@ -150,7 +173,7 @@ class Harness:
     # Attacks
 
     def _attack(self, attack: Attack, target: Target, identity: str) -> Iterator[AttackOutcome]:
-        frame = outcomes.Frame(attack, target, identity, self.setup.budget, self._command(attack))
+        frame = self._frame(attack, target, identity)
         if target.scheme is None or target.facts is None:
             reason = "its messages are no pictures that this attack could read"
             yield frame.without_result("not applicable", reason)
@@ -252,6 +275,7 @@ class Harness:
                 setup.budget,
                 setup.seed,
                 number,
+                self._recogniser(target.scheme.shape[0]),
             )
             random = generator_for(setup.seed, "attack", attack.name, number)
             start = time.perf_counter()
@@ -265,8 +289,14 @@ class Harness:
             result.scores.append(attack.score(guess, truth))
             if number == 0:
                 result.first = (view, truth)
+                result.grey = is_grey(truth.originals)
             self.progress("keys", number + 1, keys)
         return result
+
+    def _recogniser(self, size: int) -> Recogniser | None:
+        if size not in self._recognisers:
+            self._recognisers[size] = fit_recogniser(self.setup.pool.auxiliary(size))
+        return self._recognisers[size]
 
     def _pictures(self, attack: Attack, label: str, result: Keys) -> list[AttackPicture]:
         if result.first is None or not result.scores[0].pictures:
@@ -279,7 +309,7 @@ class Harness:
     # Checks
 
     def _check(self, check: Check, target: Target, identity: str) -> AttackOutcome:
-        frame = outcomes.Frame(check, target, identity, self.setup.budget, self._command(check))
+        frame = self._frame(check, target, identity)
         inspected = self._inspected(target)
         reason = check.applies(inspected)
         if reason:
@@ -315,6 +345,9 @@ class Harness:
             backbone=self.setup.backbone,
             weights=self.setup.weights,
         )
+
+    def _frame(self, attack: Any, target: Target, identity: str) -> outcomes.Frame:
+        return outcomes.Frame(attack, target, identity, self.setup.budget, self._command(attack))
 
     def _command(self, attack: Attack | Check) -> str:
         return f"{self.setup.command} --attack {attack.name}"

@@ -17,6 +17,7 @@ from common.adversary import Budget, Detail, Facts, Metric, Need, Picture, Score
 from common.similarity import gradient_similarity, psnr, ssim
 from common.types import Knowledge, PixelArray, UInt8Array
 from comparisons.attacks.artefacts import as_picture
+from comparisons.attacks.recogniser import recognised
 
 SHOWN = 3
 
@@ -89,9 +90,9 @@ def as_pictures(ciphertexts: PixelArray) -> UInt8Array:
     return np.stack([as_picture(ciphertext) for ciphertext in ciphertexts])
 
 
-def score_reconstruction(guess: Reconstruction, truth: Truth) -> Score:
-    """Score by SSIM to the originals, of the better sign, and by what it gains."""
-    originals = truth.originals
+def score_reconstruction(guess: Reconstruction, truth: Truth, count: int | None = None) -> Score:
+    """Score by SSIM to the first ``count`` originals, of the better sign, and by what it gains."""
+    originals = truth.originals[:count]
     negative = cast(UInt8Array, 255 - guess.images)
     direct, inverted = ssim(guess.images, originals), ssim(negative, originals)
     best = np.where((inverted > direct)[:, None, None, None], negative, guess.images)
@@ -107,6 +108,7 @@ def score_reconstruction(guess: Reconstruction, truth: Truth) -> Score:
             Detail("SSIM gain over the ciphertext", float((structure - before).mean())),
             Detail("PSNR", float(psnr(best, originals).mean()), "dB"),
             Detail("gradient similarity", float(gradients.mean())),
+            *recognised(best, originals, truth.labels[:count], truth),
         ),
         pictures,
         {"ciphertexts": len(best)},

@@ -12,19 +12,11 @@ from typing import Any
 from common.errors import UsageError
 from common.plugins import nearest
 from common.records import AttackOutcome, MetricValue
+from common.standing import gravity
 from common.types import Knowledge
 from comparisons.attacks.outcomes import number
 from comparisons.attacks.verdicts import CONTROL_PREFIX
 
-# From the worst for the owner to the least that can be said.
-SEVERITY = (
-    "broken",
-    "partial",
-    "unreliable",
-    "resists within budget",
-    "not applicable",
-    "not run",
-)
 MARKS = {
     "broken": "BROKEN",
     "partial": "partial",
@@ -58,13 +50,12 @@ def cells(outcomes: Sequence[AttackOutcome]) -> dict[tuple[str, str], AttackOutc
 
 
 def worst(outcomes: Sequence[AttackOutcome], target: str) -> AttackOutcome | None:
-    """Return the outcome that is worst for a target's owner, None where nothing was attacked."""
+    """Return the outcome that is worst for a target's owner, None where nothing was attacked.
+
+    Of equal verdicts the one that takes the least knowledge counts.
+    """
     mine = [outcome for outcome in outcomes if outcome.target == target]
-    return min(
-        mine,
-        key=lambda o: (SEVERITY.index(o.verdict), -(o.advantage or 0.0)),
-        default=None,
-    )
+    return min(mine, key=gravity, default=None)
 
 
 def controls_failed(outcomes: Sequence[AttackOutcome]) -> list[AttackOutcome]:

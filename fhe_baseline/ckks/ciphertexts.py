@@ -36,6 +36,8 @@ class CiphertextShape:
             raise MessageError(
                 f"{what} has scale {ciphertext.scale:.6g}, expected {self.scale:.6g}"
             )
+        # The claimed scale may be off by rounding; sums of several ciphertexts want it to the bit.
+        ciphertext.scale = self.scale
         if ciphertext.is_transparent():
             raise MessageError(f"{what} is transparent: its second polynomial is zero")
         return ciphertext

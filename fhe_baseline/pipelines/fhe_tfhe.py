@@ -22,6 +22,7 @@ from common.types import FheMode, Float32Array, Float64Array, Message, Stage, UI
 
 if TYPE_CHECKING:
     from common.backbones.head import Head
+    from fhe_baseline.preparation import Preparation
     from fhe_baseline.tfhe.deployment import Deployed
     from fhe_baseline.tfhe.inference import InferenceClient, InferenceServer
     from fhe_baseline.tfhe.quantised import QuantisedHead
@@ -35,6 +36,13 @@ class FheTfheParameters(Parameters):
 
     n_bits: int = Field(default=8, ge=4, le=10, description="Bits of inputs and of weights")
     C: float = Field(default=0.01, gt=0, description="Inverse L2 strength of the head")
+    whiten: int = Field(
+        default=0,
+        ge=0,
+        le=1024,
+        description="Principal components the head takes, whitened; 0: all features, standardised. "
+        "Time and bytes grow with their number",
+    )
 
 
 class FheTfheClient:
@@ -70,6 +78,7 @@ class FheTfheFitted:
     """A trained head and its quantised form."""
 
     extractor: Extractor
+    preparation: Preparation | None
     head: Head
     quantised: QuantisedHead
     _deployed: Deployed | None = field(default=None, init=False)
@@ -104,7 +113,13 @@ class FheTfheFitted:
         return None
 
     def _prepare(self, images: UInt8Array) -> Float64Array:
-        return self.head.standardise(self.extractor(images))
+        return self.head.standardise(_prepared(self.extractor(images), self.preparation))
+
+
+def _prepared(
+    features: Float32Array, preparation: Preparation | None
+) -> Float32Array | Float64Array:
+    return features if preparation is None else preparation.apply(features)
 
 
 class FheTfhePipeline:
@@ -123,6 +138,7 @@ class FheTfhePipeline:
         """Name the modules that key the cells."""
         return (
             "fhe_baseline.pipelines.fhe_tfhe",
+            "fhe_baseline.preparation",
             "fhe_baseline.tfhe",
             "fhe_baseline.security",
         )
@@ -136,6 +152,7 @@ class FheTfhePipeline:
     ) -> FheTfheFitted:
         """Train the head on features of the training images, in the clear, and quantise it."""
         from common.backbones.features import FeatureExtractor, cached_features
+        from fhe_baseline.preparation import fit_whitening
         from fhe_baseline.tfhe.claims import LICENCE
         from fhe_baseline.tfhe.library import load_concrete
         from fhe_baseline.tfhe.quantised import distance, quantise_head
@@ -150,6 +167,8 @@ class FheTfhePipeline:
             settings.threads,
         )
         features = cached_features(data.train, context, extractor)
+        preparation = fit_whitening(features, parameters.whiten) if parameters.whiten else None
+        features = _prepared(features, preparation).astype(np.float32)
         head = _stored_head(features, data, parameters.C, context)
         inputs = head.standardise(features)
         quantised = quantise_head(head.linear, inputs, parameters.n_bits)
@@ -161,10 +180,12 @@ class FheTfhePipeline:
                 "n": len(features),
                 "iterations": head.iterations,
                 "n_bits": parameters.n_bits,
+                "features": features.shape[1],
+                "preparation": preparation.name if preparation else "standardised",
                 "quantised_against_float": distance(quantised, head.linear, inputs),
             }
         )
-        return FheTfheFitted(extractor, head, quantised)
+        return FheTfheFitted(extractor, preparation, head, quantised)
 
     def load_server(self, public_material: bytes) -> InferenceServer:
         """Build the server half from public material. Raises MessageError."""

@@ -19,6 +19,11 @@ from fhe_baseline.parameters import PARAMETER_SETS, TRAINING_SETS
 from fhe_baseline.security.facts import ckks_facts, tfhe_facts
 from fhe_baseline.tfhe.facts import CircuitFacts
 
+INFERENCE, TRAINING = "inference", "training"
+TWIN_DIFFERENCES = {
+    "relative_difference_to_twin": "trained weights to their clear twin's, relative",
+    "largest_weight_difference_to_clear_twin": "largest difference of a weight to the clear twin's",
+}
 CAVEATS = (
     "Estimates are log2 of the cost of the primal uSVP attack; dual and hybrid attacks may cost 1 "
     "to 3 bits less. Core-SVP counts one call of a sieve and nothing else: it is far smaller for "
@@ -42,9 +47,9 @@ class AuditRow:
 
 def named_rows(tfhe: CircuitFacts | None = None) -> list[AuditRow]:
     """Return one row a parameter set, and one for each kind of ciphertext of a TFHE circuit."""
-    found = [ckks_facts("inference", name, one) for name, one in PARAMETER_SETS.items()]
-    found += [ckks_facts("training", name, one) for name, one in TRAINING_SETS.items()]
-    found += tfhe_facts(tfhe, "inference") if tfhe else []
+    found = [ckks_facts(INFERENCE, name, one) for name, one in PARAMETER_SETS.items()]
+    found += [ckks_facts(TRAINING, name, one) for name, one in TRAINING_SETS.items()]
+    found += tfhe_facts(tfhe, INFERENCE) if tfhe else []
     return [AuditRow("", facts) for facts in found]
 
 
@@ -61,25 +66,27 @@ def run_rows(records: Iterable[RunRecord]) -> tuple[list[AuditRow], list[str]]:
             continue
         if any(row.user == label for row in rows):
             continue
-        rows += [AuditRow(label, facts, measured(record)) for facts in record.claims.lattice]
+        rows += [AuditRow(label, facts, measured(record, facts)) for facts in record.claims.lattice]
     used = {row.user for row in rows}
     return rows, [label for label in dict.fromkeys(without) if label not in used]
 
 
-def measured(record: RunRecord) -> tuple[str, ...]:
-    """Return what a record measured of the precision of its results."""
-    told = []
-    found = record.agreement
-    if found is not None:
-        told.append(
-            f"{_precision(found.max_abs_score_difference)}: largest difference of a score to the "
-            f"{found.reference}, {found.agree} of {found.compared} classes equal "
-            f"({record.fhe_mode.value})"
+def measured(record: RunRecord, facts: LatticeFacts) -> tuple[str, ...]:
+    """Return what a record measured of the results of training, or of inference."""
+    if facts.use.startswith(TRAINING):
+        return tuple(
+            f"{_precision(value)}: {what}"
+            for name, what in TWIN_DIFFERENCES.items()
+            if isinstance(value := record.training.get(name), float)
         )
-    difference = record.training.get("relative_difference_to_twin")
-    if isinstance(difference, float):
-        told.append(f"{_precision(difference)}: trained weights to their clear twin's, relative")
-    return tuple(told)
+    found = record.agreement
+    if found is None:
+        return ()
+    return (
+        f"{_precision(found.max_abs_score_difference)}: largest difference of a score to the "
+        f"{found.reference}, {found.agree} of {found.compared} classes equal "
+        f"({record.fhe_mode.value})",
+    )
 
 
 def _precision(error: float) -> str:

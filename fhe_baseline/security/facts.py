@@ -57,20 +57,26 @@ def tfhe_facts(circuit: CircuitFacts, use: str = "") -> list[LatticeFacts]:
         _facts(
             scheme="TFHE",
             use=f"{use}: {one.use}" if use else one.use,
-            name=circuit.name,
+            name=f"{circuit.message_bits}-bit circuit",
             dimension=one.dimension,
             log2_q=one.log2_q,
             sigma=2**one.log2_sigma,
             secret="binary",
             verdicts={},
             enforced_by=TFHE_ENFORCED_BY,
-            precision=f"{circuit.message_bits}-bit integers, exact",
+            precision=f"{circuit.message_bits}-bit integers, {_exactness(circuit)}",
             precision_bits=None,
             precision_of="",
             failure_probability=circuit.statistics.get("global_p_error"),
         )
         for one in circuit.lwe
     ]
+
+
+def _exactness(circuit: CircuitFacts) -> str:
+    if circuit.statistics.get("programmable_bootstrap_count"):
+        return "exact where no table look-up fails"
+    return "exact"
 
 
 def _facts(

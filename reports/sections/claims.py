@@ -28,21 +28,21 @@ COLUMNS = (
     Column("Pipeline", weight=2.2),
     Column("Scheme", weight=1.4),
     Column("Ground of the claim", weight=1.9),
-    Column("Key space, or cost of the best estimate", "right", "bits", 1.6),
+    Column("Key space, or estimated cost of attack", "right", "bits", 1.6),
     Column("Equal input, equal ciphertext", weight=1.3),
 )
 LATTICE_COLUMNS = (
-    Column("Pipeline", weight=1.5),
+    Column("Pipeline", weight=1.3),
     Column("Used for, set", weight=1.3),
     Column("N / log2 Q", "right", weight=1.1),
     Column("Secret", weight=0.9),
-    Column("Verdicts of the tables", weight=1.9),
+    Column("Verdicts of the tables", weight=2.4),
     Column("Estimate", weight=1.9, unit="bits"),
     Column("Precision", weight=1.5),
 )
 WORDS = (
-    "A claim is what the scheme's author or a standard states. No attack was run in this version, "
-    "so no row below is a finding."
+    "A claim is what the scheme's author or a standard states, so no row below is a finding; what "
+    "attacks found stands in the section on security."
 )
 DETERMINISTIC = {True: "yes", False: "no", None: "not stated"}
 

@@ -19,8 +19,9 @@ from reports.document import (
     Table,
     inline,
 )
+from reports.figures.amortisation import amortisation_plot, shared_seconds
 from reports.figures.latency import latency_plot, stage_grid
-from reports.figures.style import drawing, png_of
+from reports.figures.style import drawing, png_of, svg_of
 from reports.numbers import MISSING, duration, milliseconds, significant
 from reports.sections.tables import blanks, grouped
 from reports.sections.traffic import traffic_sections
@@ -44,8 +45,22 @@ def sections(view: RunView) -> list[Section]:
         Section("Stages", 2, "stages", (*_stage_figure(view), _stages(view))),
         Section("Throughput", 2, "throughput", (_throughput(view),)),
         *traffic_sections(view),
-        Section("One-time costs", 2, "one-time", (_one_time(view), _amortised(view))),
+        Section(
+            "One-time costs",
+            2,
+            "one-time",
+            (_one_time(view), *_amortisation_figure(view), _amortised(view)),
+        ),
     ]
+
+
+def _amortisation_figure(view: RunView) -> list[Figure]:
+    caption = (
+        "Time per image when the one-time work is shared among 1 to 10,000 images, both axes "
+        "logarithmic. Computed; the numbers stand in the next table."
+    )
+    alt = "Time per image over the number of images that share the one-time work, by pipeline"
+    return _drawn(amortisation_plot, view, "amortisation", caption, alt)
 
 
 def _drawn(
@@ -53,7 +68,9 @@ def _drawn(
 ) -> list[Figure]:
     with drawing():
         figure = draw(view)
-    return [] if figure is None else [Figure(name, caption, alt, png_of(figure))]
+    return (
+        [] if figure is None else [Figure(name, caption, alt, png_of(figure), svg=svg_of(figure))]
+    )
 
 
 def _latency_figure(view: RunView) -> list[Figure]:
@@ -217,12 +234,13 @@ def _one_time(view: RunView) -> Table:
 def _amortised(view: RunView) -> Table:
     rows = []
     for pipeline in view.pipelines:
-        latency, once = latency_of(pipeline), one_time_seconds(pipeline)
+        once = one_time_seconds(pipeline)
+        found = [shared_seconds(pipeline, count) for count in AMORTISED_OVER]
         name = view.row_name(pipeline, pipeline.cells[:1])
-        if latency is None or pipeline.measured is None:
+        shares = [milliseconds(seconds) for seconds in found if seconds is not None]
+        if len(shares) < len(AMORTISED_OVER):
             rows.append(Row((name, *blanks(pipeline, 1 + len(AMORTISED_OVER)))))
             continue
-        shares = [milliseconds(once / count + latency.total.p50) for count in AMORTISED_OVER]
         rows.append(Row((name, inline(significant(once)), *[inline(share) for share in shares])))
     columns = (
         Column("Pipeline", weight=2.2),

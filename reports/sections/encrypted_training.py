@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reports.document import Block, Column, Figure, Paragraph, Row, Section, Table, inline
 from reports.figures.convergence import convergence_plot, rounds_plot
-from reports.figures.style import drawing, png_of
+from reports.figures.style import drawing, png_of, svg_of
 from reports.numbers import MISSING, duration, fixed, scientific, significant, size
 from reports.training import EncryptedTraining, encrypted_trainings
 from reports.view import RunView
@@ -58,9 +58,11 @@ def _figures(view: RunView, found: list[EncryptedTraining]) -> list[Figure]:
     if course is not None:
         caption = "Loss by iteration: encrypted, clear twin and scikit-learn's optimum; and the "
         caption += "relative difference of the encrypted weights to the twin's at every refresh."
-        made.append(Figure("convergence", caption, f"Convergence: {spoken}", png_of(course)))
+        alt = f"Convergence: {spoken}"
+        made.append(Figure("convergence", caption, alt, png_of(course), svg=svg_of(course)))
     if rounds is not None:
-        made.append(Figure("rounds", ROUNDS, f"Rounds against compute: {waited}", png_of(rounds)))
+        alt = f"Rounds against compute: {waited}"
+        made.append(Figure("rounds", ROUNDS, alt, png_of(rounds), svg=svg_of(rounds)))
     return made
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from reports.document import Column, Inline, Row, Section, Table, inline
-from reports.numbers import MISSING, kilobytes, megabytes, milliseconds
+from reports.numbers import MISSING, kilobytes, megabytes, milliseconds, significant
 from reports.sections.tables import blanks
 from reports.view import PipelineView, RunView
 
 BANDWIDTHS = (10, 100, 1000)
+FLOAT32_BYTES = 4
 
 
 def traffic_sections(view: RunView) -> list[Section]:
     """Return bytes and modelled network time, and memory."""
     return [
-        Section("Bytes on the wire", 2, "bytes", (_bytes(view), _network(view))),
+        Section("Bytes on the wire", 2, "bytes", (_bytes(view), _expansion(view), _network(view))),
         Section("Memory", 2, "memory", (_memory(view),)),
     ]
 
@@ -55,6 +56,44 @@ def _byte_cells(view: RunView, pipeline: PipelineView) -> tuple[Inline, ...]:
         name,
         *[inline(text) for text in (*per_image, material, shown, f"{traffic.n_images:,}")],
     )
+
+
+def _expansion(view: RunView) -> Table:
+    """Return how many times larger an upload is than what it stands for."""
+    width = view.manifest.backbone.feature_width
+    columns = (
+        Column("Pipeline", weight=2.2),
+        Column("Upload", "right", "kB/image, payload"),
+        Column("Against the features", "right", f"{width:,} float32"),
+        Column("Against a JPEG", "right", "quality 90"),
+        Column("Keys and model", "right", "MB, once"),
+        Column("Reply", "right", "kB/image, payload"),
+    )
+    rows = []
+    for pipeline in view.pipelines:
+        name = view.row_name(pipeline, pipeline.cells[:1])
+        traffic = pipeline.measured.traffic if pipeline.measured else None
+        if traffic is None or traffic.n_images <= 0:
+            rows.append(Row((name, *blanks(pipeline, 5))))
+            continue
+        up, down = (
+            count / traffic.n_images
+            for count in (traffic.payload_upload_bytes, traffic.payload_download_bytes)
+        )
+        features, jpeg = FLOAT32_BYTES * width, traffic.jpeg_bytes
+        cells = (
+            kilobytes(up),
+            f"{significant(up / features)} ×" if features else MISSING,
+            f"{significant(up / jpeg)} ×" if jpeg else MISSING,
+            megabytes(traffic.public_material_bytes),
+            kilobytes(down),
+        )
+        rows.append(Row((name, *[inline(cell) for cell in cells])))
+    note = inline(
+        "What is sent to have one image classified, over the size of its feature vector and over "
+        "that of the image the pipelines were given, as JPEG (mean of up to 64 test images)."
+    )
+    return Table("Expansion of what is protected", columns, tuple(rows), note)
 
 
 def _network(view: RunView) -> Table:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from common.records import Interval
 from common.types import Side
 from reports.document import (
+    Bold,
     Break,
     Column,
+    Figure,
     Inline,
     Paragraph,
     Row,
@@ -15,11 +17,15 @@ from reports.document import (
     Table,
     inline,
 )
+from reports.figures.security import LETTERS
+from reports.figures.style import drawing, png_of, svg_of
+from reports.figures.tradeoff import tradeoff_plot
 from reports.numbers import MISSING, estimate, kilobytes, metric_cell, milliseconds, significant
+from reports.outcomes import standing, strongest, worst_of
 from reports.sections.tables import absent
 from reports.sections.wording import verdict_words
 from reports.timing import latency_of, throughput_of
-from reports.view import PipelineView, RunView
+from reports.view import PipelineView, RunView, short_id
 
 COLUMNS = (
     Column("Pipeline", weight=2.9),
@@ -30,7 +36,7 @@ COLUMNS = (
     Column("Client + server", "right", "ms of it", 1.1),
     Column("Throughput", "right", "images/s", 1.35),
     Column("Up + down", "right", "kB/image", 1.0),
-    Column("Attacks", weight=0.9),
+    Column("Strongest attack", weight=1.15),
 )
 
 
@@ -43,7 +49,25 @@ def sections(view: RunView) -> list[Section]:
             rows.append(SpanRow(inline(pipeline.trouble), "remark"))
     table = Table("What each pipeline reaches and costs", COLUMNS, tuple(rows), _note(view))
     words = tuple(Paragraph(content) for content in verdict_words(view))
-    return [Section("Verdict", 1, "verdict", (table, *words))]
+    return [Section("Verdict", 1, "verdict", (table, *words, *_tradeoff_figure(view)))]
+
+
+def _tradeoff_figure(view: RunView) -> list[Figure]:
+    spoken = "; ".join(
+        f"{pipeline.number} {pipeline.label}: {standing(view, pipeline)} by attacks"
+        for pipeline in view.pipelines
+    )
+    caption = (
+        "Accuracy against the time and the bytes of one image. Up and left is better. Cross: some "
+        "attack broke it, at least partly; circle: it resisted all that ran; square: unknown. "
+        "Orange numbers claim protection. The numbers stand in the table above."
+    )
+    alt = f"Accuracy against p50 and against bytes per image, by number of pipeline: {spoken}"
+    with drawing():
+        figure = tradeoff_plot(view)
+    if figure is None:
+        return []
+    return [Figure("tradeoff", caption, alt, png_of(figure), svg=svg_of(figure))]
 
 
 def _cells(view: RunView, pipeline: PipelineView) -> tuple[Inline, ...]:
@@ -59,8 +83,17 @@ def _cells(view: RunView, pipeline: PipelineView) -> tuple[Inline, ...]:
         *_wait(pipeline),
         inline(significant(throughput.images_per_second)) if throughput else absence,
         inline(f"{kilobytes(moved[0])} +", Break(), kilobytes(moved[1])) if moved else absence,
-        inline("not run"),
+        _attacks(view, pipeline),
     )
+
+
+def _attacks(view: RunView, pipeline: PipelineView) -> Inline:
+    """Return the strongest attack that was executed and its outcome; none is not a pass."""
+    verdict, by = strongest(view, pipeline)
+    worst = worst_of(view, pipeline)
+    if verdict == "not run" or worst is None:
+        return inline("not run")
+    return inline(Bold(LETTERS[verdict]), Break(), by, Break(), short_id(worst.identity))
 
 
 def _difference(view: RunView, pipeline: PipelineView) -> Inline:
@@ -96,6 +129,7 @@ def _note(view: RunView) -> Inline:
         "that of the median. Client and server are medians of their own; transport makes up the "
         "rest. Throughput: batches of the accuracy phase. Bytes: HTTP requests and replies as "
         "sent. Under each name stands the first record its numbers come from and how many more. "
-        "Attacks: not run in this version; this is not a pass.",
+        "Attacks: the worst known one that was executed (see Security); where none was, that is "
+        "not a pass, and neither is “resists”, which means within the budget.",
         " Names cut off stand in full in the table of pipelines." if view.numbered else "",
     )

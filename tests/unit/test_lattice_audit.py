@@ -144,9 +144,10 @@ def test_a_run_is_audited_by_the_claims_of_its_records_and_what_they_measured() 
         max_abs_score=4.0,
     )
     facts = ckks_facts("inference", "n4096", PARAMETER_SETS["n4096"])
+    learnt = ckks_facts("training", "n8192-214", TRAINING_SETS["n8192-214"])
     head = run_record("fhe-head").model_copy(
         update={
-            "claims": claims_with(facts),
+            "claims": claims_with(facts, learnt),
             "agreement": agreement,
             "fhe_mode": FheMode.EXECUTE,
             "training": {"relative_difference_to_twin": 2.0**-15},
@@ -154,7 +155,10 @@ def test_a_run_is_audited_by_the_claims_of_its_records_and_what_they_measured() 
     )
     plain = run_record("plaintext").model_copy(update={"claims": claims_with()})
     rows, without = run_rows([head, plain])
-    assert [(row.user, row.facts) for row in rows] == [("fhe-head", facts)]
+    assert [(row.user, row.facts) for row in rows] == [
+        *(("fhe-head", facts), ("fhe-head", learnt)),
+    ]
+    assert [len(row.measured) for row in rows] == [1, 1]
     assert without == ["plaintext"]
     text = describe(rows, without)
     assert "12.0 bits: largest difference of a score to the clear head, 79 of 80" in text
@@ -196,3 +200,16 @@ def test_the_command_imports_nothing_heavy_without_tfhe() -> None:
         "assert not {'torch', 'concrete', 'sklearn', 'tenseal'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_compare_audit_parameters_prints_the_sets_and_a_run(tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from comparisons.cli import app
+
+    named = CliRunner().invoke(app, ["audit", "parameters", "--without-tfhe"])
+    assert named.exit_code == 0
+    assert "CKKS n16384-402 (training)" in named.output
+    run = three_pipelines().write(tmp_path / "run")
+    told = CliRunner().invoke(app, ["audit", "parameters", str(run), "--json"])
+    assert [row["user"] for row in json.loads(told.output)] == ["fhe-head"]

@@ -138,6 +138,22 @@ def test_executed_scores_equal_the_quantised_clear_heads(
 
 
 @needs_concrete
+def test_whitened_to_fewer_components_uploads_shrink_and_scores_stay_exact(tmp_path: Path) -> None:
+    whole, short = ready(tmp_path), ready(tmp_path, whiten=5)
+    test = images_of(2, 3, 3)
+    sizes = []
+    for one in (whole, short):
+        uploads = one.deployment.client.protect(test.images, Clock(Side.CLIENT))
+        replies = one.server.infer(uploads, Clock(Side.SERVER))
+        scores = one.deployment.client.reveal(replies, Clock(Side.CLIENT))
+        np.testing.assert_array_equal(scores, one.fitted.clear_reference(test.images)[1])
+        sizes.append(len(uploads[0]))
+    assert sizes[1] < sizes[0] - 15 * 20  # a seeded ciphertext a feature
+    assert short.context.training["preparation"] == "PCA-whitened to 5"
+    assert short.context.training["features"] == 5
+
+
+@needs_concrete
 def test_the_record_gets_the_distance_to_the_float_head_and_the_licence(tmp_path: Path) -> None:
     one = ready(tmp_path)
     told = one.context.training["quantised_against_float"]

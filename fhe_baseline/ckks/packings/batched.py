@@ -113,7 +113,8 @@ class BatchedClient:
         self._level = level_with(self._context, PRIMES)
         self._shape = CiphertextShape(self._context, parameters.degree, PRIMES, self._scales.reply)
         self._encoder = self._seal.CKKSEncoder(self._context)
-        secret = self._seal.KeyGenerator(self._context).secret_key()
+        self._keys = self._seal.KeyGenerator(self._context)
+        secret = self._keys.secret_key()
         self._encryptor = self._seal.Encryptor(self._context, secret)
         self._decryptor = self._seal.Decryptor(self._context, secret)
 

@@ -1,0 +1,43 @@
+"""What attacks achieved, pipeline by pipeline: the worst verdict and the outcome that shows it."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from common.records import AttackOutcome, Verdict
+from common.standing import GRAVITY, concerns, gravity
+from reports.view import PipelineView, RunView
+
+__all__ = ["GRAVITY", "outcomes_of", "standing", "strongest", "worst_of"]
+Standing: TypeAlias = Literal["broken", "unbroken", "unknown"]
+
+
+def outcomes_of(view: RunView, pipeline: PipelineView) -> tuple[AttackOutcome, ...]:
+    """Return the outcomes against a pipeline or its cipher, the worst first."""
+    mine = [one for one in view.outcomes if concerns(one, pipeline.planned)]
+    return tuple(sorted(mine, key=gravity))
+
+
+def worst_of(view: RunView, pipeline: PipelineView) -> AttackOutcome | None:
+    """Return the outcome that is worst for the owner of the images; None where none ran."""
+    found = [one for one in outcomes_of(view, pipeline) if one.verdict != "not run"]
+    return found[0] if found else None
+
+
+def strongest(view: RunView, pipeline: PipelineView) -> tuple[Verdict, str]:
+    """Return the worst verdict and what gave it: an attack by name, or how many did not win."""
+    worst = worst_of(view, pipeline)
+    if worst is None:
+        return "not run", "no attack"
+    if worst.verdict == "resists within budget":
+        count = sum(one.verdict == worst.verdict for one in outcomes_of(view, pipeline))
+        return worst.verdict, f"{count} attack{'s' if count > 1 else ''} within budget"
+    return worst.verdict, worst.title
+
+
+def standing(view: RunView, pipeline: PipelineView) -> Standing:
+    """Say whether some attack broke a pipeline, all that ran failed to, or nothing is known."""
+    verdicts = [one.verdict for one in outcomes_of(view, pipeline)]
+    if "broken" in verdicts or "partial" in verdicts:
+        return "broken"
+    return "unbroken" if "resists within budget" in verdicts else "unknown"
