@@ -16,7 +16,7 @@ from matplotlib.text import Text
 from common.store import RunFolder
 from reports.figures.accuracy import accuracy_plot
 from reports.figures.amortisation import amortisation_plot, spread_out
-from reports.figures.convergence import convergence_plot
+from reports.figures.convergence import convergence_plot, rounds_plot
 from reports.figures.latency import latency_plot, stage_grid
 from reports.figures.panels import reliability_plot, roc_plot
 from reports.figures.pictures import picture_grids
@@ -35,6 +35,7 @@ PLOTS: tuple[Plot, ...] = (
     tradeoff_plot,
     amortisation_plot,
     convergence_plot,
+    rounds_plot,
 )
 
 
