@@ -24,7 +24,7 @@ GROUNDS = (
 )
 NO_ATTACKS = (
     "No attack was run on this run's pipelines: nothing here says that a claim holds, and the "
-    "column “Attacks” is not a pass."
+    "column “Strongest attack” is not a pass."
 )
 
 

@@ -53,7 +53,7 @@ def test_the_verdict_is_said_in_these_words(tmp_path: Path) -> None:
         "−0.030] against the reference (n = 200, McNemar p < 0.001), 9.04 ms an image (p50, n = "
         "36), 1.1 times the reference, 151 kB moved per image (record 828da006).",
         "No attack was run on this run's pipelines: nothing here says that a claim holds, and the "
-        "column “Attacks” is not a pass.",
+        "column “Strongest attack” is not a pass.",
     ]
 
 
