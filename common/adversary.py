@@ -368,19 +368,25 @@ class Picture:
 
 @dataclass(frozen=True)
 class Score:
-    """What a guess is worth under one key. ``spent``: what was used of the budget."""
+    """What a guess is worth under one key.
+
+    ``spent``: what was used of the budget. ``error``: standard error of the value at chance level,
+    from the number of images it is computed on; controls are held against it.
+    """
 
     value: float
     details: Sequence[Detail] = ()
     pictures: Sequence[Picture] = ()
     spent: Mapping[str, Any] = field(default_factory=dict)
+    error: float = 0.0
 
 
 class Attack(Protocol):
     """What a module of an ``attacks`` package hands over as ``ATTACK``, where it has a scale.
 
     The harness runs it under several keys and on all controls; ``metric`` on noise is its floor, on
-    the identity (or ``metric.best``) its ceiling. ``limits``: what an outcome does not show.
+    the identity (or ``metric.best``) its ceiling. ``limits``: what an outcome does not show. An
+    attack of more than a second or two sets ``slow = True`` and is run after the others.
     """
 
     name: str

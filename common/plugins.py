@@ -51,7 +51,7 @@ KINDS: dict[str, Kind] = {
         ),
         Kind(
             "schemes",
-            ("block_scramble.schemes", "fhe_baseline.schemes"),
+            ("common.schemes", "block_scramble.schemes", "fhe_baseline.schemes"),
             "SCHEMES",
             "family of schemes",
         ),

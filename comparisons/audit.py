@@ -17,13 +17,16 @@ from common.records import AttackOutcome
 from common.store import ATTACKS, RunFolder, write_atomic
 from comparisons.attacks import matrix
 from comparisons.attacks.harness import Harness, Setup
-from comparisons.attacks.pool import DatasetPool, PlainPool
+from comparisons.attacks.pool import DatasetPool, PlainPool, RunPool
 from comparisons.attacks.targets import Target, cipher_target, pipeline_target
-from comparisons.config import PATH_DATASETS, parse_spec, resolve_parameters
+from comparisons.config import PATH_DATASETS, PipelineSpec, parse_spec, resolve_parameters
+from comparisons.plan import RunPlan
 from comparisons.progress import ProgressReporter
 
 AUDIT = "audit.json"
 MOST_ATTACKED = 624
+# What the audit at the end of a run may take.
+QUICK_SECONDS = 300.0
 BACKBONE, WEIGHTS = "deit_tiny_distilled_patch16_224", "shipped"
 
 
@@ -67,7 +70,6 @@ def audit_command(request: AuditRequest) -> int:
                 size=request.image_size,
                 backbone=BACKBONE,
                 weights=WEIGHTS,
-                control_keys=1 if budget.name == "quick" else 2,
             )
             outcomes = Harness(setup, folder, progress).run(targets, attacks)
             folder.write_sums()
@@ -77,6 +79,39 @@ def audit_command(request: AuditRequest) -> int:
     print()
     print(f"audit: {folder.path}")
     return exit_code(outcomes)
+
+
+def audit_run(plan: RunPlan, folder: RunFolder, progress: ProgressReporter) -> list[AttackOutcome]:
+    """Attack every pipeline of a run, with its own parameters, into the run's folder.
+
+    The quick audit ends after five minutes; what was left is recorded as not run.
+    """
+    budget = find_budget(plan.config.audit)
+    config = plan.config
+    command = ["compare audit run", f"--dataset {_dataset_name(plan.dataset_spec)}"]
+    if config.subset:
+        command.append(f"--subset {config.subset}")
+    if config.test_limit is not None:
+        command.append(f"--test-limit {config.test_limit}")
+    command.append(f"--image-size {config.image_size} --budget {budget.name} --seed {config.seed}")
+    setup = Setup(
+        pool=RunPool(plan.summary.fingerprint, plan.data.classes, plan.test, plan.data.train),
+        budget=budget,
+        seed=config.seed,
+        command=" ".join(command),
+        size=config.image_size,
+        backbone=config.backbone,
+        weights=config.weights,
+        seconds=QUICK_SECONDS if budget.name == "quick" else None,
+    )
+    progress.line(f"audit with the {budget.name} budget")
+    targets = [
+        pipeline_target(
+            planned.spec, planned.pipeline, planned.parameters, config.image_size, config.backbone
+        )
+        for planned in plan.pipelines
+    ]
+    return Harness(setup, folder, progress).run(targets, attack_names(()))
 
 
 def exit_code(outcomes: Sequence[AttackOutcome]) -> int:
@@ -120,7 +155,13 @@ def _targets(request: AuditRequest) -> list[Target]:
         pipeline = plugins.load("pipelines", spec.name)
         parameters = resolve_parameters(pipeline, spec)
         targets.append(
-            pipeline_target(spec.text, pipeline, parameters, request.image_size, BACKBONE)
+            pipeline_target(
+                PipelineSpec(pipeline.name, spec.parameters),
+                pipeline,
+                parameters,
+                request.image_size,
+                BACKBONE,
+            )
         )
     labels = [target.label for target in targets]
     for label in labels:
@@ -186,9 +227,7 @@ def _claim(folder: RunFolder, request: AuditRequest, pool: PlainPool) -> None:
 
 def _command(request: AuditRequest) -> str:
     """The command up to targets and attacks, without paths of this machine."""
-    name, _, argument = request.dataset.partition(":")
-    name += ":PATH" if name in PATH_DATASETS else f":{argument}" if argument else ""
-    words = [f"compare audit run --dataset {name}"]
+    words = [f"compare audit run --dataset {_dataset_name(request.dataset)}"]
     if request.subset:
         words.append(f"--subset {request.subset}")
     if request.test_limit is not None:
@@ -196,3 +235,8 @@ def _command(request: AuditRequest) -> str:
     words.append(f"--image-size {request.image_size} --budget {request.budget}")
     words.append(f"--seed {request.seed}")
     return " ".join(words)
+
+
+def _dataset_name(spec: str) -> str:
+    name, _, argument = spec.partition(":")
+    return name + (":PATH" if name in PATH_DATASETS else f":{argument}" if argument else "")

@@ -95,6 +95,13 @@ def run(
     ] = None,
     offline: Offline = False,
     require_real: RequireReal = False,
+    audit: Annotated[
+        bool | None,
+        typer.Option(
+            "--audit/--no-audit",
+            help="Attack the run's own pipelines afterwards [default: as the profile says].",
+        ),
+    ] = None,
     format: Formats = "md,pdf",
     explain: Annotated[
         bool, typer.Option(help="Only say which cells would run or be kept, and why.")
@@ -115,7 +122,7 @@ def run(
             *("latency_images", "latency_rounds", "robustness_images", "threads"),
             *("call_seconds", "pictures"),
         )
-    } | {"pipelines": pipeline or None}
+    } | {"pipelines": pipeline or None, "audit": _audit_budget(profile, audit)}
     code = run_command(
         dataset=dataset,
         data_dir=data_dir,
@@ -246,6 +253,13 @@ def schema() -> None:
 
 app.command("encrypt")(encrypt)
 app.command("decrypt")(decrypt)
+
+
+def _audit_budget(profile: str, audit: bool | None) -> str | None:
+    """Return the budget that --audit or --no-audit asks for; None: as the profile says."""
+    if audit is None:
+        return None
+    return ("full" if profile == "full" else "quick") if audit else "none"
 
 
 def _renderer(formats: str, out: Path | None) -> Callable[[Path], list[Path]]:

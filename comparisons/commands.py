@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import EXIT_CELLS_FAILED, EXIT_OK, UsageError
+from common.records import AttackOutcome
 from common.store import SCORES, RunFolder
 from common.types import Status
 from comparisons import scoring, show
@@ -69,6 +70,7 @@ def run_command(
                 progress.line("a record torn by a crash was set aside; its cell runs again")
             outcome = _execute(plan, folder, progress)
             scoring.score_run(folder)
+            attacks = _audit(plan, folder, progress)
             folder.write_sums()
         finally:
             folder.unlock()
@@ -76,11 +78,15 @@ def run_command(
         paths = render(folder.path)
     print(show.table(folder))
     print()
+    if attacks:
+        print(_matrix(attacks))
+        print()
     print(f"run:    {folder.path}")
     for path in paths:
         print(f"report: {path}")
     unfinished = [r for r in folder.records() if r.status not in (Status.OK, Status.UNAVAILABLE)]
-    return EXIT_CELLS_FAILED if unfinished or outcome.failed else EXIT_OK
+    failed = unfinished or outcome.failed or _controls_failed(attacks)
+    return EXIT_CELLS_FAILED if failed else EXIT_OK
 
 
 def _settled(config: RunConfig, offline: bool, progress: ProgressReporter) -> RunConfig:
@@ -102,6 +108,27 @@ def _execute(plan: Any, folder: RunFolder, progress: ProgressReporter) -> Any:
         cache_dir=default_cache_dir(),
         progress=progress,
     ).execute()
+
+
+def _audit(plan: Any, folder: RunFolder, progress: ProgressReporter) -> list[AttackOutcome]:
+    """Attack the run's own pipelines, unless the configuration says not to."""
+    if plan.config.audit == "none":
+        return []
+    from comparisons.audit import audit_run
+
+    return audit_run(plan, folder, progress)
+
+
+def _matrix(outcomes: list[AttackOutcome]) -> str:
+    from comparisons.attacks import matrix
+
+    return matrix.render(outcomes)
+
+
+def _controls_failed(outcomes: list[AttackOutcome]) -> bool:
+    from comparisons.attacks import matrix
+
+    return bool(matrix.controls_failed(outcomes))
 
 
 def _announce(plan: Any, progress: ProgressReporter) -> None:
@@ -131,7 +158,7 @@ def _what_differs(old: Any, new: Any) -> str:
     if [p.label for p in old.pipelines] != [p.label for p in new.pipelines]:
         return "its pipelines were " + ", ".join(p.label for p in old.pipelines)
     for name, value in old.settings.items():
-        if name != "call_seconds" and new.settings.get(name) != value:
+        if name not in ("call_seconds", "audit") and new.settings.get(name) != value:
             return f"its {name} was {value}, now {new.settings.get(name)}"
     if old.backbone.weights_sha256 != new.backbone.weights_sha256:
         return f"its weights were {old.backbone.weights_sha256[:12]}"

@@ -10,7 +10,7 @@ import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -49,6 +49,9 @@ class RunConfig(BaseModel):
     threads: int = Field(default=0, ge=0, le=1024, description="Threads a process; 0: all cores")
     call_seconds: float = Field(default=900.0, gt=0, description="Time limit of one server call")
     pictures: int = Field(default=4, ge=0, le=16, description="Sample images in the report")
+    audit: Literal["none", "quick", "full"] = Field(
+        default="quick", description="Budget of the attacks on the run's own pipelines"
+    )
     pipelines: list[str] = Field(min_length=1, description="NAME[param=value,...]")
 
     @field_validator("backbone")

@@ -45,6 +45,9 @@ CORE_MODULES = (
     "comparisons.session",
 )
 
+# Settings that change no cell: the same run goes on with others.
+OUTSIDE_PLAN = {"pipelines", "call_seconds", "audit"}
+
 
 @dataclass(frozen=True)
 class Planned:
@@ -159,7 +162,7 @@ class RunPlan:
             data=self.summary.fingerprint,
             weights=self.backbone.weights_sha256,
             pipelines=[[p.label, p.pipeline.name, p.resolved()] for p in self.pipelines],
-            config=self.config.model_dump(mode="json", exclude={"pipelines", "call_seconds"}),
+            config=self.config.model_dump(mode="json", exclude=OUTSIDE_PLAN),
         )
 
     def manifest(self) -> Manifest:
@@ -197,6 +200,9 @@ class RunPlan:
         for field in RunConfig.model_fields:
             value = getattr(self.config, field)
             if field in {"profile", "pipelines"} or value == getattr(base, field):
+                continue
+            if field == "audit":
+                words.append("--no-audit" if value == "none" else "--audit")
                 continue
             shown = "FILE" if field == "weights" and "/" in str(value) else value
             words.append(f"--{field.replace('_', '-')} {shown}")

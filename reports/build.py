@@ -23,6 +23,7 @@ from reports.sections import (
     method,
     pictures,
     robustness,
+    security,
     verdict,
 )
 from reports.view import RunView, read_run
@@ -36,6 +37,7 @@ ORDER = (
     encrypted_training.sections,
     cost.sections,
     pictures.sections,
+    security.sections,
     robustness.sections,
     deviations.sections,
     method.sections,
@@ -86,8 +88,9 @@ def _records(view: RunView) -> Attachment:
     content = {
         "manifest": json.loads(view.manifest.model_dump_json()),
         "records": [json.loads(record.model_dump_json()) for record in view.records],
+        "attacks": [json.loads(outcome.model_dump_json()) for outcome in view.outcomes],
         "scores": json.loads(view.scores.model_dump_json()) if view.scores else None,
     }
     data = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False).encode()
-    description = "Manifest, records and scores this report was made from"
+    description = "Manifest, records, outcomes of attacks and scores this report was made from"
     return Attachment("records.json", description, "application/json", data)

@@ -41,11 +41,19 @@ class Link:
 
 
 @dataclass(frozen=True)
+class Target:
+    """An identifier that links lead to: ``#anchor`` names it."""
+
+    text: str
+    anchor: str
+
+
+@dataclass(frozen=True)
 class Break:
     """A line break inside a paragraph or a cell."""
 
 
-Span: TypeAlias = Text | Bold | Code | Link | Break
+Span: TypeAlias = Text | Bold | Code | Link | Target | Break
 Inline: TypeAlias = tuple[Span, ...]
 Content: TypeAlias = "str | Span | Inline"
 
@@ -134,7 +142,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture with its description; ``data`` holds the numbers it shows, where not elsewhere."""
+    """A picture with its description; ``data`` holds the numbers it shows, where not elsewhere.
+
+    ``svg`` is the same picture in lines, for renderers that can show it sharper; may be empty.
+    """
 
     name: str
     caption: str
@@ -142,10 +153,39 @@ class Figure:
     png: bytes
     width: float = 1.0
     data: Table | None = None
+    svg: bytes = b""
 
     def __post_init__(self) -> None:
         if not self.alt.strip():
             raise ValueError(f"figure {self.name!r} has no alternative text")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture of a slider: a title above it, a number or a remark under it."""
+
+    title: str
+    caption: str
+    png: bytes
+
+
+@dataclass(frozen=True)
+class Slider:
+    """Pictures of one thing in order, for instance original, encrypted, after the attack.
+
+    Side by side on paper; where the format can, the reader slides from one to the next.
+    """
+
+    name: str
+    caption: str
+    alt: str
+    frames: tuple[Frame, ...]
+
+    def __post_init__(self) -> None:
+        if not self.alt.strip():
+            raise ValueError(f"slider {self.name!r} has no alternative text")
+        if not 2 <= len(self.frames) <= 4:
+            raise ValueError(f"slider {self.name!r} has {len(self.frames)} pictures, not 2 to 4")
 
 
 CalloutKind: TypeAlias = Literal["note", "warning", "danger"]
@@ -183,7 +223,7 @@ class KeyValues:
 
 
 Block: TypeAlias = (
-    Paragraph | Bullets | CodeBlock | Table | Figure | Callout | FindingCard | KeyValues
+    Paragraph | Bullets | CodeBlock | Table | Figure | Slider | Callout | FindingCard | KeyValues
 )
 
 
@@ -223,7 +263,7 @@ class Document:
         anchors = [section.anchor for section in self.sections]
         if len(set(anchors)) != len(anchors):
             raise ValueError(f"section anchors repeat: {sorted(anchors)}")
-        names = [figure.name for figure in self.figures()]
+        names = [figure.name for figure in (*self.figures(), *self.sliders())]
         if len(set(names)) != len(names):
             raise ValueError(f"figure names repeat: {sorted(names)}")
 
@@ -234,4 +274,13 @@ class Document:
             for section in self.sections
             for block in section.blocks
             if isinstance(block, Figure)
+        )
+
+    def sliders(self) -> tuple[Slider, ...]:
+        """Return all sliders in reading order."""
+        return tuple(
+            block
+            for section in self.sections
+            for block in section.blocks
+            if isinstance(block, Slider)
         )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from common.errors import IntegrityError
 from common.records import (
+    AttackOutcome,
     CellScores,
     EnvironmentFingerprint,
     Manifest,
@@ -27,7 +29,7 @@ from common.records import (
 )
 from common.store import PICTURES, SCORES, RunFolder
 from common.types import Phase, Status
-from reports.document import Break, Code, Inline, inline
+from reports.document import Break, Inline, Link, Target, inline
 
 SHORT_ID = 8
 LONG_LABEL = 36
@@ -139,6 +141,8 @@ class RunView:
     scores: ScoreSheet | None
     pictures: Pictures | None
     records: tuple[RunRecord, ...] = field(default=())
+    outcomes: tuple[AttackOutcome, ...] = field(default=())
+    path: Path = field(default=Path(), compare=False)
 
     @property
     def reference(self) -> PipelineView | None:
@@ -170,6 +174,16 @@ class RunView:
         split = self.manifest.dataset.splits.get("test")
         return split.n if split else 0
 
+    def file(self, name: str) -> bytes | None:
+        """Return the bytes of a file of the run folder, None where it is missing.
+
+        Raises IntegrityError on a name that leads out of the folder.
+        """
+        place = (self.path / name).resolve()
+        if not place.is_relative_to(self.path.resolve()):
+            raise IntegrityError(f"a record names {name!r}, which lies outside the run folder")
+        return place.read_bytes() if place.is_file() else None
+
     @property
     def environments(self) -> tuple[EnvironmentFingerprint, ...]:
         """Distinct machines and software stacks, the load average aside."""
@@ -181,9 +195,20 @@ class RunView:
         return tuple(seen.values())
 
 
-def short_id(identity: str) -> Code:
-    """Return the first characters of a record's identity, as printed beside numbers."""
-    return Code(identity[:SHORT_ID])
+def short_id(identity: str) -> Link:
+    """Return the first characters of a record's identity, as printed beside numbers: a link to
+    its row in the table of records."""
+    return Link(identity[:SHORT_ID], f"#{record_anchor(identity)}")
+
+
+def record_target(identity: str) -> Target:
+    """Return what ``short_id`` leads to; stands once in a document, in the table of records."""
+    return Target(identity[:SHORT_ID], record_anchor(identity))
+
+
+def record_anchor(identity: str) -> str:
+    """Return the anchor of a record or an attack's outcome."""
+    return "record-" + "".join(char for char in identity[:SHORT_ID] if char.isalnum())
 
 
 def record_ids(records: Sequence[RunRecord]) -> Inline:
@@ -212,6 +237,8 @@ def read_run(folder: RunFolder) -> RunView:
         scores=sheet,
         pictures=_pictures(folder.pictures()),
         records=tuple(records),
+        outcomes=tuple(folder.outcomes()),
+        path=folder.path,
     )
 
 

@@ -200,7 +200,7 @@ def _nominal_key(source: str = CLIENT) -> ClientKey:
 
 
 def _side_of(rows: Float64Array, shape: tuple[int, int, int]) -> int:
-    return round(float(len(rows) / shape[2]) ** 0.5)
+    return round(float(np.sqrt(len(rows) / shape[2])))
 
 
 SCHEMES = CipherSchemes()

@@ -39,7 +39,7 @@ def facts_of(scheme: Scheme, label: str, *, pipeline: bool = False) -> Facts:
     local = changes is not None and changes.most <= 2
     return Facts(
         label=label,
-        kind="control" if scheme.name in CONTROLS else "pipeline" if pipeline else "cipher",
+        kind="pipeline" if pipeline else "control" if scheme.name in CONTROLS else "cipher",
         scheme=scheme.name,
         parameters=scheme.parameters,
         shape=scheme.shape,

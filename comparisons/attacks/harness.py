@@ -7,6 +7,7 @@ controls are outcomes of their own, so that a grid shows both ends.
 
 from __future__ import annotations
 
+import math
 import time
 import traceback
 from collections.abc import Iterator, Sequence
@@ -48,7 +49,8 @@ SOURCES = ("common.adversary", "common.similarity", "comparisons.attacks", "bloc
 class Setup:
     """What all cells of one audit share. ``command``: reproduces it, up to target and attack.
 
-    ``backbone``, ``weights``: of the run, '' where there is none.
+    ``backbone``, ``weights``: of the run, '' where there is none. ``seconds``: after which no other
+    cell is begun.
     """
 
     pool: PlainPool
@@ -58,7 +60,8 @@ class Setup:
     size: int
     backbone: str = ""
     weights: str = ""
-    control_keys: int = 1
+    control_keys: int = 2
+    seconds: float | None = None
 
 
 @dataclass
@@ -79,6 +82,11 @@ class Keys:
     def mean(self) -> float:
         """The metric's mean over keys."""
         return float(np.mean(self.values))
+
+    @property
+    def error(self) -> float:
+        """Standard error of the mean at chance level."""
+        return max(score.error for score in self.scores) / math.sqrt(len(self.scores))
 
 
 class Harness:
@@ -101,8 +109,9 @@ class Harness:
         }
         self._told = {o.attack for o in done.values() if o.target_kind == "control"}
         found = []
-        for name in names:
-            attack = plugins.load("attacks", name)
+        begin = time.perf_counter()
+        attacks = [plugins.load("attacks", name) for name in names]
+        for attack in sorted(attacks, key=lambda attack: getattr(attack, "slow", False)):
             for target in targets:
                 identity = self.identity(attack, target)
                 known = done.get(identity)
@@ -110,7 +119,8 @@ class Harness:
                     self.progress.line(f"{attack.title} on {target.label}: kept from before")
                     found.append(known)
                     continue
-                for outcome in self._cell(attack, target, identity):
+                late = self._late(time.perf_counter() - begin)
+                for outcome in self._cell(attack, target, identity, late):
                     self.folder.append(outcome)
                     found.append(outcome)
                     self._tell(outcome)
@@ -135,8 +145,18 @@ class Harness:
             source=source_digest(*SOURCES, type(attack).__module__),
         )
 
-    def _cell(self, attack: Any, target: Target, identity: str) -> Iterator[AttackOutcome]:
-        if hasattr(attack, "examine"):
+    def _late(self, seconds: float) -> str:
+        limit = self.setup.seconds
+        if limit is None or seconds < limit:
+            return ""
+        return f"the {limit:.0f} s of the whole audit were used up (see `compare audit run`)"
+
+    def _cell(
+        self, attack: Any, target: Target, identity: str, late: str
+    ) -> Iterator[AttackOutcome]:
+        if late:
+            yield self._frame(attack, target, identity).without_result("not run", late)
+        elif hasattr(attack, "examine"):
             yield self._check(attack, target, identity)
         else:
             yield from self._attack(attack, target, identity)
@@ -150,7 +170,7 @@ class Harness:
     # Attacks
 
     def _attack(self, attack: Attack, target: Target, identity: str) -> Iterator[AttackOutcome]:
-        frame = outcomes.Frame(attack, target, identity, self.setup.budget, self._command(attack))
+        frame = self._frame(attack, target, identity)
         if target.scheme is None or target.facts is None:
             reason = "its messages are no pictures that this attack could read"
             yield frame.without_result("not applicable", reason)
@@ -279,7 +299,7 @@ class Harness:
     # Checks
 
     def _check(self, check: Check, target: Target, identity: str) -> AttackOutcome:
-        frame = outcomes.Frame(check, target, identity, self.setup.budget, self._command(check))
+        frame = self._frame(check, target, identity)
         inspected = self._inspected(target)
         reason = check.applies(inspected)
         if reason:
@@ -315,6 +335,9 @@ class Harness:
             backbone=self.setup.backbone,
             weights=self.setup.weights,
         )
+
+    def _frame(self, attack: Any, target: Target, identity: str) -> outcomes.Frame:
+        return outcomes.Frame(attack, target, identity, self.setup.budget, self._command(attack))
 
     def _command(self, attack: Attack | Check) -> str:
         return f"{self.setup.command} --attack {attack.name}"

@@ -89,9 +89,9 @@ def as_pictures(ciphertexts: PixelArray) -> UInt8Array:
     return np.stack([as_picture(ciphertext) for ciphertext in ciphertexts])
 
 
-def score_reconstruction(guess: Reconstruction, truth: Truth) -> Score:
-    """Score by SSIM to the originals, of the better sign, and by what it gains."""
-    originals = truth.originals
+def score_reconstruction(guess: Reconstruction, truth: Truth, count: int | None = None) -> Score:
+    """Score by SSIM to the first ``count`` originals, of the better sign, and by what it gains."""
+    originals = truth.originals[:count]
     negative = cast(UInt8Array, 255 - guess.images)
     direct, inverted = ssim(guess.images, originals), ssim(negative, originals)
     best = np.where((inverted > direct)[:, None, None, None], negative, guess.images)

@@ -58,11 +58,15 @@ def cells(outcomes: Sequence[AttackOutcome]) -> dict[tuple[str, str], AttackOutc
 
 
 def worst(outcomes: Sequence[AttackOutcome], target: str) -> AttackOutcome | None:
-    """Return the outcome that is worst for a target's owner, None where nothing was attacked."""
+    """Return the outcome that is worst for a target's owner, None where nothing was attacked.
+
+    Of equal verdicts the one that takes the least knowledge counts.
+    """
+    ladder = list(Knowledge)
     mine = [outcome for outcome in outcomes if outcome.target == target]
     return min(
         mine,
-        key=lambda o: (SEVERITY.index(o.verdict), -(o.advantage or 0.0)),
+        key=lambda o: (SEVERITY.index(o.verdict), ladder.index(o.rung), -(o.advantage or 0.0)),
         default=None,
     )
 

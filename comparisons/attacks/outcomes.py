@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from common.records import AttackOutcome, AttackPicture, MetricValue, Verdict
 from common.types import Knowledge
 from comparisons.attacks.targets import Target
 from comparisons.attacks.verdicts import (
+    Judgement,
     advantage,
     control_problems,
     interval_over_keys,
@@ -73,15 +75,23 @@ class Frame:
         on_identity = controls[OPEN_CONTROL].mean
         ceiling = on_identity if metric.best is None else metric.best
         by_control = {name: keys.mean for name, keys in controls.items()}
-        problems = control_problems(metric, floor, ceiling, by_control)
+        error = controls[FLOOR_CONTROL].error
+        problems = control_problems(metric, floor, ceiling, by_control, error)
         shares = [advantage(value, floor, ceiling) for value in result.values]
         share = float(np.mean(shares))
-        interval = interval_over_keys(shares, 0.0, 1.0)
+        # A control has a known answer: its few keys are there to check it, not to estimate it.
+        interval = None if self.control else interval_over_keys(shares, 0.0, 1.0)
         judgement = judge(share, interval, problems)
+        if self.control in CLOSED_CONTROLS and not problems:
+            judgement = Judgement("resists within budget")
         value = MetricValue(
             name=metric.name,
             value=result.mean,
-            interval=interval_over_keys(result.values, -np.inf, np.inf),
+            interval=interval_over_keys(
+                result.values,
+                -np.inf if metric.best is None else min(0.0, metric.best),
+                np.inf if metric.best is None else metric.best,
+            ),
             n=len(result.values),
             unit=metric.unit,
             note="" if len(result.values) > 1 else ONE_KEY,
@@ -181,15 +191,25 @@ class Frame:
 
 def headline(metric: Metric, value: MetricValue, floor: float, ceiling: float) -> str:
     """Tell an outcome in one sentence, with the number between its floor and ceiling."""
+    share = not metric.unit and metric.best == 1.0
+
+    def spell(one: float) -> str:
+        return percent(one) if share else number(one)
+
     interval = ""
     if value.interval is not None:
-        interval = f" [{number(value.interval.low)}, {number(value.interval.high)}]"
+        interval = f" [{spell(value.interval.low)}, {spell(value.interval.high)}]"
     unit = f" {metric.unit}" if metric.unit else ""
     assert value.value is not None
     return (
-        f"{metric.name} {number(value.value)}{interval}{unit} "
-        f"(noise {number(floor)}, unprotected {number(ceiling)})"
+        f"{metric.name} {spell(value.value)}{interval}{unit} "
+        f"(noise {spell(floor)}, unprotected {spell(ceiling)})"
     )
+
+
+def percent(value: float) -> str:
+    """Spell a share so that only all of it is 100%."""
+    return f"{value:.0%}" if value in (0.0, 1.0) else f"{math.floor(value * 1000) / 10:.1f}%"
 
 
 def number(value: float) -> str:

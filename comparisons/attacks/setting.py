@@ -34,7 +34,7 @@ from comparisons.attacks.pool import PlainPool, stratified
 FRESH = 4
 LEAST_CIPHERTEXTS = 4
 # Ciphertexts beside the labelled ones, to test what was learnt from those.
-UNLABELLED = 200
+UNLABELLED = 400
 EMBEDDING_WIDTH = 192
 
 

@@ -75,15 +75,18 @@ def fitting_size(spec: PipelineSpec, size: int) -> int:
     return size // patch * patch
 
 
-def pipeline_target(label: str, pipeline: Any, parameters: Any, size: int, backbone: str) -> Target:
+def pipeline_target(
+    spec: PipelineSpec, pipeline: Any, parameters: Any, size: int, backbone: str
+) -> Target:
     """Make a target of a pipeline with its resolved parameters."""
     shape = (size, size, CHANNELS)
+    argument = f"--pipeline '{spec.text}'"
     for family in _families():
         scheme: Scheme | None = family.of_pipeline(pipeline.name, parameters, shape, backbone)
         if scheme is not None:
-            facts = facts_of(scheme, label, pipeline=True)
-            return Target(label, pipeline.name, parameters, scheme, facts, f"--pipeline '{label}'")
-    return Target(label, pipeline.name, parameters, None, None, f"--pipeline '{label}'")
+            facts = facts_of(scheme, spec.label, pipeline=True)
+            return Target(spec.label, pipeline.name, parameters, scheme, facts, argument)
+    return Target(spec.label, pipeline.name, parameters, None, None, argument)
 
 
 def control_scheme(name: str, size: int) -> Scheme:

@@ -7,6 +7,7 @@ holds for the budget it was reached with and no further.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from common.records import Interval, Verdict
 # Whole interval above: the attack gets nearly all there is. Whole interval below: next to nothing.
 BROKEN_FROM, RESISTS_BELOW = 0.8, 0.1
 LEVEL = 0.95
+CHANCE_ERRORS = 3.0
 # Begins every reason that a control gives: such a run ends with an exit code of its own.
 CONTROL_PREFIX = "control "
 
@@ -56,11 +58,16 @@ def interval_over_keys(values: Sequence[float], low: float, high: float) -> Inte
 
 
 def control_problems(
-    metric: Metric, floor: float, ceiling: float, controls: Mapping[str, float]
+    metric: Metric,
+    floor: float,
+    ceiling: float,
+    controls: Mapping[str, float],
+    error: float = 0.0,
 ) -> tuple[str, ...]:
     """Say which controls misbehave: the attack must win on the identity and nowhere else.
 
-    ``controls``: the metric by name of control; the one on noise is the floor.
+    ``controls``: the metric by name of control; the one on noise is the floor. ``error``: standard
+    error of the metric at chance level; what lies within three of it says nothing.
     """
     direction = 1.0 if metric.higher_is_worse else -1.0
     if direction * (ceiling - floor) < metric.resolution:
@@ -76,7 +83,8 @@ def control_problems(
                 f"{CONTROL_PREFIX}{name}: the attack gets only {share:.2f} of what there is on "
                 "unprotected images"
             )
-        if name != OPEN_CONTROL and share > RESISTS_BELOW:
+        beyond_chance = abs(value - floor) > CHANCE_ERRORS * math.sqrt(2) * error
+        if name != OPEN_CONTROL and share > RESISTS_BELOW and beyond_chance:
             problems.append(
                 f"{CONTROL_PREFIX}{name}: the attack wins where nothing can be won "
                 f"({metric.name} {value:.3g}, {floor:.3g} on noise)"

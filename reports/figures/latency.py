@@ -94,13 +94,13 @@ def _axis(axes: Axes) -> None:
     low, high = axes.get_xlim()
     steps = (1.0, 2.0, 5.0) if high / low < 100 else (1.0,)
     axes.xaxis.set_major_locator(LogLocator(subs=steps))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _round_duration(value)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: round_duration(value)))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.grid(axis="x", color=RULE, linewidth=0.6)
     axes.set_xlabel("Time for one image, log axis: mark at p50, line to p99")
 
 
-def _round_duration(seconds: float) -> str:
+def round_duration(seconds: float) -> str:
     """Spell a tick, which is a round number, without trailing zeros."""
     for unit, divisor in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
         if seconds >= 0.999 * divisor:
@@ -157,7 +157,7 @@ def _grid(
         column = columns.index(key)
         red, green, blue, _ = palette((shades[row, column] - low) / max(high - low, 1e-9))
         dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.55
-        colour = "white" if dark else INK
+        colour = "#fefefe" if dark else "#010101"  # never swapped by a dark page
         text = milliseconds(seconds)
         axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=6.5)
     axes.set_xticks(

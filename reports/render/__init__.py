@@ -10,7 +10,12 @@ from pathlib import Path
 from common.errors import UsageError
 from reports.document import Document
 
-FORMATS = {"md": "reports.render.markdown", "pdf": "reports.render.pdf"}
+FORMATS = {
+    "md": "reports.render.markdown",
+    "html": "reports.render.html",
+    "pdf": "reports.render.pdf",
+    "json": "reports.render.json",
+}
 
 
 def check_formats(formats: Sequence[str]) -> None:

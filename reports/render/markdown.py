@@ -31,9 +31,11 @@ from reports.document import (
     Paragraph,
     Row,
     Section,
+    Slider,
     Span,
     SpanRow,
     Table,
+    Target,
     Text,
 )
 from reports.legible import visible, visible_lines
@@ -49,6 +51,9 @@ def write(document: Document, folder: Path) -> Path:
     """Write ``report.md`` and ``figures/*.png``; return the former."""
     for figure in document.figures():
         write_atomic(folder / FIGURES / f"{figure.name}.png", figure.png)
+    for slider in document.sliders():
+        for number, frame in enumerate(slider.frames, start=1):
+            write_atomic(folder / FIGURES / f"{slider.name}-{number}.png", frame.png)
     path = folder / FILE
     write_atomic(path, markdown(document).encode())
     return path
@@ -89,6 +94,8 @@ def _span(span: Span) -> str:
             return code(text)
         case Link(text, target):
             return f"[{escape(text)}]({quote(target, safe=':/#?=&%.-_~+,;@')})"
+        case Target(text, anchor):
+            return f'<a id="{anchor}"></a>{code(text)}'
         case Break():
             return "<br>"
 
@@ -112,6 +119,7 @@ class _Writer:
             CodeBlock: self.code_block,
             Table: self.table,
             Figure: self.figure,
+            Slider: self.slider,
             Callout: self.callout,
             FindingCard: self.card,
             KeyValues: self.key_values,
@@ -184,6 +192,20 @@ class _Writer:
         lines.append(f"**Figure {self.figures}.** {escape(block.caption)}")
         if block.data is not None:
             lines += ["", self.table(block.data)]
+        return "\n".join(lines)
+
+    def slider(self, block: Slider) -> str:
+        self.figures += 1
+        count = len(block.frames)
+        target = quote(f"{FIGURES}/{block.name}")
+        titles = " | ".join(escape(frame.title) for frame in block.frames)
+        shown = " | ".join(
+            f"![{escape(f'{block.alt}: {frame.title}')}]({target}-{number}.png)"
+            for number, frame in enumerate(block.frames, start=1)
+        )
+        words = " | ".join(escape(frame.caption) for frame in block.frames)
+        lines = [f"| {titles} |", "|" + ":---:|" * count, f"| {shown} |", f"| {words} |", ""]
+        lines.append(f"**Figure {self.figures}.** {escape(block.caption)}")
         return "\n".join(lines)
 
 

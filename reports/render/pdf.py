@@ -28,6 +28,7 @@ from reports.document import (
     Figure,
     Inline,
     Row,
+    Slider,
     Span,
     SpanRow,
     Table,
@@ -83,6 +84,9 @@ def _lay_out(document: Document, work: Path) -> None:
         shutil.copyfile(source, work / TEMPLATE)
     for figure in document.figures():
         (work / f"{figure.name}.png").write_bytes(figure.png)
+    for slider in document.sliders():
+        for number, frame in enumerate(slider.frames, start=1):
+            (work / f"{slider.name}-{number}.png").write_bytes(frame.png)
     for attachment in document.attachments:
         (work / attachment.name).write_bytes(attachment.data)
     content = json.dumps(_document(document), ensure_ascii=False)
@@ -132,6 +136,20 @@ def _block(block: Block) -> dict[str, Any]:
         file = f"{block.name}.png"
         words = {"caption": visible(block.caption), "alt": visible(block.alt)}
         return kind | words | {"file": file, "width": block.width, "data": data}
+    if isinstance(block, Slider):
+        frames = [
+            {
+                "title": visible(frame.title),
+                "caption": visible(frame.caption),
+                "file": f"{block.name}-{number}.png",
+            }
+            for number, frame in enumerate(block.frames, start=1)
+        ]
+        return kind | {
+            "caption": visible(block.caption),
+            "alt": visible(block.alt),
+            "frames": frames,
+        }
     if isinstance(block, CodeBlock):
         lines = visible_lines(block.text).split("\n")
         return kind | {"lines": [breakable(line) for line in lines]}
@@ -184,5 +202,7 @@ def _span(span: Span) -> dict[str, str]:
     if isinstance(span, Break):
         return {"span": "Break"}
     made = {"span": type(span).__name__, "text": breakable(visible(span.text))}
-    target = getattr(span, "target", None)
-    return made if target is None else made | {"target": target}
+    for field in ("target", "anchor"):
+        if hasattr(span, field):
+            made[field] = getattr(span, field)
+    return made

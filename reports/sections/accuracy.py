@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from matplotlib.figure import Figure as Drawing
+
 from common.records import MetricValue
 from reports.document import (
     Block,
@@ -15,7 +19,8 @@ from reports.document import (
     inline,
 )
 from reports.figures.accuracy import accuracy_plot
-from reports.figures.style import drawing, png_of
+from reports.figures.panels import reliability_plot, roc_plot
+from reports.figures.style import drawing, png_of, svg_of
 from reports.numbers import (
     MISSING,
     bracket,
@@ -42,6 +47,14 @@ TITLES = {
 }
 CALIBRATION = ("ece", "brier")
 RECALL = "recall"
+ROC = (
+    "ROC curves. Dashed: the reference; grey: chance. The AUC with its interval stands in the "
+    "table above, every point in scores.json."
+)
+RELIABILITY = (
+    "Observed share of right calls against mean confidence, by bin of confidence; bins without "
+    "images are left out. Grey: perfect calibration; dashed: the reference."
+)
 
 
 def sections(view: RunView) -> list[Section]:
@@ -55,13 +68,15 @@ def sections(view: RunView) -> list[Section]:
     calibration = [name for name in names if name in CALIBRATION]
     blocks: list[Block] = [*_figure(view)]
     blocks += _metric_tables(view, "Metrics of the whole test set", overall)
+    blocks += _panels(view, roc_plot, "roc", ROC)
     found = [Section("Accuracy", 1, "accuracy", tuple(blocks))]
     if recalls:
         tables = _metric_tables(view, "Recall of each class", recalls)
         found.append(Section("Per class", 2, "per-class", tuple(tables)))
     if calibration:
         tables = _metric_tables(view, "Calibration: 0 is best", calibration)
-        found.append(Section("Calibration", 2, "calibration", tuple(tables)))
+        shown = [*_panels(view, reliability_plot, "reliability", RELIABILITY), *tables]
+        found.append(Section("Calibration", 2, "calibration", tuple(shown)))
     found += _differences(view)
     found.append(Section("Confusion", 2, "confusion", tuple(confusion_tables(view))))
     return found + _agreement(view)
@@ -98,8 +113,21 @@ def _figure(view: RunView) -> list[Figure]:
             alt="Dot plot of accuracy and AUC with intervals for "
             + "; ".join(_spoken(pipeline) for pipeline in view.pipelines if pipeline.scores),
             png=png_of(figure),
+            svg=svg_of(figure),
         )
     ]
+
+
+def _panels(
+    view: RunView, draw: Callable[[RunView], Drawing | None], name: str, caption: str
+) -> list[Figure]:
+    with drawing():
+        figure = draw(view)
+    if figure is None:
+        return []
+    shown = "; ".join(pipeline.label for pipeline in view.pipelines if pipeline.scores)
+    alt = f"{caption.partition('.')[0]}, one panel a pipeline: {shown}"
+    return [Figure(name, caption, alt, png_of(figure), svg=svg_of(figure))]
 
 
 def _spoken(pipeline: PipelineView) -> str:

@@ -41,8 +41,8 @@ LATTICE_COLUMNS = (
     Column("Precision", weight=1.5),
 )
 WORDS = (
-    "A claim is what the scheme's author or a standard states. No attack was run in this version, "
-    "so no row below is a finding."
+    "A claim is what the scheme's author or a standard states, so no row below is a finding; what "
+    "attacks found stands in the section on security."
 )
 DETERMINISTIC = {True: "yes", False: "no", None: "not stated"}
 

@@ -19,9 +19,12 @@ from reports.document import (
     Table,
     inline,
 )
+from reports.figures.amortisation import amortisation_plot, shared_seconds
 from reports.figures.latency import latency_plot, stage_grid
-from reports.figures.style import drawing, png_of
+from reports.figures.style import drawing, png_of, svg_of
+from reports.figures.tradeoff import tradeoff_plot
 from reports.numbers import MISSING, duration, milliseconds, significant
+from reports.outcomes import standing
 from reports.sections.tables import blanks, grouped
 from reports.sections.traffic import traffic_sections
 from reports.timing import Spread, latency_of, one_time_of, one_time_seconds, throughput_of
@@ -39,13 +42,41 @@ def sections(view: RunView) -> list[Section]:
         "so with n < 100 the p99 is the largest sample."
     )
     return [
-        Section("Cost", 1, "cost", (Paragraph(inline(words)),)),
+        Section("Cost", 1, "cost", (Paragraph(inline(words)), *_tradeoff_figure(view))),
         Section("Latency of one image", 2, "latency", (*_latency_figure(view), _latency(view))),
         Section("Stages", 2, "stages", (*_stage_figure(view), _stages(view))),
         Section("Throughput", 2, "throughput", (_throughput(view),)),
         *traffic_sections(view),
-        Section("One-time costs", 2, "one-time", (_one_time(view), _amortised(view))),
+        Section(
+            "One-time costs",
+            2,
+            "one-time",
+            (_one_time(view), *_amortisation_figure(view), _amortised(view)),
+        ),
     ]
+
+
+def _tradeoff_figure(view: RunView) -> list[Figure]:
+    spoken = "; ".join(
+        f"{pipeline.number} {pipeline.label}: {standing(view, pipeline)} by attacks"
+        for pipeline in view.pipelines
+    )
+    caption = (
+        "Accuracy against the time and the bytes of one image. Up and left is better. Cross: some "
+        "attack broke it, at least partly; circle: it resisted all that ran; square: unknown. "
+        "Orange numbers claim protection. The numbers stand in the table of the verdict."
+    )
+    alt = f"Accuracy against p50 and against bytes per image, by number of pipeline: {spoken}"
+    return _drawn(tradeoff_plot, view, "tradeoff", caption, alt)
+
+
+def _amortisation_figure(view: RunView) -> list[Figure]:
+    caption = (
+        "Time per image when the one-time work is shared among 1 to 10,000 images, both axes "
+        "logarithmic. Computed; the numbers stand in the next table."
+    )
+    alt = "Time per image over the number of images that share the one-time work, by pipeline"
+    return _drawn(amortisation_plot, view, "amortisation", caption, alt)
 
 
 def _drawn(
@@ -53,7 +84,9 @@ def _drawn(
 ) -> list[Figure]:
     with drawing():
         figure = draw(view)
-    return [] if figure is None else [Figure(name, caption, alt, png_of(figure))]
+    return (
+        [] if figure is None else [Figure(name, caption, alt, png_of(figure), svg=svg_of(figure))]
+    )
 
 
 def _latency_figure(view: RunView) -> list[Figure]:
@@ -217,12 +250,13 @@ def _one_time(view: RunView) -> Table:
 def _amortised(view: RunView) -> Table:
     rows = []
     for pipeline in view.pipelines:
-        latency, once = latency_of(pipeline), one_time_seconds(pipeline)
+        once = one_time_seconds(pipeline)
+        found = [shared_seconds(pipeline, count) for count in AMORTISED_OVER]
         name = view.row_name(pipeline, pipeline.cells[:1])
-        if latency is None or pipeline.measured is None:
+        shares = [milliseconds(seconds) for seconds in found if seconds is not None]
+        if len(shares) < len(AMORTISED_OVER):
             rows.append(Row((name, *blanks(pipeline, 1 + len(AMORTISED_OVER)))))
             continue
-        shares = [milliseconds(once / count + latency.total.p50) for count in AMORTISED_OVER]
         rows.append(Row((name, inline(significant(once)), *[inline(share) for share in shares])))
     columns = (
         Column("Pipeline", weight=2.2),

@@ -12,7 +12,7 @@ from common.records import RunRecord
 from common.types import FheMode, Status
 from reports.document import Inline, Severity, inline
 from reports.numbers import fixed, scientific, significant, wilson_half_width
-from reports.view import PipelineView, RunView, record_ids
+from reports.view import PipelineView, RunView, record_ids, short_id
 
 ENOUGH_AGREEMENT = 50
 WIDEST_HALF_INTERVAL = 0.05
@@ -211,12 +211,21 @@ def _warnings_of(pipeline: PipelineView) -> dict[str, list[RunRecord]]:
 
 
 def _attacks(view: RunView) -> Iterator[Departure]:
-    yield Departure(
-        "unknown",
-        "No attack was run in this version.",
-        inline("no attack record in the run folder"),
-        "Whether a claim holds is unknown; unknown is not a pass.",
-    )
+    if not view.outcomes:
+        yield Departure(
+            "unknown",
+            "No attack was run on this run's pipelines.",
+            inline("no attack record in the run folder"),
+            "Whether a claim holds is unknown; unknown is not a pass.",
+        )
+    for outcome in view.outcomes:
+        if outcome.verdict in ("unreliable", "not run"):
+            yield Departure(
+                "unknown",
+                f"{outcome.title} on {outcome.target}: {outcome.verdict}",
+                inline(short_id(outcome.identity)),
+                f"{outcome.reason}; not a pass.",
+            )
 
 
 RULES: tuple[Callable[[RunView], Iterator[Departure]], ...] = (

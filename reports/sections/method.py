@@ -18,7 +18,7 @@ from reports.document import (
 )
 from reports.numbers import MISSING, moment, significant, size
 from reports.sections.compared import parameters
-from reports.view import RunView, short_id
+from reports.view import RunView, record_target
 
 METHOD = (
     "All pipelines answer the same test images, so differences are paired.",
@@ -45,7 +45,7 @@ def sections(view: RunView) -> list[Section]:
         Section("Method", 1, "method", method),
         Section("Reproduce", 2, "reproduce", _reproduce(view)),
         Section("Environment", 1, "environment", _environments(view)),
-        Section("Records", 2, "records", (_records(view),)),
+        Section("Records", 2, "records", (_records(view), *_outcomes(view))),
     ]
 
 
@@ -121,7 +121,7 @@ def _records(view: RunView) -> Table:
 
 def _record_cells(record: RunRecord, names: dict[str, str]) -> tuple[Inline, ...]:
     return (
-        inline(short_id(record.identity)),
+        inline(record_target(record.identity)),
         inline(names.get(record.cell.label, record.cell.label)),
         inline(record.cell.phase.value),
         inline(str(record.cell.round)),
@@ -130,3 +130,32 @@ def _record_cells(record: RunRecord, names: dict[str, str]) -> tuple[Inline, ...
         inline(significant(record.seconds) if record.seconds else MISSING),
         inline(moment(record.started_at).removesuffix(" UTC")),
     )
+
+
+def _outcomes(view: RunView) -> list[Table]:
+    """Return the list of attack outcomes, where there are any."""
+    if not view.outcomes:
+        return []
+    columns = (
+        Column("Outcome", weight=1.1),
+        Column("Attack", weight=1.8),
+        Column("Target", weight=2.0),
+        Column("Adversary", weight=1.5),
+        Column("Verdict", weight=1.2),
+        Column("Wall time", "right", "s", 0.9),
+    )
+    rows = tuple(
+        Row(
+            (
+                inline(record_target(one.identity)),
+                inline(one.title or one.attack),
+                inline(one.target),
+                inline(one.rung.value),
+                inline(one.verdict),
+                inline(significant(one.seconds) if one.seconds else MISSING),
+            )
+        )
+        for one in view.outcomes
+    )
+    note = inline("Identities are cut to 8 characters; attacks.jsonl holds them in full.")
+    return [Table("Every outcome of an attack", columns, rows, note)]

@@ -23,7 +23,7 @@ from reports.view import Pictures, PipelineView, RunView
 
 HIDING = (
     "A picture that looks like noise, or a low correlation, shows perceptual hiding, not "
-    "confidentiality: what an attacker can recover is measured by attacks, and none was run."
+    "confidentiality: what an attacker can recover is measured by attacks (see Security)."
 )
 
 

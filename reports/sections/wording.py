@@ -1,15 +1,17 @@
 """The verdict in plain words: sentences that rules make from records, no adjective, no ranking.
 
 Rules, in order: what an unprotected pipeline costs; for each ground a claim can stand on, the
-pipeline with the highest accuracy and, where it is another, the one with the shortest
-wait; what gave no result; that attacks were not run. A difference whose interval holds zero is
+pipeline with the highest accuracy and, where it is another, the one with the shortest wait; what
+gave no result; what attacks broke, or that none was run. A difference whose interval holds zero is
 called "no difference shown", never "equal".
 """
 
 from __future__ import annotations
 
+from common.records import Verdict
 from reports.document import Bold, Content, Inline, inline
 from reports.numbers import bracket, duration, fixed, probability, significant, size
+from reports.outcomes import GRAVITY, strongest
 from reports.timing import latency_of
 from reports.view import PipelineView, RunView
 
@@ -18,8 +20,8 @@ GROUNDS = (
     ("heuristic", "a heuristic claim is enough"),
 )
 NO_ATTACKS = (
-    "No attack was run in this version: nothing here says that a claim holds, and the column "
-    "“Attacks” is not a pass."
+    "No attack was run on this run's pipelines: nothing here says that a claim holds, and the "
+    "column “Strongest attack” is not a pass."
 )
 
 
@@ -28,7 +30,23 @@ def verdict_words(view: RunView) -> list[Inline]:
     first: list[Content] = [_scope(view), _reference(view)]
     first += [inline(f" {_missing(view)}")] if _missing(view) else []
     choices = [_choice(view, ground, when) for ground, when in GROUNDS]
-    return [inline(*first), *[words for words in choices if words], inline(NO_ATTACKS)]
+    return [inline(*first), *[words for words in choices if words], _attacked(view)]
+
+
+def _attacked(view: RunView) -> Inline:
+    """Say which pipelines an executed attack broke, and which it did not within the budget."""
+    if not view.outcomes:
+        return inline(NO_ATTACKS)
+    groups: dict[Verdict, list[str]] = {}
+    for pipeline in view.pipelines:
+        verdict, by = strongest(view, pipeline)
+        if pipeline.protected:
+            groups.setdefault(verdict, []).append(f"{view.title(pipeline)} ({by})")
+    parts: list[Content] = ["Attacks that were executed: "]
+    for verdict, names in sorted(groups.items(), key=lambda item: GRAVITY.index(item[0])):
+        parts += [Bold(verdict), f": {', '.join(names)}; "]
+    parts.append("“resists” holds for the stated budget and no further.")
+    return inline(*parts)
 
 
 def _scope(view: RunView) -> str:

@@ -26,11 +26,13 @@ def predictions(kind: Kind, labels: npt.NDArray[Any], k: int, rng: np.random.Gen
     scores = rng.dirichlet(np.ones(k) * 2, len(labels))
     scores[np.arange(len(labels)), called] += 0.5 + rng.random(len(labels))
     names = np.array([f"image-{i:04d}.png" for i in range(len(labels))])
+    probabilities = scores / scores.sum(axis=1, keepdims=True)
     return {
         "ids": names,
         "groups": names,
         "labels": labels.astype(np.int64),
-        "probabilities": scores / scores.sum(axis=1, keepdims=True),
+        "scores": np.log(probabilities),
+        "probabilities": probabilities,
     }
 
 
@@ -76,8 +78,18 @@ def _cell_scores(record: RunRecord, arrays: Arrays, classes: tuple[str, ...]) ->
         label=record.cell.label,
         metrics=metrics,
         confusion=confusion.tolist(),
+        roc=_roc(labels, arrays["probabilities"][:, 1]) if k == 2 else [],
         reliability=[(0.55, 0.5, 40), (0.75, 0.7, 60), (0.95, 0.96, n - 100)] if n > 100 else [],
     )
+
+
+def _roc(labels: npt.NDArray[Any], scores: npt.NDArray[Any]) -> list[tuple[float, float]]:
+    """Rates at every threshold, from none called positive to all."""
+    hits = labels[np.argsort(-scores, kind="stable")] == 1
+    rates = zip(
+        np.cumsum(~hits) / max((~hits).sum(), 1), np.cumsum(hits) / max(hits.sum(), 1), strict=True
+    )
+    return [(0.0, 0.0), *[(round(float(a), 6), round(float(b), 6)) for a, b in rates]]
 
 
 def _interval(value: float, n: int) -> Interval:

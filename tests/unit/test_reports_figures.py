@@ -15,14 +15,28 @@ from matplotlib.text import Text
 
 from common.store import RunFolder
 from reports.figures.accuracy import accuracy_plot
+from reports.figures.amortisation import amortisation_plot, spread_out
+from reports.figures.convergence import convergence_plot, rounds_plot
 from reports.figures.latency import latency_plot, stage_grid
+from reports.figures.panels import reliability_plot, roc_plot
 from reports.figures.pictures import picture_grids
 from reports.figures.style import drawing, png_of, svg_of
+from reports.figures.tradeoff import tradeoff_plot
 from reports.view import RunView, read_run
-from tests.samplerun import PLAIN, SCRAMBLE, SampleRun, build, ten_pipelines, three_pipelines
+from tests.samplerun import FHE, PLAIN, SCRAMBLE, SampleRun, build, ten_pipelines, three_pipelines
 
 Plot = Callable[[RunView], Figure | None]
-PLOTS: tuple[Plot, ...] = (accuracy_plot, latency_plot, stage_grid)
+PLOTS: tuple[Plot, ...] = (
+    accuracy_plot,
+    latency_plot,
+    stage_grid,
+    roc_plot,
+    reliability_plot,
+    tradeoff_plot,
+    amortisation_plot,
+    convergence_plot,
+    rounds_plot,
+)
 
 
 def _view(run: SampleRun, path: Path) -> RunView:
@@ -50,7 +64,14 @@ def _twelve() -> SampleRun:
     return replace(run, pictures={**run.pictures, "ids": ids})
 
 
-RUNS = (_one, three_pipelines, ten_pipelines, _twelve)
+def _trained() -> SampleRun:
+    """Two trainings under encryption beside the plain model."""
+    trained = replace(FHE, name="fhe-train", label="fhe-train")
+    kinds = (PLAIN, trained, replace(trained, label="fhe-train[" + "option=value," * 8 + "]"))
+    return build(kinds, classes=("a", "b"), n=120, untrained=False, rounds=1)
+
+
+RUNS = (_one, three_pipelines, ten_pipelines, _twelve, _trained)
 
 
 def _figures(view: RunView) -> list[Figure]:
@@ -104,13 +125,32 @@ def test_labels_of_rows_do_not_collide(make: Callable[[], SampleRun], tmp_path: 
 def test_equal_runs_give_equal_bytes(plot: Plot, tmp_path: Path) -> None:
     made = []
     for name in ("a", "b"):
-        view = _view(three_pipelines(), tmp_path / name)
+        view = _view(_trained(), tmp_path / name)
         with drawing():
             figure = plot(view)
         assert figure is not None
         made.append((png_of(figure), svg_of(figure)))
     assert made[0] == made[1]
     assert b"<dc:date>" not in made[0][1]
+
+
+def test_the_numbers_beside_marks_do_not_collide(tmp_path: Path) -> None:
+    with drawing():
+        figure = tradeoff_plot(_view(_twelve(), tmp_path))
+        assert figure is not None
+        figure.canvas.draw()
+    for axes in figure.axes[:-1]:
+        boxes = [text.get_window_extent() for text in axes.texts]
+        assert len(boxes) == 12
+        for index, box in enumerate(boxes):
+            assert not any(box.overlaps(other) for other in boxes[:index])
+
+
+def test_labels_at_the_ends_of_lines_keep_their_distance() -> None:
+    places = spread_out([1.0, 1.0, 1.01, 5.0], 0.5, 0.0, 5.0)
+    assert all(upper - lower >= 0.5 - 1e-9 for lower, upper in pairwise(sorted(places)))
+    assert min(places) >= 0.0
+    assert max(places) <= 5.0
 
 
 def test_drawing_leaves_no_global_state(tmp_path: Path) -> None:
@@ -122,7 +162,7 @@ def test_drawing_leaves_no_global_state(tmp_path: Path) -> None:
 def test_a_run_without_numbers_has_no_plots(tmp_path: Path) -> None:
     run = three_pipelines()
     view = _view(replace(run, records=(), sheet=None), tmp_path)
-    assert [plot(view) for plot in PLOTS] == [None, None, None]
+    assert [plot(view) for plot in PLOTS] == [None] * len(PLOTS)
 
 
 def test_many_views_are_cut_into_grids_that_fit_a_page(tmp_path: Path) -> None:

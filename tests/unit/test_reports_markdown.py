@@ -68,7 +68,7 @@ def test_pictures_are_written_beside_the_report_and_have_alternative_text(tmp_pa
     run = three_pipelines().write(tmp_path / "run")
     path = write(build_document(RunFolder(run)), tmp_path / "out")
     shown = re.findall(r"!\[(.+)\]\((figures/[^)]+)\)", path.read_text(encoding="utf-8"))
-    assert len(shown) == 4
+    assert len(shown) == 8
     for alt, target in shown:
         assert len(alt) > 20
         assert (path.parent / target).read_bytes().startswith(b"\x89PNG")

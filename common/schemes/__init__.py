@@ -1,0 +1,1 @@
+"""What an audit attacks on this floor: images that nothing protects."""

@@ -1,0 +1,120 @@
+"""Model to key: a model adapted by key, laid beside the plain one, gives the key away.
+
+Row j of the adapted patch embedding is row p(j) of the plain one, with its sign where a value is
+negated; position embeddings are exchanged like blocks. Matching rows is a nearest-neighbour search
+of milliseconds. The server holds the adapted model by design; the plain one may be public. Target:
+Qi et al., arXiv 2205.12041; Kiya et al., arXiv 2308.07612.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+
+from common.adversary import (
+    AttackFailedError,
+    BoolArray,
+    Budget,
+    Facts,
+    KeyMoves,
+    Metric,
+    Models,
+    Need,
+    Score,
+    Truth,
+    View,
+)
+from common.types import Float64Array, IntArray, Knowledge
+from comparisons.attacks.chosen_plaintext import RecoveredKey
+from comparisons.attacks.keymoves import (
+    fresh_pictures,
+    key_details,
+    unit_positions,
+    value_share,
+)
+
+# A byte is 16 high + low: rows of a plain embedding as an embedding of 4-bit halves has them.
+LOW_SHARE, HIGH_SHARE = 1.0 / 17.0, 16.0 / 17.0
+
+
+class ModelToKey:
+    """Reads the key off the weights the server holds."""
+
+    name = "model_to_key"
+    title = "Model to key"
+    rung = Knowledge.AUXILIARY_DATA
+    needs = frozenset({Need.MODELS})
+    metric = Metric("share of values of fresh images decrypted right", best=1.0)
+    limits = (
+        "the adversary has the very plain model that was adapted; with a model near it, such as "
+        "the public weights it was fine-tuned from, rows match less surely (not tried here)",
+        "random weights stand for the model: what is matched is rows, whatever they hold",
+    )
+    source = "construction of Qi et al., arXiv 2205.12041"
+
+    def applies(self, facts: Facts) -> str:
+        """Only where a plain model can be adapted to the key, and the key is a list of moves."""
+        if facts.adaptable:
+            return f"no model is adapted to such a key: {facts.adaptable}"
+        if not facts.keeps_nibbles:
+            return "the key is a matrix, which a narrow embedding does not determine"
+        return ""
+
+    def run(self, view: View, budget: Budget, random: np.random.Generator) -> RecoveredKey:
+        """Match rows of the two embeddings, then their positions."""
+        facts, models = view.facts, view.models
+        patch = facts.patch or facts.shape[0]
+        places = unit_positions(facts.shape, patch, models.nibbles)
+        plain = _plain_rows(models)
+        if models.deployed_rows.shape[1] != len(plain):
+            raise AttackFailedError("the deployed embedding has another number of rows")
+        order, _ = nearest_rows(models.plain_positions, models.deployed_positions)
+        index = np.empty(places.size, np.intp)
+        negated = np.zeros(places.size, np.bool_)
+        found = [nearest_rows(plain, rows.astype(np.float64)) for rows in models.deployed_rows]
+        for block, place in enumerate(places):
+            inside, flags = found[block % len(found)]
+            index[place] = places[order[block]][inside]
+            negated[place] = flags
+        key = KeyMoves(index, negated, models.nibbles)
+        return RecoveredKey(key, 0, view.ciphertexts)
+
+    def score(self, guess: RecoveredKey | None, truth: Truth) -> Score:
+        """Decrypt sealed images with the recovered key."""
+        if guess is None:
+            return Score(0.0)
+        return Score(
+            value_share(guess.key, truth.fresh, truth.facts.shape),
+            key_details(guess.key, truth),
+            fresh_pictures(guess.key, truth, guess.ciphertexts),
+            {"models": 2},
+        )
+
+
+def _plain_rows(models: Models) -> Float64Array:
+    rows = models.plain_rows
+    if not models.nibbles:
+        return rows
+    return np.concatenate([rows * LOW_SHARE, rows * HIGH_SHARE])
+
+
+def nearest_rows(
+    plain: npt.NDArray[np.float64], deployed: npt.NDArray[np.float64]
+) -> tuple[IntArray, BoolArray]:
+    """Return for each deployed row the plain row it is, up to sign, and whether it is negated.
+
+    Rows (k, width) are compared by the magnitude of a projection, then by sign.
+    """
+    direction = np.random.default_rng(plain.shape[1]).normal(size=plain.shape[1])
+    known, seen = plain @ direction, deployed @ direction
+    by_size = np.argsort(np.abs(known))
+    ordered = np.abs(known)[by_size]
+    place = np.searchsorted(ordered, np.abs(seen)).clip(1, len(ordered) - 1)
+    below = np.abs(seen) - ordered[place - 1] < ordered[place] - np.abs(seen)
+    order = by_size[place - below]
+    return cast(IntArray, order), known[order] * seen < 0
+
+
+ATTACK = ModelToKey()

@@ -1,0 +1,114 @@
+"""Property inference: a classifier of what the server already sees, from the labels of a few.
+
+Nothing is decrypted. Histograms, block statistics and thumbnails of the ciphertexts go into a
+logistic regression that is fitted on the few labelled ones; the property is the dataset's class.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from common.adversary import (
+    AttackFailedError,
+    Budget,
+    Detail,
+    Facts,
+    Metric,
+    Need,
+    Score,
+    Truth,
+    View,
+)
+from common.types import Float64Array, IntArray, Knowledge, PixelArray
+from comparisons.attacks.descriptors import DESCRIPTORS, block_side
+
+PART = 50
+MOST_FEATURES_EACH = 256
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Guessed labels and class scores of the ciphertexts without a label."""
+
+    positions: IntArray
+    labels: IntArray
+    known: int
+
+
+class PropertyInference:
+    """Guesses the class of images from their ciphertexts."""
+
+    name = "property_inference"
+    title = "Property inference"
+    rung = Knowledge.AUXILIARY_DATA
+    needs = frozenset({Need.LABELS})
+    metric = Metric("balanced accuracy", resolution=0.1)
+    limits = (
+        "the property is the dataset's class; other properties (age, sex, device) are not tried",
+        "a linear model on fixed statistics: a network may see more, as the pipelines that train "
+        "on ciphertexts show",
+    )
+    source = "this project"
+
+    def applies(self, facts: Facts) -> str:
+        """To everything: whether something shows is what is asked."""
+        return ""
+
+    def run(self, view: View, budget: Budget, random: np.random.Generator) -> Labels:
+        """Fit on the labelled ciphertexts, guess the others."""
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
+        labelled = view.labelled
+        if len(np.unique(labelled.labels)) < 2:
+            raise AttackFailedError("the labelled images are all of one class")
+        features = _features(view.ciphertexts, view)
+        rest = np.setdiff1d(np.arange(len(features)), labelled.positions)
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500))
+        model.fit(features[labelled.positions], labelled.labels)
+        return Labels(rest, model.predict(features[rest]), len(labelled.positions))
+
+    def score(self, guess: Labels | None, truth: Truth) -> Score:
+        """Balanced accuracy on the ciphertexts without a label; a coin's where it gave up."""
+        classes = np.unique(truth.labels)
+        if guess is None:
+            return Score(1.0 / len(classes))
+        labels = truth.labels[guess.positions]
+        recalls = [float((guess.labels[labels == c] == c).mean()) for c in np.unique(labels)]
+        prevalence = float(np.bincount(labels).max() / len(labels))
+        accuracy = float((guess.labels == labels).mean())
+        return Score(
+            float(np.mean(recalls)),
+            (
+                Detail("accuracy", accuracy),
+                Detail("accuracy of always naming the most frequent class", prevalence),
+                Detail("advantage over prevalence", accuracy - prevalence),
+            ),
+            (),
+            {"labels": guess.known, "ciphertexts": len(labels)},
+            0.5 / math.sqrt(len(labels)),
+        )
+
+
+def _features(ciphertexts: PixelArray, view: View) -> Float64Array:
+    shape = view.facts.shape
+    side = block_side(shape, view.facts.patch)
+    parts = []
+    for start in range(0, len(ciphertexts), PART):
+        piece = ciphertexts[start : start + PART]
+        rows = [_thinned(describe(piece, shape, side)) for describe in DESCRIPTORS.values()]
+        parts.append(np.concatenate(rows, axis=1))
+    return np.concatenate(parts)
+
+
+def _thinned(rows: Float64Array) -> Float64Array:
+    """Keep evenly spaced columns where a descriptor is long."""
+    columns = np.linspace(0, rows.shape[1] - 1, min(rows.shape[1], MOST_FEATURES_EACH))
+    return rows[:, np.unique(columns.round().astype(int))]
+
+
+ATTACK = PropertyInference()

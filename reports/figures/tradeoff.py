@@ -1,0 +1,185 @@
+"""Accuracy against price: a mark a pipeline, its shape saying what attacks found.
+
+Marks carry the pipeline's number, placed where no other number stands; the key is beside the plot.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from reports.figures.latency import round_duration
+from reports.figures.style import BLUE, GREY, INK, ORANGE, RULE, new_figure
+from reports.legible import wrapped
+from reports.numbers import size
+from reports.outcomes import standing
+from reports.timing import latency_of
+from reports.view import PipelineView, RunView
+
+SHAPES = {"broken": "X", "unbroken": "o", "unknown": "s"}
+NEAR = 11.0
+LEADER = {"arrowstyle": "-", "color": GREY, "linewidth": 0.5, "shrinkB": 3}
+KEY_WIDTH = 34
+Price = Callable[[PipelineView], float | None]
+Point = tuple[float, float, PipelineView]
+
+
+def tradeoff_plot(view: RunView) -> Figure | None:
+    """Draw accuracy against p50 and against bytes per image; None where neither is known."""
+    panels = [
+        (price, label, spell)
+        for price, label, spell in (
+            (_wait, "p50 of one image, log axis", round_duration),
+            (_moved, "bytes per image, up and down, log axis", _round_size),
+        )
+        if _points(view, price)
+    ]
+    if not panels:
+        return None
+    count = len(view.pipelines)
+    figure = new_figure(max(2.9, 0.55 + 0.3 * count))
+    grid = figure.subplots(
+        1, len(panels) + 1, squeeze=False, width_ratios=[*[1] * len(panels), 0.95]
+    )
+    for axes, (price, label, spell) in zip(grid[0], panels, strict=False):
+        _panel(axes, view, _points(view, price), label, spell)
+    grid[0][0].set_ylabel("accuracy")
+    _key(grid[0][-1], view)
+    return figure
+
+
+def _wait(pipeline: PipelineView) -> float | None:
+    latency = latency_of(pipeline)
+    return latency.total.p50 if latency else None
+
+
+def _moved(pipeline: PipelineView) -> float | None:
+    moved = pipeline.bytes_per_image
+    return sum(moved) if moved else None
+
+
+def _round_size(count: float) -> str:
+    return size(count).replace(".00", "").replace(".0 ", " ")
+
+
+def _points(view: RunView, price: Price) -> list[Point]:
+    found = []
+    for pipeline in view.pipelines:
+        metric, cost = pipeline.metric("accuracy"), price(pipeline)
+        if metric is not None and metric.value is not None and cost:
+            found.append((cost, metric.value, pipeline))
+    return found
+
+
+def _panel(
+    axes: Axes, view: RunView, points: list[Point], label: str, spell: Callable[[float], str]
+) -> None:
+    axes.set_xscale("log")
+    for cost, accuracy, pipeline in points:
+        axes.plot(
+            [cost],
+            [accuracy],
+            marker=SHAPES[standing(view, pipeline)],
+            color=ORANGE if pipeline.protected else BLUE,
+            markersize=6,
+            markeredgecolor="white",
+            markeredgewidth=0.5,
+            linestyle="none",
+        )
+    costs, heights = [point[0] for point in points], [point[1] for point in points]
+    ratio = max(max(costs) / min(costs), 4.0)
+    axes.set_xlim(min(costs) / ratio**0.22, max(costs) * ratio**0.22)
+    span = max(max(heights) - min(heights), 0.2)
+    axes.set_ylim(min(heights) - 0.2 * span, min(1.04, max(heights) + 0.2 * span))
+    ticks = _ticks(*axes.get_xlim())
+    axes.set_xticks(ticks, [spell(value) for value in ticks])
+    axes.minorticks_off()
+    axes.grid(color=RULE, linewidth=0.6)
+    axes.set_xlabel(label)
+    _numbers(axes, points)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Return two to four round values inside the limits: 1, 2 and 5 times powers of ten."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    for steps in ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0)):
+        found = [step * 10.0**power for power in range(first, last + 1) for step in steps]
+        inside = [value for value in found if low <= value <= high]
+        if len(inside) >= 2:
+            return inside[:: -(-len(inside) // 4)]
+    return [float(f"{math.sqrt(low * high):.2g}")]
+
+
+def _numbers(axes: Axes, points: list[Point]) -> None:
+    """Write each mark's number beside it, at the first place that is free; far off, with a line."""
+    axes.figure.draw_without_rendering()
+    marks = [axes.transData.transform((cost, accuracy)) for cost, accuracy, _ in points]
+    scale = 72 / axes.figure.dpi
+    taken = [(float(x) * scale, float(y) * scale) for x, y in marks]
+    box = axes.get_window_extent()
+    edges = (box.x0 * scale, box.y0 * scale, box.x1 * scale, box.y1 * scale)
+    for (x, y), (cost, accuracy, pipeline) in zip(list(taken), points, strict=True):
+        dx, dy = _free_place(x, y, taken, edges)
+        taken.append((x + dx, y + dy))
+        axes.annotate(
+            str(pipeline.number),
+            (cost, accuracy),
+            xytext=(dx, dy),
+            textcoords="offset points",
+            ha="center",
+            va="center",
+            fontsize=7,
+            annotation_clip=False,
+            arrowprops=LEADER if math.hypot(dx, dy) > 1.5 * NEAR else None,
+        )
+
+
+def _free_place(
+    x: float, y: float, taken: list[tuple[float, float]], edges: tuple[float, float, float, float]
+) -> tuple[float, float]:
+    """Return the nearest of some offsets, in points, that is away from all that is drawn."""
+    directions = (
+        (0, 1),
+        (1, 0),
+        (-1, 0),
+        (0, -1),
+        (0.7, 0.7),
+        (-0.7, 0.7),
+        (0.7, -0.7),
+        (-0.7, -0.7),
+    )
+    for reach in (NEAR, 1.9 * NEAR, 2.8 * NEAR, 3.7 * NEAR, 4.6 * NEAR):
+        for across, up in directions:
+            place = (x + across * reach, y + up * reach)
+            inside = (
+                edges[0] + 4 <= place[0] <= edges[2] - 4
+                and edges[1] + 4 <= place[1] <= edges[3] - 4
+            )
+            if inside and all(
+                abs(place[0] - one[0]) > 0.85 * NEAR or abs(place[1] - one[1]) > 0.75 * NEAR
+                for one in taken
+            ):
+                return across * reach, up * reach
+    return 0.0, NEAR
+
+
+def _key(axes: Axes, view: RunView) -> None:
+    """List numbers and names, and what the shapes mean."""
+    axes.set_axis_off()
+    shapes = (("X", "broken or partly broken"), ("o", "resisted what was run"), ("s", "unknown"))
+    lines = len(view.pipelines) + len(shapes) + 1
+    axes.set_ylim(lines - 0.5, -0.5)
+    axes.set_xlim(0, 1)
+    for row, pipeline in enumerate(view.pipelines):
+        colour = ORANGE if pipeline.protected else BLUE
+        name = wrapped(pipeline.label, KEY_WIDTH, 1)
+        axes.text(
+            0.0, row, str(pipeline.number), color=colour, fontsize=6.5, va="center", weight="bold"
+        )
+        axes.text(0.1, row, name, fontsize=6.5, va="center")
+    for row, (marker, words) in enumerate(shapes, start=len(view.pipelines) + 1):
+        axes.plot([0.03], [row], marker=marker, color=INK, markersize=5, linestyle="none")
+        axes.text(0.1, row, words, fontsize=6.5, va="center")

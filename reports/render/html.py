@@ -1,0 +1,215 @@
+"""A document as one self-contained HTML file: no network, light and dark, readable without script.
+
+Everything from outside goes through the template's escaping; runs of right-to-left letters are
+isolated, so that they cannot reorder what stands beside them. Style and script are named by hash in
+a content security policy that forbids everything else.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import re
+import unicodedata
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup, escape
+from PIL import Image
+
+from common.store import write_atomic
+from reports.document import (
+    Bold,
+    Break,
+    Code,
+    Document,
+    Figure,
+    Inline,
+    Link,
+    Row,
+    Section,
+    Span,
+    SpanRow,
+    Table,
+    Target,
+    Text,
+    plain,
+)
+from reports.legible import ZERO_WIDTH_SPACE, breakable, visible, visible_lines
+from reports.render.svg import embedded
+
+FILE = "report.html"
+TEMPLATE = "report.html.j2"
+STYLE = "report.css"
+SCRIPT = "report.js"
+# Pictures above this many bytes are shown as WebP of quality 80; Markdown and PDF keep the PNG.
+LARGEST_PNG = 150_000
+WEBP_QUALITY = 80
+
+
+def write(document: Document, folder: Path) -> Path:
+    """Write ``report.html`` and return it."""
+    path = folder / FILE
+    write_atomic(path, html(document).encode())
+    return path
+
+
+def html(document: Document) -> str:
+    """Return the whole document as one HTML page."""
+    style, script = _asset(STYLE), _asset(SCRIPT)
+    return _template(TEMPLATE).render(
+        document=document,
+        groups=_groups(document),
+        number=lambda block, numbers=_numbers(document): numbers[id(block)],
+        style=Markup(style),
+        script=Markup(script),
+        policy=policy(style, script),
+    )
+
+
+def policy(style: str, script: str) -> str:
+    """Return the content security policy of a page with this one style and this one script."""
+    return (
+        f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def environment() -> jinja2.Environment:
+    """Return the template environment: everything is escaped, what is missing is an error."""
+    made = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_asset),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {"text": text, "spans": spans, "plain": plain, "lines": visible_lines}
+    made.globals |= {"kind": _kind, "drawing": drawing, "picture": picture, "sortable": sortable}
+    return made
+
+
+def _template(name: str) -> jinja2.Template:
+    return environment().get_template(name)
+
+
+def _asset(name: str) -> str:
+    return (resources.files("reports") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _digest(content: str) -> str:
+    digest = hashlib.sha256(content.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"
+
+
+def _kind(block: Any) -> str:
+    return type(block).__name__
+
+
+def _groups(document: Document) -> list[tuple[Section, ...]]:
+    """Return each section of level 1 with the deeper ones that follow it."""
+    groups: list[list[Section]] = []
+    for section in document.sections:
+        if section.level == 1 or not groups:
+            groups.append([])
+        groups[-1].append(section)
+    return [tuple(group) for group in groups]
+
+
+def _numbers(document: Document) -> dict[int, int]:
+    """Number tables and figures in reading order, by the identity of the block."""
+    numbers: dict[int, int] = {}
+    tables = figures = 0
+    for section in document.sections:
+        for block in section.blocks:
+            if isinstance(block, Table):
+                tables += 1
+                numbers[id(block)] = tables
+            elif _kind(block) in ("Figure", "Slider"):
+                figures += 1
+                numbers[id(block)] = figures
+                if isinstance(block, Figure) and block.data is not None:
+                    tables += 1
+                    numbers[id(block.data)] = tables
+    return numbers
+
+
+def text(content: str) -> Markup:
+    """Return text as HTML on one line, each run of right-to-left letters isolated."""
+    return Markup("").join(
+        Markup("<bdi>{}</bdi>").format(part) if index % 2 else _breakable(part)
+        for index, part in enumerate(_cut_at_directions(visible(content)))
+    )
+
+
+def _breakable(content: str) -> Markup:
+    """Escape text; long words may break after their joints."""
+    return escape(breakable(content)).replace(ZERO_WIDTH_SPACE, Markup("<wbr>"))
+
+
+def _cut_at_directions(content: str) -> list[str]:
+    """Cut text into parts that alternate: left-to-right or neutral, then right-to-left."""
+    flags = "".join(
+        "R" if unicodedata.bidirectional(char) in ("R", "AL", "AN") else
+        "L" if unicodedata.bidirectional(char) == "L" else "N"
+        for char in content
+    )  # fmt: skip
+    parts, last = [], 0
+    for found in re.finditer(r"R(?:[RN]*R)?", flags):
+        parts += [content[last : found.start()], content[found.start() : found.end()]]
+        last = found.end()
+    return [*parts, content[last:]]
+
+
+def spans(content: Inline) -> Markup:
+    """Return a run of spans as HTML."""
+    return Markup("").join(_span(span) for span in content)
+
+
+def _span(span: Span) -> Markup:
+    match span:
+        case Text(words):
+            return text(words)
+        case Bold(words):
+            return Markup("<strong>{}</strong>").format(text(words))
+        case Code(words):
+            return Markup("<code>{}</code>").format(text(words))
+        case Target(words, anchor):
+            return Markup('<code id="{}">{}</code>').format(anchor, text(words))
+        case Link(words, target):
+            if not target.startswith(("#", "https://", "http://")):
+                return text(words)
+            return Markup('<a href="{}">{}</a>').format(target, text(words))
+        case Break():
+            return Markup("<br>")
+
+
+def drawing(figure: Figure) -> Markup:
+    """Return a figure as SVG where it has one, else as a picture."""
+    if figure.svg:
+        return embedded(figure.svg, re.sub(r"[^A-Za-z0-9]+", "-", figure.name), figure.alt)
+    return picture(figure.png, figure.alt)
+
+
+def picture(png: bytes, alt: str) -> Markup:
+    """Return a picture as an element that holds its own bytes and size."""
+    shown = Image.open(io.BytesIO(png))
+    data, media = png, "image/png"
+    if len(png) > LARGEST_PNG:
+        buffer = io.BytesIO()
+        shown.convert("RGB").save(buffer, "WEBP", quality=WEBP_QUALITY, method=4)
+        data, media = buffer.getvalue(), "image/webp"
+    coded = base64.b64encode(data).decode()
+    return Markup('<img src="data:{};base64,{}" width="{}" height="{}" alt="{}">').format(
+        media, coded, shown.width, shown.height, visible(alt)
+    )
+
+
+def sortable(table: Table) -> bool:
+    """Say whether rows can change places: several, with no group heads among them."""
+    rows = [row for row in table.rows if isinstance(row, Row)]
+    groups = [row for row in table.rows if isinstance(row, SpanRow) and row.role == "group"]
+    return len(rows) > 1 and not groups

@@ -1,0 +1,49 @@
+"""Figures as SVG inside an HTML page: ids of their own, no style attributes, colours by theme.
+
+A content security policy that forbids inline styles also forbids ``style="..."`` in SVG, so
+matplotlib's styles become presentation attributes. Neutral colours of the figures' style are then
+replaced by the page's own in its style sheet (attribute selectors), so figures follow light and
+dark.
+"""
+
+from __future__ import annotations
+
+import re
+
+from markupsafe import Markup, escape
+
+NUMBERS = re.compile(r"-?[1-9]\d*\.\d{3,}")
+
+
+def embedded(svg: bytes, name: str, alt: str) -> Markup:
+    """Return the SVG as an element of a page; ``name`` makes its ids unique there."""
+    text = svg.decode()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r"<defs>\s*<style[^>]*>.*?</style>\s*</defs>", "", text, flags=re.DOTALL)
+    text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
+    text = re.sub(r'\sstyle="([^"]*)"', _attributes, text)
+    text = re.sub(r'(\sid=")', rf"\1{name}-", text)
+    text = re.sub(r'(href="#|url\(#)', rf"\1{name}-", text)
+    text = NUMBERS.sub(lambda found: f"{float(found.group()):.2f}", text)
+    text = re.sub(r"\s*\n\s*", "\n", text)
+    return Markup(_head(text, alt))
+
+
+def _attributes(found: re.Match[str]) -> str:
+    """Turn the declarations of a style attribute into attributes, the last of a name winning."""
+    pairs = (one.split(":", 1) for one in found.group(1).split(";") if ":" in one)
+    named = {name.strip(): value.strip() for name, value in pairs}
+    return "".join(f' {name}="{value}"' for name, value in named.items())
+
+
+def _head(text: str, alt: str) -> str:
+    """Give the root element its role, its description and the line style of the whole drawing."""
+    box = re.search(r'viewBox="[^"]*"', text)
+    _, _, rest = text.partition(">")
+    shape = box.group() if box else ""
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
+        f'{shape} role="img" aria-label="{escape(alt)}" stroke-linejoin="round" '
+        f'stroke-linecap="butt">{rest}'
+    )

@@ -1,0 +1,78 @@
+"use strict";
+/* Without this script the page is complete: tables stay in order, pictures stand side by side. */
+
+function valueOf(cell) {
+  const first = cell.innerText.split("\n")[0].trim();
+  const number = parseFloat(first.replace(/\u2212/g, "-").replace(/,/g, "").replace(/^[<>]\s*/, ""));
+  return { first, number: /^[<>]?\s*[-\u2212+]?\d/.test(first) ? number : NaN };
+}
+
+function compare(a, b, sign) {
+  if (isNaN(a.number) !== isNaN(b.number)) return isNaN(a.number) ? 1 : -1;
+  if (!isNaN(a.number)) return sign * (a.number - b.number);
+  return sign * a.first.localeCompare(b.first, "en");
+}
+
+function sortBy(table, index, sign) {
+  const body = table.tBodies[0];
+  const bundles = [];
+  for (const row of body.rows) {
+    if (row.classList.contains("remark")) bundles[bundles.length - 1].push(row);
+    else bundles.push([row]);
+  }
+  const keyed = bundles.map((rows) => ({ rows, key: valueOf(rows[0].cells[index]) }));
+  keyed.sort((a, b) => compare(a.key, b.key, sign));
+  for (const { rows } of keyed) body.append(...rows);
+}
+
+function makeSortable(table) {
+  const heads = [...table.tHead.rows[0].cells];
+  heads.forEach((head, index) => {
+    const title = head.querySelector(".title");
+    const button = document.createElement("button");
+    button.type = "button";
+    button.append(...title.childNodes);
+    title.append(button);
+    button.addEventListener("click", () => {
+      const sign = head.getAttribute("aria-sort") === "ascending" ? -1 : 1;
+      heads.forEach((other) => other.removeAttribute("aria-sort"));
+      head.setAttribute("aria-sort", sign > 0 ? "ascending" : "descending");
+      sortBy(table, index, sign);
+    });
+  });
+}
+
+function makeSlider(figure) {
+  const frames = [...figure.querySelectorAll(".frame")];
+  const titles = frames.map((frame) => frame.querySelector(".title").textContent);
+  const remarks = frames.map((frame) => frame.querySelector(".remark").textContent);
+  const stage = document.createElement("div");
+  stage.className = "stage";
+  const images = frames.map((frame) => frame.querySelector("img").cloneNode());
+  images.slice(1).forEach((image) => { image.alt = ""; });
+  stage.append(...images);
+  const label = document.createElement("label");
+  label.className = "control";
+  const words = document.createElement("span");
+  const range = document.createElement("input");
+  Object.assign(range, { type: "range", min: 0, max: 100 * (frames.length - 1), step: 5, value: 0 });
+  label.append(words, range);
+  const show = () => {
+    const position = Number(range.value) / 100;
+    images.slice(1).forEach((image, i) => {
+      const share = Math.min(1, Math.max(0, position - i));
+      image.style.clipPath = `inset(0 ${100 * (1 - share)}% 0 0)`;
+    });
+    const near = Math.round(position);
+    const said = remarks[near] ? `${titles[near]}: ${remarks[near]}` : titles[near];
+    words.textContent = said;
+    range.setAttribute("aria-valuetext", said);
+  };
+  range.addEventListener("input", show);
+  show();
+  figure.prepend(stage, label);
+  figure.classList.add("scripted");
+}
+
+document.querySelectorAll("table.sortable").forEach(makeSortable);
+document.querySelectorAll("figure.slider").forEach(makeSlider);
