@@ -8,6 +8,7 @@ images, tested on the published 624. Peers: whitened pixels in the same run. Nee
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -57,17 +58,20 @@ def read(size: int, train_limit: int | None) -> tuple[ImageBatch, ImageBatch]:
     return together, test
 
 
-def probe(extract: Callable[[ImageBatch], Features], train: ImageBatch, test: ImageBatch) -> float:
-    """Return the AUC of a linear probe."""
+def probe(
+    extract: Callable[[ImageBatch], Features], train: ImageBatch, test: ImageBatch
+) -> tuple[float, float]:
+    """Return AUC and accuracy of a linear probe."""
     from sklearn.metrics import roc_auc_score
 
     head = train_head(extract(train), train.labels, 2, INVERSE_L2)
     scores = head.scores(extract(test))
-    return float(roc_auc_score(test.labels, scores[:, 1] - scores[:, 0]))
+    auc = float(roc_auc_score(test.labels, scores[:, 1] - scores[:, 0]))
+    return auc, float((scores.argmax(axis=1) == test.labels).mean())
 
 
-def pixel_probe(train: ImageBatch, test: ImageBatch) -> float:
-    """Return the AUC of whitened pixels: 56 px, 192 components."""
+def pixel_probe(train: ImageBatch, test: ImageBatch) -> tuple[float, float]:
+    """Return AUC and accuracy of whitened pixels: 56 px, 192 components."""
     from PIL import Image
     from sklearn.decomposition import PCA
 
@@ -100,9 +104,13 @@ def measure(quick: bool) -> list[Row]:
         pixels = pixel_probe(train, test)
         for backbone, weights in choices(quick):
             extractor = FeatureExtractor(backbone, size, weights, 0, usable_cores())
-            auc = probe(lambda batch, run=extractor: run(batch.images), train, test)
-            name = f"AUC {weights} {backbone} {size} px, {len(train)} train"
-            rows.append(against(name, auc, "", len(test), "whitened pixels", pixels))
+            found = probe(lambda batch, run=extractor: run(batch.images), train, test)
+            what = f"{weights} {backbone} {size} px, {len(train)} train"
+            for metric, value, peer in zip(("AUC", "accuracy"), found, pixels, strict=True):
+                rows.append(
+                    against(f"{metric} {what}", value, "", len(test), "whitened pixels", peer)
+                )
+            print(f"{what}: AUC {found[0]:.4f}, accuracy {found[1]:.4f}", file=sys.stderr)
     return rows
 
 

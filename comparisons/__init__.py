@@ -1,1 +1,22 @@
-"""The `compare` command: plan, runner, scoring and statistics."""
+"""The `compare` command: plan, runner, scoring and statistics; ``run`` and ``load_run`` for Python.
+
+Both are looked up when first asked for, so that importing the package stays light.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from comparisons.api import load_run as load_run
+    from comparisons.api import run as run
+
+__all__ = ["load_run", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from comparisons import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

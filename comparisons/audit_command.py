@@ -136,3 +136,27 @@ def parameters(
 
     command = plugins.load("commands", "parameters")
     print(command.run(run, as_json=as_json, with_tfhe=not without_tfhe))
+
+
+@audit_app.command("attack-file")
+def attack_file(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Scrambled images (PNG, JPEG, BMP).")
+    ],
+    patch: Annotated[
+        int | None, typer.Option(help="Side of the blocks in pixels [default: guessed].")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="New folder for the pictures [default: FOLDER.attacked].")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Reconstruct somebody's scrambled images from nothing but themselves, and say how sure."""
+    from comparisons.attacks.attack_file import attack_folder
+    from comparisons.progress import ProgressReporter
+
+    with ProgressReporter(quiet=quiet) as progress:
+        attack = attack_folder(folder, patch, out, progress)
+    for line in attack.lines:
+        print(line)

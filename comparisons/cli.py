@@ -19,6 +19,7 @@ from common.errors import (
     CompareError,
     UsageError,
 )
+from comparisons import run_commands
 from comparisons.audit_command import audit_app
 from comparisons.cipher_commands import decrypt, encrypt
 
@@ -47,7 +48,9 @@ DataDir = Annotated[
     Path | None,
     typer.Option("--data-dir", help="Folder of the dataset [default: $COMPARE_DATA, user cache]."),
 ]
-Formats = Annotated[str, typer.Option("--format", help="Comma-separated: md, pdf; empty: none.")]
+Formats = Annotated[
+    str, typer.Option("--format", help="Comma-separated: md, html, pdf, json; empty: none.")
+]
 
 
 @app.command()
@@ -102,7 +105,7 @@ def run(
             help="Attack the run's own pipelines afterwards [default: as the profile says].",
         ),
     ] = None,
-    format: Formats = "md,pdf",
+    format: Formats = "md,html,pdf",
     explain: Annotated[
         bool, typer.Option(help="Only say which cells would run or be kept, and why.")
     ] = False,
@@ -142,7 +145,7 @@ def run(
 @app.command()
 def report(
     run: RunArgument,
-    format: Formats = "md,pdf",
+    format: Formats = "md,html,pdf",
     out: Annotated[Path | None, typer.Option(help="Folder [default: RUN/report].")] = None,
 ) -> None:
     """Render the report of a run."""
@@ -253,6 +256,10 @@ def schema() -> None:
 
 app.command("encrypt")(encrypt)
 app.command("decrypt")(decrypt)
+app.command("verify")(run_commands.verify)
+app.command("diff")(run_commands.diff)
+app.command("export")(run_commands.export)
+app.command("gallery")(run_commands.gallery)
 
 
 def _audit_budget(profile: str, audit: bool | None) -> str | None:

@@ -126,7 +126,7 @@ class RunPlan:
             "training": [config.epochs, config.batch_size, config.learning_rate],
             "threads": self.settings.threads,
             "source": source_digest(*CORE_MODULES, *planned.pipeline.source_modules()),
-            "machine": self._machine_inputs(planned),
+            "machine": dict(planned.pipeline.identity_inputs(planned.parameters, self.key_file)),
             "packages": _package_versions(),
             "phase": phase.value,
             "round": number,
@@ -138,10 +138,6 @@ class RunPlan:
         if phase is Phase.ROBUSTNESS:
             inputs["robustness_images"] = config.robustness_images
         return inputs
-
-    def _machine_inputs(self, planned: Planned) -> dict[str, str]:
-        name = getattr(planned.pipeline, "identity_inputs", None)
-        return dict(name(planned.parameters, self.key_file)) if name else {}
 
     def cell_record(self, cell: PlannedCell) -> Cell:
         """Describe a cell for its record."""

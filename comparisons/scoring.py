@@ -26,6 +26,16 @@ def score_run(folder: RunFolder) -> ScoreSheet:
 
     Raises IntegrityError where stored predictions are missing or not what the record says.
     """
+    sheet = compute_scores(folder)
+    folder.write_model(SCORES, sheet)
+    return sheet
+
+
+def compute_scores(folder: RunFolder) -> ScoreSheet:
+    """Compute metrics, intervals and paired differences from stored predictions.
+
+    Raises IntegrityError where stored predictions are missing or not what the record says.
+    """
     manifest = folder.manifest()
     records = [
         record
@@ -34,14 +44,12 @@ def score_run(folder: RunFolder) -> ScoreSheet:
     ]
     predictions = {record.cell.label: read_predictions(folder, record) for record in records}
     reference = _reference_label(records)
-    sheet = ScoreSheet(
+    return ScoreSheet(
         reference=reference,
         threshold=THRESHOLD,
         cells=[_score_cell(r, predictions[r.cell.label], manifest) for r in records],
         differences=_differences(predictions, reference, manifest),
     )
-    folder.write_model(SCORES, sheet)
-    return sheet
 
 
 def read_predictions(folder: RunFolder, record: RunRecord) -> Predictions:

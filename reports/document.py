@@ -7,6 +7,8 @@ renderer knows its own syntax.
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -263,7 +265,8 @@ class Document:
         anchors = [section.anchor for section in self.sections]
         if len(set(anchors)) != len(anchors):
             raise ValueError(f"section anchors repeat: {sorted(anchors)}")
-        names = [figure.name for figure in (*self.figures(), *self.sliders())]
+        names = [figure.name for figure in self.figures()]
+        names += [slider.name for slider in self.sliders()]
         if len(set(names)) != len(names):
             raise ValueError(f"figure names repeat: {sorted(names)}")
 
@@ -276,6 +279,11 @@ class Document:
             if isinstance(block, Figure)
         )
 
+    def anchors(self) -> frozenset[str]:
+        """Return the names of everything that links inside the document can lead to."""
+        targets = {span.anchor for span in _all_spans(self) if isinstance(span, Target)}
+        return frozenset({section.anchor for section in self.sections} | targets)
+
     def sliders(self) -> tuple[Slider, ...]:
         """Return all sliders in reading order."""
         return tuple(
@@ -284,3 +292,16 @@ class Document:
             for block in section.blocks
             if isinstance(block, Slider)
         )
+
+
+def _all_spans(node: object) -> Iterator[object]:
+    """Walk every dataclass and tuple below a node."""
+    if isinstance(node, tuple):
+        for one in node:
+            yield from _all_spans(one)
+    elif dataclasses.is_dataclass(node) and not isinstance(node, type):
+        if isinstance(node, Span):
+            yield node
+            return
+        for field in dataclasses.fields(node):
+            yield from _all_spans(getattr(node, field.name))

@@ -2,42 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 from common.records import AttackOutcome, Verdict
-from common.types import Knowledge
+from common.standing import GRAVITY, concerns, gravity
 from reports.view import PipelineView, RunView
 
-# From the worst for the owner of the images to what says nothing.
-GRAVITY: tuple[Verdict, ...] = (
-    "broken",
-    "partial",
-    "resists within budget",
-    "unreliable",
-    "not applicable",
-    "not run",
-)
-LADDER = tuple(Knowledge)
+__all__ = ["GRAVITY", "outcomes_of", "standing", "strongest", "worst_of"]
 Standing: TypeAlias = Literal["broken", "unbroken", "unknown"]
 
 
 def outcomes_of(view: RunView, pipeline: PipelineView) -> tuple[AttackOutcome, ...]:
     """Return the outcomes against a pipeline or its cipher, the worst first."""
-    cipher = str(pipeline.planned.resolved.get("cipher", ""))
-    mine = [
-        one
-        for one in view.outcomes
-        if (one.target_kind == "pipeline" and one.target == pipeline.label)
-        or (one.target_kind == "cipher" and cipher and one.target.partition("[")[0] == cipher)
-    ]
-    return tuple(sorted(mine, key=_gravity))
-
-
-def _gravity(outcome: AttackOutcome) -> tuple[int, int, float]:
-    """Worst verdict first; of equal ones, what takes the least knowledge."""
-    advantage = outcome.advantage if outcome.advantage is not None else -1.0
-    return GRAVITY.index(outcome.verdict), LADDER.index(outcome.rung), -advantage
+    mine = [one for one in view.outcomes if concerns(one, pipeline.planned)]
+    return tuple(sorted(mine, key=gravity))
 
 
 def worst_of(view: RunView, pipeline: PipelineView) -> AttackOutcome | None:
@@ -52,7 +30,7 @@ def strongest(view: RunView, pipeline: PipelineView) -> tuple[Verdict, str]:
     if worst is None:
         return "not run", "no attack"
     if worst.verdict == "resists within budget":
-        count = counted(outcomes_of(view, pipeline), worst.verdict)
+        count = sum(one.verdict == worst.verdict for one in outcomes_of(view, pipeline))
         return worst.verdict, f"{count} attack{'s' if count > 1 else ''} within budget"
     return worst.verdict, worst.title
 
@@ -63,8 +41,3 @@ def standing(view: RunView, pipeline: PipelineView) -> Standing:
     if "broken" in verdicts or "partial" in verdicts:
         return "broken"
     return "unbroken" if "resists within budget" in verdicts else "unknown"
-
-
-def counted(outcomes: Sequence[AttackOutcome], verdict: Verdict) -> int:
-    """Count the outcomes of one verdict."""
-    return sum(one.verdict == verdict for one in outcomes)

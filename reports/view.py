@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,9 @@ from common.records import (
 from common.store import PICTURES, SCORES, RunFolder
 from common.types import Phase, Status
 from reports.document import Break, Inline, Link, Target, inline
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SHORT_ID = 8
 LONG_LABEL = 36
@@ -183,6 +186,12 @@ class RunView:
         if not place.is_relative_to(self.path.resolve()):
             raise IntegrityError(f"a record names {name!r}, which lies outside the run folder")
         return place.read_bytes() if place.is_file() else None
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the run as a pandas table, one row a pipeline; see ``reports.frame``."""
+        from reports.frame import frame_of
+
+        return frame_of(self)
 
     @property
     def environments(self) -> tuple[EnvironmentFingerprint, ...]:

@@ -47,7 +47,8 @@ def build_vit(
     if image_size % side:
         raise DataError(
             f"patch {side} does not divide the image size {image_size}",
-            fix=f"pass an image size that is a multiple of {side}",
+            fix=f"pass --image-size {max(1, round(image_size / side)) * side}, or a patch that "
+            f"divides {image_size} to a pipeline that takes one",
         )
     source = locate_weights(name, weights)
     with torch.random.fork_rng(devices=[]):
@@ -188,9 +189,16 @@ def state_digest(model: torch.nn.Module) -> str:
 
 
 def summarise_backbone(name: str, *, image_size: int, weights: str, seed: int) -> BackboneSummary:
-    """Describe the feature extractor and its weights for the record. Raises DataError."""
+    """Describe the feature extractor and its weights for the record. Raises DataError.
+
+    Where its own patch does not divide the image, it is described at the nearest size that it
+    does: a pipeline may bring a patch that fits (25 pixels on images of 200), and one that does
+    not says so itself.
+    """
     source = locate_weights(name, weights)
-    model = build_vit(name, image_size=image_size, classes=0, weights=weights, seed=seed)
+    patch = find_backbone(name).patch
+    nearest = max(1, round(image_size / patch)) * patch
+    model = build_vit(name, image_size=nearest, classes=0, weights=weights, seed=seed)
     return BackboneSummary(
         name=name,
         weights=source.origin,

@@ -41,9 +41,9 @@ def amortisation_plot(view: RunView) -> Figure | None:
     axes = figure.subplots()
     axes.set_xscale("log")
     axes.set_yscale("log")
-    for index, (pipeline, seconds) in enumerate(curves):
+    for index, (pipeline, shared) in enumerate(curves):
         colour = ORANGE if pipeline.protected else BLUE
-        axes.plot(COUNTS, seconds, color=colour, lw=1.3, ls=STYLES[index % 4], marker="o", ms=2.5)
+        axes.plot(COUNTS, shared, color=colour, lw=1.3, ls=STYLES[index % 4], marker="o", ms=2.5)
     axes.set_xticks(COUNTS, [f"{count:,}" for count in COUNTS])
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_major_locator(LogLocator(numticks=7))

@@ -48,6 +48,8 @@ def tradeoff_plot(view: RunView) -> Figure | None:
         _panel(axes, view, _points(view, price), label, spell)
     grid[0][0].set_ylabel("accuracy")
     _key(grid[0][-1], view)
+    for axes, (price, *_) in zip(grid[0], panels, strict=False):
+        _numbers(figure, axes, _points(view, price))
     return figure
 
 
@@ -99,7 +101,6 @@ def _panel(
     axes.minorticks_off()
     axes.grid(color=RULE, linewidth=0.6)
     axes.set_xlabel(label)
-    _numbers(axes, points)
 
 
 def _ticks(low: float, high: float) -> list[float]:
@@ -113,11 +114,11 @@ def _ticks(low: float, high: float) -> list[float]:
     return [float(f"{math.sqrt(low * high):.2g}")]
 
 
-def _numbers(axes: Axes, points: list[Point]) -> None:
+def _numbers(figure: Figure, axes: Axes, points: list[Point]) -> None:
     """Write each mark's number beside it, at the first place that is free; far off, with a line."""
-    axes.figure.draw_without_rendering()
+    figure.draw_without_rendering()
     marks = [axes.transData.transform((cost, accuracy)) for cost, accuracy, _ in points]
-    scale = 72 / axes.figure.dpi
+    scale = 72 / figure.dpi
     taken = [(float(x) * scale, float(y) * scale) for x, y in marks]
     box = axes.get_window_extent()
     edges = (box.x0 * scale, box.y0 * scale, box.x1 * scale, box.y1 * scale)

@@ -36,7 +36,6 @@ from reports.document import (
     Table,
     Target,
     Text,
-    plain,
 )
 from reports.legible import ZERO_WIDTH_SPACE, breakable, visible, visible_lines
 from reports.render.svg import embedded
@@ -60,13 +59,20 @@ def write(document: Document, folder: Path) -> Path:
 def html(document: Document) -> str:
     """Return the whole document as one HTML page."""
     style, script = _asset(STYLE), _asset(SCRIPT)
-    return _template(TEMPLATE).render(
-        document=document,
-        groups=_groups(document),
-        number=lambda block, numbers=_numbers(document): numbers[id(block)],
-        style=Markup(style),
-        script=Markup(script),
-        policy=policy(style, script),
+    anchors = document.anchors()
+    made = environment()
+    made.filters["spans"] = lambda content: spans(content, anchors)
+    return (
+        made.get_template(TEMPLATE)
+        .render(
+            document=document,
+            groups=_groups(document),
+            number=lambda block, numbers=_numbers(document): numbers[id(block)],
+            style=Markup(style),
+            script=Markup(script),
+            policy=policy(style, script),
+        )
+        .lstrip()
     )
 
 
@@ -87,13 +93,9 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"text": text, "spans": spans, "plain": plain, "lines": visible_lines}
+    made.filters |= {"text": text, "spans": spans, "words": visible, "lines": visible_lines}
     made.globals |= {"kind": _kind, "drawing": drawing, "picture": picture, "sortable": sortable}
     return made
-
-
-def _template(name: str) -> jinja2.Template:
-    return environment().get_template(name)
 
 
 def _asset(name: str) -> str:
@@ -164,12 +166,16 @@ def _cut_at_directions(content: str) -> list[str]:
     return [*parts, content[last:]]
 
 
-def spans(content: Inline) -> Markup:
-    """Return a run of spans as HTML."""
-    return Markup("").join(_span(span) for span in content)
+def spans(content: Inline, anchors: frozenset[str] = frozenset()) -> Markup:
+    """Return a run of spans as HTML; links to anchors that are not in the document stay text."""
+    return Markup("").join(_span(span, anchors) for span in content)
 
 
-def _span(span: Span) -> Markup:
+def _is_web(target: str) -> bool:
+    return target.startswith(("https://", "http://"))
+
+
+def _span(span: Span, anchors: frozenset[str]) -> Markup:
     match span:
         case Text(words):
             return text(words)
@@ -180,7 +186,8 @@ def _span(span: Span) -> Markup:
         case Target(words, anchor):
             return Markup('<code id="{}">{}</code>').format(anchor, text(words))
         case Link(words, target):
-            if not target.startswith(("#", "https://", "http://")):
+            known = target[1:] in anchors if target.startswith("#") else _is_web(target)
+            if not known:
                 return text(words)
             return Markup('<a href="{}">{}</a>').format(target, text(words))
         case Break():
@@ -190,7 +197,7 @@ def _span(span: Span) -> Markup:
 def drawing(figure: Figure) -> Markup:
     """Return a figure as SVG where it has one, else as a picture."""
     if figure.svg:
-        return embedded(figure.svg, re.sub(r"[^A-Za-z0-9]+", "-", figure.name), figure.alt)
+        return embedded(figure.svg, re.sub(r"[^A-Za-z0-9]+", "-", figure.name), visible(figure.alt))
     return picture(figure.png, figure.alt)
 
 

@@ -75,7 +75,7 @@ def sections(view: RunView) -> list[Section]:
         found.append(Section("Per class", 2, "per-class", tuple(tables)))
     if calibration:
         tables = _metric_tables(view, "Calibration: 0 is best", calibration)
-        shown = [*_panels(view, reliability_plot, "reliability", RELIABILITY), *tables]
+        shown: list[Block] = [*_panels(view, reliability_plot, "reliability", RELIABILITY), *tables]
         found.append(Section("Calibration", 2, "calibration", tuple(shown)))
     found += _differences(view)
     found.append(Section("Confusion", 2, "confusion", tuple(confusion_tables(view))))

@@ -7,10 +7,15 @@ from reports.view import RunView
 
 
 def banners(view: RunView) -> tuple[Callout, ...]:
-    """Return the banners of a run, the gravest first; empty where none is due."""
+    """Return the banners of a run, the gravest first; empty where none is due.
+
+    Controls claim nothing, so that they are no insecure protection.
+    """
     found = []
     insecure = [
-        pipeline for pipeline in view.pipelines if pipeline.claims and pipeline.claims.insecure
+        pipeline
+        for pipeline in view.pipelines
+        if pipeline.protected and pipeline.claims and pipeline.claims.insecure
     ]
     if insecure:
         names = ", ".join(view.title(pipeline) for pipeline in insecure)

@@ -22,9 +22,7 @@ from reports.document import (
 from reports.figures.amortisation import amortisation_plot, shared_seconds
 from reports.figures.latency import latency_plot, stage_grid
 from reports.figures.style import drawing, png_of, svg_of
-from reports.figures.tradeoff import tradeoff_plot
 from reports.numbers import MISSING, duration, milliseconds, significant
-from reports.outcomes import standing
 from reports.sections.tables import blanks, grouped
 from reports.sections.traffic import traffic_sections
 from reports.timing import Spread, latency_of, one_time_of, one_time_seconds, throughput_of
@@ -42,7 +40,7 @@ def sections(view: RunView) -> list[Section]:
         "so with n < 100 the p99 is the largest sample."
     )
     return [
-        Section("Cost", 1, "cost", (Paragraph(inline(words)), *_tradeoff_figure(view))),
+        Section("Cost", 1, "cost", (Paragraph(inline(words)),)),
         Section("Latency of one image", 2, "latency", (*_latency_figure(view), _latency(view))),
         Section("Stages", 2, "stages", (*_stage_figure(view), _stages(view))),
         Section("Throughput", 2, "throughput", (_throughput(view),)),
@@ -54,20 +52,6 @@ def sections(view: RunView) -> list[Section]:
             (_one_time(view), *_amortisation_figure(view), _amortised(view)),
         ),
     ]
-
-
-def _tradeoff_figure(view: RunView) -> list[Figure]:
-    spoken = "; ".join(
-        f"{pipeline.number} {pipeline.label}: {standing(view, pipeline)} by attacks"
-        for pipeline in view.pipelines
-    )
-    caption = (
-        "Accuracy against the time and the bytes of one image. Up and left is better. Cross: some "
-        "attack broke it, at least partly; circle: it resisted all that ran; square: unknown. "
-        "Orange numbers claim protection. The numbers stand in the table of the verdict."
-    )
-    alt = f"Accuracy against p50 and against bytes per image, by number of pipeline: {spoken}"
-    return _drawn(tradeoff_plot, view, "tradeoff", caption, alt)
 
 
 def _amortisation_figure(view: RunView) -> list[Figure]:

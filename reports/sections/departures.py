@@ -32,7 +32,7 @@ class Departure:
 
 def _insecure(view: RunView) -> Iterator[Departure]:
     for pipeline in view.pipelines:
-        if pipeline.claims and pipeline.claims.insecure:
+        if pipeline.protected and pipeline.claims and pipeline.claims.insecure:
             yield Departure(
                 "fail",
                 f"{view.title(pipeline)} must not protect real data: "

@@ -8,6 +8,7 @@ from reports.document import (
     Bold,
     Break,
     Column,
+    Figure,
     Inline,
     Paragraph,
     Row,
@@ -17,12 +18,14 @@ from reports.document import (
     inline,
 )
 from reports.figures.security import LETTERS
+from reports.figures.style import drawing, png_of, svg_of
+from reports.figures.tradeoff import tradeoff_plot
 from reports.numbers import MISSING, estimate, kilobytes, metric_cell, milliseconds, significant
-from reports.outcomes import strongest
+from reports.outcomes import standing, strongest, worst_of
 from reports.sections.tables import absent
 from reports.sections.wording import verdict_words
 from reports.timing import latency_of, throughput_of
-from reports.view import PipelineView, RunView
+from reports.view import PipelineView, RunView, short_id
 
 COLUMNS = (
     Column("Pipeline", weight=2.9),
@@ -46,7 +49,25 @@ def sections(view: RunView) -> list[Section]:
             rows.append(SpanRow(inline(pipeline.trouble), "remark"))
     table = Table("What each pipeline reaches and costs", COLUMNS, tuple(rows), _note(view))
     words = tuple(Paragraph(content) for content in verdict_words(view))
-    return [Section("Verdict", 1, "verdict", (table, *words))]
+    return [Section("Verdict", 1, "verdict", (table, *words, *_tradeoff_figure(view)))]
+
+
+def _tradeoff_figure(view: RunView) -> list[Figure]:
+    spoken = "; ".join(
+        f"{pipeline.number} {pipeline.label}: {standing(view, pipeline)} by attacks"
+        for pipeline in view.pipelines
+    )
+    caption = (
+        "Accuracy against the time and the bytes of one image. Up and left is better. Cross: some "
+        "attack broke it, at least partly; circle: it resisted all that ran; square: unknown. "
+        "Orange numbers claim protection. The numbers stand in the table above."
+    )
+    alt = f"Accuracy against p50 and against bytes per image, by number of pipeline: {spoken}"
+    with drawing():
+        figure = tradeoff_plot(view)
+    if figure is None:
+        return []
+    return [Figure("tradeoff", caption, alt, png_of(figure), svg=svg_of(figure))]
 
 
 def _cells(view: RunView, pipeline: PipelineView) -> tuple[Inline, ...]:
@@ -67,11 +88,12 @@ def _cells(view: RunView, pipeline: PipelineView) -> tuple[Inline, ...]:
 
 
 def _attacks(view: RunView, pipeline: PipelineView) -> Inline:
-    """The strongest attack that was executed; none is not a pass."""
+    """Return the strongest attack that was executed and its outcome; none is not a pass."""
     verdict, by = strongest(view, pipeline)
-    if verdict == "not run":
+    worst = worst_of(view, pipeline)
+    if verdict == "not run" or worst is None:
         return inline("not run")
-    return inline(Bold(LETTERS[verdict]), Break(), by)
+    return inline(Bold(LETTERS[verdict]), Break(), by, Break(), short_id(worst.identity))
 
 
 def _difference(view: RunView, pipeline: PipelineView) -> Inline:

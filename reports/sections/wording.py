@@ -1,27 +1,29 @@
 """The verdict in plain words: sentences that rules make from records, no adjective, no ranking.
 
 Rules, in order: what an unprotected pipeline costs; for each ground a claim can stand on, the
-pipeline with the highest accuracy and, where it is another, the one with the shortest wait; what
-gave no result; what attacks broke, or that none was run. A difference whose interval holds zero is
-called "no difference shown", never "equal".
+pipeline with the highest accuracy and, where it is another, the one with the shortest wait, each
+with its price, what attacks found and the record it rests on; what gave no result; what attacks
+broke, or that none was run. A difference whose interval holds zero is called "no difference shown",
+never "equal"; a pipeline that no attack broke is never called "secure".
 """
 
 from __future__ import annotations
 
-from common.records import Verdict
+from common.records import AttackOutcome, Verdict
 from reports.document import Bold, Content, Inline, inline
 from reports.numbers import bracket, duration, fixed, probability, significant, size
-from reports.outcomes import GRAVITY, strongest
+from reports.outcomes import GRAVITY, outcomes_of, strongest, worst_of
 from reports.timing import latency_of
-from reports.view import PipelineView, RunView
+from reports.view import PipelineView, RunView, record_ids, short_id
 
+TESTED = ("broken", "partial", "resists within budget")
 GROUNDS = (
     ("reduction to a hardness assumption", "the claim has to rest on a hardness assumption"),
     ("heuristic", "a heuristic claim is enough"),
 )
 NO_ATTACKS = (
     "No attack was run on this run's pipelines: nothing here says that a claim holds, and the "
-    "column “Strongest attack” is not a pass."
+    "column “Attacks” is not a pass."
 )
 
 
@@ -104,8 +106,30 @@ def _choice(view: RunView, ground: str, when: str) -> Inline:
         parts.append(inline("; or " if position else "", Bold(view.title(pipeline))))
         if among:
             parts.append(inline(f" ({why}{among})"))
-        parts.append(inline(": ", _price(view, pipeline)))
+        price = inline(": ", _price(view, pipeline), _adversary(view, pipeline))
+        parts.append(inline(price, " (record ", record_ids(pipeline.cells[:1]), ")"))
     return inline(*parts, ".")
+
+
+def _adversary(view: RunView, pipeline: PipelineView) -> Inline:
+    """Say what attacks found: the worst outcome with the adversary it needs; empty if none ran."""
+    worst = worst_of(view, pipeline)
+    if worst is None:
+        return ()
+    ran = [one for one in outcomes_of(view, pipeline) if one.verdict in TESTED]
+    if worst.verdict in ("broken", "partial"):
+        how = "broken" if worst.verdict == "broken" else "partly broken"
+        words = f"; {how} by an adversary with {worst.rung.value}: {_headline(worst)} ("
+        return inline(words, short_id(worst.identity), ")")
+    if worst.verdict == "resists within budget":
+        if len(ran) == 1:
+            return inline("; resists the 1 attack that ran, within its budget")
+        return inline(f"; resists the {len(ran)} attacks that ran, within their budget")
+    return inline(f"; attacks say nothing reliable ({worst.verdict})")
+
+
+def _headline(outcome: AttackOutcome) -> str:
+    return (outcome.headline or outcome.title or outcome.attack).rstrip(".")
 
 
 def _accuracy(pipeline: PipelineView) -> float:

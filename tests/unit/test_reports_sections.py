@@ -47,12 +47,13 @@ def test_the_verdict_is_said_in_these_words(tmp_path: Path) -> None:
         "0.958], n = 200, one image in 8.39 ms (p50, n = 36), 151 kB moved per image.",
         "When the claim has to rest on a hardness assumption, choose fhe-head: accuracy −0.020 "
         "[−0.050, +0.010] against the reference (n = 200, McNemar p = 0.620, no difference "
-        "shown), 25.5 ms an image (p50, n = 36), 3.0 times the reference, 138 kB moved per image.",
+        "shown), 25.5 ms an image (p50, n = 36), 3.0 times the reference, 138 kB moved per image "
+        "(record 663e2a24).",
         "When a heuristic claim is enough, choose scramble-al_amin: accuracy −0.060 [−0.090, "
         "−0.030] against the reference (n = 200, McNemar p < 0.001), 9.04 ms an image (p50, n = "
-        "36), 1.1 times the reference, 151 kB moved per image.",
-        "No attack was run in this version: nothing here says that a claim holds, and the column "
-        "“Attacks” is not a pass.",
+        "36), 1.1 times the reference, 151 kB moved per image (record 828da006).",
+        "No attack was run: nothing here says that a claim holds, and the column “Attacks” is not "
+        "a pass.",
     ]
 
 
@@ -73,7 +74,7 @@ def test_the_verdict_has_a_row_for_each_pipeline_and_no_pass(tmp_path: Path) -> 
 def test_a_good_run_deviates_only_by_backbone_size_and_attacks(tmp_path: Path) -> None:
     found = departures(_view(three_pipelines(), tmp_path))
     assert [one.severity for one in found] == ["warn", "warn", "unknown"]
-    assert found[-1].claim == "No attack was run in this version."
+    assert found[-1].claim == "No attack was run."
 
 
 def test_flags_of_manifest_and_cells_become_deviations(tmp_path: Path) -> None:
@@ -116,6 +117,16 @@ def test_load_dirt_and_insecure_keys_become_deviations(tmp_path: Path) -> None:
     assert "Cells ran in 2 environments." in text
     assert "fhe-head must not protect real data: 32-bit seed" in text
     assert [banner.title for banner in banners.banners(view)] == ["Insecure keys or parameters"]
+
+
+def test_a_control_is_no_insecure_protection(tmp_path: Path) -> None:
+    run = three_pipelines()
+    claimed = next(one.claims for one in run.records if one.cell.label == "plaintext")
+    assert claimed is not None and claimed.claim_type == "none"
+    control = claimed.model_copy(update={"insecure": ["it is a control"]})
+    view = _view(_changed(run, "plaintext", claims=control), tmp_path)
+    assert banners.banners(view) == ()
+    assert "must not protect" not in _claims(view)
 
 
 def test_disagreement_and_few_compared_images_are_told(tmp_path: Path) -> None:

@@ -1,0 +1,68 @@
+"""The Python interface: ``run`` a comparison, ``load_run`` its records.
+
+from comparisons import load_run, run
+
+view = run("chestxray", out="runs/mine", profile="smoke")
+view = load_run("runs/mine")
+view.to_frame()                      # pandas, one row a pipeline
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from common.errors import CellError
+from common.store import RunFolder
+from reports.view import RunView, read_run
+
+
+def load_run(path: str | Path) -> RunView:
+    """Read a run folder, scored first where that was not done.
+
+    Raises UsageError where there is no run, IntegrityError where a file of it does not hold.
+    """
+    from comparisons.commands import scored
+
+    return read_run(scored(Path(path)))
+
+
+def run(
+    dataset: str,
+    *,
+    out: str | Path,
+    profile: str = "quick",
+    data_dir: str | Path | None = None,
+    key: str | Path | None = None,
+    offline: bool = False,
+    require_real: bool = False,
+    quiet: bool = True,
+    **settings: Any,
+) -> RunView:
+    """Run pipelines on a dataset, or resume, and return the run.
+
+    ``settings`` are the options of ``compare run`` by their names (``pipelines``, ``seed``,
+    ``test_limit``, ...). Raises UsageError on an unknown one, CellError where nothing ended ok.
+    """
+    from comparisons.commands import run_command
+
+    run_command(
+        dataset=dataset,
+        data_dir=Path(data_dir) if data_dir else None,
+        profile=profile,
+        overrides=settings,
+        out=Path(out),
+        key=Path(key) if key else None,
+        offline=offline,
+        require_real=require_real,
+        render=lambda _: [],
+        explain=False,
+        quiet=quiet,
+    )
+    view = read_run(RunFolder(Path(out)))
+    if not any(pipeline.measured for pipeline in view.pipelines):
+        troubles = "; ".join(f"{one.label}: {one.trouble}" for one in view.pipelines)
+        raise CellError(
+            f"no pipeline ended ok: {troubles}", fix="see the records in the run folder"
+        )
+    return view

@@ -1,0 +1,112 @@
+"""Jigsaw solver: whole pictures from ciphertexts alone, inside of blocks first, then their places.
+
+Where one key serves all images their blocks' borders speak together; where each image has its own,
+each is solved by itself. Blocks may have been turned, mirrored and negated. Sources of the parts:
+Gallagher, CVPR 2012 (merging); Pomeranz, Shemesh, Ben-Shahar, CVPR 2011 (borders continued).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from common.adversary import Budget, Detail, Facts, Metric, Need, Picture, Score, Truth, View
+from common.similarity import gradient_similarity, psnr, ssim
+from common.types import IntArray, Knowledge, UInt8Array
+from comparisons.attacks.alignment import aligned_one_by_one, aligned_together
+from comparisons.attacks.shared_key_correlation import as_bytes
+from comparisons.attacks.solvers.reconstruct import Reconstruction, reconstruct
+from comparisons.attacks.solvers.scores import jigsaw_found
+
+SHOWN = 3
+ALONE = 4
+
+
+@dataclass(frozen=True)
+class Solved:
+    """Reconstructions: one of all images, or one each where ``alone``."""
+
+    parts: tuple[Reconstruction, ...]
+    alone: bool
+
+    @property
+    def pictures(self) -> UInt8Array:
+        """All pictures, uint8 (n, h, w)."""
+        return np.concatenate([part.pictures for part in self.parts])
+
+
+class Jigsaw:
+    """Ciphertext only; correlation inside blocks followed by the placement of blocks."""
+
+    name = "jigsaw"
+    title = "Correlation and jigsaw solver"
+    rung = Knowledge.MANY_CIPHERTEXTS
+    needs: frozenset[Need] = frozenset()
+    metric = Metric("SSIM to the original")
+    limits = (
+        "up to the eight symmetries of the square and a global negative, which no ciphertext tells",
+        "pictures come back grey: the mean of the channels",
+    )
+    source = "Gallagher, CVPR 2012; Pomeranz et al., CVPR 2011; inside of blocks: this project"
+
+    def applies(self, facts: Facts) -> str:
+        """Wherever there are blocks of bytes."""
+        if facts.patch is None:
+            return "no blocks"
+        if facts.ciphertext != "uint8":
+            return "values are not moved but mixed: blocks have no borders to join"
+        return ""
+
+    def run(self, view: View, budget: Budget, random: np.random.Generator) -> Solved:
+        """Reconstruct all images together, or a few by themselves under keys of their own."""
+        patch = view.facts.patch
+        assert patch is not None
+        images = as_bytes(view.ciphertexts)
+        if view.facts.one_key and view.facts.deterministic:
+            return Solved((reconstruct(images, patch),), alone=False)
+        few = images[:ALONE]
+        return Solved(tuple(reconstruct(image[None], patch) for image in few), alone=True)
+
+    def score(self, guess: Solved | None, truth: Truth) -> Score:
+        """Compare pictures with originals, and where the key is known blocks with their places."""
+        assert guess is not None
+        pictures = guess.pictures
+        originals = truth.originals[: len(pictures)]
+        align = aligned_one_by_one if guess.alone else aligned_together
+        found = align(pictures, originals)[..., None]
+        alike = ssim(found, originals)
+        details = [
+            Detail("PSNR", float(psnr(found, originals).mean()), "dB"),
+            Detail("gradient similarity", float(gradient_similarity(found, originals).mean())),
+            Detail("held-out correlation of neighbours", guess.parts[0].neighbours),
+            Detail("joints on which halves of the evidence agree", guess.parts[0].agreement),
+        ]
+        source = None if guess.alone else source_blocks(truth)
+        if source is not None:
+            jigsaw = jigsaw_found(source[guess.parts[0].placement.block])
+            details += [
+                Detail("blocks in place (Dc)", jigsaw.direct),
+                Detail("right neighbours (Nc)", jigsaw.neighbours),
+                Detail("largest right part (Lc)", jigsaw.largest),
+            ]
+        shown = [
+            Picture(i, found[i], f"SSIM {alike[i]:.2f}") for i in range(min(SHOWN, len(found)))
+        ]
+        return Score(float(alike.mean()), details, shown, {"ciphertexts": len(pictures)})
+
+
+def source_blocks(truth: Truth) -> IntArray | None:
+    """Return the plain block that each ciphertext block shows, (blocks,); None without a key."""
+    patch, key = truth.facts.patch, truth.key
+    if key is None or patch is None:
+        return None
+    height, width, channels = truth.facts.shape
+    values = height * width * channels
+    flat = np.arange(values).reshape(height, width, channels)
+    first = flat[::patch, ::patch, 0].ravel()
+    row, column = np.divmod(key.index[first] % values // channels, width)
+    return (row // patch * (width // patch) + column // patch).astype(np.int64)
+
+
+ATTACK = Jigsaw()

@@ -1,0 +1,1 @@
+"""Checks of the homomorphic pipelines, one file each; found by `compare audit`."""

@@ -1,0 +1,177 @@
+"""Where decryptions go: every byte to the server recorded, and looked through for decrypted values.
+
+The machine-checked half of the statement "decrypted results stay with the key's owner".
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from common.adversary import Budget, Detail, Finding, Inspected, Metric
+from common.clock import Clock
+from common.types import Float64Array, IntArray, Knowledge, Side
+from fhe_baseline.adversary.decryption_flow import Flow, Recorder, clear_copies, trace
+from fhe_baseline.adversary.training_round import Recorded, record_training
+from fhe_baseline.adversary.victim import (
+    CKKS,
+    TFHE,
+    pipeline_obstacle,
+    population_of,
+    preparation_of,
+    victim_of,
+)
+from fhe_baseline.ckks.training.problem import make_problem
+from fhe_baseline.ckks.training.release import rounded
+from fhe_baseline.parameters import training_set
+from fhe_baseline.pipelines import fhe_train
+
+IMAGES, ROWS, COLUMNS, ITERATIONS = 6, 64, 9, 3
+LEAST_NOISE = 2.0
+
+
+class Decryptions:
+    """Runs the pipeline's own client and server process with a recorder between them."""
+
+    name = "decryptions"
+    title = "Where decrypted results go"
+    rung = Knowledge.CIPHERTEXT_ONLY
+    metric = Metric("decrypted values found in what the server was sent", best=1.0)
+    source = "Li and Micciancio, EUROCRYPT 2021: why it matters"
+
+    def applies(self, inspected: Inspected) -> str:
+        """Every pipeline that decrypts."""
+        return pipeline_obstacle(inspected, CKKS + TFHE)
+
+    def examine(self, inspected: Inspected, budget: Budget, random: np.random.Generator) -> Finding:
+        """Record inference, and for a pipeline that trains a short training."""
+        flow = _inference(inspected)
+        if inspected.pipeline != fhe_train.NAME:
+            return _inference_finding(flow)
+        recorded = _training(inspected)
+        decrypted = np.concatenate([one.ravel() for one in recorded.weights])
+        return _training_finding(
+            flow,
+            trace(recorded.sent, recorded.received, decrypted),
+            recorded,
+            released=inspected.parameters.use != fhe_train.ENCRYPTED,
+        )
+
+
+def _inference(inspected: Inspected) -> Flow:
+    """Classify, reveal, classify again: what is sent after a decryption counts most."""
+    victim = victim_of(inspected)
+    recorder = Recorder(victim.serve())
+    try:
+        scores: list[Float64Array] = []
+        for _ in range(2):
+            replies = recorder.call("infer", victim.uploads(IMAGES), Clock(Side.CLIENT))
+            scores.append(victim.reveal(replies))
+    finally:
+        recorder.close()
+    sent = [message for call in recorder.sent for message in call]
+    received = [message for call in recorder.received for message in call]
+    revealed = np.concatenate(scores)
+    return trace(sent, received, revealed)
+
+
+def _training(inspected: Inspected) -> Recorded:
+    parameters: Any = inspected.parameters
+    population = population_of(inspected)
+    columns = min(parameters.whiten or COLUMNS, COLUMNS)
+    prepared = preparation_of(population, columns).apply(population.features)
+    rows = _some_of_each(population.labels)
+    problem = make_problem(
+        prepared[rows],
+        population.labels[rows],
+        population.classes,
+        parameters.C,
+        parameters.balanced,
+    )
+    chosen = training_set(parameters.parameter_set, 3)
+    return record_training(problem, chosen, ITERATIONS)
+
+
+def _some_of_each(labels: IntArray) -> IntArray:
+    """Return up to ROWS positions, as many of each class as there are."""
+    place = np.empty(len(labels), np.int64)
+    for label in np.unique(labels):
+        found = np.flatnonzero(labels == label)
+        place[found] = np.arange(len(found))
+    return np.argsort(place, kind="stable")[:ROWS]
+
+
+def _inference_finding(flow: Flow) -> Finding:
+    return Finding(
+        verdict="resists within budget" if flow.clean else "broken",
+        headline=f"decrypted results stay with the key's owner: none of {flow.decrypted} decrypted "
+        f"scores, no reply and no ciphertext twice in the {flow.messages} messages sent"
+        if flow.clean
+        else f"{flow.clear_copies} decrypted scores, {flow.sent_back} replies and {flow.repeated} "
+        "ciphertexts twice in what the server was sent",
+        value=float(flow.clear_copies),
+        details=_flow_details("inference", flow),
+        claim="decrypted scores stay with the client",
+        limits=_LIMITS,
+        spent={"images": 2 * IMAGES},
+    )
+
+
+def _training_finding(
+    inference: Flow, training: Flow, recorded: Recorded, *, released: bool
+) -> Finding:
+    least = min(recorded.state_noise, default=0.0)
+    clean = inference.clean and training.clean and least > LEAST_NOISE
+    told = (
+        f"refreshed weights go back as fresh ciphertexts (noise deviation {least:.2f}): none of "
+        f"{training.decrypted} decrypted weights in the {training.messages} messages sent"
+        if clean
+        else f"{training.clear_copies} decrypted weights in the clear, {training.sent_back} "
+        f"replies sent back, least noise {least:.2f}"
+    )
+    if released:
+        weights = rounded(recorded.weights[-1])
+        shown = clear_copies(weights, [weights.astype("<f8").tobytes()])
+        told += f"; then their owner releases all {shown} rounded weights to the classifying server"
+    return Finding(
+        verdict="broken" if not clean else "partial" if released else "resists within budget",
+        headline=told,
+        value=float(inference.clear_copies + training.clear_copies),
+        details=[
+            *_flow_details("inference", inference),
+            *_flow_details("training", training),
+            Detail("least noise deviation of a refreshed state", least),
+        ],
+        claim="decrypted weights go back encrypted"
+        + (
+            ", until their owner releases them rounded"
+            if released
+            else ", and stay with the client"
+        ),
+        limits=[
+            *_LIMITS,
+            f"a training of {ITERATIONS} iterations on {ROWS} rows and {COLUMNS} columns at most, "
+            "with the pipeline's own parameters",
+        ],
+        spent={"images": 2 * IMAGES + ROWS, "iterations": ITERATIONS},
+    )
+
+
+_LIMITS = [
+    "values are looked for as doubles and as decimals: an encoding of them would not be found",
+    "what a user does with scores that were revealed is outside the program",
+]
+
+
+def _flow_details(what: str, flow: Flow) -> list[Detail]:
+    return [
+        Detail(f"{what}: values decrypted", float(flow.decrypted)),
+        Detail(f"{what}: sent to the server", float(flow.bytes), "bytes"),
+        Detail(f"{what}: decrypted values in it", float(flow.clear_copies)),
+        Detail(f"{what}: replies sent back", float(flow.sent_back)),
+        Detail(f"{what}: ciphertexts sent twice", float(flow.repeated)),
+    ]
+
+
+ATTACK = Decryptions()

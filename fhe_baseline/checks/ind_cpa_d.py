@@ -1,0 +1,191 @@
+"""IND-CPA-D: the secret key from decrypted CKKS results, and what it takes to stop it.
+
+Two real decodes of two of the pipeline's own replies, fresh and after evaluation; then what an
+owner might publish instead: fewer digits, flooded values, the scores alone, the label alone.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from common.adversary import Budget, Detail, Finding, Inspected, Metric
+from common.clock import Clock
+from common.errors import UnavailableError
+from common.types import Float64Array, Knowledge, Message, Side
+from fhe_baseline.adversary import publication
+from fhe_baseline.adversary.ind_cpa_d import (
+    Complex128Array,
+    RealDecode,
+    key_from_complex,
+    key_from_real,
+    key_of,
+    recovered_share,
+)
+from fhe_baseline.adversary.modular import Int64Array
+from fhe_baseline.adversary.victim import (
+    CKKS,
+    Victim,
+    pipeline_obstacle,
+    secret_key_of,
+    victim_of,
+)
+from fhe_baseline.ckks.context import import_tenseal, seal_context
+from fhe_baseline.ckks.inference import load_public_material
+from fhe_baseline.ckks.serialization import load_seal
+from fhe_baseline.pipelines import fhe_head, fhe_train
+
+DECIMALS = (12, 11, 10, 9, 8, 7, 6, 5, 4)
+QUERIES, REPLAYS = 256, 4096
+PACKING = "replicated"
+
+
+@dataclass(frozen=True)
+class Decrypted:
+    """Ciphertexts of one kind and all of their decrypted slots, which the owner has."""
+
+    context: Any
+    ciphertexts: list[Any]
+    slots: list[Complex128Array]
+    truth: Int64Array
+
+    def share(self, values: list[Float64Array]) -> float:
+        """Attack with these real values published; return the share of the key recovered."""
+        decodes = [
+            RealDecode(ciphertext, one)
+            for ciphertext, one in zip(self.ciphertexts, values, strict=True)
+        ]
+        return recovered_share(key_from_real(self.context, decodes), self.truth)
+
+    @property
+    def real(self) -> list[Float64Array]:
+        """The real decodes, at full precision."""
+        return [slots.real.copy() for slots in self.slots]
+
+    def noise(self) -> float:
+        """Deviation of a decrypted slot that stems from fresh encryption noise alone."""
+        degree = 2 * len(self.slots[0])
+        return 3.2 * math.sqrt(degree / 2) / float(self.ciphertexts[0].scale)
+
+
+class IndCpaD:
+    """Runs on the pipeline's own messages; the secret key only scores."""
+
+    name = "ind_cpa_d"
+    title = "Key recovery from decrypted results (IND-CPA-D)"
+    rung = Knowledge.DECRYPTED_RESULTS
+    metric = Metric("share of the secret key recovered", best=1.0)
+    source = "Li and Micciancio, EUROCRYPT 2021"
+
+    def applies(self, inspected: Inspected) -> str:
+        """CKKS alone: what TFHE decrypts to carries no noise."""
+        if inspected.pipeline not in CKKS:
+            return pipeline_obstacle(inspected) or "decrypted integers are exact: no noise to read"
+        packing = getattr(inspected.parameters, "packing", PACKING)
+        if packing not in ("auto", PACKING):
+            return f"run on packing {PACKING}; packing {packing} decrypts the same scheme"
+        return ""
+
+    def examine(self, inspected: Inspected, budget: Budget, random: np.random.Generator) -> Finding:
+        """Attack two uploads and two replies, then every way to publish less."""
+        victim = victim_of(inspected)
+        uploads = victim.uploads(2)
+        server: Any = _server(victim)
+        replies = server.infer(uploads, Clock(Side.SERVER))
+        fresh, evaluated = _decrypt(victim, uploads), _decrypt(victim, replies)
+        full = evaluated.share(evaluated.real)
+        complex_share = recovered_share(
+            key_from_complex(evaluated.context, evaluated.ciphertexts[0], evaluated.slots[0]),
+            evaluated.truth,
+        )
+        classes = victim.model.classes
+        labels = evaluated.share([publication.label_only(v, classes) for v in evaluated.real])
+        scores = evaluated.share([publication.scores_only(v, classes) for v in evaluated.real])
+        fewest = _fewest_decimals(evaluated)
+        degree = len(evaluated.truth)
+        return Finding(
+            verdict="broken" if full > 0.99 else "resists within budget",
+            headline=f"two replies decoded in full give {full:.0%} of the key's {degree} "
+            f"coefficients; the {classes} scores alone {scores:.0%}, labels alone {labels:.0%}; "
+            "this pipeline shows decryptions to its owner only",
+            value=full,
+            details=[
+                Detail("from one complex decode of a reply", complex_share),
+                Detail("from two real decodes of uploads", fresh.share(fresh.real)),
+                Detail("from the scores of two replies", scores),
+                Detail("from two labels", labels),
+                Detail(
+                    "fewest decimals that give the key away",
+                    float("nan") if fewest is None else fewest,
+                    note="all slots published, rounded; fewer stop this solver, and prove nothing",
+                ),
+                *_flooding(evaluated, random),
+            ],
+            claim="not claimed: IND-CPA-D; decrypted results stay with the owner",
+            limits=[
+                "the solver takes all slots of two results; that it gets nothing out of the "
+                "scores alone or out of rounded values is no proof that nothing can be got",
+                "where decryptions go in this pipeline is looked at by the check `decryptions`",
+            ],
+            spent={"decrypted results": 2},
+        )
+
+
+def _server(victim: Victim) -> Any:
+    if victim.pipeline == fhe_train.NAME:
+        return fhe_train.PIPELINE.load_server(victim.public_material)
+    if victim.pipeline == fhe_head.NAME:
+        return load_public_material(victim.public_material)
+    raise UnavailableError(f"{victim.pipeline} has no CKKS server", fix="audit fhe-head")
+
+
+def _decrypt(victim: Victim, messages: list[Message]) -> Decrypted:
+    assert victim.plan is not None
+    seal = import_tenseal().sealapi
+    context = seal_context(victim.plan.parameters)
+    secret = secret_key_of(victim.client)
+    decryptor, encoder = seal.Decryptor(context, secret), seal.CKKSEncoder(context)
+    ciphertexts = [load_seal(seal.Ciphertext(), context, one, "message") for one in messages]
+    slots = []
+    for ciphertext in ciphertexts:
+        plaintext = seal.Plaintext()
+        decryptor.decrypt(ciphertext, plaintext)
+        slots.append(np.array(encoder.decode_complex(plaintext)))
+    return Decrypted(context, ciphertexts, slots, key_of(secret, context))
+
+
+def _fewest_decimals(one: Decrypted) -> int | None:
+    won = [
+        (decimals, one.share([publication.to_decimals(v, decimals) for v in one.real]) == 1)
+        for decimals in DECIMALS
+    ]
+    return publication.fewest_decimals(won)
+
+
+def _flooding(one: Decrypted, random: np.random.Generator) -> list[Detail]:
+    """What noise stops, and that replays undo it unless their number is counted in."""
+    weak = noise = one.noise()
+    strong = publication.flooding_deviation(noise, QUERIES)
+    once = one.share([publication.flooded(v, weak, random) for v in one.real])
+    replayed = one.share(
+        [publication.averaged_over_queries(v, weak, REPLAYS, random) for v in one.real]
+    )
+    sound = one.share(
+        [publication.averaged_over_queries(v, strong, QUERIES, random) for v in one.real]
+    )
+    return [
+        Detail("with noise as large as the ciphertext's own, one decode each", once),
+        Detail(f"the same noise, {REPLAYS} decodes of the same two replies averaged", replayed),
+        Detail(f"with noise flooded for {QUERIES} queries, all averaged", sound),
+        Detail(
+            "deviation of that noise",
+            strong,
+            note="in units of a score: what such a release costs in precision",
+        ),
+    ]
+
+
+ATTACK = IndCpaD()

@@ -1,0 +1,81 @@
+"""Malleability: scores moved at will on their way back, without a key and without a trace."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from common.adversary import Budget, Detail, Finding, Inspected, Metric
+from common.clock import Clock
+from common.errors import MessageError
+from common.types import Knowledge, Message, Side
+from fhe_baseline.adversary.hostile_messages import flipped, shifted_lwe_reply, shifted_reply
+from fhe_baseline.adversary.victim import CKKS, TFHE, Victim, pipeline_obstacle, victim_of
+
+IMAGES = 8
+ONE_CIPHERTEXT = ("auto", "replicated")
+
+
+class Malleability:
+    """Whoever carries a reply adds a constant to the scores inside; the client takes it."""
+
+    name = "malleability"
+    title = "Malleability of replies"
+    rung = Knowledge.ACTIVE
+    metric = Metric("predictions forced to the class the adversary chose", best=1.0)
+    source = "homomorphic encryption is malleable by definition; Barak, Goldreich et al."
+
+    def applies(self, inspected: Inspected) -> str:
+        """Pipelines whose reply is one ciphertext of all scores."""
+        if getattr(inspected.parameters, "packing", "auto") not in ONE_CIPHERTEXT:
+            return "run on packing replicated; the others are as malleable"
+        return pipeline_obstacle(inspected, CKKS + TFHE)
+
+    def examine(self, inspected: Inspected, budget: Budget, random: np.random.Generator) -> Finding:
+        """Turn every prediction into another class; then flip single bits of replies."""
+        victim = victim_of(inspected)
+        with victim.serve() as server:
+            replies = server.call("infer", victim.uploads(IMAGES), Clock(Side.CLIENT))
+        before = victim.reveal(replies).argmax(axis=1)
+        after = victim.reveal([_moved(victim, reply) for reply in replies]).argmax(axis=1)
+        target = victim.model.classes - 1
+        forced = float((after == target).mean())
+        noticed = _noticed_flips(victim, replies[0], random)
+        return Finding(
+            verdict="broken" if forced > 0.99 else "resists within budget",
+            headline=f"a constant added to the encrypted scores turns {forced:.0%} of {IMAGES} "
+            f"predictions into the chosen class, and the client notices none; of single flipped "
+            f"bits it notices {noticed:.0%}",
+            value=forced,
+            details=[
+                Detail("of that class before", float((before == target).mean())),
+                Detail("replies with one flipped bit that the client refuses", noticed),
+            ],
+            claim="not claimed: integrity; a server or whoever carries replies can change them",
+            limits=[
+                "the transport here is HTTP on loopback with a bearer token and no TLS; between "
+                "machines TLS protects replies on the way, and nothing protects from the server"
+            ],
+            spent={"replies": IMAGES},
+        )
+
+
+def _moved(victim: Victim, reply: Message) -> Message:
+    """Add to the last class more than honest scores differ by; TFHE: a quarter of the range."""
+    if victim.plan is None:
+        return shifted_lwe_reply(reply, victim.client._reply_frame)
+    reach = float(np.abs(victim.model.scores(victim.inputs)).max())
+    shift = [0.0] * (victim.model.classes - 1) + [3.0 * reach]
+    return shifted_reply(reply, victim.plan.parameters, shift)
+
+
+def _noticed_flips(victim: Victim, reply: Message, random: np.random.Generator) -> float:
+    noticed = 0
+    for _ in range(40):
+        try:
+            victim.reveal([flipped(reply, len(reply), random)])
+        except MessageError:
+            noticed += 1
+    return noticed / 40
+
+
+ATTACK = Malleability()

@@ -1,0 +1,76 @@
+"""Gradient of one sample: its update is its features; and what a refresh shows to whom."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from common.adversary import BoolArray, Budget, Detail, Finding, Inspected, Metric
+from common.types import Float64Array, Knowledge
+from fhe_baseline.adversary.sample_gradient import features_from_update, nearest
+from fhe_baseline.adversary.training_round import record_training
+from fhe_baseline.adversary.victim import (
+    pipeline_obstacle,
+    population_of,
+    preparation_of,
+)
+from fhe_baseline.ckks.training.problem import Problem
+from fhe_baseline.parameters import training_set
+from fhe_baseline.pipelines import fhe_train
+
+BATCHES = (1, 2, 4, 16, 64)
+COLUMNS = 9
+EXACT = 0.999
+
+
+class SampleGradient:
+    """Trains one round on ciphertexts and reads the decrypted update, by size of the batch."""
+
+    name = "sample_gradient"
+    title = "Features from a decrypted update of the head"
+    rung = Knowledge.DECRYPTED_RESULTS
+    metric = Metric("cosine of the recovered features with the nearest sample's", best=1.0)
+    source = "Phong et al., IEEE TIFS 2018"
+
+    def applies(self, inspected: Inspected) -> str:
+        """Pipelines that train under encryption."""
+        return pipeline_obstacle(inspected, (fhe_train.NAME,))
+
+    def examine(self, inspected: Inspected, budget: Budget, random: np.random.Generator) -> Finding:
+        """One encrypted round a batch size; the largest batch is the protocol's own way."""
+        population = population_of(inspected)
+        prepared = preparation_of(population, COLUMNS).apply(population.features)
+        order = random.permutation(len(prepared))
+        prepared, labels = prepared[order], population.labels[order] == population.classes - 1
+        sizes = sorted({min(size, len(prepared)) for size in BATCHES})
+        cosines = {size: self._cosine(prepared[:size], labels[:size], inspected) for size in sizes}
+        single, whole = cosines[sizes[0]], cosines[sizes[-1]]
+        return Finding(
+            verdict="broken" if whole > EXACT else "partial" if single > EXACT else "unreliable",
+            headline=f"the update of one sample is its features (cosine {single:.4f}); of "
+            f"{sizes[-1]} samples at once the nearest is at {whole:.2f}; the server sees neither",
+            value=whole,
+            details=[Detail(f"batch of {size}", cosine) for size, cosine in cosines.items()],
+            reason="" if single > EXACT else "one sample's features did not come back",
+            claim="not claimed: privacy of samples from whoever decrypts the weights; here that is the "
+            "client, which owns the samples",
+            limits=[
+                "full batches are the protocol's only way; where several owners train one head, "
+                "whoever decrypts sees every owner's update: that is not done here",
+                "a mixture is no proof of privacy: see differential privacy, which is not claimed",
+            ],
+            spent={"encrypted rounds": len(sizes)},
+        )
+
+    def _cosine(self, rows: Float64Array, positive: BoolArray, inspected: Inspected) -> float:
+        problem = Problem(
+            np.hstack([rows, np.ones((len(rows), 1))]),
+            positive[None].astype(np.float64),
+            np.ones((1, len(rows))),
+            1.0,
+        )
+        chosen = training_set(inspected.parameters.parameter_set, 3)
+        (update,) = record_training(problem, chosen, 1).weights
+        return nearest(features_from_update(update), rows)
+
+
+ATTACK = SampleGradient()

@@ -1,0 +1,1 @@
+"""What homomorphic pipelines send, as schemes that attacks on images are run on."""

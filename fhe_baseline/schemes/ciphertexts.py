@@ -1,0 +1,142 @@
+"""Encrypted features as a scheme: attacks on images meet the ciphertext bytes of these pipelines.
+
+The negative control on this side: features of the images are encrypted under a fresh key for a
+nominal head, and the bytes, folded into the shape of a picture, are all there is to read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from common.adversary import ImageShape, KeyMoves, Models
+from common.backbones.catalog import find_backbone
+from common.backbones.head import CLIP, LinearModel
+from common.backbones.weights import SHIPPED, SHIPPED_FOLDER, UNTRAINED
+from common.clock import Clock
+from common.errors import UsageError
+from common.records import SecurityClaims
+from common.types import Float64Array, Message, PixelArray, Side, UInt8Array
+from fhe_baseline.adversary.freshness import as_pictures
+
+if TYPE_CHECKING:
+    from common.backbones.features import FeatureExtractor
+
+CKKS_HEAD, CKKS_TRAINED, TFHE_HEAD = "fhe-head", "fhe-train", "fhe-tfhe"
+NO_EMBEDDING = "ciphertexts are no pixels: no patch embedding can absorb a key"
+PACKING = "replicated"
+
+
+@dataclass(frozen=True, repr=False)
+class KeyedCiphertexts:
+    """One client with its secret key."""
+
+    encryption: Any
+    prepare: Callable[[UInt8Array], Float64Array]
+
+    def protect(self, images: UInt8Array) -> list[Message]:
+        """Extract features of uint8 (n, h, w, c) and encrypt them: n messages."""
+        if not len(images):
+            return []
+        messages: list[Message] = self.encryption.protect(self.prepare(images), Clock(Side.CLIENT))
+        return messages
+
+    def moves(self) -> KeyMoves | None:
+        """None: nothing of the image is moved, it is not there."""
+        return None
+
+    def adapted(self, rows: npt.NDArray[np.float64], positions: npt.NDArray[np.float64]) -> Models:
+        """Raise UsageError: no embedding absorbs a key."""
+        raise UsageError(NO_EMBEDDING)
+
+
+@dataclass(frozen=True)
+class CiphertextScheme:
+    """What a pipeline sends, without a key."""
+
+    name: str
+    shape: ImageShape
+    backbone: str
+    width: int
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    adaptable: str = NO_EMBEDDING
+
+    def new_key(self, seed: int) -> KeyedCiphertexts:
+        """Make a key from the operating system's generator: the seed cannot choose it."""
+        return KeyedCiphertexts(self._client(), self._prepare)
+
+    def read(self, messages: Sequence[Message]) -> PixelArray:
+        """Fold bytes of each message into a picture."""
+        return as_pictures(messages, self.shape)
+
+    def claims(self) -> SecurityClaims:
+        """Return what the encryption claims of the images."""
+        return SecurityClaims(
+            scheme="TFHE" if self.name == TFHE_HEAD else "CKKS",
+            protects="the image and its features are hidden from an honest-but-curious server",
+            claim_type="reduction to a hardness assumption",
+            assumption="LWE" if self.name == TFHE_HEAD else "decision RLWE",
+            deterministic=False,
+        )
+
+    def _prepare(self, images: UInt8Array) -> Float64Array:
+        extractor = _extractor(self.backbone, self.shape[0])
+        return np.clip(extractor(images).astype(np.float64)[:, : self.width], -CLIP, CLIP)
+
+    def _client(self) -> Any:
+        row = np.random.default_rng(0).normal(size=(1, self.width)) / np.sqrt(self.width)
+        model = LinearModel(np.vstack([-row, row]) / 2, np.zeros(2))
+        if self.name == TFHE_HEAD:
+            from fhe_baseline.tfhe.deployment import deploy_head
+            from fhe_baseline.tfhe.quantised import quantise_head
+
+            ends = np.array([[-CLIP] * self.width, [CLIP] * self.width])
+            quantised = quantise_head(model, ends, int(self.parameters["n_bits"]))
+            return deploy_head(quantised, Clock(Side.CLIENT)).client
+        from fhe_baseline.ckks.inference import make_plan
+
+        plan = make_plan(model, PACKING, "auto")
+        return plan.packing.make_client(plan.parameters, plan.model)
+
+
+@lru_cache(maxsize=1)
+def _extractor(backbone: str, size: int) -> FeatureExtractor:
+    from common.backbones.features import FeatureExtractor
+
+    ships = (SHIPPED_FOLDER / f"{backbone}.safetensors").is_file()
+    return FeatureExtractor(backbone, size, SHIPPED if ships else UNTRAINED, 0, 1)
+
+
+class CiphertextSchemes:
+    """The homomorphic pipelines whose client sends one message an image."""
+
+    name = "ciphertexts"
+
+    def of_cipher(self, name: str, options: Mapping[str, Any], shape: ImageShape) -> None:
+        """None: no cipher on images is here."""
+        return
+
+    def of_pipeline(
+        self, pipeline: str, parameters: Any, shape: ImageShape, backbone: str
+    ) -> CiphertextScheme | None:
+        """Return what a pipeline sends; None for any other, and where its library is missing."""
+        from fhe_baseline.pipelines import fhe_head, fhe_tfhe
+
+        width = find_backbone(backbone).width
+        if pipeline == CKKS_HEAD and fhe_head.PIPELINE.availability().available:
+            return CiphertextScheme(pipeline, shape, backbone, width, {"packing": PACKING})
+        if pipeline == CKKS_TRAINED and fhe_head.PIPELINE.availability().available:
+            kept = min(width, parameters.whiten - 1) if parameters.whiten > 1 else width
+            return CiphertextScheme(pipeline, shape, backbone, kept, {"packing": PACKING})
+        if pipeline == TFHE_HEAD and fhe_tfhe.PIPELINE.availability().available:
+            bits = {"n_bits": parameters.n_bits}
+            return CiphertextScheme(pipeline, shape, backbone, width, bits)
+        return None
+
+
+SCHEMES = CiphertextSchemes()
