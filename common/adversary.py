@@ -320,7 +320,8 @@ class Truth:
 
     ``originals``: uint8 (n, h, w, c), of ``View.ciphertexts``. ``fresh``: pairs under the same key
     that the adversary never saw. ``candidate_of``: (n,), which candidate each ciphertext is of.
-    ``labels``: (n,), of the originals.
+    ``labels``: (n,), of the originals and, ``fresh_labels``, of the fresh images. ``recognise``:
+    names the class of plain images, to be tried on reconstructions; None where there is none.
     """
 
     facts: Facts
@@ -330,6 +331,8 @@ class Truth:
     fresh: Pairs
     key: KeyMoves | None
     candidate_of: IntArray | None = None
+    fresh_labels: IntArray | None = None
+    recognise: Callable[[UInt8Array], IntArray] | None = None
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,9 @@ view.to_frame()                      # pandas, one row a pipeline
 
 from __future__ import annotations
 
+import contextlib
+import io
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -42,23 +45,25 @@ def run(
     """Run pipelines on a dataset, or resume, and return the run.
 
     ``settings`` are the options of ``compare run`` by their names (``pipelines``, ``seed``,
-    ``test_limit``, ...). Raises UsageError on an unknown one, CellError where nothing ended ok.
+    ``test_limit``, ...); nothing is printed unless ``quiet`` is false.
+    Raises UsageError on an unknown one, CellError where nothing ended ok.
     """
     from comparisons.commands import run_command
 
-    run_command(
-        dataset=dataset,
-        data_dir=Path(data_dir) if data_dir else None,
-        profile=profile,
-        overrides=settings,
-        out=Path(out),
-        key=Path(key) if key else None,
-        offline=offline,
-        require_real=require_real,
-        render=lambda _: [],
-        explain=False,
-        quiet=quiet,
-    )
+    with contextlib.redirect_stdout(io.StringIO() if quiet else sys.stdout):
+        run_command(
+            dataset=dataset,
+            data_dir=Path(data_dir) if data_dir else None,
+            profile=profile,
+            overrides=settings,
+            out=Path(out),
+            key=Path(key) if key else None,
+            offline=offline,
+            require_real=require_real,
+            render=lambda _: [],
+            explain=False,
+            quiet=quiet,
+        )
     view = read_run(RunFolder(Path(out)))
     if not any(pipeline.measured for pipeline in view.pipelines):
         troubles = "; ".join(f"{one.label}: {one.trouble}" for one in view.pipelines)

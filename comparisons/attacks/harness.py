@@ -36,7 +36,8 @@ from common.records import AttackOutcome, AttackPicture
 from common.seeds import generator_for
 from common.store import RunFolder
 from comparisons.attacks import artefacts, outcomes
-from comparisons.attacks.pool import PlainPool
+from comparisons.attacks.pool import PlainPool, is_grey
+from comparisons.attacks.recogniser import Recogniser, fit_recogniser
 from comparisons.attacks.setting import set_up
 from comparisons.attacks.targets import Target, control_scheme
 from comparisons.attacks.timelimit import OverTimeError, time_limit
@@ -72,6 +73,7 @@ class Keys:
     seconds: float = 0.0
     gave_up: list[str] = field(default_factory=list)
     first: tuple[View, Truth] | None = None
+    grey: bool = False
 
     @property
     def values(self) -> list[float]:
@@ -99,6 +101,7 @@ class Harness:
         self._controls: dict[str, dict[str, Keys]] = {}
         self._results: dict[str, Keys | str] = {}
         self._told: set[str] = set()
+        self._recognisers: dict[int, Recogniser | None] = {}
 
     def run(self, targets: Sequence[Target], names: Sequence[str]) -> list[AttackOutcome]:
         """Run every attack on every target and return the outcomes, old ones included."""
@@ -272,6 +275,7 @@ class Harness:
                 setup.budget,
                 setup.seed,
                 number,
+                self._recogniser(target.scheme.shape[0]),
             )
             random = generator_for(setup.seed, "attack", attack.name, number)
             start = time.perf_counter()
@@ -285,8 +289,14 @@ class Harness:
             result.scores.append(attack.score(guess, truth))
             if number == 0:
                 result.first = (view, truth)
+                result.grey = is_grey(truth.originals)
             self.progress("keys", number + 1, keys)
         return result
+
+    def _recogniser(self, size: int) -> Recogniser | None:
+        if size not in self._recognisers:
+            self._recognisers[size] = fit_recogniser(self.setup.pool.auxiliary(size))
+        return self._recognisers[size]
 
     def _pictures(self, attack: Attack, label: str, result: Keys) -> list[AttackPicture]:
         if result.first is None or not result.scores[0].pictures:

@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from common.adversary import BoolArray, Detail, Facts, ImageShape, KeyMoves, Pairs, Picture, Truth
-from common.similarity import ssim
+from common.similarity import gradient_similarity, psnr, ssim
 from common.types import IntArray, PixelArray, UInt8Array
+from comparisons.attacks.recogniser import recognised
 
 BYTE_TOP, NIBBLE_TOP = 255, 15
 SHOWN = 3
@@ -171,8 +172,24 @@ def value_share(key: KeyMoves | None, pairs: Pairs, shape: ImageShape) -> float:
 
 
 def key_details(key: KeyMoves | None, truth: Truth) -> list[Detail]:
-    """Compare a recovered key with the sealed one, where the cipher has one of that kind."""
-    if key is None or truth.key is None or truth.key.nibbles != key.nibbles:
+    """Compare what a recovered key decrypts with the sealed images, and it with the sealed key."""
+    if key is None:
+        return []
+    plain = truth.fresh.plain
+    found = decrypt(key, truth.fresh.ciphertexts, truth.facts.shape)
+    details = [
+        Detail("SSIM of decrypted images", float(ssim(found, plain).mean())),
+        Detail("PSNR of decrypted images", float(psnr(found, plain).mean()), "dB"),
+        Detail("gradient similarity", float(gradient_similarity(found, plain).mean())),
+    ]
+    if truth.fresh_labels is not None:
+        details += recognised(found, plain, truth.fresh_labels, truth)
+    return details + _exactness(key, truth)
+
+
+def _exactness(key: KeyMoves, truth: Truth) -> list[Detail]:
+    """Count exact key positions, where the cipher has a key of that kind."""
+    if truth.key is None or truth.key.nibbles != key.nibbles:
         return []
     right = truth.key.index == key.index
     same_pixel = _pixel_of(truth.key, truth) == _pixel_of(key, truth)

@@ -17,6 +17,7 @@ from common.adversary import Budget, Detail, Facts, Metric, Need, Picture, Score
 from common.similarity import gradient_similarity, psnr, ssim
 from common.types import Knowledge, PixelArray, UInt8Array
 from comparisons.attacks.artefacts import as_picture
+from comparisons.attacks.recogniser import recognised
 
 SHOWN = 3
 
@@ -107,6 +108,7 @@ def score_reconstruction(guess: Reconstruction, truth: Truth, count: int | None 
             Detail("SSIM gain over the ciphertext", float((structure - before).mean())),
             Detail("PSNR", float(psnr(best, originals).mean()), "dB"),
             Detail("gradient similarity", float(gradients.mean())),
+            *recognised(best, originals, truth.labels[:count], truth),
         ),
         pictures,
         {"ciphertexts": len(best)},

@@ -12,19 +12,11 @@ from typing import Any
 from common.errors import UsageError
 from common.plugins import nearest
 from common.records import AttackOutcome, MetricValue
+from common.standing import gravity
 from common.types import Knowledge
 from comparisons.attacks.outcomes import number
 from comparisons.attacks.verdicts import CONTROL_PREFIX
 
-# From the worst for the owner to the least that can be said.
-SEVERITY = (
-    "broken",
-    "partial",
-    "unreliable",
-    "resists within budget",
-    "not applicable",
-    "not run",
-)
 MARKS = {
     "broken": "BROKEN",
     "partial": "partial",
@@ -62,13 +54,8 @@ def worst(outcomes: Sequence[AttackOutcome], target: str) -> AttackOutcome | Non
 
     Of equal verdicts the one that takes the least knowledge counts.
     """
-    ladder = list(Knowledge)
     mine = [outcome for outcome in outcomes if outcome.target == target]
-    return min(
-        mine,
-        key=lambda o: (SEVERITY.index(o.verdict), ladder.index(o.rung), -(o.advantage or 0.0)),
-        default=None,
-    )
+    return min(mine, key=gravity, default=None)
 
 
 def controls_failed(outcomes: Sequence[AttackOutcome]) -> list[AttackOutcome]:

@@ -23,6 +23,7 @@ from common.adversary import (
 )
 from common.records import AttackOutcome, AttackPicture, MetricValue, Verdict
 from common.types import Knowledge
+from comparisons.attacks.pool import GREY_LIMIT
 from comparisons.attacks.targets import Target
 from comparisons.attacks.verdicts import (
     Judgement,
@@ -99,6 +100,8 @@ class Frame:
         limits = list(attack.limits)
         if len(result.values) == 1:
             limits.append(ONE_KEY)
+        if result.grey:
+            limits.append(GREY_LIMIT)
         if result.gave_up:
             limits.append(
                 f"the attack gave up under {len(result.gave_up)} of {len(result.values)} keys: "

@@ -13,7 +13,7 @@ import numpy as np
 
 from common.contracts import OpenDataset
 from common.errors import UsageError
-from common.types import ImageBatch, IntArray, Split
+from common.types import ImageBatch, IntArray, Split, UInt8Array
 
 GREY_LIMIT = (
     "the images are grey, their three channels are equal: an attack that gains from it, or fails "
@@ -99,9 +99,8 @@ class DatasetPool:
         return self._read[split, size]
 
 
-def is_grey(batch: ImageBatch) -> bool:
-    """Say whether all channels of all images are equal."""
-    images = batch.images
+def is_grey(images: UInt8Array) -> bool:
+    """Say whether all channels of all images (n, h, w, c) are equal."""
     return bool((images == images[..., :1]).all()) if len(images) else False
 
 

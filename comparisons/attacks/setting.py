@@ -30,8 +30,9 @@ from common.errors import UsageError
 from common.seeds import generator_for, seed_for
 from common.types import ImageBatch, IntArray, PixelArray, UInt8Array
 from comparisons.attacks.pool import PlainPool, stratified
+from comparisons.attacks.recogniser import Recogniser
 
-FRESH = 4
+FRESH = 8
 LEAST_CIPHERTEXTS = 4
 # Ciphertexts beside the labelled ones, to test what was learnt from those.
 UNLABELLED = 400
@@ -56,6 +57,7 @@ def set_up(
     budget: Budget,
     seed: int,
     key: int,
+    recognise: Recogniser | None = None,
 ) -> tuple[View, Truth]:
     """Encrypt images of the pool under key number ``key`` and hand out what the attack may see.
 
@@ -106,6 +108,8 @@ def set_up(
         fresh=_pairs(batch, shares.fresh, encrypt),
         key=keyed.moves(),
         candidate_of=candidate_of,
+        fresh_labels=batch.labels[shares.fresh],
+        recognise=recognise,
     )
     return view, truth
 

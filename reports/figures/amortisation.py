@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 from reports.figures.latency import round_duration
 from reports.figures.style import BLUE, GREY, ORANGE, RULE, new_figure
@@ -45,10 +45,9 @@ def amortisation_plot(view: RunView) -> Figure | None:
         colour = ORANGE if pipeline.protected else BLUE
         axes.plot(COUNTS, shared, color=colour, lw=1.3, ls=STYLES[index % 4], marker="o", ms=2.5)
     axes.set_xticks(COUNTS, [f"{count:,}" for count in COUNTS])
-    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_major_locator(LogLocator(numticks=7))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: round_duration(value)))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.minorticks_off()
     axes.grid(axis="y", color=RULE, linewidth=0.6)
     axes.set_xlabel("images that share the one-time work")
     axes.set_ylabel("time per image")

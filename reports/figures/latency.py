@@ -8,7 +8,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 from common.types import Side, Stage
 from reports.figures.style import (
@@ -95,7 +95,7 @@ def _axis(axes: Axes) -> None:
     steps = (1.0, 2.0, 5.0) if high / low < 100 else (1.0,)
     axes.xaxis.set_major_locator(LogLocator(subs=steps))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: round_duration(value)))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.minorticks_off()
     axes.grid(axis="x", color=RULE, linewidth=0.6)
     axes.set_xlabel("Time for one image, log axis: mark at p50, line to p99")
 

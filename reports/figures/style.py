@@ -18,6 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 
@@ -99,7 +100,7 @@ def svg_of(figure: Figure) -> bytes:
 
 def _lay_out(figure: Figure) -> None:
     """Place everything once; the canvases then draw once, where ``savefig`` would draw twice."""
-    if figure.get_layout_engine() is not None:
+    if isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine):
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
 

@@ -23,6 +23,7 @@ def embedded(svg: bytes, name: str, alt: str) -> Markup:
     text = re.sub(r"<defs>\s*<style[^>]*>.*?</style>\s*</defs>", "", text, flags=re.DOTALL)
     text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
     text = re.sub(r'\sstyle="([^"]*)"', _attributes, text)
+    text = re.sub(r"<defs>.*?</defs>", _inheriting, text, flags=re.DOTALL)
     text = re.sub(r'(\sid=")', rf"\1{name}-", text)
     text = re.sub(r'(href="#|url\(#)', rf"\1{name}-", text)
     text = NUMBERS.sub(lambda found: f"{float(found.group()):.2f}", text)
@@ -35,6 +36,11 @@ def _attributes(found: re.Match[str]) -> str:
     pairs = (one.split(":", 1) for one in found.group(1).split(";") if ":" in one)
     named = {name.strip(): value.strip() for name, value in pairs}
     return "".join(f' {name}="{value}"' for name, value in named.items())
+
+
+def _inheriting(found: re.Match[str]) -> str:
+    """Leave the colour of a mark's line to each of its uses, where the page's style reaches it."""
+    return re.sub(r'\sstroke="[^"]*"', "", found.group())
 
 
 def _head(text: str, alt: str) -> str:

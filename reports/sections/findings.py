@@ -33,4 +33,8 @@ def sections(view: RunView) -> list[Section]:
     columns = tuple(Column(severity, "right", "findings") for severity in ORDER)
     counts = [sum(one.severity == severity for one in found) for severity in ORDER]
     table = Table("Findings by severity", columns, (Row(tuple(inline(str(n)) for n in counts)),))
-    return [Section("Findings", 1, "findings", (Paragraph(inline(WORDS)), table, *cards))]
+    return [
+        Section(
+            "Findings from the records", 1, "findings", (Paragraph(inline(WORDS)), table, *cards)
+        )
+    ]

@@ -64,7 +64,7 @@ def sections(view: RunView) -> list[Section]:
         Section("Security", 1, "security", tuple(blocks)),
         Section("Claims and who enforces them", 2, "security-claims", (_claims(view),)),
         Section("Questions an auditor asks", 2, "security-questions", tuple(questions(view))),
-        Section("Findings", 2, "security-findings", tuple(findings(view))),
+        Section("Attacks one by one", 2, "security-findings", tuple(findings(view))),
     ]
     grids = _grids(view, names)
     if grids:

@@ -1,8 +1,9 @@
 """The verdict in plain words: sentences that rules make from records, no adjective, no ranking.
 
 Rules, in order: what an unprotected pipeline costs; for each ground a claim can stand on, the
-pipeline with the highest accuracy and, where it is another, the one with the shortest wait, each
-with its price, what attacks found and the record it rests on; what gave no result; what attacks
+pipeline with the highest accuracy and, where it is another, the one with the shortest wait, among
+those that no attack broke (where all were broken, that is said before any is named), each with its
+price, what attacks found and the record it rests on; what gave no result; what attacks
 broke, or that none was run. A difference whose interval holds zero is called "no difference shown",
 never "equal"; a pipeline that no attack broke is never called "secure".
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 from common.records import AttackOutcome, Verdict
 from reports.document import Bold, Content, Inline, inline
 from reports.numbers import bracket, duration, fixed, probability, significant, size
-from reports.outcomes import GRAVITY, outcomes_of, strongest, worst_of
+from reports.outcomes import GRAVITY, outcomes_of, standing, strongest, worst_of
 from reports.timing import latency_of
 from reports.view import PipelineView, RunView, record_ids, short_id
 
@@ -23,7 +24,7 @@ GROUNDS = (
 )
 NO_ATTACKS = (
     "No attack was run on this run's pipelines: nothing here says that a claim holds, and the "
-    "column “Attacks” is not a pass."
+    "column “Strongest attack” is not a pass."
 )
 
 
@@ -95,13 +96,19 @@ def _choice(view: RunView, ground: str, when: str) -> Inline:
     ]
     if not group:
         return ()
-    named = [("highest accuracy", max(group, key=_accuracy))]
-    timed = [pipeline for pipeline in group if latency_of(pipeline)]
+    kept = [pipeline for pipeline in group if standing(view, pipeline) != "broken"]
+    named = [("highest accuracy", max(kept or group, key=_accuracy))]
+    timed = [pipeline for pipeline in kept or group if latency_of(pipeline)]
     quickest = min(timed, key=_wait) if timed else None
     if quickest is not None and quickest is not named[0][1]:
         named.append(("shortest wait", quickest))
     among = f" of {len(group)} such pipelines" if len(group) > 1 else ""
+    if 0 < len(kept) < len(group):
+        among = f" of the {len(kept)} of {len(group)} such pipelines that no attack broke"
     parts: list[Inline] = [inline("When ", when, ", choose ")]
+    if not kept:
+        words = f": attacks broke {len(group)} of {len(group)} such pipelines. Only against an "
+        parts = [inline("When ", when, words, "adversary with less than is named here, choose ")]
     for position, (why, pipeline) in enumerate(named):
         parts.append(inline("; or " if position else "", Bold(view.title(pipeline))))
         if among:

@@ -122,7 +122,7 @@ def test_an_outcome_stands_between_its_controls_and_names_its_command(
     assert mine.floor == mine.controls["noise"] and mine.ceiling == 1.0
     assert len(mine.per_key) == 2 and mine.advantage_interval is not None
     assert mine.verdict == "resists within budget"
-    assert mine.limits == ["made for a test"]
+    assert mine.limits[0] == "made for a test" and mine.limits[1].startswith("the images are grey")
     assert mine.reproduce == ("compare audit run --attack probe --cipher 'vit_block[patch=8]'")
 
 
@@ -230,7 +230,7 @@ def test_too_few_images_are_refused_in_a_clear_line(tmp_path: Path, given: Any) 
     given(Probe())
     found = run(tmp_path, Probe(), pool=InventedPool(count=6))[0]
     assert found.verdict == "not run"
-    assert found.reason.startswith("6 test images are too few: 8 are needed")
+    assert found.reason.startswith("6 test images are too few: 12 are needed")
 
 
 def test_ciphertexts_that_are_no_pictures_are_not_applicable(tmp_path: Path, given: Any) -> None:

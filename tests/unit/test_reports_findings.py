@@ -28,7 +28,7 @@ from reports.sections import verdict
 from reports.sections.findings import sections
 from reports.sections.wording import verdict_words
 from reports.view import RunView, read_run
-from tests.samplerun import FHE, PLAIN, SampleRun, build, three_pipelines
+from tests.samplerun import FHE, PLAIN, SCRAMBLE, SampleRun, build, three_pipelines
 
 
 def _view(run: SampleRun, path: Path, outcomes: tuple[AttackOutcome, ...] = ()) -> RunView:
@@ -204,5 +204,15 @@ def test_the_verdict_names_the_adversary_and_never_says_secure(tmp_path: Path) -
         "broken by an adversary with known pairs: 3 pairs recover 1.000 of all pixels (brok0000)"
     ) in words
     assert "resists the 1 attack that ran, within its budget" in words
+    assert "When a heuristic claim is enough: attacks broke 1 of 1 such pipelines." in words
     assert "No attack was run" not in words
     assert "secure" not in words
+
+
+def test_what_no_attack_broke_is_chosen_before_what_one_did(tmp_path: Path) -> None:
+    better = replace(SCRAMBLE, label="scramble-better", accuracy=0.99)
+    run = build((PLAIN, better, SCRAMBLE), classes=("a", "b"), n=80, untrained=False, rounds=1)
+    broken = outcome("broken", target_kind="pipeline", target="scramble-better")
+    words = "\n".join(plain(one) for one in verdict_words(_view(run, tmp_path, (broken,))))
+    assert "choose scramble-al_amin (highest accuracy of the 1 of 2 such pipelines that no" in words
+    assert "choose scramble-better" not in words

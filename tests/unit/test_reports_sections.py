@@ -52,8 +52,8 @@ def test_the_verdict_is_said_in_these_words(tmp_path: Path) -> None:
         "When a heuristic claim is enough, choose scramble-al_amin: accuracy −0.060 [−0.090, "
         "−0.030] against the reference (n = 200, McNemar p < 0.001), 9.04 ms an image (p50, n = "
         "36), 1.1 times the reference, 151 kB moved per image (record 828da006).",
-        "No attack was run: nothing here says that a claim holds, and the column “Attacks” is not "
-        "a pass.",
+        "No attack was run on this run's pipelines: nothing here says that a claim holds, and the "
+        "column “Strongest attack” is not a pass.",
     ]
 
 
@@ -74,7 +74,7 @@ def test_the_verdict_has_a_row_for_each_pipeline_and_no_pass(tmp_path: Path) -> 
 def test_a_good_run_deviates_only_by_backbone_size_and_attacks(tmp_path: Path) -> None:
     found = departures(_view(three_pipelines(), tmp_path))
     assert [one.severity for one in found] == ["warn", "warn", "unknown"]
-    assert found[-1].claim == "No attack was run."
+    assert found[-1].claim == "No attack was run on this run's pipelines."
 
 
 def test_flags_of_manifest_and_cells_become_deviations(tmp_path: Path) -> None:

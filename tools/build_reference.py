@@ -1,0 +1,164 @@
+"""Writes docs/reference from the code: commands, records, metrics. A test says when it is stale.
+
+python -m tools.build_reference
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer.main
+
+from common import plugins, records
+from common.metrics.metric import Metric
+from comparisons.cli import app
+
+FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"
+NOTICE = "<!-- Made by tools/build_reference.py; change the code, not this file. -->"
+EXIT_CODES = (
+    ("0", "everything asked for was done"),
+    ("1", "internal error; run again with `--debug` for the trace"),
+    ("2", "the command, a parameter or a file asks for what cannot be; one line says what to do"),
+    ("3", "some cells failed, or this machine lacks something; the others are kept"),
+    ("4", "stored bytes, metrics or limits do not hold"),
+    ("130", "interrupted; the same command resumes"),
+)
+
+
+def pages() -> dict[str, str]:
+    """Return every page of the reference by file name."""
+    return {"commands.md": commands(), "records.md": records_page(), "metrics.md": metrics()}
+
+
+def _page(title: str, *parts: str) -> str:
+    return "\n\n".join([f"# {title}", NOTICE, *parts]) + "\n"
+
+
+def _cell(text: str) -> str:
+    """Return text for a table cell of Markdown."""
+    plain = " ".join(str(text).split())
+    return re.sub(r"([|<>*_\[\]`])", r"\\\1", plain).replace("\\`", "`")
+
+
+def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    lines += ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def commands() -> str:
+    """Return every command with its arguments and options, and the exit codes."""
+    root = typer.main.get_command(app)
+    parts = [_command(name, command) for name, command in _leaves("compare", root)]
+    codes = _table(("code", "meaning"), [(code, meaning) for code, meaning in EXIT_CODES])
+    return _page("Commands", *parts, "## Exit codes", codes)
+
+
+def _leaves(name: str, command: Any) -> Iterator[tuple[str, Any]]:
+    """Walk the tree of commands, groups left out."""
+    below = getattr(command, "commands", None)
+    if below is None:
+        yield name, command
+        return
+    for key, one in below.items():
+        yield from _leaves(f"{name} {key}", one)
+
+
+def _command(name: str, command: Any) -> str:
+    arguments = [one for one in command.params if one.param_type_name == "argument"]
+    usage = " ".join([*(one.metavar or one.name.upper() for one in arguments), "[OPTIONS]"])
+    summary = " ".join((command.help or "").split())
+    parts = [f"## {name}", summary, f"```text\n{name} {usage}\n```"]
+    rows = [
+        (_names(one), _cell(getattr(one, "help", None) or ""), _cell(_default(one)))
+        for one in command.params
+        if one.name != "help"
+    ]
+    if rows:
+        parts.append(_table(("argument or option", "meaning", "default"), rows))
+    return "\n\n".join(parts)
+
+
+def _names(parameter: Any) -> str:
+    if parameter.param_type_name == "argument":
+        return f"`{parameter.metavar or parameter.name.upper()}`"
+    return ", ".join(f"`{one}`" for one in (*parameter.opts, *parameter.secondary_opts))
+
+
+def _default(parameter: Any) -> str:
+    if parameter.required:
+        return "required"
+    value = parameter.default
+    if value is None or value is False or callable(value) or value == ():
+        return ""
+    return "empty" if value == "" else f"`{value}`"
+
+
+def records_page() -> str:
+    """Return every record with its fields, types and meanings."""
+    models = [
+        one
+        for one in vars(records).values()
+        if isinstance(one, type) and issubclass(one, records.Record) and one is not records.Record
+    ]
+    words = (
+        f"Schema version {records.SCHEMA_VERSION}. `compare schema` prints the same as JSON Schema."
+        " A run folder holds `manifest.json` (Manifest), `records.jsonl` (RunRecord, one a line), "
+        "`attacks.jsonl` (AttackOutcome, one a line), `scores.json` (ScoreSheet), `predictions/` "
+        "and `SHA256SUMS`."
+    )
+    return _page("Records", words, *[_record(model) for model in models])
+
+
+def _record(model: Any) -> str:
+    summary = " ".join((model.__doc__ or "").split())
+    rows = [
+        (f"`{name}`", _cell(_type(field.annotation)), _cell(field.description or ""))
+        for name, field in model.model_fields.items()
+    ]
+    table = _table(("field", "type", "meaning"), rows)
+    return f"## {model.__name__}\n\n{summary}\n\n{table}"
+
+
+def _type(annotation: Any) -> str:
+    text = annotation.__name__ if isinstance(annotation, type) else str(annotation)
+    if getattr(annotation, "__args__", None):
+        text = str(annotation)
+    text = re.sub(r"\b(?:typing|common\.\w+|collections\.abc)\.", "", text)
+    return re.sub(r"<enum '(\w+)'>|<class '([\w.]+)'>", r"\1\2", text)
+
+
+def metrics() -> str:
+    """Return every metric with formula, source and the kind of its interval."""
+    parts = []
+    for plugin in plugins.discover("metrics").values():
+        rows = [_metric(one) for one in plugin.load()]
+        heads = ("metric", "formula", "interval", "better", "source")
+        parts.append(f"## {plugin.name}\n\n{plugin.summary}\n\n{_table(heads, rows)}")
+    words = (
+        "All are computed from stored predictions by `compare score`. TP, FP, FN: true positives, "
+        "false positives, false negatives. Bootstrap: 2,000 draws of patient groups, percentiles."
+    )
+    return _page("Metrics", words, *parts)
+
+
+def _metric(metric: Metric) -> tuple[str, ...]:
+    interval = "Wilson" if metric.outcomes is not None else "bootstrap by group"
+    better = "higher" if metric.higher_is_better else "lower"
+    return f"`{metric.name}`", _cell(metric.formula), interval, better, _cell(metric.source)
+
+
+def main() -> int:
+    """Write every page."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name, text in pages().items():
+        (FOLDER / name).write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
