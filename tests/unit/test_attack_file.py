@@ -74,6 +74,15 @@ def test_noise_is_said_to_show_nothing(tmp_path: Path) -> None:
     assert done.lines[0].startswith("no structure found")
 
 
+def test_colours_mixed_by_the_key_are_said_to_be_beyond_the_solver(tmp_path: Path) -> None:
+    grey, tints = smooth_images(6, SIDE), [smooth_images(6, SIDE, seed) // 4 for seed in (1, 2, 3)]
+    colour = np.concatenate([grey // 2 + tint for tint in tints], axis=3)
+    write(tmp_path / "in", scrambled(colour, PATCH, seed=5, negate=True).images)
+    done = attack(tmp_path / "in")
+    assert done.sureness is Sureness.NOTHING
+    assert any("no sign of strength" in line for line in done.lines)
+
+
 def test_pictures_that_are_not_scrambled_are_said_not_to_be(tmp_path: Path) -> None:
     write(tmp_path / "in", smooth_images(3, SIDE))
     done = attack(tmp_path / "in", patch=PATCH)
