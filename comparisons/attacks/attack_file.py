@@ -36,6 +36,10 @@ LEARNT_FROM = 50
 GUESSED_FROM = 10
 PORTION = 32
 REPORT = "attack.json"
+MIXED_COLOURS = (
+    "values inside blocks do correlate: colours mixed by the key are not told apart by this "
+    "solver, which is no sign of strength"
+)
 
 
 @dataclass
@@ -48,6 +52,7 @@ class FolderAttack:
     out: Path
     patch: int
     guessed: bool
+    channels: int
     keys: str
     sureness: Sureness
     neighbours: float
@@ -86,6 +91,7 @@ def attack_folder(
         out=target,
         patch=side,
         guessed=patch is None,
+        channels=channels,
         keys="one for each image" if alone is not None else "one for all images",
         sureness=best.sureness,
         neighbours=best.neighbours,
@@ -267,10 +273,17 @@ def _told(attack: FolderAttack, guess: Guess | None, count: int) -> list[str]:
     how = "given"
     if guess is not None:
         how = f"guessed from {guess.trace}" if guess.trace else "guessed, without a trace of blocks"
+    looked_at = f"{attack.sureness.value}: {count} images, blocks of {attack.patch} pixels ({how})"
+    inside = (
+        f"correlation of neighbours inside blocks, held out: {attack.neighbours:.2f} (chance 0)"
+    )
+    if attack.sureness is Sureness.NOTHING:
+        told = [looked_at, inside, f"pictures: {attack.out}, which should show nothing"]
+        if guess is not None and guess.trace and attack.channels > 1:
+            told.insert(1, MIXED_COLOURS)
+        return told
     return [
-        f"{attack.sureness.value}: {count} images, blocks of {attack.patch} pixels ({how}), "
-        f"{attack.keys}: {attack.found}",
-        f"held-out correlation of neighbours inside blocks {attack.neighbours:.2f} (chance 0), "
-        f"halves agree on {attack.agreement:.0%} of the joints (chance about 0)",
+        f"{looked_at}, keys {attack.keys}: {attack.found}",
+        f"{inside}; halves of the evidence agree on {attack.agreement:.0%} of the joints",
         f"pictures: {attack.out}, up to the 8 symmetries of the square and a global negative",
     ]

@@ -74,6 +74,26 @@ def test_noise_is_said_to_show_nothing(tmp_path: Path) -> None:
     assert done.lines[0].startswith("no structure found")
 
 
+@pytest.mark.parametrize("side", [16, 32])
+def test_blank_and_tiny_images_are_said_to_show_nothing(tmp_path: Path, side: int) -> None:
+    write(tmp_path / "blank", np.zeros((40, side, side, 1), np.uint8))
+    assert attack(tmp_path / "blank").sureness is Sureness.NOTHING
+    noise = np.random.default_rng(6).integers(0, 256, (40, side, side, 1), dtype=np.uint8)
+    write(tmp_path / "noise", noise)
+    assert attack(tmp_path / "noise").sureness is Sureness.NOTHING
+    write(tmp_path / "smooth", smooth_images(40, side))
+    assert attack(tmp_path / "smooth").patch in (4, 8, 16, 32)
+
+
+def test_colours_mixed_by_the_key_are_said_to_be_beyond_the_solver(tmp_path: Path) -> None:
+    grey, tints = smooth_images(6, SIDE), [smooth_images(6, SIDE, seed) // 4 for seed in (1, 2, 3)]
+    colour = np.concatenate([grey // 2 + tint for tint in tints], axis=3)
+    write(tmp_path / "in", scrambled(colour, PATCH, seed=5, negate=True).images)
+    done = attack(tmp_path / "in")
+    assert done.sureness is Sureness.NOTHING
+    assert any("no sign of strength" in line for line in done.lines)
+
+
 def test_pictures_that_are_not_scrambled_are_said_not_to_be(tmp_path: Path) -> None:
     write(tmp_path / "in", smooth_images(3, SIDE))
     done = attack(tmp_path / "in", patch=PATCH)

@@ -72,6 +72,8 @@ def _jump(grey: Float32Array, side: int) -> float:
     for axis in (1, 2):
         steps = np.abs(np.diff(grey, axis=axis)).mean(axis=(0, 3 - axis))
         border = np.arange(1, len(steps) + 1) % side == 0
+        if not border.any():
+            return 0.0
         # The weakest border counts: at a divisor of the side, most borders are no borders.
         ratios.append(np.quantile(steps[border], 0.2) / max(float(np.median(steps[~border])), 0.1))
     return float(min(ratios))

@@ -98,13 +98,13 @@ def pixels_held(blocks: UInt8Array, negated: IntArray) -> IntArray:
 
 def copies(blocks: UInt8Array, negated: IntArray) -> IntArray | None:
     """Group positions that hold copies of one pixel: (pixels, copies), or None where pixels are no
-    square number or too many."""
+    square number, too few or too many."""
     pixel = pixels_held(blocks, negated)
     sizes = np.bincount(pixel)
     if sizes.min() != sizes.max():
         pixel, sizes = np.arange(len(pixel)), np.ones(len(pixel), dtype=np.int64)
     pixels = len(sizes)
-    if round(pixels**0.5) ** 2 != pixels or pixels > MAX_POSITIONS:
+    if round(pixels**0.5) ** 2 != pixels or not 4 <= pixels <= MAX_POSITIONS:
         return None
     return np.argsort(pixel, kind="stable").reshape(pixels, int(sizes[0]))
 
