@@ -43,6 +43,7 @@ class Jigsaw:
     title = "Correlation and jigsaw solver"
     rung = Knowledge.MANY_CIPHERTEXTS
     needs: frozenset[Need] = frozenset()
+    slow = True
     metric = Metric("SSIM to the original")
     limits = (
         "up to the eight symmetries of the square and a global negative, which no ciphertext tells",

@@ -8,11 +8,12 @@ Source: this project (measured); the idea is that of correlation attacks on perm
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
 from common.adversary import Budget, Detail, Facts, KeyMoves, Metric, Need, Score, Truth, View
-from common.types import IntArray, Knowledge, UInt8Array
+from common.types import IntArray, Knowledge, PixelArray, UInt8Array
 from comparisons.attacks.keymoves import uses_nibbles
 from comparisons.attacks.solvers.correlation import BlockOrder, find_block_order
 from comparisons.attacks.solvers.scores import mask_found, positions_found
@@ -34,6 +35,7 @@ class SharedKeyCorrelation:
     title = "Shared-key correlation"
     rung = Knowledge.MANY_CIPHERTEXTS
     needs: frozenset[Need] = frozenset()
+    slow = True
     metric = Metric("share of pixel positions inside blocks exact", best=1.0)
     limits = (
         "up to the eight symmetries of the square and a global negation, which no ciphertext tells",
@@ -74,10 +76,10 @@ def inside_obstacle(facts: Facts) -> str:
     """Say why there is no common order inside blocks to find; '' where there is."""
     if facts.patch is None:
         return "no blocks"
-    if facts.ciphertext != "uint8" or not facts.local:
-        return "values are not moved and negated but mixed or mapped otherwise"
     if not facts.deterministic or not facts.one_key:
         return "every image has a key of its own (the jigsaw solver tries each by itself)"
+    if facts.ciphertext != "uint8" or not facts.local:
+        return "values are not moved and negated but mixed or mapped otherwise"
     if not facts.shared_key:
         return "every block has a key of its own: no order is common to the blocks"
     if uses_nibbles(facts):
@@ -85,10 +87,10 @@ def inside_obstacle(facts: Facts) -> str:
     return ""
 
 
-def as_bytes(ciphertexts: np.ndarray) -> UInt8Array:  # type: ignore[type-arg]
+def as_bytes(ciphertexts: PixelArray) -> UInt8Array:
     """Return ciphertexts as bytes; what is none is rounded and cut to 0 ... 255."""
     if ciphertexts.dtype == np.uint8:
-        return ciphertexts
+        return cast(UInt8Array, ciphertexts)
     return np.clip(np.rint(ciphertexts), 0, 255).astype(np.uint8)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import psutil
 import pytest
 
+from common.plugins import discover
 from common.records import RunRecord
 from common.store import RunFolder
 from common.types import Phase, Side, Stage, Status
@@ -87,6 +88,22 @@ def test_a_run_leaves_complete_records_predictions_pictures_and_sums(
     metrics = {m.name: m for m in folder.scores().cells[0].metrics}
     assert metrics["accuracy"].interval and metrics["accuracy"].n == 12
     assert "echo" in capsys.readouterr().out
+
+
+def test_a_run_with_audit_records_every_attack_and_prints_the_matrix(
+    compare: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert compare("echo", extra=("--audit",)) == 0
+    folder = RunFolder(tmp_path / "run")
+    found = {outcome.attack: outcome for outcome in folder.outcomes()}
+    assert set(found) == set(discover("attacks"))
+    assert {outcome.target for outcome in found.values()} == {"echo"}
+    assert {outcome.verdict for outcome in found.values()} == {"not applicable"}
+    assert "strongest attack" in capsys.readouterr().out
+    assert folder.check_sums() == []
+    assert compare("echo", extra=("--no-audit",)) == 0
+    assert len(folder.outcomes()) == len(found)
+    assert folder.manifest().settings["audit"] == "quick"
 
 
 def test_the_same_command_again_keeps_finished_cells(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.types import Float64Array, UInt8Array
+from common.types import Float32Array, Float64Array, UInt8Array
 from comparisons.attacks.solvers.correlation import (
     negation_mask,
     pixels_held,
@@ -59,14 +59,14 @@ def guess_block_size(images: UInt8Array) -> Guess | None:
     return _by_correlation(images, sides)
 
 
-def _by_borders(grey: np.ndarray, sides: list[int]) -> Guess:
+def _by_borders(grey: Float32Array, sides: list[int]) -> Guess:
     scores = {side: _jump(grey, side) for side in sides}
     # At multiples of the side all borders are borders as well.
     patch = min(side for side in sides if scores[side] >= max(scores.values()) / 2)
     return Guess(patch, "borders" if scores[patch] >= JUMP else "", scores[patch])
 
 
-def _jump(grey: np.ndarray, side: int) -> float:
+def _jump(grey: Float32Array, side: int) -> float:
     """How much more columns and rows differ at multiples of ``side`` than elsewhere."""
     ratios = []
     for axis in (1, 2):
@@ -113,7 +113,7 @@ def neighbours_at(images: UInt8Array, side: int) -> tuple[float, float]:
     return correlation, float(np.abs(steps).mean())
 
 
-def _correlations(values: np.ndarray) -> Float64Array:
+def _correlations(values: Float32Array) -> Float64Array:
     gram = (values.T @ values).astype(np.float64)
     spread = np.sqrt(np.maximum(np.diag(gram), 1e-9))
     return gram / np.outer(spread, spread)

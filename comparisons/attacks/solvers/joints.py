@@ -8,8 +8,10 @@ images: as scalar products, so that it is one matrix product for all pairs.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from common.adversary import BoolArray
 from common.types import Float32Array, IntArray, UInt8Array
@@ -20,6 +22,8 @@ ALL_TURNS = tuple(range(8))
 SLOPE = 0.5
 MIDDLE = 127.5
 KEPT = 12
+# Rank, then the columns of ``Joints``.
+_Part: TypeAlias = tuple[npt.NDArray[Any], ...]
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ def unfit(blocks: UInt8Array, axis: int) -> Float32Array:
 
 def upright_joints(blocks: UInt8Array) -> Joints:
     """Return the joints of blocks (n, k, m, m) that were neither turned nor negated."""
-    parts = []
+    parts: list[_Part] = []
     for axis in (1, 0):
         cost = unfit(blocks, axis)
         np.fill_diagonal(cost, np.inf)
@@ -162,7 +166,7 @@ def _rival(cost: Float32Array, line: IntArray, own: Float32Array) -> Float32Arra
     return np.where(own <= two[line, 0], two[line, 1], two[line, 0])
 
 
-def _sorted(parts: list[tuple[np.ndarray, ...]]) -> Joints:
+def _sorted(parts: list[_Part]) -> Joints:
     rank, *columns = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.argsort(rank, kind="stable")
     return Joints(*(column[order].astype(np.int64) for column in columns))

@@ -8,6 +8,7 @@ the holes.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TypeAlias, cast
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -32,6 +33,10 @@ class Placement:
     joined: float
 
 
+# A row of ``Joints``.
+_Joint: TypeAlias = tuple[int, int, int, int, list[int], int]
+
+
 @dataclass
 class _Part:
     """Blocks that hang together: number (p,), place (p, 2), turn (p,) and negation (p,)."""
@@ -49,15 +54,16 @@ def place(joints: Joints, rows: int, columns: int) -> Placement:
     parts = {i: _Part(np.array([i]), np.zeros((1, 2), np.int64), zero, zero) for i in range(count)}
     part_of = np.arange(count)
     index_in = np.zeros(count, dtype=np.int64)
-    limits = (max(rows, columns), min(rows, columns)), (rows, columns)
     turned = bool(joints.second_turn.any())
     for joint in zip(*(column.tolist() for column in vars(joints).values()), strict=True):
         first, _, second, *_ = joint
         a, b = int(part_of[first]), int(part_of[second])
         if a == b:
             continue
-        moved = _fitted(parts[a], int(index_in[first]), parts[b], int(index_in[second]), joint)
-        if not _allowed(parts[a], moved, limits, turned):
+        moved = _fitted(
+            parts[a], int(index_in[first]), parts[b], int(index_in[second]), cast(_Joint, joint)
+        )
+        if not _allowed(parts[a], moved, (rows, columns), turned):
             continue
         keep, gone = (a, b) if len(parts[a].blocks) >= len(parts[b].blocks) else (b, a)
         whole = _merged(parts[a], moved) if keep == a else _merged(moved, parts[a])
@@ -71,7 +77,7 @@ def place(joints: Joints, rows: int, columns: int) -> Placement:
     return _fill(largest, rows, columns)
 
 
-def _fitted(a: _Part, i: int, b: _Part, j: int, joint: tuple) -> _Part:
+def _fitted(a: _Part, i: int, b: _Part, j: int, joint: _Joint) -> _Part:
     """Return part b moved, turned and negated so that the joint holds in the frame of part a."""
     _, first_turn, _, second_turn, step, opposite = joint
     frame = AFTER[a.turn[i], INVERSE[first_turn]]
@@ -83,14 +89,13 @@ def _fitted(a: _Part, i: int, b: _Part, j: int, joint: tuple) -> _Part:
     return _Part(b.blocks, at, AFTER[change, b.turn], b.negated ^ flip)
 
 
-def _allowed(a: _Part, b: _Part, limits: tuple, turned: bool) -> bool:
+def _allowed(a: _Part, b: _Part, grid: tuple[int, int], turned: bool) -> bool:
+    """Say whether no blocks of the two meet, and the whole fits into the grid."""
     low = np.minimum(a.at.min(axis=0), b.at.min(axis=0))
     extent = np.maximum(a.at.max(axis=0), b.at.max(axis=0)) - low + 1
-    (longest, shortest), (rows, columns) = limits
-    if turned:
-        if extent.max() > longest or extent.min() > shortest:
-            return False
-    elif extent[0] > rows or extent[1] > columns:
+    # Where blocks may be turned, so may the whole.
+    lies, limits = (sorted(extent), sorted(grid)) if turned else (extent, grid)
+    if lies[0] > limits[0] or lies[1] > limits[1]:
         return False
     width = int(extent[1])
     mine, theirs = (a.at - low) @ [width, 1], (b.at - low) @ [width, 1]

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
+from common.adversary import BoolArray
 from common.types import IntArray
 
 
@@ -53,7 +54,8 @@ def jigsaw_found(true_place: IntArray) -> Jigsaw:
     """``true_place`` (rows, columns): where the block at each place belongs in a grid of this size,
     counted row by row; the symmetry with the most blocks in place counts."""
     shapes = [np.rot90(true_place.T if s >= 4 else true_place, s % 4) for s in range(8)]
-    return max(_upright(turned, true_place.shape) for turned in shapes)
+    rows, columns = true_place.shape
+    return max(_upright(turned, (rows, columns)) for turned in shapes)
 
 
 def _upright(place: IntArray, grid: tuple[int, int]) -> Jigsaw:
@@ -65,15 +67,16 @@ def _upright(place: IntArray, grid: tuple[int, int]) -> Jigsaw:
     if place.shape == grid:
         direct = float((place == np.arange(rows * columns).reshape(grid)).mean())
     neighbours = float((right.sum() + below.sum()) / max(joints, 1))
-    return Jigsaw(direct, neighbours, _largest(right, below, place.shape))
+    return Jigsaw(direct, neighbours, _largest(right, below))
 
 
-def _largest(right: np.ndarray, below: np.ndarray, grid: tuple[int, int]) -> float:
+def _largest(right: BoolArray, below: BoolArray) -> float:
     """Draw blocks and their right joints on a doubled grid; the largest connected part counts."""
-    drawn = np.zeros((2 * grid[0] - 1, 2 * grid[1] - 1), dtype=bool)
+    rows, columns = len(right), below.shape[1]
+    drawn = np.zeros((2 * rows - 1, 2 * columns - 1), dtype=bool)
     drawn[::2, ::2] = True
     drawn[::2, 1::2] = right
     drawn[1::2, ::2] = below
     labels, _ = ndimage.label(drawn)
     blocks = np.bincount(labels[::2, ::2].ravel())
-    return float(blocks.max() / (grid[0] * grid[1]))
+    return float(blocks.max() / (rows * columns))

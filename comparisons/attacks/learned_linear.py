@@ -1,0 +1,158 @@
+"""Learned inversion, linear: a map from ciphertext blocks to plain blocks, fitted on known pairs.
+
+Nothing about the cipher is used but its blocks. Which ciphertext block belongs to which plain block
+is told by statistics that ciphers keep (norm, and norm about mid-grey), followed over the pairs;
+one ridge regression for all blocks then inverts whatever is linear inside blocks, negation and
+secret rotations included. The same fit on pairs made under keys of the adversary's own is the
+negative: it shows what the known pairs contribute. Source: ridge regression, Hoerl and Kennard
+1970; learned inversion as threat: Chang and Case, arXiv 2004.13263.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from common.adversary import (
+    Budget,
+    Detail,
+    Facts,
+    ImageShape,
+    Metric,
+    Need,
+    Picture,
+    Score,
+    Truth,
+    View,
+)
+from common.similarity import gradient_similarity, psnr, ssim
+from common.types import Float64Array, IntArray, Knowledge, PixelArray, UInt8Array
+from comparisons.attacks.descriptors import block_side, blocks_of
+from comparisons.attacks.solvers.tiles import join
+
+RIDGE = 1e-3
+MIDDLE = 127.5
+SHOWN = 3
+OTHER_KEY = 77
+
+
+@dataclass(frozen=True)
+class Inverted:
+    """Pictures of the attacked ciphertexts: by pairs of this key, and by pairs of another."""
+
+    same_key: UInt8Array
+    other_key: UInt8Array
+    pairs: int
+
+
+class LearnedLinear:
+    """Known pairs; a linear map for each block."""
+
+    name = "learned_linear"
+    title = "Learned inversion (linear)"
+    rung = Knowledge.KNOWN_PAIRS
+    needs = frozenset({Need.PAIRS})
+    metric = Metric("SSIM to the original")
+    limits = (
+        "linear maps inside blocks only; with fewer blocks in the pairs than values in a block the "
+        "map is not determined and pictures come back blurred",
+    )
+    source = "ridge regression (Hoerl and Kennard 1970) on known pairs"
+
+    def applies(self, facts: Facts) -> str:
+        """Everywhere: what cannot be learnt comes out as such."""
+        return ""
+
+    def run(self, view: View, budget: Budget, random: np.random.Generator) -> Inverted:
+        """Fit on the pairs, and on the same plain images under a key of one's own."""
+        pairs, facts = view.pairs, view.facts
+        side = block_side(facts.shape, facts.patch)
+        own = view.under_own_key(pairs.plain, OTHER_KEY)
+        return Inverted(
+            _learnt(pairs.plain, pairs.ciphertexts, facts.shape, side)(view.ciphertexts),
+            _learnt(pairs.plain, own, facts.shape, side)(view.ciphertexts),
+            len(pairs.plain),
+        )
+
+    def score(self, guess: Inverted | None, truth: Truth) -> Score:
+        """Compare pictures with originals."""
+        assert guess is not None
+        height, width = guess.same_key.shape[1:3]
+        originals = truth.originals[:, :height, :width]
+        alike = ssim(guess.same_key, originals)
+        other = float(ssim(guess.other_key, originals).mean())
+        shown = zip(guess.same_key[:SHOWN], alike, strict=False)
+        return Score(
+            float(alike.mean()),
+            (
+                Detail("PSNR", float(psnr(guess.same_key, originals).mean()), "dB"),
+                Detail(
+                    "gradient similarity",
+                    float(gradient_similarity(guess.same_key, originals).mean()),
+                ),
+                Detail("SSIM learnt under another key", other),
+            ),
+            [Picture(i, one, f"SSIM {value:.2f}") for i, (one, value) in enumerate(shown)],
+            {"pairs": guess.pairs},
+        )
+
+
+@dataclass(frozen=True)
+class _Inverse:
+    """Plain block j: ciphertext block ``source[j]`` less mean, times weights, plus offset."""
+
+    shape: ImageShape
+    side: int
+    source: IntArray
+    weights: Float64Array
+    mean: Float64Array
+    offset: Float64Array
+
+    def __call__(self, ciphertexts: PixelArray) -> UInt8Array:
+        blocks = _blocks(ciphertexts, self.shape, self.side)[:, self.source]
+        plain = (blocks - self.mean) @ self.weights + self.offset
+        height, width, channels = self.shape
+        rows, columns = height // self.side, width // self.side
+        pixels = np.clip(np.rint(plain), 0, 255).astype(np.uint8)
+        return join(pixels, rows, columns, channels)
+
+
+def _learnt(plain: UInt8Array, ciphertexts: PixelArray, shape: ImageShape, side: int) -> _Inverse:
+    """Match blocks over the pairs, then fit one ridge regression for all of them."""
+    x, y = _blocks(ciphertexts, shape, side), _blocks(plain, shape, side)
+    source = matched(x, y)
+    inputs = x[:, source].reshape(-1, x.shape[2])
+    outputs = y.reshape(-1, y.shape[2])
+    mean, offset = inputs.mean(axis=0), outputs.mean(axis=0)
+    inputs, outputs = inputs - mean, outputs - offset
+    gram = inputs.T @ inputs
+    gram[np.diag_indices_from(gram)] += RIDGE * max(float(np.trace(gram)) / len(gram), 1e-9)
+    weights = np.linalg.solve(gram, inputs.T @ outputs)
+    return _Inverse(shape, side, source, weights, mean, offset)
+
+
+def matched(ciphertext: Float64Array, plain: Float64Array) -> IntArray:
+    """Return the ciphertext block (n, k, values) that belongs to each plain block: (k,)."""
+    unlike = np.zeros((plain.shape[1], ciphertext.shape[1]))
+    for centre in (0.0, MIDDLE):
+        ours = np.sqrt(((plain - centre) ** 2).mean(axis=2))
+        theirs = np.sqrt(((ciphertext - centre) ** 2).mean(axis=2))
+        gap = (ours**2).sum(axis=0)[:, None] + (theirs**2).sum(axis=0)[None]
+        squares = np.maximum(gap - 2 * ours.T @ theirs, 0)
+        # A statistic that the cipher keeps has an exact counterpart for every block; one that it
+        # does not keep has none, and its say shrinks with its best gap.
+        unlike += squares / (np.median(squares.min(axis=1)) + 1.0)
+    # Equal statistics mean blocks in place.
+    unlike[np.diag_indices_from(unlike)] -= 1e-6
+    return cast(IntArray, np.asarray(linear_sum_assignment(unlike)[1], dtype=np.int64))
+
+
+def _blocks(images: PixelArray, shape: ImageShape, side: int) -> Float64Array:
+    flat = images.reshape(len(images), -1).astype(np.float64)
+    return cast(Float64Array, blocks_of(flat, shape, side))
+
+
+ATTACK = LearnedLinear()
