@@ -27,6 +27,7 @@ from fhe_baseline.adversary.freshness import as_pictures
 
 if TYPE_CHECKING:
     from common.backbones.features import FeatureExtractor
+    from fhe_baseline.ckks.inference import Plan
 
 CKKS_HEAD, CKKS_TRAINED, TFHE_HEAD = "fhe-head", "fhe-train", "fhe-tfhe"
 NO_EMBEDDING = "ciphertexts are no pixels: no patch embedding can absorb a key"
@@ -78,8 +79,11 @@ class CiphertextScheme:
 
     def claims(self) -> SecurityClaims:
         """Return what the encryption claims of the images."""
+        from fhe_baseline.claims import key_space
+
         return SecurityClaims(
             scheme="TFHE" if self.name == TFHE_HEAD else "CKKS",
+            key_space=None if self.name == TFHE_HEAD else key_space(self._plan().parameters),
             protects="the image and its features are hidden from an honest-but-curious server",
             claim_type="reduction to a hardness assumption",
             assumption="LWE" if self.name == TFHE_HEAD else "decision RLWE",
@@ -90,19 +94,24 @@ class CiphertextScheme:
         features = _features(self.backbone, self.shape[0], images)
         return np.clip(features[:, : self.width], -CLIP, CLIP)
 
-    def _client(self) -> Any:
+    def _model(self) -> LinearModel:
         row = np.random.default_rng(0).normal(size=(1, self.width)) / np.sqrt(self.width)
-        model = LinearModel(np.vstack([-row, row]) / 2, np.zeros(2))
+        return LinearModel(np.vstack([-row, row]) / 2, np.zeros(2))
+
+    def _plan(self) -> Plan:
+        from fhe_baseline.ckks.inference import make_plan
+
+        return make_plan(self._model(), PACKING, "auto")
+
+    def _client(self) -> Any:
         if self.name == TFHE_HEAD:
             from fhe_baseline.tfhe.deployment import deploy_head
             from fhe_baseline.tfhe.quantised import quantise_head
 
             ends = np.array([[-CLIP] * self.width, [CLIP] * self.width])
-            quantised = quantise_head(model, ends, int(self.parameters["n_bits"]))
+            quantised = quantise_head(self._model(), ends, int(self.parameters["n_bits"]))
             return deploy_head(quantised, Clock(Side.CLIENT)).client
-        from fhe_baseline.ckks.inference import make_plan
-
-        plan = make_plan(model, PACKING, "auto")
+        plan = self._plan()
         return plan.packing.make_client(plan.parameters, plan.model)
 
 
