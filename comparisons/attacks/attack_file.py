@@ -1,6 +1,6 @@
-"""`compare audit attack-file`: reconstructs somebody's own scrambled images, without key or original.
+"""`compare audit attack-file`: reconstructs scrambled images without a key or an original.
 
-The folder holds 8-bit PNG, JPEG or BMP of one size, as `compare encrypt` and others write them. The
+The folder holds 8-bit PNG, JPEG or BMP of one size, as `compare encrypt` writes them. The
 scrambling is learnt from some of them and undone on all; where no key is common to them, each image
 is tried by itself.
 """

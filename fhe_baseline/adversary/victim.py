@@ -16,6 +16,7 @@ from common.adversary import Inspected
 from common.backbones.head import Head, LinearModel, train_head
 from common.clock import Clock
 from common.errors import UnavailableError, UsageError
+from common.identity import array_digest, key_of
 from common.service.process import ServerProcess
 from common.types import Float32Array, Float64Array, IntArray, Message, Side, UInt8Array
 from fhe_baseline.ckks.encrypted_head import EncryptedHeadClient
@@ -29,6 +30,7 @@ HOMOMORPHIC = (*CKKS, *TFHE, fhe_tfhe_train.NAME)
 INVERSE_L2 = 0.01
 # Images whose features are extracted for a check, at most; some 15 ms each on one core.
 MOST_IMAGES = 240
+MOST_SHARED = 3
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,9 @@ class Victim:
         return scores
 
 
+_shared: dict[str, Victim] = {}
+
+
 def pipeline_obstacle(inspected: Inspected, pipelines: tuple[str, ...] = HOMOMORPHIC) -> str:
     """Say why a check of ``pipelines`` means nothing here; '' where it does."""
     if inspected.pipeline in pipelines:
@@ -104,7 +109,28 @@ def _features(pixels: bytes, shape: tuple[int, ...], backbone: str, weights: str
 
 
 def victim_of(inspected: Inspected) -> Victim:
-    """Deploy a head as the inspected pipeline deploys it. Raises UnavailableError, DataError."""
+    """Return the victim that the checks of one pipeline share, deployed at first use.
+
+    Raises UnavailableError, DataError.
+    """
+    key = key_of(
+        pipeline=inspected.pipeline,
+        parameters=inspected.parameters.model_dump(mode="json"),
+        images=array_digest(inspected.images),
+        backbone=[inspected.backbone, inspected.weights],
+    )
+    if key not in _shared:
+        while len(_shared) >= MOST_SHARED:
+            _shared.pop(next(iter(_shared)))
+        _shared[key] = deploy(inspected)
+    return _shared[key]
+
+
+def deploy(inspected: Inspected) -> Victim:
+    """Deploy a head as the inspected pipeline deploys it, under a key of its own.
+
+    Raises UnavailableError, DataError.
+    """
     population = population_of(inspected)
     if inspected.pipeline == fhe_head.NAME:
         return head_victim(population, inspected.parameters)

@@ -18,9 +18,16 @@ from fhe_baseline.adversary.feature_inversion import (
     learn,
     small_grey,
 )
-from fhe_baseline.adversary.victim import CKKS, TFHE, pipeline_obstacle, population_of, victim_of
+from fhe_baseline.adversary.victim import (
+    CKKS,
+    TFHE,
+    deploy,
+    pipeline_obstacle,
+    population_of,
+    victim_of,
+)
 
-VICTIMS, SHOWN, LEAST = 40, 3, 24
+VICTIMS, SHOWN, LEAST, CIPHERTEXTS = 40, 3, 24, 80
 MOST_GAIN = 0.02
 
 
@@ -78,8 +85,9 @@ class FeatureInversion:
         self, inspected: Inspected, pictures: UInt8Array, own: IntArray, victims: IntArray
     ) -> Inverted:
         """Learn on ciphertexts under a key of the adversary's, invert those under the victim's."""
-        adversary, victim = victim_of(inspected), victim_of(inspected)
+        adversary, victim = deploy(inspected), victim_of(inspected)
         width = 8 * victim.model.width
+        own = own[:CIPHERTEXTS]
         seen: list[Float64Array] = []
         for side, positions in ((adversary, own), (victim, victims)):
             messages = side.client.protect(side.inputs[positions], Clock(Side.CLIENT))

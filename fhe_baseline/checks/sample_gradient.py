@@ -51,8 +51,8 @@ class SampleGradient:
             value=whole,
             details=[Detail(f"batch of {size}", cosine) for size, cosine in cosines.items()],
             reason="" if single > EXACT else "one sample's features did not come back",
-            claim="not claimed: privacy of samples from whoever decrypts the weights; here that is the "
-            "client, which owns the samples",
+            claim="not claimed: privacy of samples from whoever decrypts the weights; here that is "
+            "the client, which owns the samples",
             limits=[
                 "full batches are the protocol's only way; where several owners train one head, "
                 "whoever decrypts sees every owner's update: that is not done here",

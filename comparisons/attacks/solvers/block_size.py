@@ -15,9 +15,8 @@ import numpy as np
 
 from common.types import Float64Array, UInt8Array
 from comparisons.attacks.solvers.correlation import (
-    COMPARED,
-    copies,
     negation_mask,
+    pixels_held,
     sample,
     standardised,
 )
@@ -103,8 +102,8 @@ def neighbours_at(images: UInt8Array, side: int) -> tuple[float, float]:
         blocks = np.ascontiguousarray(blocks[:, chosen])
     negated = negation_mask(blocks)
     upright = np.where(negated.astype(bool), 255 - blocks, blocks)
-    groups = copies(blocks[:COMPARED], negated)
-    pixels = upright if groups is None else upright[:, groups[:, 0]]
+    one_of_each = np.unique(pixels_held(blocks, negated), return_index=True)[1]
+    pixels = upright[:, one_of_each]
     values = standardised(pixels)
     learnt, judged = _correlations(values[::2]), _correlations(values[1::2])
     np.fill_diagonal(learnt, -1)

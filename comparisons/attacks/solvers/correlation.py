@@ -87,22 +87,26 @@ def correlations(blocks: UInt8Array) -> Float64Array:
     return gram / np.outer(spread, spread)
 
 
-def copies(blocks: UInt8Array, negated: IntArray) -> IntArray | None:
-    """Group positions that hold copies of one pixel: (pixels, copies), or None where pixels are no
-    square number or have different numbers of copies."""
+def pixels_held(blocks: UInt8Array, negated: IntArray) -> IntArray:
+    """Number the positions of blocks by the pixel they hold, (values,): copies have one number."""
     compared = blocks[:COMPARED]
     upright = np.where(negated.astype(bool), 255 - compared, compared).astype(np.int64)
     # Equal columns have equal sums under random weights; unequal ones hardly ever.
     weights = np.random.default_rng(0).integers(1, 1 << 40, len(upright))
-    _, group = np.unique(weights @ upright, return_inverse=True)
-    sizes = np.bincount(group.ravel())
-    pixels = len(sizes)
+    return np.unique(weights @ upright, return_inverse=True)[1].astype(np.int64)
+
+
+def copies(blocks: UInt8Array, negated: IntArray) -> IntArray | None:
+    """Group positions that hold copies of one pixel: (pixels, copies), or None where pixels are no
+    square number or too many."""
+    pixel = pixels_held(blocks, negated)
+    sizes = np.bincount(pixel)
     if sizes.min() != sizes.max():
-        sizes, pixels = np.ones(blocks.shape[1], dtype=np.int64), blocks.shape[1]
-        group = np.arange(pixels)
+        pixel, sizes = np.arange(len(pixel)), np.ones(len(pixel), dtype=np.int64)
+    pixels = len(sizes)
     if round(pixels**0.5) ** 2 != pixels or pixels > MAX_POSITIONS:
         return None
-    return np.argsort(group.ravel(), kind="stable").reshape(pixels, int(sizes[0]))
+    return np.argsort(pixel, kind="stable").reshape(pixels, int(sizes[0]))
 
 
 def standardised(upright: UInt8Array) -> Float32Array:

@@ -21,26 +21,25 @@ NEIGHBOURS = 6
 ROUNDS = 30
 
 
-def places(rows: int, columns: int, each: int = 1) -> Float64Array:
-    """Return (row, column) of each place of a grid, ``each`` times: float64 (k, 2)."""
-    grid = np.repeat(np.arange(rows * columns), each)
-    return np.stack(np.divmod(grid, columns), axis=1).astype(np.float64)
+def places(rows: int, columns: int) -> Float64Array:
+    """Return (row, column) of each place of a grid: float64 (rows * columns, 2)."""
+    return np.stack(np.divmod(np.arange(rows * columns), columns), axis=1).astype(np.float64)
 
 
-def lay_out(unlike: Float64Array, rows: int, columns: int, each: int = 1) -> IntArray:
-    """Return the things at each place: int64 (rows * columns * each,), up to the grid's symmetries.
+def lay_out(unlike: Float64Array, rows: int, columns: int) -> IntArray:
+    """Return the thing at each place: int64 (rows * columns,), up to the grid's symmetries.
 
-    ``unlike``: (k, k) symmetric, at least 0; k = rows * columns * each, ``each`` things a place.
+    ``unlike``: (k, k) symmetric, at least 0, k = rows * columns.
     """
-    return refine(unlike, first_layout(unlike, rows, columns, each), rows, columns, each)
+    return refine(unlike, first_layout(unlike, rows, columns), rows, columns)
 
 
-def first_layout(unlike: Float64Array, rows: int, columns: int, each: int = 1) -> IntArray:
-    """Return the things at each place by Isomap and linear assignment."""
+def first_layout(unlike: Float64Array, rows: int, columns: int) -> IntArray:
+    """Return the thing at each place by Isomap and linear assignment."""
     flat = plane(geodesics(np.sqrt(unlike)))
     if (np.ptp(flat[:, 0]) > np.ptp(flat[:, 1])) != (rows > columns):
         flat = flat[:, ::-1]
-    grid = places(rows, columns, each)
+    grid = places(rows, columns)
     spread = np.stack([_spread(flat[:, 0], rows), _spread(flat[:, 1], columns)], axis=1)
     return _assign(((grid[:, None] - spread[None]) ** 2).sum(axis=2))
 
@@ -102,18 +101,16 @@ def _assign(cost: Float64Array) -> IntArray:
     return np.asarray(linear_sum_assignment(cost)[1], dtype=np.int64)
 
 
-def refine(
-    unlike: Float64Array, layout: IntArray, rows: int, columns: int, each: int = 1
-) -> IntArray:
+def refine(unlike: Float64Array, layout: IntArray, rows: int, columns: int) -> IntArray:
     """Improve a layout until no thing moves, or for ``ROUNDS`` rounds."""
-    offsets, kind = _offsets(rows, columns, each)
+    offsets, kind = _offsets(rows, columns)
     reach = np.hypot(offsets[:, 0], offsets[:, 1])
     for round_ in range(ROUNDS):
         weight_of = np.exp(-((reach / _width(round_)) ** 2))
+        weight_of[reach == 0] = 0
         seen = unlike[np.ix_(layout, layout)]
         model_of = _variogram(seen, kind, len(offsets))
         weight, model = weight_of[kind], model_of[kind]
-        np.fill_diagonal(weight, 0)
         weight = weight / weight.sum(axis=1, keepdims=True)
         # cost[place, thing] = sum over places q of weight (unlike[thing, layout[q]] - model)^2
         toward = unlike[layout]
@@ -134,9 +131,9 @@ def _width(round_: int) -> float:
     return float(max(1.5, 5.0 - 0.5 * round_))
 
 
-def _offsets(rows: int, columns: int, each: int) -> tuple[Float64Array, IntArray]:
+def _offsets(rows: int, columns: int) -> tuple[Float64Array, IntArray]:
     """Return the offsets between places up to sign, (o, 2), and which one each pair has (k, k)."""
-    grid = places(rows, columns, each).astype(np.int64)
+    grid = places(rows, columns).astype(np.int64)
     step = grid[:, None] - grid[None]
     code = step[..., 0] * (2 * columns) + step[..., 1]
     # An offset and its opposite are one.
@@ -149,6 +146,5 @@ def _offsets(rows: int, columns: int, each: int) -> tuple[Float64Array, IntArray
 
 def _variogram(seen: Float64Array, kind: IntArray, count: int) -> Float64Array:
     """Mean unlikeness at each offset: (count,)."""
-    others = ~np.eye(len(kind), dtype=bool)
-    total = np.bincount(kind[others], weights=seen[others], minlength=count)
-    return total / np.maximum(np.bincount(kind[others], minlength=count), 1)
+    total = np.bincount(kind.ravel(), weights=seen.ravel(), minlength=count)
+    return total / np.maximum(np.bincount(kind.ravel(), minlength=count), 1)
