@@ -42,6 +42,11 @@ class EncryptedTraining:
         return _number(self.facts.get("scikit_learn"), "loss")
 
     @property
+    def same_calls(self) -> float | None:
+        """Share of training rows that scikit-learn's optimum calls the same."""
+        return _number(self.facts.get("scikit_learn"), "same_decisions_on_training_rows")
+
+    @property
     def start(self) -> float | None:
         """Loss of zero weights."""
         return _number(self.facts, "loss_at_start")

@@ -37,7 +37,8 @@ LETTERS = {
     "not applicable": "n/a",
     "not run": "not run",
 }
-LABEL_INCHES, ROW_INCHES, HEAD_INCHES = 1.75, 0.24, 1.3
+LABEL_INCHES, ROW_INCHES = 2.2, 0.24
+LONGEST_NAME, LONGEST_TITLE = 22, 40
 PICTURE_ROWS = ("original", "server's view", "after attack")
 
 
@@ -53,7 +54,9 @@ def heat_map(
     rows: Sequence[tuple[str, bool]], columns: Sequence[str], cells: dict[tuple[int, int], Cell]
 ) -> Figure:
     """Draw the matrix; ``rows``: (text, whether it heads a group), ``cells`` by (row, column)."""
-    height = HEAD_INCHES + ROW_INCHES * len(rows) + 0.1
+    longest = max((len(name) for name in columns), default=0)
+    head = 0.2 + 0.06 * min(longest, LONGEST_NAME)
+    height = head + ROW_INCHES * len(rows) + 0.1
     figure = Figure(figsize=(PAGE_WIDTH, height))
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0, 0, 1, 1))
@@ -63,15 +66,15 @@ def heat_map(
     width = (PAGE_WIDTH - LABEL_INCHES) / max(1, len(columns))
     for number, name in enumerate(columns):
         middle = LABEL_INCHES + (number + 0.5) * width
-        shown = wrapped(name, 22, 2)
-        axes.text(
-            middle, HEAD_INCHES - 0.06, shown, rotation=90, ha="center", va="bottom", fontsize=7
-        )
+        shown = wrapped(name, LONGEST_NAME, 2)
+        axes.text(middle, head - 0.06, shown, rotation=90, ha="center", va="bottom", fontsize=7)
     for row, (text, heads) in enumerate(rows):
-        top = HEAD_INCHES + ROW_INCHES * row
+        top = head + ROW_INCHES * row
         weight = "bold" if heads else "normal"
         middle = top + ROW_INCHES / 2
-        axes.text(0.02, middle, text, va="center", fontsize=7, fontweight=weight)
+        shown = wrapped(text, LONGEST_TITLE, 2)
+        size = 5.4 if "\n" in shown else 7
+        axes.text(0.02, middle, shown, va="center", fontsize=size, fontweight=weight)
         for column in range(len(columns)):
             cell = cells.get((row, column))
             if cell is not None and cell.verdict:

@@ -12,12 +12,12 @@ from reports.view import RunView
 COLUMNS = (
     Column("Pipeline", weight=2.0),
     Column("Parameters", weight=1.6),
-    Column("Iterations / refreshes", "right", weight=1.1),
-    Column("After the upload", "right", weight=1.0),
+    Column("Iterations / refreshes", "right", "time after the upload", 1.2),
     Column("Refreshes, both ways", "right", weight=1.0),
     Column("Loss: start, end, optimum", "right", weight=1.3),
     Column("Weights to the twin's", "right", "relative", 1.1),
-    Column("Logits outside the interval", "right", weight=1.1),
+    Column("Same calls as the optimum", "right", "training rows", 1.1),
+    Column("Logits outside the interval", "right", weight=1.0),
 )
 WORDS = (
     "The server computes on ciphertexts with the evaluation keys alone. The clear twin is the same "
@@ -54,16 +54,19 @@ def _figures(view: RunView, found: list[EncryptedTraining]) -> list[Figure]:
         f"{view.title(one.pipeline)}: {len(one.refreshes)} refreshes, {duration(one.seconds)}"
         for one in found
     )
-    made = []
-    if course is not None:
-        caption = "Loss by iteration: encrypted, clear twin and scikit-learn's optimum; and the "
-        caption += "relative difference of the encrypted weights to the twin's at every refresh."
-        alt = f"Convergence: {spoken}"
-        made.append(Figure("convergence", caption, alt, png_of(course), svg=svg_of(course)))
-    if rounds is not None:
-        alt = f"Rounds against compute: {waited}"
-        made.append(Figure("rounds", ROUNDS, alt, png_of(rounds), svg=svg_of(rounds)))
-    return made
+    caption = (
+        "Loss by iteration: encrypted, clear twin and scikit-learn's optimum; and the relative "
+        "difference of the encrypted weights to the twin's at every refresh."
+    )
+    drawn = (
+        ("convergence", caption, f"Convergence: {spoken}", course),
+        ("rounds", ROUNDS, f"Rounds against compute: {waited}", rounds),
+    )
+    return [
+        Figure(name, words, alt, png_of(figure), svg=svg_of(figure))
+        for name, words, alt, figure in drawn
+        if figure is not None
+    ]
 
 
 def _rows(view: RunView, found: list[EncryptedTraining]) -> tuple[Row, ...]:
@@ -77,11 +80,11 @@ def _rows(view: RunView, found: list[EncryptedTraining]) -> tuple[Row, ...]:
                 (
                     view.row_name(one.pipeline, one.pipeline.cells[:1]),
                     inline(one.parameter_set),
-                    inline(f"{last.iteration} / {len(one.refreshes)}"),
-                    inline(duration(one.seconds)),
+                    inline(f"{last.iteration} / {len(one.refreshes)}, {duration(one.seconds)}"),
                     inline(size(one.refresh_bytes)),
                     inline(", ".join(MISSING if x is None else significant(x) for x in losses)),
                     inline(scientific(last.difference)),
+                    inline(MISSING if one.same_calls is None else fixed(one.same_calls)),
                     inline(f"{outside:,}"),
                 )
             )

@@ -28,8 +28,8 @@ def questions(view: RunView) -> list[Block]:
         ("Does the server run apart from the keys?", _apart(view)),
         (
             "Is the transport authenticated?",
-            "no: HTTP over the loopback without authentication; a flipped or replayed message is "
-            "noticed only where a check below says so",
+            "requests carry a bearer token; HTTP on the loopback has no TLS, and messages have no "
+            "tag of their own: what a changed or replayed one does stands in the rows “active”",
         ),
         ("Were there controls, and did they hold?", _controls(view)),
         ("Where do intervals come from?", _intervals(view.outcomes)),

@@ -35,7 +35,7 @@ def history(rounds: int, per_round: int, seconds: float) -> dict[str, Any]:
     return {
         "history": entries,
         "loss_at_start": 0.69,
-        "scikit_learn": {"loss": 0.31},
+        "scikit_learn": {"loss": 0.31, "same_decisions_on_training_rows": 0.987},
         "bytes": {"refresh_upload": 1_000_000, "refresh_download": 500_000},
     }
 
@@ -75,7 +75,7 @@ def test_the_section_tells_seconds_rounds_bytes_and_losses(tmp_path: Path) -> No
     (table,) = (block for block in section.blocks if isinstance(block, Table))
     (row,) = table.rows
     text = str(row)
-    for told in ("8 / 4", "2.00 s", "1.50 MB", "0.690, 0.400, 0.310", "'8'"):
+    for told in ("8 / 4, 2.00 s", "1.50 MB", "0.690, 0.400, 0.310", "0.987", "'8'"):
         assert told in text
 
 

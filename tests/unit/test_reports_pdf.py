@@ -109,7 +109,7 @@ def test_title_language_date_and_tags_are_set(made: Any) -> None:
 
 def test_the_records_are_attached(made: Any) -> None:
     attached = json.loads(_reader(made[1]).attachments["records.json"][0])
-    assert set(attached) == {"manifest", "records", "scores"}
+    assert set(attached) == {"manifest", "records", "attacks", "scores"}
     assert attached["records"][0]["status"] == "ok"
 
 
