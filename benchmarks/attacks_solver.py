@@ -65,7 +65,7 @@ def measure(quick: bool) -> list[Row]:
 
 def _rows(name: str, unit: str, values: list[float]) -> list[Row]:
     rows = [Row(name, float(np.mean(values)), unit, len(values))]
-    interval = interval_over_keys(values, -np.inf, np.inf)
+    interval = interval_over_keys(values, 0.0, 1.0)
     if interval is not None and unit != "s CPU":
         rows.append(Row(f"{name}, 95% low", interval.low, unit, len(values)))
         rows.append(Row(f"{name}, 95% high", interval.high, unit, len(values)))
