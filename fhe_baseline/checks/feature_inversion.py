@@ -27,7 +27,7 @@ from fhe_baseline.adversary.victim import (
     victim_of,
 )
 
-VICTIMS, SHOWN, LEAST, CIPHERTEXTS = 40, 3, 24, 80
+VICTIMS, SHOWN, LEAST, CIPHERTEXTS = 40, 3, 24, 40
 MOST_GAIN = 0.02
 
 
