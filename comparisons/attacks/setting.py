@@ -86,7 +86,7 @@ def set_up(
     if Need.ORACLE in attack.needs:
         given[Need.ORACLE] = Oracle(encrypt, budget.queries)
     if Need.CANDIDATES in attack.needs:
-        chosen, candidate_of = _candidates(len(batch), shares.attacked, budget.candidates, random)
+        chosen, candidate_of = _candidates(batch.images, shares.attacked, budget.candidates, random)
         given[Need.CANDIDATES] = batch.images[chosen]
     if Need.LABELS in attack.needs:
         known = np.arange(min(budget.labels, len(originals) // 2))
@@ -146,14 +146,22 @@ def _some(batch: ImageBatch, most: int, random: np.random.Generator) -> UInt8Arr
 
 
 def _candidates(
-    count: int, attacked: IntArray, most: int, random: np.random.Generator
+    images: UInt8Array, attacked: IntArray, most: int, random: np.random.Generator
 ) -> tuple[IntArray, IntArray]:
-    """Choose candidates that hold every attacked image, and say where each of them is."""
-    others = np.setdiff1d(np.arange(count), attacked)
-    chosen = np.concatenate([attacked, random.permutation(others)[: most - len(attacked)]])
-    chosen = random.permutation(chosen)
+    """Choose candidates that hold every attacked image, and say where each of them is.
+
+    Copies of one image are one candidate: nothing could tell them apart.
+    """
+    first: dict[bytes, int] = {}
+    for position in attacked:
+        first.setdefault(images[position].tobytes(), int(position))
+    needed = len(first)
+    for position in random.permutation(len(images)):
+        first.setdefault(images[position].tobytes(), int(position))
+    chosen = random.permutation(list(first.values())[: max(most, needed)])
     place = {int(image): i for i, image in enumerate(chosen)}
-    return chosen, np.array([place[int(image)] for image in attacked], dtype=np.int64)
+    found = [place[first[images[position].tobytes()]] for position in attacked]
+    return chosen, np.array(found, dtype=np.int64)
 
 
 def _own_keys(scheme: Scheme) -> Callable[[UInt8Array, int], PixelArray]:

@@ -13,6 +13,7 @@ from common.store import RunFolder
 from comparisons.attacks.harness import Harness, Setup
 from comparisons.attacks.keymoves import find_moves, match_rows, units_of
 from comparisons.attacks.minimum_difference import minimum_difference
+from comparisons.attacks.setting import _candidates
 from comparisons.attacks.targets import cipher_scheme, cipher_target
 from comparisons.progress import ProgressReporter
 from tests.attackpool import InventedPool, pictures
@@ -114,6 +115,15 @@ def test_ciphertexts_are_told_among_candidates_by_what_the_cipher_keeps(
     assert found.metric is not None and found.metric.value == 1.0
     assert found.controls["aes_ctr"] <= 0.25
     assert detail(found, "candidates") == 60
+
+
+def test_copies_of_an_image_are_one_candidate() -> None:
+    images = np.repeat(pictures(6, 8, 1).images, 2, axis=0)
+    chosen, where = _candidates(images, np.array([3, 2, 7]), 5, np.random.default_rng(0))
+    assert len(chosen) == 5 and where[0] == where[1] != where[2]
+    assert all(
+        (images[chosen[w]] == images[i]).all() for w, i in zip(where, (3, 2, 7), strict=True)
+    )
 
 
 def test_a_property_shows_in_ciphertexts_and_not_in_noise(tmp_path: Path) -> None:
