@@ -15,6 +15,9 @@ GRAVITY: tuple[Verdict, ...] = (
     "not run",
 )
 LADDER = tuple(Knowledge)
+# Begins the claim of an outcome about something its target never promised.
+NOT_CLAIMED = "not claimed: "
+WON: tuple[Verdict, ...] = ("broken", "partial")
 
 
 def concerns(outcome: AttackOutcome, planned: PlannedPipeline) -> bool:
@@ -26,7 +29,20 @@ def concerns(outcome: AttackOutcome, planned: PlannedPipeline) -> bool:
     return outcome.target_kind == "cipher" and bool(cipher) and named == cipher
 
 
-def gravity(outcome: AttackOutcome) -> tuple[int, int, float]:
-    """Return what to sort outcomes by: worst verdict first; of equal ones, least knowledge."""
+def beyond_claims(outcome: AttackOutcome) -> bool:
+    """Say whether an attack won something that its target never promised to keep.
+
+    It is shown like every other, but is not what the target is judged by.
+    """
+    return outcome.verdict in WON and outcome.claim.startswith(NOT_CLAIMED)
+
+
+def gravity(outcome: AttackOutcome) -> tuple[int, bool, int, float]:
+    """Return what to sort outcomes by: worst verdict first; of equal ones, least knowledge.
+
+    What was won beyond a target's claims comes after all that failed against them.
+    """
+    beyond = beyond_claims(outcome)
+    verdict = GRAVITY.index("resists within budget" if beyond else outcome.verdict)
     advantage = outcome.advantage if outcome.advantage is not None else -1.0
-    return GRAVITY.index(outcome.verdict), LADDER.index(outcome.rung), -advantage
+    return verdict, beyond, LADDER.index(outcome.rung), -advantage

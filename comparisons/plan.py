@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from common import plugins
+from common.backbones.catalog import find_backbone
 from common.backbones.features import backbone_seed
 from common.contracts import OpenDataset, RunSettings, TrainingData
 from common.environment import tool_version, usable_cores
@@ -220,9 +221,22 @@ def make_plan(
 ) -> RunPlan:
     """Find the data, resolve the pipelines and load the images. Raises UsageError or DataError."""
     pipelines = resolve_pipelines(config)
+    _require_patch_that_fits(config, pipelines)
     dataset = open_dataset(dataset_spec, data_dir, config.subset, config.seed)
     backbone = _summarise_backbone(config)
     return _load(config, dataset_spec, dataset, backbone, pipelines, key_file)
+
+
+def _require_patch_that_fits(config: RunConfig, pipelines: list[Planned]) -> None:
+    """Refuse a size that no patch divides: neither the backbone's own nor any pipeline's."""
+    own, size = find_backbone(config.backbone).patch, config.image_size
+    brought = [getattr(planned.parameters, "patch", None) or own for planned in pipelines]
+    if all(size % patch for patch in (own, *brought)):
+        raise UsageError(
+            f"patch {own} does not divide the image size {size}",
+            fix=f"pass --image-size {max(1, round(size / own)) * own}, or a patch that divides "
+            f"{size} to a pipeline that takes one",
+        )
 
 
 def resolve_pipelines(config: RunConfig) -> list[Planned]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 from common.records import AttackOutcome, Verdict
-from common.standing import GRAVITY, concerns, gravity
+from common.standing import GRAVITY, beyond_claims, concerns, gravity
 from reports.view import PipelineView, RunView
 
 __all__ = ["GRAVITY", "outcomes_of", "standing", "strongest", "worst_of"]
@@ -37,7 +37,7 @@ def strongest(view: RunView, pipeline: PipelineView) -> tuple[Verdict, str]:
 
 def standing(view: RunView, pipeline: PipelineView) -> Standing:
     """Say whether some attack broke a pipeline, all that ran failed to, or nothing is known."""
-    verdicts = [one.verdict for one in outcomes_of(view, pipeline)]
+    verdicts = [one.verdict for one in outcomes_of(view, pipeline) if not beyond_claims(one)]
     if "broken" in verdicts or "partial" in verdicts:
         return "broken"
     return "unbroken" if "resists within budget" in verdicts else "unknown"

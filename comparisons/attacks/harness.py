@@ -43,7 +43,13 @@ from comparisons.attacks.targets import Target, control_scheme
 from comparisons.attacks.timelimit import OverTimeError, time_limit
 from comparisons.progress import ProgressReporter
 
-SOURCES = ("common.adversary", "common.similarity", "comparisons.attacks", "block_scramble")
+SOURCES = (
+    "common.adversary",
+    "common.similarity",
+    "comparisons.attacks",
+    "block_scramble",
+    "fhe_baseline",
+)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 from common.errors import UsageError
 from common.plugins import nearest
 from common.records import AttackOutcome, MetricValue
-from common.standing import gravity
+from common.standing import beyond_claims, gravity
 from common.types import Knowledge
 from comparisons.attacks.outcomes import number
 from comparisons.attacks.verdicts import CONTROL_PREFIX
@@ -28,6 +28,12 @@ MARKS = {
 NOTE = (
     "`resists` means: not broken within the stated budget, which is not the same as secure. "
     "The number is the advantage: 0 as on noise, 1 as on unprotected images."
+)
+
+
+BEYOND = (
+    "* wins something that its target does not claim (see `compare audit explain`); the strongest "
+    "attack is taken among the others."
 )
 
 
@@ -72,7 +78,7 @@ def mark(outcome: AttackOutcome | None) -> str:
     if outcome is None:
         return ""
     share = "" if outcome.advantage is None else f" {outcome.advantage:.2f}"
-    return MARKS[outcome.verdict] + share
+    return MARKS[outcome.verdict] + share + ("*" if beyond_claims(outcome) else "")
 
 
 def render(outcomes: Sequence[AttackOutcome]) -> str:
@@ -93,7 +99,8 @@ def render(outcomes: Sequence[AttackOutcome]) -> str:
         for line in lines
     )
     failed = [f"! {o.title} on {o.target}: {o.unreliable[0]}" for o in controls_failed(outcomes)]
-    return "\n".join([text, "", NOTE, *failed])
+    beyond = [BEYOND] if any(map(beyond_claims, outcomes)) else []
+    return "\n".join([text, "", NOTE, *beyond, *failed])
 
 
 def as_json(outcomes: Sequence[AttackOutcome]) -> dict[str, Any]:

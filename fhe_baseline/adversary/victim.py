@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from common.adversary import Inspected
-from common.backbones.head import Head, LinearModel, train_head
+from common.backbones.head import LinearModel, train_head
 from common.clock import Clock
 from common.errors import UnavailableError, UsageError
 from common.identity import array_digest, key_of
@@ -27,7 +27,6 @@ from fhe_baseline.preparation import Preparation, fit_standardisation, fit_white
 CKKS = (fhe_head.NAME, fhe_train.NAME)
 TFHE = (fhe_tfhe.NAME,)
 HOMOMORPHIC = (*CKKS, *TFHE, fhe_tfhe_train.NAME)
-INVERSE_L2 = 0.01
 # Images whose features are extracted for a check, at most; some 15 ms each on one core.
 MOST_IMAGES = 240
 MOST_SHARED = 3
@@ -144,14 +143,9 @@ def deploy(inspected: Inspected) -> Victim:
     )
 
 
-def head_of(population: Population, inverse_l2: float) -> Head:
-    """Train a head in the clear, as its owner does."""
-    return train_head(population.features, population.labels, population.classes, inverse_l2)
-
-
 def head_victim(population: Population, parameters: fhe_head.FheHeadParameters) -> Victim:
     """Deploy CKKS inference: the server holds the head in the clear."""
-    head = head_of(population, parameters.C)
+    head = train_head(population.features, population.labels, population.classes, parameters.C)
     plan = make_plan(head.linear, parameters.packing, parameters.parameter_set)
     client = plan.packing.make_client(plan.parameters, plan.model)
     return Victim(
@@ -200,8 +194,11 @@ def tfhe_victim(population: Population, parameters: fhe_tfhe.FheTfheParameters) 
     from fhe_baseline.tfhe.deployment import deploy_head
     from fhe_baseline.tfhe.quantised import quantise_head
 
-    head = head_of(population, parameters.C)
-    inputs = head.standardise(population.features)
+    features: Float64Array = population.features.astype(np.float64)
+    if parameters.whiten:
+        features = fit_whitening(population.features, parameters.whiten).apply(population.features)
+    head = train_head(features, population.labels, population.classes, parameters.C)
+    inputs = head.standardise(features)
     quantised = quantise_head(head.linear, inputs, parameters.n_bits)
     deployed = deploy_head(quantised, Clock(Side.CLIENT))
     return Victim(

@@ -57,7 +57,8 @@ def judged(result: Bombardment) -> Finding:
             for fate, number in counter.items()
         ]
         + [Detail("largest shift of a score by one flipped bit", result.largest_shift)],
-        claim="not claimed: authentication; the server refuses what does not parse",
+        claim=("not claimed: authentication; " if clean else "")
+        + "the server refuses what does not parse",
         limits=[
             "single bits and a few kinds of messages, not a fuzzing campaign",
             "a replay is answered with an encryption of the same scores, which the sender cannot "

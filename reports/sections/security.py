@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from common.records import AttackOutcome
+from common.standing import beyond_claims
 from common.types import Knowledge
 from reports.document import (
     Block,
@@ -185,7 +186,7 @@ def cell_words(outcome: AttackOutcome | None) -> Inline:
     """Spell one cell: verdict, advantage with its interval, and its record."""
     if outcome is None:
         return inline("—")
-    words = LETTERS[outcome.verdict]
+    words = LETTERS[outcome.verdict] + (" (not claimed)" if beyond_claims(outcome) else "")
     if outcome.advantage is not None:
         words += f" {outcome.advantage:.2f}"
         interval = outcome.advantage_interval

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from common.records import AttackOutcome
+from common.standing import beyond_claims
 from reports.document import Block, FindingCard, Paragraph, Severity, inline
 from reports.figures.security import LETTERS
 from reports.outcomes import GRAVITY
@@ -43,13 +44,16 @@ def _card(view: RunView, outcomes: Sequence[AttackOutcome]) -> FindingCard:
     )
     hit = [names.get(one.target, one.target) for one in graded if one.verdict == worst.verdict]
     claim = f"{worst.title} ({worst.rung.value}): {worst.verdict} on {', '.join(hit)}"
+    beyond = beyond_claims(worst)
+    if beyond:
+        claim += ", which is not claimed"
     limits = " ".join(f"{limit[:1].upper()}{limit[1:]}." for limit in worst.limits)
     spent = ", ".join(f"{value} {name}" for name, value in worst.spent.items())
     if spent:
         limits = f"{limits} Spent: {spent}.".strip()
     return FindingCard(
         id=f"SEC-{worst.attack.replace('_', '-')}",
-        severity=SEVERITY[worst.verdict],
+        severity="warn" if beyond else SEVERITY[worst.verdict],
         claim=inline(claim),
         evidence=inline(evidence),
         limits=inline(limits),

@@ -181,6 +181,9 @@ def test_the_bytes_of_a_pipeline_are_a_scheme_that_keeps_nothing(pipeline: str) 
     assert first.dtype == np.uint8
     assert (first == again).mean() < 0.02
     assert keyed.moves() is None
+    space = scheme.claims().key_space
+    assert space is not None
+    assert space.effective_bits >= 128
     with pytest.raises(UsageError, match="no patch embedding"):
         keyed.adapted(np.zeros((3, 4)), np.zeros((1, 4)))
 
