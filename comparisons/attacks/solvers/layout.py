@@ -17,7 +17,8 @@ from scipy.sparse.csgraph import connected_components, minimum_spanning_tree, sh
 
 from common.types import Float64Array, IntArray
 
-NEIGHBOURS = 6
+# Graphs of few neighbours bend, graphs of many take short cuts: the better layout is kept.
+NEIGHBOURS = (6, 10)
 ROUNDS = 30
 
 
@@ -31,12 +32,14 @@ def lay_out(unlike: Float64Array, rows: int, columns: int) -> IntArray:
 
     ``unlike``: (k, k) symmetric, at least 0, k = rows * columns.
     """
-    return refine(unlike, first_layout(unlike, rows, columns), rows, columns)
+    starts = [first_layout(unlike, rows, columns, near) for near in NEIGHBOURS]
+    layouts = [refine(unlike, start, rows, columns) for start in starts]
+    return min(layouts, key=lambda layout: misfit(unlike, layout, rows, columns))
 
 
-def first_layout(unlike: Float64Array, rows: int, columns: int) -> IntArray:
-    """Return the thing at each place by Isomap and linear assignment."""
-    flat = plane(geodesics(np.sqrt(unlike)))
+def first_layout(unlike: Float64Array, rows: int, columns: int, near: int) -> IntArray:
+    """Return the thing at each place by Isomap, ``near`` neighbours each, and assignment."""
+    flat = plane(geodesics(np.sqrt(unlike), near))
     if (np.ptp(flat[:, 0]) > np.ptp(flat[:, 1])) != (rows > columns):
         flat = flat[:, ::-1]
     grid = places(rows, columns)
@@ -44,11 +47,11 @@ def first_layout(unlike: Float64Array, rows: int, columns: int) -> IntArray:
     return _assign(((grid[:, None] - spread[None]) ** 2).sum(axis=2))
 
 
-def geodesics(lengths: Float64Array) -> Float64Array:
+def geodesics(lengths: Float64Array, neighbours: int) -> Float64Array:
     """Return path lengths (k, k) through nearest neighbours; a spanning tree joins them all."""
     k = len(lengths)
     lengths = lengths + 1e-9
-    kept = min(NEIGHBOURS, k - 1)
+    kept = min(neighbours, k - 1)
     near = np.argpartition(lengths + np.diag(np.full(k, np.inf)), kept - 1, axis=1)[:, :kept]
     rows = np.repeat(np.arange(k), near.shape[1])
     graph = csr_matrix((lengths[rows, near.ravel()], (rows, near.ravel())), shape=(k, k))
@@ -121,6 +124,15 @@ def refine(unlike: Float64Array, layout: IntArray, rows: int, columns: int) -> I
             break
         layout = changed
     return layout
+
+
+def misfit(unlike: Float64Array, layout: IntArray, rows: int, columns: int) -> float:
+    """Mean unlikeness of neighbouring places: what a right layout has least of."""
+    grid = unlike[np.ix_(layout, layout)].reshape(rows, columns, rows, columns)
+    r, c = np.indices((rows, columns))
+    right = grid[r[:, 1:], c[:, 1:], r[:, 1:], c[:, :-1]]
+    below = grid[r[1:], c[1:], r[:-1], c[1:]]
+    return float(np.concatenate([right.ravel(), below.ravel()]).mean())
 
 
 SHRINKING = 8
