@@ -340,7 +340,8 @@ class Metric:
     """What an attack is measured by.
 
     ``best``: the ceiling, where that is not the same attack on the identity. ``resolution``: the
-    least distance of floor and ceiling that means anything.
+    least distance of floor and ceiling that means anything. ``low``, ``high``: what it can be at
+    all; intervals end there.
     """
 
     name: str
@@ -348,6 +349,8 @@ class Metric:
     higher_is_worse: bool = True
     best: float | None = None
     resolution: float = 0.1
+    low: float = 0.0
+    high: float = 1.0
 
 
 @dataclass(frozen=True)

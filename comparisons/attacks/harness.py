@@ -171,6 +171,10 @@ class Harness:
             yield from self._attack(attack, target, identity)
 
     def _tell(self, outcome: AttackOutcome) -> None:
+        """Say what came out; what does not apply stands in the matrix, with its reason in the
+        record."""
+        if outcome.verdict == "not applicable":
+            return
         self.progress.line(
             f"{outcome.title} on {outcome.target}: {outcome.verdict}"
             + (f" ({outcome.headline})" if outcome.headline else f" ({outcome.reason})")

@@ -44,7 +44,7 @@ class Jigsaw:
     rung = Knowledge.MANY_CIPHERTEXTS
     needs: frozenset[Need] = frozenset()
     slow = True
-    metric = Metric("SSIM to the original")
+    metric = Metric("SSIM to the original", low=-1.0)
     limits = (
         "up to the eight symmetries of the square and a global negative, which no ciphertext tells",
         "pictures come back grey: the mean of the channels",

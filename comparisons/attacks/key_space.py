@@ -30,14 +30,20 @@ class KeySpaceCheck:
     name = "key_space"
     title = "Key space and seed entropy"
     rung = Knowledge.CIPHERTEXT_ONLY
-    metric = Metric("effective key bits", "bits", higher_is_worse=False)
+    metric = Metric("effective key bits", "bits", higher_is_worse=False, high=math.inf)
     source = "Kerckhoffs; NIST SP 800-57 for the scale"
 
     def applies(self, inspected: Inspected) -> str:
         """To whatever has a key space of its own."""
         if inspected.scheme is None:
             return "no scheme whose keys could be counted (see the check of parameters)"
-        if inspected.scheme.claims().key_space is None:
+        claims = inspected.scheme.claims()
+        if claims.lattice or "LWE" in claims.assumption:
+            return (
+                "a lattice secret is not sought key by key: its bits are an estimate (see `compare "
+                "audit parameters`)"
+            )
+        if claims.key_space is None:
             return "there is no key"
         return ""
 

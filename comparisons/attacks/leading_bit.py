@@ -37,7 +37,7 @@ class LeadingBit:
     title = "Leading bit"
     rung = Knowledge.CIPHERTEXT_ONLY
     needs: frozenset[Need] = frozenset()
-    metric = Metric("SSIM to the original")
+    metric = Metric("SSIM to the original", low=-1.0)
     limits = (
         "grey levels come back folded (v or 255 - v), on unprotected images as well: the ceiling "
         "is what folding leaves of a picture, not 1",

@@ -55,7 +55,7 @@ class LearnedLinear:
     title = "Learned inversion (linear)"
     rung = Knowledge.KNOWN_PAIRS
     needs = frozenset({Need.PAIRS})
-    metric = Metric("SSIM to the original")
+    metric = Metric("SSIM to the original", low=-1.0)
     limits = (
         "linear maps inside blocks only; with fewer blocks in the pairs than values in a block the "
         "map is not determined and pictures come back blurred",

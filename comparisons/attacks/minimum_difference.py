@@ -36,7 +36,7 @@ class MinimumDifference:
     title = "Minimum difference"
     rung = Knowledge.MANY_CIPHERTEXTS
     needs: frozenset[Need] = frozenset()
-    metric = Metric("SSIM to the original")
+    metric = Metric("SSIM to the original", low=-1.0)
     limits = (
         "the whole picture is found up to negation: SSIM is that of the better of picture and "
         "negative",

@@ -88,11 +88,7 @@ class Frame:
         value = MetricValue(
             name=metric.name,
             value=result.mean,
-            interval=interval_over_keys(
-                result.values,
-                -np.inf if metric.best is None else min(0.0, metric.best),
-                np.inf if metric.best is None else metric.best,
-            ),
+            interval=interval_over_keys(result.values, metric.low, metric.high),
             n=len(result.values),
             unit=metric.unit,
             note="" if len(result.values) > 1 else ONE_KEY,

@@ -133,7 +133,7 @@ def _record_cells(record: RunRecord, names: dict[str, str]) -> tuple[Inline, ...
 
 
 def _outcomes(view: RunView) -> list[Table]:
-    """Return the list of attack outcomes, where there are any."""
+    """Return the list of attack outcomes but those that do not apply, where there are any."""
     if not view.outcomes:
         return []
     columns = (
@@ -156,6 +156,10 @@ def _outcomes(view: RunView) -> list[Table]:
             )
         )
         for one in view.outcomes
+        if one.verdict != "not applicable"
     )
-    note = inline("Identities are cut to 8 characters; attacks.jsonl holds them in full.")
-    return [Table("Every outcome of an attack", columns, rows, note)]
+    note = inline(
+        f"{len(view.outcomes) - len(rows)} more are “not applicable”, with their reasons in "
+        "attacks.jsonl, which also holds the identities in full."
+    )
+    return [Table("Every outcome of an attack that applies", columns, rows, note)]

@@ -192,6 +192,8 @@ def cell_words(outcome: AttackOutcome | None) -> Inline:
         interval = outcome.advantage_interval
         if interval is not None:
             words += f" [{interval.low:.2f}, {interval.high:.2f}]"
+    if outcome.verdict == "not applicable":
+        return inline(words)
     return inline(words, " ", short_id(outcome.identity))
 
 

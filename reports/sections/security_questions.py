@@ -81,6 +81,12 @@ def _parameters(pipeline: PipelineView) -> str:
     claims = pipeline.claims
     if claims is None or not claims.protects or claims.claim_type == "none":
         return ""
+    if claims.lattice:
+        return _joined(
+            f"{facts.use}: N = {facts.dimension:,}, log2 Q = {facts.log2_q:g} (table “Lattice "
+            "parameters, verdicts and estimates”)"
+            for facts in claims.lattice
+        )
     shown = parameters(claims.parameters) if claims.parameters else ""
     return _joined(filter(None, (shown, claims.assumption)))
 
