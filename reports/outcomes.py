@@ -8,7 +8,7 @@ from common.records import AttackOutcome, Verdict
 from common.standing import GRAVITY, beyond_claims, concerns, gravity
 from reports.view import PipelineView, RunView
 
-__all__ = ["GRAVITY", "outcomes_of", "standing", "strongest", "worst_of"]
+__all__ = ["GRAVITY", "outcomes_of", "standing", "strongest", "won_beyond", "worst_of"]
 Standing: TypeAlias = Literal["broken", "unbroken", "unknown"]
 
 
@@ -31,8 +31,15 @@ def strongest(view: RunView, pipeline: PipelineView) -> tuple[Verdict, str]:
         return "not run", "no attack"
     if worst.verdict == "resists within budget":
         count = sum(one.verdict == worst.verdict for one in outcomes_of(view, pipeline))
-        return worst.verdict, f"{count} attack{'s' if count > 1 else ''} within budget"
+        beyond = len(won_beyond(view, pipeline))
+        words = f"{count} attack{'s' if count > 1 else ''} within budget"
+        return worst.verdict, words + (f"; {beyond} won beyond its claims" if beyond else "")
     return worst.verdict, worst.title
+
+
+def won_beyond(view: RunView, pipeline: PipelineView) -> list[AttackOutcome]:
+    """Return the outcomes that won what the pipeline does not claim to keep, the worst first."""
+    return [one for one in outcomes_of(view, pipeline) if beyond_claims(one)]
 
 
 def standing(view: RunView, pipeline: PipelineView) -> Standing:

@@ -11,13 +11,13 @@ never "equal"; a pipeline that no attack broke is never called "secure".
 from __future__ import annotations
 
 from common.records import AttackOutcome, Verdict
+from common.standing import WON
 from reports.document import Bold, Content, Inline, inline
 from reports.numbers import bracket, duration, fixed, probability, significant, size
-from reports.outcomes import GRAVITY, outcomes_of, standing, strongest, worst_of
+from reports.outcomes import GRAVITY, outcomes_of, standing, strongest, won_beyond, worst_of
 from reports.timing import latency_of
 from reports.view import PipelineView, RunView, record_ids, short_id
 
-TESTED = ("broken", "partial", "resists within budget")
 GROUNDS = (
     ("reduction to a hardness assumption", "the claim has to rest on a hardness assumption"),
     ("heuristic", "a heuristic claim is enough"),
@@ -48,7 +48,7 @@ def _attacked(view: RunView) -> Inline:
     parts: list[Content] = ["Attacks that were executed: "]
     for verdict, names in sorted(groups.items(), key=lambda item: GRAVITY.index(item[0])):
         parts += [Bold(verdict), f": {', '.join(names)}; "]
-    parts.append("“resists” holds for the stated budget and no further.")
+    parts.append("“resists” holds for the stated budget and for what is claimed, and no further.")
     return inline(*parts)
 
 
@@ -123,16 +123,30 @@ def _adversary(view: RunView, pipeline: PipelineView) -> Inline:
     worst = worst_of(view, pipeline)
     if worst is None:
         return ()
-    ran = [one for one in outcomes_of(view, pipeline) if one.verdict in TESTED]
-    if worst.verdict in ("broken", "partial"):
+    beyond = won_beyond(view, pipeline)
+    if worst in beyond:
+        return inline("; no attack on what it claims ran", _beyond(beyond))
+    if worst.verdict in WON:
         how = "broken" if worst.verdict == "broken" else "partly broken"
         words = f"; {how} by an adversary with {worst.rung.value}: {_headline(worst)} ("
         return inline(words, short_id(worst.identity), ")")
     if worst.verdict == "resists within budget":
-        if len(ran) == 1:
-            return inline("; resists the 1 attack that ran, within its budget")
-        return inline(f"; resists the {len(ran)} attacks that ran, within their budget")
+        ran = [one for one in outcomes_of(view, pipeline) if one.verdict == worst.verdict]
+        attacks = "attack" if len(ran) == 1 else "attacks"
+        words = f"; resists {len(ran)} {attacks} on what it claims, within their budget"
+        return inline(words, _beyond(beyond))
     return inline(f"; attacks say nothing reliable ({worst.verdict})")
+
+
+def _beyond(won: list[AttackOutcome]) -> Inline:
+    """Say which attacks won what the pipeline does not claim to keep; empty where none did."""
+    if not won:
+        return ()
+    parts: list[Content] = [f"; won beyond its claims ({len(won)}): "]
+    for position, one in enumerate(won):
+        parts += [", " if position else "", one.title or one.attack, " (", short_id(one.identity)]
+        parts.append(")")
+    return inline(*parts)
 
 
 def _headline(outcome: AttackOutcome) -> str:

@@ -175,3 +175,13 @@ def test_grids_show_pipelines_and_controls_and_say_what_a_low_ssim_is_not(
     (figure,) = [block for block in part.blocks if isinstance(block, Figure)]
     assert f"{SCRAMBLE}, identity, noise" in figure.alt
     assert "perceptual hiding, not confidentiality" in figure.caption
+
+
+def test_what_was_won_beyond_the_claims_is_said_beside_what_was_resisted(tmp_path: Path) -> None:
+    beyond = outcome("head_extraction", "fhe-head", "broken", claim="not claimed: the head")
+    view = view_of(tmp_path, outcome("jigsaw", "fhe-head", "resists within budget"), beyond)
+    words = " ".join(plain(content) for content in verdict_words(view))
+    assert "resists 1 attack on what it claims, within their budget; won beyond its claims (1)" in (
+        words
+    )
+    assert "fhe-head (1 attack within budget; 1 won beyond its claims)" in words
