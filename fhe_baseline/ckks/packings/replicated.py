@@ -9,6 +9,7 @@ come after the rescale.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -100,7 +101,7 @@ class ReplicatedClient:
         return plaintext
 
 
-class ReplicatedEvaluator:
+class ReplicatedEvaluator(ABC):
     """The server's side of the layout, whatever the weights are: products, rotations, rescale."""
 
     verbs: tuple[str, ...] = ("infer",)
@@ -153,12 +154,13 @@ class ReplicatedEvaluator:
         self._add_bias(scores)
         return scores
 
+    @abstractmethod
     def _products(self, features: Any) -> Any:
         """Return the sum over all shifts of rotated features times their weights."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _add_bias(self, scores: Any) -> None:
-        raise NotImplementedError
+        """Add the bias to the scores in place."""
 
     def _rotated(self, features: Any) -> Iterator[Any]:
         """Yield the features under every shift of the layout."""
