@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -155,15 +157,25 @@ def test_the_schema_describes_every_field() -> None:
             assert schema.get("description"), f"{name}.{field}"
 
 
-def test_peak_memory_sees_an_allocation_and_can_start_anew() -> None:
-    from common.environment import peak_memory_bytes, reset_peak_memory
+PEAKS = """
+import numpy as np
+from common.environment import peak_memory_bytes, reset_peak_memory
 
-    if not reset_peak_memory():
-        pytest.skip("this system cannot reset the peak")
+if reset_peak_memory():
     before = peak_memory_bytes()
     block = np.ones(64 << 20, np.uint8)
     during = peak_memory_bytes()
     del block
     reset_peak_memory()
+    print(before, during, peak_memory_bytes())
+"""
+
+
+def test_peak_memory_sees_an_allocation_and_can_start_anew() -> None:
+    # A process of its own: the system may take idle memory back from a large one meanwhile.
+    told = subprocess.run([sys.executable, "-c", PEAKS], capture_output=True, text=True, check=True)
+    if not told.stdout:
+        pytest.skip("this system cannot reset the peak")
+    before, during, after = map(int, told.stdout.split())
     assert during - before > 50 << 20
-    assert peak_memory_bytes() < during - (30 << 20)
+    assert after < during - (30 << 20)
