@@ -44,9 +44,11 @@ MIXED_COLOURS = (
 
 @dataclass
 class FolderAttack:
-    """What came out. ``sureness`` and ``evidence`` are about the images learnt from.
+    """What came out. ``neighbours`` and ``agreement`` are about the images learnt from.
 
-    ``written``: pictures, relative to ``out``. ``lines``: what to tell the user.
+    ``sureness``: of one key for all, or of the least sure image where each has its own; then
+    ``each`` has one for every picture. ``written``: pictures, relative to ``out``. ``lines``: what
+    to tell the user.
     """
 
     out: Path
@@ -59,6 +61,7 @@ class FolderAttack:
     agreement: float
     found: str
     written: list[str] = field(default_factory=list)
+    each: list[Sureness] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
 
 
@@ -103,7 +106,11 @@ def attack_folder(
         progress("writing pictures", start, len(names))
         portion = names[start : start + PORTION]
         ciphertexts = _read(folder, portion)[..., :channels]
-        _write(attack, portion, _pictures(ciphertexts, attack.patch, learnt))
+        pictures, sureness = _pictures(ciphertexts, attack.patch, learnt)
+        attack.each += sureness
+        _write(attack, portion, pictures)
+    if attack.each:  # every image was solved by itself: no more is sure than the least sure of them
+        attack.sureness = max(attack.each, key=list(Sureness).index)
     _write_report(attack)
     attack.lines = _told(attack, guess, len(names))
     return attack
@@ -126,9 +133,10 @@ def _listed(folder: Path) -> list[str]:
                 names.append(relative)
             elif ending == ".npz":
                 arrays.append(relative)
-    if not names and arrays:
+    if arrays:
         raise DataError(
-            f"{folder} holds no pictures but {len(arrays)} arrays of numbers ({arrays[0]})",
+            f"{folder} holds {len(names) or 'no'} pictures and {len(arrays)} arrays of numbers "
+            f"({arrays[0]})",
             fix="this attack reads 8-bit pictures; for other ciphertexts: `compare audit run`",
         )
     if not names:
@@ -240,11 +248,17 @@ def _found(best: Reconstruction) -> str:
     return "; ".join(parts) or "no scrambling: blocks and pixels lie where they fit best"
 
 
-def _pictures(images: UInt8Array, patch: int, learnt: Reconstruction | None) -> UInt8Array:
-    """Undo what was learnt, or learn from each image by itself: uint8 (n, h, w)."""
+def _pictures(
+    images: UInt8Array, patch: int, learnt: Reconstruction | None
+) -> tuple[UInt8Array, list[Sureness]]:
+    """Undo what was learnt, or learn from each image by itself: uint8 (n, h, w).
+
+    In the second case also say how sure each one is.
+    """
     if learnt is not None:
-        return learnt.apply(images)
-    return np.concatenate([reconstruct(image[None], patch).pictures for image in images])
+        return learnt.apply(images), []
+    solved = [reconstruct(image[None], patch) for image in images]
+    return np.concatenate([one.pictures for one in solved]), [one.sureness for one in solved]
 
 
 def _write(attack: FolderAttack, names: Sequence[str], pictures: UInt8Array) -> None:
@@ -266,6 +280,9 @@ def _write_report(attack: FolderAttack) -> None:
         "joint_agreement_of_halves": round(attack.agreement, 4),
         "pictures": attack.written,
     }
+    if attack.each:
+        names = (one.value for one in attack.each)
+        report["sureness_of_each"] = dict(zip(attack.written, names, strict=True))
     write_atomic(attack.out / REPORT, (json.dumps(report, indent=1) + "\n").encode())
 
 
@@ -282,8 +299,10 @@ def _told(attack: FolderAttack, guess: Guess | None, count: int) -> list[str]:
         if guess is not None and guess.trace and attack.channels > 1:
             told.insert(1, MIXED_COLOURS)
         return told
+    each = Counter(one.value for one in attack.each)
+    counted = ", ".join(f"{count} {name}" for name, count in each.most_common())
     return [
-        f"{looked_at}, keys {attack.keys}: {attack.found}",
+        f"{looked_at}, keys {attack.keys}: {attack.found}" + (f" ({counted})" if counted else ""),
         f"{inside}; halves of the evidence agree on {attack.agreement:.0%} of the joints",
         f"pictures: {attack.out}, up to the 8 symmetries of the square and a global negative",
     ]

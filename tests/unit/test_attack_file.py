@@ -61,6 +61,10 @@ def test_images_under_keys_of_their_own_are_solved_one_by_one(tmp_path: Path) ->
     write(tmp_path / "in", np.stack(each))
     done = attack(tmp_path / "in", patch=PATCH)
     assert done.keys == "one for each image"
+    report = json.loads((done.out / REPORT).read_text())
+    assert set(report["sureness_of_each"]) == set(done.written)
+    # The word for the folder is that of its least sure image.
+    assert done.sureness is max(done.each, key=list(Sureness).index)
     assert done.sureness is Sureness.SURE
     off = aligned_one_by_one(pictures(done), images).astype(float) - images[..., 0]
     assert np.abs(off).mean() < 2.0
@@ -133,6 +137,9 @@ def test_arrays_of_numbers_are_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     np.savez(tmp_path / "in" / "a.npz", ciphertext=np.zeros((4, 4)))
     assert "a.npz" in refusal(tmp_path / "in")
+    write(tmp_path / "mixed", smooth_images(2, 32))
+    np.savez(tmp_path / "mixed" / "b.npz", ciphertext=np.zeros((4, 4)))
+    assert "2 pictures and 1 arrays of numbers (b.npz)" in refusal(tmp_path / "mixed")
 
 
 def test_mixed_sizes_are_refused_naming_one_of_the_others(tmp_path: Path) -> None:
