@@ -2,8 +2,8 @@
 
 The server is a process of its own, on one thread; seconds of an iteration are its time to evaluate,
 seconds of a whole training the wall clock after the upload, refreshes and transport included. Data:
-the chest X-rays where COMPARE_DATA names them (features of the shipped DeiT-Ti at 112 px, kept in the
-user's cache), else Gaussian classes of the same shape.
+the chest X-rays where COMPARE_DATA names them (features of the shipped DeiT-Ti at 112 px, kept in
+the user's cache), else Gaussian classes of the same shape.
 
 The iteration is set beside a published one (HETAL, Lee et al., ICML 2023, 4.29 to 15.72 s): on a
 GPU, other shapes, bootstrapping in place of refreshes. It says where one stands, not who wins.
