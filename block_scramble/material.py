@@ -54,6 +54,10 @@ class ServerMaterial(BaseModel):
     )
     nibbles: bool = Field(default=False, description="The patch embedding takes 4-bit halves")
     models: int = Field(default=1, ge=1, le=16, description="One, or one for each client")
+    embedding: Literal["given", "matched"] = Field(
+        default="given",
+        description="Training starts from the patch embedding as it is, or has it fitted first",
+    )
     training: TrainingBudget | None = Field(
         default=None, description="Set: the server trains; none: it classifies"
     )

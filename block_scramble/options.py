@@ -33,6 +33,13 @@ class Mode(StrEnum):
     ADAPTED = "adapted"
 
 
+class Embedding(StrEnum):
+    """What the patch embedding of a model that is trained on ciphertext starts from."""
+
+    MATCHED = "matched"
+    FRESH = "fresh"
+
+
 class Sharing(StrEnum):
     """Whether the data of several clients train one model."""
 
@@ -48,6 +55,12 @@ class BlockScrambleParameters(Parameters):
         default=Mode.TRAINED,
         description="trained: the server fine-tunes a ViT on ciphertext; adapted: the key holder "
         "transforms a ViT fine-tuned on plain images",
+    )
+    embedding: Embedding | None = Field(
+        default=None,
+        description="mode=trained: the patch embedding is first matched to public images by the "
+        "moments of ciphertext blocks, without a key (matched, the default), or starts from random "
+        "weights (fresh)",
     )
     key_policy: KeyPolicy = Field(
         default=KeyPolicy.PER_CLIENT, description="One key for all images, or one for each"
@@ -126,6 +139,11 @@ class BlockScrambleParameters(Parameters):
 
     def _check_adaptable(self, cipher: Cipher, options: Parameters) -> None:
         """Raise UsageError where no plain model can be adapted to the key."""
+        if self.embedding is not None:
+            raise UsageError(
+                "embedding is about mode=trained: with mode=adapted the key decides it",
+                fix="leave out embedding",
+            )
         obstacle = cipher.obstacle(options)
         if obstacle:
             raise UsageError(

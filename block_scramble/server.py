@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from block_scramble.cipher import NONCE_BYTES, CiphertextArray
 from block_scramble.material import ServerMaterial
+from block_scramble.vit import forget_patch_embedding
 from common.clock import Clock
 from common.contracts import Server
 from common.errors import MessageError
+from common.seeds import seed_for
 from common.types import Float64Array, IntArray, Message, Per, Split, Stage
 from common.wire import pack, unpack
+
+if TYPE_CHECKING:
+    from common.backbones.finetune import Budget, VitTrainer
+
+FRESH = "fitted from random weights"
+MATCHED = "matched to public images by moments, without a key, then trained"
 
 
 def load_server(public_material: bytes) -> Server:
@@ -77,27 +87,26 @@ class TrainingServer:
     verbs: tuple[str, ...] = ("add", "epoch", "export")
 
     def __init__(self, header: ServerMaterial, states: Sequence[bytes]) -> None:
-        from common.backbones.finetune import Budget, VitTrainer
+        from common.backbones.finetune import Budget
 
         if header.training is None or len(states) != 1:
             raise MessageError("training takes a budget and one model")
-        mean, std = header.statistics()
         self._header = header
-        self._trainer = VitTrainer(
-            header.build_model(states[0]),
-            mean,
-            std,
-            Budget(**header.training.model_dump()),
-            flip=False,
-        )
+        self._model = header.build_model(states[0])
+        self._budget = Budget(**header.training.model_dump())
+        self._examples: list[tuple[Split, CiphertextArray, IntArray]] = []
         self._images = {Split.TRAIN: 0, Split.VAL: 0}
+        self._embedding: dict[str, Any] = {}
+        self._trainer: VitTrainer | None = None
 
     def add(self, messages: list[Message], clock: Clock) -> list[Message]:
         """Take labelled ciphertexts of one split per message. Raises MessageError."""
         for message in messages:
             with clock.stage(Stage.DESERIALIZE):
                 split, ciphertexts, labels = self._read(message)
-            self._trainer.add(split, ciphertexts, labels)
+            if self._trainer is not None:
+                raise MessageError("training has begun: no more images are taken")
+            self._examples.append((split, ciphertexts, labels))
             self._images[split] += len(labels)
         return []
 
@@ -106,20 +115,63 @@ class TrainingServer:
         if not all(self._images.values()):
             counts = {split.value: count for split, count in self._images.items()}
             raise MessageError(f"training needs images of both splits, there are {counts}")
-        if self._trainer.finished:
+        if self._trainer is not None and self._trainer.finished:
             raise MessageError("the training budget is spent")
         with clock.stage(Stage.FIT, per=Per.ONCE, items=self._images[Split.TRAIN]):
+            if self._trainer is None:
+                self._trainer = self._begin()
             report = dict(self._trainer.run_epoch())
-        report |= {"finished": self._trainer.finished, "best_epoch": self._trainer.best_epoch}
+        report |= {
+            "finished": self._trainer.finished,
+            "best_epoch": self._trainer.best_epoch,
+            "embedding": self._embedding,
+        }
         return [json.dumps(report).encode()]
 
     def export(self, messages: list[Message], clock: Clock) -> list[Message]:
-        """Return the safetensors state of the best epoch."""
+        """Return the safetensors state of the best epoch. Raises MessageError before the first."""
+        if self._trainer is None:
+            raise MessageError("no epoch has been run yet")
         return [self._trainer.best_state()]
 
     def infer(self, messages: list[Message], clock: Clock) -> list[Message]:
         """Raise MessageError: this process trains, another one classifies."""
         raise MessageError("this server trains: it answers add, epoch and export")
+
+    def _begin(self) -> VitTrainer:
+        """Fit the patch embedding, and hand model and examples to the training loop."""
+        from common.backbones.finetune import VitTrainer
+
+        budget = self._budget
+        if self._header.embedding == "matched":
+            budget = self._matched(budget)
+        else:
+            self._embedding = {"patch_embedding": FRESH}
+        trainer = VitTrainer(self._model, *self._header.statistics(), budget, flip=False)
+        for example in self._examples:
+            trainer.add(*example)
+        self._examples = []
+        return trainer
+
+    def _matched(self, budget: Budget) -> Budget:
+        """Match the patch embedding to the ciphertexts, or forget it where they do not match.
+
+        A matched one moves as slowly as all that was learnt before.
+        """
+        from block_scramble.matching import REFERENCE, match_patch_embedding
+        from common.backbones.finetune import EMBEDDING
+
+        ciphertexts = np.concatenate([x for split, x, _ in self._examples if split is Split.TRAIN])
+        alignment = match_patch_embedding(self._model, self._header, ciphertexts)
+        agreement = None if alignment is None else round(alignment.agreement, 4)
+        self._embedding = {"matching_reference": REFERENCE, "matching_agreement": agreement}
+        if alignment is None or not alignment.found:
+            forget_patch_embedding(self._model, seed_for(budget.seed, "patch embedding"))
+            self._embedding["patch_embedding"] = f"{FRESH}: ciphertexts did not match the reference"
+            return budget
+        self._embedding["patch_embedding"] = MATCHED
+        kept = tuple(name for name in budget.fresh if name not in EMBEDDING)
+        return replace(budget, fresh=kept)
 
     def _read(self, message: Message) -> tuple[Split, CiphertextArray, IntArray]:
         kind = self._header.ciphertext

@@ -1,8 +1,10 @@
 """Training on ciphertext: the client encrypts and uploads, a server process fine-tunes.
 
-Al Amin et al. (arXiv 2411.05901): no key leaves the client. The patch embedding is fitted from
-random weights, since ciphertext patches are nothing it knows; the layers above start from the
-given weights. No augmentation: flips and crops do not commute with the ciphers.
+Al Amin et al. (arXiv 2411.05901): no key leaves the client. The layers above the patch embedding
+start from the given weights. The embedding is first matched to the ciphertexts by their moments
+(``block_scramble.matching``), which the server does by itself; where that finds nothing, or is not
+wanted, it starts from random weights, since ciphertext patches are nothing it knows. No
+augmentation: flips and crops do not commute with the ciphers.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from block_scramble.cipher import Cipher
 from block_scramble.client import labelled_message
 from block_scramble.instance import TRAINING, CipherInstance
 from block_scramble.material import ServerMaterial, TrainingBudget, Triple
-from block_scramble.options import Sharing
+from block_scramble.options import Embedding, Sharing
 from block_scramble.policy import Encryptor
 from block_scramble.vit import forget_patch_embedding, pooled
 from common.contracts import RunContext, ServerHandle, TrainingData
@@ -29,7 +31,13 @@ from common.types import Float32Array, ImageBatch, Message, Split, Stage
 from common.wire import pack, unpack
 
 CHUNK = 128
-SOURCES = ("block_scramble", "common.backbones", "common.wire")
+SOURCES = (
+    "block_scramble",
+    "common.backbones",
+    "common.blockmoments",
+    "common.datasets.atlas",
+    "common.wire",
+)
 
 
 def train_on_ciphertext(
@@ -129,10 +137,16 @@ def _trained_once(
     return arrays["state"].tobytes(), json.loads(metadata["training"])
 
 
-def training_header(instance: CipherInstance, context: RunContext) -> ServerMaterial:
-    """Describe the model and the budget of training on ciphertext."""
+def training_header(
+    instance: CipherInstance, context: RunContext, embedding: Embedding | None = None
+) -> ServerMaterial:
+    """Describe the model and the budget of training on ciphertext.
+
+    ``embedding``: None is matched, where there are weights of plain images to match.
+    """
     from common.backbones.deit import pixel_statistics
     from common.backbones.finetune import Budget, fresh_parameters
+    from common.backbones.weights import UNTRAINED
 
     settings = context.settings
     budget = Budget(
@@ -143,6 +157,7 @@ def training_header(instance: CipherInstance, context: RunContext) -> ServerMate
         fresh=fresh_parameters(settings.weights, scrambled=True),
     )
     mean, std = ciphertext_statistics(instance.cipher, *pixel_statistics(settings.backbone))
+    matched = embedding is not Embedding.FRESH and settings.weights != UNTRAINED
     return ServerMaterial(
         backbone=settings.backbone,
         image_size=settings.image_size,
@@ -152,6 +167,7 @@ def training_header(instance: CipherInstance, context: RunContext) -> ServerMate
         std=std,
         ciphertext=instance.cipher.traits.ciphertext,
         infer_batch=settings.infer_batch,
+        embedding="matched" if matched else "given",
         training=TrainingBudget(**asdict(budget)),
     )
 
@@ -170,7 +186,10 @@ def ciphertext_statistics(
 
 
 def initial_state(header: ServerMaterial, context: RunContext) -> bytes:
-    """Return the weights training starts from: the run's, with a random patch embedding."""
+    """Return the weights training starts from: the run's.
+
+    The patch embedding is a random one unless the server is to match it.
+    """
     from common.backbones.deit import build_vit, state_bytes
     from common.backbones.features import backbone_seed
 
@@ -182,7 +201,8 @@ def initial_state(header: ServerMaterial, context: RunContext) -> bytes:
         seed=backbone_seed(context.seed),
         patch=header.patch,
     )
-    forget_patch_embedding(model, seed_for(context.seed, "patch embedding"))
+    if header.embedding == "given":
+        forget_patch_embedding(model, seed_for(context.seed, "patch embedding"))
     return state_bytes(model)
 
 
@@ -202,14 +222,18 @@ def train_at_server(
     history = _run_epochs(server, context)
     (state,) = server.call("export", [], context.clock)
     best = history[-1].pop("best_epoch")
+    fitted = history[-1].pop("embedding")
     training = {
         "trained_on": "ciphertexts, by a server process that has no key",
         "key_holder": "the client alone: encrypts training images and every image to classify",
-        "patch_embedding": "fitted from random weights",
+        **fitted,
         "augmentation": "none",
         "epochs": len(history),
         "best_epoch": best,
-        "history": [{k: v for k, v in entry.items() if k != "best_epoch"} for entry in history],
+        "history": [
+            {k: v for k, v in entry.items() if k not in ("best_epoch", "embedding")}
+            for entry in history
+        ],
         "seconds": sum(entry["seconds"] for entry in history),
         "payload_upload_bytes": uploaded,
         "payload_download_bytes": len(state),
@@ -255,9 +279,11 @@ def _read_report(replies: list[Message]) -> dict[str, Any]:
     try:
         (reply,) = replies
         report = json.loads(reply)
-        missing = {"finished", "best_epoch", "seconds"} - set(report)
+        missing = {"finished", "best_epoch", "seconds", "embedding"} - set(report)
     except (ValueError, TypeError):
         raise MessageError("the server's report of an epoch does not parse") from None
     if missing:
         raise MessageError(f"the server's report of an epoch lacks {sorted(missing)}")
+    if not isinstance(report["embedding"], dict):
+        raise MessageError("the server's report of an epoch does not parse")
     return dict(report)

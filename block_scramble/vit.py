@@ -68,7 +68,7 @@ def adapt_by_key(state: bytes, key: PatchKey, mean: Float32Array, std: Float32Ar
     if needs_keyed_embedding(key):
         adapted |= {KEYED_ROWS: absorbed, KEYED_BIASES: biases}
     else:
-        adapted |= {KERNEL: _kernel_of(absorbed[0], key.patch), BIAS: biases[0]}
+        adapted |= {KERNEL: kernel_of(absorbed[0], key.patch), BIAS: biases[0]}
     adapted[POSITIONS] = _positions_of(arrays[POSITIONS], key.block_order)
     return pack(adapted, metadata)
 
@@ -112,8 +112,8 @@ def _check_fit(rows: Float64Array, arrays: State, key: PatchKey) -> None:
         )
 
 
-def _kernel_of(rows: Float32Array, patch: int) -> Float32Array:
-    """Rows (m * m * 3, width) back to a convolution kernel (width, 3, m, m)."""
+def kernel_of(rows: Float32Array | Float64Array, patch: int) -> Float32Array:
+    """Turn rows (m * m * 3, width) back into a convolution kernel, float32 (width, 3, m, m)."""
     channels = len(rows) // patch**2
     kernel = rows.reshape(patch, patch, channels, -1).transpose(3, 2, 0, 1)
     return np.ascontiguousarray(kernel, np.float32)

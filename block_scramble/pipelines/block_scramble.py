@@ -14,7 +14,7 @@ from block_scramble.client import BlockScrambleClient
 from block_scramble.instance import PICTURE, CipherInstance, make_instance
 from block_scramble.keyfile import obtain_key
 from block_scramble.material import ServerMaterial
-from block_scramble.options import BlockScrambleParameters, Mode, Sharing
+from block_scramble.options import BlockScrambleParameters, Mode
 from block_scramble.vit import adapt_by_key, embedding_parameters
 from common.backbones.catalog import find_backbone
 from common.contracts import Availability, Deployment, Fitted, RunContext, Server, TrainingData
@@ -119,7 +119,12 @@ class BlockScramblePipeline:
 
     def source_modules(self) -> tuple[str, ...]:
         """Name the packages whose source can change a result."""
-        return ("block_scramble", "common.backbones")
+        return (
+            "block_scramble",
+            "common.backbones",
+            "common.blockmoments",
+            "common.datasets.atlas",
+        )
 
     def identity_inputs(
         self, parameters: BlockScrambleParameters, key_file: Path
@@ -144,16 +149,20 @@ class BlockScramblePipeline:
                 "model's, and accuracy must fall to chance"
             )
         if parameters.mode is Mode.TRAINED:
-            return self._fit_on_ciphertext(instance, data, parameters.sharing, context)
+            return self._fit_on_ciphertext(instance, data, parameters, context)
         return self._fit_by_key(instance, data, context)
 
     def _fit_on_ciphertext(
-        self, instance: CipherInstance, data: TrainingData, sharing: Sharing, context: RunContext
+        self,
+        instance: CipherInstance,
+        data: TrainingData,
+        parameters: BlockScrambleParameters,
+        context: RunContext,
     ) -> FittedOnCiphertext:
         from block_scramble.training import train_on_ciphertext, training_header
 
-        header = training_header(instance, context)
-        states = train_on_ciphertext(instance, header, data, context, NAME, sharing)
+        header = training_header(instance, context, parameters.embedding)
+        states = train_on_ciphertext(instance, header, data, context, NAME, parameters.sharing)
         return FittedOnCiphertext(instance, header, states)
 
     def _fit_by_key(

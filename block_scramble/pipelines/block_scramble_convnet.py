@@ -18,7 +18,7 @@ from pydantic import Field
 from block_scramble.instance import CipherInstance, make_instance
 from block_scramble.keyfile import obtain_key
 from block_scramble.material import ServerMaterial, TrainingBudget
-from block_scramble.options import BlockScrambleParameters, Mode, Sharing
+from block_scramble.options import BlockScrambleParameters, Embedding, Mode, Sharing
 from block_scramble.pipelines.block_scramble import FittedOnCiphertext
 from common.contracts import Availability, Fitted, RunContext, Server, TrainingData
 from common.identity import array_digest, source_digest
@@ -42,6 +42,9 @@ class ConvnetScrambleParameters(BlockScrambleParameters):
 
     mode: Literal[Mode.TRAINED] = Field(
         default=Mode.TRAINED, description="trained: the server trains the network on ciphertext"
+    )
+    embedding: Literal[Embedding.FRESH] | None = Field(
+        default=None, description="A convolutional network has no patch embedding to match"
     )
     clients: Literal[1] = Field(default=1, description="One client, one key")
     sharing: Literal[Sharing.JOINT] = Field(default=Sharing.JOINT, description="One model")
@@ -114,7 +117,7 @@ def training_header(
         "architecture": ARCHITECTURE,
         "training": TrainingBudget(**asdict(budget)),
     }
-    header = training.training_header(instance, context)
+    header = training.training_header(instance, context, Embedding.FRESH)
     return ConvnetMaterial(**(header.model_dump() | changed))
 
 

@@ -42,6 +42,7 @@ WARMUP_SHARE = 0.1
 LEARNT_SPEED = 1 / 30
 EVERYTHING = ("",)
 HEADS = ("head.", "head_dist.")
+EMBEDDING = ("patch_embed.", "pos_embed")
 WEIGHT_DECAY = 0.05
 GRADIENT_NORM = 1.0
 
@@ -211,7 +212,7 @@ def fresh_parameters(weights: str, *, scrambled: bool = False) -> tuple[str, ...
     """
     if weights == UNTRAINED:
         return EVERYTHING
-    return (*HEADS, "patch_embed.", "pos_embed") if scrambled else HEADS
+    return (*HEADS, *EMBEDDING) if scrambled else HEADS
 
 
 def _parameter_groups(model: torch.nn.Module, fresh: tuple[str, ...]) -> list[dict[str, Any]]:
