@@ -13,7 +13,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from block_scramble.blocks import IndexArray, block_positions, check_patch
+from block_scramble.blocks import IndexArray, block_positions, check_patch, unblocked
 from block_scramble.cipher import ImageShape, check_images
 from block_scramble.patch_key import BoolArray, PatchAffine, affine_from_moves
 from common.adversary import KeyMoves
@@ -30,10 +30,10 @@ class KeyedMoves:
 
     def __init__(self, shape: ImageShape, index: IndexArray, negated: BoolArray) -> None:
         """Raises ValueError unless ``index`` is a permutation of the bytes of an image."""
+        check_permutation(index)
         self.shape = shape
         self._index = index
         self._negated = negated
-        self._inverse_index = inverse_order(index)
         self._nothing_moves = bool((index == np.arange(len(index))).all())
 
     @cached_property
@@ -42,8 +42,8 @@ class KeyedMoves:
 
     @cached_property
     def _backward(self) -> Gather:
-        mask = byte_mask(self._negated[self._inverse_index])
-        return Gather(self._inverse_index[None].astype(np.uint32), mask)
+        inverse = inverse_order(self._index)
+        return Gather(inverse[None].astype(np.uint32), byte_mask(self._negated[inverse]))
 
     def encrypt(self, images: UInt8Array) -> UInt8Array:
         """Encrypt uint8 (n, h, w, c) to the same shape. Raises UsageError on another shape."""
@@ -78,10 +78,10 @@ class KeyedNibbles:
 
     def __init__(self, shape: ImageShape, index: IndexArray, negated: BoolArray) -> None:
         """Raises ValueError unless ``index`` is a permutation of the nibbles of an image."""
+        check_permutation(index)
         self.shape = shape
         self._index = index
         self._negated = negated
-        self._inverse_index = inverse_order(index)
 
     @cached_property
     def _forward(self) -> Gather:
@@ -89,8 +89,8 @@ class KeyedNibbles:
 
     @cached_property
     def _backward(self) -> Gather:
-        mask = nibble_mask(self._negated[self._inverse_index])
-        return Gather(nibble_addresses(self._inverse_index), mask)
+        inverse = inverse_order(self._index)
+        return Gather(nibble_addresses(inverse), nibble_mask(self._negated[inverse]))
 
     def encrypt(self, images: UInt8Array) -> UInt8Array:
         """Encrypt uint8 (n, h, w, c) to the same shape. Raises UsageError on another shape."""
@@ -133,8 +133,7 @@ def keyed_blocks(
     one row serves all blocks. ``negated`` None: nothing is negated.
     """
     check_patch(shape, patch)
-    positions = block_positions(shape, patch)
-    return KeyedMoves(shape, *_flat_moves(positions, block_order, value_order, negated))
+    return KeyedMoves(shape, *_flat_moves(shape, patch, 1, block_order, value_order, negated))
 
 
 def keyed_nibble_blocks(
@@ -146,33 +145,47 @@ def keyed_nibble_blocks(
 ) -> KeyedNibbles:
     """Do the same to the nibbles of each block: (1 or blocks, 2 * values), low ones first."""
     check_patch(shape, patch)
-    positions = nibble_positions(shape, patch)
-    return KeyedNibbles(shape, *_flat_moves(positions, block_order, value_order, negated))
+    return KeyedNibbles(shape, *_flat_moves(shape, patch, 2, block_order, value_order, negated))
 
 
 def _flat_moves(
-    positions: IndexArray, block_order: IntArray, value_order: IntArray, negated: BoolArray | None
+    shape: ImageShape,
+    patch: int,
+    halves: int,
+    block_order: IntArray,
+    value_order: IntArray,
+    negated: BoolArray | None,
 ) -> tuple[IndexArray, BoolArray]:
+    """Turn moves by block into moves of the image; ``halves`` is 2 where nibbles move, else 1."""
+
     def by_block(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return rows if len(rows) == 1 else rows[block_order]
 
-    index = np.empty(positions.size, np.intp)
-    index[positions] = positions[block_order[:, None], by_block(value_order)]
-    flags = np.zeros(positions.size, np.bool_)
-    if negated is not None:
-        flags[positions] = by_block(negated)
-    return index, flags
+    def flat(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return np.concatenate([unblocked(r, shape, patch) for r in np.split(rows, halves, axis=1)])
+
+    positions = block_positions(shape, patch) if halves == 1 else nibble_positions(shape, patch)
+    index = flat(positions[block_order[:, None], by_block(value_order)])
+    if negated is None:
+        return index, np.zeros(positions.size, np.bool_)
+    return index, flat(np.broadcast_to(by_block(negated), positions.shape))
 
 
-def inverse_order(index: IndexArray) -> IndexArray:
-    """Return the permutation that undoes ``index``. Raises ValueError where it is none."""
+def check_permutation(index: IndexArray) -> None:
+    """Raise ValueError unless ``index`` is a permutation: what is compiled does not check it."""
     size = len(index)
     if size and not (index.min() >= 0 and index.max() < size):
         raise ValueError("an index of moves points outside the image")
-    inverse = np.full(size, -1, np.intp)
-    inverse[index] = np.arange(size)
-    if size and inverse.min() < 0:
+    taken = np.zeros(size, np.bool_)
+    taken[index] = True
+    if not taken.all():
         raise ValueError("an index of moves takes a value twice and another never")
+
+
+def inverse_order(index: IndexArray) -> IndexArray:
+    """Return the permutation that undoes ``index``."""
+    inverse = np.empty_like(index)
+    inverse[index] = np.arange(len(index))
     return inverse
 
 
@@ -192,9 +205,9 @@ def nibble_addresses(index: IndexArray) -> UInt32Array:
 
     ``index``: (2 * size,), nibble ids, the low halves of all bytes before the high ones.
     """
-    half, place = np.divmod(index, len(index) // 2)
-    addresses: UInt32Array = (2 * place + half).astype(np.uint32).reshape(2, -1)
-    return addresses
+    ids, size = index.astype(np.uint32), len(index) // 2
+    addresses: UInt32Array = np.where(ids < size, 2 * ids, 2 * (ids - np.uint32(size)) + 1)
+    return addresses.reshape(2, size)
 
 
 def batch_is_last(images: UInt8Array) -> bool:
