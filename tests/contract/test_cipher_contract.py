@@ -62,6 +62,14 @@ def test_it_says_what_it_does_and_where_it_comes_from(cipher: Cipher) -> None:
     assert traits.claim_type != "reduction to a hardness assumption" or traits.assumption
 
 
+def test_its_description_names_every_parameter_default_and_interpretation(cipher: Cipher) -> None:
+    lines = cipher.describe()
+    for name, field in cipher.parameters.model_fields.items():
+        shown = ", not set" if field.default is None else f"={field.default}".lower()
+        assert f"{name}{shown} ({field.description})" in lines["parameters"]
+    assert lines.get("interpretation", "") == cipher.traits.interpretation
+
+
 def test_it_describes_itself_in_single_lines(cipher: Cipher) -> None:
     lines = cipher.describe()
     where = "224 px, blocks of 16" if "patch" in cipher.parameters.model_fields else "224 px"
