@@ -171,6 +171,29 @@ def test_an_obstacle_is_stated_exactly_where_no_model_can_absorb_the_key(cipher:
         assert (embedding.embeddings > 1) is cipher.keys_by_block(parameters)
 
 
+def test_no_two_parts_of_a_key_come_from_one_subkey(
+    cipher: Cipher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[tuple[bytes, tuple[str, ...]]] = []
+    subkey = ClientKey.subkey
+
+    def recorded(key: ClientKey, *purpose: str) -> ClientKey:
+        drawn.append((key.secret_bytes(), purpose))
+        return subkey(key, *purpose)
+
+    options = {
+        name: True for name, f in cipher.parameters.model_fields.items() if f.annotation is bool
+    }
+    patch = {"patch": 8} if "patch" in cipher.parameters.model_fields else {}
+    for chosen in (patch, patch | options):
+        drawn.clear()
+        monkeypatch.setattr(ClientKey, "subkey", recorded)
+        cipher.prepare(ClientKey.from_seed(0), cipher_parameters(cipher, chosen), SHAPE)
+        monkeypatch.undo()
+        assert len(set(drawn)) == len(drawn)
+        assert bool(drawn) is (cipher.name != "identity")
+
+
 def test_keyed_objects_show_no_key_material(cipher: Cipher) -> None:
     key = ClientKey.from_seed(0)
     keyed = cipher.prepare(key, parameters_of(cipher), SHAPE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 import tracemalloc
@@ -12,8 +13,10 @@ import numpy as np
 import pytest
 
 from block_scramble import kernels
-from block_scramble.cipher import ImageShape
-from block_scramble.moves import KeyedMoves, KeyedNibbles
+from block_scramble.cipher import ImageShape, cipher_parameters
+from block_scramble.keys import ClientKey
+from block_scramble.moves import KeyedMoves, KeyedNibbles, keyed_blocks, keyed_nibble_blocks
+from common import plugins
 from common.types import UInt8Array
 
 # Sizes that eight divides, and one that it does not; one image spans many tiles, one less than one.
@@ -90,6 +93,55 @@ def test_read_only_misaligned_and_strided_batches_are_moved_as_well(
     assert not misaligned.flags.writeable and not strided.flags.c_contiguous
     for given in (misaligned, strided, images[:, ::-1][:, ::-1], np.asfortranarray(images)):
         assert (keyed.encrypt(given) == expected).all()
+
+
+def test_orders_and_signs_of_blocks_go_by_plain_block() -> None:
+    image = np.arange(8, dtype=np.uint8).reshape(1, 2, 4, 1)
+    orders = np.array([[3, 0, 1, 2], [0, 1, 3, 2]])
+    signs = np.array([[True, False, False, False], [False, False, False, True]])
+    keyed = keyed_blocks(ImageShape(2, 4, 1), 2, np.array([1, 0]), orders, signs)
+    # Blocks of the image are 0 1 4 5 and 2 3 6 7; the second comes first.
+    expected = np.array([[2, 3, 255 - 5, 0], [7, 255 - 6, 1, 4]], np.uint8)
+    assert (keyed.encrypt(image)[0, :, :, 0] == expected).all()
+    halves = np.concatenate([orders, orders + 4], axis=1)
+    nibble_signs = np.concatenate([signs, np.zeros_like(signs)], axis=1)
+    keyed_halves = keyed_nibble_blocks(
+        ImageShape(2, 4, 1), 2, np.array([1, 0]), halves, nibble_signs
+    )
+    low = np.array([[2, 3, 15 - 5, 0], [7, 15 - 6, 1, 4]], np.uint8)
+    assert (keyed_halves.encrypt(image)[0, :, :, 0] == low).all()
+
+
+# First bytes of the SHA-256 of ciphertexts; a change here makes shared folders unreadable.
+CIPHERTEXTS: list[tuple[str, dict[str, Any], str]] = [
+    ("al_amin", {"patch": 16}, "86f73b6ea8541485"),
+    (
+        "al_amin",
+        {"nibble_split": True, "negative_positive": True, "shared_pixel_key": False, "patch": 16},
+        "aecc2aaadfd5c624",
+    ),
+    ("etc", {"patch": 16}, "0b4912eb256c8485"),
+    ("ffx", {"patch": 16}, "3a50596b00ef42b1"),
+    ("madono_ele", {"patch": 16}, "3cebb44017b38f7d"),
+    ("np", {"patch": 16}, "7db7a068380ea986"),
+    ("pixel_np", {}, "db115375566969d0"),
+    ("shf", {"patch": 16}, "a584a7338961b2ff"),
+    ("tanaka_le", {"patch": 16}, "abb0362d347b69ef"),
+    ("vit_block", {"patch": 16}, "ba96b0f4fac59842"),
+    ("vit_block", {"negative_positive": True, "patch": 16}, "e0b567990facf1b1"),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "digest"), CIPHERTEXTS, ids=str)
+def test_what_was_encrypted_before_can_still_be_read(
+    name: str, options: dict[str, Any], digest: str
+) -> None:
+    shape = ImageShape(48, 32, 3)
+    cipher = plugins.load("ciphers", name)
+    keyed = cipher.prepare(ClientKey.from_seed(5), cipher_parameters(cipher, options), shape)
+    steps = np.arange(9 * np.prod(shape), dtype=np.uint64) * 2654435761 >> 7
+    ciphertexts = keyed.encrypt(steps.astype(np.uint8).reshape(9, *shape))
+    assert hashlib.sha256(ciphertexts.tobytes()).hexdigest()[:16] == digest
 
 
 @engines
