@@ -1,21 +1,22 @@
-"""Throughput of every cipher at 224 px beside a memory copy and plain Python.
+"""Throughput of every cipher at 224 px beside a memory copy and plain Python, one line each.
 
 Peers: ``numpy.copy`` of the same batch, once with a batch that the last-level cache holds and once
 with one that it does not, each in the usual layout and with the batch as the last axis in memory;
 and a per-block implementation in plain Python of the same key (lists, no array library), checked to
-give the same ciphertext. One thread throughout.
+give the same ciphertext. One thread throughout; the shortest of many runs, taken in turns with the
+peer's.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from benchmarks.rows import Row, against, main
+from benchmarks.rows import Row, against, aligned, main
 from block_scramble.cipher import Cipher, ImageShape, KeyedCipher, cipher_parameters
 from block_scramble.keys import ClientKey
 from block_scramble.patch_key import PatchAffine
@@ -29,6 +30,11 @@ PATCH = 16
 BATCHES = {"in cache": 64, "beyond cache": 512}
 COPY = "numpy.copy of the batch"
 PLAIN_PYTHON = "plain Python, block by block"
+LAST_AXIS = "batch as last axis"
+# Runs of each, as many as fit into the seconds.
+REPEATS, SECONDS = (3, 60), 1.0
+COLUMNS = ("GB/s", "images/s", "of copy")
+HEADINGS = ("cipher", *(f"{verb} {what}" for verb in ("encrypt", "decrypt") for what in COLUMNS))
 
 
 def measure(quick: bool) -> list[Row]:
@@ -41,15 +47,15 @@ def measure(quick: bool) -> list[Row]:
             continue
         images = np.random.default_rng(0).integers(0, 256, (count, *SHAPE), dtype=np.uint8)
         last = np.ascontiguousarray(images.transpose(1, 2, 3, 0)).transpose(3, 0, 1, 2)
-        repeats = 3 if large or quick else 9
+        seconds = SECONDS / 4 if quick else SECONDS
         for name, cipher in ciphers.items():
             if large and cipher.traits.ciphertext != "uint8":
                 continue
             keyed = _prepare(cipher)
-            rows += _rows(f"{name}, {where}", keyed, images, repeats)
-            rows += _rows(f"{name}, {where}, batch as last axis", keyed, last, repeats)
+            rows += _rows(f"{name}, {where}", keyed, images, seconds)
+            rows += _rows(f"{name}, {where}, {LAST_AXIS}", keyed, last, seconds)
             if not large:
-                rows += _rows_beside_plain_python(name, keyed, images, repeats)
+                rows += _rows_beside_plain_python(name, keyed, images, seconds)
     return rows
 
 
@@ -59,15 +65,14 @@ def _prepare(cipher: Cipher) -> KeyedCipher:
     return cipher.prepare(ClientKey.from_seed(0), parameters, SHAPE)
 
 
-def _rows(name: str, keyed: KeyedCipher, images: UInt8Array, repeats: int) -> list[Row]:
+def _rows(name: str, keyed: KeyedCipher, images: UInt8Array, limit: float) -> list[Row]:
     """Encrypt and decrypt, each interleaved with the copy so that both see the same machine."""
     rows = []
     for verb in ("encrypt", "decrypt"):
         given = images if verb == "encrypt" else keyed.encrypt(images)
         try:
-            seconds, copy_seconds = _interleaved(
-                partial(getattr(keyed, verb), given), lambda: np.copy(images), repeats
-            )
+            work = partial(getattr(keyed, verb), given)
+            seconds, copy_seconds, repeats = _interleaved(work, lambda: np.copy(images), limit)
         except UsageError:
             continue
         rate, copy_rate = images.nbytes / seconds / 1e9, images.nbytes / copy_seconds / 1e9
@@ -77,7 +82,7 @@ def _rows(name: str, keyed: KeyedCipher, images: UInt8Array, repeats: int) -> li
 
 
 def _rows_beside_plain_python(
-    name: str, keyed: KeyedCipher, images: UInt8Array, repeats: int
+    name: str, keyed: KeyedCipher, images: UInt8Array, limit: float
 ) -> list[Row]:
     try:
         key = keyed.affine_embedding(PATCH)
@@ -90,8 +95,8 @@ def _rows_beside_plain_python(
     if not np.array_equal(np.array(by_hand, np.uint8), keyed.encrypt(few)):
         raise AssertionError(f"{name}: the plain implementation gives another ciphertext")
     nested = [image.tolist() for image in few]
-    plain = _best(lambda: [_plain_python(image, key) for image in nested], 3)
-    ours = _best(lambda: keyed.encrypt(images), repeats)
+    by_definition = partial(lambda key: [_plain_python(image, key) for image in nested], key)
+    ours, plain, repeats = _interleaved(lambda: keyed.encrypt(images), by_definition, limit)
     rate, plain_rate = len(images) / ours, len(few) / plain
     return [against(f"encrypt {name}", rate, "images/s", repeats, PLAIN_PYTHON, plain_rate)]
 
@@ -133,19 +138,16 @@ def _nibbles_scrambled(block: list[int], order: list[int], flips: list[bool]) ->
     return [l_half | h_half << 4 for l_half, h_half in zip(low, high, strict=True)]
 
 
-def _best(work: Callable[[], object], repeats: int) -> float:
-    """Shortest of ``repeats`` runs in seconds, after one warm-up."""
-    work()
-    return min(_seconds(work) for _ in range(repeats))
-
-
 def _interleaved(
-    work: Callable[[], object], peer: Callable[[], object], repeats: int
-) -> tuple[float, float]:
-    """Shortest run of each in seconds, taken in turns, after one warm-up of both."""
+    work: Callable[[], object], peer: Callable[[], object], limit: float
+) -> tuple[float, float, int]:
+    """Shortest run of each in seconds, taken in turns after a warm-up, and how many there were."""
     work(), peer()
-    pairs = [(_seconds(work), _seconds(peer)) for _ in range(repeats)]
-    return min(pair[0] for pair in pairs), min(pair[1] for pair in pairs)
+    start, pairs = time.perf_counter(), []
+    least, most = REPEATS
+    while len(pairs) < least or (len(pairs) < most and time.perf_counter() - start < limit):
+        pairs.append((_seconds(work), _seconds(peer)))
+    return min(pair[0] for pair in pairs), min(pair[1] for pair in pairs), len(pairs)
 
 
 def _seconds(work: Callable[[], object]) -> float:
@@ -154,5 +156,28 @@ def _seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
+def table(rows: Sequence[Row]) -> str:
+    """Return one line for each cipher, size of batch and layout, and those beside plain Python."""
+    values = {(row.name, row.unit, row.peer): row for row in rows}
+    names = list(dict.fromkeys(row.name.partition(" ")[2] for row in rows if row.peer == COPY))
+    lines = [HEADINGS]
+    for name in names:
+        cells = [name]
+        for verb in ("encrypt", "decrypt"):
+            rate = values.get((f"{verb} {name}", "GB/s", COPY))
+            images = values.get((f"{verb} {name}", "images/s", ""))
+            if rate is None or images is None or rate.ratio is None:
+                cells += ["-"] * len(COLUMNS)
+            else:
+                cells += [f"{rate.value:.2f}", f"{images.value:,.0f}", f"{rate.ratio:.2f}"]
+        lines.append(tuple(cells))
+    beside = [("cipher", "images/s", PLAIN_PYTHON, "times")]
+    for row in rows:
+        if row.peer == PLAIN_PYTHON and row.peer_value and row.ratio:
+            numbers = (f"{row.value:,.0f}", f"{row.peer_value:.1f}", f"{row.ratio:,.0f}")
+            beside.append((row.name.partition(" ")[2], *numbers))
+    return aligned(lines) + "\n\n" + aligned(beside)
+
+
 if __name__ == "__main__":
-    main(measure, threads=1)
+    main(measure, threads=1, show=table)

@@ -41,8 +41,12 @@ def against(name: str, value: float, unit: str, n: int, peer: str, peer_value: f
 
 def table(rows: Sequence[Row]) -> str:
     """Return the rows as aligned text."""
-    cells = [HEADINGS, *(_texts(row) for row in rows)]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(HEADINGS))]
+    return aligned([HEADINGS, *(_texts(row) for row in rows)])
+
+
+def aligned(cells: Sequence[Sequence[str]]) -> str:
+    """Return lines of equally many cells as text in columns."""
+    widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
     lines = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) for line in cells]
     return "\n".join(line.rstrip() for line in lines)
 
@@ -61,16 +65,21 @@ def write_rows(path: Path, rows: Sequence[Row], threads: int) -> None:
     write_atomic(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
-def main(measure: Callable[[bool], list[Row]], *, threads: int | None = None) -> None:
+def main(
+    measure: Callable[[bool], list[Row]],
+    *,
+    threads: int | None = None,
+    show: Callable[[Sequence[Row]], str] = table,
+) -> None:
     """Parse the command line, measure, print the table and write the JSON.
 
-    ``threads``: how many the measurement used; None: all usable cores.
+    ``threads``: how many the measurement used; None: all usable cores. ``show``: what is printed.
     """
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true", help="fewer repetitions")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write rows and environment")
     arguments = parser.parse_args()
     rows = measure(arguments.quick)
-    print(table(rows))
+    print(show(rows))
     if arguments.json:
         write_rows(arguments.json, rows, threads or usable_cores())

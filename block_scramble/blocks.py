@@ -6,6 +6,7 @@ Flat positions count the values of one image in the order row, column, channel.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -60,6 +61,16 @@ def block_positions(shape: ImageShape, patch: int) -> IndexArray:
     positions = grid.reshape(rows * columns, -1)
     positions.flags.writeable = False
     return positions
+
+
+def unblocked(values: npt.NDArray[Any], shape: ImageShape, patch: int) -> npt.NDArray[Any]:
+    """Lay values by block, (blocks, values of a block), out flat in the order of the image.
+
+    The same as ``flat[block_positions(shape, patch)] = values``, without moving them one by one.
+    """
+    rows, columns = shape.height // patch, shape.width // patch
+    grid = values.reshape(rows, columns, patch, patch, shape.channels)
+    return grid.transpose(0, 2, 1, 3, 4).reshape(-1)
 
 
 def padded_shape(shape: ImageShape, patch: int) -> ImageShape:

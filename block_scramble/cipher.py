@@ -142,13 +142,14 @@ class Cipher(Protocol):
     def describe(
         self, shape: tuple[int, int, int] = (224, 224, 3), patch: int = 16
     ) -> dict[str, str]:
-        """Return one line each on what it does, its key space, what it keeps and what adapts."""
+        """Return one line each on what it does, takes and keeps, its key space and what adapts."""
         options = {"patch": patch} if "patch" in self.parameters.model_fields else {}
         parameters = cipher_parameters(self, options)
         image = ImageShape(*shape)
         where = f"{image.height} px" + (f", blocks of {patch}" if options else "")
-        return {
+        lines = {
             "operations": self.traits.operations,
+            "parameters": parameters_text(self.parameters),
             f"key space ({where})": key_space_text(self, parameters, image),
             "deterministic": "yes" if self.traits.deterministic else "no",
             "ciphertext": self.traits.ciphertext,
@@ -157,6 +158,9 @@ class Cipher(Protocol):
             "wrong key": self.traits.wrong_key,
             "source": self.traits.source,
         }
+        if self.traits.interpretation:
+            lines["interpretation"] = self.traits.interpretation
+        return lines
 
     def _adaptable(self, parameters: Any, shape: ImageShape, patch: int) -> str:
         obstacle = self.obstacle(parameters)
@@ -185,6 +189,22 @@ def cipher_parameters(cipher: Cipher, options: Mapping[str, Any]) -> Parameters:
             f"cipher {cipher.name!r} cannot take {where}={first['input']!r}",
             fix=first["msg"].lower(),
         ) from None
+
+
+def parameters_text(parameters: type[Parameters]) -> str:
+    """Return names, defaults and meanings of a cipher's parameters in one line, for listings."""
+    fields = parameters.model_fields.items()
+    texts = [
+        f"{name}{_default_text(field.default)} ({field.description})" for name, field in fields
+    ]
+    return "; ".join(texts) or "none"
+
+
+def _default_text(default: Any) -> str:
+    """A default the way it is written in NAME[param=value]."""
+    if default is None:
+        return ", not set"
+    return f"={str(default).lower() if isinstance(default, bool) else default}"
 
 
 def purpose_of(cipher: str, parameters: Parameters, shape: ImageShape) -> tuple[str, ...]:

@@ -2,8 +2,7 @@
 
 The common engine of the permutation ciphers: key material becomes one flat index over the bytes or
 the nibbles (4-bit halves) of an image and one XOR mask, since 255 - v equals v XOR 255 for a byte
-and 15 - v equals v XOR 15 for a nibble. Where the batch is the fastest axis in memory whole rows
-are moved, several times as fast.
+and 15 - v equals v XOR 15 for a nibble. The loops themselves are compiled: ``kernels``.
 """
 
 from __future__ import annotations
@@ -14,44 +13,51 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from block_scramble.blocks import IndexArray, block_positions, check_patch
+from block_scramble.blocks import IndexArray, block_positions, check_patch, unblocked
 from block_scramble.cipher import ImageShape, check_images
 from block_scramble.patch_key import BoolArray, PatchAffine, affine_from_moves
 from common.adversary import KeyMoves
 from common.types import IntArray, UInt8Array
 
-# Rows are gathered and masked in pieces that stay in a core's own cache.
-PIECE_BYTES = 1 << 19
+UInt32Array = npt.NDArray[np.uint32]
+
+# Images that the compiled loops move side by side: one byte each of a 64-bit word.
+LANES = 8
 
 
 class KeyedMoves:
     """Flat byte t of a ciphertext is plain byte ``index[t]``, as 255 - v where ``negated[t]``."""
 
     def __init__(self, shape: ImageShape, index: IndexArray, negated: BoolArray) -> None:
+        """Raises ValueError unless ``index`` is a permutation of the bytes of an image."""
+        check_permutation(index)
         self.shape = shape
         self._index = index
         self._negated = negated
-        self._mask = byte_mask(negated)
         self._nothing_moves = bool((index == np.arange(len(index))).all())
 
     @cached_property
-    def _inverse(self) -> tuple[IndexArray, UInt8Array | None]:
+    def _forward(self) -> Gather:
+        return Gather(self._index[None].astype(np.uint32), byte_mask(self._negated))
+
+    @cached_property
+    def _backward(self) -> Gather:
         inverse = inverse_order(self._index)
-        return inverse, None if self._mask is None else self._mask[inverse]
+        return Gather(inverse[None].astype(np.uint32), byte_mask(self._negated[inverse]))
 
     def encrypt(self, images: UInt8Array) -> UInt8Array:
         """Encrypt uint8 (n, h, w, c) to the same shape. Raises UsageError on another shape."""
         check_images(images, self.shape)
-        if self._nothing_moves and self._mask is not None:
-            return images ^ self._mask.reshape(self.shape)
-        return gather(images, self._index, self._mask)
+        if self._nothing_moves:
+            return images ^ self._forward.mask.reshape(self.shape)
+        return self._forward.apply(images)
 
     def decrypt(self, ciphertexts: UInt8Array) -> UInt8Array:
         """Invert ``encrypt`` exactly. Raises UsageError on another shape."""
         check_images(ciphertexts, self.shape)
         if self._nothing_moves:
             return self.encrypt(ciphertexts)
-        return gather(ciphertexts, *self._inverse)
+        return self._backward.apply(ciphertexts)
 
     def affine_embedding(self, patch: int) -> PatchAffine:
         """Describe the key to a model. Raises UsageError where its patches do not hold it."""
@@ -71,28 +77,30 @@ class KeyedNibbles:
     """
 
     def __init__(self, shape: ImageShape, index: IndexArray, negated: BoolArray) -> None:
+        """Raises ValueError unless ``index`` is a permutation of the nibbles of an image."""
+        check_permutation(index)
         self.shape = shape
         self._index = index
         self._negated = negated
 
     @cached_property
-    def _mask(self) -> UInt8Array:
-        return nibble_mask(self._negated)
+    def _forward(self) -> Gather:
+        return Gather(nibble_addresses(self._index), nibble_mask(self._negated))
 
     @cached_property
-    def _inverse(self) -> tuple[IndexArray, UInt8Array]:
+    def _backward(self) -> Gather:
         inverse = inverse_order(self._index)
-        return inverse, nibble_mask(self._negated[inverse])
+        return Gather(nibble_addresses(inverse), nibble_mask(self._negated[inverse]))
 
     def encrypt(self, images: UInt8Array) -> UInt8Array:
         """Encrypt uint8 (n, h, w, c) to the same shape. Raises UsageError on another shape."""
         check_images(images, self.shape)
-        return gather_nibbles(images, self._index, self._mask)
+        return self._forward.apply(images)
 
     def decrypt(self, ciphertexts: UInt8Array) -> UInt8Array:
         """Invert ``encrypt`` exactly. Raises UsageError on another shape."""
         check_images(ciphertexts, self.shape)
-        return gather_nibbles(ciphertexts, *self._inverse)
+        return self._backward.apply(ciphertexts)
 
     def affine_embedding(self, patch: int) -> PatchAffine:
         """Describe the key to a model that splits bytes into nibbles. Raises UsageError."""
@@ -125,8 +133,7 @@ def keyed_blocks(
     one row serves all blocks. ``negated`` None: nothing is negated.
     """
     check_patch(shape, patch)
-    positions = block_positions(shape, patch)
-    return KeyedMoves(shape, *_flat_moves(positions, block_order, value_order, negated))
+    return KeyedMoves(shape, *_flat_moves(shape, patch, 1, block_order, value_order, negated))
 
 
 def keyed_nibble_blocks(
@@ -138,22 +145,41 @@ def keyed_nibble_blocks(
 ) -> KeyedNibbles:
     """Do the same to the nibbles of each block: (1 or blocks, 2 * values), low ones first."""
     check_patch(shape, patch)
-    positions = nibble_positions(shape, patch)
-    return KeyedNibbles(shape, *_flat_moves(positions, block_order, value_order, negated))
+    return KeyedNibbles(shape, *_flat_moves(shape, patch, 2, block_order, value_order, negated))
 
 
 def _flat_moves(
-    positions: IndexArray, block_order: IntArray, value_order: IntArray, negated: BoolArray | None
+    shape: ImageShape,
+    patch: int,
+    halves: int,
+    block_order: IntArray,
+    value_order: IntArray,
+    negated: BoolArray | None,
 ) -> tuple[IndexArray, BoolArray]:
+    """Turn moves by block into moves of the image; ``halves`` is 2 where nibbles move, else 1."""
+
     def by_block(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return rows if len(rows) == 1 else rows[block_order]
 
-    index = np.empty(positions.size, np.intp)
-    index[positions] = positions[block_order[:, None], by_block(value_order)]
-    flags = np.zeros(positions.size, np.bool_)
-    if negated is not None:
-        flags[positions] = by_block(negated)
-    return index, flags
+    def flat(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return np.concatenate([unblocked(r, shape, patch) for r in np.split(rows, halves, axis=1)])
+
+    positions = block_positions(shape, patch) if halves == 1 else nibble_positions(shape, patch)
+    index = flat(positions[block_order[:, None], by_block(value_order)])
+    if negated is None:
+        return index, np.zeros(positions.size, np.bool_)
+    return index, flat(np.broadcast_to(by_block(negated), positions.shape))
+
+
+def check_permutation(index: IndexArray) -> None:
+    """Raise ValueError unless ``index`` is a permutation: what is compiled does not check it."""
+    size = len(index)
+    if size and not (index.min() >= 0 and index.max() < size):
+        raise ValueError("an index of moves points outside the image")
+    taken = np.zeros(size, np.bool_)
+    taken[index] = True
+    if not taken.all():
+        raise ValueError("an index of moves takes a value twice and another never")
 
 
 def inverse_order(index: IndexArray) -> IndexArray:
@@ -163,9 +189,9 @@ def inverse_order(index: IndexArray) -> IndexArray:
     return inverse
 
 
-def byte_mask(negated: BoolArray) -> UInt8Array | None:
-    """Return 255 where a byte is negated; None where none is."""
-    return negated * np.uint8(255) if negated.any() else None
+def byte_mask(negated: BoolArray) -> UInt8Array:
+    """Return the XOR mask of bytes that are negated as told: 255 or 0."""
+    return cast(UInt8Array, negated * np.uint8(255))
 
 
 def nibble_mask(negated: BoolArray) -> UInt8Array:
@@ -174,68 +200,65 @@ def nibble_mask(negated: BoolArray) -> UInt8Array:
     return cast(UInt8Array, low * np.uint8(15) | high * np.uint8(240))
 
 
+def nibble_addresses(index: IndexArray) -> UInt32Array:
+    """Return for low, then high halves, (2, size), twice the byte a nibble is in, plus one if high.
+
+    ``index``: (2 * size,), nibble ids, the low halves of all bytes before the high ones.
+    """
+    ids, size = index.astype(np.uint32), len(index) // 2
+    addresses: UInt32Array = np.where(ids < size, 2 * ids, 2 * (ids - np.uint32(size)) + 1)
+    return addresses.reshape(2, size)
+
+
 def batch_is_last(images: UInt8Array) -> bool:
     """Say whether uint8 (n, h, w, c) is a transposed (h, w, c, n) array, batch fastest."""
     return len(images) > 1 and images.transpose(1, 2, 3, 0).flags.c_contiguous
 
 
-def gather(images: UInt8Array, index: IndexArray, mask: UInt8Array | None) -> UInt8Array:
-    """Return ``images`` with flat value k of each taken from ``index[k]``, XORed with ``mask[k]``.
+class Gather:
+    """Takes the bytes or nibbles of every image from fixed places, then XORs a mask."""
 
-    The result has the memory layout of ``images``, uint8 (n, h, w, c). ``index`` must be in range:
-    it is not checked value by value.
-    """
-    n, height, width, channels = images.shape
-    if not batch_is_last(images):
-        flat = np.ascontiguousarray(images).reshape(n, len(index))
-        moved = np.take(flat, index, axis=1, mode="clip")
-        if mask is not None:
-            np.bitwise_xor(moved, mask, out=moved)
-        return cast(UInt8Array, moved.reshape(images.shape))
-    rows = images.transpose(1, 2, 3, 0).reshape(len(index), n)
-    moved = np.empty_like(rows)
-    step = max(1, PIECE_BYTES // n)
-    for piece in (slice(start, start + step) for start in range(0, len(index), step)):
-        np.take(rows, index[piece], axis=0, mode="clip", out=moved[piece])
-        if mask is not None:
-            np.bitwise_xor(moved[piece], mask[piece, None], out=moved[piece])
-    return cast(UInt8Array, moved.reshape(height, width, channels, n).transpose(3, 0, 1, 2))
+    def __init__(self, addresses: UInt32Array, mask: UInt8Array) -> None:
+        """``addresses``: (1, size) places of bytes or (2, size) of nibbles, in range; not checked.
 
+        ``mask``: uint8 (size,).
+        """
+        self.addresses = addresses
+        self.mask = mask
 
-def gather_nibbles(images: UInt8Array, index: IndexArray, mask: UInt8Array) -> UInt8Array:
-    """Split uint8 (n, h, w, c) into nibbles, take nibble k from ``index[k]``, merge and XOR.
+    @cached_property
+    def _by_eight(self) -> UInt32Array:
+        """Addresses in rows of 64-bit words that hold one byte each of eight images.
 
-    The result has the memory layout of ``images``.
-    """
-    n, size = len(images), len(mask)
-    if batch_is_last(images):
-        ordered = images.transpose(1, 2, 3, 0)
-        merged = _nibbles_of_rows(ordered.reshape(size, n), index, mask)
-        return merged.reshape(ordered.shape).transpose(3, 0, 1, 2)
-    flat = np.ascontiguousarray(images).reshape(n, size)
-    merged = np.empty_like(flat)
-    halves, moved = np.empty(2 * size, np.uint8), np.empty(2 * size, np.uint8)
-    for image, result in zip(flat, merged, strict=True):
-        np.bitwise_and(image, 15, out=halves[:size])
-        np.right_shift(image, 4, out=halves[size:])
-        np.take(halves, index, mode="clip", out=moved)
-        np.left_shift(moved[size:], 4, out=result)
-        result |= moved[:size]
-        result ^= mask
-    return merged.reshape(images.shape)
+        (1 or 2, 8, size / 8): byte k of the result is byte k % 8 of word k // 8 of its image.
+        """
+        width = self.mask.size // LANES
+        nibbles = len(self.addresses) - 1
+        place, half = self.addresses >> nibbles, self.addresses & nibbles
+        words = place % LANES * width + place // LANES
+        by_word = (words << nibbles | half).reshape(len(words), width, LANES)
+        rows: UInt32Array = np.ascontiguousarray(by_word.transpose(0, 2, 1))
+        return rows
 
+    def apply(self, images: UInt8Array) -> UInt8Array:
+        """Return uint8 (n, h, w, c) in the memory layout of ``images``."""
+        # Importing the compiled loops takes a second; listing ciphers does without.
+        from block_scramble import kernels
 
-def _nibbles_of_rows(rows: UInt8Array, index: IndexArray, mask: UInt8Array) -> UInt8Array:
-    """The same on (size, n), in pieces that stay in a core's own cache."""
-    size, n = rows.shape
-    halves = np.empty((2 * size, n), np.uint8)
-    np.bitwise_and(rows, 15, out=halves[:size])
-    np.right_shift(rows, 4, out=halves[size:])
-    merged = np.empty_like(rows)
-    step = max(1, PIECE_BYTES // n)
-    for piece in (slice(start, start + step) for start in range(0, size, step)):
-        high = np.take(halves, index[size:][piece], axis=0, mode="clip")
-        np.take(halves, index[:size][piece], axis=0, mode="clip", out=merged[piece])
-        merged[piece] |= np.left_shift(high, 4, out=high)
-        merged[piece] ^= mask[piece, None]
-    return merged
+        kernel = kernels.BYTES if len(self.addresses) == 1 else kernels.NIBBLES
+        n, size = len(images), self.mask.size
+        if batch_is_last(images):
+            ordered = images.transpose(1, 2, 3, 0)
+            rows = ordered.reshape(size, n)
+            moved = np.empty_like(rows)
+            kernel.rows(rows, self.addresses, self.mask, moved)
+            return moved.reshape(ordered.shape).transpose(3, 0, 1, 2)
+        flat = np.ascontiguousarray(images).reshape(n, size)
+        result = np.empty((n, size), np.uint8)
+        eights = 0 if size % LANES else n - n % LANES
+        if eights:
+            words = np.require(flat[:eights].view(np.uint64), requirements="A")
+            masks, target = self.mask.view(np.uint64), result[:eights].view(np.uint64)
+            kernel.eight(words, self._by_eight, masks, target)
+        kernel.one(flat[eights:], self.addresses, self.mask, result[eights:])
+        return result.reshape(images.shape)

@@ -26,6 +26,7 @@ PACKAGES = (
     "pandas",
     "matplotlib",
     "cryptography",
+    "numba",
     "pillow",
     "typst",
 )

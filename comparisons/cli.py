@@ -22,6 +22,7 @@ from common.errors import (
 from comparisons import run_commands
 from comparisons.audit_command import audit_app
 from comparisons.cipher_commands import decrypt, encrypt
+from comparisons.key_commands import key_app
 
 app = typer.Typer(
     name="compare",
@@ -39,6 +40,7 @@ RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a ru
 data_app = typer.Typer(help="Look at datasets.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
 app.add_typer(audit_app, name="audit")
+app.add_typer(key_app, name="key")
 DatasetOption = "Dataset: a name of `compare list datasets`, or folder:PATH, dicom:PATH."
 Offline = Annotated[bool, typer.Option("--offline", help="Never use the network for data.")]
 RequireReal = Annotated[

@@ -56,8 +56,10 @@ def encrypt(
     )
 
 
-def decrypt(room: Path, source: str = "out", target: str = "back", key: str = "client.key") -> None:
-    DECRYPT.run(
+def decrypt(
+    room: Path, source: str = "out", target: str = "back", key: str = "client.key"
+) -> list[str]:
+    return DECRYPT.run(
         room / source,
         room / target,
         key_file=room / key,

@@ -19,7 +19,7 @@ from block_scramble.folder.manifest import (
 )
 from block_scramble.folder.places import check_apart, existing_folder, is_empty
 from block_scramble.folder.sealing import POLICY_OPTION, FolderChoice, FolderCipher
-from block_scramble.folder.work import DecryptFile, work_off
+from block_scramble.folder.work import DecryptFile, counted, work_off
 from block_scramble.keys import ClientKey
 from common.contracts import Progress
 from common.errors import IntegrityError, UsageError
@@ -48,7 +48,7 @@ def decrypt_folder(source: Path, target: Path, *, key_file: Path, progress: Prog
     kept = work_off("decrypting images", entries, work, files, save, progress)
     kept_note = f", {kept} kept from before" if kept else ""
     told = [
-        f"{len(entries) - kept} images decrypted{kept_note} with {manifest.cipher} "
+        f"{counted(len(entries) - kept)} decrypted{kept_note} with {manifest.cipher} "
         f"under key {key.fingerprint}: {target}"
     ]
     missing = manifest.images - len(entries)

@@ -5,7 +5,7 @@ Everything that names and headers tell is checked before anything is written.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from block_scramble.folder.images import (
 )
 from block_scramble.folder.manifest import (
     MANIFEST,
+    PADDING,
     FileEntry,
     FolderManifest,
     read_manifest,
@@ -30,7 +31,7 @@ from block_scramble.folder.places import (
     is_empty,
 )
 from block_scramble.folder.sealing import FolderChoice, FolderCipher
-from block_scramble.folder.work import EncryptFile, work_off
+from block_scramble.folder.work import EncryptFile, counted, work_off
 from block_scramble.keys import ClientKey
 from common.contracts import Progress
 from common.datasets.images import SUFFIXES
@@ -72,10 +73,21 @@ def encrypt_folder(
     kept = work_off("encrypting images", order, work, files, save, progress)
     kept_note = f", {kept} kept from before" if kept else ""
     told = (
-        f"{len(order) - kept} images encrypted{kept_note} with {choice.cipher.name} "
+        f"{counted(len(order) - kept)} encrypted{kept_note} with {choice.cipher.name} "
         f"({choice.policy.value}) under key {key.fingerprint}: {target}"
     )
-    return [told, *_notes(manifest, listing)]
+    return [told, *_padding_notes(choice, files.values()), *_notes(manifest, listing)]
+
+
+def _padding_notes(choice: FolderChoice, files: Iterable[FileEntry]) -> list[str]:
+    """Say how many images were extended to whole blocks, so that ciphertexts are larger."""
+    padded = sum(choice.ciphertext_shape(entry.shape) != entry.shape for entry in files)
+    if not padded:
+        return []
+    return [
+        f"{counted(padded)} padded, blocks have {choice.block} pixels: {PADDING}; "
+        "decryption cuts that off again"
+    ]
 
 
 def _checked_order(

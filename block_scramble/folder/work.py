@@ -140,6 +140,11 @@ def _read_checked(folder: Path, entry: FileEntry) -> bytes:
     return data
 
 
+def counted(number: int) -> str:
+    """Say how many images."""
+    return f"{number} image" if number == 1 else f"{number} images"
+
+
 def work_off(
     what: str,
     jobs: Sequence[Any],

@@ -62,6 +62,14 @@ def test_it_says_what_it_does_and_where_it_comes_from(cipher: Cipher) -> None:
     assert traits.claim_type != "reduction to a hardness assumption" or traits.assumption
 
 
+def test_its_description_names_every_parameter_default_and_interpretation(cipher: Cipher) -> None:
+    lines = cipher.describe()
+    for name, field in cipher.parameters.model_fields.items():
+        shown = ", not set" if field.default is None else f"={field.default}".lower()
+        assert f"{name}{shown} ({field.description})" in lines["parameters"]
+    assert lines.get("interpretation", "") == cipher.traits.interpretation
+
+
 def test_it_describes_itself_in_single_lines(cipher: Cipher) -> None:
     lines = cipher.describe()
     where = "224 px, blocks of 16" if "patch" in cipher.parameters.model_fields else "224 px"
@@ -161,6 +169,29 @@ def test_an_obstacle_is_stated_exactly_where_no_model_can_absorb_the_key(cipher:
         assert sorted(embedding.block_order) == list(range(16))
         assert embedding.values == 192
         assert (embedding.embeddings > 1) is cipher.keys_by_block(parameters)
+
+
+def test_no_two_parts_of_a_key_come_from_one_subkey(
+    cipher: Cipher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[tuple[bytes, tuple[str, ...]]] = []
+    subkey = ClientKey.subkey
+
+    def recorded(key: ClientKey, *purpose: str) -> ClientKey:
+        drawn.append((key.secret_bytes(), purpose))
+        return subkey(key, *purpose)
+
+    options = {
+        name: True for name, f in cipher.parameters.model_fields.items() if f.annotation is bool
+    }
+    patch = {"patch": 8} if "patch" in cipher.parameters.model_fields else {}
+    for chosen in (patch, patch | options):
+        drawn.clear()
+        monkeypatch.setattr(ClientKey, "subkey", recorded)
+        cipher.prepare(ClientKey.from_seed(0), cipher_parameters(cipher, chosen), SHAPE)
+        monkeypatch.undo()
+        assert len(set(drawn)) == len(drawn)
+        assert bool(drawn) is (cipher.name != "identity")
 
 
 def test_keyed_objects_show_no_key_material(cipher: Cipher) -> None:

@@ -117,6 +117,22 @@ def test_what_is_said_names_counts_cipher_and_key_and_what_was_left_out(room: Pa
     assert any("insecure" in note for note in encrypt(room, target="weak", key="weak.key"))
 
 
+def test_padding_is_told_exactly_where_there_is_some(room: Path) -> None:
+    assert not any("padded" in note for note in encrypt(room, "pixel_np", target="whole"))
+    shapes = [pixels(room / "in" / name).shape for name in files(room / "in")]
+    odd = sum(shape[0] % 16 > 0 or shape[1] % 16 > 0 for shape in shapes)
+    notes = encrypt(room, patch=16)
+    assert odd > 0 and any(f"{odd} images padded, blocks have 16 pixels" in note for note in notes)
+    assert (room / "out" / MANIFEST).read_text().count("last row and column repeated") == 1
+
+
+def test_one_image_is_told_as_one(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    save(tmp_path / "in/a.png", (16, 16, 3))
+    assert encrypt(tmp_path)[0].startswith("1 image encrypted")
+    assert decrypt(tmp_path)[0].startswith("1 image decrypted")
+
+
 # Doing it again ----------------------------------------------------------------------------------
 
 

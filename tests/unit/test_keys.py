@@ -231,6 +231,11 @@ def test_other_key_choices_are_refused(tmp_path: Path, choice: str) -> None:
         keyfile.obtain_key(choice, tmp_path / "client.key")
 
 
+def test_every_bit_of_a_seed_counts() -> None:
+    seeds = [0, *(1 << bit for bit in range(32))]
+    assert len({ClientKey.from_seed(seed).secret_bytes() for seed in seeds}) == 33
+
+
 def test_key_choices_read_the_file_or_the_seed(tmp_path: Path) -> None:
     path = tmp_path / "client.key"
     seeded = keyfile.obtain_key("seeded:4294967295", path)
