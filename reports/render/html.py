@@ -8,6 +8,7 @@ a content security policy that forbids everything else.
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import io
 import re
@@ -45,7 +46,7 @@ TEMPLATE = "report.html.j2"
 STYLE = "report.css"
 SCRIPT = "report.js"
 # Pictures above this many bytes are shown as WebP of quality 80; Markdown and PDF keep the PNG.
-LARGEST_PNG = 150_000
+LARGEST_PNG = 16_000
 WEBP_QUALITY = 80
 
 
@@ -130,7 +131,7 @@ def _numbers(document: Document) -> dict[int, int]:
             if isinstance(block, Table):
                 tables += 1
                 numbers[id(block)] = tables
-            elif _kind(block) in ("Figure", "Slider"):
+            elif _kind(block) in ("Figure", "Slider", "Grid"):
                 figures += 1
                 numbers[id(block)] = figures
                 if isinstance(block, Figure) and block.data is not None:
@@ -195,24 +196,28 @@ def _span(span: Span, anchors: frozenset[str]) -> Markup:
 
 
 def drawing(figure: Figure) -> Markup:
-    """Return a figure as SVG where it has one, else as a picture."""
-    if figure.svg:
-        return embedded(figure.svg, re.sub(r"[^A-Za-z0-9]+", "-", figure.name), visible(figure.alt))
-    return picture(figure.png, figure.alt)
+    """Return a figure as SVG that follows the page's colours."""
+    return embedded(figure.svg, re.sub(r"[^A-Za-z0-9]+", "-", figure.name), visible(figure.alt))
 
 
 def picture(png: bytes, alt: str) -> Markup:
     """Return a picture as an element that holds its own bytes and size."""
+    source, width, height = _source(png)
+    return Markup('<img src="{}" width="{}" height="{}" alt="{}">').format(
+        source, width, height, visible(alt)
+    )
+
+
+@functools.lru_cache(maxsize=256)
+def _source(png: bytes) -> tuple[str, int, int]:
+    """Return the address that holds a picture, and its size; many pictures come several times."""
     shown = Image.open(io.BytesIO(png))
     data, media = png, "image/png"
     if len(png) > LARGEST_PNG:
         buffer = io.BytesIO()
         shown.convert("RGB").save(buffer, "WEBP", quality=WEBP_QUALITY, method=4)
         data, media = buffer.getvalue(), "image/webp"
-    coded = base64.b64encode(data).decode()
-    return Markup('<img src="data:{};base64,{}" width="{}" height="{}" alt="{}">').format(
-        media, coded, shown.width, shown.height, visible(alt)
-    )
+    return f"data:{media};base64,{base64.b64encode(data).decode()}", shown.width, shown.height
 
 
 def sortable(table: Table) -> bool:

@@ -56,9 +56,7 @@ def as_json(document: Document) -> str:
 def _node(node: Any) -> dict[str, Any]:
     """Return a node as its kind and its fields."""
     fields = {field.name: getattr(node, field.name) for field in dataclasses.fields(node)}
-    return {"kind": type(node).__name__} | {
-        name: _value(value) for name, value in fields.items() if name != "svg"
-    }
+    return {"kind": type(node).__name__} | {name: _value(value) for name, value in fields.items()}
 
 
 def _value(value: Any) -> Any:

@@ -39,7 +39,12 @@ def _attributes(found: re.Match[str]) -> str:
 
 
 def _inheriting(found: re.Match[str]) -> str:
-    """Leave the colour of a mark's line to each of its uses, where the page's style reaches it."""
+    """Leave the colour of a mark's line to each of its uses, where the page's style reaches it.
+
+    Hatching has no uses: a pattern keeps its colours.
+    """
+    if "<pattern" in found.group():
+        return found.group()
     return re.sub(r'\sstroke="[^"]*"', "", found.group())
 
 

@@ -134,10 +134,12 @@ def test_hostile_names_stay_text_in_both_formats(tmp_path: Path) -> None:
 
 
 def test_every_figure_has_alternative_text_and_names_its_pipelines(tmp_path: Path) -> None:
-    figures = build_document(RunFolder(ten_pipelines().write(tmp_path))).figures()
-    names = ["tradeoff", "accuracy", "latency", "stages", "amortisation", "pictures-1"]
+    document = build_document(RunFolder(ten_pipelines().write(tmp_path)))
+    figures = document.figures()
+    names = ["tradeoff", "accuracy", "latency", "stages", "amortisation"]
     assert [figure.name for figure in figures] == names
-    assert all(figure.alt for figure in figures)
+    assert [plate.name for plate in document.plates()] == ["pictures-1"]
+    assert all(one.alt for one in (*figures, *document.plates()))
     assert "plaintext: Accuracy 0.950" in figures[1].alt
 
 

@@ -19,8 +19,7 @@ from reports.figures.amortisation import amortisation_plot, spread_out
 from reports.figures.convergence import convergence_plot, rounds_plot
 from reports.figures.latency import latency_plot, stage_grid
 from reports.figures.panels import reliability_plot, roc_plot
-from reports.figures.pictures import picture_grids
-from reports.figures.style import drawing, png_of, svg_of
+from reports.figures.style import drawing, svg_of
 from reports.figures.tradeoff import tradeoff_plot
 from reports.view import RunView, read_run
 from tests.samplerun import FHE, PLAIN, SCRAMBLE, SampleRun, build, ten_pipelines, three_pipelines
@@ -77,8 +76,6 @@ RUNS = (_one, three_pipelines, ten_pipelines, _twelve, _trained)
 def _figures(view: RunView) -> list[Figure]:
     with drawing():
         figures = [figure for plot in PLOTS if (figure := plot(view)) is not None]
-        if view.pictures is not None:
-            figures += [figure for _, figure in picture_grids(view.pictures)]
         for figure in figures:
             figure.canvas.draw()
     return figures
@@ -129,9 +126,9 @@ def test_equal_runs_give_equal_bytes(plot: Plot, tmp_path: Path) -> None:
         with drawing():
             figure = plot(view)
         assert figure is not None
-        made.append((png_of(figure), svg_of(figure)))
+        made.append(svg_of(figure))
     assert made[0] == made[1]
-    assert b"<dc:date>" not in made[0][1]
+    assert b"<dc:date>" not in made[0]
 
 
 def test_the_numbers_beside_marks_do_not_collide(tmp_path: Path) -> None:
@@ -163,12 +160,3 @@ def test_a_run_without_numbers_has_no_plots(tmp_path: Path) -> None:
     run = three_pipelines()
     view = _view(replace(run, records=(), sheet=None), tmp_path)
     assert [plot(view) for plot in PLOTS] == [None] * len(PLOTS)
-
-
-def test_many_views_are_cut_into_grids_that_fit_a_page(tmp_path: Path) -> None:
-    view = _view(_twelve(), tmp_path)
-    assert view.pictures is not None
-    with drawing():
-        grids = picture_grids(view.pictures)
-    assert [len(labels) for labels, _ in grids] == [4, 4, 4]
-    assert all(figure.get_figheight() < 9.5 for _, figure in grids)
