@@ -105,9 +105,9 @@ def _panel(
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Return two to four round values inside the limits: 1, 2 and 5 times powers of ten."""
+    """Return two to four round values inside the limits, as few digits as do."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    for steps in ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0)):
+    for steps in ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)):
         found = [step * 10.0**power for power in range(first, last + 1) for step in steps]
         inside = [value for value in found if low <= value <= high]
         if len(inside) >= 2:

@@ -44,13 +44,15 @@ def as_json(document: Document) -> str:
             }
             for section in document.sections
         ],
-        "attachments": {
-            one.name: json.loads(one.data)
-            for one in document.attachments
-            if one.media_type == "application/json"
-        },
     }
-    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    attached = ",\n  ".join(
+        f"{json.dumps(one.name)}: {one.data.decode()}"
+        for one in document.attachments
+        if one.media_type == "application/json"
+    )
+    # Attachments are JSON already: read and written again they would take as long as all the rest.
+    return f'{text[: text.rindex("}")].rstrip()},\n "attachments": {{{attached}}}\n}}\n'
 
 
 def _node(node: Any) -> dict[str, Any]:

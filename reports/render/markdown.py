@@ -49,11 +49,15 @@ ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 def write(document: Document, folder: Path) -> Path:
     """Write ``report.md`` and ``figures/*``; return the former."""
+    # The report is written last and atomically; the pictures can be made again, and waiting for the
+    # disk after each of some hundred of them would take longer than making them.
+    place = folder / FIGURES
+    place.mkdir(parents=True, exist_ok=True)
     for figure in document.figures():
-        write_atomic(folder / FIGURES / f"{figure.name}.svg", figure.svg)
+        (place / f"{figure.name}.svg").write_bytes(figure.svg)
     for plate in document.plates():
         for name, png in plate.files().items():
-            write_atomic(folder / FIGURES / name, png)
+            (place / name).write_bytes(png)
     path = folder / FILE
     write_atomic(path, markdown(document).encode())
     return path

@@ -134,7 +134,8 @@ def _figure(view: RunView, names: Sequence[tuple[str, str]]) -> Figure:
     return Figure(
         name="security-matrix",
         caption="Capability matrix: what an adversary with the knowledge of each row gets from "
-        "each column. Darker is worse, hatched is not known; the numbers are advantages.",
+        "each column. Darker is worse, hatched is not known; the numbers are advantages "
+        "(b: broken, p: partial).",
         alt=f"Matrix of {len(names)} targets and {len(rows(view))} attacks; its cells are the rows "
         "of the tables below",
         svg=svg_of(figure),

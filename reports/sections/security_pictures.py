@@ -110,10 +110,14 @@ def _grid(attack: str, title: str, strips: Sequence[Strip]) -> Grid:
 
 
 def leading_picture(view: RunView) -> Slider | None:
-    """Return the picture of the strongest attack that won and left one; None where none did."""
+    """Return the picture of the strongest attack that won and left one; None where none did.
+
+    Only pipelines that claim protection: what an attack makes of open images shows nothing.
+    """
     found = [
         (gravity(outcome), pipeline.number, pipeline, outcome)
         for pipeline in view.pipelines
+        if pipeline.protected
         for outcome in outcomes_of(view, pipeline)
         if outcome.verdict in WON and not beyond_claims(outcome) and outcome.pictures
     ]
@@ -132,8 +136,8 @@ def _slider(pipeline: PipelineView, outcome: AttackOutcome, strip: Strip) -> Sli
     return Slider(
         name="verdict-attack",
         caption=f"The strongest attack that won and left a picture: {outcome.title} on "
-        f"{strip.title}, by an adversary with {outcome.rung.value}; {LETTERS[outcome.verdict]}. "
-        f"{outcome.headline}",
+        f"{strip.title}, knowledge: {outcome.rung.value}; {LETTERS[outcome.verdict]}, "
+        f"{outcome.headline.rstrip('.')}.",
         alt=f"An image before and after the attack “{outcome.title}” on {pipeline.label}",
         frames=frames,
     )

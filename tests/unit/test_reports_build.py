@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import time
@@ -18,7 +19,7 @@ from common.types import Status
 from reports import FORMATS
 from reports.build import build_document, write_report
 from reports.render.markdown import markdown
-from tests.samplerun import FHE, PLAIN, SampleRun, build, ten_pipelines, three_pipelines
+from tests.samplerun import FHE, PLAIN, SampleRun, audited, build, ten_pipelines, three_pipelines
 
 ROOT = Path(__file__).parents[2]
 
@@ -145,10 +146,20 @@ def test_every_figure_has_alternative_text_and_names_its_pipelines(tmp_path: Pat
 
 def test_all_formats_take_less_than_five_seconds(tmp_path: Path) -> None:
     """Processor time, so that a busy machine does not fail the test."""
-    run = ten_pipelines().write(tmp_path)
+    run = audited().write(tmp_path)
     begun = time.process_time()
     write_report(run, list(FORMATS))
     assert time.process_time() - begun < 5
+
+
+def test_a_page_of_an_audited_run_keeps_below_the_size_a_mail_takes(tmp_path: Path) -> None:
+    (page,) = write_report(audited().write(tmp_path), ["html"])
+    assert page.stat().st_size < 2_000_000
+    text = page.read_text(encoding="utf-8")
+    held = re.findall(r'<image id="(picture-[0-9a-f]+)"', text)
+    used = re.findall(r'<use href="#(picture-[0-9a-f]+)"/>', text)
+    assert len(held) == len(set(held)) < len(used)
+    assert set(used) == set(held)
 
 
 def test_rendering_does_not_import_torch_or_the_other_floors(tmp_path: Path) -> None:

@@ -27,10 +27,11 @@ from reports.document import (
     inline,
 )
 from reports.plates import Frame, Slider
-from reports.render.html import html, picture, spans, text
+from reports.render.html import html, spans, text
 from reports.render.json import as_json
 from reports.render.markdown import markdown
 from reports.render.pdf import pdf
+from reports.render.photographs import picture
 from tests.samplerun import FHE, PLAIN, build, ten_pipelines, three_pipelines
 
 EVIL = "<img src=x onerror=alert(1)> \"'& שלום\u202e\n</script>"
@@ -138,7 +139,7 @@ def test_pictures_have_words_and_tables_have_captions_and_heads(page: str) -> No
     assert all(one.get("alt") for one in found.of("img"))
     grids = sum(one.get("class") == "grid" for one in found.of("figure"))
     assert grids == 1  # named by the figure's caption and by its region
-    drawings = found.of("svg")
+    drawings = [one for one in found.of("svg") if one.get("aria-hidden") != "true"]
     assert len(drawings) >= 4
     assert all(one.get("role") == "img" and one.get("aria-label") for one in drawings)
     assert len(found.of("caption")) == len(found.of("table")) - grids > 15

@@ -12,7 +12,7 @@ from common.records import AttackOutcome, AttackPicture, Interval, MetricValue
 from common.store import RunFolder, write_atomic
 from common.types import Knowledge
 from comparisons.attacks.artefacts import png
-from reports.document import Callout, FindingCard, Paragraph, Row, Section, Table, plain
+from reports.document import Callout, FindingCard, Inline, Paragraph, Row, Section, Table, plain
 from reports.outcomes import strongest
 from reports.plates import Grid, Slider
 from reports.sections import security, verdict
@@ -214,3 +214,34 @@ def test_pictures_that_cannot_be_shown_are_named(pictured: RunView, spoilt: str)
     assert isinstance(last, Paragraph)
     assert name in plain(last.content)
     assert not any(isinstance(one, Slider) for one in verdict.sections(pictured)[0].blocks)
+
+
+def test_one_cause_that_stopped_many_attacks_is_one_deviation(tmp_path: Path) -> None:
+    why = "the 300 s of the whole audit were used up"
+    stopped = [
+        outcome(attack, target, "not run", reason=why, headline="", advantage=None)
+        for attack in ("bytes", "pairs")
+        for target in (SCRAMBLE, FHE, "plaintext", "noise")
+    ]
+    view = view_of(tmp_path, *stopped)
+    (found,) = [one for one in departures(view) if "not run" in one.claim]
+    assert found.claim == (
+        "2 attacks not run, 8 outcomes missing: Bytes on 4 targets; Pairs on 4 targets"
+    )
+    assert plain(found.evidence) == "bytes-sc + 7"
+    assert found.limits == f"{why}; not a pass."
+    parts = {part.title: part.blocks for part in security.sections(view)}
+    (table,) = parts["Questions an auditor asks"]
+    assert plain(_answer(table, "What was not tried?")).count(why) == 1
+    (card, _) = parts["Attacks one by one"]
+    assert isinstance(card, FindingCard)
+    assert plain(card.evidence).count(why) == 1
+
+
+def _answer(table: object, question: str) -> Inline:
+    assert isinstance(table, Table)
+    return next(
+        row.cells[1]
+        for row in table.rows
+        if isinstance(row, Row) and plain(row.cells[0]) == question
+    )
