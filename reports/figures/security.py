@@ -27,7 +27,7 @@ LOOKS: dict[str, tuple[str, str, str]] = {
     "resists within budget": ("#f4f4f4", DARK, ""),
     "unreliable": (WHITE, DARK, "////"),
     "not applicable": (WHITE, FAINT, ""),
-    "not run": (WHITE, FAINT, "...."),
+    "not run": (WHITE, FAINT, ".."),
 }
 LETTERS = {
     "broken": "broken",
@@ -117,4 +117,5 @@ def _words(axes: Axes, left: float, top: float, width: float, cell: Cell) -> Non
         fontsize=5.6 if len(text) * 0.055 < width else 4.6,
         color=letters,
         bbox=ground if hatch else None,
+        zorder=3,
     )
