@@ -39,7 +39,7 @@ def match_patch_embedding(
     reference = public_reference(header.image_size, _count(header.image_size))
     alignment = align_blocks(ciphertexts, reference, header.patch)
     if alignment is not None and alignment.found:
-        _fold_in(model, header, alignment)
+        fold_in(model, header, alignment)
     return alignment
 
 
@@ -54,7 +54,8 @@ def _count(size: int) -> int:
     return max(200, min(REFERENCE_IMAGES, REFERENCE_IMAGES * 112 * 112 // size**2))
 
 
-def _fold_in(model: VisionTransformer, header: ServerMaterial, alignment: Alignment) -> None:
+def fold_in(model: VisionTransformer, header: ServerMaterial, alignment: Alignment) -> None:
+    """Have a model of plain images read aligned ciphertexts, normalised as the header says."""
     import torch
 
     from common.backbones.deit import pixel_statistics

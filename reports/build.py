@@ -88,10 +88,10 @@ def _subtitle(view: RunView) -> Inline:
 def _records(view: RunView) -> Attachment:
     """Everything the document was made from, but the pictures and predictions."""
     content = {
-        "manifest": json.loads(view.manifest.model_dump_json()),
-        "records": [json.loads(record.model_dump_json()) for record in view.records],
-        "attacks": [json.loads(outcome.model_dump_json()) for outcome in view.outcomes],
-        "scores": json.loads(view.scores.model_dump_json()) if view.scores else None,
+        "manifest": view.manifest.model_dump(mode="json"),
+        "records": [record.model_dump(mode="json") for record in view.records],
+        "attacks": [outcome.model_dump(mode="json") for outcome in view.outcomes],
+        "scores": view.scores.model_dump(mode="json") if view.scores else None,
     }
     data = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False).encode()
     description = "Manifest, records, outcomes of attacks and scores this report was made from"

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from reports.plates import Grid, Slider
+
 
 @dataclass(frozen=True)
 class Text:
@@ -144,50 +146,21 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture with its description; ``data`` holds the numbers it shows, where not elsewhere.
+    """A drawing with its description; ``data`` holds the numbers it shows, where not elsewhere.
 
-    ``svg`` is the same picture in lines, for renderers that can show it sharper; may be empty.
+    ``svg`` is drawn once and shown by every renderer: lines and letters stay sharp on paper.
     """
 
     name: str
     caption: str
     alt: str
-    png: bytes
+    svg: bytes
     width: float = 1.0
     data: Table | None = None
-    svg: bytes = b""
 
     def __post_init__(self) -> None:
         if not self.alt.strip():
             raise ValueError(f"figure {self.name!r} has no alternative text")
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One picture of a slider: a title above it, a number or a remark under it."""
-
-    title: str
-    caption: str
-    png: bytes
-
-
-@dataclass(frozen=True)
-class Slider:
-    """Pictures of one thing in order, for instance original, encrypted, after the attack.
-
-    Side by side on paper; where the format can, the reader slides from one to the next.
-    """
-
-    name: str
-    caption: str
-    alt: str
-    frames: tuple[Frame, ...]
-
-    def __post_init__(self) -> None:
-        if not self.alt.strip():
-            raise ValueError(f"slider {self.name!r} has no alternative text")
-        if not 2 <= len(self.frames) <= 4:
-            raise ValueError(f"slider {self.name!r} has {len(self.frames)} pictures, not 2 to 4")
 
 
 CalloutKind: TypeAlias = Literal["note", "warning", "danger"]
@@ -225,7 +198,16 @@ class KeyValues:
 
 
 Block: TypeAlias = (
-    Paragraph | Bullets | CodeBlock | Table | Figure | Slider | Callout | FindingCard | KeyValues
+    Paragraph
+    | Bullets
+    | CodeBlock
+    | Table
+    | Figure
+    | Slider
+    | Grid
+    | Callout
+    | FindingCard
+    | KeyValues
 )
 
 
@@ -266,7 +248,7 @@ class Document:
         if len(set(anchors)) != len(anchors):
             raise ValueError(f"section anchors repeat: {sorted(anchors)}")
         names = [figure.name for figure in self.figures()]
-        names += [slider.name for slider in self.sliders()]
+        names += [plate.name for plate in self.plates()]
         if len(set(names)) != len(names):
             raise ValueError(f"figure names repeat: {sorted(names)}")
 
@@ -284,13 +266,13 @@ class Document:
         targets = {span.anchor for span in _all_spans(self) if isinstance(span, Target)}
         return frozenset({section.anchor for section in self.sections} | targets)
 
-    def sliders(self) -> tuple[Slider, ...]:
-        """Return all sliders in reading order."""
+    def plates(self) -> tuple[Slider | Grid, ...]:
+        """Return all sliders and grids of photographs in reading order."""
         return tuple(
             block
             for section in self.sections
             for block in section.blocks
-            if isinstance(block, Slider)
+            if isinstance(block, Slider | Grid)
         )
 
 

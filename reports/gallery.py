@@ -59,7 +59,10 @@ def gallery(views: Sequence[RunView]) -> Document:
     datasets = {view.manifest.dataset.card.name for view in views}
     return Document(
         title="Runs side by side",
-        subtitle=inline(f"{len(views)} runs, {len(datasets)} datasets"),
+        subtitle=inline(
+            f"{len(views)} run{'s' * (len(views) > 1)}, "
+            f"{len(datasets)} dataset{'s' * (len(datasets) > 1)}"
+        ),
         date=max(view.manifest.created_at for view in views),
         banners=_banners(views),
         sections=(

@@ -18,6 +18,8 @@ LONGEST_UNBROKEN = 14
 
 def visible(text: str) -> str:
     """Return one line of text in which every character can be seen."""
+    if text.isprintable():
+        return text
     one_line = re.sub(r"[\r\n\t\v\f\x85\u2028\u2029]+", " ", text)
     return "".join(
         f"⟨U+{ord(char):04X}⟩" if unicodedata.category(char) in SPELLED_OUT else char

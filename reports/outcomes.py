@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 from common.records import AttackOutcome, Verdict
 from common.standing import GRAVITY, beyond_claims, concerns, gravity
 from reports.view import PipelineView, RunView
 
-__all__ = ["GRAVITY", "outcomes_of", "standing", "strongest", "won_beyond", "worst_of"]
+__all__ = [
+    "GRAVITY",
+    "by_reason",
+    "outcomes_of",
+    "standing",
+    "strongest",
+    "told_by_attack",
+    "won_beyond",
+    "worst_of",
+]
+# More targets than this are counted, not named.
+MOST_NAMED = 3
 Standing: TypeAlias = Literal["broken", "unbroken", "unknown"]
 
 
@@ -48,3 +60,25 @@ def standing(view: RunView, pipeline: PipelineView) -> Standing:
     if "broken" in verdicts or "partial" in verdicts:
         return "broken"
     return "unbroken" if "resists within budget" in verdicts else "unknown"
+
+
+def by_reason(view: RunView, verdict: Verdict) -> dict[str, list[AttackOutcome]]:
+    """Return the outcomes with one verdict by their reason: one cause often stops many attacks."""
+    found: dict[str, list[AttackOutcome]] = {}
+    for outcome in view.outcomes:
+        if outcome.verdict == verdict:
+            found.setdefault(outcome.reason, []).append(outcome)
+    return found
+
+
+def told_by_attack(outcomes: Sequence[AttackOutcome]) -> str:
+    """Name attacks and their targets, each attack once."""
+    targets: dict[str, list[str]] = {}
+    for one in outcomes:
+        targets.setdefault(one.title, []).append(one.target)
+    return "; ".join(f"{title} on {told_targets(names)}" for title, names in targets.items())
+
+
+def told_targets(names: Sequence[str]) -> str:
+    """Name a few targets, count many."""
+    return ", ".join(names) if len(names) <= MOST_NAMED else f"{len(names)} targets"

@@ -9,6 +9,7 @@ position, shape and text carry everything that colour does.
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,10 @@ GREEN = "#007a59"
 INK = "#1a1a1a"
 GREY = "#6b6b6b"
 RULE = "#d9d9d9"
+PAPER = "#ffffff"
+
+HALO = "halo-"
+HALO_POINTS = 2.0
 
 PAGE_WIDTH = 6.7
 DPI = 200
@@ -55,7 +60,6 @@ STYLE = {
     "svg.hashsalt": "he-compare",
     "svg.fonttype": "path",
     "figure.dpi": DPI,
-    "savefig.dpi": DPI,
 }
 
 
@@ -77,50 +81,67 @@ def new_figure(height: float) -> Figure:
     return figure
 
 
-def png_of(figure: Figure) -> bytes:
-    """Return the figure as PNG without date or software tag."""
-    buffer = io.BytesIO()
-    with drawing():
-        _lay_out(figure)
-        FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})
-    return buffer.getvalue()
-
-
 def svg_of(figure: Figure) -> bytes:
-    """Return the figure as SVG without date, with stable ids.
-
-    Halos are left out: they would make every letter a drawing of its own.
-    """
+    """Return the figure as SVG without date, with stable ids."""
     buffer = io.BytesIO()
-    with drawing(), _without_halos(figure):
-        _lay_out(figure)
+    with drawing(), _halos_named(figure):
+        lay_out(figure)
         FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
-    return buffer.getvalue()
+    return _haloed(buffer.getvalue().decode()).encode()
 
 
-def _lay_out(figure: Figure) -> None:
-    """Place everything once; the canvases then draw once, where ``savefig`` would draw twice."""
-    if isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine):
-        figure.draw_without_rendering()
+def lay_out(figure: Figure) -> None:
+    """Place everything once; what is drawn afterwards stays where it is.
+
+    ``savefig`` would draw all of it once for the layout and once more for the file.
+    """
+    engine = figure.get_layout_engine()
+    if isinstance(engine, ConstrainedLayoutEngine):
+        engine.execute(figure)
         figure.set_layout_engine("none")
 
 
 @contextmanager
-def _without_halos(figure: Figure) -> Iterator[None]:
+def _halos_named(figure: Figure) -> Iterator[None]:
+    """Draw text with a halo as plain letters in a group that ``_haloed`` can find.
+
+    As path effects they would make every letter a drawing of its own.
+    """
     texts = [text for text in figure.findobj(Text) if text.get_path_effects()]
-    effects = [text.get_path_effects() for text in texts]
-    for text in texts:
+    kept = [(text, text.get_path_effects(), text.get_gid()) for text in texts]
+    for number, text in enumerate(texts):
         text.set_path_effects([])
+        text.set_gid(f"{HALO}{number}")
     try:
         yield
     finally:
-        for text, kept in zip(texts, effects, strict=True):
-            text.set_path_effects(kept)
+        for text, effects, name in kept:
+            text.set_path_effects(effects)
+            text.set_gid(name)
 
 
-def halo(colour: str = "white") -> list[withStroke]:
+def _haloed(svg: str) -> str:
+    """Put under each named text a copy of itself in white, with wide lines."""
+    return re.sub(
+        rf'(<g id="{HALO}\d+">\s*)(?:<!--.*?-->\s*)?(<g .*?</g>)', _halo_below, svg, flags=re.DOTALL
+    )
+
+
+def _halo_below(found: re.Match[str]) -> str:
+    opening, letters = found.groups()
+    scale = re.search(r"scale\(([\d.]+)", letters)
+    place = re.search(r'transform="[^"]*"', letters)
+    if scale is None or place is None:
+        return found.group()
+    width = HALO_POINTS / float(scale.group(1))
+    uses = "".join(re.findall(r"<use [^>]*/>", letters))
+    white = f"fill: {PAPER}; stroke: {PAPER}; stroke-width: {width:.1f}; stroke-linejoin: round"
+    return f'{opening}<g style="{white}" {place.group()}>{uses}</g>{letters}'
+
+
+def halo() -> list[withStroke]:
     """Return the effect that keeps small text readable where it crosses a line."""
-    return [withStroke(linewidth=2.0, foreground=colour, alpha=0.85)]
+    return [withStroke(linewidth=HALO_POINTS, foreground=PAPER)]
 
 
 def band_rows(axes: Axes, count: int) -> None:

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reports.figures.latency import round_duration
-from reports.figures.style import BLUE, GREY, INK, ORANGE, RULE, new_figure
+from reports.figures.style import BLUE, GREY, INK, ORANGE, RULE, lay_out, new_figure
 from reports.legible import wrapped
 from reports.numbers import size
 from reports.outcomes import standing
@@ -48,6 +48,7 @@ def tradeoff_plot(view: RunView) -> Figure | None:
         _panel(axes, view, _points(view, price), label, spell)
     grid[0][0].set_ylabel("accuracy")
     _key(grid[0][-1], view)
+    lay_out(figure)
     for axes, (price, *_) in zip(grid[0], panels, strict=False):
         _numbers(figure, axes, _points(view, price))
     return figure
@@ -104,9 +105,9 @@ def _panel(
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Return two to four round values inside the limits: 1, 2 and 5 times powers of ten."""
+    """Return two to four round values inside the limits, as few digits as do."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    for steps in ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0)):
+    for steps in ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)):
         found = [step * 10.0**power for power in range(first, last + 1) for step in steps]
         inside = [value for value in found if low <= value <= high]
         if len(inside) >= 2:
@@ -116,7 +117,6 @@ def _ticks(low: float, high: float) -> list[float]:
 
 def _numbers(figure: Figure, axes: Axes, points: list[Point]) -> None:
     """Write each mark's number beside it, at the first place that is free; far off, with a line."""
-    figure.draw_without_rendering()
     marks = [axes.transData.transform((cost, accuracy)) for cost, accuracy, _ in points]
     scale = 72 / figure.dpi
     taken = [(float(x) * scale, float(y) * scale) for x, y in marks]

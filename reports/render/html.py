@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import re
 import unicodedata
 from importlib import resources
@@ -18,7 +17,6 @@ from typing import Any
 
 import jinja2
 from markupsafe import Markup, escape
-from PIL import Image
 
 from common.store import write_atomic
 from reports.document import (
@@ -38,15 +36,14 @@ from reports.document import (
     Text,
 )
 from reports.legible import ZERO_WIDTH_SPACE, breakable, visible, visible_lines
-from reports.render.svg import embedded
+from reports.plates import Grid
+from reports.render.photographs import held, picture, shown
+from reports.render.svg import embedded, letters
 
 FILE = "report.html"
 TEMPLATE = "report.html.j2"
 STYLE = "report.css"
 SCRIPT = "report.js"
-# Pictures above this many bytes are shown as WebP of quality 80; Markdown and PDF keep the PNG.
-LARGEST_PNG = 150_000
-WEBP_QUALITY = 80
 
 
 def write(document: Document, folder: Path) -> Path:
@@ -71,6 +68,7 @@ def html(document: Document) -> str:
             style=Markup(style),
             script=Markup(script),
             policy=policy(style, script),
+            shared=_shared(document),
         )
         .lstrip()
     )
@@ -94,8 +92,25 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     made.filters |= {"text": text, "spans": spans, "words": visible, "lines": visible_lines}
-    made.globals |= {"kind": _kind, "drawing": drawing, "picture": picture, "sortable": sortable}
+    made.globals |= {
+        "kind": _kind,
+        "drawing": drawing,
+        "picture": picture,
+        "shown": shown,
+        "sortable": sortable,
+    }
     return made
+
+
+def _shared(document: Document) -> Markup:
+    """Return what figures and grids refer to: letters and photographs, each held once."""
+    grids = [plate for plate in document.plates() if isinstance(plate, Grid)]
+    photographs = held(tile.png for grid in grids for row in grid.rows for tile in row.tiles)
+    paths = letters(figure.svg for figure in document.figures())
+    return Markup(
+        '<svg xmlns="http://www.w3.org/2000/svg" width="0" height="0" class="shared" '
+        'aria-hidden="true"><defs>\n{}\n{}\n</defs></svg>'
+    ).format(paths, photographs)
 
 
 def _asset(name: str) -> str:
@@ -130,7 +145,7 @@ def _numbers(document: Document) -> dict[int, int]:
             if isinstance(block, Table):
                 tables += 1
                 numbers[id(block)] = tables
-            elif _kind(block) in ("Figure", "Slider"):
+            elif _kind(block) in ("Figure", "Slider", "Grid"):
                 figures += 1
                 numbers[id(block)] = figures
                 if isinstance(block, Figure) and block.data is not None:
@@ -154,6 +169,8 @@ def _breakable(content: str) -> Markup:
 
 def _cut_at_directions(content: str) -> list[str]:
     """Cut text into parts that alternate: left-to-right or neutral, then right-to-left."""
+    if content.isascii():
+        return [content]
     flags = "".join(
         "R" if unicodedata.bidirectional(char) in ("R", "AL", "AN") else
         "L" if unicodedata.bidirectional(char) == "L" else "N"
@@ -195,24 +212,8 @@ def _span(span: Span, anchors: frozenset[str]) -> Markup:
 
 
 def drawing(figure: Figure) -> Markup:
-    """Return a figure as SVG where it has one, else as a picture."""
-    if figure.svg:
-        return embedded(figure.svg, re.sub(r"[^A-Za-z0-9]+", "-", figure.name), visible(figure.alt))
-    return picture(figure.png, figure.alt)
-
-
-def picture(png: bytes, alt: str) -> Markup:
-    """Return a picture as an element that holds its own bytes and size."""
-    shown = Image.open(io.BytesIO(png))
-    data, media = png, "image/png"
-    if len(png) > LARGEST_PNG:
-        buffer = io.BytesIO()
-        shown.convert("RGB").save(buffer, "WEBP", quality=WEBP_QUALITY, method=4)
-        data, media = buffer.getvalue(), "image/webp"
-    coded = base64.b64encode(data).decode()
-    return Markup('<img src="data:{};base64,{}" width="{}" height="{}" alt="{}">').format(
-        media, coded, shown.width, shown.height, visible(alt)
-    )
+    """Return a figure as SVG that follows the page's colours."""
+    return embedded(figure.svg, re.sub(r"[^A-Za-z0-9]+", "-", figure.name), visible(figure.alt))
 
 
 def sortable(table: Table) -> bool:

@@ -44,21 +44,21 @@ def as_json(document: Document) -> str:
             }
             for section in document.sections
         ],
-        "attachments": {
-            one.name: json.loads(one.data)
-            for one in document.attachments
-            if one.media_type == "application/json"
-        },
     }
-    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    attached = ",\n  ".join(
+        f"{json.dumps(one.name)}: {one.data.decode()}"
+        for one in document.attachments
+        if one.media_type == "application/json"
+    )
+    # Attachments are JSON already: read and written again they would take as long as all the rest.
+    return f'{text[: text.rindex("}")].rstrip()},\n "attachments": {{{attached}}}\n}}\n'
 
 
 def _node(node: Any) -> dict[str, Any]:
     """Return a node as its kind and its fields."""
     fields = {field.name: getattr(node, field.name) for field in dataclasses.fields(node)}
-    return {"kind": type(node).__name__} | {
-        name: _value(value) for name, value in fields.items() if name != "svg"
-    }
+    return {"kind": type(node).__name__} | {name: _value(value) for name, value in fields.items()}
 
 
 def _value(value: Any) -> Any:

@@ -31,7 +31,6 @@ from reports.document import (
     Paragraph,
     Row,
     Section,
-    Slider,
     Span,
     SpanRow,
     Table,
@@ -39,6 +38,7 @@ from reports.document import (
     Text,
 )
 from reports.legible import visible, visible_lines
+from reports.plates import Grid, Slider
 
 FILE = "report.md"
 FIGURES = "figures"
@@ -48,12 +48,16 @@ ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
 def write(document: Document, folder: Path) -> Path:
-    """Write ``report.md`` and ``figures/*.png``; return the former."""
+    """Write ``report.md`` and ``figures/*``; return the former."""
+    # The report is written last and atomically; the pictures can be made again, and waiting for the
+    # disk after each of some hundred of them would take longer than making them.
+    place = folder / FIGURES
+    place.mkdir(parents=True, exist_ok=True)
     for figure in document.figures():
-        write_atomic(folder / FIGURES / f"{figure.name}.png", figure.png)
-    for slider in document.sliders():
-        for number, frame in enumerate(slider.frames, start=1):
-            write_atomic(folder / FIGURES / f"{slider.name}-{number}.png", frame.png)
+        (place / f"{figure.name}.svg").write_bytes(figure.svg)
+    for plate in document.plates():
+        for name, png in plate.files().items():
+            (place / name).write_bytes(png)
     path = folder / FILE
     write_atomic(path, markdown(document).encode())
     return path
@@ -120,6 +124,7 @@ class _Writer:
             Table: self.table,
             Figure: self.figure,
             Slider: self.slider,
+            Grid: self.grid,
             Callout: self.callout,
             FindingCard: self.card,
             KeyValues: self.key_values,
@@ -187,7 +192,7 @@ class _Writer:
 
     def figure(self, block: Figure) -> str:
         self.figures += 1
-        target = quote(f"{FIGURES}/{block.name}.png")
+        target = quote(f"{FIGURES}/{block.name}.svg")
         lines = [f"![{escape(block.alt)}]({target})", ""]
         lines.append(f"**Figure {self.figures}.** {escape(block.caption)}")
         if block.data is not None:
@@ -197,16 +202,36 @@ class _Writer:
     def slider(self, block: Slider) -> str:
         self.figures += 1
         count = len(block.frames)
-        target = quote(f"{FIGURES}/{block.name}")
         titles = " | ".join(escape(frame.title) for frame in block.frames)
         shown = " | ".join(
-            f"![{escape(f'{block.alt}: {frame.title}')}]({target}-{number}.png)"
-            for number, frame in enumerate(block.frames, start=1)
+            _image(f"{block.alt}: {frame.title}", file)
+            for frame, file in zip(block.frames, block.files(), strict=True)
         )
         words = " | ".join(escape(frame.caption) for frame in block.frames)
         lines = [f"| {titles} |", "|" + ":---:|" * count, f"| {shown} |", f"| {words} |", ""]
         lines.append(f"**Figure {self.figures}.** {escape(block.caption)}")
         return "\n".join(lines)
+
+    def grid(self, block: Grid) -> str:
+        self.figures += 1
+        heads = "".join(f" {_under(escape(one.title), one.remark)} |" for one in block.heads)
+        lines = [f"| |{heads}", "|:---|" + ":---:|" * len(block.heads)]
+        for number, row in enumerate(block.rows):
+            shown = "".join(
+                f" {_under(_image(tile.alt, block.file(number, column)), tile.caption)} |"
+                for column, tile in enumerate(row.tiles)
+            )
+            lines.append(f"| **{escape(row.title)}** |{shown}")
+        lines += ["", f"**Figure {self.figures}.** {escape(block.caption)}"]
+        return "\n".join(lines)
+
+
+def _image(alt: str, file: str) -> str:
+    return f"![{escape(alt)}]({quote(f'{FIGURES}/{file}')})"
+
+
+def _under(first: str, remark: str) -> str:
+    return f"{first}<br>{escape(remark)}" if remark else first
 
 
 def _heading(column: Column) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
+import math
 import shutil
 import tempfile
 from importlib import resources
@@ -28,16 +29,22 @@ from reports.document import (
     Figure,
     Inline,
     Row,
-    Slider,
     Span,
     SpanRow,
     Table,
+    plain,
 )
 from reports.legible import breakable, visible, visible_lines
+from reports.plates import Grid, Slider
 
 FILE = "report.pdf"
 TEMPLATE = "report.typ"
 STANDARDS: tuple[Literal["ua-1"], Literal["a-3a"]] = ("ua-1", "a-3a")
+# Sizes of the template's tables, in points: text is 17 cm wide, a letter some 3.9, a line some 9.
+TEXT_POINTS, LETTER_POINTS, LINE_POINTS = 482.0, 3.9, 9.0
+PADDING_LINES, HEAD_POINTS = 0.65, 30.0
+FULL_WEIGHT = 6.6
+TALLEST_UNBROKEN = 283.0
 EPOCH = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
 
 
@@ -83,10 +90,10 @@ def _lay_out(document: Document, work: Path) -> None:
     with resources.as_file(template) as source:
         shutil.copyfile(source, work / TEMPLATE)
     for figure in document.figures():
-        (work / f"{figure.name}.png").write_bytes(figure.png)
-    for slider in document.sliders():
-        for number, frame in enumerate(slider.frames, start=1):
-            (work / f"{slider.name}-{number}.png").write_bytes(frame.png)
+        (work / f"{figure.name}.svg").write_bytes(figure.svg)
+    for plate in document.plates():
+        for name, png in plate.files().items():
+            (work / name).write_bytes(png)
     for attachment in document.attachments:
         (work / attachment.name).write_bytes(attachment.data)
     content = json.dumps(_document(document), ensure_ascii=False)
@@ -133,28 +140,53 @@ def _block(block: Block) -> dict[str, Any]:
         return kind | _table(block)
     if isinstance(block, Figure):
         data = _table(block.data) if block.data else None
-        file = f"{block.name}.png"
+        file = f"{block.name}.svg"
         words = {"caption": visible(block.caption), "alt": visible(block.alt)}
         return kind | words | {"file": file, "width": block.width, "data": data}
     if isinstance(block, Slider):
-        frames = [
-            {
-                "title": visible(frame.title),
-                "caption": visible(frame.caption),
-                "file": f"{block.name}-{number}.png",
-            }
-            for number, frame in enumerate(block.frames, start=1)
-        ]
-        return kind | {
-            "caption": visible(block.caption),
-            "alt": visible(block.alt),
-            "frames": frames,
-        }
+        return kind | _slider(block)
+    if isinstance(block, Grid):
+        return kind | _grid(block)
     if isinstance(block, CodeBlock):
         lines = visible_lines(block.text).split("\n")
         return kind | {"lines": [breakable(line) for line in lines]}
     fields = {field.name: getattr(block, field.name) for field in dataclasses.fields(block)}
     return kind | {name: _value(value) for name, value in fields.items()}
+
+
+def _slider(block: Slider) -> dict[str, Any]:
+    return {
+        "caption": visible(block.caption),
+        "alt": visible(block.alt),
+        "frames": [
+            {"title": visible(frame.title), "caption": visible(frame.caption), "file": file}
+            for frame, file in zip(block.frames, block.files(), strict=True)
+        ],
+    }
+
+
+def _grid(block: Grid) -> dict[str, Any]:
+    return {
+        "caption": visible(block.caption),
+        "heads": [
+            {"title": breakable(visible(one.title)), "remark": breakable(visible(one.remark))}
+            for one in block.heads
+        ],
+        "rows": [
+            {
+                "title": breakable(visible(row.title)),
+                "tiles": [
+                    {
+                        "file": block.file(number, column),
+                        "alt": visible(tile.alt),
+                        "caption": visible(tile.caption),
+                    }
+                    for column, tile in enumerate(row.tiles)
+                ],
+            }
+            for number, row in enumerate(block.rows)
+        ],
+    }
 
 
 def _value(value: Any) -> Any:
@@ -183,7 +215,32 @@ def _table(table: Table) -> dict[str, Any]:
             for row, following in zip(table.rows, (*table.rows[1:], None), strict=True)
         ],
         "note": _spans(table.note),
+        "tall": _estimated_height(table) > TALLEST_UNBROKEN,
     }
+
+
+def _estimated_height(table: Table) -> float:
+    """Return about how many points a table is high; typst would lay it out twice to know.
+
+    Only says which tables may break between pages, so it need not be right to the line.
+    """
+    weights = sum(column.weight for column in table.columns)
+    widths = [
+        max(4.0, TEXT_POINTS * column.weight / max(weights, FULL_WEIGHT) / LETTER_POINTS - 2)
+        for column in table.columns
+    ]
+    lines = 0.0
+    for row in table.rows:
+        if isinstance(row, SpanRow):
+            lines += max(1.0, len(plain(row.content)) / sum(widths)) + PADDING_LINES
+            continue
+        cells = zip(row.cells, widths, strict=True)
+        lines += max(_lines(plain(cell), width) for cell, width in cells) + PADDING_LINES
+    return HEAD_POINTS + lines * LINE_POINTS
+
+
+def _lines(text: str, width: float) -> float:
+    return sum(math.ceil(max(len(line), 1) / width) for line in text.split("\n"))
 
 
 def _row(row: Row | SpanRow, *, heads: bool) -> dict[str, Any]:

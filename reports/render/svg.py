@@ -9,23 +9,47 @@ dark.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from markupsafe import Markup, escape
 
 NUMBERS = re.compile(r"-?[1-9]\d*\.\d{3,}")
+# Outlines of letters, named by font and code: equal in every figure, so a page holds each once.
+GLYPH = re.compile(r'<path id="(DejaVu[^"]*-[0-9a-f]+)"[^>]*/>')
+GLYPH_USE = re.compile(r'xlink:href="#(DejaVu[^"]*-[0-9a-f]+)"')
+
+
+def letters(svgs: Iterable[bytes]) -> Markup:
+    """Return the outlines of the letters of many figures, each once."""
+    found: dict[str, str] = {}
+    for svg in svgs:
+        for one in GLYPH.finditer(svg.decode()):
+            found.setdefault(one.group(1), " ".join(one.group().split()))
+    return Markup("\n".join(found[name] for name in sorted(found)))
 
 
 def embedded(svg: bytes, name: str, alt: str) -> Markup:
-    """Return the SVG as an element of a page; ``name`` makes its ids unique there."""
+    """Return the SVG as an element of a page that also holds its ``letters``.
+
+    ``name`` makes its ids unique there; those nothing refers to are left out.
+    """
     text = svg.decode()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r"<defs>\s*<style[^>]*>.*?</style>\s*</defs>", "", text, flags=re.DOTALL)
     text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
+    text = GLYPH.sub("", text)
+    text = GLYPH_USE.sub(r'href="##\1"', text)
+    text = re.sub(r"<defs>\s*</defs>", "", text)
     text = re.sub(r'\sstyle="([^"]*)"', _attributes, text)
     text = re.sub(r"<defs>.*?</defs>", _inheriting, text, flags=re.DOTALL)
-    text = re.sub(r'(\sid=")', rf"\1{name}-", text)
-    text = re.sub(r'(href="#|url\(#)', rf"\1{name}-", text)
+    used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', text))
+    text = re.sub(
+        r'\sid="([^"]*)"',
+        lambda found: f' id="{name}-{found.group(1)}"' if found.group(1) in used else "",
+        text,
+    )
+    text = re.sub(r'(href="#|url\(#)(?!#)', rf"\1{name}-", text).replace('href="##', 'href="#')
     text = NUMBERS.sub(lambda found: f"{float(found.group()):.2f}", text)
     text = re.sub(r"\s*\n\s*", "\n", text)
     return Markup(_head(text, alt))
@@ -39,7 +63,12 @@ def _attributes(found: re.Match[str]) -> str:
 
 
 def _inheriting(found: re.Match[str]) -> str:
-    """Leave the colour of a mark's line to each of its uses, where the page's style reaches it."""
+    """Leave the colour of a mark's line to each of its uses, where the page's style reaches it.
+
+    Hatching has no uses: a pattern keeps its colours.
+    """
+    if "<pattern" in found.group():
+        return found.group()
     return re.sub(r'\sstroke="[^"]*"', "", found.group())
 
 

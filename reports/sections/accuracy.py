@@ -20,7 +20,7 @@ from reports.document import (
 )
 from reports.figures.accuracy import accuracy_plot
 from reports.figures.panels import reliability_plot, roc_plot
-from reports.figures.style import drawing, png_of, svg_of
+from reports.figures.style import drawing, svg_of
 from reports.numbers import (
     MISSING,
     bracket,
@@ -112,7 +112,6 @@ def _figure(view: RunView) -> list[Figure]:
             "claims none; dashed line: the reference. The numbers stand in the next table.",
             alt="Dot plot of accuracy and AUC with intervals for "
             + "; ".join(_spoken(pipeline) for pipeline in view.pipelines if pipeline.scores),
-            png=png_of(figure),
             svg=svg_of(figure),
         )
     ]
@@ -127,7 +126,7 @@ def _panels(
         return []
     shown = "; ".join(pipeline.label for pipeline in view.pipelines if pipeline.scores)
     alt = f"{caption.partition('.')[0]}, one panel a pipeline: {shown}"
-    return [Figure(name, caption, alt, png_of(figure), svg=svg_of(figure))]
+    return [Figure(name, caption, alt, svg_of(figure))]
 
 
 def _spoken(pipeline: PipelineView) -> str:

@@ -21,7 +21,7 @@ from reports.document import (
 )
 from reports.figures.amortisation import amortisation_plot, shared_seconds
 from reports.figures.latency import latency_plot, stage_grid
-from reports.figures.style import drawing, png_of, svg_of
+from reports.figures.style import drawing, svg_of
 from reports.numbers import MISSING, duration, milliseconds, significant
 from reports.sections.tables import blanks, grouped
 from reports.sections.traffic import traffic_sections
@@ -68,9 +68,7 @@ def _drawn(
 ) -> list[Figure]:
     with drawing():
         figure = draw(view)
-    return (
-        [] if figure is None else [Figure(name, caption, alt, png_of(figure), svg=svg_of(figure))]
-    )
+    return [] if figure is None else [Figure(name, caption, alt, svg_of(figure))]
 
 
 def _latency_figure(view: RunView) -> list[Figure]:

@@ -5,13 +5,14 @@ A rule is a function from the view to the departures it found; ``RULES`` is in t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from common.records import RunRecord
+from common.records import AttackOutcome, RunRecord
 from common.types import FheMode, Status
 from reports.document import Inline, Severity, inline
 from reports.numbers import fixed, scientific, significant, wilson_half_width
+from reports.outcomes import by_reason, told_by_attack
 from reports.view import PipelineView, RunView, record_ids, short_id
 
 ENOUGH_AGREEMENT = 50
@@ -218,14 +219,30 @@ def _attacks(view: RunView) -> Iterator[Departure]:
             inline("no attack record in the run folder"),
             "Whether a claim holds is unknown; unknown is not a pass.",
         )
-    for outcome in view.outcomes:
-        if outcome.verdict in ("unreliable", "not run"):
+    for reason, outcomes in by_reason(view, "unreliable").items():
+        for title in dict.fromkeys(one.title for one in outcomes):
+            mine = [one for one in outcomes if one.title == title]
             yield Departure(
                 "unknown",
-                f"{outcome.title} on {outcome.target}: {outcome.verdict}",
-                inline(short_id(outcome.identity)),
-                f"{outcome.reason}; not a pass.",
+                f"{told_by_attack(mine)}: unreliable",
+                _outcome_ids(mine),
+                f"{reason}; not a pass.",
             )
+    for reason, outcomes in by_reason(view, "not run").items():
+        attacks = len({one.title for one in outcomes})
+        yield Departure(
+            "unknown",
+            f"{attacks} attack{'s' * (attacks != 1)} not run, {len(outcomes)} "
+            f"outcome{'s' * (len(outcomes) != 1)} missing: {told_by_attack(outcomes)}",
+            _outcome_ids(outcomes),
+            f"{reason}; not a pass.",
+        )
+
+
+def _outcome_ids(outcomes: Sequence[AttackOutcome]) -> Inline:
+    """Return the identity of the first outcome, and how many more there are."""
+    rest = f" + {len(outcomes) - 1}" if len(outcomes) > 1 else ""
+    return inline(short_id(outcomes[0].identity), rest)
 
 
 RULES: tuple[Callable[[RunView], Iterator[Departure]], ...] = (

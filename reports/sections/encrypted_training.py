@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reports.document import Block, Column, Figure, Paragraph, Row, Section, Table, inline
 from reports.figures.convergence import convergence_plot, rounds_plot
-from reports.figures.style import drawing, png_of, svg_of
+from reports.figures.style import drawing, svg_of
 from reports.numbers import MISSING, duration, fixed, scientific, significant, size
 from reports.training import EncryptedTraining, encrypted_trainings
 from reports.view import RunView
@@ -63,7 +63,7 @@ def _figures(view: RunView, found: list[EncryptedTraining]) -> list[Figure]:
         ("rounds", ROUNDS, f"Rounds against compute: {waited}", rounds),
     )
     return [
-        Figure(name, words, alt, png_of(figure), svg=svg_of(figure))
+        Figure(name, words, alt, svg_of(figure))
         for name, words, alt, figure in drawn
         if figure is not None
     ]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from reports.document import (
     Block,
     Bold,
     Column,
-    Figure,
     Inline,
     Paragraph,
     Row,
@@ -16,11 +17,14 @@ from reports.document import (
     Table,
     inline,
 )
-from reports.figures.pictures import MOST_IMAGES, picture_grids
-from reports.figures.style import drawing, png_of
 from reports.numbers import MISSING, fixed
+from reports.pixels import png_of
+from reports.plates import Grid, GridRow, Head, Tile
 from reports.view import Pictures, PipelineView, RunView
 
+MOST_IMAGES = 4
+MOST_ROWS = 5
+LONGEST_ID = 28
 HIDING = (
     "A picture that looks like noise, or a low correlation, shows perceptual hiding, not "
     "confidentiality: what an attacker can recover is measured by attacks (see Security)."
@@ -33,33 +37,52 @@ def sections(view: RunView) -> list[Section]:
         words = Paragraph(inline("The run stored no sample pictures."))
         return [Section("What the server sees", 1, "pictures", (words,))]
     blocks: list[Block] = [Paragraph(inline(Bold(HIDING)))]
-    blocks += _figures(view, view.pictures)
+    blocks += _grids(view, view.pictures)
     blocks.append(_table(view, view.pictures))
     return [Section("What the server sees", 1, "pictures", tuple(blocks))]
 
 
-def _figures(view: RunView, pictures: Pictures) -> list[Figure]:
-    titles = {pipeline.label: view.title(pipeline) for pipeline in view.pipelines}
-    named = Pictures(
-        pictures.original,
-        pictures.ids,
-        pictures.classes,
-        {titles.get(label, label): images for label, images in pictures.views.items()},
-    )
-    with drawing():
-        grids = picture_grids(named)
-    count = min(MOST_IMAGES, len(pictures.ids))
+def _grids(view: RunView, pictures: Pictures) -> list[Grid]:
+    """Return the grids, a few pipelines each; the originals head every one."""
+    labels = list(pictures.views)
+    parts = max(1, -(-len(labels) // MOST_ROWS))
+    cuts = [len(labels) * part // parts for part in range(parts + 1)]
     return [
-        Figure(
-            name=f"pictures-{number}",
-            caption="First row: the image on the client. Below: what reaches the server, enlarged "
-            "or thinned to the same size.",
-            alt=f"Grid of {count} sample images: originals, then what the server sees of them "
-            f"under {', '.join(labels) or 'no pipeline'}",
-            png=png_of(figure),
-        )
-        for number, (labels, figure) in enumerate(grids, start=1)
+        _grid(view, pictures, number, labels[start:end])
+        for number, (start, end) in enumerate(pairwise(cuts), start=1)
     ]
+
+
+def _grid(view: RunView, pictures: Pictures, number: int, labels: list[str]) -> Grid:
+    titles = {pipeline.label: view.title(pipeline) for pipeline in view.pipelines}
+    shown = [("original (client only)", pictures.original)]
+    shown += [(titles.get(label, label), pictures.views[label]) for label in labels]
+    count = min(MOST_IMAGES, len(pictures.ids))
+    return Grid(
+        name=f"pictures-{number}",
+        caption="First row: the image on the client. Below: what reaches the server, enlarged "
+        "or thinned to the same size.",
+        alt=f"Grid of {count} sample images: originals, then what the server sees of them "
+        f"under {', '.join(title for title, _ in shown[1:]) or 'no pipeline'}",
+        heads=tuple(
+            Head(pictures.classes[column], _end_of(pictures.ids[column])) for column in range(count)
+        ),
+        rows=tuple(
+            GridRow(
+                title,
+                tuple(
+                    Tile(png_of(images[column]), f"{title}, image {column + 1}")
+                    for column in range(count)
+                ),
+            )
+            for title, images in shown
+        ),
+    )
+
+
+def _end_of(identity: str) -> str:
+    """Keep of a long identity its end, which differs."""
+    return identity if len(identity) <= LONGEST_ID else "…" + identity[1 - LONGEST_ID :]
 
 
 def _table(view: RunView, pictures: Pictures) -> Table:

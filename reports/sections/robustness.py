@@ -17,7 +17,7 @@ from reports.document import (
     inline,
 )
 from reports.figures.robustness import robustness_plot
-from reports.figures.style import drawing, png_of, svg_of
+from reports.figures.style import drawing, svg_of
 from reports.numbers import MISSING, bracket, fixed
 from reports.sections.tables import blanks
 from reports.view import PipelineView, RunView
@@ -58,7 +58,7 @@ def _figure(view: RunView, kind: str) -> list[Block]:
         figure = robustness_plot(view, kind)
         if figure is None:
             return []
-        png, svg = png_of(figure), svg_of(figure)
+        svg = svg_of(figure)
     return [
         Figure(
             f"robustness-{kind.lower().replace(' ', '-')}",
@@ -66,8 +66,7 @@ def _figure(view: RunView, kind: str) -> list[Block]:
             "messages that were refused, could not be read or gave scores out of all proportion",
             f"For each pipeline, accuracy against the strength of {kind}. "
             f"{_words(view, kind)} The numbers are in the table below.",
-            png,
-            svg=svg,
+            svg,
         )
     ]
 

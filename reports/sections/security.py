@@ -26,16 +26,11 @@ from reports.document import (
     Table,
     inline,
 )
-from reports.figures.security import (
-    LETTERS,
-    Cell,
-    heat_map,
-    reconstruction_grid,
-    strip_of,
-)
-from reports.figures.style import drawing, png_of
+from reports.figures.security import LETTERS, Cell, heat_map
+from reports.figures.style import drawing, svg_of
 from reports.outcomes import worst_of
 from reports.sections.security_findings import findings
+from reports.sections.security_pictures import grids
 from reports.sections.security_questions import questions
 from reports.view import RunView, short_id
 
@@ -43,14 +38,8 @@ NO_ATTACKS = (
     "No attack was run on this run's pipelines (smoke profile or --no-audit): nothing here says "
     "that a claim holds."
 )
-SSIM_WORDS = (
-    "A low SSIM between an image and its ciphertext is perceptual hiding, not confidentiality; a "
-    "high SSIM between an image and what an attack made of its ciphertext is a break."
-)
 CONTROLS = ("identity", "noise", "aes_ctr")
 COLUMNS_A_TABLE = 5
-MOST_STRIPS = 6
-MOST_GRIDS = 4
 
 
 def sections(view: RunView) -> list[Section]:
@@ -67,12 +56,11 @@ def sections(view: RunView) -> list[Section]:
         Section("Questions an auditor asks", 2, "security-questions", tuple(questions(view))),
         Section("Attacks one by one", 2, "security-findings", tuple(findings(view))),
     ]
-    grids = _grids(view, names)
-    if grids:
-        words = Paragraph(inline(Bold(SSIM_WORDS)))
-        parts.insert(
-            1, Section("What attacks made of the pictures", 2, "security-pictures", (words, *grids))
-        )
+    attacks = [(attack, title) for _, attack, title in rows(view)]
+    shown = grids(view, attacks, names, CONTROLS)
+    if shown:
+        title = "What attacks made of the pictures"
+        parts.insert(1, Section(title, 2, "security-pictures", tuple(shown)))
     return parts
 
 
@@ -146,10 +134,11 @@ def _figure(view: RunView, names: Sequence[tuple[str, str]]) -> Figure:
     return Figure(
         name="security-matrix",
         caption="Capability matrix: what an adversary with the knowledge of each row gets from "
-        "each column. Darker is worse, hatched is not known; the numbers are advantages.",
+        "each column. Darker is worse, hatched is not known; the numbers are advantages "
+        "(b: broken, p: partial).",
         alt=f"Matrix of {len(names)} targets and {len(rows(view))} attacks; its cells are the rows "
         "of the tables below",
-        png=png_of(figure),
+        svg=svg_of(figure),
     )
 
 
@@ -230,35 +219,3 @@ def _claims(view: RunView) -> Table:
         "A claim is what author or standard states; the last column is what was executed."
     )
     return Table("Claims, who enforces them, and the strongest attack", head, tuple(lines), note)
-
-
-def _grids(view: RunView, names: Sequence[tuple[str, str]]) -> list[Figure]:
-    """A grid for each attack that left pictures: pipelines first, both ends of the controls."""
-    figures = []
-    for _, attack, title in rows(view):
-        strips = []
-        for target, shown in names:
-            for outcome in view.outcomes:
-                if outcome.attack == attack and outcome.target == target and outcome.pictures:
-                    files = {p.file: view.file(p.file) for p in outcome.pictures}
-                    held = {name: data for name, data in files.items() if data is not None}
-                    strip = strip_of(shown, outcome, held)
-                    if strip is not None:
-                        strips.append((target in CONTROLS, strip))
-        if not any(not control for control, _ in strips):
-            continue
-        ends = [strip for control, strip in strips if control]
-        shown_strips = [s for control, s in strips if not control][: MOST_STRIPS - len(ends)] + ends
-        with drawing():
-            figure = reconstruction_grid(shown_strips)
-        figures.append(
-            Figure(
-                name=f"security-{attack.replace('_', '-')}",
-                caption=f"{title}: original, what the server sees, and what the attack made of it; "
-                "the controls on the right. " + SSIM_WORDS,
-                alt=f"Pictures before and after the attack “{title}” for "
-                + ", ".join(strip.title for strip in shown_strips),
-                png=png_of(figure),
-            )
-        )
-    return figures[:MOST_GRIDS]

@@ -38,10 +38,11 @@ def _card(view: RunView, outcomes: Sequence[AttackOutcome]) -> FindingCard:
     names = {pipeline.label: view.title(pipeline) for pipeline in view.pipelines}
     graded = sorted(outcomes, key=lambda one: (GRAVITY.index(one.verdict), -(one.advantage or 0.0)))
     worst = graded[0]
-    evidence = "; ".join(
-        f"{names.get(one.target, one.target)}: {LETTERS[one.verdict]}, {one.headline or one.reason}"
-        for one in graded
-    )
+    told: dict[str, list[str]] = {}
+    for one in graded:
+        words = f"{LETTERS[one.verdict]}, {one.headline or one.reason}"
+        told.setdefault(words, []).append(names.get(one.target, one.target))
+    evidence = "; ".join(f"{', '.join(targets)}: {words}" for words, targets in told.items())
     hit = [names.get(one.target, one.target) for one in graded if one.verdict == worst.verdict]
     claim = f"{worst.title} ({worst.rung.value}): {worst.verdict} on {', '.join(hit)}"
     beyond = beyond_claims(worst)
@@ -56,6 +57,6 @@ def _card(view: RunView, outcomes: Sequence[AttackOutcome]) -> FindingCard:
         severity="warn" if beyond else SEVERITY[worst.verdict],
         claim=inline(claim),
         evidence=inline(evidence),
-        limits=inline(limits),
+        limits=inline(limits) if limits else (),
         reproduce=worst.reproduce,
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from common.records import AttackOutcome
 from reports.document import Block, Column, Inline, Row, Table, inline
+from reports.outcomes import by_reason, told_by_attack
 from reports.sections.compared import parameters
 from reports.view import PipelineView, RunView
 
@@ -134,8 +135,10 @@ def _failed(view: RunView) -> str:
 
 
 def _untried(view: RunView) -> str:
-    not_run = [one for one in view.outcomes if one.verdict == "not run"]
-    told = _joined(f"{one.title} on {one.target}: {one.reason}" for one in not_run)
+    told = _joined(
+        f"{told_by_attack(outcomes)} (because {reason or 'no reason was recorded'})"
+        for reason, outcomes in by_reason(view, "not run").items()
+    )
     general = (
         "attacks that nobody has published or written here, side channels, and the people and "
         "machines around the keys"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from common.records import Interval
 from common.types import Side
 from reports.document import (
+    Block,
     Bold,
     Break,
     Column,
@@ -18,10 +19,11 @@ from reports.document import (
     inline,
 )
 from reports.figures.security import LETTERS
-from reports.figures.style import drawing, png_of, svg_of
+from reports.figures.style import drawing, svg_of
 from reports.figures.tradeoff import tradeoff_plot
 from reports.numbers import MISSING, estimate, kilobytes, metric_cell, milliseconds, significant
 from reports.outcomes import standing, strongest, worst_of
+from reports.sections.security_pictures import leading_picture
 from reports.sections.tables import absent
 from reports.sections.wording import verdict_words
 from reports.timing import latency_of, throughput_of
@@ -49,7 +51,10 @@ def sections(view: RunView) -> list[Section]:
             rows.append(SpanRow(inline(pipeline.trouble), "remark"))
     table = Table("What each pipeline reaches and costs", COLUMNS, tuple(rows), _note(view))
     words = tuple(Paragraph(content) for content in verdict_words(view))
-    return [Section("Verdict", 1, "verdict", (table, *words, *_tradeoff_figure(view)))]
+    picture = leading_picture(view)
+    shown: list[Block] = [picture] if picture else []
+    blocks = (table, *words, *shown, *_tradeoff_figure(view))
+    return [Section("Verdict", 1, "verdict", blocks)]
 
 
 def _tradeoff_figure(view: RunView) -> list[Figure]:
@@ -67,7 +72,7 @@ def _tradeoff_figure(view: RunView) -> list[Figure]:
         figure = tradeoff_plot(view)
     if figure is None:
         return []
-    return [Figure("tradeoff", caption, alt, png_of(figure), svg=svg_of(figure))]
+    return [Figure("tradeoff", caption, alt, svg_of(figure))]
 
 
 def _cells(view: RunView, pipeline: PipelineView) -> tuple[Inline, ...]:

@@ -187,7 +187,7 @@ def _difference(pipeline: PipelineView) -> str:
     if found is None or found.difference is None:
         return "accuracy difference unknown"
     gap = fixed(found.difference, signed=True)
-    words = f"accuracy {gap} {bracket(found.interval, signed=True)} against the reference"
+    words = f"accuracy differs by {gap} {bracket(found.interval, signed=True)} from the reference"
     words += f" (n = {found.n}"
     if found.p_value is not None:
         words += f", McNemar p {_equals(probability(found.p_value))}"

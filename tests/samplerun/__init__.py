@@ -1,10 +1,12 @@
 """A factory of complete run folders for tests: plausible in shape, invented in every number.
 
 ``three_pipelines()`` is a small binary run in which every cell ended ok; ``ten_pipelines()`` is a
-multi-class run with long names and failed, unavailable and skipped cells; ``build`` makes others.
-All are deterministic. ``SampleRun.write(path)`` makes the run folder.
+multi-class run with long names and failed, unavailable and skipped cells; ``audited()`` has the
+size of a real quick run with attacks; ``build`` makes others. All are
+deterministic. ``SampleRun.write(path)`` makes the run folder.
 """
 
+from tests.samplerun.audited import audited
 from tests.samplerun.kinds import FHE, PLAIN, SCRAMBLE, Kind
 from tests.samplerun.runs import SampleRun, build, ten_pipelines, three_pipelines
 
@@ -14,6 +16,7 @@ __all__ = [
     "SCRAMBLE",
     "Kind",
     "SampleRun",
+    "audited",
     "build",
     "ten_pipelines",
     "three_pipelines",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from common.records import (
+    AttackOutcome,
     BackboneSummary,
     DatasetCard,
     DatasetSummary,
@@ -19,7 +20,7 @@ from common.records import (
     ScoreSheet,
     SplitSummary,
 )
-from common.store import PICTURES, SCORES, RunFolder, save_arrays
+from common.store import PICTURES, SCORES, RunFolder, save_arrays, write_atomic
 from common.types import Status
 from tests.samplerun.kinds import FHE, PLAIN, SCRAMBLE, Arrays, Kind
 from tests.samplerun.records import CREATED, record
@@ -35,6 +36,8 @@ class SampleRun:
     sheet: ScoreSheet | None
     predictions: dict[str, Arrays]
     pictures: Arrays
+    outcomes: tuple[AttackOutcome, ...] = ()
+    files: dict[str, bytes] = field(default_factory=dict)
 
     def write(self, path: Path) -> Path:
         """Write a run folder and return its path."""
@@ -42,6 +45,10 @@ class SampleRun:
         folder.create(self.manifest)
         for one in self.records:
             folder.append(one)
+        for outcome in self.outcomes:
+            folder.append(outcome)
+        for name, data in self.files.items():
+            write_atomic(path / name, data)
         for identity, arrays in self.predictions.items():
             save_arrays(path / "predictions" / f"{identity}.npz", arrays)
         if self.sheet is not None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import os
+import re
 import subprocess
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -18,7 +21,16 @@ from common.types import Status
 from reports import FORMATS
 from reports.build import build_document, write_report
 from reports.render.markdown import markdown
-from tests.samplerun import FHE, PLAIN, SampleRun, build, ten_pipelines, three_pipelines
+from tests.samplerun import (
+    FHE,
+    PLAIN,
+    SCRAMBLE,
+    SampleRun,
+    audited,
+    build,
+    ten_pipelines,
+    three_pipelines,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -134,19 +146,31 @@ def test_hostile_names_stay_text_in_both_formats(tmp_path: Path) -> None:
 
 
 def test_every_figure_has_alternative_text_and_names_its_pipelines(tmp_path: Path) -> None:
-    figures = build_document(RunFolder(ten_pipelines().write(tmp_path))).figures()
-    names = ["tradeoff", "accuracy", "latency", "stages", "amortisation", "pictures-1"]
+    document = build_document(RunFolder(ten_pipelines().write(tmp_path)))
+    figures = document.figures()
+    names = ["tradeoff", "accuracy", "latency", "stages", "amortisation"]
     assert [figure.name for figure in figures] == names
-    assert all(figure.alt for figure in figures)
+    assert [plate.name for plate in document.plates()] == ["pictures-1"]
+    assert all(one.alt for one in (*figures, *document.plates()))
     assert "plaintext: Accuracy 0.950" in figures[1].alt
 
 
 def test_all_formats_take_less_than_five_seconds(tmp_path: Path) -> None:
     """Processor time, so that a busy machine does not fail the test."""
-    run = ten_pipelines().write(tmp_path)
+    run = audited().write(tmp_path)
     begun = time.process_time()
     write_report(run, list(FORMATS))
     assert time.process_time() - begun < 5
+
+
+def test_a_page_of_an_audited_run_keeps_below_the_size_a_mail_takes(tmp_path: Path) -> None:
+    (page,) = write_report(audited().write(tmp_path), ["html"])
+    assert page.stat().st_size < 2_000_000
+    text = page.read_text(encoding="utf-8")
+    held = re.findall(r'<image id="(picture-[0-9a-f]+)"', text)
+    used = re.findall(r'<use href="#(picture-[0-9a-f]+)"/>', text)
+    assert len(held) == len(set(held)) < len(used)
+    assert set(used) == set(held)
 
 
 def test_rendering_does_not_import_torch_or_the_other_floors(tmp_path: Path) -> None:
@@ -175,3 +199,40 @@ def test_reports_import_common_only() -> None:
 def test_markdown_names_no_machine_path(tmp_path: Path) -> None:
     run = three_pipelines().write(tmp_path)
     assert str(tmp_path) not in markdown(build_document(RunFolder(run)))
+
+
+def test_twelve_pipelines_with_hostile_names_come_out_in_every_format(tmp_path: Path) -> None:
+    """Markup, a line break, right-to-left letters and a direction override in every label."""
+    kinds = [
+        replace(
+            SCRAMBLE, label=f"{i} <script>alert({i})</script>|`*_[x](y)\nשלום\u202e#panic()" * 2
+        )
+        for i in range(12)
+    ]
+    run = build(tuple(kinds), classes=("<b>a", "שלום"), n=60, untrained=False, rounds=1)
+    paths = write_report(run.write(tmp_path / "run"), list(FORMATS))
+    assert [path.name for path in paths] == [f"report.{name}" for name in FORMATS]
+    page = (tmp_path / "run" / "report" / "report.html").read_text(encoding="utf-8")
+    assert page.count("<script>") == 1
+    assert "\u202e" not in page
+    for drawing in (tmp_path / "run" / "report" / "figures").glob("*.svg"):
+        assert ElementTree.fromstring(drawing.read_bytes()).tag.endswith("svg")
+
+
+def test_equal_audited_runs_give_equal_bytes_in_every_format(tmp_path: Path) -> None:
+    """Pictures beside the Markdown included; two processes, so that no order is inherited."""
+    run = audited().write(tmp_path / "run")
+    script = "import sys, pathlib; from reports import FORMATS, write_report; " + (
+        "write_report(pathlib.Path(sys.argv[1]), list(FORMATS), pathlib.Path(sys.argv[2]))"
+    )
+    for name, seed in (("a", "1"), ("b", "2")):
+        subprocess.run(
+            [sys.executable, "-c", script, str(run), str(tmp_path / name)],
+            cwd=ROOT,
+            check=True,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        )
+    files = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*.*"))
+    assert len(files) > 60
+    for file in files:
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes(), file

@@ -37,7 +37,7 @@ def _document(*sections: Section) -> Document:
 
 def test_a_figure_without_alternative_text_is_refused() -> None:
     with pytest.raises(ValueError, match="alternative text"):
-        Figure("name", "caption", "  ", b"png")
+        Figure("name", "caption", "  ", b"<svg/>")
 
 
 def test_a_row_of_the_wrong_length_is_refused() -> None:
@@ -48,7 +48,7 @@ def test_a_row_of_the_wrong_length_is_refused() -> None:
 def test_repeated_anchors_and_figure_names_are_refused() -> None:
     with pytest.raises(ValueError, match="anchors repeat"):
         _document(Section("a", 1, "same", ()), Section("b", 1, "same", ()))
-    figure = Figure("name", "caption", "alt", b"png")
+    figure = Figure("name", "caption", "alt", b"<svg/>")
     with pytest.raises(ValueError, match="figure names repeat"):
         _document(Section("a", 1, "a", (figure, figure)))
 

@@ -71,7 +71,7 @@ def test_the_section_tells_seconds_rounds_bytes_and_losses(tmp_path: Path) -> No
     (section,) = encrypted_training.sections(view_with(tmp_path, history(4, 2, 0.5)))
     figures = [block for block in section.blocks if isinstance(block, Figure)]
     assert [figure.name for figure in figures] == ["convergence", "rounds"]
-    assert all(figure.png.startswith(b"\x89PNG") for figure in figures)
+    assert all(b"<svg" in figure.svg for figure in figures)
     (table,) = (block for block in section.blocks if isinstance(block, Table))
     (row,) = table.rows
     text = str(row)

@@ -67,10 +67,16 @@ def test_links_inside_the_document_lead_somewhere(tmp_path: Path) -> None:
 def test_pictures_are_written_beside_the_report_and_have_alternative_text(tmp_path: Path) -> None:
     run = three_pipelines().write(tmp_path / "run")
     path = write(build_document(RunFolder(run)), tmp_path / "out")
-    shown = re.findall(r"!\[(.+)\]\((figures/[^)]+)\)", path.read_text(encoding="utf-8"))
-    assert len(shown) == 8
-    for alt, target in shown:
+    shown = re.findall(r"!\[([^!]+)\]\((figures/[^)]+)\)", path.read_text(encoding="utf-8"))
+    drawings = [(alt, target) for alt, target in shown if target.endswith(".svg")]
+    assert len(drawings) == 7
+    for alt, target in drawings:
         assert len(alt) > 20
+        assert b"<svg" in (path.parent / target).read_bytes()
+    photographs = [(alt, target) for alt, target in shown if target.endswith(".png")]
+    assert len(photographs) == 12
+    for alt, target in photographs:
+        assert "image" in alt
         assert (path.parent / target).read_bytes().startswith(b"\x89PNG")
 
 
@@ -96,7 +102,7 @@ def test_cards_callouts_links_and_code_blocks_are_drawn() -> None:
         Callout("danger", "Title", inline("text")),
         CodeBlock("line ```\nnext"),
         Paragraph(inline(Bold("b"), Code("c"), Link("t", "https://example.org/a b"))),
-        Figure("f", "caption", "alt", b"png"),
+        Figure("f", "caption", "alt", b"<svg/>"),
     )
     document = Document("t", inline("s"), "", (), (Section("S", 1, "s", blocks),))
     text = markdown(document)

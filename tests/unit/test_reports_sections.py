@@ -45,13 +45,13 @@ def test_the_verdict_is_said_in_these_words(tmp_path: Path) -> None:
         "Every pipeline was asked for the same 200 test images of “Invented images for the tests "
         "of he-compare”. plaintext is the reference of all differences: accuracy 0.920 [0.882, "
         "0.958], n = 200, one image in 8.39 ms (p50, n = 36), 151 kB moved per image.",
-        "When the claim has to rest on a hardness assumption, choose fhe-head: accuracy −0.020 "
-        "[−0.050, +0.010] against the reference (n = 200, McNemar p = 0.620, no difference "
+        "When the claim has to rest on a hardness assumption, choose fhe-head: accuracy differs "
+        "by −0.020 [−0.050, +0.010] from the reference (n = 200, McNemar p = 0.620, no difference "
         "shown), 25.5 ms an image (p50, n = 36), 3.0 times the reference, 138 kB moved per image "
         "(record 663e2a24).",
-        "When a heuristic claim is enough, choose scramble-al_amin: accuracy −0.060 [−0.090, "
-        "−0.030] against the reference (n = 200, McNemar p < 0.001), 9.04 ms an image (p50, n = "
-        "36), 1.1 times the reference, 151 kB moved per image (record 828da006).",
+        "When a heuristic claim is enough, choose scramble-al_amin: accuracy differs by −0.060 "
+        "[−0.090, −0.030] from the reference (n = 200, McNemar p < 0.001), 9.04 ms an image "
+        "(p50, n = 36), 1.1 times the reference, 151 kB moved per image (record 828da006).",
         "No attack was run on this run's pipelines: nothing here says that a claim holds, and the "
         "column “Strongest attack” is not a pass.",
     ]

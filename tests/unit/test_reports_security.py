@@ -12,8 +12,9 @@ from common.records import AttackOutcome, AttackPicture, Interval, MetricValue
 from common.store import RunFolder, write_atomic
 from common.types import Knowledge
 from comparisons.attacks.artefacts import png
-from reports.document import Callout, Figure, FindingCard, Row, Section, Table, plain
+from reports.document import Callout, FindingCard, Inline, Paragraph, Row, Section, Table, plain
 from reports.outcomes import strongest
+from reports.plates import Grid, Slider
 from reports.sections import security, verdict
 from reports.sections.departures import departures
 from reports.sections.wording import verdict_words
@@ -172,7 +173,7 @@ def test_grids_show_pipelines_and_controls_and_say_what_a_low_ssim_is_not(
     pictured: RunView,
 ) -> None:
     part = next(s for s in security.sections(pictured) if s.anchor == "security-pictures")
-    (figure,) = [block for block in part.blocks if isinstance(block, Figure)]
+    (figure,) = [block for block in part.blocks if isinstance(block, Grid)]
     assert f"{SCRAMBLE}, identity, noise" in figure.alt
     assert "perceptual hiding, not confidentiality" in figure.caption
 
@@ -185,3 +186,62 @@ def test_what_was_won_beyond_the_claims_is_said_beside_what_was_resisted(tmp_pat
         words
     )
     assert "fhe-head (1 attack within budget; 1 won beyond its claims)" in words
+
+
+def test_the_strongest_attack_leads_the_report_with_its_picture(pictured: RunView) -> None:
+    (slider,) = [one for one in verdict.sections(pictured)[0].blocks if isinstance(one, Slider)]
+    assert [frame.title for frame in slider.frames] == ["original", "server's view", "after attack"]
+    assert [frame.caption for frame in slider.frames] == ["SSIM 0.97"] * 3
+    assert f"Pairs on {SCRAMBLE}" in slider.caption
+    assert "known pairs; broken" in slider.caption
+
+
+def test_a_run_that_no_attack_won_has_no_leading_picture(tmp_path: Path) -> None:
+    blocks = verdict.sections(view_of(tmp_path, RESISTS))[0].blocks
+    assert not any(isinstance(block, Slider) for block in blocks)
+
+
+@pytest.mark.parametrize("spoilt", ["missing", "no picture"])
+def test_pictures_that_cannot_be_shown_are_named(pictured: RunView, spoilt: str) -> None:
+    name = f"attacks/{SCRAMBLE}/2.png"
+    if spoilt == "missing":
+        (pictured.path / name).unlink()
+    else:
+        (pictured.path / name).write_bytes(b"\x89PNG\r\n\x1a\n then nothing")
+    part = next(s for s in security.sections(pictured) if s.anchor == "security-pictures")
+    assert not any(isinstance(block, Grid) for block in part.blocks)
+    last = part.blocks[-1]
+    assert isinstance(last, Paragraph)
+    assert name in plain(last.content)
+    assert not any(isinstance(one, Slider) for one in verdict.sections(pictured)[0].blocks)
+
+
+def test_one_cause_that_stopped_many_attacks_is_one_deviation(tmp_path: Path) -> None:
+    why = "the 300 s of the whole audit were used up"
+    stopped = [
+        outcome(attack, target, "not run", reason=why, headline="", advantage=None)
+        for attack in ("bytes", "pairs")
+        for target in (SCRAMBLE, FHE, "plaintext", "noise")
+    ]
+    view = view_of(tmp_path, *stopped)
+    (found,) = [one for one in departures(view) if "not run" in one.claim]
+    assert found.claim == (
+        "2 attacks not run, 8 outcomes missing: Bytes on 4 targets; Pairs on 4 targets"
+    )
+    assert plain(found.evidence) == "bytes-sc + 7"
+    assert found.limits == f"{why}; not a pass."
+    parts = {part.title: part.blocks for part in security.sections(view)}
+    (table,) = parts["Questions an auditor asks"]
+    assert plain(_answer(table, "What was not tried?")).count(why) == 1
+    (card, _) = parts["Attacks one by one"]
+    assert isinstance(card, FindingCard)
+    assert plain(card.evidence).count(why) == 1
+
+
+def _answer(table: object, question: str) -> Inline:
+    assert isinstance(table, Table)
+    return next(
+        row.cells[1]
+        for row in table.rows
+        if isinstance(row, Row) and plain(row.cells[0]) == question
+    )

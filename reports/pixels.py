@@ -1,0 +1,46 @@
+"""Pixels as PNG for a page: grey where they are grey, tiny pictures enlarged so that they show."""
+
+from __future__ import annotations
+
+import functools
+import io
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+# Pixels on a side below which a picture is enlarged by a whole factor; a third of a column.
+SMALLEST = 96
+# Larger ones are thinned: what a page shows of them is no finer.
+LARGEST = 240
+
+
+def png_of(pixels: npt.NDArray[np.uint8]) -> bytes:
+    """Encode uint8 (h, w, 3) or (h, w) as PNG.
+
+    Enlarging repeats pixels and thinning drops them: nothing is blurred, so a scrambled picture
+    looks as it is.
+    """
+    shown = pixels
+    if shown.ndim == 3 and (shown == shown[..., :1]).all():
+        shown = shown[..., 0]
+    side = max(shown.shape[:2])
+    if side < SMALLEST:
+        factor = -(-SMALLEST // max(side, 1))
+        shown = shown.repeat(factor, axis=0).repeat(factor, axis=1)
+    elif side > LARGEST:
+        step = -(-side // LARGEST)
+        shown = shown[::step, ::step]
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(shown)).save(buffer, "PNG", compress_level=9)
+    return buffer.getvalue()
+
+
+@functools.lru_cache(maxsize=512)
+def redrawn(png: bytes) -> bytes | None:
+    """Return a stored picture as ``png_of`` makes it; None where the bytes are no picture."""
+    try:
+        with Image.open(io.BytesIO(png)) as image:
+            return png_of(np.asarray(image.convert("RGB")))
+    except (OSError, ValueError, SyntaxError):
+        return None
