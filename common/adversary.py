@@ -392,7 +392,9 @@ class Attack(Protocol):
 
     The harness runs it under several keys and on all controls; ``metric`` on noise is its floor, on
     the identity (or ``metric.best``) its ceiling. ``limits``: what an outcome does not show. An
-    attack of more than a second or two sets ``slow = True`` and is run after the others.
+    attack of more than a second or two sets ``slow = True`` and is run after the others. One that
+    cannot conclude in less than some seconds a key sets ``least_seconds``: under a smaller budget
+    it is recorded as not run.
     """
 
     name: str

@@ -41,6 +41,7 @@ from comparisons.attacks.recogniser import Recogniser, fit_recogniser
 from comparisons.attacks.setting import set_up
 from comparisons.attacks.targets import Target, control_scheme
 from comparisons.attacks.timelimit import OverTimeError, time_limit
+from comparisons.attacks.verdicts import too_small
 from comparisons.progress import ProgressReporter
 
 SOURCES = (
@@ -191,6 +192,10 @@ class Harness:
         reason = "" if target.facts.is_control else attack.applies(target.facts)
         if reason:
             yield frame.without_result("not applicable", reason)
+            return
+        reason = too_small(getattr(attack, "least_seconds", 0.0), self.setup.budget)
+        if reason:
+            yield frame.without_result("not run", reason)
             return
         try:
             controls = self._on_controls(attack, target)

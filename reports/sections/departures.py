@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from common.records import RunRecord
+from common.records import AttackOutcome, RunRecord
 from common.types import FheMode, Status
 from reports.document import Inline, Severity, inline
 from reports.numbers import fixed, scientific, significant, wilson_half_width
@@ -218,14 +218,22 @@ def _attacks(view: RunView) -> Iterator[Departure]:
             inline("no attack record in the run folder"),
             "Whether a claim holds is unknown; unknown is not a pass.",
         )
+    alike: dict[tuple[str, str, str], list[AttackOutcome]] = {}
     for outcome in view.outcomes:
         if outcome.verdict in ("unreliable", "not run"):
-            yield Departure(
-                "unknown",
-                f"{outcome.title} on {outcome.target}: {outcome.verdict}",
-                inline(short_id(outcome.identity)),
-                f"{outcome.reason}; not a pass.",
-            )
+            alike.setdefault((outcome.title, outcome.verdict, outcome.reason), []).append(outcome)
+    for (title, verdict, reason), outcomes in alike.items():
+        yield Departure(
+            "unknown",
+            f"{title} on {', '.join(one.target for one in outcomes)}: {verdict}",
+            _first_of(outcomes),
+            f"{reason}; not a pass.",
+        )
+
+
+def _first_of(outcomes: list[AttackOutcome]) -> Inline:
+    rest = f" + {len(outcomes) - 1}" if len(outcomes) > 1 else ""
+    return inline(short_id(outcomes[0].identity), rest)
 
 
 RULES: tuple[Callable[[RunView], Iterator[Departure]], ...] = (

@@ -134,8 +134,13 @@ def _failed(view: RunView) -> str:
 
 
 def _untried(view: RunView) -> str:
-    not_run = [one for one in view.outcomes if one.verdict == "not run"]
-    told = _joined(f"{one.title} on {one.target}: {one.reason}" for one in not_run)
+    not_run: dict[tuple[str, str], list[str]] = {}
+    for one in view.outcomes:
+        if one.verdict == "not run":
+            not_run.setdefault((one.title, one.reason), []).append(one.target)
+    told = _joined(
+        f"{title} on {', '.join(targets)}: {reason}" for (title, reason), targets in not_run.items()
+    )
     general = (
         "attacks that nobody has published or written here, side channels, and the people and "
         "machines around the keys"
