@@ -53,7 +53,7 @@ def measure(quick: bool) -> list[Row]:
     """Attack under ``KEYS`` keys (``QUICK_KEYS`` with ``quick``)."""
     keys = QUICK_KEYS if quick else KEYS
     found: Figures = defaultdict(list)
-    images, kind = _radiographs()
+    images, kind = radiographs()
     for key in range(keys):
         for setting in INSIDE:
             _inside(found, images, kind, key, *setting)
@@ -72,7 +72,7 @@ def _rows(name: str, unit: str, values: list[float]) -> list[Row]:
     return rows
 
 
-def _radiographs() -> tuple[Callable[[int, int, int], UInt8Array], str]:
+def radiographs() -> tuple[Callable[[int, int, int], UInt8Array], str]:
     """Return what reads (size, count, key) grey images, and which dataset they are of."""
     dataset = open_dataset("chestxray", None, "", 0)
     total = len(dataset.index(Split.TEST).ids)
@@ -84,7 +84,7 @@ def _radiographs() -> tuple[Callable[[int, int, int], UInt8Array], str]:
     return read, dataset.card.name
 
 
-def _encrypted(
+def encrypted(
     cipher: str, options: dict[str, object], images: UInt8Array, key: int
 ) -> tuple[UInt8Array, KeyMoves | None]:
     loaded = plugins.load("ciphers", cipher)
@@ -127,7 +127,7 @@ def _inside(
 ) -> None:
     """Find the order inside blocks and count what is right."""
     options = {"patch": patch, "negative_positive": negate}
-    ciphertexts, moves = _encrypted(cipher, options, images(size, count, key), key)
+    ciphertexts, moves = encrypted(cipher, options, images(size, count, key), key)
     start = time.process_time()
     blocks = cut(ciphertexts, patch)
     order = find_block_order(blocks.reshape(-1, blocks.shape[2]))
@@ -158,7 +158,7 @@ def _whole(
     """Reconstruct whole pictures; ``options`` None for a cipher without blocks."""
     originals = images(size, count, key)
     given = {} if options is None else {"patch": patch, **options}
-    ciphertexts, _ = _encrypted(cipher, given, originals, key)
+    ciphertexts, _ = encrypted(cipher, given, originals, key)
     start = time.process_time()
     result = reconstruct(ciphertexts, patch)
     seconds = time.process_time() - start
@@ -176,7 +176,7 @@ def _colour(found: Figures, key: int) -> None:
     photographs, source = _photographs(224)
     chosen = np.random.default_rng([8, key]).permutation(len(photographs))[:5]
     options: dict[str, object] = {"patch": 16, "negative_positive": True}
-    ciphertexts, moves = _encrypted("vit_block", options, photographs[chosen], key)
+    ciphertexts, moves = encrypted("vit_block", options, photographs[chosen], key)
     blocks = cut(ciphertexts, 16)
     guess = negation_mask(sample(blocks.reshape(-1, blocks.shape[2])))
     _, negated = true_inside(moves, ciphertexts.shape[1:], 16)  # type: ignore[arg-type]

@@ -37,7 +37,7 @@ from comparisons.attacks.solvers.planes import (
     rearranged,
 )
 
-STEPS = 120
+STEPS = 100
 HELD_OUT = 8
 RIDGE = 1e-2
 # Of the budget's seconds a key, the share that training may take.
@@ -66,7 +66,7 @@ class LearnedUNet:
     least_seconds = 60.0
     metric = Metric("SSIM to the original", low=-1.0)
     limits = (
-        "a network of some 100,000 weights, trained for 120 steps of 8 pictures on a CPU: a larger "
+        "a network of some 100,000 weights, trained for 100 steps of 8 pictures on a CPU: a larger "
         "one, or more pairs, may see more",
         "pictures come back grey: the mean of the channels",
     )

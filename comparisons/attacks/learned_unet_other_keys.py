@@ -18,7 +18,7 @@ from comparisons.attacks.learned_unet import TRAINING, Learnt
 from comparisons.attacks.likeness import score_pictures
 from comparisons.attacks.solvers.planes import constant_planes, planes_of
 
-STEPS = 120
+STEPS = 100
 MOST_PICTURES = 256
 OWN_KEYS = 64
 # Where every message is made with fresh randomness, further keys add nothing and cost much.
@@ -38,7 +38,7 @@ class LearnedUNetOtherKeys:
     least_seconds = 60.0
     metric = Metric("SSIM to the original", low=-1.0)
     limits = (
-        "a network of some 100,000 weights, trained for 120 steps of 8 pictures on a CPU: a larger "
+        "a network of some 100,000 weights, trained for 100 steps of 8 pictures on a CPU: a larger "
         "one, or more pictures and keys, may see more",
         "pictures come back grey: the mean of the channels",
         "blocks that change places are not put back: see the jigsaw solver",

@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 from common.errors import DataError, UsageError
 from common.types import UInt8Array
 from comparisons.attacks.alignment import aligned_one_by_one, aligned_together
-from comparisons.attacks.attack_file import REPORT, FolderAttack, attack_folder
+from comparisons.attacks.attack_file import attack_folder
+from comparisons.attacks.folder_attack import REPORT, FolderAttack
 from comparisons.attacks.solvers.reconstruct import Sureness
 from comparisons.cli import app
 from tests.smoothimages import scrambled, smooth_images
