@@ -244,7 +244,8 @@ class Harness:
         if known not in self._results:
             self.progress.line(f"{attack.title} on {target.label}")
             try:
-                keys = self._over_keys(attack, target, target.scheme, self.setup.budget.keys)
+                number = max(self.setup.budget.keys, getattr(attack, "least_keys", 0))
+                keys = self._over_keys(attack, target, target.scheme, number)
             except OverTimeError as error:
                 self._results[known] = str(error)
             else:

@@ -73,6 +73,19 @@ def interval_over_keys(values: Sequence[float], low: float, high: float) -> Inte
     )
 
 
+def share_interval(values: Sequence[float], floor: float, ceiling: float) -> Interval | None:
+    """Interval of the advantage over keys. Only its ends are cut to [0, 1]: cut one by one, values
+    at chance would all come out above it."""
+    if floor == ceiling:
+        return interval_over_keys([0.0] * len(values), 0.0, 1.0)
+    shares = [(value - floor) / (ceiling - floor) for value in values]
+    found = interval_over_keys(shares, -np.inf, np.inf)
+    if found is None:
+        return None
+    low, high = (float(np.clip(end, 0.0, 1.0)) for end in (found.low, found.high))
+    return found.model_copy(update={"low": low, "high": high})
+
+
 def control_problems(
     metric: Metric,
     floor: float,
