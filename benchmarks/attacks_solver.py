@@ -83,7 +83,7 @@ def radiographs() -> tuple[Callable[[int, int, int], UInt8Array], str]:
         chosen = np.random.default_rng([7, key]).permutation(total)[:count]
         return np.ascontiguousarray(dataset.read(Split.TEST, chosen, size)[..., :1])
 
-    return read, dataset.card.name
+    return read, dataset.card.name + (" (synthetic)" if dataset.card.synthetic else "")
 
 
 def encrypted(

@@ -200,9 +200,10 @@ def headline(metric: Metric, value: MetricValue, floor: float, ceiling: float) -
         interval = f" [{spell(value.interval.low)}, {spell(value.interval.high)}]"
     unit = f" {metric.unit}" if metric.unit else ""
     assert value.value is not None
+    lower = "noise" if metric.chance is None else "chance"
     return (
         f"{metric.name} {spell(value.value)}{interval}{unit} "
-        f"(noise {spell(floor)}, unprotected {spell(ceiling)})"
+        f"({lower} {spell(floor)}, unprotected {spell(ceiling)})"
     )
 
 

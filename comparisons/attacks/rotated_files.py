@@ -21,6 +21,7 @@ from comparisons.attacks.solvers.rotation import Rotation, find_rotation, guess_
 PORTION = 32
 SURE, PARTLY = 0.7, 0.4
 MOST_VALUES = 4096
+NOTHING = "nothing"
 KINDS = (
     "numbers that are no bytes: tried as blocks under one rotation (scalar products of blocks are "
     "kept, the smoothest pictures are taken); what reads single values does not apply"
@@ -44,14 +45,15 @@ def attack_rotated(
     _check(side, channels)
     progress("looking for the rotation", 0, 1)
     rotation = find_rotation(images, side)
+    sureness = sureness_of(rotation, guess)
     attack = FolderAttack(
         out=target,
         patch=side,
         guessed=patch is None,
         channels=channels,
         keys="one for all images",
-        sureness=sureness_of(rotation, guess),
-        found="blocks rotated, in place",
+        sureness=sureness,
+        found=NOTHING if sureness is Sureness.NOTHING else "blocks rotated, in place",
         evidence={
             "agreement_of_halves": rotation.agreement,
             "bits_saved_a_value": 0.0 if guess is None else guess[1],
@@ -99,9 +101,10 @@ def _check(side: int, channels: int) -> None:
 
 def _told(attack: FolderAttack, rotation: Rotation, guess: tuple[int, float] | None) -> list[str]:
     how = "guessed from how alike blocks are" if attack.guessed else "given"
+    found = f", keys {attack.keys}: {attack.found}" if attack.found != NOTHING else ""
     lines = [
         f"{attack.sureness.value}: {len(attack.written)} arrays, blocks of {attack.patch} pixels "
-        f"({how}), keys {attack.keys}: {attack.found}",
+        f"({how}){found}",
         KINDS,
         f"pictures found from other halves of the images agree by {rotation.agreement:.2f} beyond "
         "block means (chance 0; one image: not known)",
