@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from itertools import permutations
 
 import numpy as np
 
@@ -20,10 +21,10 @@ from block_scramble.keys import ClientKey
 from common import plugins
 from common.adversary import KeyMoves
 from common.similarity import ssim
-from common.types import Split, UInt8Array
+from common.types import IntArray, Split, UInt8Array
 from comparisons.attacks.alignment import aligned_together
 from comparisons.attacks.shared_key_correlation import true_inside
-from comparisons.attacks.solvers.correlation import find_block_order, negation_mask, sample
+from comparisons.attacks.solvers.correlation import find_block_order
 from comparisons.attacks.solvers.reconstruct import Sureness, reconstruct
 from comparisons.attacks.solvers.scores import mask_found, positions_found
 from comparisons.attacks.solvers.tiles import cut
@@ -31,6 +32,7 @@ from comparisons.attacks.verdicts import interval_over_keys
 from comparisons.plan import open_dataset
 
 KEYS, QUICK_KEYS = 5, 1
+COLOUR_COUNTS = (5, 20)
 INSIDE = (
     ("vit_block", 224, 16, 1, True),
     ("vit_block", 224, 16, 5, True),
@@ -53,7 +55,7 @@ def measure(quick: bool) -> list[Row]:
     """Attack under ``KEYS`` keys (``QUICK_KEYS`` with ``quick``)."""
     keys = QUICK_KEYS if quick else KEYS
     found: Figures = defaultdict(list)
-    images, kind = _radiographs()
+    images, kind = radiographs()
     for key in range(keys):
         for setting in INSIDE:
             _inside(found, images, kind, key, *setting)
@@ -72,7 +74,7 @@ def _rows(name: str, unit: str, values: list[float]) -> list[Row]:
     return rows
 
 
-def _radiographs() -> tuple[Callable[[int, int, int], UInt8Array], str]:
+def radiographs() -> tuple[Callable[[int, int, int], UInt8Array], str]:
     """Return what reads (size, count, key) grey images, and which dataset they are of."""
     dataset = open_dataset("chestxray", None, "", 0)
     total = len(dataset.index(Split.TEST).ids)
@@ -81,10 +83,10 @@ def _radiographs() -> tuple[Callable[[int, int, int], UInt8Array], str]:
         chosen = np.random.default_rng([7, key]).permutation(total)[:count]
         return np.ascontiguousarray(dataset.read(Split.TEST, chosen, size)[..., :1])
 
-    return read, dataset.card.name
+    return read, dataset.card.name + (" (synthetic)" if dataset.card.synthetic else "")
 
 
-def _encrypted(
+def encrypted(
     cipher: str, options: dict[str, object], images: UInt8Array, key: int
 ) -> tuple[UInt8Array, KeyMoves | None]:
     loaded = plugins.load("ciphers", cipher)
@@ -127,7 +129,7 @@ def _inside(
 ) -> None:
     """Find the order inside blocks and count what is right."""
     options = {"patch": patch, "negative_positive": negate}
-    ciphertexts, moves = _encrypted(cipher, options, images(size, count, key), key)
+    ciphertexts, moves = encrypted(cipher, options, images(size, count, key), key)
     start = time.process_time()
     blocks = cut(ciphertexts, patch)
     order = find_block_order(blocks.reshape(-1, blocks.shape[2]))
@@ -158,7 +160,7 @@ def _whole(
     """Reconstruct whole pictures; ``options`` None for a cipher without blocks."""
     originals = images(size, count, key)
     given = {} if options is None else {"patch": patch, **options}
-    ciphertexts, _ = _encrypted(cipher, given, originals, key)
+    ciphertexts, _ = encrypted(cipher, given, originals, key)
     start = time.process_time()
     result = reconstruct(ciphertexts, patch)
     seconds = time.process_time() - start
@@ -172,16 +174,39 @@ def _whole(
 
 
 def _colour(found: Figures, key: int) -> None:
-    """The negation mask of colour photographs, channels mixed."""
+    """Colour photographs, channels mixed: the negation mask, pixels and channels."""
     photographs, source = _photographs(224)
-    chosen = np.random.default_rng([8, key]).permutation(len(photographs))[:5]
+    chosen = np.random.default_rng([8, key]).permutation(len(photographs))
     options: dict[str, object] = {"patch": 16, "negative_positive": True}
-    ciphertexts, moves = _encrypted("vit_block", options, photographs[chosen], key)
-    blocks = cut(ciphertexts, 16)
-    guess = negation_mask(sample(blocks.reshape(-1, blocks.shape[2])))
-    _, negated = true_inside(moves, ciphertexts.shape[1:], 16)  # type: ignore[arg-type]
-    name = f"vit_block 16 px, 5 ciphertexts of colour crops ({source}): negation mask"
-    found[name, "share"].append(mask_found(guess, negated))
+    for count in COLOUR_COUNTS:
+        ciphertexts, moves = encrypted("vit_block", options, photographs[chosen[:count]], key)
+        blocks = cut(ciphertexts, 16)
+        start = time.process_time()
+        order = find_block_order(blocks.reshape(-1, blocks.shape[2]))
+        seconds = time.process_time() - start
+        pixel, negated = true_inside(moves, ciphertexts.shape[1:], 16)  # type: ignore[arg-type]
+        if order is None:  # the channels did not come apart
+            laid, guess = np.zeros((256, 3), np.int64), np.zeros(768, np.int64)
+        else:
+            laid, guess = order.position, order.negated
+        shares = [positions_found(pixel[laid[:, seat]].reshape(16, 16)) for seat in range(3)]
+        exact, near = (float(np.mean(part)) for part in zip(*shares, strict=True))
+        number = min(count, len(photographs))
+        name = f"vit_block 16 px, {number} ciphertexts of colour crops ({source}): "
+        found[name + "negation mask", "share"].append(mask_found(guess, negated))
+        found[name + "positions exact", "share"].append(exact)
+        found[name + "positions within one", "share"].append(near)
+        found[name + "channel right", "share"].append(_channel_found(moves, laid))
+        found[name + "correlation", "s CPU"].append(seconds)
+
+
+def _channel_found(moves: KeyMoves | None, order: IntArray) -> float:
+    """Share of values said to be of the right channel, up to the order of the channels."""
+    assert moves is not None
+    flat = np.arange(moves.index.size).reshape(-1, 224, 3)
+    channel = moves.index[flat[:16, :16].ravel()] % 3
+    said = channel[order]
+    return max(float((said == np.array(names)).mean()) for names in permutations(range(3)))
 
 
 def _photographs(size: int) -> tuple[UInt8Array, str]:

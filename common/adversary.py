@@ -339,15 +339,17 @@ class Truth:
 class Metric:
     """What an attack is measured by.
 
-    ``best``: the ceiling, where that is not the same attack on the identity. ``resolution``: the
-    least distance of floor and ceiling that means anything. ``low``, ``high``: what it can be at
-    all; intervals end there.
+    ``best``: the ceiling, where that is not the same attack on the identity. ``chance``: the floor,
+    where it is known exactly; the same attack on noise is then only held against it.
+    ``resolution``: the least distance of floor and ceiling that means anything. ``low``, ``high``:
+    what it can be at all; intervals end there.
     """
 
     name: str
     unit: str = ""
     higher_is_worse: bool = True
     best: float | None = None
+    chance: float | None = None
     resolution: float = 0.1
     low: float = 0.0
     high: float = 1.0
@@ -392,7 +394,9 @@ class Attack(Protocol):
 
     The harness runs it under several keys and on all controls; ``metric`` on noise is its floor, on
     the identity (or ``metric.best``) its ceiling. ``limits``: what an outcome does not show. An
-    attack of more than a second or two sets ``slow = True`` and is run after the others.
+    attack of more than a second or two sets ``slow = True`` and is run after the others. One that
+    cannot conclude in less than some seconds a key sets ``least_seconds``: under a smaller budget
+    it is recorded as not run. One that needs more keys than a budget has sets ``least_keys``.
     """
 
     name: str

@@ -19,6 +19,7 @@ from comparisons.attacks import matrix
 from comparisons.attacks.harness import Harness, Setup
 from comparisons.attacks.pool import DatasetPool, PlainPool, RunPool
 from comparisons.attacks.targets import Target, cipher_target, pipeline_target
+from comparisons.attacks.verdicts import BUDGET_PREFIX
 from comparisons.config import PATH_DATASETS, PipelineSpec, parse_spec, resolve_parameters
 from comparisons.plan import RunPlan
 from comparisons.progress import ProgressReporter
@@ -78,7 +79,7 @@ def audit_command(request: AuditRequest) -> int:
     print(matrix.render(outcomes))
     print()
     print(f"audit: {folder.path}")
-    return exit_code(outcomes)
+    return exit_code(outcomes, attacks if request.attacks else ())
 
 
 def audit_run(plan: RunPlan, folder: RunFolder, progress: ProgressReporter) -> list[AttackOutcome]:
@@ -114,9 +115,16 @@ def audit_run(plan: RunPlan, folder: RunFolder, progress: ProgressReporter) -> l
     return Harness(setup, folder, progress).run(targets, attack_names(()))
 
 
-def exit_code(outcomes: Sequence[AttackOutcome]) -> int:
-    """Return 3 where a control misbehaves or an attack did not run, else 0."""
-    not_run = any(outcome.verdict == "not run" for outcome in outcomes)
+def exit_code(outcomes: Sequence[AttackOutcome], asked: Sequence[str] = ()) -> int:
+    """Return 3 where a control misbehaves or an attack did not run, else 0.
+
+    An attack that the budget is too small for is no failure, unless it was asked for by name.
+    """
+    not_run = any(
+        outcome.verdict == "not run"
+        and (outcome.attack in asked or not outcome.reason.startswith(BUDGET_PREFIX))
+        for outcome in outcomes
+    )
     return EXIT_CELLS_FAILED if not_run or matrix.controls_failed(outcomes) else EXIT_OK
 
 

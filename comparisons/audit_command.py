@@ -141,7 +141,10 @@ def parameters(
 @audit_app.command("attack-file")
 def attack_file(
     folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="Scrambled images (PNG, JPEG, BMP).")
+        Path,
+        typer.Argument(
+            metavar="FOLDER", help="Scrambled images (PNG, JPEG, BMP), or arrays (npz)."
+        ),
     ],
     patch: Annotated[
         int | None, typer.Option(help="Side of the blocks in pixels [default: guessed].")

@@ -1,28 +1,25 @@
 """`compare audit attack-file`: reconstructs scrambled images without a key or an original.
 
-The folder holds 8-bit PNG, JPEG or BMP of one size, as `compare encrypt` writes them. The
-scrambling is learnt from some of them and undone on all; where no key is common to them, each image
-is tried by itself.
+The folder holds 8-bit PNG, JPEG or BMP of one size, or npz files, as `compare encrypt` writes them.
+The scrambling is learnt from some of them and undone on all; where no key is common to them, each
+image is tried by itself. Numbers that are no bytes are taken for blocks under one rotation.
 """
 
 from __future__ import annotations
 
-import json
-import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from typing import cast
 
 import numpy as np
 
 from common.contracts import Progress
-from common.datasets.foldertree import IGNORED
-from common.datasets.images import SUFFIXES, as_rgb, image_size, open_image
 from common.errors import DataError, UsageError
-from common.store import write_atomic
 from common.types import UInt8Array
-from comparisons.attacks.artefacts import png
+from comparisons.attacks.ciphertext_files import CiphertextFolder, list_ciphertexts
+from comparisons.attacks.folder_attack import FolderAttack, stem
+from comparisons.attacks.rotated_files import attack_rotated
 from comparisons.attacks.solvers.block_size import (
     FEWEST_BLOCKS,
     LARGEST,
@@ -30,39 +27,20 @@ from comparisons.attacks.solvers.block_size import (
     Guess,
     guess_block_size,
 )
-from comparisons.attacks.solvers.reconstruct import Reconstruction, Sureness, reconstruct
+from comparisons.attacks.solvers.reconstruct import (
+    SEAMLESS,
+    Reconstruction,
+    Sureness,
+    reconstruct,
+)
 
 LEARNT_FROM = 50
 GUESSED_FROM = 10
 PORTION = 32
-REPORT = "attack.json"
 MIXED_COLOURS = (
     "values inside blocks do correlate: colours mixed by the key are not told apart by this "
     "solver, which is no sign of strength"
 )
-
-
-@dataclass
-class FolderAttack:
-    """What came out. ``neighbours`` and ``agreement`` are about the images learnt from.
-
-    ``sureness``: of one key for all, or of the least sure image where each has its own; then
-    ``each`` has one for every picture. ``written``: pictures, relative to ``out``. ``lines``: what
-    to tell the user.
-    """
-
-    out: Path
-    patch: int
-    guessed: bool
-    channels: int
-    keys: str
-    sureness: Sureness
-    neighbours: float
-    agreement: float
-    found: str
-    written: list[str] = field(default_factory=list)
-    each: list[Sureness] = field(default_factory=list)
-    lines: list[str] = field(default_factory=list)
 
 
 def attack_folder(
@@ -73,14 +51,27 @@ def attack_folder(
     ``patch``: side of the blocks, guessed where None. ``out``: new or empty folder, FOLDER.attacked
     where None. Raises UsageError or DataError in one line on anything that cannot be attacked.
     """
-    names = _listed(folder)
+    found = list_ciphertexts(folder)
+    names = found.names
     target = _target(folder, out, names)
-    height, width = _common_size(folder, names)
+    height, width = found.size()
     if patch is not None:
         _check_patch(patch, height, width)
-    chosen = [names[i] for i in _spread(len(names), LEARNT_FROM)]
     progress("reading images", 0, 1)
-    images = _read(folder, chosen)
+    images = found.read([names[i] for i in _spread(len(names), LEARNT_FROM)])
+    if images.dtype != np.uint8:
+        return attack_rotated(found, images, patch, target, progress)
+    return _attack_bytes(found, cast(UInt8Array, images), patch, target, progress)
+
+
+def _attack_bytes(
+    folder: CiphertextFolder,
+    images: UInt8Array,
+    patch: int | None,
+    target: Path,
+    progress: Progress,
+) -> FolderAttack:
+    names, (height, width) = folder.names, images.shape[1:3]
     channels = 1 if _is_grey(images) else 3
     images = images[..., :channels]
     guess = None if patch is not None else _guessed(images)
@@ -97,51 +88,29 @@ def attack_folder(
         channels=channels,
         keys="one for each image" if alone is not None else "one for all images",
         sureness=best.sureness,
-        neighbours=best.neighbours,
-        agreement=best.agreement,
         found=_found(best),
+        evidence={
+            "neighbour_correlation_held_out": best.neighbours,
+            "joint_agreement_of_halves": best.agreement,
+            "seams": best.seams,
+        },
     )
     learnt = None if alone is not None else together
     for start in range(0, len(names), PORTION):
         progress("writing pictures", start, len(names))
         portion = names[start : start + PORTION]
-        ciphertexts = _read(folder, portion)[..., :channels]
+        ciphertexts = cast(UInt8Array, folder.read(portion))[..., :channels]
         pictures, sureness = _pictures(ciphertexts, attack.patch, learnt)
         attack.each += sureness
-        _write(attack, portion, pictures)
+        attack.write(portion, pictures)
     if attack.each:  # every image was solved by itself: no more is sure than the least sure of them
         attack.sureness = max(attack.each, key=list(Sureness).index)
-    _write_report(attack)
-    attack.lines = _told(attack, guess, len(names))
+    other = None
+    if patch is not None and attack.sureness is not Sureness.SURE:
+        other = guess_block_size(images[_spread(len(images), GUESSED_FROM)])
+    attack.lines = _told(attack, best, guess, other)
+    attack.write_report()
     return attack
-
-
-def _listed(folder: Path) -> list[str]:
-    """Return images below the folder, relative, in order of name."""
-    if not folder.is_dir():
-        state = "no folder" if folder.exists() else "not there"
-        raise UsageError(f"{folder} is {state}", fix="name a folder of scrambled images")
-    names, arrays = [], []
-    for path, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            relative = (Path(path) / name).relative_to(folder).as_posix()
-            ending = PurePosixPath(name).suffix.lower()
-            if name.startswith(".") or name in IGNORED:
-                continue
-            if ending in SUFFIXES:
-                names.append(relative)
-            elif ending == ".npz":
-                arrays.append(relative)
-    if arrays:
-        raise DataError(
-            f"{folder} holds {len(names) or 'no'} pictures and {len(arrays)} arrays of numbers "
-            f"({arrays[0]})",
-            fix="this attack reads 8-bit pictures; for other ciphertexts: `compare audit run`",
-        )
-    if not names:
-        raise DataError(f"{folder} has no {', '.join(sorted(SUFFIXES))} images", fix="add images")
-    return sorted(names)
 
 
 def _target(folder: Path, out: Path | None, names: Sequence[str]) -> Path:
@@ -150,31 +119,11 @@ def _target(folder: Path, out: Path | None, names: Sequence[str]) -> Path:
         raise UsageError(f"{target} is not empty", fix="name a new or empty folder with --out")
     if target.resolve().is_relative_to(folder.resolve()):
         raise UsageError(f"{target} lies in {folder}", fix="name a folder beside it with --out")
-    stems = Counter(_stem(name) for name in names)
+    stems = Counter(stem(name) for name in names)
     twice = [stem for stem, count in stems.items() if count > 1]
     if twice:
         raise DataError(f"{twice[0]!r} is the name of two images", fix="rename one of them")
     return target
-
-
-def _stem(name: str) -> str:
-    return PurePosixPath(name).with_suffix("").as_posix()
-
-
-def _common_size(folder: Path, names: Sequence[str]) -> tuple[int, int]:
-    """Return (height, width) of all images, from their headers."""
-    sizes: dict[tuple[int, int], list[str]] = {}
-    for name in names:
-        sizes.setdefault(image_size(folder / name, name), []).append(name)
-    if len(sizes) > 1:
-        (first, ones), (second, others), *_ = sorted(sizes.items(), key=lambda s: -len(s[1]))
-        raise DataError(
-            f"images have {len(sizes)} sizes: {first[0]} x {first[1]} ({len(ones)} images) and "
-            f"{second[0]} x {second[1]} ({others[0]}); keys depend on the size",
-            fix="put each size into a folder of its own",
-        )
-    width, height = next(iter(sizes))
-    return height, width
 
 
 def _check_patch(patch: int, height: int, width: int) -> None:
@@ -198,11 +147,6 @@ def _check_blocks(patch: int, images: int, height: int, width: int) -> None:
 
 def _spread(count: int, most: int) -> list[int]:
     return [int(i) for i in np.unique(np.linspace(0, count - 1, min(count, most)).round())]
-
-
-def _read(folder: Path, names: Sequence[str]) -> UInt8Array:
-    """Decode images to uint8 (n, h, w, 3)."""
-    return np.stack([as_rgb(open_image(folder / name, name)) for name in names])
 
 
 def _is_grey(images: UInt8Array) -> bool:
@@ -261,48 +205,31 @@ def _pictures(
     return np.concatenate([one.pictures for one in solved]), [one.sureness for one in solved]
 
 
-def _write(attack: FolderAttack, names: Sequence[str], pictures: UInt8Array) -> None:
-    for name, picture in zip(names, pictures, strict=True):
-        written = f"{_stem(name)}.png"
-        (attack.out / written).parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(attack.out / written, png(picture[:, :, None]))
-        attack.written.append(written)
-
-
-def _write_report(attack: FolderAttack) -> None:
-    report = {
-        "patch": attack.patch,
-        "patch_guessed": attack.guessed,
-        "keys": attack.keys,
-        "sureness": attack.sureness.value,
-        "found": attack.found,
-        "neighbour_correlation_held_out": round(attack.neighbours, 4),
-        "joint_agreement_of_halves": round(attack.agreement, 4),
-        "pictures": attack.written,
-    }
-    if attack.each:
-        names = (one.value for one in attack.each)
-        report["sureness_of_each"] = dict(zip(attack.written, names, strict=True))
-    write_atomic(attack.out / REPORT, (json.dumps(report, indent=1) + "\n").encode())
-
-
-def _told(attack: FolderAttack, guess: Guess | None, count: int) -> list[str]:
+def _told(
+    attack: FolderAttack, best: Reconstruction, guess: Guess | None, other: Guess | None
+) -> list[str]:
+    """Tell what came out. ``other``: what the blocks look like, where their side was given."""
+    count = len(attack.written)
     how = "given"
     if guess is not None:
         how = f"guessed from {guess.trace}" if guess.trace else "guessed, without a trace of blocks"
     looked_at = f"{attack.sureness.value}: {count} images, blocks of {attack.patch} pixels ({how})"
-    inside = (
-        f"correlation of neighbours inside blocks, held out: {attack.neighbours:.2f} (chance 0)"
-    )
+    inside = f"correlation of neighbours inside blocks, held out: {best.neighbours:.2f} (chance 0)"
+    hints = []
+    if other is not None and other.trace and other.patch != attack.patch:
+        hints.append(f"blocks look like {other.patch} pixels: try --patch {other.patch}")
     if attack.sureness is Sureness.NOTHING:
-        told = [looked_at, inside, f"pictures: {attack.out}, which should show nothing"]
+        told = [looked_at, inside, *hints, f"pictures: {attack.out}, which should show nothing"]
         if guess is not None and guess.trace and attack.channels > 1:
             told.insert(1, MIXED_COLOURS)
         return told
     each = Counter(one.value for one in attack.each)
     counted = ", ".join(f"{count} {name}" for name, count in each.most_common())
+    seams = f"steps at borders are {best.seams:.1f} times those inside blocks"
     return [
         f"{looked_at}, keys {attack.keys}: {attack.found}" + (f" ({counted})" if counted else ""),
-        f"{inside}; halves of the evidence agree on {attack.agreement:.0%} of the joints",
+        f"{inside}; halves of the evidence agree on {best.agreement:.0%} of the joints; {seams}"
+        + (", as in no picture: the blocks have another side" if best.seams > SEAMLESS else ""),
+        *hints,
         f"pictures: {attack.out}, up to the 8 symmetries of the square and a global negative",
     ]

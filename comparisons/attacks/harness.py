@@ -41,6 +41,7 @@ from comparisons.attacks.recogniser import Recogniser, fit_recogniser
 from comparisons.attacks.setting import set_up
 from comparisons.attacks.targets import Target, control_scheme
 from comparisons.attacks.timelimit import OverTimeError, time_limit
+from comparisons.attacks.verdicts import too_small
 from comparisons.progress import ProgressReporter
 
 SOURCES = (
@@ -192,6 +193,10 @@ class Harness:
         if reason:
             yield frame.without_result("not applicable", reason)
             return
+        reason = too_small(getattr(attack, "least_seconds", 0.0), self.setup.budget)
+        if reason:
+            yield frame.without_result("not run", reason)
+            return
         try:
             controls = self._on_controls(attack, target)
             result = self._on_target(attack, target)
@@ -239,7 +244,8 @@ class Harness:
         if known not in self._results:
             self.progress.line(f"{attack.title} on {target.label}")
             try:
-                keys = self._over_keys(attack, target, target.scheme, self.setup.budget.keys)
+                number = max(self.setup.budget.keys, getattr(attack, "least_keys", 0))
+                keys = self._over_keys(attack, target, target.scheme, number)
             except OverTimeError as error:
                 self._results[known] = str(error)
             else:

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from common.adversary import (
     Budget,
@@ -23,19 +22,19 @@ from common.adversary import (
     ImageShape,
     Metric,
     Need,
-    Picture,
     Score,
     Truth,
     View,
 )
-from common.similarity import gradient_similarity, psnr, ssim
+from common.similarity import ssim
 from common.types import Float64Array, IntArray, Knowledge, PixelArray, UInt8Array
 from comparisons.attacks.descriptors import block_side, blocks_of
+from comparisons.attacks.likeness import score_pictures
+from comparisons.attacks.solvers.blockmatch import matched_blocks
 from comparisons.attacks.solvers.tiles import join
 
 RIDGE = 1e-3
 MIDDLE = 127.5
-SHOWN = 3
 OTHER_KEY = 77
 
 
@@ -80,24 +79,10 @@ class LearnedLinear:
     def score(self, guess: Inverted | None, truth: Truth) -> Score:
         """Compare pictures with originals."""
         assert guess is not None
-        height, width = guess.same_key.shape[1:3]
-        originals = truth.originals[:, :height, :width]
-        alike = ssim(guess.same_key, originals)
-        other = float(ssim(guess.other_key, originals).mean())
-        shown = zip(guess.same_key[:SHOWN], alike, strict=False)
-        return Score(
-            float(alike.mean()),
-            (
-                Detail("PSNR", float(psnr(guess.same_key, originals).mean()), "dB"),
-                Detail(
-                    "gradient similarity",
-                    float(gradient_similarity(guess.same_key, originals).mean()),
-                ),
-                Detail("SSIM learnt under another key", other),
-            ),
-            [Picture(i, one, f"SSIM {value:.2f}") for i, (one, value) in enumerate(shown)],
-            {"pairs": guess.pairs},
-        )
+        height, width = guess.other_key.shape[1:3]
+        other = float(ssim(guess.other_key, truth.originals[:, :height, :width]).mean())
+        details = (Detail("SSIM learnt under another key", other),)
+        return score_pictures(guess.same_key, truth, details, {"pairs": guess.pairs})
 
 
 @dataclass(frozen=True)
@@ -136,18 +121,12 @@ def _learnt(plain: UInt8Array, ciphertexts: PixelArray, shape: ImageShape, side:
 
 def matched(ciphertext: Float64Array, plain: Float64Array) -> IntArray:
     """Return the ciphertext block (n, k, values) that belongs to each plain block: (k,)."""
-    unlike = np.zeros((plain.shape[1], ciphertext.shape[1]))
+    statistics = []
     for centre in (0.0, MIDDLE):
         ours = np.sqrt(((plain - centre) ** 2).mean(axis=2))
         theirs = np.sqrt(((ciphertext - centre) ** 2).mean(axis=2))
-        gap = (ours**2).sum(axis=0)[:, None] + (theirs**2).sum(axis=0)[None]
-        squares = np.maximum(gap - 2 * ours.T @ theirs, 0)
-        # A statistic that the cipher keeps has an exact counterpart for every block; one that it
-        # does not keep has none, and its say shrinks with its best gap.
-        unlike += squares / (np.median(squares.min(axis=1)) + 1.0)
-    # Equal statistics mean blocks in place.
-    unlike[np.diag_indices_from(unlike)] -= 1e-6
-    return cast(IntArray, np.asarray(linear_sum_assignment(unlike)[1], dtype=np.int64))
+        statistics.append((ours, theirs))
+    return matched_blocks(statistics)
 
 
 def _blocks(images: PixelArray, shape: ImageShape, side: int) -> Float64Array:

@@ -15,7 +15,7 @@ from common.records import AttackOutcome, MetricValue
 from common.standing import beyond_claims, gravity
 from common.types import Knowledge
 from comparisons.attacks.outcomes import number
-from comparisons.attacks.verdicts import CONTROL_PREFIX
+from comparisons.attacks.verdicts import BUDGET_PREFIX, CONTROL_PREFIX
 
 MARKS = {
     "broken": "BROKEN",
@@ -98,9 +98,11 @@ def render(outcomes: Sequence[AttackOutcome]) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
     )
+    left_out = sorted({(o.title, o.reason) for o in outcomes if o.reason.startswith(BUDGET_PREFIX)})
+    small = [f"- {title}: not run, {reason}" for title, reason in left_out]
     failed = [f"! {o.title} on {o.target}: {o.unreliable[0]}" for o in controls_failed(outcomes)]
     beyond = [BEYOND] if any(map(beyond_claims, outcomes)) else []
-    return "\n".join([text, "", NOTE, *beyond, *failed])
+    return "\n".join([text, "", NOTE, *beyond, *small, *failed])
 
 
 def as_json(outcomes: Sequence[AttackOutcome]) -> dict[str, Any]:

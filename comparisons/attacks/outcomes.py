@@ -31,6 +31,7 @@ from comparisons.attacks.verdicts import (
     control_problems,
     interval_over_keys,
     judge,
+    share_interval,
 )
 
 if TYPE_CHECKING:
@@ -72,16 +73,15 @@ class Frame:
         """Judge scores over keys between floor and ceiling."""
         attack: Attack = self.attack
         metric = attack.metric
-        floor = controls[FLOOR_CONTROL].mean
+        floor = controls[FLOOR_CONTROL].mean if metric.chance is None else metric.chance
         on_identity = controls[OPEN_CONTROL].mean
         ceiling = on_identity if metric.best is None else metric.best
         by_control = {name: keys.mean for name, keys in controls.items()}
         error = controls[FLOOR_CONTROL].error
         problems = control_problems(metric, floor, ceiling, by_control, error)
-        shares = [advantage(value, floor, ceiling) for value in result.values]
-        share = float(np.mean(shares))
+        share = advantage(result.mean, floor, ceiling)
         # A control has a known answer: its few keys are there to check it, not to estimate it.
-        interval = None if self.control else interval_over_keys(shares, 0.0, 1.0)
+        interval = None if self.control else share_interval(result.values, floor, ceiling)
         judgement = judge(share, interval, problems)
         if self.control in CLOSED_CONTROLS and not problems:
             judgement = Judgement("resists within budget")
@@ -200,9 +200,10 @@ def headline(metric: Metric, value: MetricValue, floor: float, ceiling: float) -
         interval = f" [{spell(value.interval.low)}, {spell(value.interval.high)}]"
     unit = f" {metric.unit}" if metric.unit else ""
     assert value.value is not None
+    lower = "noise" if metric.chance is None else "chance"
     return (
         f"{metric.name} {spell(value.value)}{interval}{unit} "
-        f"(noise {spell(floor)}, unprotected {spell(ceiling)})"
+        f"({lower} {spell(floor)}, unprotected {spell(ceiling)})"
     )
 
 

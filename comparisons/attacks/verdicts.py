@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.adversary import OPEN_CONTROL, Metric
+from common.adversary import BUDGETS, OPEN_CONTROL, Budget, Metric
 from common.records import Interval, Verdict
 
 # Whole interval above: the attack gets nearly all there is. Whole interval below: next to nothing.
@@ -22,6 +22,8 @@ LEVEL = 0.95
 CHANCE_ERRORS = 3.0
 # Begins every reason that a control gives: such a run ends with an exit code of its own.
 CONTROL_PREFIX = "control "
+# Begins the reason of an attack that was left out because it could not have concluded.
+BUDGET_PREFIX = "budget too small: "
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,20 @@ class Judgement:
     verdict: Verdict
     reason: str = ""
     unreliable: tuple[str, ...] = ()
+
+
+def too_small(least_seconds: float, budget: Budget) -> str:
+    """Say why a budget cannot carry an attack that needs ``least_seconds`` a key; '' where it can.
+
+    It is then not run at all: a pass within a budget in which nothing could be won says nothing.
+    """
+    if budget.seconds >= least_seconds:
+        return ""
+    enough = [one.name for one in BUDGETS.values() if one.seconds >= least_seconds]
+    return (
+        f"{BUDGET_PREFIX}it needs {least_seconds:g} s a key, the {budget.name} budget has "
+        f"{budget.seconds:g}" + (f"; run it with --budget {enough[0]}" if enough else "")
+    )
 
 
 def advantage(value: float, floor: float, ceiling: float) -> float:
@@ -55,6 +71,19 @@ def interval_over_keys(values: Sequence[float], low: float, high: float) -> Inte
         level=LEVEL,
         method=f"Student's t over {n} keys",
     )
+
+
+def share_interval(values: Sequence[float], floor: float, ceiling: float) -> Interval | None:
+    """Interval of the advantage over keys. Only its ends are cut to [0, 1]: cut one by one, values
+    at chance would all come out above it."""
+    if floor == ceiling:
+        return interval_over_keys([0.0] * len(values), 0.0, 1.0)
+    shares = [(value - floor) / (ceiling - floor) for value in values]
+    found = interval_over_keys(shares, -np.inf, np.inf)
+    if found is None:
+        return None
+    low, high = (float(np.clip(end, 0.0, 1.0)) for end in (found.low, found.high))
+    return found.model_copy(update={"low": low, "high": high})
 
 
 def control_problems(

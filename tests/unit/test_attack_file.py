@@ -11,10 +11,14 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from common.errors import DataError, UsageError
+from common.similarity import ssim
 from common.types import UInt8Array
 from comparisons.attacks.alignment import aligned_one_by_one, aligned_together
-from comparisons.attacks.attack_file import REPORT, FolderAttack, attack_folder
+from comparisons.attacks.attack_file import attack_folder
+from comparisons.attacks.folder_attack import REPORT, FolderAttack
+from comparisons.attacks.solvers import correlation
 from comparisons.attacks.solvers.reconstruct import Sureness
+from comparisons.attacks.solvers.tiles import cut, join
 from comparisons.cli import app
 from tests.smoothimages import scrambled, smooth_images
 
@@ -89,13 +93,43 @@ def test_blank_and_tiny_images_are_said_to_show_nothing(tmp_path: Path, side: in
     assert attack(tmp_path / "smooth").patch in (4, 8, 16, 32)
 
 
-def test_colours_mixed_by_the_key_are_said_to_be_beyond_the_solver(tmp_path: Path) -> None:
-    grey, tints = smooth_images(6, SIDE), [smooth_images(6, SIDE, seed) // 4 for seed in (1, 2, 3)]
+def test_colours_mixed_by_the_key_are_told_apart(tmp_path: Path) -> None:
+    grey, tints = smooth_images(10, SIDE), [smooth_images(10, SIDE, s) // 4 for s in (1, 2, 3)]
     colour = np.concatenate([grey // 2 + tint for tint in tints], axis=3)
+    write(tmp_path / "in", scrambled(colour, PATCH, seed=5, negate=True).images)
+    done = attack(tmp_path / "in")
+    assert done.sureness is not Sureness.NOTHING and done.patch == PATCH
+    found = aligned_together(pictures(done), colour)
+    assert ssim(found[..., None], colour).mean() > 0.8
+
+
+def test_colours_that_do_not_come_apart_are_no_sign_of_strength(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(correlation, "separate_channels", lambda upright: None)
+    colour = np.concatenate([smooth_images(6, SIDE) // 2 + shade for shade in (0, 40, 90)], axis=3)
+    colour[..., 1] += smooth_images(6, SIDE, 1)[..., 0] // 8
+    colour[..., 2] += smooth_images(6, SIDE, 2)[..., 0] // 8
     write(tmp_path / "in", scrambled(colour, PATCH, seed=5, negate=True).images)
     done = attack(tmp_path / "in")
     assert done.sureness is Sureness.NOTHING
     assert any("no sign of strength" in line for line in done.lines)
+
+
+@pytest.mark.parametrize("believed", [8, 14, 28])
+def test_a_wrong_side_is_not_called_sure_and_the_right_one_is_named(
+    tmp_path: Path, believed: int
+) -> None:
+    # Blocks of 16 pixels in order inside, moved: their halves do agree on what is wrong.
+    images = smooth_images(8, 112)
+    blocks = cut(images, 16)[:, np.random.default_rng(3).permutation(49)]
+    write(tmp_path / "in", join(blocks, 7, 7, 1))
+    assert attack(tmp_path / "in", 16, tmp_path / "right").sureness is Sureness.SURE
+    wrong = attack(tmp_path / "in", believed, tmp_path / "wrong")
+    alike = ssim(aligned_together(pictures(wrong), images)[..., None], images).mean()
+    assert wrong.sureness is not Sureness.SURE or alike > 0.9
+    if wrong.sureness is not Sureness.SURE:
+        assert any("try --patch 16" in line for line in wrong.lines)
 
 
 def test_pictures_that_are_not_scrambled_are_said_not_to_be(tmp_path: Path) -> None:

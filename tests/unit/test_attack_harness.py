@@ -336,3 +336,25 @@ def test_every_attack_that_ships_fulfils_the_contract() -> None:
         if not hasattr(attack, "examine"):
             typed: Attack = attack
             assert typed.limits and typed.metric.name and isinstance(typed.needs, frozenset)
+
+
+def test_an_attack_may_ask_for_more_keys_than_the_budget_has(tmp_path: Path, given: Any) -> None:
+    class Many(Probe):
+        name = "many"
+        least_keys = 4
+
+    given(Many())
+    mine, *controls = run(tmp_path, Many())
+    assert len(mine.per_key) == 4 and mine.spent["keys"] == 4
+    assert all(len(one.per_key) == 1 for one in controls)
+
+
+def test_a_known_chance_level_is_the_floor_whatever_noise_gave(tmp_path: Path, given: Any) -> None:
+    class Coin(Probe):
+        name = "coin"
+        metric = Metric("share seen", best=1.0, chance=0.004)
+
+    given(Coin())
+    mine = run(tmp_path, Coin())[0]
+    assert mine.floor == 0.004 and mine.controls["noise"] != 0.004
+    assert "(chance" in mine.headline

@@ -188,3 +188,20 @@ def test_jigsaw_measures_tell_places_neighbours_and_largest_part() -> None:
     assert found.direct == 0.0
     assert found.neighbours == pytest.approx(20 / 24)
     assert found.largest == 0.5
+
+
+def test_channels_that_a_key_mixed_are_told_apart_and_each_laid_out() -> None:
+    grey = smooth_images(16, 64)
+    grain = np.concatenate([smooth_images(16, 64, seed) // 16 for seed in (1, 2, 3)], axis=3)
+    tints = np.random.default_rng(4).integers(0, 90, (16, 1, 1, 3), dtype=np.uint8)
+    colour = grey // 2 + grain + tints
+    hidden = scrambled(colour, 8, seed=2, negate=True)
+    blocks = cut(hidden.images, 8)
+    order = find_block_order(blocks.reshape(-1, blocks.shape[2]))
+    assert order is not None and order.position.shape == (64, 3)
+    source = hidden.value_order[order.position]
+    channel = source % 3
+    assert all(len(np.unique(channel[:, seat])) == 1 for seat in range(3))
+    assert sorted(channel[0]) == [0, 1, 2]
+    found = positions_found((source[:, 0] // 3).reshape(8, 8))
+    assert found.near > 0.9

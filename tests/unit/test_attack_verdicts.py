@@ -10,6 +10,7 @@ from comparisons.attacks.verdicts import (
     control_problems,
     interval_over_keys,
     judge,
+    share_interval,
 )
 
 ACCURACY = Metric("top-1 accuracy", best=1.0)
@@ -93,3 +94,23 @@ def test_a_metric_where_lower_is_worse_turns_the_gap_round() -> None:
     controls = {"identity": 1.0, "noise": 300.0, "aes_ctr": 290.0}
     assert control_problems(rank, 300.0, 1.0, controls) == ()
     assert control_problems(rank, 1.0, 300.0, {"identity": 300.0, "noise": 1.0})
+
+
+def test_the_interval_of_an_advantage_is_cut_at_its_ends_only() -> None:
+    values = [0.45, 0.55, 0.46, 0.54]
+    interval = share_interval(values, 0.5, 0.9)
+    assert interval is not None
+    plain = interval_over_keys([(value - 0.5) / 0.4 for value in values], -9.0, 9.0)
+    assert plain is not None
+    assert (interval.low, interval.high) == (0.0, pytest.approx(plain.high))
+    assert share_interval([0.9] * 3, 0.5, 0.9) == interval_over_keys([1.0] * 3, 0.0, 1.0)
+    assert share_interval([40.0, 42.0], 40.0, 0.0) is not None
+    assert share_interval([0.5], 0.5, 0.9) is None
+
+
+def test_noise_is_held_against_a_chance_level_that_is_known() -> None:
+    metric = Metric("AUC", chance=0.5)
+    near = {"identity": 0.9, "noise": 0.55, "aes_ctr": 0.5}
+    assert control_problems(metric, 0.5, 0.9, near, error=0.03) == ()
+    far = near | {"noise": 0.8}
+    assert "control noise" in control_problems(metric, 0.5, 0.9, far, error=0.03)[0]

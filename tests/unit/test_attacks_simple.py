@@ -169,3 +169,20 @@ def test_a_wrong_ciphertext_still_gives_a_permutation() -> None:
 def test_budgets_of_the_command_have_the_keys_that_figures_need() -> None:
     assert BUDGETS["full"].keys >= 5 and BUDGETS["quick"].keys >= 2
     assert all(budget.queries >= 3 for budget in BUDGETS.values())
+
+
+def test_property_inference_reads_permuted_pictures_and_takes_enough_keys(tmp_path: Path) -> None:
+    found = outcome(tmp_path, "property_inference", "vit_block[patch=8]")
+    assert found.metric is not None and found.metric.name == "AUC of the class"
+    assert found.spent["keys"] == 12 and found.floor == 0.5
+    assert found.advantage is not None and found.advantage > 0.5
+
+
+def test_the_auc_counts_pairs_in_order_and_knows_its_error_at_chance() -> None:
+    from comparisons.attacks.property_inference import _auc
+
+    mine = np.array([True, True, False, False])
+    assert _auc(np.array([3.0, 1.0, 2.0, 0.0]), mine)[0] == 0.75
+    assert _auc(np.ones(4), mine)[0] == 0.5
+    assert _auc(np.zeros(200), np.arange(200) < 100)[1] == pytest.approx(0.0409, abs=1e-3)
+    assert _auc(np.ones(3), np.ones(3, bool)) == (0.5, 0.5)

@@ -4,8 +4,9 @@ Where one key serves many blocks, positions of a block that are neighbours in th
 correlated over the blocks, wherever the key put them. Copies (a grey picture with three equal
 channels) are exactly equal, or exactly 255 minus each other. The sign of the leading eigenvector of
 the correlations is the negation mask, up to one global inversion, since a block is mostly bright or
-mostly dark. With it undone, each block is brought to mean 0 and spread 1, so that all blocks tell
-equally much; the positions are then laid out so that correlated ones are near.
+mostly dark. Channels of colour pictures that the key mixed are told apart first. With it undone,
+each block is brought to mean 0 and spread 1, so that all blocks tell equally much; the positions
+are then laid out so that correlated ones are near.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from common.types import Float32Array, Float64Array, IntArray, UInt8Array
+from comparisons.attacks.solvers.colour import CHANNELS, lay_out_channels, separate_channels
 from comparisons.attacks.solvers.layout import lay_out
 
 # Added to a block's spread in grey levels: flat blocks hold rounding noise, not structure.
@@ -28,7 +30,8 @@ COMPARED = 1024
 class BlockOrder:
     """What was found out about the inside of a block of m x m pixels.
 
-    ``position``: (m * m, copies), the positions of a ciphertext block that show pixel p.
+    ``position``: (m * m, copies), the positions of a ciphertext block that show pixel p; copies are
+    equal, or the channels of colour pictures.
     ``negated``: (values,), which positions hold 255 - v, up to all of them. ``neighbours``: mean
     correlation of neighbouring pixels on blocks that were not used to find them, 0 by chance.
     """
@@ -49,17 +52,31 @@ class BlockOrder:
 def find_block_order(blocks: UInt8Array) -> BlockOrder | None:
     """Return the order of values in blocks (count, values), or None where they show none.
 
-    Grey pictures: values are the m x m pixels, or three copies of each.
+    Grey pictures: values are the m x m pixels, or three copies of each. Colour: m x m x 3 values.
     """
     samples = sample(blocks)
     negated = negation_mask(samples)
     groups = copies(samples, negated)
     if groups is None:
-        return None
+        return _colour_order(samples, negated)
     side = round(len(groups) ** 0.5)
     upright = np.where(negated.astype(bool), 255 - samples, samples)[:, groups[:, 0]]
     layout = lay_out(unlikeness(standardised(upright)), side, side)
     return BlockOrder(groups[layout], negated, held_out(upright, side))
+
+
+def _colour_order(samples: UInt8Array, negated: IntArray) -> BlockOrder | None:
+    upright = np.where(negated.astype(bool), 255 - samples, samples)
+    pixels = upright.shape[1] // CHANNELS
+    side = round(pixels**0.5)
+    if side * side * CHANNELS != upright.shape[1] or not 4 <= pixels <= MAX_POSITIONS:
+        return None
+    channels = separate_channels(upright)
+    if channels is None:
+        return None
+    values = standardised(upright)
+    position = lay_out_channels(values, unlikeness(values), channels, side)
+    return BlockOrder(position, negated, held_out(upright[:, channels[0]], side))
 
 
 def sample(blocks: UInt8Array) -> UInt8Array:

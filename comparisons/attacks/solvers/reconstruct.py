@@ -3,6 +3,8 @@
 How sure it is comes from the ciphertexts themselves, by comparing two halves of the evidence that
 know nothing of each other: how alike neighbours inside blocks are on blocks that did not take part
 in finding them, and how often two halves of the borders name the same block as the best neighbour.
+Halves agree on what is wrong alike, though, where blocks are taken for larger or smaller than they
+are: then seams stay in the pictures, across the borders or inside what was taken for a block.
 """
 
 from __future__ import annotations
@@ -33,6 +35,9 @@ from comparisons.attacks.solvers.tiles import cut, join, symmetric
 # Neighbouring pixels of pictures correlate by 0.7 and more inside blocks, those of noise by 0.
 SMOOTH, TRACE = 0.5, 0.15
 SURE, PARTLY = 0.6, 0.25
+# Steps at borders of blocks over those inside: 1.2 in right pictures, above 2.5 in wrong ones.
+SEAMLESS = 2.0
+LINES = 0.95
 MAX_BLOCKS = 4096
 
 
@@ -51,14 +56,16 @@ class Reconstruction:
     ``pictures``: uint8 (n, h, w), up to the eight symmetries and a global inversion; all turned
     alike. ``neighbours``: held-out correlation of neighbours inside blocks. ``agreement``: share of
     blocks for which both halves of the evidence name the same neighbour; about 1 / blocks by
-    chance. ``order``: of values inside blocks, None where they lay in order. ``turned``: blocks
-    were turned one by one.
+    chance. ``seams``: how much larger steps are at borders of blocks, or at the worst lines inside
+    blocks, than they usually are: about 1 without seams. ``order``: of values inside blocks, None
+    where they lay in order. ``turned``: blocks were turned one by one.
     """
 
     pictures: UInt8Array
     patch: int
     neighbours: float
     agreement: float
+    seams: float
     order: BlockOrder | None
     placement: Placement
     turned: bool
@@ -66,7 +73,7 @@ class Reconstruction:
     @property
     def sureness(self) -> Sureness:
         """How much of the pictures the evidence supports."""
-        if self.neighbours >= SMOOTH and self.agreement >= SURE:
+        if self.neighbours >= SMOOTH and self.agreement >= SURE and self.seams <= SEAMLESS:
             return Sureness.SURE
         if self.neighbours >= TRACE and self.agreement >= PARTLY:
             return Sureness.PARTLY
@@ -103,15 +110,31 @@ def reconstruct(images: UInt8Array, patch: int) -> Reconstruction:
         agreement = upright_agreement(blocks)
         placement = place(upright_joints(blocks), rows, columns)
         placement = settle(placement, unfit(blocks, 1), unfit(blocks, 0))
+    pictures = assemble(blocks, placement)
     return Reconstruction(
-        pictures=assemble(blocks, placement),
+        pictures=pictures,
         patch=patch,
         neighbours=inside.neighbours,
         agreement=agreement,
+        seams=seams(pictures, patch),
         order=inside.order,
         placement=placement,
         turned=turned,
     )
+
+
+def seams(pictures: UInt8Array, patch: int) -> float:
+    """Return how much larger steps are at borders of blocks, or half of how much larger at the
+    worst lines inside blocks, than on the median line inside."""
+    found = []
+    for axis in (1, 2):
+        steps = np.abs(np.diff(pictures.astype(np.int16), axis=axis)).mean(axis=(0, 3 - axis))
+        border = np.arange(1, len(steps) + 1) % patch == 0
+        inside = steps[~border]
+        usual = max(float(np.median(inside)), 0.1)
+        at_borders = float(steps[border].mean()) if border.any() else 0.0
+        found.append((at_borders / usual, float(np.quantile(inside, LINES)) / usual / 2))
+    return max(sum(ratios) / len(ratios) for ratios in zip(*found, strict=True))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,87 @@
+"""Learned inversion by a small U-Net, from pairs under keys of the adversary's own only.
+
+What comes out does not hang on the key at all: the network learns from pictures of other people,
+encrypted under many keys, what ciphertexts keep whatever the key (folded values, statistics of
+blocks that stay in place). Source: as for ``learned_unet``.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+
+from common.adversary import Budget, Detail, Facts, Metric, Need, Score, Truth, View
+from common.types import Float32Array, Knowledge, PixelArray, UInt8Array
+from comparisons.attacks.descriptors import block_side
+from comparisons.attacks.learned_unet import TRAINING, Learnt
+from comparisons.attacks.likeness import score_pictures
+from comparisons.attacks.solvers.planes import constant_planes, planes_of
+
+STEPS = 100
+MOST_PICTURES = 256
+OWN_KEYS = 64
+# Where every message is made with fresh randomness, further keys add nothing and cost much.
+FEW_KEYS = 4
+HELD_OUT = 4
+FIRST_KEY = 500
+
+
+class LearnedUNetOtherKeys:
+    """Auxiliary images under other keys; no pair of the key that is attacked."""
+
+    name = "learned_unet_other_keys"
+    title = "Learned inversion (U-Net, pairs of other keys)"
+    rung = Knowledge.AUXILIARY_DATA
+    needs = frozenset({Need.AUXILIARY})
+    slow = True
+    least_seconds = 60.0
+    metric = Metric("SSIM to the original", low=-1.0)
+    limits = (
+        "a network of some 100,000 weights, trained for 100 steps of 8 pictures on a CPU: a larger "
+        "one, or more pictures and keys, may see more",
+        "pictures come back grey: the mean of the channels",
+        "blocks that change places are not put back: see the jigsaw solver",
+    )
+    source = "U-Net (Ronneberger et al., MICCAI 2015) on pairs made; arXiv 2004.13263"
+
+    def applies(self, facts: Facts) -> str:
+        """Everywhere: what cannot be learnt comes out as such."""
+        return ""
+
+    def run(self, view: View, budget: Budget, random: np.random.Generator) -> Learnt:
+        """Encrypt the auxiliary images under keys of one's own, train, apply."""
+        from comparisons.attacks.solvers.unet import train
+
+        plain = view.auxiliary[:MOST_PICTURES]
+        side = block_side(view.facts.shape, view.facts.patch)
+        keys = OWN_KEYS if view.facts.deterministic else FEW_KEYS
+        parts = [part for part in np.array_split(np.arange(len(plain)), keys) if len(part)]
+        own = np.concatenate(
+            [view.under_own_key(plain[part], FIRST_KEY + i) for i, part in enumerate(parts)]
+        )
+        held = np.concatenate(parts[: min(HELD_OUT, max(1, len(parts) // 4))])
+        seconds = TRAINING * budget.seconds
+        trained = train(_planes(own, plain, side), plain, held, STEPS, seconds, random)
+        pictures = trained.pictures(_planes(view.ciphertexts, plain, side))
+        return Learnt(pictures, len(plain), len(parts), trained.steps, trained.held_out)
+
+    def score(self, guess: Learnt | None, truth: Truth) -> Score:
+        """Compare pictures with originals."""
+        assert guess is not None
+        spent = {
+            "auxiliary images": guess.pairs,
+            "own keys": guess.keys,
+            "training steps": guess.steps,
+        }
+        details = (Detail("SSIM on own keys held out", guess.held_out),)
+        return score_pictures(guess.pictures, truth, details, spent)
+
+
+def _planes(images: PixelArray, plain: UInt8Array, side: int) -> Float32Array:
+    """Stack what ciphertexts keep, and what is the same for all."""
+    shown = [planes_of(images, side), constant_planes(plain, len(images))]
+    return cast(Float32Array, np.concatenate(shown, axis=1))
+
+
+ATTACK = LearnedUNetOtherKeys()

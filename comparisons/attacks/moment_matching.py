@@ -1,0 +1,95 @@
+"""Moment matching: pictures from ciphertexts under one key and public images of the same kind.
+
+Principal components of ciphertext blocks are told apart by their means, spreads and covariances
+with the blocks beside them, and aligned with those of plain images of other people
+(``common.blockmoments``): the order of the blocks and one rotation inside all of them. Moves,
+negations and secret rotations are special cases. Nothing of the pictures' way up is lost, since the
+public images have one. Source: this project (measured); the same alignment lets a server read
+ciphertexts with a model of plain images (``block_scramble.matching``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from common.adversary import Budget, Detail, Facts, Metric, Need, Score, Truth, View
+from common.blockmoments import Alignment, align_blocks
+from common.types import Knowledge, PixelArray, UInt8Array
+from comparisons.attacks.descriptors import blocks_of
+from comparisons.attacks.likeness import score_pictures
+from comparisons.attacks.solvers.tiles import join
+
+TRIED = "agreement of moments with those of the public images"
+
+
+@dataclass(frozen=True)
+class Matched:
+    """Pictures of the attacked ciphertexts, and the alignment that shows them."""
+
+    pictures: UInt8Array
+    alignment: Alignment | None
+
+
+class MomentMatching:
+    """Many ciphertexts under one key, and plain images of other people."""
+
+    name = "moment_matching"
+    title = "Moment matching with public images"
+    rung = Knowledge.AUXILIARY_DATA
+    needs = frozenset({Need.AUXILIARY})
+    slow = True
+    metric = Metric("SSIM to the original", low=-1.0)
+    limits = (
+        "directions inside blocks that vary little, and those that the public images do not have, "
+        "come back blurred; more ciphertexts give more of them",
+        "public images here are of the same collection: of another hospital they match less",
+    )
+    source = "attack of this project; orthogonal Procrustes (Schoenemann 1966)"
+
+    def applies(self, facts: Facts) -> str:
+        """Only where square images have blocks, and one key serves all of them."""
+        height, width, _ = facts.shape
+        if facts.patch is None:
+            return "no blocks"
+        if height != width or height % facts.patch:
+            return f"blocks of {facts.patch} px do not tile a {height} x {width} image in a square"
+        if facts.deterministic and not facts.one_key:
+            return "every image has a key of its own: there is nothing common to align"
+        return ""
+
+    def run(self, view: View, budget: Budget, random: np.random.Generator) -> Matched:
+        """Align ciphertexts and public images, and show the ciphertexts by it."""
+        patch = view.facts.patch
+        assert patch is not None
+        alignment = align_blocks(view.ciphertexts, view.auxiliary, patch)
+        if alignment is None:
+            return Matched(np.zeros(view.ciphertexts.shape, np.uint8), None)
+        return Matched(shown(view.ciphertexts, alignment, patch), alignment)
+
+    def score(self, guess: Matched | None, truth: Truth) -> Score:
+        """Compare pictures with originals."""
+        assert guess is not None
+        agreement = 0.0 if guess.alignment is None else guess.alignment.agreement
+        return score_pictures(
+            guess.pictures,
+            truth,
+            (Detail(TRIED, agreement),),
+            {"ciphertexts": len(guess.pictures)},
+        )
+
+
+def shown(ciphertexts: PixelArray, alignment: Alignment, patch: int) -> UInt8Array:
+    """Return what ciphertexts (n, h, w, c) show by an alignment: uint8 (n, h, w, c)."""
+    count, height, width, channels = ciphertexts.shape
+    flat = ciphertexts.reshape(count, -1).astype(np.float64)
+    blocks = blocks_of(flat, (height, width, channels), patch)
+    turned = alignment.mean_to + (blocks - alignment.mean_from) @ alignment.turn
+    plain = np.empty_like(turned)
+    plain[:, alignment.block_order] = turned
+    pixels = np.clip(np.rint(plain), 0, 255).astype(np.uint8)
+    return join(pixels, height // patch, width // patch, channels)
+
+
+ATTACK = MomentMatching()
