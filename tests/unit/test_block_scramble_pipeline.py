@@ -27,6 +27,7 @@ from block_scramble.pipelines.block_scramble import PIPELINE
 from common.backbones.deit import state_bytes
 from common.clock import Clock
 from common.contracts import Deployment, Fitted, RunContext, RunSettings, Server, TrainingData
+from common.datasets.atlas import sample
 from common.errors import CompareError, MessageError, UnknownNameError, UsageError
 from common.identity import key_of
 from common.types import ImageBatch, Message, Side, Split, Stage, UInt8Array
@@ -217,6 +218,37 @@ def test_cost_of_an_adapted_embedding_is_in_the_record(bench: Bench) -> None:
     assert [fact["patch_embeddings"] for fact in facts] == [1, 4]
     assert facts[0]["patch_embedding_parameters"] == 769 * 192
     assert facts[1]["patch_embedding_parameters"] == 4 * 1537 * 192
+
+
+RADIOGRAPHS = sample(48, 3, 64)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "fitted"),
+    [
+        ({"cipher": "vit_block"}, "matched to public images by moments"),
+        ({"cipher": "madono_ele"}, "ciphertexts did not match the reference"),
+        ({"cipher": "vit_block", "embedding": "fresh"}, "fitted from random weights"),
+    ],
+)
+def test_record_says_what_the_patch_embedding_started_from(
+    bench: Bench, parameters: dict[str, Any], fitted: str
+) -> None:
+    images = ImageBatch(RADIOGRAPHS.ids, RADIOGRAPHS.images, RADIOGRAPHS.labels, RADIOGRAPHS.groups)
+    data = TrainingData(images, images.take(slice(0, 16)), ("0", "1"), "radiographs")
+    context = bench.context(
+        epochs=1,
+        image_size=64,
+        weights="shipped",
+        backbone="deit_tiny_distilled_patch16_224",
+    )
+    PIPELINE.fit(data, BlockScrambleParameters(key="seeded:1", **parameters), context)
+    assert fitted in context.training["patch_embedding"]
+    agreement = context.training.get("matching_agreement")
+    if "embedding" in parameters:
+        assert agreement is None
+    else:
+        assert (agreement >= 0.5) == (parameters["cipher"] == "vit_block")
 
 
 @pytest.mark.parametrize("cipher", ["orthogonal", "aes_ctr", "ffx"])
@@ -552,6 +584,7 @@ def test_claims_of_controls_claim_nothing(bench: Bench, cipher: str) -> None:
         ({"sharing": "apart"}, "needs two clients"),
         ({"clients": 2, "mode": "adapted"}, "two runs of one"),
         ({"cipher": "noise", "mode": "adapted"}, "does not depend on the image"),
+        ({"mode": "adapted", "embedding": "fresh"}, "embedding is about mode=trained"),
         ({"mode": "adapted", "key_policy": "per_image"}, "every image has another"),
         ({"cipher": "identity", "key_policy": "per_image"}, "has no key"),
         ({"cipher": "vit_block", "mix_channels": True}, "no parameter 'mix_channels'"),
