@@ -41,7 +41,7 @@ from comparisons.attacks.recogniser import Recogniser, fit_recogniser
 from comparisons.attacks.setting import set_up
 from comparisons.attacks.targets import Target, control_scheme
 from comparisons.attacks.timelimit import OverTimeError, time_limit
-from comparisons.attacks.verdicts import too_small
+from comparisons.attacks.verdicts import large_enough, too_small
 from comparisons.progress import ProgressReporter
 
 SOURCES = (
@@ -366,7 +366,10 @@ class Harness:
         return outcomes.Frame(attack, target, identity, self.setup.budget, self._command(attack))
 
     def _command(self, attack: Attack | Check) -> str:
-        return f"{self.setup.command} --attack {attack.name}"
+        budget = self.setup.budget
+        enough = large_enough(getattr(attack, "least_seconds", 0.0), budget)
+        command = self.setup.command.replace(f"--budget {budget.name}", f"--budget {enough}")
+        return f"{command} --attack {attack.name}"
 
 
 def _parameters_of(target: Target) -> Any:

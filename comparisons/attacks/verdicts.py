@@ -42,11 +42,18 @@ def too_small(least_seconds: float, budget: Budget) -> str:
     """
     if budget.seconds >= least_seconds:
         return ""
-    enough = [one.name for one in BUDGETS.values() if one.seconds >= least_seconds]
+    enough = large_enough(least_seconds, budget)
+    advice = f"; run it with --budget {enough}" if enough != budget.name else ""
     return (
         f"{BUDGET_PREFIX}it needs {least_seconds:g} s a key, the {budget.name} budget has "
-        f"{budget.seconds:g}" + (f"; run it with --budget {enough[0]}" if enough else "")
+        f"{budget.seconds:g}{advice}"
     )
+
+
+def large_enough(least_seconds: float, budget: Budget) -> str:
+    """Name the budget that carries such an attack: this one, or else the first that does."""
+    names = [one.name for one in BUDGETS.values() if one.seconds >= least_seconds]
+    return budget.name if budget.seconds >= least_seconds or not names else names[0]
 
 
 def advantage(value: float, floor: float, ceiling: float) -> float:

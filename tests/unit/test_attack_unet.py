@@ -17,7 +17,7 @@ from comparisons.attacks.harness import Harness, Setup
 from comparisons.attacks.solvers.planes import constant_planes, halves_of, planes_of, rearranged
 from comparisons.attacks.solvers.unet import train
 from comparisons.attacks.targets import cipher_target
-from comparisons.attacks.verdicts import BUDGET_PREFIX, too_small
+from comparisons.attacks.verdicts import BUDGET_PREFIX, large_enough, too_small
 from comparisons.audit import exit_code
 from comparisons.progress import ProgressReporter
 from tests.attackpool import InventedPool
@@ -80,6 +80,21 @@ def test_only_the_full_budget_carries_the_networks() -> None:
         least = plugins.load("attacks", name).least_seconds
         assert too_small(least, BUDGETS["quick"]).startswith(BUDGET_PREFIX)
         assert too_small(least, BUDGETS["full"]) == ""
+        assert large_enough(least, BUDGETS["quick"]) == "full"
+    assert large_enough(5.0, BUDGETS["quick"]) == "quick"
+    assert large_enough(1e9, BUDGETS["quick"]) == "quick"
+
+
+def test_the_command_that_repeats_an_attack_left_out_asks_for_what_carries_it(
+    tmp_path: Path,
+) -> None:
+    setup = Setup(InventedPool(), BUDGETS["quick"], 0, "compare audit run --budget quick", 32)
+    with ProgressReporter(quiet=True) as progress:
+        harness = Harness(setup, RunFolder(tmp_path), progress)
+        found = harness.run([cipher_target("np", 32)], ["learned_unet", "key_space"])
+    commands = {one.attack: one.reproduce for one in found}
+    assert commands["learned_unet"].startswith("compare audit run --budget full --attack")
+    assert commands["key_space"].startswith("compare audit run --budget quick --attack")
 
 
 def test_blocks_are_laid_where_they_came_from() -> None:
