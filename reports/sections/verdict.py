@@ -30,15 +30,15 @@ from reports.timing import latency_of, throughput_of
 from reports.view import PipelineView, RunView, short_id
 
 COLUMNS = (
-    Column("Pipeline", weight=2.9),
+    Column("Pipeline", weight=2.4),
     Column("Accuracy", "right", "95% interval", 1.45),
     Column("AUC", "right", "95% interval", 1.45),
     Column("Accuracy − reference", "right", "paired, 95%", 1.6),
-    Column("One image, p50", "right", "ms", 1.35),
+    Column("One image, p50", "right", "ms", 1.2),
     Column("Client + server", "right", "ms of it", 1.1),
     Column("Throughput", "right", "images/s", 1.35),
     Column("Up + down", "right", "kB/image", 1.0),
-    Column("Strongest attack", weight=1.15),
+    Column("Strongest attack", weight=1.8),
 )
 
 
