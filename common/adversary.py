@@ -395,8 +395,9 @@ class Attack(Protocol):
     The harness runs it under several keys and on all controls; ``metric`` on noise is its floor, on
     the identity (or ``metric.best``) its ceiling. ``limits``: what an outcome does not show. An
     attack of more than a second or two sets ``slow = True`` and is run after the others. One that
-    cannot conclude in less than some seconds a key sets ``least_seconds``: under a smaller budget
-    it is recorded as not run. One that needs more keys than a budget has sets ``least_keys``.
+    cannot conclude in less than some seconds a key sets ``least_seconds``, or from fewer
+    ciphertexts ``least_images``: under a smaller budget it is recorded as not run. One that needs
+    more keys than a budget has sets ``least_keys``.
     """
 
     name: str

@@ -193,7 +193,7 @@ class Harness:
         if reason:
             yield frame.without_result("not applicable", reason)
             return
-        reason = too_small(getattr(attack, "least_seconds", 0.0), self.setup.budget)
+        reason = too_small(attack, self.setup.budget)
         if reason:
             yield frame.without_result("not run", reason)
             return
@@ -367,7 +367,7 @@ class Harness:
 
     def _command(self, attack: Attack | Check) -> str:
         budget = self.setup.budget
-        enough = large_enough(getattr(attack, "least_seconds", 0.0), budget)
+        enough = large_enough(attack, budget)
         command = self.setup.command.replace(f"--budget {budget.name}", f"--budget {enough}")
         return f"{command} --attack {attack.name}"
 

@@ -40,6 +40,7 @@ class MomentMatching:
     rung = Knowledge.AUXILIARY_DATA
     needs = frozenset({Need.AUXILIARY})
     slow = True
+    least_images = 40
     metric = Metric("SSIM to the original", low=-1.0)
     limits = (
         "directions inside blocks that vary little, and those that the public images do not have, "

@@ -35,25 +35,38 @@ class Judgement:
     unreliable: tuple[str, ...] = ()
 
 
-def too_small(least_seconds: float, budget: Budget) -> str:
-    """Say why a budget cannot carry an attack that needs ``least_seconds`` a key; '' where it can.
+def too_small(attack: object, budget: Budget) -> str:
+    """Say why a budget cannot carry an attack's ``least_seconds`` or ``least_images``; or ''.
 
     It is then not run at all: a pass within a budget in which nothing could be won says nothing.
     """
-    if budget.seconds >= least_seconds:
+    seconds, images = _least(attack)
+    wants = []
+    if budget.seconds < seconds:
+        wants.append(
+            f"it needs {seconds:g} s a key, the {budget.name} budget has {budget.seconds:g}"
+        )
+    if budget.images < images:
+        wants.append(
+            f"it needs {images} ciphertexts a key, the {budget.name} budget has {budget.images}"
+        )
+    if not wants:
         return ""
-    enough = large_enough(least_seconds, budget)
+    enough = large_enough(attack, budget)
     advice = f"; run it with --budget {enough}" if enough != budget.name else ""
-    return (
-        f"{BUDGET_PREFIX}it needs {least_seconds:g} s a key, the {budget.name} budget has "
-        f"{budget.seconds:g}{advice}"
-    )
+    return f"{BUDGET_PREFIX}{', and '.join(wants)}{advice}"
 
 
-def large_enough(least_seconds: float, budget: Budget) -> str:
-    """Name the budget that carries such an attack: this one, or else the first that does."""
-    names = [one.name for one in BUDGETS.values() if one.seconds >= least_seconds]
-    return budget.name if budget.seconds >= least_seconds or not names else names[0]
+def large_enough(attack: object, budget: Budget) -> str:
+    """Name the budget that carries an attack: this one, or else the first that does."""
+    seconds, images = _least(attack)
+    carry = [one for one in BUDGETS.values() if one.seconds >= seconds and one.images >= images]
+    carried = budget.seconds >= seconds and budget.images >= images
+    return budget.name if carried or not carry else carry[0].name
+
+
+def _least(attack: object) -> tuple[float, int]:
+    return getattr(attack, "least_seconds", 0.0), getattr(attack, "least_images", 0)
 
 
 def advantage(value: float, floor: float, ceiling: float) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -77,12 +78,20 @@ def test_a_budget_too_small_is_said_and_no_pass(tmp_path: Path) -> None:
 
 def test_only_the_full_budget_carries_the_networks() -> None:
     for name in ("learned_unet", "learned_unet_other_keys"):
-        least = plugins.load("attacks", name).least_seconds
-        assert too_small(least, BUDGETS["quick"]).startswith(BUDGET_PREFIX)
-        assert too_small(least, BUDGETS["full"]) == ""
-        assert large_enough(least, BUDGETS["quick"]) == "full"
-    assert large_enough(5.0, BUDGETS["quick"]) == "quick"
-    assert large_enough(1e9, BUDGETS["quick"]) == "quick"
+        attack = plugins.load("attacks", name)
+        assert too_small(attack, BUDGETS["quick"]).startswith(BUDGET_PREFIX)
+        assert too_small(attack, BUDGETS["full"]) == ""
+        assert large_enough(attack, BUDGETS["quick"]) == "full"
+
+
+def test_what_no_budget_carries_is_left_with_the_budget_asked_for() -> None:
+    assert large_enough(SimpleNamespace(least_seconds=5.0), BUDGETS["quick"]) == "quick"
+    endless = SimpleNamespace(least_seconds=1e9, least_images=21)
+    assert large_enough(endless, BUDGETS["quick"]) == "quick"
+    assert too_small(endless, BUDGETS["quick"]) == (
+        "budget too small: it needs 1e+09 s a key, the quick budget has 20, and it needs 21 "
+        "ciphertexts a key, the quick budget has 20"
+    )
 
 
 def test_the_command_that_repeats_an_attack_left_out_asks_for_what_carries_it(
