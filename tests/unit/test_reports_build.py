@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -227,3 +228,11 @@ def test_equal_audited_runs_give_equal_bytes_in_every_format(tmp_path: Path) -> 
     assert len(files) > 60
     for file in files:
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes(), file
+
+
+def test_all_formats_take_less_than_five_seconds(tmp_path: Path) -> None:
+    """Processor time, so that a busy machine does not fail the test."""
+    run = ten_pipelines().write(tmp_path)
+    begun = time.process_time()
+    write_report(run, list(FORMATS))
+    assert time.process_time() - begun < 5
