@@ -32,7 +32,8 @@ run: $(VENV)/.installed
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	mkdir -p .mypy_layout && ln -sfn .. .mypy_layout/he_compare
+	MYPYPATH=.mypy_layout $(BIN)/mypy
 
 test: lint
 	$(BIN)/python -m pytest

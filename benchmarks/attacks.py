@@ -11,16 +11,17 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.rows import Row, main
-from common import plugins
-from common.adversary import BUDGETS, CONTROLS
-from common.datasets.policy import SourcePolicy, source_policy
-from common.records import AttackOutcome
-from common.store import RunFolder
-from comparisons.attacks.harness import Harness, Setup
-from comparisons.attacks.pool import DatasetPool
-from comparisons.attacks.targets import cipher_target
-from comparisons.audit import MOST_ATTACKED
-from comparisons.progress import ProgressReporter
+from he_compare.common import plugins
+from he_compare.common.attack import BUDGETS
+from he_compare.common.datasets.reading.search import SourcePolicy, source_policy
+from he_compare.common.run.records import AttackOutcome
+from he_compare.common.run.store import RunFolder
+from he_compare.common.scheme import CONTROLS
+from he_compare.comparisons.auditing.audit import MOST_ATTACKED
+from he_compare.comparisons.auditing.harness import Harness, Setup
+from he_compare.comparisons.auditing.pool import DatasetPool
+from he_compare.comparisons.auditing.targets import cipher_target
+from he_compare.comparisons.progress import ProgressReporter
 
 SIZE = 112
 # The solvers of pixel and block order have a benchmark of their own.

@@ -13,16 +13,17 @@ from collections import defaultdict
 import numpy as np
 
 from benchmarks.rows import Row, main
-from common import plugins
-from common.adversary import BUDGETS, CLOSED_CONTROLS, OPEN_CONTROL
-from common.datasets.policy import SourcePolicy, source_policy
-from common.seeds import generator_for
-from comparisons.attacks.pool import DatasetPool
-from comparisons.attacks.recogniser import fit_recogniser
-from comparisons.attacks.setting import set_up
-from comparisons.attacks.targets import cipher_target
-from comparisons.attacks.verdicts import advantage, interval_over_keys
-from comparisons.audit import MOST_ATTACKED
+from he_compare.common import plugins
+from he_compare.common.attack import BUDGETS
+from he_compare.common.datasets.reading.search import SourcePolicy, source_policy
+from he_compare.common.scheme import CLOSED_CONTROLS, OPEN_CONTROL
+from he_compare.common.seeds import generator_for
+from he_compare.comparisons.attacks.tools.recogniser import fit_recogniser
+from he_compare.comparisons.auditing.adversary_view import set_up
+from he_compare.comparisons.auditing.audit import MOST_ATTACKED
+from he_compare.comparisons.auditing.pool import DatasetPool
+from he_compare.comparisons.auditing.targets import cipher_target
+from he_compare.comparisons.auditing.verdicts import advantage, interval_over_keys
 
 SIZE = 112
 KEYS, QUICK_KEYS = 5, 1

@@ -16,20 +16,20 @@ from itertools import permutations
 import numpy as np
 
 from benchmarks.rows import Row, main
-from block_scramble.cipher import ImageShape, cipher_parameters
-from block_scramble.keys import ClientKey
-from common import plugins
-from common.adversary import KeyMoves
-from common.similarity import ssim
-from common.types import IntArray, Split, UInt8Array
-from comparisons.attacks.alignment import aligned_together
-from comparisons.attacks.shared_key_correlation import true_inside
-from comparisons.attacks.solvers.correlation import find_block_order
-from comparisons.attacks.solvers.reconstruct import Sureness, reconstruct
-from comparisons.attacks.solvers.scores import mask_found, positions_found
-from comparisons.attacks.solvers.tiles import cut
-from comparisons.attacks.verdicts import interval_over_keys
-from comparisons.plan import open_dataset
+from he_compare.block_scramble.cipher import ImageShape, cipher_parameters
+from he_compare.block_scramble.keys.client_key import ClientKey
+from he_compare.common import plugins
+from he_compare.common.scheme import KeyMoves
+from he_compare.common.similarity import ssim
+from he_compare.common.types import IntArray, Split, UInt8Array
+from he_compare.comparisons.attacks.shared_key_correlation import true_inside
+from he_compare.comparisons.attacks.tools.correlation import find_block_order
+from he_compare.comparisons.attacks.tools.likeness import aligned_together
+from he_compare.comparisons.attacks.tools.reconstruct import Sureness, reconstruct
+from he_compare.comparisons.attacks.tools.scores import mask_found, positions_found
+from he_compare.comparisons.attacks.tools.tiles import cut
+from he_compare.comparisons.auditing.verdicts import interval_over_keys
+from he_compare.comparisons.measuring.plan import open_dataset
 
 KEYS, QUICK_KEYS = 5, 1
 COLOUR_COUNTS = (5, 20)

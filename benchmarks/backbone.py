@@ -15,14 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.rows import Row, against, main
-from common.backbones.features import FeatureExtractor
-from common.backbones.head import train_head
-from common.backbones.weights import SHIPPED_FOLDER
-from common.datasets import select
-from common.datasets.policy import SourcePolicy, source_policy
-from common.environment import usable_cores
-from common.plugins import load
-from common.types import ImageBatch, Split
+from he_compare.common.backbones.features import FeatureExtractor
+from he_compare.common.backbones.head import train_head
+from he_compare.common.backbones.weights import SHIPPED_FOLDER
+from he_compare.common.datasets.opened import choice
+from he_compare.common.datasets.reading.search import SourcePolicy, source_policy
+from he_compare.common.environment import usable_cores
+from he_compare.common.plugins import load
+from he_compare.common.types import ImageBatch, Split
 
 SHIPPED = "deit_tiny_distilled_patch16_224"
 TEACHER = "vit_small_patch14_dinov2"
@@ -46,8 +46,8 @@ def read(size: int, train_limit: int | None) -> tuple[ImageBatch, ImageBatch]:
             if train_limit and split is Split.VAL
             else None
         )
-        positions = select.limit(index, most, 0, split)
-        batches.append(select.load_batch(dataset, split, positions, size))
+        positions = choice.limit(index, most, 0, split)
+        batches.append(choice.load_batch(dataset, split, positions, size))
     train, val, test = batches
     together = ImageBatch(
         ids=train.ids + val.ids,

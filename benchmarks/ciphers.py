@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.rows import Row, against, aligned, main
-from block_scramble.cipher import Cipher, ImageShape, KeyedCipher, cipher_parameters
-from block_scramble.keys import ClientKey
-from block_scramble.patch_key import PatchAffine
-from common import plugins
-from common.errors import UsageError
-from common.types import UInt8Array
+from he_compare.block_scramble.cipher import Cipher, ImageShape, KeyedCipher, cipher_parameters
+from he_compare.block_scramble.keys.client_key import ClientKey
+from he_compare.block_scramble.vit.patch_key import PatchAffine
+from he_compare.common import plugins
+from he_compare.common.errors import UsageError
+from he_compare.common.types import UInt8Array
 
 SHAPE = ImageShape(224, 224, 3)
 PATCH = 16

@@ -14,18 +14,18 @@ from statistics import median
 import numpy as np
 
 from benchmarks.rows import Row, against, main
-from common.backbones.head import CLIP, LinearModel
-from common.clock import Clock
-from common.types import Float64Array, Per, Side, Stage
-from fhe_baseline.ckks.inference import load_public_material, make_plan, public_material
-from fhe_baseline.ckks.packings import (
+from he_compare.common.backbones.head import CLIP, LinearModel
+from he_compare.common.clock import Clock
+from he_compare.common.types import Float64Array, Per, Side, Stage
+from he_compare.fhe_baseline.ckks.inference import load_public_material, make_plan, public_material
+from he_compare.fhe_baseline.ckks.packings import (
     LATENCY_PACKING,
     PACKING_NAMES,
     THROUGHPUT_PACKING,
     PackingClient,
     PackingServer,
 )
-from fhe_baseline.parameters import parameter_set
+from he_compare.fhe_baseline.ckks.parameters import parameter_set
 
 WIDTH, CLASSES = 384, 2
 PEERS = ("tenseal-dot", "tenseal-mm")

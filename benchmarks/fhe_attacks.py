@@ -18,22 +18,22 @@ from typing import Any
 import numpy as np
 
 from benchmarks.rows import Row, main
-from common.backbones.head import LinearModel
-from common.clock import Clock
-from common.types import Float64Array, Side, Split
-from fhe_baseline.adversary import publication
-from fhe_baseline.adversary.head_extraction import extract, fidelity
-from fhe_baseline.adversary.ind_cpa_d import (
+from he_compare.common.backbones.head import LinearModel
+from he_compare.common.clock import Clock
+from he_compare.common.types import Float64Array, Side, Split
+from he_compare.fhe_baseline.checks.head_extraction import extract, fidelity
+from he_compare.fhe_baseline.checks.sample_gradient import features_from_update, nearest
+from he_compare.fhe_baseline.checks.tools import key_recovery
+from he_compare.fhe_baseline.checks.tools.key_recovery import (
     RealDecode,
     key_from_complex,
     key_from_real,
     key_of,
     recovered_share,
 )
-from fhe_baseline.adversary.modular import Int64Array
-from fhe_baseline.adversary.sample_gradient import features_from_update, nearest
-from fhe_baseline.ckks.context import import_tenseal
-from fhe_baseline.ckks.inference import load_public_material, make_plan, public_material
+from he_compare.fhe_baseline.checks.tools.modular import Int64Array
+from he_compare.fhe_baseline.ckks.context import import_tenseal
+from he_compare.fhe_baseline.ckks.inference import load_public_material, make_plan, public_material
 
 SETTINGS = ((8192, [60, 40, 40, 60], 40), (4096, [36, 36, 37], 30))
 DECIMALS = range(4, 14)
@@ -84,10 +84,10 @@ def _key_recovery(degree: int, bits: list[int], scale: int, keys: int) -> list[R
         key = key_from_complex(one.context, ciphertext, slots)
         found.setdefault("one complex decode", []).append(recovered_share(key, one.truth))
         for decimals in DECIMALS:
-            rounded = [publication.to_decimals(v, decimals) for v in one.values]
+            rounded = [key_recovery.to_decimals(v, decimals) for v in one.values]
             name = f"two real decodes of {decimals} decimals"
             found.setdefault(name, []).append(one.share(rounded))
-        labels = [publication.label_only(v, 2) for v in one.values]
+        labels = [key_recovery.label_only(v, 2) for v in one.values]
         found.setdefault("two labels", []).append(one.share(labels))
     what = f"IND-CPA-D, N = {degree}, scale 2^{scale}"
     return [
@@ -159,9 +159,9 @@ def _inversion(quick: bool) -> list[Row]:
     if not folder:
         print("pictures from leaked features: left out, COMPARE_DATA is not set")
         return []
-    from common import plugins
-    from common.backbones.features import FeatureExtractor
-    from fhe_baseline.adversary.feature_inversion import judge, learn, small_grey
+    from he_compare.common import plugins
+    from he_compare.common.backbones.features import FeatureExtractor
+    from he_compare.fhe_baseline.checks.feature_inversion import judge, learn, small_grey
 
     dataset = plugins.load("datasets", "chestxray").open("", Path(folder), "published", 0)
     extractor = FeatureExtractor("deit_tiny_distilled_patch16_224", SIZE, "shipped", 0, 1)

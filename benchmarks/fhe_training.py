@@ -20,23 +20,26 @@ import numpy as np
 import platformdirs
 
 from benchmarks.rows import Row, against, main
-from common.backbones.head import LinearModel
-from common.clock import Clock
-from common.contracts import RunContext, RunSettings
-from common.datasets.chestxray import DATASET
-from common.datasets.select import load_batch
-from common.service.process import ServerProcess
-from common.store import ArtefactFolder
-from common.types import Float32Array, Float64Array, ImageBatch, IntArray, Side, Split
-from fhe_baseline.ckks.encrypted_head import EncryptedHeadClient, load_encrypted_head
-from fhe_baseline.ckks.inference import make_plan
-from fhe_baseline.ckks.training.optimum import fit_optimum
-from fhe_baseline.ckks.training.problem import Problem, make_problem
-from fhe_baseline.ckks.training.session import Outcome, TrainingSession
-from fhe_baseline.ckks.training.sigmoid import fit_sigmoid
-from fhe_baseline.ckks.training.twin import relative_difference, run_twin
-from fhe_baseline.parameters import training_set
-from fhe_baseline.preparation import Preparation, fit_standardisation, fit_whitening
+from he_compare.common.backbones.head import LinearModel
+from he_compare.common.clock import Clock
+from he_compare.common.contracts import RunContext, RunSettings
+from he_compare.common.datasets.chestxray import DATASET
+from he_compare.common.datasets.opened.choice import load_batch
+from he_compare.common.run.store import ArtefactFolder
+from he_compare.common.service.process import ServerProcess
+from he_compare.common.types import Float32Array, Float64Array, ImageBatch, IntArray, Side, Split
+from he_compare.fhe_baseline.ckks.encrypted_head import EncryptedHeadClient, load_encrypted_head
+from he_compare.fhe_baseline.ckks.inference import make_plan
+from he_compare.fhe_baseline.ckks.parameters import training_set
+from he_compare.fhe_baseline.ckks.training.clear_twin import (
+    fit_optimum,
+    relative_difference,
+    run_twin,
+)
+from he_compare.fhe_baseline.ckks.training.problem import Problem, make_problem
+from he_compare.fhe_baseline.ckks.training.session import Outcome, TrainingSession
+from he_compare.fhe_baseline.ckks.training.sigmoid import fit_sigmoid
+from he_compare.fhe_baseline.features import Preparation, fit_standardisation, fit_whitening
 
 BACKBONE, WEIGHTS, IMAGE_SIZE = "deit_tiny_distilled_patch16_224", "shipped", 112
 INVERSE_L2, INTERVAL = 0.01, 12.0
@@ -268,7 +271,7 @@ def chest_xrays() -> Features | None:
 
 def _cached(batch: ImageBatch) -> Float32Array:
     """Return features with the weights that ship, from the cache if there."""
-    from common.backbones.features import FeatureExtractor, cached_features
+    from he_compare.common.backbones.features import FeatureExtractor, cached_features
 
     cache = Path(platformdirs.user_cache_dir("he-compare"))
     context = RunContext(

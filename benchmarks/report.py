@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.rows import Row, against, main
-from reports import FORMATS
+from he_compare.reports import FORMATS
 
 TARGET_SECONDS = 5.0
 # Prints wall seconds, processor seconds and whether torch came in, measured from inside.

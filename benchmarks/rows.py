@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from common.environment import fingerprint, usable_cores
-from common.store import write_atomic
+from he_compare.common.environment import fingerprint, usable_cores
+from he_compare.common.run.store import write_atomic
 
 HEADINGS = ("name", "value", "unit", "n", "peer", "peer value", "ratio")
 

@@ -15,14 +15,14 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
-from block_scramble.keys import ClientKey
-from block_scramble.patch_key import PatchKey
-from common.contracts import Parameters
-from common.errors import UsageError
-from common.identity import canonical_json
-from common.plugins import nearest
-from common.records import KeySpace
-from common.types import UInt8Array
+from he_compare.block_scramble.keys.client_key import ClientKey
+from he_compare.block_scramble.vit.patch_key import PatchKey
+from he_compare.common.contracts import Parameters
+from he_compare.common.errors import UsageError
+from he_compare.common.identity import canonical_json
+from he_compare.common.plugins import nearest
+from he_compare.common.run.records import KeySpace
+from he_compare.common.types import UInt8Array
 
 # uint8 or float32, as the cipher's traits say.
 CiphertextArray: TypeAlias = npt.NDArray[Any]

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from common.types import Per, Side, Stage
+from he_compare.common.types import Per, Side, Stage
 
 SampleKey = tuple[Stage, Side, Per]
 

@@ -28,9 +28,17 @@ from typing import Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
-from common.clock import Clock
-from common.records import DatasetCard, SecurityClaims
-from common.types import FheMode, Float64Array, ImageBatch, IntArray, Message, Split, UInt8Array
+from he_compare.common.clock import Clock
+from he_compare.common.run.records import DatasetCard, SecurityClaims
+from he_compare.common.types import (
+    FheMode,
+    Float64Array,
+    ImageBatch,
+    IntArray,
+    Message,
+    Split,
+    UInt8Array,
+)
 
 
 class Parameters(BaseModel):
@@ -69,7 +77,7 @@ class OpenDataset(Protocol):
 
 
 class DatasetFamily(Protocol):
-    """What a module of ``common.datasets`` hands over as ``DATASET``."""
+    """What a module of ``he_compare.common.datasets`` hands over as ``DATASET``."""
 
     name: str
     subsets: tuple[str, ...]
@@ -121,7 +129,7 @@ class ArtefactStore(Protocol):
         """Return the stored bytes for these inputs, or make and store them (atomic).
 
         ``inputs`` must name every value that can change the result, plug-in source included
-        (``common.identity.source_digest``). Never store secrets here.
+        (``he_compare.common.identity.source_digest``). Never store secrets here.
         """
         ...
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from common.records import EnvironmentFingerprint
+from he_compare.common.run.records import EnvironmentFingerprint
 
 PACKAGES = (
     "he-compare",

@@ -18,7 +18,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from common.errors import UnknownNameError, UsageError
+from he_compare.common.errors import UnknownNameError, UsageError
 
 
 @dataclass(frozen=True)
@@ -34,30 +34,31 @@ class Kind:
 KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
-        Kind("datasets", ("common.datasets",), "DATASET", "dataset"),
-        Kind("metrics", ("common.metrics",), "METRICS", "metric family"),
+        Kind("datasets", ("he_compare.common.datasets",), "DATASET", "dataset"),
+        Kind("metrics", ("he_compare.common.metrics",), "METRICS", "metric family"),
         Kind(
             "pipelines",
-            ("common.pipelines", "block_scramble.pipelines", "fhe_baseline.pipelines"),
+            (
+                "he_compare.common.pipelines",
+                "he_compare.block_scramble.pipelines",
+                "he_compare.fhe_baseline.pipelines",
+            ),
             "PIPELINE",
             "pipeline",
         ),
-        Kind("ciphers", ("block_scramble.ciphers",), "CIPHER", "cipher"),
+        Kind("ciphers", ("he_compare.block_scramble.ciphers",), "CIPHER", "cipher"),
         Kind(
             "attacks",
-            ("comparisons.attacks", "block_scramble.checks", "fhe_baseline.checks"),
+            (
+                "he_compare.comparisons.attacks",
+                "he_compare.fhe_baseline.checks",
+            ),
             "ATTACK",
             "attack",
         ),
         Kind(
-            "schemes",
-            ("common.schemes", "block_scramble.schemes", "fhe_baseline.schemes"),
-            "SCHEMES",
-            "family of schemes",
-        ),
-        Kind(
             "commands",
-            ("block_scramble.commands", "fhe_baseline.commands"),
+            ("he_compare.block_scramble.commands", "he_compare.fhe_baseline.commands"),
             "COMMAND",
             "command",
         ),

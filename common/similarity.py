@@ -12,7 +12,7 @@ from typing import cast
 import numpy as np
 from scipy import ndimage
 
-from common.types import Float64Array, UInt8Array
+from he_compare.common.types import Float64Array, UInt8Array
 
 PEAK = 255.0
 LOW_SSIM_NOTE = "a low SSIM to the ciphertext is perceptual hiding, not confidentiality"

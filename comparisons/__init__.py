@@ -8,15 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from comparisons.api import load_run as load_run
-    from comparisons.api import run as run
+    from he_compare.comparisons.api import load_run as load_run
+    from he_compare.comparisons.api import run as run
 
 __all__ = ["load_run", "run"]
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        from comparisons import api
+        from he_compare.comparisons import api
 
         return getattr(api, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

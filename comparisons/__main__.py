@@ -1,5 +1,5 @@
 """`python -m comparisons` is the `compare` command, where another program has that name."""
 
-from comparisons.cli import main
+from he_compare.comparisons.cli.app import main
 
 main()

@@ -15,9 +15,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from common.errors import CellError
-from common.store import RunFolder
-from reports.view import RunView, read_run
+from he_compare.common.errors import CellError
+from he_compare.common.run.store import RunFolder
+from he_compare.reports.view import RunView, read_run
 
 
 def load_run(path: str | Path) -> RunView:
@@ -25,7 +25,7 @@ def load_run(path: str | Path) -> RunView:
 
     Raises UsageError where there is no run, IntegrityError where a file of it does not hold.
     """
-    from comparisons.commands import scored
+    from he_compare.comparisons.judging.scoring import scored
 
     return read_run(scored(Path(path)))
 
@@ -48,7 +48,7 @@ def run(
     ``test_limit``, ...); nothing is printed unless ``quiet`` is false.
     Raises UsageError on an unknown one, CellError where nothing ended ok.
     """
-    from comparisons.commands import run_command
+    from he_compare.comparisons.run import run_command
 
     with contextlib.redirect_stdout(io.StringIO() if quiet else sys.stdout):
         run_command(

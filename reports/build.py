@@ -6,11 +6,11 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from common.store import RunFolder
-from reports.document import Attachment, Document, Inline, inline
-from reports.numbers import moment
-from reports.render import check_formats, render
-from reports.sections import (
+from he_compare.common.run.store import RunFolder
+from he_compare.reports.document.nodes import Attachment, Document, Inline, inline
+from he_compare.reports.numbers import moment
+from he_compare.reports.render import check_formats, render
+from he_compare.reports.sections import (
     accuracy,
     banners,
     boundary,
@@ -24,10 +24,10 @@ from reports.sections import (
     method,
     pictures,
     robustness,
-    security,
     verdict,
 )
-from reports.view import RunView, read_run
+from he_compare.reports.sections.security import matrix
+from he_compare.reports.view import RunView, read_run
 
 ORDER = (
     verdict.sections,
@@ -38,7 +38,7 @@ ORDER = (
     encrypted_training.sections,
     cost.sections,
     pictures.sections,
-    security.sections,
+    matrix.sections,
     robustness.sections,
     findings.sections,
     deviations.sections,

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from common.errors import UsageError
-from common.store import RunFolder, write_atomic
-from reports.document import (
+from he_compare.common.errors import UsageError
+from he_compare.common.run.outcomes import worst_of
+from he_compare.common.run.store import RunFolder, write_atomic
+from he_compare.common.run.timing import latency_of
+from he_compare.reports.document.nodes import (
     Bullets,
     Callout,
     Code,
@@ -20,11 +22,9 @@ from reports.document import (
     Table,
     inline,
 )
-from reports.numbers import MISSING, fixed, kilobytes, metric_cell, milliseconds, moment
-from reports.outcomes import worst_of
-from reports.render.html import html
-from reports.timing import latency_of
-from reports.view import SHORT_ID, PipelineView, RunView, read_run
+from he_compare.reports.numbers import MISSING, fixed, kilobytes, metric_cell, milliseconds, moment
+from he_compare.reports.render.html import html
+from he_compare.reports.view import SHORT_ID, PipelineView, RunView, read_run
 
 COLUMNS = (
     Column("Run", weight=0.5),

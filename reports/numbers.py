@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Sequence
 
-from common.records import Interval, MetricValue
-from reports.document import Break, Inline, inline
+from he_compare.common.run.records import Interval, MetricValue
+from he_compare.reports.document.nodes import Break, Inline, inline
 
 MISSING = "—"
 MINUS = "\u2212"
@@ -122,37 +121,3 @@ def moment(text: str) -> str:
         return text
     aware = parsed if parsed.tzinfo else parsed.replace(tzinfo=datetime.UTC)
     return f"{aware.astimezone(datetime.UTC):%Y-%m-%d %H:%M:%S} UTC"
-
-
-def quantile(samples: Sequence[float], share: float) -> float:
-    """Return the nearest-rank quantile: the smallest sample with that share at or below it."""
-    ordered = sorted(samples)
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
-
-
-def median_interval(samples: Sequence[float], level: float = 0.95) -> Interval | None:
-    """Return the distribution-free interval of the median from order statistics.
-
-    Exact binomial ranks; None below six samples, where no 95% interval exists. Source: Hahn and
-    Meeker, Statistical Intervals, 1991, section 5.2.
-    """
-    n = len(samples)
-    tail = 0.0
-    rank = -1
-    while rank + 1 < n:
-        tail += math.comb(n, rank + 1) / 2**n
-        if tail > (1 - level) / 2:
-            break
-        rank += 1
-    if rank < 0:
-        return None
-    ordered = sorted(samples)
-    return Interval(
-        low=ordered[rank], high=ordered[n - 1 - rank], level=level, method="order statistics"
-    )
-
-
-def wilson_half_width(n: int) -> float:
-    """Return half the width of the 95% Wilson interval of a proportion of one half."""
-    z = 1.959964
-    return z * math.sqrt(0.25 / n + z * z / (4 * n * n)) / (1 + z * z / n)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from common.errors import IntegrityError
-from common.records import (
+from he_compare.common.errors import IntegrityError
+from he_compare.common.run.records import (
     AttackOutcome,
     CellScores,
     EnvironmentFingerprint,
@@ -27,9 +27,9 @@ from common.records import (
     ScoreSheet,
     SecurityClaims,
 )
-from common.store import PICTURES, SCORES, RunFolder
-from common.types import Phase, Status
-from reports.document import Break, Inline, Link, Target, inline
+from he_compare.common.run.store import PICTURES, SCORES, RunFolder
+from he_compare.common.types import Phase, Status
+from he_compare.reports.document.nodes import Break, Inline, Link, Target, inline
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -188,8 +188,8 @@ class RunView:
         return place.read_bytes() if place.is_file() else None
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the run as a pandas table, one row a pipeline; see ``reports.frame``."""
-        from reports.frame import frame_of
+        """Return the run as a pandas table, one row a pipeline; see ``common.run.table``."""
+        from he_compare.common.run.table import frame_of
 
         return frame_of(self)
 

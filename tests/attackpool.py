@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from common.types import ImageBatch
+from he_compare.common.types import ImageBatch
 
 
 def pictures(count: int, size: int, seed: int) -> ImageBatch:

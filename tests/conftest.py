@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from common import plugins
+from he_compare.common import plugins
 
 ENTRY_POINTS = "[he_compare.pipelines]\necho = tests.echo_pipeline\n"
 

@@ -12,12 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from common.clock import Clock
-from common.contracts import Availability, Deployment, Parameters, RunContext, TrainingData
-from common.errors import MessageError
-from common.records import SecurityClaims
-from common.types import FheMode, Float64Array, Message, Stage, UInt8Array
-from common.wire import pack, unpack
+from he_compare.common.clock import Clock
+from he_compare.common.contracts import (
+    Availability,
+    Deployment,
+    Parameters,
+    RunContext,
+    TrainingData,
+)
+from he_compare.common.errors import MessageError
+from he_compare.common.run.records import SecurityClaims
+from he_compare.common.service.wire import pack, unpack
+from he_compare.common.types import FheMode, Float64Array, Message, Stage, UInt8Array
 
 
 class EchoParameters(Parameters):

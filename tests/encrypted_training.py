@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from common.clock import Clock
-from common.contracts import ServerHandle
-from common.errors import MessageError, ServiceError
-from common.types import Float64Array, IntArray, Message, Side
-from fhe_baseline.ckks.training.circuit import Circuit
-from fhe_baseline.ckks.training.problem import Problem, make_problem
-from fhe_baseline.ckks.training.server import TrainingServer
-from fhe_baseline.ckks.training.session import Outcome, TrainingSession
-from fhe_baseline.ckks.training.sigmoid import fit_sigmoid
-from fhe_baseline.parameters import CkksParameters, training_set
+from he_compare.common.clock import Clock
+from he_compare.common.contracts import ServerHandle
+from he_compare.common.errors import MessageError, ServiceError
+from he_compare.common.types import Float64Array, IntArray, Message, Side
+from he_compare.fhe_baseline.ckks.parameters import CkksParameters, training_set
+from he_compare.fhe_baseline.ckks.training.circuit import Circuit
+from he_compare.fhe_baseline.ckks.training.problem import Problem, make_problem
+from he_compare.fhe_baseline.ckks.training.server import TrainingServer
+from he_compare.fhe_baseline.ckks.training.session import Outcome, TrainingSession
+from he_compare.fhe_baseline.ckks.training.sigmoid import fit_sigmoid
 
 SMALL = training_set("n1024-insecure", 3)
 TWO_A_ROUND = CkksParameters(1024, (44, *[30] * 9, 50), 30)

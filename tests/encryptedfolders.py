@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from block_scramble.commands.decrypt import COMMAND as DECRYPT
-from block_scramble.commands.encrypt import COMMAND as ENCRYPT
-from common.types import UInt8Array
+from he_compare.block_scramble.commands.decrypt import COMMAND as DECRYPT
+from he_compare.block_scramble.commands.encrypt import COMMAND as ENCRYPT
+from he_compare.common.types import UInt8Array
 
 
 def pixels(path: Path) -> UInt8Array:

@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from common.datasets.atlas import Atlas
+from he_compare.common.datasets.embedded.atlas import Atlas
 
 if TYPE_CHECKING:
     from tools.build_atlas import Films

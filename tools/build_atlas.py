@@ -17,18 +17,18 @@ training image than the limits allow.
 import argparse
 import hashlib
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from sklearn.covariance import ledoit_wolf
 
-from common.datasets.atlas import MAX_ATLAS_BYTES, Atlas, parse_atlas
-from common.datasets.chestxray import CARD, read_labels
-from common.datasets.images import open_image, to_square
-from common.datasets.splits import hashed_order
-from common.types import Split
-from common.wire import pack
+from he_compare.common.datasets.chestxray import CARD, read_labels
+from he_compare.common.datasets.embedded.atlas import MAX_ATLAS_BYTES, Atlas, parse_atlas
+from he_compare.common.datasets.opened.splits import hashed_order
+from he_compare.common.datasets.reading.images import open_image, to_square
+from he_compare.common.service.wire import pack
+from he_compare.common.types import Split
+from he_compare.tools.films import Films
 from tools import atlas_checks
 
 SIDE = 112
@@ -40,19 +40,6 @@ LICENCE = (
     "doi:10.17632/rscbjbr9sj.2. Changes: resized to 112 x 112 grey, reduced to a mean image, "
     "principal components and class Gaussians."
 )
-
-
-@dataclass(frozen=True)
-class Films:
-    """Real images as float32 (n, side^2) grey levels, their labels and patient-like groups."""
-
-    pixels: np.ndarray
-    labels: np.ndarray
-    groups: np.ndarray
-
-    def take(self, chosen: np.ndarray) -> "Films":
-        """The chosen images."""
-        return Films(self.pixels[chosen], self.labels[chosen], self.groups[chosen])
 
 
 def load_films(root: Path, split: Split) -> Films:
@@ -130,7 +117,7 @@ def describe(data: bytes, facts: dict, privacy: dict, probes: dict) -> dict:
     """The JSON card: provenance, fit, checks, and the dataset card of the cohort."""
     figures = atlas_checks.one_sentence(privacy)
     return {
-        "format": "common.datasets.atlas",
+        "format": "he_compare.common.datasets.embedded.atlas",
         "sha256": hashlib.sha256(data).hexdigest(),
         "bytes": len(data),
         "licence": "CC BY 4.0",

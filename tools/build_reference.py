@@ -13,9 +13,10 @@ from typing import Any
 
 import typer.main
 
-from common import plugins, records
-from common.metrics.metric import Metric
-from comparisons.cli import app
+from he_compare.common import plugins
+from he_compare.common.run import records
+from he_compare.common.statistics.metric import Metric
+from he_compare.comparisons.cli.app import app
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"
 NOTICE = "<!-- Made by tools/build_reference.py; change the code, not this file. -->"

@@ -14,7 +14,7 @@ import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher as BlockCipher
 from cryptography.hazmat.primitives.ciphers import algorithms, modes
 
-from block_scramble.cipher import (
+from he_compare.block_scramble.cipher import (
     NONCE_BYTES,
     Cipher,
     CipherTraits,
@@ -23,11 +23,11 @@ from block_scramble.cipher import (
     check_shape,
     purpose_of,
 )
-from block_scramble.keys import KEY_BITS, ClientKey
-from block_scramble.patch_key import PatchAffine
-from common.contracts import Parameters
-from common.errors import MessageError, UsageError
-from common.types import UInt8Array
+from he_compare.block_scramble.keys.client_key import KEY_BITS, ClientKey
+from he_compare.block_scramble.vit.patch_key import PatchAffine
+from he_compare.common.contracts import Parameters
+from he_compare.common.errors import MessageError, UsageError
+from he_compare.common.types import UInt8Array
 
 # The last four bytes count the blocks of one image, the rest tells images apart.
 COUNTER_BYTES = 4

@@ -9,17 +9,28 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from block_scramble.blocks import (
+from he_compare.block_scramble.cipher import (
+    Cipher,
+    CipherTraits,
+    ImageShape,
+    log2_factorial,
+    purpose_of,
+)
+from he_compare.block_scramble.engine.blocks import (
     block_count,
     block_values,
     check_patch,
     value_order_of_pixels,
 )
-from block_scramble.cipher import Cipher, CipherTraits, ImageShape, log2_factorial, purpose_of
-from block_scramble.keys import ClientKey
-from block_scramble.moves import KeyedMoves, KeyedNibbles, keyed_blocks, keyed_nibble_blocks
-from common.contracts import Parameters
-from common.types import IntArray
+from he_compare.block_scramble.engine.moves import (
+    KeyedMoves,
+    KeyedNibbles,
+    keyed_blocks,
+    keyed_nibble_blocks,
+)
+from he_compare.block_scramble.keys.client_key import ClientKey
+from he_compare.common.contracts import Parameters
+from he_compare.common.types import IntArray
 
 
 class AlAminParameters(Parameters):

@@ -12,12 +12,18 @@ import math
 import numpy as np
 from pydantic import Field
 
-from block_scramble.blocks import block_count, block_values, check_patch
-from block_scramble.cipher import Cipher, CipherTraits, ImageShape, log2_factorial, purpose_of
-from block_scramble.keys import ClientKey
-from block_scramble.moves import KeyedMoves, keyed_blocks
-from common.contracts import Parameters
-from common.types import IntArray
+from he_compare.block_scramble.cipher import (
+    Cipher,
+    CipherTraits,
+    ImageShape,
+    log2_factorial,
+    purpose_of,
+)
+from he_compare.block_scramble.engine.blocks import block_count, block_values, check_patch
+from he_compare.block_scramble.engine.moves import KeyedMoves, keyed_blocks
+from he_compare.block_scramble.keys.client_key import ClientKey
+from he_compare.common.contracts import Parameters
+from he_compare.common.types import IntArray
 
 SYMMETRIES = 8
 

@@ -11,8 +11,7 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from block_scramble.blocks import block_positions, block_values, check_patch
-from block_scramble.cipher import (
+from he_compare.block_scramble.cipher import (
     Cipher,
     CipherTraits,
     ImageShape,
@@ -20,12 +19,13 @@ from block_scramble.cipher import (
     log2_binomial,
     purpose_of,
 )
-from block_scramble.keys import KEY_BITS, ClientKey
-from block_scramble.moves import batch_is_last
-from block_scramble.patch_key import BoolArray, PatchAffine
-from common.contracts import Parameters
-from common.errors import UsageError
-from common.types import UInt8Array
+from he_compare.block_scramble.engine.blocks import block_positions, block_values, check_patch
+from he_compare.block_scramble.engine.moves import batch_is_last
+from he_compare.block_scramble.keys.client_key import KEY_BITS, ClientKey
+from he_compare.block_scramble.vit.patch_key import BoolArray, PatchAffine
+from he_compare.common.contracts import Parameters
+from he_compare.common.errors import UsageError
+from he_compare.common.types import UInt8Array
 
 BYTE_VALUES = 256
 NOT_AFFINE = (

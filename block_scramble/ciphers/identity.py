@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from block_scramble.blocks import block_count, block_values, check_patch
-from block_scramble.cipher import Cipher, CipherTraits, ImageShape, check_images, check_shape
-from block_scramble.keys import ClientKey
-from block_scramble.patch_key import PatchAffine
-from common.adversary import KeyMoves
-from common.contracts import Parameters
-from common.types import UInt8Array
+from he_compare.block_scramble.cipher import (
+    Cipher,
+    CipherTraits,
+    ImageShape,
+    check_images,
+    check_shape,
+)
+from he_compare.block_scramble.engine.blocks import block_count, block_values, check_patch
+from he_compare.block_scramble.keys.client_key import ClientKey
+from he_compare.block_scramble.vit.patch_key import PatchAffine
+from he_compare.common.contracts import Parameters
+from he_compare.common.scheme import KeyMoves
+from he_compare.common.types import UInt8Array
 
 
 class IdentityParameters(Parameters):

@@ -6,7 +6,7 @@ stream of its own, so that noise seen in training never returns when images are 
 
 from __future__ import annotations
 
-from block_scramble.cipher import (
+from he_compare.block_scramble.cipher import (
     Cipher,
     CipherTraits,
     ImageShape,
@@ -14,12 +14,12 @@ from block_scramble.cipher import (
     check_shape,
     purpose_of,
 )
-from block_scramble.keys import ClientKey
-from block_scramble.keystream import Keystream
-from block_scramble.patch_key import PatchAffine
-from common.contracts import Parameters
-from common.errors import UsageError
-from common.types import UInt8Array
+from he_compare.block_scramble.keys.client_key import ClientKey
+from he_compare.block_scramble.keys.keystream import Keystream
+from he_compare.block_scramble.vit.patch_key import PatchAffine
+from he_compare.common.contracts import Parameters
+from he_compare.common.errors import UsageError
+from he_compare.common.types import UInt8Array
 
 NOT_AFFINE = "its ciphertext does not depend on the image: there is no key a model could absorb"
 

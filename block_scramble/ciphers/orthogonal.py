@@ -14,8 +14,7 @@ from typing import cast
 import numpy as np
 from pydantic import Field
 
-from block_scramble.blocks import block_count, block_values, check_patch
-from block_scramble.cipher import (
+from he_compare.block_scramble.cipher import (
     Cipher,
     CiphertextArray,
     CipherTraits,
@@ -25,12 +24,13 @@ from block_scramble.cipher import (
     log2_factorial,
     purpose_of,
 )
-from block_scramble.keys import ClientKey
-from block_scramble.keystream import Keystream
-from block_scramble.patch_key import PatchMatrix
-from common.contracts import Parameters
-from common.errors import UsageError
-from common.types import Float32Array, Float64Array, IntArray, UInt8Array
+from he_compare.block_scramble.engine.blocks import block_count, block_values, check_patch
+from he_compare.block_scramble.keys.client_key import ClientKey
+from he_compare.block_scramble.keys.keystream import Keystream
+from he_compare.block_scramble.vit.patch_key import PatchMatrix
+from he_compare.common.contracts import Parameters
+from he_compare.common.errors import UsageError
+from he_compare.common.types import Float32Array, Float64Array, IntArray, UInt8Array
 
 # A matrix of 4096 x 4096 takes seconds to draw and 64 MB; beyond it the cost grows with the cube.
 MAX_VALUES = 4096

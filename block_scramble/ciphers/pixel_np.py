@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from block_scramble.cipher import (
+from he_compare.block_scramble.cipher import (
     Cipher,
     CipherTraits,
     ImageShape,
@@ -17,9 +17,9 @@ from block_scramble.cipher import (
     log2_factorial,
     purpose_of,
 )
-from block_scramble.keys import ClientKey
-from block_scramble.moves import KeyedMoves
-from common.contracts import Parameters
+from he_compare.block_scramble.engine.moves import KeyedMoves
+from he_compare.block_scramble.keys.client_key import ClientKey
+from he_compare.common.contracts import Parameters
 
 
 class PixelNpParameters(Parameters):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from common.contracts import Progress
+from he_compare.common.contracts import Progress
 
 
 class DecryptCommand:
@@ -14,7 +14,7 @@ class DecryptCommand:
 
     def run(self, source: Path, target: Path, *, key_file: Path, progress: Progress) -> list[str]:
         """Decrypt ``source`` into ``target``; return lines for the user. Raises CompareError."""
-        from block_scramble.folder.decrypt import decrypt_folder
+        from he_compare.block_scramble.folder.decrypt import decrypt_folder
 
         return decrypt_folder(source, target, key_file=key_file, progress=progress)
 

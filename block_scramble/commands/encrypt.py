@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from common.contracts import Progress
+from he_compare.common.contracts import Progress
 
 
 class EncryptCommand:
@@ -26,7 +26,7 @@ class EncryptCommand:
         progress: Progress,
     ) -> list[str]:
         """Encrypt ``source`` into ``target``; return lines for the user. Raises CompareError."""
-        from block_scramble.folder.encrypt import encrypt_folder
+        from he_compare.block_scramble.folder.encrypt import encrypt_folder
 
         return encrypt_folder(
             source,

@@ -12,11 +12,11 @@ class KeyRotateCommand:
 
     def run(self, key_file: Path, *, note: str = "") -> list[str]:
         """Return lines for the user. Raises UsageError where the file cannot be rotated."""
-        from block_scramble import keyfile
+        from he_compare.block_scramble.keys import key_files
 
-        old = keyfile.describe(key_file)
-        key = keyfile.rotate(key_file, note)
-        retired = keyfile.retired_path(key_file, old.fingerprint)
+        old = key_files.describe(key_file)
+        key = key_files.rotate(key_file, note)
+        retired = key_files.retired_path(key_file, old.fingerprint)
         return [
             f"new key {key.fingerprint}: {key_file}",
             f"old key {old.fingerprint}, for what was encrypted under it: {retired}",

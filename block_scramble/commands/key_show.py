@@ -12,9 +12,9 @@ class KeyShowCommand:
 
     def run(self, key_file: Path) -> list[str]:
         """Return lines for the user. Raises UsageError where the file is no usable key file."""
-        from block_scramble import keyfile
+        from he_compare.block_scramble.keys import key_files
 
-        info = keyfile.describe(key_file)
+        info = key_files.describe(key_file)
         lines = [
             f"fingerprint: {info.fingerprint}",
             f"generation: {info.generation}",

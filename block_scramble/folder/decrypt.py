@@ -8,21 +8,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from block_scramble import keyfile
-from block_scramble.folder.images import CIPHERTEXT_SUFFIXES, list_files
-from block_scramble.folder.manifest import (
+from he_compare.block_scramble.folder.images import CIPHERTEXT_SUFFIXES, list_files
+from he_compare.block_scramble.folder.manifest import (
     FolderManifest,
     RestoredFile,
     RestoredFolder,
     read_manifest,
     read_restored,
 )
-from block_scramble.folder.places import check_apart, existing_folder, is_empty
-from block_scramble.folder.sealing import POLICY_OPTION, FolderChoice, FolderCipher
-from block_scramble.folder.work import DecryptFile, counted, work_off
-from block_scramble.keys import ClientKey
-from common.contracts import Progress
-from common.errors import IntegrityError, UsageError
+from he_compare.block_scramble.folder.places import check_apart, existing_folder, is_empty
+from he_compare.block_scramble.folder.sealing import POLICY_OPTION, FolderChoice, FolderCipher
+from he_compare.block_scramble.folder.work import DecryptFile, counted, work_off
+from he_compare.block_scramble.keys import key_files
+from he_compare.block_scramble.keys.client_key import ClientKey
+from he_compare.common.contracts import Progress
+from he_compare.common.errors import IntegrityError, UsageError
 
 
 def decrypt_folder(source: Path, target: Path, *, key_file: Path, progress: Progress) -> list[str]:
@@ -59,8 +59,8 @@ def decrypt_folder(source: Path, target: Path, *, key_file: Path, progress: Prog
 
 def _matching_key(manifest: FolderManifest, key_file: Path, source: Path) -> ClientKey:
     """Load the key file; where it was rotated since, name the retired one. Raises UsageError."""
-    key = keyfile.load(key_file)
-    retired = keyfile.retired_path(key_file, manifest.key_fingerprint)
+    key = key_files.load(key_file)
+    retired = key_files.retired_path(key_file, manifest.key_fingerprint)
     if key.fingerprint != manifest.key_fingerprint and retired.is_file():
         raise UsageError(
             f"{source} was encrypted under the key {manifest.key_fingerprint}, "

@@ -9,33 +9,33 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from block_scramble import keyfile
-from block_scramble.folder.images import (
+from he_compare.block_scramble.folder.images import (
     Listing,
     check_size,
     header_size,
     list_files,
     stems_of,
 )
-from block_scramble.folder.manifest import (
+from he_compare.block_scramble.folder.manifest import (
     MANIFEST,
     PADDING,
     FileEntry,
     FolderManifest,
     read_manifest,
 )
-from block_scramble.folder.places import (
+from he_compare.block_scramble.folder.places import (
     check_apart,
     check_key_outside,
     existing_folder,
     is_empty,
 )
-from block_scramble.folder.sealing import FolderChoice, FolderCipher
-from block_scramble.folder.work import EncryptFile, counted, work_off
-from block_scramble.keys import ClientKey
-from common.contracts import Progress
-from common.datasets.images import SUFFIXES
-from common.errors import DataError, UsageError
+from he_compare.block_scramble.folder.sealing import FolderChoice, FolderCipher
+from he_compare.block_scramble.folder.work import EncryptFile, counted, work_off
+from he_compare.block_scramble.keys import key_files
+from he_compare.block_scramble.keys.client_key import ClientKey
+from he_compare.common.contracts import Progress
+from he_compare.common.datasets.reading.images import SUFFIXES
+from he_compare.common.errors import DataError, UsageError
 
 
 def encrypt_folder(
@@ -116,7 +116,7 @@ def _begin(
                 f"{target} is not empty and no encrypted folder", fix="name a new or empty folder"
             )
         before = read_manifest(target)
-    key = keyfile.load_or_create(key_file) if before is None else keyfile.load(key_file)
+    key = key_files.load_or_create(key_file) if before is None else key_files.load(key_file)
     manifest = FolderManifest(
         cipher=choice.cipher.name,
         parameters=choice.parameters.model_dump(mode="json"),

@@ -1,6 +1,6 @@
 """Plain images and ciphertexts as files: which ones a folder has, decoding and encoding them.
 
-Plain images are decoded by the rules of ``common.datasets.images``, with one more: any alpha
+Plain images are decoded by the rules of ``datasets.reading.images``, with one more: any alpha
 channel is refused, since it would not come back. Ciphertexts are PNG where their values are bytes
 and npz otherwise, never pickled.
 """
@@ -18,11 +18,11 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from block_scramble.cipher import CiphertextArray, ImageShape
-from common.datasets.foldertree import IGNORED
-from common.datasets.images import FORMATS, MIN_SIDE, image_size, open_image
-from common.errors import DataError, IntegrityError, UsageError
-from common.types import UInt8Array
+from he_compare.block_scramble.cipher import CiphertextArray, ImageShape
+from he_compare.common.datasets.reading.folders import IGNORED
+from he_compare.common.datasets.reading.images import FORMATS, MIN_SIDE, image_size, open_image
+from he_compare.common.errors import DataError, IntegrityError, UsageError
+from he_compare.common.types import UInt8Array
 
 SUFFIX_OF = {"uint8": ".png", "float32": ".npz"}
 CIPHERTEXT_SUFFIXES = frozenset(SUFFIX_OF.values())

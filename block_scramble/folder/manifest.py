@@ -15,12 +15,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from block_scramble.cipher import ImageShape
-from block_scramble.keys import ClientKey
-from block_scramble.policy import KeyPolicy
-from common.errors import IntegrityError, UsageError
-from common.identity import canonical_json
-from common.store import write_atomic
+from he_compare.block_scramble.cipher import ImageShape
+from he_compare.block_scramble.encryptor import KeyPolicy
+from he_compare.block_scramble.keys.client_key import ClientKey
+from he_compare.common.errors import IntegrityError, UsageError
+from he_compare.common.identity import canonical_json
+from he_compare.common.run.store import write_atomic
 
 MANIFEST = "manifest.json"
 RESTORED = "decrypted.json"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from common.errors import UsageError
-from common.store import write_atomic
+from he_compare.common.errors import UsageError
+from he_compare.common.run.store import write_atomic
 
 
 def existing_folder(path: Path) -> Path:

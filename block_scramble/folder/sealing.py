@@ -13,15 +13,15 @@ from typing import Any, cast
 
 import numpy as np
 
-from block_scramble.blocks import crop, pad, padded_shape
-from block_scramble.cipher import Cipher, CiphertextArray, ImageShape, cipher_parameters
-from block_scramble.keys import ClientKey
-from block_scramble.policy import Encryptor, KeyPolicy, check_policy, make_encryptor
-from common import plugins
-from common.contracts import Parameters
-from common.errors import IntegrityError, MessageError, UnknownNameError, UsageError
-from common.plugins import nearest
-from common.types import UInt8Array
+from he_compare.block_scramble.cipher import Cipher, CiphertextArray, ImageShape, cipher_parameters
+from he_compare.block_scramble.encryptor import Encryptor, KeyPolicy, check_policy, make_encryptor
+from he_compare.block_scramble.engine.blocks import crop, pad, padded_shape
+from he_compare.block_scramble.keys.client_key import ClientKey
+from he_compare.common import plugins
+from he_compare.common.contracts import Parameters
+from he_compare.common.errors import IntegrityError, MessageError, UnknownNameError, UsageError
+from he_compare.common.plugins import nearest
+from he_compare.common.types import UInt8Array
 
 POLICY_OPTION = "key_policy"
 PREPARED_SHAPES = 4

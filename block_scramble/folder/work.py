@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from block_scramble.cipher import ImageShape
-from block_scramble.folder.images import (
+from he_compare.block_scramble.cipher import ImageShape
+from he_compare.block_scramble.folder.images import (
     SUFFIX_OF,
     ciphertext_bytes,
     png_bytes,
@@ -19,13 +19,13 @@ from block_scramble.folder.images import (
     read_plain,
     sha256_of,
 )
-from block_scramble.folder.manifest import FileEntry, RestoredFile
-from block_scramble.folder.places import write_inside
-from block_scramble.folder.sealing import FolderCipher
-from common.contracts import Progress
-from common.datasets.images import map_threaded
-from common.errors import IntegrityError
-from common.types import UInt8Array
+from he_compare.block_scramble.folder.manifest import FileEntry, RestoredFile
+from he_compare.block_scramble.folder.places import write_inside
+from he_compare.block_scramble.folder.sealing import FolderCipher
+from he_compare.common.contracts import Progress
+from he_compare.common.datasets.reading.images import map_threaded
+from he_compare.common.errors import IntegrityError
+from he_compare.common.types import UInt8Array
 
 SAVE_SECONDS = 2.0
 # Plain images are for their owner's eyes.

@@ -9,17 +9,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from block_scramble.cipher import as_pictures
-from block_scramble.client import BlockScrambleClient
-from block_scramble.instance import PICTURE, CipherInstance, make_instance
-from block_scramble.keyfile import obtain_key
-from block_scramble.material import ServerMaterial
-from block_scramble.options import BlockScrambleParameters, Mode
-from block_scramble.vit import adapt_by_key, embedding_parameters
-from common.backbones.catalog import find_backbone
-from common.contracts import Availability, Deployment, Fitted, RunContext, Server, TrainingData
-from common.records import SecurityClaims
-from common.types import FheMode, Float32Array, Float64Array, Per, Stage, UInt8Array
+from he_compare.block_scramble.cipher import as_pictures
+from he_compare.block_scramble.deployment.client import BlockScrambleClient
+from he_compare.block_scramble.deployment.keyed_cipher import PICTURE, CipherInstance, make_instance
+from he_compare.block_scramble.deployment.parameters import BlockScrambleParameters, Mode
+from he_compare.block_scramble.deployment.public_material import ServerMaterial
+from he_compare.block_scramble.keys.key_files import obtain_key
+from he_compare.block_scramble.vit.adaptation import adapt_by_key, embedding_parameters
+from he_compare.common.backbones.catalog import find_backbone
+from he_compare.common.contracts import (
+    Availability,
+    Deployment,
+    Fitted,
+    RunContext,
+    Server,
+    TrainingData,
+)
+from he_compare.common.run.records import SecurityClaims
+from he_compare.common.types import FheMode, Float32Array, Float64Array, Per, Stage, UInt8Array
 
 NAME = "block-scramble"
 
@@ -97,7 +104,7 @@ class FittedByKey(FittedCipher):
 
         None under a wrong key, where it must not.
         """
-        from common.backbones.deit import predict_logits
+        from he_compare.common.backbones.deit import predict_logits
 
         if self.instance.wrong_key:
             return None
@@ -121,9 +128,9 @@ class BlockScramblePipeline:
         """Name the packages whose source can change a result."""
         return (
             "block_scramble",
-            "common.backbones",
-            "common.blockmoments",
-            "common.datasets.atlas",
+            "he_compare.common.backbones",
+            "he_compare.common.block_moments",
+            "he_compare.common.datasets.embedded.atlas",
         )
 
     def identity_inputs(
@@ -159,7 +166,10 @@ class BlockScramblePipeline:
         parameters: BlockScrambleParameters,
         context: RunContext,
     ) -> FittedOnCiphertext:
-        from block_scramble.training import train_on_ciphertext, training_header
+        from he_compare.block_scramble.deployment.training import (
+            train_on_ciphertext,
+            training_header,
+        )
 
         header = training_header(instance, context, parameters.embedding)
         states = train_on_ciphertext(instance, header, data, context, NAME, parameters.sharing)
@@ -168,8 +178,8 @@ class BlockScramblePipeline:
     def _fit_by_key(
         self, instance: CipherInstance, data: TrainingData, context: RunContext
     ) -> FittedByKey:
-        from common.backbones.deit import pixel_statistics
-        from common.backbones.finetune import fine_tuned_vit
+        from he_compare.common.backbones.deit import pixel_statistics
+        from he_compare.common.backbones.finetune import fine_tuned_vit
 
         key = instance.keyed().affine_embedding(instance.patch)
         own_patch = find_backbone(context.settings.backbone).patch
@@ -199,7 +209,7 @@ class BlockScramblePipeline:
 
     def load_server(self, public_material: bytes) -> Server:
         """Build the server half. Raises MessageError on bytes that do not parse."""
-        from block_scramble.server import load_server
+        from he_compare.block_scramble.deployment.server import load_server
 
         return load_server(public_material)
 

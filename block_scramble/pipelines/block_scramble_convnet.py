@@ -15,15 +15,20 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from block_scramble.instance import CipherInstance, make_instance
-from block_scramble.keyfile import obtain_key
-from block_scramble.material import ServerMaterial, TrainingBudget
-from block_scramble.options import BlockScrambleParameters, Embedding, Mode, Sharing
-from block_scramble.pipelines.block_scramble import FittedOnCiphertext
-from common.contracts import Availability, Fitted, RunContext, Server, TrainingData
-from common.identity import array_digest, source_digest
-from common.pipelines.convnet import ARCHITECTURE, build_convnet, convnet_budget
-from common.wire import unpack
+from he_compare.block_scramble.deployment.keyed_cipher import CipherInstance, make_instance
+from he_compare.block_scramble.deployment.parameters import (
+    BlockScrambleParameters,
+    Embedding,
+    Mode,
+    Sharing,
+)
+from he_compare.block_scramble.deployment.public_material import ServerMaterial, TrainingBudget
+from he_compare.block_scramble.keys.key_files import obtain_key
+from he_compare.block_scramble.pipelines.block_scramble import FittedOnCiphertext
+from he_compare.common.contracts import Availability, Fitted, RunContext, Server, TrainingData
+from he_compare.common.identity import array_digest, source_digest
+from he_compare.common.pipelines.convnet import ARCHITECTURE, build_convnet, convnet_budget
+from he_compare.common.service.wire import unpack
 
 if TYPE_CHECKING:
     import torch
@@ -31,9 +36,9 @@ if TYPE_CHECKING:
 NAME = "block-scramble-convnet"
 SOURCES = (
     "block_scramble",
-    "common.backbones",
-    "common.pipelines.convnet",
-    "common.wire",
+    "he_compare.common.backbones",
+    "he_compare.common.pipelines.convnet",
+    "he_compare.common.service.wire",
 )
 
 
@@ -60,7 +65,7 @@ class ConvnetMaterial(ServerMaterial):
 
     def build_model(self, state: bytes) -> torch.nn.Module:
         """Build the network and load its weights. Raises MessageError where they do not fit."""
-        from common.backbones.deit import load_state_bytes
+        from he_compare.common.backbones.deit import load_state_bytes
 
         model = build_convnet(classes=self.classes, weights="untrained", seed=0)
         load_state_bytes(model, state)
@@ -98,7 +103,7 @@ class BlockScrambleConvnetPipeline:
 
     def load_server(self, public_material: bytes) -> Server:
         """Build the server half. Raises MessageError on bytes that do not parse."""
-        from block_scramble.server import InferenceServer, TrainingServer
+        from he_compare.block_scramble.deployment.server import InferenceServer, TrainingServer
 
         header, states = ConvnetMaterial.from_bytes(public_material)
         load = InferenceServer if header.training is None else TrainingServer
@@ -109,7 +114,7 @@ def training_header(
     instance: CipherInstance, data: TrainingData, context: RunContext
 ) -> ConvnetMaterial:
     """Describe the network and the budget of training on ciphertext: the ViT's, for this model."""
-    from block_scramble import training
+    from he_compare.block_scramble.deployment import training
 
     budget = convnet_budget(context, len(data.train), "ciphertext", NAME)
     changed = {
@@ -131,9 +136,9 @@ def _trained(
     """Return the state that a server process trained, from the store where inputs are the same."""
     import torch
 
-    from block_scramble import training
-    from common.backbones.deit import state_bytes
-    from common.backbones.features import backbone_seed
+    from he_compare.block_scramble.deployment import training
+    from he_compare.common.backbones.deit import state_bytes
+    from he_compare.common.backbones.features import backbone_seed
 
     seed = backbone_seed(context.seed)
     start = state_bytes(build_convnet(classes=header.classes, weights=weights, seed=seed))

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from common.errors import UnknownNameError
-from common.plugins import nearest
+from he_compare.common.errors import UnknownNameError
+from he_compare.common.plugins import nearest
 
 # ImageNet statistics that the published DeiT weights were trained with, in units of 0..1.
 PIXEL_MEAN = (0.485, 0.456, 0.406)

@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from common.backbones.catalog import PIXEL_MEAN, PIXEL_STD, find_backbone
-from common.backbones.weights import WeightsSource, locate_weights, read_state
-from common.errors import DataError, MessageError
-from common.records import BackboneSummary
-from common.types import Float32Array, Float64Array, PixelArray
+from he_compare.common.backbones.catalog import PIXEL_MEAN, PIXEL_STD, find_backbone
+from he_compare.common.backbones.weights import WeightsSource, locate_weights, read_state
+from he_compare.common.errors import DataError, MessageError
+from he_compare.common.run.records import BackboneSummary
+from he_compare.common.types import Float32Array, Float64Array, PixelArray
 
 if TYPE_CHECKING:
     from timm.models.vision_transformer import VisionTransformer

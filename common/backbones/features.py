@@ -7,20 +7,20 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from common.backbones.catalog import find_backbone
-from common.backbones.deit import (
+from he_compare.common.backbones.catalog import find_backbone
+from he_compare.common.backbones.deit import (
     build_vit,
     pixel_statistics,
     predict_logits,
     state_bytes,
     state_digest,
 )
-from common.contracts import RunContext
-from common.errors import IntegrityError
-from common.identity import array_digest, key_of, source_digest
-from common.seeds import seed_for
-from common.store import load_arrays, save_arrays
-from common.types import Float32Array, ImageBatch, UInt8Array
+from he_compare.common.contracts import RunContext
+from he_compare.common.errors import IntegrityError
+from he_compare.common.identity import array_digest, key_of, source_digest
+from he_compare.common.run.store import load_arrays, save_arrays
+from he_compare.common.seeds import seed_for
+from he_compare.common.types import Float32Array, ImageBatch, UInt8Array
 
 # Images are handed to the network in pieces of this size, so that progress can be shown.
 PIECE = 64
@@ -69,7 +69,7 @@ def cached_features(
         images=array_digest(batch.images),
         weights=extractor.weights_sha256,
         backbone=extractor.name,
-        source=source_digest("common.backbones"),
+        source=source_digest("he_compare.common.backbones"),
         torch=torch.__version__,
     )
     path = Path(context.cache_dir) / "features" / f"{key}.npz"

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from common.backbones.deit import (
+from he_compare.common.backbones.deit import (
     build_vit,
     load_state_bytes,
     pixel_statistics,
@@ -27,14 +27,14 @@ from common.backbones.deit import (
     state_digest,
     to_input,
 )
-from common.backbones.features import backbone_seed
-from common.backbones.weights import UNTRAINED
-from common.contracts import RunContext, TrainingData
-from common.errors import CellError
-from common.identity import source_digest
-from common.seeds import generator_for, seed_for
-from common.types import Float32Array, IntArray, PixelArray, Split
-from common.wire import pack, unpack
+from he_compare.common.backbones.features import backbone_seed
+from he_compare.common.backbones.weights import UNTRAINED
+from he_compare.common.contracts import RunContext, TrainingData
+from he_compare.common.errors import CellError
+from he_compare.common.identity import source_digest
+from he_compare.common.seeds import generator_for, seed_for
+from he_compare.common.service.wire import pack, unpack
+from he_compare.common.types import Float32Array, IntArray, PixelArray, Split
 
 WARMUP_SHARE = 0.1
 # What was learnt before moves at this share of the rate, so that a few hundred images refine it
@@ -280,7 +280,7 @@ def fine_tuned_vit(data: TrainingData, context: RunContext, patch: int | None = 
         "initial_weights": state_digest(model),
         "budget": asdict(budget),
         "threads": settings.threads,
-        "source": source_digest("common.backbones"),
+        "source": source_digest("he_compare.common.backbones"),
         "torch": torch.__version__,
     }
     stored = context.artefacts.get_or_make(

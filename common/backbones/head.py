@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.errors import DataError, MessageError
-from common.types import Float32Array, Float64Array, IntArray
-from common.wire import pack, unpack
+from he_compare.common.errors import DataError, MessageError
+from he_compare.common.service.wire import pack, unpack
+from he_compare.common.types import Float32Array, Float64Array, IntArray
 
 CLIP = 8.0
 MAX_FEATURES = 1024

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from common.errors import DataError, UnavailableError
+from he_compare.common.errors import DataError, UnavailableError
 
 if TYPE_CHECKING:
     import torch

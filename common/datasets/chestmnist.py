@@ -10,19 +10,29 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from common.contracts import OpenDataset
-from common.datasets.arrayimages import ArrayImages, index_of, pixel_digests, shared_pixels_note
-from common.datasets.cards import choose_subset
-from common.datasets.findings import AnyOrOne, choose_finding, refuse_multi_label
-from common.datasets.medmnist_npz import finding_table, read_splits
-from common.datasets.medmnist_sets import (
+from he_compare.common.contracts import OpenDataset
+from he_compare.common.datasets.medmnist import (
     MedMnistFacts,
     find_or_fetch,
+    finding_table,
     origin_notes,
+    read_splits,
     size_of,
 )
-from common.datasets.splits import check_splits
-from common.records import DatasetCard
+from he_compare.common.datasets.opened.arrays import (
+    ArrayImages,
+    index_of,
+    pixel_digests,
+    shared_pixels_note,
+)
+from he_compare.common.datasets.opened.labels import (
+    AnyOrOne,
+    choose_finding,
+    choose_subset,
+    refuse_multi_label,
+)
+from he_compare.common.datasets.opened.splits import check_splits
+from he_compare.common.run.records import DatasetCard
 
 FINDINGS = (
     "atelectasis",

@@ -12,20 +12,23 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from common.contracts import OpenDataset
-from common.datasets.balanced import BALANCED_PER_CLASS, balance, without_tested_groups
-from common.datasets.cards import choose_subset, label_number
-from common.datasets.chestxray_substitutes import MARKERS, open_substitute
-from common.datasets.csvtable import read_table
-from common.datasets.foldertree import class_images
-from common.datasets.indexed import IndexedImages, Row
-from common.datasets.locate import locate, passed_over
-from common.datasets.paths import InsideFolder
-from common.datasets.splits import cut_by_group, join_twins
-from common.datasets.twins import find_twins
-from common.errors import DataError
-from common.records import DatasetCard
-from common.types import Split
+from he_compare.common.contracts import OpenDataset
+from he_compare.common.datasets.embedded.substitutes import MARKERS, open_substitute
+from he_compare.common.datasets.opened.choice import (
+    BALANCED_PER_CLASS,
+    balance,
+    without_tested_groups,
+)
+from he_compare.common.datasets.opened.indexed import IndexedImages, Row
+from he_compare.common.datasets.opened.labels import choose_subset, label_number
+from he_compare.common.datasets.opened.splits import cut_by_group, join_twins
+from he_compare.common.datasets.reading.copies import find_twins
+from he_compare.common.datasets.reading.folders import InsideFolder, class_images
+from he_compare.common.datasets.reading.search import locate, passed_over
+from he_compare.common.datasets.reading.tables import read_table
+from he_compare.common.errors import DataError
+from he_compare.common.run.records import DatasetCard
+from he_compare.common.types import Split
 
 CLASSES = ("NORMAL", "PNEUMONIA")
 VALIDATION_SHARE = 0.1

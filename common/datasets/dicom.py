@@ -14,19 +14,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from common.contracts import OpenDataset
-from common.datasets.cards import choose_subset, positive_of
-from common.datasets.dicom_header import DicomHeader, is_dicom, read_header
-from common.datasets.dicom_pixels import RULE, open_dicom
-from common.datasets.foldertree import IGNORED
-from common.datasets.indexed import IndexedImages, Row
-from common.datasets.ownimages import OwnImages, complete_splits, read_own
-from common.datasets.paths import InsideFolder
-from common.datasets.pseudonyms import pseudonym
-from common.datasets.splits import join_twins
-from common.datasets.twins import only_repeated
-from common.errors import DataError
-from common.records import DatasetCard
+from he_compare.common.contracts import OpenDataset
+from he_compare.common.datasets.opened.indexed import IndexedImages, Row
+from he_compare.common.datasets.opened.labelled_files import OwnImages, complete_splits, read_own
+from he_compare.common.datasets.opened.labels import choose_subset, positive_of
+from he_compare.common.datasets.opened.splits import join_twins
+from he_compare.common.datasets.reading.copies import only_repeated
+from he_compare.common.datasets.reading.dicom_header import DicomHeader, is_dicom, read_header
+from he_compare.common.datasets.reading.dicom_pixels import RULE, open_dicom
+from he_compare.common.datasets.reading.folders import IGNORED, InsideFolder
+from he_compare.common.datasets.reading.pseudonyms import pseudonym
+from he_compare.common.errors import DataError
+from he_compare.common.run.records import DatasetCard
 
 SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})
 

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from common.contracts import OpenDataset
-from common.datasets.cards import choose_subset, positive_of
-from common.datasets.foldertree import class_images
-from common.datasets.indexed import IndexedImages
-from common.datasets.ownimages import NO_GROUPS, complete_splits, read_own
-from common.datasets.twins import find_twins
-from common.records import DatasetCard
+from he_compare.common.contracts import OpenDataset
+from he_compare.common.datasets.opened.indexed import IndexedImages
+from he_compare.common.datasets.opened.labelled_files import NO_GROUPS, complete_splits, read_own
+from he_compare.common.datasets.opened.labels import choose_subset, positive_of
+from he_compare.common.datasets.reading.copies import find_twins
+from he_compare.common.datasets.reading.folders import class_images
+from he_compare.common.run.records import DatasetCard
 
 
 def make_card(name: str, classes: Sequence[str]) -> DatasetCard:

@@ -15,18 +15,17 @@ from pathlib import Path
 
 import numpy as np
 
-from common.contracts import OpenDataset
-from common.datasets.cards import choose_subset
-from common.datasets.csvtable import Table, read_lines, read_table
-from common.datasets.findings import AnyOrOne, choose_finding
-from common.datasets.indexed import IndexedImages, Row
-from common.datasets.locate import ENVIRONMENT_VARIABLE, locate, passed_over
-from common.datasets.paths import InsideFolder
-from common.datasets.pseudonyms import pseudonym
-from common.datasets.splits import cut_by_group
-from common.errors import DataError
-from common.records import DatasetCard
-from common.types import Split
+from he_compare.common.contracts import OpenDataset
+from he_compare.common.datasets.opened.indexed import IndexedImages, Row
+from he_compare.common.datasets.opened.labels import AnyOrOne, choose_finding, choose_subset
+from he_compare.common.datasets.opened.splits import cut_by_group
+from he_compare.common.datasets.reading.folders import InsideFolder
+from he_compare.common.datasets.reading.pseudonyms import pseudonym
+from he_compare.common.datasets.reading.search import ENVIRONMENT_VARIABLE, locate, passed_over
+from he_compare.common.datasets.reading.tables import Table, read_lines, read_table
+from he_compare.common.errors import DataError
+from he_compare.common.run.records import DatasetCard
+from he_compare.common.types import Split
 
 FINDINGS = (
     "Atelectasis",

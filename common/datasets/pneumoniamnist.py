@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common.datasets.medmnist_sets import MedMnistFacts, MedMnistFamily
+from he_compare.common.datasets.medmnist import MedMnistFacts, MedMnistFamily
 
 FACTS = MedMnistFacts(
     name="pneumoniamnist",

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from common.metrics.metric import (
+from he_compare.common.statistics.metric import (
     BoolArray,
     Metric,
     Predictions,
     UndefinedMetric,
     weighted_share,
 )
-from common.types import Float64Array
+from he_compare.common.types import Float64Array
 
 
 def _accuracy(predictions: Predictions) -> float:

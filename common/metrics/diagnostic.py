@@ -9,8 +9,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from common.metrics.metric import BoolArray, Metric, Predictions, UndefinedMetric, weighted_share
-from common.types import Float64Array
+from he_compare.common.statistics.metric import (
+    BoolArray,
+    Metric,
+    Predictions,
+    UndefinedMetric,
+    weighted_share,
+)
+from he_compare.common.types import Float64Array
 
 Trials = Callable[[Predictions], tuple[BoolArray, BoolArray]]
 

@@ -14,18 +14,24 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from common.clock import Clock
-from common.contracts import Availability, Deployment, Parameters, RunContext, TrainingData
-from common.errors import DataError, MessageError
-from common.pipelines.plaintext import PlaintextClient
-from common.records import SecurityClaims
-from common.types import FheMode, Message, Split, Stage, UInt8Array
-from common.wire import pack, unpack
+from he_compare.common.clock import Clock
+from he_compare.common.contracts import (
+    Availability,
+    Deployment,
+    Parameters,
+    RunContext,
+    TrainingData,
+)
+from he_compare.common.errors import DataError, MessageError
+from he_compare.common.pipelines.plaintext import PlaintextClient
+from he_compare.common.run.records import SecurityClaims
+from he_compare.common.service.wire import pack, unpack
+from he_compare.common.types import FheMode, Message, Split, Stage, UInt8Array
 
 if TYPE_CHECKING:
     import torch
 
-    from common.backbones.finetune import Budget
+    from he_compare.common.backbones.finetune import Budget
 
 NAME = "convnet"
 ARCHITECTURE = "resnet18"
@@ -52,7 +58,7 @@ def build_convnet(*, classes: int, weights: str, seed: int) -> torch.nn.Module:
     import timm
     import torch
 
-    from common.backbones.weights import locate_weights, read_state
+    from he_compare.common.backbones.weights import locate_weights, read_state
 
     source = locate_weights(ARCHITECTURE, weights)
     with torch.random.fork_rng(devices=[]):
@@ -77,8 +83,8 @@ def convnet_budget(context: RunContext, images: int, *names: str) -> Budget:
     The batch is made smaller where a batch of one image would be left over: batch normalisation
     takes its statistics from the batch.
     """
-    from common.backbones.finetune import Budget
-    from common.seeds import seed_for
+    from he_compare.common.backbones.finetune import Budget
+    from he_compare.common.seeds import seed_for
 
     settings = context.settings
     batch = settings.batch_size
@@ -98,7 +104,7 @@ class ConvnetServer:
     verbs = ("infer",)
 
     def __init__(self, public_material: bytes) -> None:
-        from common.backbones.deit import load_state_bytes, pixel_statistics
+        from he_compare.common.backbones.deit import load_state_bytes, pixel_statistics
 
         arrays, metadata = unpack(public_material, expect={"state": ("uint8", 1)})
         try:
@@ -115,7 +121,7 @@ class ConvnetServer:
 
     def infer(self, messages: list[Message], clock: Clock) -> list[Message]:
         """Classify images. Raises MessageError on anything that is no image of the right size."""
-        from common.backbones.deit import predict_logits
+        from he_compare.common.backbones.deit import predict_logits
 
         if not messages:
             return []
@@ -186,7 +192,7 @@ class ConvnetPipeline:
 
     def source_modules(self) -> tuple[str, ...]:
         """Name the modules that key the cells."""
-        return ("common.pipelines.convnet", "common.pipelines.plaintext")
+        return ("he_compare.common.pipelines.convnet", "he_compare.common.pipelines.plaintext")
 
     def identity_inputs(self, parameters: Parameters, key_file: Path) -> dict[str, str]:
         """Nothing of this machine changes a prediction."""
@@ -198,9 +204,9 @@ class ConvnetPipeline:
         """Train on the plain images, once per run. Raises DataError without hub weights."""
         import torch
 
-        from common.backbones.deit import state_digest
-        from common.backbones.features import backbone_seed
-        from common.identity import array_digest, source_digest
+        from he_compare.common.backbones.deit import state_digest
+        from he_compare.common.backbones.features import backbone_seed
+        from he_compare.common.identity import array_digest, source_digest
 
         settings = context.settings
         torch.set_num_threads(settings.threads)
@@ -215,7 +221,9 @@ class ConvnetPipeline:
             "statistics": settings.backbone,
             "budget": asdict(budget),
             "threads": settings.threads,
-            "source": source_digest("common.backbones", "common.pipelines.convnet"),
+            "source": source_digest(
+                "he_compare.common.backbones", "he_compare.common.pipelines.convnet"
+            ),
             "torch": torch.__version__,
         }
         stored = context.artefacts.get_or_make(
@@ -234,8 +242,8 @@ class ConvnetPipeline:
 def _train_plain(
     model: torch.nn.Module, data: TrainingData, budget: Budget, context: RunContext
 ) -> bytes:
-    from common.backbones.deit import pixel_statistics
-    from common.backbones.finetune import VitTrainer
+    from he_compare.common.backbones.deit import pixel_statistics
+    from he_compare.common.backbones.finetune import VitTrainer
 
     mean, std = pixel_statistics(context.settings.backbone)
     trainer = VitTrainer(model, mean, std, budget, flip=True)

@@ -14,15 +14,28 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from common.clock import Clock
-from common.contracts import Availability, Deployment, Parameters, RunContext, TrainingData
-from common.errors import MessageError
-from common.records import SecurityClaims
-from common.types import FheMode, Float64Array, Message, Stage, UInt8Array
-from common.wire import pack, unpack
+from he_compare.common.clock import Clock
+from he_compare.common.contracts import (
+    Availability,
+    Deployment,
+    Parameters,
+    RunContext,
+    TrainingData,
+)
+from he_compare.common.errors import MessageError
+from he_compare.common.run.records import SecurityClaims
+from he_compare.common.service.wire import pack, unpack
+from he_compare.common.types import FheMode, Float64Array, Message, Stage, UInt8Array
 
 if TYPE_CHECKING:
-    from common.backbones.head import Head
+    from he_compare.common.backbones.head import Head
+from collections.abc import Mapping, Sequence
+
+import numpy.typing as npt
+
+from he_compare.common.errors import UsageError
+from he_compare.common.scheme import ImageShape, KeyMoves, Models
+from he_compare.common.types import PixelArray, Side
 
 NAME = "plaintext"
 
@@ -67,8 +80,8 @@ class PlaintextServer:
     verbs = ("infer",)
 
     def __init__(self, public_material: bytes) -> None:
-        from common.backbones.deit import build_vit, load_state_bytes, pixel_statistics
-        from common.backbones.head import unpack_head
+        from he_compare.common.backbones.deit import build_vit, load_state_bytes, pixel_statistics
+        from he_compare.common.backbones.head import unpack_head
 
         arrays, metadata = unpack(public_material, expect={"state": ("uint8", 1)})
         try:
@@ -89,7 +102,7 @@ class PlaintextServer:
 
     def infer(self, messages: list[Message], clock: Clock) -> list[Message]:
         """Classify images. Raises MessageError on anything that is no image of the right size."""
-        from common.backbones.deit import predict_logits
+        from he_compare.common.backbones.deit import predict_logits
 
         with clock.stage(Stage.DESERIALIZE, items=len(messages)):
             images = np.stack([self._read(message) for message in messages])
@@ -121,7 +134,7 @@ class PlaintextFitted:
 
     def deploy(self, context: RunContext) -> Deployment:
         """Hand the model to the server; there are no keys."""
-        from common.backbones.head import pack_head
+        from he_compare.common.backbones.head import pack_head
 
         setup = {"backbone": self.backbone, "image_size": self.image_size, "outputs": self.outputs}
         arrays: dict[str, Any] = {"state": np.frombuffer(self.state, np.uint8)}
@@ -161,7 +174,7 @@ class PlaintextPipeline:
 
     def source_modules(self) -> tuple[str, ...]:
         """Name the modules that key the cells."""
-        return ("common.pipelines.plaintext",)
+        return ("he_compare.common.pipelines.plaintext",)
 
     def identity_inputs(self, parameters: Parameters, key_file: Path) -> dict[str, str]:
         """Nothing of this machine changes a prediction."""
@@ -176,7 +189,7 @@ class PlaintextPipeline:
         return self._logistic(data, parameters, context)
 
     def _fine_tune(self, data: TrainingData, context: RunContext) -> PlaintextFitted:
-        from common.backbones.finetune import fine_tuned_vit
+        from he_compare.common.backbones.finetune import fine_tuned_vit
 
         settings = context.settings
         state = fine_tuned_vit(data, context)
@@ -187,8 +200,8 @@ class PlaintextPipeline:
     def _logistic(
         self, data: TrainingData, parameters: PlaintextParameters, context: RunContext
     ) -> PlaintextFitted:
-        from common.backbones.features import FeatureExtractor, cached_features
-        from common.backbones.head import train_head
+        from he_compare.common.backbones.features import FeatureExtractor, cached_features
+        from he_compare.common.backbones.head import train_head
 
         settings = context.settings
         extractor = FeatureExtractor(
@@ -213,3 +226,69 @@ class PlaintextPipeline:
 
 
 PIPELINE = PlaintextPipeline()
+
+
+PIPELINES = ("plaintext", "convnet")
+NO_KEY = "there is no key"
+
+
+@dataclass(frozen=True)
+class PlainScheme:
+    """Sends images as they are; scheme and keyed scheme in one."""
+
+    shape: ImageShape
+    name: str = "plaintext"
+    adaptable: str = NO_KEY
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """There are none."""
+        return {}
+
+    def new_key(self, seed: int) -> PlainScheme:
+        """There is no key."""
+        return self
+
+    def protect(self, images: UInt8Array) -> list[Message]:
+        """Pack uint8 (n, h, w, c) as the plain pipelines do."""
+
+        return PlaintextClient().protect(images, Clock(Side.CLIENT))
+
+    def read(self, messages: Sequence[Message]) -> PixelArray:
+        """Unpack the images. Raises MessageError."""
+        read = [unpack(message, expect={"image": ("uint8", 3)})[0]["image"] for message in messages]
+        return np.stack(read) if read else np.empty((0, *self.shape), np.uint8)
+
+    def moves(self) -> KeyMoves:
+        """Every value is where it was."""
+        size = int(np.prod(self.shape))
+        return KeyMoves(np.arange(size), np.zeros(size, np.bool_))
+
+    def adapted(self, rows: npt.NDArray[np.float64], positions: npt.NDArray[np.float64]) -> Models:
+        """Raise UsageError: there is no key to absorb."""
+        raise UsageError(NO_KEY)
+
+    def claims(self) -> SecurityClaims:
+        """Claim nothing."""
+        return SecurityClaims(
+            scheme="none", protects="nothing: the server receives the image", claim_type="none"
+        )
+
+
+class PlainSchemes:
+    """The pipelines that protect nothing."""
+
+    name = "plaintext"
+
+    def of_cipher(self, name: str, options: Mapping[str, Any], shape: ImageShape) -> None:
+        """None: there is no cipher here."""
+        return
+
+    def of_pipeline(
+        self, pipeline: str, parameters: Any, shape: ImageShape, backbone: str
+    ) -> PlainScheme | None:
+        """Return the plain scheme for the plain pipelines."""
+        return PlainScheme(shape) if pipeline in PIPELINES else None
+
+
+SCHEMES = PlainSchemes()

@@ -22,12 +22,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from common.clock import Clock
-from common.contracts import Server
-from common.environment import peak_memory_bytes
-from common.errors import CompareError, MessageError
-from common.service.framing import join, split
-from common.types import Side
+from he_compare.common.clock import Clock
+from he_compare.common.contracts import Server
+from he_compare.common.environment import peak_memory_bytes
+from he_compare.common.errors import CompareError, MessageError
+from he_compare.common.service.framing import join, split
+from he_compare.common.types import Side
 
 MAX_TIMING_ENTRIES = 400
 

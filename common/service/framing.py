@@ -8,8 +8,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
-from common.errors import MessageError
-from common.types import Message
+from he_compare.common.errors import MessageError
+from he_compare.common.types import Message
 
 MAGIC = b"HEC1"
 MAX_MESSAGES = 1 << 16

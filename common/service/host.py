@@ -1,4 +1,4 @@
-"""Entry point of a server process: ``python -m common.service.host``.
+"""Entry point of a server process: ``python -m he_compare.common.service.host``.
 
 It is told by one line of JSON on its standard input which pipeline's server half to be, with which
 token and limits; it answers with one line holding its port, and serves on loopback. It
@@ -24,8 +24,8 @@ def main() -> None:
 
     import uvicorn
 
-    from common.plugins import load
-    from common.service.application import ServiceApplication
+    from he_compare.common.plugins import load
+    from he_compare.common.service.application import ServiceApplication
 
     def load_server(public_material: bytes):  # type: ignore[no-untyped-def]
         return load("pipelines", settings["pipeline"]).load_server(public_material)

@@ -18,11 +18,11 @@ from typing import Any
 
 import httpx
 
-from common.clock import Clock
-from common.environment import thread_environment
-from common.errors import MessageError, ServiceError, ServiceTimeoutError
-from common.service.framing import join, split
-from common.types import Message, Per, Side, Stage
+from he_compare.common.clock import Clock
+from he_compare.common.environment import thread_environment
+from he_compare.common.errors import MessageError, ServiceError, ServiceTimeoutError
+from he_compare.common.service.framing import join, split
+from he_compare.common.types import Message, Per, Side, Stage
 
 DEFAULT_CALL_SECONDS = 900.0
 START_SECONDS = 60.0
@@ -226,7 +226,7 @@ def _spawn(threads: int) -> subprocess.Popen[bytes]:
     kept |= {name: value for name, value in os.environ.items() if name.startswith("OPENBLAS_")}
     search = [entry for entry in sys.path if entry]
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "common.service.host"],
+        [sys.executable, "-P", "-m", "he_compare.common.service.host"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -2,7 +2,7 @@
 
 Norms and scalar products of blocks are kept by every orthogonal matrix, so that one matrix for all
 blocks leaves a single rotation to be found: the one that gives the smoothest pictures
-(``comparisons.attacks.solvers.rotation``). Source: this project (measured); orthogonal Procrustes,
+(``comparisons.attacks.tools.rotation``). Source: this project (measured); orthogonal Procrustes,
 Schoenemann, Psychometrika 1966.
 """
 
@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from common.adversary import Budget, Detail, Facts, Metric, Need, Score, Truth, View
-from common.types import Knowledge, UInt8Array
-from comparisons.attacks.likeness import score_pictures
-from comparisons.attacks.solvers.rotation import learn_rotation, show_rotation
+from he_compare.common.attack import Budget, Detail, Facts, Metric, Need, Score, Truth, View
+from he_compare.common.types import Knowledge, UInt8Array
+from he_compare.comparisons.attacks.tools.likeness import score_pictures
+from he_compare.comparisons.attacks.tools.rotation import learn_rotation, show_rotation
 
 
 class BlindRotation:

@@ -13,7 +13,7 @@ from typing import cast
 
 import numpy as np
 
-from common.adversary import (
+from he_compare.common.attack import (
     AttackFailedError,
     Budget,
     Detail,
@@ -24,10 +24,9 @@ from common.adversary import (
     Truth,
     View,
 )
-from common.types import Float64Array, IntArray, Knowledge, UInt8Array
-from comparisons.attacks.jigsaw import source_blocks
-from comparisons.attacks.shared_key_correlation import as_bytes
-from comparisons.attacks.solvers.tiles import cut
+from he_compare.common.types import Float64Array, IntArray, Knowledge, UInt8Array
+from he_compare.comparisons.attacks.tools.scores import source_blocks
+from he_compare.comparisons.attacks.tools.tiles import as_bytes, cut
 
 MAX_BLOCKS = 4096
 LEAST_IMAGES = 3

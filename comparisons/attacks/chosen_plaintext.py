@@ -8,45 +8,27 @@ decrypting images that were never asked for.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
 
-from common.adversary import (
-    Budget,
-    Detail,
-    Facts,
-    KeyMoves,
-    Metric,
-    Need,
-    Score,
-    Truth,
-    View,
-)
-from common.types import Knowledge, PixelArray, UInt8Array
-from comparisons.attacks.keymoves import (
+from he_compare.common.attack import Budget, Detail, Facts, Metric, Need, Score, Truth, View
+from he_compare.common.types import Knowledge, UInt8Array
+from he_compare.comparisons.attacks.tools.move_keys import (
     BYTE_TOP,
     NIBBLE_TOP,
+    RecoveredKey,
     find_moves,
     fresh_pictures,
     images_of,
     key_details,
+    moves_obstacle,
     unit_positions,
     uses_nibbles,
     value_share,
 )
 
 MOST_QUERIES = 3
-
-
-@dataclass(frozen=True)
-class RecoveredKey:
-    """A key, how many images it took, and what it was tried on."""
-
-    key: KeyMoves
-    queries: int
-    ciphertexts: PixelArray
 
 
 class ChosenPlaintext:
@@ -85,16 +67,6 @@ class ChosenPlaintext:
             fresh_pictures(guess.key, truth, guess.ciphertexts),
             {"queries": guess.queries},
         )
-
-
-def moves_obstacle(facts: Facts) -> str:
-    """Say why a deterministic cipher has no key of moves to recover; '' elsewhere."""
-    if facts.deterministic and facts.one_key and not facts.keeps_nibbles:
-        return (
-            "values are not moved and negated but mapped otherwise: its key is no list of moves "
-            "(see learned inversion)"
-        )
-    return ""
 
 
 def chosen_images(facts: Facts, random: np.random.Generator, most: int) -> UInt8Array:

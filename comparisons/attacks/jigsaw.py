@@ -11,13 +11,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.adversary import Budget, Detail, Facts, Metric, Need, Picture, Score, Truth, View
-from common.similarity import gradient_similarity, psnr, ssim
-from common.types import IntArray, Knowledge, UInt8Array
-from comparisons.attacks.alignment import aligned_one_by_one, aligned_together
-from comparisons.attacks.shared_key_correlation import as_bytes
-from comparisons.attacks.solvers.reconstruct import Reconstruction, reconstruct
-from comparisons.attacks.solvers.scores import jigsaw_found
+from he_compare.common.attack import (
+    Budget,
+    Detail,
+    Facts,
+    Metric,
+    Need,
+    Picture,
+    Score,
+    Truth,
+    View,
+)
+from he_compare.common.similarity import gradient_similarity, psnr, ssim
+from he_compare.common.types import Knowledge, UInt8Array
+from he_compare.comparisons.attacks.tools.likeness import aligned_one_by_one, aligned_together
+from he_compare.comparisons.attacks.tools.reconstruct import Reconstruction, reconstruct
+from he_compare.comparisons.attacks.tools.scores import jigsaw_found, source_blocks
+from he_compare.comparisons.attacks.tools.tiles import as_bytes
 
 SHOWN = 3
 ALONE = 4
@@ -95,19 +105,6 @@ class Jigsaw:
             Picture(i, found[i], f"SSIM {alike[i]:.2f}") for i in range(min(SHOWN, len(found)))
         ]
         return Score(float(alike.mean()), details, shown, {"ciphertexts": len(pictures)})
-
-
-def source_blocks(truth: Truth) -> IntArray | None:
-    """Return the plain block that each ciphertext block shows, (blocks,); None without a key."""
-    patch, key = truth.facts.patch, truth.key
-    if key is None or patch is None:
-        return None
-    height, width, channels = truth.facts.shape
-    values = height * width * channels
-    flat = np.arange(values).reshape(height, width, channels)
-    first = flat[::patch, ::patch, 0].ravel()
-    row, column = np.divmod(key.index[first] % values // channels, width)
-    return (row // patch * (width // patch) + column // patch).astype(np.int64)
 
 
 ATTACK = Jigsaw()

@@ -13,9 +13,9 @@ import time
 
 import numpy as np
 
-from common.adversary import Budget, Detail, Finding, Inspected, Metric
-from common.records import KeySpace, Verdict
-from common.types import Knowledge
+from he_compare.common.attack import Budget, Detail, Finding, Inspected, Metric
+from he_compare.common.run.records import KeySpace, Verdict
+from he_compare.common.types import Knowledge
 
 # A search of 2**80 trials is out of reach of anybody; one of 2**50 is a matter of money.
 OUT_OF_REACH, IN_REACH = 100.0, 56.0

@@ -11,24 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.adversary import (
-    Budget,
-    Detail,
-    Facts,
-    KeyMoves,
-    Metric,
-    Need,
-    Pairs,
-    Score,
-    Truth,
-    View,
-)
-from common.types import Knowledge, PixelArray
-from comparisons.attacks.chosen_plaintext import moves_obstacle
-from comparisons.attacks.keymoves import (
+from he_compare.common.attack import Budget, Detail, Facts, Metric, Need, Pairs, Score, Truth, View
+from he_compare.common.scheme import KeyMoves
+from he_compare.common.types import Knowledge, PixelArray
+from he_compare.comparisons.attacks.tools.move_keys import (
     find_moves,
     fresh_pictures,
     key_details,
+    moves_obstacle,
     value_share,
 )
 

@@ -15,23 +15,13 @@ from typing import cast
 
 import numpy as np
 
-from common.adversary import (
-    Budget,
-    Detail,
-    Facts,
-    ImageShape,
-    Metric,
-    Need,
-    Score,
-    Truth,
-    View,
-)
-from common.similarity import ssim
-from common.types import Float64Array, IntArray, Knowledge, PixelArray, UInt8Array
-from comparisons.attacks.descriptors import block_side, blocks_of
-from comparisons.attacks.likeness import score_pictures
-from comparisons.attacks.solvers.blockmatch import matched_blocks
-from comparisons.attacks.solvers.tiles import join
+from he_compare.common.attack import Budget, Detail, Facts, Metric, Need, Score, Truth, View
+from he_compare.common.scheme import ImageShape
+from he_compare.common.similarity import ssim
+from he_compare.common.types import Float64Array, IntArray, Knowledge, PixelArray, UInt8Array
+from he_compare.comparisons.attacks.tools.descriptors import block_side, blocks_of
+from he_compare.comparisons.attacks.tools.likeness import score_pictures
+from he_compare.comparisons.attacks.tools.tiles import join, matched_blocks
 
 RIDGE = 1e-3
 MIDDLE = 127.5

@@ -9,50 +9,35 @@ inversion as threat, Chang and Case, arXiv 2004.13263; U-Net, Ronneberger et al.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
 
-from common.adversary import (
-    Budget,
-    Detail,
-    Facts,
-    ImageShape,
-    Metric,
-    Need,
-    Score,
-    Truth,
-    View,
+from he_compare.common.attack import Budget, Detail, Facts, Metric, Need, Score, Truth, View
+from he_compare.common.scheme import ImageShape
+from he_compare.common.types import (
+    Float32Array,
+    Float64Array,
+    IntArray,
+    Knowledge,
+    PixelArray,
+    UInt8Array,
 )
-from common.types import Float32Array, Float64Array, IntArray, Knowledge, PixelArray, UInt8Array
-from comparisons.attacks.descriptors import block_side, blocks_of
-from comparisons.attacks.likeness import score_pictures
-from comparisons.attacks.solvers.blockmatch import matched_blocks
-from comparisons.attacks.solvers.planes import (
+from he_compare.comparisons.attacks.tools.descriptors import block_side, blocks_of
+from he_compare.comparisons.attacks.tools.likeness import score_pictures
+from he_compare.comparisons.attacks.tools.planes import (
     bytes_of,
     constant_planes,
     halves_of,
     planes_of,
     rearranged,
 )
+from he_compare.comparisons.attacks.tools.tiles import matched_blocks
+from he_compare.comparisons.attacks.tools.unet import TRAINING, Learnt
 
 STEPS = 100
 HELD_OUT = 8
 RIDGE = 1e-2
-# Of the budget's seconds a key, the share that training may take.
-TRAINING = 0.6
-
-
-@dataclass(frozen=True)
-class Learnt:
-    """Grey pictures of the attacked ciphertexts, uint8 (n, h, w, 1), and what they took."""
-
-    pictures: UInt8Array
-    pairs: int
-    keys: int
-    steps: int
-    held_out: float
 
 
 class LearnedUNet:
@@ -78,7 +63,7 @@ class LearnedUNet:
 
     def run(self, view: View, budget: Budget, random: np.random.Generator) -> Learnt:
         """Match blocks, fit the linear map, train the network, apply all to the ciphertexts."""
-        from comparisons.attacks.solvers.unet import train
+        from he_compare.comparisons.attacks.tools.unet import train
 
         pairs, shape = view.pairs, view.facts.shape
         side = block_side(shape, view.facts.patch)

@@ -11,12 +11,12 @@ from typing import cast
 
 import numpy as np
 
-from common.adversary import Budget, Detail, Facts, Metric, Need, Score, Truth, View
-from common.types import Float32Array, Knowledge, PixelArray, UInt8Array
-from comparisons.attacks.descriptors import block_side
-from comparisons.attacks.learned_unet import TRAINING, Learnt
-from comparisons.attacks.likeness import score_pictures
-from comparisons.attacks.solvers.planes import constant_planes, planes_of
+from he_compare.common.attack import Budget, Detail, Facts, Metric, Need, Score, Truth, View
+from he_compare.common.types import Float32Array, Knowledge, PixelArray, UInt8Array
+from he_compare.comparisons.attacks.tools.descriptors import block_side
+from he_compare.comparisons.attacks.tools.likeness import score_pictures
+from he_compare.comparisons.attacks.tools.planes import constant_planes, planes_of
+from he_compare.comparisons.attacks.tools.unet import TRAINING, Learnt
 
 STEPS = 100
 MOST_PICTURES = 256
@@ -51,7 +51,7 @@ class LearnedUNetOtherKeys:
 
     def run(self, view: View, budget: Budget, random: np.random.Generator) -> Learnt:
         """Encrypt the auxiliary images under keys of one's own, train, apply."""
-        from comparisons.attacks.solvers.unet import train
+        from he_compare.comparisons.attacks.tools.unet import train
 
         plain = view.auxiliary[:MOST_PICTURES]
         side = block_side(view.facts.shape, view.facts.patch)

@@ -14,9 +14,9 @@ from typing import TypeAlias, cast
 import numpy as np
 import numpy.typing as npt
 
-from common.adversary import Budget, Facts, Metric, Need, Score, Truth, View
-from common.types import IntArray, Knowledge, UInt8Array
-from comparisons.attacks.leading_bit import (
+from he_compare.common.attack import Budget, Facts, Metric, Need, Score, Truth, View
+from he_compare.common.types import IntArray, Knowledge, UInt8Array
+from he_compare.comparisons.attacks.tools.negation import (
     Reconstruction,
     as_pictures,
     negation_obstacle,

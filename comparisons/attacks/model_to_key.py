@@ -13,22 +13,20 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
-from common.adversary import (
+from he_compare.common.attack import (
     AttackFailedError,
-    BoolArray,
     Budget,
     Facts,
-    KeyMoves,
     Metric,
-    Models,
     Need,
     Score,
     Truth,
     View,
 )
-from common.types import Float64Array, IntArray, Knowledge
-from comparisons.attacks.chosen_plaintext import RecoveredKey
-from comparisons.attacks.keymoves import (
+from he_compare.common.scheme import BoolArray, KeyMoves, Models
+from he_compare.common.types import Float64Array, IntArray, Knowledge
+from he_compare.comparisons.attacks.tools.move_keys import (
+    RecoveredKey,
     fresh_pictures,
     key_details,
     unit_positions,

@@ -2,10 +2,10 @@
 
 Principal components of ciphertext blocks are told apart by their means, spreads and covariances
 with the blocks beside them, and aligned with those of plain images of other people
-(``common.blockmoments``): the order of the blocks and one rotation inside all of them. Moves,
+(``common.block_moments``): the order of the blocks and one rotation inside all of them. Moves,
 negations and secret rotations are special cases. Nothing of the pictures' way up is lost, since the
 public images have one. Source: this project (measured); the same alignment lets a server read
-ciphertexts with a model of plain images (``block_scramble.matching``).
+ciphertexts with a model of plain images (``he_compare.block_scramble.deployment.matching``).
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.adversary import Budget, Detail, Facts, Metric, Need, Score, Truth, View
-from common.blockmoments import Alignment, align_blocks
-from common.types import Knowledge, PixelArray, UInt8Array
-from comparisons.attacks.descriptors import blocks_of
-from comparisons.attacks.likeness import score_pictures
-from comparisons.attacks.solvers.tiles import join
+from he_compare.common.attack import Budget, Detail, Facts, Metric, Need, Score, Truth, View
+from he_compare.common.block_moments import Alignment, align_blocks
+from he_compare.common.types import Knowledge, PixelArray, UInt8Array
+from he_compare.comparisons.attacks.tools.descriptors import blocks_of
+from he_compare.comparisons.attacks.tools.likeness import score_pictures
+from he_compare.comparisons.attacks.tools.tiles import join
 
 TRIED = "agreement of moments with those of the public images"
 

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.adversary import (
+from he_compare.common.attack import (
     AttackFailedError,
-    BoolArray,
     Budget,
     Detail,
     Facts,
@@ -23,8 +22,9 @@ from common.adversary import (
     Truth,
     View,
 )
-from common.types import Float64Array, IntArray, Knowledge, PixelArray
-from comparisons.attacks.descriptors import DESCRIPTORS, block_side
+from he_compare.common.scheme import BoolArray
+from he_compare.common.types import Float64Array, IntArray, Knowledge, PixelArray
+from he_compare.comparisons.attacks.tools.descriptors import DESCRIPTORS, block_side
 
 PART = 50
 MOST_FEATURES_EACH = 256

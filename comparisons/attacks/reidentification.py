@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.adversary import Budget, Detail, Facts, Metric, Need, Score, Truth, View
-from common.types import Float64Array, IntArray, Knowledge, UInt8Array
-from comparisons.attacks.descriptors import DESCRIPTORS, block_side
+from he_compare.common.attack import Budget, Detail, Facts, Metric, Need, Score, Truth, View
+from he_compare.common.types import Float64Array, IntArray, Knowledge, UInt8Array
+from he_compare.comparisons.attacks.tools.descriptors import DESCRIPTORS, block_side
 
 TRIALS = 40
 OWN_KEY = 7

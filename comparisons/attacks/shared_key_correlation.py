@@ -1,23 +1,23 @@
 """Shared-key correlation: the order and negation of values inside blocks, from ciphertexts alone.
 
 One key for all blocks leaves neighbouring pixels correlated over the blocks wherever it puts them:
-``comparisons.attacks.solvers.correlation`` finds the negation mask and lays the positions out.
+``comparisons.attacks.tools.correlation`` finds the negation mask and lays the positions out.
 Source: this project (measured); the idea is that of correlation attacks on permutation ciphers.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 
-from common.adversary import Budget, Detail, Facts, KeyMoves, Metric, Need, Score, Truth, View
-from common.types import IntArray, Knowledge, PixelArray, UInt8Array
-from comparisons.attacks.keymoves import uses_nibbles
-from comparisons.attacks.solvers.correlation import BlockOrder, find_block_order
-from comparisons.attacks.solvers.scores import mask_found, positions_found
-from comparisons.attacks.solvers.tiles import cut
+from he_compare.common.attack import Budget, Detail, Facts, Metric, Need, Score, Truth, View
+from he_compare.common.scheme import KeyMoves
+from he_compare.common.types import IntArray, Knowledge
+from he_compare.comparisons.attacks.tools.correlation import BlockOrder, find_block_order
+from he_compare.comparisons.attacks.tools.move_keys import uses_nibbles
+from he_compare.comparisons.attacks.tools.scores import mask_found, positions_found
+from he_compare.comparisons.attacks.tools.tiles import as_bytes, cut
 
 
 @dataclass(frozen=True)
@@ -85,13 +85,6 @@ def inside_obstacle(facts: Facts) -> str:
     if uses_nibbles(facts):
         return "4-bit halves of values move apart; this solver correlates whole values"
     return ""
-
-
-def as_bytes(ciphertexts: PixelArray) -> UInt8Array:
-    """Return ciphertexts as bytes; what is none is rounded and cut to 0 ... 255."""
-    if ciphertexts.dtype == np.uint8:
-        return cast(UInt8Array, ciphertexts)
-    return np.clip(np.rint(ciphertexts), 0, 255).astype(np.uint8)
 
 
 def true_inside(

@@ -9,12 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from common.adversary import Budget, Detail, Finding, Inspected, Metric
-from common.clock import Clock
-from common.types import Float64Array, IntArray, Knowledge, Side
-from fhe_baseline.adversary.decryption_flow import Flow, Recorder, clear_copies, trace
-from fhe_baseline.adversary.training_round import Recorded, record_training
-from fhe_baseline.adversary.victim import (
+from he_compare.common.attack import Budget, Detail, Finding, Inspected, Metric
+from he_compare.common.clock import Clock
+from he_compare.common.types import Float64Array, IntArray, Knowledge, Side
+from he_compare.fhe_baseline.checks.tools.recording import (
+    Flow,
+    Recorded,
+    Recorder,
+    clear_copies,
+    record_training,
+    trace,
+)
+from he_compare.fhe_baseline.checks.tools.victim import (
     CKKS,
     TFHE,
     pipeline_obstacle,
@@ -22,10 +28,10 @@ from fhe_baseline.adversary.victim import (
     preparation_of,
     victim_of,
 )
-from fhe_baseline.ckks.training.problem import make_problem
-from fhe_baseline.ckks.training.release import rounded
-from fhe_baseline.parameters import training_set
-from fhe_baseline.pipelines import fhe_train
+from he_compare.fhe_baseline.ckks.parameters import training_set
+from he_compare.fhe_baseline.ckks.training.client import rounded
+from he_compare.fhe_baseline.ckks.training.problem import make_problem
+from he_compare.fhe_baseline.pipelines import fhe_train
 
 IMAGES, ROWS, COLUMNS, ITERATIONS = 6, 64, 9, 3
 LEAST_NOISE = 2.0

@@ -2,13 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 
-from common.adversary import Budget, Detail, Finding, Inspected, Metric
-from common.clock import Clock
-from common.types import Float64Array, Knowledge, Side
-from fhe_baseline.adversary.head_extraction import extract, fidelity
-from fhe_baseline.adversary.victim import CKKS, TFHE, pipeline_obstacle, victim_of
+from he_compare.common.attack import Budget, Detail, Finding, Inspected, Metric
+from he_compare.common.backbones.head import LinearModel
+from he_compare.common.clock import Clock
+from he_compare.common.types import Float64Array, Knowledge, Side
+from he_compare.fhe_baseline.checks.tools.victim import CKKS, TFHE, pipeline_obstacle, victim_of
+
+Ask = Callable[[Float64Array], Float64Array]
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """An extracted head against the true one on inputs that were no queries."""
+
+    same_class: float
+    explained: float
+    largest_weight_error: float
+    queries: int
+
+
+def extract(ask: Ask, width: int, step: float) -> LinearModel:
+    """Ask for the scores of 0 and of ``step`` in each direction; return the head they fix.
+
+    ``ask``: inputs (n, width) to scores (n, k), by whatever protocol.
+    """
+    queries = np.vstack([np.zeros((1, width)), step * np.eye(width)])
+    scores = ask(queries)
+    return LinearModel((scores[1:] - scores[0]).T / step, scores[0])
+
+
+def fidelity(found: LinearModel, truth: LinearModel, inputs: Float64Array) -> Fidelity:
+    """Compare two heads on inputs (n, width)."""
+    mine, real = found.scores(inputs), truth.scores(inputs)
+    spread = float(((real - real.mean(axis=0)) ** 2).sum())
+    scale = float(np.abs(truth.weights).max())
+    return Fidelity(
+        same_class=float((mine.argmax(axis=1) == real.argmax(axis=1)).mean()),
+        explained=1 - float(((mine - real) ** 2).sum()) / spread if spread else 0.0,
+        largest_weight_error=float(np.abs(found.weights - truth.weights).max()) / scale,
+        queries=truth.width + 1,
+    )
 
 
 class HeadExtraction:

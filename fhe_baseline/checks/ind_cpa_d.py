@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from common.adversary import Budget, Detail, Finding, Inspected, Metric
-from common.clock import Clock
-from common.errors import UnavailableError
-from common.types import Float64Array, Knowledge, Message, Side
-from fhe_baseline.adversary import publication
-from fhe_baseline.adversary.ind_cpa_d import (
+from he_compare.common.attack import Budget, Detail, Finding, Inspected, Metric
+from he_compare.common.clock import Clock
+from he_compare.common.errors import UnavailableError
+from he_compare.common.types import Float64Array, Knowledge, Message, Side
+from he_compare.fhe_baseline.checks.tools import key_recovery
+from he_compare.fhe_baseline.checks.tools.key_recovery import (
     Complex128Array,
     RealDecode,
     key_from_complex,
@@ -25,18 +25,18 @@ from fhe_baseline.adversary.ind_cpa_d import (
     key_of,
     recovered_share,
 )
-from fhe_baseline.adversary.modular import Int64Array
-from fhe_baseline.adversary.victim import (
+from he_compare.fhe_baseline.checks.tools.modular import Int64Array
+from he_compare.fhe_baseline.checks.tools.victim import (
     CKKS,
     Victim,
     pipeline_obstacle,
     secret_key_of,
     victim_of,
 )
-from fhe_baseline.ckks.context import import_tenseal, seal_context
-from fhe_baseline.ckks.inference import load_public_material
-from fhe_baseline.ckks.serialization import load_seal
-from fhe_baseline.pipelines import fhe_head, fhe_train
+from he_compare.fhe_baseline.ckks.context import import_tenseal, seal_context
+from he_compare.fhe_baseline.ckks.inference import load_public_material
+from he_compare.fhe_baseline.ckks.serialization import load_seal
+from he_compare.fhe_baseline.pipelines import fhe_head, fhe_train
 
 DECIMALS = (12, 11, 10, 9, 8, 7, 6, 5, 4)
 QUERIES, REPLAYS = 256, 4096
@@ -102,8 +102,8 @@ class IndCpaD:
             evaluated.truth,
         )
         classes = victim.model.classes
-        labels = evaluated.share([publication.label_only(v, classes) for v in evaluated.real])
-        scores = evaluated.share([publication.scores_only(v, classes) for v in evaluated.real])
+        labels = evaluated.share([key_recovery.label_only(v, classes) for v in evaluated.real])
+        scores = evaluated.share([key_recovery.scores_only(v, classes) for v in evaluated.real])
         fewest = _fewest_decimals(evaluated)
         degree = len(evaluated.truth)
         return Finding(
@@ -159,22 +159,22 @@ def _decrypt(victim: Victim, messages: list[Message]) -> Decrypted:
 
 def _fewest_decimals(one: Decrypted) -> int | None:
     won = [
-        (decimals, one.share([publication.to_decimals(v, decimals) for v in one.real]) == 1)
+        (decimals, one.share([key_recovery.to_decimals(v, decimals) for v in one.real]) == 1)
         for decimals in DECIMALS
     ]
-    return publication.fewest_decimals(won)
+    return key_recovery.fewest_decimals(won)
 
 
 def _flooding(one: Decrypted, random: np.random.Generator) -> list[Detail]:
     """What noise stops, and that replays undo it unless their number is counted in."""
     weak = noise = one.noise()
-    strong = publication.flooding_deviation(noise, QUERIES)
-    once = one.share([publication.flooded(v, weak, random) for v in one.real])
+    strong = key_recovery.flooding_deviation(noise, QUERIES)
+    once = one.share([key_recovery.flooded(v, weak, random) for v in one.real])
     replayed = one.share(
-        [publication.averaged_over_queries(v, weak, REPLAYS, random) for v in one.real]
+        [key_recovery.averaged_over_queries(v, weak, REPLAYS, random) for v in one.real]
     )
     sound = one.share(
-        [publication.averaged_over_queries(v, strong, QUERIES, random) for v in one.real]
+        [key_recovery.averaged_over_queries(v, strong, QUERIES, random) for v in one.real]
     )
     return [
         Detail("with noise as large as the ciphertext's own, one decode each", once),

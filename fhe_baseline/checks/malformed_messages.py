@@ -6,10 +6,10 @@ from collections import Counter
 
 import numpy as np
 
-from common.adversary import Budget, Detail, Finding, Inspected, Metric
-from common.types import Knowledge
-from fhe_baseline.adversary.hostile_messages import Bombardment, Fate, bombard
-from fhe_baseline.adversary.victim import CKKS, TFHE, pipeline_obstacle, victim_of
+from he_compare.common.attack import Budget, Detail, Finding, Inspected, Metric
+from he_compare.common.types import Knowledge
+from he_compare.fhe_baseline.checks.tools.hostile_messages import Bombardment, Fate, bombard
+from he_compare.fhe_baseline.checks.tools.victim import CKKS, TFHE, pipeline_obstacle, victim_of
 
 FLIPPED, REPLAYED = "one bit flipped", "replayed"
 UNNOTICED = (Fate.ANSWERED_GARBAGE, Fate.ANSWERED_SAME, Fate.ANSWERED_NOTICED)

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from common.adversary import Budget, Detail, Finding, Inspected, Metric
-from common.clock import Clock
-from common.errors import MessageError
-from common.types import Knowledge, Message, Side
-from fhe_baseline.adversary.hostile_messages import flipped, shifted_lwe_reply, shifted_reply
-from fhe_baseline.adversary.victim import CKKS, TFHE, Victim, pipeline_obstacle, victim_of
+from he_compare.common.attack import Budget, Detail, Finding, Inspected, Metric
+from he_compare.common.clock import Clock
+from he_compare.common.errors import MessageError
+from he_compare.common.types import Knowledge, Message, Side
+from he_compare.fhe_baseline.checks.tools.hostile_messages import (
+    flipped,
+    shifted_lwe_reply,
+    shifted_reply,
+)
+from he_compare.fhe_baseline.checks.tools.victim import (
+    CKKS,
+    TFHE,
+    Victim,
+    pipeline_obstacle,
+    victim_of,
+)
 
 IMAGES = 8
 ONE_CIPHERTEXT = ("auto", "replicated")

@@ -4,18 +4,38 @@ from __future__ import annotations
 
 import numpy as np
 
-from common.adversary import BoolArray, Budget, Detail, Finding, Inspected, Metric
-from common.types import Float64Array, Knowledge
-from fhe_baseline.adversary.sample_gradient import features_from_update, nearest
-from fhe_baseline.adversary.training_round import record_training
-from fhe_baseline.adversary.victim import (
+from he_compare.common.attack import Budget, Detail, Finding, Inspected, Metric
+from he_compare.common.scheme import BoolArray
+from he_compare.common.types import Float64Array, Knowledge
+from he_compare.fhe_baseline.checks.tools.recording import record_training
+from he_compare.fhe_baseline.checks.tools.victim import (
     pipeline_obstacle,
     population_of,
     preparation_of,
 )
-from fhe_baseline.ckks.training.problem import Problem
-from fhe_baseline.parameters import training_set
-from fhe_baseline.pipelines import fhe_train
+from he_compare.fhe_baseline.ckks.parameters import training_set
+from he_compare.fhe_baseline.ckks.training.problem import Problem
+from he_compare.fhe_baseline.pipelines import fhe_train
+
+
+def features_from_update(update: Float64Array) -> Float64Array:
+    """Return what one sample's features would be, (width,), from an update of the head.
+
+    ``update``: (classifiers, width + 1). The constant comes last; the classifier with the
+    largest change of it is taken.
+    """
+    strongest = update[int(np.argmax(np.abs(update[:, -1])))]
+    if strongest[-1] == 0:
+        return np.array(strongest[:-1])
+    return np.array(strongest[:-1] / strongest[-1])
+
+
+def nearest(found: Float64Array, features: Float64Array) -> float:
+    """Return the cosine of what was found, (width,), with the nearest of features (n, width)."""
+    norms = np.linalg.norm(features, axis=1) * np.linalg.norm(found)
+    cosines = np.abs(features @ found) / np.where(norms > 0, norms, 1)
+    return float(cosines.max())
+
 
 BATCHES = (1, 2, 4, 16, 64)
 COLUMNS = 9

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import numpy as np
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
 
-from common.adversary import Budget, Detail, Finding, Inspected, Metric
-from common.clock import Clock
-from common.types import Knowledge, Side
-from fhe_baseline.adversary.server_state import (
-    Searched,
-    concrete_pieces,
-    occurrences,
-    seal_pieces,
-    search_process,
-)
-from fhe_baseline.adversary.victim import (
+import numpy as np
+import psutil
+
+from he_compare.common.attack import Budget, Detail, Finding, Inspected, Metric
+from he_compare.common.clock import Clock
+from he_compare.common.errors import UnavailableError
+from he_compare.common.types import Knowledge, Side
+from he_compare.fhe_baseline.checks.tools.victim import (
     CKKS,
     TFHE,
     Victim,
@@ -22,7 +24,135 @@ from fhe_baseline.adversary.victim import (
     secret_key_of,
     victim_of,
 )
-from fhe_baseline.ckks.serialization import seal_bytes
+from he_compare.fhe_baseline.ckks.serialization import seal_bytes
+
+CHUNK = 1 << 24
+SEAL_WORDS, CONCRETE_WORDS = 4, 64
+PIECES = 16
+
+
+@dataclass(frozen=True)
+class Searched:
+    """What a search of one process came to. ``marker_found``: the search sees its memory."""
+
+    bytes_read: int
+    in_memory: int
+    in_files: int
+    in_words: int
+    files: int
+    marker_found: bool
+
+    @property
+    def found(self) -> int:
+        """Pieces of the key found anywhere."""
+        return self.in_memory + self.in_files + self.in_words
+
+
+def seal_pieces(secret_key: Any) -> list[bytes]:
+    """Return stretches of a SEAL secret key as they lie in memory, evenly spread over it."""
+    key = secret_key.data()
+    starts = np.linspace(0, key.coeff_count() - SEAL_WORDS, PIECES).astype(int)
+    return [
+        np.array([key[int(start) + i] for i in range(SEAL_WORDS)], "<u8").tobytes()
+        for start in starts
+    ]
+
+
+def concrete_pieces(client: Any) -> list[bytes]:
+    """Return stretches of a Concrete client's binary keys, out of their serialised form."""
+    data = client.keys.serialize()
+    words = np.frombuffer(data[: len(data) // 8 * 8], "<u8")
+    runs = np.lib.stride_tricks.sliding_window_view(words <= 1, CONCRETE_WORDS)
+    sums = np.lib.stride_tricks.sliding_window_view(words, CONCRETE_WORDS).sum(axis=1)
+    # A stretch of the key is ones and zeros in some balance; padding is zeros alone.
+    starts = np.flatnonzero(runs.all(axis=1) & (sums > 16) & (sums < 48))
+    if not len(starts):
+        raise UnavailableError("no binary key in Concrete's serialised keys", fix="report this")
+    chosen = starts[np.linspace(0, len(starts) - 1, PIECES).astype(int)]
+    return [words[start : start + CONCRETE_WORDS].tobytes() for start in chosen]
+
+
+def occurrences(pieces: Iterable[bytes], data: bytes) -> int:
+    """Count the pieces that occur in some bytes."""
+    return sum(piece in data for piece in pieces)
+
+
+def search_process(pid: int, pieces: list[bytes], marker: bytes) -> Searched:
+    """Look for pieces of a key in a process of this user.
+
+    Raises UnavailableError where its memory cannot be read: other systems than Linux, or a kernel
+    that forbids it.
+    """
+    if sys.platform != "linux":
+        raise UnavailableError(
+            f"the memory of another process cannot be read on {sys.platform}", fix="use Linux"
+        )
+    read, seen, marked = 0, set[bytes](), False
+    try:
+        for mapping in _readable_memory(pid):
+            read += len(mapping)
+            seen |= {piece for piece in pieces if piece in mapping}
+            marked = marked or marker in mapping
+    except PermissionError:
+        raise UnavailableError(
+            f"this system does not let one process read another's memory ({pid})",
+            fix="allow ptrace of own processes (kernel.yama.ptrace_scope = 0)",
+        ) from None
+    process = psutil.Process(pid)
+    words = "\0".join([*process.cmdline(), *process.environ().values()]).encode()
+    paths = [Path(file.path) for file in process.open_files()]
+    contents = [_content(path) for path in paths]
+    return Searched(
+        bytes_read=read,
+        in_memory=len(seen),
+        in_files=sum(occurrences(pieces, content) for content in contents),
+        in_words=sum(piece in words or piece.hex().encode() in words for piece in pieces),
+        files=len(paths),
+        marker_found=marked,
+    )
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def _readable_memory(pid: int) -> Iterator[bytes]:
+    """Yield what a process has in memory or swap, in overlapping pieces: no page it never touched.
+
+    /proc/PID/pagemap holds 64 bits a page, bit 63 for present and 62 for swapped (proc(5)).
+    """
+    overlap = 8 * CONCRETE_WORDS
+    folder = Path(f"/proc/{pid}")
+    with (
+        (folder / "mem").open("rb", buffering=0) as memory,
+        (folder / "pagemap").open("rb", buffering=0) as pagemap,
+    ):
+        for line in (folder / "maps").read_text().splitlines():
+            span, access, *_ = line.split()
+            if "r" not in access or line.endswith(("[vvar]", "[vsyscall]")):
+                continue
+            start, end = (int(number, 16) for number in span.split("-"))
+            for first, last in _touched(pagemap, start, end):
+                for position in range(first, last, CHUNK):
+                    try:
+                        memory.seek(position)
+                        yield memory.read(min(CHUNK + overlap, last - position))
+                    except (OSError, ValueError, OverflowError):
+                        break
+
+
+def _touched(pagemap: IO[bytes], start: int, end: int) -> list[tuple[int, int]]:
+    """Return the stretches of addresses whose pages are in memory or swap."""
+    page = os.sysconf("SC_PAGE_SIZE")
+    pagemap.seek(start // page * 8)
+    entries = np.frombuffer(pagemap.read((end - start) // page * 8), "<u8")
+    present = np.concatenate([[False], (entries >> np.uint64(62)) != 0, [False]])
+    edges = np.flatnonzero(present[1:] != present[:-1]) * page + start
+    return [(int(first), int(last)) for first, last in edges.reshape(-1, 2)]
+
 
 MARKER_BYTES = 64
 HEADER_BYTES, SAVED_BYTES, SAVED_PIECES = 256, 32, 8

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from common.errors import MessageError
-from fhe_baseline.ckks.context import import_tenseal, level_with
-from fhe_baseline.ckks.serialization import load_seal
+from he_compare.common.errors import MessageError
+from he_compare.fhe_baseline.ckks.context import import_tenseal, level_with
+from he_compare.fhe_baseline.ckks.serialization import load_seal
 
 SEAL_OVERHEAD_BYTES = 1024
 

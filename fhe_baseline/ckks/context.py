@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from common.errors import CellError, MessageError, UnavailableError
-from fhe_baseline.ckks.serialization import parse_foreign
-from fhe_baseline.parameters import CkksParameters, require_128_bits
+from he_compare.common.errors import CellError, MessageError, UnavailableError
+from he_compare.fhe_baseline.ckks.parameters import CkksParameters, require_128_bits
+from he_compare.fhe_baseline.ckks.serialization import parse_foreign
 
 # TenSEAL would start one thread per core; packings are compared on one.
 THREADS = 1

@@ -14,23 +14,23 @@ from typing import Any
 
 import numpy as np
 
-from common.backbones.head import MAX_CLASSES, MAX_FEATURES, LinearModel
-from common.errors import CellError, MessageError, UsageError
-from common.types import UInt8Array
-from common.wire import pack, unpack
-from fhe_baseline.ckks.ciphertexts import CiphertextShape
-from fhe_baseline.ckks.context import level_with, seal_context
-from fhe_baseline.ckks.packings.replicated import (
+from he_compare.common.backbones.head import MAX_CLASSES, MAX_FEATURES, LinearModel
+from he_compare.common.errors import CellError, MessageError, UsageError
+from he_compare.common.service.wire import pack, unpack
+from he_compare.common.types import UInt8Array
+from he_compare.fhe_baseline.ckks.ciphertexts import CiphertextShape
+from he_compare.fhe_baseline.ckks.context import level_with, seal_context
+from he_compare.fhe_baseline.ckks.layouts.scales import ScalePlan
+from he_compare.fhe_baseline.ckks.layouts.slots import SlotLayout
+from he_compare.fhe_baseline.ckks.packings.replicated import (
     FRESH_PRIMES,
     GALOIS_KEYS,
     REPLY_PRIMES,
     ReplicatedClient,
     ReplicatedEvaluator,
 )
-from fhe_baseline.ckks.precision import ScalePlan
-from fhe_baseline.ckks.serialization import load_seal, seal_bytes
-from fhe_baseline.ckks.slot_layout import SlotLayout
-from fhe_baseline.parameters import CkksParameters, require_128_bits
+from he_compare.fhe_baseline.ckks.parameters import CkksParameters, require_128_bits
+from he_compare.fhe_baseline.ckks.serialization import load_seal, seal_bytes
 
 ROLE = "encrypted head"
 RELINEARISATION_KEYS, BIAS = "relinearisation_keys", "bias"

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from common.backbones.head import LinearModel
-from common.errors import MessageError, UnknownNameError, UsageError
-from common.types import UInt8Array
-from common.wire import pack, unpack
-from fhe_baseline.ckks.packings import (
+from he_compare.common.backbones.head import LinearModel
+from he_compare.common.errors import MessageError, UnknownNameError, UsageError
+from he_compare.common.service.wire import pack, unpack
+from he_compare.common.types import UInt8Array
+from he_compare.fhe_baseline.ckks.packings import (
     Packing,
     PackingServer,
     choose_parameters,
     load_packing,
     resolve,
 )
-from fhe_baseline.parameters import CkksParameters, require_128_bits
+from he_compare.fhe_baseline.ckks.parameters import CkksParameters, require_128_bits
 
 WEIGHTS, BIAS = "weights", "bias"
 

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from common.errors import MessageError
+from he_compare.common.errors import MessageError
 
 # What pybind11 makes of the C++ exceptions that SEAL and TenSEAL throw on bytes that do not parse.
 PARSE_ERRORS = (RuntimeError, ValueError, IndexError, OverflowError, MemoryError)

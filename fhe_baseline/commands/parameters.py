@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.errors import UsageError
+from he_compare.common.errors import UsageError
 
 if TYPE_CHECKING:
-    from fhe_baseline.security.audit import AuditRow
+    from he_compare.fhe_baseline.parameter_table import AuditRow
 
 
 class ParametersCommand:
@@ -23,7 +23,7 @@ class ParametersCommand:
         ``with_tfhe``: compile a reference circuit for TFHE's row, where Concrete ML is there.
         Raises UsageError where a run has no pipeline that rests on a lattice.
         """
-        from fhe_baseline.security.audit import describe
+        from he_compare.fhe_baseline.parameter_table import describe
 
         rows, without = self._named(with_tfhe) if run is None else self._of(run)
         if as_json:
@@ -31,15 +31,15 @@ class ParametersCommand:
         return describe(rows, without)
 
     def _named(self, with_tfhe: bool) -> tuple[list[AuditRow], list[str]]:
-        from fhe_baseline.security.audit import named_rows, reference_circuit
-        from fhe_baseline.tfhe.library import availability
+        from he_compare.fhe_baseline.parameter_table import named_rows, reference_circuit
+        from he_compare.fhe_baseline.tfhe.library import availability
 
         wanted = with_tfhe and availability().available
         return named_rows(reference_circuit() if wanted else None), []
 
     def _of(self, run: Path) -> tuple[list[AuditRow], list[str]]:
-        from common.store import RunFolder
-        from fhe_baseline.security.audit import run_rows
+        from he_compare.common.run.store import RunFolder
+        from he_compare.fhe_baseline.parameter_table import run_rows
 
         folder = RunFolder(run)
         folder.manifest()

@@ -15,10 +15,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from common.clock import Clock
-from common.contracts import Availability, Deployment, Parameters, RunContext, TrainingData
-from common.records import SecurityClaims
-from common.types import (
+from he_compare.common.clock import Clock
+from he_compare.common.contracts import (
+    Availability,
+    Deployment,
+    Parameters,
+    RunContext,
+    TrainingData,
+)
+from he_compare.common.run.records import SecurityClaims
+from he_compare.common.types import (
     FheMode,
     Float32Array,
     Float64Array,
@@ -29,10 +35,10 @@ from common.types import (
 )
 
 if TYPE_CHECKING:
-    from common.backbones.head import Head
-    from fhe_baseline.ckks.inference import Plan
-    from fhe_baseline.ckks.packings import PackingServer
-    from fhe_baseline.client import Extractor, FeatureClient
+    from he_compare.common.backbones.head import Head
+    from he_compare.fhe_baseline.ckks.inference import Plan
+    from he_compare.fhe_baseline.ckks.packings import PackingServer
+    from he_compare.fhe_baseline.features import Extractor, FeatureClient
 
 NAME = "fhe-head"
 INSTALL = "pip install 'tenseal>=0.3.16'"
@@ -79,8 +85,8 @@ class FheHeadFitted:
 
     def deploy(self, context: RunContext) -> Deployment:
         """Generate a fresh secret key; hand the model and the evaluation keys to the server."""
-        from fhe_baseline.ckks.inference import public_material
-        from fhe_baseline.client import FeatureClient
+        from he_compare.fhe_baseline.ckks.inference import public_material
+        from he_compare.fhe_baseline.features import FeatureClient
 
         with context.clock.stage(Stage.KEYGEN, per=Per.KEY):
             encryption = self.plan.packing.make_client(self.plan.parameters, self.plan.model)
@@ -98,7 +104,7 @@ class FheHeadFitted:
 
     def claims(self) -> SecurityClaims:
         """Return what the encryption claims; key and sizes are those of the last deployment."""
-        from fhe_baseline.claims import claims_of
+        from he_compare.fhe_baseline.ckks.claims import claims_of
 
         return claims_of(self.plan, self._public_keys, self._sizes)
 
@@ -138,12 +144,12 @@ class FheHeadPipeline:
     def source_modules(self) -> tuple[str, ...]:
         """Name the modules that key the cells."""
         return (
-            "fhe_baseline.pipelines.fhe_head",
-            "fhe_baseline.ckks",
-            "fhe_baseline.client",
-            "fhe_baseline.parameters",
-            "fhe_baseline.claims",
-            "fhe_baseline.security",
+            "he_compare.fhe_baseline.pipelines.fhe_head",
+            "he_compare.fhe_baseline.ckks",
+            "he_compare.fhe_baseline.features",
+            "he_compare.fhe_baseline.ckks.parameters",
+            "he_compare.fhe_baseline.ckks.claims",
+            "he_compare.fhe_baseline.lattice",
         )
 
     def identity_inputs(self, parameters: Parameters, key_file: Path) -> dict[str, str]:
@@ -154,9 +160,9 @@ class FheHeadPipeline:
         self, data: TrainingData, parameters: FheHeadParameters, context: RunContext
     ) -> FheHeadFitted:
         """Train the head on features of the training images and plan its encrypted evaluation."""
-        from common.backbones.features import FeatureExtractor, cached_features
-        from fhe_baseline.ckks.inference import make_plan
-        from fhe_baseline.claims import parameter_warnings
+        from he_compare.common.backbones.features import FeatureExtractor, cached_features
+        from he_compare.fhe_baseline.ckks.claims import parameter_warnings
+        from he_compare.fhe_baseline.ckks.inference import make_plan
 
         settings = context.settings
         extractor = FeatureExtractor(
@@ -185,7 +191,7 @@ class FheHeadPipeline:
 
     def load_server(self, public_material: bytes) -> PackingServer:
         """Build the server half from public material. Raises MessageError."""
-        from fhe_baseline.ckks.inference import load_public_material
+        from he_compare.fhe_baseline.ckks.inference import load_public_material
 
         return load_public_material(public_material)
 
@@ -193,8 +199,8 @@ class FheHeadPipeline:
 def _stored_head(
     features: Float32Array, data: TrainingData, inverse_l2: float, context: RunContext
 ) -> Head:
-    from common.backbones.head import pack_head, train_head, unpack_head
-    from common.identity import array_digest, source_digest
+    from he_compare.common.backbones.head import pack_head, train_head, unpack_head
+    from he_compare.common.identity import array_digest, source_digest
 
     classes = len(data.classes)
     inputs: dict[str, Any] = {
@@ -202,7 +208,7 @@ def _stored_head(
         "labels": array_digest(data.train.labels),
         "classes": classes,
         "C": inverse_l2,
-        "source": source_digest("common.backbones.head"),
+        "source": source_digest("he_compare.common.backbones.head"),
     }
     return unpack_head(
         context.artefacts.get_or_make(

@@ -15,17 +15,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
-from common.clock import Clock
-from common.contracts import Availability, Deployment, Parameters, RunContext, TrainingData
-from common.records import SecurityClaims
-from common.types import FheMode, Float32Array, Float64Array, Message, Stage, UInt8Array
+from he_compare.common.clock import Clock
+from he_compare.common.contracts import (
+    Availability,
+    Deployment,
+    Parameters,
+    RunContext,
+    TrainingData,
+)
+from he_compare.common.run.records import SecurityClaims
+from he_compare.common.types import FheMode, Float32Array, Float64Array, Message, Stage, UInt8Array
 
 if TYPE_CHECKING:
-    from common.backbones.head import Head
-    from fhe_baseline.preparation import Preparation
-    from fhe_baseline.tfhe.deployment import Deployed
-    from fhe_baseline.tfhe.inference import InferenceClient, InferenceServer
-    from fhe_baseline.tfhe.quantised import QuantisedHead
+    from he_compare.common.backbones.head import Head
+    from he_compare.fhe_baseline.features import Preparation
+    from he_compare.fhe_baseline.tfhe.inference import Deployed, InferenceClient, InferenceServer
+    from he_compare.fhe_baseline.tfhe.quantised import QuantisedHead
 
 NAME = "fhe-tfhe"
 Extractor = Callable[[UInt8Array], Float32Array]
@@ -87,7 +92,7 @@ class FheTfheFitted:
 
     def deploy(self, context: RunContext) -> Deployment:
         """Compile the circuit, generate a fresh secret key; the head goes to the server."""
-        from fhe_baseline.tfhe.deployment import deploy_head
+        from he_compare.fhe_baseline.tfhe.inference import deploy_head
 
         self._deployed = deploy_head(self.quantised, context.clock)
         client = FheTfheClient(self._prepare, self._deployed.client, self.quantised.classes)
@@ -95,7 +100,7 @@ class FheTfheFitted:
 
     def claims(self) -> SecurityClaims:
         """Return what the encryption claims; parameters are those of the last deployment."""
-        from fhe_baseline.tfhe.claims import inference_claims
+        from he_compare.fhe_baseline.tfhe.claims import inference_claims
 
         told: dict[str, Any] = {"n_bits": self.quantised.bits}
         if self._deployed is None:
@@ -130,17 +135,17 @@ class FheTfhePipeline:
 
     def availability(self) -> Availability:
         """Needs Concrete ML, which exists for some platforms and versions of Python only."""
-        from fhe_baseline.tfhe.library import availability
+        from he_compare.fhe_baseline.tfhe.library import availability
 
         return availability()
 
     def source_modules(self) -> tuple[str, ...]:
         """Name the modules that key the cells."""
         return (
-            "fhe_baseline.pipelines.fhe_tfhe",
-            "fhe_baseline.preparation",
-            "fhe_baseline.tfhe",
-            "fhe_baseline.security",
+            "he_compare.fhe_baseline.pipelines.fhe_tfhe",
+            "he_compare.fhe_baseline.features",
+            "he_compare.fhe_baseline.tfhe",
+            "he_compare.fhe_baseline.lattice",
         )
 
     def identity_inputs(self, parameters: Parameters, key_file: Path) -> dict[str, str]:
@@ -151,11 +156,11 @@ class FheTfhePipeline:
         self, data: TrainingData, parameters: FheTfheParameters, context: RunContext
     ) -> FheTfheFitted:
         """Train the head on features of the training images, in the clear, and quantise it."""
-        from common.backbones.features import FeatureExtractor, cached_features
-        from fhe_baseline.preparation import fit_whitening
-        from fhe_baseline.tfhe.claims import LICENCE
-        from fhe_baseline.tfhe.library import load_concrete
-        from fhe_baseline.tfhe.quantised import distance, quantise_head
+        from he_compare.common.backbones.features import FeatureExtractor, cached_features
+        from he_compare.fhe_baseline.features import fit_whitening
+        from he_compare.fhe_baseline.tfhe.claims import LICENCE
+        from he_compare.fhe_baseline.tfhe.library import load_concrete
+        from he_compare.fhe_baseline.tfhe.quantised import distance, quantise_head
 
         load_concrete()
         settings = context.settings
@@ -189,7 +194,7 @@ class FheTfhePipeline:
 
     def load_server(self, public_material: bytes) -> InferenceServer:
         """Build the server half from public material. Raises MessageError."""
-        from fhe_baseline.tfhe.inference import load_inference_server
+        from he_compare.fhe_baseline.tfhe.inference import load_inference_server
 
         return load_inference_server(public_material)
 
@@ -198,8 +203,8 @@ def _stored_head(
     features: Float32Array, data: TrainingData, inverse_l2: float, context: RunContext
 ) -> Head:
     """Train the float head once a run: the same artefact as ``fhe-head`` makes."""
-    from common.backbones.head import pack_head, train_head, unpack_head
-    from common.identity import array_digest, source_digest
+    from he_compare.common.backbones.head import pack_head, train_head, unpack_head
+    from he_compare.common.identity import array_digest, source_digest
 
     classes = len(data.classes)
     inputs: dict[str, Any] = {
@@ -207,7 +212,7 @@ def _stored_head(
         "labels": array_digest(data.train.labels),
         "classes": classes,
         "C": inverse_l2,
-        "source": source_digest("common.backbones.head"),
+        "source": source_digest("he_compare.common.backbones.head"),
     }
     return unpack_head(
         context.artefacts.get_or_make(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
-from common.contracts import (
+from he_compare.common.contracts import (
     Availability,
     Deployment,
     Parameters,
@@ -22,16 +22,16 @@ from common.contracts import (
     Server,
     TrainingData,
 )
-from common.errors import UnavailableError
-from common.records import SecurityClaims
-from common.types import FheMode, Float64Array, UInt8Array
-from fhe_baseline.pipelines.fhe_tfhe import Extractor, FheTfheClient
+from he_compare.common.errors import UnavailableError
+from he_compare.common.run.records import SecurityClaims
+from he_compare.common.types import FheMode, Float64Array, UInt8Array
+from he_compare.fhe_baseline.pipelines.fhe_tfhe import Extractor, FheTfheClient
 
 if TYPE_CHECKING:
-    from fhe_baseline.preparation import Preparation
-    from fhe_baseline.tfhe.deployment import Deployed
-    from fhe_baseline.tfhe.quantised import QuantisedHead
-    from fhe_baseline.tfhe.training_run import TrainingOutcome
+    from he_compare.fhe_baseline.features import Preparation
+    from he_compare.fhe_baseline.tfhe.inference import Deployed
+    from he_compare.fhe_baseline.tfhe.quantised import QuantisedHead
+    from he_compare.fhe_baseline.tfhe.training_run import TrainingOutcome
 
 NAME = "fhe-tfhe-train"
 
@@ -67,7 +67,7 @@ class FheTfheTrainFitted:
 
     def deploy(self, context: RunContext) -> Deployment:
         """Compile inference and make it a key of its own; the head goes to the server."""
-        from fhe_baseline.tfhe.deployment import deploy_head
+        from he_compare.fhe_baseline.tfhe.inference import deploy_head
 
         self._deployed = deploy_head(self.quantised, context.clock)
         client = FheTfheClient(self._prepare, self._deployed.client, self.quantised.classes)
@@ -75,7 +75,7 @@ class FheTfheTrainFitted:
 
     def claims(self) -> SecurityClaims:
         """Return what training and inference claim; inference's as last deployed."""
-        from fhe_baseline.tfhe.claims import training_claims
+        from he_compare.fhe_baseline.tfhe.claims import training_claims
 
         told: dict[str, Any] = {"n_bits": self.quantised.bits}
         if self._deployed is None:
@@ -95,7 +95,7 @@ class FheTfheTrainFitted:
         return None
 
     def _prepare(self, images: UInt8Array) -> Float64Array:
-        from fhe_baseline.tfhe.training_run import scaled
+        from he_compare.fhe_baseline.tfhe.training_run import scaled
 
         return scaled(self.preparation.apply(self.extractor(images)))
 
@@ -108,18 +108,18 @@ class FheTfheTrainPipeline:
 
     def availability(self) -> Availability:
         """Needs Concrete ML, which exists for some platforms and versions of Python only."""
-        from fhe_baseline.tfhe.library import availability
+        from he_compare.fhe_baseline.tfhe.library import availability
 
         return availability()
 
     def source_modules(self) -> tuple[str, ...]:
         """Name the modules that key the cells."""
         return (
-            "fhe_baseline.pipelines.fhe_tfhe",
-            "fhe_baseline.pipelines.fhe_tfhe_train",
-            "fhe_baseline.tfhe",
-            "fhe_baseline.preparation",
-            "fhe_baseline.security",
+            "he_compare.fhe_baseline.pipelines.fhe_tfhe",
+            "he_compare.fhe_baseline.pipelines.fhe_tfhe_train",
+            "he_compare.fhe_baseline.tfhe",
+            "he_compare.fhe_baseline.features",
+            "he_compare.fhe_baseline.lattice",
         )
 
     def identity_inputs(self, parameters: Parameters, key_file: Path) -> dict[str, str]:
@@ -133,11 +133,11 @@ class FheTfheTrainPipeline:
 
         Raises UnavailableError for more than two classes.
         """
-        from common.backbones.features import FeatureExtractor, cached_features
-        from fhe_baseline.preparation import fit_whitening
-        from fhe_baseline.tfhe.library import load_concrete
-        from fhe_baseline.tfhe.quantised import quantise_head
-        from fhe_baseline.tfhe.training_run import linear_model, scaled
+        from he_compare.common.backbones.features import FeatureExtractor, cached_features
+        from he_compare.fhe_baseline.features import fit_whitening
+        from he_compare.fhe_baseline.tfhe.library import load_concrete
+        from he_compare.fhe_baseline.tfhe.quantised import quantise_head
+        from he_compare.fhe_baseline.tfhe.training_run import linear_model, scaled
 
         if len(data.classes) != 2:
             raise UnavailableError(
@@ -164,9 +164,9 @@ class FheTfheTrainPipeline:
 
     def load_server(self, public_material: bytes) -> Server:
         """Build a server that trains, or one that classifies. Raises MessageError."""
-        from common.wire import unpack
-        from fhe_baseline.tfhe import training
-        from fhe_baseline.tfhe.inference import load_inference_server
+        from he_compare.common.service.wire import unpack
+        from he_compare.fhe_baseline.tfhe import training
+        from he_compare.fhe_baseline.tfhe.inference import load_inference_server
 
         _, metadata = unpack(public_material)
         if metadata.get("role") == training.ROLE:
@@ -180,10 +180,15 @@ def _train(
     parameters: FheTfheTrainParameters,
     context: RunContext,
 ) -> TrainingOutcome:
-    from common.seeds import seed_for
-    from fhe_baseline.tfhe.claims import training_warnings
-    from fhe_baseline.tfhe.training import TrainingShape
-    from fhe_baseline.tfhe.training_run import batches_of, choose_slice, train, training_facts
+    from he_compare.common.seeds import seed_for
+    from he_compare.fhe_baseline.tfhe.claims import training_warnings
+    from he_compare.fhe_baseline.tfhe.training import TrainingShape
+    from he_compare.fhe_baseline.tfhe.training_run import (
+        batches_of,
+        choose_slice,
+        train,
+        training_facts,
+    )
 
     shape = TrainingShape(
         inputs.shape[1], parameters.bits, parameters.rounding, parameters.learning_rate

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from common.contracts import (
+from he_compare.common.contracts import (
     Availability,
     Deployment,
     Parameters,
@@ -25,23 +25,15 @@ from common.contracts import (
     Server,
     TrainingData,
 )
-from common.records import SecurityClaims
-from common.types import (
-    FheMode,
-    Float32Array,
-    Float64Array,
-    Per,
-    Stage,
-    UInt8Array,
-)
+from he_compare.common.run.records import SecurityClaims
+from he_compare.common.types import FheMode, Float32Array, Float64Array, Per, Stage, UInt8Array
 
 if TYPE_CHECKING:
-    from common.backbones.head import LinearModel
-    from fhe_baseline.ckks.inference import Plan
-    from fhe_baseline.ckks.packings import PackingClient
-    from fhe_baseline.ckks.training.circuit import Circuit
-    from fhe_baseline.client import Extractor
-    from fhe_baseline.preparation import Preparation
+    from he_compare.common.backbones.head import LinearModel
+    from he_compare.fhe_baseline.ckks.inference import Plan
+    from he_compare.fhe_baseline.ckks.packings import PackingClient
+    from he_compare.fhe_baseline.ckks.training.circuit import Circuit
+    from he_compare.fhe_baseline.features import Extractor, Preparation
 
 NAME = "fhe-train"
 INSTALL = "pip install 'tenseal>=0.3.16'"
@@ -111,9 +103,9 @@ class FheTrainFitted:
 
     def deploy(self, context: RunContext) -> Deployment:
         """Generate a key of its own for inference; encrypt the head under it, or release it."""
-        from fhe_baseline.ckks.encrypted_head import EncryptedHeadClient
-        from fhe_baseline.ckks.inference import public_material
-        from fhe_baseline.client import FeatureClient
+        from he_compare.fhe_baseline.ckks.encrypted_head import EncryptedHeadClient
+        from he_compare.fhe_baseline.ckks.inference import public_material
+        from he_compare.fhe_baseline.features import FeatureClient
 
         parameters, model = self.plan.parameters, self.plan.model
         encryption: PackingClient
@@ -129,7 +121,7 @@ class FheTrainFitted:
 
     def claims(self) -> SecurityClaims:
         """Return what training and inference claim; key and size of the last deployment."""
-        from fhe_baseline.training_claims import training_claims
+        from he_compare.fhe_baseline.ckks.claims import training_claims
 
         facts: dict[str, Any] = {
             "inference_packing": self.plan.packing.name,
@@ -169,15 +161,15 @@ class FheTrainPipeline:
     def source_modules(self) -> tuple[str, ...]:
         """Name the modules that key the cells."""
         return (
-            "fhe_baseline.pipelines.fhe_train",
-            "fhe_baseline.ckks",
-            "fhe_baseline.client",
-            "fhe_baseline.parameters",
-            "fhe_baseline.preparation",
-            "fhe_baseline.security",
-            "fhe_baseline.claims",
-            "fhe_baseline.training_claims",
-            "fhe_baseline.training_record",
+            "he_compare.fhe_baseline.pipelines.fhe_train",
+            "he_compare.fhe_baseline.ckks",
+            "he_compare.fhe_baseline.features",
+            "he_compare.fhe_baseline.ckks.parameters",
+            "he_compare.fhe_baseline.features",
+            "he_compare.fhe_baseline.lattice",
+            "he_compare.fhe_baseline.ckks.claims",
+            "he_compare.fhe_baseline.ckks.claims",
+            "he_compare.fhe_baseline.ckks.training.record",
         )
 
     def identity_inputs(self, parameters: Parameters, key_file: Path) -> dict[str, str]:
@@ -188,8 +180,8 @@ class FheTrainPipeline:
         self, data: TrainingData, parameters: FheTrainParameters, context: RunContext
     ) -> FheTrainFitted:
         """Train the head at a server process, on ciphertexts."""
-        from common.backbones.features import FeatureExtractor, cached_features
-        from fhe_baseline.ckks.inference import make_plan
+        from he_compare.common.backbones.features import FeatureExtractor, cached_features
+        from he_compare.fhe_baseline.ckks.inference import make_plan
 
         settings = context.settings
         extractor = FeatureExtractor(
@@ -209,14 +201,14 @@ class FheTrainPipeline:
 
     def load_server(self, public_material: bytes) -> Server:
         """Build a training server, or one that classifies. Raises MessageError."""
-        from common.wire import unpack
-        from fhe_baseline.ckks import encrypted_head
-        from fhe_baseline.ckks.inference import load_public_material
-        from fhe_baseline.ckks.training import material
-        from fhe_baseline.ckks.training.server import TrainingServer
+        from he_compare.common.service.wire import unpack
+        from he_compare.fhe_baseline.ckks import encrypted_head
+        from he_compare.fhe_baseline.ckks.inference import load_public_material
+        from he_compare.fhe_baseline.ckks.training.public_material import ROLE as TRAINING_ROLE
+        from he_compare.fhe_baseline.ckks.training.server import TrainingServer
 
         _, metadata = unpack(public_material)
-        if metadata.get("role") == material.ROLE:
+        if metadata.get("role") == TRAINING_ROLE:
             return TrainingServer(public_material)
         if metadata.get("role") == encrypted_head.ROLE:
             return encrypted_head.load_encrypted_head(public_material)
@@ -224,7 +216,7 @@ class FheTrainPipeline:
 
 
 def _preparation(features: Float32Array, parameters: FheTrainParameters) -> Preparation:
-    from fhe_baseline.preparation import fit_standardisation, fit_whitening
+    from he_compare.fhe_baseline.features import fit_standardisation, fit_whitening
 
     if parameters.whiten == 0:
         return fit_standardisation(features)
@@ -238,13 +230,13 @@ def _train(
     context: RunContext,
 ) -> tuple[Circuit, Float64Array]:
     """Return the circuit and the decrypted weights (classifiers, columns)."""
-    from common.seeds import seed_for
-    from fhe_baseline.ckks.training.problem import make_problem
-    from fhe_baseline.ckks.training.session import TrainingSession
-    from fhe_baseline.ckks.training.sigmoid import fit_sigmoid
-    from fhe_baseline.parameters import training_set
-    from fhe_baseline.training_claims import insecurities
-    from fhe_baseline.training_record import training_facts
+    from he_compare.common.seeds import seed_for
+    from he_compare.fhe_baseline.ckks.claims import insecurities
+    from he_compare.fhe_baseline.ckks.parameters import training_set
+    from he_compare.fhe_baseline.ckks.training.problem import make_problem
+    from he_compare.fhe_baseline.ckks.training.record import training_facts
+    from he_compare.fhe_baseline.ckks.training.session import TrainingSession
+    from he_compare.fhe_baseline.ckks.training.sigmoid import fit_sigmoid
 
     problem = make_problem(
         prepared, data.train.labels, len(data.classes), parameters.C, parameters.balanced
@@ -274,8 +266,8 @@ def _train(
 
 def _linear_model(weights: Float64Array, *, released: bool) -> LinearModel:
     """Return a head with one score per class; one that is released is rounded first."""
-    from common.backbones.head import LinearModel
-    from fhe_baseline.ckks.training.release import rounded
+    from he_compare.common.backbones.head import LinearModel
+    from he_compare.fhe_baseline.ckks.training.client import rounded
 
     table = rounded(weights) if released else weights
     if len(table) == 1:

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common.errors import MessageError
-from fhe_baseline.tfhe.circuit_text import MAX_TEXT_BYTES, check_circuit, function_name
-from fhe_baseline.tfhe.library import Concrete
+from he_compare.common.errors import MessageError
+from he_compare.fhe_baseline.tfhe.circuit_text import MAX_TEXT_BYTES, check_circuit, function_name
+from he_compare.fhe_baseline.tfhe.library import Concrete
 
 CIRCUIT, SIMULATED, CONFIGURATION = "circuit.mlir", "is_simulated", "configuration.json"
 COMPOSITION, SPECS, VERSIONS = "composition_rules.json", "client.specs.json", "versions.json"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 
-from common.errors import MessageError
+from he_compare.common.errors import MessageError
 
 MAX_TEXT_BYTES = 4 << 20
 MAX_TENSOR_ELEMENTS = 1 << 20

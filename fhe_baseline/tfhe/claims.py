@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from common.records import KeySpace, SecurityClaims
-from fhe_baseline.security.facts import tfhe_facts
-from fhe_baseline.tfhe.facts import ENFORCED_BY, CircuitFacts
+from he_compare.common.run.records import KeySpace, SecurityClaims
+from he_compare.fhe_baseline.tfhe.facts import ENFORCED_BY, CircuitFacts, tfhe_facts
 
 SEED_BITS = 128
 LICENCE = (

@@ -13,7 +13,37 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fhe_baseline.security.lattice import Estimate, estimate
+from he_compare.common.run.records import LatticeFacts
+from he_compare.fhe_baseline.lattice import Estimate, estimate, lattice_facts
+
+
+def tfhe_facts(circuit: CircuitFacts, use: str = "") -> list[LatticeFacts]:
+    """Return the facts of every kind of ciphertext and key of a compiled circuit."""
+    return [
+        lattice_facts(
+            scheme="TFHE",
+            use=f"{use}: {one.use}" if use else one.use,
+            name=f"{circuit.message_bits}-bit circuit",
+            dimension=one.dimension,
+            log2_q=one.log2_q,
+            sigma=2**one.log2_sigma,
+            secret="binary",
+            verdicts={},
+            enforced_by=ENFORCED_BY,
+            precision=f"{circuit.message_bits}-bit integers, {_exactness(circuit)}",
+            precision_bits=None,
+            precision_of="",
+            failure_probability=circuit.statistics.get("global_p_error"),
+        )
+        for one in circuit.lwe
+    ]
+
+
+def _exactness(circuit: CircuitFacts) -> str:
+    if circuit.statistics.get("programmable_bootstrap_count"):
+        return "exact where no table look-up fails"
+    return "exact"
+
 
 TARGET_BITS = 128
 ENFORCED_BY = (

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.errors import CellError, MessageError
+from he_compare.common.errors import CellError, MessageError
 
 WORD = 8
 MAX_SEGMENTS = 512

@@ -11,25 +11,27 @@ import hashlib
 import json
 import math
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from common.clock import Clock
-from common.errors import MessageError
-from common.types import Float64Array, IntArray, Message, Stage, UInt8Array
-from common.wire import pack, unpack
-from fhe_baseline.tfhe.archive import read_archive, write_archive
-from fhe_baseline.tfhe.frames import Frame, learn_frame
-from fhe_baseline.tfhe.library import (
+from he_compare.common.clock import Clock
+from he_compare.common.errors import MessageError
+from he_compare.common.service.wire import pack, unpack
+from he_compare.common.types import Float64Array, IntArray, Message, Per, Stage, UInt8Array
+from he_compare.fhe_baseline.tfhe.archive import read_archive, write_archive
+from he_compare.fhe_baseline.tfhe.facts import CircuitFacts, circuit_facts
+from he_compare.fhe_baseline.tfhe.frames import Frame, learn_frame
+from he_compare.fhe_baseline.tfhe.library import (
     Concrete,
     load_concrete,
     private_folder,
     quiet,
     temporary_files_in,
 )
-from fhe_baseline.tfhe.quantised import QuantisedHead, scores_of
+from he_compare.fhe_baseline.tfhe.quantised import QuantisedHead, scores_of
 
 ARCHIVE, KEYS = "server_zip", "evaluation_keys"
 ROLE = "tfhe-inference"
@@ -207,3 +209,33 @@ def _upload_frame(specs: Any, concrete: Concrete) -> tuple[Frame, bytes]:
     first, second = (throwaway.encrypt(zeros).serialize() for _ in range(2))
     frame = learn_frame(first, second, payload_bytes(specs, "inputs"))
     return frame, bytes(throwaway.evaluation_keys.serialize())
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """The client half, all the server gets, and what there is to say of both."""
+
+    client: InferenceClient
+    public_material: bytes
+    facts: CircuitFacts
+    sizes: dict[str, int]
+    key_fingerprint: str
+
+
+def deploy_head(head: QuantisedHead, clock: Clock) -> Deployed:
+    """Compile the circuit and generate a fresh secret key; both are timed."""
+    with private_folder() as work, private_folder() as archives:
+        with clock.stage(Stage.COMPILE, per=Per.ONCE):
+            circuit = head.compile(work)
+            archive = save_circuit(head.model, archives)
+        with clock.stage(Stage.KEYGEN, per=Per.KEY):
+            client = make_client(head, circuit, archives)
+            keys = client.evaluation_keys()
+        facts = circuit_facts(circuit.client.specs.serialize(), circuit.statistics)
+    material = public_material(archive, keys)
+    sizes = {
+        "evaluation_key_bytes": len(keys),
+        "server_archive_bytes": len(archive),
+        "public_material_bytes": len(material),
+    }
+    return Deployed(client, material, facts, sizes, client.fingerprint())

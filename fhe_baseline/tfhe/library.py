@@ -24,8 +24,8 @@ from typing import Any
 
 import psutil
 
-from common.contracts import Availability
-from common.errors import UnavailableError
+from he_compare.common.contracts import Availability
+from he_compare.common.errors import UnavailableError
 
 VERSION = "1.9.0"
 INSTALL = f"pip install concrete-ml=={VERSION} (its licence grants no patent rights)"

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from common.backbones.head import LinearModel
-from common.types import Float64Array, IntArray
-from fhe_baseline.tfhe.archive import configuration
-from fhe_baseline.tfhe.library import load_concrete, private_folder, temporary_files_in
+from he_compare.common.backbones.head import LinearModel
+from he_compare.common.types import Float64Array, IntArray
+from he_compare.fhe_baseline.tfhe.archive import configuration
+from he_compare.fhe_baseline.tfhe.library import load_concrete, private_folder, temporary_files_in
 
 
 @dataclass(frozen=True)

@@ -19,15 +19,15 @@ from typing import Any
 
 import numpy as np
 
-from common.clock import Clock
-from common.errors import MessageError
-from common.types import Float64Array, IntArray, Message, Stage
-from common.wire import pack, unpack
-from fhe_baseline.tfhe.archive import configuration
-from fhe_baseline.tfhe.facts import CircuitFacts, circuit_facts
-from fhe_baseline.tfhe.frames import check_segments
-from fhe_baseline.tfhe.inference import ARCHIVE, BYTES, KEYS, as_array, compiled_server
-from fhe_baseline.tfhe.library import (
+from he_compare.common.clock import Clock
+from he_compare.common.errors import MessageError
+from he_compare.common.service.wire import pack, unpack
+from he_compare.common.types import Float64Array, IntArray, Message, Stage
+from he_compare.fhe_baseline.tfhe.archive import configuration
+from he_compare.fhe_baseline.tfhe.facts import CircuitFacts, circuit_facts
+from he_compare.fhe_baseline.tfhe.frames import check_segments
+from he_compare.fhe_baseline.tfhe.inference import ARCHIVE, BYTES, KEYS, as_array, compiled_server
+from he_compare.fhe_baseline.tfhe.library import (
     load_concrete,
     private_folder,
     quiet,

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from common.backbones.head import LinearModel
-from common.clock import Clock
-from common.contracts import Progress, ServerHandle
-from common.errors import DataError
-from common.types import Float64Array, IntArray
-from fhe_baseline.tfhe.facts import CircuitFacts
-from fhe_baseline.tfhe.library import private_folder
-from fhe_baseline.tfhe.training import (
+from he_compare.common.backbones.head import LinearModel
+from he_compare.common.clock import Clock
+from he_compare.common.contracts import Progress, ServerHandle
+from he_compare.common.errors import DataError
+from he_compare.common.types import Float64Array, IntArray
+from he_compare.fhe_baseline.tfhe.facts import CircuitFacts
+from he_compare.fhe_baseline.tfhe.library import private_folder
+from he_compare.fhe_baseline.tfhe.training import (
     BATCH,
     INPUT_BOUND,
     Batch,

@@ -5,11 +5,20 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from common.records import MetricValue
-from reports.figures.style import BLUE, GREY, LABEL_WIDTH, ORANGE, RULE, band_rows, halo, new_figure
-from reports.legible import wrapped
-from reports.numbers import fixed
-from reports.view import PipelineView, RunView
+from he_compare.common.run.records import MetricValue
+from he_compare.reports.document.legible import wrapped
+from he_compare.reports.figures.style import (
+    BLUE,
+    GREY,
+    LABEL_WIDTH,
+    ORANGE,
+    RULE,
+    band_rows,
+    halo,
+    new_figure,
+)
+from he_compare.reports.numbers import fixed
+from he_compare.reports.view import PipelineView, RunView
 
 PANELS = (("accuracy", "Accuracy"), ("auc", "AUC"))
 ROW_HEIGHT = 0.42

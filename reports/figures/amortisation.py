@@ -7,11 +7,11 @@ import math
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator
 
-from reports.figures.latency import round_duration
-from reports.figures.style import BLUE, GREY, ORANGE, RULE, new_figure
-from reports.legible import wrapped
-from reports.timing import latency_of, one_time_seconds
-from reports.view import PipelineView, RunView
+from he_compare.common.run.timing import latency_of, one_time_seconds
+from he_compare.reports.document.legible import wrapped
+from he_compare.reports.figures.latency import round_duration
+from he_compare.reports.figures.style import BLUE, GREY, ORANGE, RULE, new_figure
+from he_compare.reports.view import PipelineView, RunView
 
 COUNTS = (1, 10, 100, 1_000, 10_000)
 STYLES = ("-", (0, (4, 2)), (0, (1, 1.3)), (0, (5, 1.5, 1, 1.5)))

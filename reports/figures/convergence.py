@@ -7,10 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from reports.figures.style import BLUE, GREEN, GREY, INK, ORANGE, RULE, halo, new_figure
-from reports.numbers import duration
-from reports.training import EncryptedTraining, encrypted_trainings
-from reports.view import RunView
+from he_compare.common.run.encrypted_training import EncryptedTraining, encrypted_trainings
+from he_compare.reports.figures.style import BLUE, GREEN, GREY, INK, ORANGE, RULE, halo, new_figure
+from he_compare.reports.numbers import duration
+from he_compare.reports.view import RunView
 
 ROW_HEIGHT = 2.1
 # From a machine room to a person who answers once in a quarter of an hour.

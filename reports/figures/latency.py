@@ -10,8 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator
 
-from common.types import Side, Stage
-from reports.figures.style import (
+from he_compare.common.run.timing import Latency, Spread, latency_of
+from he_compare.common.types import Side, Stage
+from he_compare.reports.document.legible import wrapped
+from he_compare.reports.figures.style import (
     BLUE,
     GREY,
     INK,
@@ -22,10 +24,8 @@ from reports.figures.style import (
     halo,
     new_figure,
 )
-from reports.legible import wrapped
-from reports.numbers import duration, milliseconds
-from reports.timing import Latency, Spread, latency_of
-from reports.view import RunView
+from he_compare.reports.numbers import duration, milliseconds
+from he_compare.reports.view import RunView
 
 ROW_HEIGHT = 0.5
 LANES = (

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Polygon
 
-from reports.figures.style import GREY, INK, PAGE_WIDTH, RULE
+from he_compare.reports.figures.style import GREY, INK, PAGE_WIDTH, RULE
 
 LEFT_INCHES, RIGHT_INCHES, BOTTOM_INCHES = 0.58, 0.1, 0.46
 GAP_INCHES = 0.16

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 from matplotlib.figure import Figure
 
-from common.records import CellScores
-from reports.figures.multiples import Panel, Scale, multiples
-from reports.figures.style import BLUE, GREY, ORANGE, RULE
-from reports.legible import wrapped
-from reports.numbers import fixed
-from reports.view import PipelineView, RunView
+from he_compare.common.run.records import CellScores
+from he_compare.reports.document.legible import wrapped
+from he_compare.reports.figures.multiples import Panel, Scale, multiples
+from he_compare.reports.figures.style import BLUE, GREY, ORANGE, RULE
+from he_compare.reports.numbers import fixed
+from he_compare.reports.view import PipelineView, RunView
 
 COLUMNS = 4
 TITLE_WIDTH = 22

@@ -6,11 +6,11 @@ import math
 
 from matplotlib.figure import Figure
 
-from common.records import RobustnessCurve
-from reports.figures.multiples import Panel, Scale, multiples
-from reports.figures.style import GREY, ORANGE
-from reports.legible import wrapped
-from reports.view import RunView
+from he_compare.common.run.records import RobustnessCurve
+from he_compare.reports.document.legible import wrapped
+from he_compare.reports.figures.multiples import Panel, Scale, multiples
+from he_compare.reports.figures.style import GREY, ORANGE
+from he_compare.reports.view import RunView
 
 COLUMNS = 3
 PANEL_LABEL = 34

@@ -14,8 +14,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
-from reports.figures.style import PAGE_WIDTH
-from reports.legible import wrapped
+from he_compare.reports.document.legible import wrapped
+from he_compare.reports.figures.style import PAGE_WIDTH
 
 # Written so that a dark page, which swaps the figures' own neutral colours, leaves cells as they
 # are: a cell that is darker is worse on every page.

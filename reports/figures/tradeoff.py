@@ -11,13 +11,13 @@ from collections.abc import Callable
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from reports.figures.latency import round_duration
-from reports.figures.style import BLUE, GREY, INK, ORANGE, RULE, lay_out, new_figure
-from reports.legible import wrapped
-from reports.numbers import size
-from reports.outcomes import standing
-from reports.timing import latency_of
-from reports.view import PipelineView, RunView
+from he_compare.common.run.outcomes import standing
+from he_compare.common.run.timing import latency_of
+from he_compare.reports.document.legible import wrapped
+from he_compare.reports.figures.latency import round_duration
+from he_compare.reports.figures.style import BLUE, GREY, INK, ORANGE, RULE, lay_out, new_figure
+from he_compare.reports.numbers import size
+from he_compare.reports.view import PipelineView, RunView
 
 SHAPES = {"broken": "X", "unbroken": "o", "unknown": "s"}
 NEAR = 11.0

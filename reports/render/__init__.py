@@ -7,14 +7,14 @@ import importlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from common.errors import UsageError
-from reports.document import Document
+from he_compare.common.errors import UsageError
+from he_compare.reports.document.nodes import Document
 
 FORMATS = {
-    "md": "reports.render.markdown",
-    "html": "reports.render.html",
-    "pdf": "reports.render.pdf",
-    "json": "reports.render.json",
+    "md": "he_compare.reports.render.markdown",
+    "html": "he_compare.reports.render.html",
+    "pdf": "he_compare.reports.render.pdf",
+    "json": "he_compare.reports.render.json",
 }
 
 

@@ -18,8 +18,9 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
-from common.store import write_atomic
-from reports.document import (
+from he_compare.common.run.store import write_atomic
+from he_compare.reports.document.legible import ZERO_WIDTH_SPACE, breakable, visible, visible_lines
+from he_compare.reports.document.nodes import (
     Bold,
     Break,
     Code,
@@ -35,10 +36,9 @@ from reports.document import (
     Target,
     Text,
 )
-from reports.legible import ZERO_WIDTH_SPACE, breakable, visible, visible_lines
-from reports.plates import Grid
-from reports.render.photographs import held, picture, shown
-from reports.render.svg import embedded, letters
+from he_compare.reports.document.photographs import Grid
+from he_compare.reports.render.photographs import held, picture, shown
+from he_compare.reports.render.svg import embedded, letters
 
 FILE = "report.html"
 TEMPLATE = "report.html.j2"

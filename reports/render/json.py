@@ -12,8 +12,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from common.store import write_atomic
-from reports.document import Document, Span, plain
+from he_compare.common.run.store import write_atomic
+from he_compare.reports.document.nodes import Document, Span, plain
 
 FILE = "report.json"
 FORMAT = "he-compare report 1"

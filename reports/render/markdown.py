@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from common.store import write_atomic
-from reports.document import (
+from he_compare.common.run.store import write_atomic
+from he_compare.reports.document.legible import visible, visible_lines
+from he_compare.reports.document.nodes import (
     Block,
     Bold,
     Break,
@@ -37,8 +38,7 @@ from reports.document import (
     Target,
     Text,
 )
-from reports.legible import visible, visible_lines
-from reports.plates import Grid, Slider
+from he_compare.reports.document.photographs import Grid, Slider
 
 FILE = "report.md"
 FIGURES = "figures"

@@ -19,9 +19,10 @@ from typing import Any, Literal
 
 import matplotlib as mpl
 
-from common.errors import UnavailableError
-from common.store import write_atomic
-from reports.document import (
+from he_compare.common.errors import UnavailableError
+from he_compare.common.run.store import write_atomic
+from he_compare.reports.document.legible import breakable, visible, visible_lines
+from he_compare.reports.document.nodes import (
     Block,
     Break,
     CodeBlock,
@@ -34,8 +35,7 @@ from reports.document import (
     Table,
     plain,
 )
-from reports.legible import breakable, visible, visible_lines
-from reports.plates import Grid, Slider
+from he_compare.reports.document.photographs import Grid, Slider
 
 FILE = "report.pdf"
 TEMPLATE = "report.typ"

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from matplotlib.figure import Figure as Drawing
 
-from common.records import MetricValue
-from reports.document import (
+from he_compare.common.run.records import MetricValue
+from he_compare.reports.document.nodes import (
     Block,
     Column,
     Figure,
@@ -18,10 +18,10 @@ from reports.document import (
     Table,
     inline,
 )
-from reports.figures.accuracy import accuracy_plot
-from reports.figures.panels import reliability_plot, roc_plot
-from reports.figures.style import drawing, svg_of
-from reports.numbers import (
+from he_compare.reports.figures.accuracy import accuracy_plot
+from he_compare.reports.figures.panels import reliability_plot, roc_plot
+from he_compare.reports.figures.style import drawing, svg_of
+from he_compare.reports.numbers import (
     MISSING,
     bracket,
     estimate,
@@ -31,9 +31,54 @@ from reports.numbers import (
     scientific,
     significant,
 )
-from reports.sections.confusion import confusion_tables
-from reports.sections.tables import absent, pipeline_tables
-from reports.view import PipelineView, RunView
+from he_compare.reports.sections.tables import absent, blanks, grouped, pipeline_tables
+from he_compare.reports.view import PipelineView, RunView
+
+
+def confusion_tables(view: RunView) -> list[Table]:
+    """Return the confusion counts of all pipelines as one table."""
+    classes = view.manifest.dataset.card.classes
+    return [_binary(view, classes) if len(classes) == 2 else _several(view, classes)]
+
+
+def _binary(view: RunView, classes: list[str]) -> Table:
+    rows = []
+    for pipeline in view.pipelines:
+        name = view.row_name(pipeline, pipeline.cells[:1])
+        counts = _counts(pipeline)
+        if len(counts) == 2:
+            cells = [inline(f"{count:,}") for line in counts for count in line]
+        else:
+            cells = list(blanks(pipeline, 4))
+        rows.append(Row((name, *cells)))
+    columns = [Column("Pipeline", weight=2.2)]
+    columns += [
+        Column(f"{truth} called {called}", "right", "images")
+        for truth in classes
+        for called in classes
+    ]
+    return Table("Images by true and predicted class", tuple(columns), tuple(rows))
+
+
+def _several(view: RunView, classes: list[str]) -> Table:
+    def rows_of(pipeline: PipelineView) -> list[Row]:
+        counts = _counts(pipeline)
+        return [
+            Row((inline(truth), *[inline(f"{count:,}") for count in line]))
+            for truth, line in zip(classes, counts, strict=False)
+            if len(line) == len(classes)
+        ]
+
+    columns = (
+        Column("True class", weight=1.4),
+        *[Column(f"called {name}", "right", "images") for name in classes],
+    )
+    return Table("Images by true class (rows) and predicted class", columns, grouped(view, rows_of))
+
+
+def _counts(pipeline: PipelineView) -> list[list[int]]:
+    return pipeline.scores.confusion if pipeline.scores else []
+
 
 TITLES = {
     "accuracy": "Accuracy",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from reports.document import Callout, inline
-from reports.view import RunView
+from he_compare.reports.document.nodes import Callout, inline
+from he_compare.reports.view import RunView
 
 
 def banners(view: RunView) -> tuple[Callout, ...]:

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from common.records import SecurityClaims
-from reports.document import Code, Column, Inline, Paragraph, Row, Section, Table, inline
-from reports.numbers import MISSING, size
-from reports.view import PipelineView, RunView
+from he_compare.common.run.records import SecurityClaims
+from he_compare.reports.document.nodes import (
+    Code,
+    Column,
+    Inline,
+    Paragraph,
+    Row,
+    Section,
+    Table,
+    inline,
+)
+from he_compare.reports.numbers import MISSING, size
+from he_compare.reports.view import PipelineView, RunView
 
 COLUMNS = (
     Column("Pipeline", weight=1.6),

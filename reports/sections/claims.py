@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from common.records import LatticeFacts, SecurityClaims
-from reports.document import (
+from he_compare.common.run.records import LatticeFacts, SecurityClaims
+from he_compare.reports.document.nodes import (
     Block,
     Break,
     Code,
@@ -18,11 +18,11 @@ from reports.document import (
     Table,
     inline,
 )
-from reports.numbers import significant
-from reports.sections.boundary import scheme_name
-from reports.sections.compared import parameters
-from reports.sections.tables import blanks, grouped
-from reports.view import PipelineView, RunView
+from he_compare.reports.numbers import significant
+from he_compare.reports.sections.boundary import scheme_name
+from he_compare.reports.sections.compared import parameters
+from he_compare.reports.sections.tables import blanks, grouped
+from he_compare.reports.view import PipelineView, RunView
 
 COLUMNS = (
     Column("Pipeline", weight=2.2),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from common.records import DatasetSummary, SplitSummary
-from reports.document import (
+from he_compare.common.run.records import DatasetSummary, SplitSummary
+from he_compare.reports.document.nodes import (
     Break,
     Bullets,
     Code,
@@ -19,8 +19,8 @@ from reports.document import (
     Table,
     inline,
 )
-from reports.numbers import MISSING, fixed
-from reports.view import PipelineView, RunView, record_ids
+from he_compare.reports.numbers import MISSING, fixed
+from he_compare.reports.view import PipelineView, RunView, record_ids
 
 SPLITS = ("train", "val", "test")
 

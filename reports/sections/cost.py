@@ -6,8 +6,15 @@ from collections.abc import Callable
 
 from matplotlib.figure import Figure as Drawing
 
-from common.types import Side
-from reports.document import (
+from he_compare.common.run.timing import (
+    Spread,
+    latency_of,
+    one_time_of,
+    one_time_seconds,
+    throughput_of,
+)
+from he_compare.common.types import Side
+from he_compare.reports.document.nodes import (
     Break,
     Column,
     Figure,
@@ -19,14 +26,13 @@ from reports.document import (
     Table,
     inline,
 )
-from reports.figures.amortisation import amortisation_plot, shared_seconds
-from reports.figures.latency import latency_plot, stage_grid
-from reports.figures.style import drawing, svg_of
-from reports.numbers import MISSING, duration, milliseconds, significant
-from reports.sections.tables import blanks, grouped
-from reports.sections.traffic import traffic_sections
-from reports.timing import Spread, latency_of, one_time_of, one_time_seconds, throughput_of
-from reports.view import PipelineView, RunView
+from he_compare.reports.figures.amortisation import amortisation_plot, shared_seconds
+from he_compare.reports.figures.latency import latency_plot, stage_grid
+from he_compare.reports.figures.style import drawing, svg_of
+from he_compare.reports.numbers import MISSING, duration, milliseconds, significant
+from he_compare.reports.sections.tables import blanks, grouped
+from he_compare.reports.sections.traffic import traffic_sections
+from he_compare.reports.view import PipelineView, RunView
 
 AMORTISED_OVER = (1, 100, 10_000)
 PER_IMAGE = "ms per image"

@@ -2,9 +2,273 @@
 
 from __future__ import annotations
 
-from reports.document import FindingCard, Paragraph, Section, inline
-from reports.sections.departures import departures
-from reports.view import RunView
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from he_compare.common.run.outcomes import by_reason, told_by_attack
+from he_compare.common.run.records import AttackOutcome, RunRecord
+from he_compare.common.statistics.evaluation import wilson_half_width
+from he_compare.common.types import FheMode, Status
+from he_compare.reports.document.nodes import (
+    FindingCard,
+    Inline,
+    Paragraph,
+    Section,
+    Severity,
+    inline,
+)
+from he_compare.reports.numbers import fixed, scientific, significant
+from he_compare.reports.view import PipelineView, RunView, record_ids, short_id
+
+ENOUGH_AGREEMENT = 50
+WIDEST_HALF_INTERVAL = 0.05
+FULL_SUBSETS = ("", "published", "full", "all")
+MANIFEST = inline("manifest.json")
+
+
+@dataclass(frozen=True)
+class Departure:
+    """What was found, the record that shows it and what it means for the numbers."""
+
+    severity: Severity
+    claim: str
+    evidence: Inline
+    limits: str
+
+
+def _insecure(view: RunView) -> Iterator[Departure]:
+    for pipeline in view.pipelines:
+        if pipeline.protected and pipeline.claims and pipeline.claims.insecure:
+            yield Departure(
+                "fail",
+                f"{view.title(pipeline)} must not protect real data: "
+                + "; ".join(pipeline.claims.insecure),
+                record_ids(pipeline.cells),
+                "Its timings and accuracy stand; its claim does not.",
+            )
+
+
+def _backbone(view: RunView) -> Iterator[Departure]:
+    backbone = view.manifest.backbone
+    if backbone.untrained:
+        yield Departure(
+            "fail",
+            f"The backbone {backbone.name} is untrained: its weights are random.",
+            MANIFEST,
+            "Accuracy says nothing about DeiT. Timings, bytes and agreement are not affected.",
+        )
+    elif backbone.weights in ("shipped", "package"):
+        yield Departure(
+            "warn",
+            f"The backbone's weights come with the package, not from timm: {backbone.provenance}",
+            MANIFEST,
+            "Accuracies are not those of the published DeiT.",
+        )
+
+
+def _dataset(view: RunView) -> Iterator[Departure]:
+    dataset = view.manifest.dataset
+    if dataset.card.synthetic:
+        yield Departure(
+            "fail", "The images are synthetic.", MANIFEST, "No number here speaks of patients."
+        )
+    if dataset.subset not in FULL_SUBSETS:
+        yield Departure(
+            "warn",
+            f"The run used the choice of images “{dataset.subset}”, not the published one.",
+            MANIFEST,
+            "Prevalence and difficulty may differ from the published split.",
+        )
+    limits = {
+        name: value
+        for name, value in view.manifest.settings.items()
+        if "limit" in name and value is not None
+    }
+    if limits:
+        shown = ", ".join(f"{name} = {value}" for name, value in sorted(limits.items()))
+        yield Departure("warn", f"Counts were limited: {shown}.", MANIFEST, "See the splits used.")
+
+
+def _small_sample(view: RunView) -> Iterator[Departure]:
+    if view.n_test > 0 and (half := wilson_half_width(view.n_test)) > WIDEST_HALF_INTERVAL:
+        yield Departure(
+            "warn",
+            f"The test set has {view.n_test} images: a 95% interval of a proportion near one half "
+            f"reaches ±{fixed(half)}.",
+            MANIFEST,
+            "Read each accuracy with its interval; paired differences have intervals of their own.",
+        )
+
+
+def _unfinished(view: RunView) -> Iterator[Departure]:
+    for pipeline in view.pipelines:
+        if pipeline.trouble:
+            bad = [record for record in pipeline.cells if record.status is not Status.OK]
+            yield Departure(
+                "fail" if not pipeline.measured else "warn",
+                f"{view.title(pipeline)}: {pipeline.trouble}",
+                record_ids(bad) if bad else MANIFEST,
+                "No number of that cell exists; the row stays in every table.",
+            )
+
+
+def _not_scored(view: RunView) -> Iterator[Departure]:
+    if view.scores is None:
+        yield Departure(
+            "warn",
+            "The run has no scores.",
+            inline("scores.json is missing"),
+            "Accuracy, intervals and differences are absent; `compare score` computes them.",
+        )
+
+
+def _not_executed(view: RunView) -> Iterator[Departure]:
+    for pipeline in view.pipelines:
+        modes = {record.fhe_mode for record in pipeline.cells} & {FheMode.SIMULATE, FheMode.CLEAR}
+        if modes:
+            names = ", ".join(sorted(mode.value for mode in modes))
+            yield Departure(
+                "warn",
+                f"{view.title(pipeline)} has cells in FHE mode {names}, not executed.",
+                record_ids([one for one in pipeline.cells if one.fhe_mode in modes]),
+                "Timings of such a cell are not those of encryption.",
+            )
+
+
+def _agreement(view: RunView) -> Iterator[Departure]:
+    for pipeline in view.pipelines:
+        found = pipeline.measured.agreement if pipeline.measured else None
+        if found is None or (found.agree == found.compared >= ENOUGH_AGREEMENT):
+            continue
+        yield Departure(
+            "warn" if found.agree == found.compared else "fail",
+            f"{view.title(pipeline)}: {found.agree} of {found.compared} executed predictions "
+            f"equal those of the {found.reference}; largest score difference "
+            f"{scientific(found.max_abs_score_difference)}.",
+            record_ids(pipeline.cells[:1]),
+            f"Fewer than {ENOUGH_AGREEMENT} compared images or any disagreement limit what the "
+            "clear model can stand for.",
+        )
+
+
+def _shared_process(view: RunView) -> Iterator[Departure]:
+    for pipeline in view.pipelines:
+        shared = [one for one in pipeline.cells if one.server_pid_separate is False]
+        if shared:
+            yield Departure(
+                "fail",
+                f"The server half of {view.title(pipeline)} ran in the client's process.",
+                record_ids(shared),
+                "The trust boundary was not enforced by the operating system.",
+            )
+
+
+def _machine(view: RunView) -> Iterator[Departure]:
+    loaded = [
+        record
+        for record in view.records
+        if record.environment
+        and (record.environment.load_average or 0) > record.environment.logical_cores
+    ]
+    if loaded:
+        most = max(one.environment.load_average or 0 for one in loaded if one.environment)
+        yield Departure(
+            "warn",
+            f"{len(loaded)} of {len(view.records)} cells began under a load average above the "
+            f"number of cores (up to {significant(most)}).",
+            record_ids(loaded),
+            "Timings of these cells include waiting for other programs.",
+        )
+    if len(view.environments) > 1:
+        yield Departure(
+            "warn",
+            f"Cells ran in {len(view.environments)} environments.",
+            record_ids(view.records),
+            "Timings of different environments are not comparable.",
+        )
+    dirty = [one for one in view.records if one.environment and one.environment.source_dirty]
+    if dirty:
+        yield Departure(
+            "warn",
+            f"{len(dirty)} of {len(view.records)} cells ran from a checkout with uncommitted "
+            "changes.",
+            record_ids(dirty),
+            "The commit alone does not reproduce them.",
+        )
+
+
+def _warnings(view: RunView) -> Iterator[Departure]:
+    for pipeline in view.pipelines:
+        for warning, records in _warnings_of(pipeline).items():
+            yield Departure(
+                "warn",
+                f"{view.title(pipeline)}: {warning}",
+                record_ids(records),
+                "Recorded while the cell ran.",
+            )
+
+
+def _warnings_of(pipeline: PipelineView) -> dict[str, list[RunRecord]]:
+    found: dict[str, list[RunRecord]] = {}
+    for record in pipeline.cells:
+        for warning in record.warnings:
+            found.setdefault(warning, []).append(record)
+    return found
+
+
+def _attacks(view: RunView) -> Iterator[Departure]:
+    if not view.outcomes:
+        yield Departure(
+            "unknown",
+            "No attack was run on this run's pipelines.",
+            inline("no attack record in the run folder"),
+            "Whether a claim holds is unknown; unknown is not a pass.",
+        )
+    for reason, outcomes in by_reason(view, "unreliable").items():
+        for title in dict.fromkeys(one.title for one in outcomes):
+            mine = [one for one in outcomes if one.title == title]
+            yield Departure(
+                "unknown",
+                f"{told_by_attack(mine)}: unreliable",
+                _outcome_ids(mine),
+                f"{reason}; not a pass.",
+            )
+    for reason, outcomes in by_reason(view, "not run").items():
+        attacks = len({one.title for one in outcomes})
+        yield Departure(
+            "unknown",
+            f"{attacks} attack{'s' * (attacks != 1)} not run, {len(outcomes)} "
+            f"outcome{'s' * (len(outcomes) != 1)} missing: {told_by_attack(outcomes)}",
+            _outcome_ids(outcomes),
+            f"{reason}; not a pass.",
+        )
+
+
+def _outcome_ids(outcomes: Sequence[AttackOutcome]) -> Inline:
+    """Return the identity of the first outcome, and how many more there are."""
+    rest = f" + {len(outcomes) - 1}" if len(outcomes) > 1 else ""
+    return inline(short_id(outcomes[0].identity), rest)
+
+
+RULES: tuple[Callable[[RunView], Iterator[Departure]], ...] = (
+    _insecure,
+    _backbone,
+    _dataset,
+    _small_sample,
+    _unfinished,
+    _not_scored,
+    _not_executed,
+    _agreement,
+    _shared_process,
+    _machine,
+    _warnings,
+    _attacks,
+)
+
+
+def departures(view: RunView) -> list[Departure]:
+    """Return everything the rules find, in the report's order."""
+    return [found for rule in RULES for found in rule(view)]
 
 
 def sections(view: RunView) -> list[Section]:

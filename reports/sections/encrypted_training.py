@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from reports.document import Block, Column, Figure, Paragraph, Row, Section, Table, inline
-from reports.figures.convergence import convergence_plot, rounds_plot
-from reports.figures.style import drawing, svg_of
-from reports.numbers import MISSING, duration, fixed, scientific, significant, size
-from reports.training import EncryptedTraining, encrypted_trainings
-from reports.view import RunView
+from he_compare.common.run.encrypted_training import EncryptedTraining, encrypted_trainings
+from he_compare.reports.document.nodes import (
+    Block,
+    Column,
+    Figure,
+    Paragraph,
+    Row,
+    Section,
+    Table,
+    inline,
+)
+from he_compare.reports.figures.convergence import convergence_plot, rounds_plot
+from he_compare.reports.figures.style import drawing, svg_of
+from he_compare.reports.numbers import MISSING, duration, fixed, scientific, significant, size
+from he_compare.reports.view import RunView
 
 COLUMNS = (
     Column("Pipeline", weight=2.0),

@@ -2,9 +2,235 @@
 
 from __future__ import annotations
 
-from reports.document import Column, FindingCard, Paragraph, Row, Section, Severity, Table, inline
-from reports.findings import findings
-from reports.view import RunView
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from he_compare.common.run.encrypted_training import encrypted_trainings
+from he_compare.common.run.records import PairedDifference, RunRecord
+from he_compare.reports.document.nodes import (
+    Column,
+    FindingCard,
+    Inline,
+    Paragraph,
+    Row,
+    Section,
+    Severity,
+    Table,
+    inline,
+)
+from he_compare.reports.numbers import bracket, fixed, scientific
+from he_compare.reports.view import SHORT_ID, PipelineView, RunView, record_ids
+
+# A loss whose interval stays above this is called small; the margin is printed with the finding.
+ACCURACY_MARGIN = 0.05
+# Mean gap between stated confidence and observed share above which probabilities mislead.
+ECE_LIMIT = 0.10
+# Relative difference of encrypted and clear training above which noise is not negligible.
+TWIN_LIMIT = 1e-2
+HARDNESS = "reduction to a hardness assumption"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a rule found, the records that show it, what it does not show, how to see it again."""
+
+    severity: Severity
+    claim: str
+    evidence: Inline
+    limits: str
+    reproduce: str = ""
+
+
+Rule = Callable[[RunView], Iterator[Finding]]
+
+
+def _show(record: RunRecord) -> str:
+    return f"compare show RUN {record.identity[:SHORT_ID]}"
+
+
+def _names(view: RunView, pipelines: list[PipelineView]) -> str:
+    return "; ".join(view.title(pipeline) for pipeline in pipelines)
+
+
+def _first_records(pipelines: list[PipelineView]) -> Inline:
+    """Return the identity of the accuracy cell of each pipeline."""
+    parts = [record_ids(pipeline.cells[:1]) for pipeline in pipelines]
+    return inline(*[inline(", " if index else "", part) for index, part in enumerate(parts)])
+
+
+def separate_processes(view: RunView) -> Iterator[Finding]:
+    """Say whether every server half ran in a process of its own."""
+    measured = [pipeline for pipeline in view.pipelines if pipeline.measured]
+    states: tuple[tuple[Severity, bool | None, str], ...] = (
+        ("fail", False, "The server half ran in the client's process"),
+        ("unknown", None, "It was not recorded whether the server half ran in its own process"),
+        ("pass", True, "The server half ran in a process of its own, started with public material"),
+    )
+    for severity, state, words in states:
+        found = [
+            pipeline
+            for pipeline in measured
+            if (_worst_separation([one.server_pid_separate for one in pipeline.cells]) is state)
+        ]
+        if found:
+            yield Finding(
+                severity,
+                f"{words}: {len(found)} of {len(measured)} pipelines ({_names(view, found)}).",
+                _first_records(found),
+                "Memory is kept apart by the operating system of one machine; an administrator of "
+                "that machine sees both.",
+                "compare show RUN --json",
+            )
+
+
+def _worst_separation(states: list[bool | None]) -> bool | None:
+    if False in states:
+        return False
+    return True if True in states else None
+
+
+def executed_agreement(view: RunView) -> Iterator[Finding]:
+    """Compare executed predictions with those of the clear model."""
+    for pipeline in view.pipelines:
+        record = pipeline.measured
+        if record is None or record.agreement is None:
+            continue
+        found = record.agreement
+        same = found.agree == found.compared
+        yield Finding(
+            "pass" if same and found.compared else "fail",
+            f"{view.title(pipeline)}: {found.agree} of {found.compared} predictions computed on "
+            f"protected data are those of the {found.reference}; largest score difference "
+            f"{scientific(found.max_abs_score_difference)}.",
+            record_ids([record]),
+            "Says that protection does not change the answer; says nothing of what it hides.",
+            _show(record),
+        )
+
+
+def enforced_parameters(view: RunView) -> Iterator[Finding]:
+    """Ask of every claim that rests on a hardness assumption who enforces its parameters."""
+    for pipeline in view.pipelines:
+        claims = pipeline.claims
+        if claims is None or claims.claim_type != HARDNESS:
+            continue
+        severity: Severity = "unknown"
+        words = "nobody is named who enforces its parameters"
+        if claims.insecure:
+            severity, words = "fail", "; ".join(claims.insecure)
+        elif claims.enforced_by:
+            severity, words = "pass", f"parameters are enforced: {claims.enforced_by}"
+        yield Finding(
+            severity,
+            f"{view.title(pipeline)}, {claims.scheme}: {words}.",
+            record_ids(pipeline.cells[:1]),
+            f"Holds as far as {claims.assumption or 'its assumption'} is hard, the server follows "
+            "the protocol and the library is right; it was not audited here.",
+            _show(pipeline.cells[0]),
+        )
+
+
+def repetitions(view: RunView) -> Iterator[Finding]:
+    """Say whether the server can tell that an image was sent before."""
+    protected = [pipeline for pipeline in view.pipelines if pipeline.protected]
+    states: tuple[tuple[Severity, bool | None, str], ...] = (
+        ("warn", True, "Equal images give equal ciphertexts, so the server sees repetitions"),
+        ("unknown", None, "It is not stated whether equal images give equal ciphertexts"),
+        ("pass", False, "Equal images give different ciphertexts"),
+    )
+    for severity, state, words in states:
+        found = [one for one in protected if one.claims and one.claims.deterministic is state]
+        if found:
+            yield Finding(
+                severity,
+                f"{words}: {_names(view, found)}.",
+                _first_records(found),
+                "As the pipelines state it; number and time of requests are seen in any case.",
+                _show(found[0].cells[0]),
+            )
+
+
+def price_in_accuracy(view: RunView) -> Iterator[Finding]:
+    """Judge each protected pipeline's loss by the interval of its paired difference."""
+    for pipeline in view.pipelines:
+        found = pipeline.difference("accuracy")
+        if not pipeline.protected or found is None or found.difference is None:
+            continue
+        if found.interval is None:
+            continue
+        severity, words = _judged(found)
+        gap = fixed(found.difference, signed=True)
+        limits = bracket(found.interval, signed=True)
+        yield Finding(
+            severity,
+            f"{view.title(pipeline)}: accuracy {gap} {limits} against the reference on the same "
+            f"{found.n} images: {words}.",
+            record_ids(pipeline.cells[:1]),
+            f"The margin of {ACCURACY_MARGIN} is this tool's choice, not a clinical one.",
+            "compare score RUN",
+        )
+
+
+def _judged(found: PairedDifference) -> tuple[Severity, str]:
+    assert found.interval is not None
+    if found.interval.low >= -ACCURACY_MARGIN:
+        return "pass", f"a loss above {ACCURACY_MARGIN} is excluded at 95%"
+    if found.interval.high < 0:
+        return "warn", "a loss is shown"
+    return "unknown", f"the interval holds both 0 and a loss above {ACCURACY_MARGIN}"
+
+
+def calibration(view: RunView) -> Iterator[Finding]:
+    """Warn of probabilities that do not mean what they say."""
+    for pipeline in view.pipelines:
+        metric = pipeline.metric("ece")
+        if metric is None or metric.value is None or metric.value <= ECE_LIMIT:
+            continue
+        yield Finding(
+            "warn",
+            f"{view.title(pipeline)}: stated confidence and observed share differ by "
+            f"{fixed(metric.value)} {bracket(metric.interval)} on average, above {ECE_LIMIT:.2f}.",
+            record_ids(pipeline.cells[:1]),
+            "Its probabilities must not be read as risks without recalibration.",
+            "compare score RUN",
+        )
+
+
+def encrypted_training(view: RunView) -> Iterator[Finding]:
+    """Compare a training under encryption with the same steps in the clear."""
+    for one in encrypted_trainings(view):
+        assert one.pipeline.measured is not None
+        last = one.refreshes[-1]
+        words = f"differ by {scientific(last.difference)} (relative)"
+        optimum = ""
+        if one.optimum is not None:
+            optimum = f"; loss {fixed(last.loss, 4)}, exact optimum {fixed(one.optimum, 4)}"
+        yield Finding(
+            "pass" if last.difference <= TWIN_LIMIT else "warn",
+            f"{view.title(one.pipeline)}: weights trained on ciphertexts and by the same steps in "
+            f"the clear {words}{optimum}.",
+            record_ids([one.pipeline.measured]),
+            f"Above {TWIN_LIMIT} the noise of the encryption would count. Says nothing of whether "
+            "the weights may be released.",
+            _show(one.pipeline.measured),
+        )
+
+
+RULES: tuple[Rule, ...] = (
+    separate_processes,
+    executed_agreement,
+    enforced_parameters,
+    repetitions,
+    price_in_accuracy,
+    calibration,
+    encrypted_training,
+)
+
+
+def findings(view: RunView) -> list[Finding]:
+    """Return everything the rules find, in the report's order."""
+    return [found for rule in RULES for found in rule(view)]
+
 
 ORDER: tuple[Severity, ...] = ("fail", "warn", "unknown", "pass")
 WORDS = (

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from reports.document import Bullets, Inline, KeyValues, Link, Section, inline
-from reports.view import RunView
+from he_compare.reports.document.nodes import Bullets, Inline, KeyValues, Link, Section, inline
+from he_compare.reports.view import RunView
 
 WORDS = (
     ("Accuracy", "Share of images whose predicted class is the true one."),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from common.records import EnvironmentFingerprint, RunRecord
-from reports.document import (
+from he_compare.common.run.records import EnvironmentFingerprint, RunRecord
+from he_compare.reports.document.nodes import (
     Bullets,
     Code,
     CodeBlock,
@@ -16,9 +16,9 @@ from reports.document import (
     Table,
     inline,
 )
-from reports.numbers import MISSING, moment, significant, size
-from reports.sections.compared import parameters
-from reports.view import RunView, record_target
+from he_compare.reports.numbers import MISSING, moment, significant, size
+from he_compare.reports.sections.compared import parameters
+from he_compare.reports.view import RunView, record_target
 
 METHOD = (
     "All pipelines answer the same test images, so differences are paired.",

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from reports.document import (
+from he_compare.reports.document.nodes import (
     Block,
     Bold,
     Column,
@@ -17,10 +17,10 @@ from reports.document import (
     Table,
     inline,
 )
-from reports.numbers import MISSING, fixed
-from reports.pixels import png_of
-from reports.plates import Grid, GridRow, Head, Tile
-from reports.view import Pictures, PipelineView, RunView
+from he_compare.reports.document.photographs import Grid, GridRow, Head, Tile
+from he_compare.reports.document.png import png_of
+from he_compare.reports.numbers import MISSING, fixed
+from he_compare.reports.view import Pictures, PipelineView, RunView
 
 MOST_IMAGES = 4
 MOST_ROWS = 5

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from common.records import RobustnessCurve
-from reports.document import (
+from he_compare.common.run.records import RobustnessCurve
+from he_compare.reports.document.nodes import (
     Block,
     Break,
     Callout,
@@ -16,11 +16,11 @@ from reports.document import (
     Table,
     inline,
 )
-from reports.figures.robustness import robustness_plot
-from reports.figures.style import drawing, svg_of
-from reports.numbers import MISSING, bracket, fixed
-from reports.sections.tables import blanks
-from reports.view import PipelineView, RunView
+from he_compare.reports.figures.robustness import robustness_plot
+from he_compare.reports.figures.style import drawing, svg_of
+from he_compare.reports.numbers import MISSING, bracket, fixed
+from he_compare.reports.sections.tables import blanks
+from he_compare.reports.view import PipelineView, RunView
 
 INTRODUCTION = (
     "Messages were disturbed after the client protected them and before the server computed; "

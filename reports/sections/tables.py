@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from reports.document import Column, Inline, Row, SpanRow, Table, inline
-from reports.numbers import MISSING
-from reports.view import PipelineView, RunView
+from he_compare.reports.document.nodes import Column, Inline, Row, SpanRow, Table, inline
+from he_compare.reports.numbers import MISSING
+from he_compare.reports.view import PipelineView, RunView
 
 MOST_COLUMNS = 6
 Filler = Callable[[PipelineView, str], Inline]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from reports.document import Column, Inline, Row, Section, Table, inline
-from reports.numbers import MISSING, kilobytes, megabytes, milliseconds, significant
-from reports.sections.tables import blanks
-from reports.view import PipelineView, RunView
+from he_compare.reports.document.nodes import Column, Inline, Row, Section, Table, inline
+from he_compare.reports.numbers import MISSING, kilobytes, megabytes, milliseconds, significant
+from he_compare.reports.sections.tables import blanks
+from he_compare.reports.view import PipelineView, RunView
 
 BANDWIDTHS = (10, 100, 1000)
 FLOAT32_BYTES = 4

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from common.records import Interval
-from common.types import Side
-from reports.document import (
+from he_compare.common.run.outcomes import standing, strongest, worst_of
+from he_compare.common.run.records import Interval
+from he_compare.common.run.timing import latency_of, throughput_of
+from he_compare.common.types import Side
+from he_compare.reports.document.nodes import (
     Block,
     Bold,
     Break,
@@ -18,16 +20,21 @@ from reports.document import (
     Table,
     inline,
 )
-from reports.figures.security import LETTERS
-from reports.figures.style import drawing, svg_of
-from reports.figures.tradeoff import tradeoff_plot
-from reports.numbers import MISSING, estimate, kilobytes, metric_cell, milliseconds, significant
-from reports.outcomes import standing, strongest, worst_of
-from reports.sections.security_pictures import leading_picture
-from reports.sections.tables import absent
-from reports.sections.wording import verdict_words
-from reports.timing import latency_of, throughput_of
-from reports.view import PipelineView, RunView, short_id
+from he_compare.reports.figures.security import LETTERS
+from he_compare.reports.figures.style import drawing, svg_of
+from he_compare.reports.figures.tradeoff import tradeoff_plot
+from he_compare.reports.numbers import (
+    MISSING,
+    estimate,
+    kilobytes,
+    metric_cell,
+    milliseconds,
+    significant,
+)
+from he_compare.reports.sections.security.pictures import leading_picture
+from he_compare.reports.sections.tables import absent
+from he_compare.reports.sections.verdict_words import verdict_words
+from he_compare.reports.view import PipelineView, RunView, short_id
 
 COLUMNS = (
     Column("Pipeline", weight=2.4),

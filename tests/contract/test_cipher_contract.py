@@ -7,18 +7,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from block_scramble.cipher import (
+from he_compare.block_scramble.cipher import (
     Cipher,
     ImageShape,
     as_pictures,
     cipher_parameters,
     key_space,
 )
-from block_scramble.keys import ClientKey
-from block_scramble.policy import KeyPolicy, make_encryptor
-from common import plugins
-from common.errors import UsageError
-from common.types import UInt8Array
+from he_compare.block_scramble.encryptor import KeyPolicy, make_encryptor
+from he_compare.block_scramble.keys.client_key import ClientKey
+from he_compare.common import plugins
+from he_compare.common.errors import UsageError
+from he_compare.common.types import UInt8Array
 
 SHAPE = ImageShape(32, 32, 3)
 NAMES = sorted(plugins.discover("ciphers"))

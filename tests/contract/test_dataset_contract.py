@@ -14,16 +14,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.contracts import DatasetFamily, OpenDataset
-from common.datasets import download
-from common.datasets.check import check, describe
-from common.datasets.contactsheet import contact_sheet
-from common.datasets.fingerprint import fingerprint
-from common.datasets.medmnist_sets import MedMnistFamily
-from common.datasets.select import limit, load_batch, summary
-from common.errors import DataError, UnknownNameError
-from common.plugins import canonical_name, discover, load
-from common.types import Split
+from he_compare.common.contracts import DatasetFamily, OpenDataset
+from he_compare.common.datasets.medmnist import MedMnistFamily
+from he_compare.common.datasets.opened.choice import limit, load_batch, summary
+from he_compare.common.datasets.opened.fingerprint import fingerprint
+from he_compare.common.datasets.opened.inspection import check, contact_sheet, describe
+from he_compare.common.datasets.reading import download
+from he_compare.common.errors import DataError, UnknownNameError
+from he_compare.common.plugins import canonical_name, discover, load
+from he_compare.common.types import Split
 from tests.dicomfolders import write_dicom_tree
 from tests.imagefolders import (
     write_chestmnist_like,
@@ -175,7 +174,7 @@ def test_a_check_and_a_contact_sheet_can_be_made(
 
 def test_loading_the_families_imports_nothing_heavy() -> None:
     code = (
-        "import sys; from common.plugins import discover;"
+        "import sys; from he_compare.common.plugins import discover;"
         "[plugin.load().card() for plugin in discover('datasets').values()];"
         "heavy = {'torch', 'pandas', 'sklearn', 'scipy', 'PIL', 'medmnist', 'pydicom'};"
         "print(sorted(heavy & set(sys.modules)))"

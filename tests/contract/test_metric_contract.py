@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from common.metrics.metric import Metric, Predictions, UndefinedMetric, predictions_of
-from common.plugins import discover
+from he_compare.common.plugins import discover
+from he_compare.common.statistics.metric import Metric, Predictions, UndefinedMetric, predictions_of
 
 METRICS = [
     pytest.param(metric, id=metric.name)

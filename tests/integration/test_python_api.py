@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import CellError, UsageError
-from comparisons import load_run, run
+from he_compare.common.errors import CellError, UsageError
+from he_compare.comparisons import load_run, run
 from tests.imagefolders import write_chestxray_like
 
 pytestmark = pytest.mark.slow

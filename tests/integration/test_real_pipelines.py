@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.records import RunRecord
-from common.store import RunFolder
-from common.types import FheMode, Phase, Status
+from he_compare.common.run.records import RunRecord
+from he_compare.common.run.store import RunFolder
+from he_compare.common.types import FheMode, Phase, Status
 from tests.imagefolders import write_chestxray_like
 
 PIPELINES = (

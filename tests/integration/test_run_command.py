@@ -15,11 +15,11 @@ import numpy as np
 import psutil
 import pytest
 
-from common.plugins import discover
-from common.records import RunRecord
-from common.store import RunFolder
-from common.types import Phase, Side, Stage, Status
-from comparisons import cli
+from he_compare.common.plugins import discover
+from he_compare.common.run.records import RunRecord
+from he_compare.common.run.store import RunFolder
+from he_compare.common.types import Phase, Side, Stage, Status
+from he_compare.comparisons.cli import app
 from tests.imagefolders import write_chestxray_like
 
 SMALL_OPTIONS = {
@@ -55,7 +55,7 @@ def compare(
             options += ["--pipeline", pipeline]
         monkeypatch.setattr(sys, "argv", ["compare", "run", *options, *extra])
         with pytest.raises(SystemExit) as stop:
-            cli.main()
+            app.main()
         return int(stop.value.code or 0)
 
     return run
@@ -219,7 +219,7 @@ def test_a_bad_request_is_one_line_that_names_the_value(
     base += ["--out", str(tmp_path / "r"), *SMALL]
     monkeypatch.setattr(sys, "argv", [*base, *arguments])
     with pytest.raises(SystemExit) as stop:
-        cli.main()
+        app.main()
     assert stop.value.code == code
     error = capsys.readouterr().err.strip()
     assert said in error and error.startswith("error: ") and "\n" not in error
@@ -231,7 +231,7 @@ def test_hub_weights_without_a_network_are_told_with_the_choices(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    import common.backbones.weights as weights
+    import he_compare.common.backbones.weights as weights
 
     def refused(repository: str) -> Path:
         raise ConnectionError(f"cannot reach {repository}")
@@ -245,8 +245,8 @@ def test_hub_weights_without_a_network_are_told_with_the_choices(
 def test_hub_weights_that_arrive_are_used_and_named(
     compare: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import common.backbones.weights as weights
-    from common.backbones.deit import build_vit, state_bytes
+    import he_compare.common.backbones.weights as weights
+    from he_compare.common.backbones.deit import build_vit, state_bytes
 
     file = tmp_path / "model.safetensors"
     name = "deit_tiny_distilled_patch16_224"
@@ -265,7 +265,7 @@ def test_hub_weights_that_arrive_are_used_and_named(
 def test_weights_of_another_model_are_refused_in_one_line(
     compare: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from common.backbones.deit import build_vit, state_bytes
+    from he_compare.common.backbones.deit import build_vit, state_bytes
 
     file = tmp_path / "plain.safetensors"
     other = "deit_tiny_patch16_224"
@@ -302,7 +302,7 @@ def test_changed_predictions_are_an_integrity_error(
     np.savez(file, **arrays)
     monkeypatch.setattr(sys, "argv", ["compare", "score", str(tmp_path / "run")])
     with pytest.raises(SystemExit) as stop:
-        cli.main()
+        app.main()
     assert stop.value.code == 4
     assert file.name in capsys.readouterr().err
 
@@ -318,7 +318,7 @@ def test_show_prints_records_as_json_and_one_by_label(
     for arguments, wanted in ((["--json"], "records"), (["echo"], "identity")):
         monkeypatch.setattr(sys, "argv", ["compare", "show", str(tmp_path / "run"), *arguments])
         with pytest.raises(SystemExit):
-            cli.main()
+            app.main()
         assert wanted in json.loads(capsys.readouterr().out)
 
 
@@ -360,7 +360,7 @@ def wait_for_finished_cells(out: Path, count: int) -> None:
 
 def no_server_is_left() -> bool:
     mine = psutil.Process().children(recursive=True)
-    return not [p for p in mine if "common.service.host" in p.cmdline()]
+    return not [p for p in mine if "he_compare.common.service.host" in p.cmdline()]
 
 
 def test_after_kill_9_the_same_command_goes_on_where_it_was(
@@ -409,7 +409,7 @@ def run_echo_on(
         sys, "argv", ["compare", "run", *options, "--out", str(out), *SMALL, *extra]
     )
     with pytest.raises(SystemExit) as stop:
-        cli.main()
+        app.main()
     return int(stop.value.code or 0), out
 
 
@@ -466,11 +466,11 @@ def test_data_check_prints_counts_and_draws_a_contact_sheet(
     arguments = ["data", "check", "chestxray", "--data-dir", str(data), "--sheet", str(sheet)]
     monkeypatch.setattr(sys, "argv", ["compare", *arguments])
     with pytest.raises(SystemExit) as stop:
-        cli.main()
+        app.main()
     assert stop.value.code == 0
     assert "PNEUMONIA" in capsys.readouterr().out
     assert min(Image.open(sheet).size) > 100
     monkeypatch.setattr(sys, "argv", ["compare", *arguments, "--json"])
     with pytest.raises(SystemExit):
-        cli.main()
+        app.main()
     assert json.loads(capsys.readouterr().out)["splits"]["test"]["n"] == 16

@@ -14,12 +14,12 @@ import numpy as np
 import psutil
 import pytest
 
-from common.clock import Clock
-from common.errors import ServiceError, ServiceTimeoutError
-from common.service import framing
-from common.service.process import ServerProcess
-from common.types import Side, Stage
-from common.wire import pack
+from he_compare.common.clock import Clock
+from he_compare.common.errors import ServiceError, ServiceTimeoutError
+from he_compare.common.service import framing
+from he_compare.common.service.process import ServerProcess
+from he_compare.common.service.wire import pack
+from he_compare.common.types import Side, Stage
 
 IMAGE = pack({"image": np.full((8, 8, 3), 100, np.uint8)})
 
@@ -116,17 +116,17 @@ def test_the_command_line_and_environment_of_the_server_hold_no_material(
     monkeypatch.setenv("A_SECRET_OF_THE_CLIENT", "do not pass on")
     with start() as server:
         process = psutil.Process(server.pid)
-        assert process.cmdline()[-2:] == ["-m", "common.service.host"]
+        assert process.cmdline()[-2:] == ["-m", "he_compare.common.service.host"]
         assert "A_SECRET_OF_THE_CLIENT" not in process.environ()
 
 
 def test_no_orphan_is_left_when_the_driver_is_killed(echo: str, tmp_path: Path) -> None:
     code = (
         "import sys, time\n"
-        "from common.clock import Clock\n"
-        "from common.service.process import ServerProcess\n"
-        "from common.types import Side\n"
-        "from common.wire import pack\n"
+        "from he_compare.common.clock import Clock\n"
+        "from he_compare.common.service.process import ServerProcess\n"
+        "from he_compare.common.types import Side\n"
+        "from he_compare.common.service.wire import pack\n"
         "server = ServerProcess('echo', pack({}, {'behaviour': 'answer'}), "
         "Clock(Side.CLIENT), threads=1)\n"
         "print(server.pid, flush=True)\n"

@@ -8,12 +8,12 @@ import numpy as np
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from block_scramble.cipher import Cipher, ImageShape, cipher_parameters
-from block_scramble.keys import ClientKey
-from block_scramble.keystream import Keystream
-from block_scramble.policy import KeyPolicy, make_encryptor
-from common import plugins
-from common.types import UInt8Array
+from he_compare.block_scramble.cipher import Cipher, ImageShape, cipher_parameters
+from he_compare.block_scramble.encryptor import KeyPolicy, make_encryptor
+from he_compare.block_scramble.keys.client_key import ClientKey
+from he_compare.block_scramble.keys.keystream import Keystream
+from he_compare.common import plugins
+from he_compare.common.types import UInt8Array
 
 CIPHERS = [plugins.load("ciphers", name) for name in plugins.discover("ciphers")]
 INVERTIBLE = [cipher for cipher in CIPHERS if cipher.name != "noise"]

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from common.records import (
+from he_compare.common.run.records import (
     AttackOutcome,
     AttackPicture,
     Interval,
@@ -20,8 +20,8 @@ from common.records import (
     RunRecord,
     Verdict,
 )
-from common.types import Knowledge, Phase
-from reports.pixels import png_of
+from he_compare.common.types import Knowledge, Phase
+from he_compare.reports.document.png import png_of
 from tests.samplerun.kinds import FHE, PLAIN, SCRAMBLE, Arrays, Kind
 from tests.samplerun.runs import SampleRun, build
 

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy.typing as npt
 
-from common.types import Status
+from he_compare.common.types import Status
 
 Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from common.identity import array_digest, key_of
-from common.records import (
+from he_compare.common.identity import array_digest, key_of
+from he_compare.common.run.records import (
     Agreement,
     Cell,
     EnvironmentFingerprint,
@@ -20,7 +20,7 @@ from common.records import (
     SecurityClaims,
     Traffic,
 )
-from common.types import FheMode, Per, Phase, Side, Stage, Status
+from he_compare.common.types import FheMode, Per, Phase, Side, Stage, Status
 from tests.samplerun.kinds import Arrays, Kind
 
 CREATED = "2025-03-01T09:30:00Z"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from common.records import (
+from he_compare.common.run.records import (
     AttackOutcome,
     BackboneSummary,
     DatasetCard,
@@ -20,8 +20,8 @@ from common.records import (
     ScoreSheet,
     SplitSummary,
 )
-from common.store import PICTURES, SCORES, RunFolder, save_arrays, write_atomic
-from common.types import Status
+from he_compare.common.run.store import PICTURES, SCORES, RunFolder, save_arrays, write_atomic
+from he_compare.common.types import Status
 from tests.samplerun.kinds import FHE, PLAIN, SCRAMBLE, Arrays, Kind
 from tests.samplerun.records import CREATED, record
 from tests.samplerun.scores import predictions, scores

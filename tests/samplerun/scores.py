@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from common.records import (
+from he_compare.common.run.records import (
     CellScores,
     Interval,
     MetricValue,

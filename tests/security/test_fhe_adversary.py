@@ -10,23 +10,37 @@ from functools import cache
 import numpy as np
 import pytest
 
-from common.backbones.head import LinearModel
-from common.clock import Clock
-from common.errors import MessageError, UnavailableError
-from common.types import Side
-from fhe_baseline.adversary import feature_inversion, freshness, server_state
-from fhe_baseline.adversary.decryption_flow import clear_copies, encryption_noise, trace
-from fhe_baseline.adversary.head_extraction import extract, fidelity
-from fhe_baseline.adversary.hostile_messages import Bombardment, Fate, bombard, shifted_reply
-from fhe_baseline.adversary.sample_gradient import features_from_update, nearest
-from fhe_baseline.adversary.victim import Population, Victim, head_victim, secret_key_of
-from fhe_baseline.checks import malformed_messages
-from fhe_baseline.checks import server_state as server_state_check
-from fhe_baseline.checks.freshness import body_of
-from fhe_baseline.ckks.context import data_primes, seal_context
-from fhe_baseline.ckks.inference import load_public_material
-from fhe_baseline.ckks.serialization import load_seal
-from fhe_baseline.pipelines.fhe_head import FheHeadParameters
+from he_compare.common.backbones.head import LinearModel
+from he_compare.common.clock import Clock
+from he_compare.common.errors import MessageError, UnavailableError
+from he_compare.common.types import Side
+from he_compare.fhe_baseline.checks import (
+    feature_inversion,
+    freshness,
+    malformed_messages,
+    server_state,
+)
+from he_compare.fhe_baseline.checks import server_state as server_state_check
+from he_compare.fhe_baseline.checks.freshness import body_of
+from he_compare.fhe_baseline.checks.head_extraction import extract, fidelity
+from he_compare.fhe_baseline.checks.sample_gradient import features_from_update, nearest
+from he_compare.fhe_baseline.checks.tools.hostile_messages import (
+    Bombardment,
+    Fate,
+    bombard,
+    shifted_reply,
+)
+from he_compare.fhe_baseline.checks.tools.recording import clear_copies, encryption_noise, trace
+from he_compare.fhe_baseline.checks.tools.victim import (
+    Population,
+    Victim,
+    head_victim,
+    secret_key_of,
+)
+from he_compare.fhe_baseline.ckks.context import data_primes, seal_context
+from he_compare.fhe_baseline.ckks.inference import load_public_material
+from he_compare.fhe_baseline.ckks.serialization import load_seal
+from he_compare.fhe_baseline.pipelines.fhe_head import FheHeadParameters
 
 
 @cache

@@ -16,21 +16,26 @@ from typing import Any
 import numpy as np
 import pytest
 
-from common.backbones.head import LinearModel
-from common.clock import Clock
-from common.errors import MessageError
-from common.types import Message, Side
-from common.wire import pack, unpack
-from fhe_baseline.ckks.context import (
+from he_compare.common.backbones.head import LinearModel
+from he_compare.common.clock import Clock
+from he_compare.common.errors import MessageError
+from he_compare.common.service.wire import pack, unpack
+from he_compare.common.types import Message, Side
+from he_compare.fhe_baseline.ckks.context import (
     load_tenseal_public,
     seal_context,
     tenseal_context,
     tenseal_public_bytes,
 )
-from fhe_baseline.ckks.inference import Plan, load_public_material, make_plan, public_material
-from fhe_baseline.ckks.packings import PackingClient, PackingServer
-from fhe_baseline.ckks.serialization import load_seal, seal_bytes
-from fhe_baseline.parameters import CkksParameters, parameter_set
+from he_compare.fhe_baseline.ckks.inference import (
+    Plan,
+    load_public_material,
+    make_plan,
+    public_material,
+)
+from he_compare.fhe_baseline.ckks.packings import PackingClient, PackingServer
+from he_compare.fhe_baseline.ckks.parameters import CkksParameters, parameter_set
+from he_compare.fhe_baseline.ckks.serialization import load_seal, seal_bytes
 
 PACKINGS = ("replicated", "batched", "zero-sum", "tenseal-dot")
 WIDTH, CLASSES = 5, 2
@@ -437,9 +442,9 @@ def test_a_fresh_process_serves_from_the_bytes_alone_and_loads_no_backbone(packi
     one = deployed(packing)
     code = (
         "import sys\n"
-        "from common.clock import Clock\n"
-        "from common.types import Side\n"
-        "from fhe_baseline.pipelines.fhe_head import PIPELINE\n"
+        "from he_compare.common.clock import Clock\n"
+        "from he_compare.common.types import Side\n"
+        "from he_compare.fhe_baseline.pipelines.fhe_head import PIPELINE\n"
         f"material = sys.stdin.buffer.read({len(one.material)})\n"
         "upload = sys.stdin.buffer.read()\n"
         "server = PIPELINE.load_server(material)\n"

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fhe_baseline.adversary import publication
-from fhe_baseline.adversary.ind_cpa_d import (
+from he_compare.fhe_baseline.checks.tools import key_recovery
+from he_compare.fhe_baseline.checks.tools.key_recovery import (
     RealDecode,
     key_from_complex,
     key_from_real,
     key_of,
     recovered_share,
 )
-from fhe_baseline.adversary.modular import (
+from he_compare.fhe_baseline.checks.tools.modular import (
     bit_reversal,
     coefficients,
     inverse,
@@ -87,23 +87,23 @@ def test_eight_decimals_at_scale_2_30_give_the_key_and_seven_do_not(
     decimals: int, share: float
 ) -> None:
     one = published()
-    assert one.share([publication.to_decimals(v, decimals) for v in one.values]) == share
+    assert one.share([key_recovery.to_decimals(v, decimals) for v in one.values]) == share
 
 
 def test_labels_and_a_few_scores_give_nothing() -> None:
     one = published()
-    assert one.share([publication.label_only(v, 2) for v in one.values]) == 0.0
-    assert one.share([publication.scores_only(v, 2) for v in one.values]) == 0.0
+    assert one.share([key_recovery.label_only(v, 2) for v in one.values]) == 0.0
+    assert one.share([key_recovery.scores_only(v, 2) for v in one.values]) == 0.0
 
 
 def test_weak_flooding_falls_to_replays_and_flooding_for_their_number_does_not() -> None:
     one, random = published(), np.random.default_rng(1)
     noise = 3.2 * np.sqrt(2048) / 2.0**30
-    assert one.share([publication.flooded(v, noise, random) for v in one.values]) == 0.0
-    averaged = [publication.averaged_over_queries(v, noise, 4096, random) for v in one.values]
+    assert one.share([key_recovery.flooded(v, noise, random) for v in one.values]) == 0.0
+    averaged = [key_recovery.averaged_over_queries(v, noise, 4096, random) for v in one.values]
     assert one.share(averaged) == 1.0
-    strong = publication.flooding_deviation(noise, 64)
-    flooded = [publication.averaged_over_queries(v, strong, 64, random) for v in one.values]
+    strong = key_recovery.flooding_deviation(noise, 64)
+    flooded = [key_recovery.averaged_over_queries(v, strong, 64, random) for v in one.values]
     assert one.share(flooded) == 0.0
 
 

@@ -17,17 +17,17 @@ import numpy as np
 import psutil
 import pytest
 
-from common.clock import Clock
-from common.errors import MessageError
-from common.service.process import ServerProcess
-from common.types import Message, Side, UInt8Array
-from common.wire import pack, unpack
-from fhe_baseline.ckks.training.circuit import Circuit
-from fhe_baseline.ckks.training.client import TrainingClient
-from fhe_baseline.ckks.training.material import pack_material
-from fhe_baseline.ckks.training.messages import Address, Kind, pack_round, pack_upload
-from fhe_baseline.ckks.training.problem import Problem
-from fhe_baseline.ckks.training.server import TrainingServer
+from he_compare.common.clock import Clock
+from he_compare.common.errors import MessageError
+from he_compare.common.service.process import ServerProcess
+from he_compare.common.service.wire import pack, unpack
+from he_compare.common.types import Message, Side, UInt8Array
+from he_compare.fhe_baseline.ckks.training.circuit import Circuit
+from he_compare.fhe_baseline.ckks.training.client import TrainingClient
+from he_compare.fhe_baseline.ckks.training.messages import Address, Kind, pack_round, pack_upload
+from he_compare.fhe_baseline.ckks.training.problem import Problem
+from he_compare.fhe_baseline.ckks.training.public_material import pack_material
+from he_compare.fhe_baseline.ckks.training.server import TrainingServer
 from tests.encrypted_training import TWO_A_ROUND, small_task
 
 MEMORY = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -104,7 +104,7 @@ def test_the_server_processes_memory_files_and_command_line_hold_no_secret_key()
         replies = server.call("iterate", [pack_round(1, 1), *one.state()], clock)
         one.client.decrypt_state(replies)
         process = psutil.Process(server.pid)
-        assert process.cmdline()[-2:] == ["-m", "common.service.host"]
+        assert process.cmdline()[-2:] == ["-m", "he_compare.common.service.host"]
         mine = {file.path for file in psutil.Process().open_files()}
         assert not mine & {file.path for file in process.open_files()}
         try:
@@ -270,7 +270,7 @@ def test_material_whose_circuit_does_not_fit_its_keys_is_refused() -> None:
 
 
 def test_a_training_server_classifies_nothing() -> None:
-    from common.errors import CellError
+    from he_compare.common.errors import CellError
 
     with pytest.raises(CellError, match="holds no head"):
         begun().server().infer([b""], Clock(Side.SERVER))

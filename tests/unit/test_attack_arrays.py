@@ -13,15 +13,15 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from common.errors import DataError, UsageError
-from common.similarity import ssim
-from common.types import Float32Array, UInt8Array
-from comparisons.attacks.alignment import aligned_together
-from comparisons.attacks.attack_file import attack_folder
-from comparisons.attacks.folder_attack import FolderAttack
-from comparisons.attacks.solvers.reconstruct import Sureness
-from comparisons.attacks.solvers.rotation import find_rotation, guess_rotated_side
-from comparisons.cli import app
+from he_compare.common.errors import DataError, UsageError
+from he_compare.common.similarity import ssim
+from he_compare.common.types import Float32Array, UInt8Array
+from he_compare.comparisons.attack_file.attack import attack_folder
+from he_compare.comparisons.attack_file.writing import FolderAttack
+from he_compare.comparisons.attacks.tools.likeness import aligned_together
+from he_compare.comparisons.attacks.tools.reconstruct import Sureness
+from he_compare.comparisons.attacks.tools.rotation import find_rotation, guess_rotated_side
+from he_compare.comparisons.cli.app import app
 from tests.smoothimages import scrambled, smooth_images
 from tests.unit.test_attacks_simple import detail, outcome
 

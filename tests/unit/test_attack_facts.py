@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from comparisons.attacks.facts import facts_of
-from comparisons.attacks.targets import cipher_scheme, cipher_target
+from he_compare.comparisons.auditing.targets import cipher_scheme, cipher_target, facts_of
 
 TRUE_FACTS = {
     "vit_block": "keeps_values keeps_folded keeps_nibbles local bytewise shared_key moves_blocks",

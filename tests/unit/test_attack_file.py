@@ -10,16 +10,16 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from common.errors import DataError, UsageError
-from common.similarity import ssim
-from common.types import UInt8Array
-from comparisons.attacks.alignment import aligned_one_by_one, aligned_together
-from comparisons.attacks.attack_file import attack_folder
-from comparisons.attacks.folder_attack import REPORT, FolderAttack
-from comparisons.attacks.solvers import correlation
-from comparisons.attacks.solvers.reconstruct import Sureness
-from comparisons.attacks.solvers.tiles import cut, join
-from comparisons.cli import app
+from he_compare.common.errors import DataError, UsageError
+from he_compare.common.similarity import ssim
+from he_compare.common.types import UInt8Array
+from he_compare.comparisons.attack_file.attack import attack_folder
+from he_compare.comparisons.attack_file.writing import REPORT, FolderAttack
+from he_compare.comparisons.attacks.tools import correlation
+from he_compare.comparisons.attacks.tools.likeness import aligned_one_by_one, aligned_together
+from he_compare.comparisons.attacks.tools.reconstruct import Sureness
+from he_compare.comparisons.attacks.tools.tiles import cut, join
+from he_compare.comparisons.cli.app import app
 from tests.smoothimages import scrambled, smooth_images
 
 SIDE, PATCH = 64, 8

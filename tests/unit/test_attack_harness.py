@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from common import plugins
-from common.adversary import (
+from he_compare.common import plugins
+from he_compare.common.attack import (
     Attack,
     Budget,
     Facts,
@@ -24,16 +24,16 @@ from common.adversary import (
     Truth,
     View,
 )
-from common.errors import UsageError
-from common.plugins import Plugin
-from common.records import AttackOutcome
-from common.store import RunFolder
-from common.types import Knowledge
-from comparisons.attacks import matrix
-from comparisons.attacks.harness import Harness, Setup
-from comparisons.attacks.targets import Target, cipher_target
-from comparisons.audit import exit_code
-from comparisons.progress import ProgressReporter
+from he_compare.common.errors import UsageError
+from he_compare.common.plugins import Plugin
+from he_compare.common.run.records import AttackOutcome
+from he_compare.common.run.store import RunFolder
+from he_compare.common.types import Knowledge
+from he_compare.comparisons.auditing import matrix
+from he_compare.comparisons.auditing.audit import exit_code
+from he_compare.comparisons.auditing.harness import Harness, Setup
+from he_compare.comparisons.auditing.targets import Target, cipher_target
+from he_compare.comparisons.progress import ProgressReporter
 from tests.attackpool import InventedPool
 
 SMALL = Budget("small", 2, 6, 3, 4, 20, 40, 12, 20.0)
@@ -264,8 +264,8 @@ def test_pictures_show_original_view_and_outcome(tmp_path: Path) -> None:
 CIPHER = '''
 """A cipher from somebody else: every value gets a number of its own added."""
 import numpy as np
-from block_scramble.cipher import Cipher, CipherTraits
-from common.contracts import Parameters
+from he_compare.block_scramble.cipher import Cipher, CipherTraits
+from he_compare.common.contracts import Parameters
 
 
 class Options(Parameters):

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from common.adversary import Budget
-from common.datasets.atlas import sample
-from common.records import AttackOutcome
-from common.store import RunFolder
-from common.types import ImageBatch
-from comparisons.attacks.harness import Harness, Setup
-from comparisons.attacks.moment_matching import ATTACK
-from comparisons.attacks.targets import cipher_target
-from comparisons.progress import ProgressReporter
+from he_compare.common.attack import Budget
+from he_compare.common.datasets.embedded.atlas import sample
+from he_compare.common.run.records import AttackOutcome
+from he_compare.common.run.store import RunFolder
+from he_compare.common.types import ImageBatch
+from he_compare.comparisons.attacks.moment_matching import ATTACK
+from he_compare.comparisons.auditing.harness import Harness, Setup
+from he_compare.comparisons.auditing.targets import cipher_target
+from he_compare.comparisons.progress import ProgressReporter
 
 BUDGET = Budget("small", 2, 60, 3, 8, 120, 60, 24, 60.0)
 

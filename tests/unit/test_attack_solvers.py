@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from common.types import IntArray, UInt8Array
-from comparisons.attacks.alignment import aligned_together
-from comparisons.attacks.solvers import symmetry
-from comparisons.attacks.solvers.block_size import guess_block_size
-from comparisons.attacks.solvers.correlation import find_block_order
-from comparisons.attacks.solvers.joints import upright_agreement, upright_joints
-from comparisons.attacks.solvers.layout import lay_out, places
-from comparisons.attacks.solvers.placement import place
-from comparisons.attacks.solvers.reconstruct import Sureness, reconstruct
-from comparisons.attacks.solvers.scores import jigsaw_found, mask_found, positions_found
-from comparisons.attacks.solvers.tiles import cut, join, symmetric
+from he_compare.common.types import IntArray, UInt8Array
+from he_compare.comparisons.attacks.tools import tiles
+from he_compare.comparisons.attacks.tools.block_size import guess_block_size
+from he_compare.comparisons.attacks.tools.correlation import find_block_order
+from he_compare.comparisons.attacks.tools.joints import upright_agreement, upright_joints
+from he_compare.comparisons.attacks.tools.layout import lay_out, places
+from he_compare.comparisons.attacks.tools.likeness import aligned_together
+from he_compare.comparisons.attacks.tools.placement import place
+from he_compare.comparisons.attacks.tools.reconstruct import Sureness, reconstruct
+from he_compare.comparisons.attacks.tools.scores import jigsaw_found, mask_found, positions_found
+from he_compare.comparisons.attacks.tools.tiles import cut, join, symmetric
 from tests.smoothimages import scrambled, smooth_images
 
 SIDE, PATCH = 64, 8
@@ -28,18 +28,18 @@ def test_joining_blocks_undoes_cutting() -> None:
 
 def test_symmetries_compose_and_invert_as_their_pictures_do() -> None:
     picture = np.arange(9).reshape(1, 3, 3)
-    for first in range(symmetry.COUNT):
-        back = symmetric(symmetric(picture, first), int(symmetry.INVERSE[first]))
+    for first in range(tiles.COUNT):
+        back = symmetric(symmetric(picture, first), int(tiles.INVERSE[first]))
         assert np.array_equal(back, picture)
-        for second in range(symmetry.COUNT):
+        for second in range(tiles.COUNT):
             both = symmetric(symmetric(picture, first), second)
-            assert np.array_equal(both, symmetric(picture, int(symmetry.AFTER[second, first])))
+            assert np.array_equal(both, symmetric(picture, int(tiles.AFTER[second, first])))
 
 
 def test_symmetries_move_offsets_as_pictures_do() -> None:
     picture = np.zeros((1, 3, 3))
     picture[0, 0, 1] = 1
-    for number, move in enumerate(symmetry.MOVES):
+    for number, move in enumerate(tiles.MOVES):
         row, column = np.argwhere(symmetric(picture, number)[0])[0] - 1
         assert (move @ [-1, 0]).tolist() == [row, column]
 

@@ -9,18 +9,24 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from common import plugins
-from common.adversary import BUDGETS, Budget
-from common.records import AttackOutcome
-from common.store import RunFolder
-from comparisons.attacks import learned_unet, learned_unet_other_keys, matrix
-from comparisons.attacks.harness import Harness, Setup
-from comparisons.attacks.solvers.planes import constant_planes, halves_of, planes_of, rearranged
-from comparisons.attacks.solvers.unet import train
-from comparisons.attacks.targets import cipher_target
-from comparisons.attacks.verdicts import BUDGET_PREFIX, large_enough, too_small
-from comparisons.audit import exit_code
-from comparisons.progress import ProgressReporter
+from he_compare.common import plugins
+from he_compare.common.attack import BUDGETS, Budget
+from he_compare.common.run.records import AttackOutcome
+from he_compare.common.run.store import RunFolder
+from he_compare.comparisons.attacks import learned_unet, learned_unet_other_keys
+from he_compare.comparisons.attacks.tools.planes import (
+    constant_planes,
+    halves_of,
+    planes_of,
+    rearranged,
+)
+from he_compare.comparisons.attacks.tools.unet import train
+from he_compare.comparisons.auditing import matrix
+from he_compare.comparisons.auditing.audit import exit_code
+from he_compare.comparisons.auditing.harness import Harness, Setup
+from he_compare.comparisons.auditing.targets import cipher_target
+from he_compare.comparisons.auditing.verdicts import BUDGET_PREFIX, large_enough, too_small
+from he_compare.comparisons.progress import ProgressReporter
 from tests.attackpool import InventedPool
 from tests.smoothimages import smooth_images
 

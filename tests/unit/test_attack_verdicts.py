@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from common.adversary import Metric
-from comparisons.attacks.verdicts import (
+from he_compare.common.attack import Metric
+from he_compare.comparisons.auditing.verdicts import (
     advantage,
     control_problems,
     interval_over_keys,

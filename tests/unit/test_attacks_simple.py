@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.adversary import BUDGETS, Budget
-from common.records import AttackOutcome
-from common.store import RunFolder
-from comparisons.attacks.harness import Harness, Setup
-from comparisons.attacks.keymoves import find_moves, match_rows, units_of
-from comparisons.attacks.minimum_difference import minimum_difference
-from comparisons.attacks.setting import _candidates
-from comparisons.attacks.targets import cipher_scheme, cipher_target
-from comparisons.progress import ProgressReporter
+from he_compare.common.attack import BUDGETS, Budget
+from he_compare.common.run.records import AttackOutcome
+from he_compare.common.run.store import RunFolder
+from he_compare.comparisons.attacks.minimum_difference import minimum_difference
+from he_compare.comparisons.attacks.tools.move_keys import find_moves, match_rows, units_of
+from he_compare.comparisons.auditing.adversary_view import _candidates
+from he_compare.comparisons.auditing.harness import Harness, Setup
+from he_compare.comparisons.auditing.targets import cipher_scheme, cipher_target
+from he_compare.comparisons.progress import ProgressReporter
 from tests.attackpool import InventedPool, pictures
 
 SMALL = Budget("small", 2, 8, 3, 8, 20, 60, 24, 20.0)
@@ -179,7 +179,7 @@ def test_property_inference_reads_permuted_pictures_and_takes_enough_keys(tmp_pa
 
 
 def test_the_auc_counts_pairs_in_order_and_knows_its_error_at_chance() -> None:
-    from comparisons.attacks.property_inference import _auc
+    from he_compare.comparisons.attacks.property_inference import _auc
 
     mine = np.array([True, True, False, False])
     assert _auc(np.array([3.0, 1.0, 2.0, 0.0]), mine)[0] == 0.75

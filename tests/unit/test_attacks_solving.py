@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from comparisons.attacks.alignment import aligned_one_by_one, aligned_together
-from comparisons.attacks.solvers.tiles import symmetric
+from he_compare.comparisons.attacks.tools.likeness import aligned_one_by_one, aligned_together
+from he_compare.comparisons.attacks.tools.tiles import symmetric
 from tests.smoothimages import smooth_images
 from tests.unit.test_attacks_simple import detail, outcome
 

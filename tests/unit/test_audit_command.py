@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from common.errors import UsageError
-from comparisons.audit_command import audit_app
+from he_compare.common.errors import UsageError
+from he_compare.comparisons.cli.audit import audit_app
 from tests.attackpool import pictures
 
 
@@ -110,6 +110,6 @@ def test_a_folder_with_another_audit_or_none_is_refused(
 
 
 def test_the_command_opens_without_numpy_or_torch() -> None:
-    code = "import comparisons.audit_command, sys; print('numpy' in sys.modules)"
+    code = "import he_compare.comparisons.cli.audit, sys; print('numpy' in sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "False"

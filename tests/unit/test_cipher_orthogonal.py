@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from block_scramble.cipher import Cipher, ImageShape, cipher_parameters
-from block_scramble.ciphers.orthogonal import CIPHER as ORTHOGONAL
-from block_scramble.ciphers.orthogonal import orthogonal_matrix
-from block_scramble.keys import ClientKey
-from common.errors import UsageError
-from common.types import UInt8Array
+from he_compare.block_scramble.cipher import Cipher, ImageShape, cipher_parameters
+from he_compare.block_scramble.ciphers.orthogonal import CIPHER as ORTHOGONAL
+from he_compare.block_scramble.ciphers.orthogonal import orthogonal_matrix
+from he_compare.block_scramble.keys.client_key import ClientKey
+from he_compare.common.errors import UsageError
+from he_compare.common.types import UInt8Array
 
 KEY = ClientKey.from_seed(0)
 SMALL = ImageShape(12, 8, 3)

@@ -8,27 +8,27 @@ from typing import Any
 import numpy as np
 import pytest
 
-from block_scramble.blocks import crop, pad, padded_shape
-from block_scramble.cipher import Cipher, ImageShape, cipher_parameters, key_space
-from block_scramble.ciphers.aes_ctr import CIPHER as AES_CTR
-from block_scramble.ciphers.al_amin import CIPHER as AL_AMIN
-from block_scramble.ciphers.etc import CIPHER as ETC
-from block_scramble.ciphers.etc import symmetries
-from block_scramble.ciphers.ffx import CIPHER as FFX
-from block_scramble.ciphers.ffx import ff1_table
-from block_scramble.ciphers.identity import CIPHER as IDENTITY
-from block_scramble.ciphers.madono_ele import CIPHER as MADONO
-from block_scramble.ciphers.noise import CIPHER as NOISE
-from block_scramble.ciphers.np import CIPHER as NP
-from block_scramble.ciphers.orthogonal import CIPHER as ORTHOGONAL
-from block_scramble.ciphers.pixel_np import CIPHER as PIXEL_NP
-from block_scramble.ciphers.shf import CIPHER as SHF
-from block_scramble.ciphers.tanaka_le import CIPHER as TANAKA
-from block_scramble.ciphers.vit_block import CIPHER as VIT_BLOCK
-from block_scramble.keys import ClientKey
-from block_scramble.moves import keyed_blocks
-from common.errors import UsageError
-from common.types import UInt8Array
+from he_compare.block_scramble.cipher import Cipher, ImageShape, cipher_parameters, key_space
+from he_compare.block_scramble.ciphers.aes_ctr import CIPHER as AES_CTR
+from he_compare.block_scramble.ciphers.al_amin import CIPHER as AL_AMIN
+from he_compare.block_scramble.ciphers.etc import CIPHER as ETC
+from he_compare.block_scramble.ciphers.etc import symmetries
+from he_compare.block_scramble.ciphers.ffx import CIPHER as FFX
+from he_compare.block_scramble.ciphers.ffx import ff1_table
+from he_compare.block_scramble.ciphers.identity import CIPHER as IDENTITY
+from he_compare.block_scramble.ciphers.madono_ele import CIPHER as MADONO
+from he_compare.block_scramble.ciphers.noise import CIPHER as NOISE
+from he_compare.block_scramble.ciphers.np import CIPHER as NP
+from he_compare.block_scramble.ciphers.orthogonal import CIPHER as ORTHOGONAL
+from he_compare.block_scramble.ciphers.pixel_np import CIPHER as PIXEL_NP
+from he_compare.block_scramble.ciphers.shf import CIPHER as SHF
+from he_compare.block_scramble.ciphers.tanaka_le import CIPHER as TANAKA
+from he_compare.block_scramble.ciphers.vit_block import CIPHER as VIT_BLOCK
+from he_compare.block_scramble.engine.blocks import crop, pad, padded_shape
+from he_compare.block_scramble.engine.moves import keyed_blocks
+from he_compare.block_scramble.keys.client_key import ClientKey
+from he_compare.common.errors import UsageError
+from he_compare.common.types import UInt8Array
 
 KEY = ClientKey.from_seed(0)
 SMALL = ImageShape(12, 8, 3)

@@ -7,14 +7,14 @@ from functools import cache
 import numpy as np
 import pytest
 
-from common.backbones.head import CLIP, LinearModel
-from common.clock import Clock
-from common.errors import MessageError, UsageError
-from common.types import Message, Side, Stage
-from fhe_baseline.ckks.inference import load_public_material, make_plan, public_material
-from fhe_baseline.ckks.packings import PackingClient, PackingServer, load_packing
-from fhe_baseline.ckks.packings.batched import MARK
-from fhe_baseline.parameters import parameter_set
+from he_compare.common.backbones.head import CLIP, LinearModel
+from he_compare.common.clock import Clock
+from he_compare.common.errors import MessageError, UsageError
+from he_compare.common.types import Message, Side, Stage
+from he_compare.fhe_baseline.ckks.inference import load_public_material, make_plan, public_material
+from he_compare.fhe_baseline.ckks.packings import PackingClient, PackingServer, load_packing
+from he_compare.fhe_baseline.ckks.packings.batched import MARK
+from he_compare.fhe_baseline.ckks.parameters import parameter_set
 
 WIDTH, IMAGES = 6, 5
 

@@ -7,13 +7,13 @@ import json
 import numpy as np
 import pytest
 
-from common.backbones.head import CLIP, LinearModel
-from common.clock import Clock
-from common.errors import MessageError
-from common.types import Side
-from common.wire import pack, unpack
-from fhe_baseline.ckks.encrypted_head import EncryptedHeadClient, load_encrypted_head
-from fhe_baseline.ckks.inference import make_plan
+from he_compare.common.backbones.head import CLIP, LinearModel
+from he_compare.common.clock import Clock
+from he_compare.common.errors import MessageError
+from he_compare.common.service.wire import pack, unpack
+from he_compare.common.types import Side
+from he_compare.fhe_baseline.ckks.encrypted_head import EncryptedHeadClient, load_encrypted_head
+from he_compare.fhe_baseline.ckks.inference import make_plan
 
 
 def random_model(width: int, classes: int) -> LinearModel:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from common.backbones.head import CLIP, LinearModel
-from fhe_baseline.ckks.precision import plan_scales
-from fhe_baseline.ckks.slot_layout import SlotLayout, padded
-from fhe_baseline.parameters import parameter_set
+from he_compare.common.backbones.head import CLIP, LinearModel
+from he_compare.fhe_baseline.ckks.layouts.scales import plan_scales
+from he_compare.fhe_baseline.ckks.layouts.slots import SlotLayout, padded
+from he_compare.fhe_baseline.ckks.parameters import parameter_set
 
 SHAPES = [(1, 2), (2, 2), (5, 3), (192, 2), (384, 2), (385, 3), (768, 11), (1023, 7), (1024, 11)]
 

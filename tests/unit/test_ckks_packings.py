@@ -7,14 +7,19 @@ from functools import cache
 import numpy as np
 import pytest
 
-from common.backbones.head import CLIP, LinearModel
-from common.clock import Clock
-from common.errors import UnknownNameError, UsageError
-from common.types import Side, Stage
-from fhe_baseline.ckks.context import explain_seal_error
-from fhe_baseline.ckks.inference import load_public_material, make_plan, public_material
-from fhe_baseline.ckks.packings import PACKING_NAMES, PackingClient, PackingServer, load_packing
-from fhe_baseline.parameters import CkksParameters, parameter_set
+from he_compare.common.backbones.head import CLIP, LinearModel
+from he_compare.common.clock import Clock
+from he_compare.common.errors import UnknownNameError, UsageError
+from he_compare.common.types import Side, Stage
+from he_compare.fhe_baseline.ckks.context import explain_seal_error
+from he_compare.fhe_baseline.ckks.inference import load_public_material, make_plan, public_material
+from he_compare.fhe_baseline.ckks.packings import (
+    PACKING_NAMES,
+    PackingClient,
+    PackingServer,
+    load_packing,
+)
+from he_compare.fhe_baseline.ckks.parameters import CkksParameters, parameter_set
 
 WIDTHS, CLASS_COUNTS = (5, 192, 384, 768, 1024), (2, 3, 11)
 ALL_SHAPES = [(width, classes) for width in WIDTHS for classes in CLASS_COUNTS]
@@ -192,7 +197,7 @@ def seal_complaint_about_scale() -> str:
     """Provoke SEAL's own words: a product whose scale exceeds the modulus."""
     from tenseal import sealapi
 
-    from fhe_baseline.ckks.context import seal_context
+    from he_compare.fhe_baseline.ckks.context import seal_context
 
     context = seal_context(parameter_set("n4096"))
     encoder, evaluator = sealapi.CKKSEncoder(context), sealapi.Evaluator(context)

@@ -6,9 +6,9 @@ from typing import get_args
 
 import pytest
 
-from common.errors import UnknownNameError, UsageError
-from fhe_baseline.ckks.context import data_primes, seal_context
-from fhe_baseline.parameters import (
+from he_compare.common.errors import UnknownNameError, UsageError
+from he_compare.fhe_baseline.ckks.context import data_primes, seal_context
+from he_compare.fhe_baseline.ckks.parameters import (
     GUIDELINES_2024,
     PARAMETER_SETS,
     STANDARD_2018,
@@ -18,7 +18,7 @@ from fhe_baseline.parameters import (
     require_128_bits,
     verdict,
 )
-from fhe_baseline.pipelines.fhe_head import FheHeadParameters
+from he_compare.fhe_baseline.pipelines.fhe_head import FheHeadParameters
 
 
 def with_total(degree: int, total: int) -> CkksParameters:

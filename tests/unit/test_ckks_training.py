@@ -8,23 +8,26 @@ import signal
 import numpy as np
 import pytest
 
-from common.clock import Clock
-from common.errors import CellError, DataError, ServiceError, UsageError
-from common.service.process import ServerProcess
-from common.types import Side, Stage
-from fhe_baseline.ckks.training import memory
-from fhe_baseline.ckks.training.circuit import Circuit
-from fhe_baseline.ckks.training.client import TrainingClient
-from fhe_baseline.ckks.training.material import pack_material
-from fhe_baseline.ckks.training.messages import pack_round
-from fhe_baseline.ckks.training.optimum import fit_optimum, loss
-from fhe_baseline.ckks.training.problem import make_problem
-from fhe_baseline.ckks.training.release import rounded
-from fhe_baseline.ckks.training.server import TrainingServer
-from fhe_baseline.ckks.training.session import TrainingSession
-from fhe_baseline.ckks.training.sigmoid import fit_sigmoid
-from fhe_baseline.ckks.training.twin import relative_difference, run_twin
-from fhe_baseline.parameters import CkksParameters, training_set
+from he_compare.common.clock import Clock
+from he_compare.common.errors import CellError, DataError, ServiceError, UsageError
+from he_compare.common.service.process import ServerProcess
+from he_compare.common.types import Side, Stage
+from he_compare.fhe_baseline.ckks.parameters import CkksParameters, training_set
+from he_compare.fhe_baseline.ckks.training import session
+from he_compare.fhe_baseline.ckks.training.circuit import Circuit
+from he_compare.fhe_baseline.ckks.training.clear_twin import (
+    fit_optimum,
+    loss,
+    relative_difference,
+    run_twin,
+)
+from he_compare.fhe_baseline.ckks.training.client import TrainingClient, rounded
+from he_compare.fhe_baseline.ckks.training.messages import pack_round
+from he_compare.fhe_baseline.ckks.training.problem import make_problem
+from he_compare.fhe_baseline.ckks.training.public_material import pack_material
+from he_compare.fhe_baseline.ckks.training.server import TrainingServer
+from he_compare.fhe_baseline.ckks.training.session import TrainingSession
+from he_compare.fhe_baseline.ckks.training.sigmoid import fit_sigmoid
 from tests.encrypted_training import (
     DEEP,
     SMALL,
@@ -294,7 +297,7 @@ def test_a_context_below_128_bits_is_refused_unless_it_is_asked_for() -> None:
 
 @pytest.mark.parametrize("name", ["n8192-214", "n8192-214-deep", "n16384-295", "n16384-402"])
 def test_every_named_set_for_training_meets_128_bits_of_both_tables(name: str) -> None:
-    from fhe_baseline.parameters import verdict
+    from he_compare.fhe_baseline.ckks.parameters import verdict
 
     judged = verdict(training_set(name, 3))
     assert all(one.level is not None and one.level >= 128 for one in judged.values())
@@ -338,7 +341,7 @@ def test_too_little_memory_is_told_with_the_figure_before_any_key_is_made(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     circuit, problem = small_task(60, 5)
-    monkeypatch.setattr(memory, "available_bytes", lambda: 100_000_000)
+    monkeypatch.setattr(session, "available_bytes", lambda: 100_000_000)
     with pytest.raises(CellError, match=r"holds 0\.16 GB at the server, 0\.10 GB are available"):
         train(circuit, problem, 1)
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fhe_baseline.ckks.training.diagonals import Complex128Array, DiagonalLayout, plan_layout
-from fhe_baseline.ckks.training.momentum import MOMENTUM_BITS, momentum
-from fhe_baseline.ckks.training.scales import plan_scales
-from fhe_baseline.ckks.training.sigmoid import DEGREES, fit_sigmoid
+from he_compare.fhe_baseline.ckks.training.diagonals import (
+    Complex128Array,
+    DiagonalLayout,
+    plan_layout,
+)
+from he_compare.fhe_baseline.ckks.training.scales import MOMENTUM_BITS, momentum, plan_scales
+from he_compare.fhe_baseline.ckks.training.sigmoid import DEGREES, fit_sigmoid
 
 SHAPES = [
     # rows, columns, slots, forward baby, backward baby

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from common.backbones.head import CLIP, LinearModel
-from common.clock import Clock
-from common.errors import MessageError, UsageError
-from common.types import Side
-from fhe_baseline.ckks.inference import load_public_material, make_plan, public_material
-from fhe_baseline.ckks.packings import load_packing
-from fhe_baseline.ckks.packings.zero_sum import LEAK_BITS, gaussian, mask, plan
-from fhe_baseline.ckks.slot_layout import SlotLayout
-from fhe_baseline.parameters import PARAMETER_SETS, parameter_set
+from he_compare.common.backbones.head import CLIP, LinearModel
+from he_compare.common.clock import Clock
+from he_compare.common.errors import MessageError, UsageError
+from he_compare.common.types import Side
+from he_compare.fhe_baseline.ckks.inference import load_public_material, make_plan, public_material
+from he_compare.fhe_baseline.ckks.layouts.slots import SlotLayout
+from he_compare.fhe_baseline.ckks.packings import load_packing
+from he_compare.fhe_baseline.ckks.packings.zero_sum import LEAK_BITS, gaussian, mask, plan
+from he_compare.fhe_baseline.ckks.parameters import PARAMETER_SETS, parameter_set
 
 WIDTH = 20
 PARAMETERS = parameter_set("n4096-106-flat")

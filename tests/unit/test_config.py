@@ -6,8 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.errors import UnknownNameError, UsageError
-from comparisons.config import PipelineSpec, load_config, parse_spec, profile_names
+from he_compare.common.errors import UnknownNameError, UsageError
+from he_compare.comparisons.measuring.config import (
+    PipelineSpec,
+    load_config,
+    parse_spec,
+    profile_names,
+)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +67,7 @@ def test_arbitrary_text_parses_or_is_a_usage_error(text: str) -> None:
 
 
 def test_every_profile_is_valid_and_names_known_pipelines() -> None:
-    from common.plugins import find
+    from he_compare.common.plugins import find
 
     assert profile_names() == ["smoke", "quick", "full"]
     for name in profile_names():

@@ -12,25 +12,25 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from block_scramble import keyfile
-from block_scramble.material import ServerMaterial
-from block_scramble.pipelines.block_scramble_convnet import PIPELINE as SCRAMBLED
-from block_scramble.pipelines.block_scramble_convnet import (
+from he_compare.block_scramble.deployment.public_material import ServerMaterial
+from he_compare.block_scramble.keys import key_files
+from he_compare.block_scramble.pipelines.block_scramble_convnet import PIPELINE as SCRAMBLED
+from he_compare.block_scramble.pipelines.block_scramble_convnet import (
     ConvnetMaterial,
     ConvnetScrambleParameters,
 )
-from common import plugins
-from common.backbones.deit import state_bytes
-from common.clock import Clock
-from common.contracts import Deployment, RunContext, RunSettings, Server, TrainingData
-from common.disturbances import BIT_FLIPS, GAUSSIAN_NOISE
-from common.errors import CompareError, DataError, MessageError, UsageError
-from common.identity import key_of
-from common.pipelines.convnet import PIPELINE as PLAIN
-from common.pipelines.convnet import ConvnetParameters, build_convnet, convnet_budget
-from common.robustness import robustness_curve
-from common.types import ImageBatch, Message, Side, UInt8Array
-from common.wire import pack, unpack
+from he_compare.common import plugins
+from he_compare.common.backbones.deit import state_bytes
+from he_compare.common.clock import Clock
+from he_compare.common.contracts import Deployment, RunContext, RunSettings, Server, TrainingData
+from he_compare.common.errors import CompareError, DataError, MessageError, UsageError
+from he_compare.common.identity import key_of
+from he_compare.common.pipelines.convnet import PIPELINE as PLAIN
+from he_compare.common.pipelines.convnet import ConvnetParameters, build_convnet, convnet_budget
+from he_compare.common.service.wire import pack, unpack
+from he_compare.common.types import ImageBatch, Message, Side, UInt8Array
+from he_compare.comparisons.measuring.disturbances import BIT_FLIPS, GAUSSIAN_NOISE
+from he_compare.comparisons.measuring.robustness import robustness_curve
 
 SIZE = 32
 
@@ -168,7 +168,7 @@ def test_no_key_and_no_plain_image_reaches_the_server(bench: Bench) -> None:
     context = bench.context(epochs=1)
     fitted = SCRAMBLED.fit(DATA, ConvnetScrambleParameters(), context)
     bench.scores("block-scramble-convnet", fitted.deploy(context), TEST.images)
-    secret = keyfile.load(context.key_file).secret_bytes()
+    secret = key_files.load(context.key_file).secret_bytes()
     crossed = b"".join(bench.sent)
     assert secret not in crossed and secret.hex().encode() not in crossed
     row = TEST.images[0, 0].tobytes()
@@ -202,7 +202,9 @@ def test_hub_weights_start_the_body_and_leave_the_head(
     published = build_convnet(classes=1000, weights="untrained", seed=9)
     path = tmp_path / "model.safetensors"
     path.write_bytes(state_bytes(published))
-    monkeypatch.setattr("common.backbones.weights.download_from_hub", lambda repository: path)
+    monkeypatch.setattr(
+        "he_compare.common.backbones.weights.download_from_hub", lambda repository: path
+    )
     model = build_convnet(classes=2, weights="hub", seed=0)
     torch.testing.assert_close(model.conv1.weight, published.conv1.weight)
     assert model.fc.weight.shape == (2, 512)
@@ -215,7 +217,7 @@ def test_hub_weights_that_cannot_be_had_are_an_error(monkeypatch: pytest.MonkeyP
     def no_network(repository: str) -> Path:
         raise OSError("no route")
 
-    monkeypatch.setattr("common.backbones.weights.download_from_hub", no_network)
+    monkeypatch.setattr("he_compare.common.backbones.weights.download_from_hub", no_network)
     with pytest.raises(DataError, match="cannot download"):
         build_convnet(classes=2, weights="hub", seed=0)
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.datasets.chestxray import DATASET, patient_of
-from common.errors import DataError, UnknownNameError
-from common.types import Split
+from he_compare.common.datasets.chestxray import DATASET, patient_of
+from he_compare.common.errors import DataError, UnknownNameError
+from he_compare.common.types import Split
 from tests.imagefolders import LABEL_COLUMNS, write_chestxray_like, write_rows, write_tree
 
 Rows = list[dict[str, object]]

@@ -21,13 +21,13 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from common.datasets.check import check
-from common.datasets.dicom import DATASET
-from common.datasets.dicom_pixels import eight_bit, open_dicom
-from common.datasets.fingerprint import fingerprint
-from common.datasets.select import summary
-from common.errors import DataError
-from common.types import Split
+from he_compare.common.datasets.dicom import DATASET
+from he_compare.common.datasets.opened.choice import summary
+from he_compare.common.datasets.opened.fingerprint import fingerprint
+from he_compare.common.datasets.opened.inspection import check
+from he_compare.common.datasets.reading.dicom_pixels import eight_bit, open_dicom
+from he_compare.common.errors import DataError
+from he_compare.common.types import Split
 from tests.dicomfolders import PRIVATE_TEXT, SECRETS, dicom, save, write_dicom_tree
 from tests.imagefolders import write_rows
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from common.contracts import OpenDataset
-from common.datasets.atlas import (
+from he_compare.common.contracts import OpenDataset
+from he_compare.common.datasets.embedded.atlas import (
     ATLAS_FILE,
     MAX_ATLAS_BYTES,
     SIZES,
@@ -29,11 +29,11 @@ from common.datasets.atlas import (
     shipped_atlas,
     standard_normal,
 )
-from common.datasets.fingerprint import fingerprint
-from common.datasets.splits import check_splits
-from common.errors import DataError, IntegrityError, UnknownNameError
-from common.types import Split
-from common.wire import pack
+from he_compare.common.datasets.opened.fingerprint import fingerprint
+from he_compare.common.datasets.opened.splits import check_splits
+from he_compare.common.errors import DataError, IntegrityError, UnknownNameError
+from he_compare.common.service.wire import pack
+from he_compare.common.types import Split
 
 NONE = np.array([], dtype=np.int64)
 
@@ -59,7 +59,7 @@ def test_equal_seeds_give_equal_pixels_labels_and_ids() -> None:
 
 def test_another_process_with_one_thread_draws_the_same_bytes() -> None:
     code = (
-        "import hashlib; from common.datasets.atlas import sample;"
+        "import hashlib; from he_compare.common.datasets.embedded.atlas import sample;"
         "print(hashlib.sha256(sample(40, 5, 112).images.tobytes()).hexdigest())"
     )
     here = hashlib.sha256(sample(40, 5, 112).images.tobytes()).hexdigest()
@@ -302,5 +302,7 @@ def test_sums_stay_exact_in_double_precision() -> None:
 
 
 def test_drawing_needs_neither_torch_nor_scikit_learn() -> None:
-    code = "import sys, common.datasets.atlas as a; a.sample(1, 0, 16); print(*sys.modules)"
+    code = (
+        "import sys, common.datasets.embedded.atlas as a; a.sample(1, 0, 16); print(*sys.modules)"
+    )
     assert {"torch", "sklearn", "scipy"}.isdisjoint(printed_by(code))

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.datasets.check import check
-from common.datasets.folder import DATASET
-from common.errors import DataError
-from common.types import Split
+from he_compare.common.datasets.folder import DATASET
+from he_compare.common.datasets.opened.inspection import check
+from he_compare.common.errors import DataError
+from he_compare.common.types import Split
 from tests.imagefolders import write_image, write_rows, write_tree
 
 

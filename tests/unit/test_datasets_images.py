@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.datasets.images import (
+from he_compare.common.datasets.reading.images import (
     as_rgb,
     image_size,
     map_threaded,
@@ -18,7 +18,7 @@ from common.datasets.images import (
     read_squares,
     to_square,
 )
-from common.errors import DataError
+from he_compare.common.errors import DataError
 
 GREY = np.arange(20 * 30, dtype=np.uint16).reshape(20, 30).astype(np.uint8)
 

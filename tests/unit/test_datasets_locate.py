@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from common.datasets import locate
-from common.errors import DataError
+from he_compare.common.datasets.reading import search
+from he_compare.common.errors import DataError
 
 
 def marker(folder: Path) -> Path | None:
@@ -23,11 +23,11 @@ def mark(folder: Path) -> Path:
 @pytest.fixture(autouse=True)
 def own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COMPARE_DATA", str(tmp_path / "env"))
-    monkeypatch.setattr(locate, "data_cache", lambda name: tmp_path / "cache" / name)
+    monkeypatch.setattr(search, "data_cache", lambda name: tmp_path / "cache" / name)
 
 
 def find(data_dir: Path | None = None) -> Path:
-    return locate.require("thing", data_dir, marker, "marker")
+    return search.require("thing", data_dir, marker, "marker")
 
 
 @pytest.mark.parametrize("below", ["", "thing"])

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.datasets import npzarrays
-from common.datasets.chestmnist import DATASET as CHEST
-from common.datasets.chestmnist import FACTS as CHEST_FACTS
-from common.datasets.medmnist_sets import SIZES, MedMnistFacts, MedMnistFamily
-from common.errors import DataError, UnknownNameError
-from common.plugins import discover, load
-from common.types import Split
+from he_compare.common.datasets.chestmnist import DATASET as CHEST
+from he_compare.common.datasets.chestmnist import FACTS as CHEST_FACTS
+from he_compare.common.datasets.medmnist import SIZES, MedMnistFacts, MedMnistFamily
+from he_compare.common.datasets.reading import npz
+from he_compare.common.errors import DataError, UnknownNameError
+from he_compare.common.plugins import discover, load
+from he_compare.common.types import Split
 from tests.imagefolders import rewrite_npz, write_chestmnist_like, write_medmnist_like
 
 FAMILIES = {
@@ -53,7 +53,7 @@ def test_the_facts_are_those_of_the_package(name: str) -> None:
 def test_the_findings_of_chestmnist_are_those_of_the_package() -> None:
     from medmnist import INFO
 
-    from common.datasets.chestmnist import FINDINGS
+    from he_compare.common.datasets.chestmnist import FINDINGS
 
     assert list(FINDINGS) == list(INFO["chestmnist"]["label"].values())
 
@@ -122,15 +122,15 @@ def test_a_large_set_is_unpacked_once_and_mapped(
 ) -> None:
     path = write_medmnist_like(tmp_path / "tissuemnist.npz", (16, 8, 8), classes=8)
     plain = FAMILIES["tissuemnist"].open("", tmp_path, "", 0)
-    monkeypatch.setattr(npzarrays, "IN_MEMORY_BYTES", 8 * 28 * 28)
+    monkeypatch.setattr(npz, "IN_MEMORY_BYTES", 8 * 28 * 28)
     for _ in range(2):
-        mapped = npzarrays.read_npz(path, ("train_images", "test_images"))
+        mapped = npz.read_npz(path, ("train_images", "test_images"))
         assert isinstance(mapped["train_images"], np.memmap)
         assert not isinstance(mapped["test_images"], np.memmap)
     data = FAMILIES["tissuemnist"].open("", tmp_path, "", 0)
     some = np.array([7, 2])
     assert np.array_equal(data.read(Split.TRAIN, some, 28), plain.read(Split.TRAIN, some, 28))
-    unpacked = npzarrays.data_cache("unpacked")
+    unpacked = npz.data_cache("unpacked")
     assert [file.name for file in unpacked.rglob("*.npy")] == ["train_images.npy"]
     assert not list(unpacked.rglob(".unpack-*"))
 
@@ -139,17 +139,17 @@ def test_a_set_larger_than_the_disk_is_refused_before_it_is_unpacked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_medmnist_like(tmp_path / "tissuemnist.npz", (16, 8, 8), classes=8)
-    monkeypatch.setattr(npzarrays, "IN_MEMORY_BYTES", 10)
-    monkeypatch.setattr(npzarrays.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 100}))
+    monkeypatch.setattr(npz, "IN_MEMORY_BYTES", 10)
+    monkeypatch.setattr(npz.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 100}))
     with pytest.raises(DataError, match=r"more than is free.*smaller size"):
-        npzarrays.read_npz(path, ("train_images",))
+        npz.read_npz(path, ("train_images",))
 
 
 def test_an_npz_bomb_is_refused_by_its_header(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_medmnist_like(tmp_path / "octmnist.npz", (16, 8, 8), classes=4)
-    monkeypatch.setattr(npzarrays, "MAX_ARRAY_BYTES", 1000)
+    monkeypatch.setattr(npz, "MAX_ARRAY_BYTES", 1000)
     with pytest.raises(DataError, match="claims 12,544 bytes, more than 1,000"):
         FAMILIES["octmnist"].open("", tmp_path, "", 0)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.datasets.nih_cxr14 import DATASET
-from common.errors import DataError, UnknownNameError
-from common.types import Split
+from he_compare.common.datasets.nih_cxr14 import DATASET
+from he_compare.common.errors import DataError, UnknownNameError
+from he_compare.common.types import Split
 from tests.imagefolders import write_nih_like
 
 TABLE = "Data_Entry_2017_v2020.csv"

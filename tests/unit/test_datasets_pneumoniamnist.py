@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.datasets.pneumoniamnist import DATASET
-from common.errors import DataError
-from common.types import Split
+from he_compare.common.datasets.pneumoniamnist import DATASET
+from he_compare.common.errors import DataError
+from he_compare.common.types import Split
 from tests.imagefolders import rewrite_npz, write_medmnist_like
 
 

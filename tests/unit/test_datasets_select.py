@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from common.contracts import OpenDataset, SplitIndex
-from common.datasets.chestxray import DATASET
-from common.datasets.fingerprint import fingerprint
-from common.datasets.select import limit, load_batch, summary
-from common.types import IntArray, Split
+from he_compare.common.contracts import OpenDataset, SplitIndex
+from he_compare.common.datasets.chestxray import DATASET
+from he_compare.common.datasets.opened.choice import limit, load_batch, summary
+from he_compare.common.datasets.opened.fingerprint import fingerprint
+from he_compare.common.types import IntArray, Split
 from tests.imagefolders import write_chestxray_like
 
 labels_of_some_classes = st.lists(st.integers(0, 2), min_size=1, max_size=60)

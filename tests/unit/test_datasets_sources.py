@@ -14,13 +14,14 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 
-from common.datasets import chestxray_substitutes, download, medmnist_sets
-from common.datasets.check import check
-from common.datasets.chestxray import DATASET
-from common.datasets.locate import data_cache
-from common.datasets.policy import SourcePolicy, source_policy
-from common.errors import EXIT_USAGE, DataError
-from common.types import Split
+from he_compare.common.datasets import medmnist
+from he_compare.common.datasets.chestxray import DATASET
+from he_compare.common.datasets.embedded import substitutes
+from he_compare.common.datasets.opened.inspection import check
+from he_compare.common.datasets.reading import download
+from he_compare.common.datasets.reading.search import SourcePolicy, data_cache, source_policy
+from he_compare.common.errors import EXIT_USAGE, DataError
+from he_compare.common.types import Split
 from tests.imagefolders import write_chestxray_like, write_medmnist_like
 
 NAME = "pneumoniamnist_224.npz"
@@ -168,9 +169,7 @@ def test_require_real_refuses_the_cohort_with_exit_code_2() -> None:
 def test_an_explicit_folder_without_the_data_is_an_error_and_nothing_else_is_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        chestxray_substitutes, "open_synthetic", lambda *_: pytest.fail("fell back")
-    )
+    monkeypatch.setattr(substitutes, "open_synthetic", lambda *_: pytest.fail("fell back"))
     (tmp_path / "mine").mkdir()
     with (
         source_policy(SourcePolicy()),
@@ -190,10 +189,10 @@ def test_a_set_that_cannot_be_fetched_names_the_places_and_the_fix(
             DataError, match=r"looked in .*user cache.*no route to host.*fetch bloodmnist\.npz from"
         ),
     ):
-        medmnist_sets.find_or_fetch(facts, 28, None)
+        medmnist.find_or_fetch(facts, 28, None)
 
 
-def medmnist_sets_facts() -> medmnist_sets.MedMnistFacts:
-    from common.datasets.bloodmnist import FACTS
+def medmnist_sets_facts() -> medmnist.MedMnistFacts:
+    from he_compare.common.datasets.bloodmnist import FACTS
 
     return FACTS

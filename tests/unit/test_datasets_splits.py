@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.contracts import SplitIndex
-from common.datasets.splits import (
+from he_compare.common.contracts import SplitIndex
+from he_compare.common.datasets.opened.splits import (
     check_splits,
     cut_by_group,
     hashed_order,
     join_twins,
 )
-from common.errors import DataError
-from common.types import Split
+from he_compare.common.errors import DataError
+from he_compare.common.types import Split
 
 SHARES = {Split.TEST: 0.2, Split.VAL: 0.1}
 CLASSES = ("a", "b")

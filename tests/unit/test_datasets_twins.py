@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.datasets import twins
-from common.datasets.twins import find_twins
-from common.errors import DataError
+from he_compare.common.datasets.reading import copies
+from he_compare.common.datasets.reading.copies import find_twins
+from he_compare.common.errors import DataError
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_equal_pixels_are_found_whatever_the_format(tmp_path: Path, names: list[
 def test_beyond_the_limit_files_are_compared_by_bytes_and_that_is_told(
     tmp_path: Path, names: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(twins, "MAX_DECODED_PIXELS", 100)
+    monkeypatch.setattr(copies, "MAX_DECODED_PIXELS", 100)
     found = find_twins(tmp_path, names)
     assert set(found.keys) == {"a.png", "c.png"}
     assert "file bytes, because" in found.note()
@@ -45,8 +45,8 @@ def test_beyond_the_limit_files_are_compared_by_bytes_and_that_is_told(
 def test_beyond_both_limits_nothing_is_compared_and_that_is_told(
     tmp_path: Path, names: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(twins, "MAX_DECODED_PIXELS", 100)
-    monkeypatch.setattr(twins, "MAX_READ_BYTES", 100)
+    monkeypatch.setattr(copies, "MAX_DECODED_PIXELS", 100)
+    monkeypatch.setattr(copies, "MAX_READ_BYTES", 100)
     found = find_twins(tmp_path, names)
     assert not found.keys
     assert "copies were not looked for" in found.note()
@@ -56,9 +56,9 @@ def test_images_of_a_size_of_their_own_are_not_decoded(
     tmp_path: Path, names: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoded: list[str] = []
-    real = twins.open_image
+    real = copies.open_image
     monkeypatch.setattr(
-        twins, "open_image", lambda path, name: decoded.append(name) or real(path, name)
+        copies, "open_image", lambda path, name: decoded.append(name) or real(path, name)
     )
     find_twins(tmp_path, names)
     assert "turned.png" not in decoded

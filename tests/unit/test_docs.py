@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import typer.main
 
-from common.store import RunFolder
-from comparisons import cli
-from comparisons.policy import Policy
-from comparisons.scoring import score_run
+from he_compare.common.run.store import RunFolder
+from he_compare.comparisons.cli import app
+from he_compare.comparisons.judging.limits import Policy
+from he_compare.comparisons.judging.scoring import score_run
 from tests.samplerun import FHE, PLAIN, SCRAMBLE, build
 from tools import build_reference
 
@@ -49,7 +49,7 @@ def _words(line: str) -> list[str]:
 
 
 def _parse(words: list[str]) -> Any:
-    command = typer.main.get_command(cli.app)
+    command = typer.main.get_command(app.app)
     name = "compare"
     while hasattr(command, "commands"):
         head, *words = words
@@ -95,7 +95,7 @@ def test_commands_that_read_a_run_do_what_they_say(
     monkeypatch.chdir(workplace)
     monkeypatch.setattr("sys.argv", ["compare", *_words(line)])
     with pytest.raises(SystemExit) as stop:
-        cli.main()
+        app.main()
     # The sample run was not attacked, so the policy of the documentation is not kept.
     assert (stop.value.code or 0) == (4 if "--policy" in line else 0)
 

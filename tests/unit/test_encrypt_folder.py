@@ -12,13 +12,13 @@ import pytest
 import typer
 from PIL import Image
 
-from block_scramble import keyfile
-from block_scramble.commands.decrypt import COMMAND as DECRYPT
-from block_scramble.folder.images import sha256_of
-from block_scramble.folder.manifest import MANIFEST, read_manifest
-from block_scramble.keys import ClientKey
-from common import plugins
-from comparisons import cipher_commands, cli
+from he_compare.block_scramble.commands.decrypt import COMMAND as DECRYPT
+from he_compare.block_scramble.folder.images import sha256_of
+from he_compare.block_scramble.folder.manifest import MANIFEST, read_manifest
+from he_compare.block_scramble.keys import key_files
+from he_compare.block_scramble.keys.client_key import ClientKey
+from he_compare.common import plugins
+from he_compare.comparisons.cli import app, scrambling
 from tests.encryptedfolders import (
     assert_same_pixels,
     decrypt,
@@ -84,7 +84,7 @@ def test_size_squares_all_images(room: Path) -> None:
 
 def test_the_manifest_tells_the_holder_of_the_key_and_nobody_else(room: Path) -> None:
     encrypt(room, "al_amin", patch=4, key_policy="per_image")
-    key = keyfile.load(room / "client.key")
+    key = key_files.load(room / "client.key")
     manifest = read_manifest(room / "out")
     assert manifest.cipher == "al_amin" and manifest.parameters["patch"] == 4
     assert manifest.key_fingerprint == key.fingerprint and not manifest.insecure
@@ -108,12 +108,12 @@ def test_decrypted_images_are_for_their_owner_only(room: Path) -> None:
 def test_what_is_said_names_counts_cipher_and_key_and_what_was_left_out(room: Path) -> None:
     (room / "in/labels.csv").write_text("a.png,0\n")
     told, *notes = encrypt(room)
-    fingerprint = keyfile.load(room / "client.key").fingerprint
+    fingerprint = key_files.load(room / "client.key").fingerprint
     assert told.startswith("5 images encrypted with vit_block (per_client) under key")
     assert fingerprint in told
     assert any("labels.csv" in note for note in notes)
     assert any("names of files" in note for note in notes)
-    keyfile.save(room / "weak.key", ClientKey.from_seed(1))
+    key_files.save(room / "weak.key", ClientKey.from_seed(1))
     assert any("insecure" in note for note in encrypt(room, target="weak", key="weak.key"))
 
 
@@ -199,7 +199,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, st
     """Run `compare` in this process; return exit code, stdout and stderr."""
     sys.argv = ["compare", *map(str, arguments)]
     with pytest.raises(SystemExit) as stopped:
-        cli.main()
+        app.main()
     out, err = capsys.readouterr()
     return int(str(stopped.value.code)), out, err
 
@@ -208,12 +208,14 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, st
 def wired(monkeypatch: pytest.MonkeyPatch) -> None:
     """`compare` with the two commands of this file, wherever else they are registered."""
     app = typer.Typer()
-    app.command()(cipher_commands.encrypt)
-    app.command()(cipher_commands.decrypt)
-    monkeypatch.setattr(cli, "app", app)
+    app.command()(scrambling.encrypt)
+    app.command()(scrambling.decrypt)
+    monkeypatch.setattr(app, "app", app)
     monkeypatch.setattr(sys, "argv", [])
     if "commands" not in plugins.KINDS:
-        kind = plugins.Kind("commands", ("block_scramble.commands",), "COMMAND", "command")
+        kind = plugins.Kind(
+            "commands", ("he_compare.block_scramble.commands",), "COMMAND", "command"
+        )
         monkeypatch.setitem(plugins.KINDS, "commands", kind)
         plugins.discover.cache_clear()
 

@@ -11,10 +11,16 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from block_scramble import keyfile
-from block_scramble.folder.images import sha256_of
-from block_scramble.folder.manifest import MANIFEST
-from common.errors import CompareError, DataError, IntegrityError, UnknownNameError, UsageError
+from he_compare.block_scramble.folder.images import sha256_of
+from he_compare.block_scramble.folder.manifest import MANIFEST
+from he_compare.block_scramble.keys import key_files
+from he_compare.common.errors import (
+    CompareError,
+    DataError,
+    IntegrityError,
+    UnknownNameError,
+    UsageError,
+)
 from tests.encryptedfolders import (
     assert_same_pixels,
     decrypt,
@@ -178,8 +184,8 @@ def test_a_folder_without_images_and_one_that_is_missing_are_refused(room: Path)
 
 def test_another_key_is_refused_by_its_fingerprint(room: Path) -> None:
     encrypt(room)
-    other = keyfile.create(room / "other.key").fingerprint
-    own = keyfile.load(room / "client.key").fingerprint
+    other = key_files.create(room / "other.key").fingerprint
+    own = key_files.load(room / "client.key").fingerprint
     for call in (lambda: decrypt(room, key="other.key"), lambda: encrypt(room, key="other.key")):
         with pytest.raises(UsageError) as caught:
             call()
@@ -191,8 +197,8 @@ def test_another_key_is_refused_by_its_fingerprint(room: Path) -> None:
 
 def test_after_a_rotation_the_retired_key_is_named(room: Path) -> None:
     encrypt(room)
-    old = keyfile.load(room / "client.key").fingerprint
-    keyfile.rotate(room / "client.key")
+    old = key_files.load(room / "client.key").fingerprint
+    key_files.rotate(room / "client.key")
     with pytest.raises(UsageError, match=rf"client\.key\.{old}"):
         decrypt(room)
     decrypt(room, key=f"client.key.{old}")

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from common import plugins
-from common.adversary import BUDGETS, Finding, Inspected
-from common.errors import UsageError
-from fhe_baseline.adversary.victim import CKKS, TFHE
-from fhe_baseline.pipelines.fhe_head import FheHeadParameters
-from fhe_baseline.pipelines.fhe_tfhe import FheTfheParameters
-from fhe_baseline.pipelines.fhe_train import FheTrainParameters
+from he_compare.common import plugins
+from he_compare.common.attack import BUDGETS, Finding, Inspected
+from he_compare.common.errors import UsageError
+from he_compare.fhe_baseline.checks.tools.victim import CKKS, TFHE
+from he_compare.fhe_baseline.pipelines.fhe_head import FheHeadParameters
+from he_compare.fhe_baseline.pipelines.fhe_tfhe import FheTfheParameters
+from he_compare.fhe_baseline.pipelines.fhe_train import FheTrainParameters
+from he_compare.fhe_baseline.scheme import SCHEMES
 
 BACKBONE = "deit_tiny_distilled_patch16_224"
 PARAMETERS: dict[str, Any] = {
@@ -25,7 +26,7 @@ PARAMETERS: dict[str, Any] = {
 CHECKS = sorted(
     name
     for name, plugin in plugins.discover("attacks").items()
-    if plugin.module.startswith("fhe_baseline.checks")
+    if plugin.module.startswith("he_compare.fhe_baseline.checks")
 )
 
 
@@ -104,7 +105,7 @@ def test_the_checks_of_encrypted_inference_find_what_is_there(name: str, verdict
 
 @pytest.mark.slow
 def test_no_secret_key_is_found_at_the_server() -> None:
-    from common.errors import UnavailableError
+    from he_compare.common.errors import UnavailableError
 
     try:
         finding = examine("server_state", inspected("fhe-head"))
@@ -159,9 +160,9 @@ def test_a_check_without_a_backbone_says_what_is_missing() -> None:
 
 
 def test_a_missing_library_is_unavailable_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    from common.contracts import Availability
-    from common.errors import UnavailableError
-    from fhe_baseline.tfhe import library
+    from he_compare.common.contracts import Availability
+    from he_compare.common.errors import UnavailableError
+    from he_compare.fhe_baseline.tfhe import library
 
     monkeypatch.setattr(
         library, "availability", lambda: Availability(False, "no wheel", "use 3.11")
@@ -172,9 +173,7 @@ def test_a_missing_library_is_unavailable_with_its_reason(monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("pipeline", CKKS)
 def test_the_bytes_of_a_pipeline_are_a_scheme_that_keeps_nothing(pipeline: str) -> None:
-    scheme = plugins.load("schemes", "ciphertexts").of_pipeline(
-        pipeline, PARAMETERS[pipeline], (32, 32, 3), BACKBONE
-    )
+    scheme = SCHEMES.of_pipeline(pipeline, PARAMETERS[pipeline], (32, 32, 3), BACKBONE)
     keyed = scheme.new_key(0)
     first, again = (scheme.read(keyed.protect(images()[:2])) for _ in range(2))
     assert first.shape == (2, 32, 32, 3)
@@ -189,6 +188,6 @@ def test_the_bytes_of_a_pipeline_are_a_scheme_that_keeps_nothing(pipeline: str) 
 
 
 def test_other_pipelines_and_ciphers_are_not_of_this_family() -> None:
-    family = plugins.load("schemes", "ciphertexts")
+    family = SCHEMES
     assert family.of_cipher("np", {}, (32, 32, 3)) is None
     assert family.of_pipeline("plaintext", None, (32, 32, 3), BACKBONE) is None

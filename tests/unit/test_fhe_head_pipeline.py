@@ -10,14 +10,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from common import plugins
-from common.backbones import features as backbone
-from common.clock import Clock
-from common.contracts import Deployment, Parameters, RunContext, RunSettings, TrainingData
-from common.errors import MessageError, UsageError
-from common.identity import array_digest, source_digest
-from common.types import FheMode, Float32Array, ImageBatch, Per, Side, Stage, UInt8Array
-from fhe_baseline.pipelines.fhe_head import PIPELINE, FheHeadFitted, FheHeadParameters
+from he_compare.common import plugins
+from he_compare.common.backbones import features as backbone
+from he_compare.common.clock import Clock
+from he_compare.common.contracts import (
+    Deployment,
+    Parameters,
+    RunContext,
+    RunSettings,
+    TrainingData,
+)
+from he_compare.common.errors import MessageError, UsageError
+from he_compare.common.identity import array_digest, source_digest
+from he_compare.common.types import FheMode, Float32Array, ImageBatch, Per, Side, Stage, UInt8Array
+from he_compare.fhe_baseline.pipelines.fhe_head import PIPELINE, FheHeadFitted, FheHeadParameters
 
 SIZE = 16
 

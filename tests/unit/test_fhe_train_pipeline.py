@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from common.backbones import features as backbone
-from common.clock import Clock
-from common.contracts import Deployment, RunContext, RunSettings, TrainingData
-from common.errors import MessageError, UsageError
-from common.identity import array_digest
-from common.types import FheMode, Float32Array, ImageBatch, Message, Side, UInt8Array
-from fhe_baseline.pipelines.fhe_train import PIPELINE, FheTrainFitted, FheTrainParameters
+from he_compare.common.backbones import features as backbone
+from he_compare.common.clock import Clock
+from he_compare.common.contracts import Deployment, RunContext, RunSettings, TrainingData
+from he_compare.common.errors import MessageError, UsageError
+from he_compare.common.identity import array_digest
+from he_compare.common.types import FheMode, Float32Array, ImageBatch, Message, Side, UInt8Array
+from he_compare.fhe_baseline.pipelines.fhe_train import PIPELINE, FheTrainFitted, FheTrainParameters
 
 SIZE, WIDTH = 16, 24
 FAST: dict[str, Any] = {
@@ -243,6 +243,6 @@ def test_material_of_no_known_role_is_refused(material: bytes) -> None:
 def test_the_contract_is_fulfilled(tmp_path: Path) -> None:
     assert PIPELINE.availability().available
     assert PIPELINE.identity_inputs(FheTrainParameters(), tmp_path) == {}
-    from common.identity import source_digest
+    from he_compare.common.identity import source_digest
 
     assert source_digest(*PIPELINE.source_modules())

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.errors import MessageError
-from common.service.framing import join, split
+from he_compare.common.errors import MessageError
+from he_compare.common.service.framing import join, split
 
 
 @given(st.lists(st.binary(max_size=200), max_size=20))

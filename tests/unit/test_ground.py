@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from common import plugins
-from common.clock import Clock
-from common.errors import MessageError, UnknownNameError, UsageError
-from common.identity import array_digest, key_of, source_digest
-from common.records import export_schema
-from common.seeds import generator_for, seed_for
-from common.types import Per, Side, Stage
-from common.wire import pack, unpack
+from he_compare.common import plugins
+from he_compare.common.clock import Clock
+from he_compare.common.errors import MessageError, UnknownNameError, UsageError
+from he_compare.common.identity import array_digest, key_of, source_digest
+from he_compare.common.run.records import export_schema
+from he_compare.common.seeds import generator_for, seed_for
+from he_compare.common.service.wire import pack, unpack
+from he_compare.common.types import Per, Side, Stage
 
 
 def test_a_seed_depends_on_its_own_names_only() -> None:
@@ -159,7 +159,7 @@ def test_the_schema_describes_every_field() -> None:
 
 PEAKS = """
 import numpy as np
-from common.environment import peak_memory_bytes, reset_peak_memory
+from he_compare.common.environment import peak_memory_bytes, reset_peak_memory
 
 if reset_peak_memory():
     before = peak_memory_bytes()

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from block_scramble import keyfile
-from block_scramble.keys import ClientKey
-from comparisons import cli
+from he_compare.block_scramble.keys import key_files
+from he_compare.block_scramble.keys.client_key import ClientKey
+from he_compare.comparisons.cli import app
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
     """Run `compare key` in this process; return exit code, stdout and stderr."""
     sys.argv = ["compare", "key", *map(str, arguments)]
     with pytest.raises(SystemExit) as stopped:
-        cli.main()
+        app.main()
     out, err = capsys.readouterr()
     return int(str(stopped.value.code)), out, err
 
@@ -31,7 +31,7 @@ def arguments_are_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_key_is_named_by_its_fingerprint_and_not_shown(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    key = keyfile.create(tmp_path / "client.key", "ward 7")
+    key = key_files.create(tmp_path / "client.key", "ward 7")
     code, out, err = run(capsys, "show", tmp_path / "client.key")
     assert (code, err) == (0, "")
     assert f"fingerprint: {key.fingerprint}\n" in out and "note: ward 7\n" in out
@@ -44,12 +44,12 @@ def test_a_rotated_key_stays_beside_the_new_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "client.key"
-    old = keyfile.create(path)
+    old = key_files.create(path)
     code, out, _ = run(capsys, "rotate", path, "--note", "after May")
-    new = keyfile.load(path)
-    retired = keyfile.retired_path(path, old.fingerprint)
+    new = key_files.load(path)
+    retired = key_files.retired_path(path, old.fingerprint)
     assert code == 0 and new.fingerprint in out and str(retired) in out
-    assert keyfile.load(retired).secret_bytes() == old.secret_bytes() != new.secret_bytes()
+    assert key_files.load(retired).secret_bytes() == old.secret_bytes() != new.secret_bytes()
     assert {file.stat().st_mode & 0o777 for file in (path, retired)} == {0o600}
     _, out, _ = run(capsys, "show", path)
     assert "generation: 2\n" in out and f"retired: {old.fingerprint}\n" in out
@@ -58,7 +58,7 @@ def test_a_rotated_key_stays_beside_the_new_one(
 def test_a_seeded_key_is_shown_as_insecure(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    keyfile.save(tmp_path / "weak.key", ClientKey.from_seed(1))
+    key_files.save(tmp_path / "weak.key", ClientKey.from_seed(1))
     assert (
         "insecure: the key is made from a 32-bit seed"
         in run(capsys, "show", tmp_path / "weak.key")[1]

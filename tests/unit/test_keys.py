@@ -19,18 +19,18 @@ import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from scipy.stats import chi2, kstest
 
-from block_scramble import keyfile
-from block_scramble.keys import ClientKey, dataset_key
-from block_scramble.keystream import Keystream
-from common.errors import UsageError
+from he_compare.block_scramble.keys import key_files
+from he_compare.block_scramble.keys.client_key import ClientKey, dataset_key
+from he_compare.block_scramble.keys.keystream import Keystream
+from he_compare.common.errors import UsageError
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="permission bits are POSIX's")
 
 
-def key_file(tmp_path: Path, **changes: Any) -> Path:
+def written_key_file(tmp_path: Path, **changes: Any) -> Path:
     """A good key file with some fields changed; a field set to None is left out."""
     path = tmp_path / "client.key"
-    keyfile.create(path)
+    key_files.create(path)
     content = json.loads(path.read_text()) | changes
     path.write_text(json.dumps({k: v for k, v in content.items() if v is not None}))
     return path
@@ -48,7 +48,7 @@ def test_generated_keys_are_256_bits_and_differ() -> None:
 def test_new_key_file_is_readable_by_its_owner_only_whatever_the_umask(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
-        keyfile.create(tmp_path / "deep" / "client.key")
+        key_files.create(tmp_path / "deep" / "client.key")
     finally:
         os.umask(before)
     mode = (tmp_path / "deep" / "client.key").stat().st_mode
@@ -57,38 +57,42 @@ def test_new_key_file_is_readable_by_its_owner_only_whatever_the_umask(tmp_path:
 
 
 def test_key_file_gives_back_the_key(tmp_path: Path) -> None:
-    made = keyfile.load_or_create(tmp_path / "client.key")
-    assert keyfile.load_or_create(tmp_path / "client.key").secret_bytes() == made.secret_bytes()
+    made = key_files.load_or_create(tmp_path / "client.key")
+    assert key_files.load_or_create(tmp_path / "client.key").secret_bytes() == made.secret_bytes()
 
 
 def test_an_existing_key_file_is_never_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "client.key"
-    keyfile.create(path)
+    key_files.create(path)
     before = path.read_bytes()
     with pytest.raises(FileExistsError):
-        keyfile.create(path)
+        key_files.create(path)
     assert path.read_bytes() == before
 
 
 def test_processes_that_make_the_key_file_at_once_get_one_key(tmp_path: Path) -> None:
     path = tmp_path / "client.key"
     with ThreadPoolExecutor(8) as pool:
-        keys = list(pool.map(lambda _: keyfile.load_or_create(path), range(16)))
+        keys = list(pool.map(lambda _: key_files.load_or_create(path), range(16)))
     assert len({key.secret_bytes() for key in keys}) == 1
     assert [p.name for p in tmp_path.glob("*client.key*")] == ["client.key"]
 
 
 def test_rotation_puts_a_new_key_in_place_and_keeps_the_old_one_beside_it(tmp_path: Path) -> None:
     path = tmp_path / "client.key"
-    keys = [keyfile.create(path, note="ward 3"), keyfile.rotate(path), keyfile.rotate(path, "new")]
+    keys = [
+        key_files.create(path, note="ward 3"),
+        key_files.rotate(path),
+        key_files.rotate(path, "new"),
+    ]
     prints = [key.fingerprint for key in keys]
     assert len(set(prints)) == 3
-    assert keyfile.load(path).secret_bytes() == keys[2].secret_bytes()
+    assert key_files.load(path).secret_bytes() == keys[2].secret_bytes()
     for key in keys[:2]:
-        retired = keyfile.retired_path(path, key.fingerprint)
+        retired = key_files.retired_path(path, key.fingerprint)
         assert retired.name == f"client.key.{key.fingerprint}"
-        assert keyfile.load(retired).secret_bytes() == key.secret_bytes()
-    info = keyfile.describe(path)
+        assert key_files.load(retired).secret_bytes() == key.secret_bytes()
+    info = key_files.describe(path)
     assert (info.fingerprint, info.generation, info.note) == (prints[2], 3, "new")
     assert info.previous == tuple(prints[:2])
     assert len(list(tmp_path.iterdir())) == 3
@@ -97,36 +101,36 @@ def test_rotation_puts_a_new_key_in_place_and_keeps_the_old_one_beside_it(tmp_pa
 @posix_only
 def test_rotated_key_files_stay_readable_by_their_owner_only(tmp_path: Path) -> None:
     path = tmp_path / "client.key"
-    keyfile.create(path)
-    keyfile.rotate(path)
+    key_files.create(path)
+    key_files.rotate(path)
     assert {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()} == {0o600}
 
 
 def test_rotation_is_refused_where_the_retired_key_is_there_already(tmp_path: Path) -> None:
     path = tmp_path / "client.key"
-    key = keyfile.create(path)
-    keyfile.retired_path(path, key.fingerprint).write_text("in the way")
+    key = key_files.create(path)
+    key_files.retired_path(path, key.fingerprint).write_text("in the way")
     with pytest.raises(UsageError, match="retired or being rotated"):
-        keyfile.rotate(path)
-    assert keyfile.load(path).secret_bytes() == key.secret_bytes()
+        key_files.rotate(path)
+    assert key_files.load(path).secret_bytes() == key.secret_bytes()
     assert len(list(tmp_path.iterdir())) == 2
     with pytest.raises(UsageError, match="cannot read the key file"):
-        keyfile.rotate(tmp_path / "none.key")
+        key_files.rotate(tmp_path / "none.key")
 
 
 def test_many_rotations_keep_the_file_small(tmp_path: Path) -> None:
     path = tmp_path / "client.key"
-    keyfile.create(path)
-    for _ in range(keyfile.MAX_PREVIOUS + 6):
-        keyfile.rotate(path)
-    info = keyfile.describe(path)
-    assert info.generation == keyfile.MAX_PREVIOUS + 7
-    assert len(info.previous) == keyfile.MAX_PREVIOUS
+    key_files.create(path)
+    for _ in range(key_files.MAX_PREVIOUS + 6):
+        key_files.rotate(path)
+    info = key_files.describe(path)
+    assert info.generation == key_files.MAX_PREVIOUS + 7
+    assert len(info.previous) == key_files.MAX_PREVIOUS
 
 
 def test_description_of_a_key_file_holds_no_key_material(tmp_path: Path) -> None:
-    key = keyfile.create(tmp_path / "client.key")
-    shown = repr(keyfile.describe(tmp_path / "client.key"))
+    key = key_files.create(tmp_path / "client.key")
+    shown = repr(key_files.describe(tmp_path / "client.key"))
     assert key.fingerprint in shown
     encoded = base64.b64encode(key.secret_bytes()).decode()
     assert encoded not in shown and key.secret_bytes().hex() not in shown
@@ -145,11 +149,11 @@ def test_a_history_that_does_not_parse_is_refused(
     tmp_path: Path, changes: dict[str, Any], reason: str
 ) -> None:
     with pytest.raises(UsageError, match=reason):
-        keyfile.describe(key_file(tmp_path, **changes))
+        key_files.describe(written_key_file(tmp_path, **changes))
 
 
 def test_key_files_from_before_rotation_are_of_the_first_generation(tmp_path: Path) -> None:
-    info = keyfile.describe(key_file(tmp_path, generation=None, previous=None))
+    info = key_files.describe(written_key_file(tmp_path, generation=None, previous=None))
     assert (info.generation, info.previous) == (1, ())
 
 
@@ -158,10 +162,10 @@ def test_key_files_from_before_rotation_are_of_the_first_generation(tmp_path: Pa
 def test_key_file_open_to_others_is_refused_with_the_command_that_mends_it(
     tmp_path: Path, mode: int
 ) -> None:
-    path = key_file(tmp_path)
+    path = written_key_file(tmp_path)
     path.chmod(mode)
     with pytest.raises(UsageError, match=f"mode {mode:04o}.*chmod 600"):
-        keyfile.load(path)
+        key_files.load(path)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +186,7 @@ def test_foreign_key_file_is_refused_with_the_reason(
     tmp_path: Path, changes: dict[str, Any], reason: str
 ) -> None:
     with pytest.raises(UsageError) as caught:
-        keyfile.load(key_file(tmp_path, **changes))
+        key_files.load(written_key_file(tmp_path, **changes))
     assert reason in caught.value.problem
     assert caught.value.fix
 
@@ -191,23 +195,23 @@ def test_foreign_key_file_is_refused_with_the_reason(
 def test_damaged_key_file_is_refused_without_quoting_it(
     tmp_path: Path, content: bytes | None
 ) -> None:
-    path = key_file(tmp_path)
+    path = written_key_file(tmp_path)
     secret = json.loads(path.read_text())["key"]
     path.write_bytes(path.read_bytes()[:-20] if content is None else content)
     with pytest.raises(UsageError, match="no usable key file") as caught:
-        keyfile.load(path)
+        key_files.load(path)
     assert secret not in str(caught.value)
 
 
 def test_missing_key_file_is_refused_by_load(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot read the key file"):
-        keyfile.load(tmp_path / "none.key")
+        key_files.load(tmp_path / "none.key")
 
 
 def test_key_file_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot write the key file"):
-        keyfile.create(tmp_path / "file" / "client.key")
+        key_files.create(tmp_path / "file" / "client.key")
 
 
 def test_seeded_key_is_reproducible_and_says_that_it_is_insecure(tmp_path: Path) -> None:
@@ -218,9 +222,9 @@ def test_seeded_key_is_reproducible_and_says_that_it_is_insecure(tmp_path: Path)
     assert "32-bit seed" in key.insecure
     assert key.subkey("a").entropy_bits == 32
     assert key.subkey("a").insecure == key.insecure
-    keyfile.save(tmp_path / "seeded.key", key)
-    assert keyfile.load(tmp_path / "seeded.key").insecure == key.insecure
-    assert keyfile.load(tmp_path / "seeded.key").entropy_bits == 32
+    key_files.save(tmp_path / "seeded.key", key)
+    assert key_files.load(tmp_path / "seeded.key").insecure == key.insecure
+    assert key_files.load(tmp_path / "seeded.key").entropy_bits == 32
 
 
 @pytest.mark.parametrize(
@@ -228,7 +232,7 @@ def test_seeded_key_is_reproducible_and_says_that_it_is_insecure(tmp_path: Path)
 )
 def test_other_key_choices_are_refused(tmp_path: Path, choice: str) -> None:
     with pytest.raises(UsageError, match="key"):
-        keyfile.obtain_key(choice, tmp_path / "client.key")
+        key_files.obtain_key(choice, tmp_path / "client.key")
 
 
 def test_every_bit_of_a_seed_counts() -> None:
@@ -238,11 +242,11 @@ def test_every_bit_of_a_seed_counts() -> None:
 
 def test_key_choices_read_the_file_or_the_seed(tmp_path: Path) -> None:
     path = tmp_path / "client.key"
-    seeded = keyfile.obtain_key("seeded:4294967295", path)
+    seeded = key_files.obtain_key("seeded:4294967295", path)
     assert seeded.secret_bytes() == ClientKey.from_seed(2**32 - 1).secret_bytes()
     assert not path.exists()
-    made = keyfile.obtain_key("client", path)
-    assert keyfile.load(path).secret_bytes() == made.secret_bytes()
+    made = key_files.obtain_key("client", path)
+    assert key_files.load(path).secret_bytes() == made.secret_bytes()
 
 
 def test_fingerprint_names_the_key_and_holds_none_of_its_bytes() -> None:

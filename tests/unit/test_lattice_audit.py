@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from common import plugins
-from common.errors import UsageError
-from common.records import Agreement, LatticeFacts, RunRecord, SecurityClaims
-from common.store import RunFolder
-from common.types import FheMode, Phase
-from fhe_baseline.parameters import (
+from he_compare.common import plugins
+from he_compare.common.errors import UsageError
+from he_compare.common.run.records import Agreement, LatticeFacts, RunRecord, SecurityClaims
+from he_compare.common.run.store import RunFolder
+from he_compare.common.types import FheMode, Phase
+from he_compare.fhe_baseline.ckks.claims import ckks_facts, fresh_error
+from he_compare.fhe_baseline.ckks.parameters import (
     GUIDELINES_2024,
     PARAMETER_SETS,
     STANDARD_2018,
@@ -22,10 +23,9 @@ from fhe_baseline.parameters import (
     CkksParameters,
     name_of,
 )
-from fhe_baseline.security.audit import AuditRow, describe, named_rows, run_rows
-from fhe_baseline.security.facts import ckks_facts, fresh_error, tfhe_facts
-from fhe_baseline.security.lattice import CLASSICAL, CORE_SVP, QUANTUM
-from fhe_baseline.tfhe.facts import CircuitFacts, LweFacts
+from he_compare.fhe_baseline.lattice import CLASSICAL, CORE_SVP, QUANTUM
+from he_compare.fhe_baseline.parameter_table import AuditRow, describe, named_rows, run_rows
+from he_compare.fhe_baseline.tfhe.facts import CircuitFacts, LweFacts, tfhe_facts
 from tests.samplerun import three_pipelines
 
 CIRCUIT = CircuitFacts(
@@ -87,8 +87,8 @@ def test_the_predicted_error_of_a_fresh_slot_is_that_of_seal() -> None:
     """Five deviations: no slot of a few fresh ciphertexts is above, many are above a fifth."""
     import numpy as np
 
-    from fhe_baseline.ckks.context import import_tenseal, seal_context
-    from fhe_baseline.ckks.serialization import load_seal, seal_bytes
+    from he_compare.fhe_baseline.ckks.context import import_tenseal, seal_context
+    from he_compare.fhe_baseline.ckks.serialization import load_seal, seal_bytes
 
     seal, parameters = import_tenseal().sealapi, PARAMETER_SETS["n4096-106"]
     context = seal_context(parameters)
@@ -195,7 +195,7 @@ def test_records_written_before_estimates_existed_still_load() -> None:
 def test_the_command_imports_nothing_heavy_without_tfhe() -> None:
     code = (
         "import sys\n"
-        "from fhe_baseline.commands.parameters import COMMAND\n"
+        "from he_compare.fhe_baseline.commands.parameters import COMMAND\n"
         "COMMAND.run(with_tfhe=False)\n"
         "assert not {'torch', 'concrete', 'sklearn', 'tenseal'} & set(sys.modules)\n"
     )
@@ -205,7 +205,7 @@ def test_the_command_imports_nothing_heavy_without_tfhe() -> None:
 def test_compare_audit_parameters_prints_the_sets_and_a_run(tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
-    from comparisons.cli import app
+    from he_compare.comparisons.cli.app import app
 
     named = CliRunner().invoke(app, ["audit", "parameters", "--without-tfhe"])
     assert named.exit_code == 0

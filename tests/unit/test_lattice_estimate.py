@@ -10,14 +10,8 @@ from typing import Any
 
 import pytest
 
-from common.errors import UsageError
-from fhe_baseline.security.lattice import (
-    CLASSICAL,
-    CORE_SVP,
-    QUANTUM,
-    SMALLEST_BLOCK,
-    estimate,
-)
+from he_compare.common.errors import UsageError
+from he_compare.fhe_baseline.lattice import CLASSICAL, CORE_SVP, QUANTUM, SMALLEST_BLOCK, estimate
 
 VECTORS = json.loads((Path(__file__).parent / "lattice_vectors.json").read_text())
 POINTS: list[dict[str, Any]] = VECTORS["points"]

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from common.metrics.bootstrap import group_weights, percentile_interval, resample
-from common.metrics.paired import mcnemar, paired_difference
-from common.metrics.scoring import score
+from he_compare.common.statistics.bootstrap import group_weights, percentile_interval, resample
+from he_compare.common.statistics.evaluation import score
+from he_compare.common.statistics.paired import mcnemar, paired_difference
 
 CLASSES = ("normal", "pneumonia")
 

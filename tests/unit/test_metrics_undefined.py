@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from common.metrics.scoring import Scores, score
-from common.records import MetricValue
+from he_compare.common.run.records import MetricValue
+from he_compare.common.statistics.evaluation import Scores, score
 
 CLASSES = ("normal", "pneumonia")
 

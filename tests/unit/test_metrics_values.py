@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from common.errors import UnknownNameError
-from common.metrics.calibration import BINS
-from common.metrics.ranking import weighted_auc
-from common.metrics.scoring import find_metric, score, wilson
-from common.records import MetricValue
+from he_compare.common.errors import UnknownNameError
+from he_compare.common.metrics.calibration import BINS
+from he_compare.common.metrics.ranking import weighted_auc
+from he_compare.common.run.records import MetricValue
+from he_compare.common.statistics.evaluation import find_metric, score, wilson
 
 BINARY = ("normal", "pneumonia")
 

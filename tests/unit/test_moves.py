@@ -12,12 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from block_scramble import kernels
-from block_scramble.cipher import ImageShape, cipher_parameters
-from block_scramble.keys import ClientKey
-from block_scramble.moves import KeyedMoves, KeyedNibbles, keyed_blocks, keyed_nibble_blocks
-from common import plugins
-from common.types import UInt8Array
+from he_compare.block_scramble.cipher import ImageShape, cipher_parameters
+from he_compare.block_scramble.engine import kernels
+from he_compare.block_scramble.engine.moves import (
+    KeyedMoves,
+    KeyedNibbles,
+    keyed_blocks,
+    keyed_nibble_blocks,
+)
+from he_compare.block_scramble.keys.client_key import ClientKey
+from he_compare.common import plugins
+from he_compare.common.types import UInt8Array
 
 # Sizes that eight divides, and one that it does not; one image spans many tiles, one less than one.
 SHAPES = [ImageShape(8, 8, 1), ImageShape(96, 80, 3), ImageShape(7, 9, 1)]

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from common.records import SCHEMA_VERSION
-from common.store import RunFolder
-from comparisons import load_run
-from comparisons.verify import verify_run
-from reports.build import build_document
-from reports.render.markdown import markdown
+from he_compare.common.run.records import SCHEMA_VERSION
+from he_compare.common.run.store import RunFolder
+from he_compare.comparisons import load_run
+from he_compare.comparisons.judging.verify import verify_run
+from he_compare.reports.build import build_document
+from he_compare.reports.render.markdown import markdown
 
 RUNS = sorted((Path(__file__).parents[1] / "data").glob("run-schema-*"))
 

@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
-from common.store import RunFolder
-from reports.build import build_document
-from reports.document import Section
-from reports.render.html import html
+from he_compare.common.run.store import RunFolder
+from he_compare.reports.build import build_document
+from he_compare.reports.document.nodes import Section
+from he_compare.reports.render.html import html
 from tests.samplerun import ten_pipelines
 from tests.unit.test_reports_html import slider
 

@@ -15,12 +15,12 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from common.errors import IntegrityError, UsageError
-from common.store import PICTURES, RunFolder, save_arrays
-from common.types import Status
-from reports import FORMATS
-from reports.build import build_document, write_report
-from reports.render.markdown import markdown
+from he_compare.common.errors import IntegrityError, UsageError
+from he_compare.common.run.store import PICTURES, RunFolder, save_arrays
+from he_compare.common.types import Status
+from he_compare.reports import FORMATS
+from he_compare.reports.build import build_document, write_report
+from he_compare.reports.render.markdown import markdown
 from tests.samplerun import (
     FHE,
     PLAIN,

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from reports.document import (
+from he_compare.common.run.timing import median_interval, quantile
+from he_compare.common.statistics.evaluation import wilson_half_width
+from he_compare.reports.document.legible import breakable, visible, wrapped
+from he_compare.reports.document.nodes import (
     Break,
     Code,
     Column,
@@ -16,18 +19,14 @@ from reports.document import (
     inline,
     plain,
 )
-from reports.legible import breakable, visible, wrapped
-from reports.numbers import (
+from he_compare.reports.numbers import (
     duration,
     fixed,
-    median_interval,
     moment,
     probability,
-    quantile,
     scientific,
     significant,
     size,
-    wilson_half_width,
 )
 
 

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from common.store import RunFolder
-from common.types import Phase
-from reports.document import Figure, Table
-from reports.figures.convergence import convergence_plot, rounds_plot
-from reports.figures.style import drawing
-from reports.sections import encrypted_training
-from reports.training import encrypted_trainings
-from reports.view import RunView, read_run
+from he_compare.common.run.encrypted_training import encrypted_trainings
+from he_compare.common.run.store import RunFolder
+from he_compare.common.types import Phase
+from he_compare.reports.document.nodes import Figure, Table
+from he_compare.reports.figures.convergence import convergence_plot, rounds_plot
+from he_compare.reports.figures.style import drawing
+from he_compare.reports.sections import encrypted_training
+from he_compare.reports.view import RunView, read_run
 from tests.samplerun import three_pipelines
 
 

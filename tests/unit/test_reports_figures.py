@@ -16,16 +16,16 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from common.store import RunFolder
-from reports.figures.accuracy import accuracy_plot
-from reports.figures.amortisation import amortisation_plot, spread_out
-from reports.figures.convergence import convergence_plot, rounds_plot
-from reports.figures.latency import latency_plot, stage_grid
-from reports.figures.panels import reliability_plot, roc_plot
-from reports.figures.robustness import robustness_plot
-from reports.figures.style import drawing, svg_of
-from reports.figures.tradeoff import tradeoff_plot
-from reports.view import RunView, read_run
+from he_compare.common.run.store import RunFolder
+from he_compare.reports.figures.accuracy import accuracy_plot
+from he_compare.reports.figures.amortisation import amortisation_plot, spread_out
+from he_compare.reports.figures.convergence import convergence_plot, rounds_plot
+from he_compare.reports.figures.latency import latency_plot, stage_grid
+from he_compare.reports.figures.panels import reliability_plot, roc_plot
+from he_compare.reports.figures.robustness import robustness_plot
+from he_compare.reports.figures.style import drawing, svg_of
+from he_compare.reports.figures.tradeoff import tradeoff_plot
+from he_compare.reports.view import RunView, read_run
 from tests.samplerun import (
     FHE,
     PLAIN,

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from common.records import AttackOutcome, Interval, RunRecord
-from common.store import RunFolder
-from common.types import Knowledge
-from reports.document import plain
-from reports.findings import (
+from he_compare.common.run.outcomes import standing, worst_of
+from he_compare.common.run.records import AttackOutcome, Interval, RunRecord
+from he_compare.common.run.store import RunFolder
+from he_compare.common.types import Knowledge
+from he_compare.reports.document.nodes import plain
+from he_compare.reports.sections import verdict
+from he_compare.reports.sections.findings import (
     Finding,
     calibration,
     encrypted_training,
@@ -21,13 +23,11 @@ from reports.findings import (
     findings,
     price_in_accuracy,
     repetitions,
+    sections,
     separate_processes,
 )
-from reports.outcomes import standing, worst_of
-from reports.sections import verdict
-from reports.sections.findings import sections
-from reports.sections.wording import verdict_words
-from reports.view import RunView, read_run
+from he_compare.reports.sections.verdict_words import verdict_words
+from he_compare.reports.view import RunView, read_run
 from tests.samplerun import FHE, PLAIN, SCRAMBLE, SampleRun, build, three_pipelines
 
 

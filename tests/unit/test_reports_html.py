@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.store import RunFolder
-from reports.build import build_document
-from reports.document import (
+from he_compare.common.run.store import RunFolder
+from he_compare.reports.build import build_document
+from he_compare.reports.document.nodes import (
     Document,
     FindingCard,
     Link,
@@ -26,12 +26,12 @@ from reports.document import (
     Section,
     inline,
 )
-from reports.plates import Frame, Slider
-from reports.render.html import html, spans, text
-from reports.render.json import as_json
-from reports.render.markdown import markdown
-from reports.render.pdf import pdf
-from reports.render.photographs import picture
+from he_compare.reports.document.photographs import Frame, Slider
+from he_compare.reports.render.html import html, spans, text
+from he_compare.reports.render.json import as_json
+from he_compare.reports.render.markdown import markdown
+from he_compare.reports.render.pdf import pdf
+from he_compare.reports.render.photographs import picture
 from tests.samplerun import FHE, PLAIN, build, ten_pipelines, three_pipelines
 
 EVIL = "<img src=x onerror=alert(1)> \"'& שלום\u202e\n</script>"

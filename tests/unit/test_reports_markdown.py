@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from common.store import RunFolder
-from reports.build import build_document
-from reports.document import (
+from he_compare.common.run.store import RunFolder
+from he_compare.reports.build import build_document
+from he_compare.reports.document.nodes import (
     Bold,
     Callout,
     Code,
@@ -28,7 +28,7 @@ from reports.document import (
     Section,
     inline,
 )
-from reports.render.markdown import code, escape, markdown, paragraph, write
+from he_compare.reports.render.markdown import code, escape, markdown, paragraph, write
 from tests.samplerun import SampleRun, ten_pipelines, three_pipelines
 
 GOLDEN = Path(__file__).parents[1] / "golden"

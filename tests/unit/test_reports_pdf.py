@@ -14,10 +14,10 @@ import pypdf
 import pypdfium2
 import pytest
 
-from common.errors import UnavailableError
-from common.store import RunFolder
-from reports.build import build_document
-from reports.document import (
+from he_compare.common.errors import UnavailableError
+from he_compare.common.run.store import RunFolder
+from he_compare.reports.build import build_document
+from he_compare.reports.document.nodes import (
     Bullets,
     Callout,
     Code,
@@ -34,7 +34,7 @@ from reports.document import (
     Table,
     inline,
 )
-from reports.render.pdf import pdf
+from he_compare.reports.render.pdf import pdf
 from tests.samplerun import SampleRun, ten_pipelines, three_pipelines
 
 SECTIONS = (

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.store import RunFolder
-from reports.document import Paragraph
-from reports.pixels import LARGEST, SMALLEST, png_of, redrawn
-from reports.plates import Grid, GridRow, Head, Tile
-from reports.sections import pictures
-from reports.view import RunView, read_run
+from he_compare.common.run.store import RunFolder
+from he_compare.reports.document.nodes import Paragraph
+from he_compare.reports.document.photographs import Grid, GridRow, Head, Tile
+from he_compare.reports.document.png import LARGEST, SMALLEST, png_of, redrawn
+from he_compare.reports.sections import pictures
+from he_compare.reports.view import RunView, read_run
 from tests.samplerun import PLAIN, SCRAMBLE, build, ten_pipelines, three_pipelines
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from common.records import Interval, RobustnessCurve, RobustnessPoint, RunRecord
-from common.store import RunFolder
-from common.types import Phase
-from reports.document import Figure, Row, SpanRow, Table, plain
-from reports.sections import robustness
-from reports.view import read_run
+from he_compare.common.run.records import Interval, RobustnessCurve, RobustnessPoint, RunRecord
+from he_compare.common.run.store import RunFolder
+from he_compare.common.types import Phase
+from he_compare.reports.document.nodes import Figure, Row, SpanRow, Table, plain
+from he_compare.reports.sections import robustness
+from he_compare.reports.view import read_run
 from tests.samplerun import SampleRun, ten_pipelines, three_pipelines
 
 LEVELS = (0.0, 1e-3, 0.1)

@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from common.records import Agreement, RunRecord
-from common.store import RunFolder
-from common.types import FheMode, Side, Status
-from reports.document import Row, SpanRow, Table, plain
-from reports.sections import banners, claims, confusion, pictures, verdict
-from reports.sections.accuracy import is_recall, title_of
-from reports.sections.compared import parameters
-from reports.sections.departures import departures
-from reports.sections.wording import verdict_words
-from reports.timing import latency_of, one_time_seconds, throughput_of
-from reports.view import RunView, read_run
+from he_compare.common.run.records import Agreement, RunRecord
+from he_compare.common.run.store import RunFolder
+from he_compare.common.run.timing import latency_of, one_time_seconds, throughput_of
+from he_compare.common.types import FheMode, Side, Status
+from he_compare.reports.document.nodes import Row, SpanRow, Table, plain
+from he_compare.reports.sections import accuracy, banners, claims, pictures, verdict
+from he_compare.reports.sections.accuracy import is_recall, title_of
+from he_compare.reports.sections.compared import parameters
+from he_compare.reports.sections.deviations import departures
+from he_compare.reports.sections.verdict_words import verdict_words
+from he_compare.reports.view import RunView, read_run
 from tests.samplerun import SampleRun, ten_pipelines, three_pipelines
 
 
@@ -214,7 +214,7 @@ def test_a_claim_in_full_has_a_row_for_each_stated_fact(tmp_path: Path) -> None:
 
 
 def test_confusion_of_two_classes_is_one_row_a_pipeline(tmp_path: Path) -> None:
-    (table,) = confusion.confusion_tables(_view(three_pipelines(), tmp_path))
+    (table,) = accuracy.confusion_tables(_view(three_pipelines(), tmp_path))
     assert [column.title for column in table.columns[1:]] == [
         "NORMAL called NORMAL",
         "NORMAL called PNEUMONIA",

@@ -8,17 +8,27 @@ from typing import Any
 import numpy as np
 import pytest
 
-from common.records import AttackOutcome, AttackPicture, Interval, MetricValue
-from common.store import RunFolder, write_atomic
-from common.types import Knowledge
-from comparisons.attacks.artefacts import png
-from reports.document import Callout, FindingCard, Inline, Paragraph, Row, Section, Table, plain
-from reports.outcomes import strongest
-from reports.plates import Grid, Slider
-from reports.sections import security, verdict
-from reports.sections.departures import departures
-from reports.sections.wording import verdict_words
-from reports.view import RunView, read_run
+from he_compare.common.run.outcomes import strongest
+from he_compare.common.run.records import AttackOutcome, AttackPicture, Interval, MetricValue
+from he_compare.common.run.store import RunFolder, write_atomic
+from he_compare.common.types import Knowledge
+from he_compare.comparisons.auditing.artefacts import png
+from he_compare.reports.document.nodes import (
+    Callout,
+    FindingCard,
+    Inline,
+    Paragraph,
+    Row,
+    Section,
+    Table,
+    plain,
+)
+from he_compare.reports.document.photographs import Grid, Slider
+from he_compare.reports.sections import verdict
+from he_compare.reports.sections.deviations import departures
+from he_compare.reports.sections.security import matrix
+from he_compare.reports.sections.verdict_words import verdict_words
+from he_compare.reports.view import RunView, read_run
 from tests.samplerun.runs import three_pipelines
 
 SCRAMBLE, FHE = "scramble-al_amin", "fhe-head"
@@ -67,7 +77,7 @@ UNSURE = outcome(
 
 def test_a_run_without_attacks_says_so_and_is_no_pass(tmp_path: Path) -> None:
     view = view_of(tmp_path)
-    (only,) = security.sections(view)
+    (only,) = matrix.sections(view)
     (callout,) = only.blocks
     assert isinstance(callout, Callout) and "No attack was run" in plain(callout.content)
     assert departures(view)[-1].severity == "unknown"
@@ -77,7 +87,7 @@ def test_the_matrix_has_a_column_for_each_target_with_verdict_interval_and_recor
     tmp_path: Path,
 ) -> None:
     view = view_of(tmp_path, BROKEN, EARLIER, RESISTS, CONTROL)
-    tables = [b for b in security.sections(view)[0].blocks if isinstance(b, Table)]
+    tables = [b for b in matrix.sections(view)[0].blocks if isinstance(b, Table)]
     assert [column.title for column in tables[0].columns] == ["Attack", SCRAMBLE, FHE, "noise"]
     rows = {plain(r.cells[0]): r.cells for r in tables[0].rows if isinstance(r, Row)}
     assert list(rows) == ["Bytes", "Pairs"]
@@ -87,7 +97,7 @@ def test_the_matrix_has_a_column_for_each_target_with_verdict_interval_and_recor
 
 
 def test_the_heat_map_says_in_letters_what_its_shades_say(tmp_path: Path) -> None:
-    from reports.figures.security import LETTERS, LOOKS, Cell, heat_map
+    from he_compare.reports.figures.security import LETTERS, LOOKS, Cell, heat_map
 
     assert set(LETTERS) == set(LOOKS)
     shades = [int(LOOKS[v][0].lstrip("#")[:2], 16) for v in ("broken", "partial")]
@@ -118,7 +128,7 @@ def test_the_strongest_attack_is_the_worst_with_the_least_knowledge(tmp_path: Pa
 
 def test_a_control_that_misbehaves_is_boxed_and_its_outcome_no_pass(tmp_path: Path) -> None:
     view = view_of(tmp_path, BROKEN, UNSURE)
-    first = security.sections(view)[0]
+    first = matrix.sections(view)[0]
     boxes = [block for block in first.blocks if isinstance(block, Callout)]
     assert [box.title for box in boxes] == ["A control misbehaved"]
     assert any(one.claim == f"Bytes on {FHE}: unreliable" for one in departures(view))
@@ -130,7 +140,7 @@ def findings_of(sections: list[Section]) -> dict[str, FindingCard]:
 
 
 def test_each_attack_has_a_finding_with_severity_limits_and_command(tmp_path: Path) -> None:
-    cards = findings_of(security.sections(view_of(tmp_path, BROKEN, RESISTS, UNSURE, CONTROL)))
+    cards = findings_of(matrix.sections(view_of(tmp_path, BROKEN, RESISTS, UNSURE, CONTROL)))
     assert {name: card.severity for name, card in cards.items()} == {
         "SEC-pairs": "fail",
         "SEC-bytes": "unknown",
@@ -143,7 +153,7 @@ def test_each_attack_has_a_finding_with_severity_limits_and_command(tmp_path: Pa
 
 
 def test_the_auditors_questions_are_answered_from_the_records(tmp_path: Path) -> None:
-    sections = security.sections(view_of(tmp_path, BROKEN, RESISTS, UNSURE))
+    sections = matrix.sections(view_of(tmp_path, BROKEN, RESISTS, UNSURE))
     (table,) = next(s for s in sections if s.title == "Questions an auditor asks").blocks
     assert isinstance(table, Table)
     answers = {plain(r.cells[0]): plain(r.cells[1]) for r in table.rows if isinstance(r, Row)}
@@ -172,7 +182,7 @@ def pictured(tmp_path: Path) -> RunView:
 def test_grids_show_pipelines_and_controls_and_say_what_a_low_ssim_is_not(
     pictured: RunView,
 ) -> None:
-    part = next(s for s in security.sections(pictured) if s.anchor == "security-pictures")
+    part = next(s for s in matrix.sections(pictured) if s.anchor == "security-pictures")
     (figure,) = [block for block in part.blocks if isinstance(block, Grid)]
     assert f"{SCRAMBLE}, identity, noise" in figure.alt
     assert "perceptual hiding, not confidentiality" in figure.caption
@@ -208,7 +218,7 @@ def test_pictures_that_cannot_be_shown_are_named(pictured: RunView, spoilt: str)
         (pictured.path / name).unlink()
     else:
         (pictured.path / name).write_bytes(b"\x89PNG\r\n\x1a\n then nothing")
-    part = next(s for s in security.sections(pictured) if s.anchor == "security-pictures")
+    part = next(s for s in matrix.sections(pictured) if s.anchor == "security-pictures")
     assert not any(isinstance(block, Grid) for block in part.blocks)
     last = part.blocks[-1]
     assert isinstance(last, Paragraph)
@@ -230,7 +240,7 @@ def test_one_cause_that_stopped_many_attacks_is_one_deviation(tmp_path: Path) ->
     )
     assert plain(found.evidence) == "bytes-sc + 7"
     assert found.limits == f"{why}; not a pass."
-    parts = {part.title: part.blocks for part in security.sections(view)}
+    parts = {part.title: part.blocks for part in matrix.sections(view)}
     (table,) = parts["Questions an auditor asks"]
     assert plain(_answer(table, "What was not tried?")).count(why) == 1
     (card, _) = parts["Attacks one by one"]

@@ -9,8 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from common.clock import Clock
-from common.disturbances import (
+from he_compare.common.clock import Clock
+from he_compare.common.errors import MessageError, ServiceError, ServiceTimeoutError, UsageError
+from he_compare.common.run.records import RobustnessCurve
+from he_compare.common.service.wire import pack, unpack
+from he_compare.common.types import Float64Array, Message, Side, UInt8Array
+from he_compare.comparisons.measuring.disturbances import (
     BIT_FLIPS,
     GAUSSIAN_NOISE,
     add_image_noise,
@@ -18,11 +22,7 @@ from common.disturbances import (
     flip_bits,
     flip_value_bits,
 )
-from common.errors import MessageError, ServiceError, ServiceTimeoutError, UsageError
-from common.records import RobustnessCurve
-from common.robustness import robustness_curve
-from common.types import Float64Array, Message, Side, UInt8Array
-from common.wire import pack, unpack
+from he_compare.comparisons.measuring.robustness import robustness_curve
 
 # The disturbances -------------------------------------------------------------------------------
 
@@ -304,8 +304,12 @@ class InProcess:
 
 def test_one_flipped_bit_of_a_ckks_ciphertext_yields_garbage_or_refusal() -> None:
     pytest.importorskip("tenseal")
-    from common.backbones.head import LinearModel
-    from fhe_baseline.ckks.inference import load_public_material, make_plan, public_material
+    from he_compare.common.backbones.head import LinearModel
+    from he_compare.fhe_baseline.ckks.inference import (
+        load_public_material,
+        make_plan,
+        public_material,
+    )
 
     model = LinearModel(random().normal(size=(2, 16)), np.zeros(2))
     plan = make_plan(model, "replicated", "auto")

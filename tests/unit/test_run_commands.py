@@ -11,17 +11,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.errors import UsageError
-from common.records import AttackOutcome, RunRecord
-from common.store import RECORDS, SCORES, RunFolder, load_arrays, save_arrays
-from common.types import Knowledge
-from comparisons import cli, load_run
-from comparisons.diff import diff_runs, render
-from comparisons.policy import load_policy, violations
-from comparisons.runfacts import RunFacts
-from comparisons.scoring import score_run
-from comparisons.verify import verify_run
-from reports.timing import latency_of
+from he_compare.common.errors import UsageError
+from he_compare.common.run.records import AttackOutcome, RunRecord
+from he_compare.common.run.runfacts import RunFacts
+from he_compare.common.run.store import RECORDS, SCORES, RunFolder, load_arrays, save_arrays
+from he_compare.common.run.timing import latency_of
+from he_compare.common.types import Knowledge
+from he_compare.comparisons import load_run
+from he_compare.comparisons.cli import app
+from he_compare.comparisons.judging.diff import diff_runs, render
+from he_compare.comparisons.judging.limits import load_policy, violations
+from he_compare.comparisons.judging.scoring import score_run
+from he_compare.comparisons.judging.verify import verify_run
 from tests.samplerun import FHE, PLAIN, SCRAMBLE, SampleRun, build, three_pipelines
 
 
@@ -42,7 +43,7 @@ def folder(tmp_path: Path) -> RunFolder:
 def compare(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setattr(sys, "argv", ["compare", *arguments])
     with pytest.raises(SystemExit) as stop:
-        cli.main()
+        app.main()
     return int(stop.value.code or 0)
 
 
@@ -88,7 +89,7 @@ def test_other_images_in_one_cell_are_found(tmp_path: Path) -> None:
     run = build((PLAIN, FHE), classes=("a", "b"), n=40, untrained=False, rounds=1)
     other = run.predictions[next(r.identity for r in run.records if r.cell.label == "fhe-head")]
     other["ids"][0] = "image-x.png"
-    from common.identity import array_digest
+    from he_compare.common.identity import array_digest
 
     digest = array_digest(*(other[name] for name in sorted(other)))
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from common.backbones.weights import SHIPPED_FOLDER
-from common.identity import file_digest
+from he_compare.common.backbones.weights import SHIPPED_FOLDER
+from he_compare.common.identity import file_digest
 
 NAME = "deit_tiny_distilled_patch16_224"
 FILE = SHIPPED_FOLDER / f"{NAME}.safetensors"

@@ -7,7 +7,11 @@ import io
 import numpy as np
 from PIL import Image
 
-from comparisons.sizes import JPEG_QUALITY, MOST_IMAGES, mean_jpeg_bytes
+from he_compare.comparisons.measuring.sample_pictures import (
+    JPEG_QUALITY,
+    MOST_IMAGES,
+    mean_jpeg_bytes,
+)
 
 
 def size_of(picture: Image.Image) -> int:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from common.records import AttackOutcome, Verdict
-from common.standing import NOT_CLAIMED, beyond_claims, gravity
-from common.types import Knowledge
-from comparisons.attacks import matrix
+from he_compare.common.run.outcomes import NOT_CLAIMED, beyond_claims, gravity
+from he_compare.common.run.records import AttackOutcome, Verdict
+from he_compare.common.types import Knowledge
+from he_compare.comparisons.auditing import matrix
 
 
 def outcome(attack: str, verdict: Verdict, claim: str = "") -> AttackOutcome:

@@ -8,10 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.errors import IntegrityError, UsageError
-from common.records import Cell, RunRecord
-from common.store import ArtefactFolder, RunFolder, load_arrays, save_arrays, write_atomic
-from common.types import Phase, Status
+from he_compare.common.errors import IntegrityError, UsageError
+from he_compare.common.run.records import Cell, RunRecord
+from he_compare.common.run.store import (
+    ArtefactFolder,
+    RunFolder,
+    load_arrays,
+    save_arrays,
+    write_atomic,
+)
+from he_compare.common.types import Phase, Status
 
 
 def record(identity: str, status: Status = Status.OK) -> RunRecord:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from common.errors import MessageError
-from fhe_baseline.tfhe.circuit_text import MAX_TEXT_BYTES, check_circuit, function_name
+from he_compare.common.errors import MessageError
+from he_compare.fhe_baseline.tfhe.circuit_text import MAX_TEXT_BYTES, check_circuit, function_name
 
 CIRCUIT = """module {
   func.func @inference_to_compile(%arg0: tensor<1x6x!FHE.esint<16>>) -> tensor<1x1x!FHE.esint<16>> {

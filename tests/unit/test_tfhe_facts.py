@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from fhe_baseline.security.lattice import CLASSICAL
-from fhe_baseline.tfhe.claims import inference_claims, training_claims, training_warnings
-from fhe_baseline.tfhe.facts import circuit_facts
+from he_compare.fhe_baseline.lattice import CLASSICAL
+from he_compare.fhe_baseline.tfhe.claims import inference_claims, training_claims, training_warnings
+from he_compare.fhe_baseline.tfhe.facts import circuit_facts
 
 STATISTICS = {
     "p_error": 8.4e-13,

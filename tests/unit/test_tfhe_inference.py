@@ -15,22 +15,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from common.backbones.head import LinearModel
-from common.clock import Clock
-from common.errors import MessageError
-from common.types import Message, Per, Side, Stage
-from common.wire import pack, unpack
-from fhe_baseline.tfhe.archive import LIMITS
-from fhe_baseline.tfhe.deployment import Deployed, deploy_head
-from fhe_baseline.tfhe.inference import (
+from he_compare.common.backbones.head import LinearModel
+from he_compare.common.clock import Clock
+from he_compare.common.errors import MessageError
+from he_compare.common.service.wire import pack, unpack
+from he_compare.common.types import Message, Per, Side, Stage
+from he_compare.fhe_baseline.tfhe.archive import LIMITS
+from he_compare.fhe_baseline.tfhe.inference import (
     ARCHIVE,
     KEYS,
+    Deployed,
     InferenceServer,
     as_array,
+    deploy_head,
     load_inference_server,
 )
-from fhe_baseline.tfhe.library import PREFIX, availability
-from fhe_baseline.tfhe.quantised import QuantisedHead, distance, quantise_head
+from he_compare.fhe_baseline.tfhe.library import PREFIX, availability
+from he_compare.fhe_baseline.tfhe.quantised import QuantisedHead, distance, quantise_head
 
 pytestmark = pytest.mark.skipif(not availability().available, reason=availability().reason)
 

@@ -11,17 +11,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from common import plugins
-from common.backbones import features as backbone
-from common.clock import Clock
-from common.contracts import Deployment, Parameters, RunContext, RunSettings, TrainingData
-from common.errors import MessageError, UnavailableError
-from common.identity import array_digest, source_digest
-from common.types import FheMode, Float32Array, ImageBatch, Side, Stage, UInt8Array
-from fhe_baseline.pipelines.fhe_tfhe import PIPELINE, FheTfheFitted, FheTfheParameters
-from fhe_baseline.pipelines.fhe_tfhe_train import PIPELINE as TRAINING
-from fhe_baseline.pipelines.fhe_tfhe_train import FheTfheTrainParameters
-from fhe_baseline.tfhe import library
+from he_compare.common import plugins
+from he_compare.common.backbones import features as backbone
+from he_compare.common.clock import Clock
+from he_compare.common.contracts import (
+    Deployment,
+    Parameters,
+    RunContext,
+    RunSettings,
+    TrainingData,
+)
+from he_compare.common.errors import MessageError, UnavailableError
+from he_compare.common.identity import array_digest, source_digest
+from he_compare.common.types import FheMode, Float32Array, ImageBatch, Side, Stage, UInt8Array
+from he_compare.fhe_baseline.pipelines.fhe_tfhe import PIPELINE, FheTfheFitted, FheTfheParameters
+from he_compare.fhe_baseline.pipelines.fhe_tfhe_train import PIPELINE as TRAINING
+from he_compare.fhe_baseline.pipelines.fhe_tfhe_train import FheTfheTrainParameters
+from he_compare.fhe_baseline.tfhe import library
 
 needs_concrete = pytest.mark.skipif(
     not library.availability().available, reason=library.availability().reason

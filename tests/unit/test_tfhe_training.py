@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from common.clock import Clock
-from common.errors import DataError, MessageError
-from common.types import Message, Side, Stage
-from common.wire import pack, unpack
-from fhe_baseline.tfhe.inference import ARCHIVE, KEYS, as_array
-from fhe_baseline.tfhe.library import availability
-from fhe_baseline.tfhe.training import (
+from he_compare.common.clock import Clock
+from he_compare.common.errors import DataError, MessageError
+from he_compare.common.service.wire import pack, unpack
+from he_compare.common.types import Message, Side, Stage
+from he_compare.fhe_baseline.tfhe.inference import ARCHIVE, KEYS, as_array
+from he_compare.fhe_baseline.tfhe.library import availability
+from he_compare.fhe_baseline.tfhe.training import (
     BATCH,
     ROLE,
     Batch,
@@ -25,7 +25,7 @@ from fhe_baseline.tfhe.training import (
     TrainingShape,
     load_training_server,
 )
-from fhe_baseline.tfhe.training_run import (
+from he_compare.fhe_baseline.tfhe.training_run import (
     TrainingOutcome,
     batches_of,
     choose_slice,

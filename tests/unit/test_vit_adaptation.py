@@ -13,22 +13,22 @@ import pytest
 import timm
 import torch
 
-from block_scramble.cipher import Cipher, ImageShape, KeyedCipher, cipher_parameters
-from block_scramble.embedding import nibble_planes, patch_vectors
-from block_scramble.keys import ClientKey
-from block_scramble.material import ServerMaterial
-from block_scramble.patch_key import PatchKey, affine_from_moves
-from block_scramble.vit import (
+from he_compare.block_scramble.cipher import Cipher, ImageShape, KeyedCipher, cipher_parameters
+from he_compare.block_scramble.deployment.public_material import ServerMaterial
+from he_compare.block_scramble.keys.client_key import ClientKey
+from he_compare.block_scramble.vit.adaptation import (
     adapt_by_key,
     embedding_parameters,
     forget_patch_embedding,
     needs_keyed_embedding,
 )
-from common import plugins
-from common.backbones.deit import load_state_bytes, predict_logits, state_bytes
-from common.errors import MessageError, UsageError
-from common.types import Float64Array, UInt8Array
-from common.wire import unpack
+from he_compare.block_scramble.vit.patch_embedding import nibble_planes, patch_vectors
+from he_compare.block_scramble.vit.patch_key import PatchKey, affine_from_moves
+from he_compare.common import plugins
+from he_compare.common.backbones.deit import load_state_bytes, predict_logits, state_bytes
+from he_compare.common.errors import MessageError, UsageError
+from he_compare.common.service.wire import unpack
+from he_compare.common.types import Float64Array, UInt8Array
 
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 STD = np.array([0.229, 0.224, 0.225], np.float32)

@@ -6,7 +6,7 @@ from pathlib import Path
 import timm
 from torch import nn
 
-from common.backbones.onnx_vit import ARCHITECTURE, read_onnx_vit
+from he_compare.common.backbones.onnx_vit import ARCHITECTURE, read_onnx_vit
 
 PATCH = 14
 

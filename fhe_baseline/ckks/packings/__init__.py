@@ -13,12 +13,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from common.backbones.head import LinearModel
-from common.clock import Clock
-from common.errors import MessageError, UnknownNameError, UsageError
-from common.plugins import nearest
-from common.types import Float64Array, Message, UInt8Array
-from fhe_baseline.parameters import CkksParameters, parameter_set
+from he_compare.common.backbones.head import LinearModel
+from he_compare.common.clock import Clock
+from he_compare.common.errors import MessageError, UnknownNameError, UsageError
+from he_compare.common.plugins import nearest
+from he_compare.common.types import Float64Array, Message, UInt8Array
+from he_compare.fhe_baseline.ckks.parameters import CkksParameters, parameter_set
 
 PACKING_NAMES = ("replicated", "batched", "zero-sum", "tenseal-dot", "tenseal-mm")
 LATENCY_PACKING, THROUGHPUT_PACKING = "replicated", "batched"

@@ -20,13 +20,13 @@ from typing import Any
 
 import numpy as np
 
-from common.backbones.head import LinearModel
-from common.clock import Clock
-from common.errors import MessageError
-from common.service.framing import join, split
-from common.types import Float64Array, Message, Stage, UInt8Array
-from fhe_baseline.ckks.ciphertexts import CiphertextShape
-from fhe_baseline.ckks.context import (
+from he_compare.common.backbones.head import LinearModel
+from he_compare.common.clock import Clock
+from he_compare.common.errors import MessageError
+from he_compare.common.service.framing import join, split
+from he_compare.common.types import Float64Array, Message, Stage, UInt8Array
+from he_compare.fhe_baseline.ckks.ciphertexts import CiphertextShape
+from he_compare.fhe_baseline.ckks.context import (
     ERROR_SIGMA,
     data_primes,
     explain_seal_error,
@@ -34,11 +34,11 @@ from fhe_baseline.ckks.context import (
     level_with,
     seal_context,
 )
-from fhe_baseline.ckks.packings import PREDICTED_ERROR, finite_scores
-from fhe_baseline.ckks.precision import LARGEST_ERROR
-from fhe_baseline.ckks.serialization import seal_bytes
-from fhe_baseline.ckks.slot_layout import Complex128Array
-from fhe_baseline.parameters import CkksParameters
+from he_compare.fhe_baseline.ckks.layouts.scales import LARGEST_ERROR
+from he_compare.fhe_baseline.ckks.layouts.slots import Complex128Array
+from he_compare.fhe_baseline.ckks.packings import PREDICTED_ERROR, finite_scores
+from he_compare.fhe_baseline.ckks.parameters import CkksParameters
+from he_compare.fhe_baseline.ckks.serialization import seal_bytes
 
 PRIMES = 1
 MARK = struct.Struct("<16sII")  # batch, images in it, place of this one

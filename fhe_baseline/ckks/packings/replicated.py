@@ -15,23 +15,23 @@ from typing import Any
 
 import numpy as np
 
-from common.backbones.head import LinearModel
-from common.clock import Clock
-from common.errors import MessageError
-from common.types import Float64Array, Message, Stage, UInt8Array
-from fhe_baseline.ckks.ciphertexts import CiphertextShape
-from fhe_baseline.ckks.context import (
+from he_compare.common.backbones.head import LinearModel
+from he_compare.common.clock import Clock
+from he_compare.common.errors import MessageError
+from he_compare.common.types import Float64Array, Message, Stage, UInt8Array
+from he_compare.fhe_baseline.ckks.ciphertexts import CiphertextShape
+from he_compare.fhe_baseline.ckks.context import (
     explain_seal_error,
     galois_elements,
     import_tenseal,
     level_with,
     seal_context,
 )
-from fhe_baseline.ckks.packings import PREDICTED_ERROR, finite_scores
-from fhe_baseline.ckks.precision import ScalePlan, plan_scales
-from fhe_baseline.ckks.serialization import load_seal, seal_bytes
-from fhe_baseline.ckks.slot_layout import SlotLayout
-from fhe_baseline.parameters import CkksParameters
+from he_compare.fhe_baseline.ckks.layouts.scales import ScalePlan, plan_scales
+from he_compare.fhe_baseline.ckks.layouts.slots import SlotLayout
+from he_compare.fhe_baseline.ckks.packings import PREDICTED_ERROR, finite_scores
+from he_compare.fhe_baseline.ckks.parameters import CkksParameters
+from he_compare.fhe_baseline.ckks.serialization import load_seal, seal_bytes
 
 GALOIS_KEYS = "galois_keys"
 FRESH_PRIMES, REPLY_PRIMES = 2, 1

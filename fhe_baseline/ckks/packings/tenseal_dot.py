@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from common.backbones.head import LinearModel
-from common.clock import Clock
-from common.types import Float64Array, Message, Stage, UInt8Array
-from common.wire import pack, unpack
-from fhe_baseline.ckks.context import explain_seal_error, load_tenseal_public
-from fhe_baseline.ckks.packings import finite_scores
-from fhe_baseline.ckks.tenseal_vectors import (
+from he_compare.common.backbones.head import LinearModel
+from he_compare.common.clock import Clock
+from he_compare.common.service.wire import pack, unpack
+from he_compare.common.types import Float64Array, Message, Stage, UInt8Array
+from he_compare.fhe_baseline.ckks.context import explain_seal_error, load_tenseal_public
+from he_compare.fhe_baseline.ckks.layouts.tenseal_vectors import (
     CONTEXT,
     VectorClient,
     as_array,
@@ -19,7 +18,8 @@ from fhe_baseline.ckks.tenseal_vectors import (
     vector_facts,
     vector_misfit,
 )
-from fhe_baseline.parameters import CkksParameters
+from he_compare.fhe_baseline.ckks.packings import finite_scores
+from he_compare.fhe_baseline.ckks.parameters import CkksParameters
 
 
 def _reply_name(number: int) -> str:

@@ -24,11 +24,11 @@ from typing import Any
 
 import numpy as np
 
-from common.backbones.head import CLIP, LinearModel
-from common.clock import Clock
-from common.types import Float64Array, Message, Stage, UInt8Array
-from fhe_baseline.ckks.ciphertexts import CiphertextShape
-from fhe_baseline.ckks.context import (
+from he_compare.common.backbones.head import CLIP, LinearModel
+from he_compare.common.clock import Clock
+from he_compare.common.types import Float64Array, Message, Stage, UInt8Array
+from he_compare.fhe_baseline.ckks.ciphertexts import CiphertextShape
+from he_compare.fhe_baseline.ckks.context import (
     ERROR_SIGMA,
     data_primes,
     explain_seal_error,
@@ -36,11 +36,11 @@ from fhe_baseline.ckks.context import (
     level_with,
     seal_context,
 )
-from fhe_baseline.ckks.packings import PREDICTED_ERROR, finite_scores
-from fhe_baseline.ckks.precision import LARGEST_ERROR
-from fhe_baseline.ckks.serialization import load_seal, seal_bytes
-from fhe_baseline.ckks.slot_layout import Complex128Array, SlotLayout
-from fhe_baseline.parameters import CkksParameters
+from he_compare.fhe_baseline.ckks.layouts.scales import LARGEST_ERROR
+from he_compare.fhe_baseline.ckks.layouts.slots import Complex128Array, SlotLayout
+from he_compare.fhe_baseline.ckks.packings import PREDICTED_ERROR, finite_scores
+from he_compare.fhe_baseline.ckks.parameters import CkksParameters
+from he_compare.fhe_baseline.ckks.serialization import load_seal, seal_bytes
 
 PUBLIC_KEY = "public_key"
 PRIMES = 2

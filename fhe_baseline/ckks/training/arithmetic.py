@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fhe_baseline.ckks.context import import_tenseal, level_with
-from fhe_baseline.ckks.training.circuit import Circuit
+from he_compare.fhe_baseline.ckks.context import import_tenseal, level_with
+from he_compare.fhe_baseline.ckks.training.circuit import Circuit
 
 
 class Arithmetic:

@@ -12,18 +12,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from common.backbones.head import MAX_CLASSES, MAX_FEATURES
-from common.errors import UsageError
-from fhe_baseline.ckks.context import data_primes, insecure_seal_context, seal_context
-from fhe_baseline.ckks.training.diagonals import DiagonalLayout, plan_layout
-from fhe_baseline.ckks.training.scales import (
+from he_compare.common.backbones.head import MAX_CLASSES, MAX_FEATURES
+from he_compare.common.errors import UsageError
+from he_compare.fhe_baseline.ckks.context import data_primes, insecure_seal_context, seal_context
+from he_compare.fhe_baseline.ckks.parameters import CkksParameters
+from he_compare.fhe_baseline.ckks.training.diagonals import DiagonalLayout, plan_layout
+from he_compare.fhe_baseline.ckks.training.scales import (
     ScalePlan,
     depth_of,
     iterations_per_round,
     plan_scales,
 )
-from fhe_baseline.ckks.training.sigmoid import DEGREES, SigmoidPolynomial
-from fhe_baseline.parameters import CkksParameters
+from he_compare.fhe_baseline.ckks.training.sigmoid import DEGREES, SigmoidPolynomial
 
 MAX_ROWS = 1 << 22
 MAX_BATCHES = 64

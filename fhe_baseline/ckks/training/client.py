@@ -11,15 +11,14 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from common.errors import MessageError
-from common.types import Float64Array, Message, UInt8Array
-from fhe_baseline.ckks.ciphertexts import CiphertextShape
-from fhe_baseline.ckks.context import galois_elements, import_tenseal, level_with
-from fhe_baseline.ckks.serialization import seal_bytes
-from fhe_baseline.ckks.training.circuit import Circuit
-from fhe_baseline.ckks.training.diagonals import Complex128Array
-from fhe_baseline.ckks.training.material import GALOIS_KEYS, RELINEARISATION_KEYS
-from fhe_baseline.ckks.training.messages import (
+from he_compare.common.errors import MessageError
+from he_compare.common.types import Float64Array, Message, UInt8Array
+from he_compare.fhe_baseline.ckks.ciphertexts import CiphertextShape
+from he_compare.fhe_baseline.ckks.context import galois_elements, import_tenseal, level_with
+from he_compare.fhe_baseline.ckks.serialization import seal_bytes
+from he_compare.fhe_baseline.ckks.training.circuit import Circuit
+from he_compare.fhe_baseline.ckks.training.diagonals import Complex128Array
+from he_compare.fhe_baseline.ckks.training.messages import (
     Address,
     Kind,
     addresses,
@@ -28,9 +27,19 @@ from fhe_baseline.ckks.training.messages import (
     shape_of,
     weights_shape,
 )
-from fhe_baseline.ckks.training.momentum import MOMENTUM_BITS
-from fhe_baseline.ckks.training.problem import Problem
-from fhe_baseline.ckks.training.scales import WEIGHT_BOUND
+from he_compare.fhe_baseline.ckks.training.problem import Problem
+from he_compare.fhe_baseline.ckks.training.public_material import GALOIS_KEYS, RELINEARISATION_KEYS
+from he_compare.fhe_baseline.ckks.training.scales import MOMENTUM_BITS, WEIGHT_BOUND
+
+KEPT_BITS = 10
+
+
+def rounded(weights: Float64Array) -> Float64Array:
+    """Return weights as multiples of 2^-KEPT_BITS."""
+    unit = 2.0**-KEPT_BITS
+    kept: Float64Array = np.round(weights / unit) * unit
+    return kept
+
 
 # Copies of a weight over the slots differ by noise alone; a foreign ciphertext's do not agree.
 LARGEST_SPREAD = 0.05

@@ -21,8 +21,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from common.types import Float64Array
-from fhe_baseline.ckks.slot_layout import padded
+from he_compare.common.types import Float64Array
+from he_compare.fhe_baseline.ckks.layouts.slots import padded
 
 Complex128Array: TypeAlias = npt.NDArray[np.complex128]
 

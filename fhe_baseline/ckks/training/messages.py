@@ -9,11 +9,11 @@ from enum import StrEnum
 
 import numpy as np
 
-from common.errors import MessageError
-from common.types import Message
-from common.wire import pack, unpack
-from fhe_baseline.ckks.ciphertexts import CiphertextShape
-from fhe_baseline.ckks.training.circuit import Circuit
+from he_compare.common.errors import MessageError
+from he_compare.common.service.wire import pack, unpack
+from he_compare.common.types import Message
+from he_compare.fhe_baseline.ckks.ciphertexts import CiphertextShape
+from he_compare.fhe_baseline.ckks.training.circuit import Circuit
 
 CIPHERTEXT = "ciphertext"
 MAX_ITERATIONS = 1000
@@ -134,3 +134,46 @@ def unpack_round(message: Message, circuit: Circuit) -> tuple[int, int]:
             f"{circuit.per_round} from 1 to {MAX_ITERATIONS}"
         )
     return first, count
+
+
+@dataclass(frozen=True)
+class Unit:
+    """The gradient of one classifier over one group of rows."""
+
+    group: int
+    classifier: int
+
+
+def units(circuit: Circuit, batch: int) -> list[Unit]:
+    """Return a batch's units, the classifiers of a group together, since they share its data."""
+    return [
+        Unit(group, classifier)
+        for group in circuit.layout.groups_of(batch)
+        for classifier in range(circuit.classifiers)
+    ]
+
+
+def share_of(circuit: Circuit, number: int, processes: int) -> list[Unit]:
+    """Return the units of process ``number``, from 0: a stretch of those of every batch."""
+    share: list[Unit] = []
+    for batch in range(circuit.batches):
+        everything = units(circuit, batch)
+        start = number * len(everything) // processes
+        share += everything[start : (number + 1) * len(everything) // processes]
+    return share
+
+
+def groups_in(share: list[Unit], circuit: Circuit, batch: int, classifier: int) -> list[int]:
+    """Return the groups of a batch that a share computes for a classifier."""
+    groups = circuit.layout.groups_of(batch)
+    return [u.group for u in share if u.classifier == classifier and u.group in groups]
+
+
+def wants(share: list[Unit], address: Address, circuit: Circuit) -> bool:
+    """Say whether a share needs the ciphertext of this address."""
+    if address.kind in (Kind.FORWARD, Kind.BACKWARD):
+        return any(unit.group == address.group for unit in share)
+    classifier = address.index
+    if address.kind is Kind.TARGETS:
+        classifier //= circuit.per_round
+    return Unit(address.group, classifier) in share

@@ -8,12 +8,11 @@ import subprocess
 import sys
 from typing import BinaryIO, cast
 
-from common.errors import CellError, MessageError
-from common.types import Message
-from fhe_baseline.ckks.training.circuit import Circuit
-from fhe_baseline.ckks.training.messages import Address
-from fhe_baseline.ckks.training.shares import Unit, share_of, units, wants
-from fhe_baseline.ckks.training.worker import receive, send
+from he_compare.common.errors import CellError, MessageError
+from he_compare.common.types import Message
+from he_compare.fhe_baseline.ckks.training.circuit import Circuit
+from he_compare.fhe_baseline.ckks.training.messages import Address, Unit, share_of, units, wants
+from he_compare.fhe_baseline.ckks.training.worker import receive, send
 
 
 class Pool:
@@ -76,7 +75,7 @@ class Pool:
 def _start() -> subprocess.Popen[bytes]:
     search = os.pathsep.join(entry for entry in sys.path if entry)
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "fhe_baseline.ckks.training.worker"],
+        [sys.executable, "-P", "-m", "he_compare.fhe_baseline.ckks.training.worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=os.environ | {"PYTHONPATH": search},

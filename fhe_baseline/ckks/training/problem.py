@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.backbones.head import CLIP
-from common.errors import DataError
-from common.types import Float64Array, IntArray
-from fhe_baseline.ckks.training.circuit import Circuit
-from fhe_baseline.ckks.training.sigmoid import SigmoidPolynomial
-from fhe_baseline.parameters import CkksParameters
+from he_compare.common.backbones.head import CLIP
+from he_compare.common.errors import DataError
+from he_compare.common.types import Float64Array, IntArray
+from he_compare.fhe_baseline.ckks.parameters import CkksParameters
+from he_compare.fhe_baseline.ckks.training.circuit import Circuit
+from he_compare.fhe_baseline.ckks.training.sigmoid import SigmoidPolynomial
 
 
 @dataclass(frozen=True)

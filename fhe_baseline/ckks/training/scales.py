@@ -18,8 +18,21 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fhe_baseline.ckks.training.momentum import MOMENTUM_BITS
-from fhe_baseline.ckks.training.sigmoid import SigmoidPolynomial
+from he_compare.fhe_baseline.ckks.training.sigmoid import SigmoidPolynomial
+
+MOMENTUM_BITS = 8
+
+
+def momentum(iterations: int) -> list[float]:
+    """Return eta_1 .. eta_iterations, each rounded to MOMENTUM_BITS bits after the point."""
+    step = 1.0
+    etas = []
+    for _ in range(iterations):
+        following = (1 + math.sqrt(1 + 4 * step * step)) / 2
+        etas.append(round((1 - step) / following * 2**MOMENTUM_BITS) / 2**MOMENTUM_BITS)
+        step = following
+    return etas
+
 
 # Weights (in units of whitened or standardised features) must stay below this.
 WEIGHT_BOUND = 16.0

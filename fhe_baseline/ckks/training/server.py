@@ -8,27 +8,27 @@ from __future__ import annotations
 
 from typing import Any
 
-from common.clock import Clock
-from common.errors import CellError, MessageError
-from common.types import Message, Stage
-from fhe_baseline.ckks.context import explain_seal_error
-from fhe_baseline.ckks.serialization import seal_bytes
-from fhe_baseline.ckks.training.descent import Descent
-from fhe_baseline.ckks.training.gradient import GradientEvaluator
-from fhe_baseline.ckks.training.material import load_keys, processes_of
-from fhe_baseline.ckks.training.messages import (
+from he_compare.common.clock import Clock
+from he_compare.common.errors import CellError, MessageError
+from he_compare.common.types import Message, Stage
+from he_compare.fhe_baseline.ckks.context import explain_seal_error
+from he_compare.fhe_baseline.ckks.serialization import seal_bytes
+from he_compare.fhe_baseline.ckks.training.gradient_descent import Descent, GradientEvaluator
+from he_compare.fhe_baseline.ckks.training.messages import (
     Address,
     addresses,
     ahead_shape,
+    groups_in,
     part_shape,
     shape_of,
     unpack_round,
     unpack_upload,
+    wants,
     weights_shape,
 )
-from fhe_baseline.ckks.training.momentum import momentum
-from fhe_baseline.ckks.training.pool import Pool
-from fhe_baseline.ckks.training.shares import groups_in, wants
+from he_compare.fhe_baseline.ckks.training.pool import Pool
+from he_compare.fhe_baseline.ckks.training.public_material import load_keys, processes_of
+from he_compare.fhe_baseline.ckks.training.scales import momentum
 
 
 class TrainingServer:

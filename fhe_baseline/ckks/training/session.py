@@ -11,17 +11,38 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+import psutil
 
-from common.clock import Clock
-from common.contracts import ServerHandle
-from common.errors import ServiceError
-from common.types import Float64Array, Message, Per, Side, Stage
-from fhe_baseline.ckks.training.circuit import Circuit
-from fhe_baseline.ckks.training.client import TrainingClient
-from fhe_baseline.ckks.training.material import pack_material
-from fhe_baseline.ckks.training.memory import require_memory
-from fhe_baseline.ckks.training.messages import pack_round
-from fhe_baseline.ckks.training.problem import Problem
+from he_compare.common.clock import Clock
+from he_compare.common.contracts import ServerHandle
+from he_compare.common.errors import CellError, ServiceError
+from he_compare.common.types import Float64Array, Message, Per, Side, Stage
+from he_compare.fhe_baseline.ckks.training.circuit import Circuit
+from he_compare.fhe_baseline.ckks.training.client import TrainingClient
+from he_compare.fhe_baseline.ckks.training.messages import pack_round
+from he_compare.fhe_baseline.ckks.training.problem import Problem
+from he_compare.fhe_baseline.ckks.training.public_material import pack_material
+
+# A Python process with SEAL loaded, at the server, before any ciphertext.
+PROCESS_BYTES = 150_000_000
+
+
+def available_bytes() -> int:
+    """Return the memory the operating system could hand out without swapping."""
+    return int(psutil.virtual_memory().available)
+
+
+def require_memory(circuit: Circuit) -> None:
+    """Refuse a training whose server would not fit. Raises CellError with both figures."""
+    needed, available = circuit.server_bytes() + PROCESS_BYTES, available_bytes()
+    if needed <= available:
+        return
+    raise CellError(
+        f"training on {circuit.rows} x {circuit.columns} with N = {circuit.parameters.degree} "
+        f"holds {needed / 1e9:.2f} GB at the server, {available / 1e9:.2f} GB are available",
+        fix="whiten to fewer features, take fewer images or a smaller ring",
+    )
+
 
 # Uploads are sent in bodies of about this size, so that neither side holds all of it twice.
 BODY_BYTES = 1 << 24

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.types import Float64Array
+from he_compare.common.types import Float64Array
 
 DEGREES = (3, 5, 7)
 GRID_POINTS = 4001

@@ -12,12 +12,19 @@ import struct
 import sys
 from typing import Any, BinaryIO
 
-from common.errors import MessageError
-from common.service.framing import join, split
-from common.types import Message
-from fhe_baseline.ckks.serialization import seal_bytes
-from fhe_baseline.ckks.training.messages import Address, ahead_shape, shape_of, unpack_upload
-from fhe_baseline.ckks.training.shares import Unit, groups_in, share_of
+from he_compare.common.errors import MessageError
+from he_compare.common.service.framing import join, split
+from he_compare.common.types import Message
+from he_compare.fhe_baseline.ckks.serialization import seal_bytes
+from he_compare.fhe_baseline.ckks.training.messages import (
+    Address,
+    Unit,
+    ahead_shape,
+    groups_in,
+    shape_of,
+    share_of,
+    unpack_upload,
+)
 
 LENGTH = struct.Struct("<Q")
 
@@ -43,7 +50,7 @@ class Worker:
     """Holds the data of its units and answers with partial gradients."""
 
     def __init__(self, material: bytes, number: int, processes: int) -> None:
-        from fhe_baseline.ckks.training.material import load_evaluator
+        from he_compare.fhe_baseline.ckks.training.public_material import load_evaluator
 
         self._circuit, self._evaluator = load_evaluator(material)
         self._units: list[Unit] = share_of(self._circuit, number, processes)

@@ -1,0 +1,177 @@
+"""The parameters of the ``block-scramble`` pipeline, checked before any work begins."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, cast
+
+from pydantic import Field, field_validator, model_validator
+
+from he_compare.block_scramble.cipher import Cipher, cipher_parameters
+from he_compare.block_scramble.encryptor import KeyPolicy, check_policy
+from he_compare.block_scramble.keys.client_key import ClientKey
+from he_compare.block_scramble.keys.key_files import CLIENT, seed_of
+from he_compare.common import plugins
+from he_compare.common.contracts import Parameters
+from he_compare.common.errors import UsageError
+
+# Pipeline parameters that are handed on to the cipher where they are set.
+CIPHER_OPTIONS = (
+    "negative_positive",
+    "shared_pixel_key",
+    "mix_channels",
+    "nibble_split",
+    "mask_from_order",
+    "fraction",
+)
+
+
+class Mode(StrEnum):
+    """How the server comes by a model for ciphertext."""
+
+    TRAINED = "trained"
+    ADAPTED = "adapted"
+
+
+class Embedding(StrEnum):
+    """What the patch embedding of a model that is trained on ciphertext starts from."""
+
+    MATCHED = "matched"
+    FRESH = "fresh"
+
+
+class Sharing(StrEnum):
+    """Whether the data of several clients train one model."""
+
+    JOINT = "joint"
+    APART = "apart"
+
+
+class BlockScrambleParameters(Parameters):
+    """Which cipher, which model, whose key. Options left at none take the cipher's default."""
+
+    cipher: str = Field(default="vit_block", description="Name of a cipher")
+    mode: Mode = Field(
+        default=Mode.TRAINED,
+        description="trained: the server fine-tunes a ViT on ciphertext; adapted: the key holder "
+        "transforms a ViT fine-tuned on plain images",
+    )
+    embedding: Embedding | None = Field(
+        default=None,
+        description="mode=trained: the patch embedding is first matched to public images by the "
+        "moments of ciphertext blocks, without a key (matched, the default), or starts from random "
+        "weights (fresh)",
+    )
+    key_policy: KeyPolicy = Field(
+        default=KeyPolicy.PER_CLIENT, description="One key for all images, or one for each"
+    )
+    patch: int | None = Field(
+        default=None, ge=2, le=512, description="Block and patch side; none: the backbone's"
+    )
+    negative_positive: bool | None = Field(
+        default=None, description="Replace v by 255 - v where the key says"
+    )
+    shared_pixel_key: bool | None = Field(
+        default=None, description="One pixel order for all patches (al_amin)"
+    )
+    mix_channels: bool | None = Field(
+        default=None, description="Values move between channels (al_amin)"
+    )
+    nibble_split: bool | None = Field(
+        default=None, description="4-bit halves of values move on their own (al_amin)"
+    )
+    mask_from_order: bool | None = Field(
+        default=None, description="Inversion mask from the permutation (tanaka_le)"
+    )
+    fraction: float | None = Field(
+        default=None, gt=0, le=1, description="Share of values that move (orthogonal, restricted)"
+    )
+    wrong_key: bool = Field(
+        default=False,
+        description="Test: images to classify are encrypted under another key than the model's",
+    )
+    clients: int = Field(
+        default=1, ge=1, le=2, description="Clients with keys of their own that share the data"
+    )
+    sharing: Sharing = Field(
+        default=Sharing.JOINT,
+        description="Two clients train one model on all ciphertexts (joint), or one each (apart)",
+    )
+    key: str = Field(
+        default=CLIENT, description="client: the key file; seeded:N: reproducible and insecure"
+    )
+
+    @field_validator("cipher")
+    @classmethod
+    def _known_cipher(cls, value: str) -> str:
+        return plugins.find("ciphers", value).name
+
+    @field_validator("key")
+    @classmethod
+    def _known_key(cls, value: str) -> str:
+        if value != CLIENT:
+            ClientKey.from_seed(seed_of(value))
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> BlockScrambleParameters:
+        cipher = self.load_cipher()
+        options = cipher_parameters(cipher, self.cipher_options(cipher, self.patch))
+        check_policy(cipher, self.key_policy)
+        self._check_keys(cipher)
+        if self.mode is Mode.ADAPTED:
+            self._check_adaptable(cipher, options)
+        return self
+
+    def _check_keys(self, cipher: Cipher) -> None:
+        """Raise UsageError where tests with several keys are asked of what cannot have them."""
+        if not cipher.traits.keyed and (self.wrong_key or self.clients > 1):
+            raise UsageError(
+                f"cipher {cipher.name!r} has no key: there is no wrong one and none of each client",
+                fix="leave out wrong_key and clients",
+            )
+        if self.wrong_key and self.clients > 1:
+            raise UsageError(
+                "wrong_key and clients=2 are tests of their own", fix="pass one of them"
+            )
+        if self.sharing is Sharing.APART and self.clients == 1:
+            raise UsageError("sharing=apart needs two clients", fix="pass clients=2")
+
+    def _check_adaptable(self, cipher: Cipher, options: Parameters) -> None:
+        """Raise UsageError where no plain model can be adapted to the key."""
+        if self.embedding is not None:
+            raise UsageError(
+                "embedding is about mode=trained: with mode=adapted the key decides it",
+                fix="leave out embedding",
+            )
+        obstacle = cipher.obstacle(options)
+        if obstacle:
+            raise UsageError(
+                f"mode=adapted is not possible with cipher {cipher.name!r}: {obstacle}",
+                fix="pass mode=trained",
+            )
+        if self.key_policy is KeyPolicy.PER_IMAGE:
+            raise UsageError(
+                "mode=adapted is not possible with key_policy=per_image: one model absorbs one "
+                "key, and every image has another",
+                fix="pass key_policy=per_client or mode=trained",
+            )
+        if self.clients > 1:
+            raise UsageError(
+                "mode=adapted with two clients is two runs of one: each has the plain model "
+                "adapted to its own key",
+                fix="pass clients=1 or mode=trained",
+            )
+
+    def load_cipher(self) -> Cipher:
+        """Import the cipher and return it."""
+        return cast(Cipher, plugins.load("ciphers", self.cipher))
+
+    def cipher_options(self, cipher: Cipher, patch: int | None) -> dict[str, Any]:
+        """Return the options handed to the cipher; ``patch`` only where it has blocks."""
+        options = {
+            name: getattr(self, name) for name in CIPHER_OPTIONS if getattr(self, name) is not None
+        }
+        if patch is not None and "patch" in cipher.parameters.model_fields:
+            options["patch"] = patch
+        return options

@@ -1,0 +1,119 @@
+"""What the server process is started with: an architecture, a role and weights, as bytes.
+
+This is all the server ever gets besides messages. There is no field for a key, and unknown fields
+are refused on both sides.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from he_compare.common.errors import CompareError, MessageError
+from he_compare.common.service.wire import pack, unpack
+from he_compare.common.types import Float32Array
+
+if TYPE_CHECKING:
+    from timm.models.vision_transformer import VisionTransformer
+
+Triple = tuple[float, float, float]
+
+
+class TrainingBudget(BaseModel):
+    """What training at the server may spend: the fields of ``common.backbones.finetune.Budget``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    learning_rate: float = Field(gt=0, allow_inf_nan=False)
+    seed: int = Field(ge=0)
+    patience: int = Field(ge=1)
+    fresh: tuple[str, ...] = ("",)
+
+
+class ServerMaterial(BaseModel):
+    """Header of the public material. ``mean``, ``std``: of ciphertext values divided by 255."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal["block-scramble server"] = "block-scramble server"
+    version: Literal[1] = 1
+    backbone: str
+    image_size: int = Field(ge=8, le=2048)
+    patch: int = Field(ge=1, le=2048)
+    classes: int = Field(ge=1, le=100_000)
+    mean: Triple = (0.0, 0.0, 0.0)
+    std: Triple = (1.0, 1.0, 1.0)
+    infer_batch: int = Field(default=64, ge=1)
+    ciphertext: Literal["uint8", "float32"] = "uint8"
+    embeddings: int = Field(
+        default=1, ge=1, le=65_536, description="Patch embeddings: one, or one for each patch"
+    )
+    nibbles: bool = Field(default=False, description="The patch embedding takes 4-bit halves")
+    models: int = Field(default=1, ge=1, le=16, description="One, or one for each client")
+    embedding: Literal["given", "matched"] = Field(
+        default="given",
+        description="Training starts from the patch embedding as it is, or has it fitted first",
+    )
+    training: TrainingBudget | None = Field(
+        default=None, description="Set: the server trains; none: it classifies"
+    )
+
+    def to_bytes(self, *states: bytes) -> bytes:
+        """Serialise with the safetensors ``states`` of the models, one unless ``models`` says."""
+        arrays = {f"state {i}": np.frombuffer(state, np.uint8) for i, state in enumerate(states)}
+        return pack(arrays, {"header": self.model_dump_json()})
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> tuple[ServerMaterial, tuple[bytes, ...]]:
+        """Parse what ``to_bytes`` wrote. Raises MessageError."""
+        arrays, metadata = unpack(data, expect={"state 0": ("uint8", 1)})
+        try:
+            header = cls.model_validate_json(metadata.get("header", ""))
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(str(part) for part in first["loc"]) or "the whole"
+            raise MessageError(f"header of the public material: {where}: {first['msg']}") from None
+        names = [f"state {i}" for i in range(header.models)]
+        if set(arrays) != set(names) or any(arrays[name].dtype != np.uint8 for name in names):
+            raise MessageError(f"public material for {header.models} models has {sorted(arrays)}")
+        return header, tuple(arrays[name].tobytes() for name in names)
+
+    def build_model(self, state: bytes) -> VisionTransformer:
+        """Build the model and load its weights. Raises MessageError where they do not fit."""
+        from he_compare.common.backbones.deit import build_vit, load_state_bytes
+
+        try:
+            model = build_vit(
+                self.backbone,
+                image_size=self.image_size,
+                classes=self.classes,
+                weights="untrained",
+                seed=0,
+                patch=self.patch,
+            )
+        except CompareError as error:
+            raise MessageError(f"public material names no model: {error}") from None
+        self.replace_patch_embedding(model)
+        load_state_bytes(model, state)
+        return model
+
+    def replace_patch_embedding(self, model: VisionTransformer) -> None:
+        """Give the model the patch embedding that its key needs. Raises MessageError."""
+        from he_compare.block_scramble.vit.patch_embedding import KeyedPatchEmbed
+
+        if not self.nibbles and self.embeddings == 1:
+            return
+        patches = (self.image_size // self.patch) ** 2
+        if self.embeddings not in (1, patches):
+            raise MessageError(f"{self.embeddings} patch embeddings for {patches} patches")
+        model.patch_embed = KeyedPatchEmbed(
+            self.patch, 3, model.embed_dim, embeddings=self.embeddings, nibbles=self.nibbles
+        )
+
+    def statistics(self) -> tuple[Float32Array, Float32Array]:
+        """Return mean and deviation, float32 (3,)."""
+        return np.asarray(self.mean, np.float32), np.asarray(self.std, np.float32)

@@ -1,0 +1,203 @@
+"""The server half: classifies ciphertexts, or trains on them; built from public material alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from he_compare.block_scramble.cipher import NONCE_BYTES, CiphertextArray
+from he_compare.block_scramble.deployment.public_material import ServerMaterial
+from he_compare.block_scramble.vit.adaptation import forget_patch_embedding
+from he_compare.common.clock import Clock
+from he_compare.common.contracts import Server
+from he_compare.common.errors import MessageError
+from he_compare.common.seeds import seed_for
+from he_compare.common.service.wire import pack, unpack
+from he_compare.common.types import Float64Array, IntArray, Message, Per, Split, Stage
+
+if TYPE_CHECKING:
+    from he_compare.common.backbones.finetune import Budget, VitTrainer
+
+FRESH = "fitted from random weights"
+MATCHED = "matched to public images by moments, without a key, then trained"
+
+
+def load_server(public_material: bytes) -> Server:
+    """Build the server that the material asks for. Raises MessageError."""
+    header, states = ServerMaterial.from_bytes(public_material)
+    if header.training is None:
+        return InferenceServer(header, states)
+    return TrainingServer(header, states)
+
+
+class InferenceServer:
+    """Answers each ciphertext with the logits of the model, or of its client's model."""
+
+    verbs: tuple[str, ...] = ("infer",)
+
+    def __init__(self, header: ServerMaterial, states: Sequence[bytes]) -> None:
+        self._header = header
+        self._mean, self._std = header.statistics()
+        self._models = [header.build_model(state) for state in states]
+
+    def infer(self, messages: list[Message], clock: Clock) -> list[Message]:
+        """Return float32 logits (classes,) for each ciphertext. Raises MessageError."""
+        if not messages:
+            return []
+        with clock.stage(Stage.DESERIALIZE, items=len(messages)):
+            read = [self._read(message) for message in messages]
+            ciphertexts = np.stack([ciphertext for ciphertext, _ in read])
+            models = np.array([model for _, model in read])
+        with clock.stage(Stage.EVALUATE, items=len(messages)):
+            logits = self._logits(ciphertexts, models)
+        with clock.stage(Stage.SERIALIZE, items=len(messages)):
+            return [pack({"logits": row}) for row in logits.astype(np.float32)]
+
+    def _logits(self, ciphertexts: CiphertextArray, models: IntArray) -> Float64Array:
+        """Run every ciphertext through the model of its number: float64 (n, classes)."""
+        from he_compare.common.backbones.deit import predict_logits
+
+        batch = self._header.infer_batch
+        logits = np.empty((len(ciphertexts), self._header.classes))
+        for number in np.unique(models):
+            mine = models == number
+            logits[mine] = predict_logits(
+                self._models[number], ciphertexts[mine], self._mean, self._std, batch
+            )
+        return logits
+
+    def _read(self, message: Message) -> tuple[CiphertextArray, int]:
+        arrays, metadata = unpack(message, expect={"ciphertext": (self._header.ciphertext, 3)})
+        ciphertext = _checked(arrays["ciphertext"], self._header)
+        if len(self._models) == 1:
+            return ciphertext, 0
+        named = metadata.get("client", "")
+        if named not in map(str, range(len(self._models))):
+            raise MessageError(f"there is no model for client {named!r}")
+        return ciphertext, int(named)
+
+
+class TrainingServer:
+    """Collects ciphertexts with their labels and fine-tunes the model on them, epoch by epoch."""
+
+    verbs: tuple[str, ...] = ("add", "epoch", "export")
+
+    def __init__(self, header: ServerMaterial, states: Sequence[bytes]) -> None:
+        from he_compare.common.backbones.finetune import Budget
+
+        if header.training is None or len(states) != 1:
+            raise MessageError("training takes a budget and one model")
+        self._header = header
+        self._model = header.build_model(states[0])
+        self._budget = Budget(**header.training.model_dump())
+        self._examples: list[tuple[Split, CiphertextArray, IntArray]] = []
+        self._images = {Split.TRAIN: 0, Split.VAL: 0}
+        self._embedding: dict[str, Any] = {}
+        self._trainer: VitTrainer | None = None
+
+    def add(self, messages: list[Message], clock: Clock) -> list[Message]:
+        """Take labelled ciphertexts of one split per message. Raises MessageError."""
+        for message in messages:
+            with clock.stage(Stage.DESERIALIZE):
+                split, ciphertexts, labels = self._read(message)
+            if self._trainer is not None:
+                raise MessageError("training has begun: no more images are taken")
+            self._examples.append((split, ciphertexts, labels))
+            self._images[split] += len(labels)
+        return []
+
+    def epoch(self, messages: list[Message], clock: Clock) -> list[Message]:
+        """Train one epoch and report losses as JSON, with ``finished`` and ``best_epoch``."""
+        if not all(self._images.values()):
+            counts = {split.value: count for split, count in self._images.items()}
+            raise MessageError(f"training needs images of both splits, there are {counts}")
+        if self._trainer is not None and self._trainer.finished:
+            raise MessageError("the training budget is spent")
+        with clock.stage(Stage.FIT, per=Per.ONCE, items=self._images[Split.TRAIN]):
+            if self._trainer is None:
+                self._trainer = self._begin()
+            report = dict(self._trainer.run_epoch())
+        report |= {
+            "finished": self._trainer.finished,
+            "best_epoch": self._trainer.best_epoch,
+            "embedding": self._embedding,
+        }
+        return [json.dumps(report).encode()]
+
+    def export(self, messages: list[Message], clock: Clock) -> list[Message]:
+        """Return the safetensors state of the best epoch. Raises MessageError before the first."""
+        if self._trainer is None:
+            raise MessageError("no epoch has been run yet")
+        return [self._trainer.best_state()]
+
+    def infer(self, messages: list[Message], clock: Clock) -> list[Message]:
+        """Raise MessageError: this process trains, another one classifies."""
+        raise MessageError("this server trains: it answers add, epoch and export")
+
+    def _begin(self) -> VitTrainer:
+        """Fit the patch embedding, and hand model and examples to the training loop."""
+        from he_compare.common.backbones.finetune import VitTrainer
+
+        budget = self._budget
+        if self._header.embedding == "matched":
+            budget = self._matched(budget)
+        else:
+            self._embedding = {"patch_embedding": FRESH}
+        trainer = VitTrainer(self._model, *self._header.statistics(), budget, flip=False)
+        for example in self._examples:
+            trainer.add(*example)
+        self._examples = []
+        return trainer
+
+    def _matched(self, budget: Budget) -> Budget:
+        """Match the patch embedding to the ciphertexts, or forget it where they do not match.
+
+        A matched one moves as slowly as all that was learnt before.
+        """
+        from he_compare.block_scramble.deployment.matching import REFERENCE, match_patch_embedding
+        from he_compare.common.backbones.finetune import EMBEDDING
+
+        ciphertexts = np.concatenate([x for split, x, _ in self._examples if split is Split.TRAIN])
+        alignment = match_patch_embedding(self._model, self._header, ciphertexts)
+        agreement = None if alignment is None else round(alignment.agreement, 4)
+        self._embedding = {"matching_reference": REFERENCE, "matching_agreement": agreement}
+        if alignment is None or not alignment.found:
+            forget_patch_embedding(self._model, seed_for(budget.seed, "patch embedding"))
+            self._embedding["patch_embedding"] = f"{FRESH}: ciphertexts did not match the reference"
+            return budget
+        self._embedding["patch_embedding"] = MATCHED
+        kept = tuple(name for name in budget.fresh if name not in EMBEDDING)
+        return replace(budget, fresh=kept)
+
+    def _read(self, message: Message) -> tuple[Split, CiphertextArray, IntArray]:
+        kind = self._header.ciphertext
+        expected = {"ciphertexts": (kind, 4), "labels": ("int64", 1), "nonces": ("uint8", 2)}
+        arrays, metadata = unpack(message, expect=expected)
+        ciphertexts, labels, nonces = (arrays[name] for name in expected)
+        try:
+            split = Split(metadata.get("split", ""))
+        except ValueError:
+            raise MessageError(f"unknown split {metadata.get('split')!r}") from None
+        if split not in self._images:
+            raise MessageError(f"split {split.value!r} is not for training")
+        if len(labels) != len(ciphertexts) or not len(labels):
+            raise MessageError(f"{len(ciphertexts)} ciphertexts came with {len(labels)} labels")
+        if labels.min() < 0 or labels.max() >= self._header.classes:
+            raise MessageError(f"a label is not one of the {self._header.classes} classes")
+        if nonces.shape[1] != NONCE_BYTES or len(nonces) not in (0, len(labels)):
+            raise MessageError(f"nonces are {nonces.shape} for {len(labels)} ciphertexts")
+        return split, _checked(ciphertexts, self._header), labels
+
+
+def _checked(ciphertexts: CiphertextArray, header: ServerMaterial) -> CiphertextArray:
+    """Return one ciphertext or a batch of them. Raises MessageError where they do not fit."""
+    expected, found = (header.image_size, header.image_size, 3), ciphertexts.shape[-3:]
+    if found != expected:
+        raise MessageError(f"a ciphertext has shape {found}, the model takes {expected}")
+    if ciphertexts.dtype != np.uint8 and not np.isfinite(ciphertexts).all():
+        raise MessageError("a ciphertext has values that are no finite numbers")
+    return ciphertexts

@@ -1,0 +1,293 @@
+"""Training on ciphertext: the client encrypts and uploads, a server process fine-tunes.
+
+Al Amin et al. (arXiv 2411.05901): no key leaves the client. The layers above the patch embedding
+start from the given weights. The embedding is first matched to the ciphertexts by their moments
+(``deployment.matching``), which the server does by itself; where that finds nothing, or is not
+wanted, it starts from random weights, since ciphertext patches are nothing it knows. No
+augmentation: flips and crops do not commute with the ciphers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from he_compare.block_scramble.cipher import Cipher
+from he_compare.block_scramble.deployment.client import labelled_message
+from he_compare.block_scramble.deployment.keyed_cipher import TRAINING, CipherInstance
+from he_compare.block_scramble.deployment.parameters import Embedding, Sharing
+from he_compare.block_scramble.deployment.public_material import (
+    ServerMaterial,
+    TrainingBudget,
+    Triple,
+)
+from he_compare.block_scramble.encryptor import Encryptor
+from he_compare.block_scramble.vit.adaptation import forget_patch_embedding, pooled
+from he_compare.common.contracts import RunContext, ServerHandle, TrainingData
+from he_compare.common.errors import MessageError, UsageError
+from he_compare.common.identity import array_digest, source_digest
+from he_compare.common.seeds import seed_for
+from he_compare.common.service.wire import pack, unpack
+from he_compare.common.types import Float32Array, ImageBatch, Message, Split, Stage
+
+CHUNK = 128
+SOURCES = (
+    "block_scramble",
+    "he_compare.common.backbones",
+    "he_compare.common.block_moments",
+    "he_compare.common.datasets.embedded.atlas",
+    "he_compare.common.service.wire",
+)
+
+
+def train_on_ciphertext(
+    instance: CipherInstance,
+    header: ServerMaterial,
+    data: TrainingData,
+    context: RunContext,
+    pipeline: str,
+    sharing: Sharing = Sharing.JOINT,
+) -> list[bytes]:
+    """Return the states of ViTs that a server process trained on ciphertexts: one, or one a client.
+
+    ``header``: see ``training_header``. ``pipeline``: the name under which the server process finds
+    its code. Facts about the training go into ``context.training``. Raises ServiceError, and
+    UsageError where a client has no images.
+    """
+    shares = deal_out(instance, data)
+    together = [shares] if sharing is Sharing.JOINT else [[share] for share in shares]
+    trained = [_trained_once(instance, header, part, data, context, pipeline) for part in together]
+    facts = [part for _, part in trained]
+    context.training.update(facts[0])
+    if len(facts) > 1:
+        context.training["seconds"] = sum(part["seconds"] for part in facts)
+        context.training["by_client"] = facts
+    if instance.clients > 1:
+        context.training["images_by_client"] = [
+            {split.value: len(batch) for split, batch in share.batches} for share in shares
+        ]
+    return [state for state, _ in trained]
+
+
+@dataclass(frozen=True)
+class Share:
+    """One client's part of the data."""
+
+    client: int
+    batches: tuple[tuple[Split, ImageBatch], ...]
+
+
+def deal_out(instance: CipherInstance, data: TrainingData) -> list[Share]:
+    """Give every group of images to one client. Raises UsageError where one gets none."""
+    splits = ((Split.TRAIN, data.train), (Split.VAL, data.val))
+    if instance.clients == 1:
+        return [Share(0, splits)]
+    shares = []
+    for client in range(instance.clients):
+        batches = []
+        for split, batch in splits:
+            mine = np.flatnonzero(instance.owners_of_groups(batch.groups) == client)
+            if not len(mine):
+                raise UsageError(
+                    f"client {client + 1} of {instance.clients} gets no {split.value} images",
+                    fix="pass clients=1 or take more data",
+                )
+            batches.append((split, batch.take(mine)))
+        shares.append(Share(client, tuple(batches)))
+    return shares
+
+
+def _trained_once(
+    instance: CipherInstance,
+    header: ServerMaterial,
+    shares: Sequence[Share],
+    data: TrainingData,
+    context: RunContext,
+    pipeline: str,
+) -> tuple[bytes, dict[str, Any]]:
+    """Return a state and facts about its training, from the store where inputs are the same."""
+    import torch
+
+    state = initial_state(header, context)
+    inputs = {
+        "data": data.fingerprint,
+        "pixels": array_digest(data.train.images, data.val.images),
+        "cipher": instance.cipher.name,
+        "options": instance.options.model_dump(mode="json"),
+        "policy": instance.policy.value,
+        "key": instance.key.fingerprint,
+        "clients": [instance.clients, [share.client for share in shares]],
+        "header": header.model_dump(mode="json"),
+        "initial_weights": array_digest(np.frombuffer(state, np.uint8)),
+        "threads": context.settings.threads,
+        "source": source_digest(*SOURCES),
+        "torch": torch.__version__,
+    }
+
+    def make() -> bytes:
+        material = header.to_bytes(state)
+        server = context.start_server(pipeline, material)
+        try:
+            return train_at_server(server, instance, shares, context, len(material))
+        finally:
+            server.close()
+
+    stored = context.artefacts.get_or_make("ciphertext-vit", inputs, make)
+    arrays, metadata = unpack(stored, expect={"state": ("uint8", 1)})
+    return arrays["state"].tobytes(), json.loads(metadata["training"])
+
+
+def training_header(
+    instance: CipherInstance, context: RunContext, embedding: Embedding | None = None
+) -> ServerMaterial:
+    """Describe the model and the budget of training on ciphertext.
+
+    ``embedding``: None is matched, where there are weights of plain images to match.
+    """
+    from he_compare.common.backbones.deit import pixel_statistics
+    from he_compare.common.backbones.finetune import Budget, fresh_parameters
+    from he_compare.common.backbones.weights import UNTRAINED
+
+    settings = context.settings
+    budget = Budget(
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        seed=seed_for(context.seed, "fine-tune", "ciphertext"),
+        fresh=fresh_parameters(settings.weights, scrambled=True),
+    )
+    mean, std = ciphertext_statistics(instance.cipher, *pixel_statistics(settings.backbone))
+    matched = embedding is not Embedding.FRESH and settings.weights != UNTRAINED
+    return ServerMaterial(
+        backbone=settings.backbone,
+        image_size=settings.image_size,
+        patch=instance.patch,
+        classes=instance.classes,
+        mean=mean,
+        std=std,
+        ciphertext=instance.cipher.traits.ciphertext,
+        infer_batch=settings.infer_batch,
+        embedding="matched" if matched else "given",
+        training=TrainingBudget(**asdict(budget)),
+    )
+
+
+def ciphertext_statistics(
+    cipher: Cipher, mean: Float32Array, std: Float32Array
+) -> tuple[Triple, Triple]:
+    """Return mean and deviation of ciphertext values / 255, the same for all channels.
+
+    Bytes keep the pooled statistics of pixels; rotated values spread around zero with the same
+    mean square.
+    """
+    if cipher.traits.ciphertext == "uint8":
+        return pooled(mean), pooled(std)
+    return pooled(np.zeros_like(mean)), pooled(np.sqrt(mean**2 + std**2))
+
+
+def initial_state(header: ServerMaterial, context: RunContext) -> bytes:
+    """Return the weights training starts from: the run's.
+
+    The patch embedding is a random one unless the server is to match it.
+    """
+    from he_compare.common.backbones.deit import build_vit, state_bytes
+    from he_compare.common.backbones.features import backbone_seed
+
+    model = build_vit(
+        header.backbone,
+        image_size=header.image_size,
+        classes=header.classes,
+        weights=context.settings.weights,
+        seed=backbone_seed(context.seed),
+        patch=header.patch,
+    )
+    if header.embedding == "given":
+        forget_patch_embedding(model, seed_for(context.seed, "patch embedding"))
+    return state_bytes(model)
+
+
+def train_at_server(
+    server: ServerHandle,
+    instance: CipherInstance,
+    shares: Sequence[Share],
+    context: RunContext,
+    material_bytes: int,
+) -> bytes:
+    """Upload everything, run the epochs, fetch the best state; pack it with the facts."""
+    uploaded = material_bytes
+    for share in shares:
+        encryptor = instance.encryptor(TRAINING, share.client)
+        for split, batch in share.batches:
+            uploaded += _upload(server, encryptor, split, batch, context)
+    history = _run_epochs(server, context)
+    (state,) = server.call("export", [], context.clock)
+    best = history[-1].pop("best_epoch")
+    fitted = history[-1].pop("embedding")
+    training = {
+        "trained_on": "ciphertexts, by a server process that has no key",
+        "key_holder": "the client alone: encrypts training images and every image to classify",
+        **fitted,
+        "augmentation": "none",
+        "epochs": len(history),
+        "best_epoch": best,
+        "history": [
+            {k: v for k, v in entry.items() if k not in ("best_epoch", "embedding")}
+            for entry in history
+        ],
+        "seconds": sum(entry["seconds"] for entry in history),
+        "payload_upload_bytes": uploaded,
+        "payload_download_bytes": len(state),
+    }
+    return pack({"state": np.frombuffer(state, np.uint8)}, {"training": json.dumps(training)})
+
+
+def _upload(
+    server: ServerHandle,
+    encryptor: Encryptor,
+    split: Split,
+    batch: ImageBatch,
+    context: RunContext,
+) -> int:
+    """Encrypt one split chunk by chunk and send it; return the bytes of the messages."""
+    sent = 0
+    for start in range(0, len(batch), CHUNK):
+        part = batch.take(slice(start, start + CHUNK))
+        with context.clock.stage(Stage.ENCRYPT, items=len(part)):
+            ciphertexts, nonces = encryptor.encrypt(part.images)
+        with context.clock.stage(Stage.SERIALIZE, items=len(part)):
+            message = labelled_message(split, ciphertexts, nonces, part.labels)
+        server.call("add", [message], context.clock)
+        sent += len(message)
+        context.progress(f"encrypting {split.value} images", start + len(part), len(batch))
+    return sent
+
+
+def _run_epochs(server: ServerHandle, context: RunContext) -> list[dict[str, Any]]:
+    """Have the server train until its budget is spent or validation stops improving."""
+    epochs = context.settings.epochs
+    history: list[dict[str, Any]] = []
+    finished = False
+    while not finished and len(history) < epochs:
+        report = _read_report(server.call("epoch", [], context.clock))
+        finished = bool(report.pop("finished"))
+        history.append(report)
+        context.progress("training on ciphertexts", len(history), epochs)
+    return history
+
+
+def _read_report(replies: list[Message]) -> dict[str, Any]:
+    try:
+        (reply,) = replies
+        report = json.loads(reply)
+        missing = {"finished", "best_epoch", "seconds", "embedding"} - set(report)
+    except (ValueError, TypeError):
+        raise MessageError("the server's report of an epoch does not parse") from None
+    if missing:
+        raise MessageError(f"the server's report of an epoch lacks {sorted(missing)}")
+    if not isinstance(report["embedding"], dict):
+        raise MessageError("the server's report of an epoch does not parse")
+    return dict(report)

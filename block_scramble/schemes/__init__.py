@@ -1,1 +1,0 @@
-"""What an audit attacks on this side: ciphers by name, and what pipelines protect images with."""

@@ -1,0 +1,1 @@
+"""A Vision Transformer and a key: adaptation, patch embeddings, what a key is to them."""

@@ -1,0 +1,1 @@
+"""What an open dataset is: files with labels, splits, choice, fingerprint, inspection."""

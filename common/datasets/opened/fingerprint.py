@@ -1,0 +1,62 @@
+"""The fingerprint of a dataset as used: SHA-256 over ids, labels, groups, splits and pixels.
+
+Pixels are hashed as decoded at the size they are stored in, so that a file compressed anew changes
+the fingerprint and a copied folder does not. Images are streamed; none is kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import Protocol, runtime_checkable
+
+from he_compare.common.contracts import OpenDataset
+from he_compare.common.types import IntArray, Split, UInt8Array
+
+FALLBACK_SIZE = 224
+_PORTION = 64
+
+
+@runtime_checkable
+class NativePixels(Protocol):
+    """A dataset that can hand out its images as stored: the optional part of ``OpenDataset``.
+
+    Families offer it so that fingerprints and copies follow from stored pixels, not resized ones.
+    """
+
+    def native(self, split: Split, positions: IntArray) -> Iterator[UInt8Array]:
+        """Yield uint8 (height, width, 3) by position."""
+        ...
+
+
+def fingerprint(dataset: OpenDataset, positions_by_split: Mapping[Split, IntArray]) -> str:
+    """Return the hexadecimal SHA-256 of the chosen images; their order does not matter.
+
+    A dataset without ``native`` is hashed at ``FALLBACK_SIZE`` pixels. Raises DataError naming an
+    image that cannot be read.
+    """
+    lines: list[str] = []
+    for split, positions in positions_by_split.items():
+        index = dataset.index(split)
+        for position, image in zip(
+            positions, native_pixels(dataset, split, positions), strict=True
+        ):
+            i = int(position)
+            label = dataset.card.classes[int(index.labels[i])]
+            pixels = hashlib.sha256(f"{image.shape}".encode())
+            pixels.update(image.tobytes())
+            fields = (split.value, index.ids[i], label, index.groups[i], pixels.hexdigest())
+            lines.append("\x1f".join(fields))
+    hasher = hashlib.sha256(b"he-compare dataset\x00")
+    for line in sorted(lines):
+        hasher.update(line.encode() + b"\n")
+    return hasher.hexdigest()
+
+
+def native_pixels(dataset: OpenDataset, split: Split, positions: IntArray) -> Iterator[UInt8Array]:
+    """Yield images as stored where the dataset has ``native``, else at ``FALLBACK_SIZE`` pixels."""
+    if isinstance(dataset, NativePixels):
+        yield from dataset.native(split, positions)
+        return
+    for start in range(0, len(positions), _PORTION):
+        yield from dataset.read(split, positions[start : start + _PORTION], FALLBACK_SIZE)

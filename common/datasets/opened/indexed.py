@@ -1,0 +1,92 @@
+"""Datasets held as an index of files: rows of (id, label, group, split) over one folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from he_compare.common.contracts import SplitIndex
+from he_compare.common.datasets.opened.splits import check_splits
+from he_compare.common.datasets.reading.images import as_rgb, map_threaded, open_image, read_squares
+from he_compare.common.run.records import DatasetCard
+from he_compare.common.types import IntArray, Split, UInt8Array
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+@dataclass(frozen=True)
+class Row:
+    """One image: posix path relative to the folder, label, patient-like group and split.
+
+    ``twin`` is equal for images with equal pixels, '' where nothing is known.
+    """
+
+    id: str
+    label: int
+    group: str
+    split: Split
+    twin: str = ""
+
+
+def index_rows(rows: Iterable[Row]) -> dict[Split, SplitIndex]:
+    """Group rows by split, each in order of id."""
+    ordered = sorted(rows, key=lambda row: row.id)
+    splits = {}
+    for split in Split:
+        chosen = [row for row in ordered if row.split is split]
+        splits[split] = SplitIndex(
+            ids=tuple(row.id for row in chosen),
+            labels=np.array([row.label for row in chosen], dtype=np.int64),
+            groups=tuple(row.group for row in chosen),
+        )
+    return splits
+
+
+@dataclass
+class IndexedImages:
+    """An open dataset whose ids are posix paths of image files below ``root``.
+
+    ``files`` gives the path of those ids that are not their path; ``opener`` turns a file into an
+    image of mode L or RGB.
+    """
+
+    card: DatasetCard
+    subset: str
+    root: Path
+    splits: Mapping[Split, SplitIndex]
+    notes: list[str] = field(default_factory=list)
+    files: Mapping[str, str] = field(default_factory=dict)
+    opener: Callable[[Path, str], Image.Image] = open_image
+
+    @classmethod
+    def from_rows(
+        cls, card: DatasetCard, subset: str, root: Path, rows: Iterable[Row], notes: list[str]
+    ) -> IndexedImages:
+        """Index rows and check that their splits do not leak. Raises DataError."""
+        rows = list(rows)
+        splits = index_rows(rows)
+        check_splits(splits, card.classes, {row.id: row.twin for row in rows if row.twin})
+        return cls(card, subset, root, splits, notes)
+
+    def index(self, split: Split) -> SplitIndex:
+        """Return ids, labels and groups of a split in order of id."""
+        return self.splits[split]
+
+    def read(self, split: Split, positions: IntArray, size: int) -> UInt8Array:
+        """Decode images of a split: uint8 (n, size, size, 3). Raises DataError naming the file."""
+        return read_squares(self._opened(split, positions), len(positions), size)
+
+    def native(self, split: Split, positions: IntArray) -> Iterator[UInt8Array]:
+        """Yield images of a split as stored, uint8 (height, width, 3) each."""
+        opened = self._opened(split, positions)
+        return map_threaded(lambda i: as_rgb(opened(i)), range(len(positions)))
+
+    def _opened(self, split: Split, positions: IntArray) -> Callable[[int], Image.Image]:
+        ids = self.splits[split].ids
+        files = [self.files.get(ids[int(p)], ids[int(p)]) for p in positions]
+        return lambda i: self.opener(self.root / files[i], files[i])

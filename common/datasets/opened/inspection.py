@@ -1,0 +1,257 @@
+"""What `compare data check` finds out about a dataset: counts, groups, copies and sizes.
+
+Every image is decoded once and compared by its pixels as stored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from he_compare.common.contracts import OpenDataset, Progress
+from he_compare.common.datasets.opened.choice import summarise
+from he_compare.common.datasets.opened.fingerprint import native_pixels
+from he_compare.common.datasets.opened.splits import hashed_order
+from he_compare.common.errors import DataError
+from he_compare.common.run.records import DatasetCard, SplitSummary
+from he_compare.common.types import IntArray, Split
+
+if TYPE_CHECKING:
+    from PIL import ImageDraw
+
+GAP = 4
+LINE = 18
+MAX_SHEET_PIXELS = 64_000_000
+PAPER, INK, WARNING = (255, 255, 255), (20, 20, 20), (190, 30, 30)
+
+
+def contact_sheet(
+    dataset: OpenDataset, path: Path, seed: int, per_class: int = 6, size: int = 112
+) -> None:
+    """Write ``per_class`` images of each class and split, chosen by the seed, as a PNG.
+
+    Raises DataError where the sheet would have more than ``MAX_SHEET_PIXELS``.
+    """
+    from PIL import Image, ImageDraw
+
+    chosen = {
+        (split, label): choose(dataset, split, label, seed, per_class)
+        for split in Split
+        for label in range(len(dataset.card.classes))
+    }
+    width = GAP + per_class * (size + GAP)
+    height = 2 * LINE + len(chosen) * (LINE + size + GAP) + GAP
+    if width * height > MAX_SHEET_PIXELS:
+        raise DataError(
+            f"a contact sheet of {width} x {height} pixels is too large", fix="ask for fewer images"
+        )
+    sheet = Image.new("RGB", (width, height), PAPER)
+    drawing = ImageDraw.Draw(sheet)
+    card = dataset.card
+    _write(drawing, (GAP, 2), f"{card.name}: {card.title}", width)
+    warning = "SYNTHETIC: says nothing about patients" if card.synthetic else f"seed {seed}"
+    _write(drawing, (GAP, LINE), warning, width, WARNING if card.synthetic else INK)
+    top = 2 * LINE
+    for (split, label), positions in chosen.items():
+        total = int(np.sum(dataset.index(split).labels == label))
+        shown = f"{split} / {card.classes[label]}: {len(positions)} of {total:,}"
+        _write(drawing, (GAP, top + 2), shown, width)
+        for column, image in enumerate(dataset.read(split, positions, size)):
+            sheet.paste(Image.fromarray(image), (GAP + column * (size + GAP), top + LINE))
+        top += LINE + size + GAP
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(path, format="PNG")
+
+
+def choose(dataset: OpenDataset, split: Split, label: int, seed: int, most: int) -> IntArray:
+    """Return at most ``most`` positions of one class in an order that follows from the seed."""
+    index = dataset.index(split)
+    of_class = {index.ids[int(i)]: int(i) for i in np.flatnonzero(index.labels == label)}
+    order = hashed_order(list(of_class), seed, "contact sheet", split)
+    return np.array([of_class[name] for name in order[:most]], dtype=np.int64)
+
+
+def _write(
+    drawing: ImageDraw.ImageDraw,
+    at: tuple[int, int],
+    text: str,
+    width: int,
+    colour: tuple[int, int, int] = INK,
+) -> None:
+    """Write one line, cut off at the edge of the sheet."""
+    kept = text
+    while kept and drawing.textlength(kept) > width - 2 * GAP:
+        kept = kept[:-1]
+    drawing.text(at, kept if kept == text else f"{kept[:-3]}...", fill=colour)
+
+
+MAX_NAMED = 10
+MAX_SIZES = 12
+PROGRESS_EVERY = 200
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Images with the pixels of another one.
+
+    ``within``: by split, images that could be left out of it. ``across``: groups of equal images
+    that lie in more than one split; ``conflicting``: that have more than one label. ``named``: ids
+    of the first few of both, one tuple a group.
+    """
+
+    within: dict[str, int]
+    across: int
+    conflicting: int
+    named: list[list[str]]
+
+
+@dataclass(frozen=True)
+class DatasetCheck:
+    """What was found. ``sizes``: images by "width x height", the most frequent first."""
+
+    card: DatasetCard
+    subset: str
+    splits: dict[str, SplitSummary]
+    shared_groups: int
+    copies: Copies
+    sizes: dict[str, int]
+    notes: list[str]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the check as JSON values."""
+        return {
+            "card": self.card.model_dump(mode="json"),
+            "subset": self.subset,
+            "splits": {name: split.model_dump(mode="json") for name, split in self.splits.items()},
+            "shared_groups": self.shared_groups,
+            "copies": asdict(self.copies),
+            "sizes": self.sizes,
+            "notes": self.notes,
+        }
+
+
+def check(dataset: OpenDataset, progress: Progress | None = None) -> DatasetCheck:
+    """Decode and count everything. Raises DataError naming an image that cannot be read."""
+    positions = {split: np.arange(len(dataset.index(split).ids), dtype=np.int64) for split in Split}
+    digests, sizes = _digests(dataset, progress)
+    groups = {split: set(dataset.index(split).groups) for split in Split}
+    shared = [g for g, n in Counter(g for held in groups.values() for g in held).items() if n > 1]
+    common = sizes.most_common()
+    shown = dict(common[:MAX_SIZES])
+    if len(common) > MAX_SIZES:
+        rest = common[MAX_SIZES:]
+        shown[f"{len(rest)} other sizes"] = sum(count for _, count in rest)
+    return DatasetCheck(
+        card=dataset.card,
+        subset=dataset.subset,
+        splits={
+            split.value: summarise(dataset.index(split), positions[split], dataset)
+            for split in Split
+        },
+        shared_groups=len(shared),
+        copies=_copies(dataset, digests),
+        sizes=shown,
+        notes=list(dataset.notes),
+    )
+
+
+def _digests(
+    dataset: OpenDataset, progress: Progress | None
+) -> tuple[dict[Split, list[str]], Counter[str]]:
+    total = sum(len(dataset.index(split).ids) for split in Split)
+    digests: dict[Split, list[str]] = {}
+    sizes: Counter[str] = Counter()
+    done = 0
+    for split in Split:
+        digests[split] = []
+        positions = np.arange(len(dataset.index(split).ids), dtype=np.int64)
+        for image in native_pixels(dataset, split, positions):
+            height, width = image.shape[:2]
+            sizes[f"{width} x {height}"] += 1
+            about = f"{image.shape}".encode()
+            digests[split].append(hashlib.sha256(about + image.tobytes()).hexdigest())
+            done += 1
+            if progress is not None and (done % PROGRESS_EVERY == 0 or done == total):
+                progress("checking images", done, total)
+    return digests, sizes
+
+
+def _copies(dataset: OpenDataset, digests: Mapping[Split, list[str]]) -> Copies:
+    holders: dict[str, list[tuple[Split, int]]] = defaultdict(list)
+    for split in Split:
+        for position, digest in enumerate(digests[split]):
+            holders[digest].append((split, position))
+    repeated = [held for held in holders.values() if len(held) > 1]
+
+    def labels(held: list[tuple[Split, int]]) -> set[int]:
+        return {int(dataset.index(split).labels[position]) for split, position in held}
+
+    across = [held for held in repeated if len({split for split, _ in held}) > 1]
+    conflicting = [held for held in repeated if len(labels(held)) > 1]
+    worst = across + [held for held in conflicting if held not in across]
+    return Copies(
+        within={split.value: len(digests[split]) - len(set(digests[split])) for split in Split},
+        across=len(across),
+        conflicting=len(conflicting),
+        named=[
+            [dataset.index(split).ids[position] for split, position in held]
+            for held in worst[:MAX_NAMED]
+        ],
+    )
+
+
+def describe(found: DatasetCheck) -> str:
+    """Lay the check out as plain text."""
+    card = found.card
+    lines = [f"{card.name}: {card.title}", f"  {card.description}"]
+    if card.synthetic:
+        lines.append("  SYNTHETIC: says nothing about patients")
+    lines += [
+        f"  source:    {card.source}",
+        f"  licence:   {card.licence}",
+        f"  citation:  {card.citation}",
+        *(f"  caveat:    {caveat}" for caveat in card.caveats),
+        "",
+        *_table(found),
+        "",
+        f"groups in more than one split: {found.shared_groups}",
+        "copies within a split:         "
+        + ", ".join(f"{count} {split}" for split, count in found.copies.within.items()),
+        f"copies across splits:          {found.copies.across}",
+        f"copies of different labels:    {found.copies.conflicting}",
+        *("  " + " = ".join(ids) for ids in found.copies.named),
+        "sizes (width x height):        "
+        + ", ".join(f"{count:,} of {size}" for size, count in found.sizes.items()),
+        *(f"note: {note}" for note in found.notes),
+    ]
+    return "\n".join(lines)
+
+
+def _table(found: DatasetCheck) -> list[str]:
+    """Lay out images, groups, prevalence and classes by split."""
+    card = found.card
+    head = ["split", "images", "groups", "prevalence", *card.classes]
+    rows = [
+        [
+            name,
+            f"{split.n:,}",
+            f"{split.groups:,}",
+            "-" if split.prevalence is None else f"{split.prevalence:.1%}",
+            *(f"{split.per_class[label]:,}" for label in card.classes),
+        ]
+        for name, split in found.splits.items()
+    ]
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    lines = [
+        "  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True))
+        for row in [head, *rows]
+    ]
+    if card.positive_class:
+        lines.append(f"prevalence is the share of {card.positive_class!r}, the positive class")
+    return lines

@@ -1,0 +1,1 @@
+"""Foreign bytes: images, tables, archives, DICOM, folders and downloads, read as hostile."""

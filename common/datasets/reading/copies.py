@@ -1,0 +1,95 @@
+"""Copies among image files: which have equal pixels, found as far as that is affordable.
+
+The rule: images of one width and height are decoded and compared as RGB pixels, while all of these
+together have at most ``MAX_DECODED_PIXELS``. Beyond that files of one length are compared byte for
+byte, so that copies encoded anew are not found, while they have at most ``MAX_READ_BYTES``. Beyond
+that nothing is compared. ``Twins.rule`` says which it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from he_compare.common.datasets.reading.images import as_rgb, image_size, map_threaded, open_image
+
+MAX_DECODED_PIXELS = 2_000_000_000
+MAX_READ_BYTES = 8 * 1024**3
+
+Key = TypeVar("Key", bound=object)
+
+
+@dataclass(frozen=True)
+class Twins:
+    """``keys``: SHA-256 by name of those images that have a copy; ``rule``: how it was found."""
+
+    keys: Mapping[str, str]
+    rule: str
+
+    @property
+    def copies(self) -> int:
+        """Return how many images could be left out without losing pixels."""
+        return len(self.keys) - len(set(self.keys.values()))
+
+    def note(self) -> str:
+        """Say how many copies there are and how they were looked for."""
+        if not self.rule:
+            return (
+                "copies were not looked for: there are too many images; `compare data check` "
+                "counts them"
+            )
+        return (
+            f"{self.copies} images are exact copies of another one (compared by {self.rule}); "
+            "copies stay in one split"
+        )
+
+
+def find_twins(root: Path, names: Sequence[str]) -> Twins:
+    """Find the copies among image files below ``root``. Raises DataError naming a broken image."""
+    found = map_threaded(lambda i: image_size(root / names[i], names[i]), range(len(names)))
+    sizes = dict(zip(names, found, strict=True))
+    alike = _sharing(sizes)
+    pixels = sum(sizes[name][0] * sizes[name][1] for name in alike)
+    if pixels <= MAX_DECODED_PIXELS:
+        return Twins(_equal(root, alike, _pixel_digest), "pixels")
+    lengths = {name: (root / name).stat().st_size for name in names}
+    alike = _sharing(lengths)
+    if sum(lengths[name] for name in alike) <= MAX_READ_BYTES:
+        rule = f"file bytes, because {pixels // 1_000_000:,} megapixels are too many to decode"
+        return Twins(_equal(root, alike, _file_digest), rule)
+    return Twins({}, "")
+
+
+def _sharing(values: Mapping[str, Key]) -> list[str]:
+    """Return the names whose value another name has too."""
+    by_value: dict[Key, list[str]] = defaultdict(list)
+    for name, value in values.items():
+        by_value[value].append(name)
+    return [name for names in by_value.values() if len(names) > 1 for name in names]
+
+
+def _equal(root: Path, names: Sequence[str], digest: Callable[[Path, str], str]) -> dict[str, str]:
+    digests = dict(
+        zip(names, map_threaded(lambda i: digest(root, names[i]), range(len(names))), strict=True)
+    )
+    return only_repeated(digests)
+
+
+def only_repeated(digests: Mapping[str, str]) -> dict[str, str]:
+    """Return those entries whose value occurs more than once."""
+    counts = Counter(digests.values())
+    return {name: digest for name, digest in digests.items() if counts[digest] > 1}
+
+
+def _pixel_digest(root: Path, name: str) -> str:
+    pixels = as_rgb(open_image(root / name, name))
+    return hashlib.sha256(f"{pixels.shape}".encode() + pixels.tobytes()).hexdigest()
+
+
+def _file_digest(root: Path, name: str) -> str:
+    with (root / name).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,127 @@
+"""What attacks achieved, pipeline by pipeline: the worst verdict and the outcome that shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+from he_compare.common.run.records import AttackOutcome, PlannedPipeline, Verdict
+from he_compare.common.types import Knowledge
+from he_compare.reports.view import PipelineView, RunView
+
+# From the worst for the owner of the images to what says nothing.
+GRAVITY: tuple[Verdict, ...] = (
+    "broken",
+    "partial",
+    "resists within budget",
+    "unreliable",
+    "not applicable",
+    "not run",
+)
+LADDER = tuple(Knowledge)
+# Begins the claim of an outcome about something its target never promised.
+NOT_CLAIMED = "not claimed: "
+WON: tuple[Verdict, ...] = ("broken", "partial")
+
+
+def concerns(outcome: AttackOutcome, planned: PlannedPipeline) -> bool:
+    """Say whether an outcome is about a pipeline: its label was attacked, or the cipher it uses."""
+    if outcome.target_kind == "pipeline":
+        return outcome.target == planned.label
+    cipher = str(planned.resolved.get("cipher", ""))
+    named = outcome.target.partition("[")[0]
+    return outcome.target_kind == "cipher" and bool(cipher) and named == cipher
+
+
+def beyond_claims(outcome: AttackOutcome) -> bool:
+    """Say whether an attack won something that its target never promised to keep.
+
+    It is shown like every other, but is not what the target is judged by.
+    """
+    return outcome.verdict in WON and outcome.claim.startswith(NOT_CLAIMED)
+
+
+def gravity(outcome: AttackOutcome) -> tuple[int, bool, int, float]:
+    """Return what to sort outcomes by: worst verdict first; of equal ones, least knowledge.
+
+    What was won beyond a target's claims comes after all that failed against them.
+    """
+    beyond = beyond_claims(outcome)
+    verdict = GRAVITY.index("resists within budget" if beyond else outcome.verdict)
+    advantage = outcome.advantage if outcome.advantage is not None else -1.0
+    return verdict, beyond, LADDER.index(outcome.rung), -advantage
+
+
+__all__ = [
+    "GRAVITY",
+    "by_reason",
+    "outcomes_of",
+    "standing",
+    "strongest",
+    "told_by_attack",
+    "won_beyond",
+    "worst_of",
+]
+# More targets than this are counted, not named.
+MOST_NAMED = 3
+Standing: TypeAlias = Literal["broken", "unbroken", "unknown"]
+
+
+def outcomes_of(view: RunView, pipeline: PipelineView) -> tuple[AttackOutcome, ...]:
+    """Return the outcomes against a pipeline or its cipher, the worst first."""
+    mine = [one for one in view.outcomes if concerns(one, pipeline.planned)]
+    return tuple(sorted(mine, key=gravity))
+
+
+def worst_of(view: RunView, pipeline: PipelineView) -> AttackOutcome | None:
+    """Return the outcome that is worst for the owner of the images; None where none ran."""
+    found = [one for one in outcomes_of(view, pipeline) if one.verdict != "not run"]
+    return found[0] if found else None
+
+
+def strongest(view: RunView, pipeline: PipelineView) -> tuple[Verdict, str]:
+    """Return the worst verdict and what gave it: an attack by name, or how many did not win."""
+    worst = worst_of(view, pipeline)
+    if worst is None:
+        return "not run", "no attack"
+    if worst.verdict == "resists within budget":
+        count = sum(one.verdict == worst.verdict for one in outcomes_of(view, pipeline))
+        beyond = len(won_beyond(view, pipeline))
+        words = f"{count} attack{'s' if count > 1 else ''} within budget"
+        return worst.verdict, words + (f"; {beyond} won beyond its claims" if beyond else "")
+    return worst.verdict, worst.title
+
+
+def won_beyond(view: RunView, pipeline: PipelineView) -> list[AttackOutcome]:
+    """Return the outcomes that won what the pipeline does not claim to keep, the worst first."""
+    return [one for one in outcomes_of(view, pipeline) if beyond_claims(one)]
+
+
+def standing(view: RunView, pipeline: PipelineView) -> Standing:
+    """Say whether some attack broke a pipeline, all that ran failed to, or nothing is known."""
+    verdicts = [one.verdict for one in outcomes_of(view, pipeline) if not beyond_claims(one)]
+    if "broken" in verdicts or "partial" in verdicts:
+        return "broken"
+    return "unbroken" if "resists within budget" in verdicts else "unknown"
+
+
+def by_reason(view: RunView, verdict: Verdict) -> dict[str, list[AttackOutcome]]:
+    """Return the outcomes with one verdict by their reason: one cause often stops many attacks."""
+    found: dict[str, list[AttackOutcome]] = {}
+    for outcome in view.outcomes:
+        if outcome.verdict == verdict:
+            found.setdefault(outcome.reason, []).append(outcome)
+    return found
+
+
+def told_by_attack(outcomes: Sequence[AttackOutcome]) -> str:
+    """Name attacks and their targets, each attack once."""
+    targets: dict[str, list[str]] = {}
+    for one in outcomes:
+        targets.setdefault(one.title, []).append(one.target)
+    return "; ".join(f"{title} on {told_targets(names)}" for title, names in targets.items())
+
+
+def told_targets(names: Sequence[str]) -> str:
+    """Name a few targets, count many."""
+    return ", ".join(names) if len(names) <= MOST_NAMED else f"{len(names)} targets"

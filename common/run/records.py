@@ -1,0 +1,437 @@
+"""The records a run leaves behind: typed, versioned, one line of documentation per field.
+
+Records are what everything downstream reads: scoring, statistics, reports and audits need neither
+torch nor the dataset. The JSON schema of all of them is exported by ``export_schema``. They hold no
+secret: keys appear as fingerprints only.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from he_compare.common.types import FheMode, Knowledge, Per, Phase, Side, Stage, Status
+
+SCHEMA_VERSION = 1
+
+
+class Record(BaseModel):
+    """Base of all records: unknown fields are refused, instances are immutable."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
+
+
+class Interval(Record):
+    """A confidence interval and how it was obtained."""
+
+    low: float = Field(description="Lower end")
+    high: float = Field(description="Upper end")
+    level: float = Field(default=0.95, description="Confidence level")
+    method: str = Field(description="For instance 'Wilson' or 'bootstrap by group, 2000 draws'")
+
+
+class MetricValue(Record):
+    """One metric on one set of predictions."""
+
+    name: str = Field(description="Name of the metric, for instance 'auc'")
+    value: float | None = Field(description="Point estimate; none where it is not defined")
+    interval: Interval | None = Field(description="None where no interval can be given")
+    n: int = Field(description="Number of images the value is computed on")
+    unit: str = Field(default="", description="'' for a proportion or a dimensionless score")
+    note: str = Field(default="", description="Why a value or an interval is missing, or a caveat")
+
+
+class Measurement(Record):
+    """Raw timing samples of one stage."""
+
+    stage: Stage = Field(description="Name of the stage")
+    side: Side = Field(description="Whose process did the work")
+    per: Per = Field(description="What one sample stands for")
+    seconds: list[float] = Field(description="Raw samples, warm-up left out")
+    items: list[int] = Field(description="Images processed in each sample")
+
+
+class Traffic(Record):
+    """Bytes that crossed the trust boundary over HTTP, headers included."""
+
+    requests: int = Field(description="Number of HTTP requests that carried images or key material")
+    upload_bytes: int = Field(description="Client to server, all images of this cell")
+    download_bytes: int = Field(description="Server to client, all images of this cell")
+    payload_upload_bytes: int = Field(description="Upload without HTTP headers and framing")
+    payload_download_bytes: int = Field(description="Download without HTTP headers and framing")
+    public_material_bytes: int = Field(description="Keys, contexts and weights sent once")
+    training_upload_bytes: int = Field(default=0, description="Sent to the server to train there")
+    training_download_bytes: int = Field(default=0, description="Received from it while training")
+    n_images: int = Field(description="Images the upload and download bytes are for")
+    jpeg_bytes: float | None = Field(
+        default=None, description="Mean size of such images as JPEG, quality 90: for scale"
+    )
+
+
+class Agreement(Record):
+    """Executed predictions against those of the clear reference on the same images."""
+
+    reference: str = Field(description="What was compared with, for instance 'clear head'")
+    executed: int = Field(description="Images run through the protected path")
+    compared: int = Field(description="Images compared")
+    agree: int = Field(description="Images with the same predicted class")
+    max_abs_score_difference: float = Field(description="Largest difference of any score")
+    max_abs_score: float = Field(description="Largest score in magnitude, for scale")
+
+
+class KeySpace(Record):
+    """Size of the key space in bits, nominal and as limited by the key's own entropy."""
+
+    nominal_bits: float | None = Field(description="log2 of the number of keys; none: continuous")
+    seed_entropy_bits: float = Field(description="Entropy of the source the key is derived from")
+    effective_bits: float = Field(description="min(nominal, seed entropy)")
+
+
+class LatticeFacts(Record):
+    """One kind of key or ciphertext: its LWE or RLWE parameters and what they are worth."""
+
+    scheme: str = Field(description="CKKS or TFHE")
+    use: str = Field(description="What lives under it: inference, training, a kind of key")
+    name: str = Field(default="", description="Parameter set or circuit by name")
+    dimension: int = Field(description="N of the ring, or n of plain LWE")
+    log2_q: float = Field(description="log2 of the modulus, key-switching prime included")
+    log2_sigma: float = Field(description="log2 of the errors' standard deviation")
+    secret_distribution: str = Field(description="How secret keys are drawn")
+    verdicts: dict[str, str] = Field(
+        default_factory=dict, description="What each published table says, by table"
+    )
+    attack: str = Field(default="", description="The attack whose cost is estimated")
+    block_size: int | None = Field(default=None, description="beta of BKZ; none: out of reach")
+    bits: dict[str, float] = Field(
+        default_factory=dict, description="log2 of the attack's cost, by name of the cost model"
+    )
+    bits_are_at_most: bool = Field(
+        default=False, description="True: the block size is at the formula's floor"
+    )
+    enforced_by: str = Field(default="", description="Who enforces the parameters")
+    precision: str = Field(default="", description="How numbers are held: scale or integers")
+    precision_bits: float | None = Field(
+        default=None, description="-log2 of the predicted absolute error; none: exact"
+    )
+    precision_of: str = Field(default="", description="What that error is of")
+    failure_probability: float | None = Field(
+        default=None, description="That a circuit's result is wrong; none: not of this kind"
+    )
+
+
+class SecurityClaims(Record):
+    """What a pipeline claims, on which ground, and what it gives away by design."""
+
+    scheme: str = Field(description="Scheme or cipher by name")
+    protects: str = Field(description="What is hidden from the server, in one sentence")
+    claim_type: Literal["reduction to a hardness assumption", "heuristic", "none"] = Field(
+        description="Ground on which the claim stands"
+    )
+    assumption: str = Field(default="", description="Hardness assumption, where there is one")
+    enforced_by: str = Field(default="", description="Who enforces the parameters")
+    deterministic: bool | None = Field(default=None, description="Equal input, equal ciphertext")
+    key_space: KeySpace | None = Field(default=None, description="None where there is no key")
+    key_fingerprint: str = Field(default="", description="Names the key, reveals nothing of it")
+    key_policy: str = Field(default="", description="per_client or per_image")
+    preserves: list[str] = Field(default_factory=list, description="What the ciphertext keeps")
+    server_learns: list[str] = Field(default_factory=list, description="What the server sees")
+    parameters: dict[str, Any] = Field(default_factory=dict, description="Scheme parameters")
+    lattice: list[LatticeFacts] = Field(
+        default_factory=list, description="Parameters the claim rests on, and their estimates"
+    )
+    insecure: list[str] = Field(
+        default_factory=list, description="Reasons why this instance must not protect real data"
+    )
+    source: str = Field(default="", description="Paper or standard")
+
+
+class RobustnessPoint(Record):
+    """What one strength of the disturbance did to the test images."""
+
+    level: float = Field(description="Share of flipped bits, or sigma in units of byte values")
+    n: int = Field(description="Images sent")
+    correct: int = Field(description="Images answered with their true class")
+    same: int = Field(description="Images answered with the class of their undisturbed message")
+    refused: int = Field(description="Messages that the server refused")
+    unreadable: int = Field(description="Replies that the client could not read")
+    garbage: int = Field(
+        description="Replies with scores that are not finite or out of all proportion"
+    )
+    crashes: int = Field(default=0, description="Refusals after which the server had to be started")
+    accuracy: float = Field(description="correct / n: whatever is no answer counts as wrong")
+    interval: Interval = Field(description="Of the accuracy")
+
+
+class RobustnessCurve(Record):
+    """One pipeline under one kind of disturbance, from none to strong."""
+
+    disturbance: str = Field(description="For instance 'bit flips'")
+    unit: str = Field(description="What a level is")
+    applied_to: str = Field(description="Which bytes were disturbed")
+    seed: int = Field(description="Root seed of the disturbances")
+    points: list[RobustnessPoint] = Field(description="In order of level")
+    reason: str = Field(default="", description="Why there are no points")
+
+
+class EnvironmentFingerprint(Record):
+    """The machine and software a cell ran on."""
+
+    python: str = Field(description="Python version and implementation")
+    platform: str = Field(description="Operating system and architecture")
+    cpu: str = Field(description="Processor model")
+    logical_cores: int = Field(description="Logical cores the process may use")
+    memory_bytes: int = Field(description="Installed memory")
+    threads: int = Field(description="Threads each process was pinned to")
+    load_average: float | None = Field(description="One-minute load average when the cell began")
+    packages: dict[str, str] = Field(description="Versions of the packages that matter")
+    source_commit: str = Field(default="", description="Commit of the project, where known")
+    source_dirty: bool | None = Field(default=None, description="Uncommitted changes, where known")
+
+
+class ErrorInfo(Record):
+    """Why a cell did not end ok."""
+
+    kind: str = Field(description="Class of the error")
+    message: str = Field(description="One line: what was wrong, which value, what to do")
+
+
+class DatasetCard(Record):
+    """What a reader must know of a dataset before believing a number measured on it."""
+
+    name: str = Field(description="Name as passed to --dataset")
+    title: str = Field(description="Title")
+    description: str = Field(description="One or two sentences")
+    source: str = Field(description="Where the images come from, with DOI or address")
+    licence: str = Field(description="Licence of the images")
+    citation: str = Field(description="How to cite")
+    caveats: list[str] = Field(default_factory=list, description="To be disclosed wherever used")
+    classes: list[str] = Field(description="Class names in label order")
+    positive_class: str = Field(default="", description="Class that sensitivity speaks of")
+    synthetic: bool = Field(default=False, description="True: says nothing about patients")
+    native_size: str = Field(default="", description="Pixel size of the stored images")
+
+
+class SplitSummary(Record):
+    """Counts of one split."""
+
+    n: int = Field(description="Images")
+    groups: int = Field(description="Patient-like groups")
+    per_class: dict[str, int] = Field(description="Images of each class")
+    prevalence: float | None = Field(default=None, description="Share of the positive class")
+
+
+class DatasetSummary(Record):
+    """The dataset as this run used it."""
+
+    card: DatasetCard = Field(description="The dataset's card")
+    subset: str = Field(description="Which choice of images: published, balanced, ...")
+    splits: dict[str, SplitSummary] = Field(description="Counts by split, after any limit")
+    fingerprint: str = Field(description="SHA-256 over ids, labels, splits and pixels used")
+    image_size: int = Field(description="Side in pixels the pipelines receive")
+    notes: list[str] = Field(default_factory=list, description="Limits, duplicates, split origin")
+
+
+class BackboneSummary(Record):
+    """The feature extractor and where its weights came from."""
+
+    name: str = Field(description="timm model name")
+    weights: Literal["untrained", "hub", "file", "shipped", "package"] = Field(
+        description="Where the weights come from"
+    )
+    weights_sha256: str = Field(description="SHA-256 over names and values of all parameters")
+    provenance: str = Field(description="Who trained them, in one sentence")
+    licence: str = Field(default="", description="Licence of the weights")
+    untrained: bool = Field(description="True: random weights; flagged on every page")
+    parameters: int = Field(default=0, description="Number of parameters")
+    feature_width: int = Field(default=0, description="Width of the feature vector")
+
+
+class Cell(Record):
+    """What was asked to be measured."""
+
+    dataset: str = Field(description="Dataset name")
+    pipeline: str = Field(description="Pipeline name")
+    label: str = Field(description="Short unique label of this pipeline within the run")
+    parameters: dict[str, Any] = Field(description="Parameters as passed")
+    resolved: dict[str, Any] = Field(description="Parameters as resolved, defaults included")
+    seed: int = Field(description="Root seed")
+    phase: Phase = Field(description="accuracy, latency or robustness")
+    round: int = Field(description="0; 1.. for interleaved latency rounds")
+
+
+class RunRecord(Record):
+    """One cell of a run: what was asked, how it ended, and everything that was measured."""
+
+    schema_version: int = Field(default=SCHEMA_VERSION, description="Version of this schema")
+    identity: str = Field(description="Key of the cell: hash of every input that can change it")
+    cell: Cell = Field(description="What was asked")
+    status: Status = Field(description="How it ended")
+    reason: str = Field(default="", description="Why, where the status is not ok")
+    fhe_mode: FheMode = Field(default=FheMode.NOT_APPLICABLE, description="Mode of execution")
+    started_at: str = Field(description="UTC, ISO 8601")
+    seconds: float = Field(default=0.0, description="Wall time of the whole cell")
+    n_images: int = Field(default=0, description="Images measured")
+    warmup_images: int = Field(default=0, description="Images run before measuring and left out")
+    predictions: str = Field(default="", description="File of stored predictions in the run folder")
+    predictions_sha256: str = Field(default="", description="Hash of that file's arrays")
+    measurements: list[Measurement] = Field(default_factory=list, description="Stage timings")
+    traffic: Traffic | None = Field(default=None, description="Bytes on the wire")
+    agreement: Agreement | None = Field(default=None, description="Executed against clear")
+    claims: SecurityClaims | None = Field(default=None, description="Security claims")
+    robustness: list[RobustnessCurve] = Field(
+        default_factory=list, description="Accuracy under disturbed messages, one a disturbance"
+    )
+    training: dict[str, Any] = Field(default_factory=dict, description="How the model was fitted")
+    client_peak_bytes: int | None = Field(
+        default=None, description="Peak memory of the client's process, the run's images included"
+    )
+    server_peak_bytes: int | None = Field(default=None, description="Peak memory of the server")
+    server_pid_separate: bool | None = Field(
+        default=None, description="True: the server half ran in a process of its own"
+    )
+    reused: list[str] = Field(default_factory=list, description="Artefacts reused, by key")
+    environment: EnvironmentFingerprint | None = Field(default=None, description="Machine")
+    warnings: list[str] = Field(default_factory=list, description="Shown wherever it is printed")
+    error: ErrorInfo | None = Field(default=None, description="Set where the status is not ok")
+
+
+Verdict = Literal[
+    "broken", "partial", "resists within budget", "not applicable", "unreliable", "not run"
+]
+
+
+class AttackPicture(Record):
+    """One picture an attack left: what was seen, what came out, and how near it is to the truth."""
+
+    file: str = Field(description="PNG in the run folder, relative")
+    role: Literal["original", "server's view", "after attack"] = Field(description="What it shows")
+    image: str = Field(description="Id of the image it shows")
+    caption: str = Field(default="", description="The number under the picture")
+
+
+class AttackOutcome(Record):
+    """What one attack achieved against one target, between its floor and its ceiling.
+
+    A check that has no scale of its own (parameters, freshness, server state) leaves ``floor``,
+    ``ceiling`` and ``advantage`` empty and speaks through verdict, ``headline`` and ``details``.
+    """
+
+    schema_version: int = Field(default=SCHEMA_VERSION, description="Version of this schema")
+    identity: str = Field(description="Key of the outcome: hash of every input that can change it")
+    attack: str = Field(description="Name of the attack")
+    title: str = Field(default="", description="Name of the attack as a reader knows it")
+    target: str = Field(description="Label of the pipeline, or the cipher as written")
+    target_kind: Literal["pipeline", "cipher", "control"] = Field(
+        default="cipher", description="What is attacked; a control has a known answer"
+    )
+    rung: Knowledge = Field(description="Rung of the capability ladder: the row of the matrix")
+    knowledge: list[Knowledge] = Field(description="All the adversary was given")
+    headline: str = Field(default="", description="What came out, in one sentence with its number")
+    metric: MetricValue | None = Field(
+        default=None, description="The attack's result over keys; none where it did not run"
+    )
+    higher_is_worse: bool = Field(default=True, description="A higher value is worse for the owner")
+    per_key: list[float] = Field(default_factory=list, description="The metric, key by key")
+    details: list[MetricValue] = Field(default_factory=list, description="Further metrics")
+    floor: float | None = Field(default=None, description="The same attack on noise")
+    ceiling: float | None = Field(
+        default=None, description="The same attack on unprotected data, or the best possible"
+    )
+    advantage: float | None = Field(
+        default=None, description="(metric - floor) / (ceiling - floor), in [0, 1]"
+    )
+    advantage_interval: Interval | None = Field(default=None, description="Over keys and images")
+    controls: dict[str, float] = Field(
+        default_factory=dict, description="The metric on each control, by cipher name"
+    )
+    verdict: Verdict = Field(description="Verdict within the budget")
+    budget: dict[str, Any] = Field(default_factory=dict, description="Images, queries, keys, ...")
+    spent: dict[str, Any] = Field(default_factory=dict, description="What was used of it")
+    seconds: float = Field(default=0.0, description="Wall time of the attack on this target")
+    unreliable: list[str] = Field(default_factory=list, description="Why not to trust it")
+    artefacts: list[str] = Field(default_factory=list, description="Files in the run folder")
+    pictures: list[AttackPicture] = Field(default_factory=list, description="Pictures it left")
+    claim: str = Field(default="", description="The claim of the target that is put to the test")
+    limits: list[str] = Field(default_factory=list, description="What the outcome does not show")
+    reproduce: str = Field(default="", description="Command that reproduces it")
+    source: str = Field(default="", description="Paper or standard the attack follows")
+    reason: str = Field(default="", description="Why not applicable, unreliable or not run")
+
+
+class PlannedPipeline(Record):
+    """A pipeline as the plan names it."""
+
+    name: str = Field(description="Pipeline name")
+    label: str = Field(description="Unique label")
+    parameters: dict[str, Any] = Field(description="As passed")
+    resolved: dict[str, Any] = Field(description="With defaults")
+
+
+class Manifest(Record):
+    """The plan of a run: written once, compared on resume."""
+
+    schema_version: int = Field(default=SCHEMA_VERSION, description="Version of this schema")
+    plan: str = Field(description="Hash of everything that defines the run")
+    created_at: str = Field(description="UTC, ISO 8601")
+    tool_version: str = Field(description="Version of he-compare")
+    command: str = Field(description="Command that reproduces the run, without machine paths")
+    dataset: DatasetSummary = Field(description="Dataset as used")
+    backbone: BackboneSummary = Field(description="Backbone as used")
+    pipelines: list[PlannedPipeline] = Field(description="Pipelines in order")
+    seed: int = Field(description="Root seed")
+    profile: str = Field(description="Name of the profile")
+    settings: dict[str, Any] = Field(description="Resolved settings of the run")
+
+
+class PairedDifference(Record):
+    """Difference of two pipelines on the same images."""
+
+    metric: str = Field(description="auc or accuracy")
+    pipeline: str = Field(description="Label")
+    reference: str = Field(description="Label of the reference")
+    difference: float | None = Field(description="pipeline - reference")
+    interval: Interval | None = Field(description="Paired bootstrap by group")
+    p_value: float | None = Field(description="McNemar's exact test (accuracy only)")
+    n: int = Field(description="Images in both")
+    discordant: tuple[int, int] | None = Field(
+        default=None, description="Right only in the pipeline, right only in the reference"
+    )
+
+
+class CellScores(Record):
+    """All metrics of one accuracy cell."""
+
+    identity: str = Field(description="Record the predictions belong to")
+    label: str = Field(description="Pipeline label")
+    metrics: list[MetricValue] = Field(description="Every metric with its interval")
+    confusion: list[list[int]] = Field(description="Rows truth, columns prediction")
+    roc: list[tuple[float, float]] = Field(
+        default_factory=list, description="(false positive rate, true positive rate), binary only"
+    )
+    reliability: list[tuple[float, float, int]] = Field(
+        default_factory=list, description="(mean confidence, observed share, n) by bin"
+    )
+
+
+class ScoreSheet(Record):
+    """Scores of a run, recomputed from stored predictions alone."""
+
+    schema_version: int = Field(default=SCHEMA_VERSION, description="Version of this schema")
+    reference: str = Field(description="Label of the reference of paired differences")
+    threshold: float = Field(description="Probability at or above which the positive is called")
+    cells: list[CellScores] = Field(description="One per scored accuracy cell")
+    differences: list[PairedDifference] = Field(description="Against the reference")
+
+
+def export_schema() -> dict[str, Any]:
+    """Return one JSON schema with a definition for every top-level record."""
+    from pydantic.json_schema import models_json_schema
+
+    roots: list[type[BaseModel]] = [RunRecord, AttackOutcome, Manifest, ScoreSheet]
+    _, schema = models_json_schema(
+        [(model, "serialization") for model in roots],
+        title="he-compare records",
+        description=f"Records of he-compare, schema version {SCHEMA_VERSION}",
+    )
+    return schema

@@ -1,0 +1,330 @@
+"""The run folder: a manifest, an append-only file of records, arrays, and hashes of all of it.
+
+Layout::
+
+    manifest.json       the plan (atomic write)
+    records.jsonl       one RunRecord a line, appended and fsynced as soon as a cell is done
+    attacks.jsonl       one AttackOutcome a line, likewise; absent where nothing was attacked
+    attacks/**          pictures and arrays the attacks left
+    predictions/*.npz   ids, groups, labels, probabilities of each accuracy cell
+    artefacts/*         fitted models and the like, keyed by all their inputs; never a secret
+    pictures.npz        sample images as the client has them and as the server sees them
+    scores.json         recomputed from predictions by ``compare score``
+    SHA256SUMS          of everything above
+
+Accepted trade-offs: one writer at a time (a lock file names the process); a line torn by a crash is
+set aside in ``records.torn`` and its cell is run again; SHA256SUMS detects accidents and careless
+edits, not an attacker who can rewrite the sums.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import psutil
+from pydantic import ValidationError
+
+from he_compare.common.errors import IntegrityError, UsageError
+from he_compare.common.identity import file_digest, key_of
+from he_compare.common.run.records import AttackOutcome, Manifest, RunRecord, ScoreSheet
+
+MANIFEST = "manifest.json"
+RECORDS = "records.jsonl"
+ATTACKS = "attacks.jsonl"
+ATTACK_FILES = "attacks"
+SCORES = "scores.json"
+PICTURES = "pictures.npz"
+SUMS = "SHA256SUMS"
+LOCK = ".lock"
+
+LineT = TypeVar("LineT", RunRecord, AttackOutcome)
+
+
+def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Write a file so that a reader sees the old bytes or the new ones, never half of them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).chmod(mode)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    _sync_directory(path.parent)
+
+
+def _sync_directory(folder: Path) -> None:
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def save_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Write arrays as npz, atomically; text arrays are fixed-width unicode, never objects."""
+    for name, array in arrays.items():
+        if array.dtype.hasobject:
+            raise ValueError(f"array {name!r} holds objects")
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **dict(arrays))
+    write_atomic(path, buffer.getvalue())
+
+
+def load_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """Read an npz without pickle. Raises IntegrityError naming the file."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise IntegrityError(
+            f"cannot read the arrays in {path.name}: {error}",
+            fix="delete the file and run the same `compare run` again to redo its cell",
+        ) from None
+
+
+class ArtefactFolder:
+    """Results of expensive steps, kept in the run folder and keyed by all their inputs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.reused: list[str] = []
+
+    def get_or_make(self, kind: str, inputs: Mapping[str, Any], make: Callable[[], bytes]) -> bytes:
+        """Return the stored bytes for these inputs, or make and store them."""
+        name = f"{kind}-{key_of(kind=kind, inputs=dict(inputs))}"
+        path = self.folder / name
+        sums = self.folder / f"{name}.sha256"
+        if path.exists() and sums.exists():
+            if file_digest(path) == sums.read_text().strip():
+                self.reused.append(name)
+                return path.read_bytes()
+            path.unlink()
+        data = make()
+        write_atomic(path, data)
+        write_atomic(sums, (file_digest(path) + "\n").encode())
+        return data
+
+    def drain_reused(self) -> list[str]:
+        """Hand over the names of what was reused since the last call."""
+        taken, self.reused = self.reused, []
+        return taken
+
+
+class RunFolder:
+    """One run on disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.artefacts = ArtefactFolder(path / "artefacts")
+
+    def exists(self) -> bool:
+        """Say whether the folder holds a run."""
+        return (self.path / MANIFEST).is_file()
+
+    def create(self, manifest: Manifest) -> None:
+        """Begin a run in an empty or missing folder. Raises UsageError on anything else."""
+        if self.path.exists() and not self.path.is_dir():
+            raise UsageError(f"{self.path} is a file", fix="name another folder with --out")
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            entries = [entry.name for entry in self.path.iterdir() if entry.name != LOCK]
+        except OSError as error:
+            raise UsageError(
+                f"cannot write to {self.path}: {error.strerror}", fix="name another with --out"
+            ) from None
+        if entries:
+            raise UsageError(
+                f"{self.path} is not empty and holds no run (it has {entries[0]!r})",
+                fix="name an empty folder with --out",
+            )
+        self.write_model(MANIFEST, manifest)
+
+    def write_model(self, name: str, model: Manifest | ScoreSheet) -> None:
+        """Write a record as indented JSON, atomically."""
+        write_atomic(self.path / name, (model.model_dump_json(indent=2) + "\n").encode())
+
+    def manifest(self) -> Manifest:
+        """Read the plan. Raises UsageError where there is no run, IntegrityError where corrupt."""
+        path = self.path / MANIFEST
+        if not path.is_file():
+            raise UsageError(
+                f"{self.path} holds no run (no {MANIFEST})",
+                fix="pass the folder that `compare run` printed",
+            )
+        try:
+            return Manifest.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            raise IntegrityError(
+                f"{MANIFEST} in {self.path} does not hold: {_first_problem(error)}",
+                fix="restore the file or start a new run with another --out",
+            ) from None
+
+    def append(self, record: RunRecord | AttackOutcome) -> None:
+        """Append one record to the file of its kind and force it to the disk."""
+        name = RECORDS if isinstance(record, RunRecord) else ATTACKS
+        with (self.path / name).open("ab") as stream:
+            stream.write((record.model_dump_json() + "\n").encode())
+            stream.flush()
+            os.fsync(stream.fileno())
+
+    def recover(self) -> bool:
+        """Set torn last lines aside in ``*.torn``; say whether there was one."""
+        torn = [_recover_lines(self.path / name) for name in (RECORDS, ATTACKS)]
+        return any(torn)
+
+    def records(self) -> list[RunRecord]:
+        """Read all whole records, later ones of one identity replacing earlier ones.
+
+        A torn last line is passed over (``recover`` sets it aside). Raises IntegrityError on any
+        other line that does not parse.
+        """
+        return _read_lines(self.path / RECORDS, RunRecord, "its cell")
+
+    def outcomes(self) -> list[AttackOutcome]:
+        """Read the outcomes of the attacks in the same way; [] where nothing was attacked."""
+        return _read_lines(self.path / ATTACKS, AttackOutcome, "its attack")
+
+    def scores(self) -> ScoreSheet:
+        """Read the scores. Raises UsageError where the run was not scored."""
+        path = self.path / SCORES
+        if not path.is_file():
+            raise UsageError(
+                f"{self.path} has no {SCORES}", fix=f"run `compare score {self.path}` first"
+            )
+        try:
+            return ScoreSheet.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            raise IntegrityError(
+                f"{SCORES} in {self.path} does not hold: {_first_problem(error)}",
+                fix=f"run `compare score {self.path}` to write it anew",
+            ) from None
+
+    def pictures(self) -> dict[str, npt.NDArray[Any]]:
+        """Return sample pictures by name (``original`` and pipeline labels), empty if none."""
+        path = self.path / PICTURES
+        return load_arrays(path) if path.is_file() else {}
+
+    def write_sums(self) -> None:
+        """Write SHA256SUMS over every file that carries results."""
+        lines = [f"{file_digest(self.path / name)}  {name}\n" for name in self._summed_files()]
+        write_atomic(self.path / SUMS, "".join(lines).encode())
+
+    def check_sums(self) -> list[str]:
+        """Return one line per file that is missing or not what was written; [] if all hold."""
+        sums = self.path / SUMS
+        if not sums.is_file():
+            return [f"{SUMS} is missing"]
+        problems = []
+        for line in sums.read_text().splitlines():
+            digest, _, name = line.partition("  ")
+            path = (self.path / name).resolve()
+            if not path.is_relative_to(self.path.resolve()):
+                problems.append(f"{name} lies outside the run folder")
+            elif not path.is_file():
+                problems.append(f"{name} is missing")
+            elif file_digest(path) != digest:
+                problems.append(f"{name} was changed")
+        return problems
+
+    def _summed_files(self) -> list[str]:
+        names = [
+            name
+            for name in (MANIFEST, RECORDS, ATTACKS, SCORES, PICTURES)
+            if (self.path / name).is_file()
+        ]
+        names += sorted(
+            file.relative_to(self.path).as_posix()
+            for file in (self.path / ATTACK_FILES).rglob("*")
+            if file.is_file()
+        )
+        names += sorted(f"predictions/{p.name}" for p in (self.path / "predictions").glob("*.npz"))
+        return names
+
+    def lock(self) -> None:
+        """Claim the folder for this process. Raises UsageError while another process has it."""
+        path = self.path / LOCK
+        self.path.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            owner = _owner_of(path)
+            if owner is not None:
+                raise UsageError(
+                    f"{self.path} is being written by process {owner}",
+                    fix="wait for it to end or name another folder with --out",
+                )
+        me = psutil.Process()
+        write_atomic(path, json.dumps({"pid": me.pid, "started": me.create_time()}).encode())
+
+    def unlock(self) -> None:
+        """Give the folder back."""
+        (self.path / LOCK).unlink(missing_ok=True)
+
+
+def _recover_lines(path: Path) -> bool:
+    """Set a torn last line of a file aside in ``<stem>.torn``; say whether there was one."""
+    if not path.exists():
+        return False
+    data = path.read_bytes()
+    whole, _, tail = data.rpartition(b"\n")
+    if not tail:
+        return False
+    with path.with_suffix(".torn").open("ab") as stream:
+        stream.write(tail + b"\n")
+    write_atomic(path, whole + b"\n" if whole else b"")
+    return True
+
+
+def _read_lines(path: Path, model: type[LineT], what: str) -> list[LineT]:
+    if not path.exists():
+        return []
+    latest: dict[str, LineT] = {}
+    lines = path.read_bytes().split(b"\n")
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            record = model.model_validate_json(line)
+        except ValidationError as error:
+            if number == len(lines):
+                break
+            raise IntegrityError(
+                f"line {number} of {path.name} in {path.parent} does not hold: "
+                f"{_first_problem(error)}",
+                fix=f"restore the file, or delete that line to have {what} run again",
+            ) from None
+        latest.pop(record.identity, None)
+        latest[record.identity] = record
+    return list(latest.values())
+
+
+def _owner_of(lock: Path) -> int | None:
+    """Process id that holds the lock, or None where that process is gone."""
+    try:
+        content = json.loads(lock.read_text())
+        process = psutil.Process(int(content["pid"]))
+        if process.pid != os.getpid() and abs(process.create_time() - content["started"]) < 1:
+            return process.pid
+    except (OSError, ValueError, KeyError, TypeError, psutil.Error):
+        return None
+    return None
+
+
+def _first_problem(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"]) or "the whole document"
+    return f"{where}: {first['msg']}"

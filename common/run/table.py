@@ -1,0 +1,124 @@
+"""A run as a table: one row a pipeline, for pandas, CSV and Parquet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from he_compare.common.errors import UnavailableError, UsageError
+from he_compare.common.run.outcomes import outcomes_of, worst_of
+from he_compare.common.run.store import write_atomic
+from he_compare.common.run.timing import latency_of, one_time_seconds, throughput_of
+from he_compare.common.types import Side
+from he_compare.reports.view import PipelineView, RunView
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def frame_of(view: RunView) -> pd.DataFrame:
+    """Return one row a pipeline: what it is, every metric with its interval, cost, attacks.
+
+    What was not measured is missing (NaN or None). Units stand in the names of the columns.
+    """
+    import pandas as pd
+
+    return pd.DataFrame([_row(view, pipeline) for pipeline in view.pipelines])
+
+
+def _row(view: RunView, pipeline: PipelineView) -> dict[str, Any]:
+    manifest, record = view.manifest, pipeline.measured
+    row: dict[str, Any] = {
+        "dataset": manifest.dataset.card.name,
+        "label": pipeline.label,
+        "pipeline": pipeline.planned.name,
+        "status": pipeline.state,
+        "record": pipeline.accuracy.identity if pipeline.accuracy else None,
+        "fhe_mode": record.fhe_mode.value if record else None,
+        "n_test": view.n_test,
+        "synthetic": manifest.dataset.card.synthetic,
+        "backbone": manifest.backbone.name,
+        "weights": manifest.backbone.weights,
+        "claim": pipeline.claims.claim_type if pipeline.claims else None,
+        "scheme": pipeline.claims.scheme if pipeline.claims else None,
+    }
+    for metric in pipeline.scores.metrics if pipeline.scores else []:
+        row[metric.name] = metric.value
+        row[f"{metric.name}_low"] = metric.interval.low if metric.interval else None
+        row[f"{metric.name}_high"] = metric.interval.high if metric.interval else None
+    return row | _differences(pipeline) | _cost(pipeline) | _attacks(view, pipeline)
+
+
+def _differences(pipeline: PipelineView) -> dict[str, Any]:
+    found = pipeline.difference("accuracy")
+    limits = found.interval if found else None
+    return {
+        "accuracy_difference": found.difference if found else None,
+        "accuracy_difference_low": limits.low if limits else None,
+        "accuracy_difference_high": limits.high if limits else None,
+        "mcnemar_p": found.p_value if found else None,
+    }
+
+
+def _cost(pipeline: PipelineView) -> dict[str, Any]:
+    latency, rate = latency_of(pipeline), throughput_of(pipeline)
+    moved = pipeline.bytes_per_image or (None, None)
+    client = latency.sides.get(Side.CLIENT) if latency else None
+    server = latency.sides.get(Side.SERVER) if latency else None
+    record = pipeline.measured
+    return {
+        "p50_s": latency.total.p50 if latency else None,
+        "p90_s": latency.total.p90 if latency else None,
+        "p99_s": latency.total.p99 if latency else None,
+        "client_p50_s": client.p50 if client else None,
+        "server_p50_s": server.p50 if server else None,
+        "images_per_s": rate.images_per_second if rate else None,
+        "upload_bytes_per_image": moved[0],
+        "download_bytes_per_image": moved[1],
+        "public_material_bytes": record.traffic.public_material_bytes
+        if record and record.traffic
+        else None,
+        "one_time_s": one_time_seconds(pipeline) if record else None,
+        "client_peak_bytes": record.client_peak_bytes if record else None,
+        "server_peak_bytes": record.server_peak_bytes if record else None,
+    }
+
+
+def _attacks(view: RunView, pipeline: PipelineView) -> dict[str, Any]:
+    worst = worst_of(view, pipeline)
+    return {
+        "attacks": len(outcomes_of(view, pipeline)),
+        "worst_verdict": worst.verdict if worst else "not run",
+        "worst_attack": worst.attack if worst else None,
+    }
+
+
+def export(view: RunView, path: Path, format: str) -> Path:
+    """Write the table as ``csv`` or ``parquet`` and return the file.
+
+    Raises UsageError where it cannot be written, UnavailableError where pyarrow is missing.
+    """
+    frame = frame_of(view)
+    if format == "csv":
+        data = frame.to_csv(index=False, lineterminator="\n").encode()
+    else:
+        data = _parquet(frame)
+    try:
+        write_atomic(path, data)
+    except OSError as error:
+        raise UsageError(
+            f"cannot write {path}: {error.strerror}", fix="name another file with --out"
+        ) from None
+    return path
+
+
+def _parquet(frame: pd.DataFrame) -> bytes:
+    try:
+        import pyarrow  # type: ignore[import-not-found,import-untyped,unused-ignore]  # noqa: F401
+    except ImportError:
+        raise UnavailableError(
+            "Parquet needs pyarrow, which is not installed",
+            fix="run `pip install 'he-compare[parquet]'`, or pass --csv",
+        ) from None
+    data: bytes = frame.to_parquet(index=False)
+    return data

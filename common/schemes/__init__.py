@@ -1,1 +1,0 @@
-"""What an audit attacks on this floor: images that nothing protects."""

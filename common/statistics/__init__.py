@@ -1,0 +1,1 @@
+"""What a metric is, and what stands beside its value: intervals, resampling, paired differences."""

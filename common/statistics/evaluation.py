@@ -1,0 +1,170 @@
+"""Scoring one set of predictions: every discovered metric with its interval, and the curves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+from he_compare.common.errors import UnknownNameError
+from he_compare.common.metrics.calibration import reliability
+from he_compare.common.plugins import discover, nearest
+from he_compare.common.run.records import Interval, MetricValue
+from he_compare.common.statistics.bootstrap import (
+    DRAWS,
+    LEVEL,
+    group_weights,
+    percentile_interval,
+    resample,
+)
+from he_compare.common.statistics.metric import (
+    BoolArray,
+    Metric,
+    Predictions,
+    UndefinedMetric,
+    predictions_of,
+)
+from he_compare.common.types import Float64Array, IntArray
+
+
+def wilson_half_width(n: int) -> float:
+    """Return half the width of the 95% Wilson interval of a proportion of one half."""
+    z = 1.959964
+    return z * math.sqrt(0.25 / n + z * z / (4 * n * n)) / (1 + z * z / n)
+
+
+WILSON = "Wilson, images taken as independent"
+
+Scores = tuple[
+    list[MetricValue],
+    list[list[int]],
+    list[tuple[float, float]],
+    list[tuple[float, float, int]],
+]
+
+
+@cache
+def all_metrics() -> tuple[Metric, ...]:
+    """Return the metrics of every discovered family, without importing scikit-learn."""
+    return tuple(metric for plugin in discover("metrics").values() for metric in plugin.load())
+
+
+def find_metric(name: str) -> Metric:
+    """Return the metric of that name. Raises UnknownNameError with the nearest names."""
+    known = {metric.name: metric for metric in all_metrics()}
+    if name not in known:
+        raise UnknownNameError(f"unknown metric {name!r}", fix=nearest(name, list(known)))
+    return known[name]
+
+
+def score(
+    labels: IntArray,
+    probabilities: Float64Array,
+    groups: Sequence[str],
+    classes: Sequence[str],
+    positive_class: str,
+    *,
+    seed: int,
+    draws: int = DRAWS,
+    threshold: float = 0.5,
+) -> Scores:
+    """Return (metrics, confusion, roc, reliability) of probabilities (n, k) on labels (n,).
+
+    ``confusion``: rows truth, columns prediction. ``roc``: (false positive rate, true positive
+    rate), two classes only. ``reliability``: (mean confidence, share correct, n) by bin. Where the
+    probabilities are not finite, or no image is there, every value is None with a note and the
+    rest is empty. Raises ValueError on shapes that do not fit.
+    """
+    predictions = predictions_of(labels, probabilities, classes, positive_class, threshold)
+    if len(groups) != len(predictions.labels):
+        raise ValueError(f"{len(groups)} groups for {len(predictions.labels)} labels")
+    why_not = _why_unscorable(predictions)
+    if why_not:
+        return [_no_value(*named, why_not) for named in _expanded(predictions)], [], [], []
+    weights = group_weights(groups, draws, seed)
+    values = [measure(*named, weights) for named in _expanded(predictions)]
+    return values, confusion(predictions), roc(predictions), reliability(predictions)
+
+
+def _why_unscorable(predictions: Predictions) -> str:
+    if not len(predictions.labels):
+        return "no images"
+    bad = int(np.sum(~np.isfinite(predictions.probabilities).all(axis=1)))
+    return f"probabilities of {bad} of {len(predictions.labels)} images are not finite" * bool(bad)
+
+
+def _expanded(predictions: Predictions) -> list[tuple[Metric, str, Predictions]]:
+    """Every metric with the name it is recorded under; per-class metrics once a class."""
+    expanded: list[tuple[Metric, str, Predictions]] = []
+    for metric in all_metrics():
+        if metric.per_class:
+            expanded += [
+                (metric, f"{metric.name}[{name}]", predictions.about(label))
+                for label, name in enumerate(predictions.classes)
+            ]
+        else:
+            expanded.append((metric, metric.name, predictions))
+    return expanded
+
+
+def _no_value(metric: Metric, name: str, predictions: Predictions, note: str) -> MetricValue:
+    n = len(predictions.labels)
+    return MetricValue(name=name, value=None, interval=None, n=n, unit=metric.unit, note=note)
+
+
+def measure(
+    metric: Metric, name: str, predictions: Predictions, weights: npt.NDArray[np.uint16]
+) -> MetricValue:
+    """Return one metric with its interval: Wilson for proportions, else bootstrap by group.
+
+    ``n`` of a proportion is the number of its trials.
+    """
+    try:
+        value = metric.value(predictions)
+    except UndefinedMetric as undefined:
+        return _no_value(metric, name, predictions, str(undefined))
+    n = len(predictions.labels)
+    if metric.outcomes is not None:
+        outcomes = metric.outcomes(predictions)
+        n, interval, note = len(outcomes), wilson(outcomes), ""
+    elif len(weights) and np.all(weights == weights[:, :1]):
+        interval, note = None, "no interval: all images are of one patient group"
+    else:
+        draws = resample(lambda portion: metric.resampled(predictions, portion), weights)
+        interval, note = percentile_interval(draws)
+    return MetricValue(name=name, value=value, interval=interval, n=n, unit=metric.unit, note=note)
+
+
+def wilson(outcomes: BoolArray, level: float = LEVEL) -> Interval:
+    """Return Wilson's score interval (1927) of the share of true outcomes (n > 0)."""
+    from scipy.stats import binomtest
+
+    test = binomtest(int(outcomes.sum()), len(outcomes))
+    found = test.proportion_ci(confidence_level=level, method="wilson")
+    return Interval(low=float(found.low), high=float(found.high), level=level, method=WILSON)
+
+
+def confusion(predictions: Predictions) -> list[list[int]]:
+    """Return counts, rows truth and columns prediction, in the order of the classes."""
+    from sklearn.metrics import confusion_matrix
+
+    counts = confusion_matrix(
+        predictions.labels, predictions.predicted, labels=range(len(predictions.classes))
+    )
+    return [[int(count) for count in row] for row in counts]
+
+
+def roc(predictions: Predictions) -> list[tuple[float, float]]:
+    """Return the corners of the ROC curve; empty unless both of two classes occur."""
+    from sklearn.metrics import roc_curve
+
+    if len(predictions.classes) != 2 or len(np.unique(predictions.labels)) < 2:
+        return []
+    positive = predictions.require_positive()
+    false_rate, true_rate, _ = roc_curve(
+        predictions.labels == positive, predictions.probabilities[:, positive]
+    )
+    return [(float(x), float(y)) for x, y in zip(false_rate, true_rate, strict=True)]

@@ -1,0 +1,1 @@
+"""Scrambled files of somebody else: reading, attacking and writing what came out."""

@@ -1,0 +1,119 @@
+"""Attacks a folder of ciphertexts that are no bytes: blocks taken for one rotation of plain ones.
+
+What applies to them: block means from the leading direction, and the rotation that gives the
+smoothest pictures. What does not: whatever reads values (leading bit, correlation of positions,
+jigsaw), since no value survives, and whatever takes pairs, an oracle or candidates.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from he_compare.common.contracts import Progress
+from he_compare.common.errors import DataError, UsageError
+from he_compare.common.types import PixelArray
+from he_compare.comparisons.attack_file.reading import CiphertextFolder
+from he_compare.comparisons.attack_file.writing import FolderAttack
+from he_compare.comparisons.attacks.tools.block_size import LARGEST, SMALLEST, candidates
+from he_compare.comparisons.attacks.tools.reconstruct import Sureness
+from he_compare.comparisons.attacks.tools.rotation import (
+    Rotation,
+    find_rotation,
+    guess_rotated_side,
+)
+
+PORTION = 32
+SURE, PARTLY = 0.7, 0.4
+MOST_VALUES = 4096
+NOTHING = "nothing"
+KINDS = (
+    "numbers that are no bytes: tried as blocks under one rotation (scalar products of blocks are "
+    "kept, the smoothest pictures are taken); what reads single values does not apply"
+)
+
+
+def attack_rotated(
+    folder: CiphertextFolder,
+    images: PixelArray,
+    patch: int | None,
+    target: Path,
+    progress: Progress,
+) -> FolderAttack:
+    """Attack float ciphertexts (n, h, w, c), of which ``images`` are learnt from.
+
+    ``patch``: guessed where None. Raises UsageError or DataError where that cannot be.
+    """
+    height, width, channels = images.shape[1:]
+    guess = guess_rotated_side(images, candidates(height, width))
+    side = patch if patch is not None else _side_of(guess, height, width)
+    _check(side, channels)
+    progress("looking for the rotation", 0, 1)
+    rotation = find_rotation(images, side)
+    sureness = sureness_of(rotation, guess)
+    attack = FolderAttack(
+        out=target,
+        patch=side,
+        guessed=patch is None,
+        channels=channels,
+        keys="one for all images",
+        sureness=sureness,
+        found=NOTHING if sureness is Sureness.NOTHING else "blocks rotated, in place",
+        evidence={
+            "agreement_of_halves": rotation.agreement,
+            "bits_saved_a_value": 0.0 if guess is None else guess[1],
+        },
+    )
+    for start in range(0, len(folder.names), PORTION):
+        progress("writing pictures", start, len(folder.names))
+        portion = folder.names[start : start + PORTION]
+        attack.write(portion, rotation.pictures(folder.read(portion)))
+    attack.lines = _told(attack, rotation, guess)
+    attack.write_report()
+    return attack
+
+
+def sureness_of(rotation: Rotation, guess: tuple[int, float] | None) -> Sureness:
+    """Judge by the blocks' own account of their side, and by two halves of the images.
+
+    Without an account (too few images) nothing is sure; blocks larger than they look are never.
+    """
+    if guess is None or rotation.side % guess[0]:
+        return Sureness.NOTHING
+    if rotation.agreement >= SURE and rotation.side == guess[0]:
+        return Sureness.SURE
+    return Sureness.PARTLY if rotation.agreement >= PARTLY else Sureness.NOTHING
+
+
+def _side_of(guess: tuple[int, float] | None, height: int, width: int) -> int:
+    if guess is None:
+        raise UsageError(
+            f"no blocks of {SMALLEST} to {LARGEST} pixels show in these arrays of {height} x "
+            f"{width}: too few, or no one rotation of blocks",
+            fix="name the side of the blocks with --patch, or add images",
+        )
+    return guess[0]
+
+
+def _check(side: int, channels: int) -> None:
+    if side * side * channels > MOST_VALUES:
+        raise DataError(
+            f"blocks of {side} x {side} x {channels} have more than {MOST_VALUES} values, too many "
+            "to find a rotation of",
+            fix="name smaller blocks with --patch",
+        )
+
+
+def _told(attack: FolderAttack, rotation: Rotation, guess: tuple[int, float] | None) -> list[str]:
+    how = "guessed from how alike blocks are" if attack.guessed else "given"
+    found = f", keys {attack.keys}: {attack.found}" if attack.found != NOTHING else ""
+    lines = [
+        f"{attack.sureness.value}: {len(attack.written)} arrays, blocks of {attack.patch} pixels "
+        f"({how}){found}",
+        KINDS,
+        f"pictures found from other halves of the images agree by {rotation.agreement:.2f} beyond "
+        "block means (chance 0; one image: not known)",
+    ]
+    if guess is not None and guess[0] != attack.patch:
+        lines.append(f"blocks look like {guess[0]} pixels: try --patch {guess[0]}")
+    shows = "which should show nothing" if attack.sureness is Sureness.NOTHING else "grey"
+    return [*lines, f"pictures: {attack.out}, {shows}"]

@@ -1,0 +1,244 @@
+"""Keys that move values and negate some, found from plain images and their ciphertexts.
+
+Every unit (a value, or a 4-bit half) of a plain image has a signature: what it holds in each known
+image. The ciphertext unit with the same signature, or with its negative, came from there. Blocks
+are told apart by the folded multiset of what they hold; one key for all blocks makes every block
+another known image.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+
+from he_compare.common.attack import (
+    Detail,
+    Facts,
+    Pairs,
+    Picture,
+    Truth,
+)
+from he_compare.common.scheme import BoolArray, ImageShape, KeyMoves
+from he_compare.common.similarity import gradient_similarity, psnr, ssim
+from he_compare.common.types import IntArray, PixelArray, UInt8Array
+from he_compare.comparisons.attacks.tools.recogniser import recognised
+
+
+def moves_obstacle(facts: Facts) -> str:
+    """Say why a deterministic cipher has no key of moves to recover; '' elsewhere."""
+    if facts.deterministic and facts.one_key and not facts.keeps_nibbles:
+        return (
+            "values are not moved and negated but mapped otherwise: its key is no list of moves "
+            "(see learned inversion)"
+        )
+    return ""
+
+
+@dataclass(frozen=True)
+class RecoveredKey:
+    """A key, how many images it took, and what it was tried on."""
+
+    key: KeyMoves
+    queries: int
+    ciphertexts: PixelArray
+
+
+BYTE_TOP, NIBBLE_TOP = 255, 15
+SHOWN = 3
+
+
+def uses_nibbles(facts: Facts) -> bool:
+    """Say whether the units that move are 4-bit halves of values."""
+    return facts.keeps_nibbles and not facts.keeps_folded
+
+
+def units_of(images: PixelArray, nibbles: bool) -> UInt8Array:
+    """Return the units of (n, h, w, c) as rows, uint8 (n, values) or (n, 2 * values)."""
+    flat = _bytes_of(images).reshape(len(images), -1)
+    return np.concatenate([flat & 15, flat >> 4], axis=1) if nibbles else flat
+
+
+def images_of(units: UInt8Array, shape: ImageShape, nibbles: bool) -> UInt8Array:
+    """Undo ``units_of``: uint8 (n, h, w, c)."""
+    if nibbles:
+        low, high = np.split(units, 2, axis=1)
+        units = cast(UInt8Array, low | high << 4)
+    return units.reshape(len(units), *shape)
+
+
+def _bytes_of(images: PixelArray) -> UInt8Array:
+    if images.dtype == np.uint8:
+        return cast(UInt8Array, images)
+    return np.clip(np.rint(images), 0, 255).astype(np.uint8)
+
+
+def unit_positions(shape: ImageShape, patch: int, nibbles: bool) -> IntArray:
+    """Return flat unit numbers by block, int64 (blocks, units), low halves before high ones."""
+    height, width, channels = shape
+    flat = np.arange(height * width * channels, dtype=np.int64)
+    grid = flat.reshape(height // patch, patch, width // patch, patch, channels)
+    blocks = grid.transpose(0, 2, 1, 3, 4).reshape(-1, patch * patch * channels)
+    return np.concatenate([blocks, blocks + flat.size], axis=1) if nibbles else blocks
+
+
+def find_moves(plain: UInt8Array, ciphertexts: PixelArray, facts: Facts) -> KeyMoves:
+    """Find the key that turns each plain image (q, h, w, c) into its ciphertext.
+
+    What the known images do not tell apart is assigned in order: always a permutation comes out.
+    """
+    nibbles = uses_nibbles(facts)
+    top = NIBBLE_TOP if nibbles else BYTE_TOP
+    before, after = units_of(plain, nibbles), units_of(ciphertexts, nibbles)
+    if facts.patch is None:
+        index, negated = match_rows(before.T, after.T, top)
+        return KeyMoves(index, negated, nibbles)
+    places = unit_positions(facts.shape, facts.patch, nibbles)
+    blocks_before, blocks_after = before[:, places], after[:, places]
+    order = np.arange(len(places))
+    if facts.moves_blocks:
+        order = match_blocks(blocks_before, blocks_after, top)
+    sources = blocks_before[:, order]
+    index = np.empty(places.size, np.intp)
+    negated = np.zeros(places.size, np.bool_)
+    if facts.shared_key:
+        inside, flags = match_rows(_by_unit(sources), _by_unit(blocks_after), top)
+        index[places] = places[order][:, inside]
+        negated[places] = flags
+        return KeyMoves(index, negated, nibbles)
+    for block, place in enumerate(places):
+        inside, flags = match_rows(sources[:, block].T, blocks_after[:, block].T, top)
+        index[place] = places[order[block]][inside]
+        negated[place] = flags
+    return KeyMoves(index, negated, nibbles)
+
+
+def _by_unit(blocks: UInt8Array) -> UInt8Array:
+    """Turn (q, blocks, units) into signatures over images and blocks, (units, q * blocks)."""
+    return blocks.transpose(2, 0, 1).reshape(blocks.shape[2], -1)
+
+
+def match_blocks(before: UInt8Array, after: UInt8Array, top: int) -> IntArray:
+    """Return which plain block each ciphertext block is: (q, blocks, units) by folded multisets."""
+    mine, theirs = (
+        np.sort(np.minimum(blocks, top - blocks), axis=2)
+        .transpose(1, 0, 2)
+        .reshape(blocks.shape[1], -1)
+        for blocks in (before, after)
+    )
+    order, _ = _assign(_hash(mine), _hash(theirs))
+    return order
+
+
+def match_rows(
+    before: UInt8Array, after: UInt8Array, top: int
+) -> tuple[npt.NDArray[np.intp], BoolArray]:
+    """Match signatures (units, k): which plain row each ciphertext row is, and whether negated."""
+    known = _hash(before)
+    direct, negative = _hash(after), _hash(cast(UInt8Array, top - after))
+    negated = ~np.isin(direct, known) & np.isin(negative, known)
+    order, _ = _assign(known, np.where(negated, negative, direct))
+    return order.astype(np.intp), negated
+
+
+def _hash(rows: UInt8Array) -> npt.NDArray[np.uint64]:
+    """Return a 64-bit hash of each row, (n,): a random odd combination modulo 2**64."""
+    random = np.random.default_rng(rows.shape[1])
+    weights = random.integers(0, 1 << 63, rows.shape[1], dtype=np.uint64) * np.uint64(2)
+    values = rows.astype(np.uint64) + np.uint64(1)
+    mixed = values * values * np.uint64(0x9E3779B97F4A7C15) + values
+    return cast(npt.NDArray[np.uint64], (mixed * (weights + np.uint64(1))).sum(axis=1))
+
+
+def _assign(
+    known: npt.NDArray[np.uint64], wanted: npt.NDArray[np.uint64]
+) -> tuple[IntArray, BoolArray]:
+    """Give every wanted hash a known row of its own: equal ones in order, the rest by leftovers.
+
+    Returns the rows, int64 (n,), and which of them matched.
+    """
+    groups = np.unique(np.concatenate([known, wanted]), return_inverse=True)[1]
+    mine, theirs = groups[: len(known)], groups[len(known) :]
+    slots = _with_rank(mine)
+    asked = _with_rank(theirs)
+    by_slot = np.argsort(slots)
+    place = np.searchsorted(slots[by_slot], asked)
+    place = np.minimum(place, len(slots) - 1)
+    matched = slots[by_slot][place] == asked
+    order = np.empty(len(wanted), np.int64)
+    order[matched] = by_slot[place[matched]]
+    order[~matched] = np.setdiff1d(np.arange(len(known)), order[matched])[: (~matched).sum()]
+    return order, matched
+
+
+def _with_rank(groups: IntArray) -> IntArray:
+    """Number equal entries: a code of (group, how many of the group came before)."""
+    by_group = np.argsort(groups, kind="stable")
+    ordered = groups[by_group]
+    starts = np.searchsorted(ordered, ordered)
+    rank = np.empty(len(groups), np.int64)
+    rank[by_group] = np.arange(len(groups)) - starts
+    return groups.astype(np.int64) * (len(groups) + 1) + rank
+
+
+def decrypt(key: KeyMoves, ciphertexts: PixelArray, shape: ImageShape) -> UInt8Array:
+    """Decrypt ciphertexts (n, h, w, c) with a recovered key."""
+    top = NIBBLE_TOP if key.nibbles else BYTE_TOP
+    units = units_of(ciphertexts, key.nibbles)
+    plain = np.empty_like(units)
+    plain[:, key.index] = np.where(key.negated, top - units, units)
+    return images_of(plain, shape, key.nibbles)
+
+
+def value_share(key: KeyMoves | None, pairs: Pairs, shape: ImageShape) -> float:
+    """Return the share of values of sealed images that a recovered key decrypts right."""
+    if key is None:
+        return 0.0
+    return float((decrypt(key, pairs.ciphertexts, shape) == pairs.plain).mean())
+
+
+def key_details(key: KeyMoves | None, truth: Truth) -> list[Detail]:
+    """Compare what a recovered key decrypts with the sealed images, and it with the sealed key."""
+    if key is None:
+        return []
+    plain = truth.fresh.plain
+    found = decrypt(key, truth.fresh.ciphertexts, truth.facts.shape)
+    details = [
+        Detail("SSIM of decrypted images", float(ssim(found, plain).mean())),
+        Detail("PSNR of decrypted images", float(psnr(found, plain).mean()), "dB"),
+        Detail("gradient similarity", float(gradient_similarity(found, plain).mean())),
+    ]
+    if truth.fresh_labels is not None:
+        details += recognised(found, plain, truth.fresh_labels, truth)
+    return details + _exactness(key, truth)
+
+
+def _exactness(key: KeyMoves, truth: Truth) -> list[Detail]:
+    """Count exact key positions, where the cipher has a key of that kind."""
+    if truth.key is None or truth.key.nibbles != key.nibbles:
+        return []
+    right = truth.key.index == key.index
+    same_pixel = _pixel_of(truth.key, truth) == _pixel_of(key, truth)
+    return [
+        Detail("key positions exact", float(right.mean())),
+        Detail("key positions in the right pixel", float(same_pixel.mean())),
+        Detail("negation mask right", float((truth.key.negated == key.negated).mean())),
+    ]
+
+
+def _pixel_of(key: KeyMoves, truth: Truth) -> IntArray:
+    """Return the pixel each unit came from, low and high halves apart."""
+    height, width, channels = truth.facts.shape
+    half, value = np.divmod(key.index, height * width * channels)
+    return cast(IntArray, half * height * width + value // channels)
+
+
+def fresh_pictures(key: KeyMoves | None, truth: Truth, ciphertexts: PixelArray) -> list[Picture]:
+    """Show attacked ciphertexts decrypted with the recovered key."""
+    if key is None:
+        return []
+    shown = decrypt(key, ciphertexts[:SHOWN], truth.facts.shape)
+    alike = ssim(shown, truth.originals[:SHOWN])
+    return [Picture(i, image, f"SSIM {alike[i]:.2f}") for i, image in enumerate(shown)]

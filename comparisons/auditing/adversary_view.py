@@ -1,0 +1,188 @@
+"""One adversary before one key: what it sees, and the truth that stays sealed.
+
+Every ciphertext the adversary gets is decoded from the bytes that the client would send.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from he_compare.common.attack import (
+    Attack,
+    Budget,
+    Facts,
+    Labelled,
+    Need,
+    Oracle,
+    Pairs,
+    Truth,
+    View,
+)
+from he_compare.common.errors import UsageError
+from he_compare.common.scheme import CLOSED_CONTROLS, KeyedScheme, Models, Scheme
+from he_compare.common.seeds import generator_for, seed_for
+from he_compare.common.types import ImageBatch, IntArray, PixelArray, UInt8Array
+from he_compare.comparisons.attacks.tools.recogniser import Recogniser
+from he_compare.comparisons.auditing.pool import PlainPool, stratified
+
+FRESH = 8
+LEAST_CIPHERTEXTS = 4
+# Ciphertexts beside the labelled ones, to test what was learnt from those.
+UNLABELLED = 400
+EMBEDDING_WIDTH = 192
+
+
+@dataclass(frozen=True)
+class _Shares:
+    """Positions in the pool, disjoint: sealed fresh images, known pairs, attacked images."""
+
+    fresh: IntArray
+    pairs: IntArray
+    attacked: IntArray
+
+
+def set_up(
+    attack: Attack,
+    target: Scheme,
+    facts: Facts,
+    attacked: Scheme,
+    pool: PlainPool,
+    budget: Budget,
+    seed: int,
+    key: int,
+    recognise: Recogniser | None = None,
+) -> tuple[View, Truth]:
+    """Encrypt images of the pool under key number ``key`` and hand out what the attack may see.
+
+    ``attacked``: what encrypts, the target or a control. ``facts``: of the target; before a control
+    the adversary believes to attack the target, so that it does there what it does here. Raises
+    UsageError where the pool is too small.
+    """
+    scheme = attacked
+    size = scheme.shape[0]
+    batch = pool.attacked(size)
+    keyed = scheme.new_key(seed_for(seed, "audit key", scheme.name, key))
+    random = generator_for(seed, "audit images", key)
+    shares = _share(batch, attack.needs, budget, random)
+
+    def encrypt(images: UInt8Array) -> PixelArray:
+        return scheme.read(keyed.protect(images))
+
+    originals = batch.take(shares.attacked)
+    messages = keyed.protect(originals.images)
+    candidate_of: IntArray | None = None
+    given: dict[Need, Any] = {}
+    if Need.AUXILIARY in attack.needs:
+        given[Need.AUXILIARY] = _some(pool.auxiliary(size), budget.auxiliary, random)
+    if Need.PAIRS in attack.needs:
+        given[Need.PAIRS] = _pairs(batch, shares.pairs, encrypt)
+    if Need.ORACLE in attack.needs:
+        given[Need.ORACLE] = Oracle(encrypt, budget.queries)
+    if Need.CANDIDATES in attack.needs:
+        chosen, candidate_of = _candidates(batch.images, shares.attacked, budget.candidates, random)
+        given[Need.CANDIDATES] = batch.images[chosen]
+    if Need.LABELS in attack.needs:
+        known = np.arange(min(budget.labels, len(originals) // 2))
+        given[Need.LABELS] = Labelled(known, originals.labels[known], pool.classes)
+    if Need.MODELS in attack.needs:
+        given[Need.MODELS] = _models(keyed, scheme, facts, random)
+    view = View(
+        facts=facts,
+        messages=messages,
+        ciphertexts=scheme.read(messages),
+        under_own_key=_own_keys(target),
+        given=given,
+    )
+    truth = Truth(
+        facts=facts,
+        originals=originals.images,
+        ids=originals.ids,
+        labels=originals.labels,
+        fresh=_pairs(batch, shares.fresh, encrypt),
+        key=keyed.moves(),
+        candidate_of=candidate_of,
+        fresh_labels=batch.labels[shares.fresh],
+        recognise=recognise,
+    )
+    return view, truth
+
+
+def _share(
+    batch: ImageBatch, needs: frozenset[Need], budget: Budget, random: np.random.Generator
+) -> _Shares:
+    pairs = budget.pairs if Need.PAIRS in needs else 0
+    wanted = budget.labels + UNLABELLED if Need.LABELS in needs else budget.images
+    order = random.permutation(len(batch))
+    if Need.LABELS in needs:
+        order = stratified(batch.labels, order)
+    left = len(batch) - FRESH - pairs
+    if left < LEAST_CIPHERTEXTS:
+        raise UsageError(
+            f"{len(batch)} test images are too few: {FRESH + pairs + LEAST_CIPHERTEXTS} are "
+            f"needed ({FRESH} sealed, {pairs} known pairs, {LEAST_CIPHERTEXTS} attacked)",
+            fix="raise --test-limit or take a dataset with more images",
+        )
+    taken = order[: min(wanted, left)]
+    rest = order[len(taken) :]
+    return _Shares(rest[:FRESH], rest[FRESH : FRESH + pairs], taken)
+
+
+def _pairs(
+    batch: ImageBatch, positions: IntArray, encrypt: Callable[[UInt8Array], PixelArray]
+) -> Pairs:
+    plain = batch.images[positions]
+    return Pairs(plain, encrypt(plain))
+
+
+def _some(batch: ImageBatch, most: int, random: np.random.Generator) -> UInt8Array:
+    return batch.images[random.permutation(len(batch))[:most]]
+
+
+def _candidates(
+    images: UInt8Array, attacked: IntArray, most: int, random: np.random.Generator
+) -> tuple[IntArray, IntArray]:
+    """Choose candidates that hold every attacked image, and say where each of them is.
+
+    Copies of one image are one candidate: nothing could tell them apart.
+    """
+    first: dict[bytes, int] = {}
+    for position in attacked:
+        first.setdefault(images[position].tobytes(), int(position))
+    needed = len(first)
+    for position in random.permutation(len(images)):
+        first.setdefault(images[position].tobytes(), int(position))
+    chosen = random.permutation(list(first.values())[: max(most, needed)])
+    place = {int(image): i for i, image in enumerate(chosen)}
+    found = [place[first[images[position].tobytes()]] for position in attacked]
+    return chosen, np.array(found, dtype=np.int64)
+
+
+def _own_keys(scheme: Scheme) -> Callable[[UInt8Array, int], PixelArray]:
+    def encrypt(images: UInt8Array, key: int) -> PixelArray:
+        keyed = scheme.new_key(seed_for(key, "the adversary's own key"))
+        return scheme.read(keyed.protect(images))
+
+    return encrypt
+
+
+def _models(
+    keyed: KeyedScheme, scheme: Scheme, facts: Facts, random: np.random.Generator
+) -> Models:
+    """A patch embedding with the statistics of a trained one, before and after adaptation.
+
+    Before a control that no model can absorb, the deployed one is unrelated to the plain one.
+    """
+    height, width, channels = facts.shape
+    side = facts.patch or height
+    values = side * side * channels
+    blocks = (height // side) * (width // side)
+    rows = random.normal(0.0, 0.02, (values, EMBEDDING_WIDTH))
+    positions = random.normal(0.0, 0.02, (blocks, EMBEDDING_WIDTH))
+    if scheme.adaptable and scheme.name in CLOSED_CONTROLS:
+        other = random.normal(0.0, 0.02, rows.shape).astype(np.float32)
+        return Models(rows, other[None], positions, random.permutation(positions), False)
+    return keyed.adapted(rows, positions)

@@ -1,0 +1,262 @@
+"""What `compare audit` does, and the audit that `compare run` ends with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from he_compare.common import plugins
+from he_compare.common.attack import BUDGETS, Budget
+from he_compare.common.environment import tool_version
+from he_compare.common.errors import (
+    EXIT_CELLS_FAILED,
+    EXIT_OK,
+    IntegrityError,
+    UnknownNameError,
+    UsageError,
+)
+from he_compare.common.plugins import nearest
+from he_compare.common.run.records import AttackOutcome
+from he_compare.common.run.store import ATTACKS, RunFolder, write_atomic
+from he_compare.common.scheme import CONTROLS
+from he_compare.comparisons.auditing import matrix
+from he_compare.comparisons.auditing.harness import Harness, Setup
+from he_compare.comparisons.auditing.pool import DatasetPool, PlainPool, RunPool
+from he_compare.comparisons.auditing.targets import Target, cipher_target, pipeline_target
+from he_compare.comparisons.auditing.verdicts import BUDGET_PREFIX
+from he_compare.comparisons.measuring.config import (
+    PATH_DATASETS,
+    PipelineSpec,
+    parse_spec,
+    resolve_parameters,
+)
+from he_compare.comparisons.measuring.plan import RunPlan
+from he_compare.comparisons.progress import ProgressReporter
+
+AUDIT = "audit.json"
+MOST_ATTACKED = 624
+# What the audit at the end of a run may take.
+QUICK_SECONDS = 300.0
+BACKBONE, WEIGHTS = "deit_tiny_distilled_patch16_224", "shipped"
+
+
+@dataclass(frozen=True)
+class AuditRequest:
+    """An audit as asked for on the command line."""
+
+    dataset: str
+    data_dir: Path | None
+    ciphers: tuple[str, ...]
+    pipelines: tuple[str, ...]
+    attacks: tuple[str, ...]
+    budget: str
+    seed: int
+    image_size: int
+    subset: str
+    test_limit: int | None
+    out: Path | None
+    offline: bool
+    require_real: bool
+    quiet: bool
+
+
+def audit_command(request: AuditRequest) -> int:
+    """Attack, print the matrix, return the exit code: 3 where a control or an attack failed."""
+    budget = find_budget(request.budget)
+    attacks = attack_names(request.attacks)
+    with ProgressReporter(quiet=request.quiet) as progress:
+        targets = _targets(request)
+        pool = _pool(request, budget, progress)
+        folder = RunFolder(request.out or _default_folder(request))
+        _claim(folder, request, pool)
+        folder.lock()
+        try:
+            folder.recover()
+            setup = Setup(
+                pool=pool,
+                budget=budget,
+                seed=request.seed,
+                command=_command(request),
+                size=request.image_size,
+                backbone=BACKBONE,
+                weights=WEIGHTS,
+            )
+            outcomes = Harness(setup, folder, progress).run(targets, attacks)
+            folder.write_sums()
+        finally:
+            folder.unlock()
+    print(matrix.render(outcomes))
+    print()
+    print(f"audit: {folder.path}")
+    return exit_code(outcomes, attacks if request.attacks else ())
+
+
+def audit_run(plan: RunPlan, folder: RunFolder, progress: ProgressReporter) -> list[AttackOutcome]:
+    """Attack every pipeline of a run, with its own parameters, into the run's folder.
+
+    The quick audit ends after five minutes; what was left is recorded as not run.
+    """
+    budget = find_budget(plan.config.audit)
+    config = plan.config
+    command = ["compare audit run", f"--dataset {_dataset_name(plan.dataset_spec)}"]
+    if config.subset:
+        command.append(f"--subset {config.subset}")
+    if config.test_limit is not None:
+        command.append(f"--test-limit {config.test_limit}")
+    command.append(f"--image-size {config.image_size} --budget {budget.name} --seed {config.seed}")
+    setup = Setup(
+        pool=RunPool(plan.summary.fingerprint, plan.data.classes, plan.test, plan.data.train),
+        budget=budget,
+        seed=config.seed,
+        command=" ".join(command),
+        size=config.image_size,
+        backbone=config.backbone,
+        weights=config.weights,
+        seconds=QUICK_SECONDS if budget.name == "quick" else None,
+    )
+    progress.line(f"audit with the {budget.name} budget")
+    targets = [
+        pipeline_target(
+            planned.spec, planned.pipeline, planned.parameters, config.image_size, config.backbone
+        )
+        for planned in plan.pipelines
+    ]
+    return Harness(setup, folder, progress).run(targets, attack_names(()))
+
+
+def exit_code(outcomes: Sequence[AttackOutcome], asked: Sequence[str] = ()) -> int:
+    """Return 3 where a control misbehaves or an attack did not run, else 0.
+
+    An attack that the budget is too small for is no failure, unless it was asked for by name.
+    """
+    not_run = any(
+        outcome.verdict == "not run"
+        and (outcome.attack in asked or not outcome.reason.startswith(BUDGET_PREFIX))
+        for outcome in outcomes
+    )
+    return EXIT_CELLS_FAILED if not_run or matrix.controls_failed(outcomes) else EXIT_OK
+
+
+def find_budget(name: str) -> Budget:
+    """Return a budget by name. Raises UnknownNameError."""
+    if name not in BUDGETS:
+        raise UnknownNameError(f"unknown budget {name!r}", fix=nearest(name, list(BUDGETS)))
+    return BUDGETS[name]
+
+
+def attack_names(asked: Sequence[str]) -> list[str]:
+    """Return the attacks asked for, or all there are. Raises UnknownNameError."""
+    return [plugins.find("attacks", name).name for name in asked] or list(
+        plugins.discover("attacks")
+    )
+
+
+def audited(path: Path) -> list[AttackOutcome]:
+    """Read the outcomes of a run or an audit. Raises UsageError where there are none."""
+    outcomes = RunFolder(path).outcomes()
+    if not outcomes:
+        raise UsageError(
+            f"{path} holds no outcome of an attack (no {ATTACKS})",
+            fix="pass the folder of `compare audit run`, or of `compare run` without --no-audit",
+        )
+    return outcomes
+
+
+def _targets(request: AuditRequest) -> list[Target]:
+    ciphers = request.ciphers
+    if not ciphers and not request.pipelines:
+        ciphers = tuple(name for name in plugins.discover("ciphers") if name not in CONTROLS)
+    targets = [cipher_target(text, request.image_size) for text in ciphers]
+    for text in request.pipelines:
+        spec = parse_spec(text)
+        pipeline = plugins.load("pipelines", spec.name)
+        parameters = resolve_parameters(pipeline, spec)
+        targets.append(
+            pipeline_target(
+                PipelineSpec(pipeline.name, spec.parameters),
+                pipeline,
+                parameters,
+                request.image_size,
+                BACKBONE,
+            )
+        )
+    labels = [target.label for target in targets]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise UsageError(f"{label!r} is asked for twice", fix="drop one of them")
+    return targets
+
+
+def _pool(request: AuditRequest, budget: Budget, progress: ProgressReporter) -> DatasetPool:
+    from he_compare.common.datasets.opened import choice
+    from he_compare.common.datasets.opened.fingerprint import fingerprint
+    from he_compare.common.types import Split
+    from he_compare.comparisons.measuring.data import data_policy
+    from he_compare.comparisons.measuring.plan import open_dataset
+
+    with data_policy(request.offline, request.require_real, progress):
+        dataset = open_dataset(request.dataset, request.data_dir, request.subset, request.seed)
+        most = {
+            Split.TEST: min(request.test_limit or MOST_ATTACKED, MOST_ATTACKED),
+            Split.TRAIN: budget.auxiliary,
+        }
+        positions = {
+            split: choice.limit(dataset.index(split), limit, request.seed, split)
+            for split, limit in most.items()
+        }
+        digest = fingerprint(dataset, positions)
+    return DatasetPool(dataset, digest, (most[Split.TEST], most[Split.TRAIN]), request.seed)
+
+
+def _default_folder(request: AuditRequest) -> Path:
+    from he_compare.comparisons.measuring.data import default_folder_name
+
+    return Path("runs") / f"audit-{default_folder_name(request.dataset)}-{request.budget}"
+
+
+def _claim(folder: RunFolder, request: AuditRequest, pool: PlainPool) -> None:
+    """Begin an audit in an empty folder, or see that the one there is the same."""
+    path = folder.path / AUDIT
+    facts = {
+        "command": _command(request),
+        "data": pool.fingerprint,
+        "tool_version": tool_version(),
+    }
+    if path.is_file():
+        try:
+            known: Any = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise IntegrityError(
+                f"{AUDIT} in {folder.path} does not parse: {error}", fix="restore the file"
+            ) from None
+        if [known.get(name) for name in ("command", "data")] != [facts["command"], facts["data"]]:
+            raise UsageError(
+                f"{folder.path} holds another audit ({known.get('command')})",
+                fix="name another folder with --out",
+            )
+        return
+    if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
+        raise UsageError(
+            f"{folder.path} is not empty and holds no audit", fix="name an empty folder with --out"
+        )
+    write_atomic(path, (json.dumps(facts, indent=2) + "\n").encode())
+
+
+def _command(request: AuditRequest) -> str:
+    """The command up to targets and attacks, without paths of this machine."""
+    words = [f"compare audit run --dataset {_dataset_name(request.dataset)}"]
+    if request.subset:
+        words.append(f"--subset {request.subset}")
+    if request.test_limit is not None:
+        words.append(f"--test-limit {request.test_limit}")
+    words.append(f"--image-size {request.image_size} --budget {request.budget}")
+    words.append(f"--seed {request.seed}")
+    return " ".join(words)
+
+
+def _dataset_name(spec: str) -> str:
+    name, _, argument = spec.partition(":")
+    return name + (":PATH" if name in PATH_DATASETS else f":{argument}" if argument else "")

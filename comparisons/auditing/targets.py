@@ -1,0 +1,226 @@
+"""What an audit is pointed at: ciphers as written on the command line, and pipelines of a run."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+
+from he_compare.common import plugins
+from he_compare.common.attack import Facts
+from he_compare.common.errors import UsageError
+from he_compare.common.scheme import CONTROLS, KeyedScheme, Scheme
+from he_compare.common.types import IntArray, PixelArray, UInt8Array
+from he_compare.comparisons.measuring.config import PipelineSpec, parse_spec
+
+PROBES = 24
+PROBE_SEED = 20_240_501
+OWN_KEYS = (101, 202)
+
+
+class _Changes(NamedTuple):
+    """Of single changed values: how many ciphertext values change at most, and where."""
+
+    most: int
+    in_place: bool
+    across_blocks: bool
+
+
+def facts_of(scheme: Scheme, label: str, *, pipeline: bool = False) -> Facts:
+    """Probe a scheme under two throwaway keys with random images."""
+    random = np.random.default_rng(PROBE_SEED)
+    patch = _patch_of(scheme)
+    image = random.integers(0, 256, (1, *scheme.shape), dtype=np.uint8)
+    keys = [scheme.new_key(seed) for seed in OWN_KEYS]
+    views = [_see(scheme, key, image) for key in keys]
+    again = _see(scheme, keys[0], image)
+    deterministic = bool(np.array_equal(views[0], again))
+    changes = _changes(scheme, keys[0], image, patch, random) if deterministic else None
+    size = image.size
+    local = changes is not None and changes.most <= 2
+    return Facts(
+        label=label,
+        kind="pipeline" if pipeline else "control" if scheme.name in CONTROLS else "cipher",
+        scheme=scheme.name,
+        parameters=scheme.parameters,
+        shape=scheme.shape,
+        patch=patch,
+        ciphertext=str(views[0].dtype),
+        deterministic=deterministic,
+        one_key=changes is not None and changes.most < max(3, size // 4),
+        keeps_values=all(_same(_values(image), _values(view)) for view in views),
+        keeps_folded=all(_same(_folded(image), _folded(view)) for view in views),
+        keeps_nibbles=all(_same(_nibbles(image), _nibbles(view)) for view in views),
+        keeps_places=changes is not None and changes.in_place,
+        local=local,
+        bytewise=changes is not None and changes.most <= 1,
+        adaptable=scheme.adaptable,
+        shared_key=patch is not None and _equal_blocks_stay_equal(scheme, keys[0], patch, random),
+        moves_blocks=local and changes is not None and changes.across_blocks,
+        claims=scheme.claims(),
+    )
+
+
+def _patch_of(scheme: Scheme) -> int | None:
+    patch = scheme.parameters.get("patch")
+    height, width, _ = scheme.shape
+    fits = isinstance(patch, int) and patch > 0 and not height % patch and not width % patch
+    return patch if fits else None
+
+
+def _see(scheme: Scheme, key: KeyedScheme, images: UInt8Array) -> PixelArray:
+    return scheme.read(key.protect(images))
+
+
+def _changes(
+    scheme: Scheme,
+    key: KeyedScheme,
+    image: UInt8Array,
+    patch: int | None,
+    random: np.random.Generator,
+) -> _Changes:
+    flat = random.choice(image.size, min(PROBES, image.size), replace=False)
+    altered = np.repeat(image, len(flat), axis=0)
+    # Both halves of the byte change, so that a cipher on nibbles shows that it moves them apart.
+    altered.reshape(len(flat), -1)[np.arange(len(flat)), flat] ^= 0x11
+    before = _see(scheme, key, image)[0].reshape(-1)
+    after = _see(scheme, key, altered).reshape(len(flat), -1)
+    touched = after != before
+    rows, places = np.nonzero(touched)
+    channels = scheme.shape[2]
+    in_place = bool((places // channels == flat[rows] // channels).all())
+    block = _block_numbers(scheme.shape, patch)
+    across = block is not None and bool((block[places] != block[flat[rows]]).any())
+    return _Changes(int(touched.sum(axis=1).max()), in_place, across)
+
+
+def _block_numbers(shape: tuple[int, int, int], patch: int | None) -> IntArray | None:
+    if patch is None:
+        return None
+    row, column, _ = np.indices(shape)
+    return cast(IntArray, (row // patch * (shape[1] // patch) + column // patch).ravel())
+
+
+def _equal_blocks_stay_equal(
+    scheme: Scheme, key: KeyedScheme, patch: int, random: np.random.Generator
+) -> bool:
+    height, width, channels = scheme.shape
+    block = random.integers(0, 256, (patch, patch, channels), dtype=np.uint8)
+    image = np.tile(block, (height // patch, width // patch, 1))
+    seen = _see(scheme, key, image[None])[0]
+    return bool((seen == np.tile(seen[:patch, :patch], (height // patch, width // patch, 1))).all())
+
+
+def _same(first: PixelArray, second: PixelArray) -> bool:
+    return bool(np.array_equal(first, second))
+
+
+def _values(images: PixelArray) -> PixelArray:
+    return cast(PixelArray, np.sort(images, axis=None))
+
+
+def _folded(images: PixelArray) -> PixelArray:
+    return cast(PixelArray, np.sort(np.minimum(images, 255 - images), axis=None))
+
+
+def _nibbles(images: PixelArray) -> PixelArray:
+    if images.dtype != np.uint8:
+        return images
+    values = cast(UInt8Array, images)
+    halves = np.concatenate([values & 15, values >> 4], axis=None)
+    return cast(UInt8Array, np.sort(np.minimum(halves, 15 - halves)))
+
+
+CHANNELS = 3
+FAMILIES = (
+    "he_compare.common.pipelines.plaintext",
+    "he_compare.block_scramble.deployment.scheme",
+    "he_compare.fhe_baseline.scheme",
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """One column of the matrix.
+
+    ``scheme``, ``facts``: None where the ciphertexts of a pipeline are no messages that an attack
+    on images could read; checks still look at it. ``argument``: what names it on the command line.
+    """
+
+    label: str
+    pipeline: str
+    parameters: Any
+    scheme: Scheme | None
+    facts: Facts | None
+    argument: str
+
+    @property
+    def kind(self) -> str:
+        """Kind of the column: control, cipher or pipeline."""
+        if self.facts is not None:
+            return self.facts.kind
+        return "pipeline" if self.pipeline else "cipher"
+
+
+def cipher_scheme(name: str, options: Mapping[str, Any], size: int) -> Scheme:
+    """Find a cipher by name among all families. Raises UnknownNameError or UsageError."""
+    for family in _families():
+        scheme: Scheme | None = family.of_cipher(name, options, (size, size, CHANNELS))
+        if scheme is not None:
+            return scheme
+    plugins.find("ciphers", name)
+    raise UsageError(f"no family of schemes knows the cipher {name!r}")
+
+
+def cipher_target(text: str, size: int) -> Target:
+    """Make a target of ``NAME[param=value,...]``, for images of ``size`` pixels or a few less.
+
+    The largest size that whole blocks tile is taken. Raises UsageError.
+    """
+    spec = _cipher_spec(text)
+    scheme = cipher_scheme(spec.name, spec.parameters, fitting_size(spec, size))
+    label = PipelineSpec(scheme.name, spec.parameters).text
+    return Target(label, "", None, scheme, facts_of(scheme, label), f"--cipher '{label}'")
+
+
+def _cipher_spec(text: str) -> PipelineSpec:
+    try:
+        return parse_spec(text)
+    except UsageError as error:
+        raise UsageError(error.problem.replace("pipeline", "cipher"), fix=error.fix) from None
+
+
+def fitting_size(spec: PipelineSpec, size: int) -> int:
+    """Return the largest side up to ``size`` that whole blocks of the cipher tile."""
+    known = plugins.load("ciphers", spec.name).parameters.model_fields
+    patch = spec.parameters.get("patch", known["patch"].default if "patch" in known else 1)
+    if not isinstance(patch, int) or not 0 < patch <= size:
+        return size
+    return size // patch * patch
+
+
+def pipeline_target(
+    spec: PipelineSpec, pipeline: Any, parameters: Any, size: int, backbone: str
+) -> Target:
+    """Make a target of a pipeline with its resolved parameters."""
+    shape = (size, size, CHANNELS)
+    argument = f"--pipeline '{spec.text}'"
+    for family in _families():
+        scheme: Scheme | None = family.of_pipeline(pipeline.name, parameters, shape, backbone)
+        if scheme is not None:
+            facts = facts_of(scheme, spec.label, pipeline=True)
+            return Target(spec.label, pipeline.name, parameters, scheme, facts, argument)
+    return Target(spec.label, pipeline.name, parameters, None, None, argument)
+
+
+def control_scheme(name: str, size: int) -> Scheme:
+    """Return a control for images of ``size`` pixels."""
+    assert name in CONTROLS
+    return cipher_scheme(name, {}, size)
+
+
+def _families() -> list[Any]:
+    return [importlib.import_module(module).SCHEMES for module in FAMILIES]

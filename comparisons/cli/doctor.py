@@ -1,0 +1,144 @@
+"""What `compare doctor` looks at: can this machine run each part, and if not, what mends it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from he_compare.common.datasets.reading.search import LOGGER
+from he_compare.common.environment import fingerprint, usable_cores
+from he_compare.common.errors import CompareError
+from he_compare.common.plugins import discover, load
+from he_compare.comparisons.measuring.config import PATH_DATASETS
+
+Level = Literal["ok", "note", "problem"]
+NEEDED_DISK_BYTES = 2 << 30
+NEEDED_MEMORY_BYTES = 4 << 30
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at."""
+
+    name: str
+    level: Level
+    found: str
+    fix: str = ""
+
+
+def examine(data_dir: Path | None, key_file: Path, cache_dir: Path) -> list[Check]:
+    """Look at the machine, the packages, the pipelines, the data and the key file."""
+    return [
+        _python(),
+        _resources(cache_dir),
+        *_packages(),
+        *_pipelines(),
+        *_datasets(data_dir),
+        _key(key_file),
+    ]
+
+
+def _python() -> Check:
+    return Check("python", "ok", platform.python_version())
+
+
+def _resources(cache_dir: Path) -> Check:
+    memory = fingerprint(1).memory_bytes
+    existing = next(p for p in (cache_dir, *cache_dir.parents) if p.exists())
+    disk = shutil.disk_usage(existing).free
+    found = f"{usable_cores()} cores, {memory / 2**30:.0f} GiB memory, {disk / 2**30:.0f} GiB free"
+    if memory < NEEDED_MEMORY_BYTES or disk < NEEDED_DISK_BYTES:
+        return Check("resources", "problem", found, "4 GiB of memory and 2 GiB of disk are needed")
+    return Check("resources", "ok", found)
+
+
+def _packages() -> list[Check]:
+    checks = []
+    for name, version in fingerprint(1).packages.items():
+        missing = version == "not installed"
+        optional = name in {"concrete-ml", "concrete-python"}
+        level: Level = "ok" if not missing else "note" if optional else "problem"
+        fix = ""
+        if missing and optional:
+            fix = "exists for Python < 3.13 on Linux x86-64 and macOS arm64 only"
+        elif missing:
+            fix = "pip install he-compare"
+        checks.append(Check(f"package {name}", level, version, fix))
+    return checks
+
+
+def _pipelines() -> list[Check]:
+    checks = []
+    for name, plugin in discover("pipelines").items():
+        try:
+            availability = plugin.load().availability()
+        except (ImportError, CompareError) as error:
+            checks.append(Check(f"pipeline {name}", "problem", str(error), "reinstall he-compare"))
+            continue
+        if availability.available:
+            checks.append(Check(f"pipeline {name}", "ok", "available"))
+        else:
+            checks.append(Check(f"pipeline {name}", "note", availability.reason, availability.fix))
+    return checks
+
+
+def _datasets(data_dir: Path | None) -> list[Check]:
+    """Look for each dataset on this machine; nothing is downloaded (no policy allows it)."""
+    checks = []
+    missing = []
+    LOGGER.addHandler(logging.NullHandler())  # the checks themselves say what was found
+    LOGGER.propagate = False
+    for name in discover("datasets"):
+        if name in PATH_DATASETS:
+            continue
+        family = load("datasets", name)
+        try:
+            card = family.open("", data_dir, family.subsets[0], 0).card
+        except CompareError:
+            missing.append(name)
+            continue
+        if card.synthetic:
+            fix = "put the images under COMPARE_DATA for real ones"
+            checks.append(Check(f"dataset {name}", "note", card.title, fix))
+        else:
+            checks.append(Check(f"dataset {name}", "ok", card.title))
+    if missing:
+        names = ", ".join(missing)
+        fix = "downloaded at first use where the network allows, or put under COMPARE_DATA"
+        checks.append(Check("other datasets", "note", f"not on this machine: {names}", fix))
+    if not (data_dir or os.environ.get("COMPARE_DATA")):
+        checks.append(
+            Check("COMPARE_DATA", "note", "not set", "set it to the folder that holds your data")
+        )
+    return checks
+
+
+def _key(key_file: Path) -> Check:
+    if not key_file.exists():
+        return Check("client key", "note", "none yet", "the first scrambled run makes it")
+    mode = key_file.stat().st_mode & 0o777
+    if os.name == "posix" and mode & 0o077:
+        return Check(
+            "client key", "problem", f"readable by others ({mode:o})", "chmod 600 the file"
+        )
+    return Check("client key", "ok", f"mode {mode:o}")
+
+
+def as_json(checks: list[Check]) -> list[dict[str, Any]]:
+    """Return the checks as JSON values."""
+    return [asdict(check) for check in checks]
+
+
+def render(checks: list[Check]) -> str:
+    """Lay the checks out as plain text."""
+    width = max(len(check.name) for check in checks)
+    lines = []
+    for check in checks:
+        line = f"{check.level:<8} {check.name:<{width}}  {check.found}"
+        lines.append(line + (f"\n{'':9}{'':<{width}}  -> {check.fix}" if check.fix else ""))
+    return "\n".join(lines)

@@ -1,0 +1,210 @@
+"""`compare diff`: two runs side by side, paired where both answered the same images.
+
+Timings of different machines or versions do not belong in one table, so runs of different
+environments are refused unless that is asked for, and then the difference stands first.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from he_compare.common.errors import UsageError
+from he_compare.common.run.records import PairedDifference
+from he_compare.common.run.runfacts import RunFacts
+from he_compare.common.run.store import RunFolder
+from he_compare.common.statistics.paired import paired_differences
+from he_compare.comparisons.judging.scoring import (
+    BOOTSTRAP_DRAWS,
+    THRESHOLD,
+    Predictions,
+    read_predictions,
+)
+
+SETTINGS = ("python", "platform", "cpu", "logical_cores", "threads", "source_commit")
+
+
+def diff_runs(
+    first: RunFolder, second: RunFolder, *, allow_other_environment: bool
+) -> dict[str, Any]:
+    """Return the differences of run B from run A as JSON values.
+
+    Raises UsageError where their environments differ and that was not allowed.
+    """
+    a, b = RunFacts(first), RunFacts(second)
+    environment = _environment_differences(a, b)
+    if environment and not allow_other_environment:
+        raise UsageError(
+            "the runs come from different environments: " + "; ".join(environment[:6]),
+            fix="pass --allow-other-environment to compare them all the same",
+        )
+    shared = [label for label in a.pipelines if label in b.pipelines]
+    return {
+        "a": _summary(a),
+        "b": _summary(b),
+        "environment": environment,
+        "settings": _setting_differences(a, b),
+        "only_in_a": [label for label in a.pipelines if label not in b.pipelines],
+        "only_in_b": [label for label in b.pipelines if label not in a.pipelines],
+        "pipelines": [_pipeline(label, a, b) for label in shared],
+    }
+
+
+def _summary(run: RunFacts) -> dict[str, Any]:
+    manifest = run.manifest
+    return {
+        "plan": manifest.plan,
+        "created_at": manifest.created_at,
+        "dataset": manifest.dataset.card.name,
+        "fingerprint": manifest.dataset.fingerprint,
+        "backbone": f"{manifest.backbone.name} {manifest.backbone.weights_sha256[:12]}",
+    }
+
+
+def _environments(run: RunFacts) -> dict[str, set[str]]:
+    """Return every value that was met of each thing timings depend on."""
+    found: dict[str, set[str]] = {}
+    for record in run.records:
+        one = record.environment
+        if one is None:
+            continue
+        for name in SETTINGS:
+            found.setdefault(name, set()).add(str(getattr(one, name)))
+        for package, version in one.packages.items():
+            found.setdefault(f"package {package}", set()).add(version)
+    return found
+
+
+def _environment_differences(a: RunFacts, b: RunFacts) -> list[str]:
+    ours, theirs = _environments(a), _environments(b)
+    return [
+        f"{name} {_met(ours.get(name))} and {_met(theirs.get(name))}"
+        for name in sorted(ours.keys() | theirs.keys())
+        if ours.get(name) != theirs.get(name)
+    ]
+
+
+def _met(values: set[str] | None) -> str:
+    return " or ".join(sorted(values)) if values else "not recorded"
+
+
+def _setting_differences(a: RunFacts, b: RunFacts) -> list[str]:
+    ours, theirs = a.manifest, b.manifest
+    found = [
+        f"{name}: {ours.settings.get(name)} and {theirs.settings.get(name)}"
+        for name in sorted(ours.settings.keys() | theirs.settings.keys())
+        if ours.settings.get(name) != theirs.settings.get(name)
+    ]
+    if ours.dataset.fingerprint != theirs.dataset.fingerprint:
+        found.append(
+            f"dataset: {ours.dataset.fingerprint[:12]} and {theirs.dataset.fingerprint[:12]}"
+        )
+    if ours.backbone.weights_sha256 != theirs.backbone.weights_sha256:
+        found.append(
+            f"weights: {ours.backbone.weights_sha256[:12]} and "
+            f"{theirs.backbone.weights_sha256[:12]}"
+        )
+    return found
+
+
+def _pipeline(label: str, a: RunFacts, b: RunFacts) -> dict[str, Any]:
+    found: dict[str, Any] = {"label": label}
+    for name in ("accuracy", "auc"):
+        values = [_value(run, label, name) for run in (a, b)]
+        found[name] = {"a": values[0], "b": values[1], "difference": _minus(*values)}
+    found["p50_ms"] = _pair(
+        *(None if (p50 := run.p50_seconds(label)) is None else 1e3 * p50 for run in (a, b))
+    )
+    found["bytes_per_image"] = _pair(*(run.bytes_per_image(label) for run in (a, b)))
+    pairs = _paired(label, a, b)
+    found["paired"] = pairs is not None
+    for one in pairs or []:
+        found[one.metric] |= {
+            "difference": one.difference,
+            "interval": [one.interval.low, one.interval.high] if one.interval else None,
+            "p_value": one.p_value,
+            "n": one.n,
+        }
+    return found
+
+
+def _value(run: RunFacts, label: str, name: str) -> float | None:
+    metric = run.metric(label, name)
+    return metric.value if metric else None
+
+
+def _minus(a: float | None, b: float | None) -> float | None:
+    return None if a is None or b is None else b - a
+
+
+def _pair(a: float | None, b: float | None) -> dict[str, float | None]:
+    ratio = None if not a or b is None else b / a
+    return {"a": a, "b": b, "ratio": ratio}
+
+
+def _paired(label: str, a: RunFacts, b: RunFacts) -> list[PairedDifference] | None:
+    """Return B minus A image by image; None where they answered different images."""
+    sides = []
+    for run in (a, b):
+        record = run.accuracy_record(label)
+        if record is None or not record.predictions:
+            return None
+        sides.append(_in_order(read_predictions(run.folder, record)))
+    ours, theirs = sides
+    same = all(np.array_equal(ours[name], theirs[name]) for name in ("ids", "labels", "groups"))
+    if not same or a.manifest.dataset.card.classes != b.manifest.dataset.card.classes:
+        return None
+    return paired_differences(
+        label,
+        label,
+        theirs,
+        ours,
+        a.manifest.dataset.card,
+        seed=a.manifest.seed,
+        threshold=THRESHOLD,
+        draws=BOOTSTRAP_DRAWS,
+    )
+
+
+def _in_order(arrays: Predictions) -> Predictions:
+    order = np.argsort(arrays["ids"], kind="stable")
+    return {name: array[order] for name, array in arrays.items()}
+
+
+def render(found: dict[str, Any]) -> str:
+    """Lay the differences out for a terminal."""
+    lines = [f"A: {_run_line(found['a'])}", f"B: {_run_line(found['b'])}"]
+    for title, name in (("environment", "environment"), ("settings", "settings")):
+        lines += [f"{title}: {line}" for line in found[name]]
+    for side in ("a", "b"):
+        if found[f"only_in_{side}"]:
+            lines.append(f"only in {side.upper()}: " + ", ".join(found[f"only_in_{side}"]))
+    for one in found["pipelines"]:
+        lines.append("")
+        lines.append(one["label"] + ("" if one["paired"] else " (different images: not paired)"))
+        lines += [f"  {name}: {_metric_line(one[name])}" for name in ("accuracy", "auc")]
+        lines += [f"  {name}: {_cost_line(one[name])}" for name in ("p50_ms", "bytes_per_image")]
+    return "\n".join(lines)
+
+
+def _run_line(run: dict[str, Any]) -> str:
+    return f"{run['dataset']} {run['fingerprint'][:12]}, {run['backbone']}, {run['created_at']}"
+
+
+def _number(value: float | None, form: str = ".3f") -> str:
+    return "-" if value is None else format(value, form)
+
+
+def _metric_line(one: dict[str, Any]) -> str:
+    line = f"{_number(one['a'])} -> {_number(one['b'])}, B - A {_number(one['difference'], '+.3f')}"
+    if one.get("interval"):
+        line += " [{:+.3f}, {:+.3f}]".format(*one["interval"])
+    if one.get("p_value") is not None:
+        line += f", McNemar p {one['p_value']:.3g}"
+    return line + (f", n {one['n']}" if "n" in one else "")
+
+
+def _cost_line(one: dict[str, Any]) -> str:
+    line = f"{_number(one['a'], '.4g')} -> {_number(one['b'], '.4g')}"
+    return line if one["ratio"] is None else f"{line}, B / A {one['ratio']:.3g}"

@@ -1,0 +1,157 @@
+"""Scores a run from its stored predictions alone: neither torch nor the dataset is needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from he_compare.common.errors import IntegrityError
+from he_compare.common.identity import array_digest
+from he_compare.common.run.records import (
+    CellScores,
+    Manifest,
+    PairedDifference,
+    RunRecord,
+    ScoreSheet,
+)
+from he_compare.common.run.store import SCORES, RunFolder, load_arrays
+from he_compare.common.statistics.paired import paired_differences
+from he_compare.common.types import Phase, Status
+from he_compare.comparisons.judging import scoring, show
+
+
+def score_command(path: Path) -> str:
+    """Score a run again and return its table."""
+    folder = RunFolder(path)
+    folder.manifest()
+    scoring.score_run(folder)
+    folder.write_sums()
+    return show.table(folder)
+
+
+def scored(path: Path) -> RunFolder:
+    """Return the run folder, scored first where that was not done. Raises UsageError."""
+    folder = RunFolder(path)
+    folder.manifest()
+    if not (folder.path / SCORES).is_file():
+        scoring.score_run(folder)
+        folder.write_sums()
+    return folder
+
+
+THRESHOLD = 0.5
+BOOTSTRAP_DRAWS = 2000
+EXPECTED = {"ids", "groups", "labels", "scores", "probabilities"}
+
+Predictions = dict[str, npt.NDArray[Any]]
+
+
+def score_run(folder: RunFolder) -> ScoreSheet:
+    """Compute metrics, intervals and paired differences, and store them in the run folder.
+
+    Raises IntegrityError where stored predictions are missing or not what the record says.
+    """
+    sheet = compute_scores(folder)
+    folder.write_model(SCORES, sheet)
+    return sheet
+
+
+def compute_scores(folder: RunFolder) -> ScoreSheet:
+    """Compute metrics, intervals and paired differences from stored predictions.
+
+    Raises IntegrityError where stored predictions are missing or not what the record says.
+    """
+    manifest = folder.manifest()
+    records = [
+        record
+        for record in folder.records()
+        if record.cell.phase is Phase.ACCURACY and record.predictions and record.status is Status.OK
+    ]
+    predictions = {record.cell.label: read_predictions(folder, record) for record in records}
+    reference = _reference_label(records)
+    return ScoreSheet(
+        reference=reference,
+        threshold=THRESHOLD,
+        cells=[_score_cell(r, predictions[r.cell.label], manifest) for r in records],
+        differences=_differences(predictions, reference, manifest),
+    )
+
+
+def read_predictions(folder: RunFolder, record: RunRecord) -> Predictions:
+    """Read and check the stored predictions of a record. Raises IntegrityError naming the file."""
+    path = folder.path / record.predictions
+    if not path.is_file():
+        raise IntegrityError(
+            f"{record.predictions} is missing",
+            fix="delete its record's line or restore the file, then run `compare run` again",
+        )
+    arrays = load_arrays(path)
+    if set(arrays) != EXPECTED:
+        raise IntegrityError(f"{record.predictions} holds {sorted(arrays)}, not {sorted(EXPECTED)}")
+    if array_digest(*(arrays[name] for name in sorted(arrays))) != record.predictions_sha256:
+        raise IntegrityError(
+            f"{record.predictions} is not what the record {record.identity} was written with",
+            fix="restore the file",
+        )
+    return arrays
+
+
+def _reference_label(records: list[RunRecord]) -> str:
+    """The plain fine-tuned ViT if the run has it, else the first plain reference, else none."""
+    plain = [record.cell for record in records if record.cell.pipeline == "plaintext"]
+    for cell in plain:
+        if cell.resolved.get("model") == "finetune":
+            return cell.label
+    return plain[0].label if plain else ""
+
+
+def _score_cell(record: RunRecord, arrays: Predictions, manifest: Manifest) -> CellScores:
+    from he_compare.common.statistics.evaluation import score
+
+    card = manifest.dataset.card
+    metrics, confusion, roc, reliability = score(
+        arrays["labels"],
+        arrays["probabilities"],
+        [str(group) for group in arrays["groups"]],
+        card.classes,
+        card.positive_class,
+        seed=manifest.seed,
+        draws=BOOTSTRAP_DRAWS,
+        threshold=THRESHOLD,
+    )
+    return CellScores(
+        identity=record.identity,
+        label=record.cell.label,
+        metrics=metrics,
+        confusion=confusion,
+        roc=roc,
+        reliability=reliability,
+    )
+
+
+def _differences(
+    predictions: dict[str, Predictions], reference: str, manifest: Manifest
+) -> list[PairedDifference]:
+    if reference not in predictions:
+        return []
+    base = predictions[reference]
+    result = []
+    for label, arrays in predictions.items():
+        if label == reference:
+            continue
+        if not np.array_equal(arrays["ids"], base["ids"]):
+            raise IntegrityError(f"{label} and {reference} were tested on different images")
+        result += paired_differences(
+            label,
+            reference,
+            arrays,
+            base,
+            manifest.dataset.card,
+            seed=manifest.seed,
+            threshold=THRESHOLD,
+            draws=BOOTSTRAP_DRAWS,
+        )
+    return result

@@ -1,0 +1,169 @@
+"""`compare verify`: does a run folder hold what it says, all the way down to its metrics?
+
+Hashes, then schemas, then invariants (same images and labels in all cells, probabilities that are
+some, executed predictions equal to the clear model's), then scores computed again from stored
+predictions, then an acceptance policy. Each problem is one line that names the file or record.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from he_compare.common.errors import CompareError
+from he_compare.common.run.records import Manifest, RunRecord
+from he_compare.common.run.runfacts import RunFacts
+from he_compare.common.run.store import SCORES, RunFolder
+from he_compare.common.types import FheMode, Phase, Status
+from he_compare.comparisons.judging.limits import Policy, violations
+from he_compare.comparisons.judging.scoring import Predictions, compute_scores, read_predictions
+
+# Scores computed by other versions of the same libraries may differ by rounding.
+TOLERANCE = 1e-9
+MOST_LINES = 20
+
+
+def verify_run(folder: RunFolder, policy: Policy | None = None) -> list[str]:
+    """Return one line per problem; [] where everything holds.
+
+    Raises UsageError where there is no run or the policy names what it does not have.
+    """
+    folder.manifest()
+    problems = [f"SHA256SUMS: {line}" for line in folder.check_sums()]
+    unreadable = list(_unreadable(folder))
+    if unreadable:
+        return problems + unreadable
+    manifest, records = folder.manifest(), folder.records()
+    problems += _record_problems(manifest, records)
+    predictions, broken = _predictions(folder, records)
+    problems += broken
+    problems += _prediction_problems(manifest, predictions)
+    if not broken:
+        problems += _score_problems(folder)
+    if policy is not None:
+        problems += [f"policy: {line}" for line in violations(policy, RunFacts(folder))]
+    return problems
+
+
+def _unreadable(folder: RunFolder) -> Iterator[str]:
+    """Say which files do not parse as their schema."""
+    readers: tuple[Callable[[], Any], ...] = (folder.records, folder.outcomes, folder.pictures)
+    if (folder.path / SCORES).is_file():
+        readers = (*readers, folder.scores)
+    else:
+        yield f"{SCORES} is missing: run `compare score` first"
+    for read in readers:
+        try:
+            read()
+        except CompareError as error:
+            yield error.problem
+
+
+def _record_problems(manifest: Manifest, records: list[RunRecord]) -> Iterator[str]:
+    planned = {one.label for one in manifest.pipelines}
+    measured = {one.cell.label for one in records if one.cell.phase is Phase.ACCURACY}
+    for label in sorted(planned - measured):
+        yield f"records.jsonl: no accuracy cell of {label}"
+    for record in records:
+        name = f"record {record.identity[:8]} ({record.cell.label})"
+        if record.cell.label not in planned:
+            yield f"{name}: the manifest does not plan it"
+        if record.status is not Status.OK:
+            continue
+        if record.server_pid_separate is False:
+            yield f"{name}: the server half ran in the client's process"
+        if record.cell.phase is Phase.ACCURACY and not record.predictions:
+            yield f"{name}: ok, but without predictions"
+        found = record.agreement
+        if found is not None and found.agree != found.compared:
+            yield f"{name}: {found.agree} of {found.compared} executed predictions agree"
+        if found is not None and record.fhe_mode is FheMode.EXECUTE and found.executed == 0:
+            yield f"{name}: says executed, but no image was"
+
+
+def _predictions(
+    folder: RunFolder, records: list[RunRecord]
+) -> tuple[dict[str, Predictions], list[str]]:
+    found: dict[str, Predictions] = {}
+    problems = []
+    for record in records:
+        if (
+            record.cell.phase is Phase.ACCURACY
+            and record.status is Status.OK
+            and record.predictions
+        ):
+            try:
+                found[record.cell.label] = read_predictions(folder, record)
+            except CompareError as error:
+                problems.append(error.problem)
+    return found, problems
+
+
+def _prediction_problems(manifest: Manifest, predictions: dict[str, Predictions]) -> Iterator[str]:
+    """Compare every cell with the first: same images, labels and groups in the same order."""
+    test = manifest.dataset.splits.get("test")
+    classes = len(manifest.dataset.card.classes)
+    first: tuple[str, Predictions] | None = None
+    for label, arrays in predictions.items():
+        first = first or (label, arrays)
+        for name in ("ids", "labels", "groups"):
+            if not np.array_equal(arrays[name], first[1][name]):
+                yield f"predictions of {label}: other {name} than those of {first[0]}"
+        if test is not None and len(arrays["ids"]) != test.n:
+            yield f"predictions of {label}: {len(arrays['ids'])} images, the manifest says {test.n}"
+        chances = arrays["probabilities"]
+        if chances.shape[1:] != (classes,) or not np.isfinite(chances).all():
+            yield f"predictions of {label}: probabilities are not finite (n, {classes})"
+        elif np.abs(chances.sum(axis=1) - 1).max(initial=0) > 1e-6 or chances.min(initial=0) < 0:
+            yield f"predictions of {label}: probabilities do not sum to 1"
+
+
+def _score_problems(folder: RunFolder) -> list[str]:
+    """Compute the scores again and say where scores.json differs."""
+    try:
+        again = compute_scores(folder)
+    except CompareError as error:
+        return [error.problem]
+    stored = folder.scores().model_dump(mode="json")
+    lines = list(_differences(stored, again.model_dump(mode="json"), ""))
+    rest = len(lines) - MOST_LINES
+    more = [f"{SCORES}: {rest} more differences"] if rest > 0 else []
+    return [f"{SCORES}: {line}" for line in lines[:MOST_LINES]] + more
+
+
+def _differences(stored: Any, again: Any, where: str) -> Iterator[str]:
+    """Walk two JSON values and yield a line per leaf that differs."""
+    if isinstance(stored, dict) and isinstance(again, dict):
+        for name in sorted(stored.keys() | again.keys()):
+            yield from _differences(
+                stored.get(name), again.get(name), f"{where}.{name}".lstrip(".")
+            )
+    elif isinstance(stored, list) and isinstance(again, list) and len(stored) == len(again):
+        for index, (one, other) in enumerate(zip(stored, again, strict=True)):
+            yield from _differences(one, other, f"{where}[{_named(one, index)}]")
+    elif not _same(stored, again):
+        yield f"{where} is {_short(stored)}, predictions give {_short(again)}"
+
+
+def _named(item: Any, index: int) -> str:
+    """Name an element by its label or name where it has one."""
+    if isinstance(item, dict):
+        for key in ("label", "pipeline", "name"):
+            if isinstance(item.get(key), str):
+                return str(item[key])
+    return str(index)
+
+
+def _same(one: Any, other: Any) -> bool:
+    numbers = isinstance(one, int | float) and isinstance(other, int | float)
+    if numbers and not isinstance(one, bool) and not isinstance(other, bool):
+        return math.isclose(one, other, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+    return bool(one == other)
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else text[:57] + "..."

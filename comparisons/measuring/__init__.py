@@ -1,0 +1,1 @@
+"""From a configuration to records: plan, sessions, cells, disturbances."""

@@ -1,0 +1,354 @@
+"""From a configuration to a plan: data found and validated, pipelines resolved, cells named.
+
+Everything that can be refused is refused here, before any long work.
+"""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel
+
+from he_compare.common import plugins
+from he_compare.common.backbones.catalog import find_backbone
+from he_compare.common.backbones.features import backbone_seed
+from he_compare.common.contracts import OpenDataset, RunSettings, TrainingData
+from he_compare.common.environment import tool_version, usable_cores
+from he_compare.common.errors import UsageError
+from he_compare.common.identity import key_of, source_digest
+from he_compare.common.run.records import (
+    BackboneSummary,
+    Cell,
+    DatasetSummary,
+    Manifest,
+    PlannedPipeline,
+)
+from he_compare.common.types import ImageBatch, Phase, Split
+from he_compare.comparisons.measuring.config import (
+    PATH_DATASETS,
+    PipelineSpec,
+    RunConfig,
+    parse_spec,
+    resolve_parameters,
+)
+
+# Modules whose source can change any cell of any pipeline.
+CORE_MODULES = (
+    "he_compare.common.contracts",
+    "he_compare.common.backbones",
+    "he_compare.common.datasets",
+    "he_compare.common.seeds",
+    "he_compare.common.service.wire",
+    "he_compare.comparisons.measuring.session",
+)
+
+# Settings that change no cell: the same run goes on with others.
+OUTSIDE_PLAN = {"pipelines", "call_seconds", "audit"}
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A pipeline of the plan: its specification, its plug-in and its resolved parameters."""
+
+    spec: PipelineSpec
+    pipeline: Any
+    parameters: BaseModel
+
+    @property
+    def label(self) -> str:
+        """Short unique name within the run."""
+        return self.spec.label
+
+    def resolved(self) -> dict[str, Any]:
+        """Parameters with defaults, as JSON values."""
+        return self.parameters.model_dump(mode="json")
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """One thing to measure, and the key under which its record is kept."""
+
+    planned: Planned
+    phase: Phase
+    round: int
+    identity: str
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """A run that can start: validated, with its data in memory."""
+
+    config: RunConfig
+    dataset_spec: str
+    summary: DatasetSummary
+    backbone: BackboneSummary
+    pipelines: list[Planned]
+    data: TrainingData
+    test: ImageBatch
+    settings: RunSettings
+    key_file: Path
+
+    def cells(self) -> list[PlannedCell]:
+        """All cells in their order: accuracy, interleaved latency rounds, disturbed messages."""
+        accuracy = [self._cell(planned, Phase.ACCURACY, 0) for planned in self.pipelines]
+        rounds = range(1, self.config.latency_rounds + 1) if self.config.latency_images else ()
+        latency = [
+            self._cell(planned, Phase.LATENCY, number)
+            for number in rounds
+            for planned in self.pipelines
+        ]
+        robustness = [
+            self._cell(planned, Phase.ROBUSTNESS, 0)
+            for planned in self.pipelines
+            if self.config.robustness_images
+        ]
+        return accuracy + latency + robustness
+
+    def _cell(self, planned: Planned, phase: Phase, number: int) -> PlannedCell:
+        return PlannedCell(
+            planned, phase, number, key_of(**self.identity_inputs(planned, phase, number))
+        )
+
+    def identity_inputs(self, planned: Planned, phase: Phase, number: int) -> dict[str, Any]:
+        """Return every input that can change the cell's result, by name."""
+        config = self.config
+        inputs: dict[str, Any] = {
+            "data": self.summary.fingerprint,
+            "image_size": config.image_size,
+            "pipeline": planned.pipeline.name,
+            "parameters": planned.resolved(),
+            "backbone": config.backbone,
+            "weights": self.backbone.weights_sha256,
+            "seed": config.seed,
+            "training": [config.epochs, config.batch_size, config.learning_rate],
+            "threads": self.settings.threads,
+            "source": source_digest(*CORE_MODULES, *planned.pipeline.source_modules()),
+            "machine": dict(planned.pipeline.identity_inputs(planned.parameters, self.key_file)),
+            "packages": _package_versions(),
+            "phase": phase.value,
+            "round": number,
+        }
+        if phase is Phase.LATENCY:
+            inputs["latency_images"] = config.latency_images
+        else:
+            inputs["infer_batch"] = config.infer_batch
+        if phase is Phase.ROBUSTNESS:
+            inputs["robustness_images"] = config.robustness_images
+        return inputs
+
+    def cell_record(self, cell: PlannedCell) -> Cell:
+        """Describe a cell for its record."""
+        return Cell(
+            dataset=self.summary.card.name,
+            pipeline=cell.planned.pipeline.name,
+            label=cell.planned.label,
+            parameters=cell.planned.spec.parameters,
+            resolved=cell.planned.resolved(),
+            seed=self.config.seed,
+            phase=cell.phase,
+            round=cell.round,
+        )
+
+    def plan_key(self) -> str:
+        """Return the key of what was asked: equal for the same command on the same data."""
+        return key_of(
+            data=self.summary.fingerprint,
+            weights=self.backbone.weights_sha256,
+            pipelines=[[p.label, p.pipeline.name, p.resolved()] for p in self.pipelines],
+            config=self.config.model_dump(mode="json", exclude=OUTSIDE_PLAN),
+        )
+
+    def manifest(self) -> Manifest:
+        """Return the manifest of a new run of this plan."""
+        return Manifest(
+            plan=self.plan_key(),
+            created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            tool_version=tool_version(),
+            command=self._command(),
+            dataset=self.summary,
+            backbone=self.backbone,
+            pipelines=[
+                PlannedPipeline(
+                    name=p.pipeline.name,
+                    label=p.label,
+                    parameters=p.spec.parameters,
+                    resolved=p.resolved(),
+                )
+                for p in self.pipelines
+            ],
+            seed=self.config.seed,
+            profile=self.config.profile,
+            settings=self.config.model_dump(mode="json", exclude={"pipelines"})
+            | {"threads": self.settings.threads},
+        )
+
+    def _command(self) -> str:
+        """The command that reproduces the run, without paths of this machine."""
+        from he_compare.comparisons.measuring.config import load_config
+
+        name, _, argument = self.dataset_spec.partition(":")
+        name += ":PATH" if name in PATH_DATASETS else f":{argument}" if argument else ""
+        base = load_config(self.config.profile, {})
+        words = ["compare run", f"--dataset {name}", f"--profile {self.config.profile}"]
+        for field in RunConfig.model_fields:
+            value = getattr(self.config, field)
+            if field in {"profile", "pipelines"} or value == getattr(base, field):
+                continue
+            if field == "audit":
+                words.append("--no-audit" if value == "none" else "--audit")
+                continue
+            shown = "FILE" if field == "weights" and "/" in str(value) else value
+            words.append(f"--{field.replace('_', '-')} {shown}")
+        if self.config.pipelines != base.pipelines:
+            words += [f"--pipeline '{p.spec.text}'" for p in self.pipelines]
+        return " ".join(words)
+
+
+def _package_versions() -> dict[str, str]:
+    from he_compare.common.environment import fingerprint
+
+    versions = fingerprint(1).packages
+    names = ("torch", "timm", "numpy", "scikit-learn", "tenseal", "concrete-ml", "pillow")
+    return {name: versions[name] for name in names}
+
+
+def make_plan(
+    config: RunConfig, dataset_spec: str, data_dir: Path | None, key_file: Path
+) -> RunPlan:
+    """Find the data, resolve the pipelines and load the images. Raises UsageError or DataError."""
+    pipelines = resolve_pipelines(config)
+    _require_patch_that_fits(config, pipelines)
+    dataset = open_dataset(dataset_spec, data_dir, config.subset, config.seed)
+    backbone = _summarise_backbone(config)
+    return _load(config, dataset_spec, dataset, backbone, pipelines, key_file)
+
+
+def _require_patch_that_fits(config: RunConfig, pipelines: list[Planned]) -> None:
+    """Refuse a size that no patch divides: neither the backbone's own nor any pipeline's."""
+    own, size = find_backbone(config.backbone).patch, config.image_size
+    brought = [getattr(planned.parameters, "patch", None) or own for planned in pipelines]
+    if all(size % patch for patch in (own, *brought)):
+        raise UsageError(
+            f"patch {own} does not divide the image size {size}",
+            fix=f"pass --image-size {max(1, round(size / own)) * own}, or a patch that divides "
+            f"{size} to a pipeline that takes one",
+        )
+
+
+def resolve_pipelines(config: RunConfig) -> list[Planned]:
+    """Find and validate the pipelines a configuration names."""
+    planned = []
+    for text in config.pipelines:
+        spec = parse_spec(text)
+        pipeline = plugins.load("pipelines", spec.name)
+        planned.append(
+            Planned(
+                PipelineSpec(pipeline.name, spec.parameters),
+                pipeline,
+                resolve_parameters(pipeline, spec),
+            )
+        )
+    seen: set[str] = set()
+    for item in planned:
+        if item.label in seen:
+            raise UsageError(f"pipeline {item.label!r} is asked for twice", fix="drop one of them")
+        seen.add(item.label)
+    return planned
+
+
+def open_dataset(dataset_spec: str, data_dir: Path | None, subset: str, seed: int) -> OpenDataset:
+    """Open ``NAME`` or ``NAME:ARGUMENT``. Raises UnknownNameError or DataError."""
+    name, _, argument = dataset_spec.partition(":")
+    family = plugins.load("datasets", name)
+    if subset and subset not in family.subsets:
+        subset = _common_subset(family, subset)
+    dataset: OpenDataset = family.open(argument, data_dir, subset or family.subsets[0], seed)
+    return dataset
+
+
+def _common_subset(family: Any, subset: str) -> str:
+    """Profiles ask for ``balanced``; a dataset without one gives its default. Others are errors."""
+    if subset == "balanced":
+        return str(family.subsets[0])
+    raise UsageError(
+        f"dataset {family.name!r} has no subset {subset!r}",
+        fix="known: " + ", ".join(family.subsets),
+    )
+
+
+def _summarise_backbone(config: RunConfig) -> BackboneSummary:
+    from he_compare.common.backbones.deit import summarise_backbone
+
+    return summarise_backbone(
+        config.backbone,
+        image_size=config.image_size,
+        weights=config.weights,
+        seed=backbone_seed(config.seed),
+    )
+
+
+def _load(
+    config: RunConfig,
+    dataset_spec: str,
+    dataset: OpenDataset,
+    backbone: BackboneSummary,
+    pipelines: list[Planned],
+    key_file: Path,
+) -> RunPlan:
+    from he_compare.common.datasets.opened import choice
+    from he_compare.common.datasets.opened.fingerprint import fingerprint
+
+    limits = {
+        Split.TRAIN: config.train_limit,
+        Split.VAL: config.val_limit,
+        Split.TEST: config.test_limit,
+    }
+    positions = {
+        split: choice.limit(dataset.index(split), most, config.seed, split)
+        for split, most in limits.items()
+    }
+    digest = fingerprint(dataset, positions)
+    batches = {
+        split: choice.load_batch(dataset, split, chosen, config.image_size)
+        for split, chosen in positions.items()
+    }
+    classes = tuple(dataset.card.classes)
+    _require_all_classes(batches, classes)
+    return RunPlan(
+        config=config,
+        dataset_spec=dataset_spec,
+        summary=choice.summary(
+            dataset, positions, fingerprint=digest, image_size=config.image_size
+        ),
+        backbone=backbone,
+        pipelines=pipelines,
+        data=TrainingData(batches[Split.TRAIN], batches[Split.VAL], classes, digest),
+        test=batches[Split.TEST],
+        settings=RunSettings(
+            image_size=config.image_size,
+            backbone=config.backbone,
+            weights=config.weights,
+            epochs=config.epochs,
+            batch_size=config.batch_size,
+            learning_rate=config.learning_rate,
+            threads=config.threads or usable_cores(),
+            infer_batch=config.infer_batch,
+        ),
+        key_file=key_file,
+    )
+
+
+def _require_all_classes(batches: dict[Split, ImageBatch], classes: tuple[str, ...]) -> None:
+    for split, batch in batches.items():
+        seen = set(np.unique(batch.labels).tolist())
+        for label, name in enumerate(classes):
+            if label not in seen:
+                raise UsageError(
+                    f"the {split.value} split has no image of class {name!r} "
+                    f"among its {len(batch)} images",
+                    fix=f"raise --{split.value}-limit or add images of that class",
+                )

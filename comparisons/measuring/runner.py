@@ -1,0 +1,324 @@
+"""Runs the cells of a plan: every cell ends in a record, whatever happens.
+
+A record is appended as soon as its cell is done, so a killed run resumes where it stopped. A cell
+that failed is told and left; the others go on. Latency rounds interleave the pipelines, so that a
+machine that slows down slows all of them.
+"""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from he_compare.common.clock import Clock
+from he_compare.common.environment import fingerprint, peak_memory_bytes, reset_peak_memory
+from he_compare.common.errors import CellError, CompareError, ServiceTimeoutError, UnavailableError
+from he_compare.common.identity import array_digest
+from he_compare.common.run.records import ErrorInfo, Measurement, RunRecord
+from he_compare.common.run.store import RunFolder, save_arrays
+from he_compare.common.types import Float64Array, IntArray, Per, Phase, Side, Status
+from he_compare.comparisons.measuring.disturbances import BIT_FLIPS, GAUSSIAN_NOISE
+from he_compare.comparisons.measuring.plan import Planned, PlannedCell, RunPlan
+from he_compare.comparisons.measuring.robustness import robustness_curve
+from he_compare.comparisons.measuring.sample_pictures import mean_jpeg_bytes, store_pictures
+from he_compare.comparisons.measuring.session import Session, compare_with_clear, open_session
+from he_compare.comparisons.progress import ProgressReporter
+
+WARMUP_IMAGES = 4
+
+
+@dataclass
+class Outcome:
+    """What a run of all cells came to."""
+
+    executed: int = 0
+    reused: int = 0
+    failed: int = 0
+    unavailable: int = 0
+
+
+class Runner:
+    """Executes the cells of one plan into one run folder."""
+
+    def __init__(
+        self,
+        plan: RunPlan,
+        folder: RunFolder,
+        *,
+        cache_dir: Path,
+        progress: ProgressReporter,
+    ) -> None:
+        self.plan = plan
+        self.folder = folder
+        self.cache_dir = cache_dir
+        self.progress = progress
+        self._sessions: dict[str, Session] = {}
+        self._broken: dict[str, Exception] = {}
+
+    def execute(self) -> Outcome:
+        """Run every cell that has no finished record. Servers are stopped on every way out."""
+        outcome = Outcome()
+        done = {r.identity: r for r in self.folder.records() if r.status is Status.OK}
+        cells = self.plan.cells()
+        try:
+            for number, cell in enumerate(cells, start=1):
+                title = f"[{number}/{len(cells)}] {describe_cell(cell)}"
+                if cell.identity in done:
+                    self.progress.line(f"{title}: kept from before")
+                    outcome.reused += 1
+                    continue
+                self.progress.line(title)
+                record = self._run_cell(cell)
+                self._tell(record)
+                outcome.executed += record.status is Status.OK
+                outcome.unavailable += record.status is Status.UNAVAILABLE
+                outcome.failed += record.status in (Status.FAILED, Status.TIMEOUT, Status.SKIPPED)
+        finally:
+            for session in self._sessions.values():
+                session.close()
+        return outcome
+
+    def _tell(self, record: RunRecord) -> None:
+        if record.status is Status.OK:
+            self.progress.line(f"    ok in {record.seconds:.1f} s")
+        else:
+            self.progress.line(f"    {record.status.value}: {record.reason}")
+
+    def _run_cell(self, cell: PlannedCell) -> RunRecord:
+        started = RunRecord(
+            identity=cell.identity,
+            cell=self.plan.cell_record(cell),
+            status=Status.STARTED,
+            reason="the run ended before this cell was done",
+            started_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
+            environment=fingerprint(self.plan.settings.threads),
+        )
+        self.folder.append(started)
+        begin = time.perf_counter()
+        try:
+            record = self._measure(cell, started)
+        except KeyboardInterrupt:
+            self.folder.append(_ended(started, Status.INTERRUPTED, "stopped by Ctrl-C", begin))
+            raise
+        except UnavailableError as error:
+            record = self._broken_cell(cell, started, Status.UNAVAILABLE, error, begin)
+        except ServiceTimeoutError as error:
+            record = self._broken_cell(cell, started, Status.TIMEOUT, error, begin)
+        except Exception as error:  # one cell's failure must not take the others with it
+            record = self._broken_cell(cell, started, Status.FAILED, error, begin)
+        else:
+            record = record.model_copy(update={"seconds": time.perf_counter() - begin})
+        self.folder.append(record)
+        return record
+
+    def _broken_cell(
+        self,
+        cell: PlannedCell,
+        started: RunRecord,
+        status: Status,
+        error: Exception,
+        begin: float,
+    ) -> RunRecord:
+        label = cell.planned.label
+        session = self._sessions.pop(label, None)
+        if session is not None:
+            session.close()
+        if not isinstance(error, CompareError):
+            import traceback
+
+            traceback.print_exc()
+        skipped = label in self._broken and not isinstance(error, UnavailableError)
+        message = " ".join(str(error).split()) or type(error).__name__
+        self._broken.setdefault(label, error)
+        record = _ended(started, Status.SKIPPED if skipped else status, message, begin)
+        return record.model_copy(
+            update={"error": ErrorInfo(kind=type(error).__name__, message=message)}
+        )
+
+    def _session(self, planned: Planned) -> Session:
+        before = self._broken.get(planned.label)
+        if isinstance(before, UnavailableError):
+            raise before
+        if before is not None:
+            raise CellError(f"its pipeline failed before: {before}")
+        if planned.label not in self._sessions:
+            self._sessions[planned.label] = open_session(
+                planned,
+                self.plan,
+                self.folder.artefacts,
+                self.cache_dir,
+                self.progress,
+            )
+        return self._sessions[planned.label]
+
+    def _measure(self, cell: PlannedCell, started: RunRecord) -> RunRecord:
+        session = self._session(cell.planned)
+        measure: dict[Phase, Callable[[PlannedCell, Session, RunRecord], RunRecord]] = {
+            Phase.ACCURACY: self._measure_accuracy,
+            Phase.LATENCY: self._measure_latency,
+            Phase.ROBUSTNESS: self._measure_robustness,
+        }
+        return measure[cell.phase](cell, session, started)
+
+    def _measure_accuracy(
+        self, cell: PlannedCell, session: Session, started: RunRecord
+    ) -> RunRecord:
+        test = self.plan.test
+        size = self.plan.settings.infer_batch
+        session.run(test.images[:WARMUP_IMAGES], Clock(Side.CLIENT), per=Per.BATCH)
+        own_peak = reset_peak_memory()
+        before = session.byte_count()
+        clock = Clock(Side.CLIENT)
+        parts = []
+        for start in range(0, len(test), size):
+            parts.append(session.run(test.images[start : start + size], clock, per=Per.BATCH))
+            self.progress("test images", min(start + size, len(test)), len(test))
+        client_peak = peak_memory_bytes() if own_peak else None
+        scores = np.concatenate(parts)
+        agreement = compare_with_clear(session.fitted, test.images, scores)
+        name, digest = self._store_predictions(cell, scores)
+        self._store_pictures(session)
+        record = started.model_copy(
+            update={
+                "status": Status.OK,
+                "reason": "",
+                "fhe_mode": session.fitted.fhe_mode,
+                "n_images": len(test),
+                "warmup_images": min(WARMUP_IMAGES, len(test)),
+                "predictions": name,
+                "predictions_sha256": digest,
+                "measurements": measurements(session.once) + measurements(clock),
+                "traffic": session.traffic(before, len(test)).model_copy(
+                    update={"jpeg_bytes": mean_jpeg_bytes(test.images)}
+                ),
+                "agreement": agreement,
+                "claims": session.fitted.claims(),
+                "training": session.training,
+                "client_peak_bytes": client_peak,
+                "server_peak_bytes": session.server.measure_peak(),
+                "server_pid_separate": True,
+                "reused": session.reused,
+                "warnings": session.warnings,
+            }
+        )
+        if agreement is not None and agreement.agree < agreement.compared:
+            reason = (
+                f"{agreement.compared - agreement.agree} of {agreement.compared} executed "
+                f"predictions differ from the {agreement.reference}'s (largest score difference "
+                f"{agreement.max_abs_score_difference:.3g})"
+            )
+            return record.model_copy(update={"status": Status.FAILED, "reason": reason})
+        return record
+
+    def _measure_latency(
+        self, cell: PlannedCell, session: Session, started: RunRecord
+    ) -> RunRecord:
+        images = self.plan.test.images[: self.plan.config.latency_images]
+        for image in images[:WARMUP_IMAGES]:
+            session.run(image[None], Clock(Side.CLIENT), per=Per.SAMPLE)
+        before = session.byte_count()
+        clock = Clock(Side.CLIENT)
+        for number, image in enumerate(images, start=1):
+            session.run(image[None], clock, per=Per.SAMPLE)
+            self.progress("single images", number, len(images))
+        return started.model_copy(
+            update={
+                "status": Status.OK,
+                "reason": "",
+                "fhe_mode": session.fitted.fhe_mode,
+                "n_images": len(images),
+                "warmup_images": min(WARMUP_IMAGES, len(images)),
+                "measurements": measurements(clock, per=Per.SAMPLE),
+                "traffic": session.traffic(before, len(images)),
+                "server_pid_separate": True,
+                "warnings": session.warnings,
+            }
+        )
+
+    def _measure_robustness(
+        self, cell: PlannedCell, session: Session, started: RunRecord
+    ) -> RunRecord:
+        test = self.plan.test
+        chosen = spread(len(test), self.plan.config.robustness_images)
+        curves = [
+            robustness_curve(
+                session,
+                test.images[chosen],
+                test.labels[chosen],
+                disturbance,
+                seed=self.plan.config.seed,
+                batch=self.plan.settings.infer_batch,
+                restart=session.restart,
+                progress=self.progress,
+            )
+            for disturbance in (BIT_FLIPS, GAUSSIAN_NOISE)
+        ]
+        return started.model_copy(
+            update={
+                "status": Status.OK,
+                "reason": "",
+                "fhe_mode": session.fitted.fhe_mode,
+                "n_images": len(chosen),
+                "robustness": curves,
+                "server_pid_separate": True,
+                "warnings": session.warnings,
+            }
+        )
+
+    def _store_predictions(self, cell: PlannedCell, scores: Float64Array) -> tuple[str, str]:
+        from he_compare.common.backbones.deit import softmax
+
+        test = self.plan.test
+        arrays = {
+            "ids": np.array(test.ids),
+            "groups": np.array(test.groups),
+            "labels": test.labels,
+            "scores": scores,
+            "probabilities": softmax(scores),
+        }
+        name = f"predictions/{cell.identity}.npz"
+        save_arrays(self.folder.path / name, arrays)
+        return name, array_digest(*(arrays[key] for key in sorted(arrays)))
+
+    def _store_pictures(self, session: Session) -> None:
+        if self.plan.config.pictures:
+            store_pictures(self.folder, self.plan, session)
+
+
+def _ended(started: RunRecord, status: Status, reason: str, begin: float) -> RunRecord:
+    return started.model_copy(
+        update={"status": status, "reason": reason, "seconds": time.perf_counter() - begin}
+    )
+
+
+def spread(n: int, most: int) -> IntArray:
+    """Return at most ``most`` positions of n, evenly spaced: datasets are ordered by class."""
+    return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(np.int64))
+
+
+def describe_cell(cell: PlannedCell) -> str:
+    """Name a cell for a person."""
+    if cell.phase is Phase.ACCURACY:
+        return f"{cell.planned.label}: fit and test"
+    if cell.phase is Phase.ROBUSTNESS:
+        return f"{cell.planned.label}: disturbed messages"
+    return f"{cell.planned.label}: latency, round {cell.round}"
+
+
+def measurements(clock: Clock, *, per: Per | None = None) -> list[Measurement]:
+    """Turn a clock's samples into records; ``per`` replaces what batch samples stand for."""
+    return [
+        Measurement(
+            stage=stage,
+            side=side,
+            per=per if per is not None and what is Per.BATCH else what,
+            seconds=values,
+            items=clock.items[stage, side, what],
+        )
+        for (stage, side, what), values in clock.samples.items()
+    ]

@@ -1,0 +1,1 @@
+"""How values lie in the slots of a ciphertext, and at which scale."""

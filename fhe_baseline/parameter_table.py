@@ -1,0 +1,150 @@
+"""Parameters put to the question: every named set, or those a run really used.
+
+What `compare audit parameters` prints: both tables' verdicts, estimated bits by cost model, who
+enforces, precision, and for TFHE the probability of failure. CKKS sets come from
+``ckks.parameters``; TFHE has no fixed sets: Concrete chooses per circuit, so a reference
+circuit is compiled where that is wanted. A run's parameters come from the claims in its records,
+and its precision from what was measured.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from he_compare.common.run.records import LatticeFacts, RunRecord
+from he_compare.common.types import Status
+from he_compare.fhe_baseline.ckks.claims import ckks_facts
+from he_compare.fhe_baseline.ckks.parameters import PARAMETER_SETS, TRAINING_SETS
+from he_compare.fhe_baseline.tfhe.facts import CircuitFacts, tfhe_facts
+
+INFERENCE, TRAINING = "inference", "training"
+TWIN_DIFFERENCES = {
+    "relative_difference_to_twin": "trained weights to their clear twin's, relative",
+    "largest_weight_difference_to_clear_twin": "largest difference of a weight to the clear twin's",
+}
+CAVEATS = (
+    "Estimates are log2 of the cost of the primal uSVP attack; dual and hybrid attacks may cost 1 "
+    "to 3 bits less. Core-SVP counts one call of a sieve and nothing else: it is far smaller for "
+    "the same instance, and no contradiction.",
+    "Verdicts are of the published tables for classical attacks, uniform ternary secret and "
+    "sigma = 3.19; they do not speak of binary secrets (TFHE).",
+)
+
+
+@dataclass(frozen=True)
+class AuditRow:
+    """Facts of one kind of key or ciphertext, who used it, and what was measured of its result.
+
+    ``user``: the pipeline's label in a run, empty for a named set.
+    """
+
+    user: str
+    facts: LatticeFacts
+    measured: tuple[str, ...] = ()
+
+
+def named_rows(tfhe: CircuitFacts | None = None) -> list[AuditRow]:
+    """Return one row a parameter set, and one for each kind of ciphertext of a TFHE circuit."""
+    found = [ckks_facts(INFERENCE, name, one) for name, one in PARAMETER_SETS.items()]
+    found += [ckks_facts(TRAINING, name, one) for name, one in TRAINING_SETS.items()]
+    found += tfhe_facts(tfhe, INFERENCE) if tfhe else []
+    return [AuditRow("", facts) for facts in found]
+
+
+def run_rows(records: Iterable[RunRecord]) -> tuple[list[AuditRow], list[str]]:
+    """Return a row for each lattice a run's pipelines rest on, and the pipelines that have none."""
+    rows: list[AuditRow] = []
+    without: list[str] = []
+    for record in records:
+        if record.status is not Status.OK or record.claims is None:
+            continue
+        label = record.cell.label
+        if not record.claims.lattice:
+            without.append(label)
+            continue
+        if any(row.user == label for row in rows):
+            continue
+        rows += [AuditRow(label, facts, measured(record, facts)) for facts in record.claims.lattice]
+    used = {row.user for row in rows}
+    return rows, [label for label in dict.fromkeys(without) if label not in used]
+
+
+def measured(record: RunRecord, facts: LatticeFacts) -> tuple[str, ...]:
+    """Return what a record measured of the results of training, or of inference."""
+    if facts.use.startswith(TRAINING):
+        return tuple(
+            f"{_precision(value)}: {what}"
+            for name, what in TWIN_DIFFERENCES.items()
+            if isinstance(value := record.training.get(name), float)
+        )
+    found = record.agreement
+    if found is None:
+        return ()
+    return (
+        f"{_precision(found.max_abs_score_difference)}: largest difference of a score to the "
+        f"{found.reference}, {found.agree} of {found.compared} classes equal "
+        f"({record.fhe_mode.value})",
+    )
+
+
+def _precision(error: float) -> str:
+    return f"{-math.log2(error):.1f} bits" if error > 0 else "exact"
+
+
+def reference_circuit(features: int = 192, bits: int = 8) -> CircuitFacts:
+    """Compile a linear TFHE circuit of two classes, for its parameters. Raises UnavailableError."""
+    import numpy as np
+
+    from he_compare.common.backbones.head import LinearModel
+    from he_compare.fhe_baseline.tfhe.facts import circuit_facts
+    from he_compare.fhe_baseline.tfhe.library import private_folder
+    from he_compare.fhe_baseline.tfhe.quantised import quantise_head
+
+    weights = np.random.default_rng(0).normal(size=(1, features))
+    linear = LinearModel(np.vstack([-weights, weights]) / 2, np.zeros(2))
+    ends = np.array([[-8.0] * features, [8.0] * features])
+    with private_folder() as folder:
+        circuit = quantise_head(linear, ends, bits).compile(folder)
+        return circuit_facts(circuit.client.specs.serialize(), circuit.statistics)
+
+
+def describe(rows: Sequence[AuditRow], without: Sequence[str] = ()) -> str:
+    """Return the audit as text: a block a row, then who enforces and what is not estimated."""
+    blocks = [_block(row) for row in rows]
+    if without:
+        blocks.append("No lattice parameters: " + ", ".join(without))
+    enforcers = dict.fromkeys((row.facts.scheme, row.facts.enforced_by) for row in rows)
+    told = [f"Enforced ({scheme}): {who}." for scheme, who in enforcers]
+    return "\n\n".join([*blocks, *told, *(CAVEATS if rows else ())])
+
+
+def _block(row: AuditRow) -> str:
+    facts = row.facts
+    who = f"{row.user}: " if row.user else ""
+    lines = [
+        f"{who}{facts.scheme} {facts.name} ({facts.use})",
+        f"  N = {facts.dimension}, log2 Q = {facts.log2_q:g}, secret {facts.secret_distribution}, "
+        f"sigma = 2^{facts.log2_sigma}; {facts.precision}",
+    ]
+    lines += [f"  {table}: {judged}" for table, judged in facts.verdicts.items()]
+    lines.append(
+        f"  estimate in bits ({facts.attack}, beta = {facts.block_size}): {_spelled(facts)}"
+    )
+    if facts.precision_bits is not None:
+        lines.append(
+            f"  precision of {facts.precision_of}, predicted (5 sigma): "
+            f"{facts.precision_bits:.1f} bits after the point"
+        )
+    if facts.failure_probability is not None:
+        lines.append(f"  failure probability of a circuit: {facts.failure_probability:.2g}")
+    lines += [f"  precision, measured: {one}" for one in row.measured]
+    return "\n".join(lines)
+
+
+def _spelled(facts: LatticeFacts) -> str:
+    if not facts.bits:
+        return "out of reach of the attack at any block size"
+    at_most = "at most " if facts.bits_are_at_most else ""
+    return at_most + ", ".join(f"{bits} {model}" for model, bits in facts.bits.items())

@@ -1,0 +1,1 @@
+"""A document as nodes, before any format."""
