@@ -57,6 +57,17 @@ def backbone_seed(seed: int) -> int:
     return seed_for(seed, "backbone")
 
 
+def run_extractor(context: RunContext) -> FeatureExtractor:
+    """Return the extractor that every pipeline of a run shares: backbone, weights, size, threads.
+
+    Raises DataError where the weights cannot be had.
+    """
+    settings = context.settings
+    return FeatureExtractor(
+        settings.backbone, settings.image_size, settings.weights, context.seed, settings.threads
+    )
+
+
 def cached_features(
     batch: ImageBatch, context: RunContext, extractor: FeatureExtractor
 ) -> Float32Array:
