@@ -32,15 +32,16 @@ from typing import Any, Protocol, runtime_checkable
 from pydantic import BaseModel, ConfigDict
 
 from he_compare.common.clock import Clock
-from he_compare.common.identity import sources_of
 from he_compare.common.run.records import DatasetCard, SecurityClaims
 from he_compare.common.scheme import ImageShape, KeyedScheme, Scheme
+from he_compare.common.sources import sources_of
 from he_compare.common.types import (
     FheMode,
     Float64Array,
     ImageBatch,
     IntArray,
     Message,
+    Side,
     Split,
     UInt8Array,
 )
@@ -138,6 +139,10 @@ class ArtefactStore(Protocol):
         """
         ...
 
+    def note_reused(self, name: str, seconds: float | None) -> None:
+        """Say that something kept elsewhere was used again, and what making it took."""
+        ...
+
 
 class Progress(Protocol):
     """Where a pipeline reports long work; drawn on stderr."""
@@ -199,10 +204,13 @@ class Client(Protocol):
 class Server(Protocol):
     """Computes on what the client sent; built from public material alone, in its own process.
 
-    Verbs other than ``infer`` (training) are methods of the same shape listed in ``verbs``.
+    Verbs other than ``infer`` (training) are methods of the same shape, listed in ``verbs``.
     """
 
-    verbs: tuple[str, ...]
+    @property
+    def verbs(self) -> tuple[str, ...]:
+        """What can be called: ``infer`` (the default of subclasses), and verbs of training."""
+        return ("infer",)
 
     def infer(self, messages: list[Message], clock: Clock) -> list[Message]:
         """Answer each message. Raises MessageError on bytes that do not parse."""

@@ -6,20 +6,26 @@ Kiya et al., arXiv 2308.07612 (the cipher for ViTs and models that fit its key).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from he_compare.block_scramble.deployment.fitted import FittedByKey, FittedOnCiphertext
 from he_compare.block_scramble.deployment.keyed_cipher import CipherInstance, make_instance
 from he_compare.block_scramble.deployment.parameters import BlockScrambleParameters, Mode
 from he_compare.block_scramble.deployment.public_material import ServerMaterial
+from he_compare.block_scramble.deployment.scheme import cipher_scheme
 from he_compare.block_scramble.keys.key_files import obtain_key
 from he_compare.block_scramble.vit.adaptation import embedding_parameters
 from he_compare.common.backbones.catalog import find_backbone
 from he_compare.common.contracts import (
     Fitted,
+    Pipeline,
     RunContext,
     Server,
     TrainingData,
 )
+from he_compare.common.scheme import ImageShape, Scheme
 from he_compare.common.types import Float32Array
 
 NAME = "block-scramble"

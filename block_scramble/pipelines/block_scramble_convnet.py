@@ -27,8 +27,9 @@ from he_compare.block_scramble.deployment.public_material import ServerMaterial,
 from he_compare.block_scramble.keys.key_files import obtain_key
 from he_compare.common.backbones.convnet import ARCHITECTURE, build_convnet, convnet_budget
 from he_compare.common.contracts import Fitted, Pipeline, RunContext, Server, TrainingData
-from he_compare.common.identity import array_digest, source_digest, sources_of
+from he_compare.common.identity import array_digest, source_digest
 from he_compare.common.service.wire import unpack
+from he_compare.common.sources import sources_of
 
 if TYPE_CHECKING:
     import torch

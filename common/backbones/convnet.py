@@ -1,4 +1,4 @@
-"""timm's ``resnet18`` (He et al., CVPR 2016, arXiv 1512.03385), and the budget it is trained with."""
+"""timm's ``resnet18`` (He et al., CVPR 2016, arXiv 1512.03385); its training budget."""
 
 from __future__ import annotations
 

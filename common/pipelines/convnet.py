@@ -18,7 +18,9 @@ from he_compare.common.clock import Clock
 from he_compare.common.contracts import (
     Deployment,
     Parameters,
+    Pipeline,
     RunContext,
+    Server,
     TrainingData,
 )
 from he_compare.common.errors import MessageError
@@ -149,7 +151,7 @@ class ConvnetPipeline(Pipeline):
         state = arrays["state"].tobytes()
         return ConvnetFitted(settings.backbone, settings.image_size, classes, state)
 
-    def load_server(self, public_material: bytes) -> ConvnetServer:
+    def load_server(self, public_material: bytes) -> Server:
         """Build the server half from public material. Raises MessageError."""
         return ConvnetServer(public_material)
 

@@ -17,12 +17,15 @@ from he_compare.common.clock import Clock
 from he_compare.common.contracts import (
     Deployment,
     Parameters,
+    Pipeline,
     RunContext,
+    Server,
     TrainingData,
 )
 from he_compare.common.errors import MessageError
 from he_compare.common.service.wire import pack, unpack
 from he_compare.common.types import Message, Stage, UInt8Array
+from he_compare.common.unprotected import FittedWithoutProtection, PlaintextClient
 
 if TYPE_CHECKING:
     from he_compare.common.backbones.head import Head
@@ -150,7 +153,7 @@ class PlaintextPipeline(Pipeline):
             settings.backbone, settings.image_size, 0, extractor.state_bytes(), head
         )
 
-    def load_server(self, public_material: bytes) -> PlaintextServer:
+    def load_server(self, public_material: bytes) -> Server:
         """Build the server half from public material."""
         return PlaintextServer(public_material)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field
 
+from he_compare.common.backbones.head import LinearModel
 from he_compare.common.clock import Clock
 from he_compare.common.contracts import (
     Availability,
@@ -159,7 +160,7 @@ class FheHeadPipeline(Pipeline):
         features = cached_features(data.train, context, extractor)
         head = stored_head(features, data, parameters.C, context)
         plan = make_plan(
-            head.linear, parameters.packing, parameters.parameter_set, settings.infer_batch
+            head.linear, parameters.packing, parameters.parameter_set, context.settings.infer_batch
         )
         context.warnings.extend(parameter_warnings(plan.parameters))
         context.training.update(

@@ -28,7 +28,7 @@ from he_compare.fhe_baseline.fitted import FittedOnFeatures
 if TYPE_CHECKING:
     from he_compare.common.backbones.head import Head, LinearModel
     from he_compare.fhe_baseline.features import Extractor, Preparation
-    from he_compare.fhe_baseline.tfhe.inference import Deployed, InferenceServer
+    from he_compare.fhe_baseline.tfhe.inference import DeployedCircuit, InferenceServer
     from he_compare.fhe_baseline.tfhe.quantised import QuantisedHead
 
 NAME = "fhe-tfhe"
@@ -56,7 +56,7 @@ class FheTfheFitted(FittedOnFeatures):
     preparation: Preparation | None
     head: Head
     quantised: QuantisedHead
-    _deployed: Deployed | None = field(default=None, init=False)
+    _deployed: DeployedCircuit | None = field(default=None, init=False)
 
     @property
     def model(self) -> LinearModel:

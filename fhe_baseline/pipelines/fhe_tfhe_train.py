@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
+from he_compare.common.backbones.head import LinearModel
 from he_compare.common.contracts import (
     Availability,
     Deployment,
@@ -24,13 +25,13 @@ from he_compare.common.contracts import (
 )
 from he_compare.common.errors import UnavailableError
 from he_compare.common.run.records import SecurityClaims
-from he_compare.common.types import Float64Array, UInt8Array
-from he_compare.fhe_baseline.features import FeatureClient
+from he_compare.common.types import Float32Array, Float64Array, UInt8Array
+from he_compare.fhe_baseline.features import Extractor, FeatureClient
 from he_compare.fhe_baseline.fitted import FittedOnFeatures
 
 if TYPE_CHECKING:
     from he_compare.fhe_baseline.features import Preparation
-    from he_compare.fhe_baseline.tfhe.inference import Deployed
+    from he_compare.fhe_baseline.tfhe.inference import DeployedCircuit
     from he_compare.fhe_baseline.tfhe.quantised import QuantisedHead
     from he_compare.fhe_baseline.tfhe.training_run import TrainingOutcome
 
@@ -62,7 +63,7 @@ class FheTfheTrainFitted(FittedOnFeatures):
     preparation: Preparation
     quantised: QuantisedHead
     outcome: TrainingOutcome
-    _deployed: Deployed | None = field(default=None, init=False)
+    _deployed: DeployedCircuit | None = field(default=None, init=False)
 
     @property
     def model(self) -> LinearModel:
