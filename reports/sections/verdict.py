@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from he_compare.common.run.outcomes import standing, strongest, worst_of
 from he_compare.common.run.records import Interval
+from he_compare.common.run.severity import WORDS
 from he_compare.common.run.timing import latency_of, throughput_of
 from he_compare.common.types import Side
 from he_compare.reports.document.nodes import (
@@ -20,7 +21,6 @@ from he_compare.reports.document.nodes import (
     Table,
     inline,
 )
-from he_compare.reports.figures.security import LETTERS
 from he_compare.reports.figures.style import drawing, svg_of
 from he_compare.reports.figures.tradeoff import tradeoff_plot
 from he_compare.reports.numbers import (
@@ -105,7 +105,7 @@ def _attacks(view: RunView, pipeline: PipelineView) -> Inline:
     worst = worst_of(view, pipeline)
     if verdict == "not run" or worst is None:
         return inline("not run")
-    return inline(Bold(LETTERS[verdict]), Break(), by, Break(), short_id(worst.identity))
+    return inline(Bold(WORDS[verdict].short), Break(), by, Break(), short_id(worst.identity))
 
 
 def _difference(view: RunView, pipeline: PipelineView) -> Inline:

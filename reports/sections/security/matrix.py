@@ -8,9 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from he_compare.common.run.outcomes import beyond_claims, worst_of
-from he_compare.common.run.records import AttackOutcome
-from he_compare.common.types import Knowledge
+from he_compare.common.run.capability_matrix import (
+    CapabilityMatrix,
+    controls_failed,
+    matrix_of,
+)
+from he_compare.common.run.outcomes import worst_of
+from he_compare.common.run.records import AttackOutcome, Verdict
+from he_compare.common.run.severity import WORDS, verdict_of
+from he_compare.common.scheme import CONTROLS
 from he_compare.reports.document.nodes import (
     Block,
     Bold,
@@ -26,7 +32,7 @@ from he_compare.reports.document.nodes import (
     Table,
     inline,
 )
-from he_compare.reports.figures.security import LETTERS, Cell, heat_map
+from he_compare.reports.figures.security import Cell, heat_map
 from he_compare.reports.figures.style import drawing, svg_of
 from he_compare.reports.sections.security.findings import findings
 from he_compare.reports.sections.security.pictures import grids
@@ -37,7 +43,13 @@ NO_ATTACKS = (
     "No attack was run on this run's pipelines (smoke profile or --no-audit): nothing here says "
     "that a claim holds."
 )
-CONTROLS = ("identity", "noise", "aes_ctr")
+EXPLAINED: tuple[Verdict, ...] = (
+    "broken",
+    "partial",
+    "resists within budget",
+    "unreliable",
+    "unreadable",
+)
 COLUMNS_A_TABLE = 5
 
 
@@ -46,16 +58,17 @@ def sections(view: RunView) -> list[Section]:
     if not view.outcomes:
         unknown = Callout("warning", "No attack was run", inline(NO_ATTACKS))
         return [Section("Security", 1, "security", (unknown,))]
-    names = columns(view)
-    blocks: list[Block] = [*_introduction(view), _figure(view, names)]
-    blocks += _tables(view, names)
+    matrix = matrix_of(view.outcomes, [pipeline.label for pipeline in view.pipelines])
+    names = columns(view, matrix)
+    blocks: list[Block] = [*_introduction(view), _figure(matrix, names)]
+    blocks += _tables(matrix, names)
     parts = [
         Section("Security", 1, "security", tuple(blocks)),
         Section("Claims and who enforces them", 2, "security-claims", (_claims(view),)),
         Section("Questions an auditor asks", 2, "security-questions", tuple(questions(view))),
         Section("Attacks one by one", 2, "security-findings", tuple(findings(view))),
     ]
-    attacks = [(attack, title) for _, attack, title in rows(view)]
+    attacks = [(row.attack, row.title) for row in matrix.rows]
     shown = grids(view, attacks, names, CONTROLS)
     if shown:
         title = "What attacks made of the pictures"
@@ -63,20 +76,10 @@ def sections(view: RunView) -> list[Section]:
     return parts
 
 
-def columns(view: RunView) -> list[tuple[str, str]]:
-    """Return (target, shown name): the run's pipelines in their order, then the controls."""
-    seen = [outcome.target for outcome in view.outcomes]
-    pipelines = [(p.label, view.title(p)) for p in view.pipelines if p.label in seen]
-    known = {target for target, _ in pipelines} | set(CONTROLS)
-    others = [(target, target) for target in dict.fromkeys(seen) if target not in known]
-    return pipelines + others + [(name, name) for name in CONTROLS if name in seen]
-
-
-def rows(view: RunView) -> list[tuple[Knowledge, str, str]]:
-    """Return (rung, attack, title), from the weakest adversary to the strongest."""
-    ladder = list(Knowledge)
-    seen = {one.attack: (one.rung, one.attack, one.title) for one in view.outcomes}
-    return sorted(seen.values(), key=lambda row: (ladder.index(row[0]), row[2]))
+def columns(view: RunView, matrix: CapabilityMatrix) -> list[tuple[str, str]]:
+    """Return (target, shown name) of every column."""
+    titles = {pipeline.label: view.title(pipeline) for pipeline in view.pipelines}
+    return [(target, titles.get(target, target)) for target in matrix.targets]
 
 
 def _introduction(view: RunView) -> list[Block]:
@@ -92,42 +95,30 @@ def _introduction(view: RunView) -> list[Block]:
         "an interval over keys. Controls: each attack has to win on the identity and must not win "
         "on noise and on AES-CTR."
     )
+    seen = {outcome.verdict for outcome in view.outcomes}
+    told = [verdict for verdict in EXPLAINED if verdict != "unreadable" or verdict in seen]
     meaning = Bullets(
-        (
-            inline(Bold("broken"), ": the whole interval of the advantage is at 0.8 or above."),
-            inline(Bold("partial"), ": the whole interval is above 0.1."),
-            inline(
-                Bold("resists"),
-                ": not broken within the stated budget, which is not the same as secure.",
-            ),
-            inline(
-                Bold("unreliable"),
-                ": a control misbehaved, or the budget is too small to conclude; not a pass.",
-            ),
-        )
+        tuple(inline(Bold(WORDS[one].short), f": {WORDS[one].meaning}.") for one in told)
     )
     blocks: list[Block] = [Paragraph(words), meaning]
-    failed = [one for one in view.outcomes if any(r.startswith("control ") for r in one.unreliable)]
+    failed = controls_failed(view.outcomes)
     if failed:
         text = "; ".join(f"{one.title} on {one.target}: {one.unreliable[0]}" for one in failed)
         blocks.append(Callout("danger", "A control misbehaved", inline(text)))
     return blocks
 
 
-def _figure(view: RunView, names: Sequence[tuple[str, str]]) -> Figure:
-    known = {(one.attack, one.target): one for one in view.outcomes}
+def _figure(matrix: CapabilityMatrix, names: Sequence[tuple[str, str]]) -> Figure:
     lines: list[tuple[str, bool]] = []
     cells: dict[tuple[int, int], Cell] = {}
-    rung = None
-    for ladder, attack, title in rows(view):
-        if ladder != rung:
-            rung = ladder
-            lines.append((ladder.value, True))
-        for column, (target, _) in enumerate(names):
-            outcome = known.get((attack, target))
-            if outcome is not None:
-                cells[len(lines), column] = Cell(outcome.verdict, outcome.advantage)
-        lines.append((title, False))
+    for rung, rows in matrix.rungs():
+        lines.append((rung.value, True))
+        for row in rows:
+            for column, (target, _) in enumerate(names):
+                outcome = matrix.cell(row, target)
+                if outcome is not None:
+                    cells[len(lines), column] = Cell(outcome.verdict, outcome.advantage)
+            lines.append((row.title, False))
     with drawing():
         figure = heat_map(lines, [shown for _, shown in names], cells)
     return Figure(
@@ -135,13 +126,13 @@ def _figure(view: RunView, names: Sequence[tuple[str, str]]) -> Figure:
         caption="Capability matrix: what an adversary with the knowledge of each row gets from "
         "each column. Darker is worse, hatched is not known; the numbers are advantages "
         "(b: broken, p: partial).",
-        alt=f"Matrix of {len(names)} targets and {len(rows(view))} attacks; its cells are the rows "
-        "of the tables below",
+        alt=f"Matrix of {len(names)} targets and {len(matrix.rows)} attacks; its cells are the "
+        "rows of the tables below",
         svg=svg_of(figure),
     )
 
 
-def _tables(view: RunView, names: Sequence[tuple[str, str]]) -> list[Table]:
+def _tables(matrix: CapabilityMatrix, names: Sequence[tuple[str, str]]) -> list[Table]:
     """The matrix in words, a few columns a table."""
     parts = max(1, -(-len(names) // COLUMNS_A_TABLE))
     size = -(-len(names) // parts)
@@ -153,20 +144,17 @@ def _tables(view: RunView, names: Sequence[tuple[str, str]]) -> list[Table]:
             Column("Attack", weight=1.9),
             *(Column(shown, weight=1.5) for _, shown in chunk),
         )
-        tables.append(Table(f"Capability matrix{of}", head, tuple(_matrix_rows(view, chunk))))
+        tables.append(Table(f"Capability matrix{of}", head, tuple(_matrix_rows(matrix, chunk))))
     return tables
 
 
-def _matrix_rows(view: RunView, names: Sequence[tuple[str, str]]) -> list[Row | SpanRow]:
-    known = {(one.attack, one.target): one for one in view.outcomes}
+def _matrix_rows(matrix: CapabilityMatrix, names: Sequence[tuple[str, str]]) -> list[Row | SpanRow]:
     lines: list[Row | SpanRow] = []
-    rung = None
-    for ladder, attack, title in rows(view):
-        if ladder != rung:
-            rung = ladder
-            lines.append(SpanRow(inline(ladder.value)))
-        found = [known.get((attack, target)) for target, _ in names]
-        lines.append(Row((inline(title), *(cell_words(one) for one in found))))
+    for rung, rows in matrix.rungs():
+        lines.append(SpanRow(inline(rung.value)))
+        for row in rows:
+            found = [matrix.cell(row, target) for target, _ in names]
+            lines.append(Row((inline(row.title), *(cell_words(one) for one in found))))
     return lines
 
 
@@ -174,13 +162,13 @@ def cell_words(outcome: AttackOutcome | None) -> Inline:
     """Spell one cell: verdict, advantage with its interval, and its record."""
     if outcome is None:
         return inline("—")
-    words = LETTERS[outcome.verdict] + (" (not claimed)" if beyond_claims(outcome) else "")
+    words = verdict_of(outcome)
     if outcome.advantage is not None:
         words += f" {outcome.advantage:.2f}"
         interval = outcome.advantage_interval
         if interval is not None:
             words += f" [{interval.low:.2f}, {interval.high:.2f}]"
-    if outcome.verdict == "not applicable":
+    if outcome.verdict in ("not applicable", "unreadable"):
         return inline(words)
     return inline(words, " ", short_id(outcome.identity))
 
@@ -200,7 +188,7 @@ def _claims(view: RunView) -> Table:
         if worst is not None:
             result = worst.headline or worst.reason
             strongest = inline(
-                Bold(LETTERS[worst.verdict]),
+                Bold(WORDS[worst.verdict].short),
                 f": {worst.title}; {result} ",
                 short_id(worst.identity),
             )
