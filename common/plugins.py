@@ -56,6 +56,7 @@ KINDS: dict[str, Kind] = {
             "ATTACK",
             "attack",
         ),
+        Kind("sections", ("he_compare.reports.sections",), "SECTION", "report section"),
         Kind(
             "commands",
             ("he_compare.block_scramble.commands", "he_compare.fhe_baseline.commands"),

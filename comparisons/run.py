@@ -9,6 +9,7 @@ from typing import Any
 from he_compare.common.errors import EXIT_CELLS_FAILED, EXIT_OK, UsageError
 from he_compare.common.run.records import AttackOutcome
 from he_compare.common.run.store import RunFolder
+from he_compare.common.run.view import read_run
 from he_compare.common.types import Status
 from he_compare.comparisons.judging import scoring, show
 from he_compare.comparisons.measuring.config import RunConfig, load_config
@@ -77,7 +78,7 @@ def run_command(
             folder.unlock()
         progress.line("writing the report")
         paths = render(folder.path)
-    print(show.table(folder))
+    print(show.table(read_run(folder)))
     print()
     if attacks:
         print(_matrix(attacks))

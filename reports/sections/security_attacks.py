@@ -1,4 +1,4 @@
-"""Findings: one card an attack, with what it did to whom, its limits and how to see it again."""
+"""Attacks one by one: what each did to whom, its limits, and the command that runs it again."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from collections.abc import Sequence
 
 from he_compare.common.run.outcomes import GRAVITY, beyond_claims
 from he_compare.common.run.records import AttackOutcome
+from he_compare.common.run.view import RunView
+from he_compare.reports.cards import card, gravest_first
 from he_compare.reports.document.nodes import Block, FindingCard, Paragraph, Severity, inline
 from he_compare.reports.figures.security import LETTERS
-from he_compare.reports.view import RunView
+from he_compare.reports.naming import short_title
+from he_compare.reports.section import ReportSection
 
 SEVERITY: dict[str, Severity] = {
     "broken": "fail",
@@ -18,23 +21,37 @@ SEVERITY: dict[str, Severity] = {
     "not applicable": "unknown",
     "not run": "unknown",
 }
-ORDER: tuple[Severity, ...] = ("fail", "warn", "unknown", "pass")
 
 
-def findings(view: RunView) -> list[Block]:
-    """Return the cards, the gravest first; controls and what does not apply have none."""
+class AttacksOneByOne(ReportSection):
+    """One card per attack."""
+
+    order = 840
+    level = 2
+    title = "Attacks one by one"
+    anchor = "security-findings"
+
+    def blocks(self, view: RunView) -> list[Block]:
+        """Return the cards, the gravest first; nothing where no attack ran."""
+        if not view.outcomes:
+            return []
+        cards = _cards(view)
+        nothing = Paragraph(inline("No attack applied to any pipeline of this run."))
+        return [*cards] if cards else [nothing]
+
+
+def _cards(view: RunView) -> list[FindingCard]:
+    """Return one card per attack; controls and what does not apply have none."""
     by_attack: dict[str, list[AttackOutcome]] = {}
     for outcome in view.outcomes:
         if outcome.target_kind != "control" and outcome.verdict != "not applicable":
             by_attack.setdefault(outcome.attack, []).append(outcome)
     cards = [_card(view, outcomes) for outcomes in by_attack.values()]
-    if not cards:
-        return [Paragraph(inline("No attack applied to any pipeline of this run."))]
-    return [*sorted(cards, key=lambda card: (ORDER.index(card.severity), card.id))]
+    return gravest_first(sorted(cards, key=lambda one: one.id))
 
 
 def _card(view: RunView, outcomes: Sequence[AttackOutcome]) -> FindingCard:
-    names = {pipeline.label: view.title(pipeline) for pipeline in view.pipelines}
+    names = {pipeline.label: short_title(view, pipeline) for pipeline in view.pipelines}
     graded = sorted(outcomes, key=lambda one: (GRAVITY.index(one.verdict), -(one.advantage or 0.0)))
     worst = graded[0]
     told: dict[str, list[str]] = {}
@@ -51,11 +68,14 @@ def _card(view: RunView, outcomes: Sequence[AttackOutcome]) -> FindingCard:
     spent = ", ".join(f"{value} {name}" for name, value in worst.spent.items())
     if spent:
         limits = f"{limits} Spent: {spent}.".strip()
-    return FindingCard(
-        id=f"SEC-{worst.attack.replace('_', '-')}",
-        severity="warn" if beyond else SEVERITY[worst.verdict],
-        claim=inline(claim),
-        evidence=inline(evidence),
-        limits=inline(limits) if limits else (),
+    return card(
+        "warn" if beyond else SEVERITY[worst.verdict],
+        claim,
+        evidence,
+        limits,
         reproduce=worst.reproduce,
+        name=f"SEC-{worst.attack.replace('_', '-')}",
     )
+
+
+SECTION = AttacksOneByOne()

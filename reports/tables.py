@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from he_compare.common.run.spelling import MISSING
+from he_compare.common.run.view import PipelineView, RunView
 from he_compare.reports.document.nodes import Column, Inline, Row, SpanRow, Table, inline
-from he_compare.reports.numbers import MISSING
-from he_compare.reports.view import PipelineView, RunView
+from he_compare.reports.naming import full_title, row_name
 
 MOST_COLUMNS = 6
 Filler = Callable[[PipelineView, str], Inline]
@@ -25,7 +26,7 @@ def pipeline_tables(
         columns = [Column("Pipeline", weight=2.2)]
         columns += [Column(title, "right", unit) for _, title, unit in part]
         rows = tuple(
-            Row((view.row_name(one, one.cells[:1]), *[fill(one, key) for key, *_ in part]))
+            Row((row_name(view, one, one.cells[:1]), *[fill(one, key) for key, *_ in part]))
             for one in view.pipelines
         )
         suffix = f" (part {number} of {len(parts)})" if len(parts) > 1 else ""
@@ -57,7 +58,7 @@ def grouped(
     rows: list[Row | SpanRow] = []
     for pipeline in view.pipelines:
         found = rows_of(pipeline)
-        head = inline(view.full_title(pipeline))
+        head = inline(full_title(view, pipeline))
         rows.append(SpanRow(head if found else inline(*head, f": {_why(pipeline)}")))
         rows += found
     return tuple(rows)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from he_compare.common.run.view import RunView
 from he_compare.reports.document.nodes import Callout, inline
-from he_compare.reports.view import RunView
+from he_compare.reports.naming import short_title
 
 
 def banners(view: RunView) -> tuple[Callout, ...]:
@@ -18,7 +19,7 @@ def banners(view: RunView) -> tuple[Callout, ...]:
         if pipeline.protected and pipeline.claims and pipeline.claims.insecure
     ]
     if insecure:
-        names = ", ".join(view.title(pipeline) for pipeline in insecure)
+        names = ", ".join(short_title(view, pipeline) for pipeline in insecure)
         found.append(
             Callout(
                 "danger",

@@ -20,10 +20,11 @@ from he_compare.common.run.outcomes import (
     worst_of,
 )
 from he_compare.common.run.records import AttackOutcome, Verdict
+from he_compare.common.run.spelling import bracket, duration, fixed, probability, significant, size
 from he_compare.common.run.timing import latency_of
+from he_compare.common.run.view import PipelineView, RunView
 from he_compare.reports.document.nodes import Bold, Content, Inline, inline
-from he_compare.reports.numbers import bracket, duration, fixed, probability, significant, size
-from he_compare.reports.view import PipelineView, RunView, record_ids, short_id
+from he_compare.reports.naming import record_ids, short_id, short_title
 
 GROUNDS = (
     ("reduction to a hardness assumption", "the claim has to rest on a hardness assumption"),
@@ -51,7 +52,7 @@ def _attacked(view: RunView) -> Inline:
     for pipeline in view.pipelines:
         verdict, by = strongest(view, pipeline)
         if pipeline.protected:
-            groups.setdefault(verdict, []).append(f"{view.title(pipeline)} ({by})")
+            groups.setdefault(verdict, []).append(f"{short_title(view, pipeline)} ({by})")
     parts: list[Content] = ["Attacks that were executed: "]
     for verdict, names in sorted(groups.items(), key=lambda item: GRAVITY.index(item[0])):
         parts += [Bold(verdict), f": {', '.join(names)}; "]
@@ -73,7 +74,10 @@ def _reference(view: RunView) -> Inline:
     reference = view.reference
     if reference is None:
         return inline("The run has no scores, so accuracies and differences are missing.")
-    words: list[Content] = [Bold(view.title(reference)), " is the reference of all differences"]
+    words: list[Content] = [
+        Bold(short_title(view, reference)),
+        " is the reference of all differences",
+    ]
     accuracy = reference.metric("accuracy")
     if accuracy is not None and accuracy.value is not None:
         limits = bracket(accuracy.interval)
@@ -88,7 +92,7 @@ def _reference(view: RunView) -> Inline:
 
 
 def _missing(view: RunView) -> str:
-    lost = [view.title(pipeline) for pipeline in view.pipelines if pipeline.measured is None]
+    lost = [short_title(view, pipeline) for pipeline in view.pipelines if pipeline.measured is None]
     if not lost:
         return ""
     return f"{len(lost)} of {len(view.pipelines)} pipelines gave no result: {'; '.join(lost)}."
@@ -117,7 +121,7 @@ def _choice(view: RunView, ground: str, when: str) -> Inline:
         words = f": attacks broke {len(group)} of {len(group)} such pipelines. Only against an "
         parts = [inline("When ", when, words, "adversary with less than is named here, choose ")]
     for position, (why, pipeline) in enumerate(named):
-        parts.append(inline("; or " if position else "", Bold(view.title(pipeline))))
+        parts.append(inline("; or " if position else "", Bold(short_title(view, pipeline))))
         if among:
             parts.append(inline(f" ({why}{among})"))
         price = inline(": ", _price(view, pipeline), _adversary(view, pipeline))

@@ -1,6 +1,7 @@
-"""One run as the sections read it: each planned pipeline with its cells, scores and pictures.
+"""A finished run, read once: each planned pipeline with its cells, scores, attacks and pictures.
 
-Nothing is left out: a planned pipeline without any record is shown as not run.
+Everything that looks at a run asks here: ``compare show``, ``diff``, ``verify``, ``export``, the
+report and ``load_run``. A planned pipeline without any record is there, as not run.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,14 +30,6 @@ from he_compare.common.run.records import (
 )
 from he_compare.common.run.store import PICTURES, SCORES, RunFolder
 from he_compare.common.types import Phase, Status
-from he_compare.reports.document.nodes import Break, Inline, Link, Target, inline
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-SHORT_ID = 8
-LONG_LABEL = 36
-LONG_TITLE = 36
 
 
 @dataclass(frozen=True)
@@ -51,7 +44,10 @@ class Pictures:
 
 @dataclass(frozen=True)
 class PipelineView:
-    """One pipeline of the plan with everything that is known of it."""
+    """One pipeline of the plan with everything that is known of it.
+
+    ``number``: its place in the plan, from 1.
+    """
 
     number: int
     planned: PlannedPipeline
@@ -130,6 +126,11 @@ class PipelineView:
         metrics = self.scores.metrics if self.scores else []
         return next((metric for metric in metrics if metric.name == name), None)
 
+    def value(self, name: str) -> float | None:
+        """Return the value of a metric; None where it was not scored or is not defined."""
+        metric = self.metric(name)
+        return metric.value if metric else None
+
     def difference(self, metric: str) -> PairedDifference | None:
         """Return the paired difference of a metric against the reference, if there is one."""
         return next((one for one in self.differences if one.metric == metric), None)
@@ -150,26 +151,12 @@ class RunView:
     @property
     def reference(self) -> PipelineView | None:
         """The pipeline that paired differences are against."""
-        name = self.scores.reference if self.scores else None
-        return next((one for one in self.pipelines if one.label == name), None)
+        return self.by_label.get(self.scores.reference) if self.scores else None
 
     @property
-    def numbered(self) -> bool:
-        """True where a label is so long that figures cut it: then numbers tell pipelines apart."""
-        return any(len(pipeline.label) > LONG_LABEL for pipeline in self.pipelines)
-
-    def full_title(self, pipeline: PipelineView) -> str:
-        """Return a pipeline's whole label, with its number where labels are long."""
-        return f"P{pipeline.number} {pipeline.label}" if self.numbered else pipeline.label
-
-    def title(self, pipeline: PipelineView) -> str:
-        """Return the name a pipeline goes by in prose, rows and figures: cut where it is long."""
-        whole = self.full_title(pipeline)
-        return whole if len(whole) <= LONG_TITLE else whole[: LONG_TITLE - 1] + "…"
-
-    def row_name(self, pipeline: PipelineView, records: Sequence[RunRecord]) -> Inline:
-        """Return a pipeline's name with the identities of the records its numbers come from."""
-        return inline(self.title(pipeline), Break(), record_ids(records))
+    def by_label(self) -> dict[str, PipelineView]:
+        """Planned pipelines by label, in the order of the plan."""
+        return {pipeline.label: pipeline for pipeline in self.pipelines}
 
     @property
     def n_test(self) -> int:
@@ -187,12 +174,6 @@ class RunView:
             raise IntegrityError(f"a record names {name!r}, which lies outside the run folder")
         return place.read_bytes() if place.is_file() else None
 
-    def to_frame(self) -> pd.DataFrame:
-        """Return the run as a pandas table, one row a pipeline; see ``common.run.table``."""
-        from he_compare.common.run.table import frame_of
-
-        return frame_of(self)
-
     @property
     def environments(self) -> tuple[EnvironmentFingerprint, ...]:
         """Distinct machines and software stacks, the load average aside."""
@@ -202,30 +183,6 @@ class RunView:
                 key = record.environment.model_copy(update={"load_average": None})
                 seen.setdefault(key.model_dump_json(), record.environment)
         return tuple(seen.values())
-
-
-def short_id(identity: str) -> Link:
-    """Return the first characters of a record's identity, as printed beside numbers: a link to
-    its row in the table of records."""
-    return Link(identity[:SHORT_ID], f"#{record_anchor(identity)}")
-
-
-def record_target(identity: str) -> Target:
-    """Return what ``short_id`` leads to; stands once in a document, in the table of records."""
-    return Target(identity[:SHORT_ID], record_anchor(identity))
-
-
-def record_anchor(identity: str) -> str:
-    """Return the anchor of a record or an attack's outcome."""
-    return "record-" + "".join(char for char in identity[:SHORT_ID] if char.isalnum())
-
-
-def record_ids(records: Sequence[RunRecord]) -> Inline:
-    """Return the short identity of the first of some records and a count of the rest."""
-    if not records:
-        return inline("no record")
-    rest = f" + {len(records) - 1}" if len(records) > 1 else ""
-    return inline(short_id(records[0].identity), rest)
 
 
 def read_run(folder: RunFolder) -> RunView:
@@ -249,6 +206,16 @@ def read_run(folder: RunFolder) -> RunView:
         outcomes=tuple(folder.outcomes()),
         path=folder.path,
     )
+
+
+def answered(records: Sequence[RunRecord]) -> list[RunRecord]:
+    """Return the latest accuracy cell of each label, where it ended ok and stored predictions."""
+    latest = {one.cell.label: one for one in records if one.cell.phase is Phase.ACCURACY}
+    return [
+        one
+        for one in records
+        if latest.get(one.cell.label) is one and one.status is Status.OK and one.predictions
+    ]
 
 
 def _pipeline(

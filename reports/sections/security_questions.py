@@ -6,9 +6,11 @@ from collections.abc import Iterable
 
 from he_compare.common.run.outcomes import by_reason, told_by_attack
 from he_compare.common.run.records import AttackOutcome
+from he_compare.common.run.spelling import parameters
+from he_compare.common.run.view import PipelineView, RunView
 from he_compare.reports.document.nodes import Block, Column, Inline, Row, Table, inline
-from he_compare.reports.sections.compared import parameters
-from he_compare.reports.view import PipelineView, RunView
+from he_compare.reports.naming import short_title
+from he_compare.reports.section import ReportSection
 
 SILENT = "the records do not say"
 LAW = (
@@ -17,8 +19,20 @@ LAW = (
 )
 
 
-def questions(view: RunView) -> list[Block]:
-    """Return one table of questions and answers."""
+class AuditorsQuestions(ReportSection):
+    """Questions an auditor asks, with the answers of this run's records."""
+
+    order = 830
+    level = 2
+    title = "Questions an auditor asks"
+    anchor = "security-questions"
+
+    def blocks(self, view: RunView) -> list[Block]:
+        """Return one table of questions and answers; nothing where no attack ran."""
+        return [_questions(view)] if view.outcomes else []
+
+
+def _questions(view: RunView) -> Table:
     head = (Column("Question", weight=1.3), Column("What the records say", weight=3.6))
     answers = (
         ("Which versions and commits?", _versions(view)),
@@ -38,7 +52,7 @@ def questions(view: RunView) -> list[Block]:
         ("What was not tried?", _untried(view)),
     )
     rows = tuple(Row((inline(question), _inline(answer))) for question, answer in answers)
-    return [Table("Questions and answers", head, rows, inline(LAW))]
+    return Table("Questions and answers", head, rows, inline(LAW))
 
 
 def _inline(answer: str) -> Inline:
@@ -59,7 +73,7 @@ def _versions(view: RunView) -> str:
 
 def _per_pipeline(view: RunView, tell: object) -> str:
     assert callable(tell)
-    told = ((view.title(pipeline), tell(pipeline)) for pipeline in view.pipelines)
+    told = ((short_title(view, pipeline), tell(pipeline)) for pipeline in view.pipelines)
     return _joined((f"{name}: {words}" for name, words in told if words))
 
 
@@ -144,3 +158,6 @@ def _untried(view: RunView) -> str:
         "machines around the keys"
     )
     return _joined(filter(None, (told, general)))
+
+
+SECTION = AuditorsQuestions()
