@@ -22,7 +22,7 @@ from he_compare.common.plugins import nearest
 from he_compare.common.run.records import AttackOutcome
 from he_compare.common.run.store import ATTACKS, RunFolder, write_atomic
 from he_compare.common.scheme import CONTROLS
-from he_compare.comparisons.auditing import matrix
+from he_compare.comparisons.auditing import matrix, suite
 from he_compare.comparisons.auditing.harness import Harness, Setup
 from he_compare.comparisons.auditing.pool import DatasetPool, PlainPool, RunPool
 from he_compare.comparisons.auditing.targets import Target, cipher_target, pipeline_target
@@ -148,10 +148,8 @@ def find_budget(name: str) -> Budget:
 
 
 def attack_names(asked: Sequence[str]) -> list[str]:
-    """Return the attacks asked for, or all there are. Raises UnknownNameError."""
-    return [plugins.find("attacks", name).name for name in asked] or list(
-        plugins.discover("attacks")
-    )
+    """Return the attacks and checks asked for, or all there are. Raises UnknownNameError."""
+    return [suite.find(name).name for name in asked] or suite.names()
 
 
 def audited(path: Path) -> list[AttackOutcome]:
