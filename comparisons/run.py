@@ -13,7 +13,7 @@ from he_compare.common.run.view import read_run
 from he_compare.common.types import Status
 from he_compare.comparisons.judging import scoring, show
 from he_compare.comparisons.measuring.config import RunConfig, load_config
-from he_compare.comparisons.measuring.data import default_folder_name
+from he_compare.comparisons.measuring.dataset_spec import default_folder_name
 from he_compare.comparisons.progress import ProgressReporter
 
 
@@ -47,7 +47,7 @@ def run_command(
 ) -> int:
     """Plan, run, score and render. Return the exit code."""
     config = load_config(profile, overrides)
-    folder = RunFolder(out or Path("runs") / f"{default_folder_name(dataset)}-{profile}")
+    folder = RunFolder(out or Path("runs") / f"{default_folder_name(dataset, data_dir)}-{profile}")
     with ProgressReporter(quiet=quiet) as progress:
         progress.line(f"planning {dataset}, profile {profile}")
         from he_compare.comparisons.measuring.data import data_policy

@@ -115,4 +115,4 @@ def _spelled_years(years: float) -> str:
     return f"{days:.1f} days" if days >= 1 else f"{days * 24:.1f} hours"
 
 
-ATTACK = KeySpaceCheck()
+CHECK = KeySpaceCheck()
