@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 from he_compare.common.run.records import AttackOutcome, PlannedPipeline, Verdict
 from he_compare.common.run.severity import WORDS, beyond_claims, gravity
-from he_compare.reports.view import PipelineView, RunView
+from he_compare.common.run.view import PipelineView, RunView
 
 # More targets than this are counted, not named.
 MOST_NAMED = 3

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from he_compare.common import plugins
 from he_compare.common.attack import Attack, AttackFailedError, AuditStep, Check, Inspected
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.errors import CompareError, UnavailableError
@@ -24,7 +23,7 @@ from he_compare.common.scheme import CLOSED_CONTROLS, CONTROLS, OPEN_CONTROL
 from he_compare.common.seeds import generator_for
 from he_compare.common.types import NotRun
 from he_compare.comparisons.attacks.tools.recogniser import Recogniser, fit_recogniser
-from he_compare.comparisons.auditing import artefacts, outcomes
+from he_compare.comparisons.auditing import artefacts, outcomes, suite
 from he_compare.comparisons.auditing.adversary_view import set_up
 from he_compare.comparisons.auditing.outcomes import Keys
 from he_compare.comparisons.auditing.pool import PlainPool, is_grey
@@ -83,7 +82,7 @@ class Harness:
         self._told = {o.attack for o in done.values() if o.target_kind == "control"}
         found = []
         begin = time.perf_counter()
-        attacks: list[AuditStep] = [plugins.load("attacks", name) for name in names]
+        attacks: list[AuditStep] = [suite.load(name) for name in names]
         for attack in sorted(attacks, key=lambda attack: attack.slow):
             for target in targets:
                 identity = self.identity(attack, target)

@@ -184,4 +184,4 @@ def _flow_details(what: str, flow: Flow) -> list[Detail]:
     ]
 
 
-ATTACK = Decryptions()
+CHECK = Decryptions()

@@ -97,4 +97,4 @@ class HeadExtraction(Check):
         )
 
 
-ATTACK = HeadExtraction()
+CHECK = HeadExtraction()

@@ -72,4 +72,4 @@ def judged(result: Bombardment) -> CheckFinding:
     )
 
 
-ATTACK = MalformedMessages()
+CHECK = MalformedMessages()

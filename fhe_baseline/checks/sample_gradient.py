@@ -98,4 +98,4 @@ class SampleGradient(Check):
         return nearest(features_from_update(update), rows)
 
 
-ATTACK = SampleGradient()
+CHECK = SampleGradient()

@@ -228,4 +228,4 @@ def judged(searched: Searched, sent: int, pieces: int) -> CheckFinding:
     )
 
 
-ATTACK = ServerState()
+CHECK = ServerState()

@@ -37,7 +37,7 @@ LONGEST_NAME, LONGEST_TITLE = 22, 40
 
 
 @dataclass(frozen=True)
-class Cell:
+class HeatCell:
     """One cell of the heat map."""
 
     verdict: Verdict
@@ -45,7 +45,7 @@ class Cell:
 
 
 def heat_map(
-    rows: Sequence[tuple[str, bool]], columns: Sequence[str], cells: dict[tuple[int, int], Cell]
+    rows: Sequence[tuple[str, bool]], columns: Sequence[str], cells: dict[tuple[int, int], HeatCell]
 ) -> Figure:
     """Draw the matrix; ``rows``: (text, whether it heads a group), ``cells`` by (row, column)."""
     longest = max((len(name) for name in columns), default=0)
@@ -97,7 +97,7 @@ def _boxes(axes: Axes, corners: list[tuple[float, float]], width: float, verdict
         )
 
 
-def _words(axes: Axes, left: float, top: float, width: float, cell: Cell) -> None:
+def _words(axes: Axes, left: float, top: float, width: float, cell: HeatCell) -> None:
     _, letters, hatch = LOOKS[cell.verdict]
     text = WORDS[cell.verdict].short
     if cell.advantage is not None and cell.verdict in ("broken", "partial"):
