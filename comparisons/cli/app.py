@@ -161,9 +161,11 @@ def report(
 @app.command()
 def score(run: RunArgument) -> None:
     """Compute metrics, intervals and paired differences again from stored predictions."""
-    from he_compare.comparisons.judging.scoring import score_command
+    from he_compare.common.run.view import read_run
+    from he_compare.comparisons.judging.scoring import scored_again
+    from he_compare.comparisons.judging.show import table
 
-    print(score_command(run))
+    print(table(read_run(scored_again(run))))
 
 
 @app.command()
@@ -176,14 +178,16 @@ def show(
 ) -> None:
     """Show a run, or one record of it."""
     from he_compare.common.run.store import RunFolder
+    from he_compare.common.run.view import read_run
     from he_compare.comparisons.judging import show as showing
 
-    folder = RunFolder(run)
-    folder.manifest()
-    if as_json or record is not None:
-        _print_json(showing.as_json(folder, record))
+    view = read_run(RunFolder(run))
+    if record is not None:
+        _print_json(showing.find_record(view, record).model_dump(mode="json"))
+    elif as_json:
+        _print_json(showing.as_json(view))
     else:
-        print(showing.table(folder))
+        print(showing.table(view))
 
 
 @app.command("list")

@@ -61,7 +61,7 @@ def export(
     if csv == parquet:
         raise UsageError("one format is needed", fix="pass either --csv or --parquet")
     from he_compare.common.run.table import export as export_frame
-    from he_compare.reports.view import read_run
+    from he_compare.common.run.view import read_run
 
     print(export_frame(read_run(RunFolder(run)), out, "csv" if csv else "parquet"))
 

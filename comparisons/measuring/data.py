@@ -8,15 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from he_compare.common.datasets.opened.inspection import DatasetCheck, check
-from he_compare.common.datasets.reading.search import LOGGER, SourcePolicy, source_policy
-from he_compare.comparisons.measuring.config import PATH_DATASETS
+from he_compare.common.datasets.reading.source_policy import LOGGER, SourcePolicy, source_policy
 from he_compare.comparisons.progress import ProgressReporter
-
-
-def default_folder_name(dataset: str) -> str:
-    """Name of the default run folder; never the name of a folder, which can be a patient's."""
-    name, _, argument = dataset.partition(":")
-    return name if name in PATH_DATASETS or not argument else f"{name}-{argument}".replace("/", "-")
 
 
 class _ToProgress(logging.Handler):
@@ -54,7 +47,7 @@ def check_command(
     require_real: bool,
 ) -> DatasetCheck:
     """Open a dataset, look at every image, and draw a contact sheet where one is asked for."""
-    from he_compare.common.datasets.opened.inspection import contact_sheet
+    from he_compare.common.datasets.opened.contact_sheet import contact_sheet
     from he_compare.comparisons.measuring.plan import open_dataset
 
     with ProgressReporter() as progress, data_policy(offline, require_real, progress):

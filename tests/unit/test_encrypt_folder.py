@@ -213,11 +213,11 @@ def wired(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app, "app", app)
     monkeypatch.setattr(sys, "argv", [])
     if "commands" not in plugins.KINDS:
-        kind = plugins.Kind(
+        kind = plugins.PluginKind(
             "commands", ("he_compare.block_scramble.commands",), "COMMAND", "command"
         )
         monkeypatch.setitem(plugins.KINDS, "commands", kind)
-        plugins.discover.cache_clear()
+        plugins.survey.cache_clear()
 
 
 @pytest.mark.usefixtures("wired")
