@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from he_compare.common import plugins
-from he_compare.common.attack import BUDGETS
 from he_compare.common.audit_budget import BUDGETS, AttackBudget
 from he_compare.common.contracts import Pipeline
 from he_compare.common.environment import tool_version
