@@ -56,12 +56,6 @@ KINDS: dict[str, Kind] = {
             "ATTACK",
             "attack",
         ),
-        Kind(
-            "commands",
-            ("he_compare.block_scramble.commands", "he_compare.fhe_baseline.commands"),
-            "COMMAND",
-            "command",
-        ),
     )
 }
 

@@ -5,6 +5,7 @@ Everything that can be refused is refused here, before any long work.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from dataclasses import dataclass
 from pathlib import Path
@@ -328,18 +329,15 @@ def _load(
         pipelines=pipelines,
         data=TrainingData(batches[Split.TRAIN], batches[Split.VAL], classes, digest),
         test=batches[Split.TEST],
-        settings=RunSettings(
-            image_size=config.image_size,
-            backbone=config.backbone,
-            weights=config.weights,
-            epochs=config.epochs,
-            batch_size=config.batch_size,
-            learning_rate=config.learning_rate,
-            threads=config.threads or usable_cores(),
-            infer_batch=config.infer_batch,
-        ),
+        settings=_shared_settings(config),
         key_file=key_file,
     )
+
+
+def _shared_settings(config: RunConfig) -> RunSettings:
+    """Return the settings that pipelines read: the fields of ``RunSettings``, by their names."""
+    shared = {one.name: getattr(config, one.name) for one in dataclasses.fields(RunSettings)}
+    return RunSettings(**shared | {"threads": config.threads or usable_cores()})
 
 
 def _require_all_classes(batches: dict[Split, ImageBatch], classes: tuple[str, ...]) -> None:
