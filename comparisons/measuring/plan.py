@@ -235,8 +235,8 @@ def _require_patch_that_fits(config: RunConfig, pipelines: list[Planned]) -> Non
     if all(size % patch for patch in (own, *brought)):
         raise UsageError(
             f"patch {own} does not divide the image size {size}",
-            fix=f"pass --image-size {max(1, round(size / own)) * own}, or a patch that divides "
-            f"{size} to a pipeline that takes one",
+            fix=f"pass --image-size {max(1, round(size / own)) * own}, or give a pipeline a patch "
+            f"that divides {size}",
         )
 
 
@@ -256,7 +256,7 @@ def resolve_pipelines(config: RunConfig) -> list[Planned]:
     seen: set[str] = set()
     for item in planned:
         if item.label in seen:
-            raise UsageError(f"pipeline {item.label!r} is asked for twice", fix="drop one of them")
+            raise UsageError(f"pipeline {item.label!r} is given twice", fix="remove one of them")
         seen.add(item.label)
     return planned
 

@@ -152,7 +152,7 @@ def test_an_interrupted_encryption_is_resumed(
     before = written_at(room / "out")
     assert len(read_manifest(room / "out").files) == len(before) == 3
     told = encrypt(room, cipher)[0]
-    assert "2 images encrypted, 3 kept" in told
+    assert "2 images encrypted, 3 already done" in told
     assert before.items() <= written_at(room / "out").items()
     decrypt(room)
     assert_same_pixels(room / "in", room / "back")
@@ -163,7 +163,7 @@ def test_an_image_that_changed_or_was_damaged_is_encrypted_again(room: Path) -> 
     save(room / "in/a.png", (32, 32, 3), seed=99)
     (room / "out/b.png").write_bytes(b"damaged")
     (room / "out/grey/c.png").unlink()
-    assert "3 images encrypted, 2 kept" in encrypt(room)[0]
+    assert "3 images encrypted, 2 already done" in encrypt(room)[0]
     decrypt(room)
     assert_same_pixels(room / "in", room / "back")
 
@@ -188,7 +188,7 @@ def test_an_unfinished_folder_says_so_when_it_is_read(room: Path) -> None:
     told = decrypt_folder(
         room / "out", room / "back", key_file=room / "client.key", progress=lambda *a: None
     )
-    assert any("4 of 5 are not in it" in note for note in told)
+    assert any("4 of 5 images are missing" in note for note in told)
 
 
 # The command line ---------------------------------------------------------------------------------
@@ -228,8 +228,8 @@ def test_the_command_line_goes_there_and_back(
         (["encrypt", "in", "out", "--cipher", "etc[", "--key", "k"], 2, "cipher 'etc['"),
         (["encrypt", "in", "out", "--cipher", "etc"], 2, "Missing option '--key'"),
         (["encrypt", "gone", "out", "--cipher", "etc", "--key", "k"], 2, "gone is not there"),
-        (["decrypt", "in", "out", "--key", "k"], 2, "no encrypted folder"),
-        (["decrypt", "broken", "out", "--key", "k"], 4, "no manifest this program reads"),
+        (["decrypt", "in", "out", "--key", "k"], 2, "not an encrypted folder"),
+        (["decrypt", "broken", "out", "--key", "k"], 4, "not a manifest that this program can read"),
     ],
 )
 def test_errors_are_one_line_and_an_exit_code(
