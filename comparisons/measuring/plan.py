@@ -47,6 +47,9 @@ CORE_MODULES = (
     "he_compare.comparisons.measuring.session",
 )
 
+# Settings that pipelines read and that key a cell by their content, or by its phase only.
+KEYED_APART = {"weights", "infer_batch"}
+
 # Settings that change no cell: the same run goes on with others.
 OUTSIDE_PLAN = {"pipelines", "call_seconds", "audit"}
 
@@ -119,14 +122,15 @@ class RunPlan:
         config = self.config
         inputs: dict[str, Any] = {
             "data": self.summary.fingerprint,
-            "image_size": config.image_size,
             "pipeline": planned.pipeline.name,
             "parameters": planned.resolved(),
-            "backbone": config.backbone,
+            "settings": {
+                name: value
+                for name, value in dataclasses.asdict(self.settings).items()
+                if name not in KEYED_APART
+            },
             "weights": self.backbone.weights_sha256,
             "seed": config.seed,
-            "training": [config.epochs, config.batch_size, config.learning_rate],
-            "threads": self.settings.threads,
             "source": source_digest(*CORE_MODULES, *planned.pipeline.source_modules()),
             "machine": dict(planned.pipeline.identity_inputs(planned.parameters, self.key_file)),
             "packages": _package_versions(),
