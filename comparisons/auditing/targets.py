@@ -187,10 +187,7 @@ def cipher_target(text: str, size: int) -> Target:
 
 
 def _cipher_spec(text: str) -> PipelineSpec:
-    try:
-        return parse_spec(text)
-    except UsageError as error:
-        raise UsageError(error.problem.replace("pipeline", "cipher"), fix=error.fix) from None
+    return parse_spec(text, "cipher")
 
 
 def fitting_size(spec: PipelineSpec, size: int) -> int:

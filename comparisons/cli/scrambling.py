@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from he_compare.common.errors import UsageError
 from he_compare.comparisons.cli.options import Debug, Quiet
 
 Source = Annotated[Path, typer.Argument(metavar="IN", help="Folder to read.")]
@@ -34,10 +33,7 @@ def encrypt(
     from he_compare.comparisons.measuring.config import parse_spec
     from he_compare.comparisons.progress import ProgressReporter
 
-    try:
-        spec = parse_spec(cipher)
-    except UsageError as error:
-        raise UsageError(error.problem.replace("pipeline", "cipher"), fix=error.fix) from None
+    spec = parse_spec(cipher, "cipher")
     with ProgressReporter(quiet=quiet) as progress:
         lines = encrypt_folder(
             source,
