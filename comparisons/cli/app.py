@@ -17,7 +17,7 @@ from he_compare.common.errors import (
     EXIT_OK,
     CompareError,
 )
-from he_compare.comparisons.cli import doctor, finished_runs, listing, run, scrambling
+from he_compare.comparisons.cli import finished_runs, installation, run, scrambling
 from he_compare.comparisons.cli.audit import audit_app
 from he_compare.comparisons.cli.data import data_app
 from he_compare.comparisons.cli.keys import key_app
@@ -37,9 +37,9 @@ app.command("run", cls=GroupedCommand)(run.run)
 app.command("report")(finished_runs.report)
 app.command("score")(finished_runs.score)
 app.command("show")(finished_runs.show)
-app.command("list")(listing.list_)
-app.command("doctor")(doctor.doctor)
-app.command("schema")(finished_runs.schema)
+app.command("list")(installation.list_)
+app.command("doctor")(installation.doctor)
+app.command("schema")(installation.schema)
 app.command("encrypt")(scrambling.encrypt)
 app.command("decrypt")(scrambling.decrypt)
 app.command("verify")(finished_runs.verify)

@@ -1,4 +1,4 @@
-"""`compare doctor`: checks whether each part works on this machine, and how to fix it if not."""
+"""What `compare doctor` checks: whether each part works on this machine, and how to fix it."""
 
 from __future__ import annotations
 
@@ -8,17 +8,13 @@ import platform
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
-
-import typer
+from typing import Any, Literal
 
 from he_compare.common.datasets.reading.search import LOGGER
 from he_compare.common.environment import fingerprint, usable_cores
-from he_compare.common.errors import EXIT_CELLS_FAILED, CompareError
+from he_compare.common.errors import CompareError
 from he_compare.common.plugins import discover, load
-from he_compare.comparisons.cli.options import DataDir, JsonFlag, print_json
 from he_compare.comparisons.measuring.config import PATH_DATASETS
-from he_compare.comparisons.user_folders import default_cache_dir, default_key_file
 
 Level = Literal["ok", "note", "problem"]
 NEEDED_DISK_BYTES = 2 << 30
@@ -33,17 +29,6 @@ class Check:
     level: Level
     found: str
     fix: str = ""
-
-
-def doctor(data_dir: DataDir = None, as_json: JsonFlag = False) -> None:
-    """Check the installation and suggest a fix for each problem."""
-    checks = examine(data_dir, default_key_file(), default_cache_dir())
-    if as_json:
-        print_json([asdict(check) for check in checks])
-    else:
-        print(render(checks))
-    if any(check.level == "problem" for check in checks):
-        raise typer.Exit(EXIT_CELLS_FAILED)
 
 
 def examine(data_dir: Path | None, key_file: Path, cache_dir: Path) -> list[Check]:
@@ -144,6 +129,11 @@ def _key(key_file: Path) -> Check:
             "client key", "problem", f"readable by others ({mode:o})", "chmod 600 the file"
         )
     return Check("client key", "ok", f"mode {mode:o}")
+
+
+def as_json(checks: list[Check]) -> list[dict[str, Any]]:
+    """Return the checks as JSON values."""
+    return [asdict(check) for check in checks]
 
 
 def render(checks: list[Check]) -> str:

@@ -135,10 +135,3 @@ def gallery(
     from he_compare.reports.gallery import write_gallery
 
     print(write_gallery(runs, out))
-
-
-def schema() -> None:
-    """Print the JSON schema of all records."""
-    from he_compare.common.run.records import export_schema
-
-    print_json(export_schema())

@@ -1,31 +1,14 @@
-"""`compare list`: what can be run, found by file name without importing anything heavy."""
+"""What `compare list` prints, found by file name without importing anything heavy."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from he_compare.common.errors import UnknownNameError
 from he_compare.common.plugins import discover, load, nearest
-from he_compare.comparisons.cli.options import JsonFlag, print_json
 
 SECTIONS = ("datasets", "pipelines", "ciphers", "backbones", "metrics", "attacks", "profiles")
-
-
-def list_(
-    section: Annotated[
-        str | None, typer.Argument(help="One of: " + ", ".join(SECTIONS) + ".")
-    ] = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """List the datasets, pipelines, ciphers, attacks and more that can be used."""
-    sections = collect(section, details=as_json or section == "ciphers")
-    if as_json:
-        print_json(sections)
-    else:
-        print(render(sections))
 
 
 def collect(section: str | None, *, details: bool = False) -> dict[str, list[dict[str, Any]]]:

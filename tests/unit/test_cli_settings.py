@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from typing import Annotated, Any
 
@@ -104,3 +105,9 @@ def test_a_wrong_value_is_named_with_what_is_allowed(
 
 def test_what_pipelines_read_is_a_setting_of_the_run() -> None:
     assert set(RunSettings.__dataclass_fields__) <= set(RunConfig.model_fields)
+
+
+def test_the_command_opens_without_numpy_or_torch() -> None:
+    code = "import he_compare.comparisons.cli.app, sys; print({'numpy', 'torch'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
