@@ -9,10 +9,11 @@ from typing import Any
 from he_compare.common.errors import EXIT_CELLS_FAILED, EXIT_OK
 from he_compare.common.run.records import AttackOutcome
 from he_compare.common.run.store import RunFolder
+from he_compare.common.run.view import read_run
 from he_compare.common.types import Status
 from he_compare.comparisons.judging import scoring, show
 from he_compare.comparisons.measuring.config import RunConfig, load_config
-from he_compare.comparisons.measuring.data import default_folder_name
+from he_compare.comparisons.measuring.dataset_spec import default_folder_name
 from he_compare.comparisons.progress import ProgressReporter
 from he_compare.comparisons.user_folders import default_cache_dir, default_key_file
 
@@ -33,7 +34,7 @@ def run_command(
 ) -> int:
     """Plan, run, score and render. Return the exit code."""
     config = load_config(profile, overrides)
-    folder = RunFolder(out or Path("runs") / f"{default_folder_name(dataset)}-{profile}")
+    folder = RunFolder(out or Path("runs") / f"{default_folder_name(dataset, data_dir)}-{profile}")
     with ProgressReporter(quiet=quiet) as progress:
         progress.line(f"planning {dataset}, profile {profile}")
         from he_compare.comparisons.measuring import resuming
@@ -65,7 +66,7 @@ def run_command(
             folder.unlock()
         progress.line("writing the report")
         paths = render(folder.path)
-    print(show.table(folder))
+    print(show.table(read_run(folder)))
     print()
     if attacks:
         print(_matrix(attacks))

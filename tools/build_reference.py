@@ -14,7 +14,7 @@ from typing import Any
 import typer.main
 
 from he_compare.common import plugins
-from he_compare.common.run import records
+from he_compare.common.run import records, timing
 from he_compare.common.statistics.metric import Metric
 from he_compare.comparisons.cli.app import app
 
@@ -131,7 +131,7 @@ def _type(annotation: Any) -> str:
     text = annotation.__name__ if isinstance(annotation, type) else str(annotation)
     if getattr(annotation, "__args__", None):
         text = str(annotation)
-    text = re.sub(r"\b(?:typing|he_compare(?:\.\w+)*|collections\.abc)\.", "", text)
+    text = re.sub(r"\b(?:typing\.|collections\.abc\.|he_compare\.(?:[a-z_]+\.)*)", "", text)
     return re.sub(r"<enum '(\w+)'>|<class '([\w.]+)'>", r"\1\2", text)
 
 
@@ -143,10 +143,17 @@ def metrics() -> str:
         heads = ("metric", "formula", "interval", "better", "source")
         parts.append(f"## {plugin.name}\n\n{plugin.summary}\n\n{_table(heads, rows)}")
     words = (
-        "All are computed from stored predictions by `compare score`. TP, FP, FN: true positives, "
+        "Computed from stored predictions by `compare score`. TP, FP, FN: true positives, "
         "false positives, false negatives. Bootstrap: 2,000 draws of patient groups, percentiles."
     )
-    return _page("Metrics", words, *parts)
+    return _page("Metrics", words, *parts, _timings())
+
+
+def _timings() -> str:
+    """Return what a quantile and a median are, as their module says it."""
+    _, *paragraphs = (timing.__doc__ or "").strip().split("\n\n")
+    said = "\n\n".join(" ".join(one.split()) for one in paragraphs).replace("``", "`")
+    return f"## Timings: p50, p90, p99\n\n{said}"
 
 
 def _metric(metric: Metric) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from he_compare.block_scramble.cipher import CiphertextArray, ImageShape
-from he_compare.common.datasets.reading.folders import IGNORED
+from he_compare.common.datasets.reading.class_folders import IGNORED
 from he_compare.common.datasets.reading.images import FORMATS, MIN_SIDE, image_size, open_image
 from he_compare.common.errors import DataError, IntegrityError, UsageError
 from he_compare.common.types import UInt8Array

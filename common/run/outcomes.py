@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 from he_compare.common.run.records import AttackOutcome, PlannedPipeline, Verdict
+from he_compare.common.run.view import PipelineView, RunView
 from he_compare.common.types import Knowledge
-from he_compare.reports.view import PipelineView, RunView
 
 # From the worst for the owner of the images to what says nothing.
 GRAVITY: tuple[Verdict, ...] = (

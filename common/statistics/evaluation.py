@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from he_compare.common.errors import UnknownNameError
 from he_compare.common.metrics.calibration import reliability
-from he_compare.common.plugins import discover, nearest
+from he_compare.common.plugins import load_all, nearest
 from he_compare.common.run.records import Interval, MetricValue
 from he_compare.common.statistics.bootstrap import (
     DRAWS,
@@ -49,7 +49,7 @@ Scores = tuple[
 @cache
 def all_metrics() -> tuple[Metric, ...]:
     """Return the metrics of every discovered family, without importing scikit-learn."""
-    return tuple(metric for plugin in discover("metrics").values() for metric in plugin.load())
+    return tuple(metric for metrics in load_all("metrics").values() for metric in metrics)
 
 
 def find_metric(name: str) -> Metric:

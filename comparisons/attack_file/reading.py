@@ -17,7 +17,7 @@ from typing import IO, cast
 import numpy as np
 from numpy.lib import format as npy
 
-from he_compare.common.datasets.reading.folders import IGNORED
+from he_compare.common.datasets.reading.class_folders import IGNORED
 from he_compare.common.datasets.reading.images import (
     MAX_PIXELS,
     SUFFIXES,

@@ -22,17 +22,17 @@ from he_compare.common.plugins import nearest
 from he_compare.common.run.records import AttackOutcome
 from he_compare.common.run.store import ATTACKS, RunFolder, write_atomic
 from he_compare.common.scheme import CONTROLS
-from he_compare.comparisons.auditing import matrix
+from he_compare.comparisons.auditing import matrix, suite
 from he_compare.comparisons.auditing.harness import Harness, Setup
 from he_compare.comparisons.auditing.pool import DatasetPool, PlainPool, RunPool
 from he_compare.comparisons.auditing.targets import Target, cipher_target, pipeline_target
 from he_compare.comparisons.auditing.verdicts import BUDGET_PREFIX
 from he_compare.comparisons.measuring.config import (
-    PATH_DATASETS,
     PipelineSpec,
     parse_spec,
     resolve_parameters,
 )
+from he_compare.comparisons.measuring.dataset_spec import default_folder_name, shown_dataset
 from he_compare.comparisons.measuring.plan import RunPlan
 from he_compare.comparisons.progress import ProgressReporter
 
@@ -101,7 +101,7 @@ def audit_run(plan: RunPlan, folder: RunFolder, progress: ProgressReporter) -> l
     """
     budget = find_budget(plan.config.audit)
     config = plan.config
-    command = ["compare audit run", f"--dataset {_dataset_name(plan.dataset_spec)}"]
+    command = ["compare audit run", f"--dataset {plan.dataset_spec}"]
     if config.subset:
         command.append(f"--subset {config.subset}")
     if config.test_limit is not None:
@@ -148,10 +148,8 @@ def find_budget(name: str) -> Budget:
 
 
 def attack_names(asked: Sequence[str]) -> list[str]:
-    """Return the attacks asked for, or all there are. Raises UnknownNameError."""
-    return [plugins.find("attacks", name).name for name in asked] or list(
-        plugins.discover("attacks")
-    )
+    """Return the attacks and checks asked for, or all there are. Raises UnknownNameError."""
+    return [suite.find(name).name for name in asked] or suite.names()
 
 
 def audited(path: Path) -> list[AttackOutcome]:
@@ -212,9 +210,8 @@ def _pool(request: AuditRequest, budget: Budget, progress: ProgressReporter) -> 
 
 
 def _default_folder(request: AuditRequest) -> Path:
-    from he_compare.comparisons.measuring.data import default_folder_name
-
-    return Path("runs") / f"audit-{default_folder_name(request.dataset)}-{request.budget}"
+    name = default_folder_name(request.dataset, request.data_dir)
+    return Path("runs") / f"audit-{name}-{request.budget}"
 
 
 def _claim(folder: RunFolder, request: AuditRequest, pool: PlainPool) -> None:
@@ -247,7 +244,7 @@ def _claim(folder: RunFolder, request: AuditRequest, pool: PlainPool) -> None:
 
 def _command(request: AuditRequest) -> str:
     """The command up to targets and attacks, without paths of this machine."""
-    words = [f"compare audit run --dataset {_dataset_name(request.dataset)}"]
+    words = [f"compare audit run --dataset {shown_dataset(request.dataset, request.data_dir)}"]
     if request.subset:
         words.append(f"--subset {request.subset}")
     if request.test_limit is not None:
@@ -255,8 +252,3 @@ def _command(request: AuditRequest) -> str:
     words.append(f"--image-size {request.image_size} --budget {request.budget}")
     words.append(f"--seed {request.seed}")
     return " ".join(words)
-
-
-def _dataset_name(spec: str) -> str:
-    name, _, argument = spec.partition(":")
-    return name + (":PATH" if name in PATH_DATASETS else f":{argument}" if argument else "")

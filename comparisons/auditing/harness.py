@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from he_compare.common import plugins
 from he_compare.common.attack import (
     Attack,
     AttackFailedError,
@@ -28,7 +27,7 @@ from he_compare.common.run.store import RunFolder
 from he_compare.common.scheme import CLOSED_CONTROLS, CONTROLS, OPEN_CONTROL
 from he_compare.common.seeds import generator_for
 from he_compare.comparisons.attacks.tools.recogniser import Recogniser, fit_recogniser
-from he_compare.comparisons.auditing import artefacts, outcomes
+from he_compare.comparisons.auditing import artefacts, outcomes, suite
 from he_compare.comparisons.auditing.adversary_view import set_up
 from he_compare.comparisons.auditing.outcomes import Keys
 from he_compare.comparisons.auditing.pool import PlainPool, is_grey
@@ -87,7 +86,7 @@ class Harness:
         self._told = {o.attack for o in done.values() if o.target_kind == "control"}
         found = []
         begin = time.perf_counter()
-        attacks = [plugins.load("attacks", name) for name in names]
+        attacks = [suite.load(name) for name in names]
         for attack in sorted(attacks, key=lambda attack: getattr(attack, "slow", False)):
             for target in targets:
                 identity = self.identity(attack, target)

@@ -39,6 +39,7 @@ def check(
 ) -> None:
     """Print a dataset's card, counts, prevalence, groups and copies; draw a contact sheet."""
     from he_compare.common.datasets.opened import inspection
+    from he_compare.common.datasets.opened.contact_sheet import contact_sheet
     from he_compare.comparisons.measuring.data import data_policy
     from he_compare.comparisons.measuring.plan import open_dataset
     from he_compare.comparisons.progress import ProgressReporter
@@ -47,7 +48,7 @@ def check(
         opened = open_dataset(dataset, data_dir, subset, seed)
         found = inspection.check(opened, progress)
         if sheet is not None:
-            inspection.contact_sheet(opened, sheet, seed)
+            contact_sheet(opened, sheet, seed)
     if as_json:
         print_json(found.as_json())
         return

@@ -10,11 +10,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from he_compare.common.datasets.reading.search import LOGGER
+from he_compare.common.datasets.reading.source_policy import LOGGER
 from he_compare.common.environment import fingerprint, usable_cores
 from he_compare.common.errors import CompareError
-from he_compare.common.plugins import discover, load
-from he_compare.comparisons.measuring.config import PATH_DATASETS
+from he_compare.common.plugins import KINDS, import_third_parties
 
 Level = Literal["ok", "note", "problem"]
 NEEDED_DISK_BYTES = 2 << 30
@@ -37,6 +36,7 @@ def examine(data_dir: Path | None, key_file: Path, cache_dir: Path) -> list[Chec
         _python(),
         _resources(cache_dir),
         *_packages(),
+        *_broken_plugins(),
         *_pipelines(),
         *_datasets(data_dir),
         _key(key_file),
@@ -74,9 +74,17 @@ def _packages() -> list[Check]:
     return checks
 
 
+def _broken_plugins() -> list[Check]:
+    return [
+        Check(f"{kind.singular} {one.name}", "problem", one.reason, one.fix)
+        for kind in KINDS.values()
+        for one in import_third_parties(kind.name).broken
+    ]
+
+
 def _pipelines() -> list[Check]:
     checks = []
-    for name, plugin in discover("pipelines").items():
+    for name, plugin in import_third_parties("pipelines").usable.items():
         try:
             availability = plugin.load().availability()
         except (ImportError, CompareError) as error:
@@ -95,10 +103,10 @@ def _datasets(data_dir: Path | None) -> list[Check]:
     missing = []
     LOGGER.addHandler(logging.NullHandler())  # the checks themselves say what was found
     LOGGER.propagate = False
-    for name in discover("datasets"):
-        if name in PATH_DATASETS:
+    for name, plugin in import_third_parties("datasets").usable.items():
+        family = plugin.load()
+        if family.takes_path:
             continue
-        family = load("datasets", name)
         try:
             card = family.open("", data_dir, family.subsets[0], 0).card
         except CompareError:

@@ -42,9 +42,11 @@ def report(
 
 def score(run: RunArgument) -> None:
     """Recompute metrics, intervals and paired differences from the stored predictions."""
-    from he_compare.comparisons.judging.scoring import score_command
+    from he_compare.common.run.view import read_run
+    from he_compare.comparisons.judging.scoring import scored_again
+    from he_compare.comparisons.judging.show import table
 
-    print(score_command(run))
+    print(table(read_run(scored_again(run))))
 
 
 def show(
@@ -57,14 +59,16 @@ def show(
 ) -> None:
     """Show a run, or one record of it."""
     from he_compare.common.run.store import RunFolder
+    from he_compare.common.run.view import read_run
     from he_compare.comparisons.judging import show as showing
 
-    folder = RunFolder(run)
-    folder.manifest()
-    if as_json or record is not None:
-        print_json(showing.as_json(folder, record))
+    view = read_run(RunFolder(run))
+    if record is not None:
+        print_json(showing.find_record(view, record).model_dump(mode="json"))
+    elif as_json:
+        print_json(showing.as_json(view))
     else:
-        print(showing.table(folder))
+        print(showing.table(view))
 
 
 def verify(
@@ -122,7 +126,7 @@ def export(
         raise UsageError("one format is needed", fix="pass either --csv or --parquet")
     from he_compare.common.run.store import RunFolder
     from he_compare.common.run.table import export as export_frame
-    from he_compare.reports.view import read_run
+    from he_compare.common.run.view import read_run
 
     print(export_frame(read_run(RunFolder(run)), out, "csv" if csv else "parquet"))
 

@@ -19,8 +19,6 @@ from he_compare.common.errors import UnknownNameError, UsageError
 from he_compare.common.plugins import nearest
 
 PROFILES = Path(__file__).parent / "profiles"
-# Datasets whose argument is a path: it is never printed into a record.
-PATH_DATASETS = ("folder", "dicom")
 SPEC = re.compile(r"^\s*(?P<name>[A-Za-z][\w-]*)\s*(?:\[(?P<parameters>.*)\])?\s*$", re.DOTALL)
 
 

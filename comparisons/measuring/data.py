@@ -6,15 +6,8 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from he_compare.common.datasets.reading.search import LOGGER, SourcePolicy, source_policy
-from he_compare.comparisons.measuring.config import PATH_DATASETS
+from he_compare.common.datasets.reading.source_policy import LOGGER, SourcePolicy, source_policy
 from he_compare.comparisons.progress import ProgressReporter
-
-
-def default_folder_name(dataset: str) -> str:
-    """Name of the default run folder; never the name of a folder, which can be a patient's."""
-    name, _, argument = dataset.partition(":")
-    return name if name in PATH_DATASETS or not argument else f"{name}-{argument}".replace("/", "-")
 
 
 class _ToProgress(logging.Handler):

@@ -30,12 +30,12 @@ from he_compare.common.run.records import (
 )
 from he_compare.common.types import ImageBatch, Phase, Split
 from he_compare.comparisons.measuring.config import (
-    PATH_DATASETS,
     PipelineSpec,
     RunConfig,
     parse_spec,
     resolve_parameters,
 )
+from he_compare.comparisons.measuring.dataset_spec import shown_dataset
 
 # Modules whose source can change any cell of any pipeline.
 CORE_MODULES = (
@@ -84,7 +84,10 @@ class PlannedCell:
 
 @dataclass(frozen=True)
 class RunPlan:
-    """A run that can start: validated, with its data in memory."""
+    """A run that can start: validated, with its data in memory.
+
+    ``dataset_spec``: the dataset as it may be written down, without a path of this machine.
+    """
 
     config: RunConfig
     dataset_spec: str
@@ -195,10 +198,8 @@ class RunPlan:
         """The command that reproduces the run, without paths of this machine."""
         from he_compare.comparisons.measuring.config import load_config
 
-        name, _, argument = self.dataset_spec.partition(":")
-        name += ":PATH" if name in PATH_DATASETS else f":{argument}" if argument else ""
         base = load_config(self.config.profile, {})
-        words = ["compare run", f"--dataset {name}", f"--profile {self.config.profile}"]
+        words = [f"compare run --dataset {self.dataset_spec}", f"--profile {self.config.profile}"]
         for field in RunConfig.model_fields:
             value = getattr(self.config, field)
             if field in {"profile", "pipelines"} or value == getattr(base, field):
@@ -229,7 +230,8 @@ def make_plan(
     _require_patch_that_fits(config, pipelines)
     dataset = open_dataset(dataset_spec, data_dir, config.subset, config.seed)
     backbone = _summarise_backbone(config)
-    return _load(config, dataset_spec, dataset, backbone, pipelines, key_file)
+    shown = shown_dataset(dataset_spec, data_dir)
+    return _load(config, shown, dataset, backbone, pipelines, key_file)
 
 
 def _require_patch_that_fits(config: RunConfig, pipelines: list[Planned]) -> None:

@@ -180,4 +180,4 @@ def _flow_details(what: str, flow: Flow) -> list[Detail]:
     ]
 
 
-ATTACK = Decryptions()
+CHECK = Decryptions()

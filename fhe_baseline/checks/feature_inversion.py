@@ -215,4 +215,4 @@ def _coloured(picture: UInt8Array) -> UInt8Array:
     return np.repeat(picture[:, :, None], 3, axis=2)
 
 
-ATTACK = FeatureInversion()
+CHECK = FeatureInversion()

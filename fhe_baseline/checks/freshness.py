@@ -173,4 +173,4 @@ def _deviation(victim: Victim) -> float | None:
     return residue_deviation(ciphertext, data_primes(context)[: ciphertext.coeff_modulus_size()])
 
 
-ATTACK = Freshness()
+CHECK = Freshness()

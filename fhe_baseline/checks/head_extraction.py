@@ -92,4 +92,4 @@ class HeadExtraction:
         )
 
 
-ATTACK = HeadExtraction()
+CHECK = HeadExtraction()

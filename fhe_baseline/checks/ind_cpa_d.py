@@ -188,4 +188,4 @@ def _flooding(one: Decrypted, random: np.random.Generator) -> list[Detail]:
     ]
 
 
-ATTACK = IndCpaD()
+CHECK = IndCpaD()

@@ -68,4 +68,4 @@ def judged(result: Bombardment) -> Finding:
     )
 
 
-ATTACK = MalformedMessages()
+CHECK = MalformedMessages()

@@ -88,4 +88,4 @@ def _noticed_flips(victim: Victim, reply: Message, random: np.random.Generator) 
     return noticed / 40
 
 
-ATTACK = Malleability()
+CHECK = Malleability()

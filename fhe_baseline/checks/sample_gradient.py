@@ -93,4 +93,4 @@ class SampleGradient:
         return nearest(features_from_update(update), rows)
 
 
-ATTACK = SampleGradient()
+CHECK = SampleGradient()

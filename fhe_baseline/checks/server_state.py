@@ -224,4 +224,4 @@ def judged(searched: Searched, sent: int, pieces: int) -> Finding:
     )
 
 
-ATTACK = ServerState()
+CHECK = ServerState()

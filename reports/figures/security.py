@@ -42,7 +42,7 @@ LONGEST_NAME, LONGEST_TITLE = 22, 40
 
 
 @dataclass(frozen=True)
-class Cell:
+class HeatCell:
     """One cell of the heat map; ``verdict`` '' where there is no outcome."""
 
     verdict: str
@@ -50,7 +50,7 @@ class Cell:
 
 
 def heat_map(
-    rows: Sequence[tuple[str, bool]], columns: Sequence[str], cells: dict[tuple[int, int], Cell]
+    rows: Sequence[tuple[str, bool]], columns: Sequence[str], cells: dict[tuple[int, int], HeatCell]
 ) -> Figure:
     """Draw the matrix; ``rows``: (text, whether it heads a group), ``cells`` by (row, column)."""
     longest = max((len(name) for name in columns), default=0)
@@ -102,7 +102,7 @@ def _boxes(axes: Axes, corners: list[tuple[float, float]], width: float, verdict
         )
 
 
-def _words(axes: Axes, left: float, top: float, width: float, cell: Cell) -> None:
+def _words(axes: Axes, left: float, top: float, width: float, cell: HeatCell) -> None:
     _, letters, hatch = LOOKS[cell.verdict]
     text = LETTERS[cell.verdict]
     if cell.advantage is not None and cell.verdict in ("broken", "partial"):

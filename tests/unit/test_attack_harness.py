@@ -29,7 +29,7 @@ from he_compare.common.plugins import Plugin
 from he_compare.common.run.records import AttackOutcome
 from he_compare.common.run.store import RunFolder
 from he_compare.common.types import Knowledge
-from he_compare.comparisons.auditing import matrix
+from he_compare.comparisons.auditing import matrix, suite
 from he_compare.comparisons.auditing.audit import exit_code
 from he_compare.comparisons.auditing.harness import Harness, Setup
 from he_compare.comparisons.auditing.targets import Target, cipher_target
@@ -85,13 +85,9 @@ def given(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Make the harness find one object as the attack, whatever its name."""
 
     def give(attack: Any) -> None:
-        monkeypatch.setattr(plugins, "load", _loader(attack, plugins.load))
+        monkeypatch.setattr(suite, "load", lambda name: attack)
 
     return give
-
-
-def _loader(attack: Any, before: Any) -> Any:
-    return lambda kind, name: attack if kind == "attacks" else before(kind, name)
 
 
 def run(
@@ -312,10 +308,10 @@ def test_a_third_partys_cipher_of_one_file_is_audited_like_the_others(
     (tmp_path / "added_cipher.py").write_text(CIPHER)
     monkeypatch.syspath_prepend(str(tmp_path))
     plugin = Plugin("ciphers", "added", "added_cipher", "", "tests")
-    known = plugins.discover("ciphers") | {"added": plugin}
-    before = plugins.discover
+    known = plugins.Survey(plugins.discover("ciphers") | {"added": plugin}, ())
+    before = plugins.survey
     monkeypatch.setattr(
-        plugins, "discover", lambda kind: known if kind == "ciphers" else before(kind)
+        plugins, "survey", lambda kind: known if kind == "ciphers" else before(kind)
     )
     names = ["key_space", "chosen_plaintext", "leading_bit", "reidentification"]
     setup = Setup(InventedPool(), SMALL, 0, "compare audit run", 32, control_keys=1)
@@ -329,8 +325,8 @@ def test_a_third_partys_cipher_of_one_file_is_audited_like_the_others(
 
 
 def test_every_attack_that_ships_fulfils_the_contract() -> None:
-    for name in plugins.discover("attacks"):
-        attack = plugins.load("attacks", name)
+    for name in suite.names():
+        attack = suite.load(name)
         assert attack.name == name and attack.title and attack.source
         assert isinstance(attack.rung, Knowledge)
         if not hasattr(attack, "examine"):

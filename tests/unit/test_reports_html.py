@@ -26,7 +26,7 @@ from he_compare.reports.document.nodes import (
     Section,
     inline,
 )
-from he_compare.reports.document.photographs import Frame, Slider
+from he_compare.reports.document.photographs import Slider, Still
 from he_compare.reports.render.html import html, spans, text
 from he_compare.reports.render.json import as_json
 from he_compare.reports.render.markdown import markdown
@@ -45,13 +45,13 @@ def png(shade: int) -> bytes:
 
 
 def slider() -> Slider:
-    frames = tuple(
-        Frame(title, words, png(40 * index))
+    stills = tuple(
+        Still(title, words, png(40 * index))
         for index, (title, words) in enumerate(
             (("original", ""), ("encrypted", "r = 0.01"), ("after the attack", "SSIM 0.98"))
         )
     )
-    return Slider("slide", "What an attack recovers", "A chest X-ray", frames)
+    return Slider("slide", "What an attack recovers", "A chest X-ray", stills)
 
 
 def document(*blocks: object) -> Document:
@@ -206,14 +206,14 @@ def test_sliders_and_findings_are_drawn_in_every_format() -> None:
     assert pdf(made).startswith(b"%PDF")
     block = json.loads(as_json(made))["sections"][0]["blocks"][0]
     assert block["kind"] == "Slider"
-    assert block["frames"][2]["png"]["sha256"] == hashlib.sha256(png(80)).hexdigest()
+    assert block["stills"][2]["png"]["sha256"] == hashlib.sha256(png(80)).hexdigest()
 
 
 def test_a_slider_needs_words_and_two_to_four_pictures() -> None:
     with pytest.raises(ValueError, match="no alternative text"):
         replace(slider(), alt=" ")
     with pytest.raises(ValueError, match="1 pictures"):
-        replace(slider(), frames=slider().frames[:1])
+        replace(slider(), stills=slider().stills[:1])
 
 
 def test_json_holds_every_section_and_the_records(tmp_path: Path) -> None:
