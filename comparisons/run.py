@@ -38,7 +38,7 @@ def run_command(
     with ProgressReporter(quiet=quiet) as progress:
         progress.line(f"planning {dataset}, profile {profile}")
         from he_compare.comparisons.measuring import resuming
-        from he_compare.comparisons.measuring.data import data_policy
+        from he_compare.comparisons.measuring.data_access import data_policy
         from he_compare.comparisons.measuring.plan import make_plan
 
         config = _settled(config, offline, progress)

@@ -14,7 +14,7 @@ from he_compare.common.attack import Facts
 from he_compare.common.errors import UsageError
 from he_compare.common.scheme import CONTROLS, KeyedScheme, Scheme
 from he_compare.common.types import IntArray, PixelArray, UInt8Array
-from he_compare.comparisons.measuring.config import PipelineSpec, parse_spec
+from he_compare.comparisons.measuring.pipeline_spec import PipelineSpec, parse_spec
 
 PROBES = 24
 PROBE_SEED = 20_240_501

@@ -40,7 +40,7 @@ def check(
     """Print a dataset's card, counts, prevalence, groups and copies; draw a contact sheet."""
     from he_compare.common.datasets.opened import inspection
     from he_compare.common.datasets.opened.contact_sheet import contact_sheet
-    from he_compare.comparisons.measuring.data import data_policy
+    from he_compare.comparisons.measuring.data_access import data_policy
     from he_compare.comparisons.measuring.plan import open_dataset
     from he_compare.comparisons.progress import ProgressReporter
 

@@ -30,7 +30,7 @@ def encrypt(
 ) -> None:
     """Encrypt a folder of images under a client key, to share it."""
     from he_compare.block_scramble.folder.encrypt import encrypt_folder
-    from he_compare.comparisons.measuring.config import parse_spec
+    from he_compare.comparisons.measuring.pipeline_spec import parse_spec
     from he_compare.comparisons.progress import ProgressReporter
 
     spec = parse_spec(cipher, "cipher")

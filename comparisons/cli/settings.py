@@ -15,12 +15,8 @@ import typer
 from pydantic.fields import FieldInfo
 from typer.core import TyperCommand
 
-from he_compare.comparisons.measuring.config import (
-    RunConfig,
-    allowed_values,
-    option_group,
-    profile_values,
-)
+from he_compare.comparisons.measuring.config import RunConfig, option_group, profile_values
+from he_compare.comparisons.measuring.validation import allowed_values
 
 # Fields of RunConfig whose option has another form: --profile, --pipeline, --audit/--no-audit.
 OWN_FORM = frozenset({"profile", "pipelines", "audit"})

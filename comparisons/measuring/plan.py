@@ -29,13 +29,13 @@ from he_compare.common.run.records import (
     PlannedPipeline,
 )
 from he_compare.common.types import ImageBatch, Phase, Split
-from he_compare.comparisons.measuring.config import (
+from he_compare.comparisons.measuring.config import RunConfig, load_config
+from he_compare.comparisons.measuring.dataset_spec import shown_dataset
+from he_compare.comparisons.measuring.pipeline_spec import (
     PipelineSpec,
-    RunConfig,
     parse_spec,
     resolve_parameters,
 )
-from he_compare.comparisons.measuring.dataset_spec import shown_dataset
 
 # Modules whose source can change any cell of any pipeline.
 CORE_MODULES = (
@@ -196,8 +196,6 @@ class RunPlan:
 
     def _command(self) -> str:
         """The command that reproduces the run, without paths of this machine."""
-        from he_compare.comparisons.measuring.config import load_config
-
         base = load_config(self.config.profile, {})
         words = [f"compare run --dataset {self.dataset_spec}", f"--profile {self.config.profile}"]
         for field in RunConfig.model_fields:

@@ -18,11 +18,11 @@ from he_compare.comparisons.cli.settings import OWN_FORM, GroupedCommand, with_s
 from he_compare.comparisons.measuring.config import (
     MEASUREMENT,
     RunConfig,
-    allowed_values,
     load_config,
     option_group,
     profile_names,
 )
+from he_compare.comparisons.measuring.validation import allowed_values
 
 
 def options_of_run() -> dict[str, Any]:

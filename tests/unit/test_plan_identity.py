@@ -11,7 +11,8 @@ import pytest
 from he_compare.common import plugins
 from he_compare.common.contracts import RunSettings
 from he_compare.common.types import Phase
-from he_compare.comparisons.measuring.config import PipelineSpec, load_config
+from he_compare.comparisons.measuring.config import load_config
+from he_compare.comparisons.measuring.pipeline_spec import PipelineSpec
 from he_compare.comparisons.measuring.plan import KEYED_APART, Planned, RunPlan
 from tests.samplerun import three_pipelines
 
