@@ -105,7 +105,7 @@ class RunConfig(BaseModel):
         default=4,
         ge=0,
         le=16,
-        description="Sample images in the report; 0: no image is copied into the run",
+        description="Sample images in the report; 0: no image or message is kept in the run",
     )
 
     @field_validator("backbone")
