@@ -86,7 +86,7 @@ class Harness:
                 identity = self.identity(attack, target)
                 known = done.get(identity)
                 if known is not None:
-                    self.progress.line(f"{attack.title} on {target.label}: kept from before")
+                    self.progress.line(f"{attack.title} on {target.label}: already done, reused")
                     found.append(known)
                     continue
                 late = self._late(time.perf_counter() - begin)
