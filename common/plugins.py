@@ -47,6 +47,7 @@ KINDS: dict[str, Kind] = {
             "pipeline",
         ),
         Kind("ciphers", ("he_compare.block_scramble.ciphers",), "CIPHER", "cipher"),
+        Kind("packings", ("he_compare.fhe_baseline.ckks.packings",), "PACKING", "packing"),
         Kind(
             "attacks",
             (
@@ -149,7 +150,7 @@ def discover(kind: str) -> dict[str, Plugin]:
 
 
 def _display_name(kind: str, stem: str) -> str:
-    return stem.replace("_", "-") if kind in ("pipelines", "datasets") else stem
+    return stem.replace("_", "-") if kind in ("pipelines", "datasets", "packings") else stem
 
 
 def _register(found: dict[str, Plugin], plugin: Plugin) -> None:

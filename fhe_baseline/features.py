@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -15,7 +16,6 @@ from he_compare.common.backbones.head import CLIP
 from he_compare.common.clock import Clock
 from he_compare.common.errors import DataError
 from he_compare.common.types import Float32Array, Float64Array, Message, Stage, UInt8Array
-from he_compare.fhe_baseline.ckks.packings import PackingClient
 
 # Components of less than this share of the largest variance are noise of the features' float32.
 SMALLEST_VARIANCE = 1e-8
@@ -83,11 +83,23 @@ Extractor = Callable[[UInt8Array], Float32Array]
 Prepare = Callable[[Float32Array], Float64Array]
 
 
+class FeatureEncryption(Protocol):
+    """The encryption of one deployment under one secret key, CKKS or TFHE."""
+
+    def protect(self, features: Float64Array, clock: Clock) -> list[Message]:
+        """Encrypt prepared features (n, width) into n messages."""
+        ...
+
+    def reveal(self, replies: list[Message], clock: Clock) -> Float64Array:
+        """Decrypt n replies into scores (n, classes). Raises MessageError."""
+        ...
+
+
 class FeatureClient:
     """Holds backbone, preparation and secret key; features never leave it unencrypted."""
 
     def __init__(
-        self, extractor: Extractor, prepare: Prepare, encryption: PackingClient, classes: int
+        self, extractor: Extractor, prepare: Prepare, encryption: FeatureEncryption, classes: int
     ) -> None:
         self._extractor = extractor
         self._prepare = prepare

@@ -8,7 +8,16 @@ from typing import Any
 from he_compare.common.errors import UnknownNameError
 from he_compare.common.plugins import discover, load, nearest
 
-SECTIONS = ("datasets", "pipelines", "ciphers", "backbones", "metrics", "attacks", "profiles")
+SECTIONS = (
+    "datasets",
+    "pipelines",
+    "ciphers",
+    "packings",
+    "backbones",
+    "metrics",
+    "attacks",
+    "profiles",
+)
 
 
 def collect(section: str | None, *, details: bool = False) -> dict[str, list[dict[str, Any]]]:

@@ -31,7 +31,7 @@ from he_compare.common.types import FheMode, Float32Array, Float64Array, Per, St
 if TYPE_CHECKING:
     from he_compare.common.backbones.head import LinearModel
     from he_compare.fhe_baseline.ckks.inference import Plan
-    from he_compare.fhe_baseline.ckks.packings import PackingClient
+    from he_compare.fhe_baseline.ckks.packing import PackingClient
     from he_compare.fhe_baseline.ckks.training.circuit import Circuit
     from he_compare.fhe_baseline.features import Extractor, Preparation
 
