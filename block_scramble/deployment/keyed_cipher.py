@@ -10,15 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from he_compare.block_scramble.cipher import (
-    Cipher,
-    ImageShape,
-    KeyedCipher,
-    cipher_parameters,
-    key_space,
-)
+from he_compare.block_scramble.cipher import Cipher, cipher_parameters
 from he_compare.block_scramble.deployment.parameters import BlockScrambleParameters, Mode
 from he_compare.block_scramble.encryptor import Encryptor, KeyPolicy, make_encryptor
+from he_compare.block_scramble.engine.shapes import ImageShape
+from he_compare.block_scramble.keyed_cipher import KeyedCipher
 from he_compare.block_scramble.keys.client_key import ClientKey, dataset_key
 from he_compare.block_scramble.keys.key_files import obtain_key
 from he_compare.common.backbones.catalog import find_backbone
@@ -112,9 +108,7 @@ class CipherInstance:
             assumption=traits.assumption,
             enforced_by=ENFORCED_BY[traits.claim_type],
             deterministic=traits.deterministic,
-            key_space=key_space(
-                self.cipher, self.options, self.shape, self.client_key.entropy_bits
-            ),
+            key_space=self.cipher.key_space(self.options, self.shape, self.client_key.entropy_bits),
             key_fingerprint=self.client_key.fingerprint if keyed else "",
             key_policy=self.policy.value if keyed else "",
             preserves=list(self.cipher.preserves(self.options)),

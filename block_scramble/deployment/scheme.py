@@ -11,11 +11,13 @@ from typing import Any, cast
 
 import numpy as np
 
-from he_compare.block_scramble.cipher import Cipher, ImageShape, KeyedCipher, cipher_parameters
+from he_compare.block_scramble.cipher import Cipher, cipher_parameters
 from he_compare.block_scramble.deployment.client import BlockScrambleClient
 from he_compare.block_scramble.deployment.keyed_cipher import CipherInstance
 from he_compare.block_scramble.deployment.parameters import BlockScrambleParameters, Mode
 from he_compare.block_scramble.encryptor import KeyPolicy, check_policy, make_encryptor
+from he_compare.block_scramble.engine.shapes import ImageShape
+from he_compare.block_scramble.keyed_cipher import KeyedCipher
 from he_compare.block_scramble.keys.client_key import KEY_BYTES, SEED_BITS, ClientKey
 from he_compare.block_scramble.keys.key_files import CLIENT, seed_of
 from he_compare.common import plugins

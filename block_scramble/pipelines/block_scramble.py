@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from he_compare.block_scramble.cipher import as_pictures
 from he_compare.block_scramble.deployment.client import BlockScrambleClient
 from he_compare.block_scramble.deployment.keyed_cipher import PICTURE, CipherInstance, make_instance
 from he_compare.block_scramble.deployment.parameters import BlockScrambleParameters, Mode
 from he_compare.block_scramble.deployment.public_material import ServerMaterial
+from he_compare.block_scramble.keyed_cipher import as_pictures
 from he_compare.block_scramble.keys.key_files import obtain_key
 from he_compare.block_scramble.vit.adaptation import adapt_by_key, embedding_parameters
 from he_compare.common.backbones.catalog import find_backbone
