@@ -14,8 +14,8 @@ for more raises ``MissingKnowledgeError``. By Kerckhoffs the algorithm and its p
 sealed: the harness alone holds it. A **check** has no scale and no controls: it looks at a pipeline
 and says what it found (parameters, freshness, server state); it lives where its scheme lives.
 
-Plug-ins of kind ``attacks`` assign an ``Attack`` or a ``Check`` to ``ATTACK``; plug-ins of kind
-``schemes`` assign a ``SchemeFamily`` to ``SCHEMES``.
+Plug-ins of kind ``attacks`` assign an ``Attack`` or a ``Check`` to ``ATTACK``. What a pipeline
+puts before an adversary is part of its contract (``contracts.Fitted.scheme``).
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
+from he_compare.common.contracts import Deployed
 from he_compare.common.errors import UsageError
 from he_compare.common.run.records import SecurityClaims, Verdict
 from he_compare.common.scheme import ImageShape, KeyMoves, Models, Scheme
@@ -76,28 +77,6 @@ BUDGETS: dict[str, Budget] = {
 }
 
 
-class SchemeFamily(Protocol):
-    """What a module of a ``schemes`` package hands over as ``SCHEMES``."""
-
-    name: str
-
-    def of_cipher(self, name: str, options: Mapping[str, Any], shape: ImageShape) -> Scheme | None:
-        """Return a cipher by name, or None where this family has none of that name.
-
-        Raises UsageError where an option does not fit.
-        """
-        ...
-
-    def of_pipeline(
-        self, pipeline: str, parameters: Any, shape: ImageShape, backbone: str
-    ) -> Scheme | None:
-        """Return what a pipeline protects images with, or None where it is not of this family.
-
-        ``parameters``: the pipeline's, as resolved. ``backbone``: of the run.
-        """
-        ...
-
-
 @dataclass(frozen=True)
 class Facts:
     """What anybody finds out about a target by running its algorithm under keys of their own.
@@ -107,7 +86,7 @@ class Facts:
     pixel changes that pixel only. ``local``: one changed value changes at most two values.
     ``shared_key``: equal blocks become equal blocks, one key for all. ``moves_blocks``: blocks
     change places. ``bytewise``: it changes at most one. ``one_key``: the key is the same for every
-    image. ``adaptable``: why no model can absorb the key, '' where one can.
+    image. ``unadaptable``: why no model was adapted to the key, '' where one was.
     """
 
     label: str
@@ -125,7 +104,7 @@ class Facts:
     keeps_places: bool
     local: bool
     bytewise: bool
-    adaptable: str
+    unadaptable: str
     shared_key: bool
     moves_blocks: bool
     claims: SecurityClaims
@@ -347,20 +326,17 @@ class AttackFailedError(Exception):
 class Inspected:
     """What a check looks at: a pipeline of a run, or a cipher as written.
 
-    ``pipeline``: '' for a cipher. ``parameters``: as resolved (the pipeline's own type where it is
-    one). ``images``: uint8 (n, h, w, c) with ``labels``, to run the scheme on. ``backbone``,
-    ``weights``: as the run's settings name them, '' where there is no run.
+    ``pipeline``: '' for a cipher. ``deployed``: the pipeline as fitted and deployed, None for a
+    cipher. ``images``: uint8 (n, h, w, c) with ``labels``, to run the scheme on.
     """
 
     label: str
     pipeline: str
-    parameters: Any
-    scheme: Scheme | None
+    deployed: Deployed | None
+    scheme: Scheme
     images: UInt8Array
     labels: IntArray
     classes: tuple[str, ...]
-    backbone: str
-    weights: str
 
 
 @dataclass(frozen=True)

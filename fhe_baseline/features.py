@@ -84,7 +84,7 @@ Prepare = Callable[[Float32Array], Float64Array]
 
 
 class FeatureEncryption(Protocol):
-    """The encryption of one deployment under one secret key, CKKS or TFHE."""
+    """Encrypts prepared features and decrypts scores; holds the secret key."""
 
     def protect(self, features: Float64Array, clock: Clock) -> list[Message]:
         """Encrypt prepared features (n, width) into n messages."""
@@ -103,7 +103,7 @@ class FeatureClient:
     ) -> None:
         self._extractor = extractor
         self._prepare = prepare
-        self._encryption = encryption
+        self.encryption = encryption
         self._classes = classes
 
     def protect(self, images: UInt8Array, clock: Clock) -> list[Message]:
@@ -112,10 +112,10 @@ class FeatureClient:
             return []
         with clock.stage(Stage.FEATURES, items=len(images)):
             features = self._prepare(self._extractor(images))
-        return self._encryption.protect(features, clock)
+        return self.encryption.protect(features, clock)
 
     def reveal(self, replies: list[Message], clock: Clock) -> Float64Array:
         """Decrypt scores (logits), float64 (n, classes). Raises MessageError."""
         if not replies:
             return np.zeros((0, self._classes))
-        return self._encryption.reveal(replies, clock)
+        return self.encryption.reveal(replies, clock)

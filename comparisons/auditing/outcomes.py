@@ -118,7 +118,7 @@ class Frame:
             unit=metric.unit,
             note="" if len(result.values) > 1 else ONE_KEY,
         )
-        limits = list(attack.limits)
+        limits = [*attack.limits, *self.target.limits()]
         if len(result.values) == 1:
             limits.append(ONE_KEY)
         if result.grey:
@@ -185,7 +185,7 @@ class Frame:
                 "artefacts": [*files, *(picture.file for picture in pictures)],
                 "pictures": list(pictures),
                 "claim": finding.claim or self._claim(),
-                "limits": list(finding.limits),
+                "limits": [*finding.limits, *self.target.limits()],
             }
         )
 
@@ -202,15 +202,13 @@ class Frame:
             "knowledge": [rung for rung in Knowledge if rung in added],
             "budget": self.budget.as_record(),
             "claim": "" if self.control else self._claim(),
+            "messages": "" if self.control else self.target.message_source(),
             "reproduce": f"{self.command} {self.target.argument}",
             "source": self.attack.source,
         }
 
     def _claim(self) -> str:
-        if self.target.facts is None:
-            return ""
-        claims = self.target.facts.claims
-        return f"{claims.protects} ({claims.claim_type})"
+        return self.target.claim()
 
 
 def headline(metric: Metric, value: MetricValue, floor: float, ceiling: float) -> str:

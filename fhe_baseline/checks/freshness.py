@@ -11,17 +11,15 @@ import numpy as np
 
 from he_compare.common.attack import Budget, Detail, Finding, Inspected, Metric
 from he_compare.common.errors import MessageError
+from he_compare.common.scheme import folded
 from he_compare.common.types import IntArray, Knowledge, Message
 from he_compare.fhe_baseline.checks.tools.victim import (
-    CKKS,
-    TFHE,
     Victim,
-    pipeline_obstacle,
+    encryption_obstacle,
     victim_of,
 )
 from he_compare.fhe_baseline.ckks.context import data_primes, import_tenseal, seal_context
 from he_compare.fhe_baseline.ckks.serialization import load_seal
-from he_compare.fhe_baseline.scheme import as_pictures
 
 LEAST_BYTES = 2048
 
@@ -108,7 +106,7 @@ class Freshness:
 
     def applies(self, inspected: Inspected) -> str:
         """Every pipeline that encrypts."""
-        return pipeline_obstacle(inspected, CKKS + TFHE)
+        return encryption_obstacle(inspected)
 
     def examine(self, inspected: Inspected, budget: Budget, random: np.random.Generator) -> Finding:
         """Compare pairs of encryptions, and look at the bytes as numbers and as a picture."""
@@ -125,7 +123,7 @@ class Freshness:
             and (deviation is None or abs(deviation) < MOST_DEVIATION)
         )
         side = inspected.images.shape[1]
-        picture = as_pictures([victim.uploads(1)[0]], (side, side, 3))[0]
+        picture = folded([victim.uploads(1)[0]], (side, side, 3))[0]
         return Finding(
             verdict="resists within budget" if sound else "broken",
             headline=f"of two encryptions of one image {same:.2%} of the bytes agree (1/256 = "

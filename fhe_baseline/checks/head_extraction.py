@@ -11,7 +11,7 @@ from he_compare.common.attack import Budget, Detail, Finding, Inspected, Metric
 from he_compare.common.backbones.head import LinearModel
 from he_compare.common.clock import Clock
 from he_compare.common.types import Float64Array, Knowledge, Side
-from he_compare.fhe_baseline.checks.tools.victim import CKKS, TFHE, pipeline_obstacle, victim_of
+from he_compare.fhe_baseline.checks.tools.victim import encryption_obstacle, victim_of
 
 Ask = Callable[[Float64Array], Float64Array]
 
@@ -60,7 +60,7 @@ class HeadExtraction:
 
     def applies(self, inspected: Inspected) -> str:
         """Pipelines with a linear head."""
-        return pipeline_obstacle(inspected, CKKS + TFHE)
+        return encryption_obstacle(inspected)
 
     def examine(self, inspected: Inspected, budget: Budget, random: np.random.Generator) -> Finding:
         """Extract the head and compare it with the true one on images that were no queries."""

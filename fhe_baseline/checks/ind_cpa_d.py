@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from he_compare.common import plugins
 from he_compare.common.attack import Budget, Detail, Finding, Inspected, Metric
 from he_compare.common.clock import Clock
-from he_compare.common.errors import UnavailableError
 from he_compare.common.types import Float64Array, Knowledge, Message, Side
 from he_compare.fhe_baseline.checks.tools import key_recovery
 from he_compare.fhe_baseline.checks.tools.key_recovery import (
@@ -27,16 +27,13 @@ from he_compare.fhe_baseline.checks.tools.key_recovery import (
 )
 from he_compare.fhe_baseline.checks.tools.modular import Int64Array
 from he_compare.fhe_baseline.checks.tools.victim import (
-    CKKS,
     Victim,
-    pipeline_obstacle,
+    ckks_obstacle,
     secret_key_of,
     victim_of,
 )
 from he_compare.fhe_baseline.ckks.context import import_tenseal, seal_context
-from he_compare.fhe_baseline.ckks.inference import load_public_material
 from he_compare.fhe_baseline.ckks.serialization import load_seal
-from he_compare.fhe_baseline.pipelines import fhe_head, fhe_train
 
 DECIMALS = (12, 11, 10, 9, 8, 7, 6, 5, 4)
 QUERIES, REPLAYS = 256, 4096
@@ -82,12 +79,7 @@ class IndCpaD:
 
     def applies(self, inspected: Inspected) -> str:
         """CKKS alone: what TFHE decrypts to carries no noise."""
-        if inspected.pipeline not in CKKS:
-            return pipeline_obstacle(inspected) or "decrypted integers are exact: no noise to read"
-        packing = getattr(inspected.parameters, "packing", PACKING)
-        if packing not in ("auto", PACKING):
-            return f"run on packing {PACKING}; packing {packing} decrypts the same scheme"
-        return ""
+        return ckks_obstacle(inspected, (PACKING,))
 
     def examine(self, inspected: Inspected, budget: Budget, random: np.random.Generator) -> Finding:
         """Attack two uploads and two replies, then every way to publish less."""
@@ -135,11 +127,7 @@ class IndCpaD:
 
 
 def _server(victim: Victim) -> Any:
-    if victim.pipeline == fhe_train.NAME:
-        return fhe_train.PIPELINE.load_server(victim.public_material)
-    if victim.pipeline == fhe_head.NAME:
-        return load_public_material(victim.public_material)
-    raise UnavailableError(f"{victim.pipeline} has no CKKS server", fix="audit fhe-head")
+    return plugins.load("pipelines", victim.pipeline).load_server(victim.public_material)
 
 
 def _decrypt(victim: Victim, messages: list[Message]) -> Decrypted:

@@ -17,10 +17,8 @@ from he_compare.common.clock import Clock
 from he_compare.common.errors import UnavailableError
 from he_compare.common.types import Knowledge, Side
 from he_compare.fhe_baseline.checks.tools.victim import (
-    CKKS,
-    TFHE,
     Victim,
-    pipeline_obstacle,
+    encryption_obstacle,
     secret_key_of,
     victim_of,
 )
@@ -169,7 +167,7 @@ class ServerState:
 
     def applies(self, inspected: Inspected) -> str:
         """Every pipeline with a secret key."""
-        return pipeline_obstacle(inspected, CKKS + TFHE)
+        return encryption_obstacle(inspected)
 
     def examine(self, inspected: Inspected, budget: Budget, random: np.random.Generator) -> Finding:
         """Serve one image, then search the process and all the bytes it was sent."""
@@ -186,7 +184,7 @@ class ServerState:
 
 def key_pieces(victim: Victim) -> list[bytes]:
     """Return stretches of the victim's secret key, as its library keeps it and as it saves it."""
-    if victim.pipeline in TFHE:
+    if victim.plan is None:
         return concrete_pieces(victim.client._client.client)
     secret = secret_key_of(victim.client)
     saved = seal_bytes(secret)
