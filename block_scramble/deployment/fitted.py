@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from he_compare.block_scramble.deployment.cipher_instance import PICTURE, CipherInstance
 from he_compare.block_scramble.deployment.client import BlockScrambleClient
-from he_compare.block_scramble.deployment.keyed_cipher import PICTURE, CipherInstance
 from he_compare.block_scramble.deployment.public_material import ServerMaterial
 from he_compare.block_scramble.deployment.scheme import DeployedCipherScheme, PlainModel
 from he_compare.block_scramble.keyed_cipher import as_pictures

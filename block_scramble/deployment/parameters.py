@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, cast
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
@@ -11,10 +12,12 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 from he_compare.block_scramble.cipher import Cipher, cipher_parameters
 from he_compare.block_scramble.encryptor import KeyPolicy, check_policy
 from he_compare.block_scramble.keys.client_key import ClientKey
-from he_compare.block_scramble.keys.key_files import CLIENT, seed_of
+from he_compare.block_scramble.keys.key_files import CLIENT, obtain_key, seed_of
 from he_compare.common import plugins
 from he_compare.common.contracts import Parameters
 from he_compare.common.errors import UsageError
+from he_compare.common.identity import source_digest
+from he_compare.common.sources import sources_of
 
 # The one name that pipeline and ciphers share: the pipeline fills in the backbone's patch.
 PATCH = "patch"
@@ -166,6 +169,17 @@ class BlockScrambleParameters(Parameters):
                 "adapted to its own key",
                 fix="pass clients=1 or mode=trained",
             )
+
+    def identity_inputs(self, key_file: Path) -> dict[str, str]:
+        """Name what else changes a result: the key, by fingerprint, and the code of the cipher.
+
+        The key file is made at first use. Raises UsageError where it is no usable one.
+        """
+        module = plugins.find("ciphers", self.cipher).module
+        return {
+            "client key": obtain_key(self.key, key_file).fingerprint,
+            "cipher": source_digest(*sources_of(module)),
+        }
 
     def load_cipher(self) -> Cipher:
         """Import the cipher and return it."""

@@ -12,8 +12,8 @@ from typing import Any, cast
 import numpy as np
 
 from he_compare.block_scramble.cipher import Cipher, cipher_parameters
+from he_compare.block_scramble.deployment.cipher_instance import CipherInstance
 from he_compare.block_scramble.deployment.client import BlockScrambleClient
-from he_compare.block_scramble.deployment.keyed_cipher import CipherInstance
 from he_compare.block_scramble.deployment.parameters import Mode
 from he_compare.block_scramble.deployment.public_material import ServerMaterial
 from he_compare.block_scramble.encryptor import KeyPolicy, check_policy, make_encryptor

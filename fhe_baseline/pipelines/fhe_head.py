@@ -8,6 +8,7 @@ only the hospital decrypts. The inference half of MedBlindTuner (arXiv 2401.0960
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -151,6 +152,12 @@ class FheHeadPipeline(Pipeline):
         from he_compare.fhe_baseline.ckks.library import availability
 
         return availability()
+
+    def identity_inputs(self, parameters: FheHeadParameters, key_file: Path) -> dict[str, str]:
+        """Name the code of the packing, which is found by name."""
+        from he_compare.fhe_baseline.ckks.packing import packing_digest
+
+        return {"packing": packing_digest(parameters.packing)}
 
     def fit(
         self, data: TrainingData, parameters: FheHeadParameters, context: RunContext

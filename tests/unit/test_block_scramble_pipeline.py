@@ -18,8 +18,8 @@ import pytest
 from pydantic import ValidationError
 
 from he_compare.block_scramble.ciphers.vit_block import CIPHER as VIT_BLOCK
+from he_compare.block_scramble.deployment.cipher_instance import make_instance
 from he_compare.block_scramble.deployment.client import BlockScrambleClient, labelled_message
-from he_compare.block_scramble.deployment.keyed_cipher import make_instance
 from he_compare.block_scramble.deployment.parameters import BlockScrambleParameters
 from he_compare.block_scramble.deployment.public_material import ServerMaterial, TrainingBudget
 from he_compare.block_scramble.keys import key_files
@@ -359,11 +359,20 @@ def test_a_message_for_a_client_without_a_model_is_refused(tiny_state: bytes) ->
 def test_cells_are_keyed_by_the_fingerprint_of_the_key(tmp_path: Path) -> None:
     path = tmp_path / "client.key"
     inputs = PIPELINE.identity_inputs(BlockScrambleParameters(), path)
-    assert inputs == {"client key": key_files.load(path).fingerprint}
+    assert inputs["client key"] == key_files.load(path).fingerprint
     key_files.rotate(path)
     assert PIPELINE.identity_inputs(BlockScrambleParameters(), path) != inputs
     seeded = PIPELINE.identity_inputs(BlockScrambleParameters(key="seeded:3"), path)
-    assert seeded == {"client key": ClientKey.from_seed(3).fingerprint}
+    assert seeded["client key"] == ClientKey.from_seed(3).fingerprint
+
+
+def test_cells_are_keyed_by_the_code_of_their_cipher(tmp_path: Path) -> None:
+    first, second = (
+        PIPELINE.identity_inputs(BlockScrambleParameters(cipher=name), tmp_path / "client.key")
+        for name in ("np", "shf")
+    )
+    assert first["client key"] == second["client key"]
+    assert first["cipher"] != second["cipher"]
 
 
 def test_all_adapted_ciphers_share_one_plain_model(bench: Bench) -> None:

@@ -1,6 +1,6 @@
-"""One cipher under one key for one run: what the parameters of a cell come to.
+"""A cipher as one run uses it: with its options, key policy and the keys of its clients.
 
-Fitting, deploying, claims and pictures all speak of the same instance.
+Fitting, deployment, claims and pictures all use the same instance.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ INFERENCE = "inference"
 PICTURE = "picture"
 WRONG_KEY = "wrong key"
 
-
 ENFORCED_BY = {
     "heuristic": "nobody: no parameter of this scheme is tied to a security level",
     "reduction to a hardness assumption": "the cryptography package: key length and mode are fixed",
@@ -39,10 +38,11 @@ ENFORCED_BY = {
 
 @dataclass(frozen=True, repr=False)
 class CipherInstance:
-    """``client_key`` names the key in records; ``key`` encrypts this dataset and seed.
+    """A cipher, its options and its keys.
 
-    With several clients, the others' keys are derived from the same key file, so that one file
-    repeats the run; each of them knows nothing of the others.
+    ``client_key`` names the key in records; ``key`` encrypts this dataset and seed. With several
+    clients, the others' keys are derived from the same key file, so that one file repeats the run;
+    each of them knows nothing of the others.
     """
 
     cipher: Cipher
