@@ -68,7 +68,13 @@ KINDS: dict[str, PluginKind] = {
             "CHECK",
             "check",
         ),
-        PluginKind("packings", ("he_compare.fhe_baseline.ckks.packings",), "PACKING", "packing"),
+        PluginKind(
+            "packings",
+            ("he_compare.fhe_baseline.ckks.packings",),
+            "PACKING",
+            "packing",
+            dashed=True,
+        ),
         PluginKind("sections", ("he_compare.reports.sections",), "SECTION", "report section"),
     )
 }

@@ -18,7 +18,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from he_compare.block_scramble.cipher import CiphertextArray, ImageShape
+from he_compare.block_scramble.engine.shapes import ImageShape
+from he_compare.block_scramble.keyed_cipher import CiphertextArray
 from he_compare.common.datasets.reading.class_folders import IGNORED
 from he_compare.common.datasets.reading.images import FORMATS, MIN_SIDE, image_size, open_image
 from he_compare.common.errors import DataError, IntegrityError, UsageError

@@ -15,8 +15,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from he_compare.block_scramble.cipher import ImageShape
 from he_compare.block_scramble.encryptor import KeyPolicy
+from he_compare.block_scramble.engine.shapes import ImageShape
 from he_compare.block_scramble.keys.client_key import ClientKey
 from he_compare.common.errors import IntegrityError, UsageError
 from he_compare.common.identity import canonical_json

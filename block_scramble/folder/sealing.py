@@ -13,9 +13,11 @@ from typing import Any, cast
 
 import numpy as np
 
-from he_compare.block_scramble.cipher import Cipher, CiphertextArray, ImageShape, cipher_parameters
+from he_compare.block_scramble.cipher import Cipher, cipher_parameters
 from he_compare.block_scramble.encryptor import Encryptor, KeyPolicy, check_policy, make_encryptor
 from he_compare.block_scramble.engine.blocks import crop, pad, padded_shape
+from he_compare.block_scramble.engine.shapes import ImageShape
+from he_compare.block_scramble.keyed_cipher import CiphertextArray
 from he_compare.block_scramble.keys.client_key import ClientKey
 from he_compare.common import plugins
 from he_compare.common.contracts import Parameters

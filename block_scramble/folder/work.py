@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from he_compare.block_scramble.cipher import ImageShape
+from he_compare.block_scramble.engine.shapes import ImageShape
 from he_compare.block_scramble.folder.images import (
     SUFFIX_OF,
     ciphertext_bytes,

@@ -83,7 +83,7 @@ def resolve_parameters(pipeline: Any, spec: PipelineSpec) -> BaseModel:
     Raises UnknownNameError for a parameter that does not exist (with the nearest), UsageError for a
     value that does not fit.
     """
-    known = list(pipeline.parameters.model_fields)
+    known = pipeline.parameters.known_names(spec.parameters)
     for name in spec.parameters:
         if name not in known:
             raise UnknownNameError(
