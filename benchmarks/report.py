@@ -52,7 +52,7 @@ def _run(folder: Path) -> Path:
     named = os.environ.get("COMPARE_RUN")
     if named:
         return Path(named)
-    from tests.samplerun import audited
+    from tests.support.samplerun import audited
 
     return audited().write(folder / "run")
 

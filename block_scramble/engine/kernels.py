@@ -19,13 +19,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit, types
 
+from he_compare.block_scramble.engine.lanes import LANES, UInt32Array
 from he_compare.common.types import UInt8Array
-
-# Images that the compiled loops move side by side: one byte each of a 64-bit word.
-LANES = 8
-
-UInt32Array = npt.NDArray[np.uint32]
-
 
 WordArray = npt.NDArray[np.uint64]
 Word: TypeAlias = np.uint64

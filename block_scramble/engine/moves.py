@@ -20,7 +20,7 @@ from he_compare.block_scramble.engine.blocks import (
     check_patch,
     unblocked,
 )
-from he_compare.block_scramble.engine.kernels import LANES, UInt32Array
+from he_compare.block_scramble.engine.lanes import LANES, UInt32Array
 from he_compare.block_scramble.vit.patch_key import BoolArray, PatchAffine, affine_from_moves
 from he_compare.common.scheme import KeyMoves
 from he_compare.common.types import IntArray, UInt8Array
