@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,102 +21,23 @@ from he_compare.block_scramble.pipelines.block_scramble_convnet import (
 from he_compare.common import plugins
 from he_compare.common.backbones.deit import state_bytes
 from he_compare.common.clock import Clock
-from he_compare.common.contracts import Deployment, RunContext, RunSettings, Server, TrainingData
 from he_compare.common.errors import CompareError, DataError, MessageError, UsageError
-from he_compare.common.identity import key_of
 from he_compare.common.pipelines.convnet import PIPELINE as PLAIN
 from he_compare.common.pipelines.convnet import ConvnetParameters, build_convnet, convnet_budget
 from he_compare.common.service.wire import pack, unpack
-from he_compare.common.types import ImageBatch, Message, Side, UInt8Array
+from he_compare.common.types import Side
 from he_compare.comparisons.measuring.disturbances import BIT_FLIPS, GAUSSIAN_NOISE
 from he_compare.comparisons.measuring.robustness import robustness_curve
+from tests.support.batches import bright_and_dark, training_data
+from tests.support.runcontext import Bench
 
-SIZE = 32
-
-
-@dataclass
-class InProcessServer:
-    """A server handle without a process: bytes in, bytes out."""
-
-    server: Server
-    sent: list[Message]
-    pid: int = 0
-
-    def call(self, verb: str, messages: list[Message], clock: Clock) -> list[Message]:
-        assert verb in self.server.verbs
-        self.sent += messages
-        replies: list[Message] = getattr(self.server, verb)(messages, Clock(Side.SERVER))
-        return replies
-
-    def close(self) -> None:
-        pass
-
-
-@dataclass
-class Bench:
-    """A run context with its fakes, for images of 32 pixels. ``sent``: all the server ever got."""
-
-    folder: Path
-    sent: list[bytes] = field(default_factory=list)
-    kept: dict[str, bytes] = field(default_factory=dict)
-
-    def get_or_make(self, kind: str, inputs: Mapping[str, Any], make: Callable[[], bytes]) -> bytes:
-        key = key_of(kind=kind, inputs=dict(inputs))
-        if key not in self.kept:
-            self.kept[key] = make()
-        return self.kept[key]
-
-    def context(self, **changes: Any) -> RunContext:
-        settings = {
-            "image_size": SIZE,
-            "backbone": "deit_tiny_patch16_224",
-            "weights": "untrained",
-            "epochs": 2,
-            "batch_size": 8,
-            "learning_rate": 1e-3,
-            "threads": 1,
-            "infer_batch": 8,
-        }
-        return RunContext(
-            seed=0,
-            settings=RunSettings(**(settings | changes)),
-            clock=Clock(Side.CLIENT),
-            artefacts=self,
-            cache_dir=self.folder,
-            key_file=self.folder / "client.key",
-            start_server=self.start,
-            progress=lambda what, done, total: None,
-        )
-
-    def start(self, pipeline: str, public_material: bytes) -> InProcessServer:
-        self.sent.append(public_material)
-        loaded = plugins.load("pipelines", pipeline).load_server(public_material)
-        return InProcessServer(loaded, self.sent)
-
-    def scores(self, pipeline: str, deployment: Deployment, images: UInt8Array) -> np.ndarray:
-        server = self.start(pipeline, deployment.public_material)
-        messages = deployment.client.protect(images, Clock(Side.CLIENT))
-        clock = Clock(Side.CLIENT)
-        return deployment.client.reveal(server.call("infer", messages, clock), clock)
+DATA = training_data(bright_and_dark(17, 0), bright_and_dark(8, 1))
+TEST = bright_and_dark(20, 2)
 
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
-
-
-def learnable(count: int, seed: int) -> ImageBatch:
-    """Bright and dark noise: two classes that survive every permutation."""
-    random = np.random.default_rng(seed)
-    labels = np.arange(count, dtype=np.int64) % 2
-    noise = random.integers(0, 90, (count, SIZE, SIZE, 3))
-    images = (noise + 150 * labels[:, None, None, None]).astype(np.uint8)
-    ids = tuple(f"{seed}-{i}" for i in range(count))
-    return ImageBatch(ids, images, labels, ids)
-
-
-DATA = TrainingData(learnable(17, 0), learnable(8, 1), ("dark", "bright"), "fingerprint")
-TEST = learnable(20, 2)
 
 
 def accuracy(scores: np.ndarray) -> float:
@@ -138,7 +58,7 @@ def test_the_plain_network_learns_and_is_trained_once(bench: Bench) -> None:
     assert context.training["epochs"] == len(context.training["history"]) <= 2
     assert fitted.claims().claim_type == "none"
     assert PLAIN.fit(DATA, ConvnetParameters(), bench.context()).state == fitted.state
-    assert len(bench.kept) == 1
+    assert len(bench.artefacts.kept) == 1
 
 
 def test_the_same_run_gives_the_same_weights(bench: Bench, tmp_path: Path) -> None:
@@ -169,11 +89,11 @@ def test_no_key_and_no_plain_image_reaches_the_server(bench: Bench) -> None:
     fitted = SCRAMBLED.fit(DATA, ConvnetScrambleParameters(), context)
     bench.scores("block-scramble-convnet", fitted.deploy(context), TEST.images)
     secret = key_files.load(context.key_file).secret_bytes()
-    crossed = b"".join(bench.sent)
+    crossed = b"".join([*bench.crossing.public, *bench.crossing.messages])
     assert secret not in crossed and secret.hex().encode() not in crossed
     row = TEST.images[0, 0].tobytes()
     assert row not in crossed and DATA.train.images[0, 0].tobytes() not in crossed
-    assert not any(secret in stored for stored in bench.kept.values())
+    assert not any(secret in stored for stored in bench.artefacts.kept.values())
 
 
 def test_images_under_the_wrong_key_are_told_in_the_claims(bench: Bench) -> None:
@@ -275,4 +195,4 @@ def test_robustness_of_a_network_on_ciphertexts_falls_with_the_disturbance(bench
         ).points
         assert whole.accuracy >= 0.9 and little.same == 20
         assert ruined.accuracy <= 0.75
-        assert unpack(server.sent[-1])[0]["ciphertext"].dtype == np.uint8
+        assert unpack(bench.crossing.messages[-1])[0]["ciphertext"].dtype == np.uint8

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,96 +10,34 @@ import numpy as np
 import pytest
 
 from he_compare.common import plugins
-from he_compare.common.backbones import features as backbone
 from he_compare.common.clock import Clock
 from he_compare.common.contracts import (
     Deployment,
     Parameters,
     RunContext,
-    RunSettings,
     TrainingData,
 )
 from he_compare.common.errors import MessageError, UsageError
-from he_compare.common.identity import array_digest, source_digest
-from he_compare.common.types import FheMode, Float32Array, ImageBatch, Per, Side, Stage, UInt8Array
+from he_compare.common.identity import source_digest
+from he_compare.common.types import FheMode, ImageBatch, Per, Side, Stage
 from he_compare.fhe_baseline.pipelines.fhe_head import PIPELINE, FheHeadFitted, FheHeadParameters
+from tests.support.batches import bright_corner, training_data
+from tests.support.extractors import FakeExtractor, replace_backbone
+from tests.support.runcontext import MemoryArtefacts, run_context
 
 SIZE = 16
 
 
-class FakeExtractor:
-    """48 random projections of the pixels; counts how many images it saw."""
-
-    def __init__(
-        self, name: str, image_size: int, weights: str, seed: int, threads: int | None = None
-    ) -> None:
-        generator = np.random.default_rng(seed)
-        self.name, self.width = name, 48
-        self._projection = generator.normal(size=(image_size**2 * 3, 48)) / image_size
-        self.weights_sha256 = array_digest(self._projection)
-        self.seen = 0
-
-    def __call__(self, images: UInt8Array) -> Float32Array:
-        self.seen += len(images)
-        flat = images.reshape(len(images), -1) / 255.0
-        return (flat @ self._projection).astype(np.float32)
-
-
-class MemoryArtefacts:
-    """Keeps artefacts in a dict and counts what was made."""
-
-    def __init__(self) -> None:
-        self.stored: dict[str, bytes] = {}
-        self.made = 0
-
-    def get_or_make(self, kind: str, inputs: Mapping[str, Any], make: Callable[[], bytes]) -> bytes:
-        key = f"{kind} {sorted(inputs.items())}"
-        if key not in self.stored:
-            self.stored[key] = make()
-            self.made += 1
-        return self.stored[key]
-
-
 def images_of(classes: int, n: int, seed: int) -> ImageBatch:
-    """Noise whose brightness in one corner depends on the class."""
-    generator = np.random.default_rng(seed)
-    labels = np.arange(n, dtype=np.int64) % classes
-    images = generator.integers(60, 180, (n, SIZE, SIZE, 3)).astype(np.uint8)
-    images[:, :8, :8] += (labels * 12).astype(np.uint8)[:, None, None, None]
-    ids = tuple(f"{seed}-{i}" for i in range(n))
-    return ImageBatch(ids, images, labels, ids)
+    return bright_corner(classes, n, seed, corner=8, step=12, size=SIZE)
 
 
-def training_data(classes: int) -> TrainingData:
-    names = tuple(f"class {i}" for i in range(classes))
-    return TrainingData(images_of(classes, 90, 1), images_of(classes, 12, 2), names, "fingerprint")
+def data_of(classes: int) -> TrainingData:
+    return training_data(images_of(classes, 90, 1), images_of(classes, 12, 2))
 
 
 def make_context(folder: Path) -> RunContext:
-    settings = RunSettings(
-        image_size=SIZE,
-        backbone="deit_tiny_patch16_224",
-        weights="untrained",
-        epochs=1,
-        batch_size=8,
-        learning_rate=1e-3,
-        threads=1,
-        infer_batch=8,
-    )
-
-    def no_server(pipeline: str, material: bytes) -> Any:
-        raise AssertionError("fitting the head needs no server")
-
-    return RunContext(
-        seed=0,
-        settings=settings,
-        clock=Clock(Side.CLIENT),
-        artefacts=MemoryArtefacts(),
-        cache_dir=folder,
-        key_file=folder / "key",
-        start_server=no_server,
-        progress=lambda what, done, total: None,
-    )
+    return run_context(folder, MemoryArtefacts(), image_size=SIZE, epochs=1)
 
 
 @dataclass
@@ -115,12 +52,12 @@ class Ready:
 
 @pytest.fixture(autouse=True)
 def fake_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backbone, "FeatureExtractor", FakeExtractor)
+    replace_backbone(monkeypatch, width=48)
 
 
 def ready(folder: Path, classes: int = 2, **parameters: Any) -> Ready:
     context = make_context(folder)
-    fitted = PIPELINE.fit(training_data(classes), FheHeadParameters(**parameters), context)
+    fitted = PIPELINE.fit(data_of(classes), FheHeadParameters(**parameters), context)
     deployment = fitted.deploy(context)
     return Ready(context, fitted, deployment, PIPELINE.load_server(deployment.public_material))
 
@@ -197,20 +134,20 @@ def test_the_head_is_trained_once_for_equal_inputs_and_anew_for_another_strength
     context = make_context(tmp_path)
     artefacts = context.artefacts
     assert isinstance(artefacts, MemoryArtefacts)
-    data = training_data(2)
+    data = data_of(2)
     first = PIPELINE.fit(data, FheHeadParameters(), context)
     second = PIPELINE.fit(data, FheHeadParameters(packing="tenseal-dot"), context)
-    assert artefacts.made == 1
+    assert artefacts.made == ["head"]
     np.testing.assert_array_equal(first.head.linear.weights, second.head.linear.weights)
     PIPELINE.fit(data, FheHeadParameters(C=1.0), context)
-    assert artefacts.made == 2
+    assert artefacts.made == ["head", "head"]
 
 
 def test_nothing_secret_is_kept_with_the_artefacts(tmp_path: Path) -> None:
     one = ready(tmp_path)
     artefacts = one.context.artefacts
     assert isinstance(artefacts, MemoryArtefacts)
-    assert [key.split()[0] for key in artefacts.stored] == ["head"]
+    assert artefacts.made == ["head"]
     assert not one.context.key_file.exists()
 
 
@@ -255,7 +192,7 @@ def test_the_picture_is_the_first_bytes_of_a_ciphertext_and_changes_every_time(
 
 
 def test_before_a_deployment_there_is_no_picture_and_no_key_to_name(tmp_path: Path) -> None:
-    fitted = PIPELINE.fit(training_data(2), FheHeadParameters(), make_context(tmp_path))
+    fitted = PIPELINE.fit(data_of(2), FheHeadParameters(), make_context(tmp_path))
     assert fitted.protected_picture(images_of(2, 1, 3).images) is None
     assert fitted.claims().key_fingerprint == ""
 
@@ -285,7 +222,7 @@ def test_wrong_parameters_are_refused_before_anything_runs(wrong: dict[str, Any]
 def test_parameters_the_packing_cannot_use_are_refused_at_fit(tmp_path: Path) -> None:
     parameters = FheHeadParameters(packing="tenseal-dot", parameter_set="n4096")
     with pytest.raises(UsageError, match="choose another parameter_set or packing"):
-        PIPELINE.fit(training_data(2), parameters, make_context(tmp_path))
+        PIPELINE.fit(data_of(2), parameters, make_context(tmp_path))
 
 
 def test_a_missing_tenseal_is_told_with_the_command_that_mends_it(

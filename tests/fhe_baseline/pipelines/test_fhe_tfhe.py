@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,95 +11,42 @@ import numpy as np
 import pytest
 
 from he_compare.common import plugins
-from he_compare.common.backbones import features as backbone
 from he_compare.common.clock import Clock
 from he_compare.common.contracts import (
     Deployment,
     Parameters,
     RunContext,
-    RunSettings,
     TrainingData,
 )
 from he_compare.common.errors import MessageError, UnavailableError
-from he_compare.common.identity import array_digest, source_digest
-from he_compare.common.types import FheMode, Float32Array, ImageBatch, Side, Stage, UInt8Array
+from he_compare.common.identity import source_digest
+from he_compare.common.types import FheMode, ImageBatch, Side, Stage
 from he_compare.fhe_baseline.pipelines.fhe_tfhe import PIPELINE, FheTfheFitted, FheTfheParameters
 from he_compare.fhe_baseline.pipelines.fhe_tfhe_train import PIPELINE as TRAINING
 from he_compare.fhe_baseline.pipelines.fhe_tfhe_train import FheTfheTrainParameters
 from he_compare.fhe_baseline.tfhe import library
+from tests.support.batches import bright_corner, training_data
+from tests.support.extractors import replace_backbone
+from tests.support.runcontext import MemoryArtefacts, run_context
 
 needs_concrete = pytest.mark.skipif(
     not library.availability().available, reason=library.availability().reason
 )
+
+
 SIZE = 12
 
 
-class FakeExtractor:
-    """20 random projections of the pixels."""
-
-    def __init__(
-        self, name: str, image_size: int, weights: str, seed: int, threads: int | None = None
-    ) -> None:
-        generator = np.random.default_rng(seed)
-        self.name, self.width = name, 20
-        self._projection = generator.normal(size=(image_size**2 * 3, 20)) / image_size
-        self.weights_sha256 = array_digest(self._projection)
-
-    def __call__(self, images: UInt8Array) -> Float32Array:
-        flat = images.reshape(len(images), -1) / 255.0
-        return (flat @ self._projection).astype(np.float32)
-
-
-class MemoryArtefacts:
-    """Keeps artefacts in a dict."""
-
-    def __init__(self) -> None:
-        self.stored: dict[str, bytes] = {}
-
-    def get_or_make(self, kind: str, inputs: Mapping[str, Any], make: Callable[[], bytes]) -> bytes:
-        return self.stored.setdefault(f"{kind} {sorted(inputs.items())}", make())
-
-
 def images_of(classes: int, n: int, seed: int) -> ImageBatch:
-    """Noise whose brightness in one corner depends on the class."""
-    generator = np.random.default_rng(seed)
-    labels = np.arange(n, dtype=np.int64) % classes
-    images = generator.integers(60, 180, (n, SIZE, SIZE, 3)).astype(np.uint8)
-    images[:, :6, :6] += (labels * 25).astype(np.uint8)[:, None, None, None]
-    ids = tuple(f"{seed}-{i}" for i in range(n))
-    return ImageBatch(ids, images, labels, ids)
+    return bright_corner(classes, n, seed, corner=6, step=25, size=SIZE)
 
 
-def training_data(classes: int) -> TrainingData:
-    names = tuple(f"class {i}" for i in range(classes))
-    return TrainingData(images_of(classes, 60, 1), images_of(classes, 12, 2), names, "fingerprint")
+def data_of(classes: int) -> TrainingData:
+    return training_data(images_of(classes, 60, 1), images_of(classes, 12, 2))
 
 
 def make_context(folder: Path) -> RunContext:
-    settings = RunSettings(
-        image_size=SIZE,
-        backbone="deit_tiny_patch16_224",
-        weights="untrained",
-        epochs=1,
-        batch_size=8,
-        learning_rate=1e-3,
-        threads=1,
-        infer_batch=8,
-    )
-
-    def no_server(pipeline: str, material: bytes) -> Any:
-        raise AssertionError("fitting the head needs no server")
-
-    return RunContext(
-        seed=0,
-        settings=settings,
-        clock=Clock(Side.CLIENT),
-        artefacts=MemoryArtefacts(),
-        cache_dir=folder,
-        key_file=folder / "key",
-        start_server=no_server,
-        progress=lambda what, done, total: None,
-    )
+    return run_context(folder, MemoryArtefacts(), image_size=SIZE, epochs=1)
 
 
 @dataclass
@@ -115,12 +61,12 @@ class Ready:
 
 @pytest.fixture(autouse=True)
 def fake_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backbone, "FeatureExtractor", FakeExtractor)
+    replace_backbone(monkeypatch, width=20)
 
 
 def ready(folder: Path, classes: int = 2, **parameters: Any) -> Ready:
     context = make_context(folder)
-    fitted = PIPELINE.fit(training_data(classes), FheTfheParameters(**parameters), context)
+    fitted = PIPELINE.fit(data_of(classes), FheTfheParameters(**parameters), context)
     deployment = fitted.deploy(context)
     return Ready(context, fitted, deployment, PIPELINE.load_server(deployment.public_material))
 
@@ -187,7 +133,7 @@ def test_claims_carry_circuit_sizes_and_a_fingerprint_once_deployed(tmp_path: Pa
 
 @needs_concrete
 def test_before_a_deployment_claims_name_no_key_and_there_is_no_picture(tmp_path: Path) -> None:
-    fitted = PIPELINE.fit(training_data(2), FheTfheParameters(), make_context(tmp_path))
+    fitted = PIPELINE.fit(data_of(2), FheTfheParameters(), make_context(tmp_path))
     assert fitted.claims().key_fingerprint == ""
     assert fitted.protected_picture(images_of(2, 1, 3).images) is None
 
@@ -209,14 +155,14 @@ def test_nothing_secret_is_kept_with_the_artefacts(tmp_path: Path) -> None:
     one = ready(tmp_path)
     artefacts = one.context.artefacts
     assert isinstance(artefacts, MemoryArtefacts)
-    assert [key.split()[0] for key in artefacts.stored] == ["head"]
+    assert artefacts.made == ["head"]
     assert not one.context.key_file.exists()
 
 
 @needs_concrete
 def test_training_on_more_than_two_classes_is_unavailable_with_a_way_out(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match=r"two classes.*has 3.*fhe-train"):
-        TRAINING.fit(training_data(3), FheTfheTrainParameters(), make_context(tmp_path))
+        TRAINING.fit(data_of(3), FheTfheTrainParameters(), make_context(tmp_path))
 
 
 @needs_concrete

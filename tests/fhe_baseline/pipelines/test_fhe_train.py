@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from he_compare.common.backbones import features as backbone
 from he_compare.common.clock import Clock
-from he_compare.common.contracts import Deployment, RunContext, RunSettings, TrainingData
+from he_compare.common.contracts import Deployment, RunContext
 from he_compare.common.errors import MessageError, UsageError
-from he_compare.common.identity import array_digest
-from he_compare.common.types import FheMode, Float32Array, ImageBatch, Message, Side, UInt8Array
+from he_compare.common.types import FheMode, Message, Side, UInt8Array
 from he_compare.fhe_baseline.pipelines.fhe_train import PIPELINE, FheTrainFitted, FheTrainParameters
+from tests.support.batches import bright_band, training_data
+from tests.support.extractors import replace_backbone
+from tests.support.runcontext import NoArtefacts, run_context
 
 SIZE, WIDTH = 16, 24
 FAST: dict[str, Any] = {
@@ -26,29 +26,6 @@ FAST: dict[str, Any] = {
     "iterations": 4,
     "C": 0.1,
 }
-
-
-class FakeExtractor:
-    """Random projections of the pixels."""
-
-    def __init__(
-        self, name: str, image_size: int, weights: str, seed: int, threads: int | None = None
-    ) -> None:
-        generator = np.random.default_rng(seed)
-        self.name, self.width = name, WIDTH
-        self._projection = generator.normal(size=(image_size**2 * 3, WIDTH)) / image_size
-        self.weights_sha256 = array_digest(self._projection)
-
-    def __call__(self, images: UInt8Array) -> Float32Array:
-        flat = images.reshape(len(images), -1) / 255.0
-        return (flat @ self._projection).astype(np.float32)
-
-
-class NoArtefacts:
-    """Fails when something is stored: nothing of this training may be."""
-
-    def get_or_make(self, kind: str, inputs: Mapping[str, Any], make: Callable[[], bytes]) -> bytes:
-        raise AssertionError(f"{kind} was stored")
 
 
 @dataclass
@@ -73,17 +50,6 @@ class PipelineServer:
         self.closed = True
 
 
-def images_of(classes: int, n: int, seed: int) -> ImageBatch:
-    """Noise whose brightness in one corner depends on the class."""
-    generator = np.random.default_rng(seed)
-    labels = np.arange(n, dtype=np.int64) % classes
-    images = generator.integers(60, 180, (n, SIZE, SIZE, 3)).astype(np.uint8)
-    for label in range(classes):
-        images[labels == label, label * 4 : label * 4 + 4, :8] += 60
-    ids = tuple(f"{seed}-{i}" for i in range(n))
-    return ImageBatch(ids, images, labels, ids)
-
-
 @dataclass
 class Trained:
     """A fitted and deployed pipeline, and the servers it trained at."""
@@ -102,7 +68,7 @@ class Trained:
 
 @pytest.fixture(autouse=True)
 def fake_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backbone, "FeatureExtractor", FakeExtractor)
+    replace_backbone(monkeypatch, width=WIDTH)
 
 
 def trained(folder: Path, classes: int = 2, **parameters: Any) -> Trained:
@@ -113,28 +79,8 @@ def trained(folder: Path, classes: int = 2, **parameters: Any) -> Trained:
         servers.append(PipelineServer(material))
         return servers[-1]
 
-    settings = RunSettings(
-        image_size=SIZE,
-        backbone="deit_tiny_patch16_224",
-        weights="untrained",
-        epochs=1,
-        batch_size=8,
-        learning_rate=1e-3,
-        threads=1,
-        infer_batch=8,
-    )
-    context = RunContext(
-        seed=0,
-        settings=settings,
-        clock=Clock(Side.CLIENT),
-        artefacts=NoArtefacts(),
-        cache_dir=folder,
-        key_file=folder / "key",
-        start_server=start,
-        progress=lambda what, done, total: None,
-    )
-    names = tuple(f"class {i}" for i in range(classes))
-    data = TrainingData(images_of(classes, 120, 1), images_of(classes, 12, 2), names, "fingerprint")
+    context = run_context(folder, NoArtefacts(), start, image_size=SIZE, epochs=1)
+    data = training_data(bright_band(classes, 120, 1), bright_band(classes, 12, 2))
     fitted = PIPELINE.fit(data, FheTrainParameters(**FAST | parameters), context)
     return Trained(context, fitted, fitted.deploy(context), servers)
 
@@ -145,7 +91,7 @@ def test_it_learns_and_executed_scores_equal_those_of_the_decrypted_head(
     tmp_path: Path, use: str, classes: int
 ) -> None:
     one = trained(tmp_path, classes, use=use)
-    test = images_of(classes, 30, 3)
+    test = bright_band(classes, 30, 3)
     scores = one.scores(test.images)
     name, clear = one.fitted.clear_reference(test.images)
     assert name == "decrypted head, in the clear"
