@@ -22,7 +22,7 @@ from he_compare.comparisons.attacks.tools.likeness import aligned_together
 from he_compare.comparisons.attacks.tools.reconstruct import Sureness
 from he_compare.comparisons.attacks.tools.rotation import find_rotation, guess_rotated_side
 from he_compare.comparisons.cli.app import app
-from tests.comparisons.attacks.test_simple_attacks import detail, outcome
+from tests.support.oneattack import detail, outcome
 from tests.support.smoothimages import scrambled, smooth_images
 
 SIDE, PATCH = 64, 8

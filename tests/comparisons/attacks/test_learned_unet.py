@@ -27,6 +27,7 @@ from he_compare.comparisons.auditing.harness import Harness, Setup
 from he_compare.comparisons.auditing.targets import cipher_target
 from he_compare.comparisons.auditing.verdicts import BUDGET_PREFIX, large_enough, too_small
 from he_compare.comparisons.progress import ProgressReporter
+from tests.support import oneattack
 from tests.support.attackpool import InventedPool
 from tests.support.smoothimages import smooth_images
 
@@ -40,11 +41,7 @@ def _few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def outcome(folder: Path, attack: str, cipher: str, budget: Budget = SMALL) -> AttackOutcome:
-    folder.mkdir(exist_ok=True)
-    setup = Setup(InventedPool(), budget, 0, "compare audit run", 32, control_keys=1)
-    with ProgressReporter(quiet=True) as progress:
-        harness = Harness(setup, RunFolder(folder), progress)
-        return harness.run([cipher_target(cipher, 32)], [attack])[0]
+    return oneattack.outcome(folder, attack, cipher, budget=budget)
 
 
 def test_pairs_under_the_key_invert_a_cipher_on_halves_that_no_map_of_bytes_does(

@@ -7,33 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from he_compare.common.attack import BUDGETS, Budget
-from he_compare.common.run.records import AttackOutcome
-from he_compare.common.run.store import RunFolder
+from he_compare.common.attack import BUDGETS
 from he_compare.comparisons.attacks.minimum_difference import minimum_difference
 from he_compare.comparisons.attacks.tools.move_keys import find_moves, match_rows, units_of
 from he_compare.comparisons.auditing.adversary_view import _candidates
-from he_compare.comparisons.auditing.harness import Harness, Setup
 from he_compare.comparisons.auditing.targets import cipher_scheme, cipher_target
-from he_compare.comparisons.progress import ProgressReporter
-from tests.support.attackpool import InventedPool, pictures
-
-SMALL = Budget("small", 2, 8, 3, 8, 20, 60, 24, 20.0)
-
-
-def outcome(folder: Path, attack: str, cipher: str, size: int = 32) -> AttackOutcome:
-    folder.mkdir(exist_ok=True)
-    setup = Setup(InventedPool(), SMALL, 0, "compare audit run", size, control_keys=1)
-    with ProgressReporter(quiet=True) as progress:
-        harness = Harness(setup, RunFolder(folder), progress)
-        return harness.run([cipher_target(cipher, size)], [attack])[0]
-
-
-def detail(found: AttackOutcome, name: str) -> float:
-    value = next(one.value for one in found.details if one.name == name)
-    assert value is not None
-    return value
-
+from tests.support.attackpool import pictures
+from tests.support.oneattack import detail, outcome
 
 KEYED = (
     "al_amin[patch=8]",

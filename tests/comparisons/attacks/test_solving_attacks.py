@@ -9,7 +9,7 @@ import pytest
 
 from he_compare.comparisons.attacks.tools.likeness import aligned_one_by_one, aligned_together
 from he_compare.comparisons.attacks.tools.tiles import symmetric
-from tests.comparisons.attacks.test_simple_attacks import detail, outcome
+from tests.support.oneattack import detail, outcome
 from tests.support.smoothimages import smooth_images
 
 SIZE = 64

@@ -21,8 +21,8 @@ from he_compare.common.run.store import RunFolder
 from he_compare.reports.build import build_document
 from he_compare.reports.document.nodes import Section
 from he_compare.reports.render.html import html
-from tests.reports.render.test_html import slider
 from tests.support.samplerun import ten_pipelines
+from tests.support.sliders import slider
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [

@@ -26,32 +26,16 @@ from he_compare.reports.document.nodes import (
     Section,
     inline,
 )
-from he_compare.reports.document.photographs import Frame, Slider
 from he_compare.reports.render.html import html, spans, text
 from he_compare.reports.render.json import as_json
 from he_compare.reports.render.markdown import markdown
 from he_compare.reports.render.pdf import pdf
 from he_compare.reports.render.photographs import picture
 from tests.support.samplerun import FHE, PLAIN, build, ten_pipelines, three_pipelines
+from tests.support.sliders import png, slider
 
 EVIL = "<img src=x onerror=alert(1)> \"'& שלום\u202e\n</script>"
 VOID = {"meta", "link", "br", "wbr", "img", "input", "path", "use", "rect", "image"}
-
-
-def png(shade: int) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(np.full((8, 8, 3), shade, np.uint8)).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def slider() -> Slider:
-    frames = tuple(
-        Frame(title, words, png(40 * index))
-        for index, (title, words) in enumerate(
-            (("original", ""), ("encrypted", "r = 0.01"), ("after the attack", "SSIM 0.98"))
-        )
-    )
-    return Slider("slide", "What an attack recovers", "A chest X-ray", frames)
 
 
 def document(*blocks: object) -> Document:
