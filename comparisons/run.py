@@ -70,9 +70,10 @@ def run_command(
                 folder.create(plan.manifest())
             if folder.recover():
                 progress.line("a record torn by a crash was set aside; its cell runs again")
-            outcome = _execute(plan, folder, progress)
+            runner = _runner(plan, folder, progress)
+            outcome = runner.execute()
             scoring.score_run(folder)
-            attacks = _audit(plan, folder, progress)
+            attacks = _audit(plan, folder, runner, progress)
             folder.write_sums()
         finally:
             folder.unlock()
@@ -101,7 +102,8 @@ def _settled(config: RunConfig, offline: bool, progress: ProgressReporter) -> Ru
     return config.model_copy(update={"weights": weights})
 
 
-def _execute(plan: Any, folder: RunFolder, progress: ProgressReporter) -> Any:
+def _runner(plan: Any, folder: RunFolder, progress: ProgressReporter) -> Any:
+    from he_compare.comparisons.auditing.audit import messages_to_keep
     from he_compare.comparisons.measuring.runner import Runner
 
     return Runner(
@@ -109,16 +111,19 @@ def _execute(plan: Any, folder: RunFolder, progress: ProgressReporter) -> Any:
         folder,
         cache_dir=default_cache_dir(),
         progress=progress,
-    ).execute()
+        taped=messages_to_keep(plan),
+    )
 
 
-def _audit(plan: Any, folder: RunFolder, progress: ProgressReporter) -> list[AttackOutcome]:
+def _audit(
+    plan: Any, folder: RunFolder, runner: Any, progress: ProgressReporter
+) -> list[AttackOutcome]:
     """Attack the run's own pipelines, unless the configuration says not to."""
     if plan.config.audit == "none":
         return []
     from he_compare.comparisons.auditing.audit import audit_run
 
-    return audit_run(plan, folder, progress)
+    return audit_run(plan, folder, runner, progress)
 
 
 def _matrix(outcomes: list[AttackOutcome]) -> str:

@@ -66,10 +66,19 @@ class CipherInstance:
         return self._encryptor(self.key_of(client), sequence)
 
     def inference_encryptors(self) -> list[Encryptor]:
-        """Prepare the cipher of every client for images to classify: the wrong one if told so."""
+        """Prepare the cipher of every client for images to classify: the wrong one if asked to."""
         if self.wrong_key:
-            return [self._encryptor(self.key.subkey(WRONG_KEY), INFERENCE)]
+            return [self._encryptor(self._inference_key(), INFERENCE)]
         return [self.encryptor(INFERENCE, client) for client in range(self.clients)]
+
+    def keyed_for_inference(self) -> KeyedCipher:
+        """Prepare the cipher under the key of images to classify (the first client's)."""
+        return self.cipher.prepare(
+            self._inference_key(), self.options, self.shape, sequence=INFERENCE
+        )
+
+    def _inference_key(self) -> ClientKey:
+        return self.key.subkey(WRONG_KEY) if self.wrong_key else self.key
 
     def _encryptor(self, key: ClientKey, sequence: str) -> Encryptor:
         return make_encryptor(

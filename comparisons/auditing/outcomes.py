@@ -127,7 +127,7 @@ class OutcomeDraft:
             unit=metric.unit,
             note="" if len(result.values) > 1 else ONE_KEY,
         )
-        limits = list(attack.limits)
+        limits = [*attack.limits, *self.target.limits()]
         if len(result.values) == 1:
             limits.append(ONE_KEY)
         if result.grey:
@@ -196,7 +196,7 @@ class OutcomeDraft:
                 "pictures": list(pictures),
                 "claim": finding.claim or self._claim(),
                 "promised": finding.promised,
-                "limits": list(finding.limits),
+                "limits": [*finding.limits, *self.target.limits()],
             }
         )
 
@@ -212,15 +212,13 @@ class OutcomeDraft:
             "knowledge": [rung for rung in Knowledge if rung in added],
             "budget": self.budget.as_record(),
             "claim": "" if self.control else self._claim(),
+            "messages": "" if self.control else self.target.message_source(),
             "reproduce": f"{self.command} {self.target.argument}",
             "source": self.attack.source,
         }
 
     def _claim(self) -> str:
-        if self.target.facts is None:
-            return ""
-        claims = self.target.facts.claims
-        return f"{claims.protects} ({claims.claim_type})"
+        return self.target.claim()
 
 
 def headline(metric: AttackMetric, value: MetricValue, floor: float, ceiling: float) -> str:

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from he_compare.common import plugins
 from he_compare.common.backbones.catalog import find_backbone
 from he_compare.common.backbones.features import backbone_seed
-from he_compare.common.contracts import OpenDataset, RunSettings, TrainingData
+from he_compare.common.contracts import OpenDataset, Progress, RunSettings, TrainingData
 from he_compare.common.environment import tool_version, usable_cores
 from he_compare.common.errors import UsageError
 from he_compare.common.identity import key_of, source_digest
@@ -27,6 +27,7 @@ from he_compare.common.run.records import (
     Manifest,
     PlannedPipeline,
 )
+from he_compare.common.run.store import ArtefactFolder
 from he_compare.common.types import ImageBatch, Phase, Split
 from he_compare.comparisons.measuring.config import (
     PipelineSpec,
@@ -35,14 +36,14 @@ from he_compare.comparisons.measuring.config import (
     resolve_parameters,
 )
 from he_compare.comparisons.measuring.dataset_spec import shown_dataset
+from he_compare.comparisons.measuring.fitting import Ground
 
-# Modules whose source can change any cell of any pipeline.
+# Modules whose source can change any cell, beside those of its pipeline.
 CORE_MODULES = (
     "he_compare.common.contracts",
-    "he_compare.common.backbones",
-    "he_compare.common.datasets",
     "he_compare.common.seeds",
     "he_compare.common.service.wire",
+    "he_compare.comparisons.measuring.fitting",
     "he_compare.comparisons.measuring.session",
 )
 
@@ -94,6 +95,19 @@ class RunPlan:
     test: ImageBatch
     settings: RunSettings
     key_file: Path
+
+    def ground(self, artefacts: ArtefactFolder, cache_dir: Path, progress: Progress) -> Ground:
+        """Return what every pipeline of the run is fitted on, and where."""
+        return Ground(
+            data=self.data,
+            settings=self.settings,
+            seed=self.config.seed,
+            call_seconds=self.config.call_seconds,
+            key_file=self.key_file,
+            artefacts=artefacts,
+            cache_dir=cache_dir,
+            progress=progress,
+        )
 
     def cells(self) -> list[PlannedCell]:
         """All cells in their order: accuracy, interleaved latency rounds, disturbed messages."""

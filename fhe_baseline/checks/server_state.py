@@ -19,10 +19,8 @@ from he_compare.common.clock import Clock
 from he_compare.common.errors import UnavailableError
 from he_compare.common.types import Knowledge, Side
 from he_compare.fhe_baseline.checks.tools.victim import (
-    CKKS,
-    TFHE,
     Victim,
-    pipeline_obstacle,
+    encryption_obstacle,
     secret_key_of,
     victim_of,
 )
@@ -171,7 +169,7 @@ class ServerState(Check):
 
     def applies(self, inspected: Inspected) -> str:
         """Every pipeline with a secret key."""
-        return pipeline_obstacle(inspected, CKKS + TFHE)
+        return encryption_obstacle(inspected)
 
     def examine(
         self, inspected: Inspected, budget: AttackBudget, random: np.random.Generator
@@ -190,7 +188,7 @@ class ServerState(Check):
 
 def key_pieces(victim: Victim) -> list[bytes]:
     """Return stretches of the victim's secret key, as its library keeps it and as it saves it."""
-    if victim.pipeline in TFHE:
+    if victim.plan is None:
         return concrete_pieces(victim.client._client.client)
     secret = secret_key_of(victim.client)
     saved = seal_bytes(secret)
