@@ -52,6 +52,11 @@ class Parameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @classmethod
+    def known_names(cls, values: Mapping[str, Any]) -> list[str]:
+        """Return the names that ``values`` may use; a choice among them may bring more names."""
+        return list(cls.model_fields)
+
 
 @dataclass(frozen=True)
 class SplitIndex:

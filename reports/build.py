@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from he_compare.common.errors import UsageError
-from he_compare.common.plugins import discover
+from he_compare.common.plugins import load_all
 from he_compare.common.run.spelling import moment
 from he_compare.common.run.store import RunFolder
 from he_compare.common.run.view import RunView, read_run
@@ -50,18 +50,17 @@ def write_report(run_path: Path, formats: Sequence[str], out: Path | None = None
 def parts() -> list[tuple[str, ReportSection]]:
     """Return every part of the report by its plug-in's name, in order.
 
-    Raises UsageError on a plug-in that is no ``ReportSection``.
+    A plug-in that cannot be imported is left out with a warning. Raises UsageError on one that is
+    no ``ReportSection``.
     """
-    found = []
-    for name, plugin in discover("sections").items():
-        part = plugin.load()
+    found: dict[str, ReportSection] = load_all("sections")
+    for name, part in found.items():
         if not isinstance(part, ReportSection):
             raise UsageError(
-                f"{plugin.module} is no report section: its SECTION is a {type(part).__name__}",
+                f"the SECTION of the report section {name!r} is a {type(part).__name__}",
                 fix="assign an instance of a class derived from reports.section.ReportSection",
             )
-        found.append((name, part))
-    return sorted(found, key=lambda one: (one[1].order, one[0]))
+    return sorted(found.items(), key=lambda one: (one[1].order, one[0]))
 
 
 def _sections(view: RunView) -> tuple[Section, ...]:

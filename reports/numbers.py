@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from he_compare.common.run.records import Interval, MetricValue
-from he_compare.common.run.spelling import MISSING, bracket, fixed
+from he_compare.common.run.spelling import MISSING, bracket, fixed, milliseconds
+from he_compare.common.run.timing import Spread
 from he_compare.reports.document.nodes import Break, Inline, inline
 
 
@@ -23,3 +24,12 @@ def metric_cell(metric: MetricValue | None) -> Inline:
     if metric.value is None:
         return inline(metric.note or MISSING)
     return estimate(metric.value, metric.interval)
+
+
+def median_cell(spread: Spread) -> Inline:
+    """Spell a median in milliseconds with its interval on a second line."""
+    shown = milliseconds(spread.p50)
+    if spread.interval is None:
+        return inline(shown)
+    low, high = milliseconds(spread.interval.low), milliseconds(spread.interval.high)
+    return inline(shown, Break(), f"[{low}, {high}]")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from he_compare.block_scramble.cipher import as_pictures
+from he_compare.block_scramble.deployment.cipher_instance import PICTURE, CipherInstance
 from he_compare.block_scramble.deployment.client import BlockScrambleClient
-from he_compare.block_scramble.deployment.keyed_cipher import PICTURE, CipherInstance
 from he_compare.block_scramble.deployment.public_material import ServerMaterial
 from he_compare.block_scramble.deployment.scheme import DeployedCipherScheme, PlainModel
+from he_compare.block_scramble.keyed_cipher import as_pictures
 from he_compare.block_scramble.vit.adaptation import adapt_by_key
 from he_compare.common.contracts import Deployed, Deployment, Fitted, RunContext
 from he_compare.common.run.records import SecurityClaims

@@ -11,12 +11,14 @@ from typing import Any, cast
 
 import numpy as np
 
-from he_compare.block_scramble.cipher import Cipher, ImageShape, KeyedCipher, cipher_parameters
+from he_compare.block_scramble.cipher import Cipher, cipher_parameters
+from he_compare.block_scramble.deployment.cipher_instance import CipherInstance
 from he_compare.block_scramble.deployment.client import BlockScrambleClient
-from he_compare.block_scramble.deployment.keyed_cipher import CipherInstance
 from he_compare.block_scramble.deployment.parameters import Mode
 from he_compare.block_scramble.deployment.public_material import ServerMaterial
 from he_compare.block_scramble.encryptor import KeyPolicy, check_policy, make_encryptor
+from he_compare.block_scramble.engine.shapes import ImageShape
+from he_compare.block_scramble.keyed_cipher import KeyedCipher
 from he_compare.block_scramble.keys.client_key import KEY_BYTES, SEED_BITS, ClientKey
 from he_compare.block_scramble.vit.adaptation import (
     KERNEL,
@@ -83,10 +85,7 @@ class KeyedCipherScheme(KeyedScheme):
 
     def moves(self) -> KeyMoves | None:
         """Return the key as moves of values, or None where it is nothing of the kind."""
-        describe = getattr(self._keyed, "moves", None)
-        if describe is None or not self._scheme.one_key:
-            return None
-        return cast(KeyMoves, describe())
+        return self._keyed.moves() if self._scheme.one_key else None
 
     def models(self) -> Models | None:
         """Return the plain ViT's patch embedding and the adapted one: as deployed, in a run."""

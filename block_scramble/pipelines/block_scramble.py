@@ -10,12 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from he_compare.block_scramble.deployment.cipher_instance import CipherInstance, make_instance
 from he_compare.block_scramble.deployment.fitted import FittedByKey, FittedOnCiphertext
-from he_compare.block_scramble.deployment.keyed_cipher import CipherInstance, make_instance
 from he_compare.block_scramble.deployment.parameters import BlockScrambleParameters, Mode
 from he_compare.block_scramble.deployment.public_material import ServerMaterial
 from he_compare.block_scramble.deployment.scheme import cipher_scheme
-from he_compare.block_scramble.keys.key_files import obtain_key
 from he_compare.block_scramble.vit.adaptation import embedding_parameters
 from he_compare.common.backbones.catalog import find_backbone
 from he_compare.common.contracts import (
@@ -40,11 +39,8 @@ class BlockScramblePipeline(Pipeline):
     def identity_inputs(
         self, parameters: BlockScrambleParameters, key_file: Path
     ) -> dict[str, str]:
-        """Name what keys a cell besides parameters, data and source: the key, by fingerprint.
-
-        The key file is made at first use. Raises UsageError where it is no usable one.
-        """
-        return {"client key": obtain_key(parameters.key, key_file).fingerprint}
+        """Name the key, by fingerprint, and the code of the cipher. Raises UsageError."""
+        return parameters.identity_inputs(key_file)
 
     def cipher_scheme(
         self, name: str, options: Mapping[str, Any], shape: ImageShape

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field
 
+from he_compare.block_scramble.deployment.cipher_instance import CipherInstance, make_instance
 from he_compare.block_scramble.deployment.fitted import FittedOnCiphertext
-from he_compare.block_scramble.deployment.keyed_cipher import CipherInstance, make_instance
 from he_compare.block_scramble.deployment.parameters import (
     BlockScrambleParameters,
     Embedding,
@@ -24,7 +24,6 @@ from he_compare.block_scramble.deployment.parameters import (
     Sharing,
 )
 from he_compare.block_scramble.deployment.public_material import ServerMaterial, TrainingBudget
-from he_compare.block_scramble.keys.key_files import obtain_key
 from he_compare.common.backbones.convnet import ARCHITECTURE, build_convnet, convnet_budget
 from he_compare.common.contracts import Fitted, Pipeline, RunContext, Server, TrainingData
 from he_compare.common.identity import array_digest, source_digest
@@ -76,8 +75,8 @@ class BlockScrambleConvnetPipeline(Pipeline):
     def identity_inputs(
         self, parameters: ConvnetScrambleParameters, key_file: Path
     ) -> dict[str, str]:
-        """Name the fingerprint of the client's key; the file is made at first use."""
-        return {"client key": obtain_key(parameters.key, key_file).fingerprint}
+        """Name the key, by fingerprint, and the code of the cipher. Raises UsageError."""
+        return parameters.identity_inputs(key_file)
 
     def fit(
         self, data: TrainingData, parameters: ConvnetScrambleParameters, context: RunContext
@@ -139,7 +138,7 @@ def _trained(
         "header": header.model_dump(mode="json"),
         "initial_weights": array_digest(np.frombuffer(start, np.uint8)),
         "threads": context.settings.threads,
-        "source": source_digest(*sources_of(__name__)),
+        "source": source_digest(*sources_of(__name__, type(instance.cipher).__module__)),
         "torch": torch.__version__,
     }
 

@@ -388,11 +388,11 @@ class AttackOutcome(Record):
     artefacts: list[str] = Field(default_factory=list, description="Files in the run folder")
     pictures: list[AttackPicture] = Field(default_factory=list, description="Pictures it left")
     claim: str = Field(default="", description="The claim of the target that is put to the test")
-    promised: bool = Field(
-        default=True, description="False: the target never promised what is put to the test"
-    )
     messages: MessageSource = Field(
         default="", description="Where the attacked messages come from; '' where none was read"
+    )
+    promised: bool = Field(
+        default=True, description="False: the target never promised what is put to the test"
     )
     limits: list[str] = Field(default_factory=list, description="What the outcome does not show")
     reproduce: str = Field(default="", description="Command that reproduces it")

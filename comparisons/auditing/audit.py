@@ -37,13 +37,13 @@ from he_compare.comparisons.auditing.deployments import (
 from he_compare.comparisons.auditing.harness import Harness, Setup
 from he_compare.comparisons.auditing.pool import DatasetPool, PlainPool, RunPool
 from he_compare.comparisons.auditing.targets import Opened, Target, cipher_target, pipeline_target
-from he_compare.comparisons.measuring.config import (
+from he_compare.comparisons.measuring.dataset_spec import default_folder_name, shown_dataset
+from he_compare.comparisons.measuring.fitting import Ground
+from he_compare.comparisons.measuring.pipeline_spec import (
     PipelineSpec,
     parse_spec,
     resolve_parameters,
 )
-from he_compare.comparisons.measuring.dataset_spec import default_folder_name, shown_dataset
-from he_compare.comparisons.measuring.fitting import Ground
 from he_compare.comparisons.measuring.plan import RunPlan
 from he_compare.comparisons.measuring.runner import Runner
 from he_compare.comparisons.progress import ProgressReporter
@@ -241,7 +241,7 @@ def _pool(request: AuditRequest, budget: AttackBudget, progress: ProgressReporte
     from he_compare.common.datasets.opened import choice
     from he_compare.common.datasets.opened.fingerprint import fingerprint
     from he_compare.common.types import Split
-    from he_compare.comparisons.measuring.data import data_policy
+    from he_compare.comparisons.measuring.data_access import data_policy
     from he_compare.comparisons.measuring.plan import open_dataset
 
     with data_policy(request.offline, request.require_real, progress):

@@ -15,7 +15,7 @@ from typing import Any
 
 from he_compare.common.attack import Attack, AttackFailedError, AuditStep, Check, Inspected
 from he_compare.common.audit_budget import AttackBudget
-from he_compare.common.errors import CompareError, UnavailableError
+from he_compare.common.errors import CompareError, MessageError, UnavailableError
 from he_compare.common.identity import key_of, source_digest
 from he_compare.common.run.records import AttackOutcome, AttackPicture
 from he_compare.common.run.store import RunFolder
@@ -86,7 +86,7 @@ class Harness:
                 identity = self.identity(attack, target)
                 known = done.get(identity)
                 if known is not None:
-                    self.progress.line(f"{attack.title} on {target.label}: kept from before")
+                    self.progress.line(f"{attack.title} on {target.label}: already done, reused")
                     found.append(known)
                     continue
                 late = self._late(time.perf_counter() - begin)
@@ -133,7 +133,7 @@ class Harness:
         try:
             target.opened  # noqa: B018 -- everything below reads it
         except CompareError as error:
-            yield frame.not_run(NotRun.UNAVAILABLE, f"nothing is deployed: {error}")
+            yield frame.not_run(_kind_of(error), f"nothing is deployed: {error}")
             return
         if isinstance(attack, Check):
             yield self._check(attack, target, identity)
@@ -154,10 +154,15 @@ class Harness:
 
     def _attack(self, attack: Attack, target: Target, identity: str) -> Iterator[AttackOutcome]:
         frame = self._frame(attack, target, identity)
-        if not attack.reads(target.facts):
+        try:
+            facts = target.facts
+        except MessageError as error:
+            yield frame.unreadable(f"no attack of the suite reads its messages: {error}")
+            return
+        if not attack.reads(facts):
             yield frame.unreadable("its messages are no pictures, and the attack reads pictures")
             return
-        reason = "" if target.facts.is_control else attack.applies(target.facts)
+        reason = "" if facts.is_control else attack.applies(facts)
         if reason:
             yield frame.not_applicable(reason)
             return

@@ -18,7 +18,7 @@ from he_compare.common.seeds import seed_for
 from he_compare.common.target_facts import Facts
 from he_compare.common.types import Message, UInt8Array
 from he_compare.comparisons.auditing.facts import facts_of
-from he_compare.comparisons.measuring.config import PipelineSpec, parse_spec
+from he_compare.comparisons.measuring.pipeline_spec import PipelineSpec, parse_spec
 
 CHANNELS = 3
 # Number of the key that is in use where something is deployed.

@@ -1,4 +1,4 @@
-"""`compare verify`: does a run folder hold what it says, all the way down to its metrics?
+"""`compare verify`: checks that a run folder is what was written, down to its metrics.
 
 Hashes, then schemas, then invariants (same images and labels in all cells, valid probabilities,
 executed predictions equal to the clear model's), then scores computed again from stored
@@ -73,7 +73,7 @@ def _record_problems(view: RunView) -> Iterator[str]:
     for record in view.records:
         name = f"record {record.identity[:8]} ({record.cell.label})"
         if record.cell.label not in view.by_label:
-            yield f"{name}: the manifest does not plan it"
+            yield f"{name}: it is not in the plan of the manifest"
         if record.status is not Status.OK:
             continue
         if record.server_pid_separate is False:
@@ -84,7 +84,7 @@ def _record_problems(view: RunView) -> Iterator[str]:
         if found is not None and found.agree != found.compared:
             yield f"{name}: {found.agree} of {found.compared} executed predictions agree"
         if found is not None and record.fhe_mode is FheMode.EXECUTE and found.executed == 0:
-            yield f"{name}: says executed, but no image was"
+            yield f"{name}: it claims execution, but no image was executed"
 
 
 def _predictions(

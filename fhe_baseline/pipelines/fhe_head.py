@@ -8,10 +8,11 @@ only the hospital decrypts. The inference half of MedBlindTuner (arXiv 2401.0960
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from he_compare.common.backbones.head import LinearModel
 from he_compare.common.clock import Clock
@@ -37,11 +38,10 @@ from he_compare.fhe_baseline.fitted import FittedOnFeatures
 if TYPE_CHECKING:
     from he_compare.common.backbones.head import Head
     from he_compare.fhe_baseline.ckks.inference import Plan
-    from he_compare.fhe_baseline.ckks.packings import PackingServer
+    from he_compare.fhe_baseline.ckks.packing import PackingServer
     from he_compare.fhe_baseline.features import Extractor, FeatureClient
 
 NAME = "fhe-head"
-PackingName = Literal["auto", "replicated", "batched", "zero-sum", "tenseal-dot", "tenseal-mm"]
 ParameterSetName = Literal[
     "auto",
     "n4096",
@@ -57,16 +57,22 @@ ParameterSetName = Literal[
 class FheHeadParameters(Parameters):
     """How the head is trained and evaluated."""
 
-    packing: PackingName = Field(
+    packing: str = Field(
         default="auto",
-        description="Slot layout; batched: for throughput, up to N images a batch; zero-sum: an "
-        "experiment without evaluation keys; tenseal-*: TenSEAL's own ways; auto: batched where a "
-        "batch of the run has as many images as there are features, else replicated",
+        description="Slot layout, one of `compare list packings`; auto: batched where a batch of "
+        "the run has at least as many images as there are features, else replicated",
     )
     parameter_set: ParameterSetName = Field(
         default="auto", description="CKKS parameters; auto: the packing's smallest that fits"
     )
     C: float = Field(default=0.01, gt=0, description="Inverse L2 strength of the head")
+
+    @field_validator("packing")
+    @classmethod
+    def _known_packing(cls, value: str) -> str:
+        from he_compare.fhe_baseline.ckks.packing import check_name
+
+        return check_name(value)
 
 
 @dataclass
@@ -146,6 +152,12 @@ class FheHeadPipeline(Pipeline):
         from he_compare.fhe_baseline.ckks.library import availability
 
         return availability()
+
+    def identity_inputs(self, parameters: FheHeadParameters, key_file: Path) -> dict[str, str]:
+        """Name the code of the packing, which is found by name."""
+        from he_compare.fhe_baseline.ckks.packing import packing_digest
+
+        return {"packing": packing_digest(parameters.packing)}
 
     def fit(
         self, data: TrainingData, parameters: FheHeadParameters, context: RunContext

@@ -10,6 +10,7 @@ bootstrapping).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -31,11 +32,12 @@ from he_compare.fhe_baseline.fitted import FittedOnFeatures
 if TYPE_CHECKING:
     from he_compare.common.backbones.head import LinearModel
     from he_compare.fhe_baseline.ckks.inference import Plan
-    from he_compare.fhe_baseline.ckks.packings import PackingClient
+    from he_compare.fhe_baseline.ckks.packing import PackingClient
     from he_compare.fhe_baseline.ckks.training.circuit import Circuit
     from he_compare.fhe_baseline.features import Extractor, Preparation
 
 NAME = "fhe-train"
+PACKING = "replicated"
 ENCRYPTED, BY_OWNER = "encrypted", "decrypted-by-owner"
 
 
@@ -159,6 +161,12 @@ class FheTrainPipeline(Pipeline):
 
         return availability()
 
+    def identity_inputs(self, parameters: FheTrainParameters, key_file: Path) -> dict[str, str]:
+        """Name the code of the packing, which is found by name."""
+        from he_compare.fhe_baseline.ckks.packing import packing_digest
+
+        return {"packing": packing_digest(PACKING)}
+
     def fit(
         self, data: TrainingData, parameters: FheTrainParameters, context: RunContext
     ) -> FheTrainFitted:
@@ -172,7 +180,7 @@ class FheTrainPipeline(Pipeline):
         circuit, weights = _train(preparation.apply(features), data, parameters, context)
         context.training["preparation"] = preparation.name
         model = _linear_model(weights, released=parameters.use == BY_OWNER)
-        plan = make_plan(model, "replicated", "auto")
+        plan = make_plan(model, PACKING, "auto")
         return FheTrainFitted(extractor, preparation, circuit, plan, parameters.use)
 
     def load_server(self, public_material: bytes) -> Server:

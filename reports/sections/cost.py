@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from he_compare.common.run.spelling import MISSING, duration, milliseconds, significant
-from he_compare.common.run.timing import (
-    Spread,
-    latency_of,
-    throughput_of,
-)
+from he_compare.common.run.timing import Spread, latency_of, throughput_of
 from he_compare.common.run.view import PipelineView, RunView
 from he_compare.common.types import Side
 from he_compare.reports.document.nodes import (
     Block,
-    Break,
     Column,
     Figure,
     Inline,
@@ -26,6 +21,7 @@ from he_compare.reports.document.nodes import (
 from he_compare.reports.figures.block import drawn
 from he_compare.reports.figures.latency import latency_plot, stage_grid
 from he_compare.reports.naming import row_name
+from he_compare.reports.numbers import median_cell
 from he_compare.reports.section import ReportSection
 from he_compare.reports.tables import blanks, grouped
 
@@ -107,20 +103,12 @@ def _latency_cells(view: RunView, pipeline: PipelineView) -> tuple[Inline, ...]:
         name,
         inline(", ".join(modes)),
         inline(f"{latency.total.n:,}"),
-        _median(latency.total),
+        median_cell(latency.total),
         inline(milliseconds(latency.total.p90)),
         inline(milliseconds(latency.total.p99)),
         _side(latency.sides.get(Side.CLIENT)),
         _side(latency.sides.get(Side.SERVER)),
     )
-
-
-def _median(spread: Spread) -> Inline:
-    shown = inline(milliseconds(spread.p50))
-    if spread.interval is None:
-        return shown
-    low, high = milliseconds(spread.interval.low), milliseconds(spread.interval.high)
-    return inline(shown, Break(), f"[{low}, {high}]")
 
 
 def _side(spread: Spread | None) -> Inline:

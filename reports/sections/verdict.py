@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from he_compare.common.run.outcomes import standing, strongest, worst_of
-from he_compare.common.run.records import Interval
 from he_compare.common.run.severity import WORDS
 from he_compare.common.run.spelling import MISSING, kilobytes, milliseconds, significant
 from he_compare.common.run.timing import latency_of, throughput_of
@@ -26,7 +25,7 @@ from he_compare.reports.document.nodes import (
 from he_compare.reports.figures.block import drawn
 from he_compare.reports.figures.tradeoff import tradeoff_plot
 from he_compare.reports.naming import numbered, row_name, short_id, short_title
-from he_compare.reports.numbers import estimate, metric_cell
+from he_compare.reports.numbers import estimate, median_cell, metric_cell
 from he_compare.reports.section import ReportSection
 from he_compare.reports.tables import absent
 from he_compare.reports.verdict_words import verdict_words
@@ -122,16 +121,9 @@ def _wait(pipeline: PipelineView) -> tuple[Inline, Inline]:
     latency = latency_of(pipeline)
     if latency is None:
         return inline(MISSING), inline(MISSING)
-    total = inline(milliseconds(latency.total.p50), *_limits(latency.total.interval))
     client, server = latency.sides.get(Side.CLIENT), latency.sides.get(Side.SERVER)
     parts = [milliseconds(side.p50) if side else MISSING for side in (client, server)]
-    return total, inline(f"{parts[0]} +", Break(), parts[1])
-
-
-def _limits(interval: Interval | None) -> tuple[Break | str, ...]:
-    if interval is None:
-        return ()
-    return Break(), f"[{milliseconds(interval.low)}, {milliseconds(interval.high)}]"
+    return median_cell(latency.total), inline(f"{parts[0]} +", Break(), parts[1])
 
 
 def _note(view: RunView) -> Inline:

@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from he_compare.block_scramble.ciphers.vit_block import CIPHER as VIT_BLOCK
+from he_compare.block_scramble.deployment.cipher_instance import make_instance
 from he_compare.block_scramble.deployment.client import BlockScrambleClient, labelled_message
-from he_compare.block_scramble.deployment.keyed_cipher import make_instance
 from he_compare.block_scramble.deployment.parameters import BlockScrambleParameters
 from he_compare.block_scramble.deployment.public_material import ServerMaterial, TrainingBudget
 from he_compare.block_scramble.keys import key_files
@@ -29,6 +30,7 @@ from he_compare.common.clock import Clock
 from he_compare.common.contracts import (
     Deployment,
     Fitted,
+    Parameters,
     RunContext,
     RunSettings,
     Server,
@@ -39,6 +41,7 @@ from he_compare.common.errors import CompareError, MessageError, UnknownNameErro
 from he_compare.common.identity import key_of
 from he_compare.common.service.wire import pack, unpack
 from he_compare.common.types import ImageBatch, Message, Side, Split, Stage, UInt8Array
+from he_compare.comparisons.measuring.config import parse_spec, resolve_parameters
 
 # The pipeline with a server in this process ------------------------------------------------------
 
@@ -356,11 +359,20 @@ def test_a_message_for_a_client_without_a_model_is_refused(tiny_state: bytes) ->
 def test_cells_are_keyed_by_the_fingerprint_of_the_key(tmp_path: Path) -> None:
     path = tmp_path / "client.key"
     inputs = PIPELINE.identity_inputs(BlockScrambleParameters(), path)
-    assert inputs == {"client key": key_files.load(path).fingerprint}
+    assert inputs["client key"] == key_files.load(path).fingerprint
     key_files.rotate(path)
     assert PIPELINE.identity_inputs(BlockScrambleParameters(), path) != inputs
     seeded = PIPELINE.identity_inputs(BlockScrambleParameters(key="seeded:3"), path)
-    assert seeded == {"client key": ClientKey.from_seed(3).fingerprint}
+    assert seeded["client key"] == ClientKey.from_seed(3).fingerprint
+
+
+def test_cells_are_keyed_by_the_code_of_their_cipher(tmp_path: Path) -> None:
+    first, second = (
+        PIPELINE.identity_inputs(BlockScrambleParameters(cipher=name), tmp_path / "client.key")
+        for name in ("np", "shf")
+    )
+    assert first["client key"] == second["client key"]
+    assert first["cipher"] != second["cipher"]
 
 
 def test_all_adapted_ciphers_share_one_plain_model(bench: Bench) -> None:
@@ -596,6 +608,8 @@ def test_claims_of_controls_claim_nothing(bench: Bench, cipher: str) -> None:
         ({"cipher": "identity", "key_policy": "per_image"}, "has no key"),
         ({"cipher": "vit_block", "mix_channels": True}, "no parameter 'mix_channels'"),
         ({"cipher": "identity", "negative_positive": True}, "no parameter 'negative_positive'"),
+        ({"colour": True}, "'vit_block' has no parameter 'colour'"),
+        ({"cipher": "orthogonal", "fraction": 2}, "cannot take fraction=2"),
         ({"key": "seeded:4294967296"}, "4294967296 is out of range"),
         ({"key": "mine"}, "neither 'client' nor 'seeded:N'"),
     ],
@@ -611,11 +625,45 @@ def test_parameters_that_cannot_be_are_refused_before_any_work(
 
 @pytest.mark.parametrize(
     "parameters",
-    [{"mode": "guessed"}, {"key_policy": "none"}, {"patch": 1}, {"patch": 1000}, {"colour": True}],
+    [{"mode": "guessed"}, {"key_policy": "none"}, {"patch": 1}, {"patch": 1000}],
 )
 def test_values_out_of_range_are_refused(parameters: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         BlockScrambleParameters(**parameters)
+
+
+def test_a_specification_takes_exactly_the_options_of_its_cipher() -> None:
+    spec = parse_spec("block-scramble[cipher=al_amin,mix_channels=false,patch=8]")
+    resolved = resolve_parameters(PIPELINE, spec)
+    assert resolved.model_dump()["mix_channels"] is False
+    misspelt = parse_spec("block-scramble[cipher=al_amin,mix_chanels=false]")
+    with pytest.raises(UnknownNameError, match="did you mean 'mix_channels'"):
+        resolve_parameters(PIPELINE, misspelt)
+    of_another = parse_spec("block-scramble[mix_channels=false]")
+    with pytest.raises(UnknownNameError, match="no parameter 'mix_channels'"):
+        resolve_parameters(PIPELINE, of_another)
+
+
+class Namesake(type(VIT_BLOCK)):  # type: ignore[misc]
+    """A cipher with an option that the pipeline has, too."""
+
+    name = "namesake"
+
+    class Options(Parameters):
+        """Collides with the pipeline's."""
+
+        patch: int = 16
+        mode: int = 1
+
+    parameters = Options
+
+
+def test_an_option_of_a_cipher_that_hides_a_parameter_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(BlockScrambleParameters, "load_cipher", lambda self: Namesake())
+    with pytest.raises(UsageError, match="option 'mode' of cipher 'namesake'"):
+        BlockScrambleParameters()
 
 
 def test_cipher_names_are_spelled_either_way() -> None:

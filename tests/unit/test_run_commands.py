@@ -140,7 +140,7 @@ def test_a_policy_lists_every_limit_that_is_not_kept(folder: RunFolder, tmp_path
     ("text", "message"),
     [
         ("[[rule]]\nminimum_acu = 0.9", "rule.0.minimum_acu"),
-        ("[[rule]\n", "is no TOML"),
+        ("[[rule]\n", "is not valid TOML"),
         ("", "rule: Field required"),
         ('[[rule]]\nforbidden_verdicts = ["brokn"]', "forbidden_verdicts"),
     ],

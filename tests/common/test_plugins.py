@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,36 +17,8 @@ from he_compare.common.errors import UnknownNameError, UsageError
 from he_compare.comparisons.auditing import suite
 from he_compare.comparisons.cli import listing
 
-Install = Callable[..., None]
+Install = Callable[..., Path]
 CIPHER = '"""A cipher of somebody else."""\nCIPHER = object()\n'
-
-
-@pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
-    """Return a function that installs a distribution: its modules and its entry points."""
-    before = set(sys.modules)
-
-    def write(name: str, entries: dict[str, str], **modules: str) -> None:
-        site = tmp_path / name
-        info = site / f"{name}-1.0.dist-info"
-        info.mkdir(parents=True)
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-        lines = []
-        for entry, value in entries.items():
-            kind, _, plugin = entry.partition("/")
-            lines.append(f"[he_compare.{kind}]\n{plugin} = {value}\n")
-        (info / "entry_points.txt").write_text("".join(lines))
-        for module, source in modules.items():
-            (site / f"{module}.py").write_text(source)
-        monkeypatch.syspath_prepend(str(site))
-        plugins.survey.cache_clear()
-
-    plugins.survey.cache_clear()
-    plugins._warn_once.cache_clear()
-    yield write
-    plugins.survey.cache_clear()
-    for module in set(sys.modules) - before:
-        del sys.modules[module]
 
 
 def listed(section: str) -> dict[str, dict[str, str]]:

@@ -1,6 +1,6 @@
-"""One cipher under one key for one run: what the parameters of a cell come to.
+"""A cipher as one run uses it: with its options, key policy and the keys of its clients.
 
-Fitting, deploying, claims and pictures all speak of the same instance.
+Fitting, deployment, claims and pictures all use the same instance.
 """
 
 from __future__ import annotations
@@ -10,15 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from he_compare.block_scramble.cipher import (
-    Cipher,
-    ImageShape,
-    KeyedCipher,
-    cipher_parameters,
-    key_space,
-)
+from he_compare.block_scramble.cipher import Cipher, cipher_parameters
 from he_compare.block_scramble.deployment.parameters import BlockScrambleParameters, Mode
 from he_compare.block_scramble.encryptor import Encryptor, KeyPolicy, make_encryptor
+from he_compare.block_scramble.engine.shapes import ImageShape
+from he_compare.block_scramble.keyed_cipher import KeyedCipher
 from he_compare.block_scramble.keys.client_key import ClientKey, dataset_key
 from he_compare.block_scramble.keys.key_files import obtain_key
 from he_compare.common.backbones.catalog import find_backbone
@@ -33,7 +29,6 @@ INFERENCE = "inference"
 PICTURE = "picture"
 WRONG_KEY = "wrong key"
 
-
 ENFORCED_BY = {
     "heuristic": "nobody: no parameter of this scheme is tied to a security level",
     "reduction to a hardness assumption": "the cryptography package: key length and mode are fixed",
@@ -43,10 +38,11 @@ ENFORCED_BY = {
 
 @dataclass(frozen=True, repr=False)
 class CipherInstance:
-    """``client_key`` names the key in records; ``key`` encrypts this dataset and seed.
+    """A cipher, its options and its keys.
 
-    With several clients, the others' keys are derived from the same key file, so that one file
-    repeats the run; each of them knows nothing of the others.
+    ``client_key`` names the key in records; ``key`` encrypts this dataset and seed. With several
+    clients, the others' keys are derived from the same key file, so that one file repeats the run;
+    each of them knows nothing of the others.
     """
 
     cipher: Cipher
@@ -121,9 +117,7 @@ class CipherInstance:
             assumption=traits.assumption,
             enforced_by=ENFORCED_BY[traits.claim_type],
             deterministic=traits.deterministic,
-            key_space=key_space(
-                self.cipher, self.options, self.shape, self.client_key.entropy_bits
-            ),
+            key_space=self.cipher.key_space(self.options, self.shape, self.client_key.entropy_bits),
             key_fingerprint=self.client_key.fingerprint if keyed else "",
             key_policy=self.policy.value if keyed else "",
             preserves=list(self.cipher.preserves(self.options)),

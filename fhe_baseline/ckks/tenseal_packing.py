@@ -1,4 +1,4 @@
-"""What the packings on TenSEAL's own vector interface share: one encrypted vector per image.
+"""The base of packings on TenSEAL's own vector interface: one encrypted vector per image.
 
 TenSEAL encodes and encrypts in one call, and decrypts and decodes in one: the stages ``encrypt``
 and ``decrypt`` stand for both. Its contexts want all power-of-two rotations (17.6 MB of Galois keys
@@ -8,7 +8,9 @@ at N = 8192 with three primes), and its ciphertexts are not seeded, so uploads a
 from __future__ import annotations
 
 import math
-from typing import Any
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -18,10 +20,18 @@ from he_compare.common.errors import MessageError
 from he_compare.common.types import Float64Array, Message, Stage, UInt8Array
 from he_compare.fhe_baseline.ckks.context import (
     data_primes,
+    explain_seal_error,
     import_tenseal,
+    load_tenseal_public,
     seal_context,
     tenseal_context,
     tenseal_public_bytes,
+)
+from he_compare.fhe_baseline.ckks.packing import (
+    Packing,
+    PackingClient,
+    PackingServer,
+    finite_scores,
 )
 from he_compare.fhe_baseline.ckks.parameters import CkksParameters
 from he_compare.fhe_baseline.ckks.serialization import parse_foreign
@@ -31,8 +41,8 @@ CONTEXT = "tenseal_context"
 MAX_SCALE_DRIFT = 1e-4
 
 
-class VectorClient:
-    """Encrypts a feature vector as one TenSEAL vector; subclasses say how replies are laid out."""
+class VectorClient(PackingClient):
+    """Encrypts a feature vector as one TenSEAL vector; a subclass reads the replies."""
 
     server_encrypts = False
 
@@ -53,9 +63,72 @@ class VectorClient:
         with clock.stage(Stage.SERIALIZE, items=len(features)):
             return [vector.serialize() for vector in vectors]
 
+    @abstractmethod
+    def load_scores(self, reply: Message) -> list[Any]:
+        """Parse a reply into vectors that hold the scores in their order. Raises MessageError."""
+
     def load_reply(self, data: bytes, size: int) -> Any:
         """Parse an encrypted vector of ``size`` scores. Raises MessageError."""
         return load_vector(self._context, data, size, "reply")
+
+    def reveal(self, replies: list[Message], clock: Clock) -> Float64Array:
+        """Decrypt the scores (n, classes)."""
+        with clock.stage(Stage.DESERIALIZE, items=len(replies)):
+            rows = [self.load_scores(reply) for reply in replies]
+        with clock.stage(Stage.DECRYPT, items=len(replies)):
+            scores = [score for row in rows for vector in row for score in vector.decrypt()]
+        return finite_scores(scores, self.classes)
+
+
+class VectorServer(PackingServer):
+    """Evaluates the head on TenSEAL vectors; a subclass computes and packs the reply."""
+
+    def __init__(
+        self, parameters: CkksParameters, model: LinearModel, arrays: Mapping[str, UInt8Array]
+    ) -> None:
+        self._context = load_tenseal_public(arrays[CONTEXT].tobytes(), parameters)
+        self._parameters, self._model = parameters, model
+
+    @abstractmethod
+    def evaluate(self, features: Any) -> Any:
+        """Return the encrypted scores of one image."""
+
+    @abstractmethod
+    def reply(self, scores: Any) -> Message:
+        """Serialise what ``evaluate`` returned."""
+
+    def infer(self, messages: list[Message], clock: Clock) -> list[Message]:
+        """Answer each message."""
+        with clock.stage(Stage.DESERIALIZE, items=len(messages)):
+            uploads = [load_upload(self._context, message, self._model) for message in messages]
+        with clock.stage(Stage.EVALUATE, items=len(messages)):
+            try:
+                scores = [self.evaluate(features) for features in uploads]
+            except (RuntimeError, ValueError) as error:
+                raise explain_seal_error(error, self._parameters) from None
+        with clock.stage(Stage.SERIALIZE, items=len(messages)):
+            return [self.reply(score) for score in scores]
+
+
+class VectorPacking(Packing):
+    """One TenSEAL vector up; ``call``: what the server calls, for the record."""
+
+    call: ClassVar[str]
+    preferred_parameters = ("n8192-160",)
+
+    def misfit(self, parameters: CkksParameters, model: LinearModel) -> str:
+        """Say why TenSEAL's vector cannot hold or evaluate the model, '' if it can."""
+        return vector_misfit(parameters, model)
+
+    def facts(self, parameters: CkksParameters, model: LinearModel) -> dict[str, Any]:
+        """Return rotations, Galois keys and scales, for the record."""
+        steps = int(math.log2(parameters.slot_count))
+        return {
+            "interface": f"TenSEAL vector, {self.call}",
+            "galois_keys": f"TenSEAL's full set: the steps +-2^i, i < {steps}, and conjugation",
+            "reply_scale_log2": parameters.scale_bits,
+            "seeded_upload": False,
+        }
 
 
 def load_vector(context: Any, data: bytes, size: int, what: str) -> Any:
@@ -107,17 +180,6 @@ def vector_misfit(parameters: CkksParameters, model: LinearModel) -> str:
     if model.score_bound() >= room:
         return f"scores of up to {model.score_bound():.3g} exceed the {room:.3g} the modulus holds"
     return ""
-
-
-def vector_facts(parameters: CkksParameters, interface_call: str) -> dict[str, Any]:
-    """Return the facts all vector packings share."""
-    steps = int(math.log2(parameters.slot_count))
-    return {
-        "interface": f"TenSEAL vector, {interface_call}",
-        "galois_keys": f"TenSEAL's full set: the steps +-2^i, i < {steps}, and conjugation",
-        "reply_scale_log2": parameters.scale_bits,
-        "seeded_upload": False,
-    }
 
 
 def as_array(data: bytes) -> UInt8Array:
