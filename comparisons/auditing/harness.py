@@ -24,9 +24,9 @@ from he_compare.common.seeds import generator_for, seed_for
 from he_compare.common.sources import sources_of
 from he_compare.common.types import NotRun
 from he_compare.comparisons.attacks.tools.recogniser import Recogniser, fit_recogniser
-from he_compare.comparisons.auditing import artefacts, outcomes, suite
+from he_compare.comparisons.auditing import artefacts, suite
 from he_compare.comparisons.auditing.adversary_view import Attacked, set_up
-from he_compare.comparisons.auditing.outcomes import Keys
+from he_compare.comparisons.auditing.outcome_draft import Keys, OutcomeDraft
 from he_compare.comparisons.auditing.pool import PlainPool, is_grey
 from he_compare.comparisons.auditing.targets import KEY_IN_USE, Target, control_scheme
 from he_compare.comparisons.auditing.timelimit import OverTimeError, time_limit
@@ -194,7 +194,7 @@ class Harness:
     ) -> Iterator[AttackOutcome]:
         """The controls as columns of their own, as run beside the first target of this attack."""
         for name in CONTROLS:
-            frame = outcomes.OutcomeDraft(
+            frame = OutcomeDraft(
                 attack,
                 target,
                 self.identity(attack, target, name),
@@ -339,10 +339,8 @@ class Harness:
             classes=self.setup.pool.classes,
         )
 
-    def _frame(self, attack: AuditStep, target: Target, identity: str) -> outcomes.OutcomeDraft:
-        return outcomes.OutcomeDraft(
-            attack, target, identity, self.setup.budget, self._command(attack)
-        )
+    def _frame(self, attack: AuditStep, target: Target, identity: str) -> OutcomeDraft:
+        return OutcomeDraft(attack, target, identity, self.setup.budget, self._command(attack))
 
     def _command(self, attack: AuditStep) -> str:
         budget = self.setup.budget
