@@ -128,9 +128,9 @@ def _matrix(outcomes: list[AttackOutcome]) -> str:
 
 
 def _controls_failed(outcomes: list[AttackOutcome]) -> bool:
-    from he_compare.comparisons.auditing import matrix
+    from he_compare.common.run.capability_matrix import controls_failed
 
-    return bool(matrix.controls_failed(outcomes))
+    return bool(controls_failed(outcomes))
 
 
 def _announce(plan: Any, progress: ProgressReporter) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from he_compare.common.run.outcomes import WON, beyond_claims, gravity, outcomes_of
+from he_compare.common.run.outcomes import outcomes_of
 from he_compare.common.run.records import AttackOutcome
+from he_compare.common.run.severity import WON, WORDS, beyond_claims, gravity
 from he_compare.common.run.view import PipelineView, RunView
 from he_compare.reports.document.photographs import Slider, Still
 from he_compare.reports.document.png import redrawn
-from he_compare.reports.figures.security import LETTERS
 from he_compare.reports.naming import short_title
 
 ROLES = ("original", "server's view", "after attack")
@@ -77,7 +77,7 @@ def _slider(pipeline: PipelineView, outcome: AttackOutcome, strip: Strip) -> Sli
     return Slider(
         name="verdict-attack",
         caption=f"The strongest attack that won and left a picture: {outcome.title} on "
-        f"{strip.title}, knowledge: {outcome.rung.value}; {LETTERS[outcome.verdict]}, "
+        f"{strip.title}, knowledge: {outcome.rung.value}; {WORDS[outcome.verdict].short}, "
         f"{outcome.headline.rstrip('.')}.",
         alt=f"An image before and after the attack “{outcome.title}” on {pipeline.label}",
         stills=stills,

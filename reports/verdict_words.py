@@ -11,8 +11,6 @@ never "equal"; a pipeline that no attack broke is never called "secure".
 from __future__ import annotations
 
 from he_compare.common.run.outcomes import (
-    GRAVITY,
-    WON,
     outcomes_of,
     standing,
     strongest,
@@ -20,6 +18,7 @@ from he_compare.common.run.outcomes import (
     worst_of,
 )
 from he_compare.common.run.records import AttackOutcome, Verdict
+from he_compare.common.run.severity import GRAVITY, WON
 from he_compare.common.run.spelling import bracket, duration, fixed, probability, significant, size
 from he_compare.common.run.timing import latency_of
 from he_compare.common.run.view import PipelineView, RunView

@@ -129,7 +129,7 @@ def _type(annotation: Any) -> str:
     text = annotation.__name__ if isinstance(annotation, type) else str(annotation)
     if getattr(annotation, "__args__", None):
         text = str(annotation)
-    text = re.sub(r"\b(?:typing\.|collections\.abc\.|he_compare\.(?:[a-z_]+\.)*)", "", text)
+    text = re.sub(r"\b(?:typing|he_compare(?:\.[a-z_]+)+|collections\.abc)\.", "", text)
     return re.sub(r"<enum '(\w+)'>|<class '([\w.]+)'>", r"\1\2", text)
 
 

@@ -11,20 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from he_compare.common.attack import (
-    Attack,
-    Budget,
-    Facts,
-    Labelled,
-    Need,
-    Oracle,
-    Pairs,
-    Truth,
-    View,
-)
+from he_compare.common.adversary import Labelled, Need, Oracle, Pairs, Truth, View
+from he_compare.common.attack import Attack
+from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.errors import UsageError
 from he_compare.common.scheme import CLOSED_CONTROLS, KeyedScheme, Models, Scheme
 from he_compare.common.seeds import generator_for, seed_for
+from he_compare.common.target_facts import Facts
 from he_compare.common.types import ImageBatch, IntArray, PixelArray, UInt8Array
 from he_compare.comparisons.attacks.tools.recogniser import Recogniser
 from he_compare.comparisons.auditing.pool import PlainPool, stratified
@@ -51,7 +44,7 @@ def set_up(
     facts: Facts,
     attacked: Scheme,
     pool: PlainPool,
-    budget: Budget,
+    budget: AttackBudget,
     seed: int,
     key: int,
     recognise: Recogniser | None = None,
@@ -112,7 +105,7 @@ def set_up(
 
 
 def _share(
-    batch: ImageBatch, needs: frozenset[Need], budget: Budget, random: np.random.Generator
+    batch: ImageBatch, needs: frozenset[Need], budget: AttackBudget, random: np.random.Generator
 ) -> _Shares:
     pairs = budget.pairs if Need.PAIRS in needs else 0
     wanted = budget.labels + UNLABELLED if Need.LABELS in needs else budget.images

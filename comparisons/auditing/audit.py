@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from he_compare.common import plugins
-from he_compare.common.attack import BUDGETS, Budget
+from he_compare.common.audit_budget import BUDGETS, AttackBudget
 from he_compare.common.environment import tool_version
 from he_compare.common.errors import (
     EXIT_CELLS_FAILED,
@@ -19,14 +19,15 @@ from he_compare.common.errors import (
     UsageError,
 )
 from he_compare.common.plugins import nearest
+from he_compare.common.run.capability_matrix import controls_failed
 from he_compare.common.run.records import AttackOutcome
 from he_compare.common.run.store import ATTACKS, RunFolder, write_atomic
 from he_compare.common.scheme import CONTROLS
+from he_compare.common.types import NotRun
 from he_compare.comparisons.auditing import matrix, suite
 from he_compare.comparisons.auditing.harness import Harness, Setup
 from he_compare.comparisons.auditing.pool import DatasetPool, PlainPool, RunPool
 from he_compare.comparisons.auditing.targets import Target, cipher_target, pipeline_target
-from he_compare.comparisons.auditing.verdicts import BUDGET_PREFIX
 from he_compare.comparisons.measuring.config import (
     PipelineSpec,
     parse_spec,
@@ -130,17 +131,18 @@ def audit_run(plan: RunPlan, folder: RunFolder, progress: ProgressReporter) -> l
 def exit_code(outcomes: Sequence[AttackOutcome], asked: Sequence[str] = ()) -> int:
     """Return 3 where a control misbehaves or an attack did not run, else 0.
 
-    An attack that the budget is too small for is no failure, unless it was asked for by name.
+    That the budget is too small for an attack, or that it cannot read the messages, is no failure,
+    unless it was asked for by name. That it does not apply, or won what nobody promised, is none.
     """
-    not_run = any(
-        outcome.verdict == "not run"
-        and (outcome.attack in asked or not outcome.reason.startswith(BUDGET_PREFIX))
+    open_ends = any(
+        outcome.not_run not in (None, NotRun.BUDGET)
+        or (outcome.attack in asked and outcome.verdict in ("not run", "unreadable"))
         for outcome in outcomes
     )
-    return EXIT_CELLS_FAILED if not_run or matrix.controls_failed(outcomes) else EXIT_OK
+    return EXIT_CELLS_FAILED if open_ends or controls_failed(outcomes) else EXIT_OK
 
 
-def find_budget(name: str) -> Budget:
+def find_budget(name: str) -> AttackBudget:
     """Return a budget by name. Raises UnknownNameError."""
     if name not in BUDGETS:
         raise UnknownNameError(f"unknown budget {name!r}", fix=nearest(name, list(BUDGETS)))
@@ -188,7 +190,7 @@ def _targets(request: AuditRequest) -> list[Target]:
     return targets
 
 
-def _pool(request: AuditRequest, budget: Budget, progress: ProgressReporter) -> DatasetPool:
+def _pool(request: AuditRequest, budget: AttackBudget, progress: ProgressReporter) -> DatasetPool:
     from he_compare.common.datasets.opened import choice
     from he_compare.common.datasets.opened.fingerprint import fingerprint
     from he_compare.common.types import Split

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from he_compare.common import plugins
-from he_compare.common.attack import Facts
 from he_compare.common.errors import UsageError
 from he_compare.common.scheme import CONTROLS, KeyedScheme, Scheme
+from he_compare.common.target_facts import Facts
 from he_compare.common.types import IntArray, PixelArray, UInt8Array
 from he_compare.comparisons.measuring.config import PipelineSpec, parse_spec
 
@@ -180,17 +180,10 @@ def cipher_target(text: str, size: int) -> Target:
 
     The largest size that whole blocks tile is taken. Raises UsageError.
     """
-    spec = _cipher_spec(text)
+    spec = parse_spec(text, "cipher")
     scheme = cipher_scheme(spec.name, spec.parameters, fitting_size(spec, size))
     label = PipelineSpec(scheme.name, spec.parameters).text
     return Target(label, "", None, scheme, facts_of(scheme, label), f"--cipher '{label}'")
-
-
-def _cipher_spec(text: str) -> PipelineSpec:
-    try:
-        return parse_spec(text)
-    except UsageError as error:
-        raise UsageError(error.problem.replace("pipeline", "cipher"), fix=error.fix) from None
 
 
 def fitting_size(spec: PipelineSpec, size: int) -> int:

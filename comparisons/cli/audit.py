@@ -87,6 +87,7 @@ def matrix(run: RunArgument, as_json: JsonFlag = False) -> None:
     """Print who is broken by what, by the adversary's knowledge."""
     import json
 
+    from he_compare.common.run.capability_matrix import controls_failed
     from he_compare.comparisons.auditing import matrix as matrices
     from he_compare.comparisons.auditing.audit import audited
 
@@ -95,7 +96,7 @@ def matrix(run: RunArgument, as_json: JsonFlag = False) -> None:
         print(json.dumps(matrices.as_json(outcomes), indent=2, ensure_ascii=False))
     else:
         print(matrices.render(outcomes))
-    if matrices.controls_failed(outcomes):
+    if controls_failed(outcomes):
         raise typer.Exit(EXIT_CELLS_FAILED)
 
 

@@ -11,8 +11,6 @@ from typing import Annotated, Any
 
 import typer
 
-from he_compare.common.errors import UsageError
-
 Source = Annotated[Path, typer.Argument(metavar="IN", help="Folder that is read.")]
 Target = Annotated[Path, typer.Argument(metavar="OUT", help="Folder that is written.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
@@ -36,10 +34,7 @@ def encrypt(
     """Encrypt a folder of images under a client key, so that it can be shared."""
     from he_compare.comparisons.measuring.config import parse_spec
 
-    try:
-        spec = parse_spec(cipher)
-    except UsageError as error:
-        raise UsageError(error.problem.replace("pipeline", "cipher"), fix=error.fix) from None
+    spec = parse_spec(cipher, "cipher")
     _run(
         "encrypt",
         source,

@@ -121,12 +121,15 @@ def _spell(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def parse_spec(text: str) -> PipelineSpec:
-    """Parse ``NAME[param=value,...]``. Raises UsageError naming the part that does not parse."""
+def parse_spec(text: str, noun: str = "pipeline") -> PipelineSpec:
+    """Parse ``NAME[param=value,...]`` of a pipeline, or of what ``noun`` says.
+
+    Raises UsageError naming the part that does not parse.
+    """
     match = SPEC.match(text)
     if match is None:
         raise UsageError(
-            f"pipeline {text!r} does not parse", fix="write NAME or NAME[param=value,...]"
+            f"{noun} {text!r} does not parse", fix="write NAME or NAME[param=value,...]"
         )
     parameters: dict[str, Any] = {}
     for part in filter(None, (piece.strip() for piece in (match["parameters"] or "").split(","))):
@@ -134,11 +137,11 @@ def parse_spec(text: str) -> PipelineSpec:
         name = name.strip().replace("-", "_")
         if not equals or not name:
             raise UsageError(
-                f"parameter {part!r} of pipeline {match['name']!r} does not parse",
+                f"parameter {part!r} of {noun} {match['name']!r} does not parse",
                 fix="write param=value",
             )
         if name in parameters:
-            raise UsageError(f"parameter {name!r} of pipeline {match['name']!r} is given twice")
+            raise UsageError(f"parameter {name!r} of {noun} {match['name']!r} is given twice")
         parameters[name] = _literal(value.strip())
     return PipelineSpec(match["name"], parameters)
 

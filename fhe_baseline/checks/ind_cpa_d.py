@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from he_compare.common.attack import Budget, Detail, Finding, Inspected, Metric
+from he_compare.common.attack import Check, CheckFinding, Inspected
+from he_compare.common.attack_score import AttackMetric, Detail
+from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.clock import Clock
 from he_compare.common.errors import UnavailableError
 from he_compare.common.types import Float64Array, Knowledge, Message, Side
@@ -71,13 +73,13 @@ class Decrypted:
         return 3.2 * math.sqrt(degree / 2) / float(self.ciphertexts[0].scale)
 
 
-class IndCpaD:
+class IndCpaD(Check):
     """Runs on the pipeline's own messages; the secret key only scores."""
 
     name = "ind_cpa_d"
     title = "Key recovery from decrypted results (IND-CPA-D)"
     rung = Knowledge.DECRYPTED_RESULTS
-    metric = Metric("share of the secret key recovered", best=1.0)
+    metric = AttackMetric("share of the secret key recovered", best=1.0)
     source = "Li and Micciancio, EUROCRYPT 2021"
 
     def applies(self, inspected: Inspected) -> str:
@@ -89,7 +91,9 @@ class IndCpaD:
             return f"run on packing {PACKING}; packing {packing} decrypts the same scheme"
         return ""
 
-    def examine(self, inspected: Inspected, budget: Budget, random: np.random.Generator) -> Finding:
+    def examine(
+        self, inspected: Inspected, budget: AttackBudget, random: np.random.Generator
+    ) -> CheckFinding:
         """Attack two uploads and two replies, then every way to publish less."""
         victim = victim_of(inspected)
         uploads = victim.uploads(2)
@@ -106,7 +110,7 @@ class IndCpaD:
         scores = evaluated.share([key_recovery.scores_only(v, classes) for v in evaluated.real])
         fewest = _fewest_decimals(evaluated)
         degree = len(evaluated.truth)
-        return Finding(
+        return CheckFinding(
             verdict="broken" if full > 0.99 else "resists within budget",
             headline=f"two replies decoded in full give {full:.0%} of the key's {degree} "
             f"coefficients; the {classes} scores alone {scores:.0%}, labels alone {labels:.0%}; "
@@ -124,7 +128,8 @@ class IndCpaD:
                 ),
                 *_flooding(evaluated, random),
             ],
-            claim="not claimed: IND-CPA-D; decrypted results stay with the owner",
+            promised=False,
+            claim="IND-CPA-D; decrypted results stay with the owner",
             limits=[
                 "the solver takes all slots of two results; that it gets nothing out of the "
                 "scores alone or out of rounded values is no proof that nothing can be got",

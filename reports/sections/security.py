@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from he_compare.common.run.capability_matrix import CapabilityMatrix, controls_failed
+from he_compare.common.run.records import Verdict
+from he_compare.common.run.severity import WORDS
 from he_compare.common.run.view import RunView
-from he_compare.reports.attack_matrix import cell_words, columns, rows
+from he_compare.reports.attack_matrix import cell_words, columns, matrix_of_run
 from he_compare.reports.document.nodes import (
     Block,
     Bold,
@@ -31,6 +34,13 @@ NO_ATTACKS = (
     "No attack was run on this run's pipelines (smoke profile or --no-audit): nothing here says "
     "that a claim holds."
 )
+EXPLAINED: tuple[Verdict, ...] = (
+    "broken",
+    "partial",
+    "resists within budget",
+    "unreliable",
+    "unreadable",
+)
 COLUMNS_A_TABLE = 5
 
 
@@ -44,8 +54,9 @@ class Security(ReportSection):
         """Return the matrix with its introduction; where no attack ran, that is said instead."""
         if not view.outcomes:
             return [Callout("warning", "No attack was run", inline(NO_ATTACKS))]
-        names = columns(view)
-        return [*_introduction(view), *_figure(view, names), *_tables(view, names)]
+        matrix = matrix_of_run(view)
+        names = columns(view, matrix)
+        return [*_introduction(view), *_figure(matrix, names), *_tables(matrix, names)]
 
 
 def _introduction(view: RunView) -> list[Block]:
@@ -61,54 +72,42 @@ def _introduction(view: RunView) -> list[Block]:
         "an interval over keys. Controls: each attack has to win on the identity and must not win "
         "on noise and on AES-CTR."
     )
+    seen = {outcome.verdict for outcome in view.outcomes}
+    told = [verdict for verdict in EXPLAINED if verdict != "unreadable" or verdict in seen]
     meaning = Bullets(
-        (
-            inline(Bold("broken"), ": the whole interval of the advantage is at 0.8 or above."),
-            inline(Bold("partial"), ": the whole interval is above 0.1."),
-            inline(
-                Bold("resists"),
-                ": not broken within the stated budget, which is not the same as secure.",
-            ),
-            inline(
-                Bold("unreliable"),
-                ": a control misbehaved, or the budget is too small to conclude; not a pass.",
-            ),
-        )
+        tuple(inline(Bold(WORDS[one].short), f": {WORDS[one].meaning}.") for one in told)
     )
     blocks: list[Block] = [Paragraph(words), meaning]
-    failed = [one for one in view.outcomes if any(r.startswith("control ") for r in one.unreliable)]
+    failed = controls_failed(view.outcomes)
     if failed:
         text = "; ".join(f"{one.title} on {one.target}: {one.unreliable[0]}" for one in failed)
         blocks.append(Callout("danger", "A control misbehaved", inline(text)))
     return blocks
 
 
-def _figure(view: RunView, names: Sequence[tuple[str, str]]) -> list[Figure]:
-    known = {(one.attack, one.target): one for one in view.outcomes}
+def _figure(matrix: CapabilityMatrix, names: Sequence[tuple[str, str]]) -> list[Figure]:
     lines: list[tuple[str, bool]] = []
     cells: dict[tuple[int, int], HeatCell] = {}
-    rung = None
-    for ladder, attack, title in rows(view):
-        if ladder != rung:
-            rung = ladder
-            lines.append((ladder.value, True))
-        for column, (target, _) in enumerate(names):
-            outcome = known.get((attack, target))
-            if outcome is not None:
-                cells[len(lines), column] = HeatCell(outcome.verdict, outcome.advantage)
-        lines.append((title, False))
+    for rung, rows in matrix.rungs():
+        lines.append((rung.value, True))
+        for row in rows:
+            for column, (target, _) in enumerate(names):
+                outcome = matrix.cell(row, target)
+                if outcome is not None:
+                    cells[len(lines), column] = HeatCell(outcome.verdict, outcome.advantage)
+            lines.append((row.title, False))
     return drawn(
         lambda: heat_map(lines, [shown for _, shown in names], cells),
         name="security-matrix",
         caption="Capability matrix: what an adversary with the knowledge of each row gets from "
         "each column. Darker is worse, hatched is not known; the numbers are advantages "
         "(b: broken, p: partial).",
-        alt=f"Matrix of {len(names)} targets and {len(rows(view))} attacks; its cells are the rows "
-        "of the tables below",
+        alt=f"Matrix of {len(names)} targets and {len(matrix.rows)} attacks; its cells are the "
+        "rows of the tables below",
     )
 
 
-def _tables(view: RunView, names: Sequence[tuple[str, str]]) -> list[Table]:
+def _tables(matrix: CapabilityMatrix, names: Sequence[tuple[str, str]]) -> list[Table]:
     """The matrix in words, a few columns a table."""
     parts = max(1, -(-len(names) // COLUMNS_A_TABLE))
     size = -(-len(names) // parts)
@@ -120,20 +119,17 @@ def _tables(view: RunView, names: Sequence[tuple[str, str]]) -> list[Table]:
             Column("Attack", weight=1.9),
             *(Column(shown, weight=1.5) for _, shown in chunk),
         )
-        tables.append(Table(f"Capability matrix{of}", head, tuple(_matrix_rows(view, chunk))))
+        tables.append(Table(f"Capability matrix{of}", head, tuple(_matrix_rows(matrix, chunk))))
     return tables
 
 
-def _matrix_rows(view: RunView, names: Sequence[tuple[str, str]]) -> list[Row | SpanRow]:
-    known = {(one.attack, one.target): one for one in view.outcomes}
+def _matrix_rows(matrix: CapabilityMatrix, names: Sequence[tuple[str, str]]) -> list[Row | SpanRow]:
     lines: list[Row | SpanRow] = []
-    rung = None
-    for ladder, attack, title in rows(view):
-        if ladder != rung:
-            rung = ladder
-            lines.append(SpanRow(inline(ladder.value)))
-        found = [known.get((attack, target)) for target, _ in names]
-        lines.append(Row((inline(title), *(cell_words(one) for one in found))))
+    for rung, rows in matrix.rungs():
+        lines.append(SpanRow(inline(rung.value)))
+        for row in rows:
+            found = [matrix.cell(row, target) for target, _ in names]
+            lines.append(Row((inline(row.title), *(cell_words(one) for one in found))))
     return lines
 
 

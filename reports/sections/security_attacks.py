@@ -4,23 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from he_compare.common.run.outcomes import GRAVITY, beyond_claims
 from he_compare.common.run.records import AttackOutcome
+from he_compare.common.run.severity import GRAVITY, NOT_PROMISED, WORDS, beyond_claims
 from he_compare.common.run.view import RunView
 from he_compare.reports.cards import card, gravest_first
-from he_compare.reports.document.nodes import Block, FindingCard, Paragraph, Severity, inline
-from he_compare.reports.figures.security import LETTERS
+from he_compare.reports.document.nodes import Block, FindingCard, Paragraph, inline
 from he_compare.reports.naming import short_title
 from he_compare.reports.section import ReportSection
-
-SEVERITY: dict[str, Severity] = {
-    "broken": "fail",
-    "partial": "warn",
-    "resists within budget": "pass",
-    "unreliable": "unknown",
-    "not applicable": "unknown",
-    "not run": "unknown",
-}
 
 
 class AttacksOneByOne(ReportSection):
@@ -56,20 +46,20 @@ def _card(view: RunView, outcomes: Sequence[AttackOutcome]) -> FindingCard:
     worst = graded[0]
     told: dict[str, list[str]] = {}
     for one in graded:
-        words = f"{LETTERS[one.verdict]}, {one.headline or one.reason}"
+        words = f"{WORDS[one.verdict].short}, {one.headline or one.reason}"
         told.setdefault(words, []).append(names.get(one.target, one.target))
     evidence = "; ".join(f"{', '.join(targets)}: {words}" for words, targets in told.items())
     hit = [names.get(one.target, one.target) for one in graded if one.verdict == worst.verdict]
     claim = f"{worst.title} ({worst.rung.value}): {worst.verdict} on {', '.join(hit)}"
     beyond = beyond_claims(worst)
     if beyond:
-        claim += ", which is not claimed"
+        claim += f", which is {NOT_PROMISED}"
     limits = " ".join(f"{limit[:1].upper()}{limit[1:]}." for limit in worst.limits)
     spent = ", ".join(f"{value} {name}" for name, value in worst.spent.items())
     if spent:
         limits = f"{limits} Spent: {spent}.".strip()
     return card(
-        "warn" if beyond else SEVERITY[worst.verdict],
+        "warn" if beyond else WORDS[worst.verdict].severity,
         claim,
         evidence,
         limits,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from he_compare.common.run.outcomes import worst_of
+from he_compare.common.run.severity import WORDS
 from he_compare.common.run.view import RunView
 from he_compare.reports.document.nodes import Block, Bold, Column, Row, Table, inline
-from he_compare.reports.figures.security import LETTERS
 from he_compare.reports.naming import short_id, short_title
 from he_compare.reports.section import ReportSection
 
@@ -38,7 +38,7 @@ def _claims(view: RunView) -> Table:
         if worst is not None:
             result = worst.headline or worst.reason
             strongest = inline(
-                Bold(LETTERS[worst.verdict]),
+                Bold(WORDS[worst.verdict].short),
                 f": {worst.title}; {result} ",
                 short_id(worst.identity),
             )

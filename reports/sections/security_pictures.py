@@ -7,7 +7,7 @@ from itertools import islice
 
 from he_compare.common.run.view import RunView
 from he_compare.common.scheme import CONTROLS
-from he_compare.reports.attack_matrix import columns, rows
+from he_compare.reports.attack_matrix import columns, matrix_of_run
 from he_compare.reports.attack_pictures import ROLES, Strip, lost_files, strip_of
 from he_compare.reports.document.nodes import Block, Bold, Paragraph, inline
 from he_compare.reports.document.photographs import ColumnHead, Grid, GridRow, Tile
@@ -41,18 +41,19 @@ class AttackedPictures(ReportSection):
 
 def _grids(view: RunView) -> Iterator[Grid]:
     """Return a grid for each attack that left pictures: pipelines first, controls last."""
-    for _, attack, title in rows(view):
+    matrix = matrix_of_run(view)
+    names = columns(view, matrix)
+    for row in matrix.rows:
         strips = [
             (target in CONTROLS, strip)
-            for target, shown in columns(view)
-            for outcome in view.outcomes
-            if outcome.attack == attack and outcome.target == target
+            for target, shown in names
+            if (outcome := matrix.cell(row, target)) is not None
             if (strip := strip_of(view, shown, outcome)) is not None
         ]
         attacked = [strip for control, strip in strips if not control]
         ends = [strip for control, strip in strips if control]
         if attacked:
-            yield _grid(attack, title, [*attacked[: MOST_STRIPS - len(ends)], *ends])
+            yield _grid(row.attack, row.title, [*attacked[: MOST_STRIPS - len(ends)], *ends])
 
 
 def _grid(attack: str, title: str, strips: Sequence[Strip]) -> Grid:

@@ -122,7 +122,7 @@ def _apart(view: RunView) -> str:
 
 def _controls(view: RunView) -> str:
     ran = [one for one in view.outcomes if one.controls]
-    failed = [one for one in ran if any(r.startswith("control ") for r in one.unreliable)]
+    failed = [one for one in ran if one.controls_failed]
     words = f"{len(ran)} outcomes with controls, {len(failed)} of them unreliable for it"
     return words + "".join(f"; {one.title} on {one.target}: {one.reason}" for one in failed)
 

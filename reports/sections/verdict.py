@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from he_compare.common.run.outcomes import standing, strongest, worst_of
+from he_compare.common.run.severity import WORDS
 from he_compare.common.run.spelling import MISSING, kilobytes, milliseconds, significant
 from he_compare.common.run.timing import latency_of, throughput_of
 from he_compare.common.run.view import PipelineView, RunView
@@ -22,7 +23,6 @@ from he_compare.reports.document.nodes import (
     inline,
 )
 from he_compare.reports.figures.block import drawn
-from he_compare.reports.figures.security import LETTERS
 from he_compare.reports.figures.tradeoff import tradeoff_plot
 from he_compare.reports.naming import numbered, row_name, short_id, short_title
 from he_compare.reports.numbers import estimate, median_cell, metric_cell
@@ -106,7 +106,7 @@ def _attacks(view: RunView, pipeline: PipelineView) -> Inline:
     worst = worst_of(view, pipeline)
     if verdict == "not run" or worst is None:
         return inline("not run")
-    return inline(Bold(LETTERS[verdict]), Break(), by, Break(), short_id(worst.identity))
+    return inline(Bold(WORDS[verdict].short), Break(), by, Break(), short_id(worst.identity))
 
 
 def _difference(view: RunView, pipeline: PipelineView) -> Inline:

@@ -16,7 +16,7 @@ from he_compare.common.types import UInt8Array
 from he_compare.comparisons.attack_file.attack import attack_folder
 from he_compare.comparisons.attack_file.writing import REPORT, FolderAttack
 from he_compare.comparisons.attacks.tools import correlation
-from he_compare.comparisons.attacks.tools.likeness import aligned_one_by_one, aligned_together
+from he_compare.comparisons.attacks.tools.alignment import aligned_one_by_one, aligned_together
 from he_compare.comparisons.attacks.tools.reconstruct import Sureness
 from he_compare.comparisons.attacks.tools.tiles import cut, join
 from he_compare.comparisons.cli.app import app

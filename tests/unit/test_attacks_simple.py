@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from he_compare.common.attack import BUDGETS, Budget
+from he_compare.common.audit_budget import BUDGETS, AttackBudget
 from he_compare.common.run.records import AttackOutcome
 from he_compare.common.run.store import RunFolder
 from he_compare.comparisons.attacks.minimum_difference import minimum_difference
@@ -18,7 +18,7 @@ from he_compare.comparisons.auditing.targets import cipher_scheme, cipher_target
 from he_compare.comparisons.progress import ProgressReporter
 from tests.attackpool import InventedPool, pictures
 
-SMALL = Budget("small", 2, 8, 3, 8, 20, 60, 24, 20.0)
+SMALL = AttackBudget("small", 2, 8, 3, 8, 20, 60, 24, 20.0)
 
 
 def outcome(folder: Path, attack: str, cipher: str, size: int = 32) -> AttackOutcome:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from he_compare.common import plugins
-from he_compare.common.attack import BUDGETS, Finding, Inspected
+from he_compare.common.attack import CheckFinding, Inspected
+from he_compare.common.audit_budget import BUDGETS
 from he_compare.common.errors import UsageError
 from he_compare.fhe_baseline.checks.tools.victim import CKKS, TFHE
 from he_compare.fhe_baseline.pipelines.fhe_head import FheHeadParameters
@@ -52,7 +53,7 @@ def inspected(pipeline: str, parameters: Any = None, backbone: str = BACKBONE) -
     )
 
 
-def examine(name: str, one: Inspected) -> Finding:
+def examine(name: str, one: Inspected) -> CheckFinding:
     check = plugins.load("checks", name)
     assert check.applies(one) == ""
     return check.examine(one, BUDGETS["quick"], np.random.default_rng(0))

@@ -10,6 +10,7 @@ import pytest
 
 from he_compare.common.run.outcomes import strongest
 from he_compare.common.run.records import AttackOutcome, AttackPicture, Interval, MetricValue
+from he_compare.common.run.severity import WORDS
 from he_compare.common.run.store import RunFolder, write_atomic
 from he_compare.common.run.view import RunView, read_run
 from he_compare.common.types import Knowledge
@@ -71,7 +72,12 @@ EARLIER = outcome("bytes", SCRAMBLE, "broken", rung=Knowledge.CIPHERTEXT_ONLY, a
 RESISTS = outcome("pairs", FHE, "resists within budget", advantage=0.0, advantage_interval=None)
 CONTROL = outcome("pairs", "noise", "resists within budget", advantage=0.0)
 UNSURE = outcome(
-    "bytes", FHE, "unreliable", reason="control aes_ctr: it wins", unreliable=["control aes_ctr: x"]
+    "bytes",
+    FHE,
+    "unreliable",
+    reason="control aes_ctr: it wins",
+    unreliable=["control aes_ctr: x"],
+    controls_failed=["aes_ctr"],
 )
 
 
@@ -97,13 +103,13 @@ def test_the_matrix_has_a_column_for_each_target_with_verdict_interval_and_recor
 
 
 def test_the_heat_map_says_in_letters_what_its_shades_say(tmp_path: Path) -> None:
-    from he_compare.reports.figures.security import LETTERS, LOOKS, HeatCell, heat_map
+    from he_compare.reports.figures.security import LOOKS, HeatCell, heat_map
 
-    assert set(LETTERS) == set(LOOKS)
+    assert set(WORDS) == set(LOOKS)
     shades = [int(LOOKS[v][0].lstrip("#")[:2], 16) for v in ("broken", "partial")]
     assert shades == sorted(shades)
-    cells = {(0, column): HeatCell(v, 0.5) for column, v in enumerate(LETTERS)}
-    figure = heat_map([("Attack", False)], list(LETTERS), cells)
+    cells = {(0, column): HeatCell(v, 0.5) for column, v in enumerate(WORDS)}
+    figure = heat_map([("Attack", False)], list(WORDS), cells)
     drawn = " ".join(text.get_text() for text in figure.axes[0].texts)
     assert "broken 0.50" in drawn and "n/a" in drawn and "resists" in drawn
 
@@ -197,7 +203,7 @@ def test_grids_show_pipelines_and_controls_and_say_what_a_low_ssim_is_not(
 
 
 def test_what_was_won_beyond_the_claims_is_said_beside_what_was_resisted(tmp_path: Path) -> None:
-    beyond = outcome("head_extraction", "fhe-head", "broken", claim="not claimed: the head")
+    beyond = outcome("head_extraction", "fhe-head", "broken", claim="the head", promised=False)
     view = view_of(tmp_path, outcome("jigsaw", "fhe-head", "resists within budget"), beyond)
     words = " ".join(plain(content) for content in verdict_words(view))
     assert "resists 1 attack on what it claims, within their budget; won beyond its claims (1)" in (
