@@ -41,7 +41,7 @@ def paired_difference(
     """
     chosen = find_metric(metric)
     if chosen.per_class:
-        raise ValueError(f"metric {metric!r} has one value a class")
+        raise ValueError(f"metric {metric!r} has one value per class")
     pair = [
         predictions_of(labels, probabilities, classes, positive_class, threshold)
         for probabilities in (probabilities_a, probabilities_b)
