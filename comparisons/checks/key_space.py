@@ -13,7 +13,9 @@ import time
 
 import numpy as np
 
-from he_compare.common.attack import Budget, Detail, Finding, Inspected, Metric
+from he_compare.common.attack import Check, CheckFinding, Inspected
+from he_compare.common.attack_score import AttackMetric, Detail
+from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.run.records import KeySpace, Verdict
 from he_compare.common.types import Knowledge
 
@@ -24,13 +26,13 @@ CORES = 1000
 TRIALS = 5
 
 
-class KeySpaceCheck:
+class KeySpaceCheck(Check):
     """Prints nominal bits and entropy, and what a search would take."""
 
     name = "key_space"
     title = "Key space and seed entropy"
     rung = Knowledge.CIPHERTEXT_ONLY
-    metric = Metric("effective key bits", "bits", higher_is_worse=False, high=math.inf)
+    metric = AttackMetric("effective key bits", "bits", higher_is_worse=False, high=math.inf)
     source = "Kerckhoffs; NIST SP 800-57 for the scale"
 
     def applies(self, inspected: Inspected) -> str:
@@ -47,7 +49,9 @@ class KeySpaceCheck:
             return "there is no key"
         return ""
 
-    def examine(self, inspected: Inspected, budget: Budget, random: np.random.Generator) -> Finding:
+    def examine(
+        self, inspected: Inspected, budget: AttackBudget, random: np.random.Generator
+    ) -> CheckFinding:
         """Read the claim and time one trial."""
         assert inspected.scheme is not None
         claims = inspected.scheme.claims()
@@ -56,7 +60,7 @@ class KeySpaceCheck:
         seconds = self._seconds_per_trial(inspected)
         years = 2.0 ** min(space.effective_bits, 1000.0) * seconds / SECONDS_PER_YEAR / CORES
         verdict, reason = judge_bits(space)
-        return Finding(
+        return CheckFinding(
             verdict=verdict,
             headline=f"{_nominal(space)} keys, seed entropy {space.seed_entropy_bits:.0f} bits: "
             f"effectively {space.effective_bits:.0f} bits; trying all on {CORES} cores: "
