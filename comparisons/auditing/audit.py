@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from he_compare.common import plugins
 from he_compare.common.audit_budget import BUDGETS, AttackBudget
 from he_compare.common.contracts import Pipeline

@@ -22,7 +22,13 @@ from he_compare.common.run.tape import Tape, read_tape
 from he_compare.common.scheme import KeyedScheme, Scheme
 from he_compare.common.types import ImageBatch, Phase, Status
 from he_compare.comparisons.auditing.pool import DatasetPool, stratified
-from he_compare.comparisons.auditing.targets import CHANNELS, LostKey, Opened, pipeline_target
+from he_compare.comparisons.auditing.targets import (
+    CHANNELS,
+    LostKey,
+    Opened,
+    Target,
+    pipeline_target,
+)
 from he_compare.comparisons.measuring.fitting import Ground, fit_and_deploy
 from he_compare.comparisons.measuring.pipeline_spec import PipelineSpec
 from he_compare.comparisons.measuring.plan import Planned, RunPlan
