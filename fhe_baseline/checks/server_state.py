@@ -220,7 +220,7 @@ def judged(searched: Searched, sent: int, pieces: int) -> CheckFinding:
             "the key is looked for in the form its library computes with; an encoded or encrypted "
             "copy would not be found",
             "one moment of one process, the one that classifies; the one that trains is searched "
-            "in the same way by tests/security/test_fhe_training_boundary.py",
+            "in the same way by tests/fhe_baseline/ckks/training/test_boundary.py",
         ],
         spent={"images": 1},
     )
