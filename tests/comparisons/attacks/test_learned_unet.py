@@ -41,7 +41,7 @@ def _few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(learned_unet_other_keys, "STEPS", 60)
 
 
-def outcome(folder: Path, attack: str, cipher: str, budget: Budget = SMALL) -> AttackOutcome:
+def outcome(folder: Path, attack: str, cipher: str, budget: AttackBudget = SMALL) -> AttackOutcome:
     return oneattack.outcome(folder, attack, cipher, budget=budget)
 
 
