@@ -10,7 +10,6 @@ import pytest
 
 from he_compare.common import plugins
 from he_compare.common.audit_budget import BUDGETS, AttackBudget
-from he_compare.common.backbones.finetune import Budget
 from he_compare.common.run.records import AttackOutcome
 from he_compare.common.run.store import RunFolder
 from he_compare.common.types import NotRun
