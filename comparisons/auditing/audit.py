@@ -84,6 +84,7 @@ def audit_command(request: AuditRequest) -> int:
         ciphers, pipelines = _cipher_targets(request), _pipelines(request)
         pool = _pool(request, budget, progress)
         folder = RunFolder(request.out or _default_folder(request))
+        # Refused before the folder is made; nothing is deployed until an attack asks for it.
         _claim(folder, request, pool)
         folder.lock()
         try:
