@@ -23,7 +23,7 @@ from he_compare.block_scramble.folder.manifest import FileEntry, RestoredFile
 from he_compare.block_scramble.folder.places import write_inside
 from he_compare.block_scramble.folder.sealing import FolderCipher
 from he_compare.common.contracts import Progress
-from he_compare.common.datasets.reading.images import map_threaded
+from he_compare.common.datasets.reading.decoding import map_threaded
 from he_compare.common.errors import IntegrityError
 from he_compare.common.types import UInt8Array
 
