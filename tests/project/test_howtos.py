@@ -175,8 +175,8 @@ def test_the_pipeline_is_audited_by_every_attack_that_applies(outside: Outside) 
         for name, one in outcomes.items()
         if one["verdict"] not in ("not run", "not applicable")
     }
-    assert {"mean_level", "repeated_messages", "reidentification", "known_plaintext"} <= ran
-    assert outcomes["repeated_messages"]["verdict"] == "broken"
+    assert {"mean_level", "message_size", "reidentification", "known_plaintext"} <= ran
+    assert outcomes["message_size"]["verdict"] == "resists within budget"
     assert outcomes["mean_level"]["verdict"] in ("broken", "partial")
     assert "unreadable" not in {one["verdict"] for one in outcomes.values()}
 
@@ -187,7 +187,7 @@ def test_it_stands_in_the_report_with_the_section_of_ones_own(outside: Outside) 
     text = (outside.folder / "run" / "report" / "report.md").read_text()
     assert "thumbnail\\[side=4\\]" in text
     assert "Longest wait" in text
-    assert "Repeated messages" in text and "Mean level" in text
+    assert "Size of messages" in text and "Mean level" in text
     assert str(outside.folder) not in text
 
 
