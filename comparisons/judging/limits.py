@@ -70,7 +70,9 @@ def load_policy(path: Path) -> Policy:
             f"cannot read the policy {path}: {error.strerror}", fix="name a TOML file"
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is no TOML: {error}", fix="see docs/how-to/verify.md") from None
+        raise UsageError(
+            f"{path} is not valid TOML: {error}", fix="see docs/how-to/verify.md"
+        ) from None
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])

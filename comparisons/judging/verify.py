@@ -73,7 +73,7 @@ def _record_problems(view: RunView) -> Iterator[str]:
     for record in view.records:
         name = f"record {record.identity[:8]} ({record.cell.label})"
         if record.cell.label not in view.by_label:
-            yield f"{name}: the manifest does not plan it"
+            yield f"{name}: not in the manifest's plan"
         if record.status is not Status.OK:
             continue
         if record.server_pid_separate is False:
@@ -84,7 +84,7 @@ def _record_problems(view: RunView) -> Iterator[str]:
         if found is not None and found.agree != found.compared:
             yield f"{name}: {found.agree} of {found.compared} executed predictions agree"
         if found is not None and record.fhe_mode is FheMode.EXECUTE and found.executed == 0:
-            yield f"{name}: says executed, but no image was"
+            yield f"{name}: recorded as executed, but no image was"
 
 
 def _predictions(
@@ -112,7 +112,7 @@ def _prediction_problems(
         first = first or (label, arrays)
         for name in ("ids", "labels", "groups"):
             if not np.array_equal(arrays[name], first[1][name]):
-                yield f"predictions of {label}: other {name} than those of {first[0]}"
+                yield f"predictions of {label}: {name} differ from those of {first[0]}"
         if test is not None and len(arrays["ids"]) != test.n:
             yield f"predictions of {label}: {len(arrays['ids'])} images, the manifest says {test.n}"
         chances = arrays["probabilities"]
