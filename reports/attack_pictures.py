@@ -76,7 +76,7 @@ def _slider(pipeline: PipelineView, outcome: AttackOutcome, strip: Strip) -> Sli
     )
     return Slider(
         name="verdict-attack",
-        caption=f"The strongest attack that won and left a picture: {outcome.title} on "
+        caption=f"The strongest successful attack that left a picture: {outcome.title} on "
         f"{strip.title}, knowledge: {outcome.rung.value}; {WORDS[outcome.verdict].short}, "
         f"{outcome.headline.rstrip('.')}.",
         alt=f"An image before and after the attack “{outcome.title}” on {pipeline.label}",

@@ -24,7 +24,7 @@ def banners(view: RunView) -> tuple[Callout, ...]:
             Callout(
                 "danger",
                 "Insecure keys or parameters",
-                inline(f"must not protect real data: {names}. Reasons stand under Deviations."),
+                inline(f"must not protect real data: {names}. For the reasons see Deviations."),
             )
         )
     if view.manifest.backbone.untrained:
@@ -40,7 +40,9 @@ def banners(view: RunView) -> tuple[Callout, ...]:
             Callout(
                 "warning",
                 "Synthetic data",
-                inline("the images are computed: nothing here says anything about patients."),
+                inline(
+                    "the images are computer-generated: nothing here says anything about patients."
+                ),
             )
         )
     return tuple(found)

@@ -84,7 +84,7 @@ def _subtitle(view: RunView) -> Inline:
     return inline(
         f"{len(view.pipelines)} pipelines, {view.n_test} test images, backbone "
         f"{manifest.backbone.name} ({manifest.backbone.weights}), he-compare "
-        f"{manifest.tool_version}, begun {moment(manifest.created_at)}"
+        f"{manifest.tool_version}, started {moment(manifest.created_at)}"
     )
 
 

@@ -95,8 +95,8 @@ def _banners(views: Sequence[RunView]) -> tuple[Callout, ...]:
         words = f"{len(machines)} environments: timings of different ones are not comparable."
         found.append(Callout("warning", "Several environments", inline(words)))
     for flag, title, words in (
-        ([v.manifest.dataset.card.synthetic for v in views], "Synthetic data", "of patients"),
-        ([v.manifest.backbone.untrained for v in views], "Untrained backbone", "of DeiT"),
+        ([v.manifest.dataset.card.synthetic for v in views], "Synthetic data", "about patients"),
+        ([v.manifest.backbone.untrained for v in views], "Untrained backbone", "about DeiT"),
     ):
         numbers = ", ".join(f"R{number}" for number, on in enumerate(flag, start=1) if on)
         if numbers:
@@ -111,7 +111,7 @@ def _table(views: Sequence[RunView]) -> Table:
         for number, view in enumerate(views, start=1)
         for pipeline in view.pipelines
     )
-    note = inline("Attacks: the worst verdict; “not run” is not a pass. Click a head to sort.")
+    note = inline("Attacks: the worst verdict; “not run” is not a pass. Click a heading to sort.")
     return Table("Pipelines of all runs", COLUMNS, rows, note)
 
 
@@ -143,7 +143,7 @@ def _matrix(views: Sequence[RunView]) -> Table:
         ),
     )
     rows = tuple(Row((inline(label), *(_auc(view, label) for view in views))) for label in labels)
-    note = inline("Point estimates; the intervals stand in the table above.")
+    note = inline("Point estimates; intervals: table above.")
     return Table("AUC of each pipeline in each run", columns, rows, note)
 
 
@@ -161,7 +161,8 @@ def _runs(views: Sequence[RunView]) -> Bullets:
         items.append(
             inline(
                 f"R{number}: {manifest.dataset.card.title}, backbone {manifest.backbone.name} "
-                f"({manifest.backbone.weights}), begun {moment(manifest.created_at)}, {machine}: ",
+                f"({manifest.backbone.weights}), started {moment(manifest.created_at)}, "
+                f"{machine}: ",
                 Code(manifest.command),
             )
         )

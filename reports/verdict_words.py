@@ -26,12 +26,12 @@ from he_compare.reports.document.nodes import Bold, Content, Inline, inline
 from he_compare.reports.naming import record_ids, short_id, short_title
 
 GROUNDS = (
-    ("reduction to a hardness assumption", "the claim has to rest on a hardness assumption"),
+    ("reduction to a hardness assumption", "the claim must rest on a hardness assumption"),
     ("heuristic", "a heuristic claim is enough"),
 )
 NO_ATTACKS = (
-    "No attack was run on this run's pipelines: nothing here says that a claim holds, and the "
-    "column “Strongest attack” is not a pass."
+    "No attack was run on this run's pipelines: no claim was tested, and the column “Strongest "
+    "attack” is not a pass."
 )
 
 
@@ -52,16 +52,16 @@ def _attacked(view: RunView) -> Inline:
         verdict, by = strongest(view, pipeline)
         if pipeline.protected:
             groups.setdefault(verdict, []).append(f"{short_title(view, pipeline)} ({by})")
-    parts: list[Content] = ["Attacks that were executed: "]
+    parts: list[Content] = ["Attacks that were run: "]
     for verdict, names in sorted(groups.items(), key=lambda item: GRAVITY.index(item[0])):
         parts += [Bold(verdict), f": {', '.join(names)}; "]
-    parts.append("“resists” holds for the stated budget and for what is claimed, and no further.")
+    parts.append("“resists” holds only for the stated budget and for what is claimed.")
     return inline(*parts)
 
 
 def _scope(view: RunView) -> str:
     card = view.manifest.dataset.card
-    words = f"Every pipeline was asked for the same {view.n_test} test images of “{card.title}”. "
+    words = f"Every pipeline got the same {view.n_test} test images of “{card.title}”. "
     if view.manifest.backbone.untrained:
         words += "The backbone is untrained, so no accuracy below says anything about DeiT. "
     if card.synthetic:
@@ -75,7 +75,7 @@ def _reference(view: RunView) -> Inline:
         return inline("The run has no scores, so accuracies and differences are missing.")
     words: list[Content] = [
         Bold(short_title(view, reference)),
-        " is the reference of all differences",
+        " is the reference for all differences",
     ]
     accuracy = reference.metric("accuracy")
     if accuracy is not None and accuracy.value is not None:
@@ -86,7 +86,7 @@ def _reference(view: RunView) -> Inline:
         words.append(f", one image in {duration(latency.total.p50)} (p50, n = {latency.total.n})")
     moved = reference.bytes_per_image
     if moved is not None:
-        words.append(f", {size(sum(moved))} moved per image")
+        words.append(f", {size(sum(moved))} transferred per image")
     return inline(*words, ".")
 
 
@@ -115,10 +115,12 @@ def _choice(view: RunView, ground: str, when: str) -> Inline:
     among = f" of {len(group)} such pipelines" if len(group) > 1 else ""
     if 0 < len(kept) < len(group):
         among = f" of the {len(kept)} of {len(group)} such pipelines that no attack broke"
-    parts: list[Inline] = [inline("When ", when, ", choose ")]
+    parts: list[Inline] = [inline("If ", when, ", choose ")]
     if not kept:
-        words = f": attacks broke {len(group)} of {len(group)} such pipelines. Only against an "
-        parts = [inline("When ", when, words, "adversary with less than is named here, choose ")]
+        words = (
+            f": attacks broke {len(group)} of {len(group)} such pipelines. Only if no adversary "
+        )
+        parts = [inline("If ", when, words, "can have what is named here, choose ")]
     for position, (why, pipeline) in enumerate(named):
         parts.append(inline("; or " if position else "", Bold(short_title(view, pipeline))))
         if among:
@@ -145,14 +147,14 @@ def _adversary(view: RunView, pipeline: PipelineView) -> Inline:
         attacks = "attack" if len(ran) == 1 else "attacks"
         words = f"; resists {len(ran)} {attacks} on what it claims, within their budget"
         return inline(words, _beyond(beyond))
-    return inline(f"; attacks say nothing reliable ({worst.verdict})")
+    return inline(f"; no reliable attack result ({worst.verdict})")
 
 
 def _beyond(won: list[AttackOutcome]) -> Inline:
     """Say which attacks won what the pipeline does not claim to keep; empty where none did."""
     if not won:
         return ()
-    parts: list[Content] = [f"; won beyond its claims ({len(won)}): "]
+    parts: list[Content] = [f"; succeeded beyond its claims ({len(won)}): "]
     for position, one in enumerate(won):
         parts += [", " if position else "", one.title or one.attack, " (", short_id(one.identity)]
         parts.append(")")
@@ -177,11 +179,11 @@ def _price(view: RunView, pipeline: PipelineView) -> str:
     parts = [_difference(pipeline)]
     latency = latency_of(pipeline)
     if latency is not None:
-        wait = f"{duration(latency.total.p50)} an image (p50, n = {latency.total.n})"
+        wait = f"{duration(latency.total.p50)} per image (p50, n = {latency.total.n})"
         parts.append(wait + _times(view, latency.total.p50))
     moved = pipeline.bytes_per_image
     if moved is not None:
-        parts.append(f"{size(sum(moved))} moved per image")
+        parts.append(f"{size(sum(moved))} transferred per image")
     return ", ".join(part for part in parts if part)
 
 

@@ -44,7 +44,7 @@ def strongest(view: RunView, pipeline: PipelineView) -> tuple[Verdict, str]:
         count = sum(one.verdict == worst.verdict for one in outcomes_of(view, pipeline))
         beyond = len(won_beyond(view, pipeline))
         words = f"{count} attack{'s' if count > 1 else ''} within budget"
-        return worst.verdict, words + (f"; {beyond} won beyond its claims" if beyond else "")
+        return worst.verdict, words + (f"; {beyond} succeeded beyond its claims" if beyond else "")
     if worst.verdict == "unreadable":
         return worst.verdict, "no attack of the suite reads its messages"
     return worst.verdict, worst.title

@@ -85,7 +85,7 @@ def read_predictions(folder: RunFolder, record: RunRecord) -> StoredPredictions:
         raise IntegrityError(f"{record.predictions} holds {sorted(arrays)}, not {sorted(EXPECTED)}")
     if array_digest(*(arrays[name] for name in sorted(arrays))) != record.predictions_sha256:
         raise IntegrityError(
-            f"{record.predictions} is not what the record {record.identity} was written with",
+            f"{record.predictions} does not match the record {record.identity}",
             fix="restore the file",
         )
     return arrays
@@ -134,7 +134,7 @@ def _differences(
         if label == reference:
             continue
         if not np.array_equal(arrays["ids"], base["ids"]):
-            raise IntegrityError(f"{label} and {reference} were tested on different images")
+            raise IntegrityError(f"{label} and {reference} answered different images")
         result += paired_differences(
             label,
             reference,

@@ -116,7 +116,7 @@ def _prediction_problems(
         first = first or (label, arrays)
         for name in ("ids", "labels", "groups"):
             if not np.array_equal(arrays[name], first[1][name]):
-                yield f"predictions of {label}: other {name} than those of {first[0]}"
+                yield f"predictions of {label}: {name} differ from those of {first[0]}"
         if test is not None and len(arrays["ids"]) != test.n:
             yield f"predictions of {label}: {len(arrays['ids'])} images, the manifest says {test.n}"
         chances = arrays["probabilities"]

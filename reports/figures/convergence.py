@@ -118,7 +118,7 @@ def rounds_plot(view: RunView) -> Figure | None:
         dashes = DASHES[number % len(DASHES)]
         axes.plot(ROUND_TRIPS, seconds, color=colour, linestyle=dashes, lw=1.5, label=label)
     _mark_trips(axes)
-    axes.set_xlabel("what a refresh waits for the client besides its own work, log axis")
+    axes.set_xlabel("time a refresh waits for the client beyond its own work, log axis")
     axes.set_ylabel("training after the upload")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(LogLocator(numticks=9))

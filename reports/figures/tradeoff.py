@@ -170,7 +170,11 @@ def _free_place(
 def _key(axes: Axes, view: RunView) -> None:
     """List numbers and names, and what the shapes mean."""
     axes.set_axis_off()
-    shapes = (("X", "broken or partly broken"), ("o", "resisted what was run"), ("s", "unknown"))
+    shapes = (
+        ("X", "broken or partly broken"),
+        ("o", "not broken by what was run"),
+        ("s", "unknown"),
+    )
     lines = len(view.pipelines) + len(shapes) + 1
     axes.set_ylim(lines - 0.5, -0.5)
     axes.set_xlim(0, 1)

@@ -48,12 +48,12 @@ TITLES = {
 CALIBRATION = ("ece", "brier")
 RECALL = "recall"
 ROC = (
-    "ROC curves. Dashed: the reference; grey: chance. The AUC with its interval stands in the "
-    "table above, every point in scores.json."
+    "ROC curves. Dashed: the reference; grey: chance. AUC with interval: table above; all points: "
+    "scores.json."
 )
 RELIABILITY = (
-    "Observed share of right calls against mean confidence, by bin of confidence; bins without "
-    "images are left out. Grey: perfect calibration; dashed: the reference."
+    "Share of correct predictions against mean confidence, by bin of confidence; empty bins are "
+    "left out. Grey: perfect calibration; dashed: the reference."
 )
 
 
@@ -126,7 +126,7 @@ def _figure(view: RunView) -> list[Figure]:
         lambda: accuracy_plot(view),
         name="accuracy",
         caption="Accuracy and AUC with 95% intervals. Square: claims protection; circle: "
-        "claims none; dashed line: the reference. The numbers stand in the next table.",
+        "claims none; dashed line: the reference. Values: next table.",
         alt="Dot plot of accuracy and AUC with intervals for "
         + "; ".join(_spoken(pipeline) for pipeline in view.pipelines if pipeline.scores),
     )
@@ -136,7 +136,7 @@ def _panels(
     view: RunView, draw: Callable[[RunView], Drawing | None], name: str, caption: str
 ) -> list[Figure]:
     shown = "; ".join(pipeline.label for pipeline in view.pipelines if pipeline.scores)
-    alt = f"{caption.partition('.')[0]}, one panel a pipeline: {shown}"
+    alt = f"{caption.partition('.')[0]}, one panel per pipeline: {shown}"
     return drawn(lambda: draw(view), name, caption, alt)
 
 
@@ -183,7 +183,9 @@ def _note(view: RunView, names: list[str]) -> Inline:
         parts.append(f"Brackets: {percent} intervals, {'; '.join(methods)}.")
     if view.scores and "sensitivity" in names:
         positive = view.manifest.dataset.card.positive_class or "positive class"
-        parts.append(f"{positive} is called at a probability of {view.scores.threshold:g} or more.")
+        parts.append(
+            f"{positive} is predicted at a probability of {view.scores.threshold:g} or more."
+        )
     remarks = sorted(
         {metric.note for metric in metrics if metric.note and metric.value is not None}
     )
@@ -211,7 +213,7 @@ def _differences(view: RunView) -> list[Section]:
         Column("Metric", weight=1.0),
         Column("Difference", "right", "95% interval", 1.4),
         Column("p", "right", "McNemar, exact", 1.0),
-        Column("Right only here / only in the reference", "right", "images", 1.6),
+        Column("Correct only here / only in the reference", "right", "images", 1.6),
         Column("Images in both", "right", "n", 0.9),
     )
     note = (
@@ -240,7 +242,7 @@ def _binary(view: RunView, classes: list[str]) -> Table:
         rows.append(Row((name, *cells)))
     columns = [Column("Pipeline", weight=2.2)]
     columns += [
-        Column(f"{truth} called {called}", "right", "images")
+        Column(f"{truth}, predicted {called}", "right", "images")
         for truth in classes
         for called in classes
     ]
@@ -258,7 +260,7 @@ def _several(view: RunView, classes: list[str]) -> Table:
 
     columns = (
         Column("True class", weight=1.4),
-        *[Column(f"called {name}", "right", "images") for name in classes],
+        *[Column(f"predicted {name}", "right", "images") for name in classes],
     )
     return Table("Images by true class (rows) and predicted class", columns, grouped(view, rows_of))
 

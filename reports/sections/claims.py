@@ -26,16 +26,16 @@ from he_compare.reports.tables import blanks, grouped
 BOUNDARY_COLUMNS = (
     Column("Pipeline", weight=1.6),
     Column("Client holds", weight=1.4),
-    Column("→ crosses to the server", weight=1.4),
+    Column("→ sent to the server", weight=1.4),
     Column("Server holds and learns", weight=3.2),
-    Column("← crosses back", weight=0.9),
+    Column("← sent back", weight=0.9),
 )
 CLAIM_COLUMNS = (
     Column("Pipeline", weight=2.2),
     Column("Scheme", weight=1.4),
     Column("Ground of the claim", weight=1.9),
     Column("Key space, or estimated cost of attack", "right", "bits", 1.6),
-    Column("Equal input, equal ciphertext", weight=1.3),
+    Column("Deterministic", weight=1.3),
 )
 LATTICE_COLUMNS = (
     Column("Pipeline", weight=1.3),
@@ -48,12 +48,12 @@ LATTICE_COLUMNS = (
 )
 FULL_COLUMNS = (Column("Question", weight=1.2), Column("What the pipeline states", weight=5.4))
 BOUNDARY = (
-    "What crosses between client and server is bytes over HTTP. The server half is a process of "
-    "its own, started with the public material only."
+    "Client and server exchange bytes over HTTP. The server is a separate process, started with "
+    "the public material only."
 )
 CLAIMS = (
-    "A claim is what the scheme's author or a standard states, so no row below is a finding; what "
-    "attacks found stands in the section on security."
+    "A claim is what the scheme's author or a standard states, so no row below is a finding. For "
+    "what attacks found see Security."
 )
 DETERMINISTIC = {True: "yes", False: "no", None: "not stated"}
 
@@ -119,7 +119,8 @@ def _up(claims: SecurityClaims) -> str:
 
 def _server_holds(pipeline: PipelineView, claims: SecurityClaims) -> Inline:
     record = pipeline.measured
-    parts = ["learns " + (", ".join(claims.server_learns) or "nothing stated")]
+    learnt = ", ".join(claims.server_learns)
+    parts = [f"learns {learnt}" if learnt else "what it learns is not stated"]
     if record is not None and record.traffic is not None:
         parts.insert(0, f"public material, {size(record.traffic.public_material_bytes)}")
     if record is not None and record.server_pid_separate is False:
@@ -198,10 +199,9 @@ def _lattice(view: RunView) -> list[Table]:
         if facts.enforced_by
     )
     note = (
-        "Estimates are log2 of the cost of the attack named under each cost model; models differ "
-        "by what they count, so bits of two models are not to be compared. Precision is that of "
-        "the predicted error, five standard deviations; what was measured stands with the "
-        "accuracy. Enforced by: "
+        "Estimates are log2 of the cost of the attack named under each cost model; models count "
+        "different things, so bits of two models cannot be compared. Precision: of the predicted "
+        "error at five standard deviations; for measured errors see Accuracy. Enforced by: "
     )
     return [
         Table(

@@ -56,10 +56,10 @@ def _dataset(dataset: DatasetSummary) -> Section:
             ("Licence", inline(card.licence)),
             ("Citation", inline(card.citation)),
             ("Classes", inline(", ".join(card.classes))),
-            ("Positive class", inline(card.positive_class or "none: no class stands apart")),
-            ("Choice of images", inline(dataset.subset)),
+            ("Positive class", inline(card.positive_class or "none")),
+            ("Subset", inline(dataset.subset)),
             ("Stored size, pixels", inline(card.native_size or "not stated")),
-            ("Size given, pixels", inline(f"{dataset.image_size} × {dataset.image_size}")),
+            ("Size used, pixels", inline(f"{dataset.image_size} × {dataset.image_size}")),
             ("Fingerprint (SHA-256)", inline(Code(dataset.fingerprint))),
         )
     )
@@ -81,7 +81,10 @@ def _splits(dataset: DatasetSummary) -> Table:
             Column("Prevalence", "right", "share of the positive class", 1.4),
         ),
         tuple(Row(_split_cells(name, dataset.splits[name])) for name in names),
-        inline("A group is what may not be shared by two splits and what the bootstrap resamples."),
+        inline(
+            "Group: images that belong together, for instance those of one patient. The bootstrap "
+            "resamples groups."
+        ),
     )
 
 
@@ -125,7 +128,10 @@ def _pipelines(view: RunView) -> Section:
             Column("Outcome", weight=0.9),
         ),
         tuple(Row(_pipeline_cells(view, pipeline)) for pipeline in view.pipelines),
-        inline("Outcome is that of the accuracy cell. Code under a name is its record's identity."),
+        inline(
+            "Outcome is that of the accuracy cell. The code under a name is the identity of its "
+            "record."
+        ),
     )
     return Section("Pipelines", 2, "pipelines", (table,))
 
@@ -143,7 +149,7 @@ def _training(view: RunView) -> list[Section]:
     if not rows:
         return []
     columns = (Column("Pipeline", weight=2.0), Column("Fitted", weight=4.6))
-    note = inline("As recorded by the pipeline; the records hold the course of every epoch.")
+    note = inline("As recorded by the pipeline; the records hold every epoch.")
     table = Table("How each model was fitted", columns, tuple(rows), note)
     return [Section("Training", 2, "training", (table,))]
 

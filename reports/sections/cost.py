@@ -27,8 +27,8 @@ from he_compare.reports.tables import blanks, grouped
 
 PER_IMAGE = "ms per image"
 WORDS = (
-    "Latency is measured on single images in a closed loop, throughput on batches; one-time "
-    "work stands apart. Warm-up images are run and left out. All quantiles are nearest-rank, "
+    "Latency is measured on single images in a closed loop, throughput on batches; one-time work "
+    "is reported separately. Warm-up images are left out. All quantiles are nearest-rank, "
     "so with n < 100 the p99 is the largest sample."
 )
 
@@ -57,15 +57,15 @@ def _latency_figure(view: RunView) -> list[Figure]:
         if (latency := latency_of(pipeline)) is not None
     )
     caption = (
-        "Time for one image on a log axis: total by the client's clock, and the sums of the "
-        "client's and the server's stages. The numbers stand in the next table."
+        "Time for one image on a log axis: total measured at the client, and the sums of the "
+        "client's and the server's stages. Values: next table."
     )
     alt = f"Latency by pipeline: {spoken}"
     return drawn(lambda: latency_plot(view), "latency", caption, alt)
 
 
 def _stage_figure(view: RunView) -> list[Figure]:
-    caption = "p50 of every stage in milliseconds. The numbers stand in the next table."
+    caption = "p50 of every stage in milliseconds. Values: next table."
     alt = "Grid of pipelines by stages with the p50 of each stage, as in the table that follows"
     return drawn(lambda: stage_grid(view), "stages", caption, alt)
 

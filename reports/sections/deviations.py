@@ -29,7 +29,7 @@ def _insecure(view: RunView) -> Iterator[FindingCard]:
                 f"{short_title(view, pipeline)} must not protect real data: "
                 + "; ".join(pipeline.claims.insecure),
                 record_ids(pipeline.cells),
-                "Its timings and accuracy stand; its claim does not.",
+                "Its timings and accuracy are valid; its claim is not.",
             )
 
 
@@ -55,12 +55,15 @@ def _dataset(view: RunView) -> Iterator[FindingCard]:
     dataset = view.manifest.dataset
     if dataset.card.synthetic:
         yield card(
-            "fail", "The images are synthetic.", MANIFEST, "No number here speaks of patients."
+            "fail",
+            "The images are synthetic.",
+            MANIFEST,
+            "No number here says anything about patients.",
         )
     if dataset.subset not in FULL_SUBSETS:
         yield card(
             "warn",
-            f"The run used the choice of images “{dataset.subset}”, not the published one.",
+            f"The run used the subset “{dataset.subset}”, not the published one.",
             MANIFEST,
             "Prevalence and difficulty may differ from the published split.",
         )
@@ -93,7 +96,7 @@ def _unfinished(view: RunView) -> Iterator[FindingCard]:
                 "fail" if not pipeline.measured else "warn",
                 f"{short_title(view, pipeline)}: {pipeline.trouble}",
                 record_ids(bad) if bad else MANIFEST,
-                "No number of that cell exists; the row stays in every table.",
+                "The cell has no numbers; its row is kept in every table.",
             )
 
 
@@ -131,8 +134,8 @@ def _agreement(view: RunView) -> Iterator[FindingCard]:
             f"predictions equal those of the {found.reference}; largest score difference "
             f"{scientific(found.max_abs_score_difference)}.",
             record_ids(pipeline.cells[:1]),
-            f"Fewer than {ENOUGH_AGREEMENT} compared images or any disagreement limit what the "
-            "clear model can stand for.",
+            f"Fewer than {ENOUGH_AGREEMENT} compared images or any disagreement limit how far the "
+            "clear model represents the encrypted one.",
         )
 
 
@@ -162,7 +165,7 @@ def _machine(view: RunView) -> Iterator[FindingCard]:
             f"{len(loaded)} of {len(view.records)} cells began under a load average above the "
             f"number of cores (up to {significant(most)}).",
             record_ids(loaded),
-            "Timings of these cells include waiting for other programs.",
+            "Timings of these cells may include waiting for other programs.",
         )
     if len(view.environments) > 1:
         yield card(

@@ -26,14 +26,14 @@ COLUMNS = (
     Column("Refreshes, both ways", "right", weight=1.0),
     Column("Loss: start, end, optimum", "right", weight=1.3),
     Column("Weights to the twin's", "right", "relative", 1.1),
-    Column("Same calls as the optimum", "right", "training rows", 1.1),
+    Column("Same predictions as the optimum", "right", "training rows", 1.1),
     Column("Logits outside the interval", "right", weight=1.0),
 )
 WORDS = (
-    "The server computes on ciphertexts with the evaluation keys alone. The clear twin is the same "
-    "arithmetic in floating point: its distance is the noise of CKKS. The distance of both to "
-    "scikit-learn's optimum of the same loss is that of the polynomial sigmoid and of the few "
-    "iterations."
+    "The server computes on ciphertexts with the evaluation keys alone. The clear twin does the "
+    "same arithmetic in floating point: the difference between the two is the noise of CKKS. Both "
+    "differ from scikit-learn's optimum of the same loss by the polynomial sigmoid and the "
+    "limited number of iterations."
 )
 CONVERGENCE = (
     "Loss by iteration: encrypted, clear twin and scikit-learn's optimum; and the relative "
@@ -41,8 +41,8 @@ CONVERGENCE = (
 )
 ROUNDS = (
     "Between refreshes the server runs as many iterations as its modulus has levels for. A larger "
-    "ring needs fewer rounds with the client and more computation: the lines show the whole time "
-    "by what each round waits for the client. Computed from the measured seconds and rounds."
+    "ring needs fewer rounds with the client and more computation: the lines show the total time "
+    "by how long each round waits for the client. Computed from the measured seconds and rounds."
 )
 
 
@@ -50,7 +50,7 @@ class EncryptedTrainings(ReportSection):
     """Convergence under encryption, and what each refresh of the weights costs."""
 
     order = 500
-    title = "Training under encryption"
+    title = "Encrypted training"
     anchor = "encrypted-training"
 
     def blocks(self, view: RunView) -> list[Block]:
@@ -58,7 +58,7 @@ class EncryptedTrainings(ReportSection):
         found = encrypted_trainings(view)
         if not found:
             return []
-        table = Table("Trainings under encryption", COLUMNS, _rows(view, found))
+        table = Table("Encrypted training runs", COLUMNS, _rows(view, found))
         return [Paragraph(inline(WORDS)), *_figures(view, found), table]
 
 

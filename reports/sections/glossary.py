@@ -9,19 +9,25 @@ from he_compare.reports.section import ReportSection
 WORDS = (
     ("Accuracy", "Share of images whose predicted class is the true one."),
     ("Balanced accuracy", "Mean of the recalls of all classes."),
-    ("AUC", "Area under the ROC curve; 0.5 is guessing, 1 ranks every image rightly."),
-    ("Sensitivity", "Share of images of the positive class that were called positive."),
-    ("Specificity", "Share of the other images that were not called positive."),
-    ("Recall", "Share of the images of a class that were called that class."),
+    ("AUC", "Area under the ROC curve; 0.5 is guessing, 1 ranks all images correctly."),
+    ("Sensitivity", "Share of images of the positive class that were predicted positive."),
+    ("Specificity", "Share of the other images that were not predicted positive."),
+    ("Recall", "Share of the images of a class that were predicted as that class."),
     ("ECE", "Expected calibration error: mean gap of stated confidence and observed share."),
     ("Brier score", "Mean squared distance of the stated probabilities from the truth."),
-    ("Interval", "95% interval; how it was made stands under its table."),
-    ("McNemar's test", "Asks whether two pipelines err on different images equally often."),
+    ("Interval", "95% interval; the method is named under its table."),
+    (
+        "McNemar's test",
+        "Compares how often each of two pipelines is right where the other is wrong.",
+    ),
     ("p50, p90, p99", "The time that 50, 90 or 99 of 100 samples do not exceed."),
     ("Public material", "All bytes the server is started with: context, keys, weights."),
     ("FHE mode", "execute: on ciphertexts; simulate or clear: not; n/a: no such encryption."),
     ("Heuristic claim", "A claim without a proof that breaking it solves a known hard problem."),
-    ("Deterministic", "Equal images give equal ciphertexts, so a server can tell repetitions."),
+    (
+        "Deterministic",
+        "Equal images give equal ciphertexts, so a server can recognise repetitions.",
+    ),
 )
 REFERENCES = (
     ("Touvron et al. 2021, DeiT: data-efficient image transformers", "arXiv:2012.12877"),

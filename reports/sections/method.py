@@ -24,15 +24,15 @@ from he_compare.reports.section import ReportSection
 METHOD = (
     "All pipelines answer the same test images, so differences are paired.",
     "A pipeline is a client that protects, a server that computes and a client that reveals; "
-    "the server half is a process of its own behind HTTP on loopback, started with the public "
+    "the server half is a separate process behind HTTP on loopback, started with the public "
     "material only.",
     "Latency: one image at a time, closed loop, rounds of pipelines interleaved; raw samples are "
     "kept in the records and quantiles are nearest-rank over all rounds.",
-    "Throughput: batches of the accuracy phase. It is never derived from latency, nor the other "
-    "way round.",
+    "Throughput: batches of the accuracy phase. It is never derived from latency, nor latency "
+    "from it.",
     "Bytes: HTTP requests and replies as sent, headers included. Network time is modelled from "
-    "them and shown apart.",
-    "Accuracy is scored from stored predictions; the method of each interval stands under its "
+    "them and shown separately.",
+    "Accuracy is scored from stored predictions; the method of each interval is named under its "
     "table. McNemar's test is exact.",
     "A cell that failed, timed out or could not run here is a result: it keeps its row and its "
     "reason.",
@@ -61,7 +61,7 @@ def _settings(view: RunView) -> KeyValues:
     return KeyValues(
         (
             ("he-compare", inline(manifest.tool_version)),
-            ("Begun", inline(moment(manifest.created_at))),
+            ("Started", inline(moment(manifest.created_at))),
             ("Profile", inline(manifest.profile)),
             ("Root seed", inline(str(manifest.seed))),
             ("Settings", inline(parameters(manifest.settings))),
@@ -119,7 +119,7 @@ def _records(view: RunView) -> Table:
         Column("Status", weight=1.1),
         Column("Images", "right", "n", 0.8),
         Column("Wall time", "right", "s", 0.9),
-        Column("Begun", unit="UTC", weight=1.6),
+        Column("Started", unit="UTC", weight=1.6),
     )
     rows = tuple(Row(_record_cells(record, names)) for record in view.records)
     note = inline("Identities are cut to 8 characters; records.jsonl holds them in full.")

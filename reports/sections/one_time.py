@@ -52,10 +52,10 @@ def _one_time(view: RunView) -> Table:
         Column("Mean", "right", "s"),
     )
     reused = sum(bool(record.reused) for record in view.records)
-    note = "Measured in the accuracy cell; one sample, so no interval, unless n says otherwise."
+    note = "Measured in the accuracy cell; one sample, so no interval, unless n is larger."
     if reused:
         note += (
-            f" {reused} of {len(view.records)} cells reused stored artefacts: what these hold was "
+            f" {reused} of {len(view.records)} cells reused stored artefacts, whose contents were "
             "not computed again."
         )
     return Table("Work done once", columns, grouped(view, rows_of), inline(note))
@@ -64,7 +64,7 @@ def _one_time(view: RunView) -> Table:
 def _amortisation_figure(view: RunView) -> list[Figure]:
     caption = (
         "Time per image when the one-time work is shared among 1 to 10,000 images, both axes "
-        "logarithmic. Computed; the numbers stand in the next table."
+        "logarithmic. Computed; values: next table."
     )
     alt = "Time per image over the number of images that share the one-time work, by pipeline"
     return drawn(lambda: amortisation_plot(view), "amortisation", caption, alt)
@@ -90,7 +90,7 @@ def _amortised(view: RunView) -> Table:
         ],
     )
     note = inline("One-time sum shared among the images, plus the p50 of one image. Computed.")
-    return Table("Time per image with one-time work shared out", columns, tuple(rows), note)
+    return Table("Time per image with its share of one-time work", columns, tuple(rows), note)
 
 
 SECTION = OneTime()

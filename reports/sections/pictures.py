@@ -28,7 +28,7 @@ MOST_ROWS = 5
 LONGEST_ID = 28
 HIDING = (
     "A picture that looks like noise, or a low correlation, shows perceptual hiding, not "
-    "confidentiality: what an attacker can recover is measured by attacks (see Security)."
+    "confidentiality. What an attacker can recover is measured by attacks (see Security)."
 )
 
 
@@ -66,7 +66,7 @@ def _grid(view: RunView, pictures: Pictures, number: int, labels: list[str]) -> 
     return Grid(
         name=f"pictures-{number}",
         caption="First row: the image on the client. Below: what reaches the server, enlarged "
-        "or thinned to the same size.",
+        "or reduced to the same size.",
         alt=f"Grid of {count} sample images: originals, then what the server sees of them "
         f"under {', '.join(title for title, _ in shown[1:]) or 'no pipeline'}",
         heads=tuple(
@@ -101,9 +101,9 @@ def _table(view: RunView, pictures: Pictures) -> Table:
     rows = tuple(Row(_cells(view, pipeline, pictures)) for pipeline in view.pipelines)
     note = inline(
         "Pearson r between original and server's view over all values of an image, where both "
-        "have the same size. It describes the look, not the protection."
+        "have the same size. It describes the appearance, not the protection."
     )
-    return Table("Look of what the server sees", columns, rows, note)
+    return Table("Similarity to the original", columns, rows, note)
 
 
 def _cells(view: RunView, pipeline: PipelineView, pictures: Pictures) -> tuple[Inline, ...]:

@@ -25,9 +25,9 @@ from he_compare.reports.tables import blanks
 
 INTRODUCTION = (
     "Messages were disturbed after the client protected them and before the server computed; "
-    "nothing was repaired or decrypted in between. Whatever was no answer counts as wrong. "
-    "This says how a protection bears accidents, not whether it keeps a secret: a cipher that "
-    "spreads no change can be robust because it hides little."
+    "nothing was repaired or decrypted in between. A message without an answer counts as wrong. "
+    "This measures tolerance to transmission errors, not secrecy: a cipher in which a change does "
+    "not spread can be robust because it hides little."
 )
 TRANSPORT = (
     "An authenticated transport, such as TLS, refuses a message with one wrong bit before the "
@@ -62,7 +62,7 @@ def _figure(view: RunView, kind: str) -> list[Figure]:
         lambda: robustness_plot(view, kind),
         f"robustness-{kind.lower().replace(' ', '-')}",
         f"Accuracy under {kind}: dots with 95% band; dashed with crosses, the share of "
-        "messages that were refused, could not be read or gave scores out of all proportion",
+        "messages that were refused, could not be read or gave implausible scores",
         f"For each pipeline, accuracy against the strength of {kind}. "
         f"{_words(view, kind)} The numbers are in the table below.",
     )
@@ -122,7 +122,7 @@ def _lost(view: RunView, kind: str) -> Table | None:
         Column("Sent", "right", "images"),
         Column("Refused", "right", "messages"),
         Column("Unreadable", "right", "replies"),
-        Column("Out of proportion", "right", "replies"),
+        Column("Implausible", "right", "replies"),
         Column("Restarts", "right", "of the server"),
     )
     rows: list[Row | SpanRow] = []

@@ -31,8 +31,8 @@ from he_compare.reports.figures.security import HeatCell, heat_map
 from he_compare.reports.section import ReportSection
 
 NO_ATTACKS = (
-    "No attack was run on this run's pipelines (smoke profile or --no-audit): nothing here says "
-    "that a claim holds."
+    "No attack was run on this run's pipelines (smoke profile or --no-audit), so no claim was "
+    "tested."
 )
 EXPLAINED: tuple[Verdict, ...] = (
     "broken",
@@ -65,11 +65,12 @@ def _introduction(view: RunView) -> list[Block]:
     span = "–".join(str(k) for k in dict.fromkeys((keys[0], keys[-1]))) if keys else "no"
     budget = next((one.budget for one in ran if one.budget), {})
     words = inline(
-        f"Every attack sees only the bytes that cross the boundary and what its rung of the ladder "
-        f"adds; the truth is sealed and the harness scores the guess. Budget “"
-        f"{budget.get('name', 'none')}”: {span} keys, {budget.get('images', 0)} ciphertexts a key. "
+        "Every attack sees only the bytes that cross the boundary and what its rung of the ladder "
+        "adds; the truth is sealed and the harness scores the guess. Budget “"
+        f"{budget.get('name', 'none')}”: {span} keys, {budget.get('images', 0)} ciphertexts per "
+        "key. "
         "Advantage: 0 as on uniform noise, 1 as on unprotected images (or the best possible), with "
-        "an interval over keys. Controls: each attack has to win on the identity and must not win "
+        "an interval over keys. Controls: each attack must succeed on the identity and must fail "
         "on noise and on AES-CTR."
     )
     seen = {outcome.verdict for outcome in view.outcomes}

@@ -34,7 +34,7 @@ def _claims(view: RunView) -> Table:
     for pipeline in view.pipelines:
         claims = pipeline.claims
         worst = worst_of(view, pipeline)
-        strongest = inline("none was run: not a pass")
+        strongest = inline("no attack was run: not a pass")
         if worst is not None:
             result = worst.headline or worst.reason
             strongest = inline(
@@ -53,7 +53,7 @@ def _claims(view: RunView) -> Table:
             )
         )
     note = inline(
-        "A claim is what author or standard states; the last column is what was executed."
+        "A claim is what its author or a standard states; the last column is what was run here."
     )
     return Table("Claims, who enforces them, and the strongest attack", head, tuple(lines), note)
 

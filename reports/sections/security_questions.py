@@ -40,11 +40,11 @@ def _questions(view: RunView) -> Table:
         ("How long does a key live?", _per_pipeline(view, _life)),
         ("Which parameters, by which estimate?", _per_pipeline(view, _parameters)),
         ("What does the server learn?", _per_pipeline(view, _learned)),
-        ("Does the server run apart from the keys?", _apart(view)),
+        ("Does the server run separately from the keys?", _apart(view)),
         (
             "Is the transport authenticated?",
-            "requests carry a bearer token; HTTP on the loopback has no TLS, and messages have no "
-            "tag of their own: what a changed or replayed one does stands in the rows “active”",
+            "requests carry a bearer token; HTTP on the loopback has no TLS, and messages carry "
+            "no authentication tag: for changed or replayed messages see the rows “active”",
         ),
         ("Were there controls, and did they hold?", _controls(view)),
         ("Where do intervals come from?", _intervals(view.outcomes)),
@@ -115,7 +115,7 @@ def _apart(view: RunView) -> str:
     if not separate:
         return ""
     return (
-        f"a process of its own in {sum(separate)} of {len(separate)} measured cells, started with "
+        f"a separate process in {sum(separate)} of {len(separate)} measured cells, started with "
         "the public material only"
     )
 
@@ -123,7 +123,9 @@ def _apart(view: RunView) -> str:
 def _controls(view: RunView) -> str:
     ran = [one for one in view.outcomes if one.controls]
     failed = [one for one in ran if one.controls_failed]
-    words = f"{len(ran)} outcomes with controls, {len(failed)} of them unreliable for it"
+    words = (
+        f"{len(ran)} outcomes with controls, {len(failed)} of them unreliable because of a control"
+    )
     return words + "".join(f"; {one.title} on {one.target}: {one.reason}" for one in failed)
 
 
@@ -154,7 +156,7 @@ def _untried(view: RunView) -> str:
         for reason, outcomes in by_reason(view, "not run").items()
     )
     general = (
-        "attacks that nobody has published or written here, side channels, and the people and "
+        "attacks that are not published or not implemented here, side channels, and the people and "
         "machines around the keys"
     )
     return _joined(filter(None, (told, general)))

@@ -31,9 +31,9 @@ def _bytes(view: RunView) -> Table:
     columns = (
         Column("Pipeline", weight=2.2),
         Column("Up", "right", "kB/image"),
-        Column("of it payload", "right", "kB/image"),
+        Column("of which payload", "right", "kB/image"),
         Column("Down", "right", "kB/image"),
-        Column("of it payload", "right", "kB/image"),
+        Column("of which payload", "right", "kB/image"),
         Column("Public material", "right", "MB, once"),
         Column("Training", "right", "MB up / down"),
         Column("Images", "right", "n", 0.8),
@@ -72,8 +72,8 @@ def _expansion(view: RunView) -> Table:
     columns = (
         Column("Pipeline", weight=2.2),
         Column("Upload", "right", "kB/image, payload"),
-        Column("Against the features", "right", f"{width:,} float32"),
-        Column("Against a JPEG", "right", "quality 90"),
+        Column("Relative to the features", "right", f"{width:,} float32"),
+        Column("Relative to a JPEG", "right", "quality 90"),
         Column("Keys and model", "right", "MB, once"),
         Column("Reply", "right", "kB/image, payload"),
     )
@@ -98,8 +98,8 @@ def _expansion(view: RunView) -> Table:
         )
         rows.append(Row((name, *[inline(cell) for cell in cells])))
     note = inline(
-        "What is sent to have one image classified, over the size of its feature vector and over "
-        "that of the image the pipelines were given, as JPEG (mean of up to 64 test images)."
+        "Upload for one image, divided by the size of its feature vector and by the size of the "
+        "image as JPEG (mean of up to 64 test images)."
     )
     return Table("Expansion of what is protected", columns, tuple(rows), note)
 
@@ -119,7 +119,7 @@ def _network(view: RunView) -> Table:
         rows.append(Row((row_name(view, pipeline, pipeline.cells[:1]), *cells)))
     note = inline(
         "Modelled from measured bytes: (up + down) × 8 / bandwidth, without round-trip time or "
-        "congestion. Not measured: the run used loopback. Not contained in any latency above."
+        "congestion. Not measured: the run used loopback. Not part of any latency above."
     )
     return Table("Network time, modelled from measured bytes", columns, tuple(rows), note)
 

@@ -36,7 +36,7 @@ COLUMNS = (
     Column("AUC", "right", "95% interval", 1.45),
     Column("Accuracy − reference", "right", "paired, 95%", 1.6),
     Column("One image, p50", "right", "ms", 1.2),
-    Column("Client + server", "right", "ms of it", 1.1),
+    Column("Client + server", "right", "of which, ms", 1.1),
     Column("Throughput", "right", "images/s", 1.35),
     Column("Up + down", "right", "kB/image", 1.0),
     Column("Strongest attack", weight=1.8),
@@ -66,7 +66,7 @@ def _table(view: RunView) -> Table:
         rows.append(Row(_cells(view, pipeline)))
         if pipeline.trouble:
             rows.append(SpanRow(inline(pipeline.trouble), "remark"))
-    return Table("What each pipeline reaches and costs", COLUMNS, tuple(rows), _note(view))
+    return Table("Accuracy, cost and security of each pipeline", COLUMNS, tuple(rows), _note(view))
 
 
 def _tradeoff_figure(view: RunView) -> list[Figure]:
@@ -75,9 +75,9 @@ def _tradeoff_figure(view: RunView) -> list[Figure]:
         for pipeline in view.pipelines
     )
     caption = (
-        "Accuracy against the time and the bytes of one image. Up and left is better. Cross: some "
-        "attack broke it, at least partly; circle: it resisted all that ran; square: unknown. "
-        "Orange numbers claim protection. The numbers stand in the table above."
+        "Accuracy against the time and the bytes of one image. Up and left is better. Cross: an "
+        "attack broke it, at least partly; circle: no attack broke what it claims; square: "
+        "unknown. Orange numbers claim protection. Values: table above."
     )
     alt = f"Accuracy against p50 and against bytes per image, by number of pipeline: {spoken}"
     return drawn(lambda: tradeoff_plot(view), "tradeoff", caption, alt)
@@ -133,13 +133,14 @@ def _note(view: RunView) -> Inline:
     )
     return inline(
         f"n = {view.n_test} test images, the same for all. Reference: {reference}. "
-        "One image: a closed loop, the client's clock, protecting to revealing; the interval is "
-        "that of the median. Client and server are medians of their own; transport makes up the "
-        "rest. Throughput: batches of the accuracy phase. Bytes: HTTP requests and replies as "
-        "sent. Under each name stands the first record its numbers come from and how many more. "
-        "Attacks: the worst known one that was executed (see Security); where none was, that is "
-        "not a pass, and neither is “resists”, which means within the budget.",
-        " Names cut off stand in full in the table of pipelines." if numbered(view) else "",
+        "One image: measured at the client, from protecting the image to reading the answer, one "
+        "image at a time; the interval is that of the median. Client and server are separate "
+        "medians; the rest is transport. Throughput: batches of the accuracy phase. Bytes: HTTP "
+        "requests and replies as sent. Under each name: the first record its numbers come from, "
+        "and how many more. Attacks: the strongest attack that was run (see Security). No attack "
+        "is not a pass. "
+        "“Resists” means only that no attack succeeded within the stated budget.",
+        " Shortened names: see the table of pipelines." if numbered(view) else "",
     )
 
 

@@ -77,7 +77,7 @@ def test_edited_predictions_are_named(folder: RunFolder) -> None:
     arrays = load_arrays(path)
     save_arrays(path, arrays | {"labels": 1 - arrays["labels"]})
     folder.write_sums()
-    assert any(f"{path.name} is not what the record" in line for line in verify_run(folder))
+    assert any(f"{path.name} does not match the record" in line for line in verify_run(folder))
 
 
 def test_a_line_that_is_no_record_is_named(folder: RunFolder) -> None:
@@ -100,7 +100,7 @@ def test_other_images_in_one_cell_are_found(tmp_path: Path) -> None:
 
     changed = replace(run, records=tuple(change(record) for record in run.records))
     problems = verify_run(RunFolder(changed.write(tmp_path)))
-    assert "predictions of fhe-head: other ids than those of plaintext" in problems
+    assert "predictions of fhe-head: ids differ from those of plaintext" in problems
 
 
 def test_a_disagreeing_execution_is_found(folder: RunFolder) -> None:

@@ -202,7 +202,7 @@ def test_the_verdict_names_the_adversary_and_never_says_secure(tmp_path: Path) -
         "broken by an adversary with known pairs: 3 pairs recover 1.000 of all pixels (brok0000)"
     ) in words
     assert "resists 1 attack on what it claims, within their budget" in words
-    assert "When a heuristic claim is enough: attacks broke 1 of 1 such pipelines." in words
+    assert "If a heuristic claim is enough: attacks broke 1 of 1 such pipelines." in words
     assert "No attack was run" not in words
     assert "secure" not in words
 

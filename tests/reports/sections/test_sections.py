@@ -43,18 +43,18 @@ def _claims(view: RunView) -> str:
 def test_the_verdict_is_said_in_these_words(tmp_path: Path) -> None:
     words = [plain(content) for content in verdict_words(_view(three_pipelines(), tmp_path))]
     assert words == [
-        "Every pipeline was asked for the same 200 test images of “Invented images for the tests "
-        "of he-compare”. plaintext is the reference of all differences: accuracy 0.920 [0.882, "
-        "0.958], n = 200, one image in 8.39 ms (p50, n = 36), 151 kB moved per image.",
-        "When the claim has to rest on a hardness assumption, choose fhe-head: accuracy differs "
+        "Every pipeline got the same 200 test images of “Invented images for the tests of "
+        "he-compare”. plaintext is the reference for all differences: accuracy 0.920 [0.882, "
+        "0.958], n = 200, one image in 8.39 ms (p50, n = 36), 151 kB transferred per image.",
+        "If the claim must rest on a hardness assumption, choose fhe-head: accuracy differs "
         "by −0.020 [−0.050, +0.010] from the reference (n = 200, McNemar p = 0.620, no difference "
-        "shown), 25.5 ms an image (p50, n = 36), 3.0 times the reference, 138 kB moved per image "
-        "(record 663e2a24).",
-        "When a heuristic claim is enough, choose scramble-al_amin: accuracy differs by −0.060 "
-        "[−0.090, −0.030] from the reference (n = 200, McNemar p < 0.001), 9.04 ms an image "
-        "(p50, n = 36), 1.1 times the reference, 151 kB moved per image (record 828da006).",
-        "No attack was run on this run's pipelines: nothing here says that a claim holds, and the "
-        "column “Strongest attack” is not a pass.",
+        "shown), 25.5 ms per image (p50, n = 36), 3.0 times the reference, 138 kB transferred "
+        "per image (record 663e2a24).",
+        "If a heuristic claim is enough, choose scramble-al_amin: accuracy differs by −0.060 "
+        "[−0.090, −0.030] from the reference (n = 200, McNemar p < 0.001), 9.04 ms per image "
+        "(p50, n = 36), 1.1 times the reference, 151 kB transferred per image (record 828da006).",
+        "No attack was run on this run's pipelines: no claim was tested, and the column "
+        "“Strongest attack” is not a pass.",
     ]
 
 
@@ -221,10 +221,10 @@ def test_a_claim_in_full_has_a_row_for_each_stated_fact(tmp_path: Path) -> None:
 def test_confusion_of_two_classes_is_one_row_a_pipeline(tmp_path: Path) -> None:
     (table,) = accuracy.confusion_tables(_view(three_pipelines(), tmp_path))
     assert [column.title for column in table.columns[1:]] == [
-        "NORMAL called NORMAL",
-        "NORMAL called PNEUMONIA",
-        "PNEUMONIA called NORMAL",
-        "PNEUMONIA called PNEUMONIA",
+        "NORMAL, predicted NORMAL",
+        "NORMAL, predicted PNEUMONIA",
+        "PNEUMONIA, predicted NORMAL",
+        "PNEUMONIA, predicted PNEUMONIA",
     ]
     row = table.rows[0]
     assert isinstance(row, Row)

@@ -206,10 +206,11 @@ def test_what_was_won_beyond_the_claims_is_said_beside_what_was_resisted(tmp_pat
     beyond = outcome("head_extraction", "fhe-head", "broken", claim="the head", promised=False)
     view = view_of(tmp_path, outcome("jigsaw", "fhe-head", "resists within budget"), beyond)
     words = " ".join(plain(content) for content in verdict_words(view))
-    assert "resists 1 attack on what it claims, within their budget; won beyond its claims (1)" in (
-        words
+    assert (
+        "resists 1 attack on what it claims, within their budget; succeeded beyond its claims (1)"
+        in (words)
     )
-    assert "fhe-head (1 attack within budget; 1 won beyond its claims)" in words
+    assert "fhe-head (1 attack within budget; 1 succeeded beyond its claims)" in words
 
 
 def test_the_strongest_attack_leads_the_report_with_its_picture(pictured: RunView) -> None:
