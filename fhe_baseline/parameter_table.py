@@ -1,4 +1,4 @@
-"""Parameters put to the question: every named set, or those a run really used.
+"""The table of lattice parameters: every named set, or those a run used.
 
 What `compare audit parameters` prints: both tables' verdicts, estimated bits by cost model, who
 enforces, precision, and for TFHE the probability of failure. CKKS sets come from
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from he_compare.common.run.records import LatticeFacts, RunRecord
 from he_compare.common.types import Status
-from he_compare.fhe_baseline.ckks.claims import ckks_facts
+from he_compare.fhe_baseline.ckks.facts import ckks_facts
 from he_compare.fhe_baseline.ckks.parameters import PARAMETER_SETS, TRAINING_SETS
 from he_compare.fhe_baseline.tfhe.facts import CircuitFacts, tfhe_facts
 
@@ -29,7 +29,7 @@ CAVEATS = (
     "to 3 bits less. Core-SVP counts one call of a sieve and nothing else: it is far smaller for "
     "the same instance, and no contradiction.",
     "Verdicts are of the published tables for classical attacks, uniform ternary secret and "
-    "sigma = 3.19; they do not speak of binary secrets (TFHE).",
+    "sigma = 3.19; they do not cover binary secrets (TFHE).",
 )
 
 
@@ -46,7 +46,7 @@ class AuditRow:
 
 
 def named_rows(tfhe: CircuitFacts | None = None) -> list[AuditRow]:
-    """Return one row a parameter set, and one for each kind of ciphertext of a TFHE circuit."""
+    """Return one row per parameter set, and one for each kind of ciphertext of a TFHE circuit."""
     found = [ckks_facts(INFERENCE, name, one) for name, one in PARAMETER_SETS.items()]
     found += [ckks_facts(TRAINING, name, one) for name, one in TRAINING_SETS.items()]
     found += tfhe_facts(tfhe, INFERENCE) if tfhe else []
@@ -111,13 +111,13 @@ def reference_circuit(features: int = 192, bits: int = 8) -> CircuitFacts:
 
 
 def describe(rows: Sequence[AuditRow], without: Sequence[str] = ()) -> str:
-    """Return the audit as text: a block a row, then who enforces and what is not estimated."""
+    """Return the audit as text: a block per row, then who enforces and what is not estimated."""
     blocks = [_block(row) for row in rows]
     if without:
         blocks.append("No lattice parameters: " + ", ".join(without))
     enforcers = dict.fromkeys((row.facts.scheme, row.facts.enforced_by) for row in rows)
-    told = [f"Enforced ({scheme}): {who}." for scheme, who in enforcers]
-    return "\n\n".join([*blocks, *told, *(CAVEATS if rows else ())])
+    enforced = [f"Enforced ({scheme}): {who}." for scheme, who in enforcers]
+    return "\n\n".join([*blocks, *enforced, *(CAVEATS if rows else ())])
 
 
 def _block(row: AuditRow) -> str:

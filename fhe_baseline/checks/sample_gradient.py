@@ -7,7 +7,7 @@ import numpy as np
 from he_compare.common.attack import Budget, Detail, Finding, Inspected, Metric
 from he_compare.common.scheme import BoolArray
 from he_compare.common.types import Float64Array, Knowledge
-from he_compare.fhe_baseline.checks.tools.recording import record_training
+from he_compare.fhe_baseline.checks.tools.recorded_training import record_training
 from he_compare.fhe_baseline.checks.tools.victim import (
     NOT_TRAINED,
     few_columns,

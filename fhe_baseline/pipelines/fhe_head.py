@@ -116,9 +116,9 @@ class FheHeadFitted(FittedOnFeatures):
 
     def claims(self) -> SecurityClaims:
         """Return what the encryption claims; key and sizes are those of the last deployment."""
-        from he_compare.fhe_baseline.ckks.claims import claims_of
+        from he_compare.fhe_baseline.ckks.claims import inference_claims
 
-        return claims_of(self.plan, self._public_keys, self._sizes)
+        return inference_claims(self.plan, self._public_keys, self._sizes)
 
     def clear_reference(self, images: UInt8Array) -> tuple[str, Float64Array]:
         """Return the same head's scores in float64, on features extracted anew."""

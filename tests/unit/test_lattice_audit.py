@@ -14,7 +14,7 @@ from he_compare.common.errors import UsageError
 from he_compare.common.run.records import Agreement, LatticeFacts, RunRecord, SecurityClaims
 from he_compare.common.run.store import RunFolder
 from he_compare.common.types import FheMode, Phase
-from he_compare.fhe_baseline.ckks.claims import ckks_facts, fresh_error
+from he_compare.fhe_baseline.ckks.facts import ckks_facts, fresh_error
 from he_compare.fhe_baseline.ckks.parameters import (
     GUIDELINES_2024,
     PARAMETER_SETS,

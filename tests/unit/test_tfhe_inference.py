@@ -25,7 +25,7 @@ from he_compare.fhe_baseline.tfhe.inference import (
     ARCHIVE,
     KEYS,
     Deployed,
-    InferenceServer,
+    TfheInferenceServer,
     as_array,
     deploy_head,
     load_inference_server,
@@ -45,7 +45,7 @@ class Ready:
     linear: LinearModel
     head: QuantisedHead
     deployed: Deployed
-    server: InferenceServer
+    server: TfheInferenceServer
     clock: Clock
     upload: Message
     reply: Message

@@ -20,13 +20,13 @@ from he_compare.fhe_baseline.tfhe.training import (
     BATCH,
     ROLE,
     Batch,
+    TfheTrainingServer,
     TrainingCircuit,
-    TrainingServer,
     TrainingShape,
     load_training_server,
 )
 from he_compare.fhe_baseline.tfhe.training_run import (
-    TrainingOutcome,
+    TfheTrainingOutcome,
     batches_of,
     choose_slice,
     linear_model,
@@ -120,7 +120,7 @@ class ServerHere:
 
 
 @cache
-def trained() -> tuple[TrainingOutcome, ServerHere]:
+def trained() -> tuple[TfheTrainingOutcome, ServerHere]:
     """One step of one feature, executed."""
     inputs, labels = separable(BATCH, SMALL.features)
     servers: list[ServerHere] = []
@@ -206,4 +206,4 @@ def test_a_batch_is_taken_as_the_circuit_wants_it() -> None:
     batch = Batch(np.zeros((BATCH, 2)), np.ones(BATCH, dtype=np.int64))
     inputs, labels = batch.arrays()
     assert inputs.dtype == labels.dtype == np.float64
-    assert TrainingServer.verbs == ("step",)
+    assert TfheTrainingServer.verbs == ("step",)

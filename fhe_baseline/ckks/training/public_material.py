@@ -1,4 +1,8 @@
-"""Public material of a training server: the circuit and the evaluation keys, and their checks."""
+"""What a training server is started with: the circuit and the evaluation keys, and their checks.
+
+The counterpart on the other side is ``block_scramble.deployment.public_material``: all that a
+server gets besides messages, and never a secret.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from he_compare.common.types import UInt8Array
 from he_compare.fhe_baseline.ckks.context import galois_elements, import_tenseal
 from he_compare.fhe_baseline.ckks.serialization import load_seal
 from he_compare.fhe_baseline.ckks.training.circuit import Circuit
-from he_compare.fhe_baseline.ckks.training.gradient_descent import GradientEvaluator
+from he_compare.fhe_baseline.ckks.training.gradient import GradientEvaluator
 
 ROLE = "train"
 GALOIS_KEYS, RELINEARISATION_KEYS = "galois_keys", "relinearisation_keys"

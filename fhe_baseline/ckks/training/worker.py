@@ -18,13 +18,11 @@ from he_compare.common.types import Message
 from he_compare.fhe_baseline.ckks.serialization import seal_bytes
 from he_compare.fhe_baseline.ckks.training.messages import (
     Address,
-    Unit,
     ahead_shape,
-    groups_in,
     shape_of,
-    share_of,
     unpack_upload,
 )
+from he_compare.fhe_baseline.ckks.training.shares import Unit, groups_in, share_of
 
 LENGTH = struct.Struct("<Q")
 
