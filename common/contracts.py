@@ -87,25 +87,6 @@ class OpenDataset(Protocol):
         ...
 
 
-class DatasetFamily(Protocol):
-    """What a module of ``he_compare.common.datasets`` hands over as ``DATASET``."""
-
-    name: str
-    subsets: tuple[str, ...]
-
-    def card(self) -> DatasetCard:
-        """Return the card without opening any data."""
-        ...
-
-    def open(self, argument: str, data_dir: Path | None, subset: str, seed: int) -> OpenDataset:
-        """Find and validate the data.
-
-        ``argument`` is what follows ``name:``; ``data_dir`` is ``--data-dir`` where given.
-        Raises DataError with the places looked at and what to do.
-        """
-        ...
-
-
 @dataclass(frozen=True)
 class TrainingData:
     """What a pipeline may learn from; the test split is never part of it."""

@@ -33,6 +33,17 @@ class Status(StrEnum):
     STARTED = "started"
 
 
+class NotRun(StrEnum):
+    """Why an attack or a check gave no result, where it should have given one."""
+
+    BUDGET = "budget too small"
+    AUDIT_TIME = "time of the audit used up"
+    TIME_LIMIT = "over its time limit"
+    UNAVAILABLE = "not available on this machine"
+    REFUSED = "not possible as asked"
+    ERROR = "failed"
+
+
 class FheMode(StrEnum):
     """In which mode an FHE number was obtained; modes are never mixed in one figure."""
 

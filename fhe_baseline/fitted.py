@@ -20,7 +20,7 @@ class FittedOnFeatures(Fitted):
     """Base class. ``plan``: how CKKS evaluates the head; None where it is not CKKS that does."""
 
     extractor: Extractor
-    plan: Plan | None = None
+    plan: Plan | None
     fhe_mode = FheMode.EXECUTE
 
     @property

@@ -55,8 +55,8 @@ class FolderChoice:
         if min(height, width) < self.block:
             raise UsageError(
                 f"image {name} has {width} x {height} pixels, "
-                f"a block of {self.cipher.name!r} has {self.block} a side",
-                fix="pass a smaller patch, leave the image out, or scale all with --size",
+                f"a block of {self.cipher.name!r} has {self.block} per side",
+                fix="pass a smaller patch, leave the image out, or resize all with --size",
             )
 
     def ciphertext_shape(self, shape: ImageShape) -> ImageShape:

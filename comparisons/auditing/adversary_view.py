@@ -11,21 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from he_compare.common.attack import (
-    Attack,
-    Budget,
-    Facts,
-    Labelled,
-    Need,
-    Oracle,
-    Pairs,
-    Truth,
-    View,
-)
+from he_compare.common.adversary import Labelled, Need, Oracle, Pairs, Truth, View
+from he_compare.common.attack import Attack
+from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.errors import UsageError
 from he_compare.common.run.tape import Tape
 from he_compare.common.scheme import CLOSED_CONTROLS, KeyedScheme, Models, Scheme
 from he_compare.common.seeds import generator_for, seed_for
+from he_compare.common.target_facts import Facts
 from he_compare.common.types import ImageBatch, IntArray, Message, PixelArray, UInt8Array
 from he_compare.comparisons.attacks.tools.recogniser import Recogniser
 from he_compare.comparisons.auditing.pool import PlainPool, stratified
@@ -73,7 +66,7 @@ class Attacked:
         return self.scheme.read(self.keyed.protect(images))
 
 
-def positions_read(labels: IntArray, budget: Budget, seed: int) -> IntArray:
+def positions_read(labels: IntArray, budget: AttackBudget, seed: int) -> IntArray:
     """Return the test images whose messages under the run's own key any attack reads, sorted."""
     read: set[int] = set()
     for needs in (frozenset[Need](), {Need.PAIRS}, {Need.LABELS}, {Need.PAIRS, Need.LABELS}):
@@ -92,7 +85,7 @@ def set_up(
     facts: Facts,
     attacked: Attacked,
     pool: PlainPool,
-    budget: Budget,
+    budget: AttackBudget,
     seed: int,
     key: int,
     recognise: Recogniser | None = None,
@@ -152,7 +145,7 @@ def set_up(
 
 
 def _share(
-    labels: IntArray, needs: frozenset[Need], budget: Budget, random: np.random.Generator
+    labels: IntArray, needs: frozenset[Need], budget: AttackBudget, random: np.random.Generator
 ) -> _Shares:
     pairs = budget.pairs if Need.PAIRS in needs else 0
     wanted = budget.labels + UNLABELLED if Need.LABELS in needs else budget.images

@@ -9,8 +9,8 @@ from typing import NamedTuple, cast
 
 import numpy as np
 
-from he_compare.common.attack import Facts
 from he_compare.common.scheme import KeyedScheme, Scheme
+from he_compare.common.target_facts import Facts
 from he_compare.common.types import IntArray, PixelArray, UInt8Array
 
 PROBES = 24

@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any, Literal
 
 from he_compare.common import plugins
-from he_compare.common.attack import Facts
 from he_compare.common.contracts import Deployed
 from he_compare.common.errors import CompareError, UsageError
 from he_compare.common.identity import key_of
@@ -16,9 +15,10 @@ from he_compare.common.run.records import MessageSource
 from he_compare.common.run.tape import Tape
 from he_compare.common.scheme import CONTROLS, KeyedScheme, Scheme
 from he_compare.common.seeds import seed_for
+from he_compare.common.target_facts import Facts
 from he_compare.common.types import Message, UInt8Array
 from he_compare.comparisons.auditing.facts import facts_of
-from he_compare.comparisons.measuring.config import PipelineSpec, parse_spec
+from he_compare.comparisons.measuring.pipeline_spec import PipelineSpec, parse_spec
 
 CHANNELS = 3
 # Number of the key that is in use where something is deployed.
@@ -137,7 +137,7 @@ def cipher_target(text: str, size: int) -> Target:
 
     The largest size that whole blocks tile is taken. Raises UsageError.
     """
-    spec = _cipher_spec(text)
+    spec = parse_spec(text, "cipher")
     scheme = cipher_scheme(spec.name, spec.parameters, fitting_size(spec, size))
     label = PipelineSpec(scheme.name, spec.parameters).text
     return Target(
@@ -150,13 +150,6 @@ def cipher_target(text: str, size: int) -> Target:
         modules=(type(scheme).__module__, plugins.find("ciphers", scheme.name).module),
         open_it=lambda: Opened(scheme, "cipher alone"),
     )
-
-
-def _cipher_spec(text: str) -> PipelineSpec:
-    try:
-        return parse_spec(text)
-    except UsageError as error:
-        raise UsageError(error.problem.replace("pipeline", "cipher"), fix=error.fix) from None
 
 
 def fitting_size(spec: PipelineSpec, size: int) -> int:

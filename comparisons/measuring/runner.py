@@ -36,7 +36,7 @@ WARMUP_IMAGES = 4
 
 @dataclass
 class Outcome:
-    """What a run of all cells came to."""
+    """How many cells of a run failed, and whether it was stopped."""
 
     executed: int = 0
     reused: int = 0
@@ -76,7 +76,7 @@ class Runner:
             for number, cell in enumerate(cells, start=1):
                 title = f"[{number}/{len(cells)}] {describe_cell(cell)}"
                 if cell.identity in done:
-                    self.progress.line(f"{title}: kept from before")
+                    self.progress.line(f"{title}: already done, reused")
                     outcome.reused += 1
                     continue
                 self.progress.line(title)
@@ -152,7 +152,7 @@ class Runner:
         if isinstance(before, UnavailableError):
             raise before
         if before is not None:
-            raise CellError(f"its pipeline failed before: {before}")
+            raise CellError(f"its pipeline already failed: {before}")
         if planned.label not in self._sessions:
             session = open_session(planned, self.ground)
             self._sessions[planned.label] = session

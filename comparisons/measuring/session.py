@@ -95,7 +95,7 @@ class Session:
         return ByteCount(**vars(self.server.traffic[INFERENCE_VERB]))
 
     def restart(self) -> ServerProcess:
-        """Start the server anew from the same public material, where a message has killed it."""
+        """Restart the server from the same public material after a message has stopped it."""
         self.server.close()
         self.server = self.start()
         return self.server

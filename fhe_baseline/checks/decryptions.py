@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from he_compare.common.attack import Budget, Detail, Finding, Inspected, Metric
+from he_compare.common.attack import Check, CheckFinding, Inspected
+from he_compare.common.attack_score import AttackMetric, Detail
+from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.clock import Clock
 from he_compare.common.types import Float64Array, IntArray, Knowledge, Side
 from he_compare.fhe_baseline.checks.tools.recorded_training import Recorded, record_training
@@ -30,20 +32,22 @@ LEAST_NOISE = 2.0
 STRENGTH = 0.01
 
 
-class Decryptions:
+class Decryptions(Check):
     """Runs the pipeline's own client and server process with a recorder between them."""
 
     name = "decryptions"
     title = "Where decrypted results go"
     rung = Knowledge.CIPHERTEXT_ONLY
-    metric = Metric("decrypted values found in what the server was sent", best=1.0)
+    metric = AttackMetric("decrypted values found in what the server was sent", best=1.0)
     source = "Li and Micciancio, EUROCRYPT 2021: why it matters"
 
     def applies(self, inspected: Inspected) -> str:
         """Every pipeline that decrypts."""
         return encryption_obstacle(inspected)
 
-    def examine(self, inspected: Inspected, budget: Budget, random: np.random.Generator) -> Finding:
+    def examine(
+        self, inspected: Inspected, budget: AttackBudget, random: np.random.Generator
+    ) -> CheckFinding:
         """Record inference, and for a pipeline that trains a short training."""
         flow = _inference(inspected)
         training = training_of(inspected)
@@ -100,8 +104,8 @@ def _some_of_each(labels: IntArray) -> IntArray:
     return np.argsort(place, kind="stable")[:ROWS]
 
 
-def _inference_finding(flow: Flow) -> Finding:
-    return Finding(
+def _inference_finding(flow: Flow) -> CheckFinding:
+    return CheckFinding(
         verdict="resists within budget" if flow.clean else "broken",
         headline=f"decrypted results stay with the key's owner: none of {flow.decrypted} decrypted "
         f"scores, no reply and no ciphertext twice in the {flow.messages} messages sent"
@@ -118,7 +122,7 @@ def _inference_finding(flow: Flow) -> Finding:
 
 def _training_finding(
     inference: Flow, training: Flow, recorded: Recorded, *, released: bool
-) -> Finding:
+) -> CheckFinding:
     least = min(recorded.state_noise, default=0.0)
     clean = inference.clean and training.clean and least > LEAST_NOISE
     told = (
@@ -132,7 +136,7 @@ def _training_finding(
         weights = rounded(recorded.weights[-1])
         shown = clear_copies(weights, [weights.astype("<f8").tobytes()])
         told += f"; then their owner releases all {shown} rounded weights to the classifying server"
-    return Finding(
+    return CheckFinding(
         verdict="broken" if not clean else "partial" if released else "resists within budget",
         headline=told,
         value=float(inference.clear_copies + training.clear_copies),
@@ -172,4 +176,4 @@ def _flow_details(what: str, flow: Flow) -> list[Detail]:
     ]
 
 
-ATTACK = Decryptions()
+CHECK = Decryptions()

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from he_compare.common import plugins
-from he_compare.common.attack import Budget, Detail, Finding, Inspected, Metric
+from he_compare.common.attack import Check, CheckFinding, Inspected
+from he_compare.common.attack_score import AttackMetric, Detail
+from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.clock import Clock
 from he_compare.common.types import Complex128Array, Float64Array, Knowledge, Message, Side
 from he_compare.fhe_baseline.checks.tools import defences
@@ -67,20 +69,22 @@ class Decrypted:
         return 3.2 * math.sqrt(degree / 2) / float(self.ciphertexts[0].scale)
 
 
-class IndCpaD:
+class IndCpaD(Check):
     """Runs on the pipeline's own messages; the secret key only scores."""
 
     name = "ind_cpa_d"
     title = "Key recovery from decrypted results (IND-CPA-D)"
     rung = Knowledge.DECRYPTED_RESULTS
-    metric = Metric("share of the secret key recovered", best=1.0)
+    metric = AttackMetric("share of the secret key recovered", best=1.0)
     source = "Li and Micciancio, EUROCRYPT 2021"
 
     def applies(self, inspected: Inspected) -> str:
         """CKKS alone: what TFHE decrypts to carries no noise."""
         return ckks_obstacle(inspected, (PACKING,))
 
-    def examine(self, inspected: Inspected, budget: Budget, random: np.random.Generator) -> Finding:
+    def examine(
+        self, inspected: Inspected, budget: AttackBudget, random: np.random.Generator
+    ) -> CheckFinding:
         """Attack two uploads and two replies, then every way to publish less."""
         victim = victim_of(inspected)
         uploads = victim.uploads(2)
@@ -97,7 +101,7 @@ class IndCpaD:
         scores = evaluated.share([defences.scores_only(v, classes) for v in evaluated.real])
         fewest = _fewest_decimals(evaluated)
         degree = len(evaluated.truth)
-        return Finding(
+        return CheckFinding(
             verdict="broken" if full > 0.99 else "resists within budget",
             headline=f"two replies decoded in full give {full:.0%} of the key's {degree} "
             f"coefficients; the {classes} scores alone {scores:.0%}, labels alone {labels:.0%}; "
@@ -115,7 +119,8 @@ class IndCpaD:
                 ),
                 *_flooding(evaluated, random),
             ],
-            claim="not claimed: IND-CPA-D; decrypted results stay with the owner",
+            promised=False,
+            claim="IND-CPA-D; decrypted results stay with the owner",
             limits=[
                 "the solver takes all slots of two results; that it gets nothing out of the "
                 "scores alone or out of rounded values is no proof that nothing can be got",
@@ -175,4 +180,4 @@ def _flooding(one: Decrypted, random: np.random.Generator) -> list[Detail]:
     ]
 
 
-ATTACK = IndCpaD()
+CHECK = IndCpaD()

@@ -59,6 +59,8 @@ class FheTfheFitted(FittedOnFeatures):
     quantised: QuantisedHead
     _deployed: DeployedCircuit | None = field(default=None, init=False)
 
+    plan = None
+
     @property
     def model(self) -> LinearModel:
         """The head that the server evaluates."""

@@ -65,6 +65,8 @@ class FheTfheTrainFitted(FittedOnFeatures):
     outcome: TfheTrainingOutcome
     _deployed: DeployedCircuit | None = field(default=None, init=False)
 
+    plan = None
+
     @property
     def model(self) -> LinearModel:
         """The head that was trained under encryption, before it is quantised."""

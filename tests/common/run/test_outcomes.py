@@ -1,0 +1,48 @@
+"""What a target is judged by: what was won against its claims, not beyond them."""
+
+from __future__ import annotations
+
+from he_compare.common.run.records import AttackOutcome, Verdict
+from he_compare.common.run.severity import beyond_claims, gravity, verdict_of
+from he_compare.common.types import Knowledge
+from he_compare.comparisons.auditing import matrix
+
+
+def outcome(
+    attack: str, verdict: Verdict, claim: str = "", *, promised: bool = True
+) -> AttackOutcome:
+    return AttackOutcome(
+        identity=attack,
+        attack=attack,
+        title=attack,
+        target="fhe-head",
+        target_kind="pipeline",
+        rung=Knowledge.ACTIVE,
+        knowledge=[Knowledge.ACTIVE],
+        verdict=verdict,
+        claim=claim,
+        promised=promised,
+    )
+
+
+BEYOND = outcome("malleability", "broken", "integrity", promised=False)
+HELD = outcome("freshness", "resists within budget", "fresh encryption")
+LOST = outcome("server_state", "partial", "the server has no key")
+
+
+def test_what_was_won_beyond_the_claims_weighs_less_than_what_failed_against_them() -> None:
+    assert sorted([BEYOND, HELD, LOST], key=gravity) == [LOST, HELD, BEYOND]
+    assert beyond_claims(BEYOND)
+    assert not beyond_claims(LOST)
+    assert not beyond_claims(outcome("x", "resists within budget", "x", promised=False))
+    assert verdict_of(BEYOND) == "broken (not promised)"
+    assert [verdict_of(one) for one in (HELD, LOST)] == ["resists", "partial"]
+
+
+def test_the_matrix_marks_it_and_says_what_the_mark_means() -> None:
+    text = matrix.render([BEYOND, HELD])
+    assert "BROKEN*" in text
+    assert "does not claim" in text
+    (line,) = [line for line in text.splitlines() if line.startswith("strongest attack ")]
+    assert line.split()[-1] == "resists"
+    assert "does not claim" not in matrix.render([HELD])
