@@ -19,7 +19,7 @@ from he_compare.common.errors import CellError, MessageError, UsageError
 from he_compare.common.service.wire import pack, unpack
 from he_compare.common.types import UInt8Array
 from he_compare.fhe_baseline.ckks.context import seal_context
-from he_compare.fhe_baseline.ckks.layouts.replicated import (
+from he_compare.fhe_baseline.ckks.layouts.replication import (
     LEVELS,
     ReplicatedClient,
     ReplicatedEvaluator,

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from he_compare.common.backbones.head import Head
     from he_compare.fhe_baseline.ckks.inference import Plan
     from he_compare.fhe_baseline.ckks.packing import PackingServer
-    from he_compare.fhe_baseline.features import Extractor, FeatureClient
+    from he_compare.fhe_baseline.feature_client import Extractor, FeatureClient
 
 NAME = "fhe-head"
 ParameterSetName = Literal[
@@ -98,7 +98,7 @@ class FheHeadFitted(FittedOnFeatures):
     def deploy(self, context: RunContext) -> Deployment:
         """Generate a fresh secret key; hand the model and the evaluation keys to the server."""
         from he_compare.fhe_baseline.ckks.inference import public_material
-        from he_compare.fhe_baseline.features import FeatureClient
+        from he_compare.fhe_baseline.feature_client import FeatureClient
 
         with context.clock.stage(Stage.KEYGEN, per=Per.KEY):
             encryption = self.plan.packing.make_client(self.plan.parameters, self.plan.model)

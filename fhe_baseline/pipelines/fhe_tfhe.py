@@ -27,7 +27,7 @@ from he_compare.fhe_baseline.fitted import FittedOnFeatures
 
 if TYPE_CHECKING:
     from he_compare.common.backbones.head import Head, LinearModel
-    from he_compare.fhe_baseline.features import Extractor
+    from he_compare.fhe_baseline.feature_client import Extractor
     from he_compare.fhe_baseline.preparation import Preparation
     from he_compare.fhe_baseline.tfhe.inference import DeployedCircuit, TfheInferenceServer
     from he_compare.fhe_baseline.tfhe.quantised import QuantisedHead
@@ -72,7 +72,7 @@ class FheTfheFitted(FittedOnFeatures):
 
     def deploy(self, context: RunContext) -> Deployment:
         """Compile the circuit, generate a fresh secret key; the head goes to the server."""
-        from he_compare.fhe_baseline.features import FeatureClient
+        from he_compare.fhe_baseline.feature_client import FeatureClient
         from he_compare.fhe_baseline.tfhe.inference import deploy_head
 
         self._deployed = deploy_head(self.quantised, context.clock)

@@ -26,7 +26,7 @@ from he_compare.common.contracts import (
 from he_compare.common.errors import UnavailableError
 from he_compare.common.run.records import SecurityClaims
 from he_compare.common.types import Float32Array, Float64Array, UInt8Array
-from he_compare.fhe_baseline.features import Extractor, FeatureClient
+from he_compare.fhe_baseline.feature_client import Extractor, FeatureClient
 from he_compare.fhe_baseline.fitted import FittedOnFeatures
 
 if TYPE_CHECKING:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from he_compare.fhe_baseline.ckks.inference import Plan
     from he_compare.fhe_baseline.ckks.packing import PackingClient
     from he_compare.fhe_baseline.ckks.training.circuit import Circuit
-    from he_compare.fhe_baseline.features import Extractor
+    from he_compare.fhe_baseline.feature_client import Extractor
     from he_compare.fhe_baseline.preparation import Preparation
 
 NAME = "fhe-train"
@@ -114,7 +114,7 @@ class FheTrainFitted(FittedOnFeatures):
         """Generate a key of its own for inference; encrypt the head under it, or release it."""
         from he_compare.fhe_baseline.ckks.encrypted_head import EncryptedHeadClient
         from he_compare.fhe_baseline.ckks.inference import public_material
-        from he_compare.fhe_baseline.features import FeatureClient
+        from he_compare.fhe_baseline.feature_client import FeatureClient
 
         parameters, model = self.plan.parameters, self.plan.model
         encryption: PackingClient

@@ -26,9 +26,9 @@ from he_compare.fhe_baseline.ckks.training.messages import (
     unpack_upload,
     weights_shape,
 )
-from he_compare.fhe_baseline.ckks.training.pool import Pool
 from he_compare.fhe_baseline.ckks.training.public_material import load_keys, processes_of
 from he_compare.fhe_baseline.ckks.training.shares import groups_in, wants
+from he_compare.fhe_baseline.ckks.training.worker_pool import Pool
 
 
 class CkksTrainingServer:
