@@ -134,7 +134,7 @@ def load_encrypted_head(data: bytes) -> EncryptedHeadServer:
     except KeyError as error:
         raise MessageError(f"public material lacks {error}") from None
     except (UsageError, CellError, ValueError, TypeError) as error:
-        raise MessageError(f"public material does not hold: {error}") from None
+        raise MessageError(f"public material is invalid: {error}") from None
 
 
 def _read_scales(fields: Any, layout: SlotLayout) -> ReplicatedScales:

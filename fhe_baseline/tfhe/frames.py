@@ -45,7 +45,7 @@ def check_segments(message: bytes, what: str) -> None:
     count = int.from_bytes(message[:4], "little") + 1
     table = 4 + 4 * count + (4 if count % 2 == 0 else 0)
     if not 1 <= count <= MAX_SEGMENTS or len(message) < table:
-        raise MessageError(f"{what} of {len(message)} bytes is no serialised value")
+        raise MessageError(f"{what} of {len(message)} bytes is not a serialised value")
     sizes = np.frombuffer(message[4 : 4 + 4 * count], dtype="<u4")
     if table + WORD * int(sizes.sum(dtype=np.uint64)) != len(message):
         raise MessageError(f"{what} of {len(message)} bytes: its header says otherwise")

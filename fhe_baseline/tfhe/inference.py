@@ -109,7 +109,7 @@ def deserialise(fhe: Any, message: bytes, frame: ValueFrame, what: str) -> Any:
     try:
         return fhe.Value.deserialize(message)
     except Exception as error:
-        raise MessageError(f"{what} is no ciphertext: {' '.join(str(error).split())}") from None
+        raise MessageError(f"{what} is not a ciphertext: {' '.join(str(error).split())}") from None
 
 
 def save_circuit(model: Any, folder: str) -> bytes:

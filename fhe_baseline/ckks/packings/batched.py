@@ -121,7 +121,7 @@ class BatchedClient(SealClient):
     def _reveal(self, images: int, content: bytes, clock: Clock) -> Float64Array:
         parts = split(content)
         if len(parts) != self._classes:
-            raise MessageError(f"{len(parts)} replies to a batch of {self._classes} classes")
+            raise MessageError(f"{len(parts)} replies for a batch of {self._classes} classes")
         plaintexts = self.decrypt(parts, images, clock)
         with clock.stage(Stage.DECODE, items=images):
             by_class = np.array([self.read(plain) for plain in plaintexts])

@@ -1,4 +1,4 @@
-"""What the server is told to compute: shapes, polynomial, step size and CKKS parameters, as JSON.
+"""What the server computes: shapes, polynomial, step size and CKKS parameters, as JSON.
 
 Everything here is public: the server gets it with the evaluation keys and learns nothing else in
 the clear. Scales, slots and levels follow from it, at the client and at the server alike.

@@ -109,7 +109,7 @@ class CkksTrainingClient:
         """
         classifiers = self._circuit.classifiers
         if len(replies) != 2 * classifiers:
-            raise MessageError(f"{len(replies)} replies to a round of {classifiers} classifiers")
+            raise MessageError(f"{len(replies)} replies for a round of {classifiers} classifiers")
         result = self._circuit.scales.result
         ahead = [self._decrypt(r, result * 2**MOMENTUM_BITS) for r in replies[:classifiers]]
         weights = [self._decrypt(r, result) for r in replies[classifiers:]]

@@ -128,7 +128,7 @@ def unpack_round(message: Message, circuit: Circuit) -> tuple[int, int]:
     except (ValueError, KeyError, TypeError) as error:
         raise MessageError(f"not the header of a round: {error}") from None
     if type(first) is not int or type(count) is not int:
-        raise MessageError("the header of a round holds other things than whole numbers")
+        raise MessageError("the header of a round must hold whole numbers")
     if not (1 <= first <= MAX_ITERATIONS and 1 <= count <= circuit.per_round):
         raise MessageError(
             f"a round of {count} iterations from number {first} is not one of 1 to "

@@ -33,7 +33,7 @@ def processes_of(data: bytes) -> int:
     _, metadata = unpack(data)
     text = metadata.get("processes", "")
     if not text.isdecimal() or not 1 <= int(text) <= MAX_PROCESSES:
-        raise MessageError(f"{text!r} is no number of processes")
+        raise MessageError(f"{text!r} is not a number of processes")
     return int(text)
 
 
@@ -48,7 +48,7 @@ def load_keys(data: bytes) -> tuple[Circuit, Any, Any]:
     except KeyError as error:
         raise MessageError(f"public material lacks {error}") from None
     except (UsageError, CellError, ValueError, ArithmeticError) as error:
-        raise MessageError(f"public material does not hold: {error}") from None
+        raise MessageError(f"public material is invalid: {error}") from None
 
 
 def load_evaluator(data: bytes) -> tuple[Circuit, GradientEvaluator]:

@@ -71,7 +71,7 @@ class CkksTrainingServer:
         if missing:
             raise MessageError(f"{missing} ciphertexts of the data have not been uploaded")
         if len(messages) != 1 + 2 * circuit.classifiers:
-            raise MessageError(f"{len(messages)} messages to a round, expected a header, V and W")
+            raise MessageError(f"{len(messages)} messages for a round, expected a header, V and W")
         first, count = unpack_round(messages[0], circuit)
         with clock.stage(Stage.DESERIALIZE, items=len(messages)):
             cut = 1 + circuit.classifiers

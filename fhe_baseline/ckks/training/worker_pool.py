@@ -17,7 +17,7 @@ from he_compare.fhe_baseline.ckks.training.worker import receive, send
 
 
 class Pool:
-    """``processes`` in all: this one computes share 0, a worker each of the others."""
+    """``processes`` in all: this one computes share 0, one worker computes each of the others."""
 
     def __init__(self, circuit: Circuit, material: bytes, processes: int) -> None:
         self._circuit = circuit
