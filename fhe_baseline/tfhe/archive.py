@@ -132,7 +132,7 @@ def _json(content: bytes, name: str) -> Any:
     try:
         return json.loads(_decode(content))
     except (ValueError, RecursionError):
-        raise MessageError(f"server archive: {name} is not at JSON") from None
+        raise MessageError(f"server archive: {name} is not JSON") from None
 
 
 def _check_versions(content: bytes, concrete: Concrete) -> None:

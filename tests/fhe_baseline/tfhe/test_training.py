@@ -170,9 +170,9 @@ def test_malformed_steps_are_refused() -> None:
     for bad, complaint in (
         ([], "0 values, expected 4"),
         (good[:3], "3 values"),
-        ([b"", *good[1:]], "no serialised value"),
+        ([b"", *good[1:]], "not a serialised value"),
         ([good[0][:-8], *good[1:]], "header says otherwise"),
-        ([b"\xff" * 64, *good[1:]], "no serialised value"),
+        ([b"\xff" * 64, *good[1:]], "not a serialised value"),
         ([b"\0\0\0\0\x01\0\0\0" + b"\xff" * 8, *good[1:]], "step"),
     ):
         with pytest.raises(MessageError, match=complaint):
@@ -192,7 +192,7 @@ def test_malformed_training_material_is_refused_and_leaves_nothing_behind(
     for changed, complaint in (
         (pack(arrays, {"role": "other"}), "is not for tfhe-training"),
         (pack({**arrays, KEYS: as_array(keys[:-8])}, metadata), "header says otherwise"),
-        (pack({**arrays, KEYS: as_array(b"")}, metadata), "no serialised value"),
+        (pack({**arrays, KEYS: as_array(b"")}, metadata), "not a serialised value"),
         (pack({**arrays, ARCHIVE: as_array(b"PK")}, {"role": ROLE}), "not a server archive"),
         (pack({ARCHIVE: arrays[ARCHIVE]}, metadata), "lacks the array"),
         (server.material[: len(server.material) // 2], "not a packed message"),

@@ -312,7 +312,7 @@ def test_features_wider_than_the_slots_are_refused() -> None:
 
 @pytest.mark.parametrize(
     ("value", "complaint"),
-    [(np.nan, "NaN"), (np.inf, "NaN or infinite"), (9.0, "largest allowed, 8")],
+    [(np.nan, "NaN"), (np.inf, "NaN or infinite"), (9.0, "allowed, 8")],
 )
 def test_features_that_are_not_finite_or_too_large_are_refused(
     value: float, complaint: str
