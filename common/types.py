@@ -16,6 +16,7 @@ Float64Array: TypeAlias = npt.NDArray[np.float64]
 # What a network takes: pixels, or a ciphertext that is not of eight bits.
 PixelArray: TypeAlias = UInt8Array | Float32Array
 IntArray: TypeAlias = npt.NDArray[np.int64]
+Complex128Array: TypeAlias = npt.NDArray[np.complex128]
 IndexArray: TypeAlias = npt.NDArray[np.intp]
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
 

@@ -19,7 +19,7 @@ from he_compare.common.errors import UsageError
 from he_compare.common.run.records import LatticeFacts, RunRecord
 from he_compare.common.run.store import RunFolder
 from he_compare.common.types import Status
-from he_compare.fhe_baseline.ckks.claims import ckks_facts
+from he_compare.fhe_baseline.ckks.facts import ckks_facts
 from he_compare.fhe_baseline.ckks.parameters import PARAMETER_SETS, TRAINING_SETS
 from he_compare.fhe_baseline.tfhe.facts import CircuitFacts, tfhe_facts
 
@@ -33,7 +33,7 @@ CAVEATS = (
     "to 3 bits less. Core-SVP counts one call of a sieve and nothing else: it is far smaller for "
     "the same instance, and no contradiction.",
     "Verdicts are of the published tables for classical attacks, uniform ternary secret and "
-    "sigma = 3.19; they do not speak of binary secrets (TFHE).",
+    "sigma = 3.19; they do not cover binary secrets (TFHE).",
 )
 
 
@@ -147,13 +147,13 @@ def reference_circuit(features: int = 192, bits: int = 8) -> CircuitFacts:
 
 
 def describe(rows: Sequence[AuditRow], without: Sequence[str] = ()) -> str:
-    """Return the audit as text: one block per row, then who enforces and what is not estimated."""
+    """Return the audit as text: a block per row, then who enforces and what is not estimated."""
     blocks = [_block(row) for row in rows]
     if without:
         blocks.append("No lattice parameters: " + ", ".join(without))
     enforcers = dict.fromkeys((row.facts.scheme, row.facts.enforced_by) for row in rows)
-    told = [f"Enforced ({scheme}): {who}." for scheme, who in enforcers]
-    return "\n\n".join([*blocks, *told, *(CAVEATS if rows else ())])
+    enforced = [f"Enforced ({scheme}): {who}." for scheme, who in enforcers]
+    return "\n\n".join([*blocks, *enforced, *(CAVEATS if rows else ())])
 
 
 def _block(row: AuditRow) -> str:
