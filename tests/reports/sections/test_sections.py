@@ -49,9 +49,9 @@ def test_the_verdict_is_said_in_these_words(tmp_path: Path) -> None:
         "by −0.020 [−0.050, +0.010] from the reference (n = 200, McNemar p = 0.620, no difference "
         "shown), 25.5 ms an image (p50, n = 36), 3.0 times the reference, 138 kB moved per image "
         "(record 663e2a24).",
-        "When a heuristic claim is enough, choose scramble-al_amin: accuracy differs by −0.060 "
-        "[−0.090, −0.030] from the reference (n = 200, McNemar p < 0.001), 9.04 ms an image "
-        "(p50, n = 36), 1.1 times the reference, 151 kB moved per image (record 828da006).",
+        "When a heuristic claim is enough, choose block-scramble[al_amin]: accuracy differs by "
+        "−0.060 [−0.090, −0.030] from the reference (n = 200, McNemar p < 0.001), 9.04 ms an image "
+        "(p50, n = 36), 1.1 times the reference, 151 kB moved per image (record bd407c51).",
         "No attack was run on this run's pipelines: nothing here says that a claim holds, and the "
         "column “Strongest attack” is not a pass.",
     ]
