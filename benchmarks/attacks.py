@@ -12,8 +12,8 @@ from pathlib import Path
 
 from benchmarks.rows import Row, main
 from he_compare.common import plugins
-from he_compare.common.attack import BUDGETS
-from he_compare.common.datasets.reading.search import SourcePolicy, source_policy
+from he_compare.common.audit_budget import BUDGETS
+from he_compare.common.datasets.reading.source_policy import SourcePolicy, source_policy
 from he_compare.common.run.records import AttackOutcome
 from he_compare.common.run.store import RunFolder
 from he_compare.common.scheme import CONTROLS

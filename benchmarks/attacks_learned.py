@@ -14,8 +14,8 @@ import numpy as np
 
 from benchmarks.rows import Row, main
 from he_compare.common import plugins
-from he_compare.common.attack import BUDGETS
-from he_compare.common.datasets.reading.search import SourcePolicy, source_policy
+from he_compare.common.audit_budget import BUDGETS
+from he_compare.common.datasets.reading.source_policy import SourcePolicy, source_policy
 from he_compare.common.scheme import CLOSED_CONTROLS, OPEN_CONTROL
 from he_compare.common.seeds import generator_for
 from he_compare.comparisons.attacks.tools.recogniser import fit_recogniser

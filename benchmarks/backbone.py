@@ -19,7 +19,7 @@ from he_compare.common.backbones.features import FeatureExtractor
 from he_compare.common.backbones.head import train_head
 from he_compare.common.backbones.weights import SHIPPED_FOLDER
 from he_compare.common.datasets.opened import choice
-from he_compare.common.datasets.reading.search import SourcePolicy, source_policy
+from he_compare.common.datasets.reading.source_policy import SourcePolicy, source_policy
 from he_compare.common.environment import usable_cores
 from he_compare.common.plugins import load
 from he_compare.common.types import ImageBatch, Split

@@ -1,19 +1,21 @@
 """What a cached result is keyed by: every input that can change a value, and nothing else.
 
 A key is the SHA-256 of canonical JSON. Source code counts as an input: ``source_digest`` hashes the
-modules whose code can change the value, so an edited cipher never serves yesterday's result.
+modules whose code can change the value, so an edited cipher never serves yesterday's result. Which
+modules those are, ``he_compare.common.sources.sources_of`` finds from their imports.
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from he_compare.common.sources import code_of, source_files
 
 KEY_LENGTH = 16
 
@@ -50,19 +52,19 @@ def file_digest(path: Path) -> str:
 
 @cache
 def source_digest(*modules: str) -> str:
-    """Return the SHA-256 over the source of the named modules and packages (found, not imported).
+    """Return the SHA-256 over the code of the named modules and packages (found, not imported).
 
-    A package counts with every ``.py`` file below it.
+    A package counts with every ``.py`` file below it. Comments, docstrings and layout do not count.
+    Raises ValueError for a module without source.
     """
     hasher = hashlib.sha256()
     for module in sorted(modules):
-        spec = importlib.util.find_spec(module)
-        if spec is None or spec.origin is None:
-            raise ValueError(f"module {module!r} has no source")
-        origin = Path(spec.origin)
-        files = sorted(origin.parent.rglob("*.py")) if spec.submodule_search_locations else [origin]
-        for file in files:
-            name = file.relative_to(origin.parent).as_posix()
+        for name, file in source_files(module):
             hasher.update(f"{module}:{name}\x00".encode())
-            hasher.update(file.read_bytes())
+            hasher.update(_code_digest(file))
     return hasher.hexdigest()
+
+
+@cache
+def _code_digest(file: Path) -> bytes:
+    return hashlib.sha256(code_of(file).encode()).digest()

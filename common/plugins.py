@@ -1,42 +1,55 @@
-"""Discovery of plug-ins by file name, without importing them, plus third-party entry points.
+"""Plug-ins: found by file name or entry point without being imported, and loaded by name.
 
-One file is one plug-in: its name is the file's stem, its one-line summary the first line of its
-docstring (read from the syntax tree, so that listing never imports torch). A plug-in module hands
-over its object under a fixed attribute. Third parties register modules under the entry-point group
-``he_compare.<kind>``. ``-`` and ``_`` are the same letter in a name.
+One file is one plug-in. Its name is the file's stem (``-`` and ``_`` are the same letter), its
+summary the first line of its docstring, and it assigns its object to the attribute of its kind. A
+module that serves several names lists them in a literal ``NAMES = {name: summary}``; its attribute
+then maps each name to an object. A plug-in folder holds plug-ins only.
+
+Third parties register a module (``name = "module"`` or ``"module:ATTRIBUTE"``) under the
+entry-point group ``he_compare.<kind>``. They cannot replace a built-in plug-in. A plug-in that
+cannot be used is kept aside with the reason: it is an error only for those who ask for it by name.
 """
 
 from __future__ import annotations
 
-import ast
 import difflib
 import importlib
-import importlib.util
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import entry_points
+from functools import cache, reduce
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
 from he_compare.common.errors import UnknownNameError, UsageError
+from he_compare.common.module_outline import ModuleOutline, files_of, read_outline, spec_of
+
+LOGGER = logging.getLogger("he_compare.plugins")
+BUILT_IN = "built in"
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A kind of plug-in: where its files lie and which attribute a module hands over."""
+class PluginKind:
+    """A kind of plug-in: where its files lie and which attribute a module assigns.
+
+    ``dashed``: names are spelled with ``-`` where file names have ``_``.
+    """
 
     name: str
     packages: tuple[str, ...]
     attribute: str
     singular: str
+    dashed: bool = False
 
 
-KINDS: dict[str, Kind] = {
+KINDS: dict[str, PluginKind] = {
     kind.name: kind
     for kind in (
-        Kind("datasets", ("he_compare.common.datasets",), "DATASET", "dataset"),
-        Kind("metrics", ("he_compare.common.metrics",), "METRICS", "metric family"),
-        Kind(
+        PluginKind("datasets", ("he_compare.common.datasets",), "DATASET", "dataset", dashed=True),
+        PluginKind("metrics", ("he_compare.common.metrics",), "METRICS", "metric family"),
+        PluginKind(
             "pipelines",
             (
                 "he_compare.common.pipelines",
@@ -45,139 +58,278 @@ KINDS: dict[str, Kind] = {
             ),
             "PIPELINE",
             "pipeline",
+            dashed=True,
         ),
-        Kind("ciphers", ("he_compare.block_scramble.ciphers",), "CIPHER", "cipher"),
-        Kind(
-            "attacks",
-            (
-                "he_compare.comparisons.attacks",
-                "he_compare.fhe_baseline.checks",
-            ),
-            "ATTACK",
-            "attack",
+        PluginKind("ciphers", ("he_compare.block_scramble.ciphers",), "CIPHER", "cipher"),
+        PluginKind("attacks", ("he_compare.comparisons.attacks",), "ATTACK", "attack"),
+        PluginKind(
+            "checks",
+            ("he_compare.comparisons.checks", "he_compare.fhe_baseline.checks"),
+            "CHECK",
+            "check",
         ),
-        Kind(
-            "commands",
-            ("he_compare.block_scramble.commands", "he_compare.fhe_baseline.commands"),
-            "COMMAND",
-            "command",
+        PluginKind(
+            "packings",
+            ("he_compare.fhe_baseline.ckks.packings",),
+            "PACKING",
+            "packing",
+            dashed=True,
         ),
+        PluginKind("sections", ("he_compare.reports.sections",), "SECTION", "report section"),
     )
 }
 
 
 @dataclass(frozen=True)
 class Plugin:
-    """A plug-in that was found but not yet imported."""
+    """A plug-in that was found but not yet imported.
+
+    ``attribute``: where its object is in the module; '' stands for the attribute of its kind.
+    ``in_family``: the attribute maps names to objects.
+    """
 
     kind: str
     name: str
     module: str
     summary: str
     origin: str
+    attribute: str = ""
+    in_family: bool = False
 
     def load(self) -> Any:
-        """Import the module and return the object it hands over."""
-        attribute = KINDS[self.kind].attribute
-        loaded = importlib.import_module(self.module)
+        """Import the module and return its object. Raises BrokenPluginError with the reason.
+
+        A module may raise anything, or end the process, while it is imported.
+        """
+        path = self.attribute or KINDS[self.kind].attribute
         try:
-            return getattr(loaded, attribute)
+            module = importlib.import_module(self.module)
+        except (Exception, SystemExit) as error:
+            reason = f"importing {self.module} raised {type(error).__name__}: {error}"
+            raise self.broken(reason, "repair it or uninstall it").error() from error
+        try:
+            value: Any = reduce(getattr, path.split("."), module)
         except AttributeError:
-            raise UsageError(
-                f"module {self.module} is no {KINDS[self.kind].singular}: it has no {attribute}",
-                fix=f"assign the plug-in to {attribute} at module level",
-            ) from None
+            raise self.broken(*_lacking(self.module, path, vars(module))).error() from None
+        if not self.in_family:
+            return value
+        try:
+            return value[self.name]
+        except (KeyError, TypeError):
+            reason = f"{path} of {self.module} has no entry {self.name!r}, which its NAMES lists"
+            raise self.broken(reason, "list the same names in both").error() from None
+
+    def broken(self, reason: str, fix: str) -> BrokenPlugin:
+        """Return this plug-in as one that cannot be used."""
+        return BrokenPlugin(self.kind, self.name, self.module, self.origin, reason, fix)
+
+
+@dataclass(frozen=True)
+class BrokenPlugin:
+    """A plug-in that cannot be used, with the reason and what to do about it."""
+
+    kind: str
+    name: str
+    module: str
+    origin: str
+    reason: str
+    fix: str
+
+    def error(self) -> BrokenPluginError:
+        """Return the error for those who ask for it."""
+        return BrokenPluginError(self)
+
+
+class BrokenPluginError(UsageError):
+    """A plug-in was asked for that cannot be used; ``plugin`` says which and why."""
+
+    def __init__(self, plugin: BrokenPlugin) -> None:
+        owner = "" if plugin.origin == BUILT_IN else f" of {plugin.origin}"
+        what = f"{KINDS[plugin.kind].singular} {plugin.name!r}{owner}"
+        super().__init__(f"{what} cannot be used: {plugin.reason}", fix=plugin.fix)
+        self.plugin = plugin
+
+
+@dataclass(frozen=True)
+class Survey:
+    """All plug-ins of a kind: those that can be used by name, and those that cannot."""
+
+    usable: dict[str, Plugin]
+    broken: tuple[BrokenPlugin, ...]
+
+
+@cache
+def survey(kind: str) -> Survey:
+    """Find all plug-ins of a kind, in order of name, without importing them.
+
+    A built-in plug-in keeps its name whatever is installed; of other plug-ins of one name none can
+    be used.
+    """
+    if kind not in KINDS:
+        raise UnknownNameError(f"unknown kind of plug-in {kind!r}", fix=nearest(kind, list(KINDS)))
+    by_name: dict[str, list[Plugin]] = defaultdict(list)
+    broken: list[BrokenPlugin] = []
+    for found in (*_built_in(kind), *_registered(kind)):
+        if isinstance(found, BrokenPlugin):
+            broken.append(found)
+        else:
+            by_name[canonical_name(found.name)].append(found)
+    usable: dict[str, Plugin] = {}
+    for name in sorted(by_name):
+        kept, refused = _settle(by_name[name])
+        broken += refused
+        usable |= {plugin.name: plugin for plugin in kept}
+    return Survey(usable, tuple(sorted(broken, key=lambda one: (one.name, one.module))))
+
+
+def discover(kind: str) -> dict[str, Plugin]:
+    """Return the plug-ins of a kind that can be used, by name, in order of name."""
+    return survey(kind).usable
+
+
+def _built_in(kind: str) -> Iterator[Plugin | BrokenPlugin]:
+    for package in KINDS[kind].packages:
+        for file in files_of(package):
+            name = file.stem.replace("_", "-") if KINDS[kind].dashed else file.stem
+            plugin = Plugin(kind, name, f"{package}.{file.stem}", "", BUILT_IN)
+            yield from _outlined(plugin, file)
+
+
+def _registered(kind: str) -> Iterator[Plugin | BrokenPlugin]:
+    for entry in entry_points(group=f"he_compare.{kind}"):
+        origin = entry.dist.name if entry.dist else "an entry point"
+        try:
+            module, attribute = entry.module, entry.attr or ""
+        except AttributeError:  # what the standard library raises on a value that does not parse
+            plugin = Plugin(kind, entry.name, entry.value, "", origin)
+            yield plugin.broken(*_unresolved(entry, "does not parse"))
+            continue
+        plugin = Plugin(kind, entry.name, module, f"from {origin}", origin, attribute)
+        spec = spec_of(module)
+        if spec is None:
+            yield plugin.broken(*_unresolved(entry, f"names module {module}, which does not exist"))
+        elif spec.has_location and (spec.origin or "").endswith(".py"):
+            yield from _outlined(plugin, Path(spec.origin or ""))
+        else:
+            yield plugin
+
+
+def _unresolved(entry: EntryPoint, what: str) -> tuple[str, str]:
+    reason = f"its entry point {entry.name} = {entry.value!r} {what}"
+    return reason, 'write "module" or "module:ATTRIBUTE", or install what is missing'
+
+
+def _outlined(plugin: Plugin, file: Path) -> Iterator[Plugin | BrokenPlugin]:
+    """Yield the plug-ins of one source file, or why it holds none."""
+    path = plugin.attribute or KINDS[plugin.kind].attribute
+    try:
+        outline = read_outline(file)
+    except (OSError, ValueError) as error:
+        yield plugin.broken(f"{file.name} cannot be read: {error}", "repair the file")
+        return
+    if outline.surely_lacks(path.partition(".")[0]):
+        yield plugin.broken(*_lacking(file.name, path, outline.bound))
+        return
+    yield from _members(plugin, outline)
+
+
+def _members(plugin: Plugin, outline: ModuleOutline) -> Iterator[Plugin]:
+    kind, module, origin, attribute = plugin.kind, plugin.module, plugin.origin, plugin.attribute
+    for name, summary in (outline.family or {}).items():
+        yield Plugin(kind, name, module, summary, origin, attribute, in_family=True)
+    if outline.family is None:
+        summary = outline.summary or plugin.summary
+        yield Plugin(kind, plugin.name, module, summary, origin, attribute)
+
+
+def _lacking(where: str, attribute: str, assigned: Iterable[str]) -> tuple[str, str]:
+    """Say that a module assigns no such attribute, and which name may be a misspelling of it."""
+    near = difflib.get_close_matches(attribute, assigned, n=1, cutoff=0.6)
+    hint = f"; it has {near[0]}, which may be misspelt" if near else ""
+    return (
+        f"{where} has no attribute {attribute}{hint}",
+        f"assign the plug-in to {attribute} at module level, or move the file out of the folder of "
+        "plug-ins",
+    )
+
+
+def _settle(claimants: list[Plugin]) -> tuple[list[Plugin], list[BrokenPlugin]]:
+    """Decide who keeps a name: the only plug-in of it, or the only built-in one, or nobody."""
+    built_in = [plugin for plugin in claimants if plugin.origin == BUILT_IN]
+    kept = claimants if len(claimants) == 1 else built_in if len(built_in) == 1 else []
+    who = " and ".join(sorted(f"{plugin.module} ({plugin.origin})" for plugin in claimants))
+    reason, fix = f"{who} have the same name", "rename or uninstall one of them"
+    return kept, [plugin.broken(reason, fix) for plugin in claimants if plugin not in kept]
+
+
+def find(kind: str, name: str) -> Plugin:
+    """Return the plug-in of that name.
+
+    Raises UnknownNameError with the nearest names, or BrokenPluginError with the reason where the
+    plug-in cannot be used. A warning names a third party's plug-in of that name that is ignored.
+    """
+    found = survey(kind)
+    asked = canonical_name(name)
+    broken = [one for one in found.broken if canonical_name(one.name) == asked]
+    for plugin in found.usable.values():
+        if canonical_name(plugin.name) == asked:
+            for one in broken:
+                _warn_once(f"{one.error()}; the built-in one is used")
+            return plugin
+    if broken:
+        raise broken[0].error()
+    raise UnknownNameError(
+        f"unknown {KINDS[kind].singular} {name!r}", fix=nearest(name, list(found.usable))
+    )
+
+
+def load(kind: str, name: str) -> Any:
+    """Find a plug-in by name, import it and return its object. Raises as ``find`` does."""
+    return find(kind, name).load()
+
+
+def load_all(kind: str) -> dict[str, Any]:
+    """Import every plug-in of a kind; return the objects by name.
+
+    Plug-ins that cannot be used are left out, with a warning for each.
+    """
+    loaded: dict[str, Any] = {}
+    for one in survey(kind).broken:
+        _warn_once(f"{one.error()}; it is left out")
+    for name, plugin in discover(kind).items():
+        try:
+            loaded[name] = plugin.load()
+        except BrokenPluginError as error:
+            _warn_once(f"{error}; it is left out")
+    return loaded
+
+
+def import_third_parties(kind: str) -> Survey:
+    """Return the survey of a kind after importing the plug-ins of third parties.
+
+    Those that fail are listed as broken. Built-in plug-ins are not imported.
+    """
+    found = survey(kind)
+    usable, broken = dict(found.usable), list(found.broken)
+    for name, plugin in found.usable.items():
+        if plugin.origin == BUILT_IN:
+            continue
+        try:
+            plugin.load()
+        except BrokenPluginError as error:
+            del usable[name]
+            broken.append(error.plugin)
+    return Survey(usable, tuple(broken))
+
+
+@cache
+def _warn_once(line: str) -> None:
+    LOGGER.warning("warning: %s", line)
 
 
 def canonical_name(name: str) -> str:
     """Return the spelling under which names are compared."""
     return name.strip().lower().replace("_", "-")
-
-
-def _summary_of(file: Path) -> tuple[str, bool]:
-    """First docstring line of a file, and whether any top-level assignment marks it a plug-in."""
-    tree = ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
-    docstring = ast.get_docstring(tree) or ""
-    assigned = {
-        target.id
-        for node in tree.body
-        for target in (
-            node.targets
-            if isinstance(node, ast.Assign)
-            else [node.target]
-            if isinstance(node, ast.AnnAssign)
-            else []
-        )
-        if isinstance(target, ast.Name)
-    }
-    attributes = {kind.attribute for kind in KINDS.values()}
-    return docstring.split("\n", 1)[0].strip(), bool(assigned & attributes)
-
-
-def _files_of(package: str) -> list[Path]:
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        return []
-    return [
-        file
-        for location in spec.submodule_search_locations
-        for file in sorted(Path(location).glob("*.py"))
-        if not file.stem.startswith("_")
-    ]
-
-
-@cache
-def discover(kind: str) -> dict[str, Plugin]:
-    """Find all plug-ins of a kind, in order of name.
-
-    A module of the package that assigns none of the plug-in attributes is support code and left
-    out. Two plug-ins of one name are an error: nothing is overwritten silently.
-    """
-    if kind not in KINDS:
-        raise UnknownNameError(f"unknown kind of plug-in {kind!r}", fix=_nearest(kind, KINDS))
-    found: dict[str, Plugin] = {}
-    for package in KINDS[kind].packages:
-        for file in _files_of(package):
-            summary, is_plugin = _summary_of(file)
-            if is_plugin:
-                name = _display_name(kind, file.stem)
-                _register(found, Plugin(kind, name, f"{package}.{file.stem}", summary, "built in"))
-    for entry in entry_points(group=f"he_compare.{kind}"):
-        origin = entry.dist.name if entry.dist else "entry point"
-        _register(found, Plugin(kind, entry.name, entry.value, f"from {origin}", origin))
-    return dict(sorted(found.items()))
-
-
-def _display_name(kind: str, stem: str) -> str:
-    return stem.replace("_", "-") if kind in ("pipelines", "datasets") else stem
-
-
-def _register(found: dict[str, Plugin], plugin: Plugin) -> None:
-    for known in found.values():
-        if canonical_name(known.name) == canonical_name(plugin.name):
-            raise UsageError(
-                f"two {plugin.kind} are called {plugin.name!r}: {known.module} and {plugin.module}",
-                fix="rename or uninstall one of them",
-            )
-    found[plugin.name] = plugin
-
-
-def find(kind: str, name: str) -> Plugin:
-    """Return the plug-in of that name, or raise ``UnknownNameError`` with the nearest names."""
-    plugins = discover(kind)
-    for plugin in plugins.values():
-        if canonical_name(plugin.name) == canonical_name(name):
-            return plugin
-    raise UnknownNameError(f"unknown {KINDS[kind].singular} {name!r}", fix=_nearest(name, plugins))
-
-
-def load(kind: str, name: str) -> Any:
-    """Find a plug-in by name, import it and return the object it hands over."""
-    return find(kind, name).load()
-
-
-def _nearest(name: str, known: Any) -> str:
-    return nearest(name, list(known))
 
 
 def nearest(name: str, known: list[str]) -> str:

@@ -16,6 +16,8 @@ Float64Array: TypeAlias = npt.NDArray[np.float64]
 # What a network takes: pixels, or a ciphertext that is not of eight bits.
 PixelArray: TypeAlias = UInt8Array | Float32Array
 IntArray: TypeAlias = npt.NDArray[np.int64]
+IndexArray: TypeAlias = npt.NDArray[np.intp]
+BoolArray: TypeAlias = npt.NDArray[np.bool_]
 
 
 class Status(StrEnum):
@@ -28,6 +30,17 @@ class Status(StrEnum):
     UNAVAILABLE = "unavailable"
     INTERRUPTED = "interrupted"
     STARTED = "started"
+
+
+class NotRun(StrEnum):
+    """Why an attack or a check gave no result, where it should have given one."""
+
+    BUDGET = "budget too small"
+    AUDIT_TIME = "time of the audit used up"
+    TIME_LIMIT = "over its time limit"
+    UNAVAILABLE = "not available on this machine"
+    REFUSED = "not possible as asked"
+    ERROR = "failed"
 
 
 class FheMode(StrEnum):

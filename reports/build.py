@@ -1,4 +1,4 @@
-"""From a run folder to one document, and from there to files on disk."""
+"""From a run folder to one document, part by part, and from there to files on disk."""
 
 from __future__ import annotations
 
@@ -6,59 +6,30 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from he_compare.common.errors import UsageError
+from he_compare.common.plugins import load_all
+from he_compare.common.run.spelling import moment
 from he_compare.common.run.store import RunFolder
-from he_compare.reports.document.nodes import Attachment, Document, Inline, inline
-from he_compare.reports.numbers import moment
+from he_compare.common.run.view import RunView, read_run
+from he_compare.reports.banners import banners
+from he_compare.reports.document.nodes import Attachment, Document, Inline, Section, inline
 from he_compare.reports.render import check_formats, render
-from he_compare.reports.sections import (
-    accuracy,
-    banners,
-    boundary,
-    claims,
-    compared,
-    cost,
-    deviations,
-    encrypted_training,
-    findings,
-    glossary,
-    method,
-    pictures,
-    robustness,
-    verdict,
-)
-from he_compare.reports.sections.security import matrix
-from he_compare.reports.view import RunView, read_run
-
-ORDER = (
-    verdict.sections,
-    compared.sections,
-    boundary.sections,
-    claims.sections,
-    accuracy.sections,
-    encrypted_training.sections,
-    cost.sections,
-    pictures.sections,
-    matrix.sections,
-    robustness.sections,
-    findings.sections,
-    deviations.sections,
-    method.sections,
-    glossary.sections,
-)
+from he_compare.reports.section import ReportSection
 
 
 def build_document(run: RunFolder) -> Document:
     """Read a run and lay it out as a document.
 
-    Raises UsageError where there is no run, IntegrityError where a file of it does not hold.
+    Raises UsageError where there is no run or a section's plug-in cannot be used, IntegrityError
+    where a file of the run does not hold.
     """
     view = read_run(run)
     return Document(
         title=f"Privacy-preserving classification compared on {view.manifest.dataset.card.title}",
         subtitle=_subtitle(view),
         date=view.manifest.created_at,
-        banners=banners.banners(view),
-        sections=tuple(section for make in ORDER for section in make(view)),
+        banners=banners(view),
+        sections=_sections(view),
         attachments=(_records(view),),
     )
 
@@ -74,6 +45,38 @@ def write_report(run_path: Path, formats: Sequence[str], out: Path | None = None
     document = build_document(RunFolder(run_path))
     folder = out if out is not None else run_path / "report"
     return [render(document, format, folder) for format in dict.fromkeys(formats)]
+
+
+def parts() -> list[tuple[str, ReportSection]]:
+    """Return every part of the report by its plug-in's name, in order.
+
+    A plug-in that cannot be imported is left out with a warning. Raises UsageError on one that is
+    no ``ReportSection``.
+    """
+    found: dict[str, ReportSection] = load_all("sections")
+    for name, part in found.items():
+        if not isinstance(part, ReportSection):
+            raise UsageError(
+                f"the SECTION of the report section {name!r} is a {type(part).__name__}",
+                fix="assign an instance of a class derived from reports.section.ReportSection",
+            )
+    return sorted(found.items(), key=lambda one: (one[1].order, one[0]))
+
+
+def _sections(view: RunView) -> tuple[Section, ...]:
+    """Return the sections of all parts. Raises UsageError where two claim one anchor."""
+    found: list[Section] = []
+    owners: dict[str, str] = {}
+    for name, part in parts():
+        for section in part.sections(view):
+            first = owners.setdefault(section.anchor, name)
+            if first != name:
+                raise UsageError(
+                    f"report sections {first} and {name} both use the anchor {section.anchor!r}",
+                    fix="give one of them another title or anchor",
+                )
+            found.append(section)
+    return tuple(found)
 
 
 def _subtitle(view: RunView) -> Inline:

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from he_compare.common.errors import UsageError
 from he_compare.common.run.outcomes import worst_of
+from he_compare.common.run.spelling import MISSING, fixed, kilobytes, milliseconds, moment
 from he_compare.common.run.store import RunFolder, write_atomic
 from he_compare.common.run.timing import latency_of
+from he_compare.common.run.view import PipelineView, RunView, read_run
 from he_compare.reports.document.nodes import (
     Bullets,
     Callout,
@@ -22,9 +24,9 @@ from he_compare.reports.document.nodes import (
     Table,
     inline,
 )
-from he_compare.reports.numbers import MISSING, fixed, kilobytes, metric_cell, milliseconds, moment
+from he_compare.reports.naming import SHORT_ID
+from he_compare.reports.numbers import metric_cell
 from he_compare.reports.render.html import html
-from he_compare.reports.view import SHORT_ID, PipelineView, RunView, read_run
 
 COLUMNS = (
     Column("Run", weight=0.5),

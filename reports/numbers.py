@@ -1,82 +1,11 @@
-"""Numbers as a reader sees them: three significant digits, one unit, the interval beside them."""
+"""Values with their intervals as cells of a table, in the digits of ``common.run.spelling``."""
 
 from __future__ import annotations
 
-import datetime
-import math
-
 from he_compare.common.run.records import Interval, MetricValue
+from he_compare.common.run.spelling import MISSING, bracket, fixed, milliseconds
+from he_compare.common.run.timing import Spread
 from he_compare.reports.document.nodes import Break, Inline, inline
-
-MISSING = "—"
-MINUS = "\u2212"
-SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
-def significant(value: float, digits: int = 3) -> str:
-    """Spell a number with ``digits`` significant digits and thousands separators, no exponent."""
-    if math.isnan(value):
-        return "not a number"
-    if math.isinf(value):
-        return "∞" if value > 0 else f"{MINUS}∞"
-    if value == 0:
-        return "0"
-    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
-    if decimals > 9:
-        return f"{value:.1e}".replace("-", MINUS)
-    return f"{value:,.{decimals}f}".replace("-", MINUS)
-
-
-def fixed(value: float, decimals: int = 3, *, signed: bool = False) -> str:
-    """Spell a number with a fixed count of decimals; ``signed`` also shows a plus."""
-    if not math.isfinite(value):
-        return significant(value)
-    rounded = round(value, decimals) + 0.0
-    text = f"{rounded:+.{decimals}f}" if signed and rounded else f"{rounded:.{decimals}f}"
-    return text.replace("-", MINUS)
-
-
-def milliseconds(seconds: float) -> str:
-    """Spell a duration in milliseconds, without the unit."""
-    return significant(seconds * 1e3)
-
-
-def duration(seconds: float) -> str:
-    """Spell a duration with the unit that fits its size."""
-    if seconds < 1e-3:
-        return f"{significant(seconds * 1e6)} µs"
-    if seconds < 1:
-        return f"{significant(seconds * 1e3)} ms"
-    if seconds < 600:
-        return f"{significant(seconds)} s"
-    return f"{significant(seconds / 60)} min"
-
-
-def kilobytes(count: float) -> str:
-    """Spell a count of bytes in kB (1,000 bytes), without the unit."""
-    return significant(count / 1e3)
-
-
-def megabytes(count: float) -> str:
-    """Spell a count of bytes in MB (1,000,000 bytes), without the unit."""
-    return significant(count / 1e6)
-
-
-def size(count: float) -> str:
-    """Spell a count of bytes with the unit that fits its size."""
-    for limit, divisor, unit in ((1e3, 1.0, "bytes"), (1e6, 1e3, "kB"), (1e9, 1e6, "MB")):
-        if count < limit:
-            return f"{significant(count / divisor)} {unit}"
-    return f"{significant(count / 1e9)} GB"
-
-
-def bracket(interval: Interval | None, decimals: int = 3, *, signed: bool = False) -> str:
-    """Spell an interval as ``[low, high]``; empty where there is none."""
-    if interval is None:
-        return ""
-    low = fixed(interval.low, decimals, signed=signed)
-    high = fixed(interval.high, decimals, signed=signed)
-    return f"[{low}, {high}]"
 
 
 def estimate(value: float | None, interval: Interval | None, *, signed: bool = False) -> Inline:
@@ -97,27 +26,10 @@ def metric_cell(metric: MetricValue | None) -> Inline:
     return estimate(metric.value, metric.interval)
 
 
-def probability(value: float | None) -> str:
-    """Spell a p-value."""
-    if value is None:
-        return MISSING
-    return "< 0.001" if value < 0.001 else fixed(value)
-
-
-def scientific(value: float) -> str:
-    """Spell a small difference as a power of ten with two digits."""
-    if value == 0 or not math.isfinite(value):
-        return significant(value)
-    power = math.floor(math.log10(abs(value)))
-    digits = f"{value / 10**power:.1f}".replace("-", MINUS)
-    return f"{digits} × 10{str(power).translate(SUPERSCRIPTS)}"
-
-
-def moment(text: str) -> str:
-    """Spell an ISO 8601 time in UTC to the second; as it is where it does not parse."""
-    try:
-        parsed = datetime.datetime.fromisoformat(text)
-    except ValueError:
-        return text
-    aware = parsed if parsed.tzinfo else parsed.replace(tzinfo=datetime.UTC)
-    return f"{aware.astimezone(datetime.UTC):%Y-%m-%d %H:%M:%S} UTC"
+def median_cell(spread: Spread) -> Inline:
+    """Spell a median in milliseconds with its interval on a second line."""
+    shown = milliseconds(spread.p50)
+    if spread.interval is None:
+        return inline(shown)
+    low, high = milliseconds(spread.interval.low), milliseconds(spread.interval.high)
+    return inline(shown, Break(), f"[{low}, {high}]")

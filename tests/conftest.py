@@ -35,9 +35,9 @@ def echo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: echo-pipeline\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(ENTRY_POINTS)
     monkeypatch.syspath_prepend(str(info.parent))
-    plugins.discover.cache_clear()
+    plugins.survey.cache_clear()
     yield "echo"
-    plugins.discover.cache_clear()
+    plugins.survey.cache_clear()
 
 
 @pytest.fixture(autouse=True)

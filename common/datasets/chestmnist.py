@@ -10,30 +10,29 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from he_compare.common.contracts import OpenDataset
-from he_compare.common.datasets.medmnist import (
-    MedMnistFacts,
+from he_compare.common.dataset import DatasetFamily
+from he_compare.common.datasets.medmnist_sets.example_npz import write_example_npz
+from he_compare.common.datasets.medmnist_sets.known_sets import known_set
+from he_compare.common.datasets.medmnist_sets.npz_arrays import finding_table, read_splits
+from he_compare.common.datasets.medmnist_sets.npz_files import (
+    file_name,
     find_or_fetch,
-    finding_table,
     origin_notes,
-    read_splits,
     size_of,
 )
-from he_compare.common.datasets.opened.arrays import (
-    ArrayImages,
-    index_of,
-    pixel_digests,
-    shared_pixels_note,
-)
-from he_compare.common.datasets.opened.labels import (
+from he_compare.common.datasets.medmnist_sets.published_split import published_split
+from he_compare.common.datasets.opened.one_finding import (
     AnyOrOne,
     choose_finding,
-    choose_subset,
     refuse_multi_label,
 )
-from he_compare.common.datasets.opened.splits import check_splits
 from he_compare.common.run.records import DatasetCard
+from he_compare.common.types import IntArray, UInt8Array
 
+TITLE = "ChestMNIST: adult chest X-rays, a finding or none"
 FINDINGS = (
     "atelectasis",
     "cardiomegaly",
@@ -50,61 +49,46 @@ FINDINGS = (
     "pleural",
     "hernia",
 )
-FACTS = MedMnistFacts(
-    name="chestmnist",
-    title="ChestMNIST: adult chest X-rays, a finding or none",
-    description="Frontal chest radiographs of 30,805 patients with fourteen findings mined from "
-    "reports; one finding at a time, or any of them, against its absence.",
-    source="NIH ChestX-ray14 (Wang et al. 2017)",
-    paper="Wang et al.: ChestX-ray8, CVPR 2017, doi:10.1109/CVPR.2017.369",
-    task="multi-label, binary-class",
-    classes=("no finding", "finding"),
-    positive_class="finding",
-    channels=1,
-    counts=(78_468, 11_219, 22_433),
-    md5={
-        28: "02c8a6516a18b556561a56cbdd36c4a8",
-        64: "9de6cd0b934ebb5b7426cfba5efbae16",
-        128: "db107e5590b27930b62dbaf558aebee3",
-        224: "45bd33e6f06c3e8cdb481c74a89152aa",
-    },
-    caveats=(
-        "Labels were mined from reports by a program and are wrong for part of the images.",
-        "An image without the chosen finding may have others.",
-        "The published split is by patient, but the file does not name patients.",
-    ),
-)
+FACTS = known_set("chestmnist")
 
 
-class ChestMnist:
-    """The family: a finding to ask for, and one npz file a size."""
+class ChestMnist(DatasetFamily):
+    """The family: a finding to ask for, and one npz file per size."""
 
     name = FACTS.name
     subsets = ("published",)
+    takes_path = False
 
     def card(self) -> DatasetCard:
         """Return the card without opening any data."""
-        return FACTS.card()
+        return FACTS.card(TITLE)
 
-    def open(self, argument: str, data_dir: Path | None, subset: str, seed: int) -> OpenDataset:
+    def open_subset(
+        self, subset: str, argument: str, data_dir: Path | None, seed: int
+    ) -> OpenDataset:
         """Find or fetch the npz and validate it. ``argument``: [FINDING][,SIZE]."""
-        subset = choose_subset(self.name, subset, self.subsets)
         finding, size = _parse(argument)
         path = find_or_fetch(FACTS, size, data_dir)
         images, stored = read_splits(path, size, FACTS.channels)
         asked = AnyOrOne(FINDINGS, finding)
-        splits = {
-            split: index_of(split, asked.labels(finding_table(path, split, table, FINDINGS)))
+        labels = {
+            split: asked.labels(finding_table(path, split, table, FINDINGS))
             for split, table in stored.items()
         }
-        check_splits(splits, asked.classes)
-        notes = [
-            asked.note(),
-            *origin_notes(FACTS, path, size),
-            shared_pixels_note(pixel_digests(images)),
-        ]
         facts = replace(FACTS, classes=asked.classes, positive_class=asked.classes[1])
-        return ArrayImages(facts.card(), subset, images, splits, notes)
+        notes = [asked.note(), *origin_notes(FACTS, path, size)]
+        return published_split(facts.card(TITLE), images, labels, notes)
+
+    def example(self, folder: Path) -> str:
+        """Write the npz of the 28-pixel set, in which half of the images have pneumonia."""
+        write_example_npz(folder / file_name(self.name, 28), 2, FACTS.channels, _pneumonia)
+        return ""
+
+
+def _pneumonia(labels: IntArray) -> UInt8Array:
+    table = np.zeros((len(labels), len(FINDINGS)), np.uint8)
+    table[:, FINDINGS.index("pneumonia")] = labels
+    return table
 
 
 def _parse(argument: str) -> tuple[str, int]:

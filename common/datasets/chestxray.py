@@ -2,7 +2,7 @@
 
 Two layouts are read: a folder with ``labels.csv`` (and ``subset.csv`` for the balanced choice), or
 the published tree ``train|test/NORMAL|PNEUMONIA``, with or without ``chest_xray/`` around it. Where
-neither is found, ``chestxray_substitutes`` says what is taken instead.
+neither is found, ``embedded/substitutes.py`` says what is used instead.
 """
 
 from __future__ import annotations
@@ -13,17 +13,20 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from he_compare.common.contracts import OpenDataset
+from he_compare.common.dataset import DatasetFamily
+from he_compare.common.datasets.embedded.example_pictures import write_example_picture
 from he_compare.common.datasets.embedded.substitutes import MARKERS, open_substitute
-from he_compare.common.datasets.opened.choice import (
+from he_compare.common.datasets.opened.balancing import (
     BALANCED_PER_CLASS,
     balance,
     without_tested_groups,
 )
 from he_compare.common.datasets.opened.indexed import IndexedImages, Row
-from he_compare.common.datasets.opened.labels import choose_subset, label_number
+from he_compare.common.datasets.opened.labels import label_number
 from he_compare.common.datasets.opened.splits import cut_by_group, join_twins
+from he_compare.common.datasets.reading.class_folders import class_images
 from he_compare.common.datasets.reading.copies import find_twins
-from he_compare.common.datasets.reading.folders import InsideFolder, class_images
+from he_compare.common.datasets.reading.inside_folder import InsideFolder
 from he_compare.common.datasets.reading.search import locate, passed_over
 from he_compare.common.datasets.reading.tables import read_table
 from he_compare.common.errors import DataError
@@ -61,24 +64,26 @@ CARD = DatasetCard(
 )
 
 
-class ChestXray:
+class ChestXray(DatasetFamily):
     """The family: published split with validation cut from train, or a balanced choice."""
 
     name = "chestxray"
     subsets = ("published", "balanced")
+    takes_path = False
 
     def card(self) -> DatasetCard:
         """Return the card without opening any data."""
         return CARD
 
-    def open(self, argument: str, data_dir: Path | None, subset: str, seed: int) -> OpenDataset:
-        """Find and validate the data. Raises DataError, UnknownNameError on an unknown subset."""
+    def open_subset(
+        self, subset: str, argument: str, data_dir: Path | None, seed: int
+    ) -> OpenDataset:
+        """Find and validate the data, or open what stands in for it. Raises DataError."""
         if argument:
             raise DataError(
                 f"dataset 'chestxray' takes no argument, got {argument!r}",
                 fix="pass the folder with --data-dir",
             )
-        subset = choose_subset(self.name, subset, self.subsets)
         root, account = locate(self.name, data_dir, find_root, WANTED)
         if root is None:
             return open_substitute(CARD, data_dir, subset, seed, account)
@@ -96,6 +101,16 @@ class ChestXray:
                 else _published(rows, seed, notes)
             )
         return IndexedImages.from_rows(CARD, subset, root, rows, notes)
+
+    def example(self, folder: Path) -> str:
+        """Write the published tree, with two images of each of a few patients."""
+        for split, patients in (("train", 10), ("test", 4)):
+            for label, name in enumerate(CLASSES):
+                for number in range(2 * patients):
+                    patient = f"{split}{number // 2}"
+                    file = folder / split / name / f"{patient}_{number % 2}.png"
+                    write_example_picture(file, label, number + 100 * patients)
+        return ""
 
 
 def find_root(folder: Path) -> Path | None:

@@ -1,8 +1,9 @@
-"""DICOM images of your own: one sub-folder a class, or a CSV of file,label[,split][,group].
+"""Your own DICOM images: one sub-folder per class, or a CSV of file,label[,split][,group].
 
 ``dicom:PATH`` names the folder or the CSV, as with ``folder:PATH``; below a class folder files may
-lie in folders of any depth (patient, study, series). Patients are told apart by the hashed id of
-the header, studies by their hashed UID where there is none; ids are never stored. How values become
+lie in folders of any depth (patient, study, series). Images are grouped by the
+hashed patient id of the header, or by the hashed study UID where there is none; ids are never
+stored. How values become
 8 bits is stated in ``dicom_pixels``.
 """
 
@@ -15,14 +16,17 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from he_compare.common.contracts import OpenDataset
+from he_compare.common.dataset import DatasetFamily
+from he_compare.common.datasets.embedded.example_dicom import write_example_dicom
 from he_compare.common.datasets.opened.indexed import IndexedImages, Row
 from he_compare.common.datasets.opened.labelled_files import OwnImages, complete_splits, read_own
-from he_compare.common.datasets.opened.labels import choose_subset, positive_of
+from he_compare.common.datasets.opened.labels import positive_of
 from he_compare.common.datasets.opened.splits import join_twins
+from he_compare.common.datasets.reading.class_folders import IGNORED
 from he_compare.common.datasets.reading.copies import only_repeated
 from he_compare.common.datasets.reading.dicom_header import DicomHeader, is_dicom, read_header
 from he_compare.common.datasets.reading.dicom_pixels import RULE, open_dicom
-from he_compare.common.datasets.reading.folders import IGNORED, InsideFolder
+from he_compare.common.datasets.reading.inside_folder import InsideFolder
 from he_compare.common.datasets.reading.pseudonyms import pseudonym
 from he_compare.common.errors import DataError
 from he_compare.common.run.records import DatasetCard
@@ -34,7 +38,7 @@ def make_card(classes: Sequence[str]) -> DatasetCard:
     """Return the card; the folder's name is not in it, because it may name a person."""
     return DatasetCard(
         name="dicom",
-        title="DICOM images, one sub-folder a class",
+        title="DICOM images, one sub-folder per class",
         description=f"DICOM images supplied by the user. Grey values are {RULE}.",
         source="supplied by the user",
         licence="not stated; see the owner of the images",
@@ -52,22 +56,23 @@ def make_card(classes: Sequence[str]) -> DatasetCard:
     )
 
 
-class Dicom:
+class Dicom(DatasetFamily):
     """The family of user-supplied DICOM folders and tables."""
 
     name = "dicom"
-    subsets = ("all",)
+    takes_path = True
 
     def card(self) -> DatasetCard:
         """Return the card of unnamed images."""
         return make_card(())
 
-    def open(self, argument: str, data_dir: Path | None, subset: str, seed: int) -> OpenDataset:
+    def open_subset(
+        self, subset: str, argument: str, data_dir: Path | None, seed: int
+    ) -> OpenDataset:
         """Read the folder or CSV named by ``argument``, relative to ``data_dir`` where given.
 
         Without an argument ``data_dir`` itself is read. Raises DataError.
         """
-        subset = choose_subset(self.name, subset, self.subsets)
         own = read_own(self.name, argument, data_dir, class_files)
         headers = {row.id: read_header(own.root / row.id, row.id) for row in own.rows}
         notes = [*own.notes, *header_notes(list(headers.values()))]
@@ -88,6 +93,14 @@ class Dicom:
         data = IndexedImages.from_rows(card, subset, own.root, rows, notes)
         data.files, data.opener = files, open_dicom
         return data
+
+    def example(self, folder: Path) -> str:
+        """Write a folder for each of two classes, with images of a few patients."""
+        for label, name in enumerate(("negative", "positive")):
+            for number in range(20):
+                patient = f"{name} {number // 4}"
+                write_example_dicom(folder / name / f"{number:02d}.dcm", label, number, patient)
+        return ""
 
 
 def class_files(root: Path, folder: str, notes: list[str]) -> list[str]:
@@ -119,9 +132,9 @@ def class_files(root: Path, folder: str, notes: list[str]) -> list[str]:
         raise DataError(
             f"class folder {folder!r} has no DICOM files", fix="add images or remove the folder"
         )
-    # Not even the ending is told: without one it would be the whole name.
+    # Not even the ending is named: without one it would be the whole name.
     if others:
-        notes.append(f"{others} files in {folder} that are no DICOM images were left out")
+        notes.append(f"{others} files in {folder} that are not DICOM images were left out")
     return found
 
 
@@ -135,22 +148,22 @@ def _cannot_list(error: OSError) -> None:
 
 def patients(own: OwnImages, headers: dict[str, DicomHeader], notes: list[str]) -> list[Row]:
     """Group rows by what the table says and by patient, else study; images of one stay together."""
-    told: Counter[str] = Counter()
+    known_by: Counter[str] = Counter()
     groups: list[str] = []
     known: list[str] = []
     for row in own.rows:
         header = headers[row.id]
         source = "patient" if header.patient else "study" if header.study else "image"
-        told[source] += 1
+        known_by[source] += 1
         of_header = header.patient or header.study or pseudonym("image", row.id.encode())
         groups.append(pseudonym("group", row.group.encode()) if own.grouped else of_header)
         known.append(of_header)
     joined = join_twins(groups, known) if own.grouped else groups
     count = len(set(joined))
     notes.append(
-        f"{count} groups of images: {told['patient']} images by patient id (hashed, not stored), "
-        f"{told['study']} without one by study, {told['image']} without either on their own"
-        + ("; joined with the groups of the table" if own.grouped else "")
+        f"{count} groups of images: {known_by['patient']} images by patient id (hashed, not "
+        f"stored), {known_by['study']} without one by study, {known_by['image']} without either on "
+        "their own" + ("; joined with the groups of the table" if own.grouped else "")
     )
     return [replace(row, group=group) for row, group in zip(own.rows, joined, strict=True)]
 

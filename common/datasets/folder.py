@@ -1,4 +1,4 @@
-"""Your own images: one sub-folder a class, or a CSV of file,label[,split][,group].
+"""Your own images: one sub-folder per class, or a CSV of file,label[,split][,group].
 
 ``folder:PATH`` names the folder or the CSV. A folder may hold the classes directly, or under
 ``train/``, ``test/`` and, if you like, ``val/``. Where no split is given, 70 / 10 / 20 percent are
@@ -12,19 +12,21 @@ from dataclasses import replace
 from pathlib import Path
 
 from he_compare.common.contracts import OpenDataset
+from he_compare.common.dataset import DatasetFamily
+from he_compare.common.datasets.embedded.example_pictures import write_example_picture
 from he_compare.common.datasets.opened.indexed import IndexedImages
 from he_compare.common.datasets.opened.labelled_files import NO_GROUPS, complete_splits, read_own
-from he_compare.common.datasets.opened.labels import choose_subset, positive_of
+from he_compare.common.datasets.opened.labels import positive_of
+from he_compare.common.datasets.reading.class_folders import class_images
 from he_compare.common.datasets.reading.copies import find_twins
-from he_compare.common.datasets.reading.folders import class_images
 from he_compare.common.run.records import DatasetCard
 
 
 def make_card(name: str, classes: Sequence[str]) -> DatasetCard:
-    """Return the card of a folder; what nobody told is said to be unknown."""
+    """Return the card of a folder, which says that origin and licence are unknown."""
     return DatasetCard(
         name=f"folder:{name}" if name else "folder",
-        title=f"Images of {name}" if name else "A folder of images, one sub-folder a class",
+        title=f"Images of {name}" if name else "A folder of images, one sub-folder per class",
         description="Images supplied by the user; nothing is known of them but the files.",
         source="supplied by the user",
         licence="not stated; see the owner of the images",
@@ -36,22 +38,23 @@ def make_card(name: str, classes: Sequence[str]) -> DatasetCard:
     )
 
 
-class Folder:
+class Folder(DatasetFamily):
     """The family of user-supplied folders and CSV tables."""
 
     name = "folder"
-    subsets = ("all",)
+    takes_path = True
 
     def card(self) -> DatasetCard:
         """Return the card of an unnamed folder."""
         return make_card("", ())
 
-    def open(self, argument: str, data_dir: Path | None, subset: str, seed: int) -> OpenDataset:
+    def open_subset(
+        self, subset: str, argument: str, data_dir: Path | None, seed: int
+    ) -> OpenDataset:
         """Read the folder or CSV named by ``argument``, relative to ``data_dir`` where given.
 
         Without an argument ``data_dir`` itself is read. Raises DataError.
         """
-        subset = choose_subset(self.name, subset, self.subsets)
         own = read_own(self.name, argument, data_dir, class_images)
         notes = own.notes if own.grouped else [*own.notes, NO_GROUPS]
         twins = find_twins(own.root, [row.id for row in own.rows])
@@ -62,6 +65,13 @@ class Folder:
         if card.positive_class:
             notes.append(f"positive class: {card.positive_class!r}")
         return IndexedImages.from_rows(card, subset, own.root, rows, notes)
+
+    def example(self, folder: Path) -> str:
+        """Write a folder for each of two classes."""
+        for label, name in enumerate(("negative", "positive")):
+            for number in range(20):
+                write_example_picture(folder / name / f"{number:02d}.png", label, number)
+        return ""
 
 
 def _shown_name(argument: str, data_dir: Path | None) -> str:

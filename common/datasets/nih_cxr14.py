@@ -1,4 +1,4 @@
-"""NIH ChestX-ray14: frontal chest radiographs of adults, one finding at a time or any (Wang 2017).
+"""NIH ChestX-ray14: adult chest radiographs, with or without a finding (Wang 2017).
 
 The folder holds ``Data_Entry_2017*.csv``, the images below ``images*/``, and the official,
 patient-wise lists ``train_val_list.txt`` and ``test_list.txt``. ``nih-cxr14`` asks whether an image
@@ -16,10 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from he_compare.common.contracts import OpenDataset
+from he_compare.common.dataset import DatasetFamily
+from he_compare.common.datasets.embedded.example_pictures import write_example_picture
 from he_compare.common.datasets.opened.indexed import IndexedImages, Row
-from he_compare.common.datasets.opened.labels import AnyOrOne, choose_finding, choose_subset
+from he_compare.common.datasets.opened.one_finding import AnyOrOne, choose_finding
 from he_compare.common.datasets.opened.splits import cut_by_group
-from he_compare.common.datasets.reading.folders import InsideFolder
+from he_compare.common.datasets.reading.inside_folder import InsideFolder
 from he_compare.common.datasets.reading.pseudonyms import pseudonym
 from he_compare.common.datasets.reading.search import ENVIRONMENT_VARIABLE, locate, passed_over
 from he_compare.common.datasets.reading.tables import Table, read_lines, read_table
@@ -64,7 +66,7 @@ CARD = DatasetCard(
         "Labels were mined from reports by a program and are wrong for part of the images.",
         "An image without the chosen finding may have others.",
         "Patients have up to 184 images; many were imaged after treatment began (tubes, drains).",
-        "The official test list has more findings an image than the other list.",
+        "The official test list has more findings per image than the other list.",
         "Copies of images are not looked for; `compare data check` counts them.",
     ],
     classes=["no finding", "finding"],
@@ -73,19 +75,21 @@ CARD = DatasetCard(
 )
 
 
-class NihCxr14:
+class NihCxr14(DatasetFamily):
     """The family: a finding to ask for, over the folder as NIH hands it out."""
 
     name = "nih-cxr14"
     subsets = ("published",)
+    takes_path = False
 
     def card(self) -> DatasetCard:
         """Return the card without opening any data."""
         return CARD
 
-    def open(self, argument: str, data_dir: Path | None, subset: str, seed: int) -> OpenDataset:
+    def open_subset(
+        self, subset: str, argument: str, data_dir: Path | None, seed: int
+    ) -> OpenDataset:
         """Find and validate the folder. ``argument``: a finding, '' for any. Raises DataError."""
-        subset = choose_subset(self.name, subset, self.subsets)
         asked = AnyOrOne(FINDINGS, choose_finding(self.name, argument, FINDINGS))
         root = _require(data_dir)
         notes = [asked.note()] + (passed_over(self.name, root) if data_dir is None else [])
@@ -95,6 +99,20 @@ class NihCxr14:
             update={"classes": list(asked.classes), "positive_class": asked.classes[1]}
         )
         return IndexedImages.from_rows(card, subset, root, rows, notes)
+
+    def example(self, folder: Path) -> str:
+        """Write the table, the official lists and two images of each of a few patients."""
+        lines = [",".join(COLUMNS)]
+        lists: dict[str, list[str]] = {TRAIN_LIST: [], TEST_LIST: []}
+        for number in range(48):
+            patient, ill = number // 2, number // 2 % 2
+            name = f"{patient:08d}_{number % 2:03d}.png"
+            write_example_picture(folder / "images_001" / "images" / name, ill, number)
+            lines.append(f"{name},{'Pneumonia' if ill else NO_FINDING},{patient}")
+            lists[TEST_LIST if patient >= 18 else TRAIN_LIST].append(name)
+        for file, content in {"Data_Entry_2017.csv": lines, **lists}.items():
+            (folder / file).write_text("\n".join(content) + "\n", encoding="utf-8")
+        return ""
 
 
 def _require(data_dir: Path | None) -> Path:
@@ -117,7 +135,7 @@ def entry_tables(folder: Path) -> list[Path]:
 
 
 def read_entries(root: Path, asked: AnyOrOne, notes: list[str]) -> list[Row]:
-    """Return a row for each listed image that is there, split not yet told. Raises DataError."""
+    """Return a row for each listed image that is there, split not yet known. Raises DataError."""
     tables = entry_tables(root)
     if len(tables) > 1:
         names = ", ".join(path.name for path in tables)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from he_compare.common.run.records import RunRecord
-from he_compare.reports.view import PipelineView, RunView
+from he_compare.common.run.view import PipelineView, RunView
 
 NEEDED = ("iteration", "loss", "loss_of_twin", "relative_difference_to_twin", "seconds")
 

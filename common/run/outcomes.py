@@ -6,22 +6,12 @@ from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 from he_compare.common.run.records import AttackOutcome, PlannedPipeline, Verdict
-from he_compare.common.types import Knowledge
-from he_compare.reports.view import PipelineView, RunView
+from he_compare.common.run.severity import WORDS, beyond_claims, gravity
+from he_compare.common.run.view import PipelineView, RunView
 
-# From the worst for the owner of the images to what says nothing.
-GRAVITY: tuple[Verdict, ...] = (
-    "broken",
-    "partial",
-    "resists within budget",
-    "unreliable",
-    "not applicable",
-    "not run",
-)
-LADDER = tuple(Knowledge)
-# Begins the claim of an outcome about something its target never promised.
-NOT_CLAIMED = "not claimed: "
-WON: tuple[Verdict, ...] = ("broken", "partial")
+# More targets than this are counted, not named.
+MOST_NAMED = 3
+Standing: TypeAlias = Literal["broken", "unbroken", "unknown"]
 
 
 def concerns(outcome: AttackOutcome, planned: PlannedPipeline) -> bool:
@@ -31,40 +21,6 @@ def concerns(outcome: AttackOutcome, planned: PlannedPipeline) -> bool:
     cipher = str(planned.resolved.get("cipher", ""))
     named = outcome.target.partition("[")[0]
     return outcome.target_kind == "cipher" and bool(cipher) and named == cipher
-
-
-def beyond_claims(outcome: AttackOutcome) -> bool:
-    """Say whether an attack won something that its target never promised to keep.
-
-    It is shown like every other, but is not what the target is judged by.
-    """
-    return outcome.verdict in WON and outcome.claim.startswith(NOT_CLAIMED)
-
-
-def gravity(outcome: AttackOutcome) -> tuple[int, bool, int, float]:
-    """Return what to sort outcomes by: worst verdict first; of equal ones, least knowledge.
-
-    What was won beyond a target's claims comes after all that failed against them.
-    """
-    beyond = beyond_claims(outcome)
-    verdict = GRAVITY.index("resists within budget" if beyond else outcome.verdict)
-    advantage = outcome.advantage if outcome.advantage is not None else -1.0
-    return verdict, beyond, LADDER.index(outcome.rung), -advantage
-
-
-__all__ = [
-    "GRAVITY",
-    "by_reason",
-    "outcomes_of",
-    "standing",
-    "strongest",
-    "told_by_attack",
-    "won_beyond",
-    "worst_of",
-]
-# More targets than this are counted, not named.
-MOST_NAMED = 3
-Standing: TypeAlias = Literal["broken", "unbroken", "unknown"]
 
 
 def outcomes_of(view: RunView, pipeline: PipelineView) -> tuple[AttackOutcome, ...]:
@@ -89,6 +45,8 @@ def strongest(view: RunView, pipeline: PipelineView) -> tuple[Verdict, str]:
         beyond = len(won_beyond(view, pipeline))
         words = f"{count} attack{'s' if count > 1 else ''} within budget"
         return worst.verdict, words + (f"; {beyond} won beyond its claims" if beyond else "")
+    if worst.verdict == "unreadable":
+        return worst.verdict, WORDS["unreadable"].meaning
     return worst.verdict, worst.title
 
 

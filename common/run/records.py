@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
-from he_compare.common.types import FheMode, Knowledge, Per, Phase, Side, Stage, Status
+from he_compare.common.run.old_records import with_outcome_facts
+from he_compare.common.types import FheMode, Knowledge, NotRun, Per, Phase, Side, Stage, Status
 
 SCHEMA_VERSION = 1
 
@@ -260,6 +261,17 @@ class Cell(Record):
     round: int = Field(description="0; 1.. for interleaved latency rounds")
 
 
+class TapeFacts(Record):
+    """The messages of a cell that were kept for the audit: what the server was sent."""
+
+    file: str = Field(description="File in the run folder; '' where the tape stayed in memory")
+    public_file: str = Field(description="File of the server's public material; '' likewise")
+    sha256: str = Field(description="Hash over positions, messages and public material")
+    messages: int = Field(description="Messages kept: no more than the audit's budget reads")
+    message_bytes: int = Field(description="Their bytes")
+    public_material_bytes: int = Field(description="Bytes of the public material")
+
+
 class RunRecord(Record):
     """One cell of a run: what was asked, how it ended, and everything that was measured."""
 
@@ -291,13 +303,30 @@ class RunRecord(Record):
         default=None, description="True: the server half ran in a process of its own"
     )
     reused: list[str] = Field(default_factory=list, description="Artefacts reused, by key")
+    reused_seconds: dict[str, float] = Field(
+        default_factory=dict, description="What reused artefacts cost when they were made, by key"
+    )
+    tape: TapeFacts | None = Field(default=None, description="Messages kept for the audit")
     environment: EnvironmentFingerprint | None = Field(default=None, description="Machine")
     warnings: list[str] = Field(default_factory=list, description="Shown wherever it is printed")
     error: ErrorInfo | None = Field(default=None, description="Set where the status is not ok")
 
 
+# "not applicable": the attack means nothing here. "unreadable": no attack of the suite reads such
+# messages, so that nothing is known. "not run": it should have run and did not, see ``not_run``.
 Verdict = Literal[
-    "broken", "partial", "resists within budget", "not applicable", "unreliable", "not run"
+    "broken",
+    "partial",
+    "resists within budget",
+    "unreliable",
+    "not applicable",
+    "unreadable",
+    "not run",
+]
+
+
+MessageSource = Literal[
+    "", "crossed in the run", "deployed again", "deployed for the audit", "cipher alone"
 ]
 
 
@@ -350,13 +379,33 @@ class AttackOutcome(Record):
     spent: dict[str, Any] = Field(default_factory=dict, description="What was used of it")
     seconds: float = Field(default=0.0, description="Wall time of the attack on this target")
     unreliable: list[str] = Field(default_factory=list, description="Why not to trust it")
+    controls_failed: list[str] = Field(
+        default_factory=list, description="Controls whose answer was wrong: part of why not"
+    )
+    not_run: NotRun | None = Field(
+        default=None, description="Kind of reason, where the verdict is 'not run'"
+    )
     artefacts: list[str] = Field(default_factory=list, description="Files in the run folder")
     pictures: list[AttackPicture] = Field(default_factory=list, description="Pictures it left")
     claim: str = Field(default="", description="The claim of the target that is put to the test")
+    messages: MessageSource = Field(
+        default="", description="Where the attacked messages come from; '' where none was read"
+    )
+    promised: bool = Field(
+        default=True, description="False: the target never promised what is put to the test"
+    )
     limits: list[str] = Field(default_factory=list, description="What the outcome does not show")
     reproduce: str = Field(default="", description="Command that reproduces it")
     source: str = Field(default="", description="Paper or standard the attack follows")
-    reason: str = Field(default="", description="Why not applicable, unreliable or not run")
+    reason: str = Field(
+        default="", description="Why not applicable, unreadable, unreliable or not run"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _facts_of_old_records(cls, values: Any, info: ValidationInfo) -> Any:
+        """Fill in what records written before these fields say in sentences only."""
+        return with_outcome_facts(values) if info.mode == "json" else values
 
 
 class PlannedPipeline(Record):

@@ -1,4 +1,4 @@
-"""A run as a table: one row a pipeline, for pandas, CSV and Parquet."""
+"""A run as a table: one row per pipeline, for pandas, CSV and Parquet."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from he_compare.common.errors import UnavailableError, UsageError
 from he_compare.common.run.outcomes import outcomes_of, worst_of
 from he_compare.common.run.store import write_atomic
 from he_compare.common.run.timing import latency_of, one_time_seconds, throughput_of
+from he_compare.common.run.view import PipelineView, RunView
 from he_compare.common.types import Side
-from he_compare.reports.view import PipelineView, RunView
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def frame_of(view: RunView) -> pd.DataFrame:
-    """Return one row a pipeline: what it is, every metric with its interval, cost, attacks.
+    """Return one row per pipeline: what it is, every metric with its interval, cost, attacks.
 
-    What was not measured is missing (NaN or None). Units stand in the names of the columns.
+    What was not measured is missing (NaN or None). The names of the columns give the units.
     """
     import pandas as pd
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cache
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
 
 from he_compare.common.errors import UnknownNameError
 from he_compare.common.metrics.calibration import reliability
-from he_compare.common.plugins import discover, nearest
+from he_compare.common.plugins import load_all, nearest
 from he_compare.common.run.records import Interval, MetricValue
 from he_compare.common.statistics.bootstrap import (
     DRAWS,
@@ -29,13 +30,6 @@ from he_compare.common.statistics.metric import (
 )
 from he_compare.common.types import Float64Array, IntArray
 
-
-def wilson_half_width(n: int) -> float:
-    """Return half the width of the 95% Wilson interval of a proportion of one half."""
-    z = 1.959964
-    return z * math.sqrt(0.25 / n + z * z / (4 * n * n)) / (1 + z * z / n)
-
-
 WILSON = "Wilson, images taken as independent"
 
 Scores = tuple[
@@ -49,7 +43,7 @@ Scores = tuple[
 @cache
 def all_metrics() -> tuple[Metric, ...]:
     """Return the metrics of every discovered family, without importing scikit-learn."""
-    return tuple(metric for plugin in discover("metrics").values() for metric in plugin.load())
+    return tuple(metric for metrics in load_all("metrics").values() for metric in metrics)
 
 
 def find_metric(name: str) -> Metric:
@@ -145,6 +139,12 @@ def wilson(outcomes: BoolArray, level: float = LEVEL) -> Interval:
     test = binomtest(int(outcomes.sum()), len(outcomes))
     found = test.proportion_ci(confidence_level=level, method="wilson")
     return Interval(low=float(found.low), high=float(found.high), level=level, method=WILSON)
+
+
+def wilson_half_width(n: int, level: float = LEVEL) -> float:
+    """Return half the width of Wilson's interval of a proportion of one half of n > 0 images."""
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    return z * math.sqrt(0.25 / n + z * z / (4 * n * n)) / (1 + z * z / n)
 
 
 def confusion(predictions: Predictions) -> list[list[int]]:

@@ -1,4 +1,4 @@
-"""Two pipelines on the same images: bootstrapped differences and McNemar's exact test."""
+"""Two pipelines on the same images: paired bootstrap differences and McNemar's exact test."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from he_compare.common.statistics.bootstrap import (
 from he_compare.common.statistics.evaluation import find_metric
 from he_compare.common.statistics.metric import BoolArray, UndefinedMetric, predictions_of
 from he_compare.common.types import Float64Array, IntArray
+
+COMPARED = ("accuracy", "auc")
 
 
 def paired_difference(
@@ -41,7 +43,7 @@ def paired_difference(
     """
     chosen = find_metric(metric)
     if chosen.per_class:
-        raise ValueError(f"metric {metric!r} has one value a class")
+        raise ValueError(f"metric {metric!r} has one value per class")
     pair = [
         predictions_of(labels, probabilities, classes, positive_class, threshold)
         for probabilities in (probabilities_a, probabilities_b)
@@ -77,9 +79,6 @@ def mcnemar(correct_a: BoolArray, correct_b: BoolArray) -> tuple[int, int, float
     return only_a, only_b, float(binomtest(only_a, only_a + only_b).pvalue)
 
 
-COMPARED = ("accuracy", "auc")
-
-
 def paired_differences(
     label: str,
     reference: str,
@@ -89,7 +88,7 @@ def paired_differences(
     *,
     seed: int,
     threshold: float,
-    draws: int,
+    draws: int = DRAWS,
 ) -> list[PairedDifference]:
     """Return the differences in accuracy and AUC of two pipelines tested on the same images.
 

@@ -38,8 +38,8 @@ LEARNT_FROM = 50
 GUESSED_FROM = 10
 PORTION = 32
 MIXED_COLOURS = (
-    "values inside blocks do correlate: colours mixed by the key are not told apart by this "
-    "solver, which is no sign of strength"
+    "values inside blocks correlate: the key mixes colours, which this solver cannot separate; "
+    "this is no sign of strength"
 )
 
 
@@ -116,13 +116,13 @@ def _attack_bytes(
 def _target(folder: Path, out: Path | None, names: Sequence[str]) -> Path:
     target = out if out is not None else folder.with_name(folder.resolve().name + ".attacked")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise UsageError(f"{target} is not empty", fix="name a new or empty folder with --out")
+        raise UsageError(f"{target} is not empty", fix="pass a new or empty folder with --out")
     if target.resolve().is_relative_to(folder.resolve()):
-        raise UsageError(f"{target} lies in {folder}", fix="name a folder beside it with --out")
+        raise UsageError(f"{target} lies in {folder}", fix="pass a folder outside it with --out")
     stems = Counter(stem(name) for name in names)
     twice = [stem for stem, count in stems.items() if count > 1]
     if twice:
-        raise DataError(f"{twice[0]!r} is the name of two images", fix="rename one of them")
+        raise DataError(f"{twice[0]!r} names two images", fix="rename one of them")
     return target
 
 
@@ -131,7 +131,9 @@ def _check_patch(patch: int, height: int, width: int) -> None:
         fitting = [s for s in range(2, min(height, width)) if height % s == 0 and width % s == 0]
         raise UsageError(
             f"patch {patch} does not divide images of {height} x {width}",
-            fix="patches that do: " + ", ".join(map(str, fitting)) if fitting else "no patch does",
+            fix="patches that divide them: " + ", ".join(map(str, fitting))
+            if fitting
+            else "no patch divides them",
         )
 
 
@@ -159,7 +161,7 @@ def _guessed(images: UInt8Array) -> Guess:
         height, width = images.shape[1:3]
         raise UsageError(
             f"no block of {SMALLEST} to {LARGEST} pixels tiles images of {height} x {width}",
-            fix="name the side of the blocks with --patch",
+            fix="pass the width of the blocks with --patch",
         )
     return guess
 
@@ -186,10 +188,12 @@ def _found(best: Reconstruction) -> str:
         negated = bool(best.order.negated.any())
         parts.append("values moved" + (" and negated" if negated else "") + " inside blocks")
     if best.turned:
-        parts.append("blocks turned or negated one by one")
+        parts.append("each block turned or negated on its own")
     if not best.in_place:
         parts.append("blocks moved")
-    return "; ".join(parts) or "no scrambling: blocks and pixels lie where they fit best"
+    return (
+        "; ".join(parts) or "no scrambling found: blocks and pixels already fit best where they are"
+    )
 
 
 def _pictures(
@@ -212,24 +216,28 @@ def _told(
     count = len(attack.written)
     how = "given"
     if guess is not None:
-        how = f"guessed from {guess.trace}" if guess.trace else "guessed, without a trace of blocks"
+        how = (
+            f"guessed from {guess.trace}"
+            if guess.trace
+            else "guessed; no trace of blocks was found"
+        )
     looked_at = f"{attack.sureness.value}: {count} images, blocks of {attack.patch} pixels ({how})"
     inside = f"correlation of neighbours inside blocks, held out: {best.neighbours:.2f} (chance 0)"
     hints = []
     if other is not None and other.trace and other.patch != attack.patch:
         hints.append(f"blocks look like {other.patch} pixels: try --patch {other.patch}")
     if attack.sureness is Sureness.NOTHING:
-        told = [looked_at, inside, *hints, f"pictures: {attack.out}, which should show nothing"]
+        told = [looked_at, inside, *hints, f"pictures: {attack.out} (they should show nothing)"]
         if guess is not None and guess.trace and attack.channels > 1:
             told.insert(1, MIXED_COLOURS)
         return told
     each = Counter(one.value for one in attack.each)
     counted = ", ".join(f"{count} {name}" for name, count in each.most_common())
-    seams = f"steps at borders are {best.seams:.1f} times those inside blocks"
+    seams = f"steps at block borders are {best.seams:.1f} times those inside blocks"
     return [
         f"{looked_at}, keys {attack.keys}: {attack.found}" + (f" ({counted})" if counted else ""),
-        f"{inside}; halves of the evidence agree on {best.agreement:.0%} of the joints; {seams}"
-        + (", as in no picture: the blocks have another side" if best.seams > SEAMLESS else ""),
+        f"{inside}; two halves of the evidence agree on {best.agreement:.0%} of the joints; {seams}"
+        + (", unlike any picture: the blocks have another size" if best.seams > SEAMLESS else ""),
         *hints,
         f"pictures: {attack.out}, up to the 8 symmetries of the square and a global negative",
     ]

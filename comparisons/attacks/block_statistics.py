@@ -13,17 +13,12 @@ from typing import cast
 
 import numpy as np
 
-from he_compare.common.attack import (
-    AttackFailedError,
-    Budget,
-    Detail,
-    Facts,
-    Metric,
-    Need,
-    Score,
-    Truth,
-    View,
-)
+from he_compare.common.adversary import Truth, View
+from he_compare.common.attack import Attack, AttackFailedError
+from he_compare.common.attack_requirements import BLOCKS, MOVED_BLOCKS, ONE_KEY
+from he_compare.common.attack_score import AttackMetric, Detail, Score
+from he_compare.common.audit_budget import AttackBudget
+from he_compare.common.target_facts import Facts
 from he_compare.common.types import Float64Array, IntArray, Knowledge, UInt8Array
 from he_compare.comparisons.attacks.tools.scores import source_blocks
 from he_compare.comparisons.attacks.tools.tiles import as_bytes, cut
@@ -40,32 +35,28 @@ class Neighbours:
     ciphertexts: int
 
 
-class BlockStatistics:
+class BlockStatistics(Attack):
     """Ciphertext only; many images under one block order."""
 
     name = "block_statistics"
     title = "Neighbours from block statistics"
     rung = Knowledge.MANY_CIPHERTEXTS
-    needs: frozenset[Need] = frozenset()
-    metric = Metric("share of blocks with a true neighbour named")
+    metric = AttackMetric("share of blocks with a true neighbour named")
+    requires = (BLOCKS, ONE_KEY, MOVED_BLOCKS)
     limits = ("tells which blocks lie together, not what they show",)
     source = "design of the ciphers: one block order for all images of a key"
 
     def applies(self, facts: Facts) -> str:
-        """Only where one order moves the blocks of all images."""
-        if facts.patch is None:
-            return "no blocks"
-        if not facts.deterministic or not facts.one_key:
-            return "every image has a key of its own: blocks cannot be followed over images"
-        if not facts.moves_blocks:
-            return "blocks do not change places"
-        blocks = facts.shape[0] // facts.patch * (facts.shape[1] // facts.patch)
+        """Only where one order moves the blocks of all images, and their pairs fit in memory."""
+        obstacle = super().applies(facts)
+        if obstacle:
+            return obstacle
+        blocks = facts.shape[0] // facts.side * (facts.shape[1] // facts.side)
         return f"{blocks} blocks, more than {MAX_BLOCKS}" if blocks > MAX_BLOCKS else ""
 
-    def run(self, view: View, budget: Budget, random: np.random.Generator) -> Neighbours:
+    def run(self, view: View, budget: AttackBudget, random: np.random.Generator) -> Neighbours:
         """Name for each block the one that varies most like it over the images."""
-        patch = view.facts.patch
-        assert patch is not None
+        patch = view.facts.side
         images = as_bytes(view.ciphertexts)
         if len(images) < LEAST_IMAGES:
             raise AttackFailedError(f"{len(images)} images, at least {LEAST_IMAGES} are needed")
@@ -73,31 +64,35 @@ class BlockStatistics:
         np.fill_diagonal(alike, -np.inf)
         return Neighbours(alike.argmax(axis=1).astype(np.int64), len(images))
 
-    def score(self, guess: Neighbours | None, truth: Truth) -> Score:
+    def score(self, guess: Neighbours, truth: Truth) -> Score:
         """Count blocks whose named neighbour touches them in the picture, corners included."""
-        height, width, _ = truth.facts.shape
-        patch = truth.facts.patch
-        assert patch is not None
-        rows, columns = height // patch, width // patch
-        source = source_blocks(truth)
-        place = np.arange(rows * columns) if source is None else source
-        apart = distances(place, columns)
-        touching = apart == 1
-        chance = float(touching.sum() / (touching.size - len(touching)))
-        error = float(np.sqrt(chance * (1 - chance) / len(place)))
-        if guess is None:
-            return Score(chance, error=error)
-        named = apart[np.arange(len(place)), guess.nearest]
+        apart = _apart(truth)
+        nothing = self.score_nothing(truth)
+        named = apart[np.arange(len(apart)), guess.nearest]
         return Score(
             float((named == 1).mean()),
             (
-                Detail("chance", chance),
+                Detail("chance", nothing.value),
                 Detail("named block at most two away", float((named <= 2).mean())),
             ),
             (),
             {"ciphertexts": guess.ciphertexts},
-            error,
+            nothing.error,
         )
+
+    def score_nothing(self, truth: Truth) -> Score:
+        """Return how often a block named at random touches, with its standard error."""
+        touching = _apart(truth) == 1
+        chance = float(touching.sum() / (touching.size - len(touching)))
+        return Score(chance, error=float(np.sqrt(chance * (1 - chance) / len(touching))))
+
+
+def _apart(truth: Truth) -> IntArray:
+    """Return how far the blocks of a ciphertext lie apart in the picture: (k, k)."""
+    height, width, _ = truth.facts.shape
+    rows, columns = height // truth.facts.side, width // truth.facts.side
+    source = source_blocks(truth)
+    return distances(np.arange(rows * columns) if source is None else source, columns)
 
 
 def distances(place: IntArray, columns: int) -> IntArray:

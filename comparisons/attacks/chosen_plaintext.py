@@ -12,54 +12,55 @@ from typing import cast
 
 import numpy as np
 
-from he_compare.common.attack import Budget, Detail, Facts, Metric, Need, Score, Truth, View
+from he_compare.common.adversary import Need, Truth, View
+from he_compare.common.attack import Attack
+from he_compare.common.attack_score import AttackMetric, Detail, Score
+from he_compare.common.audit_budget import AttackBudget
+from he_compare.common.target_facts import Facts
 from he_compare.common.types import Knowledge, UInt8Array
 from he_compare.comparisons.attacks.tools.move_keys import (
     BYTE_TOP,
+    MOVES,
     NIBBLE_TOP,
-    RecoveredKey,
     find_moves,
-    fresh_pictures,
     images_of,
-    key_details,
-    moves_obstacle,
     unit_positions,
     uses_nibbles,
+)
+from he_compare.comparisons.attacks.tools.recovered_key import (
+    RecoveredKey,
+    fresh_pictures,
+    key_details,
     value_share,
 )
 
 MOST_QUERIES = 3
 
 
-class ChosenPlaintext:
+class ChosenPlaintext(Attack):
     """Recovers the whole key of a cipher that moves and negates values."""
 
     name = "chosen_plaintext"
     title = "Chosen plaintext"
     rung = Knowledge.CHOSEN_PLAINTEXTS
     needs = frozenset({Need.ORACLE})
-    metric = Metric("share of values of fresh images decrypted right", best=1.0)
+    metric = AttackMetric("share of values of fresh images decrypted right", best=1.0)
+    requires = (MOVES,)
     limits = (
         "verified on sealed images of the same key; where channels are equal, a key that exchanges "
         "them decrypts as well (the exact positions are told apart in the details)",
     )
     source = "design of the cipher: no diffusion, one key for all images"
 
-    def applies(self, facts: Facts) -> str:
-        """Wherever values are moved and negated, and on whatever has no fixed key to find."""
-        return moves_obstacle(facts)
-
-    def run(self, view: View, budget: Budget, random: np.random.Generator) -> RecoveredKey:
+    def run(self, view: View, budget: AttackBudget, random: np.random.Generator) -> RecoveredKey:
         """Ask for up to three images and read the key off their ciphertexts."""
         facts = view.facts
         chosen = chosen_images(facts, random, min(MOST_QUERIES, budget.queries))
         answers = view.oracle(chosen)
         return RecoveredKey(find_moves(chosen, answers, facts), len(chosen), view.ciphertexts)
 
-    def score(self, guess: RecoveredKey | None, truth: Truth) -> Score:
+    def score(self, guess: RecoveredKey, truth: Truth) -> Score:
         """Decrypt sealed images with the recovered key."""
-        if guess is None:
-            return Score(0.0)
         shape = truth.facts.shape
         return Score(
             value_share(guess.key, truth.fresh, shape),

@@ -11,20 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from he_compare.common.attack import (
-    Budget,
-    Detail,
-    Facts,
-    Metric,
-    Need,
-    Picture,
-    Score,
-    Truth,
-    View,
-)
+from he_compare.common.adversary import Truth, View
+from he_compare.common.attack import Attack
+from he_compare.common.attack_requirements import BLOCKS, BYTES
+from he_compare.common.attack_score import AttackMetric, Detail, Picture, Score
+from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.similarity import gradient_similarity, psnr, ssim
 from he_compare.common.types import Knowledge, UInt8Array
-from he_compare.comparisons.attacks.tools.likeness import aligned_one_by_one, aligned_together
+from he_compare.comparisons.attacks.tools.alignment import aligned_one_by_one, aligned_together
 from he_compare.comparisons.attacks.tools.reconstruct import Reconstruction, reconstruct
 from he_compare.comparisons.attacks.tools.scores import jigsaw_found, source_blocks
 from he_compare.comparisons.attacks.tools.tiles import as_bytes
@@ -46,42 +40,32 @@ class Solved:
         return np.concatenate([part.pictures for part in self.parts])
 
 
-class Jigsaw:
+class Jigsaw(Attack):
     """Ciphertext only; correlation inside blocks followed by the placement of blocks."""
 
     name = "jigsaw"
     title = "Correlation and jigsaw solver"
     rung = Knowledge.MANY_CIPHERTEXTS
-    needs: frozenset[Need] = frozenset()
     slow = True
-    metric = Metric("SSIM to the original", low=-1.0)
+    requires = (BLOCKS, BYTES)
+    metric = AttackMetric("SSIM to the original", low=-1.0)
     limits = (
         "up to the eight symmetries of the square and a global negative, which no ciphertext tells",
         "pictures come back grey: the mean of the channels",
     )
     source = "Gallagher, CVPR 2012; Pomeranz et al., CVPR 2011; inside of blocks: this project"
 
-    def applies(self, facts: Facts) -> str:
-        """Wherever there are blocks of bytes."""
-        if facts.patch is None:
-            return "no blocks"
-        if facts.ciphertext != "uint8":
-            return "values are not moved but mixed: blocks have no borders to join"
-        return ""
-
-    def run(self, view: View, budget: Budget, random: np.random.Generator) -> Solved:
+    def run(self, view: View, budget: AttackBudget, random: np.random.Generator) -> Solved:
         """Reconstruct all images together, or a few by themselves under keys of their own."""
-        patch = view.facts.patch
-        assert patch is not None
+        patch = view.facts.side
         images = as_bytes(view.ciphertexts)
         if view.facts.one_key and view.facts.deterministic:
             return Solved((reconstruct(images, patch),), alone=False)
         few = images[:ALONE]
         return Solved(tuple(reconstruct(image[None], patch) for image in few), alone=True)
 
-    def score(self, guess: Solved | None, truth: Truth) -> Score:
+    def score(self, guess: Solved, truth: Truth) -> Score:
         """Compare pictures with originals, and where the key is known blocks with their places."""
-        assert guess is not None
         pictures = guess.pictures
         originals = truth.originals[: len(pictures)]
         align = aligned_one_by_one if guess.alone else aligned_together

@@ -11,14 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from he_compare.common.attack import Budget, Detail, Facts, Metric, Need, Pairs, Score, Truth, View
+from he_compare.common.adversary import Need, Pairs, Truth, View
+from he_compare.common.attack import Attack
+from he_compare.common.attack_score import AttackMetric, Detail, Score
+from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.scheme import KeyMoves
 from he_compare.common.types import Knowledge, PixelArray
-from he_compare.comparisons.attacks.tools.move_keys import (
-    find_moves,
+from he_compare.comparisons.attacks.tools.move_keys import MOVES, find_moves
+from he_compare.comparisons.attacks.tools.recovered_key import (
     fresh_pictures,
     key_details,
-    moves_obstacle,
     value_share,
 )
 
@@ -38,25 +40,22 @@ class RecoveredKeys:
         return self.keys[max(self.keys)]
 
 
-class KnownPlaintext:
+class KnownPlaintext(Attack):
     """Recovers the key of a cipher that moves and negates values from leaked pairs."""
 
     name = "known_plaintext"
     title = "Known plaintext"
     rung = Knowledge.KNOWN_PAIRS
     needs = frozenset({Need.PAIRS})
-    metric = Metric("share of values of fresh images decrypted right", best=1.0)
+    metric = AttackMetric("share of values of fresh images decrypted right", best=1.0)
+    requires = (MOVES,)
     limits = (
         "grey images tell equal channels apart by nothing: the key is found up to what decrypts "
         "such images alike (exact positions are in the details)",
     )
     source = "design of the cipher: no diffusion, one key for all images"
 
-    def applies(self, facts: Facts) -> str:
-        """As for chosen plaintexts."""
-        return moves_obstacle(facts)
-
-    def run(self, view: View, budget: Budget, random: np.random.Generator) -> RecoveredKeys:
+    def run(self, view: View, budget: AttackBudget, random: np.random.Generator) -> RecoveredKeys:
         """Match histories over 1, 2, 4, ... pairs."""
         pairs, facts = view.pairs, view.facts
         keys = {}
@@ -72,10 +71,8 @@ class KnownPlaintext:
         held_back = Pairs(pairs.plain[count:], pairs.ciphertexts[count:])
         return bool(len(held_back.plain)) and value_share(key, held_back, view.facts.shape) == 1.0
 
-    def score(self, guess: RecoveredKeys | None, truth: Truth) -> Score:
+    def score(self, guess: RecoveredKeys, truth: Truth) -> Score:
         """Decrypt sealed images with the key of the most pairs; find the fewest that suffice."""
-        if guess is None:
-            return Score(0.0)
         shape = truth.facts.shape
         shares = {count: value_share(key, truth.fresh, shape) for count, key in guess.keys.items()}
         enough = [count for count, share in shares.items() if share >= ENOUGH]

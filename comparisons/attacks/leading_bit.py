@@ -12,32 +12,27 @@ from typing import cast
 
 import numpy as np
 
-from he_compare.common.attack import (
-    Budget,
-    Facts,
-    Metric,
-    Need,
-    Score,
-    Truth,
-    View,
-)
+from he_compare.common.adversary import Truth, View
+from he_compare.common.attack import Attack
+from he_compare.common.attack_score import AttackMetric, Score
+from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.types import Knowledge, PixelArray, UInt8Array
 from he_compare.comparisons.attacks.tools.negation import (
-    Reconstruction,
+    NEGATED_IN_PLACE,
+    NegationUndone,
     as_pictures,
-    negation_obstacle,
-    score_reconstruction,
+    score_undone,
 )
 
 
-class LeadingBit:
+class LeadingBit(Attack):
     """Ciphertext only; no search."""
 
     name = "leading_bit"
     title = "Leading bit"
     rung = Knowledge.CIPHERTEXT_ONLY
-    needs: frozenset[Need] = frozenset()
-    metric = Metric("SSIM to the original", low=-1.0)
+    metric = AttackMetric("SSIM to the original", low=-1.0)
+    requires = NEGATED_IN_PLACE
     limits = (
         "grey levels come back folded (v or 255 - v), on unprotected images as well: the ceiling "
         "is what folding leaves of a picture, not 1",
@@ -45,18 +40,13 @@ class LeadingBit:
     )
     source = "Chang and Case, arXiv 2004.13263"
 
-    def applies(self, facts: Facts) -> str:
-        """Only where values are negated and stay in their pixel."""
-        return negation_obstacle(facts)
-
-    def run(self, view: View, budget: Budget, random: np.random.Generator) -> Reconstruction:
+    def run(self, view: View, budget: AttackBudget, random: np.random.Generator) -> NegationUndone:
         """Fold the ciphertexts, stretched back to 0..255."""
-        return Reconstruction(folded(view.ciphertexts), as_pictures(view.ciphertexts))
+        return NegationUndone(folded(view.ciphertexts), as_pictures(view.ciphertexts))
 
-    def score(self, guess: Reconstruction | None, truth: Truth) -> Score:
+    def score(self, guess: NegationUndone, truth: Truth) -> Score:
         """Compare folded ciphertexts with the originals."""
-        assert guess is not None
-        return score_reconstruction(guess, truth)
+        return score_undone(guess, truth)
 
 
 def folded(ciphertexts: PixelArray) -> UInt8Array:

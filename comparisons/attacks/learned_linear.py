@@ -15,7 +15,10 @@ from typing import cast
 
 import numpy as np
 
-from he_compare.common.attack import Budget, Detail, Facts, Metric, Need, Score, Truth, View
+from he_compare.common.adversary import Need, Truth, View
+from he_compare.common.attack import Attack
+from he_compare.common.attack_score import AttackMetric, Detail, Score
+from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.scheme import ImageShape
 from he_compare.common.similarity import ssim
 from he_compare.common.types import Float64Array, IntArray, Knowledge, PixelArray, UInt8Array
@@ -29,7 +32,7 @@ OTHER_KEY = 77
 
 
 @dataclass(frozen=True)
-class Inverted:
+class LinearInversion:
     """Pictures of the attacked ciphertexts: by pairs of this key, and by pairs of another."""
 
     same_key: UInt8Array
@@ -37,38 +40,33 @@ class Inverted:
     pairs: int
 
 
-class LearnedLinear:
+class LearnedLinear(Attack):
     """Known pairs; a linear map for each block."""
 
     name = "learned_linear"
     title = "Learned inversion (linear)"
     rung = Knowledge.KNOWN_PAIRS
     needs = frozenset({Need.PAIRS})
-    metric = Metric("SSIM to the original", low=-1.0)
+    metric = AttackMetric("SSIM to the original", low=-1.0)
     limits = (
         "linear maps inside blocks only; with fewer blocks in the pairs than values in a block the "
         "map is not determined and pictures come back blurred",
     )
     source = "ridge regression (Hoerl and Kennard 1970) on known pairs"
 
-    def applies(self, facts: Facts) -> str:
-        """Everywhere: what cannot be learnt comes out as such."""
-        return ""
-
-    def run(self, view: View, budget: Budget, random: np.random.Generator) -> Inverted:
+    def run(self, view: View, budget: AttackBudget, random: np.random.Generator) -> LinearInversion:
         """Fit on the pairs, and on the same plain images under a key of one's own."""
         pairs, facts = view.pairs, view.facts
         side = block_side(facts.shape, facts.patch)
         own = view.under_own_key(pairs.plain, OTHER_KEY)
-        return Inverted(
+        return LinearInversion(
             _learnt(pairs.plain, pairs.ciphertexts, facts.shape, side)(view.ciphertexts),
             _learnt(pairs.plain, own, facts.shape, side)(view.ciphertexts),
             len(pairs.plain),
         )
 
-    def score(self, guess: Inverted | None, truth: Truth) -> Score:
+    def score(self, guess: LinearInversion, truth: Truth) -> Score:
         """Compare pictures with originals."""
-        assert guess is not None
         height, width = guess.other_key.shape[1:3]
         other = float(ssim(guess.other_key, truth.originals[:, :height, :width]).mean())
         details = (Detail("SSIM learnt under another key", other),)

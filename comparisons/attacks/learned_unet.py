@@ -13,7 +13,10 @@ from typing import cast
 
 import numpy as np
 
-from he_compare.common.attack import Budget, Detail, Facts, Metric, Need, Score, Truth, View
+from he_compare.common.adversary import Need, Truth, View
+from he_compare.common.attack import Attack
+from he_compare.common.attack_score import AttackMetric, Detail, Score
+from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.scheme import ImageShape
 from he_compare.common.types import (
     Float32Array,
@@ -40,7 +43,7 @@ HELD_OUT = 8
 RIDGE = 1e-2
 
 
-class LearnedUNet:
+class LearnedUNet(Attack):
     """Known pairs; blocks matched, a linear map, and a network for the rest."""
 
     name = "learned_unet"
@@ -49,7 +52,7 @@ class LearnedUNet:
     needs = frozenset({Need.PAIRS})
     slow = True
     least_seconds = 60.0
-    metric = Metric("SSIM to the original", low=-1.0)
+    metric = AttackMetric("SSIM to the original", low=-1.0)
     limits = (
         "a network of some 100,000 weights, trained for 100 steps of 8 pictures on a CPU: a larger "
         "one, or more pairs, may see more",
@@ -57,11 +60,7 @@ class LearnedUNet:
     )
     source = "U-Net (Ronneberger et al., MICCAI 2015) on known pairs; arXiv 2004.13263"
 
-    def applies(self, facts: Facts) -> str:
-        """Everywhere: what cannot be learnt comes out as such."""
-        return ""
-
-    def run(self, view: View, budget: Budget, random: np.random.Generator) -> Learnt:
+    def run(self, view: View, budget: AttackBudget, random: np.random.Generator) -> Learnt:
         """Match blocks, fit the linear map, train the network, apply all to the ciphertexts."""
         from he_compare.comparisons.attacks.tools.unet import train
 
@@ -79,9 +78,8 @@ class LearnedUNet:
         pictures = trained.pictures(_planes(attacked, estimate, pairs.plain, side))
         return Learnt(pictures, len(known), 1, trained.steps, trained.held_out)
 
-    def score(self, guess: Learnt | None, truth: Truth) -> Score:
+    def score(self, guess: Learnt, truth: Truth) -> Score:
         """Compare pictures with originals."""
-        assert guess is not None
         spent = {"pairs": guess.pairs, "training steps": guess.steps}
         details = (Detail("SSIM on pairs held out", guess.held_out),)
         return score_pictures(guess.pictures, truth, details, spent)

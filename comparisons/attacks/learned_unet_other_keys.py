@@ -11,7 +11,10 @@ from typing import cast
 
 import numpy as np
 
-from he_compare.common.attack import Budget, Detail, Facts, Metric, Need, Score, Truth, View
+from he_compare.common.adversary import Need, Truth, View
+from he_compare.common.attack import Attack
+from he_compare.common.attack_score import AttackMetric, Detail, Score
+from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.types import Float32Array, Knowledge, PixelArray, UInt8Array
 from he_compare.comparisons.attacks.tools.descriptors import block_side
 from he_compare.comparisons.attacks.tools.likeness import score_pictures
@@ -27,7 +30,7 @@ HELD_OUT = 4
 FIRST_KEY = 500
 
 
-class LearnedUNetOtherKeys:
+class LearnedUNetOtherKeys(Attack):
     """Auxiliary images under other keys; no pair of the key that is attacked."""
 
     name = "learned_unet_other_keys"
@@ -36,7 +39,7 @@ class LearnedUNetOtherKeys:
     needs = frozenset({Need.AUXILIARY})
     slow = True
     least_seconds = 60.0
-    metric = Metric("SSIM to the original", low=-1.0)
+    metric = AttackMetric("SSIM to the original", low=-1.0)
     limits = (
         "a network of some 100,000 weights, trained for 100 steps of 8 pictures on a CPU: a larger "
         "one, or more pictures and keys, may see more",
@@ -45,11 +48,7 @@ class LearnedUNetOtherKeys:
     )
     source = "U-Net (Ronneberger et al., MICCAI 2015) on pairs made; arXiv 2004.13263"
 
-    def applies(self, facts: Facts) -> str:
-        """Everywhere: what cannot be learnt comes out as such."""
-        return ""
-
-    def run(self, view: View, budget: Budget, random: np.random.Generator) -> Learnt:
+    def run(self, view: View, budget: AttackBudget, random: np.random.Generator) -> Learnt:
         """Encrypt the auxiliary images under keys of one's own, train, apply."""
         from he_compare.comparisons.attacks.tools.unet import train
 
@@ -66,9 +65,8 @@ class LearnedUNetOtherKeys:
         pictures = trained.pictures(_planes(view.ciphertexts, plain, side))
         return Learnt(pictures, len(plain), len(parts), trained.steps, trained.held_out)
 
-    def score(self, guess: Learnt | None, truth: Truth) -> Score:
+    def score(self, guess: Learnt, truth: Truth) -> Score:
         """Compare pictures with originals."""
-        assert guess is not None
         spent = {
             "auxiliary images": guess.pairs,
             "own keys": guess.keys,

@@ -14,13 +14,16 @@ from typing import TypeAlias, cast
 import numpy as np
 import numpy.typing as npt
 
-from he_compare.common.attack import Budget, Facts, Metric, Need, Score, Truth, View
+from he_compare.common.adversary import Truth, View
+from he_compare.common.attack import Attack
+from he_compare.common.attack_score import AttackMetric, Score
+from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.types import IntArray, Knowledge, UInt8Array
 from he_compare.comparisons.attacks.tools.negation import (
-    Reconstruction,
+    NEGATED_IN_PLACE,
+    NegationUndone,
     as_pictures,
-    negation_obstacle,
-    score_reconstruction,
+    score_undone,
 )
 
 Int16Array: TypeAlias = npt.NDArray[np.int16]
@@ -29,35 +32,30 @@ Int16Array: TypeAlias = npt.NDArray[np.int16]
 ENOUGH = 20
 
 
-class MinimumDifference:
+class MinimumDifference(Attack):
     """Undoes negation and colour orders pixel by pixel."""
 
     name = "minimum_difference"
     title = "Minimum difference"
     rung = Knowledge.MANY_CIPHERTEXTS
-    needs: frozenset[Need] = frozenset()
-    metric = Metric("SSIM to the original", low=-1.0)
+    metric = AttackMetric("SSIM to the original", low=-1.0)
+    requires = NEGATED_IN_PLACE
     limits = (
         "the whole picture is found up to negation: SSIM is that of the better of picture and "
         "negative",
     )
     source = "Chang and Case, arXiv 2004.13263"
 
-    def applies(self, facts: Facts) -> str:
-        """Only where values are negated and stay in their pixel."""
-        return negation_obstacle(facts)
-
-    def run(self, view: View, budget: Budget, random: np.random.Generator) -> Reconstruction:
+    def run(self, view: View, budget: AttackBudget, random: np.random.Generator) -> NegationUndone:
         """Scan the ciphertexts, all of one key together."""
         seen = as_pictures(view.ciphertexts)
         fixed = minimum_difference(seen[:ENOUGH])
-        return Reconstruction(fixed, seen[:ENOUGH])
+        return NegationUndone(fixed, seen[:ENOUGH])
 
-    def score(self, guess: Reconstruction | None, truth: Truth) -> Score:
+    def score(self, guess: NegationUndone, truth: Truth) -> Score:
         """Compare with the originals."""
-        assert guess is not None
         count = len(guess.images)
-        return score_reconstruction(guess, truth, count)
+        return score_undone(guess, truth, count)
 
 
 def minimum_difference(ciphertexts: UInt8Array) -> UInt8Array:

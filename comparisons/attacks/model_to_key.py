@@ -13,23 +13,18 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
-from he_compare.common.attack import (
-    AttackFailedError,
-    Budget,
-    Facts,
-    Metric,
-    Need,
-    Score,
-    Truth,
-    View,
-)
+from he_compare.common.adversary import Need, Truth, View
+from he_compare.common.attack import Attack, AttackFailedError
+from he_compare.common.attack_score import AttackMetric, Score
+from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.scheme import BoolArray, KeyMoves, Models
+from he_compare.common.target_facts import Facts
 from he_compare.common.types import Float64Array, IntArray, Knowledge
-from he_compare.comparisons.attacks.tools.move_keys import (
+from he_compare.comparisons.attacks.tools.move_keys import unit_positions
+from he_compare.comparisons.attacks.tools.recovered_key import (
     RecoveredKey,
     fresh_pictures,
     key_details,
-    unit_positions,
     value_share,
 )
 
@@ -37,30 +32,29 @@ from he_compare.comparisons.attacks.tools.move_keys import (
 LOW_SHARE, HIGH_SHARE = 1.0 / 17.0, 16.0 / 17.0
 
 
-class ModelToKey:
+class ModelToKey(Attack):
     """Reads the key off the weights the server holds."""
 
     name = "model_to_key"
     title = "Model to key"
     rung = Knowledge.AUXILIARY_DATA
     needs = frozenset({Need.MODELS})
-    metric = Metric("share of values of fresh images decrypted right", best=1.0)
+    metric = AttackMetric("share of values of fresh images decrypted right", best=1.0)
     limits = (
         "the adversary has the very plain model that was adapted; with a model near it, such as "
         "the public weights it was fine-tuned from, rows match less surely (not tried here)",
-        "random weights stand for the model: what is matched is rows, whatever they hold",
     )
     source = "construction of Qi et al., arXiv 2205.12041"
 
     def applies(self, facts: Facts) -> str:
         """Only where a plain model can be adapted to the key, and the key is a list of moves."""
-        if facts.adaptable:
-            return f"no model is adapted to such a key: {facts.adaptable}"
+        if facts.unadaptable:
+            return facts.unadaptable
         if not facts.keeps_nibbles:
             return "the key is a matrix, which a narrow embedding does not determine"
         return ""
 
-    def run(self, view: View, budget: Budget, random: np.random.Generator) -> RecoveredKey:
+    def run(self, view: View, budget: AttackBudget, random: np.random.Generator) -> RecoveredKey:
         """Match rows of the two embeddings, then their positions."""
         facts, models = view.facts, view.models
         patch = facts.patch or facts.shape[0]
@@ -79,10 +73,8 @@ class ModelToKey:
         key = KeyMoves(index, negated, models.nibbles)
         return RecoveredKey(key, 0, view.ciphertexts)
 
-    def score(self, guess: RecoveredKey | None, truth: Truth) -> Score:
+    def score(self, guess: RecoveredKey, truth: Truth) -> Score:
         """Decrypt sealed images with the recovered key."""
-        if guess is None:
-            return Score(0.0)
         return Score(
             value_share(guess.key, truth.fresh, truth.facts.shape),
             key_details(guess.key, truth),

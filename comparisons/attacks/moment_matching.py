@@ -14,8 +14,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from he_compare.common.attack import Budget, Detail, Facts, Metric, Need, Score, Truth, View
+from he_compare.common.adversary import Need, Truth, View
+from he_compare.common.attack import Attack
+from he_compare.common.attack_requirements import BLOCKS, ONE_KEY
+from he_compare.common.attack_score import AttackMetric, Detail, Score
+from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.block_moments import Alignment, align_blocks
+from he_compare.common.target_facts import Facts
 from he_compare.common.types import Knowledge, PixelArray, UInt8Array
 from he_compare.comparisons.attacks.tools.descriptors import blocks_of
 from he_compare.comparisons.attacks.tools.likeness import score_pictures
@@ -32,7 +37,7 @@ class Matched:
     alignment: Alignment | None
 
 
-class MomentMatching:
+class MomentMatching(Attack):
     """Many ciphertexts under one key, and plain images of other people."""
 
     name = "moment_matching"
@@ -41,7 +46,8 @@ class MomentMatching:
     needs = frozenset({Need.AUXILIARY})
     slow = True
     least_images = 40
-    metric = Metric("SSIM to the original", low=-1.0)
+    requires = (BLOCKS,)
+    metric = AttackMetric("SSIM to the original", low=-1.0)
     limits = (
         "directions inside blocks that vary little, and those that the public images do not have, "
         "come back blurred; more ciphertexts give more of them",
@@ -51,27 +57,26 @@ class MomentMatching:
 
     def applies(self, facts: Facts) -> str:
         """Only where square images have blocks, and one key serves all of them."""
+        obstacle = super().applies(facts)
+        if obstacle:
+            return obstacle
         height, width, _ = facts.shape
-        if facts.patch is None:
-            return "no blocks"
-        if height != width or height % facts.patch:
-            return f"blocks of {facts.patch} px do not tile a {height} x {width} image in a square"
+        if height != width or height % facts.side:
+            return f"blocks of {facts.side} px do not tile a {height} x {width} image in a square"
         if facts.deterministic and not facts.one_key:
-            return "every image has a key of its own: there is nothing common to align"
+            return ONE_KEY.obstacle
         return ""
 
-    def run(self, view: View, budget: Budget, random: np.random.Generator) -> Matched:
+    def run(self, view: View, budget: AttackBudget, random: np.random.Generator) -> Matched:
         """Align ciphertexts and public images, and show the ciphertexts by it."""
-        patch = view.facts.patch
-        assert patch is not None
+        patch = view.facts.side
         alignment = align_blocks(view.ciphertexts, view.auxiliary, patch)
         if alignment is None:
             return Matched(np.zeros(view.ciphertexts.shape, np.uint8), None)
         return Matched(shown(view.ciphertexts, alignment, patch), alignment)
 
-    def score(self, guess: Matched | None, truth: Truth) -> Score:
+    def score(self, guess: Matched, truth: Truth) -> Score:
         """Compare pictures with originals."""
-        assert guess is not None
         agreement = 0.0 if guess.alignment is None else guess.alignment.agreement
         return score_pictures(
             guess.pictures,

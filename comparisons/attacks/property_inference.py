@@ -11,17 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from he_compare.common.attack import (
-    AttackFailedError,
-    Budget,
-    Detail,
-    Facts,
-    Metric,
-    Need,
-    Score,
-    Truth,
-    View,
-)
+from he_compare.common.adversary import Need, Truth, View
+from he_compare.common.attack import Attack, AttackFailedError
+from he_compare.common.attack_score import AttackMetric, Detail, Score
+from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.scheme import BoolArray
 from he_compare.common.types import Float64Array, IntArray, Knowledge, PixelArray
 from he_compare.comparisons.attacks.tools.descriptors import DESCRIPTORS, block_side
@@ -41,14 +34,14 @@ class Labels:
     known: int
 
 
-class PropertyInference:
+class PropertyInference(Attack):
     """Guesses the class of images from their ciphertexts."""
 
     name = "property_inference"
     title = "Property inference"
     rung = Knowledge.AUXILIARY_DATA
     needs = frozenset({Need.LABELS})
-    metric = Metric("AUC of the class", chance=0.5, resolution=0.1)
+    metric = AttackMetric("AUC of the class", chance=0.5, resolution=0.1)
     # At chance the AUC of a few hundred ciphertexts scatters by 0.03 a key: fewer keys leave an
     # interval that holds both a break and a pass.
     least_keys = 12
@@ -59,11 +52,7 @@ class PropertyInference:
     )
     source = "this project"
 
-    def applies(self, facts: Facts) -> str:
-        """To everything: whether something shows is what is asked."""
-        return ""
-
-    def run(self, view: View, budget: Budget, random: np.random.Generator) -> Labels:
+    def run(self, view: View, budget: AttackBudget, random: np.random.Generator) -> Labels:
         """Fit on the labelled ciphertexts, guess the others."""
         from sklearn.linear_model import LogisticRegression
         from sklearn.pipeline import make_pipeline
@@ -81,10 +70,8 @@ class PropertyInference:
         guessed = classes[scores.argmax(axis=1)]
         return Labels(rest, guessed, scores, classes, len(labelled.positions))
 
-    def score(self, guess: Labels | None, truth: Truth) -> Score:
-        """AUC on the ciphertexts without a label (mean over classes); a coin's where it gave up."""
-        if guess is None:
-            return Score(0.5)
+    def score(self, guess: Labels, truth: Truth) -> Score:
+        """AUC on the ciphertexts without a label, mean over classes."""
         labels = truth.labels[guess.positions]
         recalls = [float((guess.labels[labels == c] == c).mean()) for c in np.unique(labels)]
         prevalence = float(np.bincount(labels).max() / len(labels))

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from he_compare.common.attack import Budget, Detail, Facts, Metric, Need, Score, Truth, View
+from he_compare.common.adversary import Need, Truth, View
+from he_compare.common.attack import Attack
+from he_compare.common.attack_score import AttackMetric, Detail, Score
+from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.types import Float64Array, IntArray, Knowledge, UInt8Array
 from he_compare.comparisons.attacks.tools.descriptors import DESCRIPTORS, block_side
 
@@ -27,25 +30,21 @@ class Ranking:
     descriptor: str
 
 
-class Reidentification:
+class Reidentification(Attack):
     """Matches ciphertexts to candidates."""
 
     name = "reidentification"
     title = "Re-identification"
     rung = Knowledge.AUXILIARY_DATA
     needs = frozenset({Need.CANDIDATES})
-    metric = Metric("top-1 accuracy", best=1.0)
+    metric = AttackMetric("top-1 accuracy", best=1.0)
     limits = (
         "the original is always among the candidates, pixel for pixel: a candidate taken at "
         "another time or cropped otherwise is not tried",
     )
     source = "scale: NeuraCrypt challenge, arXiv 2106.02484"
 
-    def applies(self, facts: Facts) -> str:
-        """To everything: whether something is kept is what is asked."""
-        return ""
-
-    def run(self, view: View, budget: Budget, random: np.random.Generator) -> Ranking:
+    def run(self, view: View, budget: AttackBudget, random: np.random.Generator) -> Ranking:
         """Choose a descriptor under an own key, then rank all candidates of every ciphertext."""
         candidates, shape = view.candidates, view.facts.shape
         side = block_side(shape, view.facts.patch)
@@ -60,9 +59,9 @@ class Reidentification:
         known = _in_parts(candidates, best, view)
         return Ranking(_ranked(known, describe(view.ciphertexts, shape, side)), best)
 
-    def score(self, guess: Ranking | None, truth: Truth) -> Score:
+    def score(self, guess: Ranking, truth: Truth) -> Score:
         """Count how often the nearest candidate is the right one."""
-        assert guess is not None and truth.candidate_of is not None
+        assert truth.candidate_of is not None
         right = guess.nearest == truth.candidate_of[:, None]
         ranks = right.argmax(axis=1) + 1
         count = guess.nearest.shape[1]

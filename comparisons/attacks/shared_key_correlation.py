@@ -11,7 +11,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from he_compare.common.attack import Budget, Detail, Facts, Metric, Need, Score, Truth, View
+from he_compare.common.adversary import Truth, View
+from he_compare.common.attack import Attack, AttackFailedError
+from he_compare.common.attack_requirements import (
+    BLOCKS,
+    BYTES,
+    ONE_KEY,
+    ONE_VALUE,
+    SHARED_KEY,
+    Requirement,
+)
+from he_compare.common.attack_score import AttackMetric, Detail, Score
+from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.scheme import KeyMoves
 from he_compare.common.types import IntArray, Knowledge
 from he_compare.comparisons.attacks.tools.correlation import BlockOrder, find_block_order
@@ -21,48 +32,50 @@ from he_compare.comparisons.attacks.tools.tiles import as_bytes, cut
 
 
 @dataclass(frozen=True)
-class Inside:
+class FoundOrder:
     """What was found about the inside of blocks, from how many ciphertexts."""
 
     order: BlockOrder
     ciphertexts: int
 
 
-class SharedKeyCorrelation:
+WHOLE_VALUES = Requirement(
+    "4-bit halves of values move apart; this solver correlates whole values",
+    lambda facts: not uses_nibbles(facts),
+)
+
+
+class SharedKeyCorrelation(Attack):
     """Ciphertext only; many blocks under one key."""
 
     name = "shared_key_correlation"
     title = "Shared-key correlation"
     rung = Knowledge.MANY_CIPHERTEXTS
-    needs: frozenset[Need] = frozenset()
     slow = True
-    metric = Metric("share of pixel positions inside blocks exact", best=1.0)
+    requires = (BLOCKS, ONE_KEY, BYTES, ONE_VALUE, SHARED_KEY, WHOLE_VALUES)
+    metric = AttackMetric("share of pixel positions inside blocks exact", best=1.0)
     limits = (
         "up to the eight symmetries of the square and a global negation, which no ciphertext tells",
         "of three equal channels one copy counts; which copy is which makes no difference",
     )
     source = "attack of this project; prior art: correlation attacks on permutation-only ciphers"
 
-    def applies(self, facts: Facts) -> str:
-        """Only where one key moves whole values inside all blocks."""
-        return inside_obstacle(facts)
-
-    def run(self, view: View, budget: Budget, random: np.random.Generator) -> Inside | None:
+    def run(self, view: View, budget: AttackBudget, random: np.random.Generator) -> FoundOrder:
         """Correlate the positions of all blocks of all ciphertexts."""
-        patch = view.facts.patch
-        assert patch is not None
+        patch = view.facts.side
         ciphertexts = as_bytes(view.ciphertexts)
         blocks = cut(ciphertexts, patch)
         order = find_block_order(blocks.reshape(-1, blocks.shape[2]))
-        return None if order is None else Inside(order, len(ciphertexts))
+        if order is None:
+            raise AttackFailedError("blocks show no order of their values")
+        return FoundOrder(order, len(ciphertexts))
 
-    def score(self, guess: Inside | None, truth: Truth) -> Score:
+    def score(self, guess: FoundOrder, truth: Truth) -> Score:
         """Count positions and signs that are right."""
-        patch = truth.facts.patch
-        assert patch is not None
+        patch = truth.facts.side
         pixel, negated = true_inside(truth.key, truth.facts.shape, patch)
-        if guess is None or len(guess.order.position) != patch * patch:
-            return Score(1 / patch**2)
+        if len(guess.order.position) != patch * patch:
+            return self.score_nothing(truth)
         found = positions_found(pixel[guess.order.position[:, 0]].reshape(patch, patch))
         details = (
             Detail("positions at most one pixel off", found.near),
@@ -71,20 +84,9 @@ class SharedKeyCorrelation:
         )
         return Score(found.exact, details, (), {"ciphertexts": guess.ciphertexts})
 
-
-def inside_obstacle(facts: Facts) -> str:
-    """Say why there is no common order inside blocks to find; '' where there is."""
-    if facts.patch is None:
-        return "no blocks"
-    if not facts.deterministic or not facts.one_key:
-        return "every image has a key of its own (the jigsaw solver tries each by itself)"
-    if facts.ciphertext != "uint8" or not facts.local:
-        return "values are not moved and negated but mixed or mapped otherwise"
-    if not facts.shared_key:
-        return "every block has a key of its own: no order is common to the blocks"
-    if uses_nibbles(facts):
-        return "4-bit halves of values move apart; this solver correlates whole values"
-    return ""
+    def score_nothing(self, truth: Truth) -> Score:
+        """Return the chance of a position named at random."""
+        return Score(1 / truth.facts.side**2)
 
 
 def true_inside(

@@ -10,7 +10,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 from PIL import Image
 
-from he_compare.common.attack import Picture, Truth
+from he_compare.common.adversary import Truth
+from he_compare.common.attack_score import Picture
 from he_compare.common.run.records import AttackPicture
 from he_compare.common.run.store import ATTACK_FILES, RunFolder, write_atomic
 from he_compare.common.similarity import ssim

@@ -1,7 +1,6 @@
-"""The matrix of an audit as text and JSON, and one of its cells told in full.
+"""The matrix of an audit as text and JSON, and one of its cells in full.
 
-Rows are the capability ladder and the attacks on each rung, columns what was attacked; the worst
-verdict of a column is its headline.
+The worst verdict of a column is its headline.
 """
 
 from __future__ import annotations
@@ -11,20 +10,12 @@ from typing import Any
 
 from he_compare.common.errors import UsageError
 from he_compare.common.plugins import nearest
-from he_compare.common.run.outcomes import beyond_claims, gravity
+from he_compare.common.run.capability_matrix import controls_failed, matrix_of
 from he_compare.common.run.records import AttackOutcome, MetricValue
-from he_compare.common.types import Knowledge
+from he_compare.common.run.severity import NOT_PROMISED, WORDS, beyond_claims
+from he_compare.common.types import NotRun
 from he_compare.comparisons.auditing.outcomes import number
-from he_compare.comparisons.auditing.verdicts import BUDGET_PREFIX, CONTROL_PREFIX
 
-MARKS = {
-    "broken": "BROKEN",
-    "partial": "partial",
-    "unreliable": "unreliable",
-    "resists within budget": "resists",
-    "not applicable": "n/a",
-    "not run": "not run",
-}
 NOTE = (
     "`resists` means: not broken within the stated budget, which is not the same as secure. "
     "The number is the advantage: 0 as on noise, 1 as on unprotected images."
@@ -32,45 +23,9 @@ NOTE = (
 
 
 BEYOND = (
-    "* wins something that its target does not claim (see `compare audit explain`); the strongest "
+    "* won something that its target does not claim (see `compare audit explain`); the strongest "
     "attack is taken among the others."
 )
-
-
-def columns(outcomes: Sequence[AttackOutcome]) -> list[str]:
-    """Return the targets: pipelines and ciphers first, controls last, each in order of attack."""
-    seen = {outcome.target: outcome.target_kind for outcome in outcomes}
-    return sorted(seen, key=lambda target: seen[target] == "control")
-
-
-def rows(outcomes: Sequence[AttackOutcome]) -> list[tuple[Knowledge, str, str]]:
-    """Return (rung, attack, title), from the weakest adversary to the strongest."""
-    ladder = list(Knowledge)
-    seen = {outcome.attack: (outcome.rung, outcome.attack, outcome.title) for outcome in outcomes}
-    return sorted(seen.values(), key=lambda row: (ladder.index(row[0]), row[2]))
-
-
-def cells(outcomes: Sequence[AttackOutcome]) -> dict[tuple[str, str], AttackOutcome]:
-    """Return the outcomes by (attack, target); a later one replaces an earlier one."""
-    return {(outcome.attack, outcome.target): outcome for outcome in outcomes}
-
-
-def worst(outcomes: Sequence[AttackOutcome], target: str) -> AttackOutcome | None:
-    """Return the outcome that is worst for a target's owner, None where nothing was attacked.
-
-    Of equal verdicts the one that takes the least knowledge counts.
-    """
-    mine = [outcome for outcome in outcomes if outcome.target == target]
-    return min(mine, key=gravity, default=None)
-
-
-def controls_failed(outcomes: Sequence[AttackOutcome]) -> list[AttackOutcome]:
-    """Return the outcomes that a control makes unreliable."""
-    return [
-        outcome
-        for outcome in outcomes
-        if any(reason.startswith(CONTROL_PREFIX) for reason in outcome.unreliable)
-    ]
 
 
 def mark(outcome: AttackOutcome | None) -> str:
@@ -78,58 +33,76 @@ def mark(outcome: AttackOutcome | None) -> str:
     if outcome is None:
         return ""
     share = "" if outcome.advantage is None else f" {outcome.advantage:.2f}"
-    return MARKS[outcome.verdict] + share + ("*" if beyond_claims(outcome) else "")
+    return WORDS[outcome.verdict].mark + share + ("*" if beyond_claims(outcome) else "")
 
 
 def render(outcomes: Sequence[AttackOutcome]) -> str:
     """Return the matrix as text."""
-    names, known = columns(outcomes), cells(outcomes)
-    lines = [["", *names]]
-    rung = None
-    for ladder, attack, title in rows(outcomes):
-        if ladder != rung:
-            rung = ladder
-            lines.append([f"[{ladder.value}]"] + [""] * len(names))
-        lines.append([f"  {title}", *(mark(known.get((attack, name))) for name in names)])
-    headlines = [worst(outcomes, name) for name in names]
-    lines.append(["strongest attack", *(MARKS[o.verdict] if o else "" for o in headlines)])
-    widths = [max(len(line[i]) for line in lines) for i in range(len(names) + 1)]
-    text = "\n".join(
+    matrix = matrix_of(outcomes)
+    lines = [["", *matrix.targets]]
+    for rung, rows in matrix.rungs():
+        lines.append([f"[{rung.value}]"] + [""] * len(matrix.targets))
+        for row in rows:
+            marks = [mark(matrix.cell(row, target)) for target in matrix.targets]
+            lines.append([f"  {row.title}", *marks])
+    worst = [matrix.worst(target) for target in matrix.targets]
+    lines.append(["strongest attack", *(WORDS[one.verdict].mark if one else "" for one in worst)])
+    return "\n".join([*_aligned(lines), "", *_notes(outcomes)])
+
+
+def _aligned(lines: list[list[str]]) -> list[str]:
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    return [
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
-    )
-    left_out = sorted({(o.title, o.reason) for o in outcomes if o.reason.startswith(BUDGET_PREFIX)})
-    small = [f"- {title}: not run, {reason}" for title, reason in left_out]
-    failed = [f"! {o.title} on {o.target}: {o.unreliable[0]}" for o in controls_failed(outcomes)]
-    beyond = [BEYOND] if any(map(beyond_claims, outcomes)) else []
-    return "\n".join([text, "", NOTE, *beyond, *small, *failed])
+    ]
+
+
+def _notes(outcomes: Sequence[AttackOutcome]) -> list[str]:
+    """Say what the marks mean, which attacks were left out, and which controls misbehaved."""
+    notes = [NOTE]
+    if any(map(beyond_claims, outcomes)):
+        notes.append(BEYOND)
+    if any(one.verdict == "unreadable" for one in outcomes):
+        notes.append(f"`unreadable`: {WORDS['unreadable'].meaning}.")
+    small = {(one.title, one.reason) for one in outcomes if one.not_run is NotRun.BUDGET}
+    notes += [f"- {title}: not run, {reason}" for title, reason in sorted(small)]
+    failed = controls_failed(outcomes)
+    return notes + [f"! {one.title} on {one.target}: {one.unreliable[0]}" for one in failed]
 
 
 def as_json(outcomes: Sequence[AttackOutcome]) -> dict[str, Any]:
     """Return the matrix as JSON values."""
+    matrix = matrix_of(outcomes)
     return {
-        "targets": columns(outcomes),
+        "targets": list(matrix.targets),
         "rows": [
             {
-                "rung": ladder.value,
-                "attack": attack,
-                "title": title,
+                "rung": row.rung.value,
+                "attack": row.attack,
+                "title": row.title,
                 "cells": {
-                    o.target: {
-                        "verdict": o.verdict,
-                        "advantage": o.advantage,
-                        "headline": o.headline,
-                        "reason": o.reason,
-                        "identity": o.identity,
-                    }
-                    for o in outcomes
-                    if o.attack == attack
+                    target: _cell(one)
+                    for target in matrix.targets
+                    if (one := matrix.cell(row, target)) is not None
                 },
             }
-            for ladder, attack, title in rows(outcomes)
+            for row in matrix.rows
         ],
-        "controls_failed": [o.identity for o in controls_failed(outcomes)],
+        "controls_failed": [one.identity for one in controls_failed(outcomes)],
         "note": NOTE,
+    }
+
+
+def _cell(outcome: AttackOutcome) -> dict[str, Any]:
+    return {
+        "verdict": outcome.verdict,
+        "promised": outcome.promised,
+        "not_run": outcome.not_run,
+        "advantage": outcome.advantage,
+        "headline": outcome.headline,
+        "reason": outcome.reason,
+        "identity": outcome.identity,
     }
 
 
@@ -149,7 +122,7 @@ def explain(outcome: AttackOutcome) -> str:
     lines = [
         f"{outcome.title} on {outcome.target}: {outcome.verdict}",
         "",
-        f"claim      {outcome.claim or 'none'}",
+        f"claim      {_claim(outcome)}",
         f"adversary  {', '.join(rung.value for rung in outcome.knowledge)}",
     ]
     if outcome.headline:
@@ -172,6 +145,12 @@ def explain(outcome: AttackOutcome) -> str:
     lines += [f"file       {name}" for name in outcome.artefacts]
     lines += [f"source     {outcome.source}", f"reproduce  {outcome.reproduce}"]
     return "\n".join(lines)
+
+
+def _claim(outcome: AttackOutcome) -> str:
+    if not outcome.claim:
+        return "none"
+    return outcome.claim if outcome.promised else f"{NOT_PROMISED}: {outcome.claim}"
 
 
 def _interval(outcome: AttackOutcome) -> str:

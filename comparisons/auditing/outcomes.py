@@ -9,21 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from he_compare.common.attack import (
-    Attack,
-    Budget,
-    Check,
-    Detail,
-    Finding,
-    Metric,
-    Need,
-    Score,
-    Truth,
-    View,
-)
+from he_compare.common.adversary import Need, Truth, View
+from he_compare.common.attack import Attack, AuditStep, Check, CheckFinding
+from he_compare.common.attack_score import AttackMetric, Detail, Score
+from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.run.records import AttackOutcome, AttackPicture, MetricValue, Verdict
 from he_compare.common.scheme import CLOSED_CONTROLS, OPEN_CONTROL
-from he_compare.common.types import Knowledge
+from he_compare.common.types import Knowledge, NotRun
 from he_compare.comparisons.auditing.pool import GREY_LIMIT
 from he_compare.comparisons.auditing.targets import Target
 from he_compare.comparisons.auditing.verdicts import (
@@ -75,28 +67,45 @@ ONE_KEY = "one key: no interval over keys, the verdict rests on the point value"
 
 
 @dataclass(frozen=True)
-class Frame:
+class OutcomeDraft:
     """What is known of an outcome before anything ran.
 
     ``control``: set where the outcome is that of a control, run with the beliefs about ``target``.
     """
 
-    attack: Any
+    attack: AuditStep
     target: Target
     identity: str
-    budget: Budget
+    budget: AttackBudget
     command: str
     control: str = ""
 
-    def without_result(self, verdict: Verdict, reason: str) -> AttackOutcome:
-        """Record an attack that did not run, and why."""
-        return AttackOutcome.model_validate(self._common() | {"verdict": verdict, "reason": reason})
+    def not_applicable(self, reason: str) -> AttackOutcome:
+        """Record that the attack means nothing for this target, and why."""
+        return self._without_result("not applicable", reason)
+
+    def unreadable(self, reason: str) -> AttackOutcome:
+        """Record that the attack cannot read this target's messages: nothing is known."""
+        return self._without_result("unreadable", reason)
+
+    def not_run(self, kind: NotRun, reason: str) -> AttackOutcome:
+        """Record that the attack should have run and did not, and why."""
+        return self._without_result("not run", reason, kind)
+
+    def _without_result(
+        self, verdict: Verdict, reason: str, kind: NotRun | None = None
+    ) -> AttackOutcome:
+        facts = {"verdict": verdict, "reason": reason, "not_run": kind}
+        return AttackOutcome.model_validate(self._common() | facts)
 
     def of_result(
-        self, result: Keys, controls: Mapping[str, Keys], pictures: Sequence[AttackPicture]
+        self,
+        attack: Attack,
+        result: Keys,
+        controls: Mapping[str, Keys],
+        pictures: Sequence[AttackPicture],
     ) -> AttackOutcome:
-        """Judge scores over keys between floor and ceiling."""
-        attack: Attack = self.attack
+        """Judge an attack's scores over keys between floor and ceiling."""
         metric = attack.metric
         floor = controls[FLOOR_CONTROL].mean if metric.chance is None else metric.chance
         on_identity = controls[OPEN_CONTROL].mean
@@ -118,7 +127,7 @@ class Frame:
             unit=metric.unit,
             note="" if len(result.values) > 1 else ONE_KEY,
         )
-        limits = list(attack.limits)
+        limits = [*attack.limits, *self.target.limits()]
         if len(result.values) == 1:
             limits.append(ONE_KEY)
         if result.grey:
@@ -144,6 +153,7 @@ class Frame:
                 "verdict": judgement.verdict,
                 "reason": judgement.reason,
                 "unreliable": list(judgement.unreliable),
+                "controls_failed": list(judgement.controls_failed),
                 "spent": dict(result.scores[0].spent) | {"keys": len(result.values)},
                 "seconds": result.seconds,
                 "pictures": list(pictures),
@@ -154,13 +164,13 @@ class Frame:
 
     def of_finding(
         self,
-        finding: Finding,
+        check: Check,
+        finding: CheckFinding,
         seconds: float,
         files: Sequence[str],
         pictures: Sequence[AttackPicture],
     ) -> AttackOutcome:
         """Record what a check found."""
-        check: Check = self.attack
         value = None
         if check.metric is not None and finding.value is not None:
             value = MetricValue(
@@ -185,13 +195,13 @@ class Frame:
                 "artefacts": [*files, *(picture.file for picture in pictures)],
                 "pictures": list(pictures),
                 "claim": finding.claim or self._claim(),
-                "limits": list(finding.limits),
+                "promised": finding.promised,
+                "limits": [*finding.limits, *self.target.limits()],
             }
         )
 
     def _common(self) -> dict[str, Any]:
-        needs: frozenset[Need] = getattr(self.attack, "needs", frozenset())
-        added = {ADDED[need] for need in needs} | {self.attack.rung}
+        added = {ADDED[need] for need in self.attack.needs} | {self.attack.rung}
         return {
             "identity": self.identity,
             "attack": self.attack.name,
@@ -202,18 +212,16 @@ class Frame:
             "knowledge": [rung for rung in Knowledge if rung in added],
             "budget": self.budget.as_record(),
             "claim": "" if self.control else self._claim(),
+            "messages": "" if self.control else self.target.message_source(),
             "reproduce": f"{self.command} {self.target.argument}",
             "source": self.attack.source,
         }
 
     def _claim(self) -> str:
-        if self.target.facts is None:
-            return ""
-        claims = self.target.facts.claims
-        return f"{claims.protects} ({claims.claim_type})"
+        return self.target.claim()
 
 
-def headline(metric: Metric, value: MetricValue, floor: float, ceiling: float) -> str:
+def headline(metric: AttackMetric, value: MetricValue, floor: float, ceiling: float) -> str:
     """Tell an outcome in one sentence, with the number between its floor and ceiling."""
     share = not metric.unit and metric.best == 1.0
 

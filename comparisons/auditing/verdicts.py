@@ -13,7 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from he_compare.common.attack import BUDGETS, Budget, Metric
+from he_compare.common.attack import AuditStep
+from he_compare.common.attack_score import AttackMetric
+from he_compare.common.audit_budget import BUDGETS, AttackBudget
 from he_compare.common.run.records import Interval, Verdict
 from he_compare.common.scheme import OPEN_CONTROL
 
@@ -21,53 +23,57 @@ from he_compare.common.scheme import OPEN_CONTROL
 BROKEN_FROM, RESISTS_BELOW = 0.8, 0.1
 LEVEL = 0.95
 CHANCE_ERRORS = 3.0
-# Begins every reason that a control gives: such a run ends with an exit code of its own.
-CONTROL_PREFIX = "control "
-# Begins the reason of an attack that was left out because it could not have concluded.
-BUDGET_PREFIX = "budget too small: "
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """Verdict and reason; ``unreliable``: what the controls say against it."""
+    """Verdict and reason; ``unreliable``: what is against it, ``controls_failed`` by name."""
 
     verdict: Verdict
     reason: str = ""
     unreliable: tuple[str, ...] = ()
+    controls_failed: tuple[str, ...] = ()
 
 
-def too_small(attack: object, budget: Budget) -> str:
+@dataclass(frozen=True)
+class ControlProblem:
+    """A control, by name, and the sentence that says how its answer is wrong."""
+
+    control: str
+    sentence: str
+
+
+def too_small(step: AuditStep, budget: AttackBudget) -> str:
     """Say why a budget cannot carry an attack's ``least_seconds`` or ``least_images``; or ''.
 
     It is then not run at all: a pass within a budget in which nothing could be won says nothing.
     """
-    seconds, images = _least(attack)
     wants = []
-    if budget.seconds < seconds:
+    if budget.seconds < step.least_seconds:
         wants.append(
-            f"it needs {seconds:g} s a key, the {budget.name} budget has {budget.seconds:g}"
+            f"it needs {step.least_seconds:g} s per key, the {budget.name} budget has "
+            f"{budget.seconds:g}"
         )
-    if budget.images < images:
+    if budget.images < step.least_images:
         wants.append(
-            f"it needs {images} ciphertexts a key, the {budget.name} budget has {budget.images}"
+            f"it needs {step.least_images} ciphertexts per key, the {budget.name} budget has "
+            f"{budget.images}"
         )
     if not wants:
         return ""
-    enough = large_enough(attack, budget)
+    enough = large_enough(step, budget)
     advice = f"; run it with --budget {enough}" if enough != budget.name else ""
-    return f"{BUDGET_PREFIX}{', and '.join(wants)}{advice}"
+    return f"the budget is too small: {', and '.join(wants)}{advice}"
 
 
-def large_enough(attack: object, budget: Budget) -> str:
+def large_enough(step: AuditStep, budget: AttackBudget) -> str:
     """Name the budget that carries an attack: this one, or else the first that does."""
-    seconds, images = _least(attack)
-    carry = [one for one in BUDGETS.values() if one.seconds >= seconds and one.images >= images]
-    carried = budget.seconds >= seconds and budget.images >= images
-    return budget.name if carried or not carry else carry[0].name
-
-
-def _least(attack: object) -> tuple[float, int]:
-    return getattr(attack, "least_seconds", 0.0), getattr(attack, "least_images", 0)
+    carry = [
+        one.name
+        for one in (budget, *BUDGETS.values())
+        if one.seconds >= step.least_seconds and one.images >= step.least_images
+    ]
+    return carry[0] if carry else budget.name
 
 
 def advantage(value: float, floor: float, ceiling: float) -> float:
@@ -108,12 +114,12 @@ def share_interval(values: Sequence[float], floor: float, ceiling: float) -> Int
 
 
 def control_problems(
-    metric: Metric,
+    metric: AttackMetric,
     floor: float,
     ceiling: float,
     controls: Mapping[str, float],
     error: float = 0.0,
-) -> tuple[str, ...]:
+) -> tuple[ControlProblem, ...]:
     """Say which controls misbehave: the attack must win on the identity and nowhere else.
 
     ``controls``: the metric by name of control; the one on noise is the floor. ``error``: standard
@@ -121,34 +127,36 @@ def control_problems(
     """
     direction = 1.0 if metric.higher_is_worse else -1.0
     if direction * (ceiling - floor) < metric.resolution:
-        return (
-            f"{CONTROL_PREFIX}{OPEN_CONTROL}: the attack does not win on unprotected images "
-            f"({metric.name} {ceiling:.3g}, {floor:.3g} on noise)",
-        )
+        words = f"does not win on unprotected images ({metric.name} {ceiling:.3g}"
+        return (_problem(OPEN_CONTROL, f"{words}, {floor:.3g} on noise)"),)
     problems = []
     for name, value in controls.items():
         share = advantage(value, floor, ceiling)
         if name == OPEN_CONTROL and share < BROKEN_FROM:
-            problems.append(
-                f"{CONTROL_PREFIX}{name}: the attack gets only {share:.2f} of what there is on "
-                "unprotected images"
-            )
+            words = f"gets only {share:.2f} of what there is on unprotected images"
+            problems.append(_problem(name, words))
         beyond_chance = abs(value - floor) > CHANCE_ERRORS * math.sqrt(2) * error
         if name != OPEN_CONTROL and share > RESISTS_BELOW and beyond_chance:
-            problems.append(
-                f"{CONTROL_PREFIX}{name}: the attack wins where nothing can be won "
-                f"({metric.name} {value:.3g}, {floor:.3g} on noise)"
-            )
+            words = f"wins where nothing can be won ({metric.name} {value:.3g}"
+            problems.append(_problem(name, f"{words}, {floor:.3g} on noise)"))
     return tuple(problems)
 
 
-def judge(value: float, interval: Interval | None, unreliable: Sequence[str] = ()) -> Judgement:
+def _problem(control: str, words: str) -> ControlProblem:
+    return ControlProblem(control, f"control {control}: the attack {words}")
+
+
+def judge(
+    value: float, interval: Interval | None, problems: Sequence[ControlProblem] = ()
+) -> Judgement:
     """Turn an advantage and its interval into a verdict.
 
     An interval that is too wide to tell is said, not drawn as a pass.
     """
-    if unreliable:
-        return Judgement("unreliable", unreliable[0], tuple(unreliable))
+    if problems:
+        sentences = tuple(problem.sentence for problem in problems)
+        failed = tuple(problem.control for problem in problems)
+        return Judgement("unreliable", sentences[0], sentences, failed)
     low, high = (interval.low, interval.high) if interval else (value, value)
     if low >= BROKEN_FROM:
         return Judgement("broken")

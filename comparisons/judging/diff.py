@@ -1,7 +1,7 @@
-"""`compare diff`: two runs side by side, paired where both answered the same images.
+"""`compare diff`: two runs side by side, paired if both classified the same images.
 
 Timings of different machines or versions do not belong in one table, so runs of different
-environments are refused unless that is asked for, and then the difference stands first.
+environments are refused unless that is asked for, and then the differences come first.
 """
 
 from __future__ import annotations
@@ -12,15 +12,12 @@ import numpy as np
 
 from he_compare.common.errors import UsageError
 from he_compare.common.run.records import PairedDifference
-from he_compare.common.run.runfacts import RunFacts
+from he_compare.common.run.spelling import significant
 from he_compare.common.run.store import RunFolder
-from he_compare.common.statistics.paired import paired_differences
-from he_compare.comparisons.judging.scoring import (
-    BOOTSTRAP_DRAWS,
-    THRESHOLD,
-    Predictions,
-    read_predictions,
-)
+from he_compare.common.run.timing import latency_of
+from he_compare.common.run.view import PipelineView, RunView, read_run
+from he_compare.common.statistics.paired import COMPARED, paired_differences
+from he_compare.comparisons.judging.scoring import THRESHOLD, StoredPredictions, read_predictions
 
 SETTINGS = ("python", "platform", "cpu", "logical_cores", "threads", "source_commit")
 
@@ -30,28 +27,34 @@ def diff_runs(
 ) -> dict[str, Any]:
     """Return the differences of run B from run A as JSON values.
 
-    Raises UsageError where their environments differ and that was not allowed.
+    Raises UsageError where a run has no scores, or where their environments differ and that was
+    not allowed.
     """
-    a, b = RunFacts(first), RunFacts(second)
+    a, b = _scored_view(first), _scored_view(second)
     environment = _environment_differences(a, b)
     if environment and not allow_other_environment:
         raise UsageError(
             "the runs come from different environments: " + "; ".join(environment[:6]),
-            fix="pass --allow-other-environment to compare them all the same",
+            fix="pass --allow-other-environment to compare them anyway",
         )
-    shared = [label for label in a.pipelines if label in b.pipelines]
+    ours, theirs = a.by_label, b.by_label
     return {
         "a": _summary(a),
         "b": _summary(b),
         "environment": environment,
         "settings": _setting_differences(a, b),
-        "only_in_a": [label for label in a.pipelines if label not in b.pipelines],
-        "only_in_b": [label for label in b.pipelines if label not in a.pipelines],
-        "pipelines": [_pipeline(label, a, b) for label in shared],
+        "only_in_a": [label for label in ours if label not in theirs],
+        "only_in_b": [label for label in theirs if label not in ours],
+        "pipelines": [_pipeline(label, a, b) for label in ours if label in theirs],
     }
 
 
-def _summary(run: RunFacts) -> dict[str, Any]:
+def _scored_view(folder: RunFolder) -> RunView:
+    folder.scores()
+    return read_run(folder)
+
+
+def _summary(run: RunView) -> dict[str, Any]:
     manifest = run.manifest
     return {
         "plan": manifest.plan,
@@ -62,8 +65,8 @@ def _summary(run: RunFacts) -> dict[str, Any]:
     }
 
 
-def _environments(run: RunFacts) -> dict[str, set[str]]:
-    """Return every value that was met of each thing timings depend on."""
+def _environments(run: RunView) -> dict[str, set[str]]:
+    """Return every recorded value of each setting that timings depend on."""
     found: dict[str, set[str]] = {}
     for record in run.records:
         one = record.environment
@@ -76,7 +79,7 @@ def _environments(run: RunFacts) -> dict[str, set[str]]:
     return found
 
 
-def _environment_differences(a: RunFacts, b: RunFacts) -> list[str]:
+def _environment_differences(a: RunView, b: RunView) -> list[str]:
     ours, theirs = _environments(a), _environments(b)
     return [
         f"{name} {_met(ours.get(name))} and {_met(theirs.get(name))}"
@@ -89,7 +92,7 @@ def _met(values: set[str] | None) -> str:
     return " or ".join(sorted(values)) if values else "not recorded"
 
 
-def _setting_differences(a: RunFacts, b: RunFacts) -> list[str]:
+def _setting_differences(a: RunView, b: RunView) -> list[str]:
     ours, theirs = a.manifest, b.manifest
     found = [
         f"{name}: {ours.settings.get(name)} and {theirs.settings.get(name)}"
@@ -108,15 +111,14 @@ def _setting_differences(a: RunFacts, b: RunFacts) -> list[str]:
     return found
 
 
-def _pipeline(label: str, a: RunFacts, b: RunFacts) -> dict[str, Any]:
+def _pipeline(label: str, a: RunView, b: RunView) -> dict[str, Any]:
+    ours, theirs = a.by_label[label], b.by_label[label]
     found: dict[str, Any] = {"label": label}
-    for name in ("accuracy", "auc"):
-        values = [_value(run, label, name) for run in (a, b)]
+    for name in COMPARED:
+        values = ours.value(name), theirs.value(name)
         found[name] = {"a": values[0], "b": values[1], "difference": _minus(*values)}
-    found["p50_ms"] = _pair(
-        *(None if (p50 := run.p50_seconds(label)) is None else 1e3 * p50 for run in (a, b))
-    )
-    found["bytes_per_image"] = _pair(*(run.bytes_per_image(label) for run in (a, b)))
+    found["p50_ms"] = _pair(_p50_ms(ours), _p50_ms(theirs))
+    found["bytes_per_image"] = _pair(_bytes(ours), _bytes(theirs))
     pairs = _paired(label, a, b)
     found["paired"] = pairs is not None
     for one in pairs or []:
@@ -129,9 +131,14 @@ def _pipeline(label: str, a: RunFacts, b: RunFacts) -> dict[str, Any]:
     return found
 
 
-def _value(run: RunFacts, label: str, name: str) -> float | None:
-    metric = run.metric(label, name)
-    return metric.value if metric else None
+def _p50_ms(pipeline: PipelineView) -> float | None:
+    latency = latency_of(pipeline)
+    return 1e3 * latency.total.p50 if latency else None
+
+
+def _bytes(pipeline: PipelineView) -> float | None:
+    moved = pipeline.bytes_per_image
+    return sum(moved) if moved else None
 
 
 def _minus(a: float | None, b: float | None) -> float | None:
@@ -143,14 +150,14 @@ def _pair(a: float | None, b: float | None) -> dict[str, float | None]:
     return {"a": a, "b": b, "ratio": ratio}
 
 
-def _paired(label: str, a: RunFacts, b: RunFacts) -> list[PairedDifference] | None:
-    """Return B minus A image by image; None where they answered different images."""
+def _paired(label: str, a: RunView, b: RunView) -> list[PairedDifference] | None:
+    """Return B minus A image by image; None if they classified different images."""
     sides = []
     for run in (a, b):
-        record = run.accuracy_record(label)
+        record = run.by_label[label].measured
         if record is None or not record.predictions:
             return None
-        sides.append(_in_order(read_predictions(run.folder, record)))
+        sides.append(_in_order(read_predictions(RunFolder(run.path), record)))
     ours, theirs = sides
     same = all(np.array_equal(ours[name], theirs[name]) for name in ("ids", "labels", "groups"))
     if not same or a.manifest.dataset.card.classes != b.manifest.dataset.card.classes:
@@ -163,11 +170,10 @@ def _paired(label: str, a: RunFacts, b: RunFacts) -> list[PairedDifference] | No
         a.manifest.dataset.card,
         seed=a.manifest.seed,
         threshold=THRESHOLD,
-        draws=BOOTSTRAP_DRAWS,
     )
 
 
-def _in_order(arrays: Predictions) -> Predictions:
+def _in_order(arrays: StoredPredictions) -> StoredPredictions:
     order = np.argsort(arrays["ids"], kind="stable")
     return {name: array[order] for name, array in arrays.items()}
 
@@ -192,12 +198,9 @@ def _run_line(run: dict[str, Any]) -> str:
     return f"{run['dataset']} {run['fingerprint'][:12]}, {run['backbone']}, {run['created_at']}"
 
 
-def _number(value: float | None, form: str = ".3f") -> str:
-    return "-" if value is None else format(value, form)
-
-
 def _metric_line(one: dict[str, Any]) -> str:
-    line = f"{_number(one['a'])} -> {_number(one['b'])}, B - A {_number(one['difference'], '+.3f')}"
+    line = f"{_number(one['a'], '.3f')} -> {_number(one['b'], '.3f')}"
+    line += f", B - A {_number(one['difference'], '+.3f')}"
     if one.get("interval"):
         line += " [{:+.3f}, {:+.3f}]".format(*one["interval"])
     if one.get("p_value") is not None:
@@ -205,6 +208,11 @@ def _metric_line(one: dict[str, Any]) -> str:
     return line + (f", n {one['n']}" if "n" in one else "")
 
 
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
 def _cost_line(one: dict[str, Any]) -> str:
-    line = f"{_number(one['a'], '.4g')} -> {_number(one['b'], '.4g')}"
+    sides = ["-" if one[side] is None else significant(one[side]) for side in ("a", "b")]
+    line = " -> ".join(sides)
     return line if one["ratio"] is None else f"{line}, B / A {one['ratio']:.3g}"

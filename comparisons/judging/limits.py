@@ -1,4 +1,4 @@
-"""An acceptance policy: limits in a TOML file that a run has to keep.
+"""An acceptance policy: a TOML file of limits that a run has to keep.
 
 Each ``[[rule]]`` names limits and, with ``pipelines``, labels or plug-in names they are for (all by
 default)::
@@ -10,19 +10,25 @@ default)::
     maximum_bytes_per_image = 200_000
     forbidden_verdicts = ["broken", "partial"]
 
-What was not measured does not keep a limit.
+A limit on a value that was not measured counts as exceeded.
 """
 
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from he_compare.common.errors import UsageError
+from he_compare.common.run.outcomes import outcomes_of
 from he_compare.common.run.records import Verdict
-from he_compare.common.run.runfacts import RunFacts
+from he_compare.common.run.spelling import milliseconds, significant
+from he_compare.common.run.timing import latency_of
+from he_compare.common.run.view import PipelineView, RunView
+
+CONCLUSIVE: tuple[Verdict, ...] = ("broken", "partial", "resists within budget")
 
 
 class PolicyRule(BaseModel):
@@ -31,12 +37,20 @@ class PolicyRule(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     pipelines: list[str] = Field(default_factory=list, description="Labels or names; []: all")
-    minimum_auc: float | None = Field(default=None, ge=0, le=1, description="Least AUC")
-    minimum_accuracy: float | None = Field(default=None, ge=0, le=1, description="Least accuracy")
-    maximum_p50_ms: float | None = Field(default=None, gt=0, description="Most ms of one image")
-    maximum_bytes_per_image: float | None = Field(default=None, gt=0, description="Up and down")
-    forbidden_verdicts: list[Verdict] = Field(default_factory=list, description="Of attacks")
-    attacks_required: bool = Field(default=False, description="Some attack must have run")
+    minimum_auc: float | None = Field(default=None, ge=0, le=1, description="Smallest AUC allowed")
+    minimum_accuracy: float | None = Field(
+        default=None, ge=0, le=1, description="Smallest accuracy allowed"
+    )
+    maximum_p50_ms: float | None = Field(
+        default=None, gt=0, description="Largest p50 allowed, ms per image"
+    )
+    maximum_bytes_per_image: float | None = Field(
+        default=None, gt=0, description="Largest sum of upload and download allowed"
+    )
+    forbidden_verdicts: list[Verdict] = Field(
+        default_factory=list, description="Attack outcomes not allowed"
+    )
+    attacks_required: bool = Field(default=False, description="An attack must have run")
 
 
 class Policy(BaseModel):
@@ -44,7 +58,7 @@ class Policy(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    rule: list[PolicyRule] = Field(min_length=1, description="One table each")
+    rule: list[PolicyRule] = Field(min_length=1, description="One table per rule")
 
 
 def load_policy(path: Path) -> Policy:
@@ -53,10 +67,12 @@ def load_policy(path: Path) -> Policy:
         return Policy.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise UsageError(
-            f"cannot read the policy {path}: {error.strerror}", fix="name a TOML file"
+            f"cannot read the policy {path}: {error.strerror}", fix="pass a TOML file"
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is no TOML: {error}", fix="see docs/how-to/verify.md") from None
+        raise UsageError(
+            f"{path} is not valid TOML: {error}", fix="see docs/how-to/verify.md"
+        ) from None
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -65,60 +81,65 @@ def load_policy(path: Path) -> Policy:
         ) from None
 
 
-def violations(policy: Policy, run: RunFacts) -> list[str]:
-    """Return one line per limit that a pipeline does not keep; [] where all are kept.
+def violations(policy: Policy, view: RunView) -> list[str]:
+    """Return one line per limit that a pipeline exceeds; [] where all are kept.
 
     Raises UsageError where a rule names a pipeline the run does not have.
     """
     return [
-        f"{label}: {problem}"
+        f"{pipeline.label}: {problem}"
         for rule in policy.rule
-        for label in _labels(rule, run)
-        for problem in _broken_limits(rule, label, run)
+        for pipeline in _ruled(rule, view)
+        for problem in (
+            *_metric_problems(rule, pipeline),
+            *_cost_problems(rule, pipeline),
+            *_attack_problems(rule, view, pipeline),
+        )
     ]
 
 
-def _labels(rule: PolicyRule, run: RunFacts) -> list[str]:
-    known = run.pipelines
-    for name in rule.pipelines:
-        if not any(name in (label, planned.name) for label, planned in known.items()):
+def _ruled(rule: PolicyRule, view: RunView) -> list[PipelineView]:
+    """Return the pipelines a rule is for. Raises UsageError on a name that the run lacks."""
+    if not rule.pipelines:
+        return list(view.pipelines)
+    names = [{one.label, one.planned.name} for one in view.pipelines]
+    for wanted in rule.pipelines:
+        if not any(wanted in both for both in names):
             raise UsageError(
-                f"the policy names {name!r}, which the run does not have",
-                fix="its pipelines: " + ", ".join(known),
+                f"the policy names {wanted!r}, which is not in the run",
+                fix="its pipelines: " + ", ".join(view.by_label),
             )
     return [
-        label
-        for label, planned in known.items()
-        if not rule.pipelines or label in rule.pipelines or planned.name in rule.pipelines
+        one
+        for one, both in zip(view.pipelines, names, strict=True)
+        if not both.isdisjoint(rule.pipelines)
     ]
 
 
-def _broken_limits(rule: PolicyRule, label: str, run: RunFacts) -> list[str]:
-    found = []
+def _metric_problems(rule: PolicyRule, pipeline: PipelineView) -> Iterator[str]:
     for name, least in (("auc", rule.minimum_auc), ("accuracy", rule.minimum_accuracy)):
-        metric = run.metric(label, name)
-        value = metric.value if metric else None
+        value = pipeline.value(name)
         if least is not None and (value is None or value < least):
-            found.append(f"{name} {_spelled(value)}, at least {least:g} wanted")
-    p50 = run.p50_seconds(label)
-    wait = None if p50 is None else 1e3 * p50
-    for name, value, most in (
-        ("p50 in ms", wait, rule.maximum_p50_ms),
-        ("bytes per image", run.bytes_per_image(label), rule.maximum_bytes_per_image),
-    ):
-        if most is not None and (value is None or value > most):
-            found.append(f"{name} {_spelled(value)}, at most {most:g} wanted")
-    outcomes = run.outcomes_of(label)
+            found = "was not measured" if value is None else f"is {value:.4g}"
+            yield f"{name} {found}, the minimum is {least:g}"
+
+
+def _cost_problems(rule: PolicyRule, pipeline: PipelineView) -> Iterator[str]:
+    latency, moved = latency_of(pipeline), pipeline.bytes_per_image
+    most = rule.maximum_p50_ms
+    if most is not None and (latency is None or 1e3 * latency.total.p50 > most):
+        found = f"is {milliseconds(latency.total.p50)} ms" if latency else "was not measured"
+        yield f"p50 {found}, the maximum is {most:g} ms"
+    most = rule.maximum_bytes_per_image
+    if most is not None and (moved is None or sum(moved) > most):
+        found = f"is {significant(sum(moved))}" if moved else "was not measured"
+        yield f"bytes per image {found}, the maximum is {most:g}"
+
+
+def _attack_problems(rule: PolicyRule, view: RunView, pipeline: PipelineView) -> Iterator[str]:
+    outcomes = outcomes_of(view, pipeline)
     for outcome in outcomes:
         if outcome.verdict in rule.forbidden_verdicts:
-            found.append(f"{outcome.verdict} by {outcome.attack} ({outcome.identity[:8]})")
-    tested = [
-        one for one in outcomes if one.verdict in ("broken", "partial", "resists within budget")
-    ]
-    if rule.attacks_required and not tested:
-        found.append("no attack ran, some are required")
-    return found
-
-
-def _spelled(value: float | None) -> str:
-    return "not measured" if value is None else f"is {value:.4g}"
+            yield f"{outcome.verdict} by {outcome.attack} ({outcome.identity[:8]})"
+    if rule.attacks_required and not any(one.verdict in CONCLUSIVE for one in outcomes):
+        yield "no attack ran, but the policy requires one"

@@ -18,18 +18,13 @@ from he_compare.common.run.records import (
     ScoreSheet,
 )
 from he_compare.common.run.store import SCORES, RunFolder, load_arrays
+from he_compare.common.run.view import answered
 from he_compare.common.statistics.paired import paired_differences
-from he_compare.common.types import Phase, Status
-from he_compare.comparisons.judging import scoring, show
 
+THRESHOLD = 0.5
+EXPECTED = {"ids", "groups", "labels", "scores", "probabilities"}
 
-def score_command(path: Path) -> str:
-    """Score a run again and return its table."""
-    folder = RunFolder(path)
-    folder.manifest()
-    scoring.score_run(folder)
-    folder.write_sums()
-    return show.table(folder)
+StoredPredictions = dict[str, npt.NDArray[Any]]
 
 
 def scored(path: Path) -> RunFolder:
@@ -37,16 +32,17 @@ def scored(path: Path) -> RunFolder:
     folder = RunFolder(path)
     folder.manifest()
     if not (folder.path / SCORES).is_file():
-        scoring.score_run(folder)
-        folder.write_sums()
+        scored_again(path)
     return folder
 
 
-THRESHOLD = 0.5
-BOOTSTRAP_DRAWS = 2000
-EXPECTED = {"ids", "groups", "labels", "scores", "probabilities"}
-
-Predictions = dict[str, npt.NDArray[Any]]
+def scored_again(path: Path) -> RunFolder:
+    """Score a run, write its sums and return its folder. Raises UsageError where there is none."""
+    folder = RunFolder(path)
+    folder.manifest()
+    score_run(folder)
+    folder.write_sums()
+    return folder
 
 
 def score_run(folder: RunFolder) -> ScoreSheet:
@@ -65,11 +61,7 @@ def compute_scores(folder: RunFolder) -> ScoreSheet:
     Raises IntegrityError where stored predictions are missing or not what the record says.
     """
     manifest = folder.manifest()
-    records = [
-        record
-        for record in folder.records()
-        if record.cell.phase is Phase.ACCURACY and record.predictions and record.status is Status.OK
-    ]
+    records = answered(folder.records())
     predictions = {record.cell.label: read_predictions(folder, record) for record in records}
     reference = _reference_label(records)
     return ScoreSheet(
@@ -80,7 +72,7 @@ def compute_scores(folder: RunFolder) -> ScoreSheet:
     )
 
 
-def read_predictions(folder: RunFolder, record: RunRecord) -> Predictions:
+def read_predictions(folder: RunFolder, record: RunRecord) -> StoredPredictions:
     """Read and check the stored predictions of a record. Raises IntegrityError naming the file."""
     path = folder.path / record.predictions
     if not path.is_file():
@@ -100,7 +92,7 @@ def read_predictions(folder: RunFolder, record: RunRecord) -> Predictions:
 
 
 def _reference_label(records: list[RunRecord]) -> str:
-    """The plain fine-tuned ViT if the run has it, else the first plain reference, else none."""
+    """Return the plain fine-tuned ViT, else the first plain reference, else an empty label."""
     plain = [record.cell for record in records if record.cell.pipeline == "plaintext"]
     for cell in plain:
         if cell.resolved.get("model") == "finetune":
@@ -108,7 +100,7 @@ def _reference_label(records: list[RunRecord]) -> str:
     return plain[0].label if plain else ""
 
 
-def _score_cell(record: RunRecord, arrays: Predictions, manifest: Manifest) -> CellScores:
+def _score_cell(record: RunRecord, arrays: StoredPredictions, manifest: Manifest) -> CellScores:
     from he_compare.common.statistics.evaluation import score
 
     card = manifest.dataset.card
@@ -119,7 +111,6 @@ def _score_cell(record: RunRecord, arrays: Predictions, manifest: Manifest) -> C
         card.classes,
         card.positive_class,
         seed=manifest.seed,
-        draws=BOOTSTRAP_DRAWS,
         threshold=THRESHOLD,
     )
     return CellScores(
@@ -133,7 +124,7 @@ def _score_cell(record: RunRecord, arrays: Predictions, manifest: Manifest) -> C
 
 
 def _differences(
-    predictions: dict[str, Predictions], reference: str, manifest: Manifest
+    predictions: dict[str, StoredPredictions], reference: str, manifest: Manifest
 ) -> list[PairedDifference]:
     if reference not in predictions:
         return []
@@ -152,6 +143,5 @@ def _differences(
             manifest.dataset.card,
             seed=manifest.seed,
             threshold=THRESHOLD,
-            draws=BOOTSTRAP_DRAWS,
         )
     return result

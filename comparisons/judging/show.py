@@ -4,97 +4,79 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from he_compare.common.errors import UnknownNameError
-from he_compare.common.run.records import CellScores, MetricValue, RunRecord
-from he_compare.common.run.store import SCORES, RunFolder
-from he_compare.common.types import Phase, Stage, Status
+from he_compare.common.run.records import MetricValue, RunRecord
+from he_compare.common.run.spelling import bracket, fixed, kilobytes, milliseconds
+from he_compare.common.run.timing import latency_of
+from he_compare.common.run.view import PipelineView, RunView
+from he_compare.common.types import Phase, Status
 
-HEADINGS = ("pipeline", "status", "accuracy [95 %]", "AUC [95 %]", "p50 ms", "KB up", "KB down")
+HEADINGS = ("pipeline", "status", "accuracy [95%]", "AUC [95%]", "p50 ms", "kB up", "kB down")
 
 
-def as_json(folder: RunFolder, wanted: str | None) -> dict[str, Any]:
-    """Return manifest, records and scores as JSON values; one record where ``wanted`` names it."""
-    if wanted is not None:
-        return find_record(folder, wanted).model_dump(mode="json")
-    scored = (folder.path / SCORES).is_file()
+def as_json(view: RunView) -> dict[str, Any]:
+    """Return manifest, records and scores as JSON values."""
     return {
-        "manifest": folder.manifest().model_dump(mode="json"),
-        "records": [record.model_dump(mode="json") for record in folder.records()],
-        "scores": folder.scores().model_dump(mode="json") if scored else None,
+        "manifest": view.manifest.model_dump(mode="json"),
+        "records": [record.model_dump(mode="json") for record in view.records],
+        "scores": view.scores.model_dump(mode="json") if view.scores else None,
     }
 
 
-def find_record(folder: RunFolder, wanted: str) -> RunRecord:
-    """Return the record whose identity starts with ``wanted``, or whose label it is."""
-    records = folder.records()
-    matches = [r for r in records if r.identity.startswith(wanted)]
+def find_record(view: RunView, wanted: str) -> RunRecord:
+    """Return the record whose identity starts with ``wanted``, or the accuracy cell so labelled.
+
+    Raises UnknownNameError where there is none, or more than one.
+    """
+    matches = [one for one in view.records if one.identity.startswith(wanted)]
     if len(matches) != 1:
-        matches = [r for r in records if r.cell.label == wanted and r.cell.phase is Phase.ACCURACY]
+        matches = [
+            one
+            for one in view.records
+            if one.cell.label == wanted and one.cell.phase is Phase.ACCURACY
+        ]
     if len(matches) == 1:
         return matches[0]
-    known = ", ".join(f"{r.identity[:8]} ({r.cell.label})" for r in records[:12])
+    known = ", ".join(f"{one.identity[:8]} ({one.cell.label})" for one in view.records[:12])
     raise UnknownNameError(f"no single record {wanted!r} in this run", fix=f"known: {known}")
 
 
-def table(folder: RunFolder) -> str:
+def table(view: RunView) -> str:
     """Lay out one row per pipeline: status, accuracy, AUC, latency, bytes."""
-    manifest = folder.manifest()
-    records = folder.records()
-    scores: dict[str, CellScores] = {}
-    if (folder.path / SCORES).is_file():
-        scores = {cell.label: cell for cell in folder.scores().cells}
-    rows: list[tuple[str, ...]] = [HEADINGS]
-    for planned in manifest.pipelines:
-        rows.append(_row(planned.label, records, scores.get(planned.label)))
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    rows = [HEADINGS, *(_row(pipeline) for pipeline in view.pipelines)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(HEADINGS))]
     lines = [
         "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
-    card = manifest.dataset.card
-    test = manifest.dataset.splits["test"].n
-    size = manifest.dataset.image_size
-    head = f"{card.title}; {test} test images at {size} px; seed {manifest.seed}"
-    if manifest.backbone.untrained:
+    dataset = view.manifest.dataset
+    head = (
+        f"{dataset.card.title}; {view.n_test} test images at {dataset.image_size} px; "
+        f"seed {view.manifest.seed}"
+    )
+    if view.manifest.backbone.untrained:
         head += "\nBackbone untrained: accuracy says nothing about DeiT."
     problems = [
-        f"{r.cell.label}: {r.status.value}: {r.reason}"
-        for r in records
-        if r.status is not Status.OK
+        f"{record.cell.label}: {record.status.value}: {record.reason}"
+        for record in view.records
+        if record.status is not Status.OK
     ]
     return "\n".join([head, "", *lines, *([""] + problems if problems else [])])
 
 
-def _row(label: str, records: list[RunRecord], scores: CellScores | None) -> tuple[str, ...]:
-    own = [record for record in records if record.cell.label == label]
-    accuracy = next((r for r in own if r.cell.phase is Phase.ACCURACY), None)
-    status = accuracy.status.value if accuracy else "not run"
-    values = {metric.name: metric for metric in scores.metrics} if scores else {}
-    latencies = [
-        seconds
-        for record in own
-        if record.cell.phase is Phase.LATENCY and record.status is Status.OK
-        for measurement in record.measurements
-        if measurement.stage is Stage.TOTAL
-        for seconds in measurement.seconds
-    ]
-    traffic = accuracy.traffic if accuracy else None
+def _row(pipeline: PipelineView) -> tuple[str, ...]:
+    latency, moved = latency_of(pipeline), pipeline.bytes_per_image
     return (
-        label,
-        status,
-        _metric(values.get("accuracy")),
-        _metric(values.get("auc")),
-        f"{1000 * float(np.median(latencies)):.1f}" if latencies else "-",
-        f"{traffic.upload_bytes / traffic.n_images / 1000:.1f}" if traffic else "-",
-        f"{traffic.download_bytes / traffic.n_images / 1000:.1f}" if traffic else "-",
+        pipeline.label,
+        pipeline.state,
+        _metric(pipeline.metric("accuracy")),
+        _metric(pipeline.metric("auc")),
+        milliseconds(latency.total.p50) if latency else "-",
+        *([kilobytes(way) for way in moved] if moved else ["-", "-"]),
     )
 
 
 def _metric(metric: MetricValue | None) -> str:
     if metric is None or metric.value is None:
         return "-"
-    if metric.interval is None:
-        return f"{metric.value:.3f}"
-    return f"{metric.value:.3f} [{metric.interval.low:.3f}, {metric.interval.high:.3f}]"
+    return f"{fixed(metric.value)} {bracket(metric.interval)}".rstrip()

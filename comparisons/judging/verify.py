@@ -1,7 +1,7 @@
-"""`compare verify`: does a run folder hold what it says, all the way down to its metrics?
+"""`compare verify`: checks that a run folder is what was written, down to its metrics.
 
-Hashes, then schemas, then invariants (same images and labels in all cells, probabilities that are
-some, executed predictions equal to the clear model's), then scores computed again from stored
+Hashes, then schemas, then invariants (same images and labels in all cells, valid probabilities,
+executed predictions equal to the clear model's), then scores computed again from stored
 predictions, then an acceptance policy. Each problem is one line that names the file or record.
 """
 
@@ -14,12 +14,16 @@ from typing import Any
 import numpy as np
 
 from he_compare.common.errors import CompareError
-from he_compare.common.run.records import Manifest, RunRecord
-from he_compare.common.run.runfacts import RunFacts
+from he_compare.common.run.records import Manifest
 from he_compare.common.run.store import SCORES, RunFolder
+from he_compare.common.run.view import RunView, answered, read_run
 from he_compare.common.types import FheMode, Phase, Status
 from he_compare.comparisons.judging.limits import Policy, violations
-from he_compare.comparisons.judging.scoring import Predictions, compute_scores, read_predictions
+from he_compare.comparisons.judging.scoring import (
+    StoredPredictions,
+    compute_scores,
+    read_predictions,
+)
 
 # Scores computed by other versions of the same libraries may differ by rounding.
 TOLERANCE = 1e-9
@@ -36,15 +40,15 @@ def verify_run(folder: RunFolder, policy: Policy | None = None) -> list[str]:
     unreadable = list(_unreadable(folder))
     if unreadable:
         return problems + unreadable
-    manifest, records = folder.manifest(), folder.records()
-    problems += _record_problems(manifest, records)
-    predictions, broken = _predictions(folder, records)
+    view = read_run(folder)
+    problems += _record_problems(view)
+    predictions, broken = _predictions(folder, view)
     problems += broken
-    problems += _prediction_problems(manifest, predictions)
+    problems += _prediction_problems(view.manifest, predictions)
     if not broken:
         problems += _score_problems(folder)
     if policy is not None:
-        problems += [f"policy: {line}" for line in violations(policy, RunFacts(folder))]
+        problems += [f"policy: {line}" for line in violations(policy, view)]
     return problems
 
 
@@ -62,15 +66,14 @@ def _unreadable(folder: RunFolder) -> Iterator[str]:
             yield error.problem
 
 
-def _record_problems(manifest: Manifest, records: list[RunRecord]) -> Iterator[str]:
-    planned = {one.label for one in manifest.pipelines}
-    measured = {one.cell.label for one in records if one.cell.phase is Phase.ACCURACY}
-    for label in sorted(planned - measured):
-        yield f"records.jsonl: no accuracy cell of {label}"
-    for record in records:
+def _record_problems(view: RunView) -> Iterator[str]:
+    for label, pipeline in sorted(view.by_label.items()):
+        if pipeline.accuracy is None:
+            yield f"records.jsonl: no accuracy cell of {label}"
+    for record in view.records:
         name = f"record {record.identity[:8]} ({record.cell.label})"
-        if record.cell.label not in planned:
-            yield f"{name}: the manifest does not plan it"
+        if record.cell.label not in view.by_label:
+            yield f"{name}: it is not in the plan of the manifest"
         if record.status is not Status.OK:
             continue
         if record.server_pid_separate is False:
@@ -81,32 +84,30 @@ def _record_problems(manifest: Manifest, records: list[RunRecord]) -> Iterator[s
         if found is not None and found.agree != found.compared:
             yield f"{name}: {found.agree} of {found.compared} executed predictions agree"
         if found is not None and record.fhe_mode is FheMode.EXECUTE and found.executed == 0:
-            yield f"{name}: says executed, but no image was"
+            yield f"{name}: it claims execution, but no image was executed"
 
 
 def _predictions(
-    folder: RunFolder, records: list[RunRecord]
-) -> tuple[dict[str, Predictions], list[str]]:
-    found: dict[str, Predictions] = {}
+    folder: RunFolder, view: RunView
+) -> tuple[dict[str, StoredPredictions], list[str]]:
+    """Read all stored predictions by label; with them, one line per file that does not hold."""
+    found: dict[str, StoredPredictions] = {}
     problems = []
-    for record in records:
-        if (
-            record.cell.phase is Phase.ACCURACY
-            and record.status is Status.OK
-            and record.predictions
-        ):
-            try:
-                found[record.cell.label] = read_predictions(folder, record)
-            except CompareError as error:
-                problems.append(error.problem)
+    for record in answered(view.records):
+        try:
+            found[record.cell.label] = read_predictions(folder, record)
+        except CompareError as error:
+            problems.append(error.problem)
     return found, problems
 
 
-def _prediction_problems(manifest: Manifest, predictions: dict[str, Predictions]) -> Iterator[str]:
+def _prediction_problems(
+    manifest: Manifest, predictions: dict[str, StoredPredictions]
+) -> Iterator[str]:
     """Compare every cell with the first: same images, labels and groups in the same order."""
     test = manifest.dataset.splits.get("test")
     classes = len(manifest.dataset.card.classes)
-    first: tuple[str, Predictions] | None = None
+    first: tuple[str, StoredPredictions] | None = None
     for label, arrays in predictions.items():
         first = first or (label, arrays)
         for name in ("ids", "labels", "groups"):
@@ -135,7 +136,7 @@ def _score_problems(folder: RunFolder) -> list[str]:
 
 
 def _differences(stored: Any, again: Any, where: str) -> Iterator[str]:
-    """Walk two JSON values and yield a line per leaf that differs."""
+    """Compare two JSON values; yield a line per leaf that differs."""
     if isinstance(stored, dict) and isinstance(again, dict):
         for name in sorted(stored.keys() | again.keys()):
             yield from _differences(

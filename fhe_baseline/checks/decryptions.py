@@ -5,11 +5,11 @@ The machine-checked half of the statement "decrypted results stay with the key's
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from he_compare.common.attack import Budget, Detail, Finding, Inspected, Metric
+from he_compare.common.attack import Check, CheckFinding, Inspected
+from he_compare.common.attack_score import AttackMetric, Detail
+from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.clock import Clock
 from he_compare.common.types import Float64Array, IntArray, Knowledge, Side
 from he_compare.fhe_baseline.checks.tools.recording import (
@@ -21,47 +21,51 @@ from he_compare.fhe_baseline.checks.tools.recording import (
     trace,
 )
 from he_compare.fhe_baseline.checks.tools.victim import (
-    CKKS,
-    TFHE,
-    pipeline_obstacle,
+    encryption_obstacle,
+    few_columns,
     population_of,
-    preparation_of,
+    training_of,
     victim_of,
 )
-from he_compare.fhe_baseline.ckks.parameters import training_set
 from he_compare.fhe_baseline.ckks.training.client import rounded
 from he_compare.fhe_baseline.ckks.training.problem import make_problem
 from he_compare.fhe_baseline.pipelines import fhe_train
+from he_compare.fhe_baseline.pipelines.fhe_train import FheTrainFitted
 
 IMAGES, ROWS, COLUMNS, ITERATIONS = 6, 64, 9, 3
 LEAST_NOISE = 2.0
+# Inverse L2 strength of the short training that is recorded.
+STRENGTH = 0.01
 
 
-class Decryptions:
+class Decryptions(Check):
     """Runs the pipeline's own client and server process with a recorder between them."""
 
     name = "decryptions"
     title = "Where decrypted results go"
     rung = Knowledge.CIPHERTEXT_ONLY
-    metric = Metric("decrypted values found in what the server was sent", best=1.0)
+    metric = AttackMetric("decrypted values found in what the server was sent", best=1.0)
     source = "Li and Micciancio, EUROCRYPT 2021: why it matters"
 
     def applies(self, inspected: Inspected) -> str:
         """Every pipeline that decrypts."""
-        return pipeline_obstacle(inspected, CKKS + TFHE)
+        return encryption_obstacle(inspected)
 
-    def examine(self, inspected: Inspected, budget: Budget, random: np.random.Generator) -> Finding:
+    def examine(
+        self, inspected: Inspected, budget: AttackBudget, random: np.random.Generator
+    ) -> CheckFinding:
         """Record inference, and for a pipeline that trains a short training."""
         flow = _inference(inspected)
-        if inspected.pipeline != fhe_train.NAME:
+        training = training_of(inspected)
+        if training is None:
             return _inference_finding(flow)
-        recorded = _training(inspected)
+        recorded = _training(inspected, training)
         decrypted = np.concatenate([one.ravel() for one in recorded.weights])
         return _training_finding(
             flow,
             trace(recorded.sent, recorded.received, decrypted),
             recorded,
-            released=inspected.parameters.use != fhe_train.ENCRYPTED,
+            released=training.use != fhe_train.ENCRYPTED,
         )
 
 
@@ -82,21 +86,19 @@ def _inference(inspected: Inspected) -> Flow:
     return trace(sent, received, revealed)
 
 
-def _training(inspected: Inspected) -> Recorded:
-    parameters: Any = inspected.parameters
+def _training(inspected: Inspected, training: FheTrainFitted) -> Recorded:
     population = population_of(inspected)
-    columns = min(parameters.whiten or COLUMNS, COLUMNS)
-    prepared = preparation_of(population, columns).apply(population.features)
+    columns = min(training.preparation.width + 1, COLUMNS)
+    prepared = few_columns(population, columns).apply(population.features)
     rows = _some_of_each(population.labels)
     problem = make_problem(
         prepared[rows],
         population.labels[rows],
         population.classes,
-        parameters.C,
-        parameters.balanced,
+        STRENGTH,
+        balanced=True,
     )
-    chosen = training_set(parameters.parameter_set, 3)
-    return record_training(problem, chosen, ITERATIONS)
+    return record_training(problem, training.circuit.parameters, ITERATIONS)
 
 
 def _some_of_each(labels: IntArray) -> IntArray:
@@ -108,8 +110,8 @@ def _some_of_each(labels: IntArray) -> IntArray:
     return np.argsort(place, kind="stable")[:ROWS]
 
 
-def _inference_finding(flow: Flow) -> Finding:
-    return Finding(
+def _inference_finding(flow: Flow) -> CheckFinding:
+    return CheckFinding(
         verdict="resists within budget" if flow.clean else "broken",
         headline=f"decrypted results stay with the key's owner: none of {flow.decrypted} decrypted "
         f"scores, no reply and no ciphertext twice in the {flow.messages} messages sent"
@@ -126,7 +128,7 @@ def _inference_finding(flow: Flow) -> Finding:
 
 def _training_finding(
     inference: Flow, training: Flow, recorded: Recorded, *, released: bool
-) -> Finding:
+) -> CheckFinding:
     least = min(recorded.state_noise, default=0.0)
     clean = inference.clean and training.clean and least > LEAST_NOISE
     told = (
@@ -140,7 +142,7 @@ def _training_finding(
         weights = rounded(recorded.weights[-1])
         shown = clear_copies(weights, [weights.astype("<f8").tobytes()])
         told += f"; then their owner releases all {shown} rounded weights to the classifying server"
-    return Finding(
+    return CheckFinding(
         verdict="broken" if not clean else "partial" if released else "resists within budget",
         headline=told,
         value=float(inference.clear_copies + training.clear_copies),
@@ -180,4 +182,4 @@ def _flow_details(what: str, flow: Flow) -> list[Detail]:
     ]
 
 
-ATTACK = Decryptions()
+CHECK = Decryptions()

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from he_compare.common.attack import Budget, Detail, Finding, Inspected, Metric
+from he_compare.common.attack import Check, CheckFinding, Inspected
+from he_compare.common.attack_score import AttackMetric, Detail
+from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.clock import Clock
 from he_compare.common.similarity import luminance, ssim
 from he_compare.common.types import Float64Array, IntArray, Knowledge, Side, UInt8Array
 from he_compare.fhe_baseline.checks.tools.victim import (
-    CKKS,
-    TFHE,
     deploy,
-    pipeline_obstacle,
+    encryption_obstacle,
     population_of,
     victim_of,
 )
@@ -127,22 +127,24 @@ VICTIMS, SHOWN, LEAST, CIPHERTEXTS = 40, 3, 24, 40
 MOST_GAIN = 0.02
 
 
-class FeatureInversion:
+class FeatureInversion(Check):
     """Learns on part of the images, inverts the others; ciphertexts under the adversary's key."""
 
     name = "feature_inversion"
     title = "Pictures from features and from ciphertexts"
     rung = Knowledge.AUXILIARY_DATA
-    metric = Metric("SSIM to the original, from ciphertexts", best=1.0)
+    metric = AttackMetric("SSIM to the original, from ciphertexts", best=1.0)
     source = "Dosovitskiy and Brox, CVPR 2016 (its linear part)"
 
     def applies(self, inspected: Inspected) -> str:
         """Pipelines whose client extracts and encrypts features."""
         if len(inspected.images) < LEAST:
             return f"{len(inspected.images)} images are too few to learn a decoder from"
-        return pipeline_obstacle(inspected, CKKS + TFHE)
+        return encryption_obstacle(inspected)
 
-    def examine(self, inspected: Inspected, budget: Budget, random: np.random.Generator) -> Finding:
+    def examine(
+        self, inspected: Inspected, budget: AttackBudget, random: np.random.Generator
+    ) -> CheckFinding:
         """Invert leaked features, then ciphertexts, of images the decoder never saw."""
         population = population_of(inspected)
         pictures = small_grey(population.images)
@@ -155,7 +157,7 @@ class FeatureInversion:
         floor = float(judge(np.stack([mean] * len(victims)), pictures[victims]).similarity.mean())
         value = float(hidden.similarity.mean())
         sound = value - floor < MOST_GAIN and hidden.found <= 3 / len(victims) + 0.05
-        return Finding(
+        return CheckFinding(
             verdict="resists within budget" if sound else "partial",
             headline=f"from ciphertexts SSIM {value:.2f} (the mean picture {floor:.2f}); had the "
             f"features leaked: SSIM {leaked.similarity.mean():.2f}, and {leaked.found:.0%} of "
@@ -215,4 +217,4 @@ def _coloured(picture: UInt8Array) -> UInt8Array:
     return np.repeat(picture[:, :, None], 3, axis=2)
 
 
-ATTACK = FeatureInversion()
+CHECK = FeatureInversion()

@@ -9,19 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from he_compare.common.attack import Budget, Detail, Finding, Inspected, Metric
+from he_compare.common.attack import Check, CheckFinding, Inspected
+from he_compare.common.attack_score import AttackMetric, Detail
+from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.errors import MessageError
+from he_compare.common.scheme import folded
 from he_compare.common.types import IntArray, Knowledge, Message
 from he_compare.fhe_baseline.checks.tools.victim import (
-    CKKS,
-    TFHE,
     Victim,
-    pipeline_obstacle,
+    encryption_obstacle,
     victim_of,
 )
 from he_compare.fhe_baseline.ckks.context import data_primes, import_tenseal, seal_context
 from he_compare.fhe_baseline.ckks.serialization import load_seal
-from he_compare.fhe_baseline.scheme import as_pictures
 
 LEAST_BYTES = 2048
 
@@ -97,20 +97,22 @@ HEADER_BYTES = 256
 PAIRS = 4
 
 
-class Freshness:
+class Freshness(Check):
     """Encrypts the same images again and compares."""
 
     name = "freshness"
     title = "Freshness and incompressibility of ciphertexts"
     rung = Knowledge.MANY_CIPHERTEXTS
-    metric = Metric("equal bytes of two encryptions of one image", best=1.0)
+    metric = AttackMetric("equal bytes of two encryptions of one image", best=1.0)
     source = "semantic security: Goldwasser and Micali, JCSS 1984"
 
     def applies(self, inspected: Inspected) -> str:
         """Every pipeline that encrypts."""
-        return pipeline_obstacle(inspected, CKKS + TFHE)
+        return encryption_obstacle(inspected)
 
-    def examine(self, inspected: Inspected, budget: Budget, random: np.random.Generator) -> Finding:
+    def examine(
+        self, inspected: Inspected, budget: AttackBudget, random: np.random.Generator
+    ) -> CheckFinding:
         """Compare pairs of encryptions, and look at the bytes as numbers and as a picture."""
         victim = victim_of(inspected)
         pairs = [body_of(victim.uploads(1)[0], victim.uploads(1)[0]) for _ in range(PAIRS)]
@@ -125,8 +127,8 @@ class Freshness:
             and (deviation is None or abs(deviation) < MOST_DEVIATION)
         )
         side = inspected.images.shape[1]
-        picture = as_pictures([victim.uploads(1)[0]], (side, side, 3))[0]
-        return Finding(
+        picture = folded([victim.uploads(1)[0]], (side, side, 3))[0]
+        return CheckFinding(
             verdict="resists within budget" if sound else "broken",
             headline=f"of two encryptions of one image {same:.2%} of the bytes agree (1/256 = "
             f"0.39% by chance); zlib leaves {body.deflated:.1%} of a ciphertext, "
@@ -173,4 +175,4 @@ def _deviation(victim: Victim) -> float | None:
     return residue_deviation(ciphertext, data_primes(context)[: ciphertext.coeff_modulus_size()])
 
 
-ATTACK = Freshness()
+CHECK = Freshness()

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from he_compare.common.attack import Budget, Detail, Finding, Inspected, Metric
+from he_compare.common.attack import Check, CheckFinding, Inspected
+from he_compare.common.attack_score import AttackMetric, Detail
+from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.backbones.head import LinearModel
 from he_compare.common.clock import Clock
 from he_compare.common.types import Float64Array, Knowledge, Side
-from he_compare.fhe_baseline.checks.tools.victim import CKKS, TFHE, pipeline_obstacle, victim_of
+from he_compare.fhe_baseline.checks.tools.victim import encryption_obstacle, victim_of
 
 Ask = Callable[[Float64Array], Float64Array]
 
@@ -49,20 +51,22 @@ def fidelity(found: LinearModel, truth: LinearModel, inputs: Float64Array) -> Fi
     )
 
 
-class HeadExtraction:
+class HeadExtraction(Check):
     """Asks width + 1 encrypted queries through the pipeline's own client and server process."""
 
     name = "head_extraction"
     title = "Extraction of the head from scores"
     rung = Knowledge.CHOSEN_PLAINTEXTS
-    metric = Metric("share of the scores' variance the extracted head explains", best=1.0)
+    metric = AttackMetric("share of the scores' variance the extracted head explains", best=1.0)
     source = "Tramer et al., USENIX Security 2016"
 
     def applies(self, inspected: Inspected) -> str:
         """Pipelines with a linear head."""
-        return pipeline_obstacle(inspected, CKKS + TFHE)
+        return encryption_obstacle(inspected)
 
-    def examine(self, inspected: Inspected, budget: Budget, random: np.random.Generator) -> Finding:
+    def examine(
+        self, inspected: Inspected, budget: AttackBudget, random: np.random.Generator
+    ) -> CheckFinding:
         """Extract the head and compare it with the true one on images that were no queries."""
         victim = victim_of(inspected)
         with victim.serve() as server:
@@ -73,7 +77,7 @@ class HeadExtraction:
 
             found = extract(ask, victim.model.width, float(victim.inputs.max()))
         truth = fidelity(found, victim.model, victim.inputs)
-        return Finding(
+        return CheckFinding(
             verdict="broken" if truth.explained > 0.99 else "partial",
             headline=f"{truth.queries} encrypted queries give the head away: the copy classifies "
             f"{truth.same_class:.1%} of {len(victim.inputs)} images alike",
@@ -82,7 +86,8 @@ class HeadExtraction:
                 Detail("images classified alike", truth.same_class),
                 Detail("largest error of a weight / largest weight", truth.largest_weight_error),
             ],
-            claim="not claimed: secrecy of the head from whoever reads scores; here that is the "
+            promised=False,
+            claim="secrecy of the head from whoever reads scores; here that is the "
             "client, which trained it",
             limits=[
                 "protects the patient from the server, not the server's model from the client: "
@@ -92,4 +97,4 @@ class HeadExtraction:
         )
 
 
-ATTACK = HeadExtraction()
+CHECK = HeadExtraction()

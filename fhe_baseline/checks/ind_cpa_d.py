@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from he_compare.common.attack import Budget, Detail, Finding, Inspected, Metric
+from he_compare.common import plugins
+from he_compare.common.attack import Check, CheckFinding, Inspected
+from he_compare.common.attack_score import AttackMetric, Detail
+from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.clock import Clock
-from he_compare.common.errors import UnavailableError
 from he_compare.common.types import Float64Array, Knowledge, Message, Side
 from he_compare.fhe_baseline.checks.tools import key_recovery
 from he_compare.fhe_baseline.checks.tools.key_recovery import (
@@ -27,16 +29,13 @@ from he_compare.fhe_baseline.checks.tools.key_recovery import (
 )
 from he_compare.fhe_baseline.checks.tools.modular import Int64Array
 from he_compare.fhe_baseline.checks.tools.victim import (
-    CKKS,
     Victim,
-    pipeline_obstacle,
+    ckks_obstacle,
     secret_key_of,
     victim_of,
 )
 from he_compare.fhe_baseline.ckks.context import import_tenseal, seal_context
-from he_compare.fhe_baseline.ckks.inference import load_public_material
 from he_compare.fhe_baseline.ckks.serialization import load_seal
-from he_compare.fhe_baseline.pipelines import fhe_head, fhe_train
 
 DECIMALS = (12, 11, 10, 9, 8, 7, 6, 5, 4)
 QUERIES, REPLAYS = 256, 4096
@@ -71,25 +70,22 @@ class Decrypted:
         return 3.2 * math.sqrt(degree / 2) / float(self.ciphertexts[0].scale)
 
 
-class IndCpaD:
+class IndCpaD(Check):
     """Runs on the pipeline's own messages; the secret key only scores."""
 
     name = "ind_cpa_d"
     title = "Key recovery from decrypted results (IND-CPA-D)"
     rung = Knowledge.DECRYPTED_RESULTS
-    metric = Metric("share of the secret key recovered", best=1.0)
+    metric = AttackMetric("share of the secret key recovered", best=1.0)
     source = "Li and Micciancio, EUROCRYPT 2021"
 
     def applies(self, inspected: Inspected) -> str:
         """CKKS alone: what TFHE decrypts to carries no noise."""
-        if inspected.pipeline not in CKKS:
-            return pipeline_obstacle(inspected) or "decrypted integers are exact: no noise to read"
-        packing = getattr(inspected.parameters, "packing", PACKING)
-        if packing not in ("auto", PACKING):
-            return f"run on packing {PACKING}; packing {packing} decrypts the same scheme"
-        return ""
+        return ckks_obstacle(inspected, (PACKING,))
 
-    def examine(self, inspected: Inspected, budget: Budget, random: np.random.Generator) -> Finding:
+    def examine(
+        self, inspected: Inspected, budget: AttackBudget, random: np.random.Generator
+    ) -> CheckFinding:
         """Attack two uploads and two replies, then every way to publish less."""
         victim = victim_of(inspected)
         uploads = victim.uploads(2)
@@ -106,7 +102,7 @@ class IndCpaD:
         scores = evaluated.share([key_recovery.scores_only(v, classes) for v in evaluated.real])
         fewest = _fewest_decimals(evaluated)
         degree = len(evaluated.truth)
-        return Finding(
+        return CheckFinding(
             verdict="broken" if full > 0.99 else "resists within budget",
             headline=f"two replies decoded in full give {full:.0%} of the key's {degree} "
             f"coefficients; the {classes} scores alone {scores:.0%}, labels alone {labels:.0%}; "
@@ -124,7 +120,8 @@ class IndCpaD:
                 ),
                 *_flooding(evaluated, random),
             ],
-            claim="not claimed: IND-CPA-D; decrypted results stay with the owner",
+            promised=False,
+            claim="IND-CPA-D; decrypted results stay with the owner",
             limits=[
                 "the solver takes all slots of two results; that it gets nothing out of the "
                 "scores alone or out of rounded values is no proof that nothing can be got",
@@ -135,11 +132,7 @@ class IndCpaD:
 
 
 def _server(victim: Victim) -> Any:
-    if victim.pipeline == fhe_train.NAME:
-        return fhe_train.PIPELINE.load_server(victim.public_material)
-    if victim.pipeline == fhe_head.NAME:
-        return load_public_material(victim.public_material)
-    raise UnavailableError(f"{victim.pipeline} has no CKKS server", fix="audit fhe-head")
+    return plugins.load("pipelines", victim.pipeline).load_server(victim.public_material)
 
 
 def _decrypt(victim: Victim, messages: list[Message]) -> Decrypted:
@@ -188,4 +181,4 @@ def _flooding(one: Decrypted, random: np.random.Generator) -> list[Detail]:
     ]
 
 
-ATTACK = IndCpaD()
+CHECK = IndCpaD()

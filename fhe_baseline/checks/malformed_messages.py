@@ -6,34 +6,38 @@ from collections import Counter
 
 import numpy as np
 
-from he_compare.common.attack import Budget, Detail, Finding, Inspected, Metric
+from he_compare.common.attack import Check, CheckFinding, Inspected
+from he_compare.common.attack_score import AttackMetric, Detail
+from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.types import Knowledge
 from he_compare.fhe_baseline.checks.tools.hostile_messages import Bombardment, Fate, bombard
-from he_compare.fhe_baseline.checks.tools.victim import CKKS, TFHE, pipeline_obstacle, victim_of
+from he_compare.fhe_baseline.checks.tools.victim import encryption_obstacle, victim_of
 
 FLIPPED, REPLAYED = "one bit flipped", "replayed"
 UNNOTICED = (Fate.ANSWERED_GARBAGE, Fate.ANSWERED_SAME, Fate.ANSWERED_NOTICED)
 
 
-class MalformedMessages:
+class MalformedMessages(Check):
     """Sends them to the running server process, and a good one after each kind."""
 
     name = "malformed_messages"
     title = "Malformed, foreign, transparent and replayed ciphertexts"
     rung = Knowledge.ACTIVE
-    metric = Metric("malformed messages that were not refused cleanly", best=1.0)
+    metric = AttackMetric("malformed messages that were not refused cleanly", best=1.0)
     source = "this project: SECURITY.md, the trust boundary"
 
     def applies(self, inspected: Inspected) -> str:
         """Every pipeline whose server parses ciphertexts."""
-        return pipeline_obstacle(inspected, CKKS + TFHE)
+        return encryption_obstacle(inspected)
 
-    def examine(self, inspected: Inspected, budget: Budget, random: np.random.Generator) -> Finding:
+    def examine(
+        self, inspected: Inspected, budget: AttackBudget, random: np.random.Generator
+    ) -> CheckFinding:
         """Bombard a fresh server process."""
         return judged(bombard(victim_of(inspected), random))
 
 
-def judged(result: Bombardment) -> Finding:
+def judged(result: Bombardment) -> CheckFinding:
     """Turn fates into a finding. Flipped bits and replays may pass: nothing is authenticated."""
     strict = {kind: c for kind, c in result.fates.items() if kind not in (FLIPPED, REPLAYED)}
     malformed = sum(sum(counter.values()) for counter in strict.values())
@@ -45,7 +49,7 @@ def judged(result: Bombardment) -> Finding:
     passed = sum(flips[fate] for fate in UNNOTICED)
     taken = sum(replays[fate] for fate in UNNOTICED)
     alive = "the server lives and answers" if result.alive else "the server is gone"
-    return Finding(
+    return CheckFinding(
         verdict="partial" if clean else "broken",
         headline=f"{refused} of {malformed} malformed messages refused with a reason, {alive}; "
         f"{passed} of {sum(flips.values())} messages with a flipped bit and "
@@ -57,8 +61,8 @@ def judged(result: Bombardment) -> Finding:
             for fate, number in counter.items()
         ]
         + [Detail("largest shift of a score by one flipped bit", result.largest_shift)],
-        claim=("not claimed: authentication; " if clean else "")
-        + "the server refuses what does not parse",
+        promised=not clean,
+        claim="authentication of messages" if clean else "the server refuses what does not parse",
         limits=[
             "single bits and a few kinds of messages, not a fuzzing campaign",
             "a replay is answered with an encryption of the same scores, which the sender cannot "
@@ -68,4 +72,4 @@ def judged(result: Bombardment) -> Finding:
     )
 
 
-ATTACK = MalformedMessages()
+CHECK = MalformedMessages()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from he_compare.common.attack import Budget, Detail, Finding, Inspected, Metric
+from he_compare.common.attack import Check, CheckFinding, Inspected
+from he_compare.common.attack_score import AttackMetric, Detail
+from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.clock import Clock
 from he_compare.common.errors import MessageError
 from he_compare.common.types import Knowledge, Message, Side
@@ -14,33 +16,35 @@ from he_compare.fhe_baseline.checks.tools.hostile_messages import (
     shifted_reply,
 )
 from he_compare.fhe_baseline.checks.tools.victim import (
-    CKKS,
-    TFHE,
     Victim,
-    pipeline_obstacle,
+    encryption_obstacle,
+    fitted_of,
     victim_of,
 )
 
 IMAGES = 8
-ONE_CIPHERTEXT = ("auto", "replicated")
+PACKING = "replicated"
 
 
-class Malleability:
+class Malleability(Check):
     """Whoever carries a reply adds a constant to the scores inside; the client takes it."""
 
     name = "malleability"
     title = "Malleability of replies"
     rung = Knowledge.ACTIVE
-    metric = Metric("predictions forced to the class the adversary chose", best=1.0)
+    metric = AttackMetric("predictions forced to the class the adversary chose", best=1.0)
     source = "homomorphic encryption is malleable by definition; Barak, Goldreich et al."
 
     def applies(self, inspected: Inspected) -> str:
         """Pipelines whose reply is one ciphertext of all scores."""
-        if getattr(inspected.parameters, "packing", "auto") not in ONE_CIPHERTEXT:
-            return "run on packing replicated; the others are as malleable"
-        return pipeline_obstacle(inspected, CKKS + TFHE)
+        fitted = fitted_of(inspected)
+        if fitted is not None and fitted.plan and fitted.plan.packing.name != PACKING:
+            return f"run on packing {PACKING}; the others are as malleable"
+        return encryption_obstacle(inspected)
 
-    def examine(self, inspected: Inspected, budget: Budget, random: np.random.Generator) -> Finding:
+    def examine(
+        self, inspected: Inspected, budget: AttackBudget, random: np.random.Generator
+    ) -> CheckFinding:
         """Turn every prediction into another class; then flip single bits of replies."""
         victim = victim_of(inspected)
         with victim.serve() as server:
@@ -50,7 +54,7 @@ class Malleability:
         target = victim.model.classes - 1
         forced = float((after == target).mean())
         noticed = _noticed_flips(victim, replies[0], random)
-        return Finding(
+        return CheckFinding(
             verdict="broken" if forced > 0.99 else "resists within budget",
             headline=f"a constant added to the encrypted scores turns {forced:.0%} of {IMAGES} "
             f"predictions into the chosen class, and the client notices none; of single flipped "
@@ -60,7 +64,8 @@ class Malleability:
                 Detail("of that class before", float((before == target).mean())),
                 Detail("replies with one flipped bit that the client refuses", noticed),
             ],
-            claim="not claimed: integrity; a server or whoever carries replies can change them",
+            promised=False,
+            claim="integrity; a server or whoever carries replies can change them",
             limits=[
                 "the transport here is HTTP on loopback with a bearer token and no TLS; between "
                 "machines TLS protects replies on the way, and nothing protects from the server"
@@ -88,4 +93,4 @@ def _noticed_flips(victim: Victim, reply: Message, random: np.random.Generator) 
     return noticed / 40
 
 
-ATTACK = Malleability()
+CHECK = Malleability()

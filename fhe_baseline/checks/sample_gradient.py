@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from he_compare.common.attack import Budget, Detail, Finding, Inspected, Metric
+from he_compare.common.attack import Check, CheckFinding, Inspected
+from he_compare.common.attack_score import AttackMetric, Detail
+from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.scheme import BoolArray
 from he_compare.common.types import Float64Array, Knowledge
 from he_compare.fhe_baseline.checks.tools.recording import record_training
 from he_compare.fhe_baseline.checks.tools.victim import (
-    pipeline_obstacle,
+    NOT_TRAINED,
+    few_columns,
     population_of,
-    preparation_of,
+    training_of,
 )
-from he_compare.fhe_baseline.ckks.parameters import training_set
 from he_compare.fhe_baseline.ckks.training.problem import Problem
-from he_compare.fhe_baseline.pipelines import fhe_train
 
 
 def features_from_update(update: Float64Array) -> Float64Array:
@@ -42,36 +43,39 @@ COLUMNS = 9
 EXACT = 0.999
 
 
-class SampleGradient:
+class SampleGradient(Check):
     """Trains one round on ciphertexts and reads the decrypted update, by size of the batch."""
 
     name = "sample_gradient"
     title = "Features from a decrypted update of the head"
     rung = Knowledge.DECRYPTED_RESULTS
-    metric = Metric("cosine of the recovered features with the nearest sample's", best=1.0)
+    metric = AttackMetric("cosine of the recovered features with the nearest sample's", best=1.0)
     source = "Phong et al., IEEE TIFS 2018"
 
     def applies(self, inspected: Inspected) -> str:
         """Pipelines that train under encryption."""
-        return pipeline_obstacle(inspected, (fhe_train.NAME,))
+        return "" if training_of(inspected) is not None else NOT_TRAINED
 
-    def examine(self, inspected: Inspected, budget: Budget, random: np.random.Generator) -> Finding:
+    def examine(
+        self, inspected: Inspected, budget: AttackBudget, random: np.random.Generator
+    ) -> CheckFinding:
         """One encrypted round a batch size; the largest batch is the protocol's own way."""
         population = population_of(inspected)
-        prepared = preparation_of(population, COLUMNS).apply(population.features)
+        prepared = few_columns(population, COLUMNS).apply(population.features)
         order = random.permutation(len(prepared))
         prepared, labels = prepared[order], population.labels[order] == population.classes - 1
         sizes = sorted({min(size, len(prepared)) for size in BATCHES})
         cosines = {size: self._cosine(prepared[:size], labels[:size], inspected) for size in sizes}
         single, whole = cosines[sizes[0]], cosines[sizes[-1]]
-        return Finding(
+        return CheckFinding(
             verdict="broken" if whole > EXACT else "partial" if single > EXACT else "unreliable",
             headline=f"the update of one sample is its features (cosine {single:.4f}); of "
             f"{sizes[-1]} samples at once the nearest is at {whole:.2f}; the server sees neither",
             value=whole,
             details=[Detail(f"batch of {size}", cosine) for size, cosine in cosines.items()],
             reason="" if single > EXACT else "one sample's features did not come back",
-            claim="not claimed: privacy of samples from whoever decrypts the weights; here that is "
+            promised=False,
+            claim="privacy of samples from whoever decrypts the weights; here that is "
             "the client, which owns the samples",
             limits=[
                 "full batches are the protocol's only way; where several owners train one head, "
@@ -88,9 +92,10 @@ class SampleGradient:
             np.ones((1, len(rows))),
             1.0,
         )
-        chosen = training_set(inspected.parameters.parameter_set, 3)
-        (update,) = record_training(problem, chosen, 1).weights
+        training = training_of(inspected)
+        assert training is not None
+        (update,) = record_training(problem, training.circuit.parameters, 1).weights
         return nearest(features_from_update(update), rows)
 
 
-ATTACK = SampleGradient()
+CHECK = SampleGradient()

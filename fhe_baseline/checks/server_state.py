@@ -12,15 +12,15 @@ from typing import IO, Any
 import numpy as np
 import psutil
 
-from he_compare.common.attack import Budget, Detail, Finding, Inspected, Metric
+from he_compare.common.attack import Check, CheckFinding, Inspected
+from he_compare.common.attack_score import AttackMetric, Detail
+from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.clock import Clock
 from he_compare.common.errors import UnavailableError
 from he_compare.common.types import Knowledge, Side
 from he_compare.fhe_baseline.checks.tools.victim import (
-    CKKS,
-    TFHE,
     Victim,
-    pipeline_obstacle,
+    encryption_obstacle,
     secret_key_of,
     victim_of,
 )
@@ -158,20 +158,22 @@ MARKER_BYTES = 64
 HEADER_BYTES, SAVED_BYTES, SAVED_PIECES = 256, 32, 8
 
 
-class ServerState:
+class ServerState(Check):
     """Searches the running server process while it classifies; Linux only."""
 
     name = "server_state"
     title = "Secret key at the server"
     rung = Knowledge.CIPHERTEXT_ONLY
-    metric = Metric("pieces of the secret key found", best=24.0)
+    metric = AttackMetric("pieces of the secret key found", best=24.0)
     source = "proc(5); the trust boundary of common/contracts.py"
 
     def applies(self, inspected: Inspected) -> str:
         """Every pipeline with a secret key."""
-        return pipeline_obstacle(inspected, CKKS + TFHE)
+        return encryption_obstacle(inspected)
 
-    def examine(self, inspected: Inspected, budget: Budget, random: np.random.Generator) -> Finding:
+    def examine(
+        self, inspected: Inspected, budget: AttackBudget, random: np.random.Generator
+    ) -> CheckFinding:
         """Serve one image, then search the process and all the bytes it was sent."""
         victim = victim_of(inspected)
         pieces = key_pieces(victim)
@@ -186,7 +188,7 @@ class ServerState:
 
 def key_pieces(victim: Victim) -> list[bytes]:
     """Return stretches of the victim's secret key, as its library keeps it and as it saves it."""
-    if victim.pipeline in TFHE:
+    if victim.plan is None:
         return concrete_pieces(victim.client._client.client)
     secret = secret_key_of(victim.client)
     saved = seal_bytes(secret)
@@ -194,12 +196,12 @@ def key_pieces(victim: Victim) -> list[bytes]:
     return seal_pieces(secret) + [saved[start : start + SAVED_BYTES] for start in starts]
 
 
-def judged(searched: Searched, sent: int, pieces: int) -> Finding:
+def judged(searched: Searched, sent: int, pieces: int) -> CheckFinding:
     """Turn a search into a finding; one that does not see the memory is unreliable."""
     found = searched.found + sent
     unreliable = [] if searched.marker_found else ["the search does not find what must be there"]
     verdict = "broken" if found else "unreliable" if unreliable else "resists within budget"
-    return Finding(
+    return CheckFinding(
         verdict=verdict,  # type: ignore[arg-type]
         headline=f"{found} of {pieces} pieces of the secret key in "
         f"{searched.bytes_read / 1e6:.0f} MB of the server's memory, its files, command line, "
@@ -224,4 +226,4 @@ def judged(searched: Searched, sent: int, pieces: int) -> Finding:
     )
 
 
-ATTACK = ServerState()
+CHECK = ServerState()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Frame:
+class Still:
     """One picture of a slider: a title above it, a number or a remark under it."""
 
     title: str
@@ -27,21 +27,21 @@ class Slider:
     name: str
     caption: str
     alt: str
-    frames: tuple[Frame, ...]
+    stills: tuple[Still, ...]
 
     def __post_init__(self) -> None:
         if not self.alt.strip():
             raise ValueError(f"slider {self.name!r} has no alternative text")
-        if not 2 <= len(self.frames) <= 4:
-            raise ValueError(f"slider {self.name!r} has {len(self.frames)} pictures, not 2 to 4")
+        if not 2 <= len(self.stills) <= 4:
+            raise ValueError(f"slider {self.name!r} has {len(self.stills)} pictures, not 2 to 4")
 
     def files(self) -> dict[str, bytes]:
         """Return the pictures by the names of files they can be written to."""
-        return {f"{self.name}-{i}.png": one.png for i, one in enumerate(self.frames, start=1)}
+        return {f"{self.name}-{i}.png": one.png for i, one in enumerate(self.stills, start=1)}
 
 
 @dataclass(frozen=True)
-class Head:
+class ColumnHead:
     """What stands above a column of a grid: a title and a remark under it."""
 
     title: str
@@ -72,7 +72,7 @@ class Grid:
     name: str
     caption: str
     alt: str
-    heads: tuple[Head, ...]
+    heads: tuple[ColumnHead, ...]
     rows: tuple[GridRow, ...]
 
     def __post_init__(self) -> None:

@@ -6,6 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from he_compare.common.run.records import MetricValue
+from he_compare.common.run.spelling import fixed
+from he_compare.common.run.view import PipelineView, RunView
 from he_compare.reports.document.legible import wrapped
 from he_compare.reports.figures.style import (
     BLUE,
@@ -17,8 +19,7 @@ from he_compare.reports.figures.style import (
     halo,
     new_figure,
 )
-from he_compare.reports.numbers import fixed
-from he_compare.reports.view import PipelineView, RunView
+from he_compare.reports.naming import short_title
 
 PANELS = (("accuracy", "Accuracy"), ("auc", "AUC"))
 ROW_HEIGHT = 0.42
@@ -33,7 +34,7 @@ def accuracy_plot(view: RunView) -> Figure | None:
     grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)
     for axes, (name, title) in zip(grid[0], panels, strict=True):
         _panel(axes, view, name, title)
-    labels = [wrapped(view.title(pipeline), LABEL_WIDTH) for pipeline in view.pipelines]
+    labels = [wrapped(short_title(view, pipeline), LABEL_WIDTH) for pipeline in view.pipelines]
     grid[0][0].set_yticks(range(len(labels)), labels)
     return figure
 

@@ -8,10 +8,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator
 
 from he_compare.common.run.timing import latency_of, one_time_seconds
+from he_compare.common.run.view import PipelineView, RunView
 from he_compare.reports.document.legible import wrapped
 from he_compare.reports.figures.latency import round_duration
 from he_compare.reports.figures.style import BLUE, GREY, ORANGE, RULE, new_figure
-from he_compare.reports.view import PipelineView, RunView
+from he_compare.reports.naming import short_title
 
 COUNTS = (1, 10, 100, 1_000, 10_000)
 STYLES = ("-", (0, (4, 2)), (0, (1, 1.3)), (0, (5, 1.5, 1, 1.5)))
@@ -60,7 +61,7 @@ def amortisation_plot(view: RunView) -> Figure | None:
         colour = ORANGE if pipeline.protected else BLUE
         last, beside = COUNTS[-1], COUNTS[-1] * 2.2
         axes.plot([last, beside], [10**end, 10**place], color=GREY, lw=0.5, clip_on=False)
-        name = wrapped(view.title(pipeline), NAME_WIDTH, 1)
+        name = wrapped(short_title(view, pipeline), NAME_WIDTH, 1)
         axes.text(beside * 1.1, 10**place, name, va="center", fontsize=6.5, color=colour)
     return figure
 

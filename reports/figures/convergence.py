@@ -8,9 +8,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from he_compare.common.run.encrypted_training import EncryptedTraining, encrypted_trainings
+from he_compare.common.run.spelling import duration
+from he_compare.common.run.view import RunView
 from he_compare.reports.figures.style import BLUE, GREEN, GREY, INK, ORANGE, RULE, halo, new_figure
-from he_compare.reports.numbers import duration
-from he_compare.reports.view import RunView
+from he_compare.reports.naming import short_title
 
 ROW_HEIGHT = 2.1
 # From a machine room to a person who answers once in a quarter of an hour.
@@ -27,7 +28,7 @@ def convergence_plot(view: RunView) -> Figure | None:
     figure = new_figure(0.35 + ROW_HEIGHT * len(found))
     grid = figure.subplots(len(found), 2, squeeze=False)
     for row, training in zip(grid, found, strict=True):
-        _loss(row[0], training, view.title(training.pipeline))
+        _loss(row[0], training, short_title(view, training.pipeline))
         _difference(row[1], training)
     return figure
 
@@ -110,7 +111,7 @@ def rounds_plot(view: RunView) -> Figure | None:
         seconds = training.seconds + rounds * ROUND_TRIPS
         colour = COLOURS[number % len(COLOURS)]
         label = (
-            f"{view.title(training.pipeline)}: {training.parameter_set}; {rounds} rounds of "
+            f"{short_title(view, training.pipeline)}: {training.parameter_set}; {rounds} rounds of "
             f"{per_iteration:g} iteration{'s' * (per_iteration != 1)}, "
             f"{duration(training.seconds)} at once"
         )

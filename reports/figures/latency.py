@@ -10,7 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator
 
+from he_compare.common.run.spelling import duration, milliseconds
 from he_compare.common.run.timing import Latency, Spread, latency_of
+from he_compare.common.run.view import RunView
 from he_compare.common.types import Side, Stage
 from he_compare.reports.document.legible import wrapped
 from he_compare.reports.figures.style import (
@@ -24,8 +26,7 @@ from he_compare.reports.figures.style import (
     halo,
     new_figure,
 )
-from he_compare.reports.numbers import duration, milliseconds
-from he_compare.reports.view import RunView
+from he_compare.reports.naming import short_title
 
 ROW_HEIGHT = 0.5
 LANES = (
@@ -55,7 +56,7 @@ def latency_plot(view: RunView) -> Figure | None:
             axes.text(
                 0.5, row, text, transform=axes.get_yaxis_transform(), color=GREY, style="italic"
             )
-    labels = [wrapped(view.title(pipeline), LABEL_WIDTH) for pipeline in view.pipelines]
+    labels = [wrapped(short_title(view, pipeline), LABEL_WIDTH) for pipeline in view.pipelines]
     axes.set_yticks(range(len(labels)), labels)
     _axis(axes)
     return figure
@@ -132,7 +133,7 @@ def stage_grid(view: RunView) -> Figure | None:
             text = _absence(view.pipelines[row].state)
             middle = (len(columns) - 1) / 2
             axes.text(middle, row, text, ha="center", va="center", color=GREY, style="italic")
-    labels = [wrapped(view.title(pipeline), LABEL_WIDTH) for pipeline in view.pipelines]
+    labels = [wrapped(short_title(view, pipeline), LABEL_WIDTH) for pipeline in view.pipelines]
     axes.set_yticks(range(len(labels)), labels)
     return figure
 

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from matplotlib.figure import Figure
 
 from he_compare.common.run.records import CellScores
+from he_compare.common.run.spelling import fixed
+from he_compare.common.run.view import PipelineView, RunView
 from he_compare.reports.document.legible import wrapped
 from he_compare.reports.figures.multiples import Panel, Scale, multiples
 from he_compare.reports.figures.style import BLUE, GREY, ORANGE, RULE
-from he_compare.reports.numbers import fixed
-from he_compare.reports.view import PipelineView, RunView
+from he_compare.reports.naming import short_title
 
 COLUMNS = 4
 TITLE_WIDTH = 22
@@ -43,7 +44,7 @@ def _panels(
     shown = [one for one in view.pipelines if one.scores and curve(one.scores)[0]]
     if not shown:
         return None
-    titles = [wrapped(view.title(pipeline), TITLE_WIDTH, 2) for pipeline in shown]
+    titles = [wrapped(short_title(view, pipeline), TITLE_WIDTH, 2) for pipeline in shown]
     figure, panels = multiples(titles, COLUMNS, _shares(across), _shares(up))
     for panel, pipeline in zip(panels, shown, strict=True):
         _panel(panel, view, pipeline, curve)

@@ -7,10 +7,11 @@ import math
 from matplotlib.figure import Figure
 
 from he_compare.common.run.records import RobustnessCurve
+from he_compare.common.run.view import RunView
 from he_compare.reports.document.legible import wrapped
 from he_compare.reports.figures.multiples import Panel, Scale, multiples
 from he_compare.reports.figures.style import GREY, ORANGE
-from he_compare.reports.view import RunView
+from he_compare.reports.naming import short_title
 
 COLUMNS = 3
 PANEL_LABEL = 34
@@ -31,7 +32,7 @@ def robustness_plot(view: RunView, disturbance: str) -> Figure | None:
     marks = tuple((float(spot), _level(level)) for level, spot in spots.items())
     across = Scale(-0.25, len(levels) - 0.75, marks, found[0][1].unit)
     up = Scale(-0.04, 1.04, ((0, "0"), (0.5, "0.5"), (1, "1")), "accuracy, 95% interval")
-    titles = [wrapped(view.title(pipeline), PANEL_LABEL, 2) for pipeline, _ in found]
+    titles = [wrapped(short_title(view, pipeline), PANEL_LABEL, 2) for pipeline, _ in found]
     figure, panels = multiples(titles, COLUMNS, across, up, ratio=0.56, slanted=True)
     for panel, (_, curve) in zip(panels, found, strict=True):
         _panel(panel, curve, spots)

@@ -14,6 +14,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
+from he_compare.common.run.records import Verdict
+from he_compare.common.run.severity import WORDS
 from he_compare.reports.document.legible import wrapped
 from he_compare.reports.figures.style import PAGE_WIDTH
 
@@ -21,36 +23,29 @@ from he_compare.reports.figures.style import PAGE_WIDTH
 # are: a cell that is darker is worse on every page.
 WHITE, DARK, FAINT = "#fefefe", "#1b1b1b", "#6a6a6a"
 # (shade, letter colour, hatch): lightness falls with gravity, hatching means "not known".
-LOOKS: dict[str, tuple[str, str, str]] = {
+LOOKS: dict[Verdict, tuple[str, str, str]] = {
     "broken": ("#3b3b3b", WHITE, ""),
     "partial": ("#9a9a9a", DARK, ""),
     "resists within budget": ("#f4f4f4", DARK, ""),
     "unreliable": (WHITE, DARK, "////"),
+    "unreadable": (WHITE, DARK, "...."),
     "not applicable": (WHITE, FAINT, ""),
     "not run": (WHITE, FAINT, ".."),
-}
-LETTERS = {
-    "broken": "broken",
-    "partial": "partial",
-    "resists within budget": "resists",
-    "unreliable": "unreliable",
-    "not applicable": "n/a",
-    "not run": "not run",
 }
 LABEL_INCHES, ROW_INCHES = 2.2, 0.24
 LONGEST_NAME, LONGEST_TITLE = 22, 40
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One cell of the heat map; ``verdict`` '' where there is no outcome."""
+class HeatCell:
+    """One cell of the heat map."""
 
-    verdict: str
+    verdict: Verdict
     advantage: float | None
 
 
 def heat_map(
-    rows: Sequence[tuple[str, bool]], columns: Sequence[str], cells: dict[tuple[int, int], Cell]
+    rows: Sequence[tuple[str, bool]], columns: Sequence[str], cells: dict[tuple[int, int], HeatCell]
 ) -> Figure:
     """Draw the matrix; ``rows``: (text, whether it heads a group), ``cells`` by (row, column)."""
     longest = max((len(name) for name in columns), default=0)
@@ -86,7 +81,7 @@ def heat_map(
     return figure
 
 
-def _boxes(axes: Axes, corners: list[tuple[float, float]], width: float, verdict: str) -> None:
+def _boxes(axes: Axes, corners: list[tuple[float, float]], width: float, verdict: Verdict) -> None:
     """Draw the cells of one verdict together: a patch each would take most of the time."""
     shade, _, hatch = LOOKS[verdict]
     boxes = [
@@ -102,9 +97,9 @@ def _boxes(axes: Axes, corners: list[tuple[float, float]], width: float, verdict
         )
 
 
-def _words(axes: Axes, left: float, top: float, width: float, cell: Cell) -> None:
+def _words(axes: Axes, left: float, top: float, width: float, cell: HeatCell) -> None:
     _, letters, hatch = LOOKS[cell.verdict]
-    text = LETTERS[cell.verdict]
+    text = WORDS[cell.verdict].short
     if cell.advantage is not None and cell.verdict in ("broken", "partial"):
         text = f"{text} {cell.advantage:.2f}" if width > 0.6 else f"{text[0]} {cell.advantage:.2f}"
     ground = {"boxstyle": "square,pad=0.1", "facecolor": WHITE, "edgecolor": "none"}

@@ -12,12 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from he_compare.common.run.outcomes import standing
+from he_compare.common.run.spelling import size
 from he_compare.common.run.timing import latency_of
+from he_compare.common.run.view import PipelineView, RunView
 from he_compare.reports.document.legible import wrapped
 from he_compare.reports.figures.latency import round_duration
 from he_compare.reports.figures.style import BLUE, GREY, INK, ORANGE, RULE, lay_out, new_figure
-from he_compare.reports.numbers import size
-from he_compare.reports.view import PipelineView, RunView
 
 SHAPES = {"broken": "X", "unbroken": "o", "unknown": "s"}
 NEAR = 11.0

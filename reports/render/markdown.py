@@ -201,13 +201,13 @@ class _Writer:
 
     def slider(self, block: Slider) -> str:
         self.figures += 1
-        count = len(block.frames)
-        titles = " | ".join(escape(frame.title) for frame in block.frames)
+        count = len(block.stills)
+        titles = " | ".join(escape(still.title) for still in block.stills)
         shown = " | ".join(
-            _image(f"{block.alt}: {frame.title}", file)
-            for frame, file in zip(block.frames, block.files(), strict=True)
+            _image(f"{block.alt}: {still.title}", file)
+            for still, file in zip(block.stills, block.files(), strict=True)
         )
-        words = " | ".join(escape(frame.caption) for frame in block.frames)
+        words = " | ".join(escape(still.caption) for still in block.stills)
         lines = [f"| {titles} |", "|" + ":---:|" * count, f"| {shown} |", f"| {words} |", ""]
         lines.append(f"**Figure {self.figures}.** {escape(block.caption)}")
         return "\n".join(lines)

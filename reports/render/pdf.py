@@ -158,9 +158,9 @@ def _slider(block: Slider) -> dict[str, Any]:
     return {
         "caption": visible(block.caption),
         "alt": visible(block.alt),
-        "frames": [
-            {"title": visible(frame.title), "caption": visible(frame.caption), "file": file}
-            for frame, file in zip(block.frames, block.files(), strict=True)
+        "stills": [
+            {"title": visible(still.title), "caption": visible(still.caption), "file": file}
+            for still, file in zip(block.stills, block.files(), strict=True)
         ],
     }
 

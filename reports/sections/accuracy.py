@@ -7,6 +7,15 @@ from collections.abc import Callable
 from matplotlib.figure import Figure as Drawing
 
 from he_compare.common.run.records import MetricValue
+from he_compare.common.run.spelling import (
+    MISSING,
+    bracket,
+    fixed,
+    probability,
+    scientific,
+    significant,
+)
+from he_compare.common.run.view import PipelineView, RunView
 from he_compare.reports.document.nodes import (
     Block,
     Column,
@@ -19,66 +28,12 @@ from he_compare.reports.document.nodes import (
     inline,
 )
 from he_compare.reports.figures.accuracy import accuracy_plot
+from he_compare.reports.figures.block import drawn
 from he_compare.reports.figures.panels import reliability_plot, roc_plot
-from he_compare.reports.figures.style import drawing, svg_of
-from he_compare.reports.numbers import (
-    MISSING,
-    bracket,
-    estimate,
-    fixed,
-    metric_cell,
-    probability,
-    scientific,
-    significant,
-)
-from he_compare.reports.sections.tables import absent, blanks, grouped, pipeline_tables
-from he_compare.reports.view import PipelineView, RunView
-
-
-def confusion_tables(view: RunView) -> list[Table]:
-    """Return the confusion counts of all pipelines as one table."""
-    classes = view.manifest.dataset.card.classes
-    return [_binary(view, classes) if len(classes) == 2 else _several(view, classes)]
-
-
-def _binary(view: RunView, classes: list[str]) -> Table:
-    rows = []
-    for pipeline in view.pipelines:
-        name = view.row_name(pipeline, pipeline.cells[:1])
-        counts = _counts(pipeline)
-        if len(counts) == 2:
-            cells = [inline(f"{count:,}") for line in counts for count in line]
-        else:
-            cells = list(blanks(pipeline, 4))
-        rows.append(Row((name, *cells)))
-    columns = [Column("Pipeline", weight=2.2)]
-    columns += [
-        Column(f"{truth} called {called}", "right", "images")
-        for truth in classes
-        for called in classes
-    ]
-    return Table("Images by true and predicted class", tuple(columns), tuple(rows))
-
-
-def _several(view: RunView, classes: list[str]) -> Table:
-    def rows_of(pipeline: PipelineView) -> list[Row]:
-        counts = _counts(pipeline)
-        return [
-            Row((inline(truth), *[inline(f"{count:,}") for count in line]))
-            for truth, line in zip(classes, counts, strict=False)
-            if len(line) == len(classes)
-        ]
-
-    columns = (
-        Column("True class", weight=1.4),
-        *[Column(f"called {name}", "right", "images") for name in classes],
-    )
-    return Table("Images by true class (rows) and predicted class", columns, grouped(view, rows_of))
-
-
-def _counts(pipeline: PipelineView) -> list[list[int]]:
-    return pipeline.scores.confusion if pipeline.scores else []
-
+from he_compare.reports.naming import row_name, short_title
+from he_compare.reports.numbers import estimate, metric_cell
+from he_compare.reports.section import ReportSection
+from he_compare.reports.tables import absent, blanks, grouped, pipeline_tables
 
 TITLES = {
     "accuracy": "Accuracy",
@@ -102,29 +57,50 @@ RELIABILITY = (
 )
 
 
-def sections(view: RunView) -> list[Section]:
-    """Return the accuracy section; without scores it says so and how to make them."""
-    if view.scores is None:
-        words = "The run has no scores.json: `compare score` computes it from stored predictions."
-        return [Section("Accuracy", 1, "accuracy", (Paragraph(inline(words)),))]
-    names = _names(view)
-    recalls = [name for name in names if is_recall(name)]
-    overall = [name for name in names if name not in recalls and name not in CALIBRATION]
-    calibration = [name for name in names if name in CALIBRATION]
-    blocks: list[Block] = [*_figure(view)]
-    blocks += _metric_tables(view, "Metrics of the whole test set", overall)
-    blocks += _panels(view, roc_plot, "roc", ROC)
-    found = [Section("Accuracy", 1, "accuracy", tuple(blocks))]
-    if recalls:
-        tables = _metric_tables(view, "Recall of each class", recalls)
-        found.append(Section("Per class", 2, "per-class", tuple(tables)))
-    if calibration:
-        tables = _metric_tables(view, "Calibration: 0 is best", calibration)
-        shown: list[Block] = [*_panels(view, reliability_plot, "reliability", RELIABILITY), *tables]
-        found.append(Section("Calibration", 2, "calibration", tuple(shown)))
-    found += _differences(view)
-    found.append(Section("Confusion", 2, "confusion", tuple(confusion_tables(view))))
-    return found + _agreement(view)
+class Accuracy(ReportSection):
+    """How right each pipeline is; without scores the section says so and how to make them."""
+
+    order = 400
+    title = "Accuracy"
+
+    def sections(self, view: RunView) -> list[Section]:
+        """Return accuracy with its parts: classes, calibration, differences, confusion."""
+        if view.scores is None:
+            words = (
+                "The run has no scores.json: `compare score` computes it from stored predictions."
+            )
+            return [Section(self.title, 1, "accuracy", (Paragraph(inline(words)),))]
+        names = _names(view)
+        recalls = [name for name in names if is_recall(name)]
+        overall = [name for name in names if name not in recalls and name not in CALIBRATION]
+        blocks: tuple[Block, ...] = (
+            *_figure(view),
+            *_metric_tables(view, "Metrics of the whole test set", overall),
+            *_panels(view, roc_plot, "roc", ROC),
+        )
+        return [
+            Section(self.title, 1, "accuracy", blocks),
+            *_per_class(view, recalls),
+            *_calibration(view, [name for name in names if name in CALIBRATION]),
+            *_differences(view),
+            Section("Confusion", 2, "confusion", tuple(confusion_tables(view))),
+            *_agreement(view),
+        ]
+
+
+def _per_class(view: RunView, recalls: list[str]) -> list[Section]:
+    if not recalls:
+        return []
+    tables = _metric_tables(view, "Recall of each class", recalls)
+    return [Section("Per class", 2, "per-class", tuple(tables))]
+
+
+def _calibration(view: RunView, names: list[str]) -> list[Section]:
+    if not names:
+        return []
+    tables = _metric_tables(view, "Calibration: 0 is best", names)
+    panels = _panels(view, reliability_plot, "reliability", RELIABILITY)
+    return [Section("Calibration", 2, "calibration", (*panels, *tables))]
 
 
 def is_recall(name: str) -> bool:
@@ -146,32 +122,22 @@ def _names(view: RunView) -> list[str]:
 
 
 def _figure(view: RunView) -> list[Figure]:
-    with drawing():
-        figure = accuracy_plot(view)
-    if figure is None:
-        return []
-    return [
-        Figure(
-            name="accuracy",
-            caption="Accuracy and AUC with 95% intervals. Square: claims protection; circle: "
-            "claims none; dashed line: the reference. The numbers stand in the next table.",
-            alt="Dot plot of accuracy and AUC with intervals for "
-            + "; ".join(_spoken(pipeline) for pipeline in view.pipelines if pipeline.scores),
-            svg=svg_of(figure),
-        )
-    ]
+    return drawn(
+        lambda: accuracy_plot(view),
+        name="accuracy",
+        caption="Accuracy and AUC with 95% intervals. Square: claims protection; circle: "
+        "claims none; dashed line: the reference. The numbers stand in the next table.",
+        alt="Dot plot of accuracy and AUC with intervals for "
+        + "; ".join(_spoken(pipeline) for pipeline in view.pipelines if pipeline.scores),
+    )
 
 
 def _panels(
     view: RunView, draw: Callable[[RunView], Drawing | None], name: str, caption: str
 ) -> list[Figure]:
-    with drawing():
-        figure = draw(view)
-    if figure is None:
-        return []
     shown = "; ".join(pipeline.label for pipeline in view.pipelines if pipeline.scores)
     alt = f"{caption.partition('.')[0]}, one panel a pipeline: {shown}"
-    return [Figure(name, caption, alt, svg_of(figure))]
+    return drawn(lambda: draw(view), name, caption, alt)
 
 
 def _spoken(pipeline: PipelineView) -> str:
@@ -230,7 +196,7 @@ def _differences(view: RunView) -> list[Section]:
         for one in pipeline.differences:
             discordant = "{} / {}".format(*one.discordant) if one.discordant else MISSING
             cells = (
-                view.row_name(pipeline, pipeline.cells[:1]),
+                row_name(view, pipeline, pipeline.cells[:1]),
                 inline(title_of(one.metric)),
                 estimate(one.difference, one.interval, signed=True),
                 inline(probability(one.p_value)),
@@ -249,11 +215,56 @@ def _differences(view: RunView) -> list[Section]:
         Column("Images in both", "right", "n", 0.9),
     )
     note = (
-        f"Pipeline minus {view.title(view.reference)} on the same images, so each image is its own "
-        "control. An interval that holds 0 shows no difference; it does not show equality."
+        f"Pipeline minus {short_title(view, view.reference)} on the same images, so each image is "
+        "its own control. An interval that holds 0 shows no difference; it does not show equality."
     )
     table = Table("Paired differences against the reference", columns, tuple(rows), inline(note))
     return [Section("Paired differences", 2, "differences", (table,))]
+
+
+def confusion_tables(view: RunView) -> list[Table]:
+    """Return the confusion counts of all pipelines as one table."""
+    classes = view.manifest.dataset.card.classes
+    return [_binary(view, classes) if len(classes) == 2 else _several(view, classes)]
+
+
+def _binary(view: RunView, classes: list[str]) -> Table:
+    rows = []
+    for pipeline in view.pipelines:
+        name = row_name(view, pipeline, pipeline.cells[:1])
+        counts = _counts(pipeline)
+        if len(counts) == 2:
+            cells = [inline(f"{count:,}") for line in counts for count in line]
+        else:
+            cells = list(blanks(pipeline, 4))
+        rows.append(Row((name, *cells)))
+    columns = [Column("Pipeline", weight=2.2)]
+    columns += [
+        Column(f"{truth} called {called}", "right", "images")
+        for truth in classes
+        for called in classes
+    ]
+    return Table("Images by true and predicted class", tuple(columns), tuple(rows))
+
+
+def _several(view: RunView, classes: list[str]) -> Table:
+    def rows_of(pipeline: PipelineView) -> list[Row]:
+        counts = _counts(pipeline)
+        return [
+            Row((inline(truth), *[inline(f"{count:,}") for count in line]))
+            for truth, line in zip(classes, counts, strict=False)
+            if len(line) == len(classes)
+        ]
+
+    columns = (
+        Column("True class", weight=1.4),
+        *[Column(f"called {name}", "right", "images") for name in classes],
+    )
+    return Table("Images by true class (rows) and predicted class", columns, grouped(view, rows_of))
+
+
+def _counts(pipeline: PipelineView) -> list[list[int]]:
+    return pipeline.scores.confusion if pipeline.scores else []
 
 
 def _agreement(view: RunView) -> list[Section]:
@@ -262,7 +273,7 @@ def _agreement(view: RunView) -> list[Section]:
         found = pipeline.measured.agreement if pipeline.measured else None
         if found is not None:
             cells = (
-                view.row_name(pipeline, pipeline.cells[:1]),
+                row_name(view, pipeline, pipeline.cells[:1]),
                 inline(found.reference),
                 inline(f"{found.executed:,}"),
                 inline(f"{found.agree:,} / {found.compared:,}"),
@@ -283,3 +294,6 @@ def _agreement(view: RunView) -> list[Section]:
     note = inline("Executed: images that went through the protected path, not a simulation of it.")
     table = Table("Executed predictions against the clear model", columns, tuple(rows), note)
     return [Section("Executed against clear", 2, "agreement", (table,))]
+
+
+SECTION = Accuracy()

@@ -1,4 +1,4 @@
-"""What each pipeline claims: a row to compare, then the whole claim for the reviewer."""
+"""The trust boundary and the claims: who holds what, and what each pipeline states of it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 
 from he_compare.common.run.records import LatticeFacts, SecurityClaims
+from he_compare.common.run.spelling import MISSING, parameters, significant, size
+from he_compare.common.run.view import PipelineView, RunView
 from he_compare.reports.document.nodes import (
-    Block,
     Break,
     Code,
     Column,
@@ -18,13 +19,18 @@ from he_compare.reports.document.nodes import (
     Table,
     inline,
 )
-from he_compare.reports.numbers import significant
-from he_compare.reports.sections.boundary import scheme_name
-from he_compare.reports.sections.compared import parameters
-from he_compare.reports.sections.tables import blanks, grouped
-from he_compare.reports.view import PipelineView, RunView
+from he_compare.reports.naming import row_name
+from he_compare.reports.section import ReportSection
+from he_compare.reports.tables import blanks, grouped
 
-COLUMNS = (
+BOUNDARY_COLUMNS = (
+    Column("Pipeline", weight=1.6),
+    Column("Client holds", weight=1.4),
+    Column("→ crosses to the server", weight=1.4),
+    Column("Server holds and learns", weight=3.2),
+    Column("← crosses back", weight=0.9),
+)
+CLAIM_COLUMNS = (
     Column("Pipeline", weight=2.2),
     Column("Scheme", weight=1.4),
     Column("Ground of the claim", weight=1.9),
@@ -40,46 +46,117 @@ LATTICE_COLUMNS = (
     Column("Estimate", weight=1.9, unit="bits"),
     Column("Precision", weight=1.5),
 )
-WORDS = (
+FULL_COLUMNS = (Column("Question", weight=1.2), Column("What the pipeline states", weight=5.4))
+BOUNDARY = (
+    "What crosses between client and server is bytes over HTTP. The server half is a process of "
+    "its own, started with the public material only."
+)
+CLAIMS = (
     "A claim is what the scheme's author or a standard states, so no row below is a finding; what "
     "attacks found stands in the section on security."
 )
 DETERMINISTIC = {True: "yes", False: "no", None: "not stated"}
 
 
-def sections(view: RunView) -> list[Section]:
-    """Return the claims side by side and in full."""
-    rows = tuple(Row(_cells(view, pipeline)) for pipeline in view.pipelines)
+class BoundaryAndClaims(ReportSection):
+    """Who holds what on which side, and what each pipeline states about it."""
+
+    order = 300
+
+    def sections(self, view: RunView) -> list[Section]:
+        """Return the boundary, then the claims side by side and in full."""
+        return [
+            Section("Trust boundary", 2, "boundary", (Paragraph(inline(BOUNDARY)), _sides(view))),
+            Section(
+                "Claims",
+                2,
+                "claims",
+                (
+                    Paragraph(inline(CLAIMS)),
+                    _side_by_side(view),
+                    *_lattice(view),
+                    Table("Claims in full", FULL_COLUMNS, grouped(view, _full_rows)),
+                ),
+            ),
+        ]
+
+
+def _sides(view: RunView) -> Table:
+    """Return the boundary as a table from left (client) to right (server) and back."""
+    rows = tuple(Row(_boundary_cells(view, pipeline)) for pipeline in view.pipelines)
+    note = inline("Bytes are measured on the wire, HTTP headers included.")
+    return Table("Who holds what", BOUNDARY_COLUMNS, rows, note)
+
+
+def _boundary_cells(view: RunView, pipeline: PipelineView) -> tuple[Inline, ...]:
+    name = row_name(view, pipeline, pipeline.cells[:1])
+    claims = pipeline.claims
+    if claims is None:
+        return (name, *[inline(MISSING)] * 4)
+    moved = pipeline.bytes_per_image
+    return (
+        name,
+        _client_holds(claims),
+        inline(_up(claims), f", {size(moved[0])} per image" if moved else ""),
+        _server_holds(pipeline, claims),
+        inline(f"reply, {size(moved[1])} per image" if moved else "reply"),
+    )
+
+
+def _client_holds(claims: SecurityClaims) -> Inline:
+    if not claims.key_fingerprint and claims.key_space is None:
+        return inline("images; no key")
+    policy = f", {claims.key_policy.replace('_', ' ')}" if claims.key_policy else ""
+    named = inline(" ", Code(claims.key_fingerprint)) if claims.key_fingerprint else ()
+    return inline("images, secret key", named, policy)
+
+
+def _up(claims: SecurityClaims) -> str:
+    if claims.claim_type == "none":
+        return "unprotected data"
+    return f"{_scheme_name(claims)} ciphertext"
+
+
+def _server_holds(pipeline: PipelineView, claims: SecurityClaims) -> Inline:
+    record = pipeline.measured
+    parts = ["learns " + (", ".join(claims.server_learns) or "nothing stated")]
+    if record is not None and record.traffic is not None:
+        parts.insert(0, f"public material, {size(record.traffic.public_material_bytes)}")
+    if record is not None and record.server_pid_separate is False:
+        parts.append("ran inside the client's process")
+    return inline("; ".join(parts))
+
+
+def _scheme_name(claims: SecurityClaims) -> str:
+    """Return the scheme without what follows its first colon."""
+    return claims.scheme.partition(":")[0]
+
+
+def _side_by_side(view: RunView) -> Table:
+    rows = tuple(Row(_claim_cells(view, pipeline)) for pipeline in view.pipelines)
     note = inline(
         "Key space, nominal / effective: log2 of the number of keys, and that limited by the "
         "entropy of the source they are derived from. A lattice scheme's keys are never counted: "
         "its bits are the estimated cost of the attack named, for the weakest of its parameters."
     )
-    whole = (Column("Question", weight=1.2), Column("What the pipeline states", weight=5.4))
-    blocks: tuple[Block, ...] = (
-        Paragraph(inline(WORDS)),
-        Table("Claims side by side", COLUMNS, rows, note),
-        *_lattice(view),
-        Table("Claims in full", whole, grouped(view, _rows)),
-    )
-    return [Section("Claims", 2, "claims", blocks)]
+    return Table("Claims side by side", CLAIM_COLUMNS, rows, note)
 
 
-def _cells(view: RunView, pipeline: PipelineView) -> tuple[Inline, ...]:
-    name = view.row_name(pipeline, pipeline.cells[:1])
+def _claim_cells(view: RunView, pipeline: PipelineView) -> tuple[Inline, ...]:
+    name = row_name(view, pipeline, pipeline.cells[:1])
     claims = pipeline.claims
     if claims is None:
         return (name, *blanks(pipeline, 4))
     return (
         name,
-        inline(scheme_name(claims)),
+        inline(_scheme_name(claims)),
         inline(claims.claim_type),
         inline(_bits(claims)),
         inline(DETERMINISTIC[claims.deterministic]),
     )
 
 
-def _rows(pipeline: PipelineView) -> list[Row]:
+def _full_rows(pipeline: PipelineView) -> list[Row]:
     """Return one row a stated fact; what is not stated has no row."""
     claims = pipeline.claims
     if claims is None:
@@ -157,7 +234,7 @@ def _lattice_cells(
     bits = "; ".join(f"{_spell(bits)} {model}" for model, bits in facts.bits.items())
     at_most = "at most " if facts.bits_are_at_most else ""
     return (
-        view.row_name(pipeline, pipeline.cells[:1]),
+        row_name(view, pipeline, pipeline.cells[:1]),
         inline(f"{facts.scheme}, {facts.use}", Break(), facts.name),
         inline(f"{facts.dimension:,} / {facts.log2_q:g}"),
         inline(facts.secret_distribution),
@@ -194,3 +271,6 @@ def _weakest(lattice: Sequence[LatticeFacts]) -> str:
 
 def _spell(bits: float) -> str:
     return f"{bits:,.0f}" if bits >= 10 else significant(bits)
+
+
+SECTION = BoundaryAndClaims()

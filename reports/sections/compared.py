@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 from he_compare.common.run.records import DatasetSummary, SplitSummary
+from he_compare.common.run.spelling import MISSING, fixed, parameters
+from he_compare.common.run.view import PipelineView, RunView
 from he_compare.reports.document.nodes import (
     Break,
     Bullets,
@@ -19,33 +18,31 @@ from he_compare.reports.document.nodes import (
     Table,
     inline,
 )
-from he_compare.reports.numbers import MISSING, fixed
-from he_compare.reports.view import PipelineView, RunView, record_ids
+from he_compare.reports.naming import full_title, record_ids, row_name
+from he_compare.reports.section import ReportSection
 
 SPLITS = ("train", "val", "test")
 
 
-def sections(view: RunView) -> list[Section]:
-    """Return the cards of dataset and backbone and the list of pipelines."""
-    return [
-        Section(
-            "What was compared",
-            1,
-            "compared",
-            (
-                Paragraph(
-                    inline(
-                        f"{len(view.pipelines)} pipelines on one dataset with one backbone, "
-                        f"root seed {view.manifest.seed}, profile {view.manifest.profile}."
-                    )
-                ),
-            ),
-        ),
-        _dataset(view.manifest.dataset),
-        _backbone(view),
-        _pipelines(view),
-        *_training(view),
-    ]
+class Compared(ReportSection):
+    """The cards of dataset and backbone, the pipelines, and how each model was fitted."""
+
+    order = 200
+    title = "What was compared"
+
+    def sections(self, view: RunView) -> list[Section]:
+        """Return the cards and the list of pipelines."""
+        words = (
+            f"{len(view.pipelines)} pipelines on one dataset with one backbone, "
+            f"root seed {view.manifest.seed}, profile {view.manifest.profile}."
+        )
+        return [
+            Section(self.title, 1, "compared", (Paragraph(inline(words)),)),
+            _dataset(view.manifest.dataset),
+            _backbone(view),
+            _pipelines(view),
+            *_training(view),
+        ]
 
 
 def _dataset(dataset: DatasetSummary) -> Section:
@@ -141,7 +138,7 @@ def _training(view: RunView) -> list[Section]:
         facts = record.training if record else {}
         single = {k: v for k, v in facts.items() if not isinstance(v, list | dict)}
         if record is not None and single:
-            name = view.row_name(pipeline, [record])
+            name = row_name(view, pipeline, [record])
             rows.append(Row((name, inline(parameters(single, separator="; ")))))
     if not rows:
         return []
@@ -155,7 +152,7 @@ def _pipeline_cells(view: RunView, pipeline: PipelineView) -> tuple[Inline, ...]
     record = pipeline.accuracy
     resolved = record.cell.resolved if record else pipeline.planned.resolved
     return (
-        inline(view.full_title(pipeline), Break(), record_ids([record] if record else [])),
+        inline(full_title(view, pipeline), Break(), record_ids([record] if record else [])),
         inline(pipeline.planned.name),
         inline(parameters(resolved)),
         inline(record.fhe_mode.value if record else MISSING),
@@ -163,17 +160,4 @@ def _pipeline_cells(view: RunView, pipeline: PipelineView) -> tuple[Inline, ...]
     )
 
 
-def parameters(values: dict[str, Any], separator: str = ", ") -> str:
-    """Spell parameters as ``name=value`` in the order of their names."""
-    if not values:
-        return "none"
-    return separator.join(f"{name}={_spelled(value)}" for name, value in sorted(values.items()))
-
-
-def _spelled(value: Any) -> str:
-    """Spell a parameter: text as it is, numbers to six digits, the rest as JSON."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return json.dumps(value, default=str, ensure_ascii=False)
+SECTION = Compared()

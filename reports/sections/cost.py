@@ -1,21 +1,13 @@
-"""What protection costs: latency, stages, throughput, bytes, network, one-time work, memory."""
+"""What an image costs in time: latency by side and stage, and throughput in batches."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from matplotlib.figure import Figure as Drawing
-
-from he_compare.common.run.timing import (
-    Spread,
-    latency_of,
-    one_time_of,
-    one_time_seconds,
-    throughput_of,
-)
+from he_compare.common.run.spelling import MISSING, duration, milliseconds, significant
+from he_compare.common.run.timing import Spread, latency_of, throughput_of
+from he_compare.common.run.view import PipelineView, RunView
 from he_compare.common.types import Side
 from he_compare.reports.document.nodes import (
-    Break,
+    Block,
     Column,
     Figure,
     Inline,
@@ -26,55 +18,36 @@ from he_compare.reports.document.nodes import (
     Table,
     inline,
 )
-from he_compare.reports.figures.amortisation import amortisation_plot, shared_seconds
+from he_compare.reports.figures.block import drawn
 from he_compare.reports.figures.latency import latency_plot, stage_grid
-from he_compare.reports.figures.style import drawing, svg_of
-from he_compare.reports.numbers import MISSING, duration, milliseconds, significant
-from he_compare.reports.sections.tables import blanks, grouped
-from he_compare.reports.sections.traffic import traffic_sections
-from he_compare.reports.view import PipelineView, RunView
+from he_compare.reports.naming import row_name
+from he_compare.reports.numbers import median_cell
+from he_compare.reports.section import ReportSection
+from he_compare.reports.tables import blanks, grouped
 
-AMORTISED_OVER = (1, 100, 10_000)
 PER_IMAGE = "ms per image"
+WORDS = (
+    "Latency is measured on single images in a closed loop, throughput on batches; one-time "
+    "work stands apart. Warm-up images are run and left out. All quantiles are nearest-rank, "
+    "so with n < 100 the p99 is the largest sample."
+)
 
 
-def sections(view: RunView) -> list[Section]:
-    """Return the cost sections; latency and throughput never share a table."""
-    words = (
-        "Latency is measured on single images in a closed loop, throughput on batches; one-time "
-        "work stands apart. Warm-up images are run and left out. All quantiles are nearest-rank, "
-        "so with n < 100 the p99 is the largest sample."
-    )
-    return [
-        Section("Cost", 1, "cost", (Paragraph(inline(words)),)),
-        Section("Latency of one image", 2, "latency", (*_latency_figure(view), _latency(view))),
-        Section("Stages", 2, "stages", (*_stage_figure(view), _stages(view))),
-        Section("Throughput", 2, "throughput", (_throughput(view),)),
-        *traffic_sections(view),
-        Section(
-            "One-time costs",
-            2,
-            "one-time",
-            (_one_time(view), *_amortisation_figure(view), _amortised(view)),
-        ),
-    ]
+class Cost(ReportSection):
+    """What one image and a batch cost; latency and throughput never share a table."""
 
+    order = 600
+    title = "Cost"
 
-def _amortisation_figure(view: RunView) -> list[Figure]:
-    caption = (
-        "Time per image when the one-time work is shared among 1 to 10,000 images, both axes "
-        "logarithmic. Computed; the numbers stand in the next table."
-    )
-    alt = "Time per image over the number of images that share the one-time work, by pipeline"
-    return _drawn(amortisation_plot, view, "amortisation", caption, alt)
-
-
-def _drawn(
-    draw: Callable[[RunView], Drawing | None], view: RunView, name: str, caption: str, alt: str
-) -> list[Figure]:
-    with drawing():
-        figure = draw(view)
-    return [] if figure is None else [Figure(name, caption, alt, svg_of(figure))]
+    def sections(self, view: RunView) -> list[Section]:
+        """Return latency, its stages, and throughput."""
+        latency: tuple[Block, ...] = (*_latency_figure(view), _latency(view))
+        return [
+            Section(self.title, 1, "cost", (Paragraph(inline(WORDS)),)),
+            Section("Latency of one image", 2, "latency", latency),
+            Section("Stages", 2, "stages", (*_stage_figure(view), _stages(view))),
+            Section("Throughput", 2, "throughput", (_throughput(view),)),
+        ]
 
 
 def _latency_figure(view: RunView) -> list[Figure]:
@@ -87,13 +60,14 @@ def _latency_figure(view: RunView) -> list[Figure]:
         "Time for one image on a log axis: total by the client's clock, and the sums of the "
         "client's and the server's stages. The numbers stand in the next table."
     )
-    return _drawn(latency_plot, view, "latency", caption, f"Latency by pipeline: {spoken}")
+    alt = f"Latency by pipeline: {spoken}"
+    return drawn(lambda: latency_plot(view), "latency", caption, alt)
 
 
 def _stage_figure(view: RunView) -> list[Figure]:
     caption = "p50 of every stage in milliseconds. The numbers stand in the next table."
     alt = "Grid of pipelines by stages with the p50 of each stage, as in the table that follows"
-    return _drawn(stage_grid, view, "stages", caption, alt)
+    return drawn(lambda: stage_grid(view), "stages", caption, alt)
 
 
 def _latency(view: RunView) -> Table:
@@ -120,7 +94,7 @@ def _latency(view: RunView) -> Table:
 
 
 def _latency_cells(view: RunView, pipeline: PipelineView) -> tuple[Inline, ...]:
-    name = view.row_name(pipeline, pipeline.timed or pipeline.latency)
+    name = row_name(view, pipeline, pipeline.timed or pipeline.latency)
     latency = latency_of(pipeline)
     if latency is None:
         return (name, *blanks(pipeline, 7))
@@ -129,20 +103,12 @@ def _latency_cells(view: RunView, pipeline: PipelineView) -> tuple[Inline, ...]:
         name,
         inline(", ".join(modes)),
         inline(f"{latency.total.n:,}"),
-        _median(latency.total),
+        median_cell(latency.total),
         inline(milliseconds(latency.total.p90)),
         inline(milliseconds(latency.total.p99)),
         _side(latency.sides.get(Side.CLIENT)),
         _side(latency.sides.get(Side.SERVER)),
     )
-
-
-def _median(spread: Spread) -> Inline:
-    shown = inline(milliseconds(spread.p50))
-    if spread.interval is None:
-        return shown
-    low, high = milliseconds(spread.interval.low), milliseconds(spread.interval.high)
-    return inline(shown, Break(), f"[{low}, {high}]")
 
 
 def _side(spread: Spread | None) -> Inline:
@@ -183,7 +149,7 @@ def _throughput(view: RunView) -> Table:
     rows = []
     for pipeline in view.pipelines:
         found = throughput_of(pipeline)
-        name = view.row_name(pipeline, pipeline.cells[:1])
+        name = row_name(view, pipeline, pipeline.cells[:1])
         if found is None:
             rows.append(Row((name, *blanks(pipeline, 4))))
             continue
@@ -202,57 +168,4 @@ def _throughput(view: RunView) -> Table:
     return Table("Throughput in batches", columns, tuple(rows), note)
 
 
-def _one_time(view: RunView) -> Table:
-    def rows_of(pipeline: PipelineView) -> list[Row]:
-        return [
-            Row(
-                (
-                    inline(one.stage.value),
-                    inline(one.side.value),
-                    inline(one.per.value),
-                    inline(f"{len(one.seconds):,}"),
-                    inline(significant(sum(one.seconds) / len(one.seconds))),
-                )
-            )
-            for one in one_time_of(pipeline)
-            if one.seconds
-        ]
-
-    columns = (
-        Column("Stage", weight=1.8),
-        Column("Side"),
-        Column("Per"),
-        Column("n", "right", "samples"),
-        Column("Mean", "right", "s"),
-    )
-    reused = sum(bool(record.reused) for record in view.records)
-    note = "Measured in the accuracy cell; one sample, so no interval, unless n says otherwise."
-    if reused:
-        note += (
-            f" {reused} of {len(view.records)} cells reused stored artefacts: what these hold was "
-            "not computed again."
-        )
-    return Table("Work done once", columns, grouped(view, rows_of), inline(note))
-
-
-def _amortised(view: RunView) -> Table:
-    rows = []
-    for pipeline in view.pipelines:
-        once = one_time_seconds(pipeline)
-        found = [shared_seconds(pipeline, count) for count in AMORTISED_OVER]
-        name = view.row_name(pipeline, pipeline.cells[:1])
-        shares = [milliseconds(seconds) for seconds in found if seconds is not None]
-        if len(shares) < len(AMORTISED_OVER):
-            rows.append(Row((name, *blanks(pipeline, 1 + len(AMORTISED_OVER)))))
-            continue
-        rows.append(Row((name, inline(significant(once)), *[inline(share) for share in shares])))
-    columns = (
-        Column("Pipeline", weight=2.2),
-        Column("One-time sum", "right", "s"),
-        *[
-            Column(f"over {count:,} image{'s' * (count > 1)}", "right", PER_IMAGE)
-            for count in AMORTISED_OVER
-        ],
-    )
-    note = inline("One-time sum shared among the images, plus the p50 of one image. Computed.")
-    return Table("Time per image with one-time work shared out", columns, tuple(rows), note)
+SECTION = Cost()

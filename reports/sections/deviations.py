@@ -1,24 +1,19 @@
-"""Deviations: each departure that the rules find, as a card with evidence and limits."""
+"""Deviations: where a run departs from a full, clean, published one, each by a rule."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 from he_compare.common.run.outcomes import by_reason, told_by_attack
 from he_compare.common.run.records import AttackOutcome, RunRecord
+from he_compare.common.run.spelling import fixed, scientific, significant
+from he_compare.common.run.view import PipelineView, RunView
 from he_compare.common.statistics.evaluation import wilson_half_width
 from he_compare.common.types import FheMode, Status
-from he_compare.reports.document.nodes import (
-    FindingCard,
-    Inline,
-    Paragraph,
-    Section,
-    Severity,
-    inline,
-)
-from he_compare.reports.numbers import fixed, scientific, significant
-from he_compare.reports.view import PipelineView, RunView, record_ids, short_id
+from he_compare.reports.cards import Rule, card, found_by, numbered
+from he_compare.reports.document.nodes import Block, FindingCard, Inline, Paragraph, inline
+from he_compare.reports.naming import record_ids, short_id, short_title
+from he_compare.reports.section import ReportSection
 
 ENOUGH_AGREEMENT = 50
 WIDEST_HALF_INTERVAL = 0.05
@@ -26,39 +21,29 @@ FULL_SUBSETS = ("", "published", "full", "all")
 MANIFEST = inline("manifest.json")
 
 
-@dataclass(frozen=True)
-class Departure:
-    """What was found, the record that shows it and what it means for the numbers."""
-
-    severity: Severity
-    claim: str
-    evidence: Inline
-    limits: str
-
-
-def _insecure(view: RunView) -> Iterator[Departure]:
+def _insecure(view: RunView) -> Iterator[FindingCard]:
     for pipeline in view.pipelines:
         if pipeline.protected and pipeline.claims and pipeline.claims.insecure:
-            yield Departure(
+            yield card(
                 "fail",
-                f"{view.title(pipeline)} must not protect real data: "
+                f"{short_title(view, pipeline)} must not protect real data: "
                 + "; ".join(pipeline.claims.insecure),
                 record_ids(pipeline.cells),
                 "Its timings and accuracy stand; its claim does not.",
             )
 
 
-def _backbone(view: RunView) -> Iterator[Departure]:
+def _backbone(view: RunView) -> Iterator[FindingCard]:
     backbone = view.manifest.backbone
     if backbone.untrained:
-        yield Departure(
+        yield card(
             "fail",
             f"The backbone {backbone.name} is untrained: its weights are random.",
             MANIFEST,
             "Accuracy says nothing about DeiT. Timings, bytes and agreement are not affected.",
         )
     elif backbone.weights in ("shipped", "package"):
-        yield Departure(
+        yield card(
             "warn",
             f"The backbone's weights come with the package, not from timm: {backbone.provenance}",
             MANIFEST,
@@ -66,14 +51,14 @@ def _backbone(view: RunView) -> Iterator[Departure]:
         )
 
 
-def _dataset(view: RunView) -> Iterator[Departure]:
+def _dataset(view: RunView) -> Iterator[FindingCard]:
     dataset = view.manifest.dataset
     if dataset.card.synthetic:
-        yield Departure(
+        yield card(
             "fail", "The images are synthetic.", MANIFEST, "No number here speaks of patients."
         )
     if dataset.subset not in FULL_SUBSETS:
-        yield Departure(
+        yield card(
             "warn",
             f"The run used the choice of images “{dataset.subset}”, not the published one.",
             MANIFEST,
@@ -86,12 +71,12 @@ def _dataset(view: RunView) -> Iterator[Departure]:
     }
     if limits:
         shown = ", ".join(f"{name} = {value}" for name, value in sorted(limits.items()))
-        yield Departure("warn", f"Counts were limited: {shown}.", MANIFEST, "See the splits used.")
+        yield card("warn", f"Counts were limited: {shown}.", MANIFEST, "See the splits used.")
 
 
-def _small_sample(view: RunView) -> Iterator[Departure]:
+def _small_sample(view: RunView) -> Iterator[FindingCard]:
     if view.n_test > 0 and (half := wilson_half_width(view.n_test)) > WIDEST_HALF_INTERVAL:
-        yield Departure(
+        yield card(
             "warn",
             f"The test set has {view.n_test} images: a 95% interval of a proportion near one half "
             f"reaches ±{fixed(half)}.",
@@ -100,21 +85,21 @@ def _small_sample(view: RunView) -> Iterator[Departure]:
         )
 
 
-def _unfinished(view: RunView) -> Iterator[Departure]:
+def _unfinished(view: RunView) -> Iterator[FindingCard]:
     for pipeline in view.pipelines:
         if pipeline.trouble:
             bad = [record for record in pipeline.cells if record.status is not Status.OK]
-            yield Departure(
+            yield card(
                 "fail" if not pipeline.measured else "warn",
-                f"{view.title(pipeline)}: {pipeline.trouble}",
+                f"{short_title(view, pipeline)}: {pipeline.trouble}",
                 record_ids(bad) if bad else MANIFEST,
                 "No number of that cell exists; the row stays in every table.",
             )
 
 
-def _not_scored(view: RunView) -> Iterator[Departure]:
+def _not_scored(view: RunView) -> Iterator[FindingCard]:
     if view.scores is None:
-        yield Departure(
+        yield card(
             "warn",
             "The run has no scores.",
             inline("scores.json is missing"),
@@ -122,28 +107,28 @@ def _not_scored(view: RunView) -> Iterator[Departure]:
         )
 
 
-def _not_executed(view: RunView) -> Iterator[Departure]:
+def _not_executed(view: RunView) -> Iterator[FindingCard]:
     for pipeline in view.pipelines:
         modes = {record.fhe_mode for record in pipeline.cells} & {FheMode.SIMULATE, FheMode.CLEAR}
         if modes:
             names = ", ".join(sorted(mode.value for mode in modes))
-            yield Departure(
+            yield card(
                 "warn",
-                f"{view.title(pipeline)} has cells in FHE mode {names}, not executed.",
+                f"{short_title(view, pipeline)} has cells in FHE mode {names}, not executed.",
                 record_ids([one for one in pipeline.cells if one.fhe_mode in modes]),
                 "Timings of such a cell are not those of encryption.",
             )
 
 
-def _agreement(view: RunView) -> Iterator[Departure]:
+def _agreement(view: RunView) -> Iterator[FindingCard]:
     for pipeline in view.pipelines:
         found = pipeline.measured.agreement if pipeline.measured else None
         if found is None or (found.agree == found.compared >= ENOUGH_AGREEMENT):
             continue
-        yield Departure(
+        yield card(
             "warn" if found.agree == found.compared else "fail",
-            f"{view.title(pipeline)}: {found.agree} of {found.compared} executed predictions "
-            f"equal those of the {found.reference}; largest score difference "
+            f"{short_title(view, pipeline)}: {found.agree} of {found.compared} executed "
+            f"predictions equal those of the {found.reference}; largest score difference "
             f"{scientific(found.max_abs_score_difference)}.",
             record_ids(pipeline.cells[:1]),
             f"Fewer than {ENOUGH_AGREEMENT} compared images or any disagreement limit what the "
@@ -151,19 +136,19 @@ def _agreement(view: RunView) -> Iterator[Departure]:
         )
 
 
-def _shared_process(view: RunView) -> Iterator[Departure]:
+def _shared_process(view: RunView) -> Iterator[FindingCard]:
     for pipeline in view.pipelines:
         shared = [one for one in pipeline.cells if one.server_pid_separate is False]
         if shared:
-            yield Departure(
+            yield card(
                 "fail",
-                f"The server half of {view.title(pipeline)} ran in the client's process.",
+                f"The server half of {short_title(view, pipeline)} ran in the client's process.",
                 record_ids(shared),
                 "The trust boundary was not enforced by the operating system.",
             )
 
 
-def _machine(view: RunView) -> Iterator[Departure]:
+def _machine(view: RunView) -> Iterator[FindingCard]:
     loaded = [
         record
         for record in view.records
@@ -172,7 +157,7 @@ def _machine(view: RunView) -> Iterator[Departure]:
     ]
     if loaded:
         most = max(one.environment.load_average or 0 for one in loaded if one.environment)
-        yield Departure(
+        yield card(
             "warn",
             f"{len(loaded)} of {len(view.records)} cells began under a load average above the "
             f"number of cores (up to {significant(most)}).",
@@ -180,7 +165,7 @@ def _machine(view: RunView) -> Iterator[Departure]:
             "Timings of these cells include waiting for other programs.",
         )
     if len(view.environments) > 1:
-        yield Departure(
+        yield card(
             "warn",
             f"Cells ran in {len(view.environments)} environments.",
             record_ids(view.records),
@@ -188,7 +173,7 @@ def _machine(view: RunView) -> Iterator[Departure]:
         )
     dirty = [one for one in view.records if one.environment and one.environment.source_dirty]
     if dirty:
-        yield Departure(
+        yield card(
             "warn",
             f"{len(dirty)} of {len(view.records)} cells ran from a checkout with uncommitted "
             "changes.",
@@ -197,12 +182,12 @@ def _machine(view: RunView) -> Iterator[Departure]:
         )
 
 
-def _warnings(view: RunView) -> Iterator[Departure]:
+def _warnings(view: RunView) -> Iterator[FindingCard]:
     for pipeline in view.pipelines:
         for warning, records in _warnings_of(pipeline).items():
-            yield Departure(
+            yield card(
                 "warn",
-                f"{view.title(pipeline)}: {warning}",
+                f"{short_title(view, pipeline)}: {warning}",
                 record_ids(records),
                 "Recorded while the cell ran.",
             )
@@ -216,9 +201,9 @@ def _warnings_of(pipeline: PipelineView) -> dict[str, list[RunRecord]]:
     return found
 
 
-def _attacks(view: RunView) -> Iterator[Departure]:
+def _attacks(view: RunView) -> Iterator[FindingCard]:
     if not view.outcomes:
-        yield Departure(
+        yield card(
             "unknown",
             "No attack was run on this run's pipelines.",
             inline("no attack record in the run folder"),
@@ -227,7 +212,7 @@ def _attacks(view: RunView) -> Iterator[Departure]:
     for reason, outcomes in by_reason(view, "unreliable").items():
         for title in dict.fromkeys(one.title for one in outcomes):
             mine = [one for one in outcomes if one.title == title]
-            yield Departure(
+            yield card(
                 "unknown",
                 f"{told_by_attack(mine)}: unreliable",
                 _outcome_ids(mine),
@@ -235,7 +220,7 @@ def _attacks(view: RunView) -> Iterator[Departure]:
             )
     for reason, outcomes in by_reason(view, "not run").items():
         attacks = len({one.title for one in outcomes})
-        yield Departure(
+        yield card(
             "unknown",
             f"{attacks} attack{'s' * (attacks != 1)} not run, {len(outcomes)} "
             f"outcome{'s' * (len(outcomes) != 1)} missing: {told_by_attack(outcomes)}",
@@ -250,7 +235,7 @@ def _outcome_ids(outcomes: Sequence[AttackOutcome]) -> Inline:
     return inline(short_id(outcomes[0].identity), rest)
 
 
-RULES: tuple[Callable[[RunView], Iterator[Departure]], ...] = (
+RULES: tuple[Rule, ...] = (
     _insecure,
     _backbone,
     _dataset,
@@ -264,27 +249,21 @@ RULES: tuple[Callable[[RunView], Iterator[Departure]], ...] = (
     _warnings,
     _attacks,
 )
+WORDS = (
+    "Generated by rules from flags in the records. fail: the numbers named must not be used for "
+    "the purpose named; warn: read them with this in mind; unknown: not measured."
+)
 
 
-def departures(view: RunView) -> list[Departure]:
-    """Return everything the rules find, in the report's order."""
-    return [found for rule in RULES for found in rule(view)]
+class Deviations(ReportSection):
+    """Each departure from a full, clean, published run that the rules find."""
+
+    order = 1100
+    title = "Deviations"
+
+    def blocks(self, view: RunView) -> list[Block]:
+        """Return the cards; there is always at least one on attacks."""
+        return [Paragraph(inline(WORDS)), *numbered("D", found_by(RULES, view))]
 
 
-def sections(view: RunView) -> list[Section]:
-    """Return the deviations; there is always at least the one on attacks."""
-    cards = tuple(
-        FindingCard(
-            id=f"D{number}",
-            severity=found.severity,
-            claim=inline(found.claim),
-            evidence=found.evidence,
-            limits=inline(found.limits),
-        )
-        for number, found in enumerate(departures(view), start=1)
-    )
-    words = (
-        "Generated by rules from flags in the records. fail: the numbers named must not be used "
-        "for the purpose named; warn: read them with this in mind; unknown: not measured."
-    )
-    return [Section("Deviations", 1, "deviations", (Paragraph(inline(words)), *cards))]
+SECTION = Deviations()

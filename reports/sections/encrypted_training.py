@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from he_compare.common.run.encrypted_training import EncryptedTraining, encrypted_trainings
+from he_compare.common.run.spelling import MISSING, duration, fixed, scientific, significant, size
+from he_compare.common.run.view import RunView
 from he_compare.reports.document.nodes import (
     Block,
     Column,
     Figure,
     Paragraph,
     Row,
-    Section,
     Table,
     inline,
 )
+from he_compare.reports.figures.block import drawn
 from he_compare.reports.figures.convergence import convergence_plot, rounds_plot
-from he_compare.reports.figures.style import drawing, svg_of
-from he_compare.reports.numbers import MISSING, duration, fixed, scientific, significant, size
-from he_compare.reports.view import RunView
+from he_compare.reports.naming import row_name, short_title
+from he_compare.reports.section import ReportSection
 
 COLUMNS = (
     Column("Pipeline", weight=2.0),
@@ -34,6 +35,10 @@ WORDS = (
     "scikit-learn's optimum of the same loss is that of the polynomial sigmoid and of the few "
     "iterations."
 )
+CONVERGENCE = (
+    "Loss by iteration: encrypted, clear twin and scikit-learn's optimum; and the relative "
+    "difference of the encrypted weights to the twin's at every refresh."
+)
 ROUNDS = (
     "Between refreshes the server runs as many iterations as its modulus has levels for. A larger "
     "ring needs fewer rounds with the client and more computation: the lines show the whole time "
@@ -41,40 +46,40 @@ ROUNDS = (
 )
 
 
-def sections(view: RunView) -> list[Section]:
-    """Return the section, where a training under encryption was recorded."""
-    found = encrypted_trainings(view)
-    if not found:
-        return []
-    blocks: list[Block] = [Paragraph(inline(WORDS)), *_figures(view, found)]
-    blocks.append(Table("Trainings under encryption", COLUMNS, _rows(view, found)))
-    return [Section("Training under encryption", 1, "encrypted-training", tuple(blocks))]
+class EncryptedTrainings(ReportSection):
+    """Convergence under encryption, and what each refresh of the weights costs."""
+
+    order = 500
+    title = "Training under encryption"
+    anchor = "encrypted-training"
+
+    def blocks(self, view: RunView) -> list[Block]:
+        """Return figures and table, where a training under encryption was recorded."""
+        found = encrypted_trainings(view)
+        if not found:
+            return []
+        table = Table("Trainings under encryption", COLUMNS, _rows(view, found))
+        return [Paragraph(inline(WORDS)), *_figures(view, found), table]
 
 
 def _figures(view: RunView, found: list[EncryptedTraining]) -> list[Figure]:
-    with drawing():
-        course, rounds = convergence_plot(view), rounds_plot(view)
-    spoken = "; ".join(
-        f"{view.title(one.pipeline)} ends at a loss of {fixed(one.refreshes[-1].loss)}, its twin "
-        f"at {fixed(one.refreshes[-1].twin_loss)}"
+    ends = [
+        f"{short_title(view, one.pipeline)} ends at a loss of {fixed(one.refreshes[-1].loss)}, "
+        f"its twin at {fixed(one.refreshes[-1].twin_loss)}"
         for one in found
-    )
-    waited = "; ".join(
-        f"{view.title(one.pipeline)}: {len(one.refreshes)} refreshes, {duration(one.seconds)}"
+    ]
+    waits = [
+        f"{short_title(view, one.pipeline)}: {len(one.refreshes)} refreshes, "
+        f"{duration(one.seconds)}"
         for one in found
-    )
-    caption = (
-        "Loss by iteration: encrypted, clear twin and scikit-learn's optimum; and the relative "
-        "difference of the encrypted weights to the twin's at every refresh."
-    )
-    drawn = (
-        ("convergence", caption, f"Convergence: {spoken}", course),
-        ("rounds", ROUNDS, f"Rounds against compute: {waited}", rounds),
+    ]
+    course, rounds = (
+        f"Convergence: {'; '.join(ends)}",
+        f"Rounds against compute: {'; '.join(waits)}",
     )
     return [
-        Figure(name, words, alt, svg_of(figure))
-        for name, words, alt, figure in drawn
-        if figure is not None
+        *drawn(lambda: convergence_plot(view), "convergence", CONVERGENCE, course),
+        *drawn(lambda: rounds_plot(view), "rounds", ROUNDS, rounds),
     ]
 
 
@@ -87,7 +92,7 @@ def _rows(view: RunView, found: list[EncryptedTraining]) -> tuple[Row, ...]:
         rows.append(
             Row(
                 (
-                    view.row_name(one.pipeline, one.pipeline.cells[:1]),
+                    row_name(view, one.pipeline, one.pipeline.cells[:1]),
                     inline(one.parameter_set),
                     inline(f"{last.iteration} / {len(one.refreshes)}, {duration(one.seconds)}"),
                     inline(size(one.refresh_bytes)),
@@ -99,3 +104,6 @@ def _rows(view: RunView, found: list[EncryptedTraining]) -> tuple[Row, ...]:
             )
         )
     return tuple(rows)
+
+
+SECTION = EncryptedTrainings()

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 from he_compare.common.run.encrypted_training import encrypted_trainings
 from he_compare.common.run.records import PairedDifference, RunRecord
+from he_compare.common.run.spelling import bracket, fixed, scientific
+from he_compare.common.run.view import PipelineView, RunView
+from he_compare.reports.cards import SEVERITIES, Rule, card, found_by, gravest_first, numbered
 from he_compare.reports.document.nodes import (
+    Block,
     Column,
     FindingCard,
     Inline,
     Paragraph,
     Row,
-    Section,
     Severity,
     Table,
     inline,
 )
-from he_compare.reports.numbers import bracket, fixed, scientific
-from he_compare.reports.view import SHORT_ID, PipelineView, RunView, record_ids
+from he_compare.reports.naming import SHORT_ID, record_ids, short_title
+from he_compare.reports.section import ReportSection
 
 # A loss whose interval stays above this is called small; the margin is printed with the finding.
 ACCURACY_MARGIN = 0.05
@@ -30,26 +32,12 @@ TWIN_LIMIT = 1e-2
 HARDNESS = "reduction to a hardness assumption"
 
 
-@dataclass(frozen=True)
-class Finding:
-    """What a rule found, the records that show it, what it does not show, how to see it again."""
-
-    severity: Severity
-    claim: str
-    evidence: Inline
-    limits: str
-    reproduce: str = ""
-
-
-Rule = Callable[[RunView], Iterator[Finding]]
-
-
 def _show(record: RunRecord) -> str:
     return f"compare show RUN {record.identity[:SHORT_ID]}"
 
 
 def _names(view: RunView, pipelines: list[PipelineView]) -> str:
-    return "; ".join(view.title(pipeline) for pipeline in pipelines)
+    return "; ".join(short_title(view, pipeline) for pipeline in pipelines)
 
 
 def _first_records(pipelines: list[PipelineView]) -> Inline:
@@ -58,7 +46,7 @@ def _first_records(pipelines: list[PipelineView]) -> Inline:
     return inline(*[inline(", " if index else "", part) for index, part in enumerate(parts)])
 
 
-def separate_processes(view: RunView) -> Iterator[Finding]:
+def separate_processes(view: RunView) -> Iterator[FindingCard]:
     """Say whether every server half ran in a process of its own."""
     measured = [pipeline for pipeline in view.pipelines if pipeline.measured]
     states: tuple[tuple[Severity, bool | None, str], ...] = (
@@ -73,13 +61,13 @@ def separate_processes(view: RunView) -> Iterator[Finding]:
             if (_worst_separation([one.server_pid_separate for one in pipeline.cells]) is state)
         ]
         if found:
-            yield Finding(
+            yield card(
                 severity,
                 f"{words}: {len(found)} of {len(measured)} pipelines ({_names(view, found)}).",
                 _first_records(found),
                 "Memory is kept apart by the operating system of one machine; an administrator of "
                 "that machine sees both.",
-                "compare show RUN --json",
+                reproduce="compare show RUN --json",
             )
 
 
@@ -89,7 +77,7 @@ def _worst_separation(states: list[bool | None]) -> bool | None:
     return True if True in states else None
 
 
-def executed_agreement(view: RunView) -> Iterator[Finding]:
+def executed_agreement(view: RunView) -> Iterator[FindingCard]:
     """Compare executed predictions with those of the clear model."""
     for pipeline in view.pipelines:
         record = pipeline.measured
@@ -97,18 +85,18 @@ def executed_agreement(view: RunView) -> Iterator[Finding]:
             continue
         found = record.agreement
         same = found.agree == found.compared
-        yield Finding(
+        yield card(
             "pass" if same and found.compared else "fail",
-            f"{view.title(pipeline)}: {found.agree} of {found.compared} predictions computed on "
-            f"protected data are those of the {found.reference}; largest score difference "
-            f"{scientific(found.max_abs_score_difference)}.",
+            f"{short_title(view, pipeline)}: {found.agree} of {found.compared} predictions "
+            f"computed on protected data are those of the {found.reference}; largest score "
+            f"difference {scientific(found.max_abs_score_difference)}.",
             record_ids([record]),
             "Says that protection does not change the answer; says nothing of what it hides.",
-            _show(record),
+            reproduce=_show(record),
         )
 
 
-def enforced_parameters(view: RunView) -> Iterator[Finding]:
+def enforced_parameters(view: RunView) -> Iterator[FindingCard]:
     """Ask of every claim that rests on a hardness assumption who enforces its parameters."""
     for pipeline in view.pipelines:
         claims = pipeline.claims
@@ -120,17 +108,17 @@ def enforced_parameters(view: RunView) -> Iterator[Finding]:
             severity, words = "fail", "; ".join(claims.insecure)
         elif claims.enforced_by:
             severity, words = "pass", f"parameters are enforced: {claims.enforced_by}"
-        yield Finding(
+        yield card(
             severity,
-            f"{view.title(pipeline)}, {claims.scheme}: {words}.",
+            f"{short_title(view, pipeline)}, {claims.scheme}: {words}.",
             record_ids(pipeline.cells[:1]),
             f"Holds as far as {claims.assumption or 'its assumption'} is hard, the server follows "
             "the protocol and the library is right; it was not audited here.",
-            _show(pipeline.cells[0]),
+            reproduce=_show(pipeline.cells[0]),
         )
 
 
-def repetitions(view: RunView) -> Iterator[Finding]:
+def repetitions(view: RunView) -> Iterator[FindingCard]:
     """Say whether the server can tell that an image was sent before."""
     protected = [pipeline for pipeline in view.pipelines if pipeline.protected]
     states: tuple[tuple[Severity, bool | None, str], ...] = (
@@ -141,16 +129,16 @@ def repetitions(view: RunView) -> Iterator[Finding]:
     for severity, state, words in states:
         found = [one for one in protected if one.claims and one.claims.deterministic is state]
         if found:
-            yield Finding(
+            yield card(
                 severity,
                 f"{words}: {_names(view, found)}.",
                 _first_records(found),
                 "As the pipelines state it; number and time of requests are seen in any case.",
-                _show(found[0].cells[0]),
+                reproduce=_show(found[0].cells[0]),
             )
 
 
-def price_in_accuracy(view: RunView) -> Iterator[Finding]:
+def price_in_accuracy(view: RunView) -> Iterator[FindingCard]:
     """Judge each protected pipeline's loss by the interval of its paired difference."""
     for pipeline in view.pipelines:
         found = pipeline.difference("accuracy")
@@ -161,13 +149,13 @@ def price_in_accuracy(view: RunView) -> Iterator[Finding]:
         severity, words = _judged(found)
         gap = fixed(found.difference, signed=True)
         limits = bracket(found.interval, signed=True)
-        yield Finding(
+        yield card(
             severity,
-            f"{view.title(pipeline)}: accuracy {gap} {limits} against the reference on the same "
-            f"{found.n} images: {words}.",
+            f"{short_title(view, pipeline)}: accuracy {gap} {limits} against the reference on the "
+            f"same {found.n} images: {words}.",
             record_ids(pipeline.cells[:1]),
             f"The margin of {ACCURACY_MARGIN} is this tool's choice, not a clinical one.",
-            "compare score RUN",
+            reproduce="compare score RUN",
         )
 
 
@@ -180,23 +168,23 @@ def _judged(found: PairedDifference) -> tuple[Severity, str]:
     return "unknown", f"the interval holds both 0 and a loss above {ACCURACY_MARGIN}"
 
 
-def calibration(view: RunView) -> Iterator[Finding]:
+def calibration(view: RunView) -> Iterator[FindingCard]:
     """Warn of probabilities that do not mean what they say."""
     for pipeline in view.pipelines:
         metric = pipeline.metric("ece")
         if metric is None or metric.value is None or metric.value <= ECE_LIMIT:
             continue
-        yield Finding(
+        yield card(
             "warn",
-            f"{view.title(pipeline)}: stated confidence and observed share differ by "
+            f"{short_title(view, pipeline)}: stated confidence and observed share differ by "
             f"{fixed(metric.value)} {bracket(metric.interval)} on average, above {ECE_LIMIT:.2f}.",
             record_ids(pipeline.cells[:1]),
             "Its probabilities must not be read as risks without recalibration.",
-            "compare score RUN",
+            reproduce="compare score RUN",
         )
 
 
-def encrypted_training(view: RunView) -> Iterator[Finding]:
+def encrypted_training(view: RunView) -> Iterator[FindingCard]:
     """Compare a training under encryption with the same steps in the clear."""
     for one in encrypted_trainings(view):
         assert one.pipeline.measured is not None
@@ -205,14 +193,14 @@ def encrypted_training(view: RunView) -> Iterator[Finding]:
         optimum = ""
         if one.optimum is not None:
             optimum = f"; loss {fixed(last.loss, 4)}, exact optimum {fixed(one.optimum, 4)}"
-        yield Finding(
+        yield card(
             "pass" if last.difference <= TWIN_LIMIT else "warn",
-            f"{view.title(one.pipeline)}: weights trained on ciphertexts and by the same steps in "
-            f"the clear {words}{optimum}.",
+            f"{short_title(view, one.pipeline)}: weights trained on ciphertexts and by the same "
+            f"steps in the clear {words}{optimum}.",
             record_ids([one.pipeline.measured]),
             f"Above {TWIN_LIMIT} the noise of the encryption would count. Says nothing of whether "
             "the weights may be released.",
-            _show(one.pipeline.measured),
+            reproduce=_show(one.pipeline.measured),
         )
 
 
@@ -227,12 +215,6 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def findings(view: RunView) -> list[Finding]:
-    """Return everything the rules find, in the report's order."""
-    return [found for rule in RULES for found in rule(view)]
-
-
-ORDER: tuple[Severity, ...] = ("fail", "warn", "unknown", "pass")
 WORDS = (
     "Generated by rules from the records. pass: what is claimed was seen, within the limits named; "
     "warn: it has a price or a caveat; fail: it was seen not to hold; unknown: it was looked at "
@@ -240,27 +222,23 @@ WORDS = (
 )
 
 
-def sections(view: RunView) -> list[Section]:
-    """Return the findings, the gravest first; nothing where no rule had anything to look at."""
-    found = sorted(findings(view), key=lambda one: ORDER.index(one.severity))
-    if not found:
-        return []
-    cards = tuple(
-        FindingCard(
-            id=f"F{number}",
-            severity=one.severity,
-            claim=inline(one.claim),
-            evidence=one.evidence,
-            limits=inline(one.limits),
-            reproduce=one.reproduce,
-        )
-        for number, one in enumerate(found, start=1)
-    )
-    columns = tuple(Column(severity, "right", "findings") for severity in ORDER)
-    counts = [sum(one.severity == severity for one in found) for severity in ORDER]
-    table = Table("Findings by severity", columns, (Row(tuple(inline(str(n)) for n in counts)),))
-    return [
-        Section(
-            "Findings from the records", 1, "findings", (Paragraph(inline(WORDS)), table, *cards)
-        )
-    ]
+class Findings(ReportSection):
+    """What the records show for and against the claims of the pipelines."""
+
+    order = 1000
+    title = "Findings from the records"
+    anchor = "findings"
+
+    def blocks(self, view: RunView) -> list[Block]:
+        """Return the findings, the gravest first; none where no rule had anything to look at."""
+        cards = numbered("F", gravest_first(found_by(RULES, view)))
+        return [Paragraph(inline(WORDS)), _counts(cards), *cards] if cards else []
+
+
+def _counts(cards: Sequence[FindingCard]) -> Table:
+    columns = tuple(Column(severity, "right", "findings") for severity in SEVERITIES)
+    counts = [sum(one.severity == severity for one in cards) for severity in SEVERITIES]
+    return Table("Findings by severity", columns, (Row(tuple(inline(str(n)) for n in counts)),))
+
+
+SECTION = Findings()

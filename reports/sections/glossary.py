@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from he_compare.common.run.view import RunView
 from he_compare.reports.document.nodes import Bullets, Inline, KeyValues, Link, Section, inline
-from he_compare.reports.view import RunView
+from he_compare.reports.section import ReportSection
 
 WORDS = (
     ("Accuracy", "Share of images whose predicted class is the true one."),
@@ -32,23 +33,32 @@ REFERENCES = (
 ADDRESSES = {"arXiv:": "https://arxiv.org/abs/", "ePrint ": "https://eprint.iacr.org/"}
 
 
-def sections(view: RunView) -> list[Section]:
-    """Return glossary and references, with the sources the pipelines name."""
-    words = KeyValues(tuple((name, inline(meaning)) for name, meaning in WORDS))
-    listed = [_reference(title, number) for title, number in REFERENCES]
-    named = {
-        pipeline.claims.source
-        for pipeline in view.pipelines
-        if pipeline.claims and pipeline.claims.source
-    }
-    listed += [inline("Named by a pipeline: ", source) for source in sorted(named)]
-    listed.append(inline("Dataset: ", view.manifest.dataset.card.citation))
-    return [
-        Section("Glossary", 1, "glossary", (words,)),
-        Section("References", 1, "references", (Bullets(tuple(listed)),)),
-    ]
+class Glossary(ReportSection):
+    """Words the report uses, and the sources it rests on."""
+
+    order = 1300
+    title = "Glossary"
+
+    def sections(self, view: RunView) -> list[Section]:
+        """Return glossary and references, with the sources the pipelines name."""
+        words = KeyValues(tuple((name, inline(meaning)) for name, meaning in WORDS))
+        listed = [_reference(title, number) for title, number in REFERENCES]
+        named = {
+            pipeline.claims.source
+            for pipeline in view.pipelines
+            if pipeline.claims and pipeline.claims.source
+        }
+        listed += [inline("Named by a pipeline: ", source) for source in sorted(named)]
+        listed.append(inline("Dataset: ", view.manifest.dataset.card.citation))
+        return [
+            Section(self.title, 1, "glossary", (words,)),
+            Section("References", 1, "references", (Bullets(tuple(listed)),)),
+        ]
 
 
 def _reference(title: str, number: str) -> Inline:
     prefix = next(one for one in ADDRESSES if number.startswith(one))
     return inline(title, ", ", Link(number, ADDRESSES[prefix] + number.removeprefix(prefix)))
+
+
+SECTION = Glossary()

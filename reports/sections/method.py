@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from he_compare.common.run.records import EnvironmentFingerprint, RunRecord
+from he_compare.common.run.spelling import MISSING, moment, parameters, significant, size
+from he_compare.common.run.view import RunView
 from he_compare.reports.document.nodes import (
     Bullets,
     Code,
@@ -16,9 +18,8 @@ from he_compare.reports.document.nodes import (
     Table,
     inline,
 )
-from he_compare.reports.numbers import MISSING, moment, significant, size
-from he_compare.reports.sections.compared import parameters
-from he_compare.reports.view import RunView, record_target
+from he_compare.reports.naming import record_target, short_title
+from he_compare.reports.section import ReportSection
 
 METHOD = (
     "All pipelines answer the same test images, so differences are paired.",
@@ -38,15 +39,21 @@ METHOD = (
 )
 
 
-def sections(view: RunView) -> list[Section]:
-    """Return method, reproduce command, environment and the list of records."""
-    method = (Bullets(tuple(inline(text) for text in METHOD)), _settings(view))
-    return [
-        Section("Method", 1, "method", method),
-        Section("Reproduce", 2, "reproduce", _reproduce(view)),
-        Section("Environment", 1, "environment", _environments(view)),
-        Section("Records", 2, "records", (_records(view), *_outcomes(view))),
-    ]
+class Method(ReportSection):
+    """How the numbers were made, on which machine, from which records."""
+
+    order = 1200
+    title = "Method"
+
+    def sections(self, view: RunView) -> list[Section]:
+        """Return method, reproduce command, environment and the list of records."""
+        method = (Bullets(tuple(inline(text) for text in METHOD)), _settings(view))
+        return [
+            Section(self.title, 1, "method", method),
+            Section("Reproduce", 2, "reproduce", _reproduce(view)),
+            Section("Environment", 1, "environment", _environments(view)),
+            Section("Records", 2, "records", (_records(view), *_outcomes(view))),
+        ]
 
 
 def _settings(view: RunView) -> KeyValues:
@@ -103,7 +110,7 @@ def _environment(one: EnvironmentFingerprint, loads: str, n: int) -> KeyValues:
 
 
 def _records(view: RunView) -> Table:
-    names = {pipeline.label: view.title(pipeline) for pipeline in view.pipelines}
+    names = {pipeline.label: short_title(view, pipeline) for pipeline in view.pipelines}
     columns = (
         Column("Record", weight=1.1),
         Column("Pipeline", weight=2.2),
@@ -163,3 +170,6 @@ def _outcomes(view: RunView) -> list[Table]:
         "attacks.jsonl, which also holds the identities in full."
     )
     return [Table("Every outcome of an attack that applies", columns, rows, note)]
+
+
+SECTION = Method()

@@ -6,6 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from he_compare.common.run.spelling import MISSING, fixed
+from he_compare.common.run.view import Pictures, PipelineView, RunView
 from he_compare.reports.document.nodes import (
     Block,
     Bold,
@@ -13,14 +15,13 @@ from he_compare.reports.document.nodes import (
     Inline,
     Paragraph,
     Row,
-    Section,
     Table,
     inline,
 )
-from he_compare.reports.document.photographs import Grid, GridRow, Head, Tile
+from he_compare.reports.document.photographs import ColumnHead, Grid, GridRow, Tile
 from he_compare.reports.document.png import png_of
-from he_compare.reports.numbers import MISSING, fixed
-from he_compare.reports.view import Pictures, PipelineView, RunView
+from he_compare.reports.naming import row_name, short_title
+from he_compare.reports.section import ReportSection
 
 MOST_IMAGES = 4
 MOST_ROWS = 5
@@ -31,15 +32,19 @@ HIDING = (
 )
 
 
-def sections(view: RunView) -> list[Section]:
-    """Return the picture section; without stored pictures it says so."""
-    if view.pictures is None:
-        words = Paragraph(inline("The run stored no sample pictures."))
-        return [Section("What the server sees", 1, "pictures", (words,))]
-    blocks: list[Block] = [Paragraph(inline(Bold(HIDING)))]
-    blocks += _grids(view, view.pictures)
-    blocks.append(_table(view, view.pictures))
-    return [Section("What the server sees", 1, "pictures", tuple(blocks))]
+class ServersView(ReportSection):
+    """Sample images as the client has them and as they arrive at the server."""
+
+    order = 700
+    title = "What the server sees"
+    anchor = "pictures"
+
+    def blocks(self, view: RunView) -> list[Block]:
+        """Return the pictures; without stored ones the section says so."""
+        if view.pictures is None:
+            return [Paragraph(inline("The run stored no sample pictures."))]
+        grids = _grids(view, view.pictures)
+        return [Paragraph(inline(Bold(HIDING))), *grids, _table(view, view.pictures)]
 
 
 def _grids(view: RunView, pictures: Pictures) -> list[Grid]:
@@ -54,7 +59,7 @@ def _grids(view: RunView, pictures: Pictures) -> list[Grid]:
 
 
 def _grid(view: RunView, pictures: Pictures, number: int, labels: list[str]) -> Grid:
-    titles = {pipeline.label: view.title(pipeline) for pipeline in view.pipelines}
+    titles = {pipeline.label: short_title(view, pipeline) for pipeline in view.pipelines}
     shown = [("original (client only)", pictures.original)]
     shown += [(titles.get(label, label), pictures.views[label]) for label in labels]
     count = min(MOST_IMAGES, len(pictures.ids))
@@ -65,7 +70,8 @@ def _grid(view: RunView, pictures: Pictures, number: int, labels: list[str]) -> 
         alt=f"Grid of {count} sample images: originals, then what the server sees of them "
         f"under {', '.join(title for title, _ in shown[1:]) or 'no pipeline'}",
         heads=tuple(
-            Head(pictures.classes[column], _end_of(pictures.ids[column])) for column in range(count)
+            ColumnHead(pictures.classes[column], _end_of(pictures.ids[column]))
+            for column in range(count)
         ),
         rows=tuple(
             GridRow(
@@ -101,7 +107,7 @@ def _table(view: RunView, pictures: Pictures) -> Table:
 
 
 def _cells(view: RunView, pipeline: PipelineView, pictures: Pictures) -> tuple[Inline, ...]:
-    name = view.row_name(pipeline, pipeline.cells[:1])
+    name = row_name(view, pipeline, pipeline.cells[:1])
     seen = pictures.views.get(pipeline.label)
     if seen is None:
         what = "no picture: bytes only" if pipeline.state == "ok" else pipeline.state
@@ -127,3 +133,6 @@ def mean_correlation(
     if not scale.all():
         return None
     return float(((first * second).sum(axis=1) / scale).mean())
+
+
+SECTION = ServersView()

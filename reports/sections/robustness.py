@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from he_compare.common.run.records import RobustnessCurve
+from he_compare.common.run.spelling import MISSING, bracket, fixed
+from he_compare.common.run.view import PipelineView, RunView
 from he_compare.reports.document.nodes import (
     Block,
     Break,
@@ -11,16 +13,15 @@ from he_compare.reports.document.nodes import (
     Figure,
     Paragraph,
     Row,
-    Section,
     SpanRow,
     Table,
     inline,
 )
+from he_compare.reports.figures.block import drawn
 from he_compare.reports.figures.robustness import robustness_plot
-from he_compare.reports.figures.style import drawing, svg_of
-from he_compare.reports.numbers import MISSING, bracket, fixed
-from he_compare.reports.sections.tables import blanks
-from he_compare.reports.view import PipelineView, RunView
+from he_compare.reports.naming import full_title, row_name, short_title
+from he_compare.reports.section import ReportSection
+from he_compare.reports.tables import blanks
 
 INTRODUCTION = (
     "Messages were disturbed after the client protected them and before the server computed; "
@@ -34,47 +35,43 @@ TRANSPORT = (
 )
 
 
-def sections(view: RunView) -> list[Section]:
-    """Return the section; none where no message was disturbed."""
-    kinds = list(
-        dict.fromkeys(
+class Robustness(ReportSection):
+    """What becomes of the answers when messages are disturbed."""
+
+    order = 900
+    title = "Robustness"
+
+    def blocks(self, view: RunView) -> list[Block]:
+        """Return a figure and tables per disturbance; nothing where no message was disturbed."""
+        kinds = dict.fromkeys(
             curve.disturbance for one in view.pipelines for curve in one.robustness_curves
         )
-    )
-    if not kinds:
-        return []
-    blocks: list[Block] = [
-        Paragraph(inline(INTRODUCTION)),
-        Callout("note", "Without an authenticated transport", inline(TRANSPORT)),
-    ]
-    for kind in kinds:
-        blocks += _figure(view, kind)
-        blocks += _tables(view, kind)
-    return [Section("Robustness", 1, "robustness", tuple(blocks))]
-
-
-def _figure(view: RunView, kind: str) -> list[Block]:
-    with drawing():
-        figure = robustness_plot(view, kind)
-        if figure is None:
+        if not kinds:
             return []
-        svg = svg_of(figure)
-    return [
-        Figure(
-            f"robustness-{kind.lower().replace(' ', '-')}",
-            f"Accuracy under {kind}: dots with 95% band; dashed with crosses, the share of "
-            "messages that were refused, could not be read or gave scores out of all proportion",
-            f"For each pipeline, accuracy against the strength of {kind}. "
-            f"{_words(view, kind)} The numbers are in the table below.",
-            svg,
-        )
-    ]
+        blocks: list[Block] = [
+            Paragraph(inline(INTRODUCTION)),
+            Callout("note", "Without an authenticated transport", inline(TRANSPORT)),
+        ]
+        for kind in kinds:
+            blocks += [*_figure(view, kind), *_tables(view, kind)]
+        return blocks
+
+
+def _figure(view: RunView, kind: str) -> list[Figure]:
+    return drawn(
+        lambda: robustness_plot(view, kind),
+        f"robustness-{kind.lower().replace(' ', '-')}",
+        f"Accuracy under {kind}: dots with 95% band; dashed with crosses, the share of "
+        "messages that were refused, could not be read or gave scores out of all proportion",
+        f"For each pipeline, accuracy against the strength of {kind}. "
+        f"{_words(view, kind)} The numbers are in the table below.",
+    )
 
 
 def _words(view: RunView, kind: str) -> str:
     """Say in words where each curve begins and ends."""
     ends = [
-        f"{view.title(pipeline)} goes from {fixed(curve.points[0].accuracy, 2)} "
+        f"{short_title(view, pipeline)} goes from {fixed(curve.points[0].accuracy, 2)} "
         f"to {fixed(curve.points[-1].accuracy, 2)}"
         for pipeline in view.pipelines
         for curve in pipeline.robustness_curves
@@ -105,7 +102,7 @@ def _tables(view: RunView, kind: str) -> list[Block]:
 
 def _accuracy_row(view: RunView, pipeline: PipelineView, kind: str, count: int) -> Row:
     record = (pipeline.robustness,) if pipeline.robustness else ()
-    name = view.row_name(pipeline, record)
+    name = row_name(view, pipeline, record)
     curve = next((c for c in pipeline.robustness_curves if c.disturbance == kind), None)
     if curve is None:
         return Row((name, *blanks(pipeline, count)))
@@ -137,7 +134,7 @@ def _lost(view: RunView, kind: str) -> Table | None:
             for row in _lost_rows(curve)
         ]
         if found:
-            rows += [SpanRow(inline(view.full_title(pipeline))), *found]
+            rows += [SpanRow(inline(full_title(view, pipeline))), *found]
     return Table(f"Messages without an answer under {kind}", columns, tuple(rows)) if rows else None
 
 
@@ -161,3 +158,6 @@ def _lost_rows(curve: RobustnessCurve) -> list[Row]:
         for point in curve.points
         if point.refused or point.unreadable or point.garbage or point.crashes
     ]
+
+
+SECTION = Robustness()

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from he_compare.common.run.spelling import MISSING, kilobytes, megabytes, milliseconds, significant
+from he_compare.common.run.view import PipelineView, RunView
 from he_compare.reports.document.nodes import Column, Inline, Row, Section, Table, inline
-from he_compare.reports.numbers import MISSING, kilobytes, megabytes, milliseconds, significant
-from he_compare.reports.sections.tables import blanks
-from he_compare.reports.view import PipelineView, RunView
+from he_compare.reports.naming import row_name
+from he_compare.reports.section import ReportSection
+from he_compare.reports.tables import blanks
 
 BANDWIDTHS = (10, 100, 1000)
 FLOAT32_BYTES = 4
 
 
-def traffic_sections(view: RunView) -> list[Section]:
-    """Return bytes and modelled network time, and memory."""
-    return [
-        Section("Bytes on the wire", 2, "bytes", (_bytes(view), _expansion(view), _network(view))),
-        Section("Memory", 2, "memory", (_memory(view),)),
-    ]
+class BytesAndMemory(ReportSection):
+    """Bytes as measured, the network time they imply, and memory."""
+
+    order = 610
+
+    def sections(self, view: RunView) -> list[Section]:
+        """Return bytes with modelled network time, and memory."""
+        sent = (_bytes(view), _expansion(view), _network(view))
+        return [
+            Section("Bytes on the wire", 2, "bytes", sent),
+            Section("Memory", 2, "memory", (_memory(view),)),
+        ]
 
 
 def _bytes(view: RunView) -> Table:
@@ -36,7 +44,7 @@ def _bytes(view: RunView) -> Table:
 
 
 def _byte_cells(view: RunView, pipeline: PipelineView) -> tuple[Inline, ...]:
-    name = view.row_name(pipeline, pipeline.cells[:1])
+    name = row_name(view, pipeline, pipeline.cells[:1])
     traffic = pipeline.measured.traffic if pipeline.measured else None
     if traffic is None or traffic.n_images <= 0:
         return (name, *blanks(pipeline, 7))
@@ -71,7 +79,7 @@ def _expansion(view: RunView) -> Table:
     )
     rows = []
     for pipeline in view.pipelines:
-        name = view.row_name(pipeline, pipeline.cells[:1])
+        name = row_name(view, pipeline, pipeline.cells[:1])
         traffic = pipeline.measured.traffic if pipeline.measured else None
         if traffic is None or traffic.n_images <= 0:
             rows.append(Row((name, *blanks(pipeline, 5))))
@@ -108,7 +116,7 @@ def _network(view: RunView) -> Table:
         if moved:
             bits = 8 * sum(moved)
             cells = tuple(inline(milliseconds(bits / (speed * 1e6))) for speed in BANDWIDTHS)
-        rows.append(Row((view.row_name(pipeline, pipeline.cells[:1]), *cells)))
+        rows.append(Row((row_name(view, pipeline, pipeline.cells[:1]), *cells)))
     note = inline(
         "Modelled from measured bytes: (up + down) × 8 / bandwidth, without round-trip time or "
         "congestion. Not measured: the run used loopback. Not contained in any latency above."
@@ -126,7 +134,7 @@ def _memory(view: RunView) -> Table:
     rows = []
     for pipeline in view.pipelines:
         record = pipeline.measured
-        name = view.row_name(pipeline, pipeline.cells[:1])
+        name = row_name(view, pipeline, pipeline.cells[:1])
         if record is None:
             rows.append(Row((name, *blanks(pipeline, 3))))
             continue
@@ -136,3 +144,6 @@ def _memory(view: RunView) -> Table:
         rows.append(Row((name, *cells, inline(separate))))
     note = inline("Peak resident memory of each process during the accuracy cell.")
     return Table("Peak memory", columns, tuple(rows), note)
+
+
+SECTION = BytesAndMemory()

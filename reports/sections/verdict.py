@@ -1,11 +1,14 @@
-"""The first page: one row a pipeline, then the same in plain words. Never one overall score."""
+"""The first page: one row per pipeline, then the same in plain words. Never one overall score."""
 
 from __future__ import annotations
 
 from he_compare.common.run.outcomes import standing, strongest, worst_of
-from he_compare.common.run.records import Interval
+from he_compare.common.run.severity import WORDS
+from he_compare.common.run.spelling import MISSING, kilobytes, milliseconds, significant
 from he_compare.common.run.timing import latency_of, throughput_of
+from he_compare.common.run.view import PipelineView, RunView
 from he_compare.common.types import Side
+from he_compare.reports.attack_pictures import leading_picture
 from he_compare.reports.document.nodes import (
     Block,
     Bold,
@@ -15,26 +18,17 @@ from he_compare.reports.document.nodes import (
     Inline,
     Paragraph,
     Row,
-    Section,
     SpanRow,
     Table,
     inline,
 )
-from he_compare.reports.figures.security import LETTERS
-from he_compare.reports.figures.style import drawing, svg_of
+from he_compare.reports.figures.block import drawn
 from he_compare.reports.figures.tradeoff import tradeoff_plot
-from he_compare.reports.numbers import (
-    MISSING,
-    estimate,
-    kilobytes,
-    metric_cell,
-    milliseconds,
-    significant,
-)
-from he_compare.reports.sections.security.pictures import leading_picture
-from he_compare.reports.sections.tables import absent
-from he_compare.reports.sections.verdict_words import verdict_words
-from he_compare.reports.view import PipelineView, RunView, short_id
+from he_compare.reports.naming import numbered, row_name, short_id, short_title
+from he_compare.reports.numbers import estimate, median_cell, metric_cell
+from he_compare.reports.section import ReportSection
+from he_compare.reports.tables import absent
+from he_compare.reports.verdict_words import verdict_words
 
 COLUMNS = (
     Column("Pipeline", weight=2.4),
@@ -49,19 +43,30 @@ COLUMNS = (
 )
 
 
-def sections(view: RunView) -> list[Section]:
-    """Return the verdict."""
+class FirstPage(ReportSection):
+    """One row per pipeline, then the same in plain words. Never one overall score."""
+
+    order = 100
+    title = "Verdict"
+
+    def blocks(self, view: RunView) -> list[Block]:
+        """Return the table, the words, the strongest attack's picture and the trade-off."""
+        picture = leading_picture(view)
+        return [
+            _table(view),
+            *[Paragraph(content) for content in verdict_words(view)],
+            *([picture] if picture else []),
+            *_tradeoff_figure(view),
+        ]
+
+
+def _table(view: RunView) -> Table:
     rows: list[Row | SpanRow] = []
     for pipeline in view.pipelines:
         rows.append(Row(_cells(view, pipeline)))
         if pipeline.trouble:
             rows.append(SpanRow(inline(pipeline.trouble), "remark"))
-    table = Table("What each pipeline reaches and costs", COLUMNS, tuple(rows), _note(view))
-    words = tuple(Paragraph(content) for content in verdict_words(view))
-    picture = leading_picture(view)
-    shown: list[Block] = [picture] if picture else []
-    blocks = (table, *words, *shown, *_tradeoff_figure(view))
-    return [Section("Verdict", 1, "verdict", blocks)]
+    return Table("What each pipeline reaches and costs", COLUMNS, tuple(rows), _note(view))
 
 
 def _tradeoff_figure(view: RunView) -> list[Figure]:
@@ -75,11 +80,7 @@ def _tradeoff_figure(view: RunView) -> list[Figure]:
         "Orange numbers claim protection. The numbers stand in the table above."
     )
     alt = f"Accuracy against p50 and against bytes per image, by number of pipeline: {spoken}"
-    with drawing():
-        figure = tradeoff_plot(view)
-    if figure is None:
-        return []
-    return [Figure("tradeoff", caption, alt, svg_of(figure))]
+    return drawn(lambda: tradeoff_plot(view), "tradeoff", caption, alt)
 
 
 def _cells(view: RunView, pipeline: PipelineView) -> tuple[Inline, ...]:
@@ -88,7 +89,7 @@ def _cells(view: RunView, pipeline: PipelineView) -> tuple[Inline, ...]:
     accuracy = pipeline.metric("accuracy")
     absence = inline(MISSING)
     return (
-        view.row_name(pipeline, pipeline.cells),
+        row_name(view, pipeline, pipeline.cells),
         metric_cell(accuracy) if accuracy else absent(pipeline),
         metric_cell(pipeline.metric("auc")),
         _difference(view, pipeline),
@@ -105,7 +106,7 @@ def _attacks(view: RunView, pipeline: PipelineView) -> Inline:
     worst = worst_of(view, pipeline)
     if verdict == "not run" or worst is None:
         return inline("not run")
-    return inline(Bold(LETTERS[verdict]), Break(), by, Break(), short_id(worst.identity))
+    return inline(Bold(WORDS[verdict].short), Break(), by, Break(), short_id(worst.identity))
 
 
 def _difference(view: RunView, pipeline: PipelineView) -> Inline:
@@ -120,21 +121,16 @@ def _wait(pipeline: PipelineView) -> tuple[Inline, Inline]:
     latency = latency_of(pipeline)
     if latency is None:
         return inline(MISSING), inline(MISSING)
-    total = inline(milliseconds(latency.total.p50), *_limits(latency.total.interval))
     client, server = latency.sides.get(Side.CLIENT), latency.sides.get(Side.SERVER)
     parts = [milliseconds(side.p50) if side else MISSING for side in (client, server)]
-    return total, inline(f"{parts[0]} +", Break(), parts[1])
-
-
-def _limits(interval: Interval | None) -> tuple[Break | str, ...]:
-    if interval is None:
-        return ()
-    return Break(), f"[{milliseconds(interval.low)}, {milliseconds(interval.high)}]"
+    return median_cell(latency.total), inline(f"{parts[0]} +", Break(), parts[1])
 
 
 def _note(view: RunView) -> Inline:
     """Say what the numbers are of."""
-    reference = view.title(view.reference) if view.reference else "none (the run has no scores)"
+    reference = (
+        short_title(view, view.reference) if view.reference else "none (the run has no scores)"
+    )
     return inline(
         f"n = {view.n_test} test images, the same for all. Reference: {reference}. "
         "One image: a closed loop, the client's clock, protecting to revealing; the interval is "
@@ -143,5 +139,8 @@ def _note(view: RunView) -> Inline:
         "sent. Under each name stands the first record its numbers come from and how many more. "
         "Attacks: the worst known one that was executed (see Security); where none was, that is "
         "not a pass, and neither is “resists”, which means within the budget.",
-        " Names cut off stand in full in the table of pipelines." if view.numbered else "",
+        " Names cut off stand in full in the table of pipelines." if numbered(view) else "",
     )
+
+
+SECTION = FirstPage()

@@ -9,12 +9,13 @@ import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher as AesCipher
 from cryptography.hazmat.primitives.ciphers import algorithms, modes
 
-from he_compare.block_scramble.cipher import Cipher, ImageShape, cipher_parameters, purpose_of
+from he_compare.block_scramble.cipher import Cipher, cipher_parameters, purpose_of
 from he_compare.block_scramble.ciphers.aes_ctr import CIPHER as AES_CTR
 from he_compare.block_scramble.ciphers.identity import CIPHER as IDENTITY
 from he_compare.block_scramble.ciphers.noise import CIPHER as NOISE
 from he_compare.block_scramble.ciphers.vit_block import CIPHER as VIT_BLOCK
 from he_compare.block_scramble.encryptor import KeyPolicy, PerImageEncryptor, make_encryptor
+from he_compare.block_scramble.engine.shapes import ImageShape
 from he_compare.block_scramble.keys.client_key import ClientKey
 from he_compare.common.errors import MessageError, UsageError
 from he_compare.common.types import UInt8Array

@@ -12,9 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from he_compare.common import plugins
 from he_compare.common.clock import Clock
-from he_compare.common.errors import MessageError, UnknownNameError, UsageError
+from he_compare.common.errors import MessageError
 from he_compare.common.identity import array_digest, key_of, source_digest
 from he_compare.common.run.records import export_schema
 from he_compare.common.seeds import generator_for, seed_for
@@ -110,43 +109,6 @@ def test_arrays_of_another_name_type_or_shape_are_refused(
 ) -> None:
     with pytest.raises(MessageError, match="array"):
         unpack(pack({"a": np.zeros(3, np.uint8)}), expect=expect)
-
-
-def test_plugins_are_found_by_file_name_with_their_summary() -> None:
-    found = plugins.discover("ciphers")
-    assert {"al_amin", "vit_block", "identity", "noise"} <= set(found)
-    assert all(plugin.summary for plugin in found.values())
-
-
-@pytest.mark.parametrize(
-    ("kind", "name", "hint"),
-    [
-        ("datasets", "chestxrya", "'chestxray'"),
-        ("pipelines", "block-scrambel", "'block-scramble'"),
-        ("ciphers", "vitblock", "'vit_block'"),
-        ("ciphers", "zzzz", "known: "),
-    ],
-)
-def test_an_unknown_name_gives_the_nearest(kind: str, name: str, hint: str) -> None:
-    with pytest.raises(UnknownNameError, match=hint):
-        plugins.find(kind, name)
-
-
-def test_hyphen_and_underscore_are_one_letter() -> None:
-    assert plugins.find("pipelines", "Block_Scramble").name == "block-scramble"
-
-
-def test_a_third_party_pipeline_is_found_by_its_entry_point(echo: str) -> None:
-    plugin = plugins.find("pipelines", echo)
-    assert plugin.origin == "echo-pipeline"
-    assert plugin.load().name == "echo"
-
-
-def test_two_plugins_of_one_name_are_an_error() -> None:
-    found: dict[str, plugins.Plugin] = {}
-    plugins._register(found, plugins.Plugin("ciphers", "my_cipher", "a", "", "built in"))
-    with pytest.raises(UsageError, match="two ciphers are called"):
-        plugins._register(found, plugins.Plugin("ciphers", "my-cipher", "b", "", "other"))
 
 
 def test_the_schema_describes_every_field() -> None:

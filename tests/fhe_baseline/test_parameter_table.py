@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-from he_compare.common import plugins
 from he_compare.common.errors import UsageError
 from he_compare.common.run.records import Agreement, LatticeFacts, RunRecord, SecurityClaims
 from he_compare.common.run.store import RunFolder
 from he_compare.common.types import FheMode, Phase
+from he_compare.comparisons.cli.audit import audit_app
 from he_compare.fhe_baseline.ckks.claims import ckks_facts, fresh_error
 from he_compare.fhe_baseline.ckks.parameters import (
     GUIDELINES_2024,
@@ -166,23 +169,27 @@ def test_a_run_is_audited_by_the_claims_of_its_records_and_what_they_measured() 
     assert "No lattice parameters: plaintext" in text
 
 
-def test_the_command_is_found_by_name_and_reads_a_run_folder(tmp_path: Path) -> None:
-    command = plugins.load("commands", "parameters")
+def parameters(*arguments: str) -> Any:
+    """Run `compare audit parameters` in this process."""
+    return CliRunner().invoke(audit_app, ["parameters", *arguments])
+
+
+def test_the_command_reads_a_run_folder(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     folder.create(three_pipelines().manifest)
-    with pytest.raises(UsageError, match=r"no record of .* holds lattice parameters"):
-        command.run(folder.path)
+    refused = parameters(str(folder.path)).exception
+    assert isinstance(refused, UsageError)
+    assert re.search(r"no record of .* holds lattice parameters", str(refused))
     facts = ckks_facts("training", "n8192-214", TRAINING_SETS["n8192-214"])
     folder.append(run_record("fhe-head").model_copy(update={"claims": claims_with(facts)}))
-    (row,) = json.loads(command.run(folder.path, as_json=True))
+    (row,) = json.loads(parameters(str(folder.path), "--json").output)
     assert (row["user"], row["dimension"], row["log2_q"]) == ("fhe-head", 8192, 214)
     assert row["bits"][CLASSICAL] == pytest.approx(128.5, abs=0.1)
-    assert "fhe-head: CKKS n8192-214 (training)" in command.run(folder.path)
+    assert "fhe-head: CKKS n8192-214 (training)" in parameters(str(folder.path)).output
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="holds no run"):
-        plugins.load("commands", "parameters").run(tmp_path)
+    assert "holds no run" in str(parameters(str(tmp_path)).exception)
 
 
 def test_records_written_before_estimates_existed_still_load() -> None:
@@ -195,16 +202,14 @@ def test_records_written_before_estimates_existed_still_load() -> None:
 def test_the_command_imports_nothing_heavy_without_tfhe() -> None:
     code = (
         "import sys\n"
-        "from he_compare.fhe_baseline.commands.parameters import COMMAND\n"
-        "COMMAND.run(with_tfhe=False)\n"
+        "from he_compare.comparisons.cli.audit import parameters\n"
+        "parameters(without_tfhe=True)\n"
         "assert not {'torch', 'concrete', 'sklearn', 'tenseal'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_compare_audit_parameters_prints_the_sets_and_a_run(tmp_path: Path) -> None:
-    from typer.testing import CliRunner
-
     from he_compare.comparisons.cli.app import app
 
     named = CliRunner().invoke(app, ["audit", "parameters", "--without-tfhe"])

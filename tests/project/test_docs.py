@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from he_compare.common import plugins
 from he_compare.common.run.store import RunFolder
 from he_compare.comparisons.cli import app
 from he_compare.comparisons.judging.limits import Policy
@@ -129,3 +130,31 @@ def test_python_in_the_documentation_runs(
     for block in blocks:
         exec(compile(block, "documentation", "exec"), {})
     assert "plaintext" in capsys.readouterr().out
+
+
+TREE = ("common", "block_scramble", "fhe_baseline", "comparisons", "reports", "tests", "tools")
+ALL_PAGES = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]
+
+
+@pytest.mark.parametrize("page", ALL_PAGES, ids=lambda page: page.name)
+def test_every_file_that_a_page_names_is_in_the_tree(page: Path) -> None:
+    named = re.findall(rf"`((?:{'|'.join(TREE)})/[\w./]*)`", page.read_text())
+    assert [one for one in named if not (ROOT / one).exists()] == []
+
+
+def test_the_table_of_plugin_kinds_is_that_of_the_code() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    rows = re.findall(r"^\| [\w ]+ \| (`[^|]+/`) \| `(\w+)` \|", text, flags=re.MULTILINE)
+    stated = {attribute: set(re.findall(r"`([\w/]+)/`", folders)) for folders, attribute in rows}
+    found = {
+        kind.attribute: {one.removeprefix("he_compare.").replace(".", "/") for one in kind.packages}
+        for kind in plugins.KINDS.values()
+    }
+    assert stated == found
+
+
+def test_the_readme_is_short_and_its_prose_lines_too() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert len(text.splitlines()) <= 110
+    prose = [line for line in text.splitlines() if not line.startswith(("|", "!["))]
+    assert max(map(len, prose)) <= 100

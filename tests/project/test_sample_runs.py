@@ -10,7 +10,11 @@ import typer.main
 
 from he_compare.common import plugins
 from he_compare.comparisons.cli.app import app
-from he_compare.comparisons.measuring.config import PipelineSpec, parse_spec, resolve_parameters
+from he_compare.comparisons.measuring.pipeline_spec import (
+    PipelineSpec,
+    parse_spec,
+    resolve_parameters,
+)
 from tests.support.commandline import parse, words_of
 from tests.support.repository import GOLDEN
 from tests.support.samplerun import SampleRun, audited, ten_pipelines, three_pipelines

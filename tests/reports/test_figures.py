@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from he_compare.common.run.store import RunFolder
+from he_compare.common.run.view import RunView, read_run
 from he_compare.reports.figures.accuracy import accuracy_plot
 from he_compare.reports.figures.amortisation import amortisation_plot, spread_out
 from he_compare.reports.figures.convergence import convergence_plot, rounds_plot
@@ -25,7 +26,6 @@ from he_compare.reports.figures.panels import reliability_plot, roc_plot
 from he_compare.reports.figures.robustness import robustness_plot
 from he_compare.reports.figures.style import drawing, svg_of
 from he_compare.reports.figures.tradeoff import tradeoff_plot
-from he_compare.reports.view import RunView, read_run
 from tests.support.samplerun import (
     PLAIN,
     SCRAMBLE,

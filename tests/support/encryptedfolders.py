@@ -1,4 +1,4 @@
-"""Folders of small images for the tests of encryption, and calls of the two commands on them."""
+"""Folders of small images for the tests of encryption, and both directions on them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from he_compare.block_scramble.commands.decrypt import COMMAND as DECRYPT
-from he_compare.block_scramble.commands.encrypt import COMMAND as ENCRYPT
+from he_compare.block_scramble.folder.decrypt import decrypt_folder
+from he_compare.block_scramble.folder.encrypt import encrypt_folder
 from he_compare.common.types import UInt8Array
 
 
@@ -45,7 +45,7 @@ def encrypt(
     size, source = changes.pop("size", None), changes.pop("source", "in")
     key_file = room / changes.pop("key", "client.key")
     progress = changes.pop("progress", lambda what, done, total: None)
-    return ENCRYPT.run(
+    return encrypt_folder(
         room / source,
         room / target,
         cipher=cipher,
@@ -59,7 +59,7 @@ def encrypt(
 def decrypt(
     room: Path, source: str = "out", target: str = "back", key: str = "client.key"
 ) -> list[str]:
-    return DECRYPT.run(
+    return decrypt_folder(
         room / source,
         room / target,
         key_file=room / key,

@@ -23,7 +23,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from he_compare.common.contracts import SplitIndex
-from he_compare.common.datasets.opened.labels import choose_subset
+from he_compare.common.dataset import choose_subset
 from he_compare.common.datasets.opened.splits import hashed_order
 from he_compare.common.datasets.reading.images import to_square
 from he_compare.common.errors import DataError, IntegrityError, MessageError

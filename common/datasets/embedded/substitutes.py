@@ -3,7 +3,8 @@
 In this order: PneumoniaMNIST at 224 px (the same radiographs, cropped and split by MedMNIST) where
 data is looked for; the same from a download into the user cache; the synthetic cohort that ships
 with the package. A ``--data-dir`` without the data is an error: nobody should get other images than
-those pointed to. The synthetic cohort is told loudly, and refused where real data is required.
+those pointed to. A warning says that the synthetic cohort is used; it is refused where real data
+is required.
 """
 
 from __future__ import annotations
@@ -14,23 +15,20 @@ from typing import cast
 import numpy as np
 
 from he_compare.common.contracts import OpenDataset, SplitIndex
-from he_compare.common.datasets.medmnist import (
-    NO_PATIENTS,
-    fetch_npz,
-    file_name,
-    find,
-    open_single_label,
-)
+from he_compare.common.datasets.medmnist_sets.known_sets import NO_PATIENTS, known_set
+from he_compare.common.datasets.medmnist_sets.npz_files import fetch_npz, file_name, find_npz
+from he_compare.common.datasets.medmnist_sets.published_split import open_single_label
 from he_compare.common.datasets.opened.arrays import ArrayImages, pixel_digests
-from he_compare.common.datasets.opened.choice import BALANCED_PER_CLASS, balance
+from he_compare.common.datasets.opened.balancing import BALANCED_PER_CLASS, balance
 from he_compare.common.datasets.opened.indexed import Row
-from he_compare.common.datasets.pneumoniamnist import FACTS
 from he_compare.common.datasets.reading.download import DownloadError
-from he_compare.common.datasets.reading.search import ENVIRONMENT_VARIABLE, current_policy, say
+from he_compare.common.datasets.reading.search import ENVIRONMENT_VARIABLE
+from he_compare.common.datasets.reading.source_policy import current_policy, say
 from he_compare.common.errors import DataError
 from he_compare.common.run.records import DatasetCard
 from he_compare.common.types import IntArray, Split
 
+FACTS = known_set("pneumoniamnist")
 SIZE = 224
 MARKERS = "Some images carry burnt-in markers (such as 'R') that a model can learn."
 
@@ -43,7 +41,7 @@ def open_substitute(
     Raises DataError where ``data_dir`` was given, or where only the synthetic cohort is left and
     real data is required.
     """
-    path, _ = find(FACTS.name, SIZE, data_dir)
+    path, _ = find_npz(FACTS.name, SIZE, data_dir)
     if path is not None:
         return open_pneumoniamnist(card, path, subset, seed)
     fix = (
@@ -81,18 +79,18 @@ def open_synthetic(subset: str, seed: int, reason: str) -> OpenDataset:
 
 def open_pneumoniamnist(card: DatasetCard, path: Path, subset: str, seed: int) -> OpenDataset:
     """Open PneumoniaMNIST at 224 px under the names and subsets of ``chestxray``."""
-    published = open_single_label(FACTS, path, SIZE, subset)
-    told = FACTS.card()
-    published.card = card.model_copy(
+    of_substitute = FACTS.card(f"{card.title} (PneumoniaMNIST at {SIZE} px)")
+    of_substitute = card.model_copy(
         update={
-            "title": f"{card.title} (PneumoniaMNIST at {SIZE} px)",
-            "description": told.description,
-            "source": told.source,
-            "citation": told.citation,
+            "title": of_substitute.title,
+            "description": of_substitute.description,
+            "source": of_substitute.source,
+            "citation": of_substitute.citation,
             "caveats": [*FACTS.caveats, MARKERS, NO_PATIENTS],
             "native_size": f"{SIZE} x {SIZE}",
         }
     )
+    published = open_single_label(FACTS, of_substitute, path, SIZE)
     published.notes.insert(
         0, f"the folder was not found: these are the images of {path.name}, cropped at the centre"
     )

@@ -1,4 +1,4 @@
-"""Choosing the images of a run from an open dataset, and counting what was chosen."""
+"""The images of a run: chosen from an open dataset, read, and counted."""
 
 from __future__ import annotations
 
@@ -8,56 +8,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from he_compare.common.contracts import OpenDataset, SplitIndex
-from he_compare.common.datasets.opened.indexed import Row
 from he_compare.common.datasets.opened.splits import hashed_order
 from he_compare.common.run.records import DatasetSummary, SplitSummary
 from he_compare.common.types import ImageBatch, IntArray, Split
-
-BALANCED_PER_CLASS = {Split.TRAIN: 400, Split.VAL: 100, Split.TEST: 200}
-
-
-def without_tested_groups(rows: list[Row], notes: list[str]) -> list[Row]:
-    """Leave out of train and val what names a group of the test split."""
-    tested = {row.group for row in rows if row.split is Split.TEST}
-    kept = [row for row in rows if row.split is Split.TEST or row.group not in tested]
-    if len(kept) < len(rows):
-        notes.append(
-            f"{len(rows) - len(kept)} training images were left out because their patient-like id "
-            "occurs in test"
-        )
-    return kept
-
-
-def balance(
-    rows: list[Row], per_class: Mapping[Split, int], seed: int, notes: list[str]
-) -> list[Row]:
-    """Choose at most ``per_class`` images of each class from each split, without copies.
-
-    Where a class is short, the others are cut to its number; a line in ``notes`` says what was
-    chosen.
-    """
-    chosen: list[Row] = []
-    classes = {row.label for row in rows}
-    for split, most in per_class.items():
-        chosen += _pick([row for row in rows if row.split is split], classes, most, seed)
-    counts = ", ".join(f"{sum(row.split is split for row in chosen)} {split}" for split in Split)
-    notes.append(f"balanced choice: {counts} images, without copies, chosen with seed {seed}")
-    return chosen
-
-
-def _pick(candidates: list[Row], classes: set[int], most: int, seed: int) -> list[Row]:
-    """Choose equally many rows of each class, group after group in hashed order."""
-    groups = hashed_order([row.group for row in candidates], seed, "balanced")
-    rank = {group: place for place, group in enumerate(groups)}
-    by_class: dict[int, list[Row]] = {label: [] for label in classes}
-    taken_twins: set[str] = set()
-    for row in sorted(candidates, key=lambda row: (rank[row.group], row.id)):
-        if row.twin and row.twin in taken_twins:
-            continue
-        taken_twins.add(row.twin)
-        by_class[row.label].append(row)
-    number = min([most, *(len(found) for found in by_class.values())])
-    return [row for found in by_class.values() for row in found[:number]]
 
 
 def limit(index: SplitIndex, n: int | None, seed: int, split: Split) -> IntArray:
@@ -107,7 +60,7 @@ def summary(
     notes = list(dataset.notes)
     for split, positions in positions_by_split.items():
         index = dataset.index(split)
-        splits[split.value] = summarise(index, positions, dataset)
+        splits[split.value] = summarise_split(index, positions, dataset)
         if len(positions) < len(index.ids):
             notes.append(
                 f"{split}: {len(positions)} of {len(index.ids)} images, chosen by class share"
@@ -122,7 +75,7 @@ def summary(
     )
 
 
-def summarise(index: SplitIndex, positions: IntArray, dataset: OpenDataset) -> SplitSummary:
+def summarise_split(index: SplitIndex, positions: IntArray, dataset: OpenDataset) -> SplitSummary:
     """Return the counts of the chosen images of one split."""
     classes, positive = dataset.card.classes, dataset.card.positive_class
     counts = np.bincount(index.labels[positions], minlength=len(classes))

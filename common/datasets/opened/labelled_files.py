@@ -13,7 +13,8 @@ from pathlib import Path
 
 from he_compare.common.datasets.opened.indexed import Row
 from he_compare.common.datasets.opened.splits import cut_by_group, join_twins
-from he_compare.common.datasets.reading.folders import InsideFolder, subfolders, visible
+from he_compare.common.datasets.reading.class_folders import subfolders, visible
+from he_compare.common.datasets.reading.inside_folder import InsideFolder
 from he_compare.common.datasets.reading.tables import read_table
 from he_compare.common.errors import DataError
 from he_compare.common.types import Split

@@ -17,7 +17,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import IO, Any
 
-from he_compare.common.datasets.reading.search import current_policy, say
+from he_compare.common.datasets.reading.source_policy import current_policy, say
 
 PART = 1 << 20
 PARTIAL_PREFIX = ".download-"

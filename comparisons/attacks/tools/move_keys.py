@@ -8,46 +8,23 @@ another known image.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 
-from he_compare.common.attack import (
-    Detail,
-    Facts,
-    Pairs,
-    Picture,
-    Truth,
-)
+from he_compare.common.attack_requirements import Requirement
 from he_compare.common.scheme import BoolArray, ImageShape, KeyMoves
-from he_compare.common.similarity import gradient_similarity, psnr, ssim
+from he_compare.common.target_facts import Facts
 from he_compare.common.types import IntArray, PixelArray, UInt8Array
-from he_compare.comparisons.attacks.tools.recogniser import recognised
 
-
-def moves_obstacle(facts: Facts) -> str:
-    """Say why a deterministic cipher has no key of moves to recover; '' elsewhere."""
-    if facts.deterministic and facts.one_key and not facts.keeps_nibbles:
-        return (
-            "values are not moved and negated but mapped otherwise: its key is no list of moves "
-            "(see learned inversion)"
-        )
-    return ""
-
-
-@dataclass(frozen=True)
-class RecoveredKey:
-    """A key, how many images it took, and what it was tried on."""
-
-    key: KeyMoves
-    queries: int
-    ciphertexts: PixelArray
-
-
+# Of a cipher with fresh randomness or a key per image there is nothing to find: attacks show that.
+MOVES = Requirement(
+    "values are not moved and negated but mapped otherwise: its key is no list of moves (see "
+    "learned inversion)",
+    lambda facts: facts.keeps_nibbles or not (facts.deterministic and facts.one_key),
+)
 BYTE_TOP, NIBBLE_TOP = 255, 15
-SHOWN = 3
 
 
 def uses_nibbles(facts: Facts) -> bool:
@@ -181,64 +158,3 @@ def _with_rank(groups: IntArray) -> IntArray:
     rank = np.empty(len(groups), np.int64)
     rank[by_group] = np.arange(len(groups)) - starts
     return groups.astype(np.int64) * (len(groups) + 1) + rank
-
-
-def decrypt(key: KeyMoves, ciphertexts: PixelArray, shape: ImageShape) -> UInt8Array:
-    """Decrypt ciphertexts (n, h, w, c) with a recovered key."""
-    top = NIBBLE_TOP if key.nibbles else BYTE_TOP
-    units = units_of(ciphertexts, key.nibbles)
-    plain = np.empty_like(units)
-    plain[:, key.index] = np.where(key.negated, top - units, units)
-    return images_of(plain, shape, key.nibbles)
-
-
-def value_share(key: KeyMoves | None, pairs: Pairs, shape: ImageShape) -> float:
-    """Return the share of values of sealed images that a recovered key decrypts right."""
-    if key is None:
-        return 0.0
-    return float((decrypt(key, pairs.ciphertexts, shape) == pairs.plain).mean())
-
-
-def key_details(key: KeyMoves | None, truth: Truth) -> list[Detail]:
-    """Compare what a recovered key decrypts with the sealed images, and it with the sealed key."""
-    if key is None:
-        return []
-    plain = truth.fresh.plain
-    found = decrypt(key, truth.fresh.ciphertexts, truth.facts.shape)
-    details = [
-        Detail("SSIM of decrypted images", float(ssim(found, plain).mean())),
-        Detail("PSNR of decrypted images", float(psnr(found, plain).mean()), "dB"),
-        Detail("gradient similarity", float(gradient_similarity(found, plain).mean())),
-    ]
-    if truth.fresh_labels is not None:
-        details += recognised(found, plain, truth.fresh_labels, truth)
-    return details + _exactness(key, truth)
-
-
-def _exactness(key: KeyMoves, truth: Truth) -> list[Detail]:
-    """Count exact key positions, where the cipher has a key of that kind."""
-    if truth.key is None or truth.key.nibbles != key.nibbles:
-        return []
-    right = truth.key.index == key.index
-    same_pixel = _pixel_of(truth.key, truth) == _pixel_of(key, truth)
-    return [
-        Detail("key positions exact", float(right.mean())),
-        Detail("key positions in the right pixel", float(same_pixel.mean())),
-        Detail("negation mask right", float((truth.key.negated == key.negated).mean())),
-    ]
-
-
-def _pixel_of(key: KeyMoves, truth: Truth) -> IntArray:
-    """Return the pixel each unit came from, low and high halves apart."""
-    height, width, channels = truth.facts.shape
-    half, value = np.divmod(key.index, height * width * channels)
-    return cast(IntArray, half * height * width + value // channels)
-
-
-def fresh_pictures(key: KeyMoves | None, truth: Truth, ciphertexts: PixelArray) -> list[Picture]:
-    """Show attacked ciphertexts decrypted with the recovered key."""
-    if key is None:
-        return []
-    shown = decrypt(key, ciphertexts[:SHOWN], truth.facts.shape)
-    alike = ssim(shown, truth.originals[:SHOWN])
-    return [Picture(i, image, f"SSIM {alike[i]:.2f}") for i, image in enumerate(shown)]

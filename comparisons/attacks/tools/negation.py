@@ -7,13 +7,9 @@ from typing import cast
 
 import numpy as np
 
-from he_compare.common.attack import (
-    Detail,
-    Facts,
-    Picture,
-    Score,
-    Truth,
-)
+from he_compare.common.adversary import Truth
+from he_compare.common.attack_requirements import ONE_KEY, Requirement
+from he_compare.common.attack_score import Detail, Picture, Score
 from he_compare.common.similarity import gradient_similarity, psnr, ssim
 from he_compare.common.types import PixelArray, UInt8Array
 from he_compare.comparisons.attacks.tools.likeness import as_picture
@@ -23,30 +19,29 @@ SHOWN = 3
 
 
 @dataclass(frozen=True)
-class Reconstruction:
+class NegationUndone:
     """What came out, uint8 (n, h, w, c), and the ciphertexts as they are seen."""
 
     images: UInt8Array
     seen: UInt8Array
 
 
-def negation_obstacle(facts: Facts) -> str:
-    """Say why folding brings nothing against a scheme; '' where it does."""
-    if facts.keeps_values:
-        return (
-            "permutation only: no value is negated, folding gains nothing by construction (this "
-            "says nothing for the cipher)"
-        )
-    if not facts.deterministic or not facts.one_key:
-        return "every encryption has a key of its own: there is no negation key to cancel"
-    if not facts.keeps_folded and not facts.keeps_nibbles:
-        return "values are not negated but mapped otherwise"
-    if not facts.keeps_places:
-        return (
-            "pixels are moved as well: folded they stay scrambled (see the attacks on the pixel "
-            "order)"
-        )
-    return ""
+NEGATED_IN_PLACE = (
+    Requirement(
+        "permutation only: no value is negated, folding gains nothing by construction (this says "
+        "nothing for the cipher)",
+        lambda facts: not facts.keeps_values,
+    ),
+    ONE_KEY,
+    Requirement(
+        "values are not negated but mapped otherwise",
+        lambda facts: facts.keeps_folded or facts.keeps_nibbles,
+    ),
+    Requirement(
+        "pixels are moved as well: folded they stay scrambled (see the attacks on the pixel order)",
+        lambda facts: facts.keeps_places,
+    ),
+)
 
 
 def as_pictures(ciphertexts: PixelArray) -> UInt8Array:
@@ -54,7 +49,7 @@ def as_pictures(ciphertexts: PixelArray) -> UInt8Array:
     return np.stack([as_picture(ciphertext) for ciphertext in ciphertexts])
 
 
-def score_reconstruction(guess: Reconstruction, truth: Truth, count: int | None = None) -> Score:
+def score_undone(guess: NegationUndone, truth: Truth, count: int | None = None) -> Score:
     """Score by SSIM to the first ``count`` originals, of the better sign, and by what it gains."""
     originals = truth.originals[:count]
     negative = cast(UInt8Array, 255 - guess.images)

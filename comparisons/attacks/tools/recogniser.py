@@ -11,7 +11,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from he_compare.common.attack import Detail, Truth
+from he_compare.common.adversary import Truth
+from he_compare.common.attack_score import Detail
 from he_compare.common.types import Float64Array, ImageBatch, IntArray, UInt8Array
 from he_compare.comparisons.attacks.tools.descriptors import blocks_of
 

@@ -10,9 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from he_compare.common.attack import (
-    Truth,
-)
+from he_compare.common.adversary import Truth
 from he_compare.common.scheme import BoolArray
 from he_compare.common.types import IntArray
 
@@ -37,7 +35,7 @@ class Found(NamedTuple):
     near: float
 
 
-class Jigsaw(NamedTuple):
+class JigsawShares(NamedTuple):
     """Shares in [0, 1]: Dc blocks in place, Nc right neighbours, Lc largest right part.
 
     Source of the measures: Gallagher, CVPR 2012; Paikin and Tal, CVPR 2015.
@@ -66,7 +64,7 @@ def mask_found(guess: IntArray, truth: IntArray) -> float:
     return max(same, 1 - same)
 
 
-def jigsaw_found(true_place: IntArray) -> Jigsaw:
+def jigsaw_found(true_place: IntArray) -> JigsawShares:
     """``true_place`` (rows, columns): where the block at each place belongs in a grid of this size,
     counted row by row; the symmetry with the most blocks in place counts."""
     shapes = [np.rot90(true_place.T if s >= 4 else true_place, s % 4) for s in range(8)]
@@ -74,7 +72,7 @@ def jigsaw_found(true_place: IntArray) -> Jigsaw:
     return max(_upright(turned, (rows, columns)) for turned in shapes)
 
 
-def _upright(place: IntArray, grid: tuple[int, int]) -> Jigsaw:
+def _upright(place: IntArray, grid: tuple[int, int]) -> JigsawShares:
     rows, columns = grid
     right = (np.diff(place, axis=1) == 1) & (place[:, 1:] % columns != 0)
     below = np.diff(place, axis=0) == columns
@@ -83,7 +81,7 @@ def _upright(place: IntArray, grid: tuple[int, int]) -> Jigsaw:
     if place.shape == grid:
         direct = float((place == np.arange(rows * columns).reshape(grid)).mean())
     neighbours = float((right.sum() + below.sum()) / max(joints, 1))
-    return Jigsaw(direct, neighbours, _largest(right, below))
+    return JigsawShares(direct, neighbours, _largest(right, below))
 
 
 def _largest(right: BoolArray, below: BoolArray) -> float:

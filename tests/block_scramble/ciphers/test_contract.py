@@ -7,14 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from he_compare.block_scramble.cipher import (
-    Cipher,
-    ImageShape,
-    as_pictures,
-    cipher_parameters,
-    key_space,
-)
+from he_compare.block_scramble.cipher import Cipher, cipher_parameters
 from he_compare.block_scramble.encryptor import KeyPolicy, make_encryptor
+from he_compare.block_scramble.engine.shapes import ImageShape
+from he_compare.block_scramble.keyed_cipher import as_pictures
 from he_compare.block_scramble.keys.client_key import ClientKey
 from he_compare.common import plugins
 from he_compare.common.errors import UsageError
@@ -145,7 +141,7 @@ def test_another_key_gives_another_ciphertext_exactly_where_there_is_a_key(ciphe
 
 
 def test_key_space_is_stated_exactly_where_there_is_a_key(cipher: Cipher) -> None:
-    space = key_space(cipher, parameters_of(cipher), SHAPE, 32.0)
+    space = cipher.key_space(parameters_of(cipher), SHAPE, 32.0)
     assert (space is not None) is cipher.traits.keyed
     if space is not None:
         assert 0 < space.effective_bits <= 32

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from he_compare.block_scramble.cipher import Cipher, ImageShape, cipher_parameters, key_space
+from he_compare.block_scramble.cipher import Cipher, cipher_parameters
 from he_compare.block_scramble.ciphers.aes_ctr import CIPHER as AES_CTR
 from he_compare.block_scramble.ciphers.al_amin import CIPHER as AL_AMIN
 from he_compare.block_scramble.ciphers.etc import CIPHER as ETC
@@ -25,7 +25,8 @@ from he_compare.block_scramble.ciphers.shf import CIPHER as SHF
 from he_compare.block_scramble.ciphers.tanaka_le import CIPHER as TANAKA
 from he_compare.block_scramble.ciphers.vit_block import CIPHER as VIT_BLOCK
 from he_compare.block_scramble.engine.blocks import crop, pad, padded_shape
-from he_compare.block_scramble.engine.moves import keyed_blocks
+from he_compare.block_scramble.engine.permutations import permuted_blocks
+from he_compare.block_scramble.engine.shapes import ImageShape
 from he_compare.block_scramble.keys.client_key import ClientKey
 from he_compare.common.errors import UsageError
 from he_compare.common.types import UInt8Array
@@ -83,12 +84,12 @@ def test_nominal_key_space_is_the_published_count(
 
 def test_effective_key_space_is_limited_by_the_entropy_of_the_key() -> None:
     shape, parameters = ImageShape(224, 224, 3), cipher_parameters(VIT_BLOCK, {})
-    seeded = key_space(VIT_BLOCK, parameters, shape, ClientKey.from_seed(1).entropy_bits)
-    drawn = key_space(VIT_BLOCK, parameters, shape, ClientKey.generate().entropy_bits)
+    seeded = VIT_BLOCK.key_space(parameters, shape, ClientKey.from_seed(1).entropy_bits)
+    drawn = VIT_BLOCK.key_space(parameters, shape, ClientKey.generate().entropy_bits)
     assert seeded is not None and drawn is not None
     assert (seeded.seed_entropy_bits, seeded.effective_bits) == (32, 32)
     assert (drawn.seed_entropy_bits, drawn.effective_bits) == (256, 256)
-    tiny = key_space(VIT_BLOCK, cipher_parameters(VIT_BLOCK, {"patch": 2}), ImageShape(2, 2, 1), 32)
+    tiny = VIT_BLOCK.key_space(cipher_parameters(VIT_BLOCK, {"patch": 2}), ImageShape(2, 2, 1), 32)
     assert tiny is not None
     assert tiny.effective_bits == tiny.nominal_bits == pytest.approx(np.log2(24))
 
@@ -377,9 +378,9 @@ def test_blocks_that_stay_fit_a_model_of_larger_patches() -> None:
     assert key.embeddings == 1 and key.values == 192
 
 
-def test_keyed_blocks_follow_the_order_they_are_given() -> None:
+def test_permuted_blocks_follow_the_order_they_are_given() -> None:
     image = np.arange(8, dtype=np.uint8).reshape(1, 2, 4, 1)
-    keyed = keyed_blocks(
+    keyed = permuted_blocks(
         ImageShape(2, 4, 1),
         2,
         np.array([1, 0]),

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from he_compare.block_scramble.cipher import Cipher, ImageShape, cipher_parameters
+from he_compare.block_scramble.cipher import Cipher, cipher_parameters
 from he_compare.block_scramble.ciphers.orthogonal import CIPHER as ORTHOGONAL
 from he_compare.block_scramble.ciphers.orthogonal import orthogonal_matrix
+from he_compare.block_scramble.engine.shapes import ImageShape
 from he_compare.block_scramble.keys.client_key import ClientKey
 from he_compare.common.errors import UsageError
 from he_compare.common.types import UInt8Array

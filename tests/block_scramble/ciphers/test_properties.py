@@ -8,8 +8,9 @@ import numpy as np
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from he_compare.block_scramble.cipher import Cipher, ImageShape, cipher_parameters
+from he_compare.block_scramble.cipher import Cipher, cipher_parameters
 from he_compare.block_scramble.encryptor import KeyPolicy, make_encryptor
+from he_compare.block_scramble.engine.shapes import ImageShape
 from he_compare.block_scramble.keys.client_key import ClientKey
 from he_compare.block_scramble.keys.keystream import Keystream
 from he_compare.common import plugins

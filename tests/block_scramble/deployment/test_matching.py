@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from he_compare.block_scramble.cipher import ImageShape, KeyedCipher, cipher_parameters
+from he_compare.block_scramble.cipher import cipher_parameters
 from he_compare.block_scramble.deployment.matching import fold_in, match_patch_embedding
 from he_compare.block_scramble.deployment.public_material import ServerMaterial
+from he_compare.block_scramble.engine.shapes import ImageShape
+from he_compare.block_scramble.keyed_cipher import KeyedCipher
 from he_compare.block_scramble.keys.client_key import ClientKey
 from he_compare.common import plugins
 from he_compare.common.backbones.deit import build_vit, pixel_statistics, predict_logits

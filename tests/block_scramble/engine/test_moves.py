@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from he_compare.block_scramble.cipher import ImageShape, cipher_parameters
+from he_compare.block_scramble.cipher import cipher_parameters
 from he_compare.block_scramble.engine import kernels
-from he_compare.block_scramble.engine.moves import (
-    KeyedMoves,
-    KeyedNibbles,
-    keyed_blocks,
-    keyed_nibble_blocks,
+from he_compare.block_scramble.engine.permutations import (
+    BytePermutation,
+    NibblePermutation,
+    permuted_blocks,
+    permuted_nibble_blocks,
 )
+from he_compare.block_scramble.engine.shapes import ImageShape
 from he_compare.block_scramble.keys.client_key import ClientKey
 from he_compare.common import plugins
 from he_compare.common.types import UInt8Array
@@ -60,7 +61,7 @@ def moved_nibbles(images: UInt8Array, index: np.ndarray, negated: np.ndarray) ->
     return (low | high << 4).reshape(images.shape)
 
 
-ENGINES: list[Any] = [(KeyedMoves, 1, moved_bytes), (KeyedNibbles, 2, moved_nibbles)]
+ENGINES: list[Any] = [(BytePermutation, 1, moved_bytes), (NibblePermutation, 2, moved_nibbles)]
 engines = pytest.mark.parametrize(
     ("engine", "pieces", "definition"), ENGINES, ids=["bytes", "nibbles"]
 )
@@ -104,13 +105,13 @@ def test_orders_and_signs_of_blocks_go_by_plain_block() -> None:
     image = np.arange(8, dtype=np.uint8).reshape(1, 2, 4, 1)
     orders = np.array([[3, 0, 1, 2], [0, 1, 3, 2]])
     signs = np.array([[True, False, False, False], [False, False, False, True]])
-    keyed = keyed_blocks(ImageShape(2, 4, 1), 2, np.array([1, 0]), orders, signs)
+    keyed = permuted_blocks(ImageShape(2, 4, 1), 2, np.array([1, 0]), orders, signs)
     # Blocks of the image are 0 1 4 5 and 2 3 6 7; the second comes first.
     expected = np.array([[2, 3, 255 - 5, 0], [7, 255 - 6, 1, 4]], np.uint8)
     assert (keyed.encrypt(image)[0, :, :, 0] == expected).all()
     halves = np.concatenate([orders, orders + 4], axis=1)
     nibble_signs = np.concatenate([signs, np.zeros_like(signs)], axis=1)
-    keyed_halves = keyed_nibble_blocks(
+    keyed_halves = permuted_nibble_blocks(
         ImageShape(2, 4, 1), 2, np.array([1, 0]), halves, nibble_signs
     )
     low = np.array([[2, 3, 15 - 5, 0], [7, 15 - 6, 1, 4]], np.uint8)

@@ -178,7 +178,7 @@ def test_a_folder_without_images_and_one_that_is_missing_are_refused(room: Path)
         encrypt(room, source="none")
     with pytest.raises(UsageError, match="is not there"):
         encrypt(room, source="nowhere")
-    with pytest.raises(UsageError, match="no encrypted folder"):
+    with pytest.raises(UsageError, match="not an encrypted folder"):
         decrypt(room, source="in")
 
 

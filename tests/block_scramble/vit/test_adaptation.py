@@ -13,8 +13,10 @@ import pytest
 import timm
 import torch
 
-from he_compare.block_scramble.cipher import Cipher, ImageShape, KeyedCipher, cipher_parameters
+from he_compare.block_scramble.cipher import Cipher, cipher_parameters
 from he_compare.block_scramble.deployment.public_material import ServerMaterial
+from he_compare.block_scramble.engine.shapes import ImageShape
+from he_compare.block_scramble.keyed_cipher import KeyedCipher
 from he_compare.block_scramble.keys.client_key import ClientKey
 from he_compare.block_scramble.vit.adaptation import (
     adapt_by_key,

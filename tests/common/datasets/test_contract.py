@@ -1,7 +1,4 @@
-"""What every dataset family must keep to; a new family needs one line in ``EXAMPLES``.
-
-MedMNIST sets need none: their facts say what example suits them.
-"""
+"""What every dataset family must keep to, tried on the example that each family writes itself."""
 
 from __future__ import annotations
 
@@ -14,59 +11,29 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from he_compare.common.contracts import DatasetFamily, OpenDataset
-from he_compare.common.datasets.medmnist import MedMnistFamily
+from he_compare.common.contracts import OpenDataset
+from he_compare.common.dataset import DatasetFamily
 from he_compare.common.datasets.opened.choice import limit, load_batch, summary
+from he_compare.common.datasets.opened.contact_sheet import contact_sheet
 from he_compare.common.datasets.opened.fingerprint import fingerprint
-from he_compare.common.datasets.opened.inspection import check, contact_sheet, describe
+from he_compare.common.datasets.opened.inspection import check, describe
 from he_compare.common.datasets.reading import download
 from he_compare.common.errors import DataError, UnknownNameError
 from he_compare.common.plugins import canonical_name, discover, load
 from he_compare.common.types import Split
-from tests.support.dicomfolders import write_dicom_tree
-from tests.support.imagefolders import (
-    write_chestmnist_like,
-    write_chestxray_like,
-    write_medmnist_like,
-    write_nih_like,
-    write_tree,
-)
 
 FAMILIES = sorted(discover("datasets"))
-EXAMPLES: dict[str, Callable[[Path], object]] = {
-    "chestxray": lambda folder: write_chestxray_like(
-        folder, 20, 8, size=24, per_class_subset=(6, 2, 4)
-    ),
-    "chestmnist": lambda folder: write_chestmnist_like(folder / "chestmnist.npz"),
-    "dicom": lambda folder: write_dicom_tree(folder, {"": 20}),
-    "folder": lambda folder: write_tree(folder, {"": 20}, size=24),
-    "nih-cxr14": lambda folder: write_nih_like(folder),
-}
-
-
-def write_example(name: str, folder: Path) -> None:
-    """Write a small dataset in the layout of a family; all MedMNIST sets share theirs."""
-    family = load("datasets", name)
-    if isinstance(family, MedMnistFamily):
-        classes, channels = len(family.facts.classes), family.facts.channels
-        counts = (6 * classes, 2 * classes, 4 * classes)
-        path = folder / f"{family.name}.npz"
-        write_medmnist_like(path, counts, classes=classes, channels=channels)
-    elif canonical_name(name) in EXAMPLES:
-        EXAMPLES[canonical_name(name)](folder)
-    else:
-        pytest.skip(f"no example data for {name}: add it to EXAMPLES")
-
-
 CASES = [(name, subset) for name in FAMILIES for subset in load("datasets", name).subsets]
 
 
 @pytest.fixture(params=CASES, ids=lambda case: "-".join(case))
 def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[int], OpenDataset]:
     name, subset = request.param
-    write_example(name, tmp_path)
     family: DatasetFamily = load("datasets", name)
-    return lambda seed: family.open("", tmp_path, subset, seed)
+    argument = family.example(tmp_path)
+    if argument is None:
+        pytest.skip(f"the family {name} writes no example")
+    return lambda seed: family.open(argument, tmp_path, subset, seed)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -79,6 +46,15 @@ def test_the_card_is_had_without_data_and_discloses_itself(name: str) -> None:
     assert card.title and card.description and card.source and card.licence and card.citation
     assert card.caveats
     assert not card.positive_class or card.positive_class in card.classes
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_family_that_ships_says_whether_its_argument_is_a_path_and_writes_an_example(
+    name: str, tmp_path: Path
+) -> None:
+    family: DatasetFamily = load("datasets", name)
+    assert family.takes_path is not None
+    assert family.example(tmp_path) is not None
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -289,7 +289,7 @@ def test_other_files_are_left_out_and_counted_without_their_names(tmp_path: Path
     (tmp_path / "NORMAL" / "Mustermann").write_text("x")
     (tmp_path / "NORMAL" / "DICOMDIR").write_bytes(bytes(128) + b"DICM")
     notes = open_folder(tmp_path).notes
-    assert "2 files in NORMAL that are no DICOM images were left out" in notes
+    assert "2 files in NORMAL that are not DICOM images were left out" in notes
 
 
 # --- refusals ---------------------------------------------------------------------------------

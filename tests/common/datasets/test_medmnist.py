@@ -9,7 +9,8 @@ import pytest
 
 from he_compare.common.datasets.chestmnist import DATASET as CHEST
 from he_compare.common.datasets.chestmnist import FACTS as CHEST_FACTS
-from he_compare.common.datasets.medmnist import SIZES, MedMnistFacts, MedMnistFamily
+from he_compare.common.datasets.medmnist import MedMnist
+from he_compare.common.datasets.medmnist_sets.known_sets import SIZES, MedMnistSet
 from he_compare.common.datasets.reading import npz
 from he_compare.common.errors import DataError, UnknownNameError
 from he_compare.common.plugins import discover, load
@@ -19,7 +20,7 @@ from tests.support.imagefolders import rewrite_npz, write_chestmnist_like, write
 FAMILIES = {
     name: family
     for name in discover("datasets")
-    if isinstance(family := load("datasets", name), MedMnistFamily)
+    if isinstance(family := load("datasets", name), MedMnist)
 }
 ALL_FACTS = {name: family.facts for name, family in FAMILIES.items()} | {"chestmnist": CHEST_FACTS}
 
@@ -35,7 +36,7 @@ def test_all_twelve_sets_are_there() -> None:
 def test_the_facts_are_those_of_the_package(name: str) -> None:
     from medmnist import INFO
 
-    facts: MedMnistFacts = ALL_FACTS[name]
+    facts: MedMnistSet = ALL_FACTS[name]
     stated = INFO[name]
     assert facts.name == name
     assert facts.task == stated["task"]

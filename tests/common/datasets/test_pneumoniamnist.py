@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from he_compare.common.datasets.pneumoniamnist import DATASET
+from he_compare.common.datasets.medmnist import DATASET as FAMILIES
 from he_compare.common.errors import DataError
 from he_compare.common.types import Split
 from tests.support.imagefolders import rewrite_npz, write_medmnist_like
+
+DATASET = FAMILIES["pneumoniamnist"]
 
 
 def refuse(path: Path, message: str) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from he_compare.common.run.outcomes import NOT_CLAIMED, beyond_claims, gravity
 from he_compare.common.run.records import AttackOutcome, Verdict
+from he_compare.common.run.severity import beyond_claims, gravity, verdict_of
 from he_compare.common.types import Knowledge
 from he_compare.comparisons.auditing import matrix
 
 
-def outcome(attack: str, verdict: Verdict, claim: str = "") -> AttackOutcome:
+def outcome(
+    attack: str, verdict: Verdict, claim: str = "", *, promised: bool = True
+) -> AttackOutcome:
     return AttackOutcome(
         identity=attack,
         attack=attack,
@@ -19,10 +21,11 @@ def outcome(attack: str, verdict: Verdict, claim: str = "") -> AttackOutcome:
         knowledge=[Knowledge.ACTIVE],
         verdict=verdict,
         claim=claim,
+        promised=promised,
     )
 
 
-BEYOND = outcome("malleability", "broken", NOT_CLAIMED + "integrity")
+BEYOND = outcome("malleability", "broken", "integrity", promised=False)
 HELD = outcome("freshness", "resists within budget", "fresh encryption")
 LOST = outcome("server_state", "partial", "the server has no key")
 
@@ -31,7 +34,9 @@ def test_what_was_won_beyond_the_claims_weighs_less_than_what_failed_against_the
     assert sorted([BEYOND, HELD, LOST], key=gravity) == [LOST, HELD, BEYOND]
     assert beyond_claims(BEYOND)
     assert not beyond_claims(LOST)
-    assert not beyond_claims(outcome("x", "resists within budget", NOT_CLAIMED + "x"))
+    assert not beyond_claims(outcome("x", "resists within budget", "x", promised=False))
+    assert verdict_of(BEYOND) == "broken (not promised)"
+    assert [verdict_of(one) for one in (HELD, LOST)] == ["resists", "partial"]
 
 
 def test_the_matrix_marks_it_and_says_what_the_mark_means() -> None:

@@ -16,7 +16,7 @@ from he_compare.common.types import UInt8Array
 from he_compare.comparisons.attack_file.attack import attack_folder
 from he_compare.comparisons.attack_file.writing import REPORT, FolderAttack
 from he_compare.comparisons.attacks.tools import correlation
-from he_compare.comparisons.attacks.tools.likeness import aligned_one_by_one, aligned_together
+from he_compare.comparisons.attacks.tools.alignment import aligned_one_by_one, aligned_together
 from he_compare.comparisons.attacks.tools.reconstruct import Sureness
 from he_compare.comparisons.attacks.tools.tiles import cut, join
 from he_compare.comparisons.cli.app import app
@@ -186,7 +186,7 @@ def test_mixed_sizes_are_refused_naming_one_of_the_others(tmp_path: Path) -> Non
 def test_a_patch_that_does_not_divide_is_refused_with_those_that_do(tmp_path: Path) -> None:
     write(tmp_path / "in", smooth_images(2, SIDE))
     assert "patch 7 does not divide images of 64 x 64" in refusal(tmp_path / "in", patch=7)
-    assert "patches that do: 2, 4, 8, 16, 32" in refusal(tmp_path / "in", patch=7)
+    assert "patches that divide them: 2, 4, 8, 16, 32" in refusal(tmp_path / "in", patch=7)
 
 
 def test_too_few_blocks_are_refused_with_the_number_needed(tmp_path: Path) -> None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from he_compare.common import plugins
-from he_compare.common.attack import BUDGETS, Budget
+from he_compare.common.audit_budget import BUDGETS, AttackBudget
+from he_compare.common.backbones.finetune import Budget
 from he_compare.common.run.records import AttackOutcome
 from he_compare.common.run.store import RunFolder
+from he_compare.common.types import NotRun
 from he_compare.comparisons.attacks import learned_unet, learned_unet_other_keys
 from he_compare.comparisons.attacks.tools.planes import (
     constant_planes,
@@ -25,13 +26,13 @@ from he_compare.comparisons.auditing import matrix
 from he_compare.comparisons.auditing.audit import exit_code
 from he_compare.comparisons.auditing.harness import Harness, Setup
 from he_compare.comparisons.auditing.targets import cipher_target
-from he_compare.comparisons.auditing.verdicts import BUDGET_PREFIX, large_enough, too_small
+from he_compare.comparisons.auditing.verdicts import large_enough, too_small
 from he_compare.comparisons.progress import ProgressReporter
 from tests.support import oneattack
 from tests.support.attackpool import InventedPool
 from tests.support.smoothimages import smooth_images
 
-SMALL = Budget("small", 2, 8, 3, 32, 60, 60, 24, 60.0)
+SMALL = AttackBudget("small", 2, 8, 3, 32, 60, 60, 24, 60.0)
 
 
 @pytest.fixture(autouse=True)
@@ -70,30 +71,34 @@ def test_a_budget_too_small_is_said_and_no_pass(tmp_path: Path) -> None:
     found = outcome(tmp_path, "learned_unet", "np", replace(SMALL, name="quick", seconds=20.0))
     assert found.verdict == "not run" and found.advantage is None
     assert found.reason == (
-        "budget too small: it needs 60 s a key, the quick budget has 20; run it with --budget full"
+        "the budget is too small: it needs 60 s per key, the quick budget has 20; run it with "
+        "--budget full"
     )
+    assert found.not_run is NotRun.BUDGET
     assert found.reason in matrix.render([found])
     assert exit_code([found]) == 0
     assert exit_code([found], ["learned_unet"]) == 3
-    crashed = found.model_copy(update={"reason": "failed: ValueError"})
+    crashed = found.model_copy(update={"not_run": NotRun.ERROR})
     assert exit_code([crashed]) == 3
 
 
 def test_only_the_full_budget_carries_the_networks() -> None:
     for name in ("learned_unet", "learned_unet_other_keys"):
         attack = plugins.load("attacks", name)
-        assert too_small(attack, BUDGETS["quick"]).startswith(BUDGET_PREFIX)
+        assert "it needs 60 s per key" in too_small(attack, BUDGETS["quick"])
         assert too_small(attack, BUDGETS["full"]) == ""
         assert large_enough(attack, BUDGETS["quick"]) == "full"
 
 
 def test_what_no_budget_carries_is_left_with_the_budget_asked_for() -> None:
-    assert large_enough(SimpleNamespace(least_seconds=5.0), BUDGETS["quick"]) == "quick"
-    endless = SimpleNamespace(least_seconds=1e9, least_images=21)
+    class Endless(learned_unet.LearnedUNet):
+        least_seconds, least_images = 1e9, 21
+
+    endless = Endless()
     assert large_enough(endless, BUDGETS["quick"]) == "quick"
     assert too_small(endless, BUDGETS["quick"]) == (
-        "budget too small: it needs 1e+09 s a key, the quick budget has 20, and it needs 21 "
-        "ciphertexts a key, the quick budget has 20"
+        "the budget is too small: it needs 1e+09 s per key, the quick budget has 20, and it needs "
+        "21 ciphertexts per key, the quick budget has 20"
     )
 
 

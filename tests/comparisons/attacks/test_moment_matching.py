@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from he_compare.common.attack import Budget
+from he_compare.common.attack_requirements import BLOCKS, ONE_KEY
+from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.datasets.embedded.atlas import sample
 from he_compare.common.run.records import AttackOutcome
 from he_compare.common.run.store import RunFolder
@@ -19,7 +20,7 @@ from he_compare.comparisons.auditing.harness import Harness, Setup
 from he_compare.comparisons.auditing.targets import cipher_target
 from he_compare.comparisons.progress import ProgressReporter
 
-BUDGET = Budget("small", 2, 60, 3, 8, 120, 60, 24, 60.0)
+BUDGET = AttackBudget("small", 2, 60, 3, 8, 120, 60, 24, 60.0)
 
 
 class Radiographs:
@@ -68,22 +69,18 @@ def test_a_key_for_every_block_resists(outcomes: dict[str, AttackOutcome]) -> No
 
 
 def test_what_has_no_common_blocks_is_not_applicable() -> None:
-    facts: Any = SimpleNamespace(shape=(64, 64, 3), patch=16, deterministic=True, one_key=True)
-    assert ATTACK.applies(facts) == ""
-    assert ATTACK.applies(_with(facts, patch=None)) == "no blocks"
-    assert "key of its own" in ATTACK.applies(_with(facts, one_key=False))
-    assert "square" in ATTACK.applies(_with(facts, shape=(64, 48, 3)))
+    facts = cipher_target("vit_block", 64).facts
+    assert facts is not None and ATTACK.applies(facts) == ""
+    assert ATTACK.applies(replace(facts, patch=None)) == BLOCKS.obstacle
+    assert ATTACK.applies(replace(facts, one_key=False)) == ONE_KEY.obstacle
+    assert "square" in ATTACK.applies(replace(facts, shape=(64, 48, 3)))
 
 
 def test_too_few_ciphertexts_show_nothing_and_say_so() -> None:
     few: Any = SimpleNamespace(
-        facts=SimpleNamespace(patch=16),
+        facts=cipher_target("vit_block", 64).facts,
         ciphertexts=np.zeros((3, 64, 64, 3), np.uint8),
         auxiliary=sample(30, 2, 64).images,
     )
     guess = ATTACK.run(few, replace(BUDGET, images=3), np.random.default_rng(0))
     assert guess.alignment is None and not guess.pictures.any()
-
-
-def _with(facts: Any, **changes: Any) -> Any:
-    return SimpleNamespace(**(vars(facts) | changes))

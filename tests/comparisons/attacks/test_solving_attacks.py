@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from he_compare.comparisons.attacks.tools.likeness import aligned_one_by_one, aligned_together
+from he_compare.common.attack_requirements import BYTES, ONE_KEY
+from he_compare.comparisons.attacks.tools.alignment import aligned_one_by_one, aligned_together
 from he_compare.comparisons.attacks.tools.tiles import symmetric
 from tests.support.oneattack import detail, outcome
 from tests.support.smoothimages import smooth_images
@@ -43,7 +44,7 @@ def test_the_jigsaw_solver_gets_nothing_where_every_block_has_a_key(tmp_path: Pa
 def test_a_key_for_each_image_is_tried_image_by_image(tmp_path: Path) -> None:
     cipher = "vit_block[patch=8,key_policy=per_image]"
     skipped = outcome(tmp_path / "a", "shared_key_correlation", cipher, SIZE)
-    assert skipped.verdict == "not applicable" and "each by itself" in skipped.reason
+    assert skipped.verdict == "not applicable" and skipped.reason == ONE_KEY.obstacle
     tried = outcome(tmp_path / "b", "jigsaw", cipher, SIZE)
     assert tried.verdict != "not applicable"
 
@@ -53,7 +54,7 @@ def test_a_key_for_each_image_is_tried_image_by_image(tmp_path: Path) -> None:
     [
         ("al_amin[patch=8,shared_pixel_key=false]", "every block has a key of its own"),
         ("tanaka_le", "4-bit halves"),
-        ("orthogonal[patch=8]", "mixed or mapped"),
+        ("orthogonal[patch=8]", BYTES.obstacle),
         ("pixel_np", "no blocks"),
     ],
 )

@@ -11,50 +11,38 @@ import numpy as np
 import pytest
 
 from he_compare.common import plugins
-from he_compare.common.attack import (
-    Attack,
-    Budget,
-    Facts,
-    Finding,
-    Inspected,
-    Metric,
-    Need,
-    Oracle,
-    Score,
-    Truth,
-    View,
-)
+from he_compare.common.adversary import Oracle, Truth, View
+from he_compare.common.attack import Attack, Check, CheckFinding, Inspected
+from he_compare.common.attack_score import AttackMetric, Score
+from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.errors import UsageError
 from he_compare.common.plugins import Plugin
+from he_compare.common.run.capability_matrix import controls_failed
 from he_compare.common.run.records import AttackOutcome
 from he_compare.common.run.store import RunFolder
-from he_compare.common.types import Knowledge
-from he_compare.comparisons.auditing import matrix
+from he_compare.common.types import Knowledge, NotRun
+from he_compare.comparisons.auditing import matrix, suite
 from he_compare.comparisons.auditing.audit import exit_code
 from he_compare.comparisons.auditing.harness import Harness, Setup
 from he_compare.comparisons.auditing.targets import Target, cipher_target
 from he_compare.comparisons.progress import ProgressReporter
 from tests.support.attackpool import InventedPool
 
-SMALL = Budget("small", 2, 6, 3, 4, 20, 40, 12, 20.0)
+SMALL = AttackBudget("small", 2, 6, 3, 4, 20, 40, 12, 20.0)
 
 
-class Probe:
+class Probe(Attack):
     """An attack whose behaviour a test decides; names the identity by looking at the bytes."""
 
     name = "probe"
     title = "Probe"
     rung = Knowledge.CIPHERTEXT_ONLY
-    needs: frozenset[Need] = frozenset()
-    metric = Metric("share seen", best=1.0)
+    metric = AttackMetric("share seen", best=1.0)
     limits = ("made for a test",)
     source = "tests"
     runs = 0
 
-    def applies(self, facts: Facts) -> str:
-        return ""
-
-    def run(self, view: View, budget: Budget, random: np.random.Generator) -> Any:
+    def run(self, view: View, budget: AttackBudget, random: np.random.Generator) -> Any:
         type(self).runs += 1
         return view.ciphertexts
 
@@ -62,20 +50,22 @@ class Probe:
         return Score(float((guess == truth.originals).mean()))
 
 
-class Inspector:
+class Inspector(Check):
     """A check that finds what a test tells it to."""
 
     name = "inspector"
     title = "Inspector"
     rung = Knowledge.ACTIVE
-    metric = Metric("bytes", "bytes")
+    metric = AttackMetric("bytes", "bytes")
     source = "tests"
 
     def applies(self, inspected: Inspected) -> str:
         return "" if inspected.scheme is not None else "no scheme"
 
-    def examine(self, inspected: Inspected, budget: Budget, random: np.random.Generator) -> Finding:
-        return Finding(
+    def examine(
+        self, inspected: Inspected, budget: AttackBudget, random: np.random.Generator
+    ) -> CheckFinding:
+        return CheckFinding(
             "broken", "found 7 bytes", 7.0, artefacts={"bytes.txt": b"seven"}, claim="none leak"
         )
 
@@ -85,13 +75,9 @@ def given(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Make the harness find one object as the attack, whatever its name."""
 
     def give(attack: Any) -> None:
-        monkeypatch.setattr(plugins, "load", _loader(attack, plugins.load))
+        monkeypatch.setattr(suite, "load", lambda name: attack)
 
     return give
-
-
-def _loader(attack: Any, before: Any) -> Any:
-    return lambda kind, name: attack if kind == "attacks" else before(kind, name)
 
 
 def run(
@@ -149,12 +135,12 @@ def test_knowledge_that_was_not_declared_is_refused_in_a_clear_line(
     tmp_path: Path, given: Any
 ) -> None:
     class Curious(Probe):
-        def run(self, view: View, budget: Budget, random: np.random.Generator) -> Any:
+        def run(self, view: View, budget: AttackBudget, random: np.random.Generator) -> Any:
             return view.pairs.plain
 
     given(Curious())
     found = run(tmp_path, Curious())[0]
-    assert found.verdict == "not run"
+    assert (found.verdict, found.not_run) == ("not run", NotRun.REFUSED)
     assert "asks for known pairs, which this adversary does not have" in found.reason
     assert "declare Need.PAIRS" in found.reason
     assert exit_code([found]) == 3
@@ -187,7 +173,7 @@ def test_a_control_that_misbehaves_makes_the_verdict_unreliable_and_the_exit_cod
     found = run(tmp_path, Cheat())
     assert found[0].verdict == "unreliable"
     assert found[0].reason.startswith("control ")
-    assert matrix.controls_failed(found)
+    assert found[0].controls_failed == ["identity"] and found[0] in controls_failed(found)
     assert exit_code(found) == 3
     assert "! Probe on vit_block[patch=8]: control " in matrix.render(found)
 
@@ -196,26 +182,27 @@ def test_an_attack_with_a_bug_does_not_take_the_others_with_it(
     tmp_path: Path, given: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Broken(Probe):
-        def run(self, view: View, budget: Budget, random: np.random.Generator) -> Any:
+        def run(self, view: View, budget: AttackBudget, random: np.random.Generator) -> Any:
             raise ZeroDivisionError("one over none")
 
     given(Broken())
     found = run(tmp_path, Broken())
     assert [one.verdict for one in found] == ["not run"]
     assert found[0].reason == "failed: ZeroDivisionError: one over none"
+    assert found[0].not_run is NotRun.ERROR
     assert "one over none" in capsys.readouterr().err
 
 
 def test_an_attack_over_its_time_is_not_run_and_no_pass(tmp_path: Path, given: Any) -> None:
     class Slow(Probe):
-        def run(self, view: View, budget: Budget, random: np.random.Generator) -> Any:
+        def run(self, view: View, budget: AttackBudget, random: np.random.Generator) -> Any:
             while True:
                 np.linalg.svd(random.normal(size=(50, 50)))
 
     given(Slow())
     found = run(tmp_path, Slow(), budget=replace(SMALL, seconds=0.2))
     assert [one.verdict for one in found] == ["not run"]
-    assert "over its limit of 0.2 s" in found[0].reason
+    assert found[0].not_run is NotRun.TIME_LIMIT and "over its limit of 0.2 s" in found[0].reason
 
 
 def test_what_is_left_when_the_time_of_the_audit_is_used_up_is_said(
@@ -223,7 +210,7 @@ def test_what_is_left_when_the_time_of_the_audit_is_used_up_is_said(
 ) -> None:
     given(Probe())
     found = run(tmp_path, Probe(), seconds=0.0)
-    assert found[0].verdict == "not run" and "used up" in found[0].reason
+    assert found[0].not_run is NotRun.AUDIT_TIME and "used up" in found[0].reason
 
 
 def test_too_few_images_are_refused_in_a_clear_line(tmp_path: Path, given: Any) -> None:
@@ -233,12 +220,18 @@ def test_too_few_images_are_refused_in_a_clear_line(tmp_path: Path, given: Any) 
     assert found.reason.startswith("6 test images are too few: 12 are needed")
 
 
-def test_ciphertexts_that_are_no_pictures_are_not_applicable(tmp_path: Path, given: Any) -> None:
+def test_messages_that_no_attack_reads_are_neither_a_pass_nor_not_applicable(
+    tmp_path: Path, given: Any
+) -> None:
     given(Probe())
     bare = Target("far-head", "far-head", None, None, None, "--pipeline 'far-head'")
     found = run(tmp_path, Probe(), bare)
-    assert [one.verdict for one in found] == ["not applicable"]
+    assert [one.verdict for one in found] == ["unreadable"]
     assert found[0].target_kind == "pipeline"
+    assert "no attack of the suite reads such messages; not a pass" in matrix.render(found)
+    assert (exit_code(found), exit_code(found, ["probe"])) == (0, 3)
+    elsewhere = found[0].model_copy(update={"verdict": "not applicable"})
+    assert exit_code([elsewhere], ["probe"]) == 0
 
 
 def test_a_check_is_recorded_with_what_it_found(tmp_path: Path, given: Any) -> None:
@@ -312,10 +305,10 @@ def test_a_third_partys_cipher_of_one_file_is_audited_like_the_others(
     (tmp_path / "added_cipher.py").write_text(CIPHER)
     monkeypatch.syspath_prepend(str(tmp_path))
     plugin = Plugin("ciphers", "added", "added_cipher", "", "tests")
-    known = plugins.discover("ciphers") | {"added": plugin}
-    before = plugins.discover
+    known = plugins.Survey(plugins.discover("ciphers") | {"added": plugin}, ())
+    before = plugins.survey
     monkeypatch.setattr(
-        plugins, "discover", lambda kind: known if kind == "ciphers" else before(kind)
+        plugins, "survey", lambda kind: known if kind == "ciphers" else before(kind)
     )
     names = ["key_space", "chosen_plaintext", "leading_bit", "reidentification"]
     setup = Setup(InventedPool(), SMALL, 0, "compare audit run", 32, control_keys=1)
@@ -329,11 +322,11 @@ def test_a_third_partys_cipher_of_one_file_is_audited_like_the_others(
 
 
 def test_every_attack_that_ships_fulfils_the_contract() -> None:
-    for name in plugins.discover("attacks"):
-        attack = plugins.load("attacks", name)
+    for name in suite.names():
+        attack = suite.load(name)
         assert attack.name == name and attack.title and attack.source
         assert isinstance(attack.rung, Knowledge)
-        if not hasattr(attack, "examine"):
+        if isinstance(attack, Attack):
             typed: Attack = attack
             assert typed.limits and typed.metric.name and isinstance(typed.needs, frozenset)
 
@@ -352,7 +345,7 @@ def test_an_attack_may_ask_for_more_keys_than_the_budget_has(tmp_path: Path, giv
 def test_a_known_chance_level_is_the_floor_whatever_noise_gave(tmp_path: Path, given: Any) -> None:
     class Coin(Probe):
         name = "coin"
-        metric = Metric("share seen", best=1.0, chance=0.004)
+        metric = AttackMetric("share seen", best=1.0, chance=0.004)
 
     given(Coin())
     mine = run(tmp_path, Coin())[0]

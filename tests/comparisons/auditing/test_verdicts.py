@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from he_compare.common.attack import Metric
+from he_compare.common.attack_score import AttackMetric
 from he_compare.comparisons.auditing.verdicts import (
     advantage,
     control_problems,
@@ -13,8 +13,8 @@ from he_compare.comparisons.auditing.verdicts import (
     share_interval,
 )
 
-ACCURACY = Metric("top-1 accuracy", best=1.0)
-SSIM = Metric("SSIM")
+ACCURACY = AttackMetric("top-1 accuracy", best=1.0)
+SSIM = AttackMetric("SSIM")
 
 
 @pytest.mark.parametrize(
@@ -72,15 +72,18 @@ def test_well_behaved_controls_give_no_problem() -> None:
 
 def test_an_attack_that_does_not_win_on_unprotected_images_is_unreliable() -> None:
     problems = control_problems(SSIM, 0.30, 0.33, {"identity": 0.33, "noise": 0.30})
-    assert problems[0].startswith("control identity: the attack does not win")
-    assert judge(1.0, None, problems).verdict == "unreliable"
+    assert problems[0].sentence.startswith("control identity: the attack does not win")
+    judgement = judge(1.0, None, problems)
+    assert (judgement.verdict, judgement.controls_failed) == ("unreliable", ("identity",))
 
 
 def test_an_attack_that_wins_on_aes_is_unreliable() -> None:
     controls = {"identity": 1.0, "noise": 0.0, "aes_ctr": 0.4}
     problems = control_problems(ACCURACY, 0.0, 1.0, controls)
     assert len(problems) == 1
-    assert problems[0].startswith("control aes_ctr: the attack wins where nothing can be won")
+    assert problems[0].sentence.startswith(
+        "control aes_ctr: the attack wins where nothing can be won"
+    )
 
 
 def test_chance_on_a_few_images_is_no_win_of_a_control() -> None:
@@ -90,7 +93,7 @@ def test_chance_on_a_few_images_is_no_win_of_a_control() -> None:
 
 
 def test_a_metric_where_lower_is_worse_turns_the_gap_round() -> None:
-    rank = Metric("median rank", higher_is_worse=False, best=1.0)
+    rank = AttackMetric("median rank", higher_is_worse=False, best=1.0)
     controls = {"identity": 1.0, "noise": 300.0, "aes_ctr": 290.0}
     assert control_problems(rank, 300.0, 1.0, controls) == ()
     assert control_problems(rank, 1.0, 300.0, {"identity": 300.0, "noise": 1.0})
@@ -109,8 +112,9 @@ def test_the_interval_of_an_advantage_is_cut_at_its_ends_only() -> None:
 
 
 def test_noise_is_held_against_a_chance_level_that_is_known() -> None:
-    metric = Metric("AUC", chance=0.5)
+    metric = AttackMetric("AUC", chance=0.5)
     near = {"identity": 0.9, "noise": 0.55, "aes_ctr": 0.5}
     assert control_problems(metric, 0.5, 0.9, near, error=0.03) == ()
     far = near | {"noise": 0.8}
-    assert "control noise" in control_problems(metric, 0.5, 0.9, far, error=0.03)[0]
+    (problem,) = control_problems(metric, 0.5, 0.9, far, error=0.03)
+    assert problem.control == "noise"

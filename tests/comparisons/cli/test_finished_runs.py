@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -13,15 +14,15 @@ import pytest
 
 from he_compare.common.errors import UsageError
 from he_compare.common.run.records import AttackOutcome, RunRecord
-from he_compare.common.run.runfacts import RunFacts
 from he_compare.common.run.store import RECORDS, SCORES, RunFolder, load_arrays, save_arrays
-from he_compare.common.run.timing import latency_of
-from he_compare.common.types import Knowledge
+from he_compare.common.run.view import read_run
+from he_compare.common.types import Knowledge, Phase, Stage
 from he_compare.comparisons import load_run
 from he_compare.comparisons.cli import app
 from he_compare.comparisons.judging.diff import diff_runs, render
 from he_compare.comparisons.judging.limits import load_policy, violations
 from he_compare.comparisons.judging.scoring import score_run
+from he_compare.comparisons.judging.show import table
 from he_compare.comparisons.judging.verify import verify_run
 from tests.support.samplerun import FHE, PLAIN, SCRAMBLE, SampleRun, build, three_pipelines
 
@@ -128,18 +129,18 @@ def test_a_policy_lists_every_limit_that_is_not_kept(folder: RunFolder, tmp_path
             "maximum_bytes_per_image = 1000\nattacks_required = true\n",
         )
     )
-    found = violations(policy, RunFacts(folder))
+    found = violations(policy, read_run(folder))
     assert found[0] == "block-scramble[al_amin]: broken by known_plaintext (feedbeef)"
     assert [line.split(": ")[0] for line in found[1:]] == ["fhe-head"] * 4
-    assert "at most 1 wanted" in found[2]
-    assert found[4].endswith("no attack ran, some are required")
+    assert "the maximum is 1 ms" in found[2]
+    assert found[4].endswith("no attack ran, but the policy requires one")
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("[[rule]]\nminimum_acu = 0.9", "rule.0.minimum_acu"),
-        ("[[rule]\n", "is no TOML"),
+        ("[[rule]\n", "is not valid TOML"),
         ("", "rule: Field required"),
         ('[[rule]]\nforbidden_verdicts = ["brokn"]', "forbidden_verdicts"),
     ],
@@ -154,7 +155,7 @@ def test_a_policy_for_a_pipeline_the_run_lacks_is_refused(
 ) -> None:
     policy = load_policy(_policy(tmp_path / "p.toml", '[[rule]]\npipelines = ["fhe-tfhe"]'))
     with pytest.raises(UsageError, match=r"fhe-tfhe.*plaintext"):
-        violations(policy, RunFacts(folder))
+        violations(policy, read_run(folder))
 
 
 def test_verify_ends_with_code_four(
@@ -168,12 +169,40 @@ def test_verify_ends_with_code_four(
     assert "policy: plaintext: auc is" in capsys.readouterr().out
 
 
-def test_the_median_is_that_of_the_report(folder: RunFolder) -> None:
-    facts, view = RunFacts(folder), load_run(folder.path)
-    for pipeline in view.pipelines:
-        latency = latency_of(pipeline)
-        assert latency is not None
-        assert facts.p50_seconds(pipeline.label) == latency.total.p50
+def test_show_report_limits_diff_and_export_print_one_median(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Four samples: interpolated, their median would be 20.2 ms, which no image took."""
+    run = build((PLAIN,), classes=("a", "b"), n=60, untrained=False, rounds=1)
+    seconds = [0.001, 0.0103, 0.03, 0.5]
+
+    def timed(record: RunRecord) -> RunRecord:
+        totals = [
+            one.model_copy(update={"seconds": seconds, "items": [1] * len(seconds)})
+            for one in record.measurements
+            if one.stage is Stage.TOTAL
+        ]
+        is_latency = record.cell.phase is Phase.LATENCY
+        return record.model_copy(update={"measurements": totals}) if is_latency else record
+
+    changed = replace(run, records=tuple(timed(record) for record in run.records))
+    folder = _written(changed, tmp_path / "run")
+
+    assert re.split(r"\s{2,}", table(read_run(folder)).splitlines()[3])[-3] == "10.3"
+    report = compare("report", str(folder.path), "--format", "md", monkeypatch=monkeypatch)
+    assert report == 0
+    text = (folder.path / "report" / "report.md").read_text()
+    assert "| 10.3 " in text
+    assert "20.2" not in text
+    strict = _policy(tmp_path / "p.toml", "[[rule]]\nmaximum_p50_ms = 1")
+    (line,) = violations(load_policy(strict), read_run(folder))
+    assert line == "plaintext: p50 is 10.3 ms, the maximum is 1 ms"
+    other = diff_runs(folder, folder, allow_other_environment=False)
+    assert "p50_ms: 10.3 -> 10.3" in render(other)
+    assert load_run(folder.path).to_frame().loc[0, "p50_s"] == 0.0103
+    out = tmp_path / "run.csv"
+    compare("export", str(folder.path), "--csv", "--out", str(out), monkeypatch=monkeypatch)
+    assert "0.0103" in out.read_text()
 
 
 def test_runs_on_the_same_images_are_paired(folder: RunFolder, tmp_path: Path) -> None:
@@ -195,7 +224,7 @@ def test_runs_on_the_same_images_are_paired(folder: RunFolder, tmp_path: Path) -
 
 
 def _labels(folder: RunFolder, label: str) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
-    record = RunFacts(folder).accuracy_record(label)
+    record = read_run(folder).by_label[label].measured
     assert record is not None
     return load_arrays(folder.path / record.predictions)["labels"]
 

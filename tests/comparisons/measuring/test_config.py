@@ -7,12 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from he_compare.common.errors import UnknownNameError, UsageError
-from he_compare.comparisons.measuring.config import (
-    PipelineSpec,
-    load_config,
-    parse_spec,
-    profile_names,
-)
+from he_compare.comparisons.measuring.config import load_config, profile_names
+from he_compare.comparisons.measuring.pipeline_spec import PipelineSpec, parse_spec
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from he_compare.common import plugins
-from he_compare.common.attack import BUDGETS, Finding, Inspected
+from he_compare.common.attack import CheckFinding, Inspected
+from he_compare.common.audit_budget import BUDGETS
 from he_compare.common.errors import UsageError
 from he_compare.fhe_baseline.checks.tools.victim import CKKS, TFHE
 from he_compare.fhe_baseline.pipelines.fhe_head import FheHeadParameters
@@ -25,7 +26,7 @@ PARAMETERS: dict[str, Any] = {
 }
 CHECKS = sorted(
     name
-    for name, plugin in plugins.discover("attacks").items()
+    for name, plugin in plugins.discover("checks").items()
     if plugin.module.startswith("he_compare.fhe_baseline.checks")
 )
 
@@ -52,8 +53,8 @@ def inspected(pipeline: str, parameters: Any = None, backbone: str = BACKBONE) -
     )
 
 
-def examine(name: str, one: Inspected) -> Finding:
-    check = plugins.load("attacks", name)
+def examine(name: str, one: Inspected) -> CheckFinding:
+    check = plugins.load("checks", name)
     assert check.applies(one) == ""
     return check.examine(one, BUDGETS["quick"], np.random.default_rng(0))
 
@@ -74,12 +75,12 @@ def test_there_are_the_checks_that_the_audit_promises() -> None:
 
 @pytest.mark.parametrize("name", CHECKS)
 def test_a_check_means_nothing_to_a_cipher_and_says_so(name: str) -> None:
-    assert plugins.load("attacks", name).applies(inspected("")) != ""
+    assert plugins.load("checks", name).applies(inspected("")) != ""
 
 
 @pytest.mark.parametrize("name", CHECKS)
 def test_a_check_applies_to_a_homomorphic_pipeline_or_says_why_not(name: str) -> None:
-    check = plugins.load("attacks", name)
+    check = plugins.load("checks", name)
     reasons = [check.applies(inspected(pipeline)) for pipeline in (*CKKS, *TFHE)]
     assert "" in reasons
 

@@ -33,7 +33,7 @@ from he_compare.fhe_baseline.ckks.inference import (
     make_plan,
     public_material,
 )
-from he_compare.fhe_baseline.ckks.packings import PackingClient, PackingServer
+from he_compare.fhe_baseline.ckks.packing import PackingClient, PackingServer
 from he_compare.fhe_baseline.ckks.parameters import CkksParameters, parameter_set
 from he_compare.fhe_baseline.ckks.serialization import load_seal, seal_bytes
 

@@ -17,7 +17,7 @@ from he_compare.common.contracts import (
     RunContext,
     TrainingData,
 )
-from he_compare.common.errors import MessageError, UsageError
+from he_compare.common.errors import MessageError, UnknownNameError, UsageError
 from he_compare.common.identity import source_digest
 from he_compare.common.types import FheMode, ImageBatch, Per, Side, Stage
 from he_compare.fhe_baseline.pipelines.fhe_head import PIPELINE, FheHeadFitted, FheHeadParameters
@@ -212,11 +212,17 @@ def test_garbage_from_the_server_is_a_message_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"C": 0}, {"packing": "dense"}, {"parameter_set": "n1"}, {"classes": 2}]
+    "wrong", [{"C": 0}, {"packing": 7}, {"parameter_set": "n1"}, {"classes": 2}]
 )
 def test_wrong_parameters_are_refused_before_anything_runs(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         FheHeadParameters(**wrong)
+
+
+def test_an_unknown_packing_is_refused_with_the_nearest_and_any_spelling_is_one_name() -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'replicated'"):
+        FheHeadParameters(packing="replicate")
+    assert FheHeadParameters(packing="Zero_Sum").packing == "zero-sum"
 
 
 def test_parameters_the_packing_cannot_use_are_refused_at_fit(tmp_path: Path) -> None:

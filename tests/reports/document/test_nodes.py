@@ -4,6 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from he_compare.common.run.spelling import (
+    duration,
+    fixed,
+    moment,
+    probability,
+    scientific,
+    significant,
+    size,
+)
 from he_compare.common.run.timing import median_interval, quantile
 from he_compare.common.statistics.evaluation import wilson_half_width
 from he_compare.reports.document.legible import breakable, visible, wrapped
@@ -18,15 +27,6 @@ from he_compare.reports.document.nodes import (
     Table,
     inline,
     plain,
-)
-from he_compare.reports.numbers import (
-    duration,
-    fixed,
-    moment,
-    probability,
-    scientific,
-    significant,
-    size,
 )
 
 

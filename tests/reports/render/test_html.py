@@ -190,14 +190,14 @@ def test_sliders_and_findings_are_drawn_in_every_format() -> None:
     assert pdf(made).startswith(b"%PDF")
     block = json.loads(as_json(made))["sections"][0]["blocks"][0]
     assert block["kind"] == "Slider"
-    assert block["frames"][2]["png"]["sha256"] == hashlib.sha256(png(80)).hexdigest()
+    assert block["stills"][2]["png"]["sha256"] == hashlib.sha256(png(80)).hexdigest()
 
 
 def test_a_slider_needs_words_and_two_to_four_pictures() -> None:
     with pytest.raises(ValueError, match="no alternative text"):
         replace(slider(), alt=" ")
     with pytest.raises(ValueError, match="1 pictures"):
-        replace(slider(), frames=slider().frames[:1])
+        replace(slider(), stills=slider().stills[:1])
 
 
 def test_json_holds_every_section_and_the_records(tmp_path: Path) -> None:

@@ -11,12 +11,12 @@ import pytest
 
 from he_compare.common.run.encrypted_training import encrypted_trainings
 from he_compare.common.run.store import RunFolder
+from he_compare.common.run.view import RunView, read_run
 from he_compare.common.types import Phase
 from he_compare.reports.document.nodes import Figure, Table
 from he_compare.reports.figures.convergence import convergence_plot, rounds_plot
 from he_compare.reports.figures.style import drawing
 from he_compare.reports.sections import encrypted_training
-from he_compare.reports.view import RunView, read_run
 from tests.support.samplerun import three_pipelines
 
 
@@ -55,7 +55,7 @@ def view_with(tmp_path: Path, training: dict[str, Any] | None) -> RunView:
 
 def test_a_run_without_such_a_training_has_no_section(tmp_path: Path) -> None:
     view = view_with(tmp_path, None)
-    assert encrypted_training.sections(view) == []
+    assert encrypted_training.SECTION.sections(view) == []
     assert convergence_plot(view) is None and rounds_plot(view) is None
 
 
@@ -68,7 +68,7 @@ def test_histories_of_another_kind_are_left_alone(tmp_path: Path, training: dict
 
 
 def test_the_section_tells_seconds_rounds_bytes_and_losses(tmp_path: Path) -> None:
-    (section,) = encrypted_training.sections(view_with(tmp_path, history(4, 2, 0.5)))
+    (section,) = encrypted_training.SECTION.sections(view_with(tmp_path, history(4, 2, 0.5)))
     figures = [block for block in section.blocks if isinstance(block, Figure)]
     assert [figure.name for figure in figures] == ["convergence", "rounds"]
     assert all(b"<svg" in figure.svg for figure in figures)

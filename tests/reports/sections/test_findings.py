@@ -11,23 +11,21 @@ import pytest
 from he_compare.common.run.outcomes import standing, worst_of
 from he_compare.common.run.records import AttackOutcome, Interval, RunRecord
 from he_compare.common.run.store import RunFolder
+from he_compare.common.run.view import RunView, read_run
 from he_compare.common.types import Knowledge
-from he_compare.reports.document.nodes import plain
-from he_compare.reports.sections import verdict
+from he_compare.reports.cards import found_by
+from he_compare.reports.document.nodes import FindingCard, plain
+from he_compare.reports.sections import findings, verdict
 from he_compare.reports.sections.findings import (
-    Finding,
     calibration,
     encrypted_training,
     enforced_parameters,
     executed_agreement,
-    findings,
     price_in_accuracy,
     repetitions,
-    sections,
     separate_processes,
 )
-from he_compare.reports.sections.verdict_words import verdict_words
-from he_compare.reports.view import RunView, read_run
+from he_compare.reports.verdict_words import verdict_words
 from tests.support.samplerun import PLAIN, SCRAMBLE, TRAINED, SampleRun, build, three_pipelines
 
 
@@ -51,7 +49,7 @@ def _claims(run: SampleRun, label: str, **update: Any) -> SampleRun:
     return _changed(run, label, claims=first.claims.model_copy(update=update))
 
 
-def _severities(found: list[Finding]) -> list[str]:
+def _severities(found: list[FindingCard]) -> list[str]:
     return [one.severity for one in found]
 
 
@@ -69,7 +67,7 @@ def outcome(verdict: str, **update: Any) -> AttackOutcome:
 
 
 def test_every_finding_has_evidence_limits_and_a_command(tmp_path: Path) -> None:
-    found = findings(_view(three_pipelines(), tmp_path))
+    found = found_by(findings.RULES, _view(three_pipelines(), tmp_path))
     assert len(found) >= 6
     for one in found:
         assert plain(one.evidence)
@@ -94,7 +92,7 @@ def test_one_disagreeing_prediction_fails(tmp_path: Path) -> None:
     bad = _changed(run, "fhe-head", agreement=good.model_copy(update={"agree": good.compared - 1}))
     (found,) = executed_agreement(_view(bad, tmp_path / "b"))
     assert found.severity == "fail"
-    assert "199 of 200" in found.claim
+    assert "199 of 200" in plain(found.claim)
 
 
 def test_parameters_pass_only_where_somebody_enforces_them(tmp_path: Path) -> None:
@@ -108,7 +106,7 @@ def test_parameters_pass_only_where_somebody_enforces_them(tmp_path: Path) -> No
 
 def test_deterministic_ciphertexts_are_a_warning(tmp_path: Path) -> None:
     found = list(repetitions(_view(three_pipelines(), tmp_path)))
-    assert [(one.severity, one.claim.partition(": ")[2]) for one in found] == [
+    assert [(one.severity, plain(one.claim).partition(": ")[2]) for one in found] == [
         ("warn", "block-scramble[al_amin]."),
         ("pass", "fhe-head."),
     ]
@@ -151,7 +149,7 @@ def test_badly_calibrated_probabilities_are_a_warning(tmp_path: Path) -> None:
     sheet = run.sheet.model_copy(update={"cells": cells})
     found = list(calibration(_view(replace(run, sheet=sheet), tmp_path / "b")))
     assert _severities(found) == ["warn"] * 3
-    assert "0.310" in found[0].claim
+    assert "0.310" in plain(found[0].claim)
 
 
 @pytest.mark.parametrize(("difference", "severity"), [(7e-5, "pass"), (0.3, "warn")])
@@ -168,7 +166,7 @@ def test_encrypted_training_is_held_against_its_twin(
 
 def test_findings_stand_with_the_gravest_first(tmp_path: Path) -> None:
     run = _changed(three_pipelines(), "plaintext", server_pid_separate=False)
-    (section,) = sections(_view(run, tmp_path))
+    (section,) = findings.SECTION.sections(_view(run, tmp_path))
     cards = [block.severity for block in section.blocks if hasattr(block, "severity")]
     order = ["fail", "warn", "unknown", "pass"]
     assert cards == sorted(cards, key=order.index)
@@ -187,7 +185,7 @@ def test_the_worst_outcome_speaks_for_a_pipeline(tmp_path: Path) -> None:
     found = _view(three_pipelines(), tmp_path / "c", outcomes)
     assert standing(found, found.pipelines[1]) == "broken"
     assert standing(found, found.pipelines[0]) == "unknown"
-    row = next(iter(verdict.sections(found)[0].blocks)).rows[1]
+    row = next(iter(verdict.SECTION.sections(found)[0].blocks)).rows[1]
     assert "Known plaintext" in plain(row.cells[-1])
     assert "brok0000" in plain(row.cells[-1])
 

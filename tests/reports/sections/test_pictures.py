@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 
 from he_compare.common.run.store import RunFolder
+from he_compare.common.run.view import RunView, read_run
 from he_compare.reports.document.nodes import Paragraph
-from he_compare.reports.document.photographs import Grid, GridRow, Head, Tile
+from he_compare.reports.document.photographs import ColumnHead, Grid, GridRow, Tile
 from he_compare.reports.document.png import LARGEST, SMALLEST, png_of, redrawn
 from he_compare.reports.sections import pictures
-from he_compare.reports.view import RunView, read_run
 from tests.support.samplerun import PLAIN, SCRAMBLE, build, ten_pipelines, three_pipelines
 
 
@@ -27,7 +27,7 @@ def _view(path: Path, count: int) -> RunView:
 
 
 def _grids(view: RunView) -> list[Grid]:
-    (section,) = pictures.sections(view)
+    (section,) = pictures.SECTION.sections(view)
     return [block for block in section.blocks if isinstance(block, Grid)]
 
 
@@ -45,7 +45,7 @@ def test_many_views_are_cut_into_grids_that_fit_a_page(tmp_path: Path) -> None:
 
 def test_a_run_without_pictures_says_so(tmp_path: Path) -> None:
     run = replace(three_pipelines(), pictures={})
-    (section,) = pictures.sections(read_run(RunFolder(run.write(tmp_path))))
+    (section,) = pictures.SECTION.sections(read_run(RunFolder(run.write(tmp_path))))
     (only,) = section.blocks
     assert isinstance(only, Paragraph)
 
@@ -87,6 +87,6 @@ def test_bytes_that_are_no_picture_are_none() -> None:
 def test_a_grid_needs_words_and_a_picture_under_every_head() -> None:
     tile = Tile(b"", "alt")
     with pytest.raises(ValueError, match="alternative"):
-        Grid("g", "caption", " ", (Head("a"),), (GridRow("r", (tile,)),))
+        Grid("g", "caption", " ", (ColumnHead("a"),), (GridRow("r", (tile,)),))
     with pytest.raises(ValueError, match="2 pictures under 1 heads"):
-        Grid("g", "caption", "alt", (Head("a"),), (GridRow("r", (tile, tile)),))
+        Grid("g", "caption", "alt", (ColumnHead("a"),), (GridRow("r", (tile, tile)),))

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from he_compare.common.run.records import Interval, RobustnessCurve, RobustnessPoint, RunRecord
 from he_compare.common.run.store import RunFolder
+from he_compare.common.run.view import read_run
 from he_compare.common.types import Phase
 from he_compare.reports.document.nodes import Figure, Row, SpanRow, Table, plain
 from he_compare.reports.sections import robustness
-from he_compare.reports.view import read_run
 from tests.support.samplerun import SampleRun, ten_pipelines, three_pipelines
 
 LEVELS = (0.0, 1e-3, 0.1)
@@ -55,12 +55,12 @@ def _disturbed(run: SampleRun) -> SampleRun:
 
 
 def test_a_run_without_disturbed_messages_has_no_section(tmp_path: Path) -> None:
-    assert robustness.sections(read_run(RunFolder(three_pipelines().write(tmp_path)))) == []
+    assert robustness.SECTION.sections(read_run(RunFolder(three_pipelines().write(tmp_path)))) == []
 
 
 def test_every_pipeline_has_a_row_and_lost_messages_are_counted(tmp_path: Path) -> None:
     view = read_run(RunFolder(_disturbed(three_pipelines()).write(tmp_path)))
-    (section,) = robustness.sections(view)
+    (section,) = robustness.SECTION.sections(view)
     tables = [block for block in section.blocks if isinstance(block, Table)]
     assert [table.caption for table in tables] == [
         "Accuracy under bit flips",
@@ -77,7 +77,7 @@ def test_every_pipeline_has_a_row_and_lost_messages_are_counted(tmp_path: Path) 
 
 def test_the_figure_says_in_words_where_each_curve_ends(tmp_path: Path) -> None:
     view = read_run(RunFolder(_disturbed(ten_pipelines()).write(tmp_path)))
-    (section,) = robustness.sections(view)
+    (section,) = robustness.SECTION.sections(view)
     (figure,) = [block for block in section.blocks if isinstance(block, Figure)]
     assert b"<svg" in figure.svg
     assert figure.alt.count("goes from 0.90 to 0.05") == sum(

@@ -9,16 +9,17 @@ from typing import Any
 import pytest
 
 from he_compare.common.run.records import Agreement, RunRecord
+from he_compare.common.run.spelling import parameters
 from he_compare.common.run.store import RunFolder
 from he_compare.common.run.timing import latency_of, one_time_seconds, throughput_of
+from he_compare.common.run.view import RunView, read_run
 from he_compare.common.types import FheMode, Side, Status
+from he_compare.reports import banners
+from he_compare.reports.cards import found_by
 from he_compare.reports.document.nodes import Row, SpanRow, Table, plain
-from he_compare.reports.sections import accuracy, banners, claims, pictures, verdict
+from he_compare.reports.sections import accuracy, claims, deviations, pictures, verdict
 from he_compare.reports.sections.accuracy import is_recall, title_of
-from he_compare.reports.sections.compared import parameters
-from he_compare.reports.sections.deviations import departures
-from he_compare.reports.sections.verdict_words import verdict_words
-from he_compare.reports.view import RunView, read_run
+from he_compare.reports.verdict_words import verdict_words
 from tests.support.samplerun import SampleRun, ten_pipelines, three_pipelines
 
 
@@ -36,7 +37,7 @@ def _changed(run: SampleRun, label: str, **update: Any) -> SampleRun:
 
 
 def _claims(view: RunView) -> str:
-    return "\n".join(found.claim for found in departures(view))
+    return "\n".join(plain(found.claim) for found in found_by(deviations.RULES, view))
 
 
 def test_the_verdict_is_said_in_these_words(tmp_path: Path) -> None:
@@ -59,7 +60,7 @@ def test_the_verdict_is_said_in_these_words(tmp_path: Path) -> None:
 
 def test_the_verdict_has_a_row_for_each_pipeline_and_no_pass(tmp_path: Path) -> None:
     view = _view(ten_pipelines(), tmp_path)
-    table = verdict.sections(view)[0].blocks[0]
+    table = verdict.SECTION.sections(view)[0].blocks[0]
     assert isinstance(table, Table)
     rows = [row for row in table.rows if isinstance(row, Row)]
     remarks = [plain(row.content) for row in table.rows if isinstance(row, SpanRow)]
@@ -72,9 +73,9 @@ def test_the_verdict_has_a_row_for_each_pipeline_and_no_pass(tmp_path: Path) -> 
 
 
 def test_a_good_run_deviates_only_by_backbone_size_and_attacks(tmp_path: Path) -> None:
-    found = departures(_view(three_pipelines(), tmp_path))
+    found = found_by(deviations.RULES, _view(three_pipelines(), tmp_path))
     assert [one.severity for one in found] == ["warn", "warn", "unknown"]
-    assert found[-1].claim == "No attack was run on this run's pipelines."
+    assert plain(found[-1].claim) == "No attack was run on this run's pipelines."
 
 
 def test_flags_of_manifest_and_cells_become_deviations(tmp_path: Path) -> None:
@@ -139,9 +140,13 @@ def test_disagreement_and_few_compared_images_are_told(tmp_path: Path) -> None:
         max_abs_score=4.0,
     )
     run = _changed(three_pipelines(), "fhe-head", agreement=agreement)
-    found = [one for one in departures(_view(run, tmp_path)) if "39 of 40" in one.claim]
+    found = [
+        one
+        for one in found_by(deviations.RULES, _view(run, tmp_path))
+        if "39 of 40" in plain(one.claim)
+    ]
     assert [one.severity for one in found] == ["fail"]
-    assert "2.0 × 10⁻²" in found[0].claim
+    assert "2.0 × 10⁻²" in plain(found[0].claim)
 
 
 def test_latency_pools_rounds_and_sums_stages_by_side(tmp_path: Path) -> None:
@@ -204,7 +209,7 @@ def test_parameters_are_spelled_for_readers() -> None:
 
 
 def test_a_claim_in_full_has_a_row_for_each_stated_fact(tmp_path: Path) -> None:
-    (section,) = claims.sections(_view(three_pipelines(), tmp_path))
+    _, section = claims.SECTION.sections(_view(three_pipelines(), tmp_path))
     table = section.blocks[-1]
     assert isinstance(table, Table)
     rows = [tuple(plain(cell) for cell in row.cells) for row in table.rows if isinstance(row, Row)]
@@ -227,7 +232,7 @@ def test_confusion_of_two_classes_is_one_row_a_pipeline(tmp_path: Path) -> None:
 
 
 def test_pictures_come_with_the_sentence_on_hiding_and_a_row_for_all(tmp_path: Path) -> None:
-    (section,) = pictures.sections(_view(three_pipelines(), tmp_path))
+    (section,) = pictures.SECTION.sections(_view(three_pipelines(), tmp_path))
     table = section.blocks[-1]
     assert isinstance(table, Table)
     assert "not confidentiality" in plain(section.blocks[0].content)  # type: ignore[union-attr]

@@ -10,9 +10,13 @@ import pytest
 
 from he_compare.common.run.outcomes import strongest
 from he_compare.common.run.records import AttackOutcome, AttackPicture, Interval, MetricValue
+from he_compare.common.run.severity import WORDS
 from he_compare.common.run.store import RunFolder, write_atomic
+from he_compare.common.run.view import RunView, read_run
 from he_compare.common.types import Knowledge
 from he_compare.comparisons.auditing.artefacts import png
+from he_compare.reports.build import parts
+from he_compare.reports.cards import found_by
 from he_compare.reports.document.nodes import (
     Callout,
     FindingCard,
@@ -24,11 +28,8 @@ from he_compare.reports.document.nodes import (
     plain,
 )
 from he_compare.reports.document.photographs import Grid, Slider
-from he_compare.reports.sections import verdict
-from he_compare.reports.sections.deviations import departures
-from he_compare.reports.sections.security import matrix
-from he_compare.reports.sections.verdict_words import verdict_words
-from he_compare.reports.view import RunView, read_run
+from he_compare.reports.sections import deviations, verdict
+from he_compare.reports.verdict_words import verdict_words
 from tests.support.samplerun.runs import three_pipelines
 
 SCRAMBLE, FHE = "block-scramble[al_amin]", "fhe-head"
@@ -71,23 +72,28 @@ EARLIER = outcome("bytes", SCRAMBLE, "broken", rung=Knowledge.CIPHERTEXT_ONLY, a
 RESISTS = outcome("pairs", FHE, "resists within budget", advantage=0.0, advantage_interval=None)
 CONTROL = outcome("pairs", "noise", "resists within budget", advantage=0.0)
 UNSURE = outcome(
-    "bytes", FHE, "unreliable", reason="control aes_ctr: it wins", unreliable=["control aes_ctr: x"]
+    "bytes",
+    FHE,
+    "unreliable",
+    reason="control aes_ctr: it wins",
+    unreliable=["control aes_ctr: x"],
+    controls_failed=["aes_ctr"],
 )
 
 
 def test_a_run_without_attacks_says_so_and_is_no_pass(tmp_path: Path) -> None:
     view = view_of(tmp_path)
-    (only,) = matrix.sections(view)
+    (only,) = security_sections(view)
     (callout,) = only.blocks
     assert isinstance(callout, Callout) and "No attack was run" in plain(callout.content)
-    assert departures(view)[-1].severity == "unknown"
+    assert found_by(deviations.RULES, view)[-1].severity == "unknown"
 
 
 def test_the_matrix_has_a_column_for_each_target_with_verdict_interval_and_record(
     tmp_path: Path,
 ) -> None:
     view = view_of(tmp_path, BROKEN, EARLIER, RESISTS, CONTROL)
-    tables = [b for b in matrix.sections(view)[0].blocks if isinstance(b, Table)]
+    tables = [b for b in security_sections(view)[0].blocks if isinstance(b, Table)]
     assert [column.title for column in tables[0].columns] == ["Attack", SCRAMBLE, FHE, "noise"]
     rows = {plain(r.cells[0]): r.cells for r in tables[0].rows if isinstance(r, Row)}
     assert list(rows) == ["Bytes", "Pairs"]
@@ -97,13 +103,13 @@ def test_the_matrix_has_a_column_for_each_target_with_verdict_interval_and_recor
 
 
 def test_the_heat_map_says_in_letters_what_its_shades_say(tmp_path: Path) -> None:
-    from he_compare.reports.figures.security import LETTERS, LOOKS, Cell, heat_map
+    from he_compare.reports.figures.security import LOOKS, HeatCell, heat_map
 
-    assert set(LETTERS) == set(LOOKS)
+    assert set(WORDS) == set(LOOKS)
     shades = [int(LOOKS[v][0].lstrip("#")[:2], 16) for v in ("broken", "partial")]
     assert shades == sorted(shades)
-    cells = {(0, column): Cell(v, 0.5) for column, v in enumerate(LETTERS)}
-    figure = heat_map([("Attack", False)], list(LETTERS), cells)
+    cells = {(0, column): HeatCell(v, 0.5) for column, v in enumerate(WORDS)}
+    figure = heat_map([("Attack", False)], list(WORDS), cells)
     drawn = " ".join(text.get_text() for text in figure.axes[0].texts)
     assert "broken 0.50" in drawn and "n/a" in drawn and "resists" in drawn
 
@@ -114,7 +120,7 @@ def test_the_strongest_attack_is_the_worst_with_the_least_knowledge(tmp_path: Pa
     assert strongest(view, by_label[SCRAMBLE]) == ("broken", "Bytes")
     assert strongest(view, by_label[FHE]) == ("resists within budget", "1 attack within budget")
     assert strongest(view, by_label["plaintext"]) == ("not run", "no attack")
-    table = verdict.sections(view)[0].blocks[0]
+    table = verdict.SECTION.sections(view)[0].blocks[0]
     assert isinstance(table, Table)
     last = [plain(row.cells[-1]) for row in table.rows if isinstance(row, Row)]
     assert last == [
@@ -128,10 +134,18 @@ def test_the_strongest_attack_is_the_worst_with_the_least_knowledge(tmp_path: Pa
 
 def test_a_control_that_misbehaves_is_boxed_and_its_outcome_no_pass(tmp_path: Path) -> None:
     view = view_of(tmp_path, BROKEN, UNSURE)
-    first = matrix.sections(view)[0]
+    first = security_sections(view)[0]
     boxes = [block for block in first.blocks if isinstance(block, Callout)]
     assert [box.title for box in boxes] == ["A control misbehaved"]
-    assert any(one.claim == f"Bytes on {FHE}: unreliable" for one in departures(view))
+    assert any(
+        plain(one.claim) == f"Bytes on {FHE}: unreliable"
+        for one in found_by(deviations.RULES, view)
+    )
+
+
+def security_sections(view: RunView) -> list[Section]:
+    """Return all sections on security, in the report's order."""
+    return [one for name, part in parts() if "security" in name for one in part.sections(view)]
 
 
 def findings_of(sections: list[Section]) -> dict[str, FindingCard]:
@@ -140,7 +154,7 @@ def findings_of(sections: list[Section]) -> dict[str, FindingCard]:
 
 
 def test_each_attack_has_a_finding_with_severity_limits_and_command(tmp_path: Path) -> None:
-    cards = findings_of(matrix.sections(view_of(tmp_path, BROKEN, RESISTS, UNSURE, CONTROL)))
+    cards = findings_of(security_sections(view_of(tmp_path, BROKEN, RESISTS, UNSURE, CONTROL)))
     assert {name: card.severity for name, card in cards.items()} == {
         "SEC-pairs": "fail",
         "SEC-bytes": "unknown",
@@ -153,7 +167,7 @@ def test_each_attack_has_a_finding_with_severity_limits_and_command(tmp_path: Pa
 
 
 def test_the_auditors_questions_are_answered_from_the_records(tmp_path: Path) -> None:
-    sections = matrix.sections(view_of(tmp_path, BROKEN, RESISTS, UNSURE))
+    sections = security_sections(view_of(tmp_path, BROKEN, RESISTS, UNSURE))
     (table,) = next(s for s in sections if s.title == "Questions an auditor asks").blocks
     assert isinstance(table, Table)
     answers = {plain(r.cells[0]): plain(r.cells[1]) for r in table.rows if isinstance(r, Row)}
@@ -182,14 +196,14 @@ def pictured(tmp_path: Path) -> RunView:
 def test_grids_show_pipelines_and_controls_and_say_what_a_low_ssim_is_not(
     pictured: RunView,
 ) -> None:
-    part = next(s for s in matrix.sections(pictured) if s.anchor == "security-pictures")
+    part = next(s for s in security_sections(pictured) if s.anchor == "security-pictures")
     (figure,) = [block for block in part.blocks if isinstance(block, Grid)]
     assert f"{SCRAMBLE}, identity, noise" in figure.alt
     assert "perceptual hiding, not confidentiality" in figure.caption
 
 
 def test_what_was_won_beyond_the_claims_is_said_beside_what_was_resisted(tmp_path: Path) -> None:
-    beyond = outcome("head_extraction", "fhe-head", "broken", claim="not claimed: the head")
+    beyond = outcome("head_extraction", "fhe-head", "broken", claim="the head", promised=False)
     view = view_of(tmp_path, outcome("jigsaw", "fhe-head", "resists within budget"), beyond)
     words = " ".join(plain(content) for content in verdict_words(view))
     assert "resists 1 attack on what it claims, within their budget; won beyond its claims (1)" in (
@@ -199,15 +213,17 @@ def test_what_was_won_beyond_the_claims_is_said_beside_what_was_resisted(tmp_pat
 
 
 def test_the_strongest_attack_leads_the_report_with_its_picture(pictured: RunView) -> None:
-    (slider,) = [one for one in verdict.sections(pictured)[0].blocks if isinstance(one, Slider)]
-    assert [frame.title for frame in slider.frames] == ["original", "server's view", "after attack"]
-    assert [frame.caption for frame in slider.frames] == ["SSIM 0.97"] * 3
+    (slider,) = [
+        one for one in verdict.SECTION.sections(pictured)[0].blocks if isinstance(one, Slider)
+    ]
+    assert [still.title for still in slider.stills] == ["original", "server's view", "after attack"]
+    assert [still.caption for still in slider.stills] == ["SSIM 0.97"] * 3
     assert f"Pairs on {SCRAMBLE}" in slider.caption
     assert "known pairs; broken" in slider.caption
 
 
 def test_a_run_that_no_attack_won_has_no_leading_picture(tmp_path: Path) -> None:
-    blocks = verdict.sections(view_of(tmp_path, RESISTS))[0].blocks
+    blocks = verdict.SECTION.sections(view_of(tmp_path, RESISTS))[0].blocks
     assert not any(isinstance(block, Slider) for block in blocks)
 
 
@@ -218,12 +234,12 @@ def test_pictures_that_cannot_be_shown_are_named(pictured: RunView, spoilt: str)
         (pictured.path / name).unlink()
     else:
         (pictured.path / name).write_bytes(b"\x89PNG\r\n\x1a\n then nothing")
-    part = next(s for s in matrix.sections(pictured) if s.anchor == "security-pictures")
+    part = next(s for s in security_sections(pictured) if s.anchor == "security-pictures")
     assert not any(isinstance(block, Grid) for block in part.blocks)
     last = part.blocks[-1]
     assert isinstance(last, Paragraph)
     assert name in plain(last.content)
-    assert not any(isinstance(one, Slider) for one in verdict.sections(pictured)[0].blocks)
+    assert not any(isinstance(one, Slider) for one in verdict.SECTION.sections(pictured)[0].blocks)
 
 
 def test_one_cause_that_stopped_many_attacks_is_one_deviation(tmp_path: Path) -> None:
@@ -234,13 +250,13 @@ def test_one_cause_that_stopped_many_attacks_is_one_deviation(tmp_path: Path) ->
         for target in (SCRAMBLE, FHE, "plaintext", "noise")
     ]
     view = view_of(tmp_path, *stopped)
-    (found,) = [one for one in departures(view) if "not run" in one.claim]
-    assert found.claim == (
+    (found,) = [one for one in found_by(deviations.RULES, view) if "not run" in plain(one.claim)]
+    assert plain(found.claim) == (
         "2 attacks not run, 8 outcomes missing: Bytes on 4 targets; Pairs on 4 targets"
     )
     assert plain(found.evidence) == "bytes-bl + 7"
-    assert found.limits == f"{why}; not a pass."
-    parts = {part.title: part.blocks for part in matrix.sections(view)}
+    assert plain(found.limits) == f"{why}; not a pass."
+    parts = {part.title: part.blocks for part in security_sections(view)}
     (table,) = parts["Questions an auditor asks"]
     assert plain(_answer(table, "What was not tried?")).count(why) == 1
     (card, _) = parts["Attacks one by one"]

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy.typing as npt
 
 from he_compare.common.types import Status
-from he_compare.comparisons.measuring.config import parse_spec
+from he_compare.comparisons.measuring.pipeline_spec import parse_spec
 
 Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 DEFAULTS: dict[str, dict[str, Any]] = {

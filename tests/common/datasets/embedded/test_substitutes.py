@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,12 +13,14 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 
-from he_compare.common.datasets import medmnist
 from he_compare.common.datasets.chestxray import DATASET
 from he_compare.common.datasets.embedded import substitutes
+from he_compare.common.datasets.medmnist_sets.known_sets import known_set
+from he_compare.common.datasets.medmnist_sets.npz_files import find_or_fetch
 from he_compare.common.datasets.opened.inspection import check
 from he_compare.common.datasets.reading import download
-from he_compare.common.datasets.reading.search import SourcePolicy, data_cache, source_policy
+from he_compare.common.datasets.reading.search import data_cache
+from he_compare.common.datasets.reading.source_policy import SourcePolicy, source_policy
 from he_compare.common.errors import EXIT_USAGE, DataError
 from he_compare.common.types import Split
 from tests.support.imagefolders import write_chestxray_like, write_medmnist_like
@@ -182,17 +183,10 @@ def test_a_set_that_cannot_be_fetched_names_the_places_and_the_fix(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     serve(monkeypatch, URLError("no route to host"))
-    facts = replace(medmnist_sets_facts(), name="bloodmnist")
     with (
         source_policy(SourcePolicy()),
         pytest.raises(
             DataError, match=r"looked in .*user cache.*no route to host.*fetch bloodmnist\.npz from"
         ),
     ):
-        medmnist.find_or_fetch(facts, 28, None)
-
-
-def medmnist_sets_facts() -> medmnist.MedMnistFacts:
-    from he_compare.common.datasets.bloodmnist import FACTS
-
-    return FACTS
+        find_or_fetch(known_set("bloodmnist"), 28, None)

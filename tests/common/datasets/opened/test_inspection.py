@@ -12,9 +12,10 @@ from PIL import Image
 
 from he_compare.common.contracts import SplitIndex
 from he_compare.common.datasets.folder import make_card
-from he_compare.common.datasets.opened import inspection
+from he_compare.common.datasets.opened import contact_sheet as contact_sheets
 from he_compare.common.datasets.opened.arrays import ArrayImages
-from he_compare.common.datasets.opened.inspection import check, choose, contact_sheet, describe
+from he_compare.common.datasets.opened.contact_sheet import choose, contact_sheet
+from he_compare.common.datasets.opened.inspection import check, describe
 from he_compare.common.errors import DataError
 from he_compare.common.plugins import load
 from he_compare.common.types import Split
@@ -78,9 +79,9 @@ def test_the_sheet_shows_the_chosen_images_under_their_class(
 ) -> None:
     contact_sheet(dataset, tmp_path / "new" / "sheet.png", 0, per_class=2, size=SIDE)
     sheet = np.asarray(Image.open(tmp_path / "new" / "sheet.png"))
-    step = inspection.LINE + SIDE + inspection.GAP
-    assert sheet.shape == (2 * inspection.LINE + 6 * step + 4, 4 + 2 * (SIDE + 4), 3)
-    top = 2 * inspection.LINE + inspection.LINE
+    step = contact_sheets.LINE + SIDE + contact_sheets.GAP
+    assert sheet.shape == (2 * contact_sheets.LINE + 6 * step + 4, 4 + 2 * (SIDE + 4), 3)
+    top = 2 * contact_sheets.LINE + contact_sheets.LINE
     first = choose(dataset, Split.TRAIN, 0, 0, 2)
     shown = sheet[top : top + SIDE, 4 : 4 + SIDE, 0]
     assert np.array_equal(shown, dataset.images[Split.TRAIN][first[0]])

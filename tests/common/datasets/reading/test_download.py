@@ -18,7 +18,11 @@ import pytest
 
 from he_compare.common.datasets.reading import download
 from he_compare.common.datasets.reading.download import DownloadError, fetch
-from he_compare.common.datasets.reading.search import SourcePolicy, current_policy, source_policy
+from he_compare.common.datasets.reading.source_policy import (
+    SourcePolicy,
+    current_policy,
+    source_policy,
+)
 
 CONTENT = bytes(range(256)) * 9000
 MD5 = hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()

@@ -7,11 +7,11 @@ import pytest
 
 from he_compare.common.types import IntArray, UInt8Array
 from he_compare.comparisons.attacks.tools import tiles
+from he_compare.comparisons.attacks.tools.alignment import aligned_together
 from he_compare.comparisons.attacks.tools.block_size import guess_block_size
 from he_compare.comparisons.attacks.tools.correlation import find_block_order
 from he_compare.comparisons.attacks.tools.joints import upright_agreement, upright_joints
 from he_compare.comparisons.attacks.tools.layout import lay_out, places
-from he_compare.comparisons.attacks.tools.likeness import aligned_together
 from he_compare.comparisons.attacks.tools.placement import place
 from he_compare.comparisons.attacks.tools.reconstruct import Sureness, reconstruct
 from he_compare.comparisons.attacks.tools.scores import jigsaw_found, mask_found, positions_found

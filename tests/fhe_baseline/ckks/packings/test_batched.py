@@ -12,7 +12,7 @@ from he_compare.common.clock import Clock
 from he_compare.common.errors import MessageError, UsageError
 from he_compare.common.types import Message, Side, Stage
 from he_compare.fhe_baseline.ckks.inference import load_public_material, make_plan, public_material
-from he_compare.fhe_baseline.ckks.packings import PackingClient, PackingServer, load_packing
+from he_compare.fhe_baseline.ckks.packing import PackingClient, PackingServer, load_packing
 from he_compare.fhe_baseline.ckks.packings.batched import MARK
 from he_compare.fhe_baseline.ckks.parameters import parameter_set
 

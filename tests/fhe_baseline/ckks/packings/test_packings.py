@@ -10,11 +10,11 @@ import pytest
 from he_compare.common.backbones.head import CLIP, LinearModel
 from he_compare.common.clock import Clock
 from he_compare.common.errors import UnknownNameError, UsageError
+from he_compare.common.plugins import discover
 from he_compare.common.types import Side, Stage
 from he_compare.fhe_baseline.ckks.context import explain_seal_error
 from he_compare.fhe_baseline.ckks.inference import load_public_material, make_plan, public_material
-from he_compare.fhe_baseline.ckks.packings import (
-    PACKING_NAMES,
+from he_compare.fhe_baseline.ckks.packing import (
     PackingClient,
     PackingServer,
     load_packing,
@@ -176,7 +176,7 @@ def test_tenseal_is_not_used_where_its_rescale_would_be_silently_wrong() -> None
 
 def test_parameters_without_a_multiplication_are_refused() -> None:
     flat = CkksParameters(4096, (50, 50), 30)
-    for name in set(PACKING_NAMES) - {"batched"}:
+    for name in set(discover("packings")) - {"batched"}:
         assert "no multiplication" in load_packing(name).misfit(flat, random_model(5, 2))
 
 

@@ -14,7 +14,7 @@ from he_compare.common.errors import MessageError, UsageError
 from he_compare.common.types import Side
 from he_compare.fhe_baseline.ckks.inference import load_public_material, make_plan, public_material
 from he_compare.fhe_baseline.ckks.layouts.slots import SlotLayout
-from he_compare.fhe_baseline.ckks.packings import load_packing
+from he_compare.fhe_baseline.ckks.packing import load_packing
 from he_compare.fhe_baseline.ckks.packings.zero_sum import LEAK_BITS, gaussian, mask, plan
 from he_compare.fhe_baseline.ckks.parameters import PARAMETER_SETS, parameter_set
 

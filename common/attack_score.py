@@ -1,0 +1,63 @@
+"""What an attack is measured by, and what a guess is worth under one key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from he_compare.common.types import UInt8Array
+
+
+@dataclass(frozen=True)
+class AttackMetric:
+    """What an attack is measured by.
+
+    ``best``: the ceiling, where that is not the same attack on the identity. ``chance``: the floor,
+    where it is known exactly; the same attack on noise is then only held against it.
+    ``resolution``: the least distance of floor and ceiling that means anything. ``low``, ``high``:
+    what it can be at all; intervals end there.
+    """
+
+    name: str
+    unit: str = ""
+    higher_is_worse: bool = True
+    best: float | None = None
+    chance: float | None = None
+    resolution: float = 0.1
+    low: float = 0.0
+    high: float = 1.0
+
+
+@dataclass(frozen=True)
+class Detail:
+    """A further number beside the metric."""
+
+    name: str
+    value: float
+    unit: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What came out for ciphertext ``position``: uint8 (h, w, c), with the number under it."""
+
+    position: int
+    image: UInt8Array
+    caption: str
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a guess is worth under one key.
+
+    ``spent``: what was used of the budget. ``error``: standard error of the value at chance level,
+    from the number of images it is computed on; controls are held against it.
+    """
+
+    value: float
+    details: Sequence[Detail] = ()
+    pictures: Sequence[Picture] = ()
+    spent: Mapping[str, Any] = field(default_factory=dict)
+    error: float = 0.0

@@ -1,0 +1,70 @@
+"""Outcomes of attacks laid out as a matrix: rows by knowledge, columns by target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from he_compare.common.run.records import AttackOutcome
+from he_compare.common.run.severity import LADDER, gravity
+from he_compare.common.types import Knowledge
+
+
+@dataclass(frozen=True)
+class MatrixRow:
+    """One attack, on its rung of the capability ladder."""
+
+    rung: Knowledge
+    attack: str
+    title: str
+
+
+@dataclass(frozen=True)
+class CapabilityMatrix:
+    """Targets, attacks from the weakest adversary to the strongest, and an outcome per cell.
+
+    ``targets``: labels, controls last. ``cells``: by (attack, target); the latest outcome counts.
+    """
+
+    targets: tuple[str, ...]
+    rows: tuple[MatrixRow, ...]
+    cells: Mapping[tuple[str, str], AttackOutcome]
+
+    def cell(self, row: MatrixRow, target: str) -> AttackOutcome | None:
+        """Return what an attack achieved against a target; None where it was not tried."""
+        return self.cells.get((row.attack, target))
+
+    def rungs(self) -> Iterator[tuple[Knowledge, list[MatrixRow]]]:
+        """Yield the rungs of the ladder with their rows."""
+        for rung, rows in groupby(self.rows, key=lambda row: row.rung):
+            yield rung, list(rows)
+
+    def worst(self, target: str) -> AttackOutcome | None:
+        """Return the outcome that is worst for a target's owner, None where nothing was tried.
+
+        Of equal verdicts the one that takes the least knowledge counts.
+        """
+        mine = [outcome for (_, of), outcome in self.cells.items() if of == target]
+        return min(mine, key=gravity, default=None)
+
+
+def matrix_of(outcomes: Sequence[AttackOutcome], first: Sequence[str] = ()) -> CapabilityMatrix:
+    """Lay out outcomes; targets named in ``first`` lead in that order, controls come last."""
+    control = {outcome.target: outcome.target_kind == "control" for outcome in outcomes}
+    place = {target: number for number, target in enumerate(first)}
+    targets = sorted(control, key=lambda one: (control[one], place.get(one, len(place))))
+    rows = {
+        outcome.attack: MatrixRow(outcome.rung, outcome.attack, outcome.title or outcome.attack)
+        for outcome in outcomes
+    }
+    return CapabilityMatrix(
+        tuple(targets),
+        tuple(sorted(rows.values(), key=lambda row: (LADDER.index(row.rung), row.title))),
+        {(outcome.attack, outcome.target): outcome for outcome in outcomes},
+    )
+
+
+def controls_failed(outcomes: Sequence[AttackOutcome]) -> list[AttackOutcome]:
+    """Return the outcomes that a control makes unreliable."""
+    return [outcome for outcome in outcomes if outcome.controls_failed]

@@ -1,0 +1,268 @@
+"""A finished run, read once: each planned pipeline with its cells, scores, attacks and pictures.
+
+Everything that looks at a run asks here: ``compare show``, ``diff``, ``verify``, ``export``, the
+report and ``load_run``. A planned pipeline without any record is there, as not run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from he_compare.common.errors import IntegrityError
+from he_compare.common.run.records import (
+    AttackOutcome,
+    CellScores,
+    EnvironmentFingerprint,
+    Manifest,
+    MetricValue,
+    PairedDifference,
+    PlannedPipeline,
+    RobustnessCurve,
+    RunRecord,
+    ScoreSheet,
+    SecurityClaims,
+)
+from he_compare.common.run.store import PICTURES, SCORES, RunFolder
+from he_compare.common.types import Phase, Status
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Sample images: ``original`` uint8 (m, h, w, 3); ``views`` by pipeline label, same m."""
+
+    original: npt.NDArray[np.uint8]
+    ids: tuple[str, ...]
+    classes: tuple[str, ...]
+    views: dict[str, npt.NDArray[np.uint8]]
+
+
+@dataclass(frozen=True)
+class PipelineView:
+    """One pipeline of the plan with everything that is known of it.
+
+    ``number``: its place in the plan, from 1.
+    """
+
+    number: int
+    planned: PlannedPipeline
+    accuracy: RunRecord | None
+    latency: tuple[RunRecord, ...]
+    scores: CellScores | None
+    differences: tuple[PairedDifference, ...]
+    robustness: RunRecord | None = None
+
+    @property
+    def label(self) -> str:
+        """Unique label within the run."""
+        return self.planned.label
+
+    @property
+    def cells(self) -> tuple[RunRecord, ...]:
+        """All cells, the accuracy cell first."""
+        first = (self.accuracy,) if self.accuracy else ()
+        last = (self.robustness,) if self.robustness else ()
+        return first + self.latency + last
+
+    @property
+    def robustness_curves(self) -> tuple[RobustnessCurve, ...]:
+        """Curves of disturbed messages; empty where none were sent or the cell did not end ok."""
+        return tuple(self.robustness.robustness) if self.robustness else ()
+
+    @property
+    def timed(self) -> tuple[RunRecord, ...]:
+        """Latency cells that ended ok."""
+        return tuple(record for record in self.latency if record.status is Status.OK)
+
+    @property
+    def measured(self) -> RunRecord | None:
+        """The accuracy cell, if it ended ok."""
+        good = self.accuracy is not None and self.accuracy.status is Status.OK
+        return self.accuracy if good else None
+
+    @property
+    def claims(self) -> SecurityClaims | None:
+        """Claims from the first cell that recorded them."""
+        return next((record.claims for record in self.cells if record.claims), None)
+
+    @property
+    def protected(self) -> bool:
+        """True where the pipeline claims to hide something from the server."""
+        return self.claims is not None and self.claims.claim_type != "none"
+
+    @property
+    def trouble(self) -> str:
+        """Status and reason of the first cell that did not end ok; empty where all did."""
+        if not self.cells:
+            return "not run: the run folder holds no record of it"
+        for record in self.cells:
+            if record.status is not Status.OK:
+                error = record.error.message if record.error else ""
+                reason = record.reason or error or "no reason recorded"
+                return f"{record.status.value} ({record.cell.phase.value}): {reason}"
+        return ""
+
+    @property
+    def bytes_per_image(self) -> tuple[float, float] | None:
+        """Bytes up and down per image of the ok accuracy cell, HTTP headers included."""
+        traffic = self.measured.traffic if self.measured else None
+        if traffic is None or traffic.n_images <= 0:
+            return None
+        n = traffic.n_images
+        return traffic.upload_bytes / n, traffic.download_bytes / n
+
+    @property
+    def state(self) -> str:
+        """One word for how its accuracy cell ended."""
+        return self.accuracy.status.value if self.accuracy else "not run"
+
+    def metric(self, name: str) -> MetricValue | None:
+        """Return a metric by name, if the accuracy cell was scored."""
+        metrics = self.scores.metrics if self.scores else []
+        return next((metric for metric in metrics if metric.name == name), None)
+
+    def value(self, name: str) -> float | None:
+        """Return the value of a metric; None where it was not scored or is not defined."""
+        metric = self.metric(name)
+        return metric.value if metric else None
+
+    def difference(self, metric: str) -> PairedDifference | None:
+        """Return the paired difference of a metric against the reference, if there is one."""
+        return next((one for one in self.differences if one.metric == metric), None)
+
+
+@dataclass(frozen=True)
+class RunView:
+    """A whole run."""
+
+    manifest: Manifest
+    pipelines: tuple[PipelineView, ...]
+    scores: ScoreSheet | None
+    pictures: Pictures | None
+    records: tuple[RunRecord, ...] = field(default=())
+    outcomes: tuple[AttackOutcome, ...] = field(default=())
+    path: Path = field(default=Path(), compare=False)
+
+    @property
+    def reference(self) -> PipelineView | None:
+        """The pipeline that paired differences are against."""
+        return self.by_label.get(self.scores.reference) if self.scores else None
+
+    @property
+    def by_label(self) -> dict[str, PipelineView]:
+        """Planned pipelines by label, in the order of the plan."""
+        return {pipeline.label: pipeline for pipeline in self.pipelines}
+
+    @property
+    def n_test(self) -> int:
+        """Images of the test split as used."""
+        split = self.manifest.dataset.splits.get("test")
+        return split.n if split else 0
+
+    def file(self, name: str) -> bytes | None:
+        """Return the bytes of a file of the run folder, None where it is missing.
+
+        Raises IntegrityError on a name that leads out of the folder.
+        """
+        place = (self.path / name).resolve()
+        if not place.is_relative_to(self.path.resolve()):
+            raise IntegrityError(f"a record names {name!r}, which lies outside the run folder")
+        return place.read_bytes() if place.is_file() else None
+
+    @property
+    def environments(self) -> tuple[EnvironmentFingerprint, ...]:
+        """Distinct machines and software stacks, the load average aside."""
+        seen: dict[str, EnvironmentFingerprint] = {}
+        for record in self.records:
+            if record.environment:
+                key = record.environment.model_copy(update={"load_average": None})
+                seen.setdefault(key.model_dump_json(), record.environment)
+        return tuple(seen.values())
+
+
+def read_run(folder: RunFolder) -> RunView:
+    """Read manifest, records, scores and pictures of a run folder.
+
+    Raises UsageError where there is no run and IntegrityError where a file does not hold. A run
+    without scores or pictures is read without them.
+    """
+    manifest = folder.manifest()
+    records = folder.records()
+    sheet = folder.scores() if (folder.path / SCORES).is_file() else None
+    return RunView(
+        manifest=manifest,
+        pipelines=tuple(
+            _pipeline(number, planned, records, sheet)
+            for number, planned in enumerate(manifest.pipelines, start=1)
+        ),
+        scores=sheet,
+        pictures=_pictures(folder.pictures()),
+        records=tuple(records),
+        outcomes=tuple(folder.outcomes()),
+        path=folder.path,
+    )
+
+
+def answered(records: Sequence[RunRecord]) -> list[RunRecord]:
+    """Return the latest accuracy cell of each label, where it ended ok and stored predictions."""
+    latest = {one.cell.label: one for one in records if one.cell.phase is Phase.ACCURACY}
+    return [
+        one
+        for one in records
+        if latest.get(one.cell.label) is one and one.status is Status.OK and one.predictions
+    ]
+
+
+def _pipeline(
+    number: int, planned: PlannedPipeline, records: list[RunRecord], sheet: ScoreSheet | None
+) -> PipelineView:
+    mine = [record for record in records if record.cell.label == planned.label]
+    accuracy = [record for record in mine if record.cell.phase is Phase.ACCURACY]
+    latency = [record for record in mine if record.cell.phase is Phase.LATENCY]
+    disturbed = [record for record in mine if record.cell.phase is Phase.ROBUSTNESS]
+    scored = sheet.cells if sheet else []
+    differences = sheet.differences if sheet else []
+    return PipelineView(
+        number=number,
+        planned=planned,
+        accuracy=accuracy[-1] if accuracy else None,
+        latency=tuple(sorted(latency, key=lambda record: record.cell.round)),
+        scores=next((cell for cell in scored if cell.label == planned.label), None),
+        differences=tuple(one for one in differences if one.pipeline == planned.label),
+        robustness=disturbed[-1] if disturbed else None,
+    )
+
+
+def _pictures(arrays: dict[str, npt.NDArray[Any]]) -> Pictures | None:
+    """Turn the arrays of ``pictures.npz`` into pictures. Raises IntegrityError on other shapes."""
+    if not arrays:
+        return None
+    try:
+        original = _images(arrays["original"])
+        labels = [str(label) for label in arrays["view_labels"]]
+        views = {label: _images(arrays[f"view_{i}"]) for i, label in enumerate(labels)}
+        ids = tuple(str(name) for name in arrays["ids"])
+        classes = tuple(str(name) for name in arrays["classes"])
+    except (KeyError, ValueError) as error:
+        raise IntegrityError(
+            f"{PICTURES} lacks what a report needs: {error}",
+            fix=f"delete {PICTURES} to have the report without pictures",
+        ) from None
+    counts = {len(original), len(ids), len(classes), *(len(view) for view in views.values())}
+    if len(counts) != 1:
+        raise IntegrityError(
+            f"{PICTURES} holds arrays of {sorted(counts)} images",
+            fix=f"delete {PICTURES} to have the report without pictures",
+        )
+    return Pictures(original, ids, classes, views)
+
+
+def _images(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    if array.dtype != np.uint8 or array.ndim != 4 or array.shape[3] != 3:
+        raise ValueError(f"pictures are {array.dtype} {array.shape}")
+    return array

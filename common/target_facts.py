@@ -1,0 +1,58 @@
+"""What anybody finds out about a target by running its algorithm under keys of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from he_compare.common.run.records import SecurityClaims
+from he_compare.common.scheme import ImageShape
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A target as its behaviour shows it.
+
+    ``keeps_values``: the ciphertext is a rearrangement of the image's bytes. ``keeps_folded``: of
+    min(v, 255 - v); ``keeps_nibbles``: of 4-bit halves min(v, 15 - v). ``keeps_places``: a changed
+    pixel changes that pixel only. ``local``: one changed value changes at most two values.
+    ``shared_key``: equal blocks become equal blocks, one key for all. ``moves_blocks``: blocks
+    change places. ``bytewise``: it changes at most one. ``one_key``: the key is the same for every
+    image. ``unadaptable``: why no model was adapted to the key, '' where one was.
+    """
+
+    label: str
+    kind: str
+    scheme: str
+    parameters: Mapping[str, Any]
+    shape: ImageShape
+    patch: int | None
+    ciphertext: str
+    deterministic: bool
+    one_key: bool
+    keeps_values: bool
+    keeps_folded: bool
+    keeps_nibbles: bool
+    keeps_places: bool
+    local: bool
+    bytewise: bool
+    unadaptable: str
+    shared_key: bool
+    moves_blocks: bool
+    claims: SecurityClaims
+
+    @property
+    def is_control(self) -> bool:
+        """True for a scheme whose answer is known."""
+        return self.kind == "control"
+
+    @property
+    def side(self) -> int:
+        """Side of the blocks in pixels. Raises ValueError where there are none.
+
+        An attack that asks for it requires ``he_compare.common.attack_requirements.BLOCKS``.
+        """
+        if self.patch is None:
+            raise ValueError(f"{self.label} has no blocks")
+        return self.patch

@@ -1,0 +1,1 @@
+"""Checks of any target, plug-ins of the kind ``checks``: they examine instead of guessing."""

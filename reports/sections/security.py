@@ -1,0 +1,140 @@
+"""Security: who is broken by what, what attacks made of the pictures, and what stays open.
+
+Rows are the capability ladder, columns the pipelines and the controls. Nothing here adds up to one
+score: the worst known attack is a pipeline's headline, and what was not tried is said to be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from he_compare.common.run.capability_matrix import (
+    CapabilityMatrix,
+    controls_failed,
+    matrix_of,
+)
+from he_compare.common.run.records import Verdict
+from he_compare.common.run.severity import WORDS
+from he_compare.common.run.view import RunView
+from he_compare.reports.attack_matrix import cell_words, columns
+from he_compare.reports.document.nodes import (
+    Block,
+    Bold,
+    Bullets,
+    Callout,
+    Column,
+    Figure,
+    Paragraph,
+    Row,
+    SpanRow,
+    Table,
+    inline,
+)
+from he_compare.reports.figures.block import drawn
+from he_compare.reports.figures.security import HeatCell, heat_map
+from he_compare.reports.section import ReportSection
+
+NO_ATTACKS = (
+    "No attack was run on this run's pipelines (smoke profile or --no-audit): nothing here says "
+    "that a claim holds."
+)
+EXPLAINED: tuple[Verdict, ...] = (
+    "broken",
+    "partial",
+    "resists within budget",
+    "unreliable",
+    "unreadable",
+)
+COLUMNS_A_TABLE = 5
+
+
+class Security(ReportSection):
+    """Who is broken by what: the capability matrix as a figure and in words."""
+
+    order = 800
+    title = "Security"
+
+    def blocks(self, view: RunView) -> list[Block]:
+        """Return the matrix with its introduction; where no attack ran, that is said instead."""
+        if not view.outcomes:
+            return [Callout("warning", "No attack was run", inline(NO_ATTACKS))]
+        matrix = matrix_of(view.outcomes, [pipeline.label for pipeline in view.pipelines])
+        names = columns(view, matrix)
+        return [*_introduction(view), *_figure(matrix, names), *_tables(matrix, names)]
+
+
+def _introduction(view: RunView) -> list[Block]:
+    ran = [one for one in view.outcomes if one.metric is not None and one.target_kind != "control"]
+    keys = sorted({len(one.per_key) for one in ran if one.per_key})
+    span = "–".join(str(k) for k in dict.fromkeys((keys[0], keys[-1]))) if keys else "no"
+    budget = next((one.budget for one in ran if one.budget), {})
+    words = inline(
+        f"Every attack sees only the bytes that cross the boundary and what its rung of the ladder "
+        f"adds; the truth is sealed and the harness scores the guess. Budget “"
+        f"{budget.get('name', 'none')}”: {span} keys, {budget.get('images', 0)} ciphertexts a key. "
+        "Advantage: 0 as on uniform noise, 1 as on unprotected images (or the best possible), with "
+        "an interval over keys. Controls: each attack has to win on the identity and must not win "
+        "on noise and on AES-CTR."
+    )
+    seen = {outcome.verdict for outcome in view.outcomes}
+    told = [verdict for verdict in EXPLAINED if verdict != "unreadable" or verdict in seen]
+    meaning = Bullets(
+        tuple(inline(Bold(WORDS[one].short), f": {WORDS[one].meaning}.") for one in told)
+    )
+    blocks: list[Block] = [Paragraph(words), meaning]
+    failed = controls_failed(view.outcomes)
+    if failed:
+        text = "; ".join(f"{one.title} on {one.target}: {one.unreliable[0]}" for one in failed)
+        blocks.append(Callout("danger", "A control misbehaved", inline(text)))
+    return blocks
+
+
+def _figure(matrix: CapabilityMatrix, names: Sequence[tuple[str, str]]) -> list[Figure]:
+    lines: list[tuple[str, bool]] = []
+    cells: dict[tuple[int, int], HeatCell] = {}
+    for rung, rows in matrix.rungs():
+        lines.append((rung.value, True))
+        for row in rows:
+            for column, (target, _) in enumerate(names):
+                outcome = matrix.cell(row, target)
+                if outcome is not None:
+                    cells[len(lines), column] = HeatCell(outcome.verdict, outcome.advantage)
+            lines.append((row.title, False))
+    return drawn(
+        lambda: heat_map(lines, [shown for _, shown in names], cells),
+        name="security-matrix",
+        caption="Capability matrix: what an adversary with the knowledge of each row gets from "
+        "each column. Darker is worse, hatched is not known; the numbers are advantages "
+        "(b: broken, p: partial).",
+        alt=f"Matrix of {len(names)} targets and {len(matrix.rows)} attacks; its cells are the "
+        "rows of the tables below",
+    )
+
+
+def _tables(matrix: CapabilityMatrix, names: Sequence[tuple[str, str]]) -> list[Table]:
+    """The matrix in words, a few columns a table."""
+    parts = max(1, -(-len(names) // COLUMNS_A_TABLE))
+    size = -(-len(names) // parts)
+    chunks = [names[start : start + size] for start in range(0, len(names), size)]
+    tables = []
+    for number, chunk in enumerate(chunks, start=1):
+        of = f" ({number} of {len(chunks)})" if len(chunks) > 1 else ""
+        head = (
+            Column("Attack", weight=1.9),
+            *(Column(shown, weight=1.5) for _, shown in chunk),
+        )
+        tables.append(Table(f"Capability matrix{of}", head, tuple(_matrix_rows(matrix, chunk))))
+    return tables
+
+
+def _matrix_rows(matrix: CapabilityMatrix, names: Sequence[tuple[str, str]]) -> list[Row | SpanRow]:
+    lines: list[Row | SpanRow] = []
+    for rung, rows in matrix.rungs():
+        lines.append(SpanRow(inline(rung.value)))
+        for row in rows:
+            found = [matrix.cell(row, target) for target, _ in names]
+            lines.append(Row((inline(row.title), *(cell_words(one) for one in found))))
+    return lines
+
+
+SECTION = Security()

@@ -1,0 +1,163 @@
+"""The questions an auditor asks, answered from the records; where they are silent, it says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from he_compare.common.run.outcomes import by_reason, told_by_attack
+from he_compare.common.run.records import AttackOutcome
+from he_compare.common.run.spelling import parameters
+from he_compare.common.run.view import PipelineView, RunView
+from he_compare.reports.document.nodes import Block, Column, Inline, Row, Table, inline
+from he_compare.reports.naming import short_title
+from he_compare.reports.section import ReportSection
+
+SILENT = "the records do not say"
+LAW = (
+    "Whether any of this satisfies HIPAA, the GDPR or another law is a question for the reader's "
+    "counsel; an algorithm is not compliant with a law."
+)
+
+
+class AuditorsQuestions(ReportSection):
+    """Questions an auditor asks, with the answers of this run's records."""
+
+    order = 830
+    level = 2
+    title = "Questions an auditor asks"
+    anchor = "security-questions"
+
+    def blocks(self, view: RunView) -> list[Block]:
+        """Return one table of questions and answers; nothing where no attack ran."""
+        return [_questions(view)] if view.outcomes else []
+
+
+def _questions(view: RunView) -> Table:
+    head = (Column("Question", weight=1.3), Column("What the records say", weight=3.6))
+    answers = (
+        ("Which versions and commits?", _versions(view)),
+        ("Where does key material come from?", _per_pipeline(view, _keys)),
+        ("How long does a key live?", _per_pipeline(view, _life)),
+        ("Which parameters, by which estimate?", _per_pipeline(view, _parameters)),
+        ("What does the server learn?", _per_pipeline(view, _learned)),
+        ("Does the server run apart from the keys?", _apart(view)),
+        (
+            "Is the transport authenticated?",
+            "requests carry a bearer token; HTTP on the loopback has no TLS, and messages have no "
+            "tag of their own: what a changed or replayed one does stands in the rows “active”",
+        ),
+        ("Were there controls, and did they hold?", _controls(view)),
+        ("Where do intervals come from?", _intervals(view.outcomes)),
+        ("Which attacks failed, with which budget?", _failed(view)),
+        ("What was not tried?", _untried(view)),
+    )
+    rows = tuple(Row((inline(question), _inline(answer))) for question, answer in answers)
+    return Table("Questions and answers", head, rows, inline(LAW))
+
+
+def _inline(answer: str) -> Inline:
+    return inline(answer or SILENT)
+
+
+def _versions(view: RunView) -> str:
+    told = []
+    for machine in view.environments:
+        commit = machine.source_commit[:12] or "unknown"
+        dirty = ", with uncommitted changes" if machine.source_dirty else ""
+        told.append(
+            f"he-compare {view.manifest.tool_version}, commit {commit}{dirty}; {machine.python}; "
+            f"{machine.platform}"
+        )
+    return "; ".join(told)
+
+
+def _per_pipeline(view: RunView, tell: object) -> str:
+    assert callable(tell)
+    told = ((short_title(view, pipeline), tell(pipeline)) for pipeline in view.pipelines)
+    return _joined((f"{name}: {words}" for name, words in told if words))
+
+
+def _joined(parts: Iterable[str]) -> str:
+    return "; ".join(parts)
+
+
+def _keys(pipeline: PipelineView) -> str:
+    space = pipeline.claims.key_space if pipeline.claims else None
+    if space is None:
+        return ""
+    return f"a source of {space.seed_entropy_bits:.0f} bits"
+
+
+def _life(pipeline: PipelineView) -> str:
+    return pipeline.claims.key_policy.replace("_", " ") if pipeline.claims else ""
+
+
+def _parameters(pipeline: PipelineView) -> str:
+    claims = pipeline.claims
+    if claims is None or not claims.protects or claims.claim_type == "none":
+        return ""
+    if claims.lattice:
+        return _joined(
+            f"{facts.use}: N = {facts.dimension:,}, log2 Q = {facts.log2_q:g} (table “Lattice "
+            "parameters, verdicts and estimates”)"
+            for facts in claims.lattice
+        )
+    shown = parameters(claims.parameters) if claims.parameters else ""
+    return _joined(filter(None, (shown, claims.assumption)))
+
+
+def _learned(pipeline: PipelineView) -> str:
+    return ", ".join(pipeline.claims.server_learns) if pipeline.claims else ""
+
+
+def _apart(view: RunView) -> str:
+    separate = [r.server_pid_separate for r in view.records if r.server_pid_separate is not None]
+    if not separate:
+        return ""
+    return (
+        f"a process of its own in {sum(separate)} of {len(separate)} measured cells, started with "
+        "the public material only"
+    )
+
+
+def _controls(view: RunView) -> str:
+    ran = [one for one in view.outcomes if one.controls]
+    failed = [one for one in ran if one.controls_failed]
+    words = f"{len(ran)} outcomes with controls, {len(failed)} of them unreliable for it"
+    return words + "".join(f"; {one.title} on {one.target}: {one.reason}" for one in failed)
+
+
+def _intervals(outcomes: Iterable[AttackOutcome]) -> str:
+    methods = {
+        one.advantage_interval.method for one in outcomes if one.advantage_interval is not None
+    }
+    return "attacks: " + ", ".join(sorted(methods)) if methods else ""
+
+
+def _failed(view: RunView) -> str:
+    resisted = [
+        one
+        for one in view.outcomes
+        if one.verdict == "resists within budget" and one.target_kind != "control"
+    ]
+    return _joined(
+        f"{one.title} on {one.target} ({one.seconds:.1f} s"
+        + "".join(f", {value} {name}" for name, value in one.spent.items())
+        + ")"
+        for one in resisted
+    )
+
+
+def _untried(view: RunView) -> str:
+    told = _joined(
+        f"{told_by_attack(outcomes)} (because {reason or 'no reason was recorded'})"
+        for reason, outcomes in by_reason(view, "not run").items()
+    )
+    general = (
+        "attacks that nobody has published or written here, side channels, and the people and "
+        "machines around the keys"
+    )
+    return _joined(filter(None, (told, general)))
+
+
+SECTION = AuditorsQuestions()

@@ -1,0 +1,104 @@
+"""Sections of third parties: the how-to as printed, and what happens with one that is wrong."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from he_compare.common import plugins
+from he_compare.common.errors import UsageError
+from he_compare.common.run.store import RunFolder
+from he_compare.reports.build import build_document, parts
+from he_compare.reports.document.nodes import Table, plain
+from he_compare.reports.render.markdown import markdown
+from tests.support.samplerun import three_pipelines
+
+HOWTO = Path(__file__).parents[2] / "docs" / "how-to" / "own-report-section.md"
+Install = Callable[[str], None]
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    """Return a function that installs ``my_section`` with some source, as pip would leave it."""
+
+    def write(source: str) -> None:
+        info = tmp_path / "site" / "my_sections-0.1.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-sections\nVersion: 0.1\n")
+        entry = "[he_compare.sections]\nlongest_wait = my_section\n"
+        (info / "entry_points.txt").write_text(entry)
+        (info.parent / "my_section.py").write_text(source)
+        monkeypatch.syspath_prepend(str(info.parent))
+        plugins.survey.cache_clear()
+
+    yield write
+    plugins.survey.cache_clear()
+    sys.modules.pop("my_section", None)
+
+
+def _source_of_the_howto() -> str:
+    text = HOWTO.read_text(encoding="utf-8")
+    assert 'longest_wait = "my_section"' in text
+    (source,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    return str(source)
+
+
+def test_the_section_of_the_howto_is_in_the_report_at_its_place(
+    install: Install, tmp_path: Path
+) -> None:
+    install(_source_of_the_howto())
+    document = build_document(RunFolder(three_pipelines().write(tmp_path / "run")))
+    anchors = [section.anchor for section in document.sections]
+    assert anchors.index("one-time") + 1 == anchors.index("longest-wait")
+    assert anchors.index("longest-wait") + 1 == anchors.index("pictures")
+    table = document.sections[anchors.index("longest-wait")].blocks[1]
+    assert isinstance(table, Table)
+    assert len(table.rows) == 3
+    assert "Longest wait for one image" in markdown(document)
+
+
+def test_without_it_the_report_has_the_sections_of_the_house(tmp_path: Path) -> None:
+    document = build_document(RunFolder(three_pipelines().write(tmp_path / "run")))
+    anchors = [section.anchor for section in document.sections]
+    assert anchors[:2] == ["verdict", "compared"]
+    assert anchors[-2:] == ["glossary", "references"]
+    assert [part.order for _, part in parts()] == sorted({part.order for _, part in parts()})
+
+
+def test_a_section_that_raises_on_import_is_named_and_loses_no_other(
+    install: Install, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    install("SECTION = 1 / 0\n")
+    plugins._warn_once.cache_clear()
+    with caplog.at_level(logging.WARNING):
+        document = build_document(RunFolder(three_pipelines().write(tmp_path / "run")))
+    assert "report section 'longest_wait' of my-sections cannot be used" in caplog.text
+    assert "verdict" in {section.anchor for section in document.sections}
+
+
+def test_what_is_no_section_is_named(install: Install) -> None:
+    install("SECTION = 'a section'\n")
+    with pytest.raises(UsageError, match=r"SECTION of the report section 'longest_wait' is a str"):
+        parts()
+
+
+def test_two_sections_with_one_anchor_are_named(install: Install, tmp_path: Path) -> None:
+    install(_source_of_the_howto().replace('"Longest wait"\n', '"Verdict"\n'))
+    run = RunFolder(three_pipelines().write(tmp_path / "run"))
+    with pytest.raises(UsageError, match=r"verdict and longest_wait both use the anchor 'verdict'"):
+        build_document(run)
+
+
+def test_a_section_with_nothing_to_show_is_left_out(install: Install, tmp_path: Path) -> None:
+    source = _source_of_the_howto()
+    install(
+        source[: source.index("        rows = []")] + "        return []\nSECTION = LongestWait()\n"
+    )
+    document = build_document(RunFolder(three_pipelines().write(tmp_path / "run")))
+    assert "longest-wait" not in {section.anchor for section in document.sections}
+    assert plain(document.subtitle).startswith("3 pipelines")
