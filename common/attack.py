@@ -9,9 +9,9 @@ The audit sets an adversary against a *scheme* (a cipher, or what a pipeline pro
     Attack.score(guess, truth)         -> Score              # called by the harness
 
 A **check** has no scale and no controls: it looks at a pipeline and says what it found (parameters,
-freshness, server state). Plug-ins of kind ``attacks`` assign an ``Attack`` or a ``Check`` to
-``ATTACK``; which of the two it is, its class says. What a pipeline puts before an adversary is part
-of its contract (``contracts.Fitted.scheme``).
+freshness, server state). Plug-ins of kind ``attacks`` assign an ``Attack`` to ``ATTACK``, those of
+kind ``checks`` a ``Check`` to ``CHECK``. What a pipeline puts before an adversary is part of its
+contract (``contracts.Fitted.scheme``).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -27,11 +27,13 @@ from he_compare.common.adversary import Need, Truth, View
 from he_compare.common.attack_requirements import Requirement, first_obstacle
 from he_compare.common.attack_score import AttackMetric, Detail, Score
 from he_compare.common.audit_budget import AttackBudget
-from he_compare.common.contracts import Deployed
 from he_compare.common.run.records import Verdict
 from he_compare.common.scheme import Scheme
 from he_compare.common.target_facts import Facts
 from he_compare.common.types import IntArray, Knowledge, UInt8Array
+
+if TYPE_CHECKING:
+    from he_compare.common.contracts import Deployed
 
 
 class AuditStep(ABC):
@@ -73,6 +75,10 @@ class Attack(AuditStep):
         Not asked for controls, on which every attack is run.
         """
         return first_obstacle(self.requires, facts)
+
+    def reads(self, facts: Facts) -> bool:
+        """Say whether the attack can read such messages: what it ``requires`` is of pictures."""
+        return facts.pictures or not self.requires
 
     @abstractmethod
     def run(self, view: View, budget: AttackBudget, random: np.random.Generator) -> Any:

@@ -99,6 +99,11 @@ class Scheme(ABC):
         """
         return folded(messages, self.shape)
 
+    @property
+    def shows_pictures(self) -> bool:
+        """Whether messages are pictures to who reads them: its own ``read`` says how."""
+        return type(self).read is not Scheme.read
+
     @abstractmethod
     def claims(self) -> SecurityClaims:
         """Return what this scheme claims and gives away."""

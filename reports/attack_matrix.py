@@ -1,8 +1,8 @@
-"""The capability matrix as the report shows it: the names of its columns, and a cell in words."""
+"""The capability matrix as the report shows it: its columns by title, and a cell in words."""
 
 from __future__ import annotations
 
-from he_compare.common.run.capability_matrix import CapabilityMatrix
+from he_compare.common.run.capability_matrix import CapabilityMatrix, matrix_of
 from he_compare.common.run.records import AttackOutcome
 from he_compare.common.run.severity import verdict_of
 from he_compare.common.run.view import RunView
@@ -10,9 +10,14 @@ from he_compare.reports.document.nodes import Inline, inline
 from he_compare.reports.naming import short_id, short_title
 
 
+def matrix_of_run(view: RunView) -> CapabilityMatrix:
+    """Return the outcomes of a run as a matrix, its pipelines in their order."""
+    return matrix_of(view.outcomes, list(view.by_label))
+
+
 def columns(view: RunView, matrix: CapabilityMatrix) -> list[tuple[str, str]]:
     """Return (target, shown name) of every column."""
-    titles = {pipeline.label: short_title(view, pipeline) for pipeline in view.pipelines}
+    titles = {label: short_title(view, one) for label, one in view.by_label.items()}
     return [(target, titles.get(target, target)) for target in matrix.targets]
 
 

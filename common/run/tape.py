@@ -112,19 +112,30 @@ def read_tape(folder: Path, facts: TapeFacts) -> Tape:
         public = _inside(folder, facts.public_file).read_bytes()
         expected = {"positions": ("int64", 1), "sizes": ("int64", 1), "messages": ("uint8", 1)}
         arrays, _ = unpack(_inside(folder, facts.file).read_bytes(), expect=expected)
-    except (OSError, MessageError) as error:
+    except OSError as error:
+        raise _edited(facts, error.strerror or str(error)) from None
+    except MessageError as error:
         raise _edited(facts, str(error)) from None
     sizes, content = arrays["sizes"], arrays["messages"].tobytes()
     if (sizes < 0).any() or int(sizes.sum()) != len(content):
         raise _edited(facts, "the sizes of its messages do not add up")
-    ends = np.cumsum(sizes).tolist()
-    messages = [
-        content[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True) if sizes.size
-    ]
+    ends = np.cumsum(sizes)
+    messages = [content[end - size : end] for size, end in zip(sizes, ends, strict=True)]
     tape = Tape(arrays["positions"], messages, public)
     if len(tape.positions) != len(messages) or tape.digest() != facts.sha256:
         raise _edited(facts, "it is not what was recorded")
     return tape
+
+
+def tape_problem(folder: Path, facts: TapeFacts) -> str:
+    """Say what does not hold of a tape in a run folder; '' where it does or stayed in memory."""
+    if not facts.file:
+        return ""
+    try:
+        read_tape(folder, facts)
+    except IntegrityError as error:
+        return error.problem
+    return ""
 
 
 def _inside(folder: Path, name: str) -> Path:

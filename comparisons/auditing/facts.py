@@ -45,6 +45,7 @@ def facts_of(scheme: Scheme, label: str, kind: str) -> Facts:
         parameters=scheme.parameters,
         shape=scheme.shape,
         patch=patch,
+        pictures=scheme.shows_pictures,
         ciphertext=str(views[0].dtype),
         deterministic=deterministic,
         one_key=changes is not None and changes.most < max(3, size // 4),

@@ -24,9 +24,9 @@ from he_compare.common.seeds import generator_for, seed_for
 from he_compare.common.sources import sources_of
 from he_compare.common.types import NotRun
 from he_compare.comparisons.attacks.tools.recogniser import Recogniser, fit_recogniser
-from he_compare.comparisons.auditing import artefacts, outcomes, suite
+from he_compare.comparisons.auditing import artefacts, suite
 from he_compare.comparisons.auditing.adversary_view import Attacked, set_up
-from he_compare.comparisons.auditing.outcomes import Keys
+from he_compare.comparisons.auditing.outcome_draft import Keys, OutcomeDraft
 from he_compare.comparisons.auditing.pool import PlainPool, is_grey
 from he_compare.comparisons.auditing.targets import KEY_IN_USE, Target, control_scheme
 from he_compare.comparisons.auditing.timelimit import OverTimeError, time_limit
@@ -155,11 +155,14 @@ class Harness:
     def _attack(self, attack: Attack, target: Target, identity: str) -> Iterator[AttackOutcome]:
         frame = self._frame(attack, target, identity)
         try:
-            target.facts  # noqa: B018 -- everything below reads them
+            facts = target.facts
         except MessageError as error:
             yield frame.unreadable(f"no attack of the suite reads its messages: {error}")
             return
-        reason = "" if target.facts.is_control else attack.applies(target.facts)
+        if not attack.reads(facts):
+            yield frame.unreadable("its messages are no pictures, and the attack reads pictures")
+            return
+        reason = "" if facts.is_control else attack.applies(facts)
         if reason:
             yield frame.not_applicable(reason)
             return
@@ -191,7 +194,7 @@ class Harness:
     ) -> Iterator[AttackOutcome]:
         """The controls as columns of their own, as run beside the first target of this attack."""
         for name in CONTROLS:
-            frame = outcomes.OutcomeDraft(
+            frame = OutcomeDraft(
                 attack,
                 target,
                 self.identity(attack, target, name),
@@ -208,7 +211,7 @@ class Harness:
         if known not in self._results:
             self.progress.line(f"{attack.title} on {target.label}")
             try:
-                number = max(self.setup.budget.keys, getattr(attack, "least_keys", 0))
+                number = max(self.setup.budget.keys, attack.least_keys)
                 keys = self._over_keys(attack, target, None, number)
             except OverTimeError as error:
                 self._results[known] = str(error)
@@ -336,10 +339,8 @@ class Harness:
             classes=self.setup.pool.classes,
         )
 
-    def _frame(self, attack: AuditStep, target: Target, identity: str) -> outcomes.OutcomeDraft:
-        return outcomes.OutcomeDraft(
-            attack, target, identity, self.setup.budget, self._command(attack)
-        )
+    def _frame(self, attack: AuditStep, target: Target, identity: str) -> OutcomeDraft:
+        return OutcomeDraft(attack, target, identity, self.setup.budget, self._command(attack))
 
     def _command(self, attack: AuditStep) -> str:
         budget = self.setup.budget

@@ -198,7 +198,7 @@ def attack_file(
     debug: Debug = False,
 ) -> None:
     """Reconstruct scrambled images from the images alone, and say how sure the result is."""
-    from he_compare.comparisons.attack_file.attack import attack_folder
+    from he_compare.comparisons.attack_file.attack_folder import attack_folder
     from he_compare.comparisons.progress import ProgressReporter
 
     with ProgressReporter(quiet=quiet) as progress:

@@ -8,15 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from he_compare.common.run.capability_matrix import (
-    CapabilityMatrix,
-    controls_failed,
-    matrix_of,
-)
+from he_compare.common.run.capability_matrix import CapabilityMatrix, controls_failed
 from he_compare.common.run.records import Verdict
 from he_compare.common.run.severity import WORDS
 from he_compare.common.run.view import RunView
-from he_compare.reports.attack_matrix import cell_words, columns
+from he_compare.reports.attack_matrix import cell_words, columns, matrix_of_run
 from he_compare.reports.document.nodes import (
     Block,
     Bold,
@@ -58,7 +54,7 @@ class Security(ReportSection):
         """Return the matrix with its introduction; where no attack ran, that is said instead."""
         if not view.outcomes:
             return [Callout("warning", "No attack was run", inline(NO_ATTACKS))]
-        matrix = matrix_of(view.outcomes, [pipeline.label for pipeline in view.pipelines])
+        matrix = matrix_of_run(view)
         names = columns(view, matrix)
         return [*_introduction(view), *_figure(matrix, names), *_tables(matrix, names)]
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from he_compare.common.run.capability_matrix import matrix_of
 from he_compare.common.run.view import RunView
 from he_compare.common.scheme import CONTROLS
-from he_compare.reports.attack_matrix import columns
+from he_compare.reports.attack_matrix import columns, matrix_of_run
 from he_compare.reports.attack_pictures import ROLES, Strip, lost_files, strip_of
 from he_compare.reports.document.nodes import Block, Bold, Paragraph, inline
 from he_compare.reports.document.photographs import ColumnHead, Grid, GridRow, Tile
@@ -42,11 +41,12 @@ class AttackedPictures(ReportSection):
 
 def _grids(view: RunView) -> Iterator[Grid]:
     """Return a grid for each attack that left pictures: pipelines first, controls last."""
-    matrix = matrix_of(view.outcomes, [pipeline.label for pipeline in view.pipelines])
+    matrix = matrix_of_run(view)
+    names = columns(view, matrix)
     for row in matrix.rows:
         strips = [
             (target in CONTROLS, strip)
-            for target, shown in columns(view, matrix)
+            for target, shown in names
             if (outcome := matrix.cell(row, target)) is not None
             if (strip := strip_of(view, shown, outcome)) is not None
         ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from he_compare.common.attack import Budget
+from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.run.records import AttackOutcome
 from he_compare.common.run.store import RunFolder
 from he_compare.comparisons.auditing.harness import Harness, Setup
@@ -12,11 +12,11 @@ from he_compare.comparisons.auditing.targets import cipher_target
 from he_compare.comparisons.progress import ProgressReporter
 from tests.support.attackpool import InventedPool
 
-SMALL = Budget("small", 2, 8, 3, 8, 20, 60, 24, 20.0)
+SMALL = AttackBudget("small", 2, 8, 3, 8, 20, 60, 24, 20.0)
 
 
 def outcome(
-    folder: Path, attack: str, cipher: str, size: int = 32, budget: Budget = SMALL
+    folder: Path, attack: str, cipher: str, size: int = 32, budget: AttackBudget = SMALL
 ) -> AttackOutcome:
     """Return what the attack gets from the cipher, for images of ``size`` pixels."""
     folder.mkdir(exist_ok=True)

@@ -38,6 +38,7 @@ class MemoryArtefacts:
 
     kept: dict[str, bytes] = field(default_factory=dict)
     made: list[str] = field(default_factory=list)
+    reused: list[str] = field(default_factory=list)
 
     def get_or_make(self, kind: str, inputs: Mapping[str, Any], make: Callable[[], bytes]) -> bytes:
         key = key_of(kind=kind, inputs=dict(inputs))
@@ -46,12 +47,18 @@ class MemoryArtefacts:
             self.made.append(kind)
         return self.kept[key]
 
+    def note_reused(self, name: str, seconds: float | None) -> None:
+        self.reused.append(name)
+
 
 class NoArtefacts:
     """Fails when something is stored."""
 
     def get_or_make(self, kind: str, inputs: Mapping[str, Any], make: Callable[[], bytes]) -> bytes:
         raise AssertionError(f"{kind} was stored")
+
+    def note_reused(self, name: str, seconds: float | None) -> None:
+        pass
 
 
 def no_server(pipeline: str, public_material: bytes) -> ServerHandle:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from he_compare.reports.document.photographs import Frame, Slider
+from he_compare.reports.document.photographs import Slider, Still
 from he_compare.reports.document.png import png_of
 
 
@@ -16,7 +16,7 @@ def png(shade: int) -> bytes:
 def slider() -> Slider:
     """Return original, ciphertext and recovered picture."""
     frames = tuple(
-        Frame(title, words, png(40 * index))
+        Still(title, words, png(40 * index))
         for index, (title, words) in enumerate(
             (("original", ""), ("encrypted", "r = 0.01"), ("after the attack", "SSIM 0.98"))
         )

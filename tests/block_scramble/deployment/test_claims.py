@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from he_compare.block_scramble.deployment.keyed_cipher import make_instance
+from he_compare.block_scramble.deployment.cipher_instance import make_instance
 from he_compare.block_scramble.deployment.parameters import BlockScrambleParameters
 from tests.support.runcontext import Bench
 from tests.support.scrambling import DATA

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from he_compare.block_scramble.deployment.cipher_instance import make_instance
 from he_compare.block_scramble.deployment.client import BlockScrambleClient, labelled_message
-from he_compare.block_scramble.deployment.keyed_cipher import make_instance
 from he_compare.block_scramble.deployment.parameters import BlockScrambleParameters
 from he_compare.block_scramble.deployment.public_material import TrainingBudget
 from he_compare.block_scramble.pipelines.block_scramble import PIPELINE

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from he_compare.block_scramble.deployment.cipher_instance import make_instance
 from he_compare.block_scramble.deployment.client import BlockScrambleClient
-from he_compare.block_scramble.deployment.keyed_cipher import make_instance
 from he_compare.block_scramble.deployment.parameters import BlockScrambleParameters
 from he_compare.block_scramble.pipelines.block_scramble import PIPELINE
 from he_compare.common.clock import Clock

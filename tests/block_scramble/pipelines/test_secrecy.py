@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 
-from he_compare.block_scramble.deployment.keyed_cipher import make_instance
+from he_compare.block_scramble.deployment.cipher_instance import make_instance
 from he_compare.block_scramble.deployment.parameters import BlockScrambleParameters
 from he_compare.common.clock import Clock
 from he_compare.common.service.wire import unpack

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from he_compare.common.errors import DataError, UsageError
 from he_compare.common.similarity import ssim
 from he_compare.common.types import UInt8Array
-from he_compare.comparisons.attack_file.attack import attack_folder
+from he_compare.comparisons.attack_file.attack_folder import attack_folder
 from he_compare.comparisons.attack_file.writing import REPORT, FolderAttack
 from he_compare.comparisons.attacks.tools import correlation
 from he_compare.comparisons.attacks.tools.alignment import aligned_one_by_one, aligned_together

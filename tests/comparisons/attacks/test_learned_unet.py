@@ -10,7 +10,6 @@ import pytest
 
 from he_compare.common import plugins
 from he_compare.common.audit_budget import BUDGETS, AttackBudget
-from he_compare.common.backbones.finetune import Budget
 from he_compare.common.run.records import AttackOutcome
 from he_compare.common.run.store import RunFolder
 from he_compare.common.types import NotRun
@@ -41,7 +40,7 @@ def _few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(learned_unet_other_keys, "STEPS", 60)
 
 
-def outcome(folder: Path, attack: str, cipher: str, budget: Budget = SMALL) -> AttackOutcome:
+def outcome(folder: Path, attack: str, cipher: str, budget: AttackBudget = SMALL) -> AttackOutcome:
     return oneattack.outcome(folder, attack, cipher, budget=budget)
 
 

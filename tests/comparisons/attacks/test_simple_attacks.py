@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from he_compare.common.attack import BUDGETS
+from he_compare.common.audit_budget import BUDGETS
 from he_compare.comparisons.attacks.minimum_difference import minimum_difference
 from he_compare.comparisons.attacks.tools.move_keys import find_moves, match_rows, units_of
 from he_compare.comparisons.auditing.adversary_view import _candidates

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,18 +14,20 @@ import pytest
 from he_compare.common import plugins
 from he_compare.common.adversary import Oracle, Truth, View
 from he_compare.common.attack import Attack, Check, CheckFinding, Inspected
+from he_compare.common.attack_requirements import BLOCKS
 from he_compare.common.attack_score import AttackMetric, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.errors import UsageError
 from he_compare.common.plugins import Plugin
 from he_compare.common.run.capability_matrix import controls_failed
-from he_compare.common.run.records import AttackOutcome
+from he_compare.common.run.records import AttackOutcome, SecurityClaims
 from he_compare.common.run.store import RunFolder
-from he_compare.common.types import Knowledge, NotRun
+from he_compare.common.scheme import KeyedScheme, Scheme
+from he_compare.common.types import Knowledge, Message, NotRun, UInt8Array
 from he_compare.comparisons.auditing import matrix, suite
 from he_compare.comparisons.auditing.audit import exit_code
 from he_compare.comparisons.auditing.harness import Harness, Setup
-from he_compare.comparisons.auditing.targets import Target, cipher_target
+from he_compare.comparisons.auditing.targets import Opened, Target, cipher_target
 from he_compare.comparisons.progress import ProgressReporter
 from tests.support.attackpool import InventedPool
 
@@ -220,18 +223,61 @@ def test_too_few_images_are_refused_in_a_clear_line(tmp_path: Path, given: Any) 
     assert found.reason.startswith("6 test images are too few: 12 are needed")
 
 
-def test_messages_that_no_attack_reads_are_neither_a_pass_nor_not_applicable(
+class Sealed(Scheme):
+    """Messages that are bytes to everybody: no ``read`` of its own."""
+
+    name = "sealed"
+    shape = (32, 32, 3)
+
+    def new_key(self, seed: int) -> KeyedScheme:
+        return SealedKey()
+
+    def claims(self) -> SecurityClaims:
+        return SecurityClaims(
+            scheme="sealed", protects="everything", claim_type="heuristic", deterministic=False
+        )
+
+
+class SealedKey(KeyedScheme):
+    def protect(self, images: UInt8Array) -> list[Message]:
+        return [os.urandom(4000) for _ in images]
+
+
+def sealed_target() -> Target:
+    return Target(
+        label="far-head",
+        kind="pipeline",
+        pipeline="far-head",
+        parameters={},
+        shape=Sealed.shape,
+        argument="--pipeline 'far-head'",
+        modules=(__name__,),
+        open_it=lambda: Opened(Sealed(), "deployed for the audit"),
+    )
+
+
+def test_messages_that_an_attack_cannot_read_are_neither_a_pass_nor_not_applicable(
+    tmp_path: Path, given: Any
+) -> None:
+    class OnBlocks(Probe):
+        requires = (BLOCKS,)
+
+    given(OnBlocks())
+    found = run(tmp_path / "a", OnBlocks(), sealed_target())
+    assert [one.verdict for one in found] == ["unreadable"]
+    assert found[0].target_kind == "pipeline"
+    assert "the attack cannot read such messages, nothing is known" in matrix.render(found)
+    assert (exit_code(found), exit_code(found, ["probe"])) == (0, 3)
+    blockless = run(tmp_path / "b", OnBlocks(), "pixel_np")
+    assert [(one.verdict, one.reason) for one in blockless] == [("not applicable", BLOCKS.obstacle)]
+    assert exit_code(blockless, ["probe"]) == 0
+
+
+def test_an_attack_that_asks_nothing_of_pictures_takes_any_bytes(
     tmp_path: Path, given: Any
 ) -> None:
     given(Probe())
-    bare = Target("far-head", "far-head", None, None, None, "--pipeline 'far-head'")
-    found = run(tmp_path, Probe(), bare)
-    assert [one.verdict for one in found] == ["unreadable"]
-    assert found[0].target_kind == "pipeline"
-    assert "no attack of the suite reads such messages; not a pass" in matrix.render(found)
-    assert (exit_code(found), exit_code(found, ["probe"])) == (0, 3)
-    elsewhere = found[0].model_copy(update={"verdict": "not applicable"})
-    assert exit_code([elsewhere], ["probe"]) == 0
+    assert run(tmp_path, Probe(), sealed_target())[0].verdict == "resists within budget"
 
 
 def test_a_check_is_recorded_with_what_it_found(tmp_path: Path, given: Any) -> None:

@@ -10,9 +10,10 @@ from functools import cache
 import numpy as np
 import pytest
 
-from he_compare.common.backbones.head import LinearModel
+from he_compare.common.backbones.head import LinearModel, train_head
 from he_compare.common.clock import Clock
 from he_compare.common.errors import MessageError, UnavailableError
+from he_compare.common.scheme import folded
 from he_compare.common.types import Side
 from he_compare.fhe_baseline.checks import (
     feature_inversion,
@@ -32,15 +33,12 @@ from he_compare.fhe_baseline.checks.tools.hostile_messages import (
 )
 from he_compare.fhe_baseline.checks.tools.recording import clear_copies, encryption_noise, trace
 from he_compare.fhe_baseline.checks.tools.victim import (
-    Population,
     Victim,
-    head_victim,
     secret_key_of,
 )
 from he_compare.fhe_baseline.ckks.context import data_primes, seal_context
-from he_compare.fhe_baseline.ckks.inference import load_public_material
+from he_compare.fhe_baseline.ckks.inference import load_public_material, make_plan, public_material
 from he_compare.fhe_baseline.ckks.serialization import load_seal
-from he_compare.fhe_baseline.pipelines.fhe_head import FheHeadParameters
 
 
 @cache
@@ -48,8 +46,11 @@ def victim() -> Victim:
     random = np.random.default_rng(1)
     labels = np.arange(60) % 2
     features = (random.normal(size=(60, 12)) + labels[:, None]).astype(np.float32)
-    images = np.zeros((60, 8, 8, 3), np.uint8)
-    return head_victim(Population(images, features, labels, 2), FheHeadParameters())
+    head = train_head(features, labels, 2, 0.01)
+    plan = make_plan(head.linear, "auto", "auto")
+    client = plan.packing.make_client(plan.parameters, plan.model)
+    material = public_material(plan, client.public_arrays())
+    return Victim("fhe-head", head.standardise(features), head.linear, client, material, plan)
 
 
 # Where decryptions go
@@ -165,7 +166,7 @@ def test_residues_fill_their_primes_evenly_and_a_transparent_ones_do_not() -> No
 
 
 def test_bytes_of_any_length_become_pictures() -> None:
-    pictures = freshness.as_pictures([b"\x01\x02\x03", bytes(range(200))], (4, 4, 3))
+    pictures = folded([b"\x01\x02\x03", bytes(range(200))], (4, 4, 3))
     assert pictures.shape == (2, 4, 4, 3)
     assert pictures[0].ravel()[:3].tolist() == [1, 2, 3]
     assert pictures[1].ravel()[0] == (200 - 48) // 2

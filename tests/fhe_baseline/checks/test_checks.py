@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any
-
 import numpy as np
 import pytest
 
@@ -12,45 +9,30 @@ from he_compare.common import plugins
 from he_compare.common.attack import CheckFinding, Inspected
 from he_compare.common.audit_budget import BUDGETS
 from he_compare.common.errors import UsageError
-from he_compare.fhe_baseline.checks.tools.victim import CKKS, TFHE
+from he_compare.fhe_baseline.checks.tools.victim import victim_of
+from he_compare.fhe_baseline.fitted import FittedOnFeatures
 from he_compare.fhe_baseline.pipelines.fhe_head import FheHeadParameters
-from he_compare.fhe_baseline.pipelines.fhe_tfhe import FheTfheParameters
+from he_compare.fhe_baseline.pipelines.fhe_tfhe import PIPELINE as TFHE
 from he_compare.fhe_baseline.pipelines.fhe_train import FheTrainParameters
-from he_compare.fhe_baseline.scheme import SCHEMES
+from tests.support.deployments import deployed, images, inspected
 
-BACKBONE = "deit_tiny_distilled_patch16_224"
-PARAMETERS: dict[str, Any] = {
-    "fhe-head": FheHeadParameters(),
-    "fhe-train": FheTrainParameters(),
-    "fhe-tfhe": FheTfheParameters(),
-}
+HOMOMORPHIC = ("fhe-head", "fhe-train", "fhe-tfhe")
+SMALL = FheTrainParameters(
+    whiten=3, iterations=2, parameter_set="n1024-insecure", allow_insecure=True
+)
+
+
+def of(pipeline: str) -> Inspected:
+    if pipeline == "fhe-tfhe" and not TFHE.availability().available:
+        pytest.skip(TFHE.availability().reason)
+    return inspected(pipeline, SMALL if pipeline == "fhe-train" else None)
+
+
 CHECKS = sorted(
     name
     for name, plugin in plugins.discover("checks").items()
     if plugin.module.startswith("he_compare.fhe_baseline.checks")
 )
-
-
-@cache
-def images() -> np.ndarray:
-    random = np.random.default_rng(0)
-    made = random.integers(0, 256, (30, 32, 32, 3), dtype=np.uint8)
-    made[1::2, :16] //= 2
-    return made
-
-
-def inspected(pipeline: str, parameters: Any = None, backbone: str = BACKBONE) -> Inspected:
-    return Inspected(
-        label=pipeline or "np",
-        pipeline=pipeline,
-        parameters=parameters or PARAMETERS.get(pipeline),
-        scheme=None,
-        images=images(),
-        labels=np.arange(30) % 2,
-        classes=("a", "b"),
-        backbone=backbone,
-        weights="untrained",
-    )
 
 
 def examine(name: str, one: Inspected) -> CheckFinding:
@@ -81,8 +63,7 @@ def test_a_check_means_nothing_to_a_cipher_and_says_so(name: str) -> None:
 @pytest.mark.parametrize("name", CHECKS)
 def test_a_check_applies_to_a_homomorphic_pipeline_or_says_why_not(name: str) -> None:
     check = plugins.load("checks", name)
-    reasons = [check.applies(inspected(pipeline)) for pipeline in (*CKKS, *TFHE)]
-    assert "" in reasons
+    assert "" in [check.applies(of(pipeline)) for pipeline in HOMOMORPHIC]
 
 
 @pytest.mark.slow
@@ -117,8 +98,7 @@ def test_no_secret_key_is_found_at_the_server() -> None:
 
 @pytest.mark.slow
 def test_training_sends_refreshed_weights_back_as_fresh_ciphertexts() -> None:
-    small = FheTrainParameters(whiten=3, parameter_set="n1024-insecure", allow_insecure=True)
-    finding = examine("decryptions", inspected("fhe-train", small))
+    finding = examine("decryptions", of("fhe-train"))
     assert finding.verdict == "resists within budget"
     noise = {detail.name: detail.value for detail in finding.details}
     assert 2.5 < noise["least noise deviation of a refreshed state"] < 4
@@ -128,6 +108,7 @@ def test_training_sends_refreshed_weights_back_as_fresh_ciphertexts() -> None:
 def test_releasing_decrypted_weights_is_told() -> None:
     released = FheTrainParameters(
         whiten=3,
+        iterations=2,
         parameter_set="n1024-insecure",
         allow_insecure=True,
         use="decrypted-by-owner",
@@ -139,8 +120,7 @@ def test_releasing_decrypted_weights_is_told() -> None:
 
 @pytest.mark.slow
 def test_one_sample_through_the_encrypted_round_comes_back_exactly() -> None:
-    small = FheTrainParameters(parameter_set="n1024-insecure", allow_insecure=True)
-    finding = examine("sample_gradient", inspected("fhe-train", small))
+    finding = examine("sample_gradient", of("fhe-train"))
     cosines = {detail.name: detail.value for detail in finding.details}
     assert cosines["batch of 1"] > 0.9999
     assert cosines["batch of 30"] < 0.99
@@ -155,40 +135,55 @@ def test_ciphertexts_give_the_mean_picture() -> None:
     assert {picture[1] for picture in finding.pictures} == {"original", "after attack"}
 
 
-def test_a_check_without_a_backbone_says_what_is_missing() -> None:
-    with pytest.raises(UsageError, match="backbone"):
-        examine("freshness", inspected("fhe-head", backbone=""))
+def test_every_deployment_is_looked_at_as_it_is() -> None:
+    """Another head and packing than the default are those that the victim has."""
+    one = deployed("fhe-head", FheHeadParameters(packing="zero-sum"))
+    found = victim_of(inspected("fhe-head", FheHeadParameters(packing="zero-sum")))
+    fitted = one.fitted
+    assert isinstance(fitted, FittedOnFeatures)
+    assert found.plan is fitted.plan
+    assert found.plan is not None and found.plan.packing.name == "zero-sum"
+    assert found.model is fitted.model
+    np.testing.assert_array_equal(found.inputs, fitted.inputs(images())[: len(found.inputs)])
+    assert found.public_material != one.deployment.public_material
 
 
-def test_a_missing_library_is_unavailable_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    from he_compare.common.contracts import Availability
-    from he_compare.common.errors import UnavailableError
-    from he_compare.fhe_baseline.tfhe import library
+def test_a_check_of_one_packing_names_the_packing_that_is_deployed() -> None:
+    check = plugins.load("checks", "ind_cpa_d")
+    reason = check.applies(inspected("fhe-head", FheHeadParameters(packing="zero-sum")))
+    assert "packing zero-sum" in reason
 
-    monkeypatch.setattr(
-        library, "availability", lambda: Availability(False, "no wheel", "use 3.11")
+
+def test_a_plain_deployment_is_no_victim() -> None:
+    plain = inspected(
+        "plaintext", plugins.load("pipelines", "plaintext").parameters(model="logistic")
     )
-    with pytest.raises(UnavailableError, match="no wheel"):
-        examine("freshness", inspected("fhe-tfhe"))
+    assert all(plugins.load("checks", name).applies(plain) != "" for name in CHECKS)
+    with pytest.raises(UsageError, match="no homomorphic encryption"):
+        victim_of(plain)
 
 
-@pytest.mark.parametrize("pipeline", CKKS)
+@pytest.mark.parametrize("pipeline", ["fhe-head", "fhe-train"])
 def test_the_bytes_of_a_pipeline_are_a_scheme_that_keeps_nothing(pipeline: str) -> None:
-    scheme = SCHEMES.of_pipeline(pipeline, PARAMETERS[pipeline], (32, 32, 3), BACKBONE)
-    keyed = scheme.new_key(0)
-    first, again = (scheme.read(keyed.protect(images()[:2])) for _ in range(2))
-    assert first.shape == (2, 32, 32, 3)
-    assert first.dtype == np.uint8
-    assert (first == again).mean() < 0.02
-    assert keyed.moves() is None
-    space = scheme.claims().key_space
-    assert space is not None
-    assert space.effective_bits >= 128
-    with pytest.raises(UsageError, match="no patch embedding"):
-        keyed.adapted(np.zeros((3, 4)), np.zeros((1, 4)))
+    scheme = of(pipeline).scheme
+    own, fresh = scheme.own_key(), scheme.new_key(0)
+    assert own is not None
+    for keyed in (own, fresh):
+        first, again = (scheme.read(keyed.protect(images()[:2])) for _ in range(2))
+        assert first.shape == (2, 32, 32, 3)
+        assert first.dtype == np.uint8
+        assert (first == again).mean() < 0.02
+        assert keyed.moves() is None
+        assert keyed.models() is None
+        with pytest.raises(UsageError, match="no model was adapted"):
+            keyed.adapted(np.zeros((3, 4)), np.zeros((1, 4)))
+    assert (
+        scheme.claims()
+        == deployed(pipeline, SMALL if pipeline == "fhe-train" else None).fitted.claims()
+    )
 
 
-def test_other_pipelines_and_ciphers_are_not_of_this_family() -> None:
-    family = SCHEMES
-    assert family.of_cipher("np", {}, (32, 32, 3)) is None
-    assert family.of_pipeline("plaintext", None, (32, 32, 3), BACKBONE) is None
+def test_a_packing_of_many_images_sends_a_whole_ciphertext_for_each_in_the_audit() -> None:
+    scheme = inspected("fhe-head", FheHeadParameters(packing="batched")).scheme
+    sizes = {len(message) for message in scheme.new_key(0).protect(images()[:3])}
+    assert min(sizes) > 10_000

@@ -24,7 +24,7 @@ from he_compare.fhe_baseline.tfhe.archive import LIMITS
 from he_compare.fhe_baseline.tfhe.inference import (
     ARCHIVE,
     KEYS,
-    Deployed,
+    DeployedCircuit,
     InferenceServer,
     as_array,
     deploy_head,
@@ -44,7 +44,7 @@ class Ready:
 
     linear: LinearModel
     head: QuantisedHead
-    deployed: Deployed
+    deployed: DeployedCircuit
     server: InferenceServer
     clock: Clock
     upload: Message
