@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from he_compare.block_scramble.folder.images import (
+from he_compare.block_scramble.folder.image_files import (
     Listing,
     check_size,
     header_size,

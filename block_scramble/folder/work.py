@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from he_compare.block_scramble.engine.shapes import ImageShape
-from he_compare.block_scramble.folder.images import (
+from he_compare.block_scramble.folder.image_files import (
     SUFFIX_OF,
     ciphertext_bytes,
     png_bytes,

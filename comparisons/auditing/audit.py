@@ -79,9 +79,14 @@ def audit_command(request: AuditRequest) -> int:
     """Attack, print the matrix, return the exit code: 3 where a control or an attack failed."""
     budget = find_budget(request.budget)
     attacks = attack_names(request.attacks)
-    with ProgressReporter(quiet=request.quiet) as progress:
+    with (
+        ProgressReporter(quiet=request.quiet) as progress,
+        tempfile.TemporaryDirectory() as private,
+    ):
         pool = _pool(request, budget, progress)
         folder = RunFolder(request.out or _default_folder(request))
+        # Refused before the folder is made; nothing is deployed until an attack asks for it.
+        targets = _targets(request, pool, folder, Path(private), progress)
         _claim(folder, request, pool)
         folder.lock()
         try:
@@ -94,9 +99,7 @@ def audit_command(request: AuditRequest) -> int:
                 size=request.image_size,
                 run={"backbone": BACKBONE, "weights": WEIGHTS},
             )
-            with tempfile.TemporaryDirectory() as private:
-                targets = _targets(request, pool, folder, Path(private), progress)
-                outcomes = Harness(setup, folder, progress).run(targets, attacks)
+            outcomes = Harness(setup, folder, progress).run(targets, attacks)
             folder.write_sums()
         finally:
             folder.unlock()
