@@ -28,12 +28,12 @@ from he_compare.reports.document.nodes import (
     Figure,
     Inline,
     Link,
+    LinkTarget,
     Row,
     Section,
     Span,
     SpanRow,
     Table,
-    Target,
     Text,
 )
 from he_compare.reports.document.photographs import Grid
@@ -200,7 +200,7 @@ def _span(span: Span, anchors: frozenset[str]) -> Markup:
             return Markup("<strong>{}</strong>").format(text(words))
         case Code(words):
             return Markup("<code>{}</code>").format(text(words))
-        case Target(words, anchor):
+        case LinkTarget(words, anchor):
             return Markup('<code id="{}">{}</code>').format(anchor, text(words))
         case Link(words, target):
             known = target[1:] in anchors if target.startswith("#") else _is_web(target)

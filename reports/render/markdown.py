@@ -29,13 +29,13 @@ from he_compare.reports.document.nodes import (
     Inline,
     KeyValues,
     Link,
+    LinkTarget,
     Paragraph,
     Row,
     Section,
     Span,
     SpanRow,
     Table,
-    Target,
     Text,
 )
 from he_compare.reports.document.photographs import Grid, Slider
@@ -98,7 +98,7 @@ def _span(span: Span) -> str:
             return code(text)
         case Link(text, target):
             return f"[{escape(text)}]({quote(target, safe=':/#?=&%.-_~+,;@')})"
-        case Target(text, anchor):
+        case LinkTarget(text, anchor):
             return f'<a id="{anchor}"></a>{code(text)}'
         case Break():
             return "<br>"
