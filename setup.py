@@ -1,8 +1,8 @@
 """Maps the folders at the top onto one import name, so that no folder called ``common`` collides.
 
-``common/`` is installed as ``common``, and so on. ``comparisons`` is importable under its
-own name as well, as the door of the Python interface and of ``python -m comparisons``, and as a
-door only: ``__init__.py`` and ``__main__.py`` (docs/adr/0012-one-import-name.md).
+``common/`` is installed as ``he_compare.common``, and so on. ``comparisons`` is importable under
+its own name as well, for ``from comparisons import run`` and ``python -m comparisons``, and only
+for them: ``__init__.py`` and ``__main__.py`` (docs/adr/0012-one-import-name.md).
 """
 
 from __future__ import annotations

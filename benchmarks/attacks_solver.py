@@ -16,7 +16,8 @@ from itertools import permutations
 import numpy as np
 
 from benchmarks.rows import Row, main
-from he_compare.block_scramble.cipher import ImageShape, cipher_parameters
+from he_compare.block_scramble.cipher import cipher_parameters
+from he_compare.block_scramble.engine.shapes import ImageShape
 from he_compare.block_scramble.keys.client_key import ClientKey
 from he_compare.common import plugins
 from he_compare.common.scheme import KeyMoves

@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.rows import Row, against, aligned, main
-from he_compare.block_scramble.cipher import Cipher, ImageShape, KeyedCipher, cipher_parameters
+from he_compare.block_scramble.cipher import Cipher, cipher_parameters
+from he_compare.block_scramble.engine.shapes import ImageShape
+from he_compare.block_scramble.keyed_cipher import KeyedCipher
 from he_compare.block_scramble.keys.client_key import ClientKey
 from he_compare.block_scramble.vit.patch_key import PatchAffine
 from he_compare.common import plugins

@@ -16,14 +16,14 @@ import numpy as np
 from benchmarks.rows import Row, against, main
 from he_compare.common.backbones.head import CLIP, LinearModel
 from he_compare.common.clock import Clock
+from he_compare.common.plugins import discover
 from he_compare.common.types import Float64Array, Per, Side, Stage
 from he_compare.fhe_baseline.ckks.inference import load_public_material, make_plan, public_material
-from he_compare.fhe_baseline.ckks.packings import (
-    LATENCY_PACKING,
-    PACKING_NAMES,
-    THROUGHPUT_PACKING,
+from he_compare.fhe_baseline.ckks.packing import (
     PackingClient,
     PackingServer,
+    Purpose,
+    packing_for,
 )
 from he_compare.fhe_baseline.ckks.parameters import parameter_set
 
@@ -69,7 +69,7 @@ def measure(quick: bool) -> list[Row]:
     generator = np.random.default_rng(0)
     weights = generator.normal(scale=0.05, size=(CLASSES, WIDTH))
     model = LinearModel(weights, generator.normal(size=CLASSES))
-    benches = {name: _deploy(name, model) for name in PACKING_NAMES}
+    benches = {name: _deploy(name, model) for name in discover("packings")}
     repeats = {name: REPEATS[quick].get(name, DEFAULT_REPEATS[quick]) for name in benches}
     for number in range(max(repeats.values())):
         features = np.clip(generator.normal(size=WIDTH), -CLIP, CLIP)
@@ -77,7 +77,8 @@ def measure(quick: bool) -> list[Row]:
         for name, bench in benches.items():
             if number < repeats[name]:
                 bench.once(features, expected)
-    batches = batch_rows(model, THROUGHPUT_PACKING, benches[LATENCY_PACKING], quick)
+    latency = packing_for(Purpose.LATENCY)
+    batches = batch_rows(model, packing_for(Purpose.THROUGHPUT), benches[latency], quick)
     return [*(row for name in benches for row in _rows(name, benches)), *batches]
 
 
@@ -97,7 +98,7 @@ def batch_rows(model: LinearModel, packing: str, single: Bench, quick: bool) -> 
         error = max(error, float(np.abs(scores - expected).max()))
         seconds.append(at_server.total())
         client_seconds.append(there.total())
-    what, peer = f"{packing}, {n} images", LATENCY_PACKING
+    what, peer = f"{packing}, {n} images", packing_for(Purpose.LATENCY)
     beside = median(single.server_ms) * 1e3
     up, down = (sum(map(len, part)) / n for part in (uploads, replies))
     return [

@@ -1,44 +1,30 @@
-"""What a cipher is: the protocol each file of ``block_scramble.ciphers`` fulfils, and its shapes.
+"""What a cipher is: the base of the files of ``block_scramble.ciphers``.
 
-A cipher under a key is an immutable object that maps uint8 batches to ciphertexts of the same
-shape, uint8 or float32. How a Vision Transformer can absorb the key is described by ``PatchKey``.
+A cipher says what it claims and how it looks under a key; its options are a model of its own.
+Checks of shape and options, sub-keys that no other cipher shares, key space and listing are here.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, cast
+from typing import Any, ClassVar, Literal
 
-import numpy as np
-import numpy.typing as npt
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
+from he_compare.block_scramble.engine.blocks import check_patch
+from he_compare.block_scramble.engine.shapes import ImageShape, check_shape
+from he_compare.block_scramble.keyed_cipher import NOT_DESCRIBED, KeyedCipher
 from he_compare.block_scramble.keys.client_key import ClientKey
-from he_compare.block_scramble.vit.patch_key import PatchKey
+from he_compare.block_scramble.keys.keystream import Keystream
 from he_compare.common.contracts import Parameters
 from he_compare.common.errors import UsageError
 from he_compare.common.identity import canonical_json
 from he_compare.common.plugins import nearest
 from he_compare.common.run.records import KeySpace
-from he_compare.common.types import UInt8Array
-
-# uint8 or float32, as the cipher's traits say.
-CiphertextArray: TypeAlias = npt.NDArray[Any]
-
-# Length of the nonces that travel with ciphertexts.
-NONCE_BYTES = 16
 
 SCRAMBLED = "decrypts to another scrambled picture, and nothing notices"
-
-
-class ImageShape(NamedTuple):
-    """Shape of one image; channels are 1 or 3."""
-
-    height: int
-    width: int
-    channels: int
 
 
 @dataclass(frozen=True)
@@ -47,9 +33,10 @@ class CipherTraits:
 
     ``deterministic``: equal image and key, equal ciphertext. ``keyed``: there is a key at all.
     ``ciphertext``: type of the values of a ciphertext. ``fresh_nonces``: every encryption draws a
-    nonce that decryption needs. ``wrong_key``: what decryption under another key comes to.
+    nonce that decryption needs. ``wrong_key``: what decryption under another key gives.
     ``assumption``: what the claim rests on, where it is more than heuristic. ``interpretation``:
-    where the publication leaves room, what was filled in; else empty.
+    where the publication leaves room, what was filled in; else empty. ``insecure``: why it must
+    not protect real data; empty where it may.
     """
 
     operations: str
@@ -66,71 +53,57 @@ class CipherTraits:
     insecure: str = ""
 
 
-class KeyedCipher(Protocol):
-    """A cipher under one key for images of one shape."""
+@dataclass(frozen=True, repr=False)
+class SubKeys:
+    """The keys of one cipher, its options and image shape: unrelated to those of any other.
 
-    shape: ImageShape
+    ``sequence``: names a series of encryptions, for ciphers that use fresh randomness.
+    """
 
-    def encrypt(self, images: UInt8Array) -> CiphertextArray:
-        """Encrypt uint8 (n, h, w, c) to the same shape. Raises UsageError on another shape.
+    key: ClientKey
+    purpose: tuple[str, ...]
+    sequence: str = ""
 
-        A cipher with fresh nonces draws them here and forgets them: use ``encrypt_under``.
-        """
-        ...
+    def stream(self, name: str) -> Keystream:
+        """Open the keyed stream of a name at its start."""
+        return self.key.stream(*self.purpose, name)
 
-    def decrypt(self, ciphertexts: CiphertextArray) -> UInt8Array:
-        """Invert ``encrypt`` exactly. Raises UsageError where there is nothing to invert."""
-        ...
-
-    def affine_embedding(self, patch: int) -> PatchKey:
-        """Describe the key to a model with square patches of ``patch`` pixels.
-
-        Raises UsageError with the reason where no patch embedding can absorb it.
-        """
-        ...
+    def subkey(self, name: str) -> ClientKey:
+        """Derive the key of a name."""
+        return self.key.subkey(*self.purpose, name)
 
 
-class NoncedCipher(KeyedCipher, Protocol):
-    """A keyed cipher whose traits say ``fresh_nonces``: each image is encrypted under one."""
+class Cipher(ABC):
+    """What a module of ``block_scramble.ciphers`` hands over as ``CIPHER``.
 
-    def encrypt_under(self, images: UInt8Array, nonces: Sequence[bytes]) -> CiphertextArray:
-        """Encrypt uint8 (n, h, w, c), image i under nonce i."""
-        ...
+    ``name``: that of the file, or of the entry point. ``parameters``: the model of its options; the
+    default has none. To write: ``keyed``, ``key_bits``, ``preserves``, and the rest where the
+    default does not hold.
+    """
 
-    def decrypt_under(self, ciphertexts: CiphertextArray, nonces: Sequence[bytes]) -> UInt8Array:
-        """Invert ``encrypt_under``."""
-        ...
+    name: ClassVar[str]
+    parameters: ClassVar[type[Parameters]] = Parameters
+    traits: ClassVar[CipherTraits]
 
+    @abstractmethod
+    def keyed(self, keys: SubKeys, parameters: Any, shape: ImageShape) -> KeyedCipher:
+        """Draw the key material from ``keys`` and precompute what encryption needs."""
 
-class Cipher(Protocol):
-    """What a module of ``block_scramble.ciphers`` hands over as ``CIPHER``, by inheriting this."""
-
-    name: str
-    parameters: type[Parameters]
-    traits: CipherTraits
-
-    def prepare(
-        self, key: ClientKey, parameters: Any, shape: ImageShape, *, sequence: str = ""
-    ) -> KeyedCipher:
-        """Derive the sub-keys and precompute what encryption needs.
-
-        ``sequence`` names a series of encryptions for ciphers that use fresh randomness: two series
-        never share it. Deterministic ciphers ignore it. Raises UsageError where a parameter does
-        not fit the shape.
-        """
-        ...
-
-    def nominal_bits(self, parameters: Any, shape: ImageShape) -> float | None:
+    @abstractmethod
+    def key_bits(self, parameters: Any, shape: ImageShape) -> float | None:
         """Return log2 of the number of keys; None where keys are continuous."""
-        ...
 
+    @abstractmethod
     def preserves(self, parameters: Any) -> tuple[str, ...]:
         """Name what a ciphertext keeps of its image."""
-        ...
+
+    def check(self, parameters: Any, shape: ImageShape) -> None:
+        """Raise UsageError where the options do not fit the shape of the images."""
+        check_shape(shape)
 
     def obstacle(self, parameters: Any) -> str:
         """Say why no plain model can be adapted to the key; '' where one can."""
-        return ""
+        return NOT_DESCRIBED
 
     def keys_by_block(self, parameters: Any) -> bool:
         """Say whether blocks have keys of their own: an adapted model needs an embedding for each.
@@ -138,6 +111,33 @@ class Cipher(Protocol):
         That is as many times the parameters of the patch embedding as there are patches.
         """
         return False
+
+    def prepare(
+        self, key: ClientKey, parameters: Any, shape: ImageShape, *, sequence: str = ""
+    ) -> KeyedCipher:
+        """Return the cipher under a key for images of a shape.
+
+        ``sequence`` names a series of encryptions for ciphers that use fresh randomness: two series
+        never share it. Raises UsageError where an option does not fit the shape.
+        """
+        self.check(parameters, shape)
+        keys = SubKeys(key, purpose_of(self.name, parameters, shape), sequence)
+        return self.keyed(keys, parameters, shape)
+
+    def nominal_bits(self, parameters: Any, shape: ImageShape) -> float | None:
+        """Return ``key_bits``. Raises UsageError where an option does not fit the shape."""
+        self.check(parameters, shape)
+        return self.key_bits(parameters, shape)
+
+    def key_space(self, parameters: Any, shape: ImageShape, entropy_bits: float) -> KeySpace | None:
+        """Return the key space, limited by the entropy of the key; None for keyless ciphers."""
+        if not self.traits.keyed:
+            return None
+        nominal = self.nominal_bits(parameters, shape)
+        effective = entropy_bits if nominal is None else min(nominal, entropy_bits)
+        return KeySpace(
+            nominal_bits=nominal, seed_entropy_bits=entropy_bits, effective_bits=effective
+        )
 
     def describe(
         self, shape: tuple[int, int, int] = (224, 224, 3), patch: int = 16
@@ -149,8 +149,8 @@ class Cipher(Protocol):
         where = f"{image.height} px" + (f", blocks of {patch}" if options else "")
         lines = {
             "operations": self.traits.operations,
-            "parameters": parameters_text(self.parameters),
-            f"key space ({where})": key_space_text(self, parameters, image),
+            "parameters": _parameters_text(self.parameters),
+            f"key space ({where})": self._key_space_text(parameters, image),
             "deterministic": "yes" if self.traits.deterministic else "no",
             "ciphertext": self.traits.ciphertext,
             "preserves": "; ".join(self.preserves(parameters)),
@@ -162,6 +162,12 @@ class Cipher(Protocol):
             lines["interpretation"] = self.traits.interpretation
         return lines
 
+    def _key_space_text(self, parameters: Any, shape: ImageShape) -> str:
+        if not self.traits.keyed:
+            return "no key"
+        nominal = self.nominal_bits(parameters, shape)
+        return "continuous" if nominal is None else f"{nominal:,.0f} bits"
+
     def _adaptable(self, parameters: Any, shape: ImageShape, patch: int) -> str:
         obstacle = self.obstacle(parameters)
         if obstacle:
@@ -170,6 +176,27 @@ class Cipher(Protocol):
             return "yes, one patch embedding for all positions"
         positions = (shape.height // patch) * (shape.width // patch)
         return f"yes, a patch embedding for each of {positions} positions"
+
+
+class BlockwiseCipher(Cipher):
+    """A cipher on square blocks, whose side is its option ``patch``.
+
+    A patch embedding can absorb its key unless ``obstacle`` says why not.
+    """
+
+    def check(self, parameters: Any, shape: ImageShape) -> None:
+        """Raise UsageError unless blocks of ``patch`` pixels tile the image."""
+        check_patch(shape, parameters.patch)
+
+    def obstacle(self, parameters: Any) -> str:
+        """Say why no plain model can be adapted to the key; '' where one can."""
+        return ""
+
+
+def patch_side(default: int, most: int = 512) -> int:
+    """Declare the option ``patch`` of a block cipher in its model of options."""
+    side: int = Field(default=default, ge=2, le=most, description="Side of a block in pixels")
+    return side
 
 
 def cipher_parameters(cipher: Cipher, options: Mapping[str, Any]) -> Parameters:
@@ -191,7 +218,7 @@ def cipher_parameters(cipher: Cipher, options: Mapping[str, Any]) -> Parameters:
         ) from None
 
 
-def parameters_text(parameters: type[Parameters]) -> str:
+def _parameters_text(parameters: type[Parameters]) -> str:
     """Return names, defaults and meanings of a cipher's parameters in one line, for listings."""
     fields = parameters.model_fields.items()
     texts = [
@@ -211,61 +238,3 @@ def purpose_of(cipher: str, parameters: Parameters, shape: ImageShape) -> tuple[
     """Return the purpose of a cipher's sub-keys: another cipher, option or shape, other keys."""
     options = canonical_json(parameters.model_dump(mode="json"))
     return cipher, options, "x".join(map(str, shape))
-
-
-def check_images(images: UInt8Array, shape: ImageShape) -> None:
-    """Raise UsageError unless ``images`` is uint8 (n, h, w, c) of this shape."""
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != tuple(shape):
-        raise UsageError(
-            f"images are {images.dtype} {images.shape}, "
-            f"this key is prepared for uint8 (n, {shape.height}, {shape.width}, {shape.channels})",
-            fix="convert them to 8 bit without alpha and resize them to that shape",
-        )
-
-
-def check_shape(shape: ImageShape) -> None:
-    """Raise UsageError unless the shape is that of a grey or colour image."""
-    if shape.channels not in (1, 3) or min(shape) < 1:
-        raise UsageError(
-            f"images of shape {tuple(shape)} are neither grey nor RGB",
-            fix="convert them to 1 or 3 channels (no alpha)",
-        )
-
-
-def as_pictures(ciphertexts: CiphertextArray) -> UInt8Array:
-    """Show ciphertexts (n, h, w, c) as uint8 pictures; float32 values v as 127.5 + v / 2, cut off.
-
-    That keeps nearly all values of a rotated patch, whose spread is that of bytes around zero.
-    """
-    if ciphertexts.dtype == np.uint8:
-        return ciphertexts
-    return cast(UInt8Array, np.clip(np.rint(127.5 + ciphertexts / 2.0), 0, 255).astype(np.uint8))
-
-
-def log2_factorial(n: int) -> float:
-    """Return log2(n!), the bits of a uniform permutation of n elements."""
-    return math.lgamma(n + 1) / math.log(2)
-
-
-def log2_binomial(n: int, k: int) -> float:
-    """Return log2 of the number of ways to choose k of n elements."""
-    return log2_factorial(n) - log2_factorial(k) - log2_factorial(n - k)
-
-
-def key_space(
-    cipher: Cipher, parameters: Parameters, shape: ImageShape, entropy_bits: float
-) -> KeySpace | None:
-    """Return the key space in bits, limited by the entropy of the key; None for keyless ciphers."""
-    if not cipher.traits.keyed:
-        return None
-    nominal = cipher.nominal_bits(parameters, shape)
-    effective = entropy_bits if nominal is None else min(nominal, entropy_bits)
-    return KeySpace(nominal_bits=nominal, seed_entropy_bits=entropy_bits, effective_bits=effective)
-
-
-def key_space_text(cipher: Cipher, parameters: Parameters, shape: ImageShape) -> str:
-    """Return the nominal key space as text for listings."""
-    if not cipher.traits.keyed:
-        return "no key"
-    nominal = cipher.nominal_bits(parameters, shape)
-    return "continuous" if nominal is None else f"{nominal:,.0f} bits"

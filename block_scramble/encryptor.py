@@ -18,14 +18,13 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 
-from he_compare.block_scramble.cipher import (
+from he_compare.block_scramble.cipher import Cipher
+from he_compare.block_scramble.engine.shapes import ImageShape, check_images
+from he_compare.block_scramble.keyed_cipher import (
     NONCE_BYTES,
-    Cipher,
     CiphertextArray,
-    ImageShape,
     KeyedCipher,
     NoncedCipher,
-    check_images,
 )
 from he_compare.block_scramble.keys.client_key import ClientKey
 from he_compare.common.errors import MessageError, UsageError

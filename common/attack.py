@@ -9,8 +9,9 @@ The audit sets an adversary against a *scheme* (a cipher, or what a pipeline pro
     Attack.score(guess, truth)         -> Score              # called by the harness
 
 A **check** has no scale and no controls: it looks at a pipeline and says what it found (parameters,
-freshness, server state). Plug-ins of kind ``attacks`` assign an ``Attack`` or a ``Check`` to
-``ATTACK``; which of the two it is, its class says.
+freshness, server state). Plug-ins of kind ``attacks`` assign an ``Attack`` to ``ATTACK``, those of
+kind ``checks`` a ``Check`` to ``CHECK``. What a pipeline puts before an adversary is part of its
+contract (``contracts.Fitted.scheme``).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -30,6 +31,9 @@ from he_compare.common.run.records import Verdict
 from he_compare.common.scheme import Scheme
 from he_compare.common.target_facts import Facts
 from he_compare.common.types import IntArray, Knowledge, UInt8Array
+
+if TYPE_CHECKING:
+    from he_compare.common.contracts import Deployed
 
 
 class AuditStep(ABC):
@@ -72,6 +76,10 @@ class Attack(AuditStep):
         """
         return first_obstacle(self.requires, facts)
 
+    def reads(self, facts: Facts) -> bool:
+        """Say whether the attack can read such messages: what it ``requires`` is of pictures."""
+        return facts.pictures or not self.requires
+
     @abstractmethod
     def run(self, view: View, budget: AttackBudget, random: np.random.Generator) -> Any:
         """Attack; return a guess that ``score`` understands. Raises AttackFailedError."""
@@ -93,20 +101,17 @@ class AttackFailedError(Exception):
 class Inspected:
     """What a check looks at: a pipeline of a run, or a cipher as written.
 
-    ``pipeline``: '' for a cipher. ``parameters``: as resolved (the pipeline's own type where it is
-    one). ``images``: uint8 (n, h, w, c) with ``labels``, to run the scheme on. ``backbone``,
-    ``weights``: as the run's settings name them, '' where there is no run.
+    ``pipeline``: '' for a cipher. ``deployed``: the pipeline as fitted and deployed, None for a
+    cipher. ``images``: uint8 (n, h, w, c) with ``labels``, to run the scheme on.
     """
 
     label: str
     pipeline: str
-    parameters: Any
-    scheme: Scheme | None
+    deployed: Deployed | None
+    scheme: Scheme
     images: UInt8Array
     labels: IntArray
     classes: tuple[str, ...]
-    backbone: str
-    weights: str
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,11 @@ A pipeline that cannot run here raises ``UnavailableError`` from ``fit`` or says
 
 from __future__ import annotations
 
+import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -30,12 +33,15 @@ from pydantic import BaseModel, ConfigDict
 
 from he_compare.common.clock import Clock
 from he_compare.common.run.records import DatasetCard, SecurityClaims
+from he_compare.common.scheme import ImageShape, KeyedScheme, Scheme
+from he_compare.common.sources import sources_of
 from he_compare.common.types import (
     FheMode,
     Float64Array,
     ImageBatch,
     IntArray,
     Message,
+    Side,
     Split,
     UInt8Array,
 )
@@ -45,6 +51,11 @@ class Parameters(BaseModel):
     """Base of every pipeline's and cipher's parameters: unknown names are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def known_names(cls, values: Mapping[str, Any]) -> list[str]:
+        """Return the names that ``values`` may use; a choice among them may bring more names."""
+        return list(cls.model_fields)
 
 
 @dataclass(frozen=True)
@@ -114,6 +125,10 @@ class ArtefactStore(Protocol):
         """
         ...
 
+    def note_reused(self, name: str, seconds: float | None) -> None:
+        """Say that something kept elsewhere was used again, and what making it took."""
+        ...
+
 
 class Progress(Protocol):
     """Where a pipeline reports long work; drawn on stderr."""
@@ -175,10 +190,13 @@ class Client(Protocol):
 class Server(Protocol):
     """Computes on what the client sent; built from public material alone, in its own process.
 
-    Verbs other than ``infer`` (training) are methods of the same shape listed in ``verbs``.
+    Verbs other than ``infer`` (training) are methods of the same shape, listed in ``verbs``.
     """
 
-    verbs: tuple[str, ...]
+    @property
+    def verbs(self) -> tuple[str, ...]:
+        """What can be called: ``infer`` (the default of subclasses), and verbs of training."""
+        return ("infer",)
 
     def infer(self, messages: list[Message], clock: Clock) -> list[Message]:
         """Answer each message. Raises MessageError on bytes that do not parse."""
@@ -193,27 +211,98 @@ class Deployment:
     public_material: bytes
 
 
-class Fitted(Protocol):
-    """A fitted pipeline."""
+class Fitted(ABC):
+    """A fitted pipeline: base class. Only ``deploy`` and ``claims`` have to be written.
 
-    fhe_mode: FheMode
+    ``fhe_mode``: whether homomorphic encryption is executed.
+    """
 
+    fhe_mode: FheMode = FheMode.NOT_APPLICABLE
+
+    @abstractmethod
     def deploy(self, context: RunContext) -> Deployment:
-        """Make keys and public material; key generation is timed on ``context.clock``."""
-        ...
+        """Make keys and public material; key generation is timed on ``context.clock``.
 
+        A second call makes another client of the same fitted model. A key that is kept is read
+        from ``context.key_file``: the audit names a fresh file there to have a fresh key.
+        """
+
+    @abstractmethod
     def claims(self) -> SecurityClaims:
         """Return what this instance claims and gives away."""
-        ...
 
     def clear_reference(self, images: UInt8Array) -> tuple[str, Float64Array] | None:
         """Return the name and scores (n, k) of the clear model the protected path must reproduce
-        on these images, or None where the method itself changes the model."""
-        ...
+        on these images; None (the default) where the method itself changes the model."""
+        return None
 
     def protected_picture(self, images: UInt8Array) -> UInt8Array | None:
-        """Return what the server sees of these images as pictures, or None if it is no picture."""
-        ...
+        """Return what the server sees of these images as pictures; None (the default) where it is
+        no picture."""
+        return None
+
+    def scheme(self, deployed: Deployed, shape: ImageShape) -> Scheme:
+        """Say what an attacker is up against: this deployment, for images of shape (h, w, c).
+
+        The default reads messages as bytes and makes fresh keys by deploying again. A pipeline
+        whose messages are pictures to its server overrides it, and says how they are read.
+        """
+        return DeployedScheme(deployed, shape)
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """A fitted pipeline in use: what it was fitted to, its client and what its server has."""
+
+    fitted: Fitted
+    deployment: Deployment
+    context: RunContext
+
+    def again(self) -> Deployment:
+        """Deploy the same fitted pipeline with a fresh key of the operating system's generator."""
+        with tempfile.TemporaryDirectory() as folder:
+            fresh = replace(
+                self.context, clock=Clock(Side.CLIENT), key_file=Path(folder) / "client.key"
+            )
+            # A copy: what a deployment remembers of itself stays that of the run.
+            return copy(self.fitted).deploy(fresh)
+
+    def scheme(self, shape: ImageShape) -> Scheme:
+        """Return what an attacker is up against, for images of shape (h, w, c)."""
+        return self.fitted.scheme(self, shape)
+
+
+class DeployedScheme(Scheme):
+    """A deployment as the audit attacks it: the run's own client, and others under fresh keys."""
+
+    name = "deployed messages"
+
+    def __init__(self, deployed: Deployed, shape: ImageShape) -> None:
+        self.deployed = deployed
+        self.shape = shape
+
+    def own_key(self) -> KeyedScheme:
+        """Return the client of the run."""
+        return DeployedClient(self.deployed.deployment.client)
+
+    def new_key(self, seed: int) -> KeyedScheme:
+        """Deploy again: keys are the operating system's, the seed does not choose them."""
+        return DeployedClient(self.deployed.again().client)
+
+    def claims(self) -> SecurityClaims:
+        """Return the claims of the deployment."""
+        return self.deployed.fitted.claims()
+
+
+@dataclass(frozen=True, repr=False)
+class DeployedClient(KeyedScheme):
+    """One client of a deployment, with its secrets."""
+
+    client: Client
+
+    def protect(self, images: UInt8Array) -> list[Message]:
+        """Turn uint8 (n, h, w, c) into the n messages that leave the client."""
+        return self.client.protect(images, Clock(Side.CLIENT)) if len(images) else []
 
 
 @dataclass(frozen=True)
@@ -225,32 +314,52 @@ class Availability:
     fix: str = ""
 
 
-class Pipeline(Protocol):
-    """What a module of a ``pipelines`` package hands over as ``PIPELINE``."""
+class Pipeline(ABC):
+    """What a module of a ``pipelines`` package hands over as ``PIPELINE``: base class.
+
+    ``name``, ``fit`` and ``load_server`` have to be written; ``parameters`` where there are any.
+    """
 
     name: str
-    parameters: type[Parameters]
+    parameters: type[Parameters] = Parameters
 
     def availability(self) -> Availability:
-        """Say whether this machine can run it, without importing anything heavy."""
-        ...
+        """Say whether this machine can run it, without importing anything heavy.
+
+        The default: always.
+        """
+        return Availability(True)
 
     def source_modules(self) -> tuple[str, ...]:
-        """Name the modules whose source can change a result (they key the cells)."""
-        ...
+        """Name the modules whose source can change a result (they key the cells).
+
+        The default: the module of the pipeline's class and every module of this project that it
+        imports, directly or not.
+        """
+        return sources_of(type(self).__module__)
 
     def identity_inputs(self, parameters: Any, key_file: Path) -> Mapping[str, str]:
         """Name what else on this machine can change a result, for instance the fingerprint of the
-        client's key (never the key)."""
-        ...
+        client's key (never the key). The default: nothing."""
+        return {}
 
+    def cipher_scheme(
+        self, name: str, options: Mapping[str, Any], shape: ImageShape
+    ) -> Scheme | None:
+        """Return a cipher on images by name, as an audit attacks it without a run.
+
+        None (the default) where this pipeline knows no ciphers by name. Raises UnknownNameError,
+        UsageError.
+        """
+        return None
+
+    @abstractmethod
     def fit(self, data: TrainingData, parameters: Any, context: RunContext) -> Fitted:
         """Learn from the training data; no secret enters ``context.artefacts``."""
-        ...
 
+    @abstractmethod
     def load_server(self, public_material: bytes) -> Server:
         """Build the server half from bytes; called in the server process only.
 
         Raises MessageError on bytes that do not parse.
         """
-        ...

@@ -85,5 +85,5 @@ def is_path(family: DatasetFamily, argument: str, data_dir: Path | None) -> bool
         return True
     try:
         return any((place / argument).exists() for place in (Path(), data_dir or Path()))
-    except (OSError, ValueError):
+    except OSError:
         return True

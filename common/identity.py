@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from he_compare.common.sources import code_of, files_of
+from he_compare.common.sources import code_of, source_files
 
 KEY_LENGTH = 16
 
@@ -59,7 +59,7 @@ def source_digest(*modules: str) -> str:
     """
     hasher = hashlib.sha256()
     for module in sorted(modules):
-        for name, file in files_of(module):
+        for name, file in source_files(module):
             hasher.update(f"{module}:{name}\x00".encode())
             hasher.update(_code_digest(file))
     return hasher.hexdigest()

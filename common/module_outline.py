@@ -7,7 +7,6 @@ from the syntax tree.
 from __future__ import annotations
 
 import ast
-import importlib.util
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -111,8 +110,8 @@ def _first_spec(name: str, path: Sequence[str] | None) -> ModuleSpec | None:
 
 
 def files_of(package: str) -> list[Path]:
-    """Return the source files directly in an importable package but its ``__init__``, by name."""
-    spec = importlib.util.find_spec(package)
+    """Return the source files directly in a package but its ``__init__``, in order of name."""
+    spec = spec_of(package)
     locations = spec.submodule_search_locations if spec is not None else None
     return [
         file

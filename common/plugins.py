@@ -68,14 +68,14 @@ KINDS: dict[str, PluginKind] = {
             "CHECK",
             "check",
         ),
-        PluginKind("packings", ("he_compare.fhe_baseline.ckks.packings",), "PACKING", "packing"),
-        PluginKind("sections", ("he_compare.reports.sections",), "SECTION", "report section"),
         PluginKind(
-            "commands",
-            ("he_compare.block_scramble.commands", "he_compare.fhe_baseline.commands"),
-            "COMMAND",
-            "command",
+            "packings",
+            ("he_compare.fhe_baseline.ckks.packings",),
+            "PACKING",
+            "packing",
+            dashed=True,
         ),
+        PluginKind("sections", ("he_compare.reports.sections",), "SECTION", "report section"),
     )
 }
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from he_compare.common.errors import UsageError
 from he_compare.common.run.records import SecurityClaims
 from he_compare.common.types import Message, PixelArray, UInt8Array
 
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
-
 ImageShape: TypeAlias = tuple[int, int, int]
+
+NO_MODEL = "no model was adapted to a key here"
 
 
 @dataclass(frozen=True, repr=False)
@@ -31,60 +34,6 @@ class KeyMoves:
     nibbles: bool = False
 
 
-class KeyedScheme(Protocol):
-    """A scheme under one client's key."""
-
-    def protect(self, images: UInt8Array) -> list[Message]:
-        """Turn uint8 (n, h, w, c) into the n messages that leave the client."""
-        ...
-
-    def moves(self) -> KeyMoves | None:
-        """Return the key as moves of values, or None where it is nothing of the kind."""
-        ...
-
-    def adapted(self, rows: npt.NDArray[np.float64], positions: npt.NDArray[np.float64]) -> Models:
-        """Return a patch embedding, rows (v, width) and positions (n, width), made for this key.
-
-        Raises UsageError where no embedding can absorb it.
-        """
-        ...
-
-
-class Scheme(Protocol):
-    """What is attacked, without a key: public by Kerckhoffs.
-
-    ``name``: of the cipher or pipeline. ``parameters``: as resolved. ``shape``: (h, w, c) of images
-    and pictures of ciphertexts. ``adaptable``: why no model can absorb a key, '' where one can.
-    """
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def parameters(self) -> Mapping[str, Any]: ...
-
-    @property
-    def shape(self) -> ImageShape: ...
-
-    @property
-    def adaptable(self) -> str: ...
-
-    def new_key(self, seed: int) -> KeyedScheme:
-        """Make the key of a seed: reproducible, for experiments only."""
-        ...
-
-    def read(self, messages: Sequence[Message]) -> PixelArray:
-        """Decode messages as a server does: (n, h, w, c), uint8 or float32.
-
-        A scheme whose ciphertexts are no pictures returns its bytes, folded into that shape.
-        """
-        ...
-
-    def claims(self) -> SecurityClaims:
-        """Return what this scheme claims and gives away."""
-        ...
-
-
 @dataclass(frozen=True)
 class Models:
     """The patch embedding before and after adaptation: rows (v, width) and (k, v, width)."""
@@ -96,7 +45,84 @@ class Models:
     nibbles: bool
 
 
+class KeyedScheme(ABC):
+    """A scheme under one client's key: base class. Only ``protect`` has to be written."""
+
+    @abstractmethod
+    def protect(self, images: UInt8Array) -> list[Message]:
+        """Turn uint8 (n, h, w, c) into the n messages that leave the client."""
+
+    def moves(self) -> KeyMoves | None:
+        """Return the key as moves of values; None (the default) where it is nothing of the kind."""
+        return None
+
+    def models(self) -> Models | None:
+        """Return the plain model's patch embedding and the deployed one's, adapted to this key.
+
+        None (the default) where no model is deployed.
+        """
+        return None
+
+    def adapted(self, rows: npt.NDArray[np.float64], positions: npt.NDArray[np.float64]) -> Models:
+        """Adapt a patch embedding, rows (v, width) and positions (n, width), to this key.
+
+        Raises UsageError (the default) where no embedding can absorb it.
+        """
+        raise UsageError(NO_MODEL)
+
+
+class Scheme(ABC):
+    """What is attacked, public by Kerckhoffs: base class. ``new_key`` and ``claims`` are abstract.
+
+    ``name``: of the cipher, or what the messages are. ``parameters``: as resolved. ``shape``:
+    (h, w, c) of images and of pictures of ciphertexts. ``unadaptable``: why there is no model that
+    was adapted to the key, '' where there is one.
+    """
+
+    name: str
+    shape: ImageShape
+    parameters: Mapping[str, Any] = {}
+    unadaptable: str = NO_MODEL
+
+    def own_key(self) -> KeyedScheme | None:
+        """Return the key that is in use; None (the default) where nothing is deployed."""
+        return None
+
+    @abstractmethod
+    def new_key(self, seed: int) -> KeyedScheme:
+        """Make a fresh key. The key of a seed is the same again where the scheme can do that."""
+
+    def read(self, messages: Sequence[Message]) -> PixelArray:
+        """Decode messages as a server does: (n, h, w, c), uint8 or float32.
+
+        The default is for ciphertexts that are no pictures: their bytes, folded into that shape.
+        """
+        return folded(messages, self.shape)
+
+    @property
+    def shows_pictures(self) -> bool:
+        """Whether messages are pictures to who reads them: its own ``read`` says how."""
+        return type(self).read is not Scheme.read
+
+    @abstractmethod
+    def claims(self) -> SecurityClaims:
+        """Return what this scheme claims and gives away."""
+
+
+def folded(messages: Sequence[Message], shape: ImageShape) -> UInt8Array:
+    """Fold the bytes of ciphertexts into pictures, uint8 (n, h, w, c), from their middle on.
+
+    Shorter ones are repeated: a picture is to look at and to attack, nothing is read from it. An
+    empty message is black.
+    """
+    size = int(np.prod(shape))
+    pictures = np.zeros((len(messages), size), np.uint8)
+    for picture, message in zip(pictures, messages, strict=True):
+        start = max(0, (len(message) - size) // 2)
+        picture[:] = np.resize(np.frombuffer(message[start : start + size], np.uint8), size)
+    return pictures.reshape(len(messages), *shape)
+
+
 # Names of the schemes whose answer is known; every attack is run on them as well.
 OPEN_CONTROL, CLOSED_CONTROLS = "identity", ("noise", "aes_ctr")
-
 CONTROLS = (OPEN_CONTROL, *CLOSED_CONTROLS)

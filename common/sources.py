@@ -7,13 +7,12 @@ is found here, so that a kept result is redone when code that can change it chan
 from __future__ import annotations
 
 import ast
-import importlib.util
-import sys
 from collections.abc import Iterator
 from functools import cache
-from importlib.machinery import ModuleSpec
 from itertools import pairwise
 from pathlib import Path
+
+from he_compare.common.module_outline import spec_of
 
 HOUSE = __name__.partition(".")[0]
 INIT = "__init__"
@@ -41,12 +40,12 @@ def sources_of(*modules: str) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def files_of(module: str) -> list[tuple[str, Path]]:
+def source_files(module: str) -> list[tuple[str, Path]]:
     """Return name (relative to the module's folder) and path of a module's source files.
 
     A package has every ``.py`` file below it. Raises ValueError for a module without source.
     """
-    spec = _spec(module)
+    spec = spec_of(module)
     if spec is None or spec.origin is None:
         raise ValueError(f"module {module!r} has no source")
     origin = Path(spec.origin)
@@ -80,7 +79,7 @@ def _is_text(statement: ast.AST) -> bool:
 
 def _file_module(module: str) -> str:
     """Name the module that holds the source itself: ``package.__init__`` for a package."""
-    spec = _spec(module)
+    spec = spec_of(module)
     if spec is None or spec.origin is None:
         raise ValueError(f"module {module!r} has no source")
     return f"{module}.{INIT}" if spec.submodule_search_locations else module
@@ -89,15 +88,15 @@ def _file_module(module: str) -> str:
 @cache
 def _imported_by(module: str, roots: frozenset[str]) -> tuple[str, ...]:
     """Return the modules of ``roots`` that one module imports itself."""
-    ((_, file),) = files_of(module)
+    ((_, file),) = source_files(module)
     package = module.rpartition(".")[0]
     found = set()
     for base, name in _imports(ast.parse(file.read_bytes()).body, package):
         if base.partition(".")[0] not in roots:
             continue
         below = f"{base}.{name}"
-        taken = below if name and _spec(below) is not None else base
-        spec = _spec(taken)
+        taken = below if name and spec_of(below) is not None else base
+        spec = spec_of(taken)
         if spec is not None and spec.origin is not None:
             found.add(_file_module(taken))
     return tuple(sorted(found))
@@ -140,19 +139,3 @@ def _workers(words: list[ast.expr]) -> Iterator[str]:
 def _for_type_checkers(test: ast.expr) -> bool:
     name = test.attr if isinstance(test, ast.Attribute) else getattr(test, "id", "")
     return name == "TYPE_CHECKING"
-
-
-def _spec(module: str) -> ModuleSpec | None:
-    """Find a module as Python does, but without importing the packages above it."""
-    above = module.rpartition(".")[0]
-    if not above:
-        return importlib.util.find_spec(module)
-    parent = _spec(above)
-    if parent is None or parent.submodule_search_locations is None:
-        return None
-    places = list(parent.submodule_search_locations)
-    for finder in sys.meta_path:
-        spec = finder.find_spec(module, places)
-        if spec is not None:
-            return spec
-    return None

@@ -19,7 +19,8 @@ class Facts:
     pixel changes that pixel only. ``local``: one changed value changes at most two values.
     ``shared_key``: equal blocks become equal blocks, one key for all. ``moves_blocks``: blocks
     change places. ``bytewise``: it changes at most one. ``one_key``: the key is the same for every
-    image. ``adaptable``: why no model can absorb the key, '' where one can.
+    image. ``unadaptable``: why no model was adapted to the key, '' where one was. ``pictures``: the
+    messages are pictures to whoever reads them.
     """
 
     label: str
@@ -28,6 +29,7 @@ class Facts:
     parameters: Mapping[str, Any]
     shape: ImageShape
     patch: int | None
+    pictures: bool
     ciphertext: str
     deterministic: bool
     one_key: bool
@@ -37,7 +39,7 @@ class Facts:
     keeps_places: bool
     local: bool
     bytewise: bool
-    adaptable: str
+    unadaptable: str
     shared_key: bool
     moves_blocks: bool
     claims: SecurityClaims

@@ -16,6 +16,8 @@ Float64Array: TypeAlias = npt.NDArray[np.float64]
 # What a network takes: pixels, or a ciphertext that is not of eight bits.
 PixelArray: TypeAlias = UInt8Array | Float32Array
 IntArray: TypeAlias = npt.NDArray[np.int64]
+IndexArray: TypeAlias = npt.NDArray[np.intp]
+BoolArray: TypeAlias = npt.NDArray[np.bool_]
 
 
 class Status(StrEnum):

@@ -1,4 +1,4 @@
-"""The `compare` command: plan, runner, scoring and statistics; ``run`` and ``load_run`` for Python.
+"""Plans, runs, judges and attacks comparisons; ``run`` and ``load_run`` are the Python interface.
 
 Both are looked up when first asked for, so that importing the package stays light.
 """

@@ -1,4 +1,4 @@
-"""`python -m comparisons` is the `compare` command, where another program has that name."""
+"""`python -m comparisons` is the `compare` command, for where another program has that name."""
 
 from he_compare.comparisons.cli.app import main
 

@@ -55,12 +55,12 @@ class ProgressReporter:
             self._rich.stop()
 
     def line(self, text: str) -> None:
-        """Say something that stays, unless the run is quiet."""
+        """Print a line that stays, unless the run is quiet."""
         if not self.quiet:
             self.say(text)
 
     def say(self, text: str) -> None:
-        """Say something that must be heard, quiet or not."""
+        """Print a line that stays, even if the run is quiet."""
         if self._rich is not None:
             self._rich.console.print(text, markup=False, highlight=False)
         else:

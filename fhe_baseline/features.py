@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -15,7 +16,6 @@ from he_compare.common.backbones.head import CLIP
 from he_compare.common.clock import Clock
 from he_compare.common.errors import DataError
 from he_compare.common.types import Float32Array, Float64Array, Message, Stage, UInt8Array
-from he_compare.fhe_baseline.ckks.packings import PackingClient
 
 # Components of less than this share of the largest variance are noise of the features' float32.
 SMALLEST_VARIANCE = 1e-8
@@ -83,15 +83,27 @@ Extractor = Callable[[UInt8Array], Float32Array]
 Prepare = Callable[[Float32Array], Float64Array]
 
 
+class FeatureEncryption(Protocol):
+    """Encrypts prepared features and decrypts scores; holds the secret key."""
+
+    def protect(self, features: Float64Array, clock: Clock) -> list[Message]:
+        """Encrypt prepared features (n, width) into n messages."""
+        ...
+
+    def reveal(self, replies: list[Message], clock: Clock) -> Float64Array:
+        """Decrypt n replies into scores (n, classes). Raises MessageError."""
+        ...
+
+
 class FeatureClient:
     """Holds backbone, preparation and secret key; features never leave it unencrypted."""
 
     def __init__(
-        self, extractor: Extractor, prepare: Prepare, encryption: PackingClient, classes: int
+        self, extractor: Extractor, prepare: Prepare, encryption: FeatureEncryption, classes: int
     ) -> None:
         self._extractor = extractor
         self._prepare = prepare
-        self._encryption = encryption
+        self.encryption = encryption
         self._classes = classes
 
     def protect(self, images: UInt8Array, clock: Clock) -> list[Message]:
@@ -100,10 +112,10 @@ class FeatureClient:
             return []
         with clock.stage(Stage.FEATURES, items=len(images)):
             features = self._prepare(self._extractor(images))
-        return self._encryption.protect(features, clock)
+        return self.encryption.protect(features, clock)
 
     def reveal(self, replies: list[Message], clock: Clock) -> Float64Array:
         """Decrypt scores (logits), float64 (n, classes). Raises MessageError."""
         if not replies:
             return np.zeros((0, self._classes))
-        return self._encryption.reveal(replies, clock)
+        return self.encryption.reveal(replies, clock)

@@ -15,7 +15,7 @@ import pytest
 
 from he_compare.common import plugins
 
-ENTRY_POINTS = "[he_compare.pipelines]\necho = tests.echo_pipeline\n"
+ENTRY_POINTS = "[he_compare.pipelines]\necho = tests.support.echo_pipeline\n"
 
 
 @pytest.fixture(scope="session")

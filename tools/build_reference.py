@@ -21,12 +21,12 @@ from he_compare.comparisons.cli.app import app
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"
 NOTICE = "<!-- Made by tools/build_reference.py; change the code, not this file. -->"
 EXIT_CODES = (
-    ("0", "everything asked for was done"),
+    ("0", "everything requested was done"),
     ("1", "internal error; run again with `--debug` for the trace"),
-    ("2", "the command, a parameter or a file asks for what cannot be; one line says what to do"),
+    ("2", "the command, a parameter or a file is wrong; one line says which and how to fix it"),
     ("3", "some cells failed, or this machine lacks something; the others are kept"),
-    ("4", "stored bytes, metrics or limits do not hold"),
-    ("130", "interrupted; the same command resumes"),
+    ("4", "stored bytes or metrics are not what was written, or a limit is not kept"),
+    ("130", "interrupted; run the same command again to resume"),
 )
 
 
@@ -93,6 +93,8 @@ def _names(parameter: Any) -> str:
 def _default(parameter: Any) -> str:
     if parameter.required:
         return "required"
+    if isinstance(shown := getattr(parameter, "show_default", None), str):
+        return shown
     value = parameter.default
     if value is None or value is False or callable(value) or value == ():
         return ""
@@ -107,10 +109,10 @@ def records_page() -> str:
         if isinstance(one, type) and issubclass(one, records.Record) and one is not records.Record
     ]
     words = (
-        f"Schema version {records.SCHEMA_VERSION}. `compare schema` prints the same as JSON Schema."
-        " A run folder holds `manifest.json` (Manifest), `records.jsonl` (RunRecord, one a line), "
-        "`attacks.jsonl` (AttackOutcome, one a line), `scores.json` (ScoreSheet), `predictions/` "
-        "and `SHA256SUMS`."
+        f"Schema version {records.SCHEMA_VERSION}. `compare schema` prints the same as JSON "
+        "Schema. A run folder holds `manifest.json` (Manifest), `records.jsonl` (RunRecord, one "
+        "per line), `attacks.jsonl` (AttackOutcome, one per line), `scores.json` (ScoreSheet), "
+        "`predictions/` and `SHA256SUMS`."
     )
     return _page("Records", words, *[_record(model) for model in models])
 
@@ -129,7 +131,7 @@ def _type(annotation: Any) -> str:
     text = annotation.__name__ if isinstance(annotation, type) else str(annotation)
     if getattr(annotation, "__args__", None):
         text = str(annotation)
-    text = re.sub(r"\b(?:typing|he_compare(?:\.[a-z_]+)+|collections\.abc)\.", "", text)
+    text = re.sub(r"\b(?:typing\.|collections\.abc\.|he_compare\.(?:[a-z_]+\.)*)", "", text)
     return re.sub(r"<enum '(\w+)'>|<class '([\w.]+)'>", r"\1\2", text)
 
 

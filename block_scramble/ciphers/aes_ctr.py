@@ -7,26 +7,18 @@ mode does not notice altered bytes or a wrong key.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher as BlockCipher
 from cryptography.hazmat.primitives.ciphers import algorithms, modes
 
-from he_compare.block_scramble.cipher import (
-    NONCE_BYTES,
-    Cipher,
-    CipherTraits,
-    ImageShape,
-    check_images,
-    check_shape,
-    purpose_of,
-)
+from he_compare.block_scramble.cipher import Cipher, CipherTraits, SubKeys
+from he_compare.block_scramble.engine.shapes import ImageShape, check_images
+from he_compare.block_scramble.keyed_cipher import NONCE_BYTES, NoncedCipher
 from he_compare.block_scramble.keys.client_key import KEY_BITS, ClientKey
-from he_compare.block_scramble.vit.patch_key import PatchAffine
 from he_compare.common.contracts import Parameters
-from he_compare.common.errors import MessageError, UsageError
+from he_compare.common.errors import MessageError
 from he_compare.common.types import UInt8Array
 
 # The last four bytes count the blocks of one image, the rest tells images apart.
@@ -37,29 +29,14 @@ NOT_AFFINE = (
 )
 
 
-class AesCtrParameters(Parameters):
-    """AES in counter mode has no options."""
-
-
-class KeyedAesCtr:
+class KeyedAesCtr(NoncedCipher):
     """XORs each image with the keystream of its nonce."""
 
+    obstacle = NOT_AFFINE
+
     def __init__(self, shape: ImageShape, key: ClientKey) -> None:
-        check_shape(shape)
         self.shape = shape
         self._algorithm = algorithms.AES256(key.secret_bytes())
-
-    def encrypt(self, images: UInt8Array) -> UInt8Array:
-        """Encrypt uint8 (n, h, w, c) under nonces that are not kept: pictures, measurements."""
-        nonces = [secrets.token_bytes(NONCE_BYTES) for _ in images]
-        return self.encrypt_under(images, nonces)
-
-    def decrypt(self, ciphertexts: UInt8Array) -> UInt8Array:
-        """Raise UsageError: the nonces are missing."""
-        raise UsageError(
-            "aes_ctr decrypts a ciphertext with its nonce, and there is none",
-            fix="decrypt with the nonces that encryption returned",
-        )
 
     def encrypt_under(self, images: UInt8Array, nonces: Sequence[bytes]) -> UInt8Array:
         """Encrypt uint8 (n, h, w, c), image i under nonce i of 16 bytes.
@@ -80,12 +57,6 @@ class KeyedAesCtr:
         """Invert ``encrypt_under``: XOR with the same keystream."""
         return self.encrypt_under(ciphertexts, nonces)
 
-    def affine_embedding(self, patch: int) -> PatchAffine:
-        """Raise UsageError: every image has another keystream."""
-        raise UsageError(
-            f"cipher 'aes_ctr' is not adaptable: {NOT_AFFINE}", fix="pass mode=trained"
-        )
-
 
 def _unique(nonce: bytes) -> bytes:
     return nonce[: NONCE_BYTES - COUNTER_BYTES]
@@ -104,7 +75,6 @@ class AesCtr(Cipher):
     """Standard encryption of the pixels."""
 
     name = "aes_ctr"
-    parameters = AesCtrParameters
     traits = CipherTraits(
         operations="XOR with the AES-256 keystream of a fresh nonce for every image",
         protects="everything but the size of the image (indistinguishable under chosen "
@@ -118,27 +88,19 @@ class AesCtr(Cipher):
         assumption="AES-256 is a pseudorandom permutation",
     )
 
-    def prepare(
-        self,
-        key: ClientKey,
-        parameters: AesCtrParameters,
-        shape: ImageShape,
-        *,
-        sequence: str = "",
-    ) -> KeyedAesCtr:
+    def keyed(self, keys: SubKeys, parameters: Parameters, shape: ImageShape) -> KeyedAesCtr:
         """Derive the AES key."""
-        return KeyedAesCtr(shape, key.subkey(*purpose_of(self.name, parameters, shape), "AES-256"))
+        return KeyedAesCtr(shape, keys.subkey("AES-256"))
 
-    def nominal_bits(self, parameters: AesCtrParameters, shape: ImageShape) -> float:
+    def key_bits(self, parameters: Parameters, shape: ImageShape) -> float:
         """The bits of the AES key."""
-        check_shape(shape)
         return KEY_BITS
 
-    def preserves(self, parameters: AesCtrParameters) -> tuple[str, ...]:
+    def preserves(self, parameters: Parameters) -> tuple[str, ...]:
         """Nothing but the shape."""
         return ("the size of the image",)
 
-    def obstacle(self, parameters: AesCtrParameters) -> str:
+    def obstacle(self, parameters: Parameters) -> str:
         """Every image has another keystream."""
         return NOT_AFFINE
 

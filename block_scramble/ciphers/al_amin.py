@@ -9,26 +9,20 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from he_compare.block_scramble.cipher import (
-    Cipher,
-    CipherTraits,
-    ImageShape,
-    log2_factorial,
-    purpose_of,
-)
+from he_compare.block_scramble.cipher import BlockwiseCipher, CipherTraits, SubKeys, patch_side
 from he_compare.block_scramble.engine.blocks import (
     block_count,
     block_values,
-    check_patch,
     value_order_of_pixels,
 )
-from he_compare.block_scramble.engine.moves import (
-    KeyedMoves,
-    KeyedNibbles,
-    keyed_blocks,
-    keyed_nibble_blocks,
+from he_compare.block_scramble.engine.counting import log2_factorial
+from he_compare.block_scramble.engine.permutations import (
+    BytePermutation,
+    NibblePermutation,
+    permuted_blocks,
+    permuted_nibble_blocks,
 )
-from he_compare.block_scramble.keys.client_key import ClientKey
+from he_compare.block_scramble.engine.shapes import ImageShape
 from he_compare.common.contracts import Parameters
 from he_compare.common.types import IntArray
 
@@ -36,7 +30,7 @@ from he_compare.common.types import IntArray
 class AlAminParameters(Parameters):
     """Options of ``al_amin``."""
 
-    patch: int = Field(default=25, ge=2, le=512, description="Side of a patch in pixels")
+    patch: int = patch_side(25)
     shared_pixel_key: bool = Field(
         default=True, description="One pixel order for all patches; false: one for each"
     )
@@ -51,7 +45,7 @@ class AlAminParameters(Parameters):
     )
 
 
-class AlAmin(Cipher):
+class AlAmin(BlockwiseCipher):
     """Pixels permuted inside each patch, then the patches permuted."""
 
     name = "al_amin"
@@ -71,44 +65,34 @@ class AlAmin(Cipher):
         "image",
     )
 
-    def prepare(
-        self,
-        key: ClientKey,
-        parameters: AlAminParameters,
-        shape: ImageShape,
-        *,
-        sequence: str = "",
-    ) -> KeyedMoves | KeyedNibbles:
+    def keyed(
+        self, keys: SubKeys, parameters: AlAminParameters, shape: ImageShape
+    ) -> BytePermutation | NibblePermutation:
         """Draw pixel orders, patch order and signs. Raises UsageError on a bad patch."""
-        check_patch(shape, parameters.patch)
-        purpose = purpose_of(self.name, parameters, shape)
         negated = None
         if parameters.negative_positive:
             signs = (_pixel_keys(parameters, shape), _pieces(parameters, shape))
-            negated = key.stream(*purpose, "negative-positive").bits(signs)
+            negated = keys.stream("negative-positive").bits(signs)
         blocks = block_count(shape, parameters.patch)
-        keyed = keyed_nibble_blocks if parameters.nibble_split else keyed_blocks
+        keyed = permuted_nibble_blocks if parameters.nibble_split else permuted_blocks
         return keyed(
             shape,
             parameters.patch,
-            key.stream(*purpose, "patch order").permutation(blocks),
-            self._value_order(key, purpose, parameters, shape),
+            keys.stream("patch order").permutation(blocks),
+            self._value_order(keys, parameters, shape),
             negated,
         )
 
     @staticmethod
-    def _value_order(
-        key: ClientKey, purpose: tuple[str, ...], parameters: AlAminParameters, shape: ImageShape
-    ) -> IntArray:
+    def _value_order(keys: SubKeys, parameters: AlAminParameters, shape: ImageShape) -> IntArray:
         """Orders of the values or nibbles inside patches, (1 or patches, pieces)."""
-        stream = key.stream(*purpose, "pixel order")
+        stream = keys.stream("pixel order")
         moved = _moved(parameters, shape)
         order = stream.permutations(_pixel_keys(parameters, shape), moved)
         return order if parameters.mix_channels else value_order_of_pixels(order, shape.channels)
 
-    def nominal_bits(self, parameters: AlAminParameters, shape: ImageShape) -> float:
-        """log2 of patches! * moved!^keys, and one bit a piece and key with negative-positive."""
-        check_patch(shape, parameters.patch)
+    def key_bits(self, parameters: AlAminParameters, shape: ImageShape) -> float:
+        """log2 of patches! * moved!^keys, and one bit per piece and key with negative-positive."""
         keys = _pixel_keys(parameters, shape)
         bits = log2_factorial(block_count(shape, parameters.patch))
         bits += keys * log2_factorial(_moved(parameters, shape))

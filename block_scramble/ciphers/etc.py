@@ -10,18 +10,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from pydantic import Field
 
-from he_compare.block_scramble.cipher import (
-    Cipher,
-    CipherTraits,
-    ImageShape,
-    log2_factorial,
-    purpose_of,
-)
-from he_compare.block_scramble.engine.blocks import block_count, block_values, check_patch
-from he_compare.block_scramble.engine.moves import KeyedMoves, keyed_blocks
-from he_compare.block_scramble.keys.client_key import ClientKey
+from he_compare.block_scramble.cipher import BlockwiseCipher, CipherTraits, SubKeys, patch_side
+from he_compare.block_scramble.engine.blocks import block_count, block_grid
+from he_compare.block_scramble.engine.counting import log2_factorial
+from he_compare.block_scramble.engine.permutations import BytePermutation, permuted_blocks
+from he_compare.block_scramble.engine.shapes import ImageShape
 from he_compare.common.contracts import Parameters
 from he_compare.common.types import IntArray
 
@@ -31,10 +25,10 @@ SYMMETRIES = 8
 class EtcParameters(Parameters):
     """Options of ``etc``."""
 
-    patch: int = Field(default=16, ge=2, le=512, description="Side of a block in pixels")
+    patch: int = patch_side(16)
 
 
-class Etc(Cipher):
+class Etc(BlockwiseCipher):
     """Whole blocks moved, turned, mirrored, negated, and their colours exchanged."""
 
     name = "etc"
@@ -49,36 +43,25 @@ class Etc(Cipher):
         keyed=True,
     )
 
-    def prepare(
-        self,
-        key: ClientKey,
-        parameters: EtcParameters,
-        shape: ImageShape,
-        *,
-        sequence: str = "",
-    ) -> KeyedMoves:
+    def keyed(self, keys: SubKeys, parameters: EtcParameters, shape: ImageShape) -> BytePermutation:
         """Draw the block order and each block's symmetry, sign and colours. Raises UsageError."""
-        check_patch(shape, parameters.patch)
-        purpose = purpose_of(self.name, parameters, shape)
-        blocks = block_count(shape, parameters.patch)
-        bits = key.stream(*purpose, "symmetry").bits((blocks, 3))
+        blocks, values = block_grid(shape, parameters.patch)
+        bits = keys.stream("symmetry").bits((blocks, 3))
         symmetry = bits @ np.array([1, 2, 4])
-        colours = key.stream(*purpose, "colour order").permutations(blocks, shape.channels)
+        colours = keys.stream("colour order").permutations(blocks, shape.channels)
         places = symmetries(parameters.patch)[symmetry]
         order = places[:, :, None] * shape.channels + colours[:, None, :]
-        signs = key.stream(*purpose, "negative-positive").bits((blocks, 1))
-        values = block_values(shape, parameters.patch)
-        return keyed_blocks(
+        signs = keys.stream("negative-positive").bits((blocks, 1))
+        return permuted_blocks(
             shape,
             parameters.patch,
-            key.stream(*purpose, "block order").permutation(blocks),
+            keys.stream("block order").permutation(blocks),
             order.reshape(blocks, values),
             np.repeat(signs, values, axis=1),
         )
 
-    def nominal_bits(self, parameters: EtcParameters, shape: ImageShape) -> float:
+    def key_bits(self, parameters: EtcParameters, shape: ImageShape) -> float:
         """log2 of blocks! * 8^blocks * 2^blocks * (channels!)^blocks."""
-        check_patch(shape, parameters.patch)
         blocks = block_count(shape, parameters.patch)
         each = math.log2(SYMMETRIES) + 1 + log2_factorial(shape.channels)
         return log2_factorial(blocks) + blocks * each

@@ -9,23 +9,16 @@ AES-256, from the package ``libffx``.
 from __future__ import annotations
 
 import numpy as np
-from pydantic import Field
 
-from he_compare.block_scramble.cipher import (
-    Cipher,
-    CipherTraits,
-    ImageShape,
-    check_images,
-    log2_binomial,
-    purpose_of,
-)
-from he_compare.block_scramble.engine.blocks import block_positions, block_values, check_patch
-from he_compare.block_scramble.engine.moves import batch_is_last
+from he_compare.block_scramble.cipher import BlockwiseCipher, CipherTraits, SubKeys, patch_side
+from he_compare.block_scramble.engine.blocks import block_positions, block_values
+from he_compare.block_scramble.engine.counting import log2_binomial
+from he_compare.block_scramble.engine.gather import batch_is_last
+from he_compare.block_scramble.engine.shapes import ImageShape, check_images
+from he_compare.block_scramble.keyed_cipher import KeyedCipher
 from he_compare.block_scramble.keys.client_key import KEY_BITS, ClientKey
-from he_compare.block_scramble.vit.patch_key import BoolArray, PatchAffine
 from he_compare.common.contracts import Parameters
-from he_compare.common.errors import UsageError
-from he_compare.common.types import UInt8Array
+from he_compare.common.types import BoolArray, UInt8Array
 
 BYTE_VALUES = 256
 NOT_AFFINE = (
@@ -37,11 +30,13 @@ NOT_AFFINE = (
 class FfxParameters(Parameters):
     """Options of ``ffx``."""
 
-    patch: int = Field(default=4, ge=2, le=512, description="Side of a block in pixels")
+    patch: int = patch_side(4)
 
 
-class KeyedTable:
+class KeyedTable(KeyedCipher):
     """Bytes where ``chosen`` go through ``table``, uint8 (256,), a permutation of all values."""
+
+    obstacle = NOT_AFFINE
 
     def __init__(self, shape: ImageShape, chosen: BoolArray, table: UInt8Array) -> None:
         self.shape = shape
@@ -68,12 +63,8 @@ class KeyedTable:
         every = every.transpose(3, 0, 1, 2) if last else every
         return ((every ^ images) & self._mask) ^ images
 
-    def affine_embedding(self, patch: int) -> PatchAffine:
-        """Raise UsageError: a table is not affine."""
-        raise UsageError(f"cipher 'ffx' is not adaptable: {NOT_AFFINE}", fix="pass mode=trained")
 
-
-class Ffx(Cipher):
+class Ffx(BlockwiseCipher):
     """Half of the values of each block encrypted value by value; nothing moves."""
 
     name = "ffx"
@@ -93,27 +84,17 @@ class Ffx(Cipher):
         "Published as a defence against adversarial examples, used here as a cipher",
     )
 
-    def prepare(
-        self,
-        key: ClientKey,
-        parameters: FfxParameters,
-        shape: ImageShape,
-        *,
-        sequence: str = "",
-    ) -> KeyedTable:
+    def keyed(self, keys: SubKeys, parameters: FfxParameters, shape: ImageShape) -> KeyedTable:
         """Draw the encrypted half and tabulate FF1. Raises UsageError on a bad patch."""
-        check_patch(shape, parameters.patch)
-        purpose = purpose_of(self.name, parameters, shape)
         values = block_values(shape, parameters.patch)
-        half = key.stream(*purpose, "encrypted half").half(values)
+        half = keys.stream("encrypted half").half(values)
         positions = block_positions(shape, parameters.patch)
         chosen = np.empty(positions.size, np.bool_)
         chosen[positions] = half
-        return KeyedTable(shape, chosen, ff1_table(key.subkey(*purpose, "FF1")))
+        return KeyedTable(shape, chosen, ff1_table(keys.subkey("FF1")))
 
-    def nominal_bits(self, parameters: FfxParameters, shape: ImageShape) -> float:
+    def key_bits(self, parameters: FfxParameters, shape: ImageShape) -> float:
         """256 bits of FF1's key and log2 of the number of ways to choose half of the values."""
-        check_patch(shape, parameters.patch)
         values = block_values(shape, parameters.patch)
         return KEY_BITS + log2_binomial(values, values // 2)
 

@@ -7,28 +7,21 @@ Scrambled Image Recognition Using Adaptation Network" (arXiv 2001.07761).
 
 from __future__ import annotations
 
-from pydantic import Field
-
-from he_compare.block_scramble.cipher import (
-    Cipher,
-    CipherTraits,
-    ImageShape,
-    log2_factorial,
-    purpose_of,
-)
-from he_compare.block_scramble.engine.blocks import block_count, block_values, check_patch
-from he_compare.block_scramble.engine.moves import KeyedNibbles, keyed_nibble_blocks
-from he_compare.block_scramble.keys.client_key import ClientKey
+from he_compare.block_scramble.cipher import BlockwiseCipher, CipherTraits, SubKeys, patch_side
+from he_compare.block_scramble.engine.blocks import block_count, block_values
+from he_compare.block_scramble.engine.counting import log2_factorial
+from he_compare.block_scramble.engine.permutations import NibblePermutation, permuted_nibble_blocks
+from he_compare.block_scramble.engine.shapes import ImageShape
 from he_compare.common.contracts import Parameters
 
 
 class MadonoParameters(Parameters):
     """Options of ``madono_ele``."""
 
-    patch: int = Field(default=4, ge=2, le=512, description="Side of a block in pixels")
+    patch: int = patch_side(4)
 
 
-class MadonoEle(Cipher):
+class MadonoEle(BlockwiseCipher):
     """Nibbles of each block inverted and permuted under a key of its own; blocks permuted."""
 
     name = "madono_ele"
@@ -43,30 +36,22 @@ class MadonoEle(Cipher):
         keyed=True,
     )
 
-    def prepare(
-        self,
-        key: ClientKey,
-        parameters: MadonoParameters,
-        shape: ImageShape,
-        *,
-        sequence: str = "",
-    ) -> KeyedNibbles:
+    def keyed(
+        self, keys: SubKeys, parameters: MadonoParameters, shape: ImageShape
+    ) -> NibblePermutation:
         """Draw an order and a mask for each block, and the block order. Raises UsageError."""
-        check_patch(shape, parameters.patch)
-        purpose = purpose_of(self.name, parameters, shape)
         blocks = block_count(shape, parameters.patch)
         halves = 2 * block_values(shape, parameters.patch)
-        return keyed_nibble_blocks(
+        return permuted_nibble_blocks(
             shape,
             parameters.patch,
-            key.stream(*purpose, "block order").permutation(blocks),
-            key.stream(*purpose, "nibble order").permutations(blocks, halves),
-            key.stream(*purpose, "inversion").bits((blocks, halves)),
+            keys.stream("block order").permutation(blocks),
+            keys.stream("nibble order").permutations(blocks, halves),
+            keys.stream("inversion").bits((blocks, halves)),
         )
 
-    def nominal_bits(self, parameters: MadonoParameters, shape: ImageShape) -> float:
+    def key_bits(self, parameters: MadonoParameters, shape: ImageShape) -> float:
         """log2 of (halves! * 2^halves)^blocks * blocks!."""
-        check_patch(shape, parameters.patch)
         blocks = block_count(shape, parameters.patch)
         halves = 2 * block_values(shape, parameters.patch)
         return blocks * (log2_factorial(halves) + halves) + log2_factorial(blocks)

@@ -6,17 +6,10 @@ stream of its own, so that noise seen in training never returns when images are 
 
 from __future__ import annotations
 
-from he_compare.block_scramble.cipher import (
-    Cipher,
-    CipherTraits,
-    ImageShape,
-    check_images,
-    check_shape,
-    purpose_of,
-)
-from he_compare.block_scramble.keys.client_key import ClientKey
+from he_compare.block_scramble.cipher import Cipher, CipherTraits, SubKeys
+from he_compare.block_scramble.engine.shapes import ImageShape, check_images
+from he_compare.block_scramble.keyed_cipher import KeyedCipher
 from he_compare.block_scramble.keys.keystream import Keystream
-from he_compare.block_scramble.vit.patch_key import PatchAffine
 from he_compare.common.contracts import Parameters
 from he_compare.common.errors import UsageError
 from he_compare.common.types import UInt8Array
@@ -24,15 +17,12 @@ from he_compare.common.types import UInt8Array
 NOT_AFFINE = "its ciphertext does not depend on the image: there is no key a model could absorb"
 
 
-class NoiseParameters(Parameters):
-    """Noise has no options."""
-
-
-class KeyedNoise:
+class KeyedNoise(KeyedCipher):
     """Reads on in its stream with every image, so equal images get unrelated bytes."""
 
+    obstacle = NOT_AFFINE
+
     def __init__(self, shape: ImageShape, stream: Keystream) -> None:
-        check_shape(shape)
         self.shape = shape
         self._stream = stream
 
@@ -47,16 +37,11 @@ class KeyedNoise:
             "noise cannot be decrypted: nothing of the image is in it", fix="use another cipher"
         )
 
-    def affine_embedding(self, patch: int) -> PatchAffine:
-        """Raise UsageError: there is no key to absorb."""
-        raise UsageError(f"cipher 'noise' is not adaptable: {NOT_AFFINE}", fix="pass mode=trained")
-
 
 class Noise(Cipher):
     """Uniform bytes in place of the image."""
 
     name = "noise"
-    parameters = NoiseParameters
     traits = CipherTraits(
         operations="replaced by uniform bytes",
         protects="everything: the bytes do not depend on the image, and no model can learn on them",
@@ -68,26 +53,19 @@ class Noise(Cipher):
         insecure="noise cannot be decrypted or classified; it is a control",
     )
 
-    def prepare(
-        self,
-        key: ClientKey,
-        parameters: NoiseParameters,
-        shape: ImageShape,
-        *,
-        sequence: str = "",
-    ) -> KeyedNoise:
+    def keyed(self, keys: SubKeys, parameters: Parameters, shape: ImageShape) -> KeyedNoise:
         """Open the stream of this series of encryptions."""
-        return KeyedNoise(shape, key.stream(*purpose_of(self.name, parameters, shape), sequence))
+        return KeyedNoise(shape, keys.stream(keys.sequence))
 
-    def nominal_bits(self, parameters: NoiseParameters, shape: ImageShape) -> float:
+    def key_bits(self, parameters: Parameters, shape: ImageShape) -> float:
         """Nothing is encrypted: zero bits."""
         return 0.0
 
-    def preserves(self, parameters: NoiseParameters) -> tuple[str, ...]:
+    def preserves(self, parameters: Parameters) -> tuple[str, ...]:
         """Nothing but the shape."""
         return ("the size of the image",)
 
-    def obstacle(self, parameters: NoiseParameters) -> str:
+    def obstacle(self, parameters: Parameters) -> str:
         """There is no key a model could absorb."""
         return NOT_AFFINE
 

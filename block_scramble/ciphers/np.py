@@ -7,28 +7,22 @@ Adversarially Robust Defense" (arXiv 2010.00801), transformation NP.
 from __future__ import annotations
 
 import numpy
-from pydantic import Field
 
-from he_compare.block_scramble.cipher import (
-    Cipher,
-    CipherTraits,
-    ImageShape,
-    log2_binomial,
-    purpose_of,
-)
-from he_compare.block_scramble.engine.blocks import block_count, block_values, check_patch
-from he_compare.block_scramble.engine.moves import KeyedMoves, keyed_blocks
-from he_compare.block_scramble.keys.client_key import ClientKey
+from he_compare.block_scramble.cipher import BlockwiseCipher, CipherTraits, SubKeys, patch_side
+from he_compare.block_scramble.engine.blocks import block_grid, block_values
+from he_compare.block_scramble.engine.counting import log2_binomial
+from he_compare.block_scramble.engine.permutations import BytePermutation, permuted_blocks
+from he_compare.block_scramble.engine.shapes import ImageShape
 from he_compare.common.contracts import Parameters
 
 
 class NpParameters(Parameters):
     """Options of ``np``."""
 
-    patch: int = Field(default=4, ge=2, le=512, description="Side of a block in pixels")
+    patch: int = patch_side(4)
 
 
-class Np(Cipher):
+class Np(BlockwiseCipher):
     """Half of the values of each block negated under one key; nothing moves."""
 
     name = "np"
@@ -44,26 +38,15 @@ class Np(Cipher):
         interpretation="published as a defence against adversarial examples, used here as a cipher",
     )
 
-    def prepare(
-        self,
-        key: ClientKey,
-        parameters: NpParameters,
-        shape: ImageShape,
-        *,
-        sequence: str = "",
-    ) -> KeyedMoves:
+    def keyed(self, keys: SubKeys, parameters: NpParameters, shape: ImageShape) -> BytePermutation:
         """Draw which half is negated. Raises UsageError on a bad patch."""
-        check_patch(shape, parameters.patch)
-        values = block_values(shape, parameters.patch)
-        stream = key.stream(*purpose_of(self.name, parameters, shape), "negative-positive")
-        negated = stream.half(values)
-        blocks = numpy.arange(block_count(shape, parameters.patch))
+        blocks, values = block_grid(shape, parameters.patch)
         order = numpy.arange(values)[None]
-        return keyed_blocks(shape, parameters.patch, blocks, order, negated[None])
+        negated = keys.stream("negative-positive").half(values)[None]
+        return permuted_blocks(shape, parameters.patch, numpy.arange(blocks), order, negated)
 
-    def nominal_bits(self, parameters: NpParameters, shape: ImageShape) -> float:
+    def key_bits(self, parameters: NpParameters, shape: ImageShape) -> float:
         """log2 of the number of ways to choose half of the values."""
-        check_patch(shape, parameters.patch)
         values = block_values(shape, parameters.patch)
         return log2_binomial(values, values // 2)
 

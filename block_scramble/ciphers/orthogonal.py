@@ -14,18 +14,11 @@ from typing import cast
 import numpy as np
 from pydantic import Field
 
-from he_compare.block_scramble.cipher import (
-    Cipher,
-    CiphertextArray,
-    CipherTraits,
-    ImageShape,
-    check_images,
-    log2_binomial,
-    log2_factorial,
-    purpose_of,
-)
-from he_compare.block_scramble.engine.blocks import block_count, block_values, check_patch
-from he_compare.block_scramble.keys.client_key import ClientKey
+from he_compare.block_scramble.cipher import BlockwiseCipher, CipherTraits, SubKeys, patch_side
+from he_compare.block_scramble.engine.blocks import block_count, block_values
+from he_compare.block_scramble.engine.counting import log2_binomial, log2_factorial
+from he_compare.block_scramble.engine.shapes import ImageShape, check_images
+from he_compare.block_scramble.keyed_cipher import CiphertextArray, KeyedCipher
 from he_compare.block_scramble.keys.keystream import Keystream
 from he_compare.block_scramble.vit.patch_key import PatchMatrix
 from he_compare.common.contracts import Parameters
@@ -39,7 +32,7 @@ MAX_VALUES = 4096
 class OrthogonalParameters(Parameters):
     """Options of ``orthogonal``."""
 
-    patch: int = Field(default=16, ge=2, le=64, description="Side of a patch in pixels")
+    patch: int = patch_side(16, most=64)
     fraction: float | None = Field(
         default=None,
         gt=0,
@@ -49,7 +42,7 @@ class OrthogonalParameters(Parameters):
     )
 
 
-class KeyedMatrix:
+class KeyedMatrix(KeyedCipher):
     """Patch x of byte values becomes ``matrix`` x, float32; patches stay in place."""
 
     def __init__(self, shape: ImageShape, patch: int, matrix: Float64Array) -> None:
@@ -106,7 +99,7 @@ def _check_ciphertexts(ciphertexts: CiphertextArray, shape: ImageShape) -> None:
         )
 
 
-class Orthogonal(Cipher):
+class Orthogonal(BlockwiseCipher):
     """One orthogonal matrix for all patches; patches stay in place."""
 
     name = "orthogonal"
@@ -125,16 +118,10 @@ class Orthogonal(Cipher):
         "values, so that exactly that share moves; patches themselves are not permuted",
     )
 
-    def prepare(
-        self,
-        key: ClientKey,
-        parameters: OrthogonalParameters,
-        shape: ImageShape,
-        *,
-        sequence: str = "",
+    def keyed(
+        self, keys: SubKeys, parameters: OrthogonalParameters, shape: ImageShape
     ) -> KeyedMatrix:
         """Draw the matrix. Raises UsageError where the patch does not fit or is too large."""
-        check_patch(shape, parameters.patch)
         values = block_values(shape, parameters.patch)
         if values > MAX_VALUES:
             raise UsageError(
@@ -142,16 +129,15 @@ class Orthogonal(Cipher):
                 "is too large to draw",
                 fix=f"pass a patch of at most {math.isqrt(MAX_VALUES // shape.channels)}",
             )
-        stream = key.stream(*purpose_of(self.name, parameters, shape), "matrix")
+        stream = keys.stream("matrix")
         if parameters.fraction is None:
             matrix = orthogonal_matrix(stream, values)
         else:
             matrix = np.eye(values)[cycle(stream, values, _moved(parameters, values))]
         return KeyedMatrix(shape, parameters.patch, matrix)
 
-    def nominal_bits(self, parameters: OrthogonalParameters, shape: ImageShape) -> float | None:
+    def key_bits(self, parameters: OrthogonalParameters, shape: ImageShape) -> float | None:
         """None for a dense matrix; log2 of the choices of values and of cycles through them."""
-        check_patch(shape, parameters.patch)
         if parameters.fraction is None:
             return None
         values = block_values(shape, parameters.patch)

@@ -7,28 +7,22 @@ Adversarially Robust Defense" (arXiv 2010.00801), transformation SHF.
 from __future__ import annotations
 
 import numpy as np
-from pydantic import Field
 
-from he_compare.block_scramble.cipher import (
-    Cipher,
-    CipherTraits,
-    ImageShape,
-    log2_factorial,
-    purpose_of,
-)
-from he_compare.block_scramble.engine.blocks import block_count, block_values, check_patch
-from he_compare.block_scramble.engine.moves import KeyedMoves, keyed_blocks
-from he_compare.block_scramble.keys.client_key import ClientKey
+from he_compare.block_scramble.cipher import BlockwiseCipher, CipherTraits, SubKeys, patch_side
+from he_compare.block_scramble.engine.blocks import block_grid, block_values
+from he_compare.block_scramble.engine.counting import log2_factorial
+from he_compare.block_scramble.engine.permutations import BytePermutation, permuted_blocks
+from he_compare.block_scramble.engine.shapes import ImageShape
 from he_compare.common.contracts import Parameters
 
 
 class ShfParameters(Parameters):
     """Options of ``shf``."""
 
-    patch: int = Field(default=4, ge=2, le=512, description="Side of a block in pixels")
+    patch: int = patch_side(4)
 
 
-class Shf(Cipher):
+class Shf(BlockwiseCipher):
     """Values permuted inside each block under one key; blocks stay in place."""
 
     name = "shf"
@@ -44,24 +38,14 @@ class Shf(Cipher):
         interpretation="published as a defence against adversarial examples, used here as a cipher",
     )
 
-    def prepare(
-        self,
-        key: ClientKey,
-        parameters: ShfParameters,
-        shape: ImageShape,
-        *,
-        sequence: str = "",
-    ) -> KeyedMoves:
+    def keyed(self, keys: SubKeys, parameters: ShfParameters, shape: ImageShape) -> BytePermutation:
         """Draw one order of values. Raises UsageError on a bad patch."""
-        check_patch(shape, parameters.patch)
-        values = block_values(shape, parameters.patch)
-        stream = key.stream(*purpose_of(self.name, parameters, shape), "value order")
-        blocks = np.arange(block_count(shape, parameters.patch))
-        return keyed_blocks(shape, parameters.patch, blocks, stream.permutations(1, values))
+        blocks, values = block_grid(shape, parameters.patch)
+        order = keys.stream("value order").permutations(1, values)
+        return permuted_blocks(shape, parameters.patch, np.arange(blocks), order)
 
-    def nominal_bits(self, parameters: ShfParameters, shape: ImageShape) -> float:
+    def key_bits(self, parameters: ShfParameters, shape: ImageShape) -> float:
         """log2 of values!."""
-        check_patch(shape, parameters.patch)
         return log2_factorial(block_values(shape, parameters.patch))
 
     def preserves(self, parameters: ShfParameters) -> tuple[str, ...]:

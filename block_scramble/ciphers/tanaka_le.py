@@ -11,30 +11,25 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from he_compare.block_scramble.cipher import (
-    Cipher,
-    CipherTraits,
-    ImageShape,
-    log2_factorial,
-    purpose_of,
-)
-from he_compare.block_scramble.engine.blocks import block_count, block_values, check_patch
-from he_compare.block_scramble.engine.moves import KeyedNibbles, keyed_nibble_blocks
-from he_compare.block_scramble.keys.client_key import ClientKey
+from he_compare.block_scramble.cipher import BlockwiseCipher, CipherTraits, SubKeys, patch_side
+from he_compare.block_scramble.engine.blocks import block_count, block_values
+from he_compare.block_scramble.engine.counting import log2_factorial
+from he_compare.block_scramble.engine.permutations import NibblePermutation, permuted_nibble_blocks
+from he_compare.block_scramble.engine.shapes import ImageShape
 from he_compare.common.contracts import Parameters
 
 
 class TanakaParameters(Parameters):
     """Options of ``tanaka_le``."""
 
-    patch: int = Field(default=4, ge=2, le=512, description="Side of a block in pixels")
+    patch: int = patch_side(4)
     mask_from_order: bool = Field(
         default=False,
         description="Derive the inversion mask from the permutation, as the reference code does",
     )
 
 
-class TanakaLe(Cipher):
+class TanakaLe(BlockwiseCipher):
     """Nibbles of each block inverted and permuted under one key for all blocks."""
 
     name = "tanaka_le"
@@ -51,29 +46,21 @@ class TanakaLe(Cipher):
         "halves that come from the upper half of the permutation (mask_from_order=true)",
     )
 
-    def prepare(
-        self,
-        key: ClientKey,
-        parameters: TanakaParameters,
-        shape: ImageShape,
-        *,
-        sequence: str = "",
-    ) -> KeyedNibbles:
+    def keyed(
+        self, keys: SubKeys, parameters: TanakaParameters, shape: ImageShape
+    ) -> NibblePermutation:
         """Draw one order and one mask of halves. Raises UsageError on a bad patch."""
-        check_patch(shape, parameters.patch)
-        purpose = purpose_of(self.name, parameters, shape)
         halves = 2 * block_values(shape, parameters.patch)
-        order = key.stream(*purpose, "nibble order").permutations(1, halves)
+        order = keys.stream("nibble order").permutations(1, halves)
         if parameters.mask_from_order:
             inverted = order >= halves // 2
         else:
-            inverted = key.stream(*purpose, "inversion").bits((1, halves))
+            inverted = keys.stream("inversion").bits((1, halves))
         blocks = np.arange(block_count(shape, parameters.patch))
-        return keyed_nibble_blocks(shape, parameters.patch, blocks, order, inverted)
+        return permuted_nibble_blocks(shape, parameters.patch, blocks, order, inverted)
 
-    def nominal_bits(self, parameters: TanakaParameters, shape: ImageShape) -> float:
+    def key_bits(self, parameters: TanakaParameters, shape: ImageShape) -> float:
         """log2 of halves! * 2^halves, or of halves! where the order gives the mask."""
-        check_patch(shape, parameters.patch)
         halves = 2 * block_values(shape, parameters.patch)
         return log2_factorial(halves) + halves * (not parameters.mask_from_order)
 

@@ -11,29 +11,24 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from he_compare.block_scramble.cipher import (
-    Cipher,
-    CipherTraits,
-    ImageShape,
-    log2_factorial,
-    purpose_of,
-)
-from he_compare.block_scramble.engine.blocks import block_count, block_values, check_patch
-from he_compare.block_scramble.engine.moves import KeyedMoves, keyed_blocks
-from he_compare.block_scramble.keys.client_key import ClientKey
+from he_compare.block_scramble.cipher import BlockwiseCipher, CipherTraits, SubKeys, patch_side
+from he_compare.block_scramble.engine.blocks import block_grid
+from he_compare.block_scramble.engine.counting import log2_factorial
+from he_compare.block_scramble.engine.permutations import BytePermutation, permuted_blocks
+from he_compare.block_scramble.engine.shapes import ImageShape
 from he_compare.common.contracts import Parameters
 
 
 class VitBlockParameters(Parameters):
     """Options of ``vit_block``."""
 
-    patch: int = Field(default=16, ge=2, le=512, description="Side of a block in pixels")
+    patch: int = patch_side(16)
     negative_positive: bool = Field(
         default=False, description="Also replace v by 255 - v where the key says"
     )
 
 
-class VitBlock(Cipher):
+class VitBlock(BlockwiseCipher):
     """Blocks permuted, values permuted inside them under one key for all blocks."""
 
     name = "vit_block"
@@ -48,35 +43,26 @@ class VitBlock(Cipher):
         keyed=True,
     )
 
-    def prepare(
-        self,
-        key: ClientKey,
-        parameters: VitBlockParameters,
-        shape: ImageShape,
-        *,
-        sequence: str = "",
-    ) -> KeyedMoves:
+    def keyed(
+        self, keys: SubKeys, parameters: VitBlockParameters, shape: ImageShape
+    ) -> BytePermutation:
         """Draw the block order, the value order and the signs. Raises UsageError on a bad patch."""
-        check_patch(shape, parameters.patch)
-        purpose = purpose_of(self.name, parameters, shape)
-        values = block_values(shape, parameters.patch)
-        blocks = block_count(shape, parameters.patch)
+        blocks, values = block_grid(shape, parameters.patch)
         negated = None
         if parameters.negative_positive:
-            negated = key.stream(*purpose, "negative-positive").bits((1, values))
-        return keyed_blocks(
+            negated = keys.stream("negative-positive").bits((1, values))
+        return permuted_blocks(
             shape,
             parameters.patch,
-            key.stream(*purpose, "block order").permutation(blocks),
-            key.stream(*purpose, "value order").permutations(1, values),
+            keys.stream("block order").permutation(blocks),
+            keys.stream("value order").permutations(1, values),
             negated,
         )
 
-    def nominal_bits(self, parameters: VitBlockParameters, shape: ImageShape) -> float:
-        """log2 of blocks! * values!, and one bit a value with negative-positive."""
-        check_patch(shape, parameters.patch)
-        values = block_values(shape, parameters.patch)
-        bits = log2_factorial(block_count(shape, parameters.patch)) + log2_factorial(values)
+    def key_bits(self, parameters: VitBlockParameters, shape: ImageShape) -> float:
+        """log2 of blocks! * values!, and one bit per value with negative-positive."""
+        blocks, values = block_grid(shape, parameters.patch)
+        bits = log2_factorial(blocks) + log2_factorial(values)
         return bits + values * parameters.negative_positive
 
     def preserves(self, parameters: VitBlockParameters) -> tuple[str, ...]:

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from he_compare.block_scramble.cipher import NONCE_BYTES, CiphertextArray
 from he_compare.block_scramble.encryptor import Encryptor
+from he_compare.block_scramble.keyed_cipher import NONCE_BYTES, CiphertextArray
 from he_compare.common.clock import Clock
 from he_compare.common.errors import MessageError
 from he_compare.common.service.wire import pack, unpack

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from he_compare.block_scramble.cipher import CiphertextArray
 from he_compare.block_scramble.deployment.public_material import ServerMaterial
+from he_compare.block_scramble.keyed_cipher import CiphertextArray
 from he_compare.block_scramble.vit.adaptation import fold_normalisation, kernel_of
 from he_compare.common.block_moments import Alignment, align_blocks
 from he_compare.common.datasets.embedded.atlas import sample

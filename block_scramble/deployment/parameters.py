@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, cast
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from he_compare.block_scramble.cipher import Cipher, cipher_parameters
 from he_compare.block_scramble.encryptor import KeyPolicy, check_policy
 from he_compare.block_scramble.keys.client_key import ClientKey
-from he_compare.block_scramble.keys.key_files import CLIENT, seed_of
+from he_compare.block_scramble.keys.key_files import CLIENT, obtain_key, seed_of
 from he_compare.common import plugins
 from he_compare.common.contracts import Parameters
 from he_compare.common.errors import UsageError
+from he_compare.common.identity import source_digest
+from he_compare.common.sources import sources_of
 
-# Pipeline parameters that are handed on to the cipher where they are set.
-CIPHER_OPTIONS = (
-    "negative_positive",
-    "shared_pixel_key",
-    "mix_channels",
-    "nibble_split",
-    "mask_from_order",
-    "fraction",
-)
+# The one name that pipeline and ciphers share: the pipeline fills in the backbone's patch.
+PATCH = "patch"
+DEFAULT_CIPHER = "vit_block"
 
 
 class Mode(StrEnum):
@@ -48,9 +46,19 @@ class Sharing(StrEnum):
 
 
 class BlockScrambleParameters(Parameters):
-    """Which cipher, which model, whose key. Options left at none take the cipher's default."""
+    """Which cipher with which options, which model, whose key.
 
-    cipher: str = Field(default="vit_block", description="Name of a cipher")
+    Besides the fields, exactly the options of the chosen cipher are accepted: those of its own
+    model, validated there. One that is not passed takes the cipher's default.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    cipher: str = Field(
+        default=DEFAULT_CIPHER,
+        description="Name of a cipher; its options are parameters as well, see "
+        "`compare list ciphers`",
+    )
     mode: Mode = Field(
         default=Mode.TRAINED,
         description="trained: the server fine-tunes a ViT on ciphertext; adapted: the key holder "
@@ -63,28 +71,10 @@ class BlockScrambleParameters(Parameters):
         "weights (fresh)",
     )
     key_policy: KeyPolicy = Field(
-        default=KeyPolicy.PER_CLIENT, description="One key for all images, or one for each"
+        default=KeyPolicy.PER_CLIENT, description="One key for all images, or one per image"
     )
     patch: int | None = Field(
         default=None, ge=2, le=512, description="Block and patch side; none: the backbone's"
-    )
-    negative_positive: bool | None = Field(
-        default=None, description="Replace v by 255 - v where the key says"
-    )
-    shared_pixel_key: bool | None = Field(
-        default=None, description="One pixel order for all patches (al_amin)"
-    )
-    mix_channels: bool | None = Field(
-        default=None, description="Values move between channels (al_amin)"
-    )
-    nibble_split: bool | None = Field(
-        default=None, description="4-bit halves of values move on their own (al_amin)"
-    )
-    mask_from_order: bool | None = Field(
-        default=None, description="Inversion mask from the permutation (tanaka_le)"
-    )
-    fraction: float | None = Field(
-        default=None, gt=0, le=1, description="Share of values that move (orthogonal, restricted)"
     )
     wrong_key: bool = Field(
         default=False,
@@ -101,6 +91,12 @@ class BlockScrambleParameters(Parameters):
         default=CLIENT, description="client: the key file; seeded:N: reproducible and insecure"
     )
 
+    @classmethod
+    def known_names(cls, values: Mapping[str, Any]) -> list[str]:
+        """Return the fields and the options of the chosen cipher. Raises UnknownNameError."""
+        cipher = plugins.load("ciphers", str(values.get("cipher", DEFAULT_CIPHER)))
+        return list(dict.fromkeys([*cls.model_fields, *cipher.parameters.model_fields]))
+
     @field_validator("cipher")
     @classmethod
     def _known_cipher(cls, value: str) -> str:
@@ -116,6 +112,7 @@ class BlockScrambleParameters(Parameters):
     @model_validator(mode="after")
     def _consistent(self) -> BlockScrambleParameters:
         cipher = self.load_cipher()
+        self._check_names(cipher)
         options = cipher_parameters(cipher, self.cipher_options(cipher, self.patch))
         check_policy(cipher, self.key_policy)
         self._check_keys(cipher)
@@ -123,11 +120,21 @@ class BlockScrambleParameters(Parameters):
             self._check_adaptable(cipher, options)
         return self
 
+    def _check_names(self, cipher: Cipher) -> None:
+        """Raise UsageError where an option of the cipher has the name of a field here."""
+        fields = set(type(self).model_fields) - {PATCH}
+        for name in sorted(fields & set(cipher.parameters.model_fields)):
+            raise UsageError(
+                f"option {name!r} of cipher {cipher.name!r} has the name of a parameter of the "
+                "pipeline",
+                fix="rename the option in the cipher",
+            )
+
     def _check_keys(self, cipher: Cipher) -> None:
         """Raise UsageError where tests with several keys are asked of what cannot have them."""
         if not cipher.traits.keyed and (self.wrong_key or self.clients > 1):
             raise UsageError(
-                f"cipher {cipher.name!r} has no key: there is no wrong one and none of each client",
+                f"cipher {cipher.name!r} has no key: there is no wrong one and none per client",
                 fix="leave out wrong_key and clients",
             )
         if self.wrong_key and self.clients > 1:
@@ -163,15 +170,24 @@ class BlockScrambleParameters(Parameters):
                 fix="pass clients=1 or mode=trained",
             )
 
+    def identity_inputs(self, key_file: Path) -> dict[str, str]:
+        """Name what else changes a result: the key, by fingerprint, and the code of the cipher.
+
+        The key file is made at first use. Raises UsageError where it is no usable one.
+        """
+        module = plugins.find("ciphers", self.cipher).module
+        return {
+            "client key": obtain_key(self.key, key_file).fingerprint,
+            "cipher": source_digest(*sources_of(module)),
+        }
+
     def load_cipher(self) -> Cipher:
         """Import the cipher and return it."""
         return cast(Cipher, plugins.load("ciphers", self.cipher))
 
     def cipher_options(self, cipher: Cipher, patch: int | None) -> dict[str, Any]:
         """Return the options handed to the cipher; ``patch`` only where it has blocks."""
-        options = {
-            name: getattr(self, name) for name in CIPHER_OPTIONS if getattr(self, name) is not None
-        }
-        if patch is not None and "patch" in cipher.parameters.model_fields:
-            options["patch"] = patch
+        options = dict(self.model_extra or {})
+        if patch is not None and PATCH in cipher.parameters.model_fields:
+            options[PATCH] = patch
         return options

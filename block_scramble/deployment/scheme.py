@@ -1,6 +1,6 @@
-"""Ciphers as an audit sees them: keys by seed, messages as a pipeline sends them, the key as moves.
+"""Ciphers as an audit attacks them: as written on the command line, or as a run deployed them.
 
-The bytes are those of ``BlockScrambleClient``; they are read back as the server reads them.
+Bytes are those of ``BlockScrambleClient``; they are read as the server reads them.
 """
 
 from __future__ import annotations
@@ -11,45 +11,73 @@ from typing import Any, cast
 
 import numpy as np
 
-from he_compare.block_scramble.cipher import Cipher, ImageShape, KeyedCipher, cipher_parameters
+from he_compare.block_scramble.cipher import Cipher, cipher_parameters
+from he_compare.block_scramble.deployment.cipher_instance import CipherInstance
 from he_compare.block_scramble.deployment.client import BlockScrambleClient
-from he_compare.block_scramble.deployment.keyed_cipher import CipherInstance
-from he_compare.block_scramble.deployment.parameters import BlockScrambleParameters, Mode
+from he_compare.block_scramble.deployment.parameters import Mode
+from he_compare.block_scramble.deployment.public_material import ServerMaterial
 from he_compare.block_scramble.encryptor import KeyPolicy, check_policy, make_encryptor
+from he_compare.block_scramble.engine.shapes import ImageShape
+from he_compare.block_scramble.keyed_cipher import KeyedCipher
 from he_compare.block_scramble.keys.client_key import KEY_BYTES, SEED_BITS, ClientKey
-from he_compare.block_scramble.keys.key_files import CLIENT, seed_of
+from he_compare.block_scramble.vit.adaptation import (
+    KERNEL,
+    KEYED_ROWS,
+    POSITIONS,
+    fold_normalisation,
+)
 from he_compare.common import plugins
-from he_compare.common.backbones.catalog import find_backbone
 from he_compare.common.clock import Clock
-from he_compare.common.contracts import Parameters
-from he_compare.common.errors import UnknownNameError, UsageError
+from he_compare.common.contracts import Deployed, Parameters
+from he_compare.common.errors import UsageError
 from he_compare.common.run.records import SecurityClaims
-from he_compare.common.scheme import KeyMoves, Models
+from he_compare.common.scheme import NO_MODEL, KeyedScheme, KeyMoves, Models, Scheme
 from he_compare.common.service.wire import unpack
 from he_compare.common.types import Float64Array, Message, PixelArray, Side, UInt8Array
 
 SEQUENCE = "audit"
 POLICY_OPTION = "key_policy"
 CLASSES = 2
+TRAINED_AT_SERVER = "no model was adapted to the key: the server trained one on ciphertexts"
 
 
-class KeyedCipherScheme:
-    """A cipher under one key, sealed for the harness."""
+@dataclass(frozen=True)
+class PlainModel:
+    """The plain ViT that is adapted by key. ``rows``: (values, width), the normalisation folded in.
 
-    def __init__(self, scheme: CipherScheme, key: ClientKey) -> None:
+    ``positions``: (blocks, width).
+    """
+
+    rows: Float64Array
+    positions: Float64Array
+
+    @classmethod
+    def of_state(cls, material: ServerMaterial, state: bytes, blocks: int) -> PlainModel:
+        """Read it off the weights of a plain model and their header."""
+        arrays, _ = unpack(state)
+        rows, _ = fold_normalisation(
+            arrays[KERNEL], np.zeros(len(arrays[KERNEL])), *material.statistics()
+        )
+        return cls(rows, arrays[POSITIONS][0, -blocks:].astype(np.float64))
+
+
+class KeyedCipherScheme(KeyedScheme):
+    """A cipher under one key, sealed for the harness.
+
+    ``deployed``: the server's bytes, where a run's own key is meant.
+    """
+
+    def __init__(
+        self,
+        scheme: CipherScheme,
+        keyed: KeyedCipher,
+        client: BlockScrambleClient,
+        deployed: bytes | None = None,
+    ) -> None:
         self._scheme = scheme
-        self._keyed: KeyedCipher = scheme.cipher.prepare(
-            key, scheme.options, scheme.image_shape, sequence=SEQUENCE
-        )
-        encryptor = make_encryptor(
-            scheme.cipher,
-            scheme.options,
-            scheme.image_shape,
-            key,
-            scheme.policy,
-            sequence=SEQUENCE,
-        )
-        self._client = BlockScrambleClient([encryptor], CLASSES)
+        self._keyed = keyed
+        self._client = client
+        self._deployed = deployed
 
     def protect(self, images: UInt8Array) -> list[Message]:
         """Encrypt uint8 (n, h, w, c): the messages that a pipeline's client sends."""
@@ -57,10 +85,25 @@ class KeyedCipherScheme:
 
     def moves(self) -> KeyMoves | None:
         """Return the key as moves of values, or None where it is nothing of the kind."""
-        describe = getattr(self._keyed, "moves", None)
-        if describe is None or self._scheme.policy is not KeyPolicy.PER_CLIENT:
+        return self._keyed.moves() if self._scheme.one_key else None
+
+    def models(self) -> Models | None:
+        """Return the plain ViT's patch embedding and the adapted one: as deployed, in a run."""
+        plain = self._scheme.plain
+        if plain is None:
             return None
-        return cast(KeyMoves, describe())
+        made = self.adapted(plain.rows, plain.positions)
+        if self._deployed is None:
+            return made
+        _, (state,) = ServerMaterial.from_bytes(self._deployed)
+        arrays, _ = unpack(state)
+        rows = (
+            arrays[KEYED_ROWS]
+            if KEYED_ROWS in arrays
+            else arrays[KERNEL].transpose(2, 3, 1, 0).reshape(1, len(plain.rows), -1)
+        )
+        positions = arrays[POSITIONS][0, -len(plain.positions) :].astype(np.float64)
+        return Models(plain.rows, rows, plain.positions, positions, made.nibbles)
 
     def adapted(self, rows: Float64Array, positions: Float64Array) -> Models:
         """Return a plain patch embedding before and after it has absorbed this key.
@@ -70,33 +113,34 @@ class KeyedCipherScheme:
         """
         scheme = self._scheme
         obstacle = scheme.cipher.obstacle(scheme.options)
-        if obstacle or scheme.policy is not KeyPolicy.PER_CLIENT:
+        if obstacle or not scheme.one_key:
             raise UsageError(obstacle or "every image has a key of its own")
         key = self._keyed.affine_embedding(scheme.patch or _side_of(rows, scheme.shape))
         absorbed, _ = key.absorb(rows)
         return Models(rows, absorbed, positions, positions[key.block_order], key.nibbles)
 
 
-@dataclass(frozen=True)
-class CipherScheme:
+class CipherScheme(Scheme):
     """A cipher with its options and key policy, for images of one shape."""
 
-    cipher: Cipher
-    options: Parameters
-    policy: KeyPolicy
-    image_shape: ImageShape
-    client_key: ClientKey
-    mode: Mode | None = None
-
-    @property
-    def name(self) -> str:
-        """Name of the cipher."""
-        return self.cipher.name
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Shape of images and of ciphertexts."""
-        return self.image_shape.height, self.image_shape.width, self.image_shape.channels
+    def __init__(
+        self,
+        cipher: Cipher,
+        options: Parameters,
+        policy: KeyPolicy,
+        shape: ImageShape,
+    ) -> None:
+        self.cipher = cipher
+        self.options = options
+        self.policy = policy
+        self.image_shape = shape
+        self.name = cipher.name
+        self.shape = (shape.height, shape.width, shape.channels)
+        self.parameters: Mapping[str, Any] = options.model_dump(mode="json") | {
+            POLICY_OPTION: policy.value
+        }
+        self.plain: PlainModel | None = None
+        self.unadaptable = NO_MODEL
 
     @property
     def patch(self) -> int | None:
@@ -104,20 +148,13 @@ class CipherScheme:
         return getattr(self.options, "patch", None)
 
     @property
-    def parameters(self) -> Mapping[str, Any]:
-        """Options as resolved, and the key policy."""
-        return self.options.model_dump(mode="json") | {POLICY_OPTION: self.policy.value}
-
-    @property
-    def adaptable(self) -> str:
-        """Say why no model can be adapted to a key of this scheme; '' where one can."""
-        if self.policy is not KeyPolicy.PER_CLIENT:
-            return "every image has a key of its own, and a model absorbs one"
-        return self.cipher.obstacle(self.options)
+    def one_key(self) -> bool:
+        """All images have one key."""
+        return self.policy is KeyPolicy.PER_CLIENT
 
     def new_key(self, seed: int) -> KeyedCipherScheme:
         """Make the key of a seed: reproducible, for experiments only. Raises UsageError."""
-        return KeyedCipherScheme(self, ClientKey.from_seed(seed % (1 << SEED_BITS)))
+        return self._under(ClientKey.from_seed(seed % (1 << SEED_BITS)))
 
     def read(self, messages: Sequence[Message]) -> PixelArray:
         """Decode messages as a server does. Raises MessageError."""
@@ -127,61 +164,72 @@ class CipherScheme:
 
     def claims(self) -> SecurityClaims:
         """Return what the scheme claims, without the name of any key."""
+        nominal = ClientKey(bytes(KEY_BYTES))
         instance = CipherInstance(
             cipher=self.cipher,
             options=self.options,
-            mode=self.mode or Mode.TRAINED,
+            mode=Mode.TRAINED,
             policy=self.policy,
             patch=self.patch or 0,
             shape=self.image_shape,
             classes=CLASSES,
-            client_key=self.client_key,
-            key=self.client_key,
+            client_key=nominal,
+            key=nominal,
         )
         return instance.claims().model_copy(
             update={"key_fingerprint": "", "parameters": dict(self.parameters)}
         )
 
-
-class CipherSchemes:
-    """Every cipher of ``compare list ciphers``, and the pipelines that use one."""
-
-    name = "ciphers"
-
-    def of_cipher(
-        self, name: str, options: Mapping[str, Any], shape: tuple[int, int, int]
-    ) -> CipherScheme | None:
-        """Return a cipher by name, None where there is none. Raises UsageError."""
-        try:
-            cipher: Cipher = plugins.load("ciphers", name)
-        except UnknownNameError:
-            return None
-        own = {key: value for key, value in options.items() if key != POLICY_OPTION}
-        policy = _policy_of(options.get(POLICY_OPTION, KeyPolicy.PER_CLIENT.value))
-        check_policy(cipher, policy)
-        scheme = CipherScheme(
-            cipher, cipher_parameters(cipher, own), policy, ImageShape(*shape), _nominal_key()
+    def _under(self, key: ClientKey) -> KeyedCipherScheme:
+        keyed = self.cipher.prepare(key, self.options, self.image_shape, sequence=SEQUENCE)
+        encryptor = make_encryptor(
+            self.cipher, self.options, self.image_shape, key, self.policy, sequence=SEQUENCE
         )
-        scheme.new_key(0)
-        return scheme
+        return KeyedCipherScheme(self, keyed, BlockScrambleClient([encryptor], CLASSES))
 
-    def of_pipeline(
-        self, pipeline: str, parameters: Any, shape: tuple[int, int, int], backbone: str
-    ) -> CipherScheme | None:
-        """Return what a pipeline of block scrambling encrypts with; None for any other."""
-        if not isinstance(parameters, BlockScrambleParameters):
-            return None
-        cipher = parameters.load_cipher()
-        patch = parameters.patch or find_backbone(backbone).patch
-        options = cipher_parameters(cipher, parameters.cipher_options(cipher, patch))
-        return CipherScheme(
-            cipher,
-            options,
-            parameters.key_policy,
-            ImageShape(*shape),
-            _nominal_key(parameters.key),
-            parameters.mode,
-        )
+
+class DeployedCipherScheme(CipherScheme):
+    """The cipher of a run, with the run's own key; fresh keys encrypt with the same options.
+
+    ``plain``: the ViT that was adapted by key, None where the server trained on ciphertexts.
+    """
+
+    def __init__(
+        self, instance: CipherInstance, deployed: Deployed, plain: PlainModel | None = None
+    ) -> None:
+        super().__init__(instance.cipher, instance.options, instance.policy, instance.shape)
+        self._instance = instance
+        self._deployed = deployed
+        self.plain = plain
+        self.unadaptable = TRAINED_AT_SERVER if plain is None else ""
+
+    def own_key(self) -> KeyedCipherScheme:
+        """Return the run's key, and the client that used it."""
+        client = cast(BlockScrambleClient, self._deployed.deployment.client)
+        keyed = self._instance.keyed_for_inference()
+        return KeyedCipherScheme(self, keyed, client, self._deployed.deployment.public_material)
+
+    @property
+    def one_key(self) -> bool:
+        """All images of all clients have one key."""
+        return super().one_key and self._instance.clients == 1
+
+    def claims(self) -> SecurityClaims:
+        """Return the claims of the deployment."""
+        return self._instance.claims()
+
+
+def cipher_scheme(
+    name: str, options: Mapping[str, Any], shape: tuple[int, int, int]
+) -> CipherScheme:
+    """Return a cipher by name as a scheme. Raises UnknownNameError, UsageError."""
+    cipher: Cipher = plugins.load("ciphers", name)
+    own = {key: value for key, value in options.items() if key != POLICY_OPTION}
+    policy = _policy_of(options.get(POLICY_OPTION, KeyPolicy.PER_CLIENT.value))
+    check_policy(cipher, policy)
+    scheme = CipherScheme(cipher, cipher_parameters(cipher, own), policy, ImageShape(*shape))
+    scheme.new_key(0)
+    return scheme
 
 
 def _policy_of(value: Any) -> KeyPolicy:
@@ -192,15 +240,5 @@ def _policy_of(value: Any) -> KeyPolicy:
         raise UsageError(f"unknown key_policy {value!r}", fix=f"known: {known}") from None
 
 
-def _nominal_key(source: str = CLIENT) -> ClientKey:
-    """Stand in for a client's key in claims: the entropy of its source, no secret."""
-    if source != CLIENT:
-        return ClientKey.from_seed(seed_of(source))
-    return ClientKey(bytes(KEY_BYTES))
-
-
 def _side_of(rows: Float64Array, shape: tuple[int, int, int]) -> int:
     return round(float(np.sqrt(len(rows) / shape[2])))
-
-
-SCHEMES = CipherSchemes()

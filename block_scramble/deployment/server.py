@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from he_compare.block_scramble.cipher import NONCE_BYTES, CiphertextArray
 from he_compare.block_scramble.deployment.public_material import ServerMaterial
+from he_compare.block_scramble.keyed_cipher import NONCE_BYTES, CiphertextArray
 from he_compare.block_scramble.vit.adaptation import forget_patch_embedding
 from he_compare.common.clock import Clock
 from he_compare.common.contracts import Server

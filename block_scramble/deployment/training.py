@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from he_compare.block_scramble.cipher import Cipher
+from he_compare.block_scramble.deployment.cipher_instance import TRAINING, CipherInstance
 from he_compare.block_scramble.deployment.client import labelled_message
-from he_compare.block_scramble.deployment.keyed_cipher import TRAINING, CipherInstance
 from he_compare.block_scramble.deployment.parameters import Embedding, Sharing
 from he_compare.block_scramble.deployment.public_material import (
     ServerMaterial,
@@ -32,16 +32,12 @@ from he_compare.common.errors import MessageError, UsageError
 from he_compare.common.identity import array_digest, source_digest
 from he_compare.common.seeds import seed_for
 from he_compare.common.service.wire import pack, unpack
+from he_compare.common.sources import sources_of
 from he_compare.common.types import Float32Array, ImageBatch, Message, Split, Stage
 
 CHUNK = 128
-SOURCES = (
-    "block_scramble",
-    "he_compare.common.backbones",
-    "he_compare.common.block_moments",
-    "he_compare.common.datasets.embedded.atlas",
-    "he_compare.common.service.wire",
-)
+# What the server process runs, besides what is imported here.
+SERVER = "he_compare.block_scramble.deployment.server"
 
 
 def train_on_ciphertext(
@@ -52,7 +48,7 @@ def train_on_ciphertext(
     pipeline: str,
     sharing: Sharing = Sharing.JOINT,
 ) -> list[bytes]:
-    """Return the states of ViTs that a server process trained on ciphertexts: one, or one a client.
+    """Return the states of ViTs that a server trained on ciphertexts: one, or one per client.
 
     ``header``: see ``training_header``. ``pipeline``: the name under which the server process finds
     its code. Facts about the training go into ``context.training``. Raises ServiceError, and
@@ -124,7 +120,7 @@ def _trained_once(
         "header": header.model_dump(mode="json"),
         "initial_weights": array_digest(np.frombuffer(state, np.uint8)),
         "threads": context.settings.threads,
-        "source": source_digest(*SOURCES),
+        "source": source_digest(*sources_of(__name__, SERVER, type(instance.cipher).__module__)),
         "torch": torch.__version__,
     }
 

@@ -11,11 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from he_compare.block_scramble.cipher import ImageShape, check_shape
+from he_compare.block_scramble.engine.shapes import ImageShape, check_shape
 from he_compare.common.errors import UsageError
-from he_compare.common.types import IntArray, UInt8Array
-
-IndexArray = npt.NDArray[np.intp]
+from he_compare.common.types import IndexArray, IntArray, UInt8Array
 
 
 def check_patch(shape: ImageShape, patch: int) -> None:
@@ -34,6 +32,11 @@ def check_patch(shape: ImageShape, patch: int) -> None:
         problem = f"a {size} image is smaller than a block of {patch} pixels"
         raise UsageError(problem, fix=known.replace("that do", "that fit"))
     raise UsageError(f"patch {patch} does not divide a {size} image", fix=known)
+
+
+def block_grid(shape: ImageShape, patch: int) -> tuple[int, int]:
+    """Return the number of blocks of an image and the number of values in each."""
+    return block_count(shape, patch), block_values(shape, patch)
 
 
 def block_count(shape: ImageShape, patch: int) -> int:

@@ -1,6 +1,6 @@
 """Compiled inner loops that move bytes or nibbles: one image, eight side by side, or whole rows.
 
-The work of ``engine.moves``, compiled by numba when this module is imported and kept beside
+The work of ``engine.gather``, compiled by numba when this module is imported and kept beside
 it afterwards (``docs/adr/0009-compiled-moves.md``). Indices are trusted: whoever calls has checked
 that they are in range. A byte is addressed by its place, a nibble by twice that, plus one if high.
 
@@ -19,13 +19,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit, types
 
+from he_compare.block_scramble.engine.words import LANES, UInt32Array
 from he_compare.common.types import UInt8Array
-
-# Images that the compiled loops move side by side: one byte each of a 64-bit word.
-LANES = 8
-
-UInt32Array = npt.NDArray[np.uint32]
-
 
 WordArray = npt.NDArray[np.uint64]
 Word: TypeAlias = np.uint64

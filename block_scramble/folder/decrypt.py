@@ -46,14 +46,16 @@ def decrypt_folder(source: Path, target: Path, *, key_file: Path, progress: Prog
         RestoredFolder(folder=manifest.folder, files=files).write(target)
 
     kept = work_off("decrypting images", entries, work, files, save, progress)
-    kept_note = f", {kept} kept from before" if kept else ""
+    kept_note = f", {kept} already done" if kept else ""
     told = [
         f"{counted(len(entries) - kept)} decrypted{kept_note} with {manifest.cipher} "
         f"under key {key.fingerprint}: {target}"
     ]
     missing = manifest.images - len(entries)
     if missing:
-        told.append(f"{missing} of {manifest.images} are not in it: encryption was interrupted")
+        told.append(
+            f"{missing} of {manifest.images} images are missing: encryption was interrupted"
+        )
     return told
 
 
@@ -89,6 +91,6 @@ def _done_before(target: Path, manifest: FolderManifest) -> dict[str, RestoredFi
     before = read_restored(target)
     if before is None or before.folder != manifest.folder:
         raise UsageError(
-            f"{target} is not empty and holds something else", fix="name a new or empty folder"
+            f"{target} is not empty and holds something else", fix="pass a new or empty folder"
         )
     return before.files

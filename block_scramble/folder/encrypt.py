@@ -71,7 +71,7 @@ def encrypt_folder(
         manifest.model_copy(update={"files": list(files.values())}).sealed(key).write(target)
 
     kept = work_off("encrypting images", order, work, files, save, progress)
-    kept_note = f", {kept} kept from before" if kept else ""
+    kept_note = f", {kept} already done" if kept else ""
     told = (
         f"{counted(len(order) - kept)} encrypted{kept_note} with {choice.cipher.name} "
         f"({choice.policy.value}) under key {key.fingerprint}: {target}"
@@ -86,14 +86,14 @@ def _padding_notes(choice: FolderChoice, files: Iterable[FileEntry]) -> list[str
         return []
     return [
         f"{counted(padded)} padded, blocks have {choice.block} pixels: {PADDING}; "
-        "decryption cuts that off again"
+        "decryption removes the padding"
     ]
 
 
 def _checked_order(
     source: Path, listing: Listing, choice: FolderChoice, size: int | None
 ) -> list[str]:
-    """Return the names so that equal sizes follow each other. Raises where headers do not do."""
+    """Return the names so that equal sizes follow each other. Raises DataError or UsageError."""
     if not listing.images:
         raise DataError(f"{source} has no {', '.join(sorted(SUFFIXES))} images", fix="add images")
     sizes = {name: header_size(source / name, name) for name in listing.images}
@@ -113,7 +113,8 @@ def _begin(
     if not is_empty(target):
         if not (target / MANIFEST).is_file():
             raise UsageError(
-                f"{target} is not empty and no encrypted folder", fix="name a new or empty folder"
+                f"{target} is not empty and not an encrypted folder",
+                fix="pass a new or empty folder",
             )
         before = read_manifest(target)
     key = key_files.load_or_create(key_file) if before is None else key_files.load(key_file)
@@ -139,11 +140,11 @@ def _check_same(
     difference = before.differs_from(now)
     gone = {entry.source for entry in before.files} - set(listing.images)
     if gone:
-        difference = f"it has {sorted(gone)[0]!r}, which the folder to encrypt has not"
+        difference = f"it contains {sorted(gone)[0]!r}, which the folder to encrypt does not"
     if difference:
         raise UsageError(
             f"{target} holds another encrypted folder: {difference}",
-            fix="name a new folder, or repeat the call it was made with",
+            fix="pass a new folder, or repeat the command it was made with",
         )
 
 
@@ -151,6 +152,6 @@ def _notes(manifest: FolderManifest, listing: Listing) -> list[str]:
     notes = [f"insecure: {reason}" for reason in manifest.insecure]
     if listing.others:
         some = ", ".join(listing.others[:3]) + (", ..." if len(listing.others) > 3 else "")
-        notes.append(f"left out, no images: {len(listing.others)} ({some})")
+        notes.append(f"skipped files that are not images: {len(listing.others)} ({some})")
     notes.append("names of files and folders, and image sizes, are not hidden")
     return notes

@@ -18,7 +18,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from he_compare.block_scramble.cipher import CiphertextArray, ImageShape
+from he_compare.block_scramble.engine.shapes import ImageShape
+from he_compare.block_scramble.keyed_cipher import CiphertextArray
 from he_compare.common.datasets.reading.class_folders import IGNORED
 from he_compare.common.datasets.reading.images import FORMATS, MIN_SIDE, image_size, open_image
 from he_compare.common.errors import DataError, IntegrityError, UsageError
@@ -111,13 +112,13 @@ def header_size(path: Path, name: str) -> tuple[int, int]:
         deep = any(str(tile[3]).endswith(";16B") for tile in image.tile)
     if transparent or mode in ("RGBA", "LA", "PA"):
         raise DataError(
-            f"image {name} (mode {mode}) has an alpha channel, which would not come back",
+            f"image {name} (mode {mode}) has an alpha channel, which would be lost",
             fix="flatten it onto a background and store it as RGB or grey",
         )
     if deep or mode.startswith("I") or mode == "F":
         raise DataError(
-            f"image {name} (mode {mode}) has more than 8 bits a channel",
-            fix="apply the window that suits the modality and store it as 8-bit PNG",
+            f"image {name} (mode {mode}) has more than 8 bits per channel",
+            fix="apply a suitable window and store it as 8-bit PNG",
         )
     return height, width
 

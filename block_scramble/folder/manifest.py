@@ -15,8 +15,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from he_compare.block_scramble.cipher import ImageShape
 from he_compare.block_scramble.encryptor import KeyPolicy
+from he_compare.block_scramble.engine.shapes import ImageShape
 from he_compare.block_scramble.keys.client_key import ClientKey
 from he_compare.common.errors import IntegrityError, UsageError
 from he_compare.common.identity import canonical_json
@@ -83,12 +83,12 @@ class FolderManifest(BaseModel):
             raise UsageError(
                 f"{where} was encrypted under the key {self.key_fingerprint}, "
                 f"the key file holds {key.fingerprint}",
-                fix="name the key file of that fingerprint with --key",
+                fix="pass the key file of that fingerprint with --key",
             )
         if not hmac.compare_digest(self.tag, self._tag_under(key)):
             raise IntegrityError(
                 f"{where / MANIFEST} was altered: its tag does not hold under the key",
-                fix="get the folder again from where it was encrypted",
+                fix="copy the folder again from where it was encrypted",
             )
 
     def differs_from(self, other: FolderManifest) -> str:
@@ -117,8 +117,8 @@ def read_manifest(folder: Path) -> FolderManifest:
     path = folder / MANIFEST
     if path.is_symlink() or not path.is_file():
         raise UsageError(
-            f"{folder} is no encrypted folder: it has no {MANIFEST}",
-            fix="name a folder that `compare encrypt` wrote",
+            f"{folder} is not an encrypted folder: it has no {MANIFEST}",
+            fix="pass a folder that `compare encrypt` wrote",
         )
     if path.stat().st_size > MAX_BYTES:
         raise IntegrityError(f"{path} has more than {MAX_BYTES:,} bytes")
@@ -128,8 +128,8 @@ def read_manifest(folder: Path) -> FolderManifest:
         first = error.errors(include_url=False, include_input=False)[0]
         named = ".".join(str(part) for part in first["loc"]) or "the whole"
         raise IntegrityError(
-            f"{path} is no manifest this program reads: {named}: {first['msg']}",
-            fix="get the folder again from where it was encrypted",
+            f"{path} is not a manifest that this program can read: {named}: {first['msg']}",
+            fix="copy the folder again from where it was encrypted",
         ) from None
     names = [entry.source for entry in manifest.files]
     if len(set(names)) < len(names) or len(names) > manifest.images:

@@ -13,7 +13,7 @@ def existing_folder(path: Path) -> Path:
     if not path.is_dir():
         raise UsageError(
             f"{path} is {'no folder' if path.exists() else 'not there'}",
-            fix="name a folder of images",
+            fix="pass a folder of images",
         )
     return path
 
@@ -21,12 +21,12 @@ def existing_folder(path: Path) -> Path:
 def check_apart(source: Path, target: Path) -> None:
     """Raise UsageError where the target is no folder, or inside the source, or around it."""
     if target.exists() and not target.is_dir():
-        raise UsageError(f"{target} is no folder", fix="name a new or empty folder")
+        raise UsageError(f"{target} is no folder", fix="pass a new or empty folder")
     inner, outer = target.resolve(), source.resolve()
     if inner.is_relative_to(outer) or outer.is_relative_to(inner):
         raise UsageError(
-            f"{target} and {source} lie inside each other",
-            fix="name a folder beside the one that is read",
+            f"{target} and {source} are inside each other",
+            fix="pass a folder outside the one that is read",
         )
 
 
@@ -35,7 +35,7 @@ def check_key_outside(key_file: Path, target: Path) -> None:
     if key_file.resolve().is_relative_to(target.resolve()):
         raise UsageError(
             f"the key file {key_file} lies in {target}: whoever gets the folder gets the key",
-            fix="keep the key file outside of it",
+            fix="keep the key file outside it",
         )
 
 
@@ -49,11 +49,11 @@ def write_inside(root: Path, name: str, data: bytes, *, mode: int = 0o644) -> No
     path = root / name
     if not path.parent.resolve().is_relative_to(root.resolve()):
         raise UsageError(
-            f"{path.parent} is a link that leads out of {root}", fix="name another folder"
+            f"{path.parent} is a link that leads out of {root}", fix="pass another folder"
         )
     try:
         write_atomic(path, data, mode=mode)
     except OSError as error:
         raise UsageError(
-            f"cannot write {path}: {error.strerror}", fix="name a writable folder with room"
+            f"cannot write {path}: {error.strerror}", fix="pass a writable folder with free space"
         ) from None

@@ -13,9 +13,11 @@ from typing import Any, cast
 
 import numpy as np
 
-from he_compare.block_scramble.cipher import Cipher, CiphertextArray, ImageShape, cipher_parameters
+from he_compare.block_scramble.cipher import Cipher, cipher_parameters
 from he_compare.block_scramble.encryptor import Encryptor, KeyPolicy, check_policy, make_encryptor
 from he_compare.block_scramble.engine.blocks import crop, pad, padded_shape
+from he_compare.block_scramble.engine.shapes import ImageShape
+from he_compare.block_scramble.keyed_cipher import CiphertextArray
 from he_compare.block_scramble.keys.client_key import ClientKey
 from he_compare.common import plugins
 from he_compare.common.contracts import Parameters
@@ -53,8 +55,8 @@ class FolderChoice:
         if min(height, width) < self.block:
             raise UsageError(
                 f"image {name} has {width} x {height} pixels, "
-                f"a block of {self.cipher.name!r} has {self.block} a side",
-                fix="pass a smaller patch, leave the image out, or scale all with --size",
+                f"a block of {self.cipher.name!r} has {self.block} per side",
+                fix="pass a smaller patch, leave the image out, or resize all with --size",
             )
 
     def ciphertext_shape(self, shape: ImageShape) -> ImageShape:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from he_compare.block_scramble.cipher import ImageShape
+from he_compare.block_scramble.engine.shapes import ImageShape
 from he_compare.block_scramble.folder.images import (
     SUFFIX_OF,
     ciphertext_bytes,
@@ -124,10 +124,10 @@ def _decrypted(cipher: FolderCipher, data: bytes, entry: FileEntry) -> UInt8Arra
 def _read_checked(folder: Path, entry: FileEntry) -> bytes:
     """Return the bytes of a ciphertext. Raises IntegrityError unless they are the manifest's."""
     path = folder / entry.ciphertext
-    again = "get the file again from where it was encrypted"
+    again = "copy the file again from where it was encrypted"
     if not path.resolve().is_relative_to(folder.resolve()) or not path.is_file():
         raise IntegrityError(
-            f"ciphertext {entry.ciphertext} is missing, no file, or a link that leads out",
+            f"ciphertext {entry.ciphertext} is missing, not a file, or a link out of the folder",
             fix=again,
         )
     data = path.read_bytes()

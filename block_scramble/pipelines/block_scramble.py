@@ -6,141 +6,47 @@ Kiya et al., arXiv 2308.07612 (the cipher for ViTs and models that fit its key).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from he_compare.block_scramble.cipher import as_pictures
-from he_compare.block_scramble.deployment.client import BlockScrambleClient
-from he_compare.block_scramble.deployment.keyed_cipher import PICTURE, CipherInstance, make_instance
+from he_compare.block_scramble.deployment.cipher_instance import CipherInstance, make_instance
+from he_compare.block_scramble.deployment.fitted import FittedByKey, FittedOnCiphertext
 from he_compare.block_scramble.deployment.parameters import BlockScrambleParameters, Mode
 from he_compare.block_scramble.deployment.public_material import ServerMaterial
-from he_compare.block_scramble.keys.key_files import obtain_key
-from he_compare.block_scramble.vit.adaptation import adapt_by_key, embedding_parameters
+from he_compare.block_scramble.deployment.scheme import cipher_scheme
+from he_compare.block_scramble.vit.adaptation import embedding_parameters
 from he_compare.common.backbones.catalog import find_backbone
 from he_compare.common.contracts import (
-    Availability,
-    Deployment,
     Fitted,
+    Pipeline,
     RunContext,
     Server,
     TrainingData,
 )
-from he_compare.common.run.records import SecurityClaims
-from he_compare.common.types import FheMode, Float32Array, Float64Array, Per, Stage, UInt8Array
+from he_compare.common.scheme import ImageShape, Scheme
+from he_compare.common.types import Float32Array
 
 NAME = "block-scramble"
 
 
-class FittedCipher:
-    """What both ways to a model share: the claims, and the pictures of ciphertexts."""
-
-    fhe_mode: FheMode = FheMode.NOT_APPLICABLE
-
-    def __init__(self, instance: CipherInstance) -> None:
-        self.instance = instance
-
-    def claims(self) -> SecurityClaims:
-        """Return what this instance claims and gives away."""
-        return self.instance.claims()
-
-    def protected_picture(self, images: UInt8Array) -> UInt8Array | None:
-        """Return ciphertexts of uint8 (n, h, w, 3) as pictures."""
-        return as_pictures(self.instance.encryptor(PICTURE).encrypt(images)[0])
-
-    def _client(self, context: RunContext) -> BlockScrambleClient:
-        with context.clock.stage(Stage.KEYGEN, per=Per.KEY):
-            encryptors = self.instance.inference_encryptors()
-        return BlockScrambleClient(encryptors, self.instance.classes, self.instance.owner_of_image)
-
-
-class FittedOnCiphertext(FittedCipher):
-    """A model that a server process trained on ciphertexts, or one for each client."""
-
-    def __init__(
-        self, instance: CipherInstance, header: ServerMaterial, states: Sequence[bytes]
-    ) -> None:
-        super().__init__(instance)
-        self._header = header.model_copy(update={"training": None, "models": len(states)})
-        self._states = states
-
-    def deploy(self, context: RunContext) -> Deployment:
-        """Derive the key and hand the trained weights to the server."""
-        return Deployment(self._client(context), self._header.to_bytes(*self._states))
-
-    def clear_reference(self, images: UInt8Array) -> tuple[str, Float64Array] | None:
-        """None: the model exists for ciphertext only."""
-        return None
-
-
-class FittedByKey(FittedCipher):
-    """The plain ViT of the run, to be adapted to the client's key.
-
-    ``plain``, ``state``: header and weights of the plain model; neither leaves the key holder.
-    """
-
-    def __init__(self, instance: CipherInstance, plain: ServerMaterial, state: bytes) -> None:
-        super().__init__(instance)
-        self._plain = plain
-        self._state = state
-
-    def deploy(self, context: RunContext) -> Deployment:
-        """Derive the key, adapt the model to it and hand the adapted weights to the server."""
-        client = self._client(context)
-        with context.clock.stage(Stage.COMPILE, per=Per.KEY):
-            key = self.instance.keyed().affine_embedding(self.instance.patch)
-            adapted = adapt_by_key(self._state, key, *self._plain.statistics())
-        changed = {
-            "mean": (0.0, 0.0, 0.0),
-            "std": (1.0, 1.0, 1.0),
-            "ciphertext": self.instance.cipher.traits.ciphertext,
-            "embeddings": key.embeddings,
-            "nibbles": key.nibbles,
-        }
-        header = self._plain.model_copy(update=changed)
-        return Deployment(client, header.to_bytes(adapted))
-
-    def clear_reference(self, images: UInt8Array) -> tuple[str, Float64Array] | None:
-        """Return the scores of the plain ViT, which the adapted one must reproduce.
-
-        None under a wrong key, where it must not.
-        """
-        from he_compare.common.backbones.deit import predict_logits
-
-        if self.instance.wrong_key:
-            return None
-
-        mean, std = self._plain.statistics()
-        model = self._plain.build_model(self._state)
-        return "plain ViT", predict_logits(model, images, mean, std, self._plain.infer_batch)
-
-
-class BlockScramblePipeline:
+class BlockScramblePipeline(Pipeline):
     """Block scrambling with a Vision Transformer."""
 
     name = NAME
     parameters = BlockScrambleParameters
 
-    def availability(self) -> Availability:
-        """Torch, timm and cryptography are requirements of the package: always available."""
-        return Availability(True)
-
-    def source_modules(self) -> tuple[str, ...]:
-        """Name the packages whose source can change a result."""
-        return (
-            "block_scramble",
-            "he_compare.common.backbones",
-            "he_compare.common.block_moments",
-            "he_compare.common.datasets.embedded.atlas",
-        )
-
     def identity_inputs(
         self, parameters: BlockScrambleParameters, key_file: Path
     ) -> dict[str, str]:
-        """Name what keys a cell besides parameters, data and source: the key, by fingerprint.
+        """Name the key, by fingerprint, and the code of the cipher. Raises UsageError."""
+        return parameters.identity_inputs(key_file)
 
-        The key file is made at first use. Raises UsageError where it is no usable one.
-        """
-        return {"client key": obtain_key(parameters.key, key_file).fingerprint}
+    def cipher_scheme(
+        self, name: str, options: Mapping[str, Any], shape: ImageShape
+    ) -> Scheme | None:
+        """Return a cipher of ``compare list ciphers``. Raises UnknownNameError, UsageError."""
+        return cipher_scheme(name, options, shape)
 
     def fit(
         self, data: TrainingData, parameters: BlockScrambleParameters, context: RunContext

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from he_compare.block_scramble.deployment.keyed_cipher import CipherInstance, make_instance
+from he_compare.block_scramble.deployment.cipher_instance import CipherInstance, make_instance
+from he_compare.block_scramble.deployment.fitted import FittedOnCiphertext
 from he_compare.block_scramble.deployment.parameters import (
     BlockScrambleParameters,
     Embedding,
@@ -23,23 +24,16 @@ from he_compare.block_scramble.deployment.parameters import (
     Sharing,
 )
 from he_compare.block_scramble.deployment.public_material import ServerMaterial, TrainingBudget
-from he_compare.block_scramble.keys.key_files import obtain_key
-from he_compare.block_scramble.pipelines.block_scramble import FittedOnCiphertext
-from he_compare.common.contracts import Availability, Fitted, RunContext, Server, TrainingData
+from he_compare.common.backbones.convnet import ARCHITECTURE, build_convnet, convnet_budget
+from he_compare.common.contracts import Fitted, Pipeline, RunContext, Server, TrainingData
 from he_compare.common.identity import array_digest, source_digest
-from he_compare.common.pipelines.convnet import ARCHITECTURE, build_convnet, convnet_budget
 from he_compare.common.service.wire import unpack
+from he_compare.common.sources import sources_of
 
 if TYPE_CHECKING:
     import torch
 
 NAME = "block-scramble-convnet"
-SOURCES = (
-    "block_scramble",
-    "he_compare.common.backbones",
-    "he_compare.common.pipelines.convnet",
-    "he_compare.common.service.wire",
-)
 
 
 class ConvnetScrambleParameters(BlockScrambleParameters):
@@ -72,25 +66,17 @@ class ConvnetMaterial(ServerMaterial):
         return model
 
 
-class BlockScrambleConvnetPipeline:
+class BlockScrambleConvnetPipeline(Pipeline):
     """Block scrambling with a convolutional network."""
 
     name = NAME
     parameters = ConvnetScrambleParameters
 
-    def availability(self) -> Availability:
-        """Torch, timm and cryptography are requirements of the package: always available."""
-        return Availability(True)
-
-    def source_modules(self) -> tuple[str, ...]:
-        """Name the packages whose source can change a result."""
-        return SOURCES
-
     def identity_inputs(
         self, parameters: ConvnetScrambleParameters, key_file: Path
     ) -> dict[str, str]:
-        """Name the fingerprint of the client's key; the file is made at first use."""
-        return {"client key": obtain_key(parameters.key, key_file).fingerprint}
+        """Name the key, by fingerprint, and the code of the cipher. Raises UsageError."""
+        return parameters.identity_inputs(key_file)
 
     def fit(
         self, data: TrainingData, parameters: ConvnetScrambleParameters, context: RunContext
@@ -152,7 +138,7 @@ def _trained(
         "header": header.model_dump(mode="json"),
         "initial_weights": array_digest(np.frombuffer(start, np.uint8)),
         "threads": context.settings.threads,
-        "source": source_digest(*SOURCES),
+        "source": source_digest(*sources_of(__name__, type(instance.cipher).__module__)),
         "torch": torch.__version__,
     }
 

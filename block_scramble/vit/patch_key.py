@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from he_compare.common.errors import UsageError
-from he_compare.common.types import Float32Array, Float64Array, IntArray
-
-BoolArray = npt.NDArray[np.bool_]
-IndexArray = npt.NDArray[np.intp]
+from he_compare.common.types import (
+    BoolArray,
+    Float32Array,
+    Float64Array,
+    IndexArray,
+    IntArray,
+)
 
 # A byte is 16 high + low; in units of 1: value = (16 high + low) / 17, all three in 0..1.
 LOW_SHARE, HIGH_SHARE = 1.0 / 17.0, 16.0 / 17.0

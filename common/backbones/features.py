@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,17 @@ def backbone_seed(seed: int) -> int:
     return seed_for(seed, "backbone")
 
 
+def run_extractor(context: RunContext) -> FeatureExtractor:
+    """Return the extractor that every pipeline of a run shares: backbone, weights, size, threads.
+
+    Raises DataError where the weights cannot be had.
+    """
+    settings = context.settings
+    return FeatureExtractor(
+        settings.backbone, settings.image_size, settings.weights, context.seed, settings.threads
+    )
+
+
 def cached_features(
     batch: ImageBatch, context: RunContext, extractor: FeatureExtractor
 ) -> Float32Array:
@@ -75,13 +87,18 @@ def cached_features(
     path = Path(context.cache_dir) / "features" / f"{key}.npz"
     if path.exists():
         try:
-            stored = load_arrays(path).get("features")
+            arrays = load_arrays(path)
         except IntegrityError:
-            stored = None
+            arrays = {}
+        stored = arrays.get("features")
         if stored is not None and stored.shape == (len(batch), extractor.width):
+            seconds = float(arrays["seconds"]) if "seconds" in arrays else None
+            context.artefacts.note_reused(f"features-{key}", seconds)
             return stored.astype("float32")
+    start = time.perf_counter()
     features = _extract(batch, context, extractor)
-    save_arrays(path, {"features": features})
+    seconds_taken = np.array(time.perf_counter() - start)
+    save_arrays(path, {"features": features, "seconds": seconds_taken})
     return features
 
 

@@ -10,10 +10,13 @@ never leave the range its modulus holds.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from he_compare.common.contracts import RunContext, TrainingData
 from he_compare.common.errors import DataError, MessageError
+from he_compare.common.identity import array_digest, source_digest
 from he_compare.common.service.wire import pack, unpack
 from he_compare.common.types import Float32Array, Float64Array, IntArray
 
@@ -160,3 +163,24 @@ def unpack_head(data: bytes) -> Head:
         return Head(arrays["mean"], arrays["deviation"], linear, int(arrays["iterations"][0]))
     except (ValueError, IndexError) as error:
         raise MessageError(f"not a head: {error}") from None
+
+
+def stored_head(
+    features: Float32Array, data: TrainingData, inverse_l2: float, context: RunContext
+) -> Head:
+    """Train a head on features (n, width) once per run: an artefact that pipelines share."""
+    classes = len(data.classes)
+    inputs: dict[str, Any] = {
+        "features": array_digest(features),
+        "labels": array_digest(data.train.labels),
+        "classes": classes,
+        "C": inverse_l2,
+        "source": source_digest(__name__),
+    }
+    return unpack_head(
+        context.artefacts.get_or_make(
+            "head",
+            inputs,
+            lambda: pack_head(train_head(features, data.train.labels, classes, inverse_l2)),
+        )
+    )

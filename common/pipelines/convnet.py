@@ -8,25 +8,25 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
+from he_compare.common.backbones.convnet import ARCHITECTURE, build_convnet, convnet_budget
 from he_compare.common.clock import Clock
 from he_compare.common.contracts import (
-    Availability,
     Deployment,
     Parameters,
+    Pipeline,
     RunContext,
+    Server,
     TrainingData,
 )
-from he_compare.common.errors import DataError, MessageError
-from he_compare.common.pipelines.plaintext import PlaintextClient
-from he_compare.common.run.records import SecurityClaims
+from he_compare.common.errors import MessageError
 from he_compare.common.service.wire import pack, unpack
-from he_compare.common.types import FheMode, Message, Split, Stage, UInt8Array
+from he_compare.common.types import Message, Split, Stage, UInt8Array
+from he_compare.common.unprotected import FittedWithoutProtection, PlaintextClient
 
 if TYPE_CHECKING:
     import torch
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from he_compare.common.backbones.finetune import Budget
 
 NAME = "convnet"
-ARCHITECTURE = "resnet18"
-HEAD_PREFIX = "fc."
 
 
 class ConvnetParameters(Parameters):
@@ -47,54 +45,6 @@ class ConvnetParameters(Parameters):
     )
     weights: Literal["untrained", "hub"] = Field(
         default="untrained", description="untrained: random; hub: timm's ImageNet weights"
-    )
-
-
-def build_convnet(*, classes: int, weights: str, seed: int) -> torch.nn.Module:
-    """Build a ``resnet18`` for images of any size; random parts follow ``seed``.
-
-    Raises DataError where hub weights cannot be had or do not fit.
-    """
-    import timm
-    import torch
-
-    from he_compare.common.backbones.weights import locate_weights, read_state
-
-    source = locate_weights(ARCHITECTURE, weights)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model: torch.nn.Module = timm.create_model(
-            ARCHITECTURE, pretrained=False, num_classes=classes
-        )
-    if source.path is not None:
-        state = read_state(source.path)
-        body = {name: value for name, value in state.items() if not name.startswith(HEAD_PREFIX)}
-        report = model.load_state_dict(body, strict=False)
-        missing = [name for name in report.missing_keys if not name.startswith(HEAD_PREFIX)]
-        if missing or report.unexpected_keys:
-            raise DataError(f"weights {source.path.name} are not those of a {ARCHITECTURE}")
-    model.eval()
-    return model
-
-
-def convnet_budget(context: RunContext, images: int, *names: str) -> Budget:
-    """Return the run's budget; ``names`` seed the order of images.
-
-    The batch is made smaller where a batch of one image would be left over: batch normalisation
-    takes its statistics from the batch.
-    """
-    from he_compare.common.backbones.finetune import Budget
-    from he_compare.common.seeds import seed_for
-
-    settings = context.settings
-    batch = settings.batch_size
-    while batch > 2 and images % batch == 1:
-        batch -= 1
-    return Budget(
-        epochs=settings.epochs,
-        batch_size=batch,
-        learning_rate=settings.learning_rate,
-        seed=seed_for(context.seed, "fine-tune", *names),
     )
 
 
@@ -140,15 +90,13 @@ class ConvnetServer:
 
 
 @dataclass(frozen=True)
-class ConvnetFitted:
+class ConvnetFitted(FittedWithoutProtection):
     """A trained network. ``statistics``: the backbone whose pixel mean and deviation it uses."""
 
     statistics: str
     image_size: int
     classes: int
     state: bytes
-
-    fhe_mode = FheMode.NOT_APPLICABLE
 
     def deploy(self, context: RunContext) -> Deployment:
         """Hand the network to the server; there are no keys."""
@@ -160,43 +108,12 @@ class ConvnetFitted:
         arrays = {"state": np.frombuffer(self.state, np.uint8)}
         return Deployment(PlaintextClient(), pack(arrays, {"setup": json.dumps(setup)}))
 
-    def claims(self) -> SecurityClaims:
-        """Claim nothing."""
-        return SecurityClaims(
-            scheme="none",
-            protects="nothing: the server receives the image",
-            claim_type="none",
-            deterministic=True,
-            preserves=["everything"],
-            server_learns=["the image", "the scores", "the model"],
-        )
 
-    def clear_reference(self, images: UInt8Array) -> None:
-        """None: this is a reference."""
-        return
-
-    def protected_picture(self, images: UInt8Array) -> UInt8Array:
-        """Return the images: the server sees them."""
-        return images
-
-
-class ConvnetPipeline:
+class ConvnetPipeline(Pipeline):
     """A convolutional network on plain images."""
 
     name = NAME
     parameters = ConvnetParameters
-
-    def availability(self) -> Availability:
-        """Needs torch and timm only, which the package requires."""
-        return Availability(True)
-
-    def source_modules(self) -> tuple[str, ...]:
-        """Name the modules that key the cells."""
-        return ("he_compare.common.pipelines.convnet", "he_compare.common.pipelines.plaintext")
-
-    def identity_inputs(self, parameters: Parameters, key_file: Path) -> dict[str, str]:
-        """Nothing of this machine changes a prediction."""
-        return {}
 
     def fit(
         self, data: TrainingData, parameters: ConvnetParameters, context: RunContext
@@ -234,7 +151,7 @@ class ConvnetPipeline:
         state = arrays["state"].tobytes()
         return ConvnetFitted(settings.backbone, settings.image_size, classes, state)
 
-    def load_server(self, public_material: bytes) -> ConvnetServer:
+    def load_server(self, public_material: bytes) -> Server:
         """Build the server half from public material. Raises MessageError."""
         return ConvnetServer(public_material)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -16,26 +15,21 @@ from pydantic import Field
 
 from he_compare.common.clock import Clock
 from he_compare.common.contracts import (
-    Availability,
     Deployment,
     Parameters,
+    Pipeline,
     RunContext,
+    Server,
     TrainingData,
 )
 from he_compare.common.errors import MessageError
-from he_compare.common.run.records import SecurityClaims
 from he_compare.common.service.wire import pack, unpack
-from he_compare.common.types import FheMode, Float64Array, Message, Stage, UInt8Array
+from he_compare.common.types import Message, Stage, UInt8Array
+from he_compare.common.unprotected import FittedWithoutProtection, PlaintextClient
 
 if TYPE_CHECKING:
     from he_compare.common.backbones.head import Head
-from collections.abc import Mapping, Sequence
 
-import numpy.typing as npt
-
-from he_compare.common.errors import UsageError
-from he_compare.common.scheme import ImageShape, KeyMoves, Models
-from he_compare.common.types import PixelArray, Side
 
 NAME = "plaintext"
 
@@ -50,28 +44,6 @@ class PlaintextParameters(Parameters):
     C: float = Field(
         default=0.01, gt=0, description="Inverse L2 strength of the logistic regression"
     )
-
-
-class PlaintextClient:
-    """Sends the image as it is and reads the scores."""
-
-    def protect(self, images: UInt8Array, clock: Clock) -> list[Message]:
-        """Pack each image: uint8 (n, size, size, 3) to n messages."""
-        with clock.stage(Stage.SERIALIZE, items=len(images)):
-            return [pack({"image": image}) for image in images]
-
-    def reveal(self, replies: list[Message], clock: Clock) -> Float64Array:
-        """Unpack the scores: float64 (n, k). Raises MessageError."""
-        with clock.stage(Stage.DECODE, items=len(replies)):
-            return unpack_scores(replies)
-
-
-def unpack_scores(replies: list[Message]) -> Float64Array:
-    """Unpack one reply per image into scores: float64 (n, k). Raises MessageError."""
-    rows = [unpack(reply, expect={"scores": ("float32", 1)})[0]["scores"] for reply in replies]
-    if len({len(row) for row in rows}) > 1:
-        raise MessageError("replies differ in their number of scores")
-    return np.stack(rows).astype(np.float64)
 
 
 class PlaintextServer:
@@ -121,7 +93,7 @@ class PlaintextServer:
 
 
 @dataclass(frozen=True)
-class PlaintextFitted:
+class PlaintextFitted(FittedWithoutProtection):
     """A plain model ready to be deployed; ``head`` is None where the DeiT has its own."""
 
     backbone: str
@@ -129,8 +101,6 @@ class PlaintextFitted:
     outputs: int
     state: bytes
     head: Head | None
-
-    fhe_mode = FheMode.NOT_APPLICABLE
 
     def deploy(self, context: RunContext) -> Deployment:
         """Hand the model to the server; there are no keys."""
@@ -142,43 +112,12 @@ class PlaintextFitted:
             arrays["head"] = np.frombuffer(pack_head(self.head), np.uint8)
         return Deployment(PlaintextClient(), pack(arrays, {"setup": json.dumps(setup)}))
 
-    def claims(self) -> SecurityClaims:
-        """Claim nothing."""
-        return SecurityClaims(
-            scheme="none",
-            protects="nothing: the server receives the image",
-            claim_type="none",
-            deterministic=True,
-            preserves=["everything"],
-            server_learns=["the image", "the scores", "the model"],
-        )
 
-    def clear_reference(self, images: UInt8Array) -> None:
-        """None: this is the reference."""
-        return
-
-    def protected_picture(self, images: UInt8Array) -> UInt8Array:
-        """Return the images: the server sees them."""
-        return images
-
-
-class PlaintextPipeline:
+class PlaintextPipeline(Pipeline):
     """The two plain references."""
 
     name = NAME
     parameters = PlaintextParameters
-
-    def availability(self) -> Availability:
-        """Needs torch and timm only, which the package requires."""
-        return Availability(True)
-
-    def source_modules(self) -> tuple[str, ...]:
-        """Name the modules that key the cells."""
-        return ("he_compare.common.pipelines.plaintext",)
-
-    def identity_inputs(self, parameters: Parameters, key_file: Path) -> dict[str, str]:
-        """Nothing of this machine changes a prediction."""
-        return {}
 
     def fit(
         self, data: TrainingData, parameters: PlaintextParameters, context: RunContext
@@ -200,17 +139,11 @@ class PlaintextPipeline:
     def _logistic(
         self, data: TrainingData, parameters: PlaintextParameters, context: RunContext
     ) -> PlaintextFitted:
-        from he_compare.common.backbones.features import FeatureExtractor, cached_features
+        from he_compare.common.backbones.features import cached_features, run_extractor
         from he_compare.common.backbones.head import train_head
 
         settings = context.settings
-        extractor = FeatureExtractor(
-            settings.backbone,
-            settings.image_size,
-            settings.weights,
-            context.seed,
-            settings.threads,
-        )
+        extractor = run_extractor(context)
         features = cached_features(data.train, context, extractor)
         head = train_head(features, data.train.labels, len(data.classes), parameters.C)
         context.training.update(
@@ -220,75 +153,9 @@ class PlaintextPipeline:
             settings.backbone, settings.image_size, 0, extractor.state_bytes(), head
         )
 
-    def load_server(self, public_material: bytes) -> PlaintextServer:
+    def load_server(self, public_material: bytes) -> Server:
         """Build the server half from public material."""
         return PlaintextServer(public_material)
 
 
 PIPELINE = PlaintextPipeline()
-
-
-PIPELINES = ("plaintext", "convnet")
-NO_KEY = "there is no key"
-
-
-@dataclass(frozen=True)
-class PlainScheme:
-    """Sends images as they are; scheme and keyed scheme in one."""
-
-    shape: ImageShape
-    name: str = "plaintext"
-    adaptable: str = NO_KEY
-
-    @property
-    def parameters(self) -> Mapping[str, Any]:
-        """There are none."""
-        return {}
-
-    def new_key(self, seed: int) -> PlainScheme:
-        """There is no key."""
-        return self
-
-    def protect(self, images: UInt8Array) -> list[Message]:
-        """Pack uint8 (n, h, w, c) as the plain pipelines do."""
-
-        return PlaintextClient().protect(images, Clock(Side.CLIENT))
-
-    def read(self, messages: Sequence[Message]) -> PixelArray:
-        """Unpack the images. Raises MessageError."""
-        read = [unpack(message, expect={"image": ("uint8", 3)})[0]["image"] for message in messages]
-        return np.stack(read) if read else np.empty((0, *self.shape), np.uint8)
-
-    def moves(self) -> KeyMoves:
-        """Every value is where it was."""
-        size = int(np.prod(self.shape))
-        return KeyMoves(np.arange(size), np.zeros(size, np.bool_))
-
-    def adapted(self, rows: npt.NDArray[np.float64], positions: npt.NDArray[np.float64]) -> Models:
-        """Raise UsageError: there is no key to absorb."""
-        raise UsageError(NO_KEY)
-
-    def claims(self) -> SecurityClaims:
-        """Claim nothing."""
-        return SecurityClaims(
-            scheme="none", protects="nothing: the server receives the image", claim_type="none"
-        )
-
-
-class PlainSchemes:
-    """The pipelines that protect nothing."""
-
-    name = "plaintext"
-
-    def of_cipher(self, name: str, options: Mapping[str, Any], shape: ImageShape) -> None:
-        """None: there is no cipher here."""
-        return
-
-    def of_pipeline(
-        self, pipeline: str, parameters: Any, shape: ImageShape, backbone: str
-    ) -> PlainScheme | None:
-        """Return the plain scheme for the plain pipelines."""
-        return PlainScheme(shape) if pipeline in PIPELINES else None
-
-
-SCHEMES = PlainSchemes()

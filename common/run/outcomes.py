@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 from he_compare.common.run.records import AttackOutcome, PlannedPipeline, Verdict
-from he_compare.common.run.severity import WORDS, beyond_claims, gravity
+from he_compare.common.run.severity import beyond_claims, gravity
 from he_compare.common.run.view import PipelineView, RunView
 
 # More targets than this are counted, not named.
@@ -46,7 +46,7 @@ def strongest(view: RunView, pipeline: PipelineView) -> tuple[Verdict, str]:
         words = f"{count} attack{'s' if count > 1 else ''} within budget"
         return worst.verdict, words + (f"; {beyond} succeeded beyond its claims" if beyond else "")
     if worst.verdict == "unreadable":
-        return worst.verdict, WORDS["unreadable"].meaning
+        return worst.verdict, "no attack of the suite reads its messages"
     return worst.verdict, worst.title
 
 

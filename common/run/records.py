@@ -261,6 +261,17 @@ class Cell(Record):
     round: int = Field(description="0; 1.. for interleaved latency rounds")
 
 
+class TapeFacts(Record):
+    """The messages of a cell that were kept for the audit: what the server was sent."""
+
+    file: str = Field(description="File in the run folder; '' where the tape stayed in memory")
+    public_file: str = Field(description="File of the server's public material; '' likewise")
+    sha256: str = Field(description="Hash over positions, messages and public material")
+    messages: int = Field(description="Messages kept: no more than the audit's budget reads")
+    message_bytes: int = Field(description="Their bytes")
+    public_material_bytes: int = Field(description="Bytes of the public material")
+
+
 class RunRecord(Record):
     """One cell of a run: what was asked, how it ended, and everything that was measured."""
 
@@ -292,6 +303,10 @@ class RunRecord(Record):
         default=None, description="True: the server half ran in a process of its own"
     )
     reused: list[str] = Field(default_factory=list, description="Artefacts reused, by key")
+    reused_seconds: dict[str, float] = Field(
+        default_factory=dict, description="What reused artefacts cost when they were made, by key"
+    )
+    tape: TapeFacts | None = Field(default=None, description="Messages kept for the audit")
     environment: EnvironmentFingerprint | None = Field(default=None, description="Machine")
     warnings: list[str] = Field(default_factory=list, description="Shown wherever it is printed")
     error: ErrorInfo | None = Field(default=None, description="Set where the status is not ok")
@@ -307,6 +322,11 @@ Verdict = Literal[
     "not applicable",
     "unreadable",
     "not run",
+]
+
+
+MessageSource = Literal[
+    "", "crossed in the run", "deployed again", "deployed for the audit", "cipher alone"
 ]
 
 
@@ -368,6 +388,9 @@ class AttackOutcome(Record):
     artefacts: list[str] = Field(default_factory=list, description="Files in the run folder")
     pictures: list[AttackPicture] = Field(default_factory=list, description="Pictures it left")
     claim: str = Field(default="", description="The claim of the target that is put to the test")
+    messages: MessageSource = Field(
+        default="", description="Where the attacked messages come from; '' where none was read"
+    )
     promised: bool = Field(
         default=True, description="False: the target never promised what is put to the test"
     )

@@ -52,7 +52,7 @@ WORDS: dict[Verdict, VerdictWords] = {
         "unreadable",
         "unreadable",
         "unknown",
-        "no attack of the suite reads such messages; not a pass",
+        "the attack cannot read such messages, nothing is known; not a pass",
     ),
     "not applicable": VerdictWords(
         "n/a", "n/a", "unknown", "the attack means nothing for this target"

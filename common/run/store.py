@@ -7,6 +7,7 @@ Layout::
     attacks.jsonl       one AttackOutcome a line, likewise; absent where nothing was attacked
     attacks/**          pictures and arrays the attacks left
     predictions/*.npz   ids, groups, labels, probabilities of each accuracy cell
+    tape/*              messages that crossed, for the audit: what the server was sent
     artefacts/*         fitted models and the like, keyed by all their inputs; never a secret
     pictures.npz        sample images as the client has them and as the server sees them
     scores.json         recomputed from predictions by ``compare score``
@@ -23,8 +24,10 @@ import io
 import json
 import os
 import tempfile
+import time
 import zipfile
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -98,12 +101,20 @@ def load_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
         ) from None
 
 
+@dataclass(frozen=True)
+class Reused:
+    """Something that was made before. ``seconds``: what making it took, None where not recorded."""
+
+    name: str
+    seconds: float | None
+
+
 class ArtefactFolder:
     """Results of expensive steps, kept in the run folder and keyed by all their inputs."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.reused: list[str] = []
+        self.reused: list[Reused] = []
 
     def get_or_make(self, kind: str, inputs: Mapping[str, Any], make: Callable[[], bytes]) -> bytes:
         """Return the stored bytes for these inputs, or make and store them."""
@@ -111,19 +122,33 @@ class ArtefactFolder:
         path = self.folder / name
         sums = self.folder / f"{name}.sha256"
         if path.exists() and sums.exists():
-            if file_digest(path) == sums.read_text().strip():
-                self.reused.append(name)
+            digest, _, seconds = sums.read_text().strip().partition("\n")
+            if file_digest(path) == digest:
+                self.note_reused(name, _seconds(seconds))
                 return path.read_bytes()
             path.unlink()
+        start = time.perf_counter()
         data = make()
+        seconds = f"{time.perf_counter() - start:.6f}"
         write_atomic(path, data)
-        write_atomic(sums, (file_digest(path) + "\n").encode())
+        write_atomic(sums, f"{file_digest(path)}\n{seconds}\n".encode())
         return data
 
-    def drain_reused(self) -> list[str]:
-        """Hand over the names of what was reused since the last call."""
+    def note_reused(self, name: str, seconds: float | None) -> None:
+        """Remember that something made before was used again, wherever it is kept."""
+        self.reused.append(Reused(name, seconds))
+
+    def drain_reused(self) -> list[Reused]:
+        """Hand over what was reused since the last call."""
         taken, self.reused = self.reused, []
         return taken
+
+
+def _seconds(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 class RunFolder:
@@ -253,6 +278,7 @@ class RunFolder:
             for file in (self.path / ATTACK_FILES).rglob("*")
             if file.is_file()
         )
+        names += sorted(f"tape/{p.name}" for p in (self.path / "tape").glob("*"))
         names += sorted(f"predictions/{p.name}" for p in (self.path / "predictions").glob("*.npz"))
         return names
 

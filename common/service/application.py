@@ -84,7 +84,10 @@ class ServiceApplication:
         self._server = await self._compute(lambda: self._load(body))
         return JSONResponse(
             {"verbs": list(self._server.verbs)},
-            headers={"compare-seconds": f"{time.perf_counter() - start:.9f}"},
+            headers={
+                "compare-seconds": f"{time.perf_counter() - start:.9f}",
+                "compare-pid": str(os.getpid()),
+            },
         )
 
     async def _call(self, request: Request) -> Response:

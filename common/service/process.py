@@ -67,6 +67,8 @@ class ServerProcess:
         self._process = _spawn(threads)
         atexit.register(self.close)
         self.pid = self._process.pid
+        # The pid that the service itself reports, once it has its public material.
+        self.served_by: int | None = None
         try:
             port = self._introduce()
             self._http = httpx.Client(
@@ -112,10 +114,16 @@ class ServerProcess:
         response = self._send("PUT", "/v1/public", public_material, "public")
         elapsed = time.perf_counter() - start
         seconds = float(response.headers["compare-seconds"])
+        self.served_by = int(response.headers["compare-pid"])
         count = self.traffic["public"]
         count.payload_upload += len(public_material)
         clock.add(Stage.SERVER_LOAD, seconds, side=Side.SERVER, per=Per.ONCE)
         clock.add(Stage.KEY_UPLOAD, max(elapsed - seconds, 0.0), side=Side.NETWORK, per=Per.ONCE)
+
+    @property
+    def is_separate(self) -> bool | None:
+        """Whether the service runs in another process than this one, by its own word for it."""
+        return None if self.served_by is None else self.served_by != os.getpid()
 
     def call(self, verb: str, messages: list[Message], clock: Clock) -> list[Message]:
         """POST messages to a verb; server-side stages and the transport are added to ``clock``.

@@ -82,7 +82,7 @@ def list_ciphertexts(folder: Path) -> CiphertextFolder:
     """List pictures or arrays below a folder. Raises UsageError or DataError in one line."""
     if not folder.is_dir():
         state = "no folder" if folder.exists() else "not there"
-        raise UsageError(f"{folder} is {state}", fix="name a folder of scrambled images")
+        raise UsageError(f"{folder} is {state}", fix="pass a folder of scrambled images")
     names, arrays = [], []
     for path, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -126,14 +126,17 @@ def read_array(path: Path, name: str) -> PixelArray:
         data = stream.read(wanted + 1)
     if len(data) != wanted:
         raise DataError(
-            f"{name} holds {'more' if len(data) > wanted else 'fewer'} numbers than it says",
+            f"{name} holds {'more' if len(data) > wanted else 'fewer'} numbers than its header "
+            "says",
             fix="restore the file",
         )
     array = np.frombuffer(data, dtype).reshape(shape)
     if dtype == np.uint8:
         return cast(UInt8Array, array)
     if not np.isfinite(array).all() or np.abs(array).max(initial=0) > LARGEST:
-        raise DataError(f"{name} holds numbers that are no ciphertext of bytes", fix="leave it out")
+        raise DataError(
+            f"{name} holds numbers that cannot be a ciphertext of bytes", fix="leave it out"
+        )
     if ((array == np.rint(array)) & (array >= 0) & (array <= 255)).all():
         return cast(UInt8Array, array.astype(np.uint8))
     return cast(Float32Array, array.astype(np.float32))
@@ -153,7 +156,7 @@ class _member:
             if one != f"{ARRAY}.npy" and len(members) != 1:
                 raise DataError(
                     f"{self.name} holds {len(members)} arrays and none named {ARRAY!r}",
-                    fix=f"store one array a file, named {ARRAY!r}",
+                    fix=f"store one array per file, named {ARRAY!r}",
                 )
             self._stream = self._archive.open(one)
         except Exception as error:
@@ -170,8 +173,9 @@ class _member:
         if isinstance(error, CompareError):
             return error
         # The parsers of zip and npy raise anything from struct.error to KeyError on hostile bytes.
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         return DataError(
-            f"{self.name} is no npz of one array: {error or type(error).__name__}".splitlines()[0],
+            f"{self.name} is not an npz file with one array: {reason}",
             fix="restore the file or leave it out",
         )
 
@@ -191,6 +195,6 @@ def _header(stream: IO[bytes], name: str) -> tuple[tuple[int, int, int], np.dtyp
     if not pictures or not min(shape[:2]) >= 8 or np.prod(shape[:2], dtype=float) > MAX_PIXELS:
         raise DataError(
             f"{name} holds an array of {shape}, no picture (height, width, 1 or 3)",
-            fix="store one ciphertext a file, as `compare encrypt` does",
+            fix="store one ciphertext per file, as `compare encrypt` does",
         )
     return shape, dtype

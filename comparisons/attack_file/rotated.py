@@ -27,8 +27,8 @@ SURE, PARTLY = 0.7, 0.4
 MOST_VALUES = 4096
 NOTHING = "nothing"
 KINDS = (
-    "numbers that are no bytes: tried as blocks under one rotation (scalar products of blocks are "
-    "kept, the smoothest pictures are taken); what reads single values does not apply"
+    "values are not bytes, so blocks under one rotation are assumed: scalar products of blocks are "
+    "kept, the smoothest pictures are chosen; attacks on single values do not apply"
 )
 
 
@@ -89,7 +89,7 @@ def _side_of(guess: tuple[int, float] | None, height: int, width: int) -> int:
         raise UsageError(
             f"no blocks of {SMALLEST} to {LARGEST} pixels show in these arrays of {height} x "
             f"{width}: too few, or no one rotation of blocks",
-            fix="name the side of the blocks with --patch, or add images",
+            fix="pass the width of the blocks with --patch, or add images",
         )
     return guess[0]
 
@@ -99,21 +99,21 @@ def _check(side: int, channels: int) -> None:
         raise DataError(
             f"blocks of {side} x {side} x {channels} have more than {MOST_VALUES} values, too many "
             "to find a rotation of",
-            fix="name smaller blocks with --patch",
+            fix="pass a smaller width with --patch",
         )
 
 
 def _told(attack: FolderAttack, rotation: Rotation, guess: tuple[int, float] | None) -> list[str]:
-    how = "guessed from how alike blocks are" if attack.guessed else "given"
+    how = "guessed from how similar blocks are" if attack.guessed else "given"
     found = f", keys {attack.keys}: {attack.found}" if attack.found != NOTHING else ""
     lines = [
         f"{attack.sureness.value}: {len(attack.written)} arrays, blocks of {attack.patch} pixels "
         f"({how}){found}",
         KINDS,
-        f"pictures found from other halves of the images agree by {rotation.agreement:.2f} beyond "
-        "block means (chance 0; one image: not known)",
+        f"pictures found from two halves of the images agree by {rotation.agreement:.2f} beyond "
+        "block means (chance 0; unknown for one image)",
     ]
     if guess is not None and guess[0] != attack.patch:
         lines.append(f"blocks look like {guess[0]} pixels: try --patch {guess[0]}")
-    shows = "which should show nothing" if attack.sureness is Sureness.NOTHING else "grey"
+    shows = "(they should show nothing)" if attack.sureness is Sureness.NOTHING else "grey"
     return [*lines, f"pictures: {attack.out}, {shows}"]

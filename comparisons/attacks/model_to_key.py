@@ -43,14 +43,13 @@ class ModelToKey(Attack):
     limits = (
         "the adversary has the very plain model that was adapted; with a model near it, such as "
         "the public weights it was fine-tuned from, rows match less surely (not tried here)",
-        "random weights stand for the model: what is matched is rows, whatever they hold",
     )
     source = "construction of Qi et al., arXiv 2205.12041"
 
     def applies(self, facts: Facts) -> str:
         """Only where a plain model can be adapted to the key, and the key is a list of moves."""
-        if facts.adaptable:
-            return f"no model is adapted to such a key: {facts.adaptable}"
+        if facts.unadaptable:
+            return facts.unadaptable
         if not facts.keeps_nibbles:
             return "the key is a matrix, which a narrow embedding does not determine"
         return ""

@@ -15,12 +15,14 @@ from he_compare.common.adversary import Labelled, Need, Oracle, Pairs, Truth, Vi
 from he_compare.common.attack import Attack
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.errors import UsageError
+from he_compare.common.run.tape import Tape
 from he_compare.common.scheme import CLOSED_CONTROLS, KeyedScheme, Models, Scheme
 from he_compare.common.seeds import generator_for, seed_for
 from he_compare.common.target_facts import Facts
-from he_compare.common.types import ImageBatch, IntArray, PixelArray, UInt8Array
+from he_compare.common.types import ImageBatch, IntArray, Message, PixelArray, UInt8Array
 from he_compare.comparisons.attacks.tools.recogniser import Recogniser
 from he_compare.comparisons.auditing.pool import PlainPool, stratified
+from he_compare.comparisons.auditing.targets import KEY_IN_USE
 
 FRESH = 8
 LEAST_CIPHERTEXTS = 4
@@ -38,41 +40,79 @@ class _Shares:
     attacked: IntArray
 
 
+@dataclass(frozen=True)
+class Attacked:
+    """What encrypts, under one key: the target or a control.
+
+    ``tape``: messages that crossed under this key, where they were kept: those are attacked, and
+    nothing is encrypted anew that is on it.
+    """
+
+    scheme: Scheme
+    keyed: KeyedScheme
+    tape: Tape | None = None
+
+    def messages(self, batch: ImageBatch, positions: IntArray) -> list[Message]:
+        """Return the messages of images of the pool. Raises UsageError where the key is gone."""
+        found = [self.tape.message_of(int(p)) if self.tape else None for p in positions]
+        missing = [place for place, message in enumerate(found) if message is None]
+        made = self.keyed.protect(batch.images[positions[missing]])
+        for place, message in zip(missing, made, strict=True):
+            found[place] = message
+        return [message for message in found if message is not None]
+
+    def encrypt(self, images: UInt8Array) -> PixelArray:
+        """Encrypt images of somebody's choice, as the server sees them."""
+        return self.scheme.read(self.keyed.protect(images))
+
+
+def positions_read(labels: IntArray, budget: AttackBudget, seed: int) -> IntArray:
+    """Return the test images whose messages under the run's own key any attack reads, sorted."""
+    read: set[int] = set()
+    for needs in (frozenset[Need](), {Need.PAIRS}, {Need.LABELS}, {Need.PAIRS, Need.LABELS}):
+        random = generator_for(seed, "audit images", KEY_IN_USE)
+        try:
+            shares = _share(labels, frozenset(needs), budget, random)
+        except UsageError:  # the attack will say so
+            continue
+        read |= {int(p) for p in (*shares.fresh, *shares.pairs, *shares.attacked)}
+    return np.array(sorted(read), dtype=np.int64)
+
+
 def set_up(
     attack: Attack,
     target: Scheme,
     facts: Facts,
-    attacked: Scheme,
+    attacked: Attacked,
     pool: PlainPool,
     budget: AttackBudget,
     seed: int,
     key: int,
     recognise: Recogniser | None = None,
 ) -> tuple[View, Truth]:
-    """Encrypt images of the pool under key number ``key`` and hand out what the attack may see.
+    """Hand out what the attack may see of images of the pool under key number ``key``.
 
-    ``attacked``: what encrypts, the target or a control. ``facts``: of the target; before a control
-    the adversary believes to attack the target, so that it does there what it does here. Raises
-    UsageError where the pool is too small.
+    ``facts``: of the target; before a control the adversary believes to attack the target, so that
+    it does there what it does here. Raises UsageError where the pool is too small.
     """
-    scheme = attacked
+    scheme, keyed, encrypt = attacked.scheme, attacked.keyed, attacked.encrypt
     size = scheme.shape[0]
     batch = pool.attacked(size)
-    keyed = scheme.new_key(seed_for(seed, "audit key", scheme.name, key))
     random = generator_for(seed, "audit images", key)
-    shares = _share(batch, attack.needs, budget, random)
+    shares = _share(batch.labels, attack.needs, budget, random)
 
-    def encrypt(images: UInt8Array) -> PixelArray:
-        return scheme.read(keyed.protect(images))
+    def pairs(positions: IntArray) -> Pairs:
+        seen = scheme.read(attacked.messages(batch, positions))
+        return Pairs(batch.images[positions], seen)
 
     originals = batch.take(shares.attacked)
-    messages = keyed.protect(originals.images)
+    messages = attacked.messages(batch, shares.attacked)
     candidate_of: IntArray | None = None
     given: dict[Need, Any] = {}
     if Need.AUXILIARY in attack.needs:
         given[Need.AUXILIARY] = _some(pool.auxiliary(size), budget.auxiliary, random)
     if Need.PAIRS in attack.needs:
-        given[Need.PAIRS] = _pairs(batch, shares.pairs, encrypt)
+        given[Need.PAIRS] = pairs(shares.pairs)
     if Need.ORACLE in attack.needs:
         given[Need.ORACLE] = Oracle(encrypt, budget.queries)
     if Need.CANDIDATES in attack.needs:
@@ -95,7 +135,7 @@ def set_up(
         originals=originals.images,
         ids=originals.ids,
         labels=originals.labels,
-        fresh=_pairs(batch, shares.fresh, encrypt),
+        fresh=pairs(shares.fresh),
         key=keyed.moves(),
         candidate_of=candidate_of,
         fresh_labels=batch.labels[shares.fresh],
@@ -105,30 +145,23 @@ def set_up(
 
 
 def _share(
-    batch: ImageBatch, needs: frozenset[Need], budget: AttackBudget, random: np.random.Generator
+    labels: IntArray, needs: frozenset[Need], budget: AttackBudget, random: np.random.Generator
 ) -> _Shares:
     pairs = budget.pairs if Need.PAIRS in needs else 0
     wanted = budget.labels + UNLABELLED if Need.LABELS in needs else budget.images
-    order = random.permutation(len(batch))
+    order = random.permutation(len(labels))
     if Need.LABELS in needs:
-        order = stratified(batch.labels, order)
-    left = len(batch) - FRESH - pairs
+        order = stratified(labels, order)
+    left = len(labels) - FRESH - pairs
     if left < LEAST_CIPHERTEXTS:
         raise UsageError(
-            f"{len(batch)} test images are too few: {FRESH + pairs + LEAST_CIPHERTEXTS} are "
+            f"{len(labels)} test images are too few: {FRESH + pairs + LEAST_CIPHERTEXTS} are "
             f"needed ({FRESH} sealed, {pairs} known pairs, {LEAST_CIPHERTEXTS} attacked)",
             fix="raise --test-limit or take a dataset with more images",
         )
     taken = order[: min(wanted, left)]
     rest = order[len(taken) :]
     return _Shares(rest[:FRESH], rest[FRESH : FRESH + pairs], taken)
-
-
-def _pairs(
-    batch: ImageBatch, positions: IntArray, encrypt: Callable[[UInt8Array], PixelArray]
-) -> Pairs:
-    plain = batch.images[positions]
-    return Pairs(plain, encrypt(plain))
 
 
 def _some(batch: ImageBatch, most: int, random: np.random.Generator) -> UInt8Array:
@@ -165,17 +198,21 @@ def _own_keys(scheme: Scheme) -> Callable[[UInt8Array, int], PixelArray]:
 def _models(
     keyed: KeyedScheme, scheme: Scheme, facts: Facts, random: np.random.Generator
 ) -> Models:
-    """A patch embedding with the statistics of a trained one, before and after adaptation.
+    """The deployed patch embedding beside the plain one.
 
-    Before a control that no model can absorb, the deployed one is unrelated to the plain one.
+    For a control a patch embedding is drawn at random, with the statistics of a trained one; where
+    no model can absorb the control, its "deployed" one is unrelated to the plain one.
     """
+    deployed = keyed.models()
+    if deployed is not None:
+        return deployed
     height, width, channels = facts.shape
     side = facts.patch or height
     values = side * side * channels
     blocks = (height // side) * (width // side)
     rows = random.normal(0.0, 0.02, (values, EMBEDDING_WIDTH))
     positions = random.normal(0.0, 0.02, (blocks, EMBEDDING_WIDTH))
-    if scheme.adaptable and scheme.name in CLOSED_CONTROLS:
+    if scheme.name in CLOSED_CONTROLS:
         other = random.normal(0.0, 0.02, rows.shape).astype(np.float32)
         return Models(rows, other[None], positions, random.permutation(positions), False)
     return keyed.adapted(rows, positions)

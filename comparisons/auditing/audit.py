@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from he_compare.common import plugins
 from he_compare.common.audit_budget import BUDGETS, AttackBudget
+from he_compare.common.contracts import Pipeline
 from he_compare.common.environment import tool_version
 from he_compare.common.errors import (
     EXIT_CELLS_FAILED,
@@ -23,18 +26,26 @@ from he_compare.common.run.capability_matrix import controls_failed
 from he_compare.common.run.records import AttackOutcome
 from he_compare.common.run.store import ATTACKS, RunFolder, write_atomic
 from he_compare.common.scheme import CONTROLS
-from he_compare.common.types import NotRun
+from he_compare.common.types import IntArray, NotRun
 from he_compare.comparisons.auditing import matrix, suite
+from he_compare.comparisons.auditing.adversary_view import positions_read
+from he_compare.comparisons.auditing.deployments import (
+    RunDeployments,
+    deployed_alone,
+    ground_of_audit,
+)
 from he_compare.comparisons.auditing.harness import Harness, Setup
 from he_compare.comparisons.auditing.pool import DatasetPool, PlainPool, RunPool
-from he_compare.comparisons.auditing.targets import Target, cipher_target, pipeline_target
-from he_compare.comparisons.measuring.config import (
+from he_compare.comparisons.auditing.targets import Opened, Target, cipher_target, pipeline_target
+from he_compare.comparisons.measuring.dataset_spec import default_folder_name, shown_dataset
+from he_compare.comparisons.measuring.fitting import Ground
+from he_compare.comparisons.measuring.pipeline_spec import (
     PipelineSpec,
     parse_spec,
     resolve_parameters,
 )
-from he_compare.comparisons.measuring.dataset_spec import default_folder_name, shown_dataset
 from he_compare.comparisons.measuring.plan import RunPlan
+from he_compare.comparisons.measuring.runner import Runner
 from he_compare.comparisons.progress import ProgressReporter
 
 AUDIT = "audit.json"
@@ -69,7 +80,6 @@ def audit_command(request: AuditRequest) -> int:
     budget = find_budget(request.budget)
     attacks = attack_names(request.attacks)
     with ProgressReporter(quiet=request.quiet) as progress:
-        targets = _targets(request)
         pool = _pool(request, budget, progress)
         folder = RunFolder(request.out or _default_folder(request))
         _claim(folder, request, pool)
@@ -82,10 +92,11 @@ def audit_command(request: AuditRequest) -> int:
                 seed=request.seed,
                 command=_command(request),
                 size=request.image_size,
-                backbone=BACKBONE,
-                weights=WEIGHTS,
+                run={"backbone": BACKBONE, "weights": WEIGHTS},
             )
-            outcomes = Harness(setup, folder, progress).run(targets, attacks)
+            with tempfile.TemporaryDirectory() as private:
+                targets = _targets(request, pool, folder, Path(private), progress)
+                outcomes = Harness(setup, folder, progress).run(targets, attacks)
             folder.write_sums()
         finally:
             folder.unlock()
@@ -95,8 +106,17 @@ def audit_command(request: AuditRequest) -> int:
     return exit_code(outcomes, attacks if request.attacks else ())
 
 
-def audit_run(plan: RunPlan, folder: RunFolder, progress: ProgressReporter) -> list[AttackOutcome]:
-    """Attack every pipeline of a run, with its own parameters, into the run's folder.
+def messages_to_keep(plan: RunPlan) -> IntArray | None:
+    """Return the test images whose messages the audit of a run reads; None without an audit."""
+    if plan.config.audit == "none":
+        return None
+    return positions_read(plan.test.labels, find_budget(plan.config.audit), plan.config.seed)
+
+
+def audit_run(
+    plan: RunPlan, folder: RunFolder, runner: Runner, progress: ProgressReporter
+) -> list[AttackOutcome]:
+    """Attack every pipeline of a run as it was deployed, into the run's folder.
 
     The quick audit ends after five minutes; what was left is recorded as not run.
     """
@@ -114,14 +134,18 @@ def audit_run(plan: RunPlan, folder: RunFolder, progress: ProgressReporter) -> l
         seed=config.seed,
         command=" ".join(command),
         size=config.image_size,
-        backbone=config.backbone,
-        weights=config.weights,
+        run={"backbone": config.backbone, "weights": plan.backbone.weights_sha256},
         seconds=QUICK_SECONDS if budget.name == "quick" else None,
     )
     progress.line(f"audit with the {budget.name} budget")
+    deployments = RunDeployments(plan, folder, runner)
     targets = [
         pipeline_target(
-            planned.spec, planned.pipeline, planned.parameters, config.image_size, config.backbone
+            planned.spec,
+            planned.resolved(),
+            config.image_size,
+            partial(deployments.open, planned),
+            deployments.tape_digest(planned.label),
         )
         for planned in plan.pipelines
     ]
@@ -165,11 +189,35 @@ def audited(path: Path) -> list[AttackOutcome]:
     return outcomes
 
 
-def _targets(request: AuditRequest) -> list[Target]:
+def _targets(
+    request: AuditRequest,
+    pool: DatasetPool,
+    folder: RunFolder,
+    private: Path,
+    progress: ProgressReporter,
+) -> list[Target]:
     ciphers = request.ciphers
     if not ciphers and not request.pipelines:
         ciphers = tuple(name for name in plugins.discover("ciphers") if name not in CONTROLS)
     targets = [cipher_target(text, request.image_size) for text in ciphers]
+    size = request.image_size
+
+    @cache
+    def ground() -> Ground:
+        return ground_of_audit(
+            pool,
+            size,
+            request.seed,
+            BACKBONE,
+            WEIGHTS,
+            folder.path / "artefacts",
+            private,
+            progress,
+        )
+
+    def open_alone(pipeline: Pipeline, parameters: Any) -> Opened:
+        return deployed_alone(pipeline, parameters, size, ground())
+
     for text in request.pipelines:
         spec = parse_spec(text)
         pipeline = plugins.load("pipelines", spec.name)
@@ -177,10 +225,9 @@ def _targets(request: AuditRequest) -> list[Target]:
         targets.append(
             pipeline_target(
                 PipelineSpec(pipeline.name, spec.parameters),
-                pipeline,
-                parameters,
-                request.image_size,
-                BACKBONE,
+                parameters.model_dump(mode="json"),
+                size,
+                partial(open_alone, pipeline, parameters),
             )
         )
     labels = [target.label for target in targets]
@@ -194,7 +241,7 @@ def _pool(request: AuditRequest, budget: AttackBudget, progress: ProgressReporte
     from he_compare.common.datasets.opened import choice
     from he_compare.common.datasets.opened.fingerprint import fingerprint
     from he_compare.common.types import Split
-    from he_compare.comparisons.measuring.data import data_policy
+    from he_compare.comparisons.measuring.data_access import data_policy
     from he_compare.comparisons.measuring.plan import open_dataset
 
     with data_policy(request.offline, request.require_real, progress):

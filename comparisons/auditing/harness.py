@@ -9,35 +9,34 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from he_compare.common.attack import Attack, AttackFailedError, AuditStep, Check, Inspected
 from he_compare.common.audit_budget import AttackBudget
-from he_compare.common.errors import CompareError, UnavailableError
+from he_compare.common.errors import CompareError, MessageError, UnavailableError
 from he_compare.common.identity import key_of, source_digest
 from he_compare.common.run.records import AttackOutcome, AttackPicture
 from he_compare.common.run.store import RunFolder
-from he_compare.common.scheme import CLOSED_CONTROLS, CONTROLS, OPEN_CONTROL
-from he_compare.common.seeds import generator_for
+from he_compare.common.scheme import CLOSED_CONTROLS, CONTROLS, OPEN_CONTROL, Scheme
+from he_compare.common.seeds import generator_for, seed_for
+from he_compare.common.sources import sources_of
 from he_compare.common.types import NotRun
 from he_compare.comparisons.attacks.tools.recogniser import Recogniser, fit_recogniser
-from he_compare.comparisons.auditing import artefacts, outcomes, suite
-from he_compare.comparisons.auditing.adversary_view import set_up
-from he_compare.comparisons.auditing.outcomes import Keys
+from he_compare.comparisons.auditing import artefacts, suite
+from he_compare.comparisons.auditing.adversary_view import Attacked, set_up
+from he_compare.comparisons.auditing.outcome_draft import Keys, OutcomeDraft
 from he_compare.comparisons.auditing.pool import PlainPool, is_grey
-from he_compare.comparisons.auditing.targets import Target, control_scheme
+from he_compare.comparisons.auditing.targets import KEY_IN_USE, Target, control_scheme
 from he_compare.comparisons.auditing.timelimit import OverTimeError, time_limit
 from he_compare.comparisons.auditing.verdicts import large_enough, too_small
 from he_compare.comparisons.progress import ProgressReporter
 
-SOURCES = (
-    "he_compare.common.attack",
-    "he_compare.common.similarity",
-    "he_compare.comparisons.attacks",
-    "block_scramble",
-    "fhe_baseline",
+# What judges and scores, beside the attack and what it attacks.
+JUDGES = (
+    "he_compare.comparisons.auditing.harness",
+    "he_compare.comparisons.attacks.tools.recogniser",
 )
 
 
@@ -45,8 +44,8 @@ SOURCES = (
 class Setup:
     """What all cells of one audit share. ``command``: reproduces it, up to target and attack.
 
-    ``backbone``, ``weights``: of the run, '' where there is none. ``seconds``: after which no other
-    cell is begun.
+    ``run``: what else of a run can change an outcome (backbone and weights). ``seconds``: after
+    which no other cell is begun.
     """
 
     pool: PlainPool
@@ -54,8 +53,7 @@ class Setup:
     seed: int
     command: str
     size: int
-    backbone: str = ""
-    weights: str = ""
+    run: Mapping[str, Any] = field(default_factory=dict)
     control_keys: int = 2
     seconds: float | None = None
 
@@ -88,7 +86,7 @@ class Harness:
                 identity = self.identity(attack, target)
                 known = done.get(identity)
                 if known is not None:
-                    self.progress.line(f"{attack.title} on {target.label}: kept from before")
+                    self.progress.line(f"{attack.title} on {target.label}: already done, reused")
                     found.append(known)
                     continue
                 late = self._late(time.perf_counter() - begin)
@@ -99,22 +97,24 @@ class Harness:
         return found
 
     def identity(self, attack: AuditStep, target: Target, control: str = "") -> str:
-        """Return the key of an outcome: everything that can change it."""
-        scheme = target.scheme
+        """Return the key of an outcome: everything that can change it.
+
+        A deployment is named by its tape and by the sources of its pipeline.
+        """
         return key_of(
             attack=attack.name,
             target=target.label,
             control=control,
             pipeline=target.pipeline,
-            parameters=_parameters_of(target),
-            scheme=[scheme.name, list(scheme.shape)] if scheme else None,
-            size=self.setup.size,
+            parameters=dict(target.parameters),
+            shape=list(target.shape),
+            tape=target.tape_digest,
             data=self.setup.pool.fingerprint,
             budget=self.setup.budget.as_record(),
             control_keys=self.setup.control_keys,
             seed=self.setup.seed,
-            backbone=[self.setup.backbone, self.setup.weights],
-            source=source_digest(*SOURCES, type(attack).__module__),
+            run=dict(self.setup.run),
+            source=source_digest(*sources_of(*JUDGES, *target.modules, type(attack).__module__)),
         )
 
     def _late(self, seconds: float) -> str:
@@ -126,9 +126,16 @@ class Harness:
     def _cell(
         self, attack: AuditStep, target: Target, identity: str, late: str
     ) -> Iterator[AttackOutcome]:
+        frame = self._frame(attack, target, identity)
         if late:
-            yield self._frame(attack, target, identity).not_run(NotRun.AUDIT_TIME, late)
-        elif isinstance(attack, Check):
+            yield frame.not_run(NotRun.AUDIT_TIME, late)
+            return
+        try:
+            target.opened  # noqa: B018 -- everything below reads it
+        except CompareError as error:
+            yield frame.not_run(_kind_of(error), f"nothing is deployed: {error}")
+            return
+        if isinstance(attack, Check):
             yield self._check(attack, target, identity)
         elif isinstance(attack, Attack):
             yield from self._attack(attack, target, identity)
@@ -147,11 +154,15 @@ class Harness:
 
     def _attack(self, attack: Attack, target: Target, identity: str) -> Iterator[AttackOutcome]:
         frame = self._frame(attack, target, identity)
-        if target.scheme is None or target.facts is None:
-            reason = "its messages are no pictures that this attack could read"
-            yield frame.unreadable(reason)
+        try:
+            facts = target.facts
+        except MessageError as error:
+            yield frame.unreadable(f"no attack of the suite reads its messages: {error}")
             return
-        reason = "" if target.facts.is_control else attack.applies(target.facts)
+        if not attack.reads(facts):
+            yield frame.unreadable("its messages are no pictures, and the attack reads pictures")
+            return
+        reason = "" if facts.is_control else attack.applies(facts)
         if reason:
             yield frame.not_applicable(reason)
             return
@@ -183,7 +194,7 @@ class Harness:
     ) -> Iterator[AttackOutcome]:
         """The controls as columns of their own, as run beside the first target of this attack."""
         for name in CONTROLS:
-            frame = outcomes.OutcomeDraft(
+            frame = OutcomeDraft(
                 attack,
                 target,
                 self.identity(attack, target, name),
@@ -195,19 +206,13 @@ class Harness:
             yield frame.of_result(attack, controls[name], controls, pictures)
 
     def _on_target(self, attack: Attack, target: Target) -> Keys:
-        """Run the attack under every key; equal schemes of two pipelines are run once."""
-        assert target.scheme is not None
-        known = key_of(
-            attack=attack.name,
-            scheme=target.scheme.name,
-            parameters=dict(target.scheme.parameters),
-            shape=list(target.scheme.shape),
-        )
+        """Run the attack under every key; what two pipelines send alike is attacked once."""
+        known = key_of(attack=attack.name, work=target.equal_work())
         if known not in self._results:
             self.progress.line(f"{attack.title} on {target.label}")
             try:
                 number = max(self.setup.budget.keys, attack.least_keys)
-                keys = self._over_keys(attack, target, target.scheme, number)
+                keys = self._over_keys(attack, target, None, number)
             except OverTimeError as error:
                 self._results[known] = str(error)
             else:
@@ -218,7 +223,6 @@ class Harness:
         return result
 
     def _on_controls(self, attack: Attack, target: Target) -> dict[str, Keys]:
-        assert target.facts is not None
         facts = target.facts
         beliefs = key_of(
             attack=attack.name,
@@ -240,15 +244,14 @@ class Harness:
             }
         return self._controls[beliefs]
 
-    def _over_keys(self, attack: Attack, target: Target, attacked: Any, keys: int) -> Keys:
-        assert target.scheme is not None and target.facts is not None
+    def _over_keys(self, attack: Attack, target: Target, control: Scheme | None, keys: int) -> Keys:
         setup, result = self.setup, Keys()
         for number in range(keys):
             view, truth = set_up(
                 attack,
                 target.scheme,
                 target.facts,
-                attacked,
+                self._attacked(target, control, number),
                 setup.pool,
                 setup.budget,
                 setup.seed,
@@ -273,6 +276,15 @@ class Harness:
                 result.grey = is_grey(truth.originals)
             self.progress("keys", number + 1, keys)
         return result
+
+    def _attacked(self, target: Target, control: Scheme | None, number: int) -> Attacked:
+        """The target under key ``number``, or a control."""
+        seed = self.setup.seed
+        if control is not None:
+            key = control.new_key(seed_for(seed, "audit key", control.name, number))
+            return Attacked(control, key)
+        tape = target.opened.tape if number == KEY_IN_USE else None
+        return Attacked(target.scheme, target.key(number, seed), tape)
 
     def _recogniser(self, size: int) -> Recogniser | None:
         if size not in self._recognisers:
@@ -320,19 +332,15 @@ class Harness:
         return Inspected(
             label=target.label,
             pipeline=target.pipeline,
-            parameters=target.parameters,
+            deployed=target.opened.deployed,
             scheme=target.scheme,
             images=batch.images,
             labels=batch.labels,
             classes=self.setup.pool.classes,
-            backbone=self.setup.backbone,
-            weights=self.setup.weights,
         )
 
-    def _frame(self, attack: AuditStep, target: Target, identity: str) -> outcomes.OutcomeDraft:
-        return outcomes.OutcomeDraft(
-            attack, target, identity, self.setup.budget, self._command(attack)
-        )
+    def _frame(self, attack: AuditStep, target: Target, identity: str) -> OutcomeDraft:
+        return OutcomeDraft(attack, target, identity, self.setup.budget, self._command(attack))
 
     def _command(self, attack: AuditStep) -> str:
         budget = self.setup.budget
@@ -343,9 +351,3 @@ class Harness:
 
 def _kind_of(error: CompareError) -> NotRun:
     return NotRun.UNAVAILABLE if isinstance(error, UnavailableError) else NotRun.REFUSED
-
-
-def _parameters_of(target: Target) -> Any:
-    if target.parameters is not None:
-        return target.parameters.model_dump(mode="json")
-    return dict(target.scheme.parameters) if target.scheme else {}

@@ -14,7 +14,7 @@ from he_compare.common.run.capability_matrix import controls_failed, matrix_of
 from he_compare.common.run.records import AttackOutcome, MetricValue
 from he_compare.common.run.severity import NOT_PROMISED, WORDS, beyond_claims
 from he_compare.common.types import NotRun
-from he_compare.comparisons.auditing.outcomes import number
+from he_compare.comparisons.auditing.outcome_draft import number
 
 NOTE = (
     "`resists` means: not broken within the stated budget, which is not the same as secure. "

@@ -1,178 +1,135 @@
-"""What an audit is pointed at: ciphers as written on the command line, and pipelines of a run."""
+"""What an audit is pointed at: ciphers as written on the command line, and deployed pipelines."""
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
-
-import numpy as np
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
 
 from he_compare.common import plugins
-from he_compare.common.errors import UsageError
+from he_compare.common.contracts import Deployed
+from he_compare.common.errors import CompareError, UsageError
+from he_compare.common.identity import key_of
+from he_compare.common.run.records import MessageSource
+from he_compare.common.run.tape import Tape
 from he_compare.common.scheme import CONTROLS, KeyedScheme, Scheme
+from he_compare.common.seeds import seed_for
 from he_compare.common.target_facts import Facts
-from he_compare.common.types import IntArray, PixelArray, UInt8Array
-from he_compare.comparisons.measuring.config import PipelineSpec, parse_spec
-
-PROBES = 24
-PROBE_SEED = 20_240_501
-OWN_KEYS = (101, 202)
-
-
-class _Changes(NamedTuple):
-    """Of single changed values: how many ciphertext values change at most, and where."""
-
-    most: int
-    in_place: bool
-    across_blocks: bool
-
-
-def facts_of(scheme: Scheme, label: str, *, pipeline: bool = False) -> Facts:
-    """Probe a scheme under two throwaway keys with random images."""
-    random = np.random.default_rng(PROBE_SEED)
-    patch = _patch_of(scheme)
-    image = random.integers(0, 256, (1, *scheme.shape), dtype=np.uint8)
-    keys = [scheme.new_key(seed) for seed in OWN_KEYS]
-    views = [_see(scheme, key, image) for key in keys]
-    again = _see(scheme, keys[0], image)
-    deterministic = bool(np.array_equal(views[0], again))
-    changes = _changes(scheme, keys[0], image, patch, random) if deterministic else None
-    size = image.size
-    local = changes is not None and changes.most <= 2
-    return Facts(
-        label=label,
-        kind="pipeline" if pipeline else "control" if scheme.name in CONTROLS else "cipher",
-        scheme=scheme.name,
-        parameters=scheme.parameters,
-        shape=scheme.shape,
-        patch=patch,
-        ciphertext=str(views[0].dtype),
-        deterministic=deterministic,
-        one_key=changes is not None and changes.most < max(3, size // 4),
-        keeps_values=all(_same(_values(image), _values(view)) for view in views),
-        keeps_folded=all(_same(_folded(image), _folded(view)) for view in views),
-        keeps_nibbles=all(_same(_nibbles(image), _nibbles(view)) for view in views),
-        keeps_places=changes is not None and changes.in_place,
-        local=local,
-        bytewise=changes is not None and changes.most <= 1,
-        adaptable=scheme.adaptable,
-        shared_key=patch is not None and _equal_blocks_stay_equal(scheme, keys[0], patch, random),
-        moves_blocks=local and changes is not None and changes.across_blocks,
-        claims=scheme.claims(),
-    )
-
-
-def _patch_of(scheme: Scheme) -> int | None:
-    patch = scheme.parameters.get("patch")
-    height, width, _ = scheme.shape
-    fits = isinstance(patch, int) and patch > 0 and not height % patch and not width % patch
-    return patch if fits else None
-
-
-def _see(scheme: Scheme, key: KeyedScheme, images: UInt8Array) -> PixelArray:
-    return scheme.read(key.protect(images))
-
-
-def _changes(
-    scheme: Scheme,
-    key: KeyedScheme,
-    image: UInt8Array,
-    patch: int | None,
-    random: np.random.Generator,
-) -> _Changes:
-    flat = random.choice(image.size, min(PROBES, image.size), replace=False)
-    altered = np.repeat(image, len(flat), axis=0)
-    # Both halves of the byte change, so that a cipher on nibbles shows that it moves them apart.
-    altered.reshape(len(flat), -1)[np.arange(len(flat)), flat] ^= 0x11
-    before = _see(scheme, key, image)[0].reshape(-1)
-    after = _see(scheme, key, altered).reshape(len(flat), -1)
-    touched = after != before
-    rows, places = np.nonzero(touched)
-    channels = scheme.shape[2]
-    in_place = bool((places // channels == flat[rows] // channels).all())
-    block = _block_numbers(scheme.shape, patch)
-    across = block is not None and bool((block[places] != block[flat[rows]]).any())
-    return _Changes(int(touched.sum(axis=1).max()), in_place, across)
-
-
-def _block_numbers(shape: tuple[int, int, int], patch: int | None) -> IntArray | None:
-    if patch is None:
-        return None
-    row, column, _ = np.indices(shape)
-    return cast(IntArray, (row // patch * (shape[1] // patch) + column // patch).ravel())
-
-
-def _equal_blocks_stay_equal(
-    scheme: Scheme, key: KeyedScheme, patch: int, random: np.random.Generator
-) -> bool:
-    height, width, channels = scheme.shape
-    block = random.integers(0, 256, (patch, patch, channels), dtype=np.uint8)
-    image = np.tile(block, (height // patch, width // patch, 1))
-    seen = _see(scheme, key, image[None])[0]
-    return bool((seen == np.tile(seen[:patch, :patch], (height // patch, width // patch, 1))).all())
-
-
-def _same(first: PixelArray, second: PixelArray) -> bool:
-    return bool(np.array_equal(first, second))
-
-
-def _values(images: PixelArray) -> PixelArray:
-    return cast(PixelArray, np.sort(images, axis=None))
-
-
-def _folded(images: PixelArray) -> PixelArray:
-    return cast(PixelArray, np.sort(np.minimum(images, 255 - images), axis=None))
-
-
-def _nibbles(images: PixelArray) -> PixelArray:
-    if images.dtype != np.uint8:
-        return images
-    values = cast(UInt8Array, images)
-    halves = np.concatenate([values & 15, values >> 4], axis=None)
-    return cast(UInt8Array, np.sort(np.minimum(halves, 15 - halves)))
-
+from he_compare.common.types import Message, UInt8Array
+from he_compare.comparisons.auditing.facts import facts_of
+from he_compare.comparisons.measuring.pipeline_spec import PipelineSpec, parse_spec
 
 CHANNELS = 3
-FAMILIES = (
-    "he_compare.common.pipelines.plaintext",
-    "he_compare.block_scramble.deployment.scheme",
-    "he_compare.fhe_baseline.scheme",
-)
+# Number of the key that is in use where something is deployed.
+KEY_IN_USE = 0
+ALONE = "the pipeline was fitted for this audit alone, on few images for one epoch"
 
 
 @dataclass(frozen=True)
-class Target:
-    """One column of the matrix.
+class Opened:
+    """What lies before the adversary. ``tape``: messages that crossed, None where none were kept.
 
-    ``scheme``, ``facts``: None where the ciphertexts of a pipeline are no messages that an attack
-    on images could read; checks still look at it. ``argument``: what names it on the command line.
+    ``deployed``: None for a cipher by itself. ``lost``: stands for the run's own key where it ended
+    with an earlier process.
+    """
+
+    scheme: Scheme
+    messages: MessageSource
+    deployed: Deployed | None = None
+    tape: Tape | None = None
+    lost: LostKey | None = None
+
+
+@dataclass
+class Target:
+    """One column of the matrix, opened when the first attack that is not done yet asks for it.
+
+    ``parameters``: as resolved, JSON values. ``tape_digest``: of the messages that crossed, ''
+    where there are none. ``argument``: what names it on the command line. ``modules``: whose source
+    can change what is attacked. ``open_it`` raises CompareError where there is nothing to attack.
     """
 
     label: str
+    kind: Literal["pipeline", "cipher", "control"]
     pipeline: str
-    parameters: Any
-    scheme: Scheme | None
-    facts: Facts | None
+    parameters: Mapping[str, Any]
+    shape: tuple[int, int, int]
     argument: str
+    modules: tuple[str, ...]
+    open_it: Callable[[], Opened]
+    tape_digest: str = ""
+    _keys: dict[int, KeyedScheme] = field(default_factory=dict)
+
+    @cached_property
+    def opened(self) -> Opened:
+        """What is attacked. Raises CompareError."""
+        return self.open_it()
 
     @property
-    def kind(self) -> str:
-        """Kind of the column: control, cipher or pipeline."""
-        if self.facts is not None:
-            return self.facts.kind
-        return "pipeline" if self.pipeline else "cipher"
+    def scheme(self) -> Scheme:
+        """The scheme that is attacked. Raises CompareError."""
+        return self.opened.scheme
+
+    @cached_property
+    def facts(self) -> Facts:
+        """What anybody finds out about it. Raises CompareError."""
+        return facts_of(self.scheme, self.label, self.kind)
+
+    def claim(self) -> str:
+        """Return what the target claims, in words; '' where nothing is deployed."""
+        try:
+            claims = self.scheme.claims()
+        except CompareError:
+            return ""
+        return f"{claims.protects} ({claims.claim_type})"
+
+    def limits(self) -> list[str]:
+        """Return what an outcome on this target does not show."""
+        return [ALONE] if self.message_source() == "deployed for the audit" else []
+
+    def message_source(self) -> MessageSource:
+        """Say where the attacked messages come from; '' where nothing is deployed."""
+        try:
+            return self.opened.messages
+        except CompareError:
+            return ""
+
+    def key(self, number: int, seed: int) -> KeyedScheme:
+        """Return key ``number``: 0 is the one in use where something is deployed, others fresh."""
+        if number not in self._keys:
+            own = (self.opened.lost or self.scheme.own_key()) if number == KEY_IN_USE else None
+            self._keys[number] = own or self.scheme.new_key(
+                seed_for(seed, "audit key", self.scheme.name, number)
+            )
+        return self._keys[number]
+
+    def equal_work(self) -> str:
+        """Return a key that two targets share where an attack meets the same messages and scheme.
+
+        Three set-ups of one cipher under one key send the same bytes: they are attacked once.
+        """
+        scheme = self.scheme
+        return key_of(
+            scheme=scheme.name,
+            parameters=dict(scheme.parameters),
+            shape=list(scheme.shape),
+            deployment=[] if self.kind != "pipeline" else self._deployment(),
+        )
+
+    def _deployment(self) -> list[str]:
+        tape = self.opened.tape
+        return [tape.messages_digest()] if tape else [self.label]
 
 
 def cipher_scheme(name: str, options: Mapping[str, Any], size: int) -> Scheme:
-    """Find a cipher by name among all families. Raises UnknownNameError or UsageError."""
-    for family in _families():
-        scheme: Scheme | None = family.of_cipher(name, options, (size, size, CHANNELS))
+    """Find a cipher by name. Raises UnknownNameError or UsageError."""
+    plugins.find("ciphers", name)
+    for plugin in plugins.discover("pipelines").values():
+        scheme: Scheme | None = plugin.load().cipher_scheme(name, options, (size, size, CHANNELS))
         if scheme is not None:
             return scheme
-    plugins.find("ciphers", name)
-    raise UsageError(f"no family of schemes knows the cipher {name!r}")
+    raise UsageError(f"no pipeline encrypts with the cipher {name!r}")
 
 
 def cipher_target(text: str, size: int) -> Target:
@@ -183,7 +140,16 @@ def cipher_target(text: str, size: int) -> Target:
     spec = parse_spec(text, "cipher")
     scheme = cipher_scheme(spec.name, spec.parameters, fitting_size(spec, size))
     label = PipelineSpec(scheme.name, spec.parameters).text
-    return Target(label, "", None, scheme, facts_of(scheme, label), f"--cipher '{label}'")
+    return Target(
+        label=label,
+        kind="control" if scheme.name in CONTROLS else "cipher",
+        pipeline="",
+        parameters=dict(scheme.parameters),
+        shape=scheme.shape,
+        argument=f"--cipher '{label}'",
+        modules=(type(scheme).__module__, plugins.find("ciphers", scheme.name).module),
+        open_it=lambda: Opened(scheme, "cipher alone"),
+    )
 
 
 def fitting_size(spec: PipelineSpec, size: int) -> int:
@@ -196,24 +162,40 @@ def fitting_size(spec: PipelineSpec, size: int) -> int:
 
 
 def pipeline_target(
-    spec: PipelineSpec, pipeline: Any, parameters: Any, size: int, backbone: str
+    spec: PipelineSpec,
+    parameters: Mapping[str, Any],
+    size: int,
+    open_it: Callable[[], Opened],
+    tape_digest: str = "",
 ) -> Target:
-    """Make a target of a pipeline with its resolved parameters."""
-    shape = (size, size, CHANNELS)
-    argument = f"--pipeline '{spec.text}'"
-    for family in _families():
-        scheme: Scheme | None = family.of_pipeline(pipeline.name, parameters, shape, backbone)
-        if scheme is not None:
-            facts = facts_of(scheme, spec.label, pipeline=True)
-            return Target(spec.label, pipeline.name, parameters, scheme, facts, argument)
-    return Target(spec.label, pipeline.name, parameters, None, None, argument)
+    """Make a target of a pipeline with its resolved parameters, as JSON values."""
+    return Target(
+        label=spec.label,
+        kind="pipeline",
+        pipeline=spec.name,
+        parameters=parameters,
+        shape=(size, size, CHANNELS),
+        argument=f"--pipeline '{spec.text}'",
+        modules=(plugins.find("pipelines", spec.name).module,),
+        open_it=open_it,
+        tape_digest=tape_digest,
+    )
+
+
+class LostKey(KeyedScheme):
+    """A key that ended with an earlier process: its messages are on the tape, nothing else is."""
+
+    def protect(self, images: UInt8Array) -> list[Message]:
+        """Raise UsageError: the key is gone."""
+        if not len(images):
+            return []
+        raise UsageError(
+            "the key of the run ended with the process that made it: nothing more can be encrypted",
+            fix="repeat the run with another --out to have it audited by every attack",
+        )
 
 
 def control_scheme(name: str, size: int) -> Scheme:
     """Return a control for images of ``size`` pixels."""
     assert name in CONTROLS
     return cipher_scheme(name, {}, size)
-
-
-def _families() -> list[Any]:
-    return [importlib.import_module(module).SCHEMES for module in FAMILIES]

@@ -3,62 +3,75 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from he_compare.common.errors import EXIT_CELLS_FAILED
+from he_compare.common.errors import EXIT_CELLS_FAILED, UsageError
+from he_compare.comparisons.cli.options import (
+    PIPELINE_HELP,
+    DataDir,
+    Debug,
+    JsonFlag,
+    Offline,
+    Quiet,
+    RequireReal,
+    print_json,
+)
+
+if TYPE_CHECKING:
+    from he_compare.fhe_baseline.parameter_table import AuditRow
 
 audit_app = typer.Typer(
-    help="Attack ciphers and pipelines under one harness, with controls.",
+    help="Attack ciphers and pipelines under the same rules, with controls.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run or an audit.")]
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @audit_app.command("run")
 def run(
     dataset: Annotated[str, typer.Option(help="Dataset, as for `compare run`.")] = "chestxray",
-    data_dir: Annotated[
-        Path | None,
-        typer.Option(help="Folder of the dataset [default: $COMPARE_DATA, user cache]."),
-    ] = None,
+    data_dir: DataDir = None,
     cipher: Annotated[
         list[str] | None,
         typer.Option(
-            help="NAME[param=value,...]; repeat for several [default: every cipher, where no "
-            "pipeline is named]."
+            help="NAME[param=value,...]; repeat for several.",
+            metavar="NAME",
+            show_default="every cipher, if no pipeline is given",
         ),
     ] = None,
     pipeline: Annotated[
         list[str] | None,
-        typer.Option(help="NAME[param=value,...], as for `compare run`; repeat for several."),
+        typer.Option(help=PIPELINE_HELP, metavar="NAME"),
     ] = None,
     attack: Annotated[
         list[str] | None,
-        typer.Option(help="A name of `compare list attacks`; repeat [default: all]."),
+        typer.Option(
+            help="A name of `compare list attacks`; repeat for several.",
+            metavar="NAME",
+            show_default="all",
+        ),
     ] = None,
     budget: Annotated[str, typer.Option(help="quick (3 keys) or full (5 keys).")] = "quick",
-    seed: Annotated[int, typer.Option(min=0, help="Root seed: keys, images, guesses.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of keys, images and guesses.")] = 0,
     image_size: Annotated[
-        int, typer.Option(min=16, max=1024, help="Side in pixels; ciphers may take a few less.")
+        int,
+        typer.Option(min=16, max=1024, help="Width and height in pixels; a cipher may cut a few."),
     ] = 112,
     subset: Annotated[str, typer.Option(help="Subset, for instance balanced.")] = "",
     test_limit: Annotated[
-        int | None, typer.Option(min=2, help="Most test images: attacked or candidates.")
+        int | None, typer.Option(min=2, help="Maximum number of test images.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder; one that holds the same audit is resumed.")
+        Path | None, typer.Option(help="Folder. A folder that holds the same audit is resumed.")
     ] = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False,
-    require_real: Annotated[
-        bool, typer.Option("--require-real", help="Refuse to fall back on the synthetic cohort.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    offline: Offline = False,
+    require_real: RequireReal = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
 ) -> None:
     """Attack ciphers and pipelines on a dataset's images and print the matrix."""
     from he_compare.comparisons.auditing.audit import AuditRequest, audit_command
@@ -84,16 +97,14 @@ def run(
 
 @audit_app.command("matrix")
 def matrix(run: RunArgument, as_json: JsonFlag = False) -> None:
-    """Print who is broken by what, by the adversary's knowledge."""
-    import json
-
+    """Print attack outcomes by target, grouped by attacker capability."""
     from he_compare.common.run.capability_matrix import controls_failed
     from he_compare.comparisons.auditing import matrix as matrices
     from he_compare.comparisons.auditing.audit import audited
 
     outcomes = audited(run)
     if as_json:
-        print(json.dumps(matrices.as_json(outcomes), indent=2, ensure_ascii=False))
+        print_json(matrices.as_json(outcomes))
     else:
         print(matrices.render(outcomes))
     if controls_failed(outcomes):
@@ -108,15 +119,13 @@ def explain(
     ],
     as_json: JsonFlag = False,
 ) -> None:
-    """Tell claim, evidence, limits and the command that reproduces one cell."""
-    import json
-
+    """Print claim, evidence and limits of one cell, and the command that reproduces it."""
     from he_compare.comparisons.auditing import matrix as matrices
     from he_compare.comparisons.auditing.audit import audited
 
     outcome = matrices.find_cell(audited(run), cell)
     if as_json:
-        print(json.dumps(outcome.model_dump(mode="json"), indent=2, ensure_ascii=False))
+        print_json(outcome.model_dump(mode="json"))
     else:
         print(matrices.explain(outcome))
 
@@ -125,18 +134,49 @@ def explain(
 def parameters(
     run: Annotated[
         Path | None,
-        typer.Argument(metavar="[RUN]", help="Folder of a run [default: every named set]."),
+        typer.Argument(metavar="[RUN]", help="Folder of a run.", show_default="every named set"),
     ] = None,
     as_json: JsonFlag = False,
     without_tfhe: Annotated[
-        bool, typer.Option("--without-tfhe", help="Compile no circuit for TFHE's row.")
+        bool, typer.Option("--without-tfhe", help="Leave out TFHE, whose circuit is compiled.")
     ] = False,
 ) -> None:
-    """Judge lattice parameters: both tables, estimated bits by cost model, precision, failure."""
-    from he_compare.common import plugins
+    """Judge lattice parameters: two published tables, estimated bits, precision, failures."""
+    from he_compare.fhe_baseline.parameter_table import describe
 
-    command = plugins.load("commands", "parameters")
-    print(command.run(run, as_json=as_json, with_tfhe=not without_tfhe))
+    rows, without = _rows_of_run(run) if run is not None else (_named_rows(not without_tfhe), [])
+    if as_json:
+        print_json([_row_as_json(row) for row in rows])
+    else:
+        print(describe(rows, without))
+
+
+def _named_rows(with_tfhe: bool) -> list[AuditRow]:
+    from he_compare.fhe_baseline.parameter_table import named_rows, reference_circuit
+    from he_compare.fhe_baseline.tfhe.library import availability
+
+    wanted = with_tfhe and availability().available
+    return named_rows(reference_circuit() if wanted else None)
+
+
+def _rows_of_run(run: Path) -> tuple[list[AuditRow], list[str]]:
+    """Return the rows of a run and its pipelines without lattice parameters; else UsageError."""
+    from he_compare.common.run.store import RunFolder
+    from he_compare.fhe_baseline.parameter_table import run_rows
+
+    folder = RunFolder(run)
+    folder.manifest()
+    rows, without = run_rows(folder.records())
+    if not rows:
+        raise UsageError(
+            f"no record of {run} holds lattice parameters",
+            fix="run a homomorphic pipeline, for instance --pipeline fhe-head",
+        )
+    return rows, without
+
+
+def _row_as_json(row: AuditRow) -> dict[str, Any]:
+    return {"user": row.user, **row.facts.model_dump(mode="json"), "measured": list(row.measured)}
 
 
 @audit_app.command("attack-file")
@@ -148,16 +188,17 @@ def attack_file(
         ),
     ],
     patch: Annotated[
-        int | None, typer.Option(help="Side of the blocks in pixels [default: guessed].")
+        int | None, typer.Option(help="Width of the blocks in pixels.", show_default="guessed")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="New folder for the pictures [default: FOLDER.attacked].")
+        Path | None,
+        typer.Option(help="New folder for the pictures.", show_default="FOLDER.attacked"),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
 ) -> None:
-    """Reconstruct somebody's scrambled images from nothing but themselves, and say how sure."""
-    from he_compare.comparisons.attack_file.attack import attack_folder
+    """Reconstruct scrambled images from the images alone, and say how sure the result is."""
+    from he_compare.comparisons.attack_file.attack_folder import attack_folder
     from he_compare.comparisons.progress import ProgressReporter
 
     with ProgressReporter(quiet=quiet) as progress:

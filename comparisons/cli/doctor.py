@@ -1,4 +1,4 @@
-"""What `compare doctor` looks at: can this machine run each part, and if not, what mends it."""
+"""What `compare doctor` checks: whether each part works on this machine, and how to fix it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NEEDED_MEMORY_BYTES = 4 << 30
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked at."""
+    """One part of the machine or the installation, and whether it works."""
 
     name: str
     level: Level
@@ -53,7 +53,9 @@ def _resources(cache_dir: Path) -> Check:
     disk = shutil.disk_usage(existing).free
     found = f"{usable_cores()} cores, {memory / 2**30:.0f} GiB memory, {disk / 2**30:.0f} GiB free"
     if memory < NEEDED_MEMORY_BYTES or disk < NEEDED_DISK_BYTES:
-        return Check("resources", "problem", found, "4 GiB of memory and 2 GiB of disk are needed")
+        return Check(
+            "resources", "problem", found, "at least 4 GiB of memory and 2 GiB of disk are needed"
+        )
     return Check("resources", "ok", found)
 
 
@@ -65,7 +67,7 @@ def _packages() -> list[Check]:
         level: Level = "ok" if not missing else "note" if optional else "problem"
         fix = ""
         if missing and optional:
-            fix = "exists for Python < 3.13 on Linux x86-64 and macOS arm64 only"
+            fix = "optional: needs Python below 3.13 on Linux x86-64 or macOS arm64"
         elif missing:
             fix = "pip install he-compare"
         checks.append(Check(f"package {name}", level, version, fix))
@@ -96,7 +98,7 @@ def _pipelines() -> list[Check]:
 
 
 def _datasets(data_dir: Path | None) -> list[Check]:
-    """Look for each dataset on this machine; nothing is downloaded (no policy allows it)."""
+    """Look for each dataset on this machine; nothing is downloaded."""
     checks = []
     missing = []
     LOGGER.addHandler(logging.NullHandler())  # the checks themselves say what was found
@@ -111,13 +113,13 @@ def _datasets(data_dir: Path | None) -> list[Check]:
             missing.append(name)
             continue
         if card.synthetic:
-            fix = "put the images under COMPARE_DATA for real ones"
+            fix = "for real images, put them into the folder named by COMPARE_DATA"
             checks.append(Check(f"dataset {name}", "note", card.title, fix))
         else:
             checks.append(Check(f"dataset {name}", "ok", card.title))
     if missing:
         names = ", ".join(missing)
-        fix = "downloaded at first use where the network allows, or put under COMPARE_DATA"
+        fix = "downloaded at first use, or read from the folder named by COMPARE_DATA"
         checks.append(Check("other datasets", "note", f"not on this machine: {names}", fix))
     if not (data_dir or os.environ.get("COMPARE_DATA")):
         checks.append(
@@ -128,7 +130,7 @@ def _datasets(data_dir: Path | None) -> list[Check]:
 
 def _key(key_file: Path) -> Check:
     if not key_file.exists():
-        return Check("client key", "note", "none yet", "the first scrambled run makes it")
+        return Check("client key", "note", "none yet", "the first scrambled run creates it")
     mode = key_file.stat().st_mode & 0o777
     if os.name == "posix" and mode & 0o077:
         return Check(

@@ -1,7 +1,4 @@
-"""`compare key show` and `compare key rotate`: the client key file, without showing the key.
-
-The work is done by commands found by name, so that this floor imports no key.
-"""
+"""`compare key show` and `compare key rotate`: the client key file, without showing the key."""
 
 from __future__ import annotations
 
@@ -10,28 +7,42 @@ from typing import Annotated
 
 import typer
 
+from he_compare.comparisons.cli.options import Debug
+
 key_app = typer.Typer(
-    help="Look at client keys and rotate them.", no_args_is_help=True, rich_markup_mode=None
+    help="Describe and rotate client keys.", no_args_is_help=True, rich_markup_mode=None
 )
 KeyFile = Annotated[Path, typer.Argument(metavar="FILE", help="Client key file.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 
 
 @key_app.command("show")
 def show(key: KeyFile, debug: Debug = False) -> None:
     """Print fingerprint, generation and retired keys of a client key file, never the key."""
-    from he_compare.common import plugins
+    from he_compare.block_scramble.keys import key_files
 
-    print("\n".join(plugins.load("commands", "key_show").run(key)))
+    info = key_files.describe(key)
+    print(f"fingerprint: {info.fingerprint}")
+    print(f"generation: {info.generation}")
+    print(f"created: {info.created or 'unknown'}")
+    if info.note:
+        print(f"note: {info.note}")
+    if info.previous:
+        print(f"retired: {', '.join(info.previous)}")
+    if info.insecure:
+        print(f"insecure: {info.insecure}")
 
 
 @key_app.command("rotate")
 def rotate(
     key: KeyFile,
-    note: Annotated[str, typer.Option(help="Kept in the new file.")] = "",
+    note: Annotated[str, typer.Option(help="Note to keep in the new file.")] = "",
     debug: Debug = False,
 ) -> None:
-    """Put a new key in the place of the old one, which is kept beside it under its fingerprint."""
-    from he_compare.common import plugins
+    """Replace a client key by a new one. The old key is kept beside it under its fingerprint."""
+    from he_compare.block_scramble.keys import key_files
 
-    print("\n".join(plugins.load("commands", "key_rotate").run(key, note=note)))
+    old = key_files.describe(key)
+    new = key_files.rotate(key, note)
+    retired = key_files.retired_path(key, old.fingerprint)
+    print(f"new key {new.fingerprint}: {key}")
+    print(f"old key {old.fingerprint}, for what was encrypted under it: {retired}")

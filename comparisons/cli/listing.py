@@ -32,9 +32,7 @@ def collect(section: str | None, *, details: bool = False) -> dict[str, list[dic
     ``details``: with the cards of the datasets and the properties of the ciphers.
     """
     if section is not None and section not in SECTIONS:
-        raise UnknownNameError(
-            f"nothing to list under {section!r}", fix=nearest(section, list(SECTIONS))
-        )
+        raise UnknownNameError(f"unknown section {section!r}", fix=nearest(section, list(SECTIONS)))
     found = {name: _rows(name) for name in SECTIONS if section in (None, name)}
     if details:
         _add(found.get("datasets", []), "card", _card)

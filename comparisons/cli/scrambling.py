@@ -1,20 +1,17 @@
-"""`compare encrypt` and `compare decrypt`: folders of images, shared and read back.
-
-The work is done by commands found by name, so that this floor imports no cipher.
-"""
+"""`compare encrypt` and `compare decrypt`: folders of images, shared and read back."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-Source = Annotated[Path, typer.Argument(metavar="IN", help="Folder that is read.")]
-Target = Annotated[Path, typer.Argument(metavar="OUT", help="Folder that is written.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+from he_compare.comparisons.cli.options import Debug, Quiet
+
+Source = Annotated[Path, typer.Argument(metavar="IN", help="Folder to read.")]
+Target = Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")]
 
 
 def encrypt(
@@ -26,25 +23,28 @@ def encrypt(
     ],
     key: Annotated[Path, typer.Option(help="Client key file; made if there is none.")],
     size: Annotated[
-        int | None, typer.Option(help="Squash images to squares of this side first.")
+        int | None, typer.Option(help="First resize images to squares of this many pixels.")
     ] = None,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Encrypt a folder of images under a client key, so that it can be shared."""
-    from he_compare.comparisons.measuring.config import parse_spec
+    """Encrypt a folder of images under a client key, to share it."""
+    from he_compare.block_scramble.folder.encrypt import encrypt_folder
+    from he_compare.comparisons.measuring.pipeline_spec import parse_spec
+    from he_compare.comparisons.progress import ProgressReporter
 
     spec = parse_spec(cipher, "cipher")
-    _run(
-        "encrypt",
-        source,
-        target,
-        quiet,
-        cipher=spec.name,
-        options=spec.parameters,
-        key_file=key,
-        size=size,
-    )
+    with ProgressReporter(quiet=quiet) as progress:
+        lines = encrypt_folder(
+            source,
+            target,
+            cipher=spec.name,
+            options=spec.parameters,
+            key_file=key,
+            size=size,
+            progress=progress,
+        )
+    _print(lines)
 
 
 def decrypt(
@@ -54,19 +54,18 @@ def decrypt(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Decrypt a folder that `compare encrypt` wrote, back to the same pixels."""
-    _run("decrypt", source, target, quiet, key_file=key)
-
-
-def _run(name: str, source: Path, target: Path, quiet: bool, **options: Any) -> None:
-    """Find the command of that name, run it, print what it says: facts, then notes on stderr."""
-    from he_compare.common import plugins
+    """Decrypt a folder that `compare encrypt` wrote, to the same pixels."""
+    from he_compare.block_scramble.folder.decrypt import decrypt_folder
     from he_compare.comparisons.progress import ProgressReporter
 
     with ProgressReporter(quiet=quiet) as progress:
-        told, *notes = plugins.load("commands", name).run(
-            source, target, progress=progress, **options
-        )
+        lines = decrypt_folder(source, target, key_file=key, progress=progress)
+    _print(lines)
+
+
+def _print(lines: list[str]) -> None:
+    """Print the first line as the result, the others as notes on stderr."""
+    result, *notes = lines
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
-    print(told)
+    print(result)

@@ -1,1 +1,1 @@
-"""What is said of a finished run: scores, verification, limits, differences, tables."""
+"""Judges finished runs: scores, verification, limits, differences, tables."""

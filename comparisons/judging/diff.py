@@ -1,4 +1,4 @@
-"""`compare diff`: two runs side by side, paired where both answered the same images.
+"""`compare diff`: two runs side by side, paired if both classified the same images.
 
 Timings of different machines or versions do not belong in one table, so runs of different
 environments are refused unless that is asked for, and then the differences come first.
@@ -151,7 +151,7 @@ def _pair(a: float | None, b: float | None) -> dict[str, float | None]:
 
 
 def _paired(label: str, a: RunView, b: RunView) -> list[PairedDifference] | None:
-    """Return B minus A image by image; None where they answered different images."""
+    """Return B minus A image by image; None if they classified different images."""
     sides = []
     for run in (a, b):
         record = run.by_label[label].measured

@@ -67,7 +67,7 @@ def load_policy(path: Path) -> Policy:
         return Policy.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise UsageError(
-            f"cannot read the policy {path}: {error.strerror}", fix="name a TOML file"
+            f"cannot read the policy {path}: {error.strerror}", fix="pass a TOML file"
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(
@@ -106,7 +106,7 @@ def _ruled(rule: PolicyRule, view: RunView) -> list[PipelineView]:
     for wanted in rule.pipelines:
         if not any(wanted in both for both in names):
             raise UsageError(
-                f"the policy names {wanted!r}, which the run does not have",
+                f"the policy names {wanted!r}, which is not in the run",
                 fix="its pipelines: " + ", ".join(view.by_label),
             )
     return [

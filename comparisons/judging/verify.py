@@ -1,4 +1,4 @@
-"""`compare verify`: does a run folder hold what it says, all the way down to its metrics?
+"""`compare verify`: checks that a run folder is what was written, down to its metrics.
 
 Hashes, then schemas, then invariants (same images and labels in all cells, valid probabilities,
 executed predictions equal to the clear model's), then scores computed again from stored
@@ -16,6 +16,7 @@ import numpy as np
 from he_compare.common.errors import CompareError
 from he_compare.common.run.records import Manifest
 from he_compare.common.run.store import SCORES, RunFolder
+from he_compare.common.run.tape import tape_problem
 from he_compare.common.run.view import RunView, answered, read_run
 from he_compare.common.types import FheMode, Phase, Status
 from he_compare.comparisons.judging.limits import Policy, violations
@@ -41,7 +42,7 @@ def verify_run(folder: RunFolder, policy: Policy | None = None) -> list[str]:
     if unreadable:
         return problems + unreadable
     view = read_run(folder)
-    problems += _record_problems(view)
+    problems += _record_problems(folder, view)
     predictions, broken = _predictions(folder, view)
     problems += broken
     problems += _prediction_problems(view.manifest, predictions)
@@ -66,7 +67,7 @@ def _unreadable(folder: RunFolder) -> Iterator[str]:
             yield error.problem
 
 
-def _record_problems(view: RunView) -> Iterator[str]:
+def _record_problems(folder: RunFolder, view: RunView) -> Iterator[str]:
     for label, pipeline in sorted(view.by_label.items()):
         if pipeline.accuracy is None:
             yield f"records.jsonl: no accuracy cell of {label}"
@@ -76,6 +77,9 @@ def _record_problems(view: RunView) -> Iterator[str]:
             yield f"{name}: not in the manifest's plan"
         if record.status is not Status.OK:
             continue
+        problem = tape_problem(folder.path, record.tape) if record.tape else ""
+        if problem:
+            yield f"{name}: {problem}"
         if record.server_pid_separate is False:
             yield f"{name}: the server half ran in the client's process"
         if record.cell.phase is Phase.ACCURACY and not record.predictions:

@@ -69,7 +69,7 @@ def _values_start(message: Message) -> int:
 
 
 def add_noise(values: Values, sigma: float, generator: np.random.Generator) -> Values:
-    """Add Gaussian noise of ``sigma`` byte values; bytes are rounded and cut off at 0 and 255."""
+    """Add Gaussian noise of ``sigma`` byte values; bytes are rounded and clipped to 0 and 255."""
     if not 0 <= sigma < np.inf:
         raise UsageError(f"sigma {sigma} is out of range", fix="pass 0 or more")
     noisy = values + generator.normal(0.0, sigma, values.shape)
@@ -90,7 +90,7 @@ def add_image_noise(message: Message, sigma: float, generator: np.random.Generat
     pictures = [name for name, array in sorted(arrays.items()) if _is_picture(array)]
     if not pictures:
         raise UsageError(
-            "Gaussian noise is defined on pictures, and the messages of this pipeline hold none",
+            "Gaussian noise needs pictures; the messages of this pipeline contain none",
             fix="flip bits instead",
         )
     disturbed = {name: add_noise(arrays[name], sigma, generator) for name in pictures}
@@ -104,14 +104,14 @@ def _is_picture(array: npt.NDArray[Any]) -> bool:
 BIT_FLIPS = Disturbance(
     name="bit flips",
     unit="share of bits",
-    applied_to="the values of every message, its header left whole; all of it where it has none",
+    applied_to="the values of every message, not its header; the whole message if it has no header",
     levels=(0.0, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1),
     apply=flip_value_bits,
 )
 GAUSSIAN_NOISE = Disturbance(
     name="Gaussian noise",
     unit="sigma in byte values",
-    applied_to="the values of every ciphertext that is a picture; bytes rounded and cut off",
+    applied_to="the values of every ciphertext that is a picture; bytes are rounded and clipped",
     levels=(0.0, 2.0, 5.0, 10.0, 20.0, 40.0, 80.0),
     apply=add_image_noise,
 )

@@ -5,6 +5,7 @@ Everything that can be refused is refused here, before any long work.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from pydantic import BaseModel
 from he_compare.common import plugins
 from he_compare.common.backbones.catalog import find_backbone
 from he_compare.common.backbones.features import backbone_seed
-from he_compare.common.contracts import OpenDataset, RunSettings, TrainingData
+from he_compare.common.contracts import OpenDataset, Progress, RunSettings, TrainingData
 from he_compare.common.environment import tool_version, usable_cores
 from he_compare.common.errors import UsageError
 from he_compare.common.identity import key_of, source_digest
@@ -27,24 +28,28 @@ from he_compare.common.run.records import (
     Manifest,
     PlannedPipeline,
 )
+from he_compare.common.run.store import ArtefactFolder
 from he_compare.common.types import ImageBatch, Phase, Split
-from he_compare.comparisons.measuring.config import (
+from he_compare.comparisons.measuring.config import RunConfig, load_config
+from he_compare.comparisons.measuring.dataset_spec import shown_dataset
+from he_compare.comparisons.measuring.fitting import Ground
+from he_compare.comparisons.measuring.pipeline_spec import (
     PipelineSpec,
-    RunConfig,
     parse_spec,
     resolve_parameters,
 )
-from he_compare.comparisons.measuring.dataset_spec import shown_dataset
 
-# Modules whose source can change any cell of any pipeline.
+# Modules whose source can change any cell, beside those of its pipeline.
 CORE_MODULES = (
     "he_compare.common.contracts",
-    "he_compare.common.backbones",
-    "he_compare.common.datasets",
     "he_compare.common.seeds",
     "he_compare.common.service.wire",
+    "he_compare.comparisons.measuring.fitting",
     "he_compare.comparisons.measuring.session",
 )
+
+# Settings that pipelines read and that key a cell by their content, or by its phase only.
+KEYED_APART = {"weights", "infer_batch"}
 
 # Settings that change no cell: the same run goes on with others.
 OUTSIDE_PLAN = {"pipelines", "call_seconds", "audit"}
@@ -95,6 +100,19 @@ class RunPlan:
     settings: RunSettings
     key_file: Path
 
+    def ground(self, artefacts: ArtefactFolder, cache_dir: Path, progress: Progress) -> Ground:
+        """Return what every pipeline of the run is fitted on, and where."""
+        return Ground(
+            data=self.data,
+            settings=self.settings,
+            seed=self.config.seed,
+            call_seconds=self.config.call_seconds,
+            key_file=self.key_file,
+            artefacts=artefacts,
+            cache_dir=cache_dir,
+            progress=progress,
+        )
+
     def cells(self) -> list[PlannedCell]:
         """All cells in their order: accuracy, interleaved latency rounds, disturbed messages."""
         accuracy = [self._cell(planned, Phase.ACCURACY, 0) for planned in self.pipelines]
@@ -121,14 +139,15 @@ class RunPlan:
         config = self.config
         inputs: dict[str, Any] = {
             "data": self.summary.fingerprint,
-            "image_size": config.image_size,
             "pipeline": planned.pipeline.name,
             "parameters": planned.resolved(),
-            "backbone": config.backbone,
+            "settings": {
+                name: value
+                for name, value in dataclasses.asdict(self.settings).items()
+                if name not in KEYED_APART
+            },
             "weights": self.backbone.weights_sha256,
             "seed": config.seed,
-            "training": [config.epochs, config.batch_size, config.learning_rate],
-            "threads": self.settings.threads,
             "source": source_digest(*CORE_MODULES, *planned.pipeline.source_modules()),
             "machine": dict(planned.pipeline.identity_inputs(planned.parameters, self.key_file)),
             "packages": _package_versions(),
@@ -191,8 +210,6 @@ class RunPlan:
 
     def _command(self) -> str:
         """The command that reproduces the run, without paths of this machine."""
-        from he_compare.comparisons.measuring.config import load_config
-
         base = load_config(self.config.profile, {})
         words = [f"compare run --dataset {self.dataset_spec}", f"--profile {self.config.profile}"]
         for field in RunConfig.model_fields:
@@ -236,8 +253,8 @@ def _require_patch_that_fits(config: RunConfig, pipelines: list[Planned]) -> Non
     if all(size % patch for patch in (own, *brought)):
         raise UsageError(
             f"patch {own} does not divide the image size {size}",
-            fix=f"pass --image-size {max(1, round(size / own)) * own}, or a patch that divides "
-            f"{size} to a pipeline that takes one",
+            fix=f"pass --image-size {max(1, round(size / own)) * own}, or give a pipeline a patch "
+            f"that divides {size}",
         )
 
 
@@ -257,7 +274,7 @@ def resolve_pipelines(config: RunConfig) -> list[Planned]:
     seen: set[str] = set()
     for item in planned:
         if item.label in seen:
-            raise UsageError(f"pipeline {item.label!r} is asked for twice", fix="drop one of them")
+            raise UsageError(f"pipeline {item.label!r} is given twice", fix="remove one of them")
         seen.add(item.label)
     return planned
 
@@ -330,18 +347,15 @@ def _load(
         pipelines=pipelines,
         data=TrainingData(batches[Split.TRAIN], batches[Split.VAL], classes, digest),
         test=batches[Split.TEST],
-        settings=RunSettings(
-            image_size=config.image_size,
-            backbone=config.backbone,
-            weights=config.weights,
-            epochs=config.epochs,
-            batch_size=config.batch_size,
-            learning_rate=config.learning_rate,
-            threads=config.threads or usable_cores(),
-            infer_batch=config.infer_batch,
-        ),
+        settings=_shared_settings(config),
         key_file=key_file,
     )
+
+
+def _shared_settings(config: RunConfig) -> RunSettings:
+    """Return the settings that pipelines read: the fields of ``RunSettings``, by their names."""
+    shared = {one.name: getattr(config, one.name) for one in dataclasses.fields(RunSettings)}
+    return RunSettings(**shared | {"threads": config.threads or usable_cores()})
 
 
 def _require_all_classes(batches: dict[Split, ImageBatch], classes: tuple[str, ...]) -> None:

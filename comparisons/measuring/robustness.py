@@ -42,7 +42,7 @@ class Served(Protocol):
 
 
 class _Line:
-    """Sends disturbed messages and counts what becomes of them."""
+    """Sends disturbed messages and counts correct, changed and refused answers."""
 
     def __init__(
         self, client: Client, server: ServerHandle, restart: Callable[[], ServerHandle] | None
@@ -88,7 +88,7 @@ class _Line:
 
     def _start_again(self) -> None:
         if self._restart is None:
-            raise ServiceError("the server died of a disturbed message")
+            raise ServiceError("a disturbed message stopped the server")
         self._server = self._restart()
 
     def reveal(self, reply: Message) -> Float64Array | None:
@@ -157,7 +157,7 @@ def _reference(line: _Line, messages: list[Message], batch: int) -> Float64Array
         for reply in line.send(part, part[0]):
             row = None if reply is None else line.reveal(reply)
             if row is None:
-                raise ServiceError("an undisturbed message was not answered")
+                raise ServiceError("the server did not answer an undisturbed message")
             scores.append(row)
     return np.stack(scores)
 

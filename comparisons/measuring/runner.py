@@ -19,10 +19,12 @@ from he_compare.common.clock import Clock
 from he_compare.common.environment import fingerprint, peak_memory_bytes, reset_peak_memory
 from he_compare.common.errors import CellError, CompareError, ServiceTimeoutError, UnavailableError
 from he_compare.common.identity import array_digest
-from he_compare.common.run.records import ErrorInfo, Measurement, RunRecord
+from he_compare.common.run.records import ErrorInfo, Measurement, RunRecord, TapeFacts
 from he_compare.common.run.store import RunFolder, save_arrays
+from he_compare.common.run.tape import Tape, TapeRecorder, facts_of_tape, write_tape
 from he_compare.common.types import Float64Array, IntArray, Per, Phase, Side, Status
 from he_compare.comparisons.measuring.disturbances import BIT_FLIPS, GAUSSIAN_NOISE
+from he_compare.comparisons.measuring.fitting import Fit
 from he_compare.comparisons.measuring.plan import Planned, PlannedCell, RunPlan
 from he_compare.comparisons.measuring.robustness import robustness_curve
 from he_compare.comparisons.measuring.sample_pictures import mean_jpeg_bytes, store_pictures
@@ -34,7 +36,7 @@ WARMUP_IMAGES = 4
 
 @dataclass
 class Outcome:
-    """What a run of all cells came to."""
+    """How many cells of a run failed, and whether it was stopped."""
 
     executed: int = 0
     reused: int = 0
@@ -52,11 +54,16 @@ class Runner:
         *,
         cache_dir: Path,
         progress: ProgressReporter,
+        taped: IntArray | None = None,
     ) -> None:
+        """``taped``: test images, sorted, whose messages are kept for the audit; None for none."""
         self.plan = plan
         self.folder = folder
-        self.cache_dir = cache_dir
         self.progress = progress
+        self.taped = taped
+        self.fits: dict[str, Fit] = {}
+        self.tapes: dict[str, Tape] = {}
+        self.ground = plan.ground(folder.artefacts, cache_dir, progress)
         self._sessions: dict[str, Session] = {}
         self._broken: dict[str, Exception] = {}
 
@@ -69,7 +76,7 @@ class Runner:
             for number, cell in enumerate(cells, start=1):
                 title = f"[{number}/{len(cells)}] {describe_cell(cell)}"
                 if cell.identity in done:
-                    self.progress.line(f"{title}: kept from before")
+                    self.progress.line(f"{title}: already done, reused")
                     outcome.reused += 1
                     continue
                 self.progress.line(title)
@@ -145,15 +152,11 @@ class Runner:
         if isinstance(before, UnavailableError):
             raise before
         if before is not None:
-            raise CellError(f"its pipeline failed before: {before}")
+            raise CellError(f"its pipeline already failed: {before}")
         if planned.label not in self._sessions:
-            self._sessions[planned.label] = open_session(
-                planned,
-                self.plan,
-                self.folder.artefacts,
-                self.cache_dir,
-                self.progress,
-            )
+            session = open_session(planned, self.ground)
+            self._sessions[planned.label] = session
+            self.fits[planned.label] = session.fit
         return self._sessions[planned.label]
 
     def _measure(self, cell: PlannedCell, started: RunRecord) -> RunRecord:
@@ -175,8 +178,10 @@ class Runner:
         before = session.byte_count()
         clock = Clock(Side.CLIENT)
         parts = []
+        recorder = None if self.taped is None else TapeRecorder(self.taped)
         for start in range(0, len(test), size):
-            parts.append(session.run(test.images[start : start + size], clock, per=Per.BATCH))
+            images = test.images[start : start + size]
+            parts.append(session.run(images, clock, per=Per.BATCH, record=recorder))
             self.progress("test images", min(start + size, len(test)), len(test))
         client_peak = peak_memory_bytes() if own_peak else None
         scores = np.concatenate(parts)
@@ -192,7 +197,7 @@ class Runner:
                 "warmup_images": min(WARMUP_IMAGES, len(test)),
                 "predictions": name,
                 "predictions_sha256": digest,
-                "measurements": measurements(session.once) + measurements(clock),
+                "measurements": measurements(session.fit.once) + measurements(clock),
                 "traffic": session.traffic(before, len(test)).model_copy(
                     update={"jpeg_bytes": mean_jpeg_bytes(test.images)}
                 ),
@@ -201,9 +206,13 @@ class Runner:
                 "training": session.training,
                 "client_peak_bytes": client_peak,
                 "server_peak_bytes": session.server.measure_peak(),
-                "server_pid_separate": True,
-                "reused": session.reused,
+                "server_pid_separate": session.server.is_separate,
+                "reused": [one.name for one in session.fit.reused],
+                "reused_seconds": {
+                    one.name: one.seconds for one in session.fit.reused if one.seconds is not None
+                },
                 "warnings": session.warnings,
+                "tape": self._keep_tape(cell, session, recorder),
             }
         )
         if agreement is not None and agreement.agree < agreement.compared:
@@ -235,7 +244,7 @@ class Runner:
                 "warmup_images": min(WARMUP_IMAGES, len(images)),
                 "measurements": measurements(clock, per=Per.SAMPLE),
                 "traffic": session.traffic(before, len(images)),
-                "server_pid_separate": True,
+                "server_pid_separate": session.server.is_separate,
                 "warnings": session.warnings,
             }
         )
@@ -265,10 +274,25 @@ class Runner:
                 "fhe_mode": session.fitted.fhe_mode,
                 "n_images": len(chosen),
                 "robustness": curves,
-                "server_pid_separate": True,
+                "server_pid_separate": session.server.is_separate,
                 "warnings": session.warnings,
             }
         )
+
+    def _keep_tape(
+        self, cell: PlannedCell, session: Session, recorder: TapeRecorder | None
+    ) -> TapeFacts | None:
+        """Keep what crossed: in the run folder, or in memory where it shows unprotected pictures
+        or no picture may leave the dataset."""
+        if recorder is None:
+            return None
+        deployment = session.fit.deployed.deployment
+        tape = recorder.tape(deployment.public_material)
+        self.tapes[cell.planned.label] = tape
+        protected = session.fitted.claims().claim_type != "none"
+        if protected and self.plan.config.pictures:
+            return write_tape(self.folder.path, cell.identity, tape)
+        return facts_of_tape(tape)
 
     def _store_predictions(self, cell: PlannedCell, scores: Float64Array) -> tuple[str, str]:
         from he_compare.common.backbones.deit import softmax

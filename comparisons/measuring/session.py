@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 from he_compare.common.clock import Clock
-from he_compare.common.contracts import Client, Fitted, RunContext
-from he_compare.common.errors import UnavailableError
+from he_compare.common.contracts import (
+    Client,
+    Fitted,
+)
 from he_compare.common.run.records import Agreement, Traffic
-from he_compare.common.run.store import ArtefactFolder
 from he_compare.common.service.process import ByteCount, ServerProcess
-from he_compare.common.types import Float64Array, Per, Side, Stage, UInt8Array
-from he_compare.comparisons.measuring.plan import Planned, RunPlan
-from he_compare.comparisons.progress import ProgressReporter
+from he_compare.common.types import Float64Array, Message, Per, Side, Stage, UInt8Array
+from he_compare.comparisons.measuring.fitting import Fit, Ground, fit_and_deploy, start_server
+from he_compare.comparisons.measuring.plan import Planned
 
 INFERENCE_VERB = "infer"
 PUBLIC_VERB = "public"
@@ -24,21 +24,45 @@ PUBLIC_VERB = "public"
 
 @dataclass
 class Session:
-    """One deployed pipeline. ``once`` holds the one-time costs: fit, keys, upload, load."""
+    """One deployed pipeline. ``fit.once`` holds the one-time costs: fit, keys, upload, load."""
 
     planned: Planned
-    fitted: Fitted
-    client: Client
+    fit: Fit
     server: ServerProcess
-    once: Clock
-    training: dict[str, Any]
-    training_bytes: ByteCount
-    warnings: list[str]
     start: Callable[[], ServerProcess]
-    reused: list[str] = field(default_factory=list)
 
-    def run(self, images: UInt8Array, clock: Clock, *, per: Per) -> Float64Array:
-        """Send images through the whole path once: scores (n, k); adds a TOTAL sample."""
+    @property
+    def fitted(self) -> Fitted:
+        """The fitted pipeline."""
+        return self.fit.deployed.fitted
+
+    @property
+    def client(self) -> Client:
+        """The client, with its secrets."""
+        return self.fit.deployed.deployment.client
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """How the model was fitted."""
+        return self.fit.deployed.context.training
+
+    @property
+    def warnings(self) -> list[str]:
+        """Lines that are shown wherever a record is printed."""
+        return self.fit.deployed.context.warnings
+
+    def run(
+        self,
+        images: UInt8Array,
+        clock: Clock,
+        *,
+        per: Per,
+        record: Callable[[list[Message]], None] | None = None,
+    ) -> Float64Array:
+        """Send images through the whole path once: scores (n, k); adds a TOTAL sample.
+
+        ``record`` is handed the messages once they have crossed, outside the timed path.
+        """
         start = time.perf_counter()
         messages = self.client.protect(images, clock)
         replies = self.server.call(INFERENCE_VERB, messages, clock)
@@ -46,6 +70,8 @@ class Session:
         clock.add(
             Stage.TOTAL, time.perf_counter() - start, per=per, items=len(images), side=Side.CLIENT
         )
+        if record is not None:
+            record(messages)
         return scores
 
     def traffic(self, before: ByteCount, n_images: int) -> Traffic:
@@ -59,8 +85,8 @@ class Session:
             payload_upload_bytes=now.payload_upload - before.payload_upload,
             payload_download_bytes=now.payload_download - before.payload_download,
             public_material_bytes=public.upload,
-            training_upload_bytes=self.training_bytes.upload,
-            training_download_bytes=self.training_bytes.download,
+            training_upload_bytes=self.fit.training_bytes.upload,
+            training_download_bytes=self.fit.training_bytes.download,
             n_images=n_images,
         )
 
@@ -69,7 +95,7 @@ class Session:
         return ByteCount(**vars(self.server.traffic[INFERENCE_VERB]))
 
     def restart(self) -> ServerProcess:
-        """Start the server anew from the same public material, where a message has killed it."""
+        """Restart the server from the same public material after a message has stopped it."""
         self.server.close()
         self.server = self.start()
         return self.server
@@ -79,107 +105,23 @@ class Session:
         self.server.close()
 
 
-def open_session(
-    planned: Planned,
-    plan: RunPlan,
-    artefacts: ArtefactFolder,
-    cache_dir: Path,
-    progress: ProgressReporter,
-) -> Session:
+def open_session(planned: Planned, ground: Ground) -> Session:
     """Fit a pipeline, deploy it and start its server process.
 
-    Servers that the pipeline starts while fitting are stopped before this returns, whatever
-    happens. Raises UnavailableError where the pipeline cannot run here.
+    Raises UnavailableError where the pipeline cannot run here.
     """
-    availability = planned.pipeline.availability()
-    if not availability.available:
-        raise UnavailableError(availability.reason, fix=availability.fix)
-    started: list[ServerProcess] = []
-    fit_clock = Clock(Side.CLIENT)
-
-    def start_server(pipeline: str, public_material: bytes) -> ServerProcess:
-        server = ServerProcess(
-            pipeline,
-            public_material,
-            fit_clock,
-            threads=plan.settings.threads,
-            call_seconds=plan.config.call_seconds,
-        )
-        started.append(server)
-        return server
-
-    context = RunContext(
-        seed=plan.config.seed,
-        settings=plan.settings,
-        clock=fit_clock,
-        artefacts=artefacts,
-        cache_dir=cache_dir,
-        key_file=plan.key_file,
-        start_server=start_server,
-        progress=progress,
-    )
-    artefacts.drain_reused()
-    try:
-        start = time.perf_counter()
-        fitted = planned.pipeline.fit(plan.data, planned.parameters, context)
-        fit_seconds = time.perf_counter() - start
-    finally:
-        for server in started:
-            server.close()
-    context.clock = once = Clock(Side.CLIENT)
-    _record_fit(once, fit_clock, fit_seconds)
-    deployment = fitted.deploy(context)
+    fit = fit_and_deploy(planned.pipeline, planned.parameters, ground)
+    material = fit.deployed.deployment.public_material
 
     def start_deployed(clock: Clock) -> ServerProcess:
-        return ServerProcess(
-            planned.pipeline.name,
-            deployment.public_material,
-            clock,
-            threads=plan.settings.threads,
-            call_seconds=plan.config.call_seconds,
-        )
+        return start_server(planned.pipeline.name, material, clock, ground)
 
     return Session(
         planned=planned,
-        fitted=fitted,
-        client=deployment.client,
-        server=start_deployed(once),
-        once=once,
-        training=context.training,
-        training_bytes=_total(started),
-        warnings=context.warnings,
+        fit=fit,
+        server=start_deployed(fit.once),
         start=lambda: start_deployed(Clock(Side.CLIENT)),
-        reused=artefacts.drain_reused(),
     )
-
-
-# What the client does while fitting under protection has a line of its own in the one-time costs.
-FIT_STAGES = (Stage.KEYGEN, Stage.ENCODE, Stage.ENCRYPT, Stage.REFRESH)
-
-
-def _record_fit(once: Clock, fit_clock: Clock, seconds: float) -> None:
-    """Split the wall time of ``fit`` into protection, transport, the server's and the client's."""
-    told = 0.0
-    for (stage, side, _), values in fit_clock.samples.items():
-        if side is Side.CLIENT and stage in FIT_STAGES:
-            once.add(stage, sum(values), side=side, per=Per.ONCE)
-            told += sum(values)
-    for side, stage in ((Side.SERVER, Stage.FIT), (Side.NETWORK, Stage.TRANSPORT)):
-        spent = fit_clock.total(side)
-        if spent:
-            once.add(stage, spent, side=side, per=Per.ONCE)
-            told += spent
-    once.add(Stage.FIT, max(seconds - told, 0.0), side=Side.CLIENT, per=Per.ONCE)
-
-
-def _total(servers: list[ServerProcess]) -> ByteCount:
-    total = ByteCount()
-    for server in servers:
-        for count in server.traffic.values():
-            total.requests += count.requests
-            total.upload += count.upload
-            total.download += count.download
-    return total
 
 
 def compare_with_clear(

@@ -5,8 +5,6 @@ The machine-checked half of the statement "decrypted results stay with the key's
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from he_compare.common.attack import Check, CheckFinding, Inspected
@@ -23,20 +21,21 @@ from he_compare.fhe_baseline.checks.tools.recording import (
     trace,
 )
 from he_compare.fhe_baseline.checks.tools.victim import (
-    CKKS,
-    TFHE,
-    pipeline_obstacle,
+    encryption_obstacle,
+    few_columns,
     population_of,
-    preparation_of,
+    training_of,
     victim_of,
 )
-from he_compare.fhe_baseline.ckks.parameters import training_set
 from he_compare.fhe_baseline.ckks.training.client import rounded
 from he_compare.fhe_baseline.ckks.training.problem import make_problem
 from he_compare.fhe_baseline.pipelines import fhe_train
+from he_compare.fhe_baseline.pipelines.fhe_train import FheTrainFitted
 
 IMAGES, ROWS, COLUMNS, ITERATIONS = 6, 64, 9, 3
 LEAST_NOISE = 2.0
+# Inverse L2 strength of the short training that is recorded.
+STRENGTH = 0.01
 
 
 class Decryptions(Check):
@@ -50,22 +49,23 @@ class Decryptions(Check):
 
     def applies(self, inspected: Inspected) -> str:
         """Every pipeline that decrypts."""
-        return pipeline_obstacle(inspected, CKKS + TFHE)
+        return encryption_obstacle(inspected)
 
     def examine(
         self, inspected: Inspected, budget: AttackBudget, random: np.random.Generator
     ) -> CheckFinding:
         """Record inference, and for a pipeline that trains a short training."""
         flow = _inference(inspected)
-        if inspected.pipeline != fhe_train.NAME:
+        training = training_of(inspected)
+        if training is None:
             return _inference_finding(flow)
-        recorded = _training(inspected)
+        recorded = _training(inspected, training)
         decrypted = np.concatenate([one.ravel() for one in recorded.weights])
         return _training_finding(
             flow,
             trace(recorded.sent, recorded.received, decrypted),
             recorded,
-            released=inspected.parameters.use != fhe_train.ENCRYPTED,
+            released=training.use != fhe_train.ENCRYPTED,
         )
 
 
@@ -86,21 +86,19 @@ def _inference(inspected: Inspected) -> Flow:
     return trace(sent, received, revealed)
 
 
-def _training(inspected: Inspected) -> Recorded:
-    parameters: Any = inspected.parameters
+def _training(inspected: Inspected, training: FheTrainFitted) -> Recorded:
     population = population_of(inspected)
-    columns = min(parameters.whiten or COLUMNS, COLUMNS)
-    prepared = preparation_of(population, columns).apply(population.features)
+    columns = min(training.preparation.width + 1, COLUMNS)
+    prepared = few_columns(population, columns).apply(population.features)
     rows = _some_of_each(population.labels)
     problem = make_problem(
         prepared[rows],
         population.labels[rows],
         population.classes,
-        parameters.C,
-        parameters.balanced,
+        STRENGTH,
+        balanced=True,
     )
-    chosen = training_set(parameters.parameter_set, 3)
-    return record_training(problem, chosen, ITERATIONS)
+    return record_training(problem, training.circuit.parameters, ITERATIONS)
 
 
 def _some_of_each(labels: IntArray) -> IntArray:

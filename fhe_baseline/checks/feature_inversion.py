@@ -18,10 +18,8 @@ from he_compare.common.clock import Clock
 from he_compare.common.similarity import luminance, ssim
 from he_compare.common.types import Float64Array, IntArray, Knowledge, Side, UInt8Array
 from he_compare.fhe_baseline.checks.tools.victim import (
-    CKKS,
-    TFHE,
     deploy,
-    pipeline_obstacle,
+    encryption_obstacle,
     population_of,
     victim_of,
 )
@@ -142,7 +140,7 @@ class FeatureInversion(Check):
         """Pipelines whose client extracts and encrypts features."""
         if len(inspected.images) < LEAST:
             return f"{len(inspected.images)} images are too few to learn a decoder from"
-        return pipeline_obstacle(inspected, CKKS + TFHE)
+        return encryption_obstacle(inspected)
 
     def examine(
         self, inspected: Inspected, budget: AttackBudget, random: np.random.Generator

@@ -13,17 +13,15 @@ from he_compare.common.attack import Check, CheckFinding, Inspected
 from he_compare.common.attack_score import AttackMetric, Detail
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.errors import MessageError
+from he_compare.common.scheme import folded
 from he_compare.common.types import IntArray, Knowledge, Message
 from he_compare.fhe_baseline.checks.tools.victim import (
-    CKKS,
-    TFHE,
     Victim,
-    pipeline_obstacle,
+    encryption_obstacle,
     victim_of,
 )
 from he_compare.fhe_baseline.ckks.context import data_primes, import_tenseal, seal_context
 from he_compare.fhe_baseline.ckks.serialization import load_seal
-from he_compare.fhe_baseline.scheme import as_pictures
 
 LEAST_BYTES = 2048
 
@@ -110,7 +108,7 @@ class Freshness(Check):
 
     def applies(self, inspected: Inspected) -> str:
         """Every pipeline that encrypts."""
-        return pipeline_obstacle(inspected, CKKS + TFHE)
+        return encryption_obstacle(inspected)
 
     def examine(
         self, inspected: Inspected, budget: AttackBudget, random: np.random.Generator
@@ -129,7 +127,7 @@ class Freshness(Check):
             and (deviation is None or abs(deviation) < MOST_DEVIATION)
         )
         side = inspected.images.shape[1]
-        picture = as_pictures([victim.uploads(1)[0]], (side, side, 3))[0]
+        picture = folded([victim.uploads(1)[0]], (side, side, 3))[0]
         return CheckFinding(
             verdict="resists within budget" if sound else "broken",
             headline=f"of two encryptions of one image {same:.2%} of the bytes agree (1/256 = "

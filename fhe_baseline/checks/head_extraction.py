@@ -13,7 +13,7 @@ from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.backbones.head import LinearModel
 from he_compare.common.clock import Clock
 from he_compare.common.types import Float64Array, Knowledge, Side
-from he_compare.fhe_baseline.checks.tools.victim import CKKS, TFHE, pipeline_obstacle, victim_of
+from he_compare.fhe_baseline.checks.tools.victim import encryption_obstacle, victim_of
 
 Ask = Callable[[Float64Array], Float64Array]
 
@@ -62,7 +62,7 @@ class HeadExtraction(Check):
 
     def applies(self, inspected: Inspected) -> str:
         """Pipelines with a linear head."""
-        return pipeline_obstacle(inspected, CKKS + TFHE)
+        return encryption_obstacle(inspected)
 
     def examine(
         self, inspected: Inspected, budget: AttackBudget, random: np.random.Generator

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from he_compare.common import plugins
 from he_compare.common.attack import Check, CheckFinding, Inspected
 from he_compare.common.attack_score import AttackMetric, Detail
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.clock import Clock
-from he_compare.common.errors import UnavailableError
 from he_compare.common.types import Float64Array, Knowledge, Message, Side
 from he_compare.fhe_baseline.checks.tools import key_recovery
 from he_compare.fhe_baseline.checks.tools.key_recovery import (
@@ -29,16 +29,13 @@ from he_compare.fhe_baseline.checks.tools.key_recovery import (
 )
 from he_compare.fhe_baseline.checks.tools.modular import Int64Array
 from he_compare.fhe_baseline.checks.tools.victim import (
-    CKKS,
     Victim,
-    pipeline_obstacle,
+    ckks_obstacle,
     secret_key_of,
     victim_of,
 )
 from he_compare.fhe_baseline.ckks.context import import_tenseal, seal_context
-from he_compare.fhe_baseline.ckks.inference import load_public_material
 from he_compare.fhe_baseline.ckks.serialization import load_seal
-from he_compare.fhe_baseline.pipelines import fhe_head, fhe_train
 
 DECIMALS = (12, 11, 10, 9, 8, 7, 6, 5, 4)
 QUERIES, REPLAYS = 256, 4096
@@ -84,12 +81,7 @@ class IndCpaD(Check):
 
     def applies(self, inspected: Inspected) -> str:
         """CKKS alone: what TFHE decrypts to carries no noise."""
-        if inspected.pipeline not in CKKS:
-            return pipeline_obstacle(inspected) or "decrypted integers are exact: no noise to read"
-        packing = getattr(inspected.parameters, "packing", PACKING)
-        if packing not in ("auto", PACKING):
-            return f"run on packing {PACKING}; packing {packing} decrypts the same scheme"
-        return ""
+        return ckks_obstacle(inspected, (PACKING,))
 
     def examine(
         self, inspected: Inspected, budget: AttackBudget, random: np.random.Generator
@@ -140,11 +132,7 @@ class IndCpaD(Check):
 
 
 def _server(victim: Victim) -> Any:
-    if victim.pipeline == fhe_train.NAME:
-        return fhe_train.PIPELINE.load_server(victim.public_material)
-    if victim.pipeline == fhe_head.NAME:
-        return load_public_material(victim.public_material)
-    raise UnavailableError(f"{victim.pipeline} has no CKKS server", fix="audit fhe-head")
+    return plugins.load("pipelines", victim.pipeline).load_server(victim.public_material)
 
 
 def _decrypt(victim: Victim, messages: list[Message]) -> Decrypted:

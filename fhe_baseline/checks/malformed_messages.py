@@ -11,7 +11,7 @@ from he_compare.common.attack_score import AttackMetric, Detail
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.types import Knowledge
 from he_compare.fhe_baseline.checks.tools.hostile_messages import Bombardment, Fate, bombard
-from he_compare.fhe_baseline.checks.tools.victim import CKKS, TFHE, pipeline_obstacle, victim_of
+from he_compare.fhe_baseline.checks.tools.victim import encryption_obstacle, victim_of
 
 FLIPPED, REPLAYED = "one bit flipped", "replayed"
 UNNOTICED = (Fate.ANSWERED_GARBAGE, Fate.ANSWERED_SAME, Fate.ANSWERED_NOTICED)
@@ -28,7 +28,7 @@ class MalformedMessages(Check):
 
     def applies(self, inspected: Inspected) -> str:
         """Every pipeline whose server parses ciphertexts."""
-        return pipeline_obstacle(inspected, CKKS + TFHE)
+        return encryption_obstacle(inspected)
 
     def examine(
         self, inspected: Inspected, budget: AttackBudget, random: np.random.Generator

@@ -16,15 +16,14 @@ from he_compare.fhe_baseline.checks.tools.hostile_messages import (
     shifted_reply,
 )
 from he_compare.fhe_baseline.checks.tools.victim import (
-    CKKS,
-    TFHE,
     Victim,
-    pipeline_obstacle,
+    encryption_obstacle,
+    fitted_of,
     victim_of,
 )
 
 IMAGES = 8
-ONE_CIPHERTEXT = ("auto", "replicated")
+PACKING = "replicated"
 
 
 class Malleability(Check):
@@ -38,9 +37,10 @@ class Malleability(Check):
 
     def applies(self, inspected: Inspected) -> str:
         """Pipelines whose reply is one ciphertext of all scores."""
-        if getattr(inspected.parameters, "packing", "auto") not in ONE_CIPHERTEXT:
-            return "run on packing replicated; the others are as malleable"
-        return pipeline_obstacle(inspected, CKKS + TFHE)
+        fitted = fitted_of(inspected)
+        if fitted is not None and fitted.plan and fitted.plan.packing.name != PACKING:
+            return f"run on packing {PACKING}; the others are as malleable"
+        return encryption_obstacle(inspected)
 
     def examine(
         self, inspected: Inspected, budget: AttackBudget, random: np.random.Generator

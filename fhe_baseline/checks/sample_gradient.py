@@ -11,13 +11,12 @@ from he_compare.common.scheme import BoolArray
 from he_compare.common.types import Float64Array, Knowledge
 from he_compare.fhe_baseline.checks.tools.recording import record_training
 from he_compare.fhe_baseline.checks.tools.victim import (
-    pipeline_obstacle,
+    NOT_TRAINED,
+    few_columns,
     population_of,
-    preparation_of,
+    training_of,
 )
-from he_compare.fhe_baseline.ckks.parameters import training_set
 from he_compare.fhe_baseline.ckks.training.problem import Problem
-from he_compare.fhe_baseline.pipelines import fhe_train
 
 
 def features_from_update(update: Float64Array) -> Float64Array:
@@ -55,14 +54,14 @@ class SampleGradient(Check):
 
     def applies(self, inspected: Inspected) -> str:
         """Pipelines that train under encryption."""
-        return pipeline_obstacle(inspected, (fhe_train.NAME,))
+        return "" if training_of(inspected) is not None else NOT_TRAINED
 
     def examine(
         self, inspected: Inspected, budget: AttackBudget, random: np.random.Generator
     ) -> CheckFinding:
         """One encrypted round a batch size; the largest batch is the protocol's own way."""
         population = population_of(inspected)
-        prepared = preparation_of(population, COLUMNS).apply(population.features)
+        prepared = few_columns(population, COLUMNS).apply(population.features)
         order = random.permutation(len(prepared))
         prepared, labels = prepared[order], population.labels[order] == population.classes - 1
         sizes = sorted({min(size, len(prepared)) for size in BATCHES})
@@ -93,8 +92,9 @@ class SampleGradient(Check):
             np.ones((1, len(rows))),
             1.0,
         )
-        chosen = training_set(inspected.parameters.parameter_set, 3)
-        (update,) = record_training(problem, chosen, 1).weights
+        training = training_of(inspected)
+        assert training is not None
+        (update,) = record_training(problem, training.circuit.parameters, 1).weights
         return nearest(features_from_update(update), rows)
 
 

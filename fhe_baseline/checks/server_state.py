@@ -19,10 +19,8 @@ from he_compare.common.clock import Clock
 from he_compare.common.errors import UnavailableError
 from he_compare.common.types import Knowledge, Side
 from he_compare.fhe_baseline.checks.tools.victim import (
-    CKKS,
-    TFHE,
     Victim,
-    pipeline_obstacle,
+    encryption_obstacle,
     secret_key_of,
     victim_of,
 )
@@ -171,7 +169,7 @@ class ServerState(Check):
 
     def applies(self, inspected: Inspected) -> str:
         """Every pipeline with a secret key."""
-        return pipeline_obstacle(inspected, CKKS + TFHE)
+        return encryption_obstacle(inspected)
 
     def examine(
         self, inspected: Inspected, budget: AttackBudget, random: np.random.Generator
@@ -190,7 +188,7 @@ class ServerState(Check):
 
 def key_pieces(victim: Victim) -> list[bytes]:
     """Return stretches of the victim's secret key, as its library keeps it and as it saves it."""
-    if victim.pipeline in TFHE:
+    if victim.plan is None:
         return concrete_pieces(victim.client._client.client)
     secret = secret_key_of(victim.client)
     saved = seal_bytes(secret)
@@ -222,7 +220,7 @@ def judged(searched: Searched, sent: int, pieces: int) -> CheckFinding:
             "the key is looked for in the form its library computes with; an encoded or encrypted "
             "copy would not be found",
             "one moment of one process, the one that classifies; the one that trains is searched "
-            "in the same way by tests/security/test_fhe_training_boundary.py",
+            "in the same way by tests/fhe_baseline/ckks/training/test_boundary.py",
         ],
         spent={"images": 1},
     )

@@ -14,7 +14,7 @@ from typing import Any
 from he_compare.common.run.records import KeySpace, LatticeFacts, SecurityClaims
 from he_compare.fhe_baseline.ckks.context import ERROR_SIGMA, PRNG_SEED_BITS, SECRET_DISTRIBUTION
 from he_compare.fhe_baseline.ckks.inference import Plan
-from he_compare.fhe_baseline.ckks.packings import PREDICTED_ERROR
+from he_compare.fhe_baseline.ckks.packing import PREDICTED_ERROR
 from he_compare.fhe_baseline.ckks.parameters import (
     ENFORCED_BY,
     GUIDELINES_2024,

@@ -18,17 +18,14 @@ from he_compare.common.backbones.head import MAX_CLASSES, MAX_FEATURES, LinearMo
 from he_compare.common.errors import CellError, MessageError, UsageError
 from he_compare.common.service.wire import pack, unpack
 from he_compare.common.types import UInt8Array
-from he_compare.fhe_baseline.ckks.ciphertexts import CiphertextShape
-from he_compare.fhe_baseline.ckks.context import level_with, seal_context
-from he_compare.fhe_baseline.ckks.layouts.scales import ScalePlan
-from he_compare.fhe_baseline.ckks.layouts.slots import SlotLayout
-from he_compare.fhe_baseline.ckks.packings.replicated import (
-    FRESH_PRIMES,
-    GALOIS_KEYS,
-    REPLY_PRIMES,
+from he_compare.fhe_baseline.ckks.context import seal_context
+from he_compare.fhe_baseline.ckks.layouts.replicated import (
+    LEVELS,
     ReplicatedClient,
     ReplicatedEvaluator,
 )
+from he_compare.fhe_baseline.ckks.layouts.scales import ReplicatedScales
+from he_compare.fhe_baseline.ckks.layouts.slots import SlotLayout
 from he_compare.fhe_baseline.ckks.parameters import CkksParameters, require_128_bits
 from he_compare.fhe_baseline.ckks.serialization import load_seal, seal_bytes
 
@@ -50,14 +47,13 @@ class EncryptedHeadClient(ReplicatedClient):
         relinearisation = seal_bytes(self._keys.create_relin_keys())
         arrays[RELINEARISATION_KEYS] = np.frombuffer(relinearisation, np.uint8)
         for shift, slots in enumerate(layout.place_weights(self._model)):
-            arrays[_weights(shift)] = self._encrypted(slots, FRESH_PRIMES, scales.weights)
+            arrays[_weights(shift)] = self._encrypted(slots, LEVELS.upload, scales.weights)
         bias = layout.place_bias(self._model)
-        arrays[BIAS] = self._encrypted(bias, REPLY_PRIMES, scales.reply)
+        arrays[BIAS] = self._encrypted(bias, LEVELS.reply, scales.reply)
         return arrays
 
     def _encrypted(self, slots: list[Any], primes: int, scale: float) -> UInt8Array:
-        plaintext = self._seal.Plaintext()
-        self._encoder.encode(slots, level_with(self._context, primes), scale, plaintext)
+        plaintext = self.encode(slots, primes, scale)
         return np.frombuffer(seal_bytes(self._encryptor.encrypt_symmetric(plaintext)), np.uint8)
 
     def public_material(self) -> bytes:
@@ -82,18 +78,18 @@ class EncryptedHeadServer(ReplicatedEvaluator):
         self,
         parameters: CkksParameters,
         layout: SlotLayout,
-        scales: ScalePlan,
+        scales: ReplicatedScales,
         arrays: Mapping[str, UInt8Array],
     ) -> None:
-        super().__init__(parameters, layout, scales, arrays[GALOIS_KEYS])
+        super().__init__(parameters, layout, scales, arrays)
         relinearisation = arrays[RELINEARISATION_KEYS].tobytes()
         self._relinearisation_keys = load_seal(
             self._seal.RelinKeys(), self._context, relinearisation, "relinearisation keys"
         )
         if not self._relinearisation_keys.has_key(2):
             raise MessageError("the relinearisation keys lack the one for products")
-        fresh = CiphertextShape(self._context, parameters.degree, FRESH_PRIMES, scales.weights)
-        reply = CiphertextShape(self._context, parameters.degree, REPLY_PRIMES, scales.reply)
+        fresh = self.shape_of(LEVELS.upload, scales.weights)
+        reply = self.shape_of(LEVELS.reply, scales.reply)
         self._weights = [
             fresh.load(arrays[_weights(shift)].tobytes(), "weights")
             for shift in range(layout.shifts)
@@ -103,10 +99,10 @@ class EncryptedHeadServer(ReplicatedEvaluator):
     def _products(self, features: Any) -> Any:
         total = self._seal.Ciphertext()
         product = self._seal.Ciphertext()
-        for position, (rotated, weights) in enumerate(
-            zip(self._rotated(features), self._weights, strict=True)
+        for position, (shifted, weights) in enumerate(
+            zip(self._shifted(features), self._weights, strict=True)
         ):
-            self._evaluator.multiply(rotated, weights, product if position else total)
+            self._evaluator.multiply(shifted, weights, product if position else total)
             if position:
                 self._evaluator.add_inplace(total, product)
         self._evaluator.relinearize_inplace(total, self._relinearisation_keys)
@@ -141,8 +137,8 @@ def load_encrypted_head(data: bytes) -> EncryptedHeadServer:
         raise MessageError(f"public material does not hold: {error}") from None
 
 
-def _read_scales(fields: Any, layout: SlotLayout) -> ScalePlan:
-    scales = ScalePlan(**fields)
+def _read_scales(fields: Any, layout: SlotLayout) -> ReplicatedScales:
+    scales = ReplicatedScales(**fields)
     numbers = (scales.features, scales.weights, scales.reply)
     if not all(isinstance(number, float) and 1 <= number < 2.0**120 for number in numbers):
         raise ValueError("scales must be numbers from 1 to 2^120")

@@ -12,7 +12,7 @@ from he_compare.common.backbones.head import LinearModel
 from he_compare.common.errors import MessageError, UnknownNameError, UsageError
 from he_compare.common.service.wire import pack, unpack
 from he_compare.common.types import UInt8Array
-from he_compare.fhe_baseline.ckks.packings import (
+from he_compare.fhe_baseline.ckks.packing import (
     Packing,
     PackingServer,
     choose_parameters,

@@ -7,25 +7,25 @@ only the hospital decrypts. The inference half of MedBlindTuner (arXiv 2401.0960
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from he_compare.common.backbones.head import LinearModel
 from he_compare.common.clock import Clock
 from he_compare.common.contracts import (
     Availability,
     Deployment,
     Parameters,
+    Pipeline,
     RunContext,
     TrainingData,
 )
 from he_compare.common.run.records import SecurityClaims
 from he_compare.common.types import (
-    FheMode,
     Float32Array,
     Float64Array,
     Per,
@@ -33,16 +33,15 @@ from he_compare.common.types import (
     Stage,
     UInt8Array,
 )
+from he_compare.fhe_baseline.fitted import FittedOnFeatures
 
 if TYPE_CHECKING:
     from he_compare.common.backbones.head import Head
     from he_compare.fhe_baseline.ckks.inference import Plan
-    from he_compare.fhe_baseline.ckks.packings import PackingServer
+    from he_compare.fhe_baseline.ckks.packing import PackingServer
     from he_compare.fhe_baseline.features import Extractor, FeatureClient
 
 NAME = "fhe-head"
-INSTALL = "pip install 'tenseal>=0.3.16'"
-PackingName = Literal["auto", "replicated", "batched", "zero-sum", "tenseal-dot", "tenseal-mm"]
 ParameterSetName = Literal[
     "auto",
     "n4096",
@@ -58,20 +57,26 @@ ParameterSetName = Literal[
 class FheHeadParameters(Parameters):
     """How the head is trained and evaluated."""
 
-    packing: PackingName = Field(
+    packing: str = Field(
         default="auto",
-        description="Slot layout; batched: for throughput, up to N images a batch; zero-sum: an "
-        "experiment without evaluation keys; tenseal-*: TenSEAL's own ways; auto: batched where a "
-        "batch of the run has as many images as there are features, else replicated",
+        description="Slot layout, one of `compare list packings`; auto: batched where a batch of "
+        "the run has at least as many images as there are features, else replicated",
     )
     parameter_set: ParameterSetName = Field(
         default="auto", description="CKKS parameters; auto: the packing's smallest that fits"
     )
     C: float = Field(default=0.01, gt=0, description="Inverse L2 strength of the head")
 
+    @field_validator("packing")
+    @classmethod
+    def _known_packing(cls, value: str) -> str:
+        from he_compare.fhe_baseline.ckks.packing import check_name
+
+        return check_name(value)
+
 
 @dataclass
-class FheHeadFitted:
+class FheHeadFitted(FittedOnFeatures):
     """A trained head and the plan of its encrypted evaluation."""
 
     extractor: Extractor
@@ -81,7 +86,14 @@ class FheHeadFitted:
     _public_keys: bytes = field(default=b"", init=False)
     _sizes: dict[str, int] = field(default_factory=dict, init=False)
 
-    fhe_mode = FheMode.EXECUTE
+    @property
+    def model(self) -> LinearModel:
+        """The head that the server evaluates."""
+        return self.plan.model
+
+    def prepared(self, features: Float32Array) -> Float64Array:
+        """Return features (n, width) as they are encrypted."""
+        return self.head.standardise(features)
 
     def deploy(self, context: RunContext) -> Deployment:
         """Generate a fresh secret key; hand the model and the evaluation keys to the server."""
@@ -129,7 +141,7 @@ class FheHeadFitted:
         return pictures
 
 
-class FheHeadPipeline:
+class FheHeadPipeline(Pipeline):
     """Encrypted inference of a linear head."""
 
     name = NAME
@@ -137,45 +149,30 @@ class FheHeadPipeline:
 
     def availability(self) -> Availability:
         """Needs TenSEAL."""
-        if importlib.util.find_spec("tenseal") is None:
-            return Availability(False, "TenSEAL is not installed", INSTALL)
-        return Availability(True)
+        from he_compare.fhe_baseline.ckks.library import availability
 
-    def source_modules(self) -> tuple[str, ...]:
-        """Name the modules that key the cells."""
-        return (
-            "he_compare.fhe_baseline.pipelines.fhe_head",
-            "he_compare.fhe_baseline.ckks",
-            "he_compare.fhe_baseline.features",
-            "he_compare.fhe_baseline.ckks.parameters",
-            "he_compare.fhe_baseline.ckks.claims",
-            "he_compare.fhe_baseline.lattice",
-        )
+        return availability()
 
-    def identity_inputs(self, parameters: Parameters, key_file: Path) -> dict[str, str]:
-        """Nothing of this machine changes a prediction."""
-        return {}
+    def identity_inputs(self, parameters: FheHeadParameters, key_file: Path) -> dict[str, str]:
+        """Name the code of the packing, which is found by name."""
+        from he_compare.fhe_baseline.ckks.packing import packing_digest
+
+        return {"packing": packing_digest(parameters.packing)}
 
     def fit(
         self, data: TrainingData, parameters: FheHeadParameters, context: RunContext
     ) -> FheHeadFitted:
         """Train the head on features of the training images and plan its encrypted evaluation."""
-        from he_compare.common.backbones.features import FeatureExtractor, cached_features
+        from he_compare.common.backbones.features import cached_features, run_extractor
+        from he_compare.common.backbones.head import stored_head
         from he_compare.fhe_baseline.ckks.claims import parameter_warnings
         from he_compare.fhe_baseline.ckks.inference import make_plan
 
-        settings = context.settings
-        extractor = FeatureExtractor(
-            settings.backbone,
-            settings.image_size,
-            settings.weights,
-            context.seed,
-            settings.threads,
-        )
+        extractor = run_extractor(context)
         features = cached_features(data.train, context, extractor)
-        head = _stored_head(features, data, parameters.C, context)
+        head = stored_head(features, data, parameters.C, context)
         plan = make_plan(
-            head.linear, parameters.packing, parameters.parameter_set, settings.infer_batch
+            head.linear, parameters.packing, parameters.parameter_set, context.settings.infer_batch
         )
         context.warnings.extend(parameter_warnings(plan.parameters))
         context.training.update(
@@ -194,29 +191,6 @@ class FheHeadPipeline:
         from he_compare.fhe_baseline.ckks.inference import load_public_material
 
         return load_public_material(public_material)
-
-
-def _stored_head(
-    features: Float32Array, data: TrainingData, inverse_l2: float, context: RunContext
-) -> Head:
-    from he_compare.common.backbones.head import pack_head, train_head, unpack_head
-    from he_compare.common.identity import array_digest, source_digest
-
-    classes = len(data.classes)
-    inputs: dict[str, Any] = {
-        "features": array_digest(features),
-        "labels": array_digest(data.train.labels),
-        "classes": classes,
-        "C": inverse_l2,
-        "source": source_digest("he_compare.common.backbones.head"),
-    }
-    return unpack_head(
-        context.artefacts.get_or_make(
-            "head",
-            inputs,
-            lambda: pack_head(train_head(features, data.train.labels, classes, inverse_l2)),
-        )
-    )
 
 
 PIPELINE = FheHeadPipeline()

@@ -8,28 +8,30 @@ sample and feature is the result. The trained head then classifies as in ``fhe-t
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import Field
 
+from he_compare.common.backbones.head import LinearModel
 from he_compare.common.contracts import (
     Availability,
     Deployment,
     Parameters,
+    Pipeline,
     RunContext,
     Server,
     TrainingData,
 )
 from he_compare.common.errors import UnavailableError
 from he_compare.common.run.records import SecurityClaims
-from he_compare.common.types import FheMode, Float64Array, UInt8Array
-from he_compare.fhe_baseline.pipelines.fhe_tfhe import Extractor, FheTfheClient
+from he_compare.common.types import Float32Array, Float64Array, UInt8Array
+from he_compare.fhe_baseline.features import Extractor, FeatureClient
+from he_compare.fhe_baseline.fitted import FittedOnFeatures
 
 if TYPE_CHECKING:
     from he_compare.fhe_baseline.features import Preparation
-    from he_compare.fhe_baseline.tfhe.inference import Deployed
+    from he_compare.fhe_baseline.tfhe.inference import DeployedCircuit
     from he_compare.fhe_baseline.tfhe.quantised import QuantisedHead
     from he_compare.fhe_baseline.tfhe.training_run import TrainingOutcome
 
@@ -54,23 +56,38 @@ class FheTfheTrainParameters(Parameters):
 
 
 @dataclass
-class FheTfheTrainFitted:
+class FheTfheTrainFitted(FittedOnFeatures):
     """A head trained under encryption, decrypted by its owner, and its quantised form."""
 
     extractor: Extractor
     preparation: Preparation
     quantised: QuantisedHead
     outcome: TrainingOutcome
-    _deployed: Deployed | None = field(default=None, init=False)
+    _deployed: DeployedCircuit | None = field(default=None, init=False)
 
-    fhe_mode = FheMode.EXECUTE
+    plan = None
+
+    @property
+    def model(self) -> LinearModel:
+        """The head that was trained under encryption, before it is quantised."""
+        from he_compare.fhe_baseline.tfhe.training_run import linear_model
+
+        return linear_model(self.outcome.weights)
+
+    def prepared(self, features: Float32Array) -> Float64Array:
+        """Return features (n, width) as they are encrypted."""
+        from he_compare.fhe_baseline.tfhe.training_run import scaled
+
+        return scaled(self.preparation.apply(features))
 
     def deploy(self, context: RunContext) -> Deployment:
         """Compile inference and make it a key of its own; the head goes to the server."""
         from he_compare.fhe_baseline.tfhe.inference import deploy_head
 
         self._deployed = deploy_head(self.quantised, context.clock)
-        client = FheTfheClient(self._prepare, self._deployed.client, self.quantised.classes)
+        client = FeatureClient(
+            self.extractor, self.prepared, self._deployed.client, self.quantised.classes
+        )
         return Deployment(client, self._deployed.public_material)
 
     def claims(self) -> SecurityClaims:
@@ -87,20 +104,11 @@ class FheTfheTrainFitted:
 
     def clear_reference(self, images: UInt8Array) -> tuple[str, Float64Array]:
         """Return the integer model's scores in the clear, on features extracted anew."""
-        scores = self.quantised.clear_scores(self._prepare(images))
+        scores = self.quantised.clear_scores(self.inputs(images))
         return "quantised clear head, as trained under encryption", scores
 
-    def protected_picture(self, images: UInt8Array) -> UInt8Array | None:
-        """None: a ciphertext is no picture, see ``fhe-head`` for its bytes."""
-        return None
 
-    def _prepare(self, images: UInt8Array) -> Float64Array:
-        from he_compare.fhe_baseline.tfhe.training_run import scaled
-
-        return scaled(self.preparation.apply(self.extractor(images)))
-
-
-class FheTfheTrainPipeline:
+class FheTfheTrainPipeline(Pipeline):
     """Encrypted training of a small head, and encrypted inference with it."""
 
     name = NAME
@@ -112,20 +120,6 @@ class FheTfheTrainPipeline:
 
         return availability()
 
-    def source_modules(self) -> tuple[str, ...]:
-        """Name the modules that key the cells."""
-        return (
-            "he_compare.fhe_baseline.pipelines.fhe_tfhe",
-            "he_compare.fhe_baseline.pipelines.fhe_tfhe_train",
-            "he_compare.fhe_baseline.tfhe",
-            "he_compare.fhe_baseline.features",
-            "he_compare.fhe_baseline.lattice",
-        )
-
-    def identity_inputs(self, parameters: Parameters, key_file: Path) -> dict[str, str]:
-        """Nothing of this machine changes a prediction but look-ups that fail by chance."""
-        return {}
-
     def fit(
         self, data: TrainingData, parameters: FheTfheTrainParameters, context: RunContext
     ) -> FheTfheTrainFitted:
@@ -133,7 +127,7 @@ class FheTfheTrainPipeline:
 
         Raises UnavailableError for more than two classes.
         """
-        from he_compare.common.backbones.features import FeatureExtractor, cached_features
+        from he_compare.common.backbones.features import cached_features, run_extractor
         from he_compare.fhe_baseline.features import fit_whitening
         from he_compare.fhe_baseline.tfhe.library import load_concrete
         from he_compare.fhe_baseline.tfhe.quantised import quantise_head
@@ -146,14 +140,7 @@ class FheTfheTrainPipeline:
                 fix="choose a dataset of two classes, or fhe-train",
             )
         load_concrete()
-        settings = context.settings
-        extractor = FeatureExtractor(
-            settings.backbone,
-            settings.image_size,
-            settings.weights,
-            context.seed,
-            settings.threads,
-        )
+        extractor = run_extractor(context)
         features = cached_features(data.train, context, extractor)
         preparation = fit_whitening(features, parameters.train_features)
         inputs = scaled(preparation.apply(features))

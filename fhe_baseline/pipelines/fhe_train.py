@@ -9,7 +9,6 @@ bootstrapping).
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,22 +20,24 @@ from he_compare.common.contracts import (
     Availability,
     Deployment,
     Parameters,
+    Pipeline,
     RunContext,
     Server,
     TrainingData,
 )
 from he_compare.common.run.records import SecurityClaims
-from he_compare.common.types import FheMode, Float32Array, Float64Array, Per, Stage, UInt8Array
+from he_compare.common.types import Float32Array, Float64Array, Per, Stage, UInt8Array
+from he_compare.fhe_baseline.fitted import FittedOnFeatures
 
 if TYPE_CHECKING:
     from he_compare.common.backbones.head import LinearModel
     from he_compare.fhe_baseline.ckks.inference import Plan
-    from he_compare.fhe_baseline.ckks.packings import PackingClient
+    from he_compare.fhe_baseline.ckks.packing import PackingClient
     from he_compare.fhe_baseline.ckks.training.circuit import Circuit
     from he_compare.fhe_baseline.features import Extractor, Preparation
 
 NAME = "fhe-train"
-INSTALL = "pip install 'tenseal>=0.3.16'"
+PACKING = "replicated"
 ENCRYPTED, BY_OWNER = "encrypted", "decrypted-by-owner"
 
 
@@ -89,7 +90,7 @@ class FheTrainParameters(Parameters):
 
 
 @dataclass
-class FheTrainFitted:
+class FheTrainFitted(FittedOnFeatures):
     """A head trained under encryption, decrypted by its owner, and the plan of its use."""
 
     extractor: Extractor
@@ -99,7 +100,14 @@ class FheTrainFitted:
     use: str
     _public: bytes = field(default=b"", init=False)
 
-    fhe_mode = FheMode.EXECUTE
+    @property
+    def model(self) -> LinearModel:
+        """The head that the server evaluates."""
+        return self.plan.model
+
+    def prepared(self, features: Float32Array) -> Float64Array:
+        """Return features (n, width) as they are encrypted."""
+        return self.preparation.apply(features)
 
     def deploy(self, context: RunContext) -> Deployment:
         """Generate a key of its own for inference; encrypt the head under it, or release it."""
@@ -116,7 +124,7 @@ class FheTrainFitted:
             else:
                 encryption = self.plan.packing.make_client(parameters, model)
                 self._public = public_material(self.plan, encryption.public_arrays())
-        client = FeatureClient(self.extractor, self.preparation.apply, encryption, model.classes)
+        client = FeatureClient(self.extractor, self.prepared, encryption, model.classes)
         return Deployment(client, self._public)
 
     def claims(self) -> SecurityClaims:
@@ -138,15 +146,10 @@ class FheTrainFitted:
 
     def clear_reference(self, images: UInt8Array) -> tuple[str, Float64Array]:
         """Return the decrypted head's scores in float64, on features extracted anew."""
-        features = self.preparation.apply(self.extractor(images))
-        return "decrypted head, in the clear", self.plan.model.scores(features)
-
-    def protected_picture(self, images: UInt8Array) -> UInt8Array | None:
-        """None: a ciphertext is no picture, see ``fhe-head`` for its bytes."""
-        return None
+        return "decrypted head, in the clear", self.model.scores(self.inputs(images))
 
 
-class FheTrainPipeline:
+class FheTrainPipeline(Pipeline):
     """Encrypted training of a linear head, and encrypted inference with it."""
 
     name = NAME
@@ -154,49 +157,30 @@ class FheTrainPipeline:
 
     def availability(self) -> Availability:
         """Needs TenSEAL."""
-        if importlib.util.find_spec("tenseal") is None:
-            return Availability(False, "TenSEAL is not installed", INSTALL)
-        return Availability(True)
+        from he_compare.fhe_baseline.ckks.library import availability
 
-    def source_modules(self) -> tuple[str, ...]:
-        """Name the modules that key the cells."""
-        return (
-            "he_compare.fhe_baseline.pipelines.fhe_train",
-            "he_compare.fhe_baseline.ckks",
-            "he_compare.fhe_baseline.features",
-            "he_compare.fhe_baseline.ckks.parameters",
-            "he_compare.fhe_baseline.features",
-            "he_compare.fhe_baseline.lattice",
-            "he_compare.fhe_baseline.ckks.claims",
-            "he_compare.fhe_baseline.ckks.claims",
-            "he_compare.fhe_baseline.ckks.training.record",
-        )
+        return availability()
 
-    def identity_inputs(self, parameters: Parameters, key_file: Path) -> dict[str, str]:
-        """Nothing of this machine changes a prediction."""
-        return {}
+    def identity_inputs(self, parameters: FheTrainParameters, key_file: Path) -> dict[str, str]:
+        """Name the code of the packing, which is found by name."""
+        from he_compare.fhe_baseline.ckks.packing import packing_digest
+
+        return {"packing": packing_digest(PACKING)}
 
     def fit(
         self, data: TrainingData, parameters: FheTrainParameters, context: RunContext
     ) -> FheTrainFitted:
         """Train the head at a server process, on ciphertexts."""
-        from he_compare.common.backbones.features import FeatureExtractor, cached_features
+        from he_compare.common.backbones.features import cached_features, run_extractor
         from he_compare.fhe_baseline.ckks.inference import make_plan
 
-        settings = context.settings
-        extractor = FeatureExtractor(
-            settings.backbone,
-            settings.image_size,
-            settings.weights,
-            context.seed,
-            settings.threads,
-        )
+        extractor = run_extractor(context)
         features = cached_features(data.train, context, extractor)
         preparation = _preparation(features, parameters)
         circuit, weights = _train(preparation.apply(features), data, parameters, context)
         context.training["preparation"] = preparation.name
         model = _linear_model(weights, released=parameters.use == BY_OWNER)
-        plan = make_plan(model, "replicated", "auto")
+        plan = make_plan(model, PACKING, "auto")
         return FheTrainFitted(extractor, preparation, circuit, plan, parameters.use)
 
     def load_server(self, public_material: bytes) -> Server:

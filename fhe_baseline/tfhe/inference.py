@@ -212,7 +212,7 @@ def _upload_frame(specs: Any, concrete: Concrete) -> tuple[Frame, bytes]:
 
 
 @dataclass(frozen=True)
-class Deployed:
+class DeployedCircuit:
     """The client half, all the server gets, and what there is to say of both."""
 
     client: InferenceClient
@@ -222,7 +222,7 @@ class Deployed:
     key_fingerprint: str
 
 
-def deploy_head(head: QuantisedHead, clock: Clock) -> Deployed:
+def deploy_head(head: QuantisedHead, clock: Clock) -> DeployedCircuit:
     """Compile the circuit and generate a fresh secret key; both are timed."""
     with private_folder() as work, private_folder() as archives:
         with clock.stage(Stage.COMPILE, per=Per.ONCE):
@@ -238,4 +238,4 @@ def deploy_head(head: QuantisedHead, clock: Clock) -> Deployed:
         "server_archive_bytes": len(archive),
         "public_material_bytes": len(material),
     }
-    return Deployed(client, material, facts, sizes, client.fingerprint())
+    return DeployedCircuit(client, material, facts, sizes, client.fingerprint())

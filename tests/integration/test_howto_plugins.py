@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.attackpool import pictures
+from tests.support.attackpool import pictures
+from tests.support.repository import ROOT
 
-HOWTO = Path(__file__).parents[2] / "docs" / "how-to" / "own-attack.md"
-ROOT = HOWTO.parents[2]
+HOWTO = ROOT / "docs" / "how-to" / "own-attack.md"
 
 
 @pytest.mark.slow
@@ -62,7 +62,7 @@ def _run(command: str, cwd: Path, package: Path) -> str:
     words = shlex.split(command.replace("--dataset chestxray", "--dataset folder:pictures"))[1:]
     if "run" in words:
         words += ["--image-size", "32"]
-    paths = os.pathsep.join([str(package), str(ROOT)])
+    paths = os.pathsep.join([str(package), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         [sys.executable, "-m", "comparisons", *words],
         capture_output=True,

@@ -14,7 +14,7 @@ import pytest
 from he_compare.common.run.records import RunRecord
 from he_compare.common.run.store import RunFolder
 from he_compare.common.types import FheMode, Phase, Status
-from tests.imagefolders import write_chestxray_like
+from tests.support.imagefolders import write_chestxray_like
 
 PIPELINES = (
     "plaintext",

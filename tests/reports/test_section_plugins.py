@@ -16,7 +16,7 @@ from he_compare.common.run.store import RunFolder
 from he_compare.reports.build import build_document, parts
 from he_compare.reports.document.nodes import Table, plain
 from he_compare.reports.render.markdown import markdown
-from tests.samplerun import three_pipelines
+from tests.support.samplerun import three_pipelines
 
 HOWTO = Path(__file__).parents[2] / "docs" / "how-to" / "own-report-section.md"
 Install = Callable[[str], None]

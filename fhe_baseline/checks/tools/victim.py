@@ -1,35 +1,35 @@
-"""What checks are run on: a pipeline's own client and server material, for a head of its own.
+"""What checks look at: the run's fitted head, deployed once more under a fresh key.
 
-A head is trained on the features of the images that the audit hands over, as the pipeline would,
-and deployed with a fresh key. The secret key is read out of the client for scoring alone.
+Head, packing and parameters are those of the run. The secret key is read out of the fresh client
+for scoring alone.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from he_compare.common.attack import Inspected
-from he_compare.common.backbones.head import LinearModel, train_head
+from he_compare.common.backbones.head import LinearModel
 from he_compare.common.clock import Clock
+from he_compare.common.contracts import Deployed
 from he_compare.common.errors import UnavailableError, UsageError
-from he_compare.common.identity import array_digest, key_of
 from he_compare.common.service.process import ServerProcess
 from he_compare.common.types import Float32Array, Float64Array, IntArray, Message, Side, UInt8Array
-from he_compare.fhe_baseline.ckks.encrypted_head import EncryptedHeadClient
-from he_compare.fhe_baseline.ckks.inference import Plan, make_plan, public_material
-from he_compare.fhe_baseline.features import Preparation, fit_standardisation, fit_whitening
-from he_compare.fhe_baseline.pipelines import fhe_head, fhe_tfhe, fhe_tfhe_train, fhe_train
+from he_compare.fhe_baseline.ckks.inference import Plan
+from he_compare.fhe_baseline.features import FeatureClient, Preparation, fit_whitening
+from he_compare.fhe_baseline.fitted import FittedOnFeatures
+from he_compare.fhe_baseline.pipelines.fhe_train import FheTrainFitted
+from he_compare.fhe_baseline.scheme import RememberingExtractor
 
-CKKS = (fhe_head.NAME, fhe_train.NAME)
-TFHE = (fhe_tfhe.NAME,)
-HOMOMORPHIC = (*CKKS, *TFHE, fhe_tfhe_train.NAME)
 # Images whose features are extracted for a check, at most; some 15 ms each on one core.
 MOST_IMAGES = 240
-MOST_SHARED = 3
+MOST_SHARED = 4
+NOT_ENCRYPTED = "no homomorphic encryption of features is used here"
+NOT_TRAINED = "the head is not trained under CKKS encryption"
+EXACT = "decrypted integers are exact: no noise to read"
 
 
 @dataclass(frozen=True)
@@ -72,138 +72,93 @@ class Victim:
         return scores
 
 
-_shared: dict[str, Victim] = {}
+# By the deployment's identity as an object; the deployment is kept, so that it stays unique.
+_shared: dict[int, tuple[Deployed, Victim]] = {}
 
 
-def pipeline_obstacle(inspected: Inspected, pipelines: tuple[str, ...] = HOMOMORPHIC) -> str:
-    """Say why a check of ``pipelines`` means nothing here; '' where it does."""
-    if inspected.pipeline in pipelines:
-        return ""
-    if inspected.pipeline in HOMOMORPHIC:
-        return f"looked at on {', '.join(pipelines)}"
-    return "no homomorphic encryption is used here"
+def fitted_of(inspected: Inspected) -> FittedOnFeatures | None:
+    """Return the fitted head of a pipeline that encrypts features; None for any other."""
+    fitted = inspected.deployed.fitted if inspected.deployed else None
+    return fitted if isinstance(fitted, FittedOnFeatures) else None
+
+
+def encryption_obstacle(inspected: Inspected) -> str:
+    """Say why a check of homomorphic encryption means nothing here; '' where it does."""
+    return "" if fitted_of(inspected) is not None else NOT_ENCRYPTED
+
+
+def ckks_obstacle(inspected: Inspected, packings: tuple[str, ...]) -> str:
+    """Say why a check of CKKS with one of these packings means nothing here."""
+    fitted = fitted_of(inspected)
+    if fitted is None or fitted.plan is None:
+        return encryption_obstacle(inspected) or EXACT
+    name = fitted.plan.packing.name
+    if name not in packings:
+        return f"run on packing {', '.join(packings)}; packing {name} decrypts the same scheme"
+    return ""
+
+
+def training_of(inspected: Inspected) -> FheTrainFitted | None:
+    """Return what was trained under CKKS encryption; None where nothing was."""
+    fitted = fitted_of(inspected)
+    return fitted if isinstance(fitted, FheTrainFitted) else None
 
 
 def population_of(inspected: Inspected) -> Population:
-    """Extract features with the run's backbone, of images spread evenly over all.
+    """Extract features as the pipeline does, of images spread evenly over all.
 
-    Raises UsageError where there is no backbone.
+    Raises UsageError where no features are encrypted.
     """
-    if not inspected.backbone:
-        raise UsageError("the check needs the run's backbone, and there is none")
+    fitted = fitted_of(inspected)
+    if fitted is None:
+        raise UsageError(NOT_ENCRYPTED)
     spread = np.linspace(0, len(inspected.images) - 1, min(MOST_IMAGES, len(inspected.images)))
     positions = spread.astype(int)
     images = inspected.images[positions]
-    features = _features(images.tobytes(), images.shape, inspected.backbone, inspected.weights)
+    features = RememberingExtractor(fitted.extractor)(images)
     return Population(images, features, inspected.labels[positions], len(inspected.classes))
 
 
-@lru_cache(maxsize=2)
-def _features(pixels: bytes, shape: tuple[int, ...], backbone: str, weights: str) -> Float32Array:
-    """Extract the features of images once for all checks of an audit."""
-    from he_compare.common.backbones.features import FeatureExtractor
-
-    images = np.frombuffer(pixels, np.uint8).reshape(shape).copy()
-    return FeatureExtractor(backbone, shape[1], weights, 0, 1)(images)
-
-
 def victim_of(inspected: Inspected) -> Victim:
-    """Return the victim that the checks of one pipeline share, deployed at first use.
+    """Return the victim that the checks of one deployment share, deployed at first use.
 
-    Raises UnavailableError, DataError.
+    Raises UsageError where no features are encrypted.
     """
-    key = key_of(
-        pipeline=inspected.pipeline,
-        parameters=inspected.parameters.model_dump(mode="json"),
-        images=array_digest(inspected.images),
-        backbone=[inspected.backbone, inspected.weights],
-    )
+    if inspected.deployed is None:
+        raise UsageError(NOT_ENCRYPTED)
+    key = id(inspected.deployed)
     if key not in _shared:
         while len(_shared) >= MOST_SHARED:
             _shared.pop(next(iter(_shared)))
-        _shared[key] = deploy(inspected)
-    return _shared[key]
+        _shared[key] = inspected.deployed, deploy(inspected)
+    return _shared[key][1]
 
 
 def deploy(inspected: Inspected) -> Victim:
-    """Deploy a head as the inspected pipeline deploys it, under a key of its own.
-
-    Raises UnavailableError, DataError.
-    """
-    population = population_of(inspected)
-    if inspected.pipeline == fhe_head.NAME:
-        return head_victim(population, inspected.parameters)
-    if inspected.pipeline == fhe_train.NAME:
-        return trained_victim(population, inspected.parameters)
-    if inspected.pipeline == fhe_tfhe.NAME:
-        return tfhe_victim(population, inspected.parameters)
-    raise UnavailableError(
-        f"{inspected.pipeline} classifies in minutes an image and is not audited by itself",
-        fix="audit fhe-tfhe, which has the same ciphertexts",
+    """Deploy the run's fitted head under a key of its own."""
+    population, fitted, deployed = (
+        population_of(inspected),
+        fitted_of(inspected),
+        inspected.deployed,
     )
-
-
-def head_victim(population: Population, parameters: fhe_head.FheHeadParameters) -> Victim:
-    """Deploy CKKS inference: the server holds the head in the clear."""
-    head = train_head(population.features, population.labels, population.classes, parameters.C)
-    plan = make_plan(head.linear, parameters.packing, parameters.parameter_set)
-    client = plan.packing.make_client(plan.parameters, plan.model)
+    assert fitted is not None and deployed is not None
+    deployment = deployed.again()
+    client = deployment.client
+    if not isinstance(client, FeatureClient):
+        raise UsageError(f"{type(client).__name__} encrypts no features that a check could choose")
     return Victim(
-        fhe_head.NAME,
-        head.standardise(population.features),
-        head.linear,
-        client,
-        public_material(plan, client.public_arrays()),
-        plan,
+        inspected.pipeline,
+        fitted.prepared(population.features),
+        fitted.model,
+        client.encryption,
+        deployment.public_material,
+        fitted.plan,
     )
 
 
-def trained_victim(population: Population, parameters: fhe_train.FheTrainParameters) -> Victim:
-    """Deploy what training under encryption ends with: a head that stays encrypted, or not.
-
-    The head is trained in the clear here; the protocol of the training is looked at elsewhere.
-    """
-    preparation = preparation_of(population, parameters.whiten)
-    inputs = preparation.apply(population.features)
-    head = train_head(inputs, population.labels, population.classes, parameters.C).linear
-    plan = make_plan(head, "replicated", "auto")
-    client: Any
-    if parameters.use == fhe_train.ENCRYPTED:
-        client = EncryptedHeadClient(plan.parameters, head)
-        material = client.public_material()
-    else:
-        client = plan.packing.make_client(plan.parameters, head)
-        material = public_material(plan, client.public_arrays())
-    return Victim(fhe_train.NAME, inputs, head, client, material, plan)
-
-
-def preparation_of(population: Population, whiten: int) -> Preparation:
-    """Return the preparation that training under encryption uses."""
-    if whiten == 0:
-        return fit_standardisation(population.features)
-    return fit_whitening(population.features, max(1, whiten - 1))
-
-
-def tfhe_victim(population: Population, parameters: fhe_tfhe.FheTfheParameters) -> Victim:
-    """Deploy TFHE inference. Raises UnavailableError where Concrete ML is missing."""
-    from he_compare.fhe_baseline.tfhe.library import availability
-
-    can = availability()
-    if not can.available:
-        raise UnavailableError(can.reason, fix=can.fix)
-    from he_compare.fhe_baseline.tfhe.inference import deploy_head
-    from he_compare.fhe_baseline.tfhe.quantised import quantise_head
-
-    features: Float64Array = population.features.astype(np.float64)
-    if parameters.whiten:
-        features = fit_whitening(population.features, parameters.whiten).apply(population.features)
-    head = train_head(features, population.labels, population.classes, parameters.C)
-    inputs = head.standardise(features)
-    quantised = quantise_head(head.linear, inputs, parameters.n_bits)
-    deployed = deploy_head(quantised, Clock(Side.CLIENT))
-    return Victim(
-        fhe_tfhe.NAME, inputs, head.linear, deployed.client, deployed.public_material, None
-    )
+def few_columns(population: Population, columns: int) -> Preparation:
+    """Return a preparation to so many columns of a training, the constant included."""
+    return fit_whitening(population.features, max(1, columns - 1))
 
 
 def secret_key_of(client: Any) -> Any:

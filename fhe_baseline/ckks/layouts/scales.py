@@ -21,37 +21,25 @@ from he_compare.common.backbones.head import LinearModel
 from he_compare.fhe_baseline.ckks.context import ERROR_SIGMA, data_primes, seal_context
 from he_compare.fhe_baseline.ckks.layouts.slots import SlotLayout
 from he_compare.fhe_baseline.ckks.parameters import CkksParameters
+from he_compare.fhe_baseline.ckks.seal_packing import PackingScales
 
 # Five standard deviations of a score's error should stay below this; rotations move in front of the
 # rescale, where they cost time instead of precision, until it holds.
 WANTED_ERROR = 1e-3
-# Beyond this no order of operations helps, and the parameters are refused for the model.
-LARGEST_ERROR = 1e-2
 # A reply is decoded to doubles; more bits than this are never left after the noise.
 MAX_REPLY_SCALE_BITS = 40
 
 
 @dataclass(frozen=True)
-class ScalePlan:
-    """Scales of features, weights and reply, and where among the rotations the rescale comes.
+class ReplicatedScales(PackingScales):
+    """Scales, and where among the rotations the rescale comes."""
 
-    ``predicted_error``: five standard deviations of the error of one score.
-    """
-
-    features: float
-    weights: float
-    reply: float
     rotations_before_rescale: int
-    predicted_error: float
-
-    def misfit(self) -> str:
-        """Say why the scales do not do, '' if they do."""
-        if self.predicted_error > LARGEST_ERROR:
-            return f"scores would be off by up to {self.predicted_error:.1g}"
-        return ""
 
 
-def plan_scales(parameters: CkksParameters, model: LinearModel, layout: SlotLayout) -> ScalePlan:
+def plan_scales(
+    parameters: CkksParameters, model: LinearModel, layout: SlotLayout
+) -> ReplicatedScales:
     """Choose scales and order for a model: the largest reply scale that cannot overflow."""
     last, dropped = data_primes(seal_context(parameters))[:2]
     room = math.floor(math.log2(last / 2 / max(model.score_bound(), 1.0)))
@@ -65,7 +53,7 @@ def plan_scales(parameters: CkksParameters, model: LinearModel, layout: SlotLayo
         for early in range(rotations + 1)
     ]
     early = next((i for i, error in enumerate(errors) if error <= WANTED_ERROR), rotations)
-    return ScalePlan(features, weights, reply, early, errors[early])
+    return ReplicatedScales(features, weights, reply, errors[early], early)
 
 
 def _error_before_rescale(

@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from he_compare.common.backbones.head import LinearModel
 from he_compare.common.types import Float64Array, IntArray
+from he_compare.fhe_baseline.ckks.parameters import CkksParameters
 
 Complex128Array: TypeAlias = npt.NDArray[np.complex128]
 
@@ -74,6 +75,11 @@ class SlotLayout:
         rows = self.rows
         return [self.columns * (rows >> i) for i in range(1, rows.bit_length())]
 
+    @property
+    def steps(self) -> list[int]:
+        """Every rotation of the layout."""
+        return self.feature_steps + self.sum_steps
+
     def _pair_of_slot(self) -> IntArray:
         """Return the pair each slot holds, int64 (slots,), -1 where a slot stays empty."""
         row, column = np.divmod(np.arange(self.slots), self.columns)
@@ -112,3 +118,8 @@ class SlotLayout:
     def _spread(self, pairs: Complex128Array) -> Complex128Array:
         where = self._pair_of_slot()
         return np.where(where >= 0, pairs[where], 0)
+
+
+def layout_of(parameters: CkksParameters, model: LinearModel) -> SlotLayout:
+    """Return where this model lies in the slots of this ring."""
+    return SlotLayout(model.width, model.classes, parameters.slot_count)

@@ -1,4 +1,4 @@
-"""Packing ``batched``: one ciphertext a feature, images in the slots, no rotation and no key.
+"""Packing ``batched``: one ciphertext per feature, images in the slots, no rotation and no key.
 
 For throughput. A complex slot holds two images, so N images fill a batch; a score is a sum of
 features times constants, and a constant multiplies real and imaginary part alike. No ciphertext
@@ -6,7 +6,7 @@ product, no rescale: the server needs no evaluation key, and data lives under on
 weights are rounded as numbers, not as polynomials, and cost no more precision than that.
 
 The first message of a batch carries all its ciphertexts; every other image's message is a mark of
-the batch and its place in it, so that the server refuses what was torn apart or mixed.
+the batch and its place in it, so that the server refuses a batch that is incomplete or mixed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import math
 import secrets
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,43 +24,26 @@ from he_compare.common.clock import Clock
 from he_compare.common.errors import MessageError
 from he_compare.common.service.framing import join, split
 from he_compare.common.types import Float64Array, Message, Stage, UInt8Array
-from he_compare.fhe_baseline.ckks.ciphertexts import CiphertextShape
-from he_compare.fhe_baseline.ckks.context import (
-    ERROR_SIGMA,
-    data_primes,
-    explain_seal_error,
-    import_tenseal,
-    level_with,
-    seal_context,
-)
-from he_compare.fhe_baseline.ckks.layouts.scales import LARGEST_ERROR
+from he_compare.fhe_baseline.ckks.context import ERROR_SIGMA, data_primes, seal_context
 from he_compare.fhe_baseline.ckks.layouts.slots import Complex128Array
-from he_compare.fhe_baseline.ckks.packings import PREDICTED_ERROR, finite_scores
+from he_compare.fhe_baseline.ckks.packing import Purpose, finite_scores
 from he_compare.fhe_baseline.ckks.parameters import CkksParameters
-from he_compare.fhe_baseline.ckks.serialization import seal_bytes
+from he_compare.fhe_baseline.ckks.seal_packing import (
+    Levels,
+    PackingScales,
+    SealClient,
+    SealPacking,
+    SealServer,
+)
 
-PRIMES = 1
+LEVELS = Levels(upload=1, reply=1)
 MARK = struct.Struct("<16sII")  # batch, images in it, place of this one
 MAX_SCALE_BITS = 52
 
 
-@dataclass(frozen=True)
-class Scales:
-    """Scales of features, weights and scores, and five standard deviations of a score's error."""
-
-    features: float
-    weights: float
-    predicted_error: float
-
-    @property
-    def reply(self) -> float:
-        """Scale of the scores."""
-        return self.features * self.weights
-
-
-def plan(parameters: CkksParameters, model: LinearModel) -> Scales:
+def plan(parameters: CkksParameters, model: LinearModel) -> PackingScales:
     """Choose scales: the largest product that cannot overflow the prime."""
-    (last,) = data_primes(seal_context(parameters))[:PRIMES]
+    last = data_primes(seal_context(parameters))[0]
     # Two biases share a slot, as real and imaginary part; the bound counts one.
     bound = model.score_bound() + float(np.abs(model.bias).max())
     room = math.floor(math.log2(last / 2 / max(bound, 1.0)))
@@ -70,7 +52,7 @@ def plan(parameters: CkksParameters, model: LinearModel) -> Scales:
     squares = float((model.weights**2).sum(axis=1).max())
     variance = parameters.degree * (ERROR_SIGMA / features) ** 2 * squares
     variance += model.width / 12 / weights**2
-    return Scales(features, weights, 5 * math.sqrt(variance))
+    return PackingScales(features, weights, features * weights, 5 * math.sqrt(variance))
 
 
 def marks(batch: bytes, images: int) -> list[bytes]:
@@ -101,52 +83,33 @@ def batches(
         position += images
 
 
-class BatchedClient:
-    """Encrypts with the secret key itself (symmetric), so that half of a ciphertext is a seed."""
+class BatchedClient(SealClient):
+    """Encrypts the columns of a batch: slot i holds images i and i + N / 2."""
 
     def __init__(self, parameters: CkksParameters, model: LinearModel) -> None:
-        self._seal = import_tenseal().sealapi
-        self._classes = model.classes
-        self._context = seal_context(parameters)
-        self._scales = plan(parameters, model)
+        super().__init__(parameters, model, plan(parameters, model), LEVELS)
         self._slots = parameters.slot_count
-        self._level = level_with(self._context, PRIMES)
-        self._shape = CiphertextShape(self._context, parameters.degree, PRIMES, self._scales.reply)
-        self._encoder = self._seal.CKKSEncoder(self._context)
-        self._keys = self._seal.KeyGenerator(self._context)
-        secret = self._keys.secret_key()
-        self._encryptor = self._seal.Encryptor(self._context, secret)
-        self._decryptor = self._seal.Decryptor(self._context, secret)
-
-    def public_arrays(self) -> dict[str, UInt8Array]:
-        """Return nothing: the server needs no key."""
-        return {}
 
     def protect(self, features: Float64Array, clock: Clock) -> list[Message]:
-        """Encrypt standardised features (n, width), N images a batch."""
+        """Encrypt standardised features (n, width), up to N images per batch."""
         messages: list[Message] = []
         for start in range(0, len(features), 2 * self._slots):
             messages += self._protect(features[start : start + 2 * self._slots], clock)
         return messages
 
     def _protect(self, features: Float64Array, clock: Clock) -> list[Message]:
-        n = len(features)
-        with clock.stage(Stage.ENCODE, items=n):
-            plaintexts = [self._encode(column) for column in features.T]
-        with clock.stage(Stage.ENCRYPT, items=n):
-            encrypted = [self._encryptor.encrypt_symmetric(plain) for plain in plaintexts]
-        with clock.stage(Stage.SERIALIZE, items=n):
-            first, *others = marks(secrets.token_bytes(16), n)
-            return [first + join([seal_bytes(one) for one in encrypted]), *others]
+        columns = self.encrypt(features.T, len(features), clock)
+        first, *others = marks(secrets.token_bytes(16), len(features))
+        return [first + join(columns), *others]
 
-    def _encode(self, values: Float64Array) -> Any:
+    def place(self, features: Float64Array) -> list[complex]:
+        """Lay one feature of all images (n,) out in the slots."""
         slots: Complex128Array = np.zeros(self._slots, dtype=np.complex128)
-        real, imaginary = values[: self._slots], values[self._slots :]
+        real, imaginary = features[: self._slots], features[self._slots :]
         slots[: len(real)] = real
         slots[: len(imaginary)] += 1j * imaginary
-        plaintext = self._seal.Plaintext()
-        self._encoder.encode(slots.tolist(), self._level, self._scales.features, plaintext)
-        return plaintext
+        laid_out: list[complex] = slots.tolist()
+        return laid_out
 
     def reveal(self, replies: list[Message], clock: Clock) -> Float64Array:
         """Decrypt the scores (n, classes)."""
@@ -157,134 +120,101 @@ class BatchedClient:
         return finite_scores(np.vstack(whole).ravel().tolist(), self._classes)
 
     def _reveal(self, images: int, content: bytes, clock: Clock) -> Float64Array:
-        with clock.stage(Stage.DESERIALIZE, items=images):
-            parts = split(content)
-            if len(parts) != self._classes:
-                raise MessageError(f"{len(parts)} replies to a batch of {self._classes} classes")
-            ciphertexts = [self._shape.load(part, "reply") for part in parts]
-        with clock.stage(Stage.DECRYPT, items=images):
-            plaintexts = [self._decrypt(ciphertext) for ciphertext in ciphertexts]
+        parts = split(content)
+        if len(parts) != self._classes:
+            raise MessageError(f"{len(parts)} replies to a batch of {self._classes} classes")
+        plaintexts = self.decrypt(parts, images, clock)
         with clock.stage(Stage.DECODE, items=images):
-            slots = np.array([self._encoder.decode_complex(plain) for plain in plaintexts])
-            scores: Float64Array = np.hstack([slots.real, slots.imag])[:, :images].T
+            by_class = np.array([self.read(plain) for plain in plaintexts])
+            scores: Float64Array = by_class[:, :images].T
             return scores
 
-    def _decrypt(self, ciphertext: Any) -> Any:
-        plaintext = self._seal.Plaintext()
-        self._decryptor.decrypt(ciphertext, plaintext)
-        return plaintext
+    def read(self, plaintext: Any) -> list[float]:
+        """Return the scores of one class for all images, (N,)."""
+        slots = np.array(self._encoder.decode_complex(plaintext))
+        scores: list[float] = np.hstack([slots.real, slots.imag]).tolist()
+        return scores
 
 
-class BatchedServer:
+class BatchedServer(SealServer):
     """Holds weights in the clear, and no key of any kind."""
 
-    verbs: tuple[str, ...] = ("infer",)
-
-    def __init__(self, parameters: CkksParameters, model: LinearModel) -> None:
-        self._seal = import_tenseal().sealapi
-        self._parameters = parameters
+    def __init__(
+        self, parameters: CkksParameters, model: LinearModel, arrays: Mapping[str, UInt8Array]
+    ) -> None:
+        super().__init__(parameters, plan(parameters, model), LEVELS, arrays)
         self._model = model
-        self._context = seal_context(parameters)
-        self._scales = plan(parameters, model)
-        self._level = level_with(self._context, PRIMES)
-        self._shape = CiphertextShape(
-            self._context, parameters.degree, PRIMES, self._scales.features
-        )
-        self._encoder = self._seal.CKKSEncoder(self._context)
-        self._evaluator = self._seal.Evaluator(self._context)
 
     def infer(self, messages: list[Message], clock: Clock) -> list[Message]:
-        """Answer every batch with one ciphertext a class."""
+        """Answer every batch with one ciphertext per class."""
         largest = 2 * self._parameters.slot_count
         replies: list[Message] = []
         for batch, images, content in batches(messages, largest, "upload"):
-            replies += self._infer(batch, images, content, clock)
-        return replies
-
-    def _infer(self, batch: bytes, images: int, content: bytes, clock: Clock) -> list[Message]:
-        with clock.stage(Stage.DESERIALIZE, items=images):
             parts = split(content)
             if len(parts) != self._model.width:
                 raise MessageError(
                     f"upload of {len(parts)} features, this head has {self._model.width}"
                 )
-            features = [self._shape.load(part, "upload") for part in parts]
-        with clock.stage(Stage.EVALUATE, items=images):
-            try:
-                scores = [self._score(features, number) for number in range(self._model.classes)]
-            except (RuntimeError, ValueError) as error:
-                raise explain_seal_error(error, self._parameters) from None
-        with clock.stage(Stage.SERIALIZE, items=images):
+            scores = self.answer(parts, self.evaluate, images, clock)
             first, *others = marks(batch, images)
-            return [first + join([seal_bytes(score) for score in scores]), *others]
+            replies += [first + join(scores), *others]
+        return replies
+
+    def evaluate(self, features: list[Any]) -> list[Any]:
+        """Return the scores of each class from the ciphertexts of all features."""
+        return [self._score(features, number) for number in range(self._model.classes)]
 
     def _score(self, features: list[Any], number: int) -> Any:
         """Return the score of one class; a weight that rounds to zero adds nothing."""
+        scale = self._scales.weights
         total = None
         for ciphertext, weight in zip(features, self._model.weights[number], strict=True):
-            if round(weight * self._scales.weights) == 0:
+            if round(weight * scale) == 0:
                 continue
             product = self._seal.Ciphertext()
-            self._evaluator.multiply_plain(
-                ciphertext, self._encode(weight, self._scales.weights), product
-            )
+            constant = self.encode(weight, LEVELS.upload, scale)
+            self._evaluator.multiply_plain(ciphertext, constant, product)
             if total is None:
                 total = product
             else:
                 self._evaluator.add_inplace(total, product)
         bias = float(self._model.bias[number])
         # A constant of a + i a adds the bias to both images of a slot.
-        self._evaluator.add_plain_inplace(
-            total, self._encode(complex(bias, bias), self._scales.reply)
-        )
+        both = self.encode(complex(bias, bias), LEVELS.reply, self._scales.reply)
+        self._evaluator.add_plain_inplace(total, both)
         return total
 
-    def _encode(self, number: float | complex, scale: float) -> Any:
-        plaintext = self._seal.Plaintext()
-        self._encoder.encode(number, self._level, scale, plaintext)
-        return plaintext
 
-
-class Batched:
+class Batched(SealPacking):
     """As many ciphertexts up as features, as many down as classes, for up to N images."""
 
     name = "batched"
     preferred_parameters = ("n4096-106-wide",)
+    purpose = Purpose.THROUGHPUT
+    levels = LEVELS
+    client = BatchedClient
+    server = BatchedServer
+
+    def scales(self, parameters: CkksParameters, model: LinearModel) -> PackingScales:
+        """Choose the largest product that cannot overflow the prime."""
+        return plan(parameters, model)
 
     def misfit(self, parameters: CkksParameters, model: LinearModel) -> str:
         """Say why the model cannot be evaluated with these parameters, '' if it can."""
-        scales = plan(parameters, model)
-        if scales.predicted_error > LARGEST_ERROR:
-            return f"scores would be off by up to {scales.predicted_error:.1g}"
-        if (np.abs(np.round(model.weights * scales.weights)).max(axis=1) == 0).any():
+        misfit = super().misfit(parameters, model)
+        scale = self.scales(parameters, model).weights
+        if not misfit and (np.abs(np.round(model.weights * scale)).max(axis=1) == 0).any():
             return "a class has only weights that round to zero"
-        return ""
+        return misfit
 
     def facts(self, parameters: CkksParameters, model: LinearModel) -> dict[str, Any]:
-        """Return what the record says of this packing."""
-        scales = plan(parameters, model)
-        return {
-            "interface": "tenseal.sealapi (SEAL Evaluator and CKKSEncoder)",
-            "galois_keys": "none: no rotation",
-            "rotations": 0,
+        """Return rotations, Galois keys and scales, for the record."""
+        return super().facts(parameters, model) | {
             "images_per_batch_at_most": parameters.degree,
             "ciphertexts_up_per_batch": model.width,
             "ciphertexts_down_per_batch": model.classes,
-            "reply_scale_log2": round(math.log2(scales.reply), 3),
             "modulus_in_use_log2": parameters.modulus_bits[0],
-            PREDICTED_ERROR: float(f"{scales.predicted_error:.2g}"),
-            "seeded_upload": True,
         }
-
-    def make_client(self, parameters: CkksParameters, model: LinearModel) -> BatchedClient:
-        """Generate the keys of a client."""
-        return BatchedClient(parameters, model)
-
-    def load_server(
-        self, parameters: CkksParameters, model: LinearModel, arrays: Mapping[str, UInt8Array]
-    ) -> BatchedServer:
-        """Build the server; there is no key."""
-        return BatchedServer(parameters, model)
 
 
 PACKING = Batched()

@@ -1,0 +1,90 @@
+"""A cipher under one key: an immutable object that maps batches of images to ciphertexts and back.
+
+Ciphertexts have the shape of the images, as uint8 or float32. How a Vision Transformer can absorb
+the key is described by ``PatchKey``.
+"""
+
+from __future__ import annotations
+
+import secrets
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar, TypeAlias, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from he_compare.block_scramble.engine.shapes import ImageShape
+from he_compare.block_scramble.vit.patch_key import PatchKey
+from he_compare.common.errors import UsageError
+from he_compare.common.scheme import KeyMoves
+from he_compare.common.types import UInt8Array
+
+# uint8 or float32, as the cipher's traits say.
+CiphertextArray: TypeAlias = npt.NDArray[Any]
+
+# Length of the nonces that travel with ciphertexts.
+NONCE_BYTES = 16
+NOT_DESCRIBED = "the cipher does not say how a patch embedding could absorb its key"
+
+
+class KeyedCipher(ABC):
+    """A cipher under one key for images of one shape.
+
+    ``obstacle``: why no model can absorb the key, for a cipher that has no ``affine_embedding``.
+    """
+
+    shape: ImageShape
+    obstacle: ClassVar[str] = NOT_DESCRIBED
+
+    @abstractmethod
+    def encrypt(self, images: UInt8Array) -> CiphertextArray:
+        """Encrypt uint8 (n, h, w, c) to the same shape. Raises UsageError on another shape."""
+
+    @abstractmethod
+    def decrypt(self, ciphertexts: CiphertextArray) -> UInt8Array:
+        """Invert ``encrypt`` exactly. Raises UsageError where there is nothing to invert."""
+
+    def affine_embedding(self, patch: int) -> PatchKey:
+        """Describe the key to a model with square patches of ``patch`` pixels.
+
+        Raises UsageError with the reason where no patch embedding can absorb it.
+        """
+        raise UsageError(f"the cipher is not adaptable: {self.obstacle}", fix="pass mode=trained")
+
+    def moves(self) -> KeyMoves | None:
+        """Return the key as moves of values: the sealed truth of an audit. None if it is not."""
+        return None
+
+
+class NoncedCipher(KeyedCipher):
+    """A keyed cipher whose traits say ``fresh_nonces``: each image is encrypted under one."""
+
+    @abstractmethod
+    def encrypt_under(self, images: UInt8Array, nonces: Sequence[bytes]) -> CiphertextArray:
+        """Encrypt uint8 (n, h, w, c), image i under nonce i of NONCE_BYTES bytes."""
+
+    @abstractmethod
+    def decrypt_under(self, ciphertexts: CiphertextArray, nonces: Sequence[bytes]) -> UInt8Array:
+        """Invert ``encrypt_under``."""
+
+    def encrypt(self, images: UInt8Array) -> CiphertextArray:
+        """Encrypt uint8 (n, h, w, c) under nonces that are not kept: pictures, measurements."""
+        return self.encrypt_under(images, [secrets.token_bytes(NONCE_BYTES) for _ in images])
+
+    def decrypt(self, ciphertexts: CiphertextArray) -> UInt8Array:
+        """Raise UsageError: the nonces are missing."""
+        raise UsageError(
+            "this cipher decrypts a ciphertext with its nonce, and there is none",
+            fix="decrypt with the nonces that encryption returned",
+        )
+
+
+def as_pictures(ciphertexts: CiphertextArray) -> UInt8Array:
+    """Show ciphertexts (n, h, w, c) as uint8 pictures; float32 values v as 127.5 + v / 2, cut off.
+
+    That keeps nearly all values of a rotated patch, whose spread is that of bytes around zero.
+    """
+    if ciphertexts.dtype == np.uint8:
+        return ciphertexts
+    return cast(UInt8Array, np.clip(np.rint(127.5 + ciphertexts / 2.0), 0, 255).astype(np.uint8))

@@ -1,0 +1,91 @@
+"""No protection: what the plain pipelines share. Their messages hold the image as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from he_compare.common.clock import Clock
+from he_compare.common.contracts import Deployed, DeployedClient, DeployedScheme, Fitted
+from he_compare.common.errors import MessageError
+from he_compare.common.run.records import SecurityClaims
+from he_compare.common.scheme import ImageShape, KeyedScheme, KeyMoves, Scheme
+from he_compare.common.service.wire import pack, unpack
+from he_compare.common.types import Float64Array, Message, PixelArray, Stage, UInt8Array
+
+
+class PlaintextClient:
+    """Sends the image as it is and reads the scores."""
+
+    def protect(self, images: UInt8Array, clock: Clock) -> list[Message]:
+        """Pack each image: uint8 (n, size, size, 3) to n messages."""
+        with clock.stage(Stage.SERIALIZE, items=len(images)):
+            return [pack({"image": image}) for image in images]
+
+    def reveal(self, replies: list[Message], clock: Clock) -> Float64Array:
+        """Unpack the scores: float64 (n, k). Raises MessageError."""
+        with clock.stage(Stage.DECODE, items=len(replies)):
+            return unpack_scores(replies)
+
+
+def unpack_scores(replies: list[Message]) -> Float64Array:
+    """Unpack one reply per image into scores: float64 (n, k). Raises MessageError."""
+    rows = [unpack(reply, expect={"scores": ("float32", 1)})[0]["scores"] for reply in replies]
+    if len({len(row) for row in rows}) > 1:
+        raise MessageError("replies differ in their number of scores")
+    return np.stack(rows).astype(np.float64)
+
+
+class FittedWithoutProtection(Fitted):
+    """A plain model: it claims nothing, and its server sees the images."""
+
+    def claims(self) -> SecurityClaims:
+        """Claim nothing."""
+        return SecurityClaims(
+            scheme="none",
+            protects="nothing: the server receives the image",
+            claim_type="none",
+            deterministic=True,
+            preserves=["everything"],
+            server_learns=["the image", "the scores", "the model"],
+        )
+
+    def protected_picture(self, images: UInt8Array) -> UInt8Array:
+        """Return the images: the server sees them."""
+        return images
+
+    def scheme(self, deployed: Deployed, shape: ImageShape) -> Scheme:
+        """Return the messages as what they are: images."""
+        return PlainScheme(deployed, shape)
+
+
+class PlainClient(DeployedClient):
+    """A client without a key, for the harness."""
+
+    def __init__(self, client: PlaintextClient, shape: ImageShape) -> None:
+        super().__init__(client)
+        self._size = int(np.prod(shape))
+
+    def moves(self) -> KeyMoves:
+        """Every value is where it was."""
+        return KeyMoves(np.arange(self._size), np.zeros(self._size, np.bool_))
+
+
+class PlainScheme(DeployedScheme):
+    """Images sent as they are; there is no key."""
+
+    name = "plaintext"
+
+    def own_key(self) -> KeyedScheme:
+        """Return the client of the run."""
+        return PlainClient(PlaintextClient(), self.shape)
+
+    def new_key(self, seed: int) -> KeyedScheme:
+        """There is no key: the client is the same."""
+        return PlainClient(PlaintextClient(), self.shape)
+
+    def read(self, messages: Sequence[Message]) -> PixelArray:
+        """Unpack the images. Raises MessageError."""
+        read = [unpack(message, expect={"image": ("uint8", 3)})[0]["image"] for message in messages]
+        return np.stack(read) if read else np.empty((0, *self.shape), np.uint8)

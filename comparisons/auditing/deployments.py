@@ -1,0 +1,150 @@
+"""Opens what an audit attacks: deployments of a run, or a pipeline deployed for the audit alone.
+
+In a run the very messages that crossed are attacked, under the run's own key, and the same fitted
+pipeline under fresh keys. Without a run a pipeline is fitted on the auxiliary images first.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from he_compare.common.contracts import Pipeline, RunSettings, TrainingData
+from he_compare.common.environment import usable_cores
+from he_compare.common.errors import UnavailableError, UsageError
+from he_compare.common.run.records import RunRecord
+from he_compare.common.run.store import ArtefactFolder, RunFolder
+from he_compare.common.run.tape import Tape, read_tape
+from he_compare.common.scheme import KeyedScheme, Scheme
+from he_compare.common.types import ImageBatch, Phase, Status
+from he_compare.comparisons.auditing.pool import DatasetPool, stratified
+from he_compare.comparisons.auditing.targets import CHANNELS, LostKey, Opened
+from he_compare.comparisons.measuring.fitting import Ground, fit_and_deploy
+from he_compare.comparisons.measuring.plan import Planned, RunPlan
+from he_compare.comparisons.measuring.runner import Runner
+from he_compare.comparisons.progress import ProgressReporter
+
+# A pipeline that is fitted for the audit alone: the shortest training there is.
+EPOCHS, BATCH, LEARNING_RATE, CALL_SECONDS = 1, 16, 1e-4, 900.0
+VALIDATION_SHARE = 4
+
+
+class RunDeployments:
+    """The deployments of a run. A run that was resumed fits again what is not in memory."""
+
+    def __init__(self, plan: RunPlan, folder: RunFolder, runner: Runner) -> None:
+        self._plan = plan
+        self._folder = folder
+        self._runner = runner
+        self._records = {
+            record.cell.label: record
+            for record in folder.records()
+            if record.cell.phase is Phase.ACCURACY
+        }
+
+    def tape_digest(self, label: str) -> str:
+        """Return the digest of the messages of a pipeline that crossed; '' where none were kept."""
+        record = self._records.get(label)
+        return record.tape.sha256 if record is not None and record.tape else ""
+
+    def open(self, planned: Planned) -> Opened:
+        """Open a pipeline. Raises CompareError where it was not deployed, or its tape was edited.
+
+        The key of a run that ended is gone unless it is kept in a file: then only what is on the
+        tape can be attacked under it.
+        """
+        record = self._deployed(planned)
+        label = planned.label
+        tape, live = self._tape(record), label in self._runner.tapes
+        fit = self._runner.fits.get(label)
+        if fit is None:
+            fit = fit_and_deploy(planned.pipeline, planned.parameters, self._runner.ground)
+            self._runner.fits[label] = fit
+        size = self._plan.config.image_size
+        scheme = fit.deployed.scheme((size, size, CHANNELS))
+        if tape is None:
+            return Opened(scheme, "deployed again", fit.deployed)
+        lost = None if live or self._same_key(scheme, tape) else LostKey()
+        return Opened(scheme, "crossed in the run", fit.deployed, tape, lost)
+
+    def _deployed(self, planned: Planned) -> RunRecord:
+        record = self._records.get(planned.label)
+        if record is None or record.status is not Status.OK:
+            reason = record.reason if record is not None else "it was not run"
+            raise UnavailableError(reason, fix="see the record of its first cell")
+        return record
+
+    def _tape(self, record: RunRecord) -> Tape | None:
+        known = self._runner.tapes.get(record.cell.label)
+        if known is not None or record.tape is None or not record.tape.file:
+            return known
+        return read_tape(self._folder.path, record.tape)
+
+    def _same_key(self, scheme: Scheme, tape: Tape) -> bool:
+        """Say whether the deployment that was opened again sends the very bytes of the tape."""
+        own: KeyedScheme | None = scheme.own_key()
+        if own is None or not len(tape.positions):
+            return False
+        image = self._plan.test.images[tape.positions[:1]]
+        return own.protect(image)[0] == tape.messages[0]
+
+
+def deployed_alone(pipeline: Pipeline, parameters: Any, size: int, ground: Ground) -> Opened:
+    """Fit and deploy a pipeline for the audit alone. Raises CompareError."""
+    fit = fit_and_deploy(pipeline, parameters, ground)
+    return Opened(
+        fit.deployed.scheme((size, size, CHANNELS)), "deployed for the audit", fit.deployed
+    )
+
+
+def ground_of_audit(
+    pool: DatasetPool,
+    size: int,
+    seed: int,
+    backbone: str,
+    weights: str,
+    artefacts: Path,
+    private: Path,
+    progress: ProgressReporter,
+) -> Ground:
+    """Return what pipelines are fitted on without a run: the auxiliary images, for one epoch.
+
+    ``private``: an empty folder that is removed after the audit; the client's key lies there.
+    Raises UsageError where a class has too few images.
+    """
+    batch = pool.auxiliary(size)
+    order = stratified(batch.labels, np.arange(len(batch)))
+    held_out = np.arange(len(order)) % VALIDATION_SHARE == VALIDATION_SHARE - 1
+    train, val = batch.take(order[~held_out]), batch.take(order[held_out])
+    _require_all_classes(train, val, len(pool.classes))
+    return Ground(
+        data=TrainingData(train, val, pool.classes, pool.fingerprint),
+        settings=RunSettings(
+            image_size=size,
+            backbone=backbone,
+            weights=weights,
+            epochs=EPOCHS,
+            batch_size=BATCH,
+            learning_rate=LEARNING_RATE,
+            threads=usable_cores(),
+            infer_batch=BATCH,
+        ),
+        seed=seed,
+        call_seconds=CALL_SECONDS,
+        key_file=private / "client.key",
+        artefacts=ArtefactFolder(artefacts),
+        cache_dir=private / "cache",
+        progress=progress,
+    )
+
+
+def _require_all_classes(train: ImageBatch, val: ImageBatch, classes: int) -> None:
+    least = min(len(np.unique(batch.labels)) for batch in (train, val))
+    if least < classes:
+        raise UsageError(
+            f"the {len(train) + len(val)} auxiliary images are too few to fit a pipeline on: "
+            f"{least} of {classes} classes",
+            fix="audit the run that `compare run` made, or take --budget full",
+        )

@@ -1,0 +1,132 @@
+"""What anybody finds out about a scheme by running its algorithm under keys of their own.
+
+Nothing is declared by the cipher: a cipher from a third party is looked at like the built-in ones.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, cast
+
+import numpy as np
+
+from he_compare.common.scheme import KeyedScheme, Scheme
+from he_compare.common.target_facts import Facts
+from he_compare.common.types import IntArray, PixelArray, UInt8Array
+
+PROBES = 24
+PROBE_SEED = 20_240_501
+OWN_KEYS = (101, 202)
+
+
+class _Changes(NamedTuple):
+    """Of single changed values: how many ciphertext values change at most, and where."""
+
+    most: int
+    in_place: bool
+    across_blocks: bool
+
+
+def facts_of(scheme: Scheme, label: str, kind: str) -> Facts:
+    """Probe a scheme under two throwaway keys with random images."""
+    random = np.random.default_rng(PROBE_SEED)
+    patch = _patch_of(scheme)
+    image = random.integers(0, 256, (1, *scheme.shape), dtype=np.uint8)
+    keys = [scheme.new_key(seed) for seed in OWN_KEYS]
+    views = [_see(scheme, key, image) for key in keys]
+    again = _see(scheme, keys[0], image)
+    deterministic = bool(np.array_equal(views[0], again))
+    changes = _changes(scheme, keys[0], image, patch, random) if deterministic else None
+    size = image.size
+    local = changes is not None and changes.most <= 2
+    return Facts(
+        label=label,
+        kind=kind,
+        scheme=scheme.name,
+        parameters=scheme.parameters,
+        shape=scheme.shape,
+        patch=patch,
+        pictures=scheme.shows_pictures,
+        ciphertext=str(views[0].dtype),
+        deterministic=deterministic,
+        one_key=changes is not None and changes.most < max(3, size // 4),
+        keeps_values=all(_same(_values(image), _values(view)) for view in views),
+        keeps_folded=all(_same(_folded(image), _folded(view)) for view in views),
+        keeps_nibbles=all(_same(_nibbles(image), _nibbles(view)) for view in views),
+        keeps_places=changes is not None and changes.in_place,
+        local=local,
+        bytewise=changes is not None and changes.most <= 1,
+        unadaptable=scheme.unadaptable,
+        shared_key=patch is not None and _equal_blocks_stay_equal(scheme, keys[0], patch, random),
+        moves_blocks=local and changes is not None and changes.across_blocks,
+        claims=scheme.claims(),
+    )
+
+
+def _patch_of(scheme: Scheme) -> int | None:
+    patch = scheme.parameters.get("patch")
+    height, width, _ = scheme.shape
+    fits = isinstance(patch, int) and patch > 0 and not height % patch and not width % patch
+    return patch if fits else None
+
+
+def _see(scheme: Scheme, key: KeyedScheme, images: UInt8Array) -> PixelArray:
+    return scheme.read(key.protect(images))
+
+
+def _changes(
+    scheme: Scheme,
+    key: KeyedScheme,
+    image: UInt8Array,
+    patch: int | None,
+    random: np.random.Generator,
+) -> _Changes:
+    flat = random.choice(image.size, min(PROBES, image.size), replace=False)
+    altered = np.repeat(image, len(flat), axis=0)
+    # Both halves of the byte change, so that a cipher on nibbles shows that it moves them apart.
+    altered.reshape(len(flat), -1)[np.arange(len(flat)), flat] ^= 0x11
+    before = _see(scheme, key, image)[0].reshape(-1)
+    after = _see(scheme, key, altered).reshape(len(flat), -1)
+    touched = after != before
+    rows, places = np.nonzero(touched)
+    channels = scheme.shape[2]
+    in_place = bool((places // channels == flat[rows] // channels).all())
+    block = _block_numbers(scheme.shape, patch)
+    across = block is not None and bool((block[places] != block[flat[rows]]).any())
+    return _Changes(int(touched.sum(axis=1).max()), in_place, across)
+
+
+def _block_numbers(shape: tuple[int, int, int], patch: int | None) -> IntArray | None:
+    if patch is None:
+        return None
+    row, column, _ = np.indices(shape)
+    return cast(IntArray, (row // patch * (shape[1] // patch) + column // patch).ravel())
+
+
+def _equal_blocks_stay_equal(
+    scheme: Scheme, key: KeyedScheme, patch: int, random: np.random.Generator
+) -> bool:
+    height, width, channels = scheme.shape
+    block = random.integers(0, 256, (patch, patch, channels), dtype=np.uint8)
+    image = np.tile(block, (height // patch, width // patch, 1))
+    seen = _see(scheme, key, image[None])[0]
+    return bool((seen == np.tile(seen[:patch, :patch], (height // patch, width // patch, 1))).all())
+
+
+def _same(first: PixelArray, second: PixelArray) -> bool:
+    return bool(np.array_equal(first, second))
+
+
+def _values(images: PixelArray) -> PixelArray:
+    return cast(PixelArray, np.sort(images, axis=None))
+
+
+def _folded(images: PixelArray) -> PixelArray:
+    return cast(PixelArray, np.sort(np.minimum(images, 255 - images), axis=None))
+
+
+def _nibbles(images: PixelArray) -> PixelArray:
+    if images.dtype != np.uint8:
+        return images
+    values = cast(UInt8Array, images)
+    halves = np.concatenate([values & 15, values >> 4], axis=None)
+    return cast(UInt8Array, np.sort(np.minimum(halves, 15 - halves)))

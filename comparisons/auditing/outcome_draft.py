@@ -1,0 +1,273 @@
+"""From scores over keys and controls to the record of one cell of the matrix."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from he_compare.common.adversary import Need, Truth, View
+from he_compare.common.attack import Attack, AuditStep, Check, CheckFinding
+from he_compare.common.attack_score import AttackMetric, Detail, Score
+from he_compare.common.audit_budget import AttackBudget
+from he_compare.common.run.records import AttackOutcome, AttackPicture, MetricValue, Verdict
+from he_compare.common.scheme import CLOSED_CONTROLS, OPEN_CONTROL
+from he_compare.common.types import Knowledge, NotRun
+from he_compare.comparisons.auditing.pool import GREY_LIMIT
+from he_compare.comparisons.auditing.targets import Target
+from he_compare.comparisons.auditing.verdicts import (
+    Judgement,
+    advantage,
+    control_problems,
+    interval_over_keys,
+    judge,
+    share_interval,
+)
+
+
+@dataclass
+class Keys:
+    """Scores of one attack over keys, with what is kept of the first for pictures."""
+
+    scores: list[Score] = field(default_factory=list)
+    seconds: float = 0.0
+    gave_up: list[str] = field(default_factory=list)
+    first: tuple[View, Truth] | None = None
+    grey: bool = False
+
+    @property
+    def values(self) -> list[float]:
+        """The metric, key by key."""
+        return [score.value for score in self.scores]
+
+    @property
+    def mean(self) -> float:
+        """The metric's mean over keys."""
+        return float(np.mean(self.values))
+
+    @property
+    def error(self) -> float:
+        """Standard error of the mean at chance level."""
+        return max(score.error for score in self.scores) / math.sqrt(len(self.scores))
+
+
+FLOOR_CONTROL = CLOSED_CONTROLS[0]
+ADDED = {
+    Need.AUXILIARY: Knowledge.AUXILIARY_DATA,
+    Need.PAIRS: Knowledge.KNOWN_PAIRS,
+    Need.ORACLE: Knowledge.CHOSEN_PLAINTEXTS,
+    Need.CANDIDATES: Knowledge.AUXILIARY_DATA,
+    Need.LABELS: Knowledge.AUXILIARY_DATA,
+    Need.MODELS: Knowledge.AUXILIARY_DATA,
+}
+ONE_KEY = "one key: no interval over keys, the verdict rests on the point value"
+
+
+@dataclass(frozen=True)
+class OutcomeDraft:
+    """What is known of an outcome before anything ran.
+
+    ``control``: set where the outcome is that of a control, run with the beliefs about ``target``.
+    """
+
+    attack: AuditStep
+    target: Target
+    identity: str
+    budget: AttackBudget
+    command: str
+    control: str = ""
+
+    def not_applicable(self, reason: str) -> AttackOutcome:
+        """Record that the attack means nothing for this target, and why."""
+        return self._without_result("not applicable", reason)
+
+    def unreadable(self, reason: str) -> AttackOutcome:
+        """Record that the attack cannot read this target's messages: nothing is known."""
+        return self._without_result("unreadable", reason)
+
+    def not_run(self, kind: NotRun, reason: str) -> AttackOutcome:
+        """Record that the attack should have run and did not, and why."""
+        return self._without_result("not run", reason, kind)
+
+    def _without_result(
+        self, verdict: Verdict, reason: str, kind: NotRun | None = None
+    ) -> AttackOutcome:
+        facts = {"verdict": verdict, "reason": reason, "not_run": kind}
+        return AttackOutcome.model_validate(self._common() | facts)
+
+    def of_result(
+        self,
+        attack: Attack,
+        result: Keys,
+        controls: Mapping[str, Keys],
+        pictures: Sequence[AttackPicture],
+    ) -> AttackOutcome:
+        """Judge an attack's scores over keys between floor and ceiling."""
+        metric = attack.metric
+        floor = controls[FLOOR_CONTROL].mean if metric.chance is None else metric.chance
+        on_identity = controls[OPEN_CONTROL].mean
+        ceiling = on_identity if metric.best is None else metric.best
+        by_control = {name: keys.mean for name, keys in controls.items()}
+        error = controls[FLOOR_CONTROL].error
+        problems = control_problems(metric, floor, ceiling, by_control, error)
+        share = advantage(result.mean, floor, ceiling)
+        # A control has a known answer: its few keys are there to check it, not to estimate it.
+        interval = None if self.control else share_interval(result.values, floor, ceiling)
+        judgement = judge(share, interval, problems)
+        if self.control in CLOSED_CONTROLS and not problems:
+            judgement = Judgement("resists within budget")
+        value = MetricValue(
+            name=metric.name,
+            value=result.mean,
+            interval=interval_over_keys(result.values, metric.low, metric.high),
+            n=len(result.values),
+            unit=metric.unit,
+            note="" if len(result.values) > 1 else ONE_KEY,
+        )
+        limits = [*attack.limits, *self.target.limits()]
+        if len(result.values) == 1:
+            limits.append(ONE_KEY)
+        if result.grey:
+            limits.append(GREY_LIMIT)
+        if result.gave_up:
+            limits.append(
+                f"the attack gave up under {len(result.gave_up)} of {len(result.values)} keys: "
+                f"{result.gave_up[0]}"
+            )
+        return AttackOutcome.model_validate(
+            self._common()
+            | {
+                "headline": headline(metric, value, floor, ceiling),
+                "metric": value,
+                "higher_is_worse": metric.higher_is_worse,
+                "per_key": result.values,
+                "details": mean_details(result.scores),
+                "floor": floor,
+                "ceiling": ceiling,
+                "advantage": share,
+                "advantage_interval": interval,
+                "controls": by_control,
+                "verdict": judgement.verdict,
+                "reason": judgement.reason,
+                "unreliable": list(judgement.unreliable),
+                "controls_failed": list(judgement.controls_failed),
+                "spent": dict(result.scores[0].spent) | {"keys": len(result.values)},
+                "seconds": result.seconds,
+                "pictures": list(pictures),
+                "artefacts": [picture.file for picture in pictures],
+                "limits": limits,
+            }
+        )
+
+    def of_finding(
+        self,
+        check: Check,
+        finding: CheckFinding,
+        seconds: float,
+        files: Sequence[str],
+        pictures: Sequence[AttackPicture],
+    ) -> AttackOutcome:
+        """Record what a check found."""
+        value = None
+        if check.metric is not None and finding.value is not None:
+            value = MetricValue(
+                name=check.metric.name,
+                value=finding.value,
+                interval=None,
+                n=1,
+                unit=check.metric.unit,
+            )
+        return AttackOutcome.model_validate(
+            self._common()
+            | {
+                "headline": finding.headline,
+                "metric": value,
+                "higher_is_worse": check.metric.higher_is_worse if check.metric else True,
+                "details": [_as_value([detail]) for detail in finding.details],
+                "verdict": finding.verdict,
+                "reason": finding.reason,
+                "unreliable": list(finding.unreliable),
+                "spent": dict(finding.spent),
+                "seconds": seconds,
+                "artefacts": [*files, *(picture.file for picture in pictures)],
+                "pictures": list(pictures),
+                "claim": finding.claim or self._claim(),
+                "promised": finding.promised,
+                "limits": [*finding.limits, *self.target.limits()],
+            }
+        )
+
+    def _common(self) -> dict[str, Any]:
+        added = {ADDED[need] for need in self.attack.needs} | {self.attack.rung}
+        return {
+            "identity": self.identity,
+            "attack": self.attack.name,
+            "title": self.attack.title,
+            "target": self.control or self.target.label,
+            "target_kind": "control" if self.control else self.target.kind,
+            "rung": self.attack.rung,
+            "knowledge": [rung for rung in Knowledge if rung in added],
+            "budget": self.budget.as_record(),
+            "claim": "" if self.control else self._claim(),
+            "messages": "" if self.control else self.target.message_source(),
+            "reproduce": f"{self.command} {self.target.argument}",
+            "source": self.attack.source,
+        }
+
+    def _claim(self) -> str:
+        return self.target.claim()
+
+
+def headline(metric: AttackMetric, value: MetricValue, floor: float, ceiling: float) -> str:
+    """Tell an outcome in one sentence, with the number between its floor and ceiling."""
+    share = not metric.unit and metric.best == 1.0
+
+    def spell(one: float) -> str:
+        return percent(one) if share else number(one)
+
+    interval = ""
+    if value.interval is not None:
+        interval = f" [{spell(value.interval.low)}, {spell(value.interval.high)}]"
+    unit = f" {metric.unit}" if metric.unit else ""
+    assert value.value is not None
+    lower = "noise" if metric.chance is None else "chance"
+    return (
+        f"{metric.name} {spell(value.value)}{interval}{unit} "
+        f"({lower} {spell(floor)}, unprotected {spell(ceiling)})"
+    )
+
+
+def percent(value: float) -> str:
+    """Spell a share so that only all of it is 100%."""
+    return f"{value:.0%}" if value in (0.0, 1.0) else f"{math.floor(value * 1000) / 10:.1f}%"
+
+
+def number(value: float) -> str:
+    """Spell a number with three figures that count."""
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def mean_details(scores: Sequence[Score]) -> list[MetricValue]:
+    """Average the details over keys, in the order of the first key."""
+    names = [detail.name for detail in scores[0].details]
+    by_name: dict[str, list[Detail]] = {name: [] for name in names}
+    for score in scores:
+        for detail in score.details:
+            by_name.setdefault(detail.name, []).append(detail)
+    return [_as_value(details) for details in by_name.values()]
+
+
+def _as_value(details: Sequence[Detail]) -> MetricValue:
+    values = [detail.value for detail in details]
+    known = bool(np.isfinite(values).all())
+    return MetricValue(
+        name=details[0].name,
+        value=float(np.mean(values)) if known else None,
+        interval=interval_over_keys(values, -np.inf, np.inf) if known else None,
+        n=len(values),
+        unit=details[0].unit,
+        note=details[0].note,
+    )

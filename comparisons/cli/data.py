@@ -1,0 +1,57 @@
+"""`compare data check`: looks at every image of a dataset before anything is run on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from he_compare.comparisons.cli.options import (
+    DATASET_HELP,
+    DataDir,
+    JsonFlag,
+    Offline,
+    RequireReal,
+    print_json,
+)
+
+data_app = typer.Typer(help="Inspect datasets.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@data_app.callback()
+def _group() -> None:
+    """Keep `check` a sub-command while it is the only one."""
+
+
+@data_app.command("check")
+def check(
+    dataset: Annotated[str, typer.Argument(metavar="NAME", help=DATASET_HELP)],
+    data_dir: DataDir = None,
+    subset: Annotated[str, typer.Option(help="Subset, for instance balanced.")] = "",
+    sheet: Annotated[
+        Path | None, typer.Option(help="Write a contact sheet to this PNG file.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed for cutting splits and for the sheet.")] = 0,
+    offline: Offline = False,
+    require_real: RequireReal = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Print a dataset's card, counts, prevalence, groups and copies; draw a contact sheet."""
+    from he_compare.common.datasets.opened import inspection
+    from he_compare.common.datasets.opened.contact_sheet import contact_sheet
+    from he_compare.comparisons.measuring.data_access import data_policy
+    from he_compare.comparisons.measuring.plan import open_dataset
+    from he_compare.comparisons.progress import ProgressReporter
+
+    with ProgressReporter() as progress, data_policy(offline, require_real, progress):
+        opened = open_dataset(dataset, data_dir, subset, seed)
+        found = inspection.check(opened, progress)
+        if sheet is not None:
+            contact_sheet(opened, sheet, seed)
+    if as_json:
+        print_json(found.as_json())
+        return
+    print(inspection.describe(found))
+    if sheet is not None:
+        print(f"\ncontact sheet: {sheet}")

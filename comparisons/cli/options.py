@@ -1,0 +1,50 @@
+"""Options and arguments that several sub-commands share, and how JSON is printed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+DATASET_HELP = "A name of `compare list datasets`, or folder:PATH, dicom:PATH."
+PIPELINE_HELP = "NAME[param=value,...]; repeat for several."
+
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of the dataset.",
+        show_default="$COMPARE_DATA, then the user cache",
+        rich_help_panel="Images",
+    ),
+]
+Offline = Annotated[
+    bool,
+    typer.Option("--offline", help="Never use the network to get data.", rich_help_panel="Images"),
+]
+RequireReal = Annotated[
+    bool,
+    typer.Option(
+        "--require-real",
+        help="Refuse the synthetic images as a substitute.",
+        rich_help_panel="Images",
+    ),
+]
+Formats = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        help="Report formats, separated by commas: md, html, pdf, json. Empty: no report.",
+        rich_help_panel="Attacks and report",
+    ),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print no progress.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Print the traceback of an error.")]
+
+
+def print_json(value: Any) -> None:
+    """Print a value as indented JSON."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))

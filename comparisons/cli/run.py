@@ -1,0 +1,106 @@
+"""`compare run`: its options, and what they mean for the run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from he_compare.comparisons.cli.finished_runs import renderer
+from he_compare.comparisons.cli.options import (
+    DATASET_HELP,
+    PIPELINE_HELP,
+    DataDir,
+    Formats,
+    Offline,
+    RequireReal,
+)
+from he_compare.comparisons.cli.settings import FROM_PROFILE, with_settings
+
+
+@with_settings(after="require_real")
+def run(
+    dataset: Annotated[str, typer.Option(help=DATASET_HELP, rich_help_panel="Run")] = "chestxray",
+    profile: Annotated[
+        str,
+        typer.Option(
+            help="smoke (about a minute), quick (ten minutes) or full (hours on a CPU).",
+            rich_help_panel="Run",
+        ),
+    ] = "quick",
+    pipeline: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=PIPELINE_HELP, metavar="NAME", show_default=FROM_PROFILE, rich_help_panel="Run"
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Run folder. A folder that holds the same plan is resumed.",
+            show_default="runs/DATASET-PROFILE",
+            rich_help_panel="Run",
+        ),
+    ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            help="File of the client's key; made if there is none.",
+            show_default="in the user's configuration folder",
+            rich_help_panel="Run",
+        ),
+    ] = None,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            help="Do not run: say for each cell whether it would run, and why.",
+            show_default=False,
+            rich_help_panel="Run",
+        ),
+    ] = False,
+    data_dir: DataDir = None,
+    offline: Offline = False,
+    require_real: RequireReal = False,
+    audit: Annotated[
+        bool | None,
+        typer.Option(
+            "--audit/--no-audit",
+            help="Attack the run's own pipelines after measuring them.",
+            show_default=FROM_PROFILE,
+            rich_help_panel="Attacks and report",
+        ),
+    ] = None,
+    format: Formats = "md,html,pdf",
+    quiet: Annotated[bool, typer.Option(help="Print no progress.", show_default=False)] = False,
+    debug: Annotated[
+        bool, typer.Option(help="Print the traceback of an error.", show_default=False)
+    ] = False,
+    **settings: Any,
+) -> None:
+    """Run pipelines on a dataset and write a report."""
+    render = renderer(format, None)
+    from he_compare.comparisons.run import run_command
+
+    code = run_command(
+        dataset=dataset,
+        data_dir=data_dir,
+        profile=profile,
+        overrides=settings
+        | {"pipelines": pipeline or None, "audit": _audit_budget(profile, audit)},
+        out=out,
+        key=key,
+        offline=offline,
+        require_real=require_real,
+        render=render,
+        explain=explain,
+        quiet=quiet,
+    )
+    raise typer.Exit(code)
+
+
+def _audit_budget(profile: str, audit: bool | None) -> str | None:
+    """Return the budget that --audit or --no-audit asks for; None: as the profile says."""
+    if audit is None:
+        return None
+    return ("full" if profile == "full" else "quick") if audit else "none"

@@ -1,0 +1,127 @@
+"""Fits a pipeline and deploys it, the same way for a run and for an audit without one."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from he_compare.common.clock import Clock
+from he_compare.common.contracts import (
+    Deployed,
+    Pipeline,
+    Progress,
+    RunContext,
+    RunSettings,
+    TrainingData,
+)
+from he_compare.common.errors import UnavailableError
+from he_compare.common.run.store import ArtefactFolder, Reused
+from he_compare.common.service.process import ByteCount, ServerProcess
+from he_compare.common.types import Per, Side, Stage
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A pipeline that is fitted and deployed, and what that cost."""
+
+    deployed: Deployed
+    once: Clock
+    training_bytes: ByteCount
+    reused: list[Reused]
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What a pipeline is fitted on and where: the same for all pipelines of a run."""
+
+    data: TrainingData
+    settings: RunSettings
+    seed: int
+    call_seconds: float
+    key_file: Path
+    artefacts: ArtefactFolder
+    cache_dir: Path
+    progress: Progress
+
+
+def fit_and_deploy(pipeline: Pipeline, parameters: Any, ground: Ground) -> Fit:
+    """Fit a pipeline and deploy it.
+
+    Servers that the pipeline starts while fitting are stopped before this returns, whatever
+    happens. Raises UnavailableError where the pipeline cannot run here.
+    """
+    availability = pipeline.availability()
+    if not availability.available:
+        raise UnavailableError(availability.reason, fix=availability.fix)
+    started: list[ServerProcess] = []
+    fit_clock = Clock(Side.CLIENT)
+
+    def start_training(name: str, public_material: bytes) -> ServerProcess:
+        server = start_server(name, public_material, fit_clock, ground)
+        started.append(server)
+        return server
+
+    context = RunContext(
+        seed=ground.seed,
+        settings=ground.settings,
+        clock=fit_clock,
+        artefacts=ground.artefacts,
+        cache_dir=ground.cache_dir,
+        key_file=ground.key_file,
+        start_server=start_training,
+        progress=ground.progress,
+    )
+    ground.artefacts.drain_reused()
+    try:
+        start = time.perf_counter()
+        fitted = pipeline.fit(ground.data, parameters, context)
+        fit_seconds = time.perf_counter() - start
+    finally:
+        for server in started:
+            server.close()
+    context.clock = once = Clock(Side.CLIENT)
+    _record_fit(once, fit_clock, fit_seconds)
+    deployed = Deployed(fitted, fitted.deploy(context), context)
+    return Fit(deployed, once, _total(started), ground.artefacts.drain_reused())
+
+
+def start_server(name: str, public_material: bytes, clock: Clock, ground: Ground) -> ServerProcess:
+    """Start the server process of a pipeline with its public material."""
+    return ServerProcess(
+        name,
+        public_material,
+        clock,
+        threads=ground.settings.threads,
+        call_seconds=ground.call_seconds,
+    )
+
+
+# What the client does while fitting under protection has a line of its own in the one-time costs.
+FIT_STAGES = (Stage.KEYGEN, Stage.ENCODE, Stage.ENCRYPT, Stage.REFRESH)
+
+
+def _record_fit(once: Clock, fit_clock: Clock, seconds: float) -> None:
+    """Split the wall time of ``fit`` into protection, transport, the server's and the client's."""
+    told = 0.0
+    for (stage, side, _), values in fit_clock.samples.items():
+        if side is Side.CLIENT and stage in FIT_STAGES:
+            once.add(stage, sum(values), side=side, per=Per.ONCE)
+            told += sum(values)
+    for side, stage in ((Side.SERVER, Stage.FIT), (Side.NETWORK, Stage.TRANSPORT)):
+        spent = fit_clock.total(side)
+        if spent:
+            once.add(stage, spent, side=side, per=Per.ONCE)
+            told += spent
+    once.add(Stage.FIT, max(seconds - told, 0.0), side=Side.CLIENT, per=Per.ONCE)
+
+
+def _total(servers: list[ServerProcess]) -> ByteCount:
+    total = ByteCount()
+    for server in servers:
+        for count in server.traffic.values():
+            total.requests += count.requests
+            total.upload += count.upload
+            total.download += count.download
+    return total

@@ -1,0 +1,41 @@
+"""What every fitted pipeline here is: a linear head on features that leave the client encrypted."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING
+
+from he_compare.common.contracts import Deployed, Fitted
+from he_compare.common.scheme import ImageShape, Scheme
+from he_compare.common.types import FheMode, Float32Array, Float64Array, UInt8Array
+from he_compare.fhe_baseline.features import Extractor
+from he_compare.fhe_baseline.scheme import EncryptedFeatures
+
+if TYPE_CHECKING:
+    from he_compare.common.backbones.head import LinearModel
+    from he_compare.fhe_baseline.ckks.inference import Plan
+
+
+class FittedOnFeatures(Fitted):
+    """Base class. ``plan``: how CKKS evaluates the head; None where it is not CKKS that does."""
+
+    extractor: Extractor
+    plan: Plan | None
+    fhe_mode = FheMode.EXECUTE
+
+    @property
+    @abstractmethod
+    def model(self) -> LinearModel:
+        """The head, in the clear: what an attacker would like to have."""
+
+    @abstractmethod
+    def prepared(self, features: Float32Array) -> Float64Array:
+        """Turn features (n, width) into what is encrypted, float64 (n, kept)."""
+
+    def inputs(self, images: UInt8Array) -> Float64Array:
+        """Return what is encrypted of uint8 (n, h, w, 3): float64 (n, kept)."""
+        return self.prepared(self.extractor(images))
+
+    def scheme(self, deployed: Deployed, shape: ImageShape) -> Scheme:
+        """Return the ciphertexts of features as deployed."""
+        return EncryptedFeatures(deployed, shape)

@@ -1,0 +1,43 @@
+"""What is found out about a cipher by running it under own keys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from he_compare.comparisons.auditing.targets import cipher_scheme, cipher_target, facts_of
+
+TRUE_FACTS = {
+    "vit_block": "keeps_values keeps_folded keeps_nibbles local bytewise shared_key moves_blocks",
+    "np": "keeps_folded keeps_nibbles keeps_places local bytewise shared_key",
+    "pixel_np": "keeps_folded keeps_nibbles keeps_places local bytewise",
+    "tanaka_le": "keeps_nibbles local shared_key",
+    "madono_ele": "keeps_nibbles local moves_blocks",
+    "etc": "keeps_folded keeps_nibbles local bytewise moves_blocks",
+    "shf": "keeps_values keeps_folded keeps_nibbles local bytewise shared_key",
+    "ffx": "keeps_places local bytewise shared_key",
+}
+ASKED = {name for facts in TRUE_FACTS.values() for name in facts.split()}
+
+
+@pytest.mark.parametrize("cipher", TRUE_FACTS)
+def test_the_structure_of_a_cipher_is_found_by_running_it(cipher: str) -> None:
+    options: dict[str, Any] = {} if cipher == "pixel_np" else {"patch": 8}
+    facts = facts_of(cipher_scheme(cipher, options, 32), cipher, "cipher")
+    assert facts.deterministic and facts.one_key
+    assert {name for name in ASKED if getattr(facts, name)} == set(TRUE_FACTS[cipher].split())
+
+
+def test_a_key_for_each_image_and_fresh_nonces_show() -> None:
+    per_image = cipher_target("vit_block[patch=8,key_policy=per_image]", 32).facts
+    aes = cipher_target("aes_ctr", 32).facts
+    assert per_image is not None and aes is not None
+    assert per_image.deterministic and not per_image.one_key
+    assert not aes.deterministic and aes.kind == "control"
+
+
+def test_a_cipher_takes_the_largest_size_that_its_blocks_tile() -> None:
+    facts = cipher_target("al_amin", 64).facts
+    assert facts is not None
+    assert facts.shape == (50, 50, 3) and facts.patch == 25

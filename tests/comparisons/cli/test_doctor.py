@@ -1,0 +1,53 @@
+"""`compare doctor` names what does not work on this machine, and how to fix it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from he_compare.comparisons.cli import doctor
+from he_compare.comparisons.cli.app import app
+from he_compare.comparisons.cli.doctor import Check, examine, render
+
+
+def check_named(name: str, data: Path, key: Path, cache: Path) -> Check:
+    return {one.name: one for one in examine(data, key, cache)}[name]
+
+
+def test_a_key_that_others_can_read_is_a_problem_with_a_fix(tmp_path: Path) -> None:
+    key = tmp_path / "client.key"
+    missing = check_named("client key", tmp_path, key, tmp_path)
+    assert missing.level == "note" and "creates it" in missing.fix
+    key.write_text("secret")
+    key.chmod(0o644)
+    found = check_named("client key", tmp_path, key, tmp_path)
+    assert (found.level, found.fix) == ("problem", "chmod 600 the file")
+    key.chmod(0o600)
+    assert check_named("client key", tmp_path, key, tmp_path).level == "ok"
+
+
+def test_a_fix_is_printed_below_its_check() -> None:
+    shown = render([Check("python", "ok", "3.11"), Check("key", "problem", "open", "chmod 600")])
+    assert shown.splitlines() == [
+        "ok       python  3.11",
+        "problem  key     open",
+        "                 -> chmod 600",
+    ]
+
+
+def test_a_problem_ends_with_code_three(monkeypatch: pytest.MonkeyPatch) -> None:
+    checks = [Check("python", "ok", "3.11")]
+    monkeypatch.setattr(doctor, "examine", lambda *_: checks)
+    fine = CliRunner().invoke(app, ["doctor", "--json"])
+    assert fine.exit_code == 0
+    assert json.loads(fine.output)[0] == {
+        "name": "python",
+        "level": "ok",
+        "found": "3.11",
+        "fix": "",
+    }
+    checks.append(Check("key", "problem", "open", "chmod 600 the file"))
+    assert CliRunner().invoke(app, ["doctor"]).exit_code == 3

@@ -1,0 +1,296 @@
+"""verify, diff, export, gallery and the Python interface, on sample runs scored for real."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from he_compare.common.errors import UsageError
+from he_compare.common.run.records import AttackOutcome, RunRecord
+from he_compare.common.run.store import RECORDS, SCORES, RunFolder, load_arrays, save_arrays
+from he_compare.common.run.view import read_run
+from he_compare.common.types import Knowledge, Phase, Stage
+from he_compare.comparisons import load_run
+from he_compare.comparisons.cli import app
+from he_compare.comparisons.judging.diff import diff_runs, render
+from he_compare.comparisons.judging.limits import load_policy, violations
+from he_compare.comparisons.judging.scoring import score_run
+from he_compare.comparisons.judging.show import table
+from he_compare.comparisons.judging.verify import verify_run
+from tests.support.samplerun import FHE, PLAIN, SCRAMBLE, SampleRun, build, three_pipelines
+
+
+def _written(run: SampleRun, path: Path) -> RunFolder:
+    """Write a sample run with the scores that its predictions give."""
+    folder = RunFolder(run.write(path))
+    score_run(folder)
+    folder.write_sums()
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    run = build((PLAIN, SCRAMBLE, FHE), classes=("a", "b"), n=60, untrained=False, rounds=2)
+    return _written(run, tmp_path / "run")
+
+
+def compare(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(sys, "argv", ["compare", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        app.main()
+    return int(stop.value.code or 0)
+
+
+def _policy(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def test_a_good_run_verifies(folder: RunFolder) -> None:
+    assert verify_run(folder) == []
+
+
+def test_a_changed_file_is_named(folder: RunFolder) -> None:
+    path = folder.path / "manifest.json"
+    path.write_text(path.read_text().replace('"seed": 7', '"seed": 8'))
+    assert "SHA256SUMS: manifest.json was changed" in verify_run(folder)
+
+
+def test_an_edited_score_is_found_even_with_new_sums(folder: RunFolder) -> None:
+    sheet = json.loads((folder.path / SCORES).read_text())
+    sheet["cells"][2]["metrics"][0]["value"] = 0.99
+    (folder.path / SCORES).write_text(json.dumps(sheet))
+    folder.write_sums()
+    (line,) = verify_run(folder)
+    assert line.startswith("scores.json: cells[fhe-head].metrics[accuracy].value is 0.99, predict")
+
+
+def test_edited_predictions_are_named(folder: RunFolder) -> None:
+    path = next((folder.path / "predictions").glob("*.npz"))
+    arrays = load_arrays(path)
+    save_arrays(path, arrays | {"labels": 1 - arrays["labels"]})
+    folder.write_sums()
+    assert any(f"{path.name} does not match the record" in line for line in verify_run(folder))
+
+
+def test_a_line_that_is_no_record_is_named(folder: RunFolder) -> None:
+    with (folder.path / RECORDS).open("a") as stream:
+        stream.write('{"schema_version": 1}\n{}\n')
+    assert any("line" in line and RECORDS in line for line in verify_run(folder))
+
+
+def test_other_images_in_one_cell_are_found(tmp_path: Path) -> None:
+    run = build((PLAIN, FHE), classes=("a", "b"), n=40, untrained=False, rounds=1)
+    other = run.predictions[next(r.identity for r in run.records if r.cell.label == "fhe-head")]
+    other["ids"][0] = "image-x.png"
+    from he_compare.common.identity import array_digest
+
+    digest = array_digest(*(other[name] for name in sorted(other)))
+
+    def change(record: RunRecord) -> RunRecord:
+        mine = record.cell.label == "fhe-head" and record.predictions
+        return record.model_copy(update={"predictions_sha256": digest}) if mine else record
+
+    changed = replace(run, records=tuple(change(record) for record in run.records))
+    problems = verify_run(RunFolder(changed.write(tmp_path)))
+    assert "predictions of fhe-head: ids differ from those of plaintext" in problems
+
+
+def test_a_disagreeing_execution_is_found(folder: RunFolder) -> None:
+    path = folder.path / RECORDS
+    path.write_text(path.read_text().replace('"agree":60', '"agree":59'))
+    folder.write_sums()
+    assert any("59 of 60 executed predictions agree" in line for line in verify_run(folder))
+
+
+def test_a_policy_lists_every_limit_that_is_not_kept(folder: RunFolder, tmp_path: Path) -> None:
+    outcome = AttackOutcome(
+        identity="feedbeef",
+        attack="known_plaintext",
+        target="scramble-al_amin",
+        target_kind="pipeline",
+        rung=Knowledge.KNOWN_PAIRS,
+        knowledge=[],
+        verdict="broken",
+    )
+    folder.append(outcome)
+    policy = load_policy(
+        _policy(
+            tmp_path / "p.toml",
+            '[[rule]]\nforbidden_verdicts = ["broken"]\nminimum_auc = 0.2\n'
+            '[[rule]]\npipelines = ["fhe-head"]\nminimum_auc = 0.9999\nmaximum_p50_ms = 1\n'
+            "maximum_bytes_per_image = 1000\nattacks_required = true\n",
+        )
+    )
+    found = violations(policy, read_run(folder))
+    assert found[0] == "scramble-al_amin: broken by known_plaintext (feedbeef)"
+    assert [line.split(": ")[0] for line in found[1:]] == ["fhe-head"] * 4
+    assert "the maximum is 1 ms" in found[2]
+    assert found[4].endswith("no attack ran, but the policy requires one")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[[rule]]\nminimum_acu = 0.9", "rule.0.minimum_acu"),
+        ("[[rule]\n", "is not valid TOML"),
+        ("", "rule: Field required"),
+        ('[[rule]]\nforbidden_verdicts = ["brokn"]', "forbidden_verdicts"),
+    ],
+)
+def test_a_policy_with_an_error_is_refused(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=message):
+        load_policy(_policy(tmp_path / "p.toml", text))
+
+
+def test_a_policy_for_a_pipeline_the_run_lacks_is_refused(
+    folder: RunFolder, tmp_path: Path
+) -> None:
+    policy = load_policy(_policy(tmp_path / "p.toml", '[[rule]]\npipelines = ["fhe-tfhe"]'))
+    with pytest.raises(UsageError, match=r"fhe-tfhe.*plaintext"):
+        violations(policy, read_run(folder))
+
+
+def test_verify_ends_with_code_four(
+    folder: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    assert compare("verify", str(folder.path), monkeypatch=monkeypatch) == 0
+    strict = _policy(tmp_path / "p.toml", "[[rule]]\nminimum_auc = 1.0")
+    arguments = ("verify", str(folder.path), "--policy", str(strict))
+    assert compare(*arguments, monkeypatch=monkeypatch) == 4
+    assert "policy: plaintext: auc is" in capsys.readouterr().out
+
+
+def test_show_report_limits_diff_and_export_print_one_median(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Four samples: interpolated, their median would be 20.2 ms, which no image took."""
+    run = build((PLAIN,), classes=("a", "b"), n=60, untrained=False, rounds=1)
+    seconds = [0.001, 0.0103, 0.03, 0.5]
+
+    def timed(record: RunRecord) -> RunRecord:
+        totals = [
+            one.model_copy(update={"seconds": seconds, "items": [1] * len(seconds)})
+            for one in record.measurements
+            if one.stage is Stage.TOTAL
+        ]
+        is_latency = record.cell.phase is Phase.LATENCY
+        return record.model_copy(update={"measurements": totals}) if is_latency else record
+
+    changed = replace(run, records=tuple(timed(record) for record in run.records))
+    folder = _written(changed, tmp_path / "run")
+
+    assert re.split(r"\s{2,}", table(read_run(folder)).splitlines()[3])[-3] == "10.3"
+    report = compare("report", str(folder.path), "--format", "md", monkeypatch=monkeypatch)
+    assert report == 0
+    text = (folder.path / "report" / "report.md").read_text()
+    assert "| 10.3 " in text
+    assert "20.2" not in text
+    strict = _policy(tmp_path / "p.toml", "[[rule]]\nmaximum_p50_ms = 1")
+    (line,) = violations(load_policy(strict), read_run(folder))
+    assert line == "plaintext: p50 is 10.3 ms, the maximum is 1 ms"
+    other = diff_runs(folder, folder, allow_other_environment=False)
+    assert "p50_ms: 10.3 -> 10.3" in render(other)
+    assert load_run(folder.path).to_frame().loc[0, "p50_s"] == 0.0103
+    out = tmp_path / "run.csv"
+    compare("export", str(folder.path), "--csv", "--out", str(out), monkeypatch=monkeypatch)
+    assert "0.0103" in out.read_text()
+
+
+def test_runs_on_the_same_images_are_paired(folder: RunFolder, tmp_path: Path) -> None:
+    better = replace(FHE, accuracy=0.99)
+    run = build((PLAIN, better), classes=("a", "b"), n=60, untrained=False, rounds=1)
+    other = _written(run, tmp_path / "other")
+    found = diff_runs(folder, other, allow_other_environment=False)
+    assert found["only_in_a"] == ["scramble-al_amin"]
+    pair = found["pipelines"][1]
+    assert pair["paired"] is (
+        np.array_equal(*(_labels(one, "fhe-head") for one in (folder, other)))
+    )
+    same = diff_runs(folder, folder, allow_other_environment=False)["pipelines"][2]
+    assert same["accuracy"]["difference"] == 0
+    assert same["accuracy"]["interval"] == [0, 0]
+    assert "B - A +0.000 [+0.000, +0.000], McNemar p 1, n 60" in render(
+        diff_runs(folder, folder, allow_other_environment=False)
+    )
+
+
+def _labels(folder: RunFolder, label: str) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+    record = read_run(folder).by_label[label].measured
+    assert record is not None
+    return load_arrays(folder.path / record.predictions)["labels"]
+
+
+def test_other_environments_are_refused_unless_asked_for(folder: RunFolder, tmp_path: Path) -> None:
+    run = build((PLAIN,), classes=("a", "b"), n=60, untrained=False, rounds=1)
+    records = tuple(
+        one.model_copy(update={"environment": one.environment.model_copy(update={"cpu": "Other"})})
+        for one in run.records
+        if one.environment
+    )
+    other = _written(replace(run, records=records), tmp_path / "other")
+    with pytest.raises(UsageError, match=r"cpu Invented CPU.*Other.*--allow-other-environment"):
+        diff_runs(folder, other, allow_other_environment=False)
+    shown = render(diff_runs(folder, other, allow_other_environment=True))
+    assert "environment: cpu" in shown
+
+
+def test_a_run_is_a_table(
+    folder: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pandas as pd
+
+    frame = load_run(folder.path).to_frame()
+    assert list(frame["label"]) == ["plaintext", "scramble-al_amin", "fhe-head"]
+    assert frame["auc"].between(frame["auc_low"], frame["auc_high"]).all()
+    assert list(frame["worst_verdict"]) == ["not run"] * 3
+    out = tmp_path / "run.csv"
+    arguments = ("export", str(folder.path), "--csv", "--out", str(out))
+    assert compare(*arguments, monkeypatch=monkeypatch) == 0
+    read = pd.read_csv(out)
+    assert np.allclose(read["p50_s"], frame["p50_s"])
+
+
+@pytest.mark.skipif(importlib.util.find_spec("pyarrow") is not None, reason="pyarrow is installed")
+def test_parquet_without_pyarrow_says_what_to_install(
+    folder: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    arguments = ("export", str(folder.path), "--parquet", "--out", str(tmp_path / "x"))
+    assert compare(*arguments, monkeypatch=monkeypatch) == 3
+    assert "he-compare[parquet]" in capsys.readouterr().err
+
+
+def test_export_wants_one_format(
+    folder: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ("export", str(folder.path), "--out", str(tmp_path / "x"))
+    assert compare(*arguments, monkeypatch=monkeypatch) == 2
+
+
+def test_the_gallery_holds_every_pipeline_of_every_run(
+    folder: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = three_pipelines().write(tmp_path / "other")
+    out = tmp_path / "all.html"
+    arguments = ("gallery", str(folder.path), str(other), "--out", str(out))
+    assert compare(*arguments, monkeypatch=monkeypatch) == 0
+    page = out.read_text()
+    assert page.count("<tr>") == 2 + 6 + 3
+    assert str(tmp_path) not in page
+
+
+def test_load_run_scores_where_that_was_not_done(tmp_path: Path) -> None:
+    run = build((PLAIN,), classes=("a", "b"), n=40, untrained=False, rounds=1)
+    view = load_run(replace(run, sheet=None).write(tmp_path))
+    metric = view.pipelines[0].metric("auc")
+    assert metric is not None
+    assert metric.value is not None

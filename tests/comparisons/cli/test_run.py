@@ -1,0 +1,476 @@
+"""`compare run` from start to end with a pipeline that learns nothing: resume and failures."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from he_compare.common.plugins import discover
+from he_compare.common.run.records import RunRecord
+from he_compare.common.run.store import RunFolder
+from he_compare.common.types import Phase, Side, Stage, Status
+from he_compare.comparisons.cli import app
+from tests.support.imagefolders import write_chestxray_like
+
+SMALL_OPTIONS = {
+    "--image-size": 32,
+    "--train-limit": 8,
+    "--val-limit": 4,
+    "--test-limit": 12,
+    "--infer-batch": 4,
+    "--latency-images": 3,
+    "--latency-rounds": 2,
+    "--pictures": 2,
+}
+SMALL = [*(str(part) for pair in SMALL_OPTIONS.items() for part in pair), "--quiet"]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    folder = tmp_path / "data" / "chestxray"
+    write_chestxray_like(folder, per_class_train=12, per_class_test=8, size=32)
+    return folder
+
+
+@pytest.fixture
+def compare(
+    echo: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., int]:
+    """Run `compare run` in this process and return its exit code."""
+
+    def run(*pipelines: str, out: str = "run", extra: tuple[str, ...] = ()) -> int:
+        options = ["--dataset", "chestxray", "--data-dir", str(data), "--profile", "smoke"]
+        options += ["--subset", "published", "--format", "", "--out", str(tmp_path / out), *SMALL]
+        for pipeline in pipelines or ("echo",):
+            options += ["--pipeline", pipeline]
+        monkeypatch.setattr(sys, "argv", ["compare", "run", *options, *extra])
+        with pytest.raises(SystemExit) as stop:
+            app.main()
+        return int(stop.value.code or 0)
+
+    return run
+
+
+def records_of(tmp_path: Path, out: str = "run") -> list[RunRecord]:
+    return RunFolder(tmp_path / out).records()
+
+
+def test_a_run_leaves_complete_records_predictions_pictures_and_sums(
+    compare: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert compare("echo") == 0
+    records = records_of(tmp_path)
+    assert [(r.cell.phase, r.cell.round, r.status) for r in records] == [
+        (Phase.ACCURACY, 0, Status.OK),
+        (Phase.LATENCY, 1, Status.OK),
+        (Phase.LATENCY, 2, Status.OK),
+    ]
+    accuracy, latency = records[0], records[1]
+    assert accuracy.n_images == 12 and latency.n_images == 3
+    assert accuracy.traffic and accuracy.traffic.upload_bytes > 12 * 32 * 32 * 3
+    assert accuracy.environment and accuracy.environment.threads >= 1
+    assert accuracy.server_peak_bytes and accuracy.server_pid_separate
+    totals = [m for m in latency.measurements if m.stage is Stage.TOTAL]
+    assert len(totals) == 1 and totals[0].side is Side.CLIENT and len(totals[0].seconds) == 3
+    folder = RunFolder(tmp_path / "run")
+    assert folder.check_sums() == []
+    assert set(folder.pictures()) >= {"original", "view_labels", "view_0"}
+    metrics = {m.name: m for m in folder.scores().cells[0].metrics}
+    assert metrics["accuracy"].interval and metrics["accuracy"].n == 12
+    assert "echo" in capsys.readouterr().out
+
+
+def test_a_run_with_audit_records_every_attack_and_prints_the_matrix(
+    compare: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert compare("echo", extra=("--audit",)) == 0
+    folder = RunFolder(tmp_path / "run")
+    found = {outcome.attack: outcome for outcome in folder.outcomes()}
+    assert set(found) == set(discover("attacks"))
+    assert {outcome.target for outcome in found.values()} == {"echo"}
+    assert {outcome.verdict for outcome in found.values()} == {"not applicable"}
+    assert "strongest attack" in capsys.readouterr().out
+    assert folder.check_sums() == []
+    assert compare("echo", extra=("--no-audit",)) == 0
+    assert len(folder.outcomes()) == len(found)
+    assert folder.manifest().settings["audit"] == "quick"
+
+
+def test_the_same_command_again_keeps_finished_cells(
+    compare: Callable[..., int], tmp_path: Path
+) -> None:
+    compare("echo")
+    before = (tmp_path / "run" / "records.jsonl").read_bytes()
+    assert compare("echo") == 0
+    assert (tmp_path / "run" / "records.jsonl").read_bytes() == before
+
+
+def test_another_plan_in_the_same_folder_is_refused_by_what_differs(
+    compare: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    compare("echo")
+    assert compare("echo[behaviour=other]") == 2
+    assert "its pipelines were echo" in capsys.readouterr().err
+    assert compare("echo", extra=("--seed", "7")) == 2
+    assert "--out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "reason"),
+    [
+        ("die", "exit code 9"),
+        ("raise", "told to raise"),
+        ("fail in fit", "fit was told to fail"),
+        ("disagree", "predictions differ"),
+    ],
+)
+def test_a_failing_pipeline_is_recorded_and_the_others_go_on(
+    compare: Callable[..., int], tmp_path: Path, behaviour: str, reason: str
+) -> None:
+    assert compare(f"echo[behaviour={behaviour}]", "echo") == 3
+    accuracy = {r.cell.label: r for r in records_of(tmp_path) if r.cell.phase is Phase.ACCURACY}
+    failed = accuracy[f"echo[{behaviour}]"]
+    assert failed.status is Status.FAILED and reason in failed.reason
+    assert accuracy["echo"].status is Status.OK
+    assert no_server_is_left()
+
+
+def test_disturbed_messages_leave_curves_in_a_record(
+    compare: Callable[..., int], tmp_path: Path
+) -> None:
+    assert compare("echo", extra=("--robustness-images", "5")) == 0
+    (record,) = [r for r in records_of(tmp_path) if r.cell.phase is Phase.ROBUSTNESS]
+    assert record.status is Status.OK and record.n_images == 5
+    flips, noise = record.robustness
+    assert (flips.disturbance, noise.disturbance) == ("bit flips", "Gaussian noise")
+    assert flips.points[0].level == 0 and flips.points[0].same == 5
+    assert all(point.n == 5 for curve in record.robustness for point in curve.points)
+
+
+def test_a_server_that_hangs_ends_as_a_timeout(compare: Callable[..., int], tmp_path: Path) -> None:
+    assert compare("echo[behaviour=hang]", extra=("--call-seconds", "0.3")) == 3
+    statuses = [r.status for r in records_of(tmp_path)]
+    assert statuses == [Status.TIMEOUT, Status.SKIPPED, Status.SKIPPED]
+    assert no_server_is_left()
+
+
+def test_a_pipeline_that_cannot_run_here_is_unavailable_and_no_failure(
+    compare: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ECHO_UNAVAILABLE", "1")
+    assert compare("echo") == 0
+    records = records_of(tmp_path)
+    assert {r.status for r in records} == {Status.UNAVAILABLE}
+    assert "unset ECHO_UNAVAILABLE" in records[0].reason
+
+
+def test_failed_cells_are_tried_again_and_finished_ones_are_not(
+    compare: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ECHO_UNAVAILABLE", "1")
+    compare("echo")
+    monkeypatch.delenv("ECHO_UNAVAILABLE")
+    assert compare("echo") == 0
+    assert {r.status for r in records_of(tmp_path)} == {Status.OK}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("--pipeline", "ecko"), 2, "did you mean 'echo'"),
+        (("--pipeline", "echo[behavior=x]"), 2, "did you mean 'behaviour'"),
+        (("--pipeline", "echo[behaviour"), 2, "does not parse"),
+        (("--pipeline", "echo[behaviour=a,behaviour=b]"), 2, "given twice"),
+        (("--pipeline", "echo", "--epochs", "0"), 2, "epochs=0"),
+        (("--pipeline", "echo", "--seed", "-1"), 2, "seed=-1"),
+        (("--pipeline", "echo", "--backbone", "deit_tny_patch16_224"), 2, "deit_tiny_patch16_224"),
+        (("--pipeline", "echo", "--weights", "nowhere.safetensors"), 2, "no weights file"),
+        (("--pipeline", "echo", "--image-size", "33"), 2, "patch 16 does not divide"),
+        (("--pipeline", "echo", "--subset", "easy"), 2, "no subset 'easy'"),
+        (("--pipeline", "echo", "--dataset", "chestxrya"), 2, "did you mean 'chestxray'"),
+        (("--pipeline", "echo", "--profile", "quik"), 2, "did you mean 'quick'"),
+        (("--pipeline", "echo", "--format", "docx"), 2, "unknown report format 'docx'"),
+        (("--pipeline", "echo", "--data-dir", "no/such/folder"), 2, "no/such/folder"),
+        (("--pipeline", "echo", "--no-such-option"), 2, "No such option"),
+    ],
+)
+def test_a_bad_request_is_one_line_that_names_the_value(
+    compare: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    code: int,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    data: Path,
+    tmp_path: Path,
+) -> None:
+    base = ["compare", "run", "--dataset", "chestxray", "--data-dir", str(data)]
+    base += ["--profile", "smoke", "--subset", "published", "--format", ""]
+    base += ["--out", str(tmp_path / "r"), *SMALL]
+    monkeypatch.setattr(sys, "argv", [*base, *arguments])
+    with pytest.raises(SystemExit) as stop:
+        app.main()
+    assert stop.value.code == code
+    error = capsys.readouterr().err.strip()
+    assert said in error and error.startswith("error: ") and "\n" not in error
+    assert not (tmp_path / "r" / "manifest.json").exists()
+
+
+def test_hub_weights_without_a_network_are_told_with_the_choices(
+    compare: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import he_compare.common.backbones.weights as weights
+
+    def refused(repository: str) -> Path:
+        raise ConnectionError(f"cannot reach {repository}")
+
+    monkeypatch.setattr(weights, "download_from_hub", refused)
+    assert compare("echo", extra=("--weights", "hub")) == 2
+    error = capsys.readouterr().err
+    assert "timm/deit_tiny_distilled_patch16_224" in error and "--weights untrained" in error
+
+
+def test_hub_weights_that_arrive_are_used_and_named(
+    compare: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import he_compare.common.backbones.weights as weights
+    from he_compare.common.backbones.deit import build_vit, state_bytes
+
+    file = tmp_path / "model.safetensors"
+    name = "deit_tiny_distilled_patch16_224"
+    model = build_vit(name, image_size=224, classes=1000, weights="untrained", seed=5)
+    file.write_bytes(state_bytes(model))
+    asked: list[str] = []
+    monkeypatch.setattr(
+        weights, "download_from_hub", lambda repository: asked.append(repository) or file
+    )
+    assert compare("echo", extra=("--weights", "hub")) == 0
+    manifest = RunFolder(tmp_path / "run").manifest()
+    assert asked[0].startswith(f"timm/{name}")
+    assert manifest.backbone.weights == "hub" and not manifest.backbone.untrained
+
+
+def test_weights_of_another_model_are_refused_in_one_line(
+    compare: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from he_compare.common.backbones.deit import build_vit, state_bytes
+
+    file = tmp_path / "plain.safetensors"
+    other = "deit_tiny_patch16_224"
+    model = build_vit(other, image_size=224, classes=2, weights="untrained", seed=5)
+    file.write_bytes(state_bytes(model))
+    assert compare("echo", extra=("--weights", str(file))) == 2
+    error = capsys.readouterr().err
+    assert "plain.safetensors do not fit the model" in error and "--backbone" in error
+
+
+def test_a_corrupt_run_folder_is_an_integrity_error(
+    compare: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    compare("echo")
+    records = tmp_path / "run" / "records.jsonl"
+    records.write_bytes(b"{}\n" + records.read_bytes())
+    assert compare("echo") == 4
+    assert "line 1 of records.jsonl" in capsys.readouterr().err
+    (tmp_path / "run" / "manifest.json").write_text("{")
+    assert compare("echo") == 4
+
+
+def test_changed_predictions_are_an_integrity_error(
+    compare: Callable[..., int],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compare("echo")
+    file = next((tmp_path / "run" / "predictions").glob("*.npz"))
+    with np.load(file) as archive:
+        arrays = dict(archive)
+    arrays["probabilities"] = arrays["probabilities"][:, ::-1]
+    np.savez(file, **arrays)
+    monkeypatch.setattr(sys, "argv", ["compare", "score", str(tmp_path / "run")])
+    with pytest.raises(SystemExit) as stop:
+        app.main()
+    assert stop.value.code == 4
+    assert file.name in capsys.readouterr().err
+
+
+def test_show_prints_records_as_json_and_one_by_label(
+    compare: Callable[..., int],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compare("echo")
+    capsys.readouterr()
+    for arguments, wanted in ((["--json"], "records"), (["echo"], "identity")):
+        monkeypatch.setattr(sys, "argv", ["compare", "show", str(tmp_path / "run"), *arguments])
+        with pytest.raises(SystemExit):
+            app.main()
+        assert wanted in json.loads(capsys.readouterr().out)
+
+
+def test_explain_says_why_a_cell_would_run_or_be_kept(
+    compare: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    compare("echo", extra=("--explain",))
+    assert capsys.readouterr().out.count("run: no record of it") == 3
+    compare("echo")
+    capsys.readouterr()
+    compare("echo", extra=("--explain",))
+    assert capsys.readouterr().out.count("kept: finished") == 3
+
+
+def start_command(data: Path, out: Path, *extra: str) -> subprocess.Popen[str]:
+    options = ["--dataset", "chestxray", "--data-dir", str(data), "--profile", "smoke"]
+    options += ["--subset", "published", "--format", "", "--pipeline", "echo", *SMALL]
+    options += ["--latency-rounds", "40", "--latency-images", "10", "--out", str(out)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    return subprocess.Popen(
+        [sys.executable, "-m", "comparisons", "run", *options, *extra],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for_finished_cells(out: Path, count: int) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if (out / "records.jsonl").exists():
+            done = [r for r in RunFolder(out).records() if r.status is Status.OK]
+            if len(done) >= count:
+                return
+        time.sleep(0.02)
+    raise AssertionError("the run did not get that far")
+
+
+def no_server_is_left() -> bool:
+    mine = psutil.Process().children(recursive=True)
+    return not [p for p in mine if "he_compare.common.service.host" in p.cmdline()]
+
+
+def test_after_kill_9_the_same_command_goes_on_where_it_was(
+    echo: str, data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "killed"
+    process = start_command(data, out)
+    wait_for_finished_cells(out, 3)
+    servers = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.communicate()
+    finished = {r.identity: r for r in RunFolder(out).records() if r.status is Status.OK}
+    assert 3 <= len(finished) < 41
+    assert psutil.wait_procs(servers, timeout=10)[1] == []
+    again = start_command(data, out)
+    _, errors = again.communicate(timeout=120)
+    assert again.returncode == 0, errors
+    records = {r.identity: r for r in RunFolder(out).records()}
+    assert len(records) == 41 and {r.status for r in records.values()} == {Status.OK}
+    assert all(records[identity] == record for identity, record in finished.items())
+
+
+def test_ctrl_c_ends_with_130_keeps_finished_cells_and_leaves_no_process(
+    echo: str, data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "stopped"
+    process = start_command(data, out)
+    wait_for_finished_cells(out, 2)
+    servers = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted" in errors
+    assert psutil.wait_procs(servers, timeout=10)[1] == []
+    statuses = [r.status for r in RunFolder(out).records()]
+    assert statuses.count(Status.INTERRUPTED) <= 1 and statuses.count(Status.OK) >= 2
+    assert not (out / ".lock").exists()
+
+
+def run_echo_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, dataset: str, *extra: str
+) -> tuple[int, Path]:
+    out = tmp_path / "other"
+    options = ["--dataset", dataset, "--profile", "smoke", "--pipeline", "echo", "--format", ""]
+    monkeypatch.setattr(
+        sys, "argv", ["compare", "run", *options, "--out", str(out), *SMALL, *extra]
+    )
+    with pytest.raises(SystemExit) as stop:
+        app.main()
+    return int(stop.value.code or 0), out
+
+
+def test_a_dicom_folder_goes_through_the_run_and_leaves_no_identity(
+    echo: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.support.dicomfolders import write_dicom_tree
+
+    folder = tmp_path / "hospital" / "Doe_Jane"
+    write_dicom_tree(folder, {"": 30}, size=64)
+    code, out = run_echo_on(monkeypatch, tmp_path, f"dicom:{folder}")
+    assert code == 0
+    manifest = RunFolder(out).manifest()
+    assert "dicom:PATH" in manifest.command
+    assert not manifest.dataset.card.synthetic
+    for name in ("manifest.json", "records.jsonl", "scores.json"):
+        assert "hospital" not in (out / name).read_text()
+
+
+def test_without_any_data_the_synthetic_cohort_is_taken_aloud(
+    echo: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.delenv("COMPARE_DATA", raising=False)
+    code, out = run_echo_on(monkeypatch, tmp_path, "chestxray", "--offline")
+    assert code == 0
+    assert RunFolder(out).manifest().dataset.card.synthetic
+    assert "synthetic" in capsys.readouterr().err
+
+
+def test_require_real_refuses_the_synthetic_cohort(
+    echo: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.delenv("COMPARE_DATA", raising=False)
+    code, _ = run_echo_on(monkeypatch, tmp_path, "chestxray", "--offline", "--require-real")
+    assert code == 2
+    assert "COMPARE_DATA" in capsys.readouterr().err
+
+
+def test_data_check_prints_counts_and_draws_a_contact_sheet(
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from PIL import Image
+
+    sheet = tmp_path / "sheet.png"
+    arguments = ["data", "check", "chestxray", "--data-dir", str(data), "--sheet", str(sheet)]
+    monkeypatch.setattr(sys, "argv", ["compare", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        app.main()
+    assert stop.value.code == 0
+    assert "PNEUMONIA" in capsys.readouterr().out
+    assert min(Image.open(sheet).size) > 100
+    monkeypatch.setattr(sys, "argv", ["compare", *arguments, "--json"])
+    with pytest.raises(SystemExit):
+        app.main()
+    assert json.loads(capsys.readouterr().out)["splits"]["test"]["n"] == 16

@@ -1,0 +1,247 @@
+"""Imports go down the floors, in no circle, by one name; a name means one thing in the house."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from he_compare.common.plugins import KINDS
+from tests.support.repository import ROOT
+from tools import imports, names
+
+FILES = imports.modules(ROOT)
+
+# Plug-ins that still import another of their kind. The list only shrinks.
+LEANING = {
+    "he_compare.block_scramble.pipelines.block_scramble_convnet",
+    "he_compare.common.datasets.bloodmnist",
+    "he_compare.common.datasets.breastmnist",
+    "he_compare.common.datasets.chestmnist",
+    "he_compare.common.datasets.dermamnist",
+    "he_compare.common.datasets.octmnist",
+    "he_compare.common.datasets.organamnist",
+    "he_compare.common.datasets.organcmnist",
+    "he_compare.common.datasets.organsmnist",
+    "he_compare.common.datasets.pathmnist",
+    "he_compare.common.datasets.pneumoniamnist",
+    "he_compare.common.datasets.retinamnist",
+    "he_compare.common.datasets.tissuemnist",
+    "he_compare.common.pipelines.convnet",
+    "he_compare.comparisons.attacks.learned_unet_other_keys",
+    "he_compare.fhe_baseline.pipelines.fhe_tfhe_train",
+}
+# Names that still mean two things. The list only shrinks: whoever mends one takes it out.
+SHARED_CLASSES = {
+    "Budget", "Cell", "Check", "Finding", "Frame", "Head", "InferenceServer", "Inside", "Inverted",
+    "Jigsaw", "Kind", "Metric", "Outcome", "Reconstruction", "Row", "ScalePlan", "Scales", "Table",
+    "Target", "TrainingClient", "TrainingServer",
+}  # fmt: skip
+# Words that name modules in several folders, and why one word is right. The list only shrinks.
+SHARED_STEMS = {
+    "accuracy": "the metrics, their section and their figure",
+    "attack": "TO MEND",
+    "audit": "what is done, and the commands that start it",
+    "claims": "of a CKKS set, of a circuit, and the section that prints them",
+    "client": "the client's half of a protocol, one per protocol",
+    "decrypt": "TO MEND",
+    "encrypt": "TO MEND",
+    "encrypted_training": "what a record says, and the section that prints it",
+    "features": "TO MEND",
+    "findings": "TO MEND",
+    "identity": "TO MEND",
+    "images": "TO MEND",
+    "inference": "classification under CKKS and under TFHE",
+    "matrix": "what is counted, and the section that prints it",
+    "outcomes": "TO MEND",
+    "parameters": "TO MEND",
+    "photographs": "pictures as nodes of a document, and their rendering",
+    "pictures": "TO MEND",
+    "pool": "TO MEND",
+    "public_material": "what a server is given, one per protocol",
+    "robustness": "what is measured, its section and its figure",
+    "scales": "TO MEND",
+    "scheme": "the contract, and one per floor",
+    "server": "the server's half of a protocol, one per protocol",
+    "session": "TO MEND",
+    "tables": "TO MEND",
+    "training": "TO MEND",
+}
+
+
+@pytest.fixture(scope="module")
+def graph() -> imports.Graph:
+    return imports.graph_of(FILES)
+
+
+def test_no_modules_import_each_other_in_a_circle(graph: imports.Graph) -> None:
+    assert imports.circles(graph) == []
+
+
+def test_imports_go_down_the_floors_and_nothing_imports_a_door(graph: imports.Graph) -> None:
+    assert imports.upward(graph) == []
+
+
+def test_everything_is_imported_by_its_one_name() -> None:
+    outside = [
+        (file.relative_to(ROOT).as_posix(), file)
+        for folder in imports.OUTSIDE
+        for file in sorted((ROOT / folder).rglob("*.py"))
+    ]
+    assert imports.foreign([*FILES.items(), *outside]) == []
+
+
+def test_no_plugin_imports_another_of_its_kind(graph: imports.Graph) -> None:
+    found = imports.siblings(graph, {name: kind.packages for name, kind in KINDS.items()})
+    assert [line for line in found if line.split()[0] not in LEANING] == []
+
+
+def test_no_two_public_classes_share_a_name() -> None:
+    assert set(names.shared_classes(FILES)) <= SHARED_CLASSES
+
+
+def test_no_two_modules_share_a_name_without_a_reason() -> None:
+    assert set(names.shared_stems(FILES)) <= set(SHARED_STEMS)
+
+
+# The checks themselves, on small houses with something wrong in them -----------------------------
+
+
+def house(folder: Path, modules: dict[str, str]) -> dict[str, Path]:
+    """Write modules by path (``common/a``) and source; return their files by name."""
+    for path, source in modules.items():
+        file = folder / f"{path}.py"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(source)
+    return imports.modules(folder)
+
+
+@pytest.mark.parametrize(
+    "back",
+    [
+        "from he_compare.common import a",
+        "from he_compare.common.a import thing",
+        "import he_compare.common.a",
+        "from . import a",
+        "from .a import thing",
+        "def later():\n    from he_compare.common.a import thing",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import he_compare.common.a",
+    ],
+)
+def test_a_planted_circle_is_found(tmp_path: Path, back: str) -> None:
+    files = house(
+        tmp_path,
+        {
+            "common/a": "from he_compare.common.b import thing",
+            "common/b": "from he_compare.common.c import thing",
+            "common/c": back,
+            "common/d": "from he_compare.common.a import thing",
+        },
+    )
+    (circle,) = imports.circles(imports.graph_of(files))
+    assert circle == ["he_compare.common.a", "he_compare.common.b", "he_compare.common.c"]
+
+
+def test_a_house_without_a_circle_has_none(tmp_path: Path) -> None:
+    files = house(
+        tmp_path,
+        {
+            "common/a": "from he_compare.common import b, c",
+            "common/b": "from he_compare.common.c import thing",
+            "common/c": "import os",
+        },
+    )
+    assert imports.circles(imports.graph_of(files)) == []
+
+
+@pytest.mark.parametrize(
+    ("importer", "imported"),
+    [
+        ("common/a", "he_compare.reports.b"),
+        ("block_scramble/a", "he_compare.fhe_baseline.b"),
+        ("reports/a", "he_compare.comparisons.b"),
+        ("comparisons/judging/a", "he_compare.reports.b"),
+        ("comparisons/judging/a", "he_compare.comparisons.cli.b"),
+        ("comparisons/run", "he_compare.comparisons.api"),
+    ],
+)
+def test_a_planted_upward_import_is_found(tmp_path: Path, importer: str, imported: str) -> None:
+    path = imported.removeprefix("he_compare.").replace(".", "/")
+    files = house(tmp_path, {importer: f"def f():\n    import {imported}", path: ""})
+    (line,) = imports.upward(imports.graph_of(files))
+    assert line == f"he_compare.{importer.replace('/', '.')} imports {imported}"
+
+
+@pytest.mark.parametrize(
+    ("importer", "imported"),
+    [
+        ("reports/a", "he_compare.common.b"),
+        ("comparisons/cli/app", "he_compare.reports.b"),
+        ("comparisons/api", "he_compare.block_scramble.b"),
+        ("comparisons/__main__", "he_compare.comparisons.cli.app"),
+    ],
+)
+def test_imports_that_go_down_or_through_a_door_are_no_offence(
+    tmp_path: Path, importer: str, imported: str
+) -> None:
+    path = imported.removeprefix("he_compare.").replace(".", "/")
+    files = house(tmp_path, {importer: f"import {imported}", path: ""})
+    assert imports.upward(imports.graph_of(files)) == []
+
+
+def test_an_import_of_what_does_not_exist_is_named(tmp_path: Path) -> None:
+    files = house(tmp_path, {"common/a": "from he_compare.common.gone import thing"})
+    with pytest.raises(ValueError, match=r"he_compare\.common\.a imports .*gone.*not exist"):
+        imports.graph_of(files)
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "offends"),
+    [
+        ("he_compare.common.a", "import common", True),
+        ("tests/a.py", "from common.errors import UsageError", True),
+        ("tests/a.py", "from comparisons.cli import app", True),
+        ("tests/a.py", "from comparisons import run, load_run", False),
+        ("tests/a.py", "from he_compare.common.errors import UsageError", False),
+        ("he_compare.reports.a", "from comparisons import load_run", True),
+        ("he_compare.reports.a", "from tests.support import batches", True),
+        ("he_compare.reports.a", "import benchmarks.rows", True),
+        ("benchmarks/a.py", "import benchmarks.rows", False),
+    ],
+)
+def test_names_that_bypass_the_one_name_are_found(
+    tmp_path: Path, name: str, source: str, offends: bool
+) -> None:
+    file = tmp_path / "a.py"
+    file.write_text(source)
+    assert bool(imports.foreign([(name, file)])) is offends
+
+
+def test_a_plugin_that_imports_its_neighbour_is_found(tmp_path: Path) -> None:
+    files = house(
+        tmp_path,
+        {
+            "comparisons/attacks/a": "from he_compare.comparisons.attacks.tools.t import thing",
+            "comparisons/attacks/b": "from he_compare.comparisons.attacks.a import thing",
+            "comparisons/attacks/tools/t": "",
+        },
+    )
+    graph = imports.graph_of(files)
+    (line,) = imports.siblings(graph, {"attacks": ("he_compare.comparisons.attacks",)})
+    assert (
+        line
+        == "he_compare.comparisons.attacks.b imports he_compare.comparisons.attacks.a (attacks)"
+    )
+
+
+def test_classes_and_modules_of_one_name_are_found(tmp_path: Path) -> None:
+    files = house(
+        tmp_path,
+        {
+            "common/a": "class Frame: ...\nclass _Own: ...",
+            "reports/a": "class Frame: ...\nclass _Own: ...\nclass Other: ...",
+        },
+    )
+    both = ["he_compare.common.a", "he_compare.reports.a"]
+    assert names.shared_classes(files) == {"Frame": both}
+    assert names.shared_stems(files) == {"a": both}

@@ -1,0 +1,216 @@
+"""Findings and the words on attacks: each rule on records that hold, fail and cannot tell."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from he_compare.common.run.outcomes import standing, worst_of
+from he_compare.common.run.records import AttackOutcome, Interval, RunRecord
+from he_compare.common.run.store import RunFolder
+from he_compare.common.run.view import RunView, read_run
+from he_compare.common.types import Knowledge
+from he_compare.reports.cards import found_by
+from he_compare.reports.document.nodes import FindingCard, plain
+from he_compare.reports.sections import findings, verdict
+from he_compare.reports.sections.findings import (
+    calibration,
+    encrypted_training,
+    enforced_parameters,
+    executed_agreement,
+    price_in_accuracy,
+    repetitions,
+    separate_processes,
+)
+from he_compare.reports.verdict_words import verdict_words
+from tests.support.samplerun import FHE, PLAIN, SCRAMBLE, SampleRun, build, three_pipelines
+
+
+def _view(run: SampleRun, path: Path, outcomes: tuple[AttackOutcome, ...] = ()) -> RunView:
+    folder = RunFolder(run.write(path))
+    for outcome in outcomes:
+        folder.append(outcome)
+    return read_run(folder)
+
+
+def _changed(run: SampleRun, label: str, **update: Any) -> SampleRun:
+    def change(record: RunRecord) -> RunRecord:
+        return record.model_copy(update=update) if record.cell.label == label else record
+
+    return replace(run, records=tuple(change(record) for record in run.records))
+
+
+def _claims(run: SampleRun, label: str, **update: Any) -> SampleRun:
+    first = next(one for one in run.records if one.cell.label == label and one.claims)
+    assert first.claims is not None
+    return _changed(run, label, claims=first.claims.model_copy(update=update))
+
+
+def _severities(found: list[FindingCard]) -> list[str]:
+    return [one.severity for one in found]
+
+
+def outcome(verdict: str, **update: Any) -> AttackOutcome:
+    return AttackOutcome(
+        identity=f"{verdict[:4]}0000aaaa",
+        attack="known_plaintext",
+        title="Known plaintext",
+        target="al_amin",
+        rung=Knowledge.KNOWN_PAIRS,
+        knowledge=[Knowledge.KNOWN_PAIRS],
+        headline="3 pairs recover 1.000 of all pixels.",
+        verdict=verdict,
+    ).model_copy(update=update)
+
+
+def test_every_finding_has_evidence_limits_and_a_command(tmp_path: Path) -> None:
+    found = found_by(findings.RULES, _view(three_pipelines(), tmp_path))
+    assert len(found) >= 6
+    for one in found:
+        assert plain(one.evidence)
+        assert one.limits
+        assert one.reproduce.startswith("compare ")
+
+
+@pytest.mark.parametrize(
+    ("state", "severity"), [(True, "pass"), (False, "fail"), (None, "unknown")]
+)
+def test_a_server_of_its_own_passes(state: bool | None, severity: str, tmp_path: Path) -> None:
+    run = three_pipelines()
+    for label in ("plaintext", "scramble-al_amin", "fhe-head"):
+        run = _changed(run, label, server_pid_separate=state)
+    assert _severities(list(separate_processes(_view(run, tmp_path)))) == [severity]
+
+
+def test_one_disagreeing_prediction_fails(tmp_path: Path) -> None:
+    run = three_pipelines()
+    assert _severities(list(executed_agreement(_view(run, tmp_path / "a")))) == ["pass"]
+    good = next(one.agreement for one in run.records if one.agreement)
+    bad = _changed(run, "fhe-head", agreement=good.model_copy(update={"agree": good.compared - 1}))
+    (found,) = executed_agreement(_view(bad, tmp_path / "b"))
+    assert found.severity == "fail"
+    assert "199 of 200" in plain(found.claim)
+
+
+def test_parameters_pass_only_where_somebody_enforces_them(tmp_path: Path) -> None:
+    run = three_pipelines()
+    assert _severities(list(enforced_parameters(_view(run, tmp_path / "a")))) == ["pass"]
+    nobody = _claims(run, "fhe-head", enforced_by="")
+    assert _severities(list(enforced_parameters(_view(nobody, tmp_path / "b")))) == ["unknown"]
+    weak = _claims(run, "fhe-head", insecure=["N=1024 holds 29 bits"])
+    assert _severities(list(enforced_parameters(_view(weak, tmp_path / "c")))) == ["fail"]
+
+
+def test_deterministic_ciphertexts_are_a_warning(tmp_path: Path) -> None:
+    found = list(repetitions(_view(three_pipelines(), tmp_path)))
+    assert [(one.severity, plain(one.claim).partition(": ")[2]) for one in found] == [
+        ("warn", "scramble-al_amin."),
+        ("pass", "fhe-head."),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "severity"),
+    [(-0.04, 0.02, "pass"), (-0.2, -0.1, "warn"), (-0.2, 0.1, "unknown"), (-0.04, -0.01, "pass")],
+)
+def test_a_loss_is_judged_by_its_interval(
+    low: float, high: float, severity: str, tmp_path: Path
+) -> None:
+    run = three_pipelines()
+    assert run.sheet is not None
+    changed = [
+        one.model_copy(update={"interval": Interval(low=low, high=high, method="test")})
+        for one in run.sheet.differences
+        if one.pipeline == "fhe-head"
+    ]
+    sheet = run.sheet.model_copy(update={"differences": changed})
+    found = list(price_in_accuracy(_view(replace(run, sheet=sheet), tmp_path)))
+    assert _severities(found) == [severity]
+
+
+def test_badly_calibrated_probabilities_are_a_warning(tmp_path: Path) -> None:
+    run = three_pipelines()
+    assert run.sheet is not None
+    assert list(calibration(_view(run, tmp_path / "a"))) == []
+    cells = [
+        cell.model_copy(
+            update={
+                "metrics": [
+                    one.model_copy(update={"value": 0.31}) if one.name == "ece" else one
+                    for one in cell.metrics
+                ]
+            }
+        )
+        for cell in run.sheet.cells
+    ]
+    sheet = run.sheet.model_copy(update={"cells": cells})
+    found = list(calibration(_view(replace(run, sheet=sheet), tmp_path / "b")))
+    assert _severities(found) == ["warn"] * 3
+    assert "0.310" in plain(found[0].claim)
+
+
+@pytest.mark.parametrize(("difference", "severity"), [(7e-5, "pass"), (0.3, "warn")])
+def test_encrypted_training_is_held_against_its_twin(
+    difference: float, severity: str, tmp_path: Path
+) -> None:
+    trained = replace(FHE, name="fhe-train", label="fhe-train")
+    run = build((PLAIN, trained), classes=("a", "b"), n=40, untrained=False, rounds=1)
+    facts = next(one.training for one in run.records if one.cell.label == "fhe-train")
+    last = {**facts["history"][-1], "relative_difference_to_twin": difference}
+    facts = {**facts, "history": [*facts["history"][:-1], last]}
+    run = _changed(run, "fhe-train", training=facts)
+    assert _severities(list(encrypted_training(_view(run, tmp_path)))) == [severity]
+
+
+def test_findings_stand_with_the_gravest_first(tmp_path: Path) -> None:
+    run = _changed(three_pipelines(), "plaintext", server_pid_separate=False)
+    (section,) = findings.SECTION.sections(_view(run, tmp_path))
+    cards = [block.severity for block in section.blocks if hasattr(block, "severity")]
+    order = ["fail", "warn", "unknown", "pass"]
+    assert cards == sorted(cards, key=order.index)
+    assert cards[0] == "fail"
+
+
+def test_the_worst_outcome_speaks_for_a_pipeline(tmp_path: Path) -> None:
+    held = outcome("resists within budget", identity="held0000")
+    by_cipher = _view(three_pipelines(), tmp_path / "a", (held, outcome("broken")))
+    plain_one, scrambled, encrypted = by_cipher.pipelines
+    assert standing(by_cipher, scrambled) == "broken"
+    assert worst_of(by_cipher, encrypted) is None
+    assert worst_of(by_cipher, plain_one) is None
+    mine = {"target_kind": "pipeline", "target": "scramble-al_amin"}
+    outcomes = (held.model_copy(update=mine), outcome("broken", **mine))
+    found = _view(three_pipelines(), tmp_path / "c", outcomes)
+    assert standing(found, found.pipelines[1]) == "broken"
+    assert standing(found, found.pipelines[0]) == "unknown"
+    row = next(iter(verdict.SECTION.sections(found)[0].blocks)).rows[1]
+    assert "Known plaintext" in plain(row.cells[-1])
+    assert "brok0000" in plain(row.cells[-1])
+
+
+def test_the_verdict_names_the_adversary_and_never_says_secure(tmp_path: Path) -> None:
+    mine = {"target_kind": "pipeline", "target": "scramble-al_amin"}
+    held = {"target_kind": "pipeline", "target": "fhe-head", "identity": "held0000"}
+    outcomes = (outcome("broken", **mine), outcome("resists within budget", **held))
+    words = "\n".join(
+        plain(one) for one in verdict_words(_view(three_pipelines(), tmp_path, outcomes))
+    )
+    assert (
+        "broken by an adversary with known pairs: 3 pairs recover 1.000 of all pixels (brok0000)"
+    ) in words
+    assert "resists 1 attack on what it claims, within their budget" in words
+    assert "If a heuristic claim is enough: attacks broke 1 of 1 such pipelines." in words
+    assert "No attack was run" not in words
+    assert "secure" not in words
+
+
+def test_what_no_attack_broke_is_chosen_before_what_one_did(tmp_path: Path) -> None:
+    better = replace(SCRAMBLE, label="scramble-better", accuracy=0.99)
+    run = build((PLAIN, better, SCRAMBLE), classes=("a", "b"), n=80, untrained=False, rounds=1)
+    broken = outcome("broken", target_kind="pipeline", target="scramble-better")
+    words = "\n".join(plain(one) for one in verdict_words(_view(run, tmp_path, (broken,))))
+    assert "choose scramble-al_amin (highest accuracy of the 1 of 2 such pipelines that no" in words
+    assert "choose scramble-better" not in words

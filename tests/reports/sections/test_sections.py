@@ -1,0 +1,241 @@
+"""What the sections say: the verdict's words, what counts as a deviation, timings, metric names."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from he_compare.common.run.records import Agreement, RunRecord
+from he_compare.common.run.spelling import parameters
+from he_compare.common.run.store import RunFolder
+from he_compare.common.run.timing import latency_of, one_time_seconds, throughput_of
+from he_compare.common.run.view import RunView, read_run
+from he_compare.common.types import FheMode, Side, Status
+from he_compare.reports import banners
+from he_compare.reports.cards import found_by
+from he_compare.reports.document.nodes import Row, SpanRow, Table, plain
+from he_compare.reports.sections import accuracy, claims, deviations, pictures, verdict
+from he_compare.reports.sections.accuracy import is_recall, title_of
+from he_compare.reports.verdict_words import verdict_words
+from tests.support.samplerun import SampleRun, ten_pipelines, three_pipelines
+
+
+def _view(run: SampleRun, path: Path) -> RunView:
+    return read_run(RunFolder(run.write(path)))
+
+
+def _changed(run: SampleRun, label: str, **update: Any) -> SampleRun:
+    """Return the run with fields of one pipeline's records changed."""
+    records = tuple(
+        record.model_copy(update=update) if record.cell.label == label else record
+        for record in run.records
+    )
+    return replace(run, records=records)
+
+
+def _claims(view: RunView) -> str:
+    return "\n".join(plain(found.claim) for found in found_by(deviations.RULES, view))
+
+
+def test_the_verdict_is_said_in_these_words(tmp_path: Path) -> None:
+    words = [plain(content) for content in verdict_words(_view(three_pipelines(), tmp_path))]
+    assert words == [
+        "Every pipeline got the same 200 test images of “Invented images for the tests of "
+        "he-compare”. plaintext is the reference for all differences: accuracy 0.920 [0.882, "
+        "0.958], n = 200, one image in 8.39 ms (p50, n = 36), 151 kB transferred per image.",
+        "If the claim must rest on a hardness assumption, choose fhe-head: accuracy differs "
+        "by −0.020 [−0.050, +0.010] from the reference (n = 200, McNemar p = 0.620, no difference "
+        "shown), 25.5 ms per image (p50, n = 36), 3.0 times the reference, 138 kB transferred "
+        "per image (record 663e2a24).",
+        "If a heuristic claim is enough, choose scramble-al_amin: accuracy differs by −0.060 "
+        "[−0.090, −0.030] from the reference (n = 200, McNemar p < 0.001), 9.04 ms per image "
+        "(p50, n = 36), 1.1 times the reference, 151 kB transferred per image (record 828da006).",
+        "No attack was run on this run's pipelines: no claim was tested, and the column "
+        "“Strongest attack” is not a pass.",
+    ]
+
+
+def test_the_verdict_has_a_row_for_each_pipeline_and_no_pass(tmp_path: Path) -> None:
+    view = _view(ten_pipelines(), tmp_path)
+    table = verdict.SECTION.sections(view)[0].blocks[0]
+    assert isinstance(table, Table)
+    rows = [row for row in table.rows if isinstance(row, Row)]
+    remarks = [plain(row.content) for row in table.rows if isinstance(row, SpanRow)]
+    assert len(rows) == 10
+    assert {plain(row.cells[-1]) for row in rows} == {"not run"}
+    assert remarks == [
+        "failed (accuracy): the server process ended with code -9 while inferring image 37",
+        "unavailable (accuracy): concrete-ml has no wheel for Python 3.13: use Python 3.12",
+    ]
+
+
+def test_a_good_run_deviates_only_by_backbone_size_and_attacks(tmp_path: Path) -> None:
+    found = found_by(deviations.RULES, _view(three_pipelines(), tmp_path))
+    assert [one.severity for one in found] == ["warn", "warn", "unknown"]
+    assert plain(found[-1].claim) == "No attack was run on this run's pipelines."
+
+
+def test_flags_of_manifest_and_cells_become_deviations(tmp_path: Path) -> None:
+    text = _claims(_view(ten_pipelines(), tmp_path))
+    assert "is untrained: its weights are random" in text
+    assert "The images are synthetic." in text
+    assert "“balanced”, not the published one" in text
+    assert "60 images: a 95% interval of a proportion near one half reaches ±0.123" in text
+    assert "failed (accuracy): the server process ended" in text
+
+
+@pytest.mark.parametrize(
+    ("update", "words"),
+    [
+        ({"server_pid_separate": False}, "ran in the client's process"),
+        ({"fhe_mode": FheMode.SIMULATE}, "FHE mode simulate, not executed"),
+        ({"warnings": ["clock jumped"]}, "fhe-head: clock jumped"),
+        ({"status": Status.TIMEOUT, "reason": "600 s passed"}, "timeout (accuracy): 600 s passed"),
+    ],
+)
+def test_flags_of_records_become_deviations(
+    update: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    assert words in _claims(_view(_changed(three_pipelines(), "fhe-head", **update), tmp_path))
+
+
+def test_load_dirt_and_insecure_keys_become_deviations(tmp_path: Path) -> None:
+    run = three_pipelines()
+    first = run.records[0]
+    assert first.environment is not None
+    busy = first.environment.model_copy(update={"load_average": 7.5, "source_dirty": True})
+    claimed = next(one.claims for one in run.records if one.cell.label == "fhe-head")
+    assert claimed is not None
+    weak = claimed.model_copy(update={"insecure": ["32-bit seed"]})
+    run = _changed(_changed(run, "plaintext", environment=busy), "fhe-head", claims=weak)
+    view = _view(run, tmp_path)
+    text = _claims(view)
+    assert "4 of 12 cells began under a load average above the number of cores (up to 7.50)" in text
+    assert "4 of 12 cells ran from a checkout with uncommitted changes" in text
+    assert "Cells ran in 2 environments." in text
+    assert "fhe-head must not protect real data: 32-bit seed" in text
+    assert [banner.title for banner in banners.banners(view)] == ["Insecure keys or parameters"]
+
+
+def test_a_control_is_no_insecure_protection(tmp_path: Path) -> None:
+    run = three_pipelines()
+    claimed = next(one.claims for one in run.records if one.cell.label == "plaintext")
+    assert claimed is not None and claimed.claim_type == "none"
+    control = claimed.model_copy(update={"insecure": ["it is a control"]})
+    view = _view(_changed(run, "plaintext", claims=control), tmp_path)
+    assert banners.banners(view) == ()
+    assert "must not protect" not in _claims(view)
+
+
+def test_disagreement_and_few_compared_images_are_told(tmp_path: Path) -> None:
+    agreement = Agreement(
+        reference="clear head",
+        executed=40,
+        compared=40,
+        agree=39,
+        max_abs_score_difference=0.02,
+        max_abs_score=4.0,
+    )
+    run = _changed(three_pipelines(), "fhe-head", agreement=agreement)
+    found = [
+        one
+        for one in found_by(deviations.RULES, _view(run, tmp_path))
+        if "39 of 40" in plain(one.claim)
+    ]
+    assert [one.severity for one in found] == ["fail"]
+    assert "2.0 × 10⁻²" in plain(found[0].claim)
+
+
+def test_latency_pools_rounds_and_sums_stages_by_side(tmp_path: Path) -> None:
+    view = _view(three_pipelines(), tmp_path)
+    latency = latency_of(view.pipelines[2])
+    assert latency is not None
+    assert latency.total.n == 36
+    assert latency.sides[Side.CLIENT].p50 + latency.sides[Side.SERVER].p50 < latency.total.p50
+    assert latency.total.interval is not None
+    assert latency.total.interval.low <= latency.total.p50 <= latency.total.interval.high
+
+
+def test_a_stage_not_entered_once_an_image_leaves_its_side_out(tmp_path: Path) -> None:
+    def halved(record: RunRecord) -> RunRecord:
+        kept = [
+            one
+            if one.side is not Side.SERVER
+            else one.model_copy(update={"seconds": one.seconds[::2], "items": one.items[::2]})
+            for one in record.measurements
+        ]
+        return record.model_copy(update={"measurements": kept})
+
+    run = three_pipelines()
+    view = _view(replace(run, records=tuple(halved(one) for one in run.records)), tmp_path)
+    latency = latency_of(view.pipelines[0])
+    assert latency is not None
+    assert Side.CLIENT in latency.sides
+    assert Side.SERVER not in latency.sides
+
+
+def test_throughput_and_one_time_work_come_from_the_accuracy_cell(tmp_path: Path) -> None:
+    pipeline = _view(three_pipelines(), tmp_path).pipelines[0]
+    found = throughput_of(pipeline)
+    assert found is not None
+    assert (found.n_images, found.n_batches) == (200, 7)
+    assert one_time_seconds(pipeline) == pytest.approx(95.3)
+
+
+def test_a_failed_cell_has_no_numbers(tmp_path: Path) -> None:
+    failed = _view(ten_pipelines(), tmp_path).pipelines[4]
+    assert latency_of(failed) is None
+    assert throughput_of(failed) is None
+    assert failed.bytes_per_image is None
+    assert one_time_seconds(failed) == 0
+
+
+def test_recalls_are_headed_by_their_class() -> None:
+    assert is_recall("recall:PNEUMONIA")
+    assert is_recall("recall[PNEUMONIA]")
+    assert not is_recall("recall")
+    assert title_of("recall_NORMAL") == "NORMAL"
+    assert title_of("balanced_accuracy") == "Balanced accuracy"
+    assert title_of("new_metric") == "new metric"
+
+
+def test_parameters_are_spelled_for_readers() -> None:
+    values = {"seconds": 44.945776506999664, "cipher": "al_amin", "patch": None, "steps": [4, 2]}
+    assert parameters(values) == "cipher=al_amin, patch=null, seconds=44.9458, steps=[4, 2]"
+    assert parameters({}) == "none"
+
+
+def test_a_claim_in_full_has_a_row_for_each_stated_fact(tmp_path: Path) -> None:
+    _, section = claims.SECTION.sections(_view(three_pipelines(), tmp_path))
+    table = section.blocks[-1]
+    assert isinstance(table, Table)
+    rows = [tuple(plain(cell) for cell in row.cells) for row in table.rows if isinstance(row, Row)]
+    assert ("Rests on", "ring learning with errors") in rows
+    assert ("Enforced by", "SEAL refuses parameters below 128 bits") in rows
+    assert all(text for _, text in rows)
+
+
+def test_confusion_of_two_classes_is_one_row_a_pipeline(tmp_path: Path) -> None:
+    (table,) = accuracy.confusion_tables(_view(three_pipelines(), tmp_path))
+    assert [column.title for column in table.columns[1:]] == [
+        "NORMAL, predicted NORMAL",
+        "NORMAL, predicted PNEUMONIA",
+        "PNEUMONIA, predicted NORMAL",
+        "PNEUMONIA, predicted PNEUMONIA",
+    ]
+    row = table.rows[0]
+    assert isinstance(row, Row)
+    assert sum(int(plain(cell)) for cell in row.cells[1:]) == 200
+
+
+def test_pictures_come_with_the_sentence_on_hiding_and_a_row_for_all(tmp_path: Path) -> None:
+    (section,) = pictures.SECTION.sections(_view(three_pipelines(), tmp_path))
+    table = section.blocks[-1]
+    assert isinstance(table, Table)
+    assert "not confidentiality" in plain(section.blocks[0].content)  # type: ignore[union-attr]
+    rows = [[plain(cell) for cell in row.cells] for row in table.rows if isinstance(row, Row)]
+    assert rows[0][1:] == ["picture of 64 × 64 pixels", "1.000", "4"]
+    assert rows[2][1:] == ["no picture: bytes only", "—", "—"]

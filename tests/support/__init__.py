@@ -1,0 +1,1 @@
+"""What tests share: contexts, stores, image folders, stand-ins and sample runs."""

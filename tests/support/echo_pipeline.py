@@ -1,0 +1,129 @@
+"""A tiny pipeline for tests of the service and the runner: mean brightness, no torch in the way.
+
+Registered under an entry-point-like name by ``register`` (a fixture patches discovery).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from he_compare.common.clock import Clock
+from he_compare.common.contracts import (
+    Availability,
+    Deployment,
+    Parameters,
+    RunContext,
+    TrainingData,
+)
+from he_compare.common.errors import MessageError
+from he_compare.common.run.records import SecurityClaims
+from he_compare.common.service.wire import pack, unpack
+from he_compare.common.types import FheMode, Float64Array, Message, Stage, UInt8Array
+
+
+class EchoParameters(Parameters):
+    """What the tests make the server do."""
+
+    behaviour: str = "answer"
+
+
+class EchoServer:
+    """Answers the mean brightness, or misbehaves as told by the public material."""
+
+    verbs = ("infer", "pid")
+
+    def __init__(self, public_material: bytes) -> None:
+        _, metadata = unpack(public_material)
+        self._behaviour = metadata["behaviour"]
+
+    def infer(self, messages: list[Message], clock: Clock) -> list[Message]:
+        if self._behaviour == "die":
+            os._exit(9)
+        if self._behaviour == "hang":
+            time.sleep(30)
+        if self._behaviour == "raise":
+            raise RuntimeError("the echo server was told to raise")
+        with clock.stage(Stage.EVALUATE, items=len(messages)):
+            rows = []
+            for message in messages:
+                image = unpack(message, expect={"image": ("uint8", 3)})[0]["image"]
+                level = float(image.mean()) / 255
+                rows.append(np.array([1 - 2 * level, 2 * level - 1], np.float32))
+        return [pack({"scores": row}) for row in rows]
+
+    def pid(self, messages: list[Message], clock: Clock) -> list[Message]:
+        return [str(os.getpid()).encode()]
+
+
+class EchoClient:
+    """Sends images as they are."""
+
+    def protect(self, images: UInt8Array, clock: Clock) -> list[Message]:
+        with clock.stage(Stage.SERIALIZE, items=len(images)):
+            return [pack({"image": image}) for image in images]
+
+    def reveal(self, replies: list[Message], clock: Clock) -> Float64Array:
+        with clock.stage(Stage.DECODE, items=len(replies)):
+            rows = [unpack(reply)[0]["scores"] for reply in replies]
+        return np.stack(rows).astype(np.float64)
+
+
+class EchoFitted:
+    """Nothing is learnt."""
+
+    fhe_mode = FheMode.NOT_APPLICABLE
+
+    def __init__(self, behaviour: str) -> None:
+        self.behaviour = behaviour
+
+    def deploy(self, context: RunContext) -> Deployment:
+        return Deployment(EchoClient(), pack({}, {"behaviour": self.behaviour}))
+
+    def claims(self) -> SecurityClaims:
+        return SecurityClaims(scheme="echo", protects="nothing", claim_type="none")
+
+    def clear_reference(self, images: UInt8Array) -> tuple[str, Float64Array] | None:
+        if self.behaviour != "disagree":
+            return None
+        return "opposite", np.tile(np.array([[-9.0, 9.0], [9.0, -9.0]]), (len(images), 1))[
+            : len(images)
+        ]
+
+    def protected_picture(self, images: UInt8Array) -> UInt8Array:
+        return 255 - images
+
+
+class EchoPipeline:
+    """A pipeline without learning."""
+
+    name = "echo"
+    parameters = EchoParameters
+
+    def availability(self) -> Availability:
+        if os.environ.get("ECHO_UNAVAILABLE"):
+            return Availability(False, "echo is not installed", "unset ECHO_UNAVAILABLE")
+        return Availability(True)
+
+    def source_modules(self) -> tuple[str, ...]:
+        return ("tests.support.echo_pipeline",)
+
+    def identity_inputs(self, parameters: Any, key_file: Path) -> dict[str, str]:
+        return {}
+
+    def fit(self, data: TrainingData, parameters: Any, context: RunContext) -> EchoFitted:
+        if parameters.behaviour == "fail in fit":
+            raise ValueError("fit was told to fail")
+        return EchoFitted(parameters.behaviour)
+
+    def load_server(self, public_material: bytes) -> EchoServer:
+        if not public_material:
+            raise MessageError("no public material")
+        return EchoServer(public_material)
+
+
+PIPELINE = EchoPipeline()
