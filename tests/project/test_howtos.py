@@ -125,7 +125,7 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Outside:
         *("--image-size", "32", "--weights", "untrained", "--backbone", "deit_tiny_patch16_224"),
         *("--epochs", "1", "--latency-rounds", "1", "--latency-images", "2", "--offline"),
         *("--pipeline", "plaintext[model=logistic]", "--pipeline", "thumbnail[side=4]"),
-        *("--pipeline", "block-scramble[cipher=row_shift,shared_steps=false]"),
+        *("--pipeline", "block-scramble[cipher=row_shift,patch=8,shared_steps=false]"),
         *("--pipeline", "fhe-head[packing=interleaved]", "--out", "run", "--quiet"),
     )
     return made
@@ -155,7 +155,7 @@ def test_the_pipelines_are_measured(outside: Outside) -> None:
     assert {one["cell"]["label"] for one in records} == {
         "plaintext[logistic]",
         "thumbnail[side=4]",
-        "block-scramble[row_shift,shared_steps=false]",
+        "block-scramble[row_shift,patch=8,shared_steps=false]",
         "fhe-head[interleaved]",
     }
     assert {one["status"] for one in records} == {"ok"}
