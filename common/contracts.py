@@ -33,7 +33,7 @@ from pydantic import BaseModel, ConfigDict
 
 from he_compare.common.clock import Clock
 from he_compare.common.run.records import DatasetCard, SecurityClaims
-from he_compare.common.scheme import ImageShape, KeyedScheme, Scheme
+from he_compare.common.scheme import KeyedScheme, PictureShape, Scheme
 from he_compare.common.sources import sources_of
 from he_compare.common.types import (
     FheMode,
@@ -241,7 +241,7 @@ class Fitted(ABC):
         no picture."""
         return None
 
-    def scheme(self, deployed: Deployed, shape: ImageShape) -> Scheme:
+    def scheme(self, deployed: Deployed, shape: PictureShape) -> Scheme:
         """Say what an attacker is up against: this deployment, for images of shape (h, w, c).
 
         The default reads messages as bytes and makes fresh keys by deploying again. A pipeline
@@ -267,7 +267,7 @@ class Deployed:
             # A copy: what a deployment remembers of itself stays that of the run.
             return copy(self.fitted).deploy(fresh)
 
-    def scheme(self, shape: ImageShape) -> Scheme:
+    def scheme(self, shape: PictureShape) -> Scheme:
         """Return what an attacker is up against, for images of shape (h, w, c)."""
         return self.fitted.scheme(self, shape)
 
@@ -277,7 +277,7 @@ class DeployedScheme(Scheme):
 
     name = "deployed messages"
 
-    def __init__(self, deployed: Deployed, shape: ImageShape) -> None:
+    def __init__(self, deployed: Deployed, shape: PictureShape) -> None:
         self.deployed = deployed
         self.shape = shape
 
@@ -330,13 +330,20 @@ class Pipeline(ABC):
         """
         return Availability(True)
 
-    def source_modules(self) -> tuple[str, ...]:
-        """Name the modules whose source can change a result (they key the cells).
+    def plugins_used(self, parameters: Any) -> tuple[str, ...]:
+        """Name the modules of plug-ins that these parameters choose by name, such as a cipher.
 
-        The default: the module of the pipeline's class and every module of this project that it
-        imports, directly or not.
+        The default: none.
         """
-        return sources_of(type(self).__module__)
+        return ()
+
+    def source_modules(self, parameters: Any) -> tuple[str, ...]:
+        """Name the modules whose source can change a result (they key what is kept).
+
+        The default: the module of the pipeline's class, the plug-ins it uses, and every module of
+        this project that these import, directly or not.
+        """
+        return sources_of(type(self).__module__, *self.plugins_used(parameters))
 
     def identity_inputs(self, parameters: Any, key_file: Path) -> Mapping[str, str]:
         """Name what else on this machine can change a result, for instance the fingerprint of the
@@ -344,7 +351,7 @@ class Pipeline(ABC):
         return {}
 
     def cipher_scheme(
-        self, name: str, options: Mapping[str, Any], shape: ImageShape
+        self, name: str, options: Mapping[str, Any], shape: PictureShape
     ) -> Scheme | None:
         """Return a cipher on images by name, as an audit attacks it without a run.
 

@@ -12,10 +12,9 @@ import numpy.typing as npt
 
 from he_compare.common.errors import UsageError
 from he_compare.common.run.records import SecurityClaims
-from he_compare.common.types import Message, PixelArray, UInt8Array
+from he_compare.common.types import BoolArray, Message, PixelArray, UInt8Array
 
-BoolArray: TypeAlias = npt.NDArray[np.bool_]
-ImageShape: TypeAlias = tuple[int, int, int]
+PictureShape: TypeAlias = tuple[int, int, int]
 
 NO_MODEL = "no model was adapted to a key here"
 
@@ -80,7 +79,7 @@ class Scheme(ABC):
     """
 
     name: str
-    shape: ImageShape
+    shape: PictureShape
     parameters: Mapping[str, Any] = {}
     unadaptable: str = NO_MODEL
 
@@ -109,7 +108,7 @@ class Scheme(ABC):
         """Return what this scheme claims and gives away."""
 
 
-def folded(messages: Sequence[Message], shape: ImageShape) -> UInt8Array:
+def folded(messages: Sequence[Message], shape: PictureShape) -> UInt8Array:
     """Fold the bytes of ciphertexts into pictures, uint8 (n, h, w, c), from their middle on.
 
     Shorter ones are repeated: a picture is to look at and to attack, nothing is read from it. An

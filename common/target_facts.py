@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from he_compare.common.run.records import SecurityClaims
-from he_compare.common.scheme import ImageShape
+from he_compare.common.scheme import PictureShape
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Facts:
     kind: str
     scheme: str
     parameters: Mapping[str, Any]
-    shape: ImageShape
+    shape: PictureShape
     patch: int | None
     pictures: bool
     ciphertext: str

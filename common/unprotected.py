@@ -10,7 +10,7 @@ from he_compare.common.clock import Clock
 from he_compare.common.contracts import Deployed, DeployedClient, DeployedScheme, Fitted
 from he_compare.common.errors import MessageError
 from he_compare.common.run.records import SecurityClaims
-from he_compare.common.scheme import ImageShape, KeyedScheme, KeyMoves, Scheme
+from he_compare.common.scheme import KeyedScheme, KeyMoves, PictureShape, Scheme
 from he_compare.common.service.wire import pack, unpack
 from he_compare.common.types import Float64Array, Message, PixelArray, Stage, UInt8Array
 
@@ -55,7 +55,7 @@ class FittedWithoutProtection(Fitted):
         """Return the images: the server sees them."""
         return images
 
-    def scheme(self, deployed: Deployed, shape: ImageShape) -> Scheme:
+    def scheme(self, deployed: Deployed, shape: PictureShape) -> Scheme:
         """Return the messages as what they are: images."""
         return PlainScheme(deployed, shape)
 
@@ -63,7 +63,7 @@ class FittedWithoutProtection(Fitted):
 class PlainClient(DeployedClient):
     """A client without a key, for the harness."""
 
-    def __init__(self, client: PlaintextClient, shape: ImageShape) -> None:
+    def __init__(self, client: PlaintextClient, shape: PictureShape) -> None:
         super().__init__(client)
         self._size = int(np.prod(shape))
 

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 from he_compare.common.contracts import Deployed, Fitted
-from he_compare.common.scheme import ImageShape, Scheme
+from he_compare.common.scheme import PictureShape, Scheme
 from he_compare.common.types import FheMode, Float32Array, Float64Array, UInt8Array
 from he_compare.fhe_baseline.feature_client import Extractor
 from he_compare.fhe_baseline.scheme import EncryptedFeatures
@@ -36,6 +36,6 @@ class FittedOnFeatures(Fitted):
         """Return what is encrypted of uint8 (n, h, w, 3): float64 (n, kept)."""
         return self.prepared(self.extractor(images))
 
-    def scheme(self, deployed: Deployed, shape: ImageShape) -> Scheme:
+    def scheme(self, deployed: Deployed, shape: PictureShape) -> Scheme:
         """Return the ciphertexts of features as deployed."""
         return EncryptedFeatures(deployed, shape)

@@ -11,7 +11,7 @@ import numpy as np
 
 from he_compare.common.clock import Clock
 from he_compare.common.contracts import Client, Deployed, DeployedClient, DeployedScheme
-from he_compare.common.scheme import ImageShape, KeyedScheme
+from he_compare.common.scheme import KeyedScheme, PictureShape
 from he_compare.common.types import Float32Array, Message, Side, UInt8Array
 from he_compare.fhe_baseline.feature_client import Extractor
 
@@ -25,7 +25,7 @@ class EncryptedFeatures(DeployedScheme):
 
     name = "encrypted features"
 
-    def __init__(self, deployed: Deployed, shape: ImageShape) -> None:
+    def __init__(self, deployed: Deployed, shape: PictureShape) -> None:
         super().__init__(deployed, shape)
         fitted: Any = copy(deployed.fitted)
         fitted.extractor = RememberingExtractor(fitted.extractor)

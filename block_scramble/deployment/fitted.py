@@ -12,7 +12,7 @@ from he_compare.block_scramble.keyed_cipher import as_pictures
 from he_compare.block_scramble.vit.adaptation import adapt_by_key
 from he_compare.common.contracts import Deployed, Deployment, Fitted, RunContext
 from he_compare.common.run.records import SecurityClaims
-from he_compare.common.scheme import ImageShape, Scheme
+from he_compare.common.scheme import PictureShape, Scheme
 from he_compare.common.types import Float64Array, Per, Stage, UInt8Array
 
 
@@ -30,7 +30,7 @@ class FittedCipher(Fitted):
         """Return ciphertexts of uint8 (n, h, w, 3) as pictures."""
         return as_pictures(self.instance.encryptor(PICTURE).encrypt(images)[0])
 
-    def scheme(self, deployed: Deployed, shape: ImageShape) -> Scheme:
+    def scheme(self, deployed: Deployed, shape: PictureShape) -> Scheme:
         """Return the cipher as deployed: the server decodes messages to pictures."""
         return DeployedCipherScheme(self.instance, deployed)
 
@@ -82,7 +82,7 @@ class FittedByKey(FittedCipher):
         header = self._plain.model_copy(update=changed)
         return Deployment(client, header.to_bytes(adapted))
 
-    def scheme(self, deployed: Deployed, shape: ImageShape) -> Scheme:
+    def scheme(self, deployed: Deployed, shape: PictureShape) -> Scheme:
         """Return the cipher as deployed, and the plain model that was adapted to its key."""
         blocks = (shape[0] // self.instance.patch) * (shape[1] // self.instance.patch)
         plain = PlainModel.of_state(self._plain, self._state, blocks)

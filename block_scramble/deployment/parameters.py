@@ -16,8 +16,6 @@ from he_compare.block_scramble.keys.key_files import CLIENT, obtain_key, seed_of
 from he_compare.common import plugins
 from he_compare.common.contracts import Parameters
 from he_compare.common.errors import UsageError
-from he_compare.common.identity import source_digest
-from he_compare.common.sources import sources_of
 
 # The one name that pipeline and ciphers share: the pipeline fills in the backbone's patch.
 PATCH = "patch"
@@ -174,15 +172,15 @@ class BlockScrambleParameters(Parameters):
             )
 
     def identity_inputs(self, key_file: Path) -> dict[str, str]:
-        """Name what else changes a result: the key, by fingerprint, and the code of the cipher.
+        """Name what else changes a result: the key, by fingerprint.
 
         The key file is made at first use. Raises UsageError where it is no usable one.
         """
-        module = plugins.find("ciphers", self.cipher).module
-        return {
-            "client key": obtain_key(self.key, key_file).fingerprint,
-            "cipher": source_digest(*sources_of(module)),
-        }
+        return {"client key": obtain_key(self.key, key_file).fingerprint}
+
+    def plugins_used(self) -> tuple[str, ...]:
+        """Name the module of the cipher."""
+        return (plugins.find("ciphers", self.cipher).module,)
 
     def load_cipher(self) -> Cipher:
         """Import the cipher and return it."""

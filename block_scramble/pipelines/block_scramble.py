@@ -24,7 +24,7 @@ from he_compare.common.contracts import (
     Server,
     TrainingData,
 )
-from he_compare.common.scheme import ImageShape, Scheme
+from he_compare.common.scheme import PictureShape, Scheme
 from he_compare.common.types import Float32Array
 
 NAME = "block-scramble"
@@ -39,11 +39,15 @@ class BlockScramblePipeline(Pipeline):
     def identity_inputs(
         self, parameters: BlockScrambleParameters, key_file: Path
     ) -> dict[str, str]:
-        """Name the key, by fingerprint, and the code of the cipher. Raises UsageError."""
+        """Name the key, by fingerprint. Raises UsageError."""
         return parameters.identity_inputs(key_file)
 
+    def plugins_used(self, parameters: BlockScrambleParameters) -> tuple[str, ...]:
+        """Name the module of the cipher."""
+        return parameters.plugins_used()
+
     def cipher_scheme(
-        self, name: str, options: Mapping[str, Any], shape: ImageShape
+        self, name: str, options: Mapping[str, Any], shape: PictureShape
     ) -> Scheme | None:
         """Return a cipher of ``compare list ciphers``. Raises UnknownNameError, UsageError."""
         return cipher_scheme(name, options, shape)

@@ -75,8 +75,12 @@ class BlockScrambleConvnetPipeline(Pipeline):
     def identity_inputs(
         self, parameters: ConvnetScrambleParameters, key_file: Path
     ) -> dict[str, str]:
-        """Name the key, by fingerprint, and the code of the cipher. Raises UsageError."""
+        """Name the key, by fingerprint. Raises UsageError."""
         return parameters.identity_inputs(key_file)
+
+    def plugins_used(self, parameters: ConvnetScrambleParameters) -> tuple[str, ...]:
+        """Name the module of the cipher."""
+        return parameters.plugins_used()
 
     def fit(
         self, data: TrainingData, parameters: ConvnetScrambleParameters, context: RunContext

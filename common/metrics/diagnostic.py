@@ -9,14 +9,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from he_compare.common.statistics.metric import (
-    BoolArray,
-    Metric,
-    Predictions,
-    UndefinedMetric,
-    weighted_share,
-)
-from he_compare.common.types import Float64Array
+from he_compare.common.statistics.metric import Metric, Predictions, UndefinedMetric, weighted_share
+from he_compare.common.types import BoolArray, Float64Array
 
 Trials = Callable[[Predictions], tuple[BoolArray, BoolArray]]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from he_compare.common.statistics.metric import BoolArray, Metric, Predictions
-from he_compare.common.types import Float64Array
+from he_compare.common.statistics.metric import Metric, Predictions
+from he_compare.common.types import BoolArray, Float64Array
 
 
 def _auc(predictions: Predictions) -> float:

@@ -21,14 +21,8 @@ from he_compare.common.statistics.bootstrap import (
     percentile_interval,
     resample,
 )
-from he_compare.common.statistics.metric import (
-    BoolArray,
-    Metric,
-    Predictions,
-    UndefinedMetric,
-    predictions_of,
-)
-from he_compare.common.types import Float64Array, IntArray
+from he_compare.common.statistics.metric import Metric, Predictions, UndefinedMetric, predictions_of
+from he_compare.common.types import BoolArray, Float64Array, IntArray
 
 WILSON = "Wilson, images taken as independent"
 

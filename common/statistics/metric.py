@@ -13,11 +13,8 @@ from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
-from he_compare.common.types import Float64Array, IntArray
-
-BoolArray: TypeAlias = npt.NDArray[np.bool_]
+from he_compare.common.types import BoolArray, Float64Array, IntArray
 
 
 class UndefinedMetric(ValueError):

@@ -16,8 +16,8 @@ from he_compare.common.statistics.bootstrap import (
     resample,
 )
 from he_compare.common.statistics.evaluation import find_metric
-from he_compare.common.statistics.metric import BoolArray, UndefinedMetric, predictions_of
-from he_compare.common.types import Float64Array, IntArray
+from he_compare.common.statistics.metric import UndefinedMetric, predictions_of
+from he_compare.common.types import BoolArray, Float64Array, IntArray
 
 COMPARED = ("accuracy", "auc")
 

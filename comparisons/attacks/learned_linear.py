@@ -19,7 +19,7 @@ from he_compare.common.adversary import Need, Truth, View
 from he_compare.common.attack import Attack
 from he_compare.common.attack_score import AttackMetric, Detail, Score
 from he_compare.common.audit_budget import AttackBudget
-from he_compare.common.scheme import ImageShape
+from he_compare.common.scheme import PictureShape
 from he_compare.common.similarity import ssim
 from he_compare.common.types import Float64Array, IntArray, Knowledge, PixelArray, UInt8Array
 from he_compare.comparisons.attacks.tools.descriptors import block_side, blocks_of
@@ -77,7 +77,7 @@ class LearnedLinear(Attack):
 class _Inverse:
     """Plain block j: ciphertext block ``source[j]`` less mean, times weights, plus offset."""
 
-    shape: ImageShape
+    shape: PictureShape
     side: int
     source: IntArray
     weights: Float64Array
@@ -93,7 +93,7 @@ class _Inverse:
         return join(pixels, rows, columns, channels)
 
 
-def _learnt(plain: UInt8Array, ciphertexts: PixelArray, shape: ImageShape, side: int) -> _Inverse:
+def _learnt(plain: UInt8Array, ciphertexts: PixelArray, shape: PictureShape, side: int) -> _Inverse:
     """Match blocks over the pairs, then fit one ridge regression for all of them."""
     x, y = _blocks(ciphertexts, shape, side), _blocks(plain, shape, side)
     source = matched(x, y)
@@ -117,7 +117,7 @@ def matched(ciphertext: Float64Array, plain: Float64Array) -> IntArray:
     return matched_blocks(statistics)
 
 
-def _blocks(images: PixelArray, shape: ImageShape, side: int) -> Float64Array:
+def _blocks(images: PixelArray, shape: PictureShape, side: int) -> Float64Array:
     flat = images.reshape(len(images), -1).astype(np.float64)
     return cast(Float64Array, blocks_of(flat, shape, side))
 

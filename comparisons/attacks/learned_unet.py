@@ -17,7 +17,7 @@ from he_compare.common.adversary import Need, Truth, View
 from he_compare.common.attack import Attack
 from he_compare.common.attack_score import AttackMetric, Detail, Score
 from he_compare.common.audit_budget import AttackBudget
-from he_compare.common.scheme import ImageShape
+from he_compare.common.scheme import PictureShape
 from he_compare.common.types import (
     Float32Array,
     Float64Array,
@@ -98,7 +98,7 @@ def _planes(
     )
 
 
-def _source(plain: UInt8Array, ciphertexts: PixelArray, shape: ImageShape, side: int) -> IntArray:
+def _source(plain: UInt8Array, ciphertexts: PixelArray, shape: PictureShape, side: int) -> IntArray:
     statistics = []
     ours = blocks_of(plain.reshape(len(plain), -1), shape, side)
     theirs = blocks_of(ciphertexts.reshape(len(plain), -1), shape, side)
@@ -141,7 +141,7 @@ def _linear(known: PixelArray, plain: UInt8Array, attacked: PixelArray, side: in
 
     Solved in the smaller of its two forms: by values in a block or by blocks in the pairs.
     """
-    shape = cast(ImageShape, plain.shape[1:])
+    shape = cast(PictureShape, plain.shape[1:])
     x, new = _inputs(known, shape, side), _inputs(attacked, shape, side)
     grey = plain.mean(axis=3, dtype=np.float32)[..., None] / np.float32(255) - np.float32(0.5)
     flat = grey.reshape(len(plain), -1)
@@ -158,7 +158,7 @@ def _linear(known: PixelArray, plain: UInt8Array, attacked: PixelArray, side: in
     return _joined((found + offset).reshape(*new.shape[:2], -1), shape, side)
 
 
-def _inputs(images: PixelArray, shape: ImageShape, side: int) -> Float32Array:
+def _inputs(images: PixelArray, shape: PictureShape, side: int) -> Float32Array:
     blocks = blocks_of(images.reshape(len(images), -1), shape, side)
     return halves_of(blocks, of_bytes=images.dtype == np.uint8)
 
@@ -169,7 +169,7 @@ def _lifted(gram: Float32Array) -> Float32Array:
     return lifted
 
 
-def _joined(blocks: Float32Array, shape: ImageShape, side: int) -> Float32Array:
+def _joined(blocks: Float32Array, shape: PictureShape, side: int) -> Float32Array:
     """Lay blocks (n, k, side * side) in rows: (n, h, w), 0 where no block lies."""
     down, across = shape[0] // side, shape[1] // side
     grid = blocks.reshape(-1, down, across, side, side).transpose(0, 1, 3, 2, 4)

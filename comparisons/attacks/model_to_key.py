@@ -17,9 +17,9 @@ from he_compare.common.adversary import Need, Truth, View
 from he_compare.common.attack import Attack, AttackFailedError
 from he_compare.common.attack_score import AttackMetric, Score
 from he_compare.common.audit_budget import AttackBudget
-from he_compare.common.scheme import BoolArray, KeyMoves, Models
+from he_compare.common.scheme import KeyMoves, Models
 from he_compare.common.target_facts import Facts
-from he_compare.common.types import Float64Array, IntArray, Knowledge
+from he_compare.common.types import BoolArray, Float64Array, IntArray, Knowledge
 from he_compare.comparisons.attacks.tools.move_keys import unit_positions
 from he_compare.comparisons.attacks.tools.recovered_key import (
     RecoveredKey,

@@ -15,8 +15,7 @@ from he_compare.common.adversary import Need, Truth, View
 from he_compare.common.attack import Attack, AttackFailedError
 from he_compare.common.attack_score import AttackMetric, Detail, Score
 from he_compare.common.audit_budget import AttackBudget
-from he_compare.common.scheme import BoolArray
-from he_compare.common.types import Float64Array, IntArray, Knowledge, PixelArray
+from he_compare.common.types import BoolArray, Float64Array, IntArray, Knowledge, PixelArray
 from he_compare.comparisons.attacks.tools.descriptors import DESCRIPTORS, block_side
 
 PART = 50

@@ -152,7 +152,8 @@ def audit_run(
     targets = [
         pipeline_target(
             planned.spec,
-            planned.resolved(),
+            planned.pipeline,
+            planned.parameters,
             config.image_size,
             partial(deployments.open, planned),
             deployments.tape_digest(planned.label),

@@ -119,7 +119,7 @@ class DeployedAlone:
             scheme = fit.deployed.scheme((self._size, self._size, CHANNELS))
             return Opened(scheme, "deployed for the audit", fit.deployed)
 
-        return pipeline_target(spec, parameters.model_dump(mode="json"), self._size, opened)
+        return pipeline_target(spec, pipeline, parameters, self._size, opened)
 
 
 def ground_of_audit(

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
+from pydantic import BaseModel
+
 from he_compare.common import plugins
-from he_compare.common.contracts import Deployed
+from he_compare.common.contracts import Deployed, Pipeline
 from he_compare.common.errors import CompareError, UsageError
 from he_compare.common.identity import key_of
 from he_compare.common.run.records import MessageSource
@@ -163,20 +165,21 @@ def fitting_size(spec: PipelineSpec, size: int) -> int:
 
 def pipeline_target(
     spec: PipelineSpec,
-    parameters: Mapping[str, Any],
+    pipeline: Pipeline,
+    parameters: BaseModel,
     size: int,
     open_it: Callable[[], Opened],
     tape_digest: str = "",
 ) -> Target:
-    """Make a target of a pipeline with its resolved parameters, as JSON values."""
+    """Make a target of a pipeline with its resolved parameters."""
     return Target(
         label=spec.label,
         kind="pipeline",
         pipeline=spec.name,
-        parameters=parameters,
+        parameters=parameters.model_dump(mode="json"),
         shape=(size, size, CHANNELS),
         argument=f"--pipeline '{spec.text}'",
-        modules=(plugins.find("pipelines", spec.name).module,),
+        modules=pipeline.source_modules(parameters),
         open_it=open_it,
         tape_digest=tape_digest,
     )

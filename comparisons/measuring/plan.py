@@ -148,7 +148,9 @@ class RunPlan:
             },
             "weights": self.backbone.weights_sha256,
             "seed": config.seed,
-            "source": source_digest(*CORE_MODULES, *planned.pipeline.source_modules()),
+            "source": source_digest(
+                *CORE_MODULES, *planned.pipeline.source_modules(planned.parameters)
+            ),
             "machine": dict(planned.pipeline.identity_inputs(planned.parameters, self.key_file)),
             "packages": _package_versions(),
             "phase": phase.value,

@@ -19,8 +19,6 @@ from he_compare.common import plugins
 from he_compare.common.backbones.head import LinearModel
 from he_compare.common.clock import Clock
 from he_compare.common.errors import MessageError, UnknownNameError, UsageError
-from he_compare.common.identity import source_digest
-from he_compare.common.sources import sources_of
 from he_compare.common.types import Float64Array, Message, UInt8Array
 from he_compare.fhe_baseline.ckks.parameters import CkksParameters, parameter_set
 
@@ -161,11 +159,10 @@ def resolve(name: str, width: int, batch: int) -> str:
     return packing_for(Purpose.THROUGHPUT if batch >= width else Purpose.LATENCY)
 
 
-def packing_digest(name: str) -> str:
-    """Return the digest of the code of a packing; for ``auto``, of those it may choose."""
+def packing_modules(name: str) -> tuple[str, ...]:
+    """Name the module of a packing; for ``auto``, of those it may choose."""
     names = [packing_for(purpose) for purpose in Purpose] if name == AUTO else [name]
-    modules = [plugins.find(KIND, one).module for one in names]
-    return source_digest(*sources_of(*modules))
+    return tuple(plugins.find(KIND, one).module for one in names)
 
 
 def choose_parameters(

@@ -8,7 +8,6 @@ only the hospital decrypts. The inference half of MedBlindTuner (arXiv 2401.0960
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -153,11 +152,11 @@ class FheHeadPipeline(Pipeline):
 
         return availability()
 
-    def identity_inputs(self, parameters: FheHeadParameters, key_file: Path) -> dict[str, str]:
-        """Name the code of the packing, which is found by name."""
-        from he_compare.fhe_baseline.ckks.packing import packing_digest
+    def plugins_used(self, parameters: FheHeadParameters) -> tuple[str, ...]:
+        """Name the module of the packing, or of those that ``auto`` may choose."""
+        from he_compare.fhe_baseline.ckks.packing import packing_modules
 
-        return {"packing": packing_digest(parameters.packing)}
+        return packing_modules(parameters.packing)
 
     def fit(
         self, data: TrainingData, parameters: FheHeadParameters, context: RunContext

@@ -10,7 +10,6 @@ bootstrapping).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -162,11 +161,11 @@ class FheTrainPipeline(Pipeline):
 
         return availability()
 
-    def identity_inputs(self, parameters: FheTrainParameters, key_file: Path) -> dict[str, str]:
-        """Name the code of the packing, which is found by name."""
-        from he_compare.fhe_baseline.ckks.packing import packing_digest
+    def plugins_used(self, parameters: FheTrainParameters) -> tuple[str, ...]:
+        """Name the module of the packing that classifies."""
+        from he_compare.fhe_baseline.ckks.packing import packing_modules
 
-        return {"packing": packing_digest(PACKING)}
+        return packing_modules(PACKING)
 
     def fit(
         self, data: TrainingData, parameters: FheTrainParameters, context: RunContext

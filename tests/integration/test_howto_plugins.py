@@ -29,15 +29,6 @@ def test_an_attack_and_a_cipher_to_try_it_on(tmp_path: Path) -> None:
     assert "Chosen plaintext" in told[4] and "strongest attack" in told[4]
 
 
-@pytest.mark.slow
-def test_a_check(tmp_path: Path) -> None:
-    told = _followed("own-check.md", tmp_path)
-    assert len(told) == 3
-    assert "repeated_messages" in told[0]
-    assert "BROKEN*" in told[1] and "does not claim" in told[1]
-    assert "claim      not promised: two messages of one image cannot be linked" in told[2]
-
-
 def _followed(howto: str, folder: Path) -> list[str]:
     """Write the files of a how-to, install them and run its commands; return what they print."""
     text = (HOWTOS / howto).read_text(encoding="utf-8")

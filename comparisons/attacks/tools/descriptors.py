@@ -12,35 +12,35 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 import numpy.typing as npt
 
-from he_compare.common.scheme import ImageShape
+from he_compare.common.scheme import PictureShape
 from he_compare.common.types import Float64Array, PixelArray
 
 AnyArray: TypeAlias = npt.NDArray[Any]
 
 THUMBNAIL = 14
 BINS = 256
-Descriptor: TypeAlias = Callable[[PixelArray, ImageShape, int], Float64Array]
+Descriptor: TypeAlias = Callable[[PixelArray, PictureShape, int], Float64Array]
 
 
-def value_histogram(images: PixelArray, shape: ImageShape, side: int) -> Float64Array:
+def value_histogram(images: PixelArray, shape: PictureShape, side: int) -> Float64Array:
     """Counts of byte values: kept by whatever only moves values."""
     return _histograms(_bytes(images), BINS)
 
 
-def folded_histogram(images: PixelArray, shape: ImageShape, side: int) -> Float64Array:
+def folded_histogram(images: PixelArray, shape: PictureShape, side: int) -> Float64Array:
     """Counts of min(v, 255 - v): kept under negation as well."""
     values = _bytes(images)
     return _histograms(np.minimum(values, 255 - values), BINS // 2)
 
 
-def nibble_histogram(images: PixelArray, shape: ImageShape, side: int) -> Float64Array:
+def nibble_histogram(images: PixelArray, shape: PictureShape, side: int) -> Float64Array:
     """Counts of folded 4-bit halves: kept by ciphers that move halves."""
     values = _bytes(images)
     halves = np.concatenate([values & 15, values >> 4], axis=1)
     return _histograms(np.minimum(halves, 15 - halves), 8)
 
 
-def block_nibbles(images: PixelArray, shape: ImageShape, side: int) -> Float64Array:
+def block_nibbles(images: PixelArray, shape: PictureShape, side: int) -> Float64Array:
     """Sorted means of folded halves of each block: kept where halves stay in their block."""
     blocks = blocks_of(_bytes(images), shape, side)
     low, high = blocks & 15, blocks >> 4
@@ -48,13 +48,13 @@ def block_nibbles(images: PixelArray, shape: ImageShape, side: int) -> Float64Ar
     return cast(Float64Array, np.sort(folded.mean(axis=2), axis=1))
 
 
-def block_norms(images: PixelArray, shape: ImageShape, side: int) -> Float64Array:
+def block_norms(images: PixelArray, shape: PictureShape, side: int) -> Float64Array:
     """Sorted norms of blocks: kept by rotations of blocks, and by moves inside them."""
     blocks = blocks_of(images.reshape(len(images), -1).astype(np.float64), shape, side)
     return cast(Float64Array, np.sort(np.sqrt((blocks**2).sum(axis=2)), axis=1))
 
 
-def thumbnail(images: PixelArray, shape: ImageShape, side: int) -> Float64Array:
+def thumbnail(images: PixelArray, shape: PictureShape, side: int) -> Float64Array:
     """Block means in place, centred: kept where blocks stay and their values mostly do."""
     blocks = blocks_of(images.reshape(len(images), -1).astype(np.float64), shape, side)
     means = blocks.mean(axis=2)
@@ -63,7 +63,7 @@ def thumbnail(images: PixelArray, shape: ImageShape, side: int) -> Float64Array:
     return cast(Float64Array, means / np.maximum(scale, 1e-9))
 
 
-def folded_thumbnail(images: PixelArray, shape: ImageShape, side: int) -> Float64Array:
+def folded_thumbnail(images: PixelArray, shape: PictureShape, side: int) -> Float64Array:
     """Block means of folded values in place: kept under negation where blocks stay."""
     values = _bytes(images)
     blocks = blocks_of(np.minimum(values, 255 - values).astype(np.float64), shape, side)
@@ -81,12 +81,12 @@ DESCRIPTORS: dict[str, Descriptor] = {
 }
 
 
-def block_side(shape: ImageShape, patch: int | None) -> int:
+def block_side(shape: PictureShape, patch: int | None) -> int:
     """Return the side of the blocks to look at: the cipher's, or that of a coarse grid."""
     return patch or max(1, shape[0] // THUMBNAIL)
 
 
-def blocks_of(rows: AnyArray, shape: ImageShape, side: int) -> AnyArray:
+def blocks_of(rows: AnyArray, shape: PictureShape, side: int) -> AnyArray:
     """Cut flat images (n, h * w * c) into blocks (n, blocks, values); a rest is left out."""
     height, width, channels = shape
     whole = rows.reshape(-1, height, width, channels)

@@ -13,8 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from he_compare.common.scheme import BoolArray
-from he_compare.common.types import Float32Array, IntArray, UInt8Array
+from he_compare.common.types import BoolArray, Float32Array, IntArray, UInt8Array
 from he_compare.comparisons.attacks.tools.tiles import symmetric
 
 UPRIGHT = (0,)

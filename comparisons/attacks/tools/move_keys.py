@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from he_compare.common.attack_requirements import Requirement
-from he_compare.common.scheme import BoolArray, ImageShape, KeyMoves
+from he_compare.common.scheme import KeyMoves, PictureShape
 from he_compare.common.target_facts import Facts
-from he_compare.common.types import IntArray, PixelArray, UInt8Array
+from he_compare.common.types import BoolArray, IntArray, PixelArray, UInt8Array
 
 # Of a cipher with fresh randomness or a key per image there is nothing to find: attacks show that.
 MOVES = Requirement(
@@ -38,7 +38,7 @@ def units_of(images: PixelArray, nibbles: bool) -> UInt8Array:
     return np.concatenate([flat & 15, flat >> 4], axis=1) if nibbles else flat
 
 
-def images_of(units: UInt8Array, shape: ImageShape, nibbles: bool) -> UInt8Array:
+def images_of(units: UInt8Array, shape: PictureShape, nibbles: bool) -> UInt8Array:
     """Undo ``units_of``: uint8 (n, h, w, c)."""
     if nibbles:
         low, high = np.split(units, 2, axis=1)
@@ -52,7 +52,7 @@ def _bytes_of(images: PixelArray) -> UInt8Array:
     return np.clip(np.rint(images), 0, 255).astype(np.uint8)
 
 
-def unit_positions(shape: ImageShape, patch: int, nibbles: bool) -> IntArray:
+def unit_positions(shape: PictureShape, patch: int, nibbles: bool) -> IntArray:
     """Return flat unit numbers by block, int64 (blocks, units), low halves before high ones."""
     height, width, channels = shape
     flat = np.arange(height * width * channels, dtype=np.int64)

@@ -9,7 +9,7 @@ import numpy as np
 
 from he_compare.common.adversary import Pairs, Truth
 from he_compare.common.attack_score import Detail, Picture
-from he_compare.common.scheme import ImageShape, KeyMoves
+from he_compare.common.scheme import KeyMoves, PictureShape
 from he_compare.common.similarity import gradient_similarity, psnr, ssim
 from he_compare.common.types import IntArray, PixelArray, UInt8Array
 from he_compare.comparisons.attacks.tools.move_keys import (
@@ -32,7 +32,7 @@ class RecoveredKey:
     ciphertexts: PixelArray
 
 
-def decrypt(key: KeyMoves, ciphertexts: PixelArray, shape: ImageShape) -> UInt8Array:
+def decrypt(key: KeyMoves, ciphertexts: PixelArray, shape: PictureShape) -> UInt8Array:
     """Decrypt ciphertexts (n, h, w, c) with a recovered key."""
     top = NIBBLE_TOP if key.nibbles else BYTE_TOP
     units = units_of(ciphertexts, key.nibbles)
@@ -41,7 +41,7 @@ def decrypt(key: KeyMoves, ciphertexts: PixelArray, shape: ImageShape) -> UInt8A
     return images_of(plain, shape, key.nibbles)
 
 
-def value_share(key: KeyMoves, pairs: Pairs, shape: ImageShape) -> float:
+def value_share(key: KeyMoves, pairs: Pairs, shape: PictureShape) -> float:
     """Return the share of values of sealed images that a recovered key decrypts right."""
     return float((decrypt(key, pairs.ciphertexts, shape) == pairs.plain).mean())
 

@@ -11,8 +11,7 @@ import numpy as np
 from scipy import ndimage
 
 from he_compare.common.adversary import Truth
-from he_compare.common.scheme import BoolArray
-from he_compare.common.types import IntArray
+from he_compare.common.types import BoolArray, IntArray
 
 
 def source_blocks(truth: Truth) -> IntArray | None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from he_compare.block_scramble.deployment.parameters import BlockScrambleParameters
+from he_compare.common import plugins
 from he_compare.common.attack import Attack
 from he_compare.common.attack_score import AttackMetric, Score
 from he_compare.common.audit_budget import AttackBudget
@@ -87,8 +88,15 @@ def target_of(
         tape,
         LostKey() if lost else None,
     )
-    spec = PipelineSpec(name, parameters)
-    return pipeline_target(spec, parameters, SIZE, lambda: opened, tape.digest() if tape else "")
+    pipeline = plugins.load("pipelines", name)
+    return pipeline_target(
+        PipelineSpec(name, parameters),
+        pipeline,
+        pipeline.parameters(),
+        SIZE,
+        lambda: opened,
+        tape.digest() if tape else "",
+    )
 
 
 def audit(folder: Path, targets: list[Target], attack: str, budget: AttackBudget = SMALL) -> Any:
@@ -215,7 +223,9 @@ def test_what_was_not_deployed_is_not_run_and_the_others_are(tmp_path: Path, spy
     def broken() -> Opened:
         raise UnavailableError("no such library", fix="install it")
 
-    gone = pipeline_target(PipelineSpec("fhe-tfhe", {}), {}, SIZE, broken)
+    pipeline = plugins.load("pipelines", "fhe-tfhe")
+    spec = PipelineSpec("fhe-tfhe", {})
+    gone = pipeline_target(spec, pipeline, pipeline.parameters(), SIZE, broken)
     one = deployed("fhe-head")
     lost, found = audit(tmp_path, [gone, target_of("fhe-head", one, None)], "spy")
     assert (lost.verdict, lost.messages) == ("not run", "")

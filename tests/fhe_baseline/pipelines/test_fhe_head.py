@@ -246,4 +246,4 @@ def test_the_pipeline_is_discovered_by_name_and_its_sources_exist() -> None:
     found = plugins.load("pipelines", "fhe_head")
     assert found.name == "fhe-head"
     assert issubclass(found.parameters, Parameters)
-    assert len(source_digest(*found.source_modules())) == 64
+    assert len(source_digest(*found.source_modules(found.parameters()))) == 64

@@ -252,5 +252,5 @@ def test_the_pipelines_are_discovered_by_name_and_their_sources_exist(name: str)
     found = plugins.load("pipelines", name)
     assert found.name == name.replace("_", "-")
     assert issubclass(found.parameters, Parameters)
-    assert len(source_digest(*found.source_modules())) == 64
+    assert len(source_digest(*found.source_modules(found.parameters()))) == 64
     assert found.identity_inputs(found.parameters(), Path("key")) == {}

@@ -191,4 +191,4 @@ def test_the_contract_is_fulfilled(tmp_path: Path) -> None:
     assert set(PIPELINE.identity_inputs(FheTrainParameters(), tmp_path)) == {"packing"}
     from he_compare.common.identity import source_digest
 
-    assert source_digest(*PIPELINE.source_modules())
+    assert source_digest(*PIPELINE.source_modules(PIPELINE.parameters()))
