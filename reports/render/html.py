@@ -21,6 +21,7 @@ from markupsafe import Markup, escape
 from he_compare.common.run.store import write_atomic
 from he_compare.reports.document.legible import ZERO_WIDTH_SPACE, breakable, visible, visible_lines
 from he_compare.reports.document.nodes import (
+    Anchor,
     Bold,
     Break,
     Code,
@@ -33,7 +34,6 @@ from he_compare.reports.document.nodes import (
     Span,
     SpanRow,
     Table,
-    Target,
     Text,
 )
 from he_compare.reports.document.photographs import Grid
@@ -200,7 +200,7 @@ def _span(span: Span, anchors: frozenset[str]) -> Markup:
             return Markup("<strong>{}</strong>").format(text(words))
         case Code(words):
             return Markup("<code>{}</code>").format(text(words))
-        case Target(words, anchor):
+        case Anchor(words, anchor):
             return Markup('<code id="{}">{}</code>').format(anchor, text(words))
         case Link(words, target):
             known = target[1:] in anchors if target.startswith("#") else _is_web(target)

@@ -15,6 +15,7 @@ from urllib.parse import quote
 from he_compare.common.run.store import write_atomic
 from he_compare.reports.document.legible import visible, visible_lines
 from he_compare.reports.document.nodes import (
+    Anchor,
     Block,
     Bold,
     Break,
@@ -35,7 +36,6 @@ from he_compare.reports.document.nodes import (
     Span,
     SpanRow,
     Table,
-    Target,
     Text,
 )
 from he_compare.reports.document.photographs import Grid, Slider
@@ -98,7 +98,7 @@ def _span(span: Span) -> str:
             return code(text)
         case Link(text, target):
             return f"[{escape(text)}]({quote(target, safe=':/#?=&%.-_~+,;@')})"
-        case Target(text, anchor):
+        case Anchor(text, anchor):
             return f'<a id="{anchor}"></a>{code(text)}'
         case Break():
             return "<br>"
