@@ -1,5 +1,5 @@
 # make run    environment, installation, the quick profile, and where the report is
-# make test   environment, ruff, mypy, the import graph, pytest
+# make test   environment, ruff, mypy, the import graph, pytest in WORKERS=2 processes
 # make bench  every benchmark, with one table at the end
 PYTHON ?= python3
 VENV ?= .venv
@@ -8,6 +8,7 @@ PROFILE ?= quick
 DATASET ?= chestxray
 OUT ?= runs/$(DATASET)-$(PROFILE)
 BENCH ?=
+WORKERS ?= 2
 
 .PHONY: run test bench lint types imports clean help
 
@@ -42,7 +43,7 @@ imports: $(VENV)/.installed-dev
 	$(BIN)/python -m tools.imports
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks $(BENCH)

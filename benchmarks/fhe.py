@@ -19,12 +19,7 @@ from he_compare.common.clock import Clock
 from he_compare.common.plugins import discover
 from he_compare.common.types import Float64Array, Per, Side, Stage
 from he_compare.fhe_baseline.ckks.inference import load_public_material, make_plan, public_material
-from he_compare.fhe_baseline.ckks.packing import (
-    PackingClient,
-    PackingServer,
-    Purpose,
-    packing_for,
-)
+from he_compare.fhe_baseline.ckks.packing import PackingClient, PackingServer, Purpose, packing_for
 from he_compare.fhe_baseline.ckks.parameters import parameter_set
 
 WIDTH, CLASSES = 384, 2

@@ -31,15 +31,15 @@ from he_compare.common.types import Float32Array, Float64Array, ImageBatch, IntA
 from he_compare.fhe_baseline.ckks.encrypted_head import EncryptedHeadClient, load_encrypted_head
 from he_compare.fhe_baseline.ckks.inference import make_plan
 from he_compare.fhe_baseline.ckks.parameters import training_set
-from he_compare.fhe_baseline.ckks.training.clear_twin import (
+from he_compare.fhe_baseline.ckks.training.clear_references import (
     fit_optimum,
     relative_difference,
     run_twin,
 )
 from he_compare.fhe_baseline.ckks.training.problem import Problem, make_problem
-from he_compare.fhe_baseline.ckks.training.session import Outcome, TrainingSession
+from he_compare.fhe_baseline.ckks.training.rounds import CkksTraining, CkksTrainingOutcome
 from he_compare.fhe_baseline.ckks.training.sigmoid import fit_sigmoid
-from he_compare.fhe_baseline.features import Preparation, fit_standardisation, fit_whitening
+from he_compare.fhe_baseline.preparation import Preparation, fit_standardisation, fit_whitening
 
 BACKBONE, WEIGHTS, IMAGE_SIZE = "deit_tiny_distilled_patch16_224", "shipped", 112
 INVERSE_L2, INTERVAL = 0.01, 12.0
@@ -63,7 +63,7 @@ class Training:
     """An encrypted training that was run, and its distance to the clear twin at the end."""
 
     problem: Problem
-    outcome: Outcome
+    outcome: CkksTrainingOutcome
     difference: float
 
     @property
@@ -218,7 +218,7 @@ def train(
     def start(material: bytes) -> ServerProcess:
         return ServerProcess("fhe-train", material, clock, threads=1)
 
-    session = TrainingSession(circuit, problem, start, clock, processes=processes)
+    session = CkksTraining(circuit, problem, start, clock, processes=processes)
     outcome = session.run(iterations, restarts=0)
     twin = run_twin(circuit, problem, iterations)[-1]
     return Training(problem, outcome, relative_difference(outcome.weights, twin.weights))

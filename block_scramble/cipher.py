@@ -24,7 +24,7 @@ from he_compare.common.identity import canonical_json
 from he_compare.common.plugins import nearest
 from he_compare.common.run.records import KeySpace
 
-SCRAMBLED = "decrypts to another scrambled picture, and nothing notices"
+SCRAMBLED = "decrypts to another scrambled picture; the error goes unnoticed"
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Blocks of scrambled images aligned with blocks of public images by their moments, without a key.
 
 A cipher that moves, negates or rotates the values of all blocks in one way, and moves the blocks in
-one way for all images, maps principal components to principal components. What tells components and
-places of one set of images from those of the other are moments: the mean of every component at
+one way for all images, maps principal components to principal components. Components and places of
+one set of images are matched with those of the other by moments: the mean of every component at
 every place, its spread there, and its covariance with the components of the places beside it. So
 the way back, an orthogonal map and an order of blocks, is found from ciphertexts and public images
 of the same kind alone. Where neither set knows the other (a key for every block, noise, another
@@ -26,13 +26,13 @@ from he_compare.common.types import Float64Array, IntArray, PixelArray
 COMPONENTS = 64
 # Agreement of sets that do not match was at most 0.4, of radiographs with synthetic ones 0.6 to 0.9
 ALIKE = 0.5
-# Values of one set that are looked at: more images than that add no precision worth their memory.
+# Values of one set that are used: more images than that add no precision worth their memory.
 MOST_VALUES = 60_000_000
 LEAST_IMAGES = 16
 _WEAKEST = 1e-6
 _ROUNDS, _SIGN_ROUNDS, _TURNS = 20, 50, 30
-# Components that places are told by: at first, where the best of several starts counts; later; and
-# those whose covariances between all blocks are compared.
+# Components by which places are distinguished: at first, where the best of several starts counts;
+# later; and those whose covariances between all blocks are compared.
 _STARTS, _LATER_COMPONENTS, _BETWEEN_COMPONENTS = (2, 4, 8), 16, 2
 
 Float32Blocks = npt.NDArray[np.float32]
@@ -159,9 +159,9 @@ def _placed_and_signed(
 ) -> tuple[IntArray, Float64Array]:
     """Return our block at each of their places, and the sign of each of our components.
 
-    Signs are not known at first, so places are told by what does not depend on them: sizes of the
-    means, and spreads, of the first ``components``. Then both are found in turns, and blocks are
-    told by their covariances with all others as well, as these are placed.
+    Signs are not known at first, so places are distinguished by what does not depend on them: sizes
+    of the means, and spreads, of the first ``components``. Then both are found in turns, and blocks
+    are distinguished by their covariances with all others as well, as these are placed.
     """
     reference = theirs.beside(np.arange(theirs.white.shape[1]))
     place = _assigned(_moments(ours, components, None), _moments(theirs, components, None))
@@ -216,7 +216,7 @@ def _signs(
 def _turned(
     ours: _Components, theirs: _Components, place: IntArray, signs: Float64Array
 ) -> tuple[Float64Array, float]:
-    """Refine signs to a rotation of the components, which mends what near-equal ones mixed up.
+    """Refine signs to a rotation of the components, which separates what near-equal ones mixed.
 
     Procrustes on the means, and on the covariances C = Q R Q^T with Q fixed on one side in turns.
     """

@@ -1,4 +1,4 @@
-"""The one clock of every pipeline: raw samples by stage, side and what a sample stands for.
+"""The one clock of every pipeline: raw samples by stage, side and what a sample counts for.
 
 Times are seconds of ``time.perf_counter``; raw samples are kept so that any quantile can be
 computed later (pyperf's rule). A stage may be entered many times; stages do not nest.
@@ -60,7 +60,7 @@ class Clock:
         )
 
     def drain(self) -> Clock:
-        """Hand over the samples collected so far and start anew."""
+        """Return the samples collected so far and start again."""
         taken = Clock(self.side, self.samples, self.items)
         self.samples, self.items = {}, {}
         return taken

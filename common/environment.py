@@ -134,7 +134,7 @@ def peak_memory_bytes() -> int:
 
 
 def reset_peak_memory() -> bool:
-    """Start measuring the peak anew; False where the system cannot (anything but Linux)."""
+    """Start measuring the peak again; False where the system cannot (anything but Linux)."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:

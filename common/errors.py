@@ -1,4 +1,4 @@
-"""The few errors of the project: what was wrong, with which value, and what to do about it.
+"""The errors of the project: what is wrong, with which value, and what to do about it.
 
 Each class carries the exit code the command ends with. Raise them where the problem is understood;
 the command prints ``str(error)`` as one line and keeps the traceback for ``--debug``.
@@ -15,7 +15,7 @@ EXIT_INTERRUPTED = 130
 
 
 class CompareError(Exception):
-    """A problem that can be told in one line: ``problem`` (names the value) and ``fix``."""
+    """A problem that one line describes: ``problem`` (names the value) and ``fix``."""
 
     exit_code = EXIT_INTERNAL
 
@@ -26,7 +26,7 @@ class CompareError(Exception):
 
 
 class UsageError(CompareError):
-    """The command, a parameter or a configuration file asks for something that cannot be."""
+    """The command, a parameter or a configuration file asks for something impossible."""
 
     exit_code = EXIT_USAGE
 

@@ -58,14 +58,21 @@ def code_of(file: Path) -> str:
 
     Wording: comments, docstrings, and the ``description`` of a record's ``Field``.
     """
+    return _read(file)[1]
+
+
+@cache
+def _read(file: Path) -> tuple[tuple[tuple[str, str, int], ...], str]:
+    """Parse a file once: its imports, as ``_imports`` yields them, and its code as text."""
     tree = ast.parse(file.read_bytes())
+    imports = tuple(_imports(tree.body))
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):
             body[:] = [statement for statement in body if not _is_text(statement)]
         if isinstance(node, ast.Call) and ast.dump(node.func) == FIELD:
             node.keywords = [word for word in node.keywords if word.arg != "description"]
-    return ast.dump(tree)
+    return imports, ast.dump(tree)
 
 
 def _is_text(statement: ast.AST) -> bool:
@@ -91,7 +98,8 @@ def _imported_by(module: str, roots: frozenset[str]) -> tuple[str, ...]:
     ((_, file),) = source_files(module)
     package = module.rpartition(".")[0]
     found = set()
-    for base, name in _imports(ast.parse(file.read_bytes()).body, package):
+    for source, name, level in _read(file)[0]:
+        base = _absolute(source, level, package)
         if base.partition(".")[0] not in roots:
             continue
         below = f"{base}.{name}"
@@ -102,30 +110,29 @@ def _imported_by(module: str, roots: frozenset[str]) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def _imports(nodes: list[ast.stmt], package: str) -> Iterator[tuple[str, str]]:
-    """Yield (module, name taken from it or ''), of imports anywhere in these statements."""
+def _imports(nodes: list[ast.stmt]) -> Iterator[tuple[str, str, int]]:
+    """Yield (module, name taken from it or '', leading dots) of imports in these statements."""
     waiting: list[ast.AST] = list(nodes)
     while waiting:
         node = waiting.pop()
         if isinstance(node, ast.Import):
-            yield from ((alias.name, "") for alias in node.names)
+            yield from ((alias.name, "", 0) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            base = _absolute(node, package)
-            yield from ((base, alias.name) for alias in node.names)
+            yield from ((node.module or "", alias.name, node.level) for alias in node.names)
         elif isinstance(node, ast.List | ast.Tuple):
-            yield from ((worker, "") for worker in _workers(node.elts))
+            yield from ((worker, "", 0) for worker in _workers(node.elts))
         if isinstance(node, ast.If) and _for_type_checkers(node.test):
             waiting += node.orelse
         else:
             waiting += ast.iter_child_nodes(node)
 
 
-def _absolute(node: ast.ImportFrom, package: str) -> str:
-    """Spell where an import takes names from without leading dots."""
-    if not node.level:
-        return node.module or ""
-    above = package.split(".")[: len(package.split(".")) - node.level + 1]
-    return ".".join([*above, node.module] if node.module else above)
+def _absolute(module: str, level: int, package: str) -> str:
+    """Spell where an import takes names from without its leading dots."""
+    if not level:
+        return module
+    above = package.split(".")[: len(package.split(".")) - level + 1]
+    return ".".join([*above, module] if module else above)
 
 
 def _workers(words: list[ast.expr]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Small enums, aliases and value types that every floor speaks in."""
+"""Small enums, aliases and value types that every package uses."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ Float64Array: TypeAlias = npt.NDArray[np.float64]
 # What a network takes: pixels, or a ciphertext that is not of eight bits.
 PixelArray: TypeAlias = UInt8Array | Float32Array
 IntArray: TypeAlias = npt.NDArray[np.int64]
+Complex128Array: TypeAlias = npt.NDArray[np.complex128]
 IndexArray: TypeAlias = npt.NDArray[np.intp]
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
 
@@ -61,7 +62,7 @@ class Side(StrEnum):
 
 
 class Per(StrEnum):
-    """What one raw sample of a measurement stands for."""
+    """What one raw sample of a measurement counts for."""
 
     ONCE = "once"
     KEY = "key"
@@ -109,7 +110,7 @@ class Split(StrEnum):
 
 
 class Knowledge(StrEnum):
-    """What an adversary has beyond the bytes the server holds (the capability ladder)."""
+    """What an adversary has besides the bytes that the server holds (the capability ladder)."""
 
     CIPHERTEXT_ONLY = "ciphertext only"
     MANY_CIPHERTEXTS = "many ciphertexts under one key"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from he_compare.common.contracts import Deployed, Fitted
 from he_compare.common.scheme import ImageShape, Scheme
 from he_compare.common.types import FheMode, Float32Array, Float64Array, UInt8Array
-from he_compare.fhe_baseline.features import Extractor
+from he_compare.fhe_baseline.feature_client import Extractor
 from he_compare.fhe_baseline.scheme import EncryptedFeatures
 
 if TYPE_CHECKING:

@@ -29,7 +29,12 @@ CLASSICAL, CORE_SVP, QUANTUM = (
     "core-SVP (ADPS16, classical)",
     "Chailloux-Loyer (quantum)",
 )
+ATTACK = "primal uSVP"
 SMALLEST_BLOCK = 41  # Chen's formula for delta holds above
+
+# Gates of one sieve in dimension b: 2^(slope b + offset). MATZOV, "Report on the Security of LWE:
+# Improved Dual Lattice Attack", 2022, after Albrecht et al., ASIACRYPT 2020 (list decoding).
+MATZOV_SLOPE, MATZOV_OFFSET = 0.29613500308205365, 20.387885985467914
 
 
 @dataclass(frozen=True)
@@ -129,11 +134,6 @@ def _smallest_block(instance: _Instance) -> int | None:
     return low
 
 
-# Gates of one sieve in dimension b: 2^(slope b + offset). MATZOV, "Report on the Security of LWE:
-# Improved Dual Lattice Attack", 2022, after Albrecht et al., ASIACRYPT 2020 (list decoding).
-MATZOV_SLOPE, MATZOV_OFFSET = 0.29613500308205365, 20.387885985467914
-
-
 def dimensions_for_free(beta: int) -> float:
     """Return how much smaller a sieve suffices for an SVP of dimension beta (Ducas 2018)."""
     return max(0.0, beta * math.log(4 / 3) / math.log(beta / (2 * math.pi * math.e)))
@@ -153,9 +153,6 @@ COST_MODELS: dict[str, Callable[[int, int], float]] = {
 }
 
 
-ATTACK = "primal uSVP"
-
-
 def lattice_facts(
     *,
     scheme: str,
@@ -172,6 +169,11 @@ def lattice_facts(
     precision_of: str,
     failure_probability: float | None = None,
 ) -> LatticeFacts:
+    """Return parameters with their estimated bits, for the record.
+
+    ``dimension``, ``log2_q``, ``sigma``, ``secret``: as in ``estimate``. ``verdicts``: by table.
+    ``precision_of``: what has ``precision_bits`` after the point.
+    """
     found = estimate(dimension, log2_q, sigma, secret)
     return LatticeFacts(
         scheme=scheme,

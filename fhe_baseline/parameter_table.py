@@ -1,4 +1,4 @@
-"""Parameters put to the question: every named set, or those a run really used.
+"""The lattice parameters of every named set, or of what a run really used, judged by tables.
 
 What `compare audit parameters` prints: both tables' verdicts, estimated bits by cost model, who
 enforces, precision, and for TFHE the probability of failure. CKKS sets come from
@@ -12,10 +12,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+from he_compare.common.errors import UsageError
 from he_compare.common.run.records import LatticeFacts, RunRecord
+from he_compare.common.run.store import RunFolder
 from he_compare.common.types import Status
-from he_compare.fhe_baseline.ckks.claims import ckks_facts
+from he_compare.fhe_baseline.ckks.facts import ckks_facts
 from he_compare.fhe_baseline.ckks.parameters import PARAMETER_SETS, TRAINING_SETS
 from he_compare.fhe_baseline.tfhe.facts import CircuitFacts, tfhe_facts
 
@@ -29,7 +33,7 @@ CAVEATS = (
     "to 3 bits less. Core-SVP counts one call of a sieve and nothing else: it is far smaller for "
     "the same instance, and no contradiction.",
     "Verdicts are of the published tables for classical attacks, uniform ternary secret and "
-    "sigma = 3.19; they do not speak of binary secrets (TFHE).",
+    "sigma = 3.19; they do not cover binary secrets (TFHE).",
 )
 
 
@@ -46,11 +50,43 @@ class AuditRow:
 
 
 def named_rows(tfhe: CircuitFacts | None = None) -> list[AuditRow]:
-    """Return one row a parameter set, and one for each kind of ciphertext of a TFHE circuit."""
+    """Return one row per parameter set, and one for each kind of ciphertext of a TFHE circuit."""
     found = [ckks_facts(INFERENCE, name, one) for name, one in PARAMETER_SETS.items()]
     found += [ckks_facts(TRAINING, name, one) for name, one in TRAINING_SETS.items()]
     found += tfhe_facts(tfhe, INFERENCE) if tfhe else []
     return [AuditRow("", facts) for facts in found]
+
+
+def reference_rows(*, with_tfhe: bool) -> list[AuditRow]:
+    """Return the named sets, and a reference circuit of TFHE where it is wanted and can be had."""
+    from he_compare.fhe_baseline.tfhe.library import availability
+
+    wanted = with_tfhe and availability().available
+    return named_rows(reference_circuit() if wanted else None)
+
+
+def rows_of_run(run: Path) -> tuple[list[AuditRow], list[str]]:
+    """Return ``run_rows`` of a run folder.
+
+    Raises UsageError where no pipeline of the run rests on a lattice.
+    """
+    folder = RunFolder(run)
+    folder.manifest()
+    rows, without = run_rows(folder.records())
+    if not rows:
+        raise UsageError(
+            f"no record of {run} holds lattice parameters",
+            fix="run a homomorphic pipeline, for instance --pipeline fhe-head",
+        )
+    return rows, without
+
+
+def as_json(rows: Sequence[AuditRow]) -> list[dict[str, Any]]:
+    """Return the rows as JSON values."""
+    return [
+        {"user": row.user, **row.facts.model_dump(mode="json"), "measured": list(row.measured)}
+        for row in rows
+    ]
 
 
 def run_rows(records: Iterable[RunRecord]) -> tuple[list[AuditRow], list[str]]:
@@ -111,13 +147,13 @@ def reference_circuit(features: int = 192, bits: int = 8) -> CircuitFacts:
 
 
 def describe(rows: Sequence[AuditRow], without: Sequence[str] = ()) -> str:
-    """Return the audit as text: a block a row, then who enforces and what is not estimated."""
+    """Return the audit as text: a block per row, then who enforces and what is not estimated."""
     blocks = [_block(row) for row in rows]
     if without:
         blocks.append("No lattice parameters: " + ", ".join(without))
     enforcers = dict.fromkeys((row.facts.scheme, row.facts.enforced_by) for row in rows)
-    told = [f"Enforced ({scheme}): {who}." for scheme, who in enforcers]
-    return "\n\n".join([*blocks, *told, *(CAVEATS if rows else ())])
+    enforced = [f"Enforced ({scheme}): {who}." for scheme, who in enforcers]
+    return "\n\n".join([*blocks, *enforced, *(CAVEATS if rows else ())])
 
 
 def _block(row: AuditRow) -> str:

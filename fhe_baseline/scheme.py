@@ -13,7 +13,7 @@ from he_compare.common.clock import Clock
 from he_compare.common.contracts import Client, Deployed, DeployedClient, DeployedScheme
 from he_compare.common.scheme import ImageShape, KeyedScheme
 from he_compare.common.types import Float32Array, Message, Side, UInt8Array
-from he_compare.fhe_baseline.features import Extractor
+from he_compare.fhe_baseline.feature_client import Extractor
 
 MOST_KNOWN = 4096
 

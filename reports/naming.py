@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from he_compare.common.run.records import RunRecord
 from he_compare.common.run.view import PipelineView, RunView
-from he_compare.reports.document.nodes import Anchor, Break, Inline, Link, inline
+from he_compare.reports.document.nodes import Break, Inline, Link, LinkTarget, inline
 
 SHORT_ID = 8
 LONGEST_TITLE = 36
@@ -38,9 +38,9 @@ def short_id(identity: str) -> Link:
     return Link(identity[:SHORT_ID], f"#{record_anchor(identity)}")
 
 
-def record_target(identity: str) -> Anchor:
+def record_target(identity: str) -> LinkTarget:
     """Return what ``short_id`` leads to; it occurs once in a document, in the table of records."""
-    return Anchor(identity[:SHORT_ID], record_anchor(identity))
+    return LinkTarget(identity[:SHORT_ID], record_anchor(identity))
 
 
 def record_anchor(identity: str) -> str:

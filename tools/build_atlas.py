@@ -25,7 +25,7 @@ from sklearn.covariance import ledoit_wolf
 from he_compare.common.datasets.chestxray import CARD, read_labels
 from he_compare.common.datasets.embedded.atlas import MAX_ATLAS_BYTES, Atlas, parse_atlas
 from he_compare.common.datasets.opened.splits import hashed_order
-from he_compare.common.datasets.reading.images import open_image, to_square
+from he_compare.common.datasets.reading.decoding import open_image, to_square
 from he_compare.common.service.wire import pack
 from he_compare.common.types import Split
 from he_compare.tools.films import Films

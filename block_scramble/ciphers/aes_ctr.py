@@ -84,7 +84,7 @@ class AesCtr(Cipher):
         deterministic=False,
         keyed=True,
         fresh_nonces=True,
-        wrong_key="decrypts to noise, and nothing notices: counter mode has no integrity",
+        wrong_key="decrypts to noise, unnoticed: counter mode has no integrity check",
         assumption="AES-256 is a pseudorandom permutation",
     )
 

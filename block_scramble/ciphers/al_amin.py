@@ -32,7 +32,7 @@ class AlAminParameters(Parameters):
 
     patch: int = patch_side(25)
     shared_pixel_key: bool = Field(
-        default=True, description="One pixel order for all patches; false: one for each"
+        default=True, description="One pixel order for all patches; false: one per patch"
     )
     mix_channels: bool = Field(
         default=True, description="Values move between channels; false: whole pixels move"
@@ -51,8 +51,8 @@ class AlAmin(BlockwiseCipher):
     name = "al_amin"
     parameters = AlAminParameters
     traits = CipherTraits(
-        operations="permutation inside each patch (shared or one for each, channels mixed or not); "
-        "patch permutation; optional negative-positive and split into 4-bit halves",
+        operations="permutation inside each patch (shared or one per patch, channels mixed or "
+        "not); patch permutation; optional negative-positive and split into 4-bit halves",
         protects="where pixels and patches belong, and with it what the picture shows to the eye",
         source="Al Amin et al., arXiv 2411.05901",
         claim_type="heuristic",

@@ -41,7 +41,7 @@ class FittedCipher(Fitted):
 
 
 class FittedOnCiphertext(FittedCipher):
-    """A model that a server process trained on ciphertexts, or one for each client."""
+    """A model that a server process trained on ciphertexts, or one per client."""
 
     def __init__(
         self, instance: CipherInstance, header: ServerMaterial, states: Sequence[bytes]

@@ -25,7 +25,7 @@ DEFAULT_CIPHER = "vit_block"
 
 
 class Mode(StrEnum):
-    """How the server comes by a model for ciphertext."""
+    """How the server gets a model for ciphertexts."""
 
     TRAINED = "trained"
     ADAPTED = "adapted"
@@ -81,7 +81,10 @@ class BlockScrambleParameters(Parameters):
         description="Test: images to classify are encrypted under another key than the model's",
     )
     clients: int = Field(
-        default=1, ge=1, le=2, description="Clients with keys of their own that share the data"
+        default=1,
+        ge=1,
+        le=2,
+        description="Number of clients, each with its own key, that share the data",
     )
     sharing: Sharing = Field(
         default=Sharing.JOINT,
@@ -134,12 +137,12 @@ class BlockScrambleParameters(Parameters):
         """Raise UsageError where tests with several keys are asked of what cannot have them."""
         if not cipher.traits.keyed and (self.wrong_key or self.clients > 1):
             raise UsageError(
-                f"cipher {cipher.name!r} has no key: there is no wrong one and none per client",
+                f"cipher {cipher.name!r} has no key: wrong_key and clients=2 do not apply",
                 fix="leave out wrong_key and clients",
             )
         if self.wrong_key and self.clients > 1:
             raise UsageError(
-                "wrong_key and clients=2 are tests of their own", fix="pass one of them"
+                "wrong_key and clients=2 are two different tests", fix="pass one of them"
             )
         if self.sharing is Sharing.APART and self.clients == 1:
             raise UsageError("sharing=apart needs two clients", fix="pass clients=2")
@@ -148,7 +151,7 @@ class BlockScrambleParameters(Parameters):
         """Raise UsageError where no plain model can be adapted to the key."""
         if self.embedding is not None:
             raise UsageError(
-                "embedding is about mode=trained: with mode=adapted the key decides it",
+                "embedding applies to mode=trained only: with mode=adapted the key determines it",
                 fix="leave out embedding",
             )
         obstacle = cipher.obstacle(options)
@@ -165,7 +168,7 @@ class BlockScrambleParameters(Parameters):
             )
         if self.clients > 1:
             raise UsageError(
-                "mode=adapted with two clients is two runs of one: each has the plain model "
+                "mode=adapted with two clients equals two separate runs: each has the plain model "
                 "adapted to its own key",
                 fix="pass clients=1 or mode=trained",
             )

@@ -53,7 +53,7 @@ class ServerMaterial(BaseModel):
         default=1, ge=1, le=65_536, description="Patch embeddings: one, or one for each patch"
     )
     nibbles: bool = Field(default=False, description="The patch embedding takes 4-bit halves")
-    models: int = Field(default=1, ge=1, le=16, description="One, or one for each client")
+    models: int = Field(default=1, ge=1, le=16, description="One, or one per client")
     embedding: Literal["given", "matched"] = Field(
         default="given",
         description="Training starts from the patch embedding as it is, or has it fitted first",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from he_compare.block_scramble.folder.images import CIPHERTEXT_SUFFIXES, list_files
+from he_compare.block_scramble.folder.image_files import CIPHERTEXT_SUFFIXES, list_files
 from he_compare.block_scramble.folder.manifest import (
     FolderManifest,
     RestoredFile,

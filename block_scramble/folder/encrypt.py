@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from he_compare.block_scramble.folder.images import (
+from he_compare.block_scramble.folder.image_files import (
     Listing,
     check_size,
     header_size,
@@ -34,7 +34,7 @@ from he_compare.block_scramble.folder.work import EncryptFile, counted, work_off
 from he_compare.block_scramble.keys import key_files
 from he_compare.block_scramble.keys.client_key import ClientKey
 from he_compare.common.contracts import Progress
-from he_compare.common.datasets.reading.images import SUFFIXES
+from he_compare.common.datasets.reading.decoding import SUFFIXES
 from he_compare.common.errors import DataError, UsageError
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from he_compare.block_scramble.engine.shapes import ImageShape
-from he_compare.block_scramble.folder.images import (
+from he_compare.block_scramble.folder.image_files import (
     SUFFIX_OF,
     ciphertext_bytes,
     png_bytes,
@@ -23,7 +23,7 @@ from he_compare.block_scramble.folder.manifest import FileEntry, RestoredFile
 from he_compare.block_scramble.folder.places import write_inside
 from he_compare.block_scramble.folder.sealing import FolderCipher
 from he_compare.common.contracts import Progress
-from he_compare.common.datasets.reading.images import map_threaded
+from he_compare.common.datasets.reading.decoding import map_threaded
 from he_compare.common.errors import IntegrityError
 from he_compare.common.types import UInt8Array
 

@@ -1,4 +1,4 @@
-"""The DeiT models on offer, as plain data: listing them imports neither torch nor timm.
+"""The backbones that can be chosen, as plain data: listing them imports neither torch nor timm.
 
 Source: Touvron et al., "Training data-efficient image transformers & distillation through
 attention", ICML 2021 (arXiv 2012.12877); model names are timm's.

@@ -48,7 +48,7 @@ def build_vit(
         raise DataError(
             f"patch {side} does not divide the image size {image_size}",
             fix=f"pass --image-size {max(1, round(image_size / side)) * side}, or a patch that "
-            f"divides {image_size} to a pipeline that takes one",
+            f"divides {image_size} to a pipeline with that parameter",
         )
     source = locate_weights(name, weights)
     with torch.random.fork_rng(devices=[]):

@@ -75,7 +75,7 @@ def cached_features(
     """Return features of a batch, float32 (n, width), from the disk where they were made before.
 
     For fitting only: what is measured always runs the network. A cache file that does not read is
-    made anew.
+    computed again.
     """
     key = key_of(
         images=array_digest(batch.images),

@@ -49,9 +49,9 @@ GRADIENT_NORM = 1.0
 
 @dataclass(frozen=True)
 class Budget:
-    """What every trained model of a run may spend.
+    """The training budget of every trained model of a run.
 
-    ``learning_rate``: peak rate of what is learnt anew; ``fresh``: beginnings of the names of these
+    ``learning_rate``: peak rate of new parameters; ``fresh``: beginnings of the names of these
     parameters (see ``fresh_parameters``), the others move at ``LEARNT_SPEED`` of it.
     ``patience``: epochs without a better loss.
     """
@@ -227,8 +227,8 @@ def _parameter_groups(model: torch.nn.Module, fresh: tuple[str, ...]) -> list[di
 def _prepare_for_training(model: torch.nn.Module) -> None:
     """Switch off what a distilled DeiT does while training, and attention in one fused kernel.
 
-    Distilled DeiTs return two heads unless told otherwise. The fused kernel's backward pass is the
-    slower one on CPUs: 16.7 against 13.8 ms an image of 112 px, batches of 16, two cores.
+    Distilled DeiTs return two heads by default. The fused kernel's backward pass is the
+    slower one on CPUs: 16.7 against 13.8 ms per image of 112 px, batches of 16, two cores.
     """
     if hasattr(model, "set_distilled_training"):
         model.set_distilled_training(False)

@@ -1,7 +1,7 @@
 """Reads a ViT-S/14 of DINOv2 layout from an ONNX file under timm's parameter names.
 
 The graph stores every attention and MLP matrix as an anonymous, transposed MatMul constant; the
-name of the node that uses it tells the layer. Tokens of the model so read agree with onnxruntime to
+name of the node that uses it gives the layer. Tokens of the model so read agree with onnxruntime to
 3e-5. Source of the layout: Oquab et al., DINOv2, arXiv 2304.07193.
 """
 
@@ -47,11 +47,11 @@ def read_onnx_vit(path: Path) -> dict[str, torch.Tensor]:
     try:
         return _timm_state(_named_arrays(onnx.load(str(path)).graph))
     except (KeyError, ValueError, OSError, onnx.checker.ValidationError) as error:
-        raise DataError(f"{path.name} is no ViT-S/14 of DINOv2 layout: {error}") from None
+        raise DataError(f"{path.name} is not a ViT-S/14 in DINOv2 layout: {error}") from None
     except Exception as error:
         if type(error).__name__ != "DecodeError":  # protobuf's, under a name that moves
             raise
-        raise DataError(f"{path.name} is no ONNX file") from None
+        raise DataError(f"{path.name} is not an ONNX file") from None
 
 
 def _named_arrays(graph: Any) -> Arrays:

@@ -1,4 +1,4 @@
-"""Where a backbone's weights come from: the timm hub, a safetensors file, the package, or nowhere.
+"""Where a backbone's weights come from: timm's hub, a safetensors file, a package, or nowhere.
 
 Only safetensors are read, never a pickle. A download that fails is an error that names the other
 choices; nothing falls back silently.
@@ -45,7 +45,7 @@ def locate_weights(backbone: str, choice: str) -> WeightsSource:
     """
     if choice == UNTRAINED:
         return WeightsSource(
-            "untrained", None, "random initial weights; trained by nobody", "not applicable"
+            "untrained", None, "random initial weights; never trained", "not applicable"
         )
     if choice == HUB:
         return _from_hub(backbone)
@@ -66,7 +66,7 @@ def locate_weights(backbone: str, choice: str) -> WeightsSource:
 
 
 def settle_weights(backbone: str, choice: str, *, offline: bool) -> tuple[str, str]:
-    """Turn ``auto`` into a choice that can be had here, and say why in a line ('' otherwise).
+    """Turn ``auto`` into a choice that exists here; return it and the reason ('' if not ``auto``).
 
     ``auto`` is the hub's weights, or the shipped ones where the hub cannot be reached. Everything
     else stays as it is: what was asked for by name never falls back.
@@ -173,7 +173,7 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
         state = load_file(path)
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
         raise DataError(
-            f"{path.name} is no safetensors file: {error}",
+            f"{path.name} is not a safetensors file: {error}",
             fix="convert the weights to .safetensors; pickled checkpoints are not read",
         ) from None
     return {

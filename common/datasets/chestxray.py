@@ -21,14 +21,14 @@ from he_compare.common.datasets.opened.balancing import (
     balance,
     without_tested_groups,
 )
-from he_compare.common.datasets.opened.indexed import IndexedImages, Row
+from he_compare.common.datasets.opened.indexed import ImageRow, IndexedImages
 from he_compare.common.datasets.opened.labels import label_number
-from he_compare.common.datasets.opened.splits import cut_by_group, join_twins
+from he_compare.common.datasets.opened.row_splits import cut_rows
 from he_compare.common.datasets.reading.class_folders import class_images
 from he_compare.common.datasets.reading.copies import find_twins
+from he_compare.common.datasets.reading.csv_tables import read_table
 from he_compare.common.datasets.reading.inside_folder import InsideFolder
 from he_compare.common.datasets.reading.search import locate, passed_over
-from he_compare.common.datasets.reading.tables import read_table
 from he_compare.common.errors import DataError
 from he_compare.common.run.records import DatasetCard
 from he_compare.common.types import Split
@@ -50,13 +50,13 @@ CARD = DatasetCard(
     "Deep Learning, Cell 172(5):1122-1131, 2018, doi:10.1016/j.cell.2018.02.010",
     caveats=[
         "Children of one to five years only: results do not carry over to adults.",
-        "Images are squashed to a square; copies at 224 x 224 pixels were also compressed anew.",
+        "Images are squashed to a square; copies at 224 x 224 pixels were also compressed again.",
         "170 personN ids of the published data occur in both train and test. The numbering may "
         "restart in each split, which is not known; the published split keeps them, so that train "
         "and test may share patients.",
         "The published test split is shifted from train.",
         MARKERS,
-        "Patient groups are read off file names and may not be patients.",
+        "Patient groups come from file names and may not be patients.",
     ],
     classes=list(CLASSES),
     positive_class="PNEUMONIA",
@@ -121,11 +121,11 @@ def find_root(folder: Path) -> Path | None:
     return None
 
 
-def read_labels(root: Path, file: str) -> list[Row]:
+def read_labels(root: Path, file: str) -> list[ImageRow]:
     """Read rows of labels.csv or subset.csv. Raises DataError naming line, value and fix."""
     table = read_table(root / file, ("file", "label", "split", "group"), ("pixel_md5", "duplicate"))
     inside = InsideFolder(root)
-    rows: list[Row] = []
+    rows: list[ImageRow] = []
     seen: dict[str, int] = {}
     splits, labels, groups = (table.column(name) for name in ("split", "label", "group"))
     for i, name in enumerate(table.column("file")):
@@ -149,7 +149,7 @@ def read_labels(root: Path, file: str) -> list[Row]:
                 fix="correct that line",
             )
         rows.append(
-            Row(
+            ImageRow(
                 id=identity,
                 label=label_number(labels[i], CLASSES, table.where(i)),
                 group=groups[i],
@@ -160,9 +160,9 @@ def read_labels(root: Path, file: str) -> list[Row]:
     return rows
 
 
-def read_tree(root: Path, notes: list[str]) -> list[Row]:
+def read_tree(root: Path, notes: list[str]) -> list[ImageRow]:
     """List the published tree; a small ``val/`` of later copies is joined to train."""
-    rows: list[Row] = []
+    rows: list[ImageRow] = []
     for folder, split in (("train", Split.TRAIN), ("val", Split.TRAIN), ("test", Split.TEST)):
         if folder == "val" and not (root / folder).is_dir():
             continue
@@ -173,7 +173,7 @@ def read_tree(root: Path, notes: list[str]) -> list[Row]:
                     fix="unpack the published archive again",
                 )
             for identity in class_images(root, f"{folder}/{name}", notes):
-                rows.append(Row(identity, label, patient_of(identity), split))
+                rows.append(ImageRow(identity, label, patient_of(identity), split))
         if folder == "val":
             notes.append("val/ was joined to train before the validation split was cut")
     twins = find_twins(root, [row.id for row in rows])
@@ -188,25 +188,22 @@ def patient_of(identity: str) -> str:
     return match.group(1) if match else path.stem
 
 
-def cut_validation(rows: list[Row], seed: int, notes: list[str]) -> list[Row]:
+def cut_validation(rows: list[ImageRow], seed: int, notes: list[str]) -> list[ImageRow]:
     """Cut about a tenth of train, by patient group and class, unless there is a val split."""
     if any(row.split is Split.VAL for row in rows):
         notes.append("train, validation and test split as published in labels.csv")
         return rows
     train = [row for row in rows if row.split is Split.TRAIN]
-    groups = join_twins([row.group for row in train], [row.twin or row.id for row in train])
-    cut = cut_by_group(
-        [row.label for row in train], groups, {Split.VAL: VALIDATION_SHARE}, seed, "chestxray"
-    )
+    cut = cut_rows(train, {Split.VAL: VALIDATION_SHARE}, seed, CARD.name)
+    moved = sum(row.split is Split.VAL for row in cut)
     notes.append(
-        f"published train and test split; {cut.count(Split.VAL)} of {len(train)} training images "
-        f"are the validation split, cut by patient group with seed {seed}"
+        f"published train and test split; {moved} of {len(train)} training images are the "
+        f"validation split, cut by patient group with seed {seed}"
     )
-    moved = [replace(row, split=split) for row, split in zip(train, cut, strict=True)]
-    return moved + [row for row in rows if row.split is Split.TEST]
+    return cut + [row for row in rows if row.split is Split.TEST]
 
 
-def _published(rows: list[Row], seed: int, notes: list[str]) -> list[Row]:
+def _published(rows: list[ImageRow], seed: int, notes: list[str]) -> list[ImageRow]:
     """Keep the published split, in which an id that restarts in test is another patient."""
     notes.append("an id of train and the same id of test count as different patients")
     return [
@@ -215,13 +212,13 @@ def _published(rows: list[Row], seed: int, notes: list[str]) -> list[Row]:
     ]
 
 
-def _balanced(rows: list[Row], seed: int, notes: list[str]) -> list[Row]:
+def _balanced(rows: list[ImageRow], seed: int, notes: list[str]) -> list[ImageRow]:
     """Choose a balanced part, in which no id occurs in two splits."""
     rows = cut_validation(without_tested_groups(rows, notes), seed, notes)
     return balance(rows, BALANCED_PER_CLASS, seed, notes)
 
 
-def _origin_notes(rows: list[Row], from_table: bool) -> list[str]:
+def _origin_notes(rows: list[ImageRow], from_table: bool) -> list[str]:
     held = {split: {row.group for row in rows if row.split is split} for split in (*Split,)}
     shared = len((held[Split.TRAIN] | held[Split.VAL]) & held[Split.TEST])
     notes = [f"{shared} patient-like ids occur in both published train and test"]
@@ -229,8 +226,8 @@ def _origin_notes(rows: list[Row], from_table: bool) -> list[str]:
         return notes
     copies = sum(count - 1 for count in Counter(row.twin for row in rows if row.twin).values())
     return [
-        f"{copies} images are exact copies of another one (compared by pixels, as labels.csv "
-        "tells); copies stay in one split",
+        f"{copies} images are exact copies of another one (compared by pixels, according to "
+        "labels.csv); copies stay in one split",
         *notes,
     ]
 

@@ -18,9 +18,10 @@ from pathlib import Path, PurePosixPath
 from he_compare.common.contracts import OpenDataset
 from he_compare.common.dataset import DatasetFamily
 from he_compare.common.datasets.embedded.example_dicom import write_example_dicom
-from he_compare.common.datasets.opened.indexed import IndexedImages, Row
-from he_compare.common.datasets.opened.labelled_files import OwnImages, complete_splits, read_own
+from he_compare.common.datasets.opened.indexed import ImageRow, IndexedImages
+from he_compare.common.datasets.opened.labelled_files import OwnImages, read_own
 from he_compare.common.datasets.opened.labels import positive_of
+from he_compare.common.datasets.opened.row_splits import complete_splits
 from he_compare.common.datasets.opened.splits import join_twins
 from he_compare.common.datasets.reading.class_folders import IGNORED
 from he_compare.common.datasets.reading.copies import only_repeated
@@ -146,7 +147,7 @@ def _cannot_list(error: OSError) -> None:
     raise DataError(f"cannot read {error.filename}: {error.strerror}", fix="check its permissions")
 
 
-def patients(own: OwnImages, headers: dict[str, DicomHeader], notes: list[str]) -> list[Row]:
+def patients(own: OwnImages, headers: dict[str, DicomHeader], notes: list[str]) -> list[ImageRow]:
     """Group rows by what the table says and by patient, else study; images of one stay together."""
     known_by: Counter[str] = Counter()
     groups: list[str] = []
@@ -182,7 +183,9 @@ def header_notes(headers: Sequence[DicomHeader]) -> list[str]:
     ]
     hidden = sum(header.path_names_patient for header in headers)
     if hidden:
-        notes.append(f"{hidden} file names hold a patient's id or name: hashes stand for them")
+        notes.append(
+            f"{hidden} file names contain a patient's id or name and are replaced by hashes"
+        )
     return notes
 
 

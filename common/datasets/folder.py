@@ -15,8 +15,9 @@ from he_compare.common.contracts import OpenDataset
 from he_compare.common.dataset import DatasetFamily
 from he_compare.common.datasets.embedded.example_pictures import write_example_picture
 from he_compare.common.datasets.opened.indexed import IndexedImages
-from he_compare.common.datasets.opened.labelled_files import NO_GROUPS, complete_splits, read_own
+from he_compare.common.datasets.opened.labelled_files import NO_GROUPS, read_own
 from he_compare.common.datasets.opened.labels import positive_of
+from he_compare.common.datasets.opened.row_splits import complete_splits
 from he_compare.common.datasets.reading.class_folders import class_images
 from he_compare.common.datasets.reading.copies import find_twins
 from he_compare.common.run.records import DatasetCard

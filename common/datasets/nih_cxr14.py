@@ -9,7 +9,6 @@ has: every image has one label here. Validation is cut from ``train_val_list.txt
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,13 +17,13 @@ import numpy as np
 from he_compare.common.contracts import OpenDataset
 from he_compare.common.dataset import DatasetFamily
 from he_compare.common.datasets.embedded.example_pictures import write_example_picture
-from he_compare.common.datasets.opened.indexed import IndexedImages, Row
+from he_compare.common.datasets.opened.indexed import ImageRow, IndexedImages
 from he_compare.common.datasets.opened.one_finding import AnyOrOne, choose_finding
-from he_compare.common.datasets.opened.splits import cut_by_group
+from he_compare.common.datasets.opened.row_splits import SHARES, cut_rows
+from he_compare.common.datasets.reading.csv_tables import CsvTable, read_lines, read_table
 from he_compare.common.datasets.reading.inside_folder import InsideFolder
 from he_compare.common.datasets.reading.pseudonyms import pseudonym
 from he_compare.common.datasets.reading.search import ENVIRONMENT_VARIABLE, locate, passed_over
-from he_compare.common.datasets.reading.tables import Table, read_lines, read_table
 from he_compare.common.errors import DataError
 from he_compare.common.run.records import DatasetCard
 from he_compare.common.types import Split
@@ -134,7 +133,7 @@ def entry_tables(folder: Path) -> list[Path]:
     return sorted(folder.glob("Data_Entry_2017*.csv"))
 
 
-def read_entries(root: Path, asked: AnyOrOne, notes: list[str]) -> list[Row]:
+def read_entries(root: Path, asked: AnyOrOne, notes: list[str]) -> list[ImageRow]:
     """Return a row for each listed image that is there, split not yet known. Raises DataError."""
     tables = entry_tables(root)
     if len(tables) > 1:
@@ -144,7 +143,7 @@ def read_entries(root: Path, asked: AnyOrOne, notes: list[str]) -> list[Row]:
     images = list_images(root)
     inside = InsideFolder(root)
     labels = asked.labels(_finding_rows(table))
-    rows: list[Row] = []
+    rows: list[ImageRow] = []
     seen: dict[str, int] = {}
     for i, name in enumerate(table.column("Image Index")):
         if name in seen:
@@ -157,7 +156,7 @@ def read_entries(root: Path, asked: AnyOrOne, notes: list[str]) -> list[Row]:
         if name in images:
             patient = pseudonym("patient", b"nih " + table.column("Patient ID")[i].encode())
             identity = inside.check(images[name], table.where(i))
-            rows.append(Row(identity, int(labels[i]), patient, Split.TRAIN))
+            rows.append(ImageRow(identity, int(labels[i]), patient, Split.TRAIN))
     if not rows:
         raise DataError(
             f"none of the {len(table):,} images of {table.name} is below images*/",
@@ -172,7 +171,7 @@ def read_entries(root: Path, asked: AnyOrOne, notes: list[str]) -> list[Row]:
     return rows
 
 
-def _finding_rows(table: Table) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
+def _finding_rows(table: CsvTable) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
     """Return int64 (n, 14) of 0 and 1. Raises DataError on an unknown finding."""
     column = {name: i for i, name in enumerate(FINDINGS)}
     found = np.zeros((len(table), len(FINDINGS)), dtype=np.int64)
@@ -209,7 +208,7 @@ def list_images(root: Path) -> dict[str, str]:
     return images
 
 
-def split_rows(root: Path, rows: list[Row], seed: int, notes: list[str]) -> list[Row]:
+def split_rows(root: Path, rows: list[ImageRow], seed: int, notes: list[str]) -> list[ImageRow]:
     """Split by the official lists, or by patient from the seed where neither is there."""
     present = [name for name in (TRAIN_LIST, TEST_LIST) if (root / name).is_file()]
     if len(present) == 1:
@@ -219,7 +218,7 @@ def split_rows(root: Path, rows: list[Row], seed: int, notes: list[str]) -> list
         notes.append(
             f"the official lists are not there: split 70 / 10 / 20 by patient with seed {seed}"
         )
-        return _cut(rows, {Split.TEST: 0.2, Split.VAL: 0.1}, seed)
+        return cut_rows(rows, SHARES, seed, CARD.name)
     train, test = (set(read_lines(root / name)) for name in (TRAIN_LIST, TEST_LIST))
     if both := sorted(train & test):
         raise DataError(
@@ -237,13 +236,7 @@ def split_rows(root: Path, rows: list[Row], seed: int, notes: list[str]) -> list
         notes.append(
             f"{len(rows) - len(tested) - len(rest):,} images in neither list were left out"
         )
-    return _cut(rest, {Split.VAL: VALIDATION_SHARE}, seed) + tested
-
-
-def _cut(rows: Sequence[Row], shares: dict[Split, float], seed: int) -> list[Row]:
-    labels, groups = [row.label for row in rows], [row.group for row in rows]
-    cut = cut_by_group(labels, groups, shares, seed, "nih-cxr14")
-    return [replace(row, split=split) for row, split in zip(rows, cut, strict=True)]
+    return cut_rows(rest, {Split.VAL: VALIDATION_SHARE}, seed, CARD.name) + tested
 
 
 DATASET = NihCxr14()

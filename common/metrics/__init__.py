@@ -1,1 +1,1 @@
-"""Metrics with intervals, one file a family."""
+"""Metrics with intervals, one file per family."""

@@ -1,4 +1,4 @@
-"""What a diagnostic test is judged by: sensitivity, specificity and recall of every class.
+"""How a diagnostic test is judged: sensitivity, specificity and recall of every class.
 
 All three are a share of hits among trials and differ only in which images are trials.
 """

@@ -1,9 +1,9 @@
 """Entry point of a server process: ``python -m he_compare.common.service.host``.
 
-It is told by one line of JSON on its standard input which pipeline's server half to be, with which
-token and limits; it answers with one line holding its port, and serves on loopback. It
+One line of JSON on its standard input names the pipeline whose server half to be, with token and
+limits; it answers with one line holding its port, and serves on loopback. It
 gets no secret, no dataset and no file name. When its standard input closes (the driver ended,
-however violently) it ends.
+however it ended) it ends.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The client's end of a server process: start it, talk to it, count the bytes, leave no orphan."""
+"""The client's end of a server process: start it, call it, count the bytes, always end it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class ByteCount:
 
 
 class ServerProcess:
-    """A pipeline's server half in a process of its own, reached over HTTP on loopback.
+    """A pipeline's server half in its own process, reached over HTTP on loopback.
 
     The environment handed to the process is cleaned of everything but what Python and the numeric
     libraries need; its standard input is the life line: when it closes, the process ends.
@@ -135,7 +135,9 @@ class ServerProcess:
         try:
             replies = split(response.content)
         except MessageError as error:
-            raise ServiceError(f"server of {self.pipeline} answered badly: {error}") from None
+            raise ServiceError(
+                f"server of {self.pipeline} sent an invalid answer: {error}"
+            ) from None
         elapsed = time.perf_counter() - start
         if verb == "infer" and len(replies) != len(messages):
             raise ServiceError(
@@ -166,7 +168,7 @@ class ServerProcess:
                 fix="raise --call-seconds or lower the batch",
             ) from None
         except httpx.HTTPError as error:
-            raise self._died(f"went away during {path}: {type(error).__name__}") from None
+            raise self._died(f"ended during {path}: {type(error).__name__}") from None
         count = self.traffic[kind]
         count.requests += 1
         count.upload += request_bytes(response.request)
@@ -186,7 +188,7 @@ class ServerProcess:
         ending = "is still running" if code is None else f"exit code {code}"
         return ServiceError(
             f"server process of {self.pipeline} {what} ({ending})"
-            + (f"; it last said: {words}" if words else ""),
+            + (f"; its last output: {words}" if words else ""),
             fix="run the same command again: finished cells are kept",
         )
 

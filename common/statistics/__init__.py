@@ -1,1 +1,1 @@
-"""What a metric is, and what stands beside its value: intervals, resampling, paired differences."""
+"""What a metric is, its interval by resampling, and paired differences."""

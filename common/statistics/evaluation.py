@@ -91,7 +91,7 @@ def _why_unscorable(predictions: Predictions) -> str:
 
 
 def _expanded(predictions: Predictions) -> list[tuple[Metric, str, Predictions]]:
-    """Every metric with the name it is recorded under; per-class metrics once a class."""
+    """Every metric with the name it is recorded under; per-class metrics once per class."""
     expanded: list[tuple[Metric, str, Predictions]] = []
     for metric in all_metrics():
         if metric.per_class:

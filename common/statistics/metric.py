@@ -29,7 +29,7 @@ class Predictions:
     """Predictions to score.
 
     ``labels``: int64 (n,). ``probabilities``: float64 (n, k). ``positive``: index of the class that
-    sensitivity speaks of, None where there is none. ``threshold``: probability of the positive at
+    sensitivity refers to, None where there is none. ``threshold``: probability of the positive at
     or above which it is called, with two classes; with more the likeliest class is called.
     """
 
@@ -90,7 +90,7 @@ class Metric:
     ``value``: point estimate; raises UndefinedMetric. ``resampled``: the value for each row of
     weights (draws, n), NaN where a draw leaves it undefined. ``outcomes``: for a proportion, its
     trials as booleans, which gives it a Wilson interval instead of the bootstrap. ``per_class``:
-    computed once a class, with ``Predictions.focus`` set.
+    computed once per class, with ``Predictions.focus`` set.
     """
 
     name: str

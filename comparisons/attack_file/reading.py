@@ -18,7 +18,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from he_compare.common.datasets.reading.class_folders import IGNORED
-from he_compare.common.datasets.reading.images import (
+from he_compare.common.datasets.reading.decoding import (
     MAX_PIXELS,
     SUFFIXES,
     as_rgb,

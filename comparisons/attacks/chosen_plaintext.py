@@ -93,8 +93,7 @@ def _numbered(facts: Facts, random: np.random.Generator, nibbles: bool, most: in
 
 def _numbered_by_block(facts: Facts, random: np.random.Generator, most: int) -> UInt8Array:
     """Every half of a block has a number of its own, other numbers in every block."""
-    assert facts.patch is not None
-    places = unit_positions(facts.shape, facts.patch, True)
+    places = unit_positions(facts.shape, facts.side, True)
     codes = _codes(NIBBLE_TOP, most)
     numbers = np.stack(
         [np.resize(random.permutation(codes), places.shape[1]) for _ in range(len(places))]

@@ -6,9 +6,11 @@ import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel
 
 from he_compare.common import plugins
 from he_compare.common.audit_budget import BUDGETS, AttackBudget
@@ -30,15 +32,14 @@ from he_compare.common.types import IntArray, NotRun
 from he_compare.comparisons.auditing import matrix, suite
 from he_compare.comparisons.auditing.adversary_view import positions_read
 from he_compare.comparisons.auditing.deployments import (
+    DeployedAlone,
     RunDeployments,
-    deployed_alone,
     ground_of_audit,
 )
 from he_compare.comparisons.auditing.harness import Harness, Setup
 from he_compare.comparisons.auditing.pool import DatasetPool, PlainPool, RunPool
-from he_compare.comparisons.auditing.targets import Opened, Target, cipher_target, pipeline_target
+from he_compare.comparisons.auditing.targets import Target, cipher_target, pipeline_target
 from he_compare.comparisons.measuring.dataset_spec import default_folder_name, shown_dataset
-from he_compare.comparisons.measuring.fitting import Ground
 from he_compare.comparisons.measuring.pipeline_spec import (
     PipelineSpec,
     parse_spec,
@@ -80,8 +81,10 @@ def audit_command(request: AuditRequest) -> int:
     budget = find_budget(request.budget)
     attacks = attack_names(request.attacks)
     with ProgressReporter(quiet=request.quiet) as progress:
+        ciphers, pipelines = _cipher_targets(request), _pipelines(request)
         pool = _pool(request, budget, progress)
         folder = RunFolder(request.out or _default_folder(request))
+        # Refused before the folder is made; nothing is deployed until an attack asks for it.
         _claim(folder, request, pool)
         folder.lock()
         try:
@@ -95,7 +98,14 @@ def audit_command(request: AuditRequest) -> int:
                 run={"backbone": BACKBONE, "weights": WEIGHTS},
             )
             with tempfile.TemporaryDirectory() as private:
-                targets = _targets(request, pool, folder, Path(private), progress)
+                alone = DeployedAlone(
+                    request.image_size,
+                    lambda: ground_of_audit(
+                        *(pool, request.image_size, request.seed, BACKBONE, WEIGHTS),
+                        *(folder.path / "artefacts", Path(private), progress),
+                    ),
+                )
+                targets = [*ciphers, *(alone.target(*one) for one in pipelines)]
                 outcomes = Harness(setup, folder, progress).run(targets, attacks)
             folder.write_sums()
         finally:
@@ -189,52 +199,31 @@ def audited(path: Path) -> list[AttackOutcome]:
     return outcomes
 
 
-def _targets(
-    request: AuditRequest,
-    pool: DatasetPool,
-    folder: RunFolder,
-    private: Path,
-    progress: ProgressReporter,
-) -> list[Target]:
+def _cipher_targets(request: AuditRequest) -> list[Target]:
     ciphers = request.ciphers
     if not ciphers and not request.pipelines:
         ciphers = tuple(name for name in plugins.discover("ciphers") if name not in CONTROLS)
     targets = [cipher_target(text, request.image_size) for text in ciphers]
-    size = request.image_size
+    _refuse_twice([target.label for target in targets])
+    return targets
 
-    @cache
-    def ground() -> Ground:
-        return ground_of_audit(
-            pool,
-            size,
-            request.seed,
-            BACKBONE,
-            WEIGHTS,
-            folder.path / "artefacts",
-            private,
-            progress,
-        )
 
-    def open_alone(pipeline: Pipeline, parameters: Any) -> Opened:
-        return deployed_alone(pipeline, parameters, size, ground())
-
+def _pipelines(request: AuditRequest) -> list[tuple[PipelineSpec, Pipeline, BaseModel]]:
+    """Resolve the pipelines that are asked for. Raises UsageError before anything is written."""
+    found = []
     for text in request.pipelines:
         spec = parse_spec(text)
         pipeline = plugins.load("pipelines", spec.name)
         parameters = resolve_parameters(pipeline, spec)
-        targets.append(
-            pipeline_target(
-                PipelineSpec(pipeline.name, spec.parameters),
-                parameters.model_dump(mode="json"),
-                size,
-                partial(open_alone, pipeline, parameters),
-            )
-        )
-    labels = [target.label for target in targets]
+        found.append((PipelineSpec(pipeline.name, spec.parameters), pipeline, parameters))
+    _refuse_twice([spec.label for spec, _, _ in found])
+    return found
+
+
+def _refuse_twice(labels: Sequence[str]) -> None:
     for label in labels:
         if labels.count(label) > 1:
             raise UsageError(f"{label!r} is asked for twice", fix="drop one of them")
-    return targets
 
 
 def _pool(request: AuditRequest, budget: AttackBudget, progress: ProgressReporter) -> DatasetPool:

@@ -6,10 +6,12 @@ pipeline under fresh keys. Without a run a pipeline is fitted on the auxiliary i
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from pydantic import BaseModel
 
 from he_compare.common.contracts import Pipeline, RunSettings, TrainingData
 from he_compare.common.environment import usable_cores
@@ -20,8 +22,15 @@ from he_compare.common.run.tape import Tape, read_tape
 from he_compare.common.scheme import KeyedScheme, Scheme
 from he_compare.common.types import ImageBatch, Phase, Status
 from he_compare.comparisons.auditing.pool import DatasetPool, stratified
-from he_compare.comparisons.auditing.targets import CHANNELS, LostKey, Opened
+from he_compare.comparisons.auditing.targets import (
+    CHANNELS,
+    LostKey,
+    Opened,
+    Target,
+    pipeline_target,
+)
 from he_compare.comparisons.measuring.fitting import Ground, fit_and_deploy
+from he_compare.comparisons.measuring.pipeline_spec import PipelineSpec
 from he_compare.comparisons.measuring.plan import Planned, RunPlan
 from he_compare.comparisons.measuring.runner import Runner
 from he_compare.comparisons.progress import ProgressReporter
@@ -91,12 +100,26 @@ class RunDeployments:
         return own.protect(image)[0] == tape.messages[0]
 
 
-def deployed_alone(pipeline: Pipeline, parameters: Any, size: int, ground: Ground) -> Opened:
-    """Fit and deploy a pipeline for the audit alone. Raises CompareError."""
-    fit = fit_and_deploy(pipeline, parameters, ground)
-    return Opened(
-        fit.deployed.scheme((size, size, CHANNELS)), "deployed for the audit", fit.deployed
-    )
+class DeployedAlone:
+    """Fits and deploys pipelines for the audit alone, when the first attack asks for one.
+
+    ``size``: of images in pixels. ``ground``: makes what they are fitted on; it is asked once.
+    """
+
+    def __init__(self, size: int, ground: Callable[[], Ground]) -> None:
+        self._size = size
+        self._ground = cache(ground)
+
+    def target(self, spec: PipelineSpec, pipeline: Pipeline, parameters: BaseModel) -> Target:
+        """Make a target of a pipeline; opening it raises CompareError where it cannot be fitted."""
+
+        def opened() -> Opened:
+            ground = self._ground()
+            fit = fit_and_deploy(pipeline, parameters, ground)
+            scheme = fit.deployed.scheme((self._size, self._size, CHANNELS))
+            return Opened(scheme, "deployed for the audit", fit.deployed)
+
+        return pipeline_target(spec, parameters.model_dump(mode="json"), self._size, opened)
 
 
 def ground_of_audit(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from he_compare.common.errors import EXIT_CELLS_FAILED, UsageError
+from he_compare.common.errors import EXIT_CELLS_FAILED
 from he_compare.comparisons.cli.options import (
     PIPELINE_HELP,
     DataDir,
@@ -18,9 +18,6 @@ from he_compare.comparisons.cli.options import (
     RequireReal,
     print_json,
 )
-
-if TYPE_CHECKING:
-    from he_compare.fhe_baseline.parameter_table import AuditRow
 
 audit_app = typer.Typer(
     help="Attack ciphers and pipelines under the same rules, with controls.",
@@ -142,41 +139,17 @@ def parameters(
     ] = False,
 ) -> None:
     """Judge lattice parameters: two published tables, estimated bits, precision, failures."""
-    from he_compare.fhe_baseline.parameter_table import describe
+    from he_compare.fhe_baseline import parameter_table
 
-    rows, without = _rows_of_run(run) if run is not None else (_named_rows(not without_tfhe), [])
+    rows, without = (
+        (parameter_table.reference_rows(with_tfhe=not without_tfhe), [])
+        if run is None
+        else parameter_table.rows_of_run(run)
+    )
     if as_json:
-        print_json([_row_as_json(row) for row in rows])
+        print_json(parameter_table.as_json(rows))
     else:
-        print(describe(rows, without))
-
-
-def _named_rows(with_tfhe: bool) -> list[AuditRow]:
-    from he_compare.fhe_baseline.parameter_table import named_rows, reference_circuit
-    from he_compare.fhe_baseline.tfhe.library import availability
-
-    wanted = with_tfhe and availability().available
-    return named_rows(reference_circuit() if wanted else None)
-
-
-def _rows_of_run(run: Path) -> tuple[list[AuditRow], list[str]]:
-    """Return the rows of a run and its pipelines without lattice parameters; else UsageError."""
-    from he_compare.common.run.store import RunFolder
-    from he_compare.fhe_baseline.parameter_table import run_rows
-
-    folder = RunFolder(run)
-    folder.manifest()
-    rows, without = run_rows(folder.records())
-    if not rows:
-        raise UsageError(
-            f"no record of {run} holds lattice parameters",
-            fix="run a homomorphic pipeline, for instance --pipeline fhe-head",
-        )
-    return rows, without
-
-
-def _row_as_json(row: AuditRow) -> dict[str, Any]:
-    return {"user": row.user, **row.facts.model_dump(mode="json"), "measured": list(row.measured)}
+        print(parameter_table.describe(rows, without))
 
 
 @audit_app.command("attack-file")

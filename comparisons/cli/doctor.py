@@ -21,7 +21,7 @@ NEEDED_MEMORY_BYTES = 4 << 30
 
 
 @dataclass(frozen=True)
-class Check:
+class Diagnosis:
     """One part of the machine or the installation, and whether it works."""
 
     name: str
@@ -30,7 +30,7 @@ class Check:
     fix: str = ""
 
 
-def examine(data_dir: Path | None, key_file: Path, cache_dir: Path) -> list[Check]:
+def examine(data_dir: Path | None, key_file: Path, cache_dir: Path) -> list[Diagnosis]:
     """Look at the machine, the packages, the pipelines, the data and the key file."""
     return [
         _python(),
@@ -43,23 +43,23 @@ def examine(data_dir: Path | None, key_file: Path, cache_dir: Path) -> list[Chec
     ]
 
 
-def _python() -> Check:
-    return Check("python", "ok", platform.python_version())
+def _python() -> Diagnosis:
+    return Diagnosis("python", "ok", platform.python_version())
 
 
-def _resources(cache_dir: Path) -> Check:
+def _resources(cache_dir: Path) -> Diagnosis:
     memory = fingerprint(1).memory_bytes
     existing = next(p for p in (cache_dir, *cache_dir.parents) if p.exists())
     disk = shutil.disk_usage(existing).free
     found = f"{usable_cores()} cores, {memory / 2**30:.0f} GiB memory, {disk / 2**30:.0f} GiB free"
     if memory < NEEDED_MEMORY_BYTES or disk < NEEDED_DISK_BYTES:
-        return Check(
+        return Diagnosis(
             "resources", "problem", found, "at least 4 GiB of memory and 2 GiB of disk are needed"
         )
-    return Check("resources", "ok", found)
+    return Diagnosis("resources", "ok", found)
 
 
-def _packages() -> list[Check]:
+def _packages() -> list[Diagnosis]:
     checks = []
     for name, version in fingerprint(1).packages.items():
         missing = version == "not installed"
@@ -70,34 +70,38 @@ def _packages() -> list[Check]:
             fix = "optional: needs Python below 3.13 on Linux x86-64 or macOS arm64"
         elif missing:
             fix = "pip install he-compare"
-        checks.append(Check(f"package {name}", level, version, fix))
+        checks.append(Diagnosis(f"package {name}", level, version, fix))
     return checks
 
 
-def _broken_plugins() -> list[Check]:
+def _broken_plugins() -> list[Diagnosis]:
     return [
-        Check(f"{kind.singular} {one.name}", "problem", one.reason, one.fix)
+        Diagnosis(f"{kind.singular} {one.name}", "problem", one.reason, one.fix)
         for kind in KINDS.values()
         for one in import_third_parties(kind.name).broken
     ]
 
 
-def _pipelines() -> list[Check]:
+def _pipelines() -> list[Diagnosis]:
     checks = []
     for name, plugin in import_third_parties("pipelines").usable.items():
         try:
             availability = plugin.load().availability()
         except (ImportError, CompareError) as error:
-            checks.append(Check(f"pipeline {name}", "problem", str(error), "reinstall he-compare"))
+            checks.append(
+                Diagnosis(f"pipeline {name}", "problem", str(error), "reinstall he-compare")
+            )
             continue
         if availability.available:
-            checks.append(Check(f"pipeline {name}", "ok", "available"))
+            checks.append(Diagnosis(f"pipeline {name}", "ok", "available"))
         else:
-            checks.append(Check(f"pipeline {name}", "note", availability.reason, availability.fix))
+            checks.append(
+                Diagnosis(f"pipeline {name}", "note", availability.reason, availability.fix)
+            )
     return checks
 
 
-def _datasets(data_dir: Path | None) -> list[Check]:
+def _datasets(data_dir: Path | None) -> list[Diagnosis]:
     """Look for each dataset on this machine; nothing is downloaded."""
     checks = []
     missing = []
@@ -114,37 +118,39 @@ def _datasets(data_dir: Path | None) -> list[Check]:
             continue
         if card.synthetic:
             fix = "for real images, put them into the folder named by COMPARE_DATA"
-            checks.append(Check(f"dataset {name}", "note", card.title, fix))
+            checks.append(Diagnosis(f"dataset {name}", "note", card.title, fix))
         else:
-            checks.append(Check(f"dataset {name}", "ok", card.title))
+            checks.append(Diagnosis(f"dataset {name}", "ok", card.title))
     if missing:
         names = ", ".join(missing)
         fix = "downloaded at first use, or read from the folder named by COMPARE_DATA"
-        checks.append(Check("other datasets", "note", f"not on this machine: {names}", fix))
+        checks.append(Diagnosis("other datasets", "note", f"not on this machine: {names}", fix))
     if not (data_dir or os.environ.get("COMPARE_DATA")):
         checks.append(
-            Check("COMPARE_DATA", "note", "not set", "set it to the folder that holds your data")
+            Diagnosis(
+                "COMPARE_DATA", "note", "not set", "set it to the folder that holds your data"
+            )
         )
     return checks
 
 
-def _key(key_file: Path) -> Check:
+def _key(key_file: Path) -> Diagnosis:
     if not key_file.exists():
-        return Check("client key", "note", "none yet", "the first scrambled run creates it")
+        return Diagnosis("client key", "note", "none yet", "the first scrambled run creates it")
     mode = key_file.stat().st_mode & 0o777
     if os.name == "posix" and mode & 0o077:
-        return Check(
+        return Diagnosis(
             "client key", "problem", f"readable by others ({mode:o})", "chmod 600 the file"
         )
-    return Check("client key", "ok", f"mode {mode:o}")
+    return Diagnosis("client key", "ok", f"mode {mode:o}")
 
 
-def as_json(checks: list[Check]) -> list[dict[str, Any]]:
+def as_json(checks: list[Diagnosis]) -> list[dict[str, Any]]:
     """Return the checks as JSON values."""
     return [asdict(check) for check in checks]
 
 
-def render(checks: list[Check]) -> str:
+def render(checks: list[Diagnosis]) -> str:
     """Lay the checks out as plain text."""
     width = max(len(check.name) for check in checks)
     lines = []

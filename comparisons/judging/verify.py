@@ -74,7 +74,7 @@ def _record_problems(folder: RunFolder, view: RunView) -> Iterator[str]:
     for record in view.records:
         name = f"record {record.identity[:8]} ({record.cell.label})"
         if record.cell.label not in view.by_label:
-            yield f"{name}: not in the manifest's plan"
+            yield f"{name}: it is not in the plan of the manifest"
         if record.status is not Status.OK:
             continue
         problem = tape_problem(folder.path, record.tape) if record.tape else ""
@@ -88,7 +88,7 @@ def _record_problems(folder: RunFolder, view: RunView) -> Iterator[str]:
         if found is not None and found.agree != found.compared:
             yield f"{name}: {found.agree} of {found.compared} executed predictions agree"
         if found is not None and record.fhe_mode is FheMode.EXECUTE and found.executed == 0:
-            yield f"{name}: recorded as executed, but no image was"
+            yield f"{name}: it claims execution, but no image was executed"
 
 
 def _predictions(

@@ -35,7 +35,7 @@ WARMUP_IMAGES = 4
 
 
 @dataclass
-class Outcome:
+class CellCounts:
     """How many cells of a run failed, and whether it was stopped."""
 
     executed: int = 0
@@ -67,9 +67,9 @@ class Runner:
         self._sessions: dict[str, Session] = {}
         self._broken: dict[str, Exception] = {}
 
-    def execute(self) -> Outcome:
+    def execute(self) -> CellCounts:
         """Run every cell that has no finished record. Servers are stopped on every way out."""
-        outcome = Outcome()
+        outcome = CellCounts()
         done = {r.identity: r for r in self.folder.records() if r.status is Status.OK}
         cells = self.plan.cells()
         try:

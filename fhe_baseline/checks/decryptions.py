@@ -12,14 +12,8 @@ from he_compare.common.attack_score import AttackMetric, Detail
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.clock import Clock
 from he_compare.common.types import Float64Array, IntArray, Knowledge, Side
-from he_compare.fhe_baseline.checks.tools.recording import (
-    Flow,
-    Recorded,
-    Recorder,
-    clear_copies,
-    record_training,
-    trace,
-)
+from he_compare.fhe_baseline.checks.tools.recorded_training import Recorded, record_training
+from he_compare.fhe_baseline.checks.tools.recording import Flow, Recorder, clear_copies, trace
 from he_compare.fhe_baseline.checks.tools.victim import (
     encryption_obstacle,
     few_columns,

@@ -15,11 +15,7 @@ from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.errors import MessageError
 from he_compare.common.scheme import folded
 from he_compare.common.types import IntArray, Knowledge, Message
-from he_compare.fhe_baseline.checks.tools.victim import (
-    Victim,
-    encryption_obstacle,
-    victim_of,
-)
+from he_compare.fhe_baseline.checks.tools.victim import Victim, encryption_obstacle, victim_of
 from he_compare.fhe_baseline.ckks.context import data_primes, import_tenseal, seal_context
 from he_compare.fhe_baseline.ckks.serialization import load_seal
 

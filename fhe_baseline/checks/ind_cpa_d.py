@@ -17,10 +17,9 @@ from he_compare.common.attack import Check, CheckFinding, Inspected
 from he_compare.common.attack_score import AttackMetric, Detail
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.clock import Clock
-from he_compare.common.types import Float64Array, Knowledge, Message, Side
-from he_compare.fhe_baseline.checks.tools import key_recovery
+from he_compare.common.types import Complex128Array, Float64Array, Knowledge, Message, Side
+from he_compare.fhe_baseline.checks.tools import defences
 from he_compare.fhe_baseline.checks.tools.key_recovery import (
-    Complex128Array,
     RealDecode,
     key_from_complex,
     key_from_real,
@@ -98,8 +97,8 @@ class IndCpaD(Check):
             evaluated.truth,
         )
         classes = victim.model.classes
-        labels = evaluated.share([key_recovery.label_only(v, classes) for v in evaluated.real])
-        scores = evaluated.share([key_recovery.scores_only(v, classes) for v in evaluated.real])
+        labels = evaluated.share([defences.label_only(v, classes) for v in evaluated.real])
+        scores = evaluated.share([defences.scores_only(v, classes) for v in evaluated.real])
         fewest = _fewest_decimals(evaluated)
         degree = len(evaluated.truth)
         return CheckFinding(
@@ -152,22 +151,22 @@ def _decrypt(victim: Victim, messages: list[Message]) -> Decrypted:
 
 def _fewest_decimals(one: Decrypted) -> int | None:
     won = [
-        (decimals, one.share([key_recovery.to_decimals(v, decimals) for v in one.real]) == 1)
+        (decimals, one.share([defences.to_decimals(v, decimals) for v in one.real]) == 1)
         for decimals in DECIMALS
     ]
-    return key_recovery.fewest_decimals(won)
+    return defences.fewest_decimals(won)
 
 
 def _flooding(one: Decrypted, random: np.random.Generator) -> list[Detail]:
     """What noise stops, and that replays undo it unless their number is counted in."""
     weak = noise = one.noise()
-    strong = key_recovery.flooding_deviation(noise, QUERIES)
-    once = one.share([key_recovery.flooded(v, weak, random) for v in one.real])
+    strong = defences.flooding_deviation(noise, QUERIES)
+    once = one.share([defences.flooded(v, weak, random) for v in one.real])
     replayed = one.share(
-        [key_recovery.averaged_over_queries(v, weak, REPLAYS, random) for v in one.real]
+        [defences.averaged_over_queries(v, weak, REPLAYS, random) for v in one.real]
     )
     sound = one.share(
-        [key_recovery.averaged_over_queries(v, strong, QUERIES, random) for v in one.real]
+        [defences.averaged_over_queries(v, strong, QUERIES, random) for v in one.real]
     )
     return [
         Detail("with noise as large as the ciphertext's own, one decode each", once),

@@ -9,7 +9,7 @@ from he_compare.common.attack_score import AttackMetric, Detail
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.scheme import BoolArray
 from he_compare.common.types import Float64Array, Knowledge
-from he_compare.fhe_baseline.checks.tools.recording import record_training
+from he_compare.fhe_baseline.checks.tools.recorded_training import record_training
 from he_compare.fhe_baseline.checks.tools.victim import (
     NOT_TRAINED,
     few_columns,

@@ -19,7 +19,7 @@ from he_compare.common.errors import CellError, MessageError, UsageError
 from he_compare.common.service.wire import pack, unpack
 from he_compare.common.types import UInt8Array
 from he_compare.fhe_baseline.ckks.context import seal_context
-from he_compare.fhe_baseline.ckks.layouts.replicated import (
+from he_compare.fhe_baseline.ckks.layouts.replication import (
     LEVELS,
     ReplicatedClient,
     ReplicatedEvaluator,
@@ -134,7 +134,7 @@ def load_encrypted_head(data: bytes) -> EncryptedHeadServer:
     except KeyError as error:
         raise MessageError(f"public material lacks {error}") from None
     except (UsageError, CellError, ValueError, TypeError) as error:
-        raise MessageError(f"public material does not hold: {error}") from None
+        raise MessageError(f"public material is invalid: {error}") from None
 
 
 def _read_scales(fields: Any, layout: SlotLayout) -> ReplicatedScales:

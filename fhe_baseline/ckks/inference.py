@@ -63,9 +63,9 @@ def load_public_material(data: bytes) -> PackingServer:
         model = LinearModel(arrays[WEIGHTS], arrays[BIAS])
         misfit = packing.misfit(parameters, model)
         if misfit:
-            raise MessageError(f"public material does not hold: {misfit}")
+            raise MessageError(f"public material is invalid: {misfit}")
         return packing.load_server(parameters, model, arrays)
     except KeyError as error:
         raise MessageError(f"public material lacks {error}") from None
     except (UnknownNameError, UsageError, ValueError) as error:
-        raise MessageError(f"public material does not hold: {error}") from None
+        raise MessageError(f"public material is invalid: {error}") from None

@@ -56,7 +56,7 @@ class PackingScales:
     predicted_error: float
 
     def misfit(self) -> str:
-        """Say why the scales do not do, '' if they do."""
+        """Say why the scales are not usable, '' if they are."""
         if self.predicted_error > LARGEST_ERROR:
             return f"scores would be off by up to {self.predicted_error:.1g}"
         return ""

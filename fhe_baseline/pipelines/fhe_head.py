@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from he_compare.common.backbones.head import Head
     from he_compare.fhe_baseline.ckks.inference import Plan
     from he_compare.fhe_baseline.ckks.packing import PackingServer
-    from he_compare.fhe_baseline.features import Extractor, FeatureClient
+    from he_compare.fhe_baseline.feature_client import Extractor, FeatureClient
 
 NAME = "fhe-head"
 ParameterSetName = Literal[
@@ -98,7 +98,7 @@ class FheHeadFitted(FittedOnFeatures):
     def deploy(self, context: RunContext) -> Deployment:
         """Generate a fresh secret key; hand the model and the evaluation keys to the server."""
         from he_compare.fhe_baseline.ckks.inference import public_material
-        from he_compare.fhe_baseline.features import FeatureClient
+        from he_compare.fhe_baseline.feature_client import FeatureClient
 
         with context.clock.stage(Stage.KEYGEN, per=Per.KEY):
             encryption = self.plan.packing.make_client(self.plan.parameters, self.plan.model)
@@ -116,9 +116,9 @@ class FheHeadFitted(FittedOnFeatures):
 
     def claims(self) -> SecurityClaims:
         """Return what the encryption claims; key and sizes are those of the last deployment."""
-        from he_compare.fhe_baseline.ckks.claims import claims_of
+        from he_compare.fhe_baseline.ckks.claims import inference_claims
 
-        return claims_of(self.plan, self._public_keys, self._sizes)
+        return inference_claims(self.plan, self._public_keys, self._sizes)
 
     def clear_reference(self, images: UInt8Array) -> tuple[str, Float64Array]:
         """Return the same head's scores in float64, on features extracted anew."""

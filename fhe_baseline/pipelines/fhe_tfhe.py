@@ -27,8 +27,9 @@ from he_compare.fhe_baseline.fitted import FittedOnFeatures
 
 if TYPE_CHECKING:
     from he_compare.common.backbones.head import Head, LinearModel
-    from he_compare.fhe_baseline.features import Extractor, Preparation
-    from he_compare.fhe_baseline.tfhe.inference import DeployedCircuit, InferenceServer
+    from he_compare.fhe_baseline.feature_client import Extractor
+    from he_compare.fhe_baseline.preparation import Preparation
+    from he_compare.fhe_baseline.tfhe.inference import DeployedCircuit, TfheInferenceServer
     from he_compare.fhe_baseline.tfhe.quantised import QuantisedHead
 
 NAME = "fhe-tfhe"
@@ -71,7 +72,7 @@ class FheTfheFitted(FittedOnFeatures):
 
     def deploy(self, context: RunContext) -> Deployment:
         """Compile the circuit, generate a fresh secret key; the head goes to the server."""
-        from he_compare.fhe_baseline.features import FeatureClient
+        from he_compare.fhe_baseline.feature_client import FeatureClient
         from he_compare.fhe_baseline.tfhe.inference import deploy_head
 
         self._deployed = deploy_head(self.quantised, context.clock)
@@ -120,7 +121,7 @@ class FheTfhePipeline(Pipeline):
         """Train the head on features of the training images, in the clear, and quantise it."""
         from he_compare.common.backbones.features import cached_features, run_extractor
         from he_compare.common.backbones.head import stored_head
-        from he_compare.fhe_baseline.features import fit_whitening
+        from he_compare.fhe_baseline.preparation import fit_whitening
         from he_compare.fhe_baseline.tfhe.claims import LICENCE
         from he_compare.fhe_baseline.tfhe.library import load_concrete
         from he_compare.fhe_baseline.tfhe.quantised import distance, quantise_head
@@ -148,7 +149,7 @@ class FheTfhePipeline(Pipeline):
         )
         return FheTfheFitted(extractor, preparation, head, quantised)
 
-    def load_server(self, public_material: bytes) -> InferenceServer:
+    def load_server(self, public_material: bytes) -> TfheInferenceServer:
         """Build the server half from public material. Raises MessageError."""
         from he_compare.fhe_baseline.tfhe.inference import load_inference_server
 

@@ -26,14 +26,14 @@ from he_compare.common.contracts import (
 from he_compare.common.errors import UnavailableError
 from he_compare.common.run.records import SecurityClaims
 from he_compare.common.types import Float32Array, Float64Array, UInt8Array
-from he_compare.fhe_baseline.features import Extractor, FeatureClient
+from he_compare.fhe_baseline.feature_client import Extractor, FeatureClient
 from he_compare.fhe_baseline.fitted import FittedOnFeatures
 
 if TYPE_CHECKING:
-    from he_compare.fhe_baseline.features import Preparation
+    from he_compare.fhe_baseline.preparation import Preparation
     from he_compare.fhe_baseline.tfhe.inference import DeployedCircuit
     from he_compare.fhe_baseline.tfhe.quantised import QuantisedHead
-    from he_compare.fhe_baseline.tfhe.training_run import TrainingOutcome
+    from he_compare.fhe_baseline.tfhe.training_run import TfheTrainingOutcome
 
 NAME = "fhe-tfhe-train"
 
@@ -62,7 +62,7 @@ class FheTfheTrainFitted(FittedOnFeatures):
     extractor: Extractor
     preparation: Preparation
     quantised: QuantisedHead
-    outcome: TrainingOutcome
+    outcome: TfheTrainingOutcome
     _deployed: DeployedCircuit | None = field(default=None, init=False)
 
     plan = None
@@ -128,7 +128,7 @@ class FheTfheTrainPipeline(Pipeline):
         Raises UnavailableError for more than two classes.
         """
         from he_compare.common.backbones.features import cached_features, run_extractor
-        from he_compare.fhe_baseline.features import fit_whitening
+        from he_compare.fhe_baseline.preparation import fit_whitening
         from he_compare.fhe_baseline.tfhe.library import load_concrete
         from he_compare.fhe_baseline.tfhe.quantised import quantise_head
         from he_compare.fhe_baseline.tfhe.training_run import linear_model, scaled
@@ -166,7 +166,7 @@ def _train(
     data: TrainingData,
     parameters: FheTfheTrainParameters,
     context: RunContext,
-) -> TrainingOutcome:
+) -> TfheTrainingOutcome:
     from he_compare.common.seeds import seed_for
     from he_compare.fhe_baseline.tfhe.claims import training_warnings
     from he_compare.fhe_baseline.tfhe.training import TrainingShape

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from he_compare.fhe_baseline.ckks.inference import Plan
     from he_compare.fhe_baseline.ckks.packing import PackingClient
     from he_compare.fhe_baseline.ckks.training.circuit import Circuit
-    from he_compare.fhe_baseline.features import Extractor, Preparation
+    from he_compare.fhe_baseline.feature_client import Extractor
+    from he_compare.fhe_baseline.preparation import Preparation
 
 NAME = "fhe-train"
 PACKING = "replicated"
@@ -113,7 +114,7 @@ class FheTrainFitted(FittedOnFeatures):
         """Generate a key of its own for inference; encrypt the head under it, or release it."""
         from he_compare.fhe_baseline.ckks.encrypted_head import EncryptedHeadClient
         from he_compare.fhe_baseline.ckks.inference import public_material
-        from he_compare.fhe_baseline.features import FeatureClient
+        from he_compare.fhe_baseline.feature_client import FeatureClient
 
         parameters, model = self.plan.parameters, self.plan.model
         encryption: PackingClient
@@ -129,7 +130,7 @@ class FheTrainFitted(FittedOnFeatures):
 
     def claims(self) -> SecurityClaims:
         """Return what training and inference claim; key and size of the last deployment."""
-        from he_compare.fhe_baseline.ckks.claims import training_claims
+        from he_compare.fhe_baseline.ckks.training.claims import training_claims
 
         facts: dict[str, Any] = {
             "inference_packing": self.plan.packing.name,
@@ -189,18 +190,18 @@ class FheTrainPipeline(Pipeline):
         from he_compare.fhe_baseline.ckks import encrypted_head
         from he_compare.fhe_baseline.ckks.inference import load_public_material
         from he_compare.fhe_baseline.ckks.training.public_material import ROLE as TRAINING_ROLE
-        from he_compare.fhe_baseline.ckks.training.server import TrainingServer
+        from he_compare.fhe_baseline.ckks.training.server import CkksTrainingServer
 
         _, metadata = unpack(public_material)
         if metadata.get("role") == TRAINING_ROLE:
-            return TrainingServer(public_material)
+            return CkksTrainingServer(public_material)
         if metadata.get("role") == encrypted_head.ROLE:
             return encrypted_head.load_encrypted_head(public_material)
         return load_public_material(public_material)
 
 
 def _preparation(features: Float32Array, parameters: FheTrainParameters) -> Preparation:
-    from he_compare.fhe_baseline.features import fit_standardisation, fit_whitening
+    from he_compare.fhe_baseline.preparation import fit_standardisation, fit_whitening
 
     if parameters.whiten == 0:
         return fit_standardisation(features)
@@ -215,11 +216,11 @@ def _train(
 ) -> tuple[Circuit, Float64Array]:
     """Return the circuit and the decrypted weights (classifiers, columns)."""
     from he_compare.common.seeds import seed_for
-    from he_compare.fhe_baseline.ckks.claims import insecurities
     from he_compare.fhe_baseline.ckks.parameters import training_set
+    from he_compare.fhe_baseline.ckks.training.claims import insecurities
     from he_compare.fhe_baseline.ckks.training.problem import make_problem
     from he_compare.fhe_baseline.ckks.training.record import training_facts
-    from he_compare.fhe_baseline.ckks.training.session import TrainingSession
+    from he_compare.fhe_baseline.ckks.training.rounds import CkksTraining
     from he_compare.fhe_baseline.ckks.training.sigmoid import fit_sigmoid
 
     problem = make_problem(
@@ -233,7 +234,7 @@ def _train(
         parameters.allow_insecure,
         parameters.batches,
     )
-    session = TrainingSession(
+    session = CkksTraining(
         circuit,
         problem,
         lambda material: context.start_server(NAME, material),

@@ -138,7 +138,7 @@ def _json(content: bytes, name: str) -> Any:
 def _check_versions(content: bytes, concrete: Concrete) -> None:
     told = _json(content, VERSIONS)
     if not isinstance(told, dict):
-        raise MessageError(f"server archive: {VERSIONS} is no table")
+        raise MessageError(f"server archive: {VERSIONS} is not a table")
     for name, version in concrete.versions.items():
         if told.get(name) != version:
             raise MessageError(
@@ -151,7 +151,7 @@ def _settings(content: bytes, concrete: Concrete) -> tuple[float, bool]:
     """Return p_error and composable; everything else must be what is compiled with here."""
     told = _json(content, CONFIGURATION)
     if not isinstance(told, dict):
-        raise MessageError(f"server archive: {CONFIGURATION} is no table")
+        raise MessageError(f"server archive: {CONFIGURATION} is not a table")
     p_error, composable = told.get("p_error"), told.get("composable")
     if type(p_error) is not float or not SMALLEST_P_ERROR <= p_error <= LARGEST_P_ERROR:
         raise MessageError(f"server archive: p_error of {ascii(p_error)[:40]}")
@@ -176,7 +176,7 @@ def _composition(content: bytes, function: str) -> list[Any] | None:
     if told is None:
         return None
     if not isinstance(told, list) or len(told) > MAX_COMPOSITION_RULES:
-        raise MessageError(f"server archive: {COMPOSITION} is no list of rules")
+        raise MessageError(f"server archive: {COMPOSITION} is not a list of rules")
     for rule in told:
         ends = rule if isinstance(rule, list) and len(rule) == 2 else [None]
         for end in ends:

@@ -31,7 +31,7 @@ SERVER_LEARNS = [
 NOT_CLAIMED = [
     "integrity: ciphertexts are not authenticated; the server may answer with anything, and a "
     "client that reveals how it reacts gives away more than the scheme promises",
-    "IND-CPA-D: an error of decryption, however rare, betrays noise to whoever sees decrypted "
+    "IND-CPA-D: an error of decryption, however rare, reveals noise to whoever sees decrypted "
     "scores beside their ciphertexts (Cheon et al., CCS 2024); scores stay with the client",
     "circuit privacy: the client may learn the head from the noise and the scores",
 ]
@@ -121,6 +121,6 @@ def training_warnings(n: int, available: int, features: int) -> list[str]:
     return [
         LICENCE,
         f"trained under encryption on {n} of {available} images and {features} principal "
-        "components, one pass: the price is the result, the accuracy is not comparable",
+        "components, one pass: the cost is the result; the accuracy is not comparable",
         RELEASED,
     ]

@@ -1,8 +1,8 @@
-"""What a compiled circuit says of itself: keys, noise, failure probability, and bits by model.
+"""What a compiled TFHE circuit is worth: keys, noise, failure probability, and bits by model.
 
 Read from Concrete's client specifications (JSON) and ``circuit.statistics``. Concrete's compiler
 chooses dimension and noise for its security level by curves fitted to the lattice estimator; the
-bits here are this project's own uSVP estimate of each key (``security.lattice``).
+bits here are this project's own uSVP estimate of each key (``fhe_baseline.lattice``).
 """
 
 from __future__ import annotations
@@ -15,35 +15,6 @@ from typing import Any
 
 from he_compare.common.run.records import LatticeFacts
 from he_compare.fhe_baseline.lattice import Estimate, estimate, lattice_facts
-
-
-def tfhe_facts(circuit: CircuitFacts, use: str = "") -> list[LatticeFacts]:
-    """Return the facts of every kind of ciphertext and key of a compiled circuit."""
-    return [
-        lattice_facts(
-            scheme="TFHE",
-            use=f"{use}: {one.use}" if use else one.use,
-            name=f"{circuit.message_bits}-bit circuit",
-            dimension=one.dimension,
-            log2_q=one.log2_q,
-            sigma=2**one.log2_sigma,
-            secret="binary",
-            verdicts={},
-            enforced_by=ENFORCED_BY,
-            precision=f"{circuit.message_bits}-bit integers, {_exactness(circuit)}",
-            precision_bits=None,
-            precision_of="",
-            failure_probability=circuit.statistics.get("global_p_error"),
-        )
-        for one in circuit.lwe
-    ]
-
-
-def _exactness(circuit: CircuitFacts) -> str:
-    if circuit.statistics.get("programmable_bootstrap_count"):
-        return "exact where no table look-up fails"
-    return "exact"
-
 
 TARGET_BITS = 128
 ENFORCED_BY = (
@@ -137,15 +108,45 @@ def _inputs(circuit: Mapping[str, Any]) -> list[LweFacts]:
 def _keys(keyset: Mapping[str, Any]) -> list[LweFacts]:
     found = []
     for key in keyset["lweBootstrapKeys"]:
-        told = key["params"]
-        dimension = told["glweDimension"] * told["polynomialSize"]
-        found.append(_facts("bootstrapping key", dimension, told["variance"]))
+        declared = key["params"]
+        dimension = declared["glweDimension"] * declared["polynomialSize"]
+        found.append(_facts("bootstrapping key", dimension, declared["variance"]))
     for key in keyset["lweKeyswitchKeys"]:
-        told = key["params"]
-        found.append(_facts("key-switching key", told["outputLweDimension"], told["variance"]))
+        declared = key["params"]
+        found.append(
+            _facts("key-switching key", declared["outputLweDimension"], declared["variance"])
+        )
     return found
 
 
 def _facts(use: str, dimension: int, variance: float, log2_q: int = 64) -> LweFacts:
     """Concrete gives the variance of the error as a fraction of the modulus."""
     return LweFacts(use, dimension, log2_q, log2_q + 0.5 * math.log2(variance), "uniform binary")
+
+
+def tfhe_facts(circuit: CircuitFacts, use: str = "") -> list[LatticeFacts]:
+    """Return the facts of every kind of ciphertext and key of a compiled circuit."""
+    return [
+        lattice_facts(
+            scheme="TFHE",
+            use=f"{use}: {one.use}" if use else one.use,
+            name=f"{circuit.message_bits}-bit circuit",
+            dimension=one.dimension,
+            log2_q=one.log2_q,
+            sigma=2**one.log2_sigma,
+            secret="binary",
+            verdicts={},
+            enforced_by=ENFORCED_BY,
+            precision=f"{circuit.message_bits}-bit integers, {_exactness(circuit)}",
+            precision_bits=None,
+            precision_of="",
+            failure_probability=circuit.statistics.get("global_p_error"),
+        )
+        for one in circuit.lwe
+    ]
+
+
+def _exactness(circuit: CircuitFacts) -> str:
+    if circuit.statistics.get("programmable_bootstrap_count"):
+        return "exact where no table look-up fails"
+    return "exact"

@@ -19,7 +19,7 @@ MAX_SEGMENTS = 512
 
 
 @dataclass(frozen=True)
-class Frame:
+class ValueFrame:
     """Bytes before and after the numbers, and how many bytes of numbers lie between."""
 
     before: bytes
@@ -45,13 +45,13 @@ def check_segments(message: bytes, what: str) -> None:
     count = int.from_bytes(message[:4], "little") + 1
     table = 4 + 4 * count + (4 if count % 2 == 0 else 0)
     if not 1 <= count <= MAX_SEGMENTS or len(message) < table:
-        raise MessageError(f"{what} of {len(message)} bytes is no serialised value")
+        raise MessageError(f"{what} of {len(message)} bytes is not a serialised value")
     sizes = np.frombuffer(message[4 : 4 + 4 * count], dtype="<u4")
     if table + WORD * int(sizes.sum(dtype=np.uint64)) != len(message):
         raise MessageError(f"{what} of {len(message)} bytes: its header says otherwise")
 
 
-def learn_frame(first: bytes, second: bytes, payload_bytes: int) -> Frame:
+def learn_frame(first: bytes, second: bytes, payload_bytes: int) -> ValueFrame:
     """Find the frame from two values of one circuit with independent randomness.
 
     Raises CellError where the two do not differ in one run of ``payload_bytes`` aligned to words.
@@ -66,4 +66,4 @@ def learn_frame(first: bytes, second: bytes, payload_bytes: int) -> Frame:
     stop = start + payload_bytes
     if differing[-1] >= stop or stop > len(first):
         raise CellError("the numbers of a Concrete value do not lie in one run of bytes")
-    return Frame(first[:start], payload_bytes, first[stop:])
+    return ValueFrame(first[:start], payload_bytes, first[stop:])

@@ -23,7 +23,7 @@ from he_compare.common.service.wire import pack, unpack
 from he_compare.common.types import Float64Array, IntArray, Message, Per, Stage, UInt8Array
 from he_compare.fhe_baseline.tfhe.archive import read_archive, write_archive
 from he_compare.fhe_baseline.tfhe.facts import CircuitFacts, circuit_facts
-from he_compare.fhe_baseline.tfhe.frames import Frame, learn_frame
+from he_compare.fhe_baseline.tfhe.frames import ValueFrame, learn_frame
 from he_compare.fhe_baseline.tfhe.library import (
     Concrete,
     load_concrete,
@@ -38,10 +38,10 @@ ROLE = "tfhe-inference"
 BYTES = ("uint8", 1)
 
 
-class InferenceClient:
+class TfheInferenceClient:
     """Quantises, encrypts and decrypts; holds the secret key."""
 
-    def __init__(self, head: QuantisedHead, client: Any, reply_frame: Frame) -> None:
+    def __init__(self, head: QuantisedHead, client: Any, reply_frame: ValueFrame) -> None:
         self._head = head
         self._client = client
         self._reply_frame = reply_frame
@@ -78,13 +78,13 @@ class InferenceClient:
             return scores_of(logits.reshape(n, -1))
 
 
-class InferenceServer:
+class TfheInferenceServer:
     """Evaluates the circuit on ciphertexts; built from public material alone."""
 
     verbs: tuple[str, ...] = ("infer",)
 
     def __init__(
-        self, server: Any, keys: Any, frame: Frame, folder: tempfile.TemporaryDirectory[str]
+        self, server: Any, keys: Any, frame: ValueFrame, folder: tempfile.TemporaryDirectory[str]
     ) -> None:
         self._server = server
         self._keys = keys
@@ -103,13 +103,13 @@ class InferenceServer:
             return [bytes(reply.serialize()) for reply in replies]
 
 
-def deserialise(fhe: Any, message: bytes, frame: Frame, what: str) -> Any:
+def deserialise(fhe: Any, message: bytes, frame: ValueFrame, what: str) -> Any:
     """Parse one ciphertext whose structure the receiver knows. Raises MessageError."""
     frame.check(message, what)
     try:
         return fhe.Value.deserialize(message)
     except Exception as error:
-        raise MessageError(f"{what} is no ciphertext: {' '.join(str(error).split())}") from None
+        raise MessageError(f"{what} is not a ciphertext: {' '.join(str(error).split())}") from None
 
 
 def save_circuit(model: Any, folder: str) -> bytes:
@@ -120,7 +120,7 @@ def save_circuit(model: Any, folder: str) -> bytes:
     return (Path(folder) / "server.zip").read_bytes()
 
 
-def make_client(head: QuantisedHead, circuit: Any, folder: str) -> InferenceClient:
+def make_client(head: QuantisedHead, circuit: Any, folder: str) -> TfheInferenceClient:
     """Load the client's archive from ``folder`` and generate a fresh secret key.
 
     The frame of replies is learned from two evaluations under a key that is thrown away.
@@ -130,10 +130,10 @@ def make_client(head: QuantisedHead, circuit: Any, folder: str) -> InferenceClie
         frame = _reply_frame(concrete.client(folder), circuit, head)
         client = concrete.client(folder)
         client.generate_private_and_evaluation_keys()
-    return InferenceClient(head, client, frame)
+    return TfheInferenceClient(head, client, frame)
 
 
-def _reply_frame(throwaway: Any, circuit: Any, head: QuantisedHead) -> Frame:
+def _reply_frame(throwaway: Any, circuit: Any, head: QuantisedHead) -> ValueFrame:
     throwaway.generate_private_and_evaluation_keys()
     integers = head.quantise(head.extremes()[:1])
     first, second = (
@@ -163,7 +163,7 @@ def as_array(data: bytes) -> UInt8Array:
     return np.frombuffer(data, dtype=np.uint8)
 
 
-def load_inference_server(data: bytes) -> InferenceServer:
+def load_inference_server(data: bytes) -> TfheInferenceServer:
     """Build the server half from bytes of unknown origin. Raises MessageError."""
     arrays, metadata = unpack(data, expect={ARCHIVE: BYTES, KEYS: BYTES})
     if metadata.get("role") != ROLE:
@@ -178,7 +178,7 @@ def load_inference_server(data: bytes) -> InferenceServer:
             f"evaluation keys of {len(keys)} bytes are not those of a linear circuit, which has "
             f"none ({len(expected_keys)} bytes)"
         )
-    return InferenceServer(server, concrete.fhe.EvaluationKeys.deserialize(keys), frame, folder)
+    return TfheInferenceServer(server, concrete.fhe.EvaluationKeys.deserialize(keys), frame, folder)
 
 
 def compiled_server(archive: bytes, concrete: Concrete, folder: str) -> Any:
@@ -193,7 +193,7 @@ def compiled_server(archive: bytes, concrete: Concrete, folder: str) -> Any:
         raise MessageError(f"server archive does not compile: {told}") from None
 
 
-def _upload_frame(specs: Any, concrete: Concrete) -> tuple[Frame, bytes]:
+def _upload_frame(specs: Any, concrete: Concrete) -> tuple[ValueFrame, bytes]:
     """Learn from a throwaway client what uploads look like, and the empty evaluation keys."""
     described = json.loads(specs.serialize())
     (circuit,) = described["circuits"]
@@ -215,7 +215,7 @@ def _upload_frame(specs: Any, concrete: Concrete) -> tuple[Frame, bytes]:
 class DeployedCircuit:
     """The client half, all the server gets, and what there is to say of both."""
 
-    client: InferenceClient
+    client: TfheInferenceClient
     public_material: bytes
     facts: CircuitFacts
     sizes: dict[str, int]

@@ -72,7 +72,7 @@ def availability() -> Availability:
 
 @cache
 def load_concrete() -> Concrete:
-    """Import Concrete ML. Raises UnavailableError with what mends it."""
+    """Import Concrete ML. Raises UnavailableError with the fix."""
     found = availability()
     if not found.available:
         raise UnavailableError(found.reason, fix=found.fix)

@@ -84,7 +84,7 @@ def _as_sklearn(linear: LinearModel) -> Any:
 
 
 def scores_of(logits: Float64Array) -> Float64Array:
-    """Return one score a class, (n, k); a single logit becomes +-half of it."""
+    """Return one score per class, (n, k); a single logit becomes +-half of it."""
     if logits.shape[1] == 1:
         return np.hstack([-logits, logits]) / 2
     return logits

@@ -39,7 +39,7 @@ BATCH = 8
 WEIGHT_RANGE = (-1.0, 1.0)
 INPUT_BOUND = 1.0
 P_ERROR = 0.01
-VALUES_A_STEP = 4  # inputs, labels, weights, bias
+VALUES_PER_STEP = 4  # inputs, labels, weights, bias
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Batch:
         return self.inputs[None], self.labels.astype(np.float64)[None, :, None]
 
 
-class TrainingClient:
+class TfheTrainingClient:
     """Encrypts batches, decrypts the result; holds the secret key."""
 
     def __init__(self, folder: str, features: int) -> None:
@@ -144,7 +144,7 @@ class TrainingClient:
         return [b"" if value is None else bytes(value.serialize()) for value in values]
 
 
-class TrainingServer:
+class TfheTrainingServer:
     """Runs steps on ciphertexts; built from public material alone, keeps no state between calls.
 
     What Concrete's parser makes of hostile values is out of this program's hands beyond the check
@@ -161,7 +161,7 @@ class TrainingServer:
     def step(self, messages: list[Message], clock: Clock) -> list[Message]:
         """Turn [inputs, labels, weights, bias] into [weights, bias]. Raises MessageError."""
         with clock.stage(Stage.DESERIALIZE, items=BATCH):
-            values = parse_values(messages, VALUES_A_STEP, "step")
+            values = parse_values(messages, VALUES_PER_STEP, "step")
         with clock.stage(Stage.EVALUATE, items=BATCH):
             try:
                 replies = self._server.run(tuple(values), self._keys)
@@ -175,7 +175,7 @@ class TrainingServer:
         raise MessageError("this server trains")
 
 
-def load_training_server(data: bytes) -> TrainingServer:
+def load_training_server(data: bytes) -> TfheTrainingServer:
     """Build a training server from bytes of unknown origin. Raises MessageError."""
     arrays, metadata = unpack(data, expect={ARCHIVE: BYTES, KEYS: BYTES})
     if metadata.get("role") != ROLE:
@@ -186,7 +186,7 @@ def load_training_server(data: bytes) -> TrainingServer:
     check_segments(keys, "evaluation keys")
     server = compiled_server(arrays[ARCHIVE].tobytes(), concrete, folder.name)
     try:
-        return TrainingServer(server, concrete.fhe.EvaluationKeys.deserialize(keys), folder)
+        return TfheTrainingServer(server, concrete.fhe.EvaluationKeys.deserialize(keys), folder)
     except Exception as error:
         raise MessageError(f"evaluation keys: {' '.join(str(error).split())[:200]}") from None
 

@@ -20,8 +20,8 @@ from he_compare.fhe_baseline.tfhe.training import (
     BATCH,
     INPUT_BOUND,
     Batch,
+    TfheTrainingClient,
     TrainingCircuit,
-    TrainingClient,
     TrainingShape,
 )
 
@@ -30,7 +30,7 @@ DEVIATIONS = 2.0
 
 
 @dataclass(frozen=True)
-class TrainingOutcome:
+class TfheTrainingOutcome:
     """Weights (features + 1,) as decrypted by their owner, those of the clear twin, and costs."""
 
     weights: Float64Array
@@ -79,14 +79,14 @@ def train(
     start_server: Callable[[bytes], ServerHandle],
     clock: Clock,
     progress: Progress,
-) -> TrainingOutcome:
+) -> TfheTrainingOutcome:
     """Train on ciphertexts at a server process; the client decrypts the result once, at the end."""
     watch = _Watch()
     with private_folder() as work, private_folder() as archives:
         circuit = TrainingCircuit(shape, work)
         archive = circuit.save(archives)
         watch.lap("compile")
-        client = TrainingClient(archives, shape.features)
+        client = TfheTrainingClient(archives, shape.features)
         material = client.public_material(archive)
         watch.lap("keygen")
         twin, facts = circuit.twin(batches), circuit.facts()
@@ -110,7 +110,7 @@ def train(
         "batch_bytes": sum(map(len, uploads[0])),
         "weights_bytes": sum(map(len, state)),
     }
-    return TrainingOutcome(weights, twin, facts, watch.seconds, step_seconds, sizes)
+    return TfheTrainingOutcome(weights, twin, facts, watch.seconds, step_seconds, sizes)
 
 
 class _Watch:
@@ -132,7 +132,7 @@ def linear_model(weights: Float64Array) -> LinearModel:
     return LinearModel(half[:, :-1], half[:, -1])
 
 
-def training_facts(outcome: TrainingOutcome, shape: TrainingShape, n: int) -> dict[str, Any]:
+def training_facts(outcome: TfheTrainingOutcome, shape: TrainingShape, n: int) -> dict[str, Any]:
     """Return what the record says of the training."""
     steps = sum(outcome.step_seconds)
     return {

@@ -45,7 +45,7 @@ class Link:
 
 
 @dataclass(frozen=True)
-class Anchor:
+class LinkTarget:
     """An identifier that links lead to: ``#anchor`` names it."""
 
     text: str
@@ -57,7 +57,7 @@ class Break:
     """A line break inside a paragraph or a cell."""
 
 
-Span: TypeAlias = Text | Bold | Code | Link | Anchor | Break
+Span: TypeAlias = Text | Bold | Code | Link | LinkTarget | Break
 Inline: TypeAlias = tuple[Span, ...]
 Content: TypeAlias = "str | Span | Inline"
 
@@ -263,7 +263,7 @@ class Document:
 
     def anchors(self) -> frozenset[str]:
         """Return the names of everything that links inside the document can lead to."""
-        targets = {span.anchor for span in _all_spans(self) if isinstance(span, Anchor)}
+        targets = {span.anchor for span in _all_spans(self) if isinstance(span, LinkTarget)}
         return frozenset({section.anchor for section in self.sections} | targets)
 
     def plates(self) -> tuple[Slider | Grid, ...]:

@@ -21,7 +21,6 @@ from markupsafe import Markup, escape
 from he_compare.common.run.store import write_atomic
 from he_compare.reports.document.legible import ZERO_WIDTH_SPACE, breakable, visible, visible_lines
 from he_compare.reports.document.nodes import (
-    Anchor,
     Bold,
     Break,
     Code,
@@ -29,6 +28,7 @@ from he_compare.reports.document.nodes import (
     Figure,
     Inline,
     Link,
+    LinkTarget,
     Row,
     Section,
     Span,
@@ -200,7 +200,7 @@ def _span(span: Span, anchors: frozenset[str]) -> Markup:
             return Markup("<strong>{}</strong>").format(text(words))
         case Code(words):
             return Markup("<code>{}</code>").format(text(words))
-        case Anchor(words, anchor):
+        case LinkTarget(words, anchor):
             return Markup('<code id="{}">{}</code>').format(anchor, text(words))
         case Link(words, target):
             known = target[1:] in anchors if target.startswith("#") else _is_web(target)

@@ -15,7 +15,6 @@ from urllib.parse import quote
 from he_compare.common.run.store import write_atomic
 from he_compare.reports.document.legible import visible, visible_lines
 from he_compare.reports.document.nodes import (
-    Anchor,
     Block,
     Bold,
     Break,
@@ -30,6 +29,7 @@ from he_compare.reports.document.nodes import (
     Inline,
     KeyValues,
     Link,
+    LinkTarget,
     Paragraph,
     Row,
     Section,
@@ -98,7 +98,7 @@ def _span(span: Span) -> str:
             return code(text)
         case Link(text, target):
             return f"[{escape(text)}]({quote(target, safe=':/#?=&%.-_~+,;@')})"
-        case Anchor(text, anchor):
+        case LinkTarget(text, anchor):
             return f'<a id="{anchor}"></a>{code(text)}'
         case Break():
             return "<br>"

@@ -26,7 +26,13 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
         file = tmp_path / "mine" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
-        for cached in (source_digest, identity._code_digest, sources_of, sources._imported_by):
+        for cached in (
+            source_digest,
+            identity._code_digest,
+            sources_of,
+            sources._imported_by,
+            sources._read,
+        ):
             cached.cache_clear()
 
     write("__init__.py", "import mine.aside\n")

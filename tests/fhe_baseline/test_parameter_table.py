@@ -17,7 +17,7 @@ from he_compare.common.run.records import Agreement, LatticeFacts, RunRecord, Se
 from he_compare.common.run.store import RunFolder
 from he_compare.common.types import FheMode, Phase
 from he_compare.comparisons.cli.audit import audit_app
-from he_compare.fhe_baseline.ckks.claims import ckks_facts, fresh_error
+from he_compare.fhe_baseline.ckks.facts import ckks_facts, fresh_error
 from he_compare.fhe_baseline.ckks.parameters import (
     GUIDELINES_2024,
     PARAMETER_SETS,

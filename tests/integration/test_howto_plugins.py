@@ -1,4 +1,4 @@
-"""The how-to on ciphers and attacks of one's own: its files and its commands, as printed."""
+"""The how-tos on attacks and checks of one's own: their files and their commands, as printed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -15,38 +16,52 @@ from PIL import Image
 from tests.support.attackpool import pictures
 from tests.support.repository import ROOT
 
-HOWTO = ROOT / "docs" / "how-to" / "own-attack.md"
+HOWTOS = ROOT / "docs" / "how-to"
 
 
 @pytest.mark.slow
-def test_the_files_and_commands_of_the_howto_work(tmp_path: Path) -> None:
-    text = HOWTO.read_text(encoding="utf-8")
-    package = tmp_path / "my-audit"
-    package.mkdir()
-    for name, content in re.findall(r"`([\w.]+)`:.*?```\w+\n(.*?)```", text, flags=re.DOTALL):
-        (package / name).write_text(content, encoding="utf-8")
-    _install(package)
-    _write_images(tmp_path / "pictures")
-    commands = re.findall(r"^(compare .*)$", text, flags=re.MULTILINE)
-    assert len(commands) == 5
-    told = [_run(command, tmp_path, package) for command in commands]
+def test_an_attack_and_a_cipher_to_try_it_on(tmp_path: Path) -> None:
+    told = _followed("own-attack.md", tmp_path)
+    assert len(told) == 5
     assert "rotated" in told[0] and "mean_level" in told[1]
     assert "Mean level" in told[2] and "BROKEN 1.00" in told[2]
     assert told[3].startswith("Mean level on rotated: broken")
     assert "Chosen plaintext" in told[4] and "strongest attack" in told[4]
 
 
+@pytest.mark.slow
+def test_a_check(tmp_path: Path) -> None:
+    told = _followed("own-check.md", tmp_path)
+    assert len(told) == 3
+    assert "repeated_messages" in told[0]
+    assert "BROKEN*" in told[1] and "does not claim" in told[1]
+    assert "claim      not promised: two messages of one image cannot be linked" in told[2]
+
+
+def _followed(howto: str, folder: Path) -> list[str]:
+    """Write the files of a how-to, install them and run its commands; return what they print."""
+    text = (HOWTOS / howto).read_text(encoding="utf-8")
+    package = folder / "package"
+    package.mkdir()
+    for name, content in re.findall(r"`([\w.]+)`:.*?```\w+\n(.*?)```", text, flags=re.DOTALL):
+        (package / name).write_text(content, encoding="utf-8")
+    _install(package)
+    _write_images(folder / "pictures")
+    commands = re.findall(r"^(compare .*)$", text, flags=re.MULTILINE)
+    return [_run(command, folder, package) for command in commands]
+
+
 def _install(package: Path) -> None:
     """Stand in for pip: the metadata that an installed package leaves, without the network."""
-    entries = re.findall(
-        r'\[project\.entry-points\."(he_compare\.\w+)"\]\n(\w+ = "\w+")',
-        (package / "pyproject.toml").read_text(encoding="utf-8"),
-    )
-    assert len(entries) == 2
-    info = package / "my_audit-0.1.dist-info"
+    project = tomllib.loads((package / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    info = package / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-audit\nVersion: 0.1\n")
-    lines = [f"[{group}]\n{entry.replace(chr(34), '')}\n" for group, entry in entries]
+    facts = f"Name: {project['name']}\nVersion: {project['version']}\n"
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\n{facts}")
+    lines = [
+        f"[{group}]\n" + "".join(f"{name} = {module}\n" for name, module in entries.items())
+        for group, entries in project["entry-points"].items()
+    ]
     (info / "entry_points.txt").write_text("\n".join(lines))
 
 

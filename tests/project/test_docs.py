@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
-import typer.main
 
 from he_compare.common import plugins
 from he_compare.common.run.store import RunFolder
 from he_compare.comparisons.cli import app
 from he_compare.comparisons.judging.limits import Policy
 from he_compare.comparisons.judging.scoring import score_run
+from tests.support.commandline import parse, words_of
 from tests.support.repository import ROOT
 from tests.support.samplerun import FHE, PLAIN, SCRAMBLE, build
 from tools import build_reference
@@ -24,7 +23,8 @@ from tools import build_reference
 PAGES = sorted((ROOT / "docs").rglob("*.md")) + [ROOT / "README.md"]
 # Commands that only read a run, and so are executed on a sample run.
 EXECUTED = {"show", "score", "report", "verify", "diff", "export", "gallery", "list", "schema"}
-NEEDS_PYARROW = "--parquet"
+# Placeholders, what needs pyarrow, and runs that a how-to makes (its own test runs the how-to).
+NOT_EXECUTED = ("[", "--parquet", " runs/")
 
 
 def _commands(page: Path) -> list[str]:
@@ -39,24 +39,8 @@ ALL = sorted({(page.name, line) for page in PAGES for line in _commands(page)})
 CHEAP = [
     line
     for _, line in ALL
-    if line.split()[1] in EXECUTED and "[" not in line and NEEDS_PYARROW not in line
+    if line.split()[1] in EXECUTED and not any(part in line for part in NOT_EXECUTED)
 ]
-
-
-def _words(line: str) -> list[str]:
-    """Split a command; what stands in brackets is optional and left out, | means the first."""
-    line = re.sub(r"(?<![\w'-])\[[^\]]*\]", "", line)
-    return shlex.split(line, comments=True)[1:]
-
-
-def _parse(words: list[str]) -> Any:
-    command = typer.main.get_command(app.app)
-    name = "compare"
-    while hasattr(command, "commands"):
-        head, *words = words
-        assert head in command.commands, f"no command {name} {head}"
-        command, name = command.commands[head], head
-    return command.make_context(name, list(words))
 
 
 def test_there_are_commands_to_check() -> None:
@@ -66,12 +50,12 @@ def test_there_are_commands_to_check() -> None:
 
 @pytest.mark.parametrize(("page", "line"), ALL)
 def test_every_command_in_the_documentation_parses(page: str, line: str) -> None:
-    _parse(_words(line))
+    parse(words_of(line))
 
 
 def test_the_check_itself_sees_a_wrong_option() -> None:
     with pytest.raises(Exception, match="No such option"):
-        _parse(_words("compare report RUN --fromat md"))
+        parse(words_of("compare report RUN --fromat md"))
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +78,7 @@ def test_commands_that_read_a_run_do_what_they_say(
     line: str, workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(workplace)
-    monkeypatch.setattr("sys.argv", ["compare", *_words(line)])
+    monkeypatch.setattr("sys.argv", ["compare", *words_of(line)])
     with pytest.raises(SystemExit) as stop:
         app.main()
     # The sample run was not attacked, so the policy of the documentation is not kept.
@@ -130,7 +114,7 @@ def test_the_notebook_runs(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> 
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code":
             exec(compile("".join(cell["source"]), cell["id"], "exec"), names)
-    assert list(names["frame"]["label"]) == ["plaintext", "scramble-al_amin", "fhe-head"]
+    assert list(names["frame"]["label"]) == ["plaintext", "block-scramble[al_amin]", "fhe-head"]
     assert names["figure"].axes
 
 

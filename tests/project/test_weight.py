@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -36,17 +36,16 @@ def test_listing_scoring_and_reporting_do_not_import_torch(code: str) -> None:
     assert loaded.isdisjoint({"torch", "timm", "tenseal", "concrete"})
 
 
+def processor_seconds() -> float:
+    """Return what all finished processes that were started from here have used."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["list"]])
 def test_help_and_list_start_quickly(arguments: list[str]) -> None:
-    """Half a second is the target; the best of three tries allows for a loaded machine."""
-    best = 9.0
-    for _ in range(3):
-        start = time.perf_counter()
-        subprocess.run(
-            [sys.executable, "-m", "comparisons", *arguments],
-            capture_output=True,
-            check=True,
-            cwd=ROOT,
-        )
-        best = min(best, time.perf_counter() - start)
-    assert best < 1.5
+    """Half a second is the target. Processor time, so that a busy machine does not fail it."""
+    begun = processor_seconds()
+    command = [sys.executable, "-m", "comparisons", *arguments]
+    subprocess.run(command, capture_output=True, check=True, cwd=ROOT)
+    assert processor_seconds() - begun < 1.5

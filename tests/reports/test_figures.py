@@ -27,9 +27,9 @@ from he_compare.reports.figures.robustness import robustness_plot
 from he_compare.reports.figures.style import drawing, svg_of
 from he_compare.reports.figures.tradeoff import tradeoff_plot
 from tests.support.samplerun import (
-    FHE,
     PLAIN,
     SCRAMBLE,
+    TRAINED,
     SampleRun,
     audited,
     build,
@@ -79,8 +79,7 @@ def _twelve() -> SampleRun:
 
 def _trained() -> SampleRun:
     """Two trainings under encryption beside the plain model."""
-    trained = replace(FHE, name="fhe-train", label="fhe-train")
-    kinds = (PLAIN, trained, replace(trained, label="fhe-train[" + "option=value," * 8 + "]"))
+    kinds = (PLAIN, TRAINED, replace(TRAINED, label="fhe-train[" + "option=value," * 8 + "]"))
     return build(kinds, classes=("a", "b"), n=120, untrained=False, rounds=1)
 
 

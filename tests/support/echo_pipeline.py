@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,14 +15,16 @@ from he_compare.common.clock import Clock
 from he_compare.common.contracts import (
     Availability,
     Deployment,
+    Fitted,
     Parameters,
+    Pipeline,
     RunContext,
     TrainingData,
 )
 from he_compare.common.errors import MessageError
 from he_compare.common.run.records import SecurityClaims
 from he_compare.common.service.wire import pack, unpack
-from he_compare.common.types import FheMode, Float64Array, Message, Stage, UInt8Array
+from he_compare.common.types import Float64Array, Message, Stage, UInt8Array
 
 
 class EchoParameters(Parameters):
@@ -73,10 +74,8 @@ class EchoClient:
         return np.stack(rows).astype(np.float64)
 
 
-class EchoFitted:
+class EchoFitted(Fitted):
     """Nothing is learnt."""
-
-    fhe_mode = FheMode.NOT_APPLICABLE
 
     def __init__(self, behaviour: str) -> None:
         self.behaviour = behaviour
@@ -98,7 +97,7 @@ class EchoFitted:
         return 255 - images
 
 
-class EchoPipeline:
+class EchoPipeline(Pipeline):
     """A pipeline without learning."""
 
     name = "echo"
@@ -108,12 +107,6 @@ class EchoPipeline:
         if os.environ.get("ECHO_UNAVAILABLE"):
             return Availability(False, "echo is not installed", "unset ECHO_UNAVAILABLE")
         return Availability(True)
-
-    def source_modules(self) -> tuple[str, ...]:
-        return ("tests.support.echo_pipeline",)
-
-    def identity_inputs(self, parameters: Any, key_file: Path) -> dict[str, str]:
-        return {}
 
     def fit(self, data: TrainingData, parameters: Any, context: RunContext) -> EchoFitted:
         if parameters.behaviour == "fail in fit":

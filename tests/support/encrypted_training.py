@@ -14,8 +14,8 @@ from he_compare.common.types import Float64Array, IntArray, Message, Side
 from he_compare.fhe_baseline.ckks.parameters import CkksParameters, training_set
 from he_compare.fhe_baseline.ckks.training.circuit import Circuit
 from he_compare.fhe_baseline.ckks.training.problem import Problem, make_problem
-from he_compare.fhe_baseline.ckks.training.server import TrainingServer
-from he_compare.fhe_baseline.ckks.training.session import Outcome, TrainingSession
+from he_compare.fhe_baseline.ckks.training.rounds import CkksTraining, CkksTrainingOutcome
+from he_compare.fhe_baseline.ckks.training.server import CkksTrainingServer
 from he_compare.fhe_baseline.ckks.training.sigmoid import fit_sigmoid
 
 SMALL = training_set("n1024-insecure", 3)
@@ -35,7 +35,7 @@ class LocalServer:
     closed: bool = False
 
     def __post_init__(self) -> None:
-        self._server = TrainingServer(self.material)
+        self._server = CkksTrainingServer(self.material)
 
     def call(self, verb: str, messages: list[Message], clock: Clock) -> list[Message]:
         """Answer as the service would: what the server refuses is a ServiceError."""
@@ -89,7 +89,7 @@ def train(
     start: Callable[[bytes], ServerHandle] = LocalServer,
     restarts: int = 0,
     processes: int = 1,
-) -> Outcome:
+) -> CkksTrainingOutcome:
     """Run the whole protocol."""
-    session = TrainingSession(circuit, problem, start, Clock(Side.CLIENT), processes=processes)
+    session = CkksTraining(circuit, problem, start, Clock(Side.CLIENT), processes=processes)
     return session.run(iterations, restarts)

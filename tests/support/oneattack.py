@@ -8,7 +8,7 @@ from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.run.records import AttackOutcome
 from he_compare.common.run.store import RunFolder
 from he_compare.comparisons.auditing.harness import Harness, Setup
-from he_compare.comparisons.auditing.targets import cipher_target
+from he_compare.comparisons.auditing.targets import Target, cipher_target
 from he_compare.comparisons.progress import ProgressReporter
 from tests.support.attackpool import InventedPool
 
@@ -19,11 +19,18 @@ def outcome(
     folder: Path, attack: str, cipher: str, size: int = 32, budget: AttackBudget = SMALL
 ) -> AttackOutcome:
     """Return what the attack gets from the cipher, for images of ``size`` pixels."""
+    return outcome_on(folder, attack, cipher_target(cipher, size), budget)
+
+
+def outcome_on(
+    folder: Path, attack: str, target: Target, budget: AttackBudget = SMALL
+) -> AttackOutcome:
+    """Return what the attack gets from a target."""
     folder.mkdir(exist_ok=True)
-    setup = Setup(InventedPool(), budget, 0, "compare audit run", size, control_keys=1)
+    setup = Setup(InventedPool(), budget, 0, "compare audit run", target.shape[0], control_keys=1)
     with ProgressReporter(quiet=True) as progress:
         harness = Harness(setup, RunFolder(folder), progress)
-        return harness.run([cipher_target(cipher, size)], [attack])[0]
+        return harness.run([target], [attack])[0]
 
 
 def detail(found: AttackOutcome, name: str) -> float:

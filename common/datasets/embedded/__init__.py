@@ -1,1 +1,1 @@
-"""The synthetic cohort that ships, and what stands in for a folder that is missing."""
+"""The synthetic cohort that ships, what replaces a missing folder, and example pictures."""

@@ -25,7 +25,7 @@ from pydantic import ValidationError
 from he_compare.common.contracts import SplitIndex
 from he_compare.common.dataset import choose_subset
 from he_compare.common.datasets.opened.splits import hashed_order
-from he_compare.common.datasets.reading.images import to_square
+from he_compare.common.datasets.reading.decoding import to_square
 from he_compare.common.errors import DataError, IntegrityError, MessageError
 from he_compare.common.run.records import DatasetCard
 from he_compare.common.seeds import seed_for
@@ -254,7 +254,7 @@ def parse_atlas(data: bytes, name: str) -> Atlas:
         raise IntegrityError(f"{name}: {error.problem}", fix=_FIX) from None
     k, side, _ = arrays["components"].shape
     if not 1 <= k <= _MAX_COMPONENTS or side < 8:
-        raise IntegrityError(f"{name}: {k} components of {side} pixels a side", fix=_FIX)
+        raise IntegrityError(f"{name}: {k} components of {side} pixels per side", fix=_FIX)
     shapes = {
         "mean": (side, side),
         "components": (k, side, side),
@@ -269,7 +269,7 @@ def parse_atlas(data: bytes, name: str) -> Atlas:
             raise IntegrityError(f"{name}: {array} has shape {arrays[array].shape}", fix=_FIX)
         largest = bounds.get(array, _LARGEST_COEFFICIENT)
         if not (np.abs(values[array]) <= largest).all():
-            raise IntegrityError(f"{name}: {array} has values beyond {largest:g}", fix=_FIX)
+            raise IntegrityError(f"{name}: {array} has values larger than {largest:g}", fix=_FIX)
     return Atlas(
         side,
         (np.rint(values["mean"] * _MEAN_GRID) / _MEAN_GRID).reshape(-1),

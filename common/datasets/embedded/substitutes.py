@@ -1,10 +1,9 @@
-"""What ``chestxray`` takes where the folder is not found: another copy, then a synthetic cohort.
+"""What ``chestxray`` uses if its folder is not found: another copy, then a synthetic cohort.
 
 In this order: PneumoniaMNIST at 224 px (the same radiographs, cropped and split by MedMNIST) where
 data is looked for; the same from a download into the user cache; the synthetic cohort that ships
-with the package. A ``--data-dir`` without the data is an error: nobody should get other images than
-those pointed to. A warning says that the synthetic cohort is used; it is refused where real data
-is required.
+with the package. A ``--data-dir`` without the data is an error: no other images are used instead.
+A warning says that the synthetic cohort is used; it is refused where real data is required.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from he_compare.common.datasets.medmnist_sets.npz_files import fetch_npz, file_n
 from he_compare.common.datasets.medmnist_sets.published_split import open_single_label
 from he_compare.common.datasets.opened.arrays import ArrayImages, pixel_digests
 from he_compare.common.datasets.opened.balancing import BALANCED_PER_CLASS, balance
-from he_compare.common.datasets.opened.indexed import Row
+from he_compare.common.datasets.opened.indexed import ImageRow
 from he_compare.common.datasets.reading.download import DownloadError
 from he_compare.common.datasets.reading.search import ENVIRONMENT_VARIABLE
 from he_compare.common.datasets.reading.source_policy import current_policy, say
@@ -67,11 +66,11 @@ def open_synthetic(subset: str, seed: int, reason: str) -> OpenDataset:
 
     cohort = cast(OpenDataset, EmbeddedCohort.open(subset, seed))
     say(
-        "WARNING: no real chest X-rays found; taking the synthetic cohort of the package, which "
+        "WARNING: no real chest X-rays found; using the synthetic cohort of the package, which "
         f"says nothing about patients ({reason})"
     )
     cohort.notes.append(
-        "taken because no real data was found: neither the folder nor PneumoniaMNIST at 224 px, "
+        "used because no real data was found: neither the folder nor PneumoniaMNIST at 224 px, "
         "and no download" + (" (offline)" if current_policy().offline else "")
     )
     return cohort
@@ -109,7 +108,7 @@ def _balanced(published: ArrayImages, seed: int) -> ArrayImages:
             twin = digests[split][i] if split in digests else ""
             position[name] = i
             if twin not in seen:
-                rows.append(Row(name, int(index.labels[i]), name, split, twin))
+                rows.append(ImageRow(name, int(index.labels[i]), name, split, twin))
                 seen |= {twin} - {""}
     chosen = balance(rows, BALANCED_PER_CLASS, seed, published.notes)
     kept: dict[Split, IntArray] = {

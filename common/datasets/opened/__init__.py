@@ -1,1 +1,1 @@
-"""What an open dataset is: files with labels, splits, choice, fingerprint, inspection."""
+"""What an open dataset is: indexed files or arrays, labels, splits, choice, inspection."""

@@ -1,4 +1,4 @@
-"""Datasets held as arrays: images of one size in memory or in a memory map, one array a split."""
+"""Datasets held as arrays: images of one size in memory or in a memory map, one array per split."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from he_compare.common.contracts import SplitIndex
-from he_compare.common.datasets.reading.images import to_square
+from he_compare.common.datasets.reading.decoding import to_square
 from he_compare.common.run.records import DatasetCard
 from he_compare.common.types import IntArray, Split, UInt8Array
 
@@ -20,8 +20,8 @@ HASHED_BYTES = 2 * 1024**3
 class ArrayImages:
     """An open dataset of equally large images; ids are ``split/00012``.
 
-    ``images``: uint8 (n, side, side) or (n, side, side, 3) a split. ``kept`` maps a position of the
-    index to a row of the array where only some images are used.
+    ``images``: uint8 (n, side, side) or (n, side, side, 3) per split. ``kept`` maps a position of
+    the index to a row of the array where only some images are used.
     """
 
     card: DatasetCard
@@ -76,7 +76,7 @@ def shared_pixels_note(digests: Mapping[Split, list[str]] | None) -> str:
     """Say how many images of a published split have the pixels of one of an earlier split."""
     if digests is None:
         return (
-            f"copies were not looked for: the images are more than {HASHED_BYTES >> 30} GiB; "
+            f"copies were not counted: the images have more than {HASHED_BYTES >> 30} GiB; "
             "`compare data check` counts them"
         )
     seen: set[str] = set()

@@ -1,6 +1,6 @@
 """The fingerprint of a dataset as used: SHA-256 over ids, labels, groups, splits and pixels.
 
-Pixels are hashed as decoded at the size they are stored in, so that a file compressed anew changes
+Pixels are hashed as decoded at the size they are stored in, so that a file compressed again changes
 the fingerprint and a copied folder does not. Images are streamed; none is kept.
 """
 
@@ -19,7 +19,7 @@ _PORTION = 64
 
 @runtime_checkable
 class NativePixels(Protocol):
-    """A dataset that can hand out its images as stored: the optional part of ``OpenDataset``.
+    """A dataset that can return its images as stored: the optional part of ``OpenDataset``.
 
     Families offer it so that fingerprints and copies follow from stored pixels, not resized ones.
     """

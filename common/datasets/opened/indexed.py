@@ -11,7 +11,12 @@ import numpy as np
 
 from he_compare.common.contracts import SplitIndex
 from he_compare.common.datasets.opened.splits import check_splits
-from he_compare.common.datasets.reading.images import as_rgb, map_threaded, open_image, read_squares
+from he_compare.common.datasets.reading.decoding import (
+    as_rgb,
+    map_threaded,
+    open_image,
+    read_squares,
+)
 from he_compare.common.run.records import DatasetCard
 from he_compare.common.types import IntArray, Split, UInt8Array
 
@@ -20,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Row:
+class ImageRow:
     """One image: posix path relative to the folder, label, patient-like group and split.
 
     ``twin`` is equal for images with equal pixels, '' where nothing is known.
@@ -33,7 +38,7 @@ class Row:
     twin: str = ""
 
 
-def index_rows(rows: Iterable[Row]) -> dict[Split, SplitIndex]:
+def index_rows(rows: Iterable[ImageRow]) -> dict[Split, SplitIndex]:
     """Group rows by split, each in order of id."""
     ordered = sorted(rows, key=lambda row: row.id)
     splits = {}
@@ -65,7 +70,7 @@ class IndexedImages:
 
     @classmethod
     def from_rows(
-        cls, card: DatasetCard, subset: str, root: Path, rows: Iterable[Row], notes: list[str]
+        cls, card: DatasetCard, subset: str, root: Path, rows: Iterable[ImageRow], notes: list[str]
     ) -> IndexedImages:
         """Index rows and check that their splits do not leak. Raises DataError."""
         rows = list(rows)

@@ -1,30 +1,26 @@
-"""What the user says of own images: classes and splits from folders or from a CSV table.
+"""Images of the user: classes and splits from folders or from a CSV table.
 
 ``FAMILY:PATH`` names the folder or the CSV. A folder may hold the classes directly, or under
-``train/``, ``test/`` and, if you like, ``val/``. The CSV has file,label[,split][,group]. Where no
-split is given, 70 / 10 / 20 percent are cut by patient group and class from the seed.
+``train/``, ``test/`` and, optionally, ``val/``. The CSV has file,label[,split][,group].
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from he_compare.common.datasets.opened.indexed import Row
-from he_compare.common.datasets.opened.splits import cut_by_group, join_twins
+from he_compare.common.datasets.opened.indexed import ImageRow
 from he_compare.common.datasets.reading.class_folders import subfolders, visible
+from he_compare.common.datasets.reading.csv_tables import read_table
 from he_compare.common.datasets.reading.inside_folder import InsideFolder
-from he_compare.common.datasets.reading.tables import read_table
 from he_compare.common.errors import DataError
 from he_compare.common.types import Split
 
-SHARES = {Split.TEST: 0.2, Split.VAL: 0.1}
-VALIDATION_OF_TRAIN = 0.125
 MAX_CLASSES = 1000
 NO_GROUPS = (
     "patient groups are not known: every image counts as a patient of its own, so that splits may "
-    "share patients and intervals may be too narrow; a CSV with a group column mends both"
+    "share patients and intervals may be too narrow; a CSV with a group column solves both"
 )
 
 
@@ -38,7 +34,7 @@ class OwnImages:
 
     root: Path
     classes: list[str]
-    rows: list[Row]
+    rows: list[ImageRow]
     given: frozenset[Split]
     grouped: bool
     notes: list[str]
@@ -70,7 +66,7 @@ def _named_path(family: str, argument: str, data_dir: Path | None) -> Path:
     if not path.exists():
         raise DataError(f"no such folder or CSV: {path}", fix=f"check the path after {family}:")
     if path.is_dir() and not visible(path):
-        raise DataError(f"folder {path} is empty", fix="put one sub-folder a class into it")
+        raise DataError(f"folder {path} is empty", fix="put one sub-folder per class into it")
     return path
 
 
@@ -98,7 +94,7 @@ def read_csv(path: Path) -> OwnImages:
     classes = sorted(set(table.column("label")))
     number = {name: i for i, name in enumerate(classes)}
     inside = InsideFolder(path.parent)
-    rows: list[Row] = []
+    rows: list[ImageRow] = []
     seen: dict[str, int] = {}
     for i, name in enumerate(table.column("file")):
         identity = inside.check(name, table.where(i))
@@ -118,7 +114,7 @@ def read_csv(path: Path) -> OwnImages:
             )
         seen[identity] = i
         group = table.column("group")[i] if "group" in table else identity
-        rows.append(Row(identity, number[table.column("label")[i]], group, Split(split)))
+        rows.append(ImageRow(identity, number[table.column("label")[i]], group, Split(split)))
     given = {row.split for row in rows} if "split" in table else set()
     return OwnImages(path.parent, classes, rows, frozenset(given), "group" in table, [])
 
@@ -143,7 +139,7 @@ def read_folders(root: Path, list_class: Callable[[Path, str, list[str]], list[s
     for split, prefix in prefixes.items():
         for name in subfolders(root / prefix):
             for identity in list_class(root, f"{prefix}{name}", notes):
-                rows.append(Row(identity, classes.index(name), identity, split))
+                rows.append(ImageRow(identity, classes.index(name), identity, split))
     return OwnImages(root, classes, rows, frozenset(given), False, notes)
 
 
@@ -156,35 +152,3 @@ def _check_classes(classes: Sequence[str], name: str) -> None:
             f"{name!r} has {len(classes)} classes, more than {MAX_CLASSES}",
             fix="check that the label column is the right one",
         )
-
-
-def complete_splits(
-    rows: list[Row], given: frozenset[Split], seed: int, notes: list[str]
-) -> list[Row]:
-    """Cut what is not given: all three splits, or validation from train.
-
-    Raises DataError where train or test is missing while another split is given.
-    """
-    if not given:
-        notes.append(f"split 70 / 10 / 20 by patient group and class with seed {seed}")
-        return _cut(rows, SHARES, seed)
-    for split in (Split.TRAIN, Split.TEST):
-        if split not in given:
-            raise DataError(
-                f"splits are given, but there is no {split} split",
-                fix="give train and test, or no split at all",
-            )
-    if Split.VAL in given:
-        notes.append("splits as given")
-        return rows
-    train = [row for row in rows if row.split is Split.TRAIN]
-    notes.append(f"train and test as given; validation cut from train with seed {seed}")
-    return _cut(train, {Split.VAL: VALIDATION_OF_TRAIN}, seed) + [
-        row for row in rows if row.split is Split.TEST
-    ]
-
-
-def _cut(rows: list[Row], shares: dict[Split, float], seed: int) -> list[Row]:
-    groups = join_twins([row.group for row in rows], [row.twin or row.id for row in rows])
-    cut = cut_by_group([row.label for row in rows], groups, shares, seed, "folder")
-    return [replace(row, split=split) for row, split in zip(rows, cut, strict=True)]

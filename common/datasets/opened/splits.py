@@ -78,7 +78,7 @@ def _fill(
     wanted: Mapping[int, int],
     still_to_serve: int,
 ) -> list[str]:
-    """Choose groups in order while none of their classes overshoots; then mend empty classes.
+    """Choose groups in order while none of their classes overshoots; then fill empty classes.
 
     Of every class, a group is left to each of the splits ``still_to_serve`` (train included).
     """

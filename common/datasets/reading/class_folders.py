@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from he_compare.common.datasets.reading.images import SUFFIXES
+from he_compare.common.datasets.reading.decoding import SUFFIXES
 from he_compare.common.datasets.reading.inside_folder import InsideFolder
 from he_compare.common.errors import DataError
 

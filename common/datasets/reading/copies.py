@@ -1,8 +1,8 @@
-"""Copies among image files: which have equal pixels, found as far as that is affordable.
+"""Copies among image files: which have equal pixels, found as far as the number of images allows.
 
 The rule: images of one width and height are decoded and compared as RGB pixels, while all of these
 together have at most ``MAX_DECODED_PIXELS``. Beyond that files of one length are compared byte for
-byte, so that copies encoded anew are not found, while they have at most ``MAX_READ_BYTES``. Beyond
+byte, so that copies encoded again are not found, while they have at most ``MAX_READ_BYTES``. Beyond
 that nothing is compared. ``Twins.rule`` says which it was.
 """
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from he_compare.common.datasets.reading.images import as_rgb, image_size, map_threaded, open_image
+from he_compare.common.datasets.reading.decoding import as_rgb, image_size, map_threaded, open_image
 
 MAX_DECODED_PIXELS = 2_000_000_000
 MAX_READ_BYTES = 8 * 1024**3

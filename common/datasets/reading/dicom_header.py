@@ -1,7 +1,7 @@
-"""What is read of a DICOM file besides its pixels, and what is never kept of it.
+"""What is read from the header of a DICOM file, and what is never kept.
 
-Only the elements named here are looked at: private tags, names, dates and everything else that may
-speak of a person are passed over unread. The patient id becomes a pseudonym, a truncated SHA-256,
+Only the elements named here are read: private tags, names, dates and everything else that may
+identify a person are skipped. The patient id becomes a pseudonym, a truncated SHA-256,
 and is not kept; nor is it written into any message. (Whoever can guess an id can compute its
 pseudonym: it groups images, it does not make them anonymous.)
 """
@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from he_compare.common.datasets.reading.decoding import MAX_PIXELS, MIN_SIDE
 from he_compare.common.datasets.reading.dicom_pixels import (
     PIXEL_TAGS,
     known_photometric,
     reduction_of,
 )
-from he_compare.common.datasets.reading.images import MAX_PIXELS, MIN_SIDE
 from he_compare.common.datasets.reading.pseudonyms import pseudonym
 from he_compare.common.errors import CompareError, DataError
 
@@ -79,7 +79,7 @@ def read_header(path: Path, name: str) -> DicomHeader:
             return _kept(dataset, name)
     except CompareError:
         raise
-    # The text of an error may quote the file, and so a person: only its kind is told.
+    # The text of an error may quote the file, and so a person: only its kind is reported.
     except Exception as error:
         raise DataError(
             f"image {name} cannot be read as DICOM ({type(error).__name__})",
@@ -106,7 +106,7 @@ def _read(path: Path, name: str) -> Dataset:
     if path.stat().st_size > MAX_FILE_BYTES:
         raise DataError(f"image {name} has more than {MAX_FILE_BYTES:,} bytes", fix="leave it out")
     if not is_dicom(path):
-        raise DataError(f"image {name} is no DICOM file", fix="leave it out")
+        raise DataError(f"image {name} is not a DICOM file", fix="leave it out")
     # Deflated files are inflated as a whole before anything can be checked.
     if str(read_file_meta_info(path).get("TransferSyntaxUID")) == DEFLATED:
         raise DataError(
@@ -124,7 +124,7 @@ def _check_is_image(dataset: Dataset, name: str) -> None:
                 f"image {name} has floating-point pixels", fix="store it with integers and a window"
             )
         raise DataError(
-            f"file {name} has no pixel data (modality {what[:16]!r}): it is no image",
+            f"file {name} has no pixel data (modality {what[:16]!r}): it is not an image",
             fix="leave it out",
         )
     for tag in ("Rows", "Columns", "PhotometricInterpretation", "BitsAllocated", "BitsStored"):
@@ -154,7 +154,7 @@ def _check_size(dataset: Dataset, name: str) -> None:
         )
     if min(rows, columns) < MIN_SIDE:
         raise DataError(
-            f"image {name} has {columns} x {rows} pixels, fewer than {MIN_SIDE} a side",
+            f"image {name} has {columns} x {rows} pixels, fewer than {MIN_SIDE} per side",
             fix="leave it out",
         )
     expected = (rows * columns * samples * int(dataset.BitsAllocated) + 7) // 8

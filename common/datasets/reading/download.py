@@ -1,4 +1,4 @@
-"""Downloads that are whole and checked, or not there at all.
+"""Downloads that are complete and checked, or do not exist.
 
 A file gets its name only once all its bytes have come and its checksum holds. Until then they lie
 in a folder of their own, which is deleted whatever happens: an interrupted download starts over.
@@ -25,7 +25,7 @@ STALE_SECONDS = 24 * 3600.0
 
 
 class DownloadError(Exception):
-    """A download did not happen or is not what was promised; the text is the reason."""
+    """A download did not happen or is not what was expected; the text is the reason."""
 
 
 def fetch(address: str, md5: str, target: Path) -> Path:
@@ -34,7 +34,7 @@ def fetch(address: str, md5: str, target: Path) -> Path:
     if policy.offline:
         raise DownloadError("not tried: downloads are off (offline)")
     if not address.startswith("https://"):
-        raise DownloadError(f"{address} is no https address")
+        raise DownloadError(f"{address} is not an https address")
     say(f"downloading {target.name} from {address.partition('?')[0]}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

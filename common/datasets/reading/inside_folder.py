@@ -17,9 +17,9 @@ class InsideFolder:
         self._safe_parents: set[Path] = set()
 
     def check(self, name: str, where: str) -> str:
-        """Return ``name`` as the posix path it stands for.
+        """Return ``name`` as the posix path it means.
 
-        ``where`` says who named it ("labels.csv line 3"). Raises DataError on an absolute path, one
+        ``where`` names the source ("labels.csv line 3"). Raises DataError on an absolute path, one
         that leaves the folder (``..`` or a symbolic link), a missing file, or one that is no
         regular file.
         """
@@ -44,7 +44,7 @@ class InsideFolder:
                 f"{where}: file {name!r} does not exist", fix="restore the file or leave it out"
             ) from None
         if not stat.S_ISREG(mode):
-            raise DataError(f"{where}: {name!r} is no regular file", fix="leave it out")
+            raise DataError(f"{where}: {name!r} is not a regular file", fix="leave it out")
         return pure.as_posix()
 
     def _check_parent(self, parent: Path, name: str, where: str) -> None:

@@ -1,4 +1,4 @@
-"""Reading npz archives that nobody vouches for: no pickle, sizes checked before memory is taken.
+"""Reading untrusted npz archives: no pickle, sizes checked before memory is taken.
 
 Arrays of more than ``IN_MEMORY_BYTES`` are unpacked once into the user cache and mapped from there,
 so that the larger MedMNIST sets need disk instead of memory.
@@ -58,7 +58,7 @@ def read_npz(path: Path, keys: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
 
 
 def _claimed_bytes(archive: zipfile.ZipFile, key: str, file: str) -> int:
-    """Return the bytes of an array as its header tells, after checking that they are bearable."""
+    """Return the bytes of an array that its header states. Raises DataError on too many."""
     members = set(archive.namelist())
     if f"{key}.npy" not in members:
         present = ", ".join(sorted(repr(name.removesuffix(".npy")) for name in members)[:20])
@@ -108,7 +108,7 @@ def _unpack(archive: zipfile.ZipFile, path: Path, key: str, size: int) -> npt.ND
 
 
 def _copy(source: IO[bytes], sink: IO[bytes], size: int) -> None:
-    """Copy an npy member; stop one that goes on beyond what its header claims."""
+    """Copy an npy member; stop one that is longer than its header says."""
     written = 0
     while part := source.read(_PART):
         written += len(part)

@@ -1,6 +1,6 @@
-"""Names that stand for patients in what is stored: the same id always has the same, salted hash.
+"""Pseudonyms of patients in stored data: the same id always has the same, salted hash.
 
-A pseudonym groups images. It is no anonymisation: whoever can guess an id can compute it.
+A pseudonym groups images. It does not anonymise: anyone who can guess an id can compute it.
 """
 
 from __future__ import annotations

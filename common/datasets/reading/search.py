@@ -1,7 +1,7 @@
 """Where data is looked for: ``--data-dir``, then ``COMPARE_DATA``, then the user cache.
 
 Each place may be the dataset itself or a folder that contains ``<name>/``. A ``--data-dir`` that is
-given is the only place looked at: nobody should get other images than those pointed to.
+given is the only place searched: no other images are used instead.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def data_cache(name: str) -> Path:
 
 
 def places(name: str, data_dir: Path | None) -> list[Place]:
-    """Return the folders to look at for a dataset, in order."""
+    """Return the folders in which to look for a dataset, in order."""
     if data_dir is not None:
         return _with_named_subfolder(name, data_dir.expanduser(), "--data-dir")
     found: list[Place] = []

@@ -1,4 +1,4 @@
-"""What opening a dataset may do: use the network, fall back on synthetic images, tell the user.
+"""What opening a dataset may do: use the network, fall back on synthetic images, print messages.
 
 Nothing is allowed unless a policy was set for the code that runs.
 """
@@ -46,10 +46,10 @@ def source_policy(policy: SourcePolicy) -> Iterator[SourcePolicy]:
 
 
 def current_policy() -> SourcePolicy:
-    """Return the policy that holds here; ``UNASKED`` where nobody set one."""
+    """Return the policy that holds here; ``UNASKED`` where none was set."""
     return _current.get()
 
 
 def say(line: str) -> None:
-    """Tell the user one line at once."""
+    """Print one line for the user at once."""
     LOGGER.warning("%s", " ".join(line.split()))

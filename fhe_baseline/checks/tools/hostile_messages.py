@@ -22,7 +22,7 @@ from he_compare.common.types import Float64Array, Message, Side
 from he_compare.fhe_baseline.checks.tools.victim import Victim
 from he_compare.fhe_baseline.ckks.context import import_tenseal, seal_context
 from he_compare.fhe_baseline.ckks.serialization import load_seal, seal_bytes
-from he_compare.fhe_baseline.tfhe.frames import Frame
+from he_compare.fhe_baseline.tfhe.frames import ValueFrame
 
 FLIPS = 60
 SAME = 1e-2
@@ -172,7 +172,7 @@ def shifted_reply(reply: Message, parameters: Any, shift: list[float]) -> Messag
     return seal_bytes(ciphertext)
 
 
-def shifted_lwe_reply(reply: Message, frame: Frame) -> Message:
+def shifted_lwe_reply(reply: Message, frame: ValueFrame) -> Message:
     """Return a TFHE reply with a quarter of its range added to the last body: likewise.
 
     ``frame``: where its numbers lie, which the circuit fixes and anybody can learn.

@@ -19,9 +19,10 @@ from he_compare.common.errors import UnavailableError, UsageError
 from he_compare.common.service.process import ServerProcess
 from he_compare.common.types import Float32Array, Float64Array, IntArray, Message, Side, UInt8Array
 from he_compare.fhe_baseline.ckks.inference import Plan
-from he_compare.fhe_baseline.features import FeatureClient, Preparation, fit_whitening
+from he_compare.fhe_baseline.feature_client import FeatureClient
 from he_compare.fhe_baseline.fitted import FittedOnFeatures
 from he_compare.fhe_baseline.pipelines.fhe_train import FheTrainFitted
+from he_compare.fhe_baseline.preparation import Preparation, fit_whitening
 from he_compare.fhe_baseline.scheme import RememberingExtractor
 
 # Images whose features are extracted for a check, at most; some 15 ms each on one core.

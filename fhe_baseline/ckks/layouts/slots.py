@@ -15,16 +15,12 @@ USENIX Security 2018; the interleaving and the pairs are fitted to it here.)
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from he_compare.common.backbones.head import LinearModel
-from he_compare.common.types import Float64Array, IntArray
+from he_compare.common.types import Complex128Array, Float64Array, IntArray
 from he_compare.fhe_baseline.ckks.parameters import CkksParameters
-
-Complex128Array: TypeAlias = npt.NDArray[np.complex128]
 
 
 def padded(count: int) -> int:

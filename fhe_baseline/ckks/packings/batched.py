@@ -23,9 +23,8 @@ from he_compare.common.backbones.head import LinearModel
 from he_compare.common.clock import Clock
 from he_compare.common.errors import MessageError
 from he_compare.common.service.framing import join, split
-from he_compare.common.types import Float64Array, Message, Stage, UInt8Array
+from he_compare.common.types import Complex128Array, Float64Array, Message, Stage, UInt8Array
 from he_compare.fhe_baseline.ckks.context import ERROR_SIGMA, data_primes, seal_context
-from he_compare.fhe_baseline.ckks.layouts.slots import Complex128Array
 from he_compare.fhe_baseline.ckks.packing import Purpose, finite_scores
 from he_compare.fhe_baseline.ckks.parameters import CkksParameters
 from he_compare.fhe_baseline.ckks.seal_packing import (
@@ -122,7 +121,7 @@ class BatchedClient(SealClient):
     def _reveal(self, images: int, content: bytes, clock: Clock) -> Float64Array:
         parts = split(content)
         if len(parts) != self._classes:
-            raise MessageError(f"{len(parts)} replies to a batch of {self._classes} classes")
+            raise MessageError(f"{len(parts)} replies for a batch of {self._classes} classes")
         plaintexts = self.decrypt(parts, images, clock)
         with clock.stage(Stage.DECODE, items=images):
             by_class = np.array([self.read(plain) for plain in plaintexts])

@@ -10,7 +10,7 @@ from typing import Any
 
 from he_compare.common.backbones.head import LinearModel
 from he_compare.common.types import UInt8Array
-from he_compare.fhe_baseline.ckks.layouts.replicated import (
+from he_compare.fhe_baseline.ckks.layouts.replication import (
     LEVELS,
     ReplicatedClient,
     ReplicatedEvaluator,

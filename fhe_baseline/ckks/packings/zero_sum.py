@@ -25,9 +25,9 @@ from typing import Any
 import numpy as np
 
 from he_compare.common.backbones.head import CLIP, LinearModel
-from he_compare.common.types import Float64Array, UInt8Array
+from he_compare.common.types import Complex128Array, Float64Array, UInt8Array
 from he_compare.fhe_baseline.ckks.context import ERROR_SIGMA, data_primes, seal_context
-from he_compare.fhe_baseline.ckks.layouts.slots import Complex128Array, SlotLayout, layout_of
+from he_compare.fhe_baseline.ckks.layouts.slots import SlotLayout, layout_of
 from he_compare.fhe_baseline.ckks.parameters import CkksParameters
 from he_compare.fhe_baseline.ckks.seal_packing import (
     Levels,

@@ -1,4 +1,4 @@
-"""What the server is told to compute: shapes, polynomial, step size and CKKS parameters, as JSON.
+"""What the server computes: shapes, polynomial, step size and CKKS parameters, as JSON.
 
 Everything here is public: the server gets it with the evaluation keys and learns nothing else in
 the clear. Scales, slots and levels follow from it, at the client and at the server alike.
@@ -18,10 +18,11 @@ from he_compare.fhe_baseline.ckks.context import data_primes, insecure_seal_cont
 from he_compare.fhe_baseline.ckks.parameters import CkksParameters
 from he_compare.fhe_baseline.ckks.training.diagonals import DiagonalLayout, plan_layout
 from he_compare.fhe_baseline.ckks.training.scales import (
-    ScalePlan,
+    MOMENTUM_BITS,
+    TrainingScales,
+    choose_scales,
     depth_of,
     iterations_per_round,
-    plan_scales,
 )
 from he_compare.fhe_baseline.ckks.training.sigmoid import DEGREES, SigmoidPolynomial
 
@@ -39,6 +40,17 @@ FIELDS = (
     "batches",
     "allow_insecure",
 )
+
+
+def momentum(iterations: int) -> list[float]:
+    """Return eta_1 .. eta_iterations, each rounded to MOMENTUM_BITS bits after the point."""
+    step = 1.0
+    etas = []
+    for _ in range(iterations):
+        following = (1 + math.sqrt(1 + 4 * step * step)) / 2
+        etas.append(round((1 - step) / following * 2**MOMENTUM_BITS) / 2**MOMENTUM_BITS)
+        step = following
+    return etas
 
 
 @dataclass(frozen=True)
@@ -113,9 +125,9 @@ class Circuit:
         return plan_layout(self.rows, self.columns, self.parameters.slot_count, self.batches)
 
     @cached_property
-    def scales(self) -> ScalePlan:
+    def scales(self) -> TrainingScales:
         """The scales of everything."""
-        return plan_scales(self.primes, self.sigmoid, self.layout.batch_rows, self.rate)
+        return choose_scales(self.primes, self.sigmoid, self.layout.batch_rows, self.rate)
 
     @cached_property
     def primes(self) -> list[int]:

@@ -12,15 +12,14 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from he_compare.common.errors import MessageError
-from he_compare.common.types import Float64Array, Message, UInt8Array
+from he_compare.common.types import Complex128Array, Float64Array, Message, UInt8Array
 from he_compare.fhe_baseline.ckks.ciphertexts import CiphertextShape
 from he_compare.fhe_baseline.ckks.context import galois_elements, import_tenseal, level_with
 from he_compare.fhe_baseline.ckks.serialization import seal_bytes
 from he_compare.fhe_baseline.ckks.training.circuit import Circuit
-from he_compare.fhe_baseline.ckks.training.diagonals import Complex128Array
 from he_compare.fhe_baseline.ckks.training.messages import (
     Address,
-    Kind,
+    Content,
     addresses,
     ahead_shape,
     pack_upload,
@@ -31,21 +30,13 @@ from he_compare.fhe_baseline.ckks.training.problem import Problem
 from he_compare.fhe_baseline.ckks.training.public_material import GALOIS_KEYS, RELINEARISATION_KEYS
 from he_compare.fhe_baseline.ckks.training.scales import MOMENTUM_BITS, WEIGHT_BOUND
 
+# Bits after the point that released weights keep.
 KEPT_BITS = 10
-
-
-def rounded(weights: Float64Array) -> Float64Array:
-    """Return weights as multiples of 2^-KEPT_BITS."""
-    unit = 2.0**-KEPT_BITS
-    kept: Float64Array = np.round(weights / unit) * unit
-    return kept
-
-
 # Copies of a weight over the slots differ by noise alone; a foreign ciphertext's do not agree.
 LARGEST_SPREAD = 0.05
 
 
-class TrainingClient:
+class CkksTrainingClient:
     """Holds the secret key of one training."""
 
     def __init__(self, circuit: Circuit) -> None:
@@ -83,11 +74,11 @@ class TrainingClient:
     def _encrypt_data(self, address: Address, block: Complex128Array, problem: Problem) -> bytes:
         circuit, layout = self._circuit, self._circuit.layout
         shape = shape_of(circuit, address)
-        if address.kind is Kind.FORWARD:
+        if address.kind is Content.FORWARD:
             return self._encrypt(layout.forward_diagonal(block, address.index), shape)
-        if address.kind is Kind.BACKWARD:
+        if address.kind is Content.BACKWARD:
             return self._encrypt(layout.backward_diagonal(block, address.index), shape)
-        if address.kind is Kind.SAMPLE_WEIGHTS:
+        if address.kind is Content.SAMPLE_WEIGHTS:
             sign = math.copysign(1, circuit.sigmoid.leading)
             rows = sign * problem.sample_weights[address.index]
         else:
@@ -118,7 +109,7 @@ class TrainingClient:
         """
         classifiers = self._circuit.classifiers
         if len(replies) != 2 * classifiers:
-            raise MessageError(f"{len(replies)} replies to a round of {classifiers} classifiers")
+            raise MessageError(f"{len(replies)} replies for a round of {classifiers} classifiers")
         result = self._circuit.scales.result
         ahead = [self._decrypt(r, result * 2**MOMENTUM_BITS) for r in replies[:classifiers]]
         weights = [self._decrypt(r, result) for r in replies[classifiers:]]
@@ -138,3 +129,10 @@ class TrainingClient:
                 "(logits outside the sigmoid's interval)"
             )
         return weights
+
+
+def rounded(weights: Float64Array) -> Float64Array:
+    """Return weights as multiples of 2^-KEPT_BITS: what an owner releases."""
+    unit = 2.0**-KEPT_BITS
+    kept: Float64Array = np.round(weights / unit) * unit
+    return kept

@@ -16,15 +16,11 @@ CRYPTO 2014 and 2018, for diagonals and for baby steps and giant steps).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
-from he_compare.common.types import Float64Array
+from he_compare.common.types import Complex128Array, Float64Array
 from he_compare.fhe_baseline.ckks.layouts.slots import padded
-
-Complex128Array: TypeAlias = npt.NDArray[np.complex128]
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ CIPHERTEXT = "ciphertext"
 MAX_ITERATIONS = 1000
 
 
-class Kind(StrEnum):
+class Content(StrEnum):
     """What an uploaded ciphertext holds."""
 
     FORWARD = "forward"
@@ -32,21 +32,22 @@ class Kind(StrEnum):
 class Address:
     """Where an upload belongs.
 
-    ``index``: the diagonal; or the classifier; or, for targets, classifier * steps a round + step.
+    ``index``: the diagonal; or the classifier; or, for targets, classifier times steps per round
+    plus step.
     """
 
-    kind: Kind
+    kind: Content
     group: int
     index: int
 
 
-def counts(circuit: Circuit) -> dict[Kind, int]:
+def counts(circuit: Circuit) -> dict[Content, int]:
     """Return how many ciphertexts of each kind a group has."""
     return {
-        Kind.FORWARD: circuit.layout.period,
-        Kind.BACKWARD: circuit.layout.period,
-        Kind.SAMPLE_WEIGHTS: circuit.classifiers,
-        Kind.TARGETS: circuit.classifiers * circuit.per_round,
+        Content.FORWARD: circuit.layout.period,
+        Content.BACKWARD: circuit.layout.period,
+        Content.SAMPLE_WEIGHTS: circuit.classifiers,
+        Content.TARGETS: circuit.classifiers * circuit.per_round,
     }
 
 
@@ -63,10 +64,10 @@ def shape_of(circuit: Circuit, address: Address) -> CiphertextShape:
     scales = circuit.scales
     top, step = scales.steps[0].primes, address.index % circuit.per_round
     primes, scale = {
-        Kind.FORWARD: (top, scales.forward),
-        Kind.BACKWARD: (circuit.residual_primes(0), scales.backward),
-        Kind.SAMPLE_WEIGHTS: (top - 1, scales.sample_weights),
-        Kind.TARGETS: (circuit.residual_primes(step), scales.steps[step].residual),
+        Content.FORWARD: (top, scales.forward),
+        Content.BACKWARD: (circuit.residual_primes(0), scales.backward),
+        Content.SAMPLE_WEIGHTS: (top - 1, scales.sample_weights),
+        Content.TARGETS: (circuit.residual_primes(step), scales.steps[step].residual),
     }[address.kind]
     return CiphertextShape(circuit.context, circuit.parameters.degree, primes, scale)
 
@@ -103,7 +104,7 @@ def unpack_upload(message: Message, circuit: Circuit) -> tuple[Address, bytes]:
     """Take an upload apart. Raises MessageError, also on an address the circuit does not have."""
     arrays, metadata = unpack(message, expect={CIPHERTEXT: ("uint8", 1)})
     try:
-        kind = Kind(metadata["kind"])
+        kind = Content(metadata["kind"])
         address = Address(kind, int(metadata["group"]), int(metadata["index"]))
     except (KeyError, ValueError) as error:
         raise MessageError(f"an upload has no address: {error}") from None
@@ -127,53 +128,10 @@ def unpack_round(message: Message, circuit: Circuit) -> tuple[int, int]:
     except (ValueError, KeyError, TypeError) as error:
         raise MessageError(f"not the header of a round: {error}") from None
     if type(first) is not int or type(count) is not int:
-        raise MessageError("the header of a round holds other things than whole numbers")
+        raise MessageError("the header of a round must hold whole numbers")
     if not (1 <= first <= MAX_ITERATIONS and 1 <= count <= circuit.per_round):
         raise MessageError(
             f"a round of {count} iterations from number {first} is not one of 1 to "
             f"{circuit.per_round} from 1 to {MAX_ITERATIONS}"
         )
     return first, count
-
-
-@dataclass(frozen=True)
-class Unit:
-    """The gradient of one classifier over one group of rows."""
-
-    group: int
-    classifier: int
-
-
-def units(circuit: Circuit, batch: int) -> list[Unit]:
-    """Return a batch's units, the classifiers of a group together, since they share its data."""
-    return [
-        Unit(group, classifier)
-        for group in circuit.layout.groups_of(batch)
-        for classifier in range(circuit.classifiers)
-    ]
-
-
-def share_of(circuit: Circuit, number: int, processes: int) -> list[Unit]:
-    """Return the units of process ``number``, from 0: a stretch of those of every batch."""
-    share: list[Unit] = []
-    for batch in range(circuit.batches):
-        everything = units(circuit, batch)
-        start = number * len(everything) // processes
-        share += everything[start : (number + 1) * len(everything) // processes]
-    return share
-
-
-def groups_in(share: list[Unit], circuit: Circuit, batch: int, classifier: int) -> list[int]:
-    """Return the groups of a batch that a share computes for a classifier."""
-    groups = circuit.layout.groups_of(batch)
-    return [u.group for u in share if u.classifier == classifier and u.group in groups]
-
-
-def wants(share: list[Unit], address: Address, circuit: Circuit) -> bool:
-    """Say whether a share needs the ciphertext of this address."""
-    if address.kind in (Kind.FORWARD, Kind.BACKWARD):
-        return any(unit.group == address.group for unit in share)
-    classifier = address.index
-    if address.kind is Kind.TARGETS:
-        classifier //= circuit.per_round
-    return Unit(address.group, classifier) in share

@@ -93,7 +93,7 @@ def make_problem(
         raise DataError("features hold NaN or infinite values", fix="check the backbone's weights")
     if np.abs(matrix).max(initial=0) > CLIP:
         raise DataError(
-            f"a feature of {np.abs(matrix).max():.3g} is beyond {CLIP:g}, which the scales allow",
+            f"a feature of {np.abs(matrix).max():.3g} exceeds the largest allowed, {CLIP:g}",
             fix="standardise or whiten, and clip",
         )
     _check_labels(labels, len(matrix), classes)

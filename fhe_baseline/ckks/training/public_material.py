@@ -1,4 +1,8 @@
-"""Public material of a training server: the circuit and the evaluation keys, and their checks."""
+"""What a training server is started with: the circuit and the evaluation keys, and their checks.
+
+The counterpart on the other side is ``block_scramble.deployment.public_material``: all that a
+server gets besides messages, and never a secret.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from he_compare.common.types import UInt8Array
 from he_compare.fhe_baseline.ckks.context import galois_elements, import_tenseal
 from he_compare.fhe_baseline.ckks.serialization import load_seal
 from he_compare.fhe_baseline.ckks.training.circuit import Circuit
-from he_compare.fhe_baseline.ckks.training.gradient_descent import GradientEvaluator
+from he_compare.fhe_baseline.ckks.training.gradient import GradientEvaluator
 
 ROLE = "train"
 GALOIS_KEYS, RELINEARISATION_KEYS = "galois_keys", "relinearisation_keys"
@@ -29,7 +33,7 @@ def processes_of(data: bytes) -> int:
     _, metadata = unpack(data)
     text = metadata.get("processes", "")
     if not text.isdecimal() or not 1 <= int(text) <= MAX_PROCESSES:
-        raise MessageError(f"{text!r} is no number of processes")
+        raise MessageError(f"{text!r} is not a number of processes")
     return int(text)
 
 
@@ -44,7 +48,7 @@ def load_keys(data: bytes) -> tuple[Circuit, Any, Any]:
     except KeyError as error:
         raise MessageError(f"public material lacks {error}") from None
     except (UsageError, CellError, ValueError, ArithmeticError) as error:
-        raise MessageError(f"public material does not hold: {error}") from None
+        raise MessageError(f"public material is invalid: {error}") from None
 
 
 def load_evaluator(data: bytes) -> tuple[Circuit, GradientEvaluator]:

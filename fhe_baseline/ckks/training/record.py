@@ -9,7 +9,7 @@ import numpy as np
 from he_compare.common.clock import Clock
 from he_compare.common.types import Float64Array, IntArray
 from he_compare.fhe_baseline.ckks.training.circuit import Circuit
-from he_compare.fhe_baseline.ckks.training.clear_twin import (
+from he_compare.fhe_baseline.ckks.training.clear_references import (
     TwinStep,
     fit_optimum,
     loss,
@@ -17,11 +17,11 @@ from he_compare.fhe_baseline.ckks.training.clear_twin import (
     run_twin,
 )
 from he_compare.fhe_baseline.ckks.training.problem import Problem
-from he_compare.fhe_baseline.ckks.training.session import Outcome
+from he_compare.fhe_baseline.ckks.training.rounds import CkksTrainingOutcome
 
 
 def training_facts(
-    circuit: Circuit, problem: Problem, outcome: Outcome, iterations: int, clock: Clock
+    circuit: Circuit, problem: Problem, outcome: CkksTrainingOutcome, iterations: int, clock: Clock
 ) -> dict[str, Any]:
     """Compare the encrypted weights with the clear twin and with scikit-learn's optimum.
 
@@ -64,7 +64,7 @@ def _sigmoid_facts(circuit: Circuit) -> dict[str, Any]:
     }
 
 
-def _bytes(outcome: Outcome) -> dict[str, int]:
+def _bytes(outcome: CkksTrainingOutcome) -> dict[str, int]:
     return {
         "keys_and_circuit": outcome.public_bytes,
         "data_upload": outcome.data_bytes,
@@ -73,7 +73,7 @@ def _bytes(outcome: Outcome) -> dict[str, int]:
     }
 
 
-def _seconds(outcome: Outcome, clock: Clock) -> dict[str, float]:
+def _seconds(outcome: CkksTrainingOutcome, clock: Clock) -> dict[str, float]:
     """Return seconds by side and stage, and of the two phases by the wall clock."""
     stages = {
         f"{side} {stage}": round(sum(samples), 4)
@@ -86,7 +86,9 @@ def _seconds(outcome: Outcome, clock: Clock) -> dict[str, float]:
     }
 
 
-def _history(problem: Problem, outcome: Outcome, twin: list[TwinStep]) -> list[dict[str, Any]]:
+def _history(
+    problem: Problem, outcome: CkksTrainingOutcome, twin: list[TwinStep]
+) -> list[dict[str, Any]]:
     """Return one entry per refresh; logits are those the twin met since the one before."""
     entries, before = [], 0
     for one in outcome.rounds:

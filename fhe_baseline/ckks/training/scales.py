@@ -20,20 +20,8 @@ from dataclasses import dataclass
 
 from he_compare.fhe_baseline.ckks.training.sigmoid import SigmoidPolynomial
 
+# Bits after the point of a momentum factor.
 MOMENTUM_BITS = 8
-
-
-def momentum(iterations: int) -> list[float]:
-    """Return eta_1 .. eta_iterations, each rounded to MOMENTUM_BITS bits after the point."""
-    step = 1.0
-    etas = []
-    for _ in range(iterations):
-        following = (1 + math.sqrt(1 + 4 * step * step)) / 2
-        etas.append(round((1 - step) / following * 2**MOMENTUM_BITS) / 2**MOMENTUM_BITS)
-        step = following
-    return etas
-
-
 # Weights (in units of whitened or standardised features) must stay below this.
 WEIGHT_BOUND = 16.0
 # Noise of an operation's result over that of fresh encryption, log2: how precision is spread.
@@ -54,7 +42,7 @@ class StepScales:
 
 
 @dataclass(frozen=True)
-class ScalePlan:
+class TrainingScales:
     """Scales of what the client encrypts, and of each iteration of a round."""
 
     forward: float
@@ -77,9 +65,9 @@ def iterations_per_round(primes: int, degree: int) -> int:
     return primes // (depth_of(degree) + 1)
 
 
-def plan_scales(
+def choose_scales(
     primes: Sequence[int], sigmoid: SigmoidPolynomial, rows: int, rate: float
-) -> ScalePlan:
+) -> TrainingScales:
     """Choose all scales. ``primes``: those of the data, the last one left first."""
     depth = depth_of(sigmoid.degree)
     top = (depth + 1) * iterations_per_round(len(primes), sigmoid.degree)
@@ -101,7 +89,7 @@ def plan_scales(
             ends_at = step.residual * backward / primes[left - depth] * rows / rate
             weights *= (result / ends_at) ** (1 / sigmoid.degree)
         steps.append(_step(weights, forward, samples, primes, left, sigmoid))
-    return ScalePlan(forward, samples, backward, result, tuple(steps))
+    return TrainingScales(forward, samples, backward, result, tuple(steps))
 
 
 def _step(

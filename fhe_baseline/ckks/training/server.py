@@ -13,26 +13,26 @@ from he_compare.common.errors import CellError, MessageError
 from he_compare.common.types import Message, Stage
 from he_compare.fhe_baseline.ckks.context import explain_seal_error
 from he_compare.fhe_baseline.ckks.serialization import seal_bytes
-from he_compare.fhe_baseline.ckks.training.gradient_descent import Descent, GradientEvaluator
+from he_compare.fhe_baseline.ckks.training.circuit import momentum
+from he_compare.fhe_baseline.ckks.training.descent import Descent
+from he_compare.fhe_baseline.ckks.training.gradient import GradientEvaluator
 from he_compare.fhe_baseline.ckks.training.messages import (
     Address,
     addresses,
     ahead_shape,
-    groups_in,
     part_shape,
     shape_of,
     unpack_round,
     unpack_upload,
-    wants,
     weights_shape,
 )
-from he_compare.fhe_baseline.ckks.training.pool import Pool
 from he_compare.fhe_baseline.ckks.training.public_material import load_keys, processes_of
-from he_compare.fhe_baseline.ckks.training.scales import momentum
+from he_compare.fhe_baseline.ckks.training.shares import groups_in, wants
+from he_compare.fhe_baseline.ckks.training.worker_pool import Pool
 
 
-class TrainingServer:
-    """Holds the encrypted data of one training."""
+class CkksTrainingServer:
+    """Holds the encrypted data of one training; has evaluation keys and nothing secret."""
 
     verbs: tuple[str, ...] = ("infer", "add", "iterate")
 
@@ -71,7 +71,7 @@ class TrainingServer:
         if missing:
             raise MessageError(f"{missing} ciphertexts of the data have not been uploaded")
         if len(messages) != 1 + 2 * circuit.classifiers:
-            raise MessageError(f"{len(messages)} messages to a round, expected a header, V and W")
+            raise MessageError(f"{len(messages)} messages for a round, expected a header, V and W")
         first, count = unpack_round(messages[0], circuit)
         with clock.stage(Stage.DESERIALIZE, items=len(messages)):
             cut = 1 + circuit.classifiers

@@ -1,8 +1,8 @@
 """A second process of a training server: computes its share of the gradient.
 
-``python -m fhe_baseline.ckks.training.worker``, started by ``pool`` with public material as its
-first message. Frames on standard input and output are a length and the framing of the service: no
-pickle. It ends when its input closes.
+``python -m he_compare.fhe_baseline.ckks.training.worker``, started by ``worker_pool`` with public
+material as its first message. Frames on standard input and output are a length and the framing of
+the service: no pickle. It ends when its input closes.
 """
 
 from __future__ import annotations
@@ -18,13 +18,11 @@ from he_compare.common.types import Message
 from he_compare.fhe_baseline.ckks.serialization import seal_bytes
 from he_compare.fhe_baseline.ckks.training.messages import (
     Address,
-    Unit,
     ahead_shape,
-    groups_in,
     shape_of,
-    share_of,
     unpack_upload,
 )
+from he_compare.fhe_baseline.ckks.training.shares import Unit, groups_in, share_of
 
 LENGTH = struct.Struct("<Q")
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from he_compare.block_scramble.folder.decrypt import decrypt_folder
-from he_compare.block_scramble.folder.images import sha256_of
+from he_compare.block_scramble.folder.image_files import sha256_of
 from he_compare.block_scramble.folder.manifest import MANIFEST, read_manifest
 from he_compare.block_scramble.keys import key_files
 from he_compare.block_scramble.keys.client_key import ClientKey

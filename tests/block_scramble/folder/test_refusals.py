@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from he_compare.block_scramble.folder.images import sha256_of
+from he_compare.block_scramble.folder.image_files import sha256_of
 from he_compare.block_scramble.folder.manifest import MANIFEST
 from he_compare.block_scramble.keys import key_files
 from he_compare.common.errors import (

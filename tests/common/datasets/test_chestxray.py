@@ -198,8 +198,8 @@ def test_a_missing_column_is_named(folder: Path) -> None:
         ({"file": "../outside.png"}, r"'\.\./outside\.png' leads out of the folder"),
         ({"file": "/etc/hostname"}, r"'/etc/hostname' is not a relative path"),
         ({"file": "C:\\a.png"}, r"is not a relative path"),
-        ({"file": "images/train"}, r"'images/train' is no regular file"),
-        ({"file": "a\x1b[31m.png"}, r"line 2: file is not a plain text"),
+        ({"file": "images/train"}, r"'images/train' is not a regular file"),
+        ({"file": "a\x1b[31m.png"}, r"line 2: file is not plain text"),
     ],
 )
 def test_bad_rows_are_refused_with_line_and_value(

@@ -215,7 +215,9 @@ def test_a_file_name_with_the_patient_in_it_is_replaced_by_a_hash(tmp_path: Path
     ids = [name for split in Split for name in data.index(split).ids]
     assert sum(name.startswith("file-") for name in ids) == 3
     assert not any("mustermann" in name for name in ids)
-    assert any(note.startswith("3 file names hold a patient's id or name") for note in data.notes)
+    assert any(
+        note.startswith("3 file names contain a patient's id or name") for note in data.notes
+    )
     assert sum(len(list(data.native(s, np.arange(len(data.index(s).ids))))) for s in Split) == 40
 
 
@@ -297,7 +299,7 @@ def test_other_files_are_left_out_and_counted_without_their_names(tmp_path: Path
 
 def test_a_file_without_pixel_data_is_refused_by_name(tmp_path: Path) -> None:
     spoil(tmp_path, dicom(RAMP, PixelData=None, Modality="SR"))
-    refuse(tmp_path, r"NORMAL/spoilt\.dcm has no pixel data \(modality 'SR'\): it is no image")
+    refuse(tmp_path, r"NORMAL/spoilt\.dcm has no pixel data \(modality 'SR'\): it is not an image")
 
 
 def test_a_multi_frame_image_is_refused_by_name(tmp_path: Path) -> None:
@@ -366,7 +368,7 @@ def test_an_unknown_photometric_interpretation_is_refused_by_name(tmp_path: Path
 def test_a_file_that_only_claims_to_be_dicom_is_refused_by_name(tmp_path: Path) -> None:
     write_dicom_tree(tmp_path, {"": 10})
     (tmp_path / "NORMAL" / "note.dcm").write_text("not DICOM")
-    refuse(tmp_path, r"NORMAL/note\.dcm is no DICOM file")
+    refuse(tmp_path, r"NORMAL/note\.dcm is not a DICOM file")
 
 
 def test_missing_elements_are_named(tmp_path: Path) -> None:

@@ -194,7 +194,7 @@ def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
         ('file,label\n"a.png,x\n', "line 2 is not CSV"),
         ("file,label\ngone.png,x\n", r"line 2: file 'gone\.png' does not exist"),
         ("file,label\n../a.png,x\n", "leads out of the folder"),
-        ("file,label\n" + "a" * 5000 + ",x\n", "line 2: file is not a plain text"),
+        ("file,label\n" + "a" * 5000 + ",x\n", "line 2: file is not plain text"),
     ],
 )
 def test_bad_tables_are_refused_with_line_and_value(

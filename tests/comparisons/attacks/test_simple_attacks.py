@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from he_compare.common.audit_budget import BUDGETS
+from he_compare.common.scheme import NO_MODEL
 from he_compare.comparisons.attacks.minimum_difference import minimum_difference
 from he_compare.comparisons.attacks.tools.move_keys import find_moves, match_rows, units_of
 from he_compare.comparisons.auditing.adversary_view import _candidates
 from he_compare.comparisons.auditing.targets import cipher_scheme, cipher_target
 from tests.support.attackpool import pictures
-from tests.support.oneattack import detail, outcome
+from tests.support.oneattack import detail, outcome, outcome_on
 
 KEYED = (
     "al_amin[patch=8]",
@@ -114,13 +115,16 @@ def test_a_property_shows_in_ciphertexts_and_not_in_noise(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("cipher", ["vit_block[patch=8,negative_positive=true]", "tanaka_le"])
 def test_a_model_adapted_by_key_gives_the_key_away(tmp_path: Path, cipher: str) -> None:
-    found = outcome(tmp_path, "model_to_key", cipher)
+    target = cipher_target(cipher, 32)
+    target.scheme.unadaptable = ""
+    found = outcome_on(tmp_path, "model_to_key", target)
     assert found.verdict == "broken"
     assert detail(found, "key positions exact") == 1.0
 
 
-def test_models_that_no_key_adapts_are_not_applicable(tmp_path: Path) -> None:
-    assert "not affine" in outcome(tmp_path, "model_to_key", "ffx").reason
+def test_where_no_model_was_adapted_there_is_nothing_to_read_a_key_off(tmp_path: Path) -> None:
+    found = outcome(tmp_path, "model_to_key", "vit_block[patch=8]")
+    assert (found.verdict, found.reason) == ("not applicable", NO_MODEL)
 
 
 def test_the_key_space_counts_the_smaller_of_keys_and_entropy(tmp_path: Path) -> None:

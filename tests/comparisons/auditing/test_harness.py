@@ -328,10 +328,10 @@ class Added(Cipher):
     traits = CipherTraits(operations="addition", protects="values", source="tests",
                           claim_type="heuristic", deterministic=True, keyed=True)
 
-    def prepare(self, key, parameters, shape, *, sequence=""):
-        return Keyed(shape, key.stream("added"))
+    def keyed(self, keys, parameters, shape):
+        return Keyed(shape, keys.stream("pads"))
 
-    def nominal_bits(self, parameters, shape):
+    def key_bits(self, parameters, shape):
         return 8.0 * np.prod(shape)
 
     def preserves(self, parameters):

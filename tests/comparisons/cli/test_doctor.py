@@ -10,10 +10,10 @@ from typer.testing import CliRunner
 
 from he_compare.comparisons.cli import doctor
 from he_compare.comparisons.cli.app import app
-from he_compare.comparisons.cli.doctor import Check, examine, render
+from he_compare.comparisons.cli.doctor import Diagnosis, examine, render
 
 
-def check_named(name: str, data: Path, key: Path, cache: Path) -> Check:
+def check_named(name: str, data: Path, key: Path, cache: Path) -> Diagnosis:
     return {one.name: one for one in examine(data, key, cache)}[name]
 
 
@@ -30,7 +30,9 @@ def test_a_key_that_others_can_read_is_a_problem_with_a_fix(tmp_path: Path) -> N
 
 
 def test_a_fix_is_printed_below_its_check() -> None:
-    shown = render([Check("python", "ok", "3.11"), Check("key", "problem", "open", "chmod 600")])
+    shown = render(
+        [Diagnosis("python", "ok", "3.11"), Diagnosis("key", "problem", "open", "chmod 600")]
+    )
     assert shown.splitlines() == [
         "ok       python  3.11",
         "problem  key     open",
@@ -39,7 +41,7 @@ def test_a_fix_is_printed_below_its_check() -> None:
 
 
 def test_a_problem_ends_with_code_three(monkeypatch: pytest.MonkeyPatch) -> None:
-    checks = [Check("python", "ok", "3.11")]
+    checks = [Diagnosis("python", "ok", "3.11")]
     monkeypatch.setattr(doctor, "examine", lambda *_: checks)
     fine = CliRunner().invoke(app, ["doctor", "--json"])
     assert fine.exit_code == 0
@@ -49,5 +51,5 @@ def test_a_problem_ends_with_code_three(monkeypatch: pytest.MonkeyPatch) -> None
         "found": "3.11",
         "fix": "",
     }
-    checks.append(Check("key", "problem", "open", "chmod 600 the file"))
+    checks.append(Diagnosis("key", "problem", "open", "chmod 600 the file"))
     assert CliRunner().invoke(app, ["doctor"]).exit_code == 3

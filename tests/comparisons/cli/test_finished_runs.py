@@ -114,7 +114,7 @@ def test_a_policy_lists_every_limit_that_is_not_kept(folder: RunFolder, tmp_path
     outcome = AttackOutcome(
         identity="feedbeef",
         attack="known_plaintext",
-        target="scramble-al_amin",
+        target="block-scramble[al_amin]",
         target_kind="pipeline",
         rung=Knowledge.KNOWN_PAIRS,
         knowledge=[],
@@ -130,7 +130,7 @@ def test_a_policy_lists_every_limit_that_is_not_kept(folder: RunFolder, tmp_path
         )
     )
     found = violations(policy, read_run(folder))
-    assert found[0] == "scramble-al_amin: broken by known_plaintext (feedbeef)"
+    assert found[0] == "block-scramble[al_amin]: broken by known_plaintext (feedbeef)"
     assert [line.split(": ")[0] for line in found[1:]] == ["fhe-head"] * 4
     assert "the maximum is 1 ms" in found[2]
     assert found[4].endswith("no attack ran, but the policy requires one")
@@ -210,7 +210,7 @@ def test_runs_on_the_same_images_are_paired(folder: RunFolder, tmp_path: Path) -
     run = build((PLAIN, better), classes=("a", "b"), n=60, untrained=False, rounds=1)
     other = _written(run, tmp_path / "other")
     found = diff_runs(folder, other, allow_other_environment=False)
-    assert found["only_in_a"] == ["scramble-al_amin"]
+    assert found["only_in_a"] == ["block-scramble[al_amin]"]
     pair = found["pipelines"][1]
     assert pair["paired"] is (
         np.array_equal(*(_labels(one, "fhe-head") for one in (folder, other)))
@@ -249,7 +249,7 @@ def test_a_run_is_a_table(
     import pandas as pd
 
     frame = load_run(folder.path).to_frame()
-    assert list(frame["label"]) == ["plaintext", "scramble-al_amin", "fhe-head"]
+    assert list(frame["label"]) == ["plaintext", "block-scramble[al_amin]", "fhe-head"]
     assert frame["auc"].between(frame["auc_low"], frame["auc_high"]).all()
     assert list(frame["worst_verdict"]) == ["not run"] * 3
     out = tmp_path / "run.csv"

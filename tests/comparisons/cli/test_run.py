@@ -15,10 +15,11 @@ import numpy as np
 import psutil
 import pytest
 
-from he_compare.common.plugins import discover
 from he_compare.common.run.records import RunRecord
 from he_compare.common.run.store import RunFolder
+from he_compare.common.scheme import CONTROLS
 from he_compare.common.types import Phase, Side, Stage, Status
+from he_compare.comparisons.auditing import suite
 from he_compare.comparisons.cli import app
 from tests.support.imagefolders import write_chestxray_like
 
@@ -95,14 +96,16 @@ def test_a_run_with_audit_records_every_attack_and_prints_the_matrix(
 ) -> None:
     assert compare("echo", extra=("--audit",)) == 0
     folder = RunFolder(tmp_path / "run")
-    found = {outcome.attack: outcome for outcome in folder.outcomes()}
-    assert set(found) == set(discover("attacks"))
-    assert {outcome.target for outcome in found.values()} == {"echo"}
-    assert {outcome.verdict for outcome in found.values()} == {"not applicable"}
+    outcomes = folder.outcomes()
+    assert {outcome.target for outcome in outcomes} == {"echo", *CONTROLS}
+    found = {outcome.attack: outcome for outcome in outcomes if outcome.target == "echo"}
+    assert set(found) == set(suite.names())
+    # A pipeline that says nothing about its messages is attacked all the same: they are plain.
+    assert found["reidentification"].verdict == "broken"
     assert "strongest attack" in capsys.readouterr().out
     assert folder.check_sums() == []
     assert compare("echo", extra=("--no-audit",)) == 0
-    assert len(folder.outcomes()) == len(found)
+    assert len(folder.outcomes()) == len(outcomes)
     assert folder.manifest().settings["audit"] == "quick"
 
 

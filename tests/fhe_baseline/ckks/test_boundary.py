@@ -361,7 +361,7 @@ def rewritten(one: Deployed, **changes: Any) -> bytes:
         ({"packing": None}, "lacks 'packing'"),
         ({"packing": "tenseal-dott"}, "unknown packing"),
         ({"parameters": None}, "lacks 'parameters'"),
-        ({"parameters": "not json"}, "does not hold"),
+        ({"parameters": "not json"}, "is invalid"),
         ({"parameters": CkksParameters(4096, (40, 36, 37), 30).to_json()}, "below 128 bits"),
         ({"parameters": parameter_set("n8192").to_json()}, "Galois keys"),
         ({"galois_keys": None}, "lacks 'galois_keys'"),

@@ -55,11 +55,11 @@ def test_every_deployment_encrypts_the_head_anew_and_holds_it_nowhere_in_the_cle
     [
         ("parameters", None, "lacks 'parameters'"),
         ("layout", None, "lacks 'layout'"),
-        ("layout", "[]", "does not hold"),
+        ("layout", "[]", "is invalid"),
         ("width", 5000, "a head of 5000 features"),
         ("width", "63", "whole numbers"),
         ("classes", 12, "12 classes"),
-        ("scales", {}, "does not hold"),
+        ("scales", {}, "is invalid"),
         ("weights_0", None, "lacks 'weights_0'"),
         ("weights_0", np.zeros(40, np.uint8), "weights"),
         ("relinearisation_keys", np.zeros(40, np.uint8), "relinearisation keys"),

@@ -25,7 +25,7 @@ from he_compare.fhe_baseline.tfhe.inference import (
     ARCHIVE,
     KEYS,
     DeployedCircuit,
-    InferenceServer,
+    TfheInferenceServer,
     as_array,
     deploy_head,
     load_inference_server,
@@ -45,7 +45,7 @@ class Ready:
     linear: LinearModel
     head: QuantisedHead
     deployed: DeployedCircuit
-    server: InferenceServer
+    server: TfheInferenceServer
     clock: Clock
     upload: Message
     reply: Message
@@ -296,7 +296,7 @@ HOSTILE = [
     (replaced("versions.json", b"[" * 4000), "is not JSON"),
     (replaced("configuration.json", b"not json"), "is not JSON"),
     (replaced("composition_rules.json", b'[[["system", 0], ["system", 1]]]'), "composition"),
-    (replaced("composition_rules.json", b'{"a": 1}'), "no list of rules"),
+    (replaced("composition_rules.json", b'{"a": 1}'), "not a list of rules"),
     (configured(p_error=0.9), "p_error of 0.9"),
     (configured(p_error="0.1"), "p_error of '0.1'"),
     (configured(composable=1), "composable is 1"),

@@ -20,13 +20,13 @@ from he_compare.fhe_baseline.tfhe.training import (
     BATCH,
     ROLE,
     Batch,
+    TfheTrainingServer,
     TrainingCircuit,
-    TrainingServer,
     TrainingShape,
     load_training_server,
 )
 from he_compare.fhe_baseline.tfhe.training_run import (
-    TrainingOutcome,
+    TfheTrainingOutcome,
     batches_of,
     choose_slice,
     linear_model,
@@ -120,7 +120,7 @@ class ServerHere:
 
 
 @cache
-def trained() -> tuple[TrainingOutcome, ServerHere]:
+def trained() -> tuple[TfheTrainingOutcome, ServerHere]:
     """One step of one feature, executed."""
     inputs, labels = separable(BATCH, SMALL.features)
     servers: list[ServerHere] = []
@@ -170,9 +170,9 @@ def test_malformed_steps_are_refused() -> None:
     for bad, complaint in (
         ([], "0 values, expected 4"),
         (good[:3], "3 values"),
-        ([b"", *good[1:]], "no serialised value"),
+        ([b"", *good[1:]], "not a serialised value"),
         ([good[0][:-8], *good[1:]], "header says otherwise"),
-        ([b"\xff" * 64, *good[1:]], "no serialised value"),
+        ([b"\xff" * 64, *good[1:]], "not a serialised value"),
         ([b"\0\0\0\0\x01\0\0\0" + b"\xff" * 8, *good[1:]], "step"),
     ):
         with pytest.raises(MessageError, match=complaint):
@@ -192,7 +192,7 @@ def test_malformed_training_material_is_refused_and_leaves_nothing_behind(
     for changed, complaint in (
         (pack(arrays, {"role": "other"}), "is not for tfhe-training"),
         (pack({**arrays, KEYS: as_array(keys[:-8])}, metadata), "header says otherwise"),
-        (pack({**arrays, KEYS: as_array(b"")}, metadata), "no serialised value"),
+        (pack({**arrays, KEYS: as_array(b"")}, metadata), "not a serialised value"),
         (pack({**arrays, ARCHIVE: as_array(b"PK")}, {"role": ROLE}), "not a server archive"),
         (pack({ARCHIVE: arrays[ARCHIVE]}, metadata), "lacks the array"),
         (server.material[: len(server.material) // 2], "not a packed message"),
@@ -206,4 +206,4 @@ def test_a_batch_is_taken_as_the_circuit_wants_it() -> None:
     batch = Batch(np.zeros((BATCH, 2)), np.ones(BATCH, dtype=np.int64))
     inputs, labels = batch.arrays()
     assert inputs.dtype == labels.dtype == np.float64
-    assert TrainingServer.verbs == ("step",)
+    assert TfheTrainingServer.verbs == ("step",)

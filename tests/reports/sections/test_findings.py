@@ -26,7 +26,7 @@ from he_compare.reports.sections.findings import (
     separate_processes,
 )
 from he_compare.reports.verdict_words import verdict_words
-from tests.support.samplerun import FHE, PLAIN, SCRAMBLE, SampleRun, build, three_pipelines
+from tests.support.samplerun import PLAIN, SCRAMBLE, TRAINED, SampleRun, build, three_pipelines
 
 
 def _view(run: SampleRun, path: Path, outcomes: tuple[AttackOutcome, ...] = ()) -> RunView:
@@ -80,7 +80,7 @@ def test_every_finding_has_evidence_limits_and_a_command(tmp_path: Path) -> None
 )
 def test_a_server_of_its_own_passes(state: bool | None, severity: str, tmp_path: Path) -> None:
     run = three_pipelines()
-    for label in ("plaintext", "scramble-al_amin", "fhe-head"):
+    for label in ("plaintext", "block-scramble[al_amin]", "fhe-head"):
         run = _changed(run, label, server_pid_separate=state)
     assert _severities(list(separate_processes(_view(run, tmp_path)))) == [severity]
 
@@ -107,7 +107,7 @@ def test_parameters_pass_only_where_somebody_enforces_them(tmp_path: Path) -> No
 def test_deterministic_ciphertexts_are_a_warning(tmp_path: Path) -> None:
     found = list(repetitions(_view(three_pipelines(), tmp_path)))
     assert [(one.severity, plain(one.claim).partition(": ")[2]) for one in found] == [
-        ("warn", "scramble-al_amin."),
+        ("warn", "block-scramble[al_amin]."),
         ("pass", "fhe-head."),
     ]
 
@@ -156,8 +156,7 @@ def test_badly_calibrated_probabilities_are_a_warning(tmp_path: Path) -> None:
 def test_encrypted_training_is_held_against_its_twin(
     difference: float, severity: str, tmp_path: Path
 ) -> None:
-    trained = replace(FHE, name="fhe-train", label="fhe-train")
-    run = build((PLAIN, trained), classes=("a", "b"), n=40, untrained=False, rounds=1)
+    run = build((PLAIN, TRAINED), classes=("a", "b"), n=40, untrained=False, rounds=1)
     facts = next(one.training for one in run.records if one.cell.label == "fhe-train")
     last = {**facts["history"][-1], "relative_difference_to_twin": difference}
     facts = {**facts, "history": [*facts["history"][:-1], last]}
@@ -181,7 +180,7 @@ def test_the_worst_outcome_speaks_for_a_pipeline(tmp_path: Path) -> None:
     assert standing(by_cipher, scrambled) == "broken"
     assert worst_of(by_cipher, encrypted) is None
     assert worst_of(by_cipher, plain_one) is None
-    mine = {"target_kind": "pipeline", "target": "scramble-al_amin"}
+    mine = {"target_kind": "pipeline", "target": "block-scramble[al_amin]"}
     outcomes = (held.model_copy(update=mine), outcome("broken", **mine))
     found = _view(three_pipelines(), tmp_path / "c", outcomes)
     assert standing(found, found.pipelines[1]) == "broken"
@@ -192,7 +191,7 @@ def test_the_worst_outcome_speaks_for_a_pipeline(tmp_path: Path) -> None:
 
 
 def test_the_verdict_names_the_adversary_and_never_says_secure(tmp_path: Path) -> None:
-    mine = {"target_kind": "pipeline", "target": "scramble-al_amin"}
+    mine = {"target_kind": "pipeline", "target": "block-scramble[al_amin]"}
     held = {"target_kind": "pipeline", "target": "fhe-head", "identity": "held0000"}
     outcomes = (outcome("broken", **mine), outcome("resists within budget", **held))
     words = "\n".join(
@@ -212,5 +211,8 @@ def test_what_no_attack_broke_is_chosen_before_what_one_did(tmp_path: Path) -> N
     run = build((PLAIN, better, SCRAMBLE), classes=("a", "b"), n=80, untrained=False, rounds=1)
     broken = outcome("broken", target_kind="pipeline", target="scramble-better")
     words = "\n".join(plain(one) for one in verdict_words(_view(run, tmp_path, (broken,))))
-    assert "choose scramble-al_amin (highest accuracy of the 1 of 2 such pipelines that no" in words
+    assert (
+        "choose block-scramble[al_amin] (highest accuracy of the 1 of 2 such pipelines that no"
+        in words
+    )
     assert "choose scramble-better" not in words

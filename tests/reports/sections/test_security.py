@@ -32,7 +32,7 @@ from he_compare.reports.sections import deviations, verdict
 from he_compare.reports.verdict_words import verdict_words
 from tests.support.samplerun.runs import three_pipelines
 
-SCRAMBLE, FHE = "scramble-al_amin", "fhe-head"
+SCRAMBLE, FHE = "block-scramble[al_amin]", "fhe-head"
 
 
 def outcome(attack: str, target: str, verdict: str, **changes: Any) -> AttackOutcome:
@@ -97,7 +97,7 @@ def test_the_matrix_has_a_column_for_each_target_with_verdict_interval_and_recor
     assert [column.title for column in tables[0].columns] == ["Attack", SCRAMBLE, FHE, "noise"]
     rows = {plain(r.cells[0]): r.cells for r in tables[0].rows if isinstance(r, Row)}
     assert list(rows) == ["Bytes", "Pairs"]
-    assert plain(rows["Pairs"][1]) == "broken 0.90 [0.85, 0.95] pairs-sc"
+    assert plain(rows["Pairs"][1]) == "broken 0.90 [0.85, 0.95] pairs-bl"
     assert plain(rows["Pairs"][2]) == "resists 0.00 pairs-fh"
     assert plain(rows["Bytes"][3]) == "—"
 
@@ -125,7 +125,7 @@ def test_the_strongest_attack_is_the_worst_with_the_least_knowledge(tmp_path: Pa
     last = [plain(row.cells[-1]) for row in table.rows if isinstance(row, Row)]
     assert last == [
         "not run",
-        "broken\nBytes\nbytes-sc",
+        "broken\nBytes\nbytes-bl",
         "resists\n1 attack within budget\npairs-fh",
     ]
     words = plain(verdict_words(view)[-1])
@@ -255,7 +255,7 @@ def test_one_cause_that_stopped_many_attacks_is_one_deviation(tmp_path: Path) ->
     assert plain(found.claim) == (
         "2 attacks not run, 8 outcomes missing: Bytes on 4 targets; Pairs on 4 targets"
     )
-    assert plain(found.evidence) == "bytes-sc + 7"
+    assert plain(found.evidence) == "bytes-bl + 7"
     assert plain(found.limits) == f"{why}; not a pass."
     parts = {part.title: part.blocks for part in security_sections(view)}
     (table,) = parts["Questions an auditor asks"]

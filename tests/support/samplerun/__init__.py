@@ -7,13 +7,14 @@ deterministic. ``SampleRun.write(path)`` makes the run folder.
 """
 
 from tests.support.samplerun.audited import audited
-from tests.support.samplerun.kinds import FHE, PLAIN, SCRAMBLE, Kind
+from tests.support.samplerun.kinds import FHE, PLAIN, SCRAMBLE, TRAINED, Kind
 from tests.support.samplerun.runs import SampleRun, build, ten_pipelines, three_pipelines
 
 __all__ = [
     "FHE",
     "PLAIN",
     "SCRAMBLE",
+    "TRAINED",
     "Kind",
     "SampleRun",
     "audited",

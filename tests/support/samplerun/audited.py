@@ -22,7 +22,7 @@ from he_compare.common.run.records import (
 )
 from he_compare.common.types import Knowledge, Phase
 from he_compare.reports.document.png import png_of
-from tests.support.samplerun.kinds import FHE, PLAIN, SCRAMBLE, Arrays, Kind
+from tests.support.samplerun.kinds import FHE, LATTICE, PLAIN, TRAINED, Arrays, Kind, invented
 from tests.support.samplerun.runs import SampleRun, build
 
 SIDE = 112
@@ -30,6 +30,7 @@ CONTROLS = ("identity", "noise", "aes_ctr")
 LEVELS = (0.0, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1)
 ROLES = ("original", "server's view", "after attack")
 PICTURED = 4
+SCRAMBLE_COSTS = (4.0, 5.6, 150_400, 310, 22_100_000)
 
 
 def audited() -> SampleRun:
@@ -50,20 +51,20 @@ def audited() -> SampleRun:
 def _kinds() -> tuple[Kind, ...]:
     scrambles = tuple(
         replace(
-            SCRAMBLE,
-            label=f"block-scramble[cipher={cipher}]",
-            accuracy=0.7 + 0.03 * i,
-            parameters=(("cipher", cipher.partition(",")[0]), ("patch", 16)),
-            claim="none" if cipher in CONTROLS else "heuristic",
+            invented(f"block-scramble[cipher={options}]", 0.7 + 0.03 * i, *SCRAMBLE_COSTS),
+            claim="none" if options in CONTROLS else "heuristic",
         )
-        for i, cipher in enumerate(
+        for i, options in enumerate(
             ("vit_block", "vit_block,mode=adapted", "al_amin", "identity", "noise")
         )
     )
-    logistic = replace(PLAIN, label="plaintext[model=logistic]")
-    trained = replace(FHE, name="fhe-train", label="fhe-train")
-    quantised = replace(FHE, name="fhe-tfhe", label="fhe-tfhe[whiten=63]", server_ms=31.0)
-    return (PLAIN, logistic, *scrambles, FHE, trained, quantised)
+    logistic = invented("plaintext[model=logistic]", 0.93, 3.1, 5.4, 150_000, 310, 22_000_000)
+    quantised = replace(
+        invented("fhe-tfhe[whiten=63]", 0.92, 9.5, 31.0, 92_000, 46_000, 2_600_000),
+        claim=LATTICE,
+        picture=False,
+    )
+    return (PLAIN, logistic, *scrambles, FHE, TRAINED, quantised)
 
 
 def _radiograph(rng: np.random.Generator) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy.typing as npt
 
 from he_compare.common.types import Status
+from he_compare.comparisons.measuring.pipeline_spec import parse_spec
 
 Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "plaintext": {"model": "finetune"},
+    "block-scramble": {"mode": "trained", "key_policy": "per_client"},
+    "fhe-head": {"packing": "auto", "parameter_set": "auto"},
+}
 
 
 @dataclass(frozen=True)
@@ -30,11 +36,42 @@ class Kind:
     reason: str = ""
     picture: bool = True
 
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """Some of the parameters as the pipeline resolves them."""
+        return DEFAULTS.get(self.name, {}) | dict(self.parameters)
 
-PLAIN = Kind("plaintext", "plaintext", 0.93, 3.1, 5.4, 150_000, 310, 22_000_000)
-SCRAMBLE = Kind(
-    "block-scramble",
-    "scramble-al_amin",
+
+def invented(
+    spec: str,
+    accuracy: float,
+    client_ms: float,
+    server_ms: float,
+    upload: int,
+    download: int,
+    public: int,
+    **rest: Any,
+) -> Kind:
+    """Return the kind of a pipeline spelled as on the command line: ``NAME[param=value,...]``."""
+    parsed = parse_spec(spec)
+    return Kind(
+        parsed.name,
+        parsed.label,
+        accuracy,
+        client_ms,
+        server_ms,
+        upload,
+        download,
+        public,
+        parameters=tuple(parsed.parameters.items()),
+        **rest,
+    )
+
+
+LATTICE = "reduction to a hardness assumption"
+PLAIN = invented("plaintext", 0.93, 3.1, 5.4, 150_000, 310, 22_000_000)
+SCRAMBLE = invented(
+    "block-scramble[cipher=al_amin]",
     0.84,
     4.0,
     5.6,
@@ -42,18 +79,6 @@ SCRAMBLE = Kind(
     310,
     22_100_000,
     claim="heuristic",
-    parameters=(("cipher", "al_amin"), ("patch", 16)),
 )
-FHE = Kind(
-    "fhe-head",
-    "fhe-head",
-    0.92,
-    9.5,
-    14.2,
-    92_000,
-    46_000,
-    2_600_000,
-    claim="reduction to a hardness assumption",
-    parameters=(("packing", "dot"),),
-    picture=False,
-)
+FHE = invented("fhe-head", 0.92, 9.5, 14.2, 92_000, 46_000, 2_600_000, claim=LATTICE, picture=False)
+TRAINED = replace(FHE, name="fhe-train", label="fhe-train")

@@ -34,7 +34,7 @@ def record(kind: Kind, number: int, n: int, arrays: Arrays, rng: np.random.Gener
         pipeline=kind.name,
         label=kind.label,
         parameters=dict(kind.parameters),
-        resolved={**dict(kind.parameters), "epochs": 8, "key_policy": "per_client"},
+        resolved=kind.resolved,
         seed=7,
         phase=Phase.LATENCY if number else Phase.ACCURACY,
         round=number,

@@ -22,7 +22,15 @@ from he_compare.common.run.records import (
 )
 from he_compare.common.run.store import PICTURES, SCORES, RunFolder, save_arrays, write_atomic
 from he_compare.common.types import Status
-from tests.support.samplerun.kinds import FHE, PLAIN, SCRAMBLE, Arrays, Kind
+from tests.support.samplerun.kinds import (
+    FHE,
+    LATTICE,
+    PLAIN,
+    SCRAMBLE,
+    Arrays,
+    Kind,
+    invented,
+)
 from tests.support.samplerun.records import CREATED, record
 from tests.support.samplerun.scores import predictions, scores
 
@@ -70,9 +78,8 @@ def ten_pipelines() -> SampleRun:
     """A synthetic four-class run of 60 images with long names; three pipelines did not end ok."""
     ciphers = ("al_amin", "vit_block", "madono_ele", "orthogonal", "identity")
     scrambles = tuple(
-        Kind(
-            "block-scramble",
-            f"block-scramble[cipher={cipher},mode=adapted,patch=16,negative_positive=true]",
+        invented(
+            f"block-scramble[cipher={cipher},mode=adapted,key_policy=per_client,clients=1]",
             0.55 + 0.06 * i,
             3.5 + i,
             5.0 + i,
@@ -80,31 +87,28 @@ def ten_pipelines() -> SampleRun:
             420,
             22_000_000 + 10**6 * i,
             claim="none" if cipher == "identity" else "heuristic",
-            parameters=(("cipher", cipher), ("mode", "adapted"), ("patch", 16)),
             status=Status.FAILED if cipher == "orthogonal" else Status.OK,
             reason="the server process ended with code -9 while inferring image 37",
         )
         for i, cipher in enumerate(ciphers)
     )
     fhe = tuple(
-        Kind(
-            "fhe-head",
-            f"fhe-head[packing={packing},ring=8192,moduli=60-40-60]",
+        invented(
+            f"fhe-head[packing={packing},parameter_set=n8192-160]",
             0.80,
             12.0 * 3**i,
             40.0 * 8**i,
             331_000 * (i + 1),
             90_000,
             9_000_000,
-            claim="reduction to a hardness assumption",
-            parameters=(("packing", packing), ("ring", 8192)),
+            claim=LATTICE,
             picture=False,
         )
-        for i, packing in enumerate(("dot", "replicated", "matrix-multiplication"))
+        for i, packing in enumerate(("tenseal-dot", "replicated", "tenseal-mm"))
     )
-    concrete = Kind(
-        "fhe-tfhe", "fhe-tfhe[n_bits=8]", 0.8, 22, 35, 4_900, 10_800, 64, picture=False,
-        claim="reduction to a hardness assumption", status=Status.UNAVAILABLE,
+    concrete = invented(
+        "fhe-tfhe[n_bits=8]", 0.8, 22, 35, 4_900, 10_800, 64, picture=False,
+        claim=LATTICE, status=Status.UNAVAILABLE,
         reason="concrete-ml has no wheel for Python 3.13: use Python 3.12",
     )  # fmt: skip
     classes = ("granular tissue", "smooth tissue", "lymphocytes", "background without tissue")
@@ -158,7 +162,7 @@ def _manifest(
         name="sample-binary" if binary else "sample-multiclass",
         title="Invented images for the tests of he-compare",
         description="Random pictures with random labels. Every number of this run is invented.",
-        source="tests/samplerun",
+        source="invented for the tests of he-compare",
         licence="Apache-2.0",
         citation="none: test data",
         caveats=["Invented: no image shows a patient.", "Groups are numbered at random."],
@@ -173,7 +177,7 @@ def _manifest(
         splits={"train": split, "val": split, "test": split},
         fingerprint="5a" * 32,
         image_size=224,
-        notes=[] if binary else ["limited to 60 test images by --limit-test"],
+        notes=[] if binary else ["limited to 60 test images by --test-limit"],
     )
     backbone = BackboneSummary(
         name="deit_tiny_patch16_224",
@@ -190,7 +194,7 @@ def _manifest(
             name=kind.name,
             label=kind.label,
             parameters=dict(kind.parameters),
-            resolved={**dict(kind.parameters), "epochs": 8, "key_policy": "per_client"},
+            resolved=kind.resolved,
         )
         for kind in kinds
     ]
@@ -204,7 +208,12 @@ def _manifest(
         pipelines=planned,
         seed=7,
         profile="quick",
-        settings={"image_size": 224, "epochs": 8, "threads": 1, "limit_test": None},
+        settings={
+            "image_size": 224,
+            "epochs": 8,
+            "threads": 1,
+            "test_limit": None if binary else 60,
+        },
     )
 
 

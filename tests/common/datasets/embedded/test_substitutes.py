@@ -143,7 +143,7 @@ def test_without_data_and_network_the_synthetic_cohort_is_taken_loudly(
     assert data.card.synthetic
     assert data.subset == "balanced"
     last = caplog.messages[-1]
-    assert last.startswith("WARNING: no real chest X-rays found; taking the synthetic cohort")
+    assert last.startswith("WARNING: no real chest X-rays found; using the synthetic cohort")
     assert "Name or service not known" in last
     assert "\n" not in last
     assert any("no real data was found" in note for note in data.notes)

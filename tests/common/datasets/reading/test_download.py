@@ -147,7 +147,7 @@ def test_what_a_killed_download_left_is_removed_after_a_day(
 
 
 def test_only_https_is_used(tmp_path: Path, online: None) -> None:
-    with pytest.raises(DownloadError, match=r"http://x\.invalid/a is no https address"):
+    with pytest.raises(DownloadError, match=r"http://x\.invalid/a is not an https address"):
         fetch("http://x.invalid/a", MD5, tmp_path / "a")
 
 

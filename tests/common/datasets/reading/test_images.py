@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from he_compare.common.datasets.reading.images import (
+from he_compare.common.datasets.reading.decoding import (
     as_rgb,
     image_size,
     map_threaded,
@@ -40,7 +40,7 @@ def test_the_size_is_told_by_the_header(tmp_path: Path) -> None:
     path = save(tmp_path, Image.fromarray(GREY))
     assert image_size(path, path.name) == (30, 20)
     path.write_bytes(b"no image")
-    with pytest.raises(DataError, match=r"picture\.png is no JPEG, PNG, BMP file"):
+    with pytest.raises(DataError, match=r"picture\.png is not a JPEG, PNG, BMP file"):
         image_size(path, path.name)
 
 
@@ -85,7 +85,7 @@ def test_cmyk_is_refused(tmp_path: Path) -> None:
 
 def test_other_formats_are_refused_even_under_a_png_name(tmp_path: Path) -> None:
     Image.new("L", (16, 16)).save(tmp_path / "picture.png", format="GIF")
-    with pytest.raises(DataError, match=r"picture\.png is no JPEG, PNG, BMP"):
+    with pytest.raises(DataError, match=r"picture\.png is not a JPEG, PNG, BMP"):
         decode(tmp_path / "picture.png")
 
 

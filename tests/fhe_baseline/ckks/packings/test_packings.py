@@ -14,11 +14,7 @@ from he_compare.common.plugins import discover
 from he_compare.common.types import Side, Stage
 from he_compare.fhe_baseline.ckks.context import explain_seal_error
 from he_compare.fhe_baseline.ckks.inference import load_public_material, make_plan, public_material
-from he_compare.fhe_baseline.ckks.packing import (
-    PackingClient,
-    PackingServer,
-    load_packing,
-)
+from he_compare.fhe_baseline.ckks.packing import PackingClient, PackingServer, load_packing
 from he_compare.fhe_baseline.ckks.parameters import CkksParameters, parameter_set
 
 WIDTHS, CLASS_COUNTS = (5, 192, 384, 768, 1024), (2, 3, 11)

@@ -23,11 +23,11 @@ from he_compare.common.service.process import ServerProcess
 from he_compare.common.service.wire import pack, unpack
 from he_compare.common.types import Message, Side, UInt8Array
 from he_compare.fhe_baseline.ckks.training.circuit import Circuit
-from he_compare.fhe_baseline.ckks.training.client import TrainingClient
-from he_compare.fhe_baseline.ckks.training.messages import Address, Kind, pack_round, pack_upload
+from he_compare.fhe_baseline.ckks.training.client import CkksTrainingClient
+from he_compare.fhe_baseline.ckks.training.messages import Address, Content, pack_round, pack_upload
 from he_compare.fhe_baseline.ckks.training.problem import Problem
 from he_compare.fhe_baseline.ckks.training.public_material import pack_material
-from he_compare.fhe_baseline.ckks.training.server import TrainingServer
+from he_compare.fhe_baseline.ckks.training.server import CkksTrainingServer
 from tests.support.encrypted_training import TWO_A_ROUND, small_task
 
 MEMORY = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -39,12 +39,12 @@ class Begun:
 
     circuit: Circuit
     problem: Problem
-    client: TrainingClient
+    client: CkksTrainingClient
     material: bytes
     uploads: list[Message]
 
-    def server(self) -> TrainingServer:
-        server = TrainingServer(self.material)
+    def server(self) -> CkksTrainingServer:
+        server = CkksTrainingServer(self.material)
         server.add(self.uploads, Clock(Side.SERVER))
         return server
 
@@ -56,16 +56,16 @@ class Begun:
 @cache
 def begun() -> Begun:
     circuit, problem = small_task(60, 5)
-    client = TrainingClient(circuit)
+    client = CkksTrainingClient(circuit)
     material = pack_material(circuit, client.public_arrays())
     return Begun(circuit, problem, client, material, list(client.uploads(problem)))
 
 
-def iterate(server: TrainingServer, messages: list[Message]) -> list[Message]:
+def iterate(server: CkksTrainingServer, messages: list[Message]) -> list[Message]:
     return server.iterate(messages, Clock(Side.SERVER))
 
 
-def secret_pieces(client: TrainingClient) -> list[bytes]:
+def secret_pieces(client: CkksTrainingClient) -> list[bytes]:
     """Stretches of four residues of the secret key, as they lie in memory."""
     secret = client._keys.secret_key()  # owns what data() points to
     key = secret.data()
@@ -142,7 +142,7 @@ def test_the_server_object_has_nothing_that_decrypts() -> None:
 
 def test_a_round_before_the_data_is_complete_is_refused_and_says_what_is_missing() -> None:
     one = begun()
-    server = TrainingServer(one.material)
+    server = CkksTrainingServer(one.material)
     server.add(one.uploads[2:], Clock(Side.SERVER))
     with pytest.raises(MessageError, match="2 ciphertexts of the data"):
         iterate(server, [pack_round(1, 1), *one.state()])
@@ -170,7 +170,7 @@ def test_bytes_that_are_no_ciphertext_are_refused_by_every_verb(junk: bytes) -> 
     with pytest.raises(MessageError):
         server.add([junk], clock)
     with pytest.raises(MessageError):
-        server.add([pack_upload(Address(Kind.FORWARD, 0, 0), junk)], clock)
+        server.add([pack_upload(Address(Content.FORWARD, 0, 0), junk)], clock)
     with pytest.raises(MessageError):
         iterate(server, [pack_round(1, 1), junk, one.state()[1]])
     with pytest.raises(MessageError):
@@ -181,7 +181,7 @@ def test_truncated_uploads_are_refused_at_every_length() -> None:
     one = begun()
     arrays, metadata = unpack(one.uploads[0])
     data: UInt8Array = arrays["ciphertext"]
-    server = TrainingServer(one.material)
+    server = CkksTrainingServer(one.material)
     for length in (0, 1, 15, 16, 100, len(data) // 2, len(data) - 1):
         with pytest.raises(MessageError):
             server.add([pack({"ciphertext": data[:length]}, metadata)], Clock(Side.SERVER))
@@ -216,7 +216,7 @@ def test_flipped_bits_in_returned_weights_are_noticed() -> None:
 
 def test_weights_of_another_key_are_noticed() -> None:
     one = begun()
-    stranger = TrainingClient(one.circuit)
+    stranger = CkksTrainingClient(one.circuit)
     replies = iterate(one.server(), [pack_round(1, 1), *one.state()])
     with pytest.raises(MessageError, match="another key or tampered with"):
         stranger.decrypt_state(replies)
@@ -224,7 +224,7 @@ def test_weights_of_another_key_are_noticed() -> None:
 
 def test_data_under_another_key_ruins_the_training_and_is_noticed() -> None:
     one = begun()
-    stranger = TrainingClient(one.circuit)
+    stranger = CkksTrainingClient(one.circuit)
     server = one.server()
     server.add(list(stranger.uploads(one.problem))[:1], Clock(Side.SERVER))
     weights = np.ones((1, one.circuit.columns))
@@ -235,15 +235,15 @@ def test_data_under_another_key_ruins_the_training_and_is_noticed() -> None:
 
 def test_an_upload_at_another_place_level_or_scale_is_refused() -> None:
     one, clock = begun(), Clock(Side.SERVER)
-    server = TrainingServer(one.material)
+    server = CkksTrainingServer(one.material)
     ciphertext = unpack(one.uploads[0])[0]["ciphertext"].tobytes()
-    for address in (Address(Kind.FORWARD, 7, 0), Address(Kind.FORWARD, 0, 4096)):
+    for address in (Address(Content.FORWARD, 7, 0), Address(Content.FORWARD, 0, 4096)):
         with pytest.raises(MessageError, match="there is no"):
             server.add([pack_upload(address, ciphertext)], clock)
     with pytest.raises(MessageError, match=r"longer than|primes"):
-        server.add([pack_upload(Address(Kind.BACKWARD, 0, 0), ciphertext)], clock)
+        server.add([pack_upload(Address(Content.BACKWARD, 0, 0), ciphertext)], clock)
     circuit, _ = small_task(60, 5, parameters=TWO_A_ROUND)
-    foreign = next(TrainingClient(circuit).uploads(one.problem))
+    foreign = next(CkksTrainingClient(circuit).uploads(one.problem))
     with pytest.raises(MessageError):
         server.add([foreign], clock)
 
@@ -257,7 +257,7 @@ def test_material_without_its_keys_or_with_truncated_ones_is_refused(name: str) 
         if changed is not None:
             kept[name] = changed
         with pytest.raises(MessageError):
-            TrainingServer(pack(kept, metadata))
+            CkksTrainingServer(pack(kept, metadata))
 
 
 def test_material_whose_circuit_does_not_fit_its_keys_is_refused() -> None:
@@ -266,7 +266,7 @@ def test_material_whose_circuit_does_not_fit_its_keys_is_refused() -> None:
     other, _ = small_task(60, 40)
     for circuit in (other.to_json(), "{}", "not json"):
         with pytest.raises(MessageError):
-            TrainingServer(pack(arrays, metadata | {"circuit": circuit}))
+            CkksTrainingServer(pack(arrays, metadata | {"circuit": circuit}))
 
 
 def test_a_training_server_classifies_nothing() -> None:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from he_compare.fhe_baseline.ckks.training.diagonals import (
-    Complex128Array,
-    DiagonalLayout,
-    plan_layout,
-)
-from he_compare.fhe_baseline.ckks.training.scales import MOMENTUM_BITS, momentum, plan_scales
+from he_compare.common.types import Complex128Array
+from he_compare.fhe_baseline.ckks.training.circuit import momentum
+from he_compare.fhe_baseline.ckks.training.diagonals import DiagonalLayout, plan_layout
+from he_compare.fhe_baseline.ckks.training.scales import MOMENTUM_BITS, choose_scales
 from he_compare.fhe_baseline.ckks.training.sigmoid import DEGREES, fit_sigmoid
 
 SHAPES = [
@@ -147,7 +145,7 @@ def test_scales_meet_where_ciphertexts_are_added_and_every_round_ends_alike(
 ) -> None:
     primes = [2**44 - 17] + [2**30 - 2**13 * i - 1 for i in range(1, count)]
     sigmoid, rate = fit_sigmoid(degree, 12), 3.7
-    plan = plan_scales(primes, sigmoid, rows, rate)
+    plan = choose_scales(primes, sigmoid, rows, rate)
     depth = 4 if degree == 3 else 5
     for step in plan.steps:
         ends = step.residual * plan.backward / primes[step.primes - depth] * rows / rate

@@ -13,20 +13,20 @@ from he_compare.common.errors import CellError, DataError, ServiceError, UsageEr
 from he_compare.common.service.process import ServerProcess
 from he_compare.common.types import Side, Stage
 from he_compare.fhe_baseline.ckks.parameters import CkksParameters, training_set
-from he_compare.fhe_baseline.ckks.training import session
+from he_compare.fhe_baseline.ckks.training import memory
 from he_compare.fhe_baseline.ckks.training.circuit import Circuit
-from he_compare.fhe_baseline.ckks.training.clear_twin import (
+from he_compare.fhe_baseline.ckks.training.clear_references import (
     fit_optimum,
     loss,
     relative_difference,
     run_twin,
 )
-from he_compare.fhe_baseline.ckks.training.client import TrainingClient, rounded
+from he_compare.fhe_baseline.ckks.training.client import CkksTrainingClient, rounded
 from he_compare.fhe_baseline.ckks.training.messages import pack_round
 from he_compare.fhe_baseline.ckks.training.problem import make_problem
 from he_compare.fhe_baseline.ckks.training.public_material import pack_material
-from he_compare.fhe_baseline.ckks.training.server import TrainingServer
-from he_compare.fhe_baseline.ckks.training.session import TrainingSession
+from he_compare.fhe_baseline.ckks.training.rounds import CkksTraining
+from he_compare.fhe_baseline.ckks.training.server import CkksTrainingServer
 from he_compare.fhe_baseline.ckks.training.sigmoid import fit_sigmoid
 from tests.support.encrypted_training import (
     DEEP,
@@ -87,7 +87,7 @@ def test_two_processes_share_groups_or_classes_and_learn_the_same(
 @pytest.mark.parametrize("processes", [1, 2])
 def test_equal_uploads_give_equal_bytes_whatever_the_processes_race(processes: int) -> None:
     circuit, problem = small_task(700, 7)
-    client = TrainingClient(circuit)
+    client = CkksTrainingClient(circuit)
     material = pack_material(circuit, client.public_arrays(), processes)
     uploads, zeros = list(client.uploads(problem)), np.zeros((1, 8))
     state = [pack_round(1, 1), *client.encrypt_state(zeros, zeros)]
@@ -215,7 +215,7 @@ def test_a_server_process_that_is_killed_is_replaced_by_another_one() -> None:
         if done == 2 and len(servers) == 1:
             os.kill(servers[0].pid, signal.SIGKILL)
 
-    outcome = TrainingSession(circuit, problem, start, clock, kill_after_two).run(4, restarts=1)
+    outcome = CkksTraining(circuit, problem, start, clock, kill_after_two).run(4, restarts=1)
     twin = run_twin(circuit, problem, 4)[-1]
     assert len(servers) == 2
     assert outcome.resumed == [2]
@@ -224,8 +224,8 @@ def test_a_server_process_that_is_killed_is_replaced_by_another_one() -> None:
 
 def test_a_worker_that_dies_is_an_error_of_the_server_and_no_wrong_answer() -> None:
     circuit, problem = small_task(700, 7)
-    client = TrainingClient(circuit)
-    server = TrainingServer(pack_material(circuit, client.public_arrays(), 2))
+    client = CkksTrainingClient(circuit)
+    server = CkksTrainingServer(pack_material(circuit, client.public_arrays(), 2))
     clock = Clock(Side.SERVER)
     server.add(list(client.uploads(problem)), clock)
     ((_, worker),) = server._pool._others
@@ -265,7 +265,7 @@ def test_refreshes_are_timed_and_their_bytes_counted() -> None:
         server.append(LocalServer(material))
         return server[0]
 
-    outcome = TrainingSession(circuit, problem, start, clock).run(3, 0)
+    outcome = CkksTraining(circuit, problem, start, clock).run(3, 0)
     stages = {stage for stage, *_ in clock.samples}
     assert {Stage.KEYGEN, Stage.ENCRYPT, Stage.REFRESH, Stage.EVALUATE} <= stages
     sent = sum(map(len, server[0].sent))
@@ -311,7 +311,8 @@ def test_features_wider_than_the_slots_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "complaint"), [(np.nan, "NaN"), (np.inf, "NaN or infinite"), (9.0, "beyond 8")]
+    ("value", "complaint"),
+    [(np.nan, "NaN"), (np.inf, "NaN or infinite"), (9.0, "allowed, 8")],
 )
 def test_features_that_are_not_finite_or_too_large_are_refused(
     value: float, complaint: str
@@ -341,7 +342,7 @@ def test_too_little_memory_is_told_with_the_figure_before_any_key_is_made(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     circuit, problem = small_task(60, 5)
-    monkeypatch.setattr(session, "available_bytes", lambda: 100_000_000)
+    monkeypatch.setattr(memory, "available_bytes", lambda: 100_000_000)
     with pytest.raises(CellError, match=r"holds 0\.16 GB at the server, 0\.10 GB are available"):
         train(circuit, problem, 1)
 

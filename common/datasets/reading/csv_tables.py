@@ -15,7 +15,7 @@ MAX_FIELD = 4096
 
 
 @dataclass(frozen=True)
-class Table:
+class CsvTable:
     """Columns of equal length; ``line(i)`` is the line of the file row ``i`` ends on."""
 
     name: str
@@ -37,8 +37,8 @@ class Table:
         return f"{self.name} line {self.lines[row]}"
 
 
-def read_table(path: Path, required: tuple[str, ...], optional: tuple[str, ...]) -> Table:
-    """Read a UTF-8 CSV file with a header; columns not asked for are passed over.
+def read_table(path: Path, required: tuple[str, ...], optional: tuple[str, ...]) -> CsvTable:
+    """Read a UTF-8 CSV file with a header; other columns are ignored.
 
     Raises DataError on a missing or doubled column, a row of another length, an empty or
     unprintable value in a column asked for, or no rows at all.
@@ -66,12 +66,12 @@ def read_table(path: Path, required: tuple[str, ...], optional: tuple[str, ...])
             f"{path.name} line {reader.line_num} is not CSV: {error}", fix="correct that line"
         ) from None
     if not lines:
-        raise DataError(f"{path.name} has no rows", fix="add one line an image")
-    return Table(path.name, columns, lines)
+        raise DataError(f"{path.name} has no rows", fix="add one line per image")
+    return CsvTable(path.name, columns, lines)
 
 
 def read_lines(path: Path) -> list[str]:
-    """Read a list of one name a line; empty lines are passed over. Raises DataError."""
+    """Read a list of one name per line; empty lines are ignored. Raises DataError."""
     lines = enumerate(_text_of(path).splitlines(), start=1)
     return [_value(line, path.name, number, "name") for number, line in lines if line.strip()]
 
@@ -107,6 +107,6 @@ def _wanted_columns(
 def _value(text: str, file: str, line: int, column: str) -> str:
     value = text.strip()
     if not value or not value.isprintable() or len(value) > MAX_FIELD:
-        what = "is empty" if not value else f"is not a plain text: {value[:40]!r}"
+        what = "is empty" if not value else f"is not plain text: {value[:40]!r}"
         raise DataError(f"{file} line {line}: {column} {what}", fix="correct that line")
     return value

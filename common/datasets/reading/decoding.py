@@ -1,9 +1,9 @@
-"""Decoding images that nobody vouches for, into RGB uint8.
+"""Decoding untrusted images into RGB uint8.
 
 Rules, the same for every dataset:
 
 * JPEG, PNG and BMP only; at most ``MAX_PIXELS`` pixels (checked before any pixel is decoded), at
-  least ``MIN_SIDE`` pixels a side, one frame.
+  least ``MIN_SIDE`` pixels per side, one frame.
 * grey, 1-bit and palette images become RGB; an alpha channel is dropped if it is opaque everywhere
   and refused otherwise, because what lies under it is not defined.
 * 16-bit and floating-point grey is refused: mapping it to 8 bits needs a window, and the choice of
@@ -46,7 +46,7 @@ def open_image(path: Path, name: str) -> Image.Image:
 
 
 def image_size(path: Path, name: str) -> tuple[int, int]:
-    """Return (width, height) as the header tells. Raises DataError that names the image."""
+    """Return (width, height) as the header says. Raises DataError that names the image."""
     with _opened(path, name) as image:
         return image.size
 
@@ -66,7 +66,7 @@ def _opened(path: Path, name: str) -> Iterator[Image.Image]:
         raise DataError(f"image {name} does not exist", fix="restore the file") from None
     except UnidentifiedImageError:
         raise DataError(
-            f"image {name} is no {', '.join(FORMATS)} file", fix="convert it to 8-bit PNG"
+            f"image {name} is not a {', '.join(FORMATS)} file", fix="convert it to 8-bit PNG"
         ) from None
     except Image.DecompressionBombError:
         raise DataError(
@@ -89,13 +89,13 @@ def _check_header(image: Image.Image, name: str) -> None:
         )
     if min(width, height) < MIN_SIDE:
         raise DataError(
-            f"image {name} has {width} x {height} pixels, fewer than {MIN_SIDE} a side",
+            f"image {name} has {width} x {height} pixels, fewer than {MIN_SIDE} per side",
             fix="leave it out",
         )
-    # Pillow reads 16-bit colour PNG as 8-bit RGB without a word; its raw mode tells.
+    # Pillow reads 16-bit colour PNG as 8-bit RGB silently; its raw mode shows it.
     if any(str(tile[3]).endswith(";16B") for tile in getattr(image, "tile", ())):
         raise DataError(
-            f"image {name} (mode {image.mode}) has more than 8 bits a channel",
+            f"image {name} (mode {image.mode}) has more than 8 bits per channel",
             fix="apply the window that suits the modality and store it as 8-bit PNG",
         )
     if getattr(image, "n_frames", 1) > 1 and image.format != "JPEG":
@@ -118,7 +118,7 @@ def _as_grey_or_rgb(image: Image.Image, name: str) -> Image.Image:
         return image.convert("L" if image.mode == "1" else "RGB")
     if image.mode.startswith("I") or image.mode == "F":
         raise DataError(
-            f"image {name} has mode {image.mode} (more than 8 bits a pixel)",
+            f"image {name} has mode {image.mode} (more than 8 bits per pixel)",
             fix="apply the window that suits the modality and store it as 8-bit PNG",
         )
     raise DataError(f"image {name} has mode {image.mode}", fix="convert it to grey or RGB")

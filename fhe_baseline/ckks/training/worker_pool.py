@@ -11,12 +11,13 @@ from typing import BinaryIO, cast
 from he_compare.common.errors import CellError, MessageError
 from he_compare.common.types import Message
 from he_compare.fhe_baseline.ckks.training.circuit import Circuit
-from he_compare.fhe_baseline.ckks.training.messages import Address, Unit, share_of, units, wants
+from he_compare.fhe_baseline.ckks.training.messages import Address
+from he_compare.fhe_baseline.ckks.training.shares import Unit, share_of, units, wants
 from he_compare.fhe_baseline.ckks.training.worker import receive, send
 
 
 class Pool:
-    """``processes`` in all: this one computes share 0, a worker each of the others."""
+    """``processes`` in all: this one computes share 0, one worker computes each of the others."""
 
     def __init__(self, circuit: Circuit, material: bytes, processes: int) -> None:
         self._circuit = circuit

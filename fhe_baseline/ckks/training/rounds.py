@@ -1,4 +1,4 @@
-"""The protocol: upload once, then rounds of iterations with a refresh in between.
+"""The training protocol: upload once, then rounds of iterations with a refresh in between.
 
 The client holds the weights of the last refresh. When the server goes away, another one is started,
 gets the data anew and goes on from there: nothing but the interrupted round is computed twice.
@@ -11,38 +11,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-import psutil
 
 from he_compare.common.clock import Clock
 from he_compare.common.contracts import ServerHandle
-from he_compare.common.errors import CellError, ServiceError
+from he_compare.common.errors import ServiceError
 from he_compare.common.types import Float64Array, Message, Per, Side, Stage
 from he_compare.fhe_baseline.ckks.training.circuit import Circuit
-from he_compare.fhe_baseline.ckks.training.client import TrainingClient
+from he_compare.fhe_baseline.ckks.training.client import CkksTrainingClient
+from he_compare.fhe_baseline.ckks.training.memory import require_memory
 from he_compare.fhe_baseline.ckks.training.messages import pack_round
 from he_compare.fhe_baseline.ckks.training.problem import Problem
 from he_compare.fhe_baseline.ckks.training.public_material import pack_material
-
-# A Python process with SEAL loaded, at the server, before any ciphertext.
-PROCESS_BYTES = 150_000_000
-
-
-def available_bytes() -> int:
-    """Return the memory the operating system could hand out without swapping."""
-    return int(psutil.virtual_memory().available)
-
-
-def require_memory(circuit: Circuit) -> None:
-    """Refuse a training whose server would not fit. Raises CellError with both figures."""
-    needed, available = circuit.server_bytes() + PROCESS_BYTES, available_bytes()
-    if needed <= available:
-        return
-    raise CellError(
-        f"training on {circuit.rows} x {circuit.columns} with N = {circuit.parameters.degree} "
-        f"holds {needed / 1e9:.2f} GB at the server, {available / 1e9:.2f} GB are available",
-        fix="whiten to fewer features, take fewer images or a smaller ring",
-    )
-
 
 # Uploads are sent in bodies of about this size, so that neither side holds all of it twice.
 BODY_BYTES = 1 << 24
@@ -62,7 +41,7 @@ class Round:
 
 
 @dataclass
-class Outcome:
+class CkksTrainingOutcome:
     """What a training ended with, and what it cost in payload bytes (without keys)."""
 
     rounds: list[Round] = field(default_factory=list)
@@ -79,7 +58,7 @@ class Outcome:
         return self.rounds[-1].weights
 
 
-class TrainingSession:
+class CkksTraining:
     """One training of one problem at one server after another."""
 
     def __init__(
@@ -98,7 +77,7 @@ class TrainingSession:
         self._clock = clock
         self._report = report
         with clock.stage(Stage.KEYGEN, per=Per.KEY):
-            self._client = TrainingClient(circuit)
+            self._client = CkksTrainingClient(circuit)
             self._material = pack_material(circuit, self._client.public_arrays(), processes)
 
     @property
@@ -106,12 +85,12 @@ class TrainingSession:
         """What the server is started with."""
         return self._material
 
-    def run(self, iterations: int, restarts: int) -> Outcome:
+    def run(self, iterations: int, restarts: int) -> CkksTrainingOutcome:
         """Train from zero weights; ``restarts``: how many lost servers to replace.
 
         Raises ServiceError when one more is lost, MessageError on replies that are no weights.
         """
-        outcome = Outcome(public_bytes=len(self._material))
+        outcome = CkksTrainingOutcome(public_bytes=len(self._material))
         ahead = weights = np.zeros((self._circuit.classifiers, self._circuit.columns))
         done, server = 0, None
         try:
@@ -135,7 +114,7 @@ class TrainingSession:
                 server.close()
         return outcome
 
-    def _connect(self, outcome: Outcome) -> ServerHandle:
+    def _connect(self, outcome: CkksTrainingOutcome) -> ServerHandle:
         """Start a server and upload the data."""
         start = time.perf_counter()
         server = self._start_server(self._material)
@@ -167,7 +146,7 @@ class TrainingSession:
         count: int,
         ahead: Float64Array,
         weights: Float64Array,
-        outcome: Outcome,
+        outcome: CkksTrainingOutcome,
     ) -> tuple[Float64Array, Float64Array]:
         """Encrypt V and W, have the server iterate, decrypt both; the ends are one refresh."""
         start = time.perf_counter()

@@ -1,7 +1,7 @@
-"""The encrypted circuit in float64: same polynomial, same step, same momentum, no encryption.
+"""What encrypted weights are compared with, in the clear: the circuit's twin and the optimum.
 
-What the encrypted weights are compared with after every iteration. It needs the data in the clear,
-so it belongs to the study, not to the protocol.
+The twin is the encrypted circuit in float64: same polynomial, same step, same momentum. The optimum
+is scikit-learn's. Both need the data in the clear: they belong to the study, not to the protocol.
 """
 
 from __future__ import annotations
@@ -11,32 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from he_compare.common.types import Float64Array
-from he_compare.fhe_baseline.ckks.training.circuit import Circuit
+from he_compare.fhe_baseline.ckks.training.circuit import Circuit, momentum
 from he_compare.fhe_baseline.ckks.training.problem import Problem
-from he_compare.fhe_baseline.ckks.training.scales import momentum
 
 MAX_ITERATIONS = 2000
-
-
-def fit_optimum(problem: Problem) -> Float64Array:
-    """Return scikit-learn's weights (classifiers, columns), the constant's last."""
-    from sklearn.linear_model import LogisticRegression
-
-    rows = []
-    for target, sample_weights in zip(problem.targets, problem.sample_weights, strict=True):
-        model = LogisticRegression(C=problem.inverse_l2, max_iter=MAX_ITERATIONS, tol=1e-8)
-        model.fit(problem.matrix[:, :-1], target, sample_weight=sample_weights)
-        rows.append(np.append(model.coef_[0], model.intercept_[0]))
-    return np.array(rows)
-
-
-def loss(problem: Problem, weights: Float64Array) -> float:
-    """Return the mean over the classifiers of the penalised logistic loss."""
-    logits = weights @ problem.matrix.T
-    signed = np.where(problem.targets == 1, logits, -logits)
-    losses = (problem.sample_weights * np.logaddexp(0, -signed)).mean(axis=1)
-    penalties = problem.penalty / 2 * (weights[:, :-1] ** 2).sum(axis=1)
-    return float((losses + penalties).mean())
 
 
 @dataclass(frozen=True)
@@ -71,6 +49,27 @@ def run_twin(circuit: Circuit, problem: Problem, iterations: int) -> list[TwinSt
         outside = int(np.count_nonzero(np.abs(logits) > circuit.sigmoid.interval))
         steps.append(TwinStep(weights, outside, float(np.abs(logits).max())))
     return steps
+
+
+def fit_optimum(problem: Problem) -> Float64Array:
+    """Return scikit-learn's weights (classifiers, columns), the constant's last."""
+    from sklearn.linear_model import LogisticRegression
+
+    rows = []
+    for target, sample_weights in zip(problem.targets, problem.sample_weights, strict=True):
+        model = LogisticRegression(C=problem.inverse_l2, max_iter=MAX_ITERATIONS, tol=1e-8)
+        model.fit(problem.matrix[:, :-1], target, sample_weight=sample_weights)
+        rows.append(np.append(model.coef_[0], model.intercept_[0]))
+    return np.array(rows)
+
+
+def loss(problem: Problem, weights: Float64Array) -> float:
+    """Return the mean over the classifiers of the penalised logistic loss."""
+    logits = weights @ problem.matrix.T
+    signed = np.where(problem.targets == 1, logits, -logits)
+    losses = (problem.sample_weights * np.logaddexp(0, -signed)).mean(axis=1)
+    penalties = problem.penalty / 2 * (weights[:, :-1] ** 2).sum(axis=1)
+    return float((losses + penalties).mean())
 
 
 def relative_difference(weights: Float64Array, reference: Float64Array) -> float:

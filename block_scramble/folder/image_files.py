@@ -1,6 +1,6 @@
 """Plain images and ciphertexts as files: which ones a folder has, decoding and encoding them.
 
-Plain images are decoded by the rules of ``datasets.reading.images``, with one more: any alpha
+Plain images are decoded by the rules of ``datasets.reading.decoding``, with one more: any alpha
 channel is refused, since it would not come back. Ciphertexts are PNG where their values are bytes
 and npz otherwise, never pickled.
 """
@@ -21,7 +21,7 @@ import numpy as np
 from he_compare.block_scramble.engine.shapes import ImageShape
 from he_compare.block_scramble.keyed_cipher import CiphertextArray
 from he_compare.common.datasets.reading.class_folders import IGNORED
-from he_compare.common.datasets.reading.images import FORMATS, MIN_SIDE, image_size, open_image
+from he_compare.common.datasets.reading.decoding import FORMATS, MIN_SIDE, image_size, open_image
 from he_compare.common.errors import DataError, IntegrityError, UsageError
 from he_compare.common.types import UInt8Array
 
