@@ -52,7 +52,8 @@ def test_the_verdict_is_said_in_these_words(tmp_path: Path) -> None:
         "per image (record 663e2a24).",
         "If a heuristic claim is enough, choose block-scramble[al_amin]: accuracy differs by "
         "−0.060 [−0.090, −0.030] from the reference (n = 200, McNemar p < 0.001), 9.04 ms per "
-        "image (p50, n = 36), 1.1 times the reference, 151 kB transferred per image (record bd407c51).",
+        "image (p50, n = 36), 1.1 times the reference, 151 kB transferred per image (record "
+        "bd407c51).",
         "No attack was run on this run's pipelines: no claim was tested, and the column "
         "“Strongest attack” is not a pass.",
     ]
