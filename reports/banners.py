@@ -1,4 +1,4 @@
-"""The warnings that stand on every page: what no reader may miss, from flags in the records."""
+"""The warnings on every page: what no reader may miss, from flags in the records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a metrics table is built: one row a pipeline, wide ones cut into parts that fit a page."""
+"""How a metrics table is built: one row per pipeline, wide ones cut into parts that fit a page."""
 
 from __future__ import annotations
 

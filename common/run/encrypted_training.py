@@ -54,8 +54,8 @@ class EncryptedTraining:
     @property
     def refresh_bytes(self) -> float:
         """Bytes of all refreshes, both ways."""
-        told = self.facts.get("bytes")
-        ways = (_number(told, "refresh_upload"), _number(told, "refresh_download"))
+        recorded = self.facts.get("bytes")
+        ways = (_number(recorded, "refresh_upload"), _number(recorded, "refresh_download"))
         return sum(way or 0.0 for way in ways)
 
     @property
@@ -99,6 +99,6 @@ def _refreshes(record: RunRecord) -> tuple[Refresh, ...]:
     )
 
 
-def _number(told: Any, name: str) -> float | None:
-    value = told.get(name) if isinstance(told, dict) else None
+def _number(recorded: Any, name: str) -> float | None:
+    value = recorded.get(name) if isinstance(recorded, dict) else None
     return float(value) if isinstance(value, int | float) else None

@@ -72,14 +72,14 @@ def by_reason(view: RunView, verdict: Verdict) -> dict[str, list[AttackOutcome]]
     return found
 
 
-def told_by_attack(outcomes: Sequence[AttackOutcome]) -> str:
+def name_attacks(outcomes: Sequence[AttackOutcome]) -> str:
     """Name attacks and their targets, each attack once."""
     targets: dict[str, list[str]] = {}
     for one in outcomes:
         targets.setdefault(one.title, []).append(one.target)
-    return "; ".join(f"{title} on {told_targets(names)}" for title, names in targets.items())
+    return "; ".join(f"{title} on {name_targets(names)}" for title, names in targets.items())
 
 
-def told_targets(names: Sequence[str]) -> str:
+def name_targets(names: Sequence[str]) -> str:
     """Name a few targets, count many."""
     return ", ".join(names) if len(names) <= MOST_NAMED else f"{len(names)} targets"

@@ -1,4 +1,4 @@
-"""Dot plot of accuracy and AUC with their intervals, one row a pipeline."""
+"""Dot plot of accuracy and AUC with their intervals, one row per pipeline."""
 
 from __future__ import annotations
 

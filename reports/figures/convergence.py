@@ -21,7 +21,7 @@ DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 2, 1, 2)), (0, (8, 3)))
 
 
 def convergence_plot(view: RunView) -> Figure | None:
-    """Draw loss and difference to the twin, one row a training; None where there is none."""
+    """Draw loss and difference to the twin, one row per training; None where there is none."""
     found = encrypted_trainings(view)
     if not found:
         return None

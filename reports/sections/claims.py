@@ -158,7 +158,7 @@ def _claim_cells(view: RunView, pipeline: PipelineView) -> tuple[Inline, ...]:
 
 
 def _full_rows(pipeline: PipelineView) -> list[Row]:
-    """Return one row a stated fact; what is not stated has no row."""
+    """Return one row per stated fact; what is not stated has no row."""
     claims = pipeline.claims
     if claims is None:
         return []

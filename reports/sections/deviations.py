@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from he_compare.common.run.outcomes import by_reason, told_by_attack
+from he_compare.common.run.outcomes import by_reason, name_attacks
 from he_compare.common.run.records import AttackOutcome, RunRecord
 from he_compare.common.run.spelling import fixed, scientific, significant
 from he_compare.common.run.view import PipelineView, RunView
@@ -217,7 +217,7 @@ def _attacks(view: RunView) -> Iterator[FindingCard]:
             mine = [one for one in outcomes if one.title == title]
             yield card(
                 "unknown",
-                f"{told_by_attack(mine)}: unreliable",
+                f"{name_attacks(mine)}: unreliable",
                 _outcome_ids(mine),
                 f"{reason}; not a pass.",
             )
@@ -226,7 +226,7 @@ def _attacks(view: RunView) -> Iterator[FindingCard]:
         yield card(
             "unknown",
             f"{attacks} attack{'s' * (attacks != 1)} not run, {len(outcomes)} "
-            f"outcome{'s' * (len(outcomes) != 1)} missing: {told_by_attack(outcomes)}",
+            f"outcome{'s' * (len(outcomes) != 1)} missing: {name_attacks(outcomes)}",
             _outcome_ids(outcomes),
             f"{reason}; not a pass.",
         )

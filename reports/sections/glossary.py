@@ -1,4 +1,4 @@
-"""Words the report uses, and the sources it stands on."""
+"""Words the report uses, and the sources it rests on."""
 
 from __future__ import annotations
 

@@ -44,11 +44,13 @@ def _card(view: RunView, outcomes: Sequence[AttackOutcome]) -> FindingCard:
     names = {pipeline.label: short_title(view, pipeline) for pipeline in view.pipelines}
     graded = sorted(outcomes, key=lambda one: (GRAVITY.index(one.verdict), -(one.advantage or 0.0)))
     worst = graded[0]
-    told: dict[str, list[str]] = {}
+    targets_by_words: dict[str, list[str]] = {}
     for one in graded:
         words = f"{WORDS[one.verdict].short}, {one.headline or one.reason}"
-        told.setdefault(words, []).append(names.get(one.target, one.target))
-    evidence = "; ".join(f"{', '.join(targets)}: {words}" for words, targets in told.items())
+        targets_by_words.setdefault(words, []).append(names.get(one.target, one.target))
+    evidence = "; ".join(
+        f"{', '.join(targets)}: {words}" for words, targets in targets_by_words.items()
+    )
     hit = [names.get(one.target, one.target) for one in graded if one.verdict == worst.verdict]
     claim = f"{worst.title} ({worst.rung.value}): {worst.verdict} on {', '.join(hit)}"
     beyond = beyond_claims(worst)

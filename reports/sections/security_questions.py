@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from he_compare.common.run.outcomes import by_reason, told_by_attack
+from he_compare.common.run.outcomes import by_reason, name_attacks
 from he_compare.common.run.records import AttackOutcome
 from he_compare.common.run.spelling import parameters
 from he_compare.common.run.view import PipelineView, RunView
@@ -152,7 +152,7 @@ def _failed(view: RunView) -> str:
 
 def _untried(view: RunView) -> str:
     told = _joined(
-        f"{told_by_attack(outcomes)} (because {reason or 'no reason was recorded'})"
+        f"{name_attacks(outcomes)} (because {reason or 'no reason was recorded'})"
         for reason, outcomes in by_reason(view, "not run").items()
     )
     general = (
