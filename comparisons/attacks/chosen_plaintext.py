@@ -1,4 +1,4 @@
-"""Chosen plaintext: at most three images name every value, and their ciphertexts tell the key.
+"""Chosen plaintext: at most three images number every value; their ciphertexts reveal the key.
 
 Where blocks share a key, one image of random values is enough: every block is another known text.
 Otherwise each value gets a number that three images spell in base 256; its first digit stays below
@@ -44,11 +44,11 @@ class ChosenPlaintext(Attack):
     title = "Chosen plaintext"
     rung = Knowledge.CHOSEN_PLAINTEXTS
     needs = frozenset({Need.ORACLE})
-    metric = AttackMetric("share of values of fresh images decrypted right", best=1.0)
+    metric = AttackMetric("share of values of fresh images decrypted correctly", best=1.0)
     requires = (MOVES,)
     limits = (
         "verified on sealed images of the same key; where channels are equal, a key that exchanges "
-        "them decrypts as well (the exact positions are told apart in the details)",
+        "them decrypts as well (the details count exact positions)",
     )
     source = "design of the cipher: no diffusion, one key for all images"
 

@@ -47,11 +47,11 @@ class KnownPlaintext(Attack):
     title = "Known plaintext"
     rung = Knowledge.KNOWN_PAIRS
     needs = frozenset({Need.PAIRS})
-    metric = AttackMetric("share of values of fresh images decrypted right", best=1.0)
+    metric = AttackMetric("share of values of fresh images decrypted correctly", best=1.0)
     requires = (MOVES,)
     limits = (
-        "grey images tell equal channels apart by nothing: the key is found up to what decrypts "
-        "such images alike (exact positions are in the details)",
+        "equal channels of grey images cannot be distinguished: the key found may be another one "
+        "that decrypts such images alike (the details count exact positions)",
     )
     source = "design of the cipher: no diffusion, one key for all images"
 

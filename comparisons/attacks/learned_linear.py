@@ -50,12 +50,12 @@ class LearnedLinear(Attack):
     metric = AttackMetric("SSIM to the original", low=-1.0)
     limits = (
         "linear maps inside blocks only; with fewer blocks in the pairs than values in a block the "
-        "map is not determined and pictures come back blurred",
+        "map is not determined and the recovered pictures are blurred",
     )
     source = "ridge regression (Hoerl and Kennard 1970) on known pairs"
 
     def run(self, view: View, budget: AttackBudget, random: np.random.Generator) -> LinearInversion:
-        """Fit on the pairs, and on the same plain images under a key of one's own."""
+        """Fit on the pairs, and on the same plain images under a key of the adversary's own."""
         pairs, facts = view.pairs, view.facts
         side = block_side(facts.shape, facts.patch)
         own = view.under_own_key(pairs.plain, OTHER_KEY)

@@ -55,8 +55,8 @@ class LearnedUNet(Attack):
     metric = AttackMetric("SSIM to the original", low=-1.0)
     limits = (
         "a network of some 100,000 weights, trained for 100 steps of 8 pictures on a CPU: a larger "
-        "one, or more pairs, may see more",
-        "pictures come back grey: the mean of the channels",
+        "network or more pairs may recover more",
+        "recovered pictures are grey: the mean of the channels",
     )
     source = "U-Net (Ronneberger et al., MICCAI 2015) on known pairs; arXiv 2004.13263"
 

@@ -50,8 +50,8 @@ class MomentMatching(Attack):
     metric = AttackMetric("SSIM to the original", low=-1.0)
     limits = (
         "directions inside blocks that vary little, and those that the public images do not have, "
-        "come back blurred; more ciphertexts give more of them",
-        "public images here are of the same collection: of another hospital they match less",
+        "are recovered blurred; more ciphertexts recover more of them",
+        "public images come from the same collection here; those of another hospital match less",
     )
     source = "attack of this project; orthogonal Procrustes (Schoenemann 1966)"
 
@@ -68,7 +68,7 @@ class MomentMatching(Attack):
         return ""
 
     def run(self, view: View, budget: AttackBudget, random: np.random.Generator) -> Matched:
-        """Align ciphertexts and public images, and show the ciphertexts by it."""
+        """Align ciphertexts with public images, and turn them into pictures by the alignment."""
         patch = view.facts.side
         alignment = align_blocks(view.ciphertexts, view.auxiliary, patch)
         if alignment is None:

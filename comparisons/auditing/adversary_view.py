@@ -62,7 +62,7 @@ class Attacked:
         return [message for message in found if message is not None]
 
     def encrypt(self, images: UInt8Array) -> PixelArray:
-        """Encrypt images of somebody's choice, as the server sees them."""
+        """Encrypt chosen images, as the server sees them."""
         return self.scheme.read(self.keyed.protect(images))
 
 

@@ -20,7 +20,7 @@ from he_compare.common.types import BoolArray, IntArray, PixelArray, UInt8Array
 
 # Of a cipher with fresh randomness or a key per image there is nothing to find: attacks show that.
 MOVES = Requirement(
-    "values are not moved and negated but mapped otherwise: its key is no list of moves (see "
+    "values are mapped in other ways than moves and negation: the key is no list of moves (see "
     "learned inversion)",
     lambda facts: facts.keeps_nibbles or not (facts.deterministic and facts.one_key),
 )

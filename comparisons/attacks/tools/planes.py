@@ -1,4 +1,4 @@
-"""What a network is shown of ciphertexts: planes of the picture's size, one number a pixel.
+"""What a network is shown of ciphertexts: planes of the picture's size, one number per pixel.
 
 The first is the value itself; the others are what some family of ciphers keeps where it stands:
 folded values (a negation does not touch them), and statistics of a whole block (moving values

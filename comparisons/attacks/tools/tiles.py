@@ -1,4 +1,4 @@
-"""Images cut into square blocks and put together again, and the symmetries an attack cannot tell.
+"""Images cut into square blocks and put together again, and the symmetries that stay open.
 
 A ciphertext-only attack finds a picture up to the eight symmetries of the square and, where values
 may have been negated, up to 255 - v everywhere.
