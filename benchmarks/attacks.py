@@ -74,7 +74,7 @@ def _rows(outcome: AttackOutcome) -> list[Row]:
         for detail in outcome.details
         if detail.value is not None
     ]
-    rows.append(Row(f"{name}: time", outcome.seconds / n, "s a key", n))
+    rows.append(Row(f"{name}: time", outcome.seconds / n, "s per key", n))
     return rows
 
 

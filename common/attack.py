@@ -40,9 +40,9 @@ class AuditStep(ABC):
     """What attacks and checks have in common.
 
     ``rung``: the weakest adversary that can do it. ``source``: paper or standard it follows.
-    ``needs``: what it is given beyond ciphertexts and the algorithm. ``slow``: it takes more than a
-    second or two and comes after the others. ``least_seconds``, ``least_images`` (per key): under a
-    smaller budget it cannot conclude and is recorded as not run. ``least_keys``: more keys than a
+    ``needs``: what it is given besides ciphertexts and the algorithm. ``slow``: it takes more than
+    a second or two and comes after the others. ``least_seconds``, ``least_images`` (per key): under
+    a smaller budget it cannot conclude and is recorded as not run. ``least_keys``: more keys than a
     budget may have.
     """
 
@@ -89,7 +89,7 @@ class Attack(AuditStep):
         """Score a guess of ``run``."""
 
     def score_nothing(self, truth: Truth) -> Score:
-        """Return what is worth no guess at all, where the attack gave up: the chance level."""
+        """Return the score of no guess at all, where the attack gave up: the chance level."""
         return Score(self.metric.chance or 0.0)
 
 

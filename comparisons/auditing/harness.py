@@ -141,7 +141,7 @@ class Harness:
             yield from self._attack(attack, target, identity)
 
     def _tell(self, outcome: AttackOutcome) -> None:
-        """Report the outcome; what does not apply is in the matrix, with its reason in the record."""
+        """Report the outcome; what does not apply is in the matrix, its reason in the record."""
         if outcome.verdict in ("not applicable", "unreadable"):
             return
         self.progress.line(

@@ -79,7 +79,7 @@ class HeadExtraction(Check):
         truth = fidelity(found, victim.model, victim.inputs)
         return CheckFinding(
             verdict="broken" if truth.explained > 0.99 else "partial",
-            headline=f"{truth.queries} encrypted queries give the head away: the copy classifies "
+            headline=f"{truth.queries} encrypted queries reveal the head: the copy classifies "
             f"{truth.same_class:.1%} of {len(victim.inputs)} images alike",
             value=truth.explained,
             details=[
@@ -87,8 +87,8 @@ class HeadExtraction(Check):
                 Detail("largest error of a weight / largest weight", truth.largest_weight_error),
             ],
             promised=False,
-            claim="secrecy of the head from whoever reads scores; here that is the "
-            "client, which trained it",
+            claim="secrecy of the head from anyone who reads scores; here that is the client, "
+            "which trained it",
             limits=[
                 "protects the patient from the server, not the server's model from the client: "
                 "homomorphic encryption does not limit queries",

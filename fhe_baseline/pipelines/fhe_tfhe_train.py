@@ -123,7 +123,7 @@ class FheTfheTrainPipeline(Pipeline):
     def fit(
         self, data: TrainingData, parameters: FheTfheTrainParameters, context: RunContext
     ) -> FheTfheTrainFitted:
-        """Train on an encrypted slice at a server process, without telling it anything else.
+        """Train on an encrypted slice at a server process, which gets nothing else.
 
         Raises UnavailableError for more than two classes.
         """

@@ -24,7 +24,7 @@ from he_compare.common.types import (
     UInt8Array,
 )
 
-# Of the budget's seconds a key, the share that training may take.
+# Of the budget's seconds per key, the share that training may take.
 TRAINING = 0.6
 
 
