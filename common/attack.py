@@ -70,7 +70,7 @@ class Attack(AuditStep):
     requires: ClassVar[tuple[Requirement, ...]] = ()
 
     def applies(self, facts: Facts) -> str:
-        """Return '' where the attack means something here, else the reason why not.
+        """Return '' where the attack applies, else the reason why not.
 
         Not asked for controls, on which every attack is run.
         """
@@ -144,7 +144,7 @@ class Check(AuditStep):
     metric: ClassVar[AttackMetric | None] = None
 
     def applies(self, inspected: Inspected) -> str:
-        """Return '' where the check means something here, else the reason why not."""
+        """Return '' where the check applies, else the reason why not."""
         return ""
 
     def unreadable(self, inspected: Inspected) -> str:

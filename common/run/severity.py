@@ -55,7 +55,7 @@ WORDS: dict[Verdict, VerdictWords] = {
         "the attack cannot read such messages, nothing is known; not a pass",
     ),
     "not applicable": VerdictWords(
-        "n/a", "n/a", "unknown", "the attack has no meaning for this target"
+        "n/a", "n/a", "unknown", "the attack does not apply to this target"
     ),
     "not run": VerdictWords(
         "not run", "not run", "unknown", "the attack should have run and did not; not a pass"

@@ -1,8 +1,9 @@
 """Jigsaw solver: whole pictures from ciphertexts alone, first inside blocks, then their places.
 
-Where one key serves all images their blocks' borders speak together; where each image has its own,
-each is solved by itself. Blocks may have been turned, mirrored and negated. Sources of the parts:
-Gallagher, CVPR 2012 (merging); Pomeranz, Shemesh, Ben-Shahar, CVPR 2011 (borders continued).
+Where one key serves all images, the borders of all their blocks are evaluated together; where each
+image has its own, each is solved by itself. Blocks may have been turned, mirrored and negated.
+Sources of the parts: Gallagher, CVPR 2012 (merging); Pomeranz, Shemesh, Ben-Shahar, CVPR 2011
+(borders continued).
 """
 
 from __future__ import annotations

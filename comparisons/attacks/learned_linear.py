@@ -1,7 +1,7 @@
 """Learned inversion, linear: a map from ciphertext blocks to plain blocks, fitted on known pairs.
 
 Nothing about the cipher is used but its blocks. Which ciphertext block belongs to which plain block
-is told by statistics that ciphers keep (norm, and norm about mid-grey), followed over the pairs;
+is found by statistics that ciphers keep (norm, and norm about mid-grey), followed over the pairs;
 one ridge regression for all blocks then inverts whatever is linear inside blocks, negation and
 secret rotations included. The same fit on pairs made under keys of the adversary's own is the
 negative: it shows what the known pairs contribute. Source: ridge regression, Hoerl and Kennard

@@ -1,6 +1,6 @@
 """Learned inversion by a small U-Net, from known pairs under the key that is attacked.
 
-Blocks are first laid where their plain counterparts are (told by statistics that ciphers keep,
+Blocks are first laid where their plain counterparts are (found by statistics that ciphers keep,
 followed over the pairs), then inverted by one ridge regression in 4-bit halves for all blocks. The
 network sees that estimate, made for each pair by the other half of the pairs, beside the
 ciphertext, its folded values and statistics of its blocks, and learns the picture. Source: learned

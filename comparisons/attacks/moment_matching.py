@@ -1,6 +1,6 @@
 """Moment matching: pictures from ciphertexts under one key and public images of the same kind.
 
-Principal components of ciphertext blocks are told apart by their means, spreads and covariances
+Principal components of ciphertext blocks are distinguished by their means, spreads and covariances
 with the blocks beside them, and aligned with those of plain images of other people
 (``common.block_moments``): the order of the blocks and one rotation inside all of them. Moves,
 negations and secret rotations are special cases. Nothing of the pictures' way up is lost, since the

@@ -81,7 +81,7 @@ class OutcomeDraft:
     control: str = ""
 
     def not_applicable(self, reason: str) -> AttackOutcome:
-        """Record that the attack means nothing for this target, and why."""
+        """Record that the attack does not apply to this target, and why."""
         return self._without_result("not applicable", reason)
 
     def unreadable(self, reason: str) -> AttackOutcome:

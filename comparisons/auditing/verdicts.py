@@ -151,7 +151,7 @@ def judge(
 ) -> Judgement:
     """Turn an advantage and its interval into a verdict.
 
-    An interval that is too wide to tell is said, not drawn as a pass.
+    An interval too wide to decide is reported as such, not as a pass.
     """
     if problems:
         sentences = tuple(problem.sentence for problem in problems)

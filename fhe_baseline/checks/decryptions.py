@@ -1,4 +1,4 @@
-"""Where decryptions go: every byte to the server recorded, and looked through for decrypted values.
+"""Where decryptions go: all bytes to the server are recorded and searched for decrypted values.
 
 The machine-checked half of the statement "decrypted results stay with the key's owner".
 """

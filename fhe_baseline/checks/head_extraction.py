@@ -1,4 +1,4 @@
-"""Head extraction: whoever reads scores solves for the head; what is encrypted is the query."""
+"""Head extraction: anyone who reads scores solves for the head; only the query is encrypted."""
 
 from __future__ import annotations
 

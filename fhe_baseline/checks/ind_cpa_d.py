@@ -1,4 +1,4 @@
-"""IND-CPA-D: the secret key from decrypted CKKS results, and what it takes to stop it.
+"""IND-CPA-D: the secret key from decrypted CKKS results, and what prevents that.
 
 Two real decodes of two of the pipeline's own replies, fresh and after evaluation; then what an
 owner might publish instead: fewer digits, flooded values, the scores alone, the label alone.

@@ -1,4 +1,4 @@
-"""Gradient of one sample: its update is its features; and what a refresh shows to whom."""
+"""Gradient of one sample: its update reveals its features; and what a refresh shows to whom."""
 
 from __future__ import annotations
 

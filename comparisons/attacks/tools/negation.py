@@ -1,4 +1,4 @@
-"""Attacks on negation: when one means something, and how its pictures are scored."""
+"""Attacks on negation: when they apply, and how their pictures are scored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where decrypted results go: the bytes that cross the boundary, recorded and looked through.
+"""Where decrypted results go: the bytes that cross the boundary, recorded and searched.
 
 A recording handle sits between client and server and keeps every message in order. After the
 owner has decrypted something, whatever goes to the server must be a fresh encryption: no decrypted
