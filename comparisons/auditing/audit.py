@@ -146,6 +146,7 @@ def audit_run(
         size=config.image_size,
         run={"backbone": config.backbone, "weights": plan.backbone.weights_sha256},
         seconds=QUICK_SECONDS if budget.name == "quick" else None,
+        pictures=bool(config.pictures),
     )
     progress.line(f"audit with the {budget.name} budget")
     deployments = RunDeployments(plan, folder, runner)

@@ -15,7 +15,7 @@ from typing import Any
 
 from he_compare.common.attack import Attack, AttackFailedError, AuditStep, Check, Inspected
 from he_compare.common.audit_budget import AttackBudget
-from he_compare.common.errors import CompareError, MessageError, UnavailableError
+from he_compare.common.errors import CellError, CompareError, MessageError, UnavailableError
 from he_compare.common.identity import key_of, source_digest
 from he_compare.common.run.records import AttackOutcome, AttackPicture
 from he_compare.common.run.store import RunFolder
@@ -45,7 +45,7 @@ class Setup:
     """What all cells of one audit share. ``command``: reproduces it, up to target and attack.
 
     ``run``: what else of a run can change an outcome (backbone and weights). ``seconds``: after
-    which no other cell is begun.
+    which no other cell is begun. ``pictures``: whether images may leave the dataset.
     """
 
     pool: PlainPool
@@ -56,6 +56,7 @@ class Setup:
     run: Mapping[str, Any] = field(default_factory=dict)
     control_keys: int = 2
     seconds: float | None = None
+    pictures: bool = True
 
 
 class Harness:
@@ -158,6 +159,13 @@ class Harness:
             facts = target.facts
         except MessageError as error:
             yield frame.unreadable(f"no attack of the suite reads its messages: {error}")
+            return
+        except CompareError as error:
+            yield frame.not_run(_kind_of(error), str(error))
+            return
+        except Exception as error:  # a scheme from elsewhere must not take the others with it
+            traceback.print_exc()
+            yield frame.not_run(NotRun.ERROR, f"failed: {type(error).__name__}: {error}")
             return
         if not attack.reads(facts):
             yield frame.unreadable("its messages are no pictures, and the attack reads pictures")
@@ -292,7 +300,7 @@ class Harness:
         return self._recognisers[size]
 
     def _pictures(self, attack: Attack, label: str, result: Keys) -> list[AttackPicture]:
-        if result.first is None or not result.scores[0].pictures:
+        if not self.setup.pictures or result.first is None or not result.scores[0].pictures:
             return []
         view, truth = result.first
         return artefacts.store_pictures(
@@ -323,7 +331,10 @@ class Harness:
         seconds = time.perf_counter() - start
         files = artefacts.store_findings(self.folder, target.label, check.name, finding.artefacts)
         pictures = artefacts.store_finding_pictures(
-            self.folder, target.label, check.name, finding.pictures
+            self.folder,
+            target.label,
+            check.name,
+            finding.pictures if self.setup.pictures else (),
         )
         return frame.of_finding(check, finding, seconds, files, pictures)
 
@@ -350,4 +361,6 @@ class Harness:
 
 
 def _kind_of(error: CompareError) -> NotRun:
+    if isinstance(error, CellError):
+        return NotRun.ERROR
     return NotRun.UNAVAILABLE if isinstance(error, UnavailableError) else NotRun.REFUSED
