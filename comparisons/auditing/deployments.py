@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from he_compare.common.contracts import Pipeline, RunSettings, TrainingData
 from he_compare.common.environment import usable_cores
-from he_compare.common.errors import UnavailableError, UsageError
+from he_compare.common.errors import CellError, UnavailableError, UsageError
 from he_compare.common.run.records import RunRecord
 from he_compare.common.run.store import ArtefactFolder, RunFolder
 from he_compare.common.run.tape import Tape, read_tape
@@ -86,7 +86,9 @@ class RunDeployments:
         record = self._records.get(planned.label)
         if record is None or record.status is not Status.OK:
             reason = record.reason if record is not None else "it was not run"
-            raise UnavailableError(reason, fix="see the record of its first cell")
+            gone = record is None or record.status is Status.UNAVAILABLE
+            kind = UnavailableError if gone else CellError
+            raise kind(reason, fix="see the record of its first cell")
         return record
 
     def _tape(self, record: RunRecord) -> Tape | None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from he_compare.common.attack_score import Picture, Score
+from he_compare.common.errors import CellError, UnavailableError
 from he_compare.common.run.records import SecurityClaims
 from he_compare.common.run.store import RunFolder
 from he_compare.common.run.tape import Tape, write_tape
@@ -21,8 +22,10 @@ from he_compare.comparisons.auditing.deployments import RunDeployments
 from he_compare.comparisons.auditing.harness import Harness, Setup
 from he_compare.comparisons.auditing.targets import LostKey, Opened, Target
 from he_compare.comparisons.progress import ProgressReporter
-from tests.comparisons.auditing.test_deployments import SMALL, Pool, Spy
-from tests.support.deployments import SIZE, images
+from tests.comparisons.auditing.test_deployments import SMALL, Pool, Spy, tape_of
+from tests.comparisons.auditing.test_deployments import audit as audit_of
+from tests.comparisons.auditing.test_deployments import target_of as pipeline_of
+from tests.support.deployments import SIZE, deployed, images
 
 SHAPE = (SIZE, SIZE, 3)
 
@@ -162,6 +165,7 @@ def run_of(
     *,
     live: bool,
     others: Sequence[Any] = (),
+    status: Status = Status.OK,
 ) -> Opened:
     """Open the one pipeline of an invented run."""
 
@@ -169,7 +173,7 @@ def run_of(
     facts = write_tape(folder, "cell", tape)
     record = SimpleNamespace(
         identity="now",
-        status=Status.OK,
+        status=status,
         reason="",
         cell=SimpleNamespace(label="p", phase=Phase.ACCURACY),
         tape=facts,
@@ -224,3 +228,22 @@ def test_the_tape_is_that_of_the_plan_not_of_a_later_record_under_another_key(
     opened = run_of(monkeypatch, tmp_path, Faulty(), tape, live=False, others=[later])
     assert opened.tape is not None
     assert opened.tape.digest() == tape.digest()
+
+
+def test_a_check_says_that_it_encrypts_anew(tmp_path: Path) -> None:
+    one = deployed("fhe-head")
+    target = pipeline_of("fhe-head", one, tape_of(one))
+    (found,) = audit_of(tmp_path, [target], "freshness")
+    assert found.verdict == "resists within budget"
+    assert found.messages == "deployed again"
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(Status.FAILED, CellError), (Status.UNAVAILABLE, UnavailableError)]
+)
+def test_a_cell_that_failed_is_not_called_unavailable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: Status, kind: type[Exception]
+) -> None:
+    tape = tape_under(1, images()[:2])
+    with pytest.raises(kind):
+        run_of(monkeypatch, tmp_path, Faulty(), tape, live=False, status=status)
