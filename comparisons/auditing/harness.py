@@ -15,7 +15,7 @@ from typing import Any
 
 from he_compare.common.attack import Attack, AttackFailedError, AuditStep, Check, Inspected
 from he_compare.common.audit_budget import AttackBudget
-from he_compare.common.errors import CompareError, MessageError, UnavailableError
+from he_compare.common.errors import CellError, CompareError, MessageError, UnavailableError
 from he_compare.common.identity import key_of, source_digest
 from he_compare.common.run.records import AttackOutcome, AttackPicture
 from he_compare.common.run.store import RunFolder
@@ -165,6 +165,13 @@ class Harness:
             facts = target.facts
         except MessageError as error:
             yield frame.unreadable(f"no attack of the suite reads its messages: {error}")
+            return
+        except CompareError as error:
+            yield frame.not_run(_kind_of(error), str(error))
+            return
+        except Exception as error:  # a scheme from elsewhere must not take the others with it
+            traceback.print_exc()
+            yield frame.not_run(NotRun.ERROR, f"failed: {type(error).__name__}: {error}")
             return
         if not attack.reads(facts):
             yield frame.unreadable("its messages are no pictures, and the attack reads pictures")
@@ -359,4 +366,6 @@ class Harness:
 
 
 def _kind_of(error: CompareError) -> NotRun:
+    if isinstance(error, CellError):
+        return NotRun.ERROR
     return NotRun.UNAVAILABLE if isinstance(error, UnavailableError) else NotRun.REFUSED

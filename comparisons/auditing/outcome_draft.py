@@ -13,7 +13,13 @@ from he_compare.common.adversary import Need, Truth, View
 from he_compare.common.attack import Attack, AuditStep, Check, CheckFinding
 from he_compare.common.attack_score import AttackMetric, Detail, Score
 from he_compare.common.audit_budget import AttackBudget
-from he_compare.common.run.records import AttackOutcome, AttackPicture, MetricValue, Verdict
+from he_compare.common.run.records import (
+    AttackOutcome,
+    AttackPicture,
+    MessageSource,
+    MetricValue,
+    Verdict,
+)
 from he_compare.common.scheme import CLOSED_CONTROLS, OPEN_CONTROL
 from he_compare.common.types import Knowledge, NotRun
 from he_compare.comparisons.auditing.pool import GREY_LIMIT
@@ -195,6 +201,7 @@ class OutcomeDraft:
                 "artefacts": [*files, *(picture.file for picture in pictures)],
                 "pictures": list(pictures),
                 "claim": finding.claim or self._claim(),
+                "messages": self._source_of_check(),
                 "promised": finding.promised,
                 "limits": [*finding.limits, *self.target.limits()],
             }
@@ -216,6 +223,11 @@ class OutcomeDraft:
             "reproduce": f"{self.command} {self.target.argument}",
             "source": self.attack.source,
         }
+
+    def _source_of_check(self) -> MessageSource:
+        """A check encrypts what it looks at itself, under a key of its own: it reads no tape."""
+        source = self.target.message_source()
+        return "deployed again" if source == "crossed in the run" else source
 
     def _claim(self) -> str:
         return self.target.claim()

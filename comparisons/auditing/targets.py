@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -13,7 +14,7 @@ from he_compare.common import plugins
 from he_compare.common.adversary import Need
 from he_compare.common.attack import Attack
 from he_compare.common.contracts import Deployed, Pipeline
-from he_compare.common.errors import CompareError, UsageError
+from he_compare.common.errors import CellError, CompareError, UsageError
 from he_compare.common.identity import key_of
 from he_compare.common.run.records import MessageSource
 from he_compare.common.run.tape import Tape
@@ -66,11 +67,22 @@ class Target:
     open_it: Callable[[], Opened]
     tape_digest: str = ""
     _keys: dict[int, KeyedScheme] = field(default_factory=dict)
+    _opened: Opened | CompareError | None = None
 
-    @cached_property
+    @property
     def opened(self) -> Opened:
-        """What is attacked. Raises CompareError."""
-        return self.open_it()
+        """What is attacked. Raises CompareError, the same one again: nothing is fitted twice."""
+        if self._opened is None:
+            try:
+                self._opened = self.open_it()
+            except CompareError as error:
+                self._opened = error
+            except Exception as error:  # a pipeline from elsewhere must not take the others with it
+                traceback.print_exc()
+                self._opened = CellError(f"failed: {type(error).__name__}: {error}")
+        if isinstance(self._opened, CompareError):
+            raise self._opened
+        return self._opened
 
     @property
     def scheme(self) -> Scheme:
@@ -86,7 +98,7 @@ class Target:
         """Return what the target claims, in words; '' where nothing is deployed."""
         try:
             claims = self.scheme.claims()
-        except CompareError:
+        except Exception:  # what it does not say is no claim; opening it has told why
             return ""
         return f"{claims.protects} ({claims.claim_type})"
 
