@@ -39,6 +39,7 @@ class ModelToKey(Attack):
     title = "Model to key"
     rung = Knowledge.AUXILIARY_DATA
     needs = frozenset({Need.MODELS})
+    reads_pictures = False
     metric = AttackMetric("share of values of fresh images decrypted right", best=1.0)
     limits = (
         "the adversary has the very plain model that was adapted; with a model near it, such as "

@@ -1,7 +1,7 @@
 """Runs the cells of a plan: every cell ends in a record, whatever happens.
 
 A record is appended as soon as its cell is done, so a killed run resumes where it stopped. A cell
-that failed is told and left; the others go on. Latency rounds interleave the pipelines, so that a
+that failed is recorded and the next one begins. Latency rounds interleave the pipelines, so that a
 machine that slows down slows all of them.
 """
 
@@ -36,7 +36,7 @@ WARMUP_IMAGES = 4
 
 @dataclass
 class CellCounts:
-    """How many cells of a run failed, and whether it was stopped."""
+    """How the cells of a run ended, by kind."""
 
     executed: int = 0
     reused: int = 0

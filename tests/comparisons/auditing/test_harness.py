@@ -43,6 +43,7 @@ class Probe(Attack):
     metric = AttackMetric("share seen", best=1.0)
     limits = ("made for a test",)
     source = "tests"
+    reads_pictures = False
     runs = 0
 
     def run(self, view: View, budget: AttackBudget, random: np.random.Generator) -> Any:
@@ -261,6 +262,7 @@ def test_messages_that_an_attack_cannot_read_are_neither_a_pass_nor_not_applicab
 ) -> None:
     class OnBlocks(Probe):
         requires = (BLOCKS,)
+        reads_pictures = True
 
     given(OnBlocks())
     found = run(tmp_path / "a", OnBlocks(), sealed_target())
@@ -273,9 +275,7 @@ def test_messages_that_an_attack_cannot_read_are_neither_a_pass_nor_not_applicab
     assert exit_code(blockless, ["probe"]) == 0
 
 
-def test_an_attack_that_asks_nothing_of_pictures_takes_any_bytes(
-    tmp_path: Path, given: Any
-) -> None:
+def test_an_attack_that_reads_no_pictures_takes_any_bytes(tmp_path: Path, given: Any) -> None:
     given(Probe())
     assert run(tmp_path, Probe(), sealed_target())[0].verdict == "resists within budget"
 
