@@ -297,7 +297,7 @@ class Harness:
         if result.first is None or not result.scores[0].pictures:
             return []
         view, truth = result.first
-        return artefacts.store_pictures(
+        return artefacts.store_attack_pictures(
             self.folder, label, attack.name, result.scores[0].pictures, truth, view.ciphertexts
         )
 

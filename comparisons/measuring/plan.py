@@ -230,9 +230,9 @@ class RunPlan:
 
 
 def _package_versions() -> dict[str, str]:
-    from he_compare.common.environment import fingerprint
+    from he_compare.common.environment import fingerprint_environment
 
-    versions = fingerprint(1).packages
+    versions = fingerprint_environment(1).packages
     names = ("torch", "timm", "numpy", "scikit-learn", "tenseal", "concrete-ml", "pillow")
     return {name: versions[name] for name in names}
 

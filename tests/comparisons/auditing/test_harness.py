@@ -286,7 +286,7 @@ def test_a_check_is_recorded_with_what_it_found(tmp_path: Path, given: Any) -> N
     assert (found.verdict, found.headline, found.claim) == ("broken", "found 7 bytes", "none leak")
     assert found.metric is not None and found.metric.value == 7.0
     assert (tmp_path / found.artefacts[0]).read_bytes() == b"seven"
-    told = matrix.explain(found)
+    told = matrix.explain_outcome(found)
     assert "claim      none leak" in told and "reproduce  compare audit run" in told
 
 
