@@ -149,7 +149,7 @@ def describe(rows: Sequence[AuditRow], without: Sequence[str] = ()) -> str:
     if without:
         blocks.append("No lattice parameters: " + ", ".join(without))
     enforcers = dict.fromkeys((row.facts.scheme, row.facts.enforced_by) for row in rows)
-    enforced = [f"Enforced ({scheme}): {who}." for scheme, who in enforcers]
+    enforced = [f"Enforcement ({scheme}): {who}." for scheme, who in enforcers]
     return "\n\n".join([*blocks, *enforced, *(CAVEATS if rows else ())])
 
 

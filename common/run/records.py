@@ -504,7 +504,9 @@ class ScoreSheet(Record):
 
     schema_version: int = Field(default=SCHEMA_VERSION, description="Version of this schema")
     reference: str = Field(description="Label of the reference of paired differences")
-    threshold: float = Field(description="Probability at or above which the positive is called")
+    threshold: float = Field(
+        description="Probability at or above which the positive class is predicted"
+    )
     cells: list[CellScores] = Field(description="One per scored accuracy cell")
     differences: list[PairedDifference] = Field(description="Against the reference")
 

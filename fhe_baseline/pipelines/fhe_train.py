@@ -57,7 +57,7 @@ class FheTrainParameters(Parameters):
         ge=1,
         le=64,
         description="1: full batch; more: the rows are shuffled, cut into as many mini-batches, "
-        "and steps take them in turn; each takes at least one ciphertext a pair of columns",
+        "and steps take them in turn; each takes at least one ciphertext per pair of columns",
     )
     degree: Literal[3, 5, 7] = Field(default=3, description="Degree of the polynomial sigmoid")
     interval: float = Field(

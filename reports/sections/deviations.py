@@ -67,7 +67,7 @@ def _dataset(view: RunView) -> Iterator[FindingCard]:
             "Prevalence and difficulty may differ from the published split.",
         )
     if dataset.limits:
-        shown = ", ".join(f"{split} to {most}" for split, most in dataset.limits.items())
+        shown = ", ".join(f"{split} to {most} images" for split, most in dataset.limits.items())
         yield card(
             "warn", f"Counts were limited: {shown}.", MANIFEST, "Only these images were used."
         )

@@ -267,11 +267,12 @@ def test_messages_that_an_attack_cannot_read_are_neither_a_pass_nor_not_applicab
     given(OnBlocks())
     found = run(tmp_path / "a", OnBlocks(), sealed_target())
     assert [one.verdict for one in found] == ["unreadable"]
-    assert found[0].target_kind == "pipeline"
+    assert (found[0].target_kind, found[0].scheme) == ("pipeline", "sealed")
     assert "the attack cannot read such messages, nothing is known" in matrix.render(found)
     assert (exit_code(found), exit_code(found, ["probe"])) == (0, 3)
     blockless = run(tmp_path / "b", OnBlocks(), "pixel_np")
     assert [(one.verdict, one.reason) for one in blockless] == [("not applicable", BLOCKS.obstacle)]
+    assert [one.scheme for one in blockless] == ["pixel_np"]
     assert exit_code(blockless, ["probe"]) == 0
 
 
