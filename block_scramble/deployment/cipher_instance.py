@@ -30,7 +30,7 @@ PICTURE = "picture"
 WRONG_KEY = "wrong key"
 
 ENFORCED_BY = {
-    "heuristic": "nobody: no parameter of this scheme is tied to a security level",
+    "heuristic": "not enforced: no parameter of this scheme is tied to a security level",
     "reduction to a hardness assumption": "the cryptography package: key length and mode are fixed",
     "none": "",
 }

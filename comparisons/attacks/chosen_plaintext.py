@@ -20,7 +20,7 @@ from he_compare.common.target_facts import Facts
 from he_compare.common.types import Knowledge, UInt8Array
 from he_compare.comparisons.attacks.tools.move_keys import (
     BYTE_TOP,
-    MOVES,
+    MOVES_VALUES,
     NIBBLE_TOP,
     find_moves,
     images_of,
@@ -45,7 +45,7 @@ class ChosenPlaintext(Attack):
     rung = Knowledge.CHOSEN_PLAINTEXTS
     needs = frozenset({Need.ORACLE})
     metric = AttackMetric("share of values of fresh images decrypted correctly", best=1.0)
-    requires = (MOVES,)
+    requires = (MOVES_VALUES,)
     limits = (
         "verified on sealed images of the same key; where channels are equal, a key that exchanges "
         "them decrypts as well (the details count exact positions)",

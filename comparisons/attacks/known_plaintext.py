@@ -17,7 +17,7 @@ from he_compare.common.attack_score import AttackMetric, Detail, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.scheme import KeyMoves
 from he_compare.common.types import Knowledge, PixelArray
-from he_compare.comparisons.attacks.tools.move_keys import MOVES, find_moves
+from he_compare.comparisons.attacks.tools.move_keys import MOVES_VALUES, find_moves
 from he_compare.comparisons.attacks.tools.recovered_key import (
     fresh_pictures,
     key_details,
@@ -48,7 +48,7 @@ class KnownPlaintext(Attack):
     rung = Knowledge.KNOWN_PAIRS
     needs = frozenset({Need.PAIRS})
     metric = AttackMetric("share of values of fresh images decrypted correctly", best=1.0)
-    requires = (MOVES,)
+    requires = (MOVES_VALUES,)
     limits = (
         "equal channels of grey images cannot be distinguished: the key found may be another one "
         "that decrypts such images alike (the details count exact positions)",

@@ -50,6 +50,7 @@ class LearnedUNet(Attack):
     title = "Learned inversion (U-Net, pairs of this key)"
     rung = Knowledge.KNOWN_PAIRS
     needs = frozenset({Need.PAIRS})
+    reads_pictures = False
     slow = True
     least_seconds = 60.0
     metric = AttackMetric("SSIM to the original", low=-1.0)

@@ -37,6 +37,7 @@ class LearnedUNetOtherKeys(Attack):
     title = "Learned inversion (U-Net, pairs of other keys)"
     rung = Knowledge.AUXILIARY_DATA
     needs = frozenset({Need.AUXILIARY})
+    reads_pictures = False
     slow = True
     least_seconds = 60.0
     metric = AttackMetric("SSIM to the original", low=-1.0)

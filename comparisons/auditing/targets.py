@@ -102,6 +102,13 @@ class Target:
             return ""
         return f"{claims.protects} ({claims.claim_type})"
 
+    def scheme_name(self) -> str:
+        """Return the name of the scheme; '' where nothing is deployed."""
+        try:
+            return self.scheme.name
+        except CompareError:
+            return ""
+
     def limits(self) -> list[str]:
         """Return what an outcome on this target does not show."""
         return [ALONE] if self.message_source() == "deployed for the audit" else []
@@ -143,7 +150,7 @@ class Target:
         return tape.digest() if Need.MODELS in attack.needs else tape.messages_digest()
 
 
-def cipher_scheme(name: str, options: Mapping[str, Any], size: int) -> Scheme:
+def scheme_of_cipher(name: str, options: Mapping[str, Any], size: int) -> Scheme:
     """Find a cipher by name. Raises UnknownNameError or UsageError."""
     plugins.find("ciphers", name)
     for pipeline in plugins.load_all("pipelines").values():
@@ -159,7 +166,7 @@ def cipher_target(text: str, size: int) -> Target:
     The largest size that whole blocks tile is taken. Raises UsageError.
     """
     spec = parse_spec(text, "cipher")
-    scheme = cipher_scheme(spec.name, spec.parameters, fitting_size(spec, size))
+    scheme = scheme_of_cipher(spec.name, spec.parameters, fitting_size(spec, size))
     label = PipelineSpec(scheme.name, spec.parameters).text
     return Target(
         label=label,
@@ -220,7 +227,7 @@ class LostKey(KeyedScheme):
 def control_scheme(name: str, size: int) -> Scheme:
     """Return a control for images of ``size`` pixels."""
     assert name in CONTROLS
-    return cipher_scheme(name, {}, size)
+    return scheme_of_cipher(name, {}, size)
 
 
 @cache
