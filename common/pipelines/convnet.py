@@ -124,6 +124,7 @@ class ConvnetPipeline(Pipeline):
         from he_compare.common.backbones.deit import state_digest
         from he_compare.common.backbones.features import backbone_seed
         from he_compare.common.identity import array_digest, source_digest
+        from he_compare.common.sources import sources_of
 
         settings = context.settings
         torch.set_num_threads(settings.threads)
@@ -138,9 +139,7 @@ class ConvnetPipeline(Pipeline):
             "statistics": settings.backbone,
             "budget": asdict(budget),
             "threads": settings.threads,
-            "source": source_digest(
-                "he_compare.common.backbones", "he_compare.common.pipelines.convnet"
-            ),
+            "source": source_digest(*sources_of(__name__)),
             "torch": torch.__version__,
         }
         stored = context.artefacts.get_or_make(

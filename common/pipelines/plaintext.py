@@ -119,6 +119,10 @@ class PlaintextPipeline(Pipeline):
     name = NAME
     parameters = PlaintextParameters
 
+    def reference_rank(self, parameters: PlaintextParameters) -> int:
+        """Whatever is compared, the fine-tuned DeiT is its reference, else the regression."""
+        return 0 if parameters.model == "finetune" else 1
+
     def fit(
         self, data: TrainingData, parameters: PlaintextParameters, context: RunContext
     ) -> PlaintextFitted:

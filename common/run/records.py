@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
-from he_compare.common.run.old_records import with_outcome_facts
+from he_compare.common.run.old_records import with_outcome_facts, with_reference_rank
 from he_compare.common.types import FheMode, Knowledge, NotRun, Per, Phase, Side, Stage, Status
 
 SCHEMA_VERSION = 1
@@ -415,6 +415,15 @@ class PlannedPipeline(Record):
     label: str = Field(description="Unique label")
     parameters: dict[str, Any] = Field(description="As passed")
     resolved: dict[str, Any] = Field(description="With defaults")
+    reference_rank: int | None = Field(
+        default=None,
+        description="The smallest of the run is the reference of differences; none: never it",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_older(cls, values: Any) -> Any:
+        return with_reference_rank(values)
 
 
 class Manifest(Record):
