@@ -25,7 +25,7 @@ from he_compare.common.types import NotRun
 from he_compare.comparisons.auditing import artefacts, suite, trial
 from he_compare.comparisons.auditing.outcome_draft import Keys, OutcomeDraft
 from he_compare.comparisons.auditing.pool import PlainPool
-from he_compare.comparisons.auditing.targets import Target, control_scheme
+from he_compare.comparisons.auditing.targets import Target, control_modules, control_scheme
 from he_compare.comparisons.auditing.timelimit import OverTimeError
 from he_compare.comparisons.auditing.verdicts import large_enough, too_small
 from he_compare.comparisons.progress import ProgressReporter
@@ -40,7 +40,7 @@ class Setup:
     """What all cells of one audit share. ``command``: reproduces it, up to target and attack.
 
     ``run``: what else of a run can change an outcome (backbone and weights). ``seconds``: after
-    which no other cell is begun.
+    which no other cell is begun. ``pictures``: whether images and reconstructions may be kept.
     """
 
     pool: PlainPool
@@ -49,6 +49,7 @@ class Setup:
     command: str
     size: int
     run: Mapping[str, Any] = field(default_factory=dict)
+    pictures: bool = True
     control_keys: int = 2
     seconds: float | None = None
 
@@ -94,8 +95,10 @@ class Harness:
     def identity(self, attack: AuditStep, target: Target, control: str = "") -> str:
         """Return the key of an outcome: everything that can change it.
 
-        A deployment is named by its tape and by the sources of its pipeline.
+        A deployment is named by its tape and by the sources of its pipeline. The controls count as
+        well: floor and ceiling come from them.
         """
+        modules = (*JUDGES, *control_modules(), *target.modules, type(attack).__module__)
         return key_of(
             attack=attack.name,
             target=target.label,
@@ -109,7 +112,7 @@ class Harness:
             control_keys=self.setup.control_keys,
             seed=self.setup.seed,
             run=dict(self.setup.run),
-            source=source_digest(*sources_of(*JUDGES, *target.modules, type(attack).__module__)),
+            source=source_digest(*sources_of(*modules)),
         )
 
     def _late(self, seconds: float) -> str:
@@ -202,7 +205,7 @@ class Harness:
 
     def _on_target(self, attack: Attack, target: Target) -> Keys:
         """Run the attack under every key; what two pipelines send alike is attacked once."""
-        known = key_of(attack=attack.name, work=target.equal_work())
+        known = key_of(attack=attack.name, work=target.equal_work(attack))
         if known not in self._results:
             self.progress.line(f"{attack.title} on {target.label}")
             try:
@@ -236,7 +239,7 @@ class Harness:
         return self._controls[beliefs]
 
     def _pictures(self, attack: Attack, label: str, result: Keys) -> list[AttackPicture]:
-        if result.first is None or not result.scores[0].pictures:
+        if not self.setup.pictures or result.first is None or not result.scores[0].pictures:
             return []
         view, truth = result.first
         return artefacts.store_pictures(
@@ -251,6 +254,9 @@ class Harness:
         reason = check.applies(inspected)
         if reason:
             return frame.not_applicable(reason)
+        reason = check.unreadable(inspected)
+        if reason:
+            return frame.unreadable(reason)
         self.progress.line(f"{check.title} on {target.label}")
         start = time.perf_counter()
         try:
@@ -264,9 +270,8 @@ class Harness:
             return frame.not_run(NotRun.ERROR, f"failed: {type(error).__name__}: {error}")
         seconds = time.perf_counter() - start
         files = artefacts.store_findings(self.folder, target.label, check.name, finding.artefacts)
-        pictures = artefacts.store_finding_pictures(
-            self.folder, target.label, check.name, finding.pictures
-        )
+        shown = finding.pictures if self.setup.pictures else ()
+        pictures = artefacts.store_finding_pictures(self.folder, target.label, check.name, shown)
         return frame.of_finding(check, finding, seconds, files, pictures)
 
     def _frame(self, attack: AuditStep, target: Target, identity: str) -> OutcomeDraft:
