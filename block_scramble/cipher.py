@@ -76,7 +76,7 @@ class SubKeys:
 
 
 class Cipher(ABC):
-    """What a module of ``block_scramble.ciphers`` hands over as ``CIPHER``.
+    """What a module of ``block_scramble.ciphers`` provides as ``CIPHER``.
 
     ``name``: that of the file, or of the entry point. ``parameters``: the model of its options; the
     default has none. To write: ``keyed``, ``key_bits``, ``preserves``, and the rest where the

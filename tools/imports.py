@@ -24,7 +24,7 @@ FLOORS: dict[str, frozenset[str]] = {
 DOORS = (f"{NAMESPACE}.comparisons.cli",)
 # This opens the door: `python -m comparisons`.
 THRESHOLDS = (f"{NAMESPACE}.comparisons.__main__",)
-# What stands beside the house and may import it, but not be imported by it.
+# What lies beside the house and may import it, but not be imported by it.
 OUTSIDE = ("tests", "tools", "benchmarks")
 
 Graph: TypeAlias = Mapping[str, frozenset[str]]
@@ -105,7 +105,7 @@ def foreign(files: Iterable[tuple[str, Path]]) -> list[str]:
     """Return a line for every import of a folder of the house past its name ``he_compare``.
 
     ``files``: names and paths. ``comparisons`` itself may be imported, by those outside the house:
-    it is the Python interface. The house imports nothing that stands beside it.
+    it is the Python interface. The house imports nothing that lies beside it.
     """
     lines = []
     for name, file in files:

@@ -96,7 +96,7 @@ class CipherInstance:
         return self.cipher.prepare(self.key, self.options, self.shape)
 
     def claims(self) -> SecurityClaims:
-        """State what this instance claims and gives away."""
+        """State what this instance claims and what it reveals."""
         traits = self.cipher.traits
         parameters = {"cipher": self.cipher.name, "mode": self.mode.value, "patch": self.patch}
         parameters |= self.options.model_dump(mode="json")
@@ -139,8 +139,8 @@ class CipherInstance:
             ]
         elif self.cipher.traits.keyed:
             learns += [
-                "the weights adapted by key: whoever also has the plain model reads the key off "
-                "them, and a model near it, such as the public weights it was fine-tuned from, may "
+                "the weights adapted by key: anyone who also has the plain model reads the key off "
+                "them, and a similar model, such as the public weights it was fine-tuned from, may "
                 "be enough",
             ]
         return learns

@@ -73,7 +73,7 @@ def run_extractor(context: RunContext) -> FeatureExtractor:
 def cached_features(
     batch: ImageBatch, context: RunContext, extractor: FeatureExtractor
 ) -> Float32Array:
-    """Return features of a batch, float32 (n, width), from the disk where they were made before.
+    """Return features of a batch, float32 (n, width), from the disk if computed before.
 
     For fitting only: what is measured always runs the network. A cache file that does not read is
     computed again.

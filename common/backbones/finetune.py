@@ -206,7 +206,7 @@ class VitTrainer:
 
 
 def fresh_parameters(weights: str, *, scrambled: bool = False) -> tuple[str, ...]:
-    """Return the beginnings of the names of parameters that have to be learnt anew.
+    """Return the beginnings of the names of parameters that have to be learnt from scratch.
 
     ``weights``: the run's choice; with random ones it is all of them. ``scrambled``: on ciphertext
     the patch embedding is forgotten and the positions are others, too.

@@ -48,7 +48,7 @@ class Measurement(Record):
 
     stage: Stage = Field(description="Name of the stage")
     side: Side = Field(description="Whose process did the work")
-    per: Per = Field(description="What one sample stands for")
+    per: Per = Field(description="What one sample covers")
     seconds: list[float] = Field(description="Raw samples, warm-up left out")
     items: list[int] = Field(description="Images processed in each sample")
 
@@ -93,7 +93,7 @@ class LatticeFacts(Record):
     """One kind of key or ciphertext: its LWE or RLWE parameters and what they are worth."""
 
     scheme: str = Field(description="CKKS or TFHE")
-    use: str = Field(description="What lives under it: inference, training, a kind of key")
+    use: str = Field(description="What it is used for: inference, training, a kind of key")
     name: str = Field(default="", description="Parameter set or circuit by name")
     dimension: int = Field(description="N of the ring, or n of plain LWE")
     log2_q: float = Field(description="log2 of the modulus, key-switching prime included")
@@ -115,19 +115,20 @@ class LatticeFacts(Record):
     precision_bits: float | None = Field(
         default=None, description="-log2 of the predicted absolute error; none: exact"
     )
-    precision_of: str = Field(default="", description="What that error is of")
+    precision_of: str = Field(default="", description="What the error refers to")
     failure_probability: float | None = Field(
-        default=None, description="That a circuit's result is wrong; none: not of this kind"
+        default=None,
+        description="Probability that a circuit's result is wrong; none: not of this kind",
     )
 
 
 class SecurityClaims(Record):
-    """What a pipeline claims, on which ground, and what it gives away by design."""
+    """What a pipeline claims, on which ground, and what it reveals by design."""
 
     scheme: str = Field(description="Scheme or cipher by name")
     protects: str = Field(description="What is hidden from the server, in one sentence")
     claim_type: Literal["reduction to a hardness assumption", "heuristic", "none"] = Field(
-        description="Ground on which the claim stands"
+        description="What the claim rests on"
     )
     assumption: str = Field(default="", description="Hardness assumption, where there is one")
     enforced_by: str = Field(default="", description="Who enforces the parameters")
@@ -156,11 +157,9 @@ class RobustnessPoint(Record):
     same: int = Field(description="Images answered with the class of their undisturbed message")
     refused: int = Field(description="Messages that the server refused")
     unreadable: int = Field(description="Replies that the client could not read")
-    garbage: int = Field(
-        description="Replies with scores that are not finite or out of all proportion"
-    )
+    garbage: int = Field(description="Replies with scores that are not finite or far too large")
     crashes: int = Field(default=0, description="Refusals after which the server had to be started")
-    accuracy: float = Field(description="correct / n: whatever is no answer counts as wrong")
+    accuracy: float = Field(description="correct / n: images without an answer count as wrong")
     interval: Interval = Field(description="Of the accuracy")
 
 
@@ -208,7 +207,7 @@ class DatasetCard(Record):
     citation: str = Field(description="How to cite")
     caveats: list[str] = Field(default_factory=list, description="To be disclosed wherever used")
     classes: list[str] = Field(description="Class names in label order")
-    positive_class: str = Field(default="", description="Class that sensitivity speaks of")
+    positive_class: str = Field(default="", description="Class that sensitivity refers to")
     synthetic: bool = Field(default=False, description="True: says nothing about patients")
     native_size: str = Field(default="", description="Pixel size of the stored images")
 
@@ -292,7 +291,7 @@ class RunRecord(Record):
     agreement: Agreement | None = Field(default=None, description="Executed against clear")
     claims: SecurityClaims | None = Field(default=None, description="Security claims")
     robustness: list[RobustnessCurve] = Field(
-        default_factory=list, description="Accuracy under disturbed messages, one a disturbance"
+        default_factory=list, description="Accuracy under disturbed messages, one per disturbance"
     )
     training: dict[str, Any] = Field(default_factory=dict, description="How the model was fitted")
     client_peak_bytes: int | None = Field(
@@ -308,7 +307,9 @@ class RunRecord(Record):
     )
     tape: TapeFacts | None = Field(default=None, description="Messages kept for the audit")
     environment: EnvironmentFingerprint | None = Field(default=None, description="Machine")
-    warnings: list[str] = Field(default_factory=list, description="Shown wherever it is printed")
+    warnings: list[str] = Field(
+        default_factory=list, description="Shown wherever the cell is printed"
+    )
     error: ErrorInfo | None = Field(default=None, description="Set where the status is not ok")
 
 
@@ -336,14 +337,14 @@ class AttackPicture(Record):
     file: str = Field(description="PNG in the run folder, relative")
     role: Literal["original", "server's view", "after attack"] = Field(description="What it shows")
     image: str = Field(description="Id of the image it shows")
-    caption: str = Field(default="", description="The number under the picture")
+    caption: str = Field(default="", description="The text under the picture")
 
 
 class AttackOutcome(Record):
     """What one attack achieved against one target, between its floor and its ceiling.
 
     A check that has no scale of its own (parameters, freshness, server state) leaves ``floor``,
-    ``ceiling`` and ``advantage`` empty and speaks through verdict, ``headline`` and ``details``.
+    ``ceiling`` and ``advantage`` empty and is read from verdict, ``headline`` and ``details``.
     """
 
     schema_version: int = Field(default=SCHEMA_VERSION, description="Version of this schema")
@@ -378,21 +379,22 @@ class AttackOutcome(Record):
     budget: dict[str, Any] = Field(default_factory=dict, description="Images, queries, keys, ...")
     spent: dict[str, Any] = Field(default_factory=dict, description="What was used of it")
     seconds: float = Field(default=0.0, description="Wall time of the attack on this target")
-    unreliable: list[str] = Field(default_factory=list, description="Why not to trust it")
+    unreliable: list[str] = Field(default_factory=list, description="Reasons not to trust it")
     controls_failed: list[str] = Field(
-        default_factory=list, description="Controls whose answer was wrong: part of why not"
+        default_factory=list,
+        description="Controls whose answer was wrong: among the reasons not to trust it",
     )
     not_run: NotRun | None = Field(
         default=None, description="Kind of reason, where the verdict is 'not run'"
     )
     artefacts: list[str] = Field(default_factory=list, description="Files in the run folder")
     pictures: list[AttackPicture] = Field(default_factory=list, description="Pictures it left")
-    claim: str = Field(default="", description="The claim of the target that is put to the test")
+    claim: str = Field(default="", description="The claim of the target that is tested")
     messages: MessageSource = Field(
         default="", description="Where the attacked messages come from; '' where none was read"
     )
     promised: bool = Field(
-        default=True, description="False: the target never promised what is put to the test"
+        default=True, description="False: the target never promised what is tested"
     )
     limits: list[str] = Field(default_factory=list, description="What the outcome does not show")
     reproduce: str = Field(default="", description="Command that reproduces it")

@@ -1,4 +1,4 @@
-"""Chosen plaintext: at most three images name every value, and their ciphertexts tell the key.
+"""Chosen plaintext: at most three images number every value; their ciphertexts reveal the key.
 
 Where blocks share a key, one image of random values is enough: every block is another known text.
 Otherwise each value gets a number that three images spell in base 256; its first digit stays below
@@ -45,7 +45,7 @@ class ChosenPlaintext(KeyRecovery):
     needs = frozenset({Need.ORACLE})
     limits = (
         "verified on sealed images of the same key; where channels are equal, a key that exchanges "
-        "them decrypts as well (the exact positions are told apart in the details)",
+        "them decrypts as well (the details count exact positions)",
     )
 
     def run(self, view: View, budget: AttackBudget, random: np.random.Generator) -> RecoveredKey:

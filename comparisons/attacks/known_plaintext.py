@@ -48,8 +48,8 @@ class KnownPlaintext(KeyRecovery):
     rung = Knowledge.KNOWN_PAIRS
     needs = frozenset({Need.PAIRS})
     limits = (
-        "grey images tell equal channels apart by nothing: the key is found up to what decrypts "
-        "such images alike (exact positions are in the details)",
+        "equal channels of grey images cannot be distinguished: the key found may be another one "
+        "that decrypts such images alike (the details count exact positions)",
     )
 
     def run(self, view: View, budget: AttackBudget, random: np.random.Generator) -> RecoveredKeys:

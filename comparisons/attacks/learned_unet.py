@@ -1,6 +1,6 @@
 """Learned inversion by a small U-Net, from known pairs under the key that is attacked.
 
-Blocks are first laid where their plain counterparts are (told by statistics that ciphers keep,
+Blocks are first laid where their plain counterparts are (found by statistics that ciphers keep,
 followed over the pairs), then inverted by one ridge regression in 4-bit halves for all blocks. The
 network sees that estimate, made for each pair by the other half of the pairs, beside the
 ciphertext, its folded values and statistics of its blocks, and learns the picture. Source: learned
@@ -51,8 +51,8 @@ class LearnedUNet(LearnedInversion):
     needs = frozenset({Need.PAIRS})
     limits = (
         "a network of some 100,000 weights, trained for 100 steps of 8 pictures on a CPU: a larger "
-        "one, or more pairs, may see more",
-        "pictures come back grey: the mean of the channels",
+        "network or more pairs may recover more",
+        "recovered pictures are grey: the mean of the channels",
     )
     source = "U-Net (Ronneberger et al., MICCAI 2015) on known pairs; arXiv 2004.13263"
 

@@ -38,14 +38,14 @@ class LearnedUNetOtherKeys(LearnedInversion):
     needs = frozenset({Need.AUXILIARY})
     limits = (
         "a network of some 100,000 weights, trained for 100 steps of 8 pictures on a CPU: a larger "
-        "one, or more pictures and keys, may see more",
-        "pictures come back grey: the mean of the channels",
+        "network or more pictures and keys may recover more",
+        "recovered pictures are grey: the mean of the channels",
         "blocks that change places are not put back: see the jigsaw solver",
     )
-    source = "U-Net (Ronneberger et al., MICCAI 2015) on pairs made; arXiv 2004.13263"
+    source = "U-Net (Ronneberger et al., MICCAI 2015) on pairs it makes itself; arXiv 2004.13263"
 
     def run(self, view: View, budget: AttackBudget, random: np.random.Generator) -> Learnt:
-        """Encrypt the auxiliary images under keys of one's own, train, apply."""
+        """Encrypt the auxiliary images under keys of the adversary's own, train, apply."""
         plain = view.auxiliary[:MOST_PICTURES]
         side = block_side(view.facts.shape, view.facts.patch)
         keys = OWN_KEYS if view.facts.deterministic else FEW_KEYS

@@ -139,8 +139,7 @@ class Harness:
             yield from self._attack(attack, target, identity)
 
     def _tell(self, outcome: AttackOutcome) -> None:
-        """Say what came out; what does not apply stands in the matrix, with its reason in the
-        record."""
+        """Report the outcome; what does not apply is in the matrix, its reason in the record."""
         if outcome.verdict in ("not applicable", "unreadable"):
             return
         self.progress.line(

@@ -63,7 +63,7 @@ ADDED = {
     Need.LABELS: Knowledge.AUXILIARY_DATA,
     Need.MODELS: Knowledge.AUXILIARY_DATA,
 }
-ONE_KEY = "one key: no interval over keys, the verdict rests on the point value"
+ONE_KEY = "one key: no interval over keys, the verdict uses the point value"
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class OutcomeDraft:
     control: str = ""
 
     def not_applicable(self, reason: str) -> AttackOutcome:
-        """Record that the attack means nothing for this target, and why."""
+        """Record that the attack does not apply to this target, and why."""
         return self._without_result("not applicable", reason)
 
     def unreadable(self, reason: str) -> AttackOutcome:
@@ -222,7 +222,7 @@ class OutcomeDraft:
 
 
 def headline(metric: AttackMetric, value: MetricValue, floor: float, ceiling: float) -> str:
-    """Tell an outcome in one sentence, with the number between its floor and ceiling."""
+    """Describe an outcome in one sentence, with the number between its floor and ceiling."""
     share = not metric.unit and metric.best == 1.0
 
     def spell(one: float) -> str:
@@ -241,12 +241,12 @@ def headline(metric: AttackMetric, value: MetricValue, floor: float, ceiling: fl
 
 
 def percent(value: float) -> str:
-    """Spell a share so that only all of it is 100%."""
+    """Format a share so that only all of it is 100%."""
     return f"{value:.0%}" if value in (0.0, 1.0) else f"{math.floor(value * 1000) / 10:.1f}%"
 
 
 def number(value: float) -> str:
-    """Spell a number with three figures that count."""
+    """Format a number with three significant figures."""
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 

@@ -1,4 +1,4 @@
-"""What an audit is pointed at: ciphers as written on the command line, and deployed pipelines."""
+"""What an audit attacks: ciphers as written on the command line, and deployed pipelines."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ALONE = "the pipeline was fitted for this audit alone, on few images for one epo
 
 @dataclass(frozen=True)
 class Opened:
-    """What lies before the adversary. ``tape``: messages that crossed, None where none were kept.
+    """What the adversary has. ``tape``: messages that crossed, None where none were kept.
 
     ``deployed``: None for a cipher by itself. ``lost``: stands for the run's own key where it ended
     with an earlier process.

@@ -36,14 +36,14 @@ class KeySpaceCheck(Check):
     source = "Kerckhoffs; NIST SP 800-57 for the scale"
 
     def applies(self, inspected: Inspected) -> str:
-        """To whatever has a key space of its own."""
+        """Return '' for every scheme whose keys can be counted, else the reason."""
         if inspected.scheme is None:
             return "no scheme whose keys could be counted (see the check of parameters)"
         claims = inspected.scheme.claims()
         if claims.lattice or "LWE" in claims.assumption:
             return (
-                "a lattice secret is not sought key by key: its bits are an estimate (see `compare "
-                "audit parameters`)"
+                "a lattice secret is not searched for key by key: its bits are an estimate (see "
+                "`compare audit parameters`)"
             )
         if claims.key_space is None:
             return "there is no key"
@@ -77,9 +77,9 @@ class KeySpaceCheck(Check):
                 Detail("one trial", seconds * 1000, "ms"),
             ),
             limits=(
-                "necessary, never sufficient: attacks that recover the key or the picture without "
-                "a search do not care",
-                "equivalent keys are not counted out",
+                "a large key space is necessary, never sufficient: attacks that find the key or "
+                "the picture without a search do not depend on it",
+                "equivalent keys are counted as different ones",
             ),
             reason=reason,
             spent={"trials": TRIALS},
@@ -102,9 +102,9 @@ class KeySpaceCheck(Check):
 def judge_bits(space: KeySpace) -> tuple[Verdict, str]:
     """Return verdict and reason of a key space."""
     if space.effective_bits < IN_REACH:
-        return "broken", f"{space.effective_bits:.0f} bits are searched with ordinary means"
+        return "broken", f"{space.effective_bits:.0f} bits can be searched with ordinary means"
     if space.effective_bits < OUT_OF_REACH:
-        return "partial", f"{space.effective_bits:.0f} bits are below what is called safe today"
+        return "partial", f"{space.effective_bits:.0f} bits are below what is considered safe today"
     return "resists within budget", ""
 
 

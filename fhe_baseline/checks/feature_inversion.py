@@ -159,7 +159,7 @@ class FeatureInversion(EncryptionCheck):
         sound = value - floor < MOST_GAIN and hidden.found <= 3 / len(victims) + 0.05
         return CheckFinding(
             verdict="resists within budget" if sound else "partial",
-            headline=f"from ciphertexts SSIM {value:.2f} (the mean picture {floor:.2f}); had the "
+            headline=f"SSIM from ciphertexts {value:.2f} (the mean picture {floor:.2f}); if the "
             f"features leaked: SSIM {leaked.similarity.mean():.2f}, and {leaked.found:.0%} of "
             f"{len(victims)} pictures matched to their original (chance {1 / len(victims):.1%})",
             value=value,
@@ -172,7 +172,7 @@ class FeatureInversion(EncryptionCheck):
             ],
             limits=[
                 "a linear decoder and few images of the same source: a lower bound on what leaked "
-                "features give away",
+                "features reveal",
                 f"pictures of {pictures.shape[1]} x {pictures.shape[2]} pixels, grey",
             ],
             spent={"auxiliary images": len(own), "ciphertexts": len(victims)},
@@ -182,7 +182,7 @@ class FeatureInversion(EncryptionCheck):
     def _from_ciphertexts(
         self, inspected: Inspected, pictures: UInt8Array, own: IntArray, victims: IntArray
     ) -> Inverted:
-        """Learn on ciphertexts under a key of the adversary's, invert those under the victim's."""
+        """Learn on ciphertexts under the adversary's own key, invert those under the victim's."""
         adversary, victim = deploy(inspected), victim_of(inspected)
         width = 8 * victim.model.width
         own = own[:CIPHERTEXTS]

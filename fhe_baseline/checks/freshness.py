@@ -27,7 +27,7 @@ LEAST_BYTES = 2048
 class Randomness:
     """How far the bytes of ciphertexts are from uniform ones.
 
-    ``entropy``: bits a byte, of the histogram of all bytes (uniform bytes of this length give a
+    ``entropy``: bits per byte, of the histogram of all bytes (uniform bytes of this length give a
     little less than 8, ``uniform_entropy``). ``deflated``: size after zlib against before.
     """
 
@@ -125,13 +125,13 @@ class Freshness(EncryptionCheck):
             verdict="resists within budget" if sound else "broken",
             headline=f"of two encryptions of one image {same:.2%} of the bytes agree (1/256 = "
             f"0.39% by chance); zlib leaves {body.deflated:.1%} of a ciphertext, "
-            f"{body.entropy:.2f} bits a byte",
+            f"{body.entropy:.2f} bits per byte",
             value=same,
             details=[
                 Detail("longest run of equal bytes", float(run), "bytes"),
                 Detail("size after zlib / before", body.deflated),
-                Detail("entropy", body.entropy, "bits a byte"),
-                Detail("entropy of as many uniform bytes", body.uniform_entropy, "bits a byte"),
+                Detail("entropy", body.entropy, "bits per byte"),
+                Detail("entropy of as many uniform bytes", body.uniform_entropy, "bits per byte"),
                 *(
                     [Detail("unevenness of residues", deviation, "standard deviations")]
                     if deviation is not None

@@ -1,4 +1,4 @@
-"""Head extraction: whoever reads scores solves for the head; what is encrypted is the query."""
+"""Head extraction: anyone who reads scores solves for the head; only the query is encrypted."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class HeadExtraction(EncryptionCheck):
         truth = fidelity(found, victim.model, victim.inputs)
         return CheckFinding(
             verdict="broken" if truth.explained > 0.99 else "partial",
-            headline=f"{truth.queries} encrypted queries give the head away: the copy classifies "
+            headline=f"{truth.queries} encrypted queries reveal the head: the copy classifies "
             f"{truth.same_class:.1%} of {len(victim.inputs)} images alike",
             value=truth.explained,
             details=[
@@ -84,8 +84,8 @@ class HeadExtraction(EncryptionCheck):
                 Detail("largest error of a weight / largest weight", truth.largest_weight_error),
             ],
             promised=False,
-            claim="secrecy of the head from whoever reads scores; here that is the "
-            "client, which trained it",
+            claim="secrecy of the head from anyone who reads scores; here that is the client, "
+            "which trained it",
             limits=[
                 "protects the patient from the server, not the server's model from the client: "
                 "homomorphic encryption does not limit queries",

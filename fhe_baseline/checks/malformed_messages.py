@@ -30,7 +30,7 @@ class MalformedMessages(EncryptionCheck):
     def examine(
         self, inspected: Inspected, budget: AttackBudget, random: np.random.Generator
     ) -> CheckFinding:
-        """Bombard a fresh server process."""
+        """Send hostile messages to a fresh server process."""
         return judged(bombard(victim_of(inspected), random))
 
 
@@ -63,7 +63,7 @@ def judged(result: Bombardment) -> CheckFinding:
         limits=[
             "single bits and a few kinds of messages, not a fuzzing campaign",
             "a replay is answered with an encryption of the same scores, which the sender cannot "
-            "read; it costs the server work and tells it nothing new",
+            "read; it costs the server work and gives it nothing new",
         ],
         spent={"messages": malformed + sum(flips.values()) + sum(replays.values())},
     )

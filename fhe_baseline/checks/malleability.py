@@ -61,10 +61,11 @@ class Malleability(EncryptionCheck):
                 Detail("replies with one flipped bit that the client refuses", noticed),
             ],
             promised=False,
-            claim="integrity; a server or whoever carries replies can change them",
+            claim="integrity; the server, or anyone who carries replies, can change them",
             limits=[
                 "the transport here is HTTP on loopback with a bearer token and no TLS; between "
-                "machines TLS protects replies on the way, and nothing protects from the server"
+                "machines TLS protects replies on the way, and nothing protects them from the "
+                "server"
             ],
             spent={"replies": IMAGES},
         )

@@ -33,7 +33,7 @@ PIECES = 16
 
 @dataclass(frozen=True)
 class Searched:
-    """What a search of one process came to. ``marker_found``: the search sees its memory."""
+    """What a search of one process found. ``marker_found``: the search sees its memory."""
 
     bytes_read: int
     in_memory: int
@@ -201,7 +201,7 @@ def judged(searched: Searched, sent: int, pieces: int) -> CheckFinding:
         verdict=verdict,  # type: ignore[arg-type]
         headline=f"{found} of {pieces} pieces of the secret key in "
         f"{searched.bytes_read / 1e6:.0f} MB of the server's memory, its files, command line, "
-        "environment and the bytes it was sent; an upload's bytes are found",
+        "environment and the bytes it was sent; the search does find an upload's bytes",
         value=float(found),
         details=[
             Detail("memory searched", float(searched.bytes_read), "bytes"),
@@ -213,8 +213,8 @@ def judged(searched: Searched, sent: int, pieces: int) -> CheckFinding:
         reason=unreliable[0] if unreliable else "",
         unreliable=unreliable,
         limits=[
-            "the key is looked for in the form its library computes with; an encoded or encrypted "
-            "copy would not be found",
+            "the key is searched for in the form its library computes with; an encoded or "
+            "encrypted copy would not be found",
             "one moment of one process, the one that classifies; the one that trains is searched "
             "in the same way by tests/fhe_baseline/ckks/training/test_boundary.py",
         ],

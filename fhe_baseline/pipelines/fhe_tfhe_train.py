@@ -96,7 +96,7 @@ class FheTfheTrainPipeline(TfhePipeline):
     def fit(
         self, data: TrainingData, parameters: FheTfheTrainParameters, context: RunContext
     ) -> FheTfheTrainFitted:
-        """Train on an encrypted slice at a server process, without telling it anything else.
+        """Train on an encrypted slice at a server process, which gets nothing else.
 
         Raises UnavailableError for more than two classes.
         """

@@ -12,7 +12,7 @@ from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.types import Float32Array, IntArray, UInt8Array
 from he_compare.comparisons.attacks.tools.unet import Trained, train
 
-# Of the budget's seconds a key, the share that training may take.
+# Of the budget's seconds per key, the share that training may take.
 TRAINING = 0.6
 
 

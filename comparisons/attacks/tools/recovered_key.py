@@ -37,7 +37,7 @@ class RecoveredKey:
 class KeyRecovery(Attack):
     """An attack that recovers a key of moves: verified by decrypting sealed images with it."""
 
-    metric = AttackMetric("share of values of fresh images decrypted right", best=1.0)
+    metric = AttackMetric("share of values of fresh images decrypted correctly", best=1.0)
     requires = (MOVES,)
     source = "design of the cipher: no diffusion, one key for all images"
 
