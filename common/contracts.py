@@ -337,6 +337,13 @@ class Pipeline(ABC):
         """
         return ()
 
+    def reference_rank(self, parameters: Any) -> int | None:
+        """Say how well it serves as the reference that all others of a run are compared with.
+
+        The smallest rank of a run is the reference, the first of equals. None (the default): never.
+        """
+        return None
+
     def source_modules(self, parameters: Any) -> tuple[str, ...]:
         """Name the modules whose source can change a result (they key what is kept).
 

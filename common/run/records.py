@@ -15,6 +15,7 @@ from he_compare.common.run.old_records import (
     with_claim_facts,
     with_manifest_facts,
     with_outcome_facts,
+    with_reference_rank,
 )
 from he_compare.common.types import FheMode, Knowledge, NotRun, Per, Phase, Side, Stage, Status
 
@@ -449,6 +450,15 @@ class PlannedPipeline(Record):
     label: str = Field(description="Unique label")
     parameters: dict[str, Any] = Field(description="As passed")
     resolved: dict[str, Any] = Field(description="With defaults")
+    reference_rank: int | None = Field(
+        default=None,
+        description="The smallest of the run is the reference of differences; none: never it",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_older(cls, values: Any) -> Any:
+        return with_reference_rank(values)
 
 
 class Manifest(Record):

@@ -211,6 +211,7 @@ class RunPlan:
                     label=p.label,
                     parameters=p.spec.parameters,
                     resolved=p.resolved(),
+                    reference_rank=p.pipeline.reference_rank(p.parameters),
                 )
                 for p in self.pipelines
             ],

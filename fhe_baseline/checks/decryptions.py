@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from he_compare.common.attack import Check, CheckFinding, Inspected
+from he_compare.common.attack import CheckFinding, Inspected
 from he_compare.common.attack_score import AttackMetric, Detail
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.clock import Clock
 from he_compare.common.types import Float64Array, IntArray, Knowledge, Side
+from he_compare.fhe_baseline.checks.tools.encryption_check import EncryptionCheck
 from he_compare.fhe_baseline.checks.tools.recorded_training import Recorded, record_training
 from he_compare.fhe_baseline.checks.tools.recording import Flow, Recorder, clear_copies, trace
 from he_compare.fhe_baseline.checks.tools.victim import (
-    encryption_obstacle,
     few_columns,
     population_of,
     training_of,
@@ -32,7 +32,7 @@ LEAST_NOISE = 2.0
 STRENGTH = 0.01
 
 
-class Decryptions(Check):
+class Decryptions(EncryptionCheck):
     """Runs the pipeline's own client and server process with a recorder between them."""
 
     name = "decryptions"
@@ -40,10 +40,6 @@ class Decryptions(Check):
     rung = Knowledge.CIPHERTEXT_ONLY
     metric = AttackMetric("decrypted values found in what was sent to the server", best=1.0)
     source = "Li and Micciancio, EUROCRYPT 2021: why it matters"
-
-    def applies(self, inspected: Inspected) -> str:
-        """Every pipeline that decrypts."""
-        return encryption_obstacle(inspected)
 
     def examine(
         self, inspected: Inspected, budget: AttackBudget, random: np.random.Generator

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from he_compare.common.attack import Check, CheckFinding, Inspected
+from he_compare.common.attack import CheckFinding, Inspected
 from he_compare.common.attack_score import AttackMetric, Detail
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.clock import Clock
 from he_compare.common.similarity import luminance, ssim
 from he_compare.common.types import Float64Array, IntArray, Knowledge, Side, UInt8Array
+from he_compare.fhe_baseline.checks.tools.encryption_check import EncryptionCheck
 from he_compare.fhe_baseline.checks.tools.victim import (
     deploy,
-    encryption_obstacle,
     population_of,
     victim_of,
 )
@@ -127,7 +127,7 @@ VICTIMS, SHOWN, LEAST, CIPHERTEXTS = 40, 3, 24, 40
 MOST_GAIN = 0.02
 
 
-class FeatureInversion(Check):
+class FeatureInversion(EncryptionCheck):
     """Learns on part of the images, inverts the others; ciphertexts under the adversary's key."""
 
     name = "feature_inversion"
@@ -140,7 +140,7 @@ class FeatureInversion(Check):
         """Pipelines whose client extracts and encrypts features."""
         if len(inspected.images) < LEAST:
             return f"{len(inspected.images)} images are too few to learn a decoder from"
-        return encryption_obstacle(inspected)
+        return super().applies(inspected)
 
     def examine(
         self, inspected: Inspected, budget: AttackBudget, random: np.random.Generator

@@ -12,15 +12,15 @@ from typing import IO, Any
 import numpy as np
 import psutil
 
-from he_compare.common.attack import Check, CheckFinding, Inspected
+from he_compare.common.attack import CheckFinding, Inspected
 from he_compare.common.attack_score import AttackMetric, Detail
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.clock import Clock
 from he_compare.common.errors import UnavailableError
 from he_compare.common.types import Knowledge, Side
+from he_compare.fhe_baseline.checks.tools.encryption_check import EncryptionCheck
 from he_compare.fhe_baseline.checks.tools.victim import (
     Victim,
-    encryption_obstacle,
     secret_key_of,
     victim_of,
 )
@@ -158,7 +158,7 @@ MARKER_BYTES = 64
 HEADER_BYTES, SAVED_BYTES, SAVED_PIECES = 256, 32, 8
 
 
-class ServerState(Check):
+class ServerState(EncryptionCheck):
     """Searches the running server process while it classifies; Linux only."""
 
     name = "server_state"
@@ -166,10 +166,6 @@ class ServerState(Check):
     rung = Knowledge.CIPHERTEXT_ONLY
     metric = AttackMetric("pieces of the secret key found", best=24.0)
     source = "proc(5); the trust boundary of common/contracts.py"
-
-    def applies(self, inspected: Inspected) -> str:
-        """Every pipeline with a secret key."""
-        return encryption_obstacle(inspected)
 
     def examine(
         self, inspected: Inspected, budget: AttackBudget, random: np.random.Generator
