@@ -57,6 +57,7 @@ class Spy(Attack):
     name = "spy"
     title = "Spy"
     rung = Knowledge.CIPHERTEXT_ONLY
+    reads_pictures = False
     metric = AttackMetric("nothing", best=1.0, chance=0.0)
     shown: list[list[Message]] = field(default_factory=list)
 
