@@ -40,9 +40,9 @@ class AuditStep(ABC):
     """What attacks and checks have in common.
 
     ``rung``: the weakest adversary that can do it. ``source``: paper or standard it follows.
-    ``needs``: what it is given beyond ciphertexts and the algorithm. ``slow``: it takes more than a
-    second or two and comes after the others. ``least_seconds``, ``least_images`` (per key): under a
-    smaller budget it cannot conclude and is recorded as not run. ``least_keys``: more keys than a
+    ``needs``: what it is given besides ciphertexts and the algorithm. ``slow``: it takes more than
+    a second or two and comes after the others. ``least_seconds``, ``least_images`` (per key): under
+    a smaller budget it cannot conclude and is recorded as not run. ``least_keys``: more keys than a
     budget may have.
     """
 
@@ -73,7 +73,7 @@ class Attack(AuditStep):
     reads_pictures: ClassVar[bool] = True
 
     def applies(self, facts: Facts) -> str:
-        """Return '' where the attack means something here, else the reason why not.
+        """Return '' where the attack applies, else the reason why not.
 
         Not asked for controls, on which every attack is run.
         """
@@ -92,7 +92,7 @@ class Attack(AuditStep):
         """Score a guess of ``run``."""
 
     def score_nothing(self, truth: Truth) -> Score:
-        """Return what is worth no guess at all, where the attack gave up: the chance level."""
+        """Return the score of no guess at all, where the attack gave up: the chance level."""
         return Score(self.metric.chance or 0.0)
 
 
@@ -147,7 +147,14 @@ class Check(AuditStep):
     metric: ClassVar[AttackMetric | None] = None
 
     def applies(self, inspected: Inspected) -> str:
-        """Return '' where the check means something here, else the reason why not."""
+        """Return '' where the check applies, else the reason why not."""
+        return ""
+
+    def unreadable(self, inspected: Inspected) -> str:
+        """Return '' where the check can read what is there, else the reason why not.
+
+        Asked where it means something: what it cannot read is no pass.
+        """
         return ""
 
     @abstractmethod

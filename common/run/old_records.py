@@ -1,7 +1,8 @@
 """Fields that older records do not have, read off the sentences and names that said the same.
 
 Records are made with these fields and sentences are made from them; this is the only place where a
-sentence is read back. It knows the sentences as they were when the fields did not exist.
+sentence is read back, or a pipeline known by its name. It knows both as they were when the fields
+did not exist.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from he_compare.common.types import NotRun, Split
 ADDED = frozenset({"controls_failed", "not_run", "promised"})
 TASKS = ("inference", "training")
 DEFAULT_SUBSETS = ("", "published", "full", "all")
+PLAIN, FINETUNE = "plaintext", "finetune"
 CONTROL, NOT_CLAIMED = "control ", "not claimed: "
 NO_PICTURES = "its messages are no pictures that this attack could read"
 NOT_RUN = (
@@ -86,6 +88,18 @@ def _scheme_of(outcome: dict[str, Any]) -> str:
     if outcome.get("target_kind", "cipher") == "pipeline":
         return ""
     return str(outcome.get("target", "")).partition("[")[0]
+
+
+def with_reference_rank(values: Any) -> Any:
+    """Return the values of a stored plan's pipeline with its rank as a reference.
+
+    Where the rank was not stored, the plain pipeline alone was ever a reference.
+    """
+    if not isinstance(values, dict) or "reference_rank" in values:
+        return values
+    if values.get("name") != PLAIN:
+        return values
+    return values | {"reference_rank": 0 if values["resolved"].get("model") == FINETUNE else 1}
 
 
 def _controls_failed(unreliable: Any) -> list[str]:

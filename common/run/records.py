@@ -15,6 +15,7 @@ from he_compare.common.run.old_records import (
     with_claim_facts,
     with_manifest_facts,
     with_outcome_facts,
+    with_reference_rank,
 )
 from he_compare.common.types import FheMode, Knowledge, NotRun, Per, Phase, Side, Stage, Status
 
@@ -127,9 +128,10 @@ class LatticeFacts(Record):
     precision_bits: float | None = Field(
         default=None, description="-log2 of the predicted absolute error; none: exact"
     )
-    precision_of: str = Field(default="", description="What that error is of")
+    precision_of: str = Field(default="", description="What the error refers to")
     failure_probability: float | None = Field(
-        default=None, description="That a circuit's result is wrong; none: not of this kind"
+        default=None,
+        description="Probability that a circuit's result is wrong; none: not of this kind",
     )
 
     @property
@@ -335,7 +337,9 @@ class RunRecord(Record):
     )
     tape: TapeFacts | None = Field(default=None, description="Messages kept for the audit")
     environment: EnvironmentFingerprint | None = Field(default=None, description="Machine")
-    warnings: list[str] = Field(default_factory=list, description="Shown wherever it is printed")
+    warnings: list[str] = Field(
+        default_factory=list, description="Shown wherever the cell is printed"
+    )
     error: ErrorInfo | None = Field(default=None, description="Set where the status is not ok")
 
 
@@ -363,14 +367,14 @@ class AttackPicture(Record):
     file: str = Field(description="PNG in the run folder, relative")
     role: Literal["original", "server's view", "after attack"] = Field(description="What it shows")
     image: str = Field(description="Id of the image it shows")
-    caption: str = Field(default="", description="The number under the picture")
+    caption: str = Field(default="", description="The text under the picture")
 
 
 class AttackOutcome(Record):
     """What one attack achieved against one target, between its floor and its ceiling.
 
     A check that has no scale of its own (parameters, freshness, server state) leaves ``floor``,
-    ``ceiling`` and ``advantage`` empty and speaks through verdict, ``headline`` and ``details``.
+    ``ceiling`` and ``advantage`` empty and is read from verdict, ``headline`` and ``details``.
     """
 
     schema_version: int = Field(default=SCHEMA_VERSION, description="Version of this schema")
@@ -408,9 +412,10 @@ class AttackOutcome(Record):
     budget: dict[str, Any] = Field(default_factory=dict, description="Images, queries, keys, ...")
     spent: dict[str, Any] = Field(default_factory=dict, description="What was used of it")
     seconds: float = Field(default=0.0, description="Wall time of the attack on this target")
-    unreliable: list[str] = Field(default_factory=list, description="Why not to trust it")
+    unreliable: list[str] = Field(default_factory=list, description="Reasons not to trust it")
     controls_failed: list[str] = Field(
-        default_factory=list, description="Controls whose answer was wrong: part of why not"
+        default_factory=list,
+        description="Controls whose answer was wrong: among the reasons not to trust it",
     )
     not_run: NotRun | None = Field(
         default=None, description="Kind of reason, where the verdict is 'not run'"
@@ -445,6 +450,15 @@ class PlannedPipeline(Record):
     label: str = Field(description="Unique label")
     parameters: dict[str, Any] = Field(description="As passed")
     resolved: dict[str, Any] = Field(description="With defaults")
+    reference_rank: int | None = Field(
+        default=None,
+        description="The smallest of the run is the reference of differences; none: never it",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_older(cls, values: Any) -> Any:
+        return with_reference_rank(values)
 
 
 class Manifest(Record):

@@ -34,9 +34,9 @@ class LeadingBit(Attack):
     metric = AttackMetric("SSIM to the original", low=-1.0)
     requires = NEGATED_IN_PLACE
     limits = (
-        "grey levels come back folded (v or 255 - v), on unprotected images as well: the ceiling "
-        "is what folding leaves of a picture, not 1",
-        "SSIM is that of the better of picture and negative",
+        "grey levels are recovered folded (v or 255 - v), on unprotected images as well: the "
+        "ceiling is what folding leaves of a picture, not 1",
+        "SSIM is the higher one of picture and negative",
     )
     source = "Chang and Case, arXiv 2004.13263"
 

@@ -96,7 +96,7 @@ class PropertyInference(Attack):
 
 
 def _auc(scores: Float64Array, mine: BoolArray) -> tuple[float, float]:
-    """Return the AUC of a score and its standard error at chance; a coin's without both classes.
+    """Return the AUC of a score and its standard error at chance; 0.5 unless both classes occur.
 
     Source: Mann and Whitney, Annals of Mathematical Statistics 18, 1947.
     """

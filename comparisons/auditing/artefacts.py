@@ -30,7 +30,7 @@ def folder_of(target: str, attack: str) -> str:
 
 
 def slug(text: str) -> str:
-    """Spell a label as a file name."""
+    """Return a label as a file name."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 

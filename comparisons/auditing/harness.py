@@ -13,31 +13,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from he_compare.common.attack import Attack, AttackFailedError, AuditStep, Check, Inspected
+from he_compare.common.attack import Attack, AuditStep, Check
 from he_compare.common.audit_budget import AttackBudget
-from he_compare.common.errors import CompareError, MessageError, UnavailableError
+from he_compare.common.errors import CellError, CompareError, MessageError, UnavailableError
 from he_compare.common.identity import key_of, source_digest
 from he_compare.common.run.records import AttackOutcome, AttackPicture
 from he_compare.common.run.store import RunFolder
-from he_compare.common.scheme import CLOSED_CONTROLS, CONTROLS, OPEN_CONTROL, Scheme
-from he_compare.common.seeds import generator_for, seed_for
+from he_compare.common.scheme import CLOSED_CONTROLS, CONTROLS, OPEN_CONTROL
 from he_compare.common.sources import sources_of
 from he_compare.common.types import NotRun
-from he_compare.comparisons.attacks.tools.recogniser import Recogniser, fit_recogniser
-from he_compare.comparisons.auditing import artefacts, suite
-from he_compare.comparisons.auditing.adversary_view import Attacked, set_up
+from he_compare.comparisons.auditing import artefacts, suite, trial
 from he_compare.comparisons.auditing.outcome_draft import OutcomeDraft, ScoresOverKeys
-from he_compare.comparisons.auditing.pool import PlainPool, is_grey
-from he_compare.comparisons.auditing.targets import KEY_IN_USE, Target, control_scheme
-from he_compare.comparisons.auditing.timelimit import OverTimeError, time_limit
+from he_compare.comparisons.auditing.pool import PlainPool
+from he_compare.comparisons.auditing.targets import Target, control_modules, control_scheme
+from he_compare.comparisons.auditing.timelimit import OverTimeError
 from he_compare.comparisons.auditing.verdicts import large_enough, too_small
 from he_compare.comparisons.progress import ProgressReporter
 
-# What judges and scores, beside the attack and what it attacks.
-JUDGES = (
-    "he_compare.comparisons.auditing.harness",
-    "he_compare.comparisons.attacks.tools.recogniser",
-)
+# What runs over keys, scores and judges, beside the attack and what it attacks. This module is none
+# of it: it chooses cells, keeps the folder and tells what came out.
+JUDGES = (trial.__name__,)
 
 
 @dataclass(frozen=True)
@@ -45,7 +40,7 @@ class Setup:
     """What all cells of one audit share. ``command``: reproduces it, up to target and attack.
 
     ``run``: what else of a run can change an outcome (backbone and weights). ``seconds``: after
-    which no other cell is begun.
+    which no other cell is begun. ``pictures``: whether images and reconstructions may be kept.
     """
 
     pool: PlainPool
@@ -54,6 +49,7 @@ class Setup:
     command: str
     size: int
     run: Mapping[str, Any] = field(default_factory=dict)
+    pictures: bool = True
     control_keys: int = 2
     seconds: float | None = None
 
@@ -68,7 +64,7 @@ class Harness:
         self._controls: dict[str, dict[str, ScoresOverKeys]] = {}
         self._results: dict[str, ScoresOverKeys | str] = {}
         self._told: set[str] = set()
-        self._recognisers: dict[int, Recogniser | None] = {}
+        self._trial = trial.Trial(setup.pool, setup.budget, setup.seed, setup.size, progress)
 
     def run(self, targets: Sequence[Target], names: Sequence[str]) -> list[AttackOutcome]:
         """Run every attack on every target and return the outcomes, old ones included."""
@@ -99,8 +95,10 @@ class Harness:
     def identity(self, attack: AuditStep, target: Target, control: str = "") -> str:
         """Return the key of an outcome: everything that can change it.
 
-        A deployment is named by its tape and by the sources of its pipeline.
+        A deployment is named by its tape and by the sources of its pipeline. The controls count as
+        well: floor and ceiling come from them.
         """
+        modules = (*JUDGES, *control_modules(), *target.modules, type(attack).__module__)
         return key_of(
             attack=attack.name,
             target=target.label,
@@ -114,7 +112,7 @@ class Harness:
             control_keys=self.setup.control_keys,
             seed=self.setup.seed,
             run=dict(self.setup.run),
-            source=source_digest(*sources_of(*JUDGES, *target.modules, type(attack).__module__)),
+            source=source_digest(*sources_of(*modules)),
         )
 
     def _late(self, seconds: float) -> str:
@@ -141,8 +139,7 @@ class Harness:
             yield from self._attack(attack, target, identity)
 
     def _tell(self, outcome: AttackOutcome) -> None:
-        """Say what came out; what does not apply stands in the matrix, with its reason in the
-        record."""
+        """Report the outcome; what does not apply is in the matrix, its reason in the record."""
         if outcome.verdict in ("not applicable", "unreadable"):
             return
         self.progress.line(
@@ -158,6 +155,13 @@ class Harness:
             facts = target.facts
         except MessageError as error:
             yield draft.unreadable(f"no attack of the suite reads its messages: {error}")
+            return
+        except CompareError as error:
+            yield draft.not_run(_kind_of(error), str(error))
+            return
+        except Exception as error:  # a scheme from elsewhere must not take the others with it
+            traceback.print_exc()
+            yield draft.not_run(NotRun.ERROR, f"failed: {type(error).__name__}: {error}")
             return
         if not attack.reads(facts):
             yield draft.unreadable("its messages are no pictures, and the attack reads pictures")
@@ -207,12 +211,11 @@ class Harness:
 
     def _on_target(self, attack: Attack, target: Target) -> ScoresOverKeys:
         """Run the attack under every key; what two pipelines send alike is attacked once."""
-        known = key_of(attack=attack.name, work=target.equal_work())
+        known = key_of(attack=attack.name, work=target.equal_work(attack))
         if known not in self._results:
             self.progress.line(f"{attack.title} on {target.label}")
             try:
-                number = max(self.setup.budget.keys, attack.least_keys)
-                keys = self._over_keys(attack, target, None, number)
+                keys = self._trial.on_target(attack, target)
             except OverTimeError as error:
                 self._results[known] = str(error)
             else:
@@ -234,67 +237,15 @@ class Harness:
         )
         if beliefs not in self._controls:
             self._controls[beliefs] = {
-                name: self._over_keys(
-                    attack,
-                    target,
-                    control_scheme(name, facts.shape[0]),
-                    self.setup.control_keys,
+                name: self._trial.on_control(
+                    attack, target, control_scheme(name, facts.shape[0]), self.setup.control_keys
                 )
                 for name in (OPEN_CONTROL, *CLOSED_CONTROLS)
             }
         return self._controls[beliefs]
 
-    def _over_keys(
-        self, attack: Attack, target: Target, control: Scheme | None, keys: int
-    ) -> ScoresOverKeys:
-        setup, result = self.setup, ScoresOverKeys()
-        for number in range(keys):
-            view, truth = set_up(
-                attack,
-                target.scheme,
-                target.facts,
-                self._attacked(target, control, number),
-                setup.pool,
-                setup.budget,
-                setup.seed,
-                number,
-                self._recogniser(target.scheme.shape[0]),
-            )
-            random = generator_for(setup.seed, "attack", attack.name, number)
-            start = time.perf_counter()
-            guess, gave_up = None, False
-            with time_limit(setup.budget.seconds):
-                try:
-                    guess = attack.run(view, setup.budget, random)
-                except AttackFailedError as error:
-                    gave_up = True
-                    result.gave_up.append(str(error))
-            result.seconds += time.perf_counter() - start
-            result.scores.append(
-                attack.score_nothing(truth) if gave_up else attack.score(guess, truth)
-            )
-            if number == 0:
-                result.first = (view, truth)
-                result.grey = is_grey(truth.originals)
-            self.progress("keys", number + 1, keys)
-        return result
-
-    def _attacked(self, target: Target, control: Scheme | None, number: int) -> Attacked:
-        """The target under key ``number``, or a control."""
-        seed = self.setup.seed
-        if control is not None:
-            key = control.new_key(seed_for(seed, "audit key", control.name, number))
-            return Attacked(control, key)
-        tape = target.opened.tape if number == KEY_IN_USE else None
-        return Attacked(target.scheme, target.key(number, seed), tape)
-
-    def _recogniser(self, size: int) -> Recogniser | None:
-        if size not in self._recognisers:
-            self._recognisers[size] = fit_recogniser(self.setup.pool.auxiliary(size))
-        return self._recognisers[size]
-
     def _pictures(self, attack: Attack, label: str, result: ScoresOverKeys) -> list[AttackPicture]:
-        if result.first is None or not result.scores[0].pictures:
+        if not self.setup.pictures or result.first is None or not result.scores[0].pictures:
             return []
         view, truth = result.first
         return artefacts.store_attack_pictures(
@@ -305,16 +256,17 @@ class Harness:
 
     def _check(self, check: Check, target: Target, identity: str) -> AttackOutcome:
         draft = self._draft(check, target, identity)
-        inspected = self._inspected(target)
+        inspected = self._trial.inspected(target)
         reason = check.applies(inspected)
         if reason:
             return draft.not_applicable(reason)
-        random = generator_for(self.setup.seed, "check", check.name)
+        reason = check.unreadable(inspected)
+        if reason:
+            return draft.unreadable(reason)
         self.progress.line(f"{check.title} on {target.label}")
         start = time.perf_counter()
         try:
-            with time_limit(self.setup.budget.seconds * self.setup.budget.keys):
-                finding = check.examine(inspected, self.setup.budget, random)
+            finding = self._trial.examine(check, inspected)
         except CompareError as error:
             return draft.not_run(_kind_of(error), str(error))
         except OverTimeError as error:
@@ -324,22 +276,9 @@ class Harness:
             return draft.not_run(NotRun.ERROR, f"failed: {type(error).__name__}: {error}")
         seconds = time.perf_counter() - start
         files = artefacts.store_findings(self.folder, target.label, check.name, finding.artefacts)
-        pictures = artefacts.store_finding_pictures(
-            self.folder, target.label, check.name, finding.pictures
-        )
+        shown = finding.pictures if self.setup.pictures else ()
+        pictures = artefacts.store_finding_pictures(self.folder, target.label, check.name, shown)
         return draft.of_finding(check, finding, seconds, files, pictures)
-
-    def _inspected(self, target: Target) -> Inspected:
-        batch = self.setup.pool.attacked(self.setup.size)
-        return Inspected(
-            label=target.label,
-            pipeline=target.pipeline,
-            deployed=target.opened.deployed,
-            scheme=target.scheme,
-            images=batch.images,
-            labels=batch.labels,
-            classes=self.setup.pool.classes,
-        )
 
     def _draft(self, attack: AuditStep, target: Target, identity: str) -> OutcomeDraft:
         return OutcomeDraft(attack, target, identity, self.setup.budget, self._command(attack))
@@ -352,4 +291,6 @@ class Harness:
 
 
 def _kind_of(error: CompareError) -> NotRun:
+    if isinstance(error, CellError):
+        return NotRun.ERROR
     return NotRun.UNAVAILABLE if isinstance(error, UnavailableError) else NotRun.REFUSED

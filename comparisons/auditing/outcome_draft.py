@@ -13,7 +13,13 @@ from he_compare.common.adversary import Need, Truth, View
 from he_compare.common.attack import Attack, AuditStep, Check, CheckFinding
 from he_compare.common.attack_score import AttackMetric, Detail, Score
 from he_compare.common.audit_budget import AttackBudget
-from he_compare.common.run.records import AttackOutcome, AttackPicture, MetricValue, Verdict
+from he_compare.common.run.records import (
+    AttackOutcome,
+    AttackPicture,
+    MessageSource,
+    MetricValue,
+    Verdict,
+)
 from he_compare.common.scheme import CLOSED_CONTROLS, OPEN_CONTROL
 from he_compare.common.types import Knowledge, NotRun
 from he_compare.comparisons.auditing.pool import GREY_LIMIT
@@ -63,7 +69,7 @@ ADDED = {
     Need.LABELS: Knowledge.AUXILIARY_DATA,
     Need.MODELS: Knowledge.AUXILIARY_DATA,
 }
-NO_SPREAD = "one key: no interval over keys, the verdict rests on the point value"
+NO_SPREAD = "one key: no interval over keys, the verdict uses the point value"
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,7 @@ class OutcomeDraft:
     control: str = ""
 
     def not_applicable(self, reason: str) -> AttackOutcome:
-        """Record that the attack means nothing for this target, and why."""
+        """Record that the attack does not apply to this target, and why."""
         return self._without_result("not applicable", reason)
 
     def unreadable(self, reason: str) -> AttackOutcome:
@@ -195,6 +201,7 @@ class OutcomeDraft:
                 "artefacts": [*files, *(picture.file for picture in pictures)],
                 "pictures": list(pictures),
                 "claim": finding.claim or self._claim(),
+                "messages": self._source_of_check(),
                 "promised": finding.promised,
                 "limits": [*finding.limits, *self.target.limits()],
             }
@@ -218,12 +225,17 @@ class OutcomeDraft:
             "source": self.attack.source,
         }
 
+    def _source_of_check(self) -> MessageSource:
+        """A check encrypts what it looks at itself, under a key of its own: it reads no tape."""
+        source = self.target.message_source()
+        return "deployed again" if source == "crossed in the run" else source
+
     def _claim(self) -> str:
         return self.target.claim()
 
 
 def headline(metric: AttackMetric, value: MetricValue, floor: float, ceiling: float) -> str:
-    """State an outcome in one sentence, with the number between its floor and ceiling."""
+    """Describe an outcome in one sentence, with the number between its floor and ceiling."""
     share = not metric.unit and metric.best == 1.0
 
     def spell(one: float) -> str:
@@ -242,12 +254,12 @@ def headline(metric: AttackMetric, value: MetricValue, floor: float, ceiling: fl
 
 
 def percent(value: float) -> str:
-    """Spell a share so that only all of it is 100%."""
+    """Format a share so that only all of it is 100%."""
     return f"{value:.0%}" if value in (0.0, 1.0) else f"{math.floor(value * 1000) / 10:.1f}%"
 
 
 def number(value: float) -> str:
-    """Spell a number with three figures that count."""
+    """Format a number with three significant figures."""
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 

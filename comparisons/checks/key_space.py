@@ -43,8 +43,8 @@ class KeySpaceCheck(Check):
             return "its claims name no key space"
         if not space.searched:
             return (
-                "a lattice secret is not sought key by key: its bits are an estimate (see `compare "
-                "audit parameters`)"
+                "a lattice secret is not searched for key by key: its bits are an estimate (see "
+                "`compare audit parameters`)"
             )
         return ""
 
@@ -74,9 +74,9 @@ class KeySpaceCheck(Check):
                 Detail("one trial", seconds * 1000, "ms"),
             ),
             limits=(
-                "necessary, never sufficient: attacks that recover the key or the picture without "
-                "a search do not care",
-                "equivalent keys are not counted out",
+                "a large key space is necessary, never sufficient: attacks that find the key or "
+                "the picture without a search do not depend on it",
+                "equivalent keys are counted as different ones",
             ),
             reason=reason,
             spent={"trials": TRIALS},
@@ -98,9 +98,9 @@ class KeySpaceCheck(Check):
 def judge_bits(space: KeySpace) -> tuple[Verdict, str]:
     """Return verdict and reason of a key space."""
     if space.effective_bits < IN_REACH:
-        return "broken", f"{space.effective_bits:.0f} bits are searched with ordinary means"
+        return "broken", f"{space.effective_bits:.0f} bits can be searched with ordinary means"
     if space.effective_bits < OUT_OF_REACH:
-        return "partial", f"{space.effective_bits:.0f} bits are below what is called safe today"
+        return "partial", f"{space.effective_bits:.0f} bits are below what is considered safe today"
     return "resists within budget", ""
 
 

@@ -1,4 +1,4 @@
-"""IND-CPA-D: the secret key from decrypted CKKS results, and what it takes to stop it.
+"""IND-CPA-D: the secret key from decrypted CKKS results, and what prevents that.
 
 Two real decodes of two of the pipeline's own replies, fresh and after evaluation; then what an
 owner might publish instead: fewer digits, flooded values, the scores alone, the label alone.
@@ -30,6 +30,7 @@ from he_compare.fhe_baseline.checks.tools.modular import Int64Array
 from he_compare.fhe_baseline.checks.tools.victim import (
     Victim,
     ckks_obstacle,
+    packing_obstacle,
     secret_key_of,
     victim_of,
 )
@@ -38,7 +39,6 @@ from he_compare.fhe_baseline.ckks.serialization import load_seal
 
 DECIMALS = (12, 11, 10, 9, 8, 7, 6, 5, 4)
 QUERIES, REPLAYS = 256, 4096
-PACKING = "replicated"
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,11 @@ class IndCpaD(Check):
 
     def applies(self, inspected: Inspected) -> str:
         """CKKS alone: what TFHE decrypts to carries no noise."""
-        return ckks_obstacle(inspected, (PACKING,))
+        return ckks_obstacle(inspected)
+
+    def unreadable(self, inspected: Inspected) -> str:
+        """Packings whose messages are not single ciphertexts."""
+        return packing_obstacle(inspected)
 
     def examine(
         self, inspected: Inspected, budget: AttackBudget, random: np.random.Generator
@@ -105,7 +109,7 @@ class IndCpaD(Check):
             verdict="broken" if full > 0.99 else "resists within budget",
             headline=f"two replies decoded in full give {full:.0%} of the key's {degree} "
             f"coefficients; the {classes} scores alone {scores:.0%}, labels alone {labels:.0%}; "
-            "this pipeline shows decryptions to its owner only",
+            "this pipeline shows decryptions to their owner only",
             value=full,
             details=[
                 Detail("from one complex decode of a reply", complex_share),
@@ -113,18 +117,18 @@ class IndCpaD(Check):
                 Detail("from the scores of two replies", scores),
                 Detail("from two labels", labels),
                 Detail(
-                    "fewest decimals that give the key away",
+                    "fewest decimals that reveal the key",
                     float("nan") if fewest is None else fewest,
-                    note="all slots published, rounded; fewer stop this solver, and prove nothing",
+                    note="all slots published, rounded; fewer stop this solver but prove nothing",
                 ),
                 *_flooding(evaluated, random),
             ],
             promised=False,
             claim="IND-CPA-D; decrypted results stay with the owner",
             limits=[
-                "the solver takes all slots of two results; that it gets nothing out of the "
-                "scores alone or out of rounded values is no proof that nothing can be got",
-                "where decryptions go in this pipeline is looked at by the check `decryptions`",
+                "the solver takes all slots of two results; that it finds nothing from the scores "
+                "alone or from rounded values does not prove that nothing can be found",
+                "the check `decryptions` examines where decryptions go in this pipeline",
             ],
             spent={"decrypted results": 2},
         )
@@ -158,7 +162,7 @@ def _fewest_decimals(one: Decrypted) -> int | None:
 
 
 def _flooding(one: Decrypted, random: np.random.Generator) -> list[Detail]:
-    """What noise stops, and that replays undo it unless their number is counted in."""
+    """What noise prevents, and how replays undo it unless the noise allows for their number."""
     weak = noise = one.noise()
     strong = defences.flooding_deviation(noise, QUERIES)
     once = one.share([defences.flooded(v, weak, random) for v in one.real])

@@ -33,7 +33,7 @@ SAMPLED = 2500
 
 @dataclass(frozen=True)
 class Guess:
-    """A guessed side; ``trace``: what told it, 'borders', 'correlation' or '' (no trace)."""
+    """A guessed side; ``trace``: its evidence, 'borders', 'correlation' or '' (no trace)."""
 
     patch: int
     trace: str

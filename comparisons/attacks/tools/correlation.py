@@ -4,7 +4,7 @@ Where one key serves many blocks, positions of a block that are neighbours in th
 correlated over the blocks, wherever the key put them. Copies (a grey picture with three equal
 channels) are exactly equal, or exactly 255 minus each other. The sign of the leading eigenvector of
 the correlations is the negation mask, up to one global inversion, since a block is mostly bright or
-mostly dark. Channels of colour pictures that the key mixed are told apart first. With it undone,
+mostly dark. Channels of colour pictures that the key mixed are separated first. With it undone,
 each block is brought to mean 0 and spread 1, so that all blocks tell equally much; the positions
 are then laid out so that correlated ones are near.
 """

@@ -51,7 +51,7 @@ class Sureness(StrEnum):
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """Pictures and what speaks for them.
+    """Pictures and the evidence for them.
 
     ``pictures``: uint8 (n, h, w), up to the eight symmetries and a global inversion; all turned
     alike. ``neighbours``: held-out correlation of neighbours inside blocks. ``agreement``: share of

@@ -75,7 +75,7 @@ def test_an_edited_tape_is_refused_and_named(tmp_path: Path, what: str) -> None:
     else:
         other = write_tape(tmp_path, "other", Tape(np.array([1]), [b"x"], b"public"))
         file.write_bytes((tmp_path / other.file).read_bytes())
-    with pytest.raises(IntegrityError, match=r"the tape tape/cell\.tape does not hold"):
+    with pytest.raises(IntegrityError, match=r"the tape tape/cell\.tape is not valid"):
         read_tape(tmp_path, facts)
     assert "tape/cell.tape" in tape_problem(tmp_path, facts)
 
@@ -84,3 +84,15 @@ def test_a_tape_outside_the_run_folder_is_not_read(tmp_path: Path) -> None:
     facts = write_tape(tmp_path, "cell", tape()).model_copy(update={"file": "../cell.tape"})
     with pytest.raises(IntegrityError, match="outside the run folder"):
         read_tape(tmp_path, facts)
+
+
+@pytest.mark.parametrize("name", ["tape/a\0b", "loop", "../outside", "/etc/passwd", "tape", ""])
+def test_a_name_in_a_record_that_is_no_file_of_the_run_is_told_not_raised(
+    tmp_path: Path, name: str
+) -> None:
+    facts = write_tape(tmp_path, "cell", tape())
+    (tmp_path / "loop").symlink_to("loop")
+    for changed in ("file", "public_file"):
+        told = facts.model_copy(update={changed: name})
+        if told.file:
+            assert "does not hold" in tape_problem(tmp_path, told)

@@ -107,6 +107,9 @@ def test_the_tape_is_written_only_where_pictures_are_protected_and_wanted(
 ) -> None:
     assert compare(pipeline, extra=extra) in (0, 3)
     record = next(r for r in records_of(tmp_path) if r.cell.phase is Phase.ACCURACY)
+    if "--pictures" in extra:
+        images = [*(tmp_path / "run").rglob("*.png"), *(tmp_path / "run").rglob("pictures.npz")]
+        assert images == []
     assert (tmp_path / "run" / "tape").exists() is (kept == "run folder")
     if kept == "nowhere":
         assert record.tape is None
