@@ -63,11 +63,14 @@ class Attack(AuditStep):
     The harness runs it under several keys and on all controls; ``metric`` on noise is its floor, on
     the identity (or ``metric.best``) its ceiling. ``limits``: what an outcome does not show.
     ``requires``: what a target must have for the attack to mean something there.
+    ``reads_pictures``: whether messages must be pictures to whoever reads them; False for an attack
+    that takes any bytes.
     """
 
     metric: ClassVar[AttackMetric]
     limits: ClassVar[tuple[str, ...]] = ()
     requires: ClassVar[tuple[Requirement, ...]] = ()
+    reads_pictures: ClassVar[bool] = True
 
     def applies(self, facts: Facts) -> str:
         """Return '' where the attack applies, else the reason why not.
@@ -77,8 +80,8 @@ class Attack(AuditStep):
         return first_obstacle(self.requires, facts)
 
     def reads(self, facts: Facts) -> bool:
-        """Say whether the attack can read such messages: what it ``requires`` is of pictures."""
-        return facts.pictures or not self.requires
+        """Say whether the attack can read such messages."""
+        return facts.pictures or not self.reads_pictures
 
     @abstractmethod
     def run(self, view: View, budget: AttackBudget, random: np.random.Generator) -> Any:

@@ -122,6 +122,37 @@ def folded(messages: Sequence[Message], shape: PictureShape) -> UInt8Array:
     return pictures.reshape(len(messages), *shape)
 
 
+def encrypted(keyed: KeyedScheme, images: UInt8Array) -> list[Message]:
+    """Return the messages of images: one each, all of them bytes. Raises UsageError otherwise."""
+    messages = keyed.protect(images)
+    if len(messages) != len(images) or not all(isinstance(one, bytes) for one in messages):
+        raise UsageError(
+            f"protect of {type(keyed).__name__} does not return {len(images)} messages of bytes",
+            fix="repair the plug-in: one message of type bytes for each image",
+        )
+    return messages
+
+
+def seen(scheme: Scheme, messages: Sequence[Message]) -> PixelArray:
+    """Return messages as the scheme reads them, (n, h, w, c). Raises UsageError otherwise.
+
+    An attack that meets anything else fails, and a failed attack looks like a scheme that resists.
+    """
+    pictures = scheme.read(messages)
+    expected = (len(messages), *scheme.shape)
+    if (
+        not isinstance(pictures, np.ndarray)
+        or pictures.shape != expected
+        or pictures.dtype not in (np.uint8, np.float32)
+        or not np.isfinite(pictures).all()
+    ):
+        raise UsageError(
+            f"read of {type(scheme).__name__} does not return finite uint8 or float32 {expected}",
+            fix="repair the plug-in: one picture of the shape of the scheme for each message",
+        )
+    return pictures
+
+
 # Names of the schemes whose answer is known; every attack is run on them as well.
 OPEN_CONTROL, CLOSED_CONTROLS = "identity", ("noise", "aes_ctr")
 CONTROLS = (OPEN_CONTROL, *CLOSED_CONTROLS)

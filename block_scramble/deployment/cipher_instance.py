@@ -30,7 +30,7 @@ PICTURE = "picture"
 WRONG_KEY = "wrong key"
 
 # Said of a heuristic: there is no level that its parameters could be kept at.
-NOBODY = "nobody: no parameter of this scheme is tied to a security level"
+NOBODY = "not enforced: no parameter of this scheme is tied to a security level"
 
 
 @dataclass(frozen=True, repr=False)

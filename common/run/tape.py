@@ -117,7 +117,7 @@ def read_tape(folder: Path, facts: TapeFacts) -> Tape:
     except MessageError as error:
         raise _edited(facts, str(error)) from None
     sizes, content = arrays["sizes"], arrays["messages"].tobytes()
-    if (sizes < 0).any() or int(sizes.sum()) != len(content):
+    if (sizes < 0).any() or sum(sizes.tolist()) != len(content):
         raise _edited(facts, "the sizes of its messages do not add up")
     ends = np.cumsum(sizes)
     messages = [content[end - size : end] for size, end in zip(sizes, ends, strict=True)]
@@ -139,7 +139,10 @@ def tape_problem(folder: Path, facts: TapeFacts) -> str:
 
 
 def _inside(folder: Path, name: str) -> Path:
-    path = (folder / name).resolve()
+    try:
+        path = (folder / name).resolve()
+    except (ValueError, RuntimeError) as error:  # no name of a file; links in a circle
+        raise OSError(str(error)) from None
     if not path.is_relative_to(folder.resolve()):
         raise OSError(f"{name} lies outside the run folder")
     return path

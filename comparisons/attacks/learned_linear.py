@@ -47,6 +47,7 @@ class LearnedLinear(Attack):
     title = "Learned inversion (linear)"
     rung = Knowledge.KNOWN_PAIRS
     needs = frozenset({Need.PAIRS})
+    reads_pictures = False
     metric = AttackMetric("SSIM to the original", low=-1.0)
     limits = (
         "linear maps inside blocks only; with fewer blocks in the pairs than values in a block the "

@@ -39,6 +39,7 @@ class ModelToKey(Attack):
     title = "Model to key"
     rung = Knowledge.AUXILIARY_DATA
     needs = frozenset({Need.MODELS})
+    reads_pictures = False
     metric = AttackMetric("share of values of fresh images decrypted correctly", best=1.0)
     limits = (
         "the adversary has exactly the plain model that was adapted; with a similar model, such as "

@@ -40,6 +40,7 @@ class PropertyInference(Attack):
     title = "Property inference"
     rung = Knowledge.AUXILIARY_DATA
     needs = frozenset({Need.LABELS})
+    reads_pictures = False
     metric = AttackMetric("AUC of the class", chance=0.5, resolution=0.1)
     # At chance the AUC of a few hundred ciphertexts scatters by 0.03 a key: fewer keys leave an
     # interval that holds both a break and a pass.

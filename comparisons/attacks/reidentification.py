@@ -37,6 +37,7 @@ class Reidentification(Attack):
     title = "Re-identification"
     rung = Knowledge.AUXILIARY_DATA
     needs = frozenset({Need.CANDIDATES})
+    reads_pictures = False
     metric = AttackMetric("top-1 accuracy", best=1.0)
     limits = (
         "the original is always among the candidates, pixel for pixel: candidates taken at another "

@@ -16,7 +16,14 @@ from he_compare.common.attack import Attack
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.errors import UsageError
 from he_compare.common.run.tape import Tape
-from he_compare.common.scheme import CLOSED_CONTROLS, KeyedScheme, Models, Scheme
+from he_compare.common.scheme import (
+    CLOSED_CONTROLS,
+    KeyedScheme,
+    Models,
+    Scheme,
+    encrypted,
+    seen,
+)
 from he_compare.common.seeds import generator_for, seed_for
 from he_compare.common.target_facts import Facts
 from he_compare.common.types import ImageBatch, IntArray, Message, PixelArray, UInt8Array
@@ -56,14 +63,14 @@ class Attacked:
         """Return the messages of images of the pool. Raises UsageError where the key is gone."""
         found = [self.tape.message_of(int(p)) if self.tape else None for p in positions]
         missing = [place for place, message in enumerate(found) if message is None]
-        made = self.keyed.protect(batch.images[positions[missing]])
+        made = encrypted(self.keyed, batch.images[positions[missing]])
         for place, message in zip(missing, made, strict=True):
             found[place] = message
         return [message for message in found if message is not None]
 
     def encrypt(self, images: UInt8Array) -> PixelArray:
         """Encrypt chosen images, as the server sees them."""
-        return self.scheme.read(self.keyed.protect(images))
+        return seen(self.scheme, encrypted(self.keyed, images))
 
 
 def positions_read(labels: IntArray, budget: AttackBudget, seed: int) -> IntArray:
@@ -102,8 +109,7 @@ def set_up(
     shares = _share(batch.labels, attack.needs, budget, random)
 
     def pairs(positions: IntArray) -> Pairs:
-        seen = scheme.read(attacked.messages(batch, positions))
-        return Pairs(batch.images[positions], seen)
+        return Pairs(batch.images[positions], seen(scheme, attacked.messages(batch, positions)))
 
     originals = batch.take(shares.attacked)
     messages = attacked.messages(batch, shares.attacked)
@@ -126,7 +132,7 @@ def set_up(
     view = View(
         facts=facts,
         messages=messages,
-        ciphertexts=scheme.read(messages),
+        ciphertexts=seen(scheme, messages),
         under_own_key=_own_keys(target),
         given=given,
     )
@@ -190,7 +196,7 @@ def _candidates(
 def _own_keys(scheme: Scheme) -> Callable[[UInt8Array, int], PixelArray]:
     def encrypt(images: UInt8Array, key: int) -> PixelArray:
         keyed = scheme.new_key(seed_for(key, "the adversary's own key"))
-        return scheme.read(keyed.protect(images))
+        return seen(scheme, encrypted(keyed, images))
 
     return encrypt
 

@@ -34,7 +34,7 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
-def store_pictures(
+def store_attack_pictures(
     folder: RunFolder,
     target: str,
     attack: str,

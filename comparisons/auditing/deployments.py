@@ -15,11 +15,11 @@ from pydantic import BaseModel
 
 from he_compare.common.contracts import Pipeline, RunSettings, TrainingData
 from he_compare.common.environment import usable_cores
-from he_compare.common.errors import UnavailableError, UsageError
+from he_compare.common.errors import CellError, UnavailableError, UsageError
 from he_compare.common.run.records import RunRecord
 from he_compare.common.run.store import ArtefactFolder, RunFolder
 from he_compare.common.run.tape import Tape, read_tape
-from he_compare.common.scheme import KeyedScheme, Scheme
+from he_compare.common.scheme import KeyedScheme, encrypted
 from he_compare.common.types import ImageBatch, Phase, Status
 from he_compare.comparisons.auditing.pool import DatasetPool, stratified
 from he_compare.comparisons.auditing.targets import (
@@ -47,10 +47,12 @@ class RunDeployments:
         self._plan = plan
         self._folder = folder
         self._runner = runner
+        # By identity: a folder may hold another record of a label, of a key that was changed since.
+        known = {record.identity: record for record in folder.records()}
         self._records = {
-            record.cell.label: record
-            for record in folder.records()
-            if record.cell.phase is Phase.ACCURACY
+            cell.planned.label: known[cell.identity]
+            for cell in plan.cells()
+            if cell.phase is Phase.ACCURACY and cell.identity in known
         }
 
     def tape_digest(self, label: str) -> str:
@@ -75,14 +77,18 @@ class RunDeployments:
         scheme = fit.deployed.scheme((size, size, CHANNELS))
         if tape is None:
             return Opened(scheme, "deployed again", fit.deployed)
-        lost = None if live or self._same_key(scheme, tape) else LostKey()
+        own = scheme.own_key()
+        kept = own is not None and (live or self._same_key(own, tape))
+        lost = None if kept else LostKey()
         return Opened(scheme, "crossed in the run", fit.deployed, tape, lost)
 
     def _deployed(self, planned: Planned) -> RunRecord:
         record = self._records.get(planned.label)
         if record is None or record.status is not Status.OK:
             reason = record.reason if record is not None else "it was not run"
-            raise UnavailableError(reason, fix="see the record of its first cell")
+            gone = record is None or record.status is Status.UNAVAILABLE
+            kind = UnavailableError if gone else CellError
+            raise kind(reason, fix="see the record of its first cell")
         return record
 
     def _tape(self, record: RunRecord) -> Tape | None:
@@ -91,13 +97,16 @@ class RunDeployments:
             return known
         return read_tape(self._folder.path, record.tape)
 
-    def _same_key(self, scheme: Scheme, tape: Tape) -> bool:
-        """Say whether the deployment that was opened again sends the very bytes of the tape."""
-        own: KeyedScheme | None = scheme.own_key()
-        if own is None or not len(tape.positions):
+    def _same_key(self, own: KeyedScheme, tape: Tape) -> bool:
+        """Say whether the deployment that was opened again sends the very bytes of the tape.
+
+        All of them: a cipher that moves values sends a plain grey image alike under many keys.
+        """
+        if not len(tape.positions):
             return False
-        image = self._plan.test.images[tape.positions[:1]]
-        return own.protect(image)[0] == tape.messages[0]
+        images = self._plan.test.images[tape.positions]
+        first = encrypted(own, images[:1])[0] == tape.messages[0]
+        return first and encrypted(own, images) == list(tape.messages)
 
 
 class DeployedAlone:

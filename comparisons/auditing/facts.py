@@ -9,7 +9,7 @@ from typing import NamedTuple, cast
 
 import numpy as np
 
-from he_compare.common.scheme import KeyedScheme, Scheme
+from he_compare.common.scheme import KeyedScheme, Scheme, encrypted, seen
 from he_compare.common.target_facts import Facts
 from he_compare.common.types import IntArray, PixelArray, UInt8Array
 
@@ -70,7 +70,7 @@ def _patch_of(scheme: Scheme) -> int | None:
 
 
 def _see(scheme: Scheme, key: KeyedScheme, images: UInt8Array) -> PixelArray:
-    return scheme.read(key.protect(images))
+    return seen(scheme, encrypted(key, images))
 
 
 def _changes(

@@ -117,7 +117,7 @@ def find_cell(outcomes: Sequence[AttackOutcome], cell: str) -> AttackOutcome:
     raise UsageError(f"no cell {cell!r} in this audit", fix=nearest(cell, sorted(known)))
 
 
-def explain(outcome: AttackOutcome) -> str:
+def explain_outcome(outcome: AttackOutcome) -> str:
     """Describe one cell in full."""
     lines = [
         f"{outcome.title} on {outcome.target}: {outcome.verdict}",

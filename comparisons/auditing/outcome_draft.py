@@ -13,7 +13,13 @@ from he_compare.common.adversary import Need, Truth, View
 from he_compare.common.attack import Attack, AuditStep, Check, CheckFinding
 from he_compare.common.attack_score import AttackMetric, Detail, Score
 from he_compare.common.audit_budget import AttackBudget
-from he_compare.common.run.records import AttackOutcome, AttackPicture, MetricValue, Verdict
+from he_compare.common.run.records import (
+    AttackOutcome,
+    AttackPicture,
+    MessageSource,
+    MetricValue,
+    Verdict,
+)
 from he_compare.common.scheme import CLOSED_CONTROLS, OPEN_CONTROL
 from he_compare.common.types import Knowledge, NotRun
 from he_compare.comparisons.auditing.pool import GREY_LIMIT
@@ -29,7 +35,7 @@ from he_compare.comparisons.auditing.verdicts import (
 
 
 @dataclass
-class Keys:
+class ScoresOverKeys:
     """Scores of one attack over keys, with what is kept of the first for pictures."""
 
     scores: list[Score] = field(default_factory=list)
@@ -63,7 +69,7 @@ ADDED = {
     Need.LABELS: Knowledge.AUXILIARY_DATA,
     Need.MODELS: Knowledge.AUXILIARY_DATA,
 }
-ONE_KEY = "one key: no interval over keys, the verdict uses the point value"
+NO_SPREAD = "one key: no interval over keys, the verdict uses the point value"
 
 
 @dataclass(frozen=True)
@@ -101,8 +107,8 @@ class OutcomeDraft:
     def of_result(
         self,
         attack: Attack,
-        result: Keys,
-        controls: Mapping[str, Keys],
+        result: ScoresOverKeys,
+        controls: Mapping[str, ScoresOverKeys],
         pictures: Sequence[AttackPicture],
     ) -> AttackOutcome:
         """Judge an attack's scores over keys between floor and ceiling."""
@@ -125,11 +131,11 @@ class OutcomeDraft:
             interval=interval_over_keys(result.values, metric.low, metric.high),
             n=len(result.values),
             unit=metric.unit,
-            note="" if len(result.values) > 1 else ONE_KEY,
+            note="" if len(result.values) > 1 else NO_SPREAD,
         )
         limits = [*attack.limits, *self.target.limits()]
         if len(result.values) == 1:
-            limits.append(ONE_KEY)
+            limits.append(NO_SPREAD)
         if result.grey:
             limits.append(GREY_LIMIT)
         if result.gave_up:
@@ -195,6 +201,7 @@ class OutcomeDraft:
                 "artefacts": [*files, *(picture.file for picture in pictures)],
                 "pictures": list(pictures),
                 "claim": finding.claim or self._claim(),
+                "messages": self._source_of_check(),
                 "promised": finding.promised,
                 "limits": [*finding.limits, *self.target.limits()],
             }
@@ -208,6 +215,7 @@ class OutcomeDraft:
             "title": self.attack.title,
             "target": self.control or self.target.label,
             "target_kind": "control" if self.control else self.target.kind,
+            "scheme": self.control or self.target.scheme_name(),
             "rung": self.attack.rung,
             "knowledge": [rung for rung in Knowledge if rung in added],
             "budget": self.budget.as_record(),
@@ -216,6 +224,11 @@ class OutcomeDraft:
             "reproduce": f"{self.command} {self.target.argument}",
             "source": self.attack.source,
         }
+
+    def _source_of_check(self) -> MessageSource:
+        """A check encrypts what it looks at itself, under a key of its own: it reads no tape."""
+        source = self.target.message_source()
+        return "deployed again" if source == "crossed in the run" else source
 
     def _claim(self) -> str:
         return self.target.claim()

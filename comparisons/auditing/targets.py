@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -13,7 +14,7 @@ from he_compare.common import plugins
 from he_compare.common.adversary import Need
 from he_compare.common.attack import Attack
 from he_compare.common.contracts import Deployed, Pipeline
-from he_compare.common.errors import CompareError, UsageError
+from he_compare.common.errors import CellError, CompareError, UsageError
 from he_compare.common.identity import key_of
 from he_compare.common.run.records import MessageSource
 from he_compare.common.run.tape import Tape
@@ -66,11 +67,22 @@ class Target:
     open_it: Callable[[], Opened]
     tape_digest: str = ""
     _keys: dict[int, KeyedScheme] = field(default_factory=dict)
+    _opened: Opened | CompareError | None = None
 
-    @cached_property
+    @property
     def opened(self) -> Opened:
-        """What is attacked. Raises CompareError."""
-        return self.open_it()
+        """What is attacked. Raises CompareError, the same one again: nothing is fitted twice."""
+        if self._opened is None:
+            try:
+                self._opened = self.open_it()
+            except CompareError as error:
+                self._opened = error
+            except Exception as error:  # a pipeline from elsewhere must not take the others with it
+                traceback.print_exc()
+                self._opened = CellError(f"failed: {type(error).__name__}: {error}")
+        if isinstance(self._opened, CompareError):
+            raise self._opened
+        return self._opened
 
     @property
     def scheme(self) -> Scheme:
@@ -86,9 +98,16 @@ class Target:
         """Return what the target claims, in words; '' where nothing is deployed."""
         try:
             claims = self.scheme.claims()
-        except CompareError:
+        except Exception:  # what it does not say is no claim; opening it has told why
             return ""
         return f"{claims.protects} ({claims.claim_type})"
+
+    def scheme_name(self) -> str:
+        """Return the name of the scheme; '' where nothing is deployed."""
+        try:
+            return self.scheme.name
+        except CompareError:
+            return ""
 
     def limits(self) -> list[str]:
         """Return what an outcome on this target does not show."""
@@ -131,7 +150,7 @@ class Target:
         return tape.digest() if Need.MODELS in attack.needs else tape.messages_digest()
 
 
-def cipher_scheme(name: str, options: Mapping[str, Any], size: int) -> Scheme:
+def scheme_of_cipher(name: str, options: Mapping[str, Any], size: int) -> Scheme:
     """Find a cipher by name. Raises UnknownNameError or UsageError."""
     plugins.find("ciphers", name)
     for pipeline in plugins.load_all("pipelines").values():
@@ -147,7 +166,7 @@ def cipher_target(text: str, size: int) -> Target:
     The largest size that whole blocks tile is taken. Raises UsageError.
     """
     spec = parse_spec(text, "cipher")
-    scheme = cipher_scheme(spec.name, spec.parameters, fitting_size(spec, size))
+    scheme = scheme_of_cipher(spec.name, spec.parameters, fitting_size(spec, size))
     label = PipelineSpec(scheme.name, spec.parameters).text
     return Target(
         label=label,
@@ -208,7 +227,7 @@ class LostKey(KeyedScheme):
 def control_scheme(name: str, size: int) -> Scheme:
     """Return a control for images of ``size`` pixels."""
     assert name in CONTROLS
-    return cipher_scheme(name, {}, size)
+    return scheme_of_cipher(name, {}, size)
 
 
 @cache

@@ -16,7 +16,7 @@ from he_compare.common.scheme import Scheme
 from he_compare.common.seeds import generator_for, seed_for
 from he_compare.comparisons.attacks.tools.recogniser import Recogniser, fit_recogniser
 from he_compare.comparisons.auditing.adversary_view import Attacked, set_up
-from he_compare.comparisons.auditing.outcome_draft import Keys
+from he_compare.comparisons.auditing.outcome_draft import ScoresOverKeys
 from he_compare.comparisons.auditing.pool import PlainPool, is_grey
 from he_compare.comparisons.auditing.targets import KEY_IN_USE, Target
 from he_compare.comparisons.auditing.timelimit import time_limit
@@ -38,7 +38,7 @@ class Trial:
         self.progress = progress
         self._recognisers: dict[int, Recogniser | None] = {}
 
-    def on_target(self, attack: Attack, target: Target) -> Keys:
+    def on_target(self, attack: Attack, target: Target) -> ScoresOverKeys:
         """Run an attack under the key in use and under fresh ones. Raises OverTimeError."""
 
         def attacked(number: int) -> Attacked:
@@ -47,7 +47,9 @@ class Trial:
 
         return self._over_keys(attack, target, attacked, max(self.budget.keys, attack.least_keys))
 
-    def on_control(self, attack: Attack, target: Target, control: Scheme, keys: int) -> Keys:
+    def on_control(
+        self, attack: Attack, target: Target, control: Scheme, keys: int
+    ) -> ScoresOverKeys:
         """Run an attack on a control, believing what it believes of the target.
 
         Raises OverTimeError.
@@ -61,8 +63,8 @@ class Trial:
 
     def _over_keys(
         self, attack: Attack, target: Target, attacked: Callable[[int], Attacked], keys: int
-    ) -> Keys:
-        result = Keys()
+    ) -> ScoresOverKeys:
+        result = ScoresOverKeys()
         for number in range(keys):
             view, truth = set_up(
                 attack,

@@ -12,6 +12,7 @@ from he_compare.common.contracts import (
     Client,
     Fitted,
 )
+from he_compare.common.errors import CellError
 from he_compare.common.run.records import Agreement, Traffic
 from he_compare.common.service.process import ByteCount, ServerProcess
 from he_compare.common.types import Float64Array, Message, Per, Side, Stage, UInt8Array
@@ -65,6 +66,12 @@ class Session:
         """
         start = time.perf_counter()
         messages = self.client.protect(images, clock)
+        if len(messages) != len(images) or not all(isinstance(one, bytes) for one in messages):
+            raise CellError(
+                f"the client of {self.planned.label} does not send {len(images)} messages of bytes "
+                f"for {len(images)} images",
+                fix="repair the pipeline: one message of type bytes for each image",
+            )
         replies = self.server.call(INFERENCE_VERB, messages, clock)
         scores = self.client.reveal(replies, clock)
         clock.add(

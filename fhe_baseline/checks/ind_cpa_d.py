@@ -23,8 +23,8 @@ from he_compare.fhe_baseline.checks.tools.key_recovery import (
     RealDecode,
     key_from_complex,
     key_from_real,
-    key_of,
     recovered_share,
+    secret_coefficients,
 )
 from he_compare.fhe_baseline.checks.tools.modular import Int64Array
 from he_compare.fhe_baseline.checks.tools.victim import (
@@ -150,7 +150,7 @@ def _decrypt(victim: Victim, messages: list[Message]) -> Decrypted:
         plaintext = seal.Plaintext()
         decryptor.decrypt(ciphertext, plaintext)
         slots.append(np.array(encoder.decode_complex(plaintext)))
-    return Decrypted(context, ciphertexts, slots, key_of(secret, context))
+    return Decrypted(context, ciphertexts, slots, secret_coefficients(secret, context))
 
 
 def _fewest_decimals(one: Decrypted) -> int | None:

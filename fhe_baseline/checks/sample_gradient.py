@@ -30,7 +30,7 @@ def features_from_update(update: Float64Array) -> Float64Array:
     return np.array(strongest[:-1] / strongest[-1])
 
 
-def nearest(found: Float64Array, features: Float64Array) -> float:
+def similarity_to_nearest(found: Float64Array, features: Float64Array) -> float:
     """Return the cosine of what was found, (width,), with the nearest of features (n, width)."""
     norms = np.linalg.norm(features, axis=1) * np.linalg.norm(found)
     cosines = np.abs(features @ found) / np.where(norms > 0, norms, 1)
@@ -95,7 +95,7 @@ class SampleGradient(Check):
         training = training_of(inspected)
         assert training is not None
         (update,) = record_training(problem, training.circuit.parameters, 1).weights
-        return nearest(features_from_update(update), rows)
+        return similarity_to_nearest(features_from_update(update), rows)
 
 
 CHECK = SampleGradient()

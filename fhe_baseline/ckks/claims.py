@@ -72,6 +72,7 @@ def key_space(parameters: CkksParameters) -> KeySpace:
         nominal_bits=nominal,
         seed_entropy_bits=PRNG_SEED_BITS,
         effective_bits=min(nominal, PRNG_SEED_BITS),
+        searched=False,
     )
 
 

@@ -84,6 +84,7 @@ def _key_space(facts: CircuitFacts) -> KeySpace:
         nominal_bits=nominal,
         seed_entropy_bits=SEED_BITS,
         effective_bits=min(nominal, SEED_BITS),
+        searched=False,
     )
 
 

@@ -103,7 +103,7 @@ def find_block_order(blocks: UInt8Array) -> BlockOrder | None:
 
     Grey pictures: values are the m x m pixels, or three copies of each. Colour: m x m x 3 values.
     """
-    samples = sample(blocks)
+    samples = sampled_blocks(blocks)
     negated = negation_mask(samples)
     groups = copies(samples, negated)
     if groups is None:
@@ -128,7 +128,7 @@ def _colour_order(samples: UInt8Array, negated: IntArray) -> BlockOrder | None:
     return BlockOrder(position, negated, held_out(upright[:, channels[0]], side))
 
 
-def sample(blocks: UInt8Array) -> UInt8Array:
+def sampled_blocks(blocks: UInt8Array) -> UInt8Array:
     """Return at most ``MAX_SAMPLES`` blocks, spread evenly, blocks of one value left out."""
     varied = blocks[blocks.min(axis=1) < blocks.max(axis=1)]
     chosen = varied if len(varied) > 8 else blocks

@@ -23,6 +23,7 @@ class LearnedInversion(Attack):
     """
 
     steps: ClassVar[int] = 100
+    reads_pictures = False
     slow = True
     least_seconds = 60.0
     metric = AttackMetric("SSIM to the original", low=-1.0)

@@ -15,7 +15,7 @@ from he_compare.common.similarity import gradient_similarity, psnr, ssim
 from he_compare.common.types import IntArray, PixelArray, UInt8Array
 from he_compare.comparisons.attacks.tools.move_keys import (
     BYTE_TOP,
-    MOVES,
+    MOVES_VALUES,
     NIBBLE_TOP,
     images_of,
     units_of,
@@ -38,7 +38,7 @@ class KeyRecovery(Attack):
     """An attack that recovers a key of moves: verified by decrypting sealed images with it."""
 
     metric = AttackMetric("share of values of fresh images decrypted correctly", best=1.0)
-    requires = (MOVES,)
+    requires = (MOVES_VALUES,)
     source = "design of the cipher: no diffusion, one key for all images"
 
 

@@ -84,3 +84,15 @@ def test_a_tape_outside_the_run_folder_is_not_read(tmp_path: Path) -> None:
     facts = write_tape(tmp_path, "cell", tape()).model_copy(update={"file": "../cell.tape"})
     with pytest.raises(IntegrityError, match="outside the run folder"):
         read_tape(tmp_path, facts)
+
+
+@pytest.mark.parametrize("name", ["tape/a\0b", "loop", "../outside", "/etc/passwd", "tape", ""])
+def test_a_name_in_a_record_that_is_no_file_of_the_run_is_told_not_raised(
+    tmp_path: Path, name: str
+) -> None:
+    facts = write_tape(tmp_path, "cell", tape())
+    (tmp_path / "loop").symlink_to("loop")
+    for changed in ("file", "public_file"):
+        told = facts.model_copy(update={changed: name})
+        if told.file:
+            assert "does not hold" in tape_problem(tmp_path, told)
