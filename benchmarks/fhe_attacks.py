@@ -23,7 +23,7 @@ from he_compare.common.clock import Clock
 from he_compare.common.types import Float64Array, Side, Split
 from he_compare.fhe_baseline.checks.head_extraction import extract, fidelity
 from he_compare.fhe_baseline.checks.sample_gradient import features_from_update, nearest
-from he_compare.fhe_baseline.checks.tools import key_recovery
+from he_compare.fhe_baseline.checks.tools import defences
 from he_compare.fhe_baseline.checks.tools.key_recovery import (
     RealDecode,
     key_from_complex,
@@ -84,10 +84,10 @@ def _key_recovery(degree: int, bits: list[int], scale: int, keys: int) -> list[R
         key = key_from_complex(one.context, ciphertext, slots)
         found.setdefault("one complex decode", []).append(recovered_share(key, one.truth))
         for decimals in DECIMALS:
-            rounded = [key_recovery.to_decimals(v, decimals) for v in one.values]
+            rounded = [defences.to_decimals(v, decimals) for v in one.values]
             name = f"two real decodes of {decimals} decimals"
             found.setdefault(name, []).append(one.share(rounded))
-        labels = [key_recovery.label_only(v, 2) for v in one.values]
+        labels = [defences.label_only(v, 2) for v in one.values]
         found.setdefault("two labels", []).append(one.share(labels))
     what = f"IND-CPA-D, N = {degree}, scale 2^{scale}"
     return [

@@ -147,6 +147,13 @@ class Check(AuditStep):
         """Return '' where the check means something here, else the reason why not."""
         return ""
 
+    def unreadable(self, inspected: Inspected) -> str:
+        """Return '' where the check can read what is there, else the reason why not.
+
+        Asked where it means something: what it cannot read is no pass.
+        """
+        return ""
+
     @abstractmethod
     def examine(
         self, inspected: Inspected, budget: AttackBudget, random: np.random.Generator

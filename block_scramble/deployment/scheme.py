@@ -6,7 +6,7 @@ Bytes are those of ``BlockScrambleClient``; they are read as the server reads th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -208,6 +208,17 @@ class DeployedCipherScheme(CipherScheme):
         client = cast(BlockScrambleClient, self._deployed.deployment.client)
         keyed = self._instance.keyed_for_inference()
         return KeyedCipherScheme(self, keyed, client, self._deployed.deployment.public_material)
+
+    def new_key(self, seed: int) -> KeyedCipherScheme:
+        """Give every client of the run a key of the seed, as the run did with its own."""
+        key = ClientKey.from_seed(seed % (1 << SEED_BITS))
+        fresh = replace(self._instance, client_key=key, key=key, wrong_key=False)
+        client = BlockScrambleClient(
+            [fresh.encryptor(SEQUENCE, number) for number in range(fresh.clients)],
+            fresh.classes,
+            fresh.owner_of_image,
+        )
+        return KeyedCipherScheme(self, fresh.keyed(), client)
 
     @property
     def one_key(self) -> bool:

@@ -145,8 +145,8 @@ def audit_run(
         command=" ".join(command),
         size=config.image_size,
         run={"backbone": config.backbone, "weights": plan.backbone.weights_sha256},
+        pictures=config.pictures > 0,
         seconds=QUICK_SECONDS if budget.name == "quick" else None,
-        pictures=bool(config.pictures),
     )
     progress.line(f"audit with the {budget.name} budget")
     deployments = RunDeployments(plan, folder, runner)

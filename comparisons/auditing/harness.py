@@ -28,7 +28,12 @@ from he_compare.comparisons.auditing import artefacts, suite
 from he_compare.comparisons.auditing.adversary_view import Attacked, set_up
 from he_compare.comparisons.auditing.outcome_draft import Keys, OutcomeDraft
 from he_compare.comparisons.auditing.pool import PlainPool, is_grey
-from he_compare.comparisons.auditing.targets import KEY_IN_USE, Target, control_scheme
+from he_compare.comparisons.auditing.targets import (
+    KEY_IN_USE,
+    Target,
+    control_modules,
+    control_scheme,
+)
 from he_compare.comparisons.auditing.timelimit import OverTimeError, time_limit
 from he_compare.comparisons.auditing.verdicts import large_enough, too_small
 from he_compare.comparisons.progress import ProgressReporter
@@ -45,7 +50,7 @@ class Setup:
     """What all cells of one audit share. ``command``: reproduces it, up to target and attack.
 
     ``run``: what else of a run can change an outcome (backbone and weights). ``seconds``: after
-    which no other cell is begun. ``pictures``: whether images may leave the dataset.
+    which no other cell is begun. ``pictures``: whether images and reconstructions may be kept.
     """
 
     pool: PlainPool
@@ -54,9 +59,9 @@ class Setup:
     command: str
     size: int
     run: Mapping[str, Any] = field(default_factory=dict)
+    pictures: bool = True
     control_keys: int = 2
     seconds: float | None = None
-    pictures: bool = True
 
 
 class Harness:
@@ -100,8 +105,10 @@ class Harness:
     def identity(self, attack: AuditStep, target: Target, control: str = "") -> str:
         """Return the key of an outcome: everything that can change it.
 
-        A deployment is named by its tape and by the sources of its pipeline.
+        A deployment is named by its tape and by the sources of its pipeline. The controls count as
+        well: floor and ceiling come from them.
         """
+        modules = (*JUDGES, *control_modules(), *target.modules, type(attack).__module__)
         return key_of(
             attack=attack.name,
             target=target.label,
@@ -115,7 +122,7 @@ class Harness:
             control_keys=self.setup.control_keys,
             seed=self.setup.seed,
             run=dict(self.setup.run),
-            source=source_digest(*sources_of(*JUDGES, *target.modules, type(attack).__module__)),
+            source=source_digest(*sources_of(*modules)),
         )
 
     def _late(self, seconds: float) -> str:
@@ -215,7 +222,7 @@ class Harness:
 
     def _on_target(self, attack: Attack, target: Target) -> Keys:
         """Run the attack under every key; what two pipelines send alike is attacked once."""
-        known = key_of(attack=attack.name, work=target.equal_work())
+        known = key_of(attack=attack.name, work=target.equal_work(attack))
         if known not in self._results:
             self.progress.line(f"{attack.title} on {target.label}")
             try:
@@ -315,6 +322,9 @@ class Harness:
         reason = check.applies(inspected)
         if reason:
             return frame.not_applicable(reason)
+        reason = check.unreadable(inspected)
+        if reason:
+            return frame.unreadable(reason)
         random = generator_for(self.setup.seed, "check", check.name)
         self.progress.line(f"{check.title} on {target.label}")
         start = time.perf_counter()
@@ -330,12 +340,8 @@ class Harness:
             return frame.not_run(NotRun.ERROR, f"failed: {type(error).__name__}: {error}")
         seconds = time.perf_counter() - start
         files = artefacts.store_findings(self.folder, target.label, check.name, finding.artefacts)
-        pictures = artefacts.store_finding_pictures(
-            self.folder,
-            target.label,
-            check.name,
-            finding.pictures if self.setup.pictures else (),
-        )
+        shown = finding.pictures if self.setup.pictures else ()
+        pictures = artefacts.store_finding_pictures(self.folder, target.label, check.name, shown)
         return frame.of_finding(check, finding, seconds, files, pictures)
 
     def _inspected(self, target: Target) -> Inspected:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Literal
 
 from pydantic import BaseModel
 
 from he_compare.common import plugins
+from he_compare.common.adversary import Need
+from he_compare.common.attack import Attack
 from he_compare.common.contracts import Deployed, Pipeline
 from he_compare.common.errors import CellError, CompareError, UsageError
 from he_compare.common.identity import key_of
@@ -24,6 +26,8 @@ from he_compare.comparisons.auditing.facts import facts_of
 from he_compare.comparisons.measuring.pipeline_spec import PipelineSpec, parse_spec
 
 CHANNELS = 3
+# Of the controls when only their code is asked for.
+CONTROL_SIZE = 32
 # Number of the key that is in use where something is deployed.
 KEY_IN_USE = 0
 ALONE = "the pipeline was fitted for this audit alone, on few images for one epoch"
@@ -118,29 +122,32 @@ class Target:
             )
         return self._keys[number]
 
-    def equal_work(self) -> str:
+    def equal_work(self, attack: Attack) -> str:
         """Return a key that two targets share where an attack meets the same messages and scheme.
 
-        Three set-ups of one cipher under one key send the same bytes: they are attacked once.
+        Three set-ups of one cipher under one key send the same bytes: they are attacked once. An
+        attack that reads the deployed model has to meet the same public material as well.
         """
         scheme = self.scheme
         return key_of(
             scheme=scheme.name,
             parameters=dict(scheme.parameters),
             shape=list(scheme.shape),
-            deployment=[] if self.kind != "pipeline" else self._deployment(),
+            deployment=self._deployment(attack) if self.kind == "pipeline" else "",
         )
 
-    def _deployment(self) -> list[str]:
+    def _deployment(self, attack: Attack) -> str:
         tape = self.opened.tape
-        return [tape.messages_digest()] if tape else [self.label]
+        if tape is None:
+            return self.label
+        return tape.digest() if Need.MODELS in attack.needs else tape.messages_digest()
 
 
 def cipher_scheme(name: str, options: Mapping[str, Any], size: int) -> Scheme:
     """Find a cipher by name. Raises UnknownNameError or UsageError."""
     plugins.find("ciphers", name)
-    for plugin in plugins.discover("pipelines").values():
-        scheme: Scheme | None = plugin.load().cipher_scheme(name, options, (size, size, CHANNELS))
+    for pipeline in plugins.load_all("pipelines").values():
+        scheme: Scheme | None = pipeline.cipher_scheme(name, options, (size, size, CHANNELS))
         if scheme is not None:
             return scheme
     raise UsageError(f"no pipeline encrypts with the cipher {name!r}")
@@ -214,3 +221,13 @@ def control_scheme(name: str, size: int) -> Scheme:
     """Return a control for images of ``size`` pixels."""
     assert name in CONTROLS
     return cipher_scheme(name, {}, size)
+
+
+@cache
+def control_modules() -> tuple[str, ...]:
+    """Name the modules whose source can change a control."""
+    schemes = [control_scheme(name, CONTROL_SIZE) for name in CONTROLS]
+    return (
+        *(type(scheme).__module__ for scheme in schemes),
+        *(plugins.find("ciphers", scheme.name).module for scheme in schemes),
+    )

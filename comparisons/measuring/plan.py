@@ -51,6 +51,13 @@ CORE_MODULES = (
 # Settings that pipelines read and that key a cell by their content, or by its phase only.
 KEYED_APART = {"weights", "infer_batch"}
 
+PHASE_MODULES = {
+    Phase.ROBUSTNESS: (
+        "he_compare.comparisons.measuring.disturbances",
+        "he_compare.comparisons.measuring.robustness",
+    ),
+}
+
 # Settings that change no cell: the same run goes on with others.
 OUTSIDE_PLAN = {"pipelines", "call_seconds", "audit"}
 
@@ -149,7 +156,9 @@ class RunPlan:
             "weights": self.backbone.weights_sha256,
             "seed": config.seed,
             "source": source_digest(
-                *CORE_MODULES, *planned.pipeline.source_modules(planned.parameters)
+                *CORE_MODULES,
+                *PHASE_MODULES.get(phase, ()),
+                *planned.pipeline.source_modules(planned.parameters),
             ),
             "machine": dict(planned.pipeline.identity_inputs(planned.parameters, self.key_file)),
             "packages": _package_versions(),

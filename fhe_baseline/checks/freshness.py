@@ -163,11 +163,14 @@ def body_of(first: Message, second: Message) -> tuple[Message, Message]:
 
 def _deviation(victim: Victim) -> float | None:
     """Judge the residues where an upload is one SEAL ciphertext; None elsewhere."""
-    if victim.plan is None or victim.plan.packing.name not in ("replicated", "zero-sum"):
+    if victim.plan is None:
         return None
     context = seal_context(victim.plan.parameters)
     empty: Any = import_tenseal().sealapi.Ciphertext()
-    ciphertext = load_seal(empty, context, victim.uploads(1)[0], "upload")
+    try:
+        ciphertext = load_seal(empty, context, victim.uploads(1)[0], "upload")
+    except MessageError:
+        return None
     return residue_deviation(ciphertext, data_primes(context)[: ciphertext.coeff_modulus_size()])
 
 

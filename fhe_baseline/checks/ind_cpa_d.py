@@ -30,6 +30,7 @@ from he_compare.fhe_baseline.checks.tools.modular import Int64Array
 from he_compare.fhe_baseline.checks.tools.victim import (
     Victim,
     ckks_obstacle,
+    packing_obstacle,
     secret_key_of,
     victim_of,
 )
@@ -38,7 +39,6 @@ from he_compare.fhe_baseline.ckks.serialization import load_seal
 
 DECIMALS = (12, 11, 10, 9, 8, 7, 6, 5, 4)
 QUERIES, REPLAYS = 256, 4096
-PACKING = "replicated"
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,11 @@ class IndCpaD(Check):
 
     def applies(self, inspected: Inspected) -> str:
         """CKKS alone: what TFHE decrypts to carries no noise."""
-        return ckks_obstacle(inspected, (PACKING,))
+        return ckks_obstacle(inspected)
+
+    def unreadable(self, inspected: Inspected) -> str:
+        """Packings whose messages are not single ciphertexts."""
+        return packing_obstacle(inspected)
 
     def examine(
         self, inspected: Inspected, budget: AttackBudget, random: np.random.Generator

@@ -18,12 +18,11 @@ from he_compare.fhe_baseline.checks.tools.hostile_messages import (
 from he_compare.fhe_baseline.checks.tools.victim import (
     Victim,
     encryption_obstacle,
-    fitted_of,
+    packing_obstacle,
     victim_of,
 )
 
 IMAGES = 8
-PACKING = "replicated"
 
 
 class Malleability(Check):
@@ -36,11 +35,12 @@ class Malleability(Check):
     source = "homomorphic encryption is malleable by definition; Barak, Goldreich et al."
 
     def applies(self, inspected: Inspected) -> str:
-        """Pipelines whose reply is one ciphertext of all scores."""
-        fitted = fitted_of(inspected)
-        if fitted is not None and fitted.plan and fitted.plan.packing.name != PACKING:
-            return f"run on packing {PACKING}; the others are as malleable"
+        """Every pipeline that encrypts features."""
         return encryption_obstacle(inspected)
+
+    def unreadable(self, inspected: Inspected) -> str:
+        """Packings whose messages are not single ciphertexts."""
+        return packing_obstacle(inspected)
 
     def examine(
         self, inspected: Inspected, budget: AttackBudget, random: np.random.Generator

@@ -18,7 +18,7 @@ import numpy as np
 from he_compare.common import plugins
 from he_compare.common.backbones.head import LinearModel
 from he_compare.common.clock import Clock
-from he_compare.common.errors import MessageError, UnknownNameError, UsageError
+from he_compare.common.errors import MessageError, UnavailableError, UnknownNameError, UsageError
 from he_compare.common.types import Float64Array, Message, UInt8Array
 from he_compare.fhe_baseline.ckks.parameters import CkksParameters, parameter_set
 
@@ -57,6 +57,16 @@ class PackingClient(ABC):
         Raises MessageError on bytes that do not parse.
         """
 
+    def secret_key(self) -> Any:
+        """Return SEAL's secret key object: the truth, for scoring checks alone.
+
+        Raises UnavailableError (the default) where the client keeps it inside SEAL's decryptor.
+        """
+        raise UnavailableError(
+            f"{type(self).__name__} keeps its secret key inside SEAL's decryptor",
+            fix="override secret_key in the packing's client, or audit another packing",
+        )
+
 
 class PackingServer(ABC):
     """Evaluates the head on ciphertexts; holds no secret key."""
@@ -78,7 +88,9 @@ class Packing(ABC):
     """A named layout and the computation on it.
 
     ``preferred_parameters``: names of parameter sets, best first; the first that fits is used.
-    ``purpose``: set where ``auto`` may choose this packing. ``client``: called with parameters and
+    ``purpose``: set where ``auto`` may choose this packing. ``one_ciphertext``: a message is one
+    serialised ciphertext of one image, and a reply one that has the scores in its first slots: what
+    checks that work on single ciphertexts ask for. ``client``: called with parameters and
     model. ``server``: called with parameters, model (in the clear) and the client's public arrays.
     """
 
@@ -87,6 +99,7 @@ class Packing(ABC):
     client: ClassVar[type[PackingClient]]
     server: ClassVar[type[PackingServer]]
     purpose: ClassVar[Purpose | None] = None
+    one_ciphertext: ClassVar[bool] = False
 
     @abstractmethod
     def misfit(self, parameters: CkksParameters, model: LinearModel) -> str:

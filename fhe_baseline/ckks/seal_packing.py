@@ -119,6 +119,10 @@ class SealClient(_SealHalf, PackingClient):
             return {}
         return {GALOIS_KEYS: np.frombuffer(seal_bytes(self._galois_keys), dtype=np.uint8)}
 
+    def secret_key(self) -> Any:
+        """Return SEAL's secret key object, for scoring checks alone."""
+        return self._keys.secret_key()
+
     @abstractmethod
     def place(self, features: Float64Array) -> Sequence[complex]:
         """Lay the features (width,) of one image out in the slots."""

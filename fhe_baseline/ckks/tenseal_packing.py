@@ -56,6 +56,10 @@ class VectorClient(PackingClient):
         context = tenseal_public_bytes(self._context, with_public_key=self.server_encrypts)
         return {CONTEXT: as_array(context)}
 
+    def secret_key(self) -> Any:
+        """Return SEAL's secret key object, for scoring checks alone."""
+        return self._context.secret_key().data
+
     def protect(self, features: Float64Array, clock: Clock) -> list[Message]:
         """Encrypt standardised features (n, width)."""
         with clock.stage(Stage.ENCRYPT, items=len(features)):

@@ -51,14 +51,23 @@ def _one_time(view: RunView) -> Table:
         Column("n", "right", "samples"),
         Column("Mean", "right", "s"),
     )
-    reused = sum(bool(record.reused) for record in view.records)
     note = "Measured in the accuracy cell; one sample, so no interval, unless n is larger."
-    if reused:
-        note += (
-            f" {reused} of {len(view.records)} cells reused stored artefacts, whose contents were "
-            "not computed again."
-        )
-    return Table("Work done once", columns, grouped(view, rows_of), inline(note))
+    return Table("Work done once", columns, grouped(view, rows_of), inline(note + _reused(view)))
+
+
+def _reused(view: RunView) -> str:
+    """Say how many cells used what was made before, and what making it had cost."""
+    cells = [record for record in view.records if record.reused]
+    if not cells:
+        return ""
+    text = (
+        f" {len(cells)} of {len(view.records)} cells reused stored artefacts, whose contents were "
+        "not computed again"
+    )
+    known = {name: cost for record in cells for name, cost in record.reused_seconds.items()}
+    if not known:
+        return f"{text}; what making them took was not recorded."
+    return f"{text}; making them took {significant(sum(known.values()))} s when it was done."
 
 
 def _amortisation_figure(view: RunView) -> list[Figure]:

@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from he_compare.common.plugins import KINDS
+from he_compare.common.plugins import KINDS, discover
+from he_compare.common.run.store import RunFolder
 from tests.support.attackpool import pictures
 from tests.support.repository import ROOT
 
@@ -166,19 +167,20 @@ def test_the_pipelines_are_measured(outside: Outside) -> None:
 @pytest.mark.slow
 def test_the_pipeline_is_audited_by_every_attack_that_applies(outside: Outside) -> None:
     told = json.loads(outside.compare("audit", "matrix", "run", "--json"))
+    assert "thumbnail[side=4]" in told["targets"]
     outcomes = {
-        one["attack"]: one for one in told["outcomes"] if one["target"] == "thumbnail[side=4]"
+        one.attack: one
+        for one in RunFolder(outside.folder / "run").outcomes()
+        if one.target == "thumbnail[side=4]"
     }
-    assert {one["messages"] for one in outcomes.values()} == {"crossed in the run"}
-    ran = {
-        name
-        for name, one in outcomes.items()
-        if one["verdict"] not in ("not run", "not applicable")
-    }
+    assert set(outcomes) >= {*discover("attacks"), *discover("checks")}
+    assert {one.messages for one in outcomes.values()} == {"crossed in the run"}
+    silent = ("not run", "not applicable")
+    ran = {name for name, one in outcomes.items() if one.verdict not in silent}
     assert {"mean_level", "message_size", "reidentification", "known_plaintext"} <= ran
-    assert outcomes["message_size"]["verdict"] == "resists within budget"
-    assert outcomes["mean_level"]["verdict"] in ("broken", "partial")
-    assert "unreadable" not in {one["verdict"] for one in outcomes.values()}
+    assert outcomes["message_size"].verdict == "resists within budget"
+    assert outcomes["mean_level"].verdict in ("broken", "partial")
+    assert "unreadable" not in {one.verdict for one in outcomes.values()}
 
 
 @pytest.mark.slow

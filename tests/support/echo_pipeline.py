@@ -84,7 +84,8 @@ class EchoFitted(Fitted):
         return Deployment(EchoClient(), pack({}, {"behaviour": self.behaviour}))
 
     def claims(self) -> SecurityClaims:
-        return SecurityClaims(scheme="echo", protects="nothing", claim_type="none")
+        claimed = "heuristic" if self.behaviour == "claim" else "none"
+        return SecurityClaims(scheme="echo", protects="nothing", claim_type=claimed)
 
     def clear_reference(self, images: UInt8Array) -> tuple[str, Float64Array] | None:
         if self.behaviour != "disagree":

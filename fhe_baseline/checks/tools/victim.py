@@ -15,7 +15,7 @@ from he_compare.common.attack import Inspected
 from he_compare.common.backbones.head import LinearModel
 from he_compare.common.clock import Clock
 from he_compare.common.contracts import Deployed
-from he_compare.common.errors import UnavailableError, UsageError
+from he_compare.common.errors import UsageError
 from he_compare.common.service.process import ServerProcess
 from he_compare.common.types import Float32Array, Float64Array, IntArray, Message, Side, UInt8Array
 from he_compare.fhe_baseline.ckks.inference import Plan
@@ -88,15 +88,23 @@ def encryption_obstacle(inspected: Inspected) -> str:
     return "" if fitted_of(inspected) is not None else NOT_ENCRYPTED
 
 
-def ckks_obstacle(inspected: Inspected, packings: tuple[str, ...]) -> str:
-    """Say why a check of CKKS with one of these packings means nothing here."""
+def ckks_obstacle(inspected: Inspected) -> str:
+    """Say why a check of CKKS means nothing here; '' where it does."""
     fitted = fitted_of(inspected)
     if fitted is None or fitted.plan is None:
         return encryption_obstacle(inspected) or EXACT
-    name = fitted.plan.packing.name
-    if name not in packings:
-        return f"run on packing {', '.join(packings)}; packing {name} decrypts the same scheme"
     return ""
+
+
+def packing_obstacle(inspected: Inspected) -> str:
+    """Say why a check of single CKKS ciphertexts cannot read a packing's messages; or ''."""
+    fitted = fitted_of(inspected)
+    if fitted is None or fitted.plan is None or fitted.plan.packing.one_ciphertext:
+        return ""
+    return (
+        f"the messages of packing {fitted.plan.packing.name} are not single ciphertexts, which the "
+        "check reads: nothing is known of it here"
+    )
 
 
 def training_of(inspected: Inspected) -> FheTrainFitted | None:
@@ -165,14 +173,6 @@ def few_columns(population: Population, columns: int) -> Preparation:
 def secret_key_of(client: Any) -> Any:
     """Return SEAL's secret key object of a CKKS client: the truth, for scoring alone.
 
-    Raises UnavailableError where a client keeps it inside SEAL's decryptor alone.
+    Raises UnavailableError where a client does not hand it out.
     """
-    if hasattr(client, "_keys"):
-        return client._keys.secret_key()
-    context: Any = getattr(client, "_context", None)
-    if hasattr(context, "secret_key"):
-        return context.secret_key().data
-    raise UnavailableError(
-        f"{type(client).__name__} keeps its secret key inside SEAL's decryptor",
-        fix="look at packing replicated or tenseal-dot, whose keys are made the same way",
-    )
+    return client.secret_key()

@@ -59,6 +59,7 @@ class Replicated(SealPacking):
     name = "replicated"
     preferred_parameters = ("n4096-106", "n8192-160")
     purpose = Purpose.LATENCY
+    one_ciphertext = True
     levels = LEVELS
     client = ReplicatedClient
     server = ReplicatedServer

@@ -60,8 +60,8 @@ BAD_IMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "alpha": (lambda p: transparent(p, 100), "alpha channel"),
     "opaque alpha": (lambda p: transparent(p, 255), "alpha channel"),
     "smaller than a block": (lambda p: save(p, (12, 40)), "a block of 'vit_block' has 16"),
-    "no image": (lambda p: p.write_text("hello"), "no JPEG, PNG, BMP file"),
-    "empty": (lambda p: p.write_bytes(b""), "no JPEG, PNG, BMP file"),
+    "no image": (lambda p: p.write_text("hello"), "is not a JPEG, PNG, BMP file"),
+    "empty": (lambda p: p.write_bytes(b""), "is not a JPEG, PNG, BMP file"),
 }
 
 

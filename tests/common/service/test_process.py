@@ -100,6 +100,16 @@ def test_requests_without_the_token_are_refused(start: Callable[..., ServerProce
             assert answer.status_code == 401
 
 
+def test_whether_the_service_is_a_process_of_its_own_is_measured(
+    start: Callable[..., ServerProcess],
+) -> None:
+    with start() as server:
+        assert server.served_by == server.pid
+        assert server.is_separate is True
+        server.served_by = os.getpid()
+        assert server.is_separate is False
+
+
 def test_public_material_is_given_once(start: Callable[..., ServerProcess]) -> None:
     with start() as server, pytest.raises(ServiceError, match="409"):
         server._send("PUT", "/v1/public", b"other", "public")

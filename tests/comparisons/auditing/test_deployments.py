@@ -12,12 +12,14 @@ import pytest
 from he_compare.block_scramble.deployment.parameters import BlockScrambleParameters
 from he_compare.common import plugins
 from he_compare.common.attack import Attack
-from he_compare.common.attack_score import AttackMetric, Score
+from he_compare.common.attack_score import AttackMetric, Picture, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.contracts import Deployed
 from he_compare.common.errors import UnavailableError
 from he_compare.common.run.store import RunFolder
 from he_compare.common.run.tape import Tape
+from he_compare.common.scheme import CONTROLS, KeyedScheme
+from he_compare.common.service.wire import unpack
 from he_compare.common.types import ImageBatch, Knowledge, Message
 from he_compare.comparisons.auditing import suite
 from he_compare.comparisons.auditing.adversary_view import positions_read
@@ -27,6 +29,7 @@ from he_compare.comparisons.auditing.targets import (
     LostKey,
     Opened,
     Target,
+    control_modules,
     pipeline_target,
 )
 from he_compare.comparisons.measuring.pipeline_spec import PipelineSpec
@@ -240,3 +243,43 @@ def test_the_tape_holds_no_more_than_the_budget_reads() -> None:
     assert (np.diff(read) > 0).all()
     few = positions_read(labels[:9], AttackBudget("b", 3, 20, 3, 16, 60, 624, 60, 20.0), 0)
     assert len(few) == 0
+
+
+def test_every_client_of_two_has_a_fresh_key_as_in_the_run() -> None:
+    two = BlockScrambleParameters(clients=2, embedding="fresh")
+    scheme = deployed("block-scramble", two).scheme((SIZE, SIZE, 3))
+    own, fresh = scheme.own_key(), scheme.new_key(1)
+    assert own is not None
+
+    def clients(key: KeyedScheme) -> set[str]:
+        return {unpack(one)[1]["client"] for one in key.protect(images())}
+
+    assert clients(own) == clients(fresh) == {"0", "1"}
+    assert not set(own.protect(images())) & set(fresh.protect(images()))
+
+
+def test_the_code_of_the_controls_keys_every_outcome() -> None:
+    named = set(control_modules())
+    assert {f"he_compare.block_scramble.ciphers.{name}" for name in CONTROLS} <= named
+    assert "he_compare.block_scramble.deployment.scheme" in named
+
+
+@dataclass
+class PictureSpy(Spy):
+    """Leaves a picture under every key."""
+
+    def score(self, guess: Any, truth: Any) -> Score:
+        return Score(0.0, pictures=[Picture(0, truth.originals[0], "")])
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_where_no_pictures_are_wanted_the_audit_leaves_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: bool
+) -> None:
+    monkeypatch.setattr(suite, "load", lambda name: PictureSpy())
+    setup = Setup(Pool(), SMALL, 0, "compare audit run", SIZE, control_keys=1, pictures=wanted)
+    target = target_of("fhe-head", deployed("fhe-head"), None)
+    with ProgressReporter(quiet=True) as progress:
+        outcomes = Harness(setup, RunFolder(tmp_path), progress).run([target], ["spy"])
+    assert bool(list(tmp_path.rglob("*.png"))) is wanted
+    assert any(one.pictures for one in outcomes) is wanted

@@ -21,6 +21,7 @@ from he_compare.common.scheme import CONTROLS
 from he_compare.common.types import Phase, Side, Stage, Status
 from he_compare.comparisons.auditing import suite
 from he_compare.comparisons.cli import app
+from he_compare.comparisons.judging.verify import verify_run
 from tests.support.imagefolders import write_chestxray_like
 
 SMALL_OPTIONS = {
@@ -89,6 +90,55 @@ def test_a_run_leaves_complete_records_predictions_pictures_and_sums(
     metrics = {m.name: m for m in folder.scores().cells[0].metrics}
     assert metrics["accuracy"].interval and metrics["accuracy"].n == 12
     assert "echo" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "extra", "kept"),
+    [
+        ("echo[behaviour=claim]", ("--audit",), "run folder"),
+        ("echo[behaviour=claim]", ("--audit", "--pictures", "0"), "memory"),
+        ("echo", ("--audit",), "memory"),
+        ("echo[behaviour=claim]", ("--no-audit",), "nowhere"),
+    ],
+    ids=["protected", "no pictures", "unprotected", "no audit"],
+)
+def test_the_tape_is_written_only_where_pictures_are_protected_and_wanted(
+    compare: Callable[..., int], tmp_path: Path, pipeline: str, extra: tuple[str, ...], kept: str
+) -> None:
+    assert compare(pipeline, extra=extra) in (0, 3)
+    record = next(r for r in records_of(tmp_path) if r.cell.phase is Phase.ACCURACY)
+    if "--pictures" in extra:
+        images = [*(tmp_path / "run").rglob("*.png"), *(tmp_path / "run").rglob("pictures.npz")]
+        assert images == []
+    assert (tmp_path / "run" / "tape").exists() is (kept == "run folder")
+    if kept == "nowhere":
+        assert record.tape is None
+        return
+    assert record.tape is not None and record.tape.messages > 0
+    assert bool(record.tape.file) is (kept == "run folder")
+    sources = {one.messages for one in RunFolder(tmp_path / "run").outcomes()}
+    assert "crossed in the run" in sources
+
+
+def test_an_edited_tape_is_named_by_verify_and_stops_no_other_target(
+    compare: Callable[..., int], tmp_path: Path
+) -> None:
+    both = ("echo[behaviour=claim]", "echo")
+    assert compare(*both, extra=("--audit",)) in (0, 3)
+    (tape,) = (tmp_path / "run" / "tape").glob("*.tape")
+    tape.write_bytes(tape.read_bytes()[:-1] + b"x")
+    problems = verify_run(RunFolder(tmp_path / "run"))
+    assert any("SHA256SUMS" in line and tape.name in line for line in problems)
+    assert any("does not hold: it is not what was recorded" in line for line in problems)
+    (tmp_path / "run" / "attacks.jsonl").unlink()
+    assert compare(*both, extra=("--audit",)) in (0, 3)
+    again = RunFolder(tmp_path / "run").outcomes()
+    spoilt = [one for one in again if one.target == "echo[claim]"]
+    assert spoilt and all(one.verdict == "not run" for one in spoilt)
+    assert all("does not hold" in one.reason for one in spoilt)
+    others = [one for one in again if one.target == "echo"]
+    assert {one.messages for one in others} == {"deployed again"}
+    assert any(one.verdict == "broken" for one in others)
 
 
 def test_a_run_with_audit_records_every_attack_and_prints_the_matrix(

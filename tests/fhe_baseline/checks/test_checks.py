@@ -148,10 +148,13 @@ def test_every_deployment_is_looked_at_as_it_is() -> None:
     assert found.public_material != one.deployment.public_material
 
 
-def test_a_check_of_one_packing_names_the_packing_that_is_deployed() -> None:
-    check = plugins.load("checks", "ind_cpa_d")
-    reason = check.applies(inspected("fhe-head", FheHeadParameters(packing="zero-sum")))
-    assert "packing zero-sum" in reason
+@pytest.mark.parametrize("name", ["ind_cpa_d", "malleability"])
+def test_a_check_of_single_ciphertexts_says_which_packing_it_cannot_read(name: str) -> None:
+    check = plugins.load("checks", name)
+    one = inspected("fhe-head", FheHeadParameters(packing="batched"))
+    assert check.applies(one) == ""
+    assert "packing batched" in check.unreadable(one)
+    assert check.unreadable(of("fhe-head")) == ""
 
 
 def test_a_plain_deployment_is_no_victim() -> None:

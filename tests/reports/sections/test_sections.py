@@ -13,10 +13,12 @@ from he_compare.common.run.spelling import parameters
 from he_compare.common.run.store import RunFolder
 from he_compare.common.run.timing import latency_of, one_time_seconds, throughput_of
 from he_compare.common.run.view import RunView, read_run
-from he_compare.common.types import FheMode, Side, Status
+from he_compare.common.types import FheMode, Phase, Side, Status
 from he_compare.reports import banners
+from he_compare.reports.build import build_document
 from he_compare.reports.cards import found_by
 from he_compare.reports.document.nodes import Row, SpanRow, Table, plain
+from he_compare.reports.render.markdown import markdown
 from he_compare.reports.sections import accuracy, claims, deviations, pictures, verdict
 from he_compare.reports.sections.accuracy import is_recall, title_of
 from he_compare.reports.verdict_words import verdict_words
@@ -240,3 +242,22 @@ def test_pictures_come_with_the_sentence_on_hiding_and_a_row_for_all(tmp_path: P
     rows = [[plain(cell) for cell in row.cells] for row in table.rows if isinstance(row, Row)]
     assert rows[0][1:] == ["picture of 64 × 64 pixels", "1.000", "4"]
     assert rows[2][1:] == ["no picture: bytes only", "—", "—"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        ({"features-1": 12.5, "head-2": 0.25}, "making them took 12.8 s when it was done"),
+        ({}, "what making them took was not recorded"),
+    ],
+)
+def test_reused_work_is_shown_with_what_it_cost_when_it_was_done(
+    tmp_path: Path, seconds: dict[str, float], words: str
+) -> None:
+    folder = RunFolder(three_pipelines().write(tmp_path / "run"))
+    record = next(one for one in folder.records() if one.cell.phase is Phase.ACCURACY)
+    changed = {"reused": ["features-1", "head-2"], "reused_seconds": seconds}
+    folder.append(record.model_copy(update=changed))
+    text = markdown(build_document(folder))
+    assert "1 of 12 cells reused stored artefacts" in text
+    assert words in text

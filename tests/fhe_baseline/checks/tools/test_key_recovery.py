@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from he_compare.fhe_baseline.checks.tools import key_recovery
+from he_compare.fhe_baseline.checks.tools import defences
 from he_compare.fhe_baseline.checks.tools.key_recovery import (
     RealDecode,
     key_from_complex,
@@ -87,23 +87,23 @@ def test_eight_decimals_at_scale_2_30_give_the_key_and_seven_do_not(
     decimals: int, share: float
 ) -> None:
     one = published()
-    assert one.share([key_recovery.to_decimals(v, decimals) for v in one.values]) == share
+    assert one.share([defences.to_decimals(v, decimals) for v in one.values]) == share
 
 
 def test_labels_and_a_few_scores_give_nothing() -> None:
     one = published()
-    assert one.share([key_recovery.label_only(v, 2) for v in one.values]) == 0.0
-    assert one.share([key_recovery.scores_only(v, 2) for v in one.values]) == 0.0
+    assert one.share([defences.label_only(v, 2) for v in one.values]) == 0.0
+    assert one.share([defences.scores_only(v, 2) for v in one.values]) == 0.0
 
 
 def test_weak_flooding_falls_to_replays_and_flooding_for_their_number_does_not() -> None:
     one, random = published(), np.random.default_rng(1)
     noise = 3.2 * np.sqrt(2048) / 2.0**30
-    assert one.share([key_recovery.flooded(v, noise, random) for v in one.values]) == 0.0
-    averaged = [key_recovery.averaged_over_queries(v, noise, 4096, random) for v in one.values]
+    assert one.share([defences.flooded(v, noise, random) for v in one.values]) == 0.0
+    averaged = [defences.averaged_over_queries(v, noise, 4096, random) for v in one.values]
     assert one.share(averaged) == 1.0
-    strong = key_recovery.flooding_deviation(noise, 64)
-    flooded = [key_recovery.averaged_over_queries(v, strong, 64, random) for v in one.values]
+    strong = defences.flooding_deviation(noise, 64)
+    flooded = [defences.averaged_over_queries(v, strong, 64, random) for v in one.values]
     assert one.share(flooded) == 0.0
 
 
