@@ -20,7 +20,7 @@ from he_compare.common.run.records import RunRecord
 from he_compare.common.run.store import ArtefactFolder, RunFolder
 from he_compare.common.run.tape import Tape, read_tape
 from he_compare.common.scheme import KeyedScheme, encrypted
-from he_compare.common.types import ImageBatch, Phase, Status
+from he_compare.common.types import BoolArray, ImageBatch, IntArray, Phase, Status
 from he_compare.comparisons.auditing.pool import DatasetPool, stratified
 from he_compare.comparisons.auditing.targets import (
     CHANNELS,
@@ -148,7 +148,7 @@ def ground_of_audit(
     """
     batch = pool.auxiliary(size)
     order = stratified(batch.labels, np.arange(len(batch)))
-    held_out = np.arange(len(order)) % VALIDATION_SHARE == VALIDATION_SHARE - 1
+    held_out = _every_fourth_of_a_class(batch.labels[order])
     train, val = batch.take(order[~held_out]), batch.take(order[held_out])
     _require_all_classes(train, val, len(pool.classes))
     return Ground(
@@ -170,6 +170,14 @@ def ground_of_audit(
         cache_dir=private / "cache",
         progress=progress,
     )
+
+
+def _every_fourth_of_a_class(labels: IntArray) -> BoolArray:
+    """Mark the second of every four images of each class: classes of two images are in both."""
+    marked = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        marked[np.flatnonzero(labels == label)[1::VALIDATION_SHARE]] = True
+    return marked
 
 
 def _require_all_classes(train: ImageBatch, val: ImageBatch, classes: int) -> None:
