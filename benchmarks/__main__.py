@@ -15,7 +15,7 @@ SUPPORT = {"__init__", "__main__", "rows"}
 
 
 def names() -> list[str]:
-    """Return the benchmarks there are, one a file."""
+    """Return the benchmarks there are, one per file."""
     return sorted(file.stem for file in FOLDER.glob("*.py") if file.stem not in SUPPORT)
 
 

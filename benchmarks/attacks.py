@@ -1,4 +1,4 @@
-"""What the simple attacks get from every cipher on chest X-rays, beside the same on noise.
+"""What the simple attacks get from every cipher on chest X-rays, next to the same on noise.
 
 Runs the harness of ``compare audit run`` with the full budget (5 keys) on the published test set
 at 112 px; ``--quick`` takes 3 keys and fewer ciphers. Peers: the same attack on noise. Needs
@@ -74,7 +74,7 @@ def _rows(outcome: AttackOutcome) -> list[Row]:
         for detail in outcome.details
         if detail.value is not None
     ]
-    rows.append(Row(f"{name}: time", outcome.seconds / n, "s a key", n))
+    rows.append(Row(f"{name}: time", outcome.seconds / n, "s per key", n))
     return rows
 
 

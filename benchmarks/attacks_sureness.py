@@ -1,4 +1,4 @@
-"""How far `compare audit attack-file` may be believed: right and wrong block sizes, key by key.
+"""How reliable `compare audit attack-file` is: right and wrong block sizes, key by key.
 
 Radiographs (real ones where COMPARE_DATA names them, else the synthetic cohort) are scrambled under
 several keys and attacked with the right side of the blocks and with wrong ones. A reconstruction is

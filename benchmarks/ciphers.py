@@ -29,7 +29,7 @@ from he_compare.common.types import UInt8Array
 SHAPE = ImageShape(224, 224, 3)
 PATCH = 16
 # 9.6 MB, and 77 MB: more than the last-level cache of the machines this was measured on.
-BATCHES = {"in cache": 64, "beyond cache": 512}
+BATCHES = {"in cache": 64, "larger than cache": 512}
 COPY = "numpy.copy of the batch"
 PLAIN_PYTHON = "plain Python, block by block"
 LAST_AXIS = "batch as last axis"

@@ -22,14 +22,17 @@ from he_compare.common.backbones.head import LinearModel
 from he_compare.common.clock import Clock
 from he_compare.common.types import Float64Array, Side, Split
 from he_compare.fhe_baseline.checks.head_extraction import extract, fidelity
-from he_compare.fhe_baseline.checks.sample_gradient import features_from_update, nearest
+from he_compare.fhe_baseline.checks.sample_gradient import (
+    features_from_update,
+    similarity_to_nearest,
+)
 from he_compare.fhe_baseline.checks.tools import defences
 from he_compare.fhe_baseline.checks.tools.key_recovery import (
     RealDecode,
     key_from_complex,
     key_from_real,
-    key_of,
     recovered_share,
+    secret_coefficients,
 )
 from he_compare.fhe_baseline.checks.tools.modular import Int64Array
 from he_compare.fhe_baseline.ckks.context import import_tenseal
@@ -116,7 +119,7 @@ def _publish(
     seal.Decryptor(inner, secret).decrypt(ciphertexts[0], plaintext)
     complex_slots = np.array(seal.CKKSEncoder(inner).decode_complex(plaintext))
     values = [np.array(vector.decrypt()) for vector in vectors]
-    return Published(inner, ciphertexts, values, complex_slots, key_of(secret, inner))
+    return Published(inner, ciphertexts, values, complex_slots, secret_coefficients(secret, inner))
 
 
 def _extraction() -> list[Row]:
@@ -149,7 +152,7 @@ def _one_sample() -> Row:
     features = random.normal(size=(1, WIDTH))
     probability = 1 / (1 + np.exp(-features @ random.normal(size=WIDTH)))
     update = (probability - 1)[:, None] * np.hstack([features, [[1.0]]])
-    cosine = nearest(features_from_update(update), features)
+    cosine = similarity_to_nearest(features_from_update(update), features)
     return Row("features from the gradient of one sample", cosine, "cosine", 1)
 
 

@@ -6,7 +6,7 @@ the chest X-rays where COMPARE_DATA names them (features of the shipped DeiT-Ti 
 the user's cache), else Gaussian classes of the same shape.
 
 The iteration is set beside a published one (HETAL, Lee et al., ICML 2023, 4.29 to 15.72 s): on a
-GPU, other shapes, bootstrapping in place of refreshes. It says where one stands, not who wins.
+GPU, other shapes, bootstrapping in place of refreshes. It gives an orientation, not a ranking.
 """
 
 from __future__ import annotations
@@ -249,7 +249,7 @@ def _test_scores(
 
 
 def chest_xrays() -> Features | None:
-    """Features of all chest X-rays, the published split; None where they are not to be had."""
+    """Features of all chest X-rays, the published split; None where they are not available."""
     named = os.environ.get("COMPARE_DATA")
     if not named or not (Path(named) / "chestxray").is_dir():
         return None

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from he_compare.common.environment import fingerprint, usable_cores
+from he_compare.common.environment import fingerprint_environment, usable_cores
 from he_compare.common.run.store import write_atomic
 
 HEADINGS = ("name", "value", "unit", "n", "peer", "peer value", "ratio")
@@ -59,7 +59,7 @@ def _texts(row: Row) -> tuple[str, ...]:
 def write_rows(path: Path, rows: Sequence[Row], threads: int) -> None:
     """Write ``{"environment": ..., "rows": [...]}`` as JSON."""
     content = {
-        "environment": fingerprint(threads).model_dump(mode="json"),
+        "environment": fingerprint_environment(threads).model_dump(mode="json"),
         "rows": [asdict(row) for row in rows],
     }
     write_atomic(path, (json.dumps(content, indent=2) + "\n").encode())

@@ -34,9 +34,10 @@ class CipherTraits:
     ``deterministic``: equal image and key, equal ciphertext. ``keyed``: there is a key at all.
     ``ciphertext``: type of the values of a ciphertext. ``fresh_nonces``: every encryption draws a
     nonce that decryption needs. ``wrong_key``: what decryption under another key gives.
-    ``assumption``: what the claim rests on, where it is more than heuristic. ``interpretation``:
-    where the publication leaves room, what was filled in; else empty. ``insecure``: why it must
-    not protect real data; empty where it may.
+    ``assumption``: what the claim rests on, where it is more than heuristic. ``enforced_by``: who
+    keeps its parameters at the level that a claim by reduction needs; empty where nobody says.
+    ``interpretation``: where the publication leaves room, what was filled in; else empty.
+    ``insecure``: why it must not protect real data; empty where it may.
     """
 
     operations: str
@@ -49,6 +50,7 @@ class CipherTraits:
     fresh_nonces: bool = False
     wrong_key: str = SCRAMBLED
     assumption: str = ""
+    enforced_by: str = ""
     interpretation: str = ""
     insecure: str = ""
 
@@ -74,7 +76,7 @@ class SubKeys:
 
 
 class Cipher(ABC):
-    """What a module of ``block_scramble.ciphers`` hands over as ``CIPHER``.
+    """What a module of ``block_scramble.ciphers`` provides as ``CIPHER``.
 
     ``name``: that of the file, or of the entry point. ``parameters``: the model of its options; the
     default has none. To write: ``keyed``, ``key_bits``, ``preserves``, and the rest where the

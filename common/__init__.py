@@ -1,4 +1,4 @@
 """The shared ground: contracts, records, datasets, metrics, backbones, clock, store and service.
 
-Imports nothing else of this project; every other floor stands on it.
+Imports nothing else of this project; every other package builds on it.
 """

@@ -1,6 +1,6 @@
 """What one adversary sees of one key, and the truth that stays sealed.
 
-``View`` holds the server's view and, beyond it, only what an attack declares in ``needs``; asking
+``View`` holds the server's view and, besides it, only what an attack declares in ``needs``; asking
 for more raises ``MissingKnowledgeError``. By Kerckhoffs the algorithm and its parameters are known:
 ``View.under_own_key`` runs it under keys of the adversary's own. ``Truth`` (originals, key) is held
 by the harness alone.
@@ -24,7 +24,7 @@ class MissingKnowledgeError(UsageError):
 
 
 class Need(StrEnum):
-    """What an attack may ask for beyond ciphertexts and the algorithm."""
+    """What an attack may ask for besides ciphertexts and the algorithm."""
 
     AUXILIARY = "auxiliary images"
     PAIRS = "known pairs"

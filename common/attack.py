@@ -40,9 +40,9 @@ class AuditStep(ABC):
     """What attacks and checks have in common.
 
     ``rung``: the weakest adversary that can do it. ``source``: paper or standard it follows.
-    ``needs``: what it is given beyond ciphertexts and the algorithm. ``slow``: it takes more than a
-    second or two and comes after the others. ``least_seconds``, ``least_images`` (per key): under a
-    smaller budget it cannot conclude and is recorded as not run. ``least_keys``: more keys than a
+    ``needs``: what it is given besides ciphertexts and the algorithm. ``slow``: it takes more than
+    a second or two and comes after the others. ``least_seconds``, ``least_images`` (per key): under
+    a smaller budget it cannot conclude and is recorded as not run. ``least_keys``: more keys than a
     budget may have.
     """
 
@@ -63,22 +63,25 @@ class Attack(AuditStep):
     The harness runs it under several keys and on all controls; ``metric`` on noise is its floor, on
     the identity (or ``metric.best``) its ceiling. ``limits``: what an outcome does not show.
     ``requires``: what a target must have for the attack to mean something there.
+    ``reads_pictures``: whether messages must be pictures to whoever reads them; False for an attack
+    that takes any bytes.
     """
 
     metric: ClassVar[AttackMetric]
     limits: ClassVar[tuple[str, ...]] = ()
     requires: ClassVar[tuple[Requirement, ...]] = ()
+    reads_pictures: ClassVar[bool] = True
 
     def applies(self, facts: Facts) -> str:
-        """Return '' where the attack means something here, else the reason why not.
+        """Return '' where the attack applies, else the reason why not.
 
         Not asked for controls, on which every attack is run.
         """
         return first_obstacle(self.requires, facts)
 
     def reads(self, facts: Facts) -> bool:
-        """Say whether the attack can read such messages: what it ``requires`` is of pictures."""
-        return facts.pictures or not self.requires
+        """Say whether the attack can read such messages."""
+        return facts.pictures or not self.reads_pictures
 
     @abstractmethod
     def run(self, view: View, budget: AttackBudget, random: np.random.Generator) -> Any:
@@ -89,7 +92,7 @@ class Attack(AuditStep):
         """Score a guess of ``run``."""
 
     def score_nothing(self, truth: Truth) -> Score:
-        """Return what is worth no guess at all, where the attack gave up: the chance level."""
+        """Return the score of no guess at all, where the attack gave up: the chance level."""
         return Score(self.metric.chance or 0.0)
 
 
@@ -144,7 +147,7 @@ class Check(AuditStep):
     metric: ClassVar[AttackMetric | None] = None
 
     def applies(self, inspected: Inspected) -> str:
-        """Return '' where the check means something here, else the reason why not."""
+        """Return '' where the check applies, else the reason why not."""
         return ""
 
     def unreadable(self, inspected: Inspected) -> str:

@@ -1,4 +1,4 @@
-"""What a target must have for an attack to mean anything there, and the obstacle if it has not.
+"""What a target must have for an attack to apply, and the obstacle if it has not.
 
 An attack lists them in ``requires``; the first that is not met is why the attack does not apply.
 """

@@ -14,7 +14,7 @@ class AttackMetric:
     """What an attack is measured by.
 
     ``best``: the ceiling, where that is not the same attack on the identity. ``chance``: the floor,
-    where it is known exactly; the same attack on noise is then only held against it.
+    where it is known exactly; the same attack on noise is then only compared with it.
     ``resolution``: the least distance of floor and ceiling that means anything. ``low``, ``high``:
     what it can be at all; intervals end there.
     """
@@ -53,7 +53,7 @@ class Score:
     """What a guess is worth under one key.
 
     ``spent``: what was used of the budget. ``error``: standard error of the value at chance level,
-    from the number of images it is computed on; controls are held against it.
+    from the number of images it is computed on; controls are compared with it.
     """
 
     value: float

@@ -1,4 +1,4 @@
-"""Blocks of scrambled images aligned with blocks of public images by their moments, without a key.
+"""Aligns blocks of scrambled images with blocks of public images by their moments, without a key.
 
 A cipher that moves, negates or rotates the values of all blocks in one way, and moves the blocks in
 one way for all images, maps principal components to principal components. Components and places of
@@ -56,7 +56,7 @@ class Alignment:
 
     @property
     def found(self) -> bool:
-        """Say whether the two sets have so much in common that the alignment means something."""
+        """Say whether the two sets have enough in common for a meaningful alignment."""
         return self.agreement >= ALIKE
 
 

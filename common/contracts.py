@@ -16,7 +16,7 @@ with the public material only. Training at the server is the same boundary with 
 (``RunContext.start_server`` from inside ``fit``): every round trip is counted.
 
 A pipeline that cannot run here raises ``UnavailableError`` from ``fit`` or says so in
-``availability``: a normal status with a reason and the command that mends it, never a crash.
+``availability``: a normal status with a reason and the command that fixes it, never a crash.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ class ArtefactStore(Protocol):
         ...
 
     def note_reused(self, name: str, seconds: float | None) -> None:
-        """Say that something kept elsewhere was used again, and what making it took."""
+        """Record that something kept elsewhere was used again, and what making it took."""
         ...
 
 
@@ -152,7 +152,7 @@ class RunSettings:
 
 @dataclass
 class RunContext:
-    """What the runner lends to a pipeline while a cell runs.
+    """What the runner gives a pipeline while a cell runs.
 
     ``key_file``: file of the client's 256-bit key (0600), made from the OS CSPRNG at first use.
     ``training``: facts about the fit that go into the record (epochs run, best epoch, ...).
@@ -229,7 +229,7 @@ class Fitted(ABC):
 
     @abstractmethod
     def claims(self) -> SecurityClaims:
-        """Return what this instance claims and gives away."""
+        """Return what this instance claims and what it reveals."""
 
     def clear_reference(self, images: UInt8Array) -> tuple[str, Float64Array] | None:
         """Return the name and scores (n, k) of the clear model the protected path must reproduce
@@ -242,7 +242,7 @@ class Fitted(ABC):
         return None
 
     def scheme(self, deployed: Deployed, shape: PictureShape) -> Scheme:
-        """Say what an attacker is up against: this deployment, for images of shape (h, w, c).
+        """Say what an attacker faces: this deployment, for images of shape (h, w, c).
 
         The default reads messages as bytes and makes fresh keys by deploying again. A pipeline
         whose messages are pictures to its server overrides it, and says how they are read.
@@ -268,7 +268,7 @@ class Deployed:
             return copy(self.fitted).deploy(fresh)
 
     def scheme(self, shape: PictureShape) -> Scheme:
-        """Return what an attacker is up against, for images of shape (h, w, c)."""
+        """Return what an attacker faces, for images of shape (h, w, c)."""
         return self.fitted.scheme(self, shape)
 
 
@@ -307,7 +307,7 @@ class DeployedClient(KeyedScheme):
 
 @dataclass(frozen=True)
 class Availability:
-    """Whether a pipeline can run here; if not, why and what mends it."""
+    """Whether a pipeline can run here; if not, why, and how to fix it."""
 
     available: bool
     reason: str = ""
@@ -315,7 +315,7 @@ class Availability:
 
 
 class Pipeline(ABC):
-    """What a module of a ``pipelines`` package hands over as ``PIPELINE``: base class.
+    """What a module of a ``pipelines`` package provides as ``PIPELINE``: base class.
 
     ``name``, ``fit`` and ``load_server`` have to be written; ``parameters`` where there are any.
     """
@@ -336,6 +336,13 @@ class Pipeline(ABC):
         The default: none.
         """
         return ()
+
+    def reference_rank(self, parameters: Any) -> int | None:
+        """Say how well it serves as the reference that all others of a run are compared with.
+
+        The smallest rank of a run is the reference, the first of equals. None (the default): never.
+        """
+        return None
 
     def source_modules(self, parameters: Any) -> tuple[str, ...]:
         """Name the modules whose source can change a result (they key what is kept).

@@ -101,7 +101,7 @@ def _git(root: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def fingerprint(threads: int) -> EnvironmentFingerprint:
+def fingerprint_environment(threads: int) -> EnvironmentFingerprint:
     """Describe this machine and software; no user name, host name or path."""
     commit, dirty = _source_state()
     return EnvironmentFingerprint(

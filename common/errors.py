@@ -64,6 +64,6 @@ class MessageError(CellError):
 
 
 class IntegrityError(CompareError):
-    """Stored bytes are not what was written: a hash, schema or record does not hold."""
+    """Stored bytes are not what was written: a hash, schema or record does not match."""
 
     exit_code = EXIT_INTEGRITY

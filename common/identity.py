@@ -21,7 +21,7 @@ KEY_LENGTH = 16
 
 
 def canonical_json(value: Any) -> str:
-    """Serialise to JSON with one possible spelling: sorted keys, no spaces, no NaN."""
+    """Serialise to JSON in one unique form: sorted keys, no spaces, no NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 

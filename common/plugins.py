@@ -254,7 +254,7 @@ def _lacking(where: str, attribute: str, assigned: Iterable[str]) -> tuple[str, 
 
 
 def _settle(claimants: list[Plugin]) -> tuple[list[Plugin], list[BrokenPlugin]]:
-    """Decide who keeps a name: the only plug-in of it, or the only built-in one, or nobody."""
+    """Decide which plug-in gets a name: the only one of it, the only built-in one, or none."""
     built_in = [plugin for plugin in claimants if plugin.origin == BUILT_IN]
     kept = claimants if len(claimants) == 1 else built_in if len(built_in) == 1 else []
     who = " and ".join(sorted(f"{plugin.module} ({plugin.origin})" for plugin in claimants))

@@ -100,12 +100,12 @@ class Scheme(ABC):
 
     @property
     def shows_pictures(self) -> bool:
-        """Whether messages are pictures to who reads them: its own ``read`` says how."""
+        """Whether messages can be read as pictures: its own ``read`` says how."""
         return type(self).read is not Scheme.read
 
     @abstractmethod
     def claims(self) -> SecurityClaims:
-        """Return what this scheme claims and gives away."""
+        """Return what this scheme claims and what it reveals."""
 
 
 def folded(messages: Sequence[Message], shape: PictureShape) -> UInt8Array:

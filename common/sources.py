@@ -16,6 +16,14 @@ from he_compare.common.module_outline import spec_of
 
 HOUSE = __name__.partition(".")[0]
 INIT = "__init__"
+# Modules that cannot change a value, so that their code keys nothing. ``errors``: classes and
+# sentences. ``plugins``: finds a module by its name; which one, and its code, is keyed by itself.
+# ``old_records``: fills in what a stored record lacks, and a new one lacks nothing. This module and
+# ``module_outline``: make keys, and no value.
+INERT = frozenset(
+    f"{HOUSE}.common.{name}"
+    for name in ("errors", "module_outline", "plugins", "run.old_records", "sources")
+)
 FIELD = ast.dump(ast.Name("Field", ast.Load()))
 
 
@@ -27,7 +35,8 @@ def sources_of(*modules: str) -> tuple[str, ...]:
     inside functions and workers started with ``-m`` included, those for type checkers left out. A
     package counts with its ``__init__`` (as ``package.__init__``) where a name is taken from it,
     not because a module below it is. Plug-ins are looked up by name at run time and are not found:
-    name their modules as well. Raises ValueError for a module without source.
+    name their modules as well. What ``INERT`` names is left out unless it is asked for: a reworded
+    error redoes nothing. Raises ValueError for a module without source.
     """
     roots = {HOUSE, *(module.partition(".")[0] for module in modules)}
     found: set[str] = set()
@@ -107,7 +116,7 @@ def _imported_by(module: str, roots: frozenset[str]) -> tuple[str, ...]:
         spec = spec_of(taken)
         if spec is not None and spec.origin is not None:
             found.add(_file_module(taken))
-    return tuple(sorted(found))
+    return tuple(sorted(found - INERT))
 
 
 def _imports(nodes: list[ast.stmt]) -> Iterator[tuple[str, str, int]]:

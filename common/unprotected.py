@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,7 +13,13 @@ from he_compare.common.errors import MessageError
 from he_compare.common.run.records import SecurityClaims
 from he_compare.common.scheme import KeyedScheme, KeyMoves, PictureShape, Scheme
 from he_compare.common.service.wire import pack, unpack
-from he_compare.common.types import Float64Array, Message, PixelArray, Stage, UInt8Array
+from he_compare.common.types import (
+    Float64Array,
+    Message,
+    PixelArray,
+    Stage,
+    UInt8Array,
+)
 
 
 class PlaintextClient:
@@ -35,6 +42,37 @@ def unpack_scores(replies: list[Message]) -> Float64Array:
     if len({len(row) for row in rows}) > 1:
         raise MessageError("replies differ in their number of scores")
     return np.stack(rows).astype(np.float64)
+
+
+class PlaintextServer(ABC):
+    """Answers messages that hold an image each: the base of servers of plain models.
+
+    ``size``: side in pixels of the images it takes.
+    """
+
+    verbs = ("infer",)
+    size: int
+
+    @abstractmethod
+    def scores(self, images: UInt8Array) -> Float64Array:
+        """Return the model's scores (n, k) of images, uint8 (n, size, size, 3)."""
+
+    def infer(self, messages: list[Message], clock: Clock) -> list[Message]:
+        """Classify images. Raises MessageError on anything that is no image of the right size."""
+        if not messages:
+            return []
+        with clock.stage(Stage.DESERIALIZE, items=len(messages)):
+            images = np.stack([self._read(message) for message in messages])
+        with clock.stage(Stage.EVALUATE, items=len(messages)):
+            scores = self.scores(images)
+        with clock.stage(Stage.SERIALIZE, items=len(messages)):
+            return [pack({"scores": row.astype(np.float32)}) for row in scores]
+
+    def _read(self, message: Message) -> UInt8Array:
+        image: UInt8Array = unpack(message, expect={"image": ("uint8", 3)})[0]["image"]
+        if image.shape != (self.size, self.size, 3):
+            raise MessageError(f"image has shape {image.shape}, expected {self.size} px, colour")
+        return image
 
 
 class FittedWithoutProtection(Fitted):

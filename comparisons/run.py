@@ -45,7 +45,7 @@ def run_command(
         with data_policy(offline, require_real, progress):
             plan = make_plan(config, dataset, data_dir, key or default_key_file())
         if explain:
-            print(resuming.explain(plan, folder))
+            print(resuming.explain_cells(plan, folder))
             return EXIT_OK
         _announce(plan, progress)
         if folder.exists():

@@ -24,6 +24,7 @@ from he_compare.common.errors import UsageError
 from he_compare.common.run.records import LatticeFacts
 
 Secret = Literal["ternary", "binary", "gaussian"]
+Task = Literal["inference", "training"]
 CLASSICAL, CORE_SVP, QUANTUM = (
     "MATZOV (classical)",
     "core-SVP (ADPS16, classical)",
@@ -156,6 +157,7 @@ COST_MODELS: dict[str, Callable[[int, int], float]] = {
 def lattice_facts(
     *,
     scheme: str,
+    task: Task,
     use: str,
     name: str,
     dimension: int,
@@ -177,6 +179,7 @@ def lattice_facts(
     found = estimate(dimension, log2_q, sigma, secret)
     return LatticeFacts(
         scheme=scheme,
+        task=task,
         use=use,
         name=name,
         dimension=dimension,

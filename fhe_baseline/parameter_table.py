@@ -10,7 +10,7 @@ and its precision from what was measured.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,11 @@ from typing import Any
 from he_compare.common.errors import UsageError
 from he_compare.common.run.records import LatticeFacts, RunRecord
 from he_compare.common.run.store import RunFolder
-from he_compare.common.types import Status
+from he_compare.common.run.view import RunView, read_run
 from he_compare.fhe_baseline.ckks.facts import ckks_facts
 from he_compare.fhe_baseline.ckks.parameters import PARAMETER_SETS, TRAINING_SETS
 from he_compare.fhe_baseline.tfhe.facts import CircuitFacts, tfhe_facts
 
-INFERENCE, TRAINING = "inference", "training"
 TWIN_DIFFERENCES = {
     "relative_difference_to_twin": "trained weights to their clear twin's, relative",
     "largest_weight_difference_to_clear_twin": "largest difference of a weight to the clear twin's",
@@ -51,9 +50,9 @@ class AuditRow:
 
 def named_rows(tfhe: CircuitFacts | None = None) -> list[AuditRow]:
     """Return one row per parameter set, and one for each kind of ciphertext of a TFHE circuit."""
-    found = [ckks_facts(INFERENCE, name, one) for name, one in PARAMETER_SETS.items()]
-    found += [ckks_facts(TRAINING, name, one) for name, one in TRAINING_SETS.items()]
-    found += tfhe_facts(tfhe, INFERENCE) if tfhe else []
+    found = [ckks_facts("inference", name, one) for name, one in PARAMETER_SETS.items()]
+    found += [ckks_facts("training", name, one) for name, one in TRAINING_SETS.items()]
+    found += tfhe_facts(tfhe, "inference") if tfhe else []
     return [AuditRow("", facts) for facts in found]
 
 
@@ -70,9 +69,7 @@ def rows_of_run(run: Path) -> tuple[list[AuditRow], list[str]]:
 
     Raises UsageError where no pipeline of the run rests on a lattice.
     """
-    folder = RunFolder(run)
-    folder.manifest()
-    rows, without = run_rows(folder.records())
+    rows, without = run_rows(read_run(RunFolder(run)))
     if not rows:
         raise UsageError(
             f"no record of {run} holds lattice parameters",
@@ -89,27 +86,27 @@ def as_json(rows: Sequence[AuditRow]) -> list[dict[str, Any]]:
     ]
 
 
-def run_rows(records: Iterable[RunRecord]) -> tuple[list[AuditRow], list[str]]:
-    """Return a row for each lattice a run's pipelines rest on, and the pipelines that have none."""
+def run_rows(view: RunView) -> tuple[list[AuditRow], list[str]]:
+    """Return a row for each lattice a run's pipelines rest on, and the pipelines that have none.
+
+    A pipeline whose accuracy cell did not end ok is in neither.
+    """
     rows: list[AuditRow] = []
     without: list[str] = []
-    for record in records:
-        if record.status is not Status.OK or record.claims is None:
+    for pipeline in view.pipelines:
+        record = pipeline.measured
+        if record is None or record.claims is None:
             continue
-        label = record.cell.label
-        if not record.claims.lattice:
-            without.append(label)
-            continue
-        if any(row.user == label for row in rows):
-            continue
-        rows += [AuditRow(label, facts, measured(record, facts)) for facts in record.claims.lattice]
-    used = {row.user for row in rows}
-    return rows, [label for label in dict.fromkeys(without) if label not in used]
+        lattice = record.claims.lattice
+        rows += [AuditRow(pipeline.label, facts, measured(record, facts)) for facts in lattice]
+        if not lattice:
+            without.append(pipeline.label)
+    return rows, without
 
 
 def measured(record: RunRecord, facts: LatticeFacts) -> tuple[str, ...]:
     """Return what a record measured of the results of training, or of inference."""
-    if facts.use.startswith(TRAINING):
+    if facts.task == "training":
         return tuple(
             f"{_precision(value)}: {what}"
             for name, what in TWIN_DIFFERENCES.items()
@@ -152,7 +149,7 @@ def describe(rows: Sequence[AuditRow], without: Sequence[str] = ()) -> str:
     if without:
         blocks.append("No lattice parameters: " + ", ".join(without))
     enforcers = dict.fromkeys((row.facts.scheme, row.facts.enforced_by) for row in rows)
-    enforced = [f"Enforced ({scheme}): {who}." for scheme, who in enforcers]
+    enforced = [f"Enforcement ({scheme}): {who}." for scheme, who in enforcers]
     return "\n\n".join([*blocks, *enforced, *(CAVEATS if rows else ())])
 
 
@@ -160,7 +157,7 @@ def _block(row: AuditRow) -> str:
     facts = row.facts
     who = f"{row.user}: " if row.user else ""
     lines = [
-        f"{who}{facts.scheme} {facts.name} ({facts.use})",
+        f"{who}{facts.scheme} {facts.name} ({facts.purpose})",
         f"  N = {facts.dimension}, log2 Q = {facts.log2_q:g}, secret {facts.secret_distribution}, "
         f"sigma = 2^{facts.log2_sigma}; {facts.precision}",
     ]

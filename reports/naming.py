@@ -12,14 +12,14 @@ SHORT_ID = 8
 LONGEST_TITLE = 36
 
 
-def numbered(view: RunView) -> bool:
+def needs_numbers(view: RunView) -> bool:
     """Return whether some label is so long that figures cut it: numbers then tell them apart."""
     return any(len(pipeline.label) > LONGEST_TITLE for pipeline in view.pipelines)
 
 
 def full_title(view: RunView, pipeline: PipelineView) -> str:
     """Return a pipeline's whole label, with its number where labels are long."""
-    return f"P{pipeline.number} {pipeline.label}" if numbered(view) else pipeline.label
+    return f"P{pipeline.number} {pipeline.label}" if needs_numbers(view) else pipeline.label
 
 
 def short_title(view: RunView, pipeline: PipelineView) -> str:

@@ -8,7 +8,9 @@ from he_compare.common.run.timing import Spread
 from he_compare.reports.document.nodes import Break, Inline, inline
 
 
-def estimate(value: float | None, interval: Interval | None, *, signed: bool = False) -> Inline:
+def with_interval(
+    value: float | None, interval: Interval | None, *, signed: bool = False
+) -> Inline:
     """Spell a value with its interval on a second line."""
     if value is None:
         return inline(MISSING)
@@ -23,7 +25,7 @@ def metric_cell(metric: MetricValue | None) -> Inline:
         return inline(MISSING)
     if metric.value is None:
         return inline(metric.note or MISSING)
-    return estimate(metric.value, metric.interval)
+    return with_interval(metric.value, metric.interval)
 
 
 def median_cell(spread: Spread) -> Inline:

@@ -29,7 +29,7 @@ GROUNDS = (
     ("reduction to a hardness assumption", "the claim must rest on a hardness assumption"),
     ("heuristic", "a heuristic claim is enough"),
 )
-NO_ATTACKS = (
+NO_STRONGEST_ATTACK = (
     "No attack was run on this run's pipelines: no claim was tested, and the column “Strongest "
     "attack” is not a pass."
 )
@@ -46,7 +46,7 @@ def verdict_words(view: RunView) -> list[Inline]:
 def _attacked(view: RunView) -> Inline:
     """Say which pipelines an executed attack broke, and which it did not within the budget."""
     if not view.outcomes:
-        return inline(NO_ATTACKS)
+        return inline(NO_STRONGEST_ATTACK)
     groups: dict[Verdict, list[str]] = {}
     for pipeline in view.pipelines:
         verdict, by = strongest(view, pipeline)

@@ -1,4 +1,4 @@
-"""The import graph of the house: its circles, and imports that run up or past a door.
+"""The import graph of the house: its circles, and imports that run up or past the door.
 
 ``python -m tools.imports`` prints them and ends with 1 when there is one. Imports inside functions
 and those for type checkers count: a circle that is hidden is a circle.
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 NAMESPACE = "he_compare"
-# What each floor may import besides itself; a door may import everything (docs/adr/0013).
+# What each floor may import besides itself; the door may import everything (docs/adr/0013).
 FLOORS: dict[str, frozenset[str]] = {
     "common": frozenset(),
     "block_scramble": frozenset({"common"}),
@@ -21,10 +21,10 @@ FLOORS: dict[str, frozenset[str]] = {
     "comparisons": frozenset({"common"}),
     "reports": frozenset({"common"}),
 }
-DOORS = (f"{NAMESPACE}.comparisons.cli", f"{NAMESPACE}.comparisons.api")
-# These open the doors: `python -m comparisons` and `from comparisons import run, load_run`.
-THRESHOLDS = (f"{NAMESPACE}.comparisons", f"{NAMESPACE}.comparisons.__main__")
-# What stands beside the house and may import it, but not be imported by it.
+DOORS = (f"{NAMESPACE}.comparisons.cli",)
+# This opens the door: `python -m comparisons`.
+THRESHOLDS = (f"{NAMESPACE}.comparisons.__main__",)
+# What lies beside the house and may import it, but not be imported by it.
 OUTSIDE = ("tests", "tools", "benchmarks")
 
 Graph: TypeAlias = Mapping[str, frozenset[str]]
@@ -92,7 +92,7 @@ def circles(graph: Graph) -> list[list[str]]:
 
 
 def upward(graph: Graph) -> list[str]:
-    """Return a line for every import that runs up the floors, sideways, or into a door."""
+    """Return a line for every import that runs up the floors, sideways, or into the door."""
     return sorted(
         f"{name} imports {imported}"
         for name, found in graph.items()
@@ -105,7 +105,7 @@ def foreign(files: Iterable[tuple[str, Path]]) -> list[str]:
     """Return a line for every import of a folder of the house past its name ``he_compare``.
 
     ``files``: names and paths. ``comparisons`` itself may be imported, by those outside the house:
-    it is the door of the Python interface. The house imports nothing that stands beside it.
+    it is the Python interface. The house imports nothing that lies beside it.
     """
     lines = []
     for name, file in files:

@@ -86,6 +86,7 @@ class AesCtr(Cipher):
         fresh_nonces=True,
         wrong_key="decrypts to noise, unnoticed: counter mode has no integrity check",
         assumption="AES-256 is a pseudorandom permutation",
+        enforced_by="the cryptography package: key length and mode are fixed",
     )
 
     def keyed(self, keys: SubKeys, parameters: Parameters, shape: ImageShape) -> KeyedAesCtr:

@@ -29,11 +29,8 @@ INFERENCE = "inference"
 PICTURE = "picture"
 WRONG_KEY = "wrong key"
 
-ENFORCED_BY = {
-    "heuristic": "nobody: no parameter of this scheme is tied to a security level",
-    "reduction to a hardness assumption": "the cryptography package: key length and mode are fixed",
-    "none": "",
-}
+# Said of a heuristic: there is no level that its parameters could be kept at.
+NOBODY = "not enforced: no parameter of this scheme is tied to a security level"
 
 
 @dataclass(frozen=True, repr=False)
@@ -99,7 +96,7 @@ class CipherInstance:
         return self.cipher.prepare(self.key, self.options, self.shape)
 
     def claims(self) -> SecurityClaims:
-        """State what this instance claims and gives away."""
+        """State what this instance claims and what it reveals."""
         traits = self.cipher.traits
         parameters = {"cipher": self.cipher.name, "mode": self.mode.value, "patch": self.patch}
         parameters |= self.options.model_dump(mode="json")
@@ -115,7 +112,7 @@ class CipherInstance:
             protects=traits.protects,
             claim_type=traits.claim_type,
             assumption=traits.assumption,
-            enforced_by=ENFORCED_BY[traits.claim_type],
+            enforced_by=NOBODY if traits.claim_type == "heuristic" else traits.enforced_by,
             deterministic=traits.deterministic,
             key_space=self.cipher.key_space(self.options, self.shape, self.client_key.entropy_bits),
             key_fingerprint=self.client_key.fingerprint if keyed else "",
@@ -142,8 +139,8 @@ class CipherInstance:
             ]
         elif self.cipher.traits.keyed:
             learns += [
-                "the weights adapted by key: whoever also has the plain model reads the key off "
-                "them, and a model near it, such as the public weights it was fine-tuned from, may "
+                "the weights adapted by key: anyone who also has the plain model reads the key off "
+                "them, and a similar model, such as the public weights it was fine-tuned from, may "
                 "be enough",
             ]
         return learns

@@ -23,7 +23,7 @@ class FittedCipher(Fitted):
         self.instance = instance
 
     def claims(self) -> SecurityClaims:
-        """Return what this instance claims and gives away."""
+        """Return what this instance claims and what it reveals."""
         return self.instance.claims()
 
     def protected_picture(self, images: UInt8Array) -> UInt8Array | None:
@@ -51,7 +51,7 @@ class FittedOnCiphertext(FittedCipher):
         self._states = states
 
     def deploy(self, context: RunContext) -> Deployment:
-        """Derive the key and hand the trained weights to the server."""
+        """Derive the key and give the trained weights to the server."""
         return Deployment(self._client(context), self._header.to_bytes(*self._states))
 
 
@@ -67,7 +67,7 @@ class FittedByKey(FittedCipher):
         self._state = state
 
     def deploy(self, context: RunContext) -> Deployment:
-        """Derive the key, adapt the model to it and hand the adapted weights to the server."""
+        """Derive the key, adapt the model to it and give the adapted weights to the server."""
         client = self._client(context)
         with context.clock.stage(Stage.COMPILE, per=Per.KEY):
             key = self.instance.keyed().affine_embedding(self.instance.patch)

@@ -132,7 +132,7 @@ class BlockScrambleParameters(Parameters):
             )
 
     def _check_keys(self, cipher: Cipher) -> None:
-        """Raise UsageError where tests with several keys are asked of what cannot have them."""
+        """Raise UsageError where tests with several keys are asked for and cannot be done."""
         if not cipher.traits.keyed and (self.wrong_key or self.clients > 1):
             raise UsageError(
                 f"cipher {cipher.name!r} has no key: wrong_key and clients=2 do not apply",

@@ -105,7 +105,7 @@ class TrainingServer:
             with clock.stage(Stage.DESERIALIZE):
                 split, ciphertexts, labels = self._read(message)
             if self._trainer is not None:
-                raise MessageError("training has begun: no more images are taken")
+                raise MessageError("training has begun: no more images are accepted")
             self._examples.append((split, ciphertexts, labels))
             self._images[split] += len(labels)
         return []
@@ -154,7 +154,7 @@ class TrainingServer:
         return trainer
 
     def _matched(self, budget: Budget) -> Budget:
-        """Match the patch embedding to the ciphertexts, or forget it where they do not match.
+        """Match the patch embedding to the ciphertexts, or reset it where they do not match.
 
         A matched one moves as slowly as all that was learnt before.
         """

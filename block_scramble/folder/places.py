@@ -12,16 +12,16 @@ def existing_folder(path: Path) -> Path:
     """Return the folder that images are read from. Raises UsageError where there is none."""
     if not path.is_dir():
         raise UsageError(
-            f"{path} is {'no folder' if path.exists() else 'not there'}",
+            f"{path} {'is not a folder' if path.exists() else 'does not exist'}",
             fix="pass a folder of images",
         )
     return path
 
 
 def check_apart(source: Path, target: Path) -> None:
-    """Raise UsageError where the target is no folder, or inside the source, or around it."""
+    """Raise UsageError where the target is not a folder, or inside the source, or around it."""
     if target.exists() and not target.is_dir():
-        raise UsageError(f"{target} is no folder", fix="pass a new or empty folder")
+        raise UsageError(f"{target} is not a folder", fix="pass a new or empty folder")
     inner, outer = target.resolve(), source.resolve()
     if inner.is_relative_to(outer) or outer.is_relative_to(inner):
         raise UsageError(

@@ -21,6 +21,7 @@ from he_compare.common.errors import IntegrityError
 from he_compare.common.identity import array_digest, key_of, source_digest
 from he_compare.common.run.store import load_arrays, save_arrays
 from he_compare.common.seeds import seed_for
+from he_compare.common.sources import sources_of
 from he_compare.common.types import Float32Array, ImageBatch, UInt8Array
 
 # Images are handed to the network in pieces of this size, so that progress can be shown.
@@ -72,7 +73,7 @@ def run_extractor(context: RunContext) -> FeatureExtractor:
 def cached_features(
     batch: ImageBatch, context: RunContext, extractor: FeatureExtractor
 ) -> Float32Array:
-    """Return features of a batch, float32 (n, width), from the disk where they were made before.
+    """Return features of a batch, float32 (n, width), from the disk if computed before.
 
     For fitting only: what is measured always runs the network. A cache file that does not read is
     computed again.
@@ -81,7 +82,7 @@ def cached_features(
         images=array_digest(batch.images),
         weights=extractor.weights_sha256,
         backbone=extractor.name,
-        source=source_digest("he_compare.common.backbones"),
+        source=source_digest(*sources_of(__name__)),
         torch=torch.__version__,
     )
     path = Path(context.cache_dir) / "features" / f"{key}.npz"

@@ -34,6 +34,7 @@ from he_compare.common.errors import CellError
 from he_compare.common.identity import source_digest
 from he_compare.common.seeds import generator_for, seed_for
 from he_compare.common.service.wire import pack, unpack
+from he_compare.common.sources import sources_of
 from he_compare.common.types import Float32Array, IntArray, PixelArray, Split
 
 WARMUP_SHARE = 0.1
@@ -205,7 +206,7 @@ class VitTrainer:
 
 
 def fresh_parameters(weights: str, *, scrambled: bool = False) -> tuple[str, ...]:
-    """Return the beginnings of the names of parameters that have to be learnt anew.
+    """Return the beginnings of the names of parameters that have to be learnt from scratch.
 
     ``weights``: the run's choice; with random ones it is all of them. ``scrambled``: on ciphertext
     the patch embedding is forgotten and the positions are others, too.
@@ -280,7 +281,7 @@ def fine_tuned_vit(data: TrainingData, context: RunContext, patch: int | None = 
         "initial_weights": state_digest(model),
         "budget": asdict(budget),
         "threads": settings.threads,
-        "source": source_digest("he_compare.common.backbones"),
+        "source": source_digest(*sources_of(__name__)),
         "torch": torch.__version__,
     }
     stored = context.artefacts.get_or_make(

@@ -1,5 +1,9 @@
 """The 2-D sets of MedMNIST v2 with one label per image, in 28 to 224 pixels per side.
 
+``NAMES`` is read without importing this file, as for every plug-in, so it is written out here. What
+else is known of a set is in ``medmnist_sets/known_sets.toml``: a new set is a line here and a table
+there.
+
 ``NAME`` is the 28-pixel set, ``NAME:224`` (64, 128) a larger one.
 """
 

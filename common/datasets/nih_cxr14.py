@@ -216,7 +216,7 @@ def split_rows(root: Path, rows: list[ImageRow], seed: int, notes: list[str]) ->
         raise DataError(f"there is {present[0]} but no {missing}", fix="add the official list")
     if not present:
         notes.append(
-            f"the official lists are not there: split 70 / 10 / 20 by patient with seed {seed}"
+            f"the official lists do not exist here: split 70 / 10 / 20 by patient with seed {seed}"
         )
         return cut_rows(rows, SHARES, seed, CARD.name)
     train, test = (set(read_lines(root / name)) for name in (TRAIN_LIST, TEST_LIST))

@@ -14,7 +14,6 @@ import numpy as np
 from pydantic import Field
 
 from he_compare.common.backbones.convnet import ARCHITECTURE, build_convnet, convnet_budget
-from he_compare.common.clock import Clock
 from he_compare.common.contracts import (
     Deployment,
     Parameters,
@@ -25,8 +24,12 @@ from he_compare.common.contracts import (
 )
 from he_compare.common.errors import MessageError
 from he_compare.common.service.wire import pack, unpack
-from he_compare.common.types import Message, Split, Stage, UInt8Array
-from he_compare.common.unprotected import FittedWithoutProtection, PlaintextClient
+from he_compare.common.types import Float64Array, Split, UInt8Array
+from he_compare.common.unprotected import (
+    FittedWithoutProtection,
+    PlaintextClient,
+    PlaintextServer,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -48,10 +51,8 @@ class ConvnetParameters(Parameters):
     )
 
 
-class ConvnetServer:
+class ConvnetServer(PlaintextServer):
     """Runs the network on plain images."""
-
-    verbs = ("infer",)
 
     def __init__(self, public_material: bytes) -> None:
         from he_compare.common.backbones.deit import load_state_bytes, pixel_statistics
@@ -59,7 +60,7 @@ class ConvnetServer:
         arrays, metadata = unpack(public_material, expect={"state": ("uint8", 1)})
         try:
             setup = json.loads(metadata["setup"])
-            self._size = int(setup["image_size"])
+            self.size = int(setup["image_size"])
             self._mean, self._std = pixel_statistics(str(setup["statistics"]))
             classes = int(setup["classes"])
         except (KeyError, ValueError, TypeError) as error:
@@ -69,24 +70,11 @@ class ConvnetServer:
         self._model = build_convnet(classes=classes, weights="untrained", seed=0)
         load_state_bytes(self._model, arrays["state"].tobytes())
 
-    def infer(self, messages: list[Message], clock: Clock) -> list[Message]:
-        """Classify images. Raises MessageError on anything that is no image of the right size."""
+    def scores(self, images: UInt8Array) -> Float64Array:
+        """Return the network's scores."""
         from he_compare.common.backbones.deit import predict_logits
 
-        if not messages:
-            return []
-        with clock.stage(Stage.DESERIALIZE, items=len(messages)):
-            images = np.stack([self._read(message) for message in messages])
-        with clock.stage(Stage.EVALUATE, items=len(messages)):
-            scores = predict_logits(self._model, images, self._mean, self._std)
-        with clock.stage(Stage.SERIALIZE, items=len(messages)):
-            return [pack({"scores": row.astype(np.float32)}) for row in scores]
-
-    def _read(self, message: Message) -> UInt8Array:
-        image: UInt8Array = unpack(message, expect={"image": ("uint8", 3)})[0]["image"]
-        if image.shape != (self._size, self._size, 3):
-            raise MessageError(f"image has shape {image.shape}, expected {self._size} px, colour")
-        return image
+        return predict_logits(self._model, images, self._mean, self._std)
 
 
 @dataclass(frozen=True)
@@ -124,6 +112,7 @@ class ConvnetPipeline(Pipeline):
         from he_compare.common.backbones.deit import state_digest
         from he_compare.common.backbones.features import backbone_seed
         from he_compare.common.identity import array_digest, source_digest
+        from he_compare.common.sources import sources_of
 
         settings = context.settings
         torch.set_num_threads(settings.threads)
@@ -138,9 +127,7 @@ class ConvnetPipeline(Pipeline):
             "statistics": settings.backbone,
             "budget": asdict(budget),
             "threads": settings.threads,
-            "source": source_digest(
-                "he_compare.common.backbones", "he_compare.common.pipelines.convnet"
-            ),
+            "source": source_digest(*sources_of(__name__)),
             "torch": torch.__version__,
         }
         stored = context.artefacts.get_or_make(

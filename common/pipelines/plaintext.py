@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from he_compare.common.clock import Clock
 from he_compare.common.contracts import (
     Deployment,
     Parameters,
@@ -24,8 +23,12 @@ from he_compare.common.contracts import (
 )
 from he_compare.common.errors import MessageError
 from he_compare.common.service.wire import pack, unpack
-from he_compare.common.types import Message, Stage, UInt8Array
-from he_compare.common.unprotected import FittedWithoutProtection, PlaintextClient
+from he_compare.common.types import Float64Array, UInt8Array
+from he_compare.common.unprotected import (
+    FittedWithoutProtection,
+    PlaintextClient,
+    PlaintextServer,
+)
 
 if TYPE_CHECKING:
     from he_compare.common.backbones.head import Head
@@ -46,10 +49,8 @@ class PlaintextParameters(Parameters):
     )
 
 
-class PlaintextServer:
+class VitServer(PlaintextServer):
     """Runs the plain model on plain images."""
-
-    verbs = ("infer",)
 
     def __init__(self, public_material: bytes) -> None:
         from he_compare.common.backbones.deit import build_vit, load_state_bytes, pixel_statistics
@@ -58,10 +59,10 @@ class PlaintextServer:
         arrays, metadata = unpack(public_material, expect={"state": ("uint8", 1)})
         try:
             setup = json.loads(metadata["setup"])
-            self._size = int(setup["image_size"])
+            self.size = int(setup["image_size"])
             self._model = build_vit(
                 str(setup["backbone"]),
-                image_size=self._size,
+                image_size=self.size,
                 classes=int(setup["outputs"]),
                 weights="untrained",
                 seed=0,
@@ -72,24 +73,12 @@ class PlaintextServer:
         load_state_bytes(self._model, arrays["state"].tobytes())
         self._head = unpack_head(arrays["head"].tobytes()) if "head" in arrays else None
 
-    def infer(self, messages: list[Message], clock: Clock) -> list[Message]:
-        """Classify images. Raises MessageError on anything that is no image of the right size."""
+    def scores(self, images: UInt8Array) -> Float64Array:
+        """Return the scores of the DeiT, or of the regression on its features."""
         from he_compare.common.backbones.deit import predict_logits
 
-        with clock.stage(Stage.DESERIALIZE, items=len(messages)):
-            images = np.stack([self._read(message) for message in messages])
-        with clock.stage(Stage.EVALUATE, items=len(messages)):
-            scores = predict_logits(self._model, images, self._mean, self._std)
-            if self._head is not None:
-                scores = self._head.scores(scores)
-        with clock.stage(Stage.SERIALIZE, items=len(messages)):
-            return [pack({"scores": row.astype(np.float32)}) for row in scores]
-
-    def _read(self, message: Message) -> UInt8Array:
-        image = unpack(message, expect={"image": ("uint8", 3)})[0]["image"]
-        if image.shape != (self._size, self._size, 3):
-            raise MessageError(f"image has shape {image.shape}, expected {self._size} px, colour")
-        return image
+        scores = predict_logits(self._model, images, self._mean, self._std)
+        return scores if self._head is None else self._head.scores(scores)
 
 
 @dataclass(frozen=True)
@@ -118,6 +107,10 @@ class PlaintextPipeline(Pipeline):
 
     name = NAME
     parameters = PlaintextParameters
+
+    def reference_rank(self, parameters: PlaintextParameters) -> int:
+        """Whatever is compared, the fine-tuned DeiT is its reference, else the regression."""
+        return 0 if parameters.model == "finetune" else 1
 
     def fit(
         self, data: TrainingData, parameters: PlaintextParameters, context: RunContext
@@ -155,7 +148,7 @@ class PlaintextPipeline(Pipeline):
 
     def load_server(self, public_material: bytes) -> Server:
         """Build the server half from public material."""
-        return PlaintextServer(public_material)
+        return VitServer(public_material)
 
 
 PIPELINE = PlaintextPipeline()

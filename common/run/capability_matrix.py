@@ -41,7 +41,7 @@ class CapabilityMatrix:
             yield rung, list(rows)
 
     def worst(self, target: str) -> AttackOutcome | None:
-        """Return the outcome that is worst for a target's owner, None where nothing was tried.
+        """Return the outcome that is worst for a target's owner; None where nothing was tried.
 
         Of equal verdicts the one that takes the least knowledge counts.
         """

@@ -63,7 +63,7 @@ class EncryptedTraining:
         """Ring and modulus of the training."""
         claims = self.pipeline.claims
         for facts in claims.lattice if claims else ():
-            if facts.use == "training":
+            if facts.task == "training":
                 return f"N = {facts.dimension:,}, log2 Q = {facts.log2_q:g}"
         return "parameters not recorded"
 

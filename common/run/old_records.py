@@ -1,17 +1,21 @@
-"""Fields that older outcomes of attacks do not have, read off the sentences that said the same.
+"""Fields that older records do not have, read off the sentences and names that said the same.
 
 Records are made with these fields and sentences are made from them; this is the only place where a
-sentence is read back. It knows the sentences as they were when the fields did not exist.
+sentence is read back, or a pipeline known by its name. It knows both as they were when the fields
+did not exist.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from he_compare.common.types import NotRun
+from he_compare.common.types import NotRun, Split
 
 # Where one of these is in a stored outcome, it was written with all of them.
 ADDED = frozenset({"controls_failed", "not_run", "promised"})
+TASKS = ("inference", "training")
+DEFAULT_SUBSETS = ("", "published", "full", "all")
+PLAIN, FINETUNE = "plaintext", "finetune"
 CONTROL, NOT_CLAIMED = "control ", "not claimed: "
 NO_PICTURES = "its messages are no pictures that this attack could read"
 NOT_RUN = (
@@ -24,10 +28,14 @@ NOT_RUN = (
 
 def with_outcome_facts(values: Any) -> Any:
     """Return the values of a stored outcome with the fields that it lacks; others as they are."""
-    if not isinstance(values, dict) or not ADDED.isdisjoint(values):
+    if not isinstance(values, dict):
         return values
-    claim, reason = str(values.get("claim", "")), str(values.get("reason", ""))
     found = dict(values)
+    if "scheme" not in found:
+        found["scheme"] = _scheme_of(found)
+    if not ADDED.isdisjoint(values):
+        return found
+    claim, reason = str(values.get("claim", "")), str(values.get("reason", ""))
     found["controls_failed"] = _controls_failed(values.get("unreliable", []))
     found["promised"] = not claim.startswith(NOT_CLAIMED)
     found["claim"] = claim.removeprefix(NOT_CLAIMED)
@@ -38,10 +46,66 @@ def with_outcome_facts(values: Any) -> Any:
     return found
 
 
+def with_claim_facts(values: Any) -> Any:
+    """Return the values of stored claims with the fields that they lack."""
+    if not isinstance(values, dict):
+        return values
+    found = dict(values)
+    if isinstance(lattice := values.get("lattice"), list):
+        found["lattice"] = [_with_task(facts) for facts in lattice]
+    space = values.get("key_space")
+    if isinstance(space, dict) and "searched" not in space:
+        on_lattice = "LWE" in str(values.get("assumption", ""))
+        found["key_space"] = space | {"searched": not on_lattice}
+    return found
+
+
+def with_manifest_facts(values: Any) -> Any:
+    """Return the values of a stored manifest with the fields that its dataset lacks."""
+    dataset = values.get("dataset") if isinstance(values, dict) else None
+    if not isinstance(dataset, dict):
+        return values
+    settings = values.get("settings")
+    given = settings if isinstance(settings, dict) else {}
+    limits = {split: given.get(f"{split}_limit") for split in Split}
+    facts = {
+        "subset_is_default": dataset.get("subset") in DEFAULT_SUBSETS,
+        "limits": {split: most for split, most in limits.items() if most is not None},
+    }
+    return values | {"dataset": facts | dataset}
+
+
+def _with_task(facts: Any) -> Any:
+    """Split ``use``, which named the task and, after a colon, what else there was to say."""
+    if not isinstance(facts, dict) or "task" in facts:
+        return facts
+    task, _, use = str(facts.get("use", "")).partition(": ")
+    return facts | ({"task": task, "use": use} if task in TASKS else {"task": ""})
+
+
+def _scheme_of(outcome: dict[str, Any]) -> str:
+    """Return what a cipher or a control was called: its target up to the parameters."""
+    if outcome.get("target_kind", "cipher") == "pipeline":
+        return ""
+    return str(outcome.get("target", "")).partition("[")[0]
+
+
+def with_reference_rank(values: Any) -> Any:
+    """Return the values of a stored plan's pipeline with its rank as a reference.
+
+    Where the rank was not stored, the plain pipeline alone was ever a reference.
+    """
+    if not isinstance(values, dict) or "reference_rank" in values:
+        return values
+    if values.get("name") != PLAIN:
+        return values
+    return values | {"reference_rank": 0 if values["resolved"].get("model") == FINETUNE else 1}
+
+
 def _controls_failed(unreliable: Any) -> list[str]:
     """Name the controls in sentences of the form ``control NAME: what it did``."""
-    told = [str(reason) for reason in unreliable if str(reason).startswith(CONTROL)]
-    return [sentence.removeprefix(CONTROL).partition(":")[0] for sentence in told]
+    failed = [str(reason) for reason in unreliable if str(reason).startswith(CONTROL)]
+    return [sentence.removeprefix(CONTROL).partition(":")[0] for sentence in failed]
 
 
 def _why_not_run(reason: str) -> NotRun:

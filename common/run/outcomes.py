@@ -19,8 +19,7 @@ def concerns(outcome: AttackOutcome, planned: PlannedPipeline) -> bool:
     if outcome.target_kind == "pipeline":
         return outcome.target == planned.label
     cipher = str(planned.resolved.get("cipher", ""))
-    named = outcome.target.partition("[")[0]
-    return outcome.target_kind == "cipher" and bool(cipher) and named == cipher
+    return outcome.target_kind == "cipher" and bool(cipher) and outcome.scheme == cipher
 
 
 def outcomes_of(view: RunView, pipeline: PipelineView) -> tuple[AttackOutcome, ...]:

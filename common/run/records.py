@@ -11,7 +11,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
-from he_compare.common.run.old_records import with_outcome_facts
+from he_compare.common.run.old_records import (
+    with_claim_facts,
+    with_manifest_facts,
+    with_outcome_facts,
+    with_reference_rank,
+)
 from he_compare.common.types import FheMode, Knowledge, NotRun, Per, Phase, Side, Stage, Status
 
 SCHEMA_VERSION = 1
@@ -48,7 +53,7 @@ class Measurement(Record):
 
     stage: Stage = Field(description="Name of the stage")
     side: Side = Field(description="Whose process did the work")
-    per: Per = Field(description="What one sample stands for")
+    per: Per = Field(description="Unit of one sample")
     seconds: list[float] = Field(description="Raw samples, warm-up left out")
     items: list[int] = Field(description="Images processed in each sample")
 
@@ -87,13 +92,21 @@ class KeySpace(Record):
     nominal_bits: float | None = Field(description="log2 of the number of keys; none: continuous")
     seed_entropy_bits: float = Field(description="Entropy of the source the key is derived from")
     effective_bits: float = Field(description="min(nominal, seed entropy)")
+    searched: bool = Field(
+        default=True, description="False: keys are found by lattice reduction, not one by one"
+    )
 
 
 class LatticeFacts(Record):
     """One kind of key or ciphertext: its LWE or RLWE parameters and what they are worth."""
 
     scheme: str = Field(description="CKKS or TFHE")
-    use: str = Field(description="What lives under it: inference, training, a kind of key")
+    task: Literal["", "inference", "training"] = Field(
+        default="", description="What is computed under it"
+    )
+    use: str = Field(
+        default="", description="What it is used for within the task; '' where it is for all of it"
+    )
     name: str = Field(default="", description="Parameter set or circuit by name")
     dimension: int = Field(description="N of the ring, or n of plain LWE")
     log2_q: float = Field(description="log2 of the modulus, key-switching prime included")
@@ -115,19 +128,25 @@ class LatticeFacts(Record):
     precision_bits: float | None = Field(
         default=None, description="-log2 of the predicted absolute error; none: exact"
     )
-    precision_of: str = Field(default="", description="What that error is of")
+    precision_of: str = Field(default="", description="What the error refers to")
     failure_probability: float | None = Field(
-        default=None, description="That a circuit's result is wrong; none: not of this kind"
+        default=None,
+        description="Probability that a circuit's result is wrong; none: not of this kind",
     )
+
+    @property
+    def purpose(self) -> str:
+        """Task and use in words."""
+        return ": ".join(filter(None, (self.task, self.use)))
 
 
 class SecurityClaims(Record):
-    """What a pipeline claims, on which ground, and what it gives away by design."""
+    """What a pipeline claims, on what basis, and what it gives away by design."""
 
     scheme: str = Field(description="Scheme or cipher by name")
     protects: str = Field(description="What is hidden from the server, in one sentence")
     claim_type: Literal["reduction to a hardness assumption", "heuristic", "none"] = Field(
-        description="Ground on which the claim stands"
+        description="Basis of the claim"
     )
     assumption: str = Field(default="", description="Hardness assumption, where there is one")
     enforced_by: str = Field(default="", description="Who enforces the parameters")
@@ -146,6 +165,12 @@ class SecurityClaims(Record):
     )
     source: str = Field(default="", description="Paper or standard")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _facts_of_old_records(cls, values: Any, info: ValidationInfo) -> Any:
+        """Fill in what records written before these fields say in sentences only."""
+        return with_claim_facts(values) if info.mode == "json" else values
+
 
 class RobustnessPoint(Record):
     """What one strength of the disturbance did to the test images."""
@@ -156,11 +181,9 @@ class RobustnessPoint(Record):
     same: int = Field(description="Images answered with the class of their undisturbed message")
     refused: int = Field(description="Messages that the server refused")
     unreadable: int = Field(description="Replies that the client could not read")
-    garbage: int = Field(
-        description="Replies with scores that are not finite or out of all proportion"
-    )
+    garbage: int = Field(description="Replies with scores that are not finite or implausibly large")
     crashes: int = Field(default=0, description="Refusals after which the server had to be started")
-    accuracy: float = Field(description="correct / n: whatever is no answer counts as wrong")
+    accuracy: float = Field(description="correct / n: a missing answer counts as wrong")
     interval: Interval = Field(description="Of the accuracy")
 
 
@@ -208,7 +231,7 @@ class DatasetCard(Record):
     citation: str = Field(description="How to cite")
     caveats: list[str] = Field(default_factory=list, description="To be disclosed wherever used")
     classes: list[str] = Field(description="Class names in label order")
-    positive_class: str = Field(default="", description="Class that sensitivity speaks of")
+    positive_class: str = Field(default="", description="Class for which sensitivity is computed")
     synthetic: bool = Field(default=False, description="True: says nothing about patients")
     native_size: str = Field(default="", description="Pixel size of the stored images")
 
@@ -227,6 +250,12 @@ class DatasetSummary(Record):
 
     card: DatasetCard = Field(description="The dataset's card")
     subset: str = Field(description="Which choice of images: published, balanced, ...")
+    subset_is_default: bool = Field(
+        default=True, description="False: not the choice that the dataset gives unasked"
+    )
+    limits: dict[str, int] = Field(
+        default_factory=dict, description="Largest number of images by split, where one was set"
+    )
     splits: dict[str, SplitSummary] = Field(description="Counts by split, after any limit")
     fingerprint: str = Field(description="SHA-256 over ids, labels, splits and pixels used")
     image_size: int = Field(description="Side in pixels the pipelines receive")
@@ -265,7 +294,7 @@ class TapeFacts(Record):
     """The messages of a cell that were kept for the audit: what the server was sent."""
 
     file: str = Field(description="File in the run folder; '' where the tape stayed in memory")
-    public_file: str = Field(description="File of the server's public material; '' likewise")
+    public_file: str = Field(description="File of the server's public material; '' then too")
     sha256: str = Field(description="Hash over positions, messages and public material")
     messages: int = Field(description="Messages kept: no more than the audit's budget reads")
     message_bytes: int = Field(description="Their bytes")
@@ -292,7 +321,7 @@ class RunRecord(Record):
     agreement: Agreement | None = Field(default=None, description="Executed against clear")
     claims: SecurityClaims | None = Field(default=None, description="Security claims")
     robustness: list[RobustnessCurve] = Field(
-        default_factory=list, description="Accuracy under disturbed messages, one a disturbance"
+        default_factory=list, description="Accuracy under disturbed messages, one per disturbance"
     )
     training: dict[str, Any] = Field(default_factory=dict, description="How the model was fitted")
     client_peak_bytes: int | None = Field(
@@ -308,7 +337,9 @@ class RunRecord(Record):
     )
     tape: TapeFacts | None = Field(default=None, description="Messages kept for the audit")
     environment: EnvironmentFingerprint | None = Field(default=None, description="Machine")
-    warnings: list[str] = Field(default_factory=list, description="Shown wherever it is printed")
+    warnings: list[str] = Field(
+        default_factory=list, description="Shown wherever the cell is printed"
+    )
     error: ErrorInfo | None = Field(default=None, description="Set where the status is not ok")
 
 
@@ -336,14 +367,14 @@ class AttackPicture(Record):
     file: str = Field(description="PNG in the run folder, relative")
     role: Literal["original", "server's view", "after attack"] = Field(description="What it shows")
     image: str = Field(description="Id of the image it shows")
-    caption: str = Field(default="", description="The number under the picture")
+    caption: str = Field(default="", description="The text under the picture")
 
 
 class AttackOutcome(Record):
     """What one attack achieved against one target, between its floor and its ceiling.
 
     A check that has no scale of its own (parameters, freshness, server state) leaves ``floor``,
-    ``ceiling`` and ``advantage`` empty and speaks through verdict, ``headline`` and ``details``.
+    ``ceiling`` and ``advantage`` empty and is read from verdict, ``headline`` and ``details``.
     """
 
     schema_version: int = Field(default=SCHEMA_VERSION, description="Version of this schema")
@@ -353,6 +384,9 @@ class AttackOutcome(Record):
     target: str = Field(description="Label of the pipeline, or the cipher as written")
     target_kind: Literal["pipeline", "cipher", "control"] = Field(
         default="cipher", description="What is attacked; a control has a known answer"
+    )
+    scheme: str = Field(
+        default="", description="The cipher or scheme attacked, by name; '' where none was deployed"
     )
     rung: Knowledge = Field(description="Rung of the capability ladder: the row of the matrix")
     knowledge: list[Knowledge] = Field(description="All the adversary was given")
@@ -378,21 +412,22 @@ class AttackOutcome(Record):
     budget: dict[str, Any] = Field(default_factory=dict, description="Images, queries, keys, ...")
     spent: dict[str, Any] = Field(default_factory=dict, description="What was used of it")
     seconds: float = Field(default=0.0, description="Wall time of the attack on this target")
-    unreliable: list[str] = Field(default_factory=list, description="Why not to trust it")
+    unreliable: list[str] = Field(default_factory=list, description="Reasons not to trust it")
     controls_failed: list[str] = Field(
-        default_factory=list, description="Controls whose answer was wrong: part of why not"
+        default_factory=list,
+        description="Controls whose answer was wrong: among the reasons not to trust it",
     )
     not_run: NotRun | None = Field(
         default=None, description="Kind of reason, where the verdict is 'not run'"
     )
     artefacts: list[str] = Field(default_factory=list, description="Files in the run folder")
     pictures: list[AttackPicture] = Field(default_factory=list, description="Pictures it left")
-    claim: str = Field(default="", description="The claim of the target that is put to the test")
+    claim: str = Field(default="", description="The claim of the target that is tested")
     messages: MessageSource = Field(
         default="", description="Where the attacked messages come from; '' where none was read"
     )
     promised: bool = Field(
-        default=True, description="False: the target never promised what is put to the test"
+        default=True, description="False: the target never promised what is tested"
     )
     limits: list[str] = Field(default_factory=list, description="What the outcome does not show")
     reproduce: str = Field(default="", description="Command that reproduces it")
@@ -415,6 +450,15 @@ class PlannedPipeline(Record):
     label: str = Field(description="Unique label")
     parameters: dict[str, Any] = Field(description="As passed")
     resolved: dict[str, Any] = Field(description="With defaults")
+    reference_rank: int | None = Field(
+        default=None,
+        description="The smallest of the run is the reference of differences; none: never it",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_older(cls, values: Any) -> Any:
+        return with_reference_rank(values)
 
 
 class Manifest(Record):
@@ -431,6 +475,12 @@ class Manifest(Record):
     seed: int = Field(description="Root seed")
     profile: str = Field(description="Name of the profile")
     settings: dict[str, Any] = Field(description="Resolved settings of the run")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _facts_of_old_records(cls, values: Any, info: ValidationInfo) -> Any:
+        """Fill in what manifests written before these fields say otherwise."""
+        return with_manifest_facts(values) if info.mode == "json" else values
 
 
 class PairedDifference(Record):
@@ -468,7 +518,9 @@ class ScoreSheet(Record):
 
     schema_version: int = Field(default=SCHEMA_VERSION, description="Version of this schema")
     reference: str = Field(description="Label of the reference of paired differences")
-    threshold: float = Field(description="Probability at or above which the positive is called")
+    threshold: float = Field(
+        description="Probability at or above which the positive class is predicted"
+    )
     cells: list[CellScores] = Field(description="One per scored accuracy cell")
     differences: list[PairedDifference] = Field(description="Against the reference")
 

@@ -1,4 +1,4 @@
-"""Verdicts in order of gravity, with the words for each, and what an outcome weighs.
+"""Verdicts in order of severity, with the words for each, and what an outcome weighs.
 
 The one home of the order and the words: terminal, report and figures take them from here.
 """
@@ -18,7 +18,7 @@ NOT_PROMISED = "not promised"
 
 @dataclass(frozen=True)
 class VerdictWords:
-    """How a verdict is spelled.
+    """The words for a verdict.
 
     ``mark``: in a cell on the terminal. ``short``: in a cell of the report. ``severity``: of a
     finding with this verdict. ``meaning``: what it says, to follow the verdict and a colon.
@@ -55,7 +55,7 @@ WORDS: dict[Verdict, VerdictWords] = {
         "the attack cannot read such messages, nothing is known; not a pass",
     ),
     "not applicable": VerdictWords(
-        "n/a", "n/a", "unknown", "the attack means nothing for this target"
+        "n/a", "n/a", "unknown", "the attack does not apply to this target"
     ),
     "not run": VerdictWords(
         "not run", "not run", "unknown", "the attack should have run and did not; not a pass"
@@ -84,6 +84,6 @@ def gravity(outcome: AttackOutcome) -> tuple[int, bool, int, float]:
 
 
 def verdict_of(outcome: AttackOutcome) -> str:
-    """Spell an outcome's verdict in short, and where it was won beyond the claims, say so."""
+    """Return an outcome's verdict in short; say where what it won was never promised."""
     short = WORDS[outcome.verdict].short
     return f"{short} ({NOT_PROMISED})" if beyond_claims(outcome) else short

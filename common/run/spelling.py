@@ -16,7 +16,7 @@ SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def significant(value: float, digits: int = 3) -> str:
-    """Spell a number with ``digits`` significant digits and thousands separators, no exponent."""
+    """Format a number with ``digits`` significant digits and thousands separators, no exponent."""
     if math.isnan(value):
         return "not a number"
     if math.isinf(value):
@@ -30,7 +30,7 @@ def significant(value: float, digits: int = 3) -> str:
 
 
 def fixed(value: float, decimals: int = 3, *, signed: bool = False) -> str:
-    """Spell a number with a fixed count of decimals; ``signed`` also shows a plus."""
+    """Format a number with a fixed count of decimals; ``signed`` also shows a plus."""
     if not math.isfinite(value):
         return significant(value)
     rounded = round(value, decimals) + 0.0
@@ -39,12 +39,12 @@ def fixed(value: float, decimals: int = 3, *, signed: bool = False) -> str:
 
 
 def milliseconds(seconds: float) -> str:
-    """Spell a duration in milliseconds, without the unit."""
+    """Format a duration in milliseconds, without the unit."""
     return significant(seconds * 1e3)
 
 
 def duration(seconds: float) -> str:
-    """Spell a duration with the unit that fits its size."""
+    """Format a duration with the unit that fits its size."""
     if seconds < 1e-3:
         return f"{significant(seconds * 1e6)} µs"
     if seconds < 1:
@@ -55,17 +55,17 @@ def duration(seconds: float) -> str:
 
 
 def kilobytes(count: float) -> str:
-    """Spell a count of bytes in kB (1,000 bytes), without the unit."""
+    """Format a count of bytes in kB (1,000 bytes), without the unit."""
     return significant(count / 1e3)
 
 
 def megabytes(count: float) -> str:
-    """Spell a count of bytes in MB (1,000,000 bytes), without the unit."""
+    """Format a count of bytes in MB (1,000,000 bytes), without the unit."""
     return significant(count / 1e6)
 
 
 def size(count: float) -> str:
-    """Spell a count of bytes with the unit that fits its size."""
+    """Format a count of bytes with the unit that fits its size."""
     for limit, divisor, unit in ((1e3, 1.0, "bytes"), (1e6, 1e3, "kB"), (1e9, 1e6, "MB")):
         if count < limit:
             return f"{significant(count / divisor)} {unit}"
@@ -73,7 +73,7 @@ def size(count: float) -> str:
 
 
 def bracket(interval: Interval | None, decimals: int = 3, *, signed: bool = False) -> str:
-    """Spell an interval as ``[low, high]``; empty where there is none."""
+    """Format an interval as ``[low, high]``; empty where there is none."""
     if interval is None:
         return ""
     low = fixed(interval.low, decimals, signed=signed)
@@ -82,14 +82,14 @@ def bracket(interval: Interval | None, decimals: int = 3, *, signed: bool = Fals
 
 
 def probability(value: float | None) -> str:
-    """Spell a p-value."""
+    """Format a p-value."""
     if value is None:
         return MISSING
     return "< 0.001" if value < 0.001 else fixed(value)
 
 
 def scientific(value: float) -> str:
-    """Spell a small difference as a power of ten with two digits."""
+    """Format a small difference as a power of ten with two digits."""
     if value == 0 or not math.isfinite(value):
         return significant(value)
     power = math.floor(math.log10(abs(value)))
@@ -98,7 +98,7 @@ def scientific(value: float) -> str:
 
 
 def moment(text: str) -> str:
-    """Spell an ISO 8601 time in UTC to the second; as it is where it does not parse."""
+    """Format an ISO 8601 time in UTC to the second; as it is where it does not parse."""
     try:
         parsed = datetime.datetime.fromisoformat(text)
     except ValueError:
@@ -108,14 +108,14 @@ def moment(text: str) -> str:
 
 
 def parameters(values: Mapping[str, Any], separator: str = ", ") -> str:
-    """Spell parameters as ``name=value`` in the order of their names."""
+    """Format parameters as ``name=value`` in the order of their names."""
     if not values:
         return "none"
     return separator.join(f"{name}={_parameter(value)}" for name, value in sorted(values.items()))
 
 
 def _parameter(value: Any) -> str:
-    """Spell a parameter: text as it is, numbers to six digits, the rest as JSON."""
+    """Format a parameter: text as it is, numbers to six digits, the rest as JSON."""
     if isinstance(value, str):
         return value
     if isinstance(value, float):

@@ -139,7 +139,7 @@ class ArtefactFolder:
         self.reused.append(Reused(name, seconds))
 
     def drain_reused(self) -> list[Reused]:
-        """Hand over what was reused since the last call."""
+        """Return what was reused since the last call."""
         taken, self.reused = self.reused, []
         return taken
 
@@ -196,7 +196,7 @@ class RunFolder:
             return Manifest.model_validate_json(path.read_bytes())
         except ValidationError as error:
             raise IntegrityError(
-                f"{MANIFEST} in {self.path} does not hold: {_first_problem(error)}",
+                f"{MANIFEST} in {self.path} is not valid: {_first_problem(error)}",
                 fix="restore the file or start a new run with another --out",
             ) from None
 
@@ -236,8 +236,8 @@ class RunFolder:
             return ScoreSheet.model_validate_json(path.read_bytes())
         except ValidationError as error:
             raise IntegrityError(
-                f"{SCORES} in {self.path} does not hold: {_first_problem(error)}",
-                fix=f"run `compare score {self.path}` to write it anew",
+                f"{SCORES} in {self.path} is not valid: {_first_problem(error)}",
+                fix=f"run `compare score {self.path}` to write it again",
             ) from None
 
     def pictures(self) -> dict[str, npt.NDArray[Any]]:
@@ -297,7 +297,7 @@ class RunFolder:
         write_atomic(path, json.dumps({"pid": me.pid, "started": me.create_time()}).encode())
 
     def unlock(self) -> None:
-        """Give the folder back."""
+        """Release the folder."""
         (self.path / LOCK).unlink(missing_ok=True)
 
 
@@ -329,7 +329,7 @@ def _read_lines(path: Path, model: type[LineT], what: str) -> list[LineT]:
             if number == len(lines):
                 break
             raise IntegrityError(
-                f"line {number} of {path.name} in {path.parent} does not hold: "
+                f"line {number} of {path.name} in {path.parent} is not valid: "
                 f"{_first_problem(error)}",
                 fix=f"restore the file, or delete that line to have {what} run again",
             ) from None

@@ -128,7 +128,7 @@ def read_tape(folder: Path, facts: TapeFacts) -> Tape:
 
 
 def tape_problem(folder: Path, facts: TapeFacts) -> str:
-    """Say what does not hold of a tape in a run folder; '' where it does or stayed in memory."""
+    """Say what is wrong with a tape in a run folder; '' if nothing is, or it stayed in memory."""
     if not facts.file:
         return ""
     try:
@@ -150,6 +150,6 @@ def _inside(folder: Path, name: str) -> Path:
 
 def _edited(facts: TapeFacts, why: str) -> IntegrityError:
     return IntegrityError(
-        f"the tape {facts.file} does not hold: {why}",
+        f"the tape {facts.file} is not valid: {why}",
         fix="restore the file, or run the same command with another --out",
     )

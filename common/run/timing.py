@@ -142,7 +142,7 @@ def _single_image(record: RunRecord) -> list[Measurement]:
 def _per_image_by_side(measurements: list[Measurement]) -> dict[Side, list[float]]:
     """Sum the stages of each side image by image.
 
-    A side one of whose stages was not entered exactly once an image is left out.
+    A side one of whose stages was not entered exactly once per image is left out.
     """
     counts = {len(one.seconds) for one in measurements if one.stage is Stage.TOTAL}
     n = counts.pop() if len(counts) == 1 else 0
@@ -172,7 +172,7 @@ def throughput_of(pipeline: PipelineView) -> Throughput | None:
 
 
 def one_time_of(pipeline: PipelineView) -> list[Measurement]:
-    """Return what was done once or once a key before the first image, in stage order."""
+    """Return what was done once or once per key before the first image, in stage order."""
     record = pipeline.measured
     found = [one for one in record.measurements if one.per in ONE_TIME] if record else []
     order = list(Stage)

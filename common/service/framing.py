@@ -22,7 +22,7 @@ def join(messages: Sequence[Message]) -> bytes:
 
 
 def split(body: bytes) -> list[Message]:
-    """Take a body apart. Raises MessageError where it does not hold together."""
+    """Take a body apart. Raises MessageError where it is malformed."""
     if len(body) < 8 or body[:4] != MAGIC:
         raise MessageError("body does not start with the frame header HEC1")
     (count,) = struct.unpack_from("<I", body, 4)

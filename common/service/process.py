@@ -122,7 +122,7 @@ class ServerProcess:
 
     @property
     def is_separate(self) -> bool | None:
-        """Whether the service runs in another process than this one, by its own word for it."""
+        """Whether the service runs in another process than this one, as it says itself."""
         return None if self.served_by is None else self.served_by != os.getpid()
 
     def call(self, verb: str, messages: list[Message], clock: Clock) -> list[Message]:

@@ -51,7 +51,7 @@ def resample(
 def percentile_interval(
     values: Float64Array, *, level: float = LEVEL, method: str = ""
 ) -> tuple[Interval | None, str]:
-    """Return the percentile interval of resampled values and a note, '' if there is nothing to say.
+    """Return the percentile interval of resampled values and a note, '' if none is needed.
 
     Draws in which the metric is undefined (NaN) are left out and counted in the note; with fewer
     than half of the draws left there is no interval.

@@ -81,8 +81,8 @@ class CiphertextFolder:
 def list_ciphertexts(folder: Path) -> CiphertextFolder:
     """List pictures or arrays below a folder. Raises UsageError or DataError in one line."""
     if not folder.is_dir():
-        state = "no folder" if folder.exists() else "not there"
-        raise UsageError(f"{folder} is {state}", fix="pass a folder of scrambled images")
+        state = "is not a folder" if folder.exists() else "does not exist"
+        raise UsageError(f"{folder} {state}", fix="pass a folder of scrambled images")
     names, arrays = [], []
     for path, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))

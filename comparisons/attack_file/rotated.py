@@ -26,7 +26,7 @@ PORTION = 32
 SURE, PARTLY = 0.7, 0.4
 MOST_VALUES = 4096
 NOTHING = "nothing"
-KINDS = (
+VALUES_ARE_NOT_BYTES = (
     "values are not bytes, so blocks under one rotation are assumed: scalar products of blocks are "
     "kept, the smoothest pictures are chosen; attacks on single values do not apply"
 )
@@ -109,7 +109,7 @@ def _told(attack: FolderAttack, rotation: Rotation, guess: tuple[int, float] | N
     lines = [
         f"{attack.sureness.value}: {len(attack.written)} arrays, blocks of {attack.patch} pixels "
         f"({how}){found}",
-        KINDS,
+        VALUES_ARE_NOT_BYTES,
         f"pictures found from two halves of the images agree by {rotation.agreement:.2f} beyond "
         "block means (chance 0; unknown for one image)",
     ]

@@ -30,14 +30,14 @@ class BlindRotation(Attack):
     requires = (BLOCKS, NO_BYTES, ONE_KEY, SHARED_KEY)
     metric = AttackMetric("SSIM to the original", low=-1.0)
     limits = (
-        "pictures come back grey: the mean of the channels",
-        "detail finer than its surroundings stays blurred; more images, larger ones or smaller "
-        "blocks give more of it",
+        "recovered pictures are grey: the mean of the channels",
+        "fine detail stays blurred; more images, larger images or smaller blocks recover more of "
+        "it",
     )
     source = "attack of this project; orthogonal Procrustes (Schoenemann 1966)"
 
     def run(self, view: View, budget: AttackBudget, random: np.random.Generator) -> UInt8Array:
-        """Find the rotation from all ciphertexts, and show them by it: uint8 (n, h, w, 1)."""
+        """Find the rotation from all ciphertexts and undo it: uint8 (n, h, w, 1)."""
         patch = view.facts.side
         matrix = learn_rotation(view.ciphertexts, patch)
         return show_rotation(view.ciphertexts, patch, matrix)[..., None]

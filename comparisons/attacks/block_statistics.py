@@ -29,7 +29,7 @@ LEAST_IMAGES = 3
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The block taken to be each block's neighbour, (k,), and from how many ciphertexts."""
+    """The block guessed as each block's neighbour, (k,), and how many ciphertexts were used."""
 
     nearest: IntArray
     ciphertexts: int
@@ -41,9 +41,9 @@ class BlockStatistics(Attack):
     name = "block_statistics"
     title = "Neighbours from block statistics"
     rung = Knowledge.MANY_CIPHERTEXTS
-    metric = AttackMetric("share of blocks with a true neighbour named")
+    metric = AttackMetric("share of blocks with a correctly named neighbour")
     requires = (BLOCKS, ONE_KEY, MOVED_BLOCKS)
-    limits = ("tells which blocks lie together, not what they show",)
+    limits = ("finds which blocks are neighbours, not what they show",)
     source = "design of the ciphers: one block order for all images of a key"
 
     def applies(self, facts: Facts) -> str:
@@ -73,7 +73,7 @@ class BlockStatistics(Attack):
             float((named == 1).mean()),
             (
                 Detail("chance", nothing.value),
-                Detail("named block at most two away", float((named <= 2).mean())),
+                Detail("named block at most two blocks away", float((named <= 2).mean())),
             ),
             (),
             {"ciphertexts": guess.ciphertexts},

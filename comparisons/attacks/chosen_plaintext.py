@@ -1,4 +1,4 @@
-"""Chosen plaintext: at most three images name every value, and their ciphertexts tell the key.
+"""Chosen plaintext: at most three images number every value; their ciphertexts reveal the key.
 
 Where blocks share a key, one image of random values is enough: every block is another known text.
 Otherwise each value gets a number that three images spell in base 256; its first digit stays below
@@ -13,14 +13,12 @@ from typing import cast
 import numpy as np
 
 from he_compare.common.adversary import Need, Truth, View
-from he_compare.common.attack import Attack
-from he_compare.common.attack_score import AttackMetric, Detail, Score
+from he_compare.common.attack_score import Detail, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.target_facts import Facts
 from he_compare.common.types import Knowledge, UInt8Array
 from he_compare.comparisons.attacks.tools.move_keys import (
     BYTE_TOP,
-    MOVES,
     NIBBLE_TOP,
     find_moves,
     images_of,
@@ -28,6 +26,7 @@ from he_compare.comparisons.attacks.tools.move_keys import (
     uses_nibbles,
 )
 from he_compare.comparisons.attacks.tools.recovered_key import (
+    KeyRecovery,
     RecoveredKey,
     fresh_pictures,
     key_details,
@@ -37,20 +36,17 @@ from he_compare.comparisons.attacks.tools.recovered_key import (
 MOST_QUERIES = 3
 
 
-class ChosenPlaintext(Attack):
+class ChosenPlaintext(KeyRecovery):
     """Recovers the whole key of a cipher that moves and negates values."""
 
     name = "chosen_plaintext"
     title = "Chosen plaintext"
     rung = Knowledge.CHOSEN_PLAINTEXTS
     needs = frozenset({Need.ORACLE})
-    metric = AttackMetric("share of values of fresh images decrypted right", best=1.0)
-    requires = (MOVES,)
     limits = (
         "verified on sealed images of the same key; where channels are equal, a key that exchanges "
-        "them decrypts as well (the exact positions are told apart in the details)",
+        "them decrypts as well (the details count exact positions)",
     )
-    source = "design of the cipher: no diffusion, one key for all images"
 
     def run(self, view: View, budget: AttackBudget, random: np.random.Generator) -> RecoveredKey:
         """Ask for up to three images and read the key off their ciphertexts."""

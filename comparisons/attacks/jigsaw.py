@@ -1,8 +1,9 @@
-"""Jigsaw solver: whole pictures from ciphertexts alone, inside of blocks first, then their places.
+"""Jigsaw solver: whole pictures from ciphertexts alone, first inside blocks, then their places.
 
-Where one key serves all images their blocks' borders speak together; where each image has its own,
-each is solved by itself. Blocks may have been turned, mirrored and negated. Sources of the parts:
-Gallagher, CVPR 2012 (merging); Pomeranz, Shemesh, Ben-Shahar, CVPR 2011 (borders continued).
+Where one key serves all images, the borders of all their blocks are evaluated together; where each
+image has its own, each is solved by itself. Blocks may have been turned, mirrored and negated.
+Sources of the parts: Gallagher, CVPR 2012 (merging); Pomeranz, Shemesh, Ben-Shahar, CVPR 2011
+(borders continued).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ ALONE = 4
 
 @dataclass(frozen=True)
 class Solved:
-    """Reconstructions: one of all images, or one each where ``alone``."""
+    """Reconstructions: one for all images, or one per image where ``alone``."""
 
     parts: tuple[Reconstruction, ...]
     alone: bool
@@ -50,8 +51,9 @@ class Jigsaw(Attack):
     requires = (BLOCKS, BYTES)
     metric = AttackMetric("SSIM to the original", low=-1.0)
     limits = (
-        "up to the eight symmetries of the square and a global negative, which no ciphertext tells",
-        "pictures come back grey: the mean of the channels",
+        "up to the eight symmetries of the square and a global negative, which ciphertexts do not "
+        "determine",
+        "recovered pictures are grey: the mean of the channels",
     )
     source = "Gallagher, CVPR 2012; Pomeranz et al., CVPR 2011; inside of blocks: this project"
 
@@ -75,7 +77,7 @@ class Jigsaw(Attack):
             Detail("PSNR", float(psnr(found, originals).mean()), "dB"),
             Detail("gradient similarity", float(gradient_similarity(found, originals).mean())),
             Detail("held-out correlation of neighbours", guess.parts[0].neighbours),
-            Detail("joints on which halves of the evidence agree", guess.parts[0].agreement),
+            Detail("joints on which both halves of the evidence agree", guess.parts[0].agreement),
         ]
         source = None if guess.alone else source_blocks(truth)
         if source is not None:

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from he_compare.common.adversary import Need, Pairs, Truth, View
-from he_compare.common.attack import Attack
-from he_compare.common.attack_score import AttackMetric, Detail, Score
+from he_compare.common.attack_score import Detail, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.scheme import KeyMoves
 from he_compare.common.types import Knowledge, PixelArray
-from he_compare.comparisons.attacks.tools.move_keys import MOVES, find_moves
+from he_compare.comparisons.attacks.tools.move_keys import find_moves
 from he_compare.comparisons.attacks.tools.recovered_key import (
+    KeyRecovery,
     fresh_pictures,
     key_details,
     value_share,
@@ -40,20 +40,17 @@ class RecoveredKeys:
         return self.keys[max(self.keys)]
 
 
-class KnownPlaintext(Attack):
+class KnownPlaintext(KeyRecovery):
     """Recovers the key of a cipher that moves and negates values from leaked pairs."""
 
     name = "known_plaintext"
     title = "Known plaintext"
     rung = Knowledge.KNOWN_PAIRS
     needs = frozenset({Need.PAIRS})
-    metric = AttackMetric("share of values of fresh images decrypted right", best=1.0)
-    requires = (MOVES,)
     limits = (
-        "grey images tell equal channels apart by nothing: the key is found up to what decrypts "
-        "such images alike (exact positions are in the details)",
+        "equal channels of grey images cannot be distinguished: the key found may be another one "
+        "that decrypts such images alike (the details count exact positions)",
     )
-    source = "design of the cipher: no diffusion, one key for all images"
 
     def run(self, view: View, budget: AttackBudget, random: np.random.Generator) -> RecoveredKeys:
         """Match histories over 1, 2, 4, ... pairs."""

@@ -34,22 +34,22 @@ class LeadingBit(Attack):
     metric = AttackMetric("SSIM to the original", low=-1.0)
     requires = NEGATED_IN_PLACE
     limits = (
-        "grey levels come back folded (v or 255 - v), on unprotected images as well: the ceiling "
-        "is what folding leaves of a picture, not 1",
-        "SSIM is that of the better of picture and negative",
+        "grey levels are recovered folded (v or 255 - v), on unprotected images as well: the "
+        "ceiling is what folding leaves of a picture, not 1",
+        "SSIM is the higher one of picture and negative",
     )
     source = "Chang and Case, arXiv 2004.13263"
 
     def run(self, view: View, budget: AttackBudget, random: np.random.Generator) -> NegationUndone:
         """Fold the ciphertexts, stretched back to 0..255."""
-        return NegationUndone(folded(view.ciphertexts), as_pictures(view.ciphertexts))
+        return NegationUndone(without_leading_bit(view.ciphertexts), as_pictures(view.ciphertexts))
 
     def score(self, guess: NegationUndone, truth: Truth) -> Score:
         """Compare folded ciphertexts with the originals."""
         return score_undone(guess, truth)
 
 
-def folded(ciphertexts: PixelArray) -> UInt8Array:
+def without_leading_bit(ciphertexts: PixelArray) -> UInt8Array:
     """Fold v and 255 - v onto one value, sort the colours of each pixel, use the whole scale."""
     values = np.clip(ciphertexts, 0, 255).astype(np.int16)
     halves = np.sort(np.minimum(values, 255 - values), axis=3)

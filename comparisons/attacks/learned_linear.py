@@ -1,7 +1,7 @@
 """Learned inversion, linear: a map from ciphertext blocks to plain blocks, fitted on known pairs.
 
 Nothing about the cipher is used but its blocks. Which ciphertext block belongs to which plain block
-is told by statistics that ciphers keep (norm, and norm about mid-grey), followed over the pairs;
+is found by statistics that ciphers keep (norm, and norm about mid-grey), followed over the pairs;
 one ridge regression for all blocks then inverts whatever is linear inside blocks, negation and
 secret rotations included. The same fit on pairs made under keys of the adversary's own is the
 negative: it shows what the known pairs contribute. Source: ridge regression, Hoerl and Kennard
@@ -47,15 +47,16 @@ class LearnedLinear(Attack):
     title = "Learned inversion (linear)"
     rung = Knowledge.KNOWN_PAIRS
     needs = frozenset({Need.PAIRS})
+    reads_pictures = False
     metric = AttackMetric("SSIM to the original", low=-1.0)
     limits = (
         "linear maps inside blocks only; with fewer blocks in the pairs than values in a block the "
-        "map is not determined and pictures come back blurred",
+        "map is not determined and the recovered pictures are blurred",
     )
     source = "ridge regression (Hoerl and Kennard 1970) on known pairs"
 
     def run(self, view: View, budget: AttackBudget, random: np.random.Generator) -> LinearInversion:
-        """Fit on the pairs, and on the same plain images under a key of one's own."""
+        """Fit on the pairs, and on the same plain images under a key of the adversary's own."""
         pairs, facts = view.pairs, view.facts
         side = block_side(facts.shape, facts.patch)
         own = view.under_own_key(pairs.plain, OTHER_KEY)

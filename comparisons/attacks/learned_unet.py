@@ -1,6 +1,6 @@
 """Learned inversion by a small U-Net, from known pairs under the key that is attacked.
 
-Blocks are first laid where their plain counterparts are (told by statistics that ciphers keep,
+Blocks are first laid where their plain counterparts are (found by statistics that ciphers keep,
 followed over the pairs), then inverted by one ridge regression in 4-bit halves for all blocks. The
 network sees that estimate, made for each pair by the other half of the pairs, beside the
 ciphertext, its folded values and statistics of its blocks, and learns the picture. Source: learned
@@ -14,8 +14,7 @@ from typing import cast
 import numpy as np
 
 from he_compare.common.adversary import Need, Truth, View
-from he_compare.common.attack import Attack
-from he_compare.common.attack_score import AttackMetric, Detail, Score
+from he_compare.common.attack_score import Detail, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.scheme import PictureShape
 from he_compare.common.types import (
@@ -27,6 +26,7 @@ from he_compare.common.types import (
     UInt8Array,
 )
 from he_compare.comparisons.attacks.tools.descriptors import block_side, blocks_of
+from he_compare.comparisons.attacks.tools.learned_inversion import LearnedInversion
 from he_compare.comparisons.attacks.tools.likeness import score_pictures
 from he_compare.comparisons.attacks.tools.planes import (
     bytes_of,
@@ -36,34 +36,28 @@ from he_compare.comparisons.attacks.tools.planes import (
     rearranged,
 )
 from he_compare.comparisons.attacks.tools.tiles import matched_blocks
-from he_compare.comparisons.attacks.tools.unet import TRAINING, Learnt
+from he_compare.comparisons.attacks.tools.unet import Learnt
 
-STEPS = 100
 HELD_OUT = 8
 RIDGE = 1e-2
 
 
-class LearnedUNet(Attack):
+class LearnedUNet(LearnedInversion):
     """Known pairs; blocks matched, a linear map, and a network for the rest."""
 
     name = "learned_unet"
     title = "Learned inversion (U-Net, pairs of this key)"
     rung = Knowledge.KNOWN_PAIRS
     needs = frozenset({Need.PAIRS})
-    slow = True
-    least_seconds = 60.0
-    metric = AttackMetric("SSIM to the original", low=-1.0)
     limits = (
         "a network of some 100,000 weights, trained for 100 steps of 8 pictures on a CPU: a larger "
-        "one, or more pairs, may see more",
-        "pictures come back grey: the mean of the channels",
+        "network or more pairs may recover more",
+        "recovered pictures are grey: the mean of the channels",
     )
     source = "U-Net (Ronneberger et al., MICCAI 2015) on known pairs; arXiv 2004.13263"
 
     def run(self, view: View, budget: AttackBudget, random: np.random.Generator) -> Learnt:
         """Match blocks, fit the linear map, train the network, apply all to the ciphertexts."""
-        from he_compare.comparisons.attacks.tools.unet import train
-
         pairs, shape = view.pairs, view.facts.shape
         side = block_side(shape, view.facts.patch)
         source = _source(pairs.plain, pairs.ciphertexts, shape, side)
@@ -72,8 +66,7 @@ class LearnedUNet(Attack):
         estimate = _across(known, pairs.plain, side, random)
         learnt = _planes(known, estimate, pairs.plain, side)
         held = random.permutation(len(known))[: min(HELD_OUT, max(1, len(known) // 4))]
-        seconds = TRAINING * budget.seconds
-        trained = train(learnt, pairs.plain, held, STEPS, seconds, random)
+        trained = self.trained(learnt, pairs.plain, held, budget, random)
         estimate = _linear(known, pairs.plain, attacked, side)
         pictures = trained.pictures(_planes(attacked, estimate, pairs.plain, side))
         return Learnt(pictures, len(known), 1, trained.steps, trained.held_out)

@@ -12,16 +12,15 @@ from typing import cast
 import numpy as np
 
 from he_compare.common.adversary import Need, Truth, View
-from he_compare.common.attack import Attack
-from he_compare.common.attack_score import AttackMetric, Detail, Score
+from he_compare.common.attack_score import Detail, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.types import Float32Array, Knowledge, PixelArray, UInt8Array
 from he_compare.comparisons.attacks.tools.descriptors import block_side
+from he_compare.comparisons.attacks.tools.learned_inversion import LearnedInversion
 from he_compare.comparisons.attacks.tools.likeness import score_pictures
 from he_compare.comparisons.attacks.tools.planes import constant_planes, planes_of
-from he_compare.comparisons.attacks.tools.unet import TRAINING, Learnt
+from he_compare.comparisons.attacks.tools.unet import Learnt
 
-STEPS = 100
 MOST_PICTURES = 256
 OWN_KEYS = 64
 # Where every message is made with fresh randomness, further keys add nothing and cost much.
@@ -30,28 +29,23 @@ HELD_OUT = 4
 FIRST_KEY = 500
 
 
-class LearnedUNetOtherKeys(Attack):
+class LearnedUNetOtherKeys(LearnedInversion):
     """Auxiliary images under other keys; no pair of the key that is attacked."""
 
     name = "learned_unet_other_keys"
     title = "Learned inversion (U-Net, pairs of other keys)"
     rung = Knowledge.AUXILIARY_DATA
     needs = frozenset({Need.AUXILIARY})
-    slow = True
-    least_seconds = 60.0
-    metric = AttackMetric("SSIM to the original", low=-1.0)
     limits = (
         "a network of some 100,000 weights, trained for 100 steps of 8 pictures on a CPU: a larger "
-        "one, or more pictures and keys, may see more",
-        "pictures come back grey: the mean of the channels",
+        "network or more pictures and keys may recover more",
+        "recovered pictures are grey: the mean of the channels",
         "blocks that change places are not put back: see the jigsaw solver",
     )
-    source = "U-Net (Ronneberger et al., MICCAI 2015) on pairs made; arXiv 2004.13263"
+    source = "U-Net (Ronneberger et al., MICCAI 2015) on pairs it makes itself; arXiv 2004.13263"
 
     def run(self, view: View, budget: AttackBudget, random: np.random.Generator) -> Learnt:
-        """Encrypt the auxiliary images under keys of one's own, train, apply."""
-        from he_compare.comparisons.attacks.tools.unet import train
-
+        """Encrypt the auxiliary images under keys of the adversary's own, train, apply."""
         plain = view.auxiliary[:MOST_PICTURES]
         side = block_side(view.facts.shape, view.facts.patch)
         keys = OWN_KEYS if view.facts.deterministic else FEW_KEYS
@@ -60,8 +54,7 @@ class LearnedUNetOtherKeys(Attack):
             [view.under_own_key(plain[part], FIRST_KEY + i) for i, part in enumerate(parts)]
         )
         held = np.concatenate(parts[: min(HELD_OUT, max(1, len(parts) // 4))])
-        seconds = TRAINING * budget.seconds
-        trained = train(_planes(own, plain, side), plain, held, STEPS, seconds, random)
+        trained = self.trained(_planes(own, plain, side), plain, held, budget, random)
         pictures = trained.pictures(_planes(view.ciphertexts, plain, side))
         return Learnt(pictures, len(plain), len(parts), trained.steps, trained.held_out)
 

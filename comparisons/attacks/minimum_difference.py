@@ -41,8 +41,7 @@ class MinimumDifference(Attack):
     metric = AttackMetric("SSIM to the original", low=-1.0)
     requires = NEGATED_IN_PLACE
     limits = (
-        "the whole picture is found up to negation: SSIM is that of the better of picture and "
-        "negative",
+        "the whole picture is found up to negation: SSIM is the higher one of picture and negative",
     )
     source = "Chang and Case, arXiv 2004.13263"
 

@@ -1,4 +1,4 @@
-"""Model to key: a model adapted by key, laid beside the plain one, gives the key away.
+"""Model to key: comparing a model adapted to the key with the plain one reveals the key.
 
 Row j of the adapted patch embedding is row p(j) of the plain one, with its sign where a value is
 negated; position embeddings are exchanged like blocks. Matching rows is a nearest-neighbour search
@@ -39,10 +39,11 @@ class ModelToKey(Attack):
     title = "Model to key"
     rung = Knowledge.AUXILIARY_DATA
     needs = frozenset({Need.MODELS})
-    metric = AttackMetric("share of values of fresh images decrypted right", best=1.0)
+    reads_pictures = False
+    metric = AttackMetric("share of values of fresh images decrypted correctly", best=1.0)
     limits = (
-        "the adversary has the very plain model that was adapted; with a model near it, such as "
-        "the public weights it was fine-tuned from, rows match less surely (not tried here)",
+        "the adversary has exactly the plain model that was adapted; with a similar model, such as "
+        "the public weights it was fine-tuned from, rows match less reliably (not tried here)",
     )
     source = "construction of Qi et al., arXiv 2205.12041"
 

@@ -1,6 +1,6 @@
 """Moment matching: pictures from ciphertexts under one key and public images of the same kind.
 
-Principal components of ciphertext blocks are told apart by their means, spreads and covariances
+Principal components of ciphertext blocks are distinguished by their means, spreads and covariances
 with the blocks beside them, and aligned with those of plain images of other people
 (``common.block_moments``): the order of the blocks and one rotation inside all of them. Moves,
 negations and secret rotations are special cases. Nothing of the pictures' way up is lost, since the
@@ -50,8 +50,8 @@ class MomentMatching(Attack):
     metric = AttackMetric("SSIM to the original", low=-1.0)
     limits = (
         "directions inside blocks that vary little, and those that the public images do not have, "
-        "come back blurred; more ciphertexts give more of them",
-        "public images here are of the same collection: of another hospital they match less",
+        "are recovered blurred; more ciphertexts recover more of them",
+        "public images come from the same collection here; those of another hospital match less",
     )
     source = "attack of this project; orthogonal Procrustes (Schoenemann 1966)"
 
@@ -68,7 +68,7 @@ class MomentMatching(Attack):
         return ""
 
     def run(self, view: View, budget: AttackBudget, random: np.random.Generator) -> Matched:
-        """Align ciphertexts and public images, and show the ciphertexts by it."""
+        """Align ciphertexts with public images, and turn them into pictures by the alignment."""
         patch = view.facts.side
         alignment = align_blocks(view.ciphertexts, view.auxiliary, patch)
         if alignment is None:

@@ -40,6 +40,7 @@ class PropertyInference(Attack):
     title = "Property inference"
     rung = Knowledge.AUXILIARY_DATA
     needs = frozenset({Need.LABELS})
+    reads_pictures = False
     metric = AttackMetric("AUC of the class", chance=0.5, resolution=0.1)
     # At chance the AUC of a few hundred ciphertexts scatters by 0.03 a key: fewer keys leave an
     # interval that holds both a break and a pass.
@@ -95,7 +96,7 @@ class PropertyInference(Attack):
 
 
 def _auc(scores: Float64Array, mine: BoolArray) -> tuple[float, float]:
-    """Return the AUC of a score and its standard error at chance; a coin's without both classes.
+    """Return the AUC of a score and its standard error at chance; 0.5 unless both classes occur.
 
     Source: Mann and Whitney, Annals of Mathematical Statistics 18, 1947.
     """

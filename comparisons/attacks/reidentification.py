@@ -24,7 +24,7 @@ OWN_KEY = 7
 
 @dataclass(frozen=True)
 class Ranking:
-    """Candidates of each ciphertext, nearest first: int64 (n, m), and what told them apart."""
+    """Candidates of each ciphertext, nearest first: int64 (n, m), and the descriptor used."""
 
     nearest: IntArray
     descriptor: str
@@ -37,10 +37,11 @@ class Reidentification(Attack):
     title = "Re-identification"
     rung = Knowledge.AUXILIARY_DATA
     needs = frozenset({Need.CANDIDATES})
+    reads_pictures = False
     metric = AttackMetric("top-1 accuracy", best=1.0)
     limits = (
-        "the original is always among the candidates, pixel for pixel: a candidate taken at "
-        "another time or cropped otherwise is not tried",
+        "the original is always among the candidates, pixel for pixel: candidates taken at another "
+        "time or cropped in another way are not tried",
     )
     source = "scale: NeuraCrypt challenge, arXiv 2106.02484"
 

@@ -55,7 +55,8 @@ class SharedKeyCorrelation(Attack):
     requires = (BLOCKS, ONE_KEY, BYTES, ONE_VALUE, SHARED_KEY, WHOLE_VALUES)
     metric = AttackMetric("share of pixel positions inside blocks exact", best=1.0)
     limits = (
-        "up to the eight symmetries of the square and a global negation, which no ciphertext tells",
+        "up to the eight symmetries of the square and a global negation, which ciphertexts do not "
+        "determine",
         "of three equal channels one copy counts; which copy is which makes no difference",
     )
     source = "attack of this project; prior art: correlation attacks on permutation-only ciphers"

@@ -69,7 +69,7 @@ class Attacked:
         return [message for message in found if message is not None]
 
     def encrypt(self, images: UInt8Array) -> PixelArray:
-        """Encrypt images of somebody's choice, as the server sees them."""
+        """Encrypt chosen images, as the server sees them."""
         return seen(self.scheme, encrypted(self.keyed, images))
 
 
@@ -97,7 +97,7 @@ def set_up(
     key: int,
     recognise: Recogniser | None = None,
 ) -> tuple[View, Truth]:
-    """Hand out what the attack may see of images of the pool under key number ``key``.
+    """Return what the attack may see of images of the pool under key number ``key``.
 
     ``facts``: of the target; before a control the adversary believes to attack the target, so that
     it does there what it does here. Raises UsageError where the pool is too small.
@@ -179,7 +179,7 @@ def _candidates(
 ) -> tuple[IntArray, IntArray]:
     """Choose candidates that hold every attacked image, and say where each of them is.
 
-    Copies of one image are one candidate: nothing could tell them apart.
+    Copies of one image are one candidate: nothing could distinguish them.
     """
     first: dict[bytes, int] = {}
     for position in attacked:

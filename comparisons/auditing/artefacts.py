@@ -30,11 +30,11 @@ def folder_of(target: str, attack: str) -> str:
 
 
 def slug(text: str) -> str:
-    """Spell a label as a file name."""
+    """Return a label as a file name."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
-def store_pictures(
+def store_attack_pictures(
     folder: RunFolder,
     target: str,
     attack: str,

@@ -58,7 +58,7 @@ BACKBONE, WEIGHTS = "deit_tiny_distilled_patch16_224", "shipped"
 
 @dataclass(frozen=True)
 class AuditRequest:
-    """An audit as asked for on the command line."""
+    """An audit as requested on the command line."""
 
     dataset: str
     data_dir: Path | None
@@ -225,7 +225,7 @@ def _pipelines(request: AuditRequest) -> list[tuple[PipelineSpec, Pipeline, Base
 def _refuse_twice(labels: Sequence[str]) -> None:
     for label in labels:
         if labels.count(label) > 1:
-            raise UsageError(f"{label!r} is asked for twice", fix="drop one of them")
+            raise UsageError(f"{label!r} is named twice", fix="drop one of them")
 
 
 def _pool(request: AuditRequest, budget: AttackBudget, progress: ProgressReporter) -> DatasetPool:

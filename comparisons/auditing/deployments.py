@@ -1,4 +1,4 @@
-"""Opens what an audit attacks: deployments of a run, or a pipeline deployed for the audit alone.
+"""Opens what an audit attacks: deployments of a run, or a pipeline deployed only for the audit.
 
 In a run the very messages that crossed are attacked, under the run's own key, and the same fitted
 pipeline under fresh keys. Without a run a pipeline is fitted on the auxiliary images first.

@@ -23,13 +23,13 @@ NOTE = (
 
 
 BEYOND = (
-    "* won something that its target does not claim (see `compare audit explain`); the strongest "
-    "attack is taken among the others."
+    "* the attack won something that its target does not claim to protect (see `compare audit "
+    "explain`); the strongest attack is chosen among the others."
 )
 
 
 def mark(outcome: AttackOutcome | None) -> str:
-    """Spell a cell: the verdict, and the advantage where there is one."""
+    """Return the text of a cell: the verdict, and the advantage where there is one."""
     if outcome is None:
         return ""
     share = "" if outcome.advantage is None else f" {outcome.advantage:.2f}"
@@ -117,8 +117,8 @@ def find_cell(outcomes: Sequence[AttackOutcome], cell: str) -> AttackOutcome:
     raise UsageError(f"no cell {cell!r} in this audit", fix=nearest(cell, sorted(known)))
 
 
-def explain(outcome: AttackOutcome) -> str:
-    """Tell one cell in full."""
+def explain_outcome(outcome: AttackOutcome) -> str:
+    """Describe one cell in full."""
     lines = [
         f"{outcome.title} on {outcome.target}: {outcome.verdict}",
         "",

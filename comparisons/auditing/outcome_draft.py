@@ -35,7 +35,7 @@ from he_compare.comparisons.auditing.verdicts import (
 
 
 @dataclass
-class Keys:
+class ScoresOverKeys:
     """Scores of one attack over keys, with what is kept of the first for pictures."""
 
     scores: list[Score] = field(default_factory=list)
@@ -69,7 +69,7 @@ ADDED = {
     Need.LABELS: Knowledge.AUXILIARY_DATA,
     Need.MODELS: Knowledge.AUXILIARY_DATA,
 }
-ONE_KEY = "one key: no interval over keys, the verdict rests on the point value"
+NO_SPREAD = "one key: no interval over keys, the verdict uses the point value"
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class OutcomeDraft:
     control: str = ""
 
     def not_applicable(self, reason: str) -> AttackOutcome:
-        """Record that the attack means nothing for this target, and why."""
+        """Record that the attack does not apply to this target, and why."""
         return self._without_result("not applicable", reason)
 
     def unreadable(self, reason: str) -> AttackOutcome:
@@ -107,8 +107,8 @@ class OutcomeDraft:
     def of_result(
         self,
         attack: Attack,
-        result: Keys,
-        controls: Mapping[str, Keys],
+        result: ScoresOverKeys,
+        controls: Mapping[str, ScoresOverKeys],
         pictures: Sequence[AttackPicture],
     ) -> AttackOutcome:
         """Judge an attack's scores over keys between floor and ceiling."""
@@ -131,11 +131,11 @@ class OutcomeDraft:
             interval=interval_over_keys(result.values, metric.low, metric.high),
             n=len(result.values),
             unit=metric.unit,
-            note="" if len(result.values) > 1 else ONE_KEY,
+            note="" if len(result.values) > 1 else NO_SPREAD,
         )
         limits = [*attack.limits, *self.target.limits()]
         if len(result.values) == 1:
-            limits.append(ONE_KEY)
+            limits.append(NO_SPREAD)
         if result.grey:
             limits.append(GREY_LIMIT)
         if result.gave_up:
@@ -215,6 +215,7 @@ class OutcomeDraft:
             "title": self.attack.title,
             "target": self.control or self.target.label,
             "target_kind": "control" if self.control else self.target.kind,
+            "scheme": self.control or self.target.scheme_name(),
             "rung": self.attack.rung,
             "knowledge": [rung for rung in Knowledge if rung in added],
             "budget": self.budget.as_record(),
@@ -234,7 +235,7 @@ class OutcomeDraft:
 
 
 def headline(metric: AttackMetric, value: MetricValue, floor: float, ceiling: float) -> str:
-    """Tell an outcome in one sentence, with the number between its floor and ceiling."""
+    """Describe an outcome in one sentence, with the number between its floor and ceiling."""
     share = not metric.unit and metric.best == 1.0
 
     def spell(one: float) -> str:
@@ -253,12 +254,12 @@ def headline(metric: AttackMetric, value: MetricValue, floor: float, ceiling: fl
 
 
 def percent(value: float) -> str:
-    """Spell a share so that only all of it is 100%."""
+    """Format a share so that only all of it is 100%."""
     return f"{value:.0%}" if value in (0.0, 1.0) else f"{math.floor(value * 1000) / 10:.1f}%"
 
 
 def number(value: float) -> str:
-    """Spell a number with three figures that count."""
+    """Format a number with three significant figures."""
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 

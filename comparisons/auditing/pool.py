@@ -16,8 +16,8 @@ from he_compare.common.errors import UsageError
 from he_compare.common.types import ImageBatch, IntArray, Split, UInt8Array
 
 GREY_LIMIT = (
-    "the images are grey, their three channels are equal: an attack that gains from it, or fails "
-    "to tell channels apart, is not tried on colour here"
+    "the images are grey, their three channels are equal: an attack that benefits from this, or "
+    "cannot distinguish channels, is not tried on colour images here"
 )
 
 

@@ -1,4 +1,4 @@
-"""What an audit is pointed at: ciphers as written on the command line, and deployed pipelines."""
+"""What an audit attacks: ciphers as written on the command line, and deployed pipelines."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ALONE = "the pipeline was fitted for this audit alone, on few images for one epo
 
 @dataclass(frozen=True)
 class Opened:
-    """What lies before the adversary. ``tape``: messages that crossed, None where none were kept.
+    """What the adversary has. ``tape``: messages that crossed, None where none were kept.
 
     ``deployed``: None for a cipher by itself. ``lost``: stands for the run's own key where it ended
     with an earlier process.
@@ -102,6 +102,13 @@ class Target:
             return ""
         return f"{claims.protects} ({claims.claim_type})"
 
+    def scheme_name(self) -> str:
+        """Return the name of the scheme; '' where nothing is deployed."""
+        try:
+            return self.scheme.name
+        except CompareError:
+            return ""
+
     def limits(self) -> list[str]:
         """Return what an outcome on this target does not show."""
         return [ALONE] if self.message_source() == "deployed for the audit" else []
@@ -143,7 +150,7 @@ class Target:
         return tape.digest() if Need.MODELS in attack.needs else tape.messages_digest()
 
 
-def cipher_scheme(name: str, options: Mapping[str, Any], size: int) -> Scheme:
+def scheme_of_cipher(name: str, options: Mapping[str, Any], size: int) -> Scheme:
     """Find a cipher by name. Raises UnknownNameError or UsageError."""
     plugins.find("ciphers", name)
     for pipeline in plugins.load_all("pipelines").values():
@@ -159,7 +166,7 @@ def cipher_target(text: str, size: int) -> Target:
     The largest size that whole blocks tile is taken. Raises UsageError.
     """
     spec = parse_spec(text, "cipher")
-    scheme = cipher_scheme(spec.name, spec.parameters, fitting_size(spec, size))
+    scheme = scheme_of_cipher(spec.name, spec.parameters, fitting_size(spec, size))
     label = PipelineSpec(scheme.name, spec.parameters).text
     return Target(
         label=label,
@@ -220,7 +227,7 @@ class LostKey(KeyedScheme):
 def control_scheme(name: str, size: int) -> Scheme:
     """Return a control for images of ``size`` pixels."""
     assert name in CONTROLS
-    return cipher_scheme(name, {}, size)
+    return scheme_of_cipher(name, {}, size)
 
 
 @cache

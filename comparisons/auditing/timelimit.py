@@ -1,4 +1,4 @@
-"""A time limit around an attack, so that one of them cannot eat the budget of the others."""
+"""A time limit around an attack, so that one of them cannot use up the budget of the others."""
 
 from __future__ import annotations
 

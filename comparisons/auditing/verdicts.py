@@ -133,7 +133,7 @@ def control_problems(
     for name, value in controls.items():
         share = advantage(value, floor, ceiling)
         if name == OPEN_CONTROL and share < BROKEN_FROM:
-            words = f"gets only {share:.2f} of what there is on unprotected images"
+            words = f"reaches only {share:.2f} of the possible advantage on unprotected images"
             problems.append(_problem(name, words))
         beyond_chance = abs(value - floor) > CHANCE_ERRORS * math.sqrt(2) * error
         if name != OPEN_CONTROL and share > RESISTS_BELOW and beyond_chance:
@@ -151,7 +151,7 @@ def judge(
 ) -> Judgement:
     """Turn an advantage and its interval into a verdict.
 
-    An interval that is too wide to tell is said, not drawn as a pass.
+    An interval too wide to decide is reported as such, not as a pass.
     """
     if problems:
         sentences = tuple(problem.sentence for problem in problems)
@@ -165,7 +165,7 @@ def judge(
     if high <= RESISTS_BELOW:
         return Judgement("resists within budget")
     reason = (
-        f"too small a budget to conclude: the advantage lies between {low:.2f} and {high:.2f}, "
-        "which holds both a break and a pass"
+        f"the budget is too small to conclude: the advantage lies between {low:.2f} and "
+        f"{high:.2f}, so both a break and a pass are possible"
     )
     return Judgement("unreliable", reason, (reason,))

@@ -25,7 +25,9 @@ audit_app = typer.Typer(
     rich_markup_mode=None,
 )
 
-RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run or an audit.")]
+AuditedArgument = Annotated[
+    Path, typer.Argument(metavar="RUN", help="Folder of a run or an audit.")
+]
 
 
 @audit_app.command("run")
@@ -93,7 +95,7 @@ def run(
 
 
 @audit_app.command("matrix")
-def matrix(run: RunArgument, as_json: JsonFlag = False) -> None:
+def matrix(run: AuditedArgument, as_json: JsonFlag = False) -> None:
     """Print attack outcomes by target, grouped by attacker capability."""
     from he_compare.common.run.capability_matrix import controls_failed
     from he_compare.comparisons.auditing import matrix as matrices
@@ -110,7 +112,7 @@ def matrix(run: RunArgument, as_json: JsonFlag = False) -> None:
 
 @audit_app.command("explain")
 def explain(
-    run: RunArgument,
+    run: AuditedArgument,
     cell: Annotated[
         str, typer.Argument(metavar="CELL", help="TARGET/ATTACK of the matrix, or an identity.")
     ],
@@ -124,7 +126,7 @@ def explain(
     if as_json:
         print_json(outcome.model_dump(mode="json"))
     else:
-        print(matrices.explain(outcome))
+        print(matrices.explain_outcome(outcome))
 
 
 @audit_app.command("parameters")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from he_compare.common.datasets.reading.source_policy import LOGGER
-from he_compare.common.environment import fingerprint, usable_cores
+from he_compare.common.environment import fingerprint_environment, usable_cores
 from he_compare.common.errors import CompareError
 from he_compare.common.plugins import KINDS, import_third_parties
 
@@ -48,7 +48,7 @@ def _python() -> Diagnosis:
 
 
 def _resources(cache_dir: Path) -> Diagnosis:
-    memory = fingerprint(1).memory_bytes
+    memory = fingerprint_environment(1).memory_bytes
     existing = next(p for p in (cache_dir, *cache_dir.parents) if p.exists())
     disk = shutil.disk_usage(existing).free
     found = f"{usable_cores()} cores, {memory / 2**30:.0f} GiB memory, {disk / 2**30:.0f} GiB free"
@@ -61,7 +61,7 @@ def _resources(cache_dir: Path) -> Diagnosis:
 
 def _packages() -> list[Diagnosis]:
     checks = []
-    for name, version in fingerprint(1).packages.items():
+    for name, version in fingerprint_environment(1).packages.items():
         missing = version == "not installed"
         optional = name in {"concrete-ml", "concrete-python"}
         level: Level = "ok" if not missing else "note" if optional else "problem"

@@ -80,6 +80,7 @@ def run(
 ) -> None:
     """Run pipelines on a dataset and write a report."""
     render = renderer(format, None)
+    from he_compare.comparisons.measuring.config import audit_budget
     from he_compare.comparisons.run import run_command
 
     code = run_command(
@@ -87,7 +88,10 @@ def run(
         data_dir=data_dir,
         profile=profile,
         overrides=settings
-        | {"pipelines": pipeline or None, "audit": _audit_budget(profile, audit)},
+        | {
+            "pipelines": pipeline or None,
+            "audit": None if audit is None else audit_budget(profile, wanted=audit),
+        },
         out=out,
         key=key,
         offline=offline,
@@ -97,10 +101,3 @@ def run(
         quiet=quiet,
     )
     raise typer.Exit(code)
-
-
-def _audit_budget(profile: str, audit: bool | None) -> str | None:
-    """Return the budget that --audit or --no-audit asks for; None: as the profile says."""
-    if audit is None:
-        return None
-    return ("full" if profile == "full" else "quick") if audit else "none"

@@ -48,7 +48,10 @@ class PolicyRule(BaseModel):
         default=None, gt=0, description="Largest sum of upload and download allowed"
     )
     forbidden_verdicts: list[Verdict] = Field(
-        default_factory=list, description="Attack outcomes not allowed"
+        default_factory=list, description="Verdicts not allowed on what a pipeline claims"
+    )
+    forbidden_beyond_claims: list[Verdict] = Field(
+        default_factory=list, description="Verdicts not allowed on what it does not claim"
     )
     attacks_required: bool = Field(default=False, description="An attack must have run")
 
@@ -139,7 +142,10 @@ def _cost_problems(rule: PolicyRule, pipeline: PipelineView) -> Iterator[str]:
 def _attack_problems(rule: PolicyRule, view: RunView, pipeline: PipelineView) -> Iterator[str]:
     outcomes = outcomes_of(view, pipeline)
     for outcome in outcomes:
-        if outcome.verdict in rule.forbidden_verdicts:
-            yield f"{outcome.verdict} by {outcome.attack} ({outcome.identity[:8]})"
+        found = f"{outcome.verdict} by {outcome.attack} ({outcome.identity[:8]})"
+        if outcome.promised and outcome.verdict in rule.forbidden_verdicts:
+            yield found
+        if not outcome.promised and outcome.verdict in rule.forbidden_beyond_claims:
+            yield f"{found}, beyond its claims"
     if rule.attacks_required and not any(one.verdict in CONCLUSIVE for one in outcomes):
         yield "no attack ran, but the policy requires one"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def compute_scores(folder: RunFolder) -> ScoreSheet:
     manifest = folder.manifest()
     records = answered(folder.records())
     predictions = {record.cell.label: read_predictions(folder, record) for record in records}
-    reference = _reference_label(records)
+    reference = reference_label(manifest, [record.cell.label for record in records])
     return ScoreSheet(
         reference=reference,
         threshold=THRESHOLD,
@@ -91,13 +92,14 @@ def read_predictions(folder: RunFolder, record: RunRecord) -> StoredPredictions:
     return arrays
 
 
-def _reference_label(records: list[RunRecord]) -> str:
-    """Return the plain fine-tuned ViT, else the first plain reference, else an empty label."""
-    plain = [record.cell for record in records if record.cell.pipeline == "plaintext"]
-    for cell in plain:
-        if cell.resolved.get("model") == "finetune":
-            return cell.label
-    return plain[0].label if plain else ""
+def reference_label(manifest: Manifest, answered: Sequence[str]) -> str:
+    """Return the pipeline of the smallest rank among those that answered, the first of equals.
+
+    '' where none of them is a reference.
+    """
+    ranks = {one.label: one.reference_rank for one in manifest.pipelines}
+    fit = [(rank, label) for label in answered if (rank := ranks.get(label)) is not None]
+    return min(fit, key=lambda one: one[0])[1] if fit else ""
 
 
 def _score_cell(record: RunRecord, arrays: StoredPredictions, manifest: Manifest) -> CellScores:

@@ -19,6 +19,7 @@ from he_compare.common.plugins import nearest
 from he_compare.comparisons.measuring.validation import describe_validation, fix_of
 
 PROFILES = Path(__file__).parent / "profiles"
+NO_AUDIT = "none"
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,17 @@ def profile_values() -> dict[str, dict[str, Any]]:
     """Return what each profile sets, by the profile's name."""
     files = {name: PROFILES / f"{name}.toml" for name in profile_names()}
     return {name: tomllib.loads(file.read_text("utf-8")) for name, file in files.items()}
+
+
+def audit_budget(profile: str, *, wanted: bool) -> str:
+    """Return the audit's budget where an audit is asked for, or none is.
+
+    That of the profile; the default of all where the profile has no audit of its own.
+    """
+    if not wanted:
+        return NO_AUDIT
+    own = profile_values().get(profile, {}).get("audit", NO_AUDIT)
+    return str(RunConfig.model_fields["audit"].default if own == NO_AUDIT else own)
 
 
 def load_config(profile: str, overrides: dict[str, Any]) -> RunConfig:

@@ -18,6 +18,7 @@ from he_compare.common import plugins
 from he_compare.common.backbones.catalog import find_backbone
 from he_compare.common.backbones.features import backbone_seed
 from he_compare.common.contracts import OpenDataset, Progress, RunSettings, TrainingData
+from he_compare.common.dataset import DatasetFamily, choose_subset
 from he_compare.common.environment import tool_version, usable_cores
 from he_compare.common.errors import UsageError
 from he_compare.common.identity import key_of, source_digest
@@ -30,7 +31,7 @@ from he_compare.common.run.records import (
 )
 from he_compare.common.run.store import ArtefactFolder
 from he_compare.common.types import ImageBatch, Phase, Split
-from he_compare.comparisons.measuring.config import RunConfig, load_config
+from he_compare.comparisons.measuring.config import RunConfig, load_config, profile_values
 from he_compare.comparisons.measuring.dataset_spec import shown_dataset
 from he_compare.comparisons.measuring.fitting import Ground
 from he_compare.comparisons.measuring.pipeline_spec import (
@@ -210,6 +211,7 @@ class RunPlan:
                     label=p.label,
                     parameters=p.spec.parameters,
                     resolved=p.resolved(),
+                    reference_rank=p.pipeline.reference_rank(p.parameters),
                 )
                 for p in self.pipelines
             ],
@@ -238,9 +240,9 @@ class RunPlan:
 
 
 def _package_versions() -> dict[str, str]:
-    from he_compare.common.environment import fingerprint
+    from he_compare.common.environment import fingerprint_environment
 
-    versions = fingerprint(1).packages
+    versions = fingerprint_environment(1).packages
     names = ("torch", "timm", "numpy", "scikit-learn", "tenseal", "concrete-ml", "pillow")
     return {name: versions[name] for name in names}
 
@@ -251,7 +253,7 @@ def make_plan(
     """Find the data, resolve the pipelines and load the images. Raises UsageError or DataError."""
     pipelines = resolve_pipelines(config)
     _require_patch_that_fits(config, pipelines)
-    dataset = open_dataset(dataset_spec, data_dir, config.subset, config.seed)
+    dataset = open_dataset(dataset_spec, data_dir, _subset_of(config, dataset_spec), config.seed)
     backbone = _summarise_backbone(config)
     shown = shown_dataset(dataset_spec, data_dir)
     return _load(config, shown, dataset, backbone, pipelines, key_file)
@@ -291,23 +293,26 @@ def resolve_pipelines(config: RunConfig) -> list[Planned]:
 
 
 def open_dataset(dataset_spec: str, data_dir: Path | None, subset: str, seed: int) -> OpenDataset:
-    """Open ``NAME`` or ``NAME:ARGUMENT``. Raises UnknownNameError or DataError."""
+    """Open ``NAME`` or ``NAME:ARGUMENT``, the default subset where ``subset`` is ''.
+
+    Raises UnknownNameError or DataError.
+    """
+    family, argument = _find_family(dataset_spec)
+    chosen = choose_subset(family.name, subset, family.subsets)
+    return family.open(argument, data_dir, chosen, seed)
+
+
+def _find_family(dataset_spec: str) -> tuple[DatasetFamily, str]:
     name, _, argument = dataset_spec.partition(":")
-    family = plugins.load("datasets", name)
-    if subset and subset not in family.subsets:
-        subset = _common_subset(family, subset)
-    dataset: OpenDataset = family.open(argument, data_dir, subset or family.subsets[0], seed)
-    return dataset
+    return plugins.load("datasets", name), argument
 
 
-def _common_subset(family: Any, subset: str) -> str:
-    """Profiles ask for ``balanced``; a dataset without one gives its default. Others are errors."""
-    if subset == "balanced":
-        return str(family.subsets[0])
-    raise UsageError(
-        f"dataset {family.name!r} has no subset {subset!r}",
-        fix="known: " + ", ".join(family.subsets),
-    )
+def _subset_of(config: RunConfig, dataset_spec: str) -> str:
+    """Return the subset of a run: what a profile wishes is taken only where the dataset has it."""
+    wished = profile_values()[config.profile].get("subset", "")
+    if config.subset == wished and wished not in _find_family(dataset_spec)[0].subsets:
+        return ""
+    return config.subset
 
 
 def _summarise_backbone(config: RunConfig) -> BackboneSummary:
@@ -352,7 +357,12 @@ def _load(
         config=config,
         dataset_spec=dataset_spec,
         summary=choice.summary(
-            dataset, positions, fingerprint=digest, image_size=config.image_size
+            dataset,
+            positions,
+            fingerprint=digest,
+            image_size=config.image_size,
+            default_subset=_find_family(dataset_spec)[0].subsets[0],
+            limits=limits,
         ),
         backbone=backbone,
         pipelines=pipelines,

@@ -37,7 +37,7 @@ def _what_differs(old: Manifest, new: Manifest) -> str:
     return "its settings were different"
 
 
-def explain(plan: RunPlan, folder: RunFolder) -> str:
+def explain_cells(plan: RunPlan, folder: RunFolder) -> str:
     """Say for each cell whether it would run or be kept, and why; one line per cell."""
     known = {r.identity: r for r in folder.records()} if folder.exists() else {}
     labels = {(r.cell.label, r.cell.phase, r.cell.round) for r in known.values()}

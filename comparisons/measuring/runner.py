@@ -1,7 +1,7 @@
 """Runs the cells of a plan: every cell ends in a record, whatever happens.
 
 A record is appended as soon as its cell is done, so a killed run resumes where it stopped. A cell
-that failed is told and left; the others go on. Latency rounds interleave the pipelines, so that a
+that failed is recorded and the next one begins. Latency rounds interleave the pipelines, so that a
 machine that slows down slows all of them.
 """
 
@@ -16,7 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from he_compare.common.clock import Clock
-from he_compare.common.environment import fingerprint, peak_memory_bytes, reset_peak_memory
+from he_compare.common.environment import (
+    fingerprint_environment,
+    peak_memory_bytes,
+    reset_peak_memory,
+)
 from he_compare.common.errors import CellError, CompareError, ServiceTimeoutError, UnavailableError
 from he_compare.common.identity import array_digest
 from he_compare.common.run.records import ErrorInfo, Measurement, RunRecord, TapeFacts
@@ -27,7 +31,7 @@ from he_compare.comparisons.measuring.disturbances import BIT_FLIPS, GAUSSIAN_NO
 from he_compare.comparisons.measuring.fitting import Fit
 from he_compare.comparisons.measuring.plan import Planned, PlannedCell, RunPlan
 from he_compare.comparisons.measuring.robustness import robustness_curve
-from he_compare.comparisons.measuring.sample_pictures import mean_jpeg_bytes, store_pictures
+from he_compare.comparisons.measuring.sample_pictures import mean_jpeg_bytes, store_sample_pictures
 from he_compare.comparisons.measuring.session import Session, compare_with_clear, open_session
 from he_compare.comparisons.progress import ProgressReporter
 
@@ -36,7 +40,7 @@ WARMUP_IMAGES = 4
 
 @dataclass
 class CellCounts:
-    """How many cells of a run failed, and whether it was stopped."""
+    """How the cells of a run ended, by kind."""
 
     executed: int = 0
     reused: int = 0
@@ -103,7 +107,7 @@ class Runner:
             status=Status.STARTED,
             reason="the run ended before this cell was done",
             started_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
-            environment=fingerprint(self.plan.settings.threads),
+            environment=fingerprint_environment(self.plan.settings.threads),
         )
         self.folder.append(started)
         begin = time.perf_counter()
@@ -253,7 +257,7 @@ class Runner:
         self, cell: PlannedCell, session: Session, started: RunRecord
     ) -> RunRecord:
         test = self.plan.test
-        chosen = spread(len(test), self.plan.config.robustness_images)
+        chosen = evenly_spaced(len(test), self.plan.config.robustness_images)
         curves = [
             robustness_curve(
                 session,
@@ -311,7 +315,7 @@ class Runner:
 
     def _store_pictures(self, session: Session) -> None:
         if self.plan.config.pictures:
-            store_pictures(self.folder, self.plan, session)
+            store_sample_pictures(self.folder, self.plan, session)
 
 
 def _ended(started: RunRecord, status: Status, reason: str, begin: float) -> RunRecord:
@@ -320,7 +324,7 @@ def _ended(started: RunRecord, status: Status, reason: str, begin: float) -> Run
     )
 
 
-def spread(n: int, most: int) -> IntArray:
+def evenly_spaced(n: int, most: int) -> IntArray:
     """Return at most ``most`` positions of n, evenly spaced: datasets are ordered by class."""
     return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(np.int64))
 

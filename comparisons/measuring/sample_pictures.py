@@ -44,7 +44,7 @@ def sample_positions(labels: IntArray, count: int) -> IntArray:
     return np.array(turns[:count], dtype=np.int64)
 
 
-def store_pictures(folder: RunFolder, plan: RunPlan, session: Session) -> None:
+def store_sample_pictures(folder: RunFolder, plan: RunPlan, session: Session) -> None:
     """Add one pipeline's view of the sample images to the run's pictures."""
     chosen = sample_positions(plan.test.labels, plan.config.pictures)
     originals = plan.test.images[chosen]

@@ -1,4 +1,4 @@
-"""Where decryptions go: every byte to the server recorded, and looked through for decrypted values.
+"""Where decryptions go: all bytes to the server are recorded and searched for decrypted values.
 
 The machine-checked half of the statement "decrypted results stay with the key's owner".
 """
@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from he_compare.common.attack import Check, CheckFinding, Inspected
+from he_compare.common.attack import CheckFinding, Inspected
 from he_compare.common.attack_score import AttackMetric, Detail
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.clock import Clock
 from he_compare.common.types import Float64Array, IntArray, Knowledge, Side
+from he_compare.fhe_baseline.checks.tools.encryption_check import EncryptionCheck
 from he_compare.fhe_baseline.checks.tools.recorded_training import Recorded, record_training
 from he_compare.fhe_baseline.checks.tools.recording import Flow, Recorder, clear_copies, trace
 from he_compare.fhe_baseline.checks.tools.victim import (
-    encryption_obstacle,
     few_columns,
     population_of,
     training_of,
@@ -32,18 +32,14 @@ LEAST_NOISE = 2.0
 STRENGTH = 0.01
 
 
-class Decryptions(Check):
+class Decryptions(EncryptionCheck):
     """Runs the pipeline's own client and server process with a recorder between them."""
 
     name = "decryptions"
     title = "Where decrypted results go"
     rung = Knowledge.CIPHERTEXT_ONLY
-    metric = AttackMetric("decrypted values found in what the server was sent", best=1.0)
+    metric = AttackMetric("decrypted values found in what was sent to the server", best=1.0)
     source = "Li and Micciancio, EUROCRYPT 2021: why it matters"
-
-    def applies(self, inspected: Inspected) -> str:
-        """Every pipeline that decrypts."""
-        return encryption_obstacle(inspected)
 
     def examine(
         self, inspected: Inspected, budget: AttackBudget, random: np.random.Generator
@@ -107,11 +103,11 @@ def _some_of_each(labels: IntArray) -> IntArray:
 def _inference_finding(flow: Flow) -> CheckFinding:
     return CheckFinding(
         verdict="resists within budget" if flow.clean else "broken",
-        headline=f"decrypted results stay with the key's owner: none of {flow.decrypted} decrypted "
-        f"scores, no reply and no ciphertext twice in the {flow.messages} messages sent"
+        headline=f"decrypted results stay with the key's owner: the {flow.messages} messages sent "
+        f"hold none of {flow.decrypted} decrypted scores, no reply, and no ciphertext twice"
         if flow.clean
         else f"{flow.clear_copies} decrypted scores, {flow.sent_back} replies and {flow.repeated} "
-        "ciphertexts twice in what the server was sent",
+        "repeated ciphertexts in what was sent to the server",
         value=float(flow.clear_copies),
         details=_flow_details("inference", flow),
         claim="decrypted scores stay with the client",
@@ -161,8 +157,8 @@ def _training_finding(
 
 
 _LIMITS = [
-    "values are looked for as doubles and as decimals: an encoding of them would not be found",
-    "what a user does with scores that were revealed is outside the program",
+    "values are searched for as doubles and as decimals: an encoded copy would not be found",
+    "what a user does with revealed scores is outside the program",
 ]
 
 

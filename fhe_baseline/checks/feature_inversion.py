@@ -11,15 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from he_compare.common.attack import Check, CheckFinding, Inspected
+from he_compare.common.attack import CheckFinding, Inspected
 from he_compare.common.attack_score import AttackMetric, Detail
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.clock import Clock
 from he_compare.common.similarity import luminance, ssim
 from he_compare.common.types import Float64Array, IntArray, Knowledge, Side, UInt8Array
+from he_compare.fhe_baseline.checks.tools.encryption_check import EncryptionCheck
 from he_compare.fhe_baseline.checks.tools.victim import (
     deploy,
-    encryption_obstacle,
     population_of,
     victim_of,
 )
@@ -127,7 +127,7 @@ VICTIMS, SHOWN, LEAST, CIPHERTEXTS = 40, 3, 24, 40
 MOST_GAIN = 0.02
 
 
-class FeatureInversion(Check):
+class FeatureInversion(EncryptionCheck):
     """Learns on part of the images, inverts the others; ciphertexts under the adversary's key."""
 
     name = "feature_inversion"
@@ -140,7 +140,7 @@ class FeatureInversion(Check):
         """Pipelines whose client extracts and encrypts features."""
         if len(inspected.images) < LEAST:
             return f"{len(inspected.images)} images are too few to learn a decoder from"
-        return encryption_obstacle(inspected)
+        return super().applies(inspected)
 
     def examine(
         self, inspected: Inspected, budget: AttackBudget, random: np.random.Generator
@@ -159,7 +159,7 @@ class FeatureInversion(Check):
         sound = value - floor < MOST_GAIN and hidden.found <= 3 / len(victims) + 0.05
         return CheckFinding(
             verdict="resists within budget" if sound else "partial",
-            headline=f"from ciphertexts SSIM {value:.2f} (the mean picture {floor:.2f}); had the "
+            headline=f"SSIM from ciphertexts {value:.2f} (the mean picture {floor:.2f}); if the "
             f"features leaked: SSIM {leaked.similarity.mean():.2f}, and {leaked.found:.0%} of "
             f"{len(victims)} pictures matched to their original (chance {1 / len(victims):.1%})",
             value=value,
@@ -172,7 +172,7 @@ class FeatureInversion(Check):
             ],
             limits=[
                 "a linear decoder and few images of the same source: a lower bound on what leaked "
-                "features give away",
+                "features reveal",
                 f"pictures of {pictures.shape[1]} x {pictures.shape[2]} pixels, grey",
             ],
             spent={"auxiliary images": len(own), "ciphertexts": len(victims)},
@@ -182,7 +182,7 @@ class FeatureInversion(Check):
     def _from_ciphertexts(
         self, inspected: Inspected, pictures: UInt8Array, own: IntArray, victims: IntArray
     ) -> Inverted:
-        """Learn on ciphertexts under a key of the adversary's, invert those under the victim's."""
+        """Learn on ciphertexts under the adversary's own key, invert those under the victim's."""
         adversary, victim = deploy(inspected), victim_of(inspected)
         width = 8 * victim.model.width
         own = own[:CIPHERTEXTS]

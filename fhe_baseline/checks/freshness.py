@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from he_compare.common.attack import Check, CheckFinding, Inspected
+from he_compare.common.attack import CheckFinding, Inspected
 from he_compare.common.attack_score import AttackMetric, Detail
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.errors import MessageError
 from he_compare.common.scheme import folded
 from he_compare.common.types import IntArray, Knowledge, Message
-from he_compare.fhe_baseline.checks.tools.victim import Victim, encryption_obstacle, victim_of
+from he_compare.fhe_baseline.checks.tools.encryption_check import EncryptionCheck
+from he_compare.fhe_baseline.checks.tools.victim import Victim, victim_of
 from he_compare.fhe_baseline.ckks.context import data_primes, import_tenseal, seal_context
 from he_compare.fhe_baseline.ckks.serialization import load_seal
 
@@ -26,7 +27,7 @@ LEAST_BYTES = 2048
 class Randomness:
     """How far the bytes of ciphertexts are from uniform ones.
 
-    ``entropy``: bits a byte, of the histogram of all bytes (uniform bytes of this length give a
+    ``entropy``: bits per byte, of the histogram of all bytes (uniform bytes of this length give a
     little less than 8, ``uniform_entropy``). ``deflated``: size after zlib against before.
     """
 
@@ -93,7 +94,7 @@ HEADER_BYTES = 256
 PAIRS = 4
 
 
-class Freshness(Check):
+class Freshness(EncryptionCheck):
     """Encrypts the same images again and compares."""
 
     name = "freshness"
@@ -101,10 +102,6 @@ class Freshness(Check):
     rung = Knowledge.MANY_CIPHERTEXTS
     metric = AttackMetric("equal bytes of two encryptions of one image", best=1.0)
     source = "semantic security: Goldwasser and Micali, JCSS 1984"
-
-    def applies(self, inspected: Inspected) -> str:
-        """Every pipeline that encrypts."""
-        return encryption_obstacle(inspected)
 
     def examine(
         self, inspected: Inspected, budget: AttackBudget, random: np.random.Generator
@@ -128,13 +125,13 @@ class Freshness(Check):
             verdict="resists within budget" if sound else "broken",
             headline=f"of two encryptions of one image {same:.2%} of the bytes agree (1/256 = "
             f"0.39% by chance); zlib leaves {body.deflated:.1%} of a ciphertext, "
-            f"{body.entropy:.2f} bits a byte",
+            f"{body.entropy:.2f} bits per byte",
             value=same,
             details=[
                 Detail("longest run of equal bytes", float(run), "bytes"),
                 Detail("size after zlib / before", body.deflated),
-                Detail("entropy", body.entropy, "bits a byte"),
-                Detail("entropy of as many uniform bytes", body.uniform_entropy, "bits a byte"),
+                Detail("entropy", body.entropy, "bits per byte"),
+                Detail("entropy of as many uniform bytes", body.uniform_entropy, "bits per byte"),
                 *(
                     [Detail("unevenness of residues", deviation, "standard deviations")]
                     if deviation is not None

@@ -1,4 +1,4 @@
-"""Head extraction: whoever reads scores solves for the head; what is encrypted is the query."""
+"""Head extraction: anyone who reads scores solves for the head; only the query is encrypted."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from he_compare.common.attack import Check, CheckFinding, Inspected
+from he_compare.common.attack import CheckFinding, Inspected
 from he_compare.common.attack_score import AttackMetric, Detail
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.backbones.head import LinearModel
 from he_compare.common.clock import Clock
 from he_compare.common.types import Float64Array, Knowledge, Side
-from he_compare.fhe_baseline.checks.tools.victim import encryption_obstacle, victim_of
+from he_compare.fhe_baseline.checks.tools.encryption_check import EncryptionCheck
+from he_compare.fhe_baseline.checks.tools.victim import victim_of
 
 Ask = Callable[[Float64Array], Float64Array]
 
@@ -51,7 +52,7 @@ def fidelity(found: LinearModel, truth: LinearModel, inputs: Float64Array) -> Fi
     )
 
 
-class HeadExtraction(Check):
+class HeadExtraction(EncryptionCheck):
     """Asks width + 1 encrypted queries through the pipeline's own client and server process."""
 
     name = "head_extraction"
@@ -59,10 +60,6 @@ class HeadExtraction(Check):
     rung = Knowledge.CHOSEN_PLAINTEXTS
     metric = AttackMetric("share of the scores' variance the extracted head explains", best=1.0)
     source = "Tramer et al., USENIX Security 2016"
-
-    def applies(self, inspected: Inspected) -> str:
-        """Pipelines with a linear head."""
-        return encryption_obstacle(inspected)
 
     def examine(
         self, inspected: Inspected, budget: AttackBudget, random: np.random.Generator
@@ -79,7 +76,7 @@ class HeadExtraction(Check):
         truth = fidelity(found, victim.model, victim.inputs)
         return CheckFinding(
             verdict="broken" if truth.explained > 0.99 else "partial",
-            headline=f"{truth.queries} encrypted queries give the head away: the copy classifies "
+            headline=f"{truth.queries} encrypted queries reveal the head: the copy classifies "
             f"{truth.same_class:.1%} of {len(victim.inputs)} images alike",
             value=truth.explained,
             details=[
@@ -87,8 +84,8 @@ class HeadExtraction(Check):
                 Detail("largest error of a weight / largest weight", truth.largest_weight_error),
             ],
             promised=False,
-            claim="secrecy of the head from whoever reads scores; here that is the "
-            "client, which trained it",
+            claim="secrecy of the head from anyone who reads scores; here that is the client, "
+            "which trained it",
             limits=[
                 "protects the patient from the server, not the server's model from the client: "
                 "homomorphic encryption does not limit queries",

@@ -1,4 +1,4 @@
-"""IND-CPA-D: the secret key from decrypted CKKS results, and what it takes to stop it.
+"""IND-CPA-D: the secret key from decrypted CKKS results, and what prevents that.
 
 Two real decodes of two of the pipeline's own replies, fresh and after evaluation; then what an
 owner might publish instead: fewer digits, flooded values, the scores alone, the label alone.
@@ -23,8 +23,8 @@ from he_compare.fhe_baseline.checks.tools.key_recovery import (
     RealDecode,
     key_from_complex,
     key_from_real,
-    key_of,
     recovered_share,
+    secret_coefficients,
 )
 from he_compare.fhe_baseline.checks.tools.modular import Int64Array
 from he_compare.fhe_baseline.checks.tools.victim import (
@@ -109,7 +109,7 @@ class IndCpaD(Check):
             verdict="broken" if full > 0.99 else "resists within budget",
             headline=f"two replies decoded in full give {full:.0%} of the key's {degree} "
             f"coefficients; the {classes} scores alone {scores:.0%}, labels alone {labels:.0%}; "
-            "this pipeline shows decryptions to its owner only",
+            "this pipeline shows decryptions to their owner only",
             value=full,
             details=[
                 Detail("from one complex decode of a reply", complex_share),
@@ -117,18 +117,18 @@ class IndCpaD(Check):
                 Detail("from the scores of two replies", scores),
                 Detail("from two labels", labels),
                 Detail(
-                    "fewest decimals that give the key away",
+                    "fewest decimals that reveal the key",
                     float("nan") if fewest is None else fewest,
-                    note="all slots published, rounded; fewer stop this solver, and prove nothing",
+                    note="all slots published, rounded; fewer stop this solver but prove nothing",
                 ),
                 *_flooding(evaluated, random),
             ],
             promised=False,
             claim="IND-CPA-D; decrypted results stay with the owner",
             limits=[
-                "the solver takes all slots of two results; that it gets nothing out of the "
-                "scores alone or out of rounded values is no proof that nothing can be got",
-                "where decryptions go in this pipeline is looked at by the check `decryptions`",
+                "the solver takes all slots of two results; that it finds nothing from the scores "
+                "alone or from rounded values does not prove that nothing can be found",
+                "the check `decryptions` examines where decryptions go in this pipeline",
             ],
             spent={"decrypted results": 2},
         )
@@ -150,7 +150,7 @@ def _decrypt(victim: Victim, messages: list[Message]) -> Decrypted:
         plaintext = seal.Plaintext()
         decryptor.decrypt(ciphertext, plaintext)
         slots.append(np.array(encoder.decode_complex(plaintext)))
-    return Decrypted(context, ciphertexts, slots, key_of(secret, context))
+    return Decrypted(context, ciphertexts, slots, secret_coefficients(secret, context))
 
 
 def _fewest_decimals(one: Decrypted) -> int | None:
@@ -162,7 +162,7 @@ def _fewest_decimals(one: Decrypted) -> int | None:
 
 
 def _flooding(one: Decrypted, random: np.random.Generator) -> list[Detail]:
-    """What noise stops, and that replays undo it unless their number is counted in."""
+    """What noise prevents, and how replays undo it unless the noise allows for their number."""
     weak = noise = one.noise()
     strong = defences.flooding_deviation(noise, QUERIES)
     once = one.share([defences.flooded(v, weak, random) for v in one.real])

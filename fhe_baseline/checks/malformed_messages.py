@@ -6,18 +6,19 @@ from collections import Counter
 
 import numpy as np
 
-from he_compare.common.attack import Check, CheckFinding, Inspected
+from he_compare.common.attack import CheckFinding, Inspected
 from he_compare.common.attack_score import AttackMetric, Detail
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.types import Knowledge
+from he_compare.fhe_baseline.checks.tools.encryption_check import EncryptionCheck
 from he_compare.fhe_baseline.checks.tools.hostile_messages import Bombardment, Fate, bombard
-from he_compare.fhe_baseline.checks.tools.victim import encryption_obstacle, victim_of
+from he_compare.fhe_baseline.checks.tools.victim import victim_of
 
 FLIPPED, REPLAYED = "one bit flipped", "replayed"
 UNNOTICED = (Fate.ANSWERED_GARBAGE, Fate.ANSWERED_SAME, Fate.ANSWERED_NOTICED)
 
 
-class MalformedMessages(Check):
+class MalformedMessages(EncryptionCheck):
     """Sends them to the running server process, and a good one after each kind."""
 
     name = "malformed_messages"
@@ -26,14 +27,10 @@ class MalformedMessages(Check):
     metric = AttackMetric("malformed messages that were not refused cleanly", best=1.0)
     source = "this project: SECURITY.md, the trust boundary"
 
-    def applies(self, inspected: Inspected) -> str:
-        """Every pipeline whose server parses ciphertexts."""
-        return encryption_obstacle(inspected)
-
     def examine(
         self, inspected: Inspected, budget: AttackBudget, random: np.random.Generator
     ) -> CheckFinding:
-        """Bombard a fresh server process."""
+        """Send hostile messages to a fresh server process."""
         return judged(bombard(victim_of(inspected), random))
 
 
@@ -66,7 +63,7 @@ def judged(result: Bombardment) -> CheckFinding:
         limits=[
             "single bits and a few kinds of messages, not a fuzzing campaign",
             "a replay is answered with an encryption of the same scores, which the sender cannot "
-            "read; it costs the server work and tells it nothing new",
+            "read; it costs the server work and gives it nothing new",
         ],
         spent={"messages": malformed + sum(flips.values()) + sum(replays.values())},
     )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from he_compare.common.attack import Check, CheckFinding, Inspected
+from he_compare.common.attack import CheckFinding, Inspected
 from he_compare.common.attack_score import AttackMetric, Detail
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.clock import Clock
 from he_compare.common.errors import MessageError
 from he_compare.common.types import Knowledge, Message, Side
+from he_compare.fhe_baseline.checks.tools.encryption_check import EncryptionCheck
 from he_compare.fhe_baseline.checks.tools.hostile_messages import (
     flipped,
     shifted_lwe_reply,
@@ -17,7 +18,6 @@ from he_compare.fhe_baseline.checks.tools.hostile_messages import (
 )
 from he_compare.fhe_baseline.checks.tools.victim import (
     Victim,
-    encryption_obstacle,
     packing_obstacle,
     victim_of,
 )
@@ -25,7 +25,7 @@ from he_compare.fhe_baseline.checks.tools.victim import (
 IMAGES = 8
 
 
-class Malleability(Check):
+class Malleability(EncryptionCheck):
     """Whoever carries a reply adds a constant to the scores inside; the client takes it."""
 
     name = "malleability"
@@ -33,10 +33,6 @@ class Malleability(Check):
     rung = Knowledge.ACTIVE
     metric = AttackMetric("predictions forced to the class the adversary chose", best=1.0)
     source = "homomorphic encryption is malleable by definition; Barak, Goldreich et al."
-
-    def applies(self, inspected: Inspected) -> str:
-        """Every pipeline that encrypts features."""
-        return encryption_obstacle(inspected)
 
     def unreadable(self, inspected: Inspected) -> str:
         """Packings whose messages are not single ciphertexts."""
@@ -65,10 +61,11 @@ class Malleability(Check):
                 Detail("replies with one flipped bit that the client refuses", noticed),
             ],
             promised=False,
-            claim="integrity; a server or whoever carries replies can change them",
+            claim="integrity; the server, or anyone who carries replies, can change them",
             limits=[
                 "the transport here is HTTP on loopback with a bearer token and no TLS; between "
-                "machines TLS protects replies on the way, and nothing protects from the server"
+                "machines TLS protects replies on the way, and nothing protects them from the "
+                "server"
             ],
             spent={"replies": IMAGES},
         )

@@ -1,4 +1,4 @@
-"""Gradient of one sample: its update is its features; and what a refresh shows to whom."""
+"""Gradient of one sample: its update reveals its features; and what a refresh shows to whom."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def features_from_update(update: Float64Array) -> Float64Array:
     return np.array(strongest[:-1] / strongest[-1])
 
 
-def nearest(found: Float64Array, features: Float64Array) -> float:
+def similarity_to_nearest(found: Float64Array, features: Float64Array) -> float:
     """Return the cosine of what was found, (width,), with the nearest of features (n, width)."""
     norms = np.linalg.norm(features, axis=1) * np.linalg.norm(found)
     cosines = np.abs(features @ found) / np.where(norms > 0, norms, 1)
@@ -58,7 +58,7 @@ class SampleGradient(Check):
     def examine(
         self, inspected: Inspected, budget: AttackBudget, random: np.random.Generator
     ) -> CheckFinding:
-        """One encrypted round a batch size; the largest batch is the protocol's own way."""
+        """One encrypted round per batch size; the largest batch is the protocol's own way."""
         population = population_of(inspected)
         prepared = few_columns(population, COLUMNS).apply(population.features)
         order = random.permutation(len(prepared))
@@ -68,17 +68,18 @@ class SampleGradient(Check):
         single, whole = cosines[sizes[0]], cosines[sizes[-1]]
         return CheckFinding(
             verdict="broken" if whole > EXACT else "partial" if single > EXACT else "unreliable",
-            headline=f"the update of one sample is its features (cosine {single:.4f}); of "
-            f"{sizes[-1]} samples at once the nearest is at {whole:.2f}; the server sees neither",
+            headline=f"the update of one sample reveals its features (cosine {single:.4f}); "
+            f"with {sizes[-1]} samples at once the cosine with the nearest is {whole:.2f}; "
+            "the server sees neither",
             value=whole,
             details=[Detail(f"batch of {size}", cosine) for size, cosine in cosines.items()],
-            reason="" if single > EXACT else "one sample's features did not come back",
+            reason="" if single > EXACT else "the features of one sample were not recovered",
             promised=False,
-            claim="privacy of samples from whoever decrypts the weights; here that is "
-            "the client, which owns the samples",
+            claim="privacy of samples from anyone who decrypts the weights; here that is the "
+            "client, which owns the samples",
             limits=[
                 "full batches are the protocol's only way; where several owners train one head, "
-                "whoever decrypts sees every owner's update: that is not done here",
+                "the one who decrypts sees every owner's update: that is not done here",
                 "a mixture is no proof of privacy: see differential privacy, which is not claimed",
             ],
             spent={"encrypted rounds": len(sizes)},
@@ -94,7 +95,7 @@ class SampleGradient(Check):
         training = training_of(inspected)
         assert training is not None
         (update,) = record_training(problem, training.circuit.parameters, 1).weights
-        return nearest(features_from_update(update), rows)
+        return similarity_to_nearest(features_from_update(update), rows)
 
 
 CHECK = SampleGradient()

@@ -12,15 +12,15 @@ from typing import IO, Any
 import numpy as np
 import psutil
 
-from he_compare.common.attack import Check, CheckFinding, Inspected
+from he_compare.common.attack import CheckFinding, Inspected
 from he_compare.common.attack_score import AttackMetric, Detail
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.clock import Clock
 from he_compare.common.errors import UnavailableError
 from he_compare.common.types import Knowledge, Side
+from he_compare.fhe_baseline.checks.tools.encryption_check import EncryptionCheck
 from he_compare.fhe_baseline.checks.tools.victim import (
     Victim,
-    encryption_obstacle,
     secret_key_of,
     victim_of,
 )
@@ -33,7 +33,7 @@ PIECES = 16
 
 @dataclass(frozen=True)
 class Searched:
-    """What a search of one process came to. ``marker_found``: the search sees its memory."""
+    """What a search of one process found. ``marker_found``: the search sees its memory."""
 
     bytes_read: int
     in_memory: int
@@ -158,7 +158,7 @@ MARKER_BYTES = 64
 HEADER_BYTES, SAVED_BYTES, SAVED_PIECES = 256, 32, 8
 
 
-class ServerState(Check):
+class ServerState(EncryptionCheck):
     """Searches the running server process while it classifies; Linux only."""
 
     name = "server_state"
@@ -166,10 +166,6 @@ class ServerState(Check):
     rung = Knowledge.CIPHERTEXT_ONLY
     metric = AttackMetric("pieces of the secret key found", best=24.0)
     source = "proc(5); the trust boundary of common/contracts.py"
-
-    def applies(self, inspected: Inspected) -> str:
-        """Every pipeline with a secret key."""
-        return encryption_obstacle(inspected)
 
     def examine(
         self, inspected: Inspected, budget: AttackBudget, random: np.random.Generator
@@ -205,7 +201,7 @@ def judged(searched: Searched, sent: int, pieces: int) -> CheckFinding:
         verdict=verdict,  # type: ignore[arg-type]
         headline=f"{found} of {pieces} pieces of the secret key in "
         f"{searched.bytes_read / 1e6:.0f} MB of the server's memory, its files, command line, "
-        "environment and the bytes it was sent; an upload's bytes are found",
+        "environment and the bytes it was sent; the search does find an upload's bytes",
         value=float(found),
         details=[
             Detail("memory searched", float(searched.bytes_read), "bytes"),
@@ -217,8 +213,8 @@ def judged(searched: Searched, sent: int, pieces: int) -> CheckFinding:
         reason=unreliable[0] if unreliable else "",
         unreliable=unreliable,
         limits=[
-            "the key is looked for in the form its library computes with; an encoded or encrypted "
-            "copy would not be found",
+            "the key is searched for in the form its library computes with; an encoded or "
+            "encrypted copy would not be found",
             "one moment of one process, the one that classifies; the one that trains is searched "
             "in the same way by tests/fhe_baseline/ckks/training/test_boundary.py",
         ],

@@ -33,7 +33,7 @@ NOT_CLAIMED = [
     "recover the secret key (Li and Micciancio 2021); scores stay with the client",
     "circuit privacy: the client may learn the head from decrypted slots",
     "integrity: ciphertexts are not authenticated; the server may answer with anything, and a "
-    "client that reveals how it reacts gives away more than the scheme promises",
+    "client that shows how it reacts reveals more than the scheme promises",
 ]
 
 
@@ -72,6 +72,7 @@ def key_space(parameters: CkksParameters) -> KeySpace:
         nominal_bits=nominal,
         seed_entropy_bits=PRNG_SEED_BITS,
         effective_bits=min(nominal, PRNG_SEED_BITS),
+        searched=False,
     )
 
 

@@ -11,22 +11,25 @@ from he_compare.fhe_baseline.ckks.parameters import (
     CkksParameters,
     verdict,
 )
-from he_compare.fhe_baseline.lattice import lattice_facts
+from he_compare.fhe_baseline.lattice import Task, lattice_facts
 
 # The tables and the estimates count the errors of SEAL's centred binomial as sigma = 3.19.
 TABLE_SIGMA = 3.19
 
-STUDY_ONLY = "nobody: the set exists for study and is refused unless that is asked for by name"
+STUDY_ONLY = (
+    "not enforced: the set exists for study and is refused unless that is asked for by name"
+)
 
 
 def ckks_facts(
-    use: str, name: str, parameters: CkksParameters, error: float | None = None
+    task: Task, name: str, parameters: CkksParameters, error: float | None = None
 ) -> LatticeFacts:
     """Return the facts of a CKKS set; ``error``: predicted error of a result under it, absolute."""
     judged = verdict(parameters)
     return lattice_facts(
         scheme="CKKS",
-        use=use,
+        task=task,
+        use="",
         name=name,
         dimension=parameters.degree,
         log2_q=parameters.total_bits,

@@ -124,7 +124,7 @@ class FheHeadFitted(FittedOnFeatures):
         return "clear head", self.head.scores(self.extractor(images))
 
     def protected_picture(self, images: UInt8Array) -> UInt8Array | None:
-        """Return the first bytes of each upload, one grey pixel a byte, row by row.
+        """Return the first bytes of each upload, one grey pixel per byte, row by row.
 
         Nothing but a way to look at a ciphertext: what is left of the picture stays black. None
         before the first deployment.

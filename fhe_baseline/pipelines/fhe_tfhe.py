@@ -7,30 +7,25 @@ CKKS is approximate: decrypted integers are those of the clear integer model.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import Field
 
 from he_compare.common.contracts import (
-    Availability,
-    Deployment,
     Parameters,
-    Pipeline,
     RunContext,
     TrainingData,
 )
 from he_compare.common.run.records import SecurityClaims
 from he_compare.common.types import Float32Array, Float64Array, UInt8Array
-from he_compare.fhe_baseline.fitted import FittedOnFeatures
+from he_compare.fhe_baseline.tfhe.pipeline import FittedOnTfhe, TfhePipeline
 
 if TYPE_CHECKING:
     from he_compare.common.backbones.head import Head, LinearModel
-    from he_compare.fhe_baseline.feature_client import Extractor
     from he_compare.fhe_baseline.preparation import Preparation
-    from he_compare.fhe_baseline.tfhe.inference import DeployedCircuit, TfheInferenceServer
-    from he_compare.fhe_baseline.tfhe.quantised import QuantisedHead
+    from he_compare.fhe_baseline.tfhe.inference import TfheInferenceServer
 
 NAME = "fhe-tfhe"
 
@@ -50,16 +45,11 @@ class FheTfheParameters(Parameters):
 
 
 @dataclass
-class FheTfheFitted(FittedOnFeatures):
+class FheTfheFitted(FittedOnTfhe):
     """A trained head and its quantised form."""
 
-    extractor: Extractor
     preparation: Preparation | None
     head: Head
-    quantised: QuantisedHead
-    _deployed: DeployedCircuit | None = field(default=None, init=False)
-
-    plan = None
 
     @property
     def model(self) -> LinearModel:
@@ -69,17 +59,6 @@ class FheTfheFitted(FittedOnFeatures):
     def prepared(self, features: Float32Array) -> Float64Array:
         """Return features (n, width) as they are encrypted."""
         return self.head.standardise(_prepared(features, self.preparation))
-
-    def deploy(self, context: RunContext) -> Deployment:
-        """Compile the circuit, generate a fresh secret key; the head goes to the server."""
-        from he_compare.fhe_baseline.feature_client import FeatureClient
-        from he_compare.fhe_baseline.tfhe.inference import deploy_head
-
-        self._deployed = deploy_head(self.quantised, context.clock)
-        client = FeatureClient(
-            self.extractor, self.prepared, self._deployed.client, self.quantised.classes
-        )
-        return Deployment(client, self._deployed.public_material)
 
     def claims(self) -> SecurityClaims:
         """Return what the encryption claims; parameters are those of the last deployment."""
@@ -103,17 +82,11 @@ def _prepared(
     return features if preparation is None else preparation.apply(features)
 
 
-class FheTfhePipeline(Pipeline):
+class FheTfhePipeline(TfhePipeline):
     """Encrypted inference of a quantised linear head."""
 
     name = NAME
     parameters = FheTfheParameters
-
-    def availability(self) -> Availability:
-        """Needs Concrete ML, which exists for some platforms and versions of Python only."""
-        from he_compare.fhe_baseline.tfhe.library import availability
-
-        return availability()
 
     def fit(
         self, data: TrainingData, parameters: FheTfheParameters, context: RunContext
@@ -147,7 +120,7 @@ class FheTfhePipeline(Pipeline):
                 "quantised_against_float": distance(quantised, head.linear, inputs),
             }
         )
-        return FheTfheFitted(extractor, preparation, head, quantised)
+        return FheTfheFitted(extractor, quantised, preparation, head)
 
     def load_server(self, public_material: bytes) -> TfheInferenceServer:
         """Build the server half from public material. Raises MessageError."""

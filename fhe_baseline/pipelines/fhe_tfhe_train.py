@@ -7,7 +7,7 @@ sample and feature is the result. The trained head then classifies as in ``fhe-t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,10 +15,7 @@ from pydantic import Field
 
 from he_compare.common.backbones.head import LinearModel
 from he_compare.common.contracts import (
-    Availability,
-    Deployment,
     Parameters,
-    Pipeline,
     RunContext,
     Server,
     TrainingData,
@@ -26,13 +23,10 @@ from he_compare.common.contracts import (
 from he_compare.common.errors import UnavailableError
 from he_compare.common.run.records import SecurityClaims
 from he_compare.common.types import Float32Array, Float64Array, UInt8Array
-from he_compare.fhe_baseline.feature_client import Extractor, FeatureClient
-from he_compare.fhe_baseline.fitted import FittedOnFeatures
+from he_compare.fhe_baseline.tfhe.pipeline import FittedOnTfhe, TfhePipeline
 
 if TYPE_CHECKING:
     from he_compare.fhe_baseline.preparation import Preparation
-    from he_compare.fhe_baseline.tfhe.inference import DeployedCircuit
-    from he_compare.fhe_baseline.tfhe.quantised import QuantisedHead
     from he_compare.fhe_baseline.tfhe.training_run import TfheTrainingOutcome
 
 NAME = "fhe-tfhe-train"
@@ -56,16 +50,11 @@ class FheTfheTrainParameters(Parameters):
 
 
 @dataclass
-class FheTfheTrainFitted(FittedOnFeatures):
+class FheTfheTrainFitted(FittedOnTfhe):
     """A head trained under encryption, decrypted by its owner, and its quantised form."""
 
-    extractor: Extractor
     preparation: Preparation
-    quantised: QuantisedHead
     outcome: TfheTrainingOutcome
-    _deployed: DeployedCircuit | None = field(default=None, init=False)
-
-    plan = None
 
     @property
     def model(self) -> LinearModel:
@@ -79,16 +68,6 @@ class FheTfheTrainFitted(FittedOnFeatures):
         from he_compare.fhe_baseline.tfhe.training_run import scaled
 
         return scaled(self.preparation.apply(features))
-
-    def deploy(self, context: RunContext) -> Deployment:
-        """Compile inference and make it a key of its own; the head goes to the server."""
-        from he_compare.fhe_baseline.tfhe.inference import deploy_head
-
-        self._deployed = deploy_head(self.quantised, context.clock)
-        client = FeatureClient(
-            self.extractor, self.prepared, self._deployed.client, self.quantised.classes
-        )
-        return Deployment(client, self._deployed.public_material)
 
     def claims(self) -> SecurityClaims:
         """Return what training and inference claim; inference's as last deployed."""
@@ -108,22 +87,16 @@ class FheTfheTrainFitted(FittedOnFeatures):
         return "quantised clear head, as trained under encryption", scores
 
 
-class FheTfheTrainPipeline(Pipeline):
+class FheTfheTrainPipeline(TfhePipeline):
     """Encrypted training of a small head, and encrypted inference with it."""
 
     name = NAME
     parameters = FheTfheTrainParameters
 
-    def availability(self) -> Availability:
-        """Needs Concrete ML, which exists for some platforms and versions of Python only."""
-        from he_compare.fhe_baseline.tfhe.library import availability
-
-        return availability()
-
     def fit(
         self, data: TrainingData, parameters: FheTfheTrainParameters, context: RunContext
     ) -> FheTfheTrainFitted:
-        """Train on an encrypted slice at a server process, without telling it anything else.
+        """Train on an encrypted slice at a server process, which gets nothing else.
 
         Raises UnavailableError for more than two classes.
         """
@@ -147,7 +120,7 @@ class FheTfheTrainPipeline(Pipeline):
         outcome = _train(inputs, data, parameters, context)
         context.training["preparation"] = preparation.name
         quantised = quantise_head(linear_model(outcome.weights), inputs, parameters.n_bits)
-        return FheTfheTrainFitted(extractor, preparation, quantised, outcome)
+        return FheTfheTrainFitted(extractor, quantised, preparation, outcome)
 
     def load_server(self, public_material: bytes) -> Server:
         """Build a server that trains, or one that classifies. Raises MessageError."""

@@ -48,8 +48,8 @@ class FheTrainParameters(Parameters):
         default=64,
         ge=0,
         le=1025,
-        description="Columns the training takes, the constant included: one less principal "
-        "components, whitened; 0: standardise and keep all features",
+        description="Columns of the training, the constant included; the others are whitened "
+        "principal components; 0: standardise and keep all features",
     )
     iterations: int = Field(default=8, ge=1, le=200, description="Steps")
     batches: int = Field(
@@ -57,11 +57,14 @@ class FheTrainParameters(Parameters):
         ge=1,
         le=64,
         description="1: full batch; more: the rows are shuffled, cut into as many mini-batches, "
-        "and steps take them in turn; each takes at least one ciphertext a pair of columns",
+        "and the steps use them in turn; each takes at least one ciphertext per pair of columns",
     )
     degree: Literal[3, 5, 7] = Field(default=3, description="Degree of the polynomial sigmoid")
     interval: float = Field(
-        default=12.0, gt=0, le=64, description="The polynomial is fitted for logits within this"
+        default=12.0,
+        gt=0,
+        le=64,
+        description="Largest absolute logit that the polynomial is fitted for",
     )
     C: float = Field(default=0.01, gt=0, description="Inverse L2 strength, as in scikit-learn")
     balanced: bool = Field(default=True, description="Weigh classes equally")
@@ -79,7 +82,10 @@ class FheTrainParameters(Parameters):
         "it gets them rounded, in the clear",
     )
     restarts: int = Field(
-        default=1, ge=0, le=10, description="Lost servers to replace, each from the last refresh"
+        default=1,
+        ge=0,
+        le=10,
+        description="How many lost servers to replace, each from the last refresh",
     )
     processes: int = Field(
         default=1, ge=1, le=64, description="Processes the training server computes with"

@@ -30,7 +30,7 @@ SERVER_LEARNS = [
 ]
 NOT_CLAIMED = [
     "integrity: ciphertexts are not authenticated; the server may answer with anything, and a "
-    "client that reveals how it reacts gives away more than the scheme promises",
+    "client that shows how it reacts reveals more than the scheme promises",
     "IND-CPA-D: an error of decryption, however rare, reveals noise to whoever sees decrypted "
     "scores beside their ciphertexts (Cheon et al., CCS 2024); scores stay with the client",
     "circuit privacy: the client may learn the head from the noise and the scores",
@@ -84,6 +84,7 @@ def _key_space(facts: CircuitFacts) -> KeySpace:
         nominal_bits=nominal,
         seed_entropy_bits=SEED_BITS,
         effective_bits=min(nominal, SEED_BITS),
+        searched=False,
     )
 
 

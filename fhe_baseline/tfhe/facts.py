@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from he_compare.common.run.records import LatticeFacts
-from he_compare.fhe_baseline.lattice import Estimate, estimate, lattice_facts
+from he_compare.fhe_baseline.lattice import Estimate, Task, estimate, lattice_facts
 
 TARGET_BITS = 128
 ENFORCED_BY = (
@@ -124,12 +124,13 @@ def _facts(use: str, dimension: int, variance: float, log2_q: int = 64) -> LweFa
     return LweFacts(use, dimension, log2_q, log2_q + 0.5 * math.log2(variance), "uniform binary")
 
 
-def tfhe_facts(circuit: CircuitFacts, use: str = "") -> list[LatticeFacts]:
+def tfhe_facts(circuit: CircuitFacts, task: Task) -> list[LatticeFacts]:
     """Return the facts of every kind of ciphertext and key of a compiled circuit."""
     return [
         lattice_facts(
             scheme="TFHE",
-            use=f"{use}: {one.use}" if use else one.use,
+            task=task,
+            use=one.use,
             name=f"{circuit.message_bits}-bit circuit",
             dimension=one.dimension,
             log2_q=one.log2_q,

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from matplotlib.figure import Figure as Drawing
 
 from he_compare.reports.document.nodes import Figure
-from he_compare.reports.figures.style import drawing, svg_of
+from he_compare.reports.figures.style import house_style, svg_of
 
 
 def drawn(draw: Callable[[], Drawing | None], name: str, caption: str, alt: str) -> list[Figure]:
     """Draw and return the figure as a list of one; [] where there is nothing to draw."""
-    with drawing():
+    with house_style():
         figure = draw()
     return [] if figure is None else [Figure(name, caption, alt, svg_of(figure))]

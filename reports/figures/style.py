@@ -1,6 +1,6 @@
 """The look of all figures and the way they become bytes: fixed, dateless, colour-blind-safe.
 
-No pyplot and no global state survive a call: figures are made and saved inside ``drawing``, which
+No pyplot and no global state survive a call: figures are made and saved in ``house_style``, which
 starts from matplotlib's own defaults, whatever a matplotlibrc says. Colours are from Okabe and Ito
 (2008), darkened to a contrast of 4.5 on the shade of a row, because they also colour small text;
 position, shape and text carry everything that colour does.
@@ -64,7 +64,7 @@ STYLE = {
 
 
 @contextmanager
-def drawing() -> Iterator[None]:
+def house_style() -> Iterator[None]:
     """Draw with this style on matplotlib's defaults; missing glyphs are drawn as boxes quietly."""
     with mpl.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
@@ -84,13 +84,13 @@ def new_figure(height: float) -> Figure:
 def svg_of(figure: Figure) -> bytes:
     """Return the figure as SVG without date, with stable ids."""
     buffer = io.BytesIO()
-    with drawing(), _halos_named(figure):
-        lay_out(figure)
+    with house_style(), _halos_named(figure):
+        place_once(figure)
         FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
     return _haloed(buffer.getvalue().decode()).encode()
 
 
-def lay_out(figure: Figure) -> None:
+def place_once(figure: Figure) -> None:
     """Place everything once; what is drawn afterwards stays where it is.
 
     ``savefig`` would draw all of it once for the layout and once more for the file.

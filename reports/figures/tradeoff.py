@@ -17,7 +17,7 @@ from he_compare.common.run.timing import latency_of
 from he_compare.common.run.view import PipelineView, RunView
 from he_compare.reports.document.legible import wrapped
 from he_compare.reports.figures.latency import round_duration
-from he_compare.reports.figures.style import BLUE, GREY, INK, ORANGE, RULE, lay_out, new_figure
+from he_compare.reports.figures.style import BLUE, GREY, INK, ORANGE, RULE, new_figure, place_once
 
 SHAPES = {"broken": "X", "unbroken": "o", "unknown": "s"}
 NEAR = 11.0
@@ -48,7 +48,7 @@ def tradeoff_plot(view: RunView) -> Figure | None:
         _panel(axes, view, _points(view, price), label, spell)
     grid[0][0].set_ylabel("accuracy")
     _key(grid[0][-1], view)
-    lay_out(figure)
+    place_once(figure)
     for axes, (price, *_) in zip(grid[0], panels, strict=False):
         _numbers(figure, axes, _points(view, price))
     return figure

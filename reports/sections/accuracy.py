@@ -31,7 +31,7 @@ from he_compare.reports.figures.accuracy import accuracy_plot
 from he_compare.reports.figures.block import drawn
 from he_compare.reports.figures.panels import reliability_plot, roc_plot
 from he_compare.reports.naming import row_name, short_title
-from he_compare.reports.numbers import estimate, metric_cell
+from he_compare.reports.numbers import metric_cell, with_interval
 from he_compare.reports.section import ReportSection
 from he_compare.reports.tables import absent, blanks, grouped, pipeline_tables
 
@@ -200,7 +200,7 @@ def _differences(view: RunView) -> list[Section]:
             cells = (
                 row_name(view, pipeline, pipeline.cells[:1]),
                 inline(title_of(one.metric)),
-                estimate(one.difference, one.interval, signed=True),
+                with_interval(one.difference, one.interval, signed=True),
                 inline(probability(one.p_value)),
                 inline(discordant),
                 inline(f"{one.n:,}"),

@@ -217,7 +217,7 @@ def _weakest_of_each(lattice: Sequence[LatticeFacts]) -> list[LatticeFacts]:
     """Return, for each scheme and purpose, the parameters with the smallest estimate."""
     found: dict[tuple[str, str], LatticeFacts] = {}
     for facts in lattice:
-        key = (facts.scheme, facts.use.partition(":")[0])
+        key = (facts.scheme, facts.task)
         if key not in found or _least_bits(facts) < _least_bits(found[key]):
             found[key] = facts
     return list(found.values())
@@ -235,7 +235,7 @@ def _lattice_cells(
     at_most = "at most " if facts.bits_are_at_most else ""
     return (
         row_name(view, pipeline, pipeline.cells[:1]),
-        inline(f"{facts.scheme}, {facts.use}", Break(), facts.name),
+        inline(f"{facts.scheme}, {facts.purpose}", Break(), facts.name),
         inline(f"{facts.dimension:,} / {facts.log2_q:g}"),
         inline(facts.secret_distribution),
         inline(verdicts or "not in the tables: binary secret"),

@@ -17,7 +17,6 @@ from he_compare.reports.section import ReportSection
 
 ENOUGH_AGREEMENT = 50
 WIDEST_HALF_INTERVAL = 0.05
-FULL_SUBSETS = ("", "published", "full", "all")
 MANIFEST = inline("manifest.json")
 
 
@@ -60,21 +59,18 @@ def _dataset(view: RunView) -> Iterator[FindingCard]:
             MANIFEST,
             "No number here says anything about patients.",
         )
-    if dataset.subset not in FULL_SUBSETS:
+    if not dataset.subset_is_default:
         yield card(
             "warn",
             f"The run used the subset “{dataset.subset}”, not the published one.",
             MANIFEST,
             "Prevalence and difficulty may differ from the published split.",
         )
-    limits = {
-        name: value
-        for name, value in view.manifest.settings.items()
-        if "limit" in name and value is not None
-    }
-    if limits:
-        shown = ", ".join(f"{name} = {value}" for name, value in sorted(limits.items()))
-        yield card("warn", f"Counts were limited: {shown}.", MANIFEST, "See the splits used.")
+    if dataset.limits:
+        shown = ", ".join(f"{split} to {most} images" for split, most in dataset.limits.items())
+        yield card(
+            "warn", f"Counts were limited: {shown}.", MANIFEST, "Only these images were used."
+        )
 
 
 def _small_sample(view: RunView) -> Iterator[FindingCard]:

@@ -47,7 +47,7 @@ def _claims(view: RunView) -> Table:
                 (
                     inline(short_title(view, pipeline)),
                     inline(claims.claim_type if claims else "not recorded"),
-                    inline((claims.enforced_by if claims else "") or "nobody"),
+                    inline((claims.enforced_by if claims else "") or "not enforced"),
                     strongest,
                 )
             )

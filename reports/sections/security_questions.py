@@ -98,7 +98,7 @@ def _parameters(pipeline: PipelineView) -> str:
         return ""
     if claims.lattice:
         return _joined(
-            f"{facts.use}: N = {facts.dimension:,}, log2 Q = {facts.log2_q:g} (table “Lattice "
+            f"{facts.purpose}: N = {facts.dimension:,}, log2 Q = {facts.log2_q:g} (table “Lattice "
             "parameters, verdicts and estimates”)"
             for facts in claims.lattice
         )

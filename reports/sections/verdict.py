@@ -24,8 +24,8 @@ from he_compare.reports.document.nodes import (
 )
 from he_compare.reports.figures.block import drawn
 from he_compare.reports.figures.tradeoff import tradeoff_plot
-from he_compare.reports.naming import numbered, row_name, short_id, short_title
-from he_compare.reports.numbers import estimate, median_cell, metric_cell
+from he_compare.reports.naming import needs_numbers, row_name, short_id, short_title
+from he_compare.reports.numbers import median_cell, metric_cell, with_interval
 from he_compare.reports.section import ReportSection
 from he_compare.reports.tables import absent
 from he_compare.reports.verdict_words import verdict_words
@@ -113,7 +113,9 @@ def _difference(view: RunView, pipeline: PipelineView) -> Inline:
     if view.reference is not None and pipeline.label == view.reference.label:
         return inline("reference")
     found = pipeline.difference("accuracy")
-    return estimate(found.difference, found.interval, signed=True) if found else inline(MISSING)
+    return (
+        with_interval(found.difference, found.interval, signed=True) if found else inline(MISSING)
+    )
 
 
 def _wait(pipeline: PipelineView) -> tuple[Inline, Inline]:
@@ -140,7 +142,7 @@ def _note(view: RunView) -> Inline:
         "and how many more. Attacks: the strongest attack that was run (see Security). No attack "
         "is not a pass. "
         "“Resists” means only that no attack succeeded within the stated budget.",
-        " Shortened names: see the table of pipelines." if numbered(view) else "",
+        " Shortened names: see the table of pipelines." if needs_numbers(view) else "",
     )
 
 

@@ -11,6 +11,7 @@ import pytest
 from he_compare.common import identity, plugins, sources
 from he_compare.common.identity import source_digest
 from he_compare.common.sources import sources_of
+from he_compare.comparisons.auditing import harness
 
 Write = Callable[[str, str], None]
 ATTACKS = [one.module for one in plugins.discover("attacks").values()]
@@ -123,3 +124,42 @@ def test_an_attack_counts_with_its_own_tools_only() -> None:
     assert f"{tools}.placement" in jigsaw and f"{tools}.placement" not in blind
     assert f"{tools}.rotation" in blind and f"{tools}.rotation" not in jigsaw
     assert source_digest(*jigsaw) != source_digest(*blind)
+
+
+def test_what_is_inert_is_left_out_unless_it_is_asked_for() -> None:
+    for module in sources.INERT:
+        assert module in sources_of(module)
+        for other in (*ATTACKS, *PIPELINES):
+            assert module not in sources_of(other)
+
+
+def test_what_is_inert_computes_nothing() -> None:
+    """It imports no library that computes, and of the house names and types only."""
+    allowed = sources.INERT | {"he_compare.common.types"}
+    for module in sources.INERT:
+        ((_, file),) = sources.source_files(module)
+        imported = {name.partition(".")[0] for name, _, level in sources._read(file)[0]}
+        assert imported <= {"he_compare", *sys.stdlib_module_names}
+        assert set(sources_of(module)) <= allowed
+
+
+def test_no_outcome_is_redone_for_how_it_is_told_drawn_or_stored() -> None:
+    found = {one.removeprefix("he_compare.") for one in sources_of(*harness.JUDGES)}
+    assert {"comparisons.auditing.verdicts", "comparisons.auditing.adversary_view"} <= found
+    assert found.isdisjoint(
+        {
+            "comparisons.progress",
+            "comparisons.auditing.harness",
+            "comparisons.auditing.artefacts",
+            "comparisons.auditing.suite",
+            "common.plugins",
+            "common.run.old_records",
+        }
+    )
+
+
+@pytest.mark.parametrize("module", ["features", "finetune"])
+def test_what_a_backbone_gives_does_not_hang_on_the_others(module: str) -> None:
+    found = sources_of(f"he_compare.common.backbones.{module}")
+    assert "he_compare.common.backbones.deit" in found
+    assert "he_compare.common.backbones.convnet" not in found

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 from he_compare.common.errors import UsageError
 from he_compare.common.run.records import Agreement, LatticeFacts, RunRecord, SecurityClaims
 from he_compare.common.run.store import RunFolder
+from he_compare.common.run.view import read_run
 from he_compare.common.types import FheMode, Phase
 from he_compare.comparisons.cli.audit import audit_app
 from he_compare.fhe_baseline.ckks.facts import ckks_facts, fresh_error
@@ -57,10 +59,10 @@ def test_a_full_modulus_by_the_old_standard_is_told_apart_from_the_new_guideline
     assert row.bits[CORE_SVP] == pytest.approx(95.5, abs=0.1)
 
 
-def test_insecure_sets_are_enforced_by_nobody_and_no_other_is_below_120_bits() -> None:
+def test_insecure_sets_are_not_enforced_and_no_other_is_below_120_bits() -> None:
     for row in (row.facts for row in named_rows()):
         if "insecure" in row.name:
-            assert row.enforced_by.startswith("nobody")
+            assert row.enforced_by.startswith("not enforced")
             assert row.verdicts[STANDARD_2018] == "below 128 bits"
             assert row.bits_are_at_most
         else:
@@ -70,7 +72,7 @@ def test_insecure_sets_are_enforced_by_nobody_and_no_other_is_below_120_bits() -
 
 def test_a_tfhe_circuit_is_told_with_its_failure_probability_and_its_enforcer() -> None:
     (row,) = tfhe_facts(CIRCUIT, "inference")
-    assert (row.scheme, row.use, row.dimension, row.log2_q) == (
+    assert (row.scheme, row.purpose, row.dimension, row.log2_q) == (
         *("TFHE", "inference: inputs", 1282, 64),
     )
     assert row.failure_probability == 8.4e-13
@@ -81,7 +83,10 @@ def test_a_tfhe_circuit_is_told_with_its_failure_probability_and_its_enforcer() 
 
 def test_the_precision_of_a_score_goes_before_that_of_a_fresh_slot() -> None:
     parameters = PARAMETER_SETS["n4096-106"]
-    fresh, scored = ckks_facts("a", "b", parameters), ckks_facts("a", "b", parameters, 2.0**-9)
+    fresh, scored = (
+        ckks_facts("inference", "b", parameters),
+        ckks_facts("inference", "b", parameters, 2.0**-9),
+    )
     assert (fresh.precision_of, fresh.precision_bits) == ("a fresh slot", pytest.approx(17, abs=1))
     assert (scored.precision_of, scored.precision_bits) == ("a score", 9.0)
 
@@ -137,7 +142,9 @@ def claims_with(*facts: LatticeFacts) -> SecurityClaims:
     )
 
 
-def test_a_run_is_audited_by_the_claims_of_its_records_and_what_they_measured() -> None:
+def test_a_run_is_audited_by_the_claims_of_its_records_and_what_they_measured(
+    tmp_path: Path,
+) -> None:
     agreement = Agreement(
         reference="clear head",
         executed=80,
@@ -157,7 +164,8 @@ def test_a_run_is_audited_by_the_claims_of_its_records_and_what_they_measured() 
         }
     )
     plain = run_record("plaintext").model_copy(update={"claims": claims_with()})
-    rows, without = run_rows([head, plain])
+    run = replace(three_pipelines(), records=(head, plain)).write(tmp_path / "run")
+    rows, without = run_rows(read_run(RunFolder(run)))
     assert [(row.user, row.facts) for row in rows] == [
         *(("fhe-head", facts), ("fhe-head", learnt)),
     ]
@@ -196,7 +204,7 @@ def test_records_written_before_estimates_existed_still_load() -> None:
     old = claims_with().model_dump(mode="json")
     del old["lattice"]
     assert SecurityClaims.model_validate(old).lattice == []
-    assert AuditRow("", ckks_facts("a", "b", PARAMETER_SETS["n4096"])).measured == ()
+    assert AuditRow("", ckks_facts("inference", "b", PARAMETER_SETS["n4096"])).measured == ()
 
 
 def test_the_command_imports_nothing_heavy_without_tfhe() -> None:

@@ -139,7 +139,10 @@ ALL_PAGES = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]
 
 @pytest.mark.parametrize("page", ALL_PAGES, ids=lambda page: page.name)
 def test_every_file_that_a_page_names_is_in_the_tree(page: Path) -> None:
-    named = re.findall(rf"`((?:{'|'.join(TREE)})/[\w./]*)`", page.read_text())
+    text = page.read_text()
+    if "**Status:** replaced by" in text:
+        return  # a decision of the past names the files of its time
+    named = re.findall(rf"`((?:{'|'.join(TREE)})/[\w./]*)`", text)
     assert [one for one in named if not (ROOT / one).exists()] == []
 
 

@@ -20,7 +20,7 @@ SHARED_STEMS = {
     "client": "the client's half of a protocol, one per protocol",
     "convnet": "the network, and the pipeline that is called after it",
     "encrypted_training": "what a record says, and the section that prints it",
-    "facts": "of an outcome, and of a circuit",
+    "facts": "what anybody finds out about a scheme, and the worth of a CKKS set or TFHE circuit",
     "fitted": "what a fit leaves behind, one per side",
     "identity": "the key of a result, and the cipher that does nothing",
     "inference": "classification under CKKS and under TFHE",
@@ -35,6 +35,78 @@ SHARED_STEMS = {
     "security": "the section, and its figures",
     "server": "the server's half of a protocol, one per protocol",
     "training": "under block scrambling and under TFHE",
+}
+
+# Functions of one name, and why one word is right: one meaning in several rooms, or the command of
+# that name. The list only shrinks.
+SHARED_FUNCTIONS = {
+    "as_array": "bytes as an array that a message carries",
+    "as_bytes": "rounded and cut to bytes: of a ciphertext, and of a reconstruction",
+    "as_json": "what a command prints, as JSON values",
+    "as_pictures": "a ciphertext to look at, for who knows its cipher and for who does not",
+    "availability": "whether a library can be used here, one per library",
+    "check": "what is done, and its command",
+    "decrypt": "with the key that was recovered, and the command",
+    "describe": "what was found, as text",
+    "export": "what is done, and its command",
+    "find": "a plug-in by name, of one kind and of the two that an audit knows",
+    "gallery": "the page, and its command",
+    "inference_claims": "under CKKS and under TFHE",
+    "join": "what was cut: a body into messages, a picture into blocks",
+    "judge": "the outcome of an attack, and pictures that came back",
+    "judged": "a search as a finding, one per check",
+    "load": "a plug-in of one kind or of two, and a key",
+    "main": "of a process",
+    "make_card": "of a folder of pictures, and of one of DICOM files",
+    "make_plan": "of a run, and of an inference",
+    "parameters": "their spelling, and the command that audits them",
+    "plan": "scales of a packing, one per packing",
+    "public_material": "what a server is given, one per protocol",
+    "render": "what is printed or written, as text",
+    "rotate": "a key, and its command",
+    "run": "the door, and two commands",
+    "score": "stored predictions, and its command",
+    "show": "two commands: of a run, and of a key",
+    "shown": "what is seen: of a ciphertext, and of a picture on a page",
+    "spans": "of a document, one per format",
+    "train": "a network in the clear, and a head under TFHE",
+    "training_claims": "under CKKS and under TFHE",
+    "training_facts": "under CKKS and under TFHE",
+    "training_header": "of a transformer, and of a network",
+    "write": "a report, one per format",
+}
+
+# Constants of one name of which another module imports one. The list only shrinks.
+SHARED_CONSTANTS = {
+    "ARCHITECTURE": "of a network, one per network",
+    "ARCHIVE": "where data sets are published, and the part of a message that holds a circuit",
+    "BATCH": "images or rows in a step of training",
+    "BYTES": "that values are bytes: moved by a kernel, asked of a target, carried in a message",
+    "CHANNELS": "three, of a picture",
+    "COMPARED": "what is compared: metrics, blocks, pixels",
+    "ENFORCED_BY": "who enforces parameters, one per scheme",
+    "FORMATS": "of pictures that are read, and of reports that are written",
+    "GALOIS_KEYS": "the part of a message that holds them, one per protocol",
+    "GREY": "a colour, and how DICOM names grey pictures",
+    "INK": "a colour, of a contact sheet and of figures",
+    "LANES": "images in a word, and rows of bars in a figure",
+    "LARGEST": "allowed: of a file, of a block, of a picture",
+    "LEVEL": "of confidence",
+    "LEVELS": "of CKKS that a packing uses, and of security",
+    "LOGGER": "of a module",
+    "MANIFEST": "of an encrypted folder, and of a run",
+    "MAX_CLASSES": "of a head, and of a folder",
+    "NOT_CLAIMED": "under CKKS and under TFHE, and how old records marked it",
+    "POLICY_OPTION": "the option of a cipher that says whose key it is",
+    "RELINEARISATION_KEYS": "the part of a message that holds them, one per protocol",
+    "ROLE": "of a server, one per protocol",
+    "RULE": "how a DICOM image becomes grey levels, and the colour of a line",
+    "SEED_BITS": "width of a seed for tests, and entropy of the seed of Concrete",
+    "SIZES": "of the cohort's splits, and of the pictures of MedMNIST",
+    "SMALLEST": "allowed: of a block, of a picture",
+    "SUFFIXES": "of files that are read, one per kind of file",
+    "TRAINING": "the phase of a deployment, the share of pairs, the heading in the help",
+    "WORDS": "of a verdict, and of a section",
 }
 
 
@@ -66,6 +138,14 @@ def test_no_plugin_imports_another_of_its_kind(graph: imports.Graph) -> None:
 
 def test_no_two_public_classes_share_a_name() -> None:
     assert names.shared_classes(FILES) == {}
+
+
+def test_no_two_public_functions_share_a_name_without_a_reason() -> None:
+    assert set(names.shared_functions(FILES)) == set(SHARED_FUNCTIONS)
+
+
+def test_no_two_constants_share_a_name_without_a_reason() -> None:
+    assert set(names.shared_constants(FILES)) == set(SHARED_CONSTANTS)
 
 
 def test_no_two_modules_share_a_name_without_a_reason() -> None:
@@ -130,7 +210,8 @@ def test_a_house_without_a_circle_has_none(tmp_path: Path) -> None:
         ("reports/a", "he_compare.comparisons.b"),
         ("comparisons/judging/a", "he_compare.reports.b"),
         ("comparisons/judging/a", "he_compare.comparisons.cli.b"),
-        ("comparisons/run", "he_compare.comparisons.api"),
+        ("comparisons/api", "he_compare.reports.b"),
+        ("comparisons/api", "he_compare.block_scramble.b"),
     ],
 )
 def test_a_planted_upward_import_is_found(tmp_path: Path, importer: str, imported: str) -> None:
@@ -145,7 +226,7 @@ def test_a_planted_upward_import_is_found(tmp_path: Path, importer: str, importe
     [
         ("reports/a", "he_compare.common.b"),
         ("comparisons/cli/app", "he_compare.reports.b"),
-        ("comparisons/api", "he_compare.block_scramble.b"),
+        ("comparisons/run", "he_compare.comparisons.api"),
         ("comparisons/__main__", "he_compare.comparisons.cli.app"),
     ],
 )
@@ -213,3 +294,17 @@ def test_classes_and_modules_of_one_name_are_found(tmp_path: Path) -> None:
     both = ["he_compare.common.a", "he_compare.reports.a"]
     assert names.shared_classes(files) == {"Frame": both}
     assert names.shared_stems(files) == {"a": both}
+
+
+def test_functions_and_imported_constants_of_one_name_are_found(tmp_path: Path) -> None:
+    files = house(
+        tmp_path,
+        {
+            "common/a": "def read(): ...\ndef _own(): ...\nMOST, OWN = 1, 2\nLEAST: int = 3",
+            "reports/b": "async def read(): ...\ndef _own(): ...\nMOST = OWN = LEAST = 4",
+            "reports/c": "def f():\n    from he_compare.common.a import MOST, LEAST",
+        },
+    )
+    both = ["he_compare.common.a", "he_compare.reports.b"]
+    assert names.shared_functions(files) == {"read": both}
+    assert names.shared_constants(files) == {"LEAST": both, "MOST": both}

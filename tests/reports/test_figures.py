@@ -24,7 +24,7 @@ from he_compare.reports.figures.convergence import convergence_plot, rounds_plot
 from he_compare.reports.figures.latency import latency_plot, stage_grid
 from he_compare.reports.figures.panels import reliability_plot, roc_plot
 from he_compare.reports.figures.robustness import robustness_plot
-from he_compare.reports.figures.style import drawing, svg_of
+from he_compare.reports.figures.style import house_style, svg_of
 from he_compare.reports.figures.tradeoff import tradeoff_plot
 from tests.support.samplerun import (
     PLAIN,
@@ -87,7 +87,7 @@ RUNS = (_one, three_pipelines, ten_pipelines, _twelve, _trained, audited)
 
 
 def _figures(view: RunView) -> list[Figure]:
-    with drawing():
+    with house_style():
         figures = [figure for plot in PLOTS if (figure := plot(view)) is not None]
         for figure in figures:
             figure.canvas.draw()
@@ -125,7 +125,7 @@ def test_words_of_small_panels_do_not_collide(
 ) -> None:
     view = _view(make(), tmp_path)
     for plot in (roc_plot, reliability_plot, partial(robustness_plot, disturbance="bit flips")):
-        with drawing():
+        with house_style():
             figure = plot(view)
             if figure is None:
                 continue
@@ -153,7 +153,7 @@ def test_equal_runs_give_equal_bytes(plot: Plot, tmp_path: Path) -> None:
     made = []
     for name in ("a", "b"):
         view = _view(audited(), tmp_path / name)
-        with drawing():
+        with house_style():
             figure = plot(view)
         assert figure is not None
         made.append(svg_of(figure))
@@ -162,7 +162,7 @@ def test_equal_runs_give_equal_bytes(plot: Plot, tmp_path: Path) -> None:
 
 
 def test_the_numbers_beside_marks_do_not_collide(tmp_path: Path) -> None:
-    with drawing():
+    with house_style():
         figure = tradeoff_plot(_view(_twelve(), tmp_path))
         assert figure is not None
         figure.canvas.draw()
@@ -193,7 +193,7 @@ def test_a_run_without_numbers_has_no_plots(tmp_path: Path) -> None:
 
 
 def test_small_text_on_lines_keeps_a_white_ground_in_the_file(tmp_path: Path) -> None:
-    with drawing():
+    with house_style():
         figure = latency_plot(_view(three_pipelines(), tmp_path))
     assert figure is not None
     drawn = svg_of(figure).decode()

@@ -74,10 +74,10 @@ def deployed(name: str, parameters: Parameters | None = None) -> Deployed:
 
 def inspected(name: str, parameters: Parameters | None = None) -> Inspected:
     """Return what a check looks at: a deployed pipeline, or a cipher where ``name`` is ''."""
-    from he_compare.comparisons.auditing.targets import cipher_scheme
+    from he_compare.comparisons.auditing.targets import scheme_of_cipher
 
     one = deployed(name, parameters) if name else None
-    scheme: Any = cipher_scheme("np", {}, SIZE) if one is None else one.scheme((SIZE, SIZE, 3))
+    scheme: Any = scheme_of_cipher("np", {}, SIZE) if one is None else one.scheme((SIZE, SIZE, 3))
     return Inspected(
         label=name or "np",
         pipeline=name,

@@ -1,4 +1,4 @@
-"""The training itself: a resumable run over cached views, one checkpoint an epoch.
+"""The training itself: a resumable run over cached views, one checkpoint per epoch.
 
 A checkpoint is one safetensors file (student, moving average, readouts, Adam's moments, targets)
 whose header carries the counters as JSON, replaced atomically: a run that is killed goes on from

@@ -1,6 +1,7 @@
 """What is known of each 2-D set of MedMNIST v2 without opening it, read from ``known_sets.toml``.
 
-The facts are copied because importing the ``medmnist`` package takes seconds.
+The facts are copied because importing the ``medmnist`` package takes seconds. A new set is a table
+there and a line in ``NAMES`` of ``common/datasets/medmnist.py``, which plug-ins are listed by.
 """
 
 from __future__ import annotations
@@ -77,6 +78,11 @@ def known_set(name: str) -> MedMnistSet:
         values[field] = tuple(values[field])
     values["md5"] = {int(size): digest for size, digest in values["md5"].items()}
     return MedMnistSet(name=name, **values)
+
+
+def known_names() -> frozenset[str]:
+    """Return the names of all sets of the table."""
+    return frozenset(_table())
 
 
 @cache

@@ -54,8 +54,13 @@ def summary(
     *,
     fingerprint: str,
     image_size: int,
+    default_subset: str,
+    limits: Mapping[Split, int | None],
 ) -> DatasetSummary:
-    """Return the counts of what was chosen, with a note on every split that was limited."""
+    """Return the counts of what was chosen, with a note on every split that was limited.
+
+    ``default_subset``: what the dataset's family gives unasked. ``limits``: None for no limit.
+    """
     splits: dict[str, SplitSummary] = {}
     notes = list(dataset.notes)
     for split, positions in positions_by_split.items():
@@ -68,6 +73,8 @@ def summary(
     return DatasetSummary(
         card=dataset.card,
         subset=dataset.subset,
+        subset_is_default=dataset.subset == default_subset,
+        limits={split.value: most for split, most in limits.items() if most is not None},
         splits=splits,
         fingerprint=fingerprint,
         image_size=image_size,

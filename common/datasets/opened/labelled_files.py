@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from he_compare.common.datasets.opened.indexed import ImageRow
-from he_compare.common.datasets.reading.class_folders import subfolders, visible
+from he_compare.common.datasets.reading.class_folders import subfolders, visible_entries
 from he_compare.common.datasets.reading.csv_tables import read_table
 from he_compare.common.datasets.reading.inside_folder import InsideFolder
 from he_compare.common.errors import DataError
@@ -65,7 +65,7 @@ def _named_path(family: str, argument: str, data_dir: Path | None) -> Path:
         path = data_dir.expanduser() / path
     if not path.exists():
         raise DataError(f"no such folder or CSV: {path}", fix=f"check the path after {family}:")
-    if path.is_dir() and not visible(path):
+    if path.is_dir() and not visible_entries(path):
         raise DataError(f"folder {path} is empty", fix="put one sub-folder per class into it")
     return path
 
@@ -78,7 +78,7 @@ def _table_of(family: str, path: Path) -> Path | None:
         return path
     if (path / "labels.csv").is_file():
         return path / "labels.csv"
-    tables = [entry for entry in visible(path) if entry.suffix.lower() == ".csv"]
+    tables = [entry for entry in visible_entries(path) if entry.suffix.lower() == ".csv"]
     if len(tables) > 1:
         names = ", ".join(entry.name for entry in tables)
         raise DataError(

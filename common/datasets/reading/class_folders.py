@@ -12,7 +12,7 @@ from he_compare.common.errors import DataError
 IGNORED = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
 
 
-def visible(folder: Path) -> list[Path]:
+def visible_entries(folder: Path) -> list[Path]:
     """Return the entries of a folder in order of name, without hidden and system entries."""
     return sorted(
         entry
@@ -23,7 +23,7 @@ def visible(folder: Path) -> list[Path]:
 
 def subfolders(folder: Path) -> list[str]:
     """Return the names of the visible sub-folders."""
-    return [entry.name for entry in visible(folder) if entry.is_dir()]
+    return [entry.name for entry in visible_entries(folder) if entry.is_dir()]
 
 
 def class_images(root: Path, folder: str, notes: list[str]) -> list[str]:
@@ -35,7 +35,7 @@ def class_images(root: Path, folder: str, notes: list[str]) -> list[str]:
     inside = InsideFolder(root)
     names: list[str] = []
     others: Counter[str] = Counter()
-    for entry in visible(root / folder):
+    for entry in visible_entries(root / folder):
         name = f"{folder}/{entry.name}"
         if entry.is_dir():
             raise DataError(

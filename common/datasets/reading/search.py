@@ -31,7 +31,7 @@ def data_cache(name: str) -> Path:
     return Path(platformdirs.user_cache_dir("he-compare", appauthor=False)) / "data" / name
 
 
-def places(name: str, data_dir: Path | None) -> list[Place]:
+def places_to_search(name: str, data_dir: Path | None) -> list[Place]:
     """Return the folders in which to look for a dataset, in order."""
     if data_dir is not None:
         return _with_named_subfolder(name, data_dir.expanduser(), "--data-dir")
@@ -58,7 +58,7 @@ def locate(
     what it looks for ("labels.csv or train/ and test/").
     """
     account: list[str] = []
-    for place in places(name, data_dir):
+    for place in places_to_search(name, data_dir):
         try:
             missing = _why_unusable(place.path)
             found = None if missing else wanted(place.path)

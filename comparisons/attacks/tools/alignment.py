@@ -1,6 +1,7 @@
-"""Pictures that came out turned, mirrored or negated, brought beside their originals.
+"""Turns, mirrors or negates recovered pictures so that they match their originals.
 
-No ciphertext tells which of the eight symmetries of the square, or which sign, a picture had.
+Ciphertexts do not determine which of the eight symmetries of the square, or which sign, a picture
+had.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from he_compare.common.types import Float32Array, Float64Array, UInt8Array
 from he_compare.comparisons.attacks.tools.correlation import (
     negation_mask,
     pixels_held,
-    sample,
+    sampled_blocks,
     standardised,
 )
 from he_compare.comparisons.attacks.tools.reconstruct import SMOOTH, TRACE, smoothness
@@ -33,7 +33,7 @@ SAMPLED = 2500
 
 @dataclass(frozen=True)
 class Guess:
-    """A guessed side; ``trace``: what told it, 'borders', 'correlation' or '' (no trace)."""
+    """A guessed side; ``trace``: its evidence, 'borders', 'correlation' or '' (no trace)."""
 
     patch: int
     trace: str
@@ -95,7 +95,7 @@ def neighbours_at(images: UInt8Array, side: int) -> tuple[float, float]:
     """
     flat = cut(images, side)
     flat = flat.reshape(-1, flat.shape[2])
-    blocks = sample(flat)
+    blocks = sampled_blocks(flat)
     blocks = blocks[:: -(-len(blocks) // SAMPLED)]
     if len(blocks) < FEWEST_BLOCKS:
         return 0.0, np.inf

@@ -4,7 +4,7 @@ Where one key serves many blocks, positions of a block that are neighbours in th
 correlated over the blocks, wherever the key put them. Copies (a grey picture with three equal
 channels) are exactly equal, or exactly 255 minus each other. The sign of the leading eigenvector of
 the correlations is the negation mask, up to one global inversion, since a block is mostly bright or
-mostly dark. Channels of colour pictures that the key mixed are told apart first. With it undone,
+mostly dark. Channels of colour pictures that the key mixed are separated first. With it undone,
 each block is brought to mean 0 and spread 1, so that all blocks tell equally much; the positions
 are then laid out so that correlated ones are near.
 """
@@ -103,7 +103,7 @@ def find_block_order(blocks: UInt8Array) -> BlockOrder | None:
 
     Grey pictures: values are the m x m pixels, or three copies of each. Colour: m x m x 3 values.
     """
-    samples = sample(blocks)
+    samples = sampled_blocks(blocks)
     negated = negation_mask(samples)
     groups = copies(samples, negated)
     if groups is None:
@@ -128,7 +128,7 @@ def _colour_order(samples: UInt8Array, negated: IntArray) -> BlockOrder | None:
     return BlockOrder(position, negated, held_out(upright[:, channels[0]], side))
 
 
-def sample(blocks: UInt8Array) -> UInt8Array:
+def sampled_blocks(blocks: UInt8Array) -> UInt8Array:
     """Return at most ``MAX_SAMPLES`` blocks, spread evenly, blocks of one value left out."""
     varied = blocks[blocks.min(axis=1) < blocks.max(axis=1)]
     chosen = varied if len(varied) > 8 else blocks

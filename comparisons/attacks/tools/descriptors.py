@@ -1,7 +1,7 @@
 """What a ciphertext keeps of its image, as vectors: the same numbers before and after encryption.
 
 Each descriptor is invariant under some family of ciphers; which of them fits a scheme is found by
-running the scheme under a key of one's own, not by being told.
+running the scheme under a key of the adversary's own.
 """
 
 from __future__ import annotations

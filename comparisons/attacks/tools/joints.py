@@ -127,7 +127,7 @@ def _turned(blocks: UInt8Array, symmetry: int) -> UInt8Array:
 
 
 def _borders(blocks: UInt8Array) -> tuple[Float32Array, Float32Array]:
-    """Predict half a pixel beyond the right and the left border: two (k, n * m)."""
+    """Predict half a pixel outside the right and the left border: two (k, n * m)."""
     count, pieces, side, _ = blocks.shape
     near = blocks[..., [0, 1, side - 2, side - 1]].astype(np.float32) - MIDDLE
     left = near[..., 0] + SLOPE * (near[..., 0] - near[..., 1])

@@ -1,4 +1,4 @@
-"""Places things on a grid from how unlike they are: near ones are alike.
+"""Places things on a grid by how unlike they are: similar ones are near each other.
 
 The first layout is Isomap (Tenenbaum, de Silva, Langford 2000): geodesic distances on the nearest
 neighbours' graph, classical multidimensional scaling to the plane, then the assignment to grid

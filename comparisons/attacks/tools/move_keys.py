@@ -2,7 +2,7 @@
 
 Every unit (a value, or a 4-bit half) of a plain image has a signature: what it holds in each known
 image. The ciphertext unit with the same signature, or with its negative, came from there. Blocks
-are told apart by the folded multiset of what they hold; one key for all blocks makes every block
+are distinguished by the folded multiset of what they hold; one key for all blocks makes every block
 another known image.
 """
 
@@ -19,8 +19,8 @@ from he_compare.common.target_facts import Facts
 from he_compare.common.types import BoolArray, IntArray, PixelArray, UInt8Array
 
 # Of a cipher with fresh randomness or a key per image there is nothing to find: attacks show that.
-MOVES = Requirement(
-    "values are not moved and negated but mapped otherwise: its key is no list of moves (see "
+MOVES_VALUES = Requirement(
+    "values are mapped in other ways than moves and negation: the key is no list of moves (see "
     "learned inversion)",
     lambda facts: facts.keeps_nibbles or not (facts.deterministic and facts.one_key),
 )
@@ -64,7 +64,7 @@ def unit_positions(shape: PictureShape, patch: int, nibbles: bool) -> IntArray:
 def find_moves(plain: UInt8Array, ciphertexts: PixelArray, facts: Facts) -> KeyMoves:
     """Find the key that turns each plain image (q, h, w, c) into its ciphertext.
 
-    What the known images do not tell apart is assigned in order: always a permutation comes out.
+    What the known images do not distinguish is assigned in order: always a permutation comes out.
     """
     nibbles = uses_nibbles(facts)
     top = NIBBLE_TOP if nibbles else BYTE_TOP

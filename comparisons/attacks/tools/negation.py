@@ -1,4 +1,4 @@
-"""Attacks on negation: when one means something, and how its pictures are scored."""
+"""Attacks on negation: when they apply, and how their pictures are scored."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class NegationUndone:
 
 NEGATED_IN_PLACE = (
     Requirement(
-        "permutation only: no value is negated, folding gains nothing by construction (this says "
-        "nothing for the cipher)",
+        "permutation only: no value is negated, folding gains nothing by construction (this does "
+        "not mean that the cipher is secure)",
         lambda facts: not facts.keeps_values,
     ),
     ONE_KEY,
     Requirement(
-        "values are not negated but mapped otherwise",
+        "values are mapped in other ways than negation",
         lambda facts: facts.keeps_folded or facts.keeps_nibbles,
     ),
     Requirement(

@@ -48,7 +48,7 @@ class _Part:
 
 
 def place(joints: Joints, rows: int, columns: int) -> Placement:
-    """Return where the blocks go, as far as the joints tell; the rest fills the holes in turn."""
+    """Return where the blocks go, as far as the joints show; the rest fills the holes in turn."""
     count = rows * columns
     zero = np.zeros(1, dtype=np.int64)
     parts = {i: _Part(np.array([i]), np.zeros((1, 2), np.int64), zero, zero) for i in range(count)}

@@ -1,6 +1,6 @@
-"""What a network is shown of ciphertexts: planes of the picture's size, one number a pixel.
+"""What a network is shown of ciphertexts: planes of the picture's size, one number per pixel.
 
-The first is the value itself; the others are what some family of ciphers keeps where it stands:
+The first is the value itself; the others are what some family of ciphers keeps in its place:
 folded values (a negation does not touch them), and statistics of a whole block (moving values
 inside it does not touch them). Which of them tells something is left to whoever learns from them.
 """
@@ -21,7 +21,7 @@ QUANTILES = (0.1, 0.5, 0.9)
 
 
 def bytes_of(images: PixelArray) -> npt.NDArray[np.uint8]:
-    """Return images as bytes; what is none is rounded and cut to 0 ... 255."""
+    """Return images as bytes; other values are rounded and cut to 0 ... 255."""
     if images.dtype == np.uint8:
         return cast(npt.NDArray[np.uint8], images)
     return np.clip(np.rint(images), 0, 255).astype(np.uint8)

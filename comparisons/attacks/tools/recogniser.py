@@ -1,4 +1,4 @@
-"""A recogniser of plain images: what a reconstruction is still good for, beside its SSIM.
+"""A recogniser of plain images: how useful a reconstruction still is, beside its SSIM.
 
 Logistic regression on small thumbnails, fitted on plain auxiliary images with their labels. It
 belongs to the sealed side: it scores pictures, the adversary does not have it.

@@ -19,7 +19,7 @@ from he_compare.comparisons.attacks.tools.correlation import (
     BlockOrder,
     find_block_order,
     neighbour_correlation,
-    sample,
+    sampled_blocks,
     standardised,
 )
 from he_compare.comparisons.attacks.tools.joints import (
@@ -51,7 +51,7 @@ class Sureness(StrEnum):
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """Pictures and what speaks for them.
+    """Pictures and the evidence for them.
 
     ``pictures``: uint8 (n, h, w), up to the eight symmetries and a global inversion; all turned
     alike. ``neighbours``: held-out correlation of neighbours inside blocks. ``agreement``: share of
@@ -168,7 +168,7 @@ def smoothness(blocks: UInt8Array) -> float:
     """Correlation of neighbours inside blocks (count, m * m) as they are."""
     side = round(blocks.shape[1] ** 0.5)
     layout = np.arange(side * side).reshape(side, side)
-    return neighbour_correlation(standardised(sample(blocks)), layout)
+    return neighbour_correlation(standardised(sampled_blocks(blocks)), layout)
 
 
 def _grey(images: UInt8Array) -> UInt8Array:

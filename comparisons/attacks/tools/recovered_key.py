@@ -8,12 +8,14 @@ from typing import cast
 import numpy as np
 
 from he_compare.common.adversary import Pairs, Truth
-from he_compare.common.attack_score import Detail, Picture
+from he_compare.common.attack import Attack
+from he_compare.common.attack_score import AttackMetric, Detail, Picture
 from he_compare.common.scheme import KeyMoves, PictureShape
 from he_compare.common.similarity import gradient_similarity, psnr, ssim
 from he_compare.common.types import IntArray, PixelArray, UInt8Array
 from he_compare.comparisons.attacks.tools.move_keys import (
     BYTE_TOP,
+    MOVES_VALUES,
     NIBBLE_TOP,
     images_of,
     units_of,
@@ -30,6 +32,14 @@ class RecoveredKey:
     key: KeyMoves
     queries: int
     ciphertexts: PixelArray
+
+
+class KeyRecovery(Attack):
+    """An attack that recovers a key of moves: verified by decrypting sealed images with it."""
+
+    metric = AttackMetric("share of values of fresh images decrypted correctly", best=1.0)
+    requires = (MOVES_VALUES,)
+    source = "design of the cipher: no diffusion, one key for all images"
 
 
 def decrypt(key: KeyMoves, ciphertexts: PixelArray, shape: PictureShape) -> UInt8Array:

@@ -126,11 +126,11 @@ def _blocks(ciphertexts: PixelArray, side: int) -> Float64Array:
 
 
 def guess_rotated_side(ciphertexts: PixelArray, sides: Sequence[int]) -> tuple[int, float] | None:
-    """Guess the side of rotated blocks: the smallest whose blocks are told shortest.
+    """Guess the side of rotated blocks: the smallest whose blocks have the shortest description.
 
-    Returns the side and how many bits a value it saves against no structure; None where images are
-    too few, or have none. A Gaussian is fitted to half of the blocks and tells the other half: only
-    blocks that are cut right are alike.
+    Returns the side and how many bits per value it saves against no structure; None where images
+    are too few, or have none. A Gaussian is fitted to half of the blocks and predicts the other
+    half: only blocks that are cut right are alike.
     """
     plain = _plain_bits(ciphertexts)
     saved = {side: plain - _bits(_blocks(ciphertexts, side)) for side in sides}
@@ -147,7 +147,7 @@ def _plain_bits(ciphertexts: PixelArray) -> float:
 
 
 def _bits(blocks: Float64Array) -> float:
-    """Bits a value of every other block under a Gaussian fitted to the rest."""
+    """Bits per value of every other block under a Gaussian fitted to the rest."""
     flat = blocks.reshape(-1, blocks.shape[2])
     learnt, judged = flat[::2], flat[1::2]
     if len(learnt) < 2:

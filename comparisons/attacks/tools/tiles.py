@@ -1,4 +1,4 @@
-"""Images cut into square blocks and put together again, and the symmetries an attack cannot tell.
+"""Images cut into square blocks and put together again, and the symmetries that stay open.
 
 A ciphertext-only attack finds a picture up to the eight symmetries of the square and, where values
 may have been negated, up to 255 - v everywhere.
@@ -16,7 +16,7 @@ from he_compare.common.types import Float64Array, IntArray, PixelArray, UInt8Arr
 
 
 def as_bytes(ciphertexts: PixelArray) -> UInt8Array:
-    """Return ciphertexts as bytes; what is none is rounded and cut to 0 ... 255."""
+    """Return ciphertexts as bytes; other values are rounded and cut to 0 ... 255."""
     if ciphertexts.dtype == np.uint8:
         return cast(UInt8Array, ciphertexts)
     return np.clip(np.rint(ciphertexts), 0, 255).astype(np.uint8)

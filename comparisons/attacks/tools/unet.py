@@ -24,9 +24,6 @@ from he_compare.common.types import (
     UInt8Array,
 )
 
-# Of the budget's seconds a key, the share that training may take.
-TRAINING = 0.6
-
 
 @dataclass(frozen=True)
 class Learnt:

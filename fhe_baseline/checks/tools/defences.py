@@ -1,4 +1,4 @@
-"""What can be done to decrypted scores before they are shown: rounding, flooding, labels only."""
+"""Defences for decrypted scores before they are shown: rounding, flooding, labels only."""
 
 from __future__ import annotations
 

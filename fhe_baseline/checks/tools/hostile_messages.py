@@ -1,6 +1,6 @@
 """Messages an active adversary sends: cut, flipped, replayed, foreign, transparent.
 
-Each goes to the running server process; what comes of it is told apart: refused with a reason, an
+Each goes to the running server process; the results are distinguished: refused with a reason, an
 internal error, a dead process, or an answer, and then what the client makes of the answer.
 """
 

@@ -81,7 +81,7 @@ def key_from_real(context: Any, decodes: Sequence[RealDecode]) -> Int64Array | N
     return _ternary(coefficients(multiply(numerator, inverse(determinant, prime), prime), prime))
 
 
-def key_of(secret_key: Any, context: Any) -> Int64Array:
+def secret_coefficients(secret_key: Any, context: Any) -> Int64Array:
     """Return the coefficients of a SEAL secret key, int64 (N,): the truth, for scoring alone."""
     parameters = context.first_context_data().parms()
     degree = parameters.poly_modulus_degree()

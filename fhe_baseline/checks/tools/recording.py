@@ -1,6 +1,6 @@
-"""Where decrypted results go: the bytes that cross the boundary, recorded and looked through.
+"""Where decrypted results go: the bytes that cross the boundary, recorded and searched.
 
-A recording handle stands between client and server and keeps every message in order. After the
+A recording handle sits between client and server and keeps every message in order. After the
 owner has decrypted something, whatever goes to the server must be a fresh encryption: no decrypted
 number in it, no reply sent back, no ciphertext twice, and encryption noise in every state.
 """

@@ -84,12 +84,12 @@ def fitted_of(inspected: Inspected) -> FittedOnFeatures | None:
 
 
 def encryption_obstacle(inspected: Inspected) -> str:
-    """Say why a check of homomorphic encryption means nothing here; '' where it does."""
+    """Say why a check of homomorphic encryption does not apply here; '' where it does."""
     return "" if fitted_of(inspected) is not None else NOT_ENCRYPTED
 
 
 def ckks_obstacle(inspected: Inspected) -> str:
-    """Say why a check of CKKS means nothing here; '' where it does."""
+    """Say why a check of CKKS does not apply here; '' where it does."""
     fitted = fitted_of(inspected)
     if fitted is None or fitted.plan is None:
         return encryption_obstacle(inspected) or EXACT

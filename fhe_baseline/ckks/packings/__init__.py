@@ -1,1 +1,1 @@
-"""The packings: one file is one packing and hands over ``PACKING``."""
+"""The packings: one file is one packing and provides ``PACKING``."""

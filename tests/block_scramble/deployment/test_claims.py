@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from he_compare.block_scramble.deployment.cipher_instance import make_instance
 from he_compare.block_scramble.deployment.parameters import BlockScrambleParameters
+from he_compare.common import plugins
 from tests.support.runcontext import Bench
 from tests.support.scrambling import DATA
 
@@ -52,12 +54,21 @@ def test_claims_of_al_amin_declare_the_interpretation(bench: Bench) -> None:
 def test_claims_of_aes_rest_on_an_assumption_and_hide_equality(bench: Bench) -> None:
     claims = claims_of(bench, cipher="aes_ctr")
     assert claims.claim_type == "reduction to a hardness assumption"
-    assert "AES-256" in claims.assumption and claims.enforced_by
+    assert "AES-256" in claims.assumption and "cryptography package" in claims.enforced_by
     assert claims.deterministic is False
     assert claims.preserves == ["the size of the image"]
     assert claims.key_space.effective_bits == 256
     assert "the nonce of every image" in claims.server_learns
     assert not any("equal" in line for line in claims.server_learns)
+
+
+def test_who_enforces_parameters_is_said_by_the_cipher(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cipher = plugins.load("ciphers", "aes_ctr")
+    monkeypatch.setattr(type(cipher), "traits", replace(cipher.traits, enforced_by=""))
+    assert claims_of(bench, cipher="aes_ctr").enforced_by == ""
+    assert claims_of(bench).enforced_by.startswith("nobody")
 
 
 @pytest.mark.parametrize("cipher", ["identity", "noise"])

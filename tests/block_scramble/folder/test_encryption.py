@@ -227,7 +227,7 @@ def test_the_command_line_goes_there_and_back(
         (["encrypt", "in", "out", "--cipher", "vit_blok", "--key", "k"], 2, "did you mean"),
         (["encrypt", "in", "out", "--cipher", "etc[", "--key", "k"], 2, "cipher 'etc['"),
         (["encrypt", "in", "out", "--cipher", "etc"], 2, "Missing option '--key'"),
-        (["encrypt", "gone", "out", "--cipher", "etc", "--key", "k"], 2, "gone is not there"),
+        (["encrypt", "gone", "out", "--cipher", "etc", "--key", "k"], 2, "gone does not exist"),
         (["decrypt", "in", "out", "--key", "k"], 2, "not an encrypted folder"),
         (["decrypt", "broken", "out", "--key", "k"], 4, "not a manifest that this program"),
     ],

@@ -176,7 +176,7 @@ def test_a_folder_without_images_and_one_that_is_missing_are_refused(room: Path)
     (room / "none").mkdir()
     with pytest.raises(DataError, match="has no"):
         encrypt(room, source="none")
-    with pytest.raises(UsageError, match="is not there"):
+    with pytest.raises(UsageError, match="does not exist"):
         encrypt(room, source="nowhere")
     with pytest.raises(UsageError, match="not an encrypted folder"):
         decrypt(room, source="in")

@@ -106,7 +106,9 @@ def test_ids_are_stable_names_without_a_machine_path(
     for split in Split:
         assert first.index(split).ids == again.index(split).ids
         assert not any(str(tmp_path) in identity for identity in first.index(split).ids)
-    told = summary(first, {}, fingerprint="", image_size=16).model_dump_json()
+    told = summary(
+        first, {}, fingerprint="", image_size=16, default_subset="", limits={}
+    ).model_dump_json()
     assert str(tmp_path) not in told
 
 
@@ -129,7 +131,11 @@ def test_a_run_can_choose_load_count_and_fingerprint(opener: Callable[[int], Ope
     assert set(batch.labels.tolist()) == set(range(len(data.card.classes)))
     digest = fingerprint(data, chosen)
     assert digest == fingerprint(opener(0), chosen)
-    told = summary(data, chosen, fingerprint=digest, image_size=16)
+    default, limits = data.subset, {Split.TRAIN: 6, Split.VAL: None}
+    told = summary(
+        data, chosen, fingerprint=digest, image_size=16, default_subset=default, limits=limits
+    )
+    assert told.limits == {"train": 6} and told.subset_is_default
     assert {name: split.n for name, split in told.splits.items()} == {
         split.value: len(chosen[split]) for split in Split
     }

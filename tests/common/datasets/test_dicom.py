@@ -188,7 +188,12 @@ def test_nothing_of_a_person_is_kept_anywhere(
     positions = {split: np.arange(len(data.index(split).ids)) for split in Split}
     told = [
         summary(
-            data, positions, fingerprint=fingerprint(data, positions), image_size=16
+            data,
+            positions,
+            fingerprint=fingerprint(data, positions),
+            image_size=16,
+            default_subset="all",
+            limits={},
         ).model_dump_json(),
         json.dumps(check(data).as_json()),
         repr(data),

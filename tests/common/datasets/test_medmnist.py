@@ -10,7 +10,7 @@ import pytest
 from he_compare.common.datasets.chestmnist import DATASET as CHEST
 from he_compare.common.datasets.chestmnist import FACTS as CHEST_FACTS
 from he_compare.common.datasets.medmnist import MedMnist
-from he_compare.common.datasets.medmnist_sets.known_sets import SIZES, MedMnistSet
+from he_compare.common.datasets.medmnist_sets.known_sets import SIZES, MedMnistSet, known_names
 from he_compare.common.datasets.reading import npz
 from he_compare.common.errors import DataError, UnknownNameError
 from he_compare.common.plugins import discover, load
@@ -30,6 +30,13 @@ def test_all_twelve_sets_are_there() -> None:
 
     assert sorted(ALL_FACTS) == sorted(name for name in INFO if not name.endswith("3d"))
     assert len(ALL_FACTS) == 12
+
+
+def test_a_set_of_the_table_is_also_named_where_plug_ins_are_listed_from() -> None:
+    missing = known_names() - set(ALL_FACTS)
+    assert not missing, f"add {sorted(missing)} to NAMES in common/datasets/medmnist.py"
+    unknown = set(ALL_FACTS) - known_names()
+    assert not unknown, f"add {sorted(unknown)} to common/datasets/medmnist_sets/known_sets.toml"
 
 
 @pytest.mark.parametrize("name", sorted(ALL_FACTS))

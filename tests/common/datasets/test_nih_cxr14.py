@@ -70,7 +70,7 @@ def test_patient_ids_are_hashed(folder: Path) -> None:
 def test_without_the_lists_patients_are_cut_from_the_seed(tmp_path: Path) -> None:
     write_nih_like(tmp_path, lists=False)
     data = DATASET.open("", tmp_path, "", 3)
-    assert any("official lists are not there" in note for note in data.notes)
+    assert any("official lists do not exist here" in note for note in data.notes)
     assert sum(len(data.index(split).ids) for split in Split) == 48
 
 

@@ -75,7 +75,7 @@ def test_an_edited_tape_is_refused_and_named(tmp_path: Path, what: str) -> None:
     else:
         other = write_tape(tmp_path, "other", Tape(np.array([1]), [b"x"], b"public"))
         file.write_bytes((tmp_path / other.file).read_bytes())
-    with pytest.raises(IntegrityError, match=r"the tape tape/cell\.tape does not hold"):
+    with pytest.raises(IntegrityError, match=r"the tape tape/cell\.tape is not valid"):
         read_tape(tmp_path, facts)
     assert "tape/cell.tape" in tape_problem(tmp_path, facts)
 

@@ -162,7 +162,7 @@ def refusal(folder: Path, patch: int | None = None, out: Path | None = None) -> 
 
 
 def test_a_folder_that_is_missing_or_empty_is_refused(tmp_path: Path) -> None:
-    assert "is not there" in refusal(tmp_path / "nowhere")
+    assert "does not exist" in refusal(tmp_path / "nowhere")
     (tmp_path / "in").mkdir()
     assert "has no" in refusal(tmp_path / "in")
 

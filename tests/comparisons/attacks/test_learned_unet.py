@@ -36,8 +36,8 @@ SMALL = AttackBudget("small", 2, 8, 3, 32, 60, 60, 24, 60.0)
 
 @pytest.fixture(autouse=True)
 def _few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(learned_unet, "STEPS", 30)
-    monkeypatch.setattr(learned_unet_other_keys, "STEPS", 60)
+    monkeypatch.setattr(learned_unet.LearnedUNet, "steps", 30)
+    monkeypatch.setattr(learned_unet_other_keys.LearnedUNetOtherKeys, "steps", 60)
 
 
 def outcome(folder: Path, attack: str, cipher: str, budget: AttackBudget = SMALL) -> AttackOutcome:

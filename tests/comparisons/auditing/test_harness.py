@@ -43,6 +43,7 @@ class Probe(Attack):
     metric = AttackMetric("share seen", best=1.0)
     limits = ("made for a test",)
     source = "tests"
+    reads_pictures = False
     runs = 0
 
     def run(self, view: View, budget: AttackBudget, random: np.random.Generator) -> Any:
@@ -261,21 +262,21 @@ def test_messages_that_an_attack_cannot_read_are_neither_a_pass_nor_not_applicab
 ) -> None:
     class OnBlocks(Probe):
         requires = (BLOCKS,)
+        reads_pictures = True
 
     given(OnBlocks())
     found = run(tmp_path / "a", OnBlocks(), sealed_target())
     assert [one.verdict for one in found] == ["unreadable"]
-    assert found[0].target_kind == "pipeline"
+    assert (found[0].target_kind, found[0].scheme) == ("pipeline", "sealed")
     assert "the attack cannot read such messages, nothing is known" in matrix.render(found)
     assert (exit_code(found), exit_code(found, ["probe"])) == (0, 3)
     blockless = run(tmp_path / "b", OnBlocks(), "pixel_np")
     assert [(one.verdict, one.reason) for one in blockless] == [("not applicable", BLOCKS.obstacle)]
+    assert [one.scheme for one in blockless] == ["pixel_np"]
     assert exit_code(blockless, ["probe"]) == 0
 
 
-def test_an_attack_that_asks_nothing_of_pictures_takes_any_bytes(
-    tmp_path: Path, given: Any
-) -> None:
+def test_an_attack_that_reads_no_pictures_takes_any_bytes(tmp_path: Path, given: Any) -> None:
     given(Probe())
     assert run(tmp_path, Probe(), sealed_target())[0].verdict == "resists within budget"
 
@@ -286,7 +287,7 @@ def test_a_check_is_recorded_with_what_it_found(tmp_path: Path, given: Any) -> N
     assert (found.verdict, found.headline, found.claim) == ("broken", "found 7 bytes", "none leak")
     assert found.metric is not None and found.metric.value == 7.0
     assert (tmp_path / found.artefacts[0]).read_bytes() == b"seven"
-    told = matrix.explain(found)
+    told = matrix.explain_outcome(found)
     assert "claim      none leak" in told and "reproduce  compare audit run" in told
 
 

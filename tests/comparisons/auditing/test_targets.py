@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from he_compare.comparisons.auditing.targets import cipher_scheme, cipher_target, facts_of
+from he_compare.comparisons.auditing.targets import cipher_target, facts_of, scheme_of_cipher
 
 TRUE_FACTS = {
     "vit_block": "keeps_values keeps_folded keeps_nibbles local bytewise shared_key moves_blocks",
@@ -24,7 +24,7 @@ ASKED = {name for facts in TRUE_FACTS.values() for name in facts.split()}
 @pytest.mark.parametrize("cipher", TRUE_FACTS)
 def test_the_structure_of_a_cipher_is_found_by_running_it(cipher: str) -> None:
     options: dict[str, Any] = {} if cipher == "pixel_np" else {"patch": 8}
-    facts = facts_of(cipher_scheme(cipher, options, 32), cipher, "cipher")
+    facts = facts_of(scheme_of_cipher(cipher, options, 32), cipher, "cipher")
     assert facts.deterministic and facts.one_key
     assert {name for name in ASKED if getattr(facts, name)} == set(TRUE_FACTS[cipher].split())
 

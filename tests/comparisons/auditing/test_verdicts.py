@@ -57,7 +57,7 @@ def test_verdict_follows_the_whole_interval(values: list[float], verdict: str) -
 def test_a_budget_too_small_to_conclude_is_said_and_is_no_pass() -> None:
     judgement = judge(0.3, interval_over_keys([0.0, 0.9, 0.0], 0.0, 1.0))
     assert judgement.verdict == "unreliable"
-    assert judgement.reason.startswith("too small a budget to conclude")
+    assert judgement.reason.startswith("the budget is too small to conclude")
 
 
 def test_one_key_is_judged_by_its_value() -> None:

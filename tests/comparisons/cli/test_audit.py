@@ -41,7 +41,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         (["--cipher", "vit_block[pach=8]"], "has no parameter 'pach'"),
         (["--cipher", "vit_block[patch=8"], "cipher 'vit_block[patch=8' does not parse"),
         (["--cipher", "vit_block[key_policy=daily]"], "unknown key_policy 'daily'"),
-        (["--cipher", "np", "--cipher", "np"], "'np' is asked for twice"),
+        (["--cipher", "np", "--cipher", "np"], "'np' is named twice"),
         (["--attack", "leading_bite"], "did you mean 'leading_bit'"),
         (["--budget", "huge"], "unknown budget 'huge'"),
         (["--pipeline", "block-scrambel"], "did you mean 'block-scramble'"),

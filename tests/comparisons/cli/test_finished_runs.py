@@ -136,6 +136,32 @@ def test_a_policy_lists_every_limit_that_is_not_kept(folder: RunFolder, tmp_path
     assert found[4].endswith("no attack ran, but the policy requires one")
 
 
+def test_a_policy_forbids_what_was_won_beyond_the_claims_only_where_it_says_so(
+    folder: RunFolder, tmp_path: Path
+) -> None:
+    outcome = AttackOutcome(
+        identity="feedbeef",
+        attack="ind_cpa_d",
+        target="fhe-head",
+        target_kind="pipeline",
+        rung=Knowledge.DECRYPTED_RESULTS,
+        knowledge=[],
+        verdict="broken",
+        promised=False,
+    )
+    folder.append(outcome)
+    rule = '[[rule]]\npipelines = ["fhe-head"]\n'
+
+    def found(limit: str) -> list[str]:
+        policy = load_policy(_policy(tmp_path / "p.toml", rule + limit))
+        return violations(policy, read_run(folder))
+
+    assert found('forbidden_verdicts = ["broken", "partial"]') == []
+    assert found('forbidden_beyond_claims = ["broken"]') == [
+        "fhe-head: broken by ind_cpa_d (feedbeef), beyond its claims"
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

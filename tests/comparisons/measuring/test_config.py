@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from he_compare.common.errors import UnknownNameError, UsageError
-from he_compare.comparisons.measuring.config import load_config, profile_names
+from he_compare.comparisons.measuring.config import audit_budget, load_config, profile_names
 from he_compare.comparisons.measuring.pipeline_spec import PipelineSpec, parse_spec
 
 
@@ -95,3 +95,14 @@ def test_a_value_out_of_range_is_named(overrides: dict[str, object], said: str) 
 def test_an_unknown_profile_gives_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="'smoke'"):
         load_config("smok", {})
+
+
+@pytest.mark.parametrize(
+    ("profile", "budget"),
+    [("smoke", "quick"), ("quick", "quick"), ("full", "full"), ("no such", "quick")],
+)
+def test_an_audit_that_is_asked_for_has_the_budget_of_the_profile(
+    profile: str, budget: str
+) -> None:
+    assert audit_budget(profile, wanted=True) == budget
+    assert audit_budget(profile, wanted=False) == "none"

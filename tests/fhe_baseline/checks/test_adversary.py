@@ -24,7 +24,10 @@ from he_compare.fhe_baseline.checks import (
 from he_compare.fhe_baseline.checks import server_state as server_state_check
 from he_compare.fhe_baseline.checks.freshness import body_of
 from he_compare.fhe_baseline.checks.head_extraction import extract, fidelity
-from he_compare.fhe_baseline.checks.sample_gradient import features_from_update, nearest
+from he_compare.fhe_baseline.checks.sample_gradient import (
+    features_from_update,
+    similarity_to_nearest,
+)
 from he_compare.fhe_baseline.checks.tools.hostile_messages import (
     Bombardment,
     Fate,
@@ -234,7 +237,7 @@ def test_the_update_of_one_sample_is_its_features_and_of_many_a_mixture() -> Non
     updates = residuals * np.hstack([features, np.ones((50, 1))])
     np.testing.assert_allclose(features_from_update(updates[:1]), features[0], atol=1e-12)
     mixed = features_from_update(updates.sum(axis=0, keepdims=True))
-    assert nearest(mixed, features) < 0.9
+    assert similarity_to_nearest(mixed, features) < 0.9
 
 
 def test_a_decoder_gives_pictures_back_from_features_and_the_mean_from_noise() -> None:

@@ -15,7 +15,7 @@ from he_compare.common.run.view import RunView, read_run
 from he_compare.common.types import Phase
 from he_compare.reports.document.nodes import Figure, Table
 from he_compare.reports.figures.convergence import convergence_plot, rounds_plot
-from he_compare.reports.figures.style import drawing
+from he_compare.reports.figures.style import house_style
 from he_compare.reports.sections import encrypted_training
 from tests.support.samplerun import three_pipelines
 
@@ -81,7 +81,7 @@ def test_the_section_tells_seconds_rounds_bytes_and_losses(tmp_path: Path) -> No
 
 def test_the_lines_are_the_seconds_plus_a_wait_a_round(tmp_path: Path) -> None:
     view = view_with(tmp_path, history(4, 2, 0.5))
-    with drawing():
+    with house_style():
         figure = rounds_plot(view)
     assert figure is not None
     line = figure.axes[0].lines[0]
@@ -91,7 +91,7 @@ def test_the_lines_are_the_seconds_plus_a_wait_a_round(tmp_path: Path) -> None:
 
 def test_encrypted_and_twin_and_optimum_are_drawn_from_the_start(tmp_path: Path) -> None:
     view = view_with(tmp_path, history(3, 1, 0.5))
-    with drawing():
+    with house_style():
         figure = convergence_plot(view)
     assert figure is not None
     twin, encrypted, optimum = figure.axes[0].lines

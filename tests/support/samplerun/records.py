@@ -187,7 +187,9 @@ def _claims(kind: Kind) -> SecurityClaims:
         assumption="ring learning with errors",
         enforced_by="SEAL refuses parameters below 128 bits",
         deterministic=False,
-        key_space=KeySpace(nominal_bits=None, seed_entropy_bits=256, effective_bits=128),
+        key_space=KeySpace(
+            nominal_bits=None, seed_entropy_bits=256, effective_bits=128, searched=False
+        ),
         server_learns=["number of images", "weights of the head"],
         parameters={"N": 8192, "modulus_bits": [60, 40, 60]},
         lattice=[_lattice()],
@@ -199,7 +201,7 @@ def _claims(kind: Kind) -> SecurityClaims:
 def _lattice() -> LatticeFacts:
     return LatticeFacts(
         scheme="CKKS",
-        use="inference",
+        task="inference",
         name="n8192-160",
         dimension=8192,
         log2_q=160,

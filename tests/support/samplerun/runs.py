@@ -174,6 +174,8 @@ def _manifest(
     dataset = DatasetSummary(
         card=card,
         subset="published" if binary else "balanced",
+        subset_is_default=binary,
+        limits={} if binary else {"test": 60},
         splits={"train": split, "val": split, "test": split},
         fingerprint="5a" * 32,
         image_size=224,

@@ -14,8 +14,8 @@ from he_compare.fhe_baseline.checks.tools.key_recovery import (
     RealDecode,
     key_from_complex,
     key_from_real,
-    key_of,
     recovered_share,
+    secret_coefficients,
 )
 from he_compare.fhe_baseline.checks.tools.modular import (
     bit_reversal,
@@ -61,7 +61,7 @@ def published(evaluated: bool = False) -> Published:
     sealapi.Decryptor(inner, secret).decrypt(ciphertexts[0], plaintext)
     slots = np.array(sealapi.CKKSEncoder(inner).decode_complex(plaintext))
     values = [np.array(vector.decrypt()) for vector in vectors]
-    return Published(inner, ciphertexts, values, slots, key_of(secret, inner))
+    return Published(inner, ciphertexts, values, slots, secret_coefficients(secret, inner))
 
 
 def test_the_truth_is_a_ternary_key_of_all_three_values() -> None:

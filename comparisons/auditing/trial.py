@@ -1,0 +1,121 @@
+"""One attack under every key of a target or a control, and one check: run and scored.
+
+With all that it imports, this module is what an outcome is keyed by, beside the attack and what is
+attacked. So it imports nothing that stores, draws or tells.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from he_compare.common.attack import Attack, AttackFailedError, Check, CheckFinding, Inspected
+from he_compare.common.audit_budget import AttackBudget
+from he_compare.common.contracts import Progress
+from he_compare.common.scheme import Scheme
+from he_compare.common.seeds import generator_for, seed_for
+from he_compare.comparisons.attacks.tools.recogniser import Recogniser, fit_recogniser
+from he_compare.comparisons.auditing.adversary_view import Attacked, set_up
+from he_compare.comparisons.auditing.outcome_draft import ScoresOverKeys
+from he_compare.comparisons.auditing.pool import PlainPool, is_grey
+from he_compare.comparisons.auditing.targets import KEY_IN_USE, Target
+from he_compare.comparisons.auditing.timelimit import time_limit
+
+
+class Trial:
+    """Runs attacks and checks within one budget, on images of one pool.
+
+    ``size``: side in pixels of the images that checks get. The same seed gives the same scores.
+    """
+
+    def __init__(
+        self, pool: PlainPool, budget: AttackBudget, seed: int, size: int, progress: Progress
+    ) -> None:
+        self.pool = pool
+        self.budget = budget
+        self.seed = seed
+        self.size = size
+        self.progress = progress
+        self._recognisers: dict[int, Recogniser | None] = {}
+
+    def on_target(self, attack: Attack, target: Target) -> ScoresOverKeys:
+        """Run an attack under the key in use and under fresh ones. Raises OverTimeError."""
+
+        def attacked(number: int) -> Attacked:
+            tape = target.opened.tape if number == KEY_IN_USE else None
+            return Attacked(target.scheme, target.key(number, self.seed), tape)
+
+        return self._over_keys(attack, target, attacked, max(self.budget.keys, attack.least_keys))
+
+    def on_control(
+        self, attack: Attack, target: Target, control: Scheme, keys: int
+    ) -> ScoresOverKeys:
+        """Run an attack on a control, believing what it believes of the target.
+
+        Raises OverTimeError.
+        """
+
+        def attacked(number: int) -> Attacked:
+            key = control.new_key(seed_for(self.seed, "audit key", control.name, number))
+            return Attacked(control, key)
+
+        return self._over_keys(attack, target, attacked, keys)
+
+    def _over_keys(
+        self, attack: Attack, target: Target, attacked: Callable[[int], Attacked], keys: int
+    ) -> ScoresOverKeys:
+        result = ScoresOverKeys()
+        for number in range(keys):
+            view, truth = set_up(
+                attack,
+                target.scheme,
+                target.facts,
+                attacked(number),
+                self.pool,
+                self.budget,
+                self.seed,
+                number,
+                self._recogniser(target.scheme.shape[0]),
+            )
+            random = generator_for(self.seed, "attack", attack.name, number)
+            start = time.perf_counter()
+            guess, gave_up = None, False
+            with time_limit(self.budget.seconds):
+                try:
+                    guess = attack.run(view, self.budget, random)
+                except AttackFailedError as error:
+                    gave_up = True
+                    result.gave_up.append(str(error))
+            result.seconds += time.perf_counter() - start
+            result.scores.append(
+                attack.score_nothing(truth) if gave_up else attack.score(guess, truth)
+            )
+            if number == 0:
+                result.first = (view, truth)
+                result.grey = is_grey(truth.originals)
+            self.progress("keys", number + 1, keys)
+        return result
+
+    def _recogniser(self, size: int) -> Recogniser | None:
+        if size not in self._recognisers:
+            self._recognisers[size] = fit_recogniser(self.pool.auxiliary(size))
+        return self._recognisers[size]
+
+    def inspected(self, target: Target) -> Inspected:
+        """Return what a check gets of a target: all of it."""
+        batch = self.pool.attacked(self.size)
+        return Inspected(
+            label=target.label,
+            pipeline=target.pipeline,
+            deployed=target.opened.deployed,
+            scheme=target.scheme,
+            images=batch.images,
+            labels=batch.labels,
+            classes=self.pool.classes,
+        )
+
+    def examine(self, check: Check, inspected: Inspected) -> CheckFinding:
+        """Run a check. Raises OverTimeError and what the check raises."""
+        random = generator_for(self.seed, "check", check.name)
+        with time_limit(self.budget.seconds * self.budget.keys):
+            return check.examine(inspected, self.budget, random)
