@@ -63,6 +63,7 @@ class Spy(Attack):
     rung = Knowledge.CIPHERTEXT_ONLY
     reads_pictures = False
     metric = AttackMetric("nothing", best=1.0, chance=0.0)
+    reads_pictures = False
     shown: list[list[Message]] = field(default_factory=list)
 
     def run(self, view: Any, budget: AttackBudget, random: np.random.Generator) -> float:
