@@ -172,11 +172,11 @@ def ground_of_audit(
 
 
 def _every_fourth_of_a_class(labels: IntArray) -> BoolArray:
-    """Choose every fourth image of each class: bool (n,)."""
-    chosen = np.zeros(len(labels), np.bool_)
+    """Mark the second of every four images of each class: classes of two images are in both."""
+    marked = np.zeros(len(labels), bool)
     for label in np.unique(labels):
-        chosen[np.flatnonzero(labels == label)[VALIDATION_SHARE - 1 :: VALIDATION_SHARE]] = True
-    return chosen
+        marked[np.flatnonzero(labels == label)[1::VALIDATION_SHARE]] = True
+    return marked
 
 
 def _require_all_classes(train: ImageBatch, val: ImageBatch, classes: tuple[str, ...]) -> None:
@@ -184,7 +184,7 @@ def _require_all_classes(train: ImageBatch, val: ImageBatch, classes: tuple[str,
         if not (train.labels == label).any() or not (val.labels == label).any():
             raise UsageError(
                 f"{len(train) + len(val)} auxiliary images are too few to fit a pipeline on: "
-                f"class {name!r} has fewer than {VALIDATION_SHARE}",
+                f"class {name!r} has fewer than two",
                 fix="take a dataset with more images of it, or run `compare run`, which ends with "
                 "an audit of what it deployed",
             )
