@@ -135,7 +135,7 @@ def test_an_edited_tape_is_named_by_verify_and_stops_no_other_target(
     again = RunFolder(tmp_path / "run").outcomes()
     spoilt = [one for one in again if one.target == "echo[claim]"]
     assert spoilt and all(one.verdict == "not run" for one in spoilt)
-    assert all("does not hold" in one.reason for one in spoilt)
+    assert all("is not valid" in one.reason for one in spoilt)
     others = [one for one in again if one.target == "echo"]
     assert {one.messages for one in others} == {"deployed again"}
     assert any(one.verdict == "broken" for one in others)
