@@ -101,7 +101,7 @@ class OutcomeDraft:
     def _without_result(
         self, verdict: Verdict, reason: str, kind: NotRun | None = None
     ) -> AttackOutcome:
-        facts = {"verdict": verdict, "reason": reason, "not_run": kind}
+        facts = {"verdict": verdict, "reason": reason, "not_run": kind, "messages": ""}
         return AttackOutcome.model_validate(self._common() | facts)
 
     def of_result(

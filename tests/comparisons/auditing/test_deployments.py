@@ -35,6 +35,7 @@ from he_compare.comparisons.auditing.targets import (
 )
 from he_compare.comparisons.measuring.pipeline_spec import PipelineSpec
 from he_compare.comparisons.progress import ProgressReporter
+from he_compare.fhe_baseline.pipelines.fhe_head import FheHeadParameters
 from tests.support.deployments import CLASSES, SIZE, batch, deployed, images
 
 SMALL = AttackBudget("small", 2, 8, 3, 8, 20, 60, 8, 20.0)
@@ -294,3 +295,25 @@ def test_where_no_pictures_are_wanted_the_audit_leaves_none(
         outcomes = Harness(setup, RunFolder(tmp_path), progress).run([target], ["spy"])
     assert bool(list(tmp_path.rglob("*.png"))) is wanted
     assert any(one.pictures for one in outcomes) is wanted
+
+
+def test_a_model_under_a_wrong_key_gives_away_the_key_it_was_adapted_to() -> None:
+    """Images are encrypted under another key than the model's, under fresh keys as in the run."""
+    wrong = BlockScrambleParameters(mode="adapted", wrong_key=True)
+    scheme = deployed("block-scramble", wrong).scheme((SIZE, SIZE, 3))
+    own, fresh = scheme.own_key(), scheme.new_key(1)
+    assert own is not None
+    for key in (own, fresh):
+        models = key.models()
+        assert models is not None
+        again = key.adapted(models.plain_rows, models.plain_positions)
+        np.testing.assert_allclose(models.deployed_rows, again.deployed_rows, atol=1e-6)
+
+
+def test_a_packing_of_batches_is_attacked_image_by_image(tmp_path: Path, spy: Spy) -> None:
+    one = deployed("fhe-head", FheHeadParameters(packing="batched"))
+    assert one.scheme((SIZE, SIZE, 3)).in_batches
+    (found,) = audit(tmp_path, [target_of("fhe-head", one, None)], "spy")
+    own, fresh = spy.shown[-SMALL.keys :]
+    assert min(len(message) for message in (*own, *fresh)) > 10_000
+    assert any("one at a time" in limit for limit in found.limits)
