@@ -98,9 +98,9 @@ class Target:
         """Return what the target claims, in words; '' where nothing is deployed."""
         try:
             claims = self.scheme.claims()
+            return f"{claims.protects} ({claims.claim_type})"
         except Exception:  # what it does not say is no claim; opening it has told why
             return ""
-        return f"{claims.protects} ({claims.claim_type})"
 
     def scheme_name(self) -> str:
         """Return the name of the scheme; '' where nothing is deployed."""
