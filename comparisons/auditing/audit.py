@@ -186,8 +186,14 @@ def find_budget(name: str) -> AttackBudget:
 
 
 def attack_names(asked: Sequence[str]) -> list[str]:
-    """Return the attacks and checks asked for, or all there are. Raises UnknownNameError."""
-    return [suite.find(name).name for name in asked] or suite.names()
+    """Return the attacks and checks asked for, or all there are.
+
+    Raises UnknownNameError, BrokenPluginError where one that is asked for cannot be used.
+    """
+    found = [suite.find(name) for name in asked]
+    for plugin in found:
+        plugin.load()
+    return [plugin.name for plugin in found] or suite.names()
 
 
 def audited(path: Path) -> list[AttackOutcome]:
