@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from he_compare.common import plugins
 from he_compare.common.adversary import Truth, View
 from he_compare.common.attack import Attack, AuditStep, Check, CheckFinding
 from he_compare.common.attack_score import AttackMetric, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.run.store import RunFolder
 from he_compare.common.types import Knowledge, NotRun
-from he_compare.comparisons.auditing import suite
+from he_compare.comparisons.auditing import audit, suite
 from he_compare.comparisons.auditing.harness import Harness, Setup
 from he_compare.comparisons.auditing.targets import cipher_target
 from he_compare.comparisons.progress import ProgressReporter
 from tests.support.attackpool import InventedPool
+from tests.support.distributions import write_distribution
 
+ALL_CIPHERS = audit.AuditRequest(
+    dataset="folder",
+    data_dir=None,
+    ciphers=(),
+    pipelines=(),
+    attacks=(),
+    budget="quick",
+    seed=0,
+    image_size=32,
+    subset="",
+    test_limit=None,
+    out=None,
+    offline=True,
+    require_real=False,
+    quiet=True,
+)
 SMALL = AttackBudget("small", 2, 6, 3, 4, 20, 40, 12, 20.0)
 
 
@@ -95,3 +114,41 @@ def test_a_faulty_step_is_one_cell_that_was_not_run(
     assert (bad.attack, bad.verdict, bad.not_run) == ("faulty", "not run", NotRun.ERROR)
     assert "'faulty'" in bad.reason and reason in bad.reason
     assert good.attack == "sound" and good.verdict == "resists within budget"
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("CIPHER = Mine\n", "assign an instance: CIPHER = Mine()"),
+        ("Mine.parameters = 5\nCIPHER = Mine()\n", "AttributeError"),
+        ("Mine.describe = Mine.traits = None\nCIPHER = Mine()\n", "Error"),
+    ],
+)
+def test_a_faulty_cipher_is_a_column_that_was_not_run(
+    body: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = (
+        "from he_compare.block_scramble.ciphers.vit_block import VitBlock\n"
+        "class Mine(VitBlock):\n    name = 'mine'\n"
+    )
+    modules = {"faulty_cipher": source + body}
+    site = write_distribution(
+        tmp_path / "site", "theirs", {"ciphers/mine": "faulty_cipher"}, modules
+    )
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.delitem(sys.modules, "faulty_cipher", raising=False)
+    plugins.survey.cache_clear()
+    try:
+        targets = [
+            one for one in audit._cipher_targets(ALL_CIPHERS) if one.label in ("mine", "vit_block")
+        ]
+        monkeypatch.setattr(suite, "load", {"sound": attack()}.__getitem__)
+        setup = Setup(InventedPool(), SMALL, 0, "compare audit run", 32, control_keys=1)
+        with ProgressReporter(quiet=True) as progress:
+            found = Harness(setup, RunFolder(tmp_path / "run"), progress).run(targets, ["sound"])
+    finally:
+        plugins.survey.cache_clear()
+    bad, good, *_ = found
+    assert (bad.target, bad.verdict) == ("mine", "not run")
+    assert reason in bad.reason
+    assert (good.target, good.verdict) == ("vit_block", "resists within budget")
