@@ -32,7 +32,7 @@ from he_compare.comparisons.auditing.verdicts import large_enough, too_small
 from he_compare.comparisons.progress import ProgressReporter
 
 # What runs over keys, scores and judges, beside the attack and what it attacks. This module is none
-# of it: it chooses cells, keeps the folder and tells what came out.
+# of it: it chooses cells, keeps the folder and reports progress.
 JUDGES = (trial.__name__,)
 
 

@@ -1,7 +1,7 @@
 """One attack under every key of a target or a control, and one check: run and scored.
 
 With all that it imports, this module is what an outcome is keyed by, beside the attack and what is
-attacked. So it imports nothing that stores, draws or tells.
+attacked. So it imports nothing that stores, draws or reports progress.
 """
 
 from __future__ import annotations

@@ -177,7 +177,7 @@ def test_the_pipeline_is_audited_by_every_attack_that_applies(outside: Outside) 
     assert {one.messages for one in outcomes.values()} == {"crossed in the run"}
     silent = ("not run", "not applicable")
     ran = {name for name, one in outcomes.items() if one.verdict not in silent}
-    assert {"mean_level", "message_size", "reidentification", "known_plaintext"} <= ran
+    assert {"mean_level", "message_size", "reidentification", "learned_linear"} <= ran
     assert outcomes["message_size"].verdict == "resists within budget"
     assert outcomes["mean_level"].verdict in ("broken", "partial")
     assert "unreadable" not in {one.verdict for one in outcomes.values()}

@@ -23,6 +23,7 @@ from he_compare.common.service.wire import unpack
 from he_compare.common.types import ImageBatch, Knowledge, Message
 from he_compare.comparisons.auditing import suite
 from he_compare.comparisons.auditing.adversary_view import positions_read
+from he_compare.comparisons.auditing.deployments import _every_fourth_of_a_class
 from he_compare.comparisons.auditing.harness import Harness, Setup
 from he_compare.comparisons.auditing.targets import (
     KEY_IN_USE,
@@ -60,6 +61,7 @@ class Spy(Attack):
     name = "spy"
     title = "Spy"
     rung = Knowledge.CIPHERTEXT_ONLY
+    reads_pictures = False
     metric = AttackMetric("nothing", best=1.0, chance=0.0)
     shown: list[list[Message]] = field(default_factory=list)
 
@@ -262,6 +264,14 @@ def test_the_code_of_the_controls_keys_every_outcome() -> None:
     named = set(control_modules())
     assert {f"he_compare.block_scramble.ciphers.{name}" for name in CONTROLS} <= named
     assert "he_compare.block_scramble.deployment.scheme" in named
+
+
+@pytest.mark.parametrize("labels", [[0, 1] * 30, [0] * 30 + [1] * 30, [0, 0, 1] * 8])
+def test_a_pipeline_is_fitted_for_an_audit_alone_on_every_class(labels: list[int]) -> None:
+    held_out = _every_fourth_of_a_class(np.array(labels))
+    kept = np.array(labels)
+    assert set(kept[held_out]) == set(kept[~held_out]) == {0, 1}
+    assert held_out.sum() == sum(labels.count(label) // 4 for label in (0, 1))
 
 
 @dataclass
