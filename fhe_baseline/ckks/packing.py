@@ -19,6 +19,7 @@ from he_compare.common import plugins
 from he_compare.common.backbones.head import LinearModel
 from he_compare.common.clock import Clock
 from he_compare.common.errors import MessageError, UnavailableError, UnknownNameError, UsageError
+from he_compare.common.plugin_names import canonical_name
 from he_compare.common.types import Float64Array, Message, UInt8Array
 from he_compare.fhe_baseline.ckks.parameters import CkksParameters, parameter_set
 
@@ -135,7 +136,7 @@ def check_name(name: str) -> str:
     """Return the spelling of a packing's name, or ``auto``. Raises UnknownNameError."""
     known = plugins.discover(KIND)
     for spelled in (AUTO, *known):
-        if plugins.canonical_name(spelled) == plugins.canonical_name(name):
+        if canonical_name(spelled) == canonical_name(name):
             return spelled
     raise UnknownNameError(f"unknown packing {name!r}", fix=plugins.nearest(name, [AUTO, *known]))
 
