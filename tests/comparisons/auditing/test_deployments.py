@@ -108,7 +108,7 @@ def target_of(
 
 def audit(folder: Path, targets: list[Target], attack: str, budget: AttackBudget = SMALL) -> Any:
     folder.mkdir(exist_ok=True)
-    setup = Setup(Pool(), budget, 0, "compare audit run", SIZE, control_keys=1)
+    setup = Setup(Pool(), budget, 0, "compare audit run", control_keys=1)
     with ProgressReporter(quiet=True) as progress:
         found = Harness(setup, RunFolder(folder), progress).run(targets, [attack])
     return [one for one in found if one.target_kind == "pipeline"]
@@ -289,7 +289,7 @@ def test_where_no_pictures_are_wanted_the_audit_leaves_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: bool
 ) -> None:
     monkeypatch.setattr(suite, "load", lambda name: PictureSpy())
-    setup = Setup(Pool(), SMALL, 0, "compare audit run", SIZE, control_keys=1, pictures=wanted)
+    setup = Setup(Pool(), SMALL, 0, "compare audit run", control_keys=1, pictures=wanted)
     target = target_of("fhe-head", deployed("fhe-head"), None)
     with ProgressReporter(quiet=True) as progress:
         outcomes = Harness(setup, RunFolder(tmp_path), progress).run([target], ["spy"])
