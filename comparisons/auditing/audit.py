@@ -101,7 +101,6 @@ def audit_command(request: AuditRequest) -> int:
                 budget=budget,
                 seed=request.seed,
                 command=_command(request),
-                size=request.image_size,
                 run={"backbone": BACKBONE, "weights": WEIGHTS},
             )
             with tempfile.TemporaryDirectory() as private:
@@ -150,7 +149,6 @@ def audit_run(
         budget=budget,
         seed=config.seed,
         command=" ".join(command),
-        size=config.image_size,
         run={"backbone": config.backbone, "weights": plan.backbone.weights_sha256},
         pictures=config.pictures > 0,
         seconds=QUICK_SECONDS if budget.name == "quick" else None,

@@ -48,7 +48,6 @@ class Setup:
     budget: AttackBudget
     seed: int
     command: str
-    size: int
     run: Mapping[str, Any] = field(default_factory=dict)
     pictures: bool = True
     control_keys: int = 2
@@ -65,7 +64,7 @@ class Harness:
         self._controls: dict[str, dict[str, ScoresOverKeys]] = {}
         self._results: dict[str, ScoresOverKeys | str] = {}
         self._told: set[str] = set()
-        self._trial = trial.Trial(setup.pool, setup.budget, setup.seed, setup.size, progress)
+        self._trial = trial.Trial(setup.pool, setup.budget, setup.seed, progress)
 
     def run(self, targets: Sequence[Target], names: Sequence[str]) -> list[AttackOutcome]:
         """Run every attack on every target and return the outcomes, old ones included."""

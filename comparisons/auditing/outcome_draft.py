@@ -30,6 +30,7 @@ from he_compare.comparisons.auditing.verdicts import (
     control_problems,
     interval_over_keys,
     judge,
+    larger,
     share_interval,
 )
 
@@ -101,7 +102,7 @@ class OutcomeDraft:
     def _without_result(
         self, verdict: Verdict, reason: str, kind: NotRun | None = None
     ) -> AttackOutcome:
-        facts = {"verdict": verdict, "reason": reason, "not_run": kind}
+        facts = {"verdict": verdict, "reason": reason, "not_run": kind, "messages": ""}
         return AttackOutcome.model_validate(self._common() | facts)
 
     def of_result(
@@ -122,7 +123,7 @@ class OutcomeDraft:
         share = advantage(result.mean, floor, ceiling)
         # A control has a known answer: its few keys are there to check it, not to estimate it.
         interval = None if self.control else share_interval(result.values, floor, ceiling)
-        judgement = judge(share, interval, problems)
+        judgement = judge(share, interval, problems, larger(self.budget))
         if self.control in CLOSED_CONTROLS and not problems:
             judgement = Judgement("resists within budget")
         value = MetricValue(

@@ -30,6 +30,7 @@ CHANNELS = 3
 CONTROL_SIZE = 32
 # Number of the key that is in use where something is deployed.
 KEY_IN_USE = 0
+BATCHES = "a message of a batch says nothing by itself: images were encrypted again, one at a time"
 ALONE = "the pipeline was fitted for this audit alone, on few images for one epoch"
 
 
@@ -111,7 +112,10 @@ class Target:
 
     def limits(self) -> list[str]:
         """Return what an outcome on this target does not show."""
-        return [ALONE] if self.message_source() == "deployed for the audit" else []
+        found = [ALONE] if self.message_source() == "deployed for the audit" else []
+        if self.message_source() and self.scheme.in_batches:
+            found.append(BATCHES)
+        return found
 
     def message_source(self) -> MessageSource:
         """Say where the attacked messages come from; '' where nothing is deployed."""

@@ -26,16 +26,15 @@ from he_compare.comparisons.auditing.timelimit import time_limit
 class Trial:
     """Runs attacks and checks within one budget, on images of one pool.
 
-    ``size``: side in pixels of the images that checks get. The same seed gives the same scores.
+    The same seed gives the same scores.
     """
 
     def __init__(
-        self, pool: PlainPool, budget: AttackBudget, seed: int, size: int, progress: Progress
+        self, pool: PlainPool, budget: AttackBudget, seed: int, progress: Progress
     ) -> None:
         self.pool = pool
         self.budget = budget
         self.seed = seed
-        self.size = size
         self.progress = progress
         self._recognisers: dict[int, Recogniser | None] = {}
 
@@ -102,8 +101,8 @@ class Trial:
         return self._recognisers[size]
 
     def inspected(self, target: Target) -> Inspected:
-        """Return what a check gets of a target: all of it."""
-        batch = self.pool.attacked(self.size)
+        """Return what a check gets of a target: all of it, with images of the scheme's shape."""
+        batch = self.pool.attacked(target.scheme.shape[0])
         return Inspected(
             label=target.label,
             pipeline=target.pipeline,

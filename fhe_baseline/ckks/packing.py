@@ -91,8 +91,10 @@ class Packing(ABC):
     ``preferred_parameters``: names of parameter sets, best first; the first that fits is used.
     ``purpose``: set where ``auto`` may choose this packing. ``one_ciphertext``: a message is one
     serialised ciphertext of one image, and a reply one that has the scores in its first slots: what
-    checks that work on single ciphertexts ask for. ``client``: called with parameters and
-    model. ``server``: called with parameters, model (in the clear) and the client's public arrays.
+    checks that work on single ciphertexts ask for. ``in_batches``: the ciphertexts of a call hold
+    all of its images, so that one message says nothing by itself. ``client``: called with
+    parameters and model. ``server``: called with parameters, model (in the clear) and the client's
+    public arrays.
     """
 
     name: ClassVar[str]
@@ -101,6 +103,7 @@ class Packing(ABC):
     server: ClassVar[type[PackingServer]]
     purpose: ClassVar[Purpose | None] = None
     one_ciphertext: ClassVar[bool] = False
+    in_batches: ClassVar[bool] = False
 
     @abstractmethod
     def misfit(self, parameters: CkksParameters, model: LinearModel) -> str:

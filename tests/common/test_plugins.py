@@ -339,3 +339,11 @@ def test_a_dataset_whose_card_raises_is_shown_as_broken(install: Install) -> Non
     rows = {row["name"]: row for row in listing.collect("datasets", details=True)["datasets"]}
     assert rows["bad"]["broken"] == "its card raised RuntimeError: no card"
     assert json.dumps(rows["chestxray"]["card"])
+
+
+def test_the_list_names_who_brought_a_plug_in_and_has_no_markup() -> None:
+    row = {"name": "mine", "summary": "Packing ``mine``: of ours.", "origin": "my-package"}
+    ours = {"name": "theirs", "summary": "Theirs.", "origin": plugins.BUILT_IN}
+    text = listing.render({"packings": [row, ours]})
+    assert "mine    Packing mine: of ours. [my-package]" in text
+    assert text.endswith("Theirs.")
