@@ -145,7 +145,7 @@ def test_a_faulty_cipher_is_a_column_that_was_not_run(
         monkeypatch.setattr(suite, "load", {"sound": attack()}.__getitem__)
         setup = Setup(InventedPool(), SMALL, 0, "compare audit run", 32, control_keys=1)
         with ProgressReporter(quiet=True) as progress:
-            found = Harness(setup, RunFolder(tmp_path / "run"), progress).run(targets, ["sound"])
+            found = Harness(setup, RunFolder(tmp_path), progress).run(targets, ["sound"])
     finally:
         plugins.survey.cache_clear()
     bad, good, *_ = found
