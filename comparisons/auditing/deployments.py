@@ -20,8 +20,8 @@ from he_compare.common.run.records import RunRecord
 from he_compare.common.run.store import ArtefactFolder, RunFolder
 from he_compare.common.run.tape import Tape, read_tape
 from he_compare.common.scheme import KeyedScheme, encrypted
-from he_compare.common.types import ImageBatch, Phase, Status
-from he_compare.comparisons.auditing.pool import DatasetPool, stratified
+from he_compare.common.types import BoolArray, ImageBatch, IntArray, Phase, Status
+from he_compare.comparisons.auditing.pool import DatasetPool
 from he_compare.comparisons.auditing.targets import (
     CHANNELS,
     LostKey,
@@ -75,7 +75,7 @@ class RunDeployments:
             self._runner.fits[label] = fit
         size = self._plan.config.image_size
         scheme = fit.deployed.scheme((size, size, CHANNELS))
-        if tape is None:
+        if tape is None or scheme.in_batches:
             return Opened(scheme, "deployed again", fit.deployed)
         own = scheme.own_key()
         kept = own is not None and (live or self._same_key(own, tape))
@@ -147,10 +147,9 @@ def ground_of_audit(
     Raises UsageError where a class has too few images.
     """
     batch = pool.auxiliary(size)
-    order = stratified(batch.labels, np.arange(len(batch)))
-    held_out = np.arange(len(order)) % VALIDATION_SHARE == VALIDATION_SHARE - 1
-    train, val = batch.take(order[~held_out]), batch.take(order[held_out])
-    _require_all_classes(train, val, len(pool.classes))
+    held_out = _every_fourth_of_a_class(batch.labels)
+    train, val = batch.take(np.flatnonzero(~held_out)), batch.take(np.flatnonzero(held_out))
+    _require_all_classes(train, val, pool.classes)
     return Ground(
         data=TrainingData(train, val, pool.classes, pool.fingerprint),
         settings=RunSettings(
@@ -172,11 +171,20 @@ def ground_of_audit(
     )
 
 
-def _require_all_classes(train: ImageBatch, val: ImageBatch, classes: int) -> None:
-    least = min(len(np.unique(batch.labels)) for batch in (train, val))
-    if least < classes:
-        raise UsageError(
-            f"the {len(train) + len(val)} auxiliary images are too few to fit a pipeline on: "
-            f"{least} of {classes} classes",
-            fix="audit the run that `compare run` made, or take --budget full",
-        )
+def _every_fourth_of_a_class(labels: IntArray) -> BoolArray:
+    """Mark the second of every four images of each class: classes of two images are in both."""
+    marked = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        marked[np.flatnonzero(labels == label)[1::VALIDATION_SHARE]] = True
+    return marked
+
+
+def _require_all_classes(train: ImageBatch, val: ImageBatch, classes: tuple[str, ...]) -> None:
+    for label, name in enumerate(classes):
+        if not (train.labels == label).any() or not (val.labels == label).any():
+            raise UsageError(
+                f"{len(train) + len(val)} auxiliary images are too few to fit a pipeline on: "
+                f"class {name!r} has fewer than two",
+                fix="take a dataset with more images of it, or run `compare run`, which ends with "
+                "an audit of what it deployed",
+            )

@@ -1,7 +1,7 @@
 """One attack under every key of a target or a control, and one check: run and scored.
 
 With all that it imports, this module is what an outcome is keyed by, beside the attack and what is
-attacked. So it imports nothing that stores, draws or tells.
+attacked. So it imports nothing that stores, draws or reports progress.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from he_compare.common.scheme import Scheme
 from he_compare.common.seeds import generator_for, seed_for
 from he_compare.comparisons.attacks.tools.recogniser import Recogniser, fit_recogniser
 from he_compare.comparisons.auditing.adversary_view import Attacked, set_up
+from he_compare.comparisons.auditing.answers import expect_finding, expect_score
 from he_compare.comparisons.auditing.outcome_draft import ScoresOverKeys
 from he_compare.comparisons.auditing.pool import PlainPool, is_grey
 from he_compare.comparisons.auditing.targets import KEY_IN_USE, Target
@@ -86,9 +87,8 @@ class Trial:
                     gave_up = True
                     result.gave_up.append(str(error))
             result.seconds += time.perf_counter() - start
-            result.scores.append(
-                attack.score_nothing(truth) if gave_up else attack.score(guess, truth)
-            )
+            answer = attack.score_nothing(truth) if gave_up else attack.score(guess, truth)
+            result.scores.append(expect_score(attack, answer))
             if number == 0:
                 result.first = (view, truth)
                 result.grey = is_grey(truth.originals)
@@ -114,7 +114,8 @@ class Trial:
         )
 
     def examine(self, check: Check, inspected: Inspected) -> CheckFinding:
-        """Run a check. Raises OverTimeError and what the check raises."""
+        """Run a check. Raises OverTimeError, CellError and what the check raises."""
         random = generator_for(self.seed, "check", check.name)
         with time_limit(self.budget.seconds * self.budget.keys):
-            return check.examine(inspected, self.budget, random)
+            answer = check.examine(inspected, self.budget, random)
+        return expect_finding(check, answer)

@@ -31,6 +31,7 @@ class Session:
     fit: Fit
     server: ServerProcess
     start: Callable[[], ServerProcess]
+    classes: int
 
     @property
     def fitted(self) -> Fitted:
@@ -77,9 +78,20 @@ class Session:
         clock.add(
             Stage.TOTAL, time.perf_counter() - start, per=per, items=len(images), side=Side.CLIENT
         )
+        self._check_scores(scores, len(images))
         if record is not None:
             record(messages)
         return scores
+
+    def _check_scores(self, scores: object, n: int) -> None:
+        """Raise CellError unless a client revealed one row of scores per image."""
+        shape = getattr(scores, "shape", None)
+        if shape != (n, self.classes):
+            raise CellError(
+                f"the client of {self.planned.label} revealed scores of shape {shape}, "
+                f"expected {(n, self.classes)}",
+                fix="return an array of one row per image and one column per class from reveal",
+            )
 
     def traffic(self, before: ByteCount, n_images: int) -> Traffic:
         """Bytes of inference since ``before`` (a copy of the counter), and the one-time ones."""
@@ -128,6 +140,7 @@ def open_session(planned: Planned, ground: Ground) -> Session:
         fit=fit,
         server=start_deployed(fit.once),
         start=lambda: start_deployed(Clock(Side.CLIENT)),
+        classes=len(ground.data.classes),
     )
 
 

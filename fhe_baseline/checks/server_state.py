@@ -201,7 +201,9 @@ def judged(searched: Searched, sent: int, pieces: int) -> CheckFinding:
         verdict=verdict,  # type: ignore[arg-type]
         headline=f"{found} of {pieces} pieces of the secret key in "
         f"{searched.bytes_read / 1e6:.0f} MB of the server's memory, its files, command line, "
-        "environment and the bytes it was sent; the search does find an upload's bytes",
+        "environment and the bytes it was sent; the search "
+        + ("finds" if searched.marker_found else "does not find")
+        + " an upload's bytes there",
         value=float(found),
         details=[
             Detail("memory searched", float(searched.bytes_read), "bytes"),

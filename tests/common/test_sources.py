@@ -143,7 +143,7 @@ def test_what_is_inert_computes_nothing() -> None:
         assert set(sources_of(module)) <= allowed
 
 
-def test_no_outcome_is_redone_for_how_it_is_told_drawn_or_stored() -> None:
+def test_no_outcome_is_redone_for_how_it_is_shown_or_stored() -> None:
     found = {one.removeprefix("he_compare.") for one in sources_of(*harness.JUDGES)}
     assert {"comparisons.auditing.verdicts", "comparisons.auditing.adversary_view"} <= found
     assert found.isdisjoint(

@@ -20,7 +20,8 @@ from he_compare.common.datasets.opened.inspection import check, describe
 from he_compare.common.datasets.opened.invariants import check_opened
 from he_compare.common.datasets.reading import download
 from he_compare.common.errors import DataError, UnknownNameError
-from he_compare.common.plugins import canonical_name, discover, load
+from he_compare.common.plugin_names import canonical_name
+from he_compare.common.plugins import discover, load
 from he_compare.common.types import Split
 
 FAMILIES = sorted(discover("datasets"))

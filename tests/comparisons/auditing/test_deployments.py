@@ -23,6 +23,7 @@ from he_compare.common.service.wire import unpack
 from he_compare.common.types import ImageBatch, Knowledge, Message
 from he_compare.comparisons.auditing import suite
 from he_compare.comparisons.auditing.adversary_view import positions_read
+from he_compare.comparisons.auditing.deployments import _every_fourth_of_a_class
 from he_compare.comparisons.auditing.harness import Harness, Setup
 from he_compare.comparisons.auditing.targets import (
     KEY_IN_USE,
@@ -34,6 +35,7 @@ from he_compare.comparisons.auditing.targets import (
 )
 from he_compare.comparisons.measuring.pipeline_spec import PipelineSpec
 from he_compare.comparisons.progress import ProgressReporter
+from he_compare.fhe_baseline.pipelines.fhe_head import FheHeadParameters
 from tests.support.deployments import CLASSES, SIZE, batch, deployed, images
 
 SMALL = AttackBudget("small", 2, 8, 3, 8, 20, 60, 8, 20.0)
@@ -60,7 +62,9 @@ class Spy(Attack):
     name = "spy"
     title = "Spy"
     rung = Knowledge.CIPHERTEXT_ONLY
+    reads_pictures = False
     metric = AttackMetric("nothing", best=1.0, chance=0.0)
+    reads_pictures = False
     shown: list[list[Message]] = field(default_factory=list)
 
     def run(self, view: Any, budget: AttackBudget, random: np.random.Generator) -> float:
@@ -264,6 +268,14 @@ def test_the_code_of_the_controls_keys_every_outcome() -> None:
     assert "he_compare.block_scramble.deployment.scheme" in named
 
 
+@pytest.mark.parametrize("labels", [[0, 1] * 30, [0] * 30 + [1] * 30, [0, 0, 1] * 8])
+def test_a_pipeline_is_fitted_for_an_audit_alone_on_every_class(labels: list[int]) -> None:
+    held_out = _every_fourth_of_a_class(np.array(labels))
+    kept = np.array(labels)
+    assert set(kept[held_out]) == set(kept[~held_out]) == {0, 1}
+    assert held_out.sum() == sum(len(range(1, labels.count(label), 4)) for label in (0, 1))
+
+
 @dataclass
 class PictureSpy(Spy):
     """Leaves a picture under every key."""
@@ -283,3 +295,25 @@ def test_where_no_pictures_are_wanted_the_audit_leaves_none(
         outcomes = Harness(setup, RunFolder(tmp_path), progress).run([target], ["spy"])
     assert bool(list(tmp_path.rglob("*.png"))) is wanted
     assert any(one.pictures for one in outcomes) is wanted
+
+
+def test_a_model_under_a_wrong_key_gives_away_the_key_it_was_adapted_to() -> None:
+    """Images are encrypted under another key than the model's, under fresh keys as in the run."""
+    wrong = BlockScrambleParameters(mode="adapted", wrong_key=True)
+    scheme = deployed("block-scramble", wrong).scheme((SIZE, SIZE, 3))
+    own, fresh = scheme.own_key(), scheme.new_key(1)
+    assert own is not None
+    for key in (own, fresh):
+        models = key.models()
+        assert models is not None
+        again = key.adapted(models.plain_rows, models.plain_positions)
+        np.testing.assert_allclose(models.deployed_rows, again.deployed_rows, atol=1e-6)
+
+
+def test_a_packing_of_batches_is_attacked_image_by_image(tmp_path: Path, spy: Spy) -> None:
+    one = deployed("fhe-head", FheHeadParameters(packing="batched"))
+    assert one.scheme((SIZE, SIZE, 3)).in_batches
+    (found,) = audit(tmp_path, [target_of("fhe-head", one, None)], "spy")
+    own, fresh = spy.shown[-SMALL.keys :]
+    assert min(len(message) for message in (*own, *fresh)) > 10_000
+    assert any("one at a time" in limit for limit in found.limits)

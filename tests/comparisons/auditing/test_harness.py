@@ -192,7 +192,7 @@ def test_an_attack_with_a_bug_does_not_take_the_others_with_it(
     given(Broken())
     found = run(tmp_path, Broken())
     assert [one.verdict for one in found] == ["not run"]
-    assert found[0].reason == "failed: ZeroDivisionError: one over none"
+    assert found[0].reason == "'probe' failed: ZeroDivisionError: one over none"
     assert found[0].not_run is NotRun.ERROR
     assert "one over none" in capsys.readouterr().err
 

@@ -16,7 +16,7 @@ from he_compare.common.run.records import SecurityClaims
 from he_compare.common.run.store import RunFolder
 from he_compare.common.run.tape import Tape, write_tape
 from he_compare.common.scheme import KeyedScheme, Scheme
-from he_compare.common.types import Message, NotRun, Phase, Status, UInt8Array
+from he_compare.common.types import ImageBatch, Message, NotRun, Phase, Status, UInt8Array
 from he_compare.comparisons.auditing import deployments, suite
 from he_compare.comparisons.auditing.deployments import RunDeployments
 from he_compare.comparisons.auditing.harness import Harness, Setup
@@ -247,3 +247,20 @@ def test_a_cell_that_failed_is_not_called_unavailable(
     tape = tape_under(1, images()[:2])
     with pytest.raises(kind):
         run_of(monkeypatch, tmp_path, Faulty(), tape, live=False, status=status)
+
+
+@pytest.mark.parametrize("counts", [(30, 30), (8, 8), (2, 2), (40, 20, 20, 3)])
+def test_every_class_is_trained_and_validated_on(tmp_path: Path, counts: tuple[int, ...]) -> None:
+    labels = np.repeat(np.arange(len(counts)), counts)
+    ids = tuple(map(str, range(len(labels))))
+    plain = np.zeros((len(labels), 2, 2, 3), np.uint8)
+    pool: Any = SimpleNamespace(
+        auxiliary=lambda size: ImageBatch(ids=ids, images=plain, labels=labels, groups=ids),
+        classes=tuple(map(str, range(len(counts)))),
+        fingerprint="invented",
+    )
+    with ProgressReporter(quiet=True) as progress:
+        found = deployments.ground_of_audit(pool, 2, 0, "b", "w", tmp_path, tmp_path, progress)
+    for part in (found.data.train, found.data.val):
+        assert len(np.unique(part.labels)) == len(counts)
+    assert len(found.data.train) + len(found.data.val) == len(labels)

@@ -13,6 +13,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from he_compare.common.errors import UsageError
+from he_compare.common.run.store import RunFolder
 from he_compare.comparisons.cli.audit import audit_app
 from tests.support.attackpool import pictures
 
@@ -113,3 +114,15 @@ def test_the_command_opens_without_numpy_or_torch() -> None:
     code = "import he_compare.comparisons.cli.audit, sys; print('numpy' in sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "False"
+
+
+@pytest.mark.slow
+def test_a_pipeline_is_deployed_for_an_audit_alone(tmp_path: Path, images: list[str]) -> None:
+    out = tmp_path / "alone"
+    words = ("--pipeline", "plaintext[model=logistic]", "--attack", "property_inference")
+    result = audit("run", *images, *words, "--out", str(out))
+    assert result.exit_code in (0, 3), result.output
+    (found,) = (one for one in RunFolder(out).outcomes() if one.target_kind == "pipeline")
+    assert (found.messages, found.verdict) == ("deployed for the audit", "broken")
+    assert any("fitted for this audit alone" in limit for limit in found.limits)
+    assert not list(out.rglob("*.key"))

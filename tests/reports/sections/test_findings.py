@@ -59,6 +59,7 @@ def outcome(verdict: str, **update: Any) -> AttackOutcome:
         attack="known_plaintext",
         title="Known plaintext",
         target="al_amin",
+        scheme="al_amin",
         rung=Knowledge.KNOWN_PAIRS,
         knowledge=[Knowledge.KNOWN_PAIRS],
         headline="3 pairs recover 1.000 of all pixels.",
