@@ -12,7 +12,8 @@ from typing import get_args
 from he_compare.common.errors import CompareError, IntegrityError
 from he_compare.common.plugins import BrokenPluginError, survey
 from he_compare.common.run.view import RunView
-from he_compare.reports.document.nodes import Block, Callout, Figure, Grid, Section, Slider, inline
+from he_compare.reports.document.nodes import Block, Callout, Figure, Section, inline
+from he_compare.reports.document.photographs import Grid, Slider
 from he_compare.reports.section import ReportSection
 
 LOGGER = logging.getLogger("he_compare.reports")
