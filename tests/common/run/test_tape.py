@@ -95,4 +95,4 @@ def test_a_name_in_a_record_that_is_no_file_of_the_run_is_told_not_raised(
     for changed in ("file", "public_file"):
         told = facts.model_copy(update={changed: name})
         if told.file:
-            assert "does not hold" in tape_problem(tmp_path, told)
+            assert "is not valid" in tape_problem(tmp_path, told)
