@@ -4,20 +4,10 @@ from __future__ import annotations
 
 import pkgutil
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
+from he_compare.common.plugin_kinds import PluginKind
 from he_compare.common.plugin_names import canonical_name
-
-
-class Expected(Protocol):
-    """What objects of a kind must be; ``he_compare.common.plugins.PluginKind`` says the same."""
-
-    @property
-    def attribute(self) -> str: ...
-    @property
-    def base(self) -> str: ...
-    @property
-    def required(self) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True)
@@ -28,7 +18,7 @@ class Flaw:
     fix: str
 
 
-def flaw_of(value: Any, expected: Expected, path: str, name: str) -> Flaw | None:
+def flaw_of(value: Any, expected: PluginKind, path: str, name: str) -> Flaw | None:
     """Return what is wrong with the object at ``path``, registered as ``name``; None if nothing."""
     base = pkgutil.resolve_name(expected.base)
     if isinstance(value, type) and base is not object:
@@ -56,7 +46,7 @@ def _lacking(value: Any, required: tuple[str, ...], path: str) -> Flaw | None:
     return None
 
 
-def _misnamed(value: Any, expected: Expected, path: str, name: str) -> Flaw | None:
+def _misnamed(value: Any, expected: PluginKind, path: str, name: str) -> Flaw | None:
     if "name" not in expected.required:
         return None
     own = value.name

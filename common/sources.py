@@ -22,7 +22,16 @@ INIT = "__init__"
 # ``module_outline``: make keys, and no value.
 INERT = frozenset(
     f"{HOUSE}.common.{name}"
-    for name in ("errors", "module_outline", "plugins", "run.old_records", "sources")
+    for name in (
+        "errors",
+        "module_outline",
+        "plugin_kinds",
+        "plugin_names",
+        "plugin_object",
+        "plugins",
+        "run.old_records",
+        "sources",
+    )
 )
 FIELD = ast.dump(ast.Name("Field", ast.Load()))
 

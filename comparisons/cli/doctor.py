@@ -13,7 +13,8 @@ from typing import Any, Literal
 from he_compare.common.datasets.reading.source_policy import LOGGER
 from he_compare.common.environment import fingerprint_environment, usable_cores
 from he_compare.common.errors import CompareError
-from he_compare.common.plugins import KINDS, import_third_parties
+from he_compare.common.plugin_kinds import KINDS
+from he_compare.common.plugins import import_third_parties
 
 Level = Literal["ok", "note", "problem"]
 NEEDED_DISK_BYTES = 2 << 30

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from he_compare.common import plugins
+from he_compare.common import plugin_kinds, plugins
 from he_compare.common.errors import UnknownNameError, UsageError
 from he_compare.comparisons.auditing import suite
 from he_compare.comparisons.cli import listing
@@ -156,7 +156,7 @@ def test_a_misspelt_attribute_in_a_folder_of_the_house_is_named(
     (package / "_private.py").write_text('"""No plug-in either."""\nATTACK: int\n')
     (package / "torn.py").write_text("ATTACK = (\n")
     monkeypatch.syspath_prepend(str(package.parent))
-    kind = plugins.PluginKind("rooms", ("attacks",), "ATTACK", "room")
+    kind = plugin_kinds.PluginKind("rooms", ("attacks",), "ATTACK", "room")
     monkeypatch.setitem(plugins.KINDS, "rooms", kind)
     found = plugins.survey("rooms")
     assert list(found.usable) == ["good"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from he_compare.common.plugins import KINDS
+from he_compare.common.plugin_kinds import KINDS
 from tests.support.repository import ROOT
 from tools import imports, names
 

@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from he_compare.common.plugins import KINDS, discover
+from he_compare.common.plugin_kinds import KINDS
+from he_compare.common.plugins import discover
 from he_compare.common.run.store import RunFolder
 from tests.support.attackpool import pictures
 from tests.support.repository import ROOT
