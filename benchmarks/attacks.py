@@ -48,7 +48,7 @@ def measure(quick: bool) -> list[Row]:
     every = [name for name in plugins.discover("ciphers") if name not in CONTROLS]
     ciphers = QUICK_CIPHERS if quick else (*every, *EXTRA)
     with tempfile.TemporaryDirectory() as folder, ProgressReporter() as progress:
-        setup = Setup(pool, budget, 0, "compare audit run --dataset chestxray", SIZE)
+        setup = Setup(pool, budget, 0, "compare audit run --dataset chestxray")
         harness = Harness(setup, RunFolder(Path(folder)), progress)
         targets = [cipher_target(text, SIZE) for text in ciphers]
         outcomes = harness.run(targets, ATTACKS)

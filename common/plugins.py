@@ -25,6 +25,8 @@ from typing import Any
 
 from he_compare.common.errors import UnknownNameError, UsageError
 from he_compare.common.module_outline import ModuleOutline, files_of, read_outline, spec_of
+from he_compare.common.plugin_names import canonical_name
+from he_compare.common.plugin_object import flaw_of
 
 LOGGER = logging.getLogger("he_compare.plugins")
 BUILT_IN = "built in"
@@ -34,21 +36,41 @@ BUILT_IN = "built in"
 class PluginKind:
     """A kind of plug-in: where its files lie and which attribute a module assigns.
 
-    ``dashed``: names are spelled with ``-`` where file names have ``_``.
+    ``dashed``: names are spelled with ``-`` where file names have ``_``. ``base``: what its objects
+    are instances of, as ``module:Class``, imported when one is loaded. ``required``: what they must
+    have beside the methods of their class; where that has ``name``, it is the name of the plug-in.
+    ``rivals``: kinds that share their names with it.
     """
 
     name: str
     packages: tuple[str, ...]
     attribute: str
     singular: str
+    base: str = "builtins:object"
+    required: tuple[str, ...] = ()
+    rivals: tuple[str, ...] = ()
     dashed: bool = False
 
 
 KINDS: dict[str, PluginKind] = {
     kind.name: kind
     for kind in (
-        PluginKind("datasets", ("he_compare.common.datasets",), "DATASET", "dataset", dashed=True),
-        PluginKind("metrics", ("he_compare.common.metrics",), "METRICS", "metric family"),
+        PluginKind(
+            "datasets",
+            ("he_compare.common.datasets",),
+            "DATASET",
+            "dataset",
+            base="he_compare.common.dataset:DatasetFamily",
+            required=("name",),
+            dashed=True,
+        ),
+        PluginKind(
+            "metrics",
+            ("he_compare.common.metrics",),
+            "METRICS",
+            "metric family",
+            base="collections.abc:Sequence",
+        ),
         PluginKind(
             "pipelines",
             (
@@ -58,24 +80,52 @@ KINDS: dict[str, PluginKind] = {
             ),
             "PIPELINE",
             "pipeline",
+            base="he_compare.common.contracts:Pipeline",
+            required=("name",),
             dashed=True,
         ),
-        PluginKind("ciphers", ("he_compare.block_scramble.ciphers",), "CIPHER", "cipher"),
-        PluginKind("attacks", ("he_compare.comparisons.attacks",), "ATTACK", "attack"),
+        PluginKind(
+            "ciphers",
+            ("he_compare.block_scramble.ciphers",),
+            "CIPHER",
+            "cipher",
+            base="he_compare.block_scramble.cipher:Cipher",
+            required=("name", "traits"),
+        ),
+        PluginKind(
+            "attacks",
+            ("he_compare.comparisons.attacks",),
+            "ATTACK",
+            "attack",
+            base="he_compare.common.attack:Attack",
+            required=("name", "title", "rung", "metric"),
+            rivals=("checks",),
+        ),
         PluginKind(
             "checks",
             ("he_compare.comparisons.checks", "he_compare.fhe_baseline.checks"),
             "CHECK",
             "check",
+            base="he_compare.common.attack:Check",
+            required=("name", "title", "rung"),
+            rivals=("attacks",),
         ),
         PluginKind(
             "packings",
             ("he_compare.fhe_baseline.ckks.packings",),
             "PACKING",
             "packing",
+            base="he_compare.fhe_baseline.ckks.packing:Packing",
+            required=("name",),
             dashed=True,
         ),
-        PluginKind("sections", ("he_compare.reports.sections",), "SECTION", "report section"),
+        PluginKind(
+            "sections",
+            ("he_compare.reports.sections",),
+            "SECTION",
+            "report section",
+            base="he_compare.reports.section:ReportSection",
+        ),
     )
 }
 
@@ -111,13 +161,17 @@ class Plugin:
             value: Any = reduce(getattr, path.split("."), module)
         except AttributeError:
             raise self.broken(*_lacking(self.module, path, vars(module))).error() from None
-        if not self.in_family:
-            return value
-        try:
-            return value[self.name]
-        except (KeyError, TypeError):
-            reason = f"{path} of {self.module} has no entry {self.name!r}, which its NAMES lists"
-            raise self.broken(reason, "list the same names in both").error() from None
+        if self.in_family:
+            try:
+                value = value[self.name]
+            except (KeyError, TypeError):
+                what = f"{path} of {self.module} has no entry {self.name!r}, which its NAMES lists"
+                raise self.broken(what, "list the same names in both").error() from None
+            path = f"{path}[{self.name!r}]"
+        flaw = flaw_of(value, KINDS[self.kind], path, self.name)
+        if flaw is not None:
+            raise self.broken(f"{flaw.what} (in {self.module})", flaw.fix).error()
+        return value
 
     def broken(self, reason: str, fix: str) -> BrokenPlugin:
         """Return this plug-in as one that cannot be used."""
@@ -169,22 +223,30 @@ def survey(kind: str) -> Survey:
         raise UnknownNameError(f"unknown kind of plug-in {kind!r}", fix=nearest(kind, list(KINDS)))
     by_name: dict[str, list[Plugin]] = defaultdict(list)
     broken: list[BrokenPlugin] = []
-    for found in (*_built_in(kind), *_registered(kind)):
+    for found in _found(kind):
         if isinstance(found, BrokenPlugin):
             broken.append(found)
         else:
             by_name[canonical_name(found.name)].append(found)
+    for rival in (one for other in KINDS[kind].rivals for one in _found(other)):
+        if isinstance(rival, Plugin) and canonical_name(rival.name) in by_name:
+            by_name[canonical_name(rival.name)].append(rival)
     usable: dict[str, Plugin] = {}
     for name in sorted(by_name):
         kept, refused = _settle(by_name[name])
-        broken += refused
-        usable |= {plugin.name: plugin for plugin in kept}
+        broken += [one for one in refused if one.kind == kind]
+        usable |= {plugin.name: plugin for plugin in kept if plugin.kind == kind}
     return Survey(usable, tuple(sorted(broken, key=lambda one: (one.name, one.module))))
 
 
 def discover(kind: str) -> dict[str, Plugin]:
     """Return the plug-ins of a kind that can be used, by name, in order of name."""
     return survey(kind).usable
+
+
+def _found(kind: str) -> Iterator[Plugin | BrokenPlugin]:
+    yield from _built_in(kind)
+    yield from _registered(kind)
 
 
 def _built_in(kind: str) -> Iterator[Plugin | BrokenPlugin]:
@@ -325,11 +387,6 @@ def import_third_parties(kind: str) -> Survey:
 @cache
 def _warn_once(line: str) -> None:
     LOGGER.warning("warning: %s", line)
-
-
-def canonical_name(name: str) -> str:
-    """Return the spelling under which names are compared."""
-    return name.strip().lower().replace("_", "-")
 
 
 def nearest(name: str, known: list[str]) -> str:

@@ -83,6 +83,14 @@ class Scheme(ABC):
     parameters: Mapping[str, Any] = {}
     unadaptable: str = NO_MODEL
 
+    @property
+    def in_batches(self) -> bool:
+        """Whether the messages of one call can only be read together (the default: no).
+
+        A tape of single messages shows nothing then: images are encrypted again, one at a time.
+        """
+        return False
+
     def own_key(self) -> KeyedScheme | None:
         """Return the key that is in use; None (the default) where nothing is deployed."""
         return None

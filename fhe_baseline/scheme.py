@@ -30,6 +30,12 @@ class EncryptedFeatures(DeployedScheme):
         fitted: Any = copy(deployed.fitted)
         fitted.extractor = RememberingExtractor(fitted.extractor)
         self._fresh = replace(deployed, fitted=fitted)
+        self._in_batches = fitted.plan is not None and fitted.plan.packing.in_batches
+
+    @property
+    def in_batches(self) -> bool:
+        """Whether one ciphertext holds many images."""
+        return self._in_batches
 
     def own_key(self) -> KeyedScheme:
         """Return the client of the run."""

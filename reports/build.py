@@ -6,22 +6,20 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from he_compare.common.errors import UsageError
-from he_compare.common.plugins import load_all
 from he_compare.common.run.spelling import moment
 from he_compare.common.run.store import RunFolder
 from he_compare.common.run.view import RunView, read_run
 from he_compare.reports.banners import banners
-from he_compare.reports.document.nodes import Attachment, Document, Inline, Section, inline
+from he_compare.reports.document.nodes import Attachment, Document, Inline, inline
+from he_compare.reports.parts import sections_of
 from he_compare.reports.render import check_formats, render
-from he_compare.reports.section import ReportSection
 
 
 def build_document(run: RunFolder) -> Document:
     """Read a run and lay it out as a document.
 
-    Raises UsageError where there is no run or a section's plug-in cannot be used, IntegrityError
-    where a file of the run does not hold.
+    A section that cannot be made is replaced by a line that says so. Raises UsageError where there
+    is no run, IntegrityError where a file of the run does not hold.
     """
     view = read_run(run)
     return Document(
@@ -29,7 +27,7 @@ def build_document(run: RunFolder) -> Document:
         subtitle=_subtitle(view),
         date=view.manifest.created_at,
         banners=banners(view),
-        sections=_sections(view),
+        sections=sections_of(view),
         attachments=(_records(view),),
     )
 
@@ -45,38 +43,6 @@ def write_report(run_path: Path, formats: Sequence[str], out: Path | None = None
     document = build_document(RunFolder(run_path))
     folder = out if out is not None else run_path / "report"
     return [render(document, format, folder) for format in dict.fromkeys(formats)]
-
-
-def parts() -> list[tuple[str, ReportSection]]:
-    """Return every part of the report by its plug-in's name, in order.
-
-    A plug-in that cannot be imported is left out with a warning. Raises UsageError on one that is
-    no ``ReportSection``.
-    """
-    found: dict[str, ReportSection] = load_all("sections")
-    for name, part in found.items():
-        if not isinstance(part, ReportSection):
-            raise UsageError(
-                f"the SECTION of the report section {name!r} is a {type(part).__name__}",
-                fix="assign an instance of a class derived from reports.section.ReportSection",
-            )
-    return sorted(found.items(), key=lambda one: (one[1].order, one[0]))
-
-
-def _sections(view: RunView) -> tuple[Section, ...]:
-    """Return the sections of all parts. Raises UsageError where two claim one anchor."""
-    found: list[Section] = []
-    owners: dict[str, str] = {}
-    for name, part in parts():
-        for section in part.sections(view):
-            first = owners.setdefault(section.anchor, name)
-            if first != name:
-                raise UsageError(
-                    f"report sections {first} and {name} both use the anchor {section.anchor!r}",
-                    fix="give one of them another title or anchor",
-                )
-            found.append(section)
-    return tuple(found)
 
 
 def _subtitle(view: RunView) -> Inline:

@@ -64,7 +64,8 @@ class PlainModel:
 class KeyedCipherScheme(KeyedScheme):
     """A cipher under one key, sealed for the harness.
 
-    ``deployed``: the server's bytes, where a run's own key is meant.
+    ``deployed``: the server's bytes, where a run's own key is meant. ``model_key``: the cipher
+    under the key that the model was adapted to, where images are encrypted under another.
     """
 
     def __init__(
@@ -73,8 +74,10 @@ class KeyedCipherScheme(KeyedScheme):
         keyed: KeyedCipher,
         client: BlockScrambleClient,
         deployed: bytes | None = None,
+        model_key: KeyedCipher | None = None,
     ) -> None:
         self._scheme = scheme
+        self._model_key = model_key or keyed
         self._keyed = keyed
         self._client = client
         self._deployed = deployed
@@ -115,7 +118,7 @@ class KeyedCipherScheme(KeyedScheme):
         obstacle = scheme.cipher.obstacle(scheme.options)
         if obstacle or not scheme.one_key:
             raise UsageError(obstacle or "every image has a key of its own")
-        key = self._keyed.affine_embedding(scheme.patch or _side_of(rows, scheme.shape))
+        key = self._model_key.affine_embedding(scheme.patch or _side_of(rows, scheme.shape))
         absorbed, _ = key.absorb(rows)
         return Models(rows, absorbed, positions, positions[key.block_order], key.nibbles)
 
@@ -207,18 +210,17 @@ class DeployedCipherScheme(CipherScheme):
         """Return the run's key, and the client that used it."""
         client = cast(BlockScrambleClient, self._deployed.deployment.client)
         keyed = self._instance.keyed_for_inference()
-        return KeyedCipherScheme(self, keyed, client, self._deployed.deployment.public_material)
+        material = self._deployed.deployment.public_material
+        return KeyedCipherScheme(self, keyed, client, material, self._instance.keyed())
 
     def new_key(self, seed: int) -> KeyedCipherScheme:
         """Give every client of the run a key of the seed, as the run did with its own."""
         key = ClientKey.from_seed(seed % (1 << SEED_BITS))
-        fresh = replace(self._instance, client_key=key, key=key, wrong_key=False)
+        fresh = replace(self._instance, client_key=key, key=key)
         client = BlockScrambleClient(
-            [fresh.encryptor(SEQUENCE, number) for number in range(fresh.clients)],
-            fresh.classes,
-            fresh.owner_of_image,
+            fresh.inference_encryptors(), fresh.classes, fresh.owner_of_image
         )
-        return KeyedCipherScheme(self, fresh.keyed(), client)
+        return KeyedCipherScheme(self, fresh.keyed_for_inference(), client, model_key=fresh.keyed())
 
     @property
     def one_key(self) -> bool:

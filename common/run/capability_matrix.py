@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from he_compare.common.run.records import AttackOutcome
-from he_compare.common.run.severity import LADDER, gravity
+from he_compare.common.run.severity import LADDER, gravest
 from he_compare.common.types import Knowledge
 
 
@@ -41,12 +41,11 @@ class CapabilityMatrix:
             yield rung, list(rows)
 
     def worst(self, target: str) -> AttackOutcome | None:
-        """Return the outcome that is worst for a target's owner; None where nothing was tried.
+        """Return the outcome that is worst for a target's owner; None where no promise was tried.
 
         Of equal verdicts the one that takes the least knowledge counts.
         """
-        mine = [outcome for (_, of), outcome in self.cells.items() if of == target]
-        return min(mine, key=gravity, default=None)
+        return gravest(outcome for (_, of), outcome in self.cells.items() if of == target)
 
 
 def matrix_of(outcomes: Sequence[AttackOutcome], first: Sequence[str] = ()) -> CapabilityMatrix:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 from he_compare.common.run.records import AttackOutcome, PlannedPipeline, Verdict
-from he_compare.common.run.severity import beyond_claims, gravity
+from he_compare.common.run.severity import beyond_claims, gravest, gravity
 from he_compare.common.run.view import PipelineView, RunView
 
 # More targets than this are counted, not named.
@@ -29,9 +29,11 @@ def outcomes_of(view: RunView, pipeline: PipelineView) -> tuple[AttackOutcome, .
 
 
 def worst_of(view: RunView, pipeline: PipelineView) -> AttackOutcome | None:
-    """Return the outcome that is worst for the owner of the images; None where none ran."""
-    found = [one for one in outcomes_of(view, pipeline) if one.verdict != "not run"]
-    return found[0] if found else None
+    """Return the outcome that is worst for the owner of the images; None where none ran.
+
+    What the pipeline never promised does not count.
+    """
+    return gravest(one for one in outcomes_of(view, pipeline) if one.verdict != "not run")
 
 
 def strongest(view: RunView, pipeline: PipelineView) -> tuple[Verdict, str]:

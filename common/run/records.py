@@ -151,7 +151,9 @@ class SecurityClaims(Record):
     assumption: str = Field(default="", description="Hardness assumption, where there is one")
     enforced_by: str = Field(default="", description="Who enforces the parameters")
     deterministic: bool | None = Field(default=None, description="Equal input, equal ciphertext")
-    key_space: KeySpace | None = Field(default=None, description="None where there is no key")
+    key_space: KeySpace | None = Field(
+        default=None, description="None where there is no key, or none is stated"
+    )
     key_fingerprint: str = Field(default="", description="Names the key, reveals nothing of it")
     key_policy: str = Field(default="", description="per_client or per_image")
     preserves: list[str] = Field(default_factory=list, description="What the ciphertext keeps")

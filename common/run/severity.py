@@ -5,6 +5,7 @@ The one home of the order and the words: terminal, report and figures take them 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -72,15 +73,19 @@ def beyond_claims(outcome: AttackOutcome) -> bool:
     return outcome.verdict in WON and not outcome.promised
 
 
-def gravity(outcome: AttackOutcome) -> tuple[int, bool, int, float]:
+def gravity(outcome: AttackOutcome) -> tuple[bool, int, int, float]:
     """Return what to sort outcomes by: worst verdict first; of equal ones, least knowledge.
 
-    What was won beyond a target's claims comes after all that failed against them.
+    What a target never promised comes after all that it did.
     """
-    beyond = beyond_claims(outcome)
-    verdict = GRAVITY.index("resists within budget" if beyond else outcome.verdict)
+    verdict = GRAVITY.index(outcome.verdict)
     advantage = outcome.advantage if outcome.advantage is not None else -1.0
-    return verdict, beyond, LADDER.index(outcome.rung), -advantage
+    return not outcome.promised, verdict, LADDER.index(outcome.rung), -advantage
+
+
+def gravest(outcomes: Iterable[AttackOutcome]) -> AttackOutcome | None:
+    """Return the outcome that a target is judged by; None where none is about its promises."""
+    return min((one for one in outcomes if one.promised), key=gravity, default=None)
 
 
 def verdict_of(outcome: AttackOutcome) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,11 +20,12 @@ from he_compare.common.environment import tool_version
 from he_compare.common.errors import (
     EXIT_CELLS_FAILED,
     EXIT_OK,
+    CellError,
     IntegrityError,
     UnknownNameError,
     UsageError,
 )
-from he_compare.common.plugins import nearest
+from he_compare.common.plugins import BrokenPluginError, nearest
 from he_compare.common.run.capability_matrix import controls_failed
 from he_compare.common.run.records import AttackOutcome
 from he_compare.common.run.store import ATTACKS, RunFolder, write_atomic
@@ -38,7 +40,12 @@ from he_compare.comparisons.auditing.deployments import (
 )
 from he_compare.comparisons.auditing.harness import Harness, Setup
 from he_compare.comparisons.auditing.pool import DatasetPool, PlainPool, RunPool
-from he_compare.comparisons.auditing.targets import Target, cipher_target, pipeline_target
+from he_compare.comparisons.auditing.targets import (
+    Target,
+    cipher_target,
+    faulty_cipher_target,
+    pipeline_target,
+)
 from he_compare.comparisons.measuring.dataset_spec import default_folder_name, shown_dataset
 from he_compare.comparisons.measuring.pipeline_spec import (
     PipelineSpec,
@@ -94,7 +101,6 @@ def audit_command(request: AuditRequest) -> int:
                 budget=budget,
                 seed=request.seed,
                 command=_command(request),
-                size=request.image_size,
                 run={"backbone": BACKBONE, "weights": WEIGHTS},
             )
             with tempfile.TemporaryDirectory() as private:
@@ -143,7 +149,6 @@ def audit_run(
         budget=budget,
         seed=config.seed,
         command=" ".join(command),
-        size=config.image_size,
         run={"backbone": config.backbone, "weights": plan.backbone.weights_sha256},
         pictures=config.pictures > 0,
         seconds=QUICK_SECONDS if budget.name == "quick" else None,
@@ -186,8 +191,14 @@ def find_budget(name: str) -> AttackBudget:
 
 
 def attack_names(asked: Sequence[str]) -> list[str]:
-    """Return the attacks and checks asked for, or all there are. Raises UnknownNameError."""
-    return [suite.find(name).name for name in asked] or suite.names()
+    """Return the attacks and checks asked for, or all there are.
+
+    Raises UnknownNameError, BrokenPluginError where one that is asked for cannot be used.
+    """
+    found = [suite.find(name) for name in asked]
+    for plugin in found:
+        plugin.load()
+    return [plugin.name for plugin in found] or suite.names()
 
 
 def audited(path: Path) -> list[AttackOutcome]:
@@ -205,9 +216,28 @@ def _cipher_targets(request: AuditRequest) -> list[Target]:
     ciphers = request.ciphers
     if not ciphers and not request.pipelines:
         ciphers = tuple(name for name in plugins.discover("ciphers") if name not in CONTROLS)
-    targets = [cipher_target(text, request.image_size) for text in ciphers]
+    targets = [_cipher_or_why_not(text, request) for text in ciphers]
     _refuse_twice([target.label for target in targets])
     return targets
+
+
+def _cipher_or_why_not(text: str, request: AuditRequest) -> Target:
+    """Make a target of a cipher; of one that is faulty, a column that says so.
+
+    Raises UsageError where what was asked for is wrong, so that nothing is written.
+    """
+    try:
+        return cipher_target(text, request.image_size)
+    except (CellError, BrokenPluginError) as error:
+        return faulty_cipher_target(text, request.image_size, error)
+    except UsageError as error:
+        if request.ciphers:
+            raise
+        return faulty_cipher_target(text, request.image_size, error)
+    except Exception as error:  # a cipher from elsewhere must not take the others with it
+        traceback.print_exc()
+        reason = CellError(f"{text!r} failed: {type(error).__name__}: {error}")
+        return faulty_cipher_target(text, request.image_size, reason)
 
 
 def _pipelines(request: AuditRequest) -> list[tuple[PipelineSpec, Pipeline, BaseModel]]:

@@ -75,7 +75,7 @@ class RunDeployments:
             self._runner.fits[label] = fit
         size = self._plan.config.image_size
         scheme = fit.deployed.scheme((size, size, CHANNELS))
-        if tape is None:
+        if tape is None or scheme.in_batches:
             return Opened(scheme, "deployed again", fit.deployed)
         own = scheme.own_key()
         kept = own is not None and (live or self._same_key(own, tape))

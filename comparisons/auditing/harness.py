@@ -23,6 +23,7 @@ from he_compare.common.scheme import CLOSED_CONTROLS, CONTROLS, OPEN_CONTROL
 from he_compare.common.sources import sources_of
 from he_compare.common.types import NotRun
 from he_compare.comparisons.auditing import artefacts, suite, trial
+from he_compare.comparisons.auditing.answers import expect_declared
 from he_compare.comparisons.auditing.outcome_draft import OutcomeDraft, ScoresOverKeys
 from he_compare.comparisons.auditing.pool import PlainPool
 from he_compare.comparisons.auditing.targets import Target, control_modules, control_scheme
@@ -47,7 +48,6 @@ class Setup:
     budget: AttackBudget
     seed: int
     command: str
-    size: int
     run: Mapping[str, Any] = field(default_factory=dict)
     pictures: bool = True
     control_keys: int = 2
@@ -64,7 +64,7 @@ class Harness:
         self._controls: dict[str, dict[str, ScoresOverKeys]] = {}
         self._results: dict[str, ScoresOverKeys | str] = {}
         self._told: set[str] = set()
-        self._trial = trial.Trial(setup.pool, setup.budget, setup.seed, setup.size, progress)
+        self._trial = trial.Trial(setup.pool, setup.budget, setup.seed, progress)
 
     def run(self, targets: Sequence[Target], names: Sequence[str]) -> list[AttackOutcome]:
         """Run every attack on every target and return the outcomes, old ones included."""
@@ -86,7 +86,7 @@ class Harness:
                     found.append(known)
                     continue
                 late = self._late(time.perf_counter() - begin)
-                for outcome in self._cell(attack, target, identity, late):
+                for outcome in self._outcomes(attack, target, identity, late):
                     self.folder.append(outcome)
                     found.append(outcome)
                     self._tell(outcome)
@@ -120,6 +120,20 @@ class Harness:
         if limit is None or seconds < limit:
             return ""
         return f"the {limit:.0f} s of the whole audit were used up (see `compare audit run`)"
+
+    def _outcomes(
+        self, attack: AuditStep, target: Target, identity: str, late: str
+    ) -> list[AttackOutcome]:
+        """Return the outcomes of one cell: whatever is wrong with it, the other cells go on."""
+        try:
+            expect_declared(attack)
+            return list(self._cell(attack, target, identity, late))
+        except CompareError as error:
+            return [self._draft(attack, target, identity).not_run(_kind_of(error), str(error))]
+        except (Exception, SystemExit) as error:  # code from elsewhere may raise anything
+            traceback.print_exc()
+            reason = f"{attack.name!r} failed: {type(error).__name__}: {error}"
+            return [self._draft(attack, target, identity).not_run(NotRun.ERROR, reason)]
 
     def _cell(
         self, attack: AuditStep, target: Target, identity: str, late: str
@@ -159,7 +173,7 @@ class Harness:
         except CompareError as error:
             yield draft.not_run(_kind_of(error), str(error))
             return
-        except Exception as error:  # a scheme from elsewhere must not take the others with it
+        except Exception as error:  # not the attack's fault: it is the scheme that fails
             traceback.print_exc()
             yield draft.not_run(NotRun.ERROR, f"failed: {type(error).__name__}: {error}")
             return
@@ -177,21 +191,14 @@ class Harness:
         try:
             controls = self._on_controls(attack, target)
             result = self._on_target(attack, target)
-        except CompareError as error:
-            yield draft.not_run(_kind_of(error), str(error))
-            return
         except OverTimeError as error:
             yield draft.not_run(NotRun.TIME_LIMIT, f"{attack.title}: {error}")
-            return
-        except Exception as error:  # one attack's bug must not take the others with it
-            traceback.print_exc()
-            yield draft.not_run(NotRun.ERROR, f"failed: {type(error).__name__}: {error}")
             return
         pictures = self._pictures(attack, target.label, result)
         yield draft.of_result(attack, result, controls, pictures)
         if attack.name not in self._told and target.kind != "control":
-            self._told.add(attack.name)
             yield from self._control_outcomes(attack, target, controls)
+            self._told.add(attack.name)
 
     def _control_outcomes(
         self, attack: Attack, target: Target, controls: dict[str, ScoresOverKeys]
@@ -267,13 +274,8 @@ class Harness:
         start = time.perf_counter()
         try:
             finding = self._trial.examine(check, inspected)
-        except CompareError as error:
-            return draft.not_run(_kind_of(error), str(error))
         except OverTimeError as error:
             return draft.not_run(NotRun.TIME_LIMIT, str(error))
-        except Exception as error:  # one check's bug must not take the others with it
-            traceback.print_exc()
-            return draft.not_run(NotRun.ERROR, f"failed: {type(error).__name__}: {error}")
         seconds = time.perf_counter() - start
         files = artefacts.store_findings(self.folder, target.label, check.name, finding.artefacts)
         shown = finding.pictures if self.setup.pictures else ()

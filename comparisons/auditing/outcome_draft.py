@@ -30,6 +30,7 @@ from he_compare.comparisons.auditing.verdicts import (
     control_problems,
     interval_over_keys,
     judge,
+    larger,
     share_interval,
 )
 
@@ -101,7 +102,7 @@ class OutcomeDraft:
     def _without_result(
         self, verdict: Verdict, reason: str, kind: NotRun | None = None
     ) -> AttackOutcome:
-        facts = {"verdict": verdict, "reason": reason, "not_run": kind}
+        facts = {"verdict": verdict, "reason": reason, "not_run": kind, "messages": ""}
         return AttackOutcome.model_validate(self._common() | facts)
 
     def of_result(
@@ -122,7 +123,7 @@ class OutcomeDraft:
         share = advantage(result.mean, floor, ceiling)
         # A control has a known answer: its few keys are there to check it, not to estimate it.
         interval = None if self.control else share_interval(result.values, floor, ceiling)
-        judgement = judge(share, interval, problems)
+        judgement = judge(share, interval, problems, larger(self.budget))
         if self.control in CLOSED_CONTROLS and not problems:
             judgement = Judgement("resists within budget")
         value = MetricValue(
@@ -208,21 +209,24 @@ class OutcomeDraft:
         )
 
     def _common(self) -> dict[str, Any]:
-        added = {ADDED[need] for need in self.attack.needs} | {self.attack.rung}
+        # What is no Need or no rung is refused as the reason of this very outcome.
+        rung = getattr(self.attack, "rung", None)
+        rung = rung if isinstance(rung, Knowledge) else Knowledge.CIPHERTEXT_ONLY
+        added = {ADDED[need] for need in self.attack.needs if need in ADDED} | {rung}
         return {
             "identity": self.identity,
             "attack": self.attack.name,
-            "title": self.attack.title,
+            "title": str(getattr(self.attack, "title", self.attack.name)),
             "target": self.control or self.target.label,
             "target_kind": "control" if self.control else self.target.kind,
             "scheme": self.control or self.target.scheme_name(),
-            "rung": self.attack.rung,
+            "rung": rung,
             "knowledge": [rung for rung in Knowledge if rung in added],
             "budget": self.budget.as_record(),
             "claim": "" if self.control else self._claim(),
             "messages": "" if self.control else self.target.message_source(),
             "reproduce": f"{self.command} {self.target.argument}",
-            "source": self.attack.source,
+            "source": str(self.attack.source),
         }
 
     def _source_of_check(self) -> MessageSource:

@@ -1,7 +1,8 @@
 """The suite of an audit: every attack and every check, under one list of names.
 
 An attack guesses what was hidden, a check examines a target; both end in an outcome. They are two
-kinds of plug-in, but ``--attack NAME`` finds either, so a name may occur in one kind only.
+kinds of plug-in, but ``--attack NAME`` finds either, so they share their names: of an attack and a
+check of one name neither can be used, unless one of them is built in.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 from he_compare.common import plugins
-from he_compare.common.errors import UnknownNameError, UsageError
-from he_compare.common.plugins import Plugin, canonical_name, nearest
+from he_compare.common.errors import UnknownNameError
+from he_compare.common.plugin_names import canonical_name
+from he_compare.common.plugins import Plugin, nearest
 
 SUITE_KINDS = ("attacks", "checks")
 
@@ -18,29 +20,18 @@ SUITE_KINDS = ("attacks", "checks")
 def find(name: str) -> Plugin:
     """Return the attack or check of that name.
 
-    Raises UnknownNameError with the nearest names, UsageError where it cannot be used or where an
-    attack and a check have the same name.
+    Raises UnknownNameError with the nearest names, BrokenPluginError where it cannot be used.
     """
-    found = [
-        plugins.find(kind, name) for kind in SUITE_KINDS if canonical_name(name) in _spellings(kind)
-    ]
-    if not found:
-        known = [known for kind in SUITE_KINDS for known in plugins.discover(kind)]
-        raise UnknownNameError(f"unknown attack or check {name!r}", fix=nearest(name, known))
-    if len(found) > 1:
-        modules = " and ".join(plugin.module for plugin in found)
-        raise UsageError(
-            f"an attack and a check are called {name!r}: {modules}",
-            fix="rename or uninstall one of them",
-        )
-    return found[0]
-
-
-def _spellings(kind: str) -> set[str]:
-    """Return the names of a kind as they are compared, those that cannot be used included."""
-    survey = plugins.survey(kind)
-    names = [*survey.usable, *(plugin.name for plugin in survey.broken)]
-    return {canonical_name(name) for name in names}
+    surveys = {kind: plugins.survey(kind) for kind in SUITE_KINDS}
+    usable = {kind: list(found.usable) for kind, found in surveys.items()}
+    broken = {kind: [one.name for one in found.broken] for kind, found in surveys.items()}
+    # One that can be used comes before one of its name that cannot.
+    for names_of in (usable, broken):
+        for kind, names in names_of.items():
+            if canonical_name(name) in map(canonical_name, names):
+                return plugins.find(kind, name)
+    known = [known for names in usable.values() for known in names]
+    raise UnknownNameError(f"unknown attack or check {name!r}", fix=nearest(name, known))
 
 
 def load(name: str) -> Any:

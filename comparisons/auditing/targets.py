@@ -30,6 +30,7 @@ CHANNELS = 3
 CONTROL_SIZE = 32
 # Number of the key that is in use where something is deployed.
 KEY_IN_USE = 0
+BATCHES = "a message of a batch says nothing by itself: images were encrypted again, one at a time"
 ALONE = "the pipeline was fitted for this audit alone, on few images for one epoch"
 
 
@@ -98,9 +99,9 @@ class Target:
         """Return what the target claims, in words; '' where nothing is deployed."""
         try:
             claims = self.scheme.claims()
+            return f"{claims.protects} ({claims.claim_type})"
         except Exception:  # what it does not say is no claim; opening it has told why
             return ""
-        return f"{claims.protects} ({claims.claim_type})"
 
     def scheme_name(self) -> str:
         """Return the name of the scheme; '' where nothing is deployed."""
@@ -111,7 +112,10 @@ class Target:
 
     def limits(self) -> list[str]:
         """Return what an outcome on this target does not show."""
-        return [ALONE] if self.message_source() == "deployed for the audit" else []
+        found = [ALONE] if self.message_source() == "deployed for the audit" else []
+        if self.message_source() and self.scheme.in_batches:
+            found.append(BATCHES)
+        return found
 
     def message_source(self) -> MessageSource:
         """Say where the attacked messages come from; '' where nothing is deployed."""
@@ -151,12 +155,27 @@ class Target:
 
 
 def scheme_of_cipher(name: str, options: Mapping[str, Any], size: int) -> Scheme:
-    """Find a cipher by name. Raises UnknownNameError or UsageError."""
+    """Find a cipher by name.
+
+    Raises UnknownNameError or UsageError, CellError where code of the cipher raised something else.
+    A pipeline that fails is passed over where another encrypts with the cipher.
+    """
     plugins.find("ciphers", name)
+    failed: list[CompareError] = []
     for pipeline in plugins.load_all("pipelines").values():
-        scheme: Scheme | None = pipeline.cipher_scheme(name, options, (size, size, CHANNELS))
+        try:
+            scheme: Scheme | None = pipeline.cipher_scheme(name, options, (size, size, CHANNELS))
+        except CompareError as error:
+            failed.append(error)
+            continue
+        except Exception as error:  # a cipher or pipeline from elsewhere
+            traceback.print_exc()
+            failed.append(CellError(f"{name!r} failed: {type(error).__name__}: {error}"))
+            continue
         if scheme is not None:
             return scheme
+    if failed:
+        raise failed[0]
     raise UsageError(f"no pipeline encrypts with the cipher {name!r}")
 
 
@@ -177,6 +196,24 @@ def cipher_target(text: str, size: int) -> Target:
         argument=f"--cipher '{label}'",
         modules=(type(scheme).__module__, plugins.find("ciphers", scheme.name).module),
         open_it=lambda: Opened(scheme, "cipher alone"),
+    )
+
+
+def faulty_cipher_target(name: str, size: int, error: CompareError) -> Target:
+    """Make a target of a cipher that cannot be attacked, for the reason in ``error``."""
+
+    def open_it() -> Opened:
+        raise error
+
+    return Target(
+        label=name,
+        kind="cipher",
+        pipeline="",
+        parameters={},
+        shape=(size, size, CHANNELS),
+        argument=f"--cipher '{name}'",
+        modules=(),
+        open_it=open_it,
     )
 
 

@@ -16,6 +16,7 @@ from he_compare.common.scheme import Scheme
 from he_compare.common.seeds import generator_for, seed_for
 from he_compare.comparisons.attacks.tools.recogniser import Recogniser, fit_recogniser
 from he_compare.comparisons.auditing.adversary_view import Attacked, set_up
+from he_compare.comparisons.auditing.answers import expect_finding, expect_score
 from he_compare.comparisons.auditing.outcome_draft import ScoresOverKeys
 from he_compare.comparisons.auditing.pool import PlainPool, is_grey
 from he_compare.comparisons.auditing.targets import KEY_IN_USE, Target
@@ -25,16 +26,15 @@ from he_compare.comparisons.auditing.timelimit import time_limit
 class Trial:
     """Runs attacks and checks within one budget, on images of one pool.
 
-    ``size``: side in pixels of the images that checks get. The same seed gives the same scores.
+    The same seed gives the same scores.
     """
 
     def __init__(
-        self, pool: PlainPool, budget: AttackBudget, seed: int, size: int, progress: Progress
+        self, pool: PlainPool, budget: AttackBudget, seed: int, progress: Progress
     ) -> None:
         self.pool = pool
         self.budget = budget
         self.seed = seed
-        self.size = size
         self.progress = progress
         self._recognisers: dict[int, Recogniser | None] = {}
 
@@ -87,9 +87,8 @@ class Trial:
                     gave_up = True
                     result.gave_up.append(str(error))
             result.seconds += time.perf_counter() - start
-            result.scores.append(
-                attack.score_nothing(truth) if gave_up else attack.score(guess, truth)
-            )
+            answer = attack.score_nothing(truth) if gave_up else attack.score(guess, truth)
+            result.scores.append(expect_score(attack, answer))
             if number == 0:
                 result.first = (view, truth)
                 result.grey = is_grey(truth.originals)
@@ -102,8 +101,8 @@ class Trial:
         return self._recognisers[size]
 
     def inspected(self, target: Target) -> Inspected:
-        """Return what a check gets of a target: all of it."""
-        batch = self.pool.attacked(self.size)
+        """Return what a check gets of a target: all of it, with images of the scheme's shape."""
+        batch = self.pool.attacked(target.scheme.shape[0])
         return Inspected(
             label=target.label,
             pipeline=target.pipeline,
@@ -115,7 +114,8 @@ class Trial:
         )
 
     def examine(self, check: Check, inspected: Inspected) -> CheckFinding:
-        """Run a check. Raises OverTimeError and what the check raises."""
+        """Run a check. Raises OverTimeError, CellError and what the check raises."""
         random = generator_for(self.seed, "check", check.name)
         with time_limit(self.budget.seconds * self.budget.keys):
-            return check.examine(inspected, self.budget, random)
+            answer = check.examine(inspected, self.budget, random)
+        return expect_finding(check, answer)

@@ -147,11 +147,14 @@ def _problem(control: str, words: str) -> ControlProblem:
 
 
 def judge(
-    value: float, interval: Interval | None, problems: Sequence[ControlProblem] = ()
+    value: float,
+    interval: Interval | None,
+    problems: Sequence[ControlProblem] = (),
+    advice: str = "",
 ) -> Judgement:
     """Turn an advantage and its interval into a verdict.
 
-    An interval too wide to decide is reported as such, not as a pass.
+    An interval too wide to decide is reported as such, not as a pass; ``advice``: what to do then.
     """
     if problems:
         sentences = tuple(problem.sentence for problem in problems)
@@ -164,8 +167,11 @@ def judge(
         return Judgement("partial")
     if high <= RESISTS_BELOW:
         return Judgement("resists within budget")
-    reason = (
-        f"the budget is too small to conclude: the advantage lies between {low:.2f} and "
-        f"{high:.2f}, so both a break and a pass are possible"
-    )
-    return Judgement("unreliable", reason, (reason,))
+    between = f"the advantage lies between {low:.2f} and {high:.2f}"
+    reason = f"the budget is too small to conclude{advice and f'; {advice}'}"
+    return Judgement("unreliable", reason, (f"{between}, so both a break and a pass are possible",))
+
+
+def larger(budget: AttackBudget) -> str:
+    """Say with which budget to run again; '' where there is no larger one."""
+    return "run it with --budget full" if budget.name == "quick" else ""

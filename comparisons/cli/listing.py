@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from he_compare.common.errors import UnknownNameError
-from he_compare.common.plugins import import_third_parties, load, nearest
+from he_compare.common.plugins import BUILT_IN, import_third_parties, load, nearest
 
 SECTIONS = (
     "datasets",
@@ -96,6 +96,12 @@ def _profile_row(name: str, path: Path) -> dict[str, Any]:
     return {"name": name, "summary": first.lstrip("# ").strip(), "origin": "built in"}
 
 
+def _brought_by(section: str, row: dict[str, Any]) -> str:
+    """Name the package of a third party's plug-in; metrics and backbones name a source instead."""
+    ours = section in ("backbones", "metrics") or row["origin"] == BUILT_IN
+    return "" if ours else f" [{row['origin']}]"
+
+
 def render(sections: dict[str, list[dict[str, Any]]]) -> str:
     """Lay the sections out as plain text."""
     lines: list[str] = []
@@ -104,7 +110,8 @@ def render(sections: dict[str, list[dict[str, Any]]]) -> str:
         width = max((len(row["name"]) for row in rows), default=0)
         for row in rows:
             broken = f"BROKEN: {row['broken']}" if row.get("broken") else ""
-            lines.append(f"  {row['name']:<{width}}  {broken or row['summary']}")
+            summary = broken or row["summary"].replace("``", "")
+            lines.append(f"  {row['name']:<{width}}  {summary}{_brought_by(section, row)}")
             for name, value in row.get("properties", {}).items():
                 lines.append(f"  {'':<{width}}    {name}: {value}")
         if not rows:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from he_compare.common.errors import UnknownNameError
+from he_compare.common.plugins import nearest
 from he_compare.common.run.records import MetricValue, RunRecord
 from he_compare.common.run.spelling import bracket, fixed, kilobytes, milliseconds
 from he_compare.common.run.timing import latency_of
@@ -37,8 +38,8 @@ def find_record(view: RunView, wanted: str) -> RunRecord:
         ]
     if len(matches) == 1:
         return matches[0]
-    known = ", ".join(f"{one.identity[:8]} ({one.cell.label})" for one in view.records[:12])
-    raise UnknownNameError(f"no single record {wanted!r} in this run", fix=f"known: {known}")
+    labels = list(dict.fromkeys(one.cell.label for one in view.records))
+    raise UnknownNameError(f"no single record {wanted!r} in this run", fix=nearest(wanted, labels))
 
 
 def table(view: RunView) -> str:

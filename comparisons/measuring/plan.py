@@ -295,11 +295,15 @@ def resolve_pipelines(config: RunConfig) -> list[Planned]:
 def open_dataset(dataset_spec: str, data_dir: Path | None, subset: str, seed: int) -> OpenDataset:
     """Open ``NAME`` or ``NAME:ARGUMENT``, the default subset where ``subset`` is ''.
 
-    Raises UnknownNameError or DataError.
+    Raises UnknownNameError; DataError too where what was opened does not keep to its contract.
     """
+    from he_compare.common.datasets.opened.invariants import check_opened
+
     family, argument = _find_family(dataset_spec)
     chosen = choose_subset(family.name, subset, family.subsets)
-    return family.open(argument, data_dir, chosen, seed)
+    opened = family.open(argument, data_dir, chosen, seed)
+    check_opened(opened, family.name)
+    return opened
 
 
 def _find_family(dataset_spec: str) -> tuple[DatasetFamily, str]:

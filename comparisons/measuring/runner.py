@@ -144,7 +144,7 @@ class Runner:
 
             traceback.print_exc()
         skipped = label in self._broken and not isinstance(error, UnavailableError)
-        message = " ".join(str(error).split()) or type(error).__name__
+        message = describe_error(error)
         self._broken.setdefault(label, error)
         record = _ended(started, Status.SKIPPED if skipped else status, message, begin)
         return record.model_copy(
@@ -156,7 +156,7 @@ class Runner:
         if isinstance(before, UnavailableError):
             raise before
         if before is not None:
-            raise CellError(f"its pipeline already failed: {before}")
+            raise CellError(f"its pipeline already failed: {describe_error(before)}")
         if planned.label not in self._sessions:
             session = open_session(planned, self.ground)
             self._sessions[planned.label] = session
@@ -316,6 +316,14 @@ class Runner:
     def _store_pictures(self, session: Session) -> None:
         if self.plan.config.pictures:
             store_sample_pictures(self.folder, self.plan, session)
+
+
+def describe_error(error: Exception) -> str:
+    """Describe an error on one line, with its type where it is none of the project's."""
+    words, kind = " ".join(str(error).split()), type(error).__name__
+    if isinstance(error, CompareError):
+        return words or kind
+    return f"{kind}: {words}" if words else kind
 
 
 def _ended(started: RunRecord, status: Status, reason: str, begin: float) -> RunRecord:

@@ -19,6 +19,7 @@ from he_compare.common import plugins
 from he_compare.common.backbones.head import LinearModel
 from he_compare.common.clock import Clock
 from he_compare.common.errors import MessageError, UnavailableError, UnknownNameError, UsageError
+from he_compare.common.plugin_names import canonical_name
 from he_compare.common.types import Float64Array, Message, UInt8Array
 from he_compare.fhe_baseline.ckks.parameters import CkksParameters, parameter_set
 
@@ -90,8 +91,10 @@ class Packing(ABC):
     ``preferred_parameters``: names of parameter sets, best first; the first that fits is used.
     ``purpose``: set where ``auto`` may choose this packing. ``one_ciphertext``: a message is one
     serialised ciphertext of one image, and a reply one that has the scores in its first slots: what
-    checks that work on single ciphertexts ask for. ``client``: called with parameters and
-    model. ``server``: called with parameters, model (in the clear) and the client's public arrays.
+    checks that work on single ciphertexts ask for. ``in_batches``: the ciphertexts of a call hold
+    all of its images, so that one message says nothing by itself. ``client``: called with
+    parameters and model. ``server``: called with parameters, model (in the clear) and the client's
+    public arrays.
     """
 
     name: ClassVar[str]
@@ -100,6 +103,7 @@ class Packing(ABC):
     server: ClassVar[type[PackingServer]]
     purpose: ClassVar[Purpose | None] = None
     one_ciphertext: ClassVar[bool] = False
+    in_batches: ClassVar[bool] = False
 
     @abstractmethod
     def misfit(self, parameters: CkksParameters, model: LinearModel) -> str:
@@ -132,7 +136,7 @@ def check_name(name: str) -> str:
     """Return the spelling of a packing's name, or ``auto``. Raises UnknownNameError."""
     known = plugins.discover(KIND)
     for spelled in (AUTO, *known):
-        if plugins.canonical_name(spelled) == plugins.canonical_name(name):
+        if canonical_name(spelled) == canonical_name(name):
             return spelled
     raise UnknownNameError(f"unknown packing {name!r}", fix=plugins.nearest(name, [AUTO, *known]))
 

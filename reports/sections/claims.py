@@ -105,7 +105,7 @@ def _boundary_cells(view: RunView, pipeline: PipelineView) -> tuple[Inline, ...]
 
 def _client_holds(claims: SecurityClaims) -> Inline:
     if not claims.key_fingerprint and claims.key_space is None:
-        return inline("images; no key")
+        return inline("images; no key" if claims.claim_type == "none" else "images; key not stated")
     policy = f", {claims.key_policy.replace('_', ' ')}" if claims.key_policy else ""
     named = inline(" ", Code(claims.key_fingerprint)) if claims.key_fingerprint else ()
     return inline("images, secret key", named, policy)
@@ -257,7 +257,7 @@ def _bits(claims: SecurityClaims) -> str:
         return _weakest(claims.lattice)
     space = claims.key_space
     if space is None:
-        return "no key"
+        return "no key" if claims.claim_type == "none" else "not stated"
     nominal = "continuous" if space.nominal_bits is None else _spell(space.nominal_bits)
     return f"{nominal} / {_spell(space.effective_bits)}"
 

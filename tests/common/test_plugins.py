@@ -18,7 +18,19 @@ from he_compare.comparisons.auditing import suite
 from he_compare.comparisons.cli import listing
 
 Install = Callable[..., Path]
-CIPHER = '"""A cipher of somebody else."""\nCIPHER = object()\n'
+
+
+def cipher(name: str) -> str:
+    """Return the source of a cipher of that name."""
+    return (
+        '"""A cipher of somebody else."""\n'
+        "from he_compare.block_scramble.ciphers.vit_block import VitBlock\n"
+        f"class Mine(VitBlock):\n    name = {name!r}\n"
+        "CIPHER = Mine()\n"
+    )
+
+
+CIPHER = cipher("mine")
 
 
 def listed(section: str) -> dict[str, dict[str, str]]:
@@ -95,22 +107,23 @@ def test_a_summary_is_read_without_importing_the_module(install: Install) -> Non
 
 
 def test_an_entry_point_may_name_an_attribute(install: Install) -> None:
-    source = '"""Two ciphers."""\nclass Box:\n    one = "first"\nOTHER = "second"\n'
-    entries = {"ciphers/one": "two_ciphers:Box.one", "ciphers/two": "two_ciphers:OTHER"}
-    install("theirs", entries, two_ciphers=source)
-    assert plugins.load("ciphers", "one") == "first"
-    assert plugins.load("ciphers", "two") == "second"
+    source = '"""Two families."""\nclass Box:\n    one = ["first"]\nOTHER = ["second"]\n'
+    entries = {"metrics/one": "two_families:Box.one", "metrics/two": "two_families:OTHER"}
+    install("theirs", entries, two_families=source)
+    assert plugins.load("metrics", "one") == ["first"]
+    assert plugins.load("metrics", "two") == ["second"]
 
 
 def test_a_module_may_serve_several_names(install: Install) -> None:
     source = (
         '"""A family."""\n'
         'NAMES = {"alpha": "The first.", "beta": "The second.", "gamma": "Not there."}\n'
-        'CIPHER = {"alpha": 1, "beta": 2}\n'
+        "from he_compare.block_scramble.ciphers.vit_block import VitBlock\n"
+        'CIPHER = {name: type(name, (VitBlock,), {"name": name})() for name in ("alpha", "beta")}\n'
     )
     install("theirs", {"ciphers/family": "family"}, family=source)
-    assert plugins.load("ciphers", "alpha") == 1
-    assert plugins.load("ciphers", "beta") == 2
+    assert plugins.load("ciphers", "alpha").name == "alpha"
+    assert plugins.load("ciphers", "beta").name == "beta"
     assert plugins.find("ciphers", "beta").summary == "The second."
     assert "family" not in plugins.discover("ciphers")
     assert "no entry 'gamma'" in broken_reason("ciphers", "gamma")
@@ -178,7 +191,7 @@ def test_whatever_may_bind_the_attribute_is_not_called_misspelt(
 
 def test_a_plugin_that_raises_on_import_is_broken_alone(install: Install) -> None:
     good = {"ciphers/good": "good_cipher"}
-    install("good", good, good_cipher=CIPHER)
+    install("good", good, good_cipher=cipher("good"))
     install("theirs", {"ciphers/mine": "raising"}, raising='CIPHER = 1\nraise OSError("no disk")\n')
     install("others", {"ciphers/ends": "ending"}, ending="CIPHER = 1\nraise SystemExit(3)\n")
     assert broken_reason("ciphers", "mine") == "importing raising raised OSError: no disk"
@@ -264,13 +277,73 @@ def test_an_attack_and_a_check_are_found_by_one_option(install: Install) -> None
     with pytest.raises(UnknownNameError, match="'jigsaw'"):
         suite.find("jigsav")
     install("theirs", {"checks/jigsaw": "theirs_check"}, theirs_check="CHECK = 1\n")
-    with pytest.raises(UsageError, match="an attack and a check are called 'jigsaw'"):
-        suite.find("jigsaw")
+    assert suite.find("jigsaw").origin == plugins.BUILT_IN
+    assert "theirs_check (theirs) have the same name" in broken_reason("checks", "jigsaw")
+
+
+def test_of_an_attack_and_a_check_of_one_name_neither_is_used(
+    install: Install, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = suite.names()
+    install("theirs", {"attacks/clash": "attack_c"}, attack_c="ATTACK = 1\n")
+    install("others", {"checks/clash": "check_c"}, check_c="CHECK = 1\n")
+    assert suite.names() == before
+    for kind in ("attacks", "checks"):
+        reason = broken_reason(kind, "clash")
+        assert reason == "attack_c (theirs) and check_c (others) have the same name"
+    assert "attack 'clash' of theirs cannot be used" in caplog.text
+    with pytest.raises(plugins.BrokenPluginError, match="have the same name"):
+        suite.find("clash")
+
+
+@pytest.mark.parametrize(
+    ("kind", "source", "reason", "fix"),
+    [
+        ("ciphers", "{C}CIPHER = Mine\n", "CIPHER is the class Mine", "CIPHER = Mine()"),
+        ("ciphers", "CIPHER = 7\n", "type int, but must be a Cipher", "block_scramble.cipher.Cip"),
+        ("attacks", "{A}", "ATTACK has no attribute title", "set title in the class Mine"),
+        ("ciphers", "{C}Mine.name = 'x'\n", "the name 'x', but is registered as 'mine'", "'x'"),
+        ("datasets", "DATASET = 1\n", "must be a DatasetFamily", "assign an instance"),
+        ("pipelines", "PIPELINE = 1\n", "must be a Pipeline", "assign an instance"),
+        ("packings", "PACKING = 1\n", "must be a Packing", "assign an instance"),
+        ("checks", "CHECK = 1\n", "must be a Check", "assign an instance"),
+        ("sections", "SECTION = 1\n", "must be a ReportSection", "assign an instance"),
+        ("metrics", "METRICS = 1\n", "must be a Sequence", "assign"),
+    ],
+)
+def test_an_object_of_the_wrong_kind_is_broken(
+    kind: str, source: str, reason: str, fix: str, install: Install
+) -> None:
+    attack = (
+        "from he_compare.common.attack import Attack\n"
+        "class Mine(Attack):\n    name = 'mine'\n"
+        "    def run(self, *_): ...\n    def score(self, *_): ...\n"
+        "ATTACK = Mine()\n"
+    )
+    written = source.replace("{C}", CIPHER).replace("{A}", attack)
+    install("theirs", {f"{kind}/mine": "wrong_kind"}, wrong_kind=written)
+    found = broken_reason(kind, "mine")
+    assert reason in found and "wrong_kind" in found
+    with pytest.raises(plugins.BrokenPluginError) as refused:
+        plugins.load(kind, "mine")
+    assert fix in refused.value.fix
 
 
 def test_a_dataset_whose_card_raises_is_shown_as_broken(install: Install) -> None:
-    source = "class Bad:\n    def card(self): raise RuntimeError('no card')\nDATASET = Bad()\n"
+    source = (
+        "from he_compare.common.datasets.folder import Folder\n"
+        "class Bad(Folder):\n    name = 'bad'\n"
+        "    def card(self): raise RuntimeError('no card')\nDATASET = Bad()\n"
+    )
     install("theirs", {"datasets/bad": "bad_dataset"}, bad_dataset=source)
     rows = {row["name"]: row for row in listing.collect("datasets", details=True)["datasets"]}
     assert rows["bad"]["broken"] == "its card raised RuntimeError: no card"
     assert json.dumps(rows["chestxray"]["card"])
+
+
+def test_the_list_names_who_brought_a_plug_in_and_has_no_markup() -> None:
+    row = {"name": "mine", "summary": "Packing ``mine``: of ours.", "origin": "my-package"}
+    ours = {"name": "theirs", "summary": "Theirs.", "origin": plugins.BUILT_IN}
+    text = listing.render({"packings": [row, ours]})
+    assert "mine    Packing mine: of ours. [my-package]" in text
+    assert text.endswith("Theirs.")

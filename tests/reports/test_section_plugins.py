@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from he_compare.common import plugins
-from he_compare.common.errors import UsageError
 from he_compare.common.run.store import RunFolder
-from he_compare.reports.build import build_document, parts
+from he_compare.reports.build import build_document
 from he_compare.reports.document.nodes import Table, plain
+from he_compare.reports.parts import parts
 from he_compare.reports.render.markdown import markdown
 from tests.support.samplerun import three_pipelines
 
@@ -74,24 +74,66 @@ def test_a_section_that_raises_on_import_is_named_and_loses_no_other(
     install: Install, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     install("SECTION = 1 / 0\n")
-    plugins._warn_once.cache_clear()
     with caplog.at_level(logging.WARNING):
         document = build_document(RunFolder(three_pipelines().write(tmp_path / "run")))
     assert "report section 'longest_wait' of my-sections cannot be used" in caplog.text
     assert "verdict" in {section.anchor for section in document.sections}
 
 
-def test_what_is_no_section_is_named(install: Install) -> None:
-    install("SECTION = 'a section'\n")
-    with pytest.raises(UsageError, match=r"SECTION of the report section 'longest_wait' is a str"):
-        parts()
+CLASS = (
+    "from he_compare.reports.document.nodes import Column, Paragraph, Row, Table, inline\n"
+    "from he_compare.reports.section import ReportSection\n"
+    "class Mine(ReportSection):\n"
+    "    title = 'Mine'\n"
+    "    def blocks(self, view):\n"
+    "        return {blocks}\n"
+    "SECTION = {section}\n"
+)
+ROW = "[Table('t', (Column('a'),), (Row((inline('1'), inline('2'))),))]"
+GOOD = "[Paragraph(inline('x'))]"
 
 
-def test_two_sections_with_one_anchor_are_named(install: Install, tmp_path: Path) -> None:
-    install(_source_of_the_howto().replace('"Longest wait"\n', '"Verdict"\n'))
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("SECTION = 'a section'\n", "of type str, but must be a ReportSection"),
+        ("SECTION = 5\n", "of type int, but must be a ReportSection"),
+        (CLASS.format(blocks=GOOD, section="Mine"), "assign an instance: SECTION = Mine()"),
+        (CLASS.format(blocks="1 / 0", section="Mine()"), "ZeroDivisionError"),
+        (CLASS.format(blocks=ROW, section="Mine()"), "a row of 2 cells under 1 columns"),
+        (CLASS.format(blocks="['words']", section="Mine()"), "made a str, expected a block"),
+        (CLASS.format(blocks="5", section="Mine()"), "TypeError"),
+        (
+            CLASS.format(blocks=GOOD, section="Mine()").replace("'Mine'", "'Verdict'"),
+            "it uses the anchor 'verdict' of the section 'verdict'",
+        ),
+    ],
+)
+def test_a_faulty_section_is_a_line_in_its_place_and_loses_no_other(
+    source: str, reason: str, install: Install, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     run = RunFolder(three_pipelines().write(tmp_path / "run"))
-    with pytest.raises(UsageError, match=r"verdict and longest_wait both use the anchor 'verdict'"):
-        build_document(run)
+    before = {section.anchor for section in build_document(run).sections}
+    install(source)
+    with caplog.at_level(logging.WARNING):
+        document = build_document(run)
+    assert {section.anchor for section in document.sections} - before == {"not-made-longest-wait"}
+    text = markdown(document)
+    assert "Section 'longest_wait' could not be made" in text.replace("\\", "")
+    assert "section 'longest_wait' could not be made" in caplog.text
+    assert reason in caplog.text
+
+
+def test_a_built_in_section_that_raises_loses_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise KeyError("no such stage")
+
+    monkeypatch.setattr(type(dict(parts())["cost"]), "sections", fails)
+    document = build_document(RunFolder(three_pipelines().write(tmp_path / "run")))
+    anchors = [section.anchor for section in document.sections]
+    assert "not-made-cost" in anchors and "verdict" in anchors and "cost" not in anchors
 
 
 def test_a_section_with_nothing_to_show_is_left_out(install: Install, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def outcome_on(
 ) -> AttackOutcome:
     """Return what the attack gets from a target."""
     folder.mkdir(exist_ok=True)
-    setup = Setup(InventedPool(), budget, 0, "compare audit run", target.shape[0], control_keys=1)
+    setup = Setup(InventedPool(), budget, 0, "compare audit run", control_keys=1)
     with ProgressReporter(quiet=True) as progress:
         harness = Harness(setup, RunFolder(folder), progress)
         return harness.run([target], [attack])[0]

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from he_compare.common.contracts import OpenDataset, SplitIndex
+from he_compare.common.datasets.opened.invariants import read_images
 from he_compare.common.datasets.opened.splits import hashed_order
 from he_compare.common.run.records import DatasetSummary, SplitSummary
 from he_compare.common.types import ImageBatch, IntArray, Split
@@ -42,7 +43,7 @@ def load_batch(dataset: OpenDataset, split: Split, positions: IntArray, size: in
     index = dataset.index(split)
     return ImageBatch(
         ids=tuple(index.ids[int(position)] for position in positions),
-        images=dataset.read(split, positions, size),
+        images=read_images(dataset, split, positions, size),
         labels=index.labels[positions],
         groups=tuple(index.groups[int(position)] for position in positions),
     )

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Protocol, runtime_checkable
 
 from he_compare.common.contracts import OpenDataset
+from he_compare.common.datasets.opened.invariants import read_images
 from he_compare.common.types import IntArray, Split, UInt8Array
 
 FALLBACK_SIZE = 224
@@ -59,4 +60,4 @@ def native_pixels(dataset: OpenDataset, split: Split, positions: IntArray) -> It
         yield from dataset.native(split, positions)
         return
     for start in range(0, len(positions), _PORTION):
-        yield from dataset.read(split, positions[start : start + _PORTION], FALLBACK_SIZE)
+        yield from read_images(dataset, split, positions[start : start + _PORTION], FALLBACK_SIZE)

@@ -15,7 +15,7 @@ import numpy as np
 
 from he_compare.common.contracts import OpenDataset, Progress
 from he_compare.common.datasets.opened.choice import summarise_split
-from he_compare.common.datasets.opened.fingerprint import native_pixels
+from he_compare.common.datasets.opened.fingerprint import NativePixels, native_pixels
 from he_compare.common.run.records import DatasetCard, SplitSummary
 from he_compare.common.types import Split
 
@@ -41,7 +41,11 @@ class Copies:
 
 @dataclass(frozen=True)
 class DatasetCheck:
-    """What was found. ``sizes``: images by "width x height", the most frequent first."""
+    """What was found.
+
+    ``sizes``: images by "width x height", the most frequent first; empty where the dataset cannot
+    return them as stored.
+    """
 
     card: DatasetCard
     subset: str
@@ -100,8 +104,9 @@ def _digests(
         digests[split] = []
         positions = np.arange(len(dataset.index(split).ids), dtype=np.int64)
         for image in native_pixels(dataset, split, positions):
-            height, width = image.shape[:2]
-            sizes[f"{width} x {height}"] += 1
+            if isinstance(dataset, NativePixels):
+                height, width = image.shape[:2]
+                sizes[f"{width} x {height}"] += 1
             about = f"{image.shape}".encode()
             digests[split].append(hashlib.sha256(about + image.tobytes()).hexdigest())
             done += 1
@@ -155,7 +160,7 @@ def describe(found: DatasetCheck) -> str:
         f"copies of different labels:    {found.copies.conflicting}",
         *("  " + " = ".join(ids) for ids in found.copies.named),
         "sizes (width x height):        "
-        + ", ".join(f"{count:,} of {size}" for size, count in found.sizes.items()),
+        + (", ".join(f"{n:,} of {size}" for size, n in found.sizes.items()) or "not known"),
         *(f"note: {note}" for note in found.notes),
     ]
     return "\n".join(lines)

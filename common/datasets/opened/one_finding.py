@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from he_compare.common.errors import DataError, UnknownNameError
-from he_compare.common.plugins import canonical_name, nearest
+from he_compare.common.plugin_names import canonical_name
+from he_compare.common.plugins import nearest
 from he_compare.common.types import IntArray
 
 

@@ -190,6 +190,7 @@ class Batched(SealPacking):
     name = "batched"
     preferred_parameters = ("n4096-106-wide",)
     purpose = Purpose.THROUGHPUT
+    in_batches = True
     levels = LEVELS
     client = BatchedClient
     server = BatchedServer

@@ -68,7 +68,7 @@ def test_who_enforces_parameters_is_said_by_the_cipher(
     cipher = plugins.load("ciphers", "aes_ctr")
     monkeypatch.setattr(type(cipher), "traits", replace(cipher.traits, enforced_by=""))
     assert claims_of(bench, cipher="aes_ctr").enforced_by == ""
-    assert claims_of(bench).enforced_by.startswith("nobody")
+    assert claims_of(bench).enforced_by.startswith("not enforced")
 
 
 @pytest.mark.parametrize("cipher", ["identity", "noise"])

@@ -17,9 +17,11 @@ from he_compare.common.datasets.opened.choice import limit, load_batch, summary
 from he_compare.common.datasets.opened.contact_sheet import contact_sheet
 from he_compare.common.datasets.opened.fingerprint import fingerprint
 from he_compare.common.datasets.opened.inspection import check, describe
+from he_compare.common.datasets.opened.invariants import check_opened
 from he_compare.common.datasets.reading import download
 from he_compare.common.errors import DataError, UnknownNameError
-from he_compare.common.plugins import canonical_name, discover, load
+from he_compare.common.plugin_names import canonical_name
+from he_compare.common.plugins import discover, load
 from he_compare.common.types import Split
 
 FAMILIES = sorted(discover("datasets"))
@@ -79,6 +81,7 @@ def test_a_missing_or_empty_folder_is_told_in_one_line_with_a_fix(
 
 def test_splits_share_neither_ids_nor_groups(opener: Callable[[int], OpenDataset]) -> None:
     data = opener(0)
+    check_opened(data, data.card.name)
     ids: list[str] = []
     groups: list[str] = []
     for split in Split:

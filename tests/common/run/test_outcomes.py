@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from he_compare.common.run.records import AttackOutcome, Verdict
-from he_compare.common.run.severity import beyond_claims, gravity, verdict_of
+from he_compare.common.run.severity import beyond_claims, gravest, gravity, verdict_of
 from he_compare.common.types import Knowledge
 from he_compare.comparisons.auditing import matrix
 
@@ -46,3 +46,15 @@ def test_the_matrix_marks_it_and_says_what_the_mark_means() -> None:
     (line,) = [line for line in text.splitlines() if line.startswith("strongest attack ")]
     assert line.split()[-1] == "resists"
     assert "does not claim" not in matrix.render([HELD])
+
+
+def test_what_was_never_promised_is_never_the_strongest_attack() -> None:
+    unclear = outcome("freshness", "unreliable", "fresh encryption")
+    absent = outcome("jigsaw", "not applicable")
+    held_unasked = outcome("head", "resists within budget", "the model", promised=False)
+    assert gravest([BEYOND, held_unasked, absent, unclear]) == unclear
+    assert gravest([BEYOND]) is None
+    lines = matrix.render([BEYOND, unclear, absent]).splitlines()
+    (line,) = [line for line in lines if line.startswith("strongest attack ")]
+    assert line.split()[-1] == "unreliable"
+    assert matrix.render([BEYOND]).splitlines()[3].rstrip() == "strongest attack"

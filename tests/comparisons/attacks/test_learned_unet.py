@@ -104,7 +104,7 @@ def test_what_no_budget_carries_is_left_with_the_budget_asked_for() -> None:
 def test_the_command_that_repeats_an_attack_left_out_asks_for_what_carries_it(
     tmp_path: Path,
 ) -> None:
-    setup = Setup(InventedPool(), BUDGETS["quick"], 0, "compare audit run --budget quick", 32)
+    setup = Setup(InventedPool(), BUDGETS["quick"], 0, "compare audit run --budget quick")
     with ProgressReporter(quiet=True) as progress:
         harness = Harness(setup, RunFolder(tmp_path), progress)
         found = harness.run([cipher_target("np", 32)], ["learned_unet", "key_space"])

@@ -43,7 +43,7 @@ class Radiographs:
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, AttackOutcome]:
     folder = tmp_path_factory.mktemp("moments")
-    setup = Setup(Radiographs(), BUDGET, 0, "compare audit run", 64, control_keys=1)
+    setup = Setup(Radiographs(), BUDGET, 0, "compare audit run", control_keys=1)
     ciphers = ("vit_block", "orthogonal", "madono_ele")
     with ProgressReporter(quiet=True) as progress:
         harness = Harness(setup, RunFolder(folder), progress)

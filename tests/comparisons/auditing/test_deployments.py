@@ -35,6 +35,7 @@ from he_compare.comparisons.auditing.targets import (
 )
 from he_compare.comparisons.measuring.pipeline_spec import PipelineSpec
 from he_compare.comparisons.progress import ProgressReporter
+from he_compare.fhe_baseline.pipelines.fhe_head import FheHeadParameters
 from tests.support.deployments import CLASSES, SIZE, batch, deployed, images
 
 SMALL = AttackBudget("small", 2, 8, 3, 8, 20, 60, 8, 20.0)
@@ -63,6 +64,7 @@ class Spy(Attack):
     rung = Knowledge.CIPHERTEXT_ONLY
     reads_pictures = False
     metric = AttackMetric("nothing", best=1.0, chance=0.0)
+    reads_pictures = False
     shown: list[list[Message]] = field(default_factory=list)
 
     def run(self, view: Any, budget: AttackBudget, random: np.random.Generator) -> float:
@@ -106,7 +108,7 @@ def target_of(
 
 def audit(folder: Path, targets: list[Target], attack: str, budget: AttackBudget = SMALL) -> Any:
     folder.mkdir(exist_ok=True)
-    setup = Setup(Pool(), budget, 0, "compare audit run", SIZE, control_keys=1)
+    setup = Setup(Pool(), budget, 0, "compare audit run", control_keys=1)
     with ProgressReporter(quiet=True) as progress:
         found = Harness(setup, RunFolder(folder), progress).run(targets, [attack])
     return [one for one in found if one.target_kind == "pipeline"]
@@ -271,7 +273,7 @@ def test_a_pipeline_is_fitted_for_an_audit_alone_on_every_class(labels: list[int
     held_out = _every_fourth_of_a_class(np.array(labels))
     kept = np.array(labels)
     assert set(kept[held_out]) == set(kept[~held_out]) == {0, 1}
-    assert held_out.sum() == sum(labels.count(label) // 4 for label in (0, 1))
+    assert held_out.sum() == sum(len(range(1, labels.count(label), 4)) for label in (0, 1))
 
 
 @dataclass
@@ -287,9 +289,31 @@ def test_where_no_pictures_are_wanted_the_audit_leaves_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: bool
 ) -> None:
     monkeypatch.setattr(suite, "load", lambda name: PictureSpy())
-    setup = Setup(Pool(), SMALL, 0, "compare audit run", SIZE, control_keys=1, pictures=wanted)
+    setup = Setup(Pool(), SMALL, 0, "compare audit run", control_keys=1, pictures=wanted)
     target = target_of("fhe-head", deployed("fhe-head"), None)
     with ProgressReporter(quiet=True) as progress:
         outcomes = Harness(setup, RunFolder(tmp_path), progress).run([target], ["spy"])
     assert bool(list(tmp_path.rglob("*.png"))) is wanted
     assert any(one.pictures for one in outcomes) is wanted
+
+
+def test_a_model_under_a_wrong_key_gives_away_the_key_it_was_adapted_to() -> None:
+    """Images are encrypted under another key than the model's, under fresh keys as in the run."""
+    wrong = BlockScrambleParameters(mode="adapted", wrong_key=True)
+    scheme = deployed("block-scramble", wrong).scheme((SIZE, SIZE, 3))
+    own, fresh = scheme.own_key(), scheme.new_key(1)
+    assert own is not None
+    for key in (own, fresh):
+        models = key.models()
+        assert models is not None
+        again = key.adapted(models.plain_rows, models.plain_positions)
+        np.testing.assert_allclose(models.deployed_rows, again.deployed_rows, atol=1e-6)
+
+
+def test_a_packing_of_batches_is_attacked_image_by_image(tmp_path: Path, spy: Spy) -> None:
+    one = deployed("fhe-head", FheHeadParameters(packing="batched"))
+    assert one.scheme((SIZE, SIZE, 3)).in_batches
+    (found,) = audit(tmp_path, [target_of("fhe-head", one, None)], "spy")
+    own, fresh = spy.shown[-SMALL.keys :]
+    assert min(len(message) for message in (*own, *fresh)) > 10_000
+    assert any("one at a time" in limit for limit in found.limits)

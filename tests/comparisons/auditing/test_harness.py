@@ -93,7 +93,7 @@ def run(
 ) -> list[AttackOutcome]:
     folder.mkdir(exist_ok=True)
     setup = replace(
-        Setup(pool or InventedPool(), SMALL, 0, "compare audit run", 32, control_keys=1), **changes
+        Setup(pool or InventedPool(), SMALL, 0, "compare audit run", control_keys=1), **changes
     )
     target = cipher_target(cipher, 32) if isinstance(cipher, str) else cipher
     with ProgressReporter(quiet=True) as progress:
@@ -192,7 +192,7 @@ def test_an_attack_with_a_bug_does_not_take_the_others_with_it(
     given(Broken())
     found = run(tmp_path, Broken())
     assert [one.verdict for one in found] == ["not run"]
-    assert found[0].reason == "failed: ZeroDivisionError: one over none"
+    assert found[0].reason == "'probe' failed: ZeroDivisionError: one over none"
     assert found[0].not_run is NotRun.ERROR
     assert "one over none" in capsys.readouterr().err
 
@@ -358,7 +358,7 @@ def test_a_third_partys_cipher_of_one_file_is_audited_like_the_others(
         plugins, "survey", lambda kind: known if kind == "ciphers" else before(kind)
     )
     names = ["key_space", "chosen_plaintext", "leading_bit", "reidentification"]
-    setup = Setup(InventedPool(), SMALL, 0, "compare audit run", 32, control_keys=1)
+    setup = Setup(InventedPool(), SMALL, 0, "compare audit run", control_keys=1)
     with ProgressReporter(quiet=True) as progress:
         found = Harness(setup, RunFolder(tmp_path), progress).run(
             [cipher_target("added", 32)], names
@@ -398,3 +398,19 @@ def test_a_known_chance_level_is_the_floor_whatever_noise_gave(tmp_path: Path, g
     mine = run(tmp_path, Coin())[0]
     assert mine.floor == 0.004 and mine.controls["noise"] != 0.004
     assert "(chance" in mine.headline
+
+
+class Shapes(Inspector):
+    """Says what shape of images it was handed, having run the scheme on them."""
+
+    def examine(
+        self, inspected: Inspected, budget: AttackBudget, random: np.random.Generator
+    ) -> CheckFinding:
+        messages = inspected.scheme.new_key(0).protect(inspected.images[:2])
+        assert inspected.scheme.read(messages).shape == inspected.images[:2].shape
+        return CheckFinding("broken", str(inspected.images.shape[1:]))
+
+
+def test_a_check_gets_images_of_the_shape_that_the_scheme_takes(tmp_path: Path, given: Any) -> None:
+    given(Shapes())
+    assert run(tmp_path, Shapes(), "vit_block[patch=7]")[0].headline == "(28, 28, 3)"

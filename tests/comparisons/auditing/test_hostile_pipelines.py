@@ -86,7 +86,7 @@ def target_of(label: str, open_it: Any) -> Target:
 
 
 def audit(folder: Path, targets: list[Target], pictures: bool = True) -> list[Any]:
-    setup = Setup(Pool(), SMALL, 0, "compare", SIZE, control_keys=1, pictures=pictures)
+    setup = Setup(Pool(), SMALL, 0, "compare", control_keys=1, pictures=pictures)
     with ProgressReporter(quiet=True) as progress:
         found = Harness(setup, RunFolder(folder), progress).run(targets, ["spy"])
     return [one for one in found if one.target_kind == "pipeline"]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 
 from he_compare.common.attack_score import AttackMetric
+from he_compare.common.audit_budget import BUDGETS
 from he_compare.comparisons.auditing.verdicts import (
     advantage,
     control_problems,
     interval_over_keys,
     judge,
+    larger,
     share_interval,
 )
 
@@ -55,9 +57,14 @@ def test_verdict_follows_the_whole_interval(values: list[float], verdict: str) -
 
 
 def test_a_budget_too_small_to_conclude_is_said_and_is_no_pass() -> None:
-    judgement = judge(0.3, interval_over_keys([0.0, 0.9, 0.0], 0.0, 1.0))
+    interval = interval_over_keys([0.0, 0.9, 0.0], 0.0, 1.0)
+    judgement = judge(0.3, interval, advice=larger(BUDGETS["quick"]))
     assert judgement.verdict == "unreliable"
-    assert judgement.reason.startswith("the budget is too small to conclude")
+    assert judgement.reason == ("the budget is too small to conclude; run it with --budget full")
+    assert judgement.unreliable[0].startswith("the advantage lies between 0.00 and ")
+    assert judge(0.3, interval, advice=larger(BUDGETS["full"])).reason == (
+        "the budget is too small to conclude"
+    )
 
 
 def test_one_key_is_judged_by_its_value() -> None:

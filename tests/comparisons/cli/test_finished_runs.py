@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from he_compare.common.errors import UsageError
+from he_compare.common.errors import UnknownNameError, UsageError
 from he_compare.common.run.records import AttackOutcome, RunRecord
 from he_compare.common.run.store import RECORDS, SCORES, RunFolder, load_arrays, save_arrays
 from he_compare.common.run.view import read_run
@@ -22,7 +22,7 @@ from he_compare.comparisons.cli import app
 from he_compare.comparisons.judging.diff import diff_runs, render
 from he_compare.comparisons.judging.limits import load_policy, violations
 from he_compare.comparisons.judging.scoring import score_run
-from he_compare.comparisons.judging.show import table
+from he_compare.comparisons.judging.show import find_record, table
 from he_compare.comparisons.judging.verify import verify_run
 from tests.support.samplerun import FHE, PLAIN, SCRAMBLE, SampleRun, build, three_pipelines
 
@@ -320,3 +320,12 @@ def test_load_run_scores_where_that_was_not_done(tmp_path: Path) -> None:
     metric = view.pipelines[0].metric("auc")
     assert metric is not None
     assert metric.value is not None
+
+
+def test_a_record_that_is_not_there_gets_the_nearest_label(tmp_path: Path) -> None:
+    view = read_run(_written(three_pipelines(), tmp_path))
+    with pytest.raises(UnknownNameError, match=r"did you mean 'fhe-head'\?"):
+        find_record(view, "fhe-hed")
+    with pytest.raises(UnknownNameError) as refused:
+        find_record(view, "zzz")
+    assert str(refused.value).count("fhe-head") == 1

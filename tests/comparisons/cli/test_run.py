@@ -129,13 +129,13 @@ def test_an_edited_tape_is_named_by_verify_and_stops_no_other_target(
     tape.write_bytes(tape.read_bytes()[:-1] + b"x")
     problems = verify_run(RunFolder(tmp_path / "run"))
     assert any("SHA256SUMS" in line and tape.name in line for line in problems)
-    assert any("does not hold: it is not what was recorded" in line for line in problems)
+    assert any("is not valid: it is not what was recorded" in line for line in problems)
     (tmp_path / "run" / "attacks.jsonl").unlink()
     assert compare(*both, extra=("--audit",)) in (0, 3)
     again = RunFolder(tmp_path / "run").outcomes()
     spoilt = [one for one in again if one.target == "echo[claim]"]
     assert spoilt and all(one.verdict == "not run" for one in spoilt)
-    assert all("does not hold" in one.reason for one in spoilt)
+    assert all("is not valid" in one.reason for one in spoilt)
     others = [one for one in again if one.target == "echo"]
     assert {one.messages for one in others} == {"deployed again"}
     assert any(one.verdict == "broken" for one in others)

@@ -261,3 +261,14 @@ def test_reused_work_is_shown_with_what_it_cost_when_it_was_done(
     text = markdown(build_document(folder))
     assert "1 of 12 cells reused stored artefacts" in text
     assert words in text
+
+
+def test_a_key_that_is_not_stated_is_not_called_absent(tmp_path: Path) -> None:
+    run = three_pipelines()
+    claimed = next(one.claims for one in run.records if one.cell.label == "fhe-head")
+    assert claimed is not None
+    silent = {"key_space": None, "key_fingerprint": "", "lattice": []}
+    changed = _changed(run, "fhe-head", claims=claimed.model_copy(update=silent))
+    text = markdown(build_document(RunFolder(changed.write(tmp_path))))
+    assert "images; key not stated" in text
+    assert text.count("images; no key") == 1

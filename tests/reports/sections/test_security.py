@@ -15,7 +15,6 @@ from he_compare.common.run.store import RunFolder, write_atomic
 from he_compare.common.run.view import RunView, read_run
 from he_compare.common.types import Knowledge
 from he_compare.comparisons.auditing.artefacts import png
-from he_compare.reports.build import parts
 from he_compare.reports.cards import found_by
 from he_compare.reports.document.nodes import (
     Callout,
@@ -28,6 +27,7 @@ from he_compare.reports.document.nodes import (
     plain,
 )
 from he_compare.reports.document.photographs import Grid, Slider
+from he_compare.reports.parts import parts
 from he_compare.reports.sections import deviations, verdict
 from he_compare.reports.verdict_words import verdict_words
 from tests.support.samplerun.runs import three_pipelines

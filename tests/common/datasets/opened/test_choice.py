@@ -79,7 +79,7 @@ def test_a_batch_carries_ids_labels_and_groups_of_its_positions(tmp_path: Path) 
 def test_the_summary_counts_what_was_chosen(tmp_path: Path) -> None:
     data = opened(write_chestxray_like(tmp_path, 12, 6, size=24))
     chosen = {**everything(data), Split.TEST: np.array([0, 1, 6])}
-    told = summary(data, chosen, fingerprint="f", image_size=16)
+    told = summary(data, chosen, fingerprint="f", image_size=16, default_subset="", limits={})
     test = told.splits["test"]
     assert (test.n, test.groups, test.per_class) == (3, 2, {"NORMAL": 2, "PNEUMONIA": 1})
     assert test.prevalence is not None
