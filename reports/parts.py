@@ -17,7 +17,7 @@ from he_compare.reports.document.photographs import Grid, Slider
 from he_compare.reports.section import ReportSection
 
 LOGGER = logging.getLogger("he_compare.reports")
-BLOCK_TYPES = get_args(Block)
+KINDS_OF_BLOCK = get_args(Block)
 
 
 class MissingPart(ReportSection):
@@ -98,7 +98,7 @@ def _checked(made: object) -> list[Section]:
         if not (isinstance(section.title, str) and section.title and section.level in (1, 2, 3)):
             raise _Refused(f"heading {section.title!r} of level {section.level!r}: expected 1 to 3")
         for block in section.blocks:
-            if not isinstance(block, BLOCK_TYPES):
+            if not isinstance(block, KINDS_OF_BLOCK):
                 raise _Refused(f"it made a {type(block).__name__}, expected a block")
     return list(made)
 
