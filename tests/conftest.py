@@ -12,8 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from he_compare.common import plugins
+
+# A loaded machine is slow to draw examples: that says nothing of the code.
+settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steady")
 
 ENTRY_POINTS = "[he_compare.pipelines]\necho = tests.support.echo_pipeline\n"
 
