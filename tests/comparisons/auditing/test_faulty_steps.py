@@ -106,7 +106,7 @@ def test_a_faulty_step_is_one_cell_that_was_not_run(
 ) -> None:
     steps: dict[str, AuditStep] = {"faulty": faulty, "sound": attack()}
     monkeypatch.setattr(suite, "load", steps.__getitem__)
-    setup = Setup(InventedPool(), SMALL, 0, "compare audit run", 32, control_keys=1)
+    setup = Setup(InventedPool(), SMALL, 0, "compare audit run", control_keys=1)
     with ProgressReporter(quiet=True) as progress:
         harness = Harness(setup, RunFolder(tmp_path), progress)
         found = harness.run([cipher_target("vit_block[patch=8]", 32)], list(steps))
@@ -143,7 +143,7 @@ def test_a_faulty_cipher_is_a_column_that_was_not_run(
             one for one in audit._cipher_targets(ALL_CIPHERS) if one.label in ("mine", "vit_block")
         ]
         monkeypatch.setattr(suite, "load", {"sound": attack()}.__getitem__)
-        setup = Setup(InventedPool(), SMALL, 0, "compare audit run", 32, control_keys=1)
+        setup = Setup(InventedPool(), SMALL, 0, "compare audit run", control_keys=1)
         with ProgressReporter(quiet=True) as progress:
             found = Harness(setup, RunFolder(tmp_path), progress).run(targets, ["sound"])
     finally:

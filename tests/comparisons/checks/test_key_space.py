@@ -41,7 +41,7 @@ def space(bits: float, *, searched: bool = True) -> KeySpace:
 def test_a_lattice_secret_is_not_searched_for_and_without_a_key_there_is_nothing_to_search() -> (
     None
 ):
-    assert "not sought key by key" in CHECK.applies(inspected(space(512, searched=False)))
+    assert "not searched for key by key" in CHECK.applies(inspected(space(512, searched=False)))
     assert CHECK.applies(inspected(None)) == "its claims name no key space"
     assert CHECK.applies(inspected(space(512))) == ""
 

@@ -137,7 +137,7 @@ def test_an_edited_tape_is_named_by_verify_and_stops_no_other_target(
     assert spoilt and all(one.verdict == "not run" for one in spoilt)
     assert all("is not valid" in one.reason for one in spoilt)
     others = [one for one in again if one.target == "echo"]
-    assert {one.messages for one in others} == {"deployed again"}
+    assert {one.messages for one in others} <= {"", "deployed again"}
     assert any(one.verdict == "broken" for one in others)
 
 
