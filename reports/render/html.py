@@ -114,7 +114,7 @@ def _shared(document: Document) -> Markup:
 
 
 def _asset(name: str) -> str:
-    return (resources.files("reports") / "templates" / name).read_text(encoding="utf-8")
+    return (resources.files("he_compare.reports") / "templates" / name).read_text(encoding="utf-8")
 
 
 def _digest(content: str) -> str:

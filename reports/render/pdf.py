@@ -86,7 +86,7 @@ def pdf(document: Document) -> bytes:
 
 def _lay_out(document: Document, work: Path) -> None:
     """Put template, figures, attachments and the document's JSON into a folder for typst."""
-    template = resources.files("reports") / "templates" / TEMPLATE
+    template = resources.files("he_compare.reports") / "templates" / TEMPLATE
     with resources.as_file(template) as source:
         shutil.copyfile(source, work / TEMPLATE)
     for figure in document.figures():
