@@ -13,6 +13,7 @@ from he_compare.fhe_baseline.checks.tools.victim import victim_of
 from he_compare.fhe_baseline.fitted import FittedOnFeatures
 from he_compare.fhe_baseline.pipelines.fhe_head import FheHeadParameters
 from he_compare.fhe_baseline.pipelines.fhe_tfhe import PIPELINE as TFHE
+from he_compare.fhe_baseline.pipelines.fhe_tfhe import FheTfheParameters
 from he_compare.fhe_baseline.pipelines.fhe_train import FheTrainParameters
 from tests.support.deployments import deployed, images, inspected
 
@@ -190,3 +191,11 @@ def test_a_packing_of_many_images_sends_a_whole_ciphertext_for_each_in_the_audit
     scheme = inspected("fhe-head", FheHeadParameters(packing="batched")).scheme
     sizes = {len(message) for message in scheme.new_key(0).protect(images()[:3])}
     assert min(sizes) > 10_000
+
+
+@pytest.mark.slow
+def test_short_ciphertexts_are_judged_together() -> None:
+    if not TFHE.availability().available:
+        pytest.skip(TFHE.availability().reason)
+    finding = examine("freshness", inspected("fhe-tfhe", FheTfheParameters(whiten=8)))
+    assert finding.verdict == "resists within budget"
