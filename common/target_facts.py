@@ -19,8 +19,11 @@ class Facts:
     pixel changes that pixel only. ``local``: one changed value changes at most two values.
     ``shared_key``: equal blocks become equal blocks, one key for all. ``moves_blocks``: blocks
     change places. ``bytewise``: it changes at most one. ``one_key``: the key is the same for every
-    image. ``unadaptable``: why no model was adapted to the key, '' where one was. ``pictures``: the
-    messages are pictures to whoever reads them.
+    image; ``key_per_image``: each image has a key of its own, and the same image the same one.
+    ``folds_in_place``: each pixel holds the values of that pixel, up to v or 255 - v and the order
+    of channels, whatever the key. ``keeps_blocks``: each block holds the 4-bit halves of one block
+    of the image, up to v or 15 - v. ``unadaptable``: why no model was adapted to the key, '' where
+    one was. ``pictures``: the messages are pictures to whoever reads them.
     """
 
     label: str
@@ -42,12 +45,19 @@ class Facts:
     unadaptable: str
     shared_key: bool
     moves_blocks: bool
+    folds_in_place: bool
+    keeps_blocks: bool
     claims: SecurityClaims
 
     @property
     def is_control(self) -> bool:
         """True for a scheme whose answer is known."""
         return self.kind == "control"
+
+    @property
+    def key_per_image(self) -> bool:
+        """Whether each image has a key of its own, which the image determines."""
+        return self.deterministic and not self.one_key
 
     @property
     def side(self) -> int:

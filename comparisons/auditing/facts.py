@@ -11,11 +11,13 @@ import numpy as np
 
 from he_compare.common.scheme import KeyedScheme, Scheme, encrypted, seen
 from he_compare.common.target_facts import Facts
-from he_compare.common.types import IntArray, PixelArray, UInt8Array
+from he_compare.common.types import BoolArray, IntArray, PixelArray, UInt8Array
 
 PROBES = 24
 PROBE_SEED = 20_240_501
 OWN_KEYS = (101, 202)
+# Of sums of single-precision numbers, whose order differs between machines and numbers of threads.
+TOLERANCE = 1e-5
 
 
 class _Changes(NamedTuple):
@@ -34,10 +36,11 @@ def facts_of(scheme: Scheme, label: str, kind: str) -> Facts:
     keys = [scheme.new_key(seed) for seed in OWN_KEYS]
     views = [_see(scheme, key, image) for key in keys]
     again = _see(scheme, keys[0], image)
-    deterministic = bool(np.array_equal(views[0], again))
+    deterministic = _alike(views[0], again)
     changes = _changes(scheme, keys[0], image, patch, random) if deterministic else None
     size = image.size
     local = changes is not None and changes.most <= 2
+    kept = [_blocks_kept(image, view, patch) for view in views]
     return Facts(
         label=label,
         kind=kind,
@@ -57,7 +60,10 @@ def facts_of(scheme: Scheme, label: str, kind: str) -> Facts:
         bytewise=changes is not None and changes.most <= 1,
         unadaptable=scheme.unadaptable,
         shared_key=patch is not None and _equal_blocks_stay_equal(scheme, keys[0], patch, random),
-        moves_blocks=local and changes is not None and changes.across_blocks,
+        moves_blocks=(local and changes is not None and changes.across_blocks)
+        or any(one.moved for one in kept),
+        folds_in_place=all(_folds_in_place(image, view) for view in views),
+        keeps_blocks=all(one.whole for one in kept),
         claims=scheme.claims(),
     )
 
@@ -86,7 +92,7 @@ def _changes(
     altered.reshape(len(flat), -1)[np.arange(len(flat)), flat] ^= 0x11
     before = _see(scheme, key, image)[0].reshape(-1)
     after = _see(scheme, key, altered).reshape(len(flat), -1)
-    touched = after != before
+    touched = ~_equal(after, before)
     rows, places = np.nonzero(touched)
     channels = scheme.shape[2]
     in_place = bool((places // channels == flat[rows] // channels).all())
@@ -109,11 +115,53 @@ def _equal_blocks_stay_equal(
     block = random.integers(0, 256, (patch, patch, channels), dtype=np.uint8)
     image = np.tile(block, (height // patch, width // patch, 1))
     seen = _see(scheme, key, image[None])[0]
-    return bool((seen == np.tile(seen[:patch, :patch], (height // patch, width // patch, 1))).all())
+    return _alike(seen, np.tile(seen[:patch, :patch], (height // patch, width // patch, 1)))
+
+
+class _Kept(NamedTuple):
+    """Whether blocks hold what one block of the image held, and whether they changed places."""
+
+    whole: bool
+    moved: bool
+
+
+def _blocks_kept(image: UInt8Array, view: PixelArray, patch: int | None) -> _Kept:
+    """Compare the halves that blocks hold: two random blocks hardly ever hold the same."""
+    if patch is None or view.dtype != np.uint8:
+        return _Kept(False, False)
+    before, after = (_block_contents(cast(UInt8Array, one), patch) for one in (image, view))
+    whole = sorted(before) == sorted(after)
+    return _Kept(whole, whole and before != after)
+
+
+def _block_contents(image: UInt8Array, patch: int) -> list[bytes]:
+    _, height, width, channels = image.shape
+    grid = image.reshape(height // patch, patch, width // patch, patch, channels)
+    blocks = grid.transpose(0, 2, 1, 3, 4).reshape(-1, patch * patch * channels)
+    return [_nibbles(block).tobytes() for block in blocks]
+
+
+def _folds_in_place(image: UInt8Array, view: PixelArray) -> bool:
+    """Compare the folded values of each pixel; a plain copy folds in place, too."""
+    if view.dtype != np.uint8:
+        return False
+    before, after = (np.sort(np.minimum(one, 255 - one), axis=3) for one in (image, view))
+    return bool(np.array_equal(before, after))
+
+
+def _equal(first: PixelArray, second: PixelArray) -> BoolArray:
+    """Say where values are equal; numbers that are no bytes are rounded by whoever adds them."""
+    if first.dtype == np.uint8 and second.dtype == np.uint8:
+        return cast(BoolArray, first == second)
+    return np.isclose(first, second, rtol=TOLERANCE, atol=TOLERANCE * 255)
+
+
+def _alike(first: PixelArray, second: PixelArray) -> bool:
+    return first.shape == second.shape and bool(_equal(first, second).all())
 
 
 def _same(first: PixelArray, second: PixelArray) -> bool:
-    return bool(np.array_equal(first, second))
+    return _alike(first, second)
 
 
 def _values(images: PixelArray) -> PixelArray:
