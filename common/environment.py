@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -136,7 +137,19 @@ def peak_memory_bytes() -> int:
 def reset_peak_memory() -> bool:
     """Start measuring the peak again; False where the system cannot (anything but Linux)."""
     try:
-        Path("/proc/self/clear_refs").write_text("5")
+        os.write(_peak_switch(os.getpid()), b"5")
     except OSError:
         return False
     return True
+
+
+def keep_peak_resettable() -> None:
+    """Open what ``reset_peak_memory`` needs, before this process closes its memory to its user."""
+    with contextlib.suppress(OSError):
+        _peak_switch(os.getpid())
+
+
+@cache
+def _peak_switch(pid: int) -> int:
+    """Return a descriptor of this process's clear_refs (proc(5)), opened once. Raises OSError."""
+    return os.open(f"/proc/{pid}/clear_refs", os.O_WRONLY | os.O_CLOEXEC)

@@ -26,6 +26,7 @@ import os
 import tempfile
 import time
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,7 @@ from pydantic import ValidationError
 
 from he_compare.common.errors import IntegrityError, UsageError
 from he_compare.common.identity import file_digest, key_of
+from he_compare.common.npz_header import claimed_array
 from he_compare.common.run.records import AttackOutcome, Manifest, RunRecord, ScoreSheet
 
 MANIFEST = "manifest.json"
@@ -48,6 +50,13 @@ SCORES = "scores.json"
 PICTURES = "pictures.npz"
 SUMS = "SHA256SUMS"
 LOCK = ".lock"
+
+# What the arrays of one file of a run may take in memory; of sample pictures, less.
+MOST_ARRAY_BYTES, MOST_PICTURE_BYTES = 1 << 30, 1 << 28
+_UNREADABLE = (
+    *(OSError, ValueError, EOFError, KeyError, RuntimeError, MemoryError, NotImplementedError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 
 LineT = TypeVar("LineT", RunRecord, AttackOutcome)
 
@@ -89,16 +98,40 @@ def save_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
     write_atomic(path, buffer.getvalue())
 
 
-def load_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """Read an npz without pickle. Raises IntegrityError naming the file."""
+def load_arrays(path: Path, *, most: int = MOST_ARRAY_BYTES) -> dict[str, npt.NDArray[Any]]:
+    """Read an npz without pickle: its arrays take ``most`` bytes together, by their headers.
+
+    Raises IntegrityError naming the file.
+    """
+    redo = "delete the file and run the same `compare run` again to redo its cell"
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise IntegrityError(
-            f"cannot read the arrays in {path.name}: {error}",
-            fix="delete the file and run the same `compare run` again to redo its cell",
-        ) from None
+        with zipfile.ZipFile(path) as archive:
+            names = [name.removesuffix(".npy") for name in archive.namelist()]
+            claimed = [claimed_array(archive, name) for name in names]
+        if any(one.objects for one in claimed):
+            raise IntegrityError(
+                f"{path.name} holds Python objects, which are never read", fix=redo
+            )
+        if (size := sum(one.size for one in claimed)) > most:
+            raise IntegrityError(
+                f"the arrays in {path.name} claim {size:,} bytes, more than {most:,}", fix=redo
+            )
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except _UNREADABLE as error:
+        why = str(error) or type(error).__name__
+        raise IntegrityError(f"cannot read the arrays in {path.name}: {why}", fix=redo) from None
+
+
+def inside(folder: Path, name: str) -> Path:
+    """Return the place of a file that a record names. Raises IntegrityError outside the folder."""
+    try:
+        place = (folder / name).resolve()
+    except (ValueError, RuntimeError, OSError):  # no name of a file; links in a circle
+        raise IntegrityError(f"a record names {name!r}, which is no file") from None
+    if not place.is_relative_to(folder.resolve()):
+        raise IntegrityError(f"a record names {name!r}, which lies outside the run folder")
+    return place
 
 
 @dataclass(frozen=True)
@@ -243,7 +276,7 @@ class RunFolder:
     def pictures(self) -> dict[str, npt.NDArray[Any]]:
         """Return sample pictures by name (``original`` and pipeline labels), empty if none."""
         path = self.path / PICTURES
-        return load_arrays(path) if path.is_file() else {}
+        return load_arrays(path, most=MOST_PICTURE_BYTES) if path.is_file() else {}
 
     def write_sums(self) -> None:
         """Write SHA256SUMS over every file that carries results."""

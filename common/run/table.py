@@ -15,6 +15,8 @@ from he_compare.common.types import Side
 if TYPE_CHECKING:
     import pandas as pd
 
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+
 
 def frame_of(view: RunView) -> pd.DataFrame:
     """Return one row per pipeline: what it is, every metric with its interval, cost, attacks.
@@ -100,7 +102,7 @@ def export(view: RunView, path: Path, format: str) -> Path:
     """
     frame = frame_of(view)
     if format == "csv":
-        data = frame.to_csv(index=False, lineterminator="\n").encode()
+        data = neutralised(frame).to_csv(index=False, lineterminator="\n").encode()
     else:
         data = _parquet(frame)
     try:
@@ -110,6 +112,20 @@ def export(view: RunView, path: Path, format: str) -> Path:
             f"cannot write {path}: {error.strerror}", fix="name another file with --out"
         ) from None
     return path
+
+
+def neutralised(frame: pd.DataFrame) -> pd.DataFrame:
+    """Put an apostrophe before texts that a spreadsheet would take for a formula.
+
+    Labels of classes and pipelines come from outside: ``=HYPERLINK(...)`` must stay a text.
+    Source: OWASP, CSV Injection.
+    """
+    return frame.apply(lambda column: column.map(_as_text)).rename(columns=_as_text)
+
+
+def _as_text(value: Any) -> Any:
+    risky = isinstance(value, str) and value.lstrip(" ").startswith(FORMULA_STARTS)
+    return f"'{value}" if risky else value
 
 
 def _parquet(frame: pd.DataFrame) -> bytes:

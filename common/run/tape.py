@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from he_compare.common.errors import IntegrityError, MessageError
 from he_compare.common.run.records import TapeFacts
-from he_compare.common.run.store import write_atomic
+from he_compare.common.run.store import inside, write_atomic
 from he_compare.common.service.wire import pack, unpack
 from he_compare.common.types import IntArray, Message
 
@@ -109,11 +109,13 @@ def facts_of_tape(tape: Tape, file: str = "", public_file: str = "") -> TapeFact
 def read_tape(folder: Path, facts: TapeFacts) -> Tape:
     """Read a tape of a run folder. Raises IntegrityError unless it is what was recorded."""
     try:
-        public = _inside(folder, facts.public_file).read_bytes()
+        public = inside(folder, facts.public_file).read_bytes()
         expected = {"positions": ("int64", 1), "sizes": ("int64", 1), "messages": ("uint8", 1)}
-        arrays, _ = unpack(_inside(folder, facts.file).read_bytes(), expect=expected)
+        arrays, _ = unpack(inside(folder, facts.file).read_bytes(), expect=expected)
     except OSError as error:
         raise _edited(facts, error.strerror or str(error)) from None
+    except IntegrityError as error:
+        raise _edited(facts, error.problem) from None
     except MessageError as error:
         raise _edited(facts, str(error)) from None
     sizes, content = arrays["sizes"], arrays["messages"].tobytes()
@@ -136,16 +138,6 @@ def tape_problem(folder: Path, facts: TapeFacts) -> str:
     except IntegrityError as error:
         return error.problem
     return ""
-
-
-def _inside(folder: Path, name: str) -> Path:
-    try:
-        path = (folder / name).resolve()
-    except (ValueError, RuntimeError) as error:  # no name of a file; links in a circle
-        raise OSError(str(error)) from None
-    if not path.is_relative_to(folder.resolve()):
-        raise OSError(f"{name} lies outside the run folder")
-    return path
 
 
 def _edited(facts: TapeFacts, why: str) -> IntegrityError:

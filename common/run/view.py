@@ -28,7 +28,7 @@ from he_compare.common.run.records import (
     ScoreSheet,
     SecurityClaims,
 )
-from he_compare.common.run.store import PICTURES, SCORES, RunFolder
+from he_compare.common.run.store import PICTURES, SCORES, RunFolder, inside
 from he_compare.common.types import Phase, Status
 
 
@@ -169,9 +169,7 @@ class RunView:
 
         Raises IntegrityError on a name that leads out of the folder.
         """
-        place = (self.path / name).resolve()
-        if not place.is_relative_to(self.path.resolve()):
-            raise IntegrityError(f"a record names {name!r}, which lies outside the run folder")
+        place = inside(self.path, name)
         return place.read_bytes() if place.is_file() else None
 
     @property

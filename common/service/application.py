@@ -60,7 +60,9 @@ class ServiceApplication:
         async def guarded(request: Request) -> Response:
             sent = request.headers.get("authorization", "")
             if not hmac.compare_digest(sent.encode(), f"Bearer {self._token}".encode()):
-                return _error(401, "Unauthorized", "missing or wrong bearer token")
+                refusal = _error(401, "Unauthorized", "missing or wrong bearer token")
+                refusal.headers["connection"] = "close"  # the body of a stranger is not read
+                return refusal
             try:
                 response: Response = await handler(request)
                 return response

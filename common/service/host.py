@@ -14,18 +14,26 @@ import socket
 import sys
 import threading
 
+from he_compare.common.closed_memory import give_up_privileges
+
 
 def main() -> None:
     """Serve until standard input closes."""
     settings = json.loads(sys.stdin.readline())
     answer = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # libraries that print must not write into the driver's channel
+    give_up_privileges(searchable=settings["searchable"] is True)
     threading.Thread(target=_end_with_driver, daemon=True).start()
 
     import uvicorn
 
     from he_compare.common.plugins import load
     from he_compare.common.service.application import ServiceApplication
+    from he_compare.common.service.impatient import (
+        MOST_CONNECTIONS,
+        MOST_HEADER_BYTES,
+        ImpatientProtocol,
+    )
 
     def load_server(public_material: bytes):  # type: ignore[no-untyped-def]
         return load("pipelines", settings["pipeline"]).load_server(public_material)
@@ -37,7 +45,15 @@ def main() -> None:
     answer.write(json.dumps({"port": listener.getsockname()[1]}) + "\n")
     answer.close()
     config = uvicorn.Config(
-        application.asgi(), log_level="warning", access_log=False, timeout_keep_alive=3600
+        application.asgi(),
+        http=ImpatientProtocol,
+        ws="none",
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+        timeout_keep_alive=3600,
+        limit_concurrency=MOST_CONNECTIONS,
+        h11_max_incomplete_event_size=MOST_HEADER_BYTES,
     )
     uvicorn.Server(config).run(sockets=[listener])
 

@@ -10,6 +10,7 @@ import os
 import secrets
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from typing import Any
 import httpx
 
 from he_compare.common.clock import Clock
+from he_compare.common.closed_memory import close_memory
 from he_compare.common.environment import thread_environment
 from he_compare.common.errors import MessageError, ServiceError, ServiceTimeoutError
 from he_compare.common.service.framing import join, split
@@ -45,7 +47,10 @@ class ServerProcess:
     """A pipeline's server half in its own process, reached over HTTP on loopback.
 
     The environment handed to the process is cleaned of everything but what Python and the numeric
-    libraries need; its standard input is the life line: when it closes, the process ends.
+    libraries need, its home is an empty folder that ends with it, and it starts by closing its
+    memory and dropping privileges (``common.closed_memory``); ``searchable`` leaves the memory open
+    to this user, for the check that searches it. Its standard input is the life line: when it
+    closes, the process ends.
     """
 
     def __init__(
@@ -57,14 +62,21 @@ class ServerProcess:
         threads: int,
         call_seconds: float = DEFAULT_CALL_SECONDS,
         max_body_bytes: int = DEFAULT_MAX_BODY,
+        searchable: bool = False,
     ) -> None:
         self.pipeline = pipeline
         self.traffic: dict[str, ByteCount] = collections.defaultdict(ByteCount)
         self.peak_bytes: int | None = None
         self._max_body = max_body_bytes
+        self._searchable = searchable
         self._last_words: collections.deque[str] = collections.deque(maxlen=20)
         self._token = secrets.token_hex(32)
-        self._process = _spawn(threads)
+        close_memory()
+        # Its own and empty: libraries want a home, and it is not to have the user's.
+        self._home = tempfile.TemporaryDirectory(
+            prefix="compare-server-", ignore_cleanup_errors=True
+        )
+        self._process = _spawn(threads, self._home.name)
         atexit.register(self.close)
         self.pid = self._process.pid
         # The pid that the service itself reports, once it has its public material.
@@ -90,6 +102,7 @@ class ServerProcess:
             "pipeline": self.pipeline,
             "token": self._token,
             "max_body_bytes": self._max_body,
+            "searchable": self._searchable,
         }
         line = b""
         with contextlib.suppress(OSError):
@@ -215,6 +228,7 @@ class ServerProcess:
             if stream:
                 with contextlib.suppress(OSError):
                     stream.close()
+        self._home.cleanup()
 
     def __enter__(self) -> ServerProcess:
         return self
@@ -228,10 +242,10 @@ class ServerProcess:
         self.close()
 
 
-KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
+KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
 
 
-def _spawn(threads: int) -> subprocess.Popen[bytes]:
+def _spawn(threads: int, home: str) -> subprocess.Popen[bytes]:
     kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
     kept |= {name: value for name, value in os.environ.items() if name.startswith("OPENBLAS_")}
     search = [entry for entry in sys.path if entry]
@@ -242,7 +256,8 @@ def _spawn(threads: int) -> subprocess.Popen[bytes]:
         stderr=subprocess.PIPE,
         env=kept
         | thread_environment(threads)
-        | {"PYTHONPATH": os.pathsep.join(search), "PYTHONUNBUFFERED": "1"},
+        | {"HOME": home, "PYTHONPATH": os.pathsep.join(search), "PYTHONUNBUFFERED": "1"},
+        cwd=home,
         start_new_session=True,
         close_fds=True,
     )

@@ -18,7 +18,7 @@ from he_compare.common.run.records import (
     RunRecord,
     ScoreSheet,
 )
-from he_compare.common.run.store import SCORES, RunFolder, load_arrays
+from he_compare.common.run.store import SCORES, RunFolder, inside, load_arrays
 from he_compare.common.run.view import answered
 from he_compare.common.statistics.paired import paired_differences
 
@@ -75,7 +75,7 @@ def compute_scores(folder: RunFolder) -> ScoreSheet:
 
 def read_predictions(folder: RunFolder, record: RunRecord) -> StoredPredictions:
     """Read and check the stored predictions of a record. Raises IntegrityError naming the file."""
-    path = folder.path / record.predictions
+    path = inside(folder.path, record.predictions)
     if not path.is_file():
         raise IntegrityError(
             f"{record.predictions} is missing",

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import functools
 import io
+import struct
+import warnings
+import zlib
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +16,12 @@ from PIL import Image
 SMALLEST = 96
 # Larger ones are thinned: what a page shows of them is no finer.
 LARGEST = 240
+# Of a stored picture: attacks leave them at the size of the images of the run.
+MOST_PIXELS = 1 << 24
+_NO_PICTURE = (
+    *(OSError, ValueError, SyntaxError, KeyError, IndexError, MemoryError),
+    *(Image.DecompressionBombError, Image.DecompressionBombWarning, struct.error, zlib.error),
+)
 
 
 def png_of(pixels: npt.NDArray[np.uint8]) -> bytes:
@@ -38,9 +47,17 @@ def png_of(pixels: npt.NDArray[np.uint8]) -> bytes:
 
 @functools.lru_cache(maxsize=512)
 def redrawn(png: bytes) -> bytes | None:
-    """Return a stored picture as ``png_of`` makes it; None where the bytes are no picture."""
+    """Return a stored picture as ``png_of`` makes it.
+
+    None where the bytes are no PNG, or one of more than ``MOST_PIXELS``: its header is judged
+    before a pixel is decoded.
+    """
     try:
-        with Image.open(io.BytesIO(png)) as image:
-            return png_of(np.asarray(image.convert("RGB")))
-    except (OSError, ValueError, SyntaxError):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
+                if image.width * image.height > MOST_PIXELS:
+                    return None
+                return png_of(np.asarray(image.convert("RGB")))
+    except _NO_PICTURE:
         return None

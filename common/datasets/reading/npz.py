@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from he_compare.common.datasets.reading.search import data_cache
 from he_compare.common.errors import DataError
+from he_compare.common.npz_header import claimed_array
 
 IN_MEMORY_BYTES = 1024**3
 MAX_ARRAY_BYTES = 16 * 1024**3
@@ -66,16 +67,10 @@ def _claimed_bytes(archive: zipfile.ZipFile, key: str, file: str) -> int:
             f"{file} has no array {key!r} (it has {present or 'none'})",
             fix="use a file in MedMNIST layout",
         )
-    layout: Any = np.lib.format
-    with archive.open(f"{key}.npy") as stream:
-        version = layout.read_magic(stream)
-        read = layout.read_array_header_1_0 if version == (1, 0) else layout.read_array_header_2_0
-        shape, _, dtype = read(stream)
-    if dtype.hasobject:
+    claimed = claimed_array(archive, key)
+    if claimed.objects:
         raise DataError(f"array {key!r} of {file} holds Python objects", fix="store plain numbers")
-    size = int(dtype.itemsize)
-    for extent in shape:
-        size *= int(extent)
+    size = claimed.size
     if size > MAX_ARRAY_BYTES:
         raise DataError(
             f"array {key!r} of {file} claims {size:,} bytes, more than {MAX_ARRAY_BYTES:,}",

@@ -58,9 +58,15 @@ class Victim:
     public_material: bytes
     plan: Plan | None
 
-    def serve(self) -> ServerProcess:
-        """Start the pipeline's server process, as a run does."""
-        return ServerProcess(self.pipeline, self.public_material, Clock(Side.CLIENT), threads=1)
+    def serve(self, *, searchable: bool = False) -> ServerProcess:
+        """Start the pipeline's server process, as a run does; ``searchable``: see there."""
+        return ServerProcess(
+            self.pipeline,
+            self.public_material,
+            Clock(Side.CLIENT),
+            threads=1,
+            searchable=searchable,
+        )
 
     def uploads(self, count: int) -> list[Message]:
         """Encrypt the inputs of the first images."""

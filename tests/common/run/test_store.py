@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from he_compare.common.run.records import Cell, RunRecord
 from he_compare.common.run.store import (
     ArtefactFolder,
     RunFolder,
+    inside,
     load_arrays,
     save_arrays,
     write_atomic,
@@ -173,3 +176,36 @@ def test_a_folder_with_other_files_is_not_taken_for_a_run(tmp_path: Path) -> Non
         RunFolder(tmp_path).create(None)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="holds no run"):
         RunFolder(tmp_path).manifest()
+
+
+def test_arrays_that_claim_too_much_are_refused_before_memory_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "pictures.npz"
+    np.savez_compressed(path, original=np.zeros((64, 1024, 1024), np.uint8))
+    with pytest.raises(IntegrityError, match=r"67,108,864 bytes, more than 1,048,576"):
+        load_arrays(path, most=1 << 20)
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(  # type: ignore[no-untyped-call]
+        header, {"descr": "|u1", "fortran_order": False, "shape": (1 << 40,)}
+    )
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("original.npy", header.getvalue())
+    with pytest.raises(IntegrityError, match=r"1,099,511,627,776 bytes"):
+        RunFolder(tmp_path).pictures()
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../other/p.npz", "predictions/../../p.npz"])
+def test_a_record_that_names_a_file_outside_the_folder_is_refused(
+    tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(IntegrityError, match="outside the run folder"):
+        inside(tmp_path / "run", name)
+    assert inside(tmp_path / "run", "predictions/p.npz").name == "p.npz"
+
+
+def test_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (tmp_path / "secret.npz").write_bytes(b"x")
+    (run / "p.npz").symlink_to(tmp_path / "secret.npz")
+    with pytest.raises(IntegrityError, match="outside the run folder"):
+        inside(run, "p.npz")

@@ -127,7 +127,21 @@ def test_the_command_line_and_environment_of_the_server_hold_no_material(
     with start() as server:
         process = psutil.Process(server.pid)
         assert process.cmdline()[-2:] == ["-m", "he_compare.common.service.host"]
-        assert "A_SECRET_OF_THE_CLIENT" not in process.environ()
+        environment = process.environ()
+        assert "A_SECRET_OF_THE_CLIENT" not in environment
+        home = Path(environment["HOME"])
+        assert home != Path.home()
+        assert home.is_dir() and home.stat().st_mode & 0o077 == 0
+    assert not home.exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits and capabilities as Linux shows them")
+def test_the_server_leaves_no_core_and_traces_nobody(start: Callable[..., ServerProcess]) -> None:
+    with start() as server:
+        status = Path(f"/proc/{server.pid}/status").read_text()
+        assert int(status.split("CapEff:")[1].split()[0], 16) >> 19 & 1 == 0
+        assert "NoNewPrivs:\t1" in status
+        assert psutil.Process(server.pid).rlimit(psutil.RLIMIT_CORE) == (0, 0)
 
 
 def test_no_orphan_is_left_when_the_driver_is_killed(echo: str, tmp_path: Path) -> None:

@@ -1,0 +1,109 @@
+"""Connections that never become a request: ended, and nobody else waits for them."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+import uvicorn
+
+from he_compare.common.service import impatient
+from he_compare.common.service.application import ServiceApplication
+from he_compare.common.service.impatient import ImpatientProtocol
+
+
+@pytest.fixture
+def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    monkeypatch.setattr(impatient, "HEADER_SECONDS", 0.5)
+    monkeypatch.setattr(impatient, "BODY_IDLE_SECONDS", 0.5)
+    monkeypatch.setattr(impatient, "MOST_CONNECTIONS", 8)
+
+    def never(public_material: bytes) -> object:
+        raise AssertionError("no public material is sent here")
+
+    application = ServiceApplication(never, token="right", max_body_bytes=1 << 20)  # type: ignore[arg-type]
+    config = uvicorn.Config(
+        application.asgi(), http=ImpatientProtocol, ws="none", lifespan="off", log_level="error"
+    )
+    server = uvicorn.Server(config)
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    yield listener.getsockname()[1]
+    server.should_exit = True
+    thread.join(timeout=10)
+
+
+def half(port: int, sent: bytes) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", port), timeout=5)
+    connection.sendall(sent)
+    return connection
+
+
+def ended_after(connection: socket.socket) -> float:
+    start = time.monotonic()
+    try:
+        while connection.recv(4096):
+            pass
+    except ConnectionError:
+        pass
+    return time.monotonic() - start
+
+
+def status(port: int) -> int:
+    headers = {"authorization": "Bearer right"}
+    return httpx.get(f"http://127.0.0.1:{port}/v1/status", headers=headers).status_code
+
+
+def test_half_a_header_is_not_waited_for(port: int) -> None:
+    for sent in (b"", b"PUT /v1/public HT"):
+        with half(port, sent) as connection:
+            assert 0.2 < ended_after(connection) < 4
+
+
+def test_a_header_in_small_pieces_gets_no_more_time(port: int) -> None:
+    with half(port, b"GET /v1/status HTTP/1.1\r\n") as connection:
+        start = time.monotonic()
+        with pytest.raises(OSError):
+            while time.monotonic() - start < 4:
+                connection.sendall(b"x: y\r\n")
+                time.sleep(0.1)
+        assert time.monotonic() - start < 4
+
+
+def test_a_body_that_stalls_is_not_waited_for(port: int) -> None:
+    head = b"PUT /v1/public HTTP/1.1\r\nhost: x\r\nauthorization: Bearer right\r\n"
+    head += b"content-length: 1000\r\n\r\n"
+    with half(port, head + b"abc") as connection:
+        assert 0.2 < ended_after(connection) < 4
+
+
+def test_the_body_of_a_stranger_is_not_read(port: int) -> None:
+    head = b"PUT /v1/public HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n"
+    with half(port, head) as connection:
+        answer = connection.recv(4096)
+        assert b"401" in answer
+        assert b"connection: close" in answer.lower()
+        assert ended_after(connection) < 0.4
+
+
+def test_many_half_open_connections_do_not_keep_the_client_out(port: int) -> None:
+    crowd = [half(port, b"GET / HT") for _ in range(30)]
+    time.sleep(0.8)
+    assert status(port) == 200
+    for connection in crowd:
+        connection.close()
+
+
+def test_a_client_may_pause_between_two_requests(port: int) -> None:
+    headers = {"authorization": "Bearer right"}
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers) as client:
+        assert client.get("/v1/status").status_code == 200
+        time.sleep(0.8)
+        assert client.get("/v1/status").status_code == 200
