@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import sys
 import threading
@@ -23,7 +24,7 @@ def main() -> None:
     answer = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # libraries that print must not write into the driver's channel
     give_up_privileges(searchable=settings["searchable"] is True)
-    threading.Thread(target=_end_with_driver, daemon=True).start()
+    threading.Thread(target=_end_with_driver, args=(settings["home"],), daemon=True).start()
 
     import uvicorn
 
@@ -71,9 +72,11 @@ def _listen_on_loopback() -> socket.socket:
     return listener
 
 
-def _end_with_driver() -> None:
+def _end_with_driver(home: str) -> None:
+    """End when the driver does; ``home``: what it made for this process, which may be left over."""
     while sys.stdin.readline():
         pass
+    shutil.rmtree(home, ignore_errors=True)
     os._exit(0)
 
 

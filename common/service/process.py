@@ -103,6 +103,7 @@ class ServerProcess:
             "token": self._token,
             "max_body_bytes": self._max_body,
             "searchable": self._searchable,
+            "home": self._home.name,
         }
         line = b""
         with contextlib.suppress(OSError):

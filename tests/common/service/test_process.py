@@ -153,7 +153,7 @@ def test_no_orphan_is_left_when_the_driver_is_killed(echo: str, tmp_path: Path) 
         "from he_compare.common.service.wire import pack\n"
         "server = ServerProcess('echo', pack({}, {'behaviour': 'answer'}), "
         "Clock(Side.CLIENT), threads=1)\n"
-        "print(server.pid, flush=True)\n"
+        "print(server.pid, server._home.name, flush=True)\n"
         "time.sleep(60)\n"
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -161,8 +161,9 @@ def test_no_orphan_is_left_when_the_driver_is_killed(echo: str, tmp_path: Path) 
         [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment
     )
     assert driver.stdout
-    pid = int(driver.stdout.readline())
-    assert psutil.pid_exists(pid)
+    number, home = driver.stdout.readline().split()
+    pid = int(number)
+    assert psutil.pid_exists(pid) and Path(home).is_dir()
     driver.kill()
     driver.wait()
     driver.stdout.close()
@@ -170,6 +171,7 @@ def test_no_orphan_is_left_when_the_driver_is_killed(echo: str, tmp_path: Path) 
     while psutil.pid_exists(pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not psutil.pid_exists(pid)
+    assert not Path(home).exists()
 
 
 def test_a_small_round_trip_does_not_wait_for_a_delayed_acknowledgement(
