@@ -98,7 +98,7 @@ class View:
 
     @property
     def auxiliary(self) -> UInt8Array:
-        """Plain images of other people from the same population, uint8 (n, h, w, c)."""
+        """Public images, uint8 (n, h, w, c): of the reference that the outcome names."""
         return self._take(Need.AUXILIARY)
 
     @property

@@ -123,6 +123,7 @@ def describe(data: bytes, facts: dict, privacy: dict, probes: dict) -> dict:
         "licence": "CC BY 4.0",
         "attribution": LICENCE,
         "fitted_on": "train split of Kermany et al. 2018 without exact copies; no test image",
+        "collections": CARD.collections,
         "fit": facts,
         "built_by": "python -m tools.build_atlas",
         "privacy_check": privacy,
@@ -149,6 +150,7 @@ def describe(data: bytes, facts: dict, privacy: dict, probes: dict) -> dict:
             "positive_class": CARD.positive_class,
             "synthetic": True,
             "native_size": f"{SIDE} x {SIDE}, enlarged to the size asked for",
+            "collections": CARD.collections,
         },
     }
 

@@ -206,6 +206,7 @@ def summarise_backbone(name: str, *, image_size: int, weights: str, seed: int) -
         provenance=source.provenance,
         licence=source.licence,
         untrained=source.origin == "untrained",
+        pretrained_on=list(source.pretrained_on),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         feature_width=find_backbone(name).width,
     )

@@ -7,12 +7,15 @@ choices; nothing falls back silently.
 from __future__ import annotations
 
 import importlib.util
+import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from he_compare.common.errors import DataError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from he_compare.common.errors import DataError, IntegrityError
 from he_compare.common.identity import file_digest
 
 if TYPE_CHECKING:
@@ -30,12 +33,30 @@ SHIPPED_FOLDER = Path(__file__).parent / "shipped"
 
 @dataclass(frozen=True)
 class WeightsSource:
-    """A choice of weights made concrete: ``path`` is None for random weights."""
+    """A choice of weights made concrete: ``path`` is None for random weights.
+
+    ``pretrained_on``: collections whose images they were trained on, as their card declares.
+    """
 
     origin: Origin
     path: Path | None
     provenance: str
     licence: str
+    pretrained_on: tuple[str, ...] = ()
+
+
+class Pretraining(BaseModel):
+    """What the card of shipped weights declares of their training."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    collections: tuple[str, ...] = Field(min_length=1)
+    how: str
+    caution: str = ""
+
+    def sentence(self) -> str:
+        """Return how the weights were trained, with what to beware of."""
+        return f"{self.how}; {self.caution}" if self.caution else self.how
 
 
 def locate_weights(backbone: str, choice: str) -> WeightsSource:
@@ -92,7 +113,24 @@ def _from_package(backbone: str) -> WeightsSource:
             if available
             else "pass --weights hub, --weights FILE.safetensors or --weights untrained",
         )
-    return WeightsSource("shipped", path, "trained by this project without labels", "Apache-2.0")
+    declared = pretraining_of(path)
+    return WeightsSource(
+        "shipped", path, declared.sentence(), "Apache-2.0", pretrained_on=declared.collections
+    )
+
+
+def pretraining_of(weights: Path) -> Pretraining:
+    """Read what the card beside weights declares of their training. Raises IntegrityError."""
+    card = weights.with_suffix(".json")
+    try:
+        declared = json.loads(card.read_text(encoding="utf-8"))["pretraining"]
+        return Pretraining.model_validate(declared)
+    except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
+        raise IntegrityError(
+            f"{card.name} does not declare what the weights were trained on: "
+            f"{type(error).__name__}",
+            fix="reinstall the package",
+        ) from None
 
 
 def _from_wheel(backbone: str, package: str) -> WeightsSource:

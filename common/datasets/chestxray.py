@@ -61,6 +61,7 @@ CARD = DatasetCard(
     classes=list(CLASSES),
     positive_class="PNEUMONIA",
     native_size="varies; 224 x 224 in resized copies",
+    collections=["kermany-chest-2018"],
 )
 
 

@@ -71,6 +71,7 @@ CARD = DatasetCard(
     classes=["no finding", "finding"],
     positive_class="finding",
     native_size="1024 x 1024",
+    collections=["nih-chest-x-ray-14"],
 )
 
 

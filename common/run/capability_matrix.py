@@ -13,18 +13,22 @@ from he_compare.common.types import Knowledge
 
 @dataclass(frozen=True)
 class MatrixRow:
-    """One attack, on its rung of the capability ladder."""
+    """One attack, on its rung of the capability ladder.
+
+    ``name``: of the row; an attack has one for each set of public images it was given.
+    """
 
     rung: Knowledge
     attack: str
     title: str
+    name: str
 
 
 @dataclass(frozen=True)
 class CapabilityMatrix:
     """Targets, attacks from the weakest adversary to the strongest, and an outcome per cell.
 
-    ``targets``: labels, controls last. ``cells``: by (attack, target); the latest outcome counts.
+    ``targets``: labels, controls last. ``cells``: by (row, target); the latest outcome counts.
     """
 
     targets: tuple[str, ...]
@@ -33,7 +37,7 @@ class CapabilityMatrix:
 
     def cell(self, row: MatrixRow, target: str) -> AttackOutcome | None:
         """Return what an attack achieved against a target; None where it was not tried."""
-        return self.cells.get((row.attack, target))
+        return self.cells.get((row.name, target))
 
     def rungs(self) -> Iterator[tuple[Knowledge, list[MatrixRow]]]:
         """Yield the rungs of the ladder with their rows."""
@@ -54,13 +58,15 @@ def matrix_of(outcomes: Sequence[AttackOutcome], first: Sequence[str] = ()) -> C
     place = {target: number for number, target in enumerate(first)}
     targets = sorted(control, key=lambda one: (control[one], place.get(one, len(place))))
     rows = {
-        outcome.attack: MatrixRow(outcome.rung, outcome.attack, outcome.title or outcome.attack)
+        outcome.row: MatrixRow(
+            outcome.rung, outcome.attack, outcome.title or outcome.attack, outcome.row
+        )
         for outcome in outcomes
     }
     return CapabilityMatrix(
         tuple(targets),
         tuple(sorted(rows.values(), key=lambda row: (LADDER.index(row.rung), row.title))),
-        {(outcome.attack, outcome.target): outcome for outcome in outcomes},
+        {(outcome.row, outcome.target): outcome for outcome in outcomes},
     )
 
 

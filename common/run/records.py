@@ -236,6 +236,11 @@ class DatasetCard(Record):
     positive_class: str = Field(default="", description="Class for which sensitivity is computed")
     synthetic: bool = Field(default=False, description="True: says nothing about patients")
     native_size: str = Field(default="", description="Pixel size of the stored images")
+    collections: list[str] = Field(
+        default_factory=list,
+        description="Collections the images are of, by short names that other datasets share; "
+        "empty: not known",
+    )
 
 
 class SplitSummary(Record):
@@ -275,6 +280,10 @@ class BackboneSummary(Record):
     provenance: str = Field(description="Who trained them, in one sentence")
     licence: str = Field(default="", description="Licence of the weights")
     untrained: bool = Field(description="True: random weights; flagged on every page")
+    pretrained_on: list[str] = Field(
+        default_factory=list,
+        description="Collections whose images the weights were trained on, as their card declares",
+    )
     parameters: int = Field(default=0, description="Number of parameters")
     feature_width: int = Field(default=0, description="Width of the feature vector")
 
@@ -363,6 +372,19 @@ MessageSource = Literal[
 ]
 
 
+class ReferenceFacts(Record):
+    """Public images that an attack, or the matching of a patch embedding, was given."""
+
+    name: str = Field(description="As passed to --public; of a folder its digest stands for a path")
+    domain: Literal["in-domain", "foreign", "domain not known"] = Field(
+        description="in-domain: of the collection under test, or made from it"
+    )
+    digest: str = Field(description="SHA-256 of what the images are drawn from")
+    provenance: str = Field(description="Where they come from, in one line")
+    images: int | None = Field(default=None, description="How many were given, per key")
+    notes: list[str] = Field(default_factory=list, description="What was done to them")
+
+
 class AttackPicture(Record):
     """One picture an attack left: what was seen, what came out, and how near it is to the truth."""
 
@@ -392,6 +414,9 @@ class AttackOutcome(Record):
     )
     rung: Knowledge = Field(description="Rung of the capability ladder: the row of the matrix")
     knowledge: list[Knowledge] = Field(description="All the adversary was given")
+    reference: ReferenceFacts | None = Field(
+        default=None, description="Public images it was given; none: it needs none"
+    )
     headline: str = Field(default="", description="What came out, in one sentence with its number")
     metric: MetricValue | None = Field(
         default=None, description="The attack's result over keys; none where it did not run"
@@ -443,6 +468,11 @@ class AttackOutcome(Record):
     def _facts_of_old_records(cls, values: Any, info: ValidationInfo) -> Any:
         """Fill in what records written before these fields say in sentences only."""
         return with_outcome_facts(values) if info.mode == "json" else values
+
+    @property
+    def row(self) -> str:
+        """Name of its row in the matrix: the attack, with each reference one of its own."""
+        return f"{self.attack}@{self.reference.name}" if self.reference else self.attack
 
 
 class PlannedPipeline(Record):

@@ -91,7 +91,7 @@ def _attacks(view: RunView, pipeline: PipelineView) -> dict[str, Any]:
     return {
         "attacks": len(outcomes_of(view, pipeline)),
         "worst_verdict": worst.verdict if worst else "not run",
-        "worst_attack": worst.attack if worst else None,
+        "worst_attack": worst.row if worst else None,
     }
 
 

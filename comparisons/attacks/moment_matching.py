@@ -41,7 +41,7 @@ class MomentMatching(Attack):
     """Many ciphertexts under one key, and plain images of other people."""
 
     name = "moment_matching"
-    title = "Moment matching with public images"
+    title = "Moment matching"
     rung = Knowledge.AUXILIARY_DATA
     needs = frozenset({Need.AUXILIARY})
     slow = True
@@ -51,7 +51,6 @@ class MomentMatching(Attack):
     limits = (
         "directions inside blocks that vary little, and those that the public images do not have, "
         "are recovered blurred; more ciphertexts recover more of them",
-        "public images come from the same collection here; those of another hospital match less",
     )
     source = "attack of this project; orthogonal Procrustes (Schoenemann 1966)"
 

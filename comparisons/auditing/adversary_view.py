@@ -15,6 +15,7 @@ from he_compare.common.adversary import Labelled, Need, Oracle, Pairs, Truth, Vi
 from he_compare.common.attack import Attack
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.errors import UsageError
+from he_compare.common.references.reference import COLOUR, GREY, Public
 from he_compare.common.run.tape import Tape
 from he_compare.common.scheme import (
     CLOSED_CONTROLS,
@@ -28,7 +29,7 @@ from he_compare.common.seeds import generator_for, seed_for
 from he_compare.common.target_facts import Facts
 from he_compare.common.types import ImageBatch, IntArray, Message, PixelArray, UInt8Array
 from he_compare.comparisons.attacks.tools.recogniser import Recogniser
-from he_compare.comparisons.auditing.pool import PlainPool, stratified
+from he_compare.comparisons.auditing.pool import PlainPool, is_grey, stratified
 from he_compare.comparisons.auditing.targets import KEY_IN_USE
 
 FRESH = 8
@@ -96,11 +97,13 @@ def set_up(
     seed: int,
     key: int,
     recognise: Recogniser | None = None,
+    public: Public | None = None,
 ) -> tuple[View, Truth]:
     """Return what the attack may see of images of the pool under key number ``key``.
 
     ``facts``: of the target; before a control the adversary believes to attack the target, so that
-    it does there what it does here. Raises UsageError where the pool is too small.
+    it does there what it does here. ``public``: the images that an attack with ``Need.AUXILIARY``
+    gets, in grey where those of the pool are. Raises UsageError where the pool is too small.
     """
     scheme, keyed, encrypt = attacked.scheme, attacked.keyed, attacked.encrypt
     size = scheme.shape[0]
@@ -115,8 +118,10 @@ def set_up(
     messages = attacked.messages(batch, shares.attacked)
     candidate_of: IntArray | None = None
     given: dict[Need, Any] = {}
-    if Need.AUXILIARY in attack.needs:
-        given[Need.AUXILIARY] = _some(pool.auxiliary(size), budget.auxiliary, random)
+    if Need.AUXILIARY in attack.needs and public is not None:
+        channels = GREY if is_grey(batch.images) else COLOUR
+        drawn = seed_for(seed, "public images", key)
+        given[Need.AUXILIARY] = public.reference.images(budget.auxiliary, size, channels, drawn)
     if Need.PAIRS in attack.needs:
         given[Need.PAIRS] = pairs(shares.pairs)
     if Need.ORACLE in attack.needs:
@@ -168,10 +173,6 @@ def _share(
     taken = order[: min(wanted, left)]
     rest = order[len(taken) :]
     return _Shares(rest[:FRESH], rest[FRESH : FRESH + pairs], taken)
-
-
-def _some(batch: ImageBatch, most: int, random: np.random.Generator) -> UInt8Array:
-    return batch.images[random.permutation(len(batch))[:most]]
 
 
 def _candidates(

@@ -13,10 +13,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from he_compare.common.adversary import Need
 from he_compare.common.attack import Attack, AuditStep, Check
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.errors import CellError, CompareError, MessageError, UnavailableError
 from he_compare.common.identity import key_of, source_digest
+from he_compare.common.references.reference import Public
 from he_compare.common.run.records import AttackOutcome, AttackPicture
 from he_compare.common.run.store import RunFolder
 from he_compare.common.scheme import CLOSED_CONTROLS, CONTROLS, OPEN_CONTROL
@@ -25,7 +27,7 @@ from he_compare.common.types import NotRun
 from he_compare.comparisons.auditing import artefacts, suite, trial
 from he_compare.comparisons.auditing.answers import expect_declared
 from he_compare.comparisons.auditing.outcome_draft import OutcomeDraft, ScoresOverKeys
-from he_compare.comparisons.auditing.pool import PlainPool
+from he_compare.comparisons.auditing.pool import PlainPool, training_images
 from he_compare.comparisons.auditing.targets import Target, control_modules, control_scheme
 from he_compare.comparisons.auditing.timelimit import OverTimeError
 from he_compare.comparisons.auditing.verdicts import large_enough, too_small
@@ -42,6 +44,8 @@ class Setup:
 
     ``run``: what else of a run can change an outcome (backbone and weights). ``seconds``: after
     which no other cell is begun. ``pictures``: whether images and reconstructions may be kept.
+    ``references``: public images, each a row of its own for an attack that needs some; none: the
+    pool's training images, said to be in-domain.
     """
 
     pool: PlainPool
@@ -52,6 +56,7 @@ class Setup:
     pictures: bool = True
     control_keys: int = 2
     seconds: float | None = None
+    references: tuple[Public, ...] = ()
 
 
 class Harness:
@@ -64,6 +69,8 @@ class Harness:
         self._controls: dict[str, dict[str, ScoresOverKeys]] = {}
         self._results: dict[str, ScoresOverKeys | str] = {}
         self._told: set[str] = set()
+        # The public images of the step that runs: an attack with others is another row.
+        self._public: Public | None = None
         self._trial = trial.Trial(setup.pool, setup.budget, setup.seed, progress)
 
     def run(self, targets: Sequence[Target], names: Sequence[str]) -> list[AttackOutcome]:
@@ -73,11 +80,11 @@ class Harness:
             for outcome in self.folder.outcomes()
             if outcome.verdict != "not run"
         }
-        self._told = {o.attack for o in done.values() if o.target_kind == "control"}
+        self._told = {o.row for o in done.values() if o.target_kind == "control"}
         found = []
         begin = time.perf_counter()
-        attacks: list[AuditStep] = [suite.load(name) for name in names]
-        for attack in sorted(attacks, key=lambda attack: attack.slow):
+        for attack, public in self._steps([suite.load(name) for name in names]):
+            self._public = public
             for target in targets:
                 identity = self.identity(attack, target)
                 known = done.get(identity)
@@ -92,6 +99,19 @@ class Harness:
                     self._tell(outcome)
         return found
 
+    def _steps(self, attacks: Sequence[AuditStep]) -> list[tuple[AuditStep, Public | None]]:
+        """Every attack, once for each reference if it needs public images.
+
+        Rows of the first reference come before those of the others, which end where time does.
+        """
+        references = self.setup.references or (training_images(self.setup.pool),)
+        steps: list[tuple[int, AuditStep, Public | None]] = []
+        for attack in attacks:
+            given = references if Need.AUXILIARY in attack.needs else (None,)
+            steps += [(turn, attack, public) for turn, public in enumerate(given)]
+        ordered = sorted(steps, key=lambda step: (step[0] > 0, step[1].slow))
+        return [(attack, public) for _, attack, public in ordered]
+
     def identity(self, attack: AuditStep, target: Target, control: str = "") -> str:
         """Return the key of an outcome: everything that can change it.
 
@@ -99,6 +119,8 @@ class Harness:
         well: floor and ceiling come from them.
         """
         modules = (*JUDGES, *control_modules(), *target.modules, type(attack).__module__)
+        if self._public is not None:
+            modules += (type(self._public.reference).__module__,)
         return key_of(
             attack=attack.name,
             target=target.label,
@@ -112,8 +134,16 @@ class Harness:
             control_keys=self.setup.control_keys,
             seed=self.setup.seed,
             run=dict(self.setup.run),
+            reference=self._public.facts().model_dump() if self._public else None,
             source=source_digest(*sources_of(*modules)),
         )
+
+    def _why_late(self, late: str) -> tuple[NotRun, str]:
+        """Return the kind and the reason: further public images are tried where time is left."""
+        first = self.setup.references[:1]
+        if self._public is None or self._public in first or not first:
+            return NotRun.AUDIT_TIME, late
+        return NotRun.BUDGET, f"{late}, with {first[0].title} as public images"
 
     def _late(self, seconds: float) -> str:
         limit = self.setup.seconds
@@ -140,7 +170,7 @@ class Harness:
     ) -> Iterator[AttackOutcome]:
         draft = self._draft(attack, target, identity)
         if late:
-            yield draft.not_run(NotRun.AUDIT_TIME, late)
+            yield draft.not_run(*self._why_late(late))
             return
         try:
             target.opened  # noqa: B018 -- everything below reads it
@@ -196,9 +226,9 @@ class Harness:
             return
         pictures = self._pictures(attack, target.label, result)
         yield draft.of_result(attack, result, controls, pictures)
-        if attack.name not in self._told and target.kind != "control":
+        if self._row(attack) not in self._told and target.kind != "control":
             yield from self._control_outcomes(attack, target, controls)
-            self._told.add(attack.name)
+            self._told.add(self._row(attack))
 
     def _control_outcomes(
         self, attack: Attack, target: Target, controls: dict[str, ScoresOverKeys]
@@ -212,17 +242,18 @@ class Harness:
                 self.setup.budget,
                 self._command(attack),
                 control=name,
+                public=self._public,
             )
             pictures = self._pictures(attack, name, controls[name])
             yield draft.of_result(attack, controls[name], controls, pictures)
 
     def _on_target(self, attack: Attack, target: Target) -> ScoresOverKeys:
         """Run the attack under every key; what two pipelines send alike is attacked once."""
-        known = key_of(attack=attack.name, work=target.equal_work(attack))
+        known = key_of(attack=self._row(attack), work=target.equal_work(attack))
         if known not in self._results:
             self.progress.line(f"{attack.title} on {target.label}")
             try:
-                keys = self._trial.on_target(attack, target)
+                keys = self._trial.on_target(attack, target, self._public)
             except OverTimeError as error:
                 self._results[known] = str(error)
             else:
@@ -235,7 +266,7 @@ class Harness:
     def _on_controls(self, attack: Attack, target: Target) -> dict[str, ScoresOverKeys]:
         facts = target.facts
         beliefs = key_of(
-            attack=attack.name,
+            attack=self._row(attack),
             facts={
                 name: value
                 for name, value in vars(facts).items()
@@ -245,7 +276,11 @@ class Harness:
         if beliefs not in self._controls:
             self._controls[beliefs] = {
                 name: self._trial.on_control(
-                    attack, target, control_scheme(name, facts.shape[0]), self.setup.control_keys
+                    attack,
+                    target,
+                    control_scheme(name, facts.shape[0]),
+                    self.setup.control_keys,
+                    self._public,
                 )
                 for name in (OPEN_CONTROL, *CLOSED_CONTROLS)
             }
@@ -256,7 +291,12 @@ class Harness:
             return []
         view, truth = result.first
         return artefacts.store_attack_pictures(
-            self.folder, label, attack.name, result.scores[0].pictures, truth, view.ciphertexts
+            self.folder,
+            label,
+            self._row(attack),
+            result.scores[0].pictures,
+            truth,
+            view.ciphertexts,
         )
 
     # Checks
@@ -283,13 +323,19 @@ class Harness:
         return draft.of_finding(check, finding, seconds, files, pictures)
 
     def _draft(self, attack: AuditStep, target: Target, identity: str) -> OutcomeDraft:
-        return OutcomeDraft(attack, target, identity, self.setup.budget, self._command(attack))
+        budget, command = self.setup.budget, self._command(attack)
+        return OutcomeDraft(attack, target, identity, budget, command, public=self._public)
+
+    def _row(self, attack: AuditStep) -> str:
+        """Name the row of the matrix, as ``AttackOutcome.row`` does."""
+        return f"{attack.name}@{self._public.reference.name}" if self._public else attack.name
 
     def _command(self, attack: AuditStep) -> str:
         budget = self.setup.budget
         enough = large_enough(attack, budget)
         command = self.setup.command.replace(f"--budget {budget.name}", f"--budget {enough}")
-        return f"{command} --attack {attack.name}"
+        public = f" --public {self._public.argument}" if self._public else ""
+        return f"{command}{public} --attack {attack.name}"
 
 
 def _kind_of(error: CompareError) -> NotRun:

@@ -11,7 +11,7 @@ from typing import Any
 from he_compare.common.errors import UsageError
 from he_compare.common.plugins import nearest
 from he_compare.common.run.capability_matrix import controls_failed, matrix_of
-from he_compare.common.run.records import AttackOutcome, MetricValue
+from he_compare.common.run.records import AttackOutcome, MetricValue, ReferenceFacts
 from he_compare.common.run.severity import NOT_PROMISED, WORDS, beyond_claims
 from he_compare.common.types import NotRun
 from he_compare.comparisons.auditing.outcome_draft import number
@@ -80,6 +80,7 @@ def as_json(outcomes: Sequence[AttackOutcome]) -> dict[str, Any]:
             {
                 "rung": row.rung.value,
                 "attack": row.attack,
+                "row": row.name,
                 "title": row.title,
                 "cells": {
                     target: _cell(one)
@@ -102,13 +103,20 @@ def _cell(outcome: AttackOutcome) -> dict[str, Any]:
         "advantage": outcome.advantage,
         "headline": outcome.headline,
         "reason": outcome.reason,
+        "reference": outcome.reference.model_dump() if outcome.reference else None,
         "identity": outcome.identity,
     }
 
 
 def find_cell(outcomes: Sequence[AttackOutcome], cell: str) -> AttackOutcome:
-    """Find a cell by ``TARGET/ATTACK`` or the start of its identity. Raises UsageError."""
-    known = {f"{o.target}/{o.attack}": o for o in outcomes}
+    """Find a cell by ``TARGET/ATTACK`` or the start of its identity.
+
+    ``TARGET/ATTACK@REFERENCE`` names one of several sets of public images. Raises UsageError.
+    """
+    known = {f"{o.target}/{o.row}": o for o in outcomes}
+    rows = {o.row: o for o in outcomes if f"{o.target}/{o.attack}" == cell}
+    if len(rows) == 1:
+        return next(iter(rows.values()))
     if cell in known:
         return known[cell]
     starting = [o for o in outcomes if cell and o.identity.startswith(cell)]
@@ -125,6 +133,9 @@ def explain_outcome(outcome: AttackOutcome) -> str:
         f"claim      {_claim(outcome)}",
         f"adversary  {', '.join(rung.value for rung in outcome.knowledge)}",
     ]
+    if outcome.reference is not None:
+        lines.append(f"public     {_reference(outcome.reference)}")
+        lines += [f"           {note}" for note in outcome.reference.notes]
     if outcome.headline:
         lines.append(f"evidence   {outcome.headline}")
     if outcome.reason:
@@ -145,6 +156,14 @@ def explain_outcome(outcome: AttackOutcome) -> str:
     lines += [f"file       {name}" for name in outcome.artefacts]
     lines += [f"source     {outcome.source}", f"reproduce  {outcome.reproduce}"]
     return "\n".join(lines)
+
+
+def _reference(reference: ReferenceFacts) -> str:
+    count = "" if reference.images is None else f"{reference.images} images, "
+    return (
+        f"{reference.name} ({reference.domain} reference): {count}{reference.provenance}; "
+        f"SHA-256 {reference.digest[:12]}"
+    )
 
 
 def _claim(outcome: AttackOutcome) -> str:

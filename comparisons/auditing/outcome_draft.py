@@ -13,11 +13,13 @@ from he_compare.common.adversary import Need, Truth, View
 from he_compare.common.attack import Attack, AuditStep, Check, CheckFinding
 from he_compare.common.attack_score import AttackMetric, Detail, Score
 from he_compare.common.audit_budget import AttackBudget
+from he_compare.common.references.reference import Domain, Public
 from he_compare.common.run.records import (
     AttackOutcome,
     AttackPicture,
     MessageSource,
     MetricValue,
+    ReferenceFacts,
     Verdict,
 )
 from he_compare.common.scheme import CLOSED_CONTROLS, OPEN_CONTROL
@@ -70,6 +72,13 @@ ADDED = {
     Need.LABELS: Knowledge.AUXILIARY_DATA,
     Need.MODELS: Knowledge.AUXILIARY_DATA,
 }
+REFERENCE_LIMITS = {
+    Domain.IN_DOMAIN: "in-domain reference: the public images are of the collection under test, or "
+    "made from it; an attacker without such images gets less",
+    Domain.FOREIGN: "foreign reference: the public images are of another collection; an attacker "
+    "with images of the same kind may get more",
+    Domain.UNKNOWN: "it is not known whether the public images are of the collection under test",
+}
 NO_SPREAD = "one key: no interval over keys, the verdict uses the point value"
 
 
@@ -78,6 +87,7 @@ class OutcomeDraft:
     """What is known of an outcome before anything ran.
 
     ``control``: set where the outcome is that of a control, run with the beliefs about ``target``.
+    ``public``: the public images the attack was given.
     """
 
     attack: AuditStep
@@ -86,6 +96,7 @@ class OutcomeDraft:
     budget: AttackBudget
     command: str
     control: str = ""
+    public: Public | None = None
 
     def not_applicable(self, reason: str) -> AttackOutcome:
         """Record that the attack does not apply to this target, and why."""
@@ -134,7 +145,7 @@ class OutcomeDraft:
             unit=metric.unit,
             note="" if len(result.values) > 1 else NO_SPREAD,
         )
-        limits = [*attack.limits, *self.target.limits()]
+        limits = [*attack.limits, *self._limits_of_reference(), *self.target.limits()]
         if len(result.values) == 1:
             limits.append(NO_SPREAD)
         if result.grey:
@@ -166,6 +177,7 @@ class OutcomeDraft:
                 "pictures": list(pictures),
                 "artefacts": [picture.file for picture in pictures],
                 "limits": limits,
+                "reference": self._reference(result),
             }
         )
 
@@ -216,7 +228,8 @@ class OutcomeDraft:
         return {
             "identity": self.identity,
             "attack": self.attack.name,
-            "title": str(getattr(self.attack, "title", self.attack.name)),
+            "title": self._title(),
+            "reference": self._reference(),
             "target": self.control or self.target.label,
             "target_kind": "control" if self.control else self.target.kind,
             "scheme": self.control or self.target.scheme_name(),
@@ -228,6 +241,19 @@ class OutcomeDraft:
             "reproduce": f"{self.command} {self.target.argument}",
             "source": str(self.attack.source),
         }
+
+    def _title(self) -> str:
+        title = str(getattr(self.attack, "title", self.attack.name))
+        return f"{title}, public images: {self.public.title}" if self.public else title
+
+    def _reference(self, result: ScoresOverKeys | None = None) -> ReferenceFacts | None:
+        if self.public is None:
+            return None
+        given = len(result.first[0].auxiliary) if result and result.first else None
+        return self.public.facts(given)
+
+    def _limits_of_reference(self) -> list[str]:
+        return [] if self.public is None else [REFERENCE_LIMITS[self.public.domain]]
 
     def _source_of_check(self) -> MessageSource:
         """A check encrypts what it looks at itself, under a key of its own: it reads no tape."""

@@ -1,7 +1,8 @@
 """Plain images an audit works with: those that are attacked, and those an adversary may know.
 
-The test split is attacked; auxiliary images come from the training split, so that they show other
-people. Grey images have three equal channels, which the outcomes say.
+The test split is attacked. Images of the training split show other people of the same collection:
+they judge pictures, and an adversary has them only as a reference that is called in-domain. Grey
+images have three equal channels, which the outcomes say.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import numpy as np
 
 from he_compare.common.contracts import OpenDataset
 from he_compare.common.errors import UsageError
+from he_compare.common.references.held_images import TRAIN, Held, TrainingSplit
+from he_compare.common.references.reference import Domain, Public
 from he_compare.common.types import ImageBatch, IntArray, Split, UInt8Array
 
 GREY_LIMIT = (
@@ -35,7 +38,7 @@ class PlainPool(Protocol):
         ...
 
     def auxiliary(self, size: int) -> ImageBatch:
-        """Return images of other people that an adversary may have."""
+        """Return images of other people of the same collection."""
         ...
 
 
@@ -97,6 +100,16 @@ class DatasetPool:
             positions = choice.limit(self.dataset.index(split), most, self.seed, split)
             self._read[split, size] = choice.load_batch(self.dataset, split, positions, size)
         return self._read[split, size]
+
+
+def training_images(pool: PlainPool) -> Public:
+    """Return the pool's training images as a public reference, in-domain by definition."""
+
+    def held(size: int) -> Held:
+        batch = pool.auxiliary(size)
+        return Held(batch.ids, batch.images)
+
+    return Public(TrainingSplit(pool.fingerprint, held), Domain.IN_DOMAIN, TRAIN)
 
 
 def is_grey(images: UInt8Array) -> bool:

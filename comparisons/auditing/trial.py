@@ -12,6 +12,7 @@ from collections.abc import Callable
 from he_compare.common.attack import Attack, AttackFailedError, Check, CheckFinding, Inspected
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.contracts import Progress
+from he_compare.common.references.reference import Public
 from he_compare.common.scheme import Scheme
 from he_compare.common.seeds import generator_for, seed_for
 from he_compare.comparisons.attacks.tools.recogniser import Recogniser, fit_recogniser
@@ -38,17 +39,28 @@ class Trial:
         self.progress = progress
         self._recognisers: dict[int, Recogniser | None] = {}
 
-    def on_target(self, attack: Attack, target: Target) -> ScoresOverKeys:
-        """Run an attack under the key in use and under fresh ones. Raises OverTimeError."""
+    def on_target(
+        self, attack: Attack, target: Target, public: Public | None = None
+    ) -> ScoresOverKeys:
+        """Run an attack under the key in use and under fresh ones. Raises OverTimeError.
+
+        ``public``: the public images it is given; an attack that needs none gets none.
+        """
 
         def attacked(number: int) -> Attacked:
             tape = target.opened.tape if number == KEY_IN_USE else None
             return Attacked(target.scheme, target.key(number, self.seed), tape)
 
-        return self._over_keys(attack, target, attacked, max(self.budget.keys, attack.least_keys))
+        keys = max(self.budget.keys, attack.least_keys)
+        return self._over_keys(attack, target, attacked, keys, public)
 
     def on_control(
-        self, attack: Attack, target: Target, control: Scheme, keys: int
+        self,
+        attack: Attack,
+        target: Target,
+        control: Scheme,
+        keys: int,
+        public: Public | None = None,
     ) -> ScoresOverKeys:
         """Run an attack on a control, believing what it believes of the target.
 
@@ -59,10 +71,15 @@ class Trial:
             key = control.new_key(seed_for(self.seed, "audit key", control.name, number))
             return Attacked(control, key)
 
-        return self._over_keys(attack, target, attacked, keys)
+        return self._over_keys(attack, target, attacked, keys, public)
 
     def _over_keys(
-        self, attack: Attack, target: Target, attacked: Callable[[int], Attacked], keys: int
+        self,
+        attack: Attack,
+        target: Target,
+        attacked: Callable[[int], Attacked],
+        keys: int,
+        public: Public | None,
     ) -> ScoresOverKeys:
         result = ScoresOverKeys()
         for number in range(keys):
@@ -76,6 +93,7 @@ class Trial:
                 self.seed,
                 number,
                 self._recogniser(target.scheme.shape[0]),
+                public,
             )
             random = generator_for(self.seed, "attack", attack.name, number)
             start = time.perf_counter()

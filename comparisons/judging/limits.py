@@ -142,7 +142,7 @@ def _cost_problems(rule: PolicyRule, pipeline: PipelineView) -> Iterator[str]:
 def _attack_problems(rule: PolicyRule, view: RunView, pipeline: PipelineView) -> Iterator[str]:
     outcomes = outcomes_of(view, pipeline)
     for outcome in outcomes:
-        found = f"{outcome.verdict} by {outcome.attack} ({outcome.identity[:8]})"
+        found = f"{outcome.verdict} by {outcome.row} ({outcome.identity[:8]})"
         if outcome.promised and outcome.verdict in rule.forbidden_verdicts:
             yield found
         if not outcome.promised and outcome.verdict in rule.forbidden_beyond_claims:

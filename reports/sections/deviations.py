@@ -17,6 +17,10 @@ from he_compare.reports.section import ReportSection
 
 ENOUGH_AGREEMENT = 50
 WIDEST_HALF_INTERVAL = 0.05
+NEAR_DOMAINS = {
+    "in-domain": "an in-domain reference",
+    "domain not known": "of which it is not known whether they are of the collection under test",
+}
 MANIFEST = inline("manifest.json")
 
 
@@ -48,6 +52,46 @@ def _backbone(view: RunView) -> Iterator[FindingCard]:
             MANIFEST,
             "Accuracies are not those of the published DeiT.",
         )
+    if shared := set(backbone.pretrained_on) & set(view.manifest.dataset.card.collections):
+        yield card(
+            "warn",
+            f"In-domain pretraining: the weights were trained on {', '.join(sorted(shared))}, the "
+            "collection under test.",
+            MANIFEST,
+            "Accuracies are higher than with weights that never saw this collection.",
+        )
+
+
+def _references(view: RunView) -> Iterator[FindingCard]:
+    """Public images of the collection under test, or of one that is not known."""
+    for pipeline in view.pipelines:
+        for record in pipeline.cells[:1]:
+            name = record.training.get("matching_reference")
+            domain = record.training.get("matching_reference_domain")
+            if domain in NEAR_DOMAINS:
+                yield card(
+                    "warn",
+                    f"{short_title(view, pipeline)} was matched to public images: {name}, "
+                    f"{NEAR_DOMAINS[domain]}.",
+                    record_ids(pipeline.cells[:1]),
+                    "A server with images of another collection may match less, and train to a "
+                    "lower accuracy.",
+                )
+    by_reference: dict[str, list[AttackOutcome]] = {}
+    for outcome in view.outcomes:
+        used = outcome.reference
+        if used and used.domain in NEAR_DOMAINS and outcome.metric is not None:
+            words = f"{used.name}, {NEAR_DOMAINS[used.domain]}"
+            by_reference.setdefault(words, []).append(outcome)
+    for words, outcomes in by_reference.items():
+        attacked = [one for one in outcomes if one.target_kind != "control"]
+        if attacked:
+            yield card(
+                "warn",
+                f"{name_attacks(attacked)}: public images {words}.",
+                _outcome_ids(attacked),
+                "An attacker without such images gets less; see the row with foreign images.",
+            )
 
 
 def _dataset(view: RunView) -> Iterator[FindingCard]:
@@ -237,6 +281,7 @@ def _outcome_ids(outcomes: Sequence[AttackOutcome]) -> Inline:
 RULES: tuple[Rule, ...] = (
     _insecure,
     _backbone,
+    _references,
     _dataset,
     _small_sample,
     _unfinished,

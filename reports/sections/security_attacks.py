@@ -31,12 +31,12 @@ class AttacksOneByOne(ReportSection):
 
 
 def _cards(view: RunView) -> list[FindingCard]:
-    """Return one card per attack; controls and what does not apply have none."""
-    by_attack: dict[str, list[AttackOutcome]] = {}
+    """Return one card per row of the matrix; controls and what does not apply have none."""
+    by_row: dict[str, list[AttackOutcome]] = {}
     for outcome in view.outcomes:
         if outcome.target_kind != "control" and outcome.verdict != "not applicable":
-            by_attack.setdefault(outcome.attack, []).append(outcome)
-    cards = [_card(view, outcomes) for outcomes in by_attack.values()]
+            by_row.setdefault(outcome.row, []).append(outcome)
+    cards = [_card(view, outcomes) for outcomes in by_row.values()]
     return gravest_first(sorted(cards, key=lambda one: one.id))
 
 
@@ -66,7 +66,7 @@ def _card(view: RunView, outcomes: Sequence[AttackOutcome]) -> FindingCard:
         evidence,
         limits,
         reproduce=worst.reproduce,
-        name=f"SEC-{worst.attack.replace('_', '-')}",
+        name=f"SEC-{worst.row.replace('_', '-').replace('@', '-')}",
     )
 
 

@@ -53,12 +53,12 @@ def _grids(view: RunView) -> Iterator[Grid]:
         attacked = [strip for control, strip in strips if not control]
         ends = [strip for control, strip in strips if control]
         if attacked:
-            yield _grid(row.attack, row.title, [*attacked[: MOST_STRIPS - len(ends)], *ends])
+            yield _grid(row.name, row.title, [*attacked[: MOST_STRIPS - len(ends)], *ends])
 
 
-def _grid(attack: str, title: str, strips: Sequence[Strip]) -> Grid:
+def _grid(row: str, title: str, strips: Sequence[Strip]) -> Grid:
     return Grid(
-        name=f"security-{attack.replace('_', '-')}",
+        name=f"security-{row.replace('_', '-').replace('@', '-')}",
         caption=f"{title}: original, what the server sees, and what the attack made of it; "
         "the controls on the right. " + SSIM_WORDS,
         alt=f"Pictures before and after the attack “{title}” for "

@@ -31,6 +31,13 @@ LICENCE = {
     " and Chest X-Ray Images for Classification, Mendeley Data V2, doi:10.17632/rscbjbr9sj.2;"
     " images resized to 224 x 224",
 }
+# Read by common/backbones/weights.py: what a run on the same collection has to disclose.
+PRETRAINING = {
+    "collections": ["kermany-chest-2018"],
+    "how": "trained by this project without labels on the train split of the chest X-rays of"
+    " Kermany et al. 2018",
+    "caution": "170 patient-like ids of that split are in the published test split too",
+}
 LIMITS = (
     "Paediatric anterior-posterior films of one hospital, squashed to a square and re-compressed;"
     " not a medical device. The probe's test split is the published one, whose distribution is"
@@ -192,6 +199,7 @@ def _card(file: Path, run: Run, origin: Origin, state: dict[str, Tensor]) -> dic
             "selection": "none: moving average of the last epoch",
             "clock": "seconds are wall clock, pauses of the machine included",
         },
+        "pretraining": PRETRAINING,
         "teacher": {"arch": TEACHER_ARCHITECTURE, "sha256": sha256(origin.teacher)},
         "licence": LICENCE,
         "limits": LIMITS,

@@ -32,6 +32,7 @@ class MedMnistSet:
 
     ``counts``: images of train, val and test. ``task``: as MedMNIST calls it. ``md5``: of the npz
     file by side in pixels. ``source`` and ``paper`` are those of the original images.
+    ``collection``: as other datasets of the same images name it; '' for a collection of its own.
     """
 
     name: str
@@ -46,6 +47,7 @@ class MedMnistSet:
     caveats: tuple[str, ...]
     positive_class: str = ""
     licence: str = "CC BY 4.0"
+    collection: str = ""
 
     def card(self, title: str) -> DatasetCard:
         """Return the card of the set under a title."""
@@ -62,6 +64,7 @@ class MedMnistSet:
             classes=list(self.classes),
             positive_class=self.positive_class,
             native_size="28 x 28; 64, 128 or 224 in the larger sets",
+            collections=[self.collection or self.name],
         )
 
 
