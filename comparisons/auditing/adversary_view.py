@@ -5,8 +5,9 @@ Every ciphertext the adversary gets is decoded from the bytes that the client wo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -73,13 +74,19 @@ class Attacked:
         return seen(self.scheme, encrypted(self.keyed, images))
 
 
-def positions_read(labels: IntArray, budget: AttackBudget, seed: int) -> IntArray:
-    """Return the test images whose messages under the run's own key any attack reads, sorted."""
+def positions_read(
+    labels: IntArray, budget: AttackBudget, seed: int, wanted: Iterable[int] = ()
+) -> IntArray:
+    """Return the test images whose messages under the run's own key any attack reads, sorted.
+
+    ``wanted``: ciphertexts that some attacks take where the budget has fewer.
+    """
     read: set[int] = set()
-    for needs in (frozenset[Need](), {Need.PAIRS}, {Need.LABELS}, {Need.PAIRS, Need.LABELS}):
+    needs = (frozenset[Need](), {Need.PAIRS}, {Need.LABELS}, {Need.PAIRS, Need.LABELS})
+    for some, images in product(needs, {0, *wanted}):
         random = generator_for(seed, "audit images", KEY_IN_USE)
         try:
-            shares = _share(labels, frozenset(needs), budget, random)
+            shares = _share(labels, frozenset(some), budget.with_images(images), random)
         except UsageError:  # the attack will say so
             continue
         read |= {int(p) for p in (*shares.fresh, *shares.pairs, *shares.attacked)}
@@ -96,6 +103,7 @@ def set_up(
     seed: int,
     key: int,
     recognise: Recogniser | None = None,
+    public_mean: UInt8Array | None = None,
 ) -> tuple[View, Truth]:
     """Return what the attack may see of images of the pool under key number ``key``.
 
@@ -146,6 +154,10 @@ def set_up(
         candidate_of=candidate_of,
         fresh_labels=batch.labels[shares.fresh],
         recognise=recognise,
+        fresh_ids=batch.take(shares.fresh).ids,
+        groups=dict(zip(batch.ids, batch.groups, strict=True)),
+        candidates=len(given.get(Need.CANDIDATES, ())),
+        public_mean=public_mean,
     )
     return view, truth
 

@@ -40,7 +40,9 @@ JUDGES = (trial.__name__,)
 class Setup:
     """What all cells of one audit share. ``command``: reproduces it, up to target and attack.
 
-    ``run``: what else of a run can change an outcome (backbone and weights). ``seconds``: after
+    ``run``: what else of a run can change an outcome (backbone and weights). ``key_seed``: what
+    attacked keys are derived from, for debugging; None for keys of the operating system, of which
+    scores hang within their intervals and which identify no outcome. ``seconds``: after
     which no other cell is begun. ``pictures``: whether images and reconstructions may be kept.
     """
 
@@ -49,6 +51,7 @@ class Setup:
     seed: int
     command: str
     run: Mapping[str, Any] = field(default_factory=dict)
+    key_seed: int | None = None
     pictures: bool = True
     control_keys: int = 2
     seconds: float | None = None
@@ -64,7 +67,7 @@ class Harness:
         self._controls: dict[str, dict[str, ScoresOverKeys]] = {}
         self._results: dict[str, ScoresOverKeys | str] = {}
         self._told: set[str] = set()
-        self._trial = trial.Trial(setup.pool, setup.budget, setup.seed, progress)
+        self._trial = trial.Trial(setup.pool, setup.budget, setup.seed, progress, setup.key_seed)
 
     def run(self, targets: Sequence[Target], names: Sequence[str]) -> list[AttackOutcome]:
         """Run every attack on every target and return the outcomes, old ones included."""
@@ -111,6 +114,7 @@ class Harness:
             budget=self.setup.budget.as_record(),
             control_keys=self.setup.control_keys,
             seed=self.setup.seed,
+            key_seed=self.setup.key_seed,
             run=dict(self.setup.run),
             source=source_digest(*sources_of(*modules)),
         )
@@ -180,9 +184,10 @@ class Harness:
         if not attack.reads(facts):
             yield draft.unreadable("its messages are no pictures, and the attack reads pictures")
             return
-        reason = "" if facts.is_control else attack.applies(facts)
-        if reason:
-            yield draft.not_applicable(reason)
+        obstacle = None if facts.is_control else attack.obstacle(facts)
+        if obstacle is not None:
+            told = draft.not_applicable if obstacle.by_construction else draft.unreadable
+            yield told(obstacle.reason)
             return
         reason = too_small(attack, self.setup.budget)
         if reason:
@@ -212,6 +217,7 @@ class Harness:
                 self.setup.budget,
                 self._command(attack),
                 control=name,
+                key_seed=self.setup.key_seed,
             )
             pictures = self._pictures(attack, name, controls[name])
             yield draft.of_result(attack, controls[name], controls, pictures)
@@ -283,7 +289,14 @@ class Harness:
         return draft.of_finding(check, finding, seconds, files, pictures)
 
     def _draft(self, attack: AuditStep, target: Target, identity: str) -> OutcomeDraft:
-        return OutcomeDraft(attack, target, identity, self.setup.budget, self._command(attack))
+        return OutcomeDraft(
+            attack,
+            target,
+            identity,
+            self.setup.budget,
+            self._command(attack),
+            key_seed=self.setup.key_seed,
+        )
 
     def _command(self, attack: AuditStep) -> str:
         budget = self.setup.budget
