@@ -135,6 +135,8 @@ class Truth:
     that the adversary never saw. ``candidate_of``: (n,), which candidate each ciphertext is of.
     ``labels``: (n,), of the originals and, ``fresh_labels``, of the fresh images. ``recognise``:
     names the class of plain images, to be tried on reconstructions; None where there is none.
+    ``fresh_ids``: of the fresh images. ``groups``: the patient that an image is of, by id.
+    ``candidates``: how many there are. ``public_mean``: uint8 (h, w, c), the mean of public images.
     """
 
     facts: Facts
@@ -146,3 +148,7 @@ class Truth:
     candidate_of: IntArray | None = None
     fresh_labels: IntArray | None = None
     recognise: Callable[[UInt8Array], IntArray] | None = None
+    fresh_ids: tuple[str, ...] = ()
+    groups: Mapping[str, str] = field(default_factory=dict)
+    candidates: int = 0
+    public_mean: UInt8Array | None = None

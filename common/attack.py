@@ -24,10 +24,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from he_compare.common.adversary import Need, Truth, View
-from he_compare.common.attack_requirements import Requirement, first_obstacle
+from he_compare.common.attack_requirements import (
+    Obstacle,
+    Requirement,
+    first_obstacle,
+    worst_obstacle,
+)
 from he_compare.common.attack_score import AttackMetric, Detail, Score
 from he_compare.common.audit_budget import AttackBudget
-from he_compare.common.run.records import Verdict
+from he_compare.common.run.records import CountsAs, Verdict
 from he_compare.common.scheme import Scheme
 from he_compare.common.target_facts import Facts
 from he_compare.common.types import IntArray, Knowledge, UInt8Array
@@ -43,7 +48,7 @@ class AuditStep(ABC):
     ``needs``: what it is given besides ciphertexts and the algorithm. ``slow``: it takes more than
     a second or two and comes after the others. ``least_seconds``, ``least_images`` (per key): under
     a smaller budget it cannot conclude and is recorded as not run. ``least_keys``: more keys than a
-    budget may have.
+    budget may have. ``wants_images``: ciphertexts per key that it gets where a budget has fewer.
     """
 
     name: ClassVar[str]
@@ -55,16 +60,17 @@ class AuditStep(ABC):
     least_seconds: ClassVar[float] = 0.0
     least_images: ClassVar[int] = 0
     least_keys: ClassVar[int] = 0
+    wants_images: ClassVar[int] = 0
 
 
 class Attack(AuditStep):
     """An attack with a scale: a guess per key, scored against the truth.
 
-    The harness runs it under several keys and on all controls; ``metric`` on noise is its floor, on
-    the identity (or ``metric.best``) its ceiling. ``limits``: what an outcome does not show.
-    ``requires``: what a target must have for the attack to mean something there.
-    ``reads_pictures``: whether messages must be pictures to whoever reads them; False for an attack
-    that takes any bytes.
+    The harness runs it under several keys and on all controls. Its floor is the best of ``metric``
+    on noise (or an exact ``chance``) and of what ``effortless`` gives; its ceiling is ``metric`` on
+    the identity (or ``metric.best``). ``limits``: what an outcome does not show. ``requires``: what
+    a target must have for the attack to mean something there. ``reads_pictures``: whether messages
+    must be pictures to whoever reads them; False for an attack that takes any bytes.
     """
 
     metric: ClassVar[AttackMetric]
@@ -73,11 +79,30 @@ class Attack(AuditStep):
     reads_pictures: ClassVar[bool] = True
 
     def applies(self, facts: Facts) -> str:
-        """Return '' where the attack applies, else the reason why not.
+        """Return '' where the attack means something, else the property of the target why not.
 
-        Not asked for controls, on which every attack is run.
+        Not asked for controls, on which every attack is run. Limits of the solver belong in
+        ``cannot_read``.
         """
         return first_obstacle(self.requires, facts)
+
+    def cannot_read(self, facts: Facts) -> str:
+        """Return '' where the solver can read the target, else its limit: nothing is known then."""
+        return ""
+
+    def obstacle(self, facts: Facts) -> Obstacle | None:
+        """Return why the attack does not run on a target; None where it does."""
+        declared = worst_obstacle(self.requires, facts)
+        if declared is not None:
+            return declared
+        if reason := self.applies(facts):
+            return Obstacle(reason, True)
+        limit = self.cannot_read(facts)
+        return Obstacle(limit, False) if limit else None
+
+    def counts_as(self, facts: Facts) -> CountsAs:
+        """Say what an outcome on a target is counted as: evidence, unless it is open by design."""
+        return "evidence"
 
     def reads(self, facts: Facts) -> bool:
         """Say whether the attack can read such messages."""
@@ -93,7 +118,20 @@ class Attack(AuditStep):
 
     def score_nothing(self, truth: Truth) -> Score:
         """Return the score of no guess at all, where the attack gave up: the chance level."""
-        return Score(self.metric.chance or 0.0)
+        return Score(self.chance(truth) or 0.0)
+
+    def chance(self, truth: Truth) -> float | None:
+        """Return the chance level where it is known exactly; None: the same attack on noise."""
+        return self.metric.chance
+
+    def effortless(self, view: View, truth: Truth) -> Mapping[str, float]:
+        """Return what is had without the attack, on the scale of ``metric``, by name.
+
+        It is no merit of the attack, so that the highest is its floor. For pictures
+        (``metric.of_pictures``) the harness adds the ciphertext as it is and the mean public
+        picture; the default is nothing else.
+        """
+        return {}
 
 
 class AttackFailedError(Exception):
@@ -122,7 +160,8 @@ class CheckFinding:
     """What a check found.
 
     ``claim``: what the target claims of it, '' for its general claim; ``promised``: False where the
-    target never promised it. ``artefacts``: file name to bytes, kept in the run folder.
+    target never promised it. ``counts_as``: "necessary" where a pass is no evidence of resistance.
+    ``artefacts``: file name to bytes, kept in the run folder.
     ``pictures``: (image id, role, pixels, caption), roles as in
     ``he_compare.common.run.records.AttackPicture``.
     """
@@ -139,6 +178,7 @@ class CheckFinding:
     spent: Mapping[str, Any] = field(default_factory=dict)
     pictures: Sequence[tuple[str, str, UInt8Array, str]] = ()
     artefacts: Mapping[str, bytes] = field(default_factory=dict)
+    counts_as: CountsAs = "evidence"
 
 
 class Check(AuditStep):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 
@@ -19,6 +19,10 @@ class AttackBudget:
     candidates: int
     labels: int
     seconds: float
+
+    def with_images(self, wanted: int) -> AttackBudget:
+        """Return the budget of an attack that takes so many ciphertexts per key, or more."""
+        return replace(self, images=max(self.images, wanted))
 
     def as_record(self) -> dict[str, Any]:
         """Return the budget as it is kept in an outcome."""

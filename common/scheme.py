@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from he_compare.common.types import BoolArray, Message, PixelArray, UInt8Array
 
 PictureShape: TypeAlias = tuple[int, int, int]
 
+# Of a seed that stands for a key of the operating system's generator.
+SEED_BITS = 63
 NO_MODEL = "no model was adapted to a key here"
 
 
@@ -98,6 +101,10 @@ class Scheme(ABC):
     @abstractmethod
     def new_key(self, seed: int) -> KeyedScheme:
         """Make a fresh key. The key of a seed is the same again where the scheme can do that."""
+
+    def fresh_key(self) -> KeyedScheme:
+        """Make a key that nobody can derive: from the operating system's generator."""
+        return self.new_key(secrets.randbits(SEED_BITS))
 
     def read(self, messages: Sequence[Message]) -> PixelArray:
         """Decode messages as a server does: (n, h, w, c), uint8 or float32.

@@ -159,6 +159,10 @@ class CipherScheme(Scheme):
         """Make the key of a seed: reproducible, for experiments only. Raises UsageError."""
         return self._under(ClientKey.from_seed(seed % (1 << SEED_BITS)))
 
+    def fresh_key(self) -> KeyedCipherScheme:
+        """Make a key of the operating system's generator, all of its bits."""
+        return self._under(ClientKey.generate())
+
     def read(self, messages: Sequence[Message]) -> PixelArray:
         """Decode messages as a server does. Raises MessageError."""
         expected = {"ciphertext": (self.cipher.traits.ciphertext, 3)}
@@ -215,7 +219,13 @@ class DeployedCipherScheme(CipherScheme):
 
     def new_key(self, seed: int) -> KeyedCipherScheme:
         """Give every client of the run a key of the seed, as the run did with its own."""
-        key = ClientKey.from_seed(seed % (1 << SEED_BITS))
+        return self._for_all_clients(ClientKey.from_seed(seed % (1 << SEED_BITS)))
+
+    def fresh_key(self) -> KeyedCipherScheme:
+        """Give every client of the run a key of the operating system's generator."""
+        return self._for_all_clients(ClientKey.generate())
+
+    def _for_all_clients(self, key: ClientKey) -> KeyedCipherScheme:
         fresh = replace(self._instance, client_key=key, key=key)
         client = BlockScrambleClient(
             fresh.inference_encryptors(), fresh.classes, fresh.owner_of_image

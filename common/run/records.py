@@ -367,6 +367,12 @@ Verdict = Literal[
 ]
 
 
+# "evidence": the target is judged by it. "control": an attack on pictures that ran on ciphertexts
+# which are none and rest on a hardness assumption, and found what it finds in noise. "open by
+# design": what was won is what the server is meant to know. "necessary": it must hold, but holding
+# is no evidence of resistance.
+CountsAs = Literal["evidence", "control", "open by design", "necessary"]
+
 MessageSource = Literal[
     "", "crossed in the run", "deployed again", "deployed for the audit", "cipher alone"
 ]
@@ -424,7 +430,16 @@ class AttackOutcome(Record):
     higher_is_worse: bool = Field(default=True, description="A higher value is worse for the owner")
     per_key: list[float] = Field(default_factory=list, description="The metric, key by key")
     details: list[MetricValue] = Field(default_factory=list, description="Further metrics")
-    floor: float | None = Field(default=None, description="The same attack on noise")
+    floor: float | None = Field(
+        default=None, description="The most that is had without winning anything"
+    )
+    floor_from: str = Field(
+        default="",
+        description="Which floor that is; '' in older records: noise, or a known chance level",
+    )
+    floors: dict[str, float] = Field(
+        default_factory=dict, description="What each floor gives, by name"
+    )
     ceiling: float | None = Field(
         default=None, description="The same attack on unprotected data, or the best possible"
     )
@@ -450,6 +465,14 @@ class AttackOutcome(Record):
     artefacts: list[str] = Field(default_factory=list, description="Files in the run folder")
     pictures: list[AttackPicture] = Field(default_factory=list, description="Pictures it left")
     claim: str = Field(default="", description="The claim of the target that is tested")
+    counts_as: CountsAs = Field(
+        default="evidence", description="Whether the target is judged by it, or why not"
+    )
+    keys: Literal["", "operating system", "seeded"] = Field(
+        default="",
+        description="Where attacked keys come from: those of the operating system make scores "
+        "differ within their intervals, seeded ones are for debugging; '' in older records",
+    )
     messages: MessageSource = Field(
         default="", description="Where the attacked messages come from; '' where none was read"
     )

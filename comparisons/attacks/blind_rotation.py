@@ -13,7 +13,7 @@ import numpy as np
 from he_compare.common.adversary import Truth, View
 from he_compare.common.attack import Attack
 from he_compare.common.attack_requirements import BLOCKS, NO_BYTES, ONE_KEY, SHARED_KEY
-from he_compare.common.attack_score import AttackMetric, Detail, Score
+from he_compare.common.attack_score import SSIM, Detail, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.types import Knowledge, UInt8Array
 from he_compare.comparisons.attacks.tools.likeness import score_pictures
@@ -28,7 +28,7 @@ class BlindRotation(Attack):
     rung = Knowledge.MANY_CIPHERTEXTS
     slow = True
     requires = (BLOCKS, NO_BYTES, ONE_KEY, SHARED_KEY)
-    metric = AttackMetric("SSIM to the original", low=-1.0)
+    metric = SSIM
     limits = (
         "recovered pictures are grey: the mean of the channels",
         "fine detail stays blurred; more images, larger images or smaller blocks recover more of "

@@ -15,7 +15,7 @@ import numpy as np
 
 from he_compare.common.adversary import Truth, View
 from he_compare.common.attack import Attack, AttackFailedError
-from he_compare.common.attack_requirements import BLOCKS, MOVED_BLOCKS, ONE_KEY
+from he_compare.common.attack_requirements import BLOCKS, MOVED_BLOCKS, Requirement
 from he_compare.common.attack_score import AttackMetric, Detail, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.target_facts import Facts
@@ -23,6 +23,11 @@ from he_compare.common.types import Float64Array, IntArray, Knowledge, UInt8Arra
 from he_compare.comparisons.attacks.tools.scores import source_blocks
 from he_compare.comparisons.attacks.tools.tiles import as_bytes, cut
 
+ONE_ORDER = Requirement(
+    "every image has a key of its own, and with it an order of blocks of its own",
+    lambda facts: facts.deterministic and facts.one_key,
+    by_construction=True,
+)
 MAX_BLOCKS = 4096
 LEAST_IMAGES = 3
 
@@ -42,15 +47,12 @@ class BlockStatistics(Attack):
     title = "Neighbours from block statistics"
     rung = Knowledge.MANY_CIPHERTEXTS
     metric = AttackMetric("share of blocks with a correctly named neighbour")
-    requires = (BLOCKS, ONE_KEY, MOVED_BLOCKS)
+    requires = (BLOCKS, ONE_ORDER, MOVED_BLOCKS)
     limits = ("finds which blocks are neighbours, not what they show",)
     source = "design of the ciphers: one block order for all images of a key"
 
-    def applies(self, facts: Facts) -> str:
-        """Only where one order moves the blocks of all images, and their pairs fit in memory."""
-        obstacle = super().applies(facts)
-        if obstacle:
-            return obstacle
+    def cannot_read(self, facts: Facts) -> str:
+        """Only as many blocks as have pairs that fit in memory."""
         blocks = facts.shape[0] // facts.side * (facts.shape[1] // facts.side)
         return f"{blocks} blocks, more than {MAX_BLOCKS}" if blocks > MAX_BLOCKS else ""
 
@@ -79,6 +81,10 @@ class BlockStatistics(Attack):
             {"ciphertexts": guess.ciphertexts},
             nothing.error,
         )
+
+    def chance(self, truth: Truth) -> float | None:
+        """Return how often a block named at random touches."""
+        return self.score_nothing(truth).value
 
     def score_nothing(self, truth: Truth) -> Score:
         """Return how often a block named at random touches, with its standard error."""

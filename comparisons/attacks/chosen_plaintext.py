@@ -30,7 +30,7 @@ from he_compare.comparisons.attacks.tools.recovered_key import (
     RecoveredKey,
     fresh_pictures,
     key_details,
-    value_share,
+    value_shares,
 )
 
 MOST_QUERIES = 3
@@ -58,11 +58,14 @@ class ChosenPlaintext(KeyRecovery):
     def score(self, guess: RecoveredKey, truth: Truth) -> Score:
         """Decrypt sealed images with the recovered key."""
         shape = truth.facts.shape
+        each = value_shares(guess.key, truth.fresh, shape)
         return Score(
-            value_share(guess.key, truth.fresh, shape),
+            float(each.mean()),
             [Detail("queries", guess.queries, "images"), *key_details(guess.key, truth)],
             fresh_pictures(guess.key, truth, guess.ciphertexts),
             {"queries": guess.queries},
+            images=truth.fresh_ids,
+            each=each,
         )
 
 

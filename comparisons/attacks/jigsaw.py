@@ -15,7 +15,7 @@ import numpy as np
 from he_compare.common.adversary import Truth, View
 from he_compare.common.attack import Attack
 from he_compare.common.attack_requirements import BLOCKS, BYTES
-from he_compare.common.attack_score import AttackMetric, Detail, Picture, Score
+from he_compare.common.attack_score import SSIM, Detail, Picture, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.similarity import gradient_similarity, psnr, ssim
 from he_compare.common.types import Knowledge, UInt8Array
@@ -49,7 +49,7 @@ class Jigsaw(Attack):
     rung = Knowledge.MANY_CIPHERTEXTS
     slow = True
     requires = (BLOCKS, BYTES)
-    metric = AttackMetric("SSIM to the original", low=-1.0)
+    metric = SSIM
     limits = (
         "up to the eight symmetries of the square and a global negative, which ciphertexts do not "
         "determine",
@@ -90,7 +90,14 @@ class Jigsaw(Attack):
         shown = [
             Picture(i, found[i], f"SSIM {alike[i]:.2f}") for i in range(min(SHOWN, len(found)))
         ]
-        return Score(float(alike.mean()), details, shown, {"ciphertexts": len(pictures)})
+        return Score(
+            float(alike.mean()),
+            details,
+            shown,
+            {"ciphertexts": len(pictures)},
+            images=truth.ids[: len(alike)],
+            each=alike,
+        )
 
 
 ATTACK = Jigsaw()

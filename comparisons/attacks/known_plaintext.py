@@ -22,6 +22,7 @@ from he_compare.comparisons.attacks.tools.recovered_key import (
     fresh_pictures,
     key_details,
     value_share,
+    value_shares,
 )
 
 ENOUGH = 0.99
@@ -85,6 +86,8 @@ class KnownPlaintext(KeyRecovery):
             [needed, one, *key_details(guess.best, truth)],
             fresh_pictures(guess.best, truth, guess.ciphertexts),
             {"pairs": max(shares)},
+            images=truth.fresh_ids,
+            each=value_shares(guess.best, truth.fresh, shape),
         )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from he_compare.common.adversary import Truth, View
 from he_compare.common.attack import Attack
-from he_compare.common.attack_score import AttackMetric, Score
+from he_compare.common.attack_score import SSIM, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.types import Knowledge, PixelArray, UInt8Array
 from he_compare.comparisons.attacks.tools.negation import (
@@ -31,7 +31,7 @@ class LeadingBit(Attack):
     name = "leading_bit"
     title = "Leading bit"
     rung = Knowledge.CIPHERTEXT_ONLY
-    metric = AttackMetric("SSIM to the original", low=-1.0)
+    metric = SSIM
     requires = NEGATED_IN_PLACE
     limits = (
         "grey levels are recovered folded (v or 255 - v), on unprotected images as well: the "

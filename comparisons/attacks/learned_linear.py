@@ -17,7 +17,7 @@ import numpy as np
 
 from he_compare.common.adversary import Need, Truth, View
 from he_compare.common.attack import Attack
-from he_compare.common.attack_score import AttackMetric, Detail, Score
+from he_compare.common.attack_score import SSIM, Detail, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.scheme import PictureShape
 from he_compare.common.similarity import ssim
@@ -48,7 +48,7 @@ class LearnedLinear(Attack):
     rung = Knowledge.KNOWN_PAIRS
     needs = frozenset({Need.PAIRS})
     reads_pictures = False
-    metric = AttackMetric("SSIM to the original", low=-1.0)
+    metric = SSIM
     limits = (
         "linear maps inside blocks only; with fewer blocks in the pairs than values in a block the "
         "map is not determined and the recovered pictures are blurred",

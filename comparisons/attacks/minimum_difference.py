@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from he_compare.common.adversary import Truth, View
 from he_compare.common.attack import Attack
-from he_compare.common.attack_score import AttackMetric, Score
+from he_compare.common.attack_score import SSIM, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.types import IntArray, Knowledge, UInt8Array
 from he_compare.comparisons.attacks.tools.negation import (
@@ -38,7 +38,7 @@ class MinimumDifference(Attack):
     name = "minimum_difference"
     title = "Minimum difference"
     rung = Knowledge.MANY_CIPHERTEXTS
-    metric = AttackMetric("SSIM to the original", low=-1.0)
+    metric = SSIM
     requires = NEGATED_IN_PLACE
     limits = (
         "the whole picture is found up to negation: SSIM is the higher one of picture and negative",

@@ -25,7 +25,7 @@ from he_compare.comparisons.attacks.tools.recovered_key import (
     RecoveredKey,
     fresh_pictures,
     key_details,
-    value_share,
+    value_shares,
 )
 
 # A byte is 16 high + low: rows of a plain embedding as an embedding of 4-bit halves has them.
@@ -76,11 +76,14 @@ class ModelToKey(Attack):
 
     def score(self, guess: RecoveredKey, truth: Truth) -> Score:
         """Decrypt sealed images with the recovered key."""
+        each = value_shares(guess.key, truth.fresh, truth.facts.shape)
         return Score(
-            value_share(guess.key, truth.fresh, truth.facts.shape),
+            float(each.mean()),
             key_details(guess.key, truth),
             fresh_pictures(guess.key, truth, guess.ciphertexts),
             {"models": 2},
+            images=truth.fresh_ids,
+            each=each,
         )
 
 

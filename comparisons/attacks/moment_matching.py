@@ -17,7 +17,7 @@ import numpy as np
 from he_compare.common.adversary import Need, Truth, View
 from he_compare.common.attack import Attack
 from he_compare.common.attack_requirements import BLOCKS, ONE_KEY
-from he_compare.common.attack_score import AttackMetric, Detail, Score
+from he_compare.common.attack_score import SSIM, Detail, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.block_moments import Alignment, align_blocks
 from he_compare.common.target_facts import Facts
@@ -47,18 +47,15 @@ class MomentMatching(Attack):
     slow = True
     least_images = 40
     requires = (BLOCKS,)
-    metric = AttackMetric("SSIM to the original", low=-1.0)
+    metric = SSIM
     limits = (
         "directions inside blocks that vary little, and those that the public images do not have, "
         "are recovered blurred; more ciphertexts recover more of them",
     )
     source = "attack of this project; orthogonal Procrustes (Schoenemann 1966)"
 
-    def applies(self, facts: Facts) -> str:
-        """Only where square images have blocks, and one key serves all of them."""
-        obstacle = super().applies(facts)
-        if obstacle:
-            return obstacle
+    def cannot_read(self, facts: Facts) -> str:
+        """Only where blocks tile square images, and one key serves all of them."""
         height, width, _ = facts.shape
         if height != width or height % facts.side:
             return f"blocks of {facts.side} px do not tile a {height} x {width} image in a square"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from he_compare.common.adversary import Need, Truth, View
 from he_compare.common.attack import Attack, AttackFailedError
 from he_compare.common.attack_score import AttackMetric, Detail, Score
 from he_compare.common.audit_budget import AttackBudget
+from he_compare.common.metrics.ranking import weighted_auc
 from he_compare.common.types import BoolArray, Float64Array, IntArray, Knowledge, PixelArray
 from he_compare.comparisons.attacks.tools.descriptors import DESCRIPTORS, block_side
 
@@ -92,7 +94,18 @@ class PropertyInference(Attack):
             (),
             {"labels": guess.known, "ciphertexts": len(labels)},
             error,
+            images=[truth.ids[position] for position in guess.positions],
+            resampled=lambda weights: _resampled_auc(guess, labels, weights),
         )
+
+
+def _resampled_auc(guess: Labels, labels: IntArray, weights: Float64Array) -> Float64Array:
+    """Return the mean AUC over classes under each row of weights (draws, n)."""
+    areas = [
+        weighted_auc(labels == label, guess.scores[:, column], weights)
+        for column, label in enumerate(guess.classes)
+    ]
+    return cast(Float64Array, np.mean(areas, axis=0))
 
 
 def _auc(scores: Float64Array, mine: BoolArray) -> tuple[float, float]:

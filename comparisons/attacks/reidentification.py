@@ -76,7 +76,14 @@ class Reidentification(Attack):
             ),
             (),
             {"ciphertexts": len(ranks), "candidates": count, "descriptor": guess.descriptor},
+            error=float(np.sqrt((1 - 1 / count) / count / len(ranks))),
+            images=truth.ids,
+            each=right[:, 0].astype(np.float64),
         )
+
+    def chance(self, truth: Truth) -> float | None:
+        """One of the candidates, named at random."""
+        return 1 / truth.candidates if truth.candidates else None
 
 
 def _in_parts(candidates: UInt8Array, name: str, view: View) -> Float64Array:

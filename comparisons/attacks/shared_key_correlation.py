@@ -7,6 +7,7 @@ Source: this project (measured); the idea is that of correlation attacks on perm
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,13 +22,17 @@ from he_compare.common.attack_requirements import (
     SHARED_KEY,
     Requirement,
 )
-from he_compare.common.attack_score import AttackMetric, Detail, Score
+from he_compare.common.attack_score import AS_IT_IS, AttackMetric, Detail, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.scheme import KeyMoves
 from he_compare.common.types import IntArray, Knowledge
 from he_compare.comparisons.attacks.tools.correlation import BlockOrder, find_block_order
 from he_compare.comparisons.attacks.tools.move_keys import uses_nibbles
-from he_compare.comparisons.attacks.tools.scores import mask_found, positions_found
+from he_compare.comparisons.attacks.tools.scores import (
+    chance_of_positions,
+    mask_found,
+    positions_found,
+)
 from he_compare.comparisons.attacks.tools.tiles import as_bytes, cut
 
 
@@ -85,9 +90,18 @@ class SharedKeyCorrelation(Attack):
         )
         return Score(found.exact, details, (), {"ciphertexts": guess.ciphertexts})
 
-    def score_nothing(self, truth: Truth) -> Score:
-        """Return the chance of a position named at random."""
-        return Score(1 / truth.facts.side**2)
+    def effortless(self, view: View, truth: Truth) -> Mapping[str, float]:
+        """Count the positions that the cipher did not move."""
+        facts = truth.facts
+        if facts.patch is None:
+            return {}
+        pixel, _ = true_inside(truth.key, facts.shape, facts.side)
+        first = pixel.reshape(facts.side, facts.side, -1)[..., 0]
+        return {AS_IT_IS: positions_found(first).exact}
+
+    def chance(self, truth: Truth) -> float | None:
+        """Return the chance of positions laid at random, of which the best way up counts."""
+        return None if truth.facts.patch is None else chance_of_positions(truth.facts.side)
 
 
 def true_inside(

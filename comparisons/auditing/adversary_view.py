@@ -5,8 +5,9 @@ Every ciphertext the adversary gets is decoded from the bytes that the client wo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from he_compare.common.adversary import Labelled, Need, Oracle, Pairs, Truth, Vi
 from he_compare.common.attack import Attack
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.errors import UsageError
-from he_compare.common.references.reference import COLOUR, GREY, Public
+from he_compare.common.references.reference import COLOUR, GREY, Channels, Public
 from he_compare.common.run.tape import Tape
 from he_compare.common.scheme import (
     CLOSED_CONTROLS,
@@ -74,13 +75,19 @@ class Attacked:
         return seen(self.scheme, encrypted(self.keyed, images))
 
 
-def positions_read(labels: IntArray, budget: AttackBudget, seed: int) -> IntArray:
-    """Return the test images whose messages under the run's own key any attack reads, sorted."""
+def positions_read(
+    labels: IntArray, budget: AttackBudget, seed: int, wanted: Iterable[int] = ()
+) -> IntArray:
+    """Return the test images whose messages under the run's own key any attack reads, sorted.
+
+    ``wanted``: ciphertexts that some attacks take where the budget has fewer.
+    """
     read: set[int] = set()
-    for needs in (frozenset[Need](), {Need.PAIRS}, {Need.LABELS}, {Need.PAIRS, Need.LABELS}):
+    needs = (frozenset[Need](), {Need.PAIRS}, {Need.LABELS}, {Need.PAIRS, Need.LABELS})
+    for some, images in product(needs, {0, *wanted}):
         random = generator_for(seed, "audit images", KEY_IN_USE)
         try:
-            shares = _share(labels, frozenset(needs), budget, random)
+            shares = _share(labels, frozenset(some), budget.with_images(images), random)
         except UsageError:  # the attack will say so
             continue
         read |= {int(p) for p in (*shares.fresh, *shares.pairs, *shares.attacked)}
@@ -98,12 +105,14 @@ def set_up(
     key: int,
     recognise: Recogniser | None = None,
     public: Public | None = None,
+    public_mean: UInt8Array | None = None,
 ) -> tuple[View, Truth]:
     """Return what the attack may see of images of the pool under key number ``key``.
 
     ``facts``: of the target; before a control the adversary believes to attack the target, so that
     it does there what it does here. ``public``: the images that an attack with ``Need.AUXILIARY``
-    gets, in grey where those of the pool are. Raises UsageError where the pool is too small.
+    gets, in grey where those of the pool are; it is then compared with their mean, others with
+    ``public_mean``. Raises UsageError where the pool is too small.
     """
     scheme, keyed, encrypt = attacked.scheme, attacked.keyed, attacked.encrypt
     size = scheme.shape[0]
@@ -119,9 +128,11 @@ def set_up(
     candidate_of: IntArray | None = None
     given: dict[Need, Any] = {}
     if Need.AUXILIARY in attack.needs and public is not None:
-        channels = GREY if is_grey(batch.images) else COLOUR
+        channels: Channels = GREY if is_grey(batch.images) else COLOUR
         drawn = seed_for(seed, "public images", key)
-        given[Need.AUXILIARY] = public.reference.images(budget.auxiliary, size, channels, drawn)
+        images = public.reference.images(budget.auxiliary, size, channels, drawn)
+        given[Need.AUXILIARY] = images
+        public_mean = mean_picture(images)
     if Need.PAIRS in attack.needs:
         given[Need.PAIRS] = pairs(shares.pairs)
     if Need.ORACLE in attack.needs:
@@ -151,8 +162,17 @@ def set_up(
         candidate_of=candidate_of,
         fresh_labels=batch.labels[shares.fresh],
         recognise=recognise,
+        fresh_ids=batch.take(shares.fresh).ids,
+        groups=dict(zip(batch.ids, batch.groups, strict=True)),
+        candidates=len(given.get(Need.CANDIDATES, ())),
+        public_mean=public_mean,
     )
     return view, truth
+
+
+def mean_picture(images: UInt8Array) -> UInt8Array | None:
+    """Return the mean of images (n, h, w, c), uint8 (h, w, c); None where there are none."""
+    return np.rint(images.mean(axis=0)).astype(np.uint8) if len(images) else None
 
 
 def _share(

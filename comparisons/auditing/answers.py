@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any, get_args
 
+import numpy as np
+
 from he_compare.common.adversary import Need
 from he_compare.common.attack import Attack, AuditStep, CheckFinding
 from he_compare.common.attack_score import AttackMetric, Score
@@ -38,7 +40,17 @@ def expect_score(attack: Attack, answer: Any) -> Score:
         raise _wrong(attack, "score", answer.value, "a Score with a finite number as value")
     if not _is_finite(answer.error):
         raise _wrong(attack, "score", answer.error, "a Score with a finite number as error")
+    _expect_images(attack, answer)
     return answer
+
+
+def _expect_images(attack: Attack, score: Score) -> None:
+    """See that what images give fits the images. Raises CellError."""
+    if score.each is None or not len(score.images):
+        return
+    each = np.asarray(score.each)
+    if each.shape != (len(score.images),) or not np.isfinite(each).all():
+        raise _wrong(attack, "score", score.each, "a finite value for each of its images")
 
 
 def expect_finding(check: AuditStep, answer: Any) -> CheckFinding:

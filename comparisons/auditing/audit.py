@@ -126,7 +126,8 @@ def messages_to_keep(plan: RunPlan) -> IntArray | None:
     """Return the test images whose messages the audit of a run reads; None without an audit."""
     if plan.config.audit == "none":
         return None
-    return positions_read(plan.test.labels, find_budget(plan.config.audit), plan.config.seed)
+    budget, seed = find_budget(plan.config.audit), plan.config.seed
+    return positions_read(plan.test.labels, budget, seed, suite.images_wanted())
 
 
 def audit_run(

@@ -42,7 +42,9 @@ JUDGES = (trial.__name__,)
 class Setup:
     """What all cells of one audit share. ``command``: reproduces it, up to target and attack.
 
-    ``run``: what else of a run can change an outcome (backbone and weights). ``seconds``: after
+    ``run``: what else of a run can change an outcome (backbone and weights). ``key_seed``: what
+    attacked keys are derived from, for debugging; None for keys of the operating system, of which
+    scores hang within their intervals and which identify no outcome. ``seconds``: after
     which no other cell is begun. ``pictures``: whether images and reconstructions may be kept.
     ``references``: public images, each a row of its own for an attack that needs some; none: the
     pool's training images, said to be in-domain.
@@ -53,6 +55,7 @@ class Setup:
     seed: int
     command: str
     run: Mapping[str, Any] = field(default_factory=dict)
+    key_seed: int | None = None
     pictures: bool = True
     control_keys: int = 2
     seconds: float | None = None
@@ -71,7 +74,7 @@ class Harness:
         self._told: set[str] = set()
         # The public images of the step that runs: an attack with others is another row.
         self._public: Public | None = None
-        self._trial = trial.Trial(setup.pool, setup.budget, setup.seed, progress)
+        self._trial = trial.Trial(setup.pool, setup.budget, setup.seed, progress, setup.key_seed)
 
     def run(self, targets: Sequence[Target], names: Sequence[str]) -> list[AttackOutcome]:
         """Run every attack on every target and return the outcomes, old ones included."""
@@ -133,6 +136,7 @@ class Harness:
             budget=self.setup.budget.as_record(),
             control_keys=self.setup.control_keys,
             seed=self.setup.seed,
+            key_seed=self.setup.key_seed,
             run=dict(self.setup.run),
             reference=self._public.facts().model_dump() if self._public else None,
             source=source_digest(*sources_of(*modules)),
@@ -210,9 +214,10 @@ class Harness:
         if not attack.reads(facts):
             yield draft.unreadable("its messages are no pictures, and the attack reads pictures")
             return
-        reason = "" if facts.is_control else attack.applies(facts)
-        if reason:
-            yield draft.not_applicable(reason)
+        obstacle = None if facts.is_control else attack.obstacle(facts)
+        if obstacle is not None:
+            told = draft.not_applicable if obstacle.by_construction else draft.unreadable
+            yield told(obstacle.reason)
             return
         reason = too_small(attack, self.setup.budget)
         if reason:
@@ -243,6 +248,7 @@ class Harness:
                 self._command(attack),
                 control=name,
                 public=self._public,
+                key_seed=self.setup.key_seed,
             )
             pictures = self._pictures(attack, name, controls[name])
             yield draft.of_result(attack, controls[name], controls, pictures)
@@ -323,8 +329,15 @@ class Harness:
         return draft.of_finding(check, finding, seconds, files, pictures)
 
     def _draft(self, attack: AuditStep, target: Target, identity: str) -> OutcomeDraft:
-        budget, command = self.setup.budget, self._command(attack)
-        return OutcomeDraft(attack, target, identity, budget, command, public=self._public)
+        return OutcomeDraft(
+            attack,
+            target,
+            identity,
+            self.setup.budget,
+            self._command(attack),
+            public=self._public,
+            key_seed=self.setup.key_seed,
+        )
 
     def _row(self, attack: AuditStep) -> str:
         """Name the row of the matrix, as ``AttackOutcome.row`` does."""

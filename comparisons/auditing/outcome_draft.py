@@ -17,34 +17,49 @@ from he_compare.common.references.reference import Domain, Public
 from he_compare.common.run.records import (
     AttackOutcome,
     AttackPicture,
+    CountsAs,
     MessageSource,
     MetricValue,
     ReferenceFacts,
     Verdict,
 )
+from he_compare.common.run.severity import WON
 from he_compare.common.scheme import CLOSED_CONTROLS, OPEN_CONTROL
 from he_compare.common.types import Knowledge, NotRun
+from he_compare.comparisons.auditing.floors import NOISE, mean_floors
+from he_compare.comparisons.auditing.intervals import (
+    interval_of,
+    interval_over_keys,
+    resampled,
+    share_interval,
+)
 from he_compare.comparisons.auditing.pool import GREY_LIMIT
 from he_compare.comparisons.auditing.targets import Target
 from he_compare.comparisons.auditing.verdicts import (
     Judgement,
+    Scale,
     advantage,
     control_problems,
-    interval_over_keys,
     judge,
     larger,
-    share_interval,
+    scale_of,
 )
 
 
 @dataclass
 class ScoresOverKeys:
-    """Scores of one attack over keys, with what is kept of the first for pictures."""
+    """Scores of one attack over keys, with what is kept of the first for pictures.
+
+    ``groups``: of every key, the patient of each image of its score. ``floors``: of every key, what
+    was had without the attack, by name.
+    """
 
     scores: list[Score] = field(default_factory=list)
     seconds: float = 0.0
     gave_up: list[str] = field(default_factory=list)
     first: tuple[View, Truth] | None = None
+    groups: list[list[str]] = field(default_factory=list)
+    floors: list[Mapping[str, float]] = field(default_factory=list)
     grey: bool = False
 
     @property
@@ -79,6 +94,10 @@ REFERENCE_LIMITS = {
     "with images of the same kind may get more",
     Domain.UNKNOWN: "it is not known whether the public images are of the collection under test",
 }
+HARDNESS = "reduction to a hardness assumption"
+# Draws of intervals are the same for everybody; they decide nothing that an attack could use.
+RESAMPLING_SEED = 0
+SEEDED_KEYS = "keys are derived from a seed that the audit was given: for debugging only"
 NO_SPREAD = "one key: no interval over keys, the verdict uses the point value"
 
 
@@ -97,6 +116,7 @@ class OutcomeDraft:
     command: str
     control: str = ""
     public: Public | None = None
+    key_seed: int | None = None
 
     def not_applicable(self, reason: str) -> AttackOutcome:
         """Record that the attack does not apply to this target, and why."""
@@ -125,22 +145,26 @@ class OutcomeDraft:
     ) -> AttackOutcome:
         """Judge an attack's scores over keys between floor and ceiling."""
         metric = attack.metric
-        floor = controls[FLOOR_CONTROL].mean if metric.chance is None else metric.chance
-        on_identity = controls[OPEN_CONTROL].mean
-        ceiling = on_identity if metric.best is None else metric.best
         by_control = {name: keys.mean for name, keys in controls.items()}
+        floors = mean_floors(result.floors)
+        scale = scale_of(metric, floors, by_control[FLOOR_CONTROL], by_control[OPEN_CONTROL])
+        floor, ceiling = scale.floor, scale.ceiling
         error = controls[FLOOR_CONTROL].error
-        problems = control_problems(metric, floor, ceiling, by_control, error)
+        problems = control_problems(
+            metric, floor, ceiling, by_control, error, short=bool(scale.short)
+        )
         share = advantage(result.mean, floor, ceiling)
+        drawn = None if self.control else resampled(result.scores, result.groups, RESAMPLING_SEED)
         # A control has a known answer: its few keys are there to check it, not to estimate it.
-        interval = None if self.control else share_interval(result.values, floor, ceiling)
-        judgement = judge(share, interval, problems, larger(self.budget))
+        interval = None if self.control else share_interval(result.values, floor, ceiling, drawn)
+        judgement = judge(share, interval, problems, larger(self.budget), scale.short)
         if self.control in CLOSED_CONTROLS and not problems:
             judgement = Judgement("resists within budget")
+        counts_as = self._counts_as(attack, judgement.verdict)
         value = MetricValue(
             name=metric.name,
             value=result.mean,
-            interval=interval_over_keys(result.values, metric.low, metric.high),
+            interval=interval_of(result.values, drawn, metric.low, metric.high),
             n=len(result.values),
             unit=metric.unit,
             note="" if len(result.values) > 1 else NO_SPREAD,
@@ -148,6 +172,8 @@ class OutcomeDraft:
         limits = [*attack.limits, *self._limits_of_reference(), *self.target.limits()]
         if len(result.values) == 1:
             limits.append(NO_SPREAD)
+        if self.key_seed is not None:
+            limits.append(SEEDED_KEYS)
         if result.grey:
             limits.append(GREY_LIMIT)
         if result.gave_up:
@@ -158,17 +184,22 @@ class OutcomeDraft:
         return AttackOutcome.model_validate(
             self._common()
             | {
-                "headline": headline(metric, value, floor, ceiling),
+                "headline": headline(metric, value, scale, by_control[OPEN_CONTROL]),
                 "metric": value,
                 "higher_is_worse": metric.higher_is_worse,
                 "per_key": result.values,
                 "details": mean_details(result.scores),
                 "floor": floor,
+                "floor_from": scale.floor_from,
+                "floors": {NOISE: by_control[FLOOR_CONTROL]} | floors,
                 "ceiling": ceiling,
                 "advantage": share,
                 "advantage_interval": interval,
                 "controls": by_control,
                 "verdict": judgement.verdict,
+                "counts_as": counts_as,
+                "promised": counts_as != "open by design",
+                "keys": "operating system" if self.key_seed is None else "seeded",
                 "reason": judgement.reason,
                 "unreliable": list(judgement.unreliable),
                 "controls_failed": list(judgement.controls_failed),
@@ -216,6 +247,7 @@ class OutcomeDraft:
                 "claim": finding.claim or self._claim(),
                 "messages": self._source_of_check(),
                 "promised": finding.promised,
+                "counts_as": finding.counts_as,
                 "limits": [*finding.limits, *self.target.limits()],
             }
         )
@@ -235,7 +267,7 @@ class OutcomeDraft:
             "scheme": self.control or self.target.scheme_name(),
             "rung": rung,
             "knowledge": [rung for rung in Knowledge if rung in added],
-            "budget": self.budget.as_record(),
+            "budget": self.budget.with_images(self.attack.wants_images).as_record(),
             "claim": "" if self.control else self._claim(),
             "messages": "" if self.control else self.target.message_source(),
             "reproduce": f"{self.command} {self.target.argument}",
@@ -255,6 +287,20 @@ class OutcomeDraft:
     def _limits_of_reference(self) -> list[str]:
         return [] if self.public is None else [REFERENCE_LIMITS[self.public.domain]]
 
+    def _counts_as(self, attack: Attack, verdict: Verdict) -> CountsAs:
+        """Say what an outcome is counted as.
+
+        An attack that takes any bytes finds in ciphertexts that rest on a hardness assumption what
+        it finds in noise: that checks both, and is no attack resisted. Where it wins, it counts.
+        """
+        if self.control:
+            return "evidence"
+        facts = self.target.facts
+        sealed = not facts.pictures and facts.claims.claim_type == HARDNESS
+        if sealed and verdict not in WON:
+            return "control"
+        return attack.counts_as(facts)
+
     def _source_of_check(self) -> MessageSource:
         """A check encrypts what it looks at itself, under a key of its own: it reads no tape."""
         source = self.target.message_source()
@@ -264,8 +310,11 @@ class OutcomeDraft:
         return self.target.claim()
 
 
-def headline(metric: AttackMetric, value: MetricValue, floor: float, ceiling: float) -> str:
-    """Describe an outcome in one sentence, with the number between its floor and ceiling."""
+def headline(metric: AttackMetric, value: MetricValue, scale: Scale, identity: float) -> str:
+    """Describe an outcome in one sentence, with the number between its floor and ceiling.
+
+    ``identity``: the same attack on unprotected images, printed where that is no scale.
+    """
     share = not metric.unit and metric.best == 1.0
 
     def spell(one: float) -> str:
@@ -276,10 +325,10 @@ def headline(metric: AttackMetric, value: MetricValue, floor: float, ceiling: fl
         interval = f" [{spell(value.interval.low)}, {spell(value.interval.high)}]"
     unit = f" {metric.unit}" if metric.unit else ""
     assert value.value is not None
-    lower = "noise" if metric.chance is None else "chance"
+    upper = identity if scale.short else scale.ceiling
     return (
         f"{metric.name} {spell(value.value)}{interval}{unit} "
-        f"({lower} {spell(floor)}, unprotected {spell(ceiling)})"
+        f"({scale.floor_from} {spell(scale.floor)}, unprotected {spell(upper)})"
     )
 
 

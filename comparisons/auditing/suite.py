@@ -39,6 +39,13 @@ def load(name: str) -> Any:
     return find(name).load()
 
 
+def images_wanted() -> set[int]:
+    """Return the numbers of ciphertexts that attacks take where a budget has fewer."""
+    return {
+        int(step.wants_images) for kind in SUITE_KINDS for step in plugins.load_all(kind).values()
+    }
+
+
 def names() -> list[str]:
     """Return the names of all attacks and checks that load; a warning names each of the others."""
     return [name for kind in SUITE_KINDS for name in plugins.load_all(kind)]

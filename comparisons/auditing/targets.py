@@ -124,13 +124,15 @@ class Target:
         except CompareError:
             return ""
 
-    def key(self, number: int, seed: int) -> KeyedScheme:
-        """Return key ``number``: 0 is the one in use where something is deployed, others fresh."""
+    def key(self, number: int, key_seed: int | None = None) -> KeyedScheme:
+        """Return key ``number``: 0 is the one in use where something is deployed, others fresh.
+
+        ``key_seed``: what fresh keys are derived from, for debugging; None for keys of the
+        operating system, which no seed of the audit gives away.
+        """
         if number not in self._keys:
             own = (self.opened.lost or self.scheme.own_key()) if number == KEY_IN_USE else None
-            self._keys[number] = own or self.scheme.new_key(
-                seed_for(seed, "audit key", self.scheme.name, number)
-            )
+            self._keys[number] = own or audit_key(self.scheme, number, key_seed)
         return self._keys[number]
 
     def equal_work(self, attack: Attack) -> str:
@@ -152,6 +154,16 @@ class Target:
         if tape is None:
             return self.label
         return tape.digest() if Need.MODELS in attack.needs else tape.messages_digest()
+
+
+def audit_key(scheme: Scheme, number: int, key_seed: int | None) -> KeyedScheme:
+    """Make a key that is attacked: of the operating system, or of ``key_seed`` where there is one.
+
+    Schemes that deploy a pipeline again take keys of the operating system in either case.
+    """
+    if key_seed is None:
+        return scheme.fresh_key()
+    return scheme.new_key(seed_for(key_seed, "audit key", scheme.name, number))
 
 
 def scheme_of_cipher(name: str, options: Mapping[str, Any], size: int) -> Scheme:

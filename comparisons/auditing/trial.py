@@ -14,29 +14,39 @@ from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.contracts import Progress
 from he_compare.common.references.reference import Public
 from he_compare.common.scheme import Scheme
-from he_compare.common.seeds import generator_for, seed_for
+from he_compare.common.seeds import generator_for
+from he_compare.common.types import UInt8Array
 from he_compare.comparisons.attacks.tools.recogniser import Recogniser, fit_recogniser
-from he_compare.comparisons.auditing.adversary_view import Attacked, set_up
+from he_compare.comparisons.auditing.adversary_view import Attacked, mean_picture, set_up
 from he_compare.comparisons.auditing.answers import expect_finding, expect_score
+from he_compare.comparisons.auditing.floors import had_without
 from he_compare.comparisons.auditing.outcome_draft import ScoresOverKeys
 from he_compare.comparisons.auditing.pool import PlainPool, is_grey
-from he_compare.comparisons.auditing.targets import KEY_IN_USE, Target
+from he_compare.comparisons.auditing.targets import KEY_IN_USE, Target, audit_key
 from he_compare.comparisons.auditing.timelimit import time_limit
 
 
 class Trial:
     """Runs attacks and checks within one budget, on images of one pool.
 
-    The same seed gives the same scores.
+    ``seed`` chooses images and what attacks draw. Keys come from the operating system, so that
+    scores differ from one audit to the next within their intervals; ``key_seed`` fixes them.
     """
 
     def __init__(
-        self, pool: PlainPool, budget: AttackBudget, seed: int, progress: Progress
+        self,
+        pool: PlainPool,
+        budget: AttackBudget,
+        seed: int,
+        progress: Progress,
+        key_seed: int | None = None,
     ) -> None:
         self.pool = pool
         self.budget = budget
         self.seed = seed
         self.progress = progress
+        self.key_seed = key_seed
+        self._public_means: dict[int, UInt8Array | None] = {}
         self._recognisers: dict[int, Recogniser | None] = {}
 
     def on_target(
@@ -49,7 +59,7 @@ class Trial:
 
         def attacked(number: int) -> Attacked:
             tape = target.opened.tape if number == KEY_IN_USE else None
-            return Attacked(target.scheme, target.key(number, self.seed), tape)
+            return Attacked(target.scheme, target.key(number, self.key_seed), tape)
 
         keys = max(self.budget.keys, attack.least_keys)
         return self._over_keys(attack, target, attacked, keys, public)
@@ -68,8 +78,7 @@ class Trial:
         """
 
         def attacked(number: int) -> Attacked:
-            key = control.new_key(seed_for(self.seed, "audit key", control.name, number))
-            return Attacked(control, key)
+            return Attacked(control, audit_key(control, number, self.key_seed))
 
         return self._over_keys(attack, target, attacked, keys, public)
 
@@ -82,6 +91,7 @@ class Trial:
         public: Public | None,
     ) -> ScoresOverKeys:
         result = ScoresOverKeys()
+        budget = self.budget.with_images(attack.wants_images)
         for number in range(keys):
             view, truth = set_up(
                 attack,
@@ -89,24 +99,28 @@ class Trial:
                 target.facts,
                 attacked(number),
                 self.pool,
-                self.budget,
+                budget,
                 self.seed,
                 number,
                 self._recogniser(target.scheme.shape[0]),
                 public,
+                self._public_mean(target.scheme.shape[0]),
             )
             random = generator_for(self.seed, "attack", attack.name, number)
             start = time.perf_counter()
             guess, gave_up = None, False
-            with time_limit(self.budget.seconds):
+            with time_limit(budget.seconds):
                 try:
-                    guess = attack.run(view, self.budget, random)
+                    guess = attack.run(view, budget, random)
                 except AttackFailedError as error:
                     gave_up = True
                     result.gave_up.append(str(error))
             result.seconds += time.perf_counter() - start
             answer = attack.score_nothing(truth) if gave_up else attack.score(guess, truth)
-            result.scores.append(expect_score(attack, answer))
+            score = expect_score(attack, answer)
+            result.scores.append(score)
+            result.groups.append([truth.groups.get(one, one) for one in score.images])
+            result.floors.append(had_without(attack, view, truth))
             if number == 0:
                 result.first = (view, truth)
                 result.grey = is_grey(truth.originals)
@@ -117,6 +131,12 @@ class Trial:
         if size not in self._recognisers:
             self._recognisers[size] = fit_recogniser(self.pool.auxiliary(size))
         return self._recognisers[size]
+
+    def _public_mean(self, size: int) -> UInt8Array | None:
+        """Return the mean of the public images, uint8 (h, w, c); None where there are none."""
+        if size not in self._public_means:
+            self._public_means[size] = mean_picture(self.pool.auxiliary(size).images)
+        return self._public_means[size]
 
     def inspected(self, target: Target) -> Inspected:
         """Return what a check gets of a target: all of it, with images of the scheme's shape."""

@@ -79,6 +79,7 @@ class KeySpaceCheck(Check):
                 "equivalent keys are counted as different ones",
             ),
             reason=reason,
+            counts_as="necessary",
             spent={"trials": TRIALS},
         )
 

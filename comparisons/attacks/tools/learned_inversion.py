@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from he_compare.common.attack import Attack
-from he_compare.common.attack_score import AttackMetric
+from he_compare.common.attack_score import SSIM
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.types import Float32Array, IntArray, UInt8Array
 from he_compare.comparisons.attacks.tools.unet import Trained, train
@@ -26,7 +26,7 @@ class LearnedInversion(Attack):
     reads_pictures = False
     slow = True
     least_seconds = 60.0
-    metric = AttackMetric("SSIM to the original", low=-1.0)
+    metric = SSIM
 
     def trained(
         self,

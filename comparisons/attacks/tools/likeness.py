@@ -48,4 +48,6 @@ def score_pictures(
         ),
         [Picture(i, one, f"SSIM {value:.2f}") for i, (one, value) in enumerate(shown)],
         spent or {},
+        images=truth.ids[: len(alike)],
+        each=alike,
     )

@@ -31,11 +31,13 @@ NEGATED_IN_PLACE = (
         "permutation only: no value is negated, folding gains nothing by construction (this does "
         "not mean that the cipher is secure)",
         lambda facts: not facts.keeps_values,
+        by_construction=True,
     ),
     ONE_KEY,
     Requirement(
         "values are mapped in other ways than negation",
         lambda facts: facts.keeps_folded or facts.keeps_nibbles,
+        by_construction=True,
     ),
     Requirement(
         "pixels are moved as well: folded they stay scrambled (see the attacks on the pixel order)",
@@ -71,4 +73,6 @@ def score_undone(guess: NegationUndone, truth: Truth, count: int | None = None) 
         ),
         pictures,
         {"ciphertexts": len(best)},
+        images=truth.ids[: len(best)],
+        each=structure,
     )

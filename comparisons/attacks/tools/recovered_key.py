@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
 
-from he_compare.common.adversary import Pairs, Truth
+from he_compare.common.adversary import Pairs, Truth, View
 from he_compare.common.attack import Attack
-from he_compare.common.attack_score import AttackMetric, Detail, Picture
+from he_compare.common.attack_score import AS_IT_IS, AttackMetric, Detail, Picture
 from he_compare.common.scheme import KeyMoves, PictureShape
 from he_compare.common.similarity import gradient_similarity, psnr, ssim
-from he_compare.common.types import IntArray, PixelArray, UInt8Array
+from he_compare.common.types import Float64Array, IntArray, PixelArray, UInt8Array
 from he_compare.comparisons.attacks.tools.move_keys import (
     BYTE_TOP,
     MOVES_VALUES,
@@ -41,6 +42,11 @@ class KeyRecovery(Attack):
     requires = (MOVES_VALUES,)
     source = "design of the cipher: no diffusion, one key for all images"
 
+    def effortless(self, view: View, truth: Truth) -> Mapping[str, float]:
+        """Count the values of sealed images that their ciphertexts hold in place, unaltered."""
+        fresh = truth.fresh
+        return {AS_IT_IS: float((fresh.ciphertexts == fresh.plain).mean())}
+
 
 def decrypt(key: KeyMoves, ciphertexts: PixelArray, shape: PictureShape) -> UInt8Array:
     """Decrypt ciphertexts (n, h, w, c) with a recovered key."""
@@ -51,9 +57,15 @@ def decrypt(key: KeyMoves, ciphertexts: PixelArray, shape: PictureShape) -> UInt
     return images_of(plain, shape, key.nibbles)
 
 
+def value_shares(key: KeyMoves, pairs: Pairs, shape: PictureShape) -> Float64Array:
+    """Return for each sealed image the share of values that a recovered key decrypts right."""
+    right = decrypt(key, pairs.ciphertexts, shape) == pairs.plain
+    return cast(Float64Array, right.mean(axis=(1, 2, 3)))
+
+
 def value_share(key: KeyMoves, pairs: Pairs, shape: PictureShape) -> float:
     """Return the share of values of sealed images that a recovered key decrypts right."""
-    return float((decrypt(key, pairs.ciphertexts, shape) == pairs.plain).mean())
+    return float(value_shares(key, pairs, shape).mean())
 
 
 def key_details(key: KeyMoves, truth: Truth) -> list[Detail]:

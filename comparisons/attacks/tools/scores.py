@@ -5,6 +5,7 @@ Layouts count up to the eight symmetries of the square, negation masks up to a g
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,9 @@ from scipy import ndimage
 
 from he_compare.common.adversary import Truth
 from he_compare.common.types import BoolArray, IntArray
+
+# Layouts drawn for the chance level.
+LAYOUTS = 400
 
 
 def source_blocks(truth: Truth) -> IntArray | None:
@@ -55,6 +59,15 @@ def positions_found(true_place: IntArray) -> Found:
         off = np.maximum(abs(turned // side - rows), abs(turned % side - columns))
         best = max(best, Found(float((off == 0).mean()), float((off <= 1).mean())))
     return best
+
+
+@cache
+def chance_of_positions(side: int) -> float:
+    """Return the mean of ``positions_found`` over random layouts: 1 / side**2, a little more since
+    the best of eight ways up counts."""
+    random = np.random.default_rng(side)
+    layouts = (random.permutation(side * side).reshape(side, side) for _ in range(LAYOUTS))
+    return float(np.mean([positions_found(layout).exact for layout in layouts]))
 
 
 def mask_found(guess: IntArray, truth: IntArray) -> float:

@@ -70,10 +70,11 @@ def test_a_key_for_every_block_resists(outcomes: dict[str, AttackOutcome]) -> No
 
 def test_what_has_no_common_blocks_is_not_applicable() -> None:
     facts = cipher_target("vit_block", 64).facts
-    assert facts is not None and ATTACK.applies(facts) == ""
-    assert ATTACK.applies(replace(facts, patch=None)) == BLOCKS.obstacle
-    assert ATTACK.applies(replace(facts, one_key=False)) == ONE_KEY.obstacle
-    assert "square" in ATTACK.applies(replace(facts, shape=(64, 48, 3)))
+    assert facts is not None and ATTACK.obstacle(facts) is None
+    assert ATTACK.obstacle(replace(facts, patch=None)) == (BLOCKS.obstacle, False)
+    assert ATTACK.obstacle(replace(facts, one_key=False)) == (ONE_KEY.obstacle, False)
+    narrow = ATTACK.obstacle(replace(facts, shape=(64, 48, 3)))
+    assert narrow is not None and "square" in narrow.reason and not narrow.by_construction
 
 
 def test_too_few_ciphertexts_show_nothing_and_say_so() -> None:

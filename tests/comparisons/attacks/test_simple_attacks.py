@@ -57,9 +57,9 @@ def test_a_key_for_each_image_leaves_oracle_and_pairs_nothing(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("attack", ["chosen_plaintext", "known_plaintext"])
-def test_what_is_no_move_of_values_is_not_applicable(tmp_path: Path, attack: str) -> None:
+def test_what_is_no_move_of_values_is_beyond_the_solver(tmp_path: Path, attack: str) -> None:
     found = outcome(tmp_path, attack, "ffx")
-    assert found.verdict == "not applicable" and "other ways" in found.reason
+    assert found.verdict == "unreadable" and "other ways" in found.reason
 
 
 @pytest.mark.parametrize("cipher", ["np", "pixel_np"])
