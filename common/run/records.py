@@ -158,6 +158,10 @@ class SecurityClaims(Record):
     key_policy: str = Field(default="", description="per_client or per_image")
     preserves: list[str] = Field(default_factory=list, description="What the ciphertext keeps")
     server_learns: list[str] = Field(default_factory=list, description="What the server sees")
+    server_learns_class: bool | None = Field(
+        default=None,
+        description="True: the server classifies in the clear and knows the class by design",
+    )
     parameters: dict[str, Any] = Field(default_factory=dict, description="Scheme parameters")
     lattice: list[LatticeFacts] = Field(
         default_factory=list, description="Parameters the claim rests on, and their estimates"
