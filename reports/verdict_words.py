@@ -205,7 +205,7 @@ def _difference(pipeline: PipelineView) -> str:
     words = f"accuracy differs by {gap} {bracket(found.interval, signed=True)} from the reference"
     words += f" (n = {found.n}"
     if found.p_value is not None:
-        words += f", McNemar p {_equals(probability(found.p_value))}"
+        words += f", paired test p {_equals(probability(found.p_value))}"
     if found.interval is not None and found.interval.low <= 0 <= found.interval.high:
         words += ", no difference shown"
     return words + ")"

@@ -520,7 +520,11 @@ class PairedDifference(Record):
     reference: str = Field(description="Label of the reference")
     difference: float | None = Field(description="pipeline - reference")
     interval: Interval | None = Field(description="Paired bootstrap by group")
-    p_value: float | None = Field(description="McNemar's exact test (accuracy only)")
+    p_value: float | None = Field(description="Of an exact paired test (accuracy only)")
+    p_method: str = Field(
+        default="",
+        description="The test by name; '' in older records: McNemar's, images taken as independent",
+    )
     n: int = Field(description="Images in both")
     discordant: tuple[int, int] | None = Field(
         default=None, description="Right only in the pipeline, right only in the reference"
