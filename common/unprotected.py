@@ -87,6 +87,7 @@ class FittedWithoutProtection(Fitted):
             deterministic=True,
             preserves=["everything"],
             server_learns=["the image", "the scores", "the model"],
+            server_learns_class=True,
         )
 
     def protected_picture(self, images: UInt8Array) -> UInt8Array:

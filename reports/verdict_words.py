@@ -11,9 +11,11 @@ never "equal"; a pipeline that no attack broke is never called "secure".
 from __future__ import annotations
 
 from he_compare.common.run.outcomes import (
-    outcomes_of,
+    how_many,
+    resisted,
     standing,
     strongest,
+    unread,
     won_beyond,
     worst_of,
 )
@@ -143,9 +145,10 @@ def _adversary(view: RunView, pipeline: PipelineView) -> Inline:
         words = f"; {how} by an adversary with {worst.rung.value}: {_headline(worst)} ("
         return inline(words, short_id(worst.identity), ")")
     if worst.verdict == "resists within budget":
-        ran = [one for one in outcomes_of(view, pipeline) if one.verdict == worst.verdict]
-        attacks = "attack" if len(ran) == 1 else "attacks"
-        words = f"; resists {len(ran)} {attacks} on what it claims, within their budget"
+        ran = how_many(len(resisted(view, pipeline)))
+        words = f"; resists {ran} on what it claims, within their budget"
+        if unknown := unread(view, pipeline):
+            words += f"; {how_many(len(unknown))} could not read it"
         return inline(words, _beyond(beyond))
     return inline(f"; no reliable attack result ({worst.verdict})")
 
@@ -202,7 +205,7 @@ def _difference(pipeline: PipelineView) -> str:
     words = f"accuracy differs by {gap} {bracket(found.interval, signed=True)} from the reference"
     words += f" (n = {found.n}"
     if found.p_value is not None:
-        words += f", McNemar p {_equals(probability(found.p_value))}"
+        words += f", paired test p {_equals(probability(found.p_value))}"
     if found.interval is not None and found.interval.low <= 0 <= found.interval.high:
         words += ", no difference shown"
     return words + ")"

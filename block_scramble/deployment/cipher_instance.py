@@ -119,6 +119,7 @@ class CipherInstance:
             key_policy=self.policy.value if keyed else "",
             preserves=list(self.cipher.preserves(self.options)),
             server_learns=self._server_learns(),
+            server_learns_class=True,
             parameters=parameters,
             insecure=[reason for reason in (traits.insecure, self.client_key.insecure) if reason],
             source=traits.source,

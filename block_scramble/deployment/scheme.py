@@ -184,7 +184,11 @@ class CipherScheme(Scheme):
             key=nominal,
         )
         return instance.claims().model_copy(
-            update={"key_fingerprint": "", "parameters": dict(self.parameters)}
+            update={
+                "key_fingerprint": "",
+                "parameters": dict(self.parameters),
+                "server_learns_class": None,
+            }
         )
 
     def _under(self, key: ClientKey) -> KeyedCipherScheme:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 from he_compare.common.run.records import AttackOutcome, PlannedPipeline, Verdict
-from he_compare.common.run.severity import beyond_claims, gravest, gravity
+from he_compare.common.run.severity import beyond_claims, gravest, gravity, is_judged
 from he_compare.common.run.view import PipelineView, RunView
 
 # More targets than this are counted, not named.
@@ -42,13 +42,41 @@ def strongest(view: RunView, pipeline: PipelineView) -> tuple[Verdict, str]:
     if worst is None:
         return "not run", "no attack"
     if worst.verdict == "resists within budget":
-        count = sum(one.verdict == worst.verdict for one in outcomes_of(view, pipeline))
         beyond = len(won_beyond(view, pipeline))
-        words = f"{count} attack{'s' if count > 1 else ''} within budget"
-        return worst.verdict, words + (f"; {beyond} succeeded beyond its claims" if beyond else "")
+        words = how_many(len(resisted(view, pipeline))) + " within budget"
+        words += f"; {beyond} succeeded beyond its claims" if beyond else ""
+        if controls := as_noise(view, pipeline):
+            words += f"; {len(controls)} on pictures found what they find in noise (controls)"
+        if unknown := unread(view, pipeline):
+            words += f"; {len(unknown)} could not read it"
+        return worst.verdict, words
     if worst.verdict == "unreadable":
         return worst.verdict, "no attack of the suite reads its messages"
     return worst.verdict, worst.title
+
+
+def how_many(attacks: int) -> str:
+    """Spell a number of attacks."""
+    return f"{attacks} attack{'s' * (attacks != 1)}"
+
+
+def resisted(view: RunView, pipeline: PipelineView) -> list[AttackOutcome]:
+    """Return the outcomes that a pipeline resisted and is judged by: controls are counted apart."""
+    return [
+        one
+        for one in outcomes_of(view, pipeline)
+        if one.verdict == "resists within budget" and is_judged(one)
+    ]
+
+
+def as_noise(view: RunView, pipeline: PipelineView) -> list[AttackOutcome]:
+    """Return the attacks on pictures that found in its ciphertexts what they find in noise."""
+    return [one for one in outcomes_of(view, pipeline) if one.counts_as == "control"]
+
+
+def unread(view: RunView, pipeline: PipelineView) -> list[AttackOutcome]:
+    """Return the outcomes of attacks that cannot read its ciphertexts: nothing is known of them."""
+    return [one for one in outcomes_of(view, pipeline) if one.verdict == "unreadable"]
 
 
 def won_beyond(view: RunView, pipeline: PipelineView) -> list[AttackOutcome]:
@@ -58,7 +86,7 @@ def won_beyond(view: RunView, pipeline: PipelineView) -> list[AttackOutcome]:
 
 def standing(view: RunView, pipeline: PipelineView) -> Standing:
     """Say whether some attack broke a pipeline, all that ran failed to, or nothing is known."""
-    verdicts = [one.verdict for one in outcomes_of(view, pipeline) if not beyond_claims(one)]
+    verdicts = [one.verdict for one in outcomes_of(view, pipeline) if is_judged(one)]
     if "broken" in verdicts or "partial" in verdicts:
         return "broken"
     return "unbroken" if "resists within budget" in verdicts else "unknown"

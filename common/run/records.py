@@ -158,6 +158,10 @@ class SecurityClaims(Record):
     key_policy: str = Field(default="", description="per_client or per_image")
     preserves: list[str] = Field(default_factory=list, description="What the ciphertext keeps")
     server_learns: list[str] = Field(default_factory=list, description="What the server sees")
+    server_learns_class: bool | None = Field(
+        default=None,
+        description="True: the server classifies in the clear and knows the class by design",
+    )
     parameters: dict[str, Any] = Field(default_factory=dict, description="Scheme parameters")
     lattice: list[LatticeFacts] = Field(
         default_factory=list, description="Parameters the claim rests on, and their estimates"
@@ -546,7 +550,11 @@ class PairedDifference(Record):
     reference: str = Field(description="Label of the reference")
     difference: float | None = Field(description="pipeline - reference")
     interval: Interval | None = Field(description="Paired bootstrap by group")
-    p_value: float | None = Field(description="McNemar's exact test (accuracy only)")
+    p_value: float | None = Field(description="Of an exact paired test (accuracy only)")
+    p_method: str = Field(
+        default="",
+        description="The test by name; '' in older records: McNemar's, images taken as independent",
+    )
     n: int = Field(description="Images in both")
     discordant: tuple[int, int] | None = Field(
         default=None, description="Right only in the pipeline, right only in the reference"

@@ -14,7 +14,9 @@ from he_compare.common.types import Knowledge
 
 LADDER = tuple(Knowledge)
 WON: tuple[Verdict, ...] = ("broken", "partial")
-NOT_PROMISED = "not promised"
+NOT_PROMISED, OPEN_BY_DESIGN = "not promised", "open by design"
+# What an attack on pictures finds in ciphertexts that are none: in a cell, and in full.
+AS_NOISE, A_CONTROL = "as noise", "a control: it finds in these ciphertexts what it finds in noise"
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ WORDS: dict[Verdict, VerdictWords] = {
         "the attack cannot read such messages, nothing is known; not a pass",
     ),
     "not applicable": VerdictWords(
-        "n/a", "n/a", "unknown", "the attack does not apply to this target"
+        "n/a", "n/a", "unknown", "what the attack undoes is not there, by construction"
     ),
     "not run": VerdictWords(
         "not run", "not run", "unknown", "the attack should have run and did not; not a pass"
@@ -73,6 +75,28 @@ def beyond_claims(outcome: AttackOutcome) -> bool:
     return outcome.verdict in WON and not outcome.promised
 
 
+def is_judged(outcome: AttackOutcome) -> bool:
+    """Say whether a target is judged by an outcome.
+
+    Not by what it never promised, nor by a control; by what is necessary only where it fails.
+    """
+    if outcome.counts_as == "necessary":
+        return outcome.promised and outcome.verdict in WON
+    return outcome.promised and outcome.counts_as == "evidence"
+
+
+def is_control(outcome: AttackOutcome) -> bool:
+    """Say whether an outcome is a control that came out as in noise, or one of the schemes."""
+    return outcome.target_kind == "control" or outcome.counts_as == "control"
+
+
+def aside(outcome: AttackOutcome) -> str:
+    """Say in two words why a target is not judged by what an attack won; '' where it is."""
+    if not beyond_claims(outcome):
+        return ""
+    return OPEN_BY_DESIGN if outcome.counts_as == OPEN_BY_DESIGN else NOT_PROMISED
+
+
 def gravity(outcome: AttackOutcome) -> tuple[bool, int, int, float]:
     """Return what to sort outcomes by: worst verdict first; of equal ones, least knowledge.
 
@@ -84,11 +108,16 @@ def gravity(outcome: AttackOutcome) -> tuple[bool, int, int, float]:
 
 
 def gravest(outcomes: Iterable[AttackOutcome]) -> AttackOutcome | None:
-    """Return the outcome that a target is judged by; None where none is about its promises."""
-    return min((one for one in outcomes if one.promised), key=gravity, default=None)
+    """Return the outcome that a target is judged by; None where none is about its promises.
+
+    A target that no attack read has no pass: what is unknown, or does not apply, is its headline.
+    """
+    return min(filter(is_judged, outcomes), key=gravity, default=None)
 
 
 def verdict_of(outcome: AttackOutcome) -> str:
     """Return an outcome's verdict in short; say where what it won was never promised."""
+    if outcome.counts_as == "control":
+        return AS_NOISE
     short = WORDS[outcome.verdict].short
-    return f"{short} ({NOT_PROMISED})" if beyond_claims(outcome) else short
+    return f"{short} ({aside(outcome)})" if beyond_claims(outcome) else short

@@ -17,6 +17,8 @@ from he_compare.common.attack import Attack, AttackFailedError
 from he_compare.common.attack_score import AttackMetric, Detail, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.metrics.ranking import weighted_auc
+from he_compare.common.run.records import CountsAs
+from he_compare.common.target_facts import Facts
 from he_compare.common.types import BoolArray, Float64Array, IntArray, Knowledge, PixelArray
 from he_compare.comparisons.attacks.tools.descriptors import DESCRIPTORS, block_side
 
@@ -53,6 +55,11 @@ class PropertyInference(Attack):
         "on ciphertexts show",
     )
     source = "this project"
+
+    def counts_as(self, facts: Facts) -> CountsAs:
+        """Open by design where the server computes the class itself; a cipher alone hides it."""
+        by_design = facts.kind == "pipeline" and facts.claims.server_learns_class
+        return "open by design" if by_design else "evidence"
 
     def run(self, view: View, budget: AttackBudget, random: np.random.Generator) -> Labels:
         """Fit on the labelled ciphertexts, guess the others."""

@@ -81,6 +81,7 @@ class AuditRequest:
     offline: bool
     require_real: bool
     quiet: bool
+    key_seed: int | None = None
 
 
 def audit_command(request: AuditRequest) -> int:
@@ -102,6 +103,7 @@ def audit_command(request: AuditRequest) -> int:
                 seed=request.seed,
                 command=_command(request),
                 run={"backbone": BACKBONE, "weights": WEIGHTS},
+                key_seed=request.key_seed,
             )
             with tempfile.TemporaryDirectory() as private:
                 alone = DeployedAlone(
@@ -322,4 +324,6 @@ def _command(request: AuditRequest) -> str:
         words.append(f"--test-limit {request.test_limit}")
     words.append(f"--image-size {request.image_size} --budget {request.budget}")
     words.append(f"--seed {request.seed}")
+    if request.key_seed is not None:
+        words.append(f"--key-seed {request.key_seed}")
     return " ".join(words)

@@ -12,26 +12,42 @@ from he_compare.common.errors import UsageError
 from he_compare.common.plugins import nearest
 from he_compare.common.run.capability_matrix import controls_failed, matrix_of
 from he_compare.common.run.records import AttackOutcome, MetricValue, ReferenceFacts
-from he_compare.common.run.severity import NOT_PROMISED, WORDS, beyond_claims
+from he_compare.common.run.severity import (
+    A_CONTROL,
+    AS_NOISE,
+    NOT_PROMISED,
+    WORDS,
+    aside,
+    beyond_claims,
+)
 from he_compare.common.types import NotRun
 from he_compare.comparisons.auditing.outcome_draft import number
 
 NOTE = (
     "`resists` means: not broken within the stated budget, which is not the same as secure. "
-    "The number is the advantage: 0 as on noise, 1 as on unprotected images."
+    "The number is the advantage: 0 for what is had without the attack, 1 as on unprotected images."
 )
 
 
 BEYOND = (
-    "* the attack won something that its target does not claim to protect (see `compare audit "
-    "explain`); the strongest attack is chosen among the others."
+    "* the attack won something that its target does not claim to protect, or that its server is "
+    "meant to know (see `compare audit explain`); the strongest attack is chosen among the others."
 )
+
+
+KEYS = {
+    "operating system": "of the operating system: scores differ within the interval from one audit "
+    "to the next",
+    "seeded": "derived from --key-seed: for debugging only",
+}
 
 
 def mark(outcome: AttackOutcome | None) -> str:
     """Return the text of a cell: the verdict, and the advantage where there is one."""
     if outcome is None:
         return ""
+    if outcome.counts_as == "control":
+        return AS_NOISE
     share = "" if outcome.advantage is None else f" {outcome.advantage:.2f}"
     return WORDS[outcome.verdict].mark + share + ("*" if beyond_claims(outcome) else "")
 
@@ -63,6 +79,8 @@ def _notes(outcomes: Sequence[AttackOutcome]) -> list[str]:
     notes = [NOTE]
     if any(map(beyond_claims, outcomes)):
         notes.append(BEYOND)
+    if any(one.counts_as == "control" for one in outcomes):
+        notes.append(f"`{AS_NOISE}`: {A_CONTROL}; it is not counted as an attack resisted.")
     if any(one.verdict == "unreadable" for one in outcomes):
         notes.append(f"`unreadable`: {WORDS['unreadable'].meaning}.")
     small = {(one.title, one.reason) for one in outcomes if one.not_run is NotRun.BUDGET}
@@ -99,6 +117,7 @@ def _cell(outcome: AttackOutcome) -> dict[str, Any]:
     return {
         "verdict": outcome.verdict,
         "promised": outcome.promised,
+        "counts_as": outcome.counts_as,
         "not_run": outcome.not_run,
         "advantage": outcome.advantage,
         "headline": outcome.headline,
@@ -128,7 +147,7 @@ def find_cell(outcomes: Sequence[AttackOutcome], cell: str) -> AttackOutcome:
 def explain_outcome(outcome: AttackOutcome) -> str:
     """Describe one cell in full."""
     lines = [
-        f"{outcome.title} on {outcome.target}: {outcome.verdict}",
+        f"{outcome.title} on {outcome.target}: {outcome.verdict}{_counted(outcome)}",
         "",
         f"claim      {_claim(outcome)}",
         f"adversary  {', '.join(rung.value for rung in outcome.knowledge)}",
@@ -142,6 +161,16 @@ def explain_outcome(outcome: AttackOutcome) -> str:
         lines.append(f"reason     {outcome.reason}")
     if outcome.advantage is not None:
         lines.append(f"advantage  {outcome.advantage:.3f}{_interval(outcome)}")
+    if outcome.floor is not None and outcome.floor_from:
+        others = ", ".join(
+            f"{name} {number(value)}"
+            for name, value in outcome.floors.items()
+            if name != outcome.floor_from
+        )
+        lines.append(
+            f"floor      {number(outcome.floor)}: {outcome.floor_from}"
+            + (f" (and {others})" if others else "")
+        )
     for name, value in outcome.controls.items():
         lines.append(f"control    {name}: {number(value)}")
     lines += [f"detail     {_detail(detail)}" for detail in outcome.details]
@@ -153,6 +182,8 @@ def explain_outcome(outcome: AttackOutcome) -> str:
     if outcome.budget:
         budget = ", ".join(f"{name} {value}" for name, value in outcome.budget.items())
         lines.append(f"budget     {budget}")
+    if outcome.keys:
+        lines.append(f"keys       {KEYS[outcome.keys]}")
     lines += [f"file       {name}" for name in outcome.artefacts]
     lines += [f"source     {outcome.source}", f"reproduce  {outcome.reproduce}"]
     return "\n".join(lines)
@@ -170,6 +201,16 @@ def _claim(outcome: AttackOutcome) -> str:
     if not outcome.claim:
         return "none"
     return outcome.claim if outcome.promised else f"{NOT_PROMISED}: {outcome.claim}"
+
+
+def _counted(outcome: AttackOutcome) -> str:
+    """Say what an outcome counts as where its target is not judged by it."""
+    if outcome.counts_as == "control":
+        return f" ({A_CONTROL})"
+    if outcome.counts_as == "necessary" and outcome.verdict == "resists within budget":
+        return " (necessary, no evidence of resistance)"
+    why = aside(outcome)
+    return f" ({why})" if why else ""
 
 
 def _interval(outcome: AttackOutcome) -> str:

@@ -23,7 +23,6 @@ from he_compare.common.run.records import (
     ReferenceFacts,
     Verdict,
 )
-from he_compare.common.run.severity import WON
 from he_compare.common.scheme import CLOSED_CONTROLS, OPEN_CONTROL
 from he_compare.common.types import Knowledge, NotRun
 from he_compare.comparisons.auditing.floors import NOISE, mean_floors
@@ -297,7 +296,7 @@ class OutcomeDraft:
             return "evidence"
         facts = self.target.facts
         sealed = not facts.pictures and facts.claims.claim_type == HARDNESS
-        if sealed and verdict not in WON:
+        if sealed and verdict == "resists within budget":
             return "control"
         return attack.counts_as(facts)
 

@@ -55,7 +55,11 @@ def run(
         ),
     ] = None,
     budget: Annotated[str, typer.Option(help="quick (3 keys) or full (5 keys).")] = "quick",
-    seed: Annotated[int, typer.Option(min=0, help="Seed of keys, images and guesses.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of images and guesses, not of keys.")] = 0,
+    key_seed: Annotated[
+        int | None,
+        typer.Option(min=0, help="Derive attacked keys from a seed: for debugging only."),
+    ] = None,
     image_size: Annotated[
         int,
         typer.Option(min=16, max=1024, help="Width and height in pixels; a cipher may cut a few."),
@@ -90,6 +94,7 @@ def run(
         offline=offline,
         require_real=require_real,
         quiet=quiet,
+        key_seed=key_seed,
     )
     raise typer.Exit(audit_command(request))
 

@@ -126,6 +126,7 @@ def _pipeline(label: str, a: RunView, b: RunView) -> dict[str, Any]:
             "difference": one.difference,
             "interval": [one.interval.low, one.interval.high] if one.interval else None,
             "p_value": one.p_value,
+            "p_method": one.p_method,
             "n": one.n,
         }
     return found
@@ -204,7 +205,7 @@ def _metric_line(one: dict[str, Any]) -> str:
     if one.get("interval"):
         line += " [{:+.3f}, {:+.3f}]".format(*one["interval"])
     if one.get("p_value") is not None:
-        line += f", McNemar p {one['p_value']:.3g}"
+        line += f", p {one['p_value']:.3g} ({one['p_method']})"
     return line + (f", n {one['n']}" if "n" in one else "")
 
 

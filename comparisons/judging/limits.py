@@ -147,5 +147,6 @@ def _attack_problems(rule: PolicyRule, view: RunView, pipeline: PipelineView) ->
             yield found
         if not outcome.promised and outcome.verdict in rule.forbidden_beyond_claims:
             yield f"{found}, beyond its claims"
-    if rule.attacks_required and not any(one.verdict in CONCLUSIVE for one in outcomes):
+    evidence = [one for one in outcomes if one.counts_as == "evidence"]
+    if rule.attacks_required and not any(one.verdict in CONCLUSIVE for one in evidence):
         yield "no attack ran, but the policy requires one"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from matplotlib.figure import Figure as Drawing
 
-from he_compare.common.run.records import MetricValue
+from he_compare.common.run.records import MetricValue, PairedDifference
 from he_compare.common.run.spelling import (
     MISSING,
     bracket,
@@ -34,6 +34,8 @@ from he_compare.reports.naming import row_name, short_title
 from he_compare.reports.numbers import metric_cell, with_interval
 from he_compare.reports.section import ReportSection
 from he_compare.reports.tables import absent, blanks, grouped, pipeline_tables
+
+OF_OLD_RECORDS = "McNemar's exact test, which takes images as independent"
 
 TITLES = {
     "accuracy": "Accuracy",
@@ -212,7 +214,7 @@ def _differences(view: RunView) -> list[Section]:
         Column("Pipeline", weight=2.0),
         Column("Metric", weight=1.0),
         Column("Difference", "right", "95% interval", 1.4),
-        Column("p", "right", "McNemar, exact", 1.0),
+        Column("p", "right", "exact paired test", 1.0),
         Column("Correct only here / only in the reference", "right", "images", 1.6),
         Column("Images in both", "right", "n", 0.9),
     )
@@ -220,8 +222,19 @@ def _differences(view: RunView) -> list[Section]:
         f"Pipeline minus {short_title(view, view.reference)} on the same images, so each image is "
         "its own control. An interval that holds 0 shows no difference; it does not show equality."
     )
+    if tests := sorted({one.p_method or OF_OLD_RECORDS for one in _of_accuracy(view)}):
+        note += f" p: {'; '.join(tests)}."
     table = Table("Paired differences against the reference", columns, tuple(rows), inline(note))
     return [Section("Paired differences", 2, "differences", (table,))]
+
+
+def _of_accuracy(view: RunView) -> list[PairedDifference]:
+    return [
+        one
+        for pipeline in view.pipelines
+        for one in pipeline.differences
+        if one.p_value is not None
+    ]
 
 
 def confusion_tables(view: RunView) -> list[Table]:

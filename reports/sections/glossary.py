@@ -17,8 +17,9 @@ WORDS = (
     ("Brier score", "Mean squared distance of the stated probabilities from the truth."),
     ("Interval", "95% interval; the method is named under its table."),
     (
-        "McNemar's test",
-        "Compares how often each of two pipelines is right where the other is wrong.",
+        "Paired test",
+        "Compares how often each of two pipelines is right where the other is wrong: McNemar's "
+        "test, or its like over patients where a patient has several images.",
     ),
     ("p50, p90, p99", "The time that 50, 90 or 99 of 100 samples do not exceed."),
     ("Public material", "All bytes the server is started with: context, keys, weights."),

@@ -33,7 +33,8 @@ METHOD = (
     "Bytes: HTTP requests and replies as sent, headers included. Network time is modelled from "
     "them and shown separately.",
     "Accuracy is scored from stored predictions; the method of each interval is named under its "
-    "table. McNemar's test is exact.",
+    "table. The paired test of accuracies is exact: McNemar's, or sign flips of whole patients "
+    "where a patient has several images.",
     "A cell that failed, timed out or could not run here is a result: it keeps its row and its "
     "reason.",
 )

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from he_compare.common.run.capability_matrix import CapabilityMatrix, controls_failed
-from he_compare.common.run.records import Verdict
-from he_compare.common.run.severity import WORDS
+from he_compare.common.run.records import AttackOutcome, Verdict
+from he_compare.common.run.severity import A_CONTROL, AS_NOISE, OPEN_BY_DESIGN, WORDS
 from he_compare.common.run.view import RunView
 from he_compare.reports.attack_matrix import cell_words, columns, matrix_of_run
 from he_compare.reports.document.nodes import (
@@ -20,6 +20,7 @@ from he_compare.reports.document.nodes import (
     Callout,
     Column,
     Figure,
+    Inline,
     Paragraph,
     Row,
     SpanRow,
@@ -69,14 +70,20 @@ def _introduction(view: RunView) -> list[Block]:
         "adds; the truth is sealed and the harness scores the guess. Budget “"
         f"{budget.get('name', 'none')}”: {span} keys, {budget.get('images', 0)} ciphertexts per "
         "key. "
-        "Advantage: 0 as on uniform noise, 1 as on unprotected images (or the best possible), with "
-        "an interval over keys. Controls: each attack must succeed on the identity and must fail "
+        "Advantage: 0 for what is had without the attack (the best of: the same attack on uniform "
+        "noise or a known chance, the ciphertext as it is, the mean public picture), 1 as on "
+        "unprotected images (or the best possible), with an interval whose method is in its "
+        "record. "
+        "Controls: each attack must succeed on the identity and must fail "
         "on noise and on AES-CTR."
     )
     seen = {outcome.verdict for outcome in view.outcomes}
     told = [verdict for verdict in EXPLAINED if verdict != "unreadable" or verdict in seen]
     meaning = Bullets(
-        tuple(inline(Bold(WORDS[one].short), f": {WORDS[one].meaning}.") for one in told)
+        (
+            *(inline(Bold(WORDS[one].short), f": {WORDS[one].meaning}.") for one in told),
+            *_counted_apart(view.outcomes),
+        )
     )
     blocks: list[Block] = [Paragraph(words), meaning]
     failed = controls_failed(view.outcomes)
@@ -84,6 +91,17 @@ def _introduction(view: RunView) -> list[Block]:
         text = "; ".join(f"{one.title} on {one.target}: {one.unreliable[0]}" for one in failed)
         blocks.append(Callout("danger", "A control misbehaved", inline(text)))
     return blocks
+
+
+def _counted_apart(outcomes: Sequence[AttackOutcome]) -> list[Inline]:
+    """Say what no pipeline is judged by, where there is any."""
+    told = []
+    if any(one.counts_as == "control" for one in outcomes):
+        told.append(inline(Bold(AS_NOISE), f": {A_CONTROL}; no attack resisted."))
+    if any(one.counts_as == OPEN_BY_DESIGN for one in outcomes):
+        words = ": what was won is what the server is meant to know; no break."
+        told.append(inline(Bold(OPEN_BY_DESIGN), words))
+    return told
 
 
 def _figure(matrix: CapabilityMatrix, names: Sequence[tuple[str, str]]) -> list[Figure]:
@@ -95,7 +113,9 @@ def _figure(matrix: CapabilityMatrix, names: Sequence[tuple[str, str]]) -> list[
             for column, (target, _) in enumerate(names):
                 outcome = matrix.cell(row, target)
                 if outcome is not None:
-                    cells[len(lines), column] = HeatCell(outcome.verdict, outcome.advantage)
+                    cells[len(lines), column] = HeatCell(
+                        outcome.verdict, outcome.advantage, outcome.counts_as == "control"
+                    )
             lines.append((row.title, False))
     return drawn(
         lambda: heat_map(lines, [shown for _, shown in names], cells),

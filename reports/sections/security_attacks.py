@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from he_compare.common.run.records import AttackOutcome
-from he_compare.common.run.severity import GRAVITY, NOT_PROMISED, WORDS, beyond_claims
+from he_compare.common.run.severity import (
+    A_CONTROL,
+    GRAVITY,
+    WORDS,
+    aside,
+    beyond_claims,
+    is_control,
+    is_judged,
+    verdict_of,
+)
 from he_compare.common.run.view import RunView
 from he_compare.reports.cards import card, gravest_first
-from he_compare.reports.document.nodes import Block, FindingCard, Paragraph, inline
+from he_compare.reports.document.nodes import Block, FindingCard, Paragraph, Severity, inline
 from he_compare.reports.naming import short_title
 from he_compare.reports.section import ReportSection
 
@@ -42,32 +51,44 @@ def _cards(view: RunView) -> list[FindingCard]:
 
 def _card(view: RunView, outcomes: Sequence[AttackOutcome]) -> FindingCard:
     names = {pipeline.label: short_title(view, pipeline) for pipeline in view.pipelines}
-    graded = sorted(outcomes, key=lambda one: (GRAVITY.index(one.verdict), -(one.advantage or 0.0)))
+    graded = sorted(
+        outcomes,
+        key=lambda one: (is_control(one), GRAVITY.index(one.verdict), -(one.advantage or 0.0)),
+    )
     worst = graded[0]
     targets_by_words: dict[str, list[str]] = {}
     for one in graded:
-        words = f"{WORDS[one.verdict].short}, {one.headline or one.reason}"
+        words = f"{verdict_of(one)}, {one.headline or one.reason}"
         targets_by_words.setdefault(words, []).append(names.get(one.target, one.target))
     evidence = "; ".join(
         f"{', '.join(targets)}: {words}" for words, targets in targets_by_words.items()
     )
     hit = [names.get(one.target, one.target) for one in graded if one.verdict == worst.verdict]
     claim = f"{worst.title} ({worst.rung.value}): {worst.verdict} on {', '.join(hit)}"
-    beyond = beyond_claims(worst)
-    if beyond:
-        claim += f", which is {NOT_PROMISED}"
+    if beyond_claims(worst):
+        claim += f", which is {aside(worst)}"
+    if is_control(worst):
+        claim += f", {A_CONTROL}"
     limits = " ".join(f"{limit[:1].upper()}{limit[1:]}." for limit in worst.limits)
     spent = ", ".join(f"{value} {name}" for name, value in worst.spent.items())
     if spent:
         limits = f"{limits} Spent: {spent}.".strip()
     return card(
-        "warn" if beyond else WORDS[worst.verdict].severity,
+        _severity(worst),
         claim,
         evidence,
         limits,
         reproduce=worst.reproduce,
         name=f"SEC-{worst.row.replace('_', '-').replace('@', '-')}",
     )
+
+
+def _severity(outcome: AttackOutcome) -> Severity:
+    """A pass is what a target is judged by: neither a control nor what is only necessary."""
+    if beyond_claims(outcome):
+        return "warn"
+    severity = WORDS[outcome.verdict].severity
+    return severity if severity != "pass" or is_judged(outcome) else "unknown"
 
 
 SECTION = AttacksOneByOne()

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from he_compare.common.run.outcomes import by_reason, name_attacks
 from he_compare.common.run.records import AttackOutcome
+from he_compare.common.run.severity import is_control
 from he_compare.common.run.spelling import parameters
 from he_compare.common.run.view import PipelineView, RunView
 from he_compare.reports.document.nodes import Block, Column, Inline, Row, Table, inline
@@ -126,21 +127,35 @@ def _controls(view: RunView) -> str:
     words = (
         f"{len(ran)} outcomes with controls, {len(failed)} of them unreliable because of a control"
     )
-    return words + "".join(f"; {one.title} on {one.target}: {one.reason}" for one in failed)
+    as_noise = [one for one in view.outcomes if one.counts_as == "control"]
+    if as_noise:
+        words += (
+            f"; {len(as_noise)} attacks on pictures found in encrypted messages what they find in "
+            "noise: they are controls, too, and no attacks resisted"
+        )
+    return words + "".join(f"; {one.title} on {one.target}: {one.unreliable[0]}" for one in failed)
 
 
 def _intervals(outcomes: Iterable[AttackOutcome]) -> str:
     methods = {
         one.advantage_interval.method for one in outcomes if one.advantage_interval is not None
     }
-    return "attacks: " + ", ".join(sorted(methods)) if methods else ""
+    words = "attacks: " + ", ".join(sorted(methods)) if methods else ""
+    if any(one.keys == "operating system" for one in outcomes):
+        words += (
+            "; attacked keys come from the operating system, so that scores differ within the "
+            "interval when the audit is repeated"
+        )
+    if any(one.keys == "seeded" for one in outcomes):
+        words += "; some attacked keys are derived from a seed, which is for debugging only"
+    return words.removeprefix("; ")
 
 
 def _failed(view: RunView) -> str:
     resisted = [
         one
         for one in view.outcomes
-        if one.verdict == "resists within budget" and one.target_kind != "control"
+        if one.verdict == "resists within budget" and not is_control(one)
     ]
     return _joined(
         f"{one.title} on {one.target} ({one.seconds:.1f} s"

@@ -10,7 +10,12 @@ from scipy.stats import binomtest
 
 from he_compare.common.statistics.bootstrap import group_weights, percentile_interval, resample
 from he_compare.common.statistics.evaluation import score
-from he_compare.common.statistics.paired import mcnemar, paired_difference
+from he_compare.common.statistics.paired import (
+    BY_PATIENT,
+    MCNEMAR,
+    paired_difference,
+    paired_test,
+)
 
 CLASSES = ("normal", "pneumonia")
 
@@ -156,10 +161,41 @@ def test_a_difference_without_values_is_none() -> None:
 def test_mcnemar_is_the_exact_binomial_test() -> None:
     correct_a = np.array([True] * 9 + [False] * 2 + [True] * 30)
     correct_b = np.array([False] * 9 + [True] * 2 + [True] * 30)
-    only_a, only_b, p = mcnemar(correct_a, correct_b)
-    assert (only_a, only_b) == (9, 2)
-    assert p == pytest.approx(2 * sum((1, 11, 55)) / 2**11)
+    found = paired_test(correct_a, correct_b, [str(number) for number in range(41)])
+    assert (found.only_a, found.only_b, found.method) == (9, 2, MCNEMAR)
+    assert found.p_value == pytest.approx(2 * sum((1, 11, 55)) / 2**11)
 
 
 def test_mcnemar_without_differences_has_p_one() -> None:
-    assert mcnemar(np.array([True, False]), np.array([True, False])) == (0, 0, 1.0)
+    same = np.array([True, False])
+    found = paired_test(same, same, ["a", "a"])
+    assert (found.only_a, found.only_b, found.p_value, found.method) == (0, 0, 1.0, MCNEMAR)
+
+
+def test_images_of_one_patient_are_no_independent_evidence() -> None:
+    """Nine images of one patient and one of another: two coins, not ten."""
+    correct_a, correct_b = np.ones(10, bool), np.zeros(10, bool)
+    found = paired_test(correct_a, correct_b, ["one"] * 9 + ["other"])
+    assert (found.only_a, found.only_b) == (10, 0)
+    assert found.method == BY_PATIENT
+    assert found.p_value == pytest.approx(0.5)
+    apart = paired_test(correct_a, correct_b, [str(number) for number in range(10)])
+    assert apart.p_value == pytest.approx(2 / 2**10)
+
+
+def test_the_test_by_patient_counts_all_signs() -> None:
+    from itertools import product
+
+    random = np.random.default_rng(0)
+    correct_a, correct_b = random.random((2, 60)) < 0.6
+    groups = [str(number // 6) for number in range(60)]
+    sums = [
+        int((correct_a[i : i + 6].astype(int) - correct_b[i : i + 6]).sum())
+        for i in range(0, 60, 6)
+    ]
+    flipped = [
+        abs(sum(s * d for s, d in zip(signs, sums, strict=True)))
+        for signs in product((1, -1), repeat=10)
+    ]
+    expected = np.mean(np.array(flipped) >= abs(sum(sums)))
+    assert paired_test(correct_a, correct_b, groups).p_value == pytest.approx(expected)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from he_compare.common.attack_requirements import BYTES, ONE_KEY
+from he_compare.common.attack_requirements import ONE_KEY, ONE_VALUE
 from he_compare.comparisons.attacks.tools.alignment import aligned_one_by_one, aligned_together
 from he_compare.comparisons.attacks.tools.tiles import symmetric
 from tests.support.oneattack import detail, outcome
@@ -44,24 +44,29 @@ def test_the_jigsaw_solver_gets_nothing_where_every_block_has_a_key(tmp_path: Pa
 def test_a_key_for_each_image_is_tried_image_by_image(tmp_path: Path) -> None:
     cipher = "vit_block[patch=8,key_policy=per_image]"
     skipped = outcome(tmp_path / "a", "shared_key_correlation", cipher, SIZE)
-    assert skipped.verdict == "not applicable" and skipped.reason == ONE_KEY.obstacle
+    assert skipped.verdict == "unreadable" and skipped.reason == ONE_KEY.obstacle
     tried = outcome(tmp_path / "b", "jigsaw", cipher, SIZE)
     assert tried.verdict != "not applicable"
 
 
 @pytest.mark.parametrize(
-    ("cipher", "reason"),
+    ("cipher", "verdict", "reason"),
     [
-        ("al_amin[patch=8,shared_pixel_key=false]", "every block has a key of its own"),
-        ("tanaka_le", "4-bit halves"),
-        ("orthogonal[patch=8]", BYTES.obstacle),
-        ("pixel_np", "no blocks"),
+        (
+            "al_amin[patch=8,shared_pixel_key=false]",
+            "not applicable",
+            "every block has a key of its own",
+        ),
+        ("tanaka_le", "unreadable", "4-bit halves"),
+        ("orthogonal[patch=8]", "not applicable", ONE_VALUE.obstacle),
+        ("pixel_np", "not applicable", "no blocks"),
     ],
 )
-def test_correlation_says_why_it_does_not_apply(tmp_path: Path, cipher: str, reason: str) -> None:
+def test_correlation_says_whether_nothing_is_there_or_nothing_is_known(
+    tmp_path: Path, cipher: str, verdict: str, reason: str
+) -> None:
     found = outcome(tmp_path, "shared_key_correlation", cipher, SIZE)
-    assert found.verdict == "not applicable"
-    assert reason in found.reason
+    assert (found.verdict, reason in found.reason) == (verdict, True)
 
 
 def test_block_statistics_name_neighbours_under_a_key_for_each_block(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -14,19 +14,23 @@ import pytest
 from he_compare.common import plugins
 from he_compare.common.adversary import Oracle, Truth, View
 from he_compare.common.attack import Attack, Check, CheckFinding, Inspected
-from he_compare.common.attack_requirements import BLOCKS
-from he_compare.common.attack_score import AttackMetric, Score
+from he_compare.common.attack_requirements import BLOCKS, Requirement
+from he_compare.common.attack_score import AS_IT_IS, SSIM, AttackMetric, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.errors import UsageError
 from he_compare.common.plugins import Plugin
 from he_compare.common.run.capability_matrix import controls_failed
 from he_compare.common.run.records import AttackOutcome, SecurityClaims
+from he_compare.common.run.severity import gravest, verdict_of
 from he_compare.common.run.store import RunFolder
 from he_compare.common.scheme import KeyedScheme, Scheme
 from he_compare.common.types import Knowledge, Message, NotRun, UInt8Array
+from he_compare.comparisons.attacks.tools.likeness import as_picture, score_pictures
 from he_compare.comparisons.auditing import matrix, suite
 from he_compare.comparisons.auditing.audit import exit_code
+from he_compare.comparisons.auditing.floors import PUBLIC_MEAN
 from he_compare.comparisons.auditing.harness import Harness, Setup
+from he_compare.comparisons.auditing.outcome_draft import SEEDED_KEYS
 from he_compare.comparisons.auditing.targets import Opened, Target, cipher_target
 from he_compare.comparisons.progress import ProgressReporter
 from tests.support.attackpool import InventedPool
@@ -224,6 +228,9 @@ def test_too_few_images_are_refused_in_a_clear_line(tmp_path: Path, given: Any) 
     assert found.reason.startswith("6 test images are too few: 12 are needed")
 
 
+SEALED_BYTES = 4000
+
+
 class Sealed(Scheme):
     """Messages that are bytes to everybody: no ``read`` of its own."""
 
@@ -241,7 +248,7 @@ class Sealed(Scheme):
 
 class SealedKey(KeyedScheme):
     def protect(self, images: UInt8Array) -> list[Message]:
-        return [os.urandom(4000) for _ in images]
+        return [os.urandom(SEALED_BYTES) for _ in images]
 
 
 def sealed_target() -> Target:
@@ -414,3 +421,160 @@ class Shapes(Inspector):
 def test_a_check_gets_images_of_the_shape_that_the_scheme_takes(tmp_path: Path, given: Any) -> None:
     given(Shapes())
     assert run(tmp_path, Shapes(), "vit_block[patch=7]")[0].headline == "(28, 28, 3)"
+
+
+# What cannot flatter ------------------------------------------------------------------------------
+
+
+class Recorder(Probe):
+    """Remembers how many ciphertexts it saw, and their bytes."""
+
+    name = "recorder"
+    seen: ClassVar[list[bytes]] = []
+    counts: ClassVar[list[int]] = []
+
+    def run(self, view: View, budget: AttackBudget, random: np.random.Generator) -> Any:
+        type(self).seen.append(view.ciphertexts.tobytes())
+        type(self).counts.append(len(view.ciphertexts))
+        assert budget.images == max(SMALL.images, self.wants_images)
+        return view.ciphertexts
+
+
+def ciphertexts_of(folder: Path, **changes: Any) -> list[bytes]:
+    Recorder.seen = []
+    run(folder, Recorder(), "vit_block[patch=8]", **changes)
+    return Recorder.seen[3:]
+
+
+def test_no_seed_of_the_audit_gives_away_the_keys_that_are_attacked(
+    tmp_path: Path, given: Any
+) -> None:
+    given(Recorder())
+    first, second = (ciphertexts_of(tmp_path / name) for name in ("a", "b"))
+    assert len(first) == len(second) == SMALL.keys
+    assert not set(first) & set(second)
+    seeded = [ciphertexts_of(tmp_path / name, key_seed=5) for name in ("c", "d")]
+    assert seeded[0] == seeded[1]
+    other = ciphertexts_of(tmp_path / "e", key_seed=6)
+    assert other != seeded[0]
+
+
+def test_a_record_says_where_attacked_keys_come_from(tmp_path: Path, given: Any) -> None:
+    given(Probe())
+    mine = run(tmp_path / "a", Probe())[0]
+    assert mine.keys == "operating system"
+    assert "scores differ within the interval" in matrix.explain_outcome(mine)
+    debugged = run(tmp_path / "b", Probe(), key_seed=1)[0]
+    assert debugged.keys == "seeded" and SEEDED_KEYS in debugged.limits
+    assert debugged.identity != mine.identity
+
+
+def test_an_attack_gets_more_ciphertexts_than_the_budget_has(tmp_path: Path, given: Any) -> None:
+    class Hungry(Recorder):
+        name = "hungry"
+        wants_images = 11
+        least_images = 10
+
+    given(Hungry())
+    Recorder.counts = []
+    mine = run(tmp_path, Hungry())[0]
+    assert set(Hungry.counts) == {11}
+    assert mine.budget["images"] == 11 and mine.verdict != "not run"
+
+
+def test_the_floor_is_named_and_is_what_is_had_without_the_attack(
+    tmp_path: Path, given: Any
+) -> None:
+    class Copy(Probe):
+        """Shows ciphertexts as pictures."""
+
+        name = "copy"
+        metric = SSIM
+
+        def run(self, view: View, budget: AttackBudget, random: np.random.Generator) -> Any:
+            return np.stack([as_picture(one) for one in view.ciphertexts])
+
+        def score(self, guess: Any, truth: Truth) -> Score:
+            return score_pictures(guess, truth)
+
+    given(Copy())
+    mine, identity, *_ = run(tmp_path / "a", Copy(), key_seed=0)
+    assert set(mine.floors) == {"noise", AS_IT_IS, PUBLIC_MEAN}
+    assert mine.floor == max(mine.floors.values()) == mine.floors[PUBLIC_MEAN]
+    assert mine.floor_from == PUBLIC_MEAN and mine.advantage == 0.0
+    assert f"floor      {mine.floor:.3g}: {PUBLIC_MEAN} (and noise" in matrix.explain_outcome(mine)
+    assert f"({PUBLIC_MEAN} {mine.floor:.3g}, unprotected 1)" in mine.headline
+    # Of what is not encrypted, everything is had without an attack: it is broken all the same.
+    assert identity.verdict == "broken" and identity.advantage == 1.0
+    assert mine.advantage_interval is not None
+    assert mine.advantage_interval.method.startswith("bootstrap of keys and patients")
+
+
+def test_half_of_the_values_left_alone_are_no_merit_of_known_plaintext(tmp_path: Path) -> None:
+    attack = plugins.load("attacks", "known_plaintext")
+    mine = run(tmp_path, attack, "np[key_policy=per_image]", key_seed=0)[0]
+    assert mine.floor_from == AS_IT_IS and mine.floors[AS_IT_IS] == pytest.approx(0.5, abs=0.1)
+    assert mine.verdict in ("resists within budget", "unreliable")
+    assert mine.advantage is not None and mine.advantage < 0.3
+
+
+class SealedByLattices(Sealed):
+    """The same bytes, resting on a hardness assumption."""
+
+    def claims(self) -> SecurityClaims:
+        known = super().claims()
+        return known.model_copy(update={"claim_type": "reduction to a hardness assumption"})
+
+
+def test_an_attack_on_pictures_that_finds_noise_in_encrypted_messages_is_a_control(
+    tmp_path: Path, given: Any
+) -> None:
+    given(Probe())
+    target = replace(
+        sealed_target(), open_it=lambda: Opened(SealedByLattices(), "deployed for the audit")
+    )
+    mine = run(tmp_path / "a", Probe(), target)[0]
+    assert (mine.verdict, mine.counts_as) == ("resists within budget", "control")
+    assert gravest([mine]) is None and verdict_of(mine) == "as noise"
+    text = matrix.render([mine])
+    assert "as noise" in text and "not counted as an attack resisted" in text
+
+    class Winner(Probe):
+        """Wins wherever there are no pictures."""
+
+        def run(self, view: View, budget: AttackBudget, random: np.random.Generator) -> Any:
+            return len(view.messages[0])
+
+        def score(self, guess: Any, truth: Truth) -> Score:
+            return Score(float(guess == SEALED_BYTES))
+
+    given(Winner())
+    won = run(tmp_path / "b", Winner(), target)[0]
+    assert (won.verdict, won.counts_as) == ("broken", "evidence")
+    assert gravest([won]) == won
+
+
+def test_an_obstacle_of_the_solver_is_unknown_and_one_of_the_cipher_is_not_applicable(
+    tmp_path: Path, given: Any
+) -> None:
+    class Either(Probe):
+        requires = (
+            Requirement("this solver is slow", lambda facts: False),
+            Requirement(
+                "nothing is moved", lambda facts: not facts.keeps_places, by_construction=True
+            ),
+        )
+
+    given(Either())
+    unknown = run(tmp_path / "a", Either())[0]
+    assert (unknown.verdict, unknown.reason) == ("unreadable", "this solver is slow")
+    absent = run(tmp_path / "b", Either(), "pixel_np")[0]
+    assert (absent.verdict, absent.reason) == ("not applicable", "nothing is moved")
+
+
+def test_pictures_are_scored_with_the_floors_of_pictures() -> None:
+    """An attack that compares pictures under another metric would have noise as its only floor."""
+    for name in suite.names():
+        attack = suite.load(name)
+        if isinstance(attack, Attack) and attack.metric.name.startswith("SSIM"):
+            assert attack.metric.of_pictures, name

@@ -244,7 +244,7 @@ def test_runs_on_the_same_images_are_paired(folder: RunFolder, tmp_path: Path) -
     same = diff_runs(folder, folder, allow_other_environment=False)["pipelines"][2]
     assert same["accuracy"]["difference"] == 0
     assert same["accuracy"]["interval"] == [0, 0]
-    assert "B - A +0.000 [+0.000, +0.000], McNemar p 1, n 60" in render(
+    assert "B - A +0.000 [+0.000, +0.000], p 1 (McNemar's exact test" in render(
         diff_runs(folder, folder, allow_other_environment=False)
     )
 
