@@ -27,7 +27,7 @@ from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
@@ -45,6 +45,9 @@ from he_compare.common.types import (
     Split,
     UInt8Array,
 )
+
+if TYPE_CHECKING:
+    from he_compare.common.references.reference import Public
 
 
 class Parameters(BaseModel):
@@ -89,12 +92,16 @@ class OpenDataset(Protocol):
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a pipeline may learn from; the test split is never part of it."""
+    """What a pipeline may learn from; the test split is never part of it.
+
+    ``public``: public images that a server may have of its own, None where none were chosen.
+    """
 
     train: ImageBatch
     val: ImageBatch
     classes: tuple[str, ...]
     fingerprint: str
+    public: Public | None = None
 
 
 class ServerHandle(Protocol):

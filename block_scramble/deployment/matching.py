@@ -9,7 +9,6 @@ embedding. That it can be done is a property of the ciphers, and an attack on th
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,35 +17,43 @@ from he_compare.block_scramble.deployment.public_material import ServerMaterial
 from he_compare.block_scramble.keyed_cipher import CiphertextArray
 from he_compare.block_scramble.vit.adaptation import fold_normalisation, kernel_of
 from he_compare.common.block_moments import Alignment, align_blocks
-from he_compare.common.datasets.embedded.atlas import sample
+from he_compare.common.errors import MessageError
+from he_compare.common.references.reference import COLOUR, PublicReference
+from he_compare.common.references.shipped import SHIPPED
 from he_compare.common.types import UInt8Array
 
 if TYPE_CHECKING:
     from timm.models.vision_transformer import VisionTransformer
 
-REFERENCE = "synthetic radiographs that ship with the package"
 REFERENCE_IMAGES = 800
 REFERENCE_SEED = 20_411
 
 
 def match_patch_embedding(
-    model: VisionTransformer, header: ServerMaterial, ciphertexts: CiphertextArray
+    model: VisionTransformer,
+    header: ServerMaterial,
+    ciphertexts: CiphertextArray,
+    sent: UInt8Array | None = None,
 ) -> Alignment | None:
     """Fit the patch embedding of a model of plain images to ciphertexts (n, h, w, 3), in place.
 
-    Returns the alignment; the model is left as it is where that is None or not ``found``.
+    ``sent``: public images that came with the material, uint8 (m, h, w, 3); without them those of
+    the shipped reference that the header names. Returns the alignment; the model is left as it is
+    where that is None or not ``found``. Raises MessageError where no such reference ships.
     """
-    reference = public_reference(header.image_size, _count(header.image_size))
-    alignment = align_blocks(ciphertexts, reference, header.patch)
+    if sent is None:
+        if header.reference not in SHIPPED:
+            raise MessageError(f"no public images {header.reference!r} ship with the package")
+        sent = public_images(SHIPPED[header.reference](), header.image_size)
+    alignment = align_blocks(ciphertexts, sent, header.patch)
     if alignment is not None and alignment.found:
         fold_in(model, header, alignment)
     return alignment
 
 
-@lru_cache(maxsize=1)
-def public_reference(size: int, count: int) -> UInt8Array:
-    """Return public images that hold no patient's picture: uint8 (count, size, size, 3)."""
-    return sample(count, REFERENCE_SEED, size).images
+def public_images(reference: PublicReference, size: int) -> UInt8Array:
+    """Return what a patch embedding is matched to: uint8 (n, size, size, 3)."""
+    return reference.images(_count(size), size, COLOUR, REFERENCE_SEED)
 
 
 def _count(size: int) -> int:

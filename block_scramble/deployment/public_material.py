@@ -12,13 +12,15 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from he_compare.common.errors import CompareError, MessageError
+from he_compare.common.references.shipped import MATCHED_TO
 from he_compare.common.service.wire import pack, unpack
-from he_compare.common.types import Float32Array
+from he_compare.common.types import Float32Array, UInt8Array
 
 if TYPE_CHECKING:
     from timm.models.vision_transformer import VisionTransformer
 
 Triple = tuple[float, float, float]
+SENT = "public images"
 
 
 class TrainingBudget(BaseModel):
@@ -58,13 +60,28 @@ class ServerMaterial(BaseModel):
         default="given",
         description="Training starts from the patch embedding as it is, or has it fitted first",
     )
+    reference: str = Field(
+        default=MATCHED_TO,
+        max_length=100,
+        description="Public images that a patch embedding is matched to, by name",
+    )
+    reference_sent: bool = Field(
+        default=False, description="They come with the material; else they ship with the package"
+    )
+    reference_digest: str = Field(default="", description="SHA-256 of what they are drawn from")
     training: TrainingBudget | None = Field(
         default=None, description="Set: the server trains; none: it classifies"
     )
 
-    def to_bytes(self, *states: bytes) -> bytes:
-        """Serialise with the safetensors ``states`` of the models, one unless ``models`` says."""
+    def to_bytes(self, *states: bytes, sent: UInt8Array | None = None) -> bytes:
+        """Serialise with the safetensors ``states`` of the models, one unless ``models`` says.
+
+        ``sent``: public images, uint8 (n, image_size, image_size, 3), if ``reference_sent``.
+        """
         arrays = {f"state {i}": np.frombuffer(state, np.uint8) for i, state in enumerate(states)}
+        if sent is not None:
+            grey = bool((sent == sent[..., :1]).all())
+            arrays[SENT] = sent[..., :1] if grey else sent
         return pack(arrays, {"header": self.model_dump_json()})
 
     @classmethod
@@ -78,9 +95,25 @@ class ServerMaterial(BaseModel):
             where = ".".join(str(part) for part in first["loc"]) or "the whole"
             raise MessageError(f"header of the public material: {where}: {first['msg']}") from None
         names = [f"state {i}" for i in range(header.models)]
+        arrays.pop(SENT, None)
         if set(arrays) != set(names) or any(arrays[name].dtype != np.uint8 for name in names):
             raise MessageError(f"public material for {header.models} models has {sorted(arrays)}")
         return header, tuple(arrays[name].tobytes() for name in names)
+
+    def sent_images(self, data: bytes) -> UInt8Array | None:
+        """Return the public images of what ``to_bytes`` wrote; None where none were sent.
+
+        Raises MessageError.
+        """
+        if not self.reference_sent:
+            return None
+        arrays, _ = unpack(data, expect={SENT: ("uint8", 4)})
+        sent: UInt8Array = arrays[SENT]
+        count, *shape = sent.shape
+        side = self.image_size
+        if not count or shape not in ([side, side, 1], [side, side, 3]):
+            raise MessageError(f"public images of shape {sent.shape} for images of {side} pixels")
+        return np.repeat(sent, 3, axis=3) if shape[2] == 1 else sent
 
     def build_model(self, state: bytes) -> VisionTransformer:
         """Build the model and load its weights. Raises MessageError where they do not fit."""

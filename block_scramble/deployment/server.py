@@ -17,7 +17,7 @@ from he_compare.common.contracts import Server
 from he_compare.common.errors import MessageError
 from he_compare.common.seeds import seed_for
 from he_compare.common.service.wire import pack, unpack
-from he_compare.common.types import Float64Array, IntArray, Message, Per, Split, Stage
+from he_compare.common.types import Float64Array, IntArray, Message, Per, Split, Stage, UInt8Array
 
 if TYPE_CHECKING:
     from he_compare.common.backbones.finetune import Budget, VitTrainer
@@ -31,7 +31,7 @@ def load_server(public_material: bytes) -> Server:
     header, states = ServerMaterial.from_bytes(public_material)
     if header.training is None:
         return InferenceServer(header, states)
-    return TrainingServer(header, states)
+    return TrainingServer(header, states, header.sent_images(public_material))
 
 
 class InferenceServer:
@@ -86,7 +86,13 @@ class TrainingServer:
 
     verbs: tuple[str, ...] = ("add", "epoch", "export")
 
-    def __init__(self, header: ServerMaterial, states: Sequence[bytes]) -> None:
+    def __init__(
+        self,
+        header: ServerMaterial,
+        states: Sequence[bytes],
+        public: UInt8Array | None = None,
+    ) -> None:
+        """``public``: images that the patch embedding is matched to, where they were sent."""
         from he_compare.common.backbones.finetune import Budget
 
         if header.training is None or len(states) != 1:
@@ -96,6 +102,7 @@ class TrainingServer:
         self._budget = Budget(**header.training.model_dump())
         self._examples: list[tuple[Split, CiphertextArray, IntArray]] = []
         self._images = {Split.TRAIN: 0, Split.VAL: 0}
+        self._public = public
         self._embedding: dict[str, Any] = {}
         self._trainer: VitTrainer | None = None
 
@@ -158,13 +165,16 @@ class TrainingServer:
 
         A matched one moves as slowly as all that was learnt before.
         """
-        from he_compare.block_scramble.deployment.matching import REFERENCE, match_patch_embedding
+        from he_compare.block_scramble.deployment.matching import match_patch_embedding
         from he_compare.common.backbones.finetune import EMBEDDING
 
         ciphertexts = np.concatenate([x for split, x, _ in self._examples if split is Split.TRAIN])
-        alignment = match_patch_embedding(self._model, self._header, ciphertexts)
+        alignment = match_patch_embedding(self._model, self._header, ciphertexts, self._public)
         agreement = None if alignment is None else round(alignment.agreement, 4)
-        self._embedding = {"matching_reference": REFERENCE, "matching_agreement": agreement}
+        self._embedding = {
+            "matching_reference": self._header.reference,
+            "matching_agreement": agreement,
+        }
         if alignment is None or not alignment.found:
             forget_patch_embedding(self._model, seed_for(budget.seed, "patch embedding"))
             self._embedding["patch_embedding"] = f"{FRESH}: ciphertexts did not match the reference"

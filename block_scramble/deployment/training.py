@@ -30,10 +30,12 @@ from he_compare.block_scramble.vit.adaptation import forget_patch_embedding, poo
 from he_compare.common.contracts import RunContext, ServerHandle, TrainingData
 from he_compare.common.errors import MessageError, UsageError
 from he_compare.common.identity import array_digest, source_digest
+from he_compare.common.references.reference import Domain, Public
+from he_compare.common.references.shipped import MATCHED_TO, SHIPPED
 from he_compare.common.seeds import seed_for
 from he_compare.common.service.wire import pack, unpack
 from he_compare.common.sources import sources_of
-from he_compare.common.types import Float32Array, ImageBatch, Message, Split, Stage
+from he_compare.common.types import Float32Array, ImageBatch, Message, Split, Stage, UInt8Array
 
 CHUNK = 128
 # What the server process runs, besides what is imported here.
@@ -58,7 +60,7 @@ def train_on_ciphertext(
     together = [shares] if sharing is Sharing.JOINT else [[share] for share in shares]
     trained = [_trained_once(instance, header, part, data, context, pipeline) for part in together]
     facts = [part for _, part in trained]
-    context.training.update(facts[0])
+    context.training.update(facts[0] | _reference_facts(header, data))
     if len(facts) > 1:
         context.training["seconds"] = sum(part["seconds"] for part in facts)
         context.training["by_client"] = facts
@@ -125,7 +127,7 @@ def _trained_once(
     }
 
     def make() -> bytes:
-        material = header.to_bytes(state)
+        material = header.to_bytes(state, sent=images_to_send(header, data))
         server = context.start_server(pipeline, material)
         try:
             return train_at_server(server, instance, shares, context, len(material))
@@ -138,11 +140,15 @@ def _trained_once(
 
 
 def training_header(
-    instance: CipherInstance, context: RunContext, embedding: Embedding | None = None
+    instance: CipherInstance,
+    context: RunContext,
+    embedding: Embedding | None = None,
+    public: Public | None = None,
 ) -> ServerMaterial:
     """Describe the model and the budget of training on ciphertext.
 
-    ``embedding``: None is matched, where there are weights of plain images to match.
+    ``embedding``: None is matched, where there are weights of plain images to match. ``public``:
+    what it is matched to; None for the default.
     """
     from he_compare.common.backbones.deit import pixel_statistics
     from he_compare.common.backbones.finetune import Budget, fresh_parameters
@@ -158,7 +164,11 @@ def training_header(
     )
     mean, std = ciphertext_statistics(instance.cipher, *pixel_statistics(settings.backbone))
     matched = embedding is not Embedding.FRESH and settings.weights != UNTRAINED
+    reference = SHIPPED[MATCHED_TO]() if public is None else public.reference
     return ServerMaterial(
+        reference=reference.name,
+        reference_sent=matched and not reference.ships,
+        reference_digest=reference.digest,
         backbone=settings.backbone,
         image_size=settings.image_size,
         patch=instance.patch,
@@ -170,6 +180,26 @@ def training_header(
         embedding="matched" if matched else "given",
         training=TrainingBudget(**asdict(budget)),
     )
+
+
+def images_to_send(header: ServerMaterial, data: TrainingData) -> UInt8Array | None:
+    """Return the public images that the server has not got by itself; None where it has."""
+    if not header.reference_sent or data.public is None:
+        return None
+    from he_compare.block_scramble.deployment.matching import public_images
+
+    return public_images(data.public.reference, header.image_size)
+
+
+def _reference_facts(header: ServerMaterial, data: TrainingData) -> dict[str, Any]:
+    """Say what public images the patch embedding was matched to, and how near they are."""
+    if header.embedding != "matched":
+        return {}
+    domain = Domain.UNKNOWN if data.public is None else data.public.domain
+    return {
+        "matching_reference_domain": domain.value,
+        "matching_reference_digest": header.reference_digest,
+    }
 
 
 def ciphertext_statistics(

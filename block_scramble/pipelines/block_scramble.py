@@ -81,7 +81,7 @@ class BlockScramblePipeline(Pipeline):
             training_header,
         )
 
-        header = training_header(instance, context, parameters.embedding)
+        header = training_header(instance, context, parameters.embedding, data.public)
         states = train_on_ciphertext(instance, header, data, context, NAME, parameters.sharing)
         return FittedOnCiphertext(instance, header, states)
 

@@ -26,15 +26,11 @@ from he_compare.common.references.reference import (
     Public,
     PublicReference,
 )
-from he_compare.common.references.synthetic_chest import SyntheticChest
+from he_compare.common.references.shipped import MATCHED_TO, SHIPPED
 from he_compare.common.run.records import DatasetCard
 from he_compare.common.types import ImageBatch, Split, UInt8Array
 
 FOLDER = "folder"
-SHIPPED: dict[str, type[PublicReference]] = {
-    NaturalPhotographs.name: NaturalPhotographs,
-    SyntheticChest.name: SyntheticChest,
-}
 # What attacks are given where nobody says otherwise: a foreign reference first.
 DEFAULT = (NaturalPhotographs.name, TRAIN)
 
@@ -70,6 +66,18 @@ def open_references(specs: Sequence[str], under_test: UnderTest) -> tuple[Public
             )
         found.append(public)
     return tuple(found)
+
+
+def reference_to_match(asked: Sequence[Public], card: DatasetCard) -> Public:
+    """Return what patch embeddings are matched to: the first that was asked for, or ``MATCHED_TO``.
+
+    Never the training split of the collection under test: the server would be given its images.
+    """
+    for public in asked:
+        if not isinstance(public.reference, TrainingSplit):
+            return public
+    reference = SHIPPED[MATCHED_TO]()
+    return Public(reference, reference.domain_of(card), MATCHED_TO)
 
 
 def shown_spec(spec: str) -> str:

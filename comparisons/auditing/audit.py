@@ -26,6 +26,13 @@ from he_compare.common.errors import (
     UsageError,
 )
 from he_compare.common.plugins import BrokenPluginError, nearest
+from he_compare.common.references.opening import (
+    UnderTest,
+    open_references,
+    reference_to_match,
+    require_known,
+    shown_spec,
+)
 from he_compare.common.run.capability_matrix import controls_failed
 from he_compare.common.run.records import AttackOutcome
 from he_compare.common.run.store import ATTACKS, RunFolder, write_atomic
@@ -82,15 +89,19 @@ class AuditRequest:
     require_real: bool
     quiet: bool
     key_seed: int | None = None
+    public: tuple[str, ...] = ()
 
 
 def audit_command(request: AuditRequest) -> int:
     """Attack, print the matrix, return the exit code: 3 where a control or an attack failed."""
     budget = find_budget(request.budget)
     attacks = attack_names(request.attacks)
+    require_known(request.public)
     with ProgressReporter(quiet=request.quiet) as progress:
         ciphers, pipelines = _cipher_targets(request), _pipelines(request)
         pool = _pool(request, budget, progress)
+        references = open_references(request.public, _under_test(request, pool))
+        card = pool.dataset.card
         folder = RunFolder(request.out or _default_folder(request))
         # Refused before the folder is made; nothing is deployed until an attack asks for it.
         _claim(folder, request, pool)
@@ -104,6 +115,7 @@ def audit_command(request: AuditRequest) -> int:
                 command=_command(request),
                 run={"backbone": BACKBONE, "weights": WEIGHTS},
                 key_seed=request.key_seed,
+                references=references,
             )
             with tempfile.TemporaryDirectory() as private:
                 alone = DeployedAlone(
@@ -111,6 +123,7 @@ def audit_command(request: AuditRequest) -> int:
                     lambda: ground_of_audit(
                         *(pool, request.image_size, request.seed, BACKBONE, WEIGHTS),
                         *(folder.path / "artefacts", Path(private), progress),
+                        reference_to_match(references if request.public else (), card),
                     ),
                 )
                 targets = [*ciphers, *(alone.target(*one) for one in pipelines)]
@@ -155,6 +168,7 @@ def audit_run(
         run={"backbone": config.backbone, "weights": plan.backbone.weights_sha256},
         pictures=config.pictures > 0,
         seconds=QUICK_SECONDS if budget.name == "quick" else None,
+        references=plan.public,
     )
     progress.line(f"audit with the {budget.name} budget")
     deployments = RunDeployments(plan, folder, runner)
@@ -282,6 +296,17 @@ def _pool(request: AuditRequest, budget: AttackBudget, progress: ProgressReporte
     return DatasetPool(dataset, digest, (most[Split.TEST], most[Split.TRAIN]), request.seed)
 
 
+def _under_test(request: AuditRequest, pool: DatasetPool) -> UnderTest:
+    return UnderTest(
+        card=pool.dataset.card,
+        fingerprint=pool.fingerprint,
+        size=request.image_size,
+        seed=request.seed,
+        attacked=pool.attacked,
+        training=pool.auxiliary,
+    )
+
+
 def _default_folder(request: AuditRequest) -> Path:
     name = default_folder_name(request.dataset, request.data_dir)
     return Path("runs") / f"audit-{name}-{request.budget}"
@@ -291,7 +316,7 @@ def _claim(folder: RunFolder, request: AuditRequest, pool: PlainPool) -> None:
     """Begin an audit in an empty folder, or see that the one there is the same."""
     path = folder.path / AUDIT
     facts = {
-        "command": _command(request),
+        "command": _command(request) + _public_options(request),
         "data": pool.fingerprint,
         "tool_version": tool_version(),
     }
@@ -327,3 +352,7 @@ def _command(request: AuditRequest) -> str:
     if request.key_seed is not None:
         words.append(f"--key-seed {request.key_seed}")
     return " ".join(words)
+
+
+def _public_options(request: AuditRequest) -> str:
+    return "".join(f" --public {shown_spec(spec)}" for spec in request.public)

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from he_compare.common.contracts import Pipeline, RunSettings, TrainingData
 from he_compare.common.environment import usable_cores
 from he_compare.common.errors import CellError, UnavailableError, UsageError
+from he_compare.common.references.reference import Public
 from he_compare.common.run.records import RunRecord
 from he_compare.common.run.store import ArtefactFolder, RunFolder
 from he_compare.common.run.tape import Tape, read_tape
@@ -140,10 +141,12 @@ def ground_of_audit(
     artefacts: Path,
     private: Path,
     progress: ProgressReporter,
+    public: Public | None = None,
 ) -> Ground:
     """Return what pipelines are fitted on without a run: the auxiliary images, for one epoch.
 
-    ``private``: an empty folder that is removed after the audit; the client's key lies there.
+    ``public``: what patch embeddings are matched to. ``private``: an empty folder that is removed
+    after the audit; the client's key lies there.
     Raises UsageError where a class has too few images.
     """
     batch = pool.auxiliary(size)
@@ -151,7 +154,7 @@ def ground_of_audit(
     train, val = batch.take(np.flatnonzero(~held_out)), batch.take(np.flatnonzero(held_out))
     _require_all_classes(train, val, pool.classes)
     return Ground(
-        data=TrainingData(train, val, pool.classes, pool.fingerprint),
+        data=TrainingData(train, val, pool.classes, pool.fingerprint, public),
         settings=RunSettings(
             image_size=size,
             backbone=backbone,

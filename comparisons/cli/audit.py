@@ -14,6 +14,7 @@ from he_compare.comparisons.cli.options import (
     Debug,
     JsonFlag,
     Offline,
+    PublicImages,
     Quiet,
     RequireReal,
     print_json,
@@ -54,6 +55,7 @@ def run(
             show_default="all",
         ),
     ] = None,
+    public: PublicImages = None,
     budget: Annotated[str, typer.Option(help="quick (3 keys) or full (5 keys).")] = "quick",
     seed: Annotated[int, typer.Option(min=0, help="Seed of images and guesses, not of keys.")] = 0,
     key_seed: Annotated[
@@ -95,6 +97,7 @@ def run(
         require_real=require_real,
         quiet=quiet,
         key_seed=key_seed,
+        public=tuple(public or ()),
     )
     raise typer.Exit(audit_command(request))
 

@@ -41,6 +41,17 @@ Formats = Annotated[
         rich_help_panel="Attacks and report",
     ),
 ]
+PublicImages = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--public",
+        metavar="REF",
+        help="Public images an attacker has: natural, synthetic-chest, train, folder:PATH or a "
+        "dataset; repeat for several, a row of the matrix each.",
+        show_default="natural and train",
+        rich_help_panel="Attacks and report",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print no progress.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Print the traceback of an error.")]
 

@@ -14,6 +14,7 @@ from he_compare.comparisons.cli.options import (
     DataDir,
     Formats,
     Offline,
+    PublicImages,
     RequireReal,
 )
 from he_compare.comparisons.cli.settings import FROM_PROFILE, with_settings
@@ -71,6 +72,7 @@ def run(
             rich_help_panel="Attacks and report",
         ),
     ] = None,
+    public: PublicImages = None,
     format: Formats = "md,html,pdf",
     quiet: Annotated[bool, typer.Option(help="Print no progress.", show_default=False)] = False,
     debug: Annotated[
@@ -90,6 +92,7 @@ def run(
         overrides=settings
         | {
             "pipelines": pipeline or None,
+            "public": public or None,
             "audit": None if audit is None else audit_budget(profile, wanted=audit),
         },
         out=out,

@@ -18,8 +18,9 @@ from typer.core import TyperCommand
 from he_compare.comparisons.measuring.config import RunConfig, option_group, profile_values
 from he_compare.comparisons.measuring.validation import allowed_values
 
-# Fields of RunConfig whose option has another form: --profile, --pipeline, --audit/--no-audit.
-OWN_FORM = frozenset({"profile", "pipelines", "audit"})
+# Fields of RunConfig whose option has another form, or may be repeated: --profile, --pipeline,
+# --audit/--no-audit, --public.
+OWN_FORM = frozenset({"profile", "pipelines", "audit", "public"})
 FROM_PROFILE = "from the profile"
 
 

@@ -102,12 +102,29 @@ class RunConfig(BaseModel):
     audit: Annotated[Literal["none", "quick", "full"], REPORT] = Field(
         default="quick", description="Budget of the attacks on the run's own pipelines"
     )
+    public: Annotated[list[str], REPORT] = Field(
+        default_factory=list,
+        description="Public images of attacks, and of the matching of patch embeddings: natural, "
+        "synthetic-chest, train, folder:PATH or a dataset; empty: natural and train, and "
+        "synthetic-chest for the matching",
+    )
     pictures: Annotated[int, REPORT] = Field(
         default=4,
         ge=0,
         le=16,
         description="Sample images in the report; 0: no image or message is kept in the run",
     )
+
+    @field_validator("public")
+    @classmethod
+    def _known_public(cls, value: list[str]) -> list[str]:
+        from he_compare.common.references.opening import require_known
+
+        try:
+            require_known(value)
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+        return value
 
     @field_validator("backbone")
     @classmethod

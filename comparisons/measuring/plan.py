@@ -22,6 +22,13 @@ from he_compare.common.dataset import DatasetFamily, choose_subset
 from he_compare.common.environment import tool_version, usable_cores
 from he_compare.common.errors import UsageError
 from he_compare.common.identity import key_of, source_digest
+from he_compare.common.references.opening import (
+    UnderTest,
+    open_references,
+    reference_to_match,
+    shown_spec,
+)
+from he_compare.common.references.reference import Public
 from he_compare.common.run.records import (
     BackboneSummary,
     Cell,
@@ -96,6 +103,7 @@ class RunPlan:
     """A run that can start: validated, with its data in memory.
 
     ``dataset_spec``: the dataset as it may be written down, without a path of this machine.
+    ``public``: images that the attacks are given.
     """
 
     config: RunConfig
@@ -107,6 +115,7 @@ class RunPlan:
     test: ImageBatch
     settings: RunSettings
     key_file: Path
+    public: tuple[Public, ...] = ()
 
     def ground(self, artefacts: ArtefactFolder, cache_dir: Path, progress: Progress) -> Ground:
         """Return what every pipeline of the run is fitted on, and where."""
@@ -155,6 +164,7 @@ class RunPlan:
                 if name not in KEYED_APART
             },
             "weights": self.backbone.weights_sha256,
+            "matched_to": self.data.public.reference.digest if self.data.public else "",
             "seed": config.seed,
             "source": source_digest(
                 *CORE_MODULES,
@@ -193,7 +203,8 @@ class RunPlan:
             data=self.summary.fingerprint,
             weights=self.backbone.weights_sha256,
             pipelines=[[p.label, p.pipeline.name, p.resolved()] for p in self.pipelines],
-            config=self.config.model_dump(mode="json", exclude=OUTSIDE_PLAN),
+            public=[one.reference.digest for one in self.public],
+            config=self.config.model_dump(mode="json", exclude=OUTSIDE_PLAN | {"public"}),
         )
 
     def manifest(self) -> Manifest:
@@ -218,7 +229,10 @@ class RunPlan:
             seed=self.config.seed,
             profile=self.config.profile,
             settings=self.config.model_dump(mode="json", exclude={"pipelines"})
-            | {"threads": self.settings.threads},
+            | {
+                "threads": self.settings.threads,
+                "public": [one.argument for one in self.public],
+            },
         )
 
     def _command(self) -> str:
@@ -228,6 +242,9 @@ class RunPlan:
         for field in RunConfig.model_fields:
             value = getattr(self.config, field)
             if field in {"profile", "pipelines"} or value == getattr(base, field):
+                continue
+            if field == "public":
+                words += [f"--public {shown_spec(one)}" for one in value]
                 continue
             if field == "audit":
                 words.append("--no-audit" if value == "none" else "--audit")
@@ -357,6 +374,15 @@ def _load(
     }
     classes = tuple(dataset.card.classes)
     _require_all_classes(batches, classes)
+    under_test = UnderTest(
+        card=dataset.card,
+        fingerprint=digest,
+        size=config.image_size,
+        seed=config.seed,
+        attacked=lambda _: batches[Split.TEST],
+        training=lambda _: batches[Split.TRAIN],
+    )
+    public = open_references(config.public, under_test)
     return RunPlan(
         config=config,
         dataset_spec=dataset_spec,
@@ -370,10 +396,17 @@ def _load(
         ),
         backbone=backbone,
         pipelines=pipelines,
-        data=TrainingData(batches[Split.TRAIN], batches[Split.VAL], classes, digest),
+        data=TrainingData(
+            batches[Split.TRAIN],
+            batches[Split.VAL],
+            classes,
+            digest,
+            reference_to_match(public if config.public else (), dataset.card),
+        ),
         test=batches[Split.TEST],
         settings=_shared_settings(config),
         key_file=key_file,
+        public=public,
     )
 
 
