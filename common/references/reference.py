@@ -17,7 +17,8 @@ from he_compare.common.types import UInt8Array
 
 # As little as any use of public images can do with.
 LEAST_IMAGES = 16
-GREY, COLOUR = 1, 3
+GREY: Literal[1] = 1
+COLOUR: Literal[3] = 3
 Channels = Literal[1, 3]
 
 
