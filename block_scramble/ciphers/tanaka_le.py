@@ -3,8 +3,8 @@
 Each M x M block is flattened, its bytes are split into low and high halves (all low ones, then all
 high ones), halves are inverted (15 - v) where the key says, permuted and merged into bytes again;
 all blocks share the key and stay where they are. Source: Tanaka, "Learnable Image Encryption",
-ICCE-TW 2018 (arXiv 1804.00490). ``mask_from_order`` does what the reference code does (BlockScramble
-of the repository mastnk/ICCE-TW2018): it inverts before and after the permutation.
+ICCE-TW 2018 (arXiv 1804.00490). ``mask_from_order`` does what the reference code does (file
+BlockScramble.py of the repository mastnk/ICCE-TW2018): it inverts before and after the permutation.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class TanakaParameters(Parameters):
     patch: int = patch_side(4)
     mask_from_order: bool = Field(
         default=False,
-        description="Derive the inversion mask from the permutation and invert before and after it, "
-        "as the reference code does",
+        description="Derive the inversion mask from the permutation and invert before and after "
+        "it, as the reference code does",
     )
 
 
