@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from he_compare.block_scramble.engine.shapes import ImageShape
 from he_compare.block_scramble.vit.patch_key import PatchKey
-from he_compare.common.errors import UsageError
+from he_compare.common.errors import MessageError, UsageError
 from he_compare.common.scheme import KeyMoves
 from he_compare.common.secrecy import KeptInProcess
 from he_compare.common.types import UInt8Array
@@ -61,6 +61,19 @@ class KeyedCipher(KeptInProcess, ABC):
 def random_nonce() -> bytes:
     """Draw a nonce of NONCE_BYTES bytes from the operating system's generator."""
     return secrets.token_bytes(NONCE_BYTES)
+
+
+def check_nonces(nonces: Sequence[bytes], count: int, used: int = NONCE_BYTES) -> None:
+    """Raise MessageError unless there is one nonce an image and their first bytes differ.
+
+    ``used``: how many of their NONCE_BYTES bytes make the difference.
+    """
+    if len(nonces) != count:
+        raise MessageError(f"{count} images came with {len(nonces)} nonces")
+    if any(len(nonce) != NONCE_BYTES for nonce in nonces):
+        raise MessageError(f"a nonce has {NONCE_BYTES} bytes")
+    if len({nonce[:used] for nonce in nonces}) != count:
+        raise MessageError("a nonce is used for two images: they would be encrypted alike")
 
 
 class NoncedCipher(KeyedCipher):

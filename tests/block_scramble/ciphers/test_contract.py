@@ -39,7 +39,10 @@ def images(count: int = 4) -> UInt8Array:
 
 
 def test_the_whole_lineage_is_found() -> None:
-    lineage = "al_amin etc ffx madono_ele np orthogonal pixel_np shf tanaka_le vit_block"
+    lineage = (
+        "al_amin etc etc_gray ffx madono_ele np orthogonal patch_shuffle pixel_np restricted shf "
+        "tanaka_le vit_block"
+    )
     controls = "aes_ctr identity noise"
     assert set(f"{lineage} {controls}".split()) <= set(NAMES)
 
