@@ -87,7 +87,8 @@ class KeyedShuffle(NoncedCipher):
         split = (len(images), rows, inside, self._piece, columns, inside, self._piece, channels)
         pieces = images.reshape(split).transpose(0, 1, 4, 2, 5, 3, 6, 7)
         flat = pieces.reshape(len(images), rows * columns, inside**2, self._piece**2 * channels)
-        moved = np.take_along_axis(flat, orders[..., None], axis=1).reshape(pieces.shape)
+        image, place = np.arange(len(images))[:, None, None], np.arange(inside**2)
+        moved = flat[image, orders, place].reshape(pieces.shape)
         return moved.transpose(0, 1, 3, 5, 2, 4, 6, 7).reshape(images.shape)
 
 
