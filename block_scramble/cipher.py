@@ -23,6 +23,7 @@ from he_compare.common.errors import UsageError
 from he_compare.common.identity import canonical_json
 from he_compare.common.plugins import nearest
 from he_compare.common.run.records import KeySpace
+from he_compare.common.secrecy import KeptInProcess
 
 SCRAMBLED = "decrypts to another scrambled picture; the error goes unnoticed"
 
@@ -56,7 +57,7 @@ class CipherTraits:
 
 
 @dataclass(frozen=True, repr=False)
-class SubKeys:
+class SubKeys(KeptInProcess):
     """The keys of one cipher, its options and image shape: unrelated to those of any other.
 
     ``sequence``: names a series of encryptions, for ciphers that use fresh randomness.

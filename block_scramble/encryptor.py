@@ -5,13 +5,14 @@ client's and a nonce that travels with the ciphertext. The nonce is synthetic (t
 RFC 5297): an HMAC of the image. It cannot be reused for two different images, needs no memory of
 past nonces, makes runs repeatable, and lets decryption notice a wrong key or an altered ciphertext;
 the price is that equal images still get equal ciphertexts. Ciphers whose traits ask for
-``fresh_nonces`` get random ones from the operating system instead, under either policy.
+``fresh_nonces`` get random ones from the operating system instead, under either policy and also
+under keys made from a seed: a stream of nonces would begin again with every encryptor, and the XOR
+of two ciphertexts of ``aes_ctr`` under one nonce is that of the images.
 """
 
 from __future__ import annotations
 
 import hmac
-import secrets
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Any, Protocol, cast
@@ -25,9 +26,11 @@ from he_compare.block_scramble.keyed_cipher import (
     CiphertextArray,
     KeyedCipher,
     NoncedCipher,
+    random_nonce,
 )
 from he_compare.block_scramble.keys.client_key import ClientKey
 from he_compare.common.errors import MessageError, UsageError
+from he_compare.common.secrecy import KeptInProcess
 from he_compare.common.types import UInt8Array
 
 
@@ -50,7 +53,7 @@ class Encryptor(Protocol):
         ...
 
 
-class PerClientEncryptor:
+class PerClientEncryptor(KeptInProcess):
     """All images under one key."""
 
     def __init__(self, keyed: KeyedCipher) -> None:
@@ -67,7 +70,7 @@ class PerClientEncryptor:
         return self.keyed.decrypt(ciphertexts)
 
 
-class PerImageEncryptor:
+class PerImageEncryptor(KeptInProcess):
     """Each image under a key of its own, derived from its nonce."""
 
     def __init__(self, cipher: Cipher, parameters: Any, shape: ImageShape, key: ClientKey) -> None:
@@ -105,7 +108,7 @@ class PerImageEncryptor:
         return self._cipher.prepare(image_key(self._key, nonce), self._parameters, self._shape)
 
 
-class FreshNonceEncryptor:
+class FreshNonceEncryptor(KeptInProcess):
     """Every encryption under a new random nonce, for ciphers that keep their promise only so.
 
     Under ``per_image`` the nonce also derives a key of its own. There is no tag: a wrong key or an
@@ -169,9 +172,11 @@ def make_encryptor(
     policy: KeyPolicy,
     *,
     sequence: str = "",
+    draw_nonce: Callable[[], bytes] = random_nonce,
 ) -> Encryptor:
     """Prepare a cipher under a key and policy; ``sequence`` as in ``Cipher.prepare``.
 
+    ``draw_nonce``: for tests that must know the nonces; it must never return one twice under a key.
     Raises UsageError where parameters, shape and policy do not fit together.
     """
     check_policy(cipher, policy)
@@ -182,7 +187,7 @@ def make_encryptor(
         return keyed if per_client else cipher.prepare(image_key(key, nonce), parameters, shape)
 
     if cipher.traits.fresh_nonces:
-        return FreshNonceEncryptor(keyed_for, nonce_source(key, cipher.name, sequence))
+        return FreshNonceEncryptor(keyed_for, draw_nonce)
     if per_client:
         return PerClientEncryptor(keyed)
     return PerImageEncryptor(cipher, parameters, shape, key)
@@ -191,15 +196,3 @@ def make_encryptor(
 def image_key(key: ClientKey, nonce: bytes) -> ClientKey:
     """Return the key of the image that has this nonce."""
     return key.subkey("image", nonce.hex())
-
-
-def nonce_source(key: ClientKey, cipher: str, sequence: str) -> Callable[[], bytes]:
-    """Return what draws nonces: the operating system, or for insecure test keys a keyed stream.
-
-    The stream makes runs under a seeded key repeatable, nonces and all; one series of encryptions
-    never draws what another does.
-    """
-    if not key.insecure:
-        return lambda: secrets.token_bytes(NONCE_BYTES)
-    stream = key.stream("fresh nonces", cipher, sequence)
-    return lambda: stream.read(NONCE_BYTES)

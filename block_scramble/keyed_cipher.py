@@ -16,8 +16,9 @@ import numpy.typing as npt
 
 from he_compare.block_scramble.engine.shapes import ImageShape
 from he_compare.block_scramble.vit.patch_key import PatchKey
-from he_compare.common.errors import UsageError
+from he_compare.common.errors import MessageError, UsageError
 from he_compare.common.scheme import KeyMoves
+from he_compare.common.secrecy import KeptInProcess
 from he_compare.common.types import UInt8Array
 
 # uint8 or float32, as the cipher's traits say.
@@ -28,8 +29,8 @@ NONCE_BYTES = 16
 NOT_DESCRIBED = "the cipher does not say how a patch embedding could absorb its key"
 
 
-class KeyedCipher(ABC):
-    """A cipher under one key for images of one shape.
+class KeyedCipher(KeptInProcess, ABC):
+    """A cipher under one key for images of one shape: not to be pickled or copied.
 
     ``obstacle``: why no model can absorb the key, for a cipher that has no ``affine_embedding``.
     """
@@ -57,6 +58,24 @@ class KeyedCipher(ABC):
         return None
 
 
+def random_nonce() -> bytes:
+    """Draw a nonce of NONCE_BYTES bytes from the operating system's generator."""
+    return secrets.token_bytes(NONCE_BYTES)
+
+
+def check_nonces(nonces: Sequence[bytes], count: int, used: int = NONCE_BYTES) -> None:
+    """Raise MessageError unless there is one nonce an image and their first bytes differ.
+
+    ``used``: how many of their NONCE_BYTES bytes make the difference.
+    """
+    if len(nonces) != count:
+        raise MessageError(f"{count} images came with {len(nonces)} nonces")
+    if any(len(nonce) != NONCE_BYTES for nonce in nonces):
+        raise MessageError(f"a nonce has {NONCE_BYTES} bytes")
+    if len({nonce[:used] for nonce in nonces}) != count:
+        raise MessageError("a nonce is used for two images: they would be encrypted alike")
+
+
 class NoncedCipher(KeyedCipher):
     """A keyed cipher whose traits say ``fresh_nonces``: each image is encrypted under one."""
 
@@ -70,7 +89,7 @@ class NoncedCipher(KeyedCipher):
 
     def encrypt(self, images: UInt8Array) -> CiphertextArray:
         """Encrypt uint8 (n, h, w, c) under nonces that are not kept: pictures, measurements."""
-        return self.encrypt_under(images, [secrets.token_bytes(NONCE_BYTES) for _ in images])
+        return self.encrypt_under(images, [random_nonce() for _ in images])
 
     def decrypt(self, ciphertexts: CiphertextArray) -> UInt8Array:
         """Raise UsageError: the nonces are missing."""

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from he_compare.common.errors import UsageError
 from he_compare.common.run.records import SecurityClaims
+from he_compare.common.secrecy import KeptInProcess
 from he_compare.common.types import BoolArray, Message, PixelArray, UInt8Array
 
 PictureShape: TypeAlias = tuple[int, int, int]
@@ -23,7 +24,7 @@ NO_MODEL = "no model was adapted to a key here"
 
 
 @dataclass(frozen=True, repr=False)
-class KeyMoves:
+class KeyMoves(KeptInProcess):
     """Key material of a cipher that moves values and negates some: sealed truth, never recorded.
 
     Flat unit t of a ciphertext is plain unit ``index[t]``, taken as ``top - v`` where

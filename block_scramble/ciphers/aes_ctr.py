@@ -15,14 +15,14 @@ from cryptography.hazmat.primitives.ciphers import algorithms, modes
 
 from he_compare.block_scramble.cipher import Cipher, CipherTraits, SubKeys
 from he_compare.block_scramble.engine.shapes import ImageShape, check_images
-from he_compare.block_scramble.keyed_cipher import NONCE_BYTES, NoncedCipher
+from he_compare.block_scramble.keyed_cipher import NONCE_BYTES, NoncedCipher, check_nonces
 from he_compare.block_scramble.keys.client_key import KEY_BITS, ClientKey
 from he_compare.common.contracts import Parameters
-from he_compare.common.errors import MessageError
 from he_compare.common.types import UInt8Array
 
 # The last four bytes count the blocks of one image, the rest tells images apart.
 COUNTER_BYTES = 4
+USED = NONCE_BYTES - COUNTER_BYTES
 NOT_AFFINE = (
     "the keystream is another one for every image, so there is no fixed map that a model could "
     "absorb"
@@ -45,7 +45,7 @@ class KeyedAesCtr(NoncedCipher):
         length or serves two images: their XOR would then be that of the images.
         """
         check_images(images, self.shape)
-        _check_nonces(nonces, len(images))
+        check_nonces(nonces, len(images), USED)
         result = np.empty(images.shape, np.uint8)
         for image, nonce, target in zip(images, nonces, result, strict=True):
             counter = modes.CTR(_unique(nonce) + bytes(COUNTER_BYTES))
@@ -59,16 +59,7 @@ class KeyedAesCtr(NoncedCipher):
 
 
 def _unique(nonce: bytes) -> bytes:
-    return nonce[: NONCE_BYTES - COUNTER_BYTES]
-
-
-def _check_nonces(nonces: Sequence[bytes], count: int) -> None:
-    if len(nonces) != count:
-        raise MessageError(f"{count} images came with {len(nonces)} nonces")
-    if any(len(nonce) != NONCE_BYTES for nonce in nonces):
-        raise MessageError(f"a nonce has {NONCE_BYTES} bytes")
-    if len({_unique(nonce) for nonce in nonces}) != count:
-        raise MessageError("a nonce is used for two images: their keystreams would be the same")
+    return nonce[:USED]
 
 
 class AesCtr(Cipher):

@@ -3,10 +3,13 @@
 Each M x M block is flattened, its bytes are split into low and high halves (all low ones, then all
 high ones), halves are inverted (15 - v) where the key says, permuted and merged into bytes again;
 all blocks share the key and stay where they are. Source: Tanaka, "Learnable Image Encryption",
-ICCE-TW 2018 (arXiv 1804.00490).
+ICCE-TW 2018 (arXiv 1804.00490). ``mask_from_order`` does what the reference code does (file
+BlockScramble.py of the repository mastnk/ICCE-TW2018): it inverts before and after the permutation.
 """
 
 from __future__ import annotations
+
+from typing import cast
 
 import numpy as np
 from pydantic import Field
@@ -17,6 +20,7 @@ from he_compare.block_scramble.engine.counting import log2_factorial
 from he_compare.block_scramble.engine.permutations import NibblePermutation, permuted_nibble_blocks
 from he_compare.block_scramble.engine.shapes import ImageShape
 from he_compare.common.contracts import Parameters
+from he_compare.common.types import BoolArray, IntArray
 
 
 class TanakaParameters(Parameters):
@@ -25,7 +29,8 @@ class TanakaParameters(Parameters):
     patch: int = patch_side(4)
     mask_from_order: bool = Field(
         default=False,
-        description="Derive the inversion mask from the permutation, as the reference code does",
+        description="Derive the inversion mask from the permutation and invert before and after "
+        "it, as the reference code does",
     )
 
 
@@ -42,8 +47,8 @@ class TanakaLe(BlockwiseCipher):
         claim_type="heuristic",
         deterministic=True,
         keyed=True,
-        interpretation="the published mask is a key of its own; the reference code inverts the "
-        "halves that come from the upper half of the permutation (mask_from_order=true)",
+        interpretation="the published mask is a key of its own; the reference code derives it from "
+        "the permutation and inverts twice, before and after it (mask_from_order=true)",
     )
 
     def keyed(
@@ -53,7 +58,7 @@ class TanakaLe(BlockwiseCipher):
         halves = 2 * block_values(shape, parameters.patch)
         order = keys.stream("nibble order").permutations(1, halves)
         if parameters.mask_from_order:
-            inverted = order >= halves // 2
+            inverted = mask_of_order(order)
         else:
             inverted = keys.stream("inversion").bits((1, halves))
         blocks = np.arange(block_count(shape, parameters.patch))
@@ -72,6 +77,16 @@ class TanakaLe(BlockwiseCipher):
             "correlations between positions of a block; equal blocks stay equal",
             "differences between images: one changed half changes one half",
         )
+
+
+def mask_of_order(order: IntArray) -> BoolArray:
+    """Return which halves end up inverted in the reference code, bool (1, halves).
+
+    Ciphertext half j is plain half ``order[0, j]``. The code marks place j where ``order[0, j]`` is
+    more than half of their number, and inverts at the marked places before and after the move.
+    """
+    marked = order > order.shape[1] // 2
+    return cast(BoolArray, marked ^ marked[0, order])
 
 
 CIPHER = TanakaLe()

@@ -66,6 +66,12 @@ def block_positions(shape: ImageShape, patch: int) -> IndexArray:
     return positions
 
 
+def planar_positions(shape: ImageShape) -> IndexArray:
+    """Return flat positions in the order channel, row, column: where planes keep their values."""
+    flat = np.arange(shape.height * shape.width * shape.channels, dtype=np.intp)
+    return flat.reshape(shape).transpose(2, 0, 1).reshape(-1)
+
+
 def unblocked(values: npt.NDArray[Any], shape: ImageShape, patch: int) -> npt.NDArray[Any]:
     """Lay values by block, (blocks, values of a block), out flat in the order of the image.
 

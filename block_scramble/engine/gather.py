@@ -13,6 +13,7 @@ from typing import cast
 import numpy as np
 
 from he_compare.block_scramble.engine.words import LANES, UInt32Array
+from he_compare.common.secrecy import KeptInProcess
 from he_compare.common.types import BoolArray, IndexArray, UInt8Array
 
 
@@ -42,7 +43,7 @@ def batch_is_last(images: UInt8Array) -> bool:
     return len(images) > 1 and images.transpose(1, 2, 3, 0).flags.c_contiguous
 
 
-class Gather:
+class Gather(KeptInProcess):
     """Takes the bytes or nibbles of every image from fixed places, then XORs a mask."""
 
     def __init__(self, addresses: UInt32Array, mask: UInt8Array) -> None:

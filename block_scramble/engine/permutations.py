@@ -152,6 +152,19 @@ def permuted_nibble_blocks(
     )
 
 
+def relaid(keyed: BytePermutation, shape: ImageShape, places: IndexArray) -> BytePermutation:
+    """Do the moves of one picture to the values of another of the same size.
+
+    ``places``: flat position in an image of ``shape`` of value t of the picture that ``keyed`` is
+    for; a permutation.
+    """
+    moves = keyed.moves()
+    index, negated = np.empty_like(moves.index), np.empty_like(moves.negated)
+    index[places] = places[moves.index]
+    negated[places] = moves.negated
+    return BytePermutation(shape, index, negated)
+
+
 def _flat_moves(
     shape: ImageShape,
     patch: int,

@@ -1,7 +1,8 @@
 """The client's key and everything derived from it: one sub-key a purpose, never one for two.
 
 256 bits from the operating system's CSPRNG (``secrets``); sub-keys by HKDF-SHA256 (RFC 5869) with
-the purpose as its info. Objects here never show key material in ``repr`` and refuse to be pickled.
+the purpose as its info. Objects here never show key material in ``repr`` and refuse to be pickled
+and copied; a process that holds one writes no core dumps.
 """
 
 from __future__ import annotations
@@ -9,13 +10,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from typing import NoReturn
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from he_compare.block_scramble.keys.keystream import Keystream
 from he_compare.common.errors import UsageError
+from he_compare.common.secrecy import KeptInProcess, forbid_core_dumps
 
 KEY_BYTES = 32
 KEY_BITS = 8.0 * KEY_BYTES
@@ -24,7 +25,7 @@ FINGERPRINT_BYTES = 8
 _DOMAIN = b"he-compare block-scramble 1"
 
 
-class ClientKey:
+class ClientKey(KeptInProcess):
     """256 bits of key material with the entropy of the source they came from.
 
     ``entropy_bits``: what an adversary who knows the algorithm has to search, at most 256.
@@ -38,6 +39,7 @@ class ClientKey:
     ) -> None:
         if len(secret) != KEY_BYTES:
             raise ValueError(f"a client key has {KEY_BYTES} bytes, not {len(secret)}")
+        forbid_core_dumps()
         self._secret = bytes(secret)
         self.entropy_bits = entropy_bits
         self.insecure = insecure
@@ -91,9 +93,6 @@ class ClientKey:
 
     def __repr__(self) -> str:
         return f"ClientKey(fingerprint={self.fingerprint!r}, entropy_bits={self.entropy_bits:g})"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a client key is not pickled: hand over its key file")
 
 
 def dataset_key(client_key: ClientKey, dataset_fingerprint: str, seed: int) -> ClientKey:

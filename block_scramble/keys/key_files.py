@@ -1,7 +1,7 @@
 """The client key on disk: small versioned JSON that only its owner can read.
 
 The file appears whole and with mode 0600 or not at all, and an existing one is never overwritten.
-A file that others may read is refused like a damaged one: its key has to be taken as known.
+A file that others may read or own is refused like a damaged one: its key has to be taken as known.
 Rotation puts a new key in the place of the old one, which is kept beside it under its fingerprint.
 """
 
@@ -203,8 +203,20 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _refuse_exposed(path: Path, status: os.stat_result) -> None:
+    """Raise UsageError where somebody else may know the key: who owns a file has set its content.
+
+    Root reads any file: in a container, the key file usually belongs to a user outside it.
+    """
+    if os.name != "posix":
+        return
+    user = os.geteuid()
+    if user not in (0, status.st_uid):
+        raise UsageError(
+            f"key file {path} belongs to another user (uid {status.st_uid}, you are {user})",
+            fix="name a key file of your own, or another file to have a new key made there",
+        )
     mode = stat.S_IMODE(status.st_mode)
-    if os.name == "posix" and mode & 0o077:
+    if mode & 0o077:
         raise UsageError(
             f"key file {path} is open to others (mode {mode:04o})",
             fix=f"run `chmod 600 {path}`, and make a new key if others could have read this one",

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+from he_compare.common.secrecy import KeptInProcess
 from he_compare.common.types import Float64Array, IntArray, UInt8Array
 
 WORD_BYTES = 8
@@ -22,7 +23,7 @@ _ZEROS = bytes(1 << 20)
 _SLACK = 15
 
 
-class Keystream:
+class Keystream(KeptInProcess):
     """Reads one stream from its start; two streams of one sub-key yield the same values."""
 
     def __init__(self, subkey: bytes) -> None:

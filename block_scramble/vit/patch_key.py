@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from he_compare.common.errors import UsageError
+from he_compare.common.secrecy import KeptInProcess
 from he_compare.common.types import (
     BoolArray,
     Float32Array,
@@ -60,7 +61,7 @@ class PatchKey(Protocol):
 
 
 @dataclass(frozen=True, repr=False)
-class PatchAffine:
+class PatchAffine(KeptInProcess):
     """Values are moved inside patches and some are negated.
 
     Patches are flattened in the order row, column, channel. Value j of ciphertext patch b is value
@@ -99,7 +100,7 @@ class PatchAffine:
 
 
 @dataclass(frozen=True, repr=False)
-class PatchMatrix:
+class PatchMatrix(KeptInProcess):
     """Every patch x becomes ``matrix`` x, with one orthogonal matrix (v, v) for all patches."""
 
     patch: int

@@ -17,6 +17,7 @@ from he_compare.common.errors import (
     EXIT_OK,
     CompareError,
 )
+from he_compare.common.secrecy import forbid_core_dumps
 from he_compare.comparisons.cli import finished_runs, installation, run, scrambling
 from he_compare.comparisons.cli.audit import audit_app
 from he_compare.comparisons.cli.data import data_app
@@ -52,7 +53,11 @@ app.add_typer(key_app, name="key")
 
 
 def main() -> NoReturn:
-    """Run the command; every error is one line on stderr and an exit code."""
+    """Run the command; every error is one line on stderr and an exit code.
+
+    The process and those it starts hold keys or plain images: they leave no core dumps.
+    """
+    forbid_core_dumps()
     try:
         result = app(standalone_mode=False)
         code = result if isinstance(result, int) else EXIT_OK

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
+import pickle
 from typing import Any
 
 import numpy as np
@@ -55,8 +58,31 @@ def test_fresh_nonces_travel_and_hide_equal_images(key: ClientKey, policy: KeyPo
     ciphertexts, nonces = encryptor.encrypt(images)
     assert len({ciphertext.tobytes() for ciphertext in ciphertexts}) == len(set(nonces)) == 4
     assert (encryptor.decrypt(ciphertexts, nonces) == images).all()
-    again = make_encryptor(AES_CTR, parameters, SMALL, key, policy).encrypt(images)[1]
-    assert (again == nonces) is bool(key.insecure)
+
+
+@pytest.mark.parametrize("policy", list(KeyPolicy))
+def test_two_encryptors_of_one_seeded_series_share_no_nonce(policy: KeyPolicy) -> None:
+    first, second = pictures(count=20, seed=1), pictures(count=20, seed=2)
+    parameters = cipher_parameters(AES_CTR, {})
+    sent, nonces = [], []
+    for images in (first, second):
+        encryptor = make_encryptor(AES_CTR, parameters, SMALL, KEY, policy, sequence="audit")
+        ciphertexts, drawn = encryptor.encrypt(images)
+        sent.append(ciphertexts)
+        nonces += drawn
+    assert len(set(nonces)) == 40
+    # Under one nonce the XOR of two ciphertexts is that of the images; else it is as random.
+    agree = (sent[0] ^ sent[1]) == (first ^ second)
+    assert agree.mean() < 0.02
+
+
+def test_encryptors_are_neither_pickled_nor_copied() -> None:
+    for cipher, policy in itertools.product((VIT_BLOCK, AES_CTR), KeyPolicy):
+        options = cipher_parameters(cipher, {"patch": 4} if cipher is VIT_BLOCK else {})
+        encryptor = make_encryptor(cipher, options, SMALL, KEY, policy)
+        for work in (pickle.dumps, copy.copy, copy.deepcopy):
+            with pytest.raises(TypeError, match="holds key material: it is not pickled"):
+                work(encryptor)
 
 
 def test_nonces_that_are_missing_reused_or_malformed_are_refused() -> None:

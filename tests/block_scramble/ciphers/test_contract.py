@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
+import pickle
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +14,7 @@ import pytest
 from he_compare.block_scramble.cipher import Cipher, cipher_parameters
 from he_compare.block_scramble.encryptor import KeyPolicy, make_encryptor
 from he_compare.block_scramble.engine.shapes import ImageShape
-from he_compare.block_scramble.keyed_cipher import as_pictures
+from he_compare.block_scramble.keyed_cipher import NONCE_BYTES, as_pictures
 from he_compare.block_scramble.keys.client_key import ClientKey
 from he_compare.common import plugins
 from he_compare.common.errors import UsageError
@@ -35,7 +39,10 @@ def images(count: int = 4) -> UInt8Array:
 
 
 def test_the_whole_lineage_is_found() -> None:
-    lineage = "al_amin etc ffx madono_ele np orthogonal pixel_np shf tanaka_le vit_block"
+    lineage = (
+        "al_amin etc etc_gray ffx madono_ele np orthogonal patch_shuffle pixel_np restricted shf "
+        "tanaka_le vit_block"
+    )
     controls = "aes_ctr identity noise"
     assert set(f"{lineage} {controls}".split()) <= set(NAMES)
 
@@ -94,8 +101,17 @@ def test_encryption_leaves_its_input_alone_and_shares_no_memory_with_it(cipher: 
 
 
 def encryptor_of(cipher: Cipher, seed: int = 0, policy: KeyPolicy = KeyPolicy.PER_CLIENT) -> Any:
-    key = ClientKey.from_seed(seed)
-    return make_encryptor(cipher, parameters_of(cipher), SHAPE, key, policy, sequence="test")
+    """An encryptor whose fresh nonces, where there are any, are 0, 1, 2, ..."""
+    count = itertools.count()
+    return make_encryptor(
+        cipher,
+        parameters_of(cipher),
+        SHAPE,
+        ClientKey.from_seed(seed),
+        policy,
+        sequence="test",
+        draw_nonce=lambda: next(count).to_bytes(NONCE_BYTES, "little"),
+    )
 
 
 def test_images_are_encrypted_one_by_one(cipher: Cipher) -> None:
@@ -188,6 +204,16 @@ def test_no_two_parts_of_a_key_come_from_one_subkey(
         monkeypatch.undo()
         assert len(set(drawn)) == len(drawn)
         assert bool(drawn) is (cipher.name != "identity")
+
+
+@pytest.mark.parametrize("work", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_keyed_ciphers_are_neither_pickled_nor_copied(
+    cipher: Cipher, work: Callable[[Any], Any]
+) -> None:
+    keyed = cipher.prepare(ClientKey.from_seed(0), parameters_of(cipher), SHAPE)
+    keyed.encrypt(images())
+    with pytest.raises(TypeError, match="holds key material: it is not pickled and not copied"):
+        work(keyed)
 
 
 def test_keyed_objects_show_no_key_material(cipher: Cipher) -> None:

@@ -248,11 +248,35 @@ def test_blocks_of_tanaka_stay_and_those_of_madono_move() -> None:
     assert sorted(order) == list(range(64)) != list(order)
 
 
-def test_mask_of_tanakas_reference_code_follows_from_the_permutation() -> None:
-    key = prepare(TANAKA, patch=4, mask_from_order=True).affine_embedding(4)
-    assert (key.negated == (key.value_order >= 48)).all()
-    drawn = prepare(TANAKA, patch=4).affine_embedding(4)
-    assert (drawn.negated != (drawn.value_order >= 48)).any()
+def reference_scramble(image: UInt8Array, side: int, key: list[int]) -> UInt8Array:
+    """Tanaka's reference code, half by half: invert at marked places, move, invert there again."""
+    result = np.empty_like(image)
+    marked = [entry > len(key) / 2 for entry in key]
+    for top in range(0, image.shape[0], side):
+        for left in range(0, image.shape[1], side):
+            block = image[top : top + side, left : left + side]
+            halves = [int(half) for half in nibbles_of(block)]
+            first = [15 - half if mark else half for half, mark in zip(halves, marked, strict=True)]
+            moved = [first[source] for source in key]
+            last = [15 - half if mark else half for half, mark in zip(moved, marked, strict=True)]
+            low, high = last[: block.size], last[block.size :]
+            values = [16 * h + lo for h, lo in zip(high, low, strict=True)]
+            area = np.array(values, np.uint8).reshape(block.shape)
+            result[top : top + side, left : left + side] = area
+    return result
+
+
+@pytest.mark.parametrize("shape", [SMALL, ImageShape(8, 8, 1)], ids=["colour", "grey"])
+def test_the_mask_from_the_order_is_the_reference_codes_value_for_value(shape: ImageShape) -> None:
+    keyed = prepare(TANAKA, shape, patch=4, mask_from_order=True)
+    order = [int(source) for source in keyed.affine_embedding(4).value_order[0]]
+    images = pictures(shape)
+    expected = np.stack([reference_scramble(image, 4, order) for image in images])
+    assert (keyed.encrypt(images) == expected).all()
+    assert (keyed.decrypt(expected) == images).all()
+    drawn = prepare(TANAKA, shape, patch=4).affine_embedding(4)
+    twice = (drawn.value_order > 16 * shape.channels)[0]
+    assert (drawn.negated[0] != twice ^ twice[drawn.value_order[0]]).any()
 
 
 def test_pixel_np_leaves_pixels_in_place_and_uses_all_colour_orders() -> None:

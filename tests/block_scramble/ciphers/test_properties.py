@@ -43,7 +43,8 @@ def cases(draw: st.DrawFn, ciphers: list[Cipher]) -> tuple[Cipher, Any, ImageSha
         elif field.annotation is bool:
             options[name] = draw(st.booleans())
         elif name == "fraction":
-            options[name] = draw(st.sampled_from([None, 0.1, 0.5, 1.0]))
+            known = [0.1, 0.5, 1.0] if field.annotation is float else [None, 0.1, 0.5, 1.0]
+            options[name] = draw(st.sampled_from(known))
     return cipher, cipher_parameters(cipher, options), shape
 
 

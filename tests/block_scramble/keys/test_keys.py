@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import collections
+import copy
 import hmac
 import itertools
 import json
 import os
 import pickle
 import stat
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from scipy.stats import chi2, kstest
 
+from he_compare.block_scramble.cipher import SubKeys
 from he_compare.block_scramble.keys import key_files
 from he_compare.block_scramble.keys.client_key import ClientKey, dataset_key
 from he_compare.block_scramble.keys.keystream import Keystream
@@ -265,8 +269,42 @@ def test_key_objects_show_no_key_material_and_are_not_pickled() -> None:
         assert key.secret_bytes().hex() not in shown
         assert repr(key.secret_bytes()) not in shown
         assert key.fingerprint in shown
-    with pytest.raises(TypeError, match="not pickled"):
-        pickle.dumps(key)
+    for kept in (key, key.stream("any"), SubKeys(key, ("purpose",))):
+        for work in (pickle.dumps, copy.copy, copy.deepcopy):
+            with pytest.raises(TypeError, match="not pickled and not copied"):
+                work(kept)
+
+
+@posix_only
+def test_a_key_file_of_another_user_is_refused_with_both_users(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "client.key"
+    key = key_files.create(path)
+    owner = path.stat().st_uid
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    for work in (key_files.load, key_files.load_or_create, key_files.describe, key_files.rotate):
+        with pytest.raises(UsageError) as caught:
+            work(path)
+        assert f"belongs to another user (uid {owner}, you are {owner + 1})" in caught.value.problem
+        assert "key file of your own" in caught.value.fix
+    assert [file.name for file in tmp_path.iterdir()] == ["client.key"]
+    for user in (owner, 0):
+        monkeypatch.setattr(os, "geteuid", lambda user=user: user)
+        assert key_files.load(path).fingerprint == key.fingerprint
+
+
+def test_a_process_that_holds_a_key_dumps_no_core() -> None:
+    pytest.importorskip("resource")
+    code = (
+        "import resource as r; _, hard = r.getrlimit(r.RLIMIT_CORE);"
+        "r.setrlimit(r.RLIMIT_CORE, (hard, hard));"
+        "from he_compare.block_scramble.keys.client_key import ClientKey as K;"
+        "print(r.getrlimit(r.RLIMIT_CORE) == (hard, hard)); K.generate();"
+        "print(r.getrlimit(r.RLIMIT_CORE) == (0, hard))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["True", "True"]
 
 
 def test_dataset_key_follows_client_key_dataset_and_seed() -> None:

@@ -51,6 +51,7 @@ def test_server_learns_from_ciphertexts_what_the_client_reads_back(bench: Bench)
         {"cipher": "np"},
         {"cipher": "orthogonal"},
         {"cipher": "orthogonal", "fraction": 0.5},
+        {"cipher": "restricted", "fraction": 0.25},
         {"cipher": "identity"},
     ],
     ids=str,

@@ -51,6 +51,8 @@ WAYS: list[tuple[str, dict[str, Any], int]] = [
     ("madono_ele", {"patch": 8}, 16),
     ("pixel_np", {}, 16),
     ("etc", {"patch": 8}, 16),
+    ("restricted", {"patch": 8}, 1),
+    ("restricted", {"patch": 8, "fraction": 1, "block_fraction": 0.25}, 1),
     ("shf", {"patch": 8}, 1),
     ("shf", {"patch": 4}, 1),
     ("np", {"patch": 8}, 1),

@@ -15,6 +15,8 @@ TRUE_FACTS = {
     "tanaka_le": "keeps_nibbles local shared_key",
     "madono_ele": "keeps_nibbles local moves_blocks",
     "etc": "keeps_folded keeps_nibbles local bytewise moves_blocks",
+    "etc_gray": "keeps_folded keeps_nibbles local bytewise moves_blocks",
+    "restricted": "keeps_values keeps_folded keeps_nibbles local bytewise shared_key moves_blocks",
     "shf": "keeps_values keeps_folded keeps_nibbles local bytewise shared_key",
     "ffx": "keeps_places local bytewise shared_key",
 }
@@ -35,6 +37,16 @@ def test_a_key_for_each_image_and_fresh_nonces_show() -> None:
     assert per_image is not None and aes is not None
     assert per_image.deterministic and not per_image.one_key
     assert not aes.deterministic and aes.kind == "control"
+
+
+def test_a_fresh_order_for_each_image_shows_and_so_does_what_stays_whole() -> None:
+    whole = cipher_target("patch_shuffle[patch=8]", 32).facts
+    mixed = cipher_target("patch_shuffle[patch=8,mix=true]", 32).facts
+    assert whole is not None and mixed is not None
+    for facts in (whole, mixed):
+        assert not facts.deterministic and not facts.one_key and not facts.key_per_image
+        assert facts.keeps_values and not facts.keeps_places
+    assert whole.keeps_blocks and whole.moves_blocks and not mixed.keeps_blocks
 
 
 def test_a_cipher_takes_the_largest_size_that_its_blocks_tile() -> None:
