@@ -34,9 +34,9 @@ from he_compare.fhe_baseline.checks.tools.key_recovery import (
     recovered_share,
     secret_coefficients,
 )
-from he_compare.fhe_baseline.checks.tools.modular import Int64Array
 from he_compare.fhe_baseline.ckks.context import import_tenseal
 from he_compare.fhe_baseline.ckks.inference import load_public_material, make_plan, public_material
+from he_compare.fhe_baseline.ckks.modular import Int64Array
 
 SETTINGS = ((8192, [60, 40, 40, 60], 40), (4096, [36, 36, 37], 30))
 DECIMALS = range(4, 14)

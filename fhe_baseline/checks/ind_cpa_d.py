@@ -26,7 +26,6 @@ from he_compare.fhe_baseline.checks.tools.key_recovery import (
     recovered_share,
     secret_coefficients,
 )
-from he_compare.fhe_baseline.checks.tools.modular import Int64Array
 from he_compare.fhe_baseline.checks.tools.victim import (
     Victim,
     ckks_obstacle,
@@ -35,6 +34,7 @@ from he_compare.fhe_baseline.checks.tools.victim import (
     victim_of,
 )
 from he_compare.fhe_baseline.ckks.context import import_tenseal, seal_context
+from he_compare.fhe_baseline.ckks.modular import Int64Array
 from he_compare.fhe_baseline.ckks.serialization import load_seal
 
 DECIMALS = (12, 11, 10, 9, 8, 7, 6, 5, 4)

@@ -29,8 +29,9 @@ SERVER_LEARNS = [
     "the number of features and classes, the parameters and the evaluation keys",
 ]
 NOT_CLAIMED = [
-    "IND-CPA-D: whoever sees decrypted scores at full precision beside their ciphertexts can "
-    "recover the secret key (Li and Micciancio 2021); scores stay with the client",
+    "IND-CPA-D: whoever sees all slots of decrypted replies at full precision beside their "
+    "ciphertexts can recover the secret key (Li and Micciancio 2021); decryptions stay with the "
+    "client",
     "circuit privacy: the client may learn the head from decrypted slots",
     "integrity: ciphertexts are not authenticated; the server may answer with anything, and a "
     "client that shows how it reacts reveals more than the scheme promises",

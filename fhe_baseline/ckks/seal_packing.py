@@ -145,7 +145,7 @@ class SealClient(_SealHalf, PackingClient):
     def encrypt(self, rows: Float64Array, images: int, clock: Clock) -> list[bytes]:
         """Place and encrypt each row; the time is that of so many ``images``."""
         with clock.stage(Stage.ENCODE, items=images):
-            plaintexts = [self._encode_upload(self.place(row)) for row in rows]
+            plaintexts = [self.encode_upload(self.place(row)) for row in rows]
         with clock.stage(Stage.ENCRYPT, items=images):
             ciphertexts = [self._encryptor.encrypt_symmetric(plain) for plain in plaintexts]
         with clock.stage(Stage.SERIALIZE, items=images):
@@ -158,8 +158,9 @@ class SealClient(_SealHalf, PackingClient):
         with clock.stage(Stage.DECRYPT, items=images):
             return [self._decrypt(ciphertext) for ciphertext in ciphertexts]
 
-    def _encode_upload(self, slots: Sequence[complex]) -> Any:
-        return self.encode(slots, self._levels.upload, self._scales.features)
+    def encode_upload(self, placed: Sequence[complex]) -> Any:
+        """Encode what ``place`` laid out: slots, unless a subclass uses coefficients."""
+        return self.encode(placed, self._levels.upload, self._scales.features)
 
     def _decrypt(self, ciphertext: Any) -> Any:
         plaintext = self._seal.Plaintext()

@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 
 from he_compare.common.types import Complex128Array, Float64Array
-from he_compare.fhe_baseline.checks.tools.modular import (
+from he_compare.fhe_baseline.ckks.context import import_tenseal
+from he_compare.fhe_baseline.ckks.modular import (
     Int64Array,
     UInt64Array,
     coefficients,
@@ -28,7 +29,6 @@ from he_compare.fhe_baseline.checks.tools.modular import (
     multiply,
     subtract,
 )
-from he_compare.fhe_baseline.ckks.context import import_tenseal
 
 NEEDED_REAL = 2
 

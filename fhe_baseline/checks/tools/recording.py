@@ -17,8 +17,8 @@ import numpy as np
 from he_compare.common.clock import Clock
 from he_compare.common.contracts import ServerHandle
 from he_compare.common.types import Float64Array, Message
-from he_compare.fhe_baseline.checks.tools.modular import Int64Array, coefficients
 from he_compare.fhe_baseline.ckks.context import import_tenseal
+from he_compare.fhe_baseline.ckks.modular import Int64Array, coefficients
 
 LEAST_DIGITS = 8
 

@@ -17,7 +17,7 @@ from he_compare.fhe_baseline.checks.tools.key_recovery import (
     recovered_share,
     secret_coefficients,
 )
-from he_compare.fhe_baseline.checks.tools.modular import (
+from he_compare.fhe_baseline.ckks.modular import (
     bit_reversal,
     coefficients,
     inverse,

@@ -1,4 +1,4 @@
-"""Packing ``zero-sum``: the mask cancels, covers every slot, and hides weights from a division."""
+"""Packing ``zero-sum``: an exact mask hides all but scores; one of doubles gives the head away."""
 
 from __future__ import annotations
 
@@ -11,15 +11,33 @@ import pytest
 from he_compare.common.backbones.head import CLIP, LinearModel
 from he_compare.common.clock import Clock
 from he_compare.common.errors import MessageError, UsageError
-from he_compare.common.types import Side
+from he_compare.common.types import Float64Array, Side
+from he_compare.fhe_baseline.ckks.exact_plaintexts import coefficient, plaintext_of, residues_of
 from he_compare.fhe_baseline.ckks.inference import load_public_material, make_plan, public_material
-from he_compare.fhe_baseline.ckks.layouts.slots import SlotLayout
+from he_compare.fhe_baseline.ckks.layouts.coefficients import CoefficientLayout
+from he_compare.fhe_baseline.ckks.modular import (
+    coefficients,
+    multiply,
+    residues,
+    subtract,
+    transformed,
+)
 from he_compare.fhe_baseline.ckks.packing import load_packing
-from he_compare.fhe_baseline.ckks.packings.zero_sum import LEAK_BITS, gaussian, mask, plan
+from he_compare.fhe_baseline.ckks.packings.zero_sum import (
+    LEAK_BITS,
+    ZeroSumServer,
+    flood_numbers,
+    mask,
+    plan,
+)
 from he_compare.fhe_baseline.ckks.parameters import PARAMETER_SETS, parameter_set
+from he_compare.fhe_baseline.ckks.serialization import seal_bytes
 
 WIDTH = 20
 PARAMETERS = parameter_set("n4096-106-flat")
+PRIME = 8796092833793
+# A double near 2^76 is a multiple of it.
+BARE = 1 << 24
 
 
 def head() -> LinearModel:
@@ -27,62 +45,187 @@ def head() -> LinearModel:
     return LinearModel(generator.normal(scale=0.2, size=(2, WIDTH)), np.array([3.0, -3.0]))
 
 
+def twin() -> tuple[LinearModel, Float64Array]:
+    """Another head than ``head()``, and features for which both have equal scores."""
+    weights, features = head().weights.copy(), np.random.default_rng(3).normal(size=(1, WIDTH))
+    weights[:, [0, 1]] = weights[:, [1, 0]]
+    features[:, 1] = features[:, 0]
+    return LinearModel(weights, head().bias), features
+
+
 @cache
-def deployed() -> tuple[LinearModel, Any, Any, bytes]:
-    model = head()
-    made = make_plan(model, "zero-sum", "auto")
-    client = made.packing.make_client(made.parameters, model)
-    material = public_material(made, client.public_arrays())
-    return model, client, load_public_material(material), material
+def client_and_material() -> tuple[Any, bytes]:
+    made = make_plan(head(), "zero-sum", "auto")
+    client: Any = made.packing.make_client(made.parameters, head())
+    return client, public_material(made, client.public_arrays())
+
+
+def deployed() -> tuple[Any, Any]:
+    client, material = client_and_material()
+    return client, load_public_material(material)
+
+
+class MaskOfDoubles(ZeroSumServer):
+    """As it was: real numbers near 2^76, rounded to whole ones after they were drawn."""
+
+    def _bias_and_mask(self) -> Any:
+        drawn = np.random.default_rng().normal(scale=2.0**76, size=self._layout.degree)
+        drawn = np.sign(drawn) * np.clip(np.abs(drawn), 2.0**76, 2.0**83)
+        drawn[self._layout.places] = self._bias
+        numbers = [transformed(residues(np.rint(drawn), prime), prime) for prime in self._primes]
+        return plaintext_of(self._context, numbers, self._scales.reply)
+
+
+def server_of(kind: type[ZeroSumServer], model: LinearModel | None = None) -> ZeroSumServer:
+    client, _ = client_and_material()
+    return kind(PARAMETERS, model or head(), client.public_arrays())
 
 
 def clock() -> Clock:
     return Clock(Side.CLIENT)
 
 
-def test_normal_numbers_of_the_systems_randomness_are_normal() -> None:
-    drawn = gaussian(40_000)
-    both = np.concatenate([drawn.real, drawn.imag])
-    assert abs(both.mean()) < 0.02
-    assert both.std() == pytest.approx(1, abs=0.02)
-    assert np.mean(np.abs(both) < 1.959964) == pytest.approx(0.95, abs=0.005)
-    assert not np.array_equal(drawn, gaussian(40_000))
+def decrypted(client: Any, ciphertext: Any) -> list[np.ndarray]:
+    return residues_of(client._decrypt(ciphertext), len(client._primes))
+
+
+def low_digits(client: Any, numbers: list[np.ndarray]) -> Float64Array:
+    """Coefficients modulo ``BARE``, from -BARE / 2 to BARE / 2."""
+    one, two = (
+        coefficients(values, prime).astype(object)
+        for values, prime in zip(numbers, client._primes, strict=True)
+    )
+    p, q = client._primes
+    whole = one + p * ((two - one) * pow(p, -1, q) % q)
+    whole = np.where(whole > p * q // 2, whole - p * q, whole)
+    return np.array((whole + BARE // 2) % BARE - BARE // 2, np.float64)
+
+
+def chosen_upload(client: Any, polynomial: Float64Array) -> bytes:
+    """An upload that decrypts to a polynomial exactly: its maker knows the noise and removes it."""
+    (message,) = client.protect(np.zeros((1, WIDTH)), clock())
+    scale = client._scales.features
+    shape = client.shape_of(2, scale)
+    ciphertext = shape.load(message, "upload")
+    wanted = [
+        subtract(transformed(residues(polynomial, prime), prime), there, prime)
+        for there, prime in zip(decrypted(client, ciphertext), client._primes, strict=True)
+    ]
+    change = plaintext_of(client._context, wanted, scale)
+    client._seal.Evaluator(client._context).add_plain_inplace(ciphertext, change)
+    return seal_bytes(ciphertext)
+
+
+def weights_from_one_reply(server: ZeroSumServer) -> Float64Array:
+    """What an attacker reads who sends the polynomial 1: low digits of the weights, (2, width)."""
+    client, _ = client_and_material()
+    (reply,) = server.infer([chosen_upload(client, np.eye(1, PARAMETERS.degree)[0])], clock())
+    digits = low_digits(client, decrypted(client, client._shape.load(reply, "reply")))
+    return digits[: 2 * WIDTH].reshape(2, WIDTH)[:, ::-1] / client._scales.weights
+
+
+def residual(server: ZeroSumServer, believed: LinearModel) -> float:
+    """How far an honest reply's low digits are from those that a head would give, 0 to 1."""
+    client, _ = client_and_material()
+    (upload,) = client.protect(twin()[1], clock())
+    (reply,) = server.infer([upload], clock())
+    own = decrypted(client, client.shape_of(2, client._scales.features).load(upload, "upload"))
+    found = decrypted(client, client._shape.load(reply, "reply"))
+    layout, scale = client._layout, client._scales.weights
+    laid_out = np.rint(layout.place_weights(scale * believed.weights))
+    left = [
+        subtract(there, multiply(sent, transformed(residues(laid_out, prime), prime), prime), prime)
+        for there, sent, prime in zip(found, own, client._primes, strict=True)
+    ]
+    return float(2 * np.abs(np.delete(low_digits(client, left), layout.places)).mean() / BARE)
+
+
+def test_one_chosen_reply_gives_all_weights_behind_a_mask_of_doubles() -> None:
+    found = weights_from_one_reply(server_of(MaskOfDoubles))
+    missed = np.delete(found - head().weights, WIDTH - 1, axis=1)
+    assert np.abs(missed).max() < 1e-3
+
+
+def test_one_chosen_reply_gives_no_weight_behind_an_exact_mask() -> None:
+    found = np.array([weights_from_one_reply(server_of(ZeroSumServer)) for _ in range(20)])
+    likeness = [np.corrcoef(one.ravel(), head().weights.ravel())[0, 1] for one in found]
+    assert abs(float(np.mean(likeness))) < 0.15
+    assert found.std() == pytest.approx(
+        BARE / client_and_material()[0]._scales.weights / 12**0.5, rel=0.1
+    )
+
+
+def test_one_honest_reply_tells_heads_of_equal_scores_apart_behind_a_mask_of_doubles() -> None:
+    other, features = twin()
+    np.testing.assert_allclose(other.scores(features), head().scores(features))
+    assert residual(server_of(MaskOfDoubles), head()) < 1e-3
+    assert residual(server_of(MaskOfDoubles), other) > 0.05
+    assert residual(server_of(MaskOfDoubles, other), other) < 1e-3
+
+
+def test_no_honest_reply_tells_heads_of_equal_scores_apart_behind_an_exact_mask() -> None:
+    other, _ = twin()
+    for believed in (head(), other):
+        assert residual(server_of(ZeroSumServer), believed) == pytest.approx(0.5, abs=0.05)
+
+
+def test_the_digits_below_a_score_tell_such_heads_apart_by_no_more_than_is_stated() -> None:
+    """The exact distance between both heads' replies to one upload, of which all is known."""
+    client, _ = client_and_material()
+    other, features = twin()
+    (upload,) = client.protect(features, clock())
+    own = decrypted(client, client.shape_of(2, client._scales.features).load(upload, "upload"))
+    sums = []
+    for model in (head(), other):
+        laid_out = np.rint(client._layout.place_weights(client._scales.weights * model.weights))
+        product = [
+            multiply(sent, transformed(residues(laid_out, prime), prime), prime)
+            for sent, prime in zip(own, client._primes, strict=True)
+        ]
+        places = client._layout.places
+        sums.append([coefficient(product, int(place), client._primes) for place in places])
+    apart = [abs(one - two) for one, two in zip(*sums, strict=True)]
+    assert min(apart) > 0  # without the flood, either head would be recognised for certain
+    flood = plan(PARAMETERS, head()).flood
+    assert sum(apart) / (2 * flood + 1) < 2.0**-LEAK_BITS
+
+
+def test_flood_numbers_are_whole_even_and_fresh() -> None:
+    drawn = flood_numbers(20_000, 3)
+    values, counts = np.unique(drawn, return_counts=True)
+    assert values.tolist() == [-3, -2, -1, 0, 1, 2, 3]
+    assert counts.min() > 0.9 * 20_000 / 7
+    assert flood_numbers(3, 1 << 60) != flood_numbers(3, 1 << 60)
 
 
 @pytest.mark.parametrize("classes", [2, 3, 11])
-def test_a_mask_sums_to_zero_over_each_class_and_leaves_no_slot_bare(classes: int) -> None:
-    layout = SlotLayout(WIDTH, classes, 2048)
-    drawn = mask(layout, 2.0**33)
-    table = drawn[: layout.rows * layout.columns].reshape(layout.rows, layout.columns)
-    assert np.abs(table.real.sum(axis=0)).max() < 2.0**-10
-    assert np.abs(table.imag.sum(axis=0)).max() > 1e6
-    assert np.abs(drawn.real).min() > 1 and np.abs(drawn.imag).min() > 1
+def test_a_mask_is_zero_at_the_scores_and_uniform_elsewhere(classes: int) -> None:
+    layout = CoefficientLayout(WIDTH, classes, 4096)
+    drawn = coefficients(mask(layout, PRIME), PRIME)
+    assert not drawn[layout.places].any()
+    rest = np.delete(drawn, layout.places) / PRIME + 0.5
+    counts = np.histogram(rest, bins=16, range=(0, 1))[0]
+    assert ((counts - len(rest) / 16) ** 2 / (len(rest) / 16)).sum() < 50
+    lowest = np.unique(np.delete(drawn, layout.places) % 256, return_counts=True)[1]
+    assert len(lowest) == 256 and lowest.max() < 50
+    assert (drawn != coefficients(mask(layout, PRIME), PRIME)).mean() > 0.99
 
 
-def test_the_deviation_gives_the_stated_distance() -> None:
-    """Of two shifted normals: shift / (deviation sqrt(2 pi)), the shift at its largest."""
-    model = head()
-    shift = np.sqrt(2) * CLIP * np.linalg.norm(model.weights)
-    distance = shift / plan(PARAMETERS, model).deviation / np.sqrt(2 * np.pi)
-    assert distance == pytest.approx(2.0**-LEAK_BITS)
-
-
-def test_what_is_decrypted_is_noise_until_it_is_added_up() -> None:
-    model, client, server, _ = deployed()
+def test_what_is_decrypted_is_uniform_but_for_the_scores() -> None:
+    client, server = deployed()
     features = np.random.default_rng(3).normal(size=(2, WIDTH))
     replies = server.infer(client.protect(features, clock()), clock())
-    plain = client._decrypt(client._shape.load(replies[0], "reply"))
-    slots = np.array(client._encoder.decode_complex(plain))
-    deviation = plan(PARAMETERS, model).deviation
-    assert slots.real.std() == pytest.approx(deviation, rel=0.1)
-    assert slots.imag.std() == pytest.approx(deviation, rel=0.1)
+    found = decrypted(client, client._shape.load(replies[0], "reply"))[0]
+    share = coefficients(found, client._primes[0]) / client._primes[0] + 0.5
+    assert share.mean() == pytest.approx(0.5, abs=0.03)
+    assert share.std() == pytest.approx(12**-0.5, rel=0.05)
     scores = client.reveal(replies, clock())
-    np.testing.assert_allclose(scores, model.scores(features), atol=1e-3)
+    np.testing.assert_allclose(scores, head().scores(features), atol=1e-3)
 
 
 def test_the_second_polynomial_of_a_reply_is_not_the_clients_own_times_the_weights() -> None:
     """Two uploads with one second polynomial: without re-randomising, two equal ones come back."""
-    _, client, server, _ = deployed()
+    client, server = deployed()
     (upload,) = client.protect(np.ones((1, WIDTH)), clock())
     first, second = (
         client._shape.load(server.infer([upload], clock())[0], "reply") for _ in range(2)
@@ -105,18 +248,32 @@ def test_the_error_stays_within_the_prediction() -> None:
     assert told / 20 < error < told
 
 
+def test_the_largest_scores_do_not_overflow() -> None:
+    client, server = deployed()
+    features = CLIP * np.sign(np.vstack([head().weights, -head().weights]))
+    scores = client.reveal(server.infer(client.protect(features, clock()), clock()), clock())
+    np.testing.assert_allclose(scores, head().scores(features), atol=1e-3)
+
+
 def test_the_leak_is_stated_and_the_server_gets_no_evaluation_key() -> None:
-    model, client, _, _ = deployed()
-    told = load_packing("zero-sum").facts(PARAMETERS, model)
+    client, _ = deployed()
+    told = load_packing("zero-sum").facts(PARAMETERS, head())
     assert told["experiment"] is True
     assert "2^-30" in told["leaks_to_client"]
+    assert "follows the protocol" in told["leaks_to_client"]
     assert list(client.public_arrays()) == ["public_key"]
 
 
-def test_heads_that_need_a_rotation_are_refused() -> None:
+def test_heads_of_more_weights_than_coefficients_are_refused() -> None:
     wide = LinearModel(np.ones((11, 1024)), np.zeros(11))
-    with pytest.raises(UsageError, match="need a rotation"):
+    with pytest.raises(UsageError, match="more than 4096 coefficients"):
         make_plan(wide, "zero-sum", "n4096-106-flat")
+
+
+def test_weights_of_absurd_size_are_refused_in_words() -> None:
+    wild = LinearModel(np.full((2, WIDTH), 1e300), np.full(2, 1e300))
+    with pytest.raises(UsageError, match="scores would be off"):
+        make_plan(wild, "zero-sum", "auto")
 
 
 @pytest.mark.parametrize("name", ["n4096", "n4096-106", "n8192-144"])
@@ -128,6 +285,6 @@ def test_a_modulus_too_short_for_the_mask_is_refused_or_precise(name: str) -> No
 
 
 def test_a_foreign_or_truncated_public_key_is_refused() -> None:
-    _, _, _, material = deployed()
+    _, material = client_and_material()
     with pytest.raises(MessageError):
         load_public_material(material[: len(material) // 2])

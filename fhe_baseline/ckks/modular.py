@@ -1,4 +1,4 @@
-"""Arithmetic modulo one of SEAL's primes on whole arrays, and the inverse of its transform.
+"""Arithmetic modulo one of SEAL's primes on whole arrays, and its transform there and back.
 
 numpy has no 128-bit product: the quotient is estimated in floating point and the remainder taken in
 wrapping 64-bit arithmetic, where it is exact. The transform is the negacyclic one of Longa and
@@ -8,10 +8,14 @@ the bits of i and psi being the smallest primitive 2N-th root of unity.
 
 from __future__ import annotations
 
+import os
+from functools import lru_cache
 from typing import TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
+
+from he_compare.common.types import Float64Array
 
 UInt64Array: TypeAlias = npt.NDArray[np.uint64]
 Int64Array: TypeAlias = npt.NDArray[np.int64]
@@ -62,6 +66,51 @@ def inverse(values: UInt64Array, prime: int) -> UInt64Array:
     return result
 
 
+def residues(numbers: Float64Array, prime: int) -> UInt64Array:
+    """Return whole numbers, held by doubles of any size and sign, modulo a prime."""
+    return cast(
+        UInt64Array, np.mod(np.fmod(numbers, prime).astype(np.int64), prime).view(np.uint64)
+    )
+
+
+def uniform(count: int, prime: int) -> UInt64Array:
+    """Return residues (count,), each exactly uniform, from the OS's randomness: by rejection."""
+    low_bits = np.uint64((1 << prime.bit_length()) - 1)
+    drawn = np.zeros(0, np.uint64)
+    while len(drawn) < count:
+        words = np.frombuffer(os.urandom(8 * count), dtype="<u8") & low_bits
+        drawn = np.concatenate([drawn, words[words < prime]])
+    return drawn[:count].astype(np.uint64)
+
+
+def total(values: UInt64Array, prime: int) -> int:
+    """Return the sum of residues (n,) modulo their prime, n below 2^32."""
+    half = np.uint64(32)
+    high, low = int((values >> half).sum()), int((values & np.uint64(2**32 - 1)).sum())
+    return ((high << 32) + low) % prime
+
+
+def monomial(exponent: int, degree: int, prime: int) -> UInt64Array:
+    """Return what SEAL's transform makes of X^exponent, any exponent modulo 2N: uint64 (N,)."""
+    odd = 2 * bit_reversal(degree) + 1
+    powers = _powers(_smallest_root(degree, prime), 2 * degree, prime)
+    return cast(UInt64Array, powers[odd * exponent % (2 * degree)])
+
+
+def transformed(polynomial: UInt64Array, prime: int) -> UInt64Array:
+    """Return what SEAL's transform makes of coefficients (N,), residues of the prime."""
+    degree = len(polynomial)
+    roots = _powers(_smallest_root(degree, prime), degree, prime)[bit_reversal(degree)]
+    result, groups, stretch = polynomial.copy(), 1, degree // 2
+    while stretch:
+        pairs = result.reshape(groups, 2, stretch)
+        one = pairs[:, 0].copy()
+        other = multiply(pairs[:, 1], roots[groups : 2 * groups, None], prime)
+        pairs[:, 0], pairs[:, 1] = add(one, other, prime), subtract(one, other, prime)
+        groups, stretch = groups * 2, stretch // 2
+    return result
+
+
 def coefficients(values: UInt64Array, prime: int) -> Int64Array:
     """Return the coefficients, from -prime / 2 to prime / 2, of what SEAL transformed to (N,)."""
     degree = len(values)
@@ -80,12 +129,19 @@ def coefficients(values: UInt64Array, prime: int) -> Int64Array:
 def _inverse_roots(degree: int, prime: int) -> UInt64Array:
     """Return the powers of 1 / psi in bit-reversed order, uint64 (N,)."""
     root = pow(_smallest_root(degree, prime), -1, prime)
-    powers = [1] * degree
-    for number in range(1, degree):
+    return _powers(root, degree, prime)[bit_reversal(degree)]
+
+
+@lru_cache(maxsize=16)
+def _powers(root: int, count: int, prime: int) -> UInt64Array:
+    """Return root^0 .. root^(count - 1) modulo a prime."""
+    powers = [1] * count
+    for number in range(1, count):
         powers[number] = powers[number - 1] * root % prime
-    return np.array(powers, np.uint64)[bit_reversal(degree)]
+    return np.array(powers, np.uint64)
 
 
+@lru_cache(maxsize=16)
 def _smallest_root(degree: int, prime: int) -> int:
     """Return the smallest primitive 2N-th root of unity modulo a prime that is 1 mod 2N."""
     exponent = (prime - 1) // (2 * degree)
