@@ -12,9 +12,8 @@ import ctypes
 import os
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-
-from he_compare.common.environment import keep_peak_resettable
 
 _SET_DUMPABLE, _SET_NO_NEW_PRIVILEGES = 4, 38
 _CAPABILITY_VERSION = 0x20080522  # _LINUX_CAPABILITY_VERSION_3
@@ -31,11 +30,32 @@ class Closed:
     privileges: bool
 
 
+def forbid_core_dumps(*, for_good: bool = False) -> bool:
+    """Set the core limit of this process and its children to 0; say whether that could be done.
+
+    A core dump would write the keys in memory to disk. A crash handler that the kernel pipes dumps
+    to is told the limit and may ignore it. ``for_good``: the hard limit as well.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows has no core files
+        return False
+    try:
+        _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0 if for_good else hard))
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+@cache
 def close_memory() -> Closed:
-    """Close the memory of this process: it holds or may hold a key. May be called again."""
-    core = _no_core()
+    """Close the memory of this process, once: it holds or may hold a key."""
+    core = forbid_core_dumps()
     if sys.platform != "linux":
         return Closed(core, False, False)
+    from he_compare.common.environment import keep_peak_resettable
+
     keep_peak_resettable()
     return Closed(core, _prctl(_SET_DUMPABLE, 0), False)
 
@@ -46,25 +66,13 @@ def give_up_privileges(*, searchable: bool = False) -> Closed:
     ``searchable``: leave the memory open to processes of the same user, for the check that searches
     it for keys.
     """
-    core = _no_core()
+    core = forbid_core_dumps(for_good=True)
     if sys.platform != "linux":
         return Closed(core, False, False)
     dropped = _drop_capabilities()
     dropped = _prctl(_SET_NO_NEW_PRIVILEGES, 1) and dropped
     # Last: a process whose capabilities change is closed by the kernel as well.
     return Closed(core, _prctl(_SET_DUMPABLE, int(searchable)) and not searchable, dropped)
-
-
-def _no_core() -> bool:
-    try:
-        import resource
-    except ImportError:  # Windows has no core files
-        return False
-    try:
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    except (OSError, ValueError):
-        return False
-    return True
 
 
 def _prctl(option: int, value: int) -> bool:

@@ -10,6 +10,7 @@ ignore the order of patches. A relative shuffles patches of features: Yao et al.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 from pydantic import Field
@@ -89,7 +90,7 @@ class KeyedShuffle(NoncedCipher):
         flat = pieces.reshape(len(images), rows * columns, inside**2, self._piece**2 * channels)
         image, place = np.arange(len(images))[:, None, None], np.arange(inside**2)
         moved = flat[image, orders, place].reshape(pieces.shape)
-        return moved.transpose(0, 1, 3, 5, 2, 4, 6, 7).reshape(images.shape)
+        return cast(UInt8Array, moved.transpose(0, 1, 3, 5, 2, 4, 6, 7).reshape(images.shape))
 
 
 class PatchShuffle(BlockwiseCipher):

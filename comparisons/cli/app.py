@@ -11,13 +11,13 @@ from typing import NoReturn
 
 import typer
 
+from he_compare.common.closed_memory import forbid_core_dumps
 from he_compare.common.errors import (
     EXIT_INTERNAL,
     EXIT_INTERRUPTED,
     EXIT_OK,
     CompareError,
 )
-from he_compare.common.secrecy import forbid_core_dumps
 from he_compare.comparisons.cli import finished_runs, installation, run, scrambling
 from he_compare.comparisons.cli.audit import audit_app
 from he_compare.comparisons.cli.data import data_app
