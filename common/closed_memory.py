@@ -12,6 +12,7 @@ import ctypes
 import os
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from he_compare.common.environment import keep_peak_resettable
@@ -33,7 +34,7 @@ class Closed:
 
 def close_memory() -> Closed:
     """Close the memory of this process: it holds or may hold a key. May be called again."""
-    core = _no_core()
+    core = no_core_files()
     if sys.platform != "linux":
         return Closed(core, False, False)
     keep_peak_resettable()
@@ -46,7 +47,7 @@ def give_up_privileges(*, searchable: bool = False) -> Closed:
     ``searchable``: leave the memory open to processes of the same user, for the check that searches
     it for keys.
     """
-    core = _no_core()
+    core = no_core_files()
     if sys.platform != "linux":
         return Closed(core, False, False)
     dropped = _drop_capabilities()
@@ -55,7 +56,12 @@ def give_up_privileges(*, searchable: bool = False) -> Closed:
     return Closed(core, _prctl(_SET_DUMPABLE, int(searchable)) and not searchable, dropped)
 
 
-def _no_core() -> bool:
+@cache
+def no_core_files() -> bool:
+    """Set the core limit of this process and of its children to 0; say whether that held.
+
+    A core file would hold the keys that are in memory.
+    """
     try:
         import resource
     except ImportError:  # Windows has no core files

@@ -1,8 +1,7 @@
-"""Objects that hold key material stay in the process that made them, and out of its core dumps."""
+"""Objects that hold key material stay in the process that made them."""
 
 from __future__ import annotations
 
-from functools import cache
 from typing import NoReturn
 
 
@@ -20,19 +19,3 @@ class KeptInProcess:
             f"{type(self).__name__} holds key material: it is not pickled and not copied; another "
             "process reads the key file itself"
         )
-
-
-@cache
-def forbid_core_dumps() -> None:
-    """Set the soft core limit of this process and of its children to 0, once.
-
-    A core dump would write the keys in memory to disk. Nothing happens where there are no such
-    limits (Windows). A crash handler that the kernel pipes dumps to is told the limit and may
-    ignore it.
-    """
-    try:
-        import resource
-    except ImportError:
-        return
-    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))

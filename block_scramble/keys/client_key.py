@@ -2,7 +2,7 @@
 
 256 bits from the operating system's CSPRNG (``secrets``); sub-keys by HKDF-SHA256 (RFC 5869) with
 the purpose as its info. Objects here never show key material in ``repr`` and refuse to be pickled
-and copied; a process that holds one writes no core dumps.
+and copied; a process that holds one writes no core files.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from he_compare.block_scramble.keys.keystream import Keystream
+from he_compare.common.closed_memory import no_core_files
 from he_compare.common.errors import UsageError
-from he_compare.common.secrecy import KeptInProcess, forbid_core_dumps
+from he_compare.common.secrecy import KeptInProcess
 
 KEY_BYTES = 32
 KEY_BITS = 8.0 * KEY_BYTES
@@ -39,7 +40,7 @@ class ClientKey(KeptInProcess):
     ) -> None:
         if len(secret) != KEY_BYTES:
             raise ValueError(f"a client key has {KEY_BYTES} bytes, not {len(secret)}")
-        forbid_core_dumps()
+        no_core_files()
         self._secret = bytes(secret)
         self.entropy_bits = entropy_bits
         self.insecure = insecure

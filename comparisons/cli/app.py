@@ -11,13 +11,13 @@ from typing import NoReturn
 
 import typer
 
+from he_compare.common.closed_memory import no_core_files
 from he_compare.common.errors import (
     EXIT_INTERNAL,
     EXIT_INTERRUPTED,
     EXIT_OK,
     CompareError,
 )
-from he_compare.common.secrecy import forbid_core_dumps
 from he_compare.comparisons.cli import finished_runs, installation, run, scrambling
 from he_compare.comparisons.cli.audit import audit_app
 from he_compare.comparisons.cli.data import data_app
@@ -55,9 +55,9 @@ app.add_typer(key_app, name="key")
 def main() -> NoReturn:
     """Run the command; every error is one line on stderr and an exit code.
 
-    The process and those it starts hold keys or plain images: they leave no core dumps.
+    The process and those it starts hold keys or plain images: they leave no core files.
     """
-    forbid_core_dumps()
+    no_core_files()
     try:
         result = app(standalone_mode=False)
         code = result if isinstance(result, int) else EXIT_OK
