@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from he_compare.common.environment import keep_peak_resettable
-
 _SET_DUMPABLE, _SET_NO_NEW_PRIVILEGES = 4, 38
 _CAPABILITY_VERSION = 0x20080522  # _LINUX_CAPABILITY_VERSION_3
 # CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER
@@ -37,6 +35,9 @@ def close_memory() -> Closed:
     core = no_core_files()
     if sys.platform != "linux":
         return Closed(core, False, False)
+    # Records come with it; the command sets its core limit without.
+    from he_compare.common.environment import keep_peak_resettable
+
     keep_peak_resettable()
     return Closed(core, _prctl(_SET_DUMPABLE, 0), False)
 
