@@ -3,7 +3,7 @@
 Every unit (a value, or a 4-bit half) of a plain image has a signature: what it holds in each known
 image. The ciphertext unit with the same signature, or with its negative, came from there. Blocks
 are distinguished by the folded multiset of what they hold; one key for all blocks makes every block
-another known image.
+another known image. Where units leave their block, they are looked for in the whole image.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def find_moves(plain: UInt8Array, ciphertexts: PixelArray, facts: Facts) -> KeyM
     nibbles = uses_nibbles(facts)
     top = NIBBLE_TOP if nibbles else BYTE_TOP
     before, after = units_of(plain, nibbles), units_of(ciphertexts, nibbles)
-    if facts.patch is None:
+    if facts.patch is None or _leaves_blocks(facts):
         index, negated = match_rows(before.T, after.T, top)
         return KeyMoves(index, negated, nibbles)
     places = unit_positions(facts.shape, facts.patch, nibbles)
@@ -90,6 +90,11 @@ def find_moves(plain: UInt8Array, ciphertexts: PixelArray, facts: Facts) -> KeyM
         index[place] = places[order[block]][inside]
         negated[place] = flags
     return KeyMoves(index, negated, nibbles)
+
+
+def _leaves_blocks(facts: Facts) -> bool:
+    """Say whether a block of the ciphertext holds units of several blocks of the image."""
+    return facts.one_key and facts.deterministic and not facts.keeps_blocks
 
 
 def _by_unit(blocks: UInt8Array) -> UInt8Array:

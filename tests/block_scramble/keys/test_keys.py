@@ -294,14 +294,14 @@ def test_a_key_file_of_another_user_is_refused_with_both_users(
         assert key_files.load(path).fingerprint == key.fingerprint
 
 
-def test_a_process_that_holds_a_key_dumps_no_core() -> None:
+def test_a_process_that_holds_a_key_writes_no_core_file() -> None:
     pytest.importorskip("resource")
     code = (
         "import resource as r; _, hard = r.getrlimit(r.RLIMIT_CORE);"
         "r.setrlimit(r.RLIMIT_CORE, (hard, hard));"
         "from he_compare.block_scramble.keys.client_key import ClientKey as K;"
         "print(r.getrlimit(r.RLIMIT_CORE) == (hard, hard)); K.generate();"
-        "print(r.getrlimit(r.RLIMIT_CORE) == (0, hard))"
+        "print(r.getrlimit(r.RLIMIT_CORE)[0] == 0)"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.split() == ["True", "True"]

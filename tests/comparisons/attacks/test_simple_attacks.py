@@ -28,6 +28,8 @@ KEYED = (
     "pixel_np",
     "madono_ele",
     "etc[patch=8]",
+    "etc_gray[patch=8]",
+    "restricted[patch=8]",
 )
 
 
