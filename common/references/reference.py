@@ -17,8 +17,9 @@ from he_compare.common.types import UInt8Array
 
 # As little as any use of public images can do with.
 LEAST_IMAGES = 16
-GREY, COLOUR = 1, 3
 Channels = Literal[1, 3]
+GREY: Channels = 1
+COLOUR: Channels = 3
 
 
 class Domain(StrEnum):
