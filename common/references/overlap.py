@@ -43,8 +43,8 @@ def find_copy(ours: UInt8Array, theirs: UInt8Array) -> Copy | None:
     for turned in (ours, ours[:, :, ::-1]):
         alike = _small(turned) @ targets.T
         if alike.size and alike.max() >= ALIKE:
-            row, column = np.unravel_index(int(alike.argmax()), alike.shape)
-            return Copy(int(row), int(column), False)
+            ours_at, theirs_at = divmod(int(alike.argmax()), alike.shape[1])
+            return Copy(ours_at, theirs_at, False)
     return None
 
 

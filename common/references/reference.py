@@ -17,9 +17,9 @@ from he_compare.common.types import UInt8Array
 
 # As little as any use of public images can do with.
 LEAST_IMAGES = 16
-GREY: Literal[1] = 1
-COLOUR: Literal[3] = 3
 Channels = Literal[1, 3]
+GREY: Channels = 1
+COLOUR: Channels = 3
 
 
 class Domain(StrEnum):

@@ -71,5 +71,15 @@ def matrix_of(outcomes: Sequence[AttackOutcome], first: Sequence[str] = ()) -> C
 
 
 def controls_failed(outcomes: Sequence[AttackOutcome]) -> list[AttackOutcome]:
-    """Return the outcomes that a control makes unreliable."""
-    return [outcome for outcome in outcomes if outcome.controls_failed]
+    """Return the outcomes that a control makes unreliable.
+
+    Not those of an attack whose controls are right with other public images: it works, these images
+    do not serve it here, and its row says so.
+    """
+    right = {(o.attack, o.target) for o in outcomes if o.metric and not o.controls_failed}
+    return [
+        outcome
+        for outcome in outcomes
+        if outcome.controls_failed
+        and not (outcome.reference and (outcome.attack, outcome.target) in right)
+    ]

@@ -10,6 +10,7 @@ from typing import Any
 
 from he_compare.common.errors import UsageError
 from he_compare.common.plugins import nearest
+from he_compare.common.references.reference import Domain
 from he_compare.common.run.capability_matrix import controls_failed, matrix_of
 from he_compare.common.run.records import AttackOutcome, MetricValue, ReferenceFacts
 from he_compare.common.run.severity import (
@@ -29,6 +30,7 @@ NOTE = (
 )
 
 
+NEAR = Domain.IN_DOMAIN.value
 BEYOND = (
     "* the attack won something that its target does not claim to protect, or that its server is "
     "meant to know (see `compare audit explain`); the strongest attack is chosen among the others."
@@ -85,6 +87,8 @@ def _notes(outcomes: Sequence[AttackOutcome]) -> list[str]:
         notes.append(f"`unreadable`: {WORDS['unreadable'].meaning}.")
     small = {(one.title, one.reason) for one in outcomes if one.not_run is NotRun.BUDGET}
     notes += [f"- {title}: not run, {reason}" for title, reason in sorted(small)]
+    if near := sorted({o.title for o in outcomes if o.reference and o.reference.domain == NEAR}):
+        notes.append(f"in-domain reference: {', '.join(near)}")
     failed = controls_failed(outcomes)
     return notes + [f"! {one.title} on {one.target}: {one.unreliable[0]}" for one in failed]
 

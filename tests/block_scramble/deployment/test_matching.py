@@ -22,6 +22,7 @@ from he_compare.common import plugins
 from he_compare.common.backbones.deit import build_vit, pixel_statistics, predict_logits
 from he_compare.common.block_moments import LEAST_IMAGES, Alignment, align_blocks
 from he_compare.common.datasets.embedded.atlas import sample
+from he_compare.common.errors import MessageError
 from he_compare.common.types import UInt8Array
 
 SIZE, PATCH, BACKBONE = 112, 16, "deit_tiny_distilled_patch16_224"
@@ -125,3 +126,36 @@ def _unlike(found: np.ndarray, wanted: np.ndarray) -> float:
     """Squared distance of centred features in shares of their variance."""
     spread = ((wanted - wanted.mean(axis=0)) ** 2).sum()
     return float(((found - wanted) ** 2).sum() / spread)
+
+
+def material(**changes: Any) -> ServerMaterial:
+    return ServerMaterial(backbone=BACKBONE, image_size=SIZE, patch=PATCH, classes=2, **changes)
+
+
+def test_photographs_do_not_match_radiographs_and_leave_the_model_as_it_is() -> None:
+    hidden = keyed("vit_block").encrypt(images(1, 150))
+    model = build_vit(BACKBONE, image_size=SIZE, classes=2, weights="shipped", seed=0)
+    before = model.patch_embed.proj.weight.detach().clone()
+    alignment = match_patch_embedding(model, material(reference="natural"), hidden)
+    assert alignment is not None and not alignment.found
+    assert torch.equal(before, model.patch_embed.proj.weight)
+
+
+def test_public_images_that_do_not_ship_come_with_the_material() -> None:
+    header = material(reference="folder-0", reference_sent=True)
+    for sent in (images(2, 20), np.roll(images(2, 20), 1, axis=3) // np.uint8([1, 2, 3])):
+        data = header.to_bytes(b"state", sent=sent)
+        read, states = ServerMaterial.from_bytes(data)
+        found = read.sent_images(data)
+        assert states == (b"state",) and found is not None and np.array_equal(found, sent)
+    assert material().sent_images(data) is None
+    with pytest.raises(MessageError, match="lacks the array"):
+        header.sent_images(header.to_bytes(b"state"))
+    with pytest.raises(MessageError, match="public images of shape"):
+        header.sent_images(header.to_bytes(b"state", sent=images(2, 20)[:, :8]))
+
+
+def test_a_reference_that_neither_ships_nor_was_sent_is_refused() -> None:
+    model = build_vit(BACKBONE, image_size=SIZE, classes=2, weights="shipped", seed=0)
+    with pytest.raises(MessageError, match="no public images 'folder-0' ship"):
+        match_patch_embedding(model, material(reference="folder-0"), images(1, 20))

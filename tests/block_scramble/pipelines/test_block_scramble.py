@@ -13,7 +13,9 @@ from he_compare.common.clock import Clock
 from he_compare.common.contracts import (
     TrainingData,
 )
+from he_compare.common.datasets.chestxray import CARD
 from he_compare.common.datasets.embedded.atlas import sample
+from he_compare.common.references.opening import reference_to_match
 from he_compare.common.service.wire import unpack
 from he_compare.common.types import ImageBatch, Side, Stage
 from tests.support.runcontext import Bench
@@ -95,7 +97,8 @@ def test_record_says_what_the_patch_embedding_started_from(
     bench: Bench, parameters: dict[str, Any], fitted: str
 ) -> None:
     images = ImageBatch(RADIOGRAPHS.ids, RADIOGRAPHS.images, RADIOGRAPHS.labels, RADIOGRAPHS.groups)
-    data = TrainingData(images, images.take(slice(0, 16)), ("0", "1"), "radiographs")
+    public = reference_to_match((), CARD)
+    data = TrainingData(images, images.take(slice(0, 16)), ("0", "1"), "radiographs", public)
     context = bench.context(
         epochs=1,
         image_size=64,
@@ -105,9 +108,12 @@ def test_record_says_what_the_patch_embedding_started_from(
     PIPELINE.fit(data, BlockScrambleParameters(key="seeded:1", **parameters), context)
     assert fitted in context.training["patch_embedding"]
     agreement = context.training.get("matching_agreement")
+    domain = context.training.get("matching_reference_domain")
     if "embedding" in parameters:
-        assert agreement is None
+        assert agreement is None and domain is None
     else:
+        assert domain == "in-domain" and len(context.training["matching_reference_digest"]) == 64
+        assert context.training["matching_reference"] == "synthetic-chest"
         assert (agreement >= 0.5) == (parameters["cipher"] == "vit_block")
 
 

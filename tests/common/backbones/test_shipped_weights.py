@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from he_compare.common.backbones.weights import SHIPPED_FOLDER
+from he_compare.common.backbones.weights import (
+    SHIPPED_FOLDER,
+    locate_weights,
+    pretraining_of,
+)
+from he_compare.common.errors import IntegrityError
 from he_compare.common.identity import file_digest
 
 NAME = "deit_tiny_distilled_patch16_224"
@@ -50,3 +56,15 @@ def test_the_card_puts_the_student_beside_teacher_untrained_and_pixels(
     assert table["student"]["auc"] == pytest.approx(
         card["probe"]["student"][size]["head"]["auc"], abs=5e-4
     )
+
+
+def test_the_card_declares_what_the_weights_were_trained_on(tmp_path: Path) -> None:
+    source = locate_weights("deit_tiny_distilled_patch16_224", "shipped")
+    assert source.pretrained_on == ("kermany-chest-2018",)
+    assert "without labels on the train split" in source.provenance
+    assert "170 patient-like ids" in source.provenance
+    weights = tmp_path / "weights.safetensors"
+    for card in ("[", "{}", '{"pretraining": {"collections": [], "how": ""}}'):
+        weights.with_suffix(".json").write_text(card)
+        with pytest.raises(IntegrityError, match="does not declare"):
+            pretraining_of(weights)
