@@ -140,7 +140,7 @@ def paired_differences(
         for side in (arrays, base)
     ]
     groups = [str(group) for group in arrays["groups"]]
-    test = paired_test(*(side.correct for side in sides), groups)
+    test = paired_test(sides[0].correct, sides[1].correct, groups)
     result = []
     for metric in COMPARED:
         difference, interval = paired_difference(
