@@ -21,9 +21,10 @@ from he_compare.common.seeds import generator_for
 from he_compare.comparisons.attacks.tools.recogniser import fit_recogniser
 from he_compare.comparisons.auditing.adversary_view import set_up
 from he_compare.comparisons.auditing.audit import MOST_ATTACKED
+from he_compare.comparisons.auditing.intervals import interval_over_keys
 from he_compare.comparisons.auditing.pool import DatasetPool
 from he_compare.comparisons.auditing.targets import cipher_target
-from he_compare.comparisons.auditing.verdicts import advantage, interval_over_keys
+from he_compare.comparisons.auditing.verdicts import advantage
 
 SIZE = 112
 KEYS, QUICK_KEYS = 5, 1

@@ -29,7 +29,7 @@ from he_compare.comparisons.attacks.tools.correlation import find_block_order
 from he_compare.comparisons.attacks.tools.reconstruct import Sureness, reconstruct
 from he_compare.comparisons.attacks.tools.scores import mask_found, positions_found
 from he_compare.comparisons.attacks.tools.tiles import cut
-from he_compare.comparisons.auditing.verdicts import interval_over_keys
+from he_compare.comparisons.auditing.intervals import interval_over_keys
 from he_compare.comparisons.measuring.plan import open_dataset
 
 KEYS, QUICK_KEYS = 5, 1

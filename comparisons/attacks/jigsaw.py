@@ -48,6 +48,7 @@ class Jigsaw(Attack):
     title = "Correlation and jigsaw solver"
     rung = Knowledge.MANY_CIPHERTEXTS
     slow = True
+    wants_images = 100
     requires = (BLOCKS, BYTES)
     metric = SSIM
     limits = (

@@ -57,6 +57,8 @@ class SharedKeyCorrelation(Attack):
     title = "Shared-key correlation"
     rung = Knowledge.MANY_CIPHERTEXTS
     slow = True
+    # Of grainy pictures with a black margin, twenty leave the layout torn; a hundred take a second.
+    wants_images = 100
     requires = (BLOCKS, ONE_KEY, BYTES, ONE_VALUE, SHARED_KEY, WHOLE_VALUES)
     metric = AttackMetric("share of pixel positions inside blocks exact", best=1.0)
     limits = (

@@ -22,6 +22,16 @@ def as_picture(ciphertext: PixelArray) -> UInt8Array:
 
 
 SHOWN = 3
+# Name of a floor: one picture for everybody.
+PUBLIC_MEAN = "the mean public picture"
+
+
+def mean_picture(truth: Truth) -> dict[str, float]:
+    """Return the mean SSIM of the mean public picture to the originals; {} where there is none."""
+    if truth.public_mean is None:
+        return {}
+    mean = np.broadcast_to(truth.public_mean, truth.originals.shape)
+    return {PUBLIC_MEAN: float(ssim(mean, truth.originals).mean())}
 
 
 def score_pictures(

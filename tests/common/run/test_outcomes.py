@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from he_compare.common.run.records import AttackOutcome, Verdict
+from he_compare.common.run.records import AttackOutcome, CountsAs, Verdict
 from he_compare.common.run.severity import beyond_claims, gravest, gravity, verdict_of
 from he_compare.common.types import Knowledge
 from he_compare.comparisons.auditing import matrix
@@ -58,3 +58,44 @@ def test_what_was_never_promised_is_never_the_strongest_attack() -> None:
     (line,) = [line for line in lines if line.startswith("strongest attack ")]
     assert line.split()[-1] == "unreliable"
     assert matrix.render([BEYOND]).splitlines()[3].rstrip() == "strongest attack"
+
+
+# What a target is not judged by -------------------------------------------------------------------
+
+
+def counted(attack: str, verdict: Verdict, counts_as: CountsAs) -> AttackOutcome:
+    promised = counts_as != "open by design"
+    return outcome(attack, verdict, promised=promised).model_copy(update={"counts_as": counts_as})
+
+
+def test_a_large_key_space_is_no_pass_and_a_small_one_is_a_break() -> None:
+    large = counted("key_space", "resists within budget", "necessary")
+    unread = outcome("jigsaw", "unreadable")
+    assert gravest([large, unread]) == unread
+    assert gravest([large]) is None
+    small = counted("key_space", "broken", "necessary")
+    assert gravest([small, HELD]) == small
+
+
+def test_a_column_that_nothing_read_is_unknown_in_the_matrix() -> None:
+    large = counted("key_space", "resists within budget", "necessary")
+    unread, absent = outcome("jigsaw", "unreadable"), outcome("leading_bit", "not applicable")
+    text = matrix.render([large, unread, absent])
+    (line,) = [line for line in text.splitlines() if line.startswith("strongest attack ")]
+    assert line.split()[-1] == "unreadable"
+
+
+def test_a_control_is_drawn_as_noise_and_never_the_strongest_attack() -> None:
+    control = counted("reidentification", "resists within budget", "control")
+    assert verdict_of(control) == "as noise"
+    assert gravest([control]) is None and gravest([control, HELD]) == HELD
+    assert "as noise" in matrix.render([control])
+    assert "resists" not in matrix.mark(control).split()
+
+
+def test_what_the_server_is_meant_to_know_is_no_break() -> None:
+    known = counted("property_inference", "broken", "open by design")
+    assert verdict_of(known) == "broken (open by design)"
+    assert matrix.mark(known) == "BROKEN*"
+    assert gravest([known, HELD]) == HELD
+    assert "broken (open by design)" in matrix.explain_outcome(known).splitlines()[0]

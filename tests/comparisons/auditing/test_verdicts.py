@@ -6,7 +6,8 @@ import pytest
 
 from he_compare.common.attack_score import AS_IT_IS, AttackMetric
 from he_compare.common.audit_budget import BUDGETS
-from he_compare.comparisons.auditing.floors import CHANCE, NOISE, PUBLIC_MEAN
+from he_compare.comparisons.attacks.tools.likeness import PUBLIC_MEAN
+from he_compare.comparisons.auditing.floors import CHANCE, NOISE
 from he_compare.comparisons.auditing.intervals import interval_over_keys, share_interval
 from he_compare.comparisons.auditing.verdicts import (
     advantage,
