@@ -22,8 +22,9 @@ class Facts:
     image; ``key_per_image``: each image has a key of its own, and the same image the same one.
     ``folds_in_place``: each pixel holds the values of that pixel, up to v or 255 - v and the order
     of channels, whatever the key. ``keeps_blocks``: each block holds the 4-bit halves of one block
-    of the image, up to v or 15 - v. ``unadaptable``: why no model was adapted to the key, '' where
-    one was. ``pictures``: the messages are pictures to whoever reads them.
+    of the image, up to v or 15 - v. ``tables_in_place``: each position of a block (without blocks:
+    each channel) maps its value by one table, one to one. ``unadaptable``: why no model was adapted
+    to the key, '' where one was. ``pictures``: the messages are pictures to whoever reads them.
     """
 
     label: str
@@ -47,6 +48,7 @@ class Facts:
     moves_blocks: bool
     folds_in_place: bool
     keeps_blocks: bool
+    tables_in_place: bool
     claims: SecurityClaims
 
     @property

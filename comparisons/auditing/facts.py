@@ -18,6 +18,8 @@ PROBE_SEED = 20_240_501
 OWN_KEYS = (101, 202)
 # Of sums of single-precision numbers, whose order differs between machines and numbers of threads.
 TOLERANCE = 1e-5
+# Values that have to come twice at one position before a table is taken for one.
+LEAST_REPEATED = 8
 
 
 class _Changes(NamedTuple):
@@ -64,6 +66,7 @@ def facts_of(scheme: Scheme, label: str, kind: str) -> Facts:
         or any(one.moved for one in kept),
         folds_in_place=all(_folds_in_place(image, view) for view in views),
         keeps_blocks=all(one.whole for one in kept),
+        tables_in_place=all(_tables_in_place(image, view, patch or 1) for view in views),
         claims=scheme.claims(),
     )
 
@@ -147,6 +150,22 @@ def _folds_in_place(image: UInt8Array, view: PixelArray) -> bool:
         return False
     before, after = (np.sort(np.minimum(one, 255 - one), axis=3) for one in (image, view))
     return bool(np.array_equal(before, after))
+
+
+def _tables_in_place(image: UInt8Array, view: PixelArray, patch: int) -> bool:
+    """Say whether equal values at one position of two blocks stay equal, and unequal ones unequal.
+
+    Where hardly any values at one position are equal, nothing shows it.
+    """
+    if view.dtype != np.uint8:
+        return False
+    row, column, channel = np.indices(image.shape[1:])
+    position = (row % patch * patch + column % patch) * image.shape[3] + channel
+    plain, held = (one[0].astype(np.int64) + 256 * position for one in (image, view))
+    pairs = len(np.unique(plain * position.size * 256 + held))
+    repeated = image.size - pairs
+    one_to_one = pairs == len(np.unique(plain)) == len(np.unique(held))
+    return one_to_one and repeated >= LEAST_REPEATED
 
 
 def _equal(first: PixelArray, second: PixelArray) -> BoolArray:
