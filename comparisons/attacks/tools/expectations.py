@@ -17,6 +17,8 @@ from he_compare.common.types import Float32Array, IntArray
 NOWHERE = -1
 _LEAST_VARIANCE = 0.02
 _AT_ONCE = 512
+_FOLDS = 5
+_PICTURES_PER_COMPONENT = 3
 
 
 @dataclass(frozen=True)
@@ -28,27 +30,53 @@ class Expected:
 
 
 class Factors:
-    """Principal components of public pictures (N, sites)."""
+    """Principal components of public pictures (N, sites).
+
+    What a few pictures leave unexplained of themselves says too little of others, so that some are
+    held out to see how much more that is.
+    """
 
     def __init__(self, public: Float32Array, most: int) -> None:
         """Fit ``most`` components, fewer where there are few pictures."""
-        self.mean = public.mean(axis=0)
-        moving = public - self.mean
-        values, vectors = np.linalg.eigh((moving @ moving.T).astype(np.float64))
-        kept = min(most, len(public) - 1)
-        chosen = vectors[:, ::-1][:, :kept].astype(np.float32)
-        self._loadings = moving.T @ chosen / np.float32(len(public) ** 0.5)
-        self._variance = moving.var(axis=0)
+        self._fit = _fitted(public, min(most, len(public) // _PICTURES_PER_COMPONENT))
+        held = np.arange(len(public)) % _FOLDS == 0
+        self._trial, self._held = _fitted(public[~held], self._fit.most), public[held]
 
     def expect(self, shown: Float32Array, components: int, doubt: float) -> Expected:
         """Expect the sites of pictures (n, sites); ``doubt``: variance of sites that are wrong."""
-        loadings = self._loadings[:, :components]
-        left = np.maximum(self._variance - (loadings**2).sum(axis=1), 0) + _LEAST_VARIANCE
+        tried = self._trial.expect(self._held, components, 0.0)
+        off = ((tried.values - self._held) ** 2).mean()
+        found = self._fit.expect(shown, components, doubt)
+        more = max(off / tried.variance.mean(), 1.0)
+        return Expected(found.values, found.variance * more + np.float32(doubt / 2))
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    mean: Float32Array
+    loadings: Float32Array
+    variance: Float32Array
+
+    @property
+    def most(self) -> int:
+        return self.loadings.shape[1]
+
+    def expect(self, shown: Float32Array, components: int, doubt: float) -> Expected:
+        loadings = self.loadings[:, :components]
+        left = np.maximum(self.variance - (loadings**2).sum(axis=1), 0) + _LEAST_VARIANCE
         weighted = loadings / (left + doubt)[:, None]
         normal = weighted.T @ loadings + np.eye(loadings.shape[1], dtype=np.float32)
         scores = np.linalg.solve(normal, weighted.T @ (shown - self.mean).T)
-        values = self.mean + (loadings @ scores).T
-        return Expected(values, left + np.float32(doubt / 2))
+        return Expected(self.mean + (loadings @ scores).T, left.astype(np.float32))
+
+
+def _fitted(public: Float32Array, most: int) -> _Fitted:
+    mean = public.mean(axis=0)
+    moving = public - mean
+    _, vectors = np.linalg.eigh((moving @ moving.T).astype(np.float64))
+    chosen = vectors[:, ::-1][:, :most].astype(np.float32)
+    loadings = moving.T @ chosen / np.float32(len(public) ** 0.5)
+    return _Fitted(mean, loadings, moving.var(axis=0))
 
 
 class Neighbours:
