@@ -10,6 +10,7 @@ and how its pixels are ordered. Source: this project (measured); the assignment 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -31,7 +32,7 @@ from he_compare.comparisons.attacks.tools.inside_blocks import (
     pictures_of,
     public_sites,
 )
-from he_compare.comparisons.attacks.tools.likeness import score_pictures
+from he_compare.comparisons.attacks.tools.likeness import ranked_by_picture, score_pictures
 from he_compare.comparisons.attacks.tools.move_keys import uses_nibbles
 from he_compare.comparisons.attacks.tools.scores import source_blocks
 from he_compare.comparisons.attacks.tools.tiles import as_bytes
@@ -66,7 +67,8 @@ class BlockHistories(Attack):
     rung = Knowledge.AUXILIARY_DATA
     needs = frozenset({Need.AUXILIARY})
     slow = True
-    least_images = 20
+    least_images = 40
+    wants_images: ClassVar[int] = 200
     requires = (BLOCKS, ONE_KEY, BYTES, KEPT_BLOCKS, OWN_MAPS)
     metric = AttackMetric("SSIM to the original", low=-1.0)
     limits = (
@@ -92,9 +94,7 @@ class BlockHistories(Attack):
         if source is not None:
             right = source[guess.block] == np.arange(len(source))
             details.append(Detail("blocks in place", float(right.mean())))
-        return score_pictures(
-            guess.pictures, truth, details, {"ciphertexts": len(guess.pictures)}
-        )
+        return score_pictures(guess.pictures, truth, details, {"ciphertexts": len(guess.pictures)})
 
 
 def recover(ciphertexts: UInt8Array, public: UInt8Array, facts: Facts) -> Recovered:
@@ -105,9 +105,7 @@ def recover(ciphertexts: UInt8Array, public: UInt8Array, facts: Facts) -> Recove
     if min(len(ciphertexts), len(public)) < LEAST:
         raise AttackFailedError(f"fewer than {LEAST} ciphertexts, or public images")
     nibbles = uses_nibbles(facts)
-    found = read_histories(
-        ciphertexts, facts.side, nibbles=nibbles, negates=not facts.keeps_values
-    )
+    found = read_histories(ciphertexts, facts.side, nibbles=nibbles, negates=not facts.keeps_values)
     if found is None:
         raise AttackFailedError("what a block holds does not rise and fall together over images")
     height, width, channels = facts.shape
@@ -122,26 +120,16 @@ def recover(ciphertexts: UInt8Array, public: UInt8Array, facts: Facts) -> Recove
     return Recovered(pictures_of(high, rest, geometry, found.copies), places.block, mean)
 
 
-def _placed(
-    histories: Histories, public: Float64Array, geometry: Geometry, facts: Facts
-) -> Places:
+def _placed(histories: Histories, public: Float64Array, geometry: Geometry, facts: Facts) -> Places:
     if not facts.moves_blocks:
         return signs_in_place(histories.means, public, signed=histories.signed)
     return find_places(histories.means, public, geometry.rows, signed=histories.signed)
 
 
-def named(pictures: UInt8Array, candidates: UInt8Array) -> float:
-    """Share of pictures that go together best with the candidate of the same number."""
-    ours, theirs = (_standard(images) for images in (pictures, candidates))
-    best = (ours @ theirs.T).argmax(axis=1)
+def named(pictures: UInt8Array, originals: UInt8Array) -> float:
+    """Share of pictures that go together best with the original of the same number."""
+    best = ranked_by_picture(pictures, originals)[:, 0]
     return float((best == np.arange(len(pictures))).mean())
-
-
-def _standard(images: UInt8Array) -> Float64Array:
-    """Pictures less the mean of all, as rows of length one."""
-    rows = images.reshape(len(images), -1).astype(np.float64)
-    rows -= rows.mean(axis=0)
-    return rows / (np.linalg.norm(rows, axis=1, keepdims=True) + 1e-9)
 
 
 ATTACK = BlockHistories()
