@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from he_compare.common.adversary import Truth
 from he_compare.common.attack_score import Detail, Picture, Score
 from he_compare.common.similarity import gradient_similarity, psnr, ssim
-from he_compare.common.types import PixelArray, UInt8Array
+from he_compare.common.types import Float64Array, IntArray, PixelArray, UInt8Array
 from he_compare.comparisons.attacks.tools.recogniser import recognised
 
 
@@ -61,3 +61,20 @@ def score_pictures(
         images=truth.ids[: len(alike)],
         each=alike,
     )
+
+
+def ranked_by_picture(pictures: UInt8Array, candidates: UInt8Array) -> IntArray:
+    """Order candidates (m, h, w, c) by how well they go together with each picture: (n, m).
+
+    Correlation of what an image has beyond the mean of all of its kind.
+    """
+    alike = _beyond_mean(pictures) @ _beyond_mean(candidates).T
+    return np.argsort(-alike, axis=1, kind="stable").astype(np.int64)
+
+
+def _beyond_mean(images: UInt8Array) -> Float64Array:
+    """Images less the mean of all, as rows of length one."""
+    rows = images.reshape(len(images), -1).astype(np.float64)
+    rows -= rows.mean(axis=0)
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    return cast(Float64Array, rows / np.maximum(length, 1e-9))
