@@ -24,6 +24,8 @@ LEADING = 4
 SYMMETRIES = 8
 # Share of an eigenvector's spread that may be left inside its three levels.
 MIXED = 0.15
+# Share of positions that agree on which two others hold the same pixel of pictures almost grey.
+NEAR_COPIES = 0.9
 
 
 def separate_channels(upright: UInt8Array) -> IntArray | None:
@@ -108,8 +110,13 @@ def find_block_order(blocks: UInt8Array) -> BlockOrder | None:
     groups = copies(samples, negated)
     if groups is None:
         return _colour_order(samples, negated)
-    side = round(len(groups) ** 0.5)
     upright = np.where(negated.astype(bool), 255 - samples, samples)[:, groups[:, 0]]
+    return _grey_order(upright, groups, negated)
+
+
+def _grey_order(upright: UInt8Array, groups: IntArray, negated: IntArray) -> BlockOrder:
+    """Lay out pixels (count, pixels), held by the positions ``groups`` (pixels, copies)."""
+    side = round(len(groups) ** 0.5)
     layout = lay_out(unlikeness(standardised(upright)), side, side)
     return BlockOrder(groups[layout], negated, held_out(upright, side))
 
@@ -120,12 +127,38 @@ def _colour_order(samples: UInt8Array, negated: IntArray) -> BlockOrder | None:
     side = round(pixels**0.5)
     if side * side * CHANNELS != upright.shape[1] or not 4 <= pixels <= MAX_POSITIONS:
         return None
+    values = standardised(upright)
+    unlike = unlikeness(values)
+    groups = near_copies(unlike)
+    if groups is not None:
+        grey = np.rint(upright[:, groups].mean(axis=2)).astype(np.uint8)
+        return _grey_order(grey, groups, negated)
     channels = separate_channels(upright)
     if channels is None:
         return None
-    values = standardised(upright)
-    position = lay_out_channels(values, unlikeness(values), channels, side)
+    position = lay_out_channels(values, unlike, channels, side)
     return BlockOrder(position, negated, held_out(upright[:, channels[0]], side))
+
+
+def near_copies(unlike: Float64Array) -> IntArray | None:
+    """Group positions into threes that are nearest to each other: (values / 3, 3).
+
+    So it is where most pictures are grey and some have a tint. None where most positions are nearer
+    to others than those to each other, as in colour pictures. ``unlike``: (values, values).
+    """
+    apart = unlike + np.diag(np.full(len(unlike), np.inf))
+    two = np.argpartition(apart, 1, axis=1)[:, :2]
+    three = np.sort(np.concatenate([np.arange(len(unlike))[:, None], two], axis=1), axis=1)
+    agreed = (three[two] == three[:, None]).all(axis=(1, 2))
+    if agreed.mean() < NEAR_COPIES:
+        return None
+    groups = [tuple(group) for group in np.unique(three[agreed], axis=0)]
+    left = np.flatnonzero(~agreed)
+    while len(left):
+        nearest = left[np.argsort(unlike[left[0], left], kind="stable")[:CHANNELS]]
+        groups.append(tuple(nearest))
+        left = np.setdiff1d(left, nearest)
+    return np.array(groups, dtype=np.int64)
 
 
 def sampled_blocks(blocks: UInt8Array) -> UInt8Array:

@@ -14,13 +14,15 @@ import numpy as np
 import numpy.typing as npt
 
 from he_compare.common.types import BoolArray, Float32Array, IntArray, UInt8Array
-from he_compare.comparisons.attacks.tools.tiles import symmetric
+from he_compare.comparisons.attacks.tools.tiles import INVERSE, MOVES, symmetric
 
 UPRIGHT = (0,)
 ALL_TURNS = tuple(range(8))
 SLOPE = 0.5
 MIDDLE = 127.5
 KEPT = 12
+USUAL = 0.5
+SHAKE = 0.3
 # Rank, then the columns of ``Joints``.
 _Part: TypeAlias = tuple[npt.NDArray[Any], ...]
 
@@ -31,7 +33,8 @@ class Joints:
 
     In joint k, with block ``first[k]`` turned by symmetry ``first_turn[k]``, block ``second[k]``
     turned by ``second_turn[k]`` lies at ``step[k]``, (0, 1) to its right or (1, 0) below, and is
-    negated against it where ``opposite[k]``.
+    negated against it where ``opposite[k]``. ``rank[k]``: its unfit over that of its best rival;
+    ``usual``: unfit of the best joint of a block, as a rule.
     """
 
     first: IntArray
@@ -40,6 +43,71 @@ class Joints:
     second_turn: IntArray
     step: IntArray
     opposite: IntArray
+    rank: Float32Array
+    usual: float
+
+    def shaken(self, random: np.random.Generator) -> Joints:
+        """Return the joints in an order a little different, to try another way of merging."""
+        noisy = self.rank * np.exp(SHAKE * random.normal(size=len(self.rank)))
+        order = np.argsort(noisy, kind="stable")
+        columns = {name: values[order] for name, values in vars(self).items() if name != "usual"}
+        return Joints(**columns, usual=self.usual)
+
+
+@dataclass(frozen=True)
+class Borders:
+    """What blocks predict beyond their borders, in each of their turns.
+
+    ``ends[axis]``: beyond the right (axis 1) or lower border (axis 0), ``starts[axis]``: beyond the
+    left or upper one; float32 (turns * blocks, values), turn by turn. The negative of a block
+    predicts the opposite. ``ends_alone``, ``starts_alone``: the least unfit of each border to any
+    other, (turns * blocks,): what is lost where it lies at the edge of the picture.
+    """
+
+    ends: tuple[Float32Array, Float32Array]
+    starts: tuple[Float32Array, Float32Array]
+    ends_alone: tuple[Float32Array, Float32Array]
+    starts_alone: tuple[Float32Array, Float32Array]
+    blocks: int
+    turns: int
+
+
+def borders_of(blocks: UInt8Array, symmetries: tuple[int, ...]) -> Borders:
+    """Return the borders of blocks (n, k, m, m) in the given turns: ``UPRIGHT``, ``ALL_TURNS``."""
+    every = np.concatenate([_turned(blocks, symmetry) for symmetry in symmetries], axis=1)
+    beyond = [_borders(every.swapaxes(2, 3)), _borders(every)]
+    ends, starts = ((beyond[0][i], beyond[1][i]) for i in (0, 1))
+    count = blocks.shape[1]
+    alone = _alone_upright(ends, starts) if len(symmetries) == 1 else _alone(ends, starts, count)
+    return Borders(ends, starts, alone[:2], alone[2:], count, len(symmetries))
+
+
+_Pair: TypeAlias = tuple[Float32Array, Float32Array]
+_Alone: TypeAlias = tuple[Float32Array, Float32Array, Float32Array, Float32Array]
+
+
+def _alone_upright(ends: _Pair, starts: _Pair) -> _Alone:
+    costs = [_squared_distances(ends[axis], starts[axis]) for axis in (0, 1)]
+    for cost in costs:
+        np.fill_diagonal(cost, np.inf)
+    rows, columns = ([cost.min(axis=side) for cost in costs] for side in (1, 0))
+    return rows[0], rows[1], columns[0], columns[1]
+
+
+def _alone(ends: _Pair, starts: _Pair, count: int) -> _Alone:
+    """Where blocks may be turned, a border has one value whichever way it looks."""
+    quarter = ends[1][: 4 * count]
+    cost = np.minimum(
+        _squared_distances(quarter, starts[1]), _squared_distances(quarter, -starts[1])
+    )
+    cost[_itself(quarter, starts[1], count)] = np.inf
+    least = cost.min(axis=1).reshape(4, count)
+    side = {tuple(MOVES[INVERSE[turn]] @ (0, 1)): least[turn] for turn in range(4)}
+    found = [
+        np.concatenate([side[tuple(MOVES[INVERSE[turn]] @ way)] for turn in ALL_TURNS])
+        for way in ((1, 0), (0, 1), (-1, 0), (0, -1))
+    ]
+    return found[0], found[1], found[2], found[3]
 
 
 def unfit(blocks: UInt8Array, axis: int) -> Float32Array:
@@ -55,14 +123,16 @@ def unfit(blocks: UInt8Array, axis: int) -> Float32Array:
 def upright_joints(blocks: UInt8Array) -> Joints:
     """Return the joints of blocks (n, k, m, m) that were neither turned nor negated."""
     parts: list[_Part] = []
+    usual = []
     for axis in (1, 0):
         cost = unfit(blocks, axis)
         np.fill_diagonal(cost, np.inf)
+        usual.append(_usual(cost))
         first, second, rank = _likely(cost)
         zero = np.zeros_like(first)
         step = np.broadcast_to([1 - axis, axis], (len(first), 2))
         parts.append((rank, first, zero, second, zero, step, zero))
-    return _sorted(parts)
+    return _sorted(parts, float(np.mean(usual)))
 
 
 def turned_joints(blocks: UInt8Array) -> Joints:
@@ -81,7 +151,8 @@ def turned_joints(blocks: UInt8Array) -> Joints:
     i, j, rank = _likely(cost)
     step = np.broadcast_to([0, 1], (len(i), 2))
     opposite = (opposed[i, j] < same[i, j]).astype(np.int64)
-    return _sorted([(rank, i % count, i // count, j % count, j // count, step, opposite)])
+    columns = (rank, i % count, i // count, j % count, j // count, step, opposite)
+    return _sorted([columns], _usual(cost))
 
 
 def upright_agreement(blocks: UInt8Array) -> float:
@@ -155,8 +226,15 @@ def _likely(cost: Float32Array) -> tuple[IntArray, IntArray, Float32Array]:
     own = cost[first, second]
     rival = np.minimum(_rival(cost, first, own), _rival(np.ascontiguousarray(cost.T), second, own))
     finite = np.isfinite(own)
-    rank = (own + 1) / (rival + 1)
+    # Below what right joints usually leave, nothing is told apart: flat borders fit one another.
+    floor = USUAL * _usual(cost) + 1
+    rank = (own + floor) / (rival + floor)
     return first[finite], second[finite].astype(np.int64), rank[finite]
+
+
+def _usual(cost: Float32Array) -> float:
+    """Unfit of the best joint of a block, as a rule."""
+    return float(np.median(cost.min(axis=1)))
 
 
 def _rival(cost: Float32Array, line: IntArray, own: Float32Array) -> Float32Array:
@@ -165,7 +243,7 @@ def _rival(cost: Float32Array, line: IntArray, own: Float32Array) -> Float32Arra
     return np.where(own <= two[line, 0], two[line, 1], two[line, 0])
 
 
-def _sorted(parts: list[_Part]) -> Joints:
+def _sorted(parts: list[_Part], usual: float) -> Joints:
     rank, *columns = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.argsort(rank, kind="stable")
-    return Joints(*(column[order].astype(np.int64) for column in columns))
+    return Joints(*(column[order].astype(np.int64) for column in columns), rank[order], usual)

@@ -17,8 +17,9 @@ from scipy.sparse.csgraph import connected_components, minimum_spanning_tree, sh
 
 from he_compare.common.types import Float64Array, IntArray
 
-# Graphs of few neighbours bend, graphs of many take short cuts: the better layout is kept.
-NEIGHBOURS = (6, 10)
+# Graphs of few neighbours bend, graphs of many take short cuts: the best layout is kept.
+NEIGHBOURS = (6, 8, 10, 20, 14, 4)
+SAME = 1e-6
 ROUNDS = 30
 
 
@@ -32,9 +33,16 @@ def lay_out(unlike: Float64Array, rows: int, columns: int) -> IntArray:
 
     ``unlike``: (k, k) symmetric, at least 0, k = rows * columns.
     """
-    starts = [first_layout(unlike, rows, columns, near) for near in NEIGHBOURS]
-    layouts = [refine(unlike, start, rows, columns) for start in starts]
-    return min(layouts, key=lambda layout: misfit(unlike, layout, rows, columns))
+    found: list[tuple[float, IntArray]] = []
+    for near in NEIGHBOURS:
+        layout = refine(unlike, first_layout(unlike, rows, columns, near), rows, columns)
+        amiss = misfit(unlike, layout, rows, columns)
+        # Two starts hardly ever end in the same wrong layout.
+        agreed = any(abs(amiss - before) <= SAME * amiss for before, _ in found)
+        found.append((amiss, layout))
+        if agreed:
+            break
+    return min(found, key=lambda one: one[0])[1]
 
 
 def first_layout(unlike: Float64Array, rows: int, columns: int, near: int) -> IntArray:

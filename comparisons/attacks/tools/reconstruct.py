@@ -23,13 +23,15 @@ from he_compare.comparisons.attacks.tools.correlation import (
     standardised,
 )
 from he_compare.comparisons.attacks.tools.joints import (
+    ALL_TURNS,
+    UPRIGHT,
+    borders_of,
     turned_agreement,
     turned_joints,
-    unfit,
     upright_agreement,
     upright_joints,
 )
-from he_compare.comparisons.attacks.tools.placement import Placement, place, settle, unmoved
+from he_compare.comparisons.attacks.tools.placement import Placement, place, unmoved
 from he_compare.comparisons.attacks.tools.tiles import cut, join, symmetric
 
 # Neighbouring pixels of pictures correlate by 0.7 and more inside blocks, those of noise by 0.
@@ -105,11 +107,11 @@ def reconstruct(images: UInt8Array, patch: int) -> Reconstruction:
         agreement, placement = 0.0, unmoved(rows, columns)
     elif turned:
         agreement = turned_agreement(blocks)
-        placement = place(turned_joints(blocks), rows, columns)
+        borders = borders_of(blocks, ALL_TURNS)
+        placement = place(turned_joints(blocks), borders, rows, columns)
     else:
         agreement = upright_agreement(blocks)
-        placement = place(upright_joints(blocks), rows, columns)
-        placement = settle(placement, unfit(blocks, 1), unfit(blocks, 0))
+        placement = place(upright_joints(blocks), borders_of(blocks, UPRIGHT), rows, columns)
     pictures = assemble(blocks, placement)
     return Reconstruction(
         pictures=pictures,

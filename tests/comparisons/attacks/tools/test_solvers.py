@@ -5,12 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from he_compare.common.similarity import ssim
 from he_compare.common.types import IntArray, UInt8Array
 from he_compare.comparisons.attacks.tools import tiles
 from he_compare.comparisons.attacks.tools.alignment import aligned_together
 from he_compare.comparisons.attacks.tools.block_size import guess_block_size
 from he_compare.comparisons.attacks.tools.correlation import find_block_order
-from he_compare.comparisons.attacks.tools.joints import upright_agreement, upright_joints
+from he_compare.comparisons.attacks.tools.joints import (
+    UPRIGHT,
+    borders_of,
+    upright_agreement,
+    upright_joints,
+)
 from he_compare.comparisons.attacks.tools.layout import lay_out, places
 from he_compare.comparisons.attacks.tools.placement import place
 from he_compare.comparisons.attacks.tools.reconstruct import Sureness, reconstruct
@@ -86,7 +92,7 @@ def test_blocks_go_back_to_their_places() -> None:
     images = smooth_images(3, SIDE)
     order = np.random.default_rng(5).permutation(64)
     blocks = cut(images, PATCH)[:, order].reshape(3, 64, PATCH, PATCH)
-    placement = place(upright_joints(blocks), 8, 8)
+    placement = place(upright_joints(blocks), borders_of(blocks, UPRIGHT), 8, 8)
     assert jigsaw_found(order[placement.block]) == (1.0, 1.0, 1.0)
     assert placement.joined == 1.0
     assert upright_agreement(blocks) > 0.5
@@ -205,3 +211,42 @@ def test_channels_that_a_key_mixed_are_told_apart_and_each_laid_out() -> None:
     assert sorted(channel[0]) == [0, 1, 2]
     found = positions_found((source[:, 0] // 3).reshape(8, 8))
     assert found.near > 0.9
+
+
+def _with_black_margins(images: UInt8Array) -> UInt8Array:
+    framed = images.copy()
+    side = images.shape[1]
+    row, column = np.indices((side, side))
+    framed[:, np.hypot(row - side / 2, column - side / 2) > 0.47 * side] = 0
+    return framed
+
+
+def test_black_margins_are_no_evidence() -> None:
+    """Blocks that are black in all images fit one another and tell no place."""
+    images = _with_black_margins(smooth_images(8, 96))
+    blocks = cut(images, PATCH).reshape(8, -1, PATCH, PATCH)
+    random = np.random.default_rng(3)
+    moved = blocks[:, random.permutation(blocks.shape[1])].copy()
+    for i in range(moved.shape[1]):
+        moved[:, i] = tiles.symmetric(moved[:, i], int(random.integers(8)))
+        if random.integers(2):
+            moved[:, i] = 255 - moved[:, i]
+    scrambled_images = join(moved.reshape(8, moved.shape[1], -1), 12, 12, 1)
+    found = reconstruct(scrambled_images, PATCH)
+    pictures = aligned_together(found.pictures, images)
+    assert found.turned
+    assert ssim(pictures, images).mean() > 0.95
+
+
+def test_a_tint_in_some_pictures_leaves_the_others_readable() -> None:
+    grey = smooth_images(12, 48)
+    images = np.repeat(grey, 3, axis=3)
+    images[0, ..., 2] -= np.minimum(images[0, ..., 2], 9)
+    random = np.random.default_rng(4)
+    blocks = cut(images, PATCH)
+    order = random.permutation(blocks.shape[2])
+    found = find_block_order(blocks.reshape(-1, blocks.shape[2])[:, order])
+    assert found is not None
+    pixels = np.sort(order[found.position] // 3, axis=1)
+    assert (pixels[:, 0] == pixels[:, 2]).all()
+    assert positions_found(pixels[:, 0].reshape(PATCH, PATCH)).exact > 0.95
