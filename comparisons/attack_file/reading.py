@@ -30,6 +30,7 @@ from he_compare.common.types import Float32Array, PixelArray, UInt8Array
 
 ARRAY, ARRAY_SUFFIX = "ciphertext", ".npz"
 READABLE = ("uint8", "float32", "float64")
+JPEG_MARK = b"\xff\xd8\xff"
 # Beyond any byte value times the root of the values in a block.
 LARGEST = 1e6
 
@@ -70,12 +71,23 @@ class CiphertextFolder:
             raise DataError(f"arrays differ in shape: {sorted(map(str, shapes))}")
         return cast(PixelArray, np.stack(arrays))
 
+    def jpegs(self) -> int:
+        """Return how many files are JPEG, by their first bytes."""
+        if self.arrays:
+            return 0
+        return sum(_begins_with(self.root / name, JPEG_MARK) for name in self.names)
+
     def _size_of(self, name: str) -> tuple[int, int]:
         if not self.arrays:
             width, height = image_size(self.root / name, name)
             return width, height
         shape, _ = array_header(self.root / name, name)
         return shape[1], shape[0]
+
+
+def _begins_with(path: Path, mark: bytes) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(len(mark)) == mark
 
 
 def list_ciphertexts(folder: Path) -> CiphertextFolder:

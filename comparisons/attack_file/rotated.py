@@ -13,8 +13,9 @@ from he_compare.common.contracts import Progress
 from he_compare.common.errors import DataError, UsageError
 from he_compare.common.types import PixelArray
 from he_compare.comparisons.attack_file.reading import CiphertextFolder
+from he_compare.comparisons.attack_file.telling import NO_EVIDENCE
 from he_compare.comparisons.attack_file.writing import FolderAttack
-from he_compare.comparisons.attacks.tools.block_size import LARGEST, SMALLEST, candidates
+from he_compare.comparisons.attacks.tools.block_size import candidates
 from he_compare.comparisons.attacks.tools.reconstruct import Sureness
 from he_compare.comparisons.attacks.tools.rotation import (
     Rotation,
@@ -23,6 +24,7 @@ from he_compare.comparisons.attacks.tools.rotation import (
 )
 
 PORTION = 32
+SMALLEST, LARGEST = 4, 32
 SURE, PARTLY = 0.7, 0.4
 MOST_VALUES = 4096
 NOTHING = "nothing"
@@ -44,7 +46,8 @@ def attack_rotated(
     ``patch``: guessed where None. Raises UsageError or DataError where that cannot be.
     """
     height, width, channels = images.shape[1:]
-    guess = guess_rotated_side(images, candidates(height, width))
+    sides = [side for side in candidates(height, width) if SMALLEST <= side <= LARGEST]
+    guess = guess_rotated_side(images, sides)
     side = patch if patch is not None else _side_of(guess, height, width)
     _check(side, channels)
     progress("looking for the rotation", 0, 1)
@@ -63,6 +66,7 @@ def attack_rotated(
             "bits_saved_a_value": 0.0 if guess is None else guess[1],
         },
     )
+    attack.scrambled = None if sureness is Sureness.NOTHING else True
     for start in range(0, len(folder.names), PORTION):
         progress("writing pictures", start, len(folder.names))
         portion = folder.names[start : start + PORTION]
@@ -115,5 +119,6 @@ def _told(attack: FolderAttack, rotation: Rotation, guess: tuple[int, float] | N
     ]
     if guess is not None and guess[0] != attack.patch:
         lines.append(f"blocks look like {guess[0]} pixels: try --patch {guess[0]}")
-    shows = "(they should show nothing)" if attack.sureness is Sureness.NOTHING else "grey"
-    return [*lines, f"pictures: {attack.out}, {shows}"]
+    if attack.sureness is Sureness.NOTHING:
+        lines.append(NO_EVIDENCE)
+    return [*lines, f"pictures: {attack.out}, grey"]

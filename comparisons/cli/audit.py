@@ -177,14 +177,20 @@ def attack_file(
         Path | None,
         typer.Option(help="New folder for the pictures.", show_default="FOLDER.attacked"),
     ] = None,
+    as_json: JsonFlag = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Reconstruct scrambled images from the images alone, and say how sure the result is."""
     from he_compare.comparisons.attack_file.attack_folder import attack_folder
+    from he_compare.comparisons.attack_file.writing import State
     from he_compare.comparisons.progress import ProgressReporter
 
     with ProgressReporter(quiet=quiet) as progress:
         attack = attack_folder(folder, patch, out, progress)
-    for line in attack.lines:
-        print(line)
+    if as_json:
+        print_json(attack.report())
+    else:
+        print("\n".join(attack.lines))
+    if attack.state is State.UNKNOWN:
+        raise typer.Exit(EXIT_CELLS_FAILED)

@@ -1,121 +1,158 @@
-"""Guesses the side of the blocks from scrambled images alone.
+"""Guesses the side of the blocks from scrambled images alone, or says that it cannot.
 
-Two traces tell it. Where pixels inside blocks lie in order, only borders of blocks jump: the right
-side is the one at whose multiples neighbouring columns and rows differ most against all others.
-Where pixels were moved under one key for all blocks, positions correlate across blocks of the right
-side and much less for any other: nearest neighbours are chosen on half of the blocks and judged on
-the other half.
+What the places in a block, and its borders, explain of the ciphertexts (``periods``) is compared
+for all sides. Sides of about the same size that have nothing to do with a side tell what the same
+pictures show of it by chance. Places repeat at multiples of the side too, and partly at its
+divisors: among the sides that explain, larger ones pay for their many places.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from he_compare.common.types import Float32Array, Float64Array, UInt8Array
-from he_compare.comparisons.attacks.tools.correlation import (
-    negation_mask,
-    pixels_held,
-    sampled_blocks,
-    standardised,
-)
-from he_compare.comparisons.attacks.tools.reconstruct import SMOOTH, TRACE, smoothness
-from he_compare.comparisons.attacks.tools.tiles import cut
+from he_compare.common.types import PixelArray
+from he_compare.comparisons.attacks.tools.periods import Period, periods
 
-SMALLEST, LARGEST = 4, 32
+SMALLEST, LARGEST = 2, 64
 FEWEST_BLOCKS = 24
-MAX_VALUES = 1000
-SLACK = 1.4
-JUMP = 1.5
-SAMPLED = 2500
+# Standard errors beyond chance.
+PLACES, SURE_PLACES = 6.0, 15.0
+# Unscrambled pictures reach 3.
+BORDERS, SURE_BORDERS = 4.5, 6.0
+# So many times what unrelated sides of about this size explain.
+BEYOND_CHANCE = 3.0
+ABOUT = 1.6
+PRICE_OF_A_PLACE = 0.5
+# Edges of unscrambled pictures explain up to 0.01 at small sides.
+LEAST_SHARE = 0.012
+# A divisor that explains so much of it is the side: half of the side explains 0.55 of it at most.
+NEARLY_ALL = 0.62
+# Borders of a multiple are believed where its places explain this many errors more.
+MORE = 3.0
+# A side that does not tile is believed where it explains so many times what those explain that do.
+UNTILED = 2.0
+JPEG_GRID = 8
+
+
+@dataclass(frozen=True)
+class Score:
+    """How one side does: ``share`` of variance that places explain, and ``chance``, the same of
+    unrelated sides; ``errors``: the difference in standard errors; ``gain``: in log likelihood,
+    after what the places cost; ``borders``: in standard errors."""
+
+    side: int
+    share: float
+    chance: float
+    errors: float
+    gain: float
+    borders: float
 
 
 @dataclass(frozen=True)
 class Guess:
-    """A guessed side; ``trace``: its evidence, 'borders', 'correlation' or '' (no trace)."""
+    """What the images say about the side of their blocks.
 
-    patch: int
+    ``patch``: the side, None where it could not be told. ``trace``: what told it, 'places',
+    'borders' or ''. ``sure``: the trace is far from chance. ``on_jpeg_grid``: it may be the trace
+    of JPEG's own blocks. ``scores``: all sides that tile the images, the most likely first.
+    ``untiled``: a side that shows and does not tile the images, or None.
+    """
+
+    patch: int | None
     trace: str
-    score: float
+    sure: bool
+    scores: tuple[Score, ...]
+    on_jpeg_grid: bool = False
+    untiled: int | None = None
 
 
 def candidates(height: int, width: int) -> list[int]:
     """Return the sides that tile an image and that are tried."""
-    sides = range(SMALLEST, LARGEST + 1)
-    return [side for side in sides if height % side == 0 and width % side == 0]
+    most = min(LARGEST, height // 2, width // 2)
+    return [s for s in range(SMALLEST, most + 1) if height % s == 0 and width % s == 0]
 
 
-def guess_block_size(images: UInt8Array) -> Guess | None:
-    """Guess the side of the blocks of images (n, h, w, c); None where no side can be tried."""
-    sides = candidates(*images.shape[1:3])
-    if not sides:
-        return None
-    grey = images.mean(axis=3, dtype=np.float32)
-    whole = np.rint(grey).astype(np.uint8)[..., None]
-    smallest = cut(whole, sides[0])
-    if smoothness(smallest.reshape(-1, smallest.shape[2])) >= SMOOTH:
-        return _by_borders(grey, sides)
-    return _by_correlation(images, sides)
+def guess_block_size(images: PixelArray, *, jpeg: bool = False) -> Guess:
+    """Guess the side of the blocks of images (n, h, w, c).
 
-
-def _by_borders(grey: Float32Array, sides: list[int]) -> Guess:
-    scores = {side: _jump(grey, side) for side in sides}
-    # At multiples of the side all borders are borders as well.
-    patch = min(side for side in sides if scores[side] >= max(scores.values()) / 2)
-    return Guess(patch, "borders" if scores[patch] >= JUMP else "", scores[patch])
-
-
-def _jump(grey: Float32Array, side: int) -> float:
-    """How much more columns and rows differ at multiples of ``side`` than elsewhere."""
-    ratios = []
-    for axis in (1, 2):
-        steps = np.abs(np.diff(grey, axis=axis)).mean(axis=(0, 3 - axis))
-        border = np.arange(1, len(steps) + 1) % side == 0
-        if not border.any():
-            return 0.0
-        # The weakest border counts: at a divisor of the side, most borders are no borders.
-        ratios.append(np.quantile(steps[border], 0.2) / max(float(np.median(steps[~border])), 0.1))
-    return float(min(ratios))
-
-
-def _by_correlation(images: UInt8Array, sides: list[int]) -> Guess:
-    found = {side: neighbours_at(images, side) for side in sides}
-    least = min(steps for _, steps in found.values())
-    # Multiples of the side hold the same neighbours: the smallest that does as well is the side.
-    patch = min(side for side in sides if found[side][1] <= SLACK * least)
-    correlation = found[patch][0]
-    return Guess(patch, "correlation" if correlation >= TRACE else "", correlation)
-
-
-def neighbours_at(images: UInt8Array, side: int) -> tuple[float, float]:
-    """Judge positions' nearest neighbours on other blocks, were blocks this large.
-
-    Returns their correlation and the mean size of the step between them in grey levels.
+    ``jpeg``: the files are JPEG, whose own blocks of 8 pixels leave a trace as well.
     """
-    flat = cut(images, side)
-    flat = flat.reshape(-1, flat.shape[2])
-    blocks = sampled_blocks(flat)
-    blocks = blocks[:: -(-len(blocks) // SAMPLED)]
-    if len(blocks) < FEWEST_BLOCKS:
-        return 0.0, np.inf
-    if blocks.shape[1] > MAX_VALUES:
-        chosen = np.random.default_rng(0).permutation(blocks.shape[1])[:MAX_VALUES]
-        blocks = np.ascontiguousarray(blocks[:, chosen])
-    negated = negation_mask(blocks)
-    upright = np.where(negated.astype(bool), 255 - blocks, blocks)
-    one_of_each = np.unique(pixels_held(blocks, negated), return_index=True)[1]
-    pixels = upright[:, one_of_each]
-    values = standardised(pixels)
-    learnt, judged = _correlations(values[::2]), _correlations(values[1::2])
-    np.fill_diagonal(learnt, -1)
-    nearest = learnt.argmax(axis=1)
-    steps = pixels[1::2].astype(np.float32) - pixels[1::2][:, nearest]
-    correlation = float(np.median(judged[np.arange(len(nearest)), nearest]))
-    return correlation, float(np.abs(steps).mean())
+    guess = _guess(images, JPEG_GRID if jpeg else 0)
+    if not jpeg or guess.patch is not None:
+        return guess
+    again = _guess(images, 0)
+    on_grid = again.patch is not None and JPEG_GRID % again.patch == 0
+    return replace(again, on_jpeg_grid=on_grid, sure=again.sure and not on_grid)
 
 
-def _correlations(values: Float32Array) -> Float64Array:
-    gram = (values.T @ values).astype(np.float64)
-    spread = np.sqrt(np.maximum(np.diag(gram), 1e-9))
-    return gram / np.outer(spread, spread)
+def _guess(images: PixelArray, grid: int) -> Guess:
+    height, width = images.shape[1:3]
+    most = min(LARGEST, height // 2, width // 2)
+    tiling = candidates(height, width)
+    scores = _scored(periods(images, range(SMALLEST, most + 1), grid))
+    fitting = [one for one in scores if one.side in tiling]
+    ranked = tuple(sorted(fitting, key=lambda one: (one.gain, one.borders), reverse=True))
+    best = _told(fitting)
+    other = _told([one for one in scores if one.side not in tiling])
+    # Some sides that do not tile share a divisor with the one that does, and explain less.
+    if other is not None and (best is None or other[0].gain > UNTILED * max(best[0].gain, 0)):
+        return Guess(None, "", False, ranked, untiled=other[0].side)
+    if best is None:
+        return Guess(None, "", False, ranked)
+    return Guess(best[0].side, best[1], best[2], ranked)
+
+
+def _scored(found: Sequence[Period]) -> list[Score]:
+    scores = []
+    for one in found:
+        alike = [
+            abs(other.share)
+            for other in found
+            if one.side / ABOUT <= other.side <= one.side * ABOUT
+            and other.side % one.side
+            and one.side % other.side
+        ]
+        chance = float(np.median(alike)) if alike else 0.0
+        beyond = min(one.share - chance, 0.999)
+        gain = -one.pixels * float(np.log(1 - beyond)) - PRICE_OF_A_PLACE * one.side**2
+        errors = beyond / one.error
+        scores.append(Score(one.side, one.share, chance, errors, gain, one.borders))
+    return scores
+
+
+def _told(scores: Sequence[Score]) -> tuple[Score, str, bool] | None:
+    """Return the most likely of these sides, what tells it, and whether that is sure."""
+    places = [one for one in scores if one.gain > 0 and one.errors >= PLACES]
+    places = [one for one in places if one.share >= max(BEYOND_CHANCE * one.chance, LEAST_SHARE)]
+    by_places = _smallest(places)
+    by_borders = max(scores, key=lambda one: one.borders, default=None)
+    if by_borders is not None and by_borders.borders < BORDERS:
+        by_borders = None
+    if by_borders is not None and (by_places is None or _grows(by_places, by_borders)):
+        return by_borders, "borders", by_borders.borders >= SURE_BORDERS
+    if by_places is not None:
+        return by_places, "places", by_places.errors >= SURE_PLACES
+    return None
+
+
+def _smallest(places: Sequence[Score]) -> Score | None:
+    """Return the likeliest side, or the least divisor of it that explains nearly as much."""
+    best = max(places, key=lambda one: one.gain, default=None)
+    if best is None:
+        return None
+    enough = NEARLY_ALL * (best.share - best.chance)
+    divisors = [one for one in places if best.side % one.side == 0]
+    return min(
+        (one for one in divisors if one.share - one.chance >= enough), key=lambda one: one.side
+    )
+
+
+def _grows(smaller: Score, larger: Score) -> bool:
+    """Say whether a multiple of a side explains more than the side does, beyond chance."""
+    if larger.side % smaller.side or larger.side == smaller.side or larger.errors <= 0:
+        return False
+    error = (larger.share - larger.chance) / larger.errors
+    return larger.share - smaller.share > MORE * error

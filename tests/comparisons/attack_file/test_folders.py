@@ -14,7 +14,7 @@ from he_compare.common.errors import DataError, UsageError
 from he_compare.common.similarity import ssim
 from he_compare.common.types import UInt8Array
 from he_compare.comparisons.attack_file.attack_folder import attack_folder
-from he_compare.comparisons.attack_file.writing import REPORT, FolderAttack
+from he_compare.comparisons.attack_file.writing import REPORT, FolderAttack, State
 from he_compare.comparisons.attacks.tools import correlation
 from he_compare.comparisons.attacks.tools.alignment import aligned_one_by_one, aligned_together
 from he_compare.comparisons.attacks.tools.reconstruct import Sureness
@@ -74,23 +74,38 @@ def test_images_under_keys_of_their_own_are_solved_one_by_one(tmp_path: Path) ->
     assert np.abs(off).mean() < 2.0
 
 
-def test_noise_is_said_to_show_nothing(tmp_path: Path) -> None:
+def test_noise_is_unknown_and_never_said_to_be_safe(tmp_path: Path) -> None:
     noise = np.random.default_rng(2).integers(0, 256, (3, SIDE, SIDE, 1), dtype=np.uint8)
     write(tmp_path / "in", noise)
     done = attack(tmp_path / "in")
-    assert done.sureness is Sureness.NOTHING
-    assert done.lines[0].startswith("no structure found")
+    assert (done.state, done.patch, done.written) == (State.UNKNOWN, None, [])
+    told = "\n".join(done.lines)
+    assert (
+        "could not be guessed" in told and "--patch N (sizes that divide the images: 2, 4" in told
+    )
+    assert "no evidence that the images are safe" in told
+    assert "not looked for: " in told and "safe:" in told
+    report = json.loads((done.out / REPORT).read_text())
+    assert report["state"] == "unknown" and report["patch"] is None
+    assert report["patch_guess"]["scores"] and {one["result"] for one in report["tried"]} <= {
+        "no structure found",
+        "not tried: needs the width of the blocks (--patch)",
+    }
+    told = "\n".join(attack(tmp_path / "in", patch=8, out=tmp_path / "given").lines)
+    assert "no structure found" in told and "no evidence that the images are safe" in told
 
 
-@pytest.mark.parametrize("side", [16, 32])
-def test_blank_and_tiny_images_are_said_to_show_nothing(tmp_path: Path, side: int) -> None:
+@pytest.mark.parametrize("side", [8, 16, 32])
+def test_blank_and_tiny_images_are_unknown_or_plain(tmp_path: Path, side: int) -> None:
     write(tmp_path / "blank", np.zeros((40, side, side, 1), np.uint8))
-    assert attack(tmp_path / "blank").sureness is Sureness.NOTHING
+    assert attack(tmp_path / "blank").state is State.UNKNOWN
     noise = np.random.default_rng(6).integers(0, 256, (40, side, side, 1), dtype=np.uint8)
     write(tmp_path / "noise", noise)
-    assert attack(tmp_path / "noise").sureness is Sureness.NOTHING
+    assert attack(tmp_path / "noise").state is State.UNKNOWN
     write(tmp_path / "smooth", smooth_images(40, side))
-    assert attack(tmp_path / "smooth").patch in (4, 8, 16, 32)
+    assert attack(tmp_path / "smooth").state in (State.NOT_SCRAMBLED, State.UNKNOWN)
+    write(tmp_path / "one", smooth_images(1, side))
+    assert attack(tmp_path / "one").state in (State.NOT_SCRAMBLED, State.UNKNOWN)
 
 
 def test_colours_mixed_by_the_key_are_told_apart(tmp_path: Path) -> None:
@@ -134,8 +149,10 @@ def test_a_wrong_side_is_not_called_sure_and_the_right_one_is_named(
 
 def test_pictures_that_are_not_scrambled_are_said_not_to_be(tmp_path: Path) -> None:
     write(tmp_path / "in", smooth_images(3, SIDE))
-    done = attack(tmp_path / "in", patch=PATCH)
-    assert "no scrambling" in done.found
+    for patch in (None, PATCH):
+        done = attack(tmp_path / "in", patch, tmp_path / f"out {patch}")
+        assert done.state is State.NOT_SCRAMBLED
+        assert done.lines[0].startswith("these pictures are not scrambled")
 
 
 def test_sub_folders_keep_their_names(tmp_path: Path) -> None:
@@ -196,7 +213,12 @@ def test_too_few_blocks_are_refused_with_the_number_needed(tmp_path: Path) -> No
 
 def test_sides_that_no_block_tiles_ask_for_the_patch(tmp_path: Path) -> None:
     write(tmp_path / "in", smooth_images(2, 61))
-    assert "--patch" in refusal(tmp_path / "in")
+    done = attack(tmp_path / "in")
+    assert done.state is State.NOT_SCRAMBLED
+    noise = np.random.default_rng(3).integers(0, 256, (3, 61, 61, 1), dtype=np.uint8)
+    write(tmp_path / "noise", noise)
+    done = attack(tmp_path / "noise")
+    assert done.state is State.UNKNOWN and any("--patch" in line for line in done.lines)
 
 
 def test_transparent_deep_and_broken_images_are_refused_by_name(tmp_path: Path) -> None:

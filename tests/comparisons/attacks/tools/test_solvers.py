@@ -9,7 +9,6 @@ from he_compare.common.similarity import ssim
 from he_compare.common.types import IntArray, UInt8Array
 from he_compare.comparisons.attacks.tools import tiles
 from he_compare.comparisons.attacks.tools.alignment import aligned_together
-from he_compare.comparisons.attacks.tools.block_size import guess_block_size
 from he_compare.comparisons.attacks.tools.correlation import find_block_order
 from he_compare.comparisons.attacks.tools.joints import (
     UPRIGHT,
@@ -154,29 +153,6 @@ def test_no_structure_is_claimed_where_every_block_has_its_own_order() -> None:
         blocks[:, number] = blocks[:, number][:, random.permutation(PATCH * PATCH)]
     found = reconstruct(join(blocks, 8, 8, 1), PATCH)
     assert found.sureness is Sureness.NOTHING
-
-
-@pytest.mark.parametrize("patch", [8, 16])
-@pytest.mark.parametrize("channels", [1, 3])
-def test_block_size_is_guessed_from_correlation(patch: int, channels: int) -> None:
-    images = np.repeat(smooth_images(8, 96), channels, axis=3)
-    guess = guess_block_size(scrambled(images, patch, seed=11, negate=True).images)
-    assert guess is not None
-    assert (guess.patch, guess.trace) == (patch, "correlation")
-
-
-@pytest.mark.parametrize("patch", [8, 16])
-def test_block_size_is_guessed_from_borders(patch: int) -> None:
-    guess = guess_block_size(_turned_one_by_one(smooth_images(3, 96), patch, seed=12))
-    assert guess is not None
-    assert (guess.patch, guess.trace) == (patch, "borders")
-
-
-def test_noise_shows_no_trace_of_blocks() -> None:
-    noise = np.random.default_rng(13).integers(0, 256, (3, SIDE, SIDE, 1), dtype=np.uint8)
-    guess = guess_block_size(noise)
-    assert guess is not None
-    assert guess.trace == ""
 
 
 def test_positions_are_counted_up_to_symmetry_and_one_pixel_off() -> None:

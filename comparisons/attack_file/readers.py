@@ -1,0 +1,232 @@
+"""The ways to read scrambled bytes, tried in turn on what a folder shows.
+
+Each reader looks for one kind of scrambling and brings its own evidence of how sure it is. A new
+one is a function and a line in ``READERS``. None of them knows the cipher: what a reader finds in
+ciphertexts that were made in another way is nothing, and nothing is what it then says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+import numpy as np
+
+from he_compare.common.types import UInt8Array
+from he_compare.comparisons.attack_file.near_copies import with_equal_copies
+from he_compare.comparisons.attack_file.plain import FOLDED, HARDLY, folded, looks_plain, rise
+from he_compare.comparisons.attacks.tools.reconstruct import (
+    Reconstruction,
+    Sureness,
+    reconstruct,
+)
+
+ONE_KEY, OWN_KEYS, NO_KEY = "one for all images", "one for each image", "none needed"
+NOT_SCRAMBLED = "no scrambling found: blocks and pixels already fit best where they are"
+ALONE = 3
+Pictures = Callable[[UInt8Array], tuple[UInt8Array, list[Sureness]]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """What readers are shown: uint8 images (n, h, w, c) to learn from.
+
+    ``patch``: side of the blocks, None where it is not known. ``blocks_show``: the images show
+    blocks of some side by themselves. ``jpeg``: the files are JPEG.
+    """
+
+    images: UInt8Array
+    patch: int | None
+    blocks_show: bool
+    jpeg: bool = False
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a reader found. ``pictures`` undoes it on images (n, h, w, c): uint8 (n, h, w), and how
+    sure each is where each was solved by itself. ``scrambled``: False where nothing was."""
+
+    sureness: Sureness
+    found: str
+    keys: str
+    pictures: Pictures
+    evidence: Mapping[str, float] = field(default_factory=dict)
+    scrambled: bool = True
+
+
+@dataclass(frozen=True)
+class Reader:
+    """``what``: it looks for, in plain words. ``asks``: what has to be known that is not ('' where
+    it can be tried)."""
+
+    name: str
+    what: str
+    read: Callable[[Case], Reading | None]
+    asks: Callable[[Case], str]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One reader on one folder. ``reading``: None where it found nothing or was not tried."""
+
+    reader: Reader
+    reading: Reading | None
+    asked: str = ""
+
+
+def read_in_turn(case: Case, readers: Sequence[Reader] | None = None) -> list[Attempt]:
+    """Try readers until one is sure."""
+    attempts = []
+    for reader in READERS if readers is None else readers:
+        asked = reader.asks(case)
+        reading = None if asked else reader.read(case)
+        attempts.append(Attempt(reader, reading, asked))
+        if reading is not None and reading.sureness is Sureness.SURE:
+            break
+    return attempts
+
+
+def best_of(attempts: Sequence[Attempt]) -> Attempt | None:
+    """Return the first of the surest attempts that found something."""
+    order = list(Sureness)
+    found = [one for one in attempts if one.reading is not None]
+    return min(found, key=lambda one: order.index(_sureness(one)), default=None)
+
+
+def _sureness(attempt: Attempt) -> Sureness:
+    return Sureness.NOTHING if attempt.reading is None else attempt.reading.sureness
+
+
+def _nothing(case: Case) -> str:
+    return ""
+
+
+def _blocks(case: Case) -> str:
+    return "" if case.patch is not None else "the width of the blocks (--patch)"
+
+
+def _blocks_and_several(case: Case) -> str:
+    return _blocks(case) or ("" if len(case.images) > 1 else "more than one image")
+
+
+def _as_they_are(case: Case) -> Reading | None:
+    """Pictures without blocks that show: nothing was scrambled."""
+    plain, grown = looks_plain(case.images)
+    if case.blocks_show or not plain:
+        return None
+    evidence = {"growth_of_steps": grown}
+    return Reading(Sureness.SURE, NOT_SCRAMBLED, NO_KEY, _greys, evidence, scrambled=False)
+
+
+def _under_one_key(case: Case) -> Reading | None:
+    assert case.patch is not None
+    images, patch = case.images, case.patch
+    ready = with_equal_copies(images, patch) if case.jpeg else images
+    solved = reconstruct(ready, patch)
+    if solved.sureness is Sureness.NOTHING:
+        return None
+
+    def pictures(more: UInt8Array) -> tuple[UInt8Array, list[Sureness]]:
+        return solved.apply(with_equal_copies(more, patch) if case.jpeg else more), []
+
+    return _of(solved, ONE_KEY, pictures)
+
+
+def _under_own_keys(case: Case) -> Reading | None:
+    """Try a few images each by itself; the one that is surest speaks for them."""
+    assert case.patch is not None
+    patch = case.patch
+    chosen = np.unique(np.linspace(0, len(case.images) - 1, ALONE).round().astype(int))
+    tried = [reconstruct(case.images[i : i + 1], patch) for i in chosen]
+    best = max(tried, key=lambda one: one.neighbours + one.agreement)
+    if best.sureness is Sureness.NOTHING:
+        return None
+
+    def pictures(more: UInt8Array) -> tuple[UInt8Array, list[Sureness]]:
+        solved = [reconstruct(image[None], patch) for image in more]
+        found = np.concatenate([one.pictures for one in solved])
+        return cast(UInt8Array, found), [one.sureness for one in solved]
+
+    return _of(best, OWN_KEYS, pictures)
+
+
+def _negated_in_place(case: Case) -> Reading | None:
+    """Values that were negated one by one where they are: folding brings the outlines back."""
+    shown = folded(case.images)
+    grown, before = rise(shown), rise(case.images)
+    if grown < FOLDED or before > HARDLY:
+        return None
+    found = "values negated in place: the pictures show what v and 255 - v have in common"
+    evidence = {"growth_of_steps": before, "growth_of_steps_folded": grown}
+    return Reading(Sureness.PARTLY, found, NO_KEY, lambda more: _greys(folded(more)), evidence)
+
+
+def _greys(images: UInt8Array) -> tuple[UInt8Array, list[Sureness]]:
+    return np.rint(images.mean(axis=3)).astype(np.uint8), []
+
+
+def _of(solved: Reconstruction, keys: str, pictures: Pictures) -> Reading:
+    evidence = {
+        "neighbour_correlation_held_out": solved.neighbours,
+        "joint_agreement_of_halves": solved.agreement,
+        "seams": solved.seams,
+    }
+    untouched = solved.order is None and not solved.turned and _in_place(solved)
+    # What is not sure is not said to be unscrambled.
+    scrambled = not untouched or solved.sureness is not Sureness.SURE
+    return Reading(solved.sureness, _found(solved), keys, pictures, evidence, scrambled)
+
+
+def _in_place(solved: Reconstruction) -> bool:
+    """Say whether blocks lie where the ciphertext has them, but for turning the whole picture."""
+    block = solved.placement.block
+    still = np.arange(block.size).reshape(block.shape)
+    if block.shape[0] != block.shape[1]:
+        turned = [still, still[::-1, ::-1], still[::-1], still[:, ::-1]]
+    else:
+        turned = [np.rot90(one, turn) for one in (still, still.T) for turn in range(4)]
+    return any(np.array_equal(block, one) for one in turned)
+
+
+def _found(solved: Reconstruction) -> str:
+    parts = []
+    if solved.order is not None:
+        negated = bool(solved.order.negated.any())
+        parts.append("values moved" + (" and negated" if negated else "") + " inside blocks")
+    if solved.turned:
+        parts.append("each block turned or negated on its own")
+    if not _in_place(solved):
+        parts.append("blocks moved")
+    return "; ".join(parts) or NOT_SCRAMBLED
+
+
+READERS: tuple[Reader, ...] = (
+    Reader("as they are", "no scrambling at all", _as_they_are, _nothing),
+    Reader(
+        "one key",
+        "blocks moved, turned or negated; whole values moved or negated inside blocks, under one "
+        "key for all images",
+        _under_one_key,
+        _blocks,
+    ),
+    Reader(
+        "a key for each image",
+        "the same under a key for each image",
+        _under_own_keys,
+        _blocks_and_several,
+    ),
+    Reader(
+        "folding",
+        "values negated where they are, under any key",
+        _negated_in_place,
+        _nothing,
+    ),
+)
+# What no reader of this command looks for: it needs more than a folder of ciphertexts.
+NOT_LOOKED_FOR = (
+    "a key of its own for every block (needs public images: `compare audit run`)",
+    "anything from known pairs of picture and ciphertext, or from an encryption oracle "
+    "(`compare audit run`)",
+    "learned attacks (`compare audit run --budget full`)",
+)
