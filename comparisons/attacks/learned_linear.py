@@ -3,9 +3,10 @@
 Nothing about the cipher is used but its blocks. Which ciphertext block belongs to which plain block
 is found by statistics that ciphers keep (norm, and norm about mid-grey), followed over the pairs;
 one ridge regression for all blocks then inverts whatever is linear inside blocks, negation and
-secret rotations included. The same fit on pairs made under keys of the adversary's own is the
-negative: it shows what the known pairs contribute. Source: ridge regression, Hoerl and Kennard
-1970; learned inversion as threat: Chang and Case, arXiv 2004.13263.
+secret rotations included; its strength is chosen on held-out pairs. The same fit on pairs made
+under keys of the adversary's own is the negative: it shows what the known pairs contribute. Source:
+ridge regression, Hoerl and Kennard 1970; learned inversion as threat: Chang and Case, arXiv
+2004.13263.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ from he_compare.comparisons.attacks.tools.descriptors import block_side, blocks_
 from he_compare.comparisons.attacks.tools.likeness import score_pictures
 from he_compare.comparisons.attacks.tools.tiles import join, matched_blocks
 
-RIDGE = 1e-3
+# The strongest leaves the mean picture.
+STRENGTHS = (1e-3, 1e-1, 10.0, 1e3, 1e6)
+HELD_OUT = 4
 MIDDLE = 127.5
 OTHER_KEY = 77
 
@@ -76,7 +79,8 @@ class LearnedLinear(Attack):
 
 @dataclass(frozen=True)
 class _Inverse:
-    """Plain block j: ciphertext block ``source[j]`` less mean, times weights, plus offset."""
+    """Plain block j: what ciphertext block ``source[j]`` is beside its mean, times weights, beside
+    the mean plain block j: (k, values) each."""
 
     shape: PictureShape
     side: int
@@ -95,17 +99,64 @@ class _Inverse:
 
 
 def _learnt(plain: UInt8Array, ciphertexts: PixelArray, shape: PictureShape, side: int) -> _Inverse:
-    """Match blocks over the pairs, then fit one ridge regression for all of them."""
+    """Match blocks over the pairs, then fit one ridge regression for all of them.
+
+    What all ciphertexts share at a place (a header, say) is no input: it would tell where a block
+    lies and pass for a leak. The strength is chosen on every fourth pair, held out:
+    ciphertexts that say nothing give the mean picture, however short and often repeated.
+    """
     x, y = _blocks(ciphertexts, shape, side), _blocks(plain, shape, side)
     source = matched(x, y)
-    inputs = x[:, source].reshape(-1, x.shape[2])
-    outputs = y.reshape(-1, y.shape[2])
-    mean, offset = inputs.mean(axis=0), outputs.mean(axis=0)
-    inputs, outputs = inputs - mean, outputs - offset
-    gram = inputs.T @ inputs
-    gram[np.diag_indices_from(gram)] += RIDGE * max(float(np.trace(gram)) / len(gram), 1e-9)
-    weights = np.linalg.solve(gram, inputs.T @ outputs)
-    return _Inverse(shape, side, source, weights, mean, offset)
+    x = x[:, source]
+    out = np.arange(len(x)) % HELD_OUT == 0
+    some = _Ridge.of(x[~out], y[~out])
+    errors = [some.errors(x[out], y[out], strength) for strength in STRENGTHS]
+    whole = _Ridge.of(x, y)
+    weights = whole.weights(STRENGTHS[_strongest(np.array(errors))])
+    return _Inverse(shape, side, source, weights, whole.mean, whole.offset)
+
+
+def _strongest(errors: Float64Array) -> int:
+    """Return the last row of errors (strengths, pairs) whose mean is as good as the least.
+
+    As good: within a standard error of it (the rule of Breiman et al. 1984).
+    """
+    means = errors.mean(axis=1)
+    best = int(np.argmin(means))
+    tolerance = float(errors[best].std()) / errors.shape[1] ** 0.5
+    return int(np.flatnonzero(means <= means[best] + tolerance)[-1])
+
+
+@dataclass(frozen=True)
+class _Ridge:
+    """Ridge regression of every strength at once, by the eigenvectors of the inputs' products."""
+
+    mean: Float64Array
+    offset: Float64Array
+    values: Float64Array
+    vectors: Float64Array
+    turned: Float64Array
+
+    @classmethod
+    def of(cls, x: Float64Array, y: Float64Array) -> _Ridge:
+        """Fit blocks y (n, k, v) to blocks x (n, k, u), both beside their means over n."""
+        mean, offset = x.mean(axis=0), y.mean(axis=0)
+        inputs = (x - mean).reshape(-1, x.shape[2])
+        outputs = (y - offset).reshape(-1, y.shape[2])
+        values, vectors = np.linalg.eigh(inputs.T @ inputs)
+        return cls(mean, offset, values, vectors, vectors.T @ (inputs.T @ outputs))
+
+    def weights(self, strength: float) -> Float64Array:
+        """Return the weights (u, v) of a strength relative to the mean square of the inputs."""
+        ridge = strength * max(float(self.values.mean()), 1e-9)
+        return cast(
+            Float64Array, self.vectors @ (self.turned / (np.abs(self.values) + ridge)[:, None])
+        )
+
+    def errors(self, x: Float64Array, y: Float64Array, strength: float) -> Float64Array:
+        """Return the mean squared error on blocks of each of other pairs, (n,)."""
+        missed = (x - self.mean) @ self.weights(strength) + self.offset - y
+        return cast(Float64Array, (missed**2).mean(axis=(1, 2)))
 
 
 def matched(ciphertext: Float64Array, plain: Float64Array) -> IntArray:

@@ -44,6 +44,16 @@ def agreement(first: Message, second: Message, skip: int = 0) -> float:
     return float((one[:size] == two[:size]).mean()) if size else 1.0
 
 
+def most_agreement(size: int) -> float:
+    """Return the share of ``size`` bytes that may agree: by chance hardly ever more.
+
+    ``MOST_AGREEMENT``, or where that is a few bytes only, what uniform bytes exceed once in 10^9.
+    """
+    from scipy.stats import binom
+
+    return max(MOST_AGREEMENT, float(binom.isf(CHANCE, size, 1 / 256)) / max(size, 1))
+
+
 def longest_common_run(first: Message, second: Message, skip: int = 0) -> int:
     """Return the longest run of equal bytes at equal places past ``skip``."""
     size = min(len(first), len(second))
@@ -89,6 +99,7 @@ def _entropy(counts: IntArray) -> float:
 
 
 MOST_AGREEMENT, LONGEST_RUN, LEAST_DEFLATED, MOST_DEVIATION = 0.02, 8, 0.97, 6.0
+CHANCE = 1e-9
 # Past it no header of SEAL's or Concrete's is left.
 HEADER_BYTES = 256
 PAIRS, MOST_PAIRS = 4, 64
@@ -109,13 +120,16 @@ class Freshness(EncryptionCheck):
         """Compare pairs of encryptions, and look at the bytes as numbers and as a picture."""
         victim = victim_of(inspected)
         pairs = _pairs(victim)
-        same = max(agreement(one, two) for one, two in pairs)
+        # Ciphertexts of few features are short: all of them together are judged as well.
+        together = [b"".join(messages) for messages in zip(*pairs, strict=True)]
+        judged = [*pairs, (together[0], together[1])]
+        same = max(agreement(one, two) for one, two in judged)
+        fresh = all(agreement(one, two) <= most_agreement(len(one)) for one, two in judged)
         run = max(longest_common_run(one, two) for one, two in pairs)
-        # Ciphertexts of few features are short: all of them together are judged.
-        body = randomness(b"".join(one for pair in pairs for one in pair))
+        body = randomness(b"".join(together))
         deviation = _deviation(victim)
         sound = (
-            same < MOST_AGREEMENT
+            fresh
             and run < LONGEST_RUN
             and body.deflated > LEAST_DEFLATED
             and (deviation is None or abs(deviation) < MOST_DEVIATION)

@@ -150,6 +150,15 @@ def test_two_encryptions_of_one_image_share_nothing_and_do_not_compress() -> Non
     assert freshness.longest_common_run(b"abcdefgh", b"xbcdefgy") == 6
 
 
+def test_a_few_equal_bytes_of_short_messages_are_chance_and_a_shared_part_is_not() -> None:
+    random = np.random.default_rng(1)
+    drawn = random.integers(0, 256, (2, 5000, 142), dtype=np.uint8)
+    equal = (drawn[0] == drawn[1]).mean(axis=1)
+    assert equal.max() > freshness.MOST_AGREEMENT  # the plain limit would call some of them broken
+    assert equal.max() < freshness.most_agreement(142) < 0.1
+    assert freshness.most_agreement(50_000) == freshness.MOST_AGREEMENT
+
+
 def test_equal_encryptions_are_refused() -> None:
     upload = victim().uploads(1)[0]
     with pytest.raises(MessageError, match="are equal"):
