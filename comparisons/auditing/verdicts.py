@@ -90,7 +90,7 @@ def advantage(value: float, floor: float, ceiling: float) -> float:
 
 
 @dataclass(frozen=True)
-class Scale:
+class AdvantageScale:
     """What an advantage is measured on.
 
     ``floor_from``: which of the floors it is. ``short``: why the attack cannot be a scale, ''
@@ -105,7 +105,7 @@ class Scale:
 
 def scale_of(
     metric: AttackMetric, floors: Mapping[str, float], noise: float, identity: float
-) -> Scale:
+) -> AdvantageScale:
     """Return the scale of a verdict.
 
     ``floors``: what is had without attacking, by name; ``noise``, ``identity``: the same attack on
@@ -128,13 +128,13 @@ def scale_of(
             floor, source = as_it_is, AS_IT_IS
     ceiling, enough = _ceiling(metric, floor, identity)
     if enough:
-        return Scale(floor, source, ceiling)
+        return AdvantageScale(floor, source, ceiling)
     short = (
         f"the attack reaches {metric.name} {identity:.3g} on unprotected images, where {floor:.3g} "
         f"is had without it ({source}): less than half of what there is to win, so that a failure "
         "says nothing"
     )
-    return Scale(floor, source, ceiling, short)
+    return AdvantageScale(floor, source, ceiling, short)
 
 
 def _ceiling(metric: AttackMetric, floor: float, identity: float) -> tuple[float, bool]:
