@@ -12,7 +12,7 @@ from he_compare.common.attack_score import AS_IT_IS
 from he_compare.common.similarity import ssim
 from he_compare.comparisons.attacks.tools.likeness import as_picture, mean_picture
 
-NOISE, CHANCE = "noise", "chance"
+NOISE, EXACT_CHANCE = "noise", "chance"
 
 
 def had_without(attack: Attack, view: View, truth: Truth) -> dict[str, float]:
@@ -27,7 +27,7 @@ def had_without(attack: Attack, view: View, truth: Truth) -> dict[str, float]:
         found |= mean_picture(truth)
     found |= attack.effortless(view, truth)
     chance = attack.chance(truth)
-    return found if chance is None else found | {CHANCE: chance}
+    return found if chance is None else found | {EXACT_CHANCE: chance}
 
 
 def mean_floors(keys: list[Mapping[str, float]]) -> dict[str, float]:

@@ -20,7 +20,7 @@ from he_compare.common.attack_score import AS_IT_IS, AttackMetric
 from he_compare.common.audit_budget import BUDGETS, AttackBudget
 from he_compare.common.run.records import Interval, Verdict
 from he_compare.common.scheme import OPEN_CONTROL
-from he_compare.comparisons.auditing.floors import CHANCE, NOISE
+from he_compare.comparisons.auditing.floors import EXACT_CHANCE, NOISE
 
 # Whole interval above: the attack gets nearly all there is. Whole interval below: next to nothing.
 BROKEN_FROM, RESISTS_BELOW = 0.8, 0.1
@@ -117,7 +117,7 @@ def scale_of(
     """
     direction = 1.0 if metric.higher_is_worse else -1.0
     known = dict(floors)
-    if CHANCE not in known:
+    if EXACT_CHANCE not in known:
         known[NOISE] = noise
     as_it_is = known.pop(AS_IT_IS, None)
     source = max(known, key=lambda name: direction * known[name])
