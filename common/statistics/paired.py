@@ -104,6 +104,14 @@ def paired_test(correct_a: BoolArray, correct_b: BoolArray, groups: Sequence[str
     )
 
 
+def as_before(difference: PairedDifference) -> PairedDifference:
+    """Return a difference as sheets had it that do not name their test: McNemar's, by image."""
+    if difference.discordant is None:
+        return difference
+    signs = np.repeat(np.array([1, -1], dtype=np.int64), difference.discordant)
+    return difference.model_copy(update={"p_value": _sign_flip(signs), "p_method": ""})
+
+
 def _sign_flip(differences: IntArray) -> float:
     """Return the probability that a sum of differences with random signs is as far from 0."""
     sizes = np.abs(differences[differences != 0])

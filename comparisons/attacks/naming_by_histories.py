@@ -66,7 +66,14 @@ class NamingByHistories(Attack):
             details,
             (),
             {"ciphertexts": len(right), "candidates": count},
+            error=float(np.sqrt((1 - 1 / count) / count / len(right))),
+            images=truth.ids,
+            each=right[:, 0].astype(np.float64),
         )
+
+    def chance(self, truth: Truth) -> float | None:
+        """One of the candidates, named at random."""
+        return 1 / truth.candidates if truth.candidates else None
 
 
 ATTACK = NamingByHistories()

@@ -16,7 +16,7 @@ import numpy as np
 from he_compare.common.adversary import Truth, View
 from he_compare.common.attack import Attack, AttackFailedError
 from he_compare.common.attack_requirements import BLOCKS, BYTES, SHARED_KEY, Requirement
-from he_compare.common.attack_score import AttackMetric, Detail, Picture, Score
+from he_compare.common.attack_score import SSIM, Detail, Picture, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.similarity import gradient_similarity, psnr, ssim
 from he_compare.common.types import Knowledge, UInt8Array
@@ -38,6 +38,7 @@ HALVES = Requirement(
     "values do not move in 4-bit halves (whole values: see shared-key correlation and the jigsaw "
     "solver)",
     uses_nibbles,
+    by_construction=True,
 )
 
 
@@ -58,7 +59,7 @@ class NibbleHistories(Attack):
     rung = Knowledge.CIPHERTEXT_ONLY
     slow = True
     requires = (BLOCKS, BYTES, HALVES, SHARED_KEY)
-    metric = AttackMetric("SSIM to the original", low=-1.0)
+    metric = SSIM
     limits = (
         "up to the eight symmetries of the square and a global negative, which ciphertexts do not "
         "determine",
@@ -94,7 +95,14 @@ class NibbleHistories(Attack):
         shown = [
             Picture(i, found[i], f"SSIM {alike[i]:.2f}") for i in range(min(SHOWN, len(found)))
         ]
-        return Score(float(alike.mean()), details, shown, {"ciphertexts": len(found)})
+        return Score(
+            float(alike.mean()),
+            details,
+            shown,
+            {"ciphertexts": len(found)},
+            images=truth.ids[: len(alike)],
+            each=alike,
+        )
 
 
 def read_halves(images: UInt8Array, patch: int, *, moved: bool) -> tuple[UInt8Array, HalvesOrder]:

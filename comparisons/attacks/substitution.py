@@ -17,7 +17,7 @@ import numpy as np
 from he_compare.common.adversary import Truth, View
 from he_compare.common.attack import Attack
 from he_compare.common.attack_requirements import BYTES, Requirement
-from he_compare.common.attack_score import AttackMetric, Detail, Picture, Score
+from he_compare.common.attack_score import SSIM, Detail, Picture, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.similarity import gradient_similarity, psnr, ssim
 from he_compare.common.types import Knowledge, UInt8Array
@@ -32,10 +32,12 @@ REPLACED = Requirement(
     "values are kept or negated, none is replaced through a table (see leading bit and minimum "
     "difference)",
     lambda facts: not (facts.keeps_values or facts.keeps_folded),
+    by_construction=True,
 )
 TABLES_IN_PLACE = Requirement(
     "no table of values: what stands at a place does not depend on one value of that place alone",
     lambda facts: facts.tables_in_place,
+    lambda facts: facts.keeps_nibbles,
 )
 
 
@@ -62,7 +64,7 @@ class Substitution(Attack):
     title = "Substitution"
     rung = Knowledge.CIPHERTEXT_ONLY
     requires = (BYTES, REPLACED, TABLES_IN_PLACE)
-    metric = AttackMetric("SSIM to the original", low=-1.0)
+    metric = SSIM
     limits = (
         "where no position is in the clear, values are known in their order only, up to the "
         "negative: SSIM is the higher one of picture and negative then",
@@ -95,7 +97,14 @@ class Substitution(Attack):
         shown = [
             Picture(i, found[i], f"SSIM {alike[i]:.2f}") for i in range(min(SHOWN, len(found)))
         ]
-        return Score(float(alike.mean()), details, shown, {"ciphertexts": count})
+        return Score(
+            float(alike.mean()),
+            details,
+            shown,
+            {"ciphertexts": count},
+            images=truth.ids[: len(alike)],
+            each=alike,
+        )
 
 
 def _split_like(images: UInt8Array, parts: Sequence[Part]) -> list[UInt8Array]:

@@ -17,7 +17,11 @@ from he_compare.common.attack_score import AttackMetric, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.similarity import LOW_SSIM_NOTE
 from he_compare.common.types import Knowledge, UInt8Array
-from he_compare.comparisons.attacks.tools.likeness import as_picture, mean_picture, score_pictures
+from he_compare.comparisons.attacks.tools.likeness import (
+    as_picture,
+    likeness_of_mean,
+    score_pictures,
+)
 
 
 class Unaltered(Attack):
@@ -42,7 +46,7 @@ class Unaltered(Attack):
 
     def effortless(self, view: View, truth: Truth) -> Mapping[str, float]:
         """Score the mean public picture."""
-        return mean_picture(truth)
+        return likeness_of_mean(truth)
 
 
 ATTACK = Unaltered()

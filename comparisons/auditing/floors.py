@@ -10,9 +10,9 @@ from he_compare.common.adversary import Truth, View
 from he_compare.common.attack import Attack
 from he_compare.common.attack_score import AS_IT_IS
 from he_compare.common.similarity import ssim
-from he_compare.comparisons.attacks.tools.likeness import as_picture, mean_picture
+from he_compare.comparisons.attacks.tools.likeness import as_picture, likeness_of_mean
 
-NOISE, CHANCE = "noise", "chance"
+NOISE, EXACT_CHANCE = "noise", "chance"
 
 
 def had_without(attack: Attack, view: View, truth: Truth) -> dict[str, float]:
@@ -24,10 +24,10 @@ def had_without(attack: Attack, view: View, truth: Truth) -> dict[str, float]:
     if attack.metric.of_pictures:
         seen = np.stack([as_picture(one) for one in view.ciphertexts])
         found[AS_IT_IS] = float(ssim(seen, truth.originals).mean())
-        found |= mean_picture(truth)
+        found |= likeness_of_mean(truth)
     found |= attack.effortless(view, truth)
     chance = attack.chance(truth)
-    return found if chance is None else found | {CHANCE: chance}
+    return found if chance is None else found | {EXACT_CHANCE: chance}
 
 
 def mean_floors(keys: list[Mapping[str, float]]) -> dict[str, float]:

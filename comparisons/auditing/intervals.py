@@ -19,7 +19,7 @@ from he_compare.common.seeds import generator_for
 from he_compare.common.types import Float64Array
 
 LEVEL = 0.95
-DRAWS = 1000
+RESAMPLES = 1000
 PORTION = 100
 
 
@@ -116,8 +116,8 @@ def resampled(
     places = [np.array([names[group] for group in key], dtype=np.intp) for key in groups]
     random = generator_for(seed, "bootstrap of keys and patients")
     parts = [
-        _draws(scores, places, len(names), min(PORTION, DRAWS - start), random)
-        for start in range(0, DRAWS, PORTION)
+        _draws(scores, places, len(names), min(PORTION, RESAMPLES - start), random)
+        for start in range(0, RESAMPLES, PORTION)
     ]
     images = {image for score in scores for image in score.images}
     return Resampled(np.concatenate(parts), len(scores), len(images), len(names))

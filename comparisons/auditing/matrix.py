@@ -37,7 +37,7 @@ BEYOND = (
 )
 
 
-KEYS = {
+ORIGIN_OF_KEYS = {
     "operating system": "of the operating system: scores differ within the interval from one audit "
     "to the next",
     "seeded": "derived from --key-seed: for debugging only",
@@ -187,7 +187,7 @@ def explain_outcome(outcome: AttackOutcome) -> str:
         budget = ", ".join(f"{name} {value}" for name, value in outcome.budget.items())
         lines.append(f"budget     {budget}")
     if outcome.keys:
-        lines.append(f"keys       {KEYS[outcome.keys]}")
+        lines.append(f"keys       {ORIGIN_OF_KEYS[outcome.keys]}")
     lines += [f"file       {name}" for name in outcome.artefacts]
     lines += [f"source     {outcome.source}", f"reproduce  {outcome.reproduce}"]
     return "\n".join(lines)

@@ -35,8 +35,8 @@ from he_compare.comparisons.auditing.intervals import (
 from he_compare.comparisons.auditing.pool import GREY_LIMIT
 from he_compare.comparisons.auditing.targets import Target
 from he_compare.comparisons.auditing.verdicts import (
+    AdvantageScale,
     Judgement,
-    Scale,
     advantage,
     control_problems,
     judge,
@@ -309,7 +309,9 @@ class OutcomeDraft:
         return self.target.claim()
 
 
-def headline(metric: AttackMetric, value: MetricValue, scale: Scale, identity: float) -> str:
+def headline(
+    metric: AttackMetric, value: MetricValue, scale: AdvantageScale, identity: float
+) -> str:
     """Describe an outcome in one sentence, with the number between its floor and ceiling.
 
     ``identity``: the same attack on unprotected images, printed where that is no scale.

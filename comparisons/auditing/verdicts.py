@@ -20,7 +20,7 @@ from he_compare.common.attack_score import AS_IT_IS, AttackMetric
 from he_compare.common.audit_budget import BUDGETS, AttackBudget
 from he_compare.common.run.records import Interval, Verdict
 from he_compare.common.scheme import OPEN_CONTROL
-from he_compare.comparisons.auditing.floors import CHANCE, NOISE
+from he_compare.comparisons.auditing.floors import EXACT_CHANCE, NOISE
 
 # Whole interval above: the attack gets nearly all there is. Whole interval below: next to nothing.
 BROKEN_FROM, RESISTS_BELOW = 0.8, 0.1
@@ -90,7 +90,7 @@ def advantage(value: float, floor: float, ceiling: float) -> float:
 
 
 @dataclass(frozen=True)
-class Scale:
+class AdvantageScale:
     """What an advantage is measured on.
 
     ``floor_from``: which of the floors it is. ``short``: why the attack cannot be a scale, ''
@@ -105,7 +105,7 @@ class Scale:
 
 def scale_of(
     metric: AttackMetric, floors: Mapping[str, float], noise: float, identity: float
-) -> Scale:
+) -> AdvantageScale:
     """Return the scale of a verdict.
 
     ``floors``: what is had without attacking, by name; ``noise``, ``identity``: the same attack on
@@ -117,7 +117,7 @@ def scale_of(
     """
     direction = 1.0 if metric.higher_is_worse else -1.0
     known = dict(floors)
-    if CHANCE not in known:
+    if EXACT_CHANCE not in known:
         known[NOISE] = noise
     as_it_is = known.pop(AS_IT_IS, None)
     source = max(known, key=lambda name: direction * known[name])
@@ -128,13 +128,13 @@ def scale_of(
             floor, source = as_it_is, AS_IT_IS
     ceiling, enough = _ceiling(metric, floor, identity)
     if enough:
-        return Scale(floor, source, ceiling)
+        return AdvantageScale(floor, source, ceiling)
     short = (
         f"the attack reaches {metric.name} {identity:.3g} on unprotected images, where {floor:.3g} "
         f"is had without it ({source}): less than half of what there is to win, so that a failure "
         "says nothing"
     )
-    return Scale(floor, source, ceiling, short)
+    return AdvantageScale(floor, source, ceiling, short)
 
 
 def _ceiling(metric: AttackMetric, floor: float, identity: float) -> tuple[float, bool]:

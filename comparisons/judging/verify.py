@@ -18,6 +18,7 @@ from he_compare.common.run.records import Manifest
 from he_compare.common.run.store import SCORES, RunFolder
 from he_compare.common.run.tape import tape_problem
 from he_compare.common.run.view import RunView, answered, read_run
+from he_compare.common.statistics.paired import as_before
 from he_compare.common.types import FheMode, Phase, Status
 from he_compare.comparisons.judging.limits import Policy, violations
 from he_compare.comparisons.judging.scoring import (
@@ -132,7 +133,11 @@ def _score_problems(folder: RunFolder) -> list[str]:
         again = compute_scores(folder)
     except CompareError as error:
         return [error.problem]
-    stored = folder.scores().model_dump(mode="json")
+    known = folder.scores()
+    if not any(one.p_method for one in known.differences):
+        older = [as_before(one) for one in again.differences]
+        again = again.model_copy(update={"differences": older})
+    stored = known.model_dump(mode="json")
     lines = list(_differences(stored, again.model_dump(mode="json"), ""))
     rest = len(lines) - MOST_LINES
     more = [f"{SCORES}: {rest} more differences"] if rest > 0 else []

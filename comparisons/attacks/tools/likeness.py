@@ -26,7 +26,7 @@ SHOWN = 3
 PUBLIC_MEAN = "the mean public picture"
 
 
-def mean_picture(truth: Truth) -> dict[str, float]:
+def likeness_of_mean(truth: Truth) -> dict[str, float]:
     """Return the mean SSIM of the mean public picture to the originals; {} where there is none."""
     if truth.public_mean is None:
         return {}

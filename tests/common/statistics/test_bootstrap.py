@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
+from he_compare.common.run.records import PairedDifference
 from he_compare.common.statistics.bootstrap import group_weights, percentile_interval, resample
 from he_compare.common.statistics.evaluation import score
 from he_compare.common.statistics.paired import (
     BY_PATIENT,
     MCNEMAR,
+    as_before,
     paired_difference,
     paired_test,
 )
@@ -199,3 +201,22 @@ def test_the_test_by_patient_counts_all_signs() -> None:
     ]
     expected = np.mean(np.array(flipped) >= abs(sum(sums)))
     assert paired_test(correct_a, correct_b, groups).p_value == pytest.approx(expected)
+
+
+def test_a_sheet_from_before_has_mcnemars_test_by_image() -> None:
+    difference = PairedDifference(
+        metric="accuracy",
+        pipeline="a",
+        reference="b",
+        difference=0.1,
+        interval=None,
+        p_value=0.5,
+        p_method=BY_PATIENT,
+        n=10,
+        discordant=(9, 2),
+    )
+    before = as_before(difference)
+    assert before.p_value == pytest.approx(2 * sum((1, 11, 55)) / 2**11)
+    assert before.p_method == ""
+    area = difference.model_copy(update={"metric": "auc", "p_value": None, "discordant": None})
+    assert as_before(area) == area

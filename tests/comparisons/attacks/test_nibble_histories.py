@@ -39,7 +39,7 @@ def test_pictures_are_read_from_halves_that_move_alike(tmp_path: Path, cipher: s
     [
         ("madono_ele", "a key of its own"),
         ("vit_block[patch=8]", "do not move in 4-bit halves"),
-        ("orthogonal[patch=8]", "mixed"),
+        ("orthogonal[patch=8]", "do not move in 4-bit halves"),
         ("pixel_np", "no blocks"),
     ],
 )

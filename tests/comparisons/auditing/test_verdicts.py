@@ -7,7 +7,7 @@ import pytest
 from he_compare.common.attack_score import AS_IT_IS, AttackMetric
 from he_compare.common.audit_budget import BUDGETS
 from he_compare.comparisons.attacks.tools.likeness import PUBLIC_MEAN
-from he_compare.comparisons.auditing.floors import CHANCE, NOISE
+from he_compare.comparisons.auditing.floors import EXACT_CHANCE, NOISE
 from he_compare.comparisons.auditing.intervals import interval_over_keys, share_interval
 from he_compare.comparisons.auditing.verdicts import (
     advantage,
@@ -182,7 +182,7 @@ def test_a_cipher_that_changes_next_to_nothing_is_broken_whoever_looks() -> None
 
 def test_an_exact_chance_level_stands_in_for_noise() -> None:
     metric = AttackMetric("AUC", chance=0.5)
-    assert scale_of(metric, {CHANCE: 0.5}, noise=0.56, identity=0.9).floor == 0.5
+    assert scale_of(metric, {EXACT_CHANCE: 0.5}, noise=0.56, identity=0.9).floor == 0.5
 
 
 def test_the_floor_of_a_metric_where_lower_is_worse_is_the_lowest() -> None:

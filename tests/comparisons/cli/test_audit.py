@@ -123,6 +123,9 @@ def test_a_pipeline_is_deployed_for_an_audit_alone(tmp_path: Path, images: list[
     result = audit("run", *images, *words, "--out", str(out))
     assert result.exit_code in (0, 3), result.output
     (found,) = (one for one in RunFolder(out).outcomes() if one.target_kind == "pipeline")
-    assert (found.messages, found.verdict) == ("deployed for the audit", "broken")
+    assert found.messages == "deployed for the audit"
+    # The server of the pipeline computes the class itself.
+    assert found.verdict in ("broken", "partial") and found.counts_as == "open by design"
+    assert not found.promised
     assert any("fitted for this audit alone" in limit for limit in found.limits)
     assert not list(out.rglob("*.key"))
