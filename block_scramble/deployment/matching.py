@@ -18,8 +18,8 @@ from he_compare.block_scramble.keyed_cipher import CiphertextArray
 from he_compare.block_scramble.vit.adaptation import fold_normalisation, kernel_of
 from he_compare.common.block_moments import Alignment, align_blocks
 from he_compare.common.errors import MessageError
-from he_compare.common.references.reference import COLOUR, PublicReference
-from he_compare.common.references.shipped import SHIPPED
+from he_compare.common.references.reference import COLOUR_CHANNELS, PublicReference
+from he_compare.common.references.shipped import SHIPPED_REFERENCES
 from he_compare.common.types import UInt8Array
 
 if TYPE_CHECKING:
@@ -42,9 +42,9 @@ def match_patch_embedding(
     where that is None or not ``found``. Raises MessageError where no such reference ships.
     """
     if sent is None:
-        if header.reference not in SHIPPED:
+        if header.reference not in SHIPPED_REFERENCES:
             raise MessageError(f"no public images {header.reference!r} ship with the package")
-        sent = public_images(SHIPPED[header.reference](), header.image_size)
+        sent = public_images(SHIPPED_REFERENCES[header.reference](), header.image_size)
     alignment = align_blocks(ciphertexts, sent, header.patch)
     if alignment is not None and alignment.found:
         fold_in(model, header, alignment)
@@ -53,7 +53,7 @@ def match_patch_embedding(
 
 def public_images(reference: PublicReference, size: int) -> UInt8Array:
     """Return what a patch embedding is matched to: uint8 (n, size, size, 3)."""
-    return reference.images(_count(size), size, COLOUR, REFERENCE_SEED)
+    return reference.images(_count(size), size, COLOUR_CHANNELS, REFERENCE_SEED)
 
 
 def _count(size: int) -> int:

@@ -31,7 +31,7 @@ from he_compare.common.contracts import RunContext, ServerHandle, TrainingData
 from he_compare.common.errors import MessageError, UsageError
 from he_compare.common.identity import array_digest, source_digest
 from he_compare.common.references.reference import Domain, Public
-from he_compare.common.references.shipped import MATCHED_TO, SHIPPED
+from he_compare.common.references.shipped import MATCHED_TO, SHIPPED_REFERENCES
 from he_compare.common.seeds import seed_for
 from he_compare.common.service.wire import pack, unpack
 from he_compare.common.sources import sources_of
@@ -164,7 +164,7 @@ def training_header(
     )
     mean, std = ciphertext_statistics(instance.cipher, *pixel_statistics(settings.backbone))
     matched = embedding is not Embedding.FRESH and settings.weights != UNTRAINED
-    reference = SHIPPED[MATCHED_TO]() if public is None else public.reference
+    reference = SHIPPED_REFERENCES[MATCHED_TO]() if public is None else public.reference
     return ServerMaterial(
         reference=reference.name,
         reference_sent=matched and not reference.ships,

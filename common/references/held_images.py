@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from he_compare.common.references.reference import (
-    GREY,
+    GREY_CHANNELS,
     Channels,
     Domain,
     PublicReference,
@@ -60,7 +60,7 @@ class HeldImages(PublicReference):
         images = self.held(size).images
         chosen = generator_for(seed, "public images").permutation(len(images))[:count]
         found = np.ascontiguousarray(images[chosen])
-        return grey_of(found) if channels == GREY else found
+        return grey_of(found) if channels == GREY_CHANNELS else found
 
 
 class TrainingSplit(HeldImages):

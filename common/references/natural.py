@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from he_compare.common.datasets.reading.decoding import open_image, to_square
 from he_compare.common.errors import IntegrityError
 from he_compare.common.references.reference import (
-    GREY,
+    GREY_CHANNELS,
     Channels,
     Domain,
     PublicReference,
@@ -33,7 +33,7 @@ from he_compare.common.types import UInt8Array
 if TYPE_CHECKING:
     from PIL import Image
 
-PICTURES = Path(__file__).parent / "pictures"
+PHOTOGRAPHS = Path(__file__).parent / "pictures"
 CARD = "pictures.json"
 _FIX = "reinstall the package"
 
@@ -69,7 +69,7 @@ class NaturalPhotographs(PublicReference):
     @property
     def digest(self) -> str:  # type: ignore[override]
         """SHA-256 over the digests of all photographs."""
-        listed = "".join(one.sha256 for one in picture_facts(PICTURES))
+        listed = "".join(one.sha256 for one in picture_facts(PHOTOGRAPHS))
         return hashlib.sha256(listed.encode()).hexdigest()
 
     def domain_of(self, card: DatasetCard) -> Domain:
@@ -78,13 +78,13 @@ class NaturalPhotographs(PublicReference):
 
     def images(self, count: int, size: int, channels: Channels, seed: int) -> UInt8Array:
         """Return ``count`` crops. Image i depends on the seed and i alone. Raises IntegrityError"""
-        photographs = _photographs(PICTURES)
+        photographs = _photographs(PHOTOGRAPHS)
         found = np.empty((count, size, size, 3), dtype=np.uint8)
         for number in range(count):
             random = generator_for(seed, "natural photographs", number)
             photograph = photographs[int(random.integers(len(photographs)))]
             found[number] = _crop(photograph.image, size, random)
-        return grey_of(found) if channels == GREY else found
+        return grey_of(found) if channels == GREY_CHANNELS else found
 
 
 def _crop(image: Image.Image, size: int, random: np.random.Generator) -> UInt8Array:

@@ -16,17 +16,17 @@ import numpy as np
 from he_compare.common import plugins
 from he_compare.common.errors import DataError, UnknownNameError, UsageError
 from he_compare.common.plugins import nearest
-from he_compare.common.references.folder import MOST_READ, public_folder
 from he_compare.common.references.held_images import TRAIN, Held, HeldImages, TrainingSplit
 from he_compare.common.references.natural import NaturalPhotographs
 from he_compare.common.references.overlap import find_copy
+from he_compare.common.references.public_folder import MOST_READ, public_folder
 from he_compare.common.references.reference import (
-    LEAST_IMAGES,
+    LEAST_PUBLIC,
     Domain,
     Public,
     PublicReference,
 )
-from he_compare.common.references.shipped import MATCHED_TO, SHIPPED
+from he_compare.common.references.shipped import MATCHED_TO, SHIPPED_REFERENCES
 from he_compare.common.run.records import DatasetCard
 from he_compare.common.types import ImageBatch, Split, UInt8Array
 
@@ -76,7 +76,7 @@ def reference_to_match(asked: Sequence[Public], card: DatasetCard) -> Public:
     for public in asked:
         if not isinstance(public.reference, TrainingSplit):
             return public
-    reference = SHIPPED[MATCHED_TO]()
+    reference = SHIPPED_REFERENCES[MATCHED_TO]()
     return Public(reference, reference.domain_of(card), MATCHED_TO)
 
 
@@ -93,7 +93,7 @@ def require_known(specs: Sequence[str]) -> None:
         if kind == FOLDER:
             if not argument:
                 raise UsageError("--public folder: names no folder", fix="pass folder:PATH")
-        elif mark or kind not in (*SHIPPED, TRAIN):
+        elif mark or kind not in (*SHIPPED_REFERENCES, TRAIN):
             _family_name(spec)
 
 
@@ -101,7 +101,12 @@ def _family_name(spec: str) -> str:
     kind, mark, _ = spec.partition(":")
     families = plugins.discover("datasets")
     if kind == FOLDER or kind not in families or mark:
-        names = [*SHIPPED, TRAIN, f"{FOLDER}:PATH", *(one for one in families if one != FOLDER)]
+        names = [
+            *SHIPPED_REFERENCES,
+            TRAIN,
+            f"{FOLDER}:PATH",
+            *(one for one in families if one != FOLDER),
+        ]
         raise UnknownNameError(f"unknown public images {spec!r}", fix=nearest(spec, names))
     return kind
 
@@ -109,8 +114,8 @@ def _family_name(spec: str) -> str:
 def _open(spec: str, under_test: UnderTest) -> PublicReference:
     kind, _, argument = spec.partition(":")
     require_known([spec])
-    if spec in SHIPPED:
-        return SHIPPED[spec]()
+    if spec in SHIPPED_REFERENCES:
+        return SHIPPED_REFERENCES[spec]()
     if kind == FOLDER:
         return public_folder(Path(argument), under_test.seed)
     if spec == TRAIN:
@@ -130,9 +135,9 @@ def _dataset(name: str, seed: int) -> HeldImages:
 
     dataset = plugins.load("datasets", _family_name(name)).open("", None, "", seed)
     positions = choice.limit(dataset.index(Split.TRAIN), MOST_READ, seed, Split.TRAIN)
-    if len(positions) < LEAST_IMAGES:
+    if len(positions) < LEAST_PUBLIC:
         raise DataError(
-            f"the training split of {name} has {len(positions)} images, at least {LEAST_IMAGES} "
+            f"the training split of {name} has {len(positions)} images, at least {LEAST_PUBLIC} "
             "are needed",
             fix="name another reference",
         )

@@ -16,10 +16,10 @@ from he_compare.common.run.records import DatasetCard, ReferenceFacts
 from he_compare.common.types import UInt8Array
 
 # As little as any use of public images can do with.
-LEAST_IMAGES = 16
+LEAST_PUBLIC = 16
 Channels = Literal[1, 3]
-GREY: Channels = 1
-COLOUR: Channels = 3
+GREY_CHANNELS: Channels = 1
+COLOUR_CHANNELS: Channels = 3
 
 
 class Domain(StrEnum):

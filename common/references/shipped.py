@@ -6,7 +6,7 @@ from he_compare.common.references.natural import NaturalPhotographs
 from he_compare.common.references.reference import PublicReference
 from he_compare.common.references.synthetic_chest import SyntheticChest
 
-SHIPPED: dict[str, type[PublicReference]] = {
+SHIPPED_REFERENCES: dict[str, type[PublicReference]] = {
     NaturalPhotographs.name: NaturalPhotographs,
     SyntheticChest.name: SyntheticChest,
 }

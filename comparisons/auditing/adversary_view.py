@@ -16,7 +16,7 @@ from he_compare.common.adversary import Labelled, Need, Oracle, Pairs, Truth, Vi
 from he_compare.common.attack import Attack
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.errors import UsageError
-from he_compare.common.references.reference import COLOUR, GREY, Channels, Public
+from he_compare.common.references.reference import COLOUR_CHANNELS, GREY_CHANNELS, Public
 from he_compare.common.run.tape import Tape
 from he_compare.common.scheme import (
     CLOSED_CONTROLS,
@@ -128,7 +128,7 @@ def set_up(
     candidate_of: IntArray | None = None
     given: dict[Need, Any] = {}
     if Need.AUXILIARY in attack.needs and public is not None:
-        channels: Channels = GREY if is_grey(batch.images) else COLOUR
+        channels = GREY_CHANNELS if is_grey(batch.images) else COLOUR_CHANNELS
         drawn = seed_for(seed, "public images", key)
         images = public.reference.images(budget.auxiliary, size, channels, drawn)
         given[Need.AUXILIARY] = images

@@ -22,7 +22,7 @@ from he_compare.common.references.opening import (
     shown_spec,
 )
 from he_compare.common.references.overlap import find_copy
-from he_compare.common.references.reference import COLOUR, GREY, LEAST_IMAGES
+from he_compare.common.references.reference import COLOUR_CHANNELS, GREY_CHANNELS, LEAST_PUBLIC
 from he_compare.common.run.records import DatasetCard
 from he_compare.common.types import UInt8Array
 from tests.support.attackpool import InventedPool, pictures
@@ -56,7 +56,7 @@ def test_unasked_a_foreign_reference_comes_first_and_the_in_domain_one_is_called
     first, second = open_references((), under_test())
     assert (first.reference.name, first.domain) == ("natural", "foreign")
     assert (second.reference.name, second.domain) == ("train", "in-domain")
-    assert second.reference.images(8, SIZE, GREY, 1).shape == (8, SIZE, SIZE, 3)
+    assert second.reference.images(8, SIZE, GREY_CHANNELS, 1).shape == (8, SIZE, SIZE, 3)
 
 
 def test_a_folder_is_read_and_named_without_its_path(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_a_folder_is_read_and_named_without_its_path(tmp_path: Path) -> None:
     assert public.domain == "domain not known" and "secret" not in record + public.argument
     assert shown_spec(spec) == public.argument == "folder:PATH"
     assert public.reference.name == f"folder-{public.reference.digest[:8]}"
-    images = public.reference.images(50, SIZE, COLOUR, 4)
+    images = public.reference.images(50, SIZE, COLOUR_CHANNELS, 4)
     assert len(images) == 20 and np.array_equal(images, public.reference.images(50, SIZE, 3, 4))
     (moved,) = open_references([write(tmp_path / "other", others())], under_test())
     assert moved.reference.digest == public.reference.digest
@@ -77,7 +77,7 @@ def test_sub_folders_count_and_other_files_do_not(tmp_path: Path) -> None:
     write(tmp_path / "more", pictures(10, SIZE, 78).images)
     (tmp_path / "notes.txt").write_text("no picture")
     (public,) = open_references([f"folder:{tmp_path}"], under_test())
-    assert len(public.reference.images(99, SIZE, COLOUR, 0)) == 20
+    assert len(public.reference.images(99, SIZE, COLOUR_CHANNELS, 0)) == 20
 
 
 @pytest.mark.parametrize(
@@ -118,8 +118,8 @@ def test_a_folder_that_shares_images_with_the_training_split_is_in_domain(tmp_pa
 
 
 def test_too_few_images_are_refused_with_the_number_needed(tmp_path: Path) -> None:
-    spec = write(tmp_path, others(LEAST_IMAGES - 1))
-    with pytest.raises(DataError, match=rf"holds {LEAST_IMAGES - 1} pictures, at least 16"):
+    spec = write(tmp_path, others(LEAST_PUBLIC - 1))
+    with pytest.raises(DataError, match=rf"holds {LEAST_PUBLIC - 1} pictures, at least 16"):
         open_references([spec], under_test())
 
 
@@ -137,9 +137,9 @@ def test_mixed_sizes_and_colour_are_converted_and_said(tmp_path: Path) -> None:
     (public,) = open_references([f"folder:{tmp_path}"], under_test())
     notes = " ".join(public.facts().notes)
     assert "2 sizes" in notes and "1 of 21 pictures are in colour" in notes
-    grey = public.reference.images(21, SIZE, GREY, 0)
+    grey = public.reference.images(21, SIZE, GREY_CHANNELS, 0)
     assert (grey == grey[..., :1]).all()
-    shown = public.reference.images(21, SIZE, COLOUR, 0)
+    shown = public.reference.images(21, SIZE, COLOUR_CHANNELS, 0)
     assert (shown != shown[..., :1]).any()
 
 

@@ -23,7 +23,7 @@ from he_compare.common.datasets.reading.inside_folder import InsideFolder
 from he_compare.common.errors import DataError
 from he_compare.common.identity import file_digest
 from he_compare.common.references.held_images import Held, HeldImages
-from he_compare.common.references.reference import LEAST_IMAGES
+from he_compare.common.references.reference import LEAST_PUBLIC
 from he_compare.common.types import UInt8Array
 
 # Those that are read: as many as the largest budget gives an attack, and some to choose from.
@@ -38,7 +38,7 @@ _SHOWN_DIGITS = 8
 def public_folder(path: Path, seed: int) -> HeldImages:
     """Open a folder of public pictures; ``seed`` chooses where there are more than are read.
 
-    Raises DataError on a missing folder, fewer than ``LEAST_IMAGES`` pictures, a link that leads
+    Raises DataError on a missing folder, fewer than ``LEAST_PUBLIC`` pictures, a link that leads
     out of it or a broken picture.
     """
     root = path.expanduser()
@@ -48,10 +48,10 @@ def public_folder(path: Path, seed: int) -> HeldImages:
             fix="pass --public folder:PATH with the path of a folder of pictures",
         )
     names = _pictures(root)
-    if len(names) < LEAST_IMAGES:
+    if len(names) < LEAST_PUBLIC:
         raise DataError(
             f"the public folder {root.name!r} holds {len(names)} pictures, at least "
-            f"{LEAST_IMAGES} are needed",
+            f"{LEAST_PUBLIC} are needed",
             fix=f"add pictures ({', '.join(sorted(SUFFIXES))}), or leave out --public folder:PATH",
         )
     chosen = sorted(hashed_order(names, seed, "public folder")[:MOST_READ])
