@@ -50,7 +50,7 @@ class Bench:
 
     def auc(self, target: Target, key: int) -> float:
         """Return the AUC of a head trained and tested on ciphertexts of one key."""
-        keyed = target.key(key, 0)
+        keyed = target.key(key)
 
         def features(images: UInt8Array) -> Float32Array:
             ciphertexts = seen(target.scheme, encrypted(keyed, images))
@@ -62,7 +62,7 @@ class Bench:
     def attack(self, name: str, target: Target, key: int) -> dict[str, float]:
         """Return the SSIM of an attack, and of doing nothing on the same images."""
         attack = plugins.load("attacks", name)
-        attacked = Attacked(target.scheme, target.key(key, 0))
+        attacked = Attacked(target.scheme, target.key(key))
         view, truth = set_up(
             attack, target.scheme, target.facts, attacked, self.pool, self.budget, 0, key
         )

@@ -7,19 +7,19 @@ Image Encryption for JPEG Images", IEEE TIFS 2019 (arXiv 1811.00236), and its co
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from he_compare.block_scramble.cipher import BlockwiseCipher, CipherTraits, SubKeys, patch_side
-from he_compare.block_scramble.engine.blocks import block_count, block_grid
+from he_compare.block_scramble.engine.blocks import (
+    SYMMETRY_BITS,
+    block_count,
+    block_grid,
+    symmetries,
+)
 from he_compare.block_scramble.engine.counting import log2_factorial
 from he_compare.block_scramble.engine.permutations import BytePermutation, permuted_blocks
 from he_compare.block_scramble.engine.shapes import ImageShape
 from he_compare.common.contracts import Parameters
-from he_compare.common.types import IntArray
-
-SYMMETRIES = 8
 
 
 class EtcParameters(Parameters):
@@ -46,7 +46,7 @@ class Etc(BlockwiseCipher):
     def keyed(self, keys: SubKeys, parameters: EtcParameters, shape: ImageShape) -> BytePermutation:
         """Draw the block order and each block's symmetry, sign and colours. Raises UsageError."""
         blocks, values = block_grid(shape, parameters.patch)
-        bits = keys.stream("symmetry").bits((blocks, 3))
+        bits = keys.stream("symmetry").bits((blocks, SYMMETRY_BITS))
         symmetry = bits @ np.array([1, 2, 4])
         colours = keys.stream("colour order").permutations(blocks, shape.channels)
         places = symmetries(parameters.patch)[symmetry]
@@ -63,7 +63,7 @@ class Etc(BlockwiseCipher):
     def key_bits(self, parameters: EtcParameters, shape: ImageShape) -> float:
         """log2 of blocks! * 8^blocks * 2^blocks * (channels!)^blocks."""
         blocks = block_count(shape, parameters.patch)
-        each = math.log2(SYMMETRIES) + 1 + log2_factorial(shape.channels)
+        each = SYMMETRY_BITS + 1 + log2_factorial(shape.channels)
         return log2_factorial(blocks) + blocks * each
 
     def preserves(self, parameters: EtcParameters) -> tuple[str, ...]:
@@ -78,13 +78,6 @@ class Etc(BlockwiseCipher):
     def keys_by_block(self, parameters: EtcParameters) -> bool:
         """True: every block is turned, negated and coloured by itself."""
         return True
-
-
-def symmetries(side: int) -> IntArray:
-    """Return the eight rotations and mirrorings of a square as orders of its pixels, (8, m*m)."""
-    places = np.arange(side * side).reshape(side, side)
-    turned = [np.rot90(face, turns) for face in (places, places.T) for turns in range(4)]
-    return np.stack([face.ravel() for face in turned])
 
 
 CIPHER = Etc()

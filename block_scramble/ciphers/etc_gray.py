@@ -9,13 +9,15 @@ TIFS 2019 (arXiv 1811.00236); colour spaces: Sirichotedumrong et al. (arXiv 1812
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from he_compare.block_scramble.cipher import BlockwiseCipher, CipherTraits, SubKeys, patch_side
-from he_compare.block_scramble.ciphers.etc import SYMMETRIES, symmetries
-from he_compare.block_scramble.engine.blocks import block_count, planar_positions
+from he_compare.block_scramble.engine.blocks import (
+    SYMMETRY_BITS,
+    block_count,
+    planar_positions,
+    symmetries,
+)
 from he_compare.block_scramble.engine.counting import log2_factorial
 from he_compare.block_scramble.engine.permutations import (
     BytePermutation,
@@ -64,7 +66,7 @@ class EtcGray(BlockwiseCipher):
         """Draw the block order and each block's symmetry and sign. Raises UsageError."""
         grey = grey_picture(shape)
         blocks = block_count(grey, parameters.patch)
-        symmetry = keys.stream("symmetry").bits((blocks, 3)) @ np.array([1, 2, 4])
+        symmetry = keys.stream("symmetry").bits((blocks, SYMMETRY_BITS)) @ np.array([1, 2, 4])
         signs = keys.stream("negative-positive").bits((blocks, 1))
         moved = permuted_blocks(
             grey,
@@ -78,7 +80,7 @@ class EtcGray(BlockwiseCipher):
     def key_bits(self, parameters: EtcGrayParameters, shape: ImageShape) -> float:
         """log2 of blocks! * 8^blocks * 2^blocks; every channel has blocks of its own."""
         blocks = block_count(grey_picture(shape), parameters.patch)
-        return log2_factorial(blocks) + blocks * (math.log2(SYMMETRIES) + 1)
+        return log2_factorial(blocks) + blocks * (SYMMETRY_BITS + 1)
 
     def preserves(self, parameters: EtcGrayParameters) -> tuple[str, ...]:
         """The inside of blocks of a channel survives up to symmetry."""

@@ -15,6 +15,9 @@ from he_compare.block_scramble.engine.shapes import ImageShape, check_shape
 from he_compare.common.errors import UsageError
 from he_compare.common.types import IndexArray, IntArray, UInt8Array
 
+# A square has eight rotations and mirrorings.
+SYMMETRY_BITS = 3
+
 
 def check_patch(shape: ImageShape, patch: int) -> None:
     """Raise UsageError unless square patches of ``patch`` pixels tile the image."""
@@ -53,6 +56,13 @@ def value_order_of_pixels(pixel_order: IntArray, channels: int) -> IntArray:
     """Turn orders of whole pixels, (k, m*m), into orders of values, (k, m*m*channels)."""
     offsets = np.arange(channels)
     return (pixel_order[:, :, None] * channels + offsets).reshape(len(pixel_order), -1)
+
+
+def symmetries(side: int) -> IntArray:
+    """Return the eight rotations and mirrorings of a square as orders of its pixels, (8, m*m)."""
+    places = np.arange(side * side).reshape(side, side)
+    turned = [np.rot90(face, turns) for face in (places, places.T) for turns in range(4)]
+    return np.stack([face.ravel() for face in turned])
 
 
 @lru_cache(maxsize=8)

@@ -12,7 +12,6 @@ from he_compare.block_scramble.cipher import Cipher, cipher_parameters
 from he_compare.block_scramble.ciphers.aes_ctr import CIPHER as AES_CTR
 from he_compare.block_scramble.ciphers.al_amin import CIPHER as AL_AMIN
 from he_compare.block_scramble.ciphers.etc import CIPHER as ETC
-from he_compare.block_scramble.ciphers.etc import symmetries
 from he_compare.block_scramble.ciphers.ffx import CIPHER as FFX
 from he_compare.block_scramble.ciphers.ffx import ff1_table
 from he_compare.block_scramble.ciphers.identity import CIPHER as IDENTITY
@@ -24,7 +23,7 @@ from he_compare.block_scramble.ciphers.pixel_np import CIPHER as PIXEL_NP
 from he_compare.block_scramble.ciphers.shf import CIPHER as SHF
 from he_compare.block_scramble.ciphers.tanaka_le import CIPHER as TANAKA
 from he_compare.block_scramble.ciphers.vit_block import CIPHER as VIT_BLOCK
-from he_compare.block_scramble.engine.blocks import crop, pad, padded_shape
+from he_compare.block_scramble.engine.blocks import crop, pad, padded_shape, symmetries
 from he_compare.block_scramble.engine.permutations import permuted_blocks
 from he_compare.block_scramble.engine.shapes import ImageShape
 from he_compare.block_scramble.keys.client_key import ClientKey
