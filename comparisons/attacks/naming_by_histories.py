@@ -68,5 +68,9 @@ class NamingByHistories(Attack):
             {"ciphertexts": len(right), "candidates": count},
         )
 
+    def chance(self, truth: Truth) -> float | None:
+        """One of the candidates, named at random."""
+        return 1 / truth.candidates if truth.candidates else None
+
 
 ATTACK = NamingByHistories()
