@@ -4,7 +4,9 @@ The means of all blocks of one image go together as the principal components of 
 the same kind say. Starting from the spread of values at each place, the components of the attacked
 images and the places of the blocks are found in turns: what the blocks in place say of each image
 says what to expect at every place, and blocks are assigned to the places that expect them (Kuhn
-1955). More and more components take part, and in the end the blocks beside each place.
+1955). More and more components take part, and in the end the blocks beside each place. Bodies are
+nearly the same left and right, so that the mirrored places are tried as well, and those are kept
+that public pictures expect most.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ _STAGES = (
     (20, 6, 0.3),
     (40, 8, 0.2),
 )
+_MIRRORED_FROM = 3
 _SETTLED = 0.995
 _NEIGHBOUR_ROUNDS, _REACH, _RIDGE, _DOUBT = 6, 2, 0.1, 0.05
 
@@ -52,16 +55,38 @@ def find_places(means: Float64Array, public: Float64Array, rows: int, *, signed:
     come out with sign -1.
     """
     mine, theirs = means.astype(np.float32), public.astype(np.float32)
-    places = _by_spread(mine, theirs, signed)
     factors = Factors(theirs, _STAGES[-1][0])
-    for components, rounds, doubt in _STAGES:
+    places = _refined(mine, _by_spread(mine, theirs, signed), factors, _STAGES, signed)
+    order = np.arange(means.shape[1]).reshape(rows, -1)[:, ::-1].ravel()
+    mirrored = Places(places.block[order], places.sign[order])
+    other = _refined(mine, mirrored, factors, _STAGES[_MIRRORED_FROM:], signed)
+    places = min(places, other, key=lambda one: _misfit(_laid(mine, one), factors))
+    return _beside(mine, places, theirs, rows, signed)
+
+
+def _refined(
+    mine: Float32Array,
+    places: Places,
+    factors: Factors,
+    stages: tuple[tuple[int, int, float], ...],
+    signed: bool,
+) -> Places:
+    """Place blocks by principal components, as many as each stage says."""
+    for components, rounds, doubt in stages:
         for _ in range(rounds):
             expected = factors.expect(_laid(mine, places), components, doubt)
             before, places = places, _assigned(mine, expected, signed)
             if (before.block == places.block).mean() > _SETTLED:
                 break
-    beside = window(rows, means.shape[1] // rows, _REACH, itself=False)
-    neighbours = Neighbours(theirs, theirs, beside, _RIDGE)
+    return places
+
+
+def _beside(
+    mine: Float32Array, places: Places, public: Float32Array, rows: int, signed: bool
+) -> Places:
+    """Place blocks by what the blocks beside each place say."""
+    around = window(rows, mine.shape[1] // rows, _REACH, itself=False)
+    neighbours = Neighbours(public, public, around, _RIDGE)
     shown = _laid(mine, places)
     for _ in range(_NEIGHBOUR_ROUNDS):
         before, places = places, _assigned(mine, neighbours.expect(shown, _DOUBT), signed)
@@ -70,6 +95,13 @@ def find_places(means: Float64Array, public: Float64Array, rows: int, *, signed:
         # Half of what was there before: neighbours that change at once would change places forever.
         shown = (shown + _laid(mine, places)) / 2
     return places
+
+
+def _misfit(shown: Float32Array, factors: Factors) -> float:
+    """Minus log-likelihood of pictures (n, places) per value, but for constants."""
+    expected = factors.expect(shown, _STAGES[-1][0], 0.0)
+    off = (shown - expected.values) ** 2 / expected.variance + np.log(expected.variance)
+    return float(off.mean())
 
 
 def signs_in_place(means: Float64Array, public: Float64Array, *, signed: bool) -> Places:

@@ -30,8 +30,7 @@ class Histories:
 
     ``clear``: (blocks, n, k), whole values or high halves; those of a block rise and fall together.
     ``low``: (blocks, n, k), low halves as they are in the ciphertext, or (blocks, n, 0).
-    ``copies``: how many equal histories stand for each that is listed, 3 for grey pictures of three
-    channels.
+    ``copies``: equal histories for each that is listed, 3 for grey pictures of three channels.
     ``signed``: whether signs are right as they are, and not up to one for each block.
     """
 
