@@ -78,7 +78,7 @@ def complete(islands: Sequence[Island], borders: Borders, rows: int, columns: in
     """
     ordered = sorted(islands, key=lambda island: -len(island.block))
     mosaic = Mosaic.empty(rows, columns)
-    _lay_first(mosaic, ordered[0])
+    _lay_first(mosaic, ordered[0], borders)
     for island in ordered[1:]:
         if len(island.block) > 1:
             _lay_island(mosaic, island, borders)
@@ -106,6 +106,9 @@ def misfit(mosaic: Mosaic, borders: Borders) -> float:
     state = mosaic.turn * borders.blocks + mosaic.block
     edge = borders.starts_alone[0][state[0]].sum() + borders.ends_alone[0][state[-1]].sum()
     edge += borders.starts_alone[1][state[:, 0]].sum() + borders.ends_alone[1][state[:, -1]].sum()
+    if borders.prior is not None:
+        row, column = np.indices(mosaic.block.shape)
+        edge += borders.prior[row, column, mosaic.block].sum()
     return float(edge + sum(unfits.sum() for unfits in _unfits(mosaic, borders)))
 
 
@@ -150,6 +153,8 @@ def beside(mosaic: Mosaic, cells: IntArray, pieces: IntArray, borders: Borders) 
     turns, signs = borders.turns, 2 if borders.turns > 1 else 1
     cost = np.zeros((len(cells), len(pieces), signs, turns), dtype=np.float32)
     neighbours = np.zeros(len(cells), dtype=np.int64)
+    if borders.prior is not None:
+        cost += borders.prior[tuple(cells.T)][:, pieces, None, None]
     states = (np.arange(turns)[None] * borders.blocks + pieces[:, None]).ravel()
     for down, across, axis, before in _SIDES:
         there = cells + (down, across)
@@ -204,15 +209,26 @@ def _assign(mosaic: Mosaic, cells: IntArray, pieces: IntArray, borders: Borders)
     mosaic.lay(cells, pieces[chosen], turn, sign)
 
 
-def _lay_first(mosaic: Mosaic, island: Island) -> None:
-    """Lay the largest island in the middle, on its side if it fits only so."""
-    rows, columns = mosaic.block.shape
-    extent = island.at.max(axis=0) + 1
-    if extent[0] > rows or extent[1] > columns:
-        island = _turned(island, 1)
-        extent = extent[::-1]
-    shift = (np.array([rows, columns]) - extent) // 2
-    mosaic.lay(island.at + shift, island.block, island.turn, island.negated)
+def _lay_first(mosaic: Mosaic, island: Island, borders: Borders) -> None:
+    """Lay the largest island where its blocks belong, or in the middle where nothing tells it."""
+    size = np.array(mosaic.block.shape)
+    best, laid = np.inf, None
+    for turn in (0, 1) if borders.prior is None else range(borders.turns):
+        turned = _turned(island, turn)
+        room = size - turned.at.max(axis=0)
+        if (room <= 0).any():
+            continue
+        if borders.prior is None:
+            laid = turned, (room - 1) // 2
+            break
+        for shift in np.ndindex(*room):
+            row, column = (turned.at + shift).T
+            against = float(borders.prior[row, column, turned.block].sum())
+            if against < best:
+                best, laid = against, (turned, np.array(shift, dtype=np.int64))
+    assert laid is not None, "parts are merged only where the whole fits into the grid"
+    turned, at = laid
+    mosaic.lay(turned.at + at, turned.block, turned.turn, turned.negated)
 
 
 def _turned(island: Island, turn: int) -> Island:

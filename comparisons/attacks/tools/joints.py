@@ -61,7 +61,8 @@ class Borders:
     ``ends[axis]``: beyond the right (axis 1) or lower border (axis 0), ``starts[axis]``: beyond the
     left or upper one; float32 (turns * blocks, values), turn by turn. The negative of a block
     predicts the opposite. ``ends_alone``, ``starts_alone``: the least unfit of each border to any
-    other, (turns * blocks,): what is lost where it lies at the edge of the picture.
+    other, (turns * blocks,): what is lost where it lies at the edge of the picture. ``prior``:
+    (rows, columns, blocks), what else speaks against a block at a place, None for nothing.
     """
 
     ends: tuple[Float32Array, Float32Array]
@@ -70,6 +71,7 @@ class Borders:
     starts_alone: tuple[Float32Array, Float32Array]
     blocks: int
     turns: int
+    prior: Float32Array | None = None
 
 
 def borders_of(blocks: UInt8Array, symmetries: tuple[int, ...]) -> Borders:
