@@ -13,10 +13,12 @@ from typing import cast
 
 import numpy as np
 
-from he_compare.common.types import UInt8Array
+from he_compare.common.types import IntArray, UInt8Array
 from he_compare.comparisons.attack_file.near_copies import with_equal_copies
-from he_compare.comparisons.attack_file.plain import FOLDED, HARDLY, folded, looks_plain, rise
+from he_compare.comparisons.attack_file.plain import FOLDED, UNFOLDED, folded, looks_plain, rise
+from he_compare.comparisons.attacks.tools.correlation import BlockOrder
 from he_compare.comparisons.attacks.tools.reconstruct import (
+    SEAMLESS,
     Reconstruction,
     Sureness,
     reconstruct,
@@ -32,13 +34,13 @@ Pictures = Callable[[UInt8Array], tuple[UInt8Array, list[Sureness]]]
 class Case:
     """What readers are shown: uint8 images (n, h, w, c) to learn from.
 
-    ``patch``: side of the blocks, None where it is not known. ``blocks_show``: the images show
-    blocks of some side by themselves. ``jpeg``: the files are JPEG.
+    ``patch``: side of the blocks, None where it is not known. ``shown``: the side that the
+    images show by themselves, or None. ``jpeg``: the files are JPEG.
     """
 
     images: UInt8Array
     patch: int | None
-    blocks_show: bool
+    shown: int | None
     jpeg: bool = False
 
 
@@ -111,9 +113,9 @@ def _blocks_and_several(case: Case) -> str:
 
 
 def _as_they_are(case: Case) -> Reading | None:
-    """Pictures without blocks that show: nothing was scrambled."""
-    plain, grown = looks_plain(case.images)
-    if case.blocks_show or not plain:
+    """Pictures whose blocks do not show, or only as in a file of JPEG: nothing was scrambled."""
+    plain, grown = looks_plain(case.images, case.shown)
+    if not plain:
         return None
     evidence = {"growth_of_steps": grown}
     return Reading(Sureness.SURE, NOT_SCRAMBLED, NO_KEY, _greys, evidence, scrambled=False)
@@ -139,9 +141,11 @@ def _under_own_keys(case: Case) -> Reading | None:
     patch = case.patch
     chosen = np.unique(np.linspace(0, len(case.images) - 1, ALONE).round().astype(int))
     tried = [reconstruct(case.images[i : i + 1], patch) for i in chosen]
-    best = max(tried, key=lambda one: one.neighbours + one.agreement)
-    if best.sureness is Sureness.NOTHING:
+    # One image in three fits by chance more easily than all fit, and seams are in no picture.
+    shown = [one for one in tried if one.sureness is not Sureness.NOTHING and one.seams <= SEAMLESS]
+    if 2 * len(shown) <= len(tried):
         return None
+    best = max(shown, key=lambda one: one.neighbours + one.agreement)
 
     def pictures(more: UInt8Array) -> tuple[UInt8Array, list[Sureness]]:
         solved = [reconstruct(image[None], patch) for image in more]
@@ -155,7 +159,7 @@ def _negated_in_place(case: Case) -> Reading | None:
     """Values that were negated one by one where they are: folding brings the outlines back."""
     shown = folded(case.images)
     grown, before = rise(shown), rise(case.images)
-    if grown < FOLDED or before > HARDLY:
+    if grown < before + FOLDED or before > UNFOLDED:
         return None
     found = "values negated in place: the pictures show what v and 255 - v have in common"
     evidence = {"growth_of_steps": before, "growth_of_steps_folded": grown}
@@ -180,20 +184,32 @@ def _of(solved: Reconstruction, keys: str, pictures: Pictures) -> Reading:
 
 def _in_place(solved: Reconstruction) -> bool:
     """Say whether blocks lie where the ciphertext has them, but for turning the whole picture."""
-    block = solved.placement.block
-    still = np.arange(block.size).reshape(block.shape)
-    if block.shape[0] != block.shape[1]:
-        turned = [still, still[::-1, ::-1], still[::-1], still[:, ::-1]]
-    else:
-        turned = [np.rot90(one, turn) for one in (still, still.T) for turn in range(4)]
-    return any(np.array_equal(block, one) for one in turned)
+    return _still(solved.placement.block)
+
+
+def _still(numbers: IntArray) -> bool:
+    """Say whether a grid of numbers is 0, 1, 2 ... row by row, turned or mirrored at most."""
+    still = np.arange(numbers.size).reshape(numbers.shape)
+    turned = [still, still[::-1, ::-1], still[::-1], still[:, ::-1]]
+    if numbers.shape[0] == numbers.shape[1]:
+        turned += [one.T for one in turned]
+    return any(np.array_equal(numbers, one) for one in turned)
+
+
+def _moves(order: BlockOrder) -> bool:
+    """Say whether values inside blocks changed places."""
+    pixels = len(order.position)
+    values = order.position[:, 0] // (len(order.negated) // pixels)
+    side = round(pixels**0.5)
+    return not _still(values.reshape(side, side))
 
 
 def _found(solved: Reconstruction) -> str:
     parts = []
     if solved.order is not None:
-        negated = bool(solved.order.negated.any())
-        parts.append("values moved" + (" and negated" if negated else "") + " inside blocks")
+        negated, moved = bool(solved.order.negated.any()), _moves(solved.order)
+        done = [what for what, is_so in (("moved", moved), ("negated", negated)) if is_so]
+        parts.append(f"values {' and '.join(done) or 'untouched'} inside blocks")
     if solved.turned:
         parts.append("each block turned or negated on its own")
     if not _in_place(solved):
