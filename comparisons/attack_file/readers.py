@@ -17,15 +17,20 @@ from he_compare.common.types import IntArray, UInt8Array
 from he_compare.comparisons.attack_file.near_copies import with_equal_copies
 from he_compare.comparisons.attack_file.plain import FOLDED, UNFOLDED, folded, looks_plain, rise
 from he_compare.comparisons.attacks.tools.correlation import BlockOrder
+from he_compare.comparisons.attacks.tools.nibbles import HalvesOrder, find_halves_order
 from he_compare.comparisons.attacks.tools.reconstruct import (
     SEAMLESS,
+    TRACE,
     Reconstruction,
     Sureness,
     reconstruct,
 )
+from he_compare.comparisons.attacks.tools.tables import SMOOTH, find_tables
+from he_compare.comparisons.attacks.tools.tiles import cut, join
 
 ONE_KEY, OWN_KEYS, NO_KEY = "one for all images", "one for each image", "none needed"
 NOT_SCRAMBLED = "no scrambling found: blocks and pixels already fit best where they are"
+MOVED = "; blocks moved"
 ALONE = 3
 Pictures = Callable[[UInt8Array], tuple[UInt8Array, list[Sureness]]]
 
@@ -135,6 +140,47 @@ def _under_one_key(case: Case) -> Reading | None:
     return _of(solved, ONE_KEY, pictures)
 
 
+def _halves_moved(case: Case) -> Reading | None:
+    """Bring 4-bit halves in order first, then the blocks."""
+    assert case.patch is not None
+    patch = case.patch
+    blocks = cut(case.images, patch)
+    order = find_halves_order(blocks.reshape(-1, blocks.shape[2]))
+    if order is None or order.neighbours < TRACE:
+        return None
+    solved = reconstruct(_halves_undone(case.images, patch, order), patch)
+    if solved.sureness is Sureness.NOTHING:
+        return None
+
+    def pictures(more: UInt8Array) -> tuple[UInt8Array, list[Sureness]]:
+        return solved.apply(_halves_undone(more, patch, order)), []
+
+    found = "4-bit halves of values moved inside blocks" + ("" if _in_place(solved) else MOVED)
+    evidence = {**_evidence(solved), "correlation_that_placed_low_halves": order.sure}
+    return Reading(solved.sureness, found, ONE_KEY, pictures, evidence)
+
+
+def _halves_undone(images: UInt8Array, patch: int, order: HalvesOrder) -> UInt8Array:
+    pixels = np.rint(order.undo(cut(images, patch)).mean(axis=3)).astype(np.uint8)
+    return join(pixels, images.shape[1] // patch, images.shape[2] // patch, 1)
+
+
+def _substituted(case: Case) -> Reading | None:
+    """Values that a table replaced where they are; what comes out has to lie as in a picture."""
+    assert case.patch is not None
+    patch = case.patch
+    tables = find_tables(case.images, patch)
+    plain, grown = looks_plain(tables.undo(case.images, patch), None)
+    if not plain or rise(case.images) > UNFOLDED:
+        return None
+    sureness = Sureness.SURE if tables.clear and tables.rough < SMOOTH else Sureness.PARTLY
+    found = "values replaced through a table, in place"
+    evidence = {"growth_of_steps": grown, "roughness": tables.rough}
+    return Reading(
+        sureness, found, ONE_KEY, lambda more: _greys(tables.undo(more, patch)), evidence
+    )
+
+
 def _under_own_keys(case: Case) -> Reading | None:
     """Try a few images each by itself; the one that is surest speaks for them."""
     assert case.patch is not None
@@ -170,12 +216,16 @@ def _greys(images: UInt8Array) -> tuple[UInt8Array, list[Sureness]]:
     return np.rint(images.mean(axis=3)).astype(np.uint8), []
 
 
-def _of(solved: Reconstruction, keys: str, pictures: Pictures) -> Reading:
-    evidence = {
+def _evidence(solved: Reconstruction) -> dict[str, float]:
+    return {
         "neighbour_correlation_held_out": solved.neighbours,
         "joint_agreement_of_halves": solved.agreement,
         "seams": solved.seams,
     }
+
+
+def _of(solved: Reconstruction, keys: str, pictures: Pictures) -> Reading:
+    evidence = _evidence(solved)
     untouched = solved.order is None and not solved.turned and _in_place(solved)
     # What is not sure is not said to be unscrambled.
     scrambled = not untouched or solved.sureness is not Sureness.SURE
@@ -227,8 +277,21 @@ READERS: tuple[Reader, ...] = (
         _blocks,
     ),
     Reader(
+        "nibble histories",
+        "4-bit halves moved or negated inside blocks, blocks moved, under one key for all images",
+        _halves_moved,
+        _blocks,
+    ),
+    Reader(
+        "substitution",
+        "values replaced through a table where they are, under one key for all images",
+        _substituted,
+        _blocks,
+    ),
+    Reader(
         "a key for each image",
-        "the same under a key for each image",
+        "blocks moved, turned or negated; whole values moved or negated inside blocks, under a "
+        "key for each image",
         _under_own_keys,
         _blocks_and_several,
     ),
