@@ -22,16 +22,21 @@ UNFOLDED, FOLDED = 1.06, 0.06
 # Steps at borders over those inside. Measured where pixels lie as in a picture: up to 1.33 on
 # pictures that were JPEG files once, 2.4 and more on moved blocks.
 SEAMLESS_AS_IT_IS = 1.6
+FAINT = 0.1
 
 
-def looks_plain(images: UInt8Array, patch: int | None) -> tuple[bool, float]:
+def looks_plain(images: UInt8Array, patch: int | None, share: float = 0.0) -> tuple[bool, float]:
     """Say whether pixels lie as in a picture, and the growth of steps that tells it.
 
-    ``patch``: blocks that show; then only steps inside them are looked at, and their borders must
-    not stand out. Without them, the averages of 2 x 2 pixels tell under strong grain.
+    ``patch``: blocks that show, and ``share``: how much of the variance their places explain. Those
+    of a file that was JPEG once are faint. Then only steps inside blocks are looked at, and their
+    borders must not stand out. Without blocks, averages of 2 x 2 pixels tell under strong grain.
     """
     grown = rise(images, patch)
     if patch is not None:
+        # Smaller blocks have too few lags inside: a key may make steps grow by chance.
+        if patch <= max(LAGS) or share > FAINT:
+            return False, grown
         return grown >= CLEARLY and at_borders(images, patch) <= SEAMLESS_AS_IT_IS, grown
     if HARDLY < grown < CLEARLY:
         height, width = (side // 2 * 2 for side in images.shape[1:3])

@@ -40,12 +40,14 @@ class Case:
     """What readers are shown: uint8 images (n, h, w, c) to learn from.
 
     ``patch``: side of the blocks, None where it is not known. ``shown``: the side that the
-    images show by themselves, or None. ``jpeg``: the files are JPEG.
+    images show by themselves, or None; ``share``: of variance that its places explain.
+    ``jpeg``: the files are JPEG.
     """
 
     images: UInt8Array
     patch: int | None
     shown: int | None
+    share: float = 0.0
     jpeg: bool = False
 
 
@@ -119,7 +121,7 @@ def _blocks_and_several(case: Case) -> str:
 
 def _as_they_are(case: Case) -> Reading | None:
     """Pictures whose blocks do not show, or only as in a file of JPEG: nothing was scrambled."""
-    plain, grown = looks_plain(case.images, case.shown)
+    plain, grown = looks_plain(case.images, case.shown, case.share)
     if not plain:
         return None
     evidence = {"growth_of_steps": grown}
@@ -277,6 +279,12 @@ READERS: tuple[Reader, ...] = (
         _blocks,
     ),
     Reader(
+        "folding",
+        "values negated where they are, under any key",
+        _negated_in_place,
+        _nothing,
+    ),
+    Reader(
         "nibble histories",
         "4-bit halves moved or negated inside blocks, blocks moved, under one key for all images",
         _halves_moved,
@@ -294,12 +302,6 @@ READERS: tuple[Reader, ...] = (
         "key for each image",
         _under_own_keys,
         _blocks_and_several,
-    ),
-    Reader(
-        "folding",
-        "values negated where they are, under any key",
-        _negated_in_place,
-        _nothing,
     ),
 )
 # What no reader of this command looks for: it needs more than a folder of ciphertexts.

@@ -13,9 +13,11 @@ from typer.testing import CliRunner
 from he_compare.common.similarity import ssim
 from he_compare.common.types import UInt8Array
 from he_compare.comparisons.attack_file.attack_folder import attack_folder
+from he_compare.comparisons.attack_file.plain import looks_plain
 from he_compare.comparisons.attack_file.readers import Case, Reader, Reading, read_in_turn
 from he_compare.comparisons.attack_file.writing import FolderAttack, State
 from he_compare.comparisons.attacks.tools.alignment import aligned_one_by_one, aligned_together
+from he_compare.comparisons.attacks.tools.block_size import guess_block_size
 from he_compare.comparisons.attacks.tools.reconstruct import Sureness
 from he_compare.comparisons.cli.app import app
 from tests.support import slowscramblers as slow
@@ -154,3 +156,11 @@ def test_readers_are_tried_in_turn_until_one_is_sure() -> None:
     tried = read_in_turn(Case(smooth_images(1, 32), None, None), readers)
     assert [one.reader.name for one in tried] == ["asks", "nothing", "sure"]
     assert tried[0].asked == "something" and tried[2].reading is not None
+
+
+def test_blocks_that_show_clearly_are_never_called_unscrambled() -> None:
+    for scrambler, patch in ((slow.tanaka_le, 4), (slow.shf, 4), (slow.negate, 16)):
+        for seed in range(4):
+            hidden = slow.under(scrambler, smooth_images(2, 64), patch, seed)
+            guess = guess_block_size(hidden)
+            assert not looks_plain(hidden, guess.patch, guess.share)[0]
