@@ -24,7 +24,11 @@ EXIT_CODES = (
     ("0", "everything requested was done"),
     ("1", "internal error; run again with `--debug` for the trace"),
     ("2", "the command, a parameter or a file is wrong; one line says which and how to fix it"),
-    ("3", "some cells failed, or this machine lacks something; the others are kept"),
+    (
+        "3",
+        "some cells failed, or this machine lacks something; the others are kept; `audit "
+        "attack-file` could not tell what the images show",
+    ),
     ("4", "stored bytes or metrics are not what was written, or a limit is not kept"),
     ("130", "interrupted; run the same command again to resume"),
 )

@@ -77,7 +77,7 @@ def _attack_bytes(
     if side is not None:
         _check_blocks(side, len(images), *images.shape[1:3])
     progress("looking for the key", 0, 1)
-    attempts = read_in_turn(Case(images, side, guess.patch is not None, jpegs > 0))
+    attempts = read_in_turn(Case(images, side, guess.patch, guess.share, jpegs > 0))
     best = best_of(attempts)
     attack = _begun(target, side, patch, channels, guess, attempts, best)
     attack.jpegs = jpegs

@@ -13,17 +13,24 @@ from typing import cast
 
 import numpy as np
 
-from he_compare.common.types import UInt8Array
+from he_compare.common.types import IntArray, UInt8Array
 from he_compare.comparisons.attack_file.near_copies import with_equal_copies
-from he_compare.comparisons.attack_file.plain import FOLDED, HARDLY, folded, looks_plain, rise
+from he_compare.comparisons.attack_file.plain import FOLDED, UNFOLDED, folded, looks_plain, rise
+from he_compare.comparisons.attacks.tools.correlation import BlockOrder
+from he_compare.comparisons.attacks.tools.nibbles import HalvesOrder, find_halves_order
 from he_compare.comparisons.attacks.tools.reconstruct import (
+    SEAMLESS,
+    TRACE,
     Reconstruction,
     Sureness,
     reconstruct,
 )
+from he_compare.comparisons.attacks.tools.tables import SMOOTH, find_tables
+from he_compare.comparisons.attacks.tools.tiles import cut, join
 
 ONE_KEY, OWN_KEYS, NO_KEY = "one for all images", "one for each image", "none needed"
 NOT_SCRAMBLED = "no scrambling found: blocks and pixels already fit best where they are"
+MOVED = "; blocks moved"
 ALONE = 3
 Pictures = Callable[[UInt8Array], tuple[UInt8Array, list[Sureness]]]
 
@@ -32,13 +39,15 @@ Pictures = Callable[[UInt8Array], tuple[UInt8Array, list[Sureness]]]
 class Case:
     """What readers are shown: uint8 images (n, h, w, c) to learn from.
 
-    ``patch``: side of the blocks, None where it is not known. ``blocks_show``: the images show
-    blocks of some side by themselves. ``jpeg``: the files are JPEG.
+    ``patch``: side of the blocks, None where it is not known. ``shown``: the side that the
+    images show by themselves, or None; ``share``: of variance that its places explain.
+    ``jpeg``: the files are JPEG.
     """
 
     images: UInt8Array
     patch: int | None
-    blocks_show: bool
+    shown: int | None
+    share: float = 0.0
     jpeg: bool = False
 
 
@@ -111,9 +120,9 @@ def _blocks_and_several(case: Case) -> str:
 
 
 def _as_they_are(case: Case) -> Reading | None:
-    """Pictures without blocks that show: nothing was scrambled."""
-    plain, grown = looks_plain(case.images)
-    if case.blocks_show or not plain:
+    """Pictures whose blocks do not show, or only as in a file of JPEG: nothing was scrambled."""
+    plain, grown = looks_plain(case.images, case.shown, case.share)
+    if not plain:
         return None
     evidence = {"growth_of_steps": grown}
     return Reading(Sureness.SURE, NOT_SCRAMBLED, NO_KEY, _greys, evidence, scrambled=False)
@@ -133,15 +142,58 @@ def _under_one_key(case: Case) -> Reading | None:
     return _of(solved, ONE_KEY, pictures)
 
 
+def _halves_moved(case: Case) -> Reading | None:
+    """Bring 4-bit halves in order first, then the blocks."""
+    assert case.patch is not None
+    patch = case.patch
+    blocks = cut(case.images, patch)
+    order = find_halves_order(blocks.reshape(-1, blocks.shape[2]))
+    if order is None or order.neighbours < TRACE:
+        return None
+    solved = reconstruct(_halves_undone(case.images, patch, order), patch)
+    if solved.sureness is Sureness.NOTHING:
+        return None
+
+    def pictures(more: UInt8Array) -> tuple[UInt8Array, list[Sureness]]:
+        return solved.apply(_halves_undone(more, patch, order)), []
+
+    found = "4-bit halves of values moved inside blocks" + ("" if _in_place(solved) else MOVED)
+    evidence = {**_evidence(solved), "correlation_that_placed_low_halves": order.sure}
+    return Reading(solved.sureness, found, ONE_KEY, pictures, evidence)
+
+
+def _halves_undone(images: UInt8Array, patch: int, order: HalvesOrder) -> UInt8Array:
+    pixels = np.rint(order.undo(cut(images, patch)).mean(axis=3)).astype(np.uint8)
+    return join(pixels, images.shape[1] // patch, images.shape[2] // patch, 1)
+
+
+def _substituted(case: Case) -> Reading | None:
+    """Values that a table replaced where they are; what comes out has to lie as in a picture."""
+    assert case.patch is not None
+    patch = case.patch
+    tables = find_tables(case.images, patch)
+    plain, grown = looks_plain(tables.undo(case.images, patch), None)
+    if not plain or rise(case.images) > UNFOLDED:
+        return None
+    sureness = Sureness.SURE if tables.clear and tables.rough < SMOOTH else Sureness.PARTLY
+    found = "values replaced through a table, in place"
+    evidence = {"growth_of_steps": grown, "roughness": tables.rough}
+    return Reading(
+        sureness, found, ONE_KEY, lambda more: _greys(tables.undo(more, patch)), evidence
+    )
+
+
 def _under_own_keys(case: Case) -> Reading | None:
     """Try a few images each by itself; the one that is surest speaks for them."""
     assert case.patch is not None
     patch = case.patch
     chosen = np.unique(np.linspace(0, len(case.images) - 1, ALONE).round().astype(int))
     tried = [reconstruct(case.images[i : i + 1], patch) for i in chosen]
-    best = max(tried, key=lambda one: one.neighbours + one.agreement)
-    if best.sureness is Sureness.NOTHING:
+    # One image in three fits by chance more easily than all fit, and seams are in no picture.
+    shown = [one for one in tried if one.sureness is not Sureness.NOTHING and one.seams <= SEAMLESS]
+    if 2 * len(shown) <= len(tried):
         return None
+    best = max(shown, key=lambda one: one.neighbours + one.agreement)
 
     def pictures(more: UInt8Array) -> tuple[UInt8Array, list[Sureness]]:
         solved = [reconstruct(image[None], patch) for image in more]
@@ -155,7 +207,7 @@ def _negated_in_place(case: Case) -> Reading | None:
     """Values that were negated one by one where they are: folding brings the outlines back."""
     shown = folded(case.images)
     grown, before = rise(shown), rise(case.images)
-    if grown < FOLDED or before > HARDLY:
+    if grown < before + FOLDED or before > UNFOLDED:
         return None
     found = "values negated in place: the pictures show what v and 255 - v have in common"
     evidence = {"growth_of_steps": before, "growth_of_steps_folded": grown}
@@ -166,12 +218,16 @@ def _greys(images: UInt8Array) -> tuple[UInt8Array, list[Sureness]]:
     return np.rint(images.mean(axis=3)).astype(np.uint8), []
 
 
-def _of(solved: Reconstruction, keys: str, pictures: Pictures) -> Reading:
-    evidence = {
+def _evidence(solved: Reconstruction) -> dict[str, float]:
+    return {
         "neighbour_correlation_held_out": solved.neighbours,
         "joint_agreement_of_halves": solved.agreement,
         "seams": solved.seams,
     }
+
+
+def _of(solved: Reconstruction, keys: str, pictures: Pictures) -> Reading:
+    evidence = _evidence(solved)
     untouched = solved.order is None and not solved.turned and _in_place(solved)
     # What is not sure is not said to be unscrambled.
     scrambled = not untouched or solved.sureness is not Sureness.SURE
@@ -180,20 +236,32 @@ def _of(solved: Reconstruction, keys: str, pictures: Pictures) -> Reading:
 
 def _in_place(solved: Reconstruction) -> bool:
     """Say whether blocks lie where the ciphertext has them, but for turning the whole picture."""
-    block = solved.placement.block
-    still = np.arange(block.size).reshape(block.shape)
-    if block.shape[0] != block.shape[1]:
-        turned = [still, still[::-1, ::-1], still[::-1], still[:, ::-1]]
-    else:
-        turned = [np.rot90(one, turn) for one in (still, still.T) for turn in range(4)]
-    return any(np.array_equal(block, one) for one in turned)
+    return _still(solved.placement.block)
+
+
+def _still(numbers: IntArray) -> bool:
+    """Say whether a grid of numbers is 0, 1, 2 ... row by row, turned or mirrored at most."""
+    still = np.arange(numbers.size).reshape(numbers.shape)
+    turned = [still, still[::-1, ::-1], still[::-1], still[:, ::-1]]
+    if numbers.shape[0] == numbers.shape[1]:
+        turned += [one.T for one in turned]
+    return any(np.array_equal(numbers, one) for one in turned)
+
+
+def _moves(order: BlockOrder) -> bool:
+    """Say whether values inside blocks changed places."""
+    pixels = len(order.position)
+    values = order.position[:, 0] // (len(order.negated) // pixels)
+    side = round(pixels**0.5)
+    return not _still(values.reshape(side, side))
 
 
 def _found(solved: Reconstruction) -> str:
     parts = []
     if solved.order is not None:
-        negated = bool(solved.order.negated.any())
-        parts.append("values moved" + (" and negated" if negated else "") + " inside blocks")
+        negated, moved = bool(solved.order.negated.any()), _moves(solved.order)
+        done = [what for what, is_so in (("moved", moved), ("negated", negated)) if is_so]
+        parts.append(f"values {' and '.join(done) or 'untouched'} inside blocks")
     if solved.turned:
         parts.append("each block turned or negated on its own")
     if not _in_place(solved):
@@ -211,16 +279,29 @@ READERS: tuple[Reader, ...] = (
         _blocks,
     ),
     Reader(
-        "a key for each image",
-        "the same under a key for each image",
-        _under_own_keys,
-        _blocks_and_several,
-    ),
-    Reader(
         "folding",
         "values negated where they are, under any key",
         _negated_in_place,
         _nothing,
+    ),
+    Reader(
+        "nibble histories",
+        "4-bit halves moved or negated inside blocks, blocks moved, under one key for all images",
+        _halves_moved,
+        _blocks,
+    ),
+    Reader(
+        "substitution",
+        "values replaced through a table where they are, under one key for all images",
+        _substituted,
+        _blocks,
+    ),
+    Reader(
+        "a key for each image",
+        "blocks moved, turned or negated; whole values moved or negated inside blocks, under a "
+        "key for each image",
+        _under_own_keys,
+        _blocks_and_several,
     ),
 )
 # What no reader of this command looks for: it needs more than a folder of ciphertexts.

@@ -68,6 +68,11 @@ class Guess:
     on_jpeg_grid: bool = False
     untiled: int | None = None
 
+    @property
+    def share(self) -> float:
+        """Share of variance that the places of the guessed blocks explain; 0 without a guess."""
+        return next((one.share for one in self.scores if one.side == self.patch), 0.0)
+
 
 def candidates(height: int, width: int) -> list[int]:
     """Return the sides that tile an image and that are tried."""
