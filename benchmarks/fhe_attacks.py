@@ -41,6 +41,8 @@ from he_compare.fhe_baseline.ckks.modular import Int64Array
 SETTINGS = ((8192, [60, 40, 40, 60], 40), (4096, [36, 36, 37], 30))
 DECIMALS = range(4, 14)
 WIDTH = 192
+# Seconds and steps that the convolutional decoder may learn for.
+LEARNT_FOR = {True: (10.0, 80), False: (120.0, 1200)}
 OWN, VICTIMS, SIZE = {True: 200, False: 1200}, 200, 112
 
 
@@ -164,7 +166,11 @@ def _inversion(quick: bool) -> list[Row]:
         return []
     from he_compare.common import plugins
     from he_compare.common.backbones.features import FeatureExtractor
-    from he_compare.fhe_baseline.checks.feature_inversion import judge, learn, small_grey
+    from he_compare.fhe_baseline.checks.feature_inversion import judge, small_grey
+    from he_compare.fhe_baseline.checks.tools.picture_decoder import (
+        learn_convolutional,
+        learn_linear,
+    )
 
     dataset = plugins.load("datasets", "chestxray").open("", Path(folder), "published", 0)
     extractor = FeatureExtractor("deit_tiny_distilled_patch16_224", SIZE, "shipped", 0, 1)
@@ -177,16 +183,24 @@ def _inversion(quick: bool) -> list[Row]:
 
     features, pictures = read(Split.TRAIN, OWN[quick])
     seen, originals = read(Split.TEST, VICTIMS)
-    leaked = judge(learn(features, pictures)(seen), originals)
+    random = np.random.default_rng(0)
+    seconds, steps = LEARNT_FOR[quick]
+    decoders = {
+        "linear": learn_linear(features, pictures),
+        "convolutional": learn_convolutional(features, pictures, seconds, steps, random),
+    }
     mean = np.rint(pictures.mean(axis=0)).astype(np.uint8)
     floor = judge(np.stack([mean] * len(originals)), originals)
     what = f"pictures from leaked features, {len(features)} images learnt from"
     n = len(originals)
-    return [
-        Row(f"{what}: SSIM", float(leaked.similarity.mean()), "SSIM", n),
-        Row(f"{what}: SSIM of the mean picture", float(floor.similarity.mean()), "SSIM", n),
-        Row(f"{what}: re-identified among {n}", leaked.found, "share", n),
-    ]
+    rows = [Row(f"{what}: SSIM of the mean picture", float(floor.similarity.mean()), "SSIM", n)]
+    for name, decoder in decoders.items():
+        leaked = judge(decoder(seen), originals)
+        rows += [
+            Row(f"{what}, {name} decoder: SSIM", float(leaked.similarity.mean()), "SSIM", n),
+            Row(f"{what}, {name} decoder: re-identified among {n}", leaked.found, "share", n),
+        ]
+    return rows
 
 
 if __name__ == "__main__":

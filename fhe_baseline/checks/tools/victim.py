@@ -119,15 +119,15 @@ def training_of(inspected: Inspected) -> FheTrainFitted | None:
     return fitted if isinstance(fitted, FheTrainFitted) else None
 
 
-def population_of(inspected: Inspected) -> Population:
-    """Extract features as the pipeline does, of images spread evenly over all.
+def population_of(inspected: Inspected, most: int = MOST_IMAGES) -> Population:
+    """Extract features as the pipeline does, of at most so many images spread evenly over all.
 
     Raises UsageError where no features are encrypted.
     """
     fitted = fitted_of(inspected)
     if fitted is None:
         raise UsageError(NOT_ENCRYPTED)
-    spread = np.linspace(0, len(inspected.images) - 1, min(MOST_IMAGES, len(inspected.images)))
+    spread = np.linspace(0, len(inspected.images) - 1, min(most, len(inspected.images)))
     positions = spread.astype(int)
     images = inspected.images[positions]
     features = RememberingExtractor(fitted.extractor)(images)

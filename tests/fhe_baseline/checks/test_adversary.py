@@ -16,7 +16,6 @@ from he_compare.common.errors import MessageError, UnavailableError
 from he_compare.common.scheme import folded
 from he_compare.common.types import Side
 from he_compare.fhe_baseline.checks import (
-    feature_inversion,
     freshness,
     malformed_messages,
     server_state,
@@ -247,19 +246,3 @@ def test_the_update_of_one_sample_is_its_features_and_of_many_a_mixture() -> Non
     np.testing.assert_allclose(features_from_update(updates[:1]), features[0], atol=1e-12)
     mixed = features_from_update(updates.sum(axis=0, keepdims=True))
     assert similarity_to_nearest(mixed, features) < 0.9
-
-
-def test_a_decoder_gives_pictures_back_from_features_and_the_mean_from_noise() -> None:
-    random = np.random.default_rng(5)
-    basis = random.normal(size=(6, feature_inversion.SIDE**2)) * 20
-    features = random.normal(size=(120, 6))
-    pictures = feature_inversion.as_bytes(features @ basis + 128).reshape(120, 56, 56)
-    decoder = feature_inversion.learn(features[:80], pictures[:80])
-    leaked = feature_inversion.judge(decoder(features[80:]), pictures[80:])
-    assert leaked.similarity.mean() > 0.9
-    assert leaked.found == 1.0
-    noise = random.normal(size=(120, 6))
-    blind = feature_inversion.learn(noise[:80], pictures[:80])
-    hidden = feature_inversion.judge(blind(noise[80:]), pictures[80:])
-    assert hidden.similarity.mean() < 0.3
-    assert hidden.found < 0.2

@@ -1,0 +1,246 @@
+"""Decoders from features to grey pictures, learnt on other people's images: linear, convolutional.
+
+The linear one is ridge regression. The convolutional one starts as the linear one and learns what
+is left over: features become a small map, which convolutions double in size until it is a picture
+(Dosovitskiy and Brox, "Inverting Visual Representations with Convolutional Networks", CVPR 2016).
+Of the steps tried, the one with the best SSIM on pictures held out counts.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from he_compare.common.similarity import ssim
+from he_compare.common.types import Float32Array, Float64Array, UInt8Array
+
+STRENGTHS = (1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0, 1e3, 1e4)
+FOLDS = 5
+
+
+@dataclass(frozen=True)
+class LinearDecoder:
+    """Pixels are mean + (features - centre) / scale @ weights. ``side``: of pictures."""
+
+    side: int
+    centre: Float64Array
+    scale: Float64Array
+    mean: Float64Array
+    weights: Float64Array
+
+    def __call__(self, features: Float64Array) -> UInt8Array:
+        """Return pictures, uint8 (n, side, side)."""
+        return as_bytes(self.pixels(features))
+
+    def inputs(self, features: Float64Array) -> Float64Array:
+        """Standardise features (n, width)."""
+        return (features - self.centre) / self.scale
+
+    def pixels(self, features: Float64Array) -> Float64Array:
+        """Return pictures, float64 (n, side, side), not rounded."""
+        flat = self.mean + self.inputs(features) @ self.weights
+        return flat.reshape(-1, self.side, self.side)
+
+
+def as_bytes(pixels: Float64Array) -> UInt8Array:
+    """Round and clip to uint8."""
+    return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+
+
+def learn_linear(features: Float64Array, pictures: UInt8Array) -> LinearDecoder:
+    """Fit a decoder to features (n, width) and pictures (n, side, side) of the adversary's own.
+
+    The ridge's strength is that of the least error on every fifth image, held out.
+    """
+    out = np.arange(len(features)) % FOLDS == 0
+    return _ridge(features, pictures, _strength(features, pictures, out))
+
+
+def across_folds(features: Float64Array, pictures: UInt8Array) -> Float64Array:
+    """Return the picture of each image by a decoder that was not fitted on it, not rounded."""
+    out = np.arange(len(features)) % FOLDS
+    strength = _strength(features, pictures, out == 0)
+    found = np.zeros(pictures.shape)
+    for fold in range(FOLDS):
+        here = out == fold
+        found[here] = _ridge(features[~here], pictures[~here], strength).pixels(features[here])
+    return found
+
+
+def _strength(features: Float64Array, pictures: UInt8Array, out: npt.NDArray[np.bool_]) -> float:
+    errors = []
+    for strength in STRENGTHS:
+        found = _ridge(features[~out], pictures[~out], strength)(features[out])
+        errors.append(float(((found - 1.0 * pictures[out]) ** 2).mean()))
+    return STRENGTHS[int(np.argmin(errors))]
+
+
+def _ridge(features: Float64Array, pictures: UInt8Array, strength: float) -> LinearDecoder:
+    centre, scale = features.mean(axis=0), features.std(axis=0)
+    scale = np.where(scale < 1e-12, 1.0, scale)
+    inputs = (features - centre) / scale
+    pixels = pictures.reshape(len(pictures), -1).astype(np.float64)
+    mean = pixels.mean(axis=0)
+    kernel = inputs @ inputs.T + strength * len(inputs) ** 0.5 * np.eye(len(inputs))
+    weights = inputs.T @ np.linalg.solve(kernel, pixels - mean)
+    return LinearDecoder(pictures.shape[1], centre, scale, mean, weights)
+
+
+# Map that features become: side and channels; each doubling has a width of its own, and the last
+# doubling is by FOLD x FOLD channels a pixel.
+MAP, CHANNELS = 7, 64
+WIDTHS = (48, 32, 24)
+FOLD = 2
+BATCH = 8
+LEARNING_RATE, DECAY, DROPPED = 2e-3, 1e-2, 0.2
+TRIED_EVERY = 25
+WINDOW = 7
+# SSIM's constants for pictures of 0 ... 1, as in ``he_compare.common.similarity``.
+C1, C2 = 0.01**2, 0.03**2
+
+
+class Upsampler(nn.Module):
+    """Features (n, width) to what is added to linear pictures (n, side, side) of 0 ... 1."""
+
+    def __init__(self, width: int, side: int) -> None:
+        super().__init__()
+        self.side = side
+        self.spread = nn.Sequential(
+            nn.Dropout(DROPPED), nn.Linear(width, CHANNELS * MAP**2), nn.SiLU()
+        )
+        stages: list[nn.Module] = []
+        inputs = CHANNELS
+        for outputs in WIDTHS:
+            stages += [
+                nn.Upsample(scale_factor=2.0),
+                nn.Conv2d(inputs, outputs, 3, padding=1),
+                nn.GroupNorm(4, outputs),
+                nn.SiLU(),
+            ]
+            inputs = outputs
+        self.stages = nn.Sequential(*stages)
+        self.last = nn.Conv2d(inputs, FOLD**2, 3, padding=1)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return pictures of about -1 ... 1."""
+        grid = self.spread(features).reshape(-1, CHANNELS, MAP, MAP)
+        found = functional.pixel_shuffle(self.last(self.stages(grid)), FOLD)
+        size = (self.side, self.side)
+        whole: Tensor = functional.interpolate(found, size=size, mode="bilinear")[:, 0]
+        return whole
+
+
+@dataclass(frozen=True)
+class ConvolutionalDecoder:
+    """A linear decoder and what a network adds to it. ``steps``: of training, ``kept`` the best."""
+
+    linear: LinearDecoder
+    network: Upsampler
+    steps: int
+    kept: int
+
+    def __call__(self, features: Float64Array) -> UInt8Array:
+        """Return pictures, uint8 (n, side, side)."""
+        inputs = _tensor(self.linear.inputs(features))
+        return as_bytes(self.linear.pixels(features) + added(self.network, inputs))
+
+
+def learn_convolutional(
+    features: Float64Array,
+    pictures: UInt8Array,
+    seconds: float,
+    steps: int,
+    random: np.random.Generator,
+) -> ConvolutionalDecoder:
+    """Learn from features (n, width) and pictures (n, side, side), every fifth held out.
+
+    What the linear decoder leaves over is seen as on images it was not fitted on. It stops after
+    ``steps`` of ``BATCH`` pictures, or when ``seconds`` are over. The global generator of torch is
+    left as it was.
+    """
+    start = time.perf_counter()
+    linear = learn_linear(features, pictures)
+    base = across_folds(features, pictures)
+    shown, wanted = _tensor(linear.inputs(features)), _tensor(pictures / 255.0)
+    below = _tensor(base / 255.0)
+    out = np.arange(len(features)) % FOLDS == 0
+    learnt = np.flatnonzero(~out)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(random.integers(1 << 31)))
+        network = Upsampler(features.shape[1], pictures.shape[1])
+        optimiser = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=DECAY)
+        best = _Best(network, base[out], shown[out], pictures[out])
+        step = 0
+        while step < steps and time.perf_counter() - start < seconds:
+            chosen = torch.from_numpy(random.choice(learnt, min(BATCH, len(learnt)), replace=False))
+            network.train()
+            loss = _loss(below[chosen] + network(shown[chosen]), wanted[chosen])
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            step += 1
+            if step % TRIED_EVERY == 0:
+                best.look(step)
+        best.look(step)
+    network.load_state_dict(best.state)
+    return ConvolutionalDecoder(linear, network.eval(), step, best.step)
+
+
+class _Best:
+    """The state of a network that did best on pictures held out; untrained to begin with."""
+
+    def __init__(
+        self, network: Upsampler, base: Float64Array, inputs: Tensor, pictures: UInt8Array
+    ) -> None:
+        self.network, self.base, self.inputs, self.pictures = network, base, inputs, pictures
+        self.step, self.value = 0, -2.0
+        self.state: dict[str, Tensor] = {}
+        self.look(0)
+
+    def look(self, step: int) -> None:
+        """Keep the present state where it does better."""
+        found = as_bytes(self.base + added(self.network, self.inputs))
+        value = float(ssim(found, self.pictures).mean())
+        if value > self.value:
+            self.step, self.value = step, value
+            self.state = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+
+
+def added(network: Upsampler, inputs: Tensor) -> Float64Array:
+    """Return what the network adds to linear pictures, float64 (n, side, side), to 255."""
+    network.eval()
+    with torch.no_grad():
+        found = [network(some) for some in torch.split(inputs, BATCH)]
+    values: Float64Array = 255.0 * torch.cat(found).numpy().astype(np.float64)
+    return values
+
+
+def _tensor(values: Float64Array) -> Tensor:
+    single: Float32Array = np.ascontiguousarray(values, dtype=np.float32)
+    return torch.from_numpy(single)
+
+
+def _loss(found: Tensor, wanted: Tensor) -> Tensor:
+    """Mean absolute error of pixels and of gradients, and one minus SSIM over square windows."""
+    x, y = found[:, None], wanted[:, None]
+    edges = functional.l1_loss(x.diff(dim=2), y.diff(dim=2))
+    edges = edges + functional.l1_loss(x.diff(dim=3), y.diff(dim=3))
+
+    def mean(values: Tensor) -> Tensor:
+        return functional.avg_pool2d(values, WINDOW, stride=2)
+
+    mean_x, mean_y = mean(x), mean(y)
+    var_x, var_y = mean(x * x) - mean_x**2, mean(y * y) - mean_y**2
+    covariance = mean(x * y) - mean_x * mean_y
+    likeness = (2 * mean_x * mean_y + C1) * (2 * covariance + C2)
+    likeness = likeness / ((mean_x**2 + mean_y**2 + C1) * (var_x + var_y + C2))
+    loss: Tensor = functional.l1_loss(x, y) + edges + 0.5 * (1 - likeness.mean())
+    return loss
