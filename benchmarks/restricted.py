@@ -3,8 +3,9 @@
 For shares 0 to 1 of moved values and blocks, chest X-rays at 112 px (real ones: ``COMPARE_DATA``):
 the AUC of a linear head on features of ciphertexts (frozen shipped DeiT-Tiny, which knows no key;
 trained and tested under the same key, published test images), and SSIM to the original of the
-ciphertext as it is and of attacks from 50 ciphertexts. Peers: share 0, the image itself. Also the
-least and the most over the keys. A model adapted by key has the AUC of plain images at every share.
+ciphertext as it is and of attacks from 50 ciphertexts; public images come from the training split.
+Peers: share 0, the image itself. Also the least and the most over the keys. A model adapted by key
+has the AUC of plain images at every share.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from he_compare.common.similarity import ssim
 from he_compare.common.types import Float32Array, UInt8Array
 from he_compare.comparisons.auditing.adversary_view import Attacked, set_up
 from he_compare.comparisons.auditing.audit import MOST_ATTACKED
-from he_compare.comparisons.auditing.pool import DatasetPool
+from he_compare.comparisons.auditing.pool import DatasetPool, training_images
 from he_compare.comparisons.auditing.targets import Target, cipher_target
 
 SIZE = 112
@@ -64,7 +65,15 @@ class Bench:
         attack = plugins.load("attacks", name)
         attacked = Attacked(target.scheme, target.key(key))
         view, truth = set_up(
-            attack, target.scheme, target.facts, attacked, self.pool, self.budget, 0, key
+            attack,
+            target.scheme,
+            target.facts,
+            attacked,
+            self.pool,
+            self.budget,
+            0,
+            key,
+            public=training_images(self.pool),
         )
         random = generator_for(0, "attack", name, key)
         score = attack.score(attack.run(view, self.budget, random), truth)
