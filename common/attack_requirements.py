@@ -70,6 +70,10 @@ ONE_VALUE = Requirement(
     lambda facts: facts.one_key,
 )
 
+KEPT_BLOCKS = Requirement(
+    "no block of the ciphertext holds one block of the image", lambda facts: facts.keeps_blocks
+)
+
 
 def first_obstacle(requires: tuple[Requirement, ...], facts: Facts) -> str:
     """Return the obstacle of the first requirement that a target does not meet; '' where none."""

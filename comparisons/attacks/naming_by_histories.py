@@ -16,7 +16,7 @@ from he_compare.common.attack import Attack
 from he_compare.common.attack_score import AttackMetric, Detail, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.types import IntArray, Knowledge
-from he_compare.comparisons.attacks.block_histories import BlockHistories, recover
+from he_compare.comparisons.attacks.tools.block_recovery import MAPS_OF_BLOCKS, recover
 from he_compare.comparisons.attacks.tools.likeness import ranked_by_picture
 from he_compare.comparisons.attacks.tools.tiles import as_bytes
 
@@ -37,7 +37,7 @@ class NamingByHistories(Attack):
     needs = frozenset({Need.CANDIDATES})
     slow = True
     least_images = 16
-    requires = BlockHistories.requires
+    requires = MAPS_OF_BLOCKS
     metric = AttackMetric("top-1 accuracy", best=1.0)
     limits = (
         "the original is always among the candidates, pixel for pixel: candidates taken at another "

@@ -8,19 +8,13 @@ import numpy as np
 import pytest
 
 from he_compare.common.attack import AttackFailedError
-from he_compare.common.attack_requirements import ONE_KEY
+from he_compare.common.attack_requirements import KEPT_BLOCKS, ONE_KEY
 from he_compare.common.datasets.embedded.atlas import sample
 from he_compare.common.scheme import encrypted, seen
 from he_compare.common.similarity import ssim
 from he_compare.common.types import UInt8Array
-from he_compare.comparisons.attacks.block_histories import (
-    ATTACK,
-    KEPT_BLOCKS,
-    OWN_MAPS,
-    Recovered,
-    named,
-    recover,
-)
+from he_compare.comparisons.attacks.block_histories import ATTACK, named
+from he_compare.comparisons.attacks.tools.block_recovery import OWN_MAPS, Recovered, recover
 from he_compare.comparisons.attacks.tools.likeness import ranked_by_picture
 from he_compare.comparisons.attacks.tools.tiles import as_bytes
 from he_compare.comparisons.auditing.targets import cipher_target
