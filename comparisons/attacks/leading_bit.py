@@ -1,8 +1,8 @@
 """Leading bit: every value and its negative folded onto one, so that the negation key cancels.
 
 v becomes 255 - v where v >= 128, and the folded values of a pixel are sorted, so that an order of
-colours cancels too; on schemes that keep 4-bit halves in place the same is done to those. Edges
-survive. Source: Chang and Case, "Attacks on Image Encryption Schemes for Privacy-Preserving Deep
+colours cancels too. No key is needed, so that a key for each image does not help. Edges survive.
+Source: Chang and Case, "Attacks on Image Encryption Schemes for Privacy-Preserving Deep
 Neural Networks" (arXiv 2004.13263).
 """
 

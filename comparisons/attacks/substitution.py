@@ -32,10 +32,12 @@ REPLACED = Requirement(
     "values are kept or negated, none is replaced through a table (see leading bit and minimum "
     "difference)",
     lambda facts: not (facts.keeps_values or facts.keeps_folded),
+    by_construction=True,
 )
 TABLES_IN_PLACE = Requirement(
     "no table of values: what stands at a place does not depend on one value of that place alone",
     lambda facts: facts.tables_in_place,
+    lambda facts: facts.keeps_nibbles,
 )
 
 

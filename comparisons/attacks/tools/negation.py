@@ -8,7 +8,7 @@ from typing import cast
 import numpy as np
 
 from he_compare.common.adversary import Truth
-from he_compare.common.attack_requirements import ONE_KEY, Requirement
+from he_compare.common.attack_requirements import Requirement
 from he_compare.common.attack_score import Detail, Picture, Score
 from he_compare.common.similarity import gradient_similarity, psnr, ssim
 from he_compare.common.types import PixelArray, UInt8Array
@@ -26,23 +26,30 @@ class NegationUndone:
     seen: UInt8Array
 
 
+PERMUTATION_ONLY = Requirement(
+    "permutation only: no value is negated, folding gains nothing by construction (this does not "
+    "mean that the cipher is secure)",
+    lambda facts: not facts.keeps_values,
+    by_construction=True,
+)
+OTHER_MAPS = "values are mapped in other ways than negation"
+MOVED = "pixels are moved as well: folded they stay scrambled (see the attacks on the pixel order)"
+
+# Whole values negated in their places, under whatever key.
+FOLDED_IN_PLACE = (
+    PERMUTATION_ONLY,
+    Requirement(OTHER_MAPS, lambda facts: facts.keeps_folded, by_construction=True),
+    Requirement(MOVED, lambda facts: facts.folds_in_place),
+)
+# Or their 4-bit halves.
 NEGATED_IN_PLACE = (
+    PERMUTATION_ONLY,
     Requirement(
-        "permutation only: no value is negated, folding gains nothing by construction (this does "
-        "not mean that the cipher is secure)",
-        lambda facts: not facts.keeps_values,
-        by_construction=True,
-    ),
-    ONE_KEY,
-    Requirement(
-        "values are mapped in other ways than negation",
+        OTHER_MAPS,
         lambda facts: facts.keeps_folded or facts.keeps_nibbles,
         by_construction=True,
     ),
-    Requirement(
-        "pixels are moved as well: folded they stay scrambled (see the attacks on the pixel order)",
-        lambda facts: facts.keeps_places,
-    ),
+    Requirement(MOVED, lambda facts: facts.folds_in_place or facts.keeps_places),
 )
 
 
