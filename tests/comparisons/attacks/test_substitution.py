@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from he_compare.common.similarity import ssim
-from he_compare.comparisons.attacks.tools.tables import find_tables, roughness, seriated
+from he_compare.comparisons.attacks.tools.value_tables import find_tables, roughness, seriated
 from he_compare.comparisons.auditing.targets import cipher_target
 from tests.support.oneattack import detail, outcome
 from tests.support.smoothimages import smooth_images
