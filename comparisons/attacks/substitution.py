@@ -2,8 +2,8 @@
 
 A table of values is a simple substitution: it keeps which values are equal, and neighbours in a
 picture are alike. Which positions of a block are in the clear, if any, and the table of the others
-follow from that (``comparisons.attacks.tools.tables``). Source: this project (measured); the idea
-is that of the frequency analysis of monoalphabetic ciphers.
+follow from that (``comparisons.attacks.tools.value_tables``). Source: this project (measured); the
+idea is that of the frequency analysis of monoalphabetic ciphers.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from he_compare.common.attack_score import SSIM, Detail, Picture, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.similarity import gradient_similarity, psnr, ssim
 from he_compare.common.types import Knowledge, UInt8Array
-from he_compare.comparisons.attacks.tools.tables import Tables, find_tables, painted
 from he_compare.comparisons.attacks.tools.tiles import as_bytes, cut
+from he_compare.comparisons.attacks.tools.value_tables import Tables, find_tables, painted
 
 SHOWN = 3
 # Images that are read one by one where each has a key of its own.

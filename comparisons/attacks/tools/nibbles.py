@@ -20,6 +20,7 @@ from he_compare.comparisons.attacks.tools.correlation import (
     CHANNELS,
     SYMMETRIES,
     BlockOrder,
+    correlations,
     find_block_order,
     held_out,
     negation_mask,
@@ -40,7 +41,7 @@ ROUNDS = 8
 
 
 @dataclass(frozen=True)
-class Histories:
+class HalfHistories:
     """4-bit halves of blocks by position, uint8 (blocks, positions), and which position is which.
 
     ``first``: (groups,), one position of each group with equal histories, up to 15 - v.
@@ -57,17 +58,17 @@ class Histories:
         return self.halves[:, self.first]
 
 
-def histories_of(blocks: UInt8Array) -> Histories:
+def half_histories(blocks: UInt8Array) -> HalfHistories:
     """Split blocks (count, values) into halves, low ones first, and group equal histories."""
-    halves = split(blocks)
+    halves = into_halves(blocks)
     upright = np.where(halves[:1] > TOP // 2, TOP - halves, halves).astype(np.int64)
     # Equal columns have equal sums under random weights; unequal ones hardly ever.
     weights = np.random.default_rng(0).integers(1, 1 << 40, len(halves))
     _, first, members = np.unique(weights @ upright, return_index=True, return_inverse=True)
-    return Histories(halves, first.astype(np.int64), members.reshape(-1).astype(np.int64))
+    return HalfHistories(halves, first.astype(np.int64), members.reshape(-1).astype(np.int64))
 
 
-def high_halves(found: Histories) -> IntArray:
+def high_halves(found: HalfHistories) -> IntArray:
     """Return the positions of the high halves, int64 (positions / 2,), in order.
 
     Half of all positions: those whose groups are most alike others over the blocks.
@@ -77,7 +78,7 @@ def high_halves(found: Histories) -> IntArray:
     return np.sort(ranked[: found.halves.shape[1] // 2])
 
 
-def _likeness(found: Histories) -> Float64Array:
+def _likeness(found: HalfHistories) -> Float64Array:
     """Say how much each group correlates with the groups it correlates with most: (groups,)."""
     rows = varied_rows(found.distinct)
     correlation = np.abs(correlations(rows))
@@ -94,18 +95,9 @@ def varied_rows(halves: UInt8Array) -> UInt8Array:
     return rows[:: -(-len(rows) // MAX_ROWS)]
 
 
-def correlations(rows: UInt8Array) -> Float64Array:
-    """Return correlations of columns (k, k); constant ones correlate with none."""
-    values = rows.astype(np.float32)
-    values -= values.mean(axis=0)
-    gram = (values.T @ values).astype(np.float64)
-    spread = np.sqrt(np.maximum(np.diag(gram), 1e-9))
-    return cast(Float64Array, gram / np.outer(spread, spread))
-
-
 @dataclass(frozen=True)
 class HalvesOrder:
-    """Where the halves of each pixel are in a block: positions in ``Histories.halves``.
+    """Where the halves of each pixel are in a block: positions in ``HalfHistories.halves``.
 
     ``high``, ``low``: (pixels, copies), pixels row by row; copies are equal, or the channels of
     colour pictures. ``high_inverted``, ``low_inverted``: the same shape, 1 where 15 - v is held, up
@@ -122,21 +114,21 @@ class HalvesOrder:
 
     def undo(self, blocks: UInt8Array) -> UInt8Array:
         """Return the pixels of blocks (..., values) in order: (..., pixels, copies)."""
-        halves = split(blocks)
+        halves = into_halves(blocks)
         high, low = halves[..., self.high], halves[..., self.low]
         high = np.where(self.high_inverted == 1, TOP - high, high)
         low = np.where(self.low_inverted == 1, TOP - low, low)
         return cast(UInt8Array, (high << 4 | low).astype(np.uint8))
 
 
-def split(blocks: UInt8Array) -> UInt8Array:
+def into_halves(blocks: UInt8Array) -> UInt8Array:
     """Split values (..., values) into 4-bit halves (..., 2 * values), low ones first."""
     return np.concatenate([blocks & TOP, blocks >> 4], axis=-1)
 
 
 def find_halves_order(blocks: UInt8Array) -> HalvesOrder | None:
     """Find the halves of each pixel in blocks (count, values); None where they show no order."""
-    found = histories_of(blocks)
+    found = half_histories(blocks)
     high = high_halves(found)
     low = np.setdiff1d(np.arange(found.halves.shape[1]), high)
     exact_copies = len(np.unique(found.members[high])) < len(high)
@@ -146,7 +138,7 @@ def find_halves_order(blocks: UInt8Array) -> HalvesOrder | None:
     place, inverted = inside.position, inside.negated[inside.position]
     rows = found.halves[:: -(-len(blocks) // MAX_ROWS)]
     upright = np.where(inverted == 1, TOP - rows[:, high[place]], rows[:, high[place]])
-    picked, sign, sure = low_halves(rows[:, low], upright.astype(np.uint8))
+    picked, sign, sure = low_half_of_pixels(rows[:, low], upright.astype(np.uint8))
     return HalvesOrder(high[place], inverted, low[picked], sign, sure, inside.neighbours)
 
 
@@ -161,7 +153,7 @@ def _order_of_near_copies(values: UInt8Array) -> BlockOrder | None:
     samples = sampled_blocks(values)
     negated = negation_mask(samples)
     upright = np.where(negated.astype(bool), 255 - samples, samples).astype(np.uint8)
-    groups = near_copies(upright)
+    groups = nearly_equal_threes(upright)
     side = 0 if groups is None else round(len(groups) ** 0.5)
     if groups is None or side * side != len(groups):
         return None
@@ -170,7 +162,7 @@ def _order_of_near_copies(values: UInt8Array) -> BlockOrder | None:
     return BlockOrder(groups[layout], negated, held_out(shown, side))
 
 
-def near_copies(upright: UInt8Array) -> IntArray | None:
+def nearly_equal_threes(upright: UInt8Array) -> IntArray | None:
     """Group positions (count, 3 k) by threes that are nearly equal: (k, 3); None where not all are.
 
     A grey picture that was compressed in colours has three channels that differ by rounding.
@@ -187,7 +179,7 @@ def near_copies(upright: UInt8Array) -> IntArray | None:
     return groups.astype(np.int64) if complete else None
 
 
-def low_halves(low: UInt8Array, high: UInt8Array) -> tuple[IntArray, IntArray, float]:
+def low_half_of_pixels(low: UInt8Array, high: UInt8Array) -> tuple[IntArray, IntArray, float]:
     """Say which low half belongs to each pixel.
 
     ``low``: (blocks, positions); ``high``: upright ones, (blocks, pixels, copies), pixels row by

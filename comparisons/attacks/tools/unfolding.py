@@ -20,8 +20,8 @@ from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 from he_compare.common.types import BoolArray, Float64Array, IntArray, UInt8Array
 
 TOP = 255
-LEVELS = 32
-WIDTH = 256 // LEVELS
+SHADES = 32
+WIDTH = 256 // SHADES
 # Smoothing of the prior, in pixels and in levels; share of it that is spread over all levels.
 PLACES, NEAR_LEVELS, ANYTHING = 3.0, 1.0, 0.02
 # Places tell more than they seem to: neighbours in one picture are not independent.
@@ -45,7 +45,7 @@ def brightness_prior(public: UInt8Array, folded: UInt8Array) -> Brightness:
 
     By place, or of the overall brightness alone where that explains the folded values better.
     """
-    counts = np.stack([(public // WIDTH == level).mean(axis=0) for level in range(LEVELS)])
+    counts = np.stack([(public // WIDTH == level).mean(axis=0) for level in range(SHADES)])
     whole = counts.mean(axis=(1, 2), keepdims=True) + np.zeros_like(counts)
     spread = ndimage.gaussian_filter(counts, (NEAR_LEVELS, PLACES, PLACES), mode="nearest")
     logs = [_log(one) for one in (spread, ndimage.gaussian_filter1d(whole, NEAR_LEVELS, axis=0))]
@@ -56,7 +56,7 @@ def brightness_prior(public: UInt8Array, folded: UInt8Array) -> Brightness:
 
 def _log(counts: Float64Array) -> Float64Array:
     shares = counts / np.maximum(counts.sum(axis=0), 1e-12)
-    return cast(Float64Array, np.log((1 - ANYTHING) * shares + ANYTHING / LEVELS))
+    return cast(Float64Array, np.log((1 - ANYTHING) * shares + ANYTHING / SHADES))
 
 
 def _explained(log: Float64Array, folded: UInt8Array) -> float:

@@ -75,7 +75,7 @@ def find_tables(images: UInt8Array, patch: int) -> Tables:
     identity = np.arange(VALUES, dtype=np.uint8)
     first = identity if clear else seriated(images, ~mask)
     known = np.where(mask, images, first[images]).astype(np.uint8)
-    other = matched(known, mask) if mask.any() else first
+    other = matched_table(known, mask) if mask.any() else first
     tables = np.stack([first, other])
     found = np.where(mask, other[images], known).astype(np.uint8)
     return Tables(second, tables, clear, roughness(found, np.ones_like(mask)))
@@ -88,7 +88,7 @@ def painted(positions: BoolArray, shape: tuple[int, ...], patch: int) -> BoolArr
     return np.tile(block, (height // patch, width // patch, 1))
 
 
-def beside(mask: BoolArray, other: BoolArray) -> Iterator[tuple[int, IntArray, IntArray]]:
+def neighbours_in(mask: BoolArray, other: BoolArray) -> Iterator[tuple[int, IntArray, IntArray]]:
     """Yield kinds of neighbours: a number, and the flat places of pairs, ``mask`` before ``other``.
 
     Masks (h, w, c). The kinds are: beside each other in one channel, and two channels of one pixel.
@@ -134,7 +134,7 @@ def roughness(images: UInt8Array, mask: BoolArray) -> float:
 
 
 def _in_one_channel(mask: BoolArray, other: BoolArray) -> Iterator[tuple[int, IntArray, IntArray]]:
-    return (pair for pair in beside(mask, other) if pair[0] < SIDES)
+    return (pair for pair in neighbours_in(mask, other) if pair[0] < SIDES)
 
 
 def _settled(images: UInt8Array, second: BoolArray, patch: int) -> BoolArray:
@@ -170,7 +170,7 @@ def _two_classes(images: UInt8Array, patch: int) -> BoolArray:
     shares = np.bincount(flat.ravel(), minlength=VALUES) / flat.size
     signs = csr_matrix((count, count))
     everything = np.ones(images.shape[1:], bool)
-    for _, here, there in beside(everything, everything):
+    for _, here, there in neighbours_in(everything, everything):
         pair = position[here].astype(np.int64) * count + position[there]
         pairs, each, number = np.unique(pair, return_inverse=True, return_counts=True)
         equal = (flat[:, here] == flat[:, there]).mean(axis=0)
@@ -235,7 +235,7 @@ def _oriented(images: UInt8Array, second: BoolArray, patch: int) -> BoolArray:
     return turned.ravel()
 
 
-def matched(known: UInt8Array, mask: BoolArray) -> UInt8Array:
+def matched_table(known: UInt8Array, mask: BoolArray) -> UInt8Array:
     """Find the table of the masked values: uint8 (256,), from their neighbours outside the mask.
 
     ``known``: images (n, h, w, c) with plain values outside the mask (h, w, c).
@@ -243,7 +243,7 @@ def matched(known: UInt8Array, mask: BoolArray) -> UInt8Array:
     flat = known.reshape(len(known), -1)
     score = np.zeros((VALUES, VALUES))
     for (_, here, there), (_, mine, beside_) in zip(
-        beside(mask, ~mask), beside(~mask, ~mask), strict=True
+        neighbours_in(mask, ~mask), neighbours_in(~mask, ~mask), strict=True
     ):
         seen = together(flat[:, here], flat[:, there])
         score += seen @ np.log(likely(together(flat[:, mine], flat[:, beside_]))).T
