@@ -248,4 +248,9 @@ def _rival(cost: Float32Array, line: IntArray, own: Float32Array) -> Float32Arra
 def _sorted(parts: list[_Part], usual: float) -> Joints:
     rank, *columns = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.argsort(rank, kind="stable")
-    return Joints(*(column[order].astype(np.int64) for column in columns), rank[order], usual)
+    first, first_turn, second, second_turn, step, opposite = (
+        column[order].astype(np.int64) for column in columns
+    )
+    return Joints(
+        first, first_turn, second, second_turn, step, opposite, rank=rank[order], usual=usual
+    )
