@@ -48,7 +48,7 @@ ALONE = 8
 # Of the budget's seconds per key, the share that training may take.
 TRAINING = 0.5
 # Unfit of a usual joint that a factor of e in probability outweighs.
-WEIGHT = 2.0
+WEIGHT = 8.0
 SQUARE, UPRIGHT_ONLY = tuple(range(8)), (0, 2, 5, 7)
 
 KEPT_BLOCKS = Requirement(

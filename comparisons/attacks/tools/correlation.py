@@ -228,7 +228,7 @@ def unlikeness(values: Float32Array) -> Float64Array:
 def held_out(upright: UInt8Array, side: int) -> float:
     """Lay out from every other block; return the correlation of neighbours on the others."""
     values = standardised(upright)
-    layout = lay_out(unlikeness(values[::2]), side, side).reshape(side, side)
+    layout = lay_out(unlikeness(values[::2]), side, side, starts=2).reshape(side, side)
     return neighbour_correlation(values[1::2], layout)
 
 

@@ -248,7 +248,7 @@ def _lay_island(mosaic: Mosaic, island: Island, borders: Borders) -> None:
         turned = _turned(island, turn)
         for sign in range(found.cost.shape[2]):
             negated = turned.negated ^ sign
-            fit = np.full((len(island.block), *shape), np.inf)
+            fit: Float32Array = np.full((len(island.block), *shape), np.inf, dtype=np.float32)
             for piece in range(len(island.block)):
                 one = found.cost[:, piece, negated[piece], turned.turn[piece]]
                 fit[(piece, *cells.T)] = one

@@ -23,6 +23,7 @@ MIDDLE = 127.5
 KEPT = 12
 USUAL = 0.5
 SHAKE = 0.3
+FLAT = 1.0
 # Rank, then the columns of ``Joints``.
 _Part: TypeAlias = tuple[npt.NDArray[Any], ...]
 
@@ -160,7 +161,8 @@ def turned_joints(blocks: UInt8Array) -> Joints:
 def upright_agreement(blocks: UInt8Array) -> float:
     """Share of blocks (n, k, m, m) whose best neighbour is the same in two halves of the evidence.
 
-    The halves are images, or with one image every other pixel of a border. 1 / k by chance.
+    Blocks with a flat border are not counted. The halves are images, or with one image every other
+    pixel of a border. 1 / k by chance.
     """
     shares = []
     for axis in (1, 0):
@@ -181,12 +183,16 @@ def _agreement(ends: Float32Array, starts: Float32Array, images: int, blocks: in
     side = ends.shape[1] // images
     odd = np.arange(ends.shape[1]) % 2 if images == 1 else np.arange(ends.shape[1]) // side % 2
     itself = _itself(ends, starts, blocks)
+    # Flat borders fit all others alike: halves that choose the same one of those agree on nothing.
+    told = ends.std(axis=1) > FLAT
+    if not told.any():
+        return 0.0
     best = []
     for half in (odd == 0, odd == 1):
         cost = _squared_distances(ends[:, half], starts[:, half])
         cost[itself] = np.inf
         best.append(cost.argmin(axis=1))
-    return float((best[0] == best[1]).mean())
+    return float((best[0] == best[1])[told].mean())
 
 
 def _itself(ends: Float32Array, starts: Float32Array, blocks: int) -> BoolArray:
@@ -248,4 +254,9 @@ def _rival(cost: Float32Array, line: IntArray, own: Float32Array) -> Float32Arra
 def _sorted(parts: list[_Part], usual: float) -> Joints:
     rank, *columns = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.argsort(rank, kind="stable")
-    return Joints(*(column[order].astype(np.int64) for column in columns), rank[order], usual)
+    first, first_turn, second, second_turn, step, opposite = (
+        column[order].astype(np.int64) for column in columns
+    )
+    return Joints(
+        first, first_turn, second, second_turn, step, opposite, rank=rank[order], usual=usual
+    )

@@ -18,7 +18,8 @@ from scipy.sparse.csgraph import connected_components, minimum_spanning_tree, sh
 from he_compare.common.types import Float64Array, IntArray
 
 # Graphs of few neighbours bend, graphs of many take short cuts: the best layout is kept.
-NEIGHBOURS = (6, 8, 10, 20, 14, 4)
+NEIGHBOURS = (6, 10, 8, 20)
+FEW, MANY = 2, 400
 SAME = 1e-6
 ROUNDS = 30
 
@@ -28,13 +29,17 @@ def places(rows: int, columns: int) -> Float64Array:
     return np.stack(np.divmod(np.arange(rows * columns), columns), axis=1).astype(np.float64)
 
 
-def lay_out(unlike: Float64Array, rows: int, columns: int) -> IntArray:
+def lay_out(
+    unlike: Float64Array, rows: int, columns: int, starts: int = len(NEIGHBOURS)
+) -> IntArray:
     """Return the thing at each place: int64 (rows * columns,), up to the grid's symmetries.
 
-    ``unlike``: (k, k) symmetric, at least 0, k = rows * columns.
+    ``unlike``: (k, k) symmetric, at least 0, k = rows * columns. ``starts``: at most as many are
+    tried, and of many things but a few.
     """
+    most = min(starts, FEW) if rows * columns > MANY else starts
     found: list[tuple[float, IntArray]] = []
-    for near in NEIGHBOURS:
+    for near in NEIGHBOURS[:most]:
         layout = refine(unlike, first_layout(unlike, rows, columns, near), rows, columns)
         amiss = misfit(unlike, layout, rows, columns)
         # Two starts hardly ever end in the same wrong layout.

@@ -20,7 +20,7 @@ from he_compare.common.types import Float64Array, IntArray, UInt8Array
 from he_compare.comparisons.attacks.tools.tiles import cut, symmetric
 
 WIDTH, LAYERS, HEADS = 128, 4, 4
-TOKENS = 1600
+TOKENS, STEPS = 1600, 4000
 LEARNING_RATE = 1e-3
 WARM_UP = 50
 HELD_OUT = 0.1
@@ -64,9 +64,15 @@ class Ordering:
 
 
 def learn_ordering(
-    plain: UInt8Array, patch: int, *, turned: bool, seconds: float, random: np.random.Generator
+    plain: UInt8Array,
+    patch: int,
+    *,
+    turned: bool,
+    seconds: float,
+    random: np.random.Generator,
+    steps: int = STEPS,
 ) -> Ordering:
-    """Learn from plain images (n, h, w, c) for some seconds.
+    """Learn from plain images (n, h, w, c) in some steps, fewer where the seconds run out.
 
     ``turned``: blocks may be turned, mirrored and negated one by one. The global generator of torch
     is left as it was.
@@ -77,13 +83,14 @@ def learn_ordering(
     held = max(1, int(HELD_OUT * len(pieces)))
     learnt, judged = pieces[held:], pieces[:held]
     batch = max(2, min(32, TOKENS // pieces.shape[1]))
-    start, step = time.perf_counter(), 0
+    step = 0
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(random.integers(1 << 31)))
         network = Orderer(patch * patch, pieces.shape[1])
         optimiser = torch.optim.AdamW(network.parameters(), LEARNING_RATE)
-        while (spent := time.perf_counter() - start) < seconds:
-            rate = min((step + 1) / WARM_UP, 1.0) * (1 - spent / seconds)
+        start = time.perf_counter()
+        while (done := max((time.perf_counter() - start) / seconds, step / steps)) < 1:
+            rate = min((step + 1) / WARM_UP, 1.0) * (1 - done)
             for group in optimiser.param_groups:
                 group["lr"] = LEARNING_RATE * rate
             chosen = learnt[random.integers(len(learnt), size=batch)]

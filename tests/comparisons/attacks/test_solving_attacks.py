@@ -77,6 +77,13 @@ def test_block_statistics_name_neighbours_under_a_key_for_each_block(tmp_path: P
     assert outcome(tmp_path, "block_statistics", "shf", SIZE).verdict == "not applicable"
 
 
+def test_block_statistics_name_neighbours_within_one_image(tmp_path: Path) -> None:
+    found = outcome(tmp_path, "block_statistics", "vit_block[patch=8,key_policy=per_image]", SIZE)
+    assert found.metric is not None and found.metric.value is not None
+    assert found.metric.value > 1.5 * detail(found, "chance")
+    assert found.controls["noise"] < 1.5 * detail(found, "chance")
+
+
 @pytest.mark.parametrize("cipher", ["vit_block[patch=8]", "orthogonal[patch=8]"])
 def test_a_linear_map_learnt_from_pairs_inverts_linear_ciphers(tmp_path: Path, cipher: str) -> None:
     found = outcome(tmp_path, "learned_linear", cipher, SIZE)
