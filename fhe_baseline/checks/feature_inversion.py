@@ -197,7 +197,7 @@ def _from_features(
     linear = learn_linear(known, pictures)
     decoder = learn_convolutional(known, pictures, seconds, steps, random)
     found = judge(decoder(features), originals)
-    blind = learn_convolutional(np.roll(known, 1, axis=0), pictures, seconds, steps, random)
+    blind = learn_convolutional(random.permutation(known), pictures, seconds, steps, random)
     return Leaked(
         judge(linear(features), originals),
         found,
