@@ -71,7 +71,6 @@ def measure(quick: bool) -> list[Row]:
                 cipher, {"patch": patch, **more}, images(size, GUESSED_FROM, key), key
             )
             guess = guess_block_size(ciphertexts)
-            assert guess is not None
             guesses[f"{cipher} {patch} px of {size}{_spelt(more)}, {kind}"].append(
                 (guess.patch == patch, bool(guess.trace))
             )

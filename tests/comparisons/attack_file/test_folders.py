@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from he_compare.common.errors import DataError, UsageError
 from he_compare.common.similarity import ssim
 from he_compare.common.types import UInt8Array
+from he_compare.comparisons.attack_file import readers
 from he_compare.comparisons.attack_file.attack_folder import attack_folder
 from he_compare.comparisons.attack_file.writing import REPORT, FolderAttack, State
 from he_compare.comparisons.attacks.tools import correlation
@@ -122,6 +123,8 @@ def test_colours_that_do_not_come_apart_are_no_sign_of_strength(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(correlation, "separate_channels", lambda upright: None)
+    # The reader of 4-bit halves groups nearly equal colours in another way, and finds some.
+    monkeypatch.setattr(readers, "READERS", [r for r in readers.READERS if r.name == "one key"])
     colour = np.concatenate([smooth_images(6, SIDE) // 2 + shade for shade in (0, 40, 90)], axis=3)
     colour[..., 1] += smooth_images(6, SIDE, 1)[..., 0] // 8
     colour[..., 2] += smooth_images(6, SIDE, 2)[..., 0] // 8
