@@ -17,7 +17,7 @@ LAGS = (1, 2, 4)
 # levels, up to 1.04 where every block was shuffled by a key of its own, 1.02 otherwise.
 CLEARLY, HARDLY = 1.1, 1.04
 # Where only signs were changed, steps hardly grow (1.02; in two small images 1.05), and grow by so
-# much more in folded values.
+# much more in folded_pictures values.
 UNFOLDED, FOLDED = 1.06, 0.06
 # Steps at borders over those inside. Measured where pixels lie as in a picture: up to 1.33 on
 # pictures that were JPEG files once, 2.4 and more on moved blocks.
@@ -80,6 +80,6 @@ def _step(values: Float32Array, axis: int, lag: int, patch: int | None) -> float
     return float(np.abs(ahead - np.take(values, start, axis=axis)).mean())
 
 
-def folded(images: UInt8Array) -> UInt8Array:
+def folded_pictures(images: UInt8Array) -> UInt8Array:
     """Return images whose values lost their sign: min(v, 255 - v) twice, the colours sorted."""
     return (2 * np.sort(np.minimum(images, 255 - images), axis=3)).astype(np.uint8)

@@ -15,7 +15,7 @@ import numpy as np
 
 from he_compare.common.types import IntArray, UInt8Array
 from he_compare.comparisons.attack_file.near_copies import with_equal_copies
-from he_compare.comparisons.attack_file.plain import FOLDED, UNFOLDED, folded, looks_plain, rise
+from he_compare.comparisons.attack_file.plain import FOLDED, UNFOLDED, folded_pictures, looks_plain, rise
 from he_compare.comparisons.attacks.tools.correlation import BlockOrder
 from he_compare.comparisons.attacks.tools.nibbles import HalvesOrder, find_halves_order
 from he_compare.comparisons.attacks.tools.reconstruct import (
@@ -25,10 +25,10 @@ from he_compare.comparisons.attacks.tools.reconstruct import (
     Sureness,
     reconstruct,
 )
-from he_compare.comparisons.attacks.tools.tables import SMOOTH, find_tables
+from he_compare.comparisons.attacks.tools.value_tables import SMOOTH_TABLE, find_tables
 from he_compare.comparisons.attacks.tools.tiles import cut, join
 
-ONE_KEY, OWN_KEYS, NO_KEY = "one for all images", "one for each image", "none needed"
+ONE_FOR_ALL, OWN_KEYS, NO_KEY = "one for all images", "one for each image", "none needed"
 NOT_SCRAMBLED = "no scrambling found: blocks and pixels already fit best where they are"
 MOVED = "; blocks moved"
 ALONE = 3
@@ -139,7 +139,7 @@ def _under_one_key(case: Case) -> Reading | None:
     def pictures(more: UInt8Array) -> tuple[UInt8Array, list[Sureness]]:
         return solved.apply(with_equal_copies(more, patch) if case.jpeg else more), []
 
-    return _of(solved, ONE_KEY, pictures)
+    return _of(solved, ONE_FOR_ALL, pictures)
 
 
 def _halves_moved(case: Case) -> Reading | None:
@@ -159,7 +159,7 @@ def _halves_moved(case: Case) -> Reading | None:
 
     found = "4-bit halves of values moved inside blocks" + ("" if _in_place(solved) else MOVED)
     evidence = {**_evidence(solved), "correlation_that_placed_low_halves": order.sure}
-    return Reading(solved.sureness, found, ONE_KEY, pictures, evidence)
+    return Reading(solved.sureness, found, ONE_FOR_ALL, pictures, evidence)
 
 
 def _halves_undone(images: UInt8Array, patch: int, order: HalvesOrder) -> UInt8Array:
@@ -175,11 +175,11 @@ def _substituted(case: Case) -> Reading | None:
     plain, grown = looks_plain(tables.undo(case.images, patch), None)
     if not plain or rise(case.images) > UNFOLDED:
         return None
-    sureness = Sureness.SURE if tables.clear and tables.rough < SMOOTH else Sureness.PARTLY
+    sureness = Sureness.SURE if tables.clear and tables.rough < SMOOTH_TABLE else Sureness.PARTLY
     found = "values replaced through a table, in place"
     evidence = {"growth_of_steps": grown, "roughness": tables.rough}
     return Reading(
-        sureness, found, ONE_KEY, lambda more: _greys(tables.undo(more, patch)), evidence
+        sureness, found, ONE_FOR_ALL, lambda more: _greys(tables.undo(more, patch)), evidence
     )
 
 
@@ -205,13 +205,13 @@ def _under_own_keys(case: Case) -> Reading | None:
 
 def _negated_in_place(case: Case) -> Reading | None:
     """Values that were negated one by one where they are: folding brings the outlines back."""
-    shown = folded(case.images)
+    shown = folded_pictures(case.images)
     grown, before = rise(shown), rise(case.images)
     if grown < before + FOLDED or before > UNFOLDED:
         return None
     found = "values negated in place: the pictures show what v and 255 - v have in common"
     evidence = {"growth_of_steps": before, "growth_of_steps_folded": grown}
-    return Reading(Sureness.PARTLY, found, NO_KEY, lambda more: _greys(folded(more)), evidence)
+    return Reading(Sureness.PARTLY, found, NO_KEY, lambda more: _greys(folded_pictures(more)), evidence)
 
 
 def _greys(images: UInt8Array) -> tuple[UInt8Array, list[Sureness]]:

@@ -29,7 +29,7 @@ READABLE_ORDER = Requirement(
     "every image has a key of its own, and no block holds what one block of the image held",
     lambda facts: (facts.deterministic and facts.one_key) or facts.keeps_blocks,
 )
-MAX_BLOCKS = 4096
+MOST_DESCRIBED = 4096
 LEAST_IMAGES = 3
 
 
@@ -66,7 +66,7 @@ class BlockStatistics(Attack):
     def cannot_read(self, facts: Facts) -> str:
         """Only as many blocks as have pairs that fit in memory."""
         blocks = facts.shape[0] // facts.side * (facts.shape[1] // facts.side)
-        return f"{blocks} blocks, more than {MAX_BLOCKS}" if blocks > MAX_BLOCKS else ""
+        return f"{blocks} blocks, more than {MOST_DESCRIBED}" if blocks > MOST_DESCRIBED else ""
 
     def run(
         self, view: View, budget: AttackBudget, random: np.random.Generator

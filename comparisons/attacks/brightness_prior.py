@@ -14,7 +14,7 @@ import numpy as np
 
 from he_compare.common.adversary import Need, Truth, View
 from he_compare.common.attack import Attack
-from he_compare.common.attack_score import AttackMetric, Detail, Score
+from he_compare.common.attack_score import SSIM, Detail, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.types import Knowledge, UInt8Array
 from he_compare.comparisons.attacks.tools.likeness import score_pictures
@@ -39,7 +39,7 @@ class BrightnessPrior(Attack):
     rung = Knowledge.AUXILIARY_DATA
     needs = frozenset({Need.AUXILIARY})
     requires = FOLDED_IN_PLACE
-    metric = AttackMetric("SSIM to the original", low=-1.0)
+    metric = SSIM
     limits = (
         "on unprotected images the attack gets the same, since it reads nothing but folded values: "
         "this is its ceiling, not 1",

@@ -18,8 +18,8 @@ from scipy.optimize import linear_sum_assignment
 
 from he_compare.common.adversary import Need, Truth, View
 from he_compare.common.attack import Attack, AttackFailedError
-from he_compare.common.attack_requirements import BLOCKS, BYTES, MOVED_BLOCKS, Requirement
-from he_compare.common.attack_score import AttackMetric, Detail, Picture, Score
+from he_compare.common.attack_requirements import BLOCKS, BYTES, KEPT_BLOCKS, MOVED_BLOCKS
+from he_compare.common.attack_score import SSIM, Detail, Picture, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.similarity import ssim
 from he_compare.common.types import Float64Array, IntArray, Knowledge, UInt8Array
@@ -51,11 +51,6 @@ TRAINING = 0.5
 WEIGHT = 8.0
 SQUARE, UPRIGHT_ONLY = tuple(range(8)), (0, 2, 5, 7)
 
-KEPT_BLOCKS = Requirement(
-    "no block of the ciphertext holds one block of the image", lambda facts: facts.keeps_blocks
-)
-
-
 @dataclass(frozen=True)
 class Ordered:
     """Pictures (n, h, w) by network and borders, by the network alone and by borders alone."""
@@ -78,7 +73,7 @@ class LearnedJigsaw(Attack):
     slow = True
     least_seconds = 60.0
     requires = (BLOCKS, BYTES, MOVED_BLOCKS, KEPT_BLOCKS)
-    metric = AttackMetric("SSIM to the original", low=-1.0)
+    metric = SSIM
     limits = (
         "a network of some 700,000 weights, trained on a CPU for half of the budget's seconds: a "
         "larger one, or more public images, may place more",
@@ -130,6 +125,8 @@ class LearnedJigsaw(Attack):
             ),
             [Picture(i, one, f"SSIM {value:.2f}") for i, (one, value) in enumerate(shown)],
             {"ciphertexts": len(pictures), "training steps": guess.steps},
+            images=truth.ids[: len(alike)],
+            each=alike,
         )
 
 

@@ -25,7 +25,7 @@ from he_compare.common.types import Float64Array, IntArray, Knowledge, Side, UIn
 from he_compare.fhe_baseline.checks.tools.encryption_check import EncryptionCheck
 from he_compare.fhe_baseline.checks.tools.picture_decoder import learn_convolutional, learn_linear
 from he_compare.fhe_baseline.checks.tools.victim import (
-    MOST_IMAGES,
+    MOST_INSPECTED,
     deploy,
     fitted_of,
     population_of,
@@ -187,7 +187,7 @@ def _from_features(
 ) -> Leaked:
     """Learn on images of the adversary's own, as many as the budget allows, and invert features."""
     population = population_of(inspected)
-    others = population_of(inspected, max(MOST_IMAGES, int(IMAGES * budget.seconds)))
+    others = population_of(inspected, max(MOST_INSPECTED, int(IMAGES * budget.seconds)))
     images = population.images[victims]
     mine = ~_among(others.images, images)
     known, pictures = others.features[mine].astype(np.float64), small_grey(others.images[mine])

@@ -12,9 +12,8 @@ import numpy as np
 
 from he_compare.common.similarity import luminance
 from he_compare.common.types import Float64Array, UInt8Array
-from he_compare.comparisons.attacks.tools.tiles import symmetric
+from he_compare.comparisons.attacks.tools.tiles import SYMMETRIES, symmetric
 
-SYMMETRIES = 8
 COMPARED = 8
 
 

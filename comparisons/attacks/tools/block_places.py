@@ -20,7 +20,7 @@ from he_compare.common.types import Float32Array, Float64Array, IntArray
 from he_compare.comparisons.attacks.tools.expectations import (
     Expected,
     Factors,
-    Neighbours,
+    NeighbourRegression,
     window,
 )
 
@@ -86,7 +86,7 @@ def _beside(
 ) -> Places:
     """Place blocks by what the blocks beside each place say."""
     around = window(rows, mine.shape[1] // rows, _REACH, itself=False)
-    neighbours = Neighbours(public, public, around, _RIDGE)
+    neighbours = NeighbourRegression(public, public, around, _RIDGE)
     shown = _laid(mine, places)
     for _ in range(_NEIGHBOUR_ROUNDS):
         before, places = places, _assigned(mine, neighbours.expect(shown, _DOUBT), signed)

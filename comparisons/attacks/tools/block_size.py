@@ -38,7 +38,7 @@ JPEG_GRID = 8
 
 
 @dataclass(frozen=True)
-class Score:
+class SideScore:
     """How one side does: ``share`` of variance that places explain, and ``chance``, the same of
     unrelated sides; ``errors``: the difference in standard errors; ``gain``: in log likelihood,
     after what the places cost; ``borders``: in standard errors."""
@@ -64,7 +64,7 @@ class Guess:
     patch: int | None
     trace: str
     sure: bool
-    scores: tuple[Score, ...]
+    scores: tuple[SideScore, ...]
     on_jpeg_grid: bool = False
     untiled: int | None = None
 
@@ -110,7 +110,7 @@ def _guess(images: PixelArray, grid: int) -> Guess:
     return Guess(best[0].side, best[1], best[2], ranked)
 
 
-def _scored(found: Sequence[Period]) -> list[Score]:
+def _scored(found: Sequence[Period]) -> list[SideScore]:
     scores = []
     for one in found:
         alike = [
@@ -124,11 +124,11 @@ def _scored(found: Sequence[Period]) -> list[Score]:
         beyond = min(one.share - chance, 0.999)
         gain = -one.pixels * float(np.log(1 - beyond)) - PRICE_OF_A_PLACE * one.side**2
         errors = beyond / one.error
-        scores.append(Score(one.side, one.share, chance, errors, gain, one.borders))
+        scores.append(SideScore(one.side, one.share, chance, errors, gain, one.borders))
     return scores
 
 
-def _told(scores: Sequence[Score]) -> tuple[Score, str, bool] | None:
+def _told(scores: Sequence[SideScore]) -> tuple[SideScore, str, bool] | None:
     """Return the most likely of these sides, what tells it, and whether that is sure."""
     places = [one for one in scores if one.gain > 0 and one.errors >= PLACES]
     places = [one for one in places if one.share >= max(BEYOND_CHANCE * one.chance, LEAST_SHARE)]
@@ -143,7 +143,7 @@ def _told(scores: Sequence[Score]) -> tuple[Score, str, bool] | None:
     return None
 
 
-def _smallest(places: Sequence[Score]) -> Score | None:
+def _smallest(places: Sequence[SideScore]) -> SideScore | None:
     """Return the likeliest side, or the least divisor of it that explains nearly as much."""
     best = max(places, key=lambda one: one.gain, default=None)
     if best is None:
@@ -155,7 +155,7 @@ def _smallest(places: Sequence[Score]) -> Score | None:
     )
 
 
-def _grows(smaller: Score, larger: Score) -> bool:
+def _grows(smaller: SideScore, larger: SideScore) -> bool:
     """Say whether a multiple of a side explains more than the side does, beyond chance."""
     if larger.side % smaller.side or larger.side == smaller.side or larger.errors <= 0:
         return False

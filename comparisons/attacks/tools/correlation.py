@@ -18,10 +18,10 @@ import numpy as np
 
 from he_compare.common.types import Float32Array, Float64Array, IntArray, UInt8Array
 from he_compare.comparisons.attacks.tools.layout import lay_out
+from he_compare.comparisons.attacks.tools.tiles import SYMMETRIES
 
 CHANNELS = 3
 LEADING = 4
-SYMMETRIES = 8
 # Share of an eigenvector's spread that may be left inside its three levels.
 MIXED = 0.15
 # Share of positions that agree on which two others hold the same pixel of pictures almost grey.

@@ -1,7 +1,7 @@
 """What public pictures lead one to expect at each site of a picture, given what is at the others.
 
 A site is a block (its mean) or a pixel. ``Factors`` expects from the principal components of the
-whole picture, a few of which can be told while most sites are still wrong; ``Neighbours`` from the
+whole picture, a few of which can be told while most sites are still wrong; ``NeighbourRegression`` from the
 sites around. Both are linear, fitted on public pictures, and say how far off they are.
 """
 
@@ -79,7 +79,7 @@ def _fitted(public: Float32Array, most: int) -> _Fitted:
     return _Fitted(mean, loadings, moving.var(axis=0))
 
 
-class Neighbours:
+class NeighbourRegression:
     """Ridge regression of each site on other sites."""
 
     def __init__(

@@ -91,17 +91,17 @@ def rebuilt(mosaic: Mosaic, borders: Borders, usual: float) -> Mosaic:
 
     ``usual``: unfit of right joints; bad are those far above it.
     """
-    best = misfit(mosaic, borders)
+    best = unfit_of_all(mosaic, borders)
     for _ in range(REBUILDING):
         tried = complete(_islands(mosaic, borders, BAD * usual), borders, *mosaic.block.shape)
-        amiss = misfit(tried, borders)
+        amiss = unfit_of_all(tried, borders)
         if amiss >= best:
             break
         best, mosaic = amiss, tried
     return mosaic
 
 
-def misfit(mosaic: Mosaic, borders: Borders) -> float:
+def unfit_of_all(mosaic: Mosaic, borders: Borders) -> float:
     """Return the sum of unfits over all joints of a full mosaic, and of borders at its edge."""
     state = mosaic.turn * borders.blocks + mosaic.block
     edge = borders.starts_alone[0][state[0]].sum() + borders.ends_alone[0][state[-1]].sum()
@@ -241,7 +241,7 @@ def _lay_island(mosaic: Mosaic, island: Island, borders: Borders) -> None:
     cells = np.argwhere(mosaic.block == EMPTY)
     found = beside(mosaic, cells, island.block, borders)
     shape: _Shape = mosaic.block.shape[0], mosaic.block.shape[1]
-    near = np.zeros(shape)
+    near = np.zeros(shape, np.float32)
     near[tuple(cells.T)] = found.neighbours
     best, laid = np.inf, None
     for turn in range(borders.turns):

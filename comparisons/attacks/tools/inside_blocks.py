@@ -20,7 +20,7 @@ from he_compare.comparisons.attacks.tools.expectations import (
     NOWHERE,
     Expected,
     Factors,
-    Neighbours,
+    NeighbourRegression,
     window,
 )
 from he_compare.comparisons.attacks.tools.histories import BYTE_STEP, CENTRE, Histories, centred
@@ -101,14 +101,14 @@ def order_inside(
     """Return pictures of values or high halves, float32 (n, sites), histories at their sites."""
     clear = histories.clear[places.block] * places.sign[:, None, None]
     means = clear.mean(axis=2).T
-    around = Neighbours(
+    around = NeighbourRegression(
         block_means(public, geometry).astype(np.float32), public, geometry.blocks_around(), _RIDGE
     )
     shown = _assigned(clear, around.expect(means, _DOUBT))
     factors = Factors(public, _COMPONENTS[-1])
     for components in _COMPONENTS:
         shown = _assigned(clear, factors.expect(shown, components, _DOUBT))
-    beside = Neighbours(public, public, geometry.pixels_around(), _RIDGE)
+    beside = NeighbourRegression(public, public, geometry.pixels_around(), _RIDGE)
     seen = shown
     for _ in range(_ROUNDS):
         before, shown = shown, _assigned(clear, beside.expect(seen, _DOUBT))
@@ -145,7 +145,7 @@ def low_halves(
 ) -> Float32Array:
     """Return low halves at their sites, (n, sites), 0 (the middle) where none is sure."""
     around = geometry.pixels_around(itself=True)
-    expected = Neighbours(public[0], public[1], around, _RIDGE).expect(high, _DOUBT)
+    expected = NeighbourRegression(public[0], public[1], around, _RIDGE).expect(high, _DOUBT)
     low = histories.low[places.block]
     direct, negated = _costs(low, expected), _costs(-low, expected)
     costs = np.minimum(direct, negated)

@@ -18,7 +18,6 @@ from scipy.optimize import linear_sum_assignment
 from he_compare.common.types import Float32Array, Float64Array, IntArray, UInt8Array
 from he_compare.comparisons.attacks.tools.correlation import (
     CHANNELS,
-    SYMMETRIES,
     BlockOrder,
     correlations,
     find_block_order,
@@ -29,7 +28,7 @@ from he_compare.comparisons.attacks.tools.correlation import (
     unlikeness,
 )
 from he_compare.comparisons.attacks.tools.layout import lay_out
-from he_compare.comparisons.attacks.tools.tiles import cut, join, symmetric
+from he_compare.comparisons.attacks.tools.tiles import SYMMETRIES, cut, join, symmetric
 
 TOP = 15
 # A high half read as a byte: 15 - v becomes 255 - v.

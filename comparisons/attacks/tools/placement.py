@@ -13,7 +13,7 @@ from typing import TypeAlias, cast
 import numpy as np
 
 from he_compare.common.types import IntArray
-from he_compare.comparisons.attacks.tools.filling import Island, complete, misfit, rebuilt
+from he_compare.comparisons.attacks.tools.filling import Island, complete, unfit_of_all, rebuilt
 from he_compare.comparisons.attacks.tools.joints import Borders, Joints
 from he_compare.comparisons.attacks.tools.tiles import AFTER, INVERSE, MOVES
 
@@ -61,7 +61,7 @@ def place(joints: Joints, borders: Borders, rows: int, columns: int) -> Placemen
         islands = merged(tried, rows, columns)
         joined = max(len(island.block) for island in islands) / (rows * columns)
         mosaic = rebuilt(complete(islands, borders, rows, columns), borders, joints.usual)
-        amiss = misfit(mosaic, borders)
+        amiss = unfit_of_all(mosaic, borders)
         agreed = any(abs(amiss - before) <= SAME * before for before, _ in found)
         found.append((amiss, Placement(mosaic.block, mosaic.turn, mosaic.negated, joined)))
         if agreed:

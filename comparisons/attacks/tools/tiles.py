@@ -14,6 +14,8 @@ from scipy.optimize import linear_sum_assignment
 
 from he_compare.common.types import Float64Array, IntArray, PixelArray, UInt8Array
 
+SYMMETRIES = 8
+
 
 def as_bytes(ciphertexts: PixelArray) -> UInt8Array:
     """Return ciphertexts as bytes; other values are rounded and cut to 0 ... 255."""

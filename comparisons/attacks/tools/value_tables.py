@@ -31,7 +31,7 @@ SIDES, FAR = 4, 64
 # Neighbours of a kind that are not equal this much more often than by chance separate nothing.
 TELLING = 3.0
 # Mean step between neighbours over that of values drawn alike: 0.05 to 0.4 in pictures, else 1.
-SMOOTH = 0.6
+SMOOTH_TABLE = 0.6
 SPREADS = (1.0, 4.0, 16.0)
 WEIGHTS = (0.6, 0.2, 0.1, 0.08)
 ROUNDS = 8
@@ -68,7 +68,7 @@ def find_tables(images: UInt8Array, patch: int) -> Tables:
     steps = [roughness(images, mask == one) for one in (False, True)]
     if mask.any() and steps[1] < steps[0]:
         second, mask, steps = ~second, ~mask, steps[::-1]
-    clear = steps[0] < SMOOTH
+    clear = steps[0] < SMOOTH_TABLE
     if clear:
         second = _settled(images, second, patch)
         mask = painted(second, images.shape, patch)
@@ -230,7 +230,7 @@ def _oriented(images: UInt8Array, second: BoolArray, patch: int) -> BoolArray:
         mine = np.zeros_like(mask)
         mine[..., channel] = True
         steps = [roughness(images, mine & (mask == one)) for one in (False, True)]
-        if min(steps) < SMOOTH and steps[1] < steps[0]:
+        if min(steps) < SMOOTH_TABLE and steps[1] < steps[0]:
             turned[:, channel] = ~turned[:, channel]
     return turned.ravel()
 

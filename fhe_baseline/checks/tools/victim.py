@@ -26,7 +26,7 @@ from he_compare.fhe_baseline.preparation import Preparation, fit_whitening
 from he_compare.fhe_baseline.scheme import RememberingExtractor
 
 # Images whose features are extracted for a check, at most; some 15 ms each on one core.
-MOST_IMAGES = 240
+MOST_INSPECTED = 240
 MOST_SHARED = 4
 NOT_ENCRYPTED = "no homomorphic encryption of features is used here"
 NOT_TRAINED = "the head is not trained under CKKS encryption"
@@ -119,7 +119,7 @@ def training_of(inspected: Inspected) -> FheTrainFitted | None:
     return fitted if isinstance(fitted, FheTrainFitted) else None
 
 
-def population_of(inspected: Inspected, most: int = MOST_IMAGES) -> Population:
+def population_of(inspected: Inspected, most: int = MOST_INSPECTED) -> Population:
     """Extract features as the pipeline does, of at most so many images spread evenly over all.
 
     Raises UsageError where no features are encrypted.
