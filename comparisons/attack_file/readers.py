@@ -15,7 +15,13 @@ import numpy as np
 
 from he_compare.common.types import IntArray, UInt8Array
 from he_compare.comparisons.attack_file.near_copies import with_equal_copies
-from he_compare.comparisons.attack_file.plain import FOLDED, UNFOLDED, folded_pictures, looks_plain, rise
+from he_compare.comparisons.attack_file.plain import (
+    FOLDED,
+    UNFOLDED,
+    folded_pictures,
+    looks_plain,
+    rise,
+)
 from he_compare.comparisons.attacks.tools.correlation import BlockOrder
 from he_compare.comparisons.attacks.tools.nibbles import HalvesOrder, find_halves_order
 from he_compare.comparisons.attacks.tools.reconstruct import (
@@ -25,8 +31,8 @@ from he_compare.comparisons.attacks.tools.reconstruct import (
     Sureness,
     reconstruct,
 )
-from he_compare.comparisons.attacks.tools.value_tables import SMOOTH_TABLE, find_tables
 from he_compare.comparisons.attacks.tools.tiles import cut, join
+from he_compare.comparisons.attacks.tools.value_tables import SMOOTH_TABLE, find_tables
 
 ONE_FOR_ALL, OWN_KEYS, NO_KEY = "one for all images", "one for each image", "none needed"
 NOT_SCRAMBLED = "no scrambling found: blocks and pixels already fit best where they are"
@@ -211,7 +217,9 @@ def _negated_in_place(case: Case) -> Reading | None:
         return None
     found = "values negated in place: the pictures show what v and 255 - v have in common"
     evidence = {"growth_of_steps": before, "growth_of_steps_folded": grown}
-    return Reading(Sureness.PARTLY, found, NO_KEY, lambda more: _greys(folded_pictures(more)), evidence)
+    return Reading(
+        Sureness.PARTLY, found, NO_KEY, lambda more: _greys(folded_pictures(more)), evidence
+    )
 
 
 def _greys(images: UInt8Array) -> tuple[UInt8Array, list[Sureness]]:

@@ -51,6 +51,7 @@ TRAINING = 0.5
 WEIGHT = 8.0
 SQUARE, UPRIGHT_ONLY = tuple(range(8)), (0, 2, 5, 7)
 
+
 @dataclass(frozen=True)
 class Ordered:
     """Pictures (n, h, w) by network and borders, by the network alone and by borders alone."""

@@ -13,7 +13,7 @@ from typing import TypeAlias, cast
 import numpy as np
 
 from he_compare.common.types import IntArray
-from he_compare.comparisons.attacks.tools.filling import Island, complete, unfit_of_all, rebuilt
+from he_compare.comparisons.attacks.tools.filling import Island, complete, rebuilt, unfit_of_all
 from he_compare.comparisons.attacks.tools.joints import Borders, Joints
 from he_compare.comparisons.attacks.tools.tiles import AFTER, INVERSE, MOVES
 
