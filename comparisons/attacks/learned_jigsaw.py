@@ -19,7 +19,7 @@ from scipy.optimize import linear_sum_assignment
 from he_compare.common.adversary import Need, Truth, View
 from he_compare.common.attack import Attack, AttackFailedError
 from he_compare.common.attack_requirements import BLOCKS, BYTES, MOVED_BLOCKS, Requirement
-from he_compare.common.attack_score import AttackMetric, Detail, Picture, Score
+from he_compare.common.attack_score import SSIM, Detail, Picture, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.similarity import ssim
 from he_compare.common.types import Float64Array, IntArray, Knowledge, UInt8Array
@@ -78,7 +78,7 @@ class LearnedJigsaw(Attack):
     slow = True
     least_seconds = 60.0
     requires = (BLOCKS, BYTES, MOVED_BLOCKS, KEPT_BLOCKS)
-    metric = AttackMetric("SSIM to the original", low=-1.0)
+    metric = SSIM
     limits = (
         "a network of some 700,000 weights, trained on a CPU for half of the budget's seconds: a "
         "larger one, or more public images, may place more",
@@ -130,6 +130,8 @@ class LearnedJigsaw(Attack):
             ),
             [Picture(i, one, f"SSIM {value:.2f}") for i, (one, value) in enumerate(shown)],
             {"ciphertexts": len(pictures), "training steps": guess.steps},
+            images=truth.ids[: len(alike)],
+            each=alike,
         )
 
 
