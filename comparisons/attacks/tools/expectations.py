@@ -1,8 +1,8 @@
 """What public pictures lead one to expect at each site of a picture, given what is at the others.
 
 A site is a block (its mean) or a pixel. ``Factors`` expects from the principal components of the
-whole picture, a few of which can be told while most sites are still wrong; ``NeighbourRegression`` from the
-sites around. Both are linear, fitted on public pictures, and say how far off they are.
+whole picture, a few of which can be told while most sites are still wrong; ``NeighbourRegression``
+from the sites around. Both are linear, fitted on public pictures, and say how far off they are.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from he_compare.comparisons.attacks.tools.descriptors import blocks_of
 
 ROUNDS = 32
 WIDEST, NARROWEST, SHRINK = 0.5, 0.7, 0.9
-MAX_BLOCKS = 20_000
+LEARNT_BLOCKS = 20_000
 KEPT, LIFT = 0.75, 1e-3
 
 
@@ -70,7 +70,7 @@ def _agreement(ciphertexts: PixelArray, side: int) -> float:
 
 def learn_rotation(ciphertexts: PixelArray, side: int) -> Float64Array:
     """Return the rotation (values, side * side) that makes the smoothest pictures."""
-    most = max(1, MAX_BLOCKS * side**2 // int(np.prod(ciphertexts.shape[1:3])))
+    most = max(1, LEARNT_BLOCKS * side**2 // int(np.prod(ciphertexts.shape[1:3])))
     images = ciphertexts[:: -(-len(ciphertexts) // most)]
     blocks = _blocks(images, side)
     shape = images.shape
