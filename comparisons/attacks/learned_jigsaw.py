@@ -18,11 +18,7 @@ from scipy.optimize import linear_sum_assignment
 
 from he_compare.common.adversary import Need, Truth, View
 from he_compare.common.attack import Attack, AttackFailedError
-<<<<<<< HEAD
 from he_compare.common.attack_requirements import BLOCKS, BYTES, KEPT_BLOCKS, MOVED_BLOCKS
-=======
-from he_compare.common.attack_requirements import BLOCKS, BYTES, MOVED_BLOCKS, Requirement
->>>>>>> c13
 from he_compare.common.attack_score import SSIM, Detail, Picture, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.similarity import ssim

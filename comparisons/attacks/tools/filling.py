@@ -241,11 +241,7 @@ def _lay_island(mosaic: Mosaic, island: Island, borders: Borders) -> None:
     cells = np.argwhere(mosaic.block == EMPTY)
     found = beside(mosaic, cells, island.block, borders)
     shape: _Shape = mosaic.block.shape[0], mosaic.block.shape[1]
-<<<<<<< HEAD
-    near = np.zeros(shape, np.float32)
-=======
     near: Float32Array = np.zeros(shape, dtype=np.float32)
->>>>>>> c13
     near[tuple(cells.T)] = found.neighbours
     best, laid = np.inf, None
     for turn in range(borders.turns):
