@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from threadpoolctl import threadpool_limits
 
 from he_compare.comparisons.auditing.targets import cipher_target, facts_of, scheme_of_cipher
 
@@ -53,3 +54,14 @@ def test_a_cipher_takes_the_largest_size_that_its_blocks_tile() -> None:
     facts = cipher_target("al_amin", 64).facts
     assert facts is not None
     assert facts.shape == (50, 50, 3) and facts.patch == 25
+
+
+@pytest.mark.parametrize("patch", [8, 16])
+def test_facts_of_a_rotation_do_not_depend_on_the_number_of_threads(patch: int) -> None:
+    facts = []
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            found = cipher_target(f"orthogonal[patch={patch}]", 64).facts
+            facts.append({name: value for name, value in vars(found).items() if name != "claims"})
+    assert facts[0] == facts[1]
+    assert facts[0]["shared_key"] and not facts[0]["moves_blocks"]
