@@ -17,7 +17,14 @@ from scipy import ndimage
 from he_compare.common.target_facts import Facts
 from he_compare.common.types import Float32Array, IntArray, UInt8Array
 from he_compare.comparisons.attacks.tools.correlation import SPREAD_FLOOR
-from he_compare.comparisons.attacks.tools.tiles import SYMMETRIES, cut, join, symmetric
+from he_compare.comparisons.attacks.tools.tiles import (
+    AFTER,
+    INVERSE,
+    SYMMETRIES,
+    cut,
+    join,
+    symmetric,
+)
 
 # Blocks of channels up to which all pairs are compared, in each turn.
 MAX_COMPARED = 3072
@@ -108,9 +115,9 @@ def _equal_groups(blocks: UInt8Array, channels: int) -> _Groups | None:
     order = np.argsort(canonical, kind="stable")
     if pieces % channels or (np.unique(canonical, return_counts=True)[1] % channels).any():
         return None
-    member = order.reshape(-1, channels)
-    negated, turn = np.divmod(change[member], SYMMETRIES)
-    return _Groups(member, turn.astype(np.int64), negated.astype(np.int64))
+    member = _in_order(order.reshape(-1, channels))
+    negated, turn = np.divmod(change[member].astype(np.int64), SYMMETRIES)
+    return _Groups(member, AFTER[INVERSE[turn[:, :1]], turn], negated ^ negated[:, :1])
 
 
 def _alike_groups(blocks: UInt8Array, channels: int) -> _Groups:
@@ -182,4 +189,10 @@ def _nearest_groups(alike: Float32Array, size: int) -> tuple[IntArray, float]:
         taken = np.argsort(-among[start], kind="stable")[:size]
         groups.append(list(left[taken]))
         left = np.delete(left, taken)
-    return np.array(groups, dtype=np.int64), float(agreed.mean())
+    return _in_order(np.array(groups, dtype=np.int64)), float(agreed.mean())
+
+
+def _in_order(member: IntArray) -> IntArray:
+    """Sort groups by their first block, so that blocks that never moved stay where they are."""
+    ordered = np.sort(member, axis=1)
+    return cast(IntArray, ordered[np.argsort(ordered[:, 0], kind="stable")])
