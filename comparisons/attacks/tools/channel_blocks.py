@@ -112,12 +112,26 @@ def _equal_groups(blocks: UInt8Array, channels: int) -> _Groups | None:
     marks[1] = (np.uint64(255) * weights).sum() - marks[0]
     flat = marks.reshape(2 * SYMMETRIES, pieces)
     canonical, change = flat.min(axis=0), flat.argmin(axis=0)
-    order = np.argsort(canonical, kind="stable")
-    if pieces % channels or (np.unique(canonical, return_counts=True)[1] % channels).any():
+    equal, counts = np.unique(canonical, return_inverse=True, return_counts=True)[1:]
+    if (counts % channels).any():
         return None
-    member = _in_order(order.reshape(-1, channels))
+    member = _in_order(_dealt(equal.ravel(), counts, channels))
     negated, turn = np.divmod(change[member].astype(np.int64), SYMMETRIES)
     return _Groups(member, AFTER[INVERSE[turn[:, :1]], turn], negated ^ negated[:, :1])
+
+
+def _dealt(equal: IntArray, counts: IntArray, size: int) -> IntArray:
+    """Split numbered things (k,) into groups of ``size`` of one number, of which all have some.
+
+    The first of many equal blocks lead their groups, as the first channel does.
+    """
+    order = np.argsort(equal, kind="stable")
+    start = np.repeat(np.cumsum(counts) - counts, counts)
+    groups = np.repeat(counts // size, counts)
+    turn, group = np.divmod(np.arange(len(order)) - start, groups)
+    dealt = np.empty_like(order)
+    dealt[start + group * size + turn] = order
+    return dealt.reshape(-1, size)
 
 
 def _alike_groups(blocks: UInt8Array, channels: int) -> _Groups:
@@ -179,11 +193,16 @@ def _nearest_groups(alike: Float32Array, size: int) -> tuple[IntArray, float]:
     """
     near = np.sort(np.argsort(-alike, axis=1, kind="stable")[:, :size], axis=1)
     agreed = (near[near] == near[:, None]).all(axis=(1, 2))
+    agreed &= (np.take_along_axis(alike, near, axis=1) > 0).all(axis=1)
     groups = [list(group) for group in np.unique(near[agreed], axis=0)]
     left = np.flatnonzero(~agreed)
     while len(left):
         among = alike[np.ix_(left, left)].copy()
         np.fill_diagonal(among, 0)
+        if not among.any():
+            # Flat blocks: one is as good as another.
+            groups += left.reshape(size, -1).T.tolist()
+            break
         start = int(among.max(axis=1).argmax())
         among[start, start] = 2
         taken = np.argsort(-among[start], kind="stable")[:size]
@@ -195,4 +214,4 @@ def _nearest_groups(alike: Float32Array, size: int) -> tuple[IntArray, float]:
 def _in_order(member: IntArray) -> IntArray:
     """Sort groups by their first block, so that blocks that never moved stay where they are."""
     ordered = np.sort(member, axis=1)
-    return cast(IntArray, ordered[np.argsort(ordered[:, 0], kind="stable")])
+    return ordered[np.argsort(ordered[:, 0], kind="stable")]
