@@ -1,7 +1,8 @@
 """Jigsaw solver: whole pictures from ciphertexts alone, first inside blocks, then their places.
 
 Where one key serves all images, the borders of all their blocks are evaluated together; where each
-image has its own, each is solved by itself. Blocks may have been turned, mirrored and negated.
+image has its own, each is solved by itself. Blocks may have been turned, mirrored and negated, and
+those of single channels may have moved on their own (``tools.channel_blocks``).
 Sources of the parts: Gallagher, CVPR 2012 (merging); Pomeranz, Shemesh, Ben-Shahar, CVPR 2011
 (borders continued).
 """
@@ -18,10 +19,11 @@ from he_compare.common.attack_requirements import BLOCKS, BYTES
 from he_compare.common.attack_score import SSIM, Detail, Picture, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.similarity import gradient_similarity, psnr, ssim
-from he_compare.common.types import Knowledge, UInt8Array
+from he_compare.common.types import IntArray, Knowledge, UInt8Array
 from he_compare.comparisons.attacks.tools.alignment import aligned_one_by_one, aligned_together
+from he_compare.comparisons.attacks.tools.channel_blocks import whole_blocks
 from he_compare.comparisons.attacks.tools.reconstruct import Reconstruction, reconstruct
-from he_compare.comparisons.attacks.tools.scores import jigsaw_found, source_blocks
+from he_compare.comparisons.attacks.tools.scores import jigsaw_found, source_channel_blocks
 from he_compare.comparisons.attacks.tools.tiles import as_bytes
 
 SHOWN = 3
@@ -30,9 +32,13 @@ ALONE = 4
 
 @dataclass(frozen=True)
 class Solved:
-    """Reconstructions: one for all images, or one per image where ``alone``."""
+    """Reconstructions: one for all images, or one per image where ``alone``.
+
+    ``source``: (blocks,), the block of a channel that stands for each block of the first of them.
+    """
 
     parts: tuple[Reconstruction, ...]
+    source: IntArray
     alone: bool
 
     @property
@@ -60,12 +66,12 @@ class Jigsaw(Attack):
 
     def run(self, view: View, budget: AttackBudget, random: np.random.Generator) -> Solved:
         """Reconstruct all images together, or a few by themselves under keys of their own."""
-        patch = view.facts.side
         images = as_bytes(view.ciphertexts)
-        if view.facts.one_key and view.facts.deterministic:
-            return Solved((reconstruct(images, patch),), alone=False)
-        few = images[:ALONE]
-        return Solved(tuple(reconstruct(image[None], patch) for image in few), alone=True)
+        alone = not (view.facts.one_key and view.facts.deterministic)
+        parts = [image[None] for image in images[:ALONE]] if alone else [images]
+        wholes = [whole_blocks(part, view.facts) for part in parts]
+        solved = tuple(reconstruct(whole.images, view.facts.side) for whole in wholes)
+        return Solved(solved, wholes[0].source, alone)
 
     def score(self, guess: Solved, truth: Truth) -> Score:
         """Compare pictures with originals, and where the key is known blocks with their places."""
@@ -80,9 +86,9 @@ class Jigsaw(Attack):
             Detail("held-out correlation of neighbours", guess.parts[0].neighbours),
             Detail("joints on which both halves of the evidence agree", guess.parts[0].agreement),
         ]
-        source = None if guess.alone else source_blocks(truth)
+        source = None if guess.alone else source_channel_blocks(truth)
         if source is not None:
-            jigsaw = jigsaw_found(source[guess.parts[0].placement.block])
+            jigsaw = jigsaw_found(source[guess.source][guess.parts[0].placement.block])
             details += [
                 Detail("blocks in place (Dc)", jigsaw.direct),
                 Detail("right neighbours (Nc)", jigsaw.neighbours),

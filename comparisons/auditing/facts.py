@@ -66,6 +66,7 @@ def facts_of(scheme: Scheme, label: str, kind: str) -> Facts:
         or any(one.moved for one in kept),
         folds_in_place=all(_folds_in_place(image, view) for view in views),
         keeps_blocks=all(one.whole for one in kept),
+        keeps_channel_blocks=all(_channel_blocks_kept(image, view, patch) for view in views),
         tables_in_place=all(_tables_in_place(image, view, patch or 1) for view in views),
         claims=scheme.claims(),
     )
@@ -135,6 +136,21 @@ def _blocks_kept(image: UInt8Array, view: PixelArray, patch: int | None) -> _Kep
     before, after = (_block_contents(cast(UInt8Array, one), patch) for one in (image, view))
     whole = sorted(before) == sorted(after)
     return _Kept(whole, whole and before != after)
+
+
+def _channel_blocks_kept(image: UInt8Array, view: PixelArray, patch: int | None) -> bool:
+    """Compare the folded values that blocks of one channel hold, whatever channel they are in."""
+    if patch is None or view.dtype != np.uint8:
+        return False
+    before, after = (_channel_contents(cast(UInt8Array, one), patch) for one in (image, view))
+    return before == after
+
+
+def _channel_contents(image: UInt8Array, patch: int) -> list[bytes]:
+    _, height, width, channels = image.shape
+    grid = image.reshape(height // patch, patch, width // patch, patch, channels)
+    blocks = grid.transpose(0, 2, 4, 1, 3).reshape(-1, patch * patch)
+    return sorted(_folded(block).tobytes() for block in blocks)
 
 
 def _block_contents(image: UInt8Array, patch: int) -> list[bytes]:

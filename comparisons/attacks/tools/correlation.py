@@ -75,6 +75,8 @@ SPREAD_FLOOR = 2.0
 MAX_SAMPLES = 20_000
 MAX_POSITIONS = 1600
 COMPARED = 1024
+# Farthest that a neighbour may lie, in pixels: grain hides which of the nearest is the likest.
+BESIDE = 2
 
 
 @dataclass(frozen=True)
@@ -223,6 +225,21 @@ def unlikeness(values: Float32Array) -> Float64Array:
     unlike = np.maximum(own[:, None] + own[None] - 2 * gram, 0)
     np.fill_diagonal(unlike, 0)
     return unlike / max(unlike.mean(), 1e-12)
+
+
+def moved_share(blocks: UInt8Array, side: int) -> float:
+    """Return the share of positions of blocks (count, values) whose likest one is not beside them.
+
+    About 0 where values lie in order, also where blocks were turned or negated one by one.
+    """
+    unlike = unlikeness(standardised(sampled_blocks(blocks)))
+    np.fill_diagonal(unlike, np.inf)
+    pixel = np.arange(len(unlike)) * side * side // len(unlike)
+    likest = pixel[unlike.argmin(axis=1)]
+    down, across = np.divmod(pixel, side)
+    other_down, other_across = np.divmod(likest, side)
+    off = np.maximum(abs(down - other_down), abs(across - other_across))
+    return float((off > BESIDE).mean())
 
 
 def held_out(upright: UInt8Array, side: int) -> float:

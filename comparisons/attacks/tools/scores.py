@@ -20,13 +20,22 @@ LAYOUTS = 400
 
 def source_blocks(truth: Truth) -> IntArray | None:
     """Return the plain block that each ciphertext block shows, (blocks,); None without a key."""
+    found = source_channel_blocks(truth)
+    return None if found is None else found[: len(found) // truth.facts.shape[2]]
+
+
+def source_channel_blocks(truth: Truth) -> IntArray | None:
+    """Return the plain block that each block of one channel shows; None without a key.
+
+    Counted channel by channel: (channels * blocks,).
+    """
     patch, key = truth.facts.patch, truth.key
     if key is None or patch is None:
         return None
     height, width, channels = truth.facts.shape
     values = height * width * channels
     flat = np.arange(values).reshape(height, width, channels)
-    first = flat[::patch, ::patch, 0].ravel()
+    first = flat[::patch, ::patch].transpose(2, 0, 1).ravel()
     row, column = np.divmod(key.index[first] % values // channels, width)
     return (row // patch * (width // patch) + column // patch).astype(np.int64)
 
