@@ -178,12 +178,14 @@ def test_the_pipeline_is_audited_by_every_attack_that_applies(outside: Outside) 
     attacks = [outcomes[name] for name in (*discover("attacks"), "mean_level")]
     assert {one.messages for one in attacks} == {"", "crossed in the run"}
     assert outcomes["message_size"].messages == "deployed again"
-    silent = ("not run", "not applicable")
+    silent = ("not run", "not applicable", "unreadable")
     ran = {name for name, one in outcomes.items() if one.verdict not in silent}
     assert {"mean_level", "message_size", "reidentification", "learned_linear"} <= ran
     assert outcomes["message_size"].verdict == "resists within budget"
     assert outcomes["mean_level"].verdict in ("broken", "partial")
-    assert "unreadable" not in {one.verdict for one in outcomes.values()}
+    # Thumbnails are pictures to whoever reads them: what is unreadable, one solver cannot undo.
+    unreadable = [one.reason for one in outcomes.values() if one.verdict == "unreadable"]
+    assert not [reason for reason in unreadable if "no pictures" in reason]
 
 
 @pytest.mark.slow

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from threadpoolctl import threadpool_limits
 
-from he_compare.comparisons.auditing.targets import cipher_target, facts_of, scheme_of_cipher
+from he_compare.comparisons.auditing.facts import facts_of
+from he_compare.comparisons.auditing.targets import cipher_target, scheme_of_cipher
 
 TRUE_FACTS = {
     "vit_block": "keeps_values keeps_folded keeps_nibbles local bytewise shared_key moves_blocks",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from he_compare.common import plugins
-from he_compare.common.contracts import RunSettings
+from he_compare.common.contracts import RunSettings, TrainingData
 from he_compare.common.types import Phase
 from he_compare.comparisons.measuring.config import load_config
 from he_compare.comparisons.measuring.pipeline_spec import PipelineSpec
@@ -37,7 +37,7 @@ def plan(settings: RunSettings = SETTINGS, **overrides: object) -> RunPlan:
         summary=manifest.dataset,
         backbone=manifest.backbone,
         pipelines=[],
-        data=NOTHING,
+        data=TrainingData(NOTHING, NOTHING, (), ""),
         test=NOTHING,
         settings=settings,
         key_file=Path("client.key"),

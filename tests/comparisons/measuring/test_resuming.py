@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from he_compare.common import plugins
-from he_compare.common.contracts import RunSettings
+from he_compare.common.contracts import RunSettings, TrainingData
 from he_compare.common.errors import UsageError
 from he_compare.common.run.records import RunRecord
 from he_compare.common.run.store import RunFolder
@@ -42,7 +42,7 @@ def plan(*pipelines: str, **overrides: object) -> RunPlan:
         summary=manifest.dataset,
         backbone=manifest.backbone,
         pipelines=[Planned(PipelineSpec(one.name, {}), one, one.parameters()) for one in found],
-        data=NOTHING,
+        data=TrainingData(NOTHING, NOTHING, (), ""),
         test=NOTHING,
         settings=SETTINGS,
         key_file=Path("client.key"),
