@@ -8,7 +8,7 @@ ciphertexts that were made in another way is nothing, and nothing is what it the
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 import numpy as np
@@ -21,6 +21,13 @@ from he_compare.comparisons.attack_file.plain import (
     folded_pictures,
     looks_plain,
     rise,
+)
+from he_compare.comparisons.attack_file.public_pictures import (
+    FEWEST_WITH_PUBLIC,
+    FromHalves,
+    read_moments,
+    read_own_maps,
+    too_large,
 )
 from he_compare.comparisons.attacks.tools.correlation import BlockOrder
 from he_compare.comparisons.attacks.tools.nibbles import HalvesOrder, find_halves_order
@@ -47,7 +54,8 @@ class Case:
 
     ``patch``: side of the blocks, None where it is not known. ``shown``: the side that the
     images show by themselves, or None; ``share``: of variance that its places explain.
-    ``jpeg``: the files are JPEG.
+    ``jpeg``: the files are JPEG. ``public``: public pictures in the size of the images, or None;
+    ``many``: more of the images where there are, for readers that use public pictures.
     """
 
     images: UInt8Array
@@ -55,12 +63,15 @@ class Case:
     shown: int | None
     share: float = 0.0
     jpeg: bool = False
+    public: UInt8Array | None = None
+    many: UInt8Array | None = None
 
 
 @dataclass(frozen=True)
 class Reading:
     """What a reader found. ``pictures`` undoes it on images (n, h, w, c): uint8 (n, h, w), and how
-    sure each is where each was solved by itself. ``scrambled``: False where nothing was."""
+    sure each is where each was solved by itself. ``scrambled``: False where nothing was.
+    ``upright``: public pictures say which way up the pictures are."""
 
     sureness: Sureness
     found: str
@@ -68,6 +79,7 @@ class Reading:
     pictures: Pictures
     evidence: Mapping[str, float] = field(default_factory=dict)
     scrambled: bool = True
+    upright: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,14 +115,17 @@ def read_in_turn(case: Case, readers: Sequence[Reader] | None = None) -> list[At
 
 
 def best_of(attempts: Sequence[Attempt]) -> Attempt | None:
-    """Return the first of the surest attempts that found something."""
-    order = list(Sureness)
+    """Return the surest attempt that found something.
+
+    Of equals the one that public pictures confirm, then the first.
+    """
+
+    def rank(attempt: Attempt) -> tuple[int, bool]:
+        assert attempt.reading is not None
+        return list(Sureness).index(attempt.reading.sureness), not attempt.reading.upright
+
     found = [one for one in attempts if one.reading is not None]
-    return min(found, key=lambda one: order.index(_sureness(one)), default=None)
-
-
-def _sureness(attempt: Attempt) -> Sureness:
-    return Sureness.NOTHING if attempt.reading is None else attempt.reading.sureness
+    return min(found, key=rank, default=None)
 
 
 def _nothing(case: Case) -> str:
@@ -123,6 +138,17 @@ def _blocks(case: Case) -> str:
 
 def _blocks_and_several(case: Case) -> str:
     return _blocks(case) or ("" if len(case.images) > 1 else "more than one image")
+
+
+def _public(case: Case) -> str:
+    if case.patch is None:
+        return _blocks(case)
+    if case.public is None:
+        return "public pictures of the same kind: --public FOLDER"
+    images = case.images if case.many is None else case.many
+    if len(images) < FEWEST_WITH_PUBLIC:
+        return f"at least {FEWEST_WITH_PUBLIC} ciphertexts"
+    return "smaller blocks: these are too large to compare" if too_large(images, case.patch) else ""
 
 
 def _as_they_are(case: Case) -> Reading | None:
@@ -207,6 +233,63 @@ def _under_own_keys(case: Case) -> Reading | None:
         return cast(UInt8Array, found), [one.sureness for one in solved]
 
     return _of(best, OWN_KEYS, pictures)
+
+
+def _one_by_one(read: Callable[[Case], Reading | None], case: Case) -> Reading | None:
+    """Read a few images each by itself as ``read`` does; the surest speaks for all.
+
+    One image proves little: nothing counts but what each by itself is sure of.
+    """
+    chosen = np.unique(np.linspace(0, len(case.images) - 1, ALONE).round().astype(int))
+    tried = [read(replace(case, images=case.images[i : i + 1])) for i in chosen]
+    shown = [one for one in tried if one is not None and one.sureness is Sureness.SURE]
+    if 2 * len(shown) <= len(tried):
+        return None
+    best = shown[0]
+
+    def pictures(more: UInt8Array) -> tuple[UInt8Array, list[Sureness]]:
+        found, sureness = [], []
+        for image in more:
+            one = read(replace(case, images=image[None]))
+            found.append((_greys if one is None else one.pictures)(image[None])[0])
+            sureness.append(Sureness.NOTHING if one is None else one.sureness)
+        return np.concatenate(found), sureness
+
+    return replace(best, keys=OWN_KEYS, pictures=pictures)
+
+
+def _halves_moved_one_by_one(case: Case) -> Reading | None:
+    return _one_by_one(_halves_moved, case)
+
+
+def _substituted_one_by_one(case: Case) -> Reading | None:
+    return _one_by_one(_substituted, case)
+
+
+def _own_maps(case: Case) -> Reading | None:
+    return _with_public(case, read_own_maps)
+
+
+def _moments(case: Case) -> Reading | None:
+    return _with_public(case, read_moments)
+
+
+def _with_public(
+    case: Case, read: Callable[[UInt8Array, UInt8Array, int], FromHalves | None]
+) -> Reading | None:
+    assert case.patch is not None and case.public is not None
+    images = case.images if case.many is None else case.many
+    found = read(images, case.public, case.patch)
+    if found is None:
+        return None
+    return Reading(
+        Sureness.SURE if found.sure else Sureness.PARTLY,
+        found.what,
+        ONE_FOR_ALL,
+        lambda more: _greys(found.undo(more)),
+        {"agreement_of_halves": found.agreement, "seams_held_out": found.seams},
+        upright=True,
+    )
 
 
 def _negated_in_place(case: Case) -> Reading | None:
@@ -311,10 +394,34 @@ READERS: tuple[Reader, ...] = (
         _under_own_keys,
         _blocks_and_several,
     ),
+    Reader(
+        "nibble histories for each image",
+        "4-bit halves moved or negated inside blocks, blocks moved, under a key for each image",
+        _halves_moved_one_by_one,
+        _blocks_and_several,
+    ),
+    Reader(
+        "substitution for each image",
+        "values replaced through a table where they are, under a key for each image",
+        _substituted_one_by_one,
+        _blocks_and_several,
+    ),
+    Reader(
+        "a key for each block",
+        "values or 4-bit halves moved or negated inside each block by a key of its own, the same "
+        "keys for all images",
+        _own_maps,
+        _public,
+    ),
+    Reader(
+        "moments",
+        "all blocks mixed by one linear map, blocks moved, under one key for all images",
+        _moments,
+        _public,
+    ),
 )
 # What no reader of this command looks for: it needs more than a folder of ciphertexts.
 NOT_LOOKED_FOR = (
-    "a key of its own for every block (needs public images: `compare audit run`)",
     "anything from known pairs of picture and ciphertext, or from an encryption oracle "
     "(`compare audit run`)",
     "learned attacks (`compare audit run --budget full`)",
