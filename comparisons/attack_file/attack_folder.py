@@ -53,7 +53,8 @@ def attack_folder(
     """Attack the images of a folder; write pictures of the same stems and ``attack.json``.
 
     ``patch``: side of the blocks, guessed where None. ``out``: new or empty folder, FOLDER.attacked
-    where None. ``public``: folder of public pictures of the same kind. Raises UsageError or DataError in one line on anything that cannot be attacked.
+    where None. ``public``: folder of public pictures of the same kind. Raises UsageError or
+    DataError in one line on anything that cannot be attacked.
     """
     found = list_ciphertexts(folder)
     names = found.names

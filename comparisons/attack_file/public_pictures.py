@@ -36,8 +36,8 @@ MOST_PUBLIC, MOST_VALUES = 600, 60_000_000
 # Costs of a solver that compares everything inside a block, float32.
 MOST_COSTS = 150_000_000
 # Correlation of pictures from two halves. Measured at 112 px, 100 ciphertexts, blocks of 8: 0.87
-# and more where SSIM was 0.8, at most 0.21 where the pictures were wrong. Keys of their own for images
-# gave 0.42 where blocks stay, from the means of blocks alone, but with seams of 3.
+# and more where SSIM was 0.8, at most 0.21 where the pictures were wrong. Keys of their own for
+# images gave 0.42 where blocks stay, from the means of blocks alone, but with seams of 3.
 HALVES_SURE, HALVES_PARTLY = 0.8, 0.5
 Undo = Callable[[UInt8Array], UInt8Array]
 

@@ -16,7 +16,9 @@ import numpy as np
 from he_compare.common.types import IntArray, UInt8Array
 from he_compare.comparisons.attack_file.near_copies import with_equal_copies
 from he_compare.comparisons.attack_file.plain import (
+    FAINT,
     FOLDED,
+    HARDLY,
     UNFOLDED,
     folded_pictures,
     looks_plain,
@@ -296,7 +298,8 @@ def _negated_in_place(case: Case) -> Reading | None:
     """Values that were negated one by one where they are: folding brings the outlines back."""
     shown = folded_pictures(case.images)
     grown, before = rise(shown), rise(case.images)
-    if grown < before + FOLDED or before > UNFOLDED:
+    # Blocks that show clearly, and steps that shrink, are the trace of something else.
+    if case.share > FAINT or grown < max(before + FOLDED, HARDLY) or before > UNFOLDED:
         return None
     found = "values negated in place: the pictures show what v and 255 - v have in common"
     evidence = {"growth_of_steps": before, "growth_of_steps_folded": grown}

@@ -21,6 +21,8 @@ from he_compare.comparisons.attacks.tools.tiles import AFTER, MOVES
 
 EMPTY = -1
 SETTLING, REBUILDING = 20, 6
+# Cells that are filled anew at a time, the worst: an assignment of n pieces takes n cubed steps.
+MOST_SETTLED = 500
 BAD = 4.0
 # Of the mean unfit of a piece, by which a move has to be better than to stay.
 STAYING = 1e-4
@@ -194,12 +196,25 @@ def settled(mosaic: Mosaic, borders: Borders) -> Mosaic:
     for _ in range(SETTLING):
         before = whole.copy()
         for half in (0, 1):
-            cells = np.argwhere(colour == half)
+            cells = _worst(whole, np.argwhere(colour == half), borders)
             if len(cells):
                 _assign(whole, cells, whole.block[tuple(cells.T)], borders)
         if all(map(np.array_equal, vars(before).values(), vars(whole).values())):
             break
     return whole
+
+
+def _worst(mosaic: Mosaic, cells: IntArray, borders: Borders) -> IntArray:
+    """Return the cells (c, 2) whose pieces fit worst, ``MOST_SETTLED`` at most."""
+    if len(cells) <= MOST_SETTLED:
+        return cells
+    below, right = _unfits(mosaic, borders)
+    around = np.zeros(mosaic.block.shape)
+    around[:-1] += below
+    around[1:] += below
+    around[:, :-1] += right
+    around[:, 1:] += right
+    return cells[np.argsort(-around[tuple(cells.T)], kind="stable")[:MOST_SETTLED]]
 
 
 def _assign(mosaic: Mosaic, cells: IntArray, pieces: IntArray, borders: Borders) -> None:
