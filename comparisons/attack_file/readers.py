@@ -16,10 +16,13 @@ import numpy as np
 from he_compare.common.types import IntArray, UInt8Array
 from he_compare.comparisons.attack_file.near_copies import with_equal_copies
 from he_compare.comparisons.attack_file.plain import (
+    CLEARLY,
     FAINT,
     FOLDED,
     HARDLY,
+    SEAMLESS_AS_IT_IS,
     UNFOLDED,
+    at_borders,
     folded_pictures,
     looks_plain,
     rise,
@@ -206,8 +209,11 @@ def _substituted(case: Case) -> Reading | None:
     assert case.patch is not None
     patch = case.patch
     tables = find_tables(case.images, patch)
-    plain, grown = looks_plain(tables.undo(case.images, patch), None)
-    if not plain or rise(case.images) > UNFOLDED:
+    shown = tables.undo(case.images, patch)
+    plain, grown = looks_plain(shown, None)
+    # Means of blocks alone may look like a picture: insides and borders of blocks have to as well.
+    inside = rise(shown, patch) >= CLEARLY and at_borders(shown, patch) <= SEAMLESS_AS_IT_IS
+    if not plain or not inside or rise(case.images) > UNFOLDED:
         return None
     sureness = Sureness.SURE if tables.clear and tables.rough < SMOOTH_TABLE else Sureness.PARTLY
     found = "values replaced through a table, in place"
@@ -237,17 +243,20 @@ def _under_own_keys(case: Case) -> Reading | None:
     return _of(best, OWN_KEYS, pictures)
 
 
-def _one_by_one(read: Callable[[Case], Reading | None], case: Case) -> Reading | None:
+def _one_by_one(
+    read: Callable[[Case], Reading | None], case: Case, least: Sureness
+) -> Reading | None:
     """Read a few images each by itself as ``read`` does; the surest speaks for all.
 
-    One image proves little: nothing counts but what each by itself is sure of.
+    ``least``: how sure an image has to be to count.
     """
+    order = list(Sureness).index
     chosen = np.unique(np.linspace(0, len(case.images) - 1, ALONE).round().astype(int))
     tried = [read(replace(case, images=case.images[i : i + 1])) for i in chosen]
-    shown = [one for one in tried if one is not None and one.sureness is Sureness.SURE]
+    shown = [one for one in tried if one is not None and order(one.sureness) <= order(least)]
     if 2 * len(shown) <= len(tried):
         return None
-    best = shown[0]
+    best = min(shown, key=lambda one: order(one.sureness))
 
     def pictures(more: UInt8Array) -> tuple[UInt8Array, list[Sureness]]:
         found, sureness = [], []
@@ -261,11 +270,11 @@ def _one_by_one(read: Callable[[Case], Reading | None], case: Case) -> Reading |
 
 
 def _halves_moved_one_by_one(case: Case) -> Reading | None:
-    return _one_by_one(_halves_moved, case)
+    return _one_by_one(_halves_moved, case, Sureness.PARTLY)
 
 
 def _substituted_one_by_one(case: Case) -> Reading | None:
-    return _one_by_one(_substituted, case)
+    return _one_by_one(_substituted, case, Sureness.SURE)
 
 
 def _own_maps(case: Case) -> Reading | None:

@@ -191,12 +191,13 @@ def test_blocks_that_show_clearly_are_not_called_negated_in_place() -> None:
 def test_halves_and_tables_are_read_under_a_key_for_each_image(
     scrambler: slow.Scrambler, reader: str
 ) -> None:
-    images = smooth_images(3, SIDE)
+    images = smooth_images(3, 64)
     hidden = slow.under(scrambler, images, 4, 11, per_image=True)
     found = next(one for one in READERS if one.name == reader).read(Case(hidden, 4, 4))
     assert found is not None and found.keys == "one for each image"
+    assert found.sureness is not Sureness.NOTHING
     pictures, sureness = found.pictures(hidden)
-    assert len(sureness) == 3 and sureness.count(Sureness.SURE) >= 2
+    assert len(sureness) == 3 and sureness.count(Sureness.NOTHING) <= 1
     assert float(ssim(aligned_one_by_one(pictures, images)[..., None], images).mean()) > 0.8
 
 
@@ -205,3 +206,18 @@ def test_one_image_that_is_not_sure_claims_nothing_for_others() -> None:
     for reader in READERS:
         if reader.name.endswith("for each image"):
             assert reader.read(Case(hidden, 8, 8)) is None
+
+
+def test_means_of_blocks_alone_are_not_taken_for_a_table() -> None:
+    images = smooth_images(6, 96)
+    images[:, :, :32] = 0  # A black margin, as around a head: its blocks stay equal.
+    substituted = next(one for one in READERS if one.name == "substitution")
+    for patch in (8, 16):
+        blocks = images.reshape(6, 96 // patch, patch, 96 // patch, patch)
+        random = np.random.default_rng(patch)
+        hidden = random.permuted(
+            blocks.transpose(0, 1, 3, 2, 4).reshape(6, -1, patch * patch), axis=2
+        )
+        hidden = hidden.reshape(6, 96 // patch, 96 // patch, patch, patch)
+        whole = hidden.transpose(0, 1, 3, 2, 4).reshape(6, 96, 96, 1)
+        assert substituted.read(Case(whole, patch, patch)) is None
