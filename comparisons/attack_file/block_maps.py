@@ -17,7 +17,7 @@ from he_compare.common.types import BoolArray, IntArray, UInt8Array
 from he_compare.comparisons.attacks.tools.move_keys import BYTE_TOP, NIBBLE_TOP, units_of
 from he_compare.comparisons.attacks.tools.tiles import cut, join
 
-NOWHERE = -1
+NO_UNIT = -1
 MIDDLE = 8
 
 
@@ -42,7 +42,7 @@ class BlockMaps:
         taken = np.take_along_axis(units, np.maximum(self.unit, 0)[None], axis=2)
         top = NIBBLE_TOP if self.nibbles else BYTE_TOP
         upright = np.where(self.negated, top - taken, taken)
-        upright = np.where(self.unit == NOWHERE, MIDDLE, upright).astype(np.uint8)
+        upright = np.where(self.unit == NO_UNIT, MIDDLE, upright).astype(np.uint8)
         if self.nibbles:
             low, high = np.split(upright, 2, axis=2)
             upright = low | high << 4
@@ -70,7 +70,7 @@ def maps_shown(
     )
     found = np.stack([_found_in(one, mark) for one, mark in zip(known, marks, strict=True)])
     negated = found >= count
-    unit = np.where(found == NOWHERE, NOWHERE, found % count)
+    unit = np.where(found == NO_UNIT, NO_UNIT, found % count)
     channels = 1 if grey else pictures.shape[3]
     return BlockMaps(block, unit, negated, patch, channels, nibbles)
 
@@ -95,4 +95,4 @@ def _marks(units: UInt8Array, weights: npt.NDArray[np.uint64]) -> npt.NDArray[np
 def _found_in(known: npt.NDArray[np.uint64], marks: npt.NDArray[np.uint64]) -> IntArray:
     order = np.argsort(known, kind="stable")
     place = np.minimum(np.searchsorted(known[order], marks), len(known) - 1)
-    return cast(IntArray, np.where(known[order[place]] == marks, order[place], NOWHERE))
+    return cast(IntArray, np.where(known[order[place]] == marks, order[place], NO_UNIT))

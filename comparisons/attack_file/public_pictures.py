@@ -16,19 +16,19 @@ import numpy as np
 from PIL import Image
 
 from he_compare.common.attack import AttackFailedError
-from he_compare.common.block_moments import ALIKE, LEAST_IMAGES, align_blocks
+from he_compare.common.block_moments import align_blocks
 from he_compare.common.errors import DataError
 from he_compare.common.references.public_folder import public_folder
-from he_compare.common.references.reference import COLOUR_CHANNELS, GREY_CHANNELS
+from he_compare.common.references.reference import COLOUR_CHANNELS, GREY_CHANNELS, LEAST_PUBLIC
 from he_compare.common.types import Float32Array, UInt8Array
 from he_compare.comparisons.attack_file.block_maps import BlockMaps, maps_shown
 from he_compare.comparisons.attack_file.plain import at_borders
 from he_compare.comparisons.attacks.moment_matching import shown
-from he_compare.comparisons.attacks.tools.block_recovery import LEAST, Blocks, recover
+from he_compare.comparisons.attacks.tools.block_recovery import FEWEST_HISTORIES, Blocks, recover
 from he_compare.comparisons.attacks.tools.reconstruct import SEAMLESS
 
 PREFIX = "folder:"
-FEWEST_WITH_PUBLIC = 2 * LEAST
+FEWEST_WITH_PUBLIC = 2 * FEWEST_HISTORIES
 SEED = 0
 # Pictures are read at this size at most, and scaled from there; values of all that are used.
 READ_AT = 400
@@ -82,7 +82,7 @@ def read_public(named: str, height: int, width: int, channels: int) -> PublicPic
     """
     reference = public_folder(Path(named.removeprefix(PREFIX)), SEED)
     colours = GREY_CHANNELS if channels == 1 else COLOUR_CHANNELS
-    count = min(MOST_PUBLIC, max(LEAST_IMAGES, MOST_VALUES // (height * width * channels)))
+    count = min(MOST_PUBLIC, max(LEAST_PUBLIC, MOST_VALUES // (height * width * channels)))
     found = reference.images(count, min(max(height, width), READ_AT), colours, SEED)
     found = found[..., :channels]
     if not np.ptp(found.reshape(len(found), -1), axis=1).any():
@@ -143,7 +143,7 @@ def read_moments(images: UInt8Array, public: UInt8Array, patch: int) -> FromHalv
 
     def learn(some: UInt8Array) -> Undo | None:
         found = align_blocks(some, public, patch)
-        if found is None or found.agreement < ALIKE:
+        if found is None or not found.found:
             return None
         return lambda more: shown(more, found, patch)
 

@@ -17,7 +17,7 @@ from he_compare.common.types import IntArray, UInt8Array
 from he_compare.comparisons.attack_file.near_copies import with_equal_copies
 from he_compare.comparisons.attack_file.plain import (
     CLEARLY,
-    FAINT,
+    FAINT_BLOCKS,
     FOLDED,
     HARDLY,
     SEAMLESS_AS_IT_IS,
@@ -50,6 +50,8 @@ ONE_FOR_ALL, OWN_KEYS, NO_KEY = "one for all images", "one for each image", "non
 NOT_SCRAMBLED = "no scrambling found: blocks and pixels already fit best where they are"
 MOVED = "; blocks moved"
 ALONE = 3
+# Values of a block up to which nibbles and tables are looked for in single images: a few seconds.
+MOST_ALONE = 768
 Pictures = Callable[[UInt8Array], tuple[UInt8Array, list[Sureness]]]
 
 
@@ -143,6 +145,14 @@ def _blocks(case: Case) -> str:
 
 def _blocks_and_several(case: Case) -> str:
     return _blocks(case) or ("" if len(case.images) > 1 else "more than one image")
+
+
+def _small_blocks_and_several(case: Case) -> str:
+    asked = _blocks_and_several(case)
+    if asked or case.patch is None:
+        return asked
+    values = case.patch**2 * case.images.shape[3]
+    return "" if values <= MOST_ALONE else f"blocks of at most {MOST_ALONE} values"
 
 
 def _public(case: Case) -> str:
@@ -308,7 +318,7 @@ def _negated_in_place(case: Case) -> Reading | None:
     shown = folded_pictures(case.images)
     grown, before = rise(shown), rise(case.images)
     # Blocks that show clearly, and steps that shrink, are the trace of something else.
-    if case.share > FAINT or grown < max(before + FOLDED, HARDLY) or before > UNFOLDED:
+    if case.share > FAINT_BLOCKS or grown < max(before + FOLDED, HARDLY) or before > UNFOLDED:
         return None
     found = "values negated in place: the pictures show what v and 255 - v have in common"
     evidence = {"growth_of_steps": before, "growth_of_steps_folded": grown}
@@ -410,13 +420,13 @@ READERS: tuple[Reader, ...] = (
         "nibble histories for each image",
         "4-bit halves moved or negated inside blocks, blocks moved, under a key for each image",
         _halves_moved_one_by_one,
-        _blocks_and_several,
+        _small_blocks_and_several,
     ),
     Reader(
         "substitution for each image",
         "values replaced through a table where they are, under a key for each image",
         _substituted_one_by_one,
-        _blocks_and_several,
+        _small_blocks_and_several,
     ),
     Reader(
         "a key for each block",

@@ -31,7 +31,7 @@ OVERLAP = (
     "whether public pictures are copies of the hidden ones cannot be seen here: leave out pictures "
     "of the same patients, or this shows more than an attacker gets"
 )
-UPRIGHT = "the right way up, as far as the public pictures are of the same kind"
+RIGHT_WAY_UP = "the right way up, as far as the public pictures are of the same kind"
 OPEN = "up to the 8 symmetries of the square and a global negative"
 
 
@@ -69,7 +69,7 @@ def _read(attack: FolderAttack, told: Told) -> list[str]:
     lines = [first + attack.found + (f" ({counted})" if counted else "")]
     lines += _evidence(attack)
     lines += _other_side(attack, told)
-    return [*lines, f"pictures: {attack.out}, {UPRIGHT if attack.upright else OPEN}"]
+    return [*lines, f"pictures: {attack.out}, {RIGHT_WAY_UP if attack.upright else OPEN}"]
 
 
 def _public(attack: FolderAttack) -> list[str]:

@@ -32,7 +32,7 @@ from he_compare.comparisons.attacks.tools.inside_blocks import (
 )
 from he_compare.comparisons.attacks.tools.move_keys import uses_nibbles
 
-LEAST = 12
+FEWEST_HISTORIES = 12
 OWN_MAPS = Requirement(
     "one map serves all blocks: attacks on a shared key read more",
     lambda facts: not facts.shared_key,
@@ -79,8 +79,8 @@ def recover(ciphertexts: UInt8Array, public: UInt8Array, blocks: Blocks) -> Reco
 
     Raises AttackFailedError where there are too few, or nothing goes together.
     """
-    if min(len(ciphertexts), len(public)) < LEAST:
-        raise AttackFailedError(f"fewer than {LEAST} ciphertexts, or public images")
+    if min(len(ciphertexts), len(public)) < FEWEST_HISTORIES:
+        raise AttackFailedError(f"fewer than {FEWEST_HISTORIES} ciphertexts, or public images")
     nibbles, side = blocks.nibbles, blocks.patch
     found = read_histories(ciphertexts, side, nibbles=nibbles, negates=blocks.negates)
     if found is None:

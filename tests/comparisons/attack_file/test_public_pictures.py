@@ -15,7 +15,7 @@ from he_compare.common.errors import DataError, UsageError
 from he_compare.common.similarity import ssim
 from he_compare.common.types import UInt8Array
 from he_compare.comparisons.attack_file.attack_folder import attack_folder
-from he_compare.comparisons.attack_file.block_maps import NOWHERE, maps_shown
+from he_compare.comparisons.attack_file.block_maps import NO_UNIT, maps_shown
 from he_compare.comparisons.attack_file.public_pictures import (
     agreement_of,
     read_moments,
@@ -125,7 +125,7 @@ def test_maps_that_pictures_show_undo_what_they_were_not_learnt_from(
     found = recover(hidden, public, Blocks(PATCH, (SIZE, SIZE, 1), nibbles, True, True))
     maps = maps_shown(hidden, found.pictures, found.block, PATCH, nibbles=nibbles)
     assert np.array_equal(maps.undo(hidden), found.pictures)
-    assert nibbles or (maps.unit != NOWHERE).all()
+    assert nibbles or (maps.unit != NO_UNIT).all()
     fresh = sample(20, 13, SIZE).images[..., :1]
     assert likeness(maps.undo(slow.under(slow.al_amin, fresh, PATCH, 8)), fresh) > 0.5
 
