@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -18,6 +19,7 @@ import numpy as np
 from he_compare.common.contracts import Progress
 from he_compare.common.errors import DataError, UsageError
 from he_compare.common.types import UInt8Array
+from he_compare.comparisons.attack_file.public_pictures import read_public
 from he_compare.comparisons.attack_file.readers import (
     NO_KEY,
     Attempt,
@@ -37,16 +39,22 @@ from he_compare.comparisons.attacks.tools.block_size import (
 from he_compare.comparisons.attacks.tools.reconstruct import Sureness
 
 LEARNT_FROM = 50
+MOST_WITH_PUBLIC, MOST_VALUES = 300, 30_000_000
 PORTION = 32
 
 
 def attack_folder(
-    folder: Path, patch: int | None, out: Path | None, progress: Progress
+    folder: Path,
+    patch: int | None,
+    out: Path | None,
+    progress: Progress,
+    public: str | None = None,
 ) -> FolderAttack:
     """Attack the images of a folder; write pictures of the same stems and ``attack.json``.
 
     ``patch``: side of the blocks, guessed where None. ``out``: new or empty folder, FOLDER.attacked
-    where None. Raises UsageError or DataError in one line on anything that cannot be attacked.
+    where None. ``public``: folder of public pictures of the same kind. Raises UsageError or
+    DataError in one line on anything that cannot be attacked.
     """
     found = list_ciphertexts(folder)
     names = found.names
@@ -57,8 +65,13 @@ def attack_folder(
     progress("reading images", 0, 1)
     images = found.read([names[i] for i in _spread(len(names), LEARNT_FROM)])
     if images.dtype != np.uint8:
+        if public is not None:
+            raise UsageError(
+                "public pictures are used on bytes only, and these values are no bytes",
+                fix="leave out --public",
+            )
         return attack_rotated(found, images, patch, target, progress)
-    return _attack_bytes(found, cast(UInt8Array, images), patch, target, progress)
+    return _attack_bytes(found, cast(UInt8Array, images), patch, target, progress, public)
 
 
 def _attack_bytes(
@@ -67,6 +80,7 @@ def _attack_bytes(
     patch: int | None,
     target: Path,
     progress: Progress,
+    public: str | None,
 ) -> FolderAttack:
     channels = 1 if _is_grey(images) else 3
     images = images[..., :channels]
@@ -76,16 +90,32 @@ def _attack_bytes(
     side = patch if patch is not None else guess.patch
     if side is not None:
         _check_blocks(side, len(images), *images.shape[1:3])
+    case = Case(images, side, guess.patch, guess.share, jpegs > 0)
+    known = None
+    if public is not None:
+        progress("reading public pictures", 0, 1)
+        known = read_public(public, *images.shape[1:])
+        case = replace(case, public=known.images, many=_many(folder, images))
     progress("looking for the key", 0, 1)
-    attempts = read_in_turn(Case(images, side, guess.patch, guess.share, jpegs > 0))
+    attempts = read_in_turn(case)
     best = best_of(attempts)
     attack = _begun(target, side, patch, channels, guess, attempts, best)
     attack.jpegs = jpegs
+    attack.public = known
     if best is not None:
         _write(folder, best, attack, progress)
     attack.lines = tell(attack, Told(images.shape[1:3], len(folder.names), patch, guess, attempts))
     attack.write_report()
     return attack
+
+
+def _many(folder: CiphertextFolder, images: UInt8Array) -> UInt8Array:
+    """Read as many images as readers with public pictures use, not fewer than ``images``."""
+    most = min(MOST_WITH_PUBLIC, MOST_VALUES // images[0].size)
+    if most <= len(images) or len(folder.names) == len(images):
+        return images
+    names = [folder.names[i] for i in _spread(len(folder.names), most)]
+    return cast(UInt8Array, folder.read(names))[..., : images.shape[3]]
 
 
 def _begun(
@@ -110,6 +140,7 @@ def _begun(
         guess=guess,
     )
     attack.scrambled = None if reading is None else reading.scrambled
+    attack.upright = reading is not None and reading.upright
     attack.tried = [
         {
             "reader": one.reader.name,

@@ -22,7 +22,7 @@ UNFOLDED, FOLDED = 1.06, 0.06
 # Steps at borders over those inside. Measured where pixels lie as in a picture: up to 1.33 on
 # pictures that were JPEG files once, 2.4 and more on moved blocks.
 SEAMLESS_AS_IT_IS = 1.6
-FAINT = 0.1
+FAINT_BLOCKS = 0.1
 
 
 def looks_plain(images: UInt8Array, patch: int | None, share: float = 0.0) -> tuple[bool, float]:
@@ -35,7 +35,7 @@ def looks_plain(images: UInt8Array, patch: int | None, share: float = 0.0) -> tu
     grown = rise(images, patch)
     if patch is not None:
         # Smaller blocks have too few lags inside: a key may make steps grow by chance.
-        if patch <= max(LAGS) or share > FAINT:
+        if patch <= max(LAGS) or share > FAINT_BLOCKS:
             return False, grown
         return grown >= CLEARLY and at_borders(images, patch) <= SEAMLESS_AS_IT_IS, grown
     if HARDLY < grown < CLEARLY:

@@ -8,7 +8,7 @@ ciphertexts that were made in another way is nothing, and nothing is what it the
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 import numpy as np
@@ -16,11 +16,23 @@ import numpy as np
 from he_compare.common.types import IntArray, UInt8Array
 from he_compare.comparisons.attack_file.near_copies import with_equal_copies
 from he_compare.comparisons.attack_file.plain import (
+    CLEARLY,
+    FAINT_BLOCKS,
     FOLDED,
+    HARDLY,
+    SEAMLESS_AS_IT_IS,
     UNFOLDED,
+    at_borders,
     folded_pictures,
     looks_plain,
     rise,
+)
+from he_compare.comparisons.attack_file.public_pictures import (
+    FEWEST_WITH_PUBLIC,
+    FromHalves,
+    read_moments,
+    read_own_maps,
+    too_large,
 )
 from he_compare.comparisons.attacks.tools.correlation import BlockOrder
 from he_compare.comparisons.attacks.tools.nibbles import HalvesOrder, find_halves_order
@@ -38,6 +50,8 @@ ONE_FOR_ALL, OWN_KEYS, NO_KEY = "one for all images", "one for each image", "non
 NOT_SCRAMBLED = "no scrambling found: blocks and pixels already fit best where they are"
 MOVED = "; blocks moved"
 ALONE = 3
+# Values of a block up to which nibbles and tables are looked for in single images: a few seconds.
+MOST_ALONE = 768
 Pictures = Callable[[UInt8Array], tuple[UInt8Array, list[Sureness]]]
 
 
@@ -47,7 +61,8 @@ class Case:
 
     ``patch``: side of the blocks, None where it is not known. ``shown``: the side that the
     images show by themselves, or None; ``share``: of variance that its places explain.
-    ``jpeg``: the files are JPEG.
+    ``jpeg``: the files are JPEG. ``public``: public pictures in the size of the images, or None;
+    ``many``: more of the images where there are, for readers that use public pictures.
     """
 
     images: UInt8Array
@@ -55,12 +70,15 @@ class Case:
     shown: int | None
     share: float = 0.0
     jpeg: bool = False
+    public: UInt8Array | None = None
+    many: UInt8Array | None = None
 
 
 @dataclass(frozen=True)
 class Reading:
     """What a reader found. ``pictures`` undoes it on images (n, h, w, c): uint8 (n, h, w), and how
-    sure each is where each was solved by itself. ``scrambled``: False where nothing was."""
+    sure each is where each was solved by itself. ``scrambled``: False where nothing was.
+    ``upright``: public pictures say which way up the pictures are."""
 
     sureness: Sureness
     found: str
@@ -68,6 +86,7 @@ class Reading:
     pictures: Pictures
     evidence: Mapping[str, float] = field(default_factory=dict)
     scrambled: bool = True
+    upright: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,14 +122,17 @@ def read_in_turn(case: Case, readers: Sequence[Reader] | None = None) -> list[At
 
 
 def best_of(attempts: Sequence[Attempt]) -> Attempt | None:
-    """Return the first of the surest attempts that found something."""
-    order = list(Sureness)
+    """Return the surest attempt that found something.
+
+    Of equals the one that public pictures confirm, then the first.
+    """
+
+    def rank(attempt: Attempt) -> tuple[int, bool]:
+        assert attempt.reading is not None
+        return list(Sureness).index(attempt.reading.sureness), not attempt.reading.upright
+
     found = [one for one in attempts if one.reading is not None]
-    return min(found, key=lambda one: order.index(_sureness(one)), default=None)
-
-
-def _sureness(attempt: Attempt) -> Sureness:
-    return Sureness.NOTHING if attempt.reading is None else attempt.reading.sureness
+    return min(found, key=rank, default=None)
 
 
 def _nothing(case: Case) -> str:
@@ -123,6 +145,25 @@ def _blocks(case: Case) -> str:
 
 def _blocks_and_several(case: Case) -> str:
     return _blocks(case) or ("" if len(case.images) > 1 else "more than one image")
+
+
+def _small_blocks_and_several(case: Case) -> str:
+    asked = _blocks_and_several(case)
+    if asked or case.patch is None:
+        return asked
+    values = case.patch**2 * case.images.shape[3]
+    return "" if values <= MOST_ALONE else f"blocks of at most {MOST_ALONE} values"
+
+
+def _public(case: Case) -> str:
+    if case.patch is None:
+        return _blocks(case)
+    if case.public is None:
+        return "public pictures of the same kind: --public FOLDER"
+    images = case.images if case.many is None else case.many
+    if len(images) < FEWEST_WITH_PUBLIC:
+        return f"at least {FEWEST_WITH_PUBLIC} ciphertexts"
+    return "smaller blocks: these are too large to compare" if too_large(images, case.patch) else ""
 
 
 def _as_they_are(case: Case) -> Reading | None:
@@ -178,8 +219,11 @@ def _substituted(case: Case) -> Reading | None:
     assert case.patch is not None
     patch = case.patch
     tables = find_tables(case.images, patch)
-    plain, grown = looks_plain(tables.undo(case.images, patch), None)
-    if not plain or rise(case.images) > UNFOLDED:
+    shown = tables.undo(case.images, patch)
+    plain, grown = looks_plain(shown, None)
+    # Means of blocks alone may look like a picture: insides and borders of blocks have to as well.
+    inside = rise(shown, patch) >= CLEARLY and at_borders(shown, patch) <= SEAMLESS_AS_IT_IS
+    if not plain or not inside or rise(case.images) > UNFOLDED:
         return None
     sureness = Sureness.SURE if tables.clear and tables.rough < SMOOTH_TABLE else Sureness.PARTLY
     found = "values replaced through a table, in place"
@@ -209,11 +253,72 @@ def _under_own_keys(case: Case) -> Reading | None:
     return _of(best, OWN_KEYS, pictures)
 
 
+def _one_by_one(
+    read: Callable[[Case], Reading | None], case: Case, least: Sureness
+) -> Reading | None:
+    """Read a few images each by itself as ``read`` does; the surest speaks for all.
+
+    ``least``: how sure an image has to be to count.
+    """
+    order = list(Sureness).index
+    chosen = np.unique(np.linspace(0, len(case.images) - 1, ALONE).round().astype(int))
+    tried = [read(replace(case, images=case.images[i : i + 1])) for i in chosen]
+    shown = [one for one in tried if one is not None and order(one.sureness) <= order(least)]
+    if 2 * len(shown) <= len(tried):
+        return None
+    best = min(shown, key=lambda one: order(one.sureness))
+
+    def pictures(more: UInt8Array) -> tuple[UInt8Array, list[Sureness]]:
+        found, sureness = [], []
+        for image in more:
+            one = read(replace(case, images=image[None]))
+            found.append((_greys if one is None else one.pictures)(image[None])[0])
+            sureness.append(Sureness.NOTHING if one is None else one.sureness)
+        return np.concatenate(found), sureness
+
+    return replace(best, keys=OWN_KEYS, pictures=pictures)
+
+
+def _halves_moved_one_by_one(case: Case) -> Reading | None:
+    return _one_by_one(_halves_moved, case, Sureness.PARTLY)
+
+
+def _substituted_one_by_one(case: Case) -> Reading | None:
+    return _one_by_one(_substituted, case, Sureness.SURE)
+
+
+def _own_maps(case: Case) -> Reading | None:
+    return _with_public(case, read_own_maps)
+
+
+def _moments(case: Case) -> Reading | None:
+    return _with_public(case, read_moments)
+
+
+def _with_public(
+    case: Case, read: Callable[[UInt8Array, UInt8Array, int], FromHalves | None]
+) -> Reading | None:
+    assert case.patch is not None and case.public is not None
+    images = case.images if case.many is None else case.many
+    found = read(images, case.public, case.patch)
+    if found is None:
+        return None
+    return Reading(
+        Sureness.SURE if found.sure else Sureness.PARTLY,
+        found.what,
+        ONE_FOR_ALL,
+        lambda more: _greys(found.undo(more)),
+        {"agreement_of_halves": found.agreement, "seams_held_out": found.seams},
+        upright=True,
+    )
+
+
 def _negated_in_place(case: Case) -> Reading | None:
     """Values that were negated one by one where they are: folding brings the outlines back."""
     shown = folded_pictures(case.images)
     grown, before = rise(shown), rise(case.images)
-    if grown < before + FOLDED or before > UNFOLDED:
+    # Blocks that show clearly, and steps that shrink, are the trace of something else.
+    if case.share > FAINT_BLOCKS or grown < max(before + FOLDED, HARDLY) or before > UNFOLDED:
         return None
     found = "values negated in place: the pictures show what v and 255 - v have in common"
     evidence = {"growth_of_steps": before, "growth_of_steps_folded": grown}
@@ -311,10 +416,34 @@ READERS: tuple[Reader, ...] = (
         _under_own_keys,
         _blocks_and_several,
     ),
+    Reader(
+        "nibble histories for each image",
+        "4-bit halves moved or negated inside blocks, blocks moved, under a key for each image",
+        _halves_moved_one_by_one,
+        _small_blocks_and_several,
+    ),
+    Reader(
+        "substitution for each image",
+        "values replaced through a table where they are, under a key for each image",
+        _substituted_one_by_one,
+        _small_blocks_and_several,
+    ),
+    Reader(
+        "a key for each block",
+        "values or 4-bit halves moved or negated inside each block by a key of its own, the same "
+        "keys for all images",
+        _own_maps,
+        _public,
+    ),
+    Reader(
+        "moments",
+        "all blocks mixed by one linear map, blocks moved, under one key for all images",
+        _moments,
+        _public,
+    ),
 )
 # What no reader of this command looks for: it needs more than a folder of ciphertexts.
 NOT_LOOKED_FOR = (
-    "a key of its own for every block (needs public images: `compare audit run`)",
     "anything from known pairs of picture and ciphertext, or from an encryption oracle "
     "(`compare audit run`)",
     "learned attacks (`compare audit run --budget full`)",

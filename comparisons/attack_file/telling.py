@@ -27,6 +27,11 @@ LOSSY = (
     "the files are JPEG: compression changed the scrambled values, so that pictures come back with "
     "errors or not at all; ask for the files before compression"
 )
+OVERLAP = (
+    "whether public pictures are copies of the hidden ones cannot be seen here: leave out pictures "
+    "of the same patients, or this shows more than an attacker gets"
+)
+RIGHT_WAY_UP = "the right way up, as far as the public pictures are of the same kind"
 OPEN = "up to the 8 symmetries of the square and a global negative"
 
 
@@ -50,6 +55,7 @@ def tell(attack: FolderAttack, told: Told) -> list[str]:
         State.NOT_SCRAMBLED: _not_scrambled,
         State.UNKNOWN: _unknown,
     }[state](attack, told)
+    lines += _public(attack)
     if attack.jpegs and state is not State.NOT_SCRAMBLED:
         lines.append(LOSSY)
     return lines
@@ -63,11 +69,25 @@ def _read(attack: FolderAttack, told: Told) -> list[str]:
     lines = [first + attack.found + (f" ({counted})" if counted else "")]
     lines += _evidence(attack)
     lines += _other_side(attack, told)
-    return [*lines, f"pictures: {attack.out}, {OPEN}"]
+    return [*lines, f"pictures: {attack.out}, {RIGHT_WAY_UP if attack.upright else OPEN}"]
+
+
+def _public(attack: FolderAttack) -> list[str]:
+    if attack.public is None:
+        return []
+    used = "used" if attack.upright else "given, but they added nothing"
+    said = [f"public pictures: {len(attack.public.images)}, {used}", *attack.public.notes]
+    return ["; ".join(said), OVERLAP]
 
 
 def _evidence(attack: FolderAttack) -> list[str]:
     found = attack.evidence
+    if attack.upright:
+        return [
+            f"pictures found from two halves of the images agree by "
+            f"{found['agreement_of_halves']:.2f} beyond what all have in common (chance 0); steps "
+            f"at block borders are {found['seams_held_out']:.1f} times those inside blocks"
+        ]
     if "seams" not in found:
         return []
     neighbours, seams = found["neighbour_correlation_held_out"], found["seams"]

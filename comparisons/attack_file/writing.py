@@ -11,6 +11,7 @@ from typing import Any
 
 from he_compare.common.run.store import write_atomic
 from he_compare.common.types import UInt8Array
+from he_compare.comparisons.attack_file.public_pictures import PublicPictures
 from he_compare.comparisons.attacks.tools.block_size import Guess
 from he_compare.comparisons.attacks.tools.reconstruct import Sureness
 from he_compare.comparisons.auditing.artefacts import png
@@ -34,6 +35,7 @@ class FolderAttack:
     ``patch``: side of the blocks, None where it could not be guessed; ``guess``: how it was guessed
     (None for arrays of numbers). ``sureness``: of one key for all, or of the least sure image where
     each has its own; then ``each`` has one for every picture. ``scrambled``: None where unknown.
+    ``upright``: public pictures say which way up pictures are; ``public``: those that were given.
     ``tried``: what was looked for and with what result. ``jpegs``: number of JPEG files.
     ``written``: pictures, relative to ``out``. ``lines``: what to tell the user.
     """
@@ -48,6 +50,8 @@ class FolderAttack:
     evidence: Mapping[str, float]
     guess: Guess | None = None
     scrambled: bool | None = None
+    upright: bool = False
+    public: PublicPictures | None = None
     jpegs: int = 0
     tried: list[dict[str, str]] = field(default_factory=list)
     written: list[str] = field(default_factory=list)
@@ -87,6 +91,14 @@ class FolderAttack:
             "out": str(self.out),
             "pictures": self.written,
         }
+        if self.public is not None:
+            report["public_pictures"] = {
+                "images": len(self.public.images),
+                "digest": self.public.digest,
+                "notes": list(self.public.notes),
+                "used": self.upright,
+                "copies_of_the_originals": "not looked for: there are no originals",
+            }
         if self.guess is not None:
             report["patch_guess"] = _as_json(self.guess)
         if self.each:

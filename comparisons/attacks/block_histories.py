@@ -17,7 +17,12 @@ from he_compare.common.attack_score import SSIM, Detail, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.similarity import ssim
 from he_compare.common.types import Knowledge, UInt8Array
-from he_compare.comparisons.attacks.tools.block_recovery import MAPS_OF_BLOCKS, Recovered, recover
+from he_compare.comparisons.attacks.tools.block_recovery import (
+    MAPS_OF_BLOCKS,
+    Recovered,
+    blocks_of_target,
+    recover,
+)
 from he_compare.comparisons.attacks.tools.likeness import ranked_by_picture, score_pictures
 from he_compare.comparisons.attacks.tools.scores import source_blocks
 from he_compare.comparisons.attacks.tools.tiles import as_bytes
@@ -45,7 +50,7 @@ class BlockHistories(Attack):
 
     def run(self, view: View, budget: AttackBudget, random: np.random.Generator) -> Recovered:
         """Read histories, place blocks and order what is inside. Raises AttackFailedError."""
-        return recover(as_bytes(view.ciphertexts), view.auxiliary, view.facts)
+        return recover(as_bytes(view.ciphertexts), view.auxiliary, blocks_of_target(view.facts))
 
     def score(self, guess: Recovered, truth: Truth) -> Score:
         """Compare pictures with originals; say what the mean public picture alone is worth."""

@@ -16,7 +16,11 @@ from he_compare.common.attack import Attack
 from he_compare.common.attack_score import AttackMetric, Detail, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.types import IntArray, Knowledge
-from he_compare.comparisons.attacks.tools.block_recovery import MAPS_OF_BLOCKS, recover
+from he_compare.comparisons.attacks.tools.block_recovery import (
+    MAPS_OF_BLOCKS,
+    blocks_of_target,
+    recover,
+)
 from he_compare.comparisons.attacks.tools.likeness import ranked_by_picture
 from he_compare.comparisons.attacks.tools.tiles import as_bytes
 
@@ -47,7 +51,7 @@ class NamingByHistories(Attack):
 
     def run(self, view: View, budget: AttackBudget, random: np.random.Generator) -> Names:
         """Recover pictures with the candidates, and rank these. Raises AttackFailedError."""
-        found = recover(as_bytes(view.ciphertexts), view.candidates, view.facts)
+        found = recover(as_bytes(view.ciphertexts), view.candidates, blocks_of_target(view.facts))
         return Names(ranked_by_picture(found.pictures, view.candidates))
 
     def score(self, guess: Names, truth: Truth) -> Score:

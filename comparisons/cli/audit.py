@@ -177,6 +177,14 @@ def attack_file(
         Path | None,
         typer.Option(help="New folder for the pictures.", show_default="FOLDER.attacked"),
     ] = None,
+    public: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Public pictures of the same kind, for a key of its own for every block.",
+            show_default="none",
+        ),
+    ] = None,
     as_json: JsonFlag = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -191,7 +199,7 @@ def attack_file(
     from he_compare.comparisons.progress import ProgressReporter
 
     with ProgressReporter(quiet=quiet) as progress:
-        attack = attack_folder(folder, patch, out, progress)
+        attack = attack_folder(folder, patch, out, progress, public)
     if as_json:
         print_json(attack.report())
     else:

@@ -21,7 +21,11 @@ from he_compare.comparisons.attacks.tools.tiles import AFTER, MOVES
 
 EMPTY = -1
 SETTLING, REBUILDING = 20, 6
+# Cells that are filled anew at a time, the worst: an assignment of n pieces takes n cubed steps.
+MOST_SETTLED = 500
 BAD = 4.0
+# Of the mean unfit of a piece, by which a move has to be better than to stay.
+STAYING = 1e-4
 # Share of the cells at the rim that are filled at a time, the surest.
 SURE_SHARE = 0.25
 # (row, column) of the neighbour; axis of the border; whether the neighbour lies before the cell.
@@ -184,14 +188,15 @@ def settled(mosaic: Mosaic, borders: Borders) -> Mosaic:
     """Improve a full mosaic: the cells of either colour of a chessboard are filled anew.
 
     With one colour fixed, the best filling of the other is a linear assignment: the sum of unfits
-    never rises.
+    never rises. Where pieces fit equally well they stay: thousands of equal ones, such as a black
+    margin, would change places forever, and slowly.
     """
     whole = mosaic.copy()
     colour = np.add.outer(*map(np.arange, whole.block.shape)) % 2
     for _ in range(SETTLING):
         before = whole.copy()
         for half in (0, 1):
-            cells = np.argwhere(colour == half)
+            cells = _worst(whole, np.argwhere(colour == half), borders)
             if len(cells):
                 _assign(whole, cells, whole.block[tuple(cells.T)], borders)
         if all(map(np.array_equal, vars(before).values(), vars(whole).values())):
@@ -199,11 +204,29 @@ def settled(mosaic: Mosaic, borders: Borders) -> Mosaic:
     return whole
 
 
+def _worst(mosaic: Mosaic, cells: IntArray, borders: Borders) -> IntArray:
+    """Return the cells (c, 2) whose pieces fit worst, ``MOST_SETTLED`` at most."""
+    if len(cells) <= MOST_SETTLED:
+        return cells
+    below, right = _unfits(mosaic, borders)
+    around = np.zeros(mosaic.block.shape)
+    around[:-1] += below
+    around[1:] += below
+    around[:, :-1] += right
+    around[:, 1:] += right
+    return cells[np.argsort(-around[tuple(cells.T)], kind="stable")[:MOST_SETTLED]]
+
+
 def _assign(mosaic: Mosaic, cells: IntArray, pieces: IntArray, borders: Borders) -> None:
-    """Fill cells with as many pieces, each in its best turn and sign, at the least sum."""
+    """Fill cells with as many pieces, each in its best turn and sign, at the least sum.
+
+    ``pieces`` lie at the cells already, in the same order.
+    """
     cost = beside(mosaic, cells, pieces, borders).cost
     flat = cost.reshape(*cost.shape[:2], -1)
-    chosen = np.asarray(linear_sum_assignment(flat.min(axis=2))[1])
+    least = flat.min(axis=2).astype(np.float64)
+    least[np.diag_indices_from(least)] -= STAYING * least.mean()
+    chosen = np.asarray(linear_sum_assignment(least)[1])
     state = flat[np.arange(len(cells)), chosen].argmin(axis=1)
     sign, turn = np.divmod(state, borders.turns)
     mosaic.lay(cells, pieces[chosen], turn, sign)

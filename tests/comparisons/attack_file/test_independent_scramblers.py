@@ -14,7 +14,13 @@ from he_compare.common.similarity import ssim
 from he_compare.common.types import UInt8Array
 from he_compare.comparisons.attack_file.attack_folder import attack_folder
 from he_compare.comparisons.attack_file.plain import looks_plain
-from he_compare.comparisons.attack_file.readers import Case, Reader, Reading, read_in_turn
+from he_compare.comparisons.attack_file.readers import (
+    READERS,
+    Case,
+    Reader,
+    Reading,
+    read_in_turn,
+)
 from he_compare.comparisons.attack_file.writing import FolderAttack, State
 from he_compare.comparisons.attacks.tools.alignment import aligned_one_by_one, aligned_together
 from he_compare.comparisons.attacks.tools.block_size import guess_block_size
@@ -90,7 +96,7 @@ def test_what_is_not_read_is_unknown_and_never_safe(tmp_path: Path) -> None:
     done = attacked(written(tmp_path / "in", hidden), patch=8)
     told = "\n".join(done.lines)
     assert done.state is State.UNKNOWN
-    assert "no evidence that the images are safe" in told and "public images" in told
+    assert "no evidence that the images are safe" in told and "--public FOLDER" in told
 
 
 def test_jpeg_ciphertexts_are_read_and_the_loss_is_named(tmp_path: Path) -> None:
@@ -164,3 +170,54 @@ def test_blocks_that_show_clearly_are_never_called_unscrambled() -> None:
             hidden = slow.under(scrambler, smooth_images(2, 64), patch, seed)
             guess = guess_block_size(hidden)
             assert not looks_plain(hidden, guess.patch, guess.share)[0]
+
+
+def test_blocks_that_show_clearly_are_not_called_negated_in_place() -> None:
+    hidden = slow.under(slow.pixel_np, smooth_images(4, 64), 8, 10)
+    folding = next(one for one in READERS if one.name == "folding")
+    found = folding.read(Case(hidden, None, None))
+    assert found is not None and found.sureness is Sureness.PARTLY
+    # Half of the variance explained by places: what negates single values leaves no such trace.
+    assert folding.read(Case(hidden, 8, 8, share=0.5)) is None
+
+
+@pytest.mark.parametrize(
+    ("scrambler", "reader"),
+    [
+        (slow.tanaka_le, "nibble histories for each image"),
+        (slow.ffx, "substitution for each image"),
+    ],
+)
+def test_halves_and_tables_are_read_under_a_key_for_each_image(
+    scrambler: slow.Scrambler, reader: str
+) -> None:
+    images = smooth_images(3, 64)
+    hidden = slow.under(scrambler, images, 4, 11, per_image=True)
+    found = next(one for one in READERS if one.name == reader).read(Case(hidden, 4, 4))
+    assert found is not None and found.keys == "one for each image"
+    assert found.sureness is not Sureness.NOTHING
+    pictures, sureness = found.pictures(hidden)
+    assert len(sureness) == 3 and sureness.count(Sureness.NOTHING) <= 1
+    assert float(ssim(aligned_one_by_one(pictures, images)[..., None], images).mean()) > 0.8
+
+
+def test_one_image_that_is_not_sure_claims_nothing_for_others() -> None:
+    hidden = slow.under(slow.madono_ele, smooth_images(3, 64), 8, 12)
+    for reader in READERS:
+        if reader.name.endswith("for each image"):
+            assert reader.read(Case(hidden, 8, 8)) is None
+
+
+def test_means_of_blocks_alone_are_not_taken_for_a_table() -> None:
+    images = smooth_images(6, 96)
+    images[:, :, :32] = 0  # A black margin, as around a head: its blocks stay equal.
+    substituted = next(one for one in READERS if one.name == "substitution")
+    for patch in (8, 16):
+        blocks = images.reshape(6, 96 // patch, patch, 96 // patch, patch)
+        random = np.random.default_rng(patch)
+        hidden = random.permuted(
+            blocks.transpose(0, 1, 3, 2, 4).reshape(6, -1, patch * patch), axis=2
+        )
+        hidden = hidden.reshape(6, 96 // patch, 96 // patch, patch, patch)
+        whole = hidden.transpose(0, 1, 3, 2, 4).reshape(6, 96, 96, 1)
+        assert substituted.read(Case(whole, patch, patch)) is None

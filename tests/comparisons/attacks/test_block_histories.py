@@ -14,7 +14,12 @@ from he_compare.common.scheme import encrypted, seen
 from he_compare.common.similarity import ssim
 from he_compare.common.types import UInt8Array
 from he_compare.comparisons.attacks.block_histories import ATTACK, named
-from he_compare.comparisons.attacks.tools.block_recovery import OWN_MAPS, Recovered, recover
+from he_compare.comparisons.attacks.tools.block_recovery import (
+    OWN_MAPS,
+    Recovered,
+    blocks_of_target,
+    recover,
+)
 from he_compare.comparisons.attacks.tools.likeness import ranked_by_picture
 from he_compare.comparisons.attacks.tools.tiles import as_bytes
 from he_compare.comparisons.auditing.targets import cipher_target
@@ -38,7 +43,7 @@ def _attacked(cipher: str, images: UInt8Array, public: UInt8Array) -> Recovered:
     assert target.facts is not None and ATTACK.applies(target.facts) == ""
     key = target.scheme.new_key(5)
     ciphertexts = as_bytes(seen(target.scheme, encrypted(key, images)))
-    return recover(ciphertexts, public, target.facts)
+    return recover(ciphertexts, public, blocks_of_target(target.facts))
 
 
 @pytest.mark.parametrize("cipher", OWN_MAP_CIPHERS)
