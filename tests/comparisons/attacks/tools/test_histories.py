@@ -10,7 +10,7 @@ from he_compare.comparisons.attacks.tools.block_places import find_places, signs
 from he_compare.comparisons.attacks.tools.expectations import (
     NOWHERE,
     Factors,
-    Neighbours,
+    NeighbourRegression,
     window,
 )
 from he_compare.comparisons.attacks.tools.histories import read_histories
@@ -77,7 +77,9 @@ def test_neighbours_expect_what_depends_on_them() -> None:
     known = random.normal(size=(300, 4)).astype(np.float32)
     wanted = np.stack([known[:, 0] + known[:, 1], random.normal(size=300)], axis=1)
     beside = np.array([[0, 1], [2, NOWHERE]])
-    expected = Neighbours(known, wanted.astype(np.float32), beside, 1e-3).expect(known, 0.0)
+    expected = NeighbourRegression(known, wanted.astype(np.float32), beside, 1e-3).expect(
+        known, 0.0
+    )
     assert np.abs(expected.values[:, 0] - wanted[:, 0]).max() < 0.05
     assert expected.variance[0] < 0.01 < 0.8 < expected.variance[1]
 
