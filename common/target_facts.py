@@ -23,7 +23,8 @@ class Facts:
     ``folds_in_place``: each pixel holds the values of that pixel, up to v or 255 - v and the order
     of channels, whatever the key. ``keeps_blocks``: each block holds the 4-bit halves of one block
     of the image, up to v or 15 - v; ``keeps_channel_blocks``: each block of one channel holds the
-    values of one block of one channel of the image, up to v or 255 - v. ``tables_in_place``: each
+    values of one block of one channel of the image, up to v or 255 - v. ``keeps_neighbours``:
+    pixels beside each other inside a block stay so, turned or negated. ``tables_in_place``: each
     position of a block (without blocks: each channel) maps its value by one table, one to one.
     ``unadaptable``: why no model was adapted to the key, '' where one was. ``pictures``: the
     messages are pictures to whoever reads them.
@@ -50,6 +51,7 @@ class Facts:
     moves_blocks: bool
     folds_in_place: bool
     keeps_blocks: bool
+    keeps_neighbours: bool
     keeps_channel_blocks: bool
     tables_in_place: bool
     claims: SecurityClaims

@@ -15,7 +15,7 @@ import numpy as np
 
 from he_compare.common.adversary import Truth, View
 from he_compare.common.attack import Attack
-from he_compare.common.attack_requirements import BLOCKS, BYTES
+from he_compare.common.attack_requirements import BLOCKS, BYTES, Requirement
 from he_compare.common.attack_score import SSIM, Detail, Picture, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.similarity import gradient_similarity, psnr, ssim
@@ -47,6 +47,16 @@ class Solved:
         return np.concatenate([part.pictures for part in self.parts])
 
 
+WHOLE_VALUES = Requirement(
+    "values are not kept whole or negated; this solver reads nothing else",
+    lambda facts: facts.keeps_folded,
+)
+ONE_INSIDE = Requirement(
+    "the inside of every block is moved in a way of its own; this solver finds one for all",
+    lambda facts: facts.shared_key or facts.keeps_neighbours or not facts.keeps_blocks,
+)
+
+
 class Jigsaw(Attack):
     """Ciphertext only; correlation inside blocks followed by the placement of blocks."""
 
@@ -55,7 +65,7 @@ class Jigsaw(Attack):
     rung = Knowledge.MANY_CIPHERTEXTS
     slow = True
     wants_images = 100
-    requires = (BLOCKS, BYTES)
+    requires = (BLOCKS, BYTES, WHOLE_VALUES, ONE_INSIDE)
     metric = SSIM
     limits = (
         "up to the eight symmetries of the square and a global negative, which ciphertexts do not "

@@ -44,7 +44,7 @@ class FoundOrder:
     ciphertexts: int
 
 
-WHOLE_VALUES = Requirement(
+NOT_HALVES = Requirement(
     "4-bit halves of values move apart; this solver correlates whole values",
     lambda facts: not uses_nibbles(facts),
 )
@@ -59,7 +59,7 @@ class SharedKeyCorrelation(Attack):
     slow = True
     # Of grainy pictures with a black margin, twenty leave the layout torn; a hundred take a second.
     wants_images = 100
-    requires = (BLOCKS, ONE_KEY, BYTES, ONE_VALUE, SHARED_KEY, WHOLE_VALUES)
+    requires = (BLOCKS, ONE_KEY, BYTES, ONE_VALUE, SHARED_KEY, NOT_HALVES)
     metric = AttackMetric("share of pixel positions inside blocks exact", best=1.0)
     limits = (
         "up to the eight symmetries of the square and a global negation, which ciphertexts do not "

@@ -18,6 +18,8 @@ PROBE_SEED = 20_240_501
 OWN_KEYS = (101, 202)
 # Of sums of single-precision numbers, whose order differs between machines and numbers of threads.
 TOLERANCE = 1e-5
+# Grey levels from row to row and from column to column of a probe.
+STEPS = (2, 1)
 # Values that have to come twice at one position before a table is taken for one.
 LEAST_REPEATED = 8
 
@@ -66,6 +68,8 @@ def facts_of(scheme: Scheme, label: str, kind: str) -> Facts:
         or any(one.moved for one in kept),
         folds_in_place=all(_folds_in_place(image, view) for view in views),
         keeps_blocks=all(one.whole for one in kept),
+        keeps_neighbours=patch is not None
+        and all(_neighbours_stay(scheme, key, patch) for key in keys),
         keeps_channel_blocks=all(_channel_blocks_kept(image, view, patch) for view in views),
         tables_in_place=all(_tables_in_place(image, view, patch or 1) for view in views),
         claims=scheme.claims(),
@@ -193,6 +197,20 @@ def _equal(first: PixelArray, second: PixelArray) -> BoolArray:
 
 def _alike(first: PixelArray, second: PixelArray) -> bool:
     return first.shape == second.shape and bool(_equal(first, second).all())
+
+
+def _neighbours_stay(scheme: Scheme, key: KeyedScheme, patch: int) -> bool:
+    """Encrypt blocks that rise by small steps: whatever turns or negates them keeps the steps."""
+    height, width, channels = scheme.shape
+    row, column = np.indices((patch, patch))
+    block = (STEPS[0] * row + STEPS[1] * column).astype(np.uint8)
+    image = np.tile(block[:, :, None], (height // patch, width // patch, channels))
+    view = _see(scheme, key, image[None])[0]
+    if view.dtype != np.uint8:
+        return False
+    whole = view.astype(np.int64).reshape(height // patch, patch, width // patch, patch, channels)
+    steps = [np.abs(np.diff(whole, axis=axis)) for axis in (1, 3)]
+    return all(int(step.max(initial=0)) <= max(STEPS) for step in steps)
 
 
 def _same(first: PixelArray, second: PixelArray) -> bool:

@@ -66,3 +66,19 @@ def test_facts_of_a_rotation_do_not_depend_on_the_number_of_threads(patch: int) 
             facts.append({name: value for name, value in vars(found).items() if name != "claims"})
     assert facts[0] == facts[1]
     assert facts[0]["shared_key"] and not facts[0]["moves_blocks"]
+
+
+@pytest.mark.parametrize(
+    ("cipher", "stay"),
+    [
+        ("etc[patch=8]", True),
+        ("etc[patch=8,key_policy=per_image]", True),
+        ("patch_shuffle[patch=8]", True),
+        ("vit_block[patch=8]", False),
+        ("al_amin[patch=8,shared_pixel_key=false]", False),
+        ("madono_ele", False),
+        ("orthogonal[patch=8]", False),
+    ],
+)
+def test_whether_pixels_inside_blocks_stay_beside_each_other(cipher: str, stay: bool) -> None:
+    assert cipher_target(cipher, 32).facts.keeps_neighbours is stay
