@@ -19,10 +19,10 @@ from he_compare.common.datasets.reading.source_policy import SourcePolicy, sourc
 from he_compare.common.scheme import CLOSED_CONTROLS, OPEN_CONTROL
 from he_compare.common.seeds import generator_for
 from he_compare.comparisons.attacks.tools.recogniser import fit_recogniser
-from he_compare.comparisons.auditing.adversary_view import set_up
+from he_compare.comparisons.auditing.adversary_view import Attacked, set_up
 from he_compare.comparisons.auditing.audit import MOST_ATTACKED
 from he_compare.comparisons.auditing.intervals import interval_over_keys
-from he_compare.comparisons.auditing.pool import DatasetPool
+from he_compare.comparisons.auditing.pool import DatasetPool, training_images
 from he_compare.comparisons.auditing.targets import cipher_target
 from he_compare.comparisons.auditing.verdicts import advantage
 
@@ -55,9 +55,12 @@ def measure(quick: bool) -> list[Row]:
         for name in ATTACKS:
             attack = plugins.load("attacks", name)
             for target in targets:
-                assert target.scheme is not None and target.facts is not None
-                scheme, facts = target.scheme, target.facts
-                view, truth = set_up(attack, scheme, facts, scheme, pool, budget, 0, key, recognise)
+                attacked = Attacked(target.scheme, target.key(key))
+                view, truth = set_up(
+                    *(attack, target.scheme, target.facts, attacked, pool, budget, 0, key),
+                    recognise,
+                    training_images(pool),
+                )
                 random = generator_for(0, "attack", name, key)
                 score = attack.score(attack.run(view, budget, random), truth)
                 found[name, target.label, attack.metric.name].append(score.value)
