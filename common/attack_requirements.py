@@ -48,13 +48,24 @@ BLOCKS = Requirement(
 ONE_KEY = Requirement(
     "every image has a key of its own", lambda facts: facts.deterministic and facts.one_key
 )
+# What was sent under keys of many images says nothing of the next one, unless the cipher lets no
+# structure through at all: then that is what an attack shows.
+ONE_KEY_TO_LEARN = Requirement(
+    "every image has a key of its own; this solver learns one for all",
+    lambda facts: facts.one_key or not (facts.key_per_image or facts.keeps_nibbles),
+)
+# Of blocks whose side nobody knows, nothing was measured.
 SHARED_KEY = Requirement(
-    "every block has a key of its own", lambda facts: facts.shared_key, by_construction=True
+    "every block has a key of its own",
+    lambda facts: facts.shared_key,
+    lambda facts: facts.patch is not None or facts.keeps_places,
 )
 MOVED_BLOCKS = Requirement(
     "blocks do not change places",
     lambda facts: facts.moves_blocks,
-    lambda facts: facts.keeps_blocks or facts.local or facts.keeps_places,
+    lambda facts: (
+        facts.keeps_places or (facts.patch is not None and (facts.keeps_blocks or facts.local))
+    ),
 )
 BYTES = Requirement(
     "values are mixed, not kept as bytes", lambda facts: facts.ciphertext == "uint8"
@@ -62,7 +73,7 @@ BYTES = Requirement(
 NO_BYTES = Requirement(
     "values are moved or mapped as bytes, not mixed",
     lambda facts: facts.ciphertext != "uint8",
-    by_construction=True,
+    lambda facts: facts.keeps_nibbles or facts.keeps_folded or facts.tables_in_place,
 )
 ONE_VALUE = Requirement(
     "a value of the ciphertext depends on many of the image",

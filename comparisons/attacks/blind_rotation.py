@@ -8,6 +8,8 @@ Schoenemann, Psychometrika 1966.
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 
 from he_compare.common.adversary import Truth, View
@@ -30,6 +32,7 @@ class BlindRotation(Attack):
     requires = (BLOCKS, NO_BYTES, ONE_KEY, SHARED_KEY)
     metric = SSIM
     limits = (
+        "up to a negative of the whole: SSIM is the higher one of pictures and negatives",
         "recovered pictures are grey: the mean of the channels",
         "fine detail stays blurred; more images, larger images or smaller blocks recover more of "
         "it",
@@ -43,7 +46,9 @@ class BlindRotation(Attack):
         return show_rotation(view.ciphertexts, patch, matrix)[..., None]
 
     def score(self, guess: UInt8Array, truth: Truth) -> Score:
-        """Compare pictures with originals."""
+        """Compare pictures with originals, in the better sign: a rotation may be a reflection."""
+        negative = cast(UInt8Array, 255 - guess)
+        guess = max(guess, negative, key=lambda shown: score_pictures(shown, truth).value)
         means = _block_means(truth.originals, truth.facts.patch or 1)
         thumbnail = score_pictures(means, truth).value
         details = (Detail("SSIM of block means alone", thumbnail),)

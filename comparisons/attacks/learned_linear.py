@@ -18,6 +18,7 @@ import numpy as np
 
 from he_compare.common.adversary import Need, Truth, View
 from he_compare.common.attack import Attack
+from he_compare.common.attack_requirements import ONE_KEY_TO_LEARN
 from he_compare.common.attack_score import SSIM, Detail, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.scheme import PictureShape
@@ -51,6 +52,7 @@ class LearnedLinear(Attack):
     rung = Knowledge.KNOWN_PAIRS
     needs = frozenset({Need.PAIRS})
     reads_pictures = False
+    requires = (ONE_KEY_TO_LEARN,)
     metric = SSIM
     limits = (
         "linear maps inside blocks only; with fewer blocks in the pairs than values in a block the "

@@ -18,9 +18,9 @@ from he_compare.common.scheme import KeyMoves, PictureShape
 from he_compare.common.target_facts import Facts
 from he_compare.common.types import BoolArray, IntArray, PixelArray, UInt8Array
 
-# Of a cipher with fresh randomness or a key per image there is nothing to find: attacks show that.
+# Of a cipher with fresh randomness that keeps nothing there is nothing to find: attacks show that.
 MOVES_VALUES = Requirement(
-    "values are mapped in other ways than moves and negation: the key is no list of moves (see "
+    "values are not kept as bytes that are moved or negated: the key is no list of such moves (see "
     "learned inversion)",
     lambda facts: facts.keeps_nibbles or not (facts.deterministic and facts.one_key),
 )

@@ -10,6 +10,7 @@ import numpy as np
 
 from he_compare.common.adversary import Pairs, Truth, View
 from he_compare.common.attack import Attack
+from he_compare.common.attack_requirements import ONE_KEY_TO_LEARN
 from he_compare.common.attack_score import AS_IT_IS, AttackMetric, Detail, Picture
 from he_compare.common.scheme import KeyMoves, PictureShape
 from he_compare.common.similarity import gradient_similarity, psnr, ssim
@@ -39,7 +40,7 @@ class KeyRecovery(Attack):
     """An attack that recovers a key of moves: verified by decrypting sealed images with it."""
 
     metric = AttackMetric("share of values of fresh images decrypted correctly", best=1.0)
-    requires = (MOVES_VALUES,)
+    requires = (ONE_KEY_TO_LEARN, MOVES_VALUES)
     source = "design of the cipher: no diffusion, one key for all images"
 
     def effortless(self, view: View, truth: Truth) -> Mapping[str, float]:

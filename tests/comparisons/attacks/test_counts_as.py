@@ -64,3 +64,12 @@ def test_what_the_cipher_does_not_do_is_told_from_what_the_solver_cannot_read() 
     assert MOVED_BLOCKS.holds_by_construction(replace(blocks, keeps_blocks=True))
     unknown = replace(blocks, keeps_blocks=False, local=False, keeps_places=False)
     assert not MOVED_BLOCKS.holds_by_construction(unknown)
+
+
+def test_of_blocks_of_unknown_side_nothing_holds_by_construction() -> None:
+    blocks = cipher_target("vit_block[patch=8]", 32).facts
+    unknown = replace(blocks, patch=None, shared_key=False, moves_blocks=False, keeps_blocks=False)
+    assert not SHARED_KEY.holds_by_construction(unknown)
+    assert not MOVED_BLOCKS.holds_by_construction(unknown)
+    mixed = replace(blocks, keeps_values=False, keeps_folded=False, keeps_nibbles=False)
+    assert not NO_BYTES.holds_by_construction(mixed)

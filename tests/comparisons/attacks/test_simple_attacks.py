@@ -52,16 +52,24 @@ def test_known_pairs_give_a_key_that_decrypts(tmp_path: Path, cipher: str) -> No
     assert detail(found, "key positions in the right pixel") > 0.99
 
 
-def test_a_key_for_each_image_leaves_oracle_and_pairs_nothing(tmp_path: Path) -> None:
-    cipher = "vit_block[patch=8,key_policy=per_image]"
+@pytest.mark.parametrize(
+    "cipher", ["vit_block[patch=8,key_policy=per_image]", "patch_shuffle[patch=8]"]
+)
+def test_a_key_for_each_image_is_none_that_pairs_could_tell(tmp_path: Path, cipher: str) -> None:
+    for attack in ("chosen_plaintext", "known_plaintext", "learned_linear"):
+        found = outcome(tmp_path / attack, attack, cipher)
+        assert found.verdict == "unreadable" and "learns one for all" in found.reason
+
+
+def test_where_nothing_is_kept_oracle_and_pairs_are_tried(tmp_path: Path) -> None:
     for attack in ("chosen_plaintext", "known_plaintext"):
-        assert outcome(tmp_path / attack, attack, cipher).verdict == "resists within budget"
+        assert outcome(tmp_path / attack, attack, "aes_ctr").verdict == "resists within budget"
 
 
 @pytest.mark.parametrize("attack", ["chosen_plaintext", "known_plaintext"])
 def test_what_is_no_move_of_values_is_beyond_the_solver(tmp_path: Path, attack: str) -> None:
     found = outcome(tmp_path, attack, "ffx")
-    assert found.verdict == "unreadable" and "other ways" in found.reason
+    assert found.verdict == "unreadable" and "not kept as bytes" in found.reason
 
 
 @pytest.mark.parametrize("cipher", ["np", "pixel_np"])
