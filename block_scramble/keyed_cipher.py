@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, TypeAlias, cast
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from he_compare.block_scramble.vit.patch_key import PatchKey
 from he_compare.common.errors import MessageError, UsageError
 from he_compare.common.scheme import KeyMoves
 from he_compare.common.secrecy import KeptInProcess
+from he_compare.common.shown import shown
 from he_compare.common.types import UInt8Array
 
 # uint8 or float32, as the cipher's traits say.
@@ -100,10 +101,10 @@ class NoncedCipher(KeyedCipher):
 
 
 def as_pictures(ciphertexts: CiphertextArray) -> UInt8Array:
-    """Show ciphertexts (n, h, w, c) as uint8 pictures; float32 values v as 127.5 + v / 2, cut off.
-
-    That keeps nearly all values of a rotated patch, whose spread is that of bytes around zero.
-    """
+    """Show ciphertexts (n, h, w, c) as uint8 pictures, each by itself: see ``common.shown``."""
     if ciphertexts.dtype == np.uint8:
         return ciphertexts
-    return cast(UInt8Array, np.clip(np.rint(127.5 + ciphertexts / 2.0), 0, 255).astype(np.uint8))
+    pictures = np.empty(ciphertexts.shape, np.uint8)
+    for number, ciphertext in enumerate(ciphertexts):
+        pictures[number] = shown(ciphertext)
+    return pictures

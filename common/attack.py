@@ -104,6 +104,14 @@ class Attack(AuditStep):
         """Say what an outcome on a target is counted as: evidence, unless it is open by design."""
         return "evidence"
 
+    def rung_on(self, facts: Facts) -> Knowledge:
+        """Return the weakest adversary that can do it to a target: ``rung``, or a weaker one.
+
+        An attack that reads images together where they share a key, and one by one where each has
+        its own, needs no more than a single ciphertext there.
+        """
+        return self.rung
+
     def reads(self, facts: Facts) -> bool:
         """Say whether the attack can read such messages."""
         return facts.pictures or not self.reads_pictures

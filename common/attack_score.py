@@ -13,8 +13,9 @@ from he_compare.common.types import Float64Array, UInt8Array
 class AttackMetric:
     """What an attack is measured by.
 
-    ``best``: the ceiling, where that is not the same attack on the identity. ``chance``: the chance
-    level, where it is known exactly; the same attack on noise is then only compared with it.
+    ``best``: the ceiling, where that is not the same attack on the identity, which must win half of
+    what there is up to ``high`` (``low`` where lower is worse). ``chance``: the chance level, where
+    it is known exactly; the same attack on noise is then only compared with it.
     ``resolution``: the least distance of floor and ceiling that means anything. ``low``, ``high``:
     what it can be at all; intervals end there. ``of_pictures``: it compares pictures with the
     originals, so that the ciphertext as it is and the mean public picture are floors as well.

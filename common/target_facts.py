@@ -67,6 +67,19 @@ class Facts:
         return self.deterministic and not self.one_key
 
     @property
+    def one_by_one(self) -> bool:
+        """Whether no two images are known to share a key, so that each is attacked by itself."""
+        return not (self.deterministic and self.one_key)
+
+    @property
+    def images_are_samples(self) -> bool:
+        """Whether an interval is over images, whatever client's key they were encrypted under.
+
+        Each has a key of its own, or it is a picture that is scrambled afresh each time.
+        """
+        return self.key_per_image or (self.pictures and self.one_by_one)
+
+    @property
     def side(self) -> int:
         """Side of the blocks in pixels. Raises ValueError where there are none.
 

@@ -13,7 +13,7 @@ from he_compare.common.types import Knowledge
 
 @dataclass(frozen=True)
 class MatrixRow:
-    """One attack, on its rung of the capability ladder.
+    """One attack, on its rung of the capability ladder: the most that it takes on any target.
 
     ``name``: of the row; an attack has one for each set of public images it was given.
     """
@@ -57,9 +57,13 @@ def matrix_of(outcomes: Sequence[AttackOutcome], first: Sequence[str] = ()) -> C
     control = {outcome.target: outcome.target_kind == "control" for outcome in outcomes}
     place = {target: number for number, target in enumerate(first)}
     targets = sorted(control, key=lambda one: (control[one], place.get(one, len(place))))
+    rungs: dict[str, Knowledge] = {}
+    for outcome in outcomes:
+        known = (outcome.rung, rungs.get(outcome.row, outcome.rung))
+        rungs[outcome.row] = max(known, key=LADDER.index)
     rows = {
         outcome.row: MatrixRow(
-            outcome.rung, outcome.attack, outcome.title or outcome.attack, outcome.row
+            rungs[outcome.row], outcome.attack, outcome.title or outcome.attack, outcome.row
         )
         for outcome in outcomes
     }

@@ -422,7 +422,9 @@ class AttackOutcome(Record):
     scheme: str = Field(
         default="", description="The cipher or scheme attacked, by name; '' where none was deployed"
     )
-    rung: Knowledge = Field(description="Rung of the capability ladder: the row of the matrix")
+    rung: Knowledge = Field(
+        description="Rung of the capability ladder: the weakest adversary that can do it"
+    )
     knowledge: list[Knowledge] = Field(description="All the adversary was given")
     reference: ReferenceFacts | None = Field(
         default=None, description="Public images it was given; none: it needs none"

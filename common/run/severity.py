@@ -17,6 +17,11 @@ WON: tuple[Verdict, ...] = ("broken", "partial")
 NOT_PROMISED, OPEN_BY_DESIGN = "not promised", "open by design"
 # What an attack on pictures finds in ciphertexts that are none: in a cell, and in full.
 AS_NOISE, A_CONTROL = "as noise", "a control: it finds in these ciphertexts what it finds in noise"
+# What must hold and shows nothing by holding: in a cell, and in full.
+NECESSARY = "necessary"
+IS_NECESSARY = (
+    "it must hold, and that it holds is no evidence of resistance: no attack read the ciphertexts"
+)
 
 
 @dataclass(frozen=True)
@@ -90,6 +95,11 @@ def is_control(outcome: AttackOutcome) -> bool:
     return outcome.target_kind == "control" or outcome.counts_as == "control"
 
 
+def only_necessary(outcome: AttackOutcome) -> bool:
+    """Say whether an outcome is a pass that is no evidence: only its failure would count."""
+    return outcome.counts_as == NECESSARY and outcome.verdict == "resists within budget"
+
+
 def aside(outcome: AttackOutcome) -> str:
     """Say in two words why a target is not judged by what an attack won; '' where it is."""
     if not beyond_claims(outcome):
@@ -119,5 +129,7 @@ def verdict_of(outcome: AttackOutcome) -> str:
     """Return an outcome's verdict in short; say where what it won was never promised."""
     if outcome.counts_as == "control":
         return AS_NOISE
+    if only_necessary(outcome):
+        return NECESSARY
     short = WORDS[outcome.verdict].short
     return f"{short} ({aside(outcome)})" if beyond_claims(outcome) else short

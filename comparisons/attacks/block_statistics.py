@@ -68,13 +68,17 @@ class BlockStatistics(Attack):
         blocks = facts.shape[0] // facts.side * (facts.shape[1] // facts.side)
         return f"{blocks} blocks, more than {MOST_DESCRIBED}" if blocks > MOST_DESCRIBED else ""
 
+    def rung_on(self, facts: Facts) -> Knowledge:
+        """Images that have a key each are read one by one: a single ciphertext is enough."""
+        return Knowledge.CIPHERTEXT_ONLY if facts.one_by_one else self.rung
+
     def run(
         self, view: View, budget: AttackBudget, random: np.random.Generator
     ) -> Neighbours | NeighboursAlone:
         """Name for each block the one that varies most like it over the images, or within one."""
         patch = view.facts.side
         images = as_bytes(view.ciphertexts)
-        if not (view.facts.one_key and view.facts.deterministic):
+        if view.facts.one_by_one:
             blocks = cut(images, patch)
             return NeighboursAlone(most_alike(blocks), contents_of(blocks))
         if len(images) < LEAST_IMAGES:
@@ -124,6 +128,13 @@ def _score_alone(guess: NeighboursAlone, truth: Truth) -> Score:
         known = np.flatnonzero((place >= 0) & (place[nearest] >= 0))
         named.append(apart[place[known], place[nearest[known]]])
     steps = np.concatenate(named)
+    counted = np.array([len(one) for one in named], dtype=np.float64)
+    right = np.array([(one == 1).sum() for one in named], dtype=np.float64)
+
+    def under(weights: Float64Array) -> Float64Array:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return cast(Float64Array, (weights @ right) / (weights @ counted))
+
     touching = apart == 1
     chance = float(touching.sum() / (touching.size - len(touching)))
     if not len(steps):
@@ -138,6 +149,8 @@ def _score_alone(guess: NeighboursAlone, truth: Truth) -> Score:
         (),
         {"ciphertexts": len(guess.nearest)},
         float(np.sqrt(chance * (1 - chance) / len(steps))),
+        images=truth.ids[: len(named)],
+        resampled=under,
     )
 
 

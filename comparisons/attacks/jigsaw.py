@@ -19,6 +19,7 @@ from he_compare.common.attack_requirements import BLOCKS, BYTES, Requirement
 from he_compare.common.attack_score import SSIM, Detail, Picture, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.similarity import gradient_similarity, psnr, ssim
+from he_compare.common.target_facts import Facts
 from he_compare.common.types import IntArray, Knowledge, UInt8Array
 from he_compare.comparisons.attacks.tools.alignment import aligned_one_by_one, aligned_together
 from he_compare.comparisons.attacks.tools.channel_blocks import whole_blocks
@@ -74,10 +75,14 @@ class Jigsaw(Attack):
     )
     source = "Gallagher, CVPR 2012; Pomeranz et al., CVPR 2011; inside of blocks: this project"
 
+    def rung_on(self, facts: Facts) -> Knowledge:
+        """Images that have a key each are read one by one: a single ciphertext is enough."""
+        return Knowledge.CIPHERTEXT_ONLY if facts.one_by_one else self.rung
+
     def run(self, view: View, budget: AttackBudget, random: np.random.Generator) -> Solved:
         """Reconstruct all images together, or a few by themselves under keys of their own."""
         images = as_bytes(view.ciphertexts)
-        alone = not (view.facts.one_key and view.facts.deterministic)
+        alone = view.facts.one_by_one
         parts = [image[None] for image in images[:ALONE]] if alone else [images]
         wholes = [whole_blocks(part, view.facts) for part in parts]
         solved = tuple(reconstruct(whole.images, view.facts.side) for whole in wholes)

@@ -87,7 +87,7 @@ class LearnedJigsaw(Attack):
         """Learn where blocks belong, then place those of all ciphertexts or of a few alone."""
         patch = view.facts.side
         images = as_bytes(view.ciphertexts)
-        alone = not (view.facts.one_key and view.facts.deterministic)
+        alone = view.facts.one_by_one
         parts = [image[None] for image in images[:ALONE]] if alone else [images]
         solved = [reconstruct(part, patch) for part in parts]
         if max(one.neighbours for one in solved) < TRACE:

@@ -19,6 +19,7 @@ from he_compare.common.adversary import Truth, View
 from he_compare.common.attack import Attack
 from he_compare.common.attack_score import SSIM, Score
 from he_compare.common.audit_budget import AttackBudget
+from he_compare.common.target_facts import Facts
 from he_compare.common.types import IntArray, Knowledge, UInt8Array
 from he_compare.comparisons.attacks.tools.negation import (
     NEGATED_IN_PLACE,
@@ -48,10 +49,14 @@ class MinimumDifference(Attack):
     )
     source = "Chang and Case, arXiv 2004.13263"
 
+    def rung_on(self, facts: Facts) -> Knowledge:
+        """Images that have a key each are read one by one: a single ciphertext is enough."""
+        return Knowledge.CIPHERTEXT_ONLY if facts.one_by_one else self.rung
+
     def run(self, view: View, budget: AttackBudget, random: np.random.Generator) -> NegationUndone:
         """Scan the ciphertexts, all of one key together, or one by one under keys of their own."""
         seen = as_pictures(view.ciphertexts[:ENOUGH])
-        if view.facts.one_key and view.facts.deterministic:
+        if not view.facts.one_by_one:
             return NegationUndone(minimum_difference(seen), seen)
         each = [minimum_difference(picture[None]) for picture in seen]
         return NegationUndone(np.concatenate(each), seen)

@@ -15,7 +15,9 @@ from he_compare.common.adversary import Truth, View
 from he_compare.common.attack import Attack
 from he_compare.common.attack_score import AttackMetric, Score
 from he_compare.common.audit_budget import AttackBudget
+from he_compare.common.run.records import CountsAs
 from he_compare.common.similarity import LOW_SSIM_NOTE
+from he_compare.common.target_facts import Facts
 from he_compare.common.types import Knowledge, UInt8Array
 from he_compare.comparisons.attacks.tools.likeness import (
     as_picture,
@@ -43,6 +45,10 @@ class Unaltered(Attack):
     def score(self, guess: UInt8Array, truth: Truth) -> Score:
         """Compare them with the originals."""
         return score_pictures(guess, truth, (), {"ciphertexts": len(guess)})
+
+    def counts_as(self, facts: Facts) -> CountsAs:
+        """Only that it shows the picture counts: that it does not was attacked by nobody."""
+        return "necessary"
 
     def effortless(self, view: View, truth: Truth) -> Mapping[str, float]:
         """Score the mean public picture."""

@@ -285,12 +285,18 @@ class Harness:
                     attack,
                     target,
                     control_scheme(name, facts.shape[0]),
-                    self.setup.control_keys,
+                    self._control_keys(attack, target),
                     self._public,
                 )
                 for name in (OPEN_CONTROL, *CLOSED_CONTROLS)
             }
         return self._controls[beliefs]
+
+    def _control_keys(self, attack: Attack, target: Target) -> int:
+        """As many as keys where images have one each: controls are then paired, image by image."""
+        if not target.facts.images_are_samples:
+            return self.setup.control_keys
+        return max(self.setup.budget.keys, attack.least_keys)
 
     def _pictures(self, attack: Attack, label: str, result: ScoresOverKeys) -> list[AttackPicture]:
         if not self.setup.pictures or result.first is None or not result.scores[0].pictures:

@@ -4,12 +4,17 @@ Twelve keys over the same images are not twelve samples. A draw takes keys with 
 independently of them, patients with replacement (the pigeonhole bootstrap: Owen, Annals of Applied
 Statistics 1, 2007). A bootstrap of few keys is too narrow, so that the interval reaches at least as
 far as Student's t over keys.
+
+Where every image has a key of its own, the keys of clients are no samples of anything: images are
+pooled over them and patients alone are drawn. The bootstrap of few patients is too narrow as well,
+so that its quantiles are taken further out, as Student's t is beyond the normal distribution
+(the expanded percentile interval: Hesterberg, The American Statistician 69, 2015).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,12 +30,18 @@ PORTION = 100
 
 @dataclass(frozen=True)
 class Resampled:
-    """The mean over keys in every draw, float64 (draws,), and from what it was drawn."""
+    """The mean over keys in every draw, float64 (draws,), and from what it was drawn.
+
+    ``pooled``: images of all keys are pooled, and patients alone were drawn. ``paired``: a ceiling
+    in the same draws.
+    """
 
     values: Float64Array
     keys: int
     images: int
     groups: int
+    pooled: bool = False
+    paired: Float64Array | None = None
 
     @property
     def method(self) -> str:
@@ -38,6 +49,10 @@ class Resampled:
         whom = f"{self.images} images"
         if self.groups < self.images:
             whom += f" of {self.groups} patients"
+        if self.pooled:
+            words = f"bootstrap of patients ({whom}, each encrypted by itself), widened for few"
+            with_it = ", drawn together with those of the unprotected control"
+            return words + (with_it if self.paired is not None else "")
         return (
             f"bootstrap of keys and patients ({self.keys} keys, {whom}), no narrower than "
             "Student's t over keys"
@@ -67,28 +82,55 @@ def interval_of(
     """Return the interval of the mean over keys, cut to [low, high]; None for one key.
 
     ``drawn``: None where the values of images are not known, so that keys alone can be resampled.
+    Pooled images have an interval for one key, too.
     """
+    if drawn is not None and drawn.pooled:
+        ends = _ends(drawn.values, _tail(drawn.groups))
+        method = replace(drawn, paired=None).method
+        return Interval(low=max(low, ends[0]), high=min(high, ends[1]), level=LEVEL, method=method)
     found = interval_over_keys(values, -np.inf, np.inf)
     if found is None:
         return None
     method = found.method
     ends = [found.low, found.high]
     if drawn is not None:
-        kept = drawn.values[np.isfinite(drawn.values)]
-        below, above = np.quantile(kept, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        ends = [min(ends[0], float(below)), max(ends[1], float(above))]
+        below, above = _ends(drawn.values, (1 - LEVEL) / 2)
+        ends = [min(ends[0], below), max(ends[1], above)]
         method = drawn.method
     # A few draws of a resampled mean never lie beyond what the metric can be: only t does.
     return Interval(low=max(low, ends[0]), high=min(high, ends[1]), level=LEVEL, method=method)
+
+
+def _ends(values: Float64Array, tail: float) -> list[float]:
+    """Return the quantiles that leave ``tail`` of the draws with a value at either end."""
+    kept = values[np.isfinite(values)]
+    below, above = np.quantile(kept, [tail, 1 - tail])
+    return [float(below), float(above)]
+
+
+def _tail(groups: int) -> float:
+    """Return what is left at either end of the expanded percentile interval of some patients."""
+    from scipy import stats
+
+    reach = stats.t.ppf((1 + LEVEL) / 2, groups - 1) * np.sqrt(groups / (groups - 1))
+    return float(stats.norm.cdf(-reach))
 
 
 def share_interval(
     values: Sequence[float], floor: float, ceiling: float, drawn: Resampled | None = None
 ) -> Interval | None:
     """Interval of the advantage. Only its ends are cut to [0, 1]: cut one by one, values at chance
-    would all come out above it. Floor and ceiling are taken as known."""
+    would all come out above it. Floor and ceiling are taken as known, but for a paired ceiling,
+    which is drawn along."""
     if floor == ceiling:
         return interval_of([0.0] * len(values), None, 0.0, 1.0)
+    if drawn is not None and drawn.pooled and drawn.paired is not None:
+        room = drawn.paired - floor
+        # Draws in which unprotected images give nothing have no scale.
+        room[room * (ceiling - floor) <= 0] = np.nan
+        ends = _ends((drawn.values - floor) / room, _tail(drawn.groups))
+        low, high = (float(np.clip(end, 0.0, 1.0)) for end in ends)
+        return Interval(low=low, high=high, level=LEVEL, method=drawn.method)
     found = interval_of(values, drawn, -np.inf, np.inf)
     if found is None:
         return None
@@ -97,10 +139,32 @@ def share_interval(
     return found.model_copy(update={"low": low, "high": high})
 
 
-def resampled(
-    scores: Sequence[Score], groups: Sequence[Sequence[str]], seed: int
+def pooled_over_keys(
+    scores: Sequence[Score],
+    groups: Sequence[Sequence[str]],
+    seed: int,
+    unprotected: tuple[Sequence[Score], Sequence[Sequence[str]]] | None = None,
 ) -> Resampled | None:
-    """Resample keys and patients together.
+    """Resample patients alone, for scores of images that have a key each.
+
+    ``groups``: as in ``resampled``. ``unprotected``: scores and groups of the control that sets the
+    ceiling; it is drawn along where it is over the same images, key by key. None where a score does
+    not say what its images give, or with images of one patient only.
+    """
+    drawn = resampled(scores, groups, seed, own_keys=True)
+    if drawn is None or unprotected is None:
+        return drawn
+    theirs = [list(key) for key in unprotected[1]]
+    if theirs != [list(key) for key in groups]:
+        return drawn
+    ceiling = resampled(unprotected[0], theirs, seed, own_keys=True)
+    return replace(drawn, paired=ceiling.values) if ceiling else drawn
+
+
+def resampled(
+    scores: Sequence[Score], groups: Sequence[Sequence[str]], seed: int, *, own_keys: bool = False
+) -> Resampled | None:
+    """Resample keys and patients together; with ``own_keys`` patients alone.
 
     ``groups``: of every key, the patient of each image in ``Score.images``. None where a score does
     not say what its images give, with one key, or with images of one patient only.
@@ -108,7 +172,7 @@ def resampled(
     known = all(
         len(one.images) and (one.each is not None or one.resampled is not None) for one in scores
     )
-    if len(scores) < 2 or not known:
+    if (len(scores) < 2 and not own_keys) or not known:
         return None
     names = {name: number for number, name in enumerate(sorted({g for key in groups for g in key}))}
     if len(names) < 2:
@@ -116,11 +180,11 @@ def resampled(
     places = [np.array([names[group] for group in key], dtype=np.intp) for key in groups]
     random = generator_for(seed, "bootstrap of keys and patients")
     parts = [
-        _draws(scores, places, len(names), min(PORTION, RESAMPLES - start), random)
+        _draws(scores, places, len(names), min(PORTION, RESAMPLES - start), random, own_keys)
         for start in range(0, RESAMPLES, PORTION)
     ]
     images = {image for score in scores for image in score.images}
-    return Resampled(np.concatenate(parts), len(scores), len(images), len(names))
+    return Resampled(np.concatenate(parts), len(scores), len(images), len(names), own_keys)
 
 
 def _draws(
@@ -129,10 +193,15 @@ def _draws(
     groups: int,
     draws: int,
     random: np.random.Generator,
+    own_keys: bool,
 ) -> Float64Array:
     """Return the weighted mean over keys of each key's value under the weights of its images."""
     patients = _times_taken(groups, draws, random)
-    keys = _times_taken(len(scores), draws, random)
+    if own_keys:
+        # A key counts for as much as its images were taken: they are pooled.
+        keys = np.stack([patients[:, place].mean(axis=1) for place in places], axis=1)
+    else:
+        keys = _times_taken(len(scores), draws, random)
     values = np.stack(
         [_value(score, patients[:, place]) for score, place in zip(scores, places, strict=True)],
         axis=1,

@@ -10,18 +10,23 @@ from typing import Any
 
 from he_compare.common.errors import UsageError
 from he_compare.common.plugins import nearest
+from he_compare.common.references.held_images import TRAIN
 from he_compare.common.references.reference import Domain
 from he_compare.common.run.capability_matrix import controls_failed, matrix_of
 from he_compare.common.run.records import AttackOutcome, MetricValue, ReferenceFacts
 from he_compare.common.run.severity import (
     A_CONTROL,
     AS_NOISE,
+    IS_NECESSARY,
+    NECESSARY,
     NOT_PROMISED,
     WORDS,
     aside,
     beyond_claims,
+    only_necessary,
 )
 from he_compare.common.types import NotRun
+from he_compare.comparisons.attacks.tools.likeness import PUBLIC_MEAN
 from he_compare.comparisons.auditing.outcome_draft import number
 
 NOTE = (
@@ -34,6 +39,12 @@ NEAR = Domain.IN_DOMAIN.value
 BEYOND = (
     "* the attack won something that its target does not claim to protect, or that its server is "
     "meant to know (see `compare audit explain`); the strongest attack is chosen among the others."
+)
+OTHER_FLOORS = (
+    "Rows with different public images have different floors: the mean of those images, which is "
+    "closer to the originals the more alike they are. Do not compare their advantages with each "
+    "other, or with rows without public images, whose floor is the mean training image; compare "
+    "the metric (see `compare audit explain`)."
 )
 
 
@@ -51,7 +62,8 @@ def mark(outcome: AttackOutcome | None) -> str:
     if outcome.counts_as == "control":
         return AS_NOISE
     share = "" if outcome.advantage is None else f" {outcome.advantage:.2f}"
-    return WORDS[outcome.verdict].mark + share + ("*" if beyond_claims(outcome) else "")
+    word = NECESSARY if only_necessary(outcome) else WORDS[outcome.verdict].mark
+    return word + share + ("*" if beyond_claims(outcome) else "")
 
 
 def render(outcomes: Sequence[AttackOutcome]) -> str:
@@ -83,14 +95,23 @@ def _notes(outcomes: Sequence[AttackOutcome]) -> list[str]:
         notes.append(BEYOND)
     if any(one.counts_as == "control" for one in outcomes):
         notes.append(f"`{AS_NOISE}`: {A_CONTROL}; it is not counted as an attack resisted.")
+    if any(map(only_necessary, outcomes)):
+        notes.append(f"`{NECESSARY}`: {IS_NECESSARY}.")
     if any(one.verdict == "unreadable" for one in outcomes):
         notes.append(f"`unreadable`: {WORDS['unreadable'].meaning}.")
     small = {(one.title, one.reason) for one in outcomes if one.not_run is NotRun.BUDGET}
     notes += [f"- {title}: not run, {reason}" for title, reason in sorted(small)]
     if near := sorted({o.title for o in outcomes if o.reference and o.reference.domain == NEAR}):
         notes.append(f"in-domain reference: {', '.join(near)}")
+    if len({_mean_of(one) for one in outcomes if PUBLIC_MEAN in one.floors}) > 1:
+        notes.append(OTHER_FLOORS)
     failed = controls_failed(outcomes)
     return notes + [f"! {one.title} on {one.target}: {one.unreliable[0]}" for one in failed]
+
+
+def _mean_of(outcome: AttackOutcome) -> str:
+    """Name the public images whose mean is a floor: the training images where it was given none."""
+    return outcome.reference.name if outcome.reference else TRAIN
 
 
 def as_json(outcomes: Sequence[AttackOutcome]) -> dict[str, Any]:
@@ -211,8 +232,8 @@ def _counted(outcome: AttackOutcome) -> str:
     """Say what an outcome counts as where its target is not judged by it."""
     if outcome.counts_as == "control":
         return f" ({A_CONTROL})"
-    if outcome.counts_as == "necessary" and outcome.verdict == "resists within budget":
-        return " (necessary, no evidence of resistance)"
+    if only_necessary(outcome):
+        return f" ({NECESSARY}, no evidence of resistance)"
     why = aside(outcome)
     return f" ({why})" if why else ""
 

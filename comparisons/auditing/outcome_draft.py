@@ -27,8 +27,10 @@ from he_compare.common.scheme import CLOSED_CONTROLS, OPEN_CONTROL
 from he_compare.common.types import Knowledge, NotRun
 from he_compare.comparisons.auditing.floors import NOISE, mean_floors
 from he_compare.comparisons.auditing.intervals import (
+    Resampled,
     interval_of,
     interval_over_keys,
+    pooled_over_keys,
     resampled,
     share_interval,
 )
@@ -153,23 +155,24 @@ class OutcomeDraft:
             metric, floor, ceiling, by_control, error, short=bool(scale.short)
         )
         share = advantage(result.mean, floor, ceiling)
-        drawn = None if self.control else resampled(result.scores, result.groups, RESAMPLING_SEED)
+        drawn = None if self.control else self._drawn(result, controls[OPEN_CONTROL], scale)
         # A control has a known answer: its few keys are there to check it, not to estimate it.
         interval = None if self.control else share_interval(result.values, floor, ceiling, drawn)
         judgement = judge(share, interval, problems, larger(self.budget), scale.short)
         if self.control in CLOSED_CONTROLS and not problems:
             judgement = Judgement("resists within budget")
         counts_as = self._counts_as(attack, judgement.verdict)
+        no_spread = len(result.values) == 1 and (drawn is None or not drawn.pooled)
         value = MetricValue(
             name=metric.name,
             value=result.mean,
             interval=interval_of(result.values, drawn, metric.low, metric.high),
             n=len(result.values),
             unit=metric.unit,
-            note="" if len(result.values) > 1 else NO_SPREAD,
+            note=NO_SPREAD if no_spread else "",
         )
         limits = [*attack.limits, *self._limits_of_reference(), *self.target.limits()]
-        if len(result.values) == 1:
+        if no_spread:
             limits.append(NO_SPREAD)
         if self.key_seed is not None:
             limits.append(SEEDED_KEYS)
@@ -182,6 +185,7 @@ class OutcomeDraft:
             )
         return AttackOutcome.model_validate(
             self._common()
+            | self._adversary(attack.rung_on(self.target.facts))
             | {
                 "headline": headline(metric, value, scale, by_control[OPEN_CONTROL]),
                 "metric": value,
@@ -255,7 +259,6 @@ class OutcomeDraft:
         # What is no Need or no rung is refused as the reason of this very outcome.
         rung = getattr(self.attack, "rung", None)
         rung = rung if isinstance(rung, Knowledge) else Knowledge.CIPHERTEXT_ONLY
-        added = {ADDED[need] for need in self.attack.needs if need in ADDED} | {rung}
         return {
             "identity": self.identity,
             "attack": self.attack.name,
@@ -264,14 +267,26 @@ class OutcomeDraft:
             "target": self.control or self.target.label,
             "target_kind": "control" if self.control else self.target.kind,
             "scheme": self.control or self.target.scheme_name(),
-            "rung": rung,
-            "knowledge": [rung for rung in Knowledge if rung in added],
             "budget": self.budget.with_images(self.attack.wants_images).as_record(),
             "claim": "" if self.control else self._claim(),
             "messages": "" if self.control else self.target.message_source(),
             "reproduce": f"{self.command} {self.target.argument}",
             "source": str(self.attack.source),
-        }
+        } | self._adversary(rung)
+
+    def _adversary(self, rung: Knowledge) -> dict[str, Any]:
+        added = {ADDED[need] for need in self.attack.needs if need in ADDED} | {rung}
+        return {"rung": rung, "knowledge": [one for one in Knowledge if one in added]}
+
+    def _drawn(
+        self, result: ScoresOverKeys, unprotected: ScoresOverKeys, scale: AdvantageScale
+    ) -> Resampled | None:
+        """Resample keys and patients; patients alone where each image has a key of its own."""
+        if not self.target.facts.images_are_samples:
+            return resampled(result.scores, result.groups, RESAMPLING_SEED)
+        sets_scale = scale.ceiling == unprotected.mean
+        paired = (unprotected.scores, unprotected.groups) if sets_scale else None
+        return pooled_over_keys(result.scores, result.groups, RESAMPLING_SEED, paired)
 
     def _title(self) -> str:
         title = str(getattr(self.attack, "title", self.attack.name))

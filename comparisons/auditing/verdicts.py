@@ -24,8 +24,8 @@ from he_compare.comparisons.auditing.floors import EXACT_CHANCE, NOISE
 
 # Whole interval above: the attack gets nearly all there is. Whole interval below: next to nothing.
 BROKEN_FROM, RESISTS_BELOW = 0.8, 0.1
-# Of what lies between the floor and the picture itself, what an attack must win on unprotected
-# images, to be the scale of a verdict.
+# Of what lies between the floor and the best that the metric can be (of a picture: the picture
+# itself), what an attack must win on unprotected images, to be the scale of a verdict.
 LEAST_OF_ROOM = 0.5
 CHANCE_ERRORS = 3.0
 
@@ -138,12 +138,19 @@ def scale_of(
 
 
 def _ceiling(metric: AttackMetric, floor: float, identity: float) -> tuple[float, bool]:
-    """Return the ceiling above a floor, and whether the attack wins enough to be a scale."""
+    """Return the ceiling above a floor, and whether the attack wins enough to be a scale.
+
+    A metric without a known best or end has no top but what the attack reaches itself.
+    """
+    top = metric.high if metric.higher_is_worse else metric.low
+    if metric.best is not None and not metric.of_pictures:
+        return metric.best, True
     best = identity if metric.best is None else metric.best
-    if not metric.of_pictures:
+    if math.isinf(top):
         return best, True
-    enough = best - floor >= LEAST_OF_ROOM * (metric.high - floor) > 0
-    return (best if enough else metric.high), enough
+    direction = 1.0 if metric.higher_is_worse else -1.0
+    enough = direction * (best - floor) >= LEAST_OF_ROOM * direction * (top - floor) > 0
+    return (best if enough else top), enough
 
 
 def control_problems(

@@ -15,7 +15,7 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
 from he_compare.common.run.records import Verdict
-from he_compare.common.run.severity import AS_NOISE, WORDS
+from he_compare.common.run.severity import WORDS
 from he_compare.reports.document.legible import wrapped
 from he_compare.reports.figures.style import PAGE_WIDTH
 
@@ -38,11 +38,11 @@ LONGEST_NAME, LONGEST_TITLE = 22, 40
 
 @dataclass(frozen=True)
 class HeatCell:
-    """One cell of the heat map; ``control``: it came out as in noise and is no attack resisted."""
+    """One cell of the heat map; ``apart``: a word in place of "resists", '' for evidence."""
 
     verdict: Verdict
     advantage: float | None
-    control: bool = False
+    apart: str = ""
 
 
 def heat_map(
@@ -100,7 +100,7 @@ def _boxes(axes: Axes, corners: list[tuple[float, float]], width: float, verdict
 
 def _words(axes: Axes, left: float, top: float, width: float, cell: HeatCell) -> None:
     _, letters, hatch = LOOKS[cell.verdict]
-    text = AS_NOISE if cell.control else WORDS[cell.verdict].short
+    text = cell.apart or WORDS[cell.verdict].short
     if cell.advantage is not None and cell.verdict in ("broken", "partial"):
         text = f"{text} {cell.advantage:.2f}" if width > 0.6 else f"{text[0]} {cell.advantage:.2f}"
     ground = {"boxstyle": "square,pad=0.1", "facecolor": WHITE, "edgecolor": "none"}

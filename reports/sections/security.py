@@ -10,7 +10,16 @@ from collections.abc import Sequence
 
 from he_compare.common.run.capability_matrix import CapabilityMatrix, controls_failed
 from he_compare.common.run.records import AttackOutcome, Verdict
-from he_compare.common.run.severity import A_CONTROL, AS_NOISE, OPEN_BY_DESIGN, WORDS
+from he_compare.common.run.severity import (
+    A_CONTROL,
+    AS_NOISE,
+    IS_NECESSARY,
+    NECESSARY,
+    OPEN_BY_DESIGN,
+    WORDS,
+    only_necessary,
+    verdict_of,
+)
 from he_compare.common.run.view import RunView
 from he_compare.reports.attack_matrix import cell_words, columns, matrix_of_run
 from he_compare.reports.document.nodes import (
@@ -98,10 +107,17 @@ def _counted_apart(outcomes: Sequence[AttackOutcome]) -> list[Inline]:
     told = []
     if any(one.counts_as == "control" for one in outcomes):
         told.append(inline(Bold(AS_NOISE), f": {A_CONTROL}; no attack resisted."))
+    if any(map(only_necessary, outcomes)):
+        told.append(inline(Bold(NECESSARY), f": {IS_NECESSARY}."))
     if any(one.counts_as == OPEN_BY_DESIGN for one in outcomes):
         words = ": what was won is what the server is meant to know; no break."
         told.append(inline(Bold(OPEN_BY_DESIGN), words))
     return told
+
+
+def _apart(outcome: AttackOutcome) -> str:
+    """Return the word for what is no attack resisted; '' for evidence."""
+    return verdict_of(outcome) if outcome.counts_as == "control" or only_necessary(outcome) else ""
 
 
 def _figure(matrix: CapabilityMatrix, names: Sequence[tuple[str, str]]) -> list[Figure]:
@@ -114,7 +130,9 @@ def _figure(matrix: CapabilityMatrix, names: Sequence[tuple[str, str]]) -> list[
                 outcome = matrix.cell(row, target)
                 if outcome is not None:
                     cells[len(lines), column] = HeatCell(
-                        outcome.verdict, outcome.advantage, outcome.counts_as == "control"
+                        outcome.verdict,
+                        outcome.advantage,
+                        _apart(outcome),
                     )
             lines.append((row.title, False))
     return drawn(

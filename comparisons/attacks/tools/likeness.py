@@ -9,16 +9,15 @@ import numpy as np
 
 from he_compare.common.adversary import Truth
 from he_compare.common.attack_score import Detail, Picture, Score
+from he_compare.common.shown import shown
 from he_compare.common.similarity import gradient_similarity, psnr, ssim
 from he_compare.common.types import Float64Array, IntArray, PixelArray, UInt8Array
 from he_compare.comparisons.attacks.tools.recogniser import recognised
 
 
 def as_picture(ciphertext: PixelArray) -> UInt8Array:
-    """Show a ciphertext (h, w, c); float values v as 127.5 + v / 2, cut off."""
-    if ciphertext.dtype == np.uint8:
-        return ciphertext.astype(np.uint8)
-    return np.clip(np.rint(127.5 + ciphertext / 2.0), 0, 255).astype(np.uint8)
+    """Show a ciphertext (h, w, c) as a copy of bytes: see ``common.shown``."""
+    return shown(ciphertext).copy()
 
 
 SHOWN = 3

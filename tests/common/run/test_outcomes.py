@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from he_compare.common.run.capability_matrix import matrix_of
 from he_compare.common.run.records import AttackOutcome, CountsAs, Verdict
 from he_compare.common.run.severity import beyond_claims, gravest, gravity, verdict_of
 from he_compare.common.types import Knowledge
@@ -99,3 +100,20 @@ def test_what_the_server_is_meant_to_know_is_no_break() -> None:
     assert matrix.mark(known) == "BROKEN*"
     assert gravest([known, HELD]) == HELD
     assert "broken (open by design)" in matrix.explain_outcome(known).splitlines()[0]
+
+
+def test_what_is_only_necessary_is_never_printed_as_a_pass() -> None:
+    large = counted("key_space", "resists within budget", "necessary")
+    text = matrix.render([large])
+    assert "resists" not in text.splitlines()[2] and "necessary" in text.splitlines()[2]
+    assert "`necessary`: it must hold" in text and verdict_of(large) == "necessary"
+    small = counted("key_space", "broken", "necessary")
+    assert matrix.mark(small) == "BROKEN" and "`necessary`" not in matrix.render([small])
+
+
+def test_a_row_stands_at_the_most_that_its_attack_takes_on_any_target() -> None:
+    alone = outcome("jigsaw", "broken").model_copy(update={"rung": Knowledge.CIPHERTEXT_ONLY})
+    together = alone.model_copy(update={"target": "np", "rung": Knowledge.MANY_CIPHERTEXTS})
+    for both in ([alone, together], [together, alone]):
+        assert [row.rung for row in matrix_of(both).rows] == [Knowledge.MANY_CIPHERTEXTS]
+    assert [row.rung for row in matrix_of([alone]).rows] == [Knowledge.CIPHERTEXT_ONLY]

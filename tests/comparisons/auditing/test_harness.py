@@ -509,6 +509,24 @@ def test_the_floor_is_named_and_is_what_is_had_without_the_attack(
     assert mine.advantage_interval.method.startswith("bootstrap of keys and patients")
 
 
+def test_controls_of_a_key_for_each_image_are_paired_with_the_target(tmp_path: Path) -> None:
+    """Unprotected images are attacked under as many keys, so that the same patients are drawn."""
+    attack = plugins.load("attacks", "minimum_difference")
+    cipher = "pixel_np[key_policy=per_image]"
+    mine, identity, *_ = run(tmp_path / "a", attack, cipher, key_seed=0)
+    assert mine.spent["keys"] == identity.spent["keys"] == SMALL.keys > 1
+    assert mine.metric and mine.metric.interval and mine.advantage_interval
+    assert mine.metric.interval.method.startswith("bootstrap of patients (")
+    assert "each encrypted by itself" in mine.advantage_interval.method
+    assert "Student" not in mine.advantage_interval.method
+    assert (mine.rung, mine.knowledge) == (Knowledge.CIPHERTEXT_ONLY, [Knowledge.CIPHERTEXT_ONLY])
+    assert "adversary  ciphertext only" in matrix.explain_outcome(mine)
+    together, other, *_ = run(tmp_path / "b", attack, "pixel_np", key_seed=0)
+    assert together.rung is Knowledge.MANY_CIPHERTEXTS and other.spent["keys"] == 1
+    assert together.advantage_interval is not None
+    assert together.advantage_interval.method.startswith("bootstrap of keys and patients")
+
+
 def test_half_of_the_values_left_alone_are_no_merit_of_known_plaintext(tmp_path: Path) -> None:
     attack = plugins.load("attacks", "known_plaintext")
     mine = run(tmp_path, attack, "np[key_policy=per_image]", key_seed=0)[0]

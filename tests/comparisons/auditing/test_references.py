@@ -64,6 +64,9 @@ def test_both_references_have_a_row_with_name_domain_digest_and_number(tmp_path:
     text = matrix.render(outcomes)
     assert "public images: natural (foreign)" in text
     assert "in-domain reference: Moment matching, public images: train" in text
+    assert matrix.OTHER_FLOORS in text
+    assert natural.name != train.name and mine[0].floors != mine[1].floors
+    assert matrix.OTHER_FLOORS not in matrix.render(mine[:1])
     cell = matrix.find_cell(outcomes, f"vit_block[patch=8]/{ATTACK}@train")
     assert "train (in-domain reference): 20 images" in matrix.explain_outcome(cell)
     with pytest.raises(UsageError, match="no cell"):

@@ -38,6 +38,9 @@ def test_a_key_for_each_image_and_fresh_nonces_show() -> None:
     aes = cipher_target("aes_ctr", 32).facts
     assert per_image is not None and aes is not None
     assert per_image.deterministic and not per_image.one_key
+    assert per_image.images_are_samples
+    assert cipher_target("patch_shuffle[patch=8]", 32).facts.images_are_samples
+    assert not cipher_target("vit_block[patch=8]", 32).facts.images_are_samples
     assert not aes.deterministic and aes.kind == "control"
 
 

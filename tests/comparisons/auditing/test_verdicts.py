@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from he_compare.common.attack_score import AS_IT_IS, AttackMetric
@@ -200,3 +202,24 @@ def test_a_win_stands_where_the_identity_control_fails_and_the_failure_is_told()
     judgement = judge(0.6, None, problems)
     assert (judgement.verdict, judgement.controls_failed) == ("partial", ("identity",))
     assert judge(0.05, None, problems).verdict == "unreliable"
+
+
+def test_a_weak_attack_sets_no_scale_whatever_it_is_measured_by() -> None:
+    """Named neighbours: as many as on unprotected images, and still few of all: no break."""
+    named = AttackMetric("share of blocks with a correctly named neighbour")
+    scale = scale_of(named, {EXACT_CHANCE: 0.133}, noise=0.13, identity=0.353)
+    assert (scale.ceiling, bool(scale.short)) == (1.0, True)
+    share = advantage(0.355, scale.floor, scale.ceiling)
+    assert share == pytest.approx(0.256, abs=1e-3)
+    assert judge(share, None, short=scale.short).verdict == "partial"
+    assert judge(0.0, None, short=scale.short).verdict == "unreliable"
+    strong = scale_of(named, {EXACT_CHANCE: 0.133}, noise=0.13, identity=0.6)
+    assert (strong.ceiling, strong.short) == (0.6, "")
+
+
+def test_the_top_of_a_scale_is_its_low_end_where_lower_is_worse_and_none_without_an_end() -> None:
+    errors = AttackMetric("share wrong", higher_is_worse=False)
+    assert scale_of(errors, {}, noise=1.0, identity=0.8).ceiling == 0.0
+    assert scale_of(errors, {}, noise=1.0, identity=0.4).ceiling == 0.4
+    endless = AttackMetric("bits", high=math.inf)
+    assert scale_of(endless, {}, noise=0.0, identity=3.0).ceiling == 3.0
