@@ -19,9 +19,11 @@ import numpy as np
 from he_compare.common.contracts import Progress
 from he_compare.common.errors import DataError, UsageError
 from he_compare.common.types import UInt8Array
+from he_compare.comparisons.attack_file.judging import Alone, judged, overall
 from he_compare.comparisons.attack_file.public_pictures import read_public
 from he_compare.comparisons.attack_file.readers import (
     NO_KEY,
+    NOT_SCRAMBLED,
     Attempt,
     Case,
     best_of,
@@ -160,16 +162,32 @@ def _write(
     folder: CiphertextFolder, best: Attempt, attack: FolderAttack, progress: Progress
 ) -> None:
     assert best.reading is not None
-    names = folder.names
+    names, reading = folder.names, best.reading
+    alone: list[Alone] = []
     for start in range(0, len(names), PORTION):
         progress("writing pictures", start, len(names))
         portion = names[start : start + PORTION]
         ciphertexts = cast(UInt8Array, folder.read(portion))[..., : attack.channels]
-        pictures, sureness = best.reading.pictures(ciphertexts)
-        attack.each += sureness
+        pictures, said = reading.pictures(ciphertexts)
+        alone += said
+        side = attack.patch if reading.keys != NO_KEY else None
+        attack.each += (
+            [one.sureness for one in said] if said else judged(pictures, side, reading.sureness)
+        )
         attack.write(portion, pictures)
-    if attack.each:  # every image was solved by itself: no more is sure than the least sure of them
-        attack.sureness = max(attack.each, key=list(Sureness).index)
+    attack.sureness = overall(attack.each, None if alone else reading.sureness)
+    if alone:
+        _account(attack, alone)
+
+
+def _account(attack: FolderAttack, alone: Sequence[Alone]) -> None:
+    """Say of the folder what was found in its images, each of which was solved by itself."""
+    scrambled = [one for one in alone if one.scrambled]
+    attack.unscrambled = sum(one.sureness is Sureness.SURE and not one.scrambled for one in alone)
+    attack.scrambled = bool(scrambled)
+    told = Counter(one.found for one in scrambled if one.found != NOT_SCRAMBLED)
+    if told:
+        attack.found = told.most_common(1)[0][0]
 
 
 def _target(folder: Path, out: Path | None, names: Sequence[str]) -> Path:

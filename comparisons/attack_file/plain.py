@@ -38,7 +38,7 @@ def looks_plain(images: UInt8Array, patch: int | None, share: float = 0.0) -> tu
         if patch <= max(LAGS) or share > FAINT_BLOCKS:
             return False, grown
         return grown >= CLEARLY and at_borders(images, patch) <= SEAMLESS_AS_IT_IS, grown
-    if HARDLY < grown < CLEARLY:
+    if HARDLY < grown < CLEARLY and min(images.shape[1:3]) // 2 > max(LAGS):
         height, width = (side // 2 * 2 for side in images.shape[1:3])
         even = images[:, :height, :width].astype(np.float32)
         halved = (even[:, ::2] + even[:, 1::2]) / 2

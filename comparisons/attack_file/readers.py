@@ -14,6 +14,7 @@ from typing import cast
 import numpy as np
 
 from he_compare.common.types import IntArray, UInt8Array
+from he_compare.comparisons.attack_file.judging import Alone, plain_alone
 from he_compare.comparisons.attack_file.near_copies import with_equal_copies
 from he_compare.comparisons.attack_file.plain import (
     CLEARLY,
@@ -47,12 +48,22 @@ from he_compare.comparisons.attacks.tools.tiles import cut, join
 from he_compare.comparisons.attacks.tools.value_tables import SMOOTH_TABLE, find_tables
 
 ONE_FOR_ALL, OWN_KEYS, NO_KEY = "one for all images", "one for each image", "none needed"
-NOT_SCRAMBLED = "no scrambling found: blocks and pixels already fit best where they are"
+NOT_SCRAMBLED = (
+    "no scrambling that this command looks for was found: blocks and pixels already fit best where "
+    "they are"
+)
 MOVED = "; blocks moved"
 ALONE = 3
+PLAIN = Alone(Sureness.SURE, NOT_SCRAMBLED, scrambled=False)
+UNREAD = Alone(Sureness.NOTHING, "nothing", scrambled=False)
+UPRIGHT = 0
+WHOLE_PICTURES = (
+    "turning, mirroring, negating or shifting whole pictures, and maps of values that keep "
+    "neighbours alike, such as v ^ 128 or a smooth field added modulo 256"
+)
 # Values of a block up to which nibbles and tables are looked for in single images: a few seconds.
 MOST_ALONE = 768
-Pictures = Callable[[UInt8Array], tuple[UInt8Array, list[Sureness]]]
+Pictures = Callable[[UInt8Array], tuple[UInt8Array, list[Alone]]]
 
 
 @dataclass(frozen=True)
@@ -76,8 +87,8 @@ class Case:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a reader found. ``pictures`` undoes it on images (n, h, w, c): uint8 (n, h, w), and how
-    sure each is where each was solved by itself. ``scrambled``: False where nothing was.
+    """What a reader found. ``pictures`` undoes it on images (n, h, w, c): uint8 (n, h, w), and what
+    is said of each where each was solved by itself. ``scrambled``: False where nothing was.
     ``upright``: public pictures say which way up the pictures are."""
 
     sureness: Sureness
@@ -167,12 +178,28 @@ def _public(case: Case) -> str:
 
 
 def _as_they_are(case: Case) -> Reading | None:
-    """Pictures whose blocks do not show, or only as in a file of JPEG: nothing was scrambled."""
+    """Pictures whose blocks do not show, or only as in a file of JPEG: nothing was scrambled.
+
+    Each image is looked at by itself, for some may be scrambled among many that are not.
+    """
     plain, grown = looks_plain(case.images, case.shown, case.share)
-    if not plain:
+    if not plain and case.shown is not None:
         return None
+    alone = _alone_as_they_are(case.images, case)
+    if 2 * alone.count(PLAIN) <= len(alone):
+        return None
+    sureness = Sureness.SURE if set(alone) == {PLAIN} else Sureness.PARTLY
+
+    def pictures(more: UInt8Array) -> tuple[UInt8Array, list[Alone]]:
+        return _grey_pictures(more), _alone_as_they_are(more, case)
+
     evidence = {"growth_of_steps": grown}
-    return Reading(Sureness.SURE, NOT_SCRAMBLED, NO_KEY, _greys, evidence, scrambled=False)
+    return Reading(sureness, NOT_SCRAMBLED, NO_KEY, pictures, evidence, scrambled=False)
+
+
+def _alone_as_they_are(images: UInt8Array, case: Case) -> list[Alone]:
+    plain = plain_alone(images, case.shown, case.share, jpeg=case.jpeg)
+    return [PLAIN if one else UNREAD for one in plain]
 
 
 def _under_one_key(case: Case) -> Reading | None:
@@ -183,7 +210,7 @@ def _under_one_key(case: Case) -> Reading | None:
     if solved.sureness is Sureness.NOTHING:
         return None
 
-    def pictures(more: UInt8Array) -> tuple[UInt8Array, list[Sureness]]:
+    def pictures(more: UInt8Array) -> tuple[UInt8Array, list[Alone]]:
         return solved.apply(with_equal_copies(more, patch) if case.jpeg else more), []
 
     return _of(solved, ONE_FOR_ALL, pictures)
@@ -201,7 +228,7 @@ def _halves_moved(case: Case) -> Reading | None:
     if solved.sureness is Sureness.NOTHING:
         return None
 
-    def pictures(more: UInt8Array) -> tuple[UInt8Array, list[Sureness]]:
+    def pictures(more: UInt8Array) -> tuple[UInt8Array, list[Alone]]:
         return solved.apply(_halves_undone(more, patch, order)), []
 
     found = "4-bit halves of values moved inside blocks" + ("" if _in_place(solved) else MOVED)
@@ -234,7 +261,10 @@ def _substituted(case: Case) -> Reading | None:
 
 
 def _under_own_keys(case: Case) -> Reading | None:
-    """Try a few images each by itself; the one that is surest speaks for them."""
+    """Try a few images each by itself; the one that is surest says whether any can be read.
+
+    What is said of the others is found when their pictures are made.
+    """
     assert case.patch is not None
     patch = case.patch
     chosen = np.unique(np.linspace(0, len(case.images) - 1, ALONE).round().astype(int))
@@ -245,10 +275,11 @@ def _under_own_keys(case: Case) -> Reading | None:
         return None
     best = max(shown, key=lambda one: one.neighbours + one.agreement)
 
-    def pictures(more: UInt8Array) -> tuple[UInt8Array, list[Sureness]]:
+    def pictures(more: UInt8Array) -> tuple[UInt8Array, list[Alone]]:
         solved = [reconstruct(image[None], patch) for image in more]
         found = np.concatenate([one.pictures for one in solved])
-        return cast(UInt8Array, found), [one.sureness for one in solved]
+        alone = [Alone(one.sureness, _found(one), not _untouched(one)) for one in solved]
+        return cast(UInt8Array, found), alone
 
     return _of(best, OWN_KEYS, pictures)
 
@@ -268,13 +299,13 @@ def _one_by_one(
         return None
     best = min(shown, key=lambda one: order(one.sureness))
 
-    def pictures(more: UInt8Array) -> tuple[UInt8Array, list[Sureness]]:
-        found, sureness = [], []
+    def pictures(more: UInt8Array) -> tuple[UInt8Array, list[Alone]]:
+        found, alone = [], []
         for image in more:
             one = read(replace(case, images=image[None]))
             found.append((_greys if one is None else one.pictures)(image[None])[0])
-            sureness.append(Sureness.NOTHING if one is None else one.sureness)
-        return np.concatenate(found), sureness
+            alone.append(UNREAD if one is None else Alone(one.sureness, one.found, True))
+        return np.concatenate(found), alone
 
     return replace(best, keys=OWN_KEYS, pictures=pictures)
 
@@ -327,8 +358,12 @@ def _negated_in_place(case: Case) -> Reading | None:
     )
 
 
-def _greys(images: UInt8Array) -> tuple[UInt8Array, list[Sureness]]:
-    return np.rint(images.mean(axis=3)).astype(np.uint8), []
+def _greys(images: UInt8Array) -> tuple[UInt8Array, list[Alone]]:
+    return _grey_pictures(images), []
+
+
+def _grey_pictures(images: UInt8Array) -> UInt8Array:
+    return np.rint(images.mean(axis=3)).astype(np.uint8)
 
 
 def _evidence(solved: Reconstruction) -> dict[str, float]:
@@ -341,32 +376,51 @@ def _evidence(solved: Reconstruction) -> dict[str, float]:
 
 def _of(solved: Reconstruction, keys: str, pictures: Pictures) -> Reading:
     evidence = _evidence(solved)
-    untouched = solved.order is None and not solved.turned and _in_place(solved)
-    # What is not sure is not said to be unscrambled.
-    scrambled = not untouched or solved.sureness is not Sureness.SURE
-    return Reading(solved.sureness, _found(solved), keys, pictures, evidence, scrambled)
+    return Reading(
+        solved.sureness, _found(solved), keys, pictures, evidence, scrambled=not _untouched(solved)
+    )
+
+
+def _untouched(solved: Reconstruction) -> bool:
+    """Say whether nothing was scrambled. What is not sure is not said to be unscrambled."""
+    still = solved.order is None and not solved.turned and _in_place(solved)
+    return still and solved.sureness is Sureness.SURE
 
 
 def _in_place(solved: Reconstruction) -> bool:
-    """Say whether blocks lie where the ciphertext has them, but for turning the whole picture."""
-    return _still(solved.placement.block)
+    """Say whether blocks lie where the ciphertext has them.
+
+    Where pixels inside blocks were found in some order, or each block was turned, the whole picture
+    may come out turned, and blocks with it. Where pixels lay in order, turned numbers of blocks are
+    blocks that moved.
+    """
+    placed = _turnings(solved.placement.block)
+    if solved.turned:
+        return bool(placed)
+    inside = {UPRIGHT} if solved.order is None else _turnings(_inside(solved.order))
+    return bool(placed & inside) if inside else bool(placed)
 
 
-def _still(numbers: IntArray) -> bool:
-    """Say whether a grid of numbers is 0, 1, 2 ... row by row, turned or mirrored at most."""
+def _turnings(numbers: IntArray) -> set[int]:
+    """Return which turns and mirrorings of 0, 1, 2 ... row by row a grid of numbers is."""
     still = np.arange(numbers.size).reshape(numbers.shape)
     turned = [still, still[::-1, ::-1], still[::-1], still[:, ::-1]]
     if numbers.shape[0] == numbers.shape[1]:
         turned += [one.T for one in turned]
-    return any(np.array_equal(numbers, one) for one in turned)
+    return {which for which, one in enumerate(turned) if np.array_equal(numbers, one)}
 
 
 def _moves(order: BlockOrder) -> bool:
-    """Say whether values inside blocks changed places."""
+    """Say whether values inside blocks changed places, but for turning the whole picture."""
+    return not _turnings(_inside(order))
+
+
+def _inside(order: BlockOrder) -> IntArray:
+    """Return which pixel of the ciphertext block each pixel of a block is, (side, side)."""
     pixels = len(order.position)
     values = order.position[:, 0] // (len(order.negated) // pixels)
     side = round(pixels**0.5)
-    return not _still(values.reshape(side, side))
+    return values.reshape(side, side)
 
 
 def _found(solved: Reconstruction) -> str:
@@ -447,4 +501,5 @@ NOT_LOOKED_FOR = (
     "anything from known pairs of picture and ciphertext, or from an encryption oracle "
     "(`compare audit run`)",
     "learned attacks (`compare audit run --budget full`)",
+    WHOLE_PICTURES,
 )

@@ -10,10 +10,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from he_compare.common.contracts import Progress
-from he_compare.common.errors import DataError, UsageError
+from he_compare.common.errors import DataError
 from he_compare.common.types import PixelArray
+from he_compare.comparisons.attack_file.judging import judged, overall
 from he_compare.comparisons.attack_file.reading import CiphertextFolder
-from he_compare.comparisons.attack_file.telling import NO_EVIDENCE
+from he_compare.comparisons.attack_file.telling import NO_EVIDENCE, counted
 from he_compare.comparisons.attack_file.writing import FolderAttack
 from he_compare.comparisons.attacks.tools.block_size import candidates
 from he_compare.comparisons.attacks.tools.reconstruct import Sureness
@@ -43,12 +44,16 @@ def attack_rotated(
 ) -> FolderAttack:
     """Attack float ciphertexts (n, h, w, c), of which ``images`` are learnt from.
 
-    ``patch``: guessed where None. Raises UsageError or DataError where that cannot be.
+    ``patch``: guessed where None; unknown where that cannot be. Raises DataError where blocks are
+    too large.
     """
     height, width, channels = images.shape[1:]
     sides = [side for side in candidates(height, width) if SMALLEST <= side <= LARGEST]
     guess = guess_rotated_side(images, sides)
-    side = patch if patch is not None else _side_of(guess, height, width)
+    if patch is None and guess is None:
+        return _no_blocks(target, channels, len(folder.names), (height, width))
+    side = patch if patch is not None or guess is None else guess[0]
+    assert side is not None
     _check(side, channels)
     progress("looking for the rotation", 0, 1)
     rotation = find_rotation(images, side)
@@ -70,7 +75,12 @@ def attack_rotated(
     for start in range(0, len(folder.names), PORTION):
         progress("writing pictures", start, len(folder.names))
         portion = folder.names[start : start + PORTION]
-        attack.write(portion, rotation.pictures(folder.read(portion)))
+        pictures = rotation.pictures(folder.read(portion))
+        if sureness is not Sureness.NOTHING:
+            attack.each += judged(pictures, side, sureness)
+        attack.write(portion, pictures)
+    if attack.each:
+        attack.sureness = overall(attack.each, sureness)
     attack.lines = _told(attack, rotation, guess)
     attack.write_report()
     return attack
@@ -88,14 +98,27 @@ def sureness_of(rotation: Rotation, guess: tuple[int, float] | None) -> Sureness
     return Sureness.PARTLY if rotation.agreement >= PARTLY else Sureness.NOTHING
 
 
-def _side_of(guess: tuple[int, float] | None, height: int, width: int) -> int:
-    if guess is None:
-        raise UsageError(
-            f"no blocks of {SMALLEST} to {LARGEST} pixels show in these arrays of {height} x "
-            f"{width}: too few, or no one rotation of blocks",
-            fix="pass the width of the blocks with --patch, or add images",
-        )
-    return guess[0]
+def _no_blocks(target: Path, channels: int, count: int, size: tuple[int, int]) -> FolderAttack:
+    """Report arrays in which no blocks under one rotation show: nothing is known of them."""
+    attack = FolderAttack(
+        out=target,
+        patch=None,
+        guessed=True,
+        channels=channels,
+        keys="none found",
+        sureness=Sureness.NOTHING,
+        found=NOTHING,
+        evidence={},
+    )
+    attack.lines = [
+        f"unknown: {count} arrays; no blocks of {SMALLEST} to {LARGEST} pixels show in these "
+        f"arrays of {size[0]} x {size[1]}: too few, or no one rotation of blocks",
+        "pass the width of the blocks with --patch, or add images",
+        VALUES_ARE_NOT_BYTES,
+        NO_EVIDENCE,
+    ]
+    attack.write_report()
+    return attack
 
 
 def _check(side: int, channels: int) -> None:
@@ -112,7 +135,7 @@ def _told(attack: FolderAttack, rotation: Rotation, guess: tuple[int, float] | N
     found = f", keys {attack.keys}: {attack.found}" if attack.found != NOTHING else ""
     lines = [
         f"{attack.sureness.value}: {len(attack.written)} arrays, blocks of {attack.patch} pixels "
-        f"({how}){found}",
+        f"({how}){found}{counted(attack)}",
         VALUES_ARE_NOT_BYTES,
         f"pictures found from two halves of the images agree by {rotation.agreement:.2f} beyond "
         "block means (chance 0; unknown for one image)",

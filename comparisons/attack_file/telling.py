@@ -6,7 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from he_compare.comparisons.attack_file.readers import NOT_LOOKED_FOR, Attempt
+from he_compare.comparisons.attack_file.readers import (
+    NOT_LOOKED_FOR,
+    WHOLE_PICTURES,
+    Attempt,
+)
 from he_compare.comparisons.attack_file.writing import FolderAttack, State
 from he_compare.comparisons.attacks.tools.block_size import (
     LARGEST,
@@ -62,14 +66,25 @@ def tell(attack: FolderAttack, told: Told) -> list[str]:
 
 
 def _read(attack: FolderAttack, told: Told) -> list[str]:
-    each = Counter(one.value for one in attack.each)
-    counted = ", ".join(f"{count} {name}" for name, count in each.most_common())
     blocks = f", blocks of {attack.patch} pixels ({_how(told)})" if attack.patch else ""
     first = f"{attack.sureness.value}: {told.count} images{blocks}, keys {attack.keys}: "
-    lines = [first + attack.found + (f" ({counted})" if counted else "")]
+    lines = [first + attack.found + counted(attack)]
     lines += _evidence(attack)
     lines += _other_side(attack, told)
     return [*lines, f"pictures: {attack.out}, {RIGHT_WAY_UP if attack.upright else OPEN}"]
+
+
+def counted(attack: FolderAttack) -> str:
+    """Return how many pictures are how sure, in brackets; nothing where all are sure alike."""
+    each = Counter(attack.each)
+    parts = [
+        f"{each[one]} {'show nothing' if one is Sureness.NOTHING else one.value}"
+        for one in Sureness
+        if each[one]
+    ]
+    if attack.unscrambled and attack.scrambled:
+        parts.append(f"{attack.unscrambled} of them show no scrambling")
+    return f" ({', '.join(parts)})" if len(parts) > 1 or Sureness.NOTHING in each else ""
 
 
 def _public(attack: FolderAttack) -> list[str]:
@@ -100,11 +115,16 @@ def _evidence(attack: FolderAttack) -> list[str]:
 
 
 def _not_scrambled(attack: FolderAttack, told: Told) -> list[str]:
-    grid = " but those of JPEG" if told.guess.on_jpeg_grid else ""
+    seen = told.guess.patch
+    if seen is None:
+        blocks = f"no blocks of {SMALLEST} to {LARGEST} pixels show"
+    else:
+        jpeg = " (maybe those of JPEG)" if told.guess.on_jpeg_grid else ""
+        blocks = f"blocks of {seen} pixels{jpeg} show, but lie in place"
     lines = [
-        f"these pictures are not scrambled: {told.count} images; neighbouring pixels fit where "
-        f"they are, and no blocks of {SMALLEST} to {LARGEST} pixels{grid} show",
-        "turning, mirroring or negating whole pictures was not looked for",
+        f"no scrambling that this command looks for was found: {told.count} images; neighbouring "
+        f"pixels fit where they are, and {blocks}",
+        f"not looked for: {WHOLE_PICTURES}",
     ]
     return [*lines, f"pictures: {attack.out}, in grey"]
 

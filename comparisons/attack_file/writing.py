@@ -33,8 +33,9 @@ class FolderAttack:
     """What came out. ``evidence``: numbers about the images learnt from, by name.
 
     ``patch``: side of the blocks, None where it could not be guessed; ``guess``: how it was guessed
-    (None for arrays of numbers). ``sureness``: of one key for all, or of the least sure image where
-    each has its own; then ``each`` has one for every picture. ``scrambled``: None where unknown.
+    (None for arrays of numbers). ``sureness``: sure only where every picture is; ``each`` has one
+    for every picture. ``scrambled``: None where unknown; ``unscrambled``: number of images that are
+    not, where each was looked at by itself.
     ``upright``: public pictures say which way up pictures are; ``public``: those that were given.
     ``tried``: what was looked for and with what result. ``jpegs``: number of JPEG files.
     ``written``: pictures, relative to ``out``. ``lines``: what to tell the user.
@@ -50,6 +51,7 @@ class FolderAttack:
     evidence: Mapping[str, float]
     guess: Guess | None = None
     scrambled: bool | None = None
+    unscrambled: int = 0
     upright: bool = False
     public: PublicPictures | None = None
     jpegs: int = 0
@@ -63,9 +65,9 @@ class FolderAttack:
         """What is known of the folder."""
         if self.sureness is Sureness.NOTHING:
             return State.UNKNOWN
-        if self.scrambled is False:
-            return State.NOT_SCRAMBLED
-        return State.READ if self.sureness is Sureness.SURE else State.PARTLY
+        if self.sureness is not Sureness.SURE:
+            return State.PARTLY
+        return State.NOT_SCRAMBLED if self.scrambled is False else State.READ
 
     def write(self, names: Sequence[str], pictures: UInt8Array) -> None:
         """Write pictures (n, h, w) of the ciphertexts of these names as PNG."""

@@ -191,8 +191,9 @@ def attack_file(
 ) -> None:
     """Reconstruct scrambled images from the images alone, and say how sure the result is.
 
-    The folder is read, partly read, not scrambled at all, or unknown (exit code 3). Unknown is no
-    evidence of safety: what was looked for and what was not is printed and kept in attack.json.
+    The folder is read, partly read, not scrambled as far as looked for, or unknown (exit code 3).
+    Unknown is no evidence of safety: what was looked for and what was not is printed and kept in
+    attack.json.
     """
     from he_compare.comparisons.attack_file.attack_folder import attack_folder
     from he_compare.comparisons.attack_file.writing import State

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import struct
 import zipfile
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from he_compare.common.errors import DataError, UsageError
+from he_compare.common.errors import DataError
 from he_compare.common.similarity import ssim
 from he_compare.common.types import Float32Array, UInt8Array
 from he_compare.comparisons.attack_file.attack_folder import attack_folder
@@ -78,8 +79,12 @@ def test_noise_and_one_image_are_not_called_sure(tmp_path: Path) -> None:
     noise = np.random.default_rng(1).normal(0, 60, (8, SIDE, SIDE, 1)).astype(np.float32)
     assert guess_rotated_side(noise, [4, 8, 16]) is None
     save(tmp_path / "noise", noise)
-    with pytest.raises(UsageError, match="--patch"):
-        attack(tmp_path / "noise")
+    call = ["audit", "attack-file", str(tmp_path / "noise"), "--quiet"]
+    call += ["--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, call)
+    assert result.exit_code == 3 and result.stdout.startswith("unknown: 8 arrays; no blocks")
+    assert "no evidence that the images are safe" in result.stdout and "--patch" in result.stdout
+    assert json.loads((tmp_path / "out" / "attack.json").read_text())["state"] == "unknown"
     assert attack(tmp_path / "noise", PATCH).sureness is Sureness.NOTHING
     assert find_rotation(rotated(smooth_images(1, SIDE), PATCH), PATCH).agreement == 0.0
 
