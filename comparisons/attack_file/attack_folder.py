@@ -188,6 +188,8 @@ def _account(attack: FolderAttack, alone: Sequence[Alone]) -> None:
     told = Counter(one.found for one in scrambled if one.found != NOT_SCRAMBLED)
     if told:
         attack.found = told.most_common(1)[0][0]
+    elif not scrambled and attack.sureness is not Sureness.SURE:
+        attack.found = f"in those that are sure, {attack.found}"
 
 
 def _target(folder: Path, out: Path | None, names: Sequence[str]) -> Path:

@@ -56,7 +56,7 @@ MOVED = "; blocks moved"
 ALONE = 3
 PLAIN = Alone(Sureness.SURE, NOT_SCRAMBLED, scrambled=False)
 UNREAD = Alone(Sureness.NOTHING, "nothing", scrambled=False)
-UPRIGHT = 0
+NO_TURN = 0
 WHOLE_PICTURES = (
     "turning, mirroring, negating or shifting whole pictures, and maps of values that keep "
     "neighbours alike, such as v ^ 128 or a smooth field added modulo 256"
@@ -397,7 +397,7 @@ def _in_place(solved: Reconstruction) -> bool:
     placed = _turnings(solved.placement.block)
     if solved.turned:
         return bool(placed)
-    inside = {UPRIGHT} if solved.order is None else _turnings(_inside(solved.order))
+    inside = {NO_TURN} if solved.order is None else _turnings(_inside(solved.order))
     return bool(placed & inside) if inside else bool(placed)
 
 

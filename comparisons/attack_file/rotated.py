@@ -14,7 +14,7 @@ from he_compare.common.errors import DataError
 from he_compare.common.types import PixelArray
 from he_compare.comparisons.attack_file.judging import judged, overall
 from he_compare.comparisons.attack_file.reading import CiphertextFolder
-from he_compare.comparisons.attack_file.telling import NO_EVIDENCE, counted
+from he_compare.comparisons.attack_file.telling import NO_EVIDENCE, pictures_counted
 from he_compare.comparisons.attack_file.writing import FolderAttack
 from he_compare.comparisons.attacks.tools.block_size import candidates
 from he_compare.comparisons.attacks.tools.reconstruct import Sureness
@@ -135,7 +135,7 @@ def _told(attack: FolderAttack, rotation: Rotation, guess: tuple[int, float] | N
     found = f", keys {attack.keys}: {attack.found}" if attack.found != NOTHING else ""
     lines = [
         f"{attack.sureness.value}: {len(attack.written)} arrays, blocks of {attack.patch} pixels "
-        f"({how}){found}{counted(attack)}",
+        f"({how}){found}{pictures_counted(attack)}",
         VALUES_ARE_NOT_BYTES,
         f"pictures found from two halves of the images agree by {rotation.agreement:.2f} beyond "
         "block means (chance 0; unknown for one image)",

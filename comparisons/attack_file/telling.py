@@ -68,13 +68,13 @@ def tell(attack: FolderAttack, told: Told) -> list[str]:
 def _read(attack: FolderAttack, told: Told) -> list[str]:
     blocks = f", blocks of {attack.patch} pixels ({_how(told)})" if attack.patch else ""
     first = f"{attack.sureness.value}: {told.count} images{blocks}, keys {attack.keys}: "
-    lines = [first + attack.found + counted(attack)]
+    lines = [first + attack.found + pictures_counted(attack)]
     lines += _evidence(attack)
     lines += _other_side(attack, told)
     return [*lines, f"pictures: {attack.out}, {RIGHT_WAY_UP if attack.upright else OPEN}"]
 
 
-def counted(attack: FolderAttack) -> str:
+def pictures_counted(attack: FolderAttack) -> str:
     """Return how many pictures are how sure, in brackets; nothing where all are sure alike."""
     each = Counter(attack.each)
     parts = [

@@ -189,3 +189,13 @@ def test_arrays_of_two_sizes_and_arrays_among_pictures_are_refused(tmp_path: Pat
     Image.fromarray(np.zeros((16, 16), np.uint8)).save(tmp_path / "mixed" / "a.png")
     with pytest.raises(DataError, match="1 pictures and 1 arrays"):
         attack(tmp_path / "mixed")
+
+
+def test_noise_among_rotated_arrays_is_counted(tmp_path: Path) -> None:
+    arrays = rotated(smooth_images(14, SIDE), PATCH)
+    arrays[12:] = np.random.default_rng(3).normal(0, 5, arrays[12:].shape)
+    save(tmp_path / "in", arrays)
+    done = attack(tmp_path / "in", PATCH)
+    each = dict(zip(done.written, done.each, strict=True))
+    assert each["patient 12.png"] is each["patient 13.png"] is Sureness.NOTHING
+    assert done.sureness is Sureness.PARTLY and "2 show nothing" in done.lines[0]
