@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
@@ -172,6 +173,7 @@ class ServerProcess:
         return replies
 
     def _send(self, method: str, path: str, body: bytes, kind: str) -> httpx.Response:
+        survive_closed_connections()
         try:
             response = self._http.request(
                 method, path, content=body, headers={"content-type": "application/octet-stream"}
@@ -262,6 +264,16 @@ def _spawn(threads: int, home: str) -> subprocess.Popen[bytes]:
         start_new_session=True,
         close_fds=True,
     )
+
+
+def survive_closed_connections() -> None:
+    """Let a write to a closed connection raise BrokenPipeError, as Python has it from the start.
+
+    Compilers of circuits set a handler of SIGPIPE that ends the process without a word.
+    """
+    if hasattr(signal, "SIGPIPE"):
+        with contextlib.suppress(ValueError):  # only the main thread can, and it did before
+            signal.signal(signal.SIGPIPE, signal.SIG_IGN)
 
 
 def request_bytes(request: httpx.Request) -> int:

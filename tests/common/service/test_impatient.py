@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import threading
 import time
@@ -14,10 +15,12 @@ import uvicorn
 from he_compare.common.service import impatient
 from he_compare.common.service.application import ServiceApplication
 from he_compare.common.service.impatient import ImpatientProtocol
+from he_compare.common.service.process import survive_closed_connections
 
 
 @pytest.fixture
 def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    survive_closed_connections()
     monkeypatch.setattr(impatient, "HEADER_SECONDS", 0.5)
     monkeypatch.setattr(impatient, "BODY_IDLE_SECONDS", 0.5)
     monkeypatch.setattr(impatient, "MOST_CONNECTIONS", 8)
@@ -107,3 +110,16 @@ def test_a_client_may_pause_between_two_requests(port: int) -> None:
         assert client.get("/v1/status").status_code == 200
         time.sleep(0.8)
         assert client.get("/v1/status").status_code == 200
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGPIPE"), reason="no SIGPIPE on this system")
+def test_a_write_to_a_closed_connection_raises_whatever_a_library_set() -> None:
+    before = signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    try:
+        survive_closed_connections()
+        ours, theirs = socket.socketpair()
+        theirs.close()
+        with ours, pytest.raises(BrokenPipeError):
+            ours.sendall(b"x")
+    finally:
+        signal.signal(signal.SIGPIPE, before)
