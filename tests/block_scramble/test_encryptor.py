@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import itertools
 import pickle
-from typing import Any
 
 import numpy as np
 import pytest
@@ -21,19 +20,7 @@ from he_compare.block_scramble.encryptor import KeyPolicy, PerImageEncryptor, ma
 from he_compare.block_scramble.engine.shapes import ImageShape
 from he_compare.block_scramble.keys.client_key import ClientKey
 from he_compare.common.errors import MessageError, UsageError
-from he_compare.common.types import UInt8Array
-
-KEY = ClientKey.from_seed(0)
-SMALL = ImageShape(12, 8, 3)
-
-
-def pictures(shape: ImageShape = SMALL, count: int = 3, seed: int = 0) -> UInt8Array:
-    random = np.random.default_rng(seed)
-    return random.integers(0, 256, (count, *shape), dtype=np.uint8)
-
-
-def prepare(cipher: Cipher, shape: ImageShape = SMALL, **options: Any) -> Any:
-    return cipher.prepare(KEY, cipher_parameters(cipher, options), shape)
+from tests.support.smallciphers import KEY, SMALL, pictures, prepare
 
 
 def test_aes_ctr_is_aes_256_in_counter_mode() -> None:

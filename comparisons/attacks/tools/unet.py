@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from he_compare.common.backbones.picture_loss import structural_loss
 from he_compare.common.similarity import ssim
 from he_compare.common.types import (
     Float32Array,
@@ -44,9 +45,6 @@ LEARNING_RATE = 2e-3
 TRIED_EVERY = 40
 RIDGE = 1e-4
 PIXELS = 40_000
-WINDOW = 7
-# SSIM's constants for pictures of 0 ... 1, as in ``he_compare.common.similarity``.
-C1, C2 = 0.01**2, 0.03**2
 
 
 @dataclass(frozen=True)
@@ -202,12 +200,4 @@ def _loss(found: Tensor, wanted: Tensor) -> Tensor:
     """Mean absolute error, and one minus SSIM over square windows."""
     x, y = found[:, None], wanted[:, None]
 
-    def mean(values: Tensor) -> Tensor:
-        return functional.avg_pool2d(values, WINDOW, stride=2)
-
-    mean_x, mean_y = mean(x), mean(y)
-    var_x, var_y = mean(x * x) - mean_x**2, mean(y * y) - mean_y**2
-    covariance = mean(x * y) - mean_x * mean_y
-    likeness = (2 * mean_x * mean_y + C1) * (2 * covariance + C2)
-    likeness = likeness / ((mean_x**2 + mean_y**2 + C1) * (var_x + var_y + C2))
-    return functional.l1_loss(x, y) + 0.5 * (1 - likeness.mean())
+    return functional.l1_loss(x, y) + 0.5 * structural_loss(x, y)

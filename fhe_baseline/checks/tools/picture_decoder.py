@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from he_compare.common.backbones.picture_loss import structural_loss
 from he_compare.common.similarity import ssim
 from he_compare.common.types import Float32Array, Float64Array, UInt8Array
 
@@ -103,9 +104,6 @@ FOLD = 2
 BATCH = 8
 LEARNING_RATE, DECAY, DROPPED = 2e-3, 1e-2, 0.2
 TRIED_EVERY = 25
-WINDOW = 7
-# SSIM's constants for pictures of 0 ... 1, as in ``he_compare.common.similarity``.
-C1, C2 = 0.01**2, 0.03**2
 
 
 class Upsampler(nn.Module):
@@ -236,13 +234,5 @@ def _loss(found: Tensor, wanted: Tensor) -> Tensor:
     edges = functional.l1_loss(x.diff(dim=2), y.diff(dim=2))
     edges = edges + functional.l1_loss(x.diff(dim=3), y.diff(dim=3))
 
-    def mean(values: Tensor) -> Tensor:
-        return functional.avg_pool2d(values, WINDOW, stride=2)
-
-    mean_x, mean_y = mean(x), mean(y)
-    var_x, var_y = mean(x * x) - mean_x**2, mean(y * y) - mean_y**2
-    covariance = mean(x * y) - mean_x * mean_y
-    likeness = (2 * mean_x * mean_y + C1) * (2 * covariance + C2)
-    likeness = likeness / ((mean_x**2 + mean_y**2 + C1) * (var_x + var_y + C2))
-    loss: Tensor = functional.l1_loss(x, y) + edges + 0.5 * (1 - likeness.mean())
+    loss: Tensor = functional.l1_loss(x, y) + edges + 0.5 * structural_loss(x, y)
     return loss
