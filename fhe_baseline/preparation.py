@@ -1,8 +1,9 @@
 """How features are prepared at the client before encryption.
 
-``fit_standardisation``: as the clear head takes them. ``fit_whitening``: principal components of the
-features, each of variance 1, whatever that does to the head's penalty. ``fit_preconditioning``: the
-clear head's own objective in coordinates in which a gradient step of fixed length is safe.
+``fit_standardisation``: as the clear head takes them. ``fit_whitening``: principal components of
+the features, each of variance 1, whatever that does to the head's penalty.
+``fit_preconditioning``: the clear head's own objective in coordinates in which a gradient step of
+fixed length is safe.
 """
 
 from __future__ import annotations
