@@ -141,26 +141,26 @@ PARAMETER_SETS: dict[str, CkksParameters] = {
     "n8192-144": CkksParameters(8192, (48, 36, 60), 36),
 }
 
-# For training, by ring and log2 Q. An iteration with a sigmoid of degree 3 takes five primes, with
-# degree 5 or 7 six; the last one left holds the weights and 8 bits of momentum above them. With ten
-# primes two iterations of degree 3 fit between two refreshes.
+# For training, by ring and log2 Q, the cheapest first. A step from zero weights takes one level,
+# every later one four with a sigmoid of degree 3, five with degree 5 or 7; the last prime left
+# holds the weights. From one upload, degree 3: one step at N = 8192 (two in the deep set), two,
+# three and four at N = 16384, six and seven at N = 32768.
 TRAINING_SETS: dict[str, CkksParameters] = {
     "n8192-214": CkksParameters(8192, (44, 30, 30, 30, 30, 50), 30),
     "n8192-214-deep": CkksParameters(8192, (39, 27, 27, 27, 27, 27, 40), 27),
     "n16384-295": CkksParameters(16384, (50, 38, 38, 38, 38, 38, 55), 38),
     "n16384-402": CkksParameters(16384, (50, *[33] * 9, 55), 33),
+    "n16384-427": CkksParameters(16384, (40, *[27] * 13, 36), 27),
+    "n32768-845": CkksParameters(32768, (50, *[35] * 21, 60), 35),
+    "n32768-860": CkksParameters(32768, (50, *[30] * 25, 60), 30),
     "n1024-insecure": CkksParameters(1024, (44, 30, 30, 30, 30, 50), 30),
 }
 
 
-def training_set(name: str, degree: int) -> CkksParameters:
-    """Return training parameters by name; ``auto``: the smallest ring for the sigmoid's degree.
-
-    Raises UnknownNameError with the nearest names.
-    """
-    chosen = ("n8192-214" if degree == 3 else "n16384-295") if name == "auto" else name
+def training_set(name: str) -> CkksParameters:
+    """Return training parameters by name. Raises UnknownNameError with the nearest names."""
     try:
-        return TRAINING_SETS[chosen]
+        return TRAINING_SETS[name]
     except KeyError:
         raise UnknownNameError(
             f"unknown training parameter set {name!r}", fix=nearest(name, list(TRAINING_SETS))

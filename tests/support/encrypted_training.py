@@ -13,13 +13,15 @@ from he_compare.common.errors import MessageError, ServiceError
 from he_compare.common.types import Float64Array, IntArray, Message, Side
 from he_compare.fhe_baseline.ckks.parameters import CkksParameters, training_set
 from he_compare.fhe_baseline.ckks.training.circuit import Circuit
+from he_compare.fhe_baseline.ckks.training.clear_references import TwinStep, run_twin
 from he_compare.fhe_baseline.ckks.training.problem import Problem, make_problem
 from he_compare.fhe_baseline.ckks.training.rounds import CkksTraining, CkksTrainingOutcome
 from he_compare.fhe_baseline.ckks.training.server import CkksTrainingServer
 from he_compare.fhe_baseline.ckks.training.sigmoid import fit_sigmoid
+from he_compare.fhe_baseline.ckks.training.steps import nesterov_steps, plain_steps
 
-SMALL = training_set("n1024-insecure", 3)
-TWO_A_ROUND = CkksParameters(1024, (44, *[30] * 9, 50), 30)
+SMALL = training_set("n1024-insecure")
+THREE_STEPS = CkksParameters(1024, (44, *[30] * 9, 50), 30)
 DEEP = CkksParameters(1024, (44, *[30] * 5, 50), 30)
 
 
@@ -71,25 +73,44 @@ def small_task(
     width: int,
     classes: int = 2,
     *,
-    parameters: CkksParameters = SMALL,
+    steps: int = 3,
+    refreshes: int = 0,
+    parameters: CkksParameters = THREE_STEPS,
     degree: int = 3,
     inverse_l2: float = 0.1,
     batches: int = 1,
+    momentum: bool = False,
+    doublings: int = 2,
+    interval: float = 12,
 ) -> tuple[Circuit, Problem]:
     """A problem on separable features and its circuit in an insecure ring."""
     features, labels = separable(rows, width, classes)
     problem = make_problem(features, labels, classes, inverse_l2, balanced=True)
-    return problem.circuit(parameters, fit_sigmoid(degree, 12), True, batches), problem
+    make = nesterov_steps if momentum else plain_steps
+    length = problem.safe_length(max(1, batches))
+    circuit = problem.circuit(
+        parameters,
+        make(steps, length, fit_sigmoid(degree, interval)),
+        refreshes=refreshes,
+        batches=batches,
+        doublings=doublings,
+        allow_insecure=True,
+    )
+    return circuit, problem
 
 
 def train(
     circuit: Circuit,
     problem: Problem,
-    iterations: int,
     start: Callable[[bytes], ServerHandle] = LocalServer,
     restarts: int = 0,
     processes: int = 1,
 ) -> CkksTrainingOutcome:
     """Run the whole protocol."""
     session = CkksTraining(circuit, problem, start, Clock(Side.CLIENT), processes=processes)
-    return session.run(iterations, restarts)
+    return session.run(restarts)
+
+
+def twin_of(circuit: Circuit, problem: Problem) -> list[TwinStep]:
+    """The clear twin of a circuit."""
+    return run_twin(problem, circuit.steps, circuit.batches)

@@ -10,19 +10,19 @@ from typing import Any
 
 from he_compare.fhe_baseline.ckks.context import import_tenseal, level_with
 from he_compare.fhe_baseline.ckks.training.circuit import Circuit
+from he_compare.fhe_baseline.ckks.training.key_parts import KeyRing
 
 
 class Arithmetic:
     """SEAL's evaluator with the client's evaluation keys, for the levels of one circuit."""
 
-    def __init__(self, circuit: Circuit, galois_keys: Any, relinearisation_keys: Any) -> None:
+    def __init__(self, circuit: Circuit, keys: KeyRing) -> None:
         self._seal = import_tenseal().sealapi
         self._circuit = circuit
         self._context = circuit.context
         self._evaluator = self._seal.Evaluator(self._context)
         self._encoder = self._seal.CKKSEncoder(self._context)
-        self._galois_keys = galois_keys
-        self._relinearisation_keys = relinearisation_keys
+        self._keys = keys
 
     def add(self, total: Any, other: Any) -> None:
         """Add to ``total`` in place."""
@@ -35,8 +35,14 @@ class Arithmetic:
     def rotated(self, ciphertext: Any, step: int) -> Any:
         """Return the ciphertext rotated to the left."""
         turned = self._seal.Ciphertext()
-        self._evaluator.rotate_vector(ciphertext, step, self._galois_keys, turned)
+        self._evaluator.rotate_vector(ciphertext, step, self._keys.rotation(step), turned)
         return turned
+
+    def turn(self, ciphertext: Any, step: int, times: int) -> None:
+        """Rotate in place, to the left, so many times."""
+        for _ in range(times):
+            key = self._keys.rotation(step)
+            self._evaluator.rotate_vector_inplace(ciphertext, step, key)
 
     def rotations(self, ciphertext: Any, step: int, count: int) -> list[Any]:
         """Return the ciphertext rotated by 0, step ... (count - 1) steps, each from the last."""
@@ -48,7 +54,7 @@ class Arithmetic:
     def conjugated(self, ciphertext: Any) -> Any:
         """Return the ciphertext with its slots conjugated."""
         conjugate = self._seal.Ciphertext()
-        self._evaluator.complex_conjugate(ciphertext, self._galois_keys, conjugate)
+        self._evaluator.complex_conjugate(ciphertext, self._keys.conjugation, conjugate)
         return conjugate
 
     def rescale(self, ciphertext: Any, scale: float) -> None:
@@ -65,16 +71,25 @@ class Arithmetic:
         self._evaluator.add_inplace(total, product)
         return total
 
-    def giant_steps(self, sums: Sequence[Any], step: int) -> Any:
-        """Return sum_i rot_{i step}(sums[i]), walked from the last to the first."""
+    def walked(self, sums: Sequence[Any], step: int, first: int) -> Any:
+        """Return sum_i rot_{(first + i) step}(sums[i]), walked from the last to the first.
+
+        ``sums``: products of three polynomials, relinearised here; None where there are none.
+        """
         total = None
         for inner in reversed(sums):
+            self.relinearise(inner)
             if total is not None:
-                self._evaluator.rotate_vector_inplace(total, step, self._galois_keys)
-                self._evaluator.add_inplace(inner, total)
-            self._evaluator.relinearize_inplace(inner, self._relinearisation_keys)
+                self.turn(total, step, 1)
+                self.add(inner, total)
             total = inner
+        if total is not None:
+            self.turn(total, step, first)
         return total
+
+    def relinearise(self, product: Any) -> None:
+        """Bring a product of three polynomials back to two, in place."""
+        self._evaluator.relinearize_inplace(product, self._keys.relinearisation)
 
     def multiplied(self, left: Any, right: Any) -> Any:
         """Return the product, relinearised and rescaled."""
@@ -84,30 +99,18 @@ class Arithmetic:
 
     def finish(self, product: Any) -> Any:
         """Relinearise and rescale a product in place, and return it."""
-        self._evaluator.relinearize_inplace(product, self._relinearisation_keys)
+        self.relinearise(product)
         self._evaluator.rescale_to_next_inplace(product)
         return product
 
     def times(self, ciphertext: Any, number: float, scale: float) -> Any:
         """Return the ciphertext times a number, one level down, at that scale."""
-        primes = self.primes(ciphertext)
-        product = self.scaled(ciphertext, number, scale * self.prime(primes) / ciphertext.scale)
+        plaintext, product = self._seal.Plaintext(), self._seal.Ciphertext()
+        unit = scale * self.prime(self.primes(ciphertext)) / ciphertext.scale
+        self._encoder.encode(number, ciphertext.parms_id(), unit, plaintext)
+        self._evaluator.multiply_plain(ciphertext, plaintext, product)
         self._evaluator.rescale_to_next_inplace(product)
         product.scale = scale
-        return product
-
-    def scaled(self, ciphertext: Any, number: float, scale: float) -> Any:
-        """Return the ciphertext times a number encoded at that scale, not rescaled."""
-        plaintext, product = self._seal.Plaintext(), self._seal.Ciphertext()
-        self._encoder.encode(number, ciphertext.parms_id(), scale, plaintext)
-        self._evaluator.multiply_plain(ciphertext, plaintext, product)
-        return product
-
-    def times_slots(self, ciphertext: Any, slots: Any, scale: float) -> Any:
-        """Return the ciphertext times a number per slot, not rescaled."""
-        plaintext, product = self._seal.Plaintext(), self._seal.Ciphertext()
-        self._encoder.encode(slots.tolist(), ciphertext.parms_id(), scale, plaintext)
-        self._evaluator.multiply_plain(ciphertext, plaintext, product)
         return product
 
     def plus(self, ciphertext: Any, number: float) -> Any:
@@ -121,9 +124,13 @@ class Arithmetic:
         """Return the ciphertext under so many primes, itself where it is there already."""
         if self.primes(ciphertext) == primes:
             return ciphertext
-        switched = self._seal.Ciphertext()
-        self._evaluator.mod_switch_to(ciphertext, level_with(self._context, primes), switched)
-        return switched
+        return self.copied(ciphertext, primes)
+
+    def copied(self, ciphertext: Any, primes: int) -> Any:
+        """Return a copy under so many primes."""
+        copy = self._seal.Ciphertext()
+        self._evaluator.mod_switch_to(ciphertext, level_with(self._context, primes), copy)
+        return copy
 
     def primes(self, ciphertext: Any) -> int:
         """Return how many primes the ciphertext is under."""

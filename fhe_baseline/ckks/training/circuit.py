@@ -1,7 +1,7 @@
-"""What the server computes: shapes, polynomial, step size and CKKS parameters, as JSON.
+"""What the server computes: shapes, steps and CKKS parameters, as JSON.
 
-Everything here is public: the server gets it with the evaluation keys and learns nothing else in
-the clear. Scales, slots and levels follow from it, at the client and at the server alike.
+Everything here is public: the server gets it before keys and data, and learns nothing else in the
+clear. Scales, slots and levels follow from it, at the client and at the server alike.
 """
 
 from __future__ import annotations
@@ -17,40 +17,15 @@ from he_compare.common.errors import UsageError
 from he_compare.fhe_baseline.ckks.context import data_primes, insecure_seal_context, seal_context
 from he_compare.fhe_baseline.ckks.parameters import CkksParameters
 from he_compare.fhe_baseline.ckks.training.diagonals import DiagonalLayout, plan_layout
-from he_compare.fhe_baseline.ckks.training.scales import (
-    MOMENTUM_BITS,
-    TrainingScales,
-    choose_scales,
-    depth_of,
-    iterations_per_round,
-)
+from he_compare.fhe_baseline.ckks.training.scales import TrainingScales, choose_scales
 from he_compare.fhe_baseline.ckks.training.sigmoid import DEGREES, SigmoidPolynomial
+from he_compare.fhe_baseline.ckks.training.steps import MAX_STEPS, Step, Stretch, divide
 
 MAX_ROWS = 1 << 22
 MAX_BATCHES = 64
-FIELDS = (
-    "parameters",
-    "rows",
-    "columns",
-    "classifiers",
-    "coefficients",
-    "interval",
-    "rate",
-    "shrink",
-    "batches",
-    "allow_insecure",
-)
-
-
-def momentum(iterations: int) -> list[float]:
-    """Return eta_1 .. eta_iterations, each rounded to MOMENTUM_BITS bits after the point."""
-    step = 1.0
-    etas = []
-    for _ in range(iterations):
-        following = (1 + math.sqrt(1 + 4 * step * step)) / 2
-        etas.append(round((1 - step) / following * 2**MOMENTUM_BITS) / 2**MOMENTUM_BITS)
-        step = following
-    return etas
+MAX_DOUBLINGS = 8
+COUNTS = ("rows", "columns", "classifiers", "refreshes", "batches", "doublings")
+FIELDS = ("parameters", *COUNTS, "steps", "allow_insecure")
 
 
 @dataclass(frozen=True)
@@ -58,20 +33,20 @@ class Circuit:
     """One training task, without its data.
 
     ``columns``: features and the constant, which comes last. ``classifiers``: one for two classes,
-    else one per class (one against the rest). ``rate``: learning rate. ``shrink``: what a step of
-    the L2 penalty leaves of a weight, 1 - rate * penalty; the constant's weight is not penalised.
-    ``batches``: the rows are cut into as many stretches, and iterations take them in turn.
-    Raises UsageError where the parameters cannot hold the task.
+    else one per class (one against the rest). ``refreshes``: how often the client refreshes the
+    weights between steps; 0: it sends data once and gets weights once. ``batches``: the rows are
+    cut into as many stretches, and steps take them in turn. ``doublings``: folds that one rotation
+    key serves. Raises UsageError where the parameters cannot hold the task.
     """
 
     parameters: CkksParameters
     rows: int
     columns: int
     classifiers: int
-    sigmoid: SigmoidPolynomial
-    rate: float
-    shrink: float
+    steps: tuple[Step, ...]
+    refreshes: int = 0
     batches: int = 1
+    doublings: int = 2
     allow_insecure: bool = False
 
     def __post_init__(self) -> None:
@@ -82,7 +57,7 @@ class Circuit:
             raise UsageError(
                 f"{self.columns - 1} features and a constant do not fit into "
                 f"{self.parameters.slot_count} slots, two in a slot",
-                fix="enlarge the ring or whiten to fewer features",
+                fix="enlarge the ring or keep fewer components",
             )
         if not 1 <= self.rows <= MAX_ROWS:
             raise UsageError(f"{self.rows} rows are out of range: 1 to {MAX_ROWS}")
@@ -92,42 +67,65 @@ class Circuit:
             )
         if self.classifiers != 1 and not 3 <= self.classifiers <= MAX_CLASSES:
             raise UsageError(f"{self.classifiers} classifiers: 1 for two classes, or 3 to 11")
-        if not (0 < self.rate < 1e4 and 0 < self.shrink <= 1):
-            raise UsageError(
-                f"rate {self.rate} and shrink {self.shrink} give no step downhill",
-                fix="regularise less",
-            )
-        if self.sigmoid.degree not in DEGREES or not self.per_round:
-            raise UsageError(
-                f"{self.parameters.depth} levels are too few for an iteration with a sigmoid of "
-                f"degree {self.sigmoid.degree}, which takes {depth_of(self.sigmoid.degree)}",
-                fix="choose parameters with more primes or degree 3",
-            )
+        if not 1 <= self.doublings <= MAX_DOUBLINGS:
+            raise UsageError(f"{self.doublings} folds per key are out of range: 1 to 8")
+        for step in self.steps:
+            if not (0 < step.length < 1e4 and 0 <= step.momentum < 1):
+                raise UsageError(
+                    f"a step of length {step.length} with momentum {step.momentum} does not go "
+                    "downhill",
+                    fix="regularise less",
+                )
+            if step.sigmoid.degree != self.steps[0].sigmoid.degree:
+                raise UsageError("all steps must have a sigmoid of the same degree")
+        if not self.steps or self.degree not in DEGREES:
+            raise UsageError("a training needs steps, with a sigmoid of degree 3, 5 or 7")
+        divide(len(self.steps), self.refreshes, self.levels, self.degree)
 
     @property
-    def data_primes(self) -> int:
-        """Primes a fresh ciphertext can live under."""
-        return len(self.parameters.modulus_bits) - 1
+    def degree(self) -> int:
+        """The degree of the sigmoid polynomials."""
+        return self.steps[0].sigmoid.degree
 
     @property
-    def depth(self) -> int:
-        """Levels one iteration takes."""
-        return depth_of(self.sigmoid.degree)
+    def levels(self) -> int:
+        """Multiplications with rescaling that the parameters allow."""
+        return self.parameters.depth
 
-    @property
-    def per_round(self) -> int:
-        """Iterations between two refreshes."""
-        return iterations_per_round(self.data_primes, self.sigmoid.degree)
+    @cached_property
+    def stretches(self) -> tuple[Stretch, ...]:
+        """Steps between two visits to the client."""
+        return divide(len(self.steps), self.refreshes, self.levels, self.degree)
 
     @cached_property
     def layout(self) -> DiagonalLayout:
         """Where the numbers lie."""
-        return plan_layout(self.rows, self.columns, self.parameters.slot_count, self.batches)
+        slots = self.parameters.slot_count
+        return plan_layout(
+            self.rows, self.columns, self.classifiers, slots, self.batches, self.doublings
+        )
+
+    @property
+    def passes(self) -> int:
+        """Ciphertexts that hold one V of all classifiers."""
+        return -(-self.classifiers // self.layout.lanes)
+
+    def classifiers_of(self, number: int) -> slice:
+        """Return which classifiers lie in ciphertext ``number`` of V."""
+        lanes = self.layout.lanes
+        return slice(number * lanes, min((number + 1) * lanes, self.classifiers))
 
     @cached_property
     def scales(self) -> TrainingScales:
-        """The scales of everything."""
-        return choose_scales(self.primes, self.sigmoid, self.layout.batch_rows, self.rate)
+        """The scales of everything. Raises UsageError where there are none."""
+        return choose_scales(
+            self.primes,
+            self.steps,
+            self.stretches,
+            self.layout.batch_rows,
+            self.columns,
+            self.parameters.degree,
+        )
 
     @cached_property
     def primes(self) -> list[int]:
@@ -140,40 +138,31 @@ class Circuit:
         make = insecure_seal_context if self.allow_insecure else seal_context
         return make(self.parameters)
 
-    def batch_of(self, iteration: int) -> int:
-        """Return which batch an iteration takes, counted from 1."""
-        return (iteration - 1) % self.batches
+    def batch_of(self, step: int) -> int:
+        """Return which batch a step takes, counted from 0."""
+        return step % self.batches
 
-    def residual_primes(self, step: int) -> int:
-        """Primes left under p of a step, and under its targets."""
-        return self.scales.steps[step].primes - self.depth + 1
+    def needs_weights(self, stretch: Stretch) -> bool:
+        """Say whether W has to come with V: momentum within a stretch wants the weights before."""
+        inner = self.steps[stretch.first : stretch.end - 1]
+        return not stretch.from_zero and any(step.momentum for step in inner[:1])
 
-    def result_primes(self, step: int) -> int:
-        """Primes left under the weights a step ends with."""
-        return self.scales.steps[step].primes - self.depth
-
-    def server_bytes(self) -> int:
-        """Return what the server holds: data and keys, two polynomials of 8-byte residues each."""
-        layout, polynomial = self.layout, 8 * self.parameters.degree
-        diagonals = layout.groups * layout.period * (self.data_primes + self.residual_primes(0))
-        per_row = layout.groups * self.classifiers
-        samples = per_row * (self.data_primes - 1 + self.residual_primes(0) * self.per_round)
-        keys = (len(layout.rotations()) + 2) * self.data_primes * (self.data_primes + 1)
-        return 2 * polynomial * (diagonals + samples + keys)
+    def returns_weights_before(self, stretch: Stretch) -> bool:
+        """Say whether the W of the step before the last goes back too: the client's momentum."""
+        last = stretch.end == len(self.steps)
+        return not last and stretch.count > 1 and self.steps[stretch.end - 1].momentum > 0
 
     def to_json(self) -> str:
         """Return the circuit as JSON."""
+        fields: dict[str, Any] = {name: getattr(self, name) for name in COUNTS}
         return json.dumps(
-            {
+            fields
+            | {
                 "parameters": self.parameters.to_json(),
-                "rows": self.rows,
-                "columns": self.columns,
-                "classifiers": self.classifiers,
-                "coefficients": list(self.sigmoid.coefficients),
-                "interval": self.sigmoid.interval,
-                "rate": self.rate,
-                "shrink": self.shrink,
-                "batches": self.batches,
+                "steps": [
+                    [s.length, s.momentum, s.sigmoid.interval, list(s.sigmoid.coefficients)]
+                    for s in self.steps
+                ],
                 "allow_insecure": self.allow_insecure,
             }
         )
@@ -184,26 +173,31 @@ class Circuit:
         fields = json.loads(text)
         if not isinstance(fields, dict) or sorted(fields) != sorted(FIELDS):
             raise ValueError("not a training circuit")
-        counts = [fields[name] for name in ("rows", "columns", "classifiers", "batches")]
-        numbers = [fields[name] for name in ("interval", "rate", "shrink")]
-        coefficients = fields["coefficients"]
-        if not (isinstance(coefficients, list) and 2 <= len(coefficients) <= 4):
-            raise ValueError("a sigmoid needs two to four coefficients")
-        if not all(type(count) is int for count in counts):
+        if not all(type(fields[name]) is int for name in COUNTS):
             raise ValueError("counts must be whole numbers")
-        for number in [*numbers, *coefficients]:
-            if type(number) not in (int, float) or not math.isfinite(number) or number == 0:
-                raise ValueError("coefficients and rates must be finite numbers other than zero")
         if type(fields["allow_insecure"]) is not bool or not isinstance(fields["parameters"], str):
             raise ValueError("not a training circuit")
+        steps = fields["steps"]
+        if not isinstance(steps, list) or not 1 <= len(steps) <= MAX_STEPS:
+            raise ValueError(f"a training circuit has 1 to {MAX_STEPS} steps")
         return cls(
             parameters=CkksParameters.from_json(fields["parameters"]),
-            rows=fields["rows"],
-            columns=fields["columns"],
-            classifiers=fields["classifiers"],
-            sigmoid=SigmoidPolynomial(tuple(map(float, coefficients)), float(fields["interval"])),
-            rate=float(fields["rate"]),
-            shrink=float(fields["shrink"]),
-            batches=fields["batches"],
+            steps=tuple(_parse_step(step) for step in steps),
             allow_insecure=fields["allow_insecure"],
+            **{name: fields[name] for name in COUNTS},
         )
+
+
+def _parse_step(found: Any) -> Step:
+    if not isinstance(found, list) or len(found) != 4 or not isinstance(found[3], list):
+        raise ValueError("a step of a training circuit is length, momentum, interval, coefficients")
+    length, momentum, interval, coefficients = found
+    if not 2 <= len(coefficients) <= 4:
+        raise ValueError("a sigmoid needs two to four coefficients")
+    for number in (length, momentum, interval, *coefficients):
+        if type(number) not in (int, float) or not math.isfinite(number):
+            raise ValueError("coefficients and lengths must be finite numbers")
+    if interval <= 0 or not all(coefficients):
+        raise ValueError("a sigmoid needs an interval and coefficients other than zero")
+    polynomial = SigmoidPolynomial(tuple(map(float, coefficients)), float(interval))
+    return Step(float(length), float(momentum), polynomial)

@@ -1,22 +1,23 @@
-"""The owner of data and secret key: encrypts both once, and refreshes the weights between rounds.
+"""The owner of data and secret key: encrypts both once, and decrypts the weights that come back.
 
-Encryption is symmetric, so that half of every upload is a seed, and at the lowest level that the
-computation wants. Decrypted weights stay here; what goes back is a fresh encryption.
+Encryption is symmetric, so that half of every upload is a seed. Keys and data leave one at a time:
+the client never holds all of either. Decrypted weights stay here; where a refresh sends them back,
+it is as a fresh encryption.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 
 import numpy as np
 
 from he_compare.common.errors import MessageError
-from he_compare.common.types import Complex128Array, Float64Array, Message, UInt8Array
+from he_compare.common.types import Complex128Array, Float64Array, Message
 from he_compare.fhe_baseline.ckks.ciphertexts import CiphertextShape
-from he_compare.fhe_baseline.ckks.context import galois_elements, import_tenseal, level_with
+from he_compare.fhe_baseline.ckks.context import import_tenseal, level_with
 from he_compare.fhe_baseline.ckks.serialization import seal_bytes
 from he_compare.fhe_baseline.ckks.training.circuit import Circuit
+from he_compare.fhe_baseline.ckks.training.key_parts import RELINEARISATION, key_elements, pack_key
 from he_compare.fhe_baseline.ckks.training.messages import (
     Address,
     Content,
@@ -27,8 +28,7 @@ from he_compare.fhe_baseline.ckks.training.messages import (
     weights_shape,
 )
 from he_compare.fhe_baseline.ckks.training.problem import Problem
-from he_compare.fhe_baseline.ckks.training.public_material import GALOIS_KEYS, RELINEARISATION_KEYS
-from he_compare.fhe_baseline.ckks.training.scales import MOMENTUM_BITS, WEIGHT_BOUND
+from he_compare.fhe_baseline.ckks.training.scales import WEIGHT_BOUND
 
 # Bits after the point that released weights keep.
 KEPT_BITS = 10
@@ -50,41 +50,53 @@ class CkksTrainingClient:
         self._encryptor = seal.Encryptor(self._context, secret)
         self._decryptor = seal.Decryptor(self._context, secret)
 
-    def public_arrays(self) -> dict[str, UInt8Array]:
-        """Return the evaluation keys: exactly the rotations used, conjugation, relinearisation."""
-        degree = self._circuit.parameters.degree
-        elements = [
-            *galois_elements(self._circuit.layout.rotations(), degree),
-            2 * degree - 1,
-        ]
-        keys = {
-            GALOIS_KEYS: self._keys.create_galois_keys(elements),
-            RELINEARISATION_KEYS: self._keys.create_relin_keys(),
-        }
-        return {name: np.frombuffer(seal_bytes(key), np.uint8) for name, key in keys.items()}
+    def keys(self, wanted: Container[int] | None = None) -> Iterator[Message]:
+        """Make the evaluation keys one at a time: exactly the rotations used, conjugation,
+        relinearisation. ``wanted``: the parts still missing at the server; None: all."""
+        for element in key_elements(self._circuit):
+            if wanted is not None and element not in wanted:
+                continue
+            if element == RELINEARISATION:
+                key = self._keys.create_relin_keys()
+            else:
+                key = self._keys.create_galois_keys([element])
+            yield pack_key(element, seal_bytes(key))
 
-    def uploads(self, problem: Problem) -> Iterator[Message]:
-        """Yield data and targets, encrypted one ciphertext at a time."""
+    def uploads(
+        self, problem: Problem, wanted: Container[Address] | None = None
+    ) -> Iterator[Message]:
+        """Yield the data encrypted, one ciphertext at a time; ``wanted``: as for keys."""
         layout, group, block = self._circuit.layout, -1, np.zeros((0, 0), np.complex128)
         for address in addresses(self._circuit):
+            if wanted is not None and address not in wanted:
+                continue
             if address.group != group:
                 group, block = address.group, layout.group(problem.matrix, address.group)
-            yield pack_upload(address, self._encrypt_data(address, block, problem))
+            slots = self._slots(address, block, problem)
+            yield pack_upload(address, self._encrypt(slots, shape_of(self._circuit, address)))
 
-    def _encrypt_data(self, address: Address, block: Complex128Array, problem: Problem) -> bytes:
-        circuit, layout = self._circuit, self._circuit.layout
-        shape = shape_of(circuit, address)
-        if address.kind is Content.FORWARD:
-            return self._encrypt(layout.forward_diagonal(block, address.index), shape)
-        if address.kind is Content.BACKWARD:
-            return self._encrypt(layout.backward_diagonal(block, address.index), shape)
-        if address.kind is Content.SAMPLE_WEIGHTS:
-            sign = math.copysign(1, circuit.sigmoid.leading)
-            rows = sign * problem.sample_weights[address.index]
-        else:
-            classifier = address.index // circuit.per_round
-            rows = problem.sample_weights[classifier] * (0.5 - problem.targets[classifier])
-        return self._encrypt(layout.spread_rows(rows, address.group), shape)
+    def _slots(
+        self, address: Address, block: Complex128Array, problem: Problem
+    ) -> Complex128Array | Float64Array:
+        """Return what the ciphertext of an address holds."""
+        layout = self._circuit.layout
+        if address.kind is Content.FEATURES:
+            return layout.diagonal(block, address.index)
+        if address.kind is Content.PENALTIES:
+            return self._penalty_slots(problem, address.index)
+        mine = self._circuit.classifiers_of(address.index)
+        rows = problem.sample_weights[mine]
+        if address.kind is Content.TARGETS:
+            rows = rows * (0.5 - problem.targets[mine])
+        return layout.spread_rows(rows, address.group)
+
+    def _penalty_slots(self, problem: Problem, index: int) -> Float64Array:
+        """Return half the sum, or half the difference, of the penalties that share a slot."""
+        lanes = self._circuit.layout.lanes
+        spread = self._circuit.layout.spread_weights(np.tile(problem.penalties, (lanes, 1)))
+        first, second = spread.real, -spread.imag
+        slots: Float64Array = (first - second if index else first + second) / 2
+        return slots
 
     def _encrypt(self, slots: Complex128Array | Float64Array, shape: CiphertextShape) -> bytes:
         plaintext = self._seal.Plaintext()
@@ -92,31 +104,52 @@ class CkksTrainingClient:
         self._encoder.encode(slots.tolist(), level, shape.scale, plaintext)
         return seal_bytes(self._encryptor.encrypt_symmetric(plaintext))
 
-    def encrypt_state(self, ahead: Float64Array, weights: Float64Array) -> list[Message]:
-        """Encrypt V, then W, both (classifiers, columns), for the next round."""
-        spread = self._circuit.layout.spread_weights
-        first, kept = ahead_shape(self._circuit, 0), weights_shape(self._circuit)
+    def encrypt_state(
+        self, stretch: int, ahead: Float64Array, weights: Float64Array
+    ) -> list[Message]:
+        """Encrypt V (classifiers, columns) for a stretch, and W where its momentum needs it.
+
+        Nothing for the stretch that begins from zero weights.
+        """
+        circuit = self._circuit
+        steps = circuit.stretches[stretch]
+        if steps.from_zero:
+            return []
+        shape, tables = ahead_shape(circuit, stretch, 0), [ahead]
+        if circuit.needs_weights(steps):
+            tables.append(weights)
         return [
-            *(self._encrypt(spread(row), first) for row in ahead),
-            *(self._encrypt(spread(row), kept) for row in weights),
+            self._encrypt(circuit.layout.spread_weights(table[circuit.classifiers_of(n)]), shape)
+            for table in tables
+            for n in range(circuit.passes)
         ]
 
-    def decrypt_state(self, replies: Sequence[Message]) -> tuple[Float64Array, Float64Array]:
-        """Decrypt the V and W a round ended with.
+    def decrypt_state(
+        self, stretch: int, replies: Sequence[Message]
+    ) -> tuple[Float64Array, Float64Array | None]:
+        """Decrypt the W a stretch ended with, and that of the step before where it was sent.
 
         Raises MessageError where a reply is no ciphertext of this training, or decrypts to what no
         weights are: of another key, tampered with, or out of range.
         """
-        classifiers = self._circuit.classifiers
-        if len(replies) != 2 * classifiers:
-            raise MessageError(f"{len(replies)} replies for a round of {classifiers} classifiers")
-        result = self._circuit.scales.result
-        ahead = [self._decrypt(r, result * 2**MOMENTUM_BITS) for r in replies[:classifiers]]
-        weights = [self._decrypt(r, result) for r in replies[classifiers:]]
-        return np.array(ahead), np.array(weights)
+        circuit = self._circuit
+        before = circuit.returns_weights_before(circuit.stretches[stretch])
+        if len(replies) != (1 + before) * circuit.passes:
+            raise MessageError(
+                f"{len(replies)} replies for the weights of {circuit.classifiers} classifiers, "
+                f"expected {(1 + before) * circuit.passes}"
+            )
+        last = self._decrypt_all(replies[: circuit.passes], weights_shape(circuit, stretch))
+        if not before:
+            return last, None
+        shape = weights_shape(circuit, stretch, 1)
+        return last, self._decrypt_all(replies[circuit.passes :], shape)
 
-    def _decrypt(self, reply: Message, scale: float) -> Float64Array:
-        shape = CiphertextShape(self._context, self._circuit.parameters.degree, 1, scale)
+    def _decrypt_all(self, replies: Sequence[Message], shape: CiphertextShape) -> Float64Array:
+        lanes = [self._decrypt(reply, shape) for reply in replies]
+        return np.concatenate(lanes)[: self._circuit.classifiers]
+
+    def _decrypt(self, reply: Message, shape: CiphertextShape) -> Float64Array:
         plaintext = self._seal.Plaintext()
         self._decryptor.decrypt(shape.load(reply, "weights"), plaintext)
         slots = np.array(self._encoder.decode_complex(plaintext))

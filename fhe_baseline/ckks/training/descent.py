@@ -1,62 +1,69 @@
-"""Nesterov's step on ciphertexts: weights and momentum from the gradient, level by level."""
+"""A step on ciphertexts: weights and momentum from the gradient, level by level.
+
+The penalty's factors come encrypted, since they would tell the variances of the features. Two
+columns share a slot, so their factors a and b come as (a + b)/2, which V is multiplied with, and
+(a - b)/2, which the conjugate of V is.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from he_compare.fhe_baseline.ckks.training.arithmetic import Arithmetic
-from he_compare.fhe_baseline.ckks.training.scales import MOMENTUM_BITS
+from he_compare.fhe_baseline.ckks.training.circuit import Circuit
+from he_compare.fhe_baseline.ckks.training.key_parts import KeyRing
+from he_compare.fhe_baseline.ckks.training.messages import Address, Content
 
 
 class Descent(Arithmetic):
-    """Nesterov's step of one classifier."""
+    """The step of one ciphertext of V."""
+
+    def __init__(self, circuit: Circuit, keys: KeyRing, data: Mapping[Address, Any]) -> None:
+        super().__init__(circuit, keys)
+        self._data = data
 
     def advance(
-        self, ahead: Any, weights: Any, gradient: Any, eta: float, step: int, *, last: bool
+        self, ahead: Any, weights: Any, gradient: Any, stretch: int, step: int
     ) -> tuple[Any, Any]:
-        """Return the next V and W; ``last``: V is not used again before a refresh."""
-        following = self._shrunk(ahead, step)
-        self.subtract(following, gradient)
-        moved = self._moved_last if last else self._moved_on
-        return moved(following, weights, eta, step), following
+        """Return the next V (None after the last step of a stretch) and the next W.
 
-    def ended(self, weights: Any) -> Any:
-        """Return W under one prime, as a round gives it back."""
-        return self.at(weights, 1)
-
-    def _shrunk(self, ahead: Any, step: int) -> Any:
-        """Return V with the penalty's step taken, at the level and scale of the gradient.
-
-        The constant may share its slot with a penalised weight, so real and imaginary parts get
-        different factors: (a + b)/2 v + (a - b)/2 conj(v) multiplies them by a and b.
+        ``ahead``, ``weights``: V and W, or None where they are zero.
         """
-        keep = np.full(self._circuit.columns, self._circuit.shrink)
-        keep[-1] = 1.0
-        factors = self._circuit.layout.spread_weights(keep)
-        real, imaginary = factors.real, -factors.imag
-        primes = self._circuit.scales.steps[step].primes
-        scale = self._circuit.scales.result * self.prime(primes) / ahead.scale
-        total = self.times_slots(ahead, (real + imaginary) / 2, scale)
-        if not np.array_equal(real, imaginary):
-            conjugate = self.conjugated(ahead)
-            self.add(total, self.times_slots(conjugate, (real - imaginary) / 2, scale))
-        self.rescale(total, self._circuit.scales.result)
-        return self.at(total, self._circuit.result_primes(step))
+        following = self._following(ahead, gradient, stretch, step)
+        steps, chain = self._circuit.stretches[stretch], self._circuit.scales.stretches[stretch]
+        if step + 1 == steps.count:
+            return None, following
+        momentum = self._circuit.steps[steps.first + step].momentum
+        onward = self.copied(following, chain[step].after)
+        onward.scale = chain[step + 1].ahead
+        if momentum and weights is not None:
+            past = self.times(weights, momentum, onward.scale)
+            self.subtract(onward, self.at(past, chain[step].after))
+        return onward, following
 
-    def _moved_on(self, following: Any, weights: Any, eta: float, step: int) -> Any:
-        """Return the next V of the same round, one level further down."""
-        scale = self._circuit.scales.steps[step + 1].weights
-        total = self.times(following, 1 - eta, scale)
-        if eta:
-            self.add(total, self.times(weights, eta, scale))
-        return total
+    def _following(self, ahead: Any, gradient: Any, stretch: int, step: int) -> Any:
+        """Return V less the penalty's step and the gradient, at the level and scale of W."""
+        if ahead is None:
+            self._evaluator.negate_inplace(gradient)
+            return gradient
+        scales = self._circuit.scales.stretches[stretch][step]
+        number = self._circuit.stretches[stretch].first + step
+        following = self.copied(self.times(ahead, 1.0, scales.result), scales.after)
+        lost = self.times(self._penalty(ahead), self._circuit.steps[number].length, scales.result)
+        self.subtract(following, self.at(lost, scales.after))
+        self.subtract(following, gradient)
+        return following
 
-    def _moved_last(self, following: Any, weights: Any, eta: float, step: int) -> Any:
-        """Return the V a round ends with: an integer combination under the last prime."""
-        unit = 2.0**MOMENTUM_BITS
-        total = self.scaled(self.at(following, 1), 1 - eta, unit)
-        if eta:
-            self.add(total, self.scaled(self.at(weights, 1), eta, unit))
-        return total
+    def _penalty(self, ahead: Any) -> Any:
+        """Return the penalty's gradient: each column of V times its factor."""
+        primes = self.primes(ahead)
+        sums, differences = (
+            self.at(self._data[Address(Content.PENALTIES, 0, index)], primes) for index in (0, 1)
+        )
+        product = self.add_product(None, sums, ahead)
+        self.add_product(product, differences, self.conjugated(ahead))
+        scale = product.scale / self.prime(primes)
+        product = self.finish(product)
+        product.scale = scale
+        return product

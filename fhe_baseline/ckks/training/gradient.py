@@ -3,6 +3,9 @@
 Products of a giant step are summed as three polynomials and relinearised once, before they are
 rescaled: rescaling the third polynomial would multiply its rounding error by the square of the
 secret. The fold comes before the rescale too, since it adds up the rounding errors of all copies.
+
+Forward and backward can be divided: forward by giant steps, backward by baby steps, each part
+summed with the others at the same scale and level.
 """
 
 from __future__ import annotations
@@ -11,28 +14,68 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from he_compare.fhe_baseline.ckks.training.arithmetic import Arithmetic
+from he_compare.fhe_baseline.ckks.training.circuit import Circuit
+from he_compare.fhe_baseline.ckks.training.key_parts import KeyRing
 from he_compare.fhe_baseline.ckks.training.messages import Address, Content
 from he_compare.fhe_baseline.ckks.training.scales import StepScales
+from he_compare.fhe_baseline.ckks.training.sigmoid import SigmoidPolynomial
+from he_compare.fhe_baseline.ckks.training.steps import Step
 
 Data = Mapping[Address, Any]
 
 
 class GradientEvaluator(Arithmetic):
-    """Computes rate times the gradient of one classifier's loss, without the penalty."""
+    """Computes length times the gradient of the loss for one ciphertext of V, without penalty."""
+
+    def __init__(self, circuit: Circuit, keys: KeyRing, data: Data) -> None:
+        super().__init__(circuit, keys)
+        self._data = data
+
+    def step_of(self, stretch: int, step: int) -> tuple[Step, StepScales]:
+        """Return what a step of a stretch is, and its scales."""
+        number = self._circuit.stretches[stretch].first + step
+        return self._circuit.steps[number], self._circuit.scales.stretches[stretch][step]
 
     def partial_gradient(
-        self, data: Data, classifier: int, groups: Sequence[int], ahead: Any, step: int
+        self, number: int, groups: Sequence[int], ahead: Any, stretch: int, step: int
     ) -> Any:
-        """Return what some groups of rows add to the gradient, before it is folded."""
-        layout = self._circuit.layout
-        scales = self._circuit.scales.steps[step]
-        sums: list[Any] = [None] * (layout.period // layout.backward_baby)
-        turned = self.rotations(ahead, 1, layout.forward_baby)
+        """Return what some groups of rows add to the gradient, before the fold.
+
+        ``number``: which ciphertext of V; ``ahead``: V, or None at zero weights.
+        """
+        turned = None if ahead is None else self.turned_weights(ahead)
+        residuals = []
         for group in groups:
-            logits = self._logits(data, group, turned, scales)
-            residual = self._residual(data, group, classifier, logits, step)
-            self._accumulate(data, group, residual, step, sums)
-        return self.giant_steps(sums, -layout.backward_baby)
+            logits = None
+            if turned is not None:
+                giants = range(self._circuit.layout.giants)
+                logits = self.forward(group, turned, giants, stretch, step)
+            residuals.append(self.residual(number, group, logits, stretch, step))
+        babies = range(self._circuit.layout.baby)
+        return self.backward(groups, residuals, babies)
+
+    def turned_weights(self, ahead: Any) -> list[Any]:
+        """Return V rotated by every baby step."""
+        layout = self._circuit.layout
+        return self.rotations(ahead, layout.baby_step, layout.baby)
+
+    def forward(
+        self, group: int, turned: Sequence[Any], giants: range, stretch: int, step: int
+    ) -> Any:
+        """Return some giant steps' part of X V of a group, before the rescale."""
+        layout = self._circuit.layout
+        primes = self._circuit.scales.stretches[stretch][step].primes
+        sums = []
+        for giant in giants:
+            total = None
+            for baby, weights in enumerate(turned):
+                diagonal = self._diagonal(group, giant * layout.baby + baby, primes)
+                total = self.add_product(total, diagonal, weights)
+            sums.append(total)
+        return self.walked(sums, layout.giant_step, giants.start)
+
+    def _diagonal(self, group: int, k: int, primes: int) -> Any:
+        return self.at(self._data[Address(Content.FEATURES, group, k)], primes)
 
     def summed(self, total: Any, part: Any) -> Any:
         """Add a part to a sum, or begin one."""
@@ -41,56 +84,32 @@ class GradientEvaluator(Arithmetic):
         self.add(total, part)
         return total
 
-    def folded(self, gradient: Any) -> Any:
-        """Return the whole gradient from the sum of its parts, at the level and scale of W."""
-        for fold in self._circuit.layout.fold_steps:
-            self.add(gradient, self.rotated(gradient, fold))
-        self.rescale(gradient, self._circuit.scales.result)
-        return gradient
+    def residual(self, number: int, group: int, logits: Any, stretch: int, step: int) -> Any:
+        """Return sample weight times (sigma(z) - target) of a group.
 
-    def _logits(self, data: Data, group: int, turned: Sequence[Any], scales: StepScales) -> Any:
-        """Return the real part of X V of a group, doubled as the scale says."""
-        baby = self._circuit.layout.forward_baby
-        sums = []
-        for start in range(0, self._circuit.layout.period, baby):
-            total = None
-            for number, weights in enumerate(turned):
-                diagonal = data[Address(Content.FORWARD, group, start + number)]
-                total = self.add_product(total, self.at(diagonal, scales.primes), weights)
-            sums.append(total)
-        logits = self.giant_steps(sums, baby)
+        ``logits``: the sum of all parts of X V, used up; None at zero weights.
+        """
+        targets = self._data[Address(Content.TARGETS, group, number)]
+        one, scales = self.step_of(stretch, step)
+        if logits is None:
+            return self.at(targets, scales.after + 1)
         self.rescale(logits, scales.logits)
         self.add(logits, self.conjugated(logits))
-        return logits
-
-    def _accumulate(
-        self, data: Data, group: int, residual: Any, step: int, sums: list[Any]
-    ) -> None:
-        """Add a group's products with the rotated residual to the sum of each giant step."""
-        baby, primes = self._circuit.layout.backward_baby, self._circuit.residual_primes(step)
-        turned = self.rotations(residual, -1, baby)
-        for k in range(self._circuit.layout.period):
-            diagonal = self.at(data[Address(Content.BACKWARD, group, k)], primes)
-            giant, number = divmod(k, baby)
-            sums[giant] = self.add_product(sums[giant], diagonal, turned[number])
-
-    def _residual(self, data: Data, group: int, classifier: int, logits: Any, step: int) -> Any:
-        """Return sample weight times (sigma(z) - target) of a group."""
-        scales = self._circuit.scales.steps[step]
-        samples = data[Address(Content.SAMPLE_WEIGHTS, group, classifier)]
+        samples = self._data[Address(Content.SAMPLE_WEIGHTS, group, number)]
         square = self.multiplied(logits, logits)
         square.scale = scales.square
         weighted = self.multiplied(self.at(samples, scales.primes - 1), logits)
         weighted.scale = scales.weighted
-        residual = self._polynomial(weighted, square)
+        residual = self._polynomial(one.sigmoid, weighted, square)
         residual.scale = scales.residual
-        index = classifier * self._circuit.per_round + step
-        self.add(residual, data[Address(Content.TARGETS, group, index)])
+        self.add(residual, self.at(self.times(targets, 1.0, scales.residual), scales.after + 1))
         return residual
 
-    def _polynomial(self, weighted: Any, square: Any) -> Any:
-        """Return ``weighted`` times the monic polynomial in z^2, the scale as SEAL tracks it."""
-        ratios = self._circuit.sigmoid.ratios
+    def _polynomial(self, sigmoid: SigmoidPolynomial, weighted: Any, square: Any) -> Any:
+        """Return ``weighted`` times the monic polynomial in z^2, negative where it leads so."""
+        ratios = sigmoid.ratios
+        if sigmoid.leading < 0:
+            self._evaluator.negate_inplace(weighted)
         if len(ratios) == 1:
             return self.multiplied(weighted, self.plus(square, ratios[0]))
         upper = self.multiplied(square, self.plus(square, ratios[-1]))
@@ -104,3 +123,26 @@ class GradientEvaluator(Arithmetic):
         self._evaluator.multiply(cubic, upper, product)
         self.add_product(product, lower, linear)
         return self.finish(product)
+
+    def backward(self, groups: Sequence[int], residuals: Sequence[Any], babies: range) -> Any:
+        """Return some baby steps' part of X^T p over groups of rows, before the fold."""
+        layout = self._circuit.layout
+        sums: list[Any] = [None] * len(babies)
+        for group, residual in zip(groups, residuals, strict=True):
+            primes = self.primes(residual)
+            turned = self.rotations(residual, -layout.giant_step, layout.giants)
+            for giant, rows in enumerate(turned):
+                for place, baby in enumerate(babies):
+                    diagonal = self._diagonal(group, giant * layout.baby + baby, primes)
+                    sums[place] = self.add_product(sums[place], diagonal, rows)
+        return self.walked(sums, -layout.baby_step, babies.start)
+
+    def folded(self, gradient: Any, stretch: int, step: int) -> Any:
+        """Return the whole gradient from the sum of its parts, at the level and scale of W."""
+        for rotation, times in self._circuit.layout.folds:
+            turned = self.copied(gradient, self.primes(gradient))
+            self.turn(turned, rotation, times)
+            self.add(gradient, turned)
+        _, scales = self.step_of(stretch, step)
+        self.rescale(gradient, scales.result)
+        return self.conjugated(gradient)

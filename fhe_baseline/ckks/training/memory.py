@@ -1,4 +1,4 @@
-"""Whether a training server fits into the memory of this machine."""
+"""What a training holds in memory at client and server, stated before it begins."""
 
 from __future__ import annotations
 
@@ -6,9 +6,55 @@ import psutil
 
 from he_compare.common.errors import CellError
 from he_compare.fhe_baseline.ckks.training.circuit import Circuit
+from he_compare.fhe_baseline.ckks.training.key_parts import key_elements
+from he_compare.fhe_baseline.ckks.training.messages import addresses
+from he_compare.fhe_baseline.ckks.training.shares import useful_processes
 
-# A Python process with SEAL loaded, at the server, before any ciphertext.
+# A Python process with SEAL and this project loaded, before any ciphertext.
 PROCESS_BYTES = 150_000_000
+# Uploads are sent in bodies of about this size, and a body exists twice while it is sent.
+BODY_BYTES = 1 << 24
+
+
+def ciphertext_bytes(circuit: Circuit, primes: int) -> int:
+    """Return the size of two polynomials of 8-byte residues under so many primes."""
+    return 2 * 8 * circuit.parameters.degree * primes
+
+
+def key_bytes(circuit: Circuit) -> int:
+    """Return the size of one evaluation key: one ciphertext per prime, under one prime more."""
+    primes = circuit.levels + 1
+    return primes * ciphertext_bytes(circuit, primes + 1)
+
+
+def context_bytes(circuit: Circuit) -> int:
+    """Return the size of SEAL's tables: two of 16 bytes per residue at every level."""
+    primes = circuit.levels + 2
+    return 32 * circuit.parameters.degree * primes * (primes + 1) // 2
+
+
+def server_bytes(circuit: Circuit, processes: int = 1) -> int:
+    """Return what all processes of a server hold: data, keys, tables, and what they compute with.
+
+    Every process has all keys; features are shared out unless they are too few for that.
+    """
+    count = useful_processes(circuit, processes)
+    data = sum(1 for _ in addresses(circuit)) * ciphertext_bytes(circuit, circuit.scales.top)
+    copies = count if circuit.layout.groups * circuit.passes < count else 1
+    keys = len(key_elements(circuit)) * key_bytes(circuit)
+    turned = 2 * (circuit.layout.baby + circuit.layout.giants) + 8
+    working = turned * ciphertext_bytes(circuit, circuit.scales.top)
+    own = keys + context_bytes(circuit) + working + PROCESS_BYTES
+    return data * copies + count * own
+
+
+def client_bytes(circuit: Circuit) -> int:
+    """Return what the client holds beside its features: one key, one body, tables and rows.
+
+    A key exists as SEAL's object, as the polynomials it is made from and as bytes.
+    """
+    rows = 5 * 16 * circuit.layout.group_rows * circuit.layout.period
+    return 3 * key_bytes(circuit) + 4 * BODY_BYTES + context_bytes(circuit) + rows
 
 
 def available_bytes() -> int:
@@ -16,13 +62,15 @@ def available_bytes() -> int:
     return int(psutil.virtual_memory().available)
 
 
-def require_memory(circuit: Circuit) -> None:
-    """Refuse a training whose server would not fit. Raises CellError with both figures."""
-    needed, available = circuit.server_bytes() + PROCESS_BYTES, available_bytes()
-    if needed <= available:
+def require_memory(circuit: Circuit, processes: int = 1) -> None:
+    """Refuse a training that would not fit into this machine. Raises CellError with the figures."""
+    there, here = server_bytes(circuit, processes), client_bytes(circuit)
+    available = available_bytes()
+    if there + here <= available:
         return
     raise CellError(
         f"training on {circuit.rows} x {circuit.columns} with N = {circuit.parameters.degree} "
-        f"holds {needed / 1e9:.2f} GB at the server, {available / 1e9:.2f} GB are available",
-        fix="whiten to fewer features, take fewer images or a smaller ring",
+        f"holds {there / 1e9:.2f} GB at the server and {here / 1e9:.2f} GB at the client, "
+        f"{available / 1e9:.2f} GB are available",
+        fix="keep fewer components, take fewer images, fewer steps or processes, or a smaller ring",
     )

@@ -1,4 +1,4 @@
-"""What crosses the boundary while training: addressed ciphertexts, and the header of a round."""
+"""What crosses the boundary while training: addressed ciphertexts, and the header of a stretch."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from he_compare.common.service.wire import pack, unpack
 from he_compare.common.types import Message
 from he_compare.fhe_baseline.ckks.ciphertexts import CiphertextShape
 from he_compare.fhe_baseline.ckks.training.circuit import Circuit
+from he_compare.fhe_baseline.ckks.training.steps import Stretch
 
 CIPHERTEXT = "ciphertext"
-MAX_ITERATIONS = 1000
 
 
 class Content(StrEnum):
     """What an uploaded ciphertext holds."""
 
-    FORWARD = "forward"
-    BACKWARD = "backward"
+    FEATURES = "features"
     SAMPLE_WEIGHTS = "sample weights"
     TARGETS = "targets"
+    PENALTIES = "penalties"
 
 
 @dataclass(frozen=True)
 class Address:
     """Where an upload belongs.
 
-    ``index``: the diagonal; or the classifier; or, for targets, classifier times steps per round
-    plus step.
+    ``index``: the diagonal; or which ciphertext of V, for what differs by classifier; or, for
+    penalties, 0 for half the sum of the two columns of a slot and 1 for half their difference.
     """
 
     kind: Content
@@ -42,12 +42,12 @@ class Address:
 
 
 def counts(circuit: Circuit) -> dict[Content, int]:
-    """Return how many ciphertexts of each kind a group has."""
+    """Return how many ciphertexts of each kind a group has; penalties are in the first alone."""
     return {
-        Content.FORWARD: circuit.layout.period,
-        Content.BACKWARD: circuit.layout.period,
-        Content.SAMPLE_WEIGHTS: circuit.classifiers,
-        Content.TARGETS: circuit.classifiers * circuit.per_round,
+        Content.FEATURES: circuit.layout.period,
+        Content.SAMPLE_WEIGHTS: circuit.passes,
+        Content.TARGETS: circuit.passes,
+        Content.PENALTIES: 2,
     }
 
 
@@ -55,41 +55,55 @@ def addresses(circuit: Circuit) -> Iterator[Address]:
     """Yield the address of every ciphertext that training needs."""
     for group in range(circuit.layout.groups):
         for kind, count in counts(circuit).items():
-            for index in range(count):
+            for index in range(count if kind is not Content.PENALTIES or group == 0 else 0):
                 yield Address(kind, group, index)
 
 
 def shape_of(circuit: Circuit, address: Address) -> CiphertextShape:
     """Return what an upload to this address must be."""
     scales = circuit.scales
-    top, step = scales.steps[0].primes, address.index % circuit.per_round
-    primes, scale = {
-        Content.FORWARD: (top, scales.forward),
-        Content.BACKWARD: (circuit.residual_primes(0), scales.backward),
-        Content.SAMPLE_WEIGHTS: (top - 1, scales.sample_weights),
-        Content.TARGETS: (circuit.residual_primes(step), scales.steps[step].residual),
+    scale = {
+        Content.FEATURES: scales.features,
+        Content.SAMPLE_WEIGHTS: scales.sample_weights,
+        Content.TARGETS: scales.targets,
+        Content.PENALTIES: scales.penalties,
     }[address.kind]
+    return _shape(circuit, scales.top, scale)
+
+
+def _shape(circuit: Circuit, primes: int, scale: float) -> CiphertextShape:
     return CiphertextShape(circuit.context, circuit.parameters.degree, primes, scale)
 
 
-def ahead_shape(circuit: Circuit, step: int) -> CiphertextShape:
-    """Return what V is at the beginning of a step."""
-    scales = circuit.scales.steps[step]
-    degree = circuit.parameters.degree
-    return CiphertextShape(circuit.context, degree, scales.primes, scales.weights)
+def ahead_shape(circuit: Circuit, stretch: int, step: int) -> CiphertextShape:
+    """Return what V is at the beginning of a step of a stretch."""
+    scales = circuit.scales.stretches[stretch][step]
+    return _shape(circuit, scales.primes, scales.ahead)
 
 
-def weights_shape(circuit: Circuit) -> CiphertextShape:
-    """Return what W is at the beginning of a round."""
-    degree, primes = circuit.parameters.degree, circuit.result_primes(0)
-    return CiphertextShape(circuit.context, degree, primes, circuit.scales.result)
+def weights_shape(circuit: Circuit, stretch: int, steps_before_the_last: int = 0) -> CiphertextShape:
+    """Return what W is after a stretch, or after the step before its last one."""
+    scales = circuit.scales.stretches[stretch][-1 - steps_before_the_last]
+    return _shape(circuit, scales.after, scales.result)
 
 
-def part_shape(circuit: Circuit, step: int) -> CiphertextShape:
+def logits_shape(circuit: Circuit, stretch: int, step: int) -> CiphertextShape:
+    """Return what a part of the logits is, before the rescale."""
+    scales = circuit.scales.stretches[stretch][step]
+    return _shape(circuit, scales.primes, scales.ahead * circuit.scales.features)
+
+
+def residual_shape(circuit: Circuit, stretch: int, step: int) -> CiphertextShape:
+    """Return what the weighted residual of a group is."""
+    scales = circuit.scales.stretches[stretch][step]
+    return _shape(circuit, scales.after + 1, scales.residual)
+
+
+def gradient_shape(circuit: Circuit, stretch: int, step: int) -> CiphertextShape:
     """Return what a part of the gradient is, before the fold."""
-    scale = circuit.scales.steps[step].residual * circuit.scales.backward
-    primes = circuit.residual_primes(step)
-    return CiphertextShape(circuit.context, circuit.parameters.degree, primes, scale)
+    scales = circuit.scales.stretches[stretch][step]
+    scale = scales.residual * circuit.scales.features
+    return _shape(circuit, scales.after + 1, scale)
 
 
 def pack_upload(address: Address, ciphertext: bytes) -> Message:
@@ -108,30 +122,44 @@ def unpack_upload(message: Message, circuit: Circuit) -> tuple[Address, bytes]:
         address = Address(kind, int(metadata["group"]), int(metadata["index"]))
     except (KeyError, ValueError) as error:
         raise MessageError(f"an upload has no address: {error}") from None
-    if not 0 <= address.group < circuit.layout.groups:
-        raise MessageError(f"there is no group {address.group}")
+    groups = 1 if kind is Content.PENALTIES else circuit.layout.groups
+    if not 0 <= address.group < groups:
+        raise MessageError(f"there is no group {address.group} of {kind}")
     if not 0 <= address.index < counts(circuit)[kind]:
         raise MessageError(f"there is no ciphertext {address.index} of {kind}")
     return address, arrays[CIPHERTEXT].tobytes()
 
 
-def pack_round(first: int, count: int) -> Message:
-    """Return the header of a round: number of its first iteration, from 1, and how many."""
-    return json.dumps({"first": first, "count": count}).encode()
+def pack_missing(keys: list[int], data: list[Address]) -> Message:
+    """Return what a server says has not come yet."""
+    return json.dumps(
+        {"keys": keys, "data": [[one.kind.value, one.group, one.index] for one in data]}
+    ).encode()
 
 
-def unpack_round(message: Message, circuit: Circuit) -> tuple[int, int]:
-    """Parse the header of a round. Raises MessageError."""
+def unpack_missing(message: Message) -> tuple[set[int], set[Address]]:
+    """Parse what ``pack_missing`` wrote. Raises MessageError."""
     try:
         fields = json.loads(message)
-        first, count = fields["first"], fields["count"]
+        data = {Address(Content(kind), int(g), int(i)) for kind, g, i in fields["data"]}
+        return {int(element) for element in fields["keys"]}, data
     except (ValueError, KeyError, TypeError) as error:
-        raise MessageError(f"not the header of a round: {error}") from None
-    if type(first) is not int or type(count) is not int:
-        raise MessageError("the header of a round must hold whole numbers")
-    if not (1 <= first <= MAX_ITERATIONS and 1 <= count <= circuit.per_round):
+        raise MessageError(f"not a list of missing parts: {error}") from None
+
+
+def pack_header(stretch: int) -> Message:
+    """Return the header of a stretch: its number, from 0."""
+    return json.dumps({"stretch": stretch}).encode()
+
+
+def unpack_header(message: Message, circuit: Circuit) -> tuple[int, Stretch]:
+    """Parse the header of a stretch. Raises MessageError."""
+    try:
+        number = json.loads(message)["stretch"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise MessageError(f"not the header of a stretch of steps: {error}") from None
+    if type(number) is not int or not 0 <= number < len(circuit.stretches):
         raise MessageError(
-            f"a round of {count} iterations from number {first} is not one of 1 to "
-            f"{circuit.per_round} from 1 to {MAX_ITERATIONS}"
+            f"there is no stretch {number!r} of steps, only 0 to {len(circuit.stretches) - 1}"
         )
-    return first, count
+    return number, circuit.stretches[number]

@@ -1,30 +1,29 @@
-"""The training protocol: upload once, then rounds of iterations with a refresh in between.
+"""The training protocol: upload once, then stretches of steps, with a refresh between two of them.
 
-The client holds the weights of the last refresh. When the server goes away, another one is started,
-gets the data anew and goes on from there: nothing but the interrupted round is computed twice.
+Without refreshes there is one stretch: keys and data go up, weights come down. The client holds the
+weights of the last refresh. When the server goes away, another one is started, gets keys and data
+anew and goes on from there. When a call fails and the server is still there, what it has not
+received is sent again, and nothing else.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from he_compare.common.clock import Clock
 from he_compare.common.contracts import ServerHandle
-from he_compare.common.errors import ServiceError
+from he_compare.common.errors import MessageError, ServiceError
 from he_compare.common.types import Float64Array, Message, Per, Side, Stage
 from he_compare.fhe_baseline.ckks.training.circuit import Circuit
 from he_compare.fhe_baseline.ckks.training.client import CkksTrainingClient
-from he_compare.fhe_baseline.ckks.training.memory import require_memory
-from he_compare.fhe_baseline.ckks.training.messages import pack_round
+from he_compare.fhe_baseline.ckks.training.memory import BODY_BYTES, require_memory
+from he_compare.fhe_baseline.ckks.training.messages import Address, pack_header, unpack_missing
 from he_compare.fhe_baseline.ckks.training.problem import Problem
 from he_compare.fhe_baseline.ckks.training.public_material import pack_material
-
-# Uploads are sent in bodies of about this size, so that neither side holds all of it twice.
-BODY_BYTES = 1 << 24
 
 StartServer = Callable[[bytes], ServerHandle]
 Report = Callable[[str, int, int], None]
@@ -32,7 +31,7 @@ Report = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Round:
-    """Where a refresh found the weights: W (classifiers, columns) after ``iteration``."""
+    """Where the client found the weights: W (classifiers, columns) after ``iteration`` steps."""
 
     iteration: int
     weights: Float64Array
@@ -42,19 +41,27 @@ class Round:
 
 @dataclass
 class CkksTrainingOutcome:
-    """What a training ended with, and what it cost in payload bytes (without keys)."""
+    """What a training ended with, and what it cost in payload bytes and seconds, repeats included.
+
+    ``resumed``: steps done when a lost server was replaced. ``uploads_resumed``: how often an
+    upload was interrupted and what was missing sent again.
+    """
 
     rounds: list[Round] = field(default_factory=list)
-    public_bytes: int = 0
+    circuit_bytes: int = 0
+    key_bytes: int = 0
     data_bytes: int = 0
     refresh_upload_bytes: int = 0
     refresh_download_bytes: int = 0
+    weights_bytes: int = 0
+    keys_seconds: float = 0.0
     upload_seconds: float = 0.0
     resumed: list[int] = field(default_factory=list)
+    uploads_resumed: int = 0
 
     @property
     def weights(self) -> Float64Array:
-        """W after the last iteration."""
+        """W after the last step."""
         return self.rounds[-1].weights
 
 
@@ -70,97 +77,136 @@ class CkksTraining:
         report: Report = lambda what, done, total: None,
         processes: int = 1,
     ) -> None:
-        require_memory(circuit)
+        require_memory(circuit, processes)
         self._circuit = circuit
         self._problem = problem
         self._start_server = start_server
         self._clock = clock
         self._report = report
+        self._material = pack_material(circuit, processes)
         with clock.stage(Stage.KEYGEN, per=Per.KEY):
             self._client = CkksTrainingClient(circuit)
-            self._material = pack_material(circuit, self._client.public_arrays(), processes)
 
     @property
     def public_material(self) -> bytes:
         """What the server is started with."""
         return self._material
 
-    def run(self, iterations: int, restarts: int) -> CkksTrainingOutcome:
-        """Train from zero weights; ``restarts``: how many lost servers to replace.
+    def run(self, restarts: int) -> CkksTrainingOutcome:
+        """Train from zero weights; ``restarts``: how many failures of a server to survive.
 
-        Raises ServiceError when one more is lost, MessageError on replies that are no weights.
+        Raises ServiceError when there is one more, MessageError on replies that are no weights.
         """
-        outcome = CkksTrainingOutcome(public_bytes=len(self._material))
-        ahead = weights = np.zeros((self._circuit.classifiers, self._circuit.columns))
-        done, server = 0, None
+        outcome = CkksTrainingOutcome(circuit_bytes=len(self._material))
+        zeros = np.zeros((self._circuit.classifiers, self._circuit.columns))
+        state = zeros, zeros
+        server: ServerHandle | None = None
         try:
-            while done < iterations:
+            while len(outcome.rounds) < len(self._circuit.stretches):
+                number = len(outcome.rounds)
+                done = self._circuit.stretches[number].first
                 try:
-                    server = server or self._connect(outcome)
-                    count = min(self._circuit.per_round, iterations - done)
-                    ahead, weights = self._round(server, done, count, ahead, weights, outcome)
+                    if server is None:
+                        server = self._start_server(self._material)
+                        self._send_all(server, outcome)
+                    state = self._stretch(server, number, *state, outcome)
                 except ServiceError:
-                    if len(outcome.resumed) >= restarts:
+                    if len(outcome.resumed) + outcome.uploads_resumed >= restarts:
                         raise
-                    outcome.resumed.append(done)
-                    if server:
-                        server.close()
-                    server = None
+                    server = self._recovered(server, done, outcome)
                     continue
-                done += count
-                self._report("encrypted iterations", done, iterations)
+                self._report("encrypted steps", outcome.rounds[-1].iteration, self._total)
         finally:
             if server:
                 server.close()
         return outcome
 
-    def _connect(self, outcome: CkksTrainingOutcome) -> ServerHandle:
-        """Start a server and upload the data."""
-        start = time.perf_counter()
-        server = self._start_server(self._material)
-        try:
-            outcome.data_bytes = self._upload(server)
-        except BaseException:
-            server.close()
-            raise
-        outcome.upload_seconds = time.perf_counter() - start
-        return server
+    @property
+    def _total(self) -> int:
+        return len(self._circuit.steps)
 
-    def _upload(self, server: ServerHandle) -> int:
-        total = 0
-        uploads = self._client.uploads(self._problem)
-        while True:
-            body: list[Message] = []
-            with self._clock.stage(Stage.ENCRYPT):
-                while sum(map(len, body)) < BODY_BYTES and (upload := next(uploads, None)):
-                    body.append(upload)
-            if not body:
-                return total
-            server.call("add", body, self._clock)
-            total += sum(map(len, body))
+    def _recovered(
+        self, server: ServerHandle | None, done: int, outcome: CkksTrainingOutcome
+    ) -> ServerHandle | None:
+        """Complete the upload of a server that is still there; close one that is not."""
+        if server is not None:
+            try:
+                self._send_all(server, outcome, *self._missing(server))
+                outcome.uploads_resumed += 1
+                return server
+            except (ServiceError, MessageError):
+                server.close()
+        outcome.resumed.append(done)
+        return None
 
-    def _round(
+    def _missing(self, server: ServerHandle) -> tuple[set[int], set[Address]]:
+        (answer,) = server.call("missing", [], self._clock) or [b""]
+        return unpack_missing(answer)
+
+    def _send_all(
         self,
         server: ServerHandle,
-        done: int,
-        count: int,
+        outcome: CkksTrainingOutcome,
+        keys: set[int] | None = None,
+        data: set[Address] | None = None,
+    ) -> None:
+        """Upload keys and data; those named alone where some are there already."""
+        begun = time.perf_counter()
+        try:
+            for body in self._bodies(self._client.keys(keys), Stage.KEYGEN, Per.KEY):
+                server.call("key", body, self._clock)
+                outcome.key_bytes += sum(map(len, body))
+        finally:
+            outcome.keys_seconds += time.perf_counter() - begun
+        begun = time.perf_counter()
+        try:
+            uploads = self._client.uploads(self._problem, data)
+            for body in self._bodies(uploads, Stage.ENCRYPT, Per.BATCH):
+                server.call("add", body, self._clock)
+                outcome.data_bytes += sum(map(len, body))
+        finally:
+            outcome.upload_seconds += time.perf_counter() - begun
+
+    def _bodies(
+        self, messages: Iterable[Message], stage: Stage, per: Per
+    ) -> Iterator[list[Message]]:
+        """Yield messages in bodies of about BODY_BYTES, made while they are filled."""
+        left = iter(messages)
+        while True:
+            body: list[Message] = []
+            with self._clock.stage(stage, per=per):
+                while sum(map(len, body)) < BODY_BYTES and (message := next(left, None)):
+                    body.append(message)
+            if not body:
+                return
+            yield body
+
+    def _stretch(
+        self,
+        server: ServerHandle,
+        number: int,
         ahead: Float64Array,
         weights: Float64Array,
         outcome: CkksTrainingOutcome,
     ) -> tuple[Float64Array, Float64Array]:
-        """Encrypt V and W, have the server iterate, decrypt both; the ends are one refresh."""
+        """Have the server run a stretch; return V and W for the next one."""
         start = time.perf_counter()
-        with self._clock.stage(Stage.REFRESH, items=count):
-            state = self._client.encrypt_state(ahead, weights)
+        stretch = self._circuit.stretches[number]
+        with self._clock.stage(Stage.REFRESH, items=stretch.count):
+            state = self._client.encrypt_state(number, ahead, weights)
         there = Clock(Side.CLIENT)
-        header = pack_round(done + 1, count)
-        replies = server.call("iterate", [header, *state], there)
+        header = pack_header(number)
+        replies = server.call("train", [header, *state], there)
         self._clock.absorb(there)
-        with self._clock.stage(Stage.REFRESH, items=count):
-            ahead, weights = self._client.decrypt_state(replies)
-        outcome.refresh_upload_bytes += len(header) + sum(map(len, state))
-        outcome.refresh_download_bytes += sum(map(len, replies))
-        outcome.rounds.append(
-            Round(done + count, weights, time.perf_counter() - start, there.total(Side.SERVER))
-        )
-        return ahead, weights
+        with self._clock.stage(Stage.REFRESH, items=stretch.count):
+            last, before = self._client.decrypt_state(number, replies)
+        received = sum(map(len, replies))
+        if stretch.end == self._total:
+            outcome.weights_bytes += received
+        else:
+            outcome.refresh_download_bytes += received
+        outcome.refresh_upload_bytes += sum(map(len, state))
+        seconds = time.perf_counter() - start
+        outcome.rounds.append(Round(stretch.end, last, seconds, there.total(Side.SERVER)))
+        momentum = self._circuit.steps[stretch.end - 1].momentum
+        return last + momentum * (last - (weights if before is None else before)), last

@@ -12,7 +12,7 @@ from he_compare.common.errors import CellError, MessageError
 from he_compare.common.types import Message
 from he_compare.fhe_baseline.ckks.training.circuit import Circuit
 from he_compare.fhe_baseline.ckks.training.messages import Address
-from he_compare.fhe_baseline.ckks.training.shares import Unit, share_of, units, wants
+from he_compare.fhe_baseline.ckks.training.shares import Share, useful_processes
 from he_compare.fhe_baseline.ckks.training.worker import receive, send
 
 
@@ -20,32 +20,36 @@ class Pool:
     """``processes`` in all: this one computes share 0, one worker computes each of the others."""
 
     def __init__(self, circuit: Circuit, material: bytes, processes: int) -> None:
-        self._circuit = circuit
-        count = min(processes, len(units(circuit, 0)))
-        self.share: list[Unit] = share_of(circuit, 0, count)
-        self._others = [(share_of(circuit, number, count), _start()) for number in range(1, count)]
-        for number, (_, process) in enumerate(self._others, start=1):
-            self._send(process, [material, str(number).encode(), str(count).encode()])
+        count = useful_processes(circuit, processes)
+        self.share = Share(circuit, 0, count)
+        self._others = [(Share(circuit, number, count), _start()) for number in range(1, count)]
+        for share, process in self._others:
+            self._send(process, [material, str(share.number).encode(), str(count).encode()])
 
     @property
     def size(self) -> int:
         """Workers beside this process."""
         return len(self._others)
 
+    def key(self, message: Message) -> None:
+        """Hand an evaluation key to every worker."""
+        for _, process in self._others:
+            self._send(process, [b"key", message])
+
     def add(self, address: Address, message: Message) -> None:
         """Hand an upload to every worker that needs it."""
         for share, process in self._others:
-            if wants(share, address, self._circuit):
+            if share.wants(address):
                 self._send(process, [b"add", message])
 
-    def ask(self, step: int, batch: int, ahead: list[Message]) -> None:
-        """Have the workers begin with their partial gradients over a batch."""
-        header = [b"gradients", str(step).encode(), str(batch).encode()]
+    def ask(self, verb: str, where: tuple[int, int, int], messages: list[Message]) -> None:
+        """Have the workers begin; ``where``: stretch, step and batch."""
+        header = [verb.encode(), *(str(number).encode() for number in where)]
         for _, process in self._others:
-            self._send(process, [*header, *ahead])
+            self._send(process, [*header, *messages])
 
     def answers(self) -> list[list[Message]]:
-        """Return each worker's partial gradients, in the order of the workers."""
+        """Return what each worker computed, in the order of the workers."""
         found = []
         for _, process in self._others:
             try:

@@ -1,0 +1,62 @@
+"""Which published parameter set holds a training: asked before anything is encrypted."""
+
+from __future__ import annotations
+
+from he_compare.common.errors import UsageError
+from he_compare.fhe_baseline.ckks.parameters import (
+    STANDARD_2018,
+    TRAINING_SETS,
+    CkksParameters,
+    training_set,
+    verdict,
+)
+from he_compare.fhe_baseline.ckks.training.steps import refreshes_needed
+
+AUTO = "auto"
+
+
+def choose_set(name: str, steps: int, refreshes: int, degree: int) -> CkksParameters:
+    """Return the named set, or for ``auto`` the cheapest that holds so many steps.
+
+    Raises UsageError, naming the sets that do, where the steps do not fit.
+    """
+    holding = [one for one in secure_sets() if holds(training_set(one), steps, refreshes, degree)]
+    if name != AUTO and holds(training_set(name), steps, refreshes, degree):
+        return training_set(name)
+    if name == AUTO and holding:
+        return training_set(holding[0])
+    asked = f"{steps} steps with {refreshes} refresh rounds and a sigmoid of degree {degree}"
+    if name != AUTO:
+        raise UsageError(
+            f"{name} has {training_set(name).depth} levels, too few for {asked}",
+            fix=f"use {' or '.join(holding)}" if holding else _fewer(steps, degree),
+        )
+    raise UsageError(f"no parameter set holds {asked}", fix=_fewer(steps, degree))
+
+
+def holds(parameters: CkksParameters, steps: int, refreshes: int, degree: int) -> bool:
+    """Say whether the levels of a set hold so many steps with so many refreshes."""
+    needed = refreshes_needed(steps, parameters.depth, degree)
+    return needed is not None and needed <= refreshes < steps
+
+
+def secure_sets() -> list[str]:
+    """Return the names of the sets of at least 128 bits, the cheapest first."""
+    return [
+        name
+        for name, parameters in TRAINING_SETS.items()
+        if verdict(parameters)[STANDARD_2018].level is not None
+    ]
+
+
+def _fewer(steps: int, degree: int) -> str:
+    needed = [
+        (refreshes_needed(steps, training_set(name).depth, degree), name) for name in secure_sets()
+    ]
+    possible = [(count, name) for count, name in needed if count is not None and count < steps]
+    if not possible:
+        return "take fewer steps"
+    count, name = min(possible)
+    return f"take fewer steps, or {count} refresh rounds with {name}"
+
+
