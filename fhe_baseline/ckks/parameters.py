@@ -141,18 +141,23 @@ PARAMETER_SETS: dict[str, CkksParameters] = {
     "n8192-144": CkksParameters(8192, (48, 36, 60), 36),
 }
 
-# For training, by ring and log2 Q, the cheapest first. A step from zero weights takes one level,
-# every later one four with a sigmoid of degree 3, five with degree 5 or 7; the last prime left
-# holds the weights. From one upload, degree 3: one step at N = 8192 (two in the deep set), two,
-# three and four at N = 16384, six and seven at N = 32768.
+# For training, by ring and log2 Q, in the order in which they are preferred. A step from zero
+# weights takes one level, every later one four with a sigmoid of degree 3, five with degree 5 or 7;
+# the last prime left holds the weights. From one upload and with degree 3 that is one step at
+# N = 8192, two, three or four at N = 16384, six or seven at N = 32768. Small primes make small
+# keys: 25 bits leave weights exact to some 4e-4, 33 bits to 2e-5. The key-switching prime is larger
+# than the last one left, or its error would be multiplied. n16384-297 has 192 bits of security by
+# both tables, and errors near 1e-3.
 TRAINING_SETS: dict[str, CkksParameters] = {
     "n8192-214": CkksParameters(8192, (44, 30, 30, 30, 30, 50), 30),
     "n8192-214-deep": CkksParameters(8192, (39, 27, 27, 27, 27, 27, 40), 27),
     "n16384-295": CkksParameters(16384, (50, 38, 38, 38, 38, 38, 55), 38),
+    "n16384-309": CkksParameters(16384, (37, *[25] * 9, 47), 25),
+    "n16384-297": CkksParameters(16384, (36, *[24] * 9, 45), 24),
     "n16384-402": CkksParameters(16384, (50, *[33] * 9, 55), 33),
-    "n16384-427": CkksParameters(16384, (40, *[27] * 13, 36), 27),
-    "n32768-845": CkksParameters(32768, (50, *[35] * 21, 60), 35),
-    "n32768-860": CkksParameters(32768, (50, *[30] * 25, 60), 30),
+    "n16384-430": CkksParameters(16384, (37, *[27] * 13, 42), 27),
+    "n32768-678": CkksParameters(32768, (40, *[28] * 21, 50), 28),
+    "n32768-790": CkksParameters(32768, (40, *[28] * 25, 50), 28),
     "n1024-insecure": CkksParameters(1024, (44, 30, 30, 30, 30, 50), 30),
 }
 

@@ -28,6 +28,8 @@ WEIGHT_BOUND = 16.0
 LOGIT_BOUND = 64.0
 # log2 of five deviations of a fresh slot's error over sqrt(N), and of a rescale's over N.
 FRESH_BITS, RESULT_BITS = 4.0, -2.1
+# Bits of the penalties' scale above a prime: their error is not averaged over rows.
+PENALTY_BITS = 8
 # log2 of the scales that are tried: every fourth bit first, then around the best.
 COARSE, FINE = range(16, 61, 4), [bits / 2 for bits in range(-6, 7)]
 
@@ -122,7 +124,7 @@ class _Frame:
             features=features,
             sample_weights=samples,
             targets=chains[0][0].residual,
-            penalties=features,
+            penalties=float(self.primes[-1]) * 2.0**PENALTY_BITS,
             result=result,
             stretches=tuple(chains),
             error=error,
@@ -206,7 +208,7 @@ class _Frame:
         """Return the predicted error that a step adds to a weight, five deviations."""
         fresh = 2.0**FRESH_BITS * math.sqrt(self.ring)
         result = 2.0**RESULT_BITS * self.ring
-        per_row = [result / one.residual]
+        per_row = [result / one.residual, fresh / features / 2]
         if one.ahead:
             sigmoid, bound = step.sigmoid, step.sigmoid.interval
             z = math.hypot(
