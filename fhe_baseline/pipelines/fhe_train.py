@@ -1,15 +1,16 @@
 """The head trained on encrypted features and labels, and used under encryption: MedBlindTuner.
 
-The hospital runs the frozen DeiT in the clear, whitens the features and encrypts them with their
-labels under its own key; the server fits the head on ciphertexts by Nesterov's method; the hospital
-refreshes the weights between rounds and owns the result, which then classifies under a second key,
-encrypted itself (arXiv 2401.09604; after HETAL, ICML 2023, with refreshes in place of
-bootstrapping).
+The hospital runs the frozen DeiT in the clear, brings the features into coordinates in which few
+gradient steps suffice, and encrypts them with their labels under its own key. They go up once; the
+server runs all steps on ciphertexts; encrypted weights come down once. The hospital owns the result,
+which then classifies under a second key, encrypted itself (arXiv 2401.09604; after HETAL, ICML
+2023). With ``rounds`` the hospital refreshes the weights between steps, for a smaller ring.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import time
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -17,6 +18,7 @@ from pydantic import Field
 
 from he_compare.common.contracts import (
     Availability,
+    ClearTwin,
     Deployment,
     Parameters,
     Pipeline,
@@ -33,7 +35,9 @@ if TYPE_CHECKING:
     from he_compare.fhe_baseline.ckks.inference import Plan
     from he_compare.fhe_baseline.ckks.packing import PackingClient
     from he_compare.fhe_baseline.ckks.training.circuit import Circuit
-    from he_compare.fhe_baseline.feature_client import Extractor
+    from he_compare.fhe_baseline.ckks.training.preparing import Wish
+    from he_compare.fhe_baseline.ckks.training.record import ClearCourse
+    from he_compare.fhe_baseline.feature_client import Extractor, Prepare
     from he_compare.fhe_baseline.preparation import Preparation
 
 NAME = "fhe-train"
@@ -44,14 +48,33 @@ ENCRYPTED, BY_OWNER = "encrypted", "decrypted-by-owner"
 class FheTrainParameters(Parameters):
     """How the head is trained under encryption and used afterwards."""
 
-    whiten: int = Field(
-        default=64,
+    rounds: int = Field(
+        default=0,
         ge=0,
-        le=1025,
-        description="Columns of the training, the constant included; the others are whitened "
-        "principal components; 0: standardise and keep all features",
+        le=199,
+        description="How often the client refreshes the weights between steps; 0: one upload, no "
+        "client in the loop",
     )
-    iterations: int = Field(default=8, ge=1, le=200, description="Steps")
+    steps: int = Field(default=3, ge=1, le=200, description="Gradient steps")
+    coordinates: Literal["preconditioned", "whitened", "standardised"] = Field(
+        default="preconditioned",
+        description="preconditioned: the clear head's own objective, in principal components scaled "
+        "so that a step of fixed length is safe; whitened: components of variance 1, another "
+        "penalty; standardised: all features, as the clear head takes them",
+    )
+    components: int = Field(
+        default=0,
+        ge=0,
+        le=1024,
+        description="Principal components kept; 0: chosen on the validation split. Bytes and time "
+        "grow with their number, padded to a power of two less one",
+    )
+    schedule: Literal["chosen", "plain", "nesterov"] = Field(
+        default="chosen",
+        description="chosen: step lengths, momentum and interval of the lowest training loss of the "
+        "clear twin; plain, nesterov: equal steps of the safe length, without and with momentum, "
+        "nothing computed in the clear",
+    )
     batches: int = Field(
         default=1,
         ge=1,
@@ -61,20 +84,33 @@ class FheTrainParameters(Parameters):
     )
     degree: Literal[3, 5, 7] = Field(default=3, description="Degree of the polynomial sigmoid")
     interval: float = Field(
-        default=12.0,
-        gt=0,
+        default=0.0,
+        ge=0,
         le=64,
-        description="Largest absolute logit that the polynomial is fitted for",
+        description="Largest absolute logit that the polynomial is fitted for; 0: chosen with the "
+        "steps, 12 where they are not chosen",
     )
     C: float = Field(default=0.01, gt=0, description="Inverse L2 strength, as in scikit-learn")
     balanced: bool = Field(default=True, description="Weigh classes equally")
     parameter_set: Literal[
-        "auto", "n8192-214", "n8192-214-deep", "n16384-295", "n16384-402", "n1024-insecure"
+        "auto",
+        "n8192-214",
+        "n8192-214-deep",
+        "n16384-295",
+        "n16384-309",
+        "n16384-297",
+        "n16384-402",
+        "n16384-430",
+        "n32768-678",
+        "n32768-790",
+        "n1024-insecure",
     ] = Field(
         default="auto",
-        description="CKKS parameters of the training; n16384-402 refreshes every second iteration; "
-        "n8192-214-deep has room for degree 5 and 7 and less precision; auto: n8192-214 for degree "
-        "3, else n16384-295",
+        description="CKKS parameters of the training; auto: the cheapest that hold the steps",
+    )
+    rotation_keys: Literal["fewest", "balanced", "fastest"] = Field(
+        default="balanced",
+        description="How many rotations get a key of their own: bytes of keys against time",
     )
     use: Literal["encrypted", "decrypted-by-owner"] = Field(
         default="encrypted",
@@ -85,7 +121,8 @@ class FheTrainParameters(Parameters):
         default=1,
         ge=0,
         le=10,
-        description="How many lost servers to replace, each from the last refresh",
+        description="How many failures of a server to survive: an upload is completed, a lost "
+        "server replaced",
     )
     processes: int = Field(
         default=1, ge=1, le=64, description="Processes the training server computes with"
@@ -93,6 +130,20 @@ class FheTrainParameters(Parameters):
     allow_insecure: bool = Field(
         default=False, description="Accept parameters below 128 bits, for study; flagged"
     )
+
+
+# Folds of the gradient that one rotation key serves.
+FOLDS_PER_KEY = {"fewest": 4, "balanced": 2, "fastest": 1}
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A clear model on the way from the clear head to the executed one; ``cost``: of its step."""
+
+    name: str
+    cost: str
+    prepare: Prepare
+    model: LinearModel
 
 
 @dataclass
@@ -104,6 +155,7 @@ class FheTrainFitted(FittedOnFeatures):
     circuit: Circuit
     plan: Plan
     use: str
+    rungs: tuple[Rung, ...] = ()
     _public: bytes = field(default=b"", init=False)
 
     @property
@@ -154,6 +206,14 @@ class FheTrainFitted(FittedOnFeatures):
         """Return the decrypted head's scores in float64, on features extracted anew."""
         return "decrypted head, in the clear", self.model.scores(self.inputs(images))
 
+    def clear_twins(self, images: UInt8Array) -> tuple[ClearTwin, ...]:
+        """Return the clear head, and what preparation, few steps and polynomial make of it."""
+        features = self.extractor(images)
+        return tuple(
+            ClearTwin(rung.name, rung.cost, rung.model.scores(rung.prepare(features)))
+            for rung in self.rungs
+        )
+
 
 class FheTrainPipeline(Pipeline):
     """Encrypted training of a linear head, and encrypted inference with it."""
@@ -181,13 +241,14 @@ class FheTrainPipeline(Pipeline):
         from he_compare.fhe_baseline.ckks.inference import make_plan
 
         extractor = run_extractor(context)
-        features = cached_features(data.train, context, extractor)
-        preparation = _preparation(features, parameters)
-        circuit, weights = _train(preparation.apply(features), data, parameters, context)
-        context.training["preparation"] = preparation.name
-        model = _linear_model(weights, released=parameters.use == BY_OWNER)
+        features = [cached_features(part, context, extractor) for part in (data.train, data.val)]
+        fitted = _train(features, data, parameters, context)
+        model = _linear_model(fitted.weights, released=parameters.use == BY_OWNER)
         plan = make_plan(model, PACKING, "auto")
-        return FheTrainFitted(extractor, preparation, circuit, plan, parameters.use)
+        rungs = _rungs(features[0], data, fitted, parameters, context)
+        return FheTrainFitted(
+            extractor, fitted.preparation, fitted.circuit, plan, parameters.use, rungs
+        )
 
     def load_server(self, public_material: bytes) -> Server:
         """Build a training server, or one that classifies. Raises MessageError."""
@@ -205,53 +266,130 @@ class FheTrainPipeline(Pipeline):
         return load_public_material(public_material)
 
 
-def _preparation(features: Float32Array, parameters: FheTrainParameters) -> Preparation:
-    from he_compare.fhe_baseline.preparation import fit_standardisation, fit_whitening
+@dataclass(frozen=True)
+class _Trained:
+    """What training gave. ``weights``: decrypted, (classifiers, columns)."""
 
-    if parameters.whiten == 0:
-        return fit_standardisation(features)
-    return fit_whitening(features, max(1, parameters.whiten - 1))
+    preparation: Preparation
+    circuit: Circuit
+    weights: Float64Array
+    course: ClearCourse
 
 
 def _train(
-    prepared: Float64Array,
+    features: list[Float32Array],
     data: TrainingData,
     parameters: FheTrainParameters,
     context: RunContext,
-) -> tuple[Circuit, Float64Array]:
-    """Return the circuit and the decrypted weights (classifiers, columns)."""
-    from he_compare.common.seeds import seed_for
-    from he_compare.fhe_baseline.ckks.parameters import training_set
+) -> _Trained:
+    """Prepare, encrypt, train at a server process and decrypt; facts go into the record."""
     from he_compare.fhe_baseline.ckks.training.claims import insecurities
-    from he_compare.fhe_baseline.ckks.training.problem import make_problem
-    from he_compare.fhe_baseline.ckks.training.record import training_facts
+    from he_compare.fhe_baseline.ckks.training.preparing import Labelled, prepare
+    from he_compare.fhe_baseline.ckks.training.record import clear_course, training_facts
     from he_compare.fhe_baseline.ckks.training.rounds import CkksTraining
-    from he_compare.fhe_baseline.ckks.training.sigmoid import fit_sigmoid
+    from he_compare.fhe_baseline.ckks.training.sets import choose_set
 
-    problem = make_problem(
-        prepared, data.train.labels, len(data.classes), parameters.C, parameters.balanced
+    chosen_set = choose_set(
+        parameters.parameter_set, parameters.steps, parameters.rounds, parameters.degree
     )
-    if parameters.batches > 1:
-        problem = problem.shuffled(seed_for(context.seed, "fhe-train mini-batches"))
-    circuit = problem.circuit(
-        training_set(parameters.parameter_set, parameters.degree),
-        fit_sigmoid(parameters.degree, parameters.interval),
-        parameters.allow_insecure,
-        parameters.batches,
+    train, validation = (
+        Labelled(values, part.labels)
+        for values, part in zip(features, (data.train, data.val), strict=True)
+    )
+    start = time.perf_counter()
+    prepared = prepare(train, validation, len(data.classes), _wish(parameters, context.seed))
+    plan, seconds = prepared.plan, time.perf_counter() - start
+    circuit = plan.problem.circuit(
+        chosen_set,
+        plan.steps,
+        refreshes=parameters.rounds,
+        batches=parameters.batches,
+        doublings=FOLDS_PER_KEY[parameters.rotation_keys],
+        allow_insecure=parameters.allow_insecure,
     )
     session = CkksTraining(
         circuit,
-        problem,
+        plan.problem,
         lambda material: context.start_server(NAME, material),
         context.clock,
         context.progress,
         parameters.processes,
     )
-    outcome = session.run(parameters.iterations, parameters.restarts)
-    facts = training_facts(circuit, problem, outcome, parameters.iterations, context.clock)
-    context.training.update(facts | {"server_processes": parameters.processes})
+    outcome = session.run(parameters.restarts)
+    course = clear_course(circuit, plan.problem)
+    facts = training_facts(
+        circuit, plan.problem, outcome, course, context.clock, parameters.processes
+    )
+    context.training.update(facts)
+    context.training["preparation"] = plan.preparation.name
+    context.training["choice"] = prepared.choice | {"seconds": round(seconds, 3)}
+    context.warnings.extend(prepared.warnings)
+    context.warnings.extend(_outside(course))
     context.warnings.extend(insecurities(circuit.parameters, encrypted=parameters.use == ENCRYPTED))
-    return circuit, outcome.weights
+    return _Trained(plan.preparation, circuit, outcome.weights, course)
+
+
+def _wish(parameters: FheTrainParameters, seed: int) -> Wish:
+    from he_compare.common.seeds import seed_for
+    from he_compare.fhe_baseline.ckks.training.preparing import Wish
+
+    return Wish(
+        coordinates=parameters.coordinates,
+        components=parameters.components,
+        steps=parameters.steps,
+        degree=parameters.degree,
+        interval=parameters.interval,
+        inverse_l2=parameters.C,
+        balanced=parameters.balanced,
+        batches=parameters.batches,
+        momentum=None if parameters.schedule == "chosen" else parameters.schedule == "nesterov",
+        seed=seed_for(seed, "fhe-train mini-batches"),
+    )
+
+
+def _outside(course: ClearCourse) -> list[str]:
+    """Warn of logits that left the polynomial's interval while training."""
+    count = sum(step.outside for step in course.twin)
+    if not count:
+        return []
+    return [
+        f"{count} logits left the sigmoid polynomial's interval during training, the largest was "
+        f"{max(step.largest_logit for step in course.twin):.1f}: widen the interval, or take "
+        "shorter or fewer steps"
+    ]
+
+
+def _rungs(
+    features: Float32Array,
+    data: TrainingData,
+    trained: _Trained,
+    parameters: FheTrainParameters,
+    context: RunContext,
+) -> tuple[Rung, ...]:
+    """Return the clear models between the clear head and the executed one."""
+    from he_compare.common.backbones.head import stored_head
+    from he_compare.fhe_baseline.ckks.training.clear_references import fit_optimum
+    from he_compare.fhe_baseline.ckks.training.preparing import Labelled, make_task
+
+    course, preparation = trained.course, trained.preparation
+    head = stored_head(features, data, parameters.C, context)
+    rungs = [Rung("clear head", "", head.standardise, head.linear)]
+    if len(data.classes) > 2:
+        wish = replace(_wish(parameters, context.seed), coordinates="standardised")
+        train = Labelled(features, data.train.labels)
+        standard, problem = make_task(train, len(data.classes), wish, 0)
+        one_vs_rest = _linear_model(fit_optimum(problem), released=False)
+        rungs.append(
+            Rung("one against the rest, in the clear", "one vs rest", standard.apply, one_vs_rest)
+        )
+    for name, cost, weights in (
+        ("same preparation, scikit-learn's optimum", "preparation", course.optimum),
+        ("same steps, exact sigmoid", "few steps", course.exact),
+        ("clear twin: same steps, polynomial sigmoid", "polynomial", course.twin[-1].weights),
+    ):
+        model = _linear_model(weights, released=False)
+        rungs.append(Rung(name, cost, preparation.apply, model))
+    return tuple(rungs)
 
 
 def _linear_model(weights: Float64Array, *, released: bool) -> LinearModel:

@@ -1,6 +1,9 @@
-"""What a training holds in memory at client and server, stated before it begins."""
+"""What a training holds in memory at client and server: stated before it begins, and measured."""
 
 from __future__ import annotations
+
+import contextlib
+from pathlib import Path
 
 import psutil
 
@@ -74,3 +77,40 @@ def require_memory(circuit: Circuit, processes: int = 1) -> None:
         f"{available / 1e9:.2f} GB are available",
         fix="keep fewer components, take fewer images, fewer steps or processes, or a smaller ring",
     )
+
+
+class GrowthOfThisProcess:
+    """How far this process's memory has grown at most since this object was made; Linux only."""
+
+    def __init__(self) -> None:
+        self._before = psutil.Process().memory_info().rss
+        with contextlib.suppress(OSError):
+            # Linux: forget the highest size so far (proc_pid_clear_refs(5)).
+            Path("/proc/self/clear_refs").write_text("5")
+
+    def bytes(self) -> int | None:
+        """Return the growth; None where the system does not tell."""
+        peak = _high_water(psutil.Process().pid)
+        return None if peak is None else max(0, peak - self._before)
+
+
+def peak_of_processes(pid: int) -> int | None:
+    """Return the largest sizes of a process and of those it started, summed; None if not told."""
+    try:
+        found = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    except (psutil.Error, ValueError):
+        return None
+    sizes = [_high_water(process.pid) for process in found]
+    known = [size for size in sizes if size is not None]
+    return sum(known) if known and len(known) == len(sizes) else None
+
+
+def _high_water(pid: int) -> int | None:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from he_compare.common.clock import Clock
 from he_compare.common.types import Float64Array, IntArray
+from he_compare.fhe_baseline.ckks.parameters import name_of
 from he_compare.fhe_baseline.ckks.training.circuit import Circuit
 from he_compare.fhe_baseline.ckks.training.clear_references import (
     TwinStep,
@@ -16,46 +18,99 @@ from he_compare.fhe_baseline.ckks.training.clear_references import (
     relative_difference,
     run_twin,
 )
+from he_compare.fhe_baseline.ckks.training.design_space import design_space
+from he_compare.fhe_baseline.ckks.training.memory import client_bytes, server_bytes
 from he_compare.fhe_baseline.ckks.training.problem import Problem
 from he_compare.fhe_baseline.ckks.training.rounds import CkksTrainingOutcome
+from he_compare.fhe_baseline.ckks.training.sigmoid import SigmoidPolynomial
+from he_compare.fhe_baseline.ckks.training.steps import depth_of
+
+WHERE = "encrypted features and labels, by a server process without the secret key"
+
+
+@dataclass(frozen=True)
+class ClearCourse:
+    """The training in the clear: the twin's steps, the exact sigmoid's, scikit-learn's optimum."""
+
+    twin: list[TwinStep]
+    exact: Float64Array
+    optimum: Float64Array
+
+
+def clear_course(circuit: Circuit, problem: Problem) -> ClearCourse:
+    """Compute what an encrypted training is compared with."""
+    exact = run_twin(problem, circuit.steps, circuit.batches, exact=True)[-1].weights
+    twin = run_twin(problem, circuit.steps, circuit.batches)
+    return ClearCourse(twin, exact, fit_optimum(problem))
 
 
 def training_facts(
-    circuit: Circuit, problem: Problem, outcome: CkksTrainingOutcome, iterations: int, clock: Clock
+    circuit: Circuit,
+    problem: Problem,
+    outcome: CkksTrainingOutcome,
+    course: ClearCourse,
+    clock: Clock,
+    processes: int,
 ) -> dict[str, Any]:
     """Compare the encrypted weights with the clear twin and with scikit-learn's optimum.
 
     This needs the data in the clear and is part of the study, not of the protocol.
     """
-    twin = run_twin(circuit, problem, iterations)
-    optimum = fit_optimum(problem)
     return {
-        "trained_on": "encrypted features and labels, by a server process without the secret key",
-        "algorithm": f"Nesterov accelerated {'mini' if circuit.batches > 1 else 'full'}-batch "
-        "logistic regression, client-aided refresh",
+        "trained_on": WHERE,
+        "algorithm": _algorithm(circuit),
         "n": circuit.rows,
         "batches": circuit.batches,
         "rows_of_a_batch": circuit.layout.batch_rows,
         "columns": circuit.columns,
         "classifiers": circuit.classifiers,
-        "iterations": iterations,
-        "learning_rate": circuit.rate,
+        "classes_per_ciphertext": circuit.layout.lanes,
+        "iterations": len(circuit.steps),
         "C": problem.inverse_l2,
-        "sigmoid": _sigmoid_facts(circuit),
-        "rounds": len(outcome.rounds),
-        "iterations_per_refresh": circuit.per_round,
+        "sigmoid": _sigmoid_facts(circuit.steps[-1].sigmoid),
+        "parameter_set": name_of(circuit.parameters),
+        "refresh_rounds": circuit.refreshes,
         "resumed_after_iterations": outcome.resumed,
+        "uploads_resumed": outcome.uploads_resumed,
+        "levels": _levels(circuit),
+        "steps": _steps(circuit, problem, course.twin),
         "bytes": _bytes(outcome),
         "seconds": _seconds(outcome, clock),
-        "history": _history(problem, outcome, twin),
+        "memory": {
+            "client_bytes_stated": client_bytes(circuit),
+            "server_bytes_stated": server_bytes(circuit, processes),
+            "client_bytes_measured": outcome.client_peak_bytes,
+            "server_bytes_measured": outcome.server_peak_bytes,
+        },
+        "server_processes": processes,
+        "rotation_keys": len(circuit.layout.rotations()),
+        "history": _history(problem, outcome, course.twin),
         "loss_at_start": loss(problem, np.zeros_like(outcome.weights)),
-        "relative_difference_to_twin": relative_difference(outcome.weights, twin[-1].weights),
-        "scikit_learn": _optimum_facts(problem, outcome.weights, optimum),
+        "predicted_error_of_weights": float(f"{circuit.scales.error:.2g}"),
+        "largest_error_of_weights": float(
+            f"{np.abs(outcome.weights - course.twin[-1].weights).max():.3g}"
+        ),
+        "relative_difference_to_twin": relative_difference(
+            outcome.weights, course.twin[-1].weights
+        ),
+        "scikit_learn": _optimum_facts(problem, outcome.weights, course.optimum),
+        "design_space": design_space(circuit),
     }
 
 
-def _sigmoid_facts(circuit: Circuit) -> dict[str, Any]:
-    sigmoid = circuit.sigmoid
+def _algorithm(circuit: Circuit) -> str:
+    accelerated = any(step.momentum for step in circuit.steps)
+    kind = "accelerated gradient descent" if accelerated else "gradient descent"
+    batch = "mini" if circuit.batches > 1 else "full"
+    refreshed = (
+        f"weights refreshed by the client {circuit.refreshes} times"
+        if circuit.refreshes
+        else "from one upload, no client in the loop"
+    )
+    return f"{batch}-batch {kind} on the logistic loss, {refreshed}"
+
+
+def _sigmoid_facts(sigmoid: SigmoidPolynomial) -> dict[str, Any]:
     return {
         "degree": sigmoid.degree,
         "interval": [-sigmoid.interval, sigmoid.interval],
@@ -64,22 +119,59 @@ def _sigmoid_facts(circuit: Circuit) -> dict[str, Any]:
     }
 
 
+def _levels(circuit: Circuit) -> dict[str, int]:
+    used = max(stretch.levels(circuit.degree) for stretch in circuit.stretches)
+    return {
+        "available": circuit.levels,
+        "first_step": 1,
+        "later_step": depth_of(circuit.degree),
+        "used": used,
+    }
+
+
+def _steps(circuit: Circuit, problem: Problem, twin: list[TwinStep]) -> list[dict[str, Any]]:
+    """Return one entry per step: levels, length, and the logits its twin met."""
+    entries = []
+    for round_number, (stretch, chain) in enumerate(
+        zip(circuit.stretches, circuit.scales.stretches, strict=True)
+    ):
+        for place, scales in enumerate(chain):
+            number = stretch.first + place
+            step, clear = circuit.steps[number], twin[number]
+            entry = {
+                "step": number + 1,
+                "round": round_number,
+                "primes_before": scales.primes,
+                "primes_after": scales.after,
+                "length": step.length,
+                "momentum": step.momentum,
+                "logits_outside_interval": clear.outside,
+                "largest_logit": round(clear.largest_logit, 3),
+                "loss_of_twin": loss(problem, clear.weights),
+            }
+            entries.append(entry | ({"interval": step.sigmoid.interval} if number else {}))
+    return entries
+
+
 def _bytes(outcome: CkksTrainingOutcome) -> dict[str, int]:
     return {
-        "keys_and_circuit": outcome.public_bytes,
+        "circuit": outcome.circuit_bytes,
+        "keys": outcome.key_bytes,
         "data_upload": outcome.data_bytes,
         "refresh_upload": outcome.refresh_upload_bytes,
         "refresh_download": outcome.refresh_download_bytes,
+        "weights_download": outcome.weights_bytes,
     }
 
 
 def _seconds(outcome: CkksTrainingOutcome, clock: Clock) -> dict[str, float]:
-    """Return seconds by side and stage, and of the two phases by the wall clock."""
+    """Return seconds by side and stage, and of the phases by the wall clock."""
     stages = {
         f"{side} {stage}": round(sum(samples), 4)
         for (stage, side, _), samples in clock.samples.items()
     }
     return {
+        "keys_upload": round(outcome.keys_seconds, 4),
         "encrypt_and_upload": round(outcome.upload_seconds, 4),
         "iterations": round(sum(r.seconds for r in outcome.rounds), 4),
         **stages,
@@ -89,7 +181,7 @@ def _seconds(outcome: CkksTrainingOutcome, clock: Clock) -> dict[str, float]:
 def _history(
     problem: Problem, outcome: CkksTrainingOutcome, twin: list[TwinStep]
 ) -> list[dict[str, Any]]:
-    """Return one entry per refresh; logits are those the twin met since the one before."""
+    """Return one entry per stretch; logits are those the twin met since the one before."""
     entries, before = [], 0
     for one in outcome.rounds:
         met, clear = twin[before : one.iteration], twin[one.iteration - 1].weights

@@ -20,7 +20,12 @@ from he_compare.common.errors import MessageError, ServiceError
 from he_compare.common.types import Float64Array, Message, Per, Side, Stage
 from he_compare.fhe_baseline.ckks.training.circuit import Circuit
 from he_compare.fhe_baseline.ckks.training.client import CkksTrainingClient
-from he_compare.fhe_baseline.ckks.training.memory import BODY_BYTES, require_memory
+from he_compare.fhe_baseline.ckks.training.memory import (
+    BODY_BYTES,
+    GrowthOfThisProcess,
+    peak_of_processes,
+    require_memory,
+)
 from he_compare.fhe_baseline.ckks.training.messages import Address, pack_header, unpack_missing
 from he_compare.fhe_baseline.ckks.training.problem import Problem
 from he_compare.fhe_baseline.ckks.training.public_material import pack_material
@@ -58,6 +63,8 @@ class CkksTrainingOutcome:
     upload_seconds: float = 0.0
     resumed: list[int] = field(default_factory=list)
     uploads_resumed: int = 0
+    client_peak_bytes: int | None = None
+    server_peak_bytes: int | None = None
 
     @property
     def weights(self) -> Float64Array:
@@ -78,6 +85,7 @@ class CkksTraining:
         processes: int = 1,
     ) -> None:
         require_memory(circuit, processes)
+        self._growth = GrowthOfThisProcess()
         self._circuit = circuit
         self._problem = problem
         self._start_server = start_server
@@ -117,7 +125,9 @@ class CkksTraining:
                     continue
                 self._report("encrypted steps", outcome.rounds[-1].iteration, self._total)
         finally:
+            outcome.client_peak_bytes = self._growth.bytes()
             if server:
+                outcome.server_peak_bytes = peak_of_processes(server.pid)
                 server.close()
         return outcome
 

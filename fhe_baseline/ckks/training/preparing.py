@@ -1,0 +1,158 @@
+"""The client's way from features to a task: coordinates, penalties, components and steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from he_compare.common.types import Float32Array, Float64Array, IntArray
+from he_compare.fhe_baseline.ckks.training.choosing import (
+    COMPONENT_RULE,
+    STEP_RULE,
+    TOO_FEW,
+    USUAL_COMPONENTS,
+    Plan,
+    Task,
+    choose_plan,
+    choose_steps,
+    enough_to_choose,
+    options,
+    prepared_scores,
+    ranking,
+)
+from he_compare.fhe_baseline.ckks.training.clear_references import run_twin
+from he_compare.fhe_baseline.ckks.training.problem import Problem, encode_labels, make_problem
+from he_compare.fhe_baseline.ckks.training.sigmoid import fit_sigmoid
+from he_compare.fhe_baseline.ckks.training.steps import Step, nesterov_steps, plain_steps
+from he_compare.fhe_baseline.preparation import (
+    Preparation,
+    fit_preconditioning,
+    fit_standardisation,
+    fit_whitening,
+)
+
+Coordinates = Literal["preconditioned", "whitened", "standardised"]
+USUAL_INTERVAL = 12.0
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Features (n, width) of images and their labels 0 .. classes - 1."""
+
+    features: Float32Array
+    labels: IntArray
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is asked for. ``components``, ``interval``: 0 to choose. ``momentum``: None to choose
+    the steps, else whether equal steps have Nesterov's."""
+
+    coordinates: Coordinates
+    components: int
+    steps: int
+    degree: int
+    interval: float
+    inverse_l2: float
+    balanced: bool
+    batches: int
+    momentum: bool | None
+    seed: int
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The plan that will be encrypted, the record of the choice, and warnings."""
+
+    plan: Plan
+    choice: dict[str, Any]
+    warnings: list[str]
+
+
+def prepare(train: Labelled, validation: Labelled, classes: int, wish: Wish) -> Prepared:
+    """Choose what is to be chosen and return the task. Raises DataError, UsageError."""
+    asked, warnings = wish.components, []
+    standardised = wish.coordinates == "standardised"
+    if asked or standardised:
+        chosen = _plan(train, classes, wish, asked)
+        return Prepared(chosen, _choice([chosen], chosen, by_validation=False), warnings)
+    if not enough_to_choose(validation.labels, classes):
+        chosen = _plan(train, classes, wish, USUAL_COMPONENTS)
+        return Prepared(chosen, _choice([chosen], chosen, by_validation=False), [TOO_FEW])
+    plans = [_plan(train, classes, wish, count) for count in options(train.features.shape[1])]
+    scores = [_validation_auc(plan, validation, wish.batches) for plan in plans]
+    plans = [
+        replace(plan, entry=plan.entry | {"validation_auc": round(score, 5)})
+        for plan, score in zip(plans, scores, strict=True)
+    ]
+    chosen = choose_plan(plans, scores)
+    return Prepared(chosen, _choice(plans, chosen, by_validation=True), warnings)
+
+
+def _plan(train: Labelled, classes: int, wish: Wish, components: int) -> Plan:
+    preparation, problem = make_task(train, classes, wish, components)
+    if wish.batches > 1:
+        problem = problem.shuffled(wish.seed)
+    steps, entry = _steps(problem, wish)
+    kept = {"components": preparation.width}
+    return Plan(preparation, problem, steps, kept | entry)
+
+
+def make_task(
+    train: Labelled, classes: int, wish: Wish, components: int
+) -> tuple[Preparation, Problem]:
+    """Return coordinates and task of the training features, restricted to so many components."""
+    features, penalties = train.features, None
+    if wish.coordinates == "standardised":
+        preparation = fit_standardisation(features)
+    elif wish.coordinates == "whitened":
+        preparation = fit_whitening(features, components)
+    else:
+        _, weights = encode_labels(train.labels, len(features), classes, wish.balanced)
+        penalty = 1 / (wish.inverse_l2 * len(features))
+        found = fit_preconditioning(features, weights.mean(axis=0), penalty, components)
+        preparation, penalties = found.preparation, found.penalties
+    problem = make_problem(
+        preparation.apply(features),
+        train.labels,
+        classes,
+        wish.inverse_l2,
+        wish.balanced,
+        penalties,
+    )
+    return preparation, problem
+
+
+def _steps(problem: Problem, wish: Wish) -> tuple[tuple[Step, ...], dict[str, Any]]:
+    if wish.momentum is None:
+        task = Task(wish.steps, wish.degree, wish.interval or None, wish.batches)
+        return choose_steps(problem, task)
+    make = nesterov_steps if wish.momentum else plain_steps
+    sigmoid = fit_sigmoid(wish.degree, wish.interval or USUAL_INTERVAL)
+    length = problem.safe_length(wish.batches)
+    return make(wish.steps, length, sigmoid), {
+        "safe_length": length,
+        "interval": sigmoid.interval,
+        "length_1": length,
+    }
+
+
+def _validation_auc(plan: Plan, validation: Labelled, batches: int) -> float:
+    weights: Float64Array = run_twin(plan.problem, plan.steps, batches)[-1].weights
+    scores = prepared_scores(plan.preparation, weights, validation.features)
+    shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return ranking(shifted / shifted.sum(axis=1, keepdims=True), validation.labels)
+
+
+def _choice(plans: list[Plan], chosen: Plan, *, by_validation: bool) -> dict[str, Any]:
+    searched = "candidates" in chosen.entry
+    rules = [COMPONENT_RULE] * by_validation + [STEP_RULE] * searched
+    places = ["the validation split"] * by_validation + ["the training rows"] * searched
+    return {
+        "grid": [plan.entry for plan in plans],
+        "chosen": chosen.entry,
+        "rule": "; ".join(rules) or "nothing was chosen: everything was named",
+        "measured_on": " and ".join(places) + ", in the clear" if places else "",
+    }
