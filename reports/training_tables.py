@@ -1,0 +1,262 @@
+"""Tables of trainings under encryption: costs step by step, what was spent, sets, what was chosen.
+
+Measured and computed figures never share a column without saying which is which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from he_compare.common.run.encrypted_training import Choice, DesignPoint, EncryptedTraining
+from he_compare.common.run.records import CostRung
+from he_compare.common.run.spelling import (
+    MISSING,
+    bracket,
+    duration,
+    fixed,
+    scientific,
+    significant,
+)
+from he_compare.common.run.spelling import size as bytes_in_words
+from he_compare.common.run.view import PipelineView, RunView
+from he_compare.reports.document.nodes import (
+    Block,
+    Bold,
+    Break,
+    Column,
+    Inline,
+    Paragraph,
+    Row,
+    SpanRow,
+    Table,
+    inline,
+)
+from he_compare.reports.figures.step_costs import difference_of
+from he_compare.reports.naming import record_ids, row_name, short_title
+
+COSTS = (
+    Column("Model", weight=2.4),
+    Column("The step to it costs", weight=1.2),
+    Column("Accuracy", "right", weight=0.8),
+    Column("AUC", "right", weight=0.8),
+    Column("Change in accuracy", "right", "paired, 95%", 1.5),
+    Column("Change in AUC", "right", "paired, 95%", 1.5),
+)
+SPENT = (
+    Column("Pipeline", weight=1.8),
+    Column("Parameters", weight=1.4),
+    Column("Steps / refreshes", "right", weight=0.9),
+    Column("Data up", "right", weight=0.9),
+    Column("Keys up", "right", weight=0.9),
+    Column("Refreshes, both ways", "right", "then the weights", 1.1),
+    Column("To encrypt and upload", "right", weight=0.9),
+    Column("After the upload", "right", weight=0.9),
+)
+CAME_OUT = (
+    Column("Pipeline", weight=1.8),
+    Column("Client's memory", "right", "stated; measured", 1.2),
+    Column("Server's memory", "right", "stated; measured", 1.2),
+    Column("Loss: start, end, optimum", "right", weight=1.3),
+    Column("Weights to the twin's", "right", "relative", 1.1),
+    Column("Same predictions as the optimum", "right", "training rows", 1.1),
+    Column("Logits outside the interval", "right", weight=1.0),
+)
+MOST_ROWS, MOST_FACTS, LONGEST_FACT = 10, 7, 40
+
+
+def costs_table(view: RunView, found: Sequence[PipelineView]) -> Table:
+    """Return one row per model from the clear reference to the executed scores."""
+    rows: list[Row | SpanRow] = []
+    methods = set()
+    for pipeline in found:
+        rungs = pipeline.scores.rungs if pipeline.scores else []
+        rows.append(
+            SpanRow(
+                inline(
+                    Bold(short_title(view, pipeline)), ", record ", record_ids(pipeline.cells[:1])
+                )
+            )
+        )
+        rows += [_cost_row(rung) for rung in rungs]
+        methods |= {
+            one.interval.method for rung in rungs for one in rung.differences if one.interval
+        }
+    note = f"Each change is to the row above, on the same {view.n_test} test images"
+    methods_used = f"; intervals: {'; '.join(sorted(methods))}" if methods else ""
+    return Table("What each step costs", COSTS, tuple(rows), inline(f"{note}{methods_used}."))
+
+
+def _cost_row(rung: CostRung) -> Row:
+    changes = []
+    for metric in ("accuracy", "auc"):
+        found = difference_of(rung, metric)
+        known = found is not None and found.difference is not None
+        value = fixed(found.difference, 4, signed=True) if found and known else MISSING
+        limits = bracket(found.interval, 4, signed=True) if found and known else ""
+        changes.append(inline(value, Break(), limits) if limits else inline(value))
+    values = [MISSING if x is None else fixed(x, 4) for x in (rung.accuracy, rung.auc)]
+    cost = rung.cost or MISSING
+    return Row((inline(rung.name), inline(cost), *[inline(one) for one in values], *changes))
+
+
+def spent_table(view: RunView, found: Sequence[EncryptedTraining]) -> Table:
+    """Return rounds, bytes and seconds, one row per training."""
+    rows = []
+    for one in found:
+        weights = one.number("bytes", "weights_download")
+        down = [inline(bytes_in_words(one.refresh_bytes))]
+        if weights is not None:
+            down += [inline(Break(), bytes_in_words(weights))]
+        cells = (
+            row_name(view, one.pipeline, one.pipeline.cells[:1]),
+            inline(one.parameter_set),
+            inline(f"{one.steps_done} / {one.refresh_rounds}"),
+            inline(_size(one.number("bytes", "data_upload"))),
+            inline(_size(one.keys_bytes)),
+            inline(*down),
+            inline(_upload_seconds(one)),
+            inline(duration(one.seconds)),
+        )
+        rows.append(Row(cells))
+    note = (
+        "Measured. Older records count the keys together with the circuit, and the last download "
+        "with the refreshes."
+    )
+    return Table("Encrypted training: what was spent", SPENT, tuple(rows), inline(note))
+
+
+def _upload_seconds(one: EncryptedTraining) -> str:
+    parts = [one.number("seconds", name) for name in ("encrypt_and_upload", "keys_upload")]
+    known = [part for part in parts if part is not None]
+    return duration(sum(known)) if known else MISSING
+
+
+def came_out_table(view: RunView, found: Sequence[EncryptedTraining]) -> Table:
+    """Return memory, losses and distances to twin and optimum, one row per training."""
+    rows = []
+    for one in found:
+        last = one.stretches[-1]
+        losses = [one.start, last.loss, one.optimum]
+        cells = (
+            row_name(view, one.pipeline, one.pipeline.cells[:1]),
+            _memory(one, "client"),
+            _memory(one, "server"),
+            inline(", ".join(MISSING if x is None else significant(x) for x in losses)),
+            inline(scientific(last.difference)),
+            inline(MISSING if one.same_calls is None else fixed(one.same_calls)),
+            inline(f"{one.outside:,}"),
+        )
+        rows.append(Row(cells))
+    note = (
+        "Memory is stated before anything is encrypted and measured as the peak of each process "
+        "while it trains. Logits are those of the clear twin, counted over all steps and rows."
+    )
+    return Table("Encrypted training: what came out", CAME_OUT, tuple(rows), inline(note))
+
+
+def _memory(one: EncryptedTraining, side: str) -> Inline:
+    stated = _size(one.number("memory", f"{side}_bytes_stated"))
+    return inline(f"{stated};", Break(), _size(one.number("memory", f"{side}_bytes_measured")))
+
+
+def design_table(view: RunView, found: Sequence[EncryptedTraining]) -> Table | None:
+    """Return what every published set would take for each training; None where none says so."""
+    known = [one for one in found if one.design_space]
+    if not known:
+        return None
+    columns = (
+        Column("Parameter set", weight=1.7),
+        Column("N, log2 Q", weight=1.3),
+        Column("Levels", "right", weight=0.7),
+        Column("Steps from one upload", "right", weight=0.9),
+        Column("Refreshes for these steps", "right", weight=0.9),
+        Column("Keys", "right", weight=0.9),
+        Column("Data", "right", weight=0.9),
+        Column("Server's memory", "right", weight=0.9),
+        Column("Key switches", "right", weight=0.9),
+    )
+    rows: list[Row | SpanRow] = []
+    for one in known:
+        steps = f"{one.steps_done} step{'s' * (one.steps_done != 1)}"
+        rows.append(SpanRow(inline(Bold(short_title(view, one.pipeline)), f", {steps}")))
+        rows += [_design_row(point) for point in one.design_space]
+    note = "Computed for the rows and columns of this run, not measured. Bold: used in this run."
+    return Table("Steps against levels", columns, tuple(rows), inline(note))
+
+
+def _design_row(point: DesignPoint) -> Row:
+    switches = MISSING if point.key_switches is None else f"{point.key_switches:,.0f}"
+    return Row(
+        (
+            inline(Bold(point.name) if point.chosen else point.name),
+            inline(f"{point.ring:,}, {point.log2_q:g}"),
+            inline(f"{point.levels:,}"),
+            inline(f"{point.steps:,}"),
+            inline(MISSING if point.refreshes is None else f"{point.refreshes:,}"),
+            inline(_size(point.keys_bytes)),
+            inline(_size(point.data_bytes)),
+            inline(_size(point.server_bytes)),
+            inline(switches),
+        )
+    )
+
+
+def choice_blocks(view: RunView, one: EncryptedTraining) -> list[Block]:
+    """Say what was chosen in the clear, by which rule, and show the grid; [] where nothing was."""
+    choice = one.choice
+    if choice is None:
+        return []
+    title = short_title(view, one.pipeline)
+    chosen = ", ".join(f"{_words(name)} {_fact(value)}" for name, value in choice.chosen.items())
+    lines = [f"Chosen in the clear: {chosen or 'nothing'}."]
+    lines += [f"Rule: {_sentence(choice.rule)}"] if choice.rule else []
+    lines += [f"Measured on: {_sentence(choice.measured_on)}"] if choice.measured_on else []
+    told = Paragraph(inline(Bold(title), ". ", " ".join(lines)))
+    return [told, *([_grid(title, choice)] if choice.grid else [])]
+
+
+def _grid(title: str, choice: Choice) -> Table:
+    """Return the grid, the chosen entries bold and never cut."""
+    names = list(dict.fromkeys(name for entry in choice.grid for name in entry))[:MOST_FACTS]
+    taken = [_is_chosen(entry, choice.chosen) for entry in choice.grid]
+    first = sorted(range(len(choice.grid)), key=lambda place: not taken[place])[:MOST_ROWS]
+    rows = []
+    for place in sorted(first):
+        facts = [
+            _fact(choice.grid[place][name]) if name in choice.grid[place] else MISSING
+            for name in names
+        ]
+        rows.append(Row(tuple(inline(Bold(fact) if taken[place] else fact) for fact in facts)))
+    left = len(choice.grid) - len(rows)
+    more = f" {left} further entries are in the record." if left else ""
+    columns = tuple(
+        Column(_words(name).capitalize(), "left" if not place else "right")
+        for place, name in enumerate(names)
+    )
+    return Table(f"Grid: {title}", columns, tuple(rows), inline(f"Bold: chosen.{more}"))
+
+
+def _is_chosen(entry: dict[str, Any], chosen: dict[str, Any]) -> bool:
+    """Return whether an entry agrees with the choice in all that both name."""
+    shared = entry.keys() & chosen.keys()
+    return bool(shared) and all(entry[name] == chosen[name] for name in shared)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith(".") else f"{text}."
+
+
+def _fact(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        text = str(value)
+        return text if len(text) <= LONGEST_FACT else f"{text[: LONGEST_FACT - 1]}…"
+    return f"{value:,}" if isinstance(value, int) else significant(value, 4)
+
+
+def _size(count: float | None) -> str:
+    return MISSING if count is None else bytes_in_words(count)
