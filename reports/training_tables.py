@@ -5,12 +5,14 @@ Measured and computed figures never share a column without saying which is which
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from he_compare.common.run.encrypted_training import Choice, DesignPoint, EncryptedTraining
-from he_compare.common.run.records import CostRung
+from he_compare.common.run.records import CostRung, PairedDifference
 from he_compare.common.run.spelling import (
+    MINUS,
     MISSING,
     bracket,
     duration,
@@ -62,7 +64,7 @@ CAME_OUT = (
     Column("Same predictions as the optimum", "right", "training rows", 1.1),
     Column("Logits outside the interval", "right", weight=1.0),
 )
-MOST_ROWS, MOST_FACTS, LONGEST_FACT = 10, 7, 40
+MOST_GRIDS, MOST_ROWS, MOST_FACTS, LONGEST_FACT = 4, 10, 7, 40
 
 
 def costs_table(view: RunView, found: Sequence[PipelineView]) -> Table:
@@ -71,13 +73,8 @@ def costs_table(view: RunView, found: Sequence[PipelineView]) -> Table:
     methods = set()
     for pipeline in found:
         rungs = pipeline.scores.rungs if pipeline.scores else []
-        rows.append(
-            SpanRow(
-                inline(
-                    Bold(short_title(view, pipeline)), ", record ", record_ids(pipeline.cells[:1])
-                )
-            )
-        )
+        title = inline(short_title(view, pipeline), ", record ", record_ids(pipeline.cells[:1]))
+        rows.append(SpanRow(title))
         rows += [_cost_row(rung) for rung in rungs]
         methods |= {
             one.interval.method for rung in rungs for one in rung.differences if one.interval
@@ -88,16 +85,18 @@ def costs_table(view: RunView, found: Sequence[PipelineView]) -> Table:
 
 
 def _cost_row(rung: CostRung) -> Row:
-    changes = []
-    for metric in ("accuracy", "auc"):
-        found = difference_of(rung, metric)
-        known = found is not None and found.difference is not None
-        value = fixed(found.difference, 4, signed=True) if found and known else MISSING
-        limits = bracket(found.interval, 4, signed=True) if found and known else ""
-        changes.append(inline(value, Break(), limits) if limits else inline(value))
     values = [MISSING if x is None else fixed(x, 4) for x in (rung.accuracy, rung.auc)]
-    cost = rung.cost or MISSING
-    return Row((inline(rung.name), inline(cost), *[inline(one) for one in values], *changes))
+    names = [rung.name, rung.cost or MISSING, *values]
+    changes = [_change(difference_of(rung, metric)) for metric in ("accuracy", "auc")]
+    return Row((*[inline(one) for one in names], *changes))
+
+
+def _change(found: PairedDifference | None) -> Inline:
+    if found is None or found.difference is None:
+        return inline(MISSING)
+    value = fixed(found.difference, 4, signed=True)
+    limits = bracket(found.interval, 4, signed=True)
+    return inline(value, Break(), limits) if limits else inline(value)
 
 
 def spent_table(view: RunView, found: Sequence[EncryptedTraining]) -> Table:
@@ -177,19 +176,40 @@ def design_table(view: RunView, found: Sequence[EncryptedTraining]) -> Table | N
         Column("Key switches", "right", weight=0.9),
     )
     rows: list[Row | SpanRow] = []
-    for one in known:
-        steps = f"{one.steps_done} step{'s' * (one.steps_done != 1)}"
-        rows.append(SpanRow(inline(Bold(short_title(view, one.pipeline)), f", {steps}")))
-        rows += [_design_row(point) for point in one.design_space]
+    for trainings in _alike(known, lambda one: (one.steps_done, _sets(one))):
+        steps = trainings[0].steps_done
+        titles = "; ".join(short_title(view, one.pipeline) for one in trainings)
+        rows.append(SpanRow(inline(f"{titles}: {steps} step{'s' * (steps != 1)}")))
+        used = {point.name for one in trainings for point in one.design_space if point.chosen}
+        rows += [_design_row(point, point.name in used) for point in trainings[0].design_space]
     note = "Computed for the rows and columns of this run, not measured. Bold: used in this run."
     return Table("Steps against levels", columns, tuple(rows), inline(note))
 
 
-def _design_row(point: DesignPoint) -> Row:
+def _sets(one: EncryptedTraining) -> list[DesignPoint]:
+    """Return the design space without saying which of its sets is in use."""
+    return [replace(point, chosen=False) for point in one.design_space]
+
+
+def _alike(
+    found: Sequence[EncryptedTraining], key: Callable[[EncryptedTraining], Any]
+) -> list[list[EncryptedTraining]]:
+    """Group trainings of which the same is to be said, in their order."""
+    groups: list[tuple[Any, list[EncryptedTraining]]] = []
+    for one in found:
+        mine = next((group for known, group in groups if known == key(one)), None)
+        if mine is None:
+            groups.append((key(one), [one]))
+        else:
+            mine.append(one)
+    return [group for _, group in groups]
+
+
+def _design_row(point: DesignPoint, used: bool) -> Row:
     switches = MISSING if point.key_switches is None else f"{point.key_switches:,.0f}"
     return Row(
         (
-            inline(Bold(point.name) if point.chosen else point.name),
+            inline(Bold(point.name) if used else point.name),
             inline(f"{point.ring:,}, {point.log2_q:g}"),
             inline(f"{point.levels:,}"),
             inline(f"{point.steps:,}"),
@@ -202,39 +222,51 @@ def _design_row(point: DesignPoint) -> Row:
     )
 
 
-def choice_blocks(view: RunView, one: EncryptedTraining) -> list[Block]:
+def choice_blocks(view: RunView, found: Sequence[EncryptedTraining]) -> list[Block]:
     """Say what was chosen in the clear, by which rule, and show the grid; [] where nothing was."""
-    choice = one.choice
-    if choice is None:
-        return []
-    title = short_title(view, one.pipeline)
+    blocks: list[Block] = []
+    for trainings in _alike([one for one in found if one.choice], lambda one: one.choice):
+        choice = trainings[0].choice
+        titles = "; ".join(short_title(view, one.pipeline) for one in trainings)
+        if choice is not None:
+            blocks += [_told(titles, choice), *_grids(titles, choice)]
+    return blocks
+
+
+def _told(titles: str, choice: Choice) -> Paragraph:
     chosen = ", ".join(f"{_words(name)} {_fact(value)}" for name, value in choice.chosen.items())
-    lines = [f"Chosen in the clear: {chosen or 'nothing'}."]
+    lines = [f"{chosen or 'nothing was chosen'}."]
     lines += [f"Rule: {_sentence(choice.rule)}"] if choice.rule else []
     lines += [f"Measured on: {_sentence(choice.measured_on)}"] if choice.measured_on else []
-    told = Paragraph(inline(Bold(title), ". ", " ".join(lines)))
-    return [told, *([_grid(title, choice)] if choice.grid else [])]
+    return Paragraph(inline(Bold(f"{titles}:"), " ", " ".join(lines)))
 
 
-def _grid(title: str, choice: Choice) -> Table:
-    """Return the grid, the chosen entries bold and never cut."""
-    names = list(dict.fromkeys(name for entry in choice.grid for name in entry))[:MOST_FACTS]
-    taken = [_is_chosen(entry, choice.chosen) for entry in choice.grid]
-    first = sorted(range(len(choice.grid)), key=lambda place: not taken[place])[:MOST_ROWS]
+def _grids(titles: str, choice: Choice) -> list[Table]:
+    """Return a table for each kind of entry in the grid: those that name the same things."""
+    kinds = dict.fromkeys(tuple(entry) for entry in choice.grid if entry)
+    return [
+        _grid(titles, [entry for entry in choice.grid if tuple(entry) == names], choice.chosen)
+        for names in list(kinds)[:MOST_GRIDS]
+    ]
+
+
+def _grid(titles: str, entries: list[dict[str, Any]], chosen: dict[str, Any]) -> Table:
+    """Return a grid with the chosen entry bold and never cut."""
+    names = list(entries[0])[:MOST_FACTS]
+    taken = [_is_chosen(entry, chosen) for entry in entries]
+    shown = sorted(sorted(range(len(entries)), key=lambda place: not taken[place])[:MOST_ROWS])
     rows = []
-    for place in sorted(first):
-        facts = [
-            _fact(choice.grid[place][name]) if name in choice.grid[place] else MISSING
-            for name in names
-        ]
+    for place in shown:
+        facts = [_fact(entries[place][name]) for name in names]
         rows.append(Row(tuple(inline(Bold(fact) if taken[place] else fact) for fact in facts)))
-    left = len(choice.grid) - len(rows)
+    left = len(entries) - len(rows)
     more = f" {left} further entries are in the record." if left else ""
     columns = tuple(
-        Column(_words(name).capitalize(), "left" if not place else "right")
-        for place, name in enumerate(names)
+        Column(_heading(name), "right" if place else "left") for place, name in enumerate(names)
     )
-    return Table(f"Grid: {title}", columns, tuple(rows), inline(f"Bold: chosen.{more}"))
+    return Table(
+        f"Grid in the clear: {titles}", columns, tuple(rows), inline(f"Bold: chosen.{more}")
+    )
 
 
 def _is_chosen(entry: dict[str, Any], chosen: dict[str, Any]) -> bool:
@@ -244,7 +276,12 @@ def _is_chosen(entry: dict[str, Any], chosen: dict[str, Any]) -> bool:
 
 
 def _words(name: str) -> str:
-    return name.replace("_", " ")
+    return name.replace("_", " ").replace("auc", "AUC")
+
+
+def _heading(name: str) -> str:
+    words = _words(name)
+    return words[:1].upper() + words[1:]
 
 
 def _sentence(text: str) -> str:
@@ -255,7 +292,7 @@ def _fact(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         text = str(value)
         return text if len(text) <= LONGEST_FACT else f"{text[: LONGEST_FACT - 1]}…"
-    return f"{value:,}" if isinstance(value, int) else significant(value, 4)
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}".replace("-", MINUS)
 
 
 def _size(count: float | None) -> str:

@@ -94,14 +94,8 @@ def _logits(axes: Axes, training: EncryptedTraining) -> None:
     ):
         points = [(one.number, one.largest_logit) for one in met if (one.outside > 0) is outside]
         if points:
-            axes.plot(
-                *zip(*points, strict=True),
-                color=colour,
-                marker=mark,
-                ms=4.5,
-                ls="none",
-                label=label,
-            )
+            steps, logits = zip(*points, strict=True)
+            axes.plot(steps, logits, color=colour, marker=mark, ms=4.5, ls="none", label=label)
     bounds = [(one.number, one.interval) for one in met if one.interval is not None]
     for number, bound in bounds:
         axes.plot([number - 0.35, number + 0.35], [bound, bound], color=GREY, lw=1.4)

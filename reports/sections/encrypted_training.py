@@ -75,7 +75,7 @@ class EncryptedTrainings(ReportSection):
             ("What each step costs", "encrypted-training-costs", _costs(view)),
             ("Convergence", "encrypted-training-course", _course(view, found)),
             ("One upload or rounds", "encrypted-training-rounds", _rounds(view, found)),
-            ("Chosen in the clear", "encrypted-training-choice", _choices(view, found)),
+            ("Chosen in the clear", "encrypted-training-choice", tuple(choice_blocks(view, found))),
         )
         head = Section(self.title, 1, self.anchor, (Paragraph(inline(WORDS)),))
         rest = [Section(title, 2, anchor, blocks) for title, anchor, blocks in parts if blocks]
@@ -129,17 +129,13 @@ def _rounds(view: RunView, found: list[EncryptedTraining]) -> tuple[Block, ...]:
 
 def _levels(view: RunView, found: list[EncryptedTraining]) -> list[Figure]:
     used = [
-        f"{point.name} holds {point.steps} steps in {point.levels} levels"
+        f"{point.name} with {point.levels} levels: {point.steps} from one upload"
         for one in found
         for point in one.design_space
         if point.chosen
     ]
     alt = f"Steps against levels: {'; '.join(dict.fromkeys(used)) or 'no set of this run'}"
     return drawn(lambda: levels_plot(view), "levels", LEVELS, alt)
-
-
-def _choices(view: RunView, found: list[EncryptedTraining]) -> tuple[Block, ...]:
-    return tuple(block for one in found for block in choice_blocks(view, one))
 
 
 SECTION = EncryptedTrainings()

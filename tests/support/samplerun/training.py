@@ -63,8 +63,8 @@ def rungs_of(twins: list[ClearTwinFacts], cell: CellScores, n: int) -> list[Cost
                 reference=rungs[-1].name,
                 difference=-LOST[number],
                 interval=Interval(
-                    low=round(-1.7 * LOST[number] - 0.001, 6),
-                    high=round(-0.4 * LOST[number] + 0.0004, 6),
+                    low=round(-LOST[number] - 0.7 * abs(LOST[number]) - 0.0004, 6),
+                    high=round(-LOST[number] + 0.7 * abs(LOST[number]) + 0.0004, 6),
                     method="invented for tests",
                 ),
                 p_value=None,
