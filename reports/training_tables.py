@@ -39,7 +39,7 @@ from he_compare.reports.naming import record_ids, row_name, short_title
 
 COSTS = (
     Column("Model", weight=2.4),
-    Column("The step to it costs", weight=1.2),
+    Column("What changes", weight=1.2),
     Column("Accuracy", "right", weight=0.8),
     Column("AUC", "right", weight=0.8),
     Column("Change in accuracy", "right", "paired, 95%", 1.5),

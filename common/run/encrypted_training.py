@@ -13,6 +13,8 @@ from he_compare.common.run.records import RunRecord
 from he_compare.common.run.view import PipelineView, RunView
 
 NEEDED = ("iteration", "loss", "loss_of_twin", "relative_difference_to_twin", "seconds")
+# Far beyond every modulus: nothing that anybody published.
+MOST_LEVELS = 1000
 # How a record spells what JSON has no number for: a training that diverged leaves them.
 NO_NUMBERS = ("Infinity", "-Infinity", "NaN")
 
@@ -230,6 +232,8 @@ def _point(one: dict[str, Any]) -> DesignPoint | None:
     ring, levels = _count(one, "ring"), _count(one, "levels")
     steps, modulus = _count(one, "steps_from_one_upload"), _number(one, "log2_q")
     if ring is None or levels is None or steps is None or modulus is None:
+        return None
+    if max(levels, steps) > MOST_LEVELS:
         return None
     return DesignPoint(
         name=str(one.get("parameter_set", "")),

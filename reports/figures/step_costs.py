@@ -38,7 +38,7 @@ def costs_plot(view: RunView) -> Figure | None:
         steps = pipeline.scores.rungs[1:] if pipeline.scores else []
         for axes, (metric, words) in zip(row, METRICS, strict=True):
             _panel(axes, steps, metric)
-            axes.xaxis.set_major_locator(MaxNLocator(5))
+            axes.xaxis.set_major_locator(MaxNLocator(4))
             if pipeline is found[-1]:
                 axes.set_xlabel(words)
         row[0].set_yticks(range(len(steps)), [step.cost for step in steps])

@@ -64,13 +64,7 @@ def _kinds() -> tuple[Kind, ...]:
         claim=LATTICE,
         picture=False,
     )
-    refreshed = replace(
-        invented("fhe-train[C=0.1]", 0.92, 9.5, 14.2, 92_000, 46_000, 2_600_000),
-        claim=LATTICE,
-        picture=False,
-        training="refreshed",
-    )
-    return (PLAIN, logistic, *scrambles, FHE, TRAINED, refreshed, quantised)
+    return (PLAIN, logistic, *scrambles, FHE, TRAINED, quantised)
 
 
 def _radiograph(rng: np.random.Generator) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
