@@ -218,6 +218,19 @@ class Deployment:
     public_material: bytes
 
 
+@dataclass(frozen=True)
+class ClearTwin:
+    """A clear model on the way from the clear reference to what is executed.
+
+    ``name``: the model in words. ``cost``: what the step from the model before costs, in a word or
+    two; '' for the first. ``scores``: float64 (n, k).
+    """
+
+    name: str
+    cost: str
+    scores: Float64Array
+
+
 class Fitted(ABC):
     """A fitted pipeline: base class. Only ``deploy`` and ``claims`` have to be written.
 
@@ -242,6 +255,15 @@ class Fitted(ABC):
         """Return the name and scores (n, k) of the clear model the protected path must reproduce
         on these images; None (the default) where the method itself changes the model."""
         return None
+
+    def clear_twins(self, images: UInt8Array) -> tuple[ClearTwin, ...]:
+        """Return clear models between the clear reference and the executed one, in order.
+
+        Each differs from the one before in a single respect, so that the difference of their scores
+        on these images is what that respect costs; what is executed follows the last. Empty (the
+        default): there is no such way.
+        """
+        return ()
 
     def protected_picture(self, images: UInt8Array) -> UInt8Array | None:
         """Return what the server sees of these images as pictures; None (the default) where it is

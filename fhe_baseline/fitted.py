@@ -6,6 +6,7 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 from he_compare.common.contracts import Deployed, Fitted
+from he_compare.common.identity import array_digest
 from he_compare.common.scheme import PictureShape, Scheme
 from he_compare.common.types import FheMode, Float32Array, Float64Array, UInt8Array
 from he_compare.fhe_baseline.feature_client import Extractor
@@ -22,6 +23,7 @@ class FittedOnFeatures(Fitted):
     extractor: Extractor
     plan: Plan | None
     fhe_mode = FheMode.EXECUTE
+    _extracted: tuple[str, Float32Array] | None = None
 
     @property
     @abstractmethod
@@ -32,9 +34,19 @@ class FittedOnFeatures(Fitted):
     def prepared(self, features: Float32Array) -> Float64Array:
         """Turn features (n, width) into what is encrypted, float64 (n, kept)."""
 
+    def features(self, images: UInt8Array) -> Float32Array:
+        """Return features (n, width) of uint8 (n, h, w, 3), extracted apart from the client's.
+
+        Those of the last images are kept: several clear models are asked about the same ones.
+        """
+        digest = array_digest(images)
+        if self._extracted is None or self._extracted[0] != digest:
+            self._extracted = (digest, self.extractor(images))
+        return self._extracted[1]
+
     def inputs(self, images: UInt8Array) -> Float64Array:
         """Return what is encrypted of uint8 (n, h, w, 3): float64 (n, kept)."""
-        return self.prepared(self.extractor(images))
+        return self.prepared(self.features(images))
 
     def scheme(self, deployed: Deployed, shape: PictureShape) -> Scheme:
         """Return the ciphertexts of features as deployed."""

@@ -86,6 +86,13 @@ class Agreement(Record):
     max_abs_score: float = Field(description="Largest score in magnitude, for scale")
 
 
+class ClearTwinFacts(Record):
+    """A clear model between the clear reference and the executed one; see CostRung."""
+
+    name: str = Field(description="The model in words")
+    cost: str = Field(description="What the step from the model before costs; '' for the first")
+
+
 class KeySpace(Record):
     """Size of the key space in bits, nominal and as limited by the key's own entropy."""
 
@@ -334,6 +341,11 @@ class RunRecord(Record):
     measurements: list[Measurement] = Field(default_factory=list, description="Stage timings")
     traffic: Traffic | None = Field(default=None, description="Bytes on the wire")
     agreement: Agreement | None = Field(default=None, description="Executed against clear")
+    clear_twins: list[ClearTwinFacts] = Field(
+        default_factory=list,
+        description="Clear models on the way to the executed one, in order; their probabilities "
+        "are stored with the predictions, as twin_probabilities (models, n, k)",
+    )
     claims: SecurityClaims | None = Field(default=None, description="Security claims")
     robustness: list[RobustnessCurve] = Field(
         default_factory=list, description="Accuracy under disturbed messages, one per disturbance"
@@ -563,6 +575,19 @@ class PairedDifference(Record):
     )
 
 
+class CostRung(Record):
+    """One model on the way from the clear reference to the executed one, and what it costs."""
+
+    name: str = Field(description="The model in words; the last one is what was executed")
+    cost: str = Field(description="What the step from the model before costs; '' for the first")
+    accuracy: float | None = Field(description="Accuracy; none where it is not defined")
+    auc: float | None = Field(description="AUC as the run reports it; none where not defined")
+    differences: list[PairedDifference] = Field(
+        default_factory=list,
+        description="To the model before, on the same images: accuracy and AUC; none for the first",
+    )
+
+
 class CellScores(Record):
     """All metrics of one accuracy cell."""
 
@@ -575,6 +600,11 @@ class CellScores(Record):
     )
     reliability: list[tuple[float, float, int]] = Field(
         default_factory=list, description="(mean confidence, observed share, n) by bin"
+    )
+    rungs: list[CostRung] = Field(
+        default_factory=list,
+        description="From the clear reference to what was executed, one step at a time; none where "
+        "the pipeline names no models between them",
     )
 
 

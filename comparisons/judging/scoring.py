@@ -21,9 +21,11 @@ from he_compare.common.run.records import (
 from he_compare.common.run.store import SCORES, RunFolder, inside, load_arrays
 from he_compare.common.run.view import answered
 from he_compare.common.statistics.paired import paired_differences
+from he_compare.common.statistics.rungs import cost_rungs
 
 THRESHOLD = 0.5
 EXPECTED = {"ids", "groups", "labels", "scores", "probabilities"}
+TWINS = "twin_probabilities"
 
 StoredPredictions = dict[str, npt.NDArray[Any]]
 
@@ -82,14 +84,28 @@ def read_predictions(folder: RunFolder, record: RunRecord) -> StoredPredictions:
             fix="delete its record's line or restore the file, then run `compare run` again",
         )
     arrays = load_arrays(path)
-    if set(arrays) != EXPECTED:
-        raise IntegrityError(f"{record.predictions} holds {sorted(arrays)}, not {sorted(EXPECTED)}")
+    expected = EXPECTED | ({TWINS} if record.clear_twins else set())
+    if set(arrays) != expected:
+        raise IntegrityError(f"{record.predictions} holds {sorted(arrays)}, not {sorted(expected)}")
     if array_digest(*(arrays[name] for name in sorted(arrays))) != record.predictions_sha256:
         raise IntegrityError(
             f"{record.predictions} does not match the record {record.identity}",
             fix="restore the file",
         )
+    if record.clear_twins:
+        _check_twins(record, arrays)
     return arrays
+
+
+def _check_twins(record: RunRecord, arrays: StoredPredictions) -> None:
+    """Raise IntegrityError unless every clear model has probabilities for every image."""
+    found, wanted = arrays[TWINS], (len(record.clear_twins), *arrays["probabilities"].shape)
+    if found.dtype != np.float64 or found.shape != wanted:
+        raise IntegrityError(
+            f"{TWINS} in {record.predictions} are {found.dtype} {found.shape}, "
+            f"expected float64 {wanted}",
+            fix="delete its record's line, then run `compare run` again",
+        )
 
 
 def reference_label(manifest: Manifest, answered: Sequence[str]) -> str:
@@ -122,6 +138,7 @@ def _score_cell(record: RunRecord, arrays: StoredPredictions, manifest: Manifest
         confusion=confusion,
         roc=roc,
         reliability=reliability,
+        rungs=cost_rungs(record.clear_twins, arrays, card, seed=manifest.seed, threshold=THRESHOLD),
     )
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from he_compare.common.clock import Clock
+from he_compare.common.contracts import ClearTwin
 from he_compare.common.environment import (
     fingerprint_environment,
     peak_memory_bytes,
@@ -23,7 +24,13 @@ from he_compare.common.environment import (
 )
 from he_compare.common.errors import CellError, CompareError, ServiceTimeoutError, UnavailableError
 from he_compare.common.identity import array_digest
-from he_compare.common.run.records import ErrorInfo, Measurement, RunRecord, TapeFacts
+from he_compare.common.run.records import (
+    ClearTwinFacts,
+    ErrorInfo,
+    Measurement,
+    RunRecord,
+    TapeFacts,
+)
 from he_compare.common.run.store import RunFolder, save_arrays
 from he_compare.common.run.tape import Tape, TapeRecorder, facts_of_tape, write_tape
 from he_compare.common.types import Float64Array, IntArray, Per, Phase, Side, Status
@@ -32,7 +39,12 @@ from he_compare.comparisons.measuring.fitting import Fit
 from he_compare.comparisons.measuring.plan import Planned, PlannedCell, RunPlan
 from he_compare.comparisons.measuring.robustness import robustness_curve
 from he_compare.comparisons.measuring.sample_pictures import mean_jpeg_bytes, store_sample_pictures
-from he_compare.comparisons.measuring.session import Session, compare_with_clear, open_session
+from he_compare.comparisons.measuring.session import (
+    Session,
+    clear_twins_of,
+    compare_with_clear,
+    open_session,
+)
 from he_compare.comparisons.progress import ProgressReporter
 
 WARMUP_IMAGES = 4
@@ -190,7 +202,8 @@ class Runner:
         client_peak = peak_memory_bytes() if own_peak else None
         scores = np.concatenate(parts)
         agreement = compare_with_clear(session.fitted, test.images, scores)
-        name, digest = self._store_predictions(cell, scores)
+        twins = clear_twins_of(session.fitted, test.images, session.classes)
+        name, digest = self._store_predictions(cell, scores, twins)
         self._store_pictures(session)
         record = started.model_copy(
             update={
@@ -206,6 +219,7 @@ class Runner:
                     update={"jpeg_bytes": mean_jpeg_bytes(test.images)}
                 ),
                 "agreement": agreement,
+                "clear_twins": [ClearTwinFacts(name=one.name, cost=one.cost) for one in twins],
                 "claims": session.fitted.claims(),
                 "training": session.training,
                 "client_peak_bytes": client_peak,
@@ -298,7 +312,9 @@ class Runner:
             return write_tape(self.folder.path, cell.identity, tape)
         return facts_of_tape(tape)
 
-    def _store_predictions(self, cell: PlannedCell, scores: Float64Array) -> tuple[str, str]:
+    def _store_predictions(
+        self, cell: PlannedCell, scores: Float64Array, twins: tuple[ClearTwin, ...]
+    ) -> tuple[str, str]:
         from he_compare.common.backbones.deit import softmax
 
         test = self.plan.test
@@ -309,6 +325,8 @@ class Runner:
             "scores": scores,
             "probabilities": softmax(scores),
         }
+        if twins:
+            arrays["twin_probabilities"] = np.stack([softmax(twin.scores) for twin in twins])
         name = f"predictions/{cell.identity}.npz"
         save_arrays(self.folder.path / name, arrays)
         return name, array_digest(*(arrays[key] for key in sorted(arrays)))

@@ -9,6 +9,7 @@ from typing import Any
 
 from he_compare.common.clock import Clock
 from he_compare.common.contracts import (
+    ClearTwin,
     Client,
     Fitted,
 )
@@ -163,3 +164,26 @@ def compare_with_clear(
         max_abs_score_difference=float(np.abs(scores - clear).max()),
         max_abs_score=float(np.abs(clear).max()),
     )
+
+
+def clear_twins_of(fitted: Fitted, images: UInt8Array, classes: int) -> tuple[ClearTwin, ...]:
+    """Return the clear models between the clear reference and the executed one, on these images.
+
+    Raises CellError where one has scores of another shape or does not say what it costs.
+    """
+    twins = fitted.clear_twins(images)
+    for number, twin in enumerate(twins):
+        shape = getattr(twin.scores, "shape", None)
+        if shape != (len(images), classes):
+            raise CellError(
+                f"the clear model {twin.name!r} has scores of shape {shape}, "
+                f"expected {(len(images), classes)}",
+                fix="return one row per image and one column per class from clear_twins",
+            )
+        if not twin.name or bool(twin.cost) is (number == 0):
+            raise CellError(
+                f"clear model {number + 1} of {len(twins)} has the name {twin.name!r} and the cost "
+                f"{twin.cost!r}",
+                fix="name every model, and what each costs, except the first, in clear_twins",
+            )
+    return twins

@@ -17,6 +17,7 @@ from he_compare.common.backbones.head import LinearModel
 from he_compare.common.clock import Clock
 from he_compare.common.contracts import (
     Availability,
+    ClearTwin,
     Deployment,
     Parameters,
     Pipeline,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from he_compare.fhe_baseline.feature_client import Extractor, FeatureClient
 
 NAME = "fhe-head"
+CLEAR_HEAD = "clear head"
 ParameterSetName = Literal[
     "auto",
     "n4096",
@@ -121,7 +123,11 @@ class FheHeadFitted(FittedOnFeatures):
 
     def clear_reference(self, images: UInt8Array) -> tuple[str, Float64Array]:
         """Return the same head's scores in float64, on features extracted anew."""
-        return "clear head", self.head.scores(self.extractor(images))
+        return CLEAR_HEAD, self.head.scores(self.features(images))
+
+    def clear_twins(self, images: UInt8Array) -> tuple[ClearTwin, ...]:
+        """Return the clear head alone: nothing but the encryption lies between it and the rest."""
+        return (ClearTwin(CLEAR_HEAD, "", self.clear_reference(images)[1]),)
 
     def protected_picture(self, images: UInt8Array) -> UInt8Array | None:
         """Return the first bytes of each upload, one grey pixel per byte, row by row.

@@ -1,109 +1,141 @@
-"""Training under encryption: convergence, and what a refresh of the weights costs."""
+"""Training under encryption: costs step by step, convergence, one upload or rounds, the choice."""
 
 from __future__ import annotations
 
 from he_compare.common.run.encrypted_training import EncryptedTraining, encrypted_trainings
-from he_compare.common.run.spelling import MISSING, duration, fixed, scientific, significant, size
-from he_compare.common.run.view import RunView
+from he_compare.common.run.records import CostRung
+from he_compare.common.run.spelling import duration, fixed
+from he_compare.common.run.view import PipelineView, RunView
 from he_compare.reports.document.nodes import (
     Block,
-    Column,
     Figure,
     Paragraph,
-    Row,
-    Table,
+    Section,
     inline,
 )
 from he_compare.reports.figures.block import drawn
-from he_compare.reports.figures.convergence import convergence_plot, rounds_plot
-from he_compare.reports.naming import row_name, short_title
+from he_compare.reports.figures.convergence import convergence_plot
+from he_compare.reports.figures.step_costs import costs_plot, difference_of, with_rungs
+from he_compare.reports.figures.upload import levels_plot, rounds_plot
+from he_compare.reports.naming import short_title
 from he_compare.reports.section import ReportSection
-
-COLUMNS = (
-    Column("Pipeline", weight=2.0),
-    Column("Parameters", weight=1.6),
-    Column("Iterations / refreshes", "right", "time after the upload", 1.2),
-    Column("Refreshes, both ways", "right", weight=1.0),
-    Column("Loss: start, end, optimum", "right", weight=1.3),
-    Column("Weights to the twin's", "right", "relative", 1.1),
-    Column("Same predictions as the optimum", "right", "training rows", 1.1),
-    Column("Logits outside the interval", "right", weight=1.0),
+from he_compare.reports.training_tables import (
+    came_out_table,
+    choice_blocks,
+    costs_table,
+    design_table,
+    spent_table,
 )
+
 WORDS = (
-    "The server computes on ciphertexts with the evaluation keys alone. The clear twin does the "
-    "same arithmetic in floating point: the difference between the two is the noise of CKKS. Both "
-    "differ from scikit-learn's optimum of the same loss by the polynomial sigmoid and the "
-    "limited number of iterations."
+    "The server computes on ciphertexts with the evaluation keys alone. With one upload, nothing "
+    "goes back to the client before the last step; a refresh lets the client decrypt the weights, "
+    "which are its own, and encrypt them anew. The clear twin does the same arithmetic in floating "
+    "point: the difference between the two is the noise of CKKS."
+)
+COSTS = (
+    "From the clear head to the executed scores one thing changes at a time: the preparation of "
+    "the features, the small number of steps, the polynomial in place of the sigmoid, and last the "
+    "encryption. Each cost is a paired difference on the same test images."
+)
+COSTS_FIGURE = (
+    "What each step costs, with 95% intervals over patients: right of 0 is better. A point is "
+    "filled where its interval does not reach 0."
 )
 CONVERGENCE = (
-    "Loss by iteration: encrypted, clear twin and scikit-learn's optimum; and the relative "
-    "difference of the encrypted weights to the twin's at every refresh."
+    "Left: loss by step, encrypted, clear twin and scikit-learn's optimum. Right, where the client "
+    "refreshes: the relative difference of the encrypted weights to the twin's; with one upload: "
+    "the largest logit of each step and the interval that its polynomial is made for. The first "
+    "step starts from zero weights and needs no polynomial."
+)
+LEVELS = (
+    "How many steps one upload allows, by the levels of the parameter set: computed, not measured. "
+    "Every published set is a point; more steps than its stairs hold need a refresh by the client."
 )
 ROUNDS = (
-    "Between refreshes the server runs as many iterations as its modulus has levels for. A larger "
-    "ring needs fewer rounds with the client and more computation: the lines show the total time "
-    "by how long each round waits for the client. Computed from the measured seconds and rounds."
+    "Left: measured seconds after the upload, by the number of refreshes. Right: the same with the "
+    "time that each refresh waits for the client, computed from it. A larger ring needs fewer "
+    "rounds and more computation; with one upload there is nobody to wait for."
 )
 
 
 class EncryptedTrainings(ReportSection):
-    """Convergence under encryption, and what each refresh of the weights costs."""
+    """What training under encryption costs: in accuracy, in rounds and bytes, in time."""
 
     order = 500
     title = "Encrypted training"
     anchor = "encrypted-training"
 
-    def blocks(self, view: RunView) -> list[Block]:
-        """Return figures and table, where a training under encryption was recorded."""
+    def sections(self, view: RunView) -> list[Section]:
+        """Return costs, course, rounds and choice, where a training under encryption ran."""
         found = encrypted_trainings(view)
         if not found:
             return []
-        table = Table("Encrypted training runs", COLUMNS, _rows(view, found))
-        return [Paragraph(inline(WORDS)), *_figures(view, found), table]
+        parts = (
+            ("What each step costs", "encrypted-training-costs", _costs(view)),
+            ("Convergence", "encrypted-training-course", _course(view, found)),
+            ("One upload or rounds", "encrypted-training-rounds", _rounds(view, found)),
+            ("Chosen in the clear", "encrypted-training-choice", tuple(choice_blocks(view, found))),
+        )
+        head = Section(self.title, 1, self.anchor, (Paragraph(inline(WORDS)),))
+        rest = [Section(title, 2, anchor, blocks) for title, anchor, blocks in parts if blocks]
+        return [head, *rest]
 
 
-def _figures(view: RunView, found: list[EncryptedTraining]) -> list[Figure]:
+def _costs(view: RunView) -> tuple[Block, ...]:
+    """Return costs of every pipeline whose way from a clear reference is known."""
+    found = with_rungs(view)
+    if not found:
+        return ()
+    alt = f"Costs: {'; '.join(_spoken(view, one) for one in found)}"
+    figure = drawn(lambda: costs_plot(view), "step-costs", COSTS_FIGURE, alt)
+    return (Paragraph(inline(COSTS)), *figure, costs_table(view, found))
+
+
+def _spoken(view: RunView, pipeline: PipelineView) -> str:
+    steps = [_change(rung) for rung in (pipeline.scores.rungs[1:] if pipeline.scores else [])]
+    return f"{short_title(view, pipeline)}: {', '.join(steps) or 'nothing to compare'}"
+
+
+def _change(rung: CostRung) -> str:
+    found = difference_of(rung, "auc")
+    if found is None or found.difference is None:
+        return f"{rung.cost} not defined"
+    return f"{rung.cost} {fixed(found.difference, 4, signed=True)} AUC"
+
+
+def _course(view: RunView, found: list[EncryptedTraining]) -> tuple[Block, ...]:
     ends = [
-        f"{short_title(view, one.pipeline)} ends at a loss of {fixed(one.refreshes[-1].loss)}, "
-        f"its twin at {fixed(one.refreshes[-1].twin_loss)}"
+        f"{short_title(view, one.pipeline)} ends at a loss of {fixed(one.stretches[-1].loss)}, "
+        f"its twin at {fixed(one.stretches[-1].twin_loss)}"
         for one in found
     ]
+    alt = f"Convergence: {'; '.join(ends)}"
+    figure = drawn(lambda: convergence_plot(view), "convergence", CONVERGENCE, alt)
+    return (*figure, came_out_table(view, found))
+
+
+def _rounds(view: RunView, found: list[EncryptedTraining]) -> tuple[Block, ...]:
     waits = [
-        f"{short_title(view, one.pipeline)}: {len(one.refreshes)} refreshes, "
+        f"{short_title(view, one.pipeline)}: {one.refresh_rounds} refreshes, "
         f"{duration(one.seconds)}"
         for one in found
     ]
-    course, rounds = (
-        f"Convergence: {'; '.join(ends)}",
-        f"Rounds against compute: {'; '.join(waits)}",
-    )
-    return [
-        *drawn(lambda: convergence_plot(view), "convergence", CONVERGENCE, course),
-        *drawn(lambda: rounds_plot(view), "rounds", ROUNDS, rounds),
+    alt = f"Rounds against compute: {'; '.join(waits)}"
+    rounds = drawn(lambda: rounds_plot(view), "rounds", ROUNDS, alt)
+    sets = design_table(view, found)
+    return (*rounds, spent_table(view, found), *_levels(view, found), *([sets] if sets else []))
+
+
+def _levels(view: RunView, found: list[EncryptedTraining]) -> list[Figure]:
+    used = [
+        f"{point.name} with {point.levels} levels: {point.steps} from one upload"
+        for one in found
+        for point in one.design_space
+        if point.chosen
     ]
-
-
-def _rows(view: RunView, found: list[EncryptedTraining]) -> tuple[Row, ...]:
-    rows = []
-    for one in found:
-        last = one.refreshes[-1]
-        losses = [one.start, last.loss, one.optimum]
-        outside = sum(refresh.outside for refresh in one.refreshes)
-        rows.append(
-            Row(
-                (
-                    row_name(view, one.pipeline, one.pipeline.cells[:1]),
-                    inline(one.parameter_set),
-                    inline(f"{last.iteration} / {len(one.refreshes)}, {duration(one.seconds)}"),
-                    inline(size(one.refresh_bytes)),
-                    inline(", ".join(MISSING if x is None else significant(x) for x in losses)),
-                    inline(scientific(last.difference)),
-                    inline(MISSING if one.same_calls is None else fixed(one.same_calls)),
-                    inline(f"{outside:,}"),
-                )
-            )
-        )
-    return tuple(rows)
+    alt = f"Steps against levels: {'; '.join(dict.fromkeys(used)) or 'no set of this run'}"
+    return drawn(lambda: levels_plot(view), "levels", LEVELS, alt)
 
 
 SECTION = EncryptedTrainings()

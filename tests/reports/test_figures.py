@@ -20,12 +20,14 @@ from he_compare.common.run.store import RunFolder
 from he_compare.common.run.view import RunView, read_run
 from he_compare.reports.figures.accuracy import accuracy_plot
 from he_compare.reports.figures.amortisation import amortisation_plot, spread_out
-from he_compare.reports.figures.convergence import convergence_plot, rounds_plot
+from he_compare.reports.figures.convergence import convergence_plot
 from he_compare.reports.figures.latency import latency_plot, stage_grid
 from he_compare.reports.figures.panels import reliability_plot, roc_plot
 from he_compare.reports.figures.robustness import robustness_plot
+from he_compare.reports.figures.step_costs import costs_plot
 from he_compare.reports.figures.style import house_style, svg_of
 from he_compare.reports.figures.tradeoff import tradeoff_plot
+from he_compare.reports.figures.upload import levels_plot, rounds_plot
 from tests.support.samplerun import (
     PLAIN,
     SCRAMBLE,
@@ -46,7 +48,9 @@ PLOTS: tuple[Plot, ...] = (
     reliability_plot,
     tradeoff_plot,
     amortisation_plot,
+    costs_plot,
     convergence_plot,
+    levels_plot,
     rounds_plot,
     partial(robustness_plot, disturbance="bit flips"),
 )
@@ -78,8 +82,9 @@ def _twelve() -> SampleRun:
 
 
 def _trained() -> SampleRun:
-    """Two trainings under encryption beside the plain model."""
-    kinds = (PLAIN, TRAINED, replace(TRAINED, label="fhe-train[" + "option=value," * 8 + "]"))
+    """Trainings under encryption of three shapes beside the plain model."""
+    long = replace(TRAINED, label="fhe-train[" + "option=value," * 8 + "]", training="refreshed")
+    kinds = (PLAIN, TRAINED, long, replace(TRAINED, label="fhe-train[old]", training="older"))
     return build(kinds, classes=("a", "b"), n=120, untrained=False, rounds=1)
 
 

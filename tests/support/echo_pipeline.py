@@ -14,6 +14,7 @@ import numpy as np
 from he_compare.common.clock import Clock
 from he_compare.common.contracts import (
     Availability,
+    ClearTwin,
     Deployment,
     Fitted,
     Parameters,
@@ -93,6 +94,19 @@ class EchoFitted(Fitted):
         return "opposite", np.tile(np.array([[-9.0, 9.0], [9.0, -9.0]]), (len(images), 1))[
             : len(images)
         ]
+
+    def clear_twins(self, images: UInt8Array) -> tuple[ClearTwin, ...]:
+        """With "twins": one that errs everywhere, one that tosses a coin, then what is executed."""
+        if self.behaviour == "misshapen twin":
+            return (ClearTwin("half a model", "", np.zeros((len(images), 1))),)
+        if self.behaviour != "twins":
+            return ()
+        level = images.mean(axis=(1, 2, 3)) / 255
+        right = np.stack([1 - 2 * level, 2 * level - 1], axis=1)
+        return (
+            ClearTwin("contrary", "", -right),
+            ClearTwin("undecided", "courage", np.zeros_like(right)),
+        )
 
     def protected_picture(self, images: UInt8Array) -> UInt8Array:
         return 255 - images

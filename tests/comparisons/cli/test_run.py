@@ -15,8 +15,9 @@ import numpy as np
 import psutil
 import pytest
 
+from he_compare.common.identity import array_digest
 from he_compare.common.run.records import RunRecord
-from he_compare.common.run.store import RunFolder
+from he_compare.common.run.store import RunFolder, load_arrays, save_arrays
 from he_compare.common.scheme import CONTROLS
 from he_compare.common.types import Phase, Side, Stage, Status
 from he_compare.comparisons.auditing import suite
@@ -185,6 +186,7 @@ def test_another_plan_in_the_same_folder_is_refused_by_what_differs(
         ("raise", "told to raise"),
         ("fail in fit", "fit was told to fail"),
         ("disagree", "predictions differ"),
+        ("misshapen twin", "'half a model' has scores of shape"),
     ],
 )
 def test_a_failing_pipeline_is_recorded_and_the_others_go_on(
@@ -196,6 +198,45 @@ def test_a_failing_pipeline_is_recorded_and_the_others_go_on(
     assert failed.status is Status.FAILED and reason in failed.reason
     assert accuracy["echo"].status is Status.OK
     assert no_server_is_left()
+
+
+def test_clear_models_are_scored_step_by_step_and_verified(
+    compare: Callable[..., int], tmp_path: Path
+) -> None:
+    assert compare("echo[behaviour=twins]") == 0
+    folder = RunFolder(tmp_path / "run")
+    record = records_of(tmp_path)[0]
+    assert [(one.name, one.cost) for one in record.clear_twins] == [
+        ("contrary", ""),
+        ("undecided", "courage"),
+    ]
+    (cell,) = folder.scores().cells
+    first, second, executed = cell.rungs
+    values = {one.name: one.value for one in cell.metrics}
+    assert (executed.cost, executed.accuracy) == ("encryption", values["accuracy"])
+    assert executed.auc == values["auc"] and first.auc == pytest.approx(1 - values["auc"])
+    assert second.auc == 0.5
+    assert [one.reference for one in executed.differences] == ["undecided"] * 2
+    assert verify_run(folder) == []
+    # Other clear models than those that were scored do not go unnoticed, with a hash that fits too.
+    path = folder.path / record.predictions
+    arrays = load_arrays(path)
+    arrays["twin_probabilities"] = arrays["twin_probabilities"][::-1].copy()
+    save_arrays(path, arrays)
+    problems = verify_run(folder)
+    assert any("does not match the record" in line for line in problems)
+    digest = array_digest(*(arrays[name] for name in sorted(arrays)))
+    folder.append(record.model_copy(update={"predictions_sha256": digest}))
+    folder.write_sums()
+    problems = verify_run(folder)
+    assert any("rungs[contrary].auc" in line for line in problems)
+    # Nor do too few of them.
+    arrays["twin_probabilities"] = arrays["twin_probabilities"][:1]
+    save_arrays(path, arrays)
+    digest = array_digest(*(arrays[name] for name in sorted(arrays)))
+    folder.append(record.model_copy(update={"predictions_sha256": digest}))
+    folder.write_sums()
+    assert any("expected float64 (2, 12, 2)" in line for line in verify_run(folder))
 
 
 def test_disturbed_messages_leave_curves_in_a_record(

@@ -78,6 +78,22 @@ def test_executed_scores_equal_the_clear_heads(tmp_path: Path, packing: str, cla
     assert one.fitted.fhe_mode is FheMode.EXECUTE
 
 
+def test_the_one_clear_model_before_it_is_the_clear_head(tmp_path: Path) -> None:
+    one = ready(tmp_path)
+    test = images_of(2, 6, 3)
+    extractor = one.fitted.extractor
+    assert isinstance(extractor, FakeExtractor)
+    before = extractor.seen
+    name, clear = one.fitted.clear_reference(test.images)
+    (twin,) = one.fitted.clear_twins(test.images)
+    assert (twin.name, twin.cost) == (name, "")
+    np.testing.assert_array_equal(twin.scores, clear)
+    assert extractor.seen - before == 6
+    # Other images are looked at anew.
+    other = one.fitted.clear_reference(255 - test.images)[1]
+    assert extractor.seen - before == 12 and not np.array_equal(other, clear)
+
+
 def test_every_stage_is_timed_and_the_backbone_runs_on_every_image(tmp_path: Path) -> None:
     one = ready(tmp_path)
     extractor = one.fitted.extractor

@@ -21,7 +21,9 @@ from he_compare.reports.sections.findings import (
     encrypted_training,
     enforced_parameters,
     executed_agreement,
+    logits_outside,
     price_in_accuracy,
+    price_of_encrypted_training,
     repetitions,
     separate_processes,
 )
@@ -163,6 +165,64 @@ def test_encrypted_training_is_held_against_its_twin(
     facts = {**facts, "history": [*facts["history"][:-1], last]}
     run = _changed(run, "fhe-train", training=facts)
     assert _severities(list(encrypted_training(_view(run, tmp_path)))) == [severity]
+
+
+def test_a_training_says_whether_the_client_was_in_the_loop(tmp_path: Path) -> None:
+    refreshed = replace(TRAINED, label="fhe-train[C=0.1]", training="refreshed")
+    run = build((PLAIN, TRAINED, refreshed), classes=("a", "b"), n=40, untrained=False, rounds=1)
+    first, second = (plain(one.claim) for one in encrypted_training(_view(run, tmp_path)))
+    assert "(one upload)" in first and "(2 refreshes by the client)" in second
+
+
+@pytest.mark.parametrize(("outside", "found"), [(0, []), (7, ["warn"])])
+def test_logits_that_left_the_interval_are_warned_of(
+    outside: int, found: list[str], tmp_path: Path
+) -> None:
+    run = build((PLAIN, TRAINED), classes=("a", "b"), n=40, untrained=False, rounds=1)
+    facts = next(one.training for one in run.records if one.cell.label == "fhe-train")
+    met = {"logits_outside_interval": outside, "largest_logit": 11.5}
+    facts = {**facts, "history": [{**facts["history"][0], **met}]}
+    cards = list(logits_outside(_view(_changed(run, "fhe-train", training=facts), tmp_path)))
+    assert _severities(cards) == found
+    for card in cards:
+        assert "7 logits" in plain(card.claim) and "the largest 11.5" in plain(card.claim)
+
+
+@pytest.mark.parametrize(
+    ("ends", "severity", "words"),
+    [
+        ((-0.02, -0.001), "warn", "a loss is shown for preparation"),
+        ((-0.02, 0.001), "pass", "no single step"),
+        ((-0.09, 0.001), "unknown", "0.05 is not excluded for preparation"),
+        (None, "unknown", "0.05 is not excluded for preparation"),
+    ],
+)
+def test_the_price_of_encrypted_training_is_told_step_by_step(
+    ends: tuple[float, float] | None, severity: str, words: str, tmp_path: Path
+) -> None:
+    run = build((PLAIN, TRAINED), classes=("a", "b"), n=40, untrained=False, rounds=1)
+    assert run.sheet is not None
+    interval = Interval(low=ends[0], high=ends[1], method="invented") if ends else None
+    within = Interval(low=-0.001, high=0.001, method="invented")
+    cells = []
+    for cell in run.sheet.cells:
+        rungs = [
+            rung.model_copy(
+                update={
+                    "differences": [
+                        one.model_copy(
+                            update={"interval": interval if rung.cost == "preparation" else within}
+                        )
+                        for one in rung.differences
+                    ]
+                }
+            )
+            for rung in cell.rungs
+        ]
+        cells.append(cell.model_copy(update={"rungs": rungs}))
+    sheet = run.sheet.model_copy(update={"cells": cells})
+    (found,) = price_of_encrypted_training(_view(replace(run, sheet=sheet), tmp_path))
+    assert found.severity == severity and words in plain(found.claim)
 
 
 def test_findings_stand_with_the_gravest_first(tmp_path: Path) -> None:

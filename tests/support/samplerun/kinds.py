@@ -20,7 +20,10 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Kind:
-    """An invented pipeline: how good, how slow, how large, and how its cells end."""
+    """An invented pipeline: how good, how slow, how large, and how its cells end.
+
+    ``training``: under encryption "from one upload", "refreshed", or "older", as records once were.
+    """
 
     name: str
     label: str
@@ -35,6 +38,7 @@ class Kind:
     status: Status = Status.OK
     reason: str = ""
     picture: bool = True
+    training: str = "from one upload"
 
     @property
     def resolved(self) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from he_compare.common.run.records import (
 )
 from he_compare.common.types import FheMode, Per, Phase, Side, Stage, Status
 from tests.support.samplerun.kinds import Arrays, Kind
+from tests.support.samplerun.training import training_facts, twins_of
 
 CREATED = "2025-03-01T09:30:00Z"
 
@@ -82,35 +83,12 @@ def record(kind: Kind, number: int, n: int, arrays: Arrays, rng: np.random.Gener
         if encrypted and not number
         else None,
         claims=_claims(kind),
-        training=_training(kind),
+        training=training_facts(kind),
+        clear_twins=[] if number else twins_of(kind),
         client_peak_bytes=410_000_000,
         server_peak_bytes=530_000_000,
         server_pid_separate=True,
     )
-
-
-def _training(kind: Kind) -> dict[str, Any]:
-    if kind.name != "fhe-train":
-        return {"trained_on": "invented images", "epochs": 8, "history": [{"epoch": 1}]}
-    losses = [round(0.69 * 0.8**step + 0.2, 6) for step in range(8)]
-    return {
-        "trained_on": "encrypted features and labels",
-        "iterations": 8,
-        "bytes": {"keys_and_circuit": 17_000_000, "data_upload": 9_700_000, "refresh_download": 1},
-        "history": [
-            {
-                "iteration": step,
-                "loss": loss,
-                "loss_of_twin": loss + 1e-7,
-                "relative_difference_to_twin": 7.3e-5,
-                "logits_outside_interval": 0,
-                "seconds": 0.4,
-            }
-            for step, loss in enumerate(losses, start=1)
-        ],
-        "relative_difference_to_twin": 7.3e-5,
-        "scikit_learn": {"loss": 0.31, "same_decisions_on_training_rows": 0.99},
-    }
 
 
 def _stages(kind: Kind) -> list[tuple[Stage, Side, float]]:

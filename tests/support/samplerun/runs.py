@@ -33,6 +33,7 @@ from tests.support.samplerun.kinds import (
 )
 from tests.support.samplerun.records import CREATED, record
 from tests.support.samplerun.scores import predictions, scores
+from tests.support.samplerun.training import with_twins
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def build(
     made: list[RunRecord] = []
     stored: dict[str, Arrays] = {}
     for kind in kinds:
-        arrays = predictions(kind, labels, len(classes), rng)
+        arrays = with_twins(kind, predictions(kind, labels, len(classes), rng))
         for number in range(rounds + 1):
             cell = record(_later(kind, number), number, 12 if number else n, arrays, rng)
             made.append(cell)

@@ -17,6 +17,7 @@ from he_compare.common.run.records import (
     ScoreSheet,
 )
 from tests.support.samplerun.kinds import Arrays, Kind
+from tests.support.samplerun.training import rungs_of
 
 
 def predictions(kind: Kind, labels: npt.NDArray[Any], k: int, rng: np.random.Generator) -> Arrays:
@@ -73,7 +74,7 @@ def _cell_scores(record: RunRecord, arrays: Arrays, classes: tuple[str, ...]) ->
         MetricValue(name=name, value=round(value, 6), interval=_interval(value, n), n=n)
         for name, value in values.items()
     ]
-    return CellScores(
+    cell = CellScores(
         identity=record.identity,
         label=record.cell.label,
         metrics=metrics,
@@ -81,6 +82,8 @@ def _cell_scores(record: RunRecord, arrays: Arrays, classes: tuple[str, ...]) ->
         roc=_roc(labels, arrays["probabilities"][:, 1]) if k == 2 else [],
         reliability=[(0.55, 0.5, 40), (0.75, 0.7, 60), (0.95, 0.96, n - 100)] if n > 100 else [],
     )
+    rungs = rungs_of(record.clear_twins, cell, n)
+    return cell.model_copy(update={"rungs": rungs})
 
 
 def _roc(labels: npt.NDArray[Any], scores: npt.NDArray[Any]) -> list[tuple[float, float]]:
