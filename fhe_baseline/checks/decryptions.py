@@ -26,7 +26,7 @@ from he_compare.fhe_baseline.ckks.training.problem import make_problem
 from he_compare.fhe_baseline.pipelines import fhe_train
 from he_compare.fhe_baseline.pipelines.fhe_train import FheTrainFitted
 
-IMAGES, ROWS, COLUMNS, ITERATIONS = 6, 64, 9, 3
+IMAGES, ROWS, COLUMNS = 6, 64, 9
 LEAST_NOISE = 2.0
 # Inverse L2 strength of the short training that is recorded.
 STRENGTH = 0.01
@@ -88,7 +88,7 @@ def _training(inspected: Inspected, training: FheTrainFitted) -> Recorded:
         STRENGTH,
         balanced=True,
     )
-    return record_training(problem, training.circuit.parameters, ITERATIONS)
+    return record_training(problem, training.circuit)
 
 
 def _some_of_each(labels: IntArray) -> IntArray:
@@ -119,14 +119,14 @@ def _inference_finding(flow: Flow) -> CheckFinding:
 def _training_finding(
     inference: Flow, training: Flow, recorded: Recorded, *, released: bool
 ) -> CheckFinding:
-    least = min(recorded.state_noise, default=0.0)
-    clean = inference.clean and training.clean and least > LEAST_NOISE
+    least = min(recorded.state_noise, default=None)
+    clean = inference.clean and training.clean and (least is None or least > LEAST_NOISE)
     told = (
-        f"refreshed weights go back as fresh ciphertexts (noise deviation {least:.2f}): none of "
-        f"{training.decrypted} decrypted weights in the {training.messages} messages sent"
+        _clean_words(training, least)
         if clean
         else f"{training.clear_copies} decrypted weights in the clear, {training.sent_back} "
-        f"replies sent back, least noise {least:.2f}"
+        "replies sent back"
+        + ("" if least is None else f", least noise of a refreshed state {least:.2f}")
     )
     if released:
         weights = rounded(recorded.weights[-1])
@@ -139,9 +139,13 @@ def _training_finding(
         details=[
             *_flow_details("inference", inference),
             *_flow_details("training", training),
-            Detail("least noise deviation of a refreshed state", least),
+            *(
+                []
+                if least is None
+                else [Detail("least noise deviation of a refreshed state", least)]
+            ),
         ],
-        claim="decrypted weights go back encrypted"
+        claim="decrypted weights leave the client encrypted or not at all"
         + (
             ", until their owner releases them rounded"
             if released
@@ -149,10 +153,23 @@ def _training_finding(
         ),
         limits=[
             *_LIMITS,
-            f"a training of {ITERATIONS} iterations on {ROWS} rows and {COLUMNS} columns at most, "
-            "with the pipeline's own parameters",
+            f"a training of {recorded.steps} steps on {ROWS} rows and {COLUMNS} columns at most, "
+            "with the pipeline's own parameters and visits to the client",
         ],
-        spent={"images": 2 * IMAGES + ROWS, "iterations": ITERATIONS},
+        spent={"images": 2 * IMAGES + ROWS, "steps": recorded.steps},
+    )
+
+
+def _clean_words(training: Flow, least: float | None) -> str:
+    if least is None:
+        return (
+            "one upload and one download: the weights are decrypted once, at the end, and nothing "
+            f"is sent to the training server afterwards; none of {training.decrypted} decrypted "
+            f"weights in the {training.messages} messages sent"
+        )
+    return (
+        f"refreshed weights go back as fresh ciphertexts (noise deviation {least:.2f}): none of "
+        f"{training.decrypted} decrypted weights in the {training.messages} messages sent"
     )
 
 

@@ -2,9 +2,9 @@
 
 The hospital runs the frozen DeiT in the clear, brings the features into coordinates in which few
 gradient steps suffice, and encrypts them with their labels under its own key. They go up once; the
-server runs all steps on ciphertexts; encrypted weights come down once. The hospital owns the result,
-which then classifies under a second key, encrypted itself (arXiv 2401.09604; after HETAL, ICML
-2023). With ``rounds`` the hospital refreshes the weights between steps, for a smaller ring.
+server runs all steps on ciphertexts; encrypted weights come down once. The hospital owns the
+result, which then classifies under a second key, encrypted itself (arXiv 2401.09604; after HETAL,
+ICML 2023). With ``rounds`` the hospital refreshes the weights between steps, for a smaller ring.
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ class FheTrainParameters(Parameters):
     steps: int = Field(default=3, ge=1, le=200, description="Gradient steps")
     coordinates: Literal["preconditioned", "whitened", "standardised"] = Field(
         default="preconditioned",
-        description="preconditioned: the clear head's own objective, in principal components scaled "
-        "so that a step of fixed length is safe; whitened: components of variance 1, another "
-        "penalty; standardised: all features, as the clear head takes them",
+        description="preconditioned: the clear head's own objective, in principal components "
+        "scaled so that a step of fixed length is safe; whitened: components of variance 1, "
+        "another penalty; standardised: all features, as the clear head takes them",
     )
     components: int = Field(
         default=0,
@@ -71,9 +71,9 @@ class FheTrainParameters(Parameters):
     )
     schedule: Literal["chosen", "plain", "nesterov"] = Field(
         default="chosen",
-        description="chosen: step lengths, momentum and interval of the lowest training loss of the "
-        "clear twin; plain, nesterov: equal steps of the safe length, without and with momentum, "
-        "nothing computed in the clear",
+        description="chosen: step lengths, momentum and interval of the lowest training loss of "
+        "the clear twin; plain, nesterov: equal steps of the safe length, without and with "
+        "momentum, nothing computed in the clear",
     )
     batches: int = Field(
         default=1,

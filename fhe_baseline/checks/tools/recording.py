@@ -30,6 +30,7 @@ class Recorder:
     server: ServerHandle
     sent: list[list[Message]] = field(default_factory=list)
     received: list[list[Message]] = field(default_factory=list)
+    verbs: list[str] = field(default_factory=list)
     pid: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -37,6 +38,7 @@ class Recorder:
 
     def call(self, verb: str, messages: list[Message], clock: Clock) -> list[Message]:
         """Record both directions."""
+        self.verbs.append(verb)
         self.sent.append(list(messages))
         replies = self.server.call(verb, messages, clock)
         self.received.append(list(replies))

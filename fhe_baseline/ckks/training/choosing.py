@@ -1,4 +1,4 @@
-"""What the client chooses in the clear before it encrypts, by stated rules and never on test images.
+"""What the client chooses in the clear before it encrypts, by rules, and never on test images.
 
 The length of the steps and the polynomial's interval: those whose clear twin ends with the lowest
 loss on the training rows, the loss being the clear head's own. The components kept: the fewest

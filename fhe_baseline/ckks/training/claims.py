@@ -25,11 +25,14 @@ from he_compare.fhe_baseline.ckks.parameters import (
     verdict,
 )
 from he_compare.fhe_baseline.ckks.training.circuit import Circuit
+from he_compare.fhe_baseline.ckks.training.memory import server_bytes
+from he_compare.fhe_baseline.ckks.training.steps import depth_of
 
 TRAINING_SERVER_LEARNS = [
-    "the shape of the task: images, features, classes, polynomial, penalty",
-    "the learning rate, one number that depends on the largest variance of the features",
-    "how many iterations were run, when, and how long the client took to refresh",
+    "the shape of the task: images, components, classes, and the number of steps",
+    "the length of every step and the polynomials: where they are chosen, a few numbers that "
+    "depend on features and labels",
+    "when it was asked to train, and how long it took",
 ]
 ENCRYPTED_SERVER_LEARNS = [
     "the power of two above the largest score the head can give (the scale of a reply)",
@@ -45,6 +48,7 @@ RELEASED_WEIGHTS = (
     "the owner releases decrypted weights (rounded) to a server that may hold their ciphertexts: "
     "CKKS is not IND-CPA-D secure, and no noise was flooded"
 )
+REFRESH_SERVER_LEARNS = "how long the client took to refresh the weights between steps"
 TRAINING_NOT_CLAIMED = [
     "differential privacy: the trained head may reveal single training images to whoever sees it",
     "a malicious server: it may send back any ciphertext; the client checks range and copies of "
@@ -80,6 +84,7 @@ def training_claims(
         key_policy="per_client",
         preserves=["the number of images"],
         server_learns=TRAINING_SERVER_LEARNS
+        + [REFRESH_SERVER_LEARNS] * bool(circuit.refreshes)
         + (ENCRYPTED_SERVER_LEARNS if encrypted else CLEAR_SERVER_LEARNS),
         parameters={
             "use": "encrypted" if encrypted else "decrypted-by-owner",
@@ -122,10 +127,15 @@ def _circuit_facts(circuit: Circuit) -> dict[str, Any]:
         "packing": "generalised diagonals, two features per complex slot, baby and giant steps",
         "diagonals": layout.period,
         "groups_of_rows": layout.groups,
+        "classes_per_ciphertext": layout.lanes,
         "batches": circuit.batches,
-        "baby_steps": [layout.forward_baby, layout.backward_baby],
-        "galois_keys": f"exactly the rotations used: {layout.rotations()}, and conjugation",
-        "levels_per_iteration": circuit.depth,
-        "iterations_per_refresh": circuit.per_round,
-        "server_bytes_estimated": circuit.server_bytes(),
+        "baby_steps": layout.baby,
+        "galois_keys": f"exactly the rotations used: {layout.rotations()}, and conjugation, sent "
+        "one at a time",
+        "client_in_the_loop": f"{circuit.refreshes} refreshes of the weights"
+        if circuit.refreshes
+        else "no: one upload, one download",
+        "levels_of_a_step": depth_of(circuit.degree),
+        "steps_between_visits_to_the_client": [stretch.count for stretch in circuit.stretches],
+        "server_bytes_estimated": server_bytes(circuit),
     }

@@ -1,4 +1,4 @@
-"""Steps against levels, rounds against bytes: every published set for one task, computed not run."""
+"""Steps against levels, rounds against bytes: every published set for one task, not run."""
 
 from __future__ import annotations
 

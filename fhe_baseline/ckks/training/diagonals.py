@@ -192,4 +192,5 @@ def plan_layout(
 
 
 def _groups(rows: int, batches: int, group_rows: int) -> int:
-    return max(1, -(-(-(-rows // batches)) // group_rows))
+    of_a_batch = -(-rows // batches)
+    return max(1, -(-of_a_batch // group_rows))

@@ -81,7 +81,9 @@ def ahead_shape(circuit: Circuit, stretch: int, step: int) -> CiphertextShape:
     return _shape(circuit, scales.primes, scales.ahead)
 
 
-def weights_shape(circuit: Circuit, stretch: int, steps_before_the_last: int = 0) -> CiphertextShape:
+def weights_shape(
+    circuit: Circuit, stretch: int, steps_before_the_last: int = 0
+) -> CiphertextShape:
     """Return what W is after a stretch, or after the step before its last one."""
     scales = circuit.scales.stretches[stretch][-1 - steps_before_the_last]
     return _shape(circuit, scales.after, scales.result)

@@ -73,11 +73,11 @@ class Prepared:
 
 def prepare(train: Labelled, validation: Labelled, classes: int, wish: Wish) -> Prepared:
     """Choose what is to be chosen and return the task. Raises DataError, UsageError."""
-    asked, warnings = wish.components, []
+    asked = wish.components
     standardised = wish.coordinates == "standardised"
     if asked or standardised:
         chosen = _plan(train, classes, wish, asked)
-        return Prepared(chosen, _choice([chosen], chosen, by_validation=False), warnings)
+        return Prepared(chosen, _choice([chosen], chosen, by_validation=False), [])
     if not enough_to_choose(validation.labels, classes):
         chosen = _plan(train, classes, wish, USUAL_COMPONENTS)
         return Prepared(chosen, _choice([chosen], chosen, by_validation=False), [TOO_FEW])
@@ -88,7 +88,7 @@ def prepare(train: Labelled, validation: Labelled, classes: int, wish: Wish) -> 
         for plan, score in zip(plans, scores, strict=True)
     ]
     chosen = choose_plan(plans, scores)
-    return Prepared(chosen, _choice(plans, chosen, by_validation=True), warnings)
+    return Prepared(chosen, _choice(plans, chosen, by_validation=True), [])
 
 
 def _plan(train: Labelled, classes: int, wish: Wish, components: int) -> Plan:

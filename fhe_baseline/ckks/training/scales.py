@@ -187,7 +187,10 @@ class _Frame:
     def _fits(self, step: Step, one: StepScales, features: float, samples: float) -> bool:
         """Say whether every ciphertext of a step stays within the modulus that is left."""
         grown = WEIGHT_BOUND * self.rows / step.length
-        held = [(one.residual * features, grown, one.after + 1), (one.residual, 16.0, one.after + 1)]
+        held = [
+            (one.residual * features, grown, one.after + 1),
+            (one.residual, 16.0, one.after + 1),
+        ]
         if one.ahead:
             z, left = LOGIT_BOUND, one.primes
             held += [
@@ -220,5 +223,3 @@ class _Frame:
             per_row += [z / 4, result / one.weighted / 4, cubic * result / one.square]
         of_rows = step.length * math.hypot(*per_row) / math.sqrt(self.rows)
         return math.hypot(of_rows, result / one.result)
-
-

@@ -158,7 +158,9 @@ class CkksTrainingServer:
         groups = list(self._circuit.layout.groups_of(batch))
         logits = self._logits(ahead, where, groups)
         residuals = [
-            self._gradients.residual(number, group, logits[number * len(groups) + place], *where[:2])
+            self._gradients.residual(
+                number, group, logits[number * len(groups) + place], *where[:2]
+            )
             for number in range(len(ahead))
             for place, group in enumerate(groups)
         ]

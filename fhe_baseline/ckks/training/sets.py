@@ -58,5 +58,3 @@ def _fewer(steps: int, degree: int) -> str:
         return "take fewer steps"
     count, name = min(possible)
     return f"take fewer steps, or {count} refresh rounds with {name}"
-
-

@@ -41,7 +41,7 @@ class Share:
     @property
     def divided(self) -> bool:
         """Whether the processes divide units, rather than share them out."""
-        return 1 < self.processes and len(units(self.circuit, 0)) < self.processes
+        return self.processes > 1 and len(units(self.circuit, 0)) < self.processes
 
     def units(self, batch: int) -> list[Unit]:
         """Return the units of a batch that this process computes alone."""
