@@ -1,7 +1,8 @@
 """What the client chooses in the clear before it encrypts, by rules, and never on test images.
 
-The length of the steps and the polynomial's interval: those whose clear twin ends with the lowest
-loss on the training rows, the loss being the clear head's own. The components kept: the fewest
+The length of each step, its polynomial's interval and momentum: those whose clear twin ends with
+the lowest loss on the training rows, the loss being the clear head's own, while no logit leaves an
+interval; on a coarse grid first, then number by number. The components kept: the fewest
 whose clear twin ranks the validation images within ``TOLERANCE`` of the best. Both run the training
 in the clear, which takes a second: a client that owns all data could keep that head (see the
 pipeline ``local``).
@@ -10,7 +11,7 @@ pipeline ``local``).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -30,15 +31,17 @@ TOLERANCE = 0.002
 LEAST_PER_CLASS = 10
 INTERVALS = (6.0, 8.0, 10.0, 12.0, 16.0)
 # Step lengths over the safe one: the first, the second, growth from one to the next, the largest.
-FIRST, SECOND, GROWTH, LARGEST = (1.0, 2.0), (1.0, 2.0, 3.0, 4.0, 6.0), (1.0, 1.5), 8.0
-# Momentum is tried where the steps are enough to profit.
-MOMENTA, LEAST_STEPS_FOR_MOMENTUM = (0.0, 0.25, 0.5), 4
+FIRST, SECOND, GROWTH, LARGEST = (1.0, 2.0), (1.0, 2.0, 3.0, 4.0, 6.0), (1.0, 1.5), 20.0
+MOMENTUM_STEP, LARGEST_MOMENTUM = 0.1, 0.9
+# Each number in turn is multiplied or divided by this, and by its square root once that helps none.
+REFINEMENT, FINEST, MOST_SWEEPS = 1.25, 1.06, 6
 COMPONENT_RULE = (
     f"the fewest components whose clear twin has a validation AUC within {TOLERANCE:g} of the best"
 )
 STEP_RULE = (
-    "the step lengths, momentum and interval whose clear twin ends with the lowest loss on the "
-    "training rows, the loss being the clear head's own"
+    "the step lengths, momentum and intervals whose clear twin ends with the lowest loss on the "
+    "training rows while no logit leaves an interval, the loss being the clear head's own; a grid "
+    "first, then number by number"
 )
 TOO_FEW = (
     f"the validation split has fewer than {LEAST_PER_CLASS} images of a class: components were not "
@@ -70,40 +73,115 @@ class Task:
     batches: int = 1
 
 
-def choose_steps(problem: Problem, task: Task) -> tuple[tuple[Step, ...], dict[str, Any]]:
-    """Return the steps of the lowest training loss on the grid, and what the record says."""
-    safe = problem.safe_length(task.batches)
-    best: tuple[float, tuple[Step, ...], list[TwinStep], int] | None = None
-    for number, steps in enumerate(_candidates(safe, task)):
+@dataclass(frozen=True)
+class Candidate:
+    """Numbers that describe the steps of a training; equal momentum after each."""
+
+    lengths: tuple[float, ...]
+    intervals: tuple[float, ...]
+    momentum: float = 0.0
+
+    def steps(self, degree: int) -> tuple[Step, ...]:
+        """Return the steps."""
+        return tuple(
+            Step(float(f"{length:.4g}"), self.momentum, fit_sigmoid(degree, interval))
+            for length, interval in zip(self.lengths, self.intervals, strict=True)
+        )
+
+
+class StepSearch:
+    """Looks for the steps of the lowest training loss of one problem."""
+
+    def __init__(self, problem: Problem, task: Task) -> None:
+        self._problem = problem
+        self._task = task
+        self.safe_length = problem.safe_length(task.batches)
+        self.tried = 0
+
+    def run(self) -> tuple[Candidate, list[TwinStep]]:
+        """Return the best candidate and its twin."""
+        best = min(self._grid(), key=self.judge)
+        judged, factor = self.judge(best), REFINEMENT
+        for _ in range(MOST_SWEEPS):
+            before = judged
+            for place in range(self._places):
+                for turn in (factor, 1 / factor):
+                    other = self._changed(best, place, turn)
+                    found = self.judge(other)
+                    if found < judged:
+                        best, judged = other, found
+                        break
+            if judged == before:
+                factor **= 0.5
+                if factor < FINEST:
+                    break
+        return best, self._twin(best)
+
+    def judge(self, candidate: Candidate) -> tuple[bool, float]:
+        """Return whether a logit left an interval, and the loss reached; the smaller the better."""
+        self.tried += 1
         with np.errstate(over="ignore", invalid="ignore"):
-            twin = run_twin(problem, steps, task.batches)
-            reached = loss(problem, twin[-1].weights)
-        if np.isfinite(reached) and (best is None or reached < best[0]):
-            best = reached, steps, twin, number
-    assert best is not None  # steps of the safe length stay finite
-    reached, steps, twin, _ = best
-    return steps, {
-        "training_loss": round(reached, 6),
-        "safe_length": safe,
-        "interval": steps[0].sigmoid.interval,
-        "momentum": steps[0].momentum,
+            twin = self._twin(candidate)
+            reached = loss(self._problem, twin[-1].weights)
+        finite = bool(np.isfinite(reached))
+        outside = any(step.outside for step in twin)
+        return outside or not finite, reached if finite else np.inf
+
+    def _twin(self, candidate: Candidate) -> list[TwinStep]:
+        return run_twin(self._problem, candidate.steps(self._task.degree), self._task.batches)
+
+    def _grid(self) -> Iterator[Candidate]:
+        """Yield coarse candidates, those of the safe length first."""
+        count = self._task.steps
+        seconds = SECOND if count > 1 else SECOND[:1]
+        growths = GROWTH if count > 2 else GROWTH[:1]
+        intervals = INTERVALS if self._task.interval is None else (self._task.interval,)
+        for first, second, growth in product(FIRST, seconds, growths):
+            factors = [first, *(second * growth**i for i in range(count - 1))]
+            lengths = tuple(self.safe_length * min(factor, LARGEST) for factor in factors)
+            for interval in intervals:
+                yield Candidate(lengths, (interval,) * count)
+
+    @property
+    def _places(self) -> int:
+        """Numbers that can be changed: lengths, momentum, and intervals unless one is given."""
+        intervals = self._task.steps - 1 if self._task.interval is None else 0
+        return self._task.steps + 1 + intervals
+
+    def _changed(self, candidate: Candidate, place: int, factor: float) -> Candidate:
+        count = self._task.steps
+        if place < count:
+            length = min(candidate.lengths[place] * factor, LARGEST * self.safe_length)
+            return replace(candidate, lengths=_with(candidate.lengths, place, length))
+        if place == count:
+            change = MOMENTUM_STEP if factor > 1 else -MOMENTUM_STEP
+            momentum = round(min(max(candidate.momentum + change, 0), LARGEST_MOMENTUM), 4)
+            return replace(candidate, momentum=momentum if count > 1 else 0.0)
+        interval = candidate.intervals[place - count] * factor
+        return replace(candidate, intervals=_with(candidate.intervals, place - count, interval))
+
+
+def _with(values: tuple[float, ...], place: int, value: float) -> tuple[float, ...]:
+    return (*values[:place], value, *values[place + 1 :])
+
+
+def choose_steps(problem: Problem, task: Task) -> tuple[tuple[Step, ...], dict[str, Any]]:
+    """Return the steps of the lowest training loss that was found, and what the record says."""
+    search = StepSearch(problem, task)
+    best, twin = search.run()
+    steps = best.steps(task.degree)
+    entry: dict[str, Any] = {
+        "training_loss": round(loss(problem, twin[-1].weights), 6),
+        "safe_length": search.safe_length,
+        "momentum": best.momentum,
         "logits_outside_interval": sum(step.outside for step in twin),
-        "candidates": sum(1 for _ in _candidates(safe, task)),
-    } | {f"length_{number}": step.length for number, step in enumerate(steps, start=1)}
-
-
-def _candidates(safe: float, task: Task) -> Iterator[tuple[Step, ...]]:
-    """Yield every sequence of steps on the grid, those of the safe length first."""
-    momenta = MOMENTA if task.steps >= LEAST_STEPS_FOR_MOMENTUM else MOMENTA[:1]
-    seconds = SECOND if task.steps > 1 else SECOND[:1]
-    growths = GROWTH if task.steps > 2 else GROWTH[:1]
-    intervals = INTERVALS if task.interval is None else (task.interval,)
-    for first, second, growth, momentum in product(FIRST, seconds, growths, momenta):
-        factors = [first, *(second * growth**i for i in range(task.steps - 1))]
-        lengths = [float(f"{safe * min(factor, LARGEST):.4g}") for factor in factors]
-        for interval in intervals:
-            sigmoid = fit_sigmoid(task.degree, interval)
-            yield tuple(Step(length, momentum, sigmoid) for length in lengths)
+        "candidates": search.tried,
+    }
+    entry |= {f"length_{number}": step.length for number, step in enumerate(steps, start=1)}
+    later = enumerate(steps[1:], start=2)
+    return steps, entry | {
+        f"interval_{number}": round(step.sigmoid.interval, 3) for number, step in later
+    }
 
 
 def enough_to_choose(labels: IntArray, classes: int) -> bool:

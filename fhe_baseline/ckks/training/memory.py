@@ -14,7 +14,7 @@ from he_compare.fhe_baseline.ckks.training.messages import addresses
 from he_compare.fhe_baseline.ckks.training.shares import useful_processes
 
 # A Python process with SEAL and this project loaded, before any ciphertext.
-PROCESS_BYTES = 150_000_000
+PROCESS_BYTES = 260_000_000
 # Uploads are sent in bodies of about this size, and a body exists twice while it is sent.
 BODY_BYTES = 1 << 24
 
@@ -57,7 +57,7 @@ def client_bytes(circuit: Circuit) -> int:
     A key exists as SEAL's object, as the polynomials it is made from and as bytes.
     """
     rows = 5 * 16 * circuit.layout.group_rows * circuit.layout.period
-    return 3 * key_bytes(circuit) + 4 * BODY_BYTES + context_bytes(circuit) + rows
+    return 3 * key_bytes(circuit) + 8 * BODY_BYTES + context_bytes(circuit) + rows
 
 
 def available_bytes() -> int:
