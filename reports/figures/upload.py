@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
 
 from he_compare.common.run.encrypted_training import (
     DesignPoint,
@@ -21,7 +21,7 @@ from he_compare.reports.figures.style import BLUE, GREEN, GREY, INK, ORANGE, RUL
 from he_compare.reports.naming import short_title
 
 # From a machine room to a person who answers once in a quarter of an hour.
-ROUND_TRIPS = np.logspace(-3, 3, 200)
+ROUND_TRIPS = np.logspace(-3, 3, 91)
 COLOURS = (BLUE, ORANGE, GREEN, INK, GREY)
 DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 2, 1, 2)), (0, (8, 3)))
 MARKS = ("o", "s", "^", "D", "v")
@@ -169,7 +169,7 @@ def rounds_plot(view: RunView) -> Figure | None:
             color=colour,
             linestyle=DASHES[number % len(DASHES)],
             marker=MARKS[number % len(MARKS)],
-            markevery=(20 + 7 * number, 60),
+            markevery=(9 + 3 * number, 27),
             ms=4,
             lw=1.5,
             label=_label(view, training),
@@ -226,7 +226,7 @@ def _waiting_axes(axes: Axes) -> None:
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(LogLocator(numticks=6))
         axis.set_major_formatter(FuncFormatter(lambda value, _: _tick(value)))
-        axis.set_minor_formatter(NullFormatter())
+    axes.minorticks_off()
     axes.grid(color=RULE, linewidth=0.6)
 
 
