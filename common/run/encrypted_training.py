@@ -169,12 +169,14 @@ class EncryptedTraining:
 
     @property
     def parameter_set(self) -> str:
-        """Ring and modulus of the training."""
-        claims = self.pipeline.claims
+        """Name, ring and modulus of the training's parameters, as far as they are recorded."""
+        claims, name = self.pipeline.claims, self.facts.get("parameter_set")
+        known = [name] if isinstance(name, str) and name else []
         for facts in claims.lattice if claims else ():
             if facts.task == "training":
-                return f"N = {facts.dimension:,}, log2 Q = {facts.log2_q:g}"
-        return "parameters not recorded"
+                known.append(f"N = {facts.dimension:,}, log2 Q = {facts.log2_q:g}")
+                break
+        return ": ".join(known) or "parameters not recorded"
 
     def number(self, group: str, name: str) -> float | None:
         """Return a number of a group of facts, such as bytes, seconds or memory."""

@@ -272,6 +272,17 @@ def test_the_choice_is_told_with_its_rule_and_the_chosen_entries(tmp_path: Path)
     assert bold == [["127", "0.978"], ["1.5", "8", "0.3567"]]
 
 
+def test_the_lengths_of_the_steps_are_one_fact(tmp_path: Path) -> None:
+    entry = {"components": 63, "interval": 8.0, "length_1": 4.0, "length_2": 1.5, "length_3": 2.25}
+    choice = {"grid": [entry, entry | {"components": 31}], "chosen": entry}
+    view = trained_view(tmp_path, TRAINED, choice=choice)
+    table = table_of(view, "Grid")
+    assert [column.title for column in table.columns] == ["Components", "Interval", "Step lengths"]
+    assert cells_of(table.rows[0]) == ["63", "8", "4, 1.5, 2.25"]
+    told = [plain(one.content) for one in blocks_of(view) if isinstance(one, Paragraph)]
+    assert "components 63, interval 8, step lengths 4, 1.5, 2.25." in told[-1]
+
+
 def test_a_large_grid_is_cut_but_never_the_chosen_entry(tmp_path: Path) -> None:
     grid = [{"components": count, "auc": 0.9} for count in range(1, 31)]
     choice = {"grid": grid, "chosen": {"components": 30}, "rule": "", "measured_on": ""}
