@@ -150,8 +150,9 @@ def came_out_table(view: RunView, found: Sequence[EncryptedTraining]) -> Table:
         )
         rows.append(Row(cells))
     note = (
-        "Memory is stated before anything is encrypted and measured as the peak of each process "
-        "while it trains. Logits are those of the clear twin, counted over all steps and rows."
+        "Memory is stated before anything is encrypted. Measured: how far the client's process "
+        "grew while it trained (little, where it had memory left from work before), and the peak "
+        "of the server's processes. Logits are those of the clear twin, over all steps and rows."
     )
     return Table("Encrypted training: what came out", CAME_OUT, tuple(rows), inline(note))
 

@@ -62,7 +62,7 @@ def _height(points: list[DesignPoint]) -> float:
     """Return inches, so that the names below one step end above those below the next."""
     names = Counter(point.steps for point in points)
     lines = min(max(names.values()), MOST_NAMES + 1)
-    step = max(STEP_INCHES, NAME_INCHES * (lines + 1))
+    step = max(STEP_INCHES, NAME_INCHES * (lines + 0.6))
     return max(PANEL_HEIGHT - FRAME_INCHES, step * (max(names) + 2 * NAME_STEPS))
 
 
@@ -81,7 +81,7 @@ def _stairs(axes: Axes, depth: Depth, trainings: list[EncryptedTraining]) -> Non
             color=ORANGE if point.chosen else BLUE,
             markerfacecolor=ORANGE if point.chosen else "white",
             linestyle="none",
-            zorder=3,
+            zorder=4 if point.chosen else 3,
         )
     for steps in sorted({point.steps for point in points}):
         _name(axes, [point for point in points if point.steps == steps])
@@ -125,7 +125,7 @@ def _points(trainings: list[EncryptedTraining]) -> list[DesignPoint]:
 
 def _name(axes: Axes, points: list[DesignPoint]) -> None:
     """Write the sets of one height below its marks, where the stairs leave room."""
-    lines = [point.name for point in points[:MOST_NAMES]]
+    lines = [f"{point.name}{', used' * point.chosen}" for point in points[:MOST_NAMES]]
     if len(points) > MOST_NAMES:
         lines.append(f"and {len(points) - MOST_NAMES} more")
     axes.annotate(
@@ -137,7 +137,7 @@ def _name(axes: Axes, points: list[DesignPoint]) -> None:
         fontsize=6.5,
         linespacing=1.05,
         path_effects=halo(),
-        zorder=4,
+        zorder=5,
     )
 
 

@@ -217,6 +217,8 @@ def test_the_stairs_hold_one_step_for_the_first_level_and_one_for_each_four(
     stairs, *points = axes.lines
     assert list(stairs.get_xdata())[:4] == [0, 1, 5, 9] and stairs.get_drawstyle() == "steps-post"
     assert list(stairs.get_ydata())[:4] == [0, 1, 2, 3]
+    names = [text.get_text() for text in axes.texts]
+    assert names[1:4] == ["n16384-295", "n16384-402, used", "n16384-430-13"]
     marks = [(line.get_xdata()[0], line.get_ydata()[0], line.get_marker()) for line in points[:6]]
     assert marks == [
         (4, 1, "o"), (6, 2, "o"), (9, 3, "s"), (13, 4, "o"), (17, 5, "o"), (24, 6, "o"),
