@@ -5,6 +5,7 @@ Measured and computed figures never share a column without saying which is which
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -64,7 +65,8 @@ CAME_OUT = (
     Column("Same predictions as the optimum", "right", "training rows", 1.1),
     Column("Logits outside the interval", "right", weight=1.0),
 )
-MOST_GRIDS, MOST_ROWS, MOST_FACTS, LONGEST_FACT = 4, 10, 7, 40
+MOST_GRIDS, MOST_ROWS, MOST_FACTS, LONGEST_FACT = 4, 10, 9, 40
+LENGTH = re.compile(r"length_\d+")
 
 
 def costs_table(view: RunView, found: Sequence[PipelineView]) -> Table:
@@ -148,8 +150,9 @@ def came_out_table(view: RunView, found: Sequence[EncryptedTraining]) -> Table:
         )
         rows.append(Row(cells))
     note = (
-        "Memory is stated before anything is encrypted and measured as the peak of each process "
-        "while it trains. Logits are those of the clear twin, counted over all steps and rows."
+        "Memory is stated before anything is encrypted. Measured: how far the client's process "
+        "grew while it trained (little, where it had memory left from work before), and the peak "
+        "of the server's processes. Logits are those of the clear twin, over all steps and rows."
     )
     return Table("Encrypted training: what came out", CAME_OUT, tuple(rows), inline(note))
 
@@ -234,7 +237,7 @@ def choice_blocks(view: RunView, found: Sequence[EncryptedTraining]) -> list[Blo
 
 
 def _told(titles: str, choice: Choice) -> Paragraph:
-    chosen = ", ".join(f"{_words(name)} {_fact(value)}" for name, value in choice.chosen.items())
+    chosen = ", ".join(f"{_words(name)} {fact}" for name, fact in _facts(choice.chosen).items())
     lines = [f"{chosen or 'nothing was chosen'}."]
     lines += [f"Rule: {_sentence(choice.rule)}"] if choice.rule else []
     lines += [f"Measured on: {_sentence(choice.measured_on)}"] if choice.measured_on else []
@@ -252,13 +255,15 @@ def _grids(titles: str, choice: Choice) -> list[Table]:
 
 def _grid(titles: str, entries: list[dict[str, Any]], chosen: dict[str, Any]) -> Table:
     """Return a grid with the chosen entry bold and never cut."""
-    names = list(entries[0])[:MOST_FACTS]
+    facts = [_facts(entry) for entry in entries]
+    names = list(facts[0])[:MOST_FACTS]
     taken = [_is_chosen(entry, chosen) for entry in entries]
     shown = sorted(sorted(range(len(entries)), key=lambda place: not taken[place])[:MOST_ROWS])
-    rows = []
-    for place in shown:
-        facts = [_fact(entries[place][name]) for name in names]
-        rows.append(Row(tuple(inline(Bold(fact) if taken[place] else fact) for fact in facts)))
+    rows = [
+        Row(tuple(inline(Bold(one) if taken[place] else one) for one in cells))
+        for place in shown
+        for cells in [[facts[place][name] for name in names]]
+    ]
     left = len(entries) - len(rows)
     more = f" {left} further entries are in the record." if left else ""
     columns = tuple(
@@ -273,6 +278,13 @@ def _is_chosen(entry: dict[str, Any], chosen: dict[str, Any]) -> bool:
     """Return whether an entry agrees with the choice in all that both name."""
     shared = entry.keys() & chosen.keys()
     return bool(shared) and all(entry[name] == chosen[name] for name in shared)
+
+
+def _facts(entry: dict[str, Any]) -> dict[str, str]:
+    """Return an entry as it is printed, the lengths of its steps as one fact."""
+    facts = {name: _fact(value) for name, value in entry.items() if not LENGTH.fullmatch(name)}
+    lengths = [_fact(value) for name, value in entry.items() if LENGTH.fullmatch(name)]
+    return facts | ({"step lengths": ", ".join(lengths)} if lengths else {})
 
 
 def _words(name: str) -> str:

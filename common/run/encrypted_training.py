@@ -20,7 +20,7 @@ NO_NUMBERS = ("Infinity", "-Infinity", "NaN")
 
 
 @dataclass(frozen=True)
-class Stretch:
+class StretchFacts:
     """Steps between two visits to the client: where they ended, and their seconds.
 
     ``outside``, ``largest_logit``: logits of the clear twin on the way. A training from one upload
@@ -37,7 +37,7 @@ class Stretch:
 
 
 @dataclass(frozen=True)
-class Step:
+class StepFacts:
     """One step of the clear twin, which is that of the circuit.
 
     ``interval``: half the width of the polynomial's interval; None for a step from zero weights,
@@ -83,7 +83,7 @@ class EncryptedTraining:
     """One training: its stretches, where it began and where scikit-learn ends."""
 
     pipeline: PipelineView
-    stretches: tuple[Stretch, ...]
+    stretches: tuple[StretchFacts, ...]
     facts: dict[str, Any]
 
     @property
@@ -108,7 +108,7 @@ class EncryptedTraining:
         return sum(one.outside for one in self.stretches)
 
     @property
-    def steps(self) -> tuple[Step, ...]:
+    def steps(self) -> tuple[StepFacts, ...]:
         """The twin step by step; empty where the record does not have it."""
         found = (_step(one) for one in _dicts(self.facts.get("steps")))
         return tuple(one for one in found if one is not None)
@@ -169,12 +169,14 @@ class EncryptedTraining:
 
     @property
     def parameter_set(self) -> str:
-        """Ring and modulus of the training."""
-        claims = self.pipeline.claims
+        """Name, ring and modulus of the training's parameters, as far as they are recorded."""
+        claims, name = self.pipeline.claims, self.facts.get("parameter_set")
+        known = [name] if isinstance(name, str) and name else []
         for facts in claims.lattice if claims else ():
             if facts.task == "training":
-                return f"N = {facts.dimension:,}, log2 Q = {facts.log2_q:g}"
-        return "parameters not recorded"
+                known.append(f"N = {facts.dimension:,}, log2 Q = {facts.log2_q:g}")
+                break
+        return ": ".join(known) or "parameters not recorded"
 
     def number(self, group: str, name: str) -> float | None:
         """Return a number of a group of facts, such as bytes, seconds or memory."""
@@ -192,7 +194,7 @@ def encrypted_trainings(view: RunView) -> list[EncryptedTraining]:
     return found
 
 
-def _stretches(record: RunRecord) -> tuple[Stretch, ...]:
+def _stretches(record: RunRecord) -> tuple[StretchFacts, ...]:
     """Read the history; empty where it is of another kind (epochs of a network)."""
     history = record.training.get("history")
     found = [_stretch(one) for one in history] if isinstance(history, list) else []
@@ -200,11 +202,11 @@ def _stretches(record: RunRecord) -> tuple[Stretch, ...]:
     return known if len(known) == len(found) else ()
 
 
-def _stretch(one: Any) -> Stretch | None:
+def _stretch(one: Any) -> StretchFacts | None:
     iteration = _count(one, "iteration")
     if iteration is None or not all(_number(one, name) is not None for name in NEEDED):
         return None
-    return Stretch(
+    return StretchFacts(
         iteration=iteration,
         loss=float(one["loss"]),
         twin_loss=float(one["loss_of_twin"]),
@@ -215,11 +217,11 @@ def _stretch(one: Any) -> Stretch | None:
     )
 
 
-def _step(one: dict[str, Any]) -> Step | None:
+def _step(one: dict[str, Any]) -> StepFacts | None:
     number, loss = _count(one, "step"), _number(one, "loss_of_twin")
     if number is None or loss is None:
         return None
-    return Step(
+    return StepFacts(
         number=number,
         twin_loss=loss,
         interval=_number(one, "interval"),

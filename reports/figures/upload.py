@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
 
 from he_compare.common.run.encrypted_training import (
     DesignPoint,
@@ -21,7 +21,7 @@ from he_compare.reports.figures.style import BLUE, GREEN, GREY, INK, ORANGE, RUL
 from he_compare.reports.naming import short_title
 
 # From a machine room to a person who answers once in a quarter of an hour.
-ROUND_TRIPS = np.logspace(-3, 3, 200)
+ROUND_TRIPS = np.logspace(-3, 3, 91)
 COLOURS = (BLUE, ORANGE, GREEN, INK, GREY)
 DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 2, 1, 2)), (0, (8, 3)))
 MARKS = ("o", "s", "^", "D", "v")
@@ -62,7 +62,7 @@ def _height(points: list[DesignPoint]) -> float:
     """Return inches, so that the names below one step end above those below the next."""
     names = Counter(point.steps for point in points)
     lines = min(max(names.values()), MOST_NAMES + 1)
-    step = max(STEP_INCHES, NAME_INCHES * (lines + 1))
+    step = max(STEP_INCHES, NAME_INCHES * (lines + 0.6))
     return max(PANEL_HEIGHT - FRAME_INCHES, step * (max(names) + 2 * NAME_STEPS))
 
 
@@ -81,7 +81,7 @@ def _stairs(axes: Axes, depth: Depth, trainings: list[EncryptedTraining]) -> Non
             color=ORANGE if point.chosen else BLUE,
             markerfacecolor=ORANGE if point.chosen else "white",
             linestyle="none",
-            zorder=3,
+            zorder=4 if point.chosen else 3,
         )
     for steps in sorted({point.steps for point in points}):
         _name(axes, [point for point in points if point.steps == steps])
@@ -125,7 +125,7 @@ def _points(trainings: list[EncryptedTraining]) -> list[DesignPoint]:
 
 def _name(axes: Axes, points: list[DesignPoint]) -> None:
     """Write the sets of one height below its marks, where the stairs leave room."""
-    lines = [point.name for point in points[:MOST_NAMES]]
+    lines = [f"{point.name}{', used' * point.chosen}" for point in points[:MOST_NAMES]]
     if len(points) > MOST_NAMES:
         lines.append(f"and {len(points) - MOST_NAMES} more")
     axes.annotate(
@@ -137,7 +137,7 @@ def _name(axes: Axes, points: list[DesignPoint]) -> None:
         fontsize=6.5,
         linespacing=1.05,
         path_effects=halo(),
-        zorder=4,
+        zorder=5,
     )
 
 
@@ -169,7 +169,7 @@ def rounds_plot(view: RunView) -> Figure | None:
             color=colour,
             linestyle=DASHES[number % len(DASHES)],
             marker=MARKS[number % len(MARKS)],
-            markevery=(20 + 7 * number, 60),
+            markevery=(9 + 3 * number, 27),
             ms=4,
             lw=1.5,
             label=_label(view, training),
@@ -226,7 +226,7 @@ def _waiting_axes(axes: Axes) -> None:
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(LogLocator(numticks=6))
         axis.set_major_formatter(FuncFormatter(lambda value, _: _tick(value)))
-        axis.set_minor_formatter(NullFormatter())
+    axes.minorticks_off()
     axes.grid(color=RULE, linewidth=0.6)
 
 

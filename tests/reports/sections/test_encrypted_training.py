@@ -217,6 +217,8 @@ def test_the_stairs_hold_one_step_for_the_first_level_and_one_for_each_four(
     stairs, *points = axes.lines
     assert list(stairs.get_xdata())[:4] == [0, 1, 5, 9] and stairs.get_drawstyle() == "steps-post"
     assert list(stairs.get_ydata())[:4] == [0, 1, 2, 3]
+    names = [text.get_text() for text in axes.texts]
+    assert names[1:4] == ["n16384-295", "n16384-402, used", "n16384-430-13"]
     marks = [(line.get_xdata()[0], line.get_ydata()[0], line.get_marker()) for line in points[:6]]
     assert marks == [
         (4, 1, "o"), (6, 2, "o"), (9, 3, "s"), (13, 4, "o"), (17, 5, "o"), (24, 6, "o"),
@@ -270,6 +272,17 @@ def test_the_choice_is_told_with_its_rule_and_the_chosen_entries(tmp_path: Path)
         if isinstance(row, Row) and isinstance(row.cells[0][0], Bold)
     ]
     assert bold == [["127", "0.978"], ["1.5", "8", "0.3567"]]
+
+
+def test_the_lengths_of_the_steps_are_one_fact(tmp_path: Path) -> None:
+    entry = {"components": 63, "interval": 8.0, "length_1": 4.0, "length_2": 1.5, "length_3": 2.25}
+    choice = {"grid": [entry, entry | {"components": 31}], "chosen": entry}
+    view = trained_view(tmp_path, TRAINED, choice=choice)
+    table = table_of(view, "Grid")
+    assert [column.title for column in table.columns] == ["Components", "Interval", "Step lengths"]
+    assert cells_of(table.rows[0]) == ["63", "8", "4, 1.5, 2.25"]
+    told = [plain(one.content) for one in blocks_of(view) if isinstance(one, Paragraph)]
+    assert "components 63, interval 8, step lengths 4, 1.5, 2.25." in told[-1]
 
 
 def test_a_large_grid_is_cut_but_never_the_chosen_entry(tmp_path: Path) -> None:

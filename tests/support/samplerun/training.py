@@ -127,6 +127,7 @@ def _now(refreshes: int) -> dict[str, Any]:
     return {
         "trained_on": "encrypted features and labels",
         "iterations": 3,
+        "parameter_set": chosen,
         "refresh_rounds": refreshes,
         "loss_at_start": 0.6931,
         "history": [_stretch(end, losses[end - 1], 0.16 if refreshes else 1.52) for end in ends],
