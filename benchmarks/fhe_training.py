@@ -36,14 +36,19 @@ from he_compare.common.service.process import ServerProcess
 from he_compare.common.types import Float64Array, ImageBatch, IntArray, Side, Split
 from he_compare.fhe_baseline.ckks.encrypted_head import EncryptedHeadClient, load_encrypted_head
 from he_compare.fhe_baseline.ckks.inference import make_plan
-from he_compare.fhe_baseline.ckks.training.choosing import Plan, prepared_scores, ranking
+from he_compare.fhe_baseline.ckks.training.choosing import PreparedTask, prepared_scores, ranking
 from he_compare.fhe_baseline.ckks.training.clear_references import (
     fit_optimum,
     relative_difference,
     run_twin,
 )
 from he_compare.fhe_baseline.ckks.training.memory import client_bytes, server_bytes
-from he_compare.fhe_baseline.ckks.training.preparing import Labelled, Wish, make_task, prepare
+from he_compare.fhe_baseline.ckks.training.preparing import (
+    LabelledFeatures,
+    Wish,
+    make_task,
+    prepare,
+)
 from he_compare.fhe_baseline.ckks.training.problem import make_problem
 from he_compare.fhe_baseline.ckks.training.rounds import CkksTraining, CkksTrainingOutcome
 from he_compare.fhe_baseline.ckks.training.sets import choose_set
@@ -72,22 +77,24 @@ class Task:
 
     name: str
     classes: int
-    train: Labelled
-    validation: Labelled
-    test: Labelled
+    train: LabelledFeatures
+    validation: LabelledFeatures
+    test: LabelledFeatures
 
     @property
-    def everything(self) -> Labelled:
+    def everything(self) -> LabelledFeatures:
         """Training and validation images together."""
         features = np.concatenate([self.train.features, self.validation.features])
-        return Labelled(features, np.concatenate([self.train.labels, self.validation.labels]))
+        return LabelledFeatures(
+            features, np.concatenate([self.train.labels, self.validation.labels])
+        )
 
 
 @dataclass(frozen=True)
 class Training:
     """An encrypted training that was run. ``difference``: relative, to the clear twin."""
 
-    plan: Plan
+    plan: PreparedTask
     outcome: CkksTrainingOutcome
     difference: float
     stated: tuple[int, int]
@@ -133,7 +140,7 @@ def one_upload_rows(task: Task) -> list[Row]:
     return [*rows, *encrypted_head_rows(plan, done, task)]
 
 
-def encrypted_head_rows(plan: Plan, done: Training, task: Task) -> list[Row]:
+def encrypted_head_rows(plan: PreparedTask, done: Training, task: Task) -> list[Row]:
     """The trained head, still encrypted, on a few images: ciphertext times ciphertext."""
     table = np.vstack([-done.outcome.weights, done.outcome.weights]) / 2
     model = LinearModel(table[:, :-1], table[:, -1])
@@ -160,8 +167,8 @@ def iteration_rows(steps: int) -> list[Row]:
     features, labels = _gaussians(1024, 195, seed=1)
     problem = make_problem(features, labels, 2, INVERSE_L2, balanced=True)
     lengths = plain_steps(steps + 1, problem.safe_length(), fit_sigmoid(3, 12.0))
-    plan = Plan(
-        make_task(Labelled(features.astype(np.float32), labels), 2, WISH, 63)[0],
+    plan = PreparedTask(
+        make_task(LabelledFeatures(features.astype(np.float32), labels), 2, WISH, 63)[0],
         problem,
         lengths,
         {},
@@ -257,7 +264,7 @@ def several_classes_rows(task: Task) -> list[Row]:
     return rows
 
 
-def plan_of(task: Task, wish: Wish, *, together: bool = False) -> Plan:
+def plan_of(task: Task, wish: Wish, *, together: bool = False) -> PreparedTask:
     """Prepare a task; ``together``: on training and validation images, components as named."""
     if together and not wish.components:
         raise ValueError("components can be chosen on a validation split alone")
@@ -265,7 +272,7 @@ def plan_of(task: Task, wish: Wish, *, together: bool = False) -> Plan:
     return prepare(train_part, task.validation, task.classes, wish).plan
 
 
-def train(plan: Plan, rounds: int, processes: int = 1, doublings: int = 2) -> Training:
+def train(plan: PreparedTask, rounds: int, processes: int = 1, doublings: int = 2) -> Training:
     """Train at a server process, in the cheapest set of 128 bits that holds the steps."""
     circuit = plan.problem.circuit(
         choose_set("auto", len(plan.steps), rounds, 3),
@@ -286,7 +293,7 @@ def train(plan: Plan, rounds: int, processes: int = 1, doublings: int = 2) -> Tr
     return Training(plan, outcome, difference, stated)
 
 
-def test_scores(task: Task, plan: Plan, done: Training) -> tuple[float, float]:
+def test_scores(task: Task, plan: PreparedTask, done: Training) -> tuple[float, float]:
     """Return accuracy and AUC of the trained head on the test images, in the clear."""
     return _scores(task, plan.preparation, done.outcome.weights)
 
@@ -346,7 +353,7 @@ def _task(name: str, dataset: OpenDataset) -> Task:
     return Task(name, int(parts[0].labels.max()) + 1, *parts)
 
 
-def _cached(batch: ImageBatch, labels: IntArray) -> Labelled:
+def _cached(batch: ImageBatch, labels: IntArray) -> LabelledFeatures:
     """Return features with the weights that ship, from the cache if there."""
     from he_compare.common.backbones.features import FeatureExtractor, cached_features
 
@@ -362,7 +369,7 @@ def _cached(batch: ImageBatch, labels: IntArray) -> Labelled:
         progress=lambda what, done, total: None,
     )
     extractor = FeatureExtractor(BACKBONE, IMAGE_SIZE, context.settings.weights, 0, 1)
-    return Labelled(cached_features(batch, context, extractor), labels)
+    return LabelledFeatures(cached_features(batch, context, extractor), labels)
 
 
 def _no_server(pipeline: str, material: bytes) -> ServerProcess:
@@ -375,7 +382,7 @@ def gaussian_task() -> Task:
     features, labels = _gaussians(sum(counts), WIDTH, seed=0)
     cuts = np.cumsum(counts)[:-1]
     parts = zip(np.split(features.astype(np.float32), cuts), np.split(labels, cuts), strict=True)
-    return Task("Gaussian classes", 2, *(Labelled(*part) for part in parts))
+    return Task("Gaussian classes", 2, *(LabelledFeatures(*part) for part in parts))
 
 
 def _gaussians(rows: int, width: int, seed: int) -> tuple[Float64Array, IntArray]:

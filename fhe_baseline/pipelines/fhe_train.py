@@ -208,7 +208,7 @@ class FheTrainFitted(FittedOnFeatures):
 
     def clear_twins(self, images: UInt8Array) -> tuple[ClearTwin, ...]:
         """Return the clear head, and what preparation, few steps and polynomial make of it."""
-        features = self.extractor(images)
+        features = self.features(images)
         return tuple(
             ClearTwin(rung.name, rung.cost, rung.model.scores(rung.prepare(features)))
             for rung in self.rungs
@@ -284,7 +284,7 @@ def _train(
 ) -> _Trained:
     """Prepare, encrypt, train at a server process and decrypt; facts go into the record."""
     from he_compare.fhe_baseline.ckks.training.claims import insecurities
-    from he_compare.fhe_baseline.ckks.training.preparing import Labelled, prepare
+    from he_compare.fhe_baseline.ckks.training.preparing import LabelledFeatures, prepare
     from he_compare.fhe_baseline.ckks.training.record import clear_course, training_facts
     from he_compare.fhe_baseline.ckks.training.rounds import CkksTraining
     from he_compare.fhe_baseline.ckks.training.sets import choose_set
@@ -293,7 +293,7 @@ def _train(
         parameters.parameter_set, parameters.steps, parameters.rounds, parameters.degree
     )
     train, validation = (
-        Labelled(values, part.labels)
+        LabelledFeatures(values, part.labels)
         for values, part in zip(features, (data.train, data.val), strict=True)
     )
     start = time.perf_counter()
@@ -369,14 +369,14 @@ def _rungs(
     """Return the clear models between the clear head and the executed one."""
     from he_compare.common.backbones.head import stored_head
     from he_compare.fhe_baseline.ckks.training.clear_references import fit_optimum
-    from he_compare.fhe_baseline.ckks.training.preparing import Labelled, make_task
+    from he_compare.fhe_baseline.ckks.training.preparing import LabelledFeatures, make_task
 
     course, preparation = trained.course, trained.preparation
     head = stored_head(features, data, parameters.C, context)
     rungs = [Rung("clear head", "", head.standardise, head.linear)]
     if len(data.classes) > 2:
         wish = replace(_wish(parameters, context.seed), coordinates="standardised")
-        train = Labelled(features, data.train.labels)
+        train = LabelledFeatures(features, data.train.labels)
         standard, problem = make_task(train, len(data.classes), wish, 0)
         one_vs_rest = _linear_model(fit_optimum(problem), released=False)
         rungs.append(

@@ -22,7 +22,7 @@ from he_compare.fhe_baseline.pipelines import fhe_train
 INTERVAL = 12.0
 MOST_STEPS = 3
 # Made and sent before anything is encrypted, and large: not searched for decrypted values.
-KEYS = "key"
+KEY_VERB = "key"
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def record_training(problem: Problem, protocol: Circuit) -> Recorded:
             message
             for verb, call in zip(recorder.verbs, recorder.sent, strict=True)
             for message in call
-            if verb != KEYS
+            if verb != KEY_VERB
         ],
         received=[message for call in recorder.received for message in call],
         weights=weights,

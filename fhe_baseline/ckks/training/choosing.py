@@ -50,7 +50,7 @@ TOO_FEW = (
 
 
 @dataclass(frozen=True)
-class Plan:
+class PreparedTask:
     """A task and its steps, ready to be encrypted, and what they were chosen from.
 
     ``entry``: numbers for the record: lengths, interval, losses and, where there is one, the
@@ -195,7 +195,7 @@ def options(width: int) -> list[int]:
     return sorted({min(count, width) for count in COMPONENTS})
 
 
-def choose_plan(plans: Sequence[Plan], scores: Sequence[float]) -> Plan:
+def choose_plan(plans: Sequence[PreparedTask], scores: Sequence[float]) -> PreparedTask:
     """Return the plan of the fewest components whose score is within TOLERANCE of the best.
 
     ``plans``: by growing number of components; ``scores``: the validation AUC of each.

@@ -8,6 +8,7 @@ from typing import Any
 from he_compare.fhe_baseline.ckks.parameters import CkksParameters, name_of, training_set
 from he_compare.fhe_baseline.ckks.training.circuit import Circuit
 from he_compare.fhe_baseline.ckks.training.diagonals import plan_layout
+from he_compare.fhe_baseline.ckks.training.memory import Holding, turned_ciphertexts
 from he_compare.fhe_baseline.ckks.training.sets import secure_sets
 from he_compare.fhe_baseline.ckks.training.steps import divide, refreshes_needed, steps_from_zero
 
@@ -56,10 +57,11 @@ def _costs(circuit: Circuit, parameters: CkksParameters, refreshes: int) -> dict
     keys = len(layout.rotations()) + 2
     bits = parameters.modulus_bits
     of_a_bit = parameters.degree / 8 * OVERHEAD
-    held = 16 * parameters.degree
+    primes, turned = parameters.depth + 1, turned_ciphertexts(layout)
+    holding = Holding(parameters.degree, primes, top, uploads, keys, turned)
     return {
         "keys_bytes": round(keys * (len(bits) - 1) * sum(bits) * of_a_bit),
         "data_bytes": round(uploads * sum(bits[:top]) * of_a_bit),
-        "server_bytes": held * (uploads * top + keys * (len(bits) - 1) * len(bits)),
+        "server_bytes": holding.data() + holding.process(),
         "key_switches": len(circuit.steps) * layout.key_switches(passes),
     }

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from he_compare.common.errors import CellError
 from he_compare.fhe_baseline.ckks.training.circuit import Circuit
+from he_compare.fhe_baseline.ckks.training.diagonals import DiagonalLayout
 from he_compare.fhe_baseline.ckks.training.key_parts import key_elements
 from he_compare.fhe_baseline.ckks.training.messages import addresses
 from he_compare.fhe_baseline.ckks.training.shares import useful_processes
@@ -19,36 +21,68 @@ PROCESS_BYTES = 260_000_000
 BODY_BYTES = 1 << 24
 
 
-def ciphertext_bytes(circuit: Circuit, primes: int) -> int:
-    """Return the size of two polynomials of 8-byte residues under so many primes."""
-    return 2 * 8 * circuit.parameters.degree * primes
+def two_polynomials(degree: int, primes: int) -> int:
+    """Return the size of a ciphertext: two polynomials of 8-byte residues under so many primes."""
+    return 2 * 8 * degree * primes
 
 
-def key_bytes(circuit: Circuit) -> int:
-    """Return the size of one evaluation key: one ciphertext per prime, under one prime more."""
-    primes = circuit.levels + 1
-    return primes * ciphertext_bytes(circuit, primes + 1)
+def key_bytes(degree: int, primes: int) -> int:
+    """Return the size of one evaluation key: a ciphertext per prime of the data, under one more."""
+    return primes * two_polynomials(degree, primes + 1)
 
 
-def context_bytes(circuit: Circuit) -> int:
+def context_bytes(degree: int, primes: int) -> int:
     """Return the size of SEAL's tables: two of 16 bytes per residue at every level."""
-    primes = circuit.levels + 2
-    return 32 * circuit.parameters.degree * primes * (primes + 1) // 2
+    return 32 * degree * (primes + 1) * (primes + 2) // 2
+
+
+@dataclass(frozen=True)
+class Holding:
+    """What a server holds: ``uploads`` ciphertexts under ``top`` primes, ``keys`` for a chain of
+    ``primes``, and ``turned`` ciphertexts while it computes."""
+
+    degree: int
+    primes: int
+    top: int
+    uploads: int
+    keys: int
+    turned: int
+
+    def data(self) -> int:
+        """Return the bytes of the uploads."""
+        return self.uploads * two_polynomials(self.degree, self.top)
+
+    def process(self) -> int:
+        """Return the bytes that every process has beside its data."""
+        return (
+            self.keys * key_bytes(self.degree, self.primes)
+            + context_bytes(self.degree, self.primes)
+            + self.turned * two_polynomials(self.degree, self.top)
+            + PROCESS_BYTES
+        )
+
+
+def turned_ciphertexts(layout: DiagonalLayout) -> int:
+    """Return how many ciphertexts are alive while a gradient is computed."""
+    return 2 * (layout.baby + layout.giants) + 8
 
 
 def server_bytes(circuit: Circuit, processes: int = 1) -> int:
-    """Return what all processes of a server hold: data, keys, tables, and what they compute with.
+    """Return what all processes of a server hold at most: data, keys, tables and what they compute.
 
     Every process has all keys; features are shared out unless they are too few for that.
     """
     count = useful_processes(circuit, processes)
-    data = sum(1 for _ in addresses(circuit)) * ciphertext_bytes(circuit, circuit.scales.top)
+    holding = Holding(
+        circuit.parameters.degree,
+        circuit.levels + 1,
+        circuit.scales.top,
+        sum(1 for _ in addresses(circuit)),
+        len(key_elements(circuit)),
+        turned_ciphertexts(circuit.layout),
+    )
     copies = count if circuit.layout.groups * circuit.passes < count else 1
-    keys = len(key_elements(circuit)) * key_bytes(circuit)
-    turned = 2 * (circuit.layout.baby + circuit.layout.giants) + 8
-    working = turned * ciphertext_bytes(circuit, circuit.scales.top)
-    own = keys + context_bytes(circuit) + working + PROCESS_BYTES
-    return data * copies + count * own
+    return holding.data() * copies + count * holding.process()
 
 
 def client_bytes(circuit: Circuit) -> int:
@@ -57,7 +91,9 @@ def client_bytes(circuit: Circuit) -> int:
     A key exists as SEAL's object, as the polynomials it is made from and as bytes.
     """
     rows = 5 * 16 * circuit.layout.group_rows * circuit.layout.period
-    return 3 * key_bytes(circuit) + 8 * BODY_BYTES + context_bytes(circuit) + rows
+    degree, primes = circuit.parameters.degree, circuit.levels + 1
+    tables = context_bytes(degree, primes)
+    return 3 * key_bytes(degree, primes) + 8 * BODY_BYTES + tables + rows
 
 
 def available_bytes() -> int:

@@ -13,7 +13,7 @@ from he_compare.fhe_baseline.ckks.training.choosing import (
     STEP_RULE,
     TOO_FEW,
     USUAL_COMPONENTS,
-    Plan,
+    PreparedTask,
     Task,
     choose_plan,
     choose_steps,
@@ -38,7 +38,7 @@ USUAL_INTERVAL = 12.0
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledFeatures:
     """Features (n, width) of images and their labels 0 .. classes - 1."""
 
     features: Float32Array
@@ -66,12 +66,14 @@ class Wish:
 class Prepared:
     """The plan that will be encrypted, the record of the choice, and warnings."""
 
-    plan: Plan
+    plan: PreparedTask
     choice: dict[str, Any]
     warnings: list[str]
 
 
-def prepare(train: Labelled, validation: Labelled, classes: int, wish: Wish) -> Prepared:
+def prepare(
+    train: LabelledFeatures, validation: LabelledFeatures, classes: int, wish: Wish
+) -> Prepared:
     """Choose what is to be chosen and return the task. Raises DataError, UsageError."""
     asked = wish.components
     standardised = wish.coordinates == "standardised"
@@ -91,17 +93,17 @@ def prepare(train: Labelled, validation: Labelled, classes: int, wish: Wish) -> 
     return Prepared(chosen, _choice(plans, chosen, by_validation=True), [])
 
 
-def _plan(train: Labelled, classes: int, wish: Wish, components: int) -> Plan:
+def _plan(train: LabelledFeatures, classes: int, wish: Wish, components: int) -> PreparedTask:
     preparation, problem = make_task(train, classes, wish, components)
     if wish.batches > 1:
         problem = problem.shuffled(wish.seed)
     steps, entry = _steps(problem, wish)
     kept = {"components": preparation.width}
-    return Plan(preparation, problem, steps, kept | entry)
+    return PreparedTask(preparation, problem, steps, kept | entry)
 
 
 def make_task(
-    train: Labelled, classes: int, wish: Wish, components: int
+    train: LabelledFeatures, classes: int, wish: Wish, components: int
 ) -> tuple[Preparation, Problem]:
     """Return coordinates and task of the training features, restricted to so many components."""
     features, penalties = train.features, None
@@ -139,14 +141,16 @@ def _steps(problem: Problem, wish: Wish) -> tuple[tuple[Step, ...], dict[str, An
     }
 
 
-def _validation_auc(plan: Plan, validation: Labelled, batches: int) -> float:
+def _validation_auc(plan: PreparedTask, validation: LabelledFeatures, batches: int) -> float:
     weights: Float64Array = run_twin(plan.problem, plan.steps, batches)[-1].weights
     scores = prepared_scores(plan.preparation, weights, validation.features)
     shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
     return ranking(shifted / shifted.sum(axis=1, keepdims=True), validation.labels)
 
 
-def _choice(plans: list[Plan], chosen: Plan, *, by_validation: bool) -> dict[str, Any]:
+def _choice(
+    plans: list[PreparedTask], chosen: PreparedTask, *, by_validation: bool
+) -> dict[str, Any]:
     searched = "candidates" in chosen.entry
     rules = [COMPONENT_RULE] * by_validation + [STEP_RULE] * searched
     places = ["the validation split"] * by_validation + ["the training rows"] * searched

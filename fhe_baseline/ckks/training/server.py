@@ -30,7 +30,7 @@ from he_compare.fhe_baseline.ckks.training.messages import (
     unpack_upload,
 )
 from he_compare.fhe_baseline.ckks.training.public_material import load_circuit, processes_of
-from he_compare.fhe_baseline.ckks.training.worker import NOTHING
+from he_compare.fhe_baseline.ckks.training.worker import NO_PART
 from he_compare.fhe_baseline.ckks.training.worker_pool import Pool
 
 
@@ -188,7 +188,7 @@ class CkksTrainingServer:
         shape = logits_shape(self._circuit, stretch, step)
         for answer in self._pool.answers():
             for place, message in enumerate(answer):
-                if message != NOTHING:
+                if message != NO_PART:
                     part = shape.load(message, "part of the logits")
                     parts[place] = self._gradients.summed(parts[place], part)
         return parts
@@ -198,7 +198,7 @@ class CkksTrainingServer:
         shape = gradient_shape(self._circuit, stretch, step)
         for answer in self._pool.answers():
             for place, message in enumerate(answer):
-                if message != NOTHING:
+                if message != NO_PART:
                     part = shape.load(message, "part of the gradient")
                     parts[place] = self._gradients.summed(parts[place], part)
         return parts
@@ -209,4 +209,4 @@ class CkksTrainingServer:
 
 
 def _bytes(ciphertext: Any) -> Message:
-    return NOTHING if ciphertext is None else seal_bytes(ciphertext)
+    return NO_PART if ciphertext is None else seal_bytes(ciphertext)

@@ -31,7 +31,7 @@ def units(circuit: Circuit, batch: int) -> list[Unit]:
 
 
 @dataclass(frozen=True)
-class Share:
+class ProcessShare:
     """What process ``number``, from 0, of ``processes`` computes."""
 
     circuit: Circuit

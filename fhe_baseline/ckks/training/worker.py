@@ -26,10 +26,10 @@ from he_compare.fhe_baseline.ckks.training.messages import (
     unpack_upload,
 )
 from he_compare.fhe_baseline.ckks.training.public_material import load_circuit
-from he_compare.fhe_baseline.ckks.training.shares import Share
+from he_compare.fhe_baseline.ckks.training.shares import ProcessShare
 
 LENGTH = struct.Struct("<Q")
-NOTHING = b""
+NO_PART = b""
 
 
 def send(stream: BinaryIO, messages: list[Message]) -> None:
@@ -57,7 +57,7 @@ class Worker:
         self._keys = KeyRing(self._circuit)
         self._data: dict[Address, Any] = {}
         self._gradients = GradientEvaluator(self._circuit, self._keys, self._data)
-        self._share = Share(self._circuit, number, processes)
+        self._share = ProcessShare(self._circuit, number, processes)
 
     def key(self, message: Message) -> None:
         """Take one evaluation key."""
@@ -75,7 +75,7 @@ class Worker:
         for number, message in enumerate(ahead):
             groups = self._share.groups(batch, number)
             if not groups:
-                replies.append(NOTHING)
+                replies.append(NO_PART)
                 continue
             weights = self._loaded_ahead(message, stretch, step)
             part = self._gradients.partial_gradient(number, groups, weights, stretch, step)
@@ -83,7 +83,7 @@ class Worker:
         return replies
 
     def _loaded_ahead(self, message: Message, stretch: int, step: int) -> Any:
-        if message == NOTHING:
+        if message == NO_PART:
             return None
         return ahead_shape(self._circuit, stretch, step).load(message, "V")
 
@@ -95,7 +95,7 @@ class Worker:
             turned = self._gradients.turned_weights(self._loaded_ahead(message, stretch, step))
             for group in self._circuit.layout.groups_of(batch):
                 part = self._gradients.forward(group, turned, self._share.giants, stretch, step)
-                replies.append(NOTHING if part is None else seal_bytes(part))
+                replies.append(NO_PART if part is None else seal_bytes(part))
         return replies
 
     def backward(self, where: tuple[int, int, int], residuals: list[Message]) -> list[Message]:
@@ -108,7 +108,7 @@ class Worker:
             mine = residuals[number * len(groups) : (number + 1) * len(groups)]
             loaded = [shape.load(message, "residual") for message in mine]
             part = self._gradients.backward(groups, loaded, self._share.babies)
-            replies.append(NOTHING if part is None else seal_bytes(part))
+            replies.append(NO_PART if part is None else seal_bytes(part))
         return replies
 
 

@@ -12,7 +12,7 @@ from he_compare.common.errors import CellError, MessageError
 from he_compare.common.types import Message
 from he_compare.fhe_baseline.ckks.training.circuit import Circuit
 from he_compare.fhe_baseline.ckks.training.messages import Address
-from he_compare.fhe_baseline.ckks.training.shares import Share, useful_processes
+from he_compare.fhe_baseline.ckks.training.shares import ProcessShare, useful_processes
 from he_compare.fhe_baseline.ckks.training.worker import receive, send
 
 
@@ -21,8 +21,10 @@ class Pool:
 
     def __init__(self, circuit: Circuit, material: bytes, processes: int) -> None:
         count = useful_processes(circuit, processes)
-        self.share = Share(circuit, 0, count)
-        self._others = [(Share(circuit, number, count), _start()) for number in range(1, count)]
+        self.share = ProcessShare(circuit, 0, count)
+        self._others = [
+            (ProcessShare(circuit, number, count), _start()) for number in range(1, count)
+        ]
         for share, process in self._others:
             self._send(process, [material, str(share.number).encode(), str(count).encode()])
 
