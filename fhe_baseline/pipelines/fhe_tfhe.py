@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, model_validator
 
 from he_compare.common.contracts import (
+    ClearTwin,
     Parameters,
     RunContext,
     TrainingData,
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from he_compare.common.backbones.head import Head, LinearModel
     from he_compare.fhe_baseline.tfhe.components import PreparedHead
     from he_compare.fhe_baseline.tfhe.inference import TfheInferenceServer
-    from he_compare.fhe_baseline.tfhe.rungs import Rung
 
 NAME = "fhe-tfhe"
 
@@ -92,11 +92,11 @@ class FheTfheFitted(FittedOnTfhe):
         """Return the integer model's scores in the clear, on features extracted anew."""
         return "quantised clear head", self.quantised.clear_scores(self.inputs(images))
 
-    def clear_rungs(self, images: UInt8Array) -> list[Rung]:
+    def clear_twins(self, images: UInt8Array) -> tuple[ClearTwin, ...]:
         """Return the clear models from the clear head to the quantised one, on these images."""
-        from he_compare.fhe_baseline.tfhe.rungs import rungs_of
+        from he_compare.fhe_baseline.tfhe.prices import quantised_twins
 
-        return rungs_of(self.clear, self.head, self.quantised, self.extractor(images))
+        return quantised_twins(self.clear, self.head, self.quantised, self.features(images))
 
 
 class FheTfhePipeline(TfhePipeline):
@@ -113,8 +113,8 @@ class FheTfhePipeline(TfhePipeline):
         from he_compare.common.backbones.head import stored_head
         from he_compare.fhe_baseline.tfhe.claims import LICENCE
         from he_compare.fhe_baseline.tfhe.library import load_concrete
+        from he_compare.fhe_baseline.tfhe.prices import prices, quantised_twins
         from he_compare.fhe_baseline.tfhe.quantised import distance, quantise_head
-        from he_compare.fhe_baseline.tfhe.rungs import costs, rungs_of
 
         load_concrete()
         extractor = run_extractor(context)
@@ -124,7 +124,7 @@ class FheTfhePipeline(TfhePipeline):
         inputs = head.preparation.apply(features)
         quantised = quantise_head(head.linear, inputs, parameters.n_bits)
         validation = cached_features(data.val, context, extractor)
-        rungs = rungs_of(clear, head, quantised, validation) if len(validation) else []
+        twins = quantised_twins(clear, head, quantised, validation) if len(validation) else ()
         context.warnings.append(LICENCE)
         context.training.update(
             {
@@ -136,7 +136,7 @@ class FheTfhePipeline(TfhePipeline):
                 "features": head.linear.width,
                 "preparation": head.preparation.name,
                 "variance_kept": head.variance,
-                "costs": costs(rungs, data.val.labels, data.classes, "validation images"),
+                "costs": prices(twins, data.val.labels, data.classes, "validation images"),
                 "quantised_against_float": distance(quantised, head.linear, inputs),
             }
         )

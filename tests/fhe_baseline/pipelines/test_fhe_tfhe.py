@@ -123,16 +123,24 @@ def test_the_record_says_what_preparation_and_what_quantisation_cost(
     fitted = PIPELINE.fit(data_of(classes), FheTfheParameters(components=5, n_bits=4), context)
     told = context.training["costs"]
     assert (told["measured_on"], told["n"]) == ("validation images", 12)
-    rungs = fitted.clear_rungs(data_of(classes).val.images)
-    assert [cost for _, cost, _ in rungs] == ["", "preparation", "quantisation"]
-    assert list(told["heads"]) == [name for name, _, _ in rungs]
+    twins = fitted.clear_twins(data_of(classes).val.images)
+    assert [twin.cost for twin in twins] == ["", "preparation", "quantisation"]
+    assert list(told["heads"]) == [twin.name for twin in twins]
+    heads = list(told["heads"].values())
     for place, cost in enumerate(("preparation", "quantisation")):
-        heads = list(told["heads"].values())
         assert told[cost]["auc"] == heads[place]["auc"] - heads[place + 1]["auc"]
-    between = [np.abs(rungs[place][2] - rungs[place + 1][2]).max() for place in (0, 1)]
-    assert min(between) > 0
+        assert np.abs(twins[place].scores - twins[place + 1].scores).max() > 0
     reference = fitted.clear_reference(data_of(classes).val.images)[1]
-    np.testing.assert_array_equal(rungs[-1][2], reference)
+    np.testing.assert_array_equal(twins[-1].scores, reference)
+
+
+@needs_concrete
+def test_with_all_features_the_clear_head_is_the_one_that_is_quantised(tmp_path: Path) -> None:
+    context = make_context(tmp_path)
+    fitted = PIPELINE.fit(data_of(2), FheTfheParameters(), context)
+    twins = fitted.clear_twins(data_of(2).val.images)
+    assert [twin.cost for twin in twins] == ["", "quantisation"]
+    assert "preparation" not in context.training["costs"]
 
 
 def test_two_preparations_at_once_are_refused() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from he_compare.common.backbones.head import CLIP, Head, LinearModel, train_head
+from he_compare.common.contracts import ClearTwin
 from he_compare.common.errors import DataError
 from he_compare.common.types import Float32Array, Float64Array, IntArray
 from he_compare.fhe_baseline.tfhe.components import (
@@ -16,8 +19,8 @@ from he_compare.fhe_baseline.tfhe.components import (
     whitened_head,
 )
 from he_compare.fhe_baseline.tfhe.library import availability
+from he_compare.fhe_baseline.tfhe.prices import prices
 from he_compare.fhe_baseline.tfhe.quantised import quantise_head
-from he_compare.fhe_baseline.tfhe.rungs import costs
 
 WIDTH = 24
 C = 0.01
@@ -144,23 +147,26 @@ def test_features_that_do_not_vary_or_lack_a_class_are_refused() -> None:
         component_head(features, np.zeros_like(labels), 2, C, 5)
 
 
-def test_each_step_from_rung_to_rung_has_its_own_cost() -> None:
-    labels = np.array([0, 0, 1, 1])
-    right = np.array([[1.0, 0], [1, 0], [0, 1], [0, 1]])
-    wrong = right[[0, 2, 2, 3]]
-    rungs = [("clear head", "", right), ("second", "preparation", right), ("third", "bits", wrong)]
-    told = costs(rungs, labels, ("a", "b"), "validation images")
+RIGHT = np.array([[1.0, 0], [1, 0], [0, 1], [0, 1]])
+TWINS = (
+    ClearTwin("clear head", "", RIGHT),
+    ClearTwin("second", "preparation", RIGHT),
+    ClearTwin("third", "bits", RIGHT[[0, 2, 2, 3]]),
+)
+
+
+def test_each_step_from_twin_to_twin_has_its_own_price() -> None:
+    told = prices(TWINS, np.array([0, 0, 1, 1]), ("a", "b"), "validation images")
     assert told["heads"]["third"] == {"auc": 0.75, "accuracy": 0.75}
     assert told["preparation"] == {"auc": 0, "accuracy": 0}
     assert told["bits"] == {"auc": 0.25, "accuracy": 0.25}
     assert told["n"] == 4
 
 
-def test_a_cost_on_one_class_alone_or_on_no_image_is_none() -> None:
-    scores = np.array([[1.0, 0], [1, 0]])
-    rungs = [("clear head", "", scores), ("second", "preparation", scores)]
-    told = costs(rungs, np.zeros(2, dtype=np.int64), ("a", "b"), "validation images")
-    assert told["preparation"] == {"auc": None, "accuracy": 0}
-    nothing = [(name, cost, scores[:0]) for name, cost, _ in rungs]
-    told = costs(nothing, np.zeros(0, dtype=np.int64), ("a", "b"), "validation images")
+def test_a_price_on_one_class_alone_or_on_no_image_is_none() -> None:
+    one_class, no_label = np.zeros(4, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    told = prices(TWINS, one_class, ("a", "b"), "validation images")
+    assert told["bits"] == {"auc": None, "accuracy": 0.25}
+    nothing = [replace(twin, scores=twin.scores[:0]) for twin in TWINS]
+    told = prices(nothing, no_label, ("a", "b"), "validation images")
     assert told["preparation"] == {"auc": None, "accuracy": None}

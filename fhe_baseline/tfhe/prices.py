@@ -1,58 +1,58 @@
-"""From the clear head to the quantised one: what preparation and quantisation cost, each by itself.
-
-A rung is a clear model that differs from the rung before it in one respect: (name, what the step
-costs, scores (n, classes)). All of them score the same features.
-"""
+"""From the clear head to the quantised one: what preparation and quantisation cost, each by itself."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from he_compare.common.backbones.deit import softmax
 from he_compare.common.backbones.head import Head
+from he_compare.common.contracts import ClearTwin
 from he_compare.common.statistics.evaluation import find_metric
 from he_compare.common.statistics.metric import UndefinedMetric, predictions_of
 from he_compare.common.types import Float32Array, Float64Array, IntArray
 from he_compare.fhe_baseline.tfhe.components import PreparedHead
 from he_compare.fhe_baseline.tfhe.quantised import QuantisedHead
 
-Rung: TypeAlias = tuple[str, str, Float64Array]
 METRICS = ("auc", "accuracy")
 
 
-def rungs_of(
+def quantised_twins(
     clear: Head, prepared: PreparedHead, quantised: QuantisedHead, features: Float32Array
-) -> list[Rung]:
-    """Return the clear head, the head that is quantised and the quantised one, on features."""
+) -> tuple[ClearTwin, ...]:
+    """Return the clear head, the head that is quantised and the quantised one, on features.
+
+    The second is left out where it is the first.
+    """
     inputs = prepared.preparation.apply(features)
-    return [
-        ("clear head", "", clear.scores(features)),
-        ("same preparation, in the clear", "preparation", prepared.linear.scores(inputs)),
-        ("quantised, in the clear", "quantisation", quantised.clear_scores(inputs)),
-    ]
+    chain = [ClearTwin("clear head", "", clear.scores(features))]
+    if prepared.linear is not clear.linear:
+        scores = prepared.linear.scores(inputs)
+        chain.append(ClearTwin("same preparation, in the clear", "preparation", scores))
+    scores = quantised.clear_scores(inputs)
+    return (*chain, ClearTwin("quantised, in the clear", "quantisation", scores))
 
 
-def costs(
-    rungs: Sequence[Rung], labels: IntArray, classes: Sequence[str], measured_on: str
+def prices(
+    twins: Sequence[ClearTwin], labels: IntArray, classes: Sequence[str], measured_on: str
 ) -> dict[str, Any]:
-    """Return each rung's AUC and accuracy and what each step takes away, for the record.
+    """Return each head's AUC and accuracy and what each step takes away, for the record.
 
     None where a metric is not defined, for instance where a class has no image.
     """
     values = [
-        {metric: _value(metric, labels, scores, classes) for metric in METRICS}
-        for _, _, scores in rungs
+        {metric: _value(metric, labels, twin.scores, classes) for metric in METRICS}
+        for twin in twins
     ]
     told: dict[str, Any] = {
         "measured_on": measured_on,
         "n": len(labels),
-        "heads": {name: found for (name, _, _), found in zip(rungs, values, strict=True)},
+        "heads": {twin.name: found for twin, found in zip(twins, values, strict=True)},
     }
-    for (_, cost, _), before, after in zip(rungs[1:], values, values[1:], strict=False):
-        told[cost] = {metric: _lost(before[metric], after[metric]) for metric in METRICS}
+    for twin, before, after in zip(twins[1:], values, values[1:], strict=False):
+        told[twin.cost] = {metric: _lost(before[metric], after[metric]) for metric in METRICS}
     return told
 
 
