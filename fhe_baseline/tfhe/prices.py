@@ -1,4 +1,4 @@
-"""From the clear head to the quantised one: what preparation and quantisation cost, each by itself."""
+"""From the clear head to the quantised one: what preparation costs, and what quantisation costs."""
 
 from __future__ import annotations
 
