@@ -134,10 +134,10 @@ def second_polynomial(client: Any, ciphertext: Any) -> list[np.ndarray]:
     return list(np.fromiter(values, np.uint64).reshape(primes, degree))
 
 
-def whole_numbers(client: Any, numbers: list[np.ndarray]) -> np.ndarray:
+def whole_numbers(client: Any, numbers: list[np.ndarray], first: int = 8 * WIDTH) -> np.ndarray:
     """The first coefficients modulo q, from -q / 2 to q / 2, as Python's integers."""
     one, two = (
-        coefficients(values, prime)[: 8 * WIDTH].astype(object)
+        coefficients(values, prime)[:first].astype(object)
         for values, prime in zip(numbers, client._primes, strict=True)
     )
     p, q = client._primes
@@ -148,7 +148,7 @@ def whole_numbers(client: Any, numbers: list[np.ndarray]) -> np.ndarray:
 
 def low_digits(client: Any, numbers: list[np.ndarray]) -> Float64Array:
     """Coefficients modulo ``BARE``, from -BARE / 2 to BARE / 2."""
-    whole = whole_numbers(client, numbers)
+    whole = whole_numbers(client, numbers, PARAMETERS.degree)
     return np.array((whole + BARE // 2) % BARE - BARE // 2, np.float64)
 
 
