@@ -57,10 +57,9 @@ def head() -> LinearModel:
 
 def twin() -> tuple[LinearModel, Float64Array]:
     """Another head than ``head()``, and features for which both have equal scores."""
-    weights, features = head().weights.copy(), np.random.default_rng(3).normal(size=(1, WIDTH))
-    weights[:, [0, 1]] = weights[:, [1, 0]]
-    features[:, 1] = features[:, 0]
-    return LinearModel(weights, head().bias), features
+    features = np.repeat(np.random.default_rng(3).normal(size=(1, WIDTH // 2)), 2, axis=1)
+    swapped = head().weights.reshape(2, WIDTH // 2, 2)[:, :, ::-1].reshape(2, WIDTH)
+    return LinearModel(swapped, head().bias), features
 
 
 @cache
