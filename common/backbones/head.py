@@ -110,6 +110,22 @@ def train_head(
     ``inverse_l2`` is scikit-learn's C. Two classes get one score each, +-half the logit, so that
     every head has as many scores as classes. Raises DataError where a class has no image.
     """
+    values = np.asarray(features, dtype=np.float64)
+    mean = values.mean(axis=0)
+    deviation = values.std(axis=0)
+    deviation[deviation < 1e-12] = 1.0
+    standardised = np.clip((values - mean) / deviation, -CLIP, CLIP)
+    linear, iterations = fit_linear(standardised, labels, classes, inverse_l2)
+    return Head(mean, deviation, linear, iterations)
+
+
+def fit_linear(
+    inputs: Float64Array, labels: IntArray, classes: int, inverse_l2: float
+) -> tuple[LinearModel, int]:
+    """Minimise a head's objective on inputs (n, width) as they are; return it and the iterations.
+
+    Raises DataError where a class has no image.
+    """
     from sklearn.linear_model import LogisticRegression
 
     missing = sorted(set(range(classes)) - set(np.unique(labels).tolist()))
@@ -117,17 +133,12 @@ def train_head(
         raise DataError(
             f"no training image of class number {missing[0]}", fix="train on images of every class"
         )
-    values = np.asarray(features, dtype=np.float64)
-    mean = values.mean(axis=0)
-    deviation = values.std(axis=0)
-    deviation[deviation < 1e-12] = 1.0
-    standardised = np.clip((values - mean) / deviation, -CLIP, CLIP)
     model = LogisticRegression(C=inverse_l2, class_weight="balanced", max_iter=MAX_ITERATIONS)
-    model.fit(standardised, labels)
+    model.fit(inputs, labels)
     weights, bias = model.coef_, model.intercept_
     if classes == 2:
         weights, bias = np.vstack([-weights, weights]) / 2, np.array([-bias[0], bias[0]]) / 2
-    return Head(mean, deviation, LinearModel(weights, bias), int(np.max(model.n_iter_)))
+    return LinearModel(weights, bias), int(np.max(model.n_iter_))
 
 
 def pack_head(head: Head) -> bytes:

@@ -1,5 +1,7 @@
 """Plaintexts of exact whole numbers: into SEAL's form and out of it, with no double in between.
 
+Public keys of known residues likewise.
+
 SEAL's CKKS encoder takes doubles, whose last bits are missing where numbers are large. A CKKS
 plaintext is one polynomial modulo the primes of a level, each transformed; here it is written and
 read residue by residue. ``tenseal.sealapi`` sets no coefficients: the plaintext is built in SEAL's
@@ -35,6 +37,19 @@ def plaintext_of(context: Any, residues: Sequence[UInt64Array], scale: float) ->
     array = _framed(struct.pack("<Q", len(values)) + values.tobytes())
     members = struct.pack("<4QQd", *level, len(values), scale) + array
     return load_seal(import_tenseal().sealapi.Plaintext(), context, _framed(members), "plaintext")
+
+
+def public_key_of(context: Any, residues: Sequence[UInt64Array]) -> Any:
+    """Return SEAL's public key (b, a): each transformed, one uint64 (N,) a prime of keys.
+
+    Raises MessageError where a residue is not below its prime.
+    """
+    values = np.concatenate(residues).astype("<u8")
+    array = _framed(struct.pack("<Q", len(values)) + values.tobytes())
+    # Transformed; two polynomials; degree; primes; scale; a factor that CKKS leaves at 1.
+    shape = (True, 2, len(residues[0]), len(residues) // 2, 1.0, 1)
+    members = struct.pack("<4Q?3QdQ", *context.key_parms_id(), *shape) + array
+    return load_seal(import_tenseal().sealapi.PublicKey(), context, _framed(members), "public key")
 
 
 def residues_of(plaintext: Any, primes: int) -> list[UInt64Array]:

@@ -9,6 +9,7 @@ the bits of i and psi being the smallest primitive 2N-th root of unity.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import lru_cache
 from typing import TypeAlias, cast
 
@@ -73,12 +74,12 @@ def residues(numbers: Float64Array, prime: int) -> UInt64Array:
     )
 
 
-def uniform(count: int, prime: int) -> UInt64Array:
-    """Return residues (count,), each exactly uniform, from the OS's randomness: by rejection."""
+def uniform(count: int, prime: int, draw: Callable[[int], bytes] = os.urandom) -> UInt64Array:
+    """Return residues (count,), each exactly uniform where ``draw``'s bytes are: by rejection."""
     low_bits = np.uint64((1 << prime.bit_length()) - 1)
     drawn = np.zeros(0, np.uint64)
     while len(drawn) < count:
-        words = np.frombuffer(os.urandom(8 * count), dtype="<u8") & low_bits
+        words = np.frombuffer(draw(8 * count), dtype="<u8") & low_bits
         drawn = np.concatenate([drawn, words[words < prime]])
     return drawn[:count].astype(np.uint64)
 

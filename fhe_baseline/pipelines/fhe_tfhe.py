@@ -10,21 +10,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from he_compare.common.contracts import (
+    ClearTwin,
     Parameters,
     RunContext,
     TrainingData,
 )
+from he_compare.common.errors import UsageError
 from he_compare.common.run.records import SecurityClaims
 from he_compare.common.types import Float32Array, Float64Array, UInt8Array
 from he_compare.fhe_baseline.tfhe.pipeline import FittedOnTfhe, TfhePipeline
 
 if TYPE_CHECKING:
     from he_compare.common.backbones.head import Head, LinearModel
-    from he_compare.fhe_baseline.preparation import Preparation
+    from he_compare.fhe_baseline.tfhe.components import PreparedHead
     from he_compare.fhe_baseline.tfhe.inference import TfheInferenceServer
 
 NAME = "fhe-tfhe"
@@ -35,21 +36,37 @@ class FheTfheParameters(Parameters):
 
     n_bits: int = Field(default=8, ge=4, le=10, description="Bits of inputs and of weights")
     C: float = Field(default=0.01, gt=0, description="Inverse L2 strength of the head")
+    components: int = Field(
+        default=0,
+        ge=0,
+        le=1024,
+        description="Principal components of the standardised features that the head takes, with "
+        "the clear head's own objective; 0: all features. Time and bytes up grow with their number",
+    )
     whiten: int = Field(
         default=0,
         ge=0,
         le=1024,
-        description="Principal components the head takes, whitened; 0: all features, standardised. "
-        "Time and bytes grow with their number",
+        description="Principal components that the head takes, whitened: its penalty is then "
+        "another than the clear head's; 0: none",
     )
+
+    @model_validator(mode="after")
+    def _one_preparation(self) -> FheTfheParameters:
+        if self.components and self.whiten:
+            raise UsageError(
+                "components and whiten are two preparations of the same features",
+                fix="leave one of them out",
+            )
+        return self
 
 
 @dataclass
 class FheTfheFitted(FittedOnTfhe):
-    """A trained head and its quantised form."""
+    """A trained head and its quantised form; ``clear``: the head it is compared with."""
 
-    preparation: Preparation | None
-    head: Head
+    head: PreparedHead
+    clear: Head
 
     @property
     def model(self) -> LinearModel:
@@ -58,7 +75,7 @@ class FheTfheFitted(FittedOnTfhe):
 
     def prepared(self, features: Float32Array) -> Float64Array:
         """Return features (n, width) as they are encrypted."""
-        return self.head.standardise(_prepared(features, self.preparation))
+        return self.head.preparation.apply(features)
 
     def claims(self) -> SecurityClaims:
         """Return what the encryption claims; parameters are those of the last deployment."""
@@ -75,11 +92,11 @@ class FheTfheFitted(FittedOnTfhe):
         """Return the integer model's scores in the clear, on features extracted anew."""
         return "quantised clear head", self.quantised.clear_scores(self.inputs(images))
 
+    def clear_twins(self, images: UInt8Array) -> tuple[ClearTwin, ...]:
+        """Return the clear models from the clear head to the quantised one, on these images."""
+        from he_compare.fhe_baseline.tfhe.prices import quantised_twins
 
-def _prepared(
-    features: Float32Array, preparation: Preparation | None
-) -> Float32Array | Float64Array:
-    return features if preparation is None else preparation.apply(features)
+        return quantised_twins(self.clear, self.head, self.quantised, self.features(images))
 
 
 class FheTfhePipeline(TfhePipeline):
@@ -94,19 +111,20 @@ class FheTfhePipeline(TfhePipeline):
         """Train the head on features of the training images, in the clear, and quantise it."""
         from he_compare.common.backbones.features import cached_features, run_extractor
         from he_compare.common.backbones.head import stored_head
-        from he_compare.fhe_baseline.preparation import fit_whitening
         from he_compare.fhe_baseline.tfhe.claims import LICENCE
         from he_compare.fhe_baseline.tfhe.library import load_concrete
+        from he_compare.fhe_baseline.tfhe.prices import prices, quantised_twins
         from he_compare.fhe_baseline.tfhe.quantised import distance, quantise_head
 
         load_concrete()
         extractor = run_extractor(context)
         features = cached_features(data.train, context, extractor)
-        preparation = fit_whitening(features, parameters.whiten) if parameters.whiten else None
-        features = _prepared(features, preparation).astype(np.float32)
-        head = stored_head(features, data, parameters.C, context)
-        inputs = head.standardise(features)
+        clear = stored_head(features, data, parameters.C, context)
+        head = _prepared_head(features, data, parameters, clear)
+        inputs = head.preparation.apply(features)
         quantised = quantise_head(head.linear, inputs, parameters.n_bits)
+        validation = cached_features(data.val, context, extractor)
+        twins = quantised_twins(clear, head, quantised, validation) if len(validation) else ()
         context.warnings.append(LICENCE)
         context.training.update(
             {
@@ -115,18 +133,37 @@ class FheTfhePipeline(TfhePipeline):
                 "n": len(features),
                 "iterations": head.iterations,
                 "n_bits": parameters.n_bits,
-                "features": features.shape[1],
-                "preparation": preparation.name if preparation else "standardised",
+                "features": head.linear.width,
+                "preparation": head.preparation.name,
+                "variance_kept": head.variance,
+                "costs": prices(twins, data.val.labels, data.classes, "validation images"),
                 "quantised_against_float": distance(quantised, head.linear, inputs),
             }
         )
-        return FheTfheFitted(extractor, quantised, preparation, head)
+        return FheTfheFitted(extractor, quantised, head, clear)
 
     def load_server(self, public_material: bytes) -> TfheInferenceServer:
         """Build the server half from public material. Raises MessageError."""
         from he_compare.fhe_baseline.tfhe.inference import load_inference_server
 
         return load_inference_server(public_material)
+
+
+def _prepared_head(
+    features: Float32Array, data: TrainingData, parameters: FheTfheParameters, clear: Head
+) -> PreparedHead:
+    from he_compare.fhe_baseline.tfhe.components import (
+        component_head,
+        standardised_head,
+        whitened_head,
+    )
+
+    asked = data.train.labels, len(data.classes), parameters.C
+    if parameters.components:
+        return component_head(features, *asked, parameters.components)
+    if parameters.whiten:
+        return whitened_head(features, *asked, parameters.whiten)
+    return standardised_head(clear)
 
 
 PIPELINE = FheTfhePipeline()

@@ -1,27 +1,44 @@
 """Packing ``zero-sum``, an experiment: no rotation, one product, all but the scores masked.
 
 Features and weights lie in the coefficients of ``coefficients``; the score of a class is one
-coefficient of the product. The server adds a mask that sums to nothing where the scores are and is
-uniform modulo q everywhere else, so the client decrypts the scores and noise. What it may learn:
+coefficient of the product, its place. An upload (c0, c1) decrypts to c0 + c1 s = m + e modulo q, m
+the features as whole numbers, e the noise of encryption; the client knows both. With W the weights
+as whole numbers, the reply is, without any rescaling,
 
-* The other coefficients: nothing. The mask is drawn as whole numbers modulo each prime, exactly
-  uniform among all polynomials with zeros at the scores' places, and added exactly.
-* The digits of a score below its precision: the client knows the noise of its own upload, and noise
-  times weights would tell heads of equal scores apart. So each score carries a whole number drawn
-  uniformly from -B to B, with B = 2^LEAK_BITS / 2 times what that noise can amount to over all
-  classes: what a client that follows the protocol decrypts is within a statistical distance of
-  2^-LEAK_BITS per image of what the scores alone would give (of the head as rounded to whole
-  numbers); distances of several images add up.
-* A ciphertext is more than what it decrypts to: its second polynomial, the client's own times the
-  weights, would give the weights away by one division. So the server adds an encryption of zero
-  under the client's public key: hidden by RLWE, and its noise by B.
+    (c0 W + M + F + z0,  c1 W + z1).
 
-A client that departs from the protocol still gets one number a class and reply: a linear function
-of the head of its own choice, modulo q and blurred by B. With d + 1 queries any client solves for
+M: uniform among the polynomials modulo q that are zero at the places, drawn as whole numbers modulo
+each prime. F: at each place the bias and a whole number uniform from -B to B. (z0, z1): an
+encryption of zero under the client's public key (b, a), that is (b v + e0, a v + e1) over the
+key-switching prime, rounded, with v, e0, e1 fresh and short.
+
+**What a client that follows the protocol learns.** The first polynomial follows from the second,
+the client's key and the decryption (m + e) W + M + F + z, z = z0 + z1 s. So it sees:
+
+1. Coefficients of the decryption outside the places. Whatever the rest is, M makes them uniform and
+   independent of it: nothing, exactly.
+2. At the place of a class: score, (e W) and z there, both blurred by F. |e| is at most 21, so |e W|
+   at most 21 times the sum of |W|; z at most 21 (2 N + 1). A uniform number from -B to B moved by t
+   is within a statistical distance of |t| / (2 B + 1) of one not moved, for any W, e, v, e0, e1,
+   hence also beside the second polynomial. B is 2^LEAK_BITS / 2 times the classes times the bound:
+   all classes together are within 2^-LEAK_BITS of the score and a number from -B to B.
+3. The second polynomial. After 2. nothing else depends on v and e1: (a, a v + e1) is a sample of
+   RLWE in the ring and modulus of the client's own public key, c1 W + z1 as good as uniform.
+
+So a reply says what the scores say (of the head as rounded to whole numbers, and blurred), but for
+2^-LEAK_BITS per image, which adds up over images, and the advantage against RLWE. Scales are
+public: they tell the largest weight and the bound on scores as powers of two.
+
+**What any client learns** that sends what it likes, c0, c1 and b: of the first polynomial one
+number per class and reply, a linear function of the head of its choice modulo q blurred by F, plus
+(b v + e0). These are as many hints about v as there are classes, of which RLWE in dimension N is
+believed to take no harm (Dachman-Soled et al., "LWE with Side Information", CRYPTO 2020): believed,
+not proven. a is not the client's choice (``public_keys``). With d + 1 queries any client solves for
 the head, as with every exact score.
 
-(A mask of doubles, as it was here before, is a multiple of 2^24 at 2^76 and leaves the low digits
-of every product bare: one chosen reply gave the whole head.)
+(Two versions were broken. A mask of doubles is a multiple of 2^24 at 2^76 and left low digits bare:
+one chosen reply gave the head. A public key taken as it came could have a = 0, or an a with a
+trapdoor: one division of second polynomials gave the head.)
 """
 
 from __future__ import annotations
@@ -59,6 +76,7 @@ from he_compare.fhe_baseline.ckks.modular import (
     uniform,
 )
 from he_compare.fhe_baseline.ckks.parameters import CkksParameters
+from he_compare.fhe_baseline.ckks.public_keys import load_public_key, make_public_key
 from he_compare.fhe_baseline.ckks.seal_packing import (
     Levels,
     PackingScales,
@@ -66,7 +84,6 @@ from he_compare.fhe_baseline.ckks.seal_packing import (
     SealPacking,
     SealServer,
 )
-from he_compare.fhe_baseline.ckks.serialization import load_seal, seal_bytes
 
 PUBLIC_KEY = "public_key"
 LEVELS = Levels(upload=2, reply=2)
@@ -137,12 +154,11 @@ class ZeroSumClient(SealClient):
         super().__init__(parameters, model, plan(parameters, model), LEVELS)
         self._layout = coefficient_layout_of(parameters, model)
         self._primes = primes_of(self._context, LEVELS.upload)
-        self._public_key = self._seal.PublicKey()
-        self._keys.create_public_key(self._public_key)
+        self._public_key = make_public_key(self._context, self._keys.secret_key())
 
     def public_arrays(self) -> dict[str, UInt8Array]:
         """Return the public key."""
-        return {PUBLIC_KEY: np.frombuffer(seal_bytes(self._public_key), dtype=np.uint8)}
+        return {PUBLIC_KEY: np.frombuffer(self._public_key, dtype=np.uint8)}
 
     def place(self, features: Float64Array) -> list[float]:
         """Lay the features (width,) of one image out as coefficients: whole numbers."""
@@ -173,8 +189,7 @@ class ZeroSumServer(SealServer):
     ) -> None:
         scales = plan(parameters, model)
         super().__init__(parameters, scales, LEVELS, arrays)
-        data = arrays[PUBLIC_KEY].tobytes()
-        key = load_seal(self._seal.PublicKey(), self._context, data, "public key")
+        key = load_public_key(self._context, arrays[PUBLIC_KEY].tobytes())
         self._encryptor = self._seal.Encryptor(self._context, key)
         self._layout = coefficient_layout_of(parameters, model)
         self._primes = primes_of(self._context, LEVELS.upload)
@@ -234,11 +249,13 @@ class ZeroSum(SealPacking):
             "upload_scale_log2": round(math.log2(scales.features), 3),
             "score_flood_log2": round(math.log2(scales.flood), 3),
             "experiment": True,
-            "leaks_to_client": "beyond the score of the rounded head, what a statistical distance "
-            f"of 2^-{LEAK_BITS} per image allows (distances add up) if the client follows the "
+            "leaks_to_client": "beyond the score of the rounded head and the public scales (the "
+            "largest weight and score as powers of two): what a statistical distance of "
+            f"2^-{LEAK_BITS} per image allows (distances add up) if the client follows the "
             "protocol; else one linear function of the head per class and reply, blurred by the "
-            "flood; the second polynomial is hidden by an encryption of zero (RLWE); no review of "
-            "this construction is known",
+            "flood; the second polynomial is hidden by an encryption of zero (RLWE, with as many "
+            "hints as classes against a client that departs); no review of this construction is "
+            "known",
             "replies": 1,
         }
 

@@ -18,7 +18,7 @@ from he_compare.common.contracts import (
     RunContext,
     TrainingData,
 )
-from he_compare.common.errors import MessageError, UnavailableError
+from he_compare.common.errors import MessageError, UnavailableError, UsageError
 from he_compare.common.identity import source_digest
 from he_compare.common.types import FheMode, ImageBatch, Side, Stage
 from he_compare.fhe_baseline.pipelines.fhe_tfhe import PIPELINE, FheTfheFitted, FheTfheParameters
@@ -90,8 +90,17 @@ def test_executed_scores_equal_the_quantised_clear_heads(
 
 
 @needs_concrete
-def test_whitened_to_fewer_components_uploads_shrink_and_scores_stay_exact(tmp_path: Path) -> None:
-    whole, short = ready(tmp_path), ready(tmp_path, whiten=5)
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ("components", "standardised, 5 principal components, stretched for quantisation"),
+        ("whiten", "PCA-whitened to 5"),
+    ],
+)
+def test_on_fewer_components_uploads_shrink_and_scores_stay_exact(
+    tmp_path: Path, option: str, told: str
+) -> None:
+    whole, short = ready(tmp_path), ready(tmp_path, **{option: 5})
     test = images_of(2, 3, 3)
     sizes = []
     for one in (whole, short):
@@ -101,8 +110,42 @@ def test_whitened_to_fewer_components_uploads_shrink_and_scores_stay_exact(tmp_p
         np.testing.assert_array_equal(scores, one.fitted.clear_reference(test.images)[1])
         sizes.append(len(uploads[0]))
     assert sizes[1] < sizes[0] - 15 * 20  # a seeded ciphertext a feature
-    assert short.context.training["preparation"] == "PCA-whitened to 5"
+    assert short.context.training["preparation"] == told
     assert short.context.training["features"] == 5
+
+
+@needs_concrete
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_record_says_what_preparation_and_what_quantisation_cost(
+    tmp_path: Path, classes: int
+) -> None:
+    context = make_context(tmp_path)
+    fitted = PIPELINE.fit(data_of(classes), FheTfheParameters(components=5, n_bits=4), context)
+    told = context.training["costs"]
+    assert (told["measured_on"], told["n"]) == ("validation images", 12)
+    twins = fitted.clear_twins(data_of(classes).val.images)
+    assert [twin.cost for twin in twins] == ["", "preparation", "quantisation"]
+    assert list(told["heads"]) == [twin.name for twin in twins]
+    heads = list(told["heads"].values())
+    for place, cost in enumerate(("preparation", "quantisation")):
+        assert told[cost]["auc"] == heads[place]["auc"] - heads[place + 1]["auc"]
+        assert np.abs(twins[place].scores - twins[place + 1].scores).max() > 0
+    reference = fitted.clear_reference(data_of(classes).val.images)[1]
+    np.testing.assert_array_equal(twins[-1].scores, reference)
+
+
+@needs_concrete
+def test_with_all_features_the_clear_head_is_the_one_that_is_quantised(tmp_path: Path) -> None:
+    context = make_context(tmp_path)
+    fitted = PIPELINE.fit(data_of(2), FheTfheParameters(), context)
+    twins = fitted.clear_twins(data_of(2).val.images)
+    assert [twin.cost for twin in twins] == ["", "quantisation"]
+    assert "preparation" not in context.training["costs"]
+
+
+def test_two_preparations_at_once_are_refused() -> None:
+    with pytest.raises(UsageError, match="components and whiten are two preparations"):
+        FheTfheParameters(components=5, whiten=5)
 
 
 @needs_concrete
@@ -178,6 +221,7 @@ def test_bytes_that_are_no_public_material_are_refused(pipeline: Any) -> None:
         (FheTfheParameters, {"n_bits": 3}),
         (FheTfheParameters, {"n_bits": 11}),
         (FheTfheParameters, {"C": 0}),
+        (FheTfheParameters, {"components": -1}),
         (FheTfheParameters, {"train": "encrypted"}),
         (FheTfheTrainParameters, {"train_images": 12}),
         (FheTfheTrainParameters, {"train_features": 0}),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -12,11 +14,17 @@ from he_compare.common.backbones.head import CLIP, LinearModel
 from he_compare.common.clock import Clock
 from he_compare.common.errors import MessageError, UsageError
 from he_compare.common.types import Float64Array, Side
-from he_compare.fhe_baseline.ckks.exact_plaintexts import coefficient, plaintext_of, residues_of
+from he_compare.fhe_baseline.ckks.exact_plaintexts import (
+    coefficient,
+    plaintext_of,
+    public_key_of,
+    residues_of,
+)
 from he_compare.fhe_baseline.ckks.inference import load_public_material, make_plan, public_material
 from he_compare.fhe_baseline.ckks.layouts.coefficients import CoefficientLayout
 from he_compare.fhe_baseline.ckks.modular import (
     coefficients,
+    inverse,
     multiply,
     residues,
     subtract,
@@ -25,12 +33,14 @@ from he_compare.fhe_baseline.ckks.modular import (
 from he_compare.fhe_baseline.ckks.packing import load_packing
 from he_compare.fhe_baseline.ckks.packings.zero_sum import (
     LEAK_BITS,
+    PUBLIC_KEY,
     ZeroSumServer,
     flood_numbers,
     mask,
     plan,
 )
 from he_compare.fhe_baseline.ckks.parameters import PARAMETER_SETS, parameter_set
+from he_compare.fhe_baseline.ckks.public_keys import key_primes
 from he_compare.fhe_baseline.ckks.serialization import seal_bytes
 
 WIDTH = 20
@@ -47,10 +57,9 @@ def head() -> LinearModel:
 
 def twin() -> tuple[LinearModel, Float64Array]:
     """Another head than ``head()``, and features for which both have equal scores."""
-    weights, features = head().weights.copy(), np.random.default_rng(3).normal(size=(1, WIDTH))
-    weights[:, [0, 1]] = weights[:, [1, 0]]
-    features[:, 1] = features[:, 0]
-    return LinearModel(weights, head().bias), features
+    features = np.repeat(np.random.default_rng(3).normal(size=(1, WIDTH // 2)), 2, axis=1)
+    swapped = head().weights.reshape(2, WIDTH // 2, 2)[:, :, ::-1].reshape(2, WIDTH)
+    return LinearModel(swapped, head().bias), features
 
 
 @cache
@@ -81,6 +90,35 @@ def server_of(kind: type[ZeroSumServer], model: LinearModel | None = None) -> Ze
     return kind(PARAMETERS, model or head(), client.public_arrays())
 
 
+class NotFlooded(ZeroSumServer):
+    """Masked, but with the digits below each score as they come out."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._flood = 0
+
+
+class NotRerandomised(ZeroSumServer):
+    """Masked, but with the client's own second polynomial times the weights."""
+
+    def evaluate(self, features: Any) -> Any:
+        products = self._seal.Ciphertext()
+        self._evaluator.multiply_plain(features, self._weights, products)
+        self._evaluator.add_plain_inplace(products, self._bias_and_mask())
+        return products
+
+
+class Trusting(ZeroSumServer):
+    """As it was: a public key is taken as it comes, here with zero as its uniform half."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        primes = key_primes(self._context)
+        ones = [np.ones(PARAMETERS.degree, np.uint64)] * len(primes)
+        key = public_key_of(self._context, [*ones, *np.zeros_like(ones)])
+        self._encryptor = self._seal.Encryptor(self._context, key)
+
+
 def clock() -> Clock:
     return Clock(Side.CLIENT)
 
@@ -89,15 +127,27 @@ def decrypted(client: Any, ciphertext: Any) -> list[np.ndarray]:
     return residues_of(client._decrypt(ciphertext), len(client._primes))
 
 
-def low_digits(client: Any, numbers: list[np.ndarray]) -> Float64Array:
-    """Coefficients modulo ``BARE``, from -BARE / 2 to BARE / 2."""
+def second_polynomial(client: Any, ciphertext: Any) -> list[np.ndarray]:
+    primes, degree = len(client._primes), PARAMETERS.degree
+    values = (ciphertext[place] for place in range(primes * degree, 2 * primes * degree))
+    return list(np.fromiter(values, np.uint64).reshape(primes, degree))
+
+
+def whole_numbers(client: Any, numbers: list[np.ndarray], first: int = 8 * WIDTH) -> np.ndarray:
+    """The first coefficients modulo q, from -q / 2 to q / 2, as Python's integers."""
     one, two = (
-        coefficients(values, prime).astype(object)
+        coefficients(values, prime)[:first].astype(object)
         for values, prime in zip(numbers, client._primes, strict=True)
     )
     p, q = client._primes
     whole = one + p * ((two - one) * pow(p, -1, q) % q)
-    whole = np.where(whole > p * q // 2, whole - p * q, whole)
+    centred: np.ndarray = (whole + p * q // 2) % (p * q) - p * q // 2
+    return centred
+
+
+def low_digits(client: Any, numbers: list[np.ndarray]) -> Float64Array:
+    """Coefficients modulo ``BARE``, from -BARE / 2 to BARE / 2."""
+    whole = whole_numbers(client, numbers, PARAMETERS.degree)
     return np.array((whole + BARE // 2) % BARE - BARE // 2, np.float64)
 
 
@@ -188,6 +238,127 @@ def test_the_digits_below_a_score_tell_such_heads_apart_by_no_more_than_is_state
     assert min(apart) > 0  # without the flood, either head would be recognised for certain
     flood = plan(PARAMETERS, head()).flood
     assert sum(apart) / (2 * flood + 1) < 2.0**-LEAK_BITS
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a client has of one image: its own upload and the reply, both decrypted and whole."""
+
+    client: Any
+    sent: list[np.ndarray]
+    found: list[np.ndarray]
+    second_sent: list[np.ndarray]
+    second_found: list[np.ndarray]
+
+    def product(self, values: list[np.ndarray], believed: LinearModel) -> list[np.ndarray]:
+        """Values times the weights of a head."""
+        scale, layout = self.client._scales.weights, self.client._layout
+        laid_out = np.rint(layout.place_weights(scale * believed.weights))
+        return [
+            multiply(there, transformed(residues(laid_out, prime), prime), prime)
+            for there, prime in zip(values, self.client._primes, strict=True)
+        ]
+
+    def less(self, left: list[np.ndarray], right: list[np.ndarray]) -> np.ndarray:
+        """The first coefficients of the difference, as whole numbers."""
+        primes = self.client._primes
+        pairs = zip(left, right, primes, strict=True)
+        return whole_numbers(self.client, [subtract(*pair) for pair in pairs])
+
+
+def one_image(server: ZeroSumServer) -> Seen:
+    """An honest image for which ``head()`` and its twin have equal scores."""
+    client, _ = client_and_material()
+    (upload,) = client.protect(twin()[1], clock())
+    (reply,) = server.infer([upload], clock())
+    sent = client.shape_of(2, client._scales.features).load(upload, "upload")
+    found = client._shape.load(reply, "reply")
+    both = [decrypted(client, one) for one in (sent, found)]
+    return Seen(client, *both, *(second_polynomial(client, one) for one in (sent, found)))
+
+
+def misfit_elsewhere(seen: Seen, believed: LinearModel) -> float:
+    """By the low digits of what is masked."""
+    left = seen.less(seen.found, seen.product(seen.sent, believed))
+    digits = np.abs((left + BARE // 2) % BARE - BARE // 2)
+    return float(np.delete(digits, seen.client._layout.places).sum())
+
+
+def misfit_below_the_scores(seen: Seen, believed: LinearModel) -> float:
+    """By the digits below each score."""
+    left = seen.less(seen.found, seen.product(seen.sent, believed))
+    biases = np.rint(seen.client._scales.reply * believed.bias)
+    whole = np.array([int(bias) for bias in biases], dtype=object)
+    return float(np.abs(left[seen.client._layout.places] - whole).sum())
+
+
+def misfit_of_the_second_polynomial(seen: Seen, believed: LinearModel) -> float:
+    """By the polynomial that does not show in a decryption."""
+    left = seen.less(seen.second_found, seen.product(seen.second_sent, believed))
+    return float(np.abs(left).sum())
+
+
+def games_won(
+    kind: type[ZeroSumServer], misfit: Callable[[Seen, LinearModel], float], games: int
+) -> int:
+    """How often an honest client says right which of two heads of equal scores has answered."""
+    heads = head(), twin()[0]
+    servers = [server_of(kind, model) for model in heads]
+    coins = np.random.default_rng(11).integers(2, size=games)
+    seen = [one_image(servers[coin]) for coin in coins]
+    guesses = [misfit(one, heads[0]) > misfit(one, heads[1]) for one in seen]
+    return int((np.array(guesses) == coins).sum())
+
+
+GAMES = 60  # a fair coin is right 13 to 47 times, but for two times in a million
+
+
+@pytest.mark.parametrize(
+    ("misfit", "broken"),
+    [
+        (misfit_elsewhere, MaskOfDoubles),
+        (misfit_below_the_scores, NotFlooded),
+        (misfit_of_the_second_polynomial, NotRerandomised),
+    ],
+)
+def test_two_heads_of_equal_scores_are_told_apart_by_no_better_than_a_coin(
+    misfit: Callable[[Seen, LinearModel], float], broken: type[ZeroSumServer]
+) -> None:
+    """The same attack wins every game against a server that lacks the one defence."""
+    assert games_won(broken, misfit, games=8) == 8
+    assert 12 < games_won(ZeroSumServer, misfit, GAMES) < 48
+
+
+def weights_by_division(server: ZeroSumServer) -> Float64Array:
+    """The reply's second polynomial over the upload's own, as weights: (2, width)."""
+    seen = one_image(server)
+    ratio = [
+        multiply(found, inverse(sent, prime), prime)
+        for found, sent, prime in zip(
+            seen.second_found, seen.second_sent, seen.client._primes, strict=True
+        )
+    ]
+    whole = whole_numbers(seen.client, ratio)[: 2 * WIDTH].astype(np.float64)
+    return whole.reshape(2, WIDTH)[:, ::-1] / seen.client._scales.weights
+
+
+@pytest.mark.parametrize("broken", [NotRerandomised, Trusting])
+def test_one_division_gives_all_weights_where_the_second_polynomial_is_not_hidden(
+    broken: type[ZeroSumServer],
+) -> None:
+    assert np.abs(weights_by_division(server_of(broken)) - head().weights).max() < 1e-3
+
+
+def test_one_division_gives_no_weight_to_the_maker_of_any_public_key() -> None:
+    """Honest keys, and one whose maker chose all that a key's maker can choose."""
+    client, _ = client_and_material()
+    chosen = np.zeros_like(client.public_arrays()[PUBLIC_KEY])
+    hostile = ZeroSumServer(PARAMETERS, head(), {PUBLIC_KEY: chosen})
+    for server in (server_of(ZeroSumServer), hostile):
+        found = weights_by_division(server)
+        largest = np.prod([float(prime) for prime in client._primes]) / client._scales.weights
+        assert np.abs(found).max() > largest / 8
+        assert np.abs(found - head().weights).min() > 1
 
 
 def test_flood_numbers_are_whole_even_and_fresh() -> None:
