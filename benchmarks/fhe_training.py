@@ -130,9 +130,9 @@ def one_upload_rows(task: Task) -> list[Row]:
         rows += [
             against(f"{what}: after the upload", done.seconds, "s", 3, "HETAL", HETAL_SECONDS),
             Row(f"{what}: refresh rounds", 0, "rounds", 3),
-            Row(f"{what}: encrypt and upload", done.outcome.upload_seconds, "s", 1),
-            Row(f"{what}: upload of data", done.outcome.data_bytes / MEGABYTE, "MB", 1),
-            Row(f"{what}: evaluation keys", done.outcome.key_bytes / MEGABYTE, "MB", 1),
+            Row(f"{what}: encrypt and upload", done.outcome.data.seconds, "s", 1),
+            Row(f"{what}: upload of data", done.outcome.data.bytes / MEGABYTE, "MB", 1),
+            Row(f"{what}: evaluation keys", done.outcome.keys.bytes / MEGABYTE, "MB", 1),
             Row(f"{what}: weights against clear twin", done.difference, "relative", 3),
             against(f"{what}: test accuracy", encrypted[0], "share", n, "clear head", head[0]),
             against(f"{what}: test AUC", encrypted[1], "AUC", n, "clear head", head[1]),
@@ -194,8 +194,8 @@ def round_rows(task: Task) -> list[Row]:
         rows += [
             Row(f"{name}: after the upload", done.seconds, "s", steps),
             Row(f"{name}: refreshes, both ways", refreshed / MEGABYTE, "MB", rounds),
-            Row(f"{name}: upload of data", done.outcome.data_bytes / MEGABYTE, "MB", 1),
-            Row(f"{name}: evaluation keys", done.outcome.key_bytes / MEGABYTE, "MB", 1),
+            Row(f"{name}: upload of data", done.outcome.data.bytes / MEGABYTE, "MB", 1),
+            Row(f"{name}: evaluation keys", done.outcome.keys.bytes / MEGABYTE, "MB", 1),
             Row(f"{name}: weights against clear twin", done.difference, "relative", steps),
             Row(f"{name}: test AUC", test_scores(task, plan, done)[1], "AUC", steps),
         ]
@@ -209,7 +209,7 @@ def key_rows(task: Task) -> list[Row]:
         done = train(plan, rounds=0, doublings=doublings)
         what = f"one upload, rotation keys {name}"
         rows += [
-            Row(f"{what}: evaluation keys", done.outcome.key_bytes / MEGABYTE, "MB", 1),
+            Row(f"{what}: evaluation keys", done.outcome.keys.bytes / MEGABYTE, "MB", 1),
             Row(f"{what}: after the upload", done.seconds, "s", 3),
         ]
     return rows
@@ -254,7 +254,7 @@ def several_classes_rows(task: Task) -> list[Row]:
         encrypted = test_scores(task, plan, done)
         rows += [
             Row(f"{what}: after the upload, two processes", done.seconds, "s", steps),
-            Row(f"{what}: upload of data", done.outcome.data_bytes / MEGABYTE, "MB", 1),
+            Row(f"{what}: upload of data", done.outcome.data.bytes / MEGABYTE, "MB", 1),
             Row(f"{what}: weights against clear twin", done.difference, "relative", steps),
             against(f"{what}: accuracy", encrypted[0], "share", n, "same objective", same[0]),
             against(f"{what}: macro AUC", encrypted[1], "AUC", n, "same objective", same[1]),

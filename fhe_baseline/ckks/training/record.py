@@ -156,8 +156,8 @@ def _steps(circuit: Circuit, problem: Problem, twin: list[TwinStep]) -> list[dic
 def _bytes(outcome: CkksTrainingOutcome) -> dict[str, int]:
     return {
         "circuit": outcome.circuit_bytes,
-        "keys": outcome.key_bytes,
-        "data_upload": outcome.data_bytes,
+        "keys": outcome.keys.bytes,
+        "data_upload": outcome.data.bytes,
         "refresh_upload": outcome.refresh_upload_bytes,
         "refresh_download": outcome.refresh_download_bytes,
         "weights_download": outcome.weights_bytes,
@@ -171,8 +171,8 @@ def _seconds(outcome: CkksTrainingOutcome, clock: Clock) -> dict[str, float]:
         for (stage, side, _), samples in clock.samples.items()
     }
     return {
-        "keys_upload": round(outcome.keys_seconds, 4),
-        "encrypt_and_upload": round(outcome.upload_seconds, 4),
+        "keys_upload": round(outcome.keys.seconds, 4),
+        "encrypt_and_upload": round(outcome.data.seconds, 4),
         "iterations": round(sum(r.seconds for r in outcome.rounds), 4),
         **stages,
     }

@@ -20,13 +20,19 @@ from he_compare.common.errors import MessageError, ServiceError
 from he_compare.common.types import Float64Array, Message, Per, Side, Stage
 from he_compare.fhe_baseline.ckks.training.circuit import Circuit
 from he_compare.fhe_baseline.ckks.training.client import CkksTrainingClient
+from he_compare.fhe_baseline.ckks.training.key_parts import key_elements
 from he_compare.fhe_baseline.ckks.training.memory import (
     BODY_BYTES,
     GrowthOfThisProcess,
     peak_of_processes,
     require_memory,
 )
-from he_compare.fhe_baseline.ckks.training.messages import Address, pack_header, unpack_missing
+from he_compare.fhe_baseline.ckks.training.messages import (
+    Address,
+    addresses,
+    pack_header,
+    unpack_missing,
+)
 from he_compare.fhe_baseline.ckks.training.problem import Problem
 from he_compare.fhe_baseline.ckks.training.public_material import pack_material
 
@@ -45,6 +51,28 @@ class Round:
 
 
 @dataclass
+class Transfer:
+    """What sending something cost: payload bytes, and seconds with making it."""
+
+    bytes: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A kind of upload: the server's verb, how progress tells it, and how it is timed."""
+
+    verb: str
+    told: str
+    stage: Stage
+    per: Per
+
+
+_KEYS = _Kind("key", "evaluation keys sent", Stage.KEYGEN, Per.KEY)
+_DATA = _Kind("add", "encrypted data sent", Stage.ENCRYPT, Per.BATCH)
+
+
+@dataclass
 class CkksTrainingOutcome:
     """What a training ended with, and what it cost in payload bytes and seconds, repeats included.
 
@@ -54,13 +82,11 @@ class CkksTrainingOutcome:
 
     rounds: list[Round] = field(default_factory=list)
     circuit_bytes: int = 0
-    key_bytes: int = 0
-    data_bytes: int = 0
+    keys: Transfer = field(default_factory=Transfer)
+    data: Transfer = field(default_factory=Transfer)
     refresh_upload_bytes: int = 0
     refresh_download_bytes: int = 0
     weights_bytes: int = 0
-    keys_seconds: float = 0.0
-    upload_seconds: float = 0.0
     resumed: list[int] = field(default_factory=list)
     uploads_resumed: int = 0
     client_peak_bytes: int | None = None
@@ -117,6 +143,7 @@ class CkksTraining:
                     if server is None:
                         server = self._start_server(self._material)
                         self._send_all(server, outcome)
+                    self._report("encrypted steps", done, self._total)
                     state = self._stretch(server, number, *state, outcome)
                 except ServiceError:
                     if len(outcome.resumed) + outcome.uploads_resumed >= restarts:
@@ -150,8 +177,10 @@ class CkksTraining:
         return None
 
     def _missing(self, server: ServerHandle) -> tuple[set[int], set[Address]]:
-        (answer,) = server.call("missing", [], self._clock) or [b""]
-        return unpack_missing(answer)
+        answers = server.call("missing", [], self._clock)
+        if len(answers) != 1:
+            raise MessageError(f"{len(answers)} answers to what is missing, expected one")
+        return unpack_missing(answers[0])
 
     def _send_all(
         self,
@@ -161,30 +190,37 @@ class CkksTraining:
         data: set[Address] | None = None,
     ) -> None:
         """Upload keys and data; those named alone where some are there already."""
-        begun = time.perf_counter()
-        try:
-            for body in self._bodies(self._client.keys(keys), Stage.KEYGEN, Per.KEY):
-                server.call("key", body, self._clock)
-                outcome.key_bytes += sum(map(len, body))
-        finally:
-            outcome.keys_seconds += time.perf_counter() - begun
-        begun = time.perf_counter()
-        try:
-            uploads = self._client.uploads(self._problem, data)
-            for body in self._bodies(uploads, Stage.ENCRYPT, Per.BATCH):
-                server.call("add", body, self._clock)
-                outcome.data_bytes += sum(map(len, body))
-        finally:
-            outcome.upload_seconds += time.perf_counter() - begun
+        parts = len(key_elements(self._circuit) if keys is None else keys)
+        self._transfer(server, _KEYS, self._client.keys(keys), parts, outcome.keys)
+        parts = sum(1 for _ in addresses(self._circuit)) if data is None else len(data)
+        uploads = self._client.uploads(self._problem, data)
+        self._transfer(server, _DATA, uploads, parts, outcome.data)
 
-    def _bodies(
-        self, messages: Iterable[Message], stage: Stage, per: Per
-    ) -> Iterator[list[Message]]:
-        """Yield messages in bodies of about BODY_BYTES, made while they are filled."""
+    def _transfer(
+        self,
+        server: ServerHandle,
+        kind: _Kind,
+        messages: Iterable[Message],
+        parts: int,
+        cost: Transfer,
+    ) -> None:
+        """Send messages in bodies, each made while it is filled; add up what that costs."""
+        begun, sent = time.perf_counter(), 0
+        try:
+            for body in self._bodies(messages, kind):
+                server.call(kind.verb, body, self._clock)
+                cost.bytes += sum(map(len, body))
+                sent += len(body)
+                self._report(kind.told, sent, parts)
+        finally:
+            cost.seconds += time.perf_counter() - begun
+
+    def _bodies(self, messages: Iterable[Message], kind: _Kind) -> Iterator[list[Message]]:
+        """Yield messages in bodies of about BODY_BYTES."""
         left = iter(messages)
         while True:
             body: list[Message] = []
-            with self._clock.stage(stage, per=per):
+            with self._clock.stage(kind.stage, per=kind.per):
                 while sum(map(len, body)) < BODY_BYTES and (message := next(left, None)):
                     body.append(message)
             if not body:
