@@ -1,11 +1,10 @@
-"""Training under encryption: costs step by step, convergence, one upload or rounds, the choice."""
+"""Training under encryption: convergence, one upload or rounds, and what was chosen."""
 
 from __future__ import annotations
 
 from he_compare.common.run.encrypted_training import EncryptedTraining, encrypted_trainings
-from he_compare.common.run.records import CostRung
 from he_compare.common.run.spelling import duration, fixed
-from he_compare.common.run.view import PipelineView, RunView
+from he_compare.common.run.view import RunView
 from he_compare.reports.document.nodes import (
     Block,
     Figure,
@@ -15,14 +14,12 @@ from he_compare.reports.document.nodes import (
 )
 from he_compare.reports.figures.block import drawn
 from he_compare.reports.figures.convergence import convergence_plot
-from he_compare.reports.figures.step_costs import costs_plot, difference_of, with_rungs
 from he_compare.reports.figures.upload import levels_plot, rounds_plot
 from he_compare.reports.naming import short_title
 from he_compare.reports.section import ReportSection
 from he_compare.reports.training_tables import (
     came_out_table,
     choice_blocks,
-    costs_table,
     design_table,
     spent_table,
 )
@@ -32,15 +29,6 @@ WORDS = (
     "goes back to the client before the last step; a refresh lets the client decrypt the weights, "
     "which are its own, and encrypt them anew. The clear twin does the same arithmetic in floating "
     "point: the difference between the two is the noise of CKKS."
-)
-COSTS = (
-    "From the clear head to the executed scores one thing changes at a time: the preparation of "
-    "the features, the small number of steps, the polynomial in place of the sigmoid, and last the "
-    "encryption. Each cost is a paired difference on the same test images."
-)
-COSTS_FIGURE = (
-    "What each step costs, with 95% intervals over patients: right of 0 is better. A point is "
-    "filled where its interval does not reach 0."
 )
 CONVERGENCE = (
     "Left: loss by step, encrypted, clear twin and scikit-learn's optimum. Right, where the client "
@@ -60,19 +48,18 @@ ROUNDS = (
 
 
 class EncryptedTrainings(ReportSection):
-    """What training under encryption costs: in accuracy, in rounds and bytes, in time."""
+    """How training under encryption went: in loss, in rounds and bytes, in time."""
 
     order = 500
     title = "Encrypted training"
     anchor = "encrypted-training"
 
     def sections(self, view: RunView) -> list[Section]:
-        """Return costs, course, rounds and choice, where a training under encryption ran."""
+        """Return course, rounds and choice, where a training under encryption ran."""
         found = encrypted_trainings(view)
         if not found:
             return []
         parts = (
-            ("What each step costs", "encrypted-training-costs", _costs(view)),
             ("Convergence", "encrypted-training-course", _course(view, found)),
             ("One upload or rounds", "encrypted-training-rounds", _rounds(view, found)),
             ("Chosen in the clear", "encrypted-training-choice", tuple(choice_blocks(view, found))),
@@ -80,28 +67,6 @@ class EncryptedTrainings(ReportSection):
         head = Section(self.title, 1, self.anchor, (Paragraph(inline(WORDS)),))
         rest = [Section(title, 2, anchor, blocks) for title, anchor, blocks in parts if blocks]
         return [head, *rest]
-
-
-def _costs(view: RunView) -> tuple[Block, ...]:
-    """Return costs of every pipeline whose way from a clear reference is known."""
-    found = with_rungs(view)
-    if not found:
-        return ()
-    alt = f"Costs: {'; '.join(_spoken(view, one) for one in found)}"
-    figure = drawn(lambda: costs_plot(view), "step-costs", COSTS_FIGURE, alt)
-    return (Paragraph(inline(COSTS)), *figure, costs_table(view, found))
-
-
-def _spoken(view: RunView, pipeline: PipelineView) -> str:
-    steps = [_change(rung) for rung in (pipeline.scores.rungs[1:] if pipeline.scores else [])]
-    return f"{short_title(view, pipeline)}: {', '.join(steps) or 'nothing to compare'}"
-
-
-def _change(rung: CostRung) -> str:
-    found = difference_of(rung, "auc")
-    if found is None or found.difference is None:
-        return f"{rung.cost} not defined"
-    return f"{rung.cost} {fixed(found.difference, 4, signed=True)} AUC"
 
 
 def _course(view: RunView, found: list[EncryptedTraining]) -> tuple[Block, ...]:

@@ -27,7 +27,7 @@ from he_compare.reports.figures.convergence import convergence_plot
 from he_compare.reports.figures.step_costs import costs_plot
 from he_compare.reports.figures.style import house_style
 from he_compare.reports.figures.upload import levels_plot, rounds_plot
-from he_compare.reports.sections import encrypted_training
+from he_compare.reports.sections import encrypted_training, step_costs
 from tests.support.samplerun import PLAIN, TRAINED, Kind, build, three_pipelines
 
 
@@ -79,7 +79,8 @@ def test_histories_of_another_kind_are_left_alone(tmp_path: Path, training: dict
 
 
 def blocks_of(view: RunView) -> list[Block]:
-    return [block for one in encrypted_training.SECTION.sections(view) for block in one.blocks]
+    both = [*step_costs.SECTION.sections(view), *encrypted_training.SECTION.sections(view)]
+    return [block for one in both for block in one.blocks]
 
 
 def table_of(view: RunView, caption: str) -> Table:
@@ -152,7 +153,6 @@ def test_one_upload_stands_beside_refreshes_and_older_records(tmp_path: Path) ->
     view = trained_view(tmp_path, TRAINED, REFRESHED, OLDER)
     assert [one.title for one in encrypted_training.SECTION.sections(view)] == [
         "Encrypted training",
-        "What each step costs",
         "Convergence",
         "One upload or rounds",
         "Chosen in the clear",
@@ -332,7 +332,6 @@ def test_facts_of_another_shape_are_left_out(tmp_path: Path, facts: dict[str, An
     assert table_of(view, "what was spent").rows
     assert [one.title for one in encrypted_training.SECTION.sections(view)][:2] == [
         "Encrypted training",
-        "What each step costs",
     ]
 
 
