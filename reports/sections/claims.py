@@ -93,6 +93,9 @@ def _boundary_cells(view: RunView, pipeline: PipelineView) -> tuple[Inline, ...]
     claims = pipeline.claims
     if claims is None:
         return (name, *[inline(MISSING)] * 4)
+    if pipeline.no_server:
+        holds = ("images, network and head; no key", "nothing", "there is no server", "nothing")
+        return (name, *[inline(words) for words in holds])
     moved = pipeline.bytes_per_image
     return (
         name,
@@ -148,6 +151,9 @@ def _claim_cells(view: RunView, pipeline: PipelineView) -> tuple[Inline, ...]:
     claims = pipeline.claims
     if claims is None:
         return (name, *blanks(pipeline, 4))
+    if pipeline.no_server:
+        shown = ("no server", "none: nothing is sent", "no key", "no ciphertext")
+        return (name, *[inline(words) for words in shown])
     return (
         name,
         inline(_scheme_name(claims)),
