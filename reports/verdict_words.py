@@ -4,8 +4,9 @@ Rules, in order: what an unprotected pipeline costs; for each ground a claim can
 pipeline with the highest accuracy and, where it is another, the one with the shortest wait, among
 those that no attack broke (where all were broken, that is said before any is named), each with its
 price, what attacks found and the record it rests on; what the hospital pays without a server; what
-gave no result; what attacks broke, or that none was run. A difference whose interval holds zero is called "no difference shown",
-never "equal"; a pipeline that no attack broke is never called "secure".
+gave no result; what attacks broke, or that none was run. A difference whose interval holds zero is
+called "no difference shown", never "equal"; a pipeline that no attack broke is never called
+"secure".
 """
 
 from __future__ import annotations

@@ -168,6 +168,8 @@ def _full_rows(pipeline: PipelineView) -> list[Row]:
     claims = pipeline.claims
     if claims is None:
         return []
+    if pipeline.no_server:
+        return [Row((inline("Claims nothing"), inline(claims.protects)))]
     facts = [(name, inline(text)) for name, text in _facts(claims) if text]
     if claims.key_fingerprint:
         facts.append(("Key", inline(Code(claims.key_fingerprint))))

@@ -31,11 +31,11 @@ COLUMNS = (
 )
 NOTE = (
     "Training: on all sides, transport left out, with what was made before and used again at the "
-    "price of making it. The hospital's own work: the sum of the client's stages, as in the table "
+    "price of making it; what runs first also loads the libraries. The hospital's own work: the sum of the client's stages, as in the table "
     "of latencies. Bytes: as in “Bytes on the wire”."
 )
 INTRODUCTION = (
-    "Nothing leaves the hospital: no server was started for it and no message was sent. "
+    "nothing leaves the hospital: no server was started for it and no message was sent. "
     "So there is nothing to attack and nothing to protect from a server; “n/a” in the tables of "
     "attacks says that and no more: it is neither a pass nor a verdict. In a comparison after "
     "MedBlindTuner the hospital runs the whole network in any case, and the server evaluates or "

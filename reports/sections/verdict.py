@@ -136,6 +136,8 @@ def _wait(pipeline: PipelineView) -> tuple[Inline, Inline]:
         return inline(MISSING), inline(MISSING)
     client, server = latency.sides.get(Side.CLIENT), latency.sides.get(Side.SERVER)
     parts = [milliseconds(side.p50) if side else MISSING for side in (client, server)]
+    if pipeline.no_server:
+        parts[1] = "no server"
     return median_cell(latency.total), inline(f"{parts[0]} +", Break(), parts[1])
 
 
