@@ -31,8 +31,8 @@ COLUMNS = (
 )
 NOTE = (
     "Training: on all sides, transport left out, with what was made before and used again at the "
-    "price of making it; what runs first also loads the libraries. The hospital's own work: the sum of the client's stages, as in the table "
-    "of latencies. Bytes: as in “Bytes on the wire”."
+    "price of making it; what runs first also loads the libraries. The hospital's own work: the "
+    "sum of the client's stages, as in the table of latencies. Bytes: as in “Bytes on the wire”."
 )
 INTRODUCTION = (
     "nothing leaves the hospital: no server was started for it and no message was sent. "
