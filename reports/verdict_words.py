@@ -33,7 +33,7 @@ GROUNDS = (
     ("heuristic", "a heuristic claim is enough"),
 )
 WHEN_A_SERVER = (
-    "Where the hospital has the images, the network and the head, this is the row to beat; for "
+    "Whoever has the images, the network and the head compares the other rows with this one; for "
     "when a server is used all the same, see “Hospital alone”."
 )
 NO_STRONGEST_ATTACK = (

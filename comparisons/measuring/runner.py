@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from he_compare.common.clock import Clock
-from he_compare.common.contracts import ClearTwin
+from he_compare.common.contracts import ClearTwin, LocalPipeline
 from he_compare.common.environment import (
     fingerprint_environment,
     peak_memory_bytes,
@@ -365,7 +365,9 @@ def describe_cell(cell: PlannedCell) -> str:
     if cell.phase is Phase.ACCURACY:
         return f"{cell.planned.label}: fit and test"
     if cell.phase is Phase.ROBUSTNESS:
-        return f"{cell.planned.label}: disturbed messages"
+        local = isinstance(cell.planned.pipeline, LocalPipeline)
+        none = " (none: it sends nothing)" if local else ""
+        return f"{cell.planned.label}: disturbed messages{none}"
     return f"{cell.planned.label}: latency, round {cell.round}"
 
 
