@@ -91,7 +91,7 @@ def _priced(
     if not costs:
         return None
     zero = _left_of(costs)
-    points = [(cost if cost > 0 else zero, *rest) for cost, *rest in found]
+    points = [(cost if cost > 0 else zero, height, one) for cost, height, one in found]
     return Priced(points, zero if len(costs) < len(found) else None, label, spell)
 
 
@@ -204,13 +204,13 @@ def _free_place(
 def _key(axes: Axes, view: RunView) -> None:
     """List numbers and names, and what the shapes mean."""
     axes.set_axis_off()
-    shapes = (
+    shapes = [
         ("X", "broken or partly broken"),
         ("o", "not broken by what was run"),
         ("s", "unknown"),
-    )
+    ]
     if any(pipeline.no_server for pipeline in view.pipelines):
-        shapes += (("D", "no server: nothing to attack"),)
+        shapes.append(("D", "no server: nothing to attack"))
     lines = len(view.pipelines) + len(shapes) + 1
     axes.set_ylim(lines - 0.5, -0.5)
     axes.set_xlim(0, 1)

@@ -54,7 +54,7 @@ NOT_GIVEN = (
 )
 
 
-class HospitalAlone(ReportSection):
+class WithoutServer(ReportSection):
     """The same work without a server, beside the pipelines that have one."""
 
     order = 630
@@ -99,4 +99,4 @@ def _cells(view: RunView, pipeline: PipelineView) -> tuple[Inline, ...]:
     return (name, *[inline(cell) for cell in cells])
 
 
-SECTION = HospitalAlone()
+SECTION = WithoutServer()

@@ -58,6 +58,7 @@ def test_every_attack_and_check_says_that_there_is_nothing_to_attack(
     told = matrix.render(outcomes)
     assert WORDS["not applicable"].mark in told
     assert "strongest attack" in told and told.splitlines()[0].strip() == "local"
+    assert f"local: {NOTHING_TO_ATTACK}; neither a pass nor a verdict." in told
     assert not any(word in line for line in told.splitlines()[1:-1] for word in ("BROKEN", "1.00"))
 
 
