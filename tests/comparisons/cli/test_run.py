@@ -131,7 +131,7 @@ def test_a_run_without_a_server_sends_nothing_and_says_so(
     assert [one.no_server for one in folder.manifest().pipelines] == [False, True]
     assert folder.scores().reference == "local"
     assert verify_run(folder) == []
-    (row,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("local")]
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("local ")]
     assert row.split()[-2:] == ["0", "0"]
 
 
