@@ -15,6 +15,9 @@ is a type**: what crosses it is ``bytes``. The server runs as a process of its o
 with the public material only. Training at the server is the same boundary with another verb
 (``RunContext.start_server`` from inside ``fit``): every round trip is counted.
 
+Where the hospital does everything itself there is no boundary: ``LocalPipeline`` and
+``LocalFitted`` have one call, ``answer(images, clock) -> scores``, and nothing is started or sent.
+
 A pipeline that cannot run here raises ``UnavailableError`` from ``fit`` or says so in
 ``availability``: a normal status with a reason and the command that fixes it, never a crash.
 """
@@ -27,12 +30,14 @@ from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
 from he_compare.common.clock import Clock
+from he_compare.common.errors import NoServerError
 from he_compare.common.run.records import DatasetCard, SecurityClaims
+from he_compare.common.run.severity import NOTHING_TO_ATTACK
 from he_compare.common.scheme import KeyedScheme, PictureShape, Scheme
 from he_compare.common.sources import sources_of
 from he_compare.common.types import (
@@ -279,6 +284,31 @@ class Fitted(ABC):
         return DeployedScheme(deployed, shape)
 
 
+NOTHING_LEAVES = "nothing leaves the hospital: it holds the images, the network and the head"
+
+
+class LocalFitted(Fitted):
+    """A model that the hospital runs by itself: base class. Only ``answer`` has to be written.
+
+    There is no key, no message and no server, so there is nothing to deploy and nothing to attack.
+    """
+
+    @abstractmethod
+    def answer(self, images: UInt8Array, clock: Clock) -> Float64Array:
+        """Turn uint8 (n, size, size, 3) into class scores (logits), float64 (n, k).
+
+        Stages are timed on ``clock``; without any, all of it is counted as evaluation.
+        """
+
+    def deploy(self, context: RunContext) -> NoReturn:
+        """Raise NoServerError: nobody gets anything."""
+        raise NoServerError(NOTHING_TO_ATTACK)
+
+    def claims(self) -> SecurityClaims:
+        """Claim nothing: nothing is hidden from a server that is not there."""
+        return SecurityClaims(scheme="no server", protects=NOTHING_LEAVES, claim_type="none")
+
+
 @dataclass(frozen=True)
 class Deployed:
     """A fitted pipeline in use: what it was fitted to, its client and what its server has."""
@@ -406,3 +436,15 @@ class Pipeline(ABC):
 
         Raises MessageError on bytes that do not parse.
         """
+
+
+class LocalPipeline(Pipeline):
+    """A pipeline without a server: base class. ``name`` and ``fit`` have to be written."""
+
+    @abstractmethod
+    def fit(self, data: TrainingData, parameters: Any, context: RunContext) -> LocalFitted:
+        """Learn from the training data at the hospital; ``context.start_server`` is refused."""
+
+    def load_server(self, public_material: bytes) -> NoReturn:
+        """Raise NoServerError: there is no server half."""
+        raise NoServerError(f"{self.name} has no server half", fix="nothing is sent for it")

@@ -51,6 +51,12 @@ class CellError(CompareError):
     exit_code = EXIT_CELLS_FAILED
 
 
+class NoServerError(CompareError):
+    """There is no server and no message: what was asked of them does not apply."""
+
+    exit_code = EXIT_CELLS_FAILED
+
+
 class ServiceError(CellError):
     """The server process refused a request, timed out or died."""
 

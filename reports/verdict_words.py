@@ -3,9 +3,10 @@
 Rules, in order: what an unprotected pipeline costs; for each ground a claim can stand on, the
 pipeline with the highest accuracy and, where it is another, the one with the shortest wait, among
 those that no attack broke (where all were broken, that is said before any is named), each with its
-price, what attacks found and the record it rests on; what gave no result; what attacks
-broke, or that none was run. A difference whose interval holds zero is called "no difference shown",
-never "equal"; a pipeline that no attack broke is never called "secure".
+price, what attacks found and the record it rests on; what the hospital pays without a server; what
+gave no result; what attacks broke, or that none was run. A difference whose interval holds zero is
+called "no difference shown", never "equal"; a pipeline that no attack broke is never called
+"secure".
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from he_compare.common.run.outcomes import (
 from he_compare.common.run.records import AttackOutcome, Verdict
 from he_compare.common.run.severity import GRAVITY, WON
 from he_compare.common.run.spelling import bracket, duration, fixed, probability, significant, size
-from he_compare.common.run.timing import latency_of
+from he_compare.common.run.timing import fit_seconds, latency_of
 from he_compare.common.run.view import PipelineView, RunView
 from he_compare.reports.document.nodes import Bold, Content, Inline, inline
 from he_compare.reports.naming import record_ids, short_id, short_title
@@ -30,6 +31,10 @@ from he_compare.reports.naming import record_ids, short_id, short_title
 GROUNDS = (
     ("reduction to a hardness assumption", "the claim must rest on a hardness assumption"),
     ("heuristic", "a heuristic claim is enough"),
+)
+WHEN_A_SERVER = (
+    "Whoever has the images, the network and the head compares the other rows with this one; for "
+    "when a server is used all the same, see “Hospital alone”."
 )
 NO_STRONGEST_ATTACK = (
     "No attack was run on this run's pipelines: no claim was tested, and the column “Strongest "
@@ -42,7 +47,29 @@ def verdict_words(view: RunView) -> list[Inline]:
     first: list[Content] = [_scope(view), _reference(view)]
     first += [inline(f" {_missing(view)}")] if _missing(view) else []
     choices = [_choice(view, ground, when) for ground, when in GROUNDS]
-    return [inline(*first), *[words for words in choices if words], _attacked(view)]
+    alone = without_a_server(view)
+    return [
+        inline(*first),
+        *[words for words in choices if words],
+        *([alone] if alone else []),
+        _attacked(view),
+    ]
+
+
+def without_a_server(view: RunView) -> Inline:
+    """Say what the same work costs at the hospital alone; empty where no pipeline does that."""
+    found = [one for one in view.pipelines if one.no_server and one.measured]
+    if not found:
+        return ()
+    parts: list[Inline] = [inline("Without any server: ")]
+    for position, pipeline in enumerate(found):
+        name = Bold(short_title(view, pipeline))
+        parts.append(inline("; " if position else "", name, f": {_price(view, pipeline)}"))
+        if (seconds := fit_seconds(pipeline)) is not None:
+            parts.append(inline(f", trained in {duration(seconds)}"))
+        parts.append(inline(" (record ", record_ids(pipeline.cells[:1]), ")"))
+    words = ". Nothing leaves the hospital, so that there is nothing to attack. " + WHEN_A_SERVER
+    return inline(*parts, words)
 
 
 def _attacked(view: RunView) -> Inline:

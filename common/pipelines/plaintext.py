@@ -133,12 +133,12 @@ class PlaintextPipeline(Pipeline):
         self, data: TrainingData, parameters: PlaintextParameters, context: RunContext
     ) -> PlaintextFitted:
         from he_compare.common.backbones.features import cached_features, run_extractor
-        from he_compare.common.backbones.head import train_head
+        from he_compare.common.backbones.head import stored_head
 
         settings = context.settings
         extractor = run_extractor(context)
         features = cached_features(data.train, context, extractor)
-        head = train_head(features, data.train.labels, len(data.classes), parameters.C)
+        head = stored_head(features, data, parameters.C, context)
         context.training.update(
             {"trained_on": "features of plain images", "C": parameters.C, "n": len(features)}
         )

@@ -6,12 +6,18 @@ from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 from he_compare.common.run.records import AttackOutcome, PlannedPipeline, Verdict
-from he_compare.common.run.severity import beyond_claims, gravest, gravity, is_judged
+from he_compare.common.run.severity import (
+    NOTHING_TO_ATTACK,
+    beyond_claims,
+    gravest,
+    gravity,
+    is_judged,
+)
 from he_compare.common.run.view import PipelineView, RunView
 
 # More targets than this are counted, not named.
 MOST_NAMED = 3
-Standing: TypeAlias = Literal["broken", "unbroken", "unknown"]
+Standing: TypeAlias = Literal["broken", "unbroken", "unknown", "no server"]
 
 
 def concerns(outcome: AttackOutcome, planned: PlannedPipeline) -> bool:
@@ -37,7 +43,12 @@ def worst_of(view: RunView, pipeline: PipelineView) -> AttackOutcome | None:
 
 
 def strongest(view: RunView, pipeline: PipelineView) -> tuple[Verdict, str]:
-    """Return the worst verdict and what gave it: an attack by name, or how many did not win."""
+    """Return the worst verdict and what gave it: an attack by name, or how many did not win.
+
+    Without a server nothing is sent that an attack could read, whether attacks ran or not.
+    """
+    if pipeline.no_server:
+        return "not applicable", NOTHING_TO_ATTACK
     worst = worst_of(view, pipeline)
     if worst is None:
         return "not run", "no attack"
@@ -85,7 +96,12 @@ def won_beyond(view: RunView, pipeline: PipelineView) -> list[AttackOutcome]:
 
 
 def standing(view: RunView, pipeline: PipelineView) -> Standing:
-    """Say whether some attack broke a pipeline, all that ran failed to, or nothing is known."""
+    """Say whether some attack broke a pipeline, all that ran failed to, or nothing is known.
+
+    Without a server there is nothing to break.
+    """
+    if pipeline.no_server:
+        return "no server"
     verdicts = [one.verdict for one in outcomes_of(view, pipeline) if is_judged(one)]
     if "broken" in verdicts or "partial" in verdicts:
         return "broken"

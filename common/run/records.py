@@ -358,6 +358,10 @@ class RunRecord(Record):
     server_pid_separate: bool | None = Field(
         default=None, description="True: the server half ran in a process of its own"
     )
+    no_server: bool = Field(
+        default=False,
+        description="True: the hospital answered by itself; no server was started, nothing sent",
+    )
     reused: list[str] = Field(default_factory=list, description="Artefacts reused, by key")
     reused_seconds: dict[str, float] = Field(
         default_factory=dict, description="What reused artefacts cost when they were made, by key"
@@ -526,6 +530,9 @@ class PlannedPipeline(Record):
     reference_rank: int | None = Field(
         default=None,
         description="The smallest of the run is the reference of differences; none: never it",
+    )
+    no_server: bool = Field(
+        default=False, description="True: it has no server, the hospital does everything itself"
     )
 
     @model_validator(mode="before")

@@ -17,6 +17,8 @@ WON: tuple[Verdict, ...] = ("broken", "partial")
 NOT_PROMISED, OPEN_BY_DESIGN = "not promised", "open by design"
 # What an attack on pictures finds in ciphertexts that are none: in a cell, and in full.
 AS_NOISE, A_CONTROL = "as noise", "a control: it finds in these ciphertexts what it finds in noise"
+# Of a pipeline without a server: no attack applies, which is neither a pass nor a verdict.
+NOTHING_TO_ATTACK = "no server, no message: nothing to attack"
 # What must hold and shows nothing by holding: in a cell, and in full.
 NECESSARY = "necessary"
 IS_NECESSARY = (

@@ -43,6 +43,7 @@ def _row(view: RunView, pipeline: PipelineView) -> dict[str, Any]:
         "weights": manifest.backbone.weights,
         "claim": pipeline.claims.claim_type if pipeline.claims else None,
         "scheme": pipeline.claims.scheme if pipeline.claims else None,
+        "no_server": pipeline.no_server,
     }
     for metric in pipeline.scores.metrics if pipeline.scores else []:
         row[metric.name] = metric.value

@@ -182,3 +182,15 @@ def one_time_of(pipeline: PipelineView) -> list[Measurement]:
 def one_time_seconds(pipeline: PipelineView) -> float:
     """Return the sum of the mean duration of each one-time stage, in seconds."""
     return sum(sum(one.seconds) / len(one.seconds) for one in one_time_of(pipeline) if one.seconds)
+
+
+def fit_seconds(pipeline: PipelineView) -> float | None:
+    """Return what fitting takes in seconds, on all sides, with the making of all that was reused.
+
+    None where no fit was measured, or where what something that was reused had cost is not known.
+    """
+    record = pipeline.measured
+    fits = [one for one in record.measurements if one.stage is Stage.FIT] if record else []
+    if record is None or not fits or set(record.reused) - set(record.reused_seconds):
+        return None
+    return sum(sum(one.seconds) for one in fits) + sum(record.reused_seconds.values())

@@ -91,6 +91,11 @@ class PipelineView:
         return next((record.claims for record in self.cells if record.claims), None)
 
     @property
+    def no_server(self) -> bool:
+        """True where the hospital does everything itself: nothing is sent, nothing to attack."""
+        return self.planned.no_server or any(record.no_server for record in self.cells)
+
+    @property
     def protected(self) -> bool:
         """True where the pipeline claims to hide something from the server."""
         return self.claims is not None and self.claims.claim_type != "none"

@@ -20,6 +20,7 @@ from he_compare.common.errors import CellError, CompareError, MessageError, Unav
 from he_compare.common.identity import key_of, source_digest
 from he_compare.common.references.reference import Public
 from he_compare.common.run.records import AttackOutcome, AttackPicture
+from he_compare.common.run.severity import NOTHING_TO_ATTACK
 from he_compare.common.run.store import RunFolder
 from he_compare.common.scheme import CLOSED_CONTROLS, CONTROLS, OPEN_CONTROL
 from he_compare.common.sources import sources_of
@@ -173,6 +174,9 @@ class Harness:
         self, attack: AuditStep, target: Target, identity: str, late: str
     ) -> Iterator[AttackOutcome]:
         draft = self._draft(attack, target, identity)
+        if target.no_server:
+            yield draft.not_applicable(NOTHING_TO_ATTACK)
+            return
         if late:
             yield draft.not_run(*self._why_late(late))
             return

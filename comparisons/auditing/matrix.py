@@ -20,6 +20,7 @@ from he_compare.common.run.severity import (
     IS_NECESSARY,
     NECESSARY,
     NOT_PROMISED,
+    NOTHING_TO_ATTACK,
     WORDS,
     aside,
     beyond_claims,
@@ -97,6 +98,8 @@ def _notes(outcomes: Sequence[AttackOutcome]) -> list[str]:
         notes.append(f"`{AS_NOISE}`: {A_CONTROL}; it is not counted as an attack resisted.")
     if any(map(only_necessary, outcomes)):
         notes.append(f"`{NECESSARY}`: {IS_NECESSARY}.")
+    if alone := sorted({one.target for one in outcomes if one.reason == NOTHING_TO_ATTACK}):
+        notes.append(f"{', '.join(alone)}: {NOTHING_TO_ATTACK}; neither a pass nor a verdict.")
     if any(one.verdict == "unreadable" for one in outcomes):
         notes.append(f"`unreadable`: {WORDS['unreadable'].meaning}.")
     small = {(one.title, one.reason) for one in outcomes if one.not_run is NotRun.BUDGET}

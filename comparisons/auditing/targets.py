@@ -13,10 +13,16 @@ from pydantic import BaseModel
 from he_compare.common import plugins
 from he_compare.common.adversary import Need
 from he_compare.common.attack import Attack
-from he_compare.common.contracts import Deployed, Pipeline
-from he_compare.common.errors import CellError, CompareError, UsageError
+from he_compare.common.contracts import (
+    NOTHING_LEAVES,
+    Deployed,
+    LocalPipeline,
+    Pipeline,
+)
+from he_compare.common.errors import CellError, CompareError, NoServerError, UsageError
 from he_compare.common.identity import key_of
 from he_compare.common.run.records import MessageSource
+from he_compare.common.run.severity import NOTHING_TO_ATTACK
 from he_compare.common.run.tape import Tape
 from he_compare.common.scheme import CONTROLS, KeyedScheme, Scheme
 from he_compare.common.seeds import seed_for
@@ -56,6 +62,7 @@ class Target:
     ``parameters``: as resolved, JSON values. ``tape_digest``: of the messages that crossed, ''
     where there are none. ``argument``: what names it on the command line. ``modules``: whose source
     can change what is attacked. ``open_it`` raises CompareError where there is nothing to attack.
+    ``no_server``: nothing is sent to anybody, so that it is never opened.
     """
 
     label: str
@@ -67,12 +74,15 @@ class Target:
     modules: tuple[str, ...]
     open_it: Callable[[], Opened]
     tape_digest: str = ""
+    no_server: bool = False
     _keys: dict[int, KeyedScheme] = field(default_factory=dict)
     _opened: Opened | CompareError | None = None
 
     @property
     def opened(self) -> Opened:
         """What is attacked. Raises CompareError, the same one again: nothing is fitted twice."""
+        if self.no_server:
+            raise NoServerError(NOTHING_TO_ATTACK)
         if self._opened is None:
             try:
                 self._opened = self.open_it()
@@ -97,6 +107,8 @@ class Target:
 
     def claim(self) -> str:
         """Return what the target claims, in words; '' where nothing is deployed."""
+        if self.no_server:
+            return NOTHING_LEAVES
         try:
             claims = self.scheme.claims()
             return f"{claims.protects} ({claims.claim_type})"
@@ -257,6 +269,7 @@ def pipeline_target(
         modules=pipeline.source_modules(parameters),
         open_it=open_it,
         tape_digest=tape_digest,
+        no_server=isinstance(pipeline, LocalPipeline),
     )
 
 

@@ -53,7 +53,9 @@ class PolicyRule(BaseModel):
     forbidden_beyond_claims: list[Verdict] = Field(
         default_factory=list, description="Verdicts not allowed on what it does not claim"
     )
-    attacks_required: bool = Field(default=False, description="An attack must have run")
+    attacks_required: bool = Field(
+        default=False, description="An attack must have run; not where there is no server"
+    )
 
 
 class Policy(BaseModel):
@@ -148,5 +150,6 @@ def _attack_problems(rule: PolicyRule, view: RunView, pipeline: PipelineView) ->
         if not outcome.promised and outcome.verdict in rule.forbidden_beyond_claims:
             yield f"{found}, beyond its claims"
     evidence = [one for one in outcomes if one.counts_as == "evidence"]
-    if rule.attacks_required and not any(one.verdict in CONCLUSIVE for one in evidence):
+    required = rule.attacks_required and not pipeline.no_server
+    if required and not any(one.verdict in CONCLUSIVE for one in evidence):
         yield "no attack ran, but the policy requires one"

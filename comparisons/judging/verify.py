@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from he_compare.common.errors import CompareError
-from he_compare.common.run.records import Manifest
+from he_compare.common.run.records import Manifest, RunRecord
 from he_compare.common.run.store import SCORES, RunFolder
 from he_compare.common.run.tape import tape_problem
 from he_compare.common.run.view import RunView, answered, read_run
@@ -83,6 +83,7 @@ def _record_problems(folder: RunFolder, view: RunView) -> Iterator[str]:
             yield f"{name}: {problem}"
         if record.server_pid_separate is False:
             yield f"{name}: the server half ran in the client's process"
+        yield from (f"{name}: {problem}" for problem in _sent_without_a_server(record))
         if record.cell.phase is Phase.ACCURACY and not record.predictions:
             yield f"{name}: ok, but without predictions"
         found = record.agreement
@@ -90,6 +91,18 @@ def _record_problems(folder: RunFolder, view: RunView) -> Iterator[str]:
             yield f"{name}: {found.agree} of {found.compared} executed predictions agree"
         if found is not None and record.fhe_mode is FheMode.EXECUTE and found.executed == 0:
             yield f"{name}: it claims execution, but no image was executed"
+
+
+def _sent_without_a_server(record: RunRecord) -> Iterator[str]:
+    """Say what a record holds that cannot be where there is no server."""
+    if not record.no_server:
+        return
+    sent = record.traffic
+    counts = sent.model_dump(exclude={"n_images", "jpeg_bytes"}).values() if sent else ()
+    if any(counts) or record.tape is not None:
+        yield "it says that there is no server, and holds bytes that were sent"
+    if record.server_pid_separate is not None or record.server_peak_bytes is not None:
+        yield "it says that there is no server, and holds facts of its process"
 
 
 def _predictions(

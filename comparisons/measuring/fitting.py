@@ -10,13 +10,18 @@ from typing import Any
 from he_compare.common.clock import Clock
 from he_compare.common.contracts import (
     Deployed,
+    Deployment,
+    Fitted,
+    LocalFitted,
+    LocalPipeline,
     Pipeline,
     Progress,
     RunContext,
     RunSettings,
     TrainingData,
 )
-from he_compare.common.errors import UnavailableError
+from he_compare.common.errors import CellError, NoServerError, UnavailableError
+from he_compare.common.run.severity import NOTHING_TO_ATTACK
 from he_compare.common.run.store import ArtefactFolder, Reused
 from he_compare.common.service.process import ByteCount, ServerProcess
 from he_compare.common.types import Per, Side, Stage
@@ -24,12 +29,24 @@ from he_compare.common.types import Per, Side, Stage
 
 @dataclass(frozen=True)
 class Fit:
-    """A pipeline that is fitted and deployed, and what that cost."""
+    """A pipeline that is fitted and deployed, and what that cost.
 
-    deployed: Deployed
+    ``deployment``: None where there is no server, so that there is nothing to deploy.
+    """
+
+    fitted: Fitted
+    context: RunContext
+    deployment: Deployment | None
     once: Clock
     training_bytes: ByteCount
     reused: list[Reused]
+
+    @property
+    def deployed(self) -> Deployed:
+        """What an attacker faces. Raises NoServerError where nothing is sent to anybody."""
+        if self.deployment is None:
+            raise NoServerError(NOTHING_TO_ATTACK)
+        return Deployed(self.fitted, self.deployment, self.context)
 
 
 @dataclass(frozen=True)
@@ -59,6 +76,11 @@ def fit_and_deploy(pipeline: Pipeline, parameters: Any, ground: Ground) -> Fit:
     fit_clock = Clock(Side.CLIENT)
 
     def start_training(name: str, public_material: bytes) -> ServerProcess:
+        if isinstance(pipeline, LocalPipeline):
+            raise CellError(
+                f"{pipeline.name} says that it has no server, and starts one to train",
+                fix="repair the pipeline: derive it from Pipeline",
+            )
         server = start_server(name, public_material, fit_clock, ground)
         started.append(server)
         return server
@@ -83,8 +105,20 @@ def fit_and_deploy(pipeline: Pipeline, parameters: Any, ground: Ground) -> Fit:
             server.close()
     context.clock = once = Clock(Side.CLIENT)
     _record_fit(once, fit_clock, fit_seconds)
-    deployed = Deployed(fitted, fitted.deploy(context), context)
-    return Fit(deployed, once, _total(started), ground.artefacts.drain_reused())
+    deployment = None if _stays_local(pipeline, fitted) else fitted.deploy(context)
+    reused = ground.artefacts.drain_reused()
+    return Fit(fitted, context, deployment, once, _total(started), reused)
+
+
+def _stays_local(pipeline: Pipeline, fitted: Fitted) -> bool:
+    """Say whether there is no server. Raises CellError where pipeline and model disagree."""
+    local = isinstance(fitted, LocalFitted)
+    if local is not isinstance(pipeline, LocalPipeline):
+        raise CellError(
+            f"{pipeline.name} and what it fits disagree on whether there is a server",
+            fix="repair the pipeline: LocalPipeline and LocalFitted belong together",
+        )
+    return local
 
 
 def start_server(name: str, public_material: bytes, clock: Clock, ground: Ground) -> ServerProcess:

@@ -17,7 +17,13 @@ from pydantic import BaseModel
 from he_compare.common import plugins
 from he_compare.common.backbones.catalog import find_backbone
 from he_compare.common.backbones.features import backbone_seed
-from he_compare.common.contracts import OpenDataset, Progress, RunSettings, TrainingData
+from he_compare.common.contracts import (
+    LocalPipeline,
+    OpenDataset,
+    Progress,
+    RunSettings,
+    TrainingData,
+)
 from he_compare.common.dataset import DatasetFamily, choose_subset
 from he_compare.common.environment import tool_version, usable_cores
 from he_compare.common.errors import UsageError
@@ -223,6 +229,7 @@ class RunPlan:
                     parameters=p.spec.parameters,
                     resolved=p.resolved(),
                     reference_rank=p.pipeline.reference_rank(p.parameters),
+                    no_server=isinstance(p.pipeline, LocalPipeline),
                 )
                 for p in self.pipelines
             ],

@@ -23,12 +23,13 @@ from he_compare.common.types import Float64Array, IntArray, Message, Side, UInt8
 from he_compare.comparisons.measuring.disturbances import Disturbance
 
 INFER = "infer"
+NO_MESSAGE = "nothing is sent: there is no message that could be disturbed"
 # Scores this many times as large as any undisturbed one are no scores.
 GARBAGE_FACTOR = 100.0
 
 
 class Served(Protocol):
-    """A deployed pipeline: what ``he_compare.comparisons.measuring.session.Session`` has."""
+    """A deployed pipeline: what ``he_compare.comparisons.measuring.session.ServedSession`` has."""
 
     @property
     def client(self) -> Client:
@@ -123,17 +124,10 @@ def robustness_curve(
     chosen = sorted(disturbance.levels if levels is None else levels)
     line = _Line(served.client, served.server, restart)
     messages = served.client.protect(images, Clock(Side.CLIENT))
-    result = RobustnessCurve(
-        disturbance=disturbance.name,
-        unit=disturbance.unit,
-        applied_to=disturbance.applied_to,
-        seed=seed,
-        points=[],
-    )
     try:
         disturbance.apply(messages[0], 0.0, generator_for(seed))
     except UsageError as error:
-        return result.model_copy(update={"reason": error.problem})
+        return no_curve(disturbance, seed, error.problem)
     reference = _reference(line, messages, batch)
     points = []
     for number, level in enumerate(chosen):
@@ -146,7 +140,19 @@ def robustness_curve(
         ]
         points.append(_point(line, level, sent, messages, labels, reference, batch))
     progress(f"robustness: {disturbance.name}", len(chosen), len(chosen))
-    return result.model_copy(update={"points": points})
+    return no_curve(disturbance, seed, "").model_copy(update={"points": points})
+
+
+def no_curve(disturbance: Disturbance, seed: int, reason: str) -> RobustnessCurve:
+    """Return a curve without points, and why it has none."""
+    return RobustnessCurve(
+        disturbance=disturbance.name,
+        unit=disturbance.unit,
+        applied_to=disturbance.applied_to,
+        seed=seed,
+        points=[],
+        reason=reason,
+    )
 
 
 def _reference(line: _Line, messages: list[Message], batch: int) -> Float64Array:

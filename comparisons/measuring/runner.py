@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from he_compare.common.clock import Clock
-from he_compare.common.contracts import ClearTwin
+from he_compare.common.contracts import ClearTwin, LocalPipeline
 from he_compare.common.environment import (
     fingerprint_environment,
     peak_memory_bytes,
@@ -37,9 +37,10 @@ from he_compare.common.types import Float64Array, IntArray, Per, Phase, Side, St
 from he_compare.comparisons.measuring.disturbances import BIT_FLIPS, GAUSSIAN_NOISE
 from he_compare.comparisons.measuring.fitting import Fit
 from he_compare.comparisons.measuring.plan import Planned, PlannedCell, RunPlan
-from he_compare.comparisons.measuring.robustness import robustness_curve
+from he_compare.comparisons.measuring.robustness import NO_MESSAGE, no_curve, robustness_curve
 from he_compare.comparisons.measuring.sample_pictures import mean_jpeg_bytes, store_sample_pictures
 from he_compare.comparisons.measuring.session import (
+    ServedSession,
     Session,
     clear_twins_of,
     compare_with_clear,
@@ -194,7 +195,9 @@ class Runner:
         before = session.byte_count()
         clock = Clock(Side.CLIENT)
         parts = []
-        recorder = None if self.taped is None else TapeRecorder(self.taped)
+        recorder = None
+        if self.taped is not None and isinstance(session, ServedSession):
+            recorder = TapeRecorder(self.taped)
         for start in range(0, len(test), size):
             images = test.images[start : start + size]
             parts.append(session.run(images, clock, per=Per.BATCH, record=recorder))
@@ -223,14 +226,14 @@ class Runner:
                 "claims": session.fitted.claims(),
                 "training": session.training,
                 "client_peak_bytes": client_peak,
-                "server_peak_bytes": session.server.measure_peak(),
-                "server_pid_separate": session.server.is_separate,
+                "server_peak_bytes": session.server_peak(),
                 "reused": [one.name for one in session.fit.reused],
                 "reused_seconds": {
                     one.name: one.seconds for one in session.fit.reused if one.seconds is not None
                 },
                 "warnings": session.warnings,
                 "tape": self._keep_tape(cell, session, recorder),
+                **session.server_facts,
             }
         )
         if agreement is not None and agreement.agree < agreement.compared:
@@ -262,8 +265,8 @@ class Runner:
                 "warmup_images": min(WARMUP_IMAGES, len(images)),
                 "measurements": measurements(clock, per=Per.SAMPLE),
                 "traffic": session.traffic(before, len(images)),
-                "server_pid_separate": session.server.is_separate,
                 "warnings": session.warnings,
+                **session.server_facts,
             }
         )
 
@@ -272,17 +275,20 @@ class Runner:
     ) -> RunRecord:
         test = self.plan.test
         chosen = evenly_spaced(len(test), self.plan.config.robustness_images)
+        seed = self.plan.config.seed
         curves = [
             robustness_curve(
                 session,
                 test.images[chosen],
                 test.labels[chosen],
                 disturbance,
-                seed=self.plan.config.seed,
+                seed=seed,
                 batch=self.plan.settings.infer_batch,
                 restart=session.restart,
                 progress=self.progress,
             )
+            if isinstance(session, ServedSession)
+            else no_curve(disturbance, seed, NO_MESSAGE)
             for disturbance in (BIT_FLIPS, GAUSSIAN_NOISE)
         ]
         return started.model_copy(
@@ -292,8 +298,8 @@ class Runner:
                 "fhe_mode": session.fitted.fhe_mode,
                 "n_images": len(chosen),
                 "robustness": curves,
-                "server_pid_separate": session.server.is_separate,
                 "warnings": session.warnings,
+                **session.server_facts,
             }
         )
 
@@ -301,11 +307,10 @@ class Runner:
         self, cell: PlannedCell, session: Session, recorder: TapeRecorder | None
     ) -> TapeFacts | None:
         """Keep what crossed: in the run folder, or in memory where it shows unprotected pictures
-        or no picture may leave the dataset."""
-        if recorder is None:
+        or no picture may leave the dataset. None where nothing crossed."""
+        if recorder is None or not isinstance(session, ServedSession):
             return None
-        deployment = session.fit.deployed.deployment
-        tape = recorder.tape(deployment.public_material)
+        tape = recorder.tape(session.public_material)
         self.tapes[cell.planned.label] = tape
         protected = session.fitted.claims().claim_type != "none"
         if protected and self.plan.config.pictures:
@@ -360,7 +365,9 @@ def describe_cell(cell: PlannedCell) -> str:
     if cell.phase is Phase.ACCURACY:
         return f"{cell.planned.label}: fit and test"
     if cell.phase is Phase.ROBUSTNESS:
-        return f"{cell.planned.label}: disturbed messages"
+        local = isinstance(cell.planned.pipeline, LocalPipeline)
+        none = " (none: it sends nothing)" if local else ""
+        return f"{cell.planned.label}: disturbed messages{none}"
     return f"{cell.planned.label}: latency, round {cell.round}"
 
 

@@ -1,17 +1,23 @@
-"""A pipeline that is ready to be measured: fitted, deployed, its server process running."""
+"""A pipeline that is ready to be measured: fitted, deployed, its server process running.
+
+A pipeline that the hospital runs by itself has no server: it is measured on the same path, and no
+process is started for it.
+"""
 
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from he_compare.common.clock import Clock
 from he_compare.common.contracts import (
     ClearTwin,
     Client,
     Fitted,
+    LocalFitted,
 )
 from he_compare.common.errors import CellError
 from he_compare.common.run.records import Agreement, Traffic
@@ -25,34 +31,27 @@ PUBLIC_VERB = "public"
 
 
 @dataclass
-class Session:
-    """One deployed pipeline. ``fit.once`` holds the one-time costs: fit, keys, upload, load."""
+class Session(ABC):
+    """One fitted pipeline. ``fit.once`` holds the one-time costs: fit, keys, upload, load."""
 
     planned: Planned
     fit: Fit
-    server: ServerProcess
-    start: Callable[[], ServerProcess]
     classes: int
 
     @property
     def fitted(self) -> Fitted:
         """The fitted pipeline."""
-        return self.fit.deployed.fitted
-
-    @property
-    def client(self) -> Client:
-        """The client, with its secrets."""
-        return self.fit.deployed.deployment.client
+        return self.fit.fitted
 
     @property
     def training(self) -> dict[str, Any]:
         """How the model was fitted."""
-        return self.fit.deployed.context.training
+        return self.fit.context.training
 
     @property
     def warnings(self) -> list[str]:
         """Lines that are shown wherever a record is printed."""
-        return self.fit.deployed.context.warnings
+        return self.fit.context.warnings
 
     def run(
         self,
@@ -67,15 +66,7 @@ class Session:
         ``record`` is handed the messages once they have crossed, outside the timed path.
         """
         start = time.perf_counter()
-        messages = self.client.protect(images, clock)
-        if len(messages) != len(images) or not all(isinstance(one, bytes) for one in messages):
-            raise CellError(
-                f"the client of {self.planned.label} does not send {len(images)} messages of bytes "
-                f"for {len(images)} images",
-                fix="repair the pipeline: one message of type bytes for each image",
-            )
-        replies = self.server.call(INFERENCE_VERB, messages, clock)
-        scores = self.client.reveal(replies, clock)
+        scores, messages = self._answers(images, clock)
         clock.add(
             Stage.TOTAL, time.perf_counter() - start, per=per, items=len(images), side=Side.CLIENT
         )
@@ -84,15 +75,73 @@ class Session:
             record(messages)
         return scores
 
+    @abstractmethod
+    def _answers(self, images: UInt8Array, clock: Clock) -> tuple[Float64Array, list[Message]]:
+        """Return scores (n, k) and the messages that were sent for them."""
+
     def _check_scores(self, scores: object, n: int) -> None:
-        """Raise CellError unless a client revealed one row of scores per image."""
+        """Raise CellError unless there is one row of scores per image."""
         shape = getattr(scores, "shape", None)
         if shape != (n, self.classes):
             raise CellError(
-                f"the client of {self.planned.label} revealed scores of shape {shape}, "
-                f"expected {(n, self.classes)}",
-                fix="return an array of one row per image and one column per class from reveal",
+                f"the client of {self.planned.label} gave scores of shape {shape}, expected "
+                f"{(n, self.classes)}",
+                fix="return an array of one row per image and one column per class from "
+                f"{self.answers_in}",
             )
+
+    answers_in: ClassVar[str]
+
+    @abstractmethod
+    def byte_count(self) -> ByteCount:
+        """Return a copy of the inference byte counter."""
+
+    @abstractmethod
+    def traffic(self, before: ByteCount, n_images: int) -> Traffic:
+        """Bytes of inference since ``before`` (a copy of the counter), and the one-time ones."""
+
+    @property
+    @abstractmethod
+    def server_facts(self) -> dict[str, Any]:
+        """Fields of a record that say whether there is a server, and where it runs."""
+
+    def server_peak(self) -> int | None:
+        """Return the peak memory of the server in bytes; None (the default) without a server."""
+        return None
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stop what was started."""
+
+
+@dataclass
+class ServedSession(Session):
+    """One deployed pipeline with its server process."""
+
+    server: ServerProcess
+    start: Callable[[], ServerProcess]
+    answers_in = "reveal"
+
+    @property
+    def client(self) -> Client:
+        """The client, with its secrets."""
+        return self.fit.deployed.deployment.client
+
+    @property
+    def public_material(self) -> bytes:
+        """All that the server was started with."""
+        return self.fit.deployed.deployment.public_material
+
+    def _answers(self, images: UInt8Array, clock: Clock) -> tuple[Float64Array, list[Message]]:
+        messages = self.client.protect(images, clock)
+        if len(messages) != len(images) or not all(isinstance(one, bytes) for one in messages):
+            raise CellError(
+                f"the client of {self.planned.label} does not send {len(images)} messages of bytes "
+                f"for {len(images)} images",
+                fix="repair the pipeline: one message of type bytes for each image",
+            )
+        replies = self.server.call(INFERENCE_VERB, messages, clock)
+        return self.client.reveal(replies, clock), messages
 
     def traffic(self, before: ByteCount, n_images: int) -> Traffic:
         """Bytes of inference since ``before`` (a copy of the counter), and the one-time ones."""
@@ -114,6 +163,15 @@ class Session:
         """Return a copy of the inference byte counter."""
         return ByteCount(**vars(self.server.traffic[INFERENCE_VERB]))
 
+    @property
+    def server_facts(self) -> dict[str, Any]:
+        """Say whether the server runs in a process of its own."""
+        return {"server_pid_separate": self.server.is_separate}
+
+    def server_peak(self) -> int | None:
+        """Return the peak memory of the server's process in bytes; None where it is not known."""
+        return self.server.measure_peak()
+
     def restart(self) -> ServerProcess:
         """Restart the server from the same public material after a message has stopped it."""
         self.server.close()
@@ -125,23 +183,61 @@ class Session:
         self.server.close()
 
 
+@dataclass
+class LocalSession(Session):
+    """One pipeline that answers at the hospital: nothing is started, nothing is sent."""
+
+    model: LocalFitted
+    answers_in = "answer"
+
+    def _answers(self, images: UInt8Array, clock: Clock) -> tuple[Float64Array, list[Message]]:
+        told, start = clock.total(), time.perf_counter()
+        scores = self.model.answer(images, clock)
+        if clock.total() == told:
+            clock.add(Stage.EVALUATE, time.perf_counter() - start, items=len(images))
+        return scores, []
+
+    def byte_count(self) -> ByteCount:
+        """Return a counter at zero."""
+        return ByteCount()
+
+    def traffic(self, before: ByteCount, n_images: int) -> Traffic:
+        """Nothing crossed, for all the images."""
+        return Traffic(
+            requests=0,
+            upload_bytes=0,
+            download_bytes=0,
+            payload_upload_bytes=0,
+            payload_download_bytes=0,
+            public_material_bytes=0,
+            n_images=n_images,
+        )
+
+    @property
+    def server_facts(self) -> dict[str, Any]:
+        """Say that there is no server."""
+        return {"no_server": True}
+
+    def close(self) -> None:
+        """Nothing was started."""
+
+
 def open_session(planned: Planned, ground: Ground) -> Session:
-    """Fit a pipeline, deploy it and start its server process.
+    """Fit a pipeline; where it has a server, deploy it and start the server process.
 
     Raises UnavailableError where the pipeline cannot run here.
     """
     fit = fit_and_deploy(planned.pipeline, planned.parameters, ground)
+    classes = len(ground.data.classes)
+    if isinstance(fit.fitted, LocalFitted):
+        return LocalSession(planned, fit, classes, fit.fitted)
     material = fit.deployed.deployment.public_material
 
     def start_deployed(clock: Clock) -> ServerProcess:
         return start_server(planned.pipeline.name, material, clock, ground)
 
-    return Session(
-        planned=planned,
-        fit=fit,
-        server=start_deployed(fit.once),
-        start=lambda: start_deployed(Clock(Side.CLIENT)),
-        classes=len(ground.data.classes),
+    return ServedSession(
+        planned, fit, classes, start_deployed(fit.once), lambda: start_deployed(Clock(Side.CLIENT))
     )
 
 

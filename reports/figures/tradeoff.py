@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -19,7 +20,9 @@ from he_compare.reports.document.legible import wrapped
 from he_compare.reports.figures.latency import round_duration
 from he_compare.reports.figures.style import BLUE, GREY, INK, ORANGE, RULE, new_figure, place_once
 
-SHAPES = {"broken": "X", "unbroken": "o", "unknown": "s"}
+SHAPES = {"broken": "X", "unbroken": "o", "unknown": "s", "no server": "D"}
+# How far 0, which has no place on a log axis, stands left of the smallest cost, in powers of ten.
+BREAK = 0.45
 NEAR = 11.0
 LEADER = {"arrowstyle": "-", "color": GREY, "linewidth": 0.5, "shrinkB": 3}
 KEY_WIDTH = 34
@@ -27,16 +30,23 @@ Price = Callable[[PipelineView], float | None]
 Point = tuple[float, float, PipelineView]
 
 
+@dataclass(frozen=True)
+class Priced:
+    """One panel: its points, and where 0 is drawn; None where no point costs nothing."""
+
+    points: list[Point]
+    zero: float | None
+    label: str
+    spell: Callable[[float], str]
+
+
 def tradeoff_plot(view: RunView) -> Figure | None:
     """Draw accuracy against p50 and against bytes per image; None where neither is known."""
-    panels = [
-        (price, label, spell)
-        for price, label, spell in (
-            (_wait, "p50 of one image, log axis", round_duration),
-            (_moved, "bytes per image, up and down, log axis", _round_size),
-        )
-        if _points(view, price)
-    ]
+    priced = (
+        _priced(view, _wait, "p50 of one image, log axis", round_duration),
+        _priced(view, _moved, "bytes per image, up and down, log axis", _round_size),
+    )
+    panels = [panel for panel in priced if panel is not None]
     if not panels:
         return None
     count = len(view.pipelines)
@@ -44,13 +54,13 @@ def tradeoff_plot(view: RunView) -> Figure | None:
     grid = figure.subplots(
         1, len(panels) + 1, squeeze=False, width_ratios=[*[1] * len(panels), 0.95]
     )
-    for axes, (price, label, spell) in zip(grid[0], panels, strict=False):
-        _panel(axes, view, _points(view, price), label, spell)
+    for axes, panel in zip(grid[0], panels, strict=False):
+        _panel(axes, view, panel)
     grid[0][0].set_ylabel("accuracy")
     _key(grid[0][-1], view)
     place_once(figure)
-    for axes, (price, *_) in zip(grid[0], panels, strict=False):
-        _numbers(figure, axes, _points(view, price))
+    for axes, panel in zip(grid[0], panels, strict=False):
+        _numbers(figure, axes, panel.points)
     return figure
 
 
@@ -68,20 +78,32 @@ def _round_size(count: float) -> str:
     return size(count).replace(".00", "").replace(".0 ", " ")
 
 
-def _points(view: RunView, price: Price) -> list[Point]:
+def _priced(
+    view: RunView, price: Price, label: str, spell: Callable[[float], str]
+) -> Priced | None:
+    """Return a panel of all pipelines whose price is known; None where none has a price above 0."""
     found = []
     for pipeline in view.pipelines:
         metric, cost = pipeline.metric("accuracy"), price(pipeline)
-        if metric is not None and metric.value is not None and cost:
+        if metric is not None and metric.value is not None and cost is not None:
             found.append((cost, metric.value, pipeline))
-    return found
+    costs = [cost for cost, *_ in found if cost > 0]
+    if not costs:
+        return None
+    zero = _left_of(costs)
+    points = [(cost if cost > 0 else zero, height, one) for cost, height, one in found]
+    return Priced(points, zero if len(costs) < len(found) else None, label, spell)
 
 
-def _panel(
-    axes: Axes, view: RunView, points: list[Point], label: str, spell: Callable[[float], str]
-) -> None:
+def _left_of(costs: list[float]) -> float:
+    """Return a place on a log axis that is clearly left of all costs."""
+    reach = max(max(costs) / min(costs), 4.0)
+    return min(costs) / reach**BREAK
+
+
+def _panel(axes: Axes, view: RunView, panel: Priced) -> None:
     axes.set_xscale("log")
-    for cost, accuracy, pipeline in points:
+    for cost, accuracy, pipeline in panel.points:
         axes.plot(
             [cost],
             [accuracy],
@@ -92,16 +114,28 @@ def _panel(
             markeredgewidth=0.5,
             linestyle="none",
         )
-    costs, heights = [point[0] for point in points], [point[1] for point in points]
+    costs, heights = [point[0] for point in panel.points], [point[1] for point in panel.points]
     ratio = max(max(costs) / min(costs), 4.0)
     axes.set_xlim(min(costs) / ratio**0.22, max(costs) * ratio**0.22)
     span = max(max(heights) - min(heights), 0.2)
     axes.set_ylim(min(heights) - 0.2 * span, min(1.04, max(heights) + 0.2 * span))
-    ticks = _ticks(*axes.get_xlim())
-    axes.set_xticks(ticks, [spell(value) for value in ticks])
-    axes.minorticks_off()
+    _mark_costs(axes, panel)
     axes.grid(color=RULE, linewidth=0.6)
-    axes.set_xlabel(label)
+    axes.set_xlabel(panel.label)
+
+
+def _mark_costs(axes: Axes, panel: Priced) -> None:
+    """Label round costs; 0 has a tick of its own, left of a line where the log axis begins."""
+    low, high = axes.get_xlim()
+    if panel.zero is None:
+        ticks = _ticks(low, high)
+        axes.set_xticks(ticks, [panel.spell(value) for value in ticks])
+    else:
+        begin = math.sqrt(panel.zero * min(cost for cost, *_ in panel.points if cost > panel.zero))
+        ticks = _ticks(begin, high)
+        axes.set_xticks([panel.zero, *ticks], ["0", *[panel.spell(value) for value in ticks]])
+        axes.axvline(begin, color=GREY, linewidth=0.8, linestyle=(0, (2, 2)))
+    axes.minorticks_off()
 
 
 def _ticks(low: float, high: float) -> list[float]:
@@ -170,11 +204,13 @@ def _free_place(
 def _key(axes: Axes, view: RunView) -> None:
     """List numbers and names, and what the shapes mean."""
     axes.set_axis_off()
-    shapes = (
+    shapes = [
         ("X", "broken or partly broken"),
         ("o", "not broken by what was run"),
         ("s", "unknown"),
-    )
+    ]
+    if any(pipeline.no_server for pipeline in view.pipelines):
+        shapes.append(("D", "no server: nothing to attack"))
     lines = len(view.pipelines) + len(shapes) + 1
     axes.set_ylim(lines - 0.5, -0.5)
     axes.set_xlim(0, 1)

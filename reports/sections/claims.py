@@ -93,6 +93,9 @@ def _boundary_cells(view: RunView, pipeline: PipelineView) -> tuple[Inline, ...]
     claims = pipeline.claims
     if claims is None:
         return (name, *[inline(MISSING)] * 4)
+    if pipeline.no_server:
+        holds = ("images, network and head; no key", "nothing", "there is no server", "nothing")
+        return (name, *[inline(words) for words in holds])
     moved = pipeline.bytes_per_image
     return (
         name,
@@ -148,6 +151,9 @@ def _claim_cells(view: RunView, pipeline: PipelineView) -> tuple[Inline, ...]:
     claims = pipeline.claims
     if claims is None:
         return (name, *blanks(pipeline, 4))
+    if pipeline.no_server:
+        shown = ("no server", "none: nothing is sent", "no key", "no ciphertext")
+        return (name, *[inline(words) for words in shown])
     return (
         name,
         inline(_scheme_name(claims)),
@@ -162,6 +168,8 @@ def _full_rows(pipeline: PipelineView) -> list[Row]:
     claims = pipeline.claims
     if claims is None:
         return []
+    if pipeline.no_server:
+        return [Row((inline("Claims nothing"), inline(claims.protects)))]
     facts = [(name, inline(text)) for name, text in _facts(claims) if text]
     if claims.key_fingerprint:
         facts.append(("Key", inline(Code(claims.key_fingerprint))))

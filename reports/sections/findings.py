@@ -48,7 +48,7 @@ def _first_records(pipelines: list[PipelineView]) -> Inline:
 
 def separate_processes(view: RunView) -> Iterator[FindingCard]:
     """Say whether every server half ran in a process of its own."""
-    measured = [pipeline for pipeline in view.pipelines if pipeline.measured]
+    measured = [one for one in view.pipelines if one.measured and not one.no_server]
     states: tuple[tuple[Severity, bool | None, str], ...] = (
         ("fail", False, "The server half ran in the client's process"),
         ("unknown", None, "It was not recorded whether the server half ran in its own process"),
@@ -63,12 +63,17 @@ def separate_processes(view: RunView) -> Iterator[FindingCard]:
         if found:
             yield card(
                 severity,
-                f"{words}: {len(found)} of {len(measured)} pipelines ({_names(view, found)}).",
+                f"{words}: {len(found)} of {len(measured)} pipelines{_that_have_one(view)} "
+                f"({_names(view, found)}).",
                 _first_records(found),
                 "The operating system of one machine separates the memory; its administrator sees "
                 "both.",
                 reproduce="compare show RUN --json",
             )
+
+
+def _that_have_one(view: RunView) -> str:
+    return " with a server" if any(one.no_server for one in view.pipelines) else ""
 
 
 def _worst_separation(states: list[bool | None]) -> bool | None:

@@ -38,6 +38,11 @@ METHOD = (
     "A cell that failed, timed out or could not run here is a result: it keeps its row and its "
     "reason.",
 )
+ALONE = (
+    "A pipeline without a server is one call at the hospital. It is timed on the same path; no "
+    "process is started and no message is sent for it, so that its bytes are 0, and no message "
+    "can be disturbed or attacked."
+)
 
 
 class Method(ReportSection):
@@ -48,7 +53,8 @@ class Method(ReportSection):
 
     def sections(self, view: RunView) -> list[Section]:
         """Return method, reproduce command, environment and the list of records."""
-        method = (Bullets(tuple(inline(text) for text in METHOD)), _settings(view))
+        alone = (ALONE,) if any(one.no_server for one in view.pipelines) else ()
+        method = (Bullets(tuple(inline(text) for text in (*METHOD, *alone))), _settings(view))
         return [
             Section(self.title, 1, "method", method),
             Section("Reproduce", 2, "reproduce", _reproduce(view)),

@@ -110,7 +110,8 @@ def _cells(view: RunView, pipeline: PipelineView, pictures: Pictures) -> tuple[I
     name = row_name(view, pipeline, pipeline.cells[:1])
     seen = pictures.views.get(pipeline.label)
     if seen is None:
-        what = "no picture: bytes only" if pipeline.state == "ok" else pipeline.state
+        what = "nothing: there is no server" if pipeline.no_server else "no picture: bytes only"
+        what = what if pipeline.state == "ok" else pipeline.state
         return (name, inline(what), inline(MISSING), inline(MISSING))
     size = f"picture of {seen.shape[2]} × {seen.shape[1]} pixels"
     if seen.shape != pictures.original.shape:

@@ -107,7 +107,8 @@ def _accuracy_row(view: RunView, pipeline: PipelineView, kind: str, count: int) 
     if curve is None:
         return Row((name, *blanks(pipeline, count)))
     if not curve.points:
-        return Row((name, inline("not defined"), *[inline(MISSING)] * (count - 1)))
+        why = "nothing is sent" if pipeline.no_server else "not defined"
+        return Row((name, inline(why), *[inline(MISSING)] * (count - 1)))
     cells = [
         inline(fixed(point.accuracy, 2), Break(), bracket(point.interval, 2))
         for point in curve.points

@@ -15,6 +15,7 @@ from he_compare.common.run.severity import (
     AS_NOISE,
     IS_NECESSARY,
     NECESSARY,
+    NOTHING_TO_ATTACK,
     OPEN_BY_DESIGN,
     WORDS,
     only_necessary,
@@ -38,6 +39,7 @@ from he_compare.reports.document.nodes import (
 )
 from he_compare.reports.figures.block import drawn
 from he_compare.reports.figures.security import HeatCell, heat_map
+from he_compare.reports.naming import short_title
 from he_compare.reports.section import ReportSection
 
 NO_ATTACKS = (
@@ -92,6 +94,7 @@ def _introduction(view: RunView) -> list[Block]:
         (
             *(inline(Bold(WORDS[one].short), f": {WORDS[one].meaning}.") for one in told),
             *_counted_apart(view.outcomes),
+            *_nothing_to_attack(view),
         )
     )
     blocks: list[Block] = [Paragraph(words), meaning]
@@ -113,6 +116,15 @@ def _counted_apart(outcomes: Sequence[AttackOutcome]) -> list[Inline]:
         words = ": what was won is what the server is meant to know; no break."
         told.append(inline(Bold(OPEN_BY_DESIGN), words))
     return told
+
+
+def _nothing_to_attack(view: RunView) -> list[Inline]:
+    """Say which columns hold no verdict because nothing is sent."""
+    names = [short_title(view, pipeline) for pipeline in view.pipelines if pipeline.no_server]
+    if not names:
+        return []
+    words = f": {NOTHING_TO_ATTACK} ({', '.join(names)}); neither a pass nor a verdict."
+    return [inline(Bold(f"{WORDS['not applicable'].short} without a server"), words)]
 
 
 def _apart(outcome: AttackOutcome) -> str:

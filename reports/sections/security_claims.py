@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from he_compare.common.run.outcomes import worst_of
-from he_compare.common.run.severity import WORDS
+from he_compare.common.run.severity import NOTHING_TO_ATTACK, WORDS
 from he_compare.common.run.view import RunView
 from he_compare.reports.document.nodes import Block, Bold, Column, Row, Table, inline
 from he_compare.reports.naming import short_id, short_title
@@ -42,6 +42,11 @@ def _claims(view: RunView) -> Table:
                 f": {worst.title}; {result} ",
                 short_id(worst.identity),
             )
+        if pipeline.no_server:
+            shown = ("none: nothing is sent", "nothing to enforce", f"n/a: {NOTHING_TO_ATTACK}")
+            cells = [inline(words) for words in (short_title(view, pipeline), *shown)]
+            lines.append(Row(tuple(cells)))
+            continue
         lines.append(
             Row(
                 (

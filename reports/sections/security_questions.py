@@ -108,6 +108,8 @@ def _parameters(pipeline: PipelineView) -> str:
 
 
 def _learned(pipeline: PipelineView) -> str:
+    if pipeline.no_server:
+        return "there is no server"
     return ", ".join(pipeline.claims.server_learns) if pipeline.claims else ""
 
 
@@ -118,7 +120,12 @@ def _apart(view: RunView) -> str:
     return (
         f"a separate process in {sum(separate)} of {len(separate)} measured cells, started with "
         "the public material only"
-    )
+    ) + _without(view)
+
+
+def _without(view: RunView) -> str:
+    names = [short_title(view, pipeline) for pipeline in view.pipelines if pipeline.no_server]
+    return f"; no server at all: {', '.join(names)}" if names else ""
 
 
 def _controls(view: RunView) -> str:

@@ -81,6 +81,9 @@ def _expansion(view: RunView) -> Table:
     for pipeline in view.pipelines:
         name = row_name(view, pipeline, pipeline.cells[:1])
         traffic = pipeline.measured.traffic if pipeline.measured else None
+        if traffic is not None and pipeline.no_server:
+            rows.append(Row((name, inline("nothing is sent"), *[inline(MISSING)] * 4)))
+            continue
         if traffic is None or traffic.n_images <= 0:
             rows.append(Row((name, *blanks(pipeline, 5))))
             continue
@@ -140,6 +143,9 @@ def _memory(view: RunView) -> Table:
             continue
         peaks = (record.client_peak_bytes, record.server_peak_bytes)
         cells = [inline(MISSING if peak is None else megabytes(peak)) for peak in peaks]
+        if pipeline.no_server:
+            rows.append(Row((name, cells[0], inline(MISSING), inline("no server"))))
+            continue
         separate = {True: "yes", False: "no", None: "not recorded"}[record.server_pid_separate]
         rows.append(Row((name, *cells, inline(separate))))
     note = inline("Peak resident memory of each process during the accuracy cell.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from he_compare.common.run.outcomes import standing, strongest, worst_of
+from he_compare.common.run.outcomes import Standing, standing, strongest, worst_of
 from he_compare.common.run.severity import WORDS
 from he_compare.common.run.spelling import MISSING, kilobytes, milliseconds, significant
 from he_compare.common.run.timing import latency_of, throughput_of
@@ -71,7 +71,7 @@ def _table(view: RunView) -> Table:
 
 def _tradeoff_figure(view: RunView) -> list[Figure]:
     spoken = "; ".join(
-        f"{pipeline.number} {pipeline.label}: {standing(view, pipeline)} by attacks"
+        f"{pipeline.number} {pipeline.label}: {_told(standing(view, pipeline))}"
         for pipeline in view.pipelines
     )
     caption = (
@@ -79,8 +79,17 @@ def _tradeoff_figure(view: RunView) -> list[Figure]:
         "attack broke it, at least partly; circle: no attack broke what it claims; square: "
         "unknown. Orange numbers claim protection. Values: table above."
     )
+    if any(pipeline.no_server for pipeline in view.pipelines):
+        caption += (
+            " Diamond: no server, so that there is nothing to attack; it sends 0 bytes, which "
+            "stand left of the dashed line."
+        )
     alt = f"Accuracy against p50 and against bytes per image, by number of pipeline: {spoken}"
     return drawn(lambda: tradeoff_plot(view), "tradeoff", caption, alt)
+
+
+def _told(found: Standing) -> str:
+    return found if found == "no server" else f"{found} by attacks"
 
 
 def _cells(view: RunView, pipeline: PipelineView) -> tuple[Inline, ...]:
@@ -103,6 +112,8 @@ def _cells(view: RunView, pipeline: PipelineView) -> tuple[Inline, ...]:
 def _attacks(view: RunView, pipeline: PipelineView) -> Inline:
     """Return the strongest attack that was executed and its outcome; none is not a pass."""
     verdict, by = strongest(view, pipeline)
+    if pipeline.no_server:
+        return inline(WORDS[verdict].short, Break(), by)
     worst = worst_of(view, pipeline)
     if verdict == "not run" or worst is None:
         return inline("not run")
@@ -125,6 +136,8 @@ def _wait(pipeline: PipelineView) -> tuple[Inline, Inline]:
         return inline(MISSING), inline(MISSING)
     client, server = latency.sides.get(Side.CLIENT), latency.sides.get(Side.SERVER)
     parts = [milliseconds(side.p50) if side else MISSING for side in (client, server)]
+    if pipeline.no_server:
+        parts[1] = "no server"
     return median_cell(latency.total), inline(f"{parts[0]} +", Break(), parts[1])
 
 
@@ -141,8 +154,18 @@ def _note(view: RunView) -> Inline:
         "requests and replies as sent. Under each name: the first record its numbers come from, "
         "and how many more. Attacks: the strongest attack that was run (see Security). No attack "
         "is not a pass. "
-        "“Resists” means only that no attack succeeded within the stated budget.",
+        "“Resists” means only that no attack succeeded within the stated budget."
+        f"{_no_server_note(view)}",
         " Shortened names: see the table of pipelines." if needs_numbers(view) else "",
+    )
+
+
+def _no_server_note(view: RunView) -> str:
+    if not any(pipeline.no_server for pipeline in view.pipelines):
+        return ""
+    return (
+        " n/a: nothing leaves the hospital, so that there is nothing to attack; that is no pass "
+        "of an attack."
     )
 
 

@@ -127,6 +127,7 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Outside:
         *("--image-size", "32", "--weights", "untrained", "--backbone", "deit_tiny_patch16_224"),
         *("--epochs", "1", "--latency-rounds", "1", "--latency-images", "2", "--offline"),
         *("--pipeline", "plaintext[model=logistic]", "--pipeline", "thumbnail[side=4]"),
+        *("--pipeline", "brightness"),
         *("--pipeline", "block-scramble[cipher=row_shift,patch=8,shared_steps=false]"),
         *("--pipeline", "fhe-head[packing=interleaved]", "--out", "run", "--quiet"),
     )
@@ -154,6 +155,10 @@ def test_everything_is_listed(outside: Outside) -> None:
 def test_the_pipelines_are_measured(outside: Outside) -> None:
     shown = json.loads(outside.compare("show", "run", "--json"))
     records = [one for one in shown["records"] if one["cell"]["phase"] == "accuracy"]
+    (alone,) = [one for one in records if one["cell"]["label"] == "brightness"]
+    assert alone["status"] == "ok" and alone["no_server"] and alone["tape"] is None
+    assert alone["traffic"]["n_images"] > 0 and not alone["traffic"]["upload_bytes"]
+    records.remove(alone)
     assert {one["cell"]["label"] for one in records} == {
         "plaintext[logistic]",
         "thumbnail[side=4]",
@@ -189,11 +194,21 @@ def test_the_pipeline_is_audited_by_every_attack_that_applies(outside: Outside) 
 
 
 @pytest.mark.slow
+def test_no_attack_applies_to_the_pipeline_without_a_server(outside: Outside) -> None:
+    mine = [
+        one for one in RunFolder(outside.folder / "run").outcomes() if one.target == "brightness"
+    ]
+    assert {one.attack for one in mine} >= {*discover("attacks"), "mean_level"}
+    assert {one.verdict for one in mine} == {"not applicable"}
+
+
+@pytest.mark.slow
 def test_it_stands_in_the_report_with_the_section_of_ones_own(outside: Outside) -> None:
     outside.compare("report", "run", "--format", "md")
     text = (outside.folder / "run" / "report" / "report.md").read_text()
     assert "thumbnail\\[side=4\\]" in text
     assert "Longest wait" in text
+    assert "Hospital alone" in text
     assert "Size of messages" in text and "Mean level" in text
     assert str(outside.folder) not in text
 

@@ -37,6 +37,7 @@ from tests.support.samplerun import (
     build,
     ten_pipelines,
     three_pipelines,
+    with_the_hospital_alone,
 )
 
 Plot = Callable[[RunView], Figure | None]
@@ -88,7 +89,15 @@ def _trained() -> SampleRun:
     return build(kinds, classes=("a", "b"), n=120, untrained=False, rounds=1)
 
 
-RUNS = (_one, three_pipelines, ten_pipelines, _twelve, _trained, audited)
+RUNS = (
+    _one,
+    three_pipelines,
+    ten_pipelines,
+    _twelve,
+    _trained,
+    audited,
+    with_the_hospital_alone,
+)
 
 
 def _figures(view: RunView) -> list[Figure]:

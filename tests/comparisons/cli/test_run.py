@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -17,12 +18,15 @@ import pytest
 
 from he_compare.common.identity import array_digest
 from he_compare.common.run.records import RunRecord
+from he_compare.common.run.severity import NOTHING_TO_ATTACK
 from he_compare.common.run.store import RunFolder, load_arrays, save_arrays
 from he_compare.common.scheme import CONTROLS
 from he_compare.common.types import Phase, Side, Stage, Status
 from he_compare.comparisons.auditing import suite
 from he_compare.comparisons.cli import app
 from he_compare.comparisons.judging.verify import verify_run
+from he_compare.comparisons.measuring import fitting, session
+from he_compare.comparisons.measuring.robustness import NO_MESSAGE
 from tests.support.imagefolders import write_chestxray_like
 
 SMALL_OPTIONS = {
@@ -91,6 +95,56 @@ def test_a_run_leaves_complete_records_predictions_pictures_and_sums(
     metrics = {m.name: m for m in folder.scores().cells[0].metrics}
     assert metrics["accuracy"].interval and metrics["accuracy"].n == 12
     assert "echo" in capsys.readouterr().out
+
+
+def test_a_run_without_a_server_sends_nothing_and_says_so(
+    compare: Callable[..., int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    started: list[str] = []
+    begin = fitting.start_server
+
+    def watched(name: str, *given: Any) -> Any:
+        started.append(name)
+        return begin(name, *given)
+
+    monkeypatch.setattr(session, "start_server", watched)
+    monkeypatch.setattr(fitting, "start_server", watched)
+    extra = ("--weights", "untrained", "--robustness-images", "4", "--audit")
+    assert compare("echo", "local", extra=extra) in (0, 3)
+    assert started == ["echo"]
+    mine = [r for r in records_of(tmp_path) if r.cell.label == "local"]
+    assert [r.status for r in mine] == [Status.OK] * 4
+    assert all(r.no_server and r.server_pid_separate is None and r.tape is None for r in mine)
+    assert not any(r.no_server for r in records_of(tmp_path) if r.cell.label == "echo")
+    accuracy, latency, _, disturbed = mine
+    assert accuracy.traffic and accuracy.traffic.n_images == 12
+    assert accuracy.traffic.upload_bytes == accuracy.traffic.public_material_bytes == 0
+    assert accuracy.traffic.jpeg_bytes and accuracy.server_peak_bytes is None
+    assert {one.side for one in latency.measurements} == {Side.CLIENT}
+    assert [(one.points, one.reason) for one in disturbed.robustness] == [([], NO_MESSAGE)] * 2
+    folder = RunFolder(tmp_path / "run")
+    verdicts = {(o.verdict, o.reason) for o in folder.outcomes() if o.target == "local"}
+    assert verdicts == {("not applicable", NOTHING_TO_ATTACK)}
+    assert [one.no_server for one in folder.manifest().pipelines] == [False, True]
+    assert folder.scores().reference == "local"
+    assert verify_run(folder) == []
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("local ")]
+    assert row.split()[-2:] == ["0", "0"]
+
+
+def test_a_record_without_a_server_that_holds_bytes_is_found_out(
+    compare: Callable[..., int], tmp_path: Path
+) -> None:
+    assert compare("echo") == 0
+    folder = RunFolder(tmp_path / "run")
+    record = folder.records()[0]
+    folder.append(record.model_copy(update={"no_server": True}))
+    folder.write_sums()
+    told = "\n".join(verify_run(folder))
+    assert "holds bytes that were sent" in told and "facts of its process" in told
 
 
 @pytest.mark.parametrize(

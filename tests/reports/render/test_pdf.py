@@ -24,6 +24,7 @@ from he_compare.reports.document.nodes import (
     CodeBlock,
     Column,
     Document,
+    Figure,
     FindingCard,
     KeyValues,
     Link,
@@ -180,6 +181,28 @@ def test_a_table_longer_than_a_page_repeats_its_head() -> None:
     pages = [page.extract_text() for page in _reader(pdf(document)).pages]
     assert len(pages) > 2
     assert all("Head of it" in page for page in pages if "row " in page)
+
+
+@pytest.mark.parametrize("height", [100, 300], ids=["fits", "higher than a page"])
+def test_a_figure_is_never_cut(height: int) -> None:
+    """A red bar at the top and a blue one at the bottom: both are on the figure's page."""
+    size = f'width="100" height="{height}"'
+    bars = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 {height}" {size}>'
+        '<rect width="100" height="3" fill="#ff0000"/>'
+        f'<rect y="{height - 3}" width="100" height="3" fill="#0000ff"/></svg>'
+    )
+    figure = Figure("bars", "Two bars", "a red bar above a blue one", bars.encode())
+    document = Document("t", inline("s"), "", (), (Section("S", 1, "s", (figure,)),))
+    pages = pypdfium2.PdfDocument(pdf(document))
+    try:
+        seen = [page.render(scale=1, rev_byteorder=True).to_numpy()[..., :3] for page in pages]
+        below = int(1.5 / 2.54 * 72)
+        red = [(one == (255, 0, 0)).all(axis=2)[below:-below].any() for one in seen]
+        blue = [(one == (0, 0, 255)).all(axis=2)[below:-below].any() for one in seen]
+    finally:
+        pages.close()
+    assert red == blue and sum(red) == 1
 
 
 def test_a_missing_typst_is_unavailable_with_the_fix(monkeypatch: pytest.MonkeyPatch) -> None:

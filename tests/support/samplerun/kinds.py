@@ -39,6 +39,7 @@ class Kind:
     reason: str = ""
     picture: bool = True
     training: str = "from one upload"
+    no_server: bool = False
 
     @property
     def resolved(self) -> dict[str, Any]:
@@ -85,4 +86,5 @@ SCRAMBLE = invented(
     claim="heuristic",
 )
 FHE = invented("fhe-head", 0.92, 9.5, 14.2, 92_000, 46_000, 2_600_000, claim=LATTICE, picture=False)
+LOCAL = invented("local", 0.92, 11.0, 0.0, 0, 0, 0, picture=False, no_server=True)
 TRAINED = replace(FHE, name="fhe-train", label="fhe-train")

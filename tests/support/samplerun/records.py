@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from he_compare.common.contracts import NOTHING_LEAVES
 from he_compare.common.identity import array_digest, key_of
 from he_compare.common.run.records import (
     Agreement,
@@ -52,7 +53,7 @@ def record(kind: Kind, number: int, n: int, arrays: Arrays, rng: np.random.Gener
     if not ok:
         error = ErrorInfo(kind="ServiceError", message=kind.reason)
         return RunRecord(**common, reason=kind.reason, error=error)
-    return RunRecord(
+    made = RunRecord(
         **common,
         seconds=31.5,
         n_images=n,
@@ -88,6 +89,24 @@ def record(kind: Kind, number: int, n: int, arrays: Arrays, rng: np.random.Gener
         client_peak_bytes=410_000_000,
         server_peak_bytes=530_000_000,
         server_pid_separate=True,
+    )
+    return _without_a_server(made) if kind.no_server else made
+
+
+def _without_a_server(made: RunRecord) -> RunRecord:
+    """Nothing was sent, no process was started, all stages are the client's."""
+    sent = {"requests": 0, "upload_bytes": 0, "download_bytes": 0}
+    assert made.traffic is not None and made.claims is not None
+    facts = {"scheme": "no server", "protects": NOTHING_LEAVES, "server_learns": []}
+    return made.model_copy(
+        update={
+            "traffic": made.traffic.model_copy(update=sent),
+            "claims": made.claims.model_copy(update=facts),
+            "measurements": [one for one in made.measurements if one.side is Side.CLIENT],
+            "server_peak_bytes": None,
+            "server_pid_separate": None,
+            "no_server": True,
+        }
     )
 
 

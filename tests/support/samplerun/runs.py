@@ -25,6 +25,7 @@ from he_compare.common.types import Status
 from tests.support.samplerun.kinds import (
     FHE,
     LATTICE,
+    LOCAL,
     PLAIN,
     SCRAMBLE,
     Arrays,
@@ -73,6 +74,12 @@ def three_pipelines() -> SampleRun:
     return build(
         (PLAIN, SCRAMBLE, FHE), classes=("NORMAL", "PNEUMONIA"), n=200, untrained=False, rounds=3
     )
+
+
+def with_the_hospital_alone() -> SampleRun:
+    """The three pipelines, and one without a server."""
+    kinds = (PLAIN, LOCAL, SCRAMBLE, FHE)
+    return build(kinds, classes=("NORMAL", "PNEUMONIA"), n=200, untrained=False, rounds=3)
 
 
 def ten_pipelines() -> SampleRun:
@@ -198,6 +205,7 @@ def _manifest(
             label=kind.label,
             parameters=dict(kind.parameters),
             resolved=kind.resolved,
+            no_server=kind.no_server,
         )
         for kind in kinds
     ]

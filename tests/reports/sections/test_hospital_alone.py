@@ -1,0 +1,196 @@
+"""The hospital alone in the report: what it costs, why there are servers, and no pass."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from he_compare.common.run.outcomes import standing, strongest
+from he_compare.common.run.records import AttackOutcome, PlannedPipeline, RunRecord
+from he_compare.common.run.severity import NOTHING_TO_ATTACK
+from he_compare.common.run.store import RunFolder
+from he_compare.common.run.table import frame_of
+from he_compare.common.run.timing import fit_seconds
+from he_compare.common.run.view import RunView, read_run
+from he_compare.common.types import Knowledge, Status
+from he_compare.comparisons.judging.diff import diff_runs
+from he_compare.comparisons.judging.limits import Policy, PolicyRule, violations
+from he_compare.comparisons.judging.show import table
+from he_compare.comparisons.judging.verify import verify_run
+from he_compare.reports.build import build_document
+from he_compare.reports.cards import found_by
+from he_compare.reports.document.nodes import Row, Table, plain
+from he_compare.reports.figures.tradeoff import tradeoff_plot
+from he_compare.reports.render.markdown import markdown
+from he_compare.reports.sections import deviations, findings, hospital_alone, verdict
+from he_compare.reports.verdict_words import verdict_words
+from tests.support.samplerun import SampleRun, three_pipelines, with_the_hospital_alone
+
+
+def attacked(run: SampleRun) -> SampleRun:
+    """The run with an attack that does not apply to the hospital and breaks what is scrambled."""
+    made = [
+        AttackOutcome.model_validate(
+            {
+                "identity": f"{number}" * 16,
+                "attack": "jigsaw",
+                "title": "Jigsaw",
+                "target": label,
+                "target_kind": "pipeline",
+                "rung": Knowledge.CIPHERTEXT_ONLY,
+                "knowledge": [Knowledge.CIPHERTEXT_ONLY],
+                "verdict": found,
+                "reason": reason,
+            }
+        )
+        for number, (label, found, reason) in enumerate(
+            (
+                ("local", "not applicable", NOTHING_TO_ATTACK),
+                ("block-scramble[al_amin]", "broken", ""),
+                ("fhe-head", "resists within budget", ""),
+            ),
+            start=1,
+        )
+    ]
+    return replace(run, outcomes=tuple(made))
+
+
+def view_of(path: Path, run: SampleRun) -> RunView:
+    return read_run(RunFolder(run.write(path)))
+
+
+@pytest.fixture(params=[False, True], ids=["no audit", "audited"])
+def view(request: pytest.FixtureRequest, tmp_path: Path) -> RunView:
+    run = with_the_hospital_alone()
+    return view_of(tmp_path / "run", attacked(run) if request.param else run)
+
+
+def test_its_records_hold(tmp_path: Path) -> None:
+    path = with_the_hospital_alone().write(tmp_path / "run")
+    told = verify_run(RunFolder(path))
+    assert not [line for line in told if not line.startswith("scores.json: ")]
+
+
+def rows_of(shown: Any) -> dict[str, list[str]]:
+    assert isinstance(shown, Table)
+    rows = [[plain(cell) for cell in row.cells] for row in shown.rows if isinstance(row, Row)]
+    return {row[0].split()[0]: row for row in rows}
+
+
+def test_its_row_is_neither_a_pass_nor_missing(view: RunView) -> None:
+    row = rows_of(verdict.SECTION.sections(view)[0].blocks[0])["local"]
+    assert row[-1] == f"n/a\n{NOTHING_TO_ATTACK}"
+    assert row[-2] == "0 +\n0"
+    assert row[-4].endswith("+\nno server")
+    assert standing(view, view.by_label["local"]) == "no server"
+    assert strongest(view, view.by_label["local"]) == ("not applicable", NOTHING_TO_ATTACK)
+
+
+def test_the_verdict_never_offers_it_as_a_protection(view: RunView) -> None:
+    paragraphs = [plain(one) for one in verdict_words(view)]
+    (told,) = [one for one in paragraphs if one.startswith("Without any server: local")]
+    assert "0 bytes transferred per image" in told and "trained in 95.0 s" in told
+    assert "when a server is used all the same" in told
+    others = " ".join(one for one in paragraphs if one is not told)
+    assert "local" not in others
+
+
+def test_the_section_stands_beside_the_others_and_says_why_there_is_a_server(
+    view: RunView,
+) -> None:
+    (section,) = hospital_alone.SECTION.sections(view)
+    told = markdown(build_document(RunFolder(view.path)))
+    assert section.title in told
+    assert "neither a pass nor a verdict" in told
+    for reason in ("belongs to somebody else", "several owners", "sold as a service"):
+        assert reason in told
+    assert "What it does not give" in told
+    rows = rows_of(section.blocks[-1])
+    assert list(rows) == ["plaintext", "local", "block-scramble[al_amin]", "fhe-head"]
+    assert [row[1] for row in rows.values()] == ["yes", "none", "yes", "yes"]
+    assert rows["local"][-2:] == ["0", "0"] and rows["fhe-head"][-1] == "2.60"
+    hospital = [float(row[4]) for row in rows.values()]
+    assert hospital == pytest.approx([0.5 * 3.1, 0.5 * 11.0, 0.5 * 4.0, 9.5], rel=0.1)
+
+
+def test_without_such_a_pipeline_there_is_no_section(tmp_path: Path) -> None:
+    view = view_of(tmp_path / "run", three_pipelines())
+    assert hospital_alone.SECTION.sections(view) == []
+    assert not any(plain(one).startswith("Without any") for one in verdict_words(view))
+
+
+def test_findings_and_deviations_do_not_miss_a_server_that_is_not_there(view: RunView) -> None:
+    told = [plain(one.claim) for one in found_by(findings.RULES, view)]
+    (apart,) = [one for one in told if "separate process" in one]
+    assert "3 of 3 pipelines with a server" in apart and "local" not in apart
+    assert not any("not recorded" in one for one in told)
+    assert not any("local" in plain(one.claim) for one in found_by(deviations.RULES, view))
+
+
+def test_zero_bytes_have_a_place_on_the_log_axis(view: RunView) -> None:
+    figure = tradeoff_plot(view)
+    assert figure is not None
+    wait, moved, _ = figure.axes
+    assert moved.get_xticklabels()[0].get_text() == "0"
+    assert "0" not in [tick.get_text() for tick in wait.get_xticklabels()]
+    placed = sorted(
+        float(line.get_xdata()[0]) for line in moved.lines if len(line.get_xdata()) == 1
+    )
+    assert len(placed) == 4 and 0 < placed[0] < 0.7 * placed[1]
+    assert moved.get_xlim()[0] < placed[0]
+    (begin,) = [line for line in moved.lines if len(line.get_xdata()) == 2]
+    assert placed[0] < float(begin.get_xdata()[0]) < placed[1]
+
+
+def test_where_nothing_at_all_is_sent_there_is_no_panel_of_bytes(tmp_path: Path) -> None:
+    run = with_the_hospital_alone()
+    alone = replace(
+        run,
+        manifest=run.manifest.model_copy(update={"pipelines": run.manifest.pipelines[1:2]}),
+        records=tuple(one for one in run.records if one.cell.label == "local"),
+    )
+    figure = tradeoff_plot(view_of(tmp_path / "run", alone))
+    assert figure is not None and len(figure.axes) == 2
+
+
+def test_terminal_table_policy_and_comparison_know_it(view: RunView, tmp_path: Path) -> None:
+    line = next(one for one in table(view).splitlines() if one.startswith("local"))
+    assert line.split()[-2:] == ["0", "0"]
+    frame = frame_of(view).set_index("label")
+    assert frame["no_server"].to_dict()["local"] and not frame["no_server"].to_dict()["fhe-head"]
+    rule = PolicyRule(pipelines=["local"], attacks_required=True, maximum_bytes_per_image=1)
+    assert violations(Policy(rule=[rule]), view) == []
+    strict = PolicyRule(pipelines=["plaintext"], attacks_required=True)
+    assert violations(Policy(rule=[strict]), view)
+    found = diff_runs(RunFolder(view.path), RunFolder(view.path), allow_other_environment=False)
+    mine = next(one for one in found["pipelines"] if one["label"] == "local")
+    assert mine["bytes_per_image"] == {"a": 0.0, "b": 0.0, "ratio": None}
+
+
+def test_training_counts_what_was_reused_at_the_price_of_making_it(tmp_path: Path) -> None:
+    run = with_the_hospital_alone()
+    reused = {"reused": ["features-1", "head-2"], "reused_seconds": {"features-1": 8.0}}
+
+    def seconds(**update: Any) -> float | None:
+        records = tuple(
+            one.model_copy(update=update) if one.cell.label == "local" else one
+            for one in run.records
+        )
+        path = tmp_path / str(len(list(tmp_path.iterdir())))
+        return fit_seconds(view_of(path, replace(run, records=records)).by_label["local"])
+
+    assert seconds() == 95.0
+    assert seconds(**reused) is None
+    assert seconds(**reused | {"reused_seconds": {"features-1": 8.0, "head-2": 0.5}}) == 103.5
+    assert seconds(status=Status.FAILED) is None
+
+
+def test_records_from_before_have_a_server() -> None:
+    run = three_pipelines()
+    plan = run.manifest.pipelines[0].model_dump(mode="json", exclude={"no_server"})
+    assert not PlannedPipeline.model_validate(plan).no_server
+    record = run.records[0].model_dump(mode="json", exclude={"no_server"})
+    assert not RunRecord.model_validate(record).no_server
