@@ -27,7 +27,7 @@ from he_compare.reports.figures.convergence import convergence_plot
 from he_compare.reports.figures.step_costs import costs_plot
 from he_compare.reports.figures.style import house_style
 from he_compare.reports.figures.upload import levels_plot, rounds_plot
-from he_compare.reports.sections import encrypted_training, step_costs
+from he_compare.reports.sections import clear_to_encrypted, encrypted_training
 from tests.support.samplerun import PLAIN, TRAINED, Kind, build, three_pipelines
 
 
@@ -79,7 +79,7 @@ def test_histories_of_another_kind_are_left_alone(tmp_path: Path, training: dict
 
 
 def blocks_of(view: RunView) -> list[Block]:
-    both = [*step_costs.SECTION.sections(view), *encrypted_training.SECTION.sections(view)]
+    both = [*clear_to_encrypted.SECTION.sections(view), *encrypted_training.SECTION.sections(view)]
     return [block for one in both for block in one.blocks]
 
 
@@ -330,7 +330,7 @@ def test_each_cost_is_a_number_of_its_own(tmp_path: Path) -> None:
 def test_facts_of_another_shape_are_left_out(tmp_path: Path, facts: dict[str, Any]) -> None:
     view = trained_view(tmp_path, TRAINED, **facts)
     assert table_of(view, "what was spent").rows
-    assert [one.title for one in encrypted_training.SECTION.sections(view)][:2] == [
+    assert [one.title for one in encrypted_training.SECTION.sections(view)][:1] == [
         "Encrypted training",
     ]
 
