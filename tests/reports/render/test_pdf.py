@@ -183,6 +183,15 @@ def test_a_table_longer_than_a_page_repeats_its_head() -> None:
     assert all("Head of it" in page for page in pages if "row " in page)
 
 
+def test_the_head_of_a_group_that_repeats_on_the_next_page_may_name_a_record() -> None:
+    head = SpanRow(inline("record ", Link("abc", "https://example.org/abc")))
+    rows = tuple(Row((inline(f"row {i}"), inline("x"))) for i in range(120))
+    table = Table("long", (Column("a"), Column("b")), (head, *rows))
+    document = Document("t", inline("s"), "", (), (Section("S", 1, "s", (table,)),))
+    pages = [page.extract_text() for page in _reader(pdf(document)).pages]
+    assert sum("record abc" in page for page in pages) > 1
+
+
 @pytest.mark.parametrize("height", [100, 300], ids=["fits", "higher than a page"])
 def test_a_figure_is_never_cut(height: int) -> None:
     """A red bar at the top and a blue one at the bottom: both are on the figure's page."""
