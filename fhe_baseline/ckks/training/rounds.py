@@ -150,8 +150,8 @@ class CkksTraining:
         return None
 
     def _missing(self, server: ServerHandle) -> tuple[set[int], set[Address]]:
-        (answer,) = server.call("missing", [], self._clock) or [b""]
-        return unpack_missing(answer)
+        answers = server.call("missing", [], self._clock)
+        return unpack_missing(answers[0] if len(answers) == 1 else b"")
 
     def _send_all(
         self,
