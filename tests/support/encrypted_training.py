@@ -54,7 +54,7 @@ class LocalServer:
     material: bytes
     dies_at: tuple[int, ...] = ()
     pid: int = 0
-    sent: list[Message] = field(default_factory=list)
+    calls: list[list[Message]] = field(default_factory=list)
     verbs: list[str] = field(default_factory=list)
     closed: bool = False
 
@@ -66,7 +66,7 @@ class LocalServer:
         self.verbs.append(verb)
         if len(self.verbs) in self.dies_at:
             raise ServiceError("server process went away")
-        self.sent += messages
+        self.calls.append(messages)
         at_server = Clock(Side.SERVER)
         try:
             replies: list[Message] = getattr(self._server, verb)(messages, at_server)
@@ -74,6 +74,11 @@ class LocalServer:
             raise ServiceError(f"refused: {error}") from None
         clock.absorb(at_server)
         return replies
+
+    @property
+    def sent(self) -> list[Message]:
+        """Every message that arrived."""
+        return [message for call in self.calls for message in call]
 
     def close(self) -> None:
         self.closed = True
