@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 
@@ -271,7 +269,7 @@ def test_bytes_and_stages_are_counted() -> None:
     outcome = CkksTraining(circuit, problem, start, clock).run(0)
     stages = {stage for stage, *_ in clock.samples}
     assert {Stage.KEYGEN, Stage.ENCRYPT, Stage.REFRESH, Stage.EVALUATE} <= stages
-    sent = {verb: 0 for verb in ("key", "add", "train")}
+    sent = dict.fromkeys(("key", "add", "train"), 0)
     assert servers[0].verbs == ["key", "add", "train", "train", "train"]
     for verb, messages in zip(servers[0].verbs, servers[0].calls, strict=True):
         sent[verb] += sum(map(len, messages))
