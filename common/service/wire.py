@@ -45,7 +45,7 @@ def unpack(
         header = json.loads(data[8 : 8 + header_length])
     except (SafetensorError, struct.error, ValueError, KeyError, TypeError) as error:
         raise MessageError(f"not a packed message: {error}") from None
-    metadata = header.get("__metadata__", {})
+    metadata = header.get("__metadata__") or {}
     for name, (dtype, dimensions) in (expect or {}).items():
         array = arrays.get(name)
         if array is None:

@@ -143,8 +143,8 @@ PARAMETER_SETS: dict[str, CkksParameters] = {
 
 # For training, by ring and log2 Q, in the order in which they are preferred. A step from zero
 # weights takes one level, every later one four with a sigmoid of degree 3, five with degree 5 or 7;
-# the last prime left holds the weights. From one upload and with degree 3 that is one step at
-# N = 8192, two, three or four at N = 16384, six or seven at N = 32768. Small primes make small
+# the last prime left holds the weights. From one upload and with degree 3 that is one or two steps
+# at N = 8192, two, three or four at N = 16384, six or seven at N = 32768. Small primes make small
 # keys: 25 bits leave weights exact to some 4e-4, 33 bits to 2e-5. The key-switching prime is larger
 # than the last one left, or its error would be multiplied. n16384-297 has 192 bits of security by
 # both tables, and errors near 1e-3.

@@ -9,7 +9,7 @@ import numpy as np
 
 from he_compare.common.clock import Clock
 from he_compare.common.contracts import ServerHandle
-from he_compare.common.errors import MessageError, ServiceError
+from he_compare.common.errors import CompareError, ServiceError
 from he_compare.common.types import Float64Array, IntArray, Message, Side
 from he_compare.fhe_baseline.ckks.parameters import CkksParameters, training_set
 from he_compare.fhe_baseline.ckks.training.circuit import Circuit
@@ -23,16 +23,38 @@ from he_compare.fhe_baseline.ckks.training.steps import nesterov_steps, plain_st
 SMALL = training_set("n1024-insecure")
 THREE_STEPS = CkksParameters(1024, (44, *[30] * 9, 50), 30)
 DEEP = CkksParameters(1024, (44, *[30] * 5, 50), 30)
+THREE_DEEP_STEPS = CkksParameters(1024, (44, *[30] * 11, 50), 30)
+
+Start = Callable[[bytes], ServerHandle]
+
+
+def dying_servers(*servers_die_at: tuple[int, ...]) -> tuple[list[LocalServer], Start]:
+    """Return a list that fills with servers as they are started, and what starts them.
+
+    ``servers_die_at``: of the first, the second ...; those after them live.
+    """
+    servers: list[LocalServer] = []
+
+    def start(material: bytes) -> LocalServer:
+        number = len(servers)
+        dies_at = servers_die_at[number] if number < len(servers_die_at) else ()
+        servers.append(LocalServer(material, dies_at))
+        return servers[-1]
+
+    return servers, start
 
 
 @dataclass
 class LocalServer:
-    """A training server without a process; dies before the calls numbered in ``dies_at``."""
+    """A training server without a process; fails before the calls numbered in ``dies_at``.
+
+    It answers the call after; give two numbers in a row for a server that is gone.
+    """
 
     material: bytes
     dies_at: tuple[int, ...] = ()
     pid: int = 0
-    sent: list[Message] = field(default_factory=list)
+    calls: list[list[Message]] = field(default_factory=list)
     verbs: list[str] = field(default_factory=list)
     closed: bool = False
 
@@ -44,14 +66,19 @@ class LocalServer:
         self.verbs.append(verb)
         if len(self.verbs) in self.dies_at:
             raise ServiceError("server process went away")
-        self.sent += messages
+        self.calls.append(messages)
         at_server = Clock(Side.SERVER)
         try:
             replies: list[Message] = getattr(self._server, verb)(messages, at_server)
-        except MessageError as error:
+        except CompareError as error:
             raise ServiceError(f"refused: {error}") from None
         clock.absorb(at_server)
         return replies
+
+    @property
+    def sent(self) -> list[Message]:
+        """Every message that arrived."""
+        return [message for call in self.calls for message in call]
 
     def close(self) -> None:
         self.closed = True
@@ -102,7 +129,7 @@ def small_task(
 def train(
     circuit: Circuit,
     problem: Problem,
-    start: Callable[[bytes], ServerHandle] = LocalServer,
+    start: Start = LocalServer,
     restarts: int = 0,
     processes: int = 1,
 ) -> CkksTrainingOutcome:

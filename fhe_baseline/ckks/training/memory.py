@@ -16,7 +16,9 @@ from he_compare.fhe_baseline.ckks.training.messages import addresses
 from he_compare.fhe_baseline.ckks.training.shares import useful_processes
 
 # A Python process with SEAL and this project loaded, before any ciphertext.
-PROCESS_BYTES = 260_000_000
+PROCESS_BYTES = 300_000_000
+# Room for freed ciphertexts of other levels, over that of one level, as measured.
+OF_ALL_LEVELS = 3
 # Uploads are sent in bodies of about this size, and a body exists twice while it is sent.
 BODY_BYTES = 1 << 24
 
@@ -63,8 +65,11 @@ class Holding:
 
 
 def turned_ciphertexts(layout: DiagonalLayout) -> int:
-    """Return how many ciphertexts are alive while a gradient is computed."""
-    return 2 * (layout.baby + layout.giants) + 8
+    """Return how many ciphertexts' room a gradient takes.
+
+    SEAL keeps what it has freed for blocks of the same size, so every level adds its own.
+    """
+    return OF_ALL_LEVELS * (2 * (layout.baby + layout.giants) + 8)
 
 
 def server_bytes(circuit: Circuit, processes: int = 1) -> int:

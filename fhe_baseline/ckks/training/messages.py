@@ -145,7 +145,7 @@ def unpack_missing(message: Message) -> tuple[set[int], set[Address]]:
         fields = json.loads(message)
         data = {Address(Content(kind), int(g), int(i)) for kind, g, i in fields["data"]}
         return {int(element) for element in fields["keys"]}, data
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise MessageError(f"not a list of missing parts: {error}") from None
 
 
@@ -158,7 +158,7 @@ def unpack_header(message: Message, circuit: Circuit) -> tuple[int, Stretch]:
     """Parse the header of a stretch. Raises MessageError."""
     try:
         number = json.loads(message)["stretch"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise MessageError(f"not the header of a stretch of steps: {error}") from None
     if type(number) is not int or not 0 <= number < len(circuit.stretches):
         raise MessageError(

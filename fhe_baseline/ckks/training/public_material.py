@@ -24,8 +24,8 @@ def processes_of(data: bytes) -> int:
     """Return how many processes the server is to use. Raises MessageError."""
     _, metadata = unpack(data)
     text = metadata.get("processes", "")
-    if not text.isdecimal() or not 1 <= int(text) <= MAX_PROCESSES:
-        raise MessageError(f"{text!r} is not a number of processes")
+    if not text.isdecimal() or len(text) > 9 or not 1 <= int(text) <= MAX_PROCESSES:
+        raise MessageError(f"{text[:40]!r} is not a number of processes")
     return int(text)
 
 
@@ -38,5 +38,5 @@ def load_circuit(data: bytes) -> Circuit:
         return circuit
     except KeyError as error:
         raise MessageError(f"public material lacks {error}") from None
-    except (UsageError, CellError, ValueError, ArithmeticError) as error:
+    except (UsageError, CellError, ValueError, ArithmeticError, RecursionError) as error:
         raise MessageError(f"public material is invalid: {error}") from None

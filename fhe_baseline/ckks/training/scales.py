@@ -26,6 +26,8 @@ from he_compare.fhe_baseline.ckks.training.steps import Step, Stretch, depth_of
 WEIGHT_BOUND = 16.0
 # Largest absolute value of a logit that no ciphertext on the way may overflow at.
 LOGIT_BOUND = 64.0
+# Predicted errors of a weight above this are refused: nobody could tell them from tampering.
+LARGEST_ERROR = 0.05
 # log2 of five deviations of a fresh slot's error over sqrt(N), and of a rescale's over N.
 FRESH_BITS, RESULT_BITS = 4.0, -2.1
 # Bits of the penalties' scale above a prime: their error is not averaged over rows.
@@ -79,16 +81,19 @@ def choose_scales(
     ring: int,
 ) -> TrainingScales:
     """Choose all scales. ``primes``: those of the data, the last one left first; ``rows``: of a
-    batch. Raises UsageError where no choice keeps every ciphertext within its modulus."""
+    batch. Raises UsageError where no choice keeps every ciphertext within its modulus, and where
+    the smallest error is above LARGEST_ERROR."""
     frame = _Frame(primes, steps, stretches, rows, columns, ring)
-    coarse = frame.best((f, o) for f in COARSE for o in COARSE)
-    if coarse is None:
+    best = frame.best((f, o) for f in COARSE for o in COARSE)
+    if best is not None:
+        f, o = math.log2(best.features), math.log2(best.sample_weights)
+        best = frame.best((f + df, o + do) for df in FINE for do in FINE) or best
+    if best is None or best.error > LARGEST_ERROR:
         raise UsageError(
             f"primes of {math.log2(primes[-1]):.0f} bits leave no precision for these steps",
             fix="use a parameter set with larger primes, or fewer steps",
         )
-    f, o = math.log2(coarse.features), math.log2(coarse.sample_weights)
-    return frame.best((f + df, o + do) for df in FINE for do in FINE) or coarse
+    return best
 
 
 @dataclass(frozen=True)
@@ -113,12 +118,13 @@ class _Frame:
         chains, error = [], 0.0
         for stretch in self.stretches:
             chain = self._chain(stretch, features, samples, result)
+            chains.append(chain)
+            targets = chains[0][0].residual
             steps = self.steps[stretch.first : stretch.end]
             for step, one in zip(steps, chain, strict=True):
                 if not self._fits(step, one, features, samples):
                     return None
-                error += self._error(step, one, features)
-            chains.append(chain)
+                error += self._error(step, one, features, samples, targets)
         return TrainingScales(
             top=max(chain[0].primes for chain in chains),
             features=features,
@@ -207,19 +213,21 @@ class _Frame:
                 return False
         return True
 
-    def _error(self, step: Step, one: StepScales, features: float) -> float:
+    def _error(
+        self, step: Step, one: StepScales, features: float, samples: float, targets: float
+    ) -> float:
         """Return the predicted error that a step adds to a weight, five deviations."""
         fresh = 2.0**FRESH_BITS * math.sqrt(self.ring)
         result = 2.0**RESULT_BITS * self.ring
-        per_row = [result / one.residual, fresh / features / 2]
+        per_row = [result / one.residual, fresh / features / 2, fresh / targets]
         if one.ahead:
-            sigmoid, bound = step.sigmoid, step.sigmoid.interval
             z = math.hypot(
                 4 * fresh / features,
                 math.sqrt(self.columns) * result / one.ahead,
                 result / one.logits,
             )
-            cubic = abs(sigmoid.coefficients[1]) * bound
-            per_row += [z / 4, result / one.weighted / 4, cubic * result / one.square]
+            per_row += [z / 4, result / one.weighted / 4, fresh / samples / 2]
+            cubic = abs(step.sigmoid.coefficients[1]) * step.sigmoid.interval
+            per_row += [cubic * result / one.square]
         of_rows = step.length * math.hypot(*per_row) / math.sqrt(self.rows)
         return math.hypot(of_rows, result / one.result)

@@ -78,7 +78,11 @@ class CkksTrainingServer:
         self._received.add(address)
 
     def missing(self, messages: list[Message], clock: Clock) -> list[Message]:
-        """Say which keys and data have not come, so that an upload can be resumed."""
+        """Say which keys and data have not come, so that an upload can be resumed.
+
+        Raises CellError where a worker ended: nothing that is sent again would help.
+        """
+        self._pool.require_sound()
         return [pack_missing(self._keys.missing(), self._missing_data())]
 
     def _missing_data(self) -> list[Address]:

@@ -27,6 +27,7 @@ class Pool:
         ]
         for share, process in self._others:
             self._send(process, [material, str(share.number).encode(), str(count).encode()])
+        self._asked = False
 
     @property
     def size(self) -> int:
@@ -44,8 +45,21 @@ class Pool:
             if share.wants(address):
                 self._send(process, [b"add", message])
 
+    def require_sound(self) -> None:
+        """Refuse where a worker has ended, or still holds answers to a step that failed.
+
+        Raises CellError.
+        """
+        for _, process in self._others:
+            if process.poll() is not None:
+                raise _ended(process)
+        if self._asked:
+            raise CellError("a step failed half way: its workers still hold answers to it")
+
     def ask(self, verb: str, where: tuple[int, int, int], messages: list[Message]) -> None:
         """Have the workers begin; ``where``: stretch, step and batch."""
+        self.require_sound()
+        self._asked = True
         header = [verb.encode(), *(str(number).encode() for number in where)]
         for _, process in self._others:
             self._send(process, [*header, *messages])
@@ -59,15 +73,16 @@ class Pool:
             except MessageError:
                 answer = None
             if answer is None:
-                raise CellError(f"a worker of the training server ended ({process.poll()})")
+                raise _ended(process)
             found.append(answer)
+        self._asked = False
         return found
 
     def _send(self, process: subprocess.Popen[bytes], messages: list[Message]) -> None:
         try:
             send(cast(BinaryIO, process.stdin), messages)
         except OSError:
-            raise CellError(f"a worker of the training server ended ({process.poll()})") from None
+            raise _ended(process) from None
 
     def close(self) -> None:
         """End the workers; they end by themselves when this process does."""
@@ -77,6 +92,10 @@ class Pool:
                     with contextlib.suppress(OSError):
                         stream.close()
             process.wait()
+
+
+def _ended(process: subprocess.Popen[bytes]) -> CellError:
+    return CellError(f"a worker of the training server ended ({process.poll()})")
 
 
 def _start() -> subprocess.Popen[bytes]:

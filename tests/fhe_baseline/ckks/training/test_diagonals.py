@@ -1,26 +1,29 @@
-"""Diagonals, baby and giant steps, momentum and sigmoid, against plain numpy."""
+"""Diagonals, lanes, baby and giant steps and folds, against plain numpy."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from he_compare.common.types import Complex128Array
-from he_compare.fhe_baseline.ckks.training.circuit import momentum
+from he_compare.common.types import Complex128Array, Float64Array
 from he_compare.fhe_baseline.ckks.training.diagonals import DiagonalLayout, plan_layout
-from he_compare.fhe_baseline.ckks.training.scales import MOMENTUM_BITS, choose_scales
-from he_compare.fhe_baseline.ckks.training.sigmoid import DEGREES, fit_sigmoid
 
 SHAPES = [
-    # rows, columns, slots, forward baby, backward baby
-    (10, 7, 16, 2, 4),
+    # rows, columns, slots, baby, lanes
+    (10, 7, 16, 2, 1),
     (40, 6, 16, 4, 1),
-    (64, 32, 64, 4, 8),
+    (64, 32, 64, 8, 1),
     (100, 33, 64, 8, 2),
     (5, 1, 8, 1, 1),
-    (16, 32, 16, 16, 16),
-    (1000, 64, 512, 8, 4),
+    (16, 32, 16, 16, 1),
+    (1000, 64, 512, 4, 4),
+    (30, 5, 64, 2, 8),
 ]
+
+
+def layout_of(shape: tuple[int, ...]) -> DiagonalLayout:
+    rows, columns, slots, baby, lanes = shape
+    return DiagonalLayout(rows, columns, slots, baby, lanes)
 
 
 def rotate(values: Complex128Array, step: int) -> Complex128Array:
@@ -28,49 +31,94 @@ def rotate(values: Complex128Array, step: int) -> Complex128Array:
     return np.roll(values, -step)
 
 
+def forward(
+    layout: DiagonalLayout, block: Complex128Array, spread: Complex128Array
+) -> Complex128Array:
+    """Return X v of a group as the module docstring has it."""
+    total = np.zeros(layout.slots, np.complex128)
+    for giant in range(layout.giants):
+        inner = sum(
+            layout.diagonal(block, giant * layout.baby + baby)
+            * rotate(spread, baby * layout.baby_step)
+            for baby in range(layout.baby)
+        )
+        total += rotate(np.asarray(inner), giant * layout.giant_step)
+    return total
+
+
 @pytest.mark.parametrize("shape", SHAPES)
-def test_forward_diagonals_give_the_matrix_times_the_weights(shape: tuple[int, ...]) -> None:
-    layout = DiagonalLayout(*shape)
+def test_diagonals_give_the_matrix_times_the_weights_of_every_lane(shape: tuple[int, ...]) -> None:
+    layout = layout_of(shape)
     generator = np.random.default_rng(0)
     matrix = generator.normal(size=(layout.rows, layout.columns))
-    weights = generator.normal(size=layout.columns)
-    spread, baby = layout.spread_weights(weights), layout.forward_baby
+    weights = generator.normal(size=(layout.lanes, layout.columns))
+    spread = layout.spread_weights(weights)
     logits = []
     for number in range(layout.groups):
-        block = layout.group(matrix, number)
-        total = np.zeros(layout.slots, np.complex128)
-        for giant in range(0, layout.period, baby):
-            inner = sum(
-                layout.forward_diagonal(block, giant + b) * rotate(spread, b) for b in range(baby)
-            )
-            total += rotate(np.asarray(inner), giant)
-        logits.append(total.real)
-    np.testing.assert_allclose(np.concatenate(logits)[: layout.rows], matrix @ weights)
+        found = forward(layout, layout.group(matrix, number), spread)
+        logits.append(found.real.reshape(layout.group_rows, layout.lanes))
+    np.testing.assert_allclose(np.concatenate(logits)[: layout.rows], matrix @ weights.T, atol=1e-9)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_backward_diagonals_and_the_fold_give_the_transpose_times_residuals(
-    shape: tuple[int, ...],
+@pytest.mark.parametrize("doublings", [1, 2, 3])
+def test_the_same_diagonals_and_the_folds_give_the_transpose_times_residuals(
+    shape: tuple[int, ...], doublings: int
 ) -> None:
-    layout = DiagonalLayout(*shape)
+    rows, columns, slots, baby, lanes = shape
+    layout = DiagonalLayout(rows, columns, slots, baby, lanes, doublings=doublings)
     generator = np.random.default_rng(1)
     matrix = generator.normal(size=(layout.rows, layout.columns))
-    residual = generator.normal(size=layout.rows)
-    baby = layout.backward_baby
+    residual = generator.normal(size=(layout.lanes, layout.rows))
     total = np.zeros(layout.slots, np.complex128)
     for number in range(layout.groups):
         block = layout.group(matrix, number)
-        rows = layout.spread_rows(residual, number).astype(np.complex128)
-        for giant in range(0, layout.period, baby):
+        values = layout.spread_rows(residual, number).astype(np.complex128)
+        for one in range(layout.baby):
             inner = sum(
-                layout.backward_diagonal(block, giant + b) * rotate(rows, -b) for b in range(baby)
+                layout.diagonal(block, giant * layout.baby + one)
+                * rotate(values, -giant * layout.giant_step)
+                for giant in range(layout.giants)
             )
-            total += rotate(np.asarray(inner), -giant)
-    for step in layout.fold_steps:
-        total = total + rotate(total, step)
-    gradient, spread = layout.read_weights(total)
-    np.testing.assert_allclose(gradient, matrix.T @ residual, atol=1e-9)
+            total += rotate(np.asarray(inner), -one * layout.baby_step)
+    for step, times in layout.folds:
+        turned = total
+        for _ in range(times):
+            turned = rotate(turned, step)
+        total = total + turned
+    gradient, spread = layout.read_weights(np.conj(total))
+    np.testing.assert_allclose(gradient, residual @ matrix, atol=1e-9)
     assert spread < 1e-9
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_rotation_of_the_circuit_is_among_those_that_get_a_key(
+    shape: tuple[int, ...],
+) -> None:
+    layout = layout_of(shape)
+    keys = layout.rotations()
+    assert len(set(keys)) == len(keys)
+    used = {step for step, _ in layout.folds}
+    if layout.baby > 1:
+        used |= {layout.baby_step, -layout.baby_step}
+    if layout.giants > 1:
+        used |= {layout.giant_step, -layout.giant_step}
+    assert set(keys) == used
+    assert all(0 < abs(step) < layout.slots for step in keys)
+
+
+def test_fewer_keys_turn_more_often_for_the_same_folds() -> None:
+    few, balanced, fast = (
+        DiagonalLayout(5216, 64, 8192, 8, doublings=doublings) for doublings in (4, 2, 1)
+    )
+    assert len(few.rotations()) < len(balanced.rotations()) < len(fast.rotations())
+    assert few.key_switches(1) > balanced.key_switches(1) > fast.key_switches(1)
+    for layout in (few, balanced, fast):
+        total = layout.period
+        for step, times in layout.folds:
+            assert step * times == total  # doubles what is summed
+            total *= 2
+        assert total == layout.slots
 
 
 @pytest.mark.parametrize(
@@ -79,7 +127,7 @@ def test_backward_diagonals_and_the_fold_give_the_transpose_times_residuals(
 def test_batches_are_stretches_of_whole_groups_and_every_row_is_in_one(
     rows: int, slots: int, batches: int
 ) -> None:
-    layout = plan_layout(rows, 4, slots, batches)
+    layout = plan_layout(rows, 4, 1, slots, batches)
     assert layout.groups == batches * layout.groups_per_batch
     found = []
     for batch in range(batches):
@@ -93,63 +141,62 @@ def test_batches_are_stretches_of_whole_groups_and_every_row_is_in_one(
 
 
 def test_weights_come_back_from_the_slots_they_were_spread_over() -> None:
-    layout = plan_layout(100, 33, 64)
-    weights = np.random.default_rng(2).normal(size=33)
+    layout = plan_layout(20, 33, 2, 64)
+    assert layout.lanes == 2
+    weights = np.random.default_rng(2).normal(size=(2, 33))
     slots = layout.spread_weights(weights)
-    np.testing.assert_allclose(layout.read_weights(slots)[0], weights)
+    found, spread = layout.read_weights(slots)
+    np.testing.assert_allclose(found, weights)
+    assert spread == 0
+    wide = plan_layout(100, 33, 1, 64)
+    slots = wide.spread_weights(weights[:1])
     slots[5] += 0.5
-    assert layout.read_weights(slots)[1] > 0.2
+    assert wide.read_weights(slots)[1] > 0.2
 
 
-@pytest.mark.parametrize("shape", [(4096, 256, 4096), (5216, 64, 4096), (300, 1025, 4096)])
-def test_the_chosen_baby_steps_are_no_worse_than_any_other(shape: tuple[int, int, int]) -> None:
-    chosen = plan_layout(*shape)
-
-    def cost(forward: int, backward: int) -> int:
-        giants = 2 * chosen.period // forward - 1, 2 * chosen.period // backward - 1
-        return forward + chosen.groups * giants[0] + chosen.groups * (backward - 1) + giants[1]
-
-    babies = [1 << i for i in range(chosen.period.bit_length())]
-    best = min(cost(f, b) for f in babies for b in babies)
-    assert cost(chosen.forward_baby, chosen.backward_baby) == best
-    assert len(chosen.rotations()) <= 4 + len(chosen.fold_steps)
-
-
-def test_the_first_step_has_no_momentum_and_all_are_whole_multiples() -> None:
-    etas = momentum(40)
-    assert etas[0] == 0
-    assert all(-1 < eta < 0 for eta in etas[1:])
-    assert all(eta * 2**MOMENTUM_BITS == round(eta * 2**MOMENTUM_BITS) for eta in etas)
-    assert momentum(3) == etas[:3]
-    # lambda_2 = (1 + sqrt 5) / 2, lambda_3 = (1 + sqrt(1 + 4 lambda_2^2)) / 2
-    assert etas[1] == pytest.approx((1 - 1.6180340) / 2.1935271, abs=2**-9)
-
-
-@pytest.mark.parametrize("degree", DEGREES)
-def test_the_polynomial_is_near_the_logistic_function_inside_and_far_outside(degree: int) -> None:
-    sigmoid = fit_sigmoid(degree, 8)
-    inside = np.linspace(-8, 8, 101)
-    error = np.abs(sigmoid.centred(inside) - np.tanh(inside / 2) / 2).max()
-    assert error == pytest.approx(sigmoid.largest_error(), rel=1e-2)
-    assert error < {3: 0.13, 5: 0.07, 7: 0.04}[degree]
-    assert abs(sigmoid.centred(np.array([24.0]))[0]) > 2
-    assert sigmoid.degree == degree
-    slopes = np.diff(sigmoid.centred(inside)) / np.diff(inside)
-    assert slopes.max() <= sigmoid.steepest() < 0.26
-
-
-@pytest.mark.parametrize(("degree", "count"), [(3, 5), (3, 10), (5, 6), (7, 6)])
-@pytest.mark.parametrize("rows", [100, 5216, 200_000])
-def test_scales_meet_where_ciphertexts_are_added_and_every_round_ends_alike(
-    degree: int, count: int, rows: int
+@pytest.mark.parametrize(
+    ("rows", "classifiers", "lanes"),
+    [
+        (100, 1, 1),
+        (100, 3, 4),
+        (100, 5, 4),  # eight lanes would need a second group
+        (60, 5, 8),
+        (60, 11, 8),
+        (300, 3, 1),
+        (513, 3, 1),
+        (600, 3, 1),
+    ],
+)
+def test_classifiers_share_a_ciphertext_where_that_costs_no_further_group(
+    rows: int, classifiers: int, lanes: int
 ) -> None:
-    primes = [2**44 - 17] + [2**30 - 2**13 * i - 1 for i in range(1, count)]
-    sigmoid, rate = fit_sigmoid(degree, 12), 3.7
-    plan = choose_scales(primes, sigmoid, rows, rate)
-    depth = 4 if degree == 3 else 5
-    for step in plan.steps:
-        ends = step.residual * plan.backward / primes[step.primes - depth] * rows / rate
-        assert ends == pytest.approx(plan.result, rel=1e-12)
-    for scale in (plan.forward, plan.backward, plan.sample_weights):
-        assert 2**16 < scale < 2**40
-    assert plan.steps[0].weights == pytest.approx(plan.result, rel=1e-12)
+    layout = plan_layout(rows, 6, classifiers, 512)
+    assert layout.lanes == lanes
+    assert layout.groups == -(-rows // 512)
+
+
+def test_lanes_leave_room_for_the_columns() -> None:
+    assert plan_layout(8, 6, 11, 512).lanes == 16
+    assert plan_layout(8, 200, 11, 512).lanes == 4
+
+
+@pytest.mark.parametrize("shape", [(4096, 256, 1), (5216, 64, 1), (300, 1025, 1), (500, 64, 5)])
+def test_the_chosen_baby_steps_are_no_worse_than_any_other(shape: tuple[int, int, int]) -> None:
+    rows, columns, classifiers = shape
+    chosen = plan_layout(rows, columns, classifiers, 4096)
+    passes = -(-classifiers // chosen.lanes)
+    costs = [
+        DiagonalLayout(rows, columns, 4096, 1 << i, chosen.lanes).key_switches(passes)
+        for i in range(chosen.period.bit_length())
+    ]
+    assert plan_layout(rows, columns, classifiers, 4096, 1, 1).key_switches(passes) == min(costs)
+    assert len(chosen.rotations()) <= 4 + len(chosen.folds)
+
+
+def test_padding_beyond_rows_and_columns_is_zero() -> None:
+    layout = plan_layout(5, 3, 1, 16)
+    block = layout.group(np.ones((5, 3)), 0)
+    assert block[5:].sum() == 0
+    assert np.abs(block).sum() == pytest.approx(5 * (np.sqrt(2) + 1))
+    values: Float64Array = layout.spread_rows(np.ones((1, 5)), 0)
+    assert values.tolist() == [1.0] * 5 + [0.0] * 11

@@ -1,19 +1,12 @@
-"""Training on ciphertexts follows its clear twin, survives a lost server and refuses bad input."""
+"""Training on ciphertexts follows its clear twin, from one upload and with refreshes."""
 
 from __future__ import annotations
-
-import os
-import signal
 
 import numpy as np
 import pytest
 
 from he_compare.common.clock import Clock
-from he_compare.common.errors import CellError, DataError, ServiceError, UsageError
-from he_compare.common.service.process import ServerProcess
 from he_compare.common.types import Side, Stage
-from he_compare.fhe_baseline.ckks.parameters import CkksParameters, training_set
-from he_compare.fhe_baseline.ckks.training import memory
 from he_compare.fhe_baseline.ckks.training.circuit import Circuit
 from he_compare.fhe_baseline.ckks.training.clear_references import (
     fit_optimum,
@@ -22,146 +15,303 @@ from he_compare.fhe_baseline.ckks.training.clear_references import (
     run_twin,
 )
 from he_compare.fhe_baseline.ckks.training.client import CkksTrainingClient, rounded
-from he_compare.fhe_baseline.ckks.training.messages import pack_round
-from he_compare.fhe_baseline.ckks.training.problem import make_problem
+from he_compare.fhe_baseline.ckks.training.problem import Problem, make_problem
 from he_compare.fhe_baseline.ckks.training.public_material import pack_material
-from he_compare.fhe_baseline.ckks.training.rounds import CkksTraining
+from he_compare.fhe_baseline.ckks.training.rounds import CkksTraining, CkksTrainingOutcome
 from he_compare.fhe_baseline.ckks.training.server import CkksTrainingServer
+from he_compare.fhe_baseline.ckks.training.shares import ProcessShare, units, useful_processes
 from he_compare.fhe_baseline.ckks.training.sigmoid import fit_sigmoid
+from he_compare.fhe_baseline.ckks.training.steps import Step, plain_steps
 from tests.support.encrypted_training import (
     DEEP,
     SMALL,
-    TWO_A_ROUND,
+    THREE_DEEP_STEPS,
+    THREE_STEPS,
     LocalServer,
+    dying_servers,
     separable,
     small_task,
     train,
+    twin_of,
 )
 
-
-@pytest.mark.parametrize(
-    ("rows", "width", "classes"),
-    [(60, 1, 2), (300, 7, 2), (512, 64, 2), (700, 12, 2), (1300, 33, 3), (200, 6, 11)],
-)
-def test_every_iteration_equals_the_clear_twins(rows: int, width: int, classes: int) -> None:
-    circuit, problem = small_task(rows, width, classes)
-    outcome = train(circuit, problem, 3)
-    twin = run_twin(circuit, problem, 3)
-    assert [one.iteration for one in outcome.rounds] == [1, 2, 3]
-    assert circuit.layout.groups == -(-rows // 512)
-    for one, clear in zip(outcome.rounds, twin, strict=True):
-        assert one.weights.shape == (1 if classes == 2 else classes, width + 1)
-        assert relative_difference(one.weights, clear.weights) < 2e-4
+CLOSE = 1e-4
 
 
-@pytest.mark.parametrize("degree", [5, 7])
-def test_sigmoids_of_higher_degree_take_one_level_more(degree: int) -> None:
-    circuit, problem = small_task(300, 9, parameters=DEEP, degree=degree)
-    outcome = train(circuit, problem, 3)
-    twin = run_twin(circuit, problem, 3)[-1]
-    assert relative_difference(outcome.weights, twin.weights) < 5e-4
-    with pytest.raises(UsageError, match="4 levels are too few"):
-        small_task(300, 9, parameters=SMALL, degree=degree)
-
-
-def test_two_iterations_between_refreshes_end_where_single_ones_do() -> None:
-    circuit, problem = small_task(600, 9, 3, parameters=TWO_A_ROUND)
-    outcome = train(circuit, problem, 5)
-    twin = run_twin(circuit, problem, 5)
-    assert [one.iteration for one in outcome.rounds] == [2, 4, 5]
+def assert_follows_twin(outcome: CkksTrainingOutcome, circuit: Circuit, problem: Problem) -> None:
+    """Every set of weights that the client decrypted is its twin's."""
+    twin = twin_of(circuit, problem)
+    assert [one.iteration for one in outcome.rounds] == [s.end for s in circuit.stretches]
     for one in outcome.rounds:
-        assert relative_difference(one.weights, twin[one.iteration - 1].weights) < 2e-4
-
-
-@pytest.mark.parametrize(("rows", "classes"), [(700, 2), (100, 3)])
-@pytest.mark.parametrize("parameters", [SMALL, TWO_A_ROUND])
-def test_two_processes_share_groups_or_classes_and_learn_the_same(
-    rows: int, classes: int, parameters: CkksParameters
-) -> None:
-    circuit, problem = small_task(rows, 7, classes, parameters=parameters)
-    outcome = train(circuit, problem, 2, processes=2)
-    twin = run_twin(circuit, problem, 2)[-1]
-    assert relative_difference(outcome.weights, twin.weights) < 2e-4
-
-
-@pytest.mark.parametrize("processes", [1, 2])
-def test_equal_uploads_give_equal_bytes_whatever_the_processes_race(processes: int) -> None:
-    circuit, problem = small_task(700, 7)
-    client = CkksTrainingClient(circuit)
-    material = pack_material(circuit, client.public_arrays(), processes)
-    uploads, zeros = list(client.uploads(problem)), np.zeros((1, 8))
-    state = [pack_round(1, 1), *client.encrypt_state(zeros, zeros)]
-    replies = []
-    for _ in range(2):
-        server = LocalServer(material)
-        server.call("add", uploads, Clock(Side.CLIENT))
-        replies.append(server.call("iterate", state, Clock(Side.CLIENT)))
-        server.close()
-    assert replies[0] == replies[1]
+        assert one.weights.shape == (circuit.classifiers, circuit.columns)
+        assert relative_difference(one.weights, twin[one.iteration - 1].weights) < CLOSE
 
 
 @pytest.mark.parametrize(
-    ("rows", "classes", "batches", "parameters", "processes"),
+    ("rows", "width", "classes", "lanes", "groups"),
     [
-        (300, 2, 3, SMALL, 1),
-        (301, 2, 2, SMALL, 1),  # the second batch has a row less
-        (1300, 2, 2, TWO_A_ROUND, 2),  # two groups a batch, one for each process
-        (100, 3, 2, SMALL, 2),
+        (60, 1, 2, 1, 1),
+        (512, 7, 2, 1, 1),
+        (700, 12, 2, 1, 2),
+        (1300, 33, 3, 1, 3),
+        (100, 5, 3, 4, 1),
+        (120, 6, 5, 4, 1),
+        (200, 6, 11, 2, 1),
+        (30, 6, 11, 16, 1),
+    ],
+)
+def test_one_upload_trains_any_number_of_classes_rows_and_columns(
+    rows: int, width: int, classes: int, lanes: int, groups: int
+) -> None:
+    circuit, problem = small_task(rows, width, classes)
+    assert (circuit.layout.lanes, circuit.layout.groups) == (lanes, groups)
+    servers, start = dying_servers()
+    outcome = train(circuit, problem, start)
+    assert_follows_twin(outcome, circuit, problem)
+    (server,) = servers
+    assert server.verbs == ["key", "add", "train"]
+    assert outcome.refresh_upload_bytes == outcome.refresh_download_bytes == 0
+    assert outcome.weights_bytes > 0
+
+
+@pytest.mark.parametrize(
+    ("degree", "steps", "refreshes", "momentum"),
+    [(5, 3, 0, False), (7, 3, 0, True), (5, 3, 2, True), (7, 3, 2, False), (7, 4, 1, True)],
+)
+def test_sigmoids_of_higher_degree_follow_their_twin_too(
+    degree: int, steps: int, refreshes: int, momentum: bool
+) -> None:
+    parameters = DEEP if refreshes == 2 else THREE_DEEP_STEPS
+    circuit, problem = small_task(
+        300,
+        9,
+        3,
+        steps=steps,
+        refreshes=refreshes,
+        degree=degree,
+        momentum=momentum,
+        parameters=parameters,
+    )
+    assert_follows_twin(train(circuit, problem), circuit, problem)
+    cubic = run_twin(problem, plain_steps(steps, circuit.steps[0].length, fit_sigmoid(3, 12)))
+    assert (
+        relative_difference(cubic[-1].weights, twin_of(circuit, problem)[-1].weights) > 10 * CLOSE
+    )
+
+
+@pytest.mark.parametrize("momentum", [False, True])
+@pytest.mark.parametrize(
+    ("steps", "refreshes", "counts"),
+    [(1, 0, [1]), (3, 0, [3]), (5, 1, [3, 2]), (5, 2, [2, 2, 1]), (4, 3, [1, 1, 1, 1])],
+)
+def test_refreshes_end_where_one_upload_does(
+    steps: int, refreshes: int, counts: list[int], momentum: bool
+) -> None:
+    circuit, problem = small_task(100, 7, 3, steps=steps, refreshes=refreshes, momentum=momentum)
+    assert [stretch.count for stretch in circuit.stretches] == counts
+    outcome = train(circuit, problem)
+    assert_follows_twin(outcome, circuit, problem)
+    assert (outcome.refresh_upload_bytes > 0) == bool(refreshes)
+    assert (outcome.refresh_download_bytes > 0) == bool(refreshes)
+
+
+def test_momentum_changes_what_is_learned() -> None:
+    plain, problem = small_task(100, 7, steps=4, refreshes=1)
+    accelerated, _ = small_task(100, 7, steps=4, refreshes=1, momentum=True)
+    ends = [twin_of(circuit, problem)[-1].weights for circuit in (plain, accelerated)]
+    assert relative_difference(*ends) > 0.05
+
+
+def test_every_step_may_have_a_length_momentum_and_interval_of_its_own() -> None:
+    _, problem = small_task(300, 7, 3)
+    safe = problem.safe_length()
+    steps = [
+        Step(safe, 0.3, fit_sigmoid(3, 12)),
+        Step(2 * safe, 0.5, fit_sigmoid(3, 7)),
+        Step(0.7 * safe, 0.0, fit_sigmoid(3, 9)),
+    ]
+    circuit = problem.circuit(THREE_STEPS, steps, allow_insecure=True)
+    assert_follows_twin(train(circuit, problem), circuit, problem)
+
+
+def test_the_penalty_of_a_column_is_its_own() -> None:
+    """Columns that share a slot have different penalties: none is mixed up with its neighbour."""
+    features, labels = separable(200, 6, 2)
+    uneven = np.array([0.001, 1.0, 0.3, 0.002, 0.5, 0.05])
+    problem = make_problem(features, labels, 2, 0.1, True, uneven)
+    steps = plain_steps(3, problem.safe_length(), fit_sigmoid(3, 12))
+    circuit = problem.circuit(THREE_STEPS, steps, allow_insecure=True)
+    assert_follows_twin(train(circuit, problem), circuit, problem)
+    swapped = make_problem(features, labels, 2, 0.1, True, uneven[[1, 0, 3, 2, 5, 4]])
+    other = run_twin(swapped, steps)[-1].weights
+    assert relative_difference(other, twin_of(circuit, problem)[-1].weights) > 0.01
+
+
+@pytest.mark.parametrize(
+    ("rows", "classes", "batches", "refreshes", "processes"),
+    [
+        (300, 2, 3, 1, 1),
+        (301, 2, 2, 1, 1),  # the second batch has a row less
+        (1300, 2, 2, 1, 2),  # two groups a batch, one for each process
+        (100, 3, 2, 1, 2),
+        (300, 2, 3, 0, 1),
+        (300, 2, 3, 4, 1),
     ],
 )
 def test_mini_batches_are_taken_in_turn_as_by_the_clear_twin(
-    rows: int, classes: int, batches: int, parameters: CkksParameters, processes: int
+    rows: int, classes: int, batches: int, refreshes: int, processes: int
 ) -> None:
-    circuit, problem = small_task(rows, 7, classes, parameters=parameters, batches=batches)
-    outcome = train(circuit, problem, 5, processes=processes)
-    twin, full = run_twin(circuit, problem, 5), small_task(rows, 7, classes)
-    for one in outcome.rounds:
-        assert relative_difference(one.weights, twin[one.iteration - 1].weights) < 2e-4
-    assert relative_difference(outcome.weights, run_twin(*full, 5)[-1].weights) > 2e-3
-
-
-def test_mini_batches_go_on_with_the_next_one_after_a_lost_server() -> None:
-    circuit, problem = small_task(300, 7, batches=3)
-    servers: list[LocalServer] = []
-
-    def start(material: bytes) -> LocalServer:
-        servers.append(LocalServer(material, dies_at=() if servers else (4,)))
-        return servers[-1]
-
-    outcome = train(circuit, problem, 5, start, restarts=1)
-    assert outcome.resumed == [2]
-    twin = run_twin(circuit, problem, 5)[-1]
-    assert relative_difference(outcome.weights, twin.weights) < 2e-4
+    steps = 5 if refreshes else 3
+    circuit, problem = small_task(
+        rows, 7, classes, batches=batches, steps=steps, refreshes=refreshes
+    )
+    outcome = train(circuit, problem, processes=processes)
+    assert_follows_twin(outcome, circuit, problem)
+    full = run_twin(problem, circuit.steps)
+    assert relative_difference(outcome.weights, full[-1].weights) > 2e-3
 
 
 def test_shuffled_mini_batches_learn_what_the_full_batch_does() -> None:
     features, labels = separable(600, 6, 2)
     order = np.argsort(labels, kind="stable")  # all of one class first, as datasets often are
     problem = make_problem(features[order], labels[order], 2, 0.1, balanced=True).shuffled(1)
-    circuit = problem.circuit(SMALL, fit_sigmoid(3, 12), True, 2)
+    steps = plain_steps(14, problem.safe_length(2), fit_sigmoid(3, 12))
+    circuit = problem.circuit(SMALL, steps, refreshes=13, batches=2, allow_insecure=True)
     assert circuit.layout.groups_per_batch == 1
-    weights, optimum = train(circuit, problem, 14).weights, fit_optimum(problem)
+    weights, optimum = train(circuit, problem).weights, fit_optimum(problem)
     cosine = (weights * optimum).sum() / np.linalg.norm(weights) / np.linalg.norm(optimum)
     assert cosine > 0.98
     again = make_problem(features[order], labels[order], 2, 0.1, balanced=True).shuffled(1)
     np.testing.assert_array_equal(again.matrix, problem.matrix)
 
 
-@pytest.mark.parametrize("batches", [0, 65, 61])
-def test_numbers_of_batches_that_cannot_be_are_refused(batches: int) -> None:
-    with pytest.raises(UsageError, match="batches are out of range"):
-        small_task(60, 5, batches=batches)
-
-
 def test_the_learned_head_agrees_with_scikit_learn() -> None:
-    circuit, problem = small_task(400, 6)
-    weights = train(circuit, problem, 12).weights
+    circuit, problem = small_task(400, 6, steps=12, refreshes=5)
+    weights = train(circuit, problem).weights
     optimum = fit_optimum(problem)
     cosine = (weights * optimum).sum() / np.linalg.norm(weights) / np.linalg.norm(optimum)
-    assert cosine > 0.99
+    assert cosine > 0.98
     decisions = [problem.matrix @ w[0] > 0 for w in (weights, optimum)]
     assert (decisions[0] == decisions[1]).mean() > 0.98
     assert loss(problem, optimum) <= loss(problem, weights) < loss(problem, 0 * weights)
+
+
+# Processes
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+@pytest.mark.parametrize(
+    ("rows", "width", "classes", "divided"),
+    [
+        (300, 30, 2, True),  # one unit: giant steps forward and baby steps backward are divided
+        (100, 12, 3, True),  # one unit of four lanes
+        (1300, 7, 2, False),  # three groups
+        (500, 7, 5, False),  # one group, five ciphertexts of V
+    ],
+)
+def test_processes_divide_one_unit_or_share_many_and_learn_the_same(
+    rows: int, width: int, classes: int, divided: bool, processes: int
+) -> None:
+    circuit, problem = small_task(rows, width, classes, steps=4, refreshes=1)
+    count = useful_processes(circuit, processes)
+    assert count == processes
+    assert ProcessShare(circuit, 0, count).divided is divided
+    assert_follows_twin(train(circuit, problem, processes=processes), circuit, problem)
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3, 5])
+@pytest.mark.parametrize("task", [(300, 30, 2), (1300, 7, 3), (60, 1, 2)])
+def test_shares_of_all_processes_are_the_whole_work_and_none_of_it_twice(
+    task: tuple[int, int, int], processes: int
+) -> None:
+    circuit, _ = small_task(*task)
+    count = useful_processes(circuit, processes)
+    shares = [ProcessShare(circuit, number, count) for number in range(count)]
+    if shares[0].divided:
+        assert [k for one in shares for k in one.giants] == list(range(circuit.layout.giants))
+        assert [k for one in shares for k in one.babies] == list(range(circuit.layout.baby))
+    else:
+        assert [unit for one in shares for unit in one.units(0)] == units(circuit, 0)
+        assert all(one.units(0) for one in shares)
+
+
+def test_no_more_processes_are_started_than_have_something_to_do() -> None:
+    circuit, _ = small_task(60, 1)
+    assert useful_processes(circuit, 64) == 1
+    circuit, _ = small_task(1300, 7, 3)
+    assert useful_processes(circuit, 64) == 9
+
+
+@pytest.mark.parametrize(("width", "processes"), [(7, 1), (30, 2)])
+def test_equal_uploads_give_equal_bytes_whatever_the_processes_race(
+    width: int, processes: int
+) -> None:
+    circuit, problem = small_task(300, width)
+    client = CkksTrainingClient(circuit)
+    material = pack_material(circuit, processes)
+    keys, uploads = list(client.keys()), list(client.uploads(problem))
+    clock, replies = Clock(Side.CLIENT), []
+    for _ in range(2):
+        server = LocalServer(material)
+        server.call("key", keys, clock)
+        server.call("add", uploads, clock)
+        replies.append(server.call("train", [b'{"stretch": 0}'], clock))
+        server.close()
+    assert replies[0] == replies[1]
+
+
+# What it costs, and what it is compared with
+
+
+def test_bytes_and_stages_are_counted() -> None:
+    circuit, problem = small_task(60, 5, steps=5, refreshes=2)
+    clock, (servers, start) = Clock(Side.CLIENT), dying_servers()
+    outcome = CkksTraining(circuit, problem, start, clock).run(0)
+    stages = {stage for stage, *_ in clock.samples}
+    assert {Stage.KEYGEN, Stage.ENCRYPT, Stage.REFRESH, Stage.EVALUATE} <= stages
+    sent = dict.fromkeys(("key", "add", "train"), 0)
+    assert servers[0].verbs == ["key", "add", "train", "train", "train"]
+    for verb, messages in zip(servers[0].verbs, servers[0].calls, strict=True):
+        sent[verb] += sum(map(len, messages))
+    assert outcome.keys.bytes == sent["key"]
+    assert outcome.data.bytes == sent["add"]
+    headers = sum(len(calls[0]) for calls in servers[0].calls[2:])
+    assert outcome.refresh_upload_bytes == sent["train"] - headers
+    assert outcome.refresh_download_bytes > outcome.weights_bytes > 0
+    assert outcome.circuit_bytes == len(servers[0].material)
+
+
+def test_two_trainings_of_the_same_data_send_other_bytes_and_learn_the_same() -> None:
+    circuit, problem = small_task(60, 5)
+    servers, start = dying_servers()
+    first, second = (train(circuit, problem, start).weights for _ in range(2))
+    np.testing.assert_allclose(first, second, atol=1e-4)
+    large = [{m for m in server.sent if len(m) > 100} for server in servers]
+    assert large[0] and not large[0] & large[1]
+
+
+def test_logits_beyond_the_interval_are_counted_and_tell_the_largest() -> None:
+    circuit, problem = small_task(300, 7)
+    length = circuit.steps[0].length
+    wide, narrow = (
+        run_twin(problem, plain_steps(3, length, fit_sigmoid(3, interval)))
+        for interval in (12, 0.5)
+    )
+    assert [step.outside for step in wide] == [0, 0, 0]
+    assert [bool(step.outside) for step in narrow] == [False, True, True]
+    logits = problem.matrix @ wide[0].weights.T
+    assert wide[1].largest_logit == pytest.approx(np.abs(logits).max())
+
+
+def test_the_exact_twin_differs_from_the_polynomials_by_what_the_polynomial_costs() -> None:
+    circuit, problem = small_task(300, 7)
+    polynomial, exact = (
+        run_twin(problem, circuit.steps, exact=exact)[-1].weights for exact in (False, True)
+    )
+    assert 1e-3 < relative_difference(polynomial, exact) < 0.5
+    close = [Step(one.length, 0.0, fit_sigmoid(7, 6)) for one in circuit.steps]
+    nearer = run_twin(problem, close)[-1].weights
+    assert relative_difference(nearer, exact) < relative_difference(polynomial, exact) / 3
 
 
 def test_the_optimum_is_the_minimum_of_the_loss_that_is_recorded() -> None:
@@ -173,221 +323,31 @@ def test_the_optimum_is_the_minimum_of_the_loss_that_is_recorded() -> None:
         assert loss(problem, optimum + 0.01 * generator.normal(size=optimum.shape)) > lowest
 
 
-def test_class_weights_are_folded_in_and_balance_an_unbalanced_task() -> None:
-    features, _ = separable(200, 4, 2)
-    labels = (np.arange(200) % 10 == 0).astype(np.int64)
-    balanced = make_problem(features, labels, 2, 0.1, balanced=True)
-    plain = make_problem(features, labels, 2, 0.1, balanced=False)
-    assert (balanced.sample_weights * balanced.targets).sum() == pytest.approx(100)
-    assert balanced.sample_weights.mean() == pytest.approx(1)
-    assert (plain.sample_weights == 1).all()
-
-
-def test_a_server_that_dies_costs_only_the_round_it_was_in() -> None:
-    circuit, problem = small_task(300, 7)
-    servers: list[LocalServer] = []
-
-    def start(material: bytes) -> LocalServer:
-        # one call uploads, so the fourth is the third round
-        servers.append(LocalServer(material, dies_at=() if servers else (4,)))
-        return servers[-1]
-
-    outcome = train(circuit, problem, 5, start, restarts=1)
-    twin = run_twin(circuit, problem, 5)[-1]
-    assert outcome.resumed == [2]
-    assert [one.iteration for one in outcome.rounds] == [1, 2, 3, 4, 5]
-    assert servers[0].verbs == ["add", "iterate", "iterate", "iterate"]
-    assert servers[1].verbs == ["add", "iterate", "iterate", "iterate"]
-    assert all(server.closed for server in servers)
-    assert relative_difference(outcome.weights, twin.weights) < 1e-4
-
-
-def test_a_server_process_that_is_killed_is_replaced_by_another_one() -> None:
-    circuit, problem = small_task(100, 5)
-    clock = Clock(Side.CLIENT)
-    servers: list[ServerProcess] = []
-
-    def start(material: bytes) -> ServerProcess:
-        servers.append(ServerProcess("fhe-train", material, clock, threads=1))
-        return servers[-1]
-
-    def kill_after_two(what: str, done: int, total: int) -> None:
-        if done == 2 and len(servers) == 1:
-            os.kill(servers[0].pid, signal.SIGKILL)
-
-    outcome = CkksTraining(circuit, problem, start, clock, kill_after_two).run(4, restarts=1)
-    twin = run_twin(circuit, problem, 4)[-1]
-    assert len(servers) == 2
-    assert outcome.resumed == [2]
-    assert relative_difference(outcome.weights, twin.weights) < 1e-4
-
-
-def test_a_worker_that_dies_is_an_error_of_the_server_and_no_wrong_answer() -> None:
-    circuit, problem = small_task(700, 7)
-    client = CkksTrainingClient(circuit)
-    server = CkksTrainingServer(pack_material(circuit, client.public_arrays(), 2))
-    clock = Clock(Side.SERVER)
-    server.add(list(client.uploads(problem)), clock)
-    ((_, worker),) = server._pool._others
-    worker.kill()
-    worker.wait()
-    zeros = np.zeros((1, 8))
-    with pytest.raises(CellError, match="a worker of the training server ended"):
-        server.iterate([pack_round(1, 1), *client.encrypt_state(zeros, zeros)], clock)
-    server.close()
-
-
-def test_a_server_that_dies_during_the_upload_is_replaced_too() -> None:
-    circuit, problem = small_task(60, 2)
-    servers: list[LocalServer] = []
-
-    def start(material: bytes) -> LocalServer:
-        servers.append(LocalServer(material, dies_at=() if servers else (1,)))
-        return servers[-1]
-
-    outcome = train(circuit, problem, 2, start, restarts=1)
-    assert outcome.resumed == [0]
-    assert servers[0].closed
-
-
-def test_more_losses_than_restarts_end_the_training_with_the_servers_error() -> None:
-    circuit, problem = small_task(60, 2)
-    with pytest.raises(ServiceError, match="went away"):
-        train(circuit, problem, 2, lambda m: LocalServer(m, dies_at=(2,)), restarts=1)
-
-
-def test_refreshes_are_timed_and_their_bytes_counted() -> None:
-    circuit, problem = small_task(60, 5)
-    clock = Clock(Side.CLIENT)
-    server: list[LocalServer] = []
-
-    def start(material: bytes) -> LocalServer:
-        server.append(LocalServer(material))
-        return server[0]
-
-    outcome = CkksTraining(circuit, problem, start, clock).run(3, 0)
-    stages = {stage for stage, *_ in clock.samples}
-    assert {Stage.KEYGEN, Stage.ENCRYPT, Stage.REFRESH, Stage.EVALUATE} <= stages
-    sent = sum(map(len, server[0].sent))
-    assert outcome.data_bytes + outcome.refresh_upload_bytes == sent
-    assert outcome.refresh_download_bytes > 0
-    assert outcome.public_bytes == len(server[0].material)
-
-
-def test_two_trainings_of_the_same_data_send_other_bytes_and_learn_the_same() -> None:
-    circuit, problem = small_task(60, 5)
-    servers: list[LocalServer] = []
-
-    def start(material: bytes) -> LocalServer:
-        servers.append(LocalServer(material))
-        return servers[-1]
-
-    first, second = (train(circuit, problem, 2, start).weights for _ in range(2))
-    np.testing.assert_allclose(first, second, atol=1e-4)
-    assert not set(servers[0].sent[:-1]) & {m for m in servers[1].sent if len(m) > 100}
-
-
-def test_a_context_below_128_bits_is_refused_unless_it_is_asked_for() -> None:
-    features, labels = separable(60, 4, 2)
-    problem = make_problem(features, labels, 2, 0.1, balanced=True)
-    circuit = problem.circuit(SMALL, fit_sigmoid(3, 12), allow_insecure=False)
-    with pytest.raises(UsageError, match="below 128 bits"):
-        train(circuit, problem, 1)
-
-
-@pytest.mark.parametrize("name", ["n8192-214", "n8192-214-deep", "n16384-295", "n16384-402"])
-def test_every_named_set_for_training_meets_128_bits_of_both_tables(name: str) -> None:
-    from he_compare.fhe_baseline.ckks.parameters import verdict
-
-    judged = verdict(training_set(name, 3))
-    assert all(one.level is not None and one.level >= 128 for one in judged.values())
-
-
-def test_features_wider_than_the_slots_are_refused() -> None:
-    features = np.zeros((4, 1024))
-    problem = make_problem(features, np.array([0, 1, 0, 1]), 2, 0.1, balanced=True)
-    with pytest.raises(UsageError, match="do not fit into 512 slots"):
-        problem.circuit(SMALL, fit_sigmoid(3, 12), allow_insecure=True)
-
-
-@pytest.mark.parametrize(
-    ("value", "complaint"),
-    [(np.nan, "NaN"), (np.inf, "NaN or infinite"), (9.0, "allowed, 8")],
-)
-def test_features_that_are_not_finite_or_too_large_are_refused(
-    value: float, complaint: str
-) -> None:
-    features = np.zeros((4, 3))
-    features[1, 1] = value
-    with pytest.raises(DataError, match=complaint):
-        make_problem(features, np.array([0, 1, 0, 1]), 2, 0.1, balanced=True)
-
-
-@pytest.mark.parametrize(
-    ("labels", "complaint"),
-    [
-        (np.array(["a", "b", "a", "b"]), "not encoded"),
-        (np.array([0.0, 1.0, 0.0, 1.0]), "not encoded"),
-        (np.array([[1, 0], [0, 1], [1, 0], [0, 1]]), "not encoded"),
-        (np.array([1, 2, 1, 2]), "label 2 is not encoded as 0 to 1"),
-        (np.array([0, 0, 0, 0]), "no training image of class number 1"),
-    ],
-)
-def test_labels_that_are_not_encoded_are_refused(labels: np.ndarray, complaint: str) -> None:
-    with pytest.raises(DataError, match=complaint):
-        make_problem(np.zeros((4, 3)), labels, 2, 0.1, balanced=True)
-
-
-def test_too_little_memory_is_told_with_the_figure_before_any_key_is_made(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    circuit, problem = small_task(60, 5)
-    monkeypatch.setattr(memory, "available_bytes", lambda: 100_000_000)
-    with pytest.raises(CellError, match=r"holds 0\.16 GB at the server, 0\.10 GB are available"):
-        train(circuit, problem, 1)
-
-
-def test_the_memory_estimate_counts_diagonals_and_keys() -> None:
-    features = np.zeros((4096, 255))
-    labels = np.arange(4096) % 2
-    problem = make_problem(features, labels, 2, 0.1, balanced=True)
-    circuit = problem.circuit(training_set("auto", 3), fit_sigmoid(3, 12), False)
-    data = 128 * 2 * (5 + 2) * 8192 * 8
-    assert data < circuit.server_bytes() < 1.5 * data
-
-
-def test_a_circuit_survives_its_json_and_refuses_what_is_not_one() -> None:
-    circuit, _ = small_task(700, 12, 3)
-    assert Circuit.from_json(circuit.to_json()) == circuit
-    for text in ("[]", "{}", circuit.to_json().replace("700", '"700"')):
-        with pytest.raises(ValueError, match=r"circuit|whole"):
-            Circuit.from_json(text)
-    for old, new in (('"rate": ', '"rate": -'), ('"classifiers": 3', '"classifiers": 2')):
-        with pytest.raises(UsageError):
-            Circuit.from_json(circuit.to_json().replace(old, new))
-
-
-def test_logits_beyond_the_interval_are_counted() -> None:
-    circuit, problem = small_task(300, 7)
-    narrow = Circuit(
-        circuit.parameters,
-        circuit.rows,
-        circuit.columns,
-        1,
-        fit_sigmoid(3, 0.5),
-        circuit.rate,
-        circuit.shrink,
-        allow_insecure=True,
-    )
-    assert run_twin(circuit, problem, 3)[-1].outside == 0
-    assert run_twin(narrow, problem, 3)[-1].outside > 0
+def test_a_step_of_the_safe_length_lowers_the_loss_and_a_long_one_may_not() -> None:
+    circuit, problem = small_task(300, 7, 3, inverse_l2=0.001)
+    safe = problem.safe_length()
+    sigmoid = circuit.steps[0].sigmoid
+    losses = [
+        [
+            loss(problem, one.weights)
+            for one in run_twin(problem, plain_steps(6, length, sigmoid), exact=True)
+        ]
+        for length in (safe, 6 * safe)
+    ]
+    assert losses[0] == sorted(losses[0], reverse=True)
+    assert losses[1] != sorted(losses[1], reverse=True)
 
 
 def test_released_weights_keep_ten_bits_after_the_point() -> None:
     weights = np.array([0.123456789, -3.0001])
     np.testing.assert_array_equal(rounded(weights) * 1024, np.round(weights * 1024))
+    assert np.abs(rounded(weights) - weights).max() <= 2**-11
 
 
-def test_parameters_with_too_few_primes_for_an_iteration_are_refused() -> None:
-    with pytest.raises(UsageError, match="levels are too few"):
-        small_task(60, 5, parameters=CkksParameters(1024, (44, 30, 30, 50), 30))
+def test_a_training_server_classifies_nothing() -> None:
+    from he_compare.common.errors import CellError
+
+    circuit, _ = small_task(60, 5)
+    server = CkksTrainingServer(pack_material(circuit))
+    with pytest.raises(CellError, match="holds no head"):
+        server.infer([b""], Clock(Side.SERVER))
