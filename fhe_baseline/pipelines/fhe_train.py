@@ -9,6 +9,7 @@ ICML 2023). With ``rounds`` the hospital refreshes the weights between steps, fo
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -26,6 +27,7 @@ from he_compare.common.contracts import (
     Server,
     TrainingData,
 )
+from he_compare.common.errors import UsageError
 from he_compare.common.run.records import SecurityClaims
 from he_compare.common.types import Float32Array, Float64Array, Per, Stage, UInt8Array
 from he_compare.fhe_baseline.fitted import FittedOnFeatures
@@ -55,7 +57,13 @@ class FheTrainParameters(Parameters):
         description="How often the client refreshes the weights between steps; 0: one upload, no "
         "client in the loop",
     )
-    steps: int = Field(default=3, ge=1, le=200, description="Gradient steps")
+    steps: int = Field(
+        default=0,
+        ge=0,
+        le=200,
+        description="Gradient steps; 0: three or four, chosen on the validation split, or as many "
+        "as the refreshes need",
+    )
     coordinates: Literal["preconditioned", "whitened", "standardised"] = Field(
         default="preconditioned",
         description="preconditioned: the clear head's own objective, in principal components "
@@ -132,6 +140,8 @@ class FheTrainParameters(Parameters):
     )
 
 
+# Numbers of steps to choose from where none is named.
+STEP_OPTIONS = (3, 4)
 # Folds of the gradient that one rotation key serves.
 FOLDS_PER_KEY = {"fewest": 4, "balanced": 2, "fastest": 1}
 
@@ -289,18 +299,17 @@ def _train(
     from he_compare.fhe_baseline.ckks.training.rounds import CkksTraining
     from he_compare.fhe_baseline.ckks.training.sets import choose_set
 
-    chosen_set = choose_set(
-        parameters.parameter_set, parameters.steps, parameters.rounds, parameters.degree
-    )
+    options = _step_options(parameters)
     train, validation = (
         LabelledFeatures(values, part.labels)
         for values, part in zip(features, (data.train, data.val), strict=True)
     )
     start = time.perf_counter()
-    prepared = prepare(train, validation, len(data.classes), _wish(parameters, context.seed))
+    wish = _wish(parameters, context.seed)
+    prepared = prepare(train, validation, len(data.classes), wish, options)
     plan, seconds = prepared.plan, time.perf_counter() - start
     circuit = plan.problem.circuit(
-        chosen_set,
+        choose_set(parameters.parameter_set, len(plan.steps), parameters.rounds, parameters.degree),
         plan.steps,
         refreshes=parameters.rounds,
         batches=parameters.batches,
@@ -329,6 +338,25 @@ def _train(
     return _Trained(plan.preparation, circuit, outcome.weights, course)
 
 
+def _step_options(parameters: FheTrainParameters) -> list[int]:
+    """Return the numbers of steps to choose from: those that the parameter set holds.
+
+    Raises UsageError where it holds none, or not those that are named.
+    """
+    from he_compare.fhe_baseline.ckks.training.sets import choose_set
+
+    name, rounds, degree = parameters.parameter_set, parameters.rounds, parameters.degree
+    fewest = parameters.steps or max(STEP_OPTIONS[0], rounds + 1)
+    choose_set(name, fewest, rounds, degree)
+    found = [fewest]
+    if not parameters.steps:
+        for count in range(fewest + 1, STEP_OPTIONS[-1] + 1):
+            with contextlib.suppress(UsageError):
+                choose_set(name, count, rounds, degree)
+                found.append(count)
+    return found
+
+
 def _wish(parameters: FheTrainParameters, seed: int) -> Wish:
     from he_compare.common.seeds import seed_for
     from he_compare.fhe_baseline.ckks.training.preparing import Wish
@@ -336,7 +364,7 @@ def _wish(parameters: FheTrainParameters, seed: int) -> Wish:
     return Wish(
         coordinates=parameters.coordinates,
         components=parameters.components,
-        steps=parameters.steps,
+        steps=parameters.steps or max(STEP_OPTIONS[0], parameters.rounds + 1),
         degree=parameters.degree,
         interval=parameters.interval,
         inverse_l2=parameters.C,

@@ -28,12 +28,12 @@ from he_compare.fhe_baseline.ckks.training.messages import (
     weights_shape,
 )
 from he_compare.fhe_baseline.ckks.training.problem import Problem
-from he_compare.fhe_baseline.ckks.training.scales import LARGEST_ERROR, WEIGHT_BOUND
+from he_compare.fhe_baseline.ckks.training.scales import LARGEST_PREDICTED_ERROR, WEIGHT_BOUND
 
 # Bits after the point that released weights keep.
 KEPT_BITS = 10
 # Copies of a weight over the slots differ by noise alone; a foreign ciphertext's do not agree.
-LARGEST_SPREAD = LARGEST_ERROR
+LARGEST_SPREAD = LARGEST_PREDICTED_ERROR
 
 
 class CkksTrainingClient:

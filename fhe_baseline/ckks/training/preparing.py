@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -72,18 +73,32 @@ class Prepared:
 
 
 def prepare(
-    train: LabelledFeatures, validation: LabelledFeatures, classes: int, wish: Wish
+    train: LabelledFeatures,
+    validation: LabelledFeatures,
+    classes: int,
+    wish: Wish,
+    step_options: Sequence[int] = (),
 ) -> Prepared:
-    """Choose what is to be chosen and return the task. Raises DataError, UsageError."""
+    """Choose what is to be chosen and return the task.
+
+    ``step_options``: numbers of steps to choose from in place of the wish's. Raises DataError,
+    UsageError.
+    """
     asked = wish.components
     standardised = wish.coordinates == "standardised"
-    if asked or standardised:
+    several = len(step_options) > 1
+    if (asked or standardised) and not several:
         chosen = _plan(train, classes, wish, asked)
         return Prepared(chosen, _choice([chosen], chosen, by_validation=False), [])
     if not enough_to_choose(validation.labels, classes):
-        chosen = _plan(train, classes, wish, USUAL_COMPONENTS)
+        chosen = _plan(train, classes, wish, asked or USUAL_COMPONENTS)
         return Prepared(chosen, _choice([chosen], chosen, by_validation=False), [TOO_FEW])
-    plans = [_plan(train, classes, wish, count) for count in options(train.features.shape[1])]
+    width = train.features.shape[1]
+    plans = [
+        _plan(train, classes, replace(wish, steps=steps), components)
+        for steps in step_options or (wish.steps,)
+        for components in ([asked] if asked or standardised else options(width))
+    ]
     scores = [_validation_auc(plan, validation, wish.batches) for plan in plans]
     plans = [
         replace(plan, entry=plan.entry | {"validation_auc": round(score, 5)})
@@ -98,7 +113,7 @@ def _plan(train: LabelledFeatures, classes: int, wish: Wish, components: int) ->
     if wish.batches > 1:
         problem = problem.shuffled(wish.seed)
     steps, entry = _steps(problem, wish)
-    kept = {"components": preparation.width}
+    kept = {"components": preparation.width, "steps": len(steps)}
     return PreparedTask(preparation, problem, steps, kept | entry)
 
 

@@ -27,7 +27,7 @@ WEIGHT_BOUND = 16.0
 # Largest absolute value of a logit that no ciphertext on the way may overflow at.
 LOGIT_BOUND = 64.0
 # Predicted errors of a weight above this are refused: nobody could tell them from tampering.
-LARGEST_ERROR = 0.05
+LARGEST_PREDICTED_ERROR = 0.05
 # log2 of five deviations of a fresh slot's error over sqrt(N), and of a rescale's over N.
 FRESH_BITS, RESULT_BITS = 4.0, -2.1
 # Bits of the penalties' scale above a prime: their error is not averaged over rows.
@@ -82,13 +82,13 @@ def choose_scales(
 ) -> TrainingScales:
     """Choose all scales. ``primes``: those of the data, the last one left first; ``rows``: of a
     batch. Raises UsageError where no choice keeps every ciphertext within its modulus, and where
-    the smallest error is above LARGEST_ERROR."""
+    the smallest error is above LARGEST_PREDICTED_ERROR."""
     frame = _Frame(primes, steps, stretches, rows, columns, ring)
     best = frame.best((f, o) for f in COARSE for o in COARSE)
     if best is not None:
         f, o = math.log2(best.features), math.log2(best.sample_weights)
         best = frame.best((f + df, o + do) for df in FINE for do in FINE) or best
-    if best is None or best.error > LARGEST_ERROR:
+    if best is None or best.error > LARGEST_PREDICTED_ERROR:
         raise UsageError(
             f"primes of {math.log2(primes[-1]):.0f} bits leave no precision for these steps",
             fix="use a parameter set with larger primes, or fewer steps",

@@ -22,7 +22,7 @@ from he_compare.fhe_baseline.ckks.training.messages import (
     shape_of,
     weights_shape,
 )
-from he_compare.fhe_baseline.ckks.training.scales import LARGEST_ERROR, WEIGHT_BOUND
+from he_compare.fhe_baseline.ckks.training.scales import LARGEST_PREDICTED_ERROR, WEIGHT_BOUND
 from he_compare.fhe_baseline.ckks.training.sets import choose_set
 from he_compare.fhe_baseline.ckks.training.sigmoid import fit_sigmoid
 from he_compare.fhe_baseline.ckks.training.steps import depth_of, nesterov_steps, plain_steps
@@ -153,4 +153,4 @@ def test_primes_too_small_for_any_precision_are_refused_before_anything_is_encry
     step = plain_steps(3, 9999.0, fit_sigmoid(3, 12))
     with pytest.raises(UsageError, match="leave no precision"):
         _ = replace(circuit_of(tiny, 3, 3, 0, rows=60), steps=step).scales
-    assert circuit_of(tiny, 3, 1, 0, rows=60).scales.error < LARGEST_ERROR
+    assert circuit_of(tiny, 3, 1, 0, rows=60).scales.error < LARGEST_PREDICTED_ERROR
