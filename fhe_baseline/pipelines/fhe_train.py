@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from he_compare.common.backbones.head import LinearModel
     from he_compare.fhe_baseline.ckks.inference import Plan
     from he_compare.fhe_baseline.ckks.packing import PackingClient
+    from he_compare.fhe_baseline.ckks.parameters import CkksParameters
     from he_compare.fhe_baseline.ckks.training.circuit import Circuit
     from he_compare.fhe_baseline.ckks.training.preparing import Wish
     from he_compare.fhe_baseline.ckks.training.record import ClearCourse
@@ -239,10 +240,14 @@ class FheTrainPipeline(Pipeline):
         """Train the head at a server process, on ciphertexts."""
         from he_compare.common.backbones.features import cached_features, run_extractor
         from he_compare.fhe_baseline.ckks.inference import make_plan
+        from he_compare.fhe_baseline.ckks.training.sets import choose_set
 
+        chosen_set = choose_set(
+            parameters.parameter_set, parameters.steps, parameters.rounds, parameters.degree
+        )
         extractor = run_extractor(context)
         features = [cached_features(part, context, extractor) for part in (data.train, data.val)]
-        fitted = _train(features, data, parameters, context)
+        fitted = _train(features, data, parameters, chosen_set, context)
         model = _linear_model(fitted.weights, released=parameters.use == BY_OWNER)
         plan = make_plan(model, PACKING, "auto")
         rungs = _rungs(features[0], data, fitted, parameters, context)
@@ -280,6 +285,7 @@ def _train(
     features: list[Float32Array],
     data: TrainingData,
     parameters: FheTrainParameters,
+    chosen_set: CkksParameters,
     context: RunContext,
 ) -> _Trained:
     """Prepare, encrypt, train at a server process and decrypt; facts go into the record."""
@@ -287,11 +293,7 @@ def _train(
     from he_compare.fhe_baseline.ckks.training.preparing import LabelledFeatures, prepare
     from he_compare.fhe_baseline.ckks.training.record import clear_course, training_facts
     from he_compare.fhe_baseline.ckks.training.rounds import CkksTraining
-    from he_compare.fhe_baseline.ckks.training.sets import choose_set
 
-    chosen_set = choose_set(
-        parameters.parameter_set, parameters.steps, parameters.rounds, parameters.degree
-    )
     train, validation = (
         LabelledFeatures(values, part.labels)
         for values, part in zip(features, (data.train, data.val), strict=True)
