@@ -250,9 +250,10 @@ class FheTrainPipeline(Pipeline):
         from he_compare.common.backbones.features import cached_features, run_extractor
         from he_compare.fhe_baseline.ckks.inference import make_plan
 
+        step_options = _step_options(parameters)
         extractor = run_extractor(context)
         features = [cached_features(part, context, extractor) for part in (data.train, data.val)]
-        fitted = _train(features, data, parameters, context)
+        fitted = _train(features, data, parameters, step_options, context)
         model = _linear_model(fitted.weights, released=parameters.use == BY_OWNER)
         plan = make_plan(model, PACKING, "auto")
         rungs = _rungs(features[0], data, fitted, parameters, context)
@@ -290,6 +291,7 @@ def _train(
     features: list[Float32Array],
     data: TrainingData,
     parameters: FheTrainParameters,
+    step_options: list[int],
     context: RunContext,
 ) -> _Trained:
     """Prepare, encrypt, train at a server process and decrypt; facts go into the record."""
@@ -299,14 +301,13 @@ def _train(
     from he_compare.fhe_baseline.ckks.training.rounds import CkksTraining
     from he_compare.fhe_baseline.ckks.training.sets import choose_set
 
-    options = _step_options(parameters)
     train, validation = (
         LabelledFeatures(values, part.labels)
         for values, part in zip(features, (data.train, data.val), strict=True)
     )
     start = time.perf_counter()
     wish = _wish(parameters, context.seed)
-    prepared = prepare(train, validation, len(data.classes), wish, options)
+    prepared = prepare(train, validation, len(data.classes), wish, step_options)
     plan, seconds = prepared.plan, time.perf_counter() - start
     circuit = plan.problem.circuit(
         choose_set(parameters.parameter_set, len(plan.steps), parameters.rounds, parameters.degree),

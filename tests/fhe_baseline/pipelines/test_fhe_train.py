@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from he_compare.common.backbones.features import run_extractor
+from he_compare.common.backbones.head import train_head
 from he_compare.common.clock import Clock
 from he_compare.common.contracts import Deployment, RunContext
-from he_compare.common.errors import MessageError, UsageError
+from he_compare.common.errors import CompareError, MessageError, ServiceError, UsageError
+from he_compare.common.service.wire import pack
 from he_compare.common.types import FheMode, Message, Side, UInt8Array
+from he_compare.fhe_baseline.ckks.training import choosing
 from he_compare.fhe_baseline.pipelines.fhe_train import PIPELINE, FheTrainFitted, FheTrainParameters
 from tests.support.batches import bright_band, training_data
 from tests.support.extractors import replace_backbone
-from tests.support.runcontext import NoArtefacts, run_context
+from tests.support.runcontext import MemoryArtefacts, run_context
 
-SIZE, WIDTH = 16, 24
-FAST: dict[str, Any] = {
+SIZE, WIDTH, ROWS = 16, 24, 120
+REFRESHED: dict[str, Any] = {
     "parameter_set": "n1024-insecure",
     "allow_insecure": True,
-    "whiten": 12,
-    "iterations": 4,
+    "components": 11,
+    "steps": 4,
+    "rounds": 3,
     "C": 0.1,
 }
+ONE_UPLOAD: dict[str, Any] = {"components": 11, "steps": 1, "C": 0.1}
 
 
 @dataclass
@@ -33,8 +40,9 @@ class PipelineServer:
     """A server of the pipeline without a process."""
 
     material: bytes
+    dies_at: tuple[int, ...] = ()
     pid: int = 0
-    sent: list[Message] = field(default_factory=list)
+    calls: list[tuple[str, list[Message]]] = field(default_factory=list)
     closed: bool = False
 
     def __post_init__(self) -> None:
@@ -42,9 +50,14 @@ class PipelineServer:
 
     def call(self, verb: str, messages: list[Message], clock: Clock) -> list[Message]:
         assert verb in self._server.verbs
-        self.sent += messages
+        self.calls.append((verb, messages))
+        if len(self.calls) in self.dies_at:
+            raise ServiceError("server process went away")
         replies: list[Message] = getattr(self._server, verb)(messages, Clock(Side.SERVER))
         return replies
+
+    def bytes_of(self, wanted: str) -> int:
+        return sum(len(m) for verb, messages in self.calls if verb == wanted for m in messages)
 
     def close(self) -> None:
         self.closed = True
@@ -71,17 +84,25 @@ def fake_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
     replace_backbone(monkeypatch, width=WIDTH)
 
 
-def trained(folder: Path, classes: int = 2, **parameters: Any) -> Trained:
+def trained(
+    folder: Path,
+    classes: int = 2,
+    validation: int = 24,
+    dies_at: tuple[int, ...] = (),
+    base: dict[str, Any] | None = None,
+    **parameters: Any,
+) -> Trained:
     servers: list[PipelineServer] = []
 
     def start(pipeline: str, material: bytes) -> PipelineServer:
         assert pipeline == "fhe-train"
-        servers.append(PipelineServer(material))
+        servers.append(PipelineServer(material, () if servers else dies_at))
         return servers[-1]
 
-    context = run_context(folder, NoArtefacts(), start, image_size=SIZE, epochs=1)
-    data = training_data(bright_band(classes, 120, 1), bright_band(classes, 12, 2))
-    fitted = PIPELINE.fit(data, FheTrainParameters(**FAST | parameters), context)
+    context = run_context(folder, MemoryArtefacts(), start, image_size=SIZE, epochs=1)
+    data = training_data(bright_band(classes, ROWS, 1), bright_band(classes, validation, 2))
+    chosen = FheTrainParameters(**(REFRESHED if base is None else base) | parameters)
+    fitted = PIPELINE.fit(data, chosen, context)
     return Trained(context, fitted, fitted.deploy(context), servers)
 
 
@@ -101,31 +122,193 @@ def test_it_learns_and_executed_scores_equal_those_of_the_decrypted_head(
     assert one.fitted.fhe_mode is FheMode.EXECUTE
 
 
-def test_the_record_tells_rounds_bytes_twin_and_optimum(tmp_path: Path) -> None:
-    one = trained(tmp_path)
+def test_by_default_the_head_is_trained_from_one_upload_with_no_client_in_the_loop() -> None:
+    parameters = FheTrainParameters()
+    assert (parameters.rounds, parameters.steps, parameters.schedule) == (0, 0, "chosen")
+    assert (parameters.coordinates, parameters.components) == ("preconditioned", 0)
+    assert parameters.parameter_set == "auto"
+
+
+def test_the_record_of_one_upload_has_no_refreshes_and_three_kinds_of_calls(
+    tmp_path: Path,
+) -> None:
+    one = trained(tmp_path, base=ONE_UPLOAD)
+    (server,) = one.servers
     told = one.context.training
-    assert (told["n"], told["columns"], told["iterations"], told["rounds"]) == (120, 12, 4, 4)
-    assert told["preparation"] == "PCA-whitened to 11"
-    assert told["relative_difference_to_twin"] < 1e-3
+    assert [verb for verb, _ in server.calls] == ["key", "add", "train"]
+    assert told["refresh_rounds"] == 0
+    assert told["parameter_set"] == "n8192-214"
+    assert told["bytes"]["refresh_upload"] == told["bytes"]["refresh_download"] == 0
+    assert told["bytes"]["weights_download"] > 0
+    assert told["levels"] == {"available": 4, "first_step": 1, "later_step": 4, "used": 1}
+    assert "no client in the loop" in told["algorithm"]
+    assert len(told["history"]) == 1
+    claims = one.fitted.claims()
+    assert claims.insecure == []
+    assert claims.parameters["training"]["client_in_the_loop"].startswith("no: one upload")
+    assert not any("refresh" in line for line in claims.server_learns)
+    assert one.context.warnings == []
+
+
+def test_the_record_tells_steps_bytes_memory_twin_and_optimum(tmp_path: Path) -> None:
+    one = trained(tmp_path)
+    told, (server,) = one.context.training, one.servers
+    assert (told["n"], told["columns"], told["iterations"]) == (ROWS, 12, 4)
+    assert told["refresh_rounds"] == 3
+    assert told["preparation"] == "preconditioned, 11 components"
+    assert told["relative_difference_to_twin"] < 1e-4
+    assert told["largest_error_of_weights"] < told["predicted_error_of_weights"] < 1e-4
     assert [entry["iteration"] for entry in told["history"]] == [1, 2, 3, 4]
     for entry in told["history"]:
-        assert entry["relative_difference_to_twin"] < 1e-3
+        assert entry["relative_difference_to_twin"] < 1e-4
         assert entry["logits_outside_interval"] == 0
-        assert entry["loss"] == pytest.approx(entry["loss_of_twin"], abs=1e-3)
+        assert entry["loss"] == pytest.approx(entry["loss_of_twin"], abs=1e-4)
+    assert [(step["step"], step["round"]) for step in told["steps"]] == [
+        (1, 0), (2, 1), (3, 2), (4, 3),
+    ]  # fmt: skip
+    assert [step["primes_before"] for step in told["steps"]] == [2, 5, 5, 5]
+    assert ["interval" in step for step in told["steps"]] == [False, True, True, True]
+    assert told["loss_at_start"] == pytest.approx(np.log(2))
+    assert told["scikit_learn"]["loss"] < told["history"][-1]["loss"] < told["loss_at_start"]
     assert told["scikit_learn"]["cosine_of_weights"] > 0.98
     assert told["scikit_learn"]["same_decisions_on_training_rows"] > 0.95
-    assert told["bytes"]["keys_and_circuit"] == len(one.servers[0].material)
-    sent = sum(map(len, one.servers[0].sent))
-    assert told["bytes"]["data_upload"] + told["bytes"]["refresh_upload"] == sent
+    assert told["bytes"]["circuit"] == len(server.material)
+    assert told["bytes"]["keys"] == server.bytes_of("key")
+    assert told["bytes"]["data_upload"] == server.bytes_of("add")
+    assert told["bytes"]["refresh_upload"] < server.bytes_of("train")
     assert told["seconds"]["client refresh"] > 0
-    assert one.servers[0].closed
+    memory = told["memory"]
+    assert memory["client_bytes_measured"] <= memory["client_bytes_stated"]
+    assert memory["server_bytes_stated"] > 260_000_000
+    assert told["rotation_keys"] == len(one.fitted.circuit.layout.rotations())
+    assert server.closed
 
 
-def test_all_features_are_kept_where_they_are_standardised_only(tmp_path: Path) -> None:
-    one = trained(tmp_path, whiten=0, iterations=6)
-    assert one.context.training["preparation"] == "standardised"
-    assert one.context.training["columns"] == WIDTH + 1
-    assert one.context.training["relative_difference_to_twin"] < 1e-3
+def test_the_record_has_the_choice_and_the_sets_that_were_not_run(tmp_path: Path) -> None:
+    one = trained(tmp_path)
+    choice = one.context.training["choice"]
+    assert choice["chosen"] in choice["grid"]
+    assert choice["chosen"]["components"] == 11
+    assert choice["measured_on"] == "the training rows, in the clear"
+    assert choice["seconds"] >= 0
+    lengths = [choice["chosen"][f"length_{number}"] for number in (1, 2, 3, 4)]
+    assert lengths == [step["length"] for step in one.context.training["steps"]]
+    space = {entry["parameter_set"]: entry for entry in one.context.training["design_space"]}
+    assert space["n16384-309"]["refreshes_for_these_steps"] == 1
+    assert space["n32768-678"]["refreshes_for_these_steps"] == 0
+    assert not any(entry["chosen"] for entry in space.values())  # an insecure set was
+
+
+def test_components_are_chosen_on_the_validation_split(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choosing, "COMPONENTS", (3, 7, 15))
+    one = trained(tmp_path, components=0)
+    choice = one.context.training["choice"]
+    assert [entry["components"] for entry in choice["grid"]] == [3, 7, 15]
+    assert all(0 <= entry["validation_auc"] <= 1 for entry in choice["grid"])
+    assert one.fitted.preparation.width == choice["chosen"]["components"]
+    assert "validation split" in choice["measured_on"]
+
+
+def test_a_validation_split_of_three_images_is_not_chosen_on_and_that_is_told(
+    tmp_path: Path,
+) -> None:
+    one = trained(tmp_path, components=0, validation=3)
+    assert choosing.TOO_FEW in one.context.warnings
+    assert one.fitted.preparation.width == WIDTH  # all there are of 63
+    assert "validation_auc" not in one.context.training["choice"]["chosen"]
+
+
+@pytest.mark.parametrize("coordinates", ["whitened", "standardised"])
+def test_other_coordinates_stay_as_options(tmp_path: Path, coordinates: str) -> None:
+    one = trained(tmp_path, coordinates=coordinates, components=0, schedule="nesterov")
+    told = one.context.training
+    whole = {"whitened": f"PCA-whitened to {WIDTH}", "standardised": "standardised"}
+    assert told["preparation"] == whole[coordinates]
+    assert told["columns"] == WIDTH + 1
+    assert told["relative_difference_to_twin"] < 1e-4
+    assert told["algorithm"].startswith("full-batch accelerated gradient descent")
+
+
+def test_the_clear_models_on_the_way_are_in_order_and_end_at_the_executed_head(
+    tmp_path: Path,
+) -> None:
+    test = bright_band(2, 20, 3)
+    one = trained(tmp_path)
+    twins = one.fitted.clear_twins(test.images)
+    assert [(twin.name, twin.cost) for twin in twins] == [
+        ("clear head", ""),
+        ("same preparation, scikit-learn's optimum", "preparation"),
+        ("same steps, exact sigmoid", "few steps"),
+        ("clear twin: same steps, polynomial sigmoid", "polynomial"),
+    ]
+    np.testing.assert_allclose(twins[-1].scores, one.scores(test.images), atol=2e-3)
+    extractor = run_extractor(one.context)
+    train = bright_band(2, ROWS, 1)
+    head = train_head(extractor(train.images), train.labels, 2, 0.1)
+    np.testing.assert_allclose(twins[0].scores, head.scores(extractor(test.images)), atol=1e-6)
+    for earlier, later in pairwise(twins):
+        assert np.abs(earlier.scores - later.scores).max() > 1e-5
+
+
+def test_more_than_two_classes_have_one_clear_model_more_on_the_way(tmp_path: Path) -> None:
+    test = bright_band(3, 21, 3)
+    one = trained(tmp_path, 3)
+    twins = one.fitted.clear_twins(test.images)
+    assert [twin.cost for twin in twins] == [
+        "", "one vs rest", "preparation", "few steps", "polynomial",
+    ]  # fmt: skip
+    assert twins[1].name == "one against the rest, in the clear"
+    assert all(twin.scores.shape == (21, 3) for twin in twins)
+    np.testing.assert_allclose(twins[-1].scores, one.scores(test.images), atol=2e-3)
+
+
+def test_with_all_components_the_preparation_costs_nothing(tmp_path: Path) -> None:
+    test = bright_band(2, 20, 3)
+    head, prepared, *_ = trained(tmp_path, components=WIDTH).fitted.clear_twins(test.images)
+    np.testing.assert_allclose(prepared.scores, head.scores, atol=5e-3)
+    whitened = trained(tmp_path, components=WIDTH, coordinates="whitened").fitted
+    other = whitened.clear_twins(test.images)[1].scores
+    assert np.abs(other - head.scores).max() > 0.01
+
+
+def test_logits_that_leave_the_interval_are_counted_and_warned_of(tmp_path: Path) -> None:
+    one = trained(tmp_path, interval=0.5, schedule="plain")
+    (warning,) = [text for text in one.context.warnings if "left the sigmoid" in text]
+    outside = sum(step["logits_outside_interval"] for step in one.context.training["steps"])
+    assert outside > 0
+    assert warning.startswith(f"{outside} logits left the sigmoid polynomial's interval")
+    assert not any("left the sigmoid" in text for text in trained(tmp_path).context.warnings)
+
+
+def test_a_depth_that_does_not_hold_the_steps_is_refused_before_features_are_extracted(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(UsageError, match="n1024-insecure has 4 levels, too few") as error:
+        trained(tmp_path, rounds=0)
+    assert "n32768-678" in str(error.value)
+    with pytest.raises(UsageError, match="no parameter set holds 8 steps"):
+        trained(tmp_path, base={"steps": 8})
+    assert not list(tmp_path.iterdir())  # not even features were extracted
+
+
+@pytest.mark.parametrize("died", [(2, 3), (3, 4)])
+def test_a_server_that_dies_is_replaced_and_the_record_says_so(
+    tmp_path: Path, died: tuple[int, ...]
+) -> None:
+    one = trained(tmp_path, dies_at=died)
+    assert len(one.servers) == 2
+    assert one.context.training["resumed_after_iterations"] == [0]
+    assert one.context.training["relative_difference_to_twin"] < 1e-4
+
+
+def test_the_ways_of_the_rotation_keys_trade_bytes_for_turns(tmp_path: Path) -> None:
+    keys = [
+        trained(tmp_path, rotation_keys=way).context.training["rotation_keys"]
+        for way in ("fewest", "balanced", "fastest")
+    ]
+    assert keys[0] < keys[1] < keys[2]
 
 
 def test_claims_say_who_sees_the_weights(tmp_path: Path) -> None:
@@ -139,7 +322,8 @@ def test_claims_say_who_sees_the_weights(tmp_path: Path) -> None:
     assert any("IND-CPA-D" in line for line in released.insecure)
     for claims in (kept, released):
         assert claims.claim_type == "reduction to a hardness assumption"
-        assert any("learning rate" in line for line in claims.server_learns)
+        assert any("length of every step" in line for line in claims.server_learns)
+        assert any("refresh the weights" in line for line in claims.server_learns)
         assert any("IND-CPA-D" in line for line in claims.parameters["not_claimed"])
         assert claims.parameters["N"] == 4096
         assert claims.parameters["training"]["N"] == 1024
@@ -167,10 +351,10 @@ def test_a_deployment_uses_another_key_every_time_and_never_the_training_key(
     tmp_path: Path,
 ) -> None:
     one = trained(tmp_path)
-    first = one.fitted.claims().key_fingerprint
+    before = one.fitted.claims().key_fingerprint
     again = one.fitted.deploy(one.context)
     assert again.public_material != one.deployment.public_material
-    assert one.fitted.claims().key_fingerprint != first
+    assert one.fitted.claims().key_fingerprint != before
     assert one.deployment.public_material not in [server.material for server in one.servers]
 
 
@@ -180,10 +364,26 @@ def test_no_image_gives_no_message_and_no_score(tmp_path: Path) -> None:
     assert client.reveal([], clock).shape == (0, 2)
 
 
-@pytest.mark.parametrize("material", [b"", b"not a message", bytes(1000)])
+@pytest.mark.parametrize(
+    "material",
+    [b"", b"not a message", bytes(1000), pack({}, {"role": "train"}), pack({}, {"role": "x"})],
+)
 def test_material_of_no_known_role_is_refused(material: bytes) -> None:
     with pytest.raises(MessageError):
         PIPELINE.load_server(material)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"rounds": -1}, {"steps": -1}, {"steps": 201}, {"components": 1025}, {"interval": 65},
+        {"C": 0}, {"degree": 4}, {"batches": 65}, {"schedule": "adam"}, {"whiten": 3},
+        {"rotation_keys": "none"}, {"processes": 0}, {"restarts": 11},
+    ],
+)  # fmt: skip
+def test_parameters_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises((CompareError, ValueError)):
+        FheTrainParameters(**wrong)
 
 
 def test_the_contract_is_fulfilled(tmp_path: Path) -> None:
