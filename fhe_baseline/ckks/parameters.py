@@ -128,9 +128,9 @@ class CkksParameters:
 
 # n4096-106 stays within both tables. Its small middle prime leaves 42 bits to the key-switching
 # prime, so that rotations cost no more precision than their rounding (see packings/replicated.py).
-# Where nothing is rotated no key is published and the last prime is idle: n4096-106-wide computes
-# under one prime of 60 bits (packings/batched.py), n4096-106-flat under two, 86 bits
-# (packings/zero_sum.py). Their verdicts count the idle prime as if it were used.
+# Where nothing is rotated no rotation key is published: n4096-106-wide computes under one prime of
+# 60 bits (packings/batched.py), n4096-106-flat under two, 86 bits (packings/zero_sum.py), whose
+# public key lives under all 106. The verdicts count every prime.
 PARAMETER_SETS: dict[str, CkksParameters] = {
     "n4096": CkksParameters(4096, (36, 36, 37), 30),
     "n4096-106": CkksParameters(4096, (36, 28, 42), 27),
