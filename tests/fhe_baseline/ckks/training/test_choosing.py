@@ -15,7 +15,7 @@ from he_compare.fhe_baseline.ckks.training.choosing import (
     TOLERANCE,
     USUAL_COMPONENTS,
     Candidate,
-    Plan,
+    PreparedTask,
     StepSearch,
     Task,
     choose_plan,
@@ -26,7 +26,12 @@ from he_compare.fhe_baseline.ckks.training.choosing import (
     ranking,
 )
 from he_compare.fhe_baseline.ckks.training.clear_references import fit_optimum, loss, run_twin
-from he_compare.fhe_baseline.ckks.training.preparing import Labelled, Prepared, Wish, prepare
+from he_compare.fhe_baseline.ckks.training.preparing import (
+    LabelledFeatures,
+    Prepared,
+    Wish,
+    prepare,
+)
 from he_compare.fhe_baseline.ckks.training.problem import Problem
 from he_compare.fhe_baseline.ckks.training.sigmoid import fit_sigmoid
 from he_compare.fhe_baseline.ckks.training.steps import nesterov_steps, plain_steps
@@ -35,13 +40,13 @@ from tests.support.encrypted_training import separable, small_task
 CHOSEN = Wish("preconditioned", 0, 3, 3, 0.0, 0.1, True, 1, None, 0)
 
 
-def labelled(rows: int, width: int, classes: int = 2, seed: int = 0) -> Labelled:
+def labelled(rows: int, width: int, classes: int = 2, seed: int = 0) -> LabelledFeatures:
     """Features of which the first few tell the classes; the others are noise of less variance."""
     generator = np.random.default_rng(seed)
     labels = np.arange(rows, dtype=np.int64) % classes
     features = generator.normal(size=(rows, width)) * np.geomspace(3, 0.5, width)
     features[:, :classes] += 2 * np.eye(classes)[labels]
-    return Labelled(features.astype(np.float32), labels)
+    return LabelledFeatures(features.astype(np.float32), labels)
 
 
 @pytest.fixture
@@ -151,7 +156,7 @@ def test_a_plan_is_chosen_by_tolerance(scores: tuple[float, ...], place: int) ->
     assert choose_plan(plans, scores).entry["place"] == place
 
 
-def a_plan() -> Plan:
+def a_plan() -> PreparedTask:
     return prepare(labelled(60, 5), labelled(6, 5), 2, replace(CHOSEN, components=3)).plan
 
 
@@ -193,7 +198,7 @@ def test_scores_of_two_classes_are_plus_and_minus_half_the_logit() -> None:
 def test_a_validation_split_that_tells_nothing_is_not_asked(labels: IntArray) -> None:
     assert not enough_to_choose(labels, 2)
     features = labelled(len(labels) or 1, 80).features[: len(labels)]
-    prepared = prepare(labelled(100, 80), Labelled(features, labels), 2, CHOSEN)
+    prepared = prepare(labelled(100, 80), LabelledFeatures(features, labels), 2, CHOSEN)
     assert prepared.warnings == [choosing.TOO_FEW]
     assert f"{USUAL_COMPONENTS} are kept" in choosing.TOO_FEW
     assert prepared.plan.preparation.width == USUAL_COMPONENTS
@@ -234,7 +239,9 @@ def test_labels_of_the_validation_split_choose_components_and_nothing_else() -> 
     grids = []
     for seed in (1, 2):
         other = labelled(60, 15, seed=seed)
-        prepared = prepare(train, Labelled(other.features, other.labels[::-1].copy()), 2, CHOSEN)
+        prepared = prepare(
+            train, LabelledFeatures(other.features, other.labels[::-1].copy()), 2, CHOSEN
+        )
         grids.append(
             [{k: v for k, v in e.items() if k != "validation_auc"} for e in prepared.choice["grid"]]
         )
@@ -273,8 +280,8 @@ def test_other_coordinates_are_chosen_for_too(coordinates: Any) -> None:
 
 def test_the_chosen_steps_decide_as_the_optimum_does() -> None:
     features, labels = separable(200, 6, 3)
-    train = Labelled(features.astype(np.float32), labels)
-    plan = prepare(train, Labelled(train.features[:0], labels[:0]), 3, CHOSEN).plan
+    train = LabelledFeatures(features.astype(np.float32), labels)
+    plan = prepare(train, LabelledFeatures(train.features[:0], labels[:0]), 3, CHOSEN).plan
     decisions = [
         prepared_scores(plan.preparation, weights, features).argmax(axis=1)
         for weights in (run_twin(plan.problem, plan.steps)[-1].weights, fit_optimum(plan.problem))

@@ -256,7 +256,9 @@ def test_the_largest_body_of_a_published_set_is_below_the_services_limit() -> No
         parameters = choose_set("auto", steps, 0, 3)
         chain = plain_steps(steps, 4.0, fit_sigmoid(3, 10))
         circuit = Circuit(parameters, 5216, 64, 1, chain)
-        assert BODY_BYTES + key_bytes(circuit) < DEFAULT_MAX_BODY
+        assert (
+            BODY_BYTES + key_bytes(circuit.parameters.degree, circuit.levels + 1) < DEFAULT_MAX_BODY
+        )
 
 
 def test_the_list_of_what_is_missing_survives_its_json() -> None:

@@ -36,7 +36,7 @@ def full_size(steps: int, refreshes: int = 0, columns: int = 64) -> Circuit:
 def test_the_servers_figure_counts_data_keys_and_processes() -> None:
     circuit = full_size(3)
     data = sum(1 for _ in addresses(circuit)) * 2 * 8 * 16384 * circuit.scales.top
-    keys = len(key_elements(circuit)) * key_bytes(circuit)
+    keys = len(key_elements(circuit)) * key_bytes(circuit.parameters.degree, circuit.levels + 1)
     assert data + keys + 260_000_000 < server_bytes(circuit) < 2 * (data + keys + 260_000_000)
     assert server_bytes(circuit, 2) > server_bytes(circuit) + keys
     assert server_bytes(full_size(3, columns=128)) > server_bytes(circuit) + data / 2
@@ -137,6 +137,6 @@ def test_the_design_spaces_bytes_are_those_of_a_real_upload() -> None:
     circuit = problem.circuit(training_set("n8192-214"), steps)
     (entry,) = [one for one in design_space(circuit) if one["chosen"]]
     outcome = train(circuit, problem)
-    assert entry["keys_bytes"] == pytest.approx(outcome.key_bytes, rel=0.15)
-    assert entry["data_bytes"] == pytest.approx(outcome.data_bytes, rel=0.15)
+    assert entry["keys_bytes"] == pytest.approx(outcome.keys.bytes, rel=0.15)
+    assert entry["data_bytes"] == pytest.approx(outcome.data.bytes, rel=0.15)
     assert np.isfinite(outcome.weights).all()

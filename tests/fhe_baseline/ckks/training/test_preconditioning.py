@@ -15,7 +15,12 @@ from he_compare.fhe_baseline.ckks.training.clear_references import (
     relative_difference,
     run_twin,
 )
-from he_compare.fhe_baseline.ckks.training.preparing import Coordinates, Labelled, Wish, make_task
+from he_compare.fhe_baseline.ckks.training.preparing import (
+    Coordinates,
+    LabelledFeatures,
+    Wish,
+    make_task,
+)
 from he_compare.fhe_baseline.ckks.training.problem import encode_labels
 from he_compare.fhe_baseline.ckks.training.sigmoid import fit_sigmoid
 from he_compare.fhe_baseline.ckks.training.steps import plain_steps
@@ -48,7 +53,7 @@ def optimal_scores(
     features: Float32Array, labels: IntArray, classes: int, coordinates: Coordinates, c: float
 ) -> Float64Array:
     """Return the scores of scikit-learn's optimum in some coordinates."""
-    train = Labelled(features, labels)
+    train = LabelledFeatures(features, labels)
     preparation, problem = make_task(train, classes, wish(coordinates, c), WIDTH)
     return prepared_scores(preparation, fit_optimum(problem), features)
 
@@ -83,7 +88,9 @@ def test_the_optimum_is_that_of_the_head_that_pipelines_compare_with(inverse_l2:
 @pytest.mark.parametrize("inverse_l2", [0.001, 0.1, 10.0])
 def test_the_bound_of_the_hessian_is_the_identity_over_four(inverse_l2: float) -> None:
     features, labels = correlated(2)
-    _, problem = make_task(Labelled(features, labels), 2, wish("preconditioned", inverse_l2), WIDTH)
+    _, problem = make_task(
+        LabelledFeatures(features, labels), 2, wish("preconditioned", inverse_l2), WIDTH
+    )
     weighted = problem.matrix * problem.sample_weights[0][:, None]
     bound = weighted.T @ problem.matrix / ROWS / 4 + np.diag(problem.penalties)
     np.testing.assert_allclose(bound, np.eye(WIDTH + 1) / 4, atol=1e-3)
@@ -92,7 +99,9 @@ def test_the_bound_of_the_hessian_is_the_identity_over_four(inverse_l2: float) -
 
 def test_the_true_hessian_stays_below_the_bound_wherever_the_weights_are() -> None:
     features, labels = correlated(2)
-    _, problem = make_task(Labelled(features, labels), 2, wish("preconditioned", 0.01), WIDTH)
+    _, problem = make_task(
+        LabelledFeatures(features, labels), 2, wish("preconditioned", 0.01), WIDTH
+    )
     generator = np.random.default_rng(1)
     for size in (0.0, 0.1, 1.0, 10.0):
         logits = problem.matrix @ generator.normal(size=WIDTH + 1) * size
@@ -109,7 +118,9 @@ def test_three_safe_steps_come_nearer_to_the_optimum_than_in_standardised_coordi
     features, labels = correlated(classes)
 
     def left(coordinates: Coordinates) -> float:
-        _, problem = make_task(Labelled(features, labels), classes, wish(coordinates, 0.01), WIDTH)
+        _, problem = make_task(
+            LabelledFeatures(features, labels), classes, wish(coordinates, 0.01), WIDTH
+        )
         steps = plain_steps(3, problem.safe_length(), fit_sigmoid(3, 12))
         reached = run_twin(problem, steps, exact=True)[-1].weights
         lowest, highest = (loss(problem, w) for w in (fit_optimum(problem), 0 * reached))
@@ -124,7 +135,7 @@ def test_components_that_are_left_out_cost_little_when_they_vary_least() -> None
     full = optimal_scores(features, labels, 2, "standardised", 0.01)
 
     def distance(kept: int) -> float:
-        train = Labelled(features, labels)
+        train = LabelledFeatures(features, labels)
         preparation, problem = make_task(train, 2, wish("preconditioned", 0.01), kept)
         assert preparation.width == kept
         return relative_difference(
@@ -186,7 +197,9 @@ def test_features_that_are_not_finite_are_refused(value: float) -> None:
 
 def test_features_of_another_width_or_shape_are_refused() -> None:
     features, labels = correlated(2)
-    preparation, _ = make_task(Labelled(features, labels), 2, wish("preconditioned", 0.1), 5)
+    preparation, _ = make_task(
+        LabelledFeatures(features, labels), 2, wish("preconditioned", 0.1), 5
+    )
     with pytest.raises(DataError, match="features of width 19, expected 20"):
         preparation.apply(features[:, :-1])
     for shape in ((0, WIDTH), (WIDTH,), (2, 3, 4)):
@@ -199,6 +212,6 @@ def test_prepared_features_are_clipped_where_an_image_is_far_from_all_others(
     coordinates: Coordinates,
 ) -> None:
     features, labels = correlated(2)
-    task = Labelled(features, labels)
+    task = LabelledFeatures(features, labels)
     preparation, _ = make_task(task, 2, wish(coordinates, 0.1), WIDTH)
     assert np.abs(preparation.apply(features * 1e6)).max() == 8
