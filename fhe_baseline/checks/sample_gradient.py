@@ -87,8 +87,9 @@ class SampleGradient(Check):
             claim="privacy of samples from anyone who decrypts the weights; here that is the "
             "client, which owns the samples",
             limits=[
-                "full batches are the protocol's only way; where several owners train one head, "
-                "the one who decrypts sees every owner's update: that is not done here",
+                "full batches are trained here; a mini-batch is as one of its size; where several "
+                "owners train one head, the one who decrypts sees every owner's update: that is "
+                "not done here",
                 "a mixture is no proof of privacy: see differential privacy, which is not claimed",
             ],
             spent={"encrypted trainings": len(sizes)},

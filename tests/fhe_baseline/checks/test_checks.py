@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,11 @@ from he_compare.common import plugins
 from he_compare.common.attack import CheckFinding, Inspected
 from he_compare.common.audit_budget import BUDGETS
 from he_compare.common.errors import UsageError
+from he_compare.fhe_baseline.checks import decryptions
+from he_compare.fhe_baseline.checks.tools.recorded_training import Recorded, record_training
 from he_compare.fhe_baseline.checks.tools.victim import victim_of
+from he_compare.fhe_baseline.ckks.training.circuit import Circuit
+from he_compare.fhe_baseline.ckks.training.problem import Problem
 from he_compare.fhe_baseline.fitted import FittedOnFeatures
 from he_compare.fhe_baseline.pipelines.fhe_head import FheHeadParameters
 from he_compare.fhe_baseline.pipelines.fhe_tfhe import PIPELINE as TFHE
@@ -18,15 +24,16 @@ from he_compare.fhe_baseline.pipelines.fhe_train import FheTrainParameters
 from tests.support.deployments import deployed, images, inspected
 
 HOMOMORPHIC = ("fhe-head", "fhe-train", "fhe-tfhe")
-SMALL = FheTrainParameters(
-    whiten=3, iterations=2, parameter_set="n1024-insecure", allow_insecure=True
+REFRESHED = FheTrainParameters(
+    components=3, steps=2, rounds=1, parameter_set="n1024-insecure", allow_insecure=True
 )
+ONE_UPLOAD = FheTrainParameters(components=3, steps=2, parameter_set="n8192-214-deep")
 
 
 def of(pipeline: str) -> Inspected:
     if pipeline == "fhe-tfhe" and not TFHE.availability().available:
         pytest.skip(TFHE.availability().reason)
-    return inspected(pipeline, SMALL if pipeline == "fhe-train" else None)
+    return inspected(pipeline, REFRESHED if pipeline == "fhe-train" else None)
 
 
 CHECKS = sorted(
@@ -103,28 +110,60 @@ def test_training_sends_refreshed_weights_back_as_fresh_ciphertexts() -> None:
     assert finding.verdict == "resists within budget"
     noise = {detail.name: detail.value for detail in finding.details}
     assert 2.5 < noise["least noise deviation of a refreshed state"] < 4
+    assert "refreshed weights go back as fresh ciphertexts" in finding.headline
+    assert finding.spent["steps"] == 2
+
+
+@pytest.mark.slow
+def test_nothing_is_sent_after_the_one_decryption_of_a_training_from_one_upload() -> None:
+    finding = examine("decryptions", inspected("fhe-train", ONE_UPLOAD))
+    assert finding.verdict == "resists within budget"
+    assert "one upload and one download" in finding.headline
+    assert "nothing is sent to the training server afterwards" in finding.headline
+    told = {detail.name: detail.value for detail in finding.details}
+    assert "least noise deviation of a refreshed state" not in told
+    assert told["training: values decrypted"] == 4  # three components, the constant
+    assert told["training: sent to the server"] > 100_000
+    assert told["training: decrypted values in it"] == told["training: replies sent back"] == 0
+
+
+@pytest.mark.slow
+def test_an_upload_that_holds_decrypted_weights_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def leaking(problem: Problem, protocol: Circuit) -> Recorded:
+        recorded = record_training(problem, protocol)
+        return replace(recorded, sent=[*recorded.sent, recorded.weights[-1].tobytes()])
+
+    monkeypatch.setattr(decryptions, "record_training", leaking)
+    finding = examine("decryptions", inspected("fhe-train", ONE_UPLOAD))
+    assert finding.verdict == "broken"
+    assert finding.value is not None and finding.value >= 4
 
 
 @pytest.mark.slow
 def test_releasing_decrypted_weights_is_told() -> None:
-    released = FheTrainParameters(
-        whiten=3,
-        iterations=2,
-        parameter_set="n1024-insecure",
-        allow_insecure=True,
-        use="decrypted-by-owner",
-    )
+    released = REFRESHED.model_copy(update={"use": "decrypted-by-owner"})
     finding = examine("decryptions", inspected("fhe-train", released))
     assert finding.verdict == "partial"
     assert "releases all" in finding.headline
 
 
 @pytest.mark.slow
-def test_one_sample_through_the_encrypted_round_comes_back_exactly() -> None:
-    finding = examine("sample_gradient", of("fhe-train"))
+@pytest.mark.parametrize(
+    ("parameters", "who"),
+    [
+        (REFRESHED, "the client every refresh"),
+        (ONE_UPLOAD, "the client only the weights after the last step"),
+    ],
+)
+def test_one_sample_through_the_encrypted_training_comes_back_exactly(
+    parameters: FheTrainParameters, who: str
+) -> None:
+    finding = examine("sample_gradient", inspected("fhe-train", parameters))
     cosines = {detail.name: detail.value for detail in finding.details}
     assert cosines["batch of 1"] > 0.9999
     assert cosines["batch of 30"] < 0.99
+    assert finding.verdict == "partial"
+    assert f"the server sees neither, {who}" in finding.headline
 
 
 def test_ciphertexts_give_the_mean_picture() -> None:
@@ -184,7 +223,7 @@ def test_the_bytes_of_a_pipeline_are_a_scheme_that_keeps_nothing(pipeline: str) 
             keyed.adapted(np.zeros((3, 4)), np.zeros((1, 4)))
     assert (
         scheme.claims()
-        == deployed(pipeline, SMALL if pipeline == "fhe-train" else None).fitted.claims()
+        == deployed(pipeline, REFRESHED if pipeline == "fhe-train" else None).fitted.claims()
     )
 
 

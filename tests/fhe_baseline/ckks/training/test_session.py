@@ -15,6 +15,8 @@ from he_compare.fhe_baseline.ckks.training.clear_references import (
     run_twin,
 )
 from he_compare.fhe_baseline.ckks.training.client import CkksTrainingClient, rounded
+from he_compare.fhe_baseline.ckks.training.key_parts import key_elements
+from he_compare.fhe_baseline.ckks.training.messages import addresses
 from he_compare.fhe_baseline.ckks.training.problem import Problem, make_problem
 from he_compare.fhe_baseline.ckks.training.public_material import pack_material
 from he_compare.fhe_baseline.ckks.training.rounds import CkksTraining, CkksTrainingOutcome
@@ -279,6 +281,19 @@ def test_bytes_and_stages_are_counted() -> None:
     assert outcome.refresh_upload_bytes == sent["train"] - headers
     assert outcome.refresh_download_bytes > outcome.weights_bytes > 0
     assert outcome.circuit_bytes == len(servers[0].material)
+
+
+def test_progress_is_told_of_keys_data_and_steps() -> None:
+    circuit, problem = small_task(60, 5, steps=5, refreshes=2)
+    told: list[tuple[str, int, int]] = []
+    CkksTraining(
+        circuit, problem, LocalServer, Clock(Side.CLIENT), lambda *line: told.append(line)
+    ).run(0)
+    keys, data = len(key_elements(circuit)), len(list(addresses(circuit)))
+    assert told[:2] == [("evaluation keys sent", keys, keys), ("encrypted data sent", data, data)]
+    steps = [done for what, done, total in told[2:] if (what, total) == ("encrypted steps", 5)]
+    assert steps == sorted(steps)
+    assert {0, 2, 4, 5} == set(steps)
 
 
 def test_two_trainings_of_the_same_data_send_other_bytes_and_learn_the_same() -> None:
