@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from he_compare.common.backbones.head import LinearModel
     from he_compare.fhe_baseline.ckks.inference import Plan
     from he_compare.fhe_baseline.ckks.packing import PackingClient
+    from he_compare.fhe_baseline.ckks.training.choosing import PreparedTask
     from he_compare.fhe_baseline.ckks.training.circuit import Circuit
     from he_compare.fhe_baseline.ckks.training.preparing import Wish
     from he_compare.fhe_baseline.ckks.training.record import ClearCourse
@@ -114,7 +115,8 @@ class FheTrainParameters(Parameters):
         "n1024-insecure",
     ] = Field(
         default="auto",
-        description="CKKS parameters of the training; auto: the cheapest that hold the steps",
+        description="CKKS parameters of the training; auto: the cheapest that hold the steps and "
+        "are predicted to leave the weights exact to 7e-4",
     )
     rotation_keys: Literal["fewest", "balanced", "fastest"] = Field(
         default="balanced",
@@ -140,6 +142,8 @@ class FheTrainParameters(Parameters):
     )
 
 
+# Predicted relative error of encrypted weights that parameter_set=auto accepts.
+PRECISE_ENOUGH = 7e-4
 # Numbers of steps to choose from where none is named.
 STEP_OPTIONS = (3, 4)
 # Folds of the gradient that one rotation key serves.
@@ -299,7 +303,6 @@ def _train(
     from he_compare.fhe_baseline.ckks.training.preparing import LabelledFeatures, prepare
     from he_compare.fhe_baseline.ckks.training.record import clear_course, training_facts
     from he_compare.fhe_baseline.ckks.training.rounds import CkksTraining
-    from he_compare.fhe_baseline.ckks.training.sets import choose_set
 
     train, validation = (
         LabelledFeatures(values, part.labels)
@@ -309,14 +312,7 @@ def _train(
     wish = _wish(parameters, context.seed)
     prepared = prepare(train, validation, len(data.classes), wish, step_options)
     plan, seconds = prepared.plan, time.perf_counter() - start
-    circuit = plan.problem.circuit(
-        choose_set(parameters.parameter_set, len(plan.steps), parameters.rounds, parameters.degree),
-        plan.steps,
-        refreshes=parameters.rounds,
-        batches=parameters.batches,
-        doublings=FOLDS_PER_KEY[parameters.rotation_keys],
-        allow_insecure=parameters.allow_insecure,
-    )
+    circuit = _circuit(plan, parameters)
     session = CkksTraining(
         circuit,
         plan.problem,
@@ -337,6 +333,35 @@ def _train(
     context.warnings.extend(_outside(course))
     context.warnings.extend(insecurities(circuit.parameters, encrypted=parameters.use == ENCRYPTED))
     return _Trained(plan.preparation, circuit, outcome.weights, course)
+
+
+def _circuit(plan: PreparedTask, parameters: FheTrainParameters) -> Circuit:
+    """Return the circuit in the first parameter set that is precise enough, else the most precise.
+
+    Where nothing is computed in the clear, the first that holds the steps.
+    """
+    from he_compare.fhe_baseline.ckks.training.clear_references import run_twin
+    from he_compare.fhe_baseline.ckks.training.sets import sets_to_try
+
+    tried: list[tuple[float, int, Circuit]] = []
+    for parameter_set in sets_to_try(
+        parameters.parameter_set, len(plan.steps), parameters.rounds, parameters.degree
+    ):
+        circuit = plan.problem.circuit(
+            parameter_set,
+            plan.steps,
+            refreshes=parameters.rounds,
+            batches=parameters.batches,
+            doublings=FOLDS_PER_KEY[parameters.rotation_keys],
+            allow_insecure=parameters.allow_insecure,
+        )
+        if parameters.schedule != "chosen":
+            return circuit
+        weights = run_twin(plan.problem, plan.steps, parameters.batches)[-1].weights
+        tried.append((circuit.relative_error(weights), len(tried), circuit))
+        if tried[-1][0] <= PRECISE_ENOUGH:
+            return circuit
+    return min(tried)[-1]
 
 
 def _step_options(parameters: FheTrainParameters) -> list[int]:

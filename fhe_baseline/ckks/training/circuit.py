@@ -12,12 +12,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from he_compare.common.backbones.head import MAX_CLASSES, MAX_FEATURES
 from he_compare.common.errors import UsageError
+from he_compare.common.types import Float64Array
 from he_compare.fhe_baseline.ckks.context import data_primes, insecure_seal_context, seal_context
 from he_compare.fhe_baseline.ckks.parameters import CkksParameters
 from he_compare.fhe_baseline.ckks.training.diagonals import DiagonalLayout, plan_layout
-from he_compare.fhe_baseline.ckks.training.scales import TrainingScales, choose_scales
+from he_compare.fhe_baseline.ckks.training.scales import (
+    ERROR_DEVIATIONS,
+    TrainingScales,
+    choose_scales,
+)
 from he_compare.fhe_baseline.ckks.training.sigmoid import DEGREES, SigmoidPolynomial
 from he_compare.fhe_baseline.ckks.training.steps import MAX_STEPS, Step, Stretch, divide
 
@@ -137,6 +144,11 @@ class Circuit:
         """SEAL's context. Raises UsageError below 128 bits, unless ``allow_insecure``."""
         make = insecure_seal_context if self.allow_insecure else seal_context
         return make(self.parameters)
+
+    def relative_error(self, weights: Float64Array) -> float:
+        """Return the predicted distance of encrypted weights to these, over their norm."""
+        spread = self.scales.error / ERROR_DEVIATIONS * math.sqrt(weights.size)
+        return spread / max(float(np.linalg.norm(weights)), 1e-300)
 
     def batch_of(self, step: int) -> int:
         """Return which batch a step takes, counted from 0."""

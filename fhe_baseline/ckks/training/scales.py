@@ -32,6 +32,8 @@ LARGEST_PREDICTED_ERROR = 0.05
 FRESH_BITS, RESULT_BITS = 4.0, -2.1
 # Bits of the penalties' scale above a prime: their error is not averaged over rows.
 PENALTY_BITS = 8
+# Deviations that a predicted error stands for.
+ERROR_DEVIATIONS = 5.0
 # log2 of the scales that are tried: every fourth bit first, then around the best.
 COARSE, FINE = range(16, 61, 4), [bits / 2 for bits in range(-6, 7)]
 

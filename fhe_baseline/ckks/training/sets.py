@@ -20,11 +20,22 @@ def choose_set(name: str, steps: int, refreshes: int, degree: int) -> CkksParame
 
     Raises UsageError, naming the sets that do, where the steps do not fit.
     """
+    return sets_to_try(name, steps, refreshes, degree)[0]
+
+
+def sets_to_try(name: str, steps: int, refreshes: int, degree: int) -> list[CkksParameters]:
+    """Return the named set alone, or for ``auto`` those that hold the steps, the cheapest first.
+
+    A larger ring than the cheapest one's is not worth its cost for precision, and left out.
+
+    Raises UsageError as ``choose_set``.
+    """
     holding = [one for one in secure_sets() if holds(training_set(one), steps, refreshes, degree)]
     if name != AUTO and holds(training_set(name), steps, refreshes, degree):
-        return training_set(name)
+        return [training_set(name)]
     if name == AUTO and holding:
-        return training_set(holding[0])
+        found = [training_set(one) for one in holding]
+        return [one for one in found if one.degree == found[0].degree]
     asked = f"{steps} steps with {refreshes} refresh rounds and a sigmoid of degree {degree}"
     if name != AUTO:
         raise UsageError(
