@@ -66,7 +66,9 @@ CAME_OUT = (
     Column("Logits outside the interval", "right", weight=1.0),
 )
 MOST_GRIDS, MOST_ROWS, MOST_FACTS, LONGEST_FACT = 4, 10, 9, 40
-LENGTH = re.compile(r"length_\d+")
+# Facts of single steps, which are printed as one: "length_1", "length_2" ...
+OF_A_STEP = re.compile(r"(length|interval)_\d+")
+TOLD_TOGETHER = {"length": "step lengths", "interval": "intervals"}
 
 
 def costs_table(view: RunView, found: Sequence[PipelineView]) -> Table:
@@ -246,11 +248,11 @@ def _told(titles: str, choice: Choice) -> Paragraph:
 
 def _grids(titles: str, choice: Choice) -> list[Table]:
     """Return a table for each kind of entry in the grid: those that name the same things."""
-    kinds = dict.fromkeys(tuple(entry) for entry in choice.grid if entry)
-    return [
-        _grid(titles, [entry for entry in choice.grid if tuple(entry) == names], choice.chosen)
-        for names in list(kinds)[:MOST_GRIDS]
-    ]
+    kinds: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for entry in choice.grid:
+        if entry:
+            kinds.setdefault(tuple(_facts(entry)), []).append(entry)
+    return [_grid(titles, entries, choice.chosen) for entries in list(kinds.values())[:MOST_GRIDS]]
 
 
 def _grid(titles: str, entries: list[dict[str, Any]], chosen: dict[str, Any]) -> Table:
@@ -281,10 +283,17 @@ def _is_chosen(entry: dict[str, Any], chosen: dict[str, Any]) -> bool:
 
 
 def _facts(entry: dict[str, Any]) -> dict[str, str]:
-    """Return an entry as it is printed, the lengths of its steps as one fact."""
-    facts = {name: _fact(value) for name, value in entry.items() if not LENGTH.fullmatch(name)}
-    lengths = [_fact(value) for name, value in entry.items() if LENGTH.fullmatch(name)]
-    return facts | ({"step lengths": ", ".join(lengths)} if lengths else {})
+    """Return an entry as it is printed, the lengths of its steps as one fact, and the intervals."""
+    facts: dict[str, str] = {}
+    for name, value in entry.items():
+        found = OF_A_STEP.fullmatch(name)
+        if found:
+            together = TOLD_TOGETHER[found[1]]
+            before = f"{facts[together]}, " if together in facts else ""
+            facts[together] = f"{before}{_fact(value)}"
+        else:
+            facts[name] = _fact(value)
+    return facts
 
 
 def _words(name: str) -> str:

@@ -173,16 +173,13 @@ def choose_steps(problem: Problem, task: Task) -> tuple[tuple[Step, ...], dict[s
     steps = best.steps(task.degree)
     entry: dict[str, Any] = {
         "training_loss": round(loss(problem, twin[-1].weights), 6),
-        "safe_length": search.safe_length,
-        "momentum": best.momentum,
         "logits_outside_interval": sum(step.outside for step in twin),
-        "candidates": search.tried,
+        "momentum": best.momentum,
     }
     entry |= {f"length_{number}": step.length for number, step in enumerate(steps, start=1)}
-    later = enumerate(steps[1:], start=2)
-    return steps, entry | {
-        f"interval_{number}": round(step.sigmoid.interval, 3) for number, step in later
-    }
+    for number, step in enumerate(steps[1:], start=2):
+        entry[f"interval_{number}"] = round(step.sigmoid.interval, 3)
+    return steps, entry | {"safe_length": search.safe_length, "candidates": search.tried}
 
 
 def enough_to_choose(labels: IntArray, classes: int) -> bool:

@@ -101,7 +101,7 @@ def prepare(
     ]
     scores = [_validation_auc(plan, validation, wish.batches) for plan in plans]
     plans = [
-        replace(plan, entry=plan.entry | {"validation_auc": round(score, 5)})
+        replace(plan, entry=_with_score(plan.entry, score))
         for plan, score in zip(plans, scores, strict=True)
     ]
     chosen = choose_plan(plans, scores)
@@ -161,6 +161,12 @@ def _validation_auc(plan: PreparedTask, validation: LabelledFeatures, batches: i
     scores = prepared_scores(plan.preparation, weights, validation.features)
     shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
     return ranking(shifted / shifted.sum(axis=1, keepdims=True), validation.labels)
+
+
+def _with_score(entry: dict[str, Any], score: float) -> dict[str, Any]:
+    """Return an entry with the score that decides right after what it is the score of."""
+    kept = {name: entry[name] for name in ("components", "steps")}
+    return kept | {"validation_auc": round(score, 5)} | entry
 
 
 def _choice(
