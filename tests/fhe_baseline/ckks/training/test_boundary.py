@@ -336,6 +336,9 @@ def test_an_upload_at_another_place_level_or_scale_is_refused() -> None:
     ):
         with pytest.raises(MessageError, match="there is no"):
             server.add([pack_upload(address, ciphertext)], CLOCK)
+    two_groups = CkksTrainingServer(pack_material(small_task(700, 5)[0]))
+    with pytest.raises(MessageError, match="there is no group 1 of penalties"):
+        two_groups.add([pack_upload(Address(Content.PENALTIES, 1, 0), ciphertext)], CLOCK)
     for kind in (Content.SAMPLE_WEIGHTS, Content.TARGETS, Content.PENALTIES):
         with pytest.raises(MessageError, match="has scale"):
             server.add([pack_upload(Address(kind, 0, 0), ciphertext)], CLOCK)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -40,6 +41,19 @@ def test_the_servers_figure_counts_data_keys_and_processes() -> None:
     assert data + keys + 300_000_000 < server_bytes(circuit) < 2 * (data + keys + 300_000_000)
     assert server_bytes(circuit, 2) > server_bytes(circuit) + keys
     assert server_bytes(full_size(3, columns=128)) > server_bytes(circuit) + data / 2
+
+
+def test_the_servers_figure_grows_by_the_uploads_of_every_further_group_of_rows() -> None:
+    circuit = full_size(3)
+    twice = replace(circuit, rows=2 * 8192)
+    assert (circuit.layout.groups, twice.layout.groups) == (1, 2)
+    further = len(list(addresses(twice))) - len(list(addresses(circuit)))
+    assert twice.scales.top == circuit.scales.top
+    ciphertext = 2 * 8 * 16384 * circuit.scales.top
+    assert server_bytes(twice) - server_bytes(circuit) == further * ciphertext
+    divided, shared = (server_bytes(one, 2) - server_bytes(one) for one in (circuit, twice))
+    # two processes divide the one group, and both need its data; of two groups each has one
+    assert divided - shared == len(list(addresses(circuit))) * ciphertext
 
 
 def test_the_client_needs_little_whatever_the_size_of_the_upload() -> None:
