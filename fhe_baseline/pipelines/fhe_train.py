@@ -344,6 +344,7 @@ def _circuit(plan: PreparedTask, parameters: FheTrainParameters) -> Circuit:
     from he_compare.fhe_baseline.ckks.training.sets import sets_to_try
 
     tried: list[tuple[float, int, Circuit]] = []
+    refused: UsageError | None = None
     for parameter_set in sets_to_try(
         parameters.parameter_set, len(plan.steps), parameters.rounds, parameters.degree
     ):
@@ -358,9 +359,16 @@ def _circuit(plan: PreparedTask, parameters: FheTrainParameters) -> Circuit:
         if parameters.schedule != "chosen":
             return circuit
         weights = run_twin(plan.problem, plan.steps, parameters.batches)[-1].weights
-        tried.append((circuit.relative_error(weights), len(tried), circuit))
-        if tried[-1][0] <= PRECISE_ENOUGH:
+        try:
+            error = circuit.relative_error(weights)
+        except UsageError as imprecise:
+            refused = imprecise
+            continue
+        if error <= PRECISE_ENOUGH:
             return circuit
+        tried.append((error, len(tried), circuit))
+    if refused is not None and not tried:
+        raise refused
     return min(tried)[-1]
 
 

@@ -16,8 +16,10 @@ from he_compare.common.clock import Clock
 from he_compare.common.contracts import Deployment, RunContext
 from he_compare.common.errors import CompareError, MessageError, ServiceError, UsageError
 from he_compare.common.service.wire import pack
-from he_compare.common.types import FheMode, Message, Side, UInt8Array
+from he_compare.common.types import FheMode, Float64Array, Message, Side, UInt8Array
+from he_compare.fhe_baseline.ckks.parameters import CkksParameters
 from he_compare.fhe_baseline.ckks.training import choosing
+from he_compare.fhe_baseline.ckks.training.circuit import Circuit
 from he_compare.fhe_baseline.pipelines.fhe_train import PIPELINE, FheTrainFitted, FheTrainParameters
 from tests.support.batches import bright_band, training_data
 from tests.support.extractors import replace_backbone
@@ -218,6 +220,41 @@ def test_a_validation_split_of_three_images_is_not_chosen_on_and_that_is_told(
     assert choosing.TOO_FEW in one.context.warnings
     assert one.fitted.preparation.width == WIDTH  # all there are of 63
     assert "validation_auc" not in one.context.training["choice"]["chosen"]
+
+
+def test_steps_and_set_are_chosen_where_none_is_named(tmp_path: Path) -> None:
+    one = trained(tmp_path, base={"components": 11, "C": 0.1})
+    told = one.context.training
+    assert {entry["steps"] for entry in told["choice"]["grid"]} == {3, 4}
+    assert told["iterations"] == told["choice"]["chosen"]["steps"]
+    assert told["parameter_set"].startswith("n16384-")
+    assert told["refresh_rounds"] == 0
+    assert told["relative_difference_to_twin"] < 7e-4
+    assert one.fitted.claims().insecure == []
+
+
+def test_as_many_steps_are_taken_as_the_refreshes_need(tmp_path: Path) -> None:
+    assert trained(tmp_path, steps=0, rounds=4).context.training["iterations"] == 5
+
+
+def test_a_set_without_precision_is_passed_over_and_refused_where_it_is_the_only_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[CkksParameters] = []
+
+    def error(circuit: Circuit, weights: Float64Array) -> float:
+        tried.append(circuit.parameters)
+        if len(tried) == 1:
+            raise UsageError("no precision")
+        return 1.0 / len(tried)
+
+    monkeypatch.setattr(Circuit, "relative_error", error)
+    one = trained(tmp_path, base={"components": 3, "steps": 1, "C": 0.1})
+    assert len(tried) == 2  # both sets of the cheapest ring
+    assert one.fitted.circuit.parameters == tried[1] != tried[0]
+    tried.clear()
+    with pytest.raises(UsageError, match="no precision"):
+        trained(tmp_path, base={"components": 3, "steps": 1, "parameter_set": "n8192-214"})
 
 
 @pytest.mark.parametrize("coordinates", ["whitened", "standardised"])

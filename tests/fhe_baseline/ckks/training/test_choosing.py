@@ -147,6 +147,30 @@ def test_the_fewest_components_within_the_tolerance_are_kept(classes: int) -> No
     assert "fewest components" in prepared.choice["rule"]
 
 
+@pytest.mark.usefixtures("few_options")
+def test_steps_are_chosen_with_the_components_the_fewest_first() -> None:
+    train, validation = labelled(200, 15), labelled(90, 15, seed=1)
+    prepared = prepare(train, validation, 2, CHOSEN, (2, 3))
+    grid = prepared.choice["grid"]
+    numbers = [(entry["steps"], entry["components"]) for entry in grid]
+    assert numbers == [(2, 3), (2, 7), (2, 15), (3, 3), (3, 7), (3, 15)]
+    best = max(entry["validation_auc"] for entry in grid)
+    enough = [entry for entry in grid if entry["validation_auc"] >= best - TOLERANCE]
+    assert prepared.choice["chosen"] == enough[0]
+    assert len(prepared.plan.steps) == enough[0]["steps"]
+    named = prepare(train, validation, 2, replace(CHOSEN, components=5), (2, 3)).choice["grid"]
+    assert [(entry["steps"], entry["components"]) for entry in named] == [(2, 5), (3, 5)]
+
+
+def test_steps_are_not_chosen_on_a_validation_split_that_tells_nothing() -> None:
+    few = labelled(3, 15)
+    for components, kept in ((5, 5), (0, 15)):
+        wish = replace(CHOSEN, components=components)
+        prepared = prepare(labelled(100, 15), few, 2, wish, (3, 4))
+        assert (len(prepared.plan.steps), prepared.plan.preparation.width) == (3, kept)
+        assert prepared.warnings == [choosing.TOO_FEW]
+
+
 @pytest.mark.parametrize(
     ("scores", "place"),
     [((0.9, 0.9, 0.9), 0), ((0.9, 0.95, 0.951), 1), ((0.5, 0.6, 0.7), 2), ((0.9, 0.8, 0.7), 0)],

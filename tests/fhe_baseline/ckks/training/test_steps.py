@@ -11,7 +11,7 @@ from he_compare.fhe_baseline.ckks.parameters import (
     training_set,
     verdict,
 )
-from he_compare.fhe_baseline.ckks.training.sets import choose_set, holds, secure_sets
+from he_compare.fhe_baseline.ckks.training.sets import choose_set, holds, secure_sets, sets_to_try
 from he_compare.fhe_baseline.ckks.training.sigmoid import DEGREES, fit_sigmoid
 from he_compare.fhe_baseline.ckks.training.steps import (
     Stretch,
@@ -195,6 +195,15 @@ def test_auto_takes_the_cheapest_set_that_holds_the_steps(
     before = [training_set(name) for name in secure_sets()]
     for cheaper in before[: before.index(chosen)]:
         assert not holds(cheaper, steps, refreshes, degree)
+
+
+def test_sets_to_try_are_of_one_ring_the_cheapest_first_or_the_named_one_alone() -> None:
+    tried = sets_to_try("auto", 3, 0, 3)
+    assert tried[0] == choose_set("auto", 3, 0, 3)
+    assert {one.degree for one in tried} == {16384}
+    assert all(holds(one, 3, 0, 3) for one in tried)
+    assert len(tried) > 2
+    assert sets_to_try("n16384-402", 3, 0, 3) == [training_set("n16384-402")]
 
 
 def test_a_set_that_does_not_hold_the_steps_names_the_sets_that_do() -> None:
