@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from he_compare.common.errors import DataError, UsageError
+from he_compare.common.types import IntArray
 from he_compare.fhe_baseline.ckks.training.problem import encode_labels, make_problem
 from tests.support.encrypted_training import SMALL, separable, small_task
 
@@ -88,7 +89,7 @@ def test_features_that_are_not_finite_or_too_large_are_refused(
         (np.array([0, 0, 0, 0]), "no training image of class number 1"),
     ],
 )
-def test_labels_that_are_not_encoded_are_refused(labels: np.ndarray, complaint: str) -> None:
+def test_labels_that_are_not_encoded_are_refused(labels: IntArray, complaint: str) -> None:
     with pytest.raises(DataError, match=complaint):
         make_problem(np.zeros((4, 3)), labels, 2, 0.1, balanced=True)
 
