@@ -1,4 +1,4 @@
-"""Training under encryption: one upload, rounds against compute, keys, memory, several classes.
+"""Training under encryption: one upload, rounds against compute, keys, several classes.
 
 The server is a process of its own, on one thread unless more processes are named; seconds of a
 training are the wall clock after the upload, transport included. Data: the chest X-rays, the brain
@@ -42,7 +42,6 @@ from he_compare.fhe_baseline.ckks.training.clear_references import (
     relative_difference,
     run_twin,
 )
-from he_compare.fhe_baseline.ckks.training.memory import client_bytes, server_bytes
 from he_compare.fhe_baseline.ckks.training.preparing import (
     LabelledFeatures,
     Wish,
@@ -68,7 +67,7 @@ PUBLISHED_ITERATIONS = {
 }
 TRAINING_ROWS, VALIDATION_ROWS, TEST_ROWS, WIDTH = 4694, 522, 624, 192
 WISH = Wish("preconditioned", 63, 3, 3, 0.0, INVERSE_L2, True, 1, None, 0)
-MEGABYTE, GIGABYTE = 1e6, 1e9
+MEGABYTE = 1e6
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,6 @@ class Training:
     plan: PreparedTask
     outcome: CkksTrainingOutcome
     difference: float
-    stated: tuple[int, int]
 
     @property
     def seconds(self) -> float:
@@ -111,7 +109,7 @@ def measure(quick: bool) -> list[Row]:
     rows = [*one_upload_rows(chest), *iteration_rows(2 if quick else 6)]
     if quick:
         return rows
-    rows += [*round_rows(chest), *key_rows(chest), *process_rows(chest), *memory_rows(chest)]
+    rows += [*round_rows(chest), *key_rows(chest), *process_rows(chest)]
     for task in (brain_mri(), histology()):
         if task is not None:
             rows += several_classes_rows(task)
@@ -186,10 +184,12 @@ def iteration_rows(steps: int) -> list[Row]:
 def round_rows(task: Task) -> list[Row]:
     """Rounds against compute: the same steps with refreshes between them and without."""
     rows = []
-    for steps, rounds in ((3, 2), (3, 1), (3, 0), (4, 0), (6, 0), (6, 1), (6, 5)):
-        plan = plan_of(task, replace(WISH, steps=steps), together=True)
+    ways = [(31, 3, 2), *((63, *one) for one in ((3, 2), (3, 1), (3, 0), (4, 0), (6, 0), (6, 5)))]
+    for components, steps, rounds in ways:
+        wish = replace(WISH, components=components, steps=steps)
+        plan = plan_of(task, wish, together=True)
         done = train(plan, rounds)
-        name = f"{steps} steps, {rounds} refreshes, {len(plan.problem.matrix)} x 64"
+        name = f"{steps} steps, {rounds} refreshes, {len(plan.problem.matrix)} x {components + 1}"
         refreshed = done.outcome.refresh_upload_bytes + done.outcome.refresh_download_bytes
         rows += [
             Row(f"{name}: after the upload", done.seconds, "s", steps),
@@ -221,22 +221,6 @@ def process_rows(task: Task) -> list[Row]:
     one, two = (train(plan, rounds=0, processes=count) for count in (1, 2))
     what = "one upload, one group of rows, two processes: after the upload"
     return [against(what, two.seconds, "s", 3, "one process", one.seconds)]
-
-
-def memory_rows(task: Task) -> list[Row]:
-    """Memory of both sides, stated and measured, by ring."""
-    rows = []
-    for steps, ring in ((3, 16384), (6, 32768)):
-        done = train(plan_of(task, replace(WISH, steps=steps), together=True), rounds=0)
-        for side, stated, measured in (
-            ("client", done.stated[0], done.outcome.client_peak_bytes),
-            ("server", done.stated[1], done.outcome.server_peak_bytes),
-        ):
-            if measured is not None:
-                what = f"memory of the {side}, N = {ring}, {steps} steps"
-                found = measured / GIGABYTE
-                rows.append(against(what, found, "GB", 1, "stated", stated / GIGABYTE))
-    return rows
 
 
 def several_classes_rows(task: Task) -> list[Row]:
@@ -289,8 +273,7 @@ def train(plan: PreparedTask, rounds: int, processes: int = 1, doublings: int = 
     outcome = session.run(restarts=0)
     twin = run_twin(plan.problem, plan.steps)[-1]
     difference = relative_difference(outcome.weights, twin.weights)
-    stated = client_bytes(circuit), server_bytes(circuit, processes)
-    return Training(plan, outcome, difference, stated)
+    return Training(plan, outcome, difference)
 
 
 def test_scores(task: Task, plan: PreparedTask, done: Training) -> tuple[float, float]:

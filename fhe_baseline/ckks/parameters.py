@@ -156,8 +156,8 @@ TRAINING_SETS: dict[str, CkksParameters] = {
     "n16384-297": CkksParameters(16384, (36, *[24] * 9, 45), 24),
     "n16384-402": CkksParameters(16384, (50, *[33] * 9, 55), 33),
     "n16384-430": CkksParameters(16384, (37, *[27] * 13, 42), 27),
-    "n32768-678": CkksParameters(32768, (40, *[28] * 21, 50), 28),
-    "n32768-790": CkksParameters(32768, (40, *[28] * 25, 50), 28),
+    "n32768-724": CkksParameters(32768, (42, *[30] * 21, 52), 30),
+    "n32768-844": CkksParameters(32768, (42, *[30] * 25, 52), 30),
     "n1024-insecure": CkksParameters(1024, (44, 30, 30, 30, 30, 50), 30),
 }
 

@@ -110,8 +110,8 @@ class FheTrainParameters(Parameters):
         "n16384-297",
         "n16384-402",
         "n16384-430",
-        "n32768-678",
-        "n32768-790",
+        "n32768-724",
+        "n32768-844",
         "n1024-insecure",
     ] = Field(
         default="auto",

@@ -56,11 +56,13 @@ class CkksTrainingClient:
         for element in key_elements(self._circuit):
             if wanted is not None and element not in wanted:
                 continue
-            if element == RELINEARISATION:
-                key = self._keys.create_relin_keys()
-            else:
-                key = self._keys.create_galois_keys([element])
-            yield pack_key(element, seal_bytes(key))
+            yield pack_key(element, self._key_bytes(element))
+
+    def _key_bytes(self, element: int) -> bytes:
+        """Make one key and let go of it: at N = 32768 it has a quarter of a gigabyte."""
+        if element == RELINEARISATION:
+            return seal_bytes(self._keys.create_relin_keys())
+        return seal_bytes(self._keys.create_galois_keys([element]))
 
     def uploads(
         self, problem: Problem, wanted: Container[Address] | None = None

@@ -18,7 +18,7 @@ from he_compare.fhe_baseline.ckks.training.shares import useful_processes
 # A Python process with SEAL and this project loaded, before any ciphertext.
 PROCESS_BYTES = 300_000_000
 # Room for freed ciphertexts of other levels, over that of one level, as measured.
-OF_ALL_LEVELS = 3
+OF_ALL_LEVELS = 4
 # Uploads are sent in bodies of about this size, and a body exists twice while it is sent.
 BODY_BYTES = 1 << 24
 
@@ -34,8 +34,8 @@ def key_bytes(degree: int, primes: int) -> int:
 
 
 def context_bytes(degree: int, primes: int) -> int:
-    """Return the size of SEAL's tables: two of 16 bytes per residue at every level."""
-    return 32 * degree * (primes + 1) * (primes + 2) // 2
+    """Return the size of SEAL's tables at every level: 64 bytes per residue, as measured."""
+    return 64 * degree * (primes + 1) * (primes + 2) // 2
 
 
 @dataclass(frozen=True)
@@ -93,12 +93,12 @@ def server_bytes(circuit: Circuit, processes: int = 1) -> int:
 def client_bytes(circuit: Circuit) -> int:
     """Return what the client holds beside its features: one key, one body, tables and rows.
 
-    A key exists as SEAL's object, as the polynomials it is made from and as bytes.
+    A key exists as SEAL's object and, before it is sent, as bytes in a few copies.
     """
     rows = 5 * 16 * circuit.layout.group_rows * circuit.layout.period
     degree, primes = circuit.parameters.degree, circuit.levels + 1
     tables = context_bytes(degree, primes)
-    return 3 * key_bytes(degree, primes) + 8 * BODY_BYTES + tables + rows
+    return 2 * key_bytes(degree, primes) + 8 * BODY_BYTES + tables + rows
 
 
 def available_bytes() -> int:

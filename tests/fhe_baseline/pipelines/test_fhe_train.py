@@ -197,7 +197,7 @@ def test_the_record_has_the_choice_and_the_sets_that_were_not_run(tmp_path: Path
     assert lengths == [step["length"] for step in one.context.training["steps"]]
     space = {entry["parameter_set"]: entry for entry in one.context.training["design_space"]}
     assert space["n16384-309"]["refreshes_for_these_steps"] == 1
-    assert space["n32768-678"]["refreshes_for_these_steps"] == 0
+    assert space["n32768-724"]["refreshes_for_these_steps"] == 0
     assert not any(entry["chosen"] for entry in space.values())  # an insecure set was
 
 
@@ -324,7 +324,7 @@ def test_a_depth_that_does_not_hold_the_steps_is_refused_before_features_are_ext
 ) -> None:
     with pytest.raises(UsageError, match="n1024-insecure has 4 levels, too few") as error:
         trained(tmp_path, rounds=0)
-    assert "n32768-678" in str(error.value)
+    assert "n32768-724" in str(error.value)
     with pytest.raises(UsageError, match="no parameter set holds 8 steps"):
         trained(tmp_path, base={"steps": 8})
     assert not list(tmp_path.iterdir())  # not even features were extracted
