@@ -7,6 +7,7 @@ with private folders (mode 0700) that are removed.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import importlib.util
 import io
@@ -85,6 +86,7 @@ def load_concrete() -> Concrete:
             from concrete.ml.deployment.fhe_client_server import DeploymentMode
     except (ImportError, OSError) as error:
         raise UnavailableError(f"Concrete ML cannot be imported: {error}", fix=INSTALL) from None
+    _keep_exit_code()
     return Concrete(
         fhe,
         sklearn.LogisticRegression,
@@ -95,6 +97,19 @@ def load_concrete() -> Concrete:
         DeploymentMode.TRAINING,
         {name: version(name) for name in ("concrete-ml", "concrete-python")},
     )
+
+
+def _keep_exit_code() -> None:
+    """Take back what Concrete registers to be run when a process ends.
+
+    It stops a runtime for distributed circuits, which is not used here, and ends a process that has
+    evaluated a circuit with code 0 whatever went wrong.
+    """
+    from concrete import compiler
+
+    stop = getattr(compiler, "_terminate_df_parallelization", None)
+    if stop is not None:
+        atexit.unregister(stop)
 
 
 @contextlib.contextmanager

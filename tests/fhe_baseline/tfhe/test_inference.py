@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
+import sys
 import tempfile
 import zipfile
 from collections.abc import Callable
@@ -107,6 +110,24 @@ def test_the_library_leaves_the_threads_of_the_backbone_as_they_were() -> None:
             assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)
+
+
+EVALUATES_AND_FAILS = """
+import sys
+from he_compare.fhe_baseline.tfhe.library import load_concrete
+fhe = load_concrete().fhe
+circuit = fhe.Compiler(lambda x: x + 1, {"x": "encrypted"}).compile(range(8))
+circuit.keygen()
+assert circuit.encrypt_run_decrypt(3) == 4
+sys.exit(3)
+"""
+
+
+def test_a_process_that_evaluated_a_circuit_keeps_its_exit_code() -> None:
+    command = [sys.executable, "-c", EVALUATES_AND_FAILS]
+    search = os.pathsep.join(entry for entry in sys.path if entry)
+    ended = subprocess.run(command, env=os.environ | {"PYTHONPATH": search}, capture_output=True)
+    assert ended.returncode == 3, ended.stderr[-500:]
 
 
 @pytest.mark.parametrize("classes", [2, 3])
