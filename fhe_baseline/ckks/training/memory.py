@@ -98,7 +98,7 @@ def client_bytes(circuit: Circuit) -> int:
     rows = 5 * 16 * circuit.layout.group_rows * circuit.layout.period
     degree, primes = circuit.parameters.degree, circuit.levels + 1
     tables = context_bytes(degree, primes)
-    return 2 * key_bytes(degree, primes) + 8 * BODY_BYTES + tables + rows
+    return 2 * key_bytes(degree, primes) + 10 * BODY_BYTES + tables + rows
 
 
 def available_bytes() -> int:
