@@ -77,8 +77,8 @@ def load_concrete() -> Concrete:
     found = availability()
     if not found.available:
         raise UnavailableError(found.reason, fix=found.fix)
-    # LLVM's OpenMP runtime, which Concrete computes with, keeps its threads spinning for 200 ms after
-    # each computation unless told otherwise: on few cores the next image's features wait for that.
+    # LLVM's OpenMP runtime, which Concrete computes with, keeps its threads spinning for 200 ms
+    # after each computation unless told otherwise: on few cores the next image waits for that.
     os.environ.setdefault("KMP_BLOCKTIME", "0")
     try:
         with quiet():
