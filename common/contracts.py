@@ -56,9 +56,12 @@ if TYPE_CHECKING:
 
 
 class Parameters(BaseModel):
-    """Base of every pipeline's and cipher's parameters: unknown names are refused."""
+    """Base of every pipeline's and cipher's parameters.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    Unknown names are refused, and numbers that no record could hold.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @classmethod
     def known_names(cls, values: Mapping[str, Any]) -> list[str]:

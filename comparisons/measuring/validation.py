@@ -33,8 +33,10 @@ def _number(value: Any) -> str:
 def describe_validation(error: ValidationError, what: str) -> str:
     """Turn a validation error into one line: which value, what is wrong with it."""
     first = error.errors(include_url=False)[0]
-    name = ".".join(str(part) for part in first["loc"]) or what
+    name = ".".join(str(part) for part in first["loc"])
     message = str(first["msg"]).removeprefix("Value error, ")
+    if not name:  # values that do not fit together
+        return f"{what} {message}"
     shown = repr(first.get("input"))
     return f"{what} {name}={shown if len(shown) < 80 else '...'}: {message}"
 

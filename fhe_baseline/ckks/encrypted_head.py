@@ -1,15 +1,16 @@
 """A head that stays encrypted at the server: ciphertext products in the replicated layout.
 
 The owner encrypts weights and bias under the key of its features; the server multiplies,
-relinearises and goes on as with clear weights. It learns the layout and the scales, and from the
-reply's scale the power of two above the largest score the head can give.
+relinearises and goes on as with clear weights. It learns the layout and the scales: from the
+reply's the power of two above the largest score the head can give, and how many rotations the
+precision wants before the rescale. The predicted error, from which the weights' norm could be
+computed, stays with the owner.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,8 @@ from he_compare.fhe_baseline.ckks.parameters import CkksParameters, require_128_
 from he_compare.fhe_baseline.ckks.serialization import load_seal, seal_bytes
 
 ROLE = "encrypted head"
+# What the server is told of the scales: all that it computes with.
+TOLD_SCALES = ("features", "weights", "reply", "rotations_before_rescale")
 RELINEARISATION_KEYS, BIAS = "relinearisation_keys", "bias"
 
 
@@ -61,7 +64,7 @@ class EncryptedHeadClient(ReplicatedClient):
         header = {
             "classes": self._layout.classes,
             "width": self._layout.width,
-            "scales": asdict(self._scales),
+            "scales": {name: getattr(self._scales, name) for name in TOLD_SCALES},
         }
         metadata = {
             "role": ROLE,
@@ -138,7 +141,9 @@ def load_encrypted_head(data: bytes) -> EncryptedHeadServer:
 
 
 def _read_scales(fields: Any, layout: SlotLayout) -> ReplicatedScales:
-    scales = ReplicatedScales(**fields)
+    if not isinstance(fields, dict) or sorted(fields) != sorted(TOLD_SCALES):
+        raise ValueError(f"scales must be {', '.join(TOLD_SCALES)}")
+    scales = ReplicatedScales(**fields, predicted_error=0.0)
     numbers = (scales.features, scales.weights, scales.reply)
     if not all(isinstance(number, float) and 1 <= number < 2.0**120 for number in numbers):
         raise ValueError("scales must be numbers from 1 to 2^120")

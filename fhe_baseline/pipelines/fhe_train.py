@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from he_compare.common.contracts import (
     Availability,
@@ -27,7 +27,7 @@ from he_compare.common.contracts import (
     Server,
     TrainingData,
 )
-from he_compare.common.errors import UsageError
+from he_compare.common.errors import CellError, UsageError
 from he_compare.common.run.records import SecurityClaims
 from he_compare.common.types import Float32Array, Float64Array, Per, Stage, UInt8Array
 from he_compare.fhe_baseline.fitted import FittedOnFeatures
@@ -82,7 +82,7 @@ class FheTrainParameters(Parameters):
         default="chosen",
         description="chosen: step lengths, momentum and interval of the lowest training loss of "
         "the clear twin; plain, nesterov: equal steps of the safe length, without and with "
-        "momentum, nothing computed in the clear",
+        "momentum; where steps and components are named too, nothing is trained in the clear",
     )
     batches: int = Field(
         default=1,
@@ -100,7 +100,9 @@ class FheTrainParameters(Parameters):
         "steps, 12 where they are not chosen",
     )
     C: float = Field(default=0.01, gt=0, description="Inverse L2 strength, as in scikit-learn")
-    balanced: bool = Field(default=True, description="Weigh classes equally")
+    balanced: bool = Field(
+        default=True, description="Weigh classes equally, as the clear head does"
+    )
     parameter_set: Literal[
         "auto",
         "n8192-214",
@@ -116,7 +118,8 @@ class FheTrainParameters(Parameters):
     ] = Field(
         default="auto",
         description="CKKS parameters of the training; auto: the cheapest that hold the steps and "
-        "are predicted to leave the weights exact to 7e-4",
+        "are predicted to leave the weights exact to 7e-4, or the most precise of its ring; the "
+        "cheapest that hold the steps, where those are not chosen",
     )
     rotation_keys: Literal["fewest", "balanced", "fastest"] = Field(
         default="balanced",
@@ -141,9 +144,24 @@ class FheTrainParameters(Parameters):
         default=False, description="Accept parameters below 128 bits, for study; flagged"
     )
 
+    @model_validator(mode="after")
+    def _hold_the_steps(self) -> FheTrainParameters:
+        """Refuse steps that no parameter set holds, and sets below 128 bits, when they are read."""
+        from he_compare.fhe_baseline.ckks.parameters import require_128_bits, training_set
+
+        try:
+            _step_options(self)
+            if self.parameter_set != "auto" and not self.allow_insecure:
+                require_128_bits(training_set(self.parameter_set))
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+        return self
+
 
 # Predicted relative error of encrypted weights that parameter_set=auto accepts.
 PRECISE_ENOUGH = 7e-4
+# Errors of encrypted weights beyond so many times the predicted one are warned of.
+UNEXPLAINED = 4.0
 # Numbers of steps to choose from where none is named.
 STEP_OPTIONS = (3, 4)
 # Folds of the gradient that one rotation key serves.
@@ -331,6 +349,14 @@ def _train(
     context.training["choice"] = prepared.choice | {"seconds": round(seconds, 3)}
     context.warnings.extend(prepared.warnings)
     context.warnings.extend(_outside(course))
+    unexplained = _not_the_twins(outcome.weights, course, circuit)
+    if unexplained and parameters.use == BY_OWNER:
+        raise CellError(
+            f"{unexplained[0]}; weights that noise does not explain may be anything, an image's "
+            "features too, and are not released",
+            fix="train at a server that follows the protocol, or use=encrypted",
+        )
+    context.warnings.extend(unexplained)
     context.warnings.extend(insecurities(circuit.parameters, encrypted=parameters.use == ENCRYPTED))
     return _Trained(plan.preparation, circuit, outcome.weights, course)
 
@@ -338,13 +364,14 @@ def _train(
 def _circuit(plan: PreparedTask, parameters: FheTrainParameters) -> Circuit:
     """Return the circuit in the first parameter set that is precise enough, else the most precise.
 
-    Where nothing is computed in the clear, the first that holds the steps.
+    Where steps are not chosen in the clear, the first that has scales for them. Raises UsageError
+    where none has.
     """
     from he_compare.fhe_baseline.ckks.training.clear_references import run_twin
     from he_compare.fhe_baseline.ckks.training.sets import sets_to_try
 
     tried: list[tuple[float, int, Circuit]] = []
-    refused: UsageError | None = None
+    refused: list[UsageError] = []
     for parameter_set in sets_to_try(
         parameters.parameter_set, len(plan.steps), parameters.rounds, parameters.degree
     ):
@@ -356,19 +383,19 @@ def _circuit(plan: PreparedTask, parameters: FheTrainParameters) -> Circuit:
             doublings=FOLDS_PER_KEY[parameters.rotation_keys],
             allow_insecure=parameters.allow_insecure,
         )
+        try:
+            _ = circuit.scales
+        except UsageError as imprecise:  # a set of larger primes may do
+            refused.append(imprecise)
+            continue
         if parameters.schedule != "chosen":
             return circuit
         weights = run_twin(plan.problem, plan.steps, parameters.batches)[-1].weights
-        try:
-            error = circuit.relative_error(weights)
-        except UsageError as imprecise:
-            refused = imprecise
-            continue
-        if error <= PRECISE_ENOUGH:
+        tried.append((circuit.relative_error(weights), len(tried), circuit))
+        if tried[-1][0] <= PRECISE_ENOUGH:
             return circuit
-        tried.append((error, len(tried), circuit))
-    if refused is not None and not tried:
-        raise refused
+    if not tried:
+        raise refused[0]
     return min(tried)[-1]
 
 
@@ -418,6 +445,18 @@ def _outside(course: ClearCourse) -> list[str]:
         f"{count} logits left the sigmoid polynomial's interval during training, the largest was "
         f"{max(step.largest_logit for step in course.twin):.1f}: widen the interval, or take "
         "shorter or fewer steps"
+    ]
+
+
+def _not_the_twins(weights: Float64Array, course: ClearCourse, circuit: Circuit) -> list[str]:
+    """Warn of decrypted weights that the noise of CKKS alone does not explain."""
+    largest = float(np.abs(weights - course.twin[-1].weights).max())
+    if largest <= UNEXPLAINED * circuit.scales.error:
+        return []
+    return [
+        f"the decrypted weights differ from the clear twin's by up to {largest:.2g}, where "
+        f"{circuit.scales.error:.2g} is predicted: the server computed something else, or the "
+        "training diverged"
     ]
 
 

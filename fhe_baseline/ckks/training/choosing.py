@@ -45,8 +45,8 @@ STEP_RULE = (
     "first, then number by number"
 )
 TOO_FEW = (
-    f"the validation split has fewer than {LEAST_PER_CLASS} images of a class: components were not "
-    f"chosen on it, {USUAL_COMPONENTS} are kept"
+    f"the validation split has fewer than {LEAST_PER_CLASS} images of a class: nothing was chosen "
+    "on it"
 )
 
 
@@ -196,9 +196,9 @@ def options(width: int) -> list[int]:
 def choose_plan(plans: Sequence[PreparedTask], scores: Sequence[float]) -> PreparedTask:
     """Return the first plan whose score is within TOLERANCE of the best.
 
-    ``plans``: the cheapest first; ``scores``: the validation AUC of each.
+    ``plans``: the cheapest first; ``scores``: the validation AUC of each, NaN where there is none.
     """
-    enough = max(scores) - TOLERANCE
+    enough = float(np.nanmax(scores)) - TOLERANCE
     return next(plan for plan, score in zip(plans, scores, strict=True) if score >= enough)
 
 

@@ -29,13 +29,15 @@ from he_compare.fhe_baseline.ckks.training.memory import server_bytes
 from he_compare.fhe_baseline.ckks.training.steps import depth_of
 
 TRAINING_SERVER_LEARNS = [
-    "the shape of the task: images, components, classes, and the number of steps",
-    "the length of every step and the polynomials: where they are chosen, a few numbers that "
-    "depend on features and labels",
+    "the shape of the task: images, components, classes, the number of steps and the parameters; "
+    "where they are chosen, they depend on features and labels",
+    "the length of every step and the polynomials: a few numbers that depend on features and "
+    "labels, the safe length of equal steps among them",
     "when it was asked to train, and how long it took",
 ]
 ENCRYPTED_SERVER_LEARNS = [
-    "the power of two above the largest score the head can give (the scale of a reply)",
+    "the power of two above the largest score the head can give (the scale of a reply), and how "
+    "many rotations its precision wants before the rescale",
     "that an image was classified, when, and how many",
     "the number of features and classes, the parameters and the evaluation keys",
 ]
@@ -51,8 +53,9 @@ RELEASED_WEIGHTS = (
 REFRESH_SERVER_LEARNS = "how long the client took to refresh the weights between steps"
 TRAINING_NOT_CLAIMED = [
     "differential privacy: the trained head may reveal single training images to whoever sees it",
-    "a malicious server: it may send back any ciphertext; the client checks range and copies of "
-    "the weights it decrypts, and that it refuses is an answer the server sees",
+    "a malicious server: it may send back any ciphertext, such as training data in place of "
+    "weights, which an owner who releases weights would hand out; the client checks range and "
+    "copies of what it decrypts, and that it refuses is an answer the server sees",
     *NOT_CLAIMED,
 ]
 
@@ -76,7 +79,8 @@ def training_claims(
         protects=f"images, features, labels, {kept}scores are hidden from an honest-but-curious "
         "server, while it trains and while it classifies",
         claim_type="reduction to a hardness assumption",
-        assumption="decision RLWE with a uniform ternary secret (IND-CPA)",
+        assumption="decision RLWE with a uniform ternary secret, circular security of the "
+        "evaluation keys (IND-CPA)",
         enforced_by=ENFORCED_BY,
         deterministic=False,
         key_space=key_space(inference),
@@ -137,5 +141,5 @@ def _circuit_facts(circuit: Circuit) -> dict[str, Any]:
         else "no: one upload, one download",
         "levels_of_a_step": depth_of(circuit.degree),
         "steps_between_visits_to_the_client": [stretch.count for stretch in circuit.stretches],
-        "server_bytes_estimated": server_bytes(circuit),
+        "server_bytes_with_one_process": server_bytes(circuit),
     }

@@ -54,7 +54,7 @@ def run_twin(
         ahead = following + step.momentum * (following - weights)
         weights = following
         outside = int(np.count_nonzero(np.abs(logits) > step.sigmoid.interval))
-        found.append(TwinStep(weights, outside, float(np.abs(logits).max())))
+        found.append(TwinStep(weights, outside, float(np.abs(logits).max(initial=0))))
     return found
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+from he_compare.common.environment import reset_peak_memory
 from he_compare.common.errors import CellError
 from he_compare.fhe_baseline.ckks.training.circuit import Circuit
 from he_compare.fhe_baseline.ckks.training.diagonals import DiagonalLayout
@@ -125,14 +125,13 @@ class GrowthOfThisProcess:
 
     def __init__(self) -> None:
         self._before = psutil.Process().memory_info().rss
-        with contextlib.suppress(OSError):
-            # Linux: forget the highest size so far (proc_pid_clear_refs(5)).
-            Path("/proc/self/clear_refs").write_text("5")
+        # A peak from before that is not forgotten must not be taken for this object's.
+        self._earlier = 0 if reset_peak_memory() else _high_water(psutil.Process().pid) or 0
 
     def bytes(self) -> int | None:
         """Return the growth; None where the system does not tell."""
         peak = _high_water(psutil.Process().pid)
-        return None if peak is None else max(0, peak - self._before)
+        return None if peak is None or peak <= self._earlier else max(0, peak - self._before)
 
 
 def peak_of_processes(pid: int) -> int | None:

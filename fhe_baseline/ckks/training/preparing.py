@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from he_compare.common.errors import UsageError
 from he_compare.common.types import Float32Array, Float64Array, IntArray
 from he_compare.fhe_baseline.ckks.training.choosing import (
     COMPONENT_RULE,
@@ -92,7 +93,9 @@ def prepare(
         return Prepared(chosen, _choice([chosen], chosen, by_validation=False), [])
     if not enough_to_choose(validation.labels, classes):
         chosen = _plan(train, classes, wish, asked or USUAL_COMPONENTS)
-        return Prepared(chosen, _choice([chosen], chosen, by_validation=False), [TOO_FEW])
+        kept = f"{chosen.preparation.width} components and {len(chosen.steps)} steps are used"
+        told = [f"{TOO_FEW}, {kept}"]
+        return Prepared(chosen, _choice([chosen], chosen, by_validation=False), told)
     width = train.features.shape[1]
     plans = [
         _plan(train, classes, replace(wish, steps=steps), components)
@@ -100,6 +103,12 @@ def prepare(
         for components in ([asked] if asked or standardised else options(width))
     ]
     scores = [_validation_auc(plan, validation, wish.batches) for plan in plans]
+    if not np.isfinite(scores).any():
+        raise UsageError(
+            "the training diverges in the clear: logits leave the polynomial's interval until "
+            "nothing is a number",
+            fix="take schedule=chosen, a wider interval or fewer steps",
+        )
     plans = [
         replace(plan, entry=_with_score(plan.entry, score))
         for plan, score in zip(plans, scores, strict=True)
@@ -157,16 +166,24 @@ def _steps(problem: Problem, wish: Wish) -> tuple[tuple[Step, ...], dict[str, An
 
 
 def _validation_auc(plan: PreparedTask, validation: LabelledFeatures, batches: int) -> float:
-    weights: Float64Array = run_twin(plan.problem, plan.steps, batches)[-1].weights
-    scores = prepared_scores(plan.preparation, weights, validation.features)
+    """Return the AUC of a plan's clear twin; NaN where that diverges."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        weights: Float64Array = run_twin(plan.problem, plan.steps, batches)[-1].weights
+        scores = prepared_scores(plan.preparation, weights, validation.features)
+    if not np.isfinite(scores).all():
+        return np.nan
     shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
     return ranking(shifted / shifted.sum(axis=1, keepdims=True), validation.labels)
+
+
+def _told(score: float) -> float | str:
+    return round(score, 5) if np.isfinite(score) else "diverged"
 
 
 def _with_score(entry: dict[str, Any], score: float) -> dict[str, Any]:
     """Return an entry with the score that decides right after what it is the score of."""
     kept = {name: entry[name] for name in ("components", "steps")}
-    return kept | {"validation_auc": round(score, 5)} | entry
+    return kept | {"validation_auc": _told(score)} | entry
 
 
 def _choice(

@@ -16,7 +16,7 @@ import numpy as np
 
 from he_compare.common.clock import Clock
 from he_compare.common.contracts import ServerHandle
-from he_compare.common.errors import MessageError, ServiceError
+from he_compare.common.errors import MessageError, ServiceError, ServiceTimeoutError
 from he_compare.common.types import Float64Array, Message, Per, Side, Stage
 from he_compare.fhe_baseline.ckks.training.circuit import Circuit
 from he_compare.fhe_baseline.ckks.training.client import CkksTrainingClient
@@ -129,7 +129,8 @@ class CkksTraining:
     def run(self, restarts: int) -> CkksTrainingOutcome:
         """Train from zero weights; ``restarts``: how many failures of a server to survive.
 
-        Raises ServiceError when there is one more, MessageError on replies that are no weights.
+        Raises ServiceError when there is one more, or when the server does not answer in time;
+        MessageError on replies that are no weights.
         """
         outcome = CkksTrainingOutcome(circuit_bytes=len(self._material))
         zeros = np.zeros((self._circuit.classifiers, self._circuit.columns))
@@ -145,6 +146,8 @@ class CkksTraining:
                         self._send_all(server, outcome)
                     self._report("encrypted steps", done, self._total)
                     state = self._stretch(server, number, *state, outcome)
+                except ServiceTimeoutError:
+                    raise  # another attempt would take as long
                 except ServiceError:
                     if len(outcome.resumed) + outcome.uploads_resumed >= restarts:
                         raise

@@ -30,6 +30,11 @@ def sets_to_try(name: str, steps: int, refreshes: int, degree: int) -> list[Ckks
 
     Raises UsageError as ``choose_set``.
     """
+    if refreshes >= steps:
+        raise UsageError(
+            f"{refreshes} refresh rounds cannot stand between {steps} steps",
+            fix=f"use at most {steps - 1}, or take more steps",
+        )
     holding = [one for one in secure_sets() if holds(training_set(one), steps, refreshes, degree)]
     if name != AUTO and holds(training_set(name), steps, refreshes, degree):
         return [training_set(name)]
@@ -38,9 +43,11 @@ def sets_to_try(name: str, steps: int, refreshes: int, degree: int) -> list[Ckks
         return [one for one in found if one.degree == found[0].degree]
     asked = f"{steps} steps with {refreshes} refresh rounds and a sigmoid of degree {degree}"
     if name != AUTO:
+        needed = refreshes_needed(steps, training_set(name).depth, degree)
+        more = f", or {needed} refresh rounds" if needed is not None and needed < steps else ""
         raise UsageError(
             f"{name} has {training_set(name).depth} levels, too few for {asked}",
-            fix=f"use {' or '.join(holding)}" if holding else _fewer(steps, degree),
+            fix=f"use {' or '.join(holding)}{more}" if holding else _fewer(steps, degree),
         )
     raise UsageError(f"no parameter set holds {asked}", fix=_fewer(steps, degree))
 
@@ -67,5 +74,5 @@ def _fewer(steps: int, degree: int) -> str:
     possible = [(count, name) for count, name in needed if count is not None and count < steps]
     if not possible:
         return "take fewer steps"
-    count, name = min(possible)
-    return f"take fewer steps, or {count} refresh rounds with {name}"
+    count, name = min(possible, key=lambda one: one[0])  # of several the one that is preferred
+    return f"take fewer steps, or {count} refresh round{'s' * (count != 1)} with {name}"

@@ -51,15 +51,14 @@ def test_a_stored_rank_is_kept_whatever_the_name() -> None:
     assert planned("mine", "of a third party", reference_rank=0).reference_rank == 0
 
 
-def test_the_plain_pipeline_alone_is_a_reference_of_those_built_in() -> None:
+def test_only_pipelines_without_protection_are_references_the_served_one_first() -> None:
     built_in = {
         name: plugins.load("pipelines", name)
         for name, found in plugins.discover("pipelines").items()
         if found.module.startswith("he_compare.")
     }
-    ranked = {
-        name
-        for name, pipeline in built_in.items()
-        if pipeline.reference_rank(pipeline.parameters()) is not None
+    ranks = {
+        name: pipeline.reference_rank(pipeline.parameters()) for name, pipeline in built_in.items()
     }
-    assert ranked == {"plaintext"}
+    ranked = {name: rank for name, rank in ranks.items() if rank is not None}
+    assert sorted(ranked, key=lambda name: ranked[name]) == ["plaintext", "local"]

@@ -50,6 +50,22 @@ def test_every_deployment_encrypts_the_head_anew_and_holds_it_nowhere_in_the_cle
         assert number.tobytes() not in joined
 
 
+def told_in_the_clear(model: LinearModel) -> dict[str, str]:
+    """Everything in the material that is not a key or a ciphertext."""
+    return unpack(make_client(model).public_material())[1]
+
+
+def test_heads_of_one_bound_look_alike_to_the_server_whatever_their_weights() -> None:
+    """Equal sums of absolute weights, other norms: a predicted error would tell them apart."""
+    even = np.full((2, 64), 0.1)
+    uneven = even + np.tile([0.02, -0.02], 32)
+    bias = np.zeros(2)
+    heads = [LinearModel(weights, bias) for weights in (even, uneven)]
+    assert abs(heads[0].score_bound() - heads[1].score_bound()) < 1e-9
+    assert not np.isclose(*((head.weights**2).sum() for head in heads))
+    assert told_in_the_clear(heads[0]) == told_in_the_clear(heads[1])
+
+
 @pytest.mark.parametrize(
     ("name", "value", "complaint"),
     [
@@ -60,6 +76,8 @@ def test_every_deployment_encrypts_the_head_anew_and_holds_it_nowhere_in_the_cle
         ("width", "63", "whole numbers"),
         ("classes", 12, "12 classes"),
         ("scales", {}, "is invalid"),
+        ("scales", "features", "is invalid"),
+        ("scales", {"features": 1.0, "weights": 1.0, "reply": 1.0}, "is invalid"),
         ("weights_0", None, "lacks 'weights_0'"),
         ("weights_0", np.zeros(40, np.uint8), "weights"),
         ("relinearisation_keys", np.zeros(40, np.uint8), "relinearisation keys"),

@@ -14,14 +14,20 @@ from he_compare.common.backbones.features import run_extractor
 from he_compare.common.backbones.head import train_head
 from he_compare.common.clock import Clock
 from he_compare.common.contracts import Deployment, RunContext
-from he_compare.common.errors import CompareError, MessageError, ServiceError, UsageError
+from he_compare.common.errors import CellError, CompareError, MessageError, ServiceError, UsageError
 from he_compare.common.service.wire import pack
 from he_compare.common.types import FheMode, Float64Array, Message, Side, UInt8Array
+from he_compare.fhe_baseline.ckks.context import import_tenseal
 from he_compare.fhe_baseline.ckks.parameters import CkksParameters
-from he_compare.fhe_baseline.ckks.training import choosing
+from he_compare.fhe_baseline.ckks.serialization import seal_bytes
+from he_compare.fhe_baseline.ckks.training import choosing, scales, sets
 from he_compare.fhe_baseline.ckks.training.circuit import Circuit
+from he_compare.fhe_baseline.ckks.training.messages import weights_shape
+from he_compare.fhe_baseline.ckks.training.public_material import load_circuit
+from he_compare.fhe_baseline.ckks.training.shares import useful_processes
 from he_compare.fhe_baseline.pipelines.fhe_train import PIPELINE, FheTrainFitted, FheTrainParameters
 from tests.support.batches import bright_band, training_data
+from tests.support.encrypted_training import THREE_STEPS
 from tests.support.extractors import replace_backbone
 from tests.support.runcontext import MemoryArtefacts, run_context
 
@@ -65,6 +71,19 @@ class PipelineServer:
         self.closed = True
 
 
+class DoublingServer(PipelineServer):
+    """Gives back twice the weights: in range, alike in all slots, and wrong."""
+
+    def call(self, verb: str, messages: list[Message], clock: Clock) -> list[Message]:
+        replies = super().call(verb, messages, clock)
+        if verb != "train":
+            return replies
+        circuit = load_circuit(self.material)
+        weights = weights_shape(circuit, 0).load(replies[0], "weights")
+        import_tenseal().sealapi.Evaluator(circuit.context).add_inplace(weights, weights)
+        return [seal_bytes(weights)]
+
+
 @dataclass
 class Trained:
     """A fitted and deployed pipeline, and the servers it trained at."""
@@ -91,6 +110,7 @@ def trained(
     classes: int = 2,
     validation: int = 24,
     dies_at: tuple[int, ...] = (),
+    kind: type[PipelineServer] = PipelineServer,
     base: dict[str, Any] | None = None,
     **parameters: Any,
 ) -> Trained:
@@ -98,7 +118,7 @@ def trained(
 
     def start(pipeline: str, material: bytes) -> PipelineServer:
         assert pipeline == "fhe-train"
-        servers.append(PipelineServer(material, () if servers else dies_at))
+        servers.append(kind(material, () if servers else dies_at))
         return servers[-1]
 
     context = run_context(folder, MemoryArtefacts(), start, image_size=SIZE, epochs=1)
@@ -217,7 +237,10 @@ def test_a_validation_split_of_three_images_is_not_chosen_on_and_that_is_told(
     tmp_path: Path,
 ) -> None:
     one = trained(tmp_path, components=0, validation=3)
-    assert choosing.TOO_FEW in one.context.warnings
+    assert any(
+        text == f"{choosing.TOO_FEW}, {WIDTH} components and 4 steps are used"
+        for text in one.context.warnings
+    )
     assert one.fitted.preparation.width == WIDTH  # all there are of 63
     assert "validation_auc" not in one.context.training["choice"]["chosen"]
 
@@ -237,24 +260,19 @@ def test_as_many_steps_are_taken_as_the_refreshes_need(tmp_path: Path) -> None:
     assert trained(tmp_path, steps=0, rounds=4).context.training["iterations"] == 5
 
 
-def test_a_set_without_precision_is_passed_over_and_refused_where_it_is_the_only_one(
+def test_the_most_precise_set_of_the_ring_is_taken_where_none_is_precise_enough(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried: list[CkksParameters] = []
 
     def error(circuit: Circuit, weights: Float64Array) -> float:
         tried.append(circuit.parameters)
-        if len(tried) == 1:
-            raise UsageError("no precision")
         return 1.0 / len(tried)
 
     monkeypatch.setattr(Circuit, "relative_error", error)
     one = trained(tmp_path, base={"components": 3, "steps": 1, "C": 0.1})
     assert len(tried) == 2  # both sets of the cheapest ring
     assert one.fitted.circuit.parameters == tried[1] != tried[0]
-    tried.clear()
-    with pytest.raises(UsageError, match="no precision"):
-        trained(tmp_path, base={"components": 3, "steps": 1, "parameter_set": "n8192-214"})
 
 
 @pytest.mark.parametrize("coordinates", ["whitened", "standardised"])
@@ -319,13 +337,46 @@ def test_logits_that_leave_the_interval_are_counted_and_warned_of(tmp_path: Path
     assert not any("left the sigmoid" in text for text in trained(tmp_path).context.warnings)
 
 
+def test_weights_that_a_server_made_up_are_warned_of(tmp_path: Path) -> None:
+    """They pass the client's checks: only the clear twin tells."""
+    one = trained(tmp_path, kind=DoublingServer, rounds=0, steps=1)
+    assert any("the server computed something else" in text for text in one.context.warnings)
+    honest = trained(tmp_path, rounds=0, steps=1)
+    assert not any("something else" in text for text in honest.context.warnings)
+
+
+def test_weights_that_noise_does_not_explain_are_never_released(tmp_path: Path) -> None:
+    with pytest.raises(CellError, match="are not released"):
+        trained(tmp_path, kind=DoublingServer, rounds=0, steps=1, use="decrypted-by-owner")
+
+
+def test_auto_goes_on_to_a_set_of_larger_primes_where_the_first_has_no_scales(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twenty bits hold three steps and leave too little precision; thirty do not."""
+    tiny = CkksParameters(1024, (20, *[20] * 9, 30), 19)
+    monkeypatch.setattr(scales, "LARGEST_PREDICTED_ERROR", 1e-3)
+    monkeypatch.setattr(sets, "sets_to_try", lambda *_: [tiny, THREE_STEPS])
+    one = trained(tmp_path, parameter_set="auto", rounds=0, steps=3)
+    assert one.fitted.circuit.parameters == THREE_STEPS
+    monkeypatch.setattr(sets, "sets_to_try", lambda *_: [tiny])
+    with pytest.raises(UsageError, match="primes of 20 bits leave no precision"):
+        trained(tmp_path, parameter_set="auto", rounds=0, steps=3)
+
+
+def test_the_record_counts_the_processes_that_had_something_to_do(tmp_path: Path) -> None:
+    one = trained(tmp_path, processes=64, rounds=0, steps=1)
+    useful = useful_processes(one.fitted.circuit, 64)
+    assert one.context.training["server_processes"] == useful < 64
+
+
 def test_a_depth_that_does_not_hold_the_steps_is_refused_before_features_are_extracted(
     tmp_path: Path,
 ) -> None:
-    with pytest.raises(UsageError, match="n1024-insecure has 4 levels, too few") as error:
+    with pytest.raises(ValueError, match="n1024-insecure has 4 levels, too few") as error:
         trained(tmp_path, rounds=0)
     assert "n32768-724" in str(error.value)
-    with pytest.raises(UsageError, match="no parameter set holds 8 steps"):
+    with pytest.raises(ValueError, match="no parameter set holds 8 steps"):
         trained(tmp_path, base={"steps": 8})
     assert not list(tmp_path.iterdir())  # not even features were extracted
 
@@ -369,7 +420,7 @@ def test_claims_say_who_sees_the_weights(tmp_path: Path) -> None:
 def test_an_insecure_ring_is_refused_unless_asked_for_and_flagged_when_it_is(
     tmp_path: Path,
 ) -> None:
-    with pytest.raises(UsageError, match="below 128 bits"):
+    with pytest.raises(ValueError, match="below 128 bits"):
         trained(tmp_path, allow_insecure=False)
     one = trained(tmp_path)
     (reason,) = one.fitted.claims().insecure
@@ -415,7 +466,7 @@ def test_material_of_no_known_role_is_refused(material: bytes) -> None:
     [
         {"rounds": -1}, {"steps": -1}, {"steps": 201}, {"components": 1025}, {"interval": 65},
         {"C": 0}, {"degree": 4}, {"batches": 65}, {"schedule": "adam"}, {"whiten": 3},
-        {"rotation_keys": "none"}, {"processes": 0}, {"restarts": 11},
+        {"C": float("inf")}, {"rotation_keys": "none"}, {"processes": 0}, {"restarts": 11},
     ],
 )  # fmt: skip
 def test_parameters_out_of_range_are_refused(wrong: dict[str, Any]) -> None:

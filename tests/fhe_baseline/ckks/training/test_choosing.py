@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from he_compare.common.errors import UsageError
 from he_compare.common.types import IntArray
 from he_compare.fhe_baseline.ckks.training import choosing, preparing
 from he_compare.fhe_baseline.ckks.training.choosing import (
@@ -168,7 +169,8 @@ def test_steps_are_not_chosen_on_a_validation_split_that_tells_nothing() -> None
         wish = replace(CHOSEN, components=components)
         prepared = prepare(labelled(100, 15), few, 2, wish, (3, 4))
         assert (len(prepared.plan.steps), prepared.plan.preparation.width) == (3, kept)
-        assert prepared.warnings == [choosing.TOO_FEW]
+        (warning,) = prepared.warnings
+        assert warning.startswith(choosing.TOO_FEW)
 
 
 @pytest.mark.parametrize(
@@ -223,12 +225,52 @@ def test_a_validation_split_that_tells_nothing_is_not_asked(labels: IntArray) ->
     assert not enough_to_choose(labels, 2)
     features = labelled(len(labels) or 1, 80).features[: len(labels)]
     prepared = prepare(labelled(100, 80), LabelledFeatures(features, labels), 2, CHOSEN)
-    assert prepared.warnings == [choosing.TOO_FEW]
-    assert f"{USUAL_COMPONENTS} are kept" in choosing.TOO_FEW
+    assert prepared.warnings == [
+        f"{choosing.TOO_FEW}, {USUAL_COMPONENTS} components and 3 steps are used"
+    ]
     assert prepared.plan.preparation.width == USUAL_COMPONENTS
     assert len(prepared.choice["grid"]) == 1
     assert prepared.choice["measured_on"] == "the training rows, in the clear"
     assert "fewest components" not in prepared.choice["rule"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "coordinates", "kept"),
+    [(5, "preconditioned", 5), (0, "preconditioned", 20), (0, "standardised", 20)],
+)
+def test_the_warning_of_a_small_validation_split_names_what_is_used(
+    asked: int, coordinates: Any, kept: int
+) -> None:
+    wish = replace(CHOSEN, components=asked, coordinates=coordinates)
+    prepared = prepare(labelled(100, 20), labelled(3, 20), 2, wish, (3, 4))
+    assert prepared.warnings == [f"{choosing.TOO_FEW}, {kept} components and 3 steps are used"]
+    assert prepared.plan.preparation.width == kept
+
+
+@pytest.mark.usefixtures("few_options")
+def test_a_training_that_diverges_is_refused_and_not_ranked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    train, validation = labelled(200, 15), labelled(60, 15, seed=1)
+    apart = train.features + 3 * train.labels[:, None].astype(np.float32)
+    train = LabelledFeatures(apart, train.labels)
+    wish = replace(CHOSEN, momentum=False, interval=0.2, steps=12)
+    with pytest.raises(UsageError, match="the training diverges in the clear"):
+        prepare(train, validation, 2, wish)
+    scores = iter((np.nan, 0.7, 0.9))
+    monkeypatch.setattr(preparing, "_validation_auc", lambda *_: next(scores))
+    choice = prepare(train, validation, 2, replace(CHOSEN, momentum=False)).choice
+    assert [entry["validation_auc"] for entry in choice["grid"]] == ["diverged", 0.7, 0.9]
+    assert choice["chosen"]["components"] == 15
+
+
+def test_a_batch_without_rows_takes_part_as_a_step_of_the_penalty() -> None:
+    """Four rows in three batches leave none to the third."""
+    _, problem = small_task(4, 2)
+    steps = plain_steps(3, 0.5, fit_sigmoid(3, 12))
+    *_, second, third = run_twin(problem, steps, 3)
+    np.testing.assert_allclose(third.weights, second.weights * (1 - 0.5 * problem.penalties))
+    assert (third.outside, third.largest_logit) == (0, 0)
 
 
 def test_ten_images_of_each_class_are_enough() -> None:

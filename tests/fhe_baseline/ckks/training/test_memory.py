@@ -17,7 +17,12 @@ from he_compare.fhe_baseline.ckks.training.circuit import Circuit
 from he_compare.fhe_baseline.ckks.training.client import CkksTrainingClient
 from he_compare.fhe_baseline.ckks.training.design_space import design_space
 from he_compare.fhe_baseline.ckks.training.key_parts import key_elements
-from he_compare.fhe_baseline.ckks.training.memory import client_bytes, key_bytes, server_bytes
+from he_compare.fhe_baseline.ckks.training.memory import (
+    GrowthOfThisProcess,
+    client_bytes,
+    key_bytes,
+    server_bytes,
+)
 from he_compare.fhe_baseline.ckks.training.messages import addresses
 from he_compare.fhe_baseline.ckks.training.problem import make_problem
 from he_compare.fhe_baseline.ckks.training.sets import choose_set
@@ -122,6 +127,14 @@ def test_the_stated_figures_are_at_least_the_measured_ones(
     for measured, stated in json.loads(done.stdout).values():
         assert measured <= stated
         assert stated < 6 * measured
+
+
+@LINUX
+def test_a_peak_from_before_is_not_taken_for_growth(monkeypatch: pytest.MonkeyPatch) -> None:
+    earlier = np.ones(10_000_000)
+    del earlier
+    monkeypatch.setattr(memory, "reset_peak_memory", lambda: False)
+    assert GrowthOfThisProcess().bytes() is None
 
 
 # The published sets beside each other
