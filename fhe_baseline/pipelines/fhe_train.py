@@ -82,7 +82,7 @@ class FheTrainParameters(Parameters):
         default="chosen",
         description="chosen: step lengths, momentum and interval of the lowest training loss of "
         "the clear twin; plain, nesterov: equal steps of the safe length, without and with "
-        "momentum, nothing computed in the clear",
+        "momentum; with given steps and components nothing is trained in the clear",
     )
     batches: int = Field(
         default=1,
