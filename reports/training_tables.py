@@ -53,7 +53,7 @@ SPENT = (
     Column("Data up", "right", weight=0.9),
     Column("Keys up", "right", weight=0.9),
     Column("Refreshes, both ways", "right", "then the weights", 1.1),
-    Column("To encrypt and upload", "right", weight=0.9),
+    Column("To make keys, encrypt and upload", "right", weight=1.0),
     Column("After the upload", "right", weight=0.9),
 )
 CAME_OUT = (
@@ -154,7 +154,8 @@ def came_out_table(view: RunView, found: Sequence[EncryptedTraining]) -> Table:
     note = (
         "Memory is stated before anything is encrypted. Measured: how far the client's process "
         "grew while it trained (little, where it had memory left from work before), and the peak "
-        "of the server's processes. Logits are those of the clear twin, over all steps and rows."
+        "of all processes of the training server. Logits are those of the clear twin, over all "
+        "steps and rows."
     )
     return Table("Encrypted training: what came out", CAME_OUT, tuple(rows), inline(note))
 
@@ -187,7 +188,10 @@ def design_table(view: RunView, found: Sequence[EncryptedTraining]) -> Table | N
         rows.append(SpanRow(inline(f"{titles}: {steps} step{'s' * (steps != 1)}")))
         used = {point.name for one in trainings for point in one.design_space if point.chosen}
         rows += [_design_row(point, point.name in used) for point in trainings[0].design_space]
-    note = "Computed for the rows and columns of this run, not measured. Bold: used in this run."
+    note = (
+        "Computed for the rows and columns of this run, not measured; the server's memory is that "
+        "of one process. Bold: used in this run."
+    )
     return Table("Steps against levels", columns, tuple(rows), inline(note))
 
 

@@ -1,12 +1,12 @@
 """The verdict in plain words: sentences that rules make from records, no adjective, no ranking.
 
 Rules, in order: what an unprotected pipeline costs; for each ground a claim can stand on, the
-pipeline with the highest accuracy and, where it is another, the one with the shortest wait, among
-those that no attack broke (where all were broken, that is said before any is named), each with its
-price, what attacks found and the record it rests on; what the hospital pays without a server; what
-gave no result; what attacks broke, or that none was run. A difference whose interval holds zero is
-called "no difference shown", never "equal"; a pipeline that no attack broke is never called
-"secure".
+pipeline with the highest accuracy and, where intervals show another to be quicker, the one with the
+shortest wait, among those that no attack broke (where all were broken, that is said before any is
+named), each with its price, what attacks found and the record it rests on; what the hospital pays
+without a server; what gave no result; what attacks broke, or that none was run. A difference whose
+interval holds zero is called "no difference shown", never "equal"; a pipeline that no attack broke
+is never called "secure".
 """
 
 from __future__ import annotations
@@ -65,8 +65,7 @@ def without_a_server(view: RunView) -> Inline:
     for position, pipeline in enumerate(found):
         name = Bold(short_title(view, pipeline))
         parts.append(inline("; " if position else "", name, f": {_price(view, pipeline)}"))
-        if (seconds := fit_seconds(pipeline)) is not None:
-            parts.append(inline(f", trained in {duration(seconds)}"))
+        parts.append(inline(_training(pipeline)))
         parts.append(inline(" (record ", record_ids(pipeline.cells[:1]), ")"))
     words = ". Nothing leaves the hospital, so that there is nothing to attack. " + WHEN_A_SERVER
     return inline(*parts, words)
@@ -139,7 +138,7 @@ def _choice(view: RunView, ground: str, when: str) -> Inline:
     named = [("highest accuracy", max(kept or group, key=_accuracy))]
     timed = [pipeline for pipeline in kept or group if latency_of(pipeline)]
     quickest = min(timed, key=_wait) if timed else None
-    if quickest is not None and quickest is not named[0][1]:
+    if quickest is not None and _shown_quicker(quickest, named[0][1]):
         named.append(("shortest wait", quickest))
     among = f" of {len(group)} such pipelines" if len(group) > 1 else ""
     if 0 < len(kept) < len(group):
@@ -154,9 +153,28 @@ def _choice(view: RunView, ground: str, when: str) -> Inline:
         parts.append(inline("; or " if position else "", Bold(short_title(view, pipeline))))
         if among:
             parts.append(inline(f" ({why}{among})"))
-        price = inline(": ", _price(view, pipeline), _adversary(view, pipeline))
+        price = inline(
+            ": ", _price(view, pipeline), _training(pipeline), _adversary(view, pipeline)
+        )
         parts.append(inline(price, " (record ", record_ids(pipeline.cells[:1]), ")"))
-    return inline(*parts, ".")
+    return inline(*parts, ".", _hidden(view, group))
+
+
+def _hidden(view: RunView, group: list[PipelineView]) -> str:
+    """Say what each pipeline states to hide, where that is not the same for all of a group."""
+    names: dict[str, list[str]] = {}
+    for one in group:
+        if one.claims:
+            names.setdefault(one.claims.protects, []).append(short_title(view, one))
+    if len(names) < 2:
+        return ""
+    told = [f"{', '.join(titles)}: {protects}" for protects, titles in names.items()]
+    return f" They do not claim to hide the same. {'; '.join(told)}."
+
+
+def _training(pipeline: PipelineView) -> str:
+    seconds = fit_seconds(pipeline)
+    return "" if seconds is None else f", trained in {duration(seconds)}"
 
 
 def _adversary(view: RunView, pipeline: PipelineView) -> Inline:
@@ -205,8 +223,15 @@ def _wait(pipeline: PipelineView) -> float:
     return latency.total.p50 if latency else float("inf")
 
 
+def _shown_quicker(one: PipelineView, other: PipelineView) -> bool:
+    """Return whether the interval of one's median lies below that of the other's; no if unknown."""
+    found = [latency_of(one), latency_of(other)]
+    mine, theirs = (latency.total.interval if latency else None for latency in found)
+    return mine is not None and theirs is not None and mine.high < theirs.low
+
+
 def _price(view: RunView, pipeline: PipelineView) -> str:
-    parts = [_difference(pipeline)]
+    parts = [_difference(pipeline), _auc_shown(pipeline)]
     latency = latency_of(pipeline)
     if latency is not None:
         wait = f"{duration(latency.total.p50)} per image (p50, n = {latency.total.n})"
@@ -236,6 +261,17 @@ def _difference(pipeline: PipelineView) -> str:
     if found.interval is not None and found.interval.low <= 0 <= found.interval.high:
         words += ", no difference shown"
     return words + ")"
+
+
+def _auc_shown(pipeline: PipelineView) -> str:
+    """Return the difference in AUC where its interval shows one, so that none is kept back."""
+    found = pipeline.difference("auc")
+    if found is None or found.difference is None or found.interval is None:
+        return ""
+    if found.interval.low <= 0 <= found.interval.high:
+        return ""
+    gap = fixed(found.difference, signed=True)
+    return f"AUC differs by {gap} {bracket(found.interval, signed=True)}"
 
 
 def _equals(value: str) -> str:

@@ -19,8 +19,8 @@ COSTS = (
     "test images."
 )
 COSTS_FIGURE = (
-    "What each step costs, with 95% intervals over patients: right of 0 is better. A point is "
-    "filled where its interval does not reach 0."
+    "What each step costs, with 95% intervals, resampled by group: right of 0 is better. A point "
+    "is filled where its interval does not reach 0."
 )
 
 

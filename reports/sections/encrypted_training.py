@@ -30,6 +30,21 @@ WORDS = (
     "which are its own, and encrypt them anew. The clear twin does the same arithmetic in floating "
     "point: the difference between the two is the noise of CKKS."
 )
+PROTECTED = (
+    "What this protects: images, features and labels, and the weights while they are trained, from "
+    "a server that follows the protocol. It does not stop a server that sends back a wrong head. "
+    "It does not hide the shape of the task, nor the lengths of the steps, which depend on "
+    "features and labels where they are chosen (see “Trust boundary”). Whoever sees the decrypted "
+    "head may learn single training images from it. The client computes "
+    "all features by itself: the server trains the last layer alone, which the client can do as "
+    "well (the pipeline local)."
+)
+CHOSEN = (
+    "The client chose the numbers below by training heads in the clear, on the same training rows, "
+    "before it encrypted anything. So it had a trained head before the server had one. Nothing is "
+    "trained in the clear for a choice only where steps and components are given and the schedule "
+    "is plain or nesterov."
+)
 CONVERGENCE = (
     "Left: loss by step, encrypted, clear twin and scikit-learn's optimum. Right, where the client "
     "refreshes: the relative difference of the encrypted weights to the twin's; with one upload: "
@@ -62,9 +77,11 @@ class EncryptedTrainings(ReportSection):
         parts = (
             ("Convergence", "encrypted-training-course", _course(view, found)),
             ("One upload or rounds", "encrypted-training-rounds", _rounds(view, found)),
-            ("Chosen in the clear", "encrypted-training-choice", tuple(choice_blocks(view, found))),
+            ("Chosen in the clear", "encrypted-training-choice", _choice(view, found)),
         )
-        head = Section(self.title, 1, self.anchor, (Paragraph(inline(WORDS)),))
+        head = Section(
+            self.title, 1, self.anchor, (Paragraph(inline(WORDS)), Paragraph(inline(PROTECTED)))
+        )
         rest = [Section(title, 2, anchor, blocks) for title, anchor, blocks in parts if blocks]
         return [head, *rest]
 
@@ -90,6 +107,12 @@ def _rounds(view: RunView, found: list[EncryptedTraining]) -> tuple[Block, ...]:
     rounds = drawn(lambda: rounds_plot(view), "rounds", ROUNDS, alt)
     sets = design_table(view, found)
     return (*rounds, spent_table(view, found), *_levels(view, found), *([sets] if sets else []))
+
+
+def _choice(view: RunView, found: list[EncryptedTraining]) -> tuple[Block, ...]:
+    blocks = choice_blocks(view, found)
+    searched = any(one.choice and one.choice.rule for one in found)
+    return (Paragraph(inline(CHOSEN)), *blocks) if searched else tuple(blocks)
 
 
 def _levels(view: RunView, found: list[EncryptedTraining]) -> list[Figure]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from he_compare.common.run.encrypted_training import encrypted_trainings
 from he_compare.common.run.spelling import MISSING, kilobytes, megabytes, milliseconds, significant
 from he_compare.common.run.timing import fit_seconds, latency_of
 from he_compare.common.run.view import PipelineView, RunView
@@ -37,15 +38,20 @@ NOTE = (
 INTRODUCTION = (
     "nothing leaves the hospital: no server was started for it and no message was sent. "
     "So there is nothing to attack and nothing to protect from a server; “n/a” in the tables of "
-    "attacks says that and no more: it is neither a pass nor a verdict. In a comparison after "
-    "MedBlindTuner the hospital runs the whole network in any case, and the server evaluates or "
-    "trains the last layer alone: one weight for each feature and a bias, for each class."
+    "attacks says that and no more: it is neither a pass nor a verdict. Where features are "
+    "encrypted, as in MedBlindTuner, the hospital runs the whole network in any case, and the "
+    "server evaluates or trains the last layer alone: one weight for each feature and a bias, for "
+    "each class. The hospital can train and evaluate that layer by itself: this row does."
 )
 WHY_A_SERVER = (
     "A server is used all the same where the head belongs to somebody else, who does not give it "
     "away; where features or labels of several owners are joined; where the head is sold as a "
     "service, by the image; or where the hospital has no machine for the network. The last is no "
     "reason for a pipeline whose client runs the network itself, as those on features do."
+)
+NOT_FOR_TRAINING = (
+    "None of these is a reason for training on ciphertexts as it runs here: one hospital uploads "
+    "its own features and labels, runs the network itself, and gets the head."
 )
 NOT_GIVEN = (
     "What it does not give: a model that the hospital does not have, more data than its own, and "
@@ -67,7 +73,8 @@ class WithoutServer(ReportSection):
         alone = [short_title(view, one) for one in view.pipelines if one.no_server]
         if not alone:
             return []
-        said = tuple(inline(words) for words in (WHY_A_SERVER, NOT_GIVEN))
+        why = [WHY_A_SERVER, *[NOT_FOR_TRAINING] * bool(encrypted_trainings(view)), NOT_GIVEN]
+        said = tuple(inline(words) for words in why)
         return [
             Paragraph(inline(f"{', '.join(alone)}: {INTRODUCTION}")),
             Bullets(said),

@@ -98,7 +98,10 @@ def _amortised(view: RunView) -> Table:
             for count in AMORTISED_OVER
         ],
     )
-    note = inline("One-time sum shared among the images, plus the p50 of one image. Computed.")
+    note = inline(
+        "One-time sum shared among the images, plus the p50 of one image. Computed. What was made "
+        "before and used again is not in the sum."
+    )
     return Table("Time per image with its share of one-time work", columns, tuple(rows), note)
 
 

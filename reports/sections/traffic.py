@@ -148,7 +148,10 @@ def _memory(view: RunView) -> Table:
             continue
         separate = {True: "yes", False: "no", None: "not recorded"}[record.server_pid_separate]
         rows.append(Row((name, *cells, inline(separate))))
-    note = inline("Peak resident memory of each process during the accuracy cell.")
+    note = inline(
+        "Peak resident memory of each process during the accuracy cell. The server is the one that "
+        "classifies; for one that trains on ciphertexts see “Encrypted training”."
+    )
     return Table("Peak memory", columns, tuple(rows), note)
 
 

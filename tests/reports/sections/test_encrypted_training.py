@@ -259,7 +259,7 @@ def test_the_choice_is_told_with_its_rule_and_the_chosen_entries(tmp_path: Path)
         for one in encrypted_training.SECTION.sections(trained_view(tmp_path, TRAINED))
         if one.title == "Chosen in the clear"
     )
-    told, components, lengths = section.blocks
+    _, told, components, lengths = section.blocks
     assert isinstance(told, Paragraph)
     words = plain(told.content)
     assert "components 127, later length 1.5, interval 8." in words
@@ -345,3 +345,13 @@ def test_a_training_that_diverged_is_shown_all_the_same(tmp_path: Path, value: A
     assert any(words in cells_of(row)[3] for words in ("not a number", "∞", "1"))
     names = [block.name for block in blocks_of(view) if isinstance(block, Figure)]
     assert names == ["step-costs", "convergence", "rounds", "levels"]
+
+
+def test_it_says_that_a_choice_in_the_clear_trained_heads_there(tmp_path: Path) -> None:
+    chosen = trained_view(tmp_path / "chosen", TRAINED)
+    said = [plain(one.content) for one in blocks_of(chosen) if isinstance(one, Paragraph)]
+    assert any("had a trained head before the server had one" in one for one in said)
+    assert any("the server trains the last layer alone" in one for one in said)
+    given = trained_view(tmp_path / "given", TRAINED, choice={"chosen": {"components": 63}})
+    said = [plain(one.content) for one in blocks_of(given) if isinstance(one, Paragraph)]
+    assert not any("had a trained head before" in one for one in said)

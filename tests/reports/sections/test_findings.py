@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from he_compare.common.run.outcomes import standing, worst_of
-from he_compare.common.run.records import AttackOutcome, Interval, RunRecord
+from he_compare.common.run.records import AttackOutcome, Interval, Measurement, RunRecord
 from he_compare.common.run.store import RunFolder
 from he_compare.common.run.view import RunView, read_run
-from he_compare.common.types import Knowledge
+from he_compare.common.types import Knowledge, Phase
 from he_compare.reports.cards import found_by
 from he_compare.reports.document.nodes import FindingCard, plain
 from he_compare.reports.sections import findings, verdict
@@ -277,3 +277,24 @@ def test_what_no_attack_broke_is_chosen_before_what_one_did(tmp_path: Path) -> N
         in words
     )
     assert "choose scramble-better" not in words
+
+
+def test_a_shorter_wait_is_named_only_where_intervals_show_it(tmp_path: Path) -> None:
+    slow = replace(SCRAMBLE, label="scramble-better", accuracy=0.99)
+    run = build((PLAIN, slow, SCRAMBLE), classes=("a", "b"), n=80, untrained=False, rounds=1)
+    view = _view(run, tmp_path)
+    label = SCRAMBLE.label
+    assert "shortest wait" not in "\n".join(plain(one) for one in verdict_words(view))
+    records = tuple(
+        one.model_copy(update={"measurements": [_faster(part) for part in one.measurements]})
+        if one.cell.label == label and one.cell.phase is Phase.LATENCY
+        else one
+        for one in run.records
+    )
+    view = _view(replace(run, records=records), tmp_path / "quicker")
+    words = "\n".join(plain(one) for one in verdict_words(view))
+    assert f"; or {label} (shortest wait of 2 such pipelines)" in words
+
+
+def _faster(part: Measurement) -> Measurement:
+    return part.model_copy(update={"seconds": [one / 10 for one in part.seconds]})

@@ -51,11 +51,11 @@ def test_the_verdict_is_said_in_these_words(tmp_path: Path) -> None:
         "If the claim must rest on a hardness assumption, choose fhe-head: accuracy differs "
         "by −0.020 [−0.050, +0.010] from the reference (n = 200, paired test p = 0.620, no "
         "difference shown), 25.5 ms per image (p50, n = 36), 3.0 times the reference, 138 kB "
-        "transferred per image (record 663e2a24).",
+        "transferred per image, trained in 95.0 s (record 663e2a24).",
         "If a heuristic claim is enough, choose block-scramble[al_amin]: accuracy differs by "
-        "−0.060 [−0.090, −0.030] from the reference (n = 200, paired test p < 0.001), 9.04 ms per "
-        "image (p50, n = 36), 1.1 times the reference, 151 kB transferred per image "
-        "(record bd407c51).",
+        "−0.060 [−0.090, −0.030] from the reference (n = 200, paired test p < 0.001), AUC differs "
+        "by −0.060 [−0.090, −0.030], 9.04 ms per image (p50, n = 36), 1.1 times the reference, "
+        "151 kB transferred per image, trained in 95.0 s (record bd407c51).",
         "No attack was run on this run's pipelines: no claim was tested, and the column "
         "“Strongest attack” is not a pass.",
     ]
