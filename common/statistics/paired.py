@@ -71,7 +71,7 @@ def paired_difference(
     return difference, percentile_interval(values, method=method)[0]
 
 
-MCNEMAR = "McNemar's exact test; images are of different patients"
+MCNEMAR = "McNemar's exact test; each image counts as its own patient"
 BY_PATIENT = "exact sign-flip test over patients"
 
 

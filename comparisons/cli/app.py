@@ -59,7 +59,9 @@ def main() -> NoReturn:
     """
     forbid_core_dumps()
     try:
-        result = app(standalone_mode=False)
+        # --debug is for every command: it is looked for in the command line, and told to none.
+        arguments = [one for one in sys.argv[1:] if one != "--debug"]
+        result = app(args=arguments, standalone_mode=False)
         code = result if isinstance(result, int) else EXIT_OK
     except typer.Exit as stop:
         code = stop.exit_code

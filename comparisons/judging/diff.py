@@ -17,7 +17,12 @@ from he_compare.common.run.store import RunFolder
 from he_compare.common.run.timing import latency_of
 from he_compare.common.run.view import PipelineView, RunView, read_run
 from he_compare.common.statistics.paired import COMPARED, paired_differences
-from he_compare.comparisons.judging.scoring import THRESHOLD, StoredPredictions, read_predictions
+from he_compare.comparisons.judging.scoring import (
+    THRESHOLD,
+    TWINS,
+    StoredPredictions,
+    read_predictions,
+)
 
 SETTINGS = ("python", "platform", "cpu", "logical_cores", "threads", "source_commit")
 
@@ -175,8 +180,9 @@ def _paired(label: str, a: RunView, b: RunView) -> list[PairedDifference] | None
 
 
 def _in_order(arrays: StoredPredictions) -> StoredPredictions:
+    """Return what is compared, in the order of the ids: arrays of one entry per image."""
     order = np.argsort(arrays["ids"], kind="stable")
-    return {name: array[order] for name, array in arrays.items()}
+    return {name: array[order] for name, array in arrays.items() if name != TWINS}
 
 
 def render(found: dict[str, Any]) -> str:

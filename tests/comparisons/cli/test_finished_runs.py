@@ -24,7 +24,15 @@ from he_compare.comparisons.judging.limits import load_policy, violations
 from he_compare.comparisons.judging.scoring import score_run
 from he_compare.comparisons.judging.show import find_record, table
 from he_compare.comparisons.judging.verify import verify_run
-from tests.support.samplerun import FHE, PLAIN, SCRAMBLE, SampleRun, build, three_pipelines
+from tests.support.samplerun import (
+    FHE,
+    PLAIN,
+    SCRAMBLE,
+    TRAINED,
+    SampleRun,
+    build,
+    three_pipelines,
+)
 
 
 def _written(run: SampleRun, path: Path) -> RunFolder:
@@ -51,6 +59,24 @@ def compare(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
 def _policy(path: Path, text: str) -> Path:
     path.write_text(text)
     return path
+
+
+def test_runs_whose_clear_twins_are_stored_are_compared(tmp_path: Path) -> None:
+    run = build((PLAIN, TRAINED), classes=("a", "b"), n=60, untrained=False, rounds=2)
+    folder = _written(run, tmp_path / "run")
+    assert "twin_probabilities" in {
+        name for path in folder.path.rglob("*.npz") for name in load_arrays(path)
+    }
+    found = diff_runs(folder.path, folder.path, allow_other_environment=True)
+    assert all(one["paired"] for one in found["pipelines"])
+
+
+def test_every_command_takes_debug_and_then_shows_the_trace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["compare", "diff", str(tmp_path), str(tmp_path), "--debug"])
+    with pytest.raises(UsageError):
+        app.main()
 
 
 def test_a_good_run_verifies(folder: RunFolder) -> None:
