@@ -67,7 +67,7 @@ def test_runs_whose_clear_twins_are_stored_are_compared(tmp_path: Path) -> None:
     assert "twin_probabilities" in {
         name for path in folder.path.rglob("*.npz") for name in load_arrays(path)
     }
-    found = diff_runs(folder.path, folder.path, allow_other_environment=True)
+    found = diff_runs(folder, folder, allow_other_environment=False)
     assert all(one["paired"] for one in found["pipelines"])
 
 
