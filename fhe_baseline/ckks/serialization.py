@@ -5,8 +5,10 @@ memory file (memfd_create(2) under ``/proc/self/fd``), so that nothing touches a
 is a file of mode 0600 in a directory of mode 0700 that is removed at once.
 
 SEAL checks what it loads against the context (parameter hash, sizes, every residue below its
-prime) and inflates its Zstandard streams piece by piece, so a small message cannot make it allocate
-more than one object of the context's size. Its complaints become a ``MessageError`` here.
+prime) and inflates its Zstandard streams piece by piece. So a small message cannot make it allocate
+more than one ciphertext of the context's size; a message of evaluation keys can name as many keys
+as the ring has coefficients, and a hostile one of 0.65 MB took 1.9 GB at N = 1024. Its complaints
+become a ``MessageError`` here.
 """
 
 from __future__ import annotations
