@@ -219,16 +219,16 @@ def test_a_set_that_does_not_hold_the_steps_names_the_sets_that_do() -> None:
 def test_steps_that_no_set_holds_are_refused_with_the_refreshes_that_help() -> None:
     with pytest.raises(UsageError, match=r"no parameter set holds 8 steps with 0") as error:
         choose_set("auto", 8, 0, 3)
-    assert "or 1 refresh round with n32768-678" in str(error.value)
+    assert "or 1 refresh round with n32768-724" in str(error.value)
     with pytest.raises(UsageError, match="3 refresh rounds cannot stand between 3") as error:
         choose_set("auto", 3, 3, 3)
     assert error.value.fix == "use at most 2, or take more steps"
     with pytest.raises(UsageError, match="8 steps with 0 refresh rounds") as error:
         choose_set("n8192-214", 8, 0, 3)
-    assert "1 refresh round with n32768-678" in str(error.value)
+    assert "1 refresh round with n32768-724" in str(error.value)
     with pytest.raises(UsageError, match="too few for 3 steps") as error:
         choose_set("n8192-214", 3, 0, 3)
-    assert error.value.fix.endswith("n32768-790, or 2 refresh rounds")
+    assert error.value.fix.endswith("n32768-844, or 2 refresh rounds")
 
 
 def test_a_set_of_another_name_is_refused_with_the_nearest() -> None:
