@@ -370,6 +370,8 @@ def _circuit(plan: PreparedTask, parameters: FheTrainParameters) -> Circuit:
     from he_compare.fhe_baseline.ckks.training.clear_references import run_twin
     from he_compare.fhe_baseline.ckks.training.sets import sets_to_try
 
+    chosen = parameters.schedule == "chosen"
+    weights = run_twin(plan.problem, plan.steps, parameters.batches)[-1].weights if chosen else None
     tried: list[tuple[float, int, Circuit]] = []
     refused: list[UsageError] = []
     for parameter_set in sets_to_try(
@@ -388,15 +390,19 @@ def _circuit(plan: PreparedTask, parameters: FheTrainParameters) -> Circuit:
         except UsageError as imprecise:  # a set of larger primes may do
             refused.append(imprecise)
             continue
-        if parameters.schedule != "chosen":
+        if weights is None:
             return circuit
-        weights = run_twin(plan.problem, plan.steps, parameters.batches)[-1].weights
         tried.append((circuit.relative_error(weights), len(tried), circuit))
         if tried[-1][0] <= PRECISE_ENOUGH:
             return circuit
     if not tried:
         raise refused[0]
     return min(tried)[-1]
+
+
+def _fewest_steps(parameters: FheTrainParameters) -> int:
+    """Return the steps that are named, or the fewest that are chosen from."""
+    return parameters.steps or max(STEP_OPTIONS[0], parameters.rounds + 1)
 
 
 def _step_options(parameters: FheTrainParameters) -> list[int]:
@@ -407,7 +413,7 @@ def _step_options(parameters: FheTrainParameters) -> list[int]:
     from he_compare.fhe_baseline.ckks.training.sets import choose_set
 
     name, rounds, degree = parameters.parameter_set, parameters.rounds, parameters.degree
-    fewest = parameters.steps or max(STEP_OPTIONS[0], rounds + 1)
+    fewest = _fewest_steps(parameters)
     choose_set(name, fewest, rounds, degree)
     found = [fewest]
     if not parameters.steps:
@@ -425,7 +431,7 @@ def _wish(parameters: FheTrainParameters, seed: int) -> Wish:
     return Wish(
         coordinates=parameters.coordinates,
         components=parameters.components,
-        steps=parameters.steps or max(STEP_OPTIONS[0], parameters.rounds + 1),
+        steps=_fewest_steps(parameters),
         degree=parameters.degree,
         interval=parameters.interval,
         inverse_l2=parameters.C,

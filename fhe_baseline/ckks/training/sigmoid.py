@@ -46,14 +46,6 @@ class SigmoidPolynomial:
             total = total * z * z + coefficient
         return total * z
 
-    def steepest(self) -> float:
-        """Return the largest slope on the interval: the curvature of the loss is at most this."""
-        z = np.linspace(0, self.interval, GRID_POINTS)
-        slope = sum(
-            (2 * i + 1) * c * z ** (2 * i) for i, c in enumerate(self.coefficients)
-        ) * np.ones_like(z)
-        return float(slope.max())
-
     def largest_error(self) -> float:
         """Return the largest distance from the logistic function on the interval."""
         z = np.linspace(0, self.interval, GRID_POINTS)
