@@ -30,7 +30,7 @@ from he_compare.comparisons.attacks.tools.reconstruct import Sureness, reconstru
 from he_compare.comparisons.attacks.tools.scores import mask_found, positions_found
 from he_compare.comparisons.attacks.tools.tiles import cut
 from he_compare.comparisons.auditing.intervals import interval_over_keys
-from he_compare.comparisons.measuring.plan import open_dataset
+from he_compare.comparisons.measuring.dataset_opening import open_dataset
 
 KEYS, QUICK_KEYS = 5, 1
 COLOUR_COUNTS = (5, 20)

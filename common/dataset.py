@@ -6,14 +6,54 @@ A family finds its data on this machine and opens it as an ``OpenDataset`` (``co
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from he_compare.common.contracts import OpenDataset
-from he_compare.common.errors import UnknownNameError
+from he_compare.common.errors import UnknownNameError, UsageError
 from he_compare.common.plugins import nearest
 from he_compare.common.run.records import DatasetCard
 
 PATH_MARKS = "/\\~:"
+
+
+@dataclass(frozen=True)
+class ReadingOptions:
+    """How files are to be read, where only some families can be told so.
+
+    ``group_by``: "folder" where each sub-folder of a class holds the images of one patient.
+    ``csv_columns``: the column of a table by what it stands for (file, label, split, group).
+    ``frames``: which frames of a file with several are images: first, middle or all.
+    Empty values: not asked for.
+    """
+
+    group_by: str = ""
+    csv_columns: Mapping[str, str] = field(default_factory=dict)
+    frames: str = ""
+
+    def asked_for(self) -> list[str]:
+        """Return the names of the options that are not empty."""
+        return [one.name for one in fields(self) if getattr(self, one.name)]
+
+
+NOTHING_ASKED = ReadingOptions()
+
+
+@dataclass(frozen=True)
+class DataRequest:
+    """What a family is asked to open.
+
+    ``subset``: one of the family's. ``argument``: what follows ``NAME:``, or ''. ``data_dir``:
+    ``--data-dir`` where it is given. ``seed``: for splits that have to be cut. ``reading``: only
+    what the family ``understands`` is ever set.
+    """
+
+    subset: str
+    argument: str = ""
+    data_dir: Path | None = None
+    seed: int = 0
+    reading: ReadingOptions = field(default_factory=ReadingOptions)
 
 
 class DatasetFamily(ABC):
@@ -22,36 +62,46 @@ class DatasetFamily(ABC):
     ``name``: as on the command line. ``subsets``: the first is the default. ``takes_path``: whether
     the argument (``NAME:ARGUMENT``) is a path of this machine, which is then never written into
     records, folder names or commands; None, where the family does not say, stands for "yes, if it
-    looks like one".
+    looks like one". ``understands``: the names of the ``ReadingOptions`` it can follow.
     """
 
     name: str
     subsets: tuple[str, ...] = ("all",)
     takes_path: bool | None = None
+    understands: frozenset[str] = frozenset()
 
     @abstractmethod
     def card(self) -> DatasetCard:
         """Return the card without opening any data."""
 
     @abstractmethod
-    def open_subset(
-        self, subset: str, argument: str, data_dir: Path | None, seed: int
-    ) -> OpenDataset:
-        """Find and validate the data of one of ``subsets``.
+    def open_subset(self, request: DataRequest) -> OpenDataset:
+        """Find and validate the data that is asked for.
 
-        ``argument`` is what follows ``NAME:``, '' for none; ``data_dir`` is ``--data-dir`` where it
-        is given; ``seed`` is for splits that have to be cut. Raises DataError that says where data
-        was looked for and what to do.
+        Raises DataError that says where data was looked for and what to do.
         """
 
-    def open(self, argument: str, data_dir: Path | None, subset: str, seed: int) -> OpenDataset:
+    def open(
+        self,
+        argument: str,
+        data_dir: Path | None,
+        subset: str,
+        seed: int,
+        reading: ReadingOptions = NOTHING_ASKED,
+    ) -> OpenDataset:
         """Open a subset, the first where ``subset`` is ''.
 
-        Raises UnknownNameError on a subset that does not exist, DataError as ``open_subset`` does.
+        Raises UnknownNameError on a subset that does not exist, UsageError on a reading option that
+        the family does not follow, DataError as ``open_subset`` does.
         """
-        return self.open_subset(
-            choose_subset(self.name, subset, self.subsets), argument, data_dir, seed
-        )
+        for name in reading.asked_for():
+            if name not in self.understands:
+                option = f"--{name.replace('_', '-')}"
+                raise UsageError(
+                    f"dataset {self.name!r} does not take {option}", fix=f"leave {option} out"
+                )
+        chosen = choose_subset(self.name, subset, self.subsets)
+        return self.open_subset(DataRequest(chosen, argument, data_dir, seed, reading))
 
     def example(self, folder: Path) -> str | None:
         """Write a tiny valid dataset into an empty folder, for tests.

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from he_compare.common.contracts import OpenDataset
-from he_compare.common.dataset import DatasetFamily
+from he_compare.common.dataset import DataRequest, DatasetFamily
 from he_compare.common.datasets.medmnist_sets.example_npz import write_example_npz
 from he_compare.common.datasets.medmnist_sets.known_sets import known_set
 from he_compare.common.datasets.medmnist_sets.npz_arrays import finding_table, read_splits
@@ -63,12 +63,10 @@ class ChestMnist(DatasetFamily):
         """Return the card without opening any data."""
         return FACTS.card(TITLE)
 
-    def open_subset(
-        self, subset: str, argument: str, data_dir: Path | None, seed: int
-    ) -> OpenDataset:
+    def open_subset(self, request: DataRequest) -> OpenDataset:
         """Find or fetch the npz and validate it. ``argument``: [FINDING][,SIZE]."""
-        finding, size = _parse(argument)
-        path = find_or_fetch(FACTS, size, data_dir)
+        finding, size = _parse(request.argument)
+        path = find_or_fetch(FACTS, size, request.data_dir)
         images, stored = read_splits(path, size, FACTS.channels)
         asked = AnyOrOne(FINDINGS, finding)
         labels = {

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from he_compare.common.contracts import OpenDataset
-from he_compare.common.dataset import DatasetFamily
+from he_compare.common.dataset import DataRequest, DatasetFamily
 from he_compare.common.datasets.embedded.example_pictures import write_example_picture
 from he_compare.common.datasets.embedded.substitutes import MARKERS, open_substitute
 from he_compare.common.datasets.opened.balancing import (
@@ -76,32 +76,30 @@ class ChestXray(DatasetFamily):
         """Return the card without opening any data."""
         return CARD
 
-    def open_subset(
-        self, subset: str, argument: str, data_dir: Path | None, seed: int
-    ) -> OpenDataset:
+    def open_subset(self, request: DataRequest) -> OpenDataset:
         """Find and validate the data, or open what stands in for it. Raises DataError."""
-        if argument:
+        if request.argument:
             raise DataError(
-                f"dataset 'chestxray' takes no argument, got {argument!r}",
+                f"dataset 'chestxray' takes no argument, got {request.argument!r}",
                 fix="pass the folder with --data-dir",
             )
-        root, account = locate(self.name, data_dir, find_root, WANTED)
+        root, account = locate(self.name, request.data_dir, find_root, WANTED)
         if root is None:
-            return open_substitute(CARD, data_dir, subset, seed, account)
+            return open_substitute(CARD, request.data_dir, request.subset, request.seed, account)
         from_table = (root / "labels.csv").is_file()
-        notes = passed_over(self.name, root) if data_dir is None else []
-        if subset == "balanced" and (root / "subset.csv").is_file():
+        notes = passed_over(self.name, root) if request.data_dir is None else []
+        if request.subset == "balanced" and (root / "subset.csv").is_file():
             rows = read_labels(root, "subset.csv")
             notes.append("balanced choice of subset.csv")
         else:
             rows = read_labels(root, "labels.csv") if from_table else read_tree(root, notes)
             notes += _origin_notes(rows, from_table)
             rows = (
-                _balanced(rows, seed, notes)
-                if subset == "balanced"
-                else _published(rows, seed, notes)
+                _balanced(rows, request.seed, notes)
+                if request.subset == "balanced"
+                else _published(rows, request.seed, notes)
             )
-        return IndexedImages.from_rows(CARD, subset, root, rows, notes)
+        return IndexedImages.from_rows(CARD, request.subset, root, rows, notes)
 
     def example(self, folder: Path) -> str:
         """Write the published tree, with two images of each of a few patients."""

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from he_compare.common.contracts import OpenDataset
-from he_compare.common.dataset import DatasetFamily
+from he_compare.common.dataset import DataRequest, DatasetFamily
 from he_compare.common.datasets.embedded.example_dicom import write_example_dicom
 from he_compare.common.datasets.opened.indexed import ImageRow, IndexedImages
 from he_compare.common.datasets.opened.labelled_files import OwnImages, read_own
@@ -67,14 +67,12 @@ class Dicom(DatasetFamily):
         """Return the card of unnamed images."""
         return make_card(())
 
-    def open_subset(
-        self, subset: str, argument: str, data_dir: Path | None, seed: int
-    ) -> OpenDataset:
+    def open_subset(self, request: DataRequest) -> OpenDataset:
         """Read the folder or CSV named by ``argument``, relative to ``data_dir`` where given.
 
         Without an argument ``data_dir`` itself is read. Raises DataError.
         """
-        own = read_own(self.name, argument, data_dir, class_files)
+        own = read_own(self.name, request.argument, request.data_dir, class_files)
         headers = {row.id: read_header(own.root / row.id, row.id) for row in own.rows}
         notes = [*own.notes, *header_notes(list(headers.values()))]
         twins = only_repeated({name: header.pixels for name, header in headers.items()})
@@ -83,7 +81,7 @@ class Dicom(DatasetFamily):
             replace(row, id=_identity(row.id, headers[row.id]), twin=twins.get(row.id, ""))
             for row in patients(own, headers, notes)
         ]
-        rows = complete_splits(rows, own.given, seed, notes)
+        rows = complete_splits(rows, own.given, request.seed, notes)
         notes.append(
             f"{len(twins) - len(set(twins.values()))} images are exact copies of another one "
             "(compared by stored pixel data); copies stay in one split"
@@ -91,7 +89,7 @@ class Dicom(DatasetFamily):
         card = make_card(own.classes)
         if card.positive_class:
             notes.append(f"positive class: {card.positive_class!r}")
-        data = IndexedImages.from_rows(card, subset, own.root, rows, notes)
+        data = IndexedImages.from_rows(card, request.subset, own.root, rows, notes)
         data.files, data.opener = files, open_dicom
         return data
 

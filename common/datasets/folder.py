@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from he_compare.common.contracts import OpenDataset
-from he_compare.common.dataset import DatasetFamily
+from he_compare.common.dataset import DataRequest, DatasetFamily
 from he_compare.common.datasets.embedded.example_pictures import write_example_picture
 from he_compare.common.datasets.opened.indexed import IndexedImages
 from he_compare.common.datasets.opened.labelled_files import NO_GROUPS, read_own
@@ -49,23 +49,21 @@ class Folder(DatasetFamily):
         """Return the card of an unnamed folder."""
         return make_card("", ())
 
-    def open_subset(
-        self, subset: str, argument: str, data_dir: Path | None, seed: int
-    ) -> OpenDataset:
+    def open_subset(self, request: DataRequest) -> OpenDataset:
         """Read the folder or CSV named by ``argument``, relative to ``data_dir`` where given.
 
         Without an argument ``data_dir`` itself is read. Raises DataError.
         """
-        own = read_own(self.name, argument, data_dir, class_images)
+        own = read_own(self.name, request.argument, request.data_dir, class_images)
         notes = own.notes if own.grouped else [*own.notes, NO_GROUPS]
         twins = find_twins(own.root, [row.id for row in own.rows])
         rows = [replace(row, twin=twins.keys.get(row.id, "")) for row in own.rows]
-        rows = complete_splits(rows, own.given, seed, notes)
+        rows = complete_splits(rows, own.given, request.seed, notes)
         notes.append(twins.note())
-        card = make_card(_shown_name(argument, data_dir), own.classes)
+        card = make_card(_shown_name(request.argument, request.data_dir), own.classes)
         if card.positive_class:
             notes.append(f"positive class: {card.positive_class!r}")
-        return IndexedImages.from_rows(card, subset, own.root, rows, notes)
+        return IndexedImages.from_rows(card, request.subset, own.root, rows, notes)
 
     def example(self, folder: Path) -> str:
         """Write a folder for each of two classes."""

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from he_compare.common.contracts import OpenDataset
-from he_compare.common.dataset import DatasetFamily
+from he_compare.common.dataset import DataRequest, DatasetFamily
 from he_compare.common.datasets.medmnist_sets.example_npz import write_example_npz
 from he_compare.common.datasets.medmnist_sets.known_sets import MedMnistSet, known_set
 from he_compare.common.datasets.medmnist_sets.npz_files import file_name, find_or_fetch, size_of
@@ -50,12 +50,10 @@ class MedMnist(DatasetFamily):
         """Return the card without opening any data."""
         return self.facts.card(NAMES[self.name])
 
-    def open_subset(
-        self, subset: str, argument: str, data_dir: Path | None, seed: int
-    ) -> OpenDataset:
+    def open_subset(self, request: DataRequest) -> OpenDataset:
         """Find or fetch the npz and validate it. ``argument``: pixels per side."""
-        size = size_of(self.name, argument)
-        path = find_or_fetch(self.facts, size, data_dir)
+        size = size_of(self.name, request.argument)
+        path = find_or_fetch(self.facts, size, request.data_dir)
         return open_single_label(self.facts, self.card(), path, size)
 
     def example(self, folder: Path) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from he_compare.common.contracts import OpenDataset
-from he_compare.common.dataset import DatasetFamily
+from he_compare.common.dataset import DataRequest, DatasetFamily
 from he_compare.common.datasets.embedded.example_pictures import write_example_picture
 from he_compare.common.datasets.opened.indexed import ImageRow, IndexedImages
 from he_compare.common.datasets.opened.one_finding import AnyOrOne, choose_finding
@@ -86,19 +86,17 @@ class NihCxr14(DatasetFamily):
         """Return the card without opening any data."""
         return CARD
 
-    def open_subset(
-        self, subset: str, argument: str, data_dir: Path | None, seed: int
-    ) -> OpenDataset:
+    def open_subset(self, request: DataRequest) -> OpenDataset:
         """Find and validate the folder. ``argument``: a finding, '' for any. Raises DataError."""
-        asked = AnyOrOne(FINDINGS, choose_finding(self.name, argument, FINDINGS))
-        root = _require(data_dir)
-        notes = [asked.note()] + (passed_over(self.name, root) if data_dir is None else [])
+        asked = AnyOrOne(FINDINGS, choose_finding(self.name, request.argument, FINDINGS))
+        root = _require(request.data_dir)
+        notes = [asked.note()] + (passed_over(self.name, root) if request.data_dir is None else [])
         rows = read_entries(root, asked, notes)
-        rows = split_rows(root, rows, seed, notes)
+        rows = split_rows(root, rows, request.seed, notes)
         card = CARD.model_copy(
             update={"classes": list(asked.classes), "positive_class": asked.classes[1]}
         )
-        return IndexedImages.from_rows(card, subset, root, rows, notes)
+        return IndexedImages.from_rows(card, request.subset, root, rows, notes)
 
     def example(self, folder: Path) -> str:
         """Write the table, the official lists and two images of each of a few patients."""

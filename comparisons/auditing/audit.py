@@ -6,7 +6,7 @@ import json
 import tempfile
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,7 @@ from he_compare.comparisons.auditing.targets import (
     faulty_cipher_target,
     pipeline_target,
 )
+from he_compare.comparisons.measuring.dataset_opening import DataOptions, open_dataset, option_words
 from he_compare.comparisons.measuring.dataset_spec import default_folder_name, shown_dataset
 from he_compare.comparisons.measuring.pipeline_spec import (
     PipelineSpec,
@@ -90,6 +91,7 @@ class AuditRequest:
     quiet: bool
     key_seed: int | None = None
     public: tuple[str, ...] = ()
+    options: DataOptions = field(default_factory=DataOptions)
 
 
 def audit_command(request: AuditRequest) -> int:
@@ -157,6 +159,7 @@ def audit_run(
     command = ["compare audit run", f"--dataset {plan.dataset_spec}"]
     if config.subset:
         command.append(f"--subset {config.subset}")
+    command += option_words(config.data_options())
     if config.test_limit is not None:
         command.append(f"--test-limit {config.test_limit}")
     command.append(f"--image-size {config.image_size} --budget {budget.name} --seed {config.seed}")
@@ -280,10 +283,11 @@ def _pool(request: AuditRequest, budget: AttackBudget, progress: ProgressReporte
     from he_compare.common.datasets.opened.fingerprint import fingerprint
     from he_compare.common.types import Split
     from he_compare.comparisons.measuring.data_access import data_policy
-    from he_compare.comparisons.measuring.plan import open_dataset
 
     with data_policy(request.offline, request.require_real, progress):
-        dataset = open_dataset(request.dataset, request.data_dir, request.subset, request.seed)
+        dataset = open_dataset(
+            request.dataset, request.data_dir, request.subset, request.seed, request.options
+        )
         most = {
             Split.TEST: min(request.test_limit or MOST_ATTACKED, MOST_ATTACKED),
             Split.TRAIN: budget.auxiliary,
@@ -345,6 +349,7 @@ def _command(request: AuditRequest) -> str:
     words = [f"compare audit run --dataset {shown_dataset(request.dataset, request.data_dir)}"]
     if request.subset:
         words.append(f"--subset {request.subset}")
+    words += option_words(request.options)
     if request.test_limit is not None:
         words.append(f"--test-limit {request.test_limit}")
     words.append(f"--image-size {request.image_size} --budget {request.budget}")

@@ -10,8 +10,12 @@ import typer
 from he_compare.common.errors import EXIT_CELLS_FAILED
 from he_compare.comparisons.cli.options import (
     PIPELINE_HELP,
+    CopiesPolicy,
+    CsvColumns,
     DataDir,
     Debug,
+    DicomFrames,
+    GroupByFolder,
     JsonFlag,
     Offline,
     PublicImages,
@@ -67,6 +71,10 @@ def run(
         typer.Option(min=16, max=1024, help="Width and height in pixels; a cipher may cut a few."),
     ] = 112,
     subset: Annotated[str, typer.Option(help="Subset, for instance balanced.")] = "",
+    copies: CopiesPolicy = "drop",
+    group_by: GroupByFolder = "",
+    csv_columns: CsvColumns = "",
+    frames: DicomFrames = "",
     test_limit: Annotated[
         int | None, typer.Option(min=2, help="Maximum number of test images.")
     ] = None,
@@ -80,6 +88,7 @@ def run(
 ) -> None:
     """Attack ciphers and pipelines on a dataset's images and print the matrix."""
     from he_compare.comparisons.auditing.audit import AuditRequest, audit_command
+    from he_compare.comparisons.measuring.dataset_opening import data_options
 
     request = AuditRequest(
         dataset=dataset,
@@ -98,6 +107,7 @@ def run(
         quiet=quiet,
         key_seed=key_seed,
         public=tuple(public or ()),
+        options=data_options(copies, "", group_by, csv_columns, frames),
     )
     raise typer.Exit(audit_command(request))
 

@@ -9,9 +9,14 @@ import typer
 
 from he_compare.comparisons.cli.options import (
     DATASET_HELP,
+    CopiesPolicy,
+    CsvColumns,
     DataDir,
+    DicomFrames,
+    GroupByFolder,
     JsonFlag,
     Offline,
+    Positive,
     RequireReal,
     print_json,
 )
@@ -29,6 +34,11 @@ def check(
     dataset: Annotated[str, typer.Argument(metavar="NAME", help=DATASET_HELP)],
     data_dir: DataDir = None,
     subset: Annotated[str, typer.Option(help="Subset, for instance balanced.")] = "",
+    copies: CopiesPolicy = "drop",
+    positive: Positive = "",
+    group_by: GroupByFolder = "",
+    csv_columns: CsvColumns = "",
+    frames: DicomFrames = "",
     sheet: Annotated[
         Path | None, typer.Option(help="Write a contact sheet to this PNG file.")
     ] = None,
@@ -41,11 +51,12 @@ def check(
     from he_compare.common.datasets.opened import inspection
     from he_compare.common.datasets.opened.contact_sheet import contact_sheet
     from he_compare.comparisons.measuring.data_access import data_policy
-    from he_compare.comparisons.measuring.plan import open_dataset
+    from he_compare.comparisons.measuring.dataset_opening import data_options, open_dataset
     from he_compare.comparisons.progress import ProgressReporter
 
+    options = data_options(copies, positive, group_by, csv_columns, frames)
     with ProgressReporter() as progress, data_policy(offline, require_real, progress):
-        opened = open_dataset(dataset, data_dir, subset, seed)
+        opened = open_dataset(dataset, data_dir, subset, seed, options)
         found = inspection.check(opened, progress)
         if sheet is not None:
             contact_sheet(opened, sheet, seed)

@@ -33,6 +33,49 @@ RequireReal = Annotated[
         rich_help_panel="Images",
     ),
 ]
+CopiesPolicy = Annotated[
+    str,
+    typer.Option(
+        "--copies",
+        help="drop, keep or error: what becomes of training and validation images whose pixels "
+        "equal a test image's.",
+        rich_help_panel="Images",
+    ),
+]
+Positive = Annotated[
+    str,
+    typer.Option(
+        help="Class of two for which sensitivity is computed.",
+        show_default="as the dataset's card says",
+        rich_help_panel="Images",
+    ),
+]
+GroupByFolder = Annotated[
+    str,
+    typer.Option(
+        "--group-by",
+        help="folder: each sub-folder of a class folder holds the images of one patient.",
+        show_default=False,
+        rich_help_panel="Images",
+    ),
+]
+CsvColumns = Annotated[
+    str,
+    typer.Option(
+        help="Columns of the table that have other names: file=NAME,label=NAME,...",
+        show_default=False,
+        rich_help_panel="Images",
+    ),
+]
+DicomFrames = Annotated[
+    str,
+    typer.Option(
+        "--frames",
+        help="first, middle or all: which frames of a DICOM file with several are images.",
+        show_default=False,
+        rich_help_panel="Images",
+    ),
+]
 Formats = Annotated[
     str,
     typer.Option(

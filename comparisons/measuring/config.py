@@ -16,6 +16,14 @@ from pydantic.fields import FieldInfo
 
 from he_compare.common.errors import UnknownNameError, UsageError
 from he_compare.common.plugins import nearest
+from he_compare.comparisons.measuring.dataset_opening import (
+    Copies,
+    DataOptions,
+    Frames,
+    GroupBy,
+    columns_of,
+    data_options,
+)
 from he_compare.comparisons.measuring.validation import describe_validation, fix_of
 
 PROFILES = Path(__file__).parent / "profiles"
@@ -55,6 +63,29 @@ class RunConfig(BaseModel):
     )
     subset: Annotated[str, IMAGES] = Field(
         default="", description="Subset of the dataset, for instance balanced"
+    )
+    copies: Annotated[Copies, IMAGES] = Field(
+        default="drop",
+        description="What becomes of training and validation images whose pixels equal a test "
+        "image's: left out, kept, or an error",
+    )
+    positive: Annotated[str, IMAGES] = Field(
+        default="",
+        description="Class of two for which sensitivity and specificity are computed; without it "
+        "the class that the dataset's card names, if any",
+    )
+    group_by: Annotated[GroupBy, IMAGES] = Field(
+        default="",
+        description="folder: each sub-folder of a class folder holds the images of one patient",
+    )
+    csv_columns: Annotated[str, IMAGES] = Field(
+        default="",
+        description="Columns of the table that have other names, as "
+        "file=NAME,label=NAME,split=NAME,group=NAME",
+    )
+    frames: Annotated[Frames, IMAGES] = Field(
+        default="",
+        description="Which frames of a DICOM file with several are images of its patient",
     )
     image_size: Annotated[int, IMAGES] = Field(
         ge=16, le=1024, description="Width and height of the images in pixels"
@@ -115,6 +146,15 @@ class RunConfig(BaseModel):
         description="Sample images in the report; 0: no image or message is kept in the run",
     )
 
+    @field_validator("csv_columns")
+    @classmethod
+    def _readable_columns(cls, value: str) -> str:
+        try:
+            columns_of(value)
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+        return value
+
     @field_validator("public")
     @classmethod
     def _known_public(cls, value: list[str]) -> list[str]:
@@ -135,6 +175,12 @@ class RunConfig(BaseModel):
             return find_backbone(value).name
         except UnknownNameError as error:
             raise ValueError(str(error)) from None
+
+    def data_options(self) -> DataOptions:
+        """Return how the dataset is to be opened."""
+        return data_options(
+            self.copies, self.positive, self.group_by, self.csv_columns, self.frames
+        )
 
 
 def option_group(field: FieldInfo) -> str:

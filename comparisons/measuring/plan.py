@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,6 @@ from he_compare.common.contracts import (
     RunSettings,
     TrainingData,
 )
-from he_compare.common.dataset import DatasetFamily, choose_subset
 from he_compare.common.environment import tool_version, usable_cores
 from he_compare.common.errors import UsageError
 from he_compare.common.identity import key_of, source_digest
@@ -45,6 +45,7 @@ from he_compare.common.run.records import (
 from he_compare.common.run.store import ArtefactFolder
 from he_compare.common.types import ImageBatch, Phase, Split
 from he_compare.comparisons.measuring.config import RunConfig, load_config, profile_values
+from he_compare.comparisons.measuring.dataset_opening import find_family, open_dataset
 from he_compare.comparisons.measuring.dataset_spec import shown_dataset
 from he_compare.comparisons.measuring.fitting import Ground
 from he_compare.comparisons.measuring.pipeline_spec import (
@@ -257,7 +258,7 @@ class RunPlan:
                 words.append("--no-audit" if value == "none" else "--audit")
                 continue
             shown = "FILE" if field == "weights" and "/" in str(value) else value
-            words.append(f"--{field.replace('_', '-')} {shown}")
+            words.append(f"--{field.replace('_', '-')} {shlex.quote(str(shown))}")
         if self.config.pipelines != base.pipelines:
             words += [f"--pipeline '{p.spec.text}'" for p in self.pipelines]
         return " ".join(words)
@@ -277,7 +278,8 @@ def make_plan(
     """Find the data, resolve the pipelines and load the images. Raises UsageError or DataError."""
     pipelines = resolve_pipelines(config)
     _require_patch_that_fits(config, pipelines)
-    dataset = open_dataset(dataset_spec, data_dir, _subset_of(config, dataset_spec), config.seed)
+    subset = _subset_of(config, dataset_spec)
+    dataset = open_dataset(dataset_spec, data_dir, subset, config.seed, config.data_options())
     backbone = _summarise_backbone(config)
     shown = shown_dataset(dataset_spec, data_dir)
     return _load(config, shown, dataset, backbone, pipelines, key_file)
@@ -316,29 +318,10 @@ def resolve_pipelines(config: RunConfig) -> list[Planned]:
     return planned
 
 
-def open_dataset(dataset_spec: str, data_dir: Path | None, subset: str, seed: int) -> OpenDataset:
-    """Open ``NAME`` or ``NAME:ARGUMENT``, the default subset where ``subset`` is ''.
-
-    Raises UnknownNameError; DataError too where what was opened does not keep to its contract.
-    """
-    from he_compare.common.datasets.opened.invariants import check_opened
-
-    family, argument = _find_family(dataset_spec)
-    chosen = choose_subset(family.name, subset, family.subsets)
-    opened = family.open(argument, data_dir, chosen, seed)
-    check_opened(opened, family.name)
-    return opened
-
-
-def _find_family(dataset_spec: str) -> tuple[DatasetFamily, str]:
-    name, _, argument = dataset_spec.partition(":")
-    return plugins.load("datasets", name), argument
-
-
 def _subset_of(config: RunConfig, dataset_spec: str) -> str:
     """Return the subset of a run: what a profile wishes is taken only where the dataset has it."""
     wished = profile_values()[config.profile].get("subset", "")
-    if config.subset == wished and wished not in _find_family(dataset_spec)[0].subsets:
+    if config.subset == wished and wished not in find_family(dataset_spec)[0].subsets:
         return ""
     return config.subset
 
@@ -398,7 +381,7 @@ def _load(
             positions,
             fingerprint=digest,
             image_size=config.image_size,
-            default_subset=_find_family(dataset_spec)[0].subsets[0],
+            default_subset=find_family(dataset_spec)[0].subsets[0],
             limits=limits,
         ),
         backbone=backbone,

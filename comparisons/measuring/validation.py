@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 def allowed_values(field: FieldInfo) -> str:
     """Say which values a field takes, for instance "16 to 1024"; empty where it does not bound."""
     if get_origin(field.annotation) is Literal:
-        return "one of " + ", ".join(map(str, get_args(field.annotation)))
+        return "one of " + ", ".join(str(one) for one in get_args(field.annotation) if one)
     bounds = {
         kind: _number(getattr(one, kind))
         for one in field.metadata
