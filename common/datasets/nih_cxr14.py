@@ -1,30 +1,34 @@
 """NIH ChestX-ray14: adult chest radiographs, with or without a finding (Wang 2017).
 
-The folder holds ``Data_Entry_2017*.csv``, the images below ``images*/``, and the official,
-patient-wise lists ``train_val_list.txt`` and ``test_list.txt``. ``nih-cxr14`` asks whether an image
-has any of the fourteen findings, ``nih-cxr14:Pneumonia`` whether it has that one, whatever else it
-has: every image has one label here. Validation is cut from ``train_val_list.txt`` by patient.
+The folder holds ``Data_Entry_2017*.csv`` (or ``sample_labels.csv``), the images in sub-folders, and
+the official, patient-wise lists ``train_val_list.txt`` and ``test_list.txt``. ``nih-cxr14`` asks
+whether an image has any of the fourteen findings, ``nih-cxr14:Pneumonia`` whether it has that one,
+whatever else it has: every image has one label here. Validation is cut from the training list by
+patient.
 """
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
-from pathlib import Path
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from he_compare.common.contracts import OpenDataset
 from he_compare.common.dataset import DataRequest, DatasetFamily
 from he_compare.common.datasets.embedded.example_pictures import write_example_picture
+from he_compare.common.datasets.nih_files.image_index import list_images
+from he_compare.common.datasets.nih_files.official_lists import TEST_LIST, TRAIN_LIST, find_lists
 from he_compare.common.datasets.opened.indexed import ImageRow, IndexedImages
 from he_compare.common.datasets.opened.one_finding import AnyOrOne, choose_finding
 from he_compare.common.datasets.opened.row_splits import SHARES, cut_rows
-from he_compare.common.datasets.reading.csv_tables import CsvTable, read_lines, read_table
+from he_compare.common.datasets.reading.csv_tables import CsvTable, read_table
 from he_compare.common.datasets.reading.inside_folder import InsideFolder
 from he_compare.common.datasets.reading.pseudonyms import pseudonym
 from he_compare.common.datasets.reading.search import ENVIRONMENT_VARIABLE, locate, passed_over
 from he_compare.common.errors import DataError
+from he_compare.common.plugin_names import canonical_name
 from he_compare.common.run.records import DatasetCard
 from he_compare.common.types import Split
 
@@ -46,7 +50,7 @@ FINDINGS = (
 )
 NO_FINDING = "No Finding"
 COLUMNS = ("Image Index", "Finding Labels", "Patient ID")
-TRAIN_LIST, TEST_LIST = "train_val_list.txt", "test_list.txt"
+ENTRY_TABLES = ("data_entry_2017*.csv", "sample_labels.csv")
 VALIDATION_SHARE = 0.1
 ADDRESS = "https://nihcc.app.box.com/v/ChestXray-NIHCC"
 
@@ -114,10 +118,7 @@ class NihCxr14(DatasetFamily):
 
 
 def _require(data_dir: Path | None) -> Path:
-    def there(folder: Path) -> Path | None:
-        return folder if entry_tables(folder) else None
-
-    root, account = locate("nih-cxr14", data_dir, there, "Data_Entry_2017*.csv")
+    root, account = locate("nih-cxr14", data_dir, folder_with_entries, "Data_Entry_2017*.csv")
     if root is None:
         raise DataError(
             f"no nih-cxr14 data found; looked in {account}",
@@ -127,24 +128,32 @@ def _require(data_dir: Path | None) -> Path:
     return root
 
 
+def folder_with_entries(folder: Path) -> Path | None:
+    """Return the folder with a table of entries: this one, or the only one of its sub-folders."""
+    if entry_tables(folder):
+        return folder
+    below = [one for one in sorted(folder.iterdir()) if one.is_dir() and entry_tables(one)]
+    return below[0] if len(below) == 1 else None
+
+
 def entry_tables(folder: Path) -> list[Path]:
     """Return the tables of entries in a folder, in order of name."""
-    return sorted(folder.glob("Data_Entry_2017*.csv"))
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if any(fnmatchcase(path.name.lower(), form) for form in ENTRY_TABLES) and path.is_file()
+    )
 
 
 def read_entries(root: Path, asked: AnyOrOne, notes: list[str]) -> list[ImageRow]:
     """Return a row for each listed image that is there, split not yet known. Raises DataError."""
-    tables = entry_tables(root)
-    if len(tables) > 1:
-        names = ", ".join(path.name for path in tables)
-        raise DataError(f"there are several tables of entries ({names})", fix="keep one of them")
-    table = read_table(tables[0], COLUMNS, ())
-    images = list_images(root)
+    table = _only_table(root, notes)
+    images = list_images(root, notes)
     inside = InsideFolder(root)
     labels = asked.labels(_finding_rows(table))
     rows: list[ImageRow] = []
     seen: dict[str, int] = {}
-    for i, name in enumerate(table.column("Image Index")):
+    for i, name in enumerate(map(_stem, table.column("Image Index"))):
         if name in seen:
             raise DataError(
                 f"{table.where(i)}: image {name!r} is listed twice (first on line "
@@ -158,7 +167,7 @@ def read_entries(root: Path, asked: AnyOrOne, notes: list[str]) -> list[ImageRow
             rows.append(ImageRow(identity, int(labels[i]), patient, Split.TRAIN))
     if not rows:
         raise DataError(
-            f"none of the {len(table):,} images of {table.name} is below images*/",
+            f"none of the {len(table):,} images of {table.name} is in the folder of the table",
             fix="unpack the archives of images next to the table",
         )
     unlisted = len(set(images) - set(seen))
@@ -170,66 +179,78 @@ def read_entries(root: Path, asked: AnyOrOne, notes: list[str]) -> list[ImageRow
     return rows
 
 
+def _only_table(root: Path, notes: list[str]) -> CsvTable:
+    """Read the table of entries; of several that agree, the last by name. Raises DataError."""
+    paths = entry_tables(root)
+    tables = [read_table(path, COLUMNS, ()) for path in paths]
+    chosen = tables[-1]
+    for other in tables[:-1]:
+        differ = set(_entries(other)) ^ set(_entries(chosen))
+        if differ:
+            images = sorted({entry[0] for entry in differ})
+            raise DataError(
+                f"there are several tables of entries ({', '.join(one.name for one in paths)}), "
+                f"and {other.name} and {chosen.name} differ for {len(images):,} images, for "
+                f"instance {images[0]!r}",
+                fix="keep one of them",
+            )
+        notes.append(f"{chosen.name} was read; {other.name} says the same")
+    return chosen
+
+
+def _entries(table: CsvTable) -> list[tuple[str, ...]]:
+    return list(zip(*(table.column(name) for name in COLUMNS), strict=True))
+
+
+def _stem(name: str) -> str:
+    """Return the name of an image without folders and ending."""
+    return PurePosixPath(name.replace("\\", "/")).stem
+
+
 def _finding_rows(table: CsvTable) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
     """Return int64 (n, 14) of 0 and 1. Raises DataError on an unknown finding."""
-    column = {name: i for i, name in enumerate(FINDINGS)}
+    column = {_spelled(name): i for i, name in enumerate(FINDINGS)}
     found = np.zeros((len(table), len(FINDINGS)), dtype=np.int64)
     for i, text in enumerate(table.column("Finding Labels")):
-        if text == NO_FINDING:
+        named = [name.strip() for name in text.split("|")]
+        if [_spelled(name) for name in named] == [_spelled(NO_FINDING)]:
             continue
-        for name in text.split("|"):
-            if name not in column:
+        for name in named:
+            place = column.get(_spelled(name))
+            if place is None:
                 raise DataError(
                     f"{table.where(i)}: finding {name!r} is not one of {', '.join(FINDINGS)} or "
                     f"{NO_FINDING!r}",
                     fix="correct that line",
                 )
-            found[i, column[name]] = 1
+            found[i, place] = 1
     return found
 
 
-def list_images(root: Path) -> dict[str, str]:
-    """Return the path below ``root`` of every PNG below ``images*/``, by file name."""
-    images: dict[str, str] = {}
-    for top in sorted(root.glob("images*")):
-        for parent, folders, names in os.walk(top):
-            folders.sort()
-            for name in sorted(names):
-                if not name.lower().endswith(".png") or name.startswith("."):
-                    continue
-                path = (Path(parent) / name).relative_to(root).as_posix()
-                if name in images:
-                    raise DataError(
-                        f"image {name!r} is there twice: {images[name]} and {path}",
-                        fix="remove one of them",
-                    )
-                images[name] = path
-    return images
+def _spelled(finding: str) -> str:
+    return canonical_name(finding).replace(" ", "-")
 
 
 def split_rows(root: Path, rows: list[ImageRow], seed: int, notes: list[str]) -> list[ImageRow]:
     """Split by the official lists, or by patient from the seed where neither is there."""
-    present = [name for name in (TRAIN_LIST, TEST_LIST) if (root / name).is_file()]
-    if len(present) == 1:
-        missing = TEST_LIST if present[0] == TRAIN_LIST else TRAIN_LIST
-        raise DataError(f"there is {present[0]} but no {missing}", fix="add the official list")
-    if not present:
+    lists = find_lists(root, frozenset(path.name for path in entry_tables(root)))
+    if lists is None:
         notes.append(
             f"the official lists do not exist here: split 70 / 10 / 20 by patient with seed {seed}"
         )
         return cut_rows(rows, SHARES, seed, CARD.name)
-    train, test = (set(read_lines(root / name)) for name in (TRAIN_LIST, TEST_LIST))
-    if both := sorted(train & test):
+    named = [(row, _stem(row.id)) for row in rows]
+    tested = [replace(row, split=Split.TEST) for row, name in named if name in lists.test]
+    rest = [row for row, name in named if name in lists.train]
+    if not tested or not rest:
+        empty = lists.test_file if not tested else lists.train_file
         raise DataError(
-            f"{len(both)} images are in both lists, for instance {both[0]!r}",
-            fix="fetch the official lists again",
+            f"none of the images that are here is in {empty}",
+            fix="fetch the official lists again, one image name per line, or more of the images",
         )
-    named = [(row, row.id.rpartition("/")[2]) for row in rows]
-    tested = [replace(row, split=Split.TEST) for row, name in named if name in test]
-    rest = [row for row, name in named if name in train]
     notes.append(
-        f"official patient-wise lists; validation is {VALIDATION_SHARE:.0%} of {TRAIN_LIST}, cut "
-        f"by patient with seed {seed}"
+        f"official patient-wise lists ({lists.train_file}, {lists.test_file}); validation is "
+        f"{VALIDATION_SHARE:.0%} of {lists.train_file}, cut by patient with seed {seed}"
     )
     if len(tested) + len(rest) < len(rows):
         notes.append(

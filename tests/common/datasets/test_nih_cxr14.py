@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -91,7 +92,7 @@ def test_one_list_without_the_other_is_refused(folder: Path) -> None:
 def test_an_image_in_both_lists_is_refused(folder: Path) -> None:
     with (folder / "test_list.txt").open("a") as stream:
         stream.write("00000001_000.png\n")
-    refuse(folder, r"1 images are in both lists, for instance '00000001_000\.png'")
+    refuse(folder, r"1 images are in both lists, for instance '00000001_000'")
 
 
 def test_a_patient_in_both_lists_is_refused_with_the_images(folder: Path) -> None:
@@ -127,10 +128,98 @@ def test_no_images_at_all_is_told(tmp_path: Path) -> None:
     write_nih_like(tmp_path)
     for path in tmp_path.rglob("*.png"):
         path.unlink()
-    refuse(tmp_path, r"none of the 48 images of .* is below images\*/")
+    refuse(tmp_path, r"none of the 48 images of .* is in the folder of the table")
 
 
 def test_missing_data_names_where_to_fetch_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COMPARE_DATA", raising=False)
     with pytest.raises(DataError, match=r"no nih-cxr14 data found.*nihcc\.app\.box\.com"):
         DATASET.open("", None, "", 0)
+
+
+def rename(folder: Path, old: str, new: str) -> None:
+    target = folder / new
+    target.parent.mkdir(parents=True, exist_ok=True)
+    (folder / old).rename(target)
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("train_val_list_NIH.txt", "test_list_NIH.txt"),
+        ("Train_Val_List.txt", "Test_List.TXT"),
+        ("trainval_list.txt", "test_list (1).txt"),
+        ("lists/train_val_list.txt", "lists/test_list.txt"),
+    ],
+)
+def test_lists_under_their_other_names_are_used(folder: Path, train: str, test: str) -> None:
+    before = DATASET.open("", folder, "", 0)
+    rename(folder, "train_val_list.txt", train)
+    rename(folder, "test_list.txt", test)
+    data = DATASET.open("", folder, "", 0)
+    assert [data.index(split).ids for split in Split] == [before.index(s).ids for s in Split]
+    assert any(Path(test).name in note for note in data.notes)
+
+
+@pytest.mark.parametrize("name", ["train_list.txt", "val_list.txt", "labels/test_split.csv"])
+def test_a_list_that_is_not_known_is_refused_by_name(folder: Path, name: str) -> None:
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_text("00000001_000.png 0 1 0\n")
+    refuse(folder, f"{name!r} looks like a list of a split, and is none that is known")
+
+
+def test_the_list_of_boxes_is_no_list_of_a_split(folder: Path) -> None:
+    (folder / "BBox_List_2017.csv").write_text("Image Index,Finding Label\n")
+    assert len(DATASET.open("", folder, "", 0).index(Split.TEST).ids) == 12
+
+
+def test_lists_of_other_images_are_refused(folder: Path) -> None:
+    (folder / "test_list.txt").write_text("99999999_000.png\n")
+    refuse(folder, r"none of the images that are here is in test_list\.txt")
+
+
+def test_lists_may_name_paths_and_images_of_another_format(folder: Path) -> None:
+    for name in ("train_val_list.txt", "test_list.txt"):
+        lines = (folder / name).read_text().split()
+        (folder / name).write_text("\r\n".join(f"images/{line}" for line in lines))
+    assert len(DATASET.open("", folder, "", 0).index(Split.TEST).ids) == 12
+
+
+def test_the_sample_of_the_set_is_read_with_its_nested_copy(tmp_path: Path) -> None:
+    write_nih_like(tmp_path, lists=False)
+    rename(tmp_path, TABLE, "sample_labels.csv")
+    rename(tmp_path, "images_001/images", "sample/images")
+    shutil.copytree(tmp_path / "sample" / "images", tmp_path / "sample" / "sample" / "images")
+    data = DATASET.open("", tmp_path, "", 0)
+    assert sum(len(data.index(split).ids) for split in Split) == 48
+    assert "24 images are there twice with equal bytes and are taken once" in data.notes
+
+
+def test_two_images_of_one_name_are_refused(folder: Path) -> None:
+    first = next(folder.rglob("00000001_000.png"))
+    other = folder / "images_002" / first.name
+    other.parent.mkdir(exist_ok=True)
+    other.write_bytes(first.read_bytes() + b"x")
+    refuse(folder, "image '00000001_000' is there twice with different content")
+
+
+def test_two_tables_are_read_where_they_agree_only(folder: Path) -> None:
+    older = folder / "Data_Entry_2017.csv"
+    older.write_text((folder / TABLE).read_text())
+    assert f"{TABLE} was read; {older.name} says the same" in DATASET.open("", folder, "", 0).notes
+    change(older, "Pneumonia", "Mass")
+    refuse(folder, "several tables of entries .* differ for 1 images")
+
+
+def test_findings_may_be_spelled_with_a_space(folder: Path) -> None:
+    table = folder / TABLE
+    table.write_text(table.read_text().replace("Pneumonia", "Pleural Thickening| mass"))
+    data = DATASET.open("Pleural_Thickening", folder, "", 0)
+    assert sum(int(data.index(split).labels.sum()) for split in Split) == 24
+
+
+def test_the_folder_may_have_one_folder_around_it(folder: Path, tmp_path: Path) -> None:
+    outer = tmp_path / "download"
+    outer.mkdir()
+    folder.rename(outer / "archive")
+    assert len(DATASET.open("", outer, "", 0).index(Split.TEST).ids) == 12
