@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from he_compare.common.errors import DataError
 from he_compare.comparisons.cli.options import (
     DATASET_HELP,
     CopiesPolicy,
@@ -47,22 +49,43 @@ def check(
     require_real: RequireReal = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Print a dataset's card, counts, prevalence, groups and copies; draw a contact sheet."""
+    """Say whether a dataset can be run as it is; print counts, copies and card; draw a sheet.
+
+    The exit code is 2 where it cannot be run.
+    """
     from he_compare.common.datasets.opened import inspection
     from he_compare.common.datasets.opened.contact_sheet import contact_sheet
     from he_compare.comparisons.measuring.data_access import data_policy
-    from he_compare.comparisons.measuring.dataset_opening import data_options, open_dataset
+    from he_compare.comparisons.measuring.dataset_opening import (
+        data_options,
+        open_dataset,
+        option_words,
+    )
+    from he_compare.comparisons.measuring.dataset_spec import shown_dataset
+    from he_compare.comparisons.measuring.readiness import readiness_of, refused
     from he_compare.comparisons.progress import ProgressReporter
 
     options = data_options(copies, positive, group_by, csv_columns, frames)
     with ProgressReporter() as progress, data_policy(offline, require_real, progress):
-        opened = open_dataset(dataset, data_dir, subset, seed, options)
+        try:
+            opened = open_dataset(dataset, data_dir, subset, seed, options)
+        except DataError as error:
+            answer = refused(error)
+            print_json(answer.as_json()) if as_json else print("\n".join(answer.lines("")))
+            raise typer.Exit(error.exit_code) from None
         found = inspection.check(opened, progress)
-        if sheet is not None:
+        answer = readiness_of(found)
+        if sheet is not None and answer.ready:
             contact_sheet(opened, sheet, seed)
     if as_json:
-        print_json(found.as_json())
-        return
-    print(inspection.describe(found))
-    if sheet is not None:
-        print(f"\ncontact sheet: {sheet}")
+        print_json(answer.as_json() | found.as_json())
+    else:
+        words = [f"compare run --dataset {shown_dataset(dataset, data_dir)}"]
+        words += [f"--subset {subset}"] if subset else []
+        words += option_words(options)
+        words += [f"--positive {shlex.quote(positive)}"] if positive else []
+        print("\n".join([*answer.lines(" ".join(words)), "", inspection.describe(found)]))
+        if sheet is not None and answer.ready:
+            print(f"\ncontact sheet: {sheet}")
+    if not answer.ready:
+        raise typer.Exit(DataError.exit_code)

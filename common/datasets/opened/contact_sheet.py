@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,11 +14,13 @@ from he_compare.common.errors import DataError
 from he_compare.common.types import IntArray, Split
 
 if TYPE_CHECKING:
-    from PIL import ImageDraw
+    from PIL import ImageDraw, ImageFont
 
 GAP = 4
 LINE = 18
 MAX_SHEET_PIXELS = 64_000_000
+MAX_ROWS = 60
+FONT_SIZE = 12
 PAPER, INK, WARNING = (255, 255, 255), (20, 20, 20), (190, 30, 30)
 
 
@@ -26,13 +29,14 @@ def contact_sheet(
 ) -> None:
     """Write ``per_class`` images of each class and split, chosen by the seed, as a PNG.
 
-    Raises DataError where the sheet would have more than ``MAX_SHEET_PIXELS``.
+    With more than ``MAX_ROWS`` pairs of class and split only training images are drawn. Raises
+    DataError where the sheet would have more than ``MAX_SHEET_PIXELS``.
     """
     from PIL import Image, ImageDraw
 
     chosen = {
         (split, label): choose(dataset, split, label, seed, per_class)
-        for split in Split
+        for split in _drawn_splits(len(dataset.card.classes))
         for label in range(len(dataset.card.classes))
     }
     width = GAP + per_class * (size + GAP)
@@ -45,7 +49,8 @@ def contact_sheet(
     drawing = ImageDraw.Draw(sheet)
     card = dataset.card
     _write(drawing, (GAP, 2), f"{card.name}: {card.title}", width)
-    warning = "SYNTHETIC: says nothing about patients" if card.synthetic else f"seed {seed}"
+    parts = "" if len(_drawn_splits(len(card.classes))) > 1 else ", training images only"
+    warning = "SYNTHETIC: says nothing about patients" if card.synthetic else f"seed {seed}{parts}"
     _write(drawing, (GAP, LINE), warning, width, WARNING if card.synthetic else INK)
     top = 2 * LINE
     for (split, label), positions in chosen.items():
@@ -57,6 +62,10 @@ def contact_sheet(
         top += LINE + size + GAP
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(path, format="PNG")
+
+
+def _drawn_splits(classes: int) -> list[Split]:
+    return [*Split] if classes * len(Split) <= MAX_ROWS else [Split.TRAIN]
 
 
 def choose(dataset: OpenDataset, split: Split, label: int, seed: int, most: int) -> IntArray:
@@ -76,6 +85,16 @@ def _write(
 ) -> None:
     """Write one line, cut off at the edge of the sheet."""
     kept = text
-    while kept and drawing.textlength(kept) > width - 2 * GAP:
+    while kept and drawing.textlength(kept, font=_font()) > width - 2 * GAP:
         kept = kept[:-1]
-    drawing.text(at, kept if kept == text else f"{kept[:-3]}...", fill=colour)
+    drawing.text(at, kept if kept == text else f"{kept[:-3]}...", fill=colour, font=_font())
+
+
+@cache
+def _font() -> ImageFont.FreeTypeFont:
+    """Return a font that has the letters of most languages: the one that matplotlib brings."""
+    import matplotlib
+    from PIL import ImageFont
+
+    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    return ImageFont.truetype(str(path), FONT_SIZE)

@@ -16,12 +16,14 @@ import numpy as np
 from he_compare.common.contracts import OpenDataset, Progress
 from he_compare.common.datasets.opened.choice import summarise_split
 from he_compare.common.datasets.opened.fingerprint import NativePixels, native_pixels
+from he_compare.common.errors import DataError
 from he_compare.common.run.records import DatasetCard, SplitSummary
-from he_compare.common.types import Split
+from he_compare.common.types import IntArray, Split
 
 MAX_NAMED = 10
 MAX_SIZES = 12
 PROGRESS_EVERY = 200
+PORTION = 40
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class DatasetCheck:
     """What was found.
 
     ``sizes``: images by "width x height", the most frequent first; empty where the dataset cannot
-    return them as stored.
+    return them as stored. ``unreadable``: what is wrong with each image that cannot be decoded.
     """
 
     card: DatasetCard
@@ -54,6 +56,23 @@ class DatasetCheck:
     copies: Copies
     sizes: dict[str, int]
     notes: list[str]
+    unreadable: list[str]
+
+    @property
+    def patients_known(self) -> bool:
+        """Return whether any group holds more than one image."""
+        return any(split.groups < split.n for split in self.splits.values())
+
+    def smallest_class(self) -> tuple[str, str, int]:
+        """Return split, class and number of images where there are fewest."""
+        return min(
+            (
+                (name, label, count)
+                for name, split in self.splits.items()
+                for label, count in split.per_class.items()
+            ),
+            key=lambda found: found[2],
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Return the check as JSON values."""
@@ -65,16 +84,21 @@ class DatasetCheck:
             "copies": asdict(self.copies),
             "sizes": self.sizes,
             "notes": self.notes,
+            "unreadable": self.unreadable,
+            "smallest_class": dict(
+                zip(("split", "class", "images"), self.smallest_class(), strict=True)
+            ),
+            "patients_known": self.patients_known,
         }
 
 
 def check(dataset: OpenDataset, progress: Progress | None = None) -> DatasetCheck:
-    """Decode and count everything. Raises DataError naming an image that cannot be read."""
+    """Decode and count everything; an image that cannot be decoded is told and left out."""
     positions = {split: np.arange(len(dataset.index(split).ids), dtype=np.int64) for split in Split}
-    digests, sizes = _digests(dataset, progress)
+    pixels = _Pixels.of(dataset, progress)
     groups = {split: set(dataset.index(split).groups) for split in Split}
     shared = [g for g, n in Counter(g for held in groups.values() for g in held).items() if n > 1]
-    common = sizes.most_common()
+    common = pixels.sizes.most_common()
     shown = dict(common[:MAX_SIZES])
     if len(common) > MAX_SIZES:
         rest = common[MAX_SIZES:]
@@ -87,32 +111,54 @@ def check(dataset: OpenDataset, progress: Progress | None = None) -> DatasetChec
             for split in Split
         },
         shared_groups=len(shared),
-        copies=_copies(dataset, digests),
+        copies=_copies(dataset, pixels.digests),
         sizes=shown,
         notes=list(dataset.notes),
+        unreadable=pixels.unreadable,
     )
 
 
-def _digests(
-    dataset: OpenDataset, progress: Progress | None
-) -> tuple[dict[Split, list[str]], Counter[str]]:
-    total = sum(len(dataset.index(split).ids) for split in Split)
-    digests: dict[Split, list[str]] = {}
-    sizes: Counter[str] = Counter()
-    done = 0
-    for split in Split:
-        digests[split] = []
-        positions = np.arange(len(dataset.index(split).ids), dtype=np.int64)
-        for image in native_pixels(dataset, split, positions):
+@dataclass
+class _Pixels:
+    """What decoding every image tells; an unreadable one has the digest of its id, its own."""
+
+    digests: dict[Split, list[str]]
+    sizes: Counter[str]
+    unreadable: list[str]
+
+    @classmethod
+    def of(cls, dataset: OpenDataset, progress: Progress | None) -> _Pixels:
+        found = cls({split: [] for split in Split}, Counter(), [])
+        total = sum(len(dataset.index(split).ids) for split in Split)
+        done = 0
+        for split in Split:
+            count = len(dataset.index(split).ids)
+            for start in range(0, count, PORTION):
+                portion = np.arange(start, min(start + PORTION, count), dtype=np.int64)
+                found._add(dataset, split, portion)
+                before, done = done, done + len(portion)
+                crossed = done // PROGRESS_EVERY > before // PROGRESS_EVERY
+                if progress is not None and (crossed or done == total):
+                    progress("checking images", done, total)
+        return found
+
+    def _add(self, dataset: OpenDataset, split: Split, portion: IntArray) -> None:
+        try:
+            images = list(native_pixels(dataset, split, portion))
+        except DataError as error:
+            if len(portion) > 1:  # find out which of them it is
+                for position in portion:
+                    self._add(dataset, split, np.array([position], dtype=np.int64))
+                return
+            self.unreadable.append(error.problem)
+            self.digests[split].append(f"unreadable {dataset.index(split).ids[int(portion[0])]}")
+            return
+        for image in images:
             if isinstance(dataset, NativePixels):
                 height, width = image.shape[:2]
-                sizes[f"{width} x {height}"] += 1
+                self.sizes[f"{width} x {height}"] += 1
             about = f"{image.shape}".encode()
-            digests[split].append(hashlib.sha256(about + image.tobytes()).hexdigest())
-            done += 1
-            if progress is not None and (done % PROGRESS_EVERY == 0 or done == total):
-                progress("checking images", done, total)
-    return digests, sizes
+            self.digests[split].append(hashlib.sha256(about + image.tobytes()).hexdigest())
 
 
 def _copies(dataset: OpenDataset, digests: Mapping[Split, list[str]]) -> Copies:
@@ -142,15 +188,7 @@ def _copies(dataset: OpenDataset, digests: Mapping[Split, list[str]]) -> Copies:
 def describe(found: DatasetCheck) -> str:
     """Lay the check out as plain text."""
     card = found.card
-    lines = [f"{card.name}: {card.title}", f"  {card.description}"]
-    if card.synthetic:
-        lines.append("  SYNTHETIC: says nothing about patients")
-    lines += [
-        f"  source:    {card.source}",
-        f"  licence:   {card.licence}",
-        f"  citation:  {card.citation}",
-        *(f"  caveat:    {caveat}" for caveat in card.caveats),
-        "",
+    lines = [
         *_table(found),
         "",
         f"groups in more than one split: {found.shared_groups}",
@@ -162,6 +200,17 @@ def describe(found: DatasetCheck) -> str:
         "sizes (width x height):        "
         + (", ".join(f"{n:,} of {size}" for size, n in found.sizes.items()) or "not known"),
         *(f"note: {note}" for note in found.notes),
+        "",
+        f"{card.name}: {card.title}",
+        f"  {card.description}",
+    ]
+    if card.synthetic:
+        lines.append("  SYNTHETIC: says nothing about patients")
+    lines += [
+        f"  source:    {card.source}",
+        f"  licence:   {card.licence}",
+        f"  citation:  {card.citation}",
+        *(f"  caveat:    {caveat}" for caveat in card.caveats),
     ]
     return "\n".join(lines)
 

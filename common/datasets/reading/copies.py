@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from he_compare.common.datasets.reading.decoding import as_rgb, image_size, map_threaded, open_image
+from he_compare.common.errors import DataError
 
 MAX_DECODED_PIXELS = 2_000_000_000
 MAX_READ_BYTES = 8 * 1024**3
+MAX_BROKEN_NAMED = 10
 
 Key = TypeVar("Key", bound=object)
 
@@ -50,8 +52,7 @@ class Twins:
 
 def find_twins(root: Path, names: Sequence[str]) -> Twins:
     """Find the copies among image files below ``root``. Raises DataError naming a broken image."""
-    found = map_threaded(lambda i: image_size(root / names[i], names[i]), range(len(names)))
-    sizes = dict(zip(names, found, strict=True))
+    sizes = _of_all(names, lambda name: image_size(root / name, name))
     alike = _sharing(sizes)
     pixels = sum(sizes[name][0] * sizes[name][1] for name in alike)
     if pixels <= MAX_DECODED_PIXELS:
@@ -73,10 +74,36 @@ def _sharing(values: Mapping[str, Key]) -> list[str]:
 
 
 def _equal(root: Path, names: Sequence[str], digest: Callable[[Path, str], str]) -> dict[str, str]:
-    digests = dict(
-        zip(names, map_threaded(lambda i: digest(root, names[i]), range(len(names))), strict=True)
-    )
-    return only_repeated(digests)
+    return only_repeated(_of_all(names, lambda name: digest(root, name)))
+
+
+def _of_all(names: Sequence[str], work: Callable[[str], Key]) -> dict[str, Key]:
+    """Return ``work`` of every image by name. Raises DataError that names all broken images."""
+
+    def tried(position: int) -> Key | DataError:
+        try:
+            return work(names[position])
+        except DataError as error:
+            return error
+
+    found: dict[str, Key] = {}
+    errors: list[DataError] = []
+    for name, result in zip(names, map_threaded(tried, range(len(names))), strict=True):
+        if isinstance(result, DataError):
+            errors.append(result)
+        else:
+            found[name] = result
+    if len(errors) > 1:
+        named = "; ".join(error.problem for error in errors[:MAX_BROKEN_NAMED])
+        more = len(errors) - MAX_BROKEN_NAMED
+        raise DataError(
+            f"{len(errors):,} images cannot be read: {named}"
+            + (f"; and {more:,} more" if more > 0 else ""),
+            fix="restore these files or leave them out",
+        )
+    if errors:
+        raise errors[0]
+    return found
 
 
 def only_repeated(digests: Mapping[str, str]) -> dict[str, str]:

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from he_compare.common.contracts import SplitIndex
+from he_compare.common.datasets.embedded.example_pictures import write_example_picture
 from he_compare.common.datasets.folder import make_card
 from he_compare.common.datasets.opened import contact_sheet as contact_sheets
 from he_compare.common.datasets.opened.arrays import ArrayImages
@@ -98,6 +99,29 @@ def test_the_choice_follows_from_the_seed(dataset: ArrayImages) -> None:
 def test_a_sheet_too_large_is_refused(dataset: ArrayImages, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is too large"):
         contact_sheet(dataset, tmp_path / "sheet.png", 0, per_class=10, size=4000)
+
+
+def test_the_smallest_class_and_known_patients_are_told(dataset: ArrayImages) -> None:
+    found = check(dataset)
+    assert found.smallest_class() == ("val", "ill", 1)
+    assert found.patients_known
+    assert found.as_json()["smallest_class"] == {"split": "val", "class": "ill", "images": 1}
+
+
+def test_every_unreadable_image_is_named_and_the_others_are_counted(tmp_path: Path) -> None:
+    for label, name in enumerate(("healthy", "ill")):
+        for number in range(30):
+            write_example_picture(tmp_path / name / f"{number:02d}.png", label, number)
+    data = load("datasets", "folder").open(str(tmp_path), None, "", 0)
+    broken = ("healthy/03.png", "healthy/17.png", "ill/21.png")
+    for name in broken:
+        path = tmp_path / name
+        path.write_bytes(path.read_bytes()[:40])
+    found = check(data)
+    assert len(found.unreadable) == 3
+    assert all(any(name in told for told in found.unreadable) for name in broken)
+    assert sum(found.sizes.values()) == 57
+    assert found.copies.within == {"train": 0, "val": 0, "test": 0}
 
 
 @pytest.mark.realdata
