@@ -36,6 +36,7 @@ from he_compare.common.types import Split
 CLASSES = ("NORMAL", "PNEUMONIA")
 VALIDATION_SHARE = 0.1
 WANTED = "labels.csv and no train/ and test/ folders"
+TABLE_RULE = "pixels, according to the table"
 _PATIENT = re.compile(r"^(person\d+|(?:NORMAL2-)?IM-\d+)(?=[_\-.])")
 
 CARD = DatasetCard(
@@ -89,17 +90,27 @@ class ChestXray(DatasetFamily):
         from_table = (root / "labels.csv").is_file()
         notes = passed_over(self.name, root) if request.data_dir is None else []
         if request.subset == "balanced" and (root / "subset.csv").is_file():
-            rows = read_labels(root, "subset.csv")
+            rows, compared = read_labels(root, "subset.csv"), TABLE_RULE
             notes.append("balanced choice of subset.csv")
         else:
-            rows = read_labels(root, "labels.csv") if from_table else read_tree(root, notes)
+            if from_table:
+                rows, compared = read_labels(root, "labels.csv"), TABLE_RULE
+            else:
+                rows, compared = read_tree(root, notes)
             notes += _origin_notes(rows, from_table)
             rows = (
                 _balanced(rows, request.seed, notes)
                 if request.subset == "balanced"
                 else _published(rows, request.seed, notes)
             )
-        return IndexedImages.from_rows(CARD, request.subset, root, rows, notes)
+        return IndexedImages.from_rows(
+            CARD,
+            request.subset,
+            root,
+            rows,
+            notes,
+            compared if any(row.twin for row in rows) else "",
+        )
 
     def example(self, folder: Path) -> str:
         """Write the published tree, with two images of each of a few patients."""
@@ -159,8 +170,11 @@ def read_labels(root: Path, file: str) -> list[ImageRow]:
     return rows
 
 
-def read_tree(root: Path, notes: list[str]) -> list[ImageRow]:
-    """List the published tree; a small ``val/`` of later copies is joined to train."""
+def read_tree(root: Path, notes: list[str]) -> tuple[list[ImageRow], str]:
+    """List the published tree, and say how copies were found.
+
+    A small ``val/`` of later copies is joined to train.
+    """
     rows: list[ImageRow] = []
     for folder, split in (("train", Split.TRAIN), ("val", Split.TRAIN), ("test", Split.TEST)):
         if folder == "val" and not (root / folder).is_dir():
@@ -177,7 +191,7 @@ def read_tree(root: Path, notes: list[str]) -> list[ImageRow]:
             notes.append("val/ was joined to train before the validation split was cut")
     twins = find_twins(root, [row.id for row in rows])
     notes.append(twins.note())
-    return [replace(row, twin=twins.keys.get(row.id, "")) for row in rows]
+    return [replace(row, twin=twins.keys.get(row.id, "")) for row in rows], twins.rule
 
 
 def patient_of(identity: str) -> str:
@@ -226,7 +240,7 @@ def _origin_notes(rows: list[ImageRow], from_table: bool) -> list[str]:
     copies = sum(count - 1 for count in Counter(row.twin for row in rows if row.twin).values())
     return [
         f"{copies} images are exact copies of another one (compared by pixels, according to "
-        "labels.csv); copies stay in one split",
+        "labels.csv)",
         *notes,
     ]
 

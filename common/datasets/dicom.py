@@ -84,12 +84,14 @@ class Dicom(DatasetFamily):
         rows = complete_splits(rows, own.given, request.seed, notes)
         notes.append(
             f"{len(twins) - len(set(twins.values()))} images are exact copies of another one "
-            "(compared by stored pixel data); copies stay in one split"
+            "(compared by stored pixel data); a split that is cut keeps them together"
         )
         card = make_card(own.classes)
         if card.positive_class:
             notes.append(f"positive class: {card.positive_class!r}")
-        data = IndexedImages.from_rows(card, request.subset, own.root, rows, notes)
+        data = IndexedImages.from_rows(
+            card, request.subset, own.root, rows, notes, "stored pixel data"
+        )
         data.files, data.opener = files, open_dicom
         return data
 

@@ -63,7 +63,7 @@ class Folder(DatasetFamily):
         card = make_card(_shown_name(request.argument, request.data_dir), own.classes)
         if card.positive_class:
             notes.append(f"positive class: {card.positive_class!r}")
-        return IndexedImages.from_rows(card, request.subset, own.root, rows, notes)
+        return IndexedImages.from_rows(card, request.subset, own.root, rows, notes, twins.rule)
 
     def example(self, folder: Path) -> str:
         """Write a folder for each of two classes."""

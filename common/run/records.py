@@ -263,6 +263,33 @@ class SplitSummary(Record):
     prevalence: float | None = Field(default=None, description="Share of the positive class")
 
 
+class CopiesFacts(Record):
+    """Equal images in several splits of a dataset, and what the run did about them.
+
+    A copy is a training or validation image that equals one of a later split.
+    """
+
+    policy: Literal["drop", "keep", "error"] = Field(description="drop: copies were left out")
+    compared: str = Field(description="How images were compared; '' where they were not")
+    not_compared: str = Field(default="", description="Why images were not compared")
+    unreadable: int = Field(default=0, description="Images that could not be compared")
+    copies: dict[str, dict[str, int]] = Field(
+        description="Copies by split and class: left out under drop, else used by the run"
+    )
+    test_images: int = Field(
+        description="Test images of the run that a training or validation image equals or, under "
+        "drop, equalled"
+    )
+    test_per_class: dict[str, int] = Field(description="The same by class")
+    test_share: float = Field(description="The same as a share of the test images of the run")
+    conflicting: int = Field(description="Groups of equal images that have different labels")
+
+    @property
+    def count(self) -> int:
+        """Return the number of copies."""
+        return sum(sum(held.values()) for held in self.copies.values())
+
+
 class DatasetSummary(Record):
     """The dataset as this run used it."""
 
@@ -278,6 +305,9 @@ class DatasetSummary(Record):
     fingerprint: str = Field(description="SHA-256 over ids, labels, splits and pixels used")
     image_size: int = Field(description="Side in pixels the pipelines receive")
     notes: list[str] = Field(default_factory=list, description="Limits, duplicates, split origin")
+    copies: CopiesFacts | None = Field(
+        default=None, description="Equal images in several splits; none in older records"
+    )
 
 
 class BackboneSummary(Record):

@@ -104,15 +104,18 @@ def open_dataset(
     Raises UnknownNameError; DataError too where what was opened does not keep to its contract.
     """
     from he_compare.common.datasets.opened.invariants import check_opened
+    from he_compare.common.datasets.opened.screening import screen
+    from he_compare.common.datasets.reading.source_policy import current_policy
 
     options = options or DataOptions()
     family, argument = find_family(dataset_spec)
     chosen = choose_subset(family.name, subset, family.subsets)
     opened = family.open(argument, data_dir, chosen, seed, options.reading)
     check_opened(opened, family.name)
+    screened = screen(opened, options.copies, current_policy().progress)
     if options.positive:
-        name_positive(opened, options.positive)
-    return opened
+        name_positive(screened, options.positive)
+    return screened
 
 
 def find_family(dataset_spec: str) -> tuple[DatasetFamily, str]:

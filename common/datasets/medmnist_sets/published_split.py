@@ -11,8 +11,6 @@ from he_compare.common.datasets.medmnist_sets.npz_files import origin_notes
 from he_compare.common.datasets.opened.arrays import (
     ArrayImages,
     index_of,
-    pixel_digests,
-    shared_pixels_note,
 )
 from he_compare.common.datasets.opened.splits import check_splits
 from he_compare.common.run.records import DatasetCard
@@ -32,8 +30,7 @@ def published_split(
     labels: Mapping[Split, IntArray],
     notes: list[str],
 ) -> ArrayImages:
-    """Check the split and count the copies in it; ``notes`` come first. Raises DataError."""
+    """Check the split as published. Raises DataError."""
     splits = {split: index_of(split, labels[split]) for split in Split}
     check_splits(splits, card.classes)
-    notes = [*notes, shared_pixels_note(pixel_digests(images))]
     return ArrayImages(card, "published", images, splits, notes)

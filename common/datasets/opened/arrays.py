@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from he_compare.common.contracts import SplitIndex
+from he_compare.common.datasets.reading.copies import KnownCopies, only_repeated
 from he_compare.common.datasets.reading.decoding import to_square
 from he_compare.common.run.records import DatasetCard
 from he_compare.common.types import IntArray, Split, UInt8Array
 
-HASHED_BYTES = 2 * 1024**3
+HASHED_BYTES = 16 * 1024**3
 
 
 @dataclass
@@ -49,6 +50,19 @@ class ArrayImages:
         for stored in self._stored(split, positions):
             yield np.repeat(stored[:, :, None], 3, axis=2) if stored.ndim == 2 else stored
 
+    def known_copies(self) -> KnownCopies:
+        """Return the images of equal pixels, unless there are too many bytes to read."""
+        digests = pixel_digests(self.images)
+        if digests is None:
+            return KnownCopies({}, "")
+        keys = {
+            name: digests[split][position if rows is None else int(rows[position])]
+            for split in Split
+            for rows in (self.kept.get(split),)
+            for position, name in enumerate(self.splits[split].ids)
+        }
+        return KnownCopies(only_repeated(keys), "pixels")
+
     def _stored(self, split: Split, positions: IntArray) -> Iterator[UInt8Array]:
         rows = self.kept.get(split)
         for position in positions:
@@ -70,21 +84,3 @@ def pixel_digests(images: Mapping[Split, UInt8Array]) -> dict[Split, list[str]] 
         split: [hashlib.sha256(image.tobytes()).hexdigest() for image in array]
         for split, array in images.items()
     }
-
-
-def shared_pixels_note(digests: Mapping[Split, list[str]] | None) -> str:
-    """Say how many images of a published split have the pixels of one of an earlier split."""
-    if digests is None:
-        return (
-            f"copies were not counted: the images have more than {HASHED_BYTES >> 30} GiB; "
-            "`compare data check` counts them"
-        )
-    seen: set[str] = set()
-    shared = 0
-    for split in Split:
-        shared += sum(digest in seen for digest in digests[split])
-        seen.update(digests[split])
-    return (
-        f"{shared} test or validation images have the pixels of an image of an earlier split; "
-        "the published split is kept as it is"
-    )

@@ -9,6 +9,7 @@ import numpy as np
 
 from he_compare.common.contracts import OpenDataset, SplitIndex
 from he_compare.common.datasets.opened.invariants import read_images
+from he_compare.common.datasets.opened.screening import ScreenedImages
 from he_compare.common.datasets.opened.splits import hashed_order
 from he_compare.common.run.records import DatasetSummary, SplitSummary
 from he_compare.common.types import ImageBatch, IntArray, Split
@@ -80,6 +81,9 @@ def summary(
         fingerprint=fingerprint,
         image_size=image_size,
         notes=notes,
+        copies=dataset.copies_facts(positions_by_split)
+        if isinstance(dataset, ScreenedImages)
+        else None,
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from he_compare.common.contracts import SplitIndex
 from he_compare.common.datasets.opened.splits import check_splits
+from he_compare.common.datasets.reading.copies import KnownCopies, equal_files
 from he_compare.common.datasets.reading.decoding import (
     as_rgb,
     map_threaded,
@@ -57,7 +58,8 @@ class IndexedImages:
     """An open dataset whose ids are posix paths of image files below ``root``.
 
     ``files`` gives the path of those ids that are not their path; ``opener`` turns a file into an
-    image of mode L or RGB.
+    image of mode L or RGB. ``twins``: keys of images with a copy, as far as the family compared
+    them by ``compared``; '' where it did not.
     """
 
     card: DatasetCard
@@ -67,16 +69,38 @@ class IndexedImages:
     notes: list[str] = field(default_factory=list)
     files: Mapping[str, str] = field(default_factory=dict)
     opener: Callable[[Path, str], Image.Image] = open_image
+    twins: Mapping[str, str] = field(default_factory=dict)
+    compared: str = ""
 
     @classmethod
     def from_rows(
-        cls, card: DatasetCard, subset: str, root: Path, rows: Iterable[ImageRow], notes: list[str]
+        cls,
+        card: DatasetCard,
+        subset: str,
+        root: Path,
+        rows: Iterable[ImageRow],
+        notes: list[str],
+        compared: str = "",
     ) -> IndexedImages:
-        """Index rows and check that their splits do not leak. Raises DataError."""
+        """Index rows and check their splits; copies are left to ``screening``. Raises DataError.
+
+        ``compared``: how the twins of the rows were found.
+        """
         rows = list(rows)
         splits = index_rows(rows)
-        check_splits(splits, card.classes, {row.id: row.twin for row in rows if row.twin})
-        return cls(card, subset, root, splits, notes)
+        check_splits(splits, card.classes)
+        twins = {row.id: row.twin for row in rows if row.twin}
+        return cls(card, subset, root, splits, notes, twins=twins, compared=compared)
+
+    def known_copies(self) -> KnownCopies:
+        """Return the copies that the family found, else files with equal bytes."""
+        if self.compared:
+            return KnownCopies(self.twins, self.compared)
+        files = {
+            name: self.files.get(name, name) for split in Split for name in self.splits[split].ids
+        }
+        keys, rule = equal_files(self.root, list(files.values()))
+        return KnownCopies({name: keys[file] for name, file in files.items() if file in keys}, rule)
 
     def index(self, split: Split) -> SplitIndex:
         """Return ids, labels and groups of a split in order of id."""

@@ -1,4 +1,4 @@
-"""Splits that share nothing: cutting by patient group, and the check that no split leaks.
+"""Splits that share nothing: cutting by patient group, and the check that no name is shared.
 
 Groups are what splits may not share. Images with equal pixels ("twins") are kept together as well,
 whatever group they name. All choices follow from hashes of (seed, name), so that adding or removing
@@ -123,13 +123,11 @@ def _require_classes(
 def check_splits(
     splits: Mapping[Split, SplitIndex],
     classes: Sequence[str],
-    twins: Mapping[str, str] | None = None,
 ) -> None:
-    """Refuse splits that leak or cannot be learned from.
+    """Refuse splits that share a name or cannot be learned from.
 
-    ``twins``: image id -> key of its pixels, for the images it is known of. Raises DataError on an
-    empty split, an id, a group or equal pixels in two splits, a training split of one class, or a
-    class that is tested but not trained.
+    Raises DataError on an empty split, an id or a group in two splits, a training split of one
+    class, or a class that is tested but not trained. Equal pixels are the matter of ``screening``.
     """
     for split in Split:
         if split not in splits or not splits[split].ids:
@@ -150,8 +148,6 @@ def check_splits(
                 )
     _refuse_shared_ids(splits)
     _refuse_shared_groups(splits)
-    if twins:
-        _refuse_twins(splits, twins)
 
 
 def _refuse_shared_ids(splits: Mapping[Split, SplitIndex]) -> None:
@@ -177,22 +173,6 @@ def _refuse_shared_groups(splits: Mapping[Split, SplitIndex]) -> None:
                     f"(images {image!r} and {name!r})",
                 )
     _refuse(list(leaks.values()), "keep all its images in one split")
-
-
-def _refuse_twins(splits: Mapping[Split, SplitIndex], twins: Mapping[str, str]) -> None:
-    owner: dict[str, tuple[Split, str]] = {}
-    leaks: list[str] = []
-    for split, index in splits.items():
-        for name in index.ids:
-            if name not in twins:
-                continue
-            other_split, other = owner.setdefault(twins[name], (split, name))
-            if other_split is not split:
-                leaks.append(
-                    f"images {other!r} ({other_split}) and {name!r} ({split}) are copies of each "
-                    "other"
-                )
-    _refuse(leaks, "leave one of them out")
 
 
 def _refuse(leaks: Sequence[str], fix: str) -> None:

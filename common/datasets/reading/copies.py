@@ -1,14 +1,15 @@
 """Copies among image files: which have equal pixels, found as far as the number of images allows.
 
 The rule: images of one width and height are decoded and compared as RGB pixels, while all of these
-together have at most ``MAX_DECODED_PIXELS``. Beyond that files of one length are compared byte for
-byte, so that copies encoded again are not found, while they have at most ``MAX_READ_BYTES``. Beyond
-that nothing is compared. ``Twins.rule`` says which it was.
+together have at most ``MAX_DECODED_PIXELS``. Beyond that files of one length and one end are
+compared byte for byte, so that copies encoded again are not found, while they have at most
+``MAX_READ_BYTES``. Beyond that nothing is compared. ``Twins.rule`` says which it was.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,17 @@ MAX_DECODED_PIXELS = 2_000_000_000
 MAX_READ_BYTES = 8 * 1024**3
 MAX_BROKEN_NAMED = 10
 
+END_BYTES = 4096
+
 Key = TypeVar("Key", bound=object)
+
+
+@dataclass(frozen=True)
+class KnownCopies:
+    """``keys``: by id, equal for equal images; ``rule``: how they were compared, '' for not."""
+
+    keys: Mapping[str, str]
+    rule: str
 
 
 @dataclass(frozen=True)
@@ -45,8 +56,8 @@ class Twins:
                 "counts them"
             )
         return (
-            f"{self.copies} images are exact copies of another one (compared by {self.rule}); "
-            "copies stay in one split"
+            f"{self.copies} images are exact copies of another one (compared by {self.rule}); a "
+            "split that is cut keeps them together"
         )
 
 
@@ -57,12 +68,20 @@ def find_twins(root: Path, names: Sequence[str]) -> Twins:
     pixels = sum(sizes[name][0] * sizes[name][1] for name in alike)
     if pixels <= MAX_DECODED_PIXELS:
         return Twins(_equal(root, alike, _pixel_digest), "pixels")
+    keys, rule = equal_files(root, names)
+    if rule:
+        rule = f"{rule}, because {pixels // 1_000_000:,} megapixels are too many to decode"
+    return Twins(keys, rule)
+
+
+def equal_files(root: Path, names: Sequence[str]) -> tuple[dict[str, str], str]:
+    """Return SHA-256 by name of the files with equal bytes, and the rule; '' for too many bytes."""
     lengths = {name: (root / name).stat().st_size for name in names}
-    alike = _sharing(lengths)
-    if sum(lengths[name] for name in alike) <= MAX_READ_BYTES:
-        rule = f"file bytes, because {pixels // 1_000_000:,} megapixels are too many to decode"
-        return Twins(_equal(root, alike, _file_digest), rule)
-    return Twins({}, "")
+    ends = {name: (lengths[name], _end(root, name)) for name in _sharing(lengths)}
+    alike = _sharing(ends)
+    if sum(lengths[name] for name in alike) > MAX_READ_BYTES:
+        return {}, ""
+    return _equal(root, alike, _file_digest), "file bytes"
 
 
 def _sharing(values: Mapping[str, Key]) -> list[str]:
@@ -115,6 +134,14 @@ def only_repeated(digests: Mapping[str, str]) -> dict[str, str]:
 def _pixel_digest(root: Path, name: str) -> str:
     pixels = as_rgb(open_image(root / name, name))
     return hashlib.sha256(f"{pixels.shape}".encode() + pixels.tobytes()).hexdigest()
+
+
+def _end(root: Path, name: str) -> bytes:
+    """Return the hash of the last bytes of a file."""
+    with (root / name).open("rb") as stream:
+        stream.seek(0, os.SEEK_END)
+        stream.seek(max(0, stream.tell() - END_BYTES))
+        return hashlib.sha256(stream.read()).digest()
 
 
 def _file_digest(root: Path, name: str) -> str:
