@@ -56,6 +56,7 @@ def run_command(
         try:
             if not folder.exists():
                 folder.create(plan.manifest())
+            folder.keep_copies(plan.copies)
             if folder.recover():
                 progress.line("incomplete record from a crash ignored; its cell runs again")
             runner = _runner(plan, folder, progress)

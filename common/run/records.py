@@ -263,6 +263,18 @@ class SplitSummary(Record):
     prevalence: float | None = Field(default=None, description="Share of the positive class")
 
 
+class NearCopiesFacts(Record):
+    """Test images that look almost like a training or validation image that is no copy."""
+
+    test_images: int = Field(default=0, description="How many, of the test images of the run")
+    test_per_class: dict[str, int] = Field(default_factory=dict, description="The same by class")
+    test_share: float = Field(default=0.0, description="The same as a share")
+    bits: int = Field(description="Length of the perceptual hash")
+    threshold: int = Field(description="Most bits in which the hashes of near copies differ")
+    turns: bool = Field(default=True, description="Mirrored and turned images are found as well")
+    not_compared: str = Field(default="", description="Why looks were not compared")
+
+
 class CopiesFacts(Record):
     """Equal images in several splits of a dataset, and what the run did about them.
 
@@ -283,6 +295,7 @@ class CopiesFacts(Record):
     test_per_class: dict[str, int] = Field(description="The same by class")
     test_share: float = Field(description="The same as a share of the test images of the run")
     conflicting: int = Field(description="Groups of equal images that have different labels")
+    near: NearCopiesFacts = Field(description="What is almost equal: never left out")
 
     @property
     def count(self) -> int:

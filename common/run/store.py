@@ -3,6 +3,7 @@
 Layout::
 
     manifest.json       the plan (atomic write)
+    copies.csv          images that equal one of a later split; absent where there is none
     records.jsonl       one RunRecord a line, appended and fsynced as soon as a cell is done
     attacks.jsonl       one AttackOutcome a line, likewise; absent where nothing was attacked
     attacks/**          pictures and arrays the attacks left
@@ -43,6 +44,7 @@ from he_compare.common.npz_header import claimed_array
 from he_compare.common.run.records import AttackOutcome, Manifest, RunRecord, ScoreSheet
 
 MANIFEST = "manifest.json"
+COPIES = "copies.csv"
 RECORDS = "records.jsonl"
 ATTACKS = "attacks.jsonl"
 ATTACK_FILES = "attacks"
@@ -213,6 +215,11 @@ class RunFolder:
             )
         self.write_model(MANIFEST, manifest)
 
+    def keep_copies(self, table: bytes) -> None:
+        """Write the table of copies where it is not there yet; b"" for no copies, then no file."""
+        if table and not (self.path / COPIES).is_file():
+            write_atomic(self.path / COPIES, table)
+
     def write_model(self, name: str, model: Manifest | ScoreSheet) -> None:
         """Write a record as indented JSON, atomically."""
         write_atomic(self.path / name, (model.model_dump_json(indent=2) + "\n").encode())
@@ -303,7 +310,7 @@ class RunFolder:
     def _summed_files(self) -> list[str]:
         names = [
             name
-            for name in (MANIFEST, RECORDS, ATTACKS, SCORES, PICTURES)
+            for name in (MANIFEST, COPIES, RECORDS, ATTACKS, SCORES, PICTURES)
             if (self.path / name).is_file()
         ]
         names += sorted(

@@ -7,7 +7,9 @@ predictions, then an acceptance policy. Each problem is one line that names the 
 
 from __future__ import annotations
 
+import csv
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,7 +17,8 @@ import numpy as np
 
 from he_compare.common.errors import CompareError
 from he_compare.common.run.records import Manifest, RunRecord
-from he_compare.common.run.store import SCORES, RunFolder
+from he_compare.common.run.copies_words import LEFT_OUT
+from he_compare.common.run.store import COPIES, SCORES, RunFolder
 from he_compare.common.run.tape import tape_problem
 from he_compare.common.run.view import RunView, answered, read_run
 from he_compare.common.statistics.paired import as_before
@@ -43,6 +46,7 @@ def verify_run(folder: RunFolder, policy: Policy | None = None) -> list[str]:
     if unreadable:
         return problems + unreadable
     view = read_run(folder)
+    problems += _copies_problems(folder, view.manifest)
     problems += _record_problems(folder, view)
     predictions, broken = _predictions(folder, view)
     problems += broken
@@ -66,6 +70,44 @@ def _unreadable(folder: RunFolder) -> Iterator[str]:
             read()
         except CompareError as error:
             yield error.problem
+
+
+def _copies_problems(folder: RunFolder, manifest: Manifest) -> Iterator[str]:
+    """Compare the table of what was left out with the counts of the manifest, where it has any."""
+    facts = manifest.dataset.copies
+    if facts is None or facts.policy != "drop":
+        return
+    try:
+        left_out = _left_out(folder)
+    except (OSError, ValueError, KeyError, csv.Error):
+        yield f"{COPIES} cannot be read"
+        return
+    told = {
+        (split, label): count
+        for split, labels in facts.copies.items()
+        for label, count in labels.items()
+    }
+    for split, label in sorted(told.keys() | left_out.keys()):
+        found, count = left_out[split, label], told.get((split, label), 0)
+        if found != count:
+            yield (
+                f"{COPIES}: {found} {split} images of class {label!r} were left out, the manifest "
+                f"says {count}"
+            )
+
+
+def _left_out(folder: RunFolder) -> Counter[tuple[str, str]]:
+    """Count the images that were left out by split and class; a file that is absent names none."""
+    path = folder.path / COPIES
+    if not path.is_file():
+        return Counter()
+    with path.open(encoding="utf-8", newline="") as stream:
+        named = {
+            (row["split"], row["class"], row["id"])
+            for row in csv.DictReader(stream)
+            if row["done"] == LEFT_OUT
+        }
+    return Counter((split, label) for split, label, _ in named)
 
 
 def _record_problems(folder: RunFolder, view: RunView) -> Iterator[str]:

@@ -110,7 +110,7 @@ class RunPlan:
     """A run that can start: validated, with its data in memory.
 
     ``dataset_spec``: the dataset as it may be written down, without a path of this machine.
-    ``public``: images that the attacks are given.
+    ``public``: images that the attacks are given. ``copies``: a table of the copies across splits.
     """
 
     config: RunConfig
@@ -123,6 +123,7 @@ class RunPlan:
     settings: RunSettings
     key_file: Path
     public: tuple[Public, ...] = ()
+    copies: bytes = b""
 
     def ground(self, artefacts: ArtefactFolder, cache_dir: Path, progress: Progress) -> Ground:
         """Return what every pipeline of the run is fitted on, and where."""
@@ -347,6 +348,7 @@ def _load(
 ) -> RunPlan:
     from he_compare.common.datasets.opened import choice
     from he_compare.common.datasets.opened.fingerprint import fingerprint
+    from he_compare.common.datasets.opened.screening import ScreenedImages
 
     limits = {
         Split.TRAIN: config.train_limit,
@@ -397,6 +399,7 @@ def _load(
         settings=_shared_settings(config),
         key_file=key_file,
         public=public,
+        copies=dataset.copies_table() if isinstance(dataset, ScreenedImages) else b"",
     )
 
 

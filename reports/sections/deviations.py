@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from he_compare.common.run.copies_words import (
+    copies_sentence,
+    near_sentence,
+    tested_sentence,
+)
 from he_compare.common.run.outcomes import by_reason, name_attacks
 from he_compare.common.run.records import AttackOutcome, RunRecord
 from he_compare.common.run.spelling import fixed, scientific, significant
+from he_compare.common.run.store import COPIES
 from he_compare.common.run.view import PipelineView, RunView
 from he_compare.common.statistics.evaluation import wilson_half_width
 from he_compare.common.types import FheMode, Status
@@ -115,6 +121,59 @@ def _dataset(view: RunView) -> Iterator[FindingCard]:
         yield card(
             "warn", f"Counts were limited: {shown}.", MANIFEST, "Only these images were used."
         )
+
+
+def _copies(view: RunView) -> Iterator[FindingCard]:
+    facts = view.manifest.dataset.copies
+    if facts is None:
+        return
+    if not facts.compared:
+        yield card(
+            "unknown",
+            f"{_sentence(copies_sentence(facts))}.",
+            MANIFEST,
+            "Whether test images are among those that were learnt from is unknown.",
+        )
+    elif facts.count:
+        told = [copies_sentence(facts), tested_sentence(facts)]
+        kept = facts.policy != "drop"
+        yield card(
+            "fail" if kept and facts.test_images else "warn",
+            ". ".join(_sentence(text) for text in told if text) + ".",
+            inline(COPIES),
+            "On these test images accuracy is that of images seen before: it must not be read as "
+            "accuracy on unseen ones. `compare diff` with a run under --copies drop says what the "
+            "leak is worth."
+            if kept
+            else "The models learnt from fewer images than the splits as given hold. Accuracies "
+            "published for these splits may count the leak in.",
+        )
+    if facts.conflicting:
+        yield card(
+            "warn",
+            f"{facts.conflicting} groups of equal images have different labels.",
+            MANIFEST,
+            "At most one label of each is right.",
+        )
+    if facts.near.test_images:
+        yield card(
+            "warn",
+            f"{_sentence(near_sentence(facts.near))}.",
+            inline(COPIES),
+            "Near copies stay in: they may be copies that were compressed, mirrored or cropped, or "
+            "other pictures of the same patient. Accuracy may be too high for images of others.",
+        )
+    elif facts.compared and facts.near.not_compared:
+        yield card(
+            "unknown",
+            f"{_sentence(near_sentence(facts.near))}.",
+            MANIFEST,
+            "Whether test images are almost equal to some that were learnt from is unknown.",
+        )
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _small_sample(view: RunView) -> Iterator[FindingCard]:
@@ -283,6 +342,7 @@ RULES: tuple[Rule, ...] = (
     _backbone,
     _references,
     _dataset,
+    _copies,
     _small_sample,
     _unfinished,
     _not_scored,

@@ -10,15 +10,18 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from he_compare.common.contracts import OpenDataset, Progress
 from he_compare.common.datasets.opened.equal_images import EqualImages, find_equal
-from he_compare.common.run.records import CopiesFacts
+from he_compare.common.datasets.opened.looks import BITS, NEAR_BITS, nearest_looks
+from he_compare.common.run.records import CopiesFacts, NearCopiesFacts
 from he_compare.common.types import IntArray, Split
 
 COPYING = (Split.TRAIN, Split.VAL)
+MAX_COMPARED = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -106,8 +109,73 @@ class CopiesFound:
                 "test_per_class": self._per_class(tests),
                 "test_share": len(tests) / tested if tested else 0.0,
                 "conflicting": len(self.conflicts()),
+                "near": self._near_facts(held, tested),
             }
         )
+
+    def _near_facts(self, held: Mapping[Split, set[int]], tested: int) -> NearCopiesFacts:
+        """Count the test images that have a near copy, of those that are used."""
+        near = self.near_pairs(held)
+        tests = {pair.equals for pair, _ in near}
+        return NearCopiesFacts(
+            test_images=len(tests),
+            test_per_class=self._per_class(tests),
+            test_share=len(tests) / tested if tested else 0.0,
+            bits=BITS,
+            threshold=NEAR_BITS,
+            turns=self._turns(),
+            not_compared=self._why_no_looks(),
+        )
+
+    def near_pairs(
+        self, held: Mapping[Split, set[int]] | None = None
+    ) -> list[tuple[CopyPair, int]]:
+        """Return each test image that looks almost like one to learn from, and the bits apart.
+
+        It is paired with the image that looks most like it, copies of test images apart.
+        ``held``: the positions that count by split; a split that is not in it counts whole.
+        """
+        if self._why_no_looks():
+            return []
+        places = self._compared(held or {})
+        return self._all_near_pairs if places == self._compared({}) else self._near_pairs(places)
+
+    @cached_property
+    def _all_near_pairs(self) -> list[tuple[CopyPair, int]]:
+        return self._near_pairs(self._compared({}))
+
+    def _compared(self, held: Mapping[Split, set[int]]) -> dict[Split, list[int]]:
+        """Return the positions whose looks are compared, by split, ascending."""
+        left = {split: set(range(len(looks))) for split, looks in self.equal.looks.items()}
+        for split in COPYING:
+            left[split] -= set(self.copies(split).tolist())
+        return {split: sorted(left[split] & held.get(split, left[split])) for split in left}
+
+    def _near_pairs(self, places: Mapping[Split, list[int]]) -> list[tuple[CopyPair, int]]:
+        others = [Place(split, position) for split in COPYING for position in places[split]]
+        tests = places[Split.TEST]
+        if not others or not tests:
+            return []
+        looks = self.equal.looks
+        among = np.concatenate([looks[split][places[split]] for split in COPYING])
+        nearest, bits = nearest_looks(looks[Split.TEST][tests], among, turns=self._turns())
+        return [
+            (CopyPair(others[int(nearest[i])], Place(Split.TEST, tests[i])), int(bits[i]))
+            for i in np.flatnonzero(bits <= NEAR_BITS)
+        ]
+
+    def _compared_looks(self) -> int:
+        return len(self.equal.looks[Split.TEST]) * sum(
+            len(self.equal.looks[split]) for split in COPYING
+        )
+
+    def _turns(self) -> bool:
+        return not self.equal.looks or 8 * self._compared_looks() <= MAX_COMPARED
+
+    def _why_no_looks(self) -> str:
+        if self.equal.looks and self._compared_looks() > MAX_COMPARED:
+            return f"{self._compared_looks():,} pairs of images are more than {MAX_COMPARED:,}"
+        return self.equal.without_looks
 
     def _per_class(self, places: Iterable[Place]) -> dict[str, int]:
         counts = Counter(map(self.label, places))

@@ -1,28 +1,31 @@
-"""Which images of an open dataset are equal, whatever its family: one key per image.
+"""Which images of an open dataset are equal, and how each looks, whatever its family.
 
 While the images have at most ``MAX_DECODED_PIXELS`` pixels together, as estimated from a few of
-them, each is decoded once and compared by its pixels as stored. Larger sets are compared as their
-family can without decoding (``KnowsCopies``), or not at all, which is said.
+them, each is decoded once, for the key of its pixels as stored and for its look. Larger sets are
+compared as their family can without decoding (``KnowsCopies``), or not at all, which is said.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from he_compare.common.contracts import OpenDataset, Progress
 from he_compare.common.datasets.opened.fingerprint import native_pixels
+from he_compare.common.datasets.opened.looks import FREQUENCIES, frequencies_of
 from he_compare.common.datasets.opened.splits import join_twins
 from he_compare.common.datasets.reading.copies import MAX_DECODED_PIXELS, KnownCopies
 from he_compare.common.errors import DataError
-from he_compare.common.types import IntArray, Split, UInt8Array
+from he_compare.common.types import Float32Array, IntArray, Split, UInt8Array
 
 SAMPLED = 8
-PER_REQUEST = 256
+MAX_LOOKS = 150_000
+PER_REQUEST = 64
+NO_LOOK = np.zeros((FREQUENCIES, FREQUENCIES), dtype=np.float32)
 
 
 @runtime_checkable
@@ -40,12 +43,16 @@ class EqualImages:
 
     ``not_compared``: why images were not compared at all, then keys are all different.
     ``unreadable``: images that could not be decoded; each has a key of its own.
+    ``looks``: by split float32 (n, 16, 16) as of ``looks.frequencies_of``; ``without_looks``: why
+    there are none.
     """
 
     keys: Mapping[Split, list[str]]
     rule: str
     not_compared: str = ""
     unreadable: int = 0
+    looks: Mapping[Split, Float32Array] = field(default_factory=dict)
+    without_looks: str = ""
 
 
 def find_equal(dataset: OpenDataset, progress: Progress | None = None) -> EqualImages:
@@ -59,15 +66,19 @@ def find_equal(dataset: OpenDataset, progress: Progress | None = None) -> EqualI
             for split in Split
         }
         if known.rule:
-            return EqualImages(keys, f"{known.rule}; {many}")
-        return EqualImages(keys, "", many)
-    digests = {split: list(pixel_keys(dataset, split, progress)) for split in Split}
+            return EqualImages(keys, f"{known.rule}; {many}", without_looks=many)
+        return EqualImages(keys, "", many, without_looks=many)
+    seen = _Seen(dataset)
+    for split in Split:
+        seen.add(split, progress)
+    digests = seen.keys
     unreadable = sum(key.startswith("unreadable") for keys in digests.values() for key in keys)
     rule = "pixels"
     if known.keys and not known.rule.startswith(("pixels", "file bytes")):
         # Stored values may be equal where the pictures made of them are not.
         digests, rule = _joined(dataset, digests, known), f"pixels and by {known.rule}"
-    return EqualImages(digests, rule, unreadable=unreadable)
+    looks = {split: np.array(found, dtype=np.float32) for split, found in seen.looks.items()}
+    return EqualImages(digests, rule, "", unreadable, looks, seen.without_looks)
 
 
 def estimated_pixels(dataset: OpenDataset) -> int:
@@ -92,28 +103,46 @@ def _readable(dataset: OpenDataset, split: Split, position: int) -> list[UInt8Ar
         return []
 
 
-def pixel_keys(dataset: OpenDataset, split: Split, progress: Progress | None) -> Iterator[str]:
-    """Yield the SHA-256 of shape and pixels of each image of a split."""
-    count = len(dataset.index(split).ids)
-    for start in range(0, count, PER_REQUEST):
-        portion = np.arange(start, min(start + PER_REQUEST, count), dtype=np.int64)
-        yield from _portion_keys(dataset, split, portion)
-        if progress is not None:
-            progress(f"comparing {split} images", int(portion[-1]) + 1, count)
+class _Seen:
+    """What decoding every image once tells."""
 
+    def __init__(self, dataset: OpenDataset) -> None:
+        self.dataset = dataset
+        self.keys: dict[Split, list[str]] = {split: [] for split in Split}
+        self.looks: dict[Split, list[Float32Array]] = {}
+        self.without_looks = ""
+        count = sum(len(dataset.index(split).ids) for split in Split)
+        if count > MAX_LOOKS:
+            self.without_looks = f"{count:,} images are more than {MAX_LOOKS:,}"
 
-def _portion_keys(dataset: OpenDataset, split: Split, portion: IntArray) -> list[str]:
-    try:
-        return [_digest(image) for image in native_pixels(dataset, split, portion)]
-    except DataError:
-        if len(portion) == 1:
-            return [f"unreadable {split} {int(portion[0])}"]
-        halves = np.array_split(portion, 2)
-        return [key for half in halves for key in _portion_keys(dataset, split, half)]
+    def add(self, split: Split, progress: Progress | None) -> None:
+        count = len(self.dataset.index(split).ids)
+        for start in range(0, count, PER_REQUEST):
+            portion = np.arange(start, min(start + PER_REQUEST, count), dtype=np.int64)
+            self._add_portion(split, portion)
+            if progress is not None:
+                progress(f"comparing {split} images", int(portion[-1]) + 1, count)
 
+    def _add_portion(self, split: Split, portion: IntArray) -> None:
+        """Add images in order; a portion with one that cannot be decoded is halved."""
+        try:
+            images = list(native_pixels(self.dataset, split, portion))
+        except DataError:
+            if len(portion) > 1:
+                for half in np.array_split(portion, 2):
+                    self._add_portion(split, half)
+                return
+            self.keys[split].append(f"unreadable {split} {int(portion[0])}")
+            self._add_look(split, NO_LOOK)
+            return
+        for image in images:
+            about = f"{image.shape}".encode()
+            self.keys[split].append(hashlib.sha256(about + image.tobytes()).hexdigest())
+            self._add_look(split, NO_LOOK if self.without_looks else frequencies_of(image))
 
-def _digest(image: UInt8Array) -> str:
-    return hashlib.sha256(f"{image.shape}".encode() + image.tobytes()).hexdigest()
+    def _add_look(self, split: Split, look: Float32Array) -> None:
+        if not self.without_looks:
+            self.looks.setdefault(split, []).append(look)
 
 
 def _joined(

@@ -18,15 +18,25 @@ from he_compare.common.contracts import OpenDataset, Progress, SplitIndex
 from he_compare.common.datasets.opened.copies_found import (
     COPYING,
     CopiesFound,
+    CopyPair,
     look_for_copies,
 )
 from he_compare.common.datasets.opened.fingerprint import NativePixels
 from he_compare.common.errors import DataError
+from he_compare.common.run.copies_words import (
+    KEPT,
+    LEFT_OUT,
+    NEAR_KEPT,
+    copies_sentence,
+    images,
+    near_sentence,
+    tested_sentence,
+)
 from he_compare.common.run.records import CopiesFacts, DatasetCard
 from he_compare.common.types import IntArray, Split, UInt8Array
 
 NAMED = 5
-COLUMNS = ("id", "split", "class", "equals", "equals_split", "equals_class", "done")
+COLUMNS = ("id", "split", "class", "other", "other_split", "other_class", "bits_apart", "done")
 KEEP = "pass --copies keep to run with the copies in"
 
 
@@ -55,23 +65,28 @@ class ScreenedImages:
 
     def copies_facts(self, used: Mapping[Split, IntArray]) -> CopiesFacts:
         """Return the counts for the images that a run uses."""
-        return self.found.facts(self.policy, used)
+        return self.found.facts(
+            self.policy, {split: self.kept[split][chosen] for split, chosen in used.items()}
+        )
 
     def copies_table(self) -> bytes:
-        """Return a CSV with a line for each copy; b"" where there is none."""
-        pairs = self.found.pairs()
-        if not pairs:
+        """Return a CSV with a line for each copy and near copy; b"" where there is none."""
+        done = LEFT_OUT if self.policy == "drop" else KEPT
+        rows = [self._row(pair, 0, done) for pair in self.found.pairs()]
+        rows += [self._row(pair, bits, NEAR_KEPT) for pair, bits in self.found.near_pairs()]
+        if not rows:
             return b""
         stream = io.StringIO(newline="")
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(COLUMNS)
-        done = "left out" if self.policy == "drop" else "kept"
-        for pair in pairs:
-            cells: list[str] = []
-            for place in (pair.copy, pair.equals):
-                cells += [self.found.name(place), place.split.value, self.found.label(place)]
-            writer.writerow([*cells, done])
+        writer.writerows(rows)
         return stream.getvalue().encode("utf-8", "backslashreplace")
+
+    def _row(self, pair: CopyPair, bits: int, done: str) -> list[str]:
+        cells: list[str] = []
+        for place in (pair.copy, pair.equals):
+            cells += [self.found.name(place), place.split.value, self.found.label(place)]
+        return [*cells, str(bits), done]
 
 
 class ScreenedNativeImages(ScreenedImages):
@@ -115,11 +130,10 @@ def part_of(index: SplitIndex, positions: IntArray) -> SplitIndex:
 def notes_of(found: CopiesFound, policy: str) -> list[str]:
     """Say what was found and done, in sentences for the list of notes."""
     facts = found.facts(policy)
-    if not facts.compared:
-        return [f"copies across splits were not looked for: {facts.not_compared}"]
-    notes = [copies_sentence(facts)]
+    notes = [copies_sentence(facts), tested_sentence(facts), near_sentence(facts.near)]
+    notes = [note for note in notes if note]
     if facts.unreadable:
-        notes.append(f"{facts.unreadable} images could not be decoded and were not compared")
+        notes.append(f"{images(facts.unreadable)} could not be decoded and compared")
     conflicts = found.conflicts()
     if conflicts:
         named = "; ".join(
@@ -132,27 +146,6 @@ def notes_of(found: CopiesFound, policy: str) -> list[str]:
             + (f"; and {more} more" if more > 0 else "")
         )
     return notes
-
-
-def copies_sentence(facts: CopiesFacts) -> str:
-    """Say how many copies there are across splits, what was done, and what they concern."""
-    if not facts.count:
-        return f"no image equals one of another split (compared by {facts.compared})"
-    what = "were left out" if facts.policy == "drop" else "were kept"
-    held = "; ".join(
-        f"{sum(counts.values())} {split} ("
-        + ", ".join(f"{count} {label}" for label, count in counts.items())
-        + ")"
-        for split, counts in facts.copies.items()
-        if counts
-    )
-    tested = ", ".join(f"{count} {label}" for label, count in facts.test_per_class.items())
-    return (
-        f"{facts.count} images that equal one of a later split {what}: {held}; "
-        f"{facts.test_images} test images have such a copy"
-        + (f" ({tested}), {facts.test_share:.1%} of the test split" if facts.test_images else "")
-        + f" (compared by {facts.compared})"
-    )
 
 
 def _refuse_copies(found: CopiesFound) -> None:
