@@ -36,7 +36,7 @@ from he_compare.common.types import Split
 CLASSES = ("NORMAL", "PNEUMONIA")
 VALIDATION_SHARE = 0.1
 WANTED = "labels.csv and no train/ and test/ folders"
-TABLE_RULE = "pixels, according to the table"
+TABLE_RULE = "pixel_md5 of the table"
 _PATIENT = re.compile(r"^(person\d+|(?:NORMAL2-)?IM-\d+)(?=[_\-.])")
 
 CARD = DatasetCard(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from he_compare.common.run.records import CopiesFacts, NearCopiesFacts
 
 # In the table of copies: what was done with an image.
-LEFT_OUT, KEPT, NEAR_KEPT = "left out", "kept", "near copy, kept"
+LEFT_OUT, KEPT_IN, NEAR_KEPT = "left out", "kept", "near copy, kept"
 
 
 def copies_sentence(facts: CopiesFacts) -> str:

@@ -44,7 +44,7 @@ from he_compare.common.npz_header import claimed_array
 from he_compare.common.run.records import AttackOutcome, Manifest, RunRecord, ScoreSheet
 
 MANIFEST = "manifest.json"
-COPIES = "copies.csv"
+COPIES_TABLE = "copies.csv"
 RECORDS = "records.jsonl"
 ATTACKS = "attacks.jsonl"
 ATTACK_FILES = "attacks"
@@ -217,8 +217,8 @@ class RunFolder:
 
     def keep_copies(self, table: bytes) -> None:
         """Write the table of copies where it is not there yet; b"" for no copies, then no file."""
-        if table and not (self.path / COPIES).is_file():
-            write_atomic(self.path / COPIES, table)
+        if table and not (self.path / COPIES_TABLE).is_file():
+            write_atomic(self.path / COPIES_TABLE, table)
 
     def write_model(self, name: str, model: Manifest | ScoreSheet) -> None:
         """Write a record as indented JSON, atomically."""
@@ -310,7 +310,7 @@ class RunFolder:
     def _summed_files(self) -> list[str]:
         names = [
             name
-            for name in (MANIFEST, COPIES, RECORDS, ATTACKS, SCORES, PICTURES)
+            for name in (MANIFEST, COPIES_TABLE, RECORDS, ATTACKS, SCORES, PICTURES)
             if (self.path / name).is_file()
         ]
         names += sorted(

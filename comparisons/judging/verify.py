@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from he_compare.common.errors import CompareError
-from he_compare.common.run.records import Manifest, RunRecord
 from he_compare.common.run.copies_words import LEFT_OUT
-from he_compare.common.run.store import COPIES, SCORES, RunFolder
+from he_compare.common.run.records import Manifest, RunRecord
+from he_compare.common.run.store import COPIES_TABLE, SCORES, RunFolder
 from he_compare.common.run.tape import tape_problem
 from he_compare.common.run.view import RunView, answered, read_run
 from he_compare.common.statistics.paired import as_before
@@ -80,7 +80,7 @@ def _copies_problems(folder: RunFolder, manifest: Manifest) -> Iterator[str]:
     try:
         left_out = _left_out(folder)
     except (OSError, ValueError, KeyError, csv.Error):
-        yield f"{COPIES} cannot be read"
+        yield f"{COPIES_TABLE} cannot be read"
         return
     told = {
         (split, label): count
@@ -91,14 +91,14 @@ def _copies_problems(folder: RunFolder, manifest: Manifest) -> Iterator[str]:
         found, count = left_out[split, label], told.get((split, label), 0)
         if found != count:
             yield (
-                f"{COPIES}: {found} {split} images of class {label!r} were left out, the manifest "
-                f"says {count}"
+                f"{COPIES_TABLE}: {found} {split} images of class {label!r} were left out, the "
+                f"manifest says {count}"
             )
 
 
 def _left_out(folder: RunFolder) -> Counter[tuple[str, str]]:
     """Count the images that were left out by split and class; a file that is absent names none."""
-    path = folder.path / COPIES
+    path = folder.path / COPIES_TABLE
     if not path.is_file():
         return Counter()
     with path.open(encoding="utf-8", newline="") as stream:

@@ -12,7 +12,7 @@ from he_compare.common.run.copies_words import (
 from he_compare.common.run.outcomes import by_reason, name_attacks
 from he_compare.common.run.records import AttackOutcome, RunRecord
 from he_compare.common.run.spelling import fixed, scientific, significant
-from he_compare.common.run.store import COPIES
+from he_compare.common.run.store import COPIES_TABLE
 from he_compare.common.run.view import PipelineView, RunView
 from he_compare.common.statistics.evaluation import wilson_half_width
 from he_compare.common.types import FheMode, Status
@@ -140,7 +140,7 @@ def _copies(view: RunView) -> Iterator[FindingCard]:
         yield card(
             "fail" if kept and facts.test_images else "warn",
             ". ".join(_sentence(text) for text in told if text) + ".",
-            inline(COPIES),
+            inline(COPIES_TABLE),
             "On these test images accuracy is that of images seen before: it must not be read as "
             "accuracy on unseen ones. `compare diff` with a run under --copies drop says what the "
             "leak is worth."
@@ -159,7 +159,7 @@ def _copies(view: RunView) -> Iterator[FindingCard]:
         yield card(
             "warn",
             f"{_sentence(near_sentence(facts.near))}.",
-            inline(COPIES),
+            inline(COPIES_TABLE),
             "Near copies stay in: they may be copies that were compressed, mirrored or cropped, or "
             "other pictures of the same patient. Accuracy may be too high for images of others.",
         )

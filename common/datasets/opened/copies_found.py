@@ -25,7 +25,7 @@ MAX_COMPARED = 1_000_000_000
 
 
 @dataclass(frozen=True)
-class Place:
+class ImagePlace:
     """An image of a dataset by split and position."""
 
     split: Split
@@ -36,8 +36,8 @@ class Place:
 class CopyPair:
     """A training or validation image and an image of a later split that it equals."""
 
-    copy: Place
-    equals: Place
+    copy: ImagePlace
+    equals: ImagePlace
 
 
 @dataclass(frozen=True)
@@ -46,14 +46,14 @@ class CopiesFound:
 
     dataset: OpenDataset
     equal: EqualImages
-    groups: tuple[tuple[Place, ...], ...]
+    groups: tuple[tuple[ImagePlace, ...], ...]
 
-    def label(self, place: Place) -> str:
+    def label(self, place: ImagePlace) -> str:
         """Return the class of an image by name."""
         number = int(self.dataset.index(place.split).labels[place.position])
         return self.dataset.card.classes[number]
 
-    def name(self, place: Place) -> str:
+    def name(self, place: ImagePlace) -> str:
         """Return the id of an image."""
         return self.dataset.index(place.split).ids[place.position]
 
@@ -66,7 +66,7 @@ class CopiesFound:
         held = {pair.copy.position for pair in self.pairs() if pair.copy.split is split}
         return np.array(sorted(held), dtype=np.int64)
 
-    def conflicts(self) -> list[tuple[Place, ...]]:
+    def conflicts(self) -> list[tuple[ImagePlace, ...]]:
         """Return the groups of equal images that have several labels."""
         return [group for group in self.groups if len(set(map(self.label, group))) > 1]
 
@@ -77,11 +77,11 @@ class CopiesFound:
         """
         held = {split: set(map(int, chosen)) for split, chosen in (used or {}).items()}
 
-        def is_used(place: Place) -> bool:
+        def is_used(place: ImagePlace) -> bool:
             return place.split not in held or place.position in held[place.split]
 
-        copies: set[Place] = set()
-        tests: set[Place] = set()
+        copies: set[ImagePlace] = set()
+        tests: set[ImagePlace] = set()
         for group in self.groups:
             there = [
                 place
@@ -152,7 +152,7 @@ class CopiesFound:
         return {split: sorted(left[split] & held.get(split, left[split])) for split in left}
 
     def _near_pairs(self, places: Mapping[Split, list[int]]) -> list[tuple[CopyPair, int]]:
-        others = [Place(split, position) for split in COPYING for position in places[split]]
+        others = [ImagePlace(split, position) for split in COPYING for position in places[split]]
         tests = places[Split.TEST]
         if not others or not tests:
             return []
@@ -160,7 +160,7 @@ class CopiesFound:
         among = np.concatenate([looks[split][places[split]] for split in COPYING])
         nearest, bits = nearest_looks(looks[Split.TEST][tests], among, turns=self._turns())
         return [
-            (CopyPair(others[int(nearest[i])], Place(Split.TEST, tests[i])), int(bits[i]))
+            (CopyPair(others[int(nearest[i])], ImagePlace(Split.TEST, tests[i])), int(bits[i]))
             for i in np.flatnonzero(bits <= NEAR_BITS)
         ]
 
@@ -177,7 +177,7 @@ class CopiesFound:
             return f"{self._compared_looks():,} pairs of images are more than {MAX_COMPARED:,}"
         return self.equal.without_looks
 
-    def _per_class(self, places: Iterable[Place]) -> dict[str, int]:
+    def _per_class(self, places: Iterable[ImagePlace]) -> dict[str, int]:
         counts = Counter(map(self.label, places))
         return {name: counts[name] for name in self.dataset.card.classes if counts[name]}
 
@@ -185,17 +185,17 @@ class CopiesFound:
 def look_for_copies(dataset: OpenDataset, progress: Progress | None = None) -> CopiesFound:
     """Compare all images of a dataset; nothing is left out."""
     equal = find_equal(dataset, progress)
-    holders: dict[str, list[Place]] = defaultdict(list)
+    holders: dict[str, list[ImagePlace]] = defaultdict(list)
     for split in Split:
         for position, key in enumerate(equal.keys[split]):
-            holders[key].append(Place(split, position))
+            holders[key].append(ImagePlace(split, position))
     groups = tuple(tuple(held) for held in holders.values() if len(held) > 1)
     return CopiesFound(dataset, equal, groups)
 
 
-def _pairs_of(group: Iterable[Place]) -> Iterator[CopyPair]:
+def _pairs_of(group: Iterable[ImagePlace]) -> Iterator[CopyPair]:
     """Pair the copies of a group with its images of the latest split, each in turn."""
-    held: dict[Split, list[Place]] = defaultdict(list)
+    held: dict[Split, list[ImagePlace]] = defaultdict(list)
     for place in group:
         held[place.split].append(place)
     latest = held[Split.TEST] or held[Split.VAL]

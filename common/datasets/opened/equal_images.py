@@ -74,8 +74,8 @@ def find_equal(dataset: OpenDataset, progress: Progress | None = None) -> EqualI
     digests = seen.keys
     unreadable = sum(key.startswith("unreadable") for keys in digests.values() for key in keys)
     rule = "pixels"
-    if known.keys and not known.rule.startswith(("pixels", "file bytes")):
-        # Stored values may be equal where the pictures made of them are not.
+    if known.keys and known.rule != "pixels" and not known.rule.startswith("file bytes"):
+        # What the family calls copies may differ as pictures: in the window, or in compression.
         digests, rule = _joined(dataset, digests, known), f"pixels and by {known.rule}"
     looks = {split: np.array(found, dtype=np.float32) for split, found in seen.looks.items()}
     return EqualImages(digests, rule, "", unreadable, looks, seen.without_looks)

@@ -29,7 +29,7 @@ ROWS = 256
 
 
 def frequencies_of(image: UInt8Array) -> Float32Array:
-    """Return the low frequencies of an image (h, w, 3), float32 (16, 16); zeros where it is flat."""
+    """Return the low frequencies of an image (h, w, 3): float32 (16, 16), zeros if it is flat."""
     from PIL import Image
     from scipy.fft import dctn
 

@@ -24,7 +24,7 @@ from he_compare.common.datasets.opened.copies_found import (
 from he_compare.common.datasets.opened.fingerprint import NativePixels
 from he_compare.common.errors import DataError
 from he_compare.common.run.copies_words import (
-    KEPT,
+    KEPT_IN,
     LEFT_OUT,
     NEAR_KEPT,
     copies_sentence,
@@ -71,7 +71,7 @@ class ScreenedImages:
 
     def copies_table(self) -> bytes:
         """Return a CSV with a line for each copy and near copy; b"" where there is none."""
-        done = LEFT_OUT if self.policy == "drop" else KEPT
+        done = LEFT_OUT if self.policy == "drop" else KEPT_IN
         rows = [self._row(pair, 0, done) for pair in self.found.pairs()]
         rows += [self._row(pair, bits, NEAR_KEPT) for pair, bits in self.found.near_pairs()]
         if not rows:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from he_compare.common.datasets.chestxray import DATASET, patient_of
+from he_compare.common.datasets.opened.copies_found import look_for_copies
 from he_compare.common.errors import DataError, UnknownNameError
 from he_compare.common.types import Split
 from tests.support.imagefolders import LABEL_COLUMNS, write_chestxray_like, write_rows, write_tree
@@ -100,9 +101,11 @@ def test_copies_are_counted_and_stay_in_one_split(folder: Path) -> None:
         assert any(note.startswith("5 images are exact copies") for note in data.notes)
 
 
-def test_a_copy_in_train_and_test_is_refused(folder: Path) -> None:
+def test_what_the_table_calls_a_copy_of_a_test_image_is_one(folder: Path) -> None:
     edit_rows(folder, lambda rows: rows[-1].update(pixel_md5=rows[25]["pixel_md5"]))
-    refuse(folder, r"are copies of each other.*leave one of them out")
+    found = look_for_copies(DATASET.open("", folder, "", 0))
+    assert found.facts("keep").count == 1
+    assert found.equal.rule == "pixels and by pixel_md5 of the table"
 
 
 @pytest.mark.parametrize("around", ["", "chest_xray", "chest_xray/chest_xray"])

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from he_compare.common.datasets.folder import DATASET
+from he_compare.common.datasets.opened.copies_found import look_for_copies
 from he_compare.common.datasets.opened.inspection import check
 from he_compare.common.errors import DataError
 from he_compare.common.types import Split
@@ -163,12 +164,13 @@ def test_a_class_folder_beside_train_is_refused(tmp_path: Path) -> None:
     refuse(tmp_path, "has 'extra' beside train/")
 
 
-def test_a_copy_in_two_given_splits_is_refused(tmp_path: Path) -> None:
+def test_a_copy_in_two_given_splits_is_counted(tmp_path: Path) -> None:
     write_tree(tmp_path, {"train": 20}, size=16, classes=("a", "b"), seed=1)
     write_tree(tmp_path, {"test": 4}, size=16, classes=("a", "b"), seed=2)
     source = next((tmp_path / "train/a").iterdir())
     (tmp_path / "test/a/copy.png").write_bytes(source.read_bytes())
-    refuse(tmp_path, "are copies of each other")
+    facts = look_for_copies(DATASET.open(str(tmp_path), None, "", 0)).facts("keep")
+    assert (facts.count, facts.test_images, facts.test_per_class) == (1, 1, {"a": 1})
 
 
 def test_several_tables_are_refused_by_name(tmp_path: Path) -> None:
