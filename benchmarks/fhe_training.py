@@ -34,6 +34,7 @@ from he_compare.common.datasets.opened.choice import load_batch
 from he_compare.common.run.store import ArtefactFolder
 from he_compare.common.service.process import ServerProcess
 from he_compare.common.types import Float64Array, ImageBatch, IntArray, Side, Split
+from he_compare.comparisons.measuring.dataset_opening import open_dataset
 from he_compare.fhe_baseline.ckks.encrypted_head import EncryptedHeadClient, load_encrypted_head
 from he_compare.fhe_baseline.ckks.inference import make_plan
 from he_compare.fhe_baseline.ckks.training.choosing import PreparedTask, prepared_scores, ranking
@@ -54,7 +55,6 @@ from he_compare.fhe_baseline.ckks.training.sets import choose_set
 from he_compare.fhe_baseline.ckks.training.sigmoid import fit_sigmoid
 from he_compare.fhe_baseline.ckks.training.steps import plain_steps
 from he_compare.fhe_baseline.preparation import Preparation
-from tools.without_copies import without_copies
 
 BACKBONE, WEIGHTS, IMAGE_SIZE = "deit_tiny_distilled_patch16_224", "shipped", 112
 INVERSE_L2 = 0.01
@@ -312,14 +312,9 @@ def histology() -> Task | None:
 
 
 def brain_mri() -> Task | None:
-    """Features of the brain MRI without the test images that are training images; or None."""
+    """Features of the brain MRI without the training images that are test images; or None."""
     data = _data_folder("brainmri")
-    if data is None:
-        return None
-    folder = Path(platformdirs.user_cache_dir("he-compare")) / "brainmri-without-copies"
-    if not (folder / "labels.csv").exists():
-        without_copies(data, folder)
-    return _task("brain MRI", FOLDER.open(str(folder), folder.parent, "", 0))
+    return data and _task("brain MRI", open_dataset(f"folder:{data}", None, "", 0))
 
 
 def _data_folder(name: str) -> Path | None:

@@ -6,9 +6,6 @@ from collections.abc import Mapping
 
 from he_compare.common.run.records import CopiesFacts, NearCopiesFacts
 
-# In the table of copies: what was done with an image.
-LEFT_OUT, KEPT_IN, NEAR_KEPT = "left out", "kept", "near copy, kept"
-
 
 def copies_sentence(facts: CopiesFacts) -> str:
     """Say how many images equal one of a later split, and what was done with them."""

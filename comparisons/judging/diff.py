@@ -17,6 +17,7 @@ from he_compare.common.run.store import RunFolder
 from he_compare.common.run.timing import latency_of
 from he_compare.common.run.view import PipelineView, RunView, read_run
 from he_compare.common.statistics.paired import COMPARED, paired_differences
+from he_compare.comparisons.judging.leak_worth import lines_of, worth_by_part
 from he_compare.comparisons.judging.scoring import (
     THRESHOLD,
     TWINS,
@@ -124,8 +125,10 @@ def _pipeline(label: str, a: RunView, b: RunView) -> dict[str, Any]:
         found[name] = {"a": values[0], "b": values[1], "difference": _minus(*values)}
     found["p50_ms"] = _pair(_p50_ms(ours), _p50_ms(theirs))
     found["bytes_per_image"] = _pair(_bytes(ours), _bytes(theirs))
-    pairs = _paired(label, a, b)
+    sides = _same_images(label, a, b)
+    pairs = _paired(label, a, sides) if sides else None
     found["paired"] = pairs is not None
+    found["parts"] = worth_by_part(label, a, b, *sides) if sides else []
     for one in pairs or []:
         found[one.metric] |= {
             "difference": one.difference,
@@ -156,8 +159,10 @@ def _pair(a: float | None, b: float | None) -> dict[str, float | None]:
     return {"a": a, "b": b, "ratio": ratio}
 
 
-def _paired(label: str, a: RunView, b: RunView) -> list[PairedDifference] | None:
-    """Return B minus A image by image; None if they classified different images."""
+def _same_images(
+    label: str, a: RunView, b: RunView
+) -> tuple[StoredPredictions, StoredPredictions] | None:
+    """Return the predictions of A and of B in one order; None if they classified other images."""
     sides = []
     for run in (a, b):
         record = run.by_label[label].measured
@@ -168,6 +173,14 @@ def _paired(label: str, a: RunView, b: RunView) -> list[PairedDifference] | None
     same = all(np.array_equal(ours[name], theirs[name]) for name in ("ids", "labels", "groups"))
     if not same or a.manifest.dataset.card.classes != b.manifest.dataset.card.classes:
         return None
+    return ours, theirs
+
+
+def _paired(
+    label: str, a: RunView, sides: tuple[StoredPredictions, StoredPredictions]
+) -> list[PairedDifference]:
+    """Return B minus A image by image."""
+    ours, theirs = sides
     return paired_differences(
         label,
         label,
@@ -198,6 +211,7 @@ def render(found: dict[str, Any]) -> str:
         lines.append(one["label"] + ("" if one["paired"] else " (different images: not paired)"))
         lines += [f"  {name}: {_metric_line(one[name])}" for name in ("accuracy", "auc")]
         lines += [f"  {name}: {_cost_line(one[name])}" for name in ("p50_ms", "bytes_per_image")]
+        lines += lines_of(one["parts"])
     return "\n".join(lines)
 
 

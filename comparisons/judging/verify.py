@@ -7,7 +7,6 @@ predictions, then an acceptance policy. Each problem is one line that names the 
 
 from __future__ import annotations
 
-import csv
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from he_compare.common.errors import CompareError
-from he_compare.common.run.copies_words import LEFT_OUT
+from he_compare.common.run.copies_table import LEFT_OUT, read_copies_table
 from he_compare.common.run.records import Manifest, RunRecord
 from he_compare.common.run.store import COPIES_TABLE, SCORES, RunFolder
 from he_compare.common.run.tape import tape_problem
@@ -78,10 +77,12 @@ def _copies_problems(folder: RunFolder, manifest: Manifest) -> Iterator[str]:
     if facts is None or facts.policy != "drop":
         return
     try:
-        left_out = _left_out(folder)
-    except (OSError, ValueError, KeyError, csv.Error):
-        yield f"{COPIES_TABLE} cannot be read"
+        lines = read_copies_table(folder.path)
+    except CompareError as error:
+        yield error.problem
         return
+    named = {(line.split, line.label, line.id) for line in lines if line.done == LEFT_OUT}
+    left_out = Counter((split, label) for split, label, _ in named)
     told = {
         (split, label): count
         for split, labels in facts.copies.items()
@@ -94,20 +95,6 @@ def _copies_problems(folder: RunFolder, manifest: Manifest) -> Iterator[str]:
                 f"{COPIES_TABLE}: {found} {split} images of class {label!r} were left out, the "
                 f"manifest says {count}"
             )
-
-
-def _left_out(folder: RunFolder) -> Counter[tuple[str, str]]:
-    """Count the images that were left out by split and class; a file that is absent names none."""
-    path = folder.path / COPIES_TABLE
-    if not path.is_file():
-        return Counter()
-    with path.open(encoding="utf-8", newline="") as stream:
-        named = {
-            (row["split"], row["class"], row["id"])
-            for row in csv.DictReader(stream)
-            if row["done"] == LEFT_OUT
-        }
-    return Counter((split, label) for split, label, _ in named)
 
 
 def _record_problems(folder: RunFolder, view: RunView) -> Iterator[str]:

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 
 from he_compare.common.run.copies_words import (
     copies_sentence,
+    images,
     near_sentence,
     tested_sentence,
 )
 from he_compare.common.run.outcomes import by_reason, name_attacks
-from he_compare.common.run.records import AttackOutcome, RunRecord
+from he_compare.common.run.records import AttackOutcome, CopiesFacts, RunRecord
 from he_compare.common.run.spelling import fixed, scientific, significant
 from he_compare.common.run.store import COPIES_TABLE
 from he_compare.common.run.view import PipelineView, RunView
@@ -136,22 +137,17 @@ def _copies(view: RunView) -> Iterator[FindingCard]:
         )
     elif facts.count:
         told = [copies_sentence(facts), tested_sentence(facts)]
-        kept = facts.policy != "drop"
+        leaks = facts.policy != "drop" and facts.test_images > 0
         yield card(
-            "fail" if kept and facts.test_images else "warn",
+            "fail" if leaks else "warn",
             ". ".join(_sentence(text) for text in told if text) + ".",
             inline(COPIES_TABLE),
-            "On these test images accuracy is that of images seen before: it must not be read as "
-            "accuracy on unseen ones. `compare diff` with a run under --copies drop says what the "
-            "leak is worth."
-            if kept
-            else "The models learnt from fewer images than the splits as given hold. Accuracies "
-            "published for these splits may count the leak in.",
+            _meaning_of(facts),
         )
     if facts.conflicting:
         yield card(
             "warn",
-            f"{facts.conflicting} groups of equal images have different labels.",
+            f"{images(facts.conflicting, 'group')} of equal images with different labels.",
             MANIFEST,
             "At most one label of each is right.",
         )
@@ -170,6 +166,22 @@ def _copies(view: RunView) -> Iterator[FindingCard]:
             MANIFEST,
             "Whether test images are almost equal to some that were learnt from is unknown.",
         )
+
+
+def _meaning_of(facts: CopiesFacts) -> str:
+    """Say what copies that were left out or kept mean for the accuracies."""
+    if facts.policy == "drop":
+        return (
+            "The models learnt from fewer images than the splits as given hold. Accuracies "
+            "published for these splits may count the leak in."
+        )
+    if facts.test_images:
+        return (
+            "On these test images accuracy is that of images seen before: it must not be read as "
+            "accuracy on unseen ones. `compare diff` with a run under --copies drop says what the "
+            "leak is worth."
+        )
+    return "The validation images were not all unseen when the best epoch was chosen on them."
 
 
 def _sentence(text: str) -> str:

@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import cast
@@ -23,10 +21,14 @@ from he_compare.common.datasets.opened.copies_found import (
 )
 from he_compare.common.datasets.opened.fingerprint import NativePixels
 from he_compare.common.errors import DataError
-from he_compare.common.run.copies_words import (
+from he_compare.common.run.copies_table import (
     KEPT_IN,
     LEFT_OUT,
     NEAR_KEPT,
+    CopyLine,
+    table_bytes,
+)
+from he_compare.common.run.copies_words import (
     copies_sentence,
     images,
     near_sentence,
@@ -36,7 +38,6 @@ from he_compare.common.run.records import CopiesFacts, DatasetCard
 from he_compare.common.types import IntArray, Split, UInt8Array
 
 NAMED = 5
-COLUMNS = ("id", "split", "class", "other", "other_split", "other_class", "bits_apart", "done")
 KEEP = "pass --copies keep to run with the copies in"
 
 
@@ -70,23 +71,18 @@ class ScreenedImages:
         )
 
     def copies_table(self) -> bytes:
-        """Return a CSV with a line for each copy and near copy; b"" where there is none."""
+        """Return the table of copies and near copies of a run; b"" where there is none."""
         done = LEFT_OUT if self.policy == "drop" else KEPT_IN
-        rows = [self._row(pair, 0, done) for pair in self.found.pairs()]
-        rows += [self._row(pair, bits, NEAR_KEPT) for pair, bits in self.found.near_pairs()]
-        if not rows:
-            return b""
-        stream = io.StringIO(newline="")
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows(rows)
-        return stream.getvalue().encode("utf-8", "backslashreplace")
+        lines = [self._line(pair, 0, done) for pair in self.found.pairs()]
+        near = self.found.near_pairs()
+        return table_bytes(lines + [self._line(pair, bits, NEAR_KEPT) for pair, bits in near])
 
-    def _row(self, pair: CopyPair, bits: int, done: str) -> list[str]:
-        cells: list[str] = []
-        for place in (pair.copy, pair.equals):
-            cells += [self.found.name(place), place.split.value, self.found.label(place)]
-        return [*cells, str(bits), done]
+    def _line(self, pair: CopyPair, bits: int, done: str) -> CopyLine:
+        copy, other = (
+            (self.found.name(place), place.split.value, self.found.label(place))
+            for place in (pair.copy, pair.equals)
+        )
+        return CopyLine(*copy, *other, str(bits), done)
 
 
 class ScreenedNativeImages(ScreenedImages):
@@ -142,7 +138,7 @@ def notes_of(found: CopiesFound, policy: str) -> list[str]:
         )
         more = len(conflicts) - NAMED
         notes.append(
-            f"{len(conflicts)} groups of equal images have different labels: {named}"
+            f"{images(len(conflicts), 'group')} of equal images with different labels: {named}"
             + (f"; and {more} more" if more > 0 else "")
         )
     return notes
