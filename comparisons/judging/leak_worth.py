@@ -1,7 +1,8 @@
 """What a leak is worth: two runs on the same test images, part by part.
 
 The parts are the test images that equal a training or validation image (left out in one of the
-runs, or kept), those that only look almost like one, and the rest, as the tables of copies say.
+runs, or kept) and the others; of these, those that look almost like one, and those that do not. The
+tables of copies of both runs say which.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from he_compare.common.statistics.paired import COMPARED, paired_differences
 from he_compare.common.types import BoolArray, Split
 from he_compare.comparisons.judging.scoring import THRESHOLD, StoredPredictions
 
-WITH_COPY, WITH_NEAR_COPY, REST = "with a copy", "with a near copy only", "without either"
+WITH_COPY, WITHOUT_COPY = "with a copy", "without a copy"
+WITH_NEAR_COPY, WITHOUT_EITHER = "with a near copy only", "without either"
 
 
 def tested_with(runs: tuple[RunView, ...], *done: str) -> set[str]:
@@ -39,8 +41,9 @@ def parts_of(ids: list[str], runs: tuple[RunView, ...]) -> Iterator[tuple[str, B
     has_near = np.array([name in near for name in ids], dtype=bool) & ~has_copy
     for name, part in (
         (WITH_COPY, has_copy),
+        (WITHOUT_COPY, ~has_copy),
         (WITH_NEAR_COPY, has_near),
-        (REST, ~has_copy & ~has_near),
+        (WITHOUT_EITHER, ~has_copy & ~has_near),
     ):
         if part.any() and not part.all():
             yield name, part

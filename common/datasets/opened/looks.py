@@ -51,7 +51,7 @@ def bits_of(frequencies: Float32Array) -> Float32Array:
 
 def turned(frequencies: Float32Array) -> Iterator[Float32Array]:
     """Yield (n, 16, 16) frequencies of the images as they are, mirrored and turned: eight times."""
-    signs = np.where(np.arange(FREQUENCIES) % 2, -1, 1).astype(np.float32)
+    signs = np.where(np.arange(frequencies.shape[-1]) % 2, -1, 1).astype(np.float32)
     for upright in (frequencies, frequencies.transpose(0, 2, 1)):
         for rows in (upright, upright * signs[:, None]):
             yield rows
