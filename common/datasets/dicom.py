@@ -20,7 +20,6 @@ from he_compare.common.dataset import DataRequest, DatasetFamily
 from he_compare.common.datasets.embedded.example_dicom import write_example_dicom
 from he_compare.common.datasets.opened.indexed import ImageRow, IndexedImages
 from he_compare.common.datasets.opened.labelled_files import OwnImages, read_own
-from he_compare.common.datasets.opened.labels import positive_of
 from he_compare.common.datasets.opened.row_splits import complete_splits
 from he_compare.common.datasets.opened.splits import join_twins
 from he_compare.common.datasets.reading.class_folders import IGNORED
@@ -52,7 +51,6 @@ def make_card(classes: Sequence[str]) -> DatasetCard:
             "Text burnt into pixels is not removed.",
         ],
         classes=list(classes),
-        positive_class=positive_of(classes),
         native_size="varies",
     )
 
@@ -87,8 +85,6 @@ class Dicom(DatasetFamily):
             "(compared by stored pixel data); copies stay in one split"
         )
         card = make_card(own.classes)
-        if card.positive_class:
-            notes.append(f"positive class: {card.positive_class!r}")
         data = IndexedImages.from_rows(card, request.subset, own.root, rows, notes)
         data.files, data.opener = files, open_dicom
         return data

@@ -35,6 +35,7 @@ from he_compare.common.references.opening import (
     shown_spec,
 )
 from he_compare.common.references.reference import Public
+from he_compare.common.run.positive import note_none_named
 from he_compare.common.run.records import (
     BackboneSummary,
     Cell,
@@ -280,6 +281,8 @@ def make_plan(
     _require_patch_that_fits(config, pipelines)
     subset = _subset_of(config, dataset_spec)
     dataset = open_dataset(dataset_spec, data_dir, subset, config.seed, config.data_options())
+    if note := note_none_named(dataset.card):
+        dataset.notes.append(note)
     backbone = _summarise_backbone(config)
     shown = shown_dataset(dataset_spec, data_dir)
     return _load(config, shown, dataset, backbone, pipelines, key_file)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from matplotlib.figure import Figure as Drawing
 
+from he_compare.common.run.positive import note_none_named
 from he_compare.common.run.records import MetricValue, PairedDifference
 from he_compare.common.run.spelling import (
     MISSING,
@@ -50,8 +51,7 @@ TITLES = {
 CALIBRATION = ("ece", "brier")
 RECALL = "recall"
 ROC = (
-    "ROC curves. Dashed: the reference; grey: chance. AUC with interval: table above; all points: "
-    "scores.json."
+    "Dashed: the reference; grey: chance. AUC with interval: table above; all points: scores.json."
 )
 RELIABILITY = (
     "Share of correct predictions against mean confidence, by bin of confidence; empty bins are "
@@ -76,9 +76,10 @@ class Accuracy(ReportSection):
         recalls = [name for name in names if is_recall(name)]
         overall = [name for name in names if name not in recalls and name not in CALIBRATION]
         blocks: tuple[Block, ...] = (
+            *_no_positive(view),
             *_figure(view),
             *_metric_tables(view, "Metrics of the whole test set", overall),
-            *_panels(view, roc_plot, "roc", ROC),
+            *_panels(view, roc_plot, "roc", _roc_caption(view)),
         )
         return [
             Section(self.title, 1, "accuracy", blocks),
@@ -88,6 +89,20 @@ class Accuracy(ReportSection):
             Section("Confusion", 2, "confusion", tuple(confusion_tables(view))),
             *_agreement(view),
         ]
+
+
+def _no_positive(view: RunView) -> list[Paragraph]:
+    """Say that no class was named positive, and by what option; or that one was taken unasked."""
+    note = note_none_named(view.manifest.dataset.card)
+    if note and view.positive:
+        taken = f"{view.positive!r} was taken as the positive class unasked, for it comes second"
+        note = f"{taken}: {note}"
+    return [Paragraph(inline(f"{note[:1].upper()}{note[1:]}."))] if note else []
+
+
+def _roc_caption(view: RunView) -> str:
+    of_one = "" if view.positive else " AUC is the same for both classes."
+    return f"ROC curves. {ROC}{of_one}"
 
 
 def _per_class(view: RunView, recalls: list[str]) -> list[Section]:
@@ -156,8 +171,13 @@ def _metric_tables(view: RunView, caption: str, names: list[str]) -> list[Table]
         metric = pipeline.metric(name)
         return metric_cell(metric) if metric else absent(pipeline)
 
-    columns = [(name, title_of(name), _unit(view, name)) for name in names]
+    columns = [(name, _title(view, name), _unit(view, name)) for name in names]
     return pipeline_tables(view, caption, columns, fill, _note(view, names))
+
+
+def _title(view: RunView, name: str) -> str:
+    """Return the heading of a metric; F1 is of the positive class, or the mean over classes."""
+    return "F1, mean over classes" if name == "f1" and not view.positive else title_of(name)
 
 
 def _metrics(view: RunView, names: list[str]) -> list[MetricValue]:
@@ -184,9 +204,9 @@ def _note(view: RunView, names: list[str]) -> Inline:
         percent = ", ".join(f"{100 * level:g}%" for level in levels)
         parts.append(f"Brackets: {percent} intervals, {'; '.join(methods)}.")
     if view.scores and "sensitivity" in names:
-        positive = view.manifest.dataset.card.positive_class or "positive class"
         parts.append(
-            f"{positive} is predicted at a probability of {view.scores.threshold:g} or more."
+            f"Positive: {view.positive or 'not named'}, predicted at a probability of "
+            f"{view.scores.threshold:g} or more."
         )
     remarks = sorted(
         {metric.note for metric in metrics if metric.note and metric.value is not None}

@@ -56,7 +56,7 @@ def _dataset(dataset: DatasetSummary) -> Section:
             ("Licence", inline(card.licence)),
             ("Citation", inline(card.citation)),
             ("Classes", inline(", ".join(card.classes))),
-            ("Positive class", inline(card.positive_class or "none")),
+            *((("Positive class", inline(card.positive_class)),) if card.positive_class else ()),
             ("Subset", inline(dataset.subset)),
             ("Stored size, pixels", inline(card.native_size or "not stated")),
             ("Size used, pixels", inline(f"{dataset.image_size} × {dataset.image_size}")),
@@ -71,6 +71,8 @@ def _dataset(dataset: DatasetSummary) -> Section:
 def _splits(dataset: DatasetSummary) -> Table:
     names = [name for name in SPLITS if name in dataset.splits]
     names += sorted(set(dataset.splits) - set(names))
+    positive = dataset.card.positive_class
+    of_one = (f"share of {positive}",) if positive else ()
     return Table(
         "Images of each split as used",
         (
@@ -78,9 +80,9 @@ def _splits(dataset: DatasetSummary) -> Table:
             Column("Images", "right", "n"),
             Column("Patient groups", "right", "n"),
             Column("Images per class", weight=3.5),
-            Column("Prevalence", "right", "share of the positive class", 1.4),
+            *(Column("Prevalence", "right", unit, 1.4) for unit in of_one),
         ),
-        tuple(Row(_split_cells(name, dataset.splits[name])) for name in names),
+        tuple(Row(_split_cells(name, dataset.splits[name])[: 4 + len(of_one)]) for name in names),
         inline(
             "Group: images that belong together, for instance those of one patient. The bootstrap "
             "resamples groups."
