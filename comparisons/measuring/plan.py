@@ -8,11 +8,11 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import shlex
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import BaseModel
 
 from he_compare.common import plugins
@@ -45,6 +45,11 @@ from he_compare.common.run.records import (
 )
 from he_compare.common.run.store import ArtefactFolder
 from he_compare.common.types import ImageBatch, Phase, Split
+from he_compare.comparisons.measuring.class_counts import (
+    image_limits,
+    require_all_classes,
+    too_many_classes,
+)
 from he_compare.comparisons.measuring.config import RunConfig, load_config, profile_values
 from he_compare.comparisons.measuring.dataset_opening import find_family, open_dataset
 from he_compare.comparisons.measuring.dataset_spec import shown_dataset
@@ -111,7 +116,7 @@ class RunPlan:
     """A run that can start: validated, with its data in memory.
 
     ``dataset_spec``: the dataset as it may be written down, without a path of this machine.
-    ``public``: images that the attacks are given.
+    ``public``: images that the attacks are given. ``not_run``: by label, why a pipeline is not.
     """
 
     config: RunConfig
@@ -124,6 +129,7 @@ class RunPlan:
     settings: RunSettings
     key_file: Path
     public: tuple[Public, ...] = ()
+    not_run: Mapping[str, str] = field(default_factory=dict)
 
     def ground(self, artefacts: ArtefactFolder, cache_dir: Path, progress: Progress) -> Ground:
         """Return what every pipeline of the run is fitted on, and where."""
@@ -351,22 +357,21 @@ def _load(
     from he_compare.common.datasets.opened import choice
     from he_compare.common.datasets.opened.fingerprint import fingerprint
 
-    limits = {
-        Split.TRAIN: config.train_limit,
-        Split.VAL: config.val_limit,
-        Split.TEST: config.test_limit,
-    }
+    classes = tuple(dataset.card.classes)
+    asked = image_limits(config, len(classes))
+    dataset.notes.extend(asked.notes)
+    limits = asked.by_split
     positions = {
         split: choice.limit(dataset.index(split), most, config.seed, split)
         for split, most in limits.items()
     }
+    require_all_classes(dataset, positions)
+    not_run = too_many_classes(pipelines, len(classes), backbone.feature_width)
     digest = fingerprint(dataset, positions)
     batches = {
         split: choice.load_batch(dataset, split, chosen, config.image_size)
         for split, chosen in positions.items()
     }
-    classes = tuple(dataset.card.classes)
-    _require_all_classes(batches, classes)
     under_test = UnderTest(
         card=dataset.card,
         fingerprint=digest,
@@ -400,6 +405,7 @@ def _load(
         settings=_shared_settings(config),
         key_file=key_file,
         public=public,
+        not_run=not_run,
     )
 
 
@@ -407,15 +413,3 @@ def _shared_settings(config: RunConfig) -> RunSettings:
     """Return the settings that pipelines read: the fields of ``RunSettings``, by their names."""
     shared = {one.name: getattr(config, one.name) for one in dataclasses.fields(RunSettings)}
     return RunSettings(**shared | {"threads": config.threads or usable_cores()})
-
-
-def _require_all_classes(batches: dict[Split, ImageBatch], classes: tuple[str, ...]) -> None:
-    for split, batch in batches.items():
-        seen = set(np.unique(batch.labels).tolist())
-        for label, name in enumerate(classes):
-            if label not in seen:
-                raise UsageError(
-                    f"the {split.value} split has no image of class {name!r} "
-                    f"among its {len(batch)} images",
-                    fix=f"raise --{split.value}-limit or add images of that class",
-                )
