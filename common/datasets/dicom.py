@@ -79,7 +79,7 @@ class Dicom(DatasetFamily):
             replace(row, id=_identity(row.id, headers[row.id]), twin=twins.get(row.id, ""))
             for row in patients(own, headers, notes)
         ]
-        rows = complete_splits(rows, own.given, request.seed, notes)
+        rows = complete_splits(rows, own.given, request.seed, notes, own.classes)
         notes.append(
             f"{len(twins) - len(set(twins.values()))} images are exact copies of another one "
             "(compared by stored pixel data); copies stay in one split"

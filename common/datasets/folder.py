@@ -56,7 +56,7 @@ class Folder(DatasetFamily):
         notes = own.notes if own.grouped else [*own.notes, NO_GROUPS]
         twins = find_twins(own.root, [row.id for row in own.rows])
         rows = [replace(row, twin=twins.keys.get(row.id, "")) for row in own.rows]
-        rows = complete_splits(rows, own.given, request.seed, notes)
+        rows = complete_splits(rows, own.given, request.seed, notes, own.classes)
         notes.append(twins.note())
         card = make_card(_shown_name(request.argument, request.data_dir), own.classes)
         return IndexedImages.from_rows(card, request.subset, own.root, rows, notes)

@@ -64,7 +64,9 @@ def require_all_classes(dataset: OpenDataset, chosen: Mapping[Split, IntArray]) 
             fix="group classes, or leave some out",
         )
     labels = {split: dataset.index(split).labels for split in chosen}
-    everywhere = sum(np.bincount(own, minlength=len(classes)) for own in labels.values())
+    everywhere = np.sum(
+        [np.bincount(own, minlength=len(classes)) for own in labels.values()], axis=0
+    )
     for split, positions in chosen.items():
         here = np.bincount(labels[split][positions], minlength=len(classes))
         missing = np.flatnonzero(here == 0)

@@ -254,18 +254,18 @@ class RunPlan:
         """The command that reproduces the run, without paths of this machine."""
         base = load_config(self.config.profile, {})
         words = [f"compare run --dataset {self.dataset_spec}", f"--profile {self.config.profile}"]
-        for field in RunConfig.model_fields:
-            value = getattr(self.config, field)
-            if field in {"profile", "pipelines"} or value == getattr(base, field):
+        for name in RunConfig.model_fields:
+            value = getattr(self.config, name)
+            if name in {"profile", "pipelines"} or value == getattr(base, name):
                 continue
-            if field == "public":
+            if name == "public":
                 words += [f"--public {shown_spec(one)}" for one in value]
                 continue
-            if field == "audit":
+            if name == "audit":
                 words.append("--no-audit" if value == "none" else "--audit")
                 continue
-            shown = "FILE" if field == "weights" and "/" in str(value) else value
-            words.append(f"--{field.replace('_', '-')} {shlex.quote(str(shown))}")
+            shown = "FILE" if name == "weights" and "/" in str(value) else value
+            words.append(f"--{name.replace('_', '-')} {shlex.quote(str(shown))}")
         if self.config.pipelines != base.pipelines:
             words += [f"--pipeline '{p.spec.text}'" for p in self.pipelines]
         return " ".join(words)

@@ -17,6 +17,7 @@ from he_compare.common.run.spelling import (
     significant,
 )
 from he_compare.common.run.view import PipelineView, RunView
+from he_compare.reports.confusion import MOST_CLASSES_SHOWN, confusion_tables, lowest_recalls
 from he_compare.reports.document.nodes import (
     Block,
     Column,
@@ -34,7 +35,7 @@ from he_compare.reports.figures.panels import reliability_plot, roc_plot
 from he_compare.reports.naming import row_name, short_title
 from he_compare.reports.numbers import metric_cell, with_interval
 from he_compare.reports.section import ReportSection
-from he_compare.reports.tables import absent, blanks, grouped, pipeline_tables
+from he_compare.reports.tables import absent, pipeline_tables
 
 OF_OLD_RECORDS = "McNemar's exact test, which takes images as independent"
 
@@ -108,7 +109,15 @@ def _roc_caption(view: RunView) -> str:
 def _per_class(view: RunView, recalls: list[str]) -> list[Section]:
     if not recalls:
         return []
-    tables = _metric_tables(view, "Recall of each class", recalls)
+    caption = "Recall of each class"
+    if len(recalls) > MOST_CLASSES_SHOWN:
+        every = len(recalls)
+        recalls = lowest_recalls(view, recalls)
+        caption = (
+            f"Recall of the {len(recalls)} of {every} classes where it is lowest, by its mean over "
+            "the pipelines; scores.json has all"
+        )
+    tables = _metric_tables(view, caption, recalls)
     return [Section("Per class", 2, "per-class", tuple(tables))]
 
 
@@ -255,51 +264,6 @@ def _of_accuracy(view: RunView) -> list[PairedDifference]:
         for one in pipeline.differences
         if one.p_value is not None
     ]
-
-
-def confusion_tables(view: RunView) -> list[Table]:
-    """Return the confusion counts of all pipelines as one table."""
-    classes = view.manifest.dataset.card.classes
-    return [_binary(view, classes) if len(classes) == 2 else _several(view, classes)]
-
-
-def _binary(view: RunView, classes: list[str]) -> Table:
-    rows = []
-    for pipeline in view.pipelines:
-        name = row_name(view, pipeline, pipeline.cells[:1])
-        counts = _counts(pipeline)
-        if len(counts) == 2:
-            cells = [inline(f"{count:,}") for line in counts for count in line]
-        else:
-            cells = list(blanks(pipeline, 4))
-        rows.append(Row((name, *cells)))
-    columns = [Column("Pipeline", weight=2.2)]
-    columns += [
-        Column(f"{truth}, predicted {called}", "right", "images")
-        for truth in classes
-        for called in classes
-    ]
-    return Table("Images by true and predicted class", tuple(columns), tuple(rows))
-
-
-def _several(view: RunView, classes: list[str]) -> Table:
-    def rows_of(pipeline: PipelineView) -> list[Row]:
-        counts = _counts(pipeline)
-        return [
-            Row((inline(truth), *[inline(f"{count:,}") for count in line]))
-            for truth, line in zip(classes, counts, strict=False)
-            if len(line) == len(classes)
-        ]
-
-    columns = (
-        Column("True class", weight=1.4),
-        *[Column(f"predicted {name}", "right", "images") for name in classes],
-    )
-    return Table("Images by true class (rows) and predicted class", columns, grouped(view, rows_of))
-
-
-def _counts(pipeline: PipelineView) -> list[list[int]]:
-    return pipeline.scores.confusion if pipeline.scores else []
 
 
 def _agreement(view: RunView) -> list[Section]:
