@@ -41,6 +41,7 @@ from he_compare.common.run.severity import NOTHING_TO_ATTACK
 from he_compare.common.scheme import KeyedScheme, PictureShape, Scheme
 from he_compare.common.sources import sources_of
 from he_compare.common.types import (
+    MAX_CLASSES,
     FheMode,
     Float64Array,
     ImageBatch,
@@ -405,6 +406,14 @@ class Pipeline(ABC):
         The smallest rank of a run is the reference, the first of equals. None (the default): never.
         """
         return None
+
+    def most_classes(self, parameters: Any, feature_width: int) -> int:
+        """Say how many classes it takes on features of so many numbers, before anything runs.
+
+        With more the pipeline is not run, and the others are. The default: as many as any reader
+        reads, which every pipeline then has to take.
+        """
+        return MAX_CLASSES
 
     def source_modules(self, parameters: Any) -> tuple[str, ...]:
         """Name the modules whose source can change a result (they key what is kept).

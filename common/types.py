@@ -20,6 +20,9 @@ Complex128Array: TypeAlias = npt.NDArray[np.complex128]
 IndexArray: TypeAlias = npt.NDArray[np.intp]
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
 
+# As many classes as every reader reads and every head takes, unless a pipeline says fewer.
+MAX_CLASSES = 128
+
 
 class Status(StrEnum):
     """How a cell ended; everything but ``ok`` comes with a reason."""

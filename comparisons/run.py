@@ -132,6 +132,8 @@ def _announce(plan: Any, progress: ProgressReporter) -> None:
     progress.line(
         f"{plan.summary.card.title}: {counts}; fingerprint {plan.summary.fingerprint[:12]}"
     )
+    for label, reason in plan.not_run.items():
+        progress.line(f"note: {label} is not run: {reason}")
     if plan.backbone.untrained:
         progress.line(
             "note: the backbone is untrained (random weights), as every page of the report says"

@@ -18,11 +18,10 @@ from he_compare.common.contracts import RunContext, TrainingData
 from he_compare.common.errors import DataError, MessageError
 from he_compare.common.identity import array_digest, source_digest
 from he_compare.common.service.wire import pack, unpack
-from he_compare.common.types import Float32Array, Float64Array, IntArray
+from he_compare.common.types import MAX_CLASSES, Float32Array, Float64Array, IntArray
 
 CLIP = 8.0
 MAX_FEATURES = 1024
-MAX_CLASSES = 11
 MAX_ITERATIONS = 2000
 
 

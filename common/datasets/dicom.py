@@ -20,7 +20,6 @@ from he_compare.common.dataset import DataRequest, DatasetFamily
 from he_compare.common.datasets.embedded.example_dicom import write_example_dicom
 from he_compare.common.datasets.opened.indexed import ImageRow, IndexedImages
 from he_compare.common.datasets.opened.labelled_files import OwnImages, read_own
-from he_compare.common.datasets.opened.labels import positive_of
 from he_compare.common.datasets.opened.row_splits import complete_splits
 from he_compare.common.datasets.opened.splits import join_twins
 from he_compare.common.datasets.reading.class_folders import IGNORED
@@ -52,7 +51,6 @@ def make_card(classes: Sequence[str]) -> DatasetCard:
             "Text burnt into pixels is not removed.",
         ],
         classes=list(classes),
-        positive_class=positive_of(classes),
         native_size="varies",
     )
 
@@ -81,14 +79,12 @@ class Dicom(DatasetFamily):
             replace(row, id=_identity(row.id, headers[row.id]), twin=twins.get(row.id, ""))
             for row in patients(own, headers, notes)
         ]
-        rows = complete_splits(rows, own.given, request.seed, notes)
+        rows = complete_splits(rows, own.given, request.seed, notes, own.classes)
         notes.append(
             f"{len(twins) - len(set(twins.values()))} images are exact copies of another one "
             "(compared by stored pixel data); a split that is cut keeps them together"
         )
         card = make_card(own.classes)
-        if card.positive_class:
-            notes.append(f"positive class: {card.positive_class!r}")
         data = IndexedImages.from_rows(
             card, request.subset, own.root, rows, notes, "stored pixel data"
         )

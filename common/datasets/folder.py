@@ -16,7 +16,6 @@ from he_compare.common.dataset import DataRequest, DatasetFamily
 from he_compare.common.datasets.embedded.example_pictures import write_example_picture
 from he_compare.common.datasets.opened.indexed import IndexedImages
 from he_compare.common.datasets.opened.labelled_files import NO_GROUPS, read_own
-from he_compare.common.datasets.opened.labels import positive_of
 from he_compare.common.datasets.opened.row_splits import complete_splits
 from he_compare.common.datasets.reading.class_folders import class_images
 from he_compare.common.datasets.reading.copies import find_twins
@@ -34,7 +33,6 @@ def make_card(name: str, classes: Sequence[str]) -> DatasetCard:
         citation="none",
         caveats=["Origin, licence and population of these images are not known to the tool."],
         classes=list(classes),
-        positive_class=positive_of(classes),
         native_size="varies",
     )
 
@@ -58,11 +56,9 @@ class Folder(DatasetFamily):
         notes = own.notes if own.grouped else [*own.notes, NO_GROUPS]
         twins = find_twins(own.root, [row.id for row in own.rows])
         rows = [replace(row, twin=twins.keys.get(row.id, "")) for row in own.rows]
-        rows = complete_splits(rows, own.given, request.seed, notes)
+        rows = complete_splits(rows, own.given, request.seed, notes, own.classes)
         notes.append(twins.note())
         card = make_card(_shown_name(request.argument, request.data_dir), own.classes)
-        if card.positive_class:
-            notes.append(f"positive class: {card.positive_class!r}")
         return IndexedImages.from_rows(card, request.subset, own.root, rows, notes, twins.rule)
 
     def example(self, folder: Path) -> str:

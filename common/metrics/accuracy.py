@@ -42,11 +42,11 @@ def _f1(predictions: Predictions) -> float:
     from sklearn.metrics import f1_score
 
     truth, called = predictions.labels, predictions.predicted
-    if len(predictions.classes) == 2:
-        positive = predictions.require_positive()
+    positive = predictions.positive
+    if positive is not None:
         if not np.any(truth == positive):
             raise UndefinedMetric(f"no image of class {predictions.classes[positive]!r}")
-        return float(f1_score(truth, called, pos_label=positive, zero_division=0.0))
+        return float(f1_score(truth == positive, called == positive, zero_division=0.0))
     predictions.require_classes()
     labels = range(len(predictions.classes))
     return float(f1_score(truth, called, labels=labels, average="macro", zero_division=0.0))
@@ -62,8 +62,8 @@ def _f1_of(label: int, predictions: Predictions, weights: Float64Array) -> Float
 
 
 def _f1_resampled(predictions: Predictions, weights: Float64Array) -> Float64Array:
-    if len(predictions.classes) == 2:
-        return _f1_of(predictions.require_positive(), predictions, weights)
+    if predictions.positive is not None:
+        return _f1_of(predictions.positive, predictions, weights)
     scores = [_f1_of(label, predictions, weights) for label in range(len(predictions.classes))]
     return np.mean(scores, axis=0)
 
@@ -86,7 +86,8 @@ METRICS = (
     ),
     Metric(
         name="f1",
-        formula="2 TP / (2 TP + FP + FN) of the positive class; mean over classes if more than two",
+        formula="2 TP / (2 TP + FP + FN) of the positive class; where none is named, mean over "
+        "classes",
         source="van Rijsbergen 1979; sklearn.metrics.f1_score",
         value=_f1,
         resampled=_f1_resampled,

@@ -50,11 +50,10 @@ def _brier(predictions: Predictions) -> float:
     from sklearn.metrics import brier_score_loss
 
     if len(predictions.classes) == 2:
-        positive = predictions.require_positive()
         return float(
             brier_score_loss(
-                predictions.labels == positive,
-                np.clip(predictions.probabilities[:, positive], 0.0, 1.0),
+                predictions.labels == predictions.scored,
+                np.clip(predictions.probabilities[:, predictions.scored], 0.0, 1.0),
                 pos_label=True,
             )
         )
@@ -65,7 +64,7 @@ def _squared_errors(predictions: Predictions) -> Float64Array:
     truth = np.eye(len(predictions.classes))[predictions.labels]
     errors: Float64Array = np.square(np.clip(predictions.probabilities, 0.0, 1.0) - truth)
     if len(predictions.classes) == 2:
-        return errors[:, predictions.require_positive()]
+        return errors[:, predictions.scored]
     return errors.sum(axis=1)
 
 
@@ -86,8 +85,8 @@ METRICS = (
     ),
     Metric(
         name="brier",
-        formula="mean of (probability of the positive - [image is positive])^2; with more than two "
-        "classes the sum over classes of (probability - [image is of the class])^2",
+        formula="mean of (probability of a class - [image is of the class])^2, the same for both "
+        "of two classes; with more the sum over classes",
         source="Brier 1950; sklearn.metrics.brier_score_loss",
         value=_brier,
         resampled=_brier_resampled,

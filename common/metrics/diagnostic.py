@@ -51,7 +51,16 @@ def _share(
         hits, trials = trials_of(predictions)
         return hits[trials]
 
-    return Metric(name, formula, source, value, resampled, outcomes, per_class=per_class)
+    return Metric(
+        name,
+        formula,
+        source,
+        value,
+        resampled,
+        outcomes,
+        per_class=per_class,
+        needs_positive=not per_class,
+    )
 
 
 METRICS = (

@@ -24,9 +24,9 @@ def _auc_resampled(predictions: Predictions, weights: Float64Array) -> Float64Ar
 
 
 def _one_against_rest(predictions: Predictions) -> list[tuple[BoolArray, Float64Array]]:
-    """Truth and scores of the positive class, or of every class if there are more than two."""
+    """Truth and scores of one class of two, which are as good as the other's, or of every class."""
     if len(predictions.classes) == 2:
-        labels = [predictions.require_positive()]
+        labels = [predictions.scored]
     else:
         labels = list(range(len(predictions.classes)))
     return [(predictions.labels == label, predictions.probabilities[:, label]) for label in labels]
@@ -55,8 +55,9 @@ def weighted_auc(truth: BoolArray, scores: Float64Array, weights: Float64Array) 
 METRICS = (
     Metric(
         name="auc",
-        formula="P(score of a random positive > score of a random negative) + P(equal) / 2; "
-        "one against the rest, mean over classes, if more than two",
+        formula="P(score of a random image of a class > score of a random other image) + "
+        "P(equal) / 2, the same for both of two classes; one against the rest, mean over classes, "
+        "if more than two",
         source="Hanley and McNeil 1982; sklearn.metrics.roc_auc_score",
         value=_auc,
         resampled=_auc_resampled,

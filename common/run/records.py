@@ -646,7 +646,9 @@ class CellScores(Record):
     metrics: list[MetricValue] = Field(description="Every metric with its interval")
     confusion: list[list[int]] = Field(description="Rows truth, columns prediction")
     roc: list[tuple[float, float]] = Field(
-        default_factory=list, description="(false positive rate, true positive rate), binary only"
+        default_factory=list,
+        description="Binary only: share of the other class and share of the positive class that "
+        "are called positive; of the second class where none is positive",
     )
     reliability: list[tuple[float, float, int]] = Field(
         default_factory=list, description="(mean confidence, observed share, n) by bin"
@@ -664,7 +666,8 @@ class ScoreSheet(Record):
     schema_version: int = Field(default=SCHEMA_VERSION, description="Version of this schema")
     reference: str = Field(description="Label of the reference of paired differences")
     threshold: float = Field(
-        description="Probability at or above which the positive class is predicted"
+        description="Probability at or above which the positive class of two is predicted; where "
+        "none is positive, and with more classes, the likeliest class is predicted"
     )
     cells: list[CellScores] = Field(description="One per scored accuracy cell")
     differences: list[PairedDifference] = Field(description="Against the reference")

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from he_compare.common.errors import IntegrityError
+from he_compare.common.run.positive import positive_scored
 from he_compare.common.run.records import (
     AttackOutcome,
     CellScores,
@@ -162,6 +163,11 @@ class RunView:
     def by_label(self) -> dict[str, PipelineView]:
         """Planned pipelines by label, in the order of the plan."""
         return {pipeline.label: pipeline for pipeline in self.pipelines}
+
+    @property
+    def positive(self) -> str:
+        """The class that sensitivity, specificity and F1 are of; '' where none was named."""
+        return positive_scored(self.manifest.dataset.card, self.scores)
 
     @property
     def n_test(self) -> int:

@@ -62,9 +62,10 @@ def score(
     """Return (metrics, confusion, roc, reliability) of probabilities (n, k) on labels (n,).
 
     ``confusion``: rows truth, columns prediction. ``roc``: (false positive rate, true positive
-    rate), two classes only. ``reliability``: (mean confidence, share correct, n) by bin. Where the
-    probabilities are not finite, or no image is there, every value is None with a note and the
-    rest is empty. Raises ValueError on shapes that do not fit.
+    rate) of the positive class, else of the second one; two classes only. ``reliability``: (mean
+    confidence, share correct, n) by bin. Where the probabilities are not finite, or no image is
+    there, every value is None with a note and the rest is empty. Raises ValueError on shapes that
+    do not fit.
     """
     predictions = predictions_of(labels, probabilities, classes, positive_class, threshold)
     if len(groups) != len(predictions.labels):
@@ -85,9 +86,14 @@ def _why_unscorable(predictions: Predictions) -> str:
 
 
 def _expanded(predictions: Predictions) -> list[tuple[Metric, str, Predictions]]:
-    """Every metric with the name it is recorded under; per-class metrics once per class."""
+    """Every metric with the name it is recorded under; per-class metrics once per class.
+
+    What is said of the positive class is left out where none was named.
+    """
     expanded: list[tuple[Metric, str, Predictions]] = []
     for metric in all_metrics():
+        if metric.needs_positive and predictions.positive is None:
+            continue
         if metric.per_class:
             expanded += [
                 (metric, f"{metric.name}[{name}]", predictions.about(label))
@@ -152,13 +158,16 @@ def confusion(predictions: Predictions) -> list[list[int]]:
 
 
 def roc(predictions: Predictions) -> list[tuple[float, float]]:
-    """Return the corners of the ROC curve; empty unless both of two classes occur."""
+    """Return the corners of the ROC curve; empty unless both of two classes occur.
+
+    It is that of the positive class, where none was named of the second: the curve of the other
+    class is the same, mirrored at the diagonal from (0, 1) to (1, 0).
+    """
     from sklearn.metrics import roc_curve
 
     if len(predictions.classes) != 2 or len(np.unique(predictions.labels)) < 2:
         return []
-    positive = predictions.require_positive()
     false_rate, true_rate, _ = roc_curve(
-        predictions.labels == positive, predictions.probabilities[:, positive]
+        predictions.labels == predictions.scored, predictions.probabilities[:, predictions.scored]
     )
     return [(float(x), float(y)) for x, y in zip(false_rate, true_rate, strict=True)]

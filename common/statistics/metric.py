@@ -26,8 +26,9 @@ class Predictions:
     """Predictions to score.
 
     ``labels``: int64 (n,). ``probabilities``: float64 (n, k). ``positive``: index of the class that
-    sensitivity refers to, None where there is none. ``threshold``: probability of the positive at
-    or above which it is called, with two classes; with more the likeliest class is called.
+    sensitivity refers to, None where none was named. ``threshold``: of two classes, the probability
+    of the positive at or above which it is called; without a positive, and with more classes, the
+    likeliest class is called.
     """
 
     labels: IntArray
@@ -74,6 +75,14 @@ class Predictions:
             raise UndefinedMetric("no class is named positive")
         return self.positive
 
+    @property
+    def scored(self) -> int:
+        """Of two classes, the one whose probability is looked at: the positive, else the second.
+
+        For what is the same whichever of the two it is, because their probabilities add up to 1.
+        """
+        return 1 if self.positive is None else self.positive
+
 
 Value: TypeAlias = Callable[[Predictions], float]
 Resampled: TypeAlias = Callable[[Predictions, Float64Array], Float64Array]
@@ -87,7 +96,8 @@ class Metric:
     ``value``: point estimate; raises UndefinedMetric. ``resampled``: the value for each row of
     weights (draws, n), NaN where a draw leaves it undefined. ``outcomes``: for a proportion, its
     trials as booleans, which gives it a Wilson interval instead of the bootstrap. ``per_class``:
-    computed once per class, with ``Predictions.focus`` set.
+    computed once per class, with ``Predictions.focus`` set. ``needs_positive``: said of the
+    positive class, and left out where none was named.
     """
 
     name: str
@@ -98,6 +108,7 @@ class Metric:
     outcomes: Outcomes | None = None
     higher_is_better: bool = True
     per_class: bool = False
+    needs_positive: bool = False
     unit: str = ""
 
 
@@ -116,19 +127,15 @@ def predictions_of(
     positive_class: str,
     threshold: float,
 ) -> Predictions:
-    """Build predictions; with two classes and none named positive, the second one is.
+    """Build predictions; '' names no class positive.
 
     Raises ValueError on shapes that do not fit, labels out of range or an unknown positive class.
     """
     names = tuple(classes)
-    if positive_class:
-        positive: int | None = names.index(positive_class)
-    else:
-        positive = 1 if len(names) == 2 else None
     return Predictions(
         labels=np.asarray(labels, dtype=np.int64),
         probabilities=np.asarray(probabilities, dtype=np.float64),
         classes=names,
-        positive=positive,
+        positive=names.index(positive_class) if positive_class else None,
         threshold=threshold,
     )

@@ -13,6 +13,7 @@ from he_compare.common.errors import IntegrityError
 from he_compare.common.identity import array_digest
 from he_compare.common.run.records import (
     CellScores,
+    DatasetCard,
     Manifest,
     PairedDifference,
     RunRecord,
@@ -58,20 +59,24 @@ def score_run(folder: RunFolder) -> ScoreSheet:
     return sheet
 
 
-def compute_scores(folder: RunFolder) -> ScoreSheet:
+def compute_scores(folder: RunFolder, positive: str = "") -> ScoreSheet:
     """Compute metrics, intervals and paired differences from stored predictions.
 
-    Raises IntegrityError where stored predictions are missing or not what the record says.
+    ``positive``: the class to take as positive where the dataset names none. Raises IntegrityError
+    where stored predictions are missing or not what the record says.
     """
     manifest = folder.manifest()
+    card = manifest.dataset.card
+    if positive and not card.positive_class:
+        card = card.model_copy(update={"positive_class": positive})
     records = answered(folder.records())
     predictions = {record.cell.label: read_predictions(folder, record) for record in records}
     reference = reference_label(manifest, [record.cell.label for record in records])
     return ScoreSheet(
         reference=reference,
         threshold=THRESHOLD,
-        cells=[_score_cell(r, predictions[r.cell.label], manifest) for r in records],
-        differences=_differences(predictions, reference, manifest),
+        cells=[_score_cell(r, predictions[r.cell.label], card, manifest.seed) for r in records],
+        differences=_differences(predictions, reference, card, manifest.seed),
     )
 
 
@@ -118,17 +123,18 @@ def reference_label(manifest: Manifest, answered: Sequence[str]) -> str:
     return min(fit, key=lambda one: one[0])[1] if fit else ""
 
 
-def _score_cell(record: RunRecord, arrays: StoredPredictions, manifest: Manifest) -> CellScores:
+def _score_cell(
+    record: RunRecord, arrays: StoredPredictions, card: DatasetCard, seed: int
+) -> CellScores:
     from he_compare.common.statistics.evaluation import score
 
-    card = manifest.dataset.card
     metrics, confusion, roc, reliability = score(
         arrays["labels"],
         arrays["probabilities"],
         [str(group) for group in arrays["groups"]],
         card.classes,
         card.positive_class,
-        seed=manifest.seed,
+        seed=seed,
         threshold=THRESHOLD,
     )
     return CellScores(
@@ -138,12 +144,12 @@ def _score_cell(record: RunRecord, arrays: StoredPredictions, manifest: Manifest
         confusion=confusion,
         roc=roc,
         reliability=reliability,
-        rungs=cost_rungs(record.clear_twins, arrays, card, seed=manifest.seed, threshold=THRESHOLD),
+        rungs=cost_rungs(record.clear_twins, arrays, card, seed=seed, threshold=THRESHOLD),
     )
 
 
 def _differences(
-    predictions: dict[str, StoredPredictions], reference: str, manifest: Manifest
+    predictions: dict[str, StoredPredictions], reference: str, card: DatasetCard, seed: int
 ) -> list[PairedDifference]:
     if reference not in predictions:
         return []
@@ -159,8 +165,8 @@ def _differences(
             reference,
             arrays,
             base,
-            manifest.dataset.card,
-            seed=manifest.seed,
+            card,
+            seed=seed,
             threshold=THRESHOLD,
         )
     return result

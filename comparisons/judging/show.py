@@ -6,6 +6,7 @@ from typing import Any
 
 from he_compare.common.errors import UnknownNameError
 from he_compare.common.plugins import nearest
+from he_compare.common.run.positive import note_none_named
 from he_compare.common.run.records import MetricValue, RunRecord
 from he_compare.common.run.spelling import bracket, fixed, kilobytes, milliseconds
 from he_compare.common.run.timing import latency_of
@@ -55,6 +56,8 @@ def table(view: RunView) -> str:
         f"{dataset.card.title}; {view.n_test} test images at {dataset.image_size} px; "
         f"seed {view.manifest.seed}"
     )
+    if note := note_none_named(dataset.card):
+        head += f"\n{note[:1].upper()}{note[1:]}."
     if view.manifest.backbone.untrained:
         head += "\nBackbone untrained: accuracy says nothing about DeiT."
     problems = [

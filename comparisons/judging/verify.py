@@ -16,6 +16,7 @@ import numpy as np
 
 from he_compare.common.errors import CompareError
 from he_compare.common.run.copies_table import LEFT_OUT, read_copies_table
+from he_compare.common.run.positive import positive_scored, without_undefined
 from he_compare.common.run.records import Manifest, RunRecord
 from he_compare.common.run.store import COPIES_TABLE, SCORES, RunFolder
 from he_compare.common.run.tape import tape_problem
@@ -170,12 +171,13 @@ def _prediction_problems(
 
 
 def _score_problems(folder: RunFolder) -> list[str]:
-    """Compute the scores again and say where scores.json differs."""
+    """Compute the scores again, in the way of their version, and say where scores.json differs."""
+    known = without_undefined(folder.scores())
     try:
-        again = compute_scores(folder)
+        again = compute_scores(folder, positive_scored(folder.manifest().dataset.card, known))
     except CompareError as error:
         return [error.problem]
-    known = folder.scores()
+    again = without_undefined(again)
     if not any(one.p_method for one in known.differences):
         older = [as_before(one) for one in again.differences]
         again = again.model_copy(update={"differences": older})

@@ -8,11 +8,11 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import shlex
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import BaseModel
 
 from he_compare.common import plugins
@@ -35,6 +35,7 @@ from he_compare.common.references.opening import (
     shown_spec,
 )
 from he_compare.common.references.reference import Public
+from he_compare.common.run.positive import note_none_named
 from he_compare.common.run.records import (
     BackboneSummary,
     Cell,
@@ -44,6 +45,11 @@ from he_compare.common.run.records import (
 )
 from he_compare.common.run.store import ArtefactFolder
 from he_compare.common.types import ImageBatch, Phase, Split
+from he_compare.comparisons.measuring.class_counts import (
+    image_limits,
+    require_all_classes,
+    too_many_classes,
+)
 from he_compare.comparisons.measuring.config import RunConfig, load_config, profile_values
 from he_compare.comparisons.measuring.dataset_opening import find_family, open_dataset
 from he_compare.comparisons.measuring.dataset_spec import shown_dataset
@@ -111,6 +117,7 @@ class RunPlan:
 
     ``dataset_spec``: the dataset as it may be written down, without a path of this machine.
     ``public``: images that the attacks are given. ``copies``: a table of the copies across splits.
+    ``not_run``: by label, why a pipeline is not.
     """
 
     config: RunConfig
@@ -124,6 +131,7 @@ class RunPlan:
     key_file: Path
     public: tuple[Public, ...] = ()
     copies: bytes = b""
+    not_run: Mapping[str, str] = field(default_factory=dict)
 
     def ground(self, artefacts: ArtefactFolder, cache_dir: Path, progress: Progress) -> Ground:
         """Return what every pipeline of the run is fitted on, and where."""
@@ -248,18 +256,18 @@ class RunPlan:
         """The command that reproduces the run, without paths of this machine."""
         base = load_config(self.config.profile, {})
         words = [f"compare run --dataset {self.dataset_spec}", f"--profile {self.config.profile}"]
-        for field in RunConfig.model_fields:
-            value = getattr(self.config, field)
-            if field in {"profile", "pipelines"} or value == getattr(base, field):
+        for name in RunConfig.model_fields:
+            value = getattr(self.config, name)
+            if name in {"profile", "pipelines"} or value == getattr(base, name):
                 continue
-            if field == "public":
+            if name == "public":
                 words += [f"--public {shown_spec(one)}" for one in value]
                 continue
-            if field == "audit":
+            if name == "audit":
                 words.append("--no-audit" if value == "none" else "--audit")
                 continue
-            shown = "FILE" if field == "weights" and "/" in str(value) else value
-            words.append(f"--{field.replace('_', '-')} {shlex.quote(str(shown))}")
+            shown = "FILE" if name == "weights" and "/" in str(value) else value
+            words.append(f"--{name.replace('_', '-')} {shlex.quote(str(shown))}")
         if self.config.pipelines != base.pipelines:
             words += [f"--pipeline '{p.spec.text}'" for p in self.pipelines]
         return " ".join(words)
@@ -281,6 +289,8 @@ def make_plan(
     _require_patch_that_fits(config, pipelines)
     subset = _subset_of(config, dataset_spec)
     dataset = open_dataset(dataset_spec, data_dir, subset, config.seed, config.data_options())
+    if note := note_none_named(dataset.card):
+        dataset.notes.append(note)
     backbone = _summarise_backbone(config)
     shown = shown_dataset(dataset_spec, data_dir)
     return _load(config, shown, dataset, backbone, pipelines, key_file)
@@ -350,22 +360,21 @@ def _load(
     from he_compare.common.datasets.opened.fingerprint import fingerprint
     from he_compare.common.datasets.opened.screening import ScreenedImages
 
-    limits = {
-        Split.TRAIN: config.train_limit,
-        Split.VAL: config.val_limit,
-        Split.TEST: config.test_limit,
-    }
+    classes = tuple(dataset.card.classes)
+    asked = image_limits(config, len(classes))
+    dataset.notes.extend(asked.notes)
+    limits = asked.by_split
     positions = {
         split: choice.limit(dataset.index(split), most, config.seed, split)
         for split, most in limits.items()
     }
+    require_all_classes(dataset, positions)
+    not_run = too_many_classes(pipelines, len(classes), backbone.feature_width)
     digest = fingerprint(dataset, positions)
     batches = {
         split: choice.load_batch(dataset, split, chosen, config.image_size)
         for split, chosen in positions.items()
     }
-    classes = tuple(dataset.card.classes)
-    _require_all_classes(batches, classes)
     under_test = UnderTest(
         card=dataset.card,
         fingerprint=digest,
@@ -400,6 +409,7 @@ def _load(
         key_file=key_file,
         public=public,
         copies=dataset.copies_table() if isinstance(dataset, ScreenedImages) else b"",
+        not_run=not_run,
     )
 
 
@@ -407,15 +417,3 @@ def _shared_settings(config: RunConfig) -> RunSettings:
     """Return the settings that pipelines read: the fields of ``RunSettings``, by their names."""
     shared = {one.name: getattr(config, one.name) for one in dataclasses.fields(RunSettings)}
     return RunSettings(**shared | {"threads": config.threads or usable_cores()})
-
-
-def _require_all_classes(batches: dict[Split, ImageBatch], classes: tuple[str, ...]) -> None:
-    for split, batch in batches.items():
-        seen = set(np.unique(batch.labels).tolist())
-        for label, name in enumerate(classes):
-            if label not in seen:
-                raise UsageError(
-                    f"the {split.value} split has no image of class {name!r} "
-                    f"among its {len(batch)} images",
-                    fix=f"raise --{split.value}-limit or add images of that class",
-                )

@@ -10,6 +10,7 @@ from typing import Any
 
 from he_compare.common.datasets.opened.inspection import MAX_NAMED, DatasetCheck
 from he_compare.common.errors import UsageError
+from he_compare.common.run.positive import NONE_NAMED, how_to_name, note_none_named
 
 # Below this number of test images a share of them says next to nothing.
 FEW_TESTED = 20
@@ -74,11 +75,10 @@ def readiness_of(found: DatasetCheck) -> Readiness:
 
 
 def _positive(found: DatasetCheck) -> list[Advice]:
-    classes = found.card.classes
-    if len(classes) != 2 or found.card.positive_class:
+    if not note_none_named(found.card):
         return []
-    names = " or ".join(f"--positive {name!r}" for name in classes)
-    return [Advice("no class is said to be positive, so no sensitivity is computed", names)]
+    text = f"{NONE_NAMED}, so sensitivity and specificity are not computed"
+    return [Advice(text, how_to_name(found.card.classes))]
 
 
 def _patients(found: DatasetCheck) -> list[Advice]:

@@ -31,7 +31,7 @@ def _what_differs(old: Manifest, new: Manifest) -> str:
         return "its pipelines were " + ", ".join(p.label for p in old.pipelines)
     for name, value in old.settings.items():
         if name not in OUTSIDE_PLAN and new.settings.get(name) != value:
-            return f"its {name} was {value}, now {new.settings.get(name)}"
+            return f"its {name} was {value!r}, now {new.settings.get(name)!r}"
     if old.backbone.weights_sha256 != new.backbone.weights_sha256:
         return f"its weights were {old.backbone.weights_sha256[:12]}"
     return "its settings were different"

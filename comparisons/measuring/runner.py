@@ -165,6 +165,8 @@ class Runner:
         )
 
     def _session(self, planned: Planned) -> Session:
+        if reason := self.plan.not_run.get(planned.label):
+            raise UnavailableError(reason)
         before = self._broken.get(planned.label)
         if isinstance(before, UnavailableError):
             raise before

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from he_compare.common.backbones.head import MAX_CLASSES, MAX_FEATURES, LinearModel
+from he_compare.common.backbones.head import MAX_FEATURES, LinearModel
 from he_compare.common.errors import CellError, MessageError, UsageError
 from he_compare.common.service.wire import pack, unpack
-from he_compare.common.types import UInt8Array
+from he_compare.common.types import MAX_CLASSES, UInt8Array
 from he_compare.fhe_baseline.ckks.context import seal_context
 from he_compare.fhe_baseline.ckks.layouts.replication import (
     LEVELS,

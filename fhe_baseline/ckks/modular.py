@@ -24,6 +24,8 @@ Int64Array: TypeAlias = npt.NDArray[np.int64]
 # Up to here the estimate of the quotient of two residues is off by less than one.
 ONE_STEP_BITS = 50
 HALF_BITS = 31
+# Doubles below this are exact as 64-bit whole numbers; their mantissas have so many bits.
+WHOLE, MANTISSA_BITS = 2.0**62, 53
 MASK = np.uint64((1 << HALF_BITS) - 1)
 
 
@@ -68,10 +70,17 @@ def inverse(values: UInt64Array, prime: int) -> UInt64Array:
 
 
 def residues(numbers: Float64Array, prime: int) -> UInt64Array:
-    """Return whole numbers, held by doubles of any size and sign, modulo a prime."""
-    return cast(
-        UInt64Array, np.mod(np.fmod(numbers, prime).astype(np.int64), prime).view(np.uint64)
-    )
+    """Return whole numbers, held by doubles of any size and sign, modulo a prime below 2^61."""
+    large = np.abs(numbers) >= WHOLE
+    found = np.mod(np.where(large, 0.0, numbers).astype(np.int64), prime).view(np.uint64)
+    if large.any():
+        # No division by a double: it holds a prime of more than 53 bits with an error.
+        mantissas, exponents = np.frexp(numbers[large])
+        whole = np.ldexp(mantissas, MANTISSA_BITS).astype(np.int64)
+        shifts = [pow(2, int(exponent) - MANTISSA_BITS, prime) for exponent in exponents]
+        shifted = multiply(np.mod(whole, prime).view(np.uint64), np.array(shifts, np.uint64), prime)
+        found[large] = shifted
+    return found
 
 
 def uniform(count: int, prime: int, draw: Callable[[int], bytes] = os.urandom) -> UInt64Array:

@@ -20,7 +20,7 @@ from he_compare.common.backbones.head import LinearModel
 from he_compare.common.clock import Clock
 from he_compare.common.errors import MessageError, UnavailableError, UnknownNameError, UsageError
 from he_compare.common.plugin_names import canonical_name
-from he_compare.common.types import Float64Array, Message, UInt8Array
+from he_compare.common.types import MAX_CLASSES, Float64Array, Message, UInt8Array
 from he_compare.fhe_baseline.ckks.parameters import CkksParameters, parameter_set
 
 KIND = "packings"
@@ -109,6 +109,10 @@ class Packing(ABC):
     def misfit(self, parameters: CkksParameters, model: LinearModel) -> str:
         """Say why the model cannot be evaluated with these parameters, '' if it can."""
 
+    def most_classes(self, parameters: CkksParameters, width: int) -> int:
+        """Say how many classes of so many features find a place. The default: as many as a head."""
+        return MAX_CLASSES
+
     @abstractmethod
     def facts(self, parameters: CkksParameters, model: LinearModel) -> dict[str, Any]:
         """Return rotations, Galois keys and scales, for the record."""
@@ -176,6 +180,23 @@ def resolve(name: str, width: int, batch: int) -> str:
     return packing_for(Purpose.THROUGHPUT if batch >= width else Purpose.LATENCY)
 
 
+def most_classes_of(name: str, parameter_set_name: str, width: int) -> int:
+    """Say how many classes of so many features a packing takes, or any that ``auto`` may choose."""
+    names = [packing_for(purpose) for purpose in Purpose] if name == AUTO else [name]
+    packings = [load_packing(one) for one in names]
+    return min(
+        max(
+            packing.most_classes(parameter_set(candidate), width)
+            for candidate in _candidates(packing, parameter_set_name)
+        )
+        for packing in packings
+    )
+
+
+def _candidates(packing: Packing, name: str) -> tuple[str, ...]:
+    return packing.preferred_parameters if name == AUTO else (name,)
+
+
 def packing_modules(name: str) -> tuple[str, ...]:
     """Name the module of a packing; for ``auto``, of those it may choose."""
     names = [packing_for(purpose) for purpose in Purpose] if name == AUTO else [name]
@@ -195,9 +216,8 @@ def choose_parameters(
             "nothing",
             fix="train on images whose features differ",
         )
-    candidates = packing.preferred_parameters if name == AUTO else (name,)
     misfits = []
-    for candidate in candidates:
+    for candidate in _candidates(packing, name):
         parameters = parameter_set(candidate)
         misfit = packing.misfit(parameters, model)
         if not misfit:

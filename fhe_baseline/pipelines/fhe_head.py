@@ -158,6 +158,12 @@ class FheHeadPipeline(Pipeline):
 
         return availability()
 
+    def most_classes(self, parameters: FheHeadParameters, feature_width: int) -> int:
+        """As many as the packing finds places for."""
+        from he_compare.fhe_baseline.ckks.packing import most_classes_of
+
+        return most_classes_of(parameters.packing, parameters.parameter_set, feature_width)
+
     def plugins_used(self, parameters: FheHeadParameters) -> tuple[str, ...]:
         """Name the module of the packing, or of those that ``auto`` may choose."""
         from he_compare.fhe_baseline.ckks.packing import packing_modules

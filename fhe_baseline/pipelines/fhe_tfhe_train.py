@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from he_compare.fhe_baseline.tfhe.training_run import TfheTrainingOutcome
 
 NAME = "fhe-tfhe-train"
+# Concrete ML trains no more under encryption.
+TRAINED_CLASSES = 2
 
 
 class FheTfheTrainParameters(Parameters):
@@ -93,6 +95,10 @@ class FheTfheTrainPipeline(TfhePipeline):
     name = NAME
     parameters = FheTfheTrainParameters
 
+    def most_classes(self, parameters: FheTfheTrainParameters, feature_width: int) -> int:
+        """Two: Concrete ML trains no more under encryption."""
+        return TRAINED_CLASSES
+
     def fit(
         self, data: TrainingData, parameters: FheTfheTrainParameters, context: RunContext
     ) -> FheTfheTrainFitted:
@@ -106,7 +112,7 @@ class FheTfheTrainPipeline(TfhePipeline):
         from he_compare.fhe_baseline.tfhe.quantised import quantise_head
         from he_compare.fhe_baseline.tfhe.training_run import linear_model, scaled
 
-        if len(data.classes) != 2:
+        if len(data.classes) != TRAINED_CLASSES:
             raise UnavailableError(
                 f"Concrete ML trains two classes under encryption, the dataset has "
                 f"{len(data.classes)}",

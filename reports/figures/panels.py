@@ -16,12 +16,26 @@ from he_compare.reports.naming import short_title
 
 COLUMNS = 4
 TITLE_WIDTH = 22
+AXIS_NAME = 12
 Curve = Callable[[CellScores], tuple[list[float], list[float]]]
 
 
 def roc_plot(view: RunView) -> Figure | None:
-    """Draw true against false positive rates; None where no ROC was recorded."""
-    return _panels(view, _roc, "AUC", "auc", "false positive rate", "true positive rate")
+    """Draw true against false positive rates; None where no ROC was recorded.
+
+    Where no class is positive, the axes say which class is called what: the second of two.
+    """
+    across, up = "false positive rate", "true positive rate"
+    if not view.positive:
+        across, up = (f"share of {name} called {last}" for name, last in _called_the_second(view))
+    return _panels(view, _roc, "AUC", "auc", across, up)
+
+
+def _called_the_second(view: RunView) -> list[tuple[str, str]]:
+    """Return both of two classes, each with the second one, short enough for an axis."""
+    classes = view.manifest.dataset.card.classes[:2]
+    short = [name if len(name) <= AXIS_NAME else f"{name[: AXIS_NAME - 1]}…" for name in classes]
+    return [(name, short[-1]) for name in short]
 
 
 def reliability_plot(view: RunView) -> Figure | None:

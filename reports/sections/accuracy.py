@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from matplotlib.figure import Figure as Drawing
 
+from he_compare.common.run.positive import note_none_named
 from he_compare.common.run.records import MetricValue, PairedDifference
 from he_compare.common.run.spelling import (
     MISSING,
@@ -16,6 +17,7 @@ from he_compare.common.run.spelling import (
     significant,
 )
 from he_compare.common.run.view import PipelineView, RunView
+from he_compare.reports.confusion import MOST_CLASSES_SHOWN, confusion_tables, lowest_recalls
 from he_compare.reports.document.nodes import (
     Block,
     Column,
@@ -33,7 +35,7 @@ from he_compare.reports.figures.panels import reliability_plot, roc_plot
 from he_compare.reports.naming import row_name, short_title
 from he_compare.reports.numbers import metric_cell, with_interval
 from he_compare.reports.section import ReportSection
-from he_compare.reports.tables import absent, blanks, grouped, pipeline_tables
+from he_compare.reports.tables import absent, pipeline_tables
 
 OF_OLD_RECORDS = "McNemar's exact test, which takes images as independent"
 
@@ -50,8 +52,7 @@ TITLES = {
 CALIBRATION = ("ece", "brier")
 RECALL = "recall"
 ROC = (
-    "ROC curves. Dashed: the reference; grey: chance. AUC with interval: table above; all points: "
-    "scores.json."
+    "Dashed: the reference; grey: chance. AUC with interval: table above; all points: scores.json."
 )
 RELIABILITY = (
     "Share of correct predictions against mean confidence, by bin of confidence; empty bins are "
@@ -76,9 +77,10 @@ class Accuracy(ReportSection):
         recalls = [name for name in names if is_recall(name)]
         overall = [name for name in names if name not in recalls and name not in CALIBRATION]
         blocks: tuple[Block, ...] = (
+            *_no_positive(view),
             *_figure(view),
             *_metric_tables(view, "Metrics of the whole test set", overall),
-            *_panels(view, roc_plot, "roc", ROC),
+            *_panels(view, roc_plot, "roc", _roc_caption(view)),
         )
         return [
             Section(self.title, 1, "accuracy", blocks),
@@ -90,10 +92,32 @@ class Accuracy(ReportSection):
         ]
 
 
+def _no_positive(view: RunView) -> list[Paragraph]:
+    """Say that no class was named positive, and by what option; or that one was taken unasked."""
+    note = note_none_named(view.manifest.dataset.card)
+    if note and view.positive:
+        taken = f"{view.positive!r} was taken as the positive class unasked, for it comes second"
+        note = f"{taken}: {note}"
+    return [Paragraph(inline(f"{note[:1].upper()}{note[1:]}."))] if note else []
+
+
+def _roc_caption(view: RunView) -> str:
+    of_one = "" if view.positive else " AUC is the same for both classes."
+    return f"ROC curves. {ROC}{of_one}"
+
+
 def _per_class(view: RunView, recalls: list[str]) -> list[Section]:
     if not recalls:
         return []
-    tables = _metric_tables(view, "Recall of each class", recalls)
+    caption = "Recall of each class"
+    if len(recalls) > MOST_CLASSES_SHOWN:
+        every = len(recalls)
+        recalls = lowest_recalls(view, recalls)
+        caption = (
+            f"Recall of the {len(recalls)} of {every} classes where it is lowest, by its mean over "
+            "the pipelines; scores.json has all"
+        )
+    tables = _metric_tables(view, caption, recalls)
     return [Section("Per class", 2, "per-class", tuple(tables))]
 
 
@@ -156,8 +180,13 @@ def _metric_tables(view: RunView, caption: str, names: list[str]) -> list[Table]
         metric = pipeline.metric(name)
         return metric_cell(metric) if metric else absent(pipeline)
 
-    columns = [(name, title_of(name), _unit(view, name)) for name in names]
+    columns = [(name, _title(view, name), _unit(view, name)) for name in names]
     return pipeline_tables(view, caption, columns, fill, _note(view, names))
+
+
+def _title(view: RunView, name: str) -> str:
+    """Return the heading of a metric; F1 is of the positive class, or the mean over classes."""
+    return "F1, mean over classes" if name == "f1" and not view.positive else title_of(name)
 
 
 def _metrics(view: RunView, names: list[str]) -> list[MetricValue]:
@@ -184,9 +213,9 @@ def _note(view: RunView, names: list[str]) -> Inline:
         percent = ", ".join(f"{100 * level:g}%" for level in levels)
         parts.append(f"Brackets: {percent} intervals, {'; '.join(methods)}.")
     if view.scores and "sensitivity" in names:
-        positive = view.manifest.dataset.card.positive_class or "positive class"
         parts.append(
-            f"{positive} is predicted at a probability of {view.scores.threshold:g} or more."
+            f"Positive: {view.positive or 'not named'}, predicted at a probability of "
+            f"{view.scores.threshold:g} or more."
         )
     remarks = sorted(
         {metric.note for metric in metrics if metric.note and metric.value is not None}
@@ -235,51 +264,6 @@ def _of_accuracy(view: RunView) -> list[PairedDifference]:
         for one in pipeline.differences
         if one.p_value is not None
     ]
-
-
-def confusion_tables(view: RunView) -> list[Table]:
-    """Return the confusion counts of all pipelines as one table."""
-    classes = view.manifest.dataset.card.classes
-    return [_binary(view, classes) if len(classes) == 2 else _several(view, classes)]
-
-
-def _binary(view: RunView, classes: list[str]) -> Table:
-    rows = []
-    for pipeline in view.pipelines:
-        name = row_name(view, pipeline, pipeline.cells[:1])
-        counts = _counts(pipeline)
-        if len(counts) == 2:
-            cells = [inline(f"{count:,}") for line in counts for count in line]
-        else:
-            cells = list(blanks(pipeline, 4))
-        rows.append(Row((name, *cells)))
-    columns = [Column("Pipeline", weight=2.2)]
-    columns += [
-        Column(f"{truth}, predicted {called}", "right", "images")
-        for truth in classes
-        for called in classes
-    ]
-    return Table("Images by true and predicted class", tuple(columns), tuple(rows))
-
-
-def _several(view: RunView, classes: list[str]) -> Table:
-    def rows_of(pipeline: PipelineView) -> list[Row]:
-        counts = _counts(pipeline)
-        return [
-            Row((inline(truth), *[inline(f"{count:,}") for count in line]))
-            for truth, line in zip(classes, counts, strict=False)
-            if len(line) == len(classes)
-        ]
-
-    columns = (
-        Column("True class", weight=1.4),
-        *[Column(f"predicted {name}", "right", "images") for name in classes],
-    )
-    return Table("Images by true class (rows) and predicted class", columns, grouped(view, rows_of))
-
-
-def _counts(pipeline: PipelineView) -> list[list[int]]:
-    return pipeline.scores.confusion if pipeline.scores else []
 
 
 def _agreement(view: RunView) -> list[Section]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from he_compare.common.run.records import DatasetSummary, SplitSummary
 from he_compare.common.run.spelling import MISSING, fixed, parameters
 from he_compare.common.run.view import PipelineView, RunView
+from he_compare.reports.confusion import MOST_CLASSES_SHOWN
 from he_compare.reports.document.nodes import (
     Break,
     Bullets,
@@ -21,6 +22,8 @@ from he_compare.reports.document.nodes import (
 from he_compare.reports.naming import full_title, record_ids, row_name
 from he_compare.reports.section import ReportSection
 
+# Of many classes so many are named.
+FIRST_NAMED = 5
 SPLITS = ("train", "val", "test")
 
 
@@ -55,8 +58,8 @@ def _dataset(dataset: DatasetSummary) -> Section:
             ("Source", inline(card.source)),
             ("Licence", inline(card.licence)),
             ("Citation", inline(card.citation)),
-            ("Classes", inline(", ".join(card.classes))),
-            ("Positive class", inline(card.positive_class or "none")),
+            ("Classes", inline(_named(card.classes))),
+            *((("Positive class", inline(card.positive_class)),) if card.positive_class else ()),
             ("Subset", inline(dataset.subset)),
             ("Stored size, pixels", inline(card.native_size or "not stated")),
             ("Size used, pixels", inline(f"{dataset.image_size} × {dataset.image_size}")),
@@ -71,6 +74,8 @@ def _dataset(dataset: DatasetSummary) -> Section:
 def _splits(dataset: DatasetSummary) -> Table:
     names = [name for name in SPLITS if name in dataset.splits]
     names += sorted(set(dataset.splits) - set(names))
+    positive = dataset.card.positive_class
+    of_one = (f"share of {positive}",) if positive else ()
     return Table(
         "Images of each split as used",
         (
@@ -78,9 +83,9 @@ def _splits(dataset: DatasetSummary) -> Table:
             Column("Images", "right", "n"),
             Column("Patient groups", "right", "n"),
             Column("Images per class", weight=3.5),
-            Column("Prevalence", "right", "share of the positive class", 1.4),
+            *(Column("Prevalence", "right", unit, 1.4) for unit in of_one),
         ),
-        tuple(Row(_split_cells(name, dataset.splits[name])) for name in names),
+        tuple(Row(_split_cells(name, dataset.splits[name])[: 4 + len(of_one)]) for name in names),
         inline(
             "Group: images that belong together, for instance those of one patient. The bootstrap "
             "resamples groups."
@@ -90,6 +95,8 @@ def _splits(dataset: DatasetSummary) -> Table:
 
 def _split_cells(name: str, split: SplitSummary) -> tuple[Inline, ...]:
     counts = ", ".join(f"{label}: {count}" for label, count in split.per_class.items())
+    if len(split.per_class) > MOST_CLASSES_SHOWN:
+        counts = _range_of(split.per_class)
     return (
         inline(name),
         inline(f"{split.n:,}"),
@@ -97,6 +104,23 @@ def _split_cells(name: str, split: SplitSummary) -> tuple[Inline, ...]:
         inline(counts),
         inline(MISSING if split.prevalence is None else fixed(split.prevalence)),
     )
+
+
+def _named(classes: list[str]) -> str:
+    """Name classes, the first few of many."""
+    if len(classes) <= MOST_CLASSES_SHOWN:
+        return ", ".join(classes)
+    return f"{len(classes)}: {', '.join(classes[:FIRST_NAMED])}, …; all: manifest.json"
+
+
+def _range_of(per_class: dict[str, int]) -> str:
+    """Say between which numbers of images many classes lie, and name the smallest."""
+    least, most = min(per_class.values()), max(per_class.values())
+    smallest = [label for label, count in per_class.items() if count == least]
+    if least == most:
+        return f"{len(per_class)} classes of {least}"
+    named = ", ".join(smallest[:FIRST_NAMED]) + (", …" if len(smallest) > FIRST_NAMED else "")
+    return f"{len(per_class)} classes of {least} to {most}; smallest ({len(smallest)}): {named}"
 
 
 def _backbone(view: RunView) -> Section:

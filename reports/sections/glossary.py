@@ -30,6 +30,7 @@ WORDS = (
         "Equal images give equal ciphertexts, so a server can recognise repetitions.",
     ),
 )
+OF_POSITIVES = ("Sensitivity", "Specificity")
 REFERENCES = (
     ("Touvron et al. 2021, DeiT: data-efficient image transformers", "arXiv:2012.12877"),
     ("Cheon, Kim, Kim, Song 2017, CKKS: arithmetic of approximate numbers", "ePrint 2016/421"),
@@ -48,7 +49,8 @@ class Glossary(ReportSection):
 
     def sections(self, view: RunView) -> list[Section]:
         """Return glossary and references, with the sources the pipelines name."""
-        words = KeyValues(tuple((name, inline(meaning)) for name, meaning in WORDS))
+        said = [one for one in WORDS if view.positive or one[0] not in OF_POSITIVES]
+        words = KeyValues(tuple((name, inline(meaning)) for name, meaning in said))
         listed = [_reference(title, number) for title, number in REFERENCES]
         named = {
             pipeline.claims.source

@@ -94,7 +94,6 @@ SHARED_CONSTANTS = {
     "LEVELS": "of CKKS that a packing uses, and of security",
     "LOGGER": "of a module",
     "MANIFEST": "of an encrypted folder, and of a run",
-    "MAX_CLASSES": "of a head, and of a folder",
     "NOT_CLAIMED": "under CKKS and under TFHE, and how old records marked it",
     "POLICY_OPTION": "the option of a cipher that says whose key it is",
     "ROLE": "of a server, one per protocol",

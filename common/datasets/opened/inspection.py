@@ -20,6 +20,8 @@ from he_compare.common.errors import DataError
 from he_compare.common.run.records import DatasetCard, SplitSummary
 from he_compare.common.types import IntArray, Split
 
+# More classes than this are listed one per line.
+CLASSES_IN_A_ROW = 12
 MAX_NAMED = 10
 MAX_SIZES = 12
 PROGRESS_EVERY = 200
@@ -216,24 +218,49 @@ def describe(found: DatasetCheck) -> str:
 
 
 def _table(found: DatasetCheck) -> list[str]:
-    """Lay out images, groups, prevalence and classes by split."""
+    """Lay out images, groups and classes by split, with the prevalence where one is positive."""
     card = found.card
-    head = ["split", "images", "groups", "prevalence", *card.classes]
+    many = len(card.classes) > CLASSES_IN_A_ROW
+    prevalences = {
+        name: "-" if split.prevalence is None else f"{split.prevalence:.1%}"
+        for name, split in found.splits.items()
+        if card.positive_class
+    }
+    head = ["split", "images", "groups", *(["prevalence"] if prevalences else [])]
+    head += [] if many else card.classes
     rows = [
         [
             name,
             f"{split.n:,}",
             f"{split.groups:,}",
-            "-" if split.prevalence is None else f"{split.prevalence:.1%}",
-            *(f"{split.per_class[label]:,}" for label in card.classes),
+            *([prevalences[name]] if prevalences else []),
+            *(f"{split.per_class[label]:,}" for label in card.classes if not many),
         ]
         for name, split in found.splits.items()
     ]
-    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-    lines = [
-        "  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True))
-        for row in [head, *rows]
-    ]
+    lines = _aligned([head, *rows])
     if card.positive_class:
         lines.append(f"prevalence is the share of {card.positive_class!r}, the positive class")
-    return lines
+    return [*lines, *(["", *_by_class(found)] if many else [])]
+
+
+def _by_class(found: DatasetCheck) -> list[str]:
+    """Lay out the images of many classes, one line per class."""
+    splits = list(found.splits.values())
+    return _aligned(
+        [
+            ["class", *found.splits],
+            *(
+                [label, *(f"{one.per_class[label]:,}" for one in splits)]
+                for label in found.card.classes
+            ),
+        ]
+    )
+
+
+def _aligned(rows: list[list[str]]) -> list[str]:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return [
+        "  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    ]

@@ -15,9 +15,8 @@ from he_compare.common.datasets.reading.class_folders import subfolders, visible
 from he_compare.common.datasets.reading.csv_tables import read_table
 from he_compare.common.datasets.reading.inside_folder import InsideFolder
 from he_compare.common.errors import DataError
-from he_compare.common.types import Split
+from he_compare.common.types import MAX_CLASSES, Split
 
-MAX_CLASSES = 1000
 NO_GROUPS = (
     "patient groups are not known: every image counts as a patient of its own, so that splits may "
     "share patients and intervals may be too narrow; a CSV with a group column solves both"
@@ -149,6 +148,7 @@ def _check_classes(classes: Sequence[str], name: str) -> None:
         raise DataError(f"{name!r} has {found}", fix="give at least two classes")
     if len(classes) > MAX_CLASSES:
         raise DataError(
-            f"{name!r} has {len(classes)} classes, more than {MAX_CLASSES}",
-            fix="check that the label column is the right one",
+            f"{name!r} has {len(classes)} classes, more than {MAX_CLASSES}, the most that "
+            "pipelines take",
+            fix="check that the labels are the right ones; else group classes or leave some out",
         )

@@ -1,4 +1,4 @@
-"""Labels as numbers: the index of a name in the classes, and which of two is the positive one."""
+"""Labels as numbers: the index of a name in the classes."""
 
 from __future__ import annotations
 
@@ -6,10 +6,6 @@ from collections.abc import Sequence
 
 from he_compare.common.errors import DataError
 from he_compare.common.plugins import nearest
-
-NEGATIVE_NAMES = frozenset(
-    {"normal", "negative", "healthy", "control", "benign", "no finding", "no_finding", "0", "none"}
-)
 
 
 def label_number(label: str, classes: Sequence[str], where: str) -> int:
@@ -21,16 +17,3 @@ def label_number(label: str, classes: Sequence[str], where: str) -> int:
             f"{where}: label {label!r} is not one of {', '.join(map(repr, classes))}",
             fix=nearest(label, list(classes)),
         ) from None
-
-
-def positive_of(classes: Sequence[str]) -> str:
-    """Return the positive class of two: the one that is not called normal, else the second.
-
-    '' for more than two classes.
-    """
-    if len(classes) != 2:
-        return ""
-    negative = [name for name in classes if name.lower() in NEGATIVE_NAMES]
-    if len(negative) == 1:
-        return next(name for name in classes if name != negative[0])
-    return classes[1]

@@ -52,7 +52,7 @@ from typing import Any
 import numpy as np
 
 from he_compare.common.backbones.head import LinearModel
-from he_compare.common.types import Float64Array, UInt8Array
+from he_compare.common.types import MAX_CLASSES, Float64Array, UInt8Array
 from he_compare.fhe_baseline.ckks.context import seal_context
 from he_compare.fhe_baseline.ckks.exact_plaintexts import (
     coefficient,
@@ -232,6 +232,10 @@ class ZeroSum(SealPacking):
     def scales(self, parameters: CkksParameters, model: LinearModel) -> MaskedScales:
         """Choose B, and the largest scale of features that cannot overflow with it."""
         return plan(parameters, model)
+
+    def most_classes(self, parameters: CkksParameters, width: int) -> int:
+        """As many as have stretches of so many coefficients, at most those of a head."""
+        return min(MAX_CLASSES, parameters.degree // width)
 
     def layout_misfit(self, parameters: CkksParameters, model: LinearModel) -> str:
         """Say where the classes do not find places enough."""

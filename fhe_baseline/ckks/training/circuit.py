@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from he_compare.common.backbones.head import MAX_CLASSES, MAX_FEATURES
+from he_compare.common.backbones.head import MAX_FEATURES
 from he_compare.common.errors import UsageError
-from he_compare.common.types import Float64Array
+from he_compare.common.types import MAX_CLASSES, Float64Array
 from he_compare.fhe_baseline.ckks.context import data_primes, insecure_seal_context, seal_context
 from he_compare.fhe_baseline.ckks.parameters import CkksParameters
 from he_compare.fhe_baseline.ckks.training.diagonals import DiagonalLayout, plan_layout
@@ -73,7 +73,9 @@ class Circuit:
                 f"{self.batches} batches are out of range: 1 to {min(MAX_BATCHES, self.rows)}"
             )
         if self.classifiers != 1 and not 3 <= self.classifiers <= MAX_CLASSES:
-            raise UsageError(f"{self.classifiers} classifiers: 1 for two classes, or 3 to 11")
+            raise UsageError(
+                f"{self.classifiers} classifiers: 1 for two classes, or 3 to {MAX_CLASSES}"
+            )
         if not 1 <= self.doublings <= MAX_DOUBLINGS:
             raise UsageError(f"{self.doublings} folds per key are out of range: 1 to 8")
         for step in self.steps:

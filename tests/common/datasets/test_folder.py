@@ -85,9 +85,12 @@ def test_a_relative_argument_is_looked_for_in_data_dir(tmp_path: Path) -> None:
     assert len(DATASET.open("", tmp_path / "mine", "", 0).index(Split.TEST).ids) == 8
 
 
-def test_the_class_that_is_called_normal_is_the_negative_one(tmp_path: Path) -> None:
-    write_tree(tmp_path, {"": 12}, size=16, classes=("abnormal", "normal"))
-    assert DATASET.open(str(tmp_path), None, "", 0).card.positive_class == "abnormal"
+@pytest.mark.parametrize(
+    "classes", [("abnormal", "normal"), ("CT_COVID", "CT_NonCOVID"), ("negative", "positive")]
+)
+def test_no_name_makes_a_class_the_positive_one(tmp_path: Path, classes: tuple[str, str]) -> None:
+    write_tree(tmp_path, {"": 12}, size=16, classes=classes)
+    assert DATASET.open(str(tmp_path), None, "", 0).card.positive_class == ""
 
 
 def test_byte_identical_files_stay_in_one_split(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -24,6 +25,10 @@ def made_up(k: int, n: int = 120, seed: int = 0) -> Predictions:
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     classes = tuple(f"class{i}" for i in range(k))
     return predictions_of(labels, probabilities, classes, classes[-1], 0.5).about(0)
+
+
+def without_positive(predictions: Predictions) -> Predictions:
+    return replace(predictions, positive=None)
 
 
 def repeated(predictions: Predictions, times: np.ndarray) -> Predictions:
@@ -57,6 +62,25 @@ def test_equal_weights_give_the_point_estimate(metric: Metric, k: int) -> None:
     got = metric.resampled(predictions, weights)
     assert got.shape == (2,)
     assert got == pytest.approx([metric.value(predictions)] * 2)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_metric_without_a_positive_class_says_so_or_is_the_same_both_ways(metric: Metric) -> None:
+    predictions = without_positive(made_up(2))
+    if metric.needs_positive:
+        with pytest.raises(UndefinedMetric, match="no class is named positive"):
+            metric.value(predictions)
+        return
+    turned = Predictions(
+        labels=1 - predictions.labels,
+        probabilities=predictions.probabilities[:, ::-1],
+        classes=predictions.classes[::-1],
+        positive=None,
+        focus=1,
+    )
+    assert metric.value(predictions) == pytest.approx(metric.value(turned))
+    weights = np.ones((1, len(predictions.labels)))
+    assert metric.resampled(predictions, weights) == pytest.approx([metric.value(predictions)])
 
 
 @pytest.mark.parametrize("k", [2, 3])

@@ -70,7 +70,21 @@ def test_multi_class_values_equal_scikit_learns() -> None:
     recalls = sk.recall_score(labels, called, average=None)
     assert [got[f"recall[{name}]"] for name in "abcd"] == pytest.approx(list(recalls))
     assert got["brier"] == pytest.approx(((probabilities - np.eye(4)[labels]) ** 2).sum(1).mean())
-    assert got["sensitivity"] is None
+    assert not {"sensitivity", "specificity"} & set(got)
+
+
+def test_without_a_positive_class_two_classes_are_equals() -> None:
+    labels, probabilities, groups = case()
+    forth = score(labels, probabilities, groups, BINARY, "", seed=0, draws=20)
+    back = score(1 - labels, probabilities[:, ::-1], groups, BINARY[::-1], "", seed=0, draws=20)
+    got, turned = ({name: one.value for name, one in by_name(x[0]).items()} for x in (forth, back))
+    assert not {"sensitivity", "specificity"} & set(got)
+    assert got == pytest.approx(turned)
+    called = probabilities.argmax(axis=1)
+    assert got["f1"] == pytest.approx(sk.f1_score(labels, called, average="macro"))
+    assert got["auc"] == pytest.approx(sk.roc_auc_score(labels, probabilities[:, 1]))
+    assert got["recall[normal]"] == pytest.approx(sk.recall_score(labels, called, pos_label=0))
+    assert forth[2] and forth[2] != back[2]
 
 
 def test_the_threshold_moves_the_called_class_but_not_the_ranking() -> None:

@@ -27,7 +27,7 @@ def make_client(model: LinearModel) -> EncryptedHeadClient:
     return EncryptedHeadClient(make_plan(model, "replicated", "auto").parameters, model)
 
 
-@pytest.mark.parametrize(("width", "classes"), [(1, 2), (63, 2), (192, 3), (1024, 11)])
+@pytest.mark.parametrize(("width", "classes"), [(1, 2), (63, 2), (192, 3), (192, 128)])
 def test_scores_equal_the_clear_heads(width: int, classes: int) -> None:
     model = random_model(width, classes)
     client = make_client(model)
@@ -74,7 +74,7 @@ def test_heads_of_one_bound_look_alike_to_the_server_whatever_their_weights() ->
         ("layout", "[]", "is invalid"),
         ("width", 5000, "a head of 5000 features"),
         ("width", "63", "whole numbers"),
-        ("classes", 12, "12 classes"),
+        ("classes", 129, "129 classes"),
         ("scales", {}, "is invalid"),
         ("scales", "features", "is invalid"),
         ("scales", {"features": 1.0, "weights": 1.0, "reply": 1.0}, "is invalid"),

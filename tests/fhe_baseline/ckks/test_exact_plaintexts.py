@@ -52,6 +52,13 @@ def test_a_number_near_the_modulus_keeps_every_bit() -> None:
     assert coefficient(back, 8, PRIMES) == 0
 
 
+@pytest.mark.parametrize("prime", [PRIMES[0], (1 << 60) - 93, (1 << 61) - 1])
+def test_residues_of_whole_numbers_of_any_size_are_exact(prime: int) -> None:
+    numbers = [0.0, -1.0, 5e8, 2.0**58, -(2.0**61), 2.0**62, -1.7e19, 3.1e22, -(2.0**200), 1.5e300]
+    expected = [int(number) % prime for number in numbers]
+    assert residues(np.array(numbers), prime).tolist() == expected
+
+
 def test_residues_above_their_prime_are_refused() -> None:
     values = [np.full(DEGREE, prime, np.uint64) for prime in PRIMES]
     with pytest.raises(MessageError):

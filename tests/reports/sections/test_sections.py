@@ -19,10 +19,10 @@ from he_compare.reports.build import build_document
 from he_compare.reports.cards import found_by
 from he_compare.reports.document.nodes import Row, SpanRow, Table, plain
 from he_compare.reports.render.markdown import markdown
-from he_compare.reports.sections import accuracy, claims, deviations, pictures, verdict
+from he_compare.reports.sections import accuracy, claims, compared, deviations, pictures, verdict
 from he_compare.reports.sections.accuracy import is_recall, title_of
 from he_compare.reports.verdict_words import verdict_words
-from tests.support.samplerun import SampleRun, ten_pipelines, three_pipelines
+from tests.support.samplerun import FHE, PLAIN, SampleRun, build, ten_pipelines, three_pipelines
 
 
 def _view(run: SampleRun, path: Path) -> RunView:
@@ -232,6 +232,33 @@ def test_confusion_of_two_classes_is_one_row_a_pipeline(tmp_path: Path) -> None:
     row = table.rows[0]
     assert isinstance(row, Row)
     assert sum(int(plain(cell)) for cell in row.cells[1:]) == 200
+
+
+def test_of_many_classes_the_worst_are_shown(tmp_path: Path) -> None:
+    classes = tuple(f"c{number:03d}" for number in range(40))
+    run = build((PLAIN, FHE), classes=classes, n=400, untrained=False, rounds=1)
+    view = _view(run, tmp_path)
+    tables = [
+        block
+        for section in accuracy.SECTION.sections(view)
+        for block in section.blocks
+        if isinstance(block, Table)
+    ]
+    assert max(len(table.columns) for table in tables) <= 8
+    assert sum(len(table.columns) for table in tables) < 60
+    recalls = [table for table in tables if "where it is lowest" in table.caption]
+    shown = [column.title for table in recalls for column in table.columns[1:]]
+
+    def mean(name: str) -> float:
+        return sum(one.value(f"recall[{name}]") or 0.0 for one in view.pipelines)
+
+    assert shown == sorted(classes, key=mean)[:10]
+    pairs = [table for table in tables if "confused most" in table.caption]
+    names = [column.title for table in pairs for column in table.columns[1:]]
+    assert len(names) == 10 and all(", predicted " in name for name in names)
+    (dataset,) = [one for one in compared.SECTION.sections(view) if one.anchor == "dataset"]
+    words = str(dataset.blocks)
+    assert "40: c000, c001" in words and "40 classes of " in words
 
 
 def test_pictures_come_with_the_sentence_on_hiding_and_a_row_for_all(tmp_path: Path) -> None:

@@ -36,7 +36,25 @@ def dataset() -> ArrayImages:
         splits[split] = SplitIndex(ids, np.arange(n, dtype=np.int64) % 2, groups)
     images[Split.TRAIN][2] = images[Split.TRAIN][0]
     images[Split.TEST][1] = images[Split.TRAIN][4]
-    return ArrayImages(make_card("x", ("ill", "normal")), "all", images, splits, ["a note"])
+    card = make_card("x", ("ill", "normal")).model_copy(update={"positive_class": "ill"})
+    return ArrayImages(card, "all", images, splits, ["a note"])
+
+
+def test_without_a_positive_class_there_is_no_prevalence(dataset: ArrayImages) -> None:
+    dataset.card = dataset.card.model_copy(update={"positive_class": ""})
+    found = check(dataset)
+    assert found.splits["train"].prevalence is None
+    assert "prevalence" not in describe(found)
+
+
+def test_many_classes_are_listed_one_per_line(dataset: ArrayImages) -> None:
+    classes = [f"class {number}" for number in range(40)]
+    dataset.card = dataset.card.model_copy(update={"classes": classes, "positive_class": ""})
+    lines = describe(check(dataset)).splitlines()
+    assert [line.split() for line in lines if line.strip().startswith("class 1 ")] == [
+        ["class", "1", "4", "1", "2"]
+    ]
+    assert max(len(line) for line in lines[:45]) < 40
 
 
 def test_counts_groups_prevalence_and_sizes(dataset: ArrayImages) -> None:

@@ -10,7 +10,7 @@ from he_compare.fhe_baseline.ckks.layouts.scales import plan_scales
 from he_compare.fhe_baseline.ckks.layouts.slots import SlotLayout, padded
 from he_compare.fhe_baseline.ckks.parameters import parameter_set
 
-SHAPES = [(1, 2), (2, 2), (5, 3), (192, 2), (384, 2), (385, 3), (768, 11), (1023, 7), (1024, 11)]
+SHAPES = [(1, 2), (2, 2), (5, 3), (192, 2), (384, 2), (385, 3), (768, 11), (1023, 7), (192, 128)]
 
 
 def random_model(width: int, classes: int, seed: int = 0) -> LinearModel:

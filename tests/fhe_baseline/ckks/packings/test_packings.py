@@ -11,10 +11,15 @@ from he_compare.common.backbones.head import CLIP, LinearModel
 from he_compare.common.clock import Clock
 from he_compare.common.errors import UnknownNameError, UsageError
 from he_compare.common.plugins import discover
-from he_compare.common.types import Side, Stage
+from he_compare.common.types import MAX_CLASSES, Side, Stage
 from he_compare.fhe_baseline.ckks.context import explain_seal_error
 from he_compare.fhe_baseline.ckks.inference import load_public_material, make_plan, public_material
-from he_compare.fhe_baseline.ckks.packing import PackingClient, PackingServer, load_packing
+from he_compare.fhe_baseline.ckks.packing import (
+    PackingClient,
+    PackingServer,
+    load_packing,
+    most_classes_of,
+)
 from he_compare.fhe_baseline.ckks.parameters import CkksParameters, parameter_set
 
 WIDTHS, CLASS_COUNTS = (5, 192, 384, 768, 1024), (2, 3, 11)
@@ -51,24 +56,43 @@ def test_replicated_scores_equal_the_clear_ones(width: int, classes: int) -> Non
     assert largest_error(random_model(width, classes), "replicated") < 1e-3
 
 
+@pytest.mark.parametrize("width", [192, 1024])
+def test_replicated_holds_as_many_classes_as_a_head_has(width: int) -> None:
+    assert largest_error(random_model(width, MAX_CLASSES), "replicated") < 1e-3
+
+
 @pytest.mark.parametrize(("width", "classes"), [(5, 3), (192, 2), (384, 2), (768, 3), (1024, 11)])
 def test_tenseal_dot_scores_equal_the_clear_ones(width: int, classes: int) -> None:
     assert largest_error(random_model(width, classes), "tenseal-dot", n=1) < 1e-4
 
 
-@pytest.mark.parametrize(("width", "classes"), [(5, 2), (6, 3), (5, 11)])
+@pytest.mark.parametrize(("width", "classes"), [(5, 2), (6, 3), (5, 11), (6, 128)])
 def test_tenseal_mm_scores_equal_the_clear_ones(width: int, classes: int) -> None:
     assert largest_error(random_model(width, classes), "tenseal-mm", n=1) < 1e-4
 
 
-@pytest.mark.parametrize(("width", "classes"), [(1, 2), (5, 11), (192, 2), (1024, 11)])
+@pytest.mark.parametrize(("width", "classes"), [(1, 2), (5, 11), (192, 2), (5, 128)])
 def test_batched_scores_equal_the_clear_ones(width: int, classes: int) -> None:
     assert largest_error(random_model(width, classes), "batched", n=3) < 1e-3
 
 
-@pytest.mark.parametrize(("width", "classes"), [(1, 2), (5, 11), (192, 3), (384, 2)])
+@pytest.mark.parametrize(("width", "classes"), [(1, 2), (5, 11), (192, 3), (384, 2), (192, 42)])
 def test_zero_sum_scores_equal_the_clear_ones(width: int, classes: int) -> None:
     assert largest_error(random_model(width, classes), "zero-sum") < 1e-3
+
+
+@pytest.mark.parametrize("parameters", ["n4096-106-flat", "n8192", "n8192-160", "n8192-144"])
+def test_zero_sum_works_with_primes_that_no_double_holds(parameters: str) -> None:
+    assert largest_error(random_model(192, 2), "zero-sum", parameters) < 1e-4
+
+
+@pytest.mark.parametrize(("packing", "classes"), [("replicated", 128), ("zero-sum", 42)])
+def test_a_packing_takes_as_many_classes_as_it_says(packing: str, classes: int) -> None:
+    assert most_classes_of(packing, "auto", 192) == classes
+    make_plan(random_model(192, classes), packing, "auto")
+    if classes < MAX_CLASSES:
+        with pytest.raises(UsageError, match=f"192 features for {classes + 1} classes"):
+            make_plan(random_model(192, classes + 1), packing, "auto")
 
 
 @pytest.mark.parametrize("parameters", ["n4096", "n8192", "n8192-160", "n8192-144"])
