@@ -53,8 +53,12 @@ def check(
 
     The exit code is 2 where it cannot be run.
     """
+    import numpy as np
+
     from he_compare.common.datasets.opened import inspection
     from he_compare.common.datasets.opened.contact_sheet import contact_sheet
+    from he_compare.common.types import Split
+    from he_compare.comparisons.measuring.class_counts import require_all_classes
     from he_compare.comparisons.measuring.data_access import data_policy
     from he_compare.comparisons.measuring.dataset_opening import (
         data_options,
@@ -62,6 +66,7 @@ def check(
         option_words,
     )
     from he_compare.comparisons.measuring.dataset_spec import shown_dataset
+    from he_compare.comparisons.measuring.plan import pipelines_left_out
     from he_compare.comparisons.measuring.readiness import readiness_of, refused
     from he_compare.comparisons.progress import ProgressReporter
 
@@ -69,16 +74,20 @@ def check(
     with ProgressReporter() as progress, data_policy(offline, require_real, progress):
         try:
             opened = open_dataset(dataset, data_dir, subset, seed, options)
+            every = {s: np.arange(len(opened.index(s).ids), dtype=np.int64) for s in Split}
+            require_all_classes(opened, every)
         except DataError as error:
             answer = refused(error)
             print_json(answer.as_json()) if as_json else print("\n".join(answer.lines("")))
             raise typer.Exit(error.exit_code) from None
         found = inspection.check(opened, progress)
-        answer = readiness_of(found)
+        left_out = pipelines_left_out(len(opened.card.classes))
+        answer = readiness_of(found, opened.copies_facts(every), left_out)
         if sheet is not None and answer.ready:
             contact_sheet(opened, sheet, seed)
     if as_json:
-        print_json(answer.as_json() | found.as_json())
+        facts = opened.copies_facts(every).model_dump(mode="json")
+        print_json(answer.as_json() | found.as_json() | {"copies_across_splits": facts})
     else:
         words = [f"compare run --dataset {shown_dataset(dataset, data_dir)}"]
         words += [f"--subset {subset}"] if subset else []

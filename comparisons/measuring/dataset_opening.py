@@ -8,13 +8,16 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from he_compare.common import plugins
 from he_compare.common.contracts import OpenDataset
 from he_compare.common.dataset import DatasetFamily, ReadingOptions, choose_subset
 from he_compare.common.errors import UnknownNameError, UsageError
 from he_compare.common.plugins import nearest
+
+if TYPE_CHECKING:
+    from he_compare.common.datasets.opened.screening import ScreenedImages
 
 Copies = Literal["drop", "keep", "error"]
 GroupBy = Literal["", "folder"]
@@ -98,7 +101,7 @@ def open_dataset(
     subset: str,
     seed: int,
     options: DataOptions | None = None,
-) -> OpenDataset:
+) -> ScreenedImages:
     """Open ``NAME`` or ``NAME:ARGUMENT``, the default subset where ``subset`` is ''.
 
     Raises UnknownNameError; DataError too where what was opened does not keep to its contract.

@@ -329,6 +329,17 @@ def resolve_pipelines(config: RunConfig) -> list[Planned]:
     return planned
 
 
+def pipelines_left_out(classes: int, profile: str = "quick") -> str:
+    """Say which pipelines of a profile would not run for the number of classes; '' for none."""
+    config = load_config(profile, {})
+    width = _summarise_backbone(config).feature_width
+    try:
+        reasons = too_many_classes(resolve_pipelines(config), classes, width)
+    except UsageError as error:
+        return error.problem
+    return "; ".join(f"{label} would not run: {reason}" for label, reason in reasons.items())
+
+
 def _subset_of(config: RunConfig, dataset_spec: str) -> str:
     """Return the subset of a run: what a profile wishes is taken only where the dataset has it."""
     wished = profile_values()[config.profile].get("subset", "")

@@ -10,7 +10,9 @@ from typing import Any
 
 from he_compare.common.datasets.opened.inspection import MAX_NAMED, DatasetCheck
 from he_compare.common.errors import UsageError
+from he_compare.common.run.copies_words import copies_sentence, near_sentence, tested_sentence
 from he_compare.common.run.positive import NONE_NAMED, how_to_name, note_none_named
+from he_compare.common.run.records import CopiesFacts
 
 # Below this number of test images a share of them says next to nothing.
 FEW_TESTED = 20
@@ -60,9 +62,14 @@ def refused(error: UsageError) -> Readiness:
     return Readiness(error.problem, error.fix)
 
 
-def readiness_of(found: DatasetCheck) -> Readiness:
-    """Return the answer for a dataset that was opened and looked at."""
-    advice = [*_positive(found), *_patients(found), *_smallest(found)]
+def readiness_of(found: DatasetCheck, copies: CopiesFacts, classes_fit: str = "") -> Readiness:
+    """Return the answer for a dataset that was opened and looked at.
+
+    ``copies``: what was found and done about copies across splits. ``classes_fit``: the pipelines
+    that would not run for the number of classes, in words.
+    """
+    advice = [*_copies(copies), *_positive(found), *_patients(found), *_smallest(found)]
+    advice += [Advice(classes_fit)] if classes_fit else []
     if found.unreadable:
         count = len(found.unreadable)
         named = "; ".join(found.unreadable[:MAX_NAMED])
@@ -72,6 +79,23 @@ def readiness_of(found: DatasetCheck) -> Readiness:
             f"{images} cannot be read: {named}{more}", "restore or remove these files", advice
         )
     return Readiness(advice=advice)
+
+
+def _copies(facts: CopiesFacts) -> list[Advice]:
+    told = []
+    if facts.count and facts.compared:
+        other = "drop" if facts.policy == "keep" else "keep"
+        told.append(
+            Advice(
+                f"{copies_sentence(facts)}; {tested_sentence(facts)}; to have it the other way",
+                f"--copies {other}",
+            )
+        )
+    elif not facts.compared:
+        told.append(Advice(copies_sentence(facts)))
+    if facts.near.test_images or facts.near.not_compared:
+        told.append(Advice(near_sentence(facts.near)))
+    return told
 
 
 def _positive(found: DatasetCheck) -> list[Advice]:
@@ -91,6 +115,10 @@ def _patients(found: DatasetCheck) -> list[Advice]:
     return [Advice(text, "--group-by folder")]
 
 
+def _classes(count: int) -> str:
+    return "1 class has" if count == 1 else f"{count} classes have"
+
+
 def _smallest(found: DatasetCheck) -> list[Advice]:
     split, label, count = found.smallest_class()
     told = [Advice(f"smallest class: {label!r} with {count:,} images in the {split} split")]
@@ -103,7 +131,7 @@ def _smallest(found: DatasetCheck) -> list[Advice]:
         named = ", ".join(f"{name!r} {number}" for name, number in list(few.items())[:MAX_NAMED])
         told.append(
             Advice(
-                f"{len(few)} classes have fewer than {FEW_TESTED} test images ({named}): intervals "
+                f"{_classes(len(few))} fewer than {FEW_TESTED} test images ({named}): intervals "
                 "will be wide"
             )
         )
