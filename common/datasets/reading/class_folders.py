@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -9,16 +10,71 @@ from he_compare.common.datasets.reading.decoding import SUFFIXES
 from he_compare.common.datasets.reading.inside_folder import InsideFolder
 from he_compare.common.errors import DataError
 
-IGNORED = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
+# What systems and archives leave behind, in lower case; names that begin with a dot are hidden.
+IGNORED = frozenset(
+    {
+        "__macosx",
+        "thumbs.db",
+        "ehthumbs.db",
+        "ehthumbs_vista.db",
+        "desktop.ini",
+        "icon\r",
+        "@eadir",
+        "@recycle",
+        "@recently-snapshot",
+        "#recycle",
+        "#snapshot",
+        "$recycle.bin",
+        "system volume information",
+        "lost+found",
+        "__pycache__",
+    }
+)
+
+
+def is_debris(name: str) -> bool:
+    """Say whether a file or folder is hidden or left behind by a system, an archive or an editor.
+
+    Such entries are passed over wherever files are listed; ``debris_note`` counts them.
+    """
+    return name.startswith((".", "~$")) or name.lower() in IGNORED
+
+
+def debris_note(root: Path) -> str:
+    """Return a sentence that counts what is passed over at any depth below ``root``, or ''.
+
+    A folder counts as one entry. Names that are not known from systems are not repeated.
+    """
+    found: Counter[str] = Counter()
+    for _, folders, files in os.walk(root):
+        found.update(_kind_of_debris(name) for name in (*folders, *files) if is_debris(name))
+        folders[:] = [name for name in folders if not is_debris(name)]
+    if not found:
+        return ""
+    kinds = ", ".join(f"{count} x {kind}" for kind, count in sorted(found.items()))
+    return f"hidden and system files and folders were passed over: {kinds}"
+
+
+def _kind_of_debris(name: str) -> str:
+    if name.startswith("._"):
+        return "._*"
+    if name.lower() in IGNORED or name in (".DS_Store", ".ipynb_checkpoints", ".git"):
+        return name.strip()
+    return "~$*" if name.startswith("~$") else "other hidden"
 
 
 def visible_entries(folder: Path) -> list[Path]:
-    """Return the entries of a folder in order of name, without hidden and system entries."""
-    return sorted(
-        entry
-        for entry in folder.iterdir()
-        if not entry.name.startswith(".") and entry.name not in IGNORED
-    )
+    """Return the entries of a folder in order of name, without hidden and system entries.
+
+    Raises DataError where the folder cannot be listed.
+    """
+    try:
+        return sorted(entry for entry in folder.iterdir() if not is_debris(entry.name))
+    except OSError as error:
+        raise DataError(
+            f"cannot list folder {folder.name!r}: {error.strerror}",
+            fix="check that it is there and may be read, and that nothing changes it meanwhile",
+        ) from None
 
 
 def subfolders(folder: Path) -> list[str]:
