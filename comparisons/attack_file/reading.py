@@ -97,7 +97,7 @@ def list_ciphertexts(folder: Path) -> CiphertextFolder:
         raise UsageError(f"{folder} {state}", fix="pass a folder of scrambled images")
     names, arrays = [], []
     for path, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if not is_debris(name))
         for name in sorted(files):
             relative = (Path(path) / name).relative_to(folder).as_posix()
             ending = PurePosixPath(name).suffix.lower()
