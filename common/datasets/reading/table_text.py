@@ -117,7 +117,9 @@ def delimiter_of(text: str, wanted: Sequence[str]) -> tuple[str, str]:
 
     def rank(delimiter: str) -> tuple[int, int]:
         try:
-            header = next(csv.reader([re.split(r"\r|\n", head, maxsplit=1)[0]], delimiter=delimiter))
+            header = next(
+                csv.reader([re.split(r"\r|\n", head, maxsplit=1)[0]], delimiter=delimiter)
+            )
         except (csv.Error, StopIteration):
             return 0, 0
         names = {name.strip().casefold() for name in header}
@@ -132,10 +134,10 @@ def is_plain(text: str) -> bool:
 
 
 def check_plain(value: str, where: str, column: str) -> None:
-    """Raise DataError on a value that is not plain text, too long, or was garbled by an encoding."""
+    """Raise DataError on a value that is not plain text, is too long or was encoded twice."""
     if not is_plain(value) or len(value) > MAX_FIELD:
         raise DataError(
-            f"{where}: {column} is not plain text: {ascii(value[:40])}", fix="correct that line"
+            f"{where}: {column} is not plain text: {value[:40]!a}", fix="correct that line"
         )
     if value.isascii():
         return

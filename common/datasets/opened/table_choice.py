@@ -1,0 +1,88 @@
+"""Which tables of a folder describe its images, where there are several, or class folders too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from he_compare.common.datasets.opened.folder_layouts import tables_in
+from he_compare.common.datasets.opened.table_columns import TableColumns, columns_of_table
+from he_compare.common.datasets.reading.named_files import NamedFiles
+from he_compare.common.datasets.reading.split_words import split_of
+from he_compare.common.errors import DataError
+from he_compare.common.types import Split
+
+PREFERRED = "labels"
+
+
+@dataclass(frozen=True)
+class TableChoice:
+    """``tables``: those to be read, each with the split that its name means; empty for none.
+
+    ``unusable``: why the others of the folder cannot be read, by table.
+    """
+
+    tables: Mapping[Path, Split | None]
+    unusable: Mapping[Path, DataError]
+    notes: list[str]
+
+
+def choose_tables(
+    family: str, folder: Path, asked: Mapping[str, str], files: NamedFiles
+) -> TableChoice:
+    """Choose among the tables directly in a folder.
+
+    ``labels.csv`` is used if it has the columns. Else a table is used that has them and whose files
+    exist: the only one, or ``train.csv`` with ``test.csv``. Raises DataError on several others, and
+    on a table that seems to describe the images under other names of columns.
+    """
+    usable: list[Path] = []
+    unusable: dict[Path, DataError] = {}
+    proposals: dict[Path, TableColumns] = {}
+    for path in tables_in(folder):
+        try:
+            columns = columns_of_table(path, asked, files)
+        except DataError as error:
+            unusable[path] = error
+            continue
+        if columns.usable or (path.stem.lower() == PREFERRED and not columns.missing):
+            usable.append(path)
+        elif columns.missing:
+            unusable[path] = columns.error()
+            if columns.describes_images and columns.proposed.get("file"):
+                proposals[path] = columns
+        else:
+            unusable[path] = DataError(
+                f"{path.name} names files that do not exist in {folder.name!r}",
+                fix="put the table into the folder of the images, or above it",
+            )
+    chosen = _chosen(family, folder, usable)
+    if not chosen:
+        for path, columns in proposals.items():
+            if _names_files(path, columns, files):
+                raise columns.error()
+    others = [path.name for path in (*usable, *unusable) if path not in chosen]
+    notes = [f"{name} was not read" for name in others]
+    return TableChoice(chosen, unusable, notes)
+
+
+def _chosen(family: str, folder: Path, usable: list[Path]) -> dict[Path, Split | None]:
+    preferred = [path for path in usable if path.stem.lower() == PREFERRED]
+    if len(preferred) == 1 or len(usable) < 2:
+        return dict.fromkeys(preferred or usable)
+    splits = {path: split_of(path.stem) for path in usable}
+    named = [split for split in splits.values() if split is not None]
+    if len(named) == len(usable) == len(set(named)) and Split.TRAIN in named:
+        return dict(splits)
+    names = ", ".join(path.name for path in usable)
+    raise DataError(
+        f"folder {folder.name!r} holds several CSV files ({names})",
+        fix=f"name one: {family}:PATH/FILE.csv",
+    )
+
+
+def _names_files(path: Path, columns: TableColumns, files: NamedFiles) -> bool:
+    """Say whether the column that is proposed for files names some that exist."""
+    again = columns_of_table(path, {**columns.called, **columns.proposed}, files)
+    return again.exist[0] > 0
