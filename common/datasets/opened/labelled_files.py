@@ -15,6 +15,7 @@ from he_compare.common.dataset import NOTHING_ASKED, ReadingOptions
 from he_compare.common.datasets.opened.folder_layouts import (
     LAYOUTS,
     ListClass,
+    find_class_folders,
     read_class_folders,
     tables_in,
     unwrapped,
@@ -123,7 +124,7 @@ def _read_folder(
     notes: list[str] = []
     root = path if suffixes is None else unwrapped(path, notes)
     tables = tables_in(root)
-    choice = TableChoice({}, {}, [])
+    choice = TableChoice({}, {}, ())
     if reading.group_by:
         notes += [
             f"{table.name} was not read: --group-by asks for class folders" for table in tables
@@ -140,8 +141,7 @@ def _read_folder(
         )
     if choice.tables:
         read = read_labelled_tables(choice.tables, reading.csv_columns, files)
-        notes += [_chosen_note(choice), *choice.notes]
-        return replace(read, notes=[*notes, *read.notes])
+        return replace(read, notes=[*notes, *_notes_of(choice, root), *read.notes])
     for error in choice.unusable.values():
         notes.append(f"no table was read: {error.problem}; the folders are the classes")
     try:
@@ -170,12 +170,20 @@ def _refuse_both(
     ) from None
 
 
-def _chosen_note(choice: TableChoice) -> str:
+def _notes_of(choice: TableChoice, root: Path) -> list[str]:
+    """Say which tables were read where anything else was there to be read."""
     names = " and ".join(path.name for path in choice.tables)
-    return (
-        f"files and labels are from {names}; to have folders as classes instead, move the table "
-        "away, or pass --group-by folder where sub-folders are patients"
-    )
+    try:
+        folders = len({folder.label for folder in find_class_folders(root, [])})
+    except DataError:
+        folders = 0
+    notes = [f"{name} was not read, {names} was" for name in choice.others]
+    if folders > 1:
+        notes.append(
+            f"files and labels are from {names}; to have the {folders:,} folders as classes "
+            "instead, move the table away"
+        )
+    return notes
 
 
 def _numbered(read: LabelledRows, notes: list[str]) -> OwnImages:

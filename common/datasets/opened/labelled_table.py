@@ -48,7 +48,7 @@ def read_labelled_tables(
             else:
                 read[file.id], first_line[file.id] = file, table.where(i)
         if again:
-            notes.append(f"{again:,} lines of {path.name} say again what others say")
+            notes.append(f"lines of {path.name} that say again what others say: {again:,}")
         notes += _of_groups(table, columns)
     name = " and ".join(path.name for path in tables)
     notes += files.notes(name, len(read))
@@ -148,4 +148,11 @@ def _of_groups(table: CsvTable, columns: TableColumns) -> list[str]:
         )
     if len(counts) == len(table):
         return [f"column {column!r} of {table.name} has another value in every row"]
+    numbers = Counter(group.lstrip("0") for group in counts if group.isdecimal())
+    alike = sum(count > 1 for count in numbers.values())
+    if alike:
+        return [
+            f"{alike:,} groups of {table.name} differ from others in leading zeros only (7 and "
+            "007): they count as different patients"
+        ]
     return []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,12 +20,12 @@ PREFERRED = "labels"
 class TableChoice:
     """``tables``: those to be read, each with the split that its name means; empty for none.
 
-    ``unusable``: why the others of the folder cannot be read, by table.
+    ``others``: the names of the other tables of the folder; ``unusable``: why they cannot be read.
     """
 
     tables: Mapping[Path, Split | None]
     unusable: Mapping[Path, DataError]
-    notes: list[str]
+    others: Sequence[str]
 
 
 def choose_tables(
@@ -63,8 +63,7 @@ def choose_tables(
             if _names_files(path, columns, files):
                 raise columns.error()
     others = [path.name for path in (*usable, *unusable) if path not in chosen]
-    notes = [f"{name} was not read" for name in others]
-    return TableChoice(chosen, unusable, notes)
+    return TableChoice(chosen, unusable, others)
 
 
 def _chosen(family: str, folder: Path, usable: list[Path]) -> dict[Path, Split | None]:

@@ -20,6 +20,7 @@ from he_compare.common.datasets.reading.inside_folder import InsideFolder
 from he_compare.common.errors import DataError
 
 MAX_FOLDERS_NAMED = 5
+CASE = "by upper and lower case taken as one"
 _DRIVE = re.compile(r"[A-Za-z]:(?=/)")
 
 Parts = tuple[str, ...]
@@ -113,7 +114,7 @@ class NamedFiles:
         bare = stem.stem if self.suffixes and stem.suffix.lower() in self.suffixes else ""
         for candidates, way in (
             ([one for one in same if _nfc(one[-1]) == _nfc(last)], ""),
-            (same, "by upper and lower case taken as one"),
+            (same, CASE),
             (self._by_stem.get(_key(last), []), "without their ending"),
             (self._by_stem.get(_key(bare), []) if bare else [], "under another ending"),
         ):
@@ -167,6 +168,8 @@ def _described(found: Parts, parts: Parts, way: str, foreign: bool) -> _Match:
     if len(found) > len(parts):
         ways.append("in sub-folders")
     elif not way and found != parts[len(parts) - len(found) :]:
-        ways.append("in another Unicode form or in upper and lower case")
+        named = map(_nfc, parts[len(parts) - len(found) :])
+        same = tuple(named) == tuple(map(_nfc, found))
+        ways.append("in another Unicode form" if same else CASE)
     prefix = parts[: max(0, len(parts) - len(found))]
     return _Match(found, (("/", *prefix) if foreign else prefix), tuple(ways))
