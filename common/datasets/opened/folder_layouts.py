@@ -93,6 +93,10 @@ def find_class_folders(root: Path, notes: list[str]) -> list[ClassFolder]:
     if splits:
         return _below_splits(root, splits, [name for name in top if name not in splits], notes)
     inner = {name: subfolders(root / name) for name in top}
+    for name in [name for name in top if len(inner[name]) > 1 and set(inner[name]) <= set(top)]:
+        if _is_copy_of(root, root / name):
+            notes.append(_passed_over_copy(name))
+            top.remove(name)
     if all(below and all(map(split_of, below)) for below in inner.values()):
         return [
             ClassFolder(split, name, f"{name}/{below}")
@@ -114,7 +118,7 @@ def _below_splits(
                 fix="keep only the folders of the splits there (train, val, test), or only "
                 "class folders",
             )
-        notes.append(f"the folder {stray!r} holds the same files again and was passed over")
+        notes.append(_passed_over_copy(stray))
     found = []
     for name, split in ordered:
         place, below = name, subfolders(root / name)
@@ -124,6 +128,10 @@ def _below_splits(
             raise _no_classes_in_split(root, place, split)
         found += [ClassFolder(split, label, f"{place}/{label}") for label in below]
     return found
+
+
+def _passed_over_copy(name: str) -> str:
+    return f"the folder {name!r} holds the same files again and was passed over"
 
 
 def _is_copy_of(root: Path, inner: Path) -> bool:
@@ -144,11 +152,13 @@ def _no_classes(root: Path) -> DataError:
 
 
 def _no_classes_in_split(root: Path, place: str, split: Split) -> DataError:
-    images = len(loose_images(root / place))
+    images, tables = len(loose_images(root / place)), tables_in(root / place)
+    unread = f"; {tables[0].name} in it is not read" if tables else ""
     return DataError(
-        f"{place}/ has {images:,} images and no class folders: their classes are not known",
-        fix="put one sub-folder per class into it"
-        if split is Split.TRAIN
+        f"{place}/ has {images:,} images and no class folders: their classes are not known{unread}",
+        fix="put one sub-folder per class into it, or write one CSV of file,label,split for all "
+        f"splits into {root.name!r}"
+        if split is Split.TRAIN or tables
         else f"put one sub-folder per class into it, or move {place}/ out of the folder",
     )
 

@@ -24,6 +24,7 @@ from he_compare.common.datasets.opened.indexed import ImageRow
 from he_compare.common.datasets.opened.labelled_rows import LabelledRows
 from he_compare.common.datasets.opened.labelled_table import read_labelled_tables
 from he_compare.common.datasets.opened.table_choice import TableChoice, choose_tables
+from he_compare.common.datasets.opened.table_columns import columns_of_table
 from he_compare.common.datasets.reading.class_folders import (
     debris_note,
     subfolders,
@@ -40,6 +41,7 @@ from he_compare.common.types import Split
 
 MAX_CLASSES = 1000
 TABLE_ENDINGS = (".csv", ".tsv", ".txt")
+DICOM_ENDINGS = (".dcm", ".dicom", ".ima")
 NO_GROUPS = (
     "patient groups are not known: every image counts as a patient of its own, so that splits may "
     "share patients and intervals may be too narrow; a CSV with a group column solves both"
@@ -123,51 +125,68 @@ def _read_folder(
     """Read a folder by its table where one describes it, else as class folders."""
     notes: list[str] = []
     root = path if suffixes is None else unwrapped(path, notes)
+    files = NamedFiles(root, suffixes)
     tables = tables_in(root)
+    if suffixes is not None and not len(files):
+        _refuse_no_images(root, files, bool(tables))
     choice = TableChoice({}, {}, ())
     if reading.group_by:
         notes += [
             f"{table.name} was not read: --group-by asks for class folders" for table in tables
         ]
     elif tables:
-        files = NamedFiles(root, suffixes)
         choice = choose_tables(family, root, reading.csv_columns, files)
-    if reading.csv_columns and not choice.tables:
-        if choice.unusable:
-            raise next(iter(choice.unusable.values()))
-        raise DataError(
-            f"--csv-columns is given, and {root.name!r} has no table to use it on",
-            fix="name the table, or leave --csv-columns out",
-        )
     if choice.tables:
         read = read_labelled_tables(choice.tables, reading.csv_columns, files)
         return replace(read, notes=[*notes, *_notes_of(choice, root), *read.notes])
+    if reading.csv_columns:
+        raise next(iter(choice.unusable.values()), None) or DataError(
+            f"--csv-columns is given, and {root.name!r} has no table to use it on",
+            fix="name the table, or leave --csv-columns out",
+        )
     for error in choice.unusable.values():
         notes.append(f"no table was read: {error.problem}; the folders are the classes")
     try:
+        if suffixes is not None:
+            _check_images_in_classes(root, files)
         read = read_class_folders(root, list_class, reading.group_by, notes)
-        _check_classes(sorted(read.counts()), read.place)
-    except DataError as error:
-        for table, reason in choice.unusable.items():
-            _refuse_both(table, reason, error, reading, files)
+        _check_classes(sorted(read.counts()), repr(root.name))
+    except DataError:
+        for table in choice.unusable:
+            _refuse_table(table, reading, files)
         raise
     return read
 
 
-def _refuse_both(
-    table: Path, reason: DataError, error: DataError, reading: ReadingOptions, files: NamedFiles
-) -> None:
-    """Raise the error of a folder that neither its table nor its sub-folders describe."""
-    try:
+def _refuse_table(table: Path, reading: ReadingOptions, files: NamedFiles) -> None:
+    """Raise the error of a table that seems to name the images which folders do not describe."""
+    columns = columns_of_table(table, reading.csv_columns, files)
+    if "file" in columns.called or "file" in columns.proposed or not subfolders(files.root):
         read_labelled_tables({table: None}, reading.csv_columns, files)
-    except DataError as closer:
-        reason = closer
-    if len(subfolders(files.root)) < 2:
-        raise reason from None
-    raise DataError(
-        f"{reason.problem}; and as class folders: {error.problem}",
-        fix=f"{reason.fix}; or, for class folders: {error.fix}",
-    ) from None
+
+
+def _refuse_no_images(root: Path, files: NamedFiles, has_tables: bool) -> None:
+    """Raise DataError of a folder without images; a table that names some tells more itself."""
+    others = files.others()
+    most = ", ".join(f"{count:,} x {ending}" for ending, count in others.most_common(5))
+    is_dicom = any(others[ending] for ending in DICOM_ENDINGS)
+    if is_dicom or not has_tables:
+        raise DataError(
+            f"there are no {', '.join(sorted(files.suffixes or ()))} images in {root.name!r}"
+            + (f", only {most}" if most else ""),
+            fix="read DICOM files with --dataset dicom:PATH" if is_dicom else LAYOUTS,
+        )
+
+
+def _check_images_in_classes(root: Path, files: NamedFiles) -> None:
+    """Refuse images that lie in one folder only, beside folders without any. Raises DataError."""
+    top = files.top_folders()
+    if len(top) == 1 and len(subfolders(root)) > 1:
+        raise DataError(
+            f"all images of {root.name!r} are in its folder {next(iter(top))!r}, the others have "
+            "none",
+            fix=f"name that folder, if it has class folders; else {LAYOUTS}",
+        )
 
 
 def _notes_of(choice: TableChoice, root: Path) -> list[str]:

@@ -59,9 +59,7 @@ def choose_tables(
             )
     chosen = _chosen(family, folder, usable)
     if not chosen:
-        for path, columns in proposals.items():
-            if _names_files(path, columns, files):
-                raise columns.error()
+        _ask(family, folder, proposals, files)
     others = [path.name for path in (*usable, *unusable) if path not in chosen]
     return TableChoice(chosen, unusable, others)
 
@@ -81,7 +79,20 @@ def _chosen(family: str, folder: Path, usable: list[Path]) -> dict[Path, Split |
     )
 
 
-def _names_files(path: Path, columns: TableColumns, files: NamedFiles) -> bool:
-    """Say whether the column that is proposed for files names some that exist."""
-    again = columns_of_table(path, {**columns.called, **columns.proposed}, files)
-    return again.exist[0] > 0
+def _ask(
+    family: str, folder: Path, proposals: Mapping[Path, TableColumns], files: NamedFiles
+) -> None:
+    """Raise the error that proposes columns, where a table would name files that exist by them."""
+    named = {}
+    for path, columns in proposals.items():
+        again = columns_of_table(path, {**columns.called, **columns.proposed}, files)
+        if again.exist[0]:
+            named[path] = columns
+    if len(named) == 1:
+        raise next(iter(named.values())).error()
+    if named:
+        options = "; ".join(f"{path.name}: {columns.option()}" for path, columns in named.items())
+        raise DataError(
+            f"folder {folder.name!r} holds several tables that may describe the images ({options})",
+            fix=f"name one: {family}:PATH/FILE.csv, with its option",
+        )

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from he_compare.common.datasets.reading.csv_tables import sample_table
+from he_compare.common.datasets.reading.decoding import SUFFIXES
 from he_compare.common.datasets.reading.named_files import NamedFiles
 from he_compare.common.datasets.reading.split_words import split_of
 from he_compare.common.errors import DataError
@@ -81,7 +82,9 @@ class TableColumns:
 
     def error(self) -> DataError:
         """Return the error of a table whose columns are not known."""
-        if not self.header:
+        if not self.header or any(
+            PurePath(name).suffix.lower() in SUFFIXES for name in self.header
+        ):
             return DataError(self.problem(), fix="add a header line")
         flags = ""
         if "label" in self.missing and "label" not in self.proposed and len(self.flags) > 1:
@@ -137,7 +140,12 @@ def _proposed(
         if role not in roles:
             continue
         names = used.split()
-        ranked = [one for name in names for one in left if _spelled(one) == name]
+        ranked = [one for name in names for one in left if _spelled(one) == name] or [
+            one
+            for name in names
+            for one in left
+            if len(name) > 4 and _spelled(one).startswith(name)
+        ]
         if role == "file":
             ranked = _of_existing(left, files) or ranked
         elif role == "split":

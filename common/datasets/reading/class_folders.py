@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -16,6 +17,7 @@ MAX_FILES = 2_000_000
 MAX_DEPTH = 24
 MAX_NAMED = 5
 INNER_NAMES = frozenset({"images", "image", "imgs", "img"})
+MASK = re.compile(r"(.+?)[ _-](?:mask|segmentation|seg|annotation|gt)(?:[ _-]?\d+)?", re.I | re.S)
 MASK_NAMES = frozenset({"masks", "mask", "annotations", "segmentations", "segmentation"})
 
 # What systems and archives leave behind, in lower case; names that begin with a dot are hidden.
@@ -134,8 +136,9 @@ def class_images(root: Path, folder: str, notes: list[str]) -> list[str]:
     if below:
         raise DataError(
             f"class folder {folder!r} contains {_counted_folders(below)}",
-            fix="if each of these is one patient, pass --group-by folder; else put images directly "
-            "into the class folders, or list them in a CSV of file,label,group",
+            fix="if each of these is one patient, pass --group-by folder; if they are the classes, "
+            "list the images in a CSV of file,label,group; else put images directly into the class "
+            "folders",
         )
     names = [f"{folder}/{entry.name}" for entry in entries]
     return _only_images(root, folder, names, notes)
@@ -203,7 +206,23 @@ def _only_images(root: Path, folder: str, names: Sequence[str], notes: list[str]
         )
     if others:
         notes.append(f"other files in {folder} were left out: {endings}")
-    return images
+    return _without_masks(folder, images, notes)
+
+
+def _without_masks(folder: str, images: list[str], notes: list[str]) -> list[str]:
+    """Leave out images that are masks of others by their names, as "x (1)_mask.png" of "x (1)"."""
+    stems = {name.rpartition(".")[0] for name in images}
+    masks = {
+        name
+        for name in images
+        if (of := MASK.fullmatch(name.rpartition(".")[0])) and of[1] in stems
+    }
+    if masks:
+        notes.append(
+            f"{len(masks):,} images in {folder} are masks of others by their names and were left "
+            f"out, for instance {min(masks).rpartition('/')[2]!r}"
+        )
+    return [name for name in images if name not in masks]
 
 
 def _counted_folders(names: Sequence[str]) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 
 from he_compare.common.datasets.reading.class_folders import files_below
 from he_compare.common.datasets.reading.inside_folder import InsideFolder
+from he_compare.common.datasets.reading.table_text import is_plain
 from he_compare.common.errors import DataError
 
 MAX_FOLDERS_NAMED = 5
@@ -60,6 +61,19 @@ class NamedFiles:
 
     def __len__(self) -> int:
         return len(self._files)
+
+    def top_folders(self) -> set[str]:
+        """Return the names of the folders directly below the root that have images at any depth."""
+        return {top for top, slash, _ in (path.partition("/") for path in self._files) if slash}
+
+    def others(self) -> Counter[str]:
+        """Return the number of files that are no images by ending, in lower case."""
+        suffixes = Counter[str]()
+        for name, paths in self._by_name.items():
+            suffix = PurePosixPath(name).suffix
+            if self.suffixes is not None and suffix not in self.suffixes and is_plain(suffix):
+                suffixes[suffix or "without ending"] += len(paths)
+        return suffixes
 
     def find(self, name: str, where: str) -> str | None:
         """Return the posix path of the file that ``name`` means, None where there is none.
