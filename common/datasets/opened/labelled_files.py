@@ -27,6 +27,7 @@ from he_compare.common.datasets.opened.table_choice import TableChoice, choose_t
 from he_compare.common.datasets.opened.table_columns import columns_of_table
 from he_compare.common.datasets.reading.class_folders import (
     debris_note,
+    refuse_linked_folders,
     subfolders,
     visible_entries,
 )
@@ -79,8 +80,8 @@ def read_own(
     sub-folder may name a person, so that it is not looked through. Raises DataError.
     """
     path = _named_path(family, argument, data_dir)
-    if path.is_file():
-        if path.suffix.lower() not in TABLE_ENDINGS:
+    if not path.is_dir():
+        if path.suffix.lower() not in TABLE_ENDINGS or not path.is_file():
             raise DataError(
                 f"{path} is neither a folder nor a CSV",
                 fix="name one of these; a spreadsheet is stored as CSV first",
@@ -167,6 +168,7 @@ def _refuse_table(table: Path, reading: ReadingOptions, files: NamedFiles) -> No
 
 def _refuse_no_images(root: Path, files: NamedFiles, has_tables: bool) -> None:
     """Raise DataError of a folder without images; a table that names some tells more itself."""
+    refuse_linked_folders(root)
     others = files.others()
     most = ", ".join(f"{count:,} x {ending}" for ending, count in others.most_common(5))
     is_dicom = any(others[ending] for ending in DICOM_ENDINGS)
@@ -179,7 +181,11 @@ def _refuse_no_images(root: Path, files: NamedFiles, has_tables: bool) -> None:
 
 
 def _check_images_in_classes(root: Path, files: NamedFiles) -> None:
-    """Refuse images that lie in one folder only, beside folders without any. Raises DataError."""
+    """Refuse images that lie in one folder only, beside folders without any, and linked folders.
+
+    Raises DataError.
+    """
+    refuse_linked_folders(root)
     top = files.top_folders()
     if len(top) == 1 and len(subfolders(root)) > 1:
         raise DataError(
@@ -208,7 +214,7 @@ def _notes_of(choice: TableChoice, root: Path) -> list[str]:
 def _numbered(read: LabelledRows, notes: list[str]) -> OwnImages:
     """Check the labels and number them in order of name. Raises DataError."""
     counts = read.counts()
-    table = read.place.lower().endswith(TABLE_ENDINGS)
+    table = _is_table(read.place)
     fix = "spell it in one way " + ("in the table" if table else "in all folders, or join them")
     refuse_no_labels(counts, read.place)
     refuse_alike(counts, read.place, f"{fix}; if these are different classes, name them apart")
@@ -224,10 +230,15 @@ def _numbered(read: LabelledRows, notes: list[str]) -> OwnImages:
     return OwnImages(read.root, classes, rows, read.given, read.grouped, [*read.notes, *notes])
 
 
+def _is_table(place: str) -> bool:
+    return place.lower().endswith(TABLE_ENDINGS)
+
+
 def _check_classes(classes: Sequence[str], name: str) -> None:
     if len(classes) < 2:
         found = f"one class only ({classes[0]!r})" if classes else "no class folders"
-        raise DataError(f"{name} has {found}", fix=f"give at least two classes: {LAYOUTS}")
+        fix = "check that the label column is the right one" if _is_table(name) else LAYOUTS
+        raise DataError(f"{name} has {found}", fix=f"give at least two classes: {fix}")
     if len(classes) > MAX_CLASSES:
         raise DataError(
             f"{name} has {len(classes)} classes, more than {MAX_CLASSES}",

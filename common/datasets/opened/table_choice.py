@@ -33,7 +33,8 @@ def choose_tables(
 ) -> TableChoice:
     """Choose among the tables directly in a folder.
 
-    ``labels.csv`` is used if it has the columns. Else a table is used that has them and whose files
+    ``labels.csv`` is used if it has the columns, and refused if it is no table. Else a table is
+    used that has them and whose files
     exist: the only one, or ``train.csv`` with ``test.csv``. Raises DataError on several others, and
     on a table that seems to describe the images under other names of columns.
     """
@@ -44,6 +45,8 @@ def choose_tables(
         try:
             columns = columns_of_table(path, asked, files)
         except DataError as error:
+            if path.stem.lower() == PREFERRED:
+                raise
             unusable[path] = error
             continue
         if columns.usable or (path.stem.lower() == PREFERRED and not columns.missing):

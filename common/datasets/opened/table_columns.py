@@ -100,7 +100,7 @@ def columns_of_table(path: Path, asked: Mapping[str, str], files: NamedFiles) ->
 
     Raises DataError on a column that is asked for and absent, and where the file is no table.
     """
-    sample = sample_table(path)
+    sample = sample_table(path, [asked.get(role, role) for role in (*REQUIRED, *OPTIONAL)])
     header = list(sample)
     by_folded: dict[str, list[str]] = {}
     for name in header:
@@ -141,10 +141,7 @@ def _proposed(
             continue
         names = used.split()
         ranked = [one for name in names for one in left if _spelled(one) == name] or [
-            one
-            for name in names
-            for one in left
-            if len(name) > 4 and _spelled(one).startswith(name)
+            one for name in names for one in left if len(name) > 4 and name in _spelled(one)
         ]
         if role == "file":
             ranked = _of_existing(left, files) or ranked

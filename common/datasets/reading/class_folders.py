@@ -112,6 +112,19 @@ def files_below(root: Path) -> list[str]:
     return found
 
 
+def refuse_linked_folders(root: Path) -> None:
+    """Refuse links to folders at any depth: they are not followed. Raises DataError by name."""
+    for parent, folders, _ in os.walk(root, onerror=_refuse_folder):
+        folders[:] = sorted(name for name in folders if not is_debris(name))
+        for name in folders:
+            path = Path(parent) / name
+            if path.is_symlink():
+                raise DataError(
+                    f"folder {path.relative_to(root).as_posix()!r} is a link",
+                    fix="put the folder itself there, or name the folder that it leads to",
+                )
+
+
 def _refuse_folder(error: OSError) -> None:
     raise _cannot_list(Path(error.filename), error)
 
@@ -161,6 +174,7 @@ def images_by_patient(root: Path, folder: str, notes: list[str]) -> list[str]:
             f"instance {loose[0]!r}: --group-by folder cannot tell their patients",
             fix="put each patient's images into a folder, or leave --group-by out",
         )
+    refuse_linked_folders(root / folder)
     names = [f"{folder}/{name}" for name in files_below(root / folder)]
     return _only_images(root, folder, names, notes)
 

@@ -95,12 +95,12 @@ def read_table(
     return CsvTable(path.name, columns, lines, rows.notes)
 
 
-def sample_table(path: Path) -> dict[str, list[str]]:
+def sample_table(path: Path, wanted: Sequence[str]) -> dict[str, list[str]]:
     """Return the first values by column name, for telling which column is which.
 
-    Raises DataError where the file is no table.
+    ``wanted``: names that tell what separates values. Raises DataError where the file is no table.
     """
-    rows = _Rows(path, ())
+    rows = _Rows(path, wanted)
     found: dict[str, list[str]] = {name: [] for name in rows.header if name}
     for number, (_, row) in enumerate(rows):
         if number == SAMPLE_ROWS:

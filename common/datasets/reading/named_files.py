@@ -120,7 +120,8 @@ class NamedFiles:
         parts, foreign = self._parts_of(name, where)
         if not parts:
             return None
-        if not foreign and os.path.lexists(self.root.joinpath(*parts)):
+        path = self.root.joinpath(*parts)
+        if not foreign and os.path.lexists(path) and not path.is_dir():
             return _Match(parts)
         last = parts[-1]
         same = self._by_name.get(_key(last), [])
