@@ -38,9 +38,8 @@ from he_compare.common.datasets.reading.label_spellings import (
 )
 from he_compare.common.datasets.reading.named_files import NamedFiles
 from he_compare.common.errors import DataError
-from he_compare.common.types import Split
+from he_compare.common.types import MAX_CLASSES, Split
 
-MAX_CLASSES = 1000
 TABLE_ENDINGS = (".csv", ".tsv", ".txt")
 DICOM_ENDINGS = (".dcm", ".dicom", ".ima")
 NO_GROUPS = (
@@ -241,6 +240,7 @@ def _check_classes(classes: Sequence[str], name: str) -> None:
         raise DataError(f"{name} has {found}", fix=f"give at least two classes: {fix}")
     if len(classes) > MAX_CLASSES:
         raise DataError(
-            f"{name} has {len(classes)} classes, more than {MAX_CLASSES}",
-            fix="check that the label column is the right one",
+            f"{name} has {len(classes)} classes, more than {MAX_CLASSES}, the most that pipelines "
+            "take",
+            fix="check that the labels are the right ones; else group classes or leave some out",
         )
