@@ -20,7 +20,7 @@ import numpy as np
 
 from he_compare.block_scramble.engine.shapes import ImageShape
 from he_compare.block_scramble.keyed_cipher import CiphertextArray
-from he_compare.common.datasets.reading.class_folders import IGNORED
+from he_compare.common.datasets.reading.class_folders import is_debris
 from he_compare.common.datasets.reading.decoding import FORMATS, MIN_SIDE, image_size, open_image
 from he_compare.common.errors import DataError, IntegrityError, UsageError
 from he_compare.common.types import UInt8Array
@@ -68,7 +68,7 @@ def _walk(root: Path) -> Iterator[Path]:
 
 
 def _is_visible(name: str) -> bool:
-    return not name.startswith(".") and name not in IGNORED
+    return not is_debris(name)
 
 
 def _check_link(root: Path, path: Path, name: str) -> None:

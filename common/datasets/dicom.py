@@ -22,7 +22,7 @@ from he_compare.common.datasets.opened.indexed import ImageRow, IndexedImages
 from he_compare.common.datasets.opened.labelled_files import OwnImages, read_own
 from he_compare.common.datasets.opened.row_splits import complete_splits
 from he_compare.common.datasets.opened.splits import join_twins
-from he_compare.common.datasets.reading.class_folders import IGNORED
+from he_compare.common.datasets.reading.class_folders import is_debris
 from he_compare.common.datasets.reading.copies import only_repeated
 from he_compare.common.datasets.reading.dicom_header import DicomHeader, is_dicom, read_header
 from he_compare.common.datasets.reading.dicom_pixels import RULE, open_dicom
@@ -136,7 +136,7 @@ def class_files(root: Path, folder: str, notes: list[str]) -> list[str]:
 
 
 def _hidden(name: str) -> bool:
-    return name.startswith(".") or name in IGNORED
+    return is_debris(name)
 
 
 def _cannot_list(error: OSError) -> None:

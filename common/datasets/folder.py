@@ -17,8 +17,9 @@ from he_compare.common.datasets.embedded.example_pictures import write_example_p
 from he_compare.common.datasets.opened.indexed import IndexedImages
 from he_compare.common.datasets.opened.labelled_files import NO_GROUPS, read_own
 from he_compare.common.datasets.opened.row_splits import complete_splits
-from he_compare.common.datasets.reading.class_folders import class_images
+from he_compare.common.datasets.reading.class_folders import class_images, images_by_patient
 from he_compare.common.datasets.reading.copies import find_twins
+from he_compare.common.datasets.reading.decoding import SUFFIXES
 from he_compare.common.run.records import DatasetCard
 
 
@@ -42,6 +43,7 @@ class Folder(DatasetFamily):
 
     name = "folder"
     takes_path = True
+    understands = frozenset({"group_by", "csv_columns"})
 
     def card(self) -> DatasetCard:
         """Return the card of an unnamed folder."""
@@ -52,7 +54,9 @@ class Folder(DatasetFamily):
 
         Without an argument ``data_dir`` itself is read. Raises DataError.
         """
-        own = read_own(self.name, request.argument, request.data_dir, class_images)
+        reading = request.reading
+        list_class = images_by_patient if reading.group_by else class_images
+        own = read_own(self.name, request.argument, request.data_dir, list_class, reading, SUFFIXES)
         notes = own.notes if own.grouped else [*own.notes, NO_GROUPS]
         twins = find_twins(own.root, [row.id for row in own.rows])
         rows = [replace(row, twin=twins.keys.get(row.id, "")) for row in own.rows]

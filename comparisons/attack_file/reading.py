@@ -17,7 +17,7 @@ from typing import IO, cast
 import numpy as np
 from numpy.lib import format as npy
 
-from he_compare.common.datasets.reading.class_folders import IGNORED
+from he_compare.common.datasets.reading.class_folders import is_debris
 from he_compare.common.datasets.reading.decoding import (
     MAX_PIXELS,
     SUFFIXES,
@@ -97,11 +97,11 @@ def list_ciphertexts(folder: Path) -> CiphertextFolder:
         raise UsageError(f"{folder} {state}", fix="pass a folder of scrambled images")
     names, arrays = [], []
     for path, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if not is_debris(name))
         for name in sorted(files):
             relative = (Path(path) / name).relative_to(folder).as_posix()
             ending = PurePosixPath(name).suffix.lower()
-            if name.startswith(".") or name in IGNORED:
+            if is_debris(name):
                 continue
             if ending in SUFFIXES:
                 names.append(relative)

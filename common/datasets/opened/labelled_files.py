@@ -1,22 +1,47 @@
-"""Images of the user: classes and splits from folders or from a CSV table.
+"""Images of the user: classes and splits from folders or from a table.
 
-``FAMILY:PATH`` names the folder or the CSV. A folder may hold the classes directly, or under
-``train/``, ``test/`` and, optionally, ``val/``. The CSV has file,label[,split][,group].
+``FAMILY:PATH`` names the folder or the table. ``folder_layouts`` and ``labelled_table`` say what is
+read; labels that may mean one class in several spellings are refused here, whatever gave them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from he_compare.common.dataset import NOTHING_ASKED, ReadingOptions
+from he_compare.common.datasets.opened.folder_layouts import (
+    LAYOUTS,
+    ListClass,
+    find_class_folders,
+    read_class_folders,
+    tables_in,
+    unwrapped,
+)
 from he_compare.common.datasets.opened.indexed import ImageRow
-from he_compare.common.datasets.reading.class_folders import subfolders, visible_entries
-from he_compare.common.datasets.reading.csv_tables import read_table
-from he_compare.common.datasets.reading.inside_folder import InsideFolder
+from he_compare.common.datasets.opened.labelled_rows import LabelledRows
+from he_compare.common.datasets.opened.labelled_table import read_labelled_tables
+from he_compare.common.datasets.opened.table_choice import TableChoice, choose_tables
+from he_compare.common.datasets.opened.table_columns import columns_of_table
+from he_compare.common.datasets.reading.class_folders import (
+    debris_note,
+    refuse_linked_folders,
+    subfolders,
+    visible_entries,
+)
+from he_compare.common.datasets.reading.label_spellings import (
+    refuse_alike,
+    refuse_no_labels,
+    refuse_several,
+)
+from he_compare.common.datasets.reading.named_files import NamedFiles
 from he_compare.common.errors import DataError
 from he_compare.common.types import MAX_CLASSES, Split
 
+TABLE_ENDINGS = (".csv", ".tsv", ".txt")
+DICOM_ENDINGS = (".dcm", ".dicom", ".ima")
 NO_GROUPS = (
     "patient groups are not known: every image counts as a patient of its own, so that splits may "
     "share patients and intervals may be too narrow; a CSV with a group column solves both"
@@ -27,8 +52,8 @@ NO_GROUPS = (
 class OwnImages:
     """Images as the user described them.
 
-    ``given``: the splits that were given, empty for none. ``grouped``: groups come from a table;
-    where they do not, every row is a group of its own. ``notes``: what was left out.
+    ``given``: the splits that were given, empty for none. ``grouped``: groups come from a table or
+    from folders; where they do not, every row is a group of its own. ``notes``: what was left out.
     """
 
     root: Path
@@ -43,17 +68,34 @@ def read_own(
     family: str,
     argument: str,
     data_dir: Path | None,
-    list_class: Callable[[Path, str, list[str]], list[str]],
+    list_class: ListClass,
+    reading: ReadingOptions = NOTHING_ASKED,
+    suffixes: frozenset[str] | None = None,
 ) -> OwnImages:
     """Read what ``argument`` names, relative to ``data_dir`` where given; without it, ``data_dir``.
 
-    ``list_class(root, folder, notes)`` lists the images of a class folder. Raises DataError.
+    ``list_class(root, folder, notes)`` lists the images of a class folder. ``suffixes``: the
+    endings of images; None, where any file may be one, also stands for folders whose single
+    sub-folder may name a person, so that it is not looked through. Raises DataError.
     """
     path = _named_path(family, argument, data_dir)
-    table = _table_of(family, path)
-    own = read_csv(table) if table is not None else read_folders(path, list_class)
-    _check_classes(own.classes, path.name)
-    return own
+    if not path.is_dir():
+        if path.suffix.lower() not in TABLE_ENDINGS or not path.is_file():
+            raise DataError(
+                f"{path} is neither a folder nor a CSV",
+                fix="name one of these; a spreadsheet is stored as CSV first",
+            )
+        if reading.group_by:
+            raise DataError(
+                f"--group-by {reading.group_by} is for class folders, and {path.name} is a table",
+                fix="name the column of the patient with --csv-columns group=COLUMN",
+            )
+        files = NamedFiles(path.parent, suffixes)
+        read = read_labelled_tables({path: None}, reading.csv_columns, files)
+    else:
+        read = _read_folder(family, path, list_class, reading, suffixes)
+    debris = debris_note(path if path.is_dir() else path.parent)
+    return _numbered(read, [debris] if debris else [])
 
 
 def _named_path(family: str, argument: str, data_dir: Path | None) -> Path:
@@ -62,93 +104,143 @@ def _named_path(family: str, argument: str, data_dir: Path | None) -> Path:
     path = Path(argument).expanduser() if argument else Path()
     if data_dir is not None:
         path = data_dir.expanduser() / path
-    if not path.exists():
+    try:
+        exists = path.exists()
+    except (OSError, ValueError):
+        exists = False
+    if not exists:
         raise DataError(f"no such folder or CSV: {path}", fix=f"check the path after {family}:")
     if path.is_dir() and not visible_entries(path):
         raise DataError(f"folder {path} is empty", fix="put one sub-folder per class into it")
     return path
 
 
-def _table_of(family: str, path: Path) -> Path | None:
-    """Return the CSV that describes the images, or None where folders are the classes."""
-    if path.is_file():
-        if path.suffix.lower() != ".csv":
-            raise DataError(f"{path} is neither a folder nor a CSV", fix="name one of these")
-        return path
-    if (path / "labels.csv").is_file():
-        return path / "labels.csv"
-    tables = [entry for entry in visible_entries(path) if entry.suffix.lower() == ".csv"]
-    if len(tables) > 1:
-        names = ", ".join(entry.name for entry in tables)
-        raise DataError(
-            f"folder {path} holds several CSV files ({names})",
-            fix=f"name one: {family}:PATH/FILE.csv",
-        )
-    return tables[0] if tables else None
-
-
-def read_csv(path: Path) -> OwnImages:
-    """Read file,label[,split][,group]; files are relative to the folder of the table."""
-    table = read_table(path, ("file", "label"), ("split", "group"))
-    classes = sorted(set(table.column("label")))
-    number = {name: i for i, name in enumerate(classes)}
-    inside = InsideFolder(path.parent)
-    rows: list[ImageRow] = []
-    seen: dict[str, int] = {}
-    for i, name in enumerate(table.column("file")):
-        identity = inside.check(name, table.where(i))
-        split = table.column("split")[i] if "split" in table else "train"
-        if split not in list(Split):
-            raise DataError(
-                f"{table.where(i)}: split {split!r} is not one of train, val, test",
-                fix="correct that line",
-            )
-        if identity in seen:
-            first = rows[seen[identity]].split
-            what = f"in two splits, {first} and {split}" if first != split else "listed twice"
-            raise DataError(
-                f"{table.where(i)}: image {identity!r} is {what} "
-                f"(first on line {table.lines[seen[identity]]})",
-                fix="keep one of the lines",
-            )
-        seen[identity] = i
-        group = table.column("group")[i] if "group" in table else identity
-        rows.append(ImageRow(identity, number[table.column("label")[i]], group, Split(split)))
-    given = {row.split for row in rows} if "split" in table else set()
-    return OwnImages(path.parent, classes, rows, frozenset(given), "group" in table, [])
-
-
-def read_folders(root: Path, list_class: Callable[[Path, str, list[str]], list[str]]) -> OwnImages:
-    """Read [SPLIT/]CLASS folders; every image is a group of its own."""
+def _read_folder(
+    family: str,
+    path: Path,
+    list_class: ListClass,
+    reading: ReadingOptions,
+    suffixes: frozenset[str] | None,
+) -> LabelledRows:
+    """Read a folder by its table where one describes it, else as class folders."""
     notes: list[str] = []
-    top = subfolders(root)
-    given = {Split(name) for name in top if name in list(Split)}
-    if Split.TRAIN not in given:
-        given = set()
-    elif len(given) != len(top):
-        stray = next(name for name in top if name not in list(Split))
-        raise DataError(
-            f"folder {root.name!r} has {stray!r} beside train/",
-            fix="keep only train/, val/ and test/ there",
+    root = path if suffixes is None else unwrapped(path, notes)
+    files = NamedFiles(root, suffixes)
+    tables = tables_in(root)
+    if suffixes is not None and not len(files):
+        _refuse_no_images(root, files, bool(tables))
+    choice = TableChoice({}, {}, ())
+    if reading.group_by:
+        notes += [
+            f"{table.name} was not read: --group-by asks for class folders" for table in tables
+        ]
+    elif tables:
+        choice = choose_tables(family, root, reading.csv_columns, files)
+    if choice.tables:
+        read = read_labelled_tables(choice.tables, reading.csv_columns, files)
+        return replace(read, notes=[*notes, *_notes_of(choice, root), *read.notes])
+    if reading.csv_columns:
+        raise next(iter(choice.unusable.values()), None) or DataError(
+            f"--csv-columns is given, and {root.name!r} has no table to use it on",
+            fix="name the table, or leave --csv-columns out",
         )
-    prefixes = {split: f"{split}/" for split in Split if split in given} or {Split.TRAIN: ""}
-    classes = sorted({name for prefix in prefixes.values() for name in subfolders(root / prefix)})
-    _check_classes(classes, root.name)
-    rows = []
-    for split, prefix in prefixes.items():
-        for name in subfolders(root / prefix):
-            for identity in list_class(root, f"{prefix}{name}", notes):
-                rows.append(ImageRow(identity, classes.index(name), identity, split))
-    return OwnImages(root, classes, rows, frozenset(given), False, notes)
+    for error in choice.unusable.values():
+        notes.append(f"no table was read: {error.problem}; the folders are the classes")
+    try:
+        if suffixes is not None:
+            _check_images_in_classes(root, files)
+        read = read_class_folders(root, list_class, reading.group_by, notes)
+        _check_classes(sorted(read.counts()), repr(root.name))
+    except DataError:
+        for table in choice.unusable:
+            _refuse_table(table, reading, files)
+        raise
+    return read
+
+
+def _refuse_table(table: Path, reading: ReadingOptions, files: NamedFiles) -> None:
+    """Raise the error of a table that seems to name the images which folders do not describe."""
+    columns = columns_of_table(table, reading.csv_columns, files)
+    if "file" in columns.called or "file" in columns.proposed or not subfolders(files.root):
+        read_labelled_tables({table: None}, reading.csv_columns, files)
+
+
+def _refuse_no_images(root: Path, files: NamedFiles, has_tables: bool) -> None:
+    """Raise DataError of a folder without images; a table that names some tells more itself."""
+    refuse_linked_folders(root)
+    others = files.others()
+    most = ", ".join(f"{count:,} x {ending}" for ending, count in others.most_common(5))
+    is_dicom = any(others[ending] for ending in DICOM_ENDINGS)
+    if is_dicom or not has_tables:
+        raise DataError(
+            f"there are no {', '.join(sorted(files.suffixes or ()))} images in {root.name!r}"
+            + (f", only {most}" if most else ""),
+            fix="read DICOM files with --dataset dicom:PATH" if is_dicom else LAYOUTS,
+        )
+
+
+def _check_images_in_classes(root: Path, files: NamedFiles) -> None:
+    """Refuse images that lie in one folder only, beside folders without any, and linked folders.
+
+    Raises DataError.
+    """
+    refuse_linked_folders(root)
+    top = files.top_folders()
+    if len(top) == 1 and len(subfolders(root)) > 1:
+        raise DataError(
+            f"all images of {root.name!r} are in its folder {next(iter(top))!r}, the others have "
+            "none",
+            fix=f"name that folder, if it has class folders; else {LAYOUTS}",
+        )
+
+
+def _notes_of(choice: TableChoice, root: Path) -> list[str]:
+    """Say which tables were read where anything else was there to be read."""
+    names = " and ".join(path.name for path in choice.tables)
+    try:
+        folders = len({folder.label for folder in find_class_folders(root, [])})
+    except DataError:
+        folders = 0
+    notes = [f"{name} was not read, {names} was" for name in choice.others]
+    if folders > 1:
+        notes.append(
+            f"files and labels are from {names}; to have the {folders:,} folders as classes "
+            "instead, move the table away"
+        )
+    return notes
+
+
+def _numbered(read: LabelledRows, notes: list[str]) -> OwnImages:
+    """Check the labels and number them in order of name. Raises DataError."""
+    counts = read.counts()
+    table = _is_table(read.place)
+    fix = "spell it in one way " + ("in the table" if table else "in all folders, or join them")
+    refuse_no_labels(counts, read.place)
+    refuse_alike(counts, read.place, f"{fix}; if these are different classes, name them apart")
+    if table:
+        refuse_several(counts, read.place)
+    labels = {label: unicodedata.normalize("NFC", label) for label in counts}
+    classes = sorted(labels.values())
+    _check_classes(classes, read.place)
+    number = {name: i for i, name in enumerate(classes)}
+    rows = [
+        ImageRow(file.id, number[labels[file.label]], file.group, file.split) for file in read.files
+    ]
+    return OwnImages(read.root, classes, rows, read.given, read.grouped, [*read.notes, *notes])
+
+
+def _is_table(place: str) -> bool:
+    return place.lower().endswith(TABLE_ENDINGS)
 
 
 def _check_classes(classes: Sequence[str], name: str) -> None:
     if len(classes) < 2:
         found = f"one class only ({classes[0]!r})" if classes else "no class folders"
-        raise DataError(f"{name!r} has {found}", fix="give at least two classes")
+        fix = "check that the label column is the right one" if _is_table(name) else LAYOUTS
+        raise DataError(f"{name} has {found}", fix=f"give at least two classes: {fix}")
     if len(classes) > MAX_CLASSES:
         raise DataError(
-            f"{name!r} has {len(classes)} classes, more than {MAX_CLASSES}, the most that "
-            "pipelines take",
+            f"{name} has {len(classes)} classes, more than {MAX_CLASSES}, the most that pipelines "
+            "take",
             fix="check that the labels are the right ones; else group classes or leave some out",
         )

@@ -68,12 +68,7 @@ def complete_splits(
     if not given:
         notes.append(f"split 70 / 10 / 20 by patient group and class with seed {seed}")
         return cut_rows(rows, SHARES, seed, "folder", classes)
-    for split in (Split.TRAIN, Split.TEST):
-        if split not in given:
-            raise DataError(
-                f"splits are given, but there is no {split} split",
-                fix="give train and test, or no split at all",
-            )
+    _refuse_missing_split(given)
     if Split.VAL in given:
         notes.append("splits as given")
         return rows
@@ -82,3 +77,20 @@ def complete_splits(
     return cut_rows(train, {Split.VAL: VALIDATION_OF_TRAIN}, seed, "folder", classes) + [
         row for row in rows if row.split is Split.TEST
     ]
+
+
+def _refuse_missing_split(given: frozenset[Split]) -> None:
+    names = " and ".join(split for split in Split if split in given)
+    if Split.TRAIN not in given:
+        raise DataError(
+            f"splits are given ({names}), but there is no train split",
+            fix="give train and test, or no split at all",
+        )
+    if Split.TEST not in given:
+        raise DataError(
+            f"splits are given ({names}), but there is no test split",
+            fix="call val 'test' to test on it: validation is then cut from train; or give no "
+            "splits, and all three are cut"
+            if Split.VAL in given
+            else "name the folder inside train, or leave the split column out: all three are cut",
+        )

@@ -1,10 +1,11 @@
-"""Names of files from a table or a listing: relative, inside the folder, existing files."""
+"""Names of files from a table or a listing: plain text, relative, inside the folder, existing."""
 
 from __future__ import annotations
 
 import stat
 from pathlib import Path, PurePosixPath
 
+from he_compare.common.datasets.reading.table_text import is_plain
 from he_compare.common.errors import DataError
 
 
@@ -19,10 +20,11 @@ class InsideFolder:
     def check(self, name: str, where: str) -> str:
         """Return ``name`` as the posix path it means.
 
-        ``where`` names the source ("labels.csv line 3"). Raises DataError on an absolute path, one
-        that leaves the folder (``..`` or a symbolic link), a missing file, or one that is no
-        regular file.
+        ``where`` names the source ("labels.csv line 3"). Raises DataError on a name that is no
+        plain text, an absolute path, one that leaves the folder (``..`` or a symbolic link), a
+        missing file, or one that is no regular file.
         """
+        check_name(name, where)
         pure = PurePosixPath(name)
         if pure.is_absolute() or "\\" in name or (len(name) > 1 and name[1] == ":"):
             raise DataError(
@@ -57,5 +59,28 @@ class InsideFolder:
     def _outside(self, name: str, where: str) -> DataError:
         return DataError(
             f"{where}: {name!r} leads out of the folder {self.root.name!r}",
-            fix="put the file itself into the folder",
+            fix="put the file itself into the folder, not a link to it; a table lies in the folder "
+            "of its images or above it",
         )
+
+
+def check_name(name: str, where: str) -> None:
+    """Refuse a file name with control characters or bytes that are not UTF-8, by its escaped name.
+
+    Such a name cannot be written into records, tables and reports as it is. Raises DataError.
+    """
+    if is_plain(name):
+        return
+    raw = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    shown = "".join(one if is_plain(one) else repr(one)[1:-1] for one in raw)
+    undecodable = any("\ud800" <= one <= "\udfff" for one in name)
+    what = "is not UTF-8" if undecodable else "has control characters"
+    raise DataError(
+        f"{where}: the file name '{shown}' {what}",
+        fix="rename the file"
+        + (
+            " (`convmv -f latin1 -t utf8 -r --notest FOLDER` does it for all)"
+            if undecodable
+            else ""
+        ),
+    )

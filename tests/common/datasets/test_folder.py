@@ -178,7 +178,7 @@ def test_a_copy_in_two_given_splits_is_counted(tmp_path: Path) -> None:
 
 def test_several_tables_are_refused_by_name(tmp_path: Path) -> None:
     write_table(tmp_path, plain_rows(), "one.csv")
-    (tmp_path / "two.csv").write_text("file,label\n")
+    write_table(tmp_path, plain_rows(), "two.csv")
     refuse(tmp_path, r"several CSV files \(one\.csv, two\.csv\)")
 
 
@@ -190,7 +190,7 @@ def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", r"labels\.csv has no column 'file' \(it has none\)"),
+        ("", r"labels\.csv has no column 'file' and no column 'label' \(it has none\)"),
         ("file,label\n", "has no rows"),
         ("file,klass\na.png,x\n", "no column 'label'"),
         ("file,label,label\na.png,x,y\n", "two columns 'label'"),
