@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -93,7 +94,10 @@ def check(
         words += [f"--subset {subset}"] if subset else []
         words += option_words(options)
         words += [f"--positive {shlex.quote(positive)}"] if positive else []
-        print("\n".join([*answer.lines(" ".join(words)), "", inspection.describe(found)]))
+        first = answer.lines(" ".join(words))
+        said = [note for note in found.notes if not any(note in line for line in first)]
+        found = replace(found, notes=said)
+        print("\n".join([*first, "", inspection.describe(found)]))
         if sheet is not None and answer.ready:
             print(f"\ncontact sheet: {sheet}")
     if not answer.ready:
