@@ -31,7 +31,8 @@ from he_compare.common.datasets.opened.looks import (
     turned,
 )
 from he_compare.common.types import Float32Array, IntArray, Split, UInt8Array
-from he_compare.comparisons.measuring.dataset_opening import DataOptions, open_dataset
+from he_compare.comparisons.measuring.dataset_opening import open_dataset
+from he_compare.comparisons.measuring.opening_options import DataOptions
 
 FOLDERS = {
     "chestxray": "chestxray",

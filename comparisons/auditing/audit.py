@@ -53,8 +53,9 @@ from he_compare.comparisons.auditing.targets import (
     faulty_cipher_target,
     pipeline_target,
 )
-from he_compare.comparisons.measuring.dataset_opening import DataOptions, open_dataset, option_words
+from he_compare.comparisons.measuring.dataset_opening import open_dataset
 from he_compare.comparisons.measuring.dataset_spec import default_folder_name, shown_dataset
+from he_compare.comparisons.measuring.opening_options import DataOptions, option_words
 from he_compare.comparisons.measuring.pipeline_spec import (
     PipelineSpec,
     parse_spec,

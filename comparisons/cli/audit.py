@@ -88,7 +88,7 @@ def run(
 ) -> None:
     """Attack ciphers and pipelines on a dataset's images and print the matrix."""
     from he_compare.comparisons.auditing.audit import AuditRequest, audit_command
-    from he_compare.comparisons.measuring.dataset_opening import data_options
+    from he_compare.comparisons.measuring.opening_options import data_options
 
     request = AuditRequest(
         dataset=dataset,

@@ -61,12 +61,9 @@ def check(
     from he_compare.common.types import Split
     from he_compare.comparisons.measuring.class_counts import require_all_classes
     from he_compare.comparisons.measuring.data_access import data_policy
-    from he_compare.comparisons.measuring.dataset_opening import (
-        data_options,
-        open_dataset,
-        option_words,
-    )
+    from he_compare.comparisons.measuring.dataset_opening import open_dataset
     from he_compare.comparisons.measuring.dataset_spec import shown_dataset
+    from he_compare.comparisons.measuring.opening_options import data_options, option_words
     from he_compare.comparisons.measuring.plan import pipelines_left_out
     from he_compare.comparisons.measuring.readiness import readiness_of, refused
     from he_compare.comparisons.progress import ProgressReporter

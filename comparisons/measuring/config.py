@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 
 from he_compare.common.errors import UnknownNameError, UsageError
 from he_compare.common.plugins import nearest
-from he_compare.comparisons.measuring.dataset_opening import (
+from he_compare.comparisons.measuring.opening_options import (
     Copies,
     DataOptions,
     Frames,

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from he_compare.common.dataset import NOTHING_ASKED, ReadingOptions
 from he_compare.common.datasets.opened.folder_layouts import (
     LAYOUTS,
     ListClass,
@@ -38,6 +37,7 @@ from he_compare.common.datasets.reading.label_spellings import (
 )
 from he_compare.common.datasets.reading.named_files import NamedFiles
 from he_compare.common.errors import DataError
+from he_compare.common.reading_options import NOTHING_ASKED, ReadingOptions
 from he_compare.common.types import MAX_CLASSES, Split
 
 TABLE_ENDINGS = (".csv", ".tsv", ".txt")

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from he_compare.common.dataset import ReadingOptions
 from he_compare.common.datasets.chestxray import DATASET as CHESTXRAY
 from he_compare.common.datasets.embedded.example_pictures import write_example_picture
 from he_compare.common.errors import UnknownNameError, UsageError
+from he_compare.common.reading_options import ReadingOptions
 from he_compare.comparisons.measuring.config import RunConfig, load_config
-from he_compare.comparisons.measuring.dataset_opening import (
+from he_compare.comparisons.measuring.dataset_opening import open_dataset
+from he_compare.comparisons.measuring.opening_options import (
     DataOptions,
     columns_of,
     data_options,
-    open_dataset,
     option_words,
 )
 
