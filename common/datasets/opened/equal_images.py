@@ -37,6 +37,14 @@ class KnowsCopies(Protocol):
         ...
 
 
+@runtime_checkable
+class NamesCopies(Protocol):
+    """A dataset whose family says which images are copies: keys by id, and by what it says so."""
+
+    twins: Mapping[str, str]
+    compared: str
+
+
 @dataclass(frozen=True)
 class EqualImages:
     """``keys``: by split one per image, equal for equal images. ``rule``: how they were compared.
@@ -57,16 +65,17 @@ class EqualImages:
 
 def find_equal(dataset: OpenDataset, progress: Progress | None = None) -> EqualImages:
     """Compare all images of a dataset. An image that cannot be decoded equals no other."""
-    known = dataset.known_copies() if isinstance(dataset, KnowsCopies) else KnownCopies({}, "")
     estimate = estimated_pixels(dataset)
     if estimate > MAX_DECODED_PIXELS:
+        known = dataset.known_copies() if isinstance(dataset, KnowsCopies) else KnownCopies({}, "")
         many = f"{estimate / 1e6:,.0f} megapixels are too many to decode"
         keys = {
             split: [known.keys.get(name, f"{split} {name}") for name in dataset.index(split).ids]
             for split in Split
         }
         if known.rule:
-            return EqualImages(keys, f"{known.rule}; {many}", without_looks=many)
+            rule = known.rule.partition(", because")[0]
+            return EqualImages(keys, f"{rule}; {many}", without_looks=many)
         return EqualImages(keys, "", many, without_looks=many)
     seen = _Seen(dataset)
     for split in Split:
@@ -74,9 +83,11 @@ def find_equal(dataset: OpenDataset, progress: Progress | None = None) -> EqualI
     digests = seen.keys
     unreadable = sum(key.startswith("unreadable") for keys in digests.values() for key in keys)
     rule = "pixels"
-    if known.keys and known.rule != "pixels" and not known.rule.startswith("file bytes"):
+    if isinstance(dataset, NamesCopies) and dataset.compared not in ("", rule):
         # What the family calls copies may differ as pictures: in the window, or in compression.
-        digests, rule = _joined(dataset, digests, known), f"pixels and by {known.rule}"
+        digests = _joined(dataset, digests, dataset.twins)
+        if not dataset.compared.startswith("file bytes"):
+            rule = f"{rule} and by {dataset.compared}"
     looks = {split: np.array(found, dtype=np.float32) for split, found in seen.looks.items()}
     return EqualImages(digests, rule, "", unreadable, looks, seen.without_looks)
 
@@ -146,14 +157,12 @@ class _Seen:
 
 
 def _joined(
-    dataset: OpenDataset, digests: Mapping[Split, list[str]], known: KnownCopies
+    dataset: OpenDataset, digests: Mapping[Split, list[str]], twins: Mapping[str, str]
 ) -> dict[Split, list[str]]:
     """Let images be equal that have equal pixels or are copies as their family knows them."""
     flat = [key for split in Split for key in digests[split]]
     ties = [
-        known.keys.get(name, f"{split} {name}")
-        for split in Split
-        for name in dataset.index(split).ids
+        twins.get(name, f"{split} {name}") for split in Split for name in dataset.index(split).ids
     ]
     joined = iter(join_twins(flat, ties))
     return {split: [next(joined) for _ in digests[split]] for split in Split}

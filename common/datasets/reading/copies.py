@@ -75,13 +75,22 @@ def find_twins(root: Path, names: Sequence[str]) -> Twins:
 
 
 def equal_files(root: Path, names: Sequence[str]) -> tuple[dict[str, str], str]:
-    """Return SHA-256 by name of the files with equal bytes, and the rule; '' for too many bytes."""
-    lengths = {name: (root / name).stat().st_size for name in names}
-    ends = {name: (lengths[name], _end(root, name)) for name in _sharing(lengths)}
-    alike = _sharing(ends)
-    if sum(lengths[name] for name in alike) > MAX_READ_BYTES:
-        return {}, ""
-    return _equal(root, alike, _file_digest), "file bytes"
+    """Return SHA-256 by name of the files with equal bytes, and the rule; '' for too many bytes.
+
+    Raises DataError where a file cannot be read.
+    """
+    try:
+        lengths = {name: (root / name).stat().st_size for name in names}
+        ends = {name: (lengths[name], _end(root, name)) for name in _sharing(lengths)}
+        alike = _sharing(ends)
+        if sum(lengths[name] for name in alike) > MAX_READ_BYTES:
+            return {}, ""
+        return _equal(root, alike, _file_digest), "file bytes"
+    except OSError as error:
+        raise DataError(
+            f"image {Path(str(error.filename)).name} cannot be read: {error.strerror}",
+            fix="restore the file, and leave the folder as it is while it is read",
+        ) from None
 
 
 def _sharing(values: Mapping[str, Key]) -> list[str]:

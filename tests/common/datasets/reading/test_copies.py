@@ -69,3 +69,17 @@ def test_a_broken_image_is_named(tmp_path: Path, names: list[str]) -> None:
     (tmp_path / "c.png").write_bytes(data[: len(data) // 2])
     with pytest.raises(DataError, match=r"image c\.png cannot be decoded"):
         find_twins(tmp_path, names)
+
+
+def test_files_of_one_length_and_end_are_told_apart_by_all_their_bytes(tmp_path: Path) -> None:
+    end = bytes(copies.END_BYTES)
+    for name, start in (("a", b"1"), ("b", b"1"), ("c", b"2"), ("d", b"12")):
+        (tmp_path / name).write_bytes(start + end)
+    keys, rule = copies.equal_files(tmp_path, ["a", "b", "c", "d"])
+    assert (set(keys), rule) == ({"a", "b"}, "file bytes")
+
+
+def test_a_file_that_vanishes_while_files_are_compared_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"1")
+    with pytest.raises(DataError, match="image gone cannot be read: No such file"):
+        copies.equal_files(tmp_path, ["a", "gone"])
