@@ -1,8 +1,8 @@
 """Your own images: one sub-folder per class, or a CSV of file,label[,split][,group].
 
-``folder:PATH`` names the folder or the CSV. A folder may hold the classes directly, or under
-``train/``, ``test/`` and, if you like, ``val/``. Where no split is given, 70 / 10 / 20 percent are
-cut by patient group and class from the seed.
+``folder:PATH`` names the folder or the CSV; ``docs/how-to/own-images.md`` shows every layout that
+is read. Where no split is given, 70 / 10 / 20 percent are cut by patient group and class from the
+seed.
 """
 
 from __future__ import annotations

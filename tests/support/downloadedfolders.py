@@ -169,7 +169,7 @@ def rsna(root: Path) -> None:
     """RSNA pneumonia: DICOM files and a table that names each several times."""
     for number in range(6):
         path = root / "stage_2_train_images" / f"id{number}.dcm"
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"\0" * 128 + b"DICM")
     table(
         root / "stage_2_detailed_class_info.csv",
@@ -300,7 +300,7 @@ def mias(root: Path) -> None:
     """MIAS: portable grey maps and a text of facts."""
     for number in range(4):
         path = root / "all-mias" / f"mdb00{number}.pgm"
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"P5 1 1 255 0")
     (root / "Info.txt").write_text("mdb001 G CIRC B 535 425 197")
 
@@ -320,7 +320,7 @@ def dicom_by_class(root: Path) -> None:
     for name in ("benign", "malignant"):
         for number in range(3):
             path = root / name / f"{number}.dcm"
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(b"\0" * 128 + b"DICM")
 
 

@@ -44,7 +44,8 @@ TABLE_ENDINGS = (".csv", ".tsv", ".txt")
 DICOM_ENDINGS = (".dcm", ".dicom", ".ima")
 NO_GROUPS = (
     "patient groups are not known: every image counts as a patient of its own, so that splits may "
-    "share patients and intervals may be too narrow; a CSV with a group column solves both"
+    "share patients and intervals may be too narrow; a CSV with a group column, or --group-by "
+    "folder where every patient has a folder, solves both"
 )
 
 

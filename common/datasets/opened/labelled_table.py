@@ -146,13 +146,14 @@ def _of_groups(table: CsvTable, columns: TableColumns) -> list[str]:
             fix="name the column of the patient with --csv-columns group=COLUMN, or rename this "
             "one so that it is not read",
         )
+    notes = []
     if len(counts) == len(table):
-        return [f"column {column!r} of {table.name} has another value in every row"]
+        notes.append(f"column {column!r} of {table.name} has another value in every row")
     numbers = Counter(group.lstrip("0") for group in counts if group.isdecimal())
     alike = sum(count > 1 for count in numbers.values())
     if alike:
-        return [
+        notes.append(
             f"{alike:,} groups of {table.name} differ from others in leading zeros only (7 and "
             "007): they count as different patients"
-        ]
-    return []
+        )
+    return notes

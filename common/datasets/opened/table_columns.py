@@ -140,8 +140,10 @@ def _proposed(
         if role not in roles:
             continue
         names = used.split()
+        flags = [one for one, values in left.items() if _is_flag(values)]
+        like = [one for one in left if len(flags) < 2 or one not in flags]
         ranked = [one for name in names for one in left if _spelled(one) == name] or [
-            one for name in names for one in left if len(name) > 4 and name in _spelled(one)
+            one for name in names for one in like if len(name) > 4 and name in _spelled(one)
         ]
         if role == "file":
             ranked = _of_existing(left, files) or ranked

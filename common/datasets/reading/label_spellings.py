@@ -73,5 +73,6 @@ def _meaning(label: str) -> str:
 
 def _shown(label: str, among: list[str]) -> str:
     """Return a label so that it can be told from the others, which may look the same."""
-    looks = [unicodedata.normalize("NFC", one) for one in among]
-    return ascii(label) if len(set(looks)) < len(looks) else repr(label)
+    looks = {" ".join(unicodedata.normalize("NFC", one).split()) for one in among}
+    # A line of an error has no two spaces in a row: they are shown as their number.
+    return ascii(label).replace(" ", "\\x20") if len(looks) < len(among) else repr(label)
