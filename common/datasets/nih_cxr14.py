@@ -70,7 +70,7 @@ CARD = DatasetCard(
         "An image without the chosen finding may have others.",
         "Patients have up to 184 images; many were imaged after treatment began (tubes, drains).",
         "The official test list has more findings per image than the other list.",
-        "Copies of images are not looked for; `compare data check` counts them.",
+        "Files with equal bytes are found as copies; images stored twice in different files are not.",
     ],
     classes=["no finding", "finding"],
     positive_class="finding",

@@ -19,14 +19,14 @@ from he_compare.common.datasets.reading.class_folders import (
     visible_entries,
 )
 from he_compare.common.datasets.reading.decoding import SUFFIXES
-from he_compare.common.datasets.reading.inside_folder import check_name
+from he_compare.common.datasets.reading.inside_folder import refuse_odd_name
 from he_compare.common.datasets.reading.split_words import split_folders, split_of
 from he_compare.common.errors import DataError
 from he_compare.common.types import Split
 
 MAX_WRAPPERS = 3
 MAX_FOLDERS = 5000
-LAYOUTS = (
+LAYOUTS_READ = (
     "give one sub-folder per class (PATH/ill, PATH/healthy), or train/, test/ and, if you like, "
     "val/ with these in each, or a CSV of file,label[,split][,group]"
 )
@@ -58,7 +58,7 @@ def unwrapped(root: Path, notes: list[str]) -> Path:
         inner = root / top[0]
         if not subfolders(inner) and not tables_in(inner):
             break
-        check_name(top[0], f"folder {root.name!r}")
+        refuse_odd_name(top[0], f"folder {root.name!r}")
         notes.append(f"the images were read below the folder {top[0]!r}")
         root = inner
     return root
@@ -88,7 +88,7 @@ def find_class_folders(root: Path, notes: list[str]) -> list[ClassFolder]:
     if not top:
         raise _no_classes(root)
     if len(top) > MAX_FOLDERS:
-        raise DataError(f"{root.name!r} has {len(top):,} sub-folders", fix=LAYOUTS)
+        raise DataError(f"{root.name!r} has {len(top):,} sub-folders", fix=LAYOUTS_READ)
     splits = split_folders(top, repr(root.name))
     if splits:
         return _below_splits(root, splits, [name for name in top if name not in splits], notes)
@@ -148,7 +148,7 @@ def _is_copy_of(root: Path, inner: Path) -> bool:
 def _no_classes(root: Path) -> DataError:
     images = len(loose_images(root))
     has = f"{images:,} images and no class folders: their classes are not known"
-    return DataError(f"{root.name!r} has {has if images else 'no class folders'}", fix=LAYOUTS)
+    return DataError(f"{root.name!r} has {has if images else 'no class folders'}", fix=LAYOUTS_READ)
 
 
 def _no_classes_in_split(root: Path, place: str, split: Split) -> DataError:
@@ -175,7 +175,7 @@ def read_class_folders(
     given = frozenset(folder.split for folder in folders if folder.split is not None)
     files = []
     for folder in folders:
-        check_name(folder.path, f"folder {root.name!r}")
+        refuse_odd_name(folder.path, f"folder {root.name!r}")
         for identity in list_class(root, folder.path, notes):
             group = _patient(folder, identity) if group_by else identity
             split = folder.split or Split.TRAIN

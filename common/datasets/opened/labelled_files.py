@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from he_compare.common.datasets.opened.folder_layouts import (
-    LAYOUTS,
+    LAYOUTS_READ,
     ListClass,
     find_class_folders,
     read_class_folders,
@@ -176,7 +176,7 @@ def _refuse_no_images(root: Path, files: NamedFiles, has_tables: bool) -> None:
         raise DataError(
             f"there are no {', '.join(sorted(files.suffixes or ()))} images in {root.name!r}"
             + (f", only {most}" if most else ""),
-            fix="read DICOM files with --dataset dicom:PATH" if is_dicom else LAYOUTS,
+            fix="read DICOM files with --dataset dicom:PATH" if is_dicom else LAYOUTS_READ,
         )
 
 
@@ -191,7 +191,7 @@ def _check_images_in_classes(root: Path, files: NamedFiles) -> None:
         raise DataError(
             f"all images of {root.name!r} are in its folder {next(iter(top))!r}, the others have "
             "none",
-            fix=f"name that folder, if it has class folders; else {LAYOUTS}",
+            fix=f"name that folder, if it has class folders; else {LAYOUTS_READ}",
         )
 
 
@@ -237,7 +237,7 @@ def _is_table(place: str) -> bool:
 def _check_classes(classes: Sequence[str], name: str) -> None:
     if len(classes) < 2:
         found = f"one class only ({classes[0]!r})" if classes else "no class folders"
-        fix = "check that the label column is the right one" if _is_table(name) else LAYOUTS
+        fix = "check that the label column is the right one" if _is_table(name) else LAYOUTS_READ
         raise DataError(f"{name} has {found}", fix=f"give at least two classes: {fix}")
     if len(classes) > MAX_CLASSES:
         raise DataError(

@@ -15,7 +15,7 @@ from he_compare.common.errors import DataError
 
 MAX_FILES = 2_000_000
 MAX_DEPTH = 24
-MAX_NAMED = 5
+MOST_DEBRIS_NAMED = 5
 INNER_NAMES = frozenset({"images", "image", "imgs", "img"})
 MASK = re.compile(r"(.+?)[ _-](?:mask|segmentation|seg|annotation|gt)(?:[ _-]?\d+)?", re.I | re.S)
 MASK_NAMES = frozenset({"masks", "mask", "annotations", "segmentations", "segmentation"})
@@ -240,7 +240,7 @@ def _without_masks(folder: str, images: list[str], notes: list[str]) -> list[str
 
 
 def _counted_folders(names: Sequence[str]) -> str:
-    shown = ", ".join(map(repr, names[:MAX_NAMED]))
+    shown = ", ".join(map(repr, names[:MOST_DEBRIS_NAMED]))
     if len(names) == 1:
         return f"the folder {shown}"
-    return f"{len(names):,} folders ({shown}{', ...' if len(names) > MAX_NAMED else ''})"
+    return f"{len(names):,} folders ({shown}{', ...' if len(names) > MOST_DEBRIS_NAMED else ''})"

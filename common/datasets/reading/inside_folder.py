@@ -24,7 +24,7 @@ class InsideFolder:
         plain text, an absolute path, one that leaves the folder (``..`` or a symbolic link), a
         missing file, or one that is no regular file.
         """
-        check_name(name, where)
+        refuse_odd_name(name, where)
         pure = PurePosixPath(name)
         if pure.is_absolute() or "\\" in name or (len(name) > 1 and name[1] == ":"):
             raise DataError(
@@ -64,7 +64,7 @@ class InsideFolder:
         )
 
 
-def check_name(name: str, where: str) -> None:
+def refuse_odd_name(name: str, where: str) -> None:
     """Refuse a file name with control characters or bytes that are not UTF-8, by its escaped name.
 
     Such a name cannot be written into records, tables and reports as it is. Raises DataError.

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from he_compare.common.errors import DataError
 
-MAX_NAMED = 5
+MOST_SPELLINGS_NAMED = 5
 NOT_A_LABEL = frozenset({"nan", "<na>", "n/a", "#n/a", "null"})
 _NUMBER = re.compile(r"[+-]?\d{1,15}(\.\d{1,15})?")
 _BETWEEN_WORDS = re.compile(r"(?<=\w)[\s_-]+(?=\w)")
@@ -31,7 +31,7 @@ def refuse_alike(counts: Mapping[str, int], where: str, fix: str) -> None:
         return
     named = "; ".join(
         " and ".join(f"{_shown(label, labels)} ({counts[label]:,} images)" for label in labels)
-        for labels in alike[:MAX_NAMED]
+        for labels in alike[:MOST_SPELLINGS_NAMED]
     )
     raise DataError(f"{where} spells what may be one class in several ways: {named}", fix=fix)
 
