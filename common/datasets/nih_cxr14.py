@@ -70,7 +70,7 @@ CARD = DatasetCard(
         "An image without the chosen finding may have others.",
         "Patients have up to 184 images; many were imaged after treatment began (tubes, drains).",
         "The official test list has more findings per image than the other list.",
-        "Files with equal bytes are found as copies; images stored twice in different files are not.",
+        "Only files with equal bytes are found as copies; an image saved twice is not.",
     ],
     classes=["no finding", "finding"],
     positive_class="finding",
