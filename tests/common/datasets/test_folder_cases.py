@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from he_compare.common.dataset import NOTHING_ASKED, ReadingOptions
 from he_compare.common.datasets.folder import DATASET
 from he_compare.common.datasets.opened.labelled_files import read_own
 from he_compare.common.datasets.reading.class_folders import class_images
 from he_compare.common.datasets.reading.decoding import SUFFIXES
 from he_compare.common.errors import DataError
+from he_compare.common.reading_options import NOTHING_ASKED, ReadingOptions
 from he_compare.common.types import Split
 
 READ = {

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from he_compare.common.dataset import ReadingOptions
 from he_compare.common.datasets.folder import DATASET
+from he_compare.common.reading_options import ReadingOptions
 from he_compare.common.types import Split
 from tests.support.commandline import parse, words_of
 from tests.support.downloadedfolders import picture, table

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from he_compare.common.contracts import OpenDataset
-from he_compare.common.dataset import NOTHING_ASKED, ReadingOptions
 from he_compare.common.datasets.folder import DATASET
 from he_compare.common.errors import DataError
+from he_compare.common.reading_options import NOTHING_ASKED, ReadingOptions
 from he_compare.common.types import Split
 from tests.support.downloadedfolders import BUILDERS
 

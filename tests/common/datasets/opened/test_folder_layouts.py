@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from he_compare.common.dataset import NOTHING_ASKED, ReadingOptions
 from he_compare.common.datasets.folder import DATASET
 from he_compare.common.datasets.opened.indexed import IndexedImages
 from he_compare.common.datasets.reading import class_folders
 from he_compare.common.datasets.reading.split_words import split_of
 from he_compare.common.errors import DataError, UsageError
+from he_compare.common.reading_options import NOTHING_ASKED, ReadingOptions
 from he_compare.common.types import Split
 from tests.support.downloadedfolders import picture, table, tree
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from he_compare.common.dataset import ReadingOptions
 from he_compare.common.datasets.folder import DATASET
 from he_compare.common.datasets.opened.indexed import IndexedImages
 from he_compare.common.errors import DataError
+from he_compare.common.reading_options import ReadingOptions
 from he_compare.common.types import Split
 from tests.support.downloadedfolders import table, tree
 
