@@ -74,10 +74,11 @@ def _finish(outcome: FolderOutcome) -> None:
     for note in outcome.notes:
         print(f"note: {note}", file=sys.stderr)
     if outcome.left_out:
-        print(f"left out: {len(outcome.left_out):,} files", file=sys.stderr)
+        number = len(outcome.left_out)
+        print(f"left out: {number:,} file{'s' if number > 1 else ''}", file=sys.stderr)
         for line in outcome.left_out[:MAX_LEFT_OUT_SHOWN]:
             print(f"  {line}", file=sys.stderr)
-        more = len(outcome.left_out) - MAX_LEFT_OUT_SHOWN
+        more = number - MAX_LEFT_OUT_SHOWN
         if more > 0:
             print(f"  and {more:,} more", file=sys.stderr)
     encoding = sys.stdout.encoding or "utf-8"

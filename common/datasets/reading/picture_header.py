@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +27,11 @@ from he_compare.common.datasets.reading.picture_formats import (
     kind_of_other,
     named_formats,
 )
+from he_compare.common.datasets.reading.picture_streams import (
+    count_scans,
+    says_more_at_the_end,
+    webp_size,
+)
 from he_compare.common.datasets.reading.tiff_header import TiffHeader, read_tiff_header
 from he_compare.common.errors import CompareError, DataError
 
@@ -44,6 +48,7 @@ ORIENTATION = 0x0112
 TURNED_SIDEWAYS = (5, 6, 7, 8)
 WHITE_IS_ZERO, UNSIGNED, PALETTE_OF_TIFF = 0, 1, 3
 _GREY_OF_TIFF = (0, 1)
+FAX_CODES = (2, 3, 4)
 TO_8_BITS = "apply the window that suits the modality and store it as 8-bit PNG"
 
 
@@ -79,7 +84,7 @@ class OpenedPicture:
 
     def facts(self) -> PictureFacts:
         """Return the facts of the header; a PNG whose EXIF comes last is decoded for it."""
-        if self.format is PNG and _says_more_at_the_end(self.image):
+        if self.format is PNG and says_more_at_the_end(self.image):
             self.image.load()
         turn = orientation_of(self.image)
         width, height = self.tiff.size if self.tiff else self.image.size
@@ -121,7 +126,7 @@ def opened_picture(path: Path, name: str) -> Iterator[OpenedPicture]:
             found = _checked_format(stream, shown)
             tiff = _checked_tiff(stream, shown) if found is TIFF else None
             if found is WEBP:
-                check_picture_size(*_webp_size(stream), shown)
+                check_picture_size(*webp_size(stream), shown)
             stream.seek(0)
             with Image.open(stream, formats=(found.plugin,)) as image:
                 picture = OpenedPicture(image, shown, found, tiff)
@@ -195,6 +200,11 @@ def _checked_tiff(stream: BinaryIO, shown: str) -> TiffHeader:
             f"image {shown} is a TIFF file of {tiff.pictures:,} pictures",
             fix="store the one that is meant as a file of its own",
         )
+    if tiff.compression in FAX_CODES:
+        raise DataError(
+            f"image {shown} is compressed as a fax, where broken data become black and white rows",
+            fix="store it as PNG",
+        )
     if set(tiff.sample_format) - {UNSIGNED, 4}:  # 4: not said what the samples are
         kind = "floating-point or complex" if max(tiff.sample_format) > 2 else "signed"
         raise DataError(f"image {shown} holds {kind} values", fix=TO_8_BITS)
@@ -246,56 +256,9 @@ def _check_header(picture: OpenedPicture, stream: BinaryIO) -> None:
     if picture.format in (PNG, WEBP) and getattr(image, "n_frames", 1) > 1:
         raise DataError(f"image {shown} is an animation", fix="store one frame as PNG")
     if picture.format is JPEG and "progression" in image.info:
-        _check_scans(stream, shown)
-
-
-def _check_scans(stream: BinaryIO, shown: str) -> None:
-    """Raise DataError where a small file would have a large picture decoded again and again."""
-    place = stream.tell()
-    stream.seek(0)
-    scans = stream.read().count(b"\xff\xda")
-    stream.seek(place)
-    if scans > MAX_SCANS:
-        raise DataError(
-            f"image {shown} is a JPEG file of {scans:,} scans, at most {MAX_SCANS} are read",
-            fix="store it anew as PNG",
-        )
-
-
-def _webp_size(stream: BinaryIO) -> tuple[int, int]:
-    """Return (width, height) of a WebP file (RFC 9649) before Pillow makes room for its canvas."""
-    stream.seek(12)
-    data = stream.read(18)
-    if len(data) < 18:
-        raise ValueError("it is truncated")
-    kind = data[:4]
-    if kind == b"VP8X":
-        width, height = (int.from_bytes(data[at : at + 3], "little") + 1 for at in (12, 15))
-        return width, height
-    if kind == b"VP8L":
-        bits = int.from_bytes(data[9:13], "little")
-        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    if kind == b"VP8 ":
-        width, height = struct.unpack("<HH", data[14:18])
-        return width & 0x3FFF, height & 0x3FFF
-    raise ValueError("it holds no picture")
-
-
-def _says_more_at_the_end(image: Image.Image) -> bool:
-    """Say whether a PNG has EXIF data or text behind its pixels, by walking over its chunks."""
-    if "exif" in image.info or "Raw profile type exif" in image.info or image.fp is None:
-        return False
-    stream = image.fp
-    place, at, seen = stream.tell(), 8, False
-    try:
-        while True:
-            stream.seek(at)
-            head = stream.read(8)
-            if len(head) < 8 or head[4:] == b"IEND":
-                return False
-            if seen and head[4:] in (b"eXIf", b"iTXt", b"zTXt", b"tEXt"):
-                return True
-            seen = seen or head[4:] == b"IDAT"
-            at += 12 + int.from_bytes(head[:4], "big")
-    finally:
-        stream.seek(place)
+        scans = count_scans(stream)
+        if scans > MAX_SCANS:
+            raise DataError(
+                f"image {shown} is a JPEG file of {scans:,} scans, at most {MAX_SCANS} are read",
+                fix="store it anew as PNG",
+            )

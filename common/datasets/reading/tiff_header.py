@@ -19,11 +19,11 @@ _SIZES = dict(
     zip(range(1, 19), (1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8), strict=True)
 )
 _INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 16: "Q", 17: "q"}
-NEW_SUBFILE, OLD_SUBFILE, WIDTH, LENGTH, BITS = 254, 255, 256, 257, 258
+NEW_SUBFILE, OLD_SUBFILE, WIDTH, LENGTH, BITS, COMPRESSION = 254, 255, 256, 257, 258, 259
 PHOTOMETRIC, STRIPS, SAMPLES, ROWS, PLANAR = 262, 273, 277, 278, 284
 TILE_WIDTH, TILE_LENGTH, TILES, SAMPLE_FORMAT = 322, 323, 324, 339
 _WANTED = frozenset(
-    {NEW_SUBFILE, OLD_SUBFILE, WIDTH, LENGTH, BITS, PHOTOMETRIC, STRIPS, SAMPLES}
+    {NEW_SUBFILE, OLD_SUBFILE, WIDTH, LENGTH, BITS, COMPRESSION, PHOTOMETRIC, STRIPS, SAMPLES}
     | {ROWS, PLANAR, TILE_WIDTH, TILE_LENGTH, TILES, SAMPLE_FORMAT}
 )
 _OF_PIECES = (STRIPS, TILES)
@@ -51,6 +51,7 @@ class TiffHeader:
     samples: int
     sample_format: tuple[int, ...]
     photometric: int
+    compression: int
     tile: int
     pictures: int
     copies: int
@@ -85,6 +86,7 @@ def read_tiff_header(stream: BinaryIO) -> TiffHeader:
         samples=_one(first, SAMPLES) or 1,
         sample_format=first.get(SAMPLE_FORMAT) or (1,),
         photometric=_one(first, PHOTOMETRIC),
+        compression=_one(first, COMPRESSION),
         tile=_one(first, TILE_WIDTH) * _one(first, TILE_LENGTH),
         pictures=pictures,
         copies=copies,
