@@ -34,8 +34,8 @@ from he_compare.common.datasets.reading.picture_header import (
     PALETTE_OF_TIFF,
     TO_8_BITS,
     WHITE_IS_ZERO,
+    HeaderFacts,
     OpenedPicture,
-    PictureFacts,
     opened_picture,
     orientation_of,
 )
@@ -66,7 +66,7 @@ def open_image(path: Path, name: str, depth: int | None = None) -> Image.Image:
         return _turned(_as_grey_or_rgb(picture, depth), orientation_of(picture.image))
 
 
-def picture_facts(path: Path, name: str) -> PictureFacts:
+def header_facts(path: Path, name: str) -> HeaderFacts:
     """Return what the header says. Raises DataError that names the image."""
     with opened_picture(path, name) as picture:
         return picture.facts()
@@ -74,7 +74,7 @@ def picture_facts(path: Path, name: str) -> PictureFacts:
 
 def image_size(path: Path, name: str) -> tuple[int, int]:
     """Return (width, height) as a person sees it. Raises DataError that names the image."""
-    return picture_facts(path, name).size
+    return header_facts(path, name).size
 
 
 def largest_value(path: Path, name: str) -> int:

@@ -53,7 +53,7 @@ TO_8_BITS = "apply the window that suits the modality and store it as 8-bit PNG"
 
 
 @dataclass(frozen=True)
-class PictureFacts:
+class HeaderFacts:
     """What the header of one picture says, and so what is done when it is read.
 
     ``size``: (width, height) as a person sees it. ``oriented``: it is turned or mirrored as its
@@ -82,14 +82,14 @@ class OpenedPicture:
         """Say whether it is grey of more than 8 bits."""
         return self.image.mode.startswith("I")
 
-    def facts(self) -> PictureFacts:
+    def facts(self) -> HeaderFacts:
         """Return the facts of the header; a PNG whose EXIF comes last is decoded for it."""
         if self.format is PNG and says_more_at_the_end(self.image):
             self.image.load()
         turn = orientation_of(self.image)
         width, height = self.tiff.size if self.tiff else self.image.size
         several = self.tiff.copies > 0 if self.tiff else self.image.format == "MPO"
-        return PictureFacts(
+        return HeaderFacts(
             size=(height, width) if turn in TURNED_SIDEWAYS else (width, height),
             format=self.format.name,
             oriented=turn != 1,

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from he_compare.common.datasets.reading.decoding import (
+    header_facts,
     largest_value,
     map_threaded,
     open_image,
-    picture_facts,
 )
 from he_compare.common.datasets.reading.grey_window import least_depth, stated_window
-from he_compare.common.datasets.reading.picture_header import PictureFacts
+from he_compare.common.datasets.reading.picture_header import HeaderFacts
 from he_compare.common.errors import DataError
 
 if TYPE_CHECKING:
@@ -67,9 +67,9 @@ def _pictures(number: int) -> str:
 def survey_pictures(root: Path, names: Sequence[str]) -> PictureSurvey:
     """Look at the headers of pictures below ``root``, and at the pixels of those of 16 bits."""
 
-    def facts(position: int) -> PictureFacts | None:
+    def facts(position: int) -> HeaderFacts | None:
         try:
-            return picture_facts(root / names[position], names[position])
+            return header_facts(root / names[position], names[position])
         except DataError:
             return None
 

@@ -19,12 +19,22 @@ _SIZES = dict(
     zip(range(1, 19), (1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8), strict=True)
 )
 _INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 16: "Q", 17: "q"}
-NEW_SUBFILE, OLD_SUBFILE, WIDTH, LENGTH, BITS, COMPRESSION = 254, 255, 256, 257, 258, 259
+NEW_SUBFILE, OLD_SUBFILE, WIDTH, LENGTH, SAMPLE_BITS, COMPRESSION = 254, 255, 256, 257, 258, 259
 PHOTOMETRIC, STRIPS, SAMPLES, ROWS, PLANAR = 262, 273, 277, 278, 284
 TILE_WIDTH, TILE_LENGTH, TILES, SAMPLE_FORMAT = 322, 323, 324, 339
 _WANTED = frozenset(
-    {NEW_SUBFILE, OLD_SUBFILE, WIDTH, LENGTH, BITS, COMPRESSION, PHOTOMETRIC, STRIPS, SAMPLES}
-    | {ROWS, PLANAR, TILE_WIDTH, TILE_LENGTH, TILES, SAMPLE_FORMAT}
+    {
+        NEW_SUBFILE,
+        OLD_SUBFILE,
+        WIDTH,
+        LENGTH,
+        SAMPLE_BITS,
+        COMPRESSION,
+        PHOTOMETRIC,
+        STRIPS,
+        SAMPLES,
+    }
+    | {SAMPLES, ROWS, PLANAR, TILE_WIDTH, TILE_LENGTH, TILES, SAMPLE_FORMAT}
 )
 _OF_PIECES = (STRIPS, TILES)
 SEPARATE = 2
@@ -82,7 +92,7 @@ def read_tiff_header(stream: BinaryIO) -> TiffHeader:
         big_endian=reader.big_endian,
         bigtiff=reader.bigtiff,
         size=(first[WIDTH][0], first[LENGTH][0]),
-        bits=first.get(BITS) or (1,),
+        bits=first.get(SAMPLE_BITS) or (1,),
         samples=_one(first, SAMPLES) or 1,
         sample_format=first.get(SAMPLE_FORMAT) or (1,),
         photometric=_one(first, PHOTOMETRIC),

@@ -11,9 +11,9 @@ from PIL import Image, ImageOps
 
 from he_compare.common.datasets.reading.decoding import (
     SUFFIXES,
+    header_facts,
     image_size,
     open_image,
-    picture_facts,
 )
 from he_compare.common.datasets.reading.picture_formats import PICTURE_FORMATS, format_of
 from he_compare.common.errors import DataError
@@ -62,14 +62,14 @@ def test_each_documented_format_is_read_under_each_ending(
     path = written(tmp_path / f"x{ending}", name)
     seen = np.asarray(open_image(path, path.name)).astype(int)
     assert np.abs(seen - COLOUR).max() <= (6 if name == "JPEG" else 0)
-    assert picture_facts(path, path.name).format == name
+    assert header_facts(path, path.name).format == name
     assert image_size(path, path.name) == (57, 40)
 
 
 @pytest.mark.parametrize("name", WRITTEN)
 def test_content_and_not_the_ending_says_what_a_file_is(tmp_path: Path, name: str) -> None:
     path = written(tmp_path / ("x.png" if name != "PNG" else "x.jpg"), name)
-    assert picture_facts(path, path.name).format == name
+    assert header_facts(path, path.name).format == name
     known = format_of(path.read_bytes()[:256])
     assert known is not None and known.name == name
 
@@ -88,7 +88,7 @@ def test_pictures_are_seen_as_exif_turns_them(tmp_path: Path, name: str, orienta
         wanted = ImageOps.exif_transpose(turned)
         np.testing.assert_array_equal(np.asarray(seen), np.asarray(wanted))
     assert image_size(path, path.name) == seen.size
-    assert picture_facts(path, path.name).oriented == (orientation != 1)
+    assert header_facts(path, path.name).oriented == (orientation != 1)
 
 
 def test_exif_data_behind_the_pixels_of_a_png_turn_it_too(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_an_orientation_that_does_not_exist_turns_nothing(tmp_path: Path, orient
     exif = Image.Exif()
     exif[0x0112] = orientation
     PICTURE.save(tmp_path / "x.png", exif=exif)
-    assert not picture_facts(tmp_path / "x.png", "x.png").oriented
+    assert not header_facts(tmp_path / "x.png", "x.png").oriented
     np.testing.assert_array_equal(np.asarray(open_image(tmp_path / "x.png", "x.png")), COLOUR)
 
 
@@ -123,7 +123,7 @@ def test_broken_exif_data_turn_nothing(tmp_path: Path) -> None:
 def test_a_phones_mpo_gives_its_first_picture_and_says_so(tmp_path: Path) -> None:
     other = Image.fromarray(255 - COLOUR)
     PICTURE.save(tmp_path / "x.jpg", "MPO", save_all=True, append_images=[other], quality=95)
-    facts = picture_facts(tmp_path / "x.jpg", "x.jpg")
+    facts = header_facts(tmp_path / "x.jpg", "x.jpg")
     assert facts.first_of_several and facts.format == "JPEG"
     seen = np.asarray(open_image(tmp_path / "x.jpg", "x.jpg")).astype(int)
     assert np.abs(seen - COLOUR).mean() < 4

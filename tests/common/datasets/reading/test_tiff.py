@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from he_compare.common.datasets.reading.decoding import image_size, open_image, picture_facts
+from he_compare.common.datasets.reading.decoding import header_facts, image_size, open_image
 from he_compare.common.errors import DataError
 from tests.support.tiffs import directory, tiff_bytes
 
@@ -111,7 +111,7 @@ def test_what_is_not_read_is_refused_by_name(
 ) -> None:
     data = tiff_bytes(pixels, **{"photometric": BLACK_IS_ZERO, **options})
     (tmp_path / "x.tif").write_bytes(data)
-    for reading in (open_image, picture_facts):
+    for reading in (open_image, header_facts):
         with pytest.raises(DataError, match=rf"x\.tif .*{said}"):
             reading(tmp_path / "x.tif", "x.tif")
 
@@ -171,7 +171,7 @@ def test_a_tiff_of_a_picture_and_smaller_copies_gives_the_picture(tmp_path: Path
     tags = [(254, 4, [1]), (256, 4, [20]), (257, 4, [14])]
     data = data[:second] + directory(tags, second, "<", False)
     np.testing.assert_array_equal(read(tmp_path, data), GREY)
-    assert picture_facts(tmp_path / "x.tif", "x.tif").first_of_several
+    assert header_facts(tmp_path / "x.tif", "x.tif").first_of_several
 
 
 def directory_end(data: bytes) -> int:
