@@ -21,7 +21,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -107,9 +107,9 @@ def _as_grey_or_rgb(picture: OpenedPicture, depth: int | None) -> Image.Image:
     raise DataError(f"image {name} has mode {image.mode}", fix="convert it to grey or RGB")
 
 
-def _deep_values(picture: OpenedPicture) -> npt.NDArray[np.integer]:
+def _deep_values(picture: OpenedPicture) -> npt.NDArray[np.integer[Any]]:
     """Return the values of a grey image of more than 8 bits. Raises DataError on others."""
-    values: npt.NDArray[np.integer] = np.asarray(picture.image)
+    values: npt.NDArray[np.integer[Any]] = np.asarray(picture.image)
     unseen = picture.image.info.get("transparency")
     if unseen is not None and (values == unseen).any():
         raise DataError(

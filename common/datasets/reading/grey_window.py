@@ -9,6 +9,8 @@ alone, which says how deep the device stores, and on no label.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -22,7 +24,7 @@ def least_depth(largest: int) -> int:
     return next(bits for bits in DEPTHS if largest < 1 << bits)
 
 
-def through_window(values: npt.NDArray[np.integer], bits: int) -> UInt8Array:
+def through_window(values: npt.NDArray[np.integer[Any]], bits: int) -> UInt8Array:
     """Map 0 ... 2^bits - 1 to 0 ... 255, rounded to the nearest level (halves up)."""
     top = np.uint32((1 << bits) - 1)
     mapped = (values.astype(np.uint32) * np.uint32(255) + top // 2) // top

@@ -76,6 +76,7 @@ class OpenedPicture:
     name: str
     format: PictureFormat
     tiff: TiffHeader | None
+    stream: BinaryIO
 
     @property
     def deep(self) -> bool:
@@ -84,7 +85,8 @@ class OpenedPicture:
 
     def facts(self) -> HeaderFacts:
         """Return the facts of the header; a PNG whose EXIF comes last is decoded for it."""
-        if self.format is PNG and says_more_at_the_end(self.image):
+        told = {"exif", "Raw profile type exif"} & self.image.info.keys()
+        if self.format is PNG and not told and says_more_at_the_end(self.stream):
             self.image.load()
         turn = orientation_of(self.image)
         width, height = self.tiff.size if self.tiff else self.image.size
@@ -129,8 +131,8 @@ def opened_picture(path: Path, name: str) -> Iterator[OpenedPicture]:
                 check_picture_size(*webp_size(stream), shown)
             stream.seek(0)
             with Image.open(stream, formats=(found.plugin,)) as image:
-                picture = OpenedPicture(image, shown, found, tiff)
-                _check_header(picture, stream)
+                picture = OpenedPicture(image, shown, found, tiff, stream)
+                _check_header(picture)
                 yield picture
     except CompareError:
         raise
@@ -239,7 +241,7 @@ def check_picture_size(width: int, height: int, shown: str) -> None:
         )
 
 
-def _check_header(picture: OpenedPicture, stream: BinaryIO) -> None:
+def _check_header(picture: OpenedPicture) -> None:
     image, shown = picture.image, picture.name
     check_picture_size(*image.size, shown)
     # Pillow reads 16-bit colour PNG as 8-bit RGB silently; its raw mode shows it.
@@ -256,7 +258,7 @@ def _check_header(picture: OpenedPicture, stream: BinaryIO) -> None:
     if picture.format in (PNG, WEBP) and getattr(image, "n_frames", 1) > 1:
         raise DataError(f"image {shown} is an animation", fix="store one frame as PNG")
     if picture.format is JPEG and "progression" in image.info:
-        scans = count_scans(stream)
+        scans = count_scans(picture.stream)
         if scans > MAX_SCANS:
             raise DataError(
                 f"image {shown} is a JPEG file of {scans:,} scans, at most {MAX_SCANS} are read",

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, BinaryIO
-
-if TYPE_CHECKING:
-    from PIL import Image
+from typing import BinaryIO
 
 
 def count_scans(stream: BinaryIO) -> int:
@@ -37,11 +34,8 @@ def webp_size(stream: BinaryIO) -> tuple[int, int]:
     raise ValueError("it holds no picture")
 
 
-def says_more_at_the_end(image: Image.Image) -> bool:
+def says_more_at_the_end(stream: BinaryIO) -> bool:
     """Say whether a PNG has EXIF data or text behind its pixels, by walking over its chunks."""
-    if "exif" in image.info or "Raw profile type exif" in image.info or image.fp is None:
-        return False
-    stream = image.fp
     place, at, seen = stream.tell(), 8, False
     try:
         while True:
