@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from he_compare.block_scramble.folder.image_files import CIPHERTEXT_SUFFIXES, list_files
+from he_compare.block_scramble.folder.image_files import (
+    CIPHERTEXT_SUFFIXES,
+    counted,
+    list_files,
+)
 from he_compare.block_scramble.folder.manifest import (
     FolderManifest,
     RestoredFile,
@@ -18,14 +22,16 @@ from he_compare.block_scramble.folder.manifest import (
 )
 from he_compare.block_scramble.folder.places import check_apart, existing_folder, is_empty
 from he_compare.block_scramble.folder.sealing import POLICY_OPTION, FolderChoice, FolderCipher
-from he_compare.block_scramble.folder.work import DecryptFile, counted, work_off
+from he_compare.block_scramble.folder.work import DecryptFile, FolderOutcome, work_off
 from he_compare.block_scramble.keys import key_files
 from he_compare.block_scramble.keys.client_key import ClientKey
 from he_compare.common.contracts import Progress
 from he_compare.common.errors import IntegrityError, UsageError
 
 
-def decrypt_folder(source: Path, target: Path, *, key_file: Path, progress: Progress) -> list[str]:
+def decrypt_folder(
+    source: Path, target: Path, *, key_file: Path, progress: Progress
+) -> FolderOutcome:
     """Decrypt to PNG files of the same names and pixels; return what to tell the user.
 
     Raises UsageError on another key, IntegrityError naming what was altered, added or is missing.
@@ -47,16 +53,18 @@ def decrypt_folder(source: Path, target: Path, *, key_file: Path, progress: Prog
 
     kept = work_off("decrypting images", entries, work, files, save, progress)
     kept_note = f", {kept} already done" if kept else ""
-    told = [
-        f"{counted(len(entries) - kept)} decrypted{kept_note} with {manifest.cipher} "
-        f"under key {key.fingerprint}: {target}"
-    ]
     missing = manifest.images - len(entries)
+    notes = []
     if missing:
-        told.append(
-            f"{missing} of {manifest.images} images are missing: encryption was interrupted"
+        notes.append(
+            f"{missing:,} of {manifest.images:,} images are missing: encryption was interrupted"
         )
-    return told
+    return FolderOutcome(
+        f"{counted(len(entries) - kept)} decrypted{kept_note} with {manifest.cipher} "
+        f"under key {key.fingerprint}: {target}",
+        notes=tuple(notes),
+        missing=missing,
+    )
 
 
 def _matching_key(manifest: FolderManifest, key_file: Path, source: Path) -> ClientKey:

@@ -1,6 +1,6 @@
 """Encrypts a folder of images for sharing; the same call again resumes an interrupted one.
 
-Everything that names and headers tell is checked before anything is written.
+Every name is checked and every image decoded before anything is written.
 """
 
 from __future__ import annotations
@@ -11,11 +11,14 @@ from typing import Any
 
 from he_compare.block_scramble.folder.image_files import (
     Listing,
+    check_names,
     check_size,
-    header_size,
+    counted,
     list_files,
+    read_plain,
     stems_of,
 )
+from he_compare.block_scramble.folder.inspected import checked_shapes, described_others
 from he_compare.block_scramble.folder.manifest import (
     MANIFEST,
     PADDING,
@@ -26,15 +29,19 @@ from he_compare.block_scramble.folder.manifest import (
 from he_compare.block_scramble.folder.places import (
     check_apart,
     check_key_outside,
+    check_writable,
     existing_folder,
     is_empty,
 )
 from he_compare.block_scramble.folder.sealing import FolderChoice, FolderCipher
-from he_compare.block_scramble.folder.work import EncryptFile, counted, work_off
+from he_compare.block_scramble.folder.work import EncryptFile, FolderOutcome, work_off
 from he_compare.block_scramble.keys import key_files
 from he_compare.block_scramble.keys.client_key import ClientKey
 from he_compare.common.contracts import Progress
+from he_compare.common.datasets.reading.class_folders import debris_note
 from he_compare.common.datasets.reading.decoding import SUFFIXES
+from he_compare.common.datasets.reading.file_names import shown_name
+from he_compare.common.datasets.reading.picture_survey import survey_pictures
 from he_compare.common.errors import DataError, UsageError
 
 
@@ -47,7 +54,7 @@ def encrypt_folder(
     key_file: Path,
     size: int | None,
     progress: Progress,
-) -> list[str]:
+) -> FolderOutcome:
     """Encrypt every image below ``source`` into ``target``; return what to tell the user.
 
     ``options``: of the cipher, and ``key_policy``. The key file is made if there is none. ``size``:
@@ -55,16 +62,23 @@ def encrypt_folder(
     """
     check_size(size)
     choice = FolderChoice(cipher, options)
-    listing = list_files(existing_folder(source), SUFFIXES)
+    listing = _listed(source)
     stems = stems_of(listing.images)
-    order = _checked_order(source, listing, choice, size)
     check_apart(source, target)
     check_key_outside(key_file, target)
+    check_writable(target)
+    survey = survey_pictures(source, listing.images)
+    shapes = checked_shapes(source, listing.images, size, survey.depth, progress)
+    for name, (height, width, _) in shapes.items():
+        choice.check_size(height, width, shown_name(name))
+    order = sorted(listing.images, key=lambda name: (shapes[name], name))
+    # A cipher that cannot be used is refused here, under a key that nobody keeps.
+    first = read_plain(source / order[0], order[0], size, survey.depth)
+    FolderCipher(choice, ClientKey.generate()).encrypt(first)
     key, manifest = _begin(target, key_file, choice, size, listing)
     known = {entry.source: entry for entry in manifest.files}
-    work = EncryptFile(source, target, size, FolderCipher(choice, key), stems, known)
-    # A cipher that cannot be used is refused here, while there is nothing to clean up.
-    work.cipher.encrypt(work.read(order[0]))
+    used = FolderCipher(choice, key)
+    work = EncryptFile(source, target, size, survey.depth, shapes, used, stems, known)
     files: dict[str, FileEntry] = dict(known)
 
     def save() -> None:
@@ -72,11 +86,28 @@ def encrypt_folder(
 
     kept = work_off("encrypting images", order, work, files, save, progress)
     kept_note = f", {kept} already done" if kept else ""
-    told = (
+    notes = [*survey.notes(), *_padding_notes(choice, files.values()), *_notes(manifest, source)]
+    return FolderOutcome(
         f"{counted(len(order) - kept)} encrypted{kept_note} with {choice.cipher.name} "
-        f"({choice.policy.value}) under key {key.fingerprint}: {target}"
+        f"({choice.policy.value}) under key {key.fingerprint}: {target}",
+        notes=tuple(notes),
+        left_out=(*described_others(source, listing.others), *_come_since(source, listing)),
     )
-    return [told, *_padding_notes(choice, files.values()), *_notes(manifest, listing)]
+
+
+def _listed(source: Path) -> Listing:
+    """Return the files of the folder to encrypt. Raises UsageError or DataError."""
+    listing = list_files(existing_folder(source), SUFFIXES)
+    if not listing.images:
+        raise DataError(f"{source} has no {', '.join(sorted(SUFFIXES))} images", fix="add images")
+    check_names(listing.images)
+    return listing
+
+
+def _come_since(source: Path, listing: Listing) -> list[str]:
+    """Return the images that came while the others were encrypted, each with a remark."""
+    came = sorted(set(list_files(source, SUFFIXES).images) - set(listing.images))
+    return [f"{shown_name(name)}: came while the folder was read, run this again" for name in came]
 
 
 def _padding_notes(choice: FolderChoice, files: Iterable[FileEntry]) -> list[str]:
@@ -88,18 +119,6 @@ def _padding_notes(choice: FolderChoice, files: Iterable[FileEntry]) -> list[str
         f"{counted(padded)} padded, blocks have {choice.block} pixels: {PADDING}; "
         "decryption removes the padding"
     ]
-
-
-def _checked_order(
-    source: Path, listing: Listing, choice: FolderChoice, size: int | None
-) -> list[str]:
-    """Return the names so that equal sizes follow each other. Raises DataError or UsageError."""
-    if not listing.images:
-        raise DataError(f"{source} has no {', '.join(sorted(SUFFIXES))} images", fix="add images")
-    sizes = {name: header_size(source / name, name) for name in listing.images}
-    for name, found in sizes.items():
-        choice.check_size(*(found if size is None else (size, size)), name)
-    return sorted(listing.images, key=lambda name: (sizes[name], name))
 
 
 def _begin(
@@ -140,7 +159,9 @@ def _check_same(
     difference = before.differs_from(now)
     gone = {entry.source for entry in before.files} - set(listing.images)
     if gone:
-        difference = f"it contains {sorted(gone)[0]!r}, which the folder to encrypt does not"
+        difference = (
+            f"it contains {shown_name(sorted(gone)[0])!r}, which the folder to encrypt does not"
+        )
     if difference:
         raise UsageError(
             f"{target} holds another encrypted folder: {difference}",
@@ -148,10 +169,8 @@ def _check_same(
         )
 
 
-def _notes(manifest: FolderManifest, listing: Listing) -> list[str]:
+def _notes(manifest: FolderManifest, source: Path) -> list[str]:
     notes = [f"insecure: {reason}" for reason in manifest.insecure]
-    if listing.others:
-        some = ", ".join(listing.others[:3]) + (", ..." if len(listing.others) > 3 else "")
-        notes.append(f"skipped files that are not images: {len(listing.others)} ({some})")
+    notes.extend(filter(None, [debris_note(source)]))
     notes.append("names of files and folders, and image sizes, are not hidden")
     return notes

@@ -1,8 +1,7 @@
 """Plain images and ciphertexts as files: which ones a folder has, decoding and encoding them.
 
-Plain images are decoded by the rules of ``datasets.reading.decoding``, with one more: any alpha
-channel is refused, since it would not come back. Ciphertexts are PNG where their values are bytes
-and npz otherwise, never pickled.
+Plain images are decoded by the rules of ``datasets.reading.decoding``. Ciphertexts are PNG where
+their values are bytes and npz otherwise, never pickled.
 """
 
 from __future__ import annotations
@@ -21,13 +20,16 @@ import numpy as np
 from he_compare.block_scramble.engine.shapes import ImageShape
 from he_compare.block_scramble.keyed_cipher import CiphertextArray
 from he_compare.common.datasets.reading.class_folders import is_debris
-from he_compare.common.datasets.reading.decoding import FORMATS, MIN_SIDE, image_size, open_image
+from he_compare.common.datasets.reading.decoding import MIN_SIDE, open_image
+from he_compare.common.datasets.reading.file_names import is_utf8_name, shown_name, shown_names
 from he_compare.common.errors import DataError, IntegrityError, UsageError
 from he_compare.common.types import UInt8Array
 
 SUFFIX_OF = {"uint8": ".png", "float32": ".npz"}
 CIPHERTEXT_SUFFIXES = frozenset(SUFFIX_OF.values())
 ARRAY = "ciphertext"
+# A file is written beside its place first, under a name that is a little longer.
+MAX_NAME_BYTES = 240
 # Ciphertexts hardly compress: the fastest level costs no bytes worth having.
 COMPRESS_LEVEL = 1
 
@@ -58,7 +60,10 @@ def list_files(root: Path, suffixes: frozenset[str]) -> Listing:
 
 def _walk(root: Path) -> Iterator[Path]:
     def refuse(error: OSError) -> None:
-        raise DataError(f"cannot list {error.filename}: {error.strerror}", fix="make it readable")
+        raise DataError(
+            f"cannot list {shown_name(str(error.filename))}: {error.strerror}",
+            fix="make it readable",
+        )
 
     for folder, subfolders, files in os.walk(root, onerror=refuse):
         subfolders[:] = sorted(filter(_is_visible, subfolders))
@@ -75,7 +80,7 @@ def _check_link(root: Path, path: Path, name: str) -> None:
     target = path.resolve()
     if not target.is_relative_to(root.resolve()) or not target.is_file():
         raise DataError(
-            f"{name!r} is a link that leads out of {root}, to a folder or to nothing",
+            f"{shown_name(name)} is a link that leads out of {root}, to a folder or to nothing",
             fix="put the file itself into the folder",
         )
 
@@ -89,45 +94,49 @@ def stems_of(names: tuple[str, ...]) -> dict[str, str]:
     stems = {}
     for name in names:
         stem = PurePosixPath(name).with_suffix("").as_posix()
-        other = taken.setdefault(unicodedata.normalize("NFC", stem).casefold(), name)
+        folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", stem).casefold())
+        other = taken.setdefault(folded, name)
         if other != name:
             raise DataError(
-                f"{other!r} and {name!r} would both become {stem!r}", fix="rename one of them"
+                f"{shown_name(other)} and {shown_name(name)} would both become "
+                f"{shown_name(stem)}: case, ending and Unicode form do not tell files apart",
+                fix="rename one of them",
             )
         stems[name] = stem
     return stems
 
 
-def header_size(path: Path, name: str) -> tuple[int, int]:
-    """Return (height, width) of an image from its header.
+def check_names(names: tuple[str, ...]) -> None:
+    """Raise DataError naming the images whose names a manifest cannot hold."""
+    for unfit, problem in (
+        ([name for name in names if not is_utf8_name(name)], "bytes that are not UTF-8"),
+        ([name for name in names if "\\" in name], "a backslash, which parts folders elsewhere"),
+        ([name for name in names if _is_long(name)], f"parts of more than {MAX_NAME_BYTES} bytes"),
+    ):
+        if unfit:
+            raise DataError(
+                f"the names of {counted(len(unfit))} have {problem}: {shown_names(unfit)}",
+                fix="rename them",
+            )
 
-    Raises DataError that names an image which is no image, has more than 8 bits or alpha.
+
+def _is_long(name: str) -> bool:
+    return any(len(os.fsencode(part)) > MAX_NAME_BYTES for part in PurePosixPath(name).parts)
+
+
+def counted(number: int) -> str:
+    """Say how many images."""
+    return f"{number:,} image" if number == 1 else f"{number:,} images"
+
+
+def read_plain(path: Path, name: str, size: int | None, depth: int | None = None) -> UInt8Array:
+    """Decode an image to uint8 (h, w, 1 or 3), squashed to a square of ``size`` where given.
+
+    ``depth``: of the window of 16-bit grey. Raises DataError.
     """
     from PIL import Image
 
-    width, height = image_size(path, name)
-    with Image.open(path, formats=FORMATS) as image:
-        mode, transparent = image.mode, "transparency" in image.info
-        # Pillow reads 16-bit colour PNG as 8-bit RGB without a word; its raw mode tells.
-        deep = any(str(tile[3]).endswith(";16B") for tile in image.tile)
-    if transparent or mode in ("RGBA", "LA", "PA"):
-        raise DataError(
-            f"image {name} (mode {mode}) has an alpha channel, which would be lost",
-            fix="flatten it onto a background and store it as RGB or grey",
-        )
-    if deep or mode.startswith("I") or mode == "F":
-        raise DataError(
-            f"image {name} (mode {mode}) has more than 8 bits per channel",
-            fix="apply a suitable window and store it as 8-bit PNG",
-        )
-    return height, width
-
-
-def read_plain(path: Path, name: str, size: int | None) -> UInt8Array:
-    """Decode an image to uint8 (h, w, 1 or 3), squashed to a square of ``size`` where given."""
-    from PIL import Image
-
-    image = open_image(path, name)
+    image = open_image(path, name, depth)
     if size is not None and image.size != (size, size):
         image = image.resize((size, size), Image.Resampling.BICUBIC)
     pixels: UInt8Array = np.asarray(image, dtype=np.uint8)

@@ -17,10 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from he_compare.block_scramble.encryptor import KeyPolicy
 from he_compare.block_scramble.engine.shapes import ImageShape
+from he_compare.block_scramble.folder.places import write_inside
 from he_compare.block_scramble.keys.client_key import ClientKey
 from he_compare.common.errors import IntegrityError, UsageError
 from he_compare.common.identity import canonical_json
-from he_compare.common.run.store import write_atomic
 
 MANIFEST = "manifest.json"
 RESTORED = "decrypted.json"
@@ -101,7 +101,7 @@ class FolderManifest(BaseModel):
 
     def write(self, folder: Path) -> None:
         """Write the manifest into its folder, atomically."""
-        write_atomic(folder / MANIFEST, (self.model_dump_json(indent=1) + "\n").encode())
+        write_inside(folder, MANIFEST, (self.model_dump_json(indent=1) + "\n").encode())
 
     def _tag_under(self, key: ClientKey) -> str:
         content = canonical_json(self.model_dump(mode="json", exclude={"tag"}))
@@ -158,7 +158,7 @@ class RestoredFolder(BaseModel):
 
     def write(self, folder: Path) -> None:
         """Write it into its folder, atomically."""
-        write_atomic(folder / RESTORED, (self.model_dump_json(indent=1) + "\n").encode())
+        write_inside(folder, RESTORED, (self.model_dump_json(indent=1) + "\n").encode())
 
 
 def read_restored(folder: Path) -> RestoredFolder | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from he_compare.common.errors import UsageError
@@ -28,6 +29,15 @@ def check_apart(source: Path, target: Path) -> None:
             f"{target} and {source} are inside each other",
             fix="pass a folder outside the one that is read",
         )
+
+
+def check_writable(target: Path) -> None:
+    """Raise UsageError where a folder cannot be made or written into."""
+    there = target
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(f"cannot write into {there}", fix="pass a folder that may be written")
 
 
 def check_key_outside(key_file: Path, target: Path) -> None:

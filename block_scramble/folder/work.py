@@ -24,7 +24,8 @@ from he_compare.block_scramble.folder.places import write_inside
 from he_compare.block_scramble.folder.sealing import FolderCipher
 from he_compare.common.contracts import Progress
 from he_compare.common.datasets.reading.decoding import map_threaded
-from he_compare.common.errors import IntegrityError
+from he_compare.common.datasets.reading.file_names import shown_name
+from he_compare.common.errors import DataError, IntegrityError
 from he_compare.common.types import UInt8Array
 
 SAVE_SECONDS = 2.0
@@ -35,12 +36,35 @@ Done = TypeVar("Done")
 
 
 @dataclass(frozen=True)
+class FolderOutcome:
+    """What to tell the user: the result, notes, and the files left out with what they are.
+
+    ``missing``: images that an interrupted encryption did not come to.
+    """
+
+    result: str
+    notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    missing: int = 0
+
+    @property
+    def complete(self) -> bool:
+        """Say whether every file of the folder was dealt with."""
+        return not self.left_out and not self.missing
+
+
+@dataclass(frozen=True)
 class EncryptFile:
-    """Encrypts the image of a name. ``stems``: where to; ``known``: what was done before."""
+    """Encrypts the image of a name. ``stems``: where to; ``known``: what was done before.
+
+    ``shapes``: of the images when the folder was checked; ``depth``: the window of 16-bit grey.
+    """
 
     source: Path
     target: Path
     size: int | None
+    depth: int | None
+    shapes: Mapping[str, tuple[int, ...]]
     cipher: FolderCipher
     stems: Mapping[str, str]
     known: Mapping[str, FileEntry]
@@ -65,8 +89,19 @@ class EncryptFile:
         return name, entry, False
 
     def read(self, name: str) -> UInt8Array:
-        """Decode the plain image. Raises DataError."""
-        return read_plain(self.source / name, name, self.size)
+        """Decode the plain image. Raises DataError where it is not as it was when checked."""
+        resume = "when nothing writes to the folder, run the same command again: it resumes"
+        try:
+            image = read_plain(self.source / name, name, self.size, self.depth)
+        except DataError as error:
+            raise DataError(
+                f"{error.problem}: it was changed since the folder was checked", fix=resume
+            ) from None
+        if image.shape != self.shapes[name]:
+            raise DataError(
+                f"image {shown_name(name)} was changed since the folder was checked", fix=resume
+            )
+        return image
 
     def _still_holds(self, entry: FileEntry, image: UInt8Array) -> bool:
         """Say whether the ciphertext that is there is the image's.
@@ -138,11 +173,6 @@ def _read_checked(folder: Path, entry: FileEntry) -> bytes:
             fix=again,
         )
     return data
-
-
-def counted(number: int) -> str:
-    """Say how many images."""
-    return f"{number} image" if number == 1 else f"{number} images"
 
 
 def work_off(

@@ -20,6 +20,7 @@ from he_compare.common.datasets.opened.row_splits import complete_splits
 from he_compare.common.datasets.reading.class_folders import class_images, images_by_patient
 from he_compare.common.datasets.reading.copies import find_twins
 from he_compare.common.datasets.reading.decoding import SUFFIXES
+from he_compare.common.datasets.reading.picture_survey import survey_pictures
 from he_compare.common.run.records import DatasetCard
 
 
@@ -58,12 +59,16 @@ class Folder(DatasetFamily):
         list_class = images_by_patient if reading.group_by else class_images
         own = read_own(self.name, request.argument, request.data_dir, list_class, reading, SUFFIXES)
         notes = own.notes if own.grouped else [*own.notes, NO_GROUPS]
-        twins = find_twins(own.root, [row.id for row in own.rows])
+        names = [row.id for row in own.rows]
+        twins = find_twins(own.root, names)
         rows = [replace(row, twin=twins.keys.get(row.id, "")) for row in own.rows]
         rows = complete_splits(rows, own.given, request.seed, notes, own.classes)
         notes.append(twins.note())
         card = make_card(_shown_name(request.argument, request.data_dir), own.classes)
-        return IndexedImages.from_rows(card, request.subset, own.root, rows, notes, twins.rule)
+        survey = survey_pictures(own.root, names)
+        notes.extend(survey.notes())
+        opened = IndexedImages.from_rows(card, request.subset, own.root, rows, notes, twins.rule)
+        return replace(opened, opener=survey.open_image)
 
     def example(self, folder: Path) -> str:
         """Write a folder for each of two classes."""

@@ -1,8 +1,8 @@
 """A folder that the user names as public: ``folder:PATH``, pictures in it or in its sub-folders.
 
-Pictures are read by the rules of every dataset (``datasets.reading.decoding``): JPEG, PNG and BMP,
-no link out of the folder, squashed to a square. The path is never written down: a digest of the
-files names the folder.
+Pictures are read by the rules of every dataset (``datasets.reading.decoding``), no
+link out of the folder, squashed to a square. The path is never written down: a digest of the files
+names the folder.
 """
 
 from __future__ import annotations

@@ -22,9 +22,10 @@ from he_compare.common.datasets.reading.decoding import (
     MAX_PIXELS,
     SUFFIXES,
     as_rgb,
-    image_size,
+    header_facts,
     open_image,
 )
+from he_compare.common.datasets.reading.file_names import shown_name
 from he_compare.common.errors import CompareError, DataError, UsageError
 from he_compare.common.types import Float32Array, PixelArray, UInt8Array
 
@@ -79,8 +80,13 @@ class CiphertextFolder:
 
     def _size_of(self, name: str) -> tuple[int, int]:
         if not self.arrays:
-            width, height = image_size(self.root / name, name)
-            return width, height
+            facts = header_facts(self.root / name, name)
+            if facts.deep:
+                raise DataError(
+                    f"image {shown_name(name)} has more than 8 bits per channel",
+                    fix="put ciphertexts of other values into npz files",
+                )
+            return facts.size
         shape, _ = array_header(self.root / name, name)
         return shape[1], shape[0]
 

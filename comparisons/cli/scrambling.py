@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from he_compare.common.errors import EXIT_CELLS_FAILED
 from he_compare.comparisons.cli.options import Debug, Quiet
 
+if TYPE_CHECKING:
+    from he_compare.block_scramble.folder.work import FolderOutcome
+
+# Whoever encrypts a folder of many other files knows them by their first thousand.
+MAX_LEFT_OUT_SHOWN = 1000
 Source = Annotated[Path, typer.Argument(metavar="IN", help="Folder to read.")]
 Target = Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")]
 
@@ -28,14 +34,14 @@ def encrypt(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Encrypt a folder of images under a client key, to share it."""
+    """Encrypt a folder of images under a client key, to share it; exit 3 if files are left out."""
     from he_compare.block_scramble.folder.encrypt import encrypt_folder
     from he_compare.comparisons.measuring.pipeline_spec import parse_spec
     from he_compare.comparisons.progress import ProgressReporter
 
     spec = parse_spec(cipher, "cipher")
     with ProgressReporter(quiet=quiet) as progress:
-        lines = encrypt_folder(
+        outcome = encrypt_folder(
             source,
             target,
             cipher=spec.name,
@@ -44,7 +50,7 @@ def encrypt(
             size=size,
             progress=progress,
         )
-    _print(lines)
+    _finish(outcome)
 
 
 def decrypt(
@@ -59,13 +65,23 @@ def decrypt(
     from he_compare.comparisons.progress import ProgressReporter
 
     with ProgressReporter(quiet=quiet) as progress:
-        lines = decrypt_folder(source, target, key_file=key, progress=progress)
-    _print(lines)
+        outcome = decrypt_folder(source, target, key_file=key, progress=progress)
+    _finish(outcome)
 
 
-def _print(lines: list[str]) -> None:
-    """Print the first line as the result, the others as notes on stderr."""
-    result, *notes = lines
-    for note in notes:
+def _finish(outcome: FolderOutcome) -> None:
+    """Print notes and files left out on stderr, then the result; exit 3 where it is not all."""
+    for note in outcome.notes:
         print(f"note: {note}", file=sys.stderr)
-    print(result)
+    if outcome.left_out:
+        number = len(outcome.left_out)
+        print(f"left out: {number:,} file{'s' if number > 1 else ''}", file=sys.stderr)
+        for line in outcome.left_out[:MAX_LEFT_OUT_SHOWN]:
+            print(f"  {line}", file=sys.stderr)
+        more = number - MAX_LEFT_OUT_SHOWN
+        if more > 0:
+            print(f"  and {more:,} more", file=sys.stderr)
+    encoding = sys.stdout.encoding or "utf-8"
+    print(outcome.result.encode(encoding, "backslashreplace").decode(encoding))
+    if not outcome.complete:
+        raise typer.Exit(EXIT_CELLS_FAILED)

@@ -85,7 +85,6 @@ SHARED_CONSTANTS = {
     "CHANNELS": "three, of a picture",
     "COMPARED": "what is compared: metrics, blocks, pixels",
     "ENFORCED_BY": "who enforces parameters, one per scheme",
-    "FORMATS": "of pictures that are read, and of reports that are written",
     "GREY": "a colour, and how DICOM names grey pictures",
     "INK": "a colour, of a contact sheet and of figures",
     "LANES": "images in a word, and rows of bars in a figure",

@@ -10,6 +10,7 @@ from PIL import Image
 
 from he_compare.block_scramble.folder.decrypt import decrypt_folder
 from he_compare.block_scramble.folder.encrypt import encrypt_folder
+from he_compare.block_scramble.folder.work import FolderOutcome
 from he_compare.common.types import UInt8Array
 
 
@@ -41,7 +42,7 @@ def make_room(tmp_path: Path) -> Path:
 
 def encrypt(
     room: Path, cipher: str = "vit_block", target: str = "out", **changes: Any
-) -> list[str]:
+) -> FolderOutcome:
     size, source = changes.pop("size", None), changes.pop("source", "in")
     key_file = room / changes.pop("key", "client.key")
     progress = changes.pop("progress", lambda what, done, total: None)
@@ -58,7 +59,7 @@ def encrypt(
 
 def decrypt(
     room: Path, source: str = "out", target: str = "back", key: str = "client.key"
-) -> list[str]:
+) -> FolderOutcome:
     return decrypt_folder(
         room / source,
         room / target,

@@ -106,21 +106,21 @@ def test_decrypted_images_are_for_their_owner_only(room: Path) -> None:
 
 def test_what_is_said_names_counts_cipher_and_key_and_what_was_left_out(room: Path) -> None:
     (room / "in/labels.csv").write_text("a.png,0\n")
-    told, *notes = encrypt(room)
+    outcome = encrypt(room)
     fingerprint = key_files.load(room / "client.key").fingerprint
-    assert told.startswith("5 images encrypted with vit_block (per_client) under key")
-    assert fingerprint in told
-    assert any("labels.csv" in note for note in notes)
-    assert any("names of files" in note for note in notes)
+    assert outcome.result.startswith("5 images encrypted with vit_block (per_client) under key")
+    assert fingerprint in outcome.result
+    assert outcome.left_out == ("labels.csv: not an image",) and not outcome.complete
+    assert any("names of files" in note for note in outcome.notes)
     key_files.save(room / "weak.key", ClientKey.from_seed(1))
-    assert any("insecure" in note for note in encrypt(room, target="weak", key="weak.key"))
+    assert any("insecure" in note for note in encrypt(room, target="weak", key="weak.key").notes)
 
 
 def test_padding_is_told_exactly_where_there_is_some(room: Path) -> None:
-    assert not any("padded" in note for note in encrypt(room, "pixel_np", target="whole"))
+    assert not any("padded" in note for note in encrypt(room, "pixel_np", target="whole").notes)
     shapes = [pixels(room / "in" / name).shape for name in files(room / "in")]
     odd = sum(shape[0] % 16 > 0 or shape[1] % 16 > 0 for shape in shapes)
-    notes = encrypt(room, patch=16)
+    notes = encrypt(room, patch=16).notes
     assert odd > 0 and any(f"{odd} images padded, blocks have 16 pixels" in note for note in notes)
     assert (room / "out" / MANIFEST).read_text().count("last row and column repeated") == 1
 
@@ -128,8 +128,8 @@ def test_padding_is_told_exactly_where_there_is_some(room: Path) -> None:
 def test_one_image_is_told_as_one(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     save(tmp_path / "in/a.png", (16, 16, 3))
-    assert encrypt(tmp_path)[0].startswith("1 image encrypted")
-    assert decrypt(tmp_path)[0].startswith("1 image decrypted")
+    assert encrypt(tmp_path).result.startswith("1 image encrypted")
+    assert decrypt(tmp_path).result.startswith("1 image decrypted")
 
 
 # Doing it again ----------------------------------------------------------------------------------
@@ -144,14 +144,14 @@ def test_an_interrupted_encryption_is_resumed(
     room: Path, cipher: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(what: str, done: int, total: int) -> None:
-        if done == 3:
+        if what == "encrypting images" and done == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         encrypt(room, cipher, progress=interrupt)
     before = written_at(room / "out")
     assert len(read_manifest(room / "out").files) == len(before) == 3
-    told = encrypt(room, cipher)[0]
+    told = encrypt(room, cipher).result
     assert "2 images encrypted, 3 already done" in told
     assert before.items() <= written_at(room / "out").items()
     decrypt(room)
@@ -163,7 +163,7 @@ def test_an_image_that_changed_or_was_damaged_is_encrypted_again(room: Path) -> 
     save(room / "in/a.png", (32, 32, 3), seed=99)
     (room / "out/b.png").write_bytes(b"damaged")
     (room / "out/grey/c.png").unlink()
-    assert "3 images encrypted, 2 already done" in encrypt(room)[0]
+    assert "3 images encrypted, 2 already done" in encrypt(room).result
     decrypt(room)
     assert_same_pixels(room / "in", room / "back")
 
@@ -181,14 +181,16 @@ def test_an_interrupted_decryption_is_resumed(room: Path) -> None:
 
 def test_an_unfinished_folder_says_so_when_it_is_read(room: Path) -> None:
     def interrupt(what: str, done: int, total: int) -> None:
-        raise KeyboardInterrupt
+        if what == "encrypting images":
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         encrypt(room, progress=interrupt)
     told = decrypt_folder(
         room / "out", room / "back", key_file=room / "client.key", progress=lambda *a: None
     )
-    assert any("4 of 5 images are missing" in note for note in told)
+    assert any("4 of 5 images are missing" in note for note in told.notes)
+    assert not told.complete
 
 
 # The command line ---------------------------------------------------------------------------------

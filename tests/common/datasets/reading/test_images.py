@@ -40,7 +40,7 @@ def test_the_size_is_told_by_the_header(tmp_path: Path) -> None:
     path = save(tmp_path, Image.fromarray(GREY))
     assert image_size(path, path.name) == (30, 20)
     path.write_bytes(b"no image")
-    with pytest.raises(DataError, match=r"picture\.png is not a JPEG, PNG, BMP file"):
+    with pytest.raises(DataError, match=r"picture\.png is a file of another kind, not a PNG"):
         image_size(path, path.name)
 
 
@@ -71,12 +71,6 @@ def test_transparent_pixels_are_refused(tmp_path: Path) -> None:
         decode(path)
 
 
-def test_sixteen_bit_grey_is_refused_because_the_window_is_a_choice(tmp_path: Path) -> None:
-    path = save(tmp_path, Image.fromarray(np.full((16, 16), 3000, dtype=np.uint16)))
-    with pytest.raises(DataError, match=r"picture\.png.*more than 8 bits.*window"):
-        decode(path)
-
-
 def test_cmyk_is_refused(tmp_path: Path) -> None:
     path = save(tmp_path, Image.new("CMYK", (16, 16)), "picture.jpg")
     with pytest.raises(DataError, match="CMYK"):
@@ -85,7 +79,7 @@ def test_cmyk_is_refused(tmp_path: Path) -> None:
 
 def test_other_formats_are_refused_even_under_a_png_name(tmp_path: Path) -> None:
     Image.new("L", (16, 16)).save(tmp_path / "picture.png", format="GIF")
-    with pytest.raises(DataError, match=r"picture\.png is not a JPEG, PNG, BMP"):
+    with pytest.raises(DataError, match=r"picture\.png is a GIF file.*convert it"):
         decode(tmp_path / "picture.png")
 
 
