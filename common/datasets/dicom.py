@@ -82,9 +82,7 @@ class Dicom(DatasetFamily):
             raise UsageError(
                 f"--frames {reading!r} is none of {', '.join(FRAMES)}", fix="name one of these"
             )
-        own = read_own(
-            self.name, request.argument, request.data_dir, class_files, request.reading
-        )
+        own = read_own(self.name, request.argument, request.data_dir, class_files, request.reading)
         headers, others = read_headers(own.root, [row.id for row in own.rows], reading)
         own = replace(own, rows=[row for row in own.rows if row.id in headers])
         notes = [*own.notes, *header_notes(list(headers.values()))]

@@ -6,6 +6,7 @@ pydicom's wheel ships (``tools/dicom_codecs.py`` does it again).
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from he_compare.common.datasets.reading.dicom_elements import ElementError
@@ -62,6 +63,16 @@ def check_codec(syntax: UID, layout: PixelLayout) -> None:
             f"it is stored as {syntax.name}, and no codec for it is installed",
             fix=PACKAGES[str(syntax)],
         )
+
+
+def preferred_plugin(syntax: UID, layout: PixelLayout, available: Collection[str]) -> str:
+    """Return the plug-in to be used where there is a choice, '' where any may be tried.
+
+    Decoders of lossy JPEG differ by a few levels; a picture is not to depend on what else is
+    installed.
+    """
+    lossy_eight = str(syntax) in (BASELINE, EXTENDED) and layout.stored == 8
+    return "pillow" if lossy_eight and "pillow" in available else ""
 
 
 def decoding_failed(syntax: UID, layout: PixelLayout) -> ElementError:

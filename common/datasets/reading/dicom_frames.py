@@ -7,7 +7,6 @@ are compared with the header's before anything is decoded.
 from __future__ import annotations
 
 import hashlib
-import struct
 from collections.abc import Callable, Sequence
 from io import BytesIO
 from typing import Any, BinaryIO
@@ -15,7 +14,13 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from he_compare.common.datasets.reading.dicom_codecs import NATIVE, RLE, decoding_failed
+from he_compare.common.datasets.reading.dicom_codecs import (
+    NATIVE,
+    RLE,
+    decoding_failed,
+    preferred_plugin,
+)
+from he_compare.common.datasets.reading.dicom_codestream import check_codestream
 from he_compare.common.datasets.reading.dicom_elements import ElementError
 from he_compare.common.datasets.reading.dicom_file import DicomFile
 from he_compare.common.datasets.reading.dicom_fragments import Span, frame_fragments, joined
@@ -23,9 +28,6 @@ from he_compare.common.datasets.reading.dicom_recipe import PixelLayout
 
 Stored = npt.NDArray[Any]
 CHUNK = 1024 * 1024
-# Markers of JPEG and JPEG-LS that hold the size of the picture.
-FRAME_MARKERS = frozenset({*range(0xC0, 0xD0), 0xF7}) - {0xC4, 0xC8, 0xCC}
-BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xD9)})
 
 
 def check_stored(file: DicomFile, layout: PixelLayout) -> None:
@@ -50,6 +52,12 @@ def check_stored(file: DicomFile, layout: PixelLayout) -> None:
             f"it is truncated: {stored:,} of {expected:,} bytes of pixels",
             fix="restore the file or leave it out",
         )
+
+
+def check_compressed(file: DicomFile, layout: PixelLayout, frame: int) -> None:
+    """Raise ElementError where a compressed frame says that it cannot be decoded, or is another."""
+    if str(file.syntax) not in NATIVE:
+        check_codestream(joined(file.stream, _spans(file, layout)(frame)))
 
 
 def frame_digests(file: DicomFile, layout: PixelLayout, frames: Sequence[int]) -> list[str]:
@@ -92,7 +100,7 @@ def decoded_frame(file: DicomFile, layout: PixelLayout, frame: int) -> Stored:
         assert file.start is not None
         source.seek(file.start)
     else:
-        source = _one_frame(joined(file.stream, _spans(file, layout)(frame)), layout)
+        source = _one_frame(joined(file.stream, _spans(file, layout)(frame)))
     try:
         values = _decoded(
             source, file, layout, frame if native else 0, layout.frames if native else 1
@@ -103,11 +111,10 @@ def decoded_frame(file: DicomFile, layout: PixelLayout, frame: int) -> Stored:
     return _without_unused_bits(values, layout, shifted=str(file.syntax) in (*NATIVE, RLE))
 
 
-def _one_frame(frame: bytes, layout: PixelLayout) -> BinaryIO:
+def _one_frame(frame: bytes) -> BinaryIO:
     """Return one compressed frame as the pixels of a file of one frame."""
     from pydicom.encaps import encapsulate
 
-    _check_codestream(frame, layout)
     return BytesIO(encapsulate([frame + b"\x00" * (len(frame) % 2)]))
 
 
@@ -116,23 +123,24 @@ def _decoded(
 ) -> Stored:
     from pydicom.pixels.decoders.base import get_decoder
 
-    values, _ = get_decoder(file.syntax).as_array(
-        source,
-        index=frame,
-        rows=layout.rows,
-        columns=layout.columns,
-        samples_per_pixel=layout.samples,
-        photometric_interpretation=layout.photometric,
-        planar_configuration=layout.planar,
-        number_of_frames=frames,
-        bits_allocated=layout.allocated,
-        bits_stored=layout.stored,
-        pixel_representation=int(layout.signed),
-        pixel_keyword="PixelData",
-        pixel_vr=file.vr,
-        correct_unused_bits=False,
-        allow_excess_frames=False,
-    )
+    options: dict[str, Any] = {
+        "rows": layout.rows,
+        "columns": layout.columns,
+        "samples_per_pixel": layout.samples,
+        "photometric_interpretation": layout.photometric,
+        "planar_configuration": layout.planar,
+        "number_of_frames": frames,
+        "bits_allocated": layout.allocated,
+        "bits_stored": layout.stored,
+        "pixel_representation": int(layout.signed),
+        "pixel_keyword": "PixelData",
+        "pixel_vr": file.vr,
+        "correct_unused_bits": False,
+        "allow_excess_frames": False,
+    }
+    decoder = get_decoder(file.syntax)
+    plugin = preferred_plugin(file.syntax, layout, decoder.available_plugins)
+    values, _ = decoder.as_array(source, index=frame, decoding_plugin=plugin, **options)
     return values
 
 
@@ -147,40 +155,3 @@ def _without_unused_bits(values: Stored, layout: PixelLayout, *, shifted: bool) 
     kind = values.dtype.newbyteorder("=")
     raised = np.left_shift(values.astype(kind, copy=False), up)
     return np.right_shift(raised, width - layout.stored)
-
-
-def _check_codestream(frame: bytes, layout: PixelLayout) -> None:
-    said = codestream_size(frame)
-    if said is not None and said != (layout.rows, layout.columns):
-        raise ElementError(
-            f"its compressed pixels are {said[1]} x {said[0]}, its header says "
-            f"{layout.columns} x {layout.rows}",
-            fix="restore the file or leave it out",
-        )
-
-
-def codestream_size(frame: bytes) -> tuple[int, int] | None:
-    """Return (rows, columns) that JPEG, JPEG-LS or JPEG 2000 data says of itself, None for others.
-
-    ISO 10918-1 B.2.2, ISO 14495-1 C.2.2, ISO 15444-1 A.5.1.
-    """
-    start = frame[:4096].find(b"\xff\x4f\xff\x51")
-    if start >= 0 and len(frame) >= start + 24:
-        right, bottom, left, top = struct.unpack(">4I", frame[start + 8 : start + 24])
-        return bottom - top, right - left
-    if frame[:2] != b"\xff\xd8":
-        return None
-    position = 2
-    while position + 9 <= len(frame):
-        if frame[position] != 0xFF:
-            return None
-        marker = frame[position + 1]
-        if marker == 0xFF:
-            position += 1
-            continue
-        if marker in FRAME_MARKERS:
-            rows, columns = struct.unpack(">2H", frame[position + 5 : position + 9])
-            return rows, columns
-        skipped = struct.unpack(">H", frame[position + 2 : position + 4])[0]
-        position += 2 if marker in BARE_MARKERS else 2 + skipped
-    return None

@@ -20,7 +20,11 @@ from he_compare.common.datasets.reading.dicom_elements import (
     element_value,
 )
 from he_compare.common.datasets.reading.dicom_file import DicomFile, opened_dicom
-from he_compare.common.datasets.reading.dicom_frames import check_stored, frame_digests
+from he_compare.common.datasets.reading.dicom_frames import (
+    check_compressed,
+    check_stored,
+    frame_digests,
+)
 from he_compare.common.datasets.reading.dicom_pixels import about_image
 from he_compare.common.datasets.reading.dicom_recipe import PIXEL_TAGS, Recipe, read_recipe
 from he_compare.common.datasets.reading.pseudonyms import pseudonym
@@ -71,7 +75,7 @@ class DicomHeader:
 def read_headers(
     root: Path, names: Sequence[str], frames: str
 ) -> tuple[dict[str, DicomHeader], int]:
-    """Read the headers of files; return them by name, and how many files hold no pixels by their kind.
+    """Read headers; return them by file, and how many files hold no pixels by their kind.
 
     ``frames``: which frames of a file are images (``FRAMES``), '' where nothing was said. Raises
     DataError that names up to ``MAX_NAMED`` of the files that cannot be read, and counts them.
@@ -139,8 +143,9 @@ def _kept(file: DicomFile, name: str, frames: str) -> DicomHeader | None:
         return None
     recipe = read_recipe(dataset, big_endian=file.big_endian)
     check_stored(file, recipe.layout)
-    check_codec(file.syntax, recipe.layout)
     chosen = _chosen(recipe, frames)
+    check_compressed(file, recipe.layout, chosen[0])
+    check_codec(file.syntax, recipe.layout)
     return DicomHeader(
         patient=_patient_of(dataset),
         study=pseudonym("study", _raw(dataset, "StudyInstanceUID")),

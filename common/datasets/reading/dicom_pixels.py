@@ -25,7 +25,11 @@ import numpy.typing as npt
 from he_compare.common.datasets.reading.dicom_codecs import check_codec
 from he_compare.common.datasets.reading.dicom_elements import ElementError
 from he_compare.common.datasets.reading.dicom_file import opened_dicom
-from he_compare.common.datasets.reading.dicom_frames import check_stored, decoded_frame
+from he_compare.common.datasets.reading.dicom_frames import (
+    check_compressed,
+    check_stored,
+    decoded_frame,
+)
 from he_compare.common.datasets.reading.dicom_recipe import (
     PALETTE,
     PIXEL_TAGS,
@@ -58,6 +62,7 @@ def open_dicom(path: Path, name: str, frame: int = 0) -> Image.Image:
             if file.start is None:
                 raise ElementError("it has no pixel data", fix="leave it out")
             check_stored(file, recipe.layout)
+            check_compressed(file, recipe.layout, frame)
             check_codec(file.syntax, recipe.layout)
             stored = decoded_frame(file, recipe.layout, frame)
             pixels = eight_bit(recipe, stored, frame)

@@ -133,9 +133,7 @@ def _as_bytes(words: Words) -> Words:
     return np.stack([words & 0xFF, words >> 8], axis=1).reshape(-1)
 
 
-def _entries(
-    words: Words, length: int, count: int, bits: int, keyword: str
-) -> tuple[Words, int]:
+def _entries(words: Words, length: int, count: int, bits: int, keyword: str) -> tuple[Words, int]:
     """Return ``count`` entries and their depth, by how many bytes there are for each."""
     if length < count:
         raise ElementError(
@@ -152,7 +150,7 @@ def _depth_of(entries: Words, bits: int) -> tuple[Words, int]:
     if bits <= 8 and int(entries.max()) > 0xFF:
         low = entries & 0xFF
         if np.all((low == 0) | (low == entries >> 8)):
-            return entries >> 8, 8
+            return (entries >> 8).astype(np.uint16), 8
         # Neither byte alone holds the entries: they are deeper than the table says.
         return entries, int(entries.max()).bit_length()
     return entries, bits if 1 <= bits <= 16 else max(int(entries.max()).bit_length(), 8)
