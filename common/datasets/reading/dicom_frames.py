@@ -57,7 +57,7 @@ def check_stored(file: DicomFile, layout: PixelLayout) -> None:
 def check_compressed(file: DicomFile, layout: PixelLayout, frame: int) -> None:
     """Raise ElementError where a compressed frame says that it cannot be decoded, or is another."""
     if str(file.syntax) not in NATIVE:
-        check_codestream(joined(file.stream, _spans(file, layout)(frame)))
+        check_codestream(joined(file.stream, _spans(file, layout)(frame)), layout)
 
 
 def frame_digests(file: DicomFile, layout: PixelLayout, frames: Sequence[int]) -> list[str]:

@@ -91,7 +91,8 @@ def read_reduction(dataset: Dataset, frame: int, *, signed: bool, big_endian: bo
     modality = _first_table(dataset, "ModalityLUTSequence", signed, big_endian)
     negative = signed or slope < 0 or intercept < 0
     voi = _first_table(dataset, "VOILUTSequence", negative and modality is None, big_endian)
-    windows = [window for place in places if (window := _windows(place)) is not None]
+    step = 1.0 if modality is not None else abs(slope)
+    windows = [window for place in places if (window := _windows(place, step)) is not None]
     chosen = next((usable[0] for usable in windows if usable), None)
     return Reduction(modality, slope, intercept, voi, chosen, bool(windows) and chosen is None)
 
@@ -130,8 +131,12 @@ def _first_table(
     return None
 
 
-def _windows(dataset: Dataset) -> list[Window] | None:
-    """Return the windows that can be applied, in order; None where there are no elements."""
+def _windows(dataset: Dataset, step: float) -> list[Window] | None:
+    """Return the windows that can be applied, in order; None where there are no elements.
+
+    ``step``: between two values of the modality. A LINEAR window below a width of 1 is one only
+    where it spans such a step.
+    """
     centers = real_numbers(dataset, "WindowCenter")
     widths = real_numbers(dataset, "WindowWidth")
     if not centers or not widths:
@@ -142,8 +147,9 @@ def _windows(dataset: Dataset) -> list[Window] | None:
             f"its VOILUTFunction is none of {', '.join(FUNCTIONS)}",
             fix="correct the header or leave the file out",
         )
+    least = min(1.0, step) if function == "LINEAR" else math.ulp(0.0)
     return [
         Window(center, width, function)
         for center, width in zip(centers, widths, strict=False)
-        if math.isfinite(center) and math.isfinite(width) and width > 0
+        if math.isfinite(center) and math.isfinite(width) and width >= least
     ]

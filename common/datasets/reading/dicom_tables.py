@@ -135,7 +135,8 @@ def _as_bytes(words: Words) -> Words:
 
 def _entries(words: Words, length: int, count: int, bits: int, keyword: str) -> tuple[Words, int]:
     """Return ``count`` entries and their depth, by how many bytes there are for each."""
-    if length < count:
+    in_bytes = count <= length <= count + 1
+    if len(words) < count and not in_bytes:
         raise ElementError(
             f"its {keyword} has {length:,} bytes for {count:,} entries",
             fix="restore the file or leave it out",
