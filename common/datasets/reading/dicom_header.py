@@ -101,12 +101,15 @@ def _refuse_all(errors: Sequence[DataError], count: int) -> None:
     if len(errors) == 1:
         raise errors[0]
     if errors:
-        named = "; ".join(str(error) for error in errors[:MAX_NAMED])
+        fixes = {error.fix for error in errors}
+        shared = next(iter(fixes)) if len(fixes) == 1 else ""
+        named = "; ".join(error.problem if shared else str(error) for error in errors[:MAX_NAMED])
         more = len(errors) - MAX_NAMED
         raise DataError(
             f"{len(errors):,} of {count:,} DICOM files cannot be read: {named}"
             + (f"; and {more:,} more" if more > 0 else ""),
-            fix="repair these files, move them away, or name the others in a CSV of file,label",
+            fix=shared
+            or "repair these files, move them away, or name the others in a CSV of file,label",
         )
 
 

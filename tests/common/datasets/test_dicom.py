@@ -324,10 +324,11 @@ def test_a_class_of_reports_only_is_named(tmp_path: Path) -> None:
 def test_all_files_that_cannot_be_read_are_named_and_counted_at_once(tmp_path: Path) -> None:
     write_dicom_tree(tmp_path, {"": 10})
     for number in range(12):
-        save(dicom(RAMP, BitsAllocated=12), tmp_path / "NORMAL" / f"bad{number:02d}.dcm")
+        wrong = {"BitsAllocated": 12} if number else {"Rows": None}
+        save(dicom(RAMP, **wrong), tmp_path / "NORMAL" / f"bad{number:02d}.dcm")
     refuse(
         tmp_path,
-        r"12 of 32 DICOM files cannot be read: image NORMAL/bad00\.dcm has 12 bits .*bad09"
+        r"12 of 32 DICOM files cannot be read: image NORMAL/bad00\.dcm has no Rows .*bad09"
         r".*; and 2 more \(repair these files, move them away, or name the others in a CSV",
     )
 
@@ -381,6 +382,17 @@ def test_equal_frames_of_two_files_are_copies(tmp_path: Path) -> None:
     save(dicom(FRAMES[2]), tmp_path / "PNEUMONIA" / "still.dcm")
     notes = opened_with(tmp_path, "all").notes
     assert any(note.startswith("1 images are exact copies") for note in notes)
+
+
+def test_all_files_of_several_frames_are_named_with_the_option(tmp_path: Path) -> None:
+    write_dicom_tree(tmp_path, {"": 10})
+    cine(tmp_path, "NORMAL/one.dcm")
+    cine(tmp_path, "NORMAL/two.dcm")
+    refuse(
+        tmp_path,
+        r"2 of 22 DICOM files cannot be read: image NORMAL/one\.dcm has 5 frames; image "
+        r"NORMAL/two\.dcm has 5 frames \(say with --frames first",
+    )
 
 
 def test_frames_of_run_length_data_are_decoded_one_by_one(tmp_path: Path) -> None:
