@@ -3,17 +3,19 @@
 ``dicom:PATH`` names the folder or the CSV, as with ``folder:PATH``; below a class folder files may
 lie in folders of any depth (patient, study, series). Images are grouped by the
 hashed patient id of the header, or by the hashed study UID where there is none; ids are never
-stored. How values become
-8 bits is stated in ``dicom_pixels``.
+stored. Of a file with several frames ``--frames`` says which are images: these have ids like
+``path#frame-0007`` and the group of their patient. Reports, documents and other objects without
+pixels are passed over and counted. How values become 8 bits is stated in ``dicom_pixels``.
 """
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from he_compare.common.contracts import OpenDataset
 from he_compare.common.dataset import DataRequest, DatasetFamily
@@ -24,12 +26,16 @@ from he_compare.common.datasets.opened.row_splits import complete_splits
 from he_compare.common.datasets.opened.splits import join_twins
 from he_compare.common.datasets.reading.class_folders import is_debris
 from he_compare.common.datasets.reading.copies import only_repeated
-from he_compare.common.datasets.reading.dicom_header import DicomHeader, is_dicom, read_header
+from he_compare.common.datasets.reading.dicom_file import is_dicom
+from he_compare.common.datasets.reading.dicom_header import FRAMES, DicomHeader, read_headers
 from he_compare.common.datasets.reading.dicom_pixels import RULE, open_dicom
 from he_compare.common.datasets.reading.inside_folder import InsideFolder
 from he_compare.common.datasets.reading.pseudonyms import pseudonym
-from he_compare.common.errors import DataError
+from he_compare.common.errors import DataError, UsageError
 from he_compare.common.run.records import DatasetCard
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})
 
@@ -60,6 +66,7 @@ class Dicom(DatasetFamily):
 
     name = "dicom"
     takes_path = True
+    understands = frozenset({"frames", "csv_columns"})
 
     def card(self) -> DatasetCard:
         """Return the card of unnamed images."""
@@ -70,25 +77,34 @@ class Dicom(DatasetFamily):
 
         Without an argument ``data_dir`` itself is read. Raises DataError.
         """
-        own = read_own(self.name, request.argument, request.data_dir, class_files)
-        headers = {row.id: read_header(own.root / row.id, row.id) for row in own.rows}
+        reading = request.reading.frames
+        if reading not in ("", *FRAMES):
+            raise UsageError(
+                f"--frames {reading!r} is none of {', '.join(FRAMES)}", fix="name one of these"
+            )
+        own = read_own(self.name, request.argument, request.data_dir, class_files, request.reading)
+        headers, others = read_headers(own.root, [row.id for row in own.rows], reading)
+        own = replace(own, rows=[row for row in own.rows if row.id in headers])
         notes = [*own.notes, *header_notes(list(headers.values()))]
-        twins = only_repeated({name: header.pixels for name, header in headers.items()})
-        files = {_identity(row.id, headers[row.id]): row.id for row in own.rows}
-        rows = [
-            replace(row, id=_identity(row.id, headers[row.id]), twin=twins.get(row.id, ""))
-            for row in patients(own, headers, notes)
-        ]
+        if others:
+            notes.append(
+                f"{others:,} DICOM objects without pixels (reports, documents, presentation "
+                "states, ...) were left out"
+            )
+        _check_classes_left(own)
+        rows, places = _images(patients(own, headers, notes), headers)
         rows = complete_splits(rows, own.given, request.seed, notes, own.classes)
+        keys = [row.twin for row in rows if row.twin]
         notes.append(
-            f"{len(twins) - len(set(twins.values()))} images are exact copies of another one "
+            f"{len(keys) - len(set(keys))} images are exact copies of another one "
             "(compared by stored pixel data); a split that is cut keeps them together"
         )
         card = make_card(own.classes)
         data = IndexedImages.from_rows(
             card, request.subset, own.root, rows, notes, "stored pixel data"
         )
-        data.files, data.opener = files, open_dicom
+        data.files = {identity: place.name for identity, place in places.items()}
+        data.opener = FrameOpener(own.root, {place.name: place for place in places.values()})
         return data
 
     def example(self, folder: Path) -> str:
@@ -167,22 +183,97 @@ def patients(own: OwnImages, headers: dict[str, DicomHeader], notes: list[str]) 
 
 def header_notes(headers: Sequence[DicomHeader]) -> list[str]:
     """Say how bits were reduced, what was inverted and what the files say of burnt-in text."""
-    ways = Counter(header.reduction for header in headers)
+    ways = Counter(way for header in headers for way in header.reductions)
     reduced = ", ".join(f"{count} by {way}" for way, count in sorted(ways.items()))
     burnt = Counter(header.burnt_in for header in headers)
     unsaid = len(headers) - burnt["YES"] - burnt["NO"]
+    inverted = sum(len(header.chosen) for header in headers if header.inverted)
     notes = [
-        f"reduced to 8 bits: {reduced}; "
-        f"{sum(header.inverted for header in headers)} MONOCHROME1 images inverted",
+        f"reduced to 8 bits: {reduced}; {inverted} MONOCHROME1 images inverted",
         f"burnt-in annotation: {burnt['YES']} images say yes, {burnt['NO']} no, {unsaid} say "
         "nothing; such text may name a patient and is not removed",
     ]
+    several = [header for header in headers if header.frames > 1]
+    if several:
+        notes.append(
+            f"{len(several)} files have more than one frame: {sum(len(h.chosen) for h in several)} "
+            f"of {sum(h.frames for h in several)} frames are images of their patient"
+        )
+    for count, what in (
+        (
+            sum(header.no_window for header in headers),
+            "files have a window that is none (no width, or not a number): reduced as without",
+        ),
+        (
+            sum(not header.prefixed for header in headers),
+            "files lack the DICM prefix and were read by their first bytes",
+        ),
+    ):
+        if count:
+            notes.append(f"{count} {what}")
     hidden = sum(header.path_names_patient for header in headers)
     if hidden:
         notes.append(
             f"{hidden} file names contain a patient's id or name and are replaced by hashes"
         )
     return notes
+
+
+def _check_classes_left(own: OwnImages) -> None:
+    """Raise DataError where a class has lost every file because none of them holds pixels."""
+    left = {row.label for row in own.rows}
+    empty = [name for label, name in enumerate(own.classes) if label not in left]
+    if empty:
+        raise DataError(
+            f"class {empty[0]!r} has no DICOM images, only objects without pixels",
+            fix="add images or remove the folder",
+        )
+
+
+@dataclass(frozen=True)
+class FramePlace:
+    """An image: its file relative to the folder, its frame from 0 on, its name in messages."""
+
+    file: str
+    frame: int
+    name: str
+
+
+@dataclass(frozen=True)
+class FrameOpener:
+    """Opens an image by the name of its place."""
+
+    root: Path
+    places: Mapping[str, FramePlace]
+
+    def __call__(self, path: Path, name: str) -> Image.Image:
+        """Return the picture of mode L or RGB. Raises DataError."""
+        place = self.places[name]
+        return open_dicom(self.root / place.file, name, place.frame)
+
+
+def _images(
+    rows: Sequence[ImageRow], headers: Mapping[str, DicomHeader]
+) -> tuple[list[ImageRow], dict[str, FramePlace]]:
+    """Return a row for each chosen frame of each file, and where it lies by its id."""
+    made: list[ImageRow] = []
+    places: dict[str, FramePlace] = {}
+    digests: dict[str, str] = {}
+    for row in rows:
+        header = headers[row.id]
+        for frame, digest in zip(header.chosen, header.pixels, strict=True):
+            mark = f"#frame-{frame + 1:04d}" if header.frames > 1 else ""
+            identity = _identity(row.id, header) + mark
+            if identity in places:
+                raise DataError(
+                    f"{row.id}{mark} and {places[identity].name} would have the same id",
+                    fix="rename one of the files",
+                )
+            places[identity] = FramePlace(row.id, frame, row.id + mark)
+            digests[identity] = digest
+            made.append(replace(row, id=identity))
+    twins = only_repeated(digests)
+    return [replace(row, twin=twins.get(row.id, "")) for row in made], places
 
 
 def _identity(name: str, header: DicomHeader) -> str:

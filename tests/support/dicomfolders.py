@@ -11,8 +11,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.filewriter import dcmwrite
+from pydicom.uid import (
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    SecondaryCaptureImageStorage,
+    generate_uid,
+)
 
 from tests.support.imagefolders import CLASSES, synthetic_image
 
@@ -70,6 +76,17 @@ def save(dataset: FileDataset, path: Path) -> Path:
     """Write a dataset as a DICOM file; return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+def save_big_endian(dataset: FileDataset, path: Path) -> Path:
+    """Write a dataset as explicit VR big endian; bytes that it holds must be swapped already."""
+    plain = Dataset()
+    plain.update({element.tag: element for element in dataset})
+    plain.file_meta = dataset.file_meta
+    plain.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+    path.parent.mkdir(parents=True, exist_ok=True)
+    dcmwrite(path, plain, implicit_vr=False, little_endian=False, enforce_file_format=True)
     return path
 
 

@@ -8,38 +8,43 @@ pseudonym: it groups images, it does not make them anonymous.)
 
 from __future__ import annotations
 
-import hashlib
-import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from he_compare.common.datasets.reading.decoding import MAX_PIXELS, MIN_SIDE
-from he_compare.common.datasets.reading.dicom_pixels import (
-    PIXEL_TAGS,
-    known_photometric,
-    reduction_of,
+from he_compare.common.datasets.reading.dicom_codecs import check_codec
+from he_compare.common.datasets.reading.dicom_elements import (
+    ElementError,
+    code_string,
+    element_value,
 )
+from he_compare.common.datasets.reading.dicom_file import DicomFile, opened_dicom
+from he_compare.common.datasets.reading.dicom_frames import (
+    check_compressed,
+    check_stored,
+    frame_digests,
+)
+from he_compare.common.datasets.reading.dicom_pixels import about_image
+from he_compare.common.datasets.reading.dicom_recipe import PIXEL_TAGS, Recipe, read_recipe
 from he_compare.common.datasets.reading.pseudonyms import pseudonym
 from he_compare.common.errors import CompareError, DataError
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-MAX_FILE_BYTES = 1024**3
 PERSON_TAGS = ("PatientID", "IssuerOfPatientID", "PatientName", "StudyInstanceUID")
-OTHER_TAGS = ("BurnedInAnnotation", "Modality", "FloatPixelData", "DoubleFloatPixelData")
-DEFLATED = "1.2.840.10008.1.2.1.99"
-CODECS = {
-    "1.2.840.10008.1.2.4.80": "pip install pyjpegls",
-    "1.2.840.10008.1.2.4.81": "pip install pyjpegls",
-    "1.2.840.10008.1.2.4.90": "pip install pylibjpeg pylibjpeg-openjpeg",
-    "1.2.840.10008.1.2.4.91": "pip install pylibjpeg pylibjpeg-openjpeg",
-    "1.2.840.10008.1.2.4.201": "pip install pylibjpeg pylibjpeg-openjpeg",
-    "1.2.840.10008.1.2.4.202": "pip install pylibjpeg pylibjpeg-openjpeg",
-    "1.2.840.10008.1.2.4.203": "pip install pylibjpeg pylibjpeg-openjpeg",
-}
-OTHER_CODEC = "pip install pylibjpeg pylibjpeg-libjpeg (GPL)"
+OTHER_TAGS = (
+    "SOPClassUID",
+    "BurnedInAnnotation",
+    "Modality",
+    "FloatPixelData",
+    "DoubleFloatPixelData",
+)
+MAX_NAMED = 10
+# Objects that hold pixels although their class does not call itself an image.
+PIXEL_CLASSES = ("Segmentation Storage", "RT Dose Storage", "Parametric Map Storage")
+FRAMES = ("first", "middle", "all")
 
 
 @dataclass(frozen=True)
@@ -47,36 +52,83 @@ class DicomHeader:
     """What is kept of a file.
 
     ``patient`` and ``study``: pseudonyms, '' where the file has no id. ``burnt_in``: YES, NO or ''.
-    ``reduction``: how its grey values become 8 bits. ``inverted``: MONOCHROME1. ``pixels``: SHA-256
-    of the stored pixels. ``path_names_patient``: the file's path holds the id or a name of the
-    patient.
+    ``frames``: how many it has. ``chosen``: which of them are images, from 0 on. ``reductions``:
+    how the grey values of each chosen one become 8 bits; ``pixels``: SHA-256 of the stored pixels
+    of each. ``inverted``: MONOCHROME1. ``no_window``: window elements that are no window.
+    ``prefixed``: it has the DICM prefix. ``path_names_patient``: the file's path holds the id or a
+    name of the patient.
     """
 
     patient: str
     study: str
     burnt_in: str
-    reduction: str
+    frames: int
+    chosen: tuple[int, ...]
+    reductions: tuple[str, ...]
+    pixels: tuple[str, ...]
     inverted: bool
-    pixels: str
+    no_window: bool
+    prefixed: bool
     path_names_patient: bool
 
 
-def is_dicom(path: Path) -> bool:
-    """Return whether a file has the DICM prefix of PS3.10 section 7.1."""
-    with path.open("rb") as stream:
-        return stream.read(132)[128:] == b"DICM"
+def read_headers(
+    root: Path, names: Sequence[str], frames: str
+) -> tuple[dict[str, DicomHeader], int]:
+    """Read headers; return them by file, and how many files hold no pixels by their kind.
+
+    ``frames``: which frames of a file are images (``FRAMES``), '' where nothing was said. Raises
+    DataError that names up to ``MAX_NAMED`` of the files that cannot be read, and counts them.
+    """
+    headers: dict[str, DicomHeader] = {}
+    errors: list[DataError] = []
+    others = 0
+    for name in names:
+        try:
+            header = read_header(root / name, name, frames)
+        except DataError as error:
+            errors.append(error)
+            continue
+        if header is None:
+            others += 1
+        else:
+            headers[name] = header
+    _refuse_all(errors, len(names))
+    return headers, others
 
 
-def read_header(path: Path, name: str) -> DicomHeader:
-    """Read and check the header of one image. Raises DataError naming the file by its path."""
+def _refuse_all(errors: Sequence[DataError], count: int) -> None:
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        fixes = {error.fix for error in errors}
+        shared = next(iter(fixes)) if len(fixes) == 1 else ""
+        named = "; ".join(error.problem if shared else str(error) for error in errors[:MAX_NAMED])
+        more = len(errors) - MAX_NAMED
+        raise DataError(
+            f"{len(errors):,} of {count:,} DICOM files cannot be read: {named}"
+            + (f"; and {more:,} more" if more > 0 else ""),
+            fix=shared
+            or "repair these files, move them away, or name the others in a CSV of file,label",
+        )
+
+
+def read_header(path: Path, name: str, frames: str = "") -> DicomHeader | None:
+    """Read and check the header of one file; None where its kind holds no pixels.
+
+    Raises DataError naming the file by its path.
+    """
+    return _guarded(path, name, lambda file: _kept(file, name, frames))
+
+
+def _guarded(
+    path: Path, name: str, work: Callable[[DicomFile], DicomHeader | None]
+) -> DicomHeader | None:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            dataset = _read(path, name)
-            _check_is_image(dataset, name)
-            _check_size(dataset, name)
-            _check_codec(dataset, name)
-            return _kept(dataset, name)
+        with opened_dicom(path, (*PIXEL_TAGS, *PERSON_TAGS, *OTHER_TAGS)) as file:
+            return work(file)
+    except ElementError as error:
+        raise about_image(name, error) from None
     except CompareError:
         raise
     # The text of an error may quote the file, and so a person: only its kind is reported.
@@ -87,106 +139,62 @@ def read_header(path: Path, name: str) -> DicomHeader:
         ) from None
 
 
-def _kept(dataset: Dataset, name: str) -> DicomHeader:
+def _kept(file: DicomFile, name: str, frames: str) -> DicomHeader | None:
+    dataset = file.dataset
+    if file.start is None:
+        _check_has_no_pixels(file)
+        return None
+    recipe = read_recipe(dataset, big_endian=file.big_endian)
+    check_stored(file, recipe.layout)
+    chosen = _chosen(recipe, frames)
+    check_compressed(file, recipe.layout, chosen[0])
+    check_codec(file.syntax, recipe.layout)
     return DicomHeader(
         patient=_patient_of(dataset),
         study=pseudonym("study", _raw(dataset, "StudyInstanceUID")),
-        burnt_in=str(dataset.get("BurnedInAnnotation") or "").strip().upper(),
-        reduction=reduction_of(dataset),
-        inverted=str(dataset.PhotometricInterpretation) == "MONOCHROME1",
-        pixels=_pixel_digest(dataset),
+        burnt_in=code_string(dataset, "BurnedInAnnotation"),
+        frames=recipe.layout.frames,
+        chosen=chosen,
+        reductions=tuple(recipe.way(frame) for frame in chosen),
+        pixels=tuple(frame_digests(file, recipe.layout, chosen)),
+        inverted=recipe.layout.photometric == "MONOCHROME1",
+        no_window=any(reduction.unusable for reduction in recipe.reductions),
+        prefixed=file.prefixed,
         path_names_patient=_path_names_patient(dataset, name),
     )
 
 
-def _read(path: Path, name: str) -> Dataset:
-    from pydicom import dcmread
-    from pydicom.filereader import read_file_meta_info
-
-    if path.stat().st_size > MAX_FILE_BYTES:
-        raise DataError(f"image {name} has more than {MAX_FILE_BYTES:,} bytes", fix="leave it out")
-    if not is_dicom(path):
-        raise DataError(f"image {name} is not a DICOM file", fix="leave it out")
-    # Deflated files are inflated as a whole before anything can be checked.
-    if str(read_file_meta_info(path).get("TransferSyntaxUID")) == DEFLATED:
-        raise DataError(
-            f"image {name} is stored deflated, which cannot be bounded before it is read",
-            fix="store it uncompressed (for instance with dcmconv)",
-        )
-    return dcmread(path, specific_tags=[*PIXEL_TAGS, *PERSON_TAGS, *OTHER_TAGS])
+def _chosen(recipe: Recipe, frames: str) -> tuple[int, ...]:
+    """Return the frames that are images, from 0 on. Raises ElementError where nobody said which."""
+    count = recipe.layout.frames
+    if count == 1 or frames == "first":
+        return (0,)
+    if frames == "middle":
+        return (count // 2,)
+    if frames == "all":
+        return tuple(range(count))
+    raise ElementError(
+        f"it has {count:,} frames",
+        fix="say with --frames first, --frames middle or --frames all which of them are images",
+    )
 
 
-def _check_is_image(dataset: Dataset, name: str) -> None:
-    if "PixelData" not in dataset:
-        what = str(dataset.get("Modality") or "unknown")
-        if "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset:
-            raise DataError(
-                f"image {name} has floating-point pixels", fix="store it with integers and a window"
+def _check_has_no_pixels(file: DicomFile) -> None:
+    """Raise ElementError where the kind of a file without pixel data should hold some."""
+    from pydicom.uid import UID
+
+    dataset = file.dataset
+    for keyword in ("FloatPixelData", "DoubleFloatPixelData"):
+        if keyword in dataset:
+            raise ElementError(
+                "it has floating-point pixels", fix="store it with integers and a window"
             )
-        raise DataError(
-            f"file {name} has no pixel data (modality {what[:16]!r}): it is not an image",
-            fix="leave it out",
-        )
-    for tag in ("Rows", "Columns", "PhotometricInterpretation", "BitsAllocated", "BitsStored"):
-        if dataset.get(tag) in (None, ""):
-            raise DataError(f"image {name} has no {tag}", fix="leave it out")
-    photometric = str(dataset.PhotometricInterpretation)
-    if not known_photometric(photometric):
-        raise DataError(
-            f"image {name} has the photometric interpretation {photometric[:16]!r}",
-            fix="convert it to MONOCHROME2 or RGB",
-        )
-
-
-def _check_size(dataset: Dataset, name: str) -> None:
-    rows, columns = int(dataset.Rows), int(dataset.Columns)
-    samples = int(dataset.get("SamplesPerPixel") or 1)
-    frames = int(dataset.get("NumberOfFrames") or 1)
-    if frames > 1:
-        raise DataError(
-            f"image {name} has {frames} frames", fix="store the frame that is meant on its own"
-        )
-    if rows * columns * samples > MAX_PIXELS:
-        raise DataError(
-            f"image {name} claims {columns} x {rows} pixels of {samples} samples, more than "
-            f"{MAX_PIXELS:,}",
-            fix="scale it down",
-        )
-    if min(rows, columns) < MIN_SIDE:
-        raise DataError(
-            f"image {name} has {columns} x {rows} pixels, fewer than {MIN_SIDE} per side",
-            fix="leave it out",
-        )
-    expected = (rows * columns * samples * int(dataset.BitsAllocated) + 7) // 8
-    if str(dataset.PhotometricInterpretation) == "YBR_FULL_422":
-        expected = expected * 2 // 3
-    if not dataset.file_meta.TransferSyntaxUID.is_compressed:
-        stored = len(dataset.PixelData)
-        if stored < expected:
-            raise DataError(
-                f"image {name} is truncated: {stored:,} of {expected:,} bytes of pixels",
-                fix="restore the file or leave it out",
-            )
-
-
-def _check_codec(dataset: Dataset, name: str) -> None:
-    from pydicom.pixels.decoders.base import get_decoder
-
-    syntax = dataset.file_meta.TransferSyntaxUID
-    try:
-        decoder = get_decoder(syntax)
-    except NotImplementedError:
-        raise DataError(
-            f"image {name} is stored as {syntax.name}, which cannot be decoded here",
-            fix="convert it to an uncompressed image (for instance with dcmdjpeg or gdcmconv)",
-        ) from None
-    # Pillow decodes JPEG Extended of 8 bits only.
-    deep = syntax == "1.2.840.10008.1.2.4.51" and int(dataset.BitsAllocated) > 8
-    if not decoder.is_available or (deep and set(decoder.available_plugins) == {"pillow"}):
-        raise DataError(
-            f"image {name} is stored as {syntax.name}, and no codec for it is installed",
-            fix=CODECS.get(str(syntax), OTHER_CODEC),
-        )
+    kind = str(element_value(dataset, "SOPClassUID") or file.media_class)
+    title = UID(kind).name
+    if not kind:
+        raise ElementError("it has no pixel data, and does not say what it is", fix="leave it out")
+    if "Image Storage" in title or title in PIXEL_CLASSES:
+        raise ElementError("it is an image without pixel data", fix="restore the file")
 
 
 def _patient_of(dataset: Dataset) -> str:
@@ -213,8 +221,3 @@ def _path_names_patient(dataset: Dataset, name: str) -> bool:
         names = names.replace(mark, " ")
     parts = [identity, *names.split()]
     return any(len(part) >= 4 and part in path for part in parts)
-
-
-def _pixel_digest(dataset: Dataset) -> str:
-    about = (dataset.file_meta.TransferSyntaxUID, dataset.Rows, dataset.Columns)
-    return hashlib.sha256(f"{about}".encode() + bytes(dataset.PixelData)).hexdigest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from pydicom.pixels.processing import apply_windowing
 from pydicom.sequence import Sequence
 from pydicom.uid import (
     MPEG2MPML,
+    BasicTextSRStorage,
     DeflatedExplicitVRLittleEndian,
+    EncapsulatedPDFStorage,
     JPEGLosslessSV1,
     JPEGLSLossless,
     RLELossless,
@@ -26,12 +29,15 @@ from he_compare.common.datasets.opened.choice import summary
 from he_compare.common.datasets.opened.copies_found import look_for_copies
 from he_compare.common.datasets.opened.fingerprint import fingerprint
 from he_compare.common.datasets.opened.inspection import check
-from he_compare.common.datasets.reading.dicom_pixels import eight_bit, open_dicom
-from he_compare.common.errors import DataError
+from he_compare.common.datasets.reading import dicom_file
+from he_compare.common.datasets.reading.dicom_pixels import open_dicom
+from he_compare.common.errors import DataError, UsageError
+from he_compare.common.reading_options import ReadingOptions
 from he_compare.common.types import Split
 from tests.support.dicomfolders import PRIVATE_TEXT, SECRETS, dicom, save, write_dicom_tree
 from tests.support.imagefolders import write_rows
 
+GSPS = "1.2.840.10008.5.1.4.1.1.11.1"
 RAMP = np.linspace(0, 4095, 256).astype(np.uint16).reshape(16, 16)
 
 
@@ -154,17 +160,6 @@ def test_run_length_compressed_pixels_are_decoded(tmp_path: Path) -> None:
     image = dicom(pixels)
     image.compress(RLELossless)
     assert np.array_equal(picture(image, tmp_path), pixels)
-
-
-def test_a_window_without_width_is_refused_by_name(tmp_path: Path) -> None:
-    image = dicom(RAMP, bits_stored=12, WindowCenter=10, WindowWidth=0)
-    with pytest.raises(DataError, match=r"one\.dcm cannot be decoded: its window width is 0"):
-        picture(image, tmp_path)
-
-
-def test_a_window_of_one_is_a_threshold() -> None:
-    image = dicom(RAMP, bits_stored=12, WindowCenter=2048, WindowWidth=1)
-    assert np.array_equal(eight_bit(image, RAMP), np.where(RAMP > 2047.5, 255, 0))
 
 
 # --- folders, tables, patients ----------------------------------------------------------------
@@ -303,14 +298,119 @@ def test_other_files_are_left_out_and_counted_without_their_names(tmp_path: Path
 # --- refusals ---------------------------------------------------------------------------------
 
 
-def test_a_file_without_pixel_data_is_refused_by_name(tmp_path: Path) -> None:
-    spoil(tmp_path, dicom(RAMP, PixelData=None, Modality="SR"))
-    refuse(tmp_path, r"NORMAL/spoilt\.dcm has no pixel data \(modality 'SR'\): it is not an image")
+def test_an_image_without_pixel_data_is_refused_by_name(tmp_path: Path) -> None:
+    spoil(tmp_path, dicom(RAMP, PixelData=None))
+    refuse(tmp_path, r"NORMAL/spoilt\.dcm is an image without pixel data")
 
 
-def test_a_multi_frame_image_is_refused_by_name(tmp_path: Path) -> None:
-    spoil(tmp_path, dicom(RAMP, NumberOfFrames=30))
-    refuse(tmp_path, r"NORMAL/spoilt\.dcm has 30 frames")
+@pytest.mark.parametrize("kind", [BasicTextSRStorage, EncapsulatedPDFStorage, GSPS, "1.2.3.4.5"])
+def test_reports_documents_and_the_like_are_passed_over_and_counted(
+    tmp_path: Path, kind: str
+) -> None:
+    image = dicom(RAMP, PixelData=None, Rows=None, Columns=None, Modality="SR", SOPClassUID=kind)
+    spoil(tmp_path, image)
+    data = open_folder(tmp_path)
+    assert sum(len(data.index(split).ids) for split in Split) == 20
+    assert any(note.startswith("1 DICOM objects without pixels") for note in data.notes)
+
+
+def test_a_class_of_reports_only_is_named(tmp_path: Path) -> None:
+    write_dicom_tree(tmp_path, {"": 10})
+    report = dicom(RAMP, PixelData=None, SOPClassUID=BasicTextSRStorage)
+    save(report, tmp_path / "REPORTS" / "one.dcm")
+    refuse(tmp_path, "class 'REPORTS' has no DICOM images")
+
+
+def test_all_files_that_cannot_be_read_are_named_and_counted_at_once(tmp_path: Path) -> None:
+    write_dicom_tree(tmp_path, {"": 10})
+    for number in range(12):
+        wrong = {"BitsAllocated": 12} if number else {"Rows": None}
+        save(dicom(RAMP, **wrong), tmp_path / "NORMAL" / f"bad{number:02d}.dcm")
+    refuse(
+        tmp_path,
+        r"12 of 32 DICOM files cannot be read: image NORMAL/bad00\.dcm has no Rows .*bad09"
+        r".*; and 2 more \(repair these files, move them away, or name the others in a CSV",
+    )
+
+
+# --- frames -----------------------------------------------------------------------------------
+
+FRAMES = np.stack([RAMP // (frame + 1) for frame in range(5)])
+
+
+def cine(folder: Path, name: str = "NORMAL/cine.dcm", **elements: Any) -> Path:
+    image = dicom(RAMP, NumberOfFrames=5, patient="the one", **elements)
+    image.PixelData = FRAMES.tobytes()
+    return save(image, folder / name)
+
+
+def opened_with(folder: Path, frames: str) -> Any:
+    return DATASET.open(str(folder), None, "", 0, ReadingOptions(frames=frames))
+
+
+def test_a_file_of_several_frames_is_refused_with_the_option(tmp_path: Path) -> None:
+    write_dicom_tree(tmp_path, {"": 10})
+    cine(tmp_path)
+    refuse(tmp_path, r"NORMAL/cine\.dcm has 5 frames \(say with --frames first, --frames middle")
+
+
+@pytest.mark.parametrize(
+    ("frames", "chosen"), [("first", [1]), ("middle", [3]), ("all", [*"12345"])]
+)
+def test_frames_are_images_of_their_patient(tmp_path: Path, frames: str, chosen: str) -> None:
+    write_dicom_tree(tmp_path, {"": 10})
+    cine(tmp_path, WindowCenter=2048, WindowWidth=4096)
+    data = opened_with(tmp_path, frames)
+    found = {}
+    for split in Split:
+        index = data.index(split)
+        pictures = data.native(split, np.arange(len(index.ids)))
+        for name, group, shown in zip(index.ids, index.groups, pictures, strict=True):
+            if "cine" in name:
+                found[name] = (group, shown[..., 0])
+    assert list(found) == [f"NORMAL/cine.dcm#frame-000{frame}" for frame in chosen]
+    assert len({group for group, _ in found.values()}) == 1
+    for name, (_, shown) in found.items():
+        expected = FRAMES[int(name[-1]) - 1] * (255 / 4095)
+        assert np.abs(shown - expected).max() <= 1
+    assert any(f"{len(chosen)} of 5 frames are images" in note for note in data.notes)
+
+
+def test_equal_frames_of_two_files_are_copies(tmp_path: Path) -> None:
+    write_dicom_tree(tmp_path, {"": 10})
+    cine(tmp_path)
+    save(dicom(FRAMES[2]), tmp_path / "PNEUMONIA" / "still.dcm")
+    notes = opened_with(tmp_path, "all").notes
+    assert any(note.startswith("1 images are exact copies") for note in notes)
+
+
+def test_all_files_of_several_frames_are_named_with_the_option(tmp_path: Path) -> None:
+    write_dicom_tree(tmp_path, {"": 10})
+    cine(tmp_path, "NORMAL/one.dcm")
+    cine(tmp_path, "NORMAL/two.dcm")
+    refuse(
+        tmp_path,
+        r"2 of 22 DICOM files cannot be read: image NORMAL/one\.dcm has 5 frames; image "
+        r"NORMAL/two\.dcm has 5 frames \(say with --frames first",
+    )
+
+
+def test_frames_of_run_length_data_are_decoded_one_by_one(tmp_path: Path) -> None:
+    path = cine(tmp_path, "one.dcm", WindowCenter=2048, WindowWidth=4096)
+    image = dcmread(path)
+    image.compress(RLELossless)
+    save(image, path)
+    for frame in range(5):
+        shown = np.asarray(open_dicom(path, "one.dcm", frame))
+        assert np.abs(shown - FRAMES[frame] * (255 / 4095)).max() <= 1
+
+
+def test_a_word_for_frames_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--frames 'last' is none of first, middle, all"):
+        opened_with(write_dicom_tree(tmp_path, {"": 10}), "last")
+
+
+# --- refusals, continued ----------------------------------------------------------------------
 
 
 def test_an_image_bomb_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
@@ -359,11 +459,47 @@ def test_a_missing_codec_is_told_with_the_command_that_installs_it(
     refuse(tmp_path, message)
 
 
-def test_a_deflated_file_is_refused_before_it_is_inflated(tmp_path: Path) -> None:
-    image = dicom(RAMP)
+def deflate(path: Path, folder: Path, extra: bytes = b"") -> Path:
+    """Store a file deflated, by hand: what follows the file meta information is deflated."""
+    image = dcmread(path)
     image.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
-    spoil(tmp_path, image)
-    refuse(tmp_path, r"spoilt\.dcm is stored deflated")
+    image.save_as(folder / "deflated.dcm", enforce_file_format=True)
+    raw = (folder / "deflated.dcm").read_bytes()
+    if extra:
+        head = len(raw) - len(_deflated_part(raw))
+        (folder / "deflated.dcm").write_bytes(raw[:head] + extra)
+    return folder / "deflated.dcm"
+
+
+def _deflated_part(raw: bytes) -> bytes:
+    length = int.from_bytes(raw[140:144], "little")
+    return raw[144 + length :]
+
+
+def test_a_deflated_file_is_read_and_a_deflated_bomb_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = save(dicom(RAMP), tmp_path / "plain.dcm")
+    shown = open_dicom(deflate(plain, tmp_path), "deflated.dcm")
+    assert np.array_equal(np.asarray(shown), np.asarray(open_dicom(plain, "plain.dcm")))
+    monkeypatch.setattr(dicom_file, "MAX_INFLATED_BYTES", 2**20)
+    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    bomb = packer.compress(bytes(2**24)) + packer.flush()
+    with pytest.raises(DataError, match="is stored deflated and has more than 1,048,576 bytes"):
+        open_dicom(deflate(plain, tmp_path, bomb), "deflated.dcm")
+
+
+@pytest.mark.parametrize("meta", [True, False])
+def test_a_file_without_the_prefix_is_read_and_counted(tmp_path: Path, meta: bool) -> None:
+    write_dicom_tree(tmp_path, {"": 10})
+    raw = save(dicom(RAMP), tmp_path / "NORMAL" / "old.dcm").read_bytes()
+    length = 0 if meta else 12 + int.from_bytes(raw[140:144], "little")
+    (tmp_path / "NORMAL" / "old.dcm").write_bytes(raw[132 + length :])
+    data = open_folder(tmp_path)
+    assert any(note.startswith("1 files lack the DICM prefix") for note in data.notes)
+    shown = open_dicom(tmp_path / "NORMAL/old.dcm", "old.dcm")
+    whole = open_dicom(save(dicom(RAMP), tmp_path / "whole.dcm"), "whole.dcm")
+    assert np.array_equal(np.asarray(shown), np.asarray(whole))
 
 
 def test_an_unknown_photometric_interpretation_is_refused_by_name(tmp_path: Path) -> None:
