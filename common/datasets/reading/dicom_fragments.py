@@ -15,14 +15,14 @@ MAX_FRAGMENTS = 200_000
 # How a frame begins: JPEG and JPEG-LS, JPEG 2000 without and in its container.
 FIRST_BYTES = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP")
 
-Span = tuple[int, int]
+Extent = tuple[int, int]
 
 
-def frame_fragments(stream: BinaryIO, start: int, frames: int) -> list[list[Span]]:
+def frame_fragments(stream: BinaryIO, start: int, frames: int) -> list[list[Extent]]:
     """Return (offset, length) of the fragments of each frame. Raises ElementError."""
     end = stream.seek(0, 2)
     offsets, position = _offset_table(stream, start, end)
-    spans: list[Span] = []
+    spans: list[Extent] = []
     while (span := _item(stream, position, end)) is not None:
         spans.append(span)
         position = span[0] + span[1]
@@ -36,7 +36,7 @@ def frame_fragments(stream: BinaryIO, start: int, frames: int) -> list[list[Span
     marked = {first + offset for offset in offsets}
     if len(offsets) != frames or not marked <= {span[0] for span in spans}:
         marked = {offset for offset, _ in spans if _begins_frame(stream, offset)}
-    grouped: list[list[Span]] = []
+    grouped: list[list[Extent]] = []
     for span in spans:
         if span[0] in marked or not grouped:
             grouped.append([])
@@ -49,7 +49,7 @@ def frame_fragments(stream: BinaryIO, start: int, frames: int) -> list[list[Span
     return grouped
 
 
-def joined(stream: BinaryIO, spans: list[Span]) -> bytes:
+def joined(stream: BinaryIO, spans: list[Extent]) -> bytes:
     """Return the bytes of the fragments of a frame."""
     parts = []
     for offset, length in spans:
@@ -72,7 +72,7 @@ def _offset_table(stream: BinaryIO, start: int, end: int) -> tuple[tuple[int, ..
     return struct.unpack(f"<{len(table) // 4}I", table), offset + length
 
 
-def _item(stream: BinaryIO, position: int, end: int) -> Span | None:
+def _item(stream: BinaryIO, position: int, end: int) -> Extent | None:
     """Return where the value of an item lies, None where there is no item."""
     stream.seek(position)
     header = stream.read(8)
