@@ -69,6 +69,7 @@ def readiness_of(found: DatasetCheck, copies: CopiesFacts, classes_fit: str = ""
     that would not run for the number of classes, in words.
     """
     advice = [*_copies(copies), *_positive(found), *_patients(found), *_smallest(found)]
+    advice = [*(Advice(note) for note in found.notes if _is_loss(note)), *advice]
     advice += [Advice(classes_fit)] if classes_fit else []
     if found.unreadable:
         count = len(found.unreadable)
@@ -87,7 +88,8 @@ def _copies(facts: CopiesFacts) -> list[Advice]:
         other = "drop" if facts.policy == "keep" else "keep"
         told.append(
             Advice(
-                f"{copies_sentence(facts)}; {tested_sentence(facts)}; to have it the other way",
+                "; ".join(filter(None, (copies_sentence(facts), tested_sentence(facts))))
+                + "; to have it the other way",
                 f"--copies {other}",
             )
         )
@@ -96,6 +98,11 @@ def _copies(facts: CopiesFacts) -> list[Advice]:
     if facts.near.test_images or facts.near.not_compared:
         told.append(Advice(near_sentence(facts.near)))
     return told
+
+
+def _is_loss(note: str) -> bool:
+    """Say whether a note tells of files that were left out, or of labels that contradict."""
+    return note.startswith("other files in") or "with different labels" in note
 
 
 def _positive(found: DatasetCheck) -> list[Advice]:
@@ -108,6 +115,9 @@ def _positive(found: DatasetCheck) -> list[Advice]:
 def _patients(found: DatasetCheck) -> list[Advice]:
     if found.patients_known:
         return []
+    named = next((note for note in found.notes if "--csv-columns group=" in note), "")
+    if named:
+        return [Advice(f"patients are not known, splits may share them: {named}")]
     text = (
         "patients are not known, so that splits may share them and intervals may be too narrow: "
         "give a table with a column group, or, where each patient has a folder"

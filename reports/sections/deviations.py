@@ -117,8 +117,13 @@ def _dataset(view: RunView) -> Iterator[FindingCard]:
             MANIFEST,
             "Prevalence and difficulty may differ from the published split.",
         )
-    if dataset.limits:
-        shown = ", ".join(f"{split} to {most} images" for split, most in dataset.limits.items())
+    acted = {
+        split: most
+        for split, most in dataset.limits.items()
+        if split not in dataset.splits or dataset.splits[split].n >= most
+    }
+    if acted:
+        shown = ", ".join(f"{split} to {most} images" for split, most in acted.items())
         yield card(
             "warn", f"Counts were limited: {shown}.", MANIFEST, "Only these images were used."
         )

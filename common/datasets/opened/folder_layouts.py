@@ -14,6 +14,7 @@ from pathlib import Path
 from he_compare.common.datasets.opened.labelled_rows import LabelledFile, LabelledRows
 from he_compare.common.datasets.reading.class_folders import (
     INNER_NAMES,
+    MASK_NAMES,
     files_below,
     subfolders,
     visible_entries,
@@ -26,6 +27,8 @@ from he_compare.common.types import Split
 
 MAX_WRAPPERS = 3
 MAX_FOLDERS = 5000
+# Patients may have a folder in every class; that so few have one in each is not likely.
+MOST_SHARED = 12
 LAYOUTS_READ = (
     "give one sub-folder per class (PATH/ill, PATH/healthy), or train/, test/ and, if you like, "
     "val/ with these in each, or a CSV of file,label[,split][,group]"
@@ -103,7 +106,45 @@ def find_class_folders(root: Path, notes: list[str]) -> list[ClassFolder]:
             for name in top
             for below, split in split_folders(inner[name], repr(name)).items()
         ]
+    _refuse_classes_below(root, inner)
+    top = _without_mask_folders(root, top, notes)
     return [ClassFolder(None, name, name) for name in top]
+
+
+def _refuse_classes_below(root: Path, inner: dict[str, list[str]]) -> None:
+    """Refuse folders that all hold the same few sub-folders: these look like the classes."""
+    shared = {frozenset(below) for below in inner.values()}
+    names = sorted(next(iter(shared)))
+    parts = {name.lower() for name in names} <= INNER_NAMES | MASK_NAMES
+    if len(inner) < 2 or len(shared) > 1 or not 2 <= len(names) <= MOST_SHARED or parts:
+        return
+    first = next((name for name in inner if name.lower() in INNER_NAMES), sorted(inner)[0])
+    raise DataError(
+        f"the folders {', '.join(map(repr, sorted(inner)[:3]))} of {root.name!r} all hold the same "
+        f"sub-folders ({', '.join(map(repr, names[:3]))}): these look like the classes, and no "
+        "split is called train, val or test",
+        fix=f"name one of them ({root.name}/{first}), rename the splits to train, val and test, or "
+        "list the images in a CSV of file,label,split,group",
+    )
+
+
+def _without_mask_folders(root: Path, top: list[str], notes: list[str]) -> list[str]:
+    """Pass over a folder of masks beside class folders, if its files are named as theirs."""
+    kept = [name for name in top if name.lower() not in MASK_NAMES]
+    if len(kept) < 2:
+        return top
+    stems = {stem for name in kept for stem in _stems(root / name)}
+    for name in [name for name in top if name not in kept]:
+        own = _stems(root / name)
+        if own and {*own} <= stems | {f"{stem}_mask" for stem in stems}:
+            notes.append(f"the folder {name!r} holds masks by its name and was passed over")
+        else:
+            kept.append(name)
+    return sorted(kept)
+
+
+def _stems(folder: Path) -> list[str]:
+    return [Path(name).stem for name in files_below(folder)]
 
 
 def _below_splits(

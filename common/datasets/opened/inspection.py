@@ -152,7 +152,7 @@ class _Pixels:
                 for position in portion:
                     self._add(dataset, split, np.array([position], dtype=np.int64))
                 return
-            self.unreadable.append(error.problem)
+            self.unreadable.append(str(error))
             self.digests[split].append(f"unreadable {dataset.index(split).ids[int(portion[0])]}")
             return
         for image in images:

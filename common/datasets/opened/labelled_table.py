@@ -19,6 +19,8 @@ from he_compare.common.datasets.reading.split_words import split_of
 from he_compare.common.errors import DataError
 from he_compare.common.types import Split
 
+SPLIT_COLUMNS = frozenset({"fold", "dataset", "set", "subset", "partition", "phase", "kfold"})
+
 MAX_MISSING_NAMED = 3
 
 
@@ -49,7 +51,7 @@ def read_labelled_tables(
                 read[file.id], first_line[file.id] = file, table.where(i)
         if again:
             notes.append(f"lines of {path.name} that say again what others say: {again:,}")
-        notes += _of_groups(table, columns)
+        notes += [*_of_groups(table, columns), *_of_splits(table, columns)]
     name = " and ".join(path.name for path in tables)
     notes += files.notes(name, len(read))
     return LabelledRows(
@@ -149,6 +151,7 @@ def _of_groups(table: CsvTable, columns: TableColumns) -> list[str]:
     notes = []
     if len(counts) == len(table):
         notes.append(f"column {column!r} of {table.name} has another value in every row")
+    _refuse_alike_numbers(counts, table.name)
     numbers = Counter(group.lstrip("0") for group in counts if group.isdecimal())
     alike = sum(count > 1 for count in numbers.values())
     if alike:
@@ -157,3 +160,29 @@ def _of_groups(table: CsvTable, columns: TableColumns) -> list[str]:
             "007): they count as different patients"
         )
     return notes
+
+
+def _refuse_alike_numbers(groups: Mapping[str, int], name: str) -> None:
+    """Refuse "7" beside "7.0", which spreadsheets and programs write for one id."""
+    whole = {group for group in groups if group.isdecimal()}
+    for group in groups:
+        number, point, zeros = group.partition(".")
+        if point and number.isdecimal() and not zeros.strip("0"):
+            other = next((one for one in (number, f"{number}.0") if one in {*groups} - {group}), "")
+            if other and (other in whole or other in groups):
+                raise DataError(
+                    f"{name} spells what may be one group in several ways: {other!r} and {group!r}",
+                    fix="write each id in one way",
+                )
+
+
+def _of_splits(table: CsvTable, columns: TableColumns) -> list[str]:
+    """Name columns that look like splits and are not read."""
+    if "split" in table:
+        return []
+    return [
+        f"column {name!r} of {table.name} is not read; if it names the split (train, val, test), "
+        f"pass --csv-columns split={name}"
+        for name in columns.header
+        if name.casefold().strip() in SPLIT_COLUMNS
+    ]

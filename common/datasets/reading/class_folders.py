@@ -15,9 +15,13 @@ from he_compare.common.errors import DataError
 
 MAX_FILES = 2_000_000
 MAX_DEPTH = 24
-MOST_DEBRIS_NAMED = 5
+MOST_FOLDERS_NAMED = 5
 INNER_NAMES = frozenset({"images", "image", "imgs", "img"})
-MASK = re.compile(r"(.+?)[ _-](?:mask|segmentation|seg|annotation|gt)(?:[ _-]?\d+)?", re.I | re.S)
+MASK = re.compile(
+    r"(?:(.+?)[ _-](?:mask|segmentation|seg|annotation|gt)(?:[ _-]?\d+)?"
+    r"|(?:mask|segmentation|seg|annotation|gt)[ _-](.+))",
+    re.IGNORECASE | re.DOTALL,
+)
 MASK_NAMES = frozenset({"masks", "mask", "annotations", "segmentations", "segmentation"})
 
 # What systems and archives leave behind, in lower case; names that begin with a dot are hidden.
@@ -226,11 +230,7 @@ def _only_images(root: Path, folder: str, names: Sequence[str], notes: list[str]
 def _without_masks(folder: str, images: list[str], notes: list[str]) -> list[str]:
     """Leave out images that are masks of others by their names, as "x (1)_mask.png" of "x (1)"."""
     stems = {name.rpartition(".")[0] for name in images}
-    masks = {
-        name
-        for name in images
-        if (of := MASK.fullmatch(name.rpartition(".")[0])) and of[1] in stems
-    }
+    masks = {name for name in images if _masked(name.rpartition(".")[0]) & stems}
     if masks:
         notes.append(
             f"{len(masks):,} images in {folder} are masks of others by their names and were left "
@@ -239,8 +239,15 @@ def _without_masks(folder: str, images: list[str], notes: list[str]) -> list[str
     return [name for name in images if name not in masks]
 
 
+def _masked(stem: str) -> set[str]:
+    """Return the paths without ending of which this one would be the mask."""
+    folder, slash, name = stem.rpartition("/")
+    found = MASK.fullmatch(name)
+    return {f"{folder}{slash}{of}" for of in found.groups() if of} if found else set()
+
+
 def _counted_folders(names: Sequence[str]) -> str:
-    shown = ", ".join(map(repr, names[:MOST_DEBRIS_NAMED]))
+    shown = ", ".join(map(repr, names[:MOST_FOLDERS_NAMED]))
     if len(names) == 1:
         return f"the folder {shown}"
-    return f"{len(names):,} folders ({shown}{', ...' if len(names) > MOST_DEBRIS_NAMED else ''})"
+    return f"{len(names):,} folders ({shown}{', ...' if len(names) > MOST_FOLDERS_NAMED else ''})"

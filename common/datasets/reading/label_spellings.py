@@ -13,7 +13,9 @@ from collections.abc import Mapping
 from he_compare.common.errors import DataError
 
 MOST_SPELLINGS_NAMED = 5
-NOT_A_LABEL = frozenset({"nan", "<na>", "n/a", "#n/a", "null"})
+NOT_A_LABEL = frozenset(
+    "nan <na> n/a na #n/a null none ? - -- missing unknown tbd".split()
+)
 _NUMBER = re.compile(r"[+-]?\d{1,15}(\.\d{1,15})?")
 _BETWEEN_WORDS = re.compile(r"(?<=\w)[\s_-]+(?=\w)")
 
@@ -65,14 +67,21 @@ def refuse_several(counts: Mapping[str, int], where: str) -> None:
 
 
 def _meaning(label: str) -> str:
-    text = " ".join(unicodedata.normalize("NFKC", label).casefold().split())
+    text = " ".join(unicodedata.normalize("NFKC", _visible(label)).casefold().split()).strip(
+        " .,:;"
+    )
     if _NUMBER.fullmatch(text):
         return repr(float(text))
     return _BETWEEN_WORDS.sub(" ", text)
 
 
+def _visible(label: str) -> str:
+    """Return a label without characters that show nothing, as spaces of no width."""
+    return "".join(one for one in label if unicodedata.category(one) != "Cf")
+
+
 def _shown(label: str, among: list[str]) -> str:
     """Return a label so that it can be told from the others, which may look the same."""
-    looks = {" ".join(unicodedata.normalize("NFC", one).split()) for one in among}
+    looks = {" ".join(_visible(unicodedata.normalize("NFC", one)).split()) for one in among}
     # A line of an error has no two spaces in a row: they are shown as their number.
     return ascii(label).replace(" ", "\\x20") if len(looks) < len(among) else repr(label)
