@@ -23,7 +23,7 @@ from he_compare.common.datasets.reading.dicom_codecs import (
 from he_compare.common.datasets.reading.dicom_codestream import check_codestream
 from he_compare.common.datasets.reading.dicom_elements import ElementError
 from he_compare.common.datasets.reading.dicom_file import DicomFile
-from he_compare.common.datasets.reading.dicom_fragments import Span, frame_fragments, joined
+from he_compare.common.datasets.reading.dicom_fragments import Extent, frame_fragments, joined
 from he_compare.common.datasets.reading.dicom_recipe import PixelLayout
 
 Stored = npt.NDArray[Any]
@@ -67,7 +67,7 @@ def frame_digests(file: DicomFile, layout: PixelLayout, frames: Sequence[int]) -
     return [_digest(file.stream, f"{about}", spans(frame)) for frame in frames]
 
 
-def _spans(file: DicomFile, layout: PixelLayout) -> Callable[[int], list[Span]]:
+def _spans(file: DicomFile, layout: PixelLayout) -> Callable[[int], list[Extent]]:
     """Return where in the stream the bytes of a frame lie."""
     assert file.start is not None
     start, bits = file.start, layout.frame_bits
@@ -78,7 +78,7 @@ def _spans(file: DicomFile, layout: PixelLayout) -> Callable[[int], list[Span]]:
     return frame_fragments(file.stream, start, layout.frames).__getitem__
 
 
-def _digest(stream: BinaryIO, about: str, spans: list[Span]) -> str:
+def _digest(stream: BinaryIO, about: str, spans: list[Extent]) -> str:
     digest = hashlib.sha256(about.encode())
     for offset, left in spans:
         stream.seek(offset)
