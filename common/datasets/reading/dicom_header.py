@@ -78,7 +78,7 @@ def read_headers(
     """Read headers; return them by file, and how many files hold no pixels by their kind.
 
     ``frames``: which frames of a file are images (``FRAMES``), '' where nothing was said. Raises
-    DataError that names up to ``MOST_FILES_NAMED`` of the files that cannot be read, and counts them.
+    DataError that names up to ``MOST_FILES_NAMED`` of the files that cannot be read and counts all.
     """
     headers: dict[str, DicomHeader] = {}
     errors: list[DataError] = []
