@@ -12,30 +12,30 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from he_compare.common.contracts import OpenDataset
 from he_compare.common.dataset import DataRequest, DatasetFamily
 from he_compare.common.datasets.embedded.example_dicom import write_example_dicom
+from he_compare.common.datasets.opened.frame_rows import FrameOpener, frame_rows
 from he_compare.common.datasets.opened.indexed import ImageRow, IndexedImages
 from he_compare.common.datasets.opened.labelled_files import OwnImages, read_own
 from he_compare.common.datasets.opened.row_splits import complete_splits
 from he_compare.common.datasets.opened.splits import join_twins
 from he_compare.common.datasets.reading.class_folders import is_debris
-from he_compare.common.datasets.reading.copies import only_repeated
 from he_compare.common.datasets.reading.dicom_file import is_dicom
 from he_compare.common.datasets.reading.dicom_header import FRAMES, DicomHeader, read_headers
-from he_compare.common.datasets.reading.dicom_pixels import RULE, open_dicom
+from he_compare.common.datasets.reading.dicom_pixels import RULE
 from he_compare.common.datasets.reading.inside_folder import InsideFolder
 from he_compare.common.datasets.reading.pseudonyms import pseudonym
 from he_compare.common.errors import DataError, UsageError
 from he_compare.common.run.records import DatasetCard
 
 if TYPE_CHECKING:
-    from PIL import Image
+    pass
 
 SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})
 
@@ -92,7 +92,7 @@ class Dicom(DatasetFamily):
                 "states, ...) were left out"
             )
         _check_classes_left(own)
-        rows, places = _images(patients(own, headers, notes), headers)
+        rows, places = frame_rows(patients(own, headers, notes), headers)
         rows = complete_splits(rows, own.given, request.seed, notes, own.classes)
         keys = [row.twin for row in rows if row.twin]
         notes.append(
@@ -228,59 +228,6 @@ def _check_classes_left(own: OwnImages) -> None:
             f"class {empty[0]!r} has no DICOM images, only objects without pixels",
             fix="add images or remove the folder",
         )
-
-
-@dataclass(frozen=True)
-class FramePlace:
-    """An image: its file relative to the folder, its frame from 0 on, its name in messages."""
-
-    file: str
-    frame: int
-    name: str
-
-
-@dataclass(frozen=True)
-class FrameOpener:
-    """Opens an image by the name of its place."""
-
-    root: Path
-    places: Mapping[str, FramePlace]
-
-    def __call__(self, path: Path, name: str) -> Image.Image:
-        """Return the picture of mode L or RGB. Raises DataError."""
-        place = self.places[name]
-        return open_dicom(self.root / place.file, name, place.frame)
-
-
-def _images(
-    rows: Sequence[ImageRow], headers: Mapping[str, DicomHeader]
-) -> tuple[list[ImageRow], dict[str, FramePlace]]:
-    """Return a row for each chosen frame of each file, and where it lies by its id."""
-    made: list[ImageRow] = []
-    places: dict[str, FramePlace] = {}
-    digests: dict[str, str] = {}
-    for row in rows:
-        header = headers[row.id]
-        for frame, digest in zip(header.chosen, header.pixels, strict=True):
-            mark = f"#frame-{frame + 1:04d}" if header.frames > 1 else ""
-            identity = _identity(row.id, header) + mark
-            if identity in places:
-                raise DataError(
-                    f"{row.id}{mark} and {places[identity].name} would have the same id",
-                    fix="rename one of the files",
-                )
-            places[identity] = FramePlace(row.id, frame, row.id + mark)
-            digests[identity] = digest
-            made.append(replace(row, id=identity))
-    twins = only_repeated(digests)
-    return [replace(row, twin=twins.get(row.id, "")) for row in made], places
-
-
-def _identity(name: str, header: DicomHeader) -> str:
-    """Return the path of a file, or a hash of it where the path names the patient."""
-    if not header.path_names_patient:
-        return name
-    return pseudonym("file", name.encode())
 
 
 DATASET = Dicom()

@@ -41,7 +41,7 @@ OTHER_TAGS = (
     "FloatPixelData",
     "DoubleFloatPixelData",
 )
-MAX_TOLD = 10
+MOST_FILES_NAMED = 10
 # Objects that hold pixels although their class does not call itself an image.
 PIXEL_CLASSES = ("Segmentation Storage", "RT Dose Storage", "Parametric Map Storage")
 FRAMES = ("first", "middle", "all")
@@ -78,7 +78,7 @@ def read_headers(
     """Read headers; return them by file, and how many files hold no pixels by their kind.
 
     ``frames``: which frames of a file are images (``FRAMES``), '' where nothing was said. Raises
-    DataError that names up to ``MAX_TOLD`` of the files that cannot be read, and counts them.
+    DataError that names up to ``MOST_FILES_NAMED`` of the files that cannot be read and counts all.
     """
     headers: dict[str, DicomHeader] = {}
     errors: list[DataError] = []
@@ -103,8 +103,10 @@ def _refuse_all(errors: Sequence[DataError], count: int) -> None:
     if errors:
         fixes = {error.fix for error in errors}
         shared = next(iter(fixes)) if len(fixes) == 1 else ""
-        named = "; ".join(error.problem if shared else str(error) for error in errors[:MAX_TOLD])
-        more = len(errors) - MAX_TOLD
+        named = "; ".join(
+            error.problem if shared else str(error) for error in errors[:MOST_FILES_NAMED]
+        )
+        more = len(errors) - MOST_FILES_NAMED
         raise DataError(
             f"{len(errors):,} of {count:,} DICOM files cannot be read: {named}"
             + (f"; and {more:,} more" if more > 0 else ""),

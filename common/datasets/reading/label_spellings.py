@@ -14,7 +14,21 @@ from he_compare.common.errors import DataError
 
 MOST_SPELLINGS_NAMED = 5
 NOT_A_LABEL = frozenset(
-    "nan <na> n/a na #n/a null none ? - -- missing unknown tbd".split()
+    [
+        "nan",
+        "<na>",
+        "n/a",
+        "na",
+        "#n/a",
+        "null",
+        "none",
+        "?",
+        "-",
+        "--",
+        "missing",
+        "unknown",
+        "tbd",
+    ]
 )
 _NUMBER = re.compile(r"[+-]?\d{1,15}(\.\d{1,15})?")
 _BETWEEN_WORDS = re.compile(r"(?<=\w)[\s_-]+(?=\w)")
