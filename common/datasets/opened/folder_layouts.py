@@ -6,6 +6,7 @@ archives unpack them. ``split_words`` says which names are splits.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,8 +28,11 @@ from he_compare.common.types import Split
 
 MAX_WRAPPERS = 3
 MAX_FOLDERS = 5000
-# Patients may have a folder in every class; that so few have one in each is not likely.
-MOST_SHARED = 12
+# Names of parts of a dataset that are neither classes nor splits under a name in use.
+PART = re.compile(
+    r"(?:fold|part|split|cv|set)[ _-]?\d+|trn|tst|dev|eval|holdout|originals?|augmented",
+    re.IGNORECASE,
+)
 LAYOUTS_READ = (
     "give one sub-folder per class (PATH/ill, PATH/healthy), or train/, test/ and, if you like, "
     "val/ with these in each, or a CSV of file,label[,split][,group]"
@@ -112,11 +116,11 @@ def find_class_folders(root: Path, notes: list[str]) -> list[ClassFolder]:
 
 
 def _refuse_classes_below(root: Path, inner: dict[str, list[str]]) -> None:
-    """Refuse folders that all hold the same few sub-folders: these look like the classes."""
+    """Refuse parts of a dataset that all hold the same sub-folders: these are the classes."""
     shared = {frozenset(below) for below in inner.values()}
     names = sorted(next(iter(shared)))
-    parts = {name.lower() for name in names} <= INNER_NAMES | MASK_NAMES
-    if len(inner) < 2 or len(shared) > 1 or not 2 <= len(names) <= MOST_SHARED or parts:
+    parts = all(PART.fullmatch(one) or one.lower() in INNER_NAMES | MASK_NAMES for one in inner)
+    if not parts or len(inner) < 2 or len(shared) > 1 or len(names) < 2:
         return
     first = next((name for name in inner if name.lower() in INNER_NAMES), sorted(inner)[0])
     raise DataError(

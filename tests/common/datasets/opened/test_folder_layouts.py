@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from he_compare.common.datasets.embedded.example_pictures import write_example_picture
 from he_compare.common.datasets.folder import DATASET
 from he_compare.common.datasets.opened.indexed import IndexedImages
 from he_compare.common.datasets.reading import class_folders
@@ -291,3 +292,37 @@ def test_an_image_that_vanishes_while_it_is_read_is_named(
 
     monkeypatch.setattr("he_compare.common.datasets.opened.labelled_files.debris_note", vanishing)
     refuse(tmp_path, r"a/img2\.png does not exist")
+
+
+@pytest.mark.parametrize(
+    "parts", [("fold1", "fold2", "fold3"), ("trn", "dev", "tst"), ("images", "masks")]
+)
+@pytest.mark.parametrize("group_by", ["", "folder"])
+def test_parts_that_hold_the_same_classes_are_not_taken_for_classes(
+    parts: tuple[str, ...], group_by: str, tmp_path: Path
+) -> None:
+    for part in parts:
+        for label, name in enumerate(("covid", "normal", "pneumonia")):
+            for number in range(3):
+                write_example_picture(tmp_path / part / name / f"{number}.png", label, number)
+    with pytest.raises(DataError, match=r"same sub-folders \('covid', .*look like the classes"):
+        DATASET.open(str(tmp_path), None, "", 0, ReadingOptions(group_by=group_by))
+
+
+@pytest.mark.parametrize("name", ["mask_{}.png", "{}_mask.png"])
+def test_masks_beside_their_images_are_left_out(name: str, tmp_path: Path) -> None:
+    for label, one in enumerate(("a", "b")):
+        for number in range(12):
+            write_example_picture(tmp_path / one / f"x{number}.png", label, number)
+            write_example_picture(tmp_path / one / name.format(f"x{number}"), label, number)
+    data = DATASET.open(str(tmp_path), None, "", 0)
+    assert sum(len(data.index(split).ids) for split in Split) == 24
+
+
+def test_a_folder_of_masks_beside_the_classes_is_no_class(tmp_path: Path) -> None:
+    for label, one in enumerate(("a", "b", "masks")):
+        for number in range(12):
+            write_example_picture(tmp_path / one / f"x{number}.png", label, number)
+    data = DATASET.open(str(tmp_path), None, "", 0)
+    assert data.card.classes == ["a", "b"]
+    assert "the folder 'masks' holds masks by its name and was passed over" in data.notes

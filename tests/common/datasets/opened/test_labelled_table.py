@@ -249,3 +249,34 @@ def test_other_images_of_the_folder_are_counted(tmp_path: Path) -> None:
     write(tmp_path)
     tree(tmp_path, {"more": 3})
     assert "3 images of the folder are not in labels.csv" in opened(tmp_path).notes
+
+
+@pytest.mark.parametrize("other", ["normal\u200b", "Normal.", "nor\u00admal"])
+def test_a_label_with_signs_that_do_not_show_is_asked_about(other: str, tmp_path: Path) -> None:
+    def row(number: int) -> str:
+        said = other if number % 8 == 0 and label(number) == "normal" else label(number)
+        return f"i/img{number}.png,{said},{split(number)}"
+
+    write(tmp_path, row=row)
+    refuse(tmp_path, "spells what may be one class in several ways")
+
+
+@pytest.mark.parametrize("word", ["?", "-", "unknown", "Missing", "NA"])
+def test_a_word_for_no_label_is_no_class(word: str, tmp_path: Path) -> None:
+    write(tmp_path, row=lambda n: f"i/img{n}.png,{word if n < 6 else label(n)},{split(n)}")
+    refuse(tmp_path, "has no label for 6 images")
+
+
+def test_one_id_as_a_number_with_and_without_a_point_is_asked_about(tmp_path: Path) -> None:
+    def row(number: int) -> str:
+        group = {0: "7", 4: "7.0"}.get(number, f"p{number}")
+        return f"{line(number)},{group}"
+
+    write(tmp_path, "file,label,split,group", row)
+    refuse(tmp_path, r"may be one group in several ways: '7(\.0)?' and '7(\.0)?'")
+
+
+def test_a_column_that_looks_like_a_split_is_not_passed_over_in_silence(tmp_path: Path) -> None:
+    write(tmp_path, "file,label,fold", lambda n: f"i/img{n}.png,{label(n)},{n % 5}")
+    told = "column 'fold' of labels.csv is not read; if it names the split (train, val, test)"
+    assert any(told in note for note in opened(tmp_path).notes)
