@@ -176,9 +176,7 @@ def parameters(
 def attack_file(
     folder: Annotated[
         Path,
-        typer.Argument(
-            metavar="FOLDER", help="Scrambled images (PNG, JPEG, BMP), or arrays (npz)."
-        ),
+        typer.Argument(metavar="FOLDER", help="Scrambled images of 8 bits, or arrays (npz)."),
     ],
     patch: Annotated[
         int | None, typer.Option(help="Width of the blocks in pixels.", show_default="guessed")
