@@ -15,7 +15,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 
 from he_compare.common.contracts import OpenDataset
 from he_compare.common.dataset import DataRequest, DatasetFamily
@@ -33,9 +32,6 @@ from he_compare.common.datasets.reading.inside_folder import InsideFolder
 from he_compare.common.datasets.reading.pseudonyms import pseudonym
 from he_compare.common.errors import DataError, UsageError
 from he_compare.common.run.records import DatasetCard
-
-if TYPE_CHECKING:
-    pass
 
 SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})
 

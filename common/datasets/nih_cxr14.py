@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fnmatch import fnmatchcase
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
 from he_compare.common.contracts import OpenDataset
 from he_compare.common.dataset import DataRequest, DatasetFamily
 from he_compare.common.datasets.embedded.example_pictures import write_example_picture
-from he_compare.common.datasets.nih_files.image_index import list_images
+from he_compare.common.datasets.nih_files.image_index import image_stem, list_images
 from he_compare.common.datasets.nih_files.official_lists import TEST_LIST, TRAIN_LIST, find_lists
 from he_compare.common.datasets.opened.indexed import ImageRow, IndexedImages
 from he_compare.common.datasets.opened.one_finding import AnyOrOne, choose_finding
@@ -153,7 +153,7 @@ def read_entries(root: Path, asked: AnyOrOne, notes: list[str]) -> list[ImageRow
     labels = asked.labels(_finding_rows(table))
     rows: list[ImageRow] = []
     seen: dict[str, int] = {}
-    for i, name in enumerate(map(_stem, table.column("Image Index"))):
+    for i, name in enumerate(map(image_stem, table.column("Image Index"))):
         if name in seen:
             raise DataError(
                 f"{table.where(i)}: image {name!r} is listed twice (first on line "
@@ -202,11 +202,6 @@ def _entries(table: CsvTable) -> list[tuple[str, ...]]:
     return list(zip(*(table.column(name) for name in COLUMNS), strict=True))
 
 
-def _stem(name: str) -> str:
-    """Return the name of an image without folders and ending."""
-    return PurePosixPath(name.replace("\\", "/")).stem
-
-
 def _finding_rows(table: CsvTable) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
     """Return int64 (n, 14) of 0 and 1. Raises DataError on an unknown finding."""
     column = {_spelled(name): i for i, name in enumerate(FINDINGS)}
@@ -239,7 +234,7 @@ def split_rows(root: Path, rows: list[ImageRow], seed: int, notes: list[str]) ->
             f"the official lists do not exist here: split 70 / 10 / 20 by patient with seed {seed}"
         )
         return cut_rows(rows, SHARES, seed, CARD.name)
-    named = [(row, _stem(row.id)) for row in rows]
+    named = [(row, image_stem(row.id)) for row in rows]
     tested = [replace(row, split=Split.TEST) for row, name in named if name in lists.test]
     rest = [row for row, name in named if name in lists.train]
     if not tested or not rest:

@@ -6,6 +6,7 @@ import filecmp
 import os
 from pathlib import Path, PurePosixPath
 
+from he_compare.common.datasets.reading.class_folders import is_debris
 from he_compare.common.errors import DataError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
@@ -22,10 +23,10 @@ def list_images(root: Path, notes: list[str]) -> dict[str, str]:
     twice = 0
     for parent, folders, names in os.walk(root):
         depth = len(Path(parent).relative_to(root).parts)
-        folders[:] = sorted(one for one in folders if _is_wanted(one)) if depth < DEPTH else []
+        folders[:] = sorted(one for one in folders if not is_debris(one)) if depth < DEPTH else []
         for name in sorted(names):
             pure = PurePosixPath(name)
-            if pure.suffix.lower() not in SUFFIXES or name.startswith("."):
+            if pure.suffix.lower() not in SUFFIXES or is_debris(name):
                 continue
             path = (Path(parent) / name).relative_to(root).as_posix()
             first = images.setdefault(pure.stem, path)
@@ -43,5 +44,6 @@ def list_images(root: Path, notes: list[str]) -> dict[str, str]:
     return images
 
 
-def _is_wanted(folder: str) -> bool:
-    return not folder.startswith((".", "__", "@"))
+def image_stem(name: str) -> str:
+    """Return the name of an image as tables and lists have it, without folders and ending."""
+    return PurePosixPath(name.replace("\\", "/")).stem

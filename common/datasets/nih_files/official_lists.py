@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
+from he_compare.common.datasets.nih_files.image_index import image_stem
 from he_compare.common.datasets.reading.csv_tables import read_lines
 from he_compare.common.errors import DataError
 
@@ -84,15 +85,10 @@ def _candidates(root: Path) -> list[Path]:
 
 
 def _read_both(train: Path, test: Path) -> OfficialLists:
-    trained, tested = (frozenset(map(_stem, read_lines(path))) for path in (train, test))
+    trained, tested = (frozenset(map(image_stem, read_lines(path))) for path in (train, test))
     if both := sorted(trained & tested):
         raise DataError(
             f"{len(both)} images are in both lists, for instance {both[0]!r}",
             fix="fetch the official lists again",
         )
     return OfficialLists(trained, tested, train.name, test.name)
-
-
-def _stem(line: str) -> str:
-    """Return the name of an image without folders and ending."""
-    return PurePosixPath(line.replace("\\", "/")).stem

@@ -10,6 +10,7 @@ from he_compare.common.datasets.opened.labelled_rows import LabelledFile, Labell
 from he_compare.common.datasets.opened.table_columns import (
     OPTIONAL,
     REQUIRED,
+    SPLIT_COLUMNS,
     TableColumns,
     columns_of_table,
 )
@@ -18,8 +19,6 @@ from he_compare.common.datasets.reading.named_files import NamedFiles
 from he_compare.common.datasets.reading.split_words import split_of
 from he_compare.common.errors import DataError
 from he_compare.common.types import Split
-
-SPLIT_COLUMNS = frozenset({"fold", "dataset", "set", "subset", "partition", "phase", "kfold"})
 
 MAX_MISSING_NAMED = 3
 
@@ -164,16 +163,18 @@ def _of_groups(table: CsvTable, columns: TableColumns) -> list[str]:
 
 def _refuse_alike_numbers(groups: Mapping[str, int], name: str) -> None:
     """Refuse "7" beside "7.0", which spreadsheets and programs write for one id."""
-    whole = {group for group in groups if group.isdecimal()}
+    spellings: dict[str, list[str]] = {}
     for group in groups:
-        number, point, zeros = group.partition(".")
-        if point and number.isdecimal() and not zeros.strip("0"):
-            other = next((one for one in (number, f"{number}.0") if one in {*groups} - {group}), "")
-            if other and (other in whole or other in groups):
-                raise DataError(
-                    f"{name} spells what may be one group in several ways: {other!r} and {group!r}",
-                    fix="write each id in one way",
-                )
+        number, _, zeros = group.partition(".")
+        if number.isdecimal() and not zeros.strip("0"):
+            spellings.setdefault(number, []).append(group)
+    alike = next((found for found in spellings.values() if len(found) > 1), None)
+    if alike:
+        raise DataError(
+            f"{name} spells what may be one group in several ways: "
+            + " and ".join(map(repr, alike)),
+            fix="write each id in one way",
+        )
 
 
 def _of_splits(table: CsvTable, columns: TableColumns) -> list[str]:
@@ -184,5 +185,5 @@ def _of_splits(table: CsvTable, columns: TableColumns) -> list[str]:
         f"column {name!r} of {table.name} is not read; if it names the split (train, val, test), "
         f"pass --csv-columns split={name}"
         for name in columns.header
-        if name.casefold().strip() in SPLIT_COLUMNS
+        if name.casefold().strip() in SPLIT_COLUMNS.split()
     ]

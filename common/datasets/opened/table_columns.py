@@ -33,7 +33,7 @@ _GROUPS = (
     "patient patientid patientids subject subjectid participant participantid case caseid person "
     "lesionid studyid"
 )
-_SPLITS = "set dataset subset partition phase fold"
+SPLIT_COLUMNS = "set dataset subset partition phase fold kfold"
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,9 @@ def _proposed(
     """Propose a column for each role: files by what exists, the others by names in use."""
     left = dict(sample)
     proposed: dict[str, str] = {}
-    for role, used in zip((*REQUIRED, *OPTIONAL), (_FILES, _LABELS, _SPLITS, _GROUPS), strict=True):
+    for role, used in zip(
+        (*REQUIRED, *OPTIONAL), (_FILES, _LABELS, SPLIT_COLUMNS, _GROUPS), strict=True
+    ):
         if role not in roles:
             continue
         names = used.split()
