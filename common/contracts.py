@@ -369,6 +369,31 @@ class DeployedClient(KeyedScheme):
 
 
 @dataclass(frozen=True)
+class Twin:
+    """The same model, data and training without the protection: another pipeline, by name.
+
+    ``differs``: what else is not the same; '' where nothing is.
+    """
+
+    pipeline: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    differs: str = ""
+
+
+@dataclass(frozen=True)
+class Work:
+    """Who computes what, and whose the classifier's last layer is, each in a short phrase.
+
+    '' where a pipeline does not say.
+    """
+
+    hospital: str = ""
+    server: str = ""
+    head_trained_by: str = ""
+    head_owner: str = ""
+
+
+@dataclass(frozen=True)
 class Availability:
     """Whether a pipeline can run here; if not, why, and how to fix it."""
 
@@ -406,6 +431,16 @@ class Pipeline(ABC):
         The smallest rank of a run is the reference, the first of equals. None (the default): never.
         """
         return None
+
+    def twin(self, parameters: Any) -> Twin | None:
+        """Name the pipeline that is this one without its protection: what its price is measured
+        against. None (the default): it protects nothing, or there is no such pipeline."""
+        return None
+
+    def work(self, parameters: Any) -> Work:
+        """Say what the hospital computes, what the server computes, and who trained and owns the
+        head. The default: not said."""
+        return Work()
 
     def most_classes(self, parameters: Any, feature_width: int) -> int:
         """Say how many classes it takes on features of so many numbers, before anything runs.

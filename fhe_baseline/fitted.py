@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING
 
-from he_compare.common.contracts import Deployed, Fitted
+from he_compare.common.contracts import Deployed, Fitted, Twin, Work
 from he_compare.common.identity import array_digest
 from he_compare.common.scheme import PictureShape, Scheme
 from he_compare.common.types import FheMode, Float32Array, Float64Array, UInt8Array
@@ -15,6 +15,26 @@ from he_compare.fhe_baseline.scheme import EncryptedFeatures
 if TYPE_CHECKING:
     from he_compare.common.backbones.head import LinearModel
     from he_compare.fhe_baseline.ckks.inference import Plan
+
+
+def clear_twin(inverse_l2: float | None = None, differs: str = "") -> Twin:
+    """Return the clear head on the same features: the twin of every pipeline here.
+
+    ``inverse_l2``: its C; None: the default.
+    """
+    strength = {} if inverse_l2 is None else {"C": inverse_l2}
+    return Twin("plaintext", {"model": "logistic", **strength}, differs)
+
+
+def last_layer_work(trained_by: str, owner: str, *, trains: bool = False) -> Work:
+    """Say who computes what where the server has the last layer only; ``trains``: that as well."""
+    verb = "trains and evaluates" if trains else "evaluates"
+    return Work(
+        hospital="runs the image network, encrypts its features, decrypts the scores",
+        server=f"{verb} the last layer, on ciphertexts",
+        head_trained_by=trained_by,
+        head_owner=owner,
+    )
 
 
 class FittedOnFeatures(Fitted):

@@ -23,6 +23,8 @@ from he_compare.common.contracts import (
     RunContext,
     Server,
     TrainingData,
+    Twin,
+    Work,
 )
 from he_compare.common.scheme import PictureShape, Scheme
 from he_compare.common.types import Float32Array
@@ -51,6 +53,26 @@ class BlockScramblePipeline(Pipeline):
     ) -> Scheme | None:
         """Return a cipher of ``compare list ciphers``. Raises UnknownNameError, UsageError."""
         return cipher_scheme(name, options, shape)
+
+    def twin(self, parameters: BlockScrambleParameters) -> Twin:
+        """The same ViT, fine-tuned on plain images."""
+        return Twin("plaintext", differs=_different_patch(parameters))
+
+    def work(self, parameters: BlockScrambleParameters) -> Work:
+        """The server runs the network; who trained it is the mode's choice."""
+        if parameters.mode is Mode.TRAINED:
+            return Work(
+                hospital="scrambles the images",
+                server="trains and runs the whole network on scrambled images",
+                head_trained_by="the server, on scrambled images",
+                head_owner="the server, which trained it",
+            )
+        return Work(
+            hospital="scrambles the images, and adapts the network to its key once",
+            server="runs the whole network on scrambled images",
+            head_trained_by="the key holder, on plain images",
+            head_owner="the key holder; the server holds the adapted network",
+        )
 
     def fit(
         self, data: TrainingData, parameters: BlockScrambleParameters, context: RunContext
@@ -122,6 +144,12 @@ class BlockScramblePipeline(Pipeline):
         from he_compare.block_scramble.deployment.server import load_server
 
         return load_server(public_material)
+
+
+def _different_patch(parameters: BlockScrambleParameters) -> str:
+    if parameters.patch is None:
+        return ""
+    return f"patches of {parameters.patch} pixels where the twin has its backbone's own"
 
 
 def _triple(values: Float32Array) -> tuple[float, float, float]:

@@ -25,7 +25,15 @@ from he_compare.block_scramble.deployment.parameters import (
 )
 from he_compare.block_scramble.deployment.public_material import ServerMaterial, TrainingBudget
 from he_compare.common.backbones.convnet import ARCHITECTURE, build_convnet, convnet_budget
-from he_compare.common.contracts import Fitted, Pipeline, RunContext, Server, TrainingData
+from he_compare.common.contracts import (
+    Fitted,
+    Pipeline,
+    RunContext,
+    Server,
+    TrainingData,
+    Twin,
+    Work,
+)
 from he_compare.common.identity import array_digest, source_digest
 from he_compare.common.service.wire import unpack
 from he_compare.common.sources import sources_of
@@ -81,6 +89,20 @@ class BlockScrambleConvnetPipeline(Pipeline):
     def plugins_used(self, parameters: ConvnetScrambleParameters) -> tuple[str, ...]:
         """Name the module of the cipher."""
         return parameters.plugins_used()
+
+    def twin(self, parameters: ConvnetScrambleParameters) -> Twin:
+        """The same network, trained on plain images."""
+        started = {} if parameters.weights == "untrained" else {"weights": parameters.weights}
+        return Twin("convnet", started)
+
+    def work(self, parameters: ConvnetScrambleParameters) -> Work:
+        """The server trains and runs the network."""
+        return Work(
+            hospital="scrambles the images",
+            server="trains and runs the whole network on scrambled images",
+            head_trained_by="the server, on scrambled images",
+            head_owner="the server, which trained it",
+        )
 
     def fit(
         self, data: TrainingData, parameters: ConvnetScrambleParameters, context: RunContext

@@ -21,6 +21,7 @@ from he_compare.common.contracts import (
     RunContext,
     Server,
     TrainingData,
+    Work,
 )
 from he_compare.common.errors import MessageError
 from he_compare.common.service.wire import pack, unpack
@@ -102,6 +103,15 @@ class ConvnetPipeline(Pipeline):
 
     name = NAME
     parameters = ConvnetParameters
+
+    def work(self, parameters: ConvnetParameters) -> Work:
+        """The hospital trains the model; the server gets it, and every image."""
+        return Work(
+            hospital="sends its images as they are",
+            server="runs the whole network on the images",
+            head_trained_by="the hospital, in the clear",
+            head_owner="the hospital; the server holds a copy",
+        )
 
     def fit(
         self, data: TrainingData, parameters: ConvnetParameters, context: RunContext

@@ -22,6 +22,7 @@ from he_compare.common.contracts import (
     Parameters,
     RunContext,
     TrainingData,
+    Work,
 )
 from he_compare.common.types import Float64Array, Stage, UInt8Array
 
@@ -62,6 +63,15 @@ class HospitalAlone(LocalPipeline):
     def reference_rank(self, parameters: LocalParameters) -> int:
         """It is the clear head where a run has no plain reference."""
         return 2
+
+    def work(self, parameters: LocalParameters) -> Work:
+        """Everything is the hospital's."""
+        return Work(
+            hospital="runs the image network and the last layer",
+            server="nothing: there is none",
+            head_trained_by="the hospital, in the clear",
+            head_owner="the hospital",
+        )
 
     def fit(
         self, data: TrainingData, parameters: LocalParameters, context: RunContext

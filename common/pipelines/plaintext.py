@@ -20,6 +20,7 @@ from he_compare.common.contracts import (
     RunContext,
     Server,
     TrainingData,
+    Work,
 )
 from he_compare.common.errors import MessageError
 from he_compare.common.service.wire import pack, unpack
@@ -111,6 +112,15 @@ class PlaintextPipeline(Pipeline):
     def reference_rank(self, parameters: PlaintextParameters) -> int:
         """Whatever is compared, the fine-tuned DeiT is its reference, else the regression."""
         return 0 if parameters.model == "finetune" else 1
+
+    def work(self, parameters: PlaintextParameters) -> Work:
+        """The hospital trains the model; the server gets it, and every image."""
+        return Work(
+            hospital="sends its images as they are",
+            server="runs the whole network on the images",
+            head_trained_by="the hospital, in the clear",
+            head_owner="the hospital; the server holds a copy",
+        )
 
     def fit(
         self, data: TrainingData, parameters: PlaintextParameters, context: RunContext

@@ -14,6 +14,16 @@ from he_compare.common.types import NotRun, Split
 # Where one of these is in a stored outcome, it was written with all of them.
 ADDED = frozenset({"controls_failed", "not_run", "promised"})
 TASKS = ("inference", "training")
+# The pipelines that existed before a plan named twins, and the models they protect.
+LOGISTIC = ("plaintext", {"model": "logistic"})
+OLD_TWINS: dict[str, tuple[str, dict[str, str]]] = {
+    "block-scramble": ("plaintext", {"model": "finetune"}),
+    "block-scramble-convnet": ("convnet", {}),
+    "fhe-head": LOGISTIC,
+    "fhe-train": LOGISTIC,
+    "fhe-tfhe": LOGISTIC,
+    "fhe-tfhe-train": LOGISTIC,
+}
 DEFAULT_SUBSETS = ("", "published", "full", "all")
 PLAIN, FINETUNE = "plaintext", "finetune"
 CONTROL, NOT_CLAIMED = "control ", "not claimed: "
@@ -100,6 +110,34 @@ def with_reference_rank(values: Any) -> Any:
     if values.get("name") != PLAIN:
         return values
     return values | {"reference_rank": 0 if values["resolved"].get("model") == FINETUNE else 1}
+
+
+def with_twins(values: Any) -> Any:
+    """Return the values of a stored manifest whose pipelines name their twins.
+
+    Where none was stored, the twin is the plain pipeline of the model that is protected.
+    """
+    planned = values.get("pipelines") if isinstance(values, dict) else None
+    if not isinstance(planned, list) or not all(isinstance(one, dict) for one in planned):
+        return values
+    return values | {"pipelines": [_with_twin(one, planned) for one in planned]}
+
+
+def _with_twin(one: dict[str, Any], planned: list[dict[str, Any]]) -> dict[str, Any]:
+    known = OLD_TWINS.get(str(one.get("name")))
+    if "twin_wanted" in one or known is None:
+        return one
+    name, parameters = known
+    shown = ",".join(f"{key}={value}" for key, value in parameters.items() if value != FINETUNE)
+    labels = [
+        other.get("label", "")
+        for other in planned
+        if other.get("name") == name
+        and isinstance(other.get("resolved"), dict)
+        and parameters.items() <= other["resolved"].items()
+    ]
+    wanted = f"{name}[{shown}]" if shown else name
+    return one | {"twin": labels[0] if labels else "", "twin_wanted": wanted}
 
 
 def _controls_failed(unreliable: Any) -> list[str]:

@@ -16,6 +16,7 @@ from he_compare.common.run.old_records import (
     with_manifest_facts,
     with_outcome_facts,
     with_reference_rank,
+    with_twins,
 )
 from he_compare.common.types import FheMode, Knowledge, NotRun, Per, Phase, Side, Stage, Status
 
@@ -563,6 +564,15 @@ class AttackOutcome(Record):
         return f"{self.attack}@{self.reference.name}" if self.reference else self.attack
 
 
+class WorkFacts(Record):
+    """Who computes what for a pipeline, in short phrases; '' where it does not say."""
+
+    hospital: str = Field(description="What the hospital computes")
+    server: str = Field(description="What the server computes")
+    head_trained_by: str = Field(description="Who trained the last layer, and on what")
+    head_owner: str = Field(description="Who owns the last layer, and who else holds it")
+
+
 class PlannedPipeline(Record):
     """A pipeline as the plan names it."""
 
@@ -576,6 +586,18 @@ class PlannedPipeline(Record):
     )
     no_server: bool = Field(
         default=False, description="True: it has no server, the hospital does everything itself"
+    )
+    twin: str = Field(
+        default="",
+        description="Label of the same model in this run without the protection; '' where the run "
+        "has none",
+    )
+    twin_wanted: str = Field(
+        default="", description="That model as --pipeline takes it; '' where it protects nothing"
+    )
+    twin_differs: str = Field(default="", description="What else differs from the twin")
+    work: WorkFacts | None = Field(
+        default=None, description="Who computes what; none in older records"
     )
 
     @model_validator(mode="before")
@@ -603,13 +625,13 @@ class Manifest(Record):
     @classmethod
     def _facts_of_old_records(cls, values: Any, info: ValidationInfo) -> Any:
         """Fill in what manifests written before these fields say otherwise."""
-        return with_manifest_facts(values) if info.mode == "json" else values
+        return with_twins(with_manifest_facts(values)) if info.mode == "json" else values
 
 
 class PairedDifference(Record):
     """Difference of two pipelines on the same images."""
 
-    metric: str = Field(description="auc or accuracy")
+    metric: str = Field(description="accuracy, balanced_accuracy or auc")
     pipeline: str = Field(description="Label")
     reference: str = Field(description="Label of the reference")
     difference: float | None = Field(description="pipeline - reference")
@@ -670,7 +692,12 @@ class ScoreSheet(Record):
         "none is positive, and with more classes, the likeliest class is predicted"
     )
     cells: list[CellScores] = Field(description="One per scored accuracy cell")
-    differences: list[PairedDifference] = Field(description="Against the reference")
+    differences: list[PairedDifference] = Field(
+        description="Against the twin of each pipeline, and against the reference"
+    )
+    against_twins: bool = Field(
+        default=False, description="False in older records: against the reference only"
+    )
 
 
 def export_schema() -> dict[str, Any]:

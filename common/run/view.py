@@ -138,8 +138,16 @@ class PipelineView:
         return metric.value if metric else None
 
     def difference(self, metric: str) -> PairedDifference | None:
-        """Return the paired difference of a metric against the reference, if there is one."""
-        return next((one for one in self.differences if one.metric == metric), None)
+        """Return the paired difference of a metric against the twin, if there is one.
+
+        The twin is the same model without the protection: the difference is what that costs.
+        """
+        return self.difference_to(self.planned.twin, metric)
+
+    def difference_to(self, label: str, metric: str) -> PairedDifference | None:
+        """Return the paired difference of a metric against another pipeline, if there is one."""
+        found = (one for one in self.differences if one.metric == metric)
+        return next((one for one in found if label and one.reference == label), None)
 
 
 @dataclass(frozen=True)
@@ -163,6 +171,16 @@ class RunView:
     def by_label(self) -> dict[str, PipelineView]:
         """Planned pipelines by label, in the order of the plan."""
         return {pipeline.label: pipeline for pipeline in self.pipelines}
+
+    def twin_of(self, pipeline: PipelineView) -> PipelineView | None:
+        """Return the same model without the protection, where the run has it."""
+        return self.by_label.get(pipeline.planned.twin) if pipeline.planned.twin else None
+
+    def difference_to_reference(
+        self, pipeline: PipelineView, metric: str
+    ) -> PairedDifference | None:
+        """Return the paired difference of a metric against the run's reference."""
+        return pipeline.difference_to(self.scores.reference if self.scores else "", metric)
 
     @property
     def positive(self) -> str:

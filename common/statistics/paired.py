@@ -25,7 +25,7 @@ from he_compare.common.statistics.evaluation import find_metric
 from he_compare.common.statistics.metric import UndefinedMetric, predictions_of
 from he_compare.common.types import BoolArray, Float64Array, IntArray
 
-COMPARED = ("accuracy", "auc")
+COMPARED = ("accuracy", "balanced_accuracy", "auc")
 
 
 def paired_difference(
@@ -137,7 +137,7 @@ def paired_differences(
     threshold: float,
     draws: int = DRAWS,
 ) -> list[PairedDifference]:
-    """Return the differences in accuracy and AUC of two pipelines tested on the same images.
+    """Return the differences in accuracy, plain and balanced, and AUC, on the same test images.
 
     ``arrays`` and ``base`` are stored predictions with the same ids in the same order.
     """

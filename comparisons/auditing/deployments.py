@@ -32,7 +32,8 @@ from he_compare.comparisons.auditing.targets import (
 )
 from he_compare.comparisons.measuring.fitting import Ground, fit_and_deploy
 from he_compare.comparisons.measuring.pipeline_spec import PipelineSpec
-from he_compare.comparisons.measuring.plan import Planned, RunPlan
+from he_compare.comparisons.measuring.plan import RunPlan
+from he_compare.comparisons.measuring.planned import Planned
 from he_compare.comparisons.measuring.runner import Runner
 from he_compare.comparisons.progress import ProgressReporter
 

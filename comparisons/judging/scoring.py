@@ -76,7 +76,8 @@ def compute_scores(folder: RunFolder, positive: str = "") -> ScoreSheet:
         reference=reference,
         threshold=THRESHOLD,
         cells=[_score_cell(r, predictions[r.cell.label], card, manifest.seed) for r in records],
-        differences=_differences(predictions, reference, card, manifest.seed),
+        differences=_differences(predictions, manifest, card, reference),
+        against_twins=True,
     )
 
 
@@ -149,24 +150,28 @@ def _score_cell(
 
 
 def _differences(
-    predictions: dict[str, StoredPredictions], reference: str, card: DatasetCard, seed: int
+    predictions: dict[str, StoredPredictions],
+    manifest: Manifest,
+    card: DatasetCard,
+    reference: str,
 ) -> list[PairedDifference]:
-    if reference not in predictions:
-        return []
-    base = predictions[reference]
+    """Compare every pipeline with its twin, and with the run's reference."""
+    twins = {one.label: one.twin for one in manifest.pipelines}
     result = []
     for label, arrays in predictions.items():
-        if label == reference:
-            continue
-        if not np.array_equal(arrays["ids"], base["ids"]):
-            raise IntegrityError(f"{label} and {reference} answered different images")
-        result += paired_differences(
-            label,
-            reference,
-            arrays,
-            base,
-            card,
-            seed=seed,
-            threshold=THRESHOLD,
-        )
+        for other in dict.fromkeys((twins.get(label, ""), reference)):
+            if other == label or other not in predictions:
+                continue
+            base = predictions[other]
+            if not np.array_equal(arrays["ids"], base["ids"]):
+                raise IntegrityError(f"{label} and {other} answered different images")
+            result += paired_differences(
+                label,
+                other,
+                arrays,
+                base,
+                card,
+                seed=manifest.seed,
+                threshold=THRESHOLD,
+            )
     return result

@@ -17,7 +17,7 @@ import numpy as np
 from he_compare.common.errors import CompareError
 from he_compare.common.run.copies_table import LEFT_OUT, read_copies_table
 from he_compare.common.run.positive import positive_scored, without_undefined
-from he_compare.common.run.records import Manifest, RunRecord
+from he_compare.common.run.records import Manifest, RunRecord, ScoreSheet
 from he_compare.common.run.store import COPIES_TABLE, SCORES, RunFolder
 from he_compare.common.run.tape import tape_problem
 from he_compare.common.run.view import RunView, answered, read_run
@@ -178,6 +178,8 @@ def _score_problems(folder: RunFolder) -> list[str]:
     except CompareError as error:
         return [error.problem]
     again = without_undefined(again)
+    if not known.against_twins:
+        again = _as_before_twins(known, again)
     if not any(one.p_method for one in known.differences):
         older = [as_before(one) for one in again.differences]
         again = again.model_copy(update={"differences": older})
@@ -186,6 +188,13 @@ def _score_problems(folder: RunFolder) -> list[str]:
     rest = len(lines) - MOST_LINES
     more = [f"{SCORES}: {rest} more differences"] if rest > 0 else []
     return [f"{SCORES}: {line}" for line in lines[:MOST_LINES]] + more
+
+
+def _as_before_twins(known: ScoreSheet, again: ScoreSheet) -> ScoreSheet:
+    """Keep the differences that older scores have: others were not computed then."""
+    stored = {(one.pipeline, one.reference, one.metric) for one in known.differences}
+    kept = [one for one in again.differences if (one.pipeline, one.reference, one.metric) in stored]
+    return again.model_copy(update={"differences": kept, "against_twins": False})
 
 
 def _differences(stored: Any, again: Any, where: str) -> Iterator[str]:

@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
 from he_compare.common import plugins
 from he_compare.common.backbones.catalog import find_backbone
 from he_compare.common.backbones.features import backbone_seed
@@ -42,6 +40,7 @@ from he_compare.common.run.records import (
     DatasetSummary,
     Manifest,
     PlannedPipeline,
+    WorkFacts,
 )
 from he_compare.common.run.store import ArtefactFolder
 from he_compare.common.types import ImageBatch, Phase, Split
@@ -59,6 +58,7 @@ from he_compare.comparisons.measuring.pipeline_spec import (
     parse_spec,
     resolve_parameters,
 )
+from he_compare.comparisons.measuring.planned import Planned, twin_facts
 
 # Modules whose source can change any cell, beside those of its pipeline.
 CORE_MODULES = (
@@ -81,24 +81,6 @@ PHASE_MODULES = {
 
 # Settings that change no cell: the same run goes on with others.
 OUTSIDE_PLAN = {"pipelines", "call_seconds", "audit"}
-
-
-@dataclass(frozen=True)
-class Planned:
-    """A pipeline of the plan: its specification, its plug-in and its resolved parameters."""
-
-    spec: PipelineSpec
-    pipeline: Any
-    parameters: BaseModel
-
-    @property
-    def label(self) -> str:
-        """Short unique name within the run."""
-        return self.spec.label
-
-    def resolved(self) -> dict[str, Any]:
-        """Parameters with defaults, as JSON values."""
-        return self.parameters.model_dump(mode="json")
 
 
 @dataclass(frozen=True)
@@ -240,6 +222,8 @@ class RunPlan:
                     resolved=p.resolved(),
                     reference_rank=p.pipeline.reference_rank(p.parameters),
                     no_server=isinstance(p.pipeline, LocalPipeline),
+                    **twin_facts(p, self.pipelines),
+                    work=WorkFacts(**dataclasses.asdict(p.pipeline.work(p.parameters))),
                 )
                 for p in self.pipelines
             ],

@@ -36,7 +36,8 @@ from he_compare.common.run.tape import Tape, TapeRecorder, facts_of_tape, write_
 from he_compare.common.types import Float64Array, IntArray, Per, Phase, Side, Status
 from he_compare.comparisons.measuring.disturbances import BIT_FLIPS, GAUSSIAN_NOISE
 from he_compare.comparisons.measuring.fitting import Fit
-from he_compare.comparisons.measuring.plan import Planned, PlannedCell, RunPlan
+from he_compare.comparisons.measuring.plan import PlannedCell, RunPlan
+from he_compare.comparisons.measuring.planned import Planned
 from he_compare.comparisons.measuring.robustness import NO_MESSAGE, no_curve, robustness_curve
 from he_compare.comparisons.measuring.sample_pictures import mean_jpeg_bytes, store_sample_pictures
 from he_compare.comparisons.measuring.session import (

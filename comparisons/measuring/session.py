@@ -24,7 +24,7 @@ from he_compare.common.run.records import Agreement, Traffic
 from he_compare.common.service.process import ByteCount, ServerProcess
 from he_compare.common.types import Float64Array, Message, Per, Side, Stage, UInt8Array
 from he_compare.comparisons.measuring.fitting import Fit, Ground, fit_and_deploy, start_server
-from he_compare.comparisons.measuring.plan import Planned
+from he_compare.comparisons.measuring.planned import Planned
 
 INFERENCE_VERB = "infer"
 PUBLIC_VERB = "public"

@@ -23,6 +23,8 @@ from he_compare.common.contracts import (
     Pipeline,
     RunContext,
     TrainingData,
+    Twin,
+    Work,
 )
 from he_compare.common.run.records import SecurityClaims
 from he_compare.common.types import (
@@ -33,7 +35,7 @@ from he_compare.common.types import (
     Stage,
     UInt8Array,
 )
-from he_compare.fhe_baseline.fitted import FittedOnFeatures
+from he_compare.fhe_baseline.fitted import FittedOnFeatures, clear_twin, last_layer_work
 
 if TYPE_CHECKING:
     from he_compare.common.backbones.head import Head
@@ -157,6 +159,16 @@ class FheHeadPipeline(Pipeline):
         from he_compare.fhe_baseline.ckks.library import availability
 
         return availability()
+
+    def twin(self, parameters: FheHeadParameters) -> Twin:
+        """The same head on the same features, in the clear."""
+        return clear_twin(parameters.C)
+
+    def work(self, parameters: FheHeadParameters) -> Work:
+        """The server evaluates the last layer; the hospital does the rest, training included."""
+        return last_layer_work(
+            "the hospital, in the clear", "the hospital; the server holds a copy in the clear"
+        )
 
     def most_classes(self, parameters: FheHeadParameters, feature_width: int) -> int:
         """As many as the packing finds places for."""

@@ -17,10 +17,13 @@ from he_compare.common.contracts import (
     Parameters,
     RunContext,
     TrainingData,
+    Twin,
+    Work,
 )
 from he_compare.common.errors import UsageError
 from he_compare.common.run.records import SecurityClaims
 from he_compare.common.types import Float32Array, Float64Array, UInt8Array
+from he_compare.fhe_baseline.fitted import clear_twin, last_layer_work
 from he_compare.fhe_baseline.tfhe.pipeline import FittedOnTfhe, TfhePipeline
 
 if TYPE_CHECKING:
@@ -104,6 +107,16 @@ class FheTfhePipeline(TfhePipeline):
 
     name = NAME
     parameters = FheTfheParameters
+
+    def twin(self, parameters: FheTfheParameters) -> Twin:
+        """The clear head on the same features, before components and quantisation."""
+        return clear_twin(parameters.C)
+
+    def work(self, parameters: FheTfheParameters) -> Work:
+        """The server evaluates the last layer; the hospital does the rest, training included."""
+        return last_layer_work(
+            "the hospital, in the clear", "the hospital; the server holds a copy in the clear"
+        )
 
     def fit(
         self, data: TrainingData, parameters: FheTfheParameters, context: RunContext

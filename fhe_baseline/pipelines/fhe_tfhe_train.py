@@ -19,10 +19,13 @@ from he_compare.common.contracts import (
     RunContext,
     Server,
     TrainingData,
+    Twin,
+    Work,
 )
 from he_compare.common.errors import UnavailableError
 from he_compare.common.run.records import SecurityClaims
 from he_compare.common.types import Float32Array, Float64Array, UInt8Array
+from he_compare.fhe_baseline.fitted import clear_twin, last_layer_work
 from he_compare.fhe_baseline.tfhe.pipeline import FittedOnTfhe, TfhePipeline
 
 if TYPE_CHECKING:
@@ -94,6 +97,19 @@ class FheTfheTrainPipeline(TfhePipeline):
 
     name = NAME
     parameters = FheTfheTrainParameters
+
+    def twin(self, parameters: FheTfheTrainParameters) -> Twin:
+        """The clear head, trained on all images and features."""
+        slice_ = f"{parameters.train_images} training images and {parameters.train_features} "
+        return clear_twin(differs=f"trained on {slice_}components where the twin takes all")
+
+    def work(self, parameters: FheTfheTrainParameters) -> Work:
+        """The server trains on an encrypted slice; its result is decrypted and handed back."""
+        return last_layer_work(
+            "the server, on an encrypted slice of the features",
+            "the hospital, which decrypts it; the server then holds a copy in the clear",
+            trains=True,
+        )
 
     def most_classes(self, parameters: FheTfheTrainParameters, feature_width: int) -> int:
         """Two: Concrete ML trains no more under encryption."""

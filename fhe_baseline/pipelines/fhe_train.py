@@ -26,11 +26,13 @@ from he_compare.common.contracts import (
     RunContext,
     Server,
     TrainingData,
+    Twin,
+    Work,
 )
 from he_compare.common.errors import CellError, UsageError
 from he_compare.common.run.records import SecurityClaims
 from he_compare.common.types import Float32Array, Float64Array, Per, Stage, UInt8Array
-from he_compare.fhe_baseline.fitted import FittedOnFeatures
+from he_compare.fhe_baseline.fitted import FittedOnFeatures, clear_twin, last_layer_work
 
 if TYPE_CHECKING:
     from he_compare.common.backbones.head import LinearModel
@@ -258,6 +260,20 @@ class FheTrainPipeline(Pipeline):
         from he_compare.fhe_baseline.ckks.library import availability
 
         return availability()
+
+    def twin(self, parameters: FheTrainParameters) -> Twin:
+        """The clear head on the same features, which the encrypted training approaches."""
+        return clear_twin(
+            parameters.C, "" if parameters.balanced else "its training weighs classes equally"
+        )
+
+    def work(self, parameters: FheTrainParameters) -> Work:
+        """The server trains and evaluates the last layer on ciphertexts."""
+        if parameters.use == ENCRYPTED:
+            owner = "the hospital; the server holds it encrypted only"
+        else:
+            owner = "the hospital, which decrypts it; the server then holds it in the clear"
+        return last_layer_work("the server, on encrypted features", owner, trains=True)
 
     def plugins_used(self, parameters: FheTrainParameters) -> tuple[str, ...]:
         """Name the module of the packing that classifies."""

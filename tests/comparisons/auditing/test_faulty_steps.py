@@ -43,7 +43,7 @@ SMALL = AttackBudget("small", 2, 6, 3, 4, 20, 40, 12, 20.0)
 
 
 def images_seen(guess: Any, truth: Truth) -> float:
-    """Return the share of images of which most pixels are right: no luck of a key is most pixels."""
+    """Return the share of images of which most pixels are right: no key gives that by luck."""
     return float(
         np.mean([np.mean(a == b) > 0.5 for a, b in zip(guess, truth.originals, strict=True)])
     )

@@ -27,7 +27,7 @@ from he_compare.common.types import Float64Array, Per, Side, Stage, UInt8Array
 from he_compare.comparisons.measuring import fitting
 from he_compare.comparisons.measuring.fitting import fit_and_deploy
 from he_compare.comparisons.measuring.pipeline_spec import parse_spec
-from he_compare.comparisons.measuring.plan import Planned
+from he_compare.comparisons.measuring.planned import Planned
 from he_compare.comparisons.measuring.session import LocalSession, open_session
 from tests.support.deployments import CLASSES, ground, images
 

@@ -13,7 +13,8 @@ from he_compare.common.contracts import RunSettings, TrainingData
 from he_compare.common.types import Phase
 from he_compare.comparisons.measuring.config import load_config
 from he_compare.comparisons.measuring.pipeline_spec import PipelineSpec
-from he_compare.comparisons.measuring.plan import KEYED_APART, Planned, RunPlan
+from he_compare.comparisons.measuring.plan import KEYED_APART, RunPlan
+from he_compare.comparisons.measuring.planned import Planned
 from tests.support.samplerun import three_pipelines
 
 SETTINGS = RunSettings(

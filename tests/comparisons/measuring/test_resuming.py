@@ -16,7 +16,8 @@ from he_compare.common.run.store import RunFolder
 from he_compare.common.types import Phase, Status
 from he_compare.comparisons.measuring.config import load_config
 from he_compare.comparisons.measuring.pipeline_spec import PipelineSpec
-from he_compare.comparisons.measuring.plan import Planned, PlannedCell, RunPlan
+from he_compare.comparisons.measuring.plan import PlannedCell, RunPlan
+from he_compare.comparisons.measuring.planned import Planned
 from he_compare.comparisons.measuring.resuming import explain_cells, require_same_plan
 from tests.support.samplerun import three_pipelines
 

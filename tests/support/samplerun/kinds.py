@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy.typing as npt
+from pydantic import ValidationError
 
+from he_compare.common import plugins
+from he_compare.common.errors import CompareError
+from he_compare.common.run.records import WorkFacts
 from he_compare.common.types import Status
-from he_compare.comparisons.measuring.pipeline_spec import parse_spec
+from he_compare.comparisons.measuring.pipeline_spec import PipelineSpec, parse_spec
 
 Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 DEFAULTS: dict[str, dict[str, Any]] = {
@@ -71,6 +76,25 @@ def invented(
         parameters=tuple(parsed.parameters.items()),
         **rest,
     )
+
+
+def twins_of(kind: Kind, kinds: Sequence[Kind]) -> dict[str, Any]:
+    """Return what a plan says of a kind's twin and work, as the real pipeline of its name does."""
+    pipeline = plugins.load("pipelines", kind.name)
+    try:
+        parameters = pipeline.parameters.model_validate(dict(kind.parameters))
+    except (ValidationError, CompareError):  # names from outside, which tests invent
+        parameters = pipeline.parameters()
+    work = WorkFacts(**asdict(pipeline.work(parameters)))
+    twin = pipeline.twin(parameters)
+    if twin is None:
+        return {"work": work}
+    spec = PipelineSpec(twin.pipeline, dict(twin.parameters))
+    chosen = plugins.load("pipelines", twin.pipeline).parameters.model_validate(spec.parameters)
+    spec = PipelineSpec(twin.pipeline, chosen.model_dump(mode="json", exclude_defaults=True))
+    labels = [one.label for one in kinds if one.label == spec.label]
+    facts = {"twin": labels[0] if labels else "", "twin_wanted": spec.text}
+    return {"work": work, "twin_differs": twin.differs, **facts}
 
 
 LATTICE = "reduction to a hardness assumption"

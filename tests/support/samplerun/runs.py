@@ -31,6 +31,7 @@ from tests.support.samplerun.kinds import (
     Arrays,
     Kind,
     invented,
+    twins_of,
 )
 from tests.support.samplerun.records import CREATED, record
 from tests.support.samplerun.scores import predictions, scores
@@ -132,6 +133,7 @@ def build(
     labels = rng.integers(0, len(classes), n)
     made: list[RunRecord] = []
     stored: dict[str, Arrays] = {}
+    twins = {one.label: twins_of(one, kinds).get("twin", "") for one in kinds}
     for kind in kinds:
         arrays = with_twins(kind, predictions(kind, labels, len(classes), rng))
         for number in range(rounds + 1):
@@ -142,7 +144,7 @@ def build(
     return SampleRun(
         manifest=_manifest(kinds, classes, labels, untrained),
         records=tuple(made),
-        sheet=scores(made, stored, classes),
+        sheet=scores(made, stored, classes, twins),
         predictions=stored,
         pictures=_pictures(kinds, classes, rng),
     )
@@ -206,6 +208,7 @@ def _manifest(
             parameters=dict(kind.parameters),
             resolved=kind.resolved,
             no_server=kind.no_server,
+            **twins_of(kind, kinds),
         )
         for kind in kinds
     ]

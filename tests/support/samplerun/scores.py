@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,10 @@ def predictions(kind: Kind, labels: npt.NDArray[Any], k: int, rng: np.random.Gen
 
 
 def scores(
-    records: list[RunRecord], predictions: dict[str, Arrays], classes: tuple[str, ...]
+    records: list[RunRecord],
+    predictions: dict[str, Arrays],
+    classes: tuple[str, ...],
+    twins: Mapping[str, str],
 ) -> ScoreSheet:
     scored = [record for record in records if record.identity in predictions]
     hits = {
@@ -49,12 +53,19 @@ def scores(
     cells = [_cell_scores(record, predictions[record.identity], classes) for record in scored]
     reference = records[0].cell.label
     differences = [
-        _difference(label, reference, cells, hits, metric)
+        _difference(label, other, cells, hits, metric)
         for label in hits
-        if label != reference
-        for metric in ("accuracy", "auc")
+        for other in dict.fromkeys((twins.get(label, ""), reference))
+        if other != label and other in hits
+        for metric in ("accuracy", "balanced_accuracy", "auc")
     ]
-    return ScoreSheet(reference=reference, threshold=0.5, cells=cells, differences=differences)
+    return ScoreSheet(
+        reference=reference,
+        threshold=0.5,
+        cells=cells,
+        differences=differences,
+        against_twins=True,
+    )
 
 
 def _cell_scores(record: RunRecord, arrays: Arrays, classes: tuple[str, ...]) -> CellScores:
