@@ -25,7 +25,9 @@ from he_compare.common.statistics.evaluation import find_metric
 from he_compare.common.statistics.metric import UndefinedMetric, predictions_of
 from he_compare.common.types import BoolArray, Float64Array, IntArray
 
-COMPARED = ("accuracy", "balanced_accuracy", "auc")
+COMPARED = ("accuracy", "auc")
+# What pipelines of one run are compared in: whichever of the first two leads.
+LEADING = ("accuracy", "balanced_accuracy", "auc")
 
 
 def paired_difference(
@@ -136,8 +138,9 @@ def paired_differences(
     seed: int,
     threshold: float,
     draws: int = DRAWS,
+    metrics: Sequence[str] = COMPARED,
 ) -> list[PairedDifference]:
-    """Return the differences in accuracy, plain and balanced, and AUC, on the same test images.
+    """Return the differences in ``metrics`` of two pipelines tested on the same images.
 
     ``arrays`` and ``base`` are stored predictions with the same ids in the same order.
     """
@@ -150,7 +153,7 @@ def paired_differences(
     groups = [str(group) for group in arrays["groups"]]
     test = paired_test(sides[0].correct, sides[1].correct, groups)
     result = []
-    for metric in COMPARED:
+    for metric in metrics:
         difference, interval = paired_difference(
             arrays["labels"],
             groups,
