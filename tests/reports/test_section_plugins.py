@@ -92,7 +92,7 @@ def test_an_order_decides_what_is_an_appendix_and_the_first_has_a_heading_of_lev
     assert document.first_appendix() == "longest-wait"
     assert document.headings()["longest-wait"] == "A. Longest wait"
     text = markdown(document)
-    assert "\n---\n\n<a id=\"longest-wait\"></a>\n\n## A. Longest wait\n" in text
+    assert '\n---\n\n<a id="longest-wait"></a>\n\n## A. Longest wait\n' in text
 
 
 def test_a_section_that_raises_on_import_is_named_and_loses_no_other(
