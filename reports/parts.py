@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 import traceback
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import get_args
 
 from he_compare.common.errors import CompareError, IntegrityError
@@ -14,7 +16,7 @@ from he_compare.common.plugins import BrokenPluginError, survey
 from he_compare.common.run.view import RunView
 from he_compare.reports.document.nodes import Block, Callout, Figure, Section, inline
 from he_compare.reports.document.photographs import Grid, Slider
-from he_compare.reports.section import ReportSection
+from he_compare.reports.section import FIRST_APPENDIX, ReportSection
 
 LOGGER = logging.getLogger("he_compare.reports")
 KINDS_OF_BLOCK = get_args(Block)
@@ -76,8 +78,22 @@ def sections_of(view: RunView) -> tuple[Section, ...]:
         for section in made:
             anchors.setdefault(section.anchor, name)
             shown |= dict.fromkeys(_names_of(section), name)
-        found += made
-    return tuple(found)
+        found += _placed(made, appendix=part.order >= FIRST_APPENDIX)
+    return tuple(_under_headings(found))
+
+
+def _placed(made: Iterable[Section], *, appendix: bool) -> list[Section]:
+    """Mark sections as of the body or of the appendices, whatever the part said."""
+    return [replace(section, appendix=appendix) for section in made]
+
+
+def _under_headings(sections: Iterable[Section]) -> Iterator[Section]:
+    """Make the first section of the body and of the appendices a heading of level 1."""
+    before = None
+    for section in sections:
+        first = section.appendix != before
+        yield replace(section, level=1) if first else section
+        before = section.appendix
 
 
 class _Refused(CompareError):

@@ -13,16 +13,18 @@ from collections.abc import Sequence
 from he_compare.common.run.view import RunView
 from he_compare.reports.document.nodes import Block, Section
 
+FIRST_APPENDIX = 1000
+
 
 class ReportSection:
     """One part of the report. A derived class sets ``title`` and overrides ``blocks``.
 
-    ``order``: parts come by rising order; those of the project are 100, 200, ... 1300, with small
-    steps between for parts of a part. ``level``: of the heading, 1 to 3. ``anchor``: what links
-    lead to; without one it is made of the title.
+    ``order``: parts come by rising order. Below ``FIRST_APPENDIX`` a part is of the body, which has
+    few pages; from there on it is an appendix, as it is without an order of its own. ``level``: of
+    the heading, 1 to 3. ``anchor``: what links lead to; without one it is made of the title.
     """
 
-    order: int = 950
+    order: int = 1550
     title: str = ""
     level: int = 1
     anchor: str = ""

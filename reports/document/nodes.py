@@ -213,12 +213,16 @@ Block: TypeAlias = (
 
 @dataclass(frozen=True)
 class Section:
-    """A heading (level 1 to 3) and what stands under it, up to the next heading."""
+    """A heading (level 1 to 3) and what stands under it, up to the next heading.
+
+    ``appendix``: it stands behind the body. Where it is of level 1, it has a letter.
+    """
 
     title: str
     level: int
     anchor: str
     blocks: tuple[Block, ...]
+    appendix: bool = False
 
 
 @dataclass(frozen=True)
@@ -247,10 +251,23 @@ class Document:
         anchors = [section.anchor for section in self.sections]
         if len(set(anchors)) != len(anchors):
             raise ValueError(f"section anchors repeat: {sorted(anchors)}")
+        marks = [section.appendix for section in self.sections]
+        if marks != sorted(marks):
+            raise ValueError("a section of the body follows an appendix")
         names = [figure.name for figure in self.figures()]
         names += [plate.name for plate in self.plates()]
         if len(set(names)) != len(names):
             raise ValueError(f"figure names repeat: {sorted(names)}")
+
+    def headings(self) -> dict[str, str]:
+        """Return every section's heading by its anchor; appendices are lettered A, B, ..."""
+        top = [one.anchor for one in self.sections if one.appendix and one.level == 1]
+        letters = {anchor: f"{_letter(number)}. " for number, anchor in enumerate(top)}
+        return {one.anchor: letters.get(one.anchor, "") + one.title for one in self.sections}
+
+    def first_appendix(self) -> str:
+        """Return the anchor of the section where the appendices begin; '' where there are none."""
+        return next((one.anchor for one in self.sections if one.appendix), "")
 
     def figures(self) -> tuple[Figure, ...]:
         """Return all figures in reading order."""
@@ -274,6 +291,12 @@ class Document:
             for block in section.blocks
             if isinstance(block, Slider | Grid)
         )
+
+
+def _letter(number: int) -> str:
+    """Return A to Z, then AA to AZ and on, for numbers from 0."""
+    more, last = divmod(number, 26)
+    return (_letter(more - 1) if more else "") + chr(ord("A") + last)
 
 
 def _all_spans(node: object) -> Iterator[object]:

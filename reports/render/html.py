@@ -64,6 +64,8 @@ def html(document: Document) -> str:
         .render(
             document=document,
             groups=_groups(document),
+            headings=document.headings(),
+            first_appendix=document.first_appendix(),
             number=lambda block, numbers=_numbers(document): numbers[id(block)],
             style=Markup(style),
             script=Markup(script),

@@ -40,6 +40,7 @@ def as_json(document: Document) -> str:
                 "title": section.title,
                 "level": section.level,
                 "anchor": section.anchor,
+                "appendix": section.appendix,
                 "blocks": [_node(block) for block in section.blocks],
             }
             for section in document.sections

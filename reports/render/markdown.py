@@ -134,18 +134,22 @@ class _Writer:
         parts = [f"# {escape(document.title)}", paragraph(document.subtitle)]
         parts += [self.callout(banner) for banner in document.banners]
         parts.append(self.contents(document))
+        headings = document.headings()
         for section in document.sections:
-            parts += self.section(section, document.banners)
+            if section.anchor == document.first_appendix():
+                parts.append("---")
+            parts += self.section(section, headings[section.anchor], document.banners)
         return "\n\n".join(part for part in parts if part) + "\n"
 
     def contents(self, document: Document) -> str:
+        headings = document.headings()
         top = [section for section in document.sections if section.level == 1]
-        return " · ".join(f"[{escape(one.title)}](#{one.anchor})" for one in top)
+        return " · ".join(f"[{escape(headings[one.anchor])}](#{one.anchor})" for one in top)
 
-    def section(self, section: Section, banners: tuple[Callout, ...]) -> list[str]:
+    def section(self, section: Section, title: str, banners: tuple[Callout, ...]) -> list[str]:
         """Return heading and blocks; top sections repeat the banners' titles."""
         heading = "#" * (section.level + 1)
-        parts = [f'<a id="{section.anchor}"></a>\n\n{heading} {escape(section.title)}']
+        parts = [f'<a id="{section.anchor}"></a>\n\n{heading} {escape(title)}']
         if banners and section.level == 1:
             parts.append("> " + " · ".join(f"**{escape(banner.title)}**" for banner in banners))
         return parts + [self.block(block) for block in section.blocks]

@@ -111,6 +111,7 @@ def _moment(date: str) -> datetime.datetime:
 
 def _document(document: Document) -> dict[str, Any]:
     moment = _moment(document.date).astimezone(datetime.UTC)
+    headings = document.headings()
     return {
         "title": visible(document.title),
         "subtitle": _spans(document.subtitle),
@@ -119,9 +120,10 @@ def _document(document: Document) -> dict[str, Any]:
         "banners": [_block(banner) for banner in document.banners],
         "sections": [
             {
-                "title": breakable(visible(section.title)),
+                "title": breakable(visible(headings[section.anchor])),
                 "level": section.level,
                 "anchor": section.anchor,
+                "first_appendix": section.anchor == document.first_appendix(),
                 "blocks": [_block(block) for block in section.blocks],
             }
             for section in document.sections

@@ -379,7 +379,7 @@ WORDS = (
 class Deviations(ReportSection):
     """Each departure from a full, clean, published run that the rules find."""
 
-    order = 1100
+    order = 990
     title = "Deviations"
 
     def blocks(self, view: RunView) -> list[Block]:

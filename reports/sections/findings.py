@@ -297,7 +297,7 @@ WORDS = (
 class Findings(ReportSection):
     """What the records show for and against the claims of the pipelines."""
 
-    order = 1000
+    order = 1250
     title = "Findings from the records"
     anchor = "findings"
 

@@ -44,7 +44,7 @@ ADDRESSES = {"arXiv:": "https://arxiv.org/abs/", "ePrint ": "https://eprint.iacr
 class Glossary(ReportSection):
     """Words the report uses, and the sources it rests on."""
 
-    order = 1300
+    order = 1600
     title = "Glossary"
 
     def sections(self, view: RunView) -> list[Section]:

@@ -48,7 +48,7 @@ ALONE = (
 class Method(ReportSection):
     """How the numbers were made, on which machine, from which records."""
 
-    order = 1200
+    order = 1500
     title = "Method"
 
     def sections(self, view: RunView) -> list[Section]:

@@ -70,6 +70,31 @@ def test_without_it_the_report_has_the_sections_of_the_house(tmp_path: Path) -> 
     assert [part.order for _, part in parts()] == sorted({part.order for _, part in parts()})
 
 
+def test_without_an_order_a_section_is_an_appendix_before_the_glossary(
+    install: Install, tmp_path: Path
+) -> None:
+    source = _source_of_the_howto()
+    install("\n".join(line for line in source.splitlines() if "order =" not in line))
+    document = build_document(RunFolder(three_pipelines().write(tmp_path / "run")))
+    mine = next(one for one in document.sections if one.anchor == "longest-wait")
+    assert mine.appendix
+    assert document.headings()["longest-wait"].endswith(". Longest wait")
+
+
+def test_an_order_decides_what_is_an_appendix_and_the_first_has_a_heading_of_level_1(
+    install: Install, tmp_path: Path
+) -> None:
+    source = _source_of_the_howto()
+    install(re.sub(r"order = .*", "order = 1000\n    level = 2", source))
+    document = build_document(RunFolder(three_pipelines().write(tmp_path / "run")))
+    first = next(one for one in document.sections if one.appendix)
+    assert (first.anchor, first.level) == ("longest-wait", 1)
+    assert document.first_appendix() == "longest-wait"
+    assert document.headings()["longest-wait"] == "A. Longest wait"
+    text = markdown(document)
+    assert '\n---\n\n<a id="longest-wait"></a>\n\n## A. Longest wait\n' in text
+
+
 def test_a_section_that_raises_on_import_is_named_and_loses_no_other(
     install: Install, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

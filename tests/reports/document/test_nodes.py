@@ -52,6 +52,32 @@ def test_repeated_anchors_and_figure_names_are_refused() -> None:
         _document(Section("a", 1, "a", (figure, figure)))
 
 
+def test_appendices_of_level_1_are_lettered_and_stand_behind_the_body() -> None:
+    sections = [
+        Section("Answer", 1, "answer", ()),
+        Section("Parameters", 1, "parameters", (), appendix=True),
+        Section("Of the ciphers", 2, "ciphers", (), appendix=True),
+        Section("Method", 1, "method", (), appendix=True),
+    ]
+    made = _document(*sections)
+    assert list(made.headings().values()) == [
+        "Answer",
+        "A. Parameters",
+        "Of the ciphers",
+        "B. Method",
+    ]
+    assert made.first_appendix() == "parameters"
+    assert _document(sections[0]).first_appendix() == ""
+    with pytest.raises(ValueError, match="a section of the body follows an appendix"):
+        _document(*reversed(sections))
+
+
+def test_after_z_the_letters_are_doubled() -> None:
+    many = [Section("x", 1, f"a{n}", (), appendix=True) for n in range(54)]
+    headings = list(_document(*many).headings().values())
+    assert [headings[n] for n in (25, 26, 51, 52)] == ["Z. x", "AA. x", "AZ. x", "BA. x"]
+
+
 def test_inline_joins_strings_spans_and_runs() -> None:
     content = inline("a ", Code("b"), inline(Break(), "c"))
     assert plain(content) == "a b\nc"

@@ -35,7 +35,7 @@ from tests.support.samplerun import FHE, PLAIN, build, ten_pipelines, three_pipe
 from tests.support.sliders import png, slider
 
 EVIL = "<img src=x onerror=alert(1)> \"'& שלום\u202e\n</script>"
-VOID = {"meta", "link", "br", "wbr", "img", "input", "path", "use", "rect", "image"}
+VOID = {"meta", "link", "br", "wbr", "img", "input", "path", "use", "rect", "image", "hr"}
 
 
 def document(*blocks: object) -> Document:

@@ -53,10 +53,11 @@ SECTIONS = (
     "One-time costs",
     "What the server sees",
     "Deviations",
-    "Method",
-    "Environment",
-    "Glossary",
-    "References",
+    "A. Findings from the records",
+    "B. Method",
+    "C. Environment",
+    "D. Glossary",
+    "E. References",
 )
 HOSTILE = (
     '#panic("typst") $x^2$ *b* _i_ `c` <label> @ref // note /* c */ \\ [x] {y} = '
@@ -86,6 +87,16 @@ def test_sections_are_read_in_order(made: Any) -> None:
     for title in SECTIONS:
         assert title in lines[position:], f"{title} does not follow what should stand before it"
         position = lines.index(title, position)
+
+
+def test_the_appendices_begin_on_a_page_of_their_own(made: Any) -> None:
+    pages = [page.extract_text() for page in _reader(made[1]).pages]
+    (first,) = [page for page in pages if "A. Findings from the records\n" in page]
+    assert pages.index(first) > 3
+    assert first.index("A. Findings") < 120
+    assert not any(
+        "A. Findings from the records" in page for page in pages[pages.index(first) :][1:]
+    )
 
 
 def test_the_page_count_is_sane(made: Any) -> None:
