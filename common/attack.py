@@ -35,7 +35,7 @@ from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.run.records import CountsAs, Verdict
 from he_compare.common.scheme import Scheme
 from he_compare.common.target_facts import Facts
-from he_compare.common.types import IntArray, Knowledge, UInt8Array
+from he_compare.common.types import Aim, IntArray, Knowledge, UInt8Array
 
 if TYPE_CHECKING:
     from he_compare.common.contracts import Deployed
@@ -44,7 +44,8 @@ if TYPE_CHECKING:
 class AuditStep(ABC):
     """What attacks and checks have in common.
 
-    ``rung``: the weakest adversary that can do it. ``source``: paper or standard it follows.
+    ``rung``: the weakest adversary that can do it. ``aim``: the property that it tests; None where
+    its author named none. ``source``: paper or standard it follows.
     ``needs``: what it is given besides ciphertexts and the algorithm. ``slow``: it takes more than
     a second or two and comes after the others. ``least_seconds``, ``least_images`` (per key): under
     a smaller budget it cannot conclude and is recorded as not run. ``least_keys``: more keys than a
@@ -54,6 +55,7 @@ class AuditStep(ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     rung: ClassVar[Knowledge]
+    aim: ClassVar[Aim | None] = None
     source: ClassVar[str] = ""
     needs: ClassVar[frozenset[Need]] = frozenset()
     slow: ClassVar[bool] = False

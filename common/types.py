@@ -124,6 +124,18 @@ class Knowledge(StrEnum):
     ACTIVE = "active"
 
 
+class Aim(StrEnum):
+    """What an attack or a check tries to take: the property of a protection that it tests."""
+
+    IMAGE = "the image"
+    ANSWER = "class and score"
+    LINKS = "whose image it is"
+    KEY = "the key"
+    DECRYPTIONS = "leaked decryptions"
+    INTEGRITY = "integrity"
+    MODEL = "the model"
+
+
 @dataclass(frozen=True)
 class ImageBatch:
     """Images with their ids, labels and patient-like groups.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from he_compare.common.types import NotRun, Split
+from he_compare.common.types import Aim, NotRun, Split
 
 # Where one of these is in a stored outcome, it was written with all of them.
 ADDED = frozenset({"controls_failed", "not_run", "promised"})
@@ -28,6 +28,35 @@ DEFAULT_SUBSETS = ("", "published", "full", "all")
 PLAIN, FINETUNE = "plaintext", "finetune"
 CONTROL, NOT_CLAIMED = "control ", "not claimed: "
 NO_PICTURES = "its messages are no pictures that this attack could read"
+# What the attacks and checks of this project try to take, as they were named before they said it.
+AIMS: dict[Aim, tuple[str, ...]] = {
+    Aim.IMAGE: (
+        "blind_rotation",
+        "block_histories",
+        "block_statistics",
+        "brightness_prior",
+        "chosen_plaintext",
+        "feature_inversion",
+        "jigsaw",
+        "known_plaintext",
+        "leading_bit",
+        "learned_jigsaw",
+        "learned_linear",
+        "learned_unet",
+        "learned_unet_other_keys",
+        "minimum_difference",
+        "moment_matching",
+        "nibble_histories",
+        "substitution",
+        "unaltered",
+    ),
+    Aim.ANSWER: ("property_inference",),
+    Aim.LINKS: ("freshness", "naming_by_histories", "reidentification"),
+    Aim.KEY: ("key_space", "model_to_key", "server_state", "shared_key_correlation"),
+    Aim.DECRYPTIONS: ("decryptions", "ind_cpa_d", "sample_gradient"),
+    Aim.INTEGRITY: ("malformed_messages", "malleability"),
+    Aim.MODEL: ("head_extraction",),
+}
 NOT_RUN = (
     (NotRun.BUDGET, "budget too small: "),
     (NotRun.ERROR, "failed: "),
@@ -43,6 +72,9 @@ def with_outcome_facts(values: Any) -> Any:
     found = dict(values)
     if "scheme" not in found:
         found["scheme"] = _scheme_of(found)
+    if "aim" not in found:
+        named = (aim for aim, names in AIMS.items() if found.get("attack") in names)
+        found["aim"] = next(named, None)
     if not ADDED.isdisjoint(values):
         return found
     claim, reason = str(values.get("claim", "")), str(values.get("reason", ""))

@@ -18,7 +18,7 @@ from he_compare.common.run.old_records import (
     with_reference_rank,
     with_twins,
 )
-from he_compare.common.types import FheMode, Knowledge, NotRun, Per, Phase, Side, Stage, Status
+from he_compare.common.types import Aim, FheMode, Knowledge, NotRun, Per, Phase, Side, Stage, Status
 
 SCHEMA_VERSION = 1
 
@@ -486,6 +486,9 @@ class AttackOutcome(Record):
         description="Rung of the capability ladder: the weakest adversary that can do it"
     )
     knowledge: list[Knowledge] = Field(description="All the adversary was given")
+    aim: Aim | None = Field(
+        default=None, description="Property that is tested; none: its author named none"
+    )
     reference: ReferenceFacts | None = Field(
         default=None, description="Public images it was given; none: it needs none"
     )

@@ -17,7 +17,7 @@ from he_compare.common.attack import Attack
 from he_compare.common.attack_requirements import BLOCKS, NO_BYTES, ONE_KEY, SHARED_KEY
 from he_compare.common.attack_score import SSIM, Detail, Score
 from he_compare.common.audit_budget import AttackBudget
-from he_compare.common.types import Knowledge, UInt8Array
+from he_compare.common.types import Aim, Knowledge, UInt8Array
 from he_compare.comparisons.attacks.tools.likeness import score_pictures
 from he_compare.comparisons.attacks.tools.rotation import learn_rotation, show_rotation
 
@@ -28,6 +28,7 @@ class BlindRotation(Attack):
     name = "blind_rotation"
     title = "Blind rotation"
     rung = Knowledge.MANY_CIPHERTEXTS
+    aim = Aim.IMAGE
     slow = True
     requires = (BLOCKS, NO_BYTES, ONE_KEY, SHARED_KEY)
     metric = SSIM

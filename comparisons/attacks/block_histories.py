@@ -16,7 +16,7 @@ from he_compare.common.attack import Attack
 from he_compare.common.attack_score import SSIM, Detail, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.similarity import ssim
-from he_compare.common.types import Knowledge, UInt8Array
+from he_compare.common.types import Aim, Knowledge, UInt8Array
 from he_compare.comparisons.attacks.tools.block_recovery import (
     MAPS_OF_BLOCKS,
     Recovered,
@@ -34,6 +34,7 @@ class BlockHistories(Attack):
     name = "block_histories"
     title = "Block histories with public images"
     rung = Knowledge.AUXILIARY_DATA
+    aim = Aim.IMAGE
     needs = frozenset({Need.AUXILIARY})
     slow = True
     least_images = 40

@@ -21,7 +21,7 @@ from he_compare.common.attack_requirements import BLOCKS, MOVED_BLOCKS, Requirem
 from he_compare.common.attack_score import AttackMetric, Detail, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.target_facts import Facts
-from he_compare.common.types import Float64Array, IntArray, Knowledge, UInt8Array
+from he_compare.common.types import Aim, Float64Array, IntArray, Knowledge, UInt8Array
 from he_compare.comparisons.attacks.tools.scores import source_blocks
 from he_compare.comparisons.attacks.tools.tiles import as_bytes, cut
 
@@ -55,6 +55,7 @@ class BlockStatistics(Attack):
     name = "block_statistics"
     title = "Neighbours from block statistics"
     rung = Knowledge.MANY_CIPHERTEXTS
+    aim = Aim.IMAGE
     metric = AttackMetric("share of blocks with a correctly named neighbour")
     requires = (BLOCKS, READABLE_ORDER, MOVED_BLOCKS)
     limits = (

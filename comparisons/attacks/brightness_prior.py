@@ -16,7 +16,7 @@ from he_compare.common.adversary import Need, Truth, View
 from he_compare.common.attack import Attack
 from he_compare.common.attack_score import SSIM, Detail, Score
 from he_compare.common.audit_budget import AttackBudget
-from he_compare.common.types import Knowledge, UInt8Array
+from he_compare.common.types import Aim, Knowledge, UInt8Array
 from he_compare.comparisons.attacks.tools.likeness import score_pictures
 from he_compare.comparisons.attacks.tools.negation import FOLDED_IN_PLACE
 from he_compare.comparisons.attacks.tools.tiles import as_bytes
@@ -37,6 +37,7 @@ class BrightnessPrior(Attack):
     name = "brightness_prior"
     title = "Brightness prior"
     rung = Knowledge.AUXILIARY_DATA
+    aim = Aim.IMAGE
     needs = frozenset({Need.AUXILIARY})
     requires = FOLDED_IN_PLACE
     metric = SSIM

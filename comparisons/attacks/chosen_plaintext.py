@@ -16,7 +16,7 @@ from he_compare.common.adversary import Need, Truth, View
 from he_compare.common.attack_score import Detail, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.target_facts import Facts
-from he_compare.common.types import Knowledge, UInt8Array
+from he_compare.common.types import Aim, Knowledge, UInt8Array
 from he_compare.comparisons.attacks.tools.move_keys import (
     BYTE_TOP,
     NIBBLE_TOP,
@@ -42,6 +42,7 @@ class ChosenPlaintext(KeyRecovery):
     name = "chosen_plaintext"
     title = "Chosen plaintext"
     rung = Knowledge.CHOSEN_PLAINTEXTS
+    aim = Aim.IMAGE
     needs = frozenset({Need.ORACLE})
     limits = (
         "verified on sealed images of the same key; where channels are equal, a key that exchanges "

@@ -20,7 +20,7 @@ from he_compare.common.attack_score import SSIM, Detail, Picture, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.similarity import gradient_similarity, psnr, ssim
 from he_compare.common.target_facts import Facts
-from he_compare.common.types import IntArray, Knowledge, UInt8Array
+from he_compare.common.types import Aim, IntArray, Knowledge, UInt8Array
 from he_compare.comparisons.attacks.tools.alignment import aligned_one_by_one, aligned_together
 from he_compare.comparisons.attacks.tools.channel_blocks import whole_blocks
 from he_compare.comparisons.attacks.tools.reconstruct import Reconstruction, reconstruct
@@ -64,6 +64,7 @@ class Jigsaw(Attack):
     name = "jigsaw"
     title = "Correlation and jigsaw solver"
     rung = Knowledge.MANY_CIPHERTEXTS
+    aim = Aim.IMAGE
     slow = True
     wants_images = 100
     requires = (BLOCKS, BYTES, WHOLE_VALUES, ONE_INSIDE)

@@ -15,7 +15,7 @@ from he_compare.common.adversary import Need, Pairs, Truth, View
 from he_compare.common.attack_score import Detail, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.scheme import KeyMoves
-from he_compare.common.types import Knowledge, PixelArray
+from he_compare.common.types import Aim, Knowledge, PixelArray
 from he_compare.comparisons.attacks.tools.move_keys import find_moves
 from he_compare.comparisons.attacks.tools.recovered_key import (
     KeyRecovery,
@@ -47,6 +47,7 @@ class KnownPlaintext(KeyRecovery):
     name = "known_plaintext"
     title = "Known plaintext"
     rung = Knowledge.KNOWN_PAIRS
+    aim = Aim.IMAGE
     needs = frozenset({Need.PAIRS})
     limits = (
         "equal channels of grey images cannot be distinguished: the key found may be another one "

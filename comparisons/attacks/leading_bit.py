@@ -16,7 +16,7 @@ from he_compare.common.adversary import Truth, View
 from he_compare.common.attack import Attack
 from he_compare.common.attack_score import SSIM, Score
 from he_compare.common.audit_budget import AttackBudget
-from he_compare.common.types import Knowledge, PixelArray, UInt8Array
+from he_compare.common.types import Aim, Knowledge, PixelArray, UInt8Array
 from he_compare.comparisons.attacks.tools.negation import (
     NEGATED_IN_PLACE,
     NegationUndone,
@@ -31,6 +31,7 @@ class LeadingBit(Attack):
     name = "leading_bit"
     title = "Leading bit"
     rung = Knowledge.CIPHERTEXT_ONLY
+    aim = Aim.IMAGE
     metric = SSIM
     requires = NEGATED_IN_PLACE
     limits = (

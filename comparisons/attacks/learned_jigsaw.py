@@ -22,7 +22,7 @@ from he_compare.common.attack_requirements import BLOCKS, BYTES, KEPT_BLOCKS, MO
 from he_compare.common.attack_score import SSIM, Detail, Picture, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.similarity import ssim
-from he_compare.common.types import Float64Array, IntArray, Knowledge, UInt8Array
+from he_compare.common.types import Aim, Float64Array, IntArray, Knowledge, UInt8Array
 from he_compare.comparisons.attacks.tools.alignment import aligned_one_by_one, aligned_together
 from he_compare.comparisons.attacks.tools.joints import (
     ALL_TURNS,
@@ -70,6 +70,7 @@ class LearnedJigsaw(Attack):
     name = "learned_jigsaw"
     title = "Learned jigsaw (transformer, public images)"
     rung = Knowledge.AUXILIARY_DATA
+    aim = Aim.IMAGE
     needs = frozenset({Need.AUXILIARY})
     slow = True
     least_seconds = 60.0

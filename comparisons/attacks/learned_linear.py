@@ -23,7 +23,7 @@ from he_compare.common.attack_score import SSIM, Detail, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.scheme import PictureShape
 from he_compare.common.similarity import ssim
-from he_compare.common.types import Float64Array, IntArray, Knowledge, PixelArray, UInt8Array
+from he_compare.common.types import Aim, Float64Array, IntArray, Knowledge, PixelArray, UInt8Array
 from he_compare.comparisons.attacks.tools.descriptors import block_side, blocks_of
 from he_compare.comparisons.attacks.tools.likeness import score_pictures
 from he_compare.comparisons.attacks.tools.tiles import join, matched_blocks
@@ -50,6 +50,7 @@ class LearnedLinear(Attack):
     name = "learned_linear"
     title = "Learned inversion (linear)"
     rung = Knowledge.KNOWN_PAIRS
+    aim = Aim.IMAGE
     needs = frozenset({Need.PAIRS})
     reads_pictures = False
     requires = (ONE_KEY_TO_LEARN,)

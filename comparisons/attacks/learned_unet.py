@@ -18,6 +18,7 @@ from he_compare.common.attack_score import Detail, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.scheme import PictureShape
 from he_compare.common.types import (
+    Aim,
     Float32Array,
     Float64Array,
     IntArray,
@@ -48,6 +49,7 @@ class LearnedUNet(LearnedInversion):
     name = "learned_unet"
     title = "Learned inversion (U-Net, pairs of this key)"
     rung = Knowledge.KNOWN_PAIRS
+    aim = Aim.IMAGE
     needs = frozenset({Need.PAIRS})
     limits = (
         "a network of some 100,000 weights, trained for 100 steps of 8 pictures on a CPU: a larger "

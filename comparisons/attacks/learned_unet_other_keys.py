@@ -14,7 +14,7 @@ import numpy as np
 from he_compare.common.adversary import Need, Truth, View
 from he_compare.common.attack_score import Detail, Score
 from he_compare.common.audit_budget import AttackBudget
-from he_compare.common.types import Float32Array, Knowledge, PixelArray, UInt8Array
+from he_compare.common.types import Aim, Float32Array, Knowledge, PixelArray, UInt8Array
 from he_compare.comparisons.attacks.tools.descriptors import block_side
 from he_compare.comparisons.attacks.tools.learned_inversion import LearnedInversion
 from he_compare.comparisons.attacks.tools.likeness import score_pictures
@@ -35,6 +35,7 @@ class LearnedUNetOtherKeys(LearnedInversion):
     name = "learned_unet_other_keys"
     title = "Learned inversion (U-Net, pairs of other keys)"
     rung = Knowledge.AUXILIARY_DATA
+    aim = Aim.IMAGE
     needs = frozenset({Need.AUXILIARY})
     limits = (
         "a network of some 100,000 weights, trained for 100 steps of 8 pictures on a CPU: a larger "

@@ -20,7 +20,7 @@ from he_compare.common.attack import Attack
 from he_compare.common.attack_score import SSIM, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.target_facts import Facts
-from he_compare.common.types import IntArray, Knowledge, UInt8Array
+from he_compare.common.types import Aim, IntArray, Knowledge, UInt8Array
 from he_compare.comparisons.attacks.tools.negation import (
     NEGATED_IN_PLACE,
     NegationUndone,
@@ -40,6 +40,7 @@ class MinimumDifference(Attack):
     name = "minimum_difference"
     title = "Minimum difference"
     rung = Knowledge.MANY_CIPHERTEXTS
+    aim = Aim.IMAGE
     metric = SSIM
     requires = NEGATED_IN_PLACE
     limits = (

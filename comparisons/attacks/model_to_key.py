@@ -19,7 +19,7 @@ from he_compare.common.attack_score import AttackMetric, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.scheme import KeyMoves, Models
 from he_compare.common.target_facts import Facts
-from he_compare.common.types import BoolArray, Float64Array, IntArray, Knowledge
+from he_compare.common.types import Aim, BoolArray, Float64Array, IntArray, Knowledge
 from he_compare.comparisons.attacks.tools.move_keys import unit_positions
 from he_compare.comparisons.attacks.tools.recovered_key import (
     RecoveredKey,
@@ -38,6 +38,7 @@ class ModelToKey(Attack):
     name = "model_to_key"
     title = "Model to key"
     rung = Knowledge.AUXILIARY_DATA
+    aim = Aim.KEY
     needs = frozenset({Need.MODELS})
     reads_pictures = False
     metric = AttackMetric("share of values of fresh images decrypted correctly", best=1.0)

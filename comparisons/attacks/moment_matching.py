@@ -21,7 +21,7 @@ from he_compare.common.attack_score import SSIM, Detail, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.block_moments import Alignment, align_blocks
 from he_compare.common.target_facts import Facts
-from he_compare.common.types import Knowledge, PixelArray, UInt8Array
+from he_compare.common.types import Aim, Knowledge, PixelArray, UInt8Array
 from he_compare.comparisons.attacks.tools.descriptors import blocks_of
 from he_compare.comparisons.attacks.tools.likeness import score_pictures
 from he_compare.comparisons.attacks.tools.tiles import join
@@ -43,6 +43,7 @@ class MomentMatching(Attack):
     name = "moment_matching"
     title = "Moment matching"
     rung = Knowledge.AUXILIARY_DATA
+    aim = Aim.IMAGE
     needs = frozenset({Need.AUXILIARY})
     slow = True
     least_images = 40

@@ -15,7 +15,7 @@ from he_compare.common.adversary import Need, Truth, View
 from he_compare.common.attack import Attack
 from he_compare.common.attack_score import AttackMetric, Detail, Score
 from he_compare.common.audit_budget import AttackBudget
-from he_compare.common.types import IntArray, Knowledge
+from he_compare.common.types import Aim, IntArray, Knowledge
 from he_compare.comparisons.attacks.tools.block_recovery import (
     MAPS_OF_BLOCKS,
     blocks_of_target,
@@ -38,6 +38,7 @@ class NamingByHistories(Attack):
     name = "naming_by_histories"
     title = "Re-identification by block histories"
     rung = Knowledge.AUXILIARY_DATA
+    aim = Aim.LINKS
     needs = frozenset({Need.CANDIDATES})
     slow = True
     least_images = 16

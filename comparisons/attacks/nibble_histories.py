@@ -19,7 +19,7 @@ from he_compare.common.attack_requirements import BLOCKS, BYTES, SHARED_KEY, Req
 from he_compare.common.attack_score import SSIM, Detail, Picture, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.similarity import gradient_similarity, psnr, ssim
-from he_compare.common.types import Knowledge, UInt8Array
+from he_compare.common.types import Aim, Knowledge, UInt8Array
 from he_compare.comparisons.attacks.tools.alignment import aligned_one_by_one, aligned_together
 from he_compare.comparisons.attacks.tools.move_keys import uses_nibbles
 from he_compare.comparisons.attacks.tools.nibbles import (
@@ -57,6 +57,7 @@ class NibbleHistories(Attack):
     name = "nibble_histories"
     title = "Nibble histories"
     rung = Knowledge.CIPHERTEXT_ONLY
+    aim = Aim.IMAGE
     slow = True
     requires = (BLOCKS, BYTES, HALVES, SHARED_KEY)
     metric = SSIM

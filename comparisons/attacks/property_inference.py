@@ -19,7 +19,7 @@ from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.metrics.ranking import weighted_auc
 from he_compare.common.run.records import CountsAs
 from he_compare.common.target_facts import Facts
-from he_compare.common.types import BoolArray, Float64Array, IntArray, Knowledge, PixelArray
+from he_compare.common.types import Aim, BoolArray, Float64Array, IntArray, Knowledge, PixelArray
 from he_compare.comparisons.attacks.tools.descriptors import DESCRIPTORS, block_side
 
 PART = 50
@@ -43,6 +43,7 @@ class PropertyInference(Attack):
     name = "property_inference"
     title = "Property inference"
     rung = Knowledge.AUXILIARY_DATA
+    aim = Aim.ANSWER
     needs = frozenset({Need.LABELS})
     reads_pictures = False
     metric = AttackMetric("AUC of the class", chance=0.5, resolution=0.1)

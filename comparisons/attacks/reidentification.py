@@ -15,7 +15,7 @@ from he_compare.common.adversary import Need, Truth, View
 from he_compare.common.attack import Attack
 from he_compare.common.attack_score import AttackMetric, Detail, Score
 from he_compare.common.audit_budget import AttackBudget
-from he_compare.common.types import Float64Array, IntArray, Knowledge, UInt8Array
+from he_compare.common.types import Aim, Float64Array, IntArray, Knowledge, UInt8Array
 from he_compare.comparisons.attacks.tools.descriptors import DESCRIPTORS, block_side
 
 TRIALS = 40
@@ -36,6 +36,7 @@ class Reidentification(Attack):
     name = "reidentification"
     title = "Re-identification"
     rung = Knowledge.AUXILIARY_DATA
+    aim = Aim.LINKS
     needs = frozenset({Need.CANDIDATES})
     reads_pictures = False
     metric = AttackMetric("top-1 accuracy", best=1.0)

@@ -25,7 +25,7 @@ from he_compare.common.attack_requirements import (
 from he_compare.common.attack_score import AS_IT_IS, AttackMetric, Detail, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.scheme import KeyMoves
-from he_compare.common.types import IntArray, Knowledge
+from he_compare.common.types import Aim, IntArray, Knowledge
 from he_compare.comparisons.attacks.tools.correlation import BlockOrder, find_block_order
 from he_compare.comparisons.attacks.tools.move_keys import uses_nibbles
 from he_compare.comparisons.attacks.tools.scores import (
@@ -56,6 +56,7 @@ class SharedKeyCorrelation(Attack):
     name = "shared_key_correlation"
     title = "Shared-key correlation"
     rung = Knowledge.MANY_CIPHERTEXTS
+    aim = Aim.KEY
     slow = True
     # Of grainy pictures with a black margin, twenty leave the layout torn; a hundred take a second.
     wants_images = 100

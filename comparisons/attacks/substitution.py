@@ -20,7 +20,7 @@ from he_compare.common.attack_requirements import BYTES, Requirement
 from he_compare.common.attack_score import SSIM, Detail, Picture, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.similarity import gradient_similarity, psnr, ssim
-from he_compare.common.types import Knowledge, UInt8Array
+from he_compare.common.types import Aim, Knowledge, UInt8Array
 from he_compare.comparisons.attacks.tools.tiles import as_bytes, cut
 from he_compare.comparisons.attacks.tools.value_tables import Tables, find_tables, painted
 
@@ -63,6 +63,7 @@ class Substitution(Attack):
     name = "substitution"
     title = "Substitution"
     rung = Knowledge.CIPHERTEXT_ONLY
+    aim = Aim.IMAGE
     requires = (BYTES, REPLACED, TABLES_IN_PLACE)
     metric = SSIM
     limits = (

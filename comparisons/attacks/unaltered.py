@@ -18,7 +18,7 @@ from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.run.records import CountsAs
 from he_compare.common.similarity import LOW_SSIM_NOTE
 from he_compare.common.target_facts import Facts
-from he_compare.common.types import Knowledge, UInt8Array
+from he_compare.common.types import Aim, Knowledge, UInt8Array
 from he_compare.comparisons.attacks.tools.likeness import (
     as_picture,
     likeness_of_mean,
@@ -32,6 +32,7 @@ class Unaltered(Attack):
     name = "unaltered"
     title = "The ciphertext as it is"
     rung = Knowledge.CIPHERTEXT_ONLY
+    aim = Aim.IMAGE
     reads_pictures = False
     # No metric of pictures: the ciphertext as it is would be its own floor.
     metric = AttackMetric("likeness to the original (SSIM)", best=1.0, low=-1.0)

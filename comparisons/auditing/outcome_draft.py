@@ -24,7 +24,7 @@ from he_compare.common.run.records import (
     Verdict,
 )
 from he_compare.common.scheme import CLOSED_CONTROLS, OPEN_CONTROL
-from he_compare.common.types import Knowledge, NotRun
+from he_compare.common.types import Aim, Knowledge, NotRun
 from he_compare.comparisons.auditing.floors import NOISE, mean_floors
 from he_compare.comparisons.auditing.intervals import (
     Resampled,
@@ -259,9 +259,11 @@ class OutcomeDraft:
         # What is no Need or no rung is refused as the reason of this very outcome.
         rung = getattr(self.attack, "rung", None)
         rung = rung if isinstance(rung, Knowledge) else Knowledge.CIPHERTEXT_ONLY
+        aim = getattr(self.attack, "aim", None)
         return {
             "identity": self.identity,
             "attack": self.attack.name,
+            "aim": aim if isinstance(aim, Aim) else None,
             "title": self._title(),
             "reference": self._reference(),
             "target": self.control or self.target.label,

@@ -18,7 +18,7 @@ from he_compare.common.attack_score import AttackMetric, Detail
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.run.records import KeySpace, Verdict
 from he_compare.common.run.timing import quantile
-from he_compare.common.types import Knowledge
+from he_compare.common.types import Aim, Knowledge
 
 # A search of 2**80 trials is out of reach of anybody; one of 2**50 is a matter of money.
 OUT_OF_REACH, IN_REACH = 100.0, 56.0
@@ -33,6 +33,7 @@ class KeySpaceCheck(Check):
     name = "key_space"
     title = "Key space and seed entropy"
     rung = Knowledge.CIPHERTEXT_ONLY
+    aim = Aim.KEY
     metric = AttackMetric("effective key bits", "bits", higher_is_worse=False, high=math.inf)
     source = "Kerckhoffs; NIST SP 800-57 for the scale"
 

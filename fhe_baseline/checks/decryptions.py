@@ -11,7 +11,7 @@ from he_compare.common.attack import CheckFinding, Inspected
 from he_compare.common.attack_score import AttackMetric, Detail
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.clock import Clock
-from he_compare.common.types import Float64Array, IntArray, Knowledge, Side
+from he_compare.common.types import Aim, Float64Array, IntArray, Knowledge, Side
 from he_compare.fhe_baseline.checks.tools.encryption_check import EncryptionCheck
 from he_compare.fhe_baseline.checks.tools.recorded_training import Recorded, record_training
 from he_compare.fhe_baseline.checks.tools.recording import Flow, Recorder, clear_copies, trace
@@ -38,6 +38,7 @@ class Decryptions(EncryptionCheck):
     name = "decryptions"
     title = "Where decrypted results go"
     rung = Knowledge.CIPHERTEXT_ONLY
+    aim = Aim.DECRYPTIONS
     metric = AttackMetric("decrypted values found in what was sent to the server", best=1.0)
     source = "Li and Micciancio, EUROCRYPT 2021: why it matters"
 

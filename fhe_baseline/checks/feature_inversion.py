@@ -21,7 +21,7 @@ from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.clock import Clock
 from he_compare.common.run.records import Verdict
 from he_compare.common.similarity import luminance, ssim
-from he_compare.common.types import Float64Array, IntArray, Knowledge, Side, UInt8Array
+from he_compare.common.types import Aim, Float64Array, IntArray, Knowledge, Side, UInt8Array
 from he_compare.fhe_baseline.checks.tools.encryption_check import EncryptionCheck
 from he_compare.fhe_baseline.checks.tools.picture_decoder import learn_convolutional, learn_linear
 from he_compare.fhe_baseline.checks.tools.victim import (
@@ -107,6 +107,7 @@ class FeatureInversion(EncryptionCheck):
     name = "feature_inversion"
     title = "Pictures from features and from ciphertexts"
     rung = Knowledge.AUXILIARY_DATA
+    aim = Aim.IMAGE
     metric = AttackMetric("SSIM to the original, from ciphertexts", best=1.0)
     source = "Dosovitskiy and Brox, CVPR 2016"
 

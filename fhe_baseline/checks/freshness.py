@@ -14,7 +14,7 @@ from he_compare.common.attack_score import AttackMetric, Detail
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.errors import MessageError
 from he_compare.common.scheme import folded
-from he_compare.common.types import IntArray, Knowledge, Message
+from he_compare.common.types import Aim, IntArray, Knowledge, Message
 from he_compare.fhe_baseline.checks.tools.encryption_check import EncryptionCheck
 from he_compare.fhe_baseline.checks.tools.victim import Victim, victim_of
 from he_compare.fhe_baseline.ckks.context import data_primes, import_tenseal, seal_context
@@ -111,6 +111,7 @@ class Freshness(EncryptionCheck):
     name = "freshness"
     title = "Freshness and incompressibility of ciphertexts"
     rung = Knowledge.MANY_CIPHERTEXTS
+    aim = Aim.LINKS
     metric = AttackMetric("equal bytes of two encryptions of one image", best=1.0)
     source = "semantic security: Goldwasser and Micali, JCSS 1984"
 

@@ -12,7 +12,7 @@ from he_compare.common.attack_score import AttackMetric, Detail
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.backbones.head import LinearModel
 from he_compare.common.clock import Clock
-from he_compare.common.types import Float64Array, Knowledge, Side
+from he_compare.common.types import Aim, Float64Array, Knowledge, Side
 from he_compare.fhe_baseline.checks.tools.encryption_check import EncryptionCheck
 from he_compare.fhe_baseline.checks.tools.victim import victim_of
 
@@ -58,6 +58,7 @@ class HeadExtraction(EncryptionCheck):
     name = "head_extraction"
     title = "Extraction of the head from scores"
     rung = Knowledge.CHOSEN_PLAINTEXTS
+    aim = Aim.MODEL
     metric = AttackMetric("share of the scores' variance the extracted head explains", best=1.0)
     source = "Tramer et al., USENIX Security 2016"
 

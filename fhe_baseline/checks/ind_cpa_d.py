@@ -17,7 +17,7 @@ from he_compare.common.attack import Check, CheckFinding, Inspected
 from he_compare.common.attack_score import AttackMetric, Detail
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.clock import Clock
-from he_compare.common.types import Complex128Array, Float64Array, Knowledge, Message, Side
+from he_compare.common.types import Aim, Complex128Array, Float64Array, Knowledge, Message, Side
 from he_compare.fhe_baseline.checks.tools import defences
 from he_compare.fhe_baseline.checks.tools.key_recovery import (
     RealDecode,
@@ -75,6 +75,7 @@ class IndCpaD(Check):
     name = "ind_cpa_d"
     title = "Key recovery from decrypted results (IND-CPA-D)"
     rung = Knowledge.DECRYPTED_RESULTS
+    aim = Aim.DECRYPTIONS
     metric = AttackMetric("share of the secret key recovered", best=1.0)
     source = "Li and Micciancio, EUROCRYPT 2021"
 

@@ -9,7 +9,7 @@ import numpy as np
 from he_compare.common.attack import CheckFinding, Inspected
 from he_compare.common.attack_score import AttackMetric, Detail
 from he_compare.common.audit_budget import AttackBudget
-from he_compare.common.types import Knowledge
+from he_compare.common.types import Aim, Knowledge
 from he_compare.fhe_baseline.checks.tools.encryption_check import EncryptionCheck
 from he_compare.fhe_baseline.checks.tools.hostile_messages import Bombardment, Fate, bombard
 from he_compare.fhe_baseline.checks.tools.victim import victim_of
@@ -24,6 +24,7 @@ class MalformedMessages(EncryptionCheck):
     name = "malformed_messages"
     title = "Malformed, foreign, transparent and replayed ciphertexts"
     rung = Knowledge.ACTIVE
+    aim = Aim.INTEGRITY
     metric = AttackMetric("malformed messages that were not refused cleanly", best=1.0)
     source = "this project: SECURITY.md, the trust boundary"
 

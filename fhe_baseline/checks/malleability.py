@@ -9,7 +9,7 @@ from he_compare.common.attack_score import AttackMetric, Detail
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.clock import Clock
 from he_compare.common.errors import MessageError
-from he_compare.common.types import Knowledge, Message, Side
+from he_compare.common.types import Aim, Knowledge, Message, Side
 from he_compare.fhe_baseline.checks.tools.encryption_check import EncryptionCheck
 from he_compare.fhe_baseline.checks.tools.hostile_messages import (
     flipped,
@@ -31,6 +31,7 @@ class Malleability(EncryptionCheck):
     name = "malleability"
     title = "Malleability of replies"
     rung = Knowledge.ACTIVE
+    aim = Aim.INTEGRITY
     metric = AttackMetric("predictions forced to the class the adversary chose", best=1.0)
     source = "homomorphic encryption is malleable by definition; Barak, Goldreich et al."
 

@@ -7,7 +7,7 @@ import numpy as np
 from he_compare.common.attack import Check, CheckFinding, Inspected
 from he_compare.common.attack_score import AttackMetric, Detail
 from he_compare.common.audit_budget import AttackBudget
-from he_compare.common.types import BoolArray, Float64Array, Knowledge
+from he_compare.common.types import Aim, BoolArray, Float64Array, Knowledge
 from he_compare.fhe_baseline.checks.tools.recorded_training import record_training
 from he_compare.fhe_baseline.checks.tools.victim import (
     NOT_TRAINED,
@@ -53,6 +53,7 @@ class SampleGradient(Check):
     name = "sample_gradient"
     title = "Features from a decrypted update of the head"
     rung = Knowledge.DECRYPTED_RESULTS
+    aim = Aim.DECRYPTIONS
     metric = AttackMetric("cosine of the recovered features with the nearest sample's", best=1.0)
     source = "Phong et al., IEEE TIFS 2018"
 

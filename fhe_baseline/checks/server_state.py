@@ -17,7 +17,7 @@ from he_compare.common.attack_score import AttackMetric, Detail
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.clock import Clock
 from he_compare.common.errors import UnavailableError
-from he_compare.common.types import Knowledge, Side
+from he_compare.common.types import Aim, Knowledge, Side
 from he_compare.fhe_baseline.checks.tools.encryption_check import EncryptionCheck
 from he_compare.fhe_baseline.checks.tools.victim import (
     Victim,
@@ -168,6 +168,7 @@ class ServerState(EncryptionCheck):
     name = "server_state"
     title = "Secret key at the server"
     rung = Knowledge.CIPHERTEXT_ONLY
+    aim = Aim.KEY
     metric = AttackMetric("pieces of the secret key found", best=24.0)
     source = "proc(5); the trust boundary of common/contracts.py"
 
