@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib.metadata
 import os
 import platform
 import subprocess
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -142,6 +144,34 @@ def reset_peak_memory() -> bool:
     except OSError:
         return False
     return True
+
+
+PEAK_METHOD = "VmHWM of the process, reset when the phase began (Linux)"
+
+
+@dataclass(frozen=True)
+class MemoryTaken:
+    """Peak resident memory of a phase, and how far it is above where the phase began, in bytes."""
+
+    peak: int
+    growth: int
+
+
+class PeakMemory:
+    """The peak resident memory of this process since this object was made."""
+
+    def __init__(self) -> None:
+        # What earlier work left free in the heap is given back first: it would hide growth.
+        gc.collect()
+        self._own = reset_peak_memory()
+        self._before = int(psutil.Process().memory_info().rss)
+
+    def taken(self) -> MemoryTaken | None:
+        """Return it; None where the system does not start the peak anew."""
+        if not self._own:
+            return None
+        peak = peak_memory_bytes()
+        return MemoryTaken(peak, max(0, peak - self._before))
 
 
 def keep_peak_resettable() -> None:

@@ -58,6 +58,19 @@ def sources_of(*modules: str) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
+def libraries_of(*modules: str) -> tuple[str, ...]:
+    """Return what these modules import from outside this project: dotted names, sorted.
+
+    Imports inside functions count, those for type checkers do not. Nothing is imported, so a name
+    may be of something that is not installed. Raises ValueError for a module without source.
+    """
+    found = set()
+    for module in modules:
+        for _, file in source_files(_file_module(module)):
+            found |= {source for source, _, level in _read(file)[0] if source and not level}
+    return tuple(sorted(name for name in found if name.partition(".")[0] != HOUSE))
+
+
 def source_files(module: str) -> list[tuple[str, Path]]:
     """Return name (relative to the module's folder) and path of a module's source files.
 

@@ -88,6 +88,17 @@ def with_outcome_facts(values: Any) -> Any:
     return found
 
 
+def with_wrong_answers(values: Any) -> Any:
+    """Return the values of a stored point with the wrong answers counted: what is left over."""
+    if not isinstance(values, dict) or "wrong" in values:
+        return values
+    counts = [values.get(name) for name in ("n", "correct", "refused", "unreadable", "garbage")]
+    if not all(isinstance(count, int) for count in counts):
+        return values
+    sent, *others = counts
+    return values | {"wrong": sent - sum(others)}
+
+
 def with_claim_facts(values: Any) -> Any:
     """Return the values of stored claims with the fields that they lack."""
     if not isinstance(values, dict):

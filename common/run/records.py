@@ -17,6 +17,7 @@ from he_compare.common.run.old_records import (
     with_outcome_facts,
     with_reference_rank,
     with_twins,
+    with_wrong_answers,
 )
 from he_compare.common.types import Aim, FheMode, Knowledge, NotRun, Per, Phase, Side, Stage, Status
 
@@ -190,15 +191,34 @@ class RobustnessPoint(Record):
     """What one strength of the disturbance did to the test images."""
 
     level: float = Field(description="Share of flipped bits, or sigma in units of byte values")
-    n: int = Field(description="Images sent")
-    correct: int = Field(description="Images answered with their true class")
-    same: int = Field(description="Images answered with the class of their undisturbed message")
+    n: int = Field(description="Messages sent: every image once per draw")
+    draws: int = Field(default=1, description="How often each message was disturbed anew")
+    flips_expected: float | None = Field(
+        default=None, description="Bits to be flipped on average, all messages; none: not counted"
+    )
+    flips_drawn: int | None = Field(default=None, description="Bits that were flipped")
+    correct: int = Field(description="Messages answered with the true class of their image")
+    same: int = Field(description="Messages answered with the class of their undisturbed one")
     refused: int = Field(description="Messages that the server refused")
     unreadable: int = Field(description="Replies that the client could not read")
     garbage: int = Field(description="Replies with scores that are not finite or implausibly large")
     crashes: int = Field(default=0, description="Refusals after which the server had to be started")
-    accuracy: float = Field(description="correct / n: a missing answer counts as wrong")
-    interval: Interval = Field(description="Of the accuracy")
+    wrong: int = Field(description="Messages answered with another class, unnoticed")
+    accuracy: float = Field(description="correct / n: the share of messages answered right")
+    interval: Interval = Field(description="Of the accuracy, over images and draws")
+    wrong_interval: Interval | None = Field(
+        default=None, description="Of wrong / n, over images and draws"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_older(cls, values: Any) -> Any:
+        return with_wrong_answers(values)
+
+    @property
+    def noticed(self) -> int:
+        """Messages without a usable answer, whoever noticed: the server or the client."""
+        return self.refused + self.unreadable + self.garbage
 
 
 class RobustnessCurve(Record):
@@ -396,9 +416,20 @@ class RunRecord(Record):
     )
     training: dict[str, Any] = Field(default_factory=dict, description="How the model was fitted")
     client_peak_bytes: int | None = Field(
-        default=None, description="Peak memory of the client's process, the run's images included"
+        default=None,
+        description="Peak memory of the client's process while the test images were classified, "
+        "with all that the run holds; none: not measured",
     )
-    server_peak_bytes: int | None = Field(default=None, description="Peak memory of the server")
+    client_growth_bytes: int | None = Field(
+        default=None,
+        description="How far that peak is above what the process held when the phase began",
+    )
+    client_peak_method: str = Field(
+        default="", description="How the peak was measured; '' in older records or where it was not"
+    )
+    server_peak_bytes: int | None = Field(
+        default=None, description="Peak memory of the server, from its start to the last test image"
+    )
     server_pid_separate: bool | None = Field(
         default=None, description="True: the server half ran in a process of its own"
     )
@@ -409,6 +440,11 @@ class RunRecord(Record):
     reused: list[str] = Field(default_factory=list, description="Artefacts reused, by key")
     reused_seconds: dict[str, float] = Field(
         default_factory=dict, description="What reused artefacts cost when they were made, by key"
+    )
+    library_seconds: float | None = Field(
+        default=None,
+        description="Loading libraries and compiled code into the client's process, before the fit "
+        "was timed; the pipelines that follow in the run find them loaded",
     )
     tape: TapeFacts | None = Field(default=None, description="Messages kept for the audit")
     environment: EnvironmentFingerprint | None = Field(default=None, description="Machine")

@@ -26,13 +26,19 @@ Values = TypeVar("Values", bound=npt.NDArray[Any])
 
 @dataclass(frozen=True)
 class Disturbance:
-    """A way to disturb a message. ``apply``: message, level, generator; UsageError if undefined."""
+    """A way to disturb a message. ``apply``: message, level, generator; UsageError if undefined.
+
+    ``draws``: how often each message is disturbed anew at a level. ``expected``: the number of
+    changes to expect in a message at a level, where changes are rare enough to be counted.
+    """
 
     name: str
     unit: str
     applied_to: str
     levels: tuple[float, ...]
     apply: Callable[[Message, float, np.random.Generator], Message]
+    draws: int = 1
+    expected: Callable[[Message, float], float] | None = None
 
 
 def flip_bits(message: bytes, share: float, generator: np.random.Generator) -> bytes:
@@ -56,6 +62,16 @@ def flip_value_bits(message: Message, share: float, generator: np.random.Generat
     """Flip bits of the values of a packed message, not of its header; of any other message, all."""
     start = _values_start(message)
     return message[:start] + flip_bits(message[start:], share, generator)
+
+
+def expected_flips(message: Message, share: float) -> float:
+    """Return how many bits ``flip_value_bits`` flips on average."""
+    return share * 8 * (len(message) - _values_start(message))
+
+
+def count_flips(before: Message, after: Message) -> int:
+    """Return in how many bits two messages of one length differ."""
+    return (int.from_bytes(before, "little") ^ int.from_bytes(after, "little")).bit_count()
 
 
 def _values_start(message: Message) -> int:
@@ -107,6 +123,10 @@ BIT_FLIPS = Disturbance(
     applied_to="the values of every message, not its header; the whole message if it has no header",
     levels=(0.0, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1),
     apply=flip_value_bits,
+    # At the weakest levels most messages are spared: one draw says more of its luck than of the
+    # protection.
+    draws=3,
+    expected=expected_flips,
 )
 GAUSSIAN_NOISE = Disturbance(
     name="Gaussian noise",

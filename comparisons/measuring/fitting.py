@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,7 @@ from he_compare.common.errors import CellError, NoServerError, UnavailableError
 from he_compare.common.run.severity import NOTHING_TO_ATTACK
 from he_compare.common.run.store import ArtefactFolder, Reused
 from he_compare.common.service.process import ByteCount, ServerProcess
+from he_compare.common.sources import INIT, libraries_of
 from he_compare.common.types import Per, Side, Stage
 
 
@@ -32,6 +36,7 @@ class Fit:
     """A pipeline that is fitted and deployed, and what that cost.
 
     ``deployment``: None where there is no server, so that there is nothing to deploy.
+    ``library_seconds``: what loading libraries took before, which is no part of ``once``.
     """
 
     fitted: Fitted
@@ -40,6 +45,7 @@ class Fit:
     once: Clock
     training_bytes: ByteCount
     reused: list[Reused]
+    library_seconds: float = 0.0
 
     @property
     def deployed(self) -> Deployed:
@@ -72,6 +78,7 @@ def fit_and_deploy(pipeline: Pipeline, parameters: Any, ground: Ground) -> Fit:
     availability = pipeline.availability()
     if not availability.available:
         raise UnavailableError(availability.reason, fix=availability.fix)
+    library_seconds = load_libraries(pipeline.source_modules(parameters))
     started: list[ServerProcess] = []
     fit_clock = Clock(Side.CLIENT)
 
@@ -107,7 +114,21 @@ def fit_and_deploy(pipeline: Pipeline, parameters: Any, ground: Ground) -> Fit:
     _record_fit(once, fit_clock, fit_seconds)
     deployment = None if _stays_local(pipeline, fitted) else fitted.deploy(context)
     reused = ground.artefacts.drain_reused()
-    return Fit(fitted, context, deployment, once, _total(started), reused)
+    return Fit(fitted, context, deployment, once, _total(started), reused, library_seconds)
+
+
+def load_libraries(modules: Sequence[str]) -> float:
+    """Import modules and all that they import from elsewhere, and return the seconds it took.
+
+    The clock of a fit starts afterwards, so that what is loaded or compiled once in a process is
+    not booked on the pipeline that happens to come first.
+    """
+    start = time.perf_counter()
+    for name in (*modules, *libraries_of(*modules)):
+        # What is not installed is no loss here: whoever needs it says so when it is needed.
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name.removesuffix(f".{INIT}"))
+    return time.perf_counter() - start
 
 
 def _stays_local(pipeline: Pipeline, fitted: Fitted) -> bool:
@@ -133,7 +154,7 @@ def start_server(name: str, public_material: bytes, clock: Clock, ground: Ground
 
 
 # What the client does while fitting under protection has a line of its own in the one-time costs.
-FIT_STAGES = (Stage.KEYGEN, Stage.ENCODE, Stage.ENCRYPT, Stage.REFRESH)
+FIT_STAGES = (Stage.KEYGEN, Stage.ENCODE, Stage.ENCRYPT, Stage.REFRESH, Stage.DECRYPT)
 
 
 def _record_fit(once: Clock, fit_clock: Clock, seconds: float) -> None:

@@ -9,6 +9,7 @@ whose transport is authenticated never arrives disturbed.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -18,9 +19,9 @@ from he_compare.common.contracts import Client, Progress, ServerHandle
 from he_compare.common.errors import MessageError, ServiceError, ServiceTimeoutError, UsageError
 from he_compare.common.run.records import RobustnessCurve, RobustnessPoint
 from he_compare.common.seeds import generator_for
-from he_compare.common.statistics.evaluation import wilson
+from he_compare.common.statistics.repeats import wilson_of_repeats
 from he_compare.common.types import Float64Array, IntArray, Message, Side, UInt8Array
-from he_compare.comparisons.measuring.disturbances import Disturbance
+from he_compare.comparisons.measuring.disturbances import Disturbance, count_flips
 
 INFER = "infer"
 NO_MESSAGE = "nothing is sent: there is no message that could be disturbed"
@@ -113,11 +114,12 @@ def robustness_curve(
     restart: Callable[[], ServerHandle] | None = None,
     progress: Progress = lambda what, done, total: None,
 ) -> RobustnessCurve:
-    """Measure accuracy at each level, on uint8 (n, h, w, 3) with labels (n,).
+    """Count right, refused and wrong answers at each level, on uint8 (n, h, w, 3), labels (n,).
 
-    The same ciphertexts serve all levels; what happens to image i at a level depends on the seed,
-    i and the level alone. ``restart`` starts a server anew where a message has killed it. Raises
-    ServiceError where the undisturbed messages are not answered.
+    The same ciphertexts serve all levels, each disturbed anew as often as the disturbance says;
+    what happens to image i in a draw at a level depends on the seed, i, the draw and the level
+    alone. ``restart`` starts a server anew where a message has killed it. Raises ServiceError where
+    the undisturbed messages are not answered.
     """
     if not len(images) or len(images) != len(labels):
         raise UsageError(f"{len(images)} images came with {len(labels)} labels")
@@ -132,13 +134,18 @@ def robustness_curve(
     points = []
     for number, level in enumerate(chosen):
         progress(f"robustness: {disturbance.name}", number, len(chosen))
-        sent = [
-            disturbance.apply(
-                message, level, generator_for(seed, disturbance.name, repr(float(level)), i)
+        draws = []
+        for draw in range(disturbance.draws if level else 1):
+            named = (seed, disturbance.name, repr(float(level)), draw)
+            draws.append(
+                [
+                    disturbance.apply(message, level, generator_for(*named, i))
+                    for i, message in enumerate(messages)
+                ]
             )
-            for i, message in enumerate(messages)
-        ]
-        points.append(_point(line, level, sent, messages, labels, reference, batch))
+        answers = [_answers(line, sent, messages, reference, batch) for sent in draws]
+        counted = _flips(disturbance, level, draws, messages)
+        points.append(_point(level, answers, labels, reference.argmax(axis=1), counted))
     progress(f"robustness: {disturbance.name}", len(chosen), len(chosen))
     return no_curve(disturbance, seed, "").model_copy(update={"points": points})
 
@@ -168,15 +175,20 @@ def _reference(line: _Line, messages: list[Message], batch: int) -> Float64Array
     return np.stack(scores)
 
 
-def _point(
-    line: _Line,
-    level: float,
-    sent: list[Message],
-    clean: list[Message],
-    labels: IntArray,
-    reference: Float64Array,
-    batch: int,
-) -> RobustnessPoint:
+@dataclass(frozen=True)
+class _Answers:
+    """What came of one draw: predicted classes (n,), -1 where there was none, and why not."""
+
+    predicted: IntArray
+    refused: int
+    unreadable: int
+    garbage: int
+    crashes: int
+
+
+def _answers(
+    line: _Line, sent: list[Message], clean: list[Message], reference: Float64Array, batch: int
+) -> _Answers:
     limit = GARBAGE_FACTOR * max(float(np.abs(reference).max()), 1.0)
     refused = unreadable = garbage = 0
     predicted = np.full(len(sent), -1, np.int64)
@@ -192,16 +204,48 @@ def _point(
                 garbage += 1
             else:
                 predicted[position] = int(scores.argmax())
-    hits = predicted == labels
+    return _Answers(predicted, refused, unreadable, garbage, line.crashes - before)
+
+
+def _flips(
+    disturbance: Disturbance, level: float, draws: list[list[Message]], clean: list[Message]
+) -> tuple[float, int] | None:
+    """Return how many changes were to be expected and how many were drawn; None if not counted."""
+    if disturbance.expected is None:
+        return None
+    expected = sum(disturbance.expected(message, level) for message in clean) * len(draws)
+    drawn = sum(
+        count_flips(before, after)
+        for sent in draws
+        for before, after in zip(clean, sent, strict=True)
+    )
+    return expected, drawn
+
+
+def _point(
+    level: float,
+    answers: list[_Answers],
+    labels: IntArray,
+    undisturbed: IntArray,
+    flips: tuple[float, int] | None,
+) -> RobustnessPoint:
+    predicted = np.stack([one.predicted for one in answers])
+    right = predicted == labels
+    wrong = (predicted >= 0) & ~right
     return RobustnessPoint(
         level=level,
-        n=len(sent),
-        correct=int(hits.sum()),
-        same=int((predicted == reference.argmax(axis=1)).sum()),
-        refused=refused,
-        unreadable=unreadable,
-        garbage=garbage,
-        crashes=line.crashes - before,
-        accuracy=float(hits.mean()),
-        interval=wilson(hits),
+        n=predicted.size,
+        draws=len(answers),
+        flips_expected=flips[0] if flips else None,
+        flips_drawn=flips[1] if flips else None,
+        correct=int(right.sum()),
+        same=int((predicted == undisturbed).sum()),
+        refused=sum(one.refused for one in answers),
+        unreadable=sum(one.unreadable for one in answers),
+        garbage=sum(one.garbage for one in answers),
+        crashes=sum(one.crashes for one in answers),
+        wrong=int(wrong.sum()),
+        accuracy=float(right.mean()),
+        interval=wilson_of_repeats(right),
+        wrong_interval=wilson_of_repeats(wrong),
     )

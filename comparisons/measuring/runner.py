@@ -17,11 +17,7 @@ import numpy as np
 
 from he_compare.common.clock import Clock
 from he_compare.common.contracts import ClearTwin, LocalPipeline
-from he_compare.common.environment import (
-    fingerprint_environment,
-    peak_memory_bytes,
-    reset_peak_memory,
-)
+from he_compare.common.environment import PEAK_METHOD, PeakMemory, fingerprint_environment
 from he_compare.common.errors import CellError, CompareError, ServiceTimeoutError, UnavailableError
 from he_compare.common.identity import array_digest
 from he_compare.common.run.records import (
@@ -194,7 +190,7 @@ class Runner:
         test = self.plan.test
         size = self.plan.settings.infer_batch
         session.run(test.images[:WARMUP_IMAGES], Clock(Side.CLIENT), per=Per.BATCH)
-        own_peak = reset_peak_memory()
+        memory = PeakMemory()
         before = session.byte_count()
         clock = Clock(Side.CLIENT)
         parts = []
@@ -205,7 +201,7 @@ class Runner:
             images = test.images[start : start + size]
             parts.append(session.run(images, clock, per=Per.BATCH, record=recorder))
             self.progress("test images", min(start + size, len(test)), len(test))
-        client_peak = peak_memory_bytes() if own_peak else None
+        client = memory.taken()
         scores = np.concatenate(parts)
         agreement = compare_with_clear(session.fitted, test.images, scores)
         twins = clear_twins_of(session.fitted, test.images, session.classes)
@@ -228,12 +224,15 @@ class Runner:
                 "clear_twins": [ClearTwinFacts(name=one.name, cost=one.cost) for one in twins],
                 "claims": session.fitted.claims(),
                 "training": session.training,
-                "client_peak_bytes": client_peak,
+                "client_peak_bytes": client.peak if client else None,
+                "client_growth_bytes": client.growth if client else None,
+                "client_peak_method": PEAK_METHOD if client else "",
                 "server_peak_bytes": session.server_peak(),
                 "reused": [one.name for one in session.fit.reused],
                 "reused_seconds": {
                     one.name: one.seconds for one in session.fit.reused if one.seconds is not None
                 },
+                "library_seconds": session.fit.library_seconds,
                 "warnings": session.warnings,
                 "tape": self._keep_tape(cell, session, recorder),
                 **session.server_facts,

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from he_compare.common import environment
 from he_compare.common.clock import Clock
 from he_compare.common.errors import MessageError
 from he_compare.common.identity import array_digest, key_of, source_digest
@@ -131,6 +132,38 @@ if reset_peak_memory():
     reset_peak_memory()
     print(before, during, peak_memory_bytes())
 """
+
+
+GROWTH = """
+import numpy as np
+from he_compare.common.environment import PeakMemory
+
+held = np.ones(96 << 20, np.uint8)
+memory = PeakMemory()
+block = np.ones(48 << 20, np.uint8)
+del block
+taken = memory.taken()
+if taken:
+    print(taken.peak, taken.growth)
+"""
+
+
+def test_peak_memory_of_a_phase_leaves_out_what_was_held_before() -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", GROWTH], capture_output=True, text=True, check=True
+    )
+    if not told.stdout:
+        pytest.skip("this system cannot reset the peak")
+    peak, growth = map(int, told.stdout.split())
+    assert peak > 140 << 20
+    assert 40 << 20 < growth < 64 << 20
+
+
+def test_where_the_peak_cannot_be_reset_it_is_not_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(environment, "reset_peak_memory", lambda: False)
+    assert environment.PeakMemory().taken() is None
 
 
 def test_peak_memory_sees_an_allocation_and_can_start_anew() -> None:

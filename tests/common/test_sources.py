@@ -10,7 +10,7 @@ import pytest
 
 from he_compare.common import identity, plugins, sources
 from he_compare.common.identity import source_digest
-from he_compare.common.sources import sources_of
+from he_compare.common.sources import libraries_of, sources_of
 from he_compare.comparisons.auditing import harness
 
 Write = Callable[[str, str], None]
@@ -163,3 +163,21 @@ def test_what_a_backbone_gives_does_not_hang_on_the_others(module: str) -> None:
     found = sources_of(f"he_compare.common.backbones.{module}")
     assert "he_compare.common.backbones.deit" in found
     assert "he_compare.common.backbones.convnet" not in found
+
+
+def test_libraries_are_what_is_imported_from_elsewhere_also_inside_functions(write: Write) -> None:
+    write(
+        "work.py",
+        """
+import json
+from typing import TYPE_CHECKING
+from he_compare.common import seeds
+from . import aside
+if TYPE_CHECKING:
+    import pandas
+
+def later():
+    from sklearn.linear_model import LogisticRegression
+""",
+    )
+    assert libraries_of("mine.work") == ("json", "sklearn.linear_model", "typing")

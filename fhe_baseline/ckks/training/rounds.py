@@ -241,16 +241,19 @@ class CkksTraining:
         """Have the server run a stretch; return V and W for the next one."""
         start = time.perf_counter()
         stretch = self._circuit.stretches[number]
-        with self._clock.stage(Stage.REFRESH, items=stretch.count):
+        # The first stretch begins from zero: nothing is encrypted for it. What the last one gives
+        # is the model: that is decrypted, and not encrypted again.
+        ends = stretch.end == self._total
+        with self._clock.stage(Stage.REFRESH if number else Stage.ENCRYPT, items=stretch.count):
             state = self._client.encrypt_state(number, ahead, weights)
         there = Clock(Side.CLIENT)
         header = pack_header(number)
         replies = server.call("train", [header, *state], there)
         self._clock.absorb(there)
-        with self._clock.stage(Stage.REFRESH, items=stretch.count):
+        with self._clock.stage(Stage.DECRYPT if ends else Stage.REFRESH, items=stretch.count):
             last, before = self._client.decrypt_state(number, replies)
         received = sum(map(len, replies))
-        if stretch.end == self._total:
+        if ends:
             outcome.weights_bytes += received
         else:
             outcome.refresh_download_bytes += received

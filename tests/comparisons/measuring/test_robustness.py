@@ -11,7 +11,7 @@ import pytest
 
 from he_compare.common.clock import Clock
 from he_compare.common.errors import MessageError, ServiceError, ServiceTimeoutError, UsageError
-from he_compare.common.run.records import RobustnessCurve
+from he_compare.common.run.records import RobustnessCurve, RobustnessPoint
 from he_compare.common.service.wire import pack, unpack
 from he_compare.common.types import Float64Array, Message, Side, UInt8Array
 from he_compare.comparisons.measuring.disturbances import (
@@ -173,7 +173,7 @@ def test_accuracy_falls_from_perfect_to_chance_and_intervals_hold_it() -> None:
     assert points[0].accuracy == points[1].accuracy == 1.0
     assert 0.2 < points[2].accuracy < 0.8
     for point in points:
-        assert point.n == 24 and point.accuracy == point.correct / 24
+        assert point.n == 24 * point.draws and point.accuracy == point.correct / point.n
         assert point.interval.low <= point.accuracy <= point.interval.high
         assert "Wilson" in point.interval.method
 
@@ -184,6 +184,43 @@ def test_the_same_seed_gives_the_same_curve_whatever_the_batch_and_the_other_lev
     assert curve(levels=[0.3], seed=5, batch=7).points[0] == first.points[1]
     assert curve(levels=[0.1, 0.3], seed=6) != first
     assert curve(levels=[200.0], seed=5, **noise) == curve(levels=[200.0], seed=5, **noise)
+
+
+def test_every_message_is_disturbed_anew_in_each_draw_and_the_flips_are_counted() -> None:
+    still, few, many = curve(levels=[0.0, 1e-3, 0.3]).points
+    assert (still.draws, still.flips_expected, still.flips_drawn) == (1, 0.0, 0)
+    assert (few.draws, few.n) == (3, 72)
+    for point, share in ((few, 1e-3), (many, 0.3)):
+        expected = share * 72 * 8 * 192
+        assert point.flips_expected == pytest.approx(expected)
+        assert point.flips_drawn is not None
+        assert abs(point.flips_drawn - expected) < 5 * np.sqrt(expected)
+    first, second = (curve(levels=[0.3], seed=seed).points[0].flips_drawn for seed in (1, 2))
+    assert first != second
+    noisy = curve(levels=[20.0], disturbance=GAUSSIAN_NOISE).points[0]
+    assert (noisy.draws, noisy.flips_expected, noisy.flips_drawn) == (1, None, None)
+
+
+def test_right_refused_and_wrong_are_all_there_is() -> None:
+    def half_refused(image: UInt8Array) -> Message:
+        if image.max() > 240:
+            raise MessageError("too bright")
+        return brightness(image)
+
+    for point in curve(FakeSession(FakeServer(half_refused)), levels=[0.002, 0.01]).points:
+        assert point.correct + point.noticed + point.wrong == point.n
+        assert point.wrong_interval is not None
+        assert point.wrong_interval.low <= point.wrong / point.n <= point.wrong_interval.high
+        assert 0 < point.noticed < point.n and point.correct > 0
+
+
+def test_a_point_of_an_older_record_counts_what_is_left_over_as_wrong() -> None:
+    stored = curve(levels=[0.3]).points[0].model_dump()
+    wrong = stored.pop("wrong")
+    assert wrong > 0
+    assert RobustnessPoint.model_validate(stored).wrong == wrong
+    with pytest.raises(ValueError, match="wrong"):
+        RobustnessPoint.model_validate(stored | {"refused": "many"})
 
 
 def test_default_levels_start_with_an_undisturbed_point() -> None:
@@ -201,8 +238,8 @@ def test_refused_messages_are_counted_and_do_not_take_their_batch_with_them() ->
 
     share = 1 / (8 * IMAGES[0].size)
     (point,) = curve(FakeSession(FakeServer(refuse_altered)), levels=[share]).points
-    assert 5 <= point.refused <= 20
-    assert point.correct == point.same == 24 - point.refused
+    assert 25 <= point.refused <= 60
+    assert point.correct == point.same == 72 - point.refused
     assert point.unreadable == point.garbage == point.crashes == 0
 
 
@@ -215,7 +252,7 @@ def test_refused_messages_are_counted_and_do_not_take_their_batch_with_them() ->
     ],
     ids=["unreadable", "nan", "huge"],
 )
-def test_replies_that_are_no_scores_are_counted_apart_and_are_wrong(
+def test_replies_that_are_no_scores_are_counted_apart_and_not_as_wrong(
     reply: Message, counted: str
 ) -> None:
     def answer(image: UInt8Array) -> Message:
@@ -223,8 +260,9 @@ def test_replies_that_are_no_scores_are_counted_apart_and_are_wrong(
 
     (point,) = curve(FakeSession(FakeServer(answer)), levels=[0.4]).points
     counts = {name: getattr(point, name) for name in ("refused", "unreadable", "garbage")}
-    assert counts == {"refused": 0, "unreadable": 0, "garbage": 0} | {counted: 24}
-    assert point.correct == 0 and point.accuracy == 0.0
+    assert counts == {"refused": 0, "unreadable": 0, "garbage": 0} | {counted: 72}
+    assert point.noticed == 72
+    assert point.correct == point.wrong == 0 and point.accuracy == 0.0
 
 
 def fragile(image: UInt8Array) -> Message:
@@ -244,7 +282,7 @@ def test_a_server_that_dies_is_started_again_and_its_deaths_are_counted() -> Non
     session = FakeSession(FakeServer(fragile))
     (point,) = curve(session, levels=[0.002], restart=restart, batch=8).points
     assert point.crashes == point.refused > 0
-    assert point.same == 24 - point.refused
+    assert point.same == 72 - point.refused
     assert len(started) >= point.crashes
 
 
@@ -324,7 +362,7 @@ def test_one_flipped_bit_of_a_ckks_ciphertext_yields_garbage_or_refusal() -> Non
     whole, few, many = found.points
     assert whole.accuracy == 1.0
     assert few.correct == many.correct == 0
-    assert few.refused + few.unreadable + few.garbage == 12
-    assert many.refused == 12
+    assert few.noticed == 36
+    assert many.refused == 36
     noise = robustness_curve(session, features, labels, GAUSSIAN_NOISE)
     assert noise.points == [] and "pictures" in noise.reason

@@ -265,6 +265,18 @@ def test_equal_uploads_give_equal_bytes_whatever_the_processes_race(
 # What it costs, and what it is compared with
 
 
+@pytest.mark.parametrize(("refreshes", "refreshed"), [(0, False), (2, True)])
+def test_without_a_refresh_the_last_decryption_is_called_a_decryption(
+    refreshes: int, refreshed: bool
+) -> None:
+    circuit, problem = small_task(60, 5, steps=3, refreshes=refreshes)
+    clock, (_, start) = Clock(Side.CLIENT), dying_servers()
+    CkksTraining(circuit, problem, start, clock).run(0)
+    stages = {stage for stage, *_ in clock.samples}
+    assert Stage.DECRYPT in stages
+    assert (Stage.REFRESH in stages) is refreshed
+
+
 def test_bytes_and_stages_are_counted() -> None:
     circuit, problem = small_task(60, 5, steps=5, refreshes=2)
     clock, (servers, start) = Clock(Side.CLIENT), dying_servers()
