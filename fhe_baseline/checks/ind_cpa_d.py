@@ -1,7 +1,7 @@
 """IND-CPA-D: the secret key from decrypted CKKS results, and what prevents that.
 
-One complex decode of one reply, and two real decodes of two of the pipeline's own replies, fresh and after evaluation; then what an
-owner might publish instead: fewer digits, flooded values, the scores alone, the label alone.
+One complex decode of one reply of the pipeline's own, and two real decodes, fresh and after
+evaluation; then what an owner might publish instead: fewer digits, flooded values, the scores alone, the label alone.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from he_compare.common.errors import UnknownNameError, UsageError
 from he_compare.common.plugins import nearest
-from he_compare.common.run.security_tables import GUIDELINES_2024, LEVELS, STANDARD_2018, TABLES
+from he_compare.common.run.security_tables import LEVELS, STANDARD_2018, TABLES
 
 ENFORCED_BY = (
     "Microsoft SEAL refuses less than 128 bits of the 2018 standard when the context is made; "

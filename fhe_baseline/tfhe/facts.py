@@ -62,13 +62,13 @@ class CircuitFacts:
 
     @property
     def bootstraps(self) -> bool | None:
-        """Whether the circuit uses programmable bootstrapping, which makes it TFHE; None: unknown."""
+        """Whether the circuit bootstraps, which makes it TFHE; None: not known."""
         count = self.statistics.get("programmable_bootstrap_count")
         return None if count is None else count > 0
 
     @property
     def scheme(self) -> str:
-        """LWE where nothing is bootstrapped: such a circuit only adds and multiplies by constants."""
+        """LWE where nothing is bootstrapped: the circuit adds, and multiplies by constants."""
         return "LWE" if self.bootstraps is False else "TFHE"
 
     def weakest(self) -> LweFacts:

@@ -133,7 +133,7 @@ def test_the_width_of_errors_that_is_estimated_is_the_one_that_seal_draws() -> N
     assert np.mean(variances) == pytest.approx(10.5, abs=0.17)
     facts = ckks_facts("inference", "n8192", parameters)
     assert 2**facts.log2_sigma == pytest.approx(math.sqrt(10.5), rel=1e-3)
-    assert ERROR_SIGMA == pytest.approx(math.sqrt(10.5))
+    assert pytest.approx(math.sqrt(10.5)) == ERROR_SIGMA
 
 
 def test_a_circuit_that_bootstraps_nothing_is_called_lwe() -> None:
