@@ -31,6 +31,8 @@ CLASSICAL, CORE_SVP, QUANTUM = (
     "Chailloux-Loyer (quantum)",
 )
 ATTACK = "primal uSVP"
+# The package, not the estimator of Albrecht et al., which it is compared with in the tests.
+ESTIMATED_BY = "he-compare"
 SMALLEST_BLOCK = 41  # Chen's formula for delta holds above
 
 # Gates of one sieve in dimension b: 2^(slope b + offset). MATZOV, "Report on the Security of LWE:
@@ -184,10 +186,11 @@ def lattice_facts(
         name=name,
         dimension=dimension,
         log2_q=log2_q,
-        log2_sigma=round(math.log2(sigma), 2),
+        log2_sigma=round(math.log2(sigma), 4),
         secret_distribution=f"uniform {secret}",
         verdicts=verdicts,
         attack=ATTACK,
+        estimated_by=ESTIMATED_BY,
         block_size=found[0].beta or None,
         bits=_bits(found),
         bits_are_at_most=0 < found[0].beta <= SMALLEST_BLOCK,

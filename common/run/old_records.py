@@ -129,8 +129,15 @@ def with_manifest_facts(values: Any) -> Any:
 
 
 def _with_task(facts: Any) -> Any:
-    """Split ``use``, which named the task and, after a colon, what else there was to say."""
-    if not isinstance(facts, dict) or "task" in facts:
+    """Split ``use``, which named the task and, after a colon, what else there was to say.
+
+    Estimates were made by this package alone before a record said by whom.
+    """
+    if not isinstance(facts, dict):
+        return facts
+    if facts.get("attack") == "primal uSVP":
+        facts = {"estimated_by": "he-compare"} | facts
+    if "task" in facts:
         return facts
     task, _, use = str(facts.get("use", "")).partition(": ")
     return facts | ({"task": task, "use": use} if task in TASKS else {"task": ""})

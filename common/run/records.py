@@ -125,6 +125,7 @@ class LatticeFacts(Record):
         default_factory=dict, description="What each published table says, by table"
     )
     attack: str = Field(default="", description="The attack whose cost is estimated")
+    estimated_by: str = Field(default="", description="The program that made the estimate")
     block_size: int | None = Field(default=None, description="beta of BKZ; none: out of reach")
     bits: dict[str, float] = Field(
         default_factory=dict, description="log2 of the attack's cost, by name of the cost model"

@@ -85,11 +85,11 @@ class HeadExtraction(EncryptionCheck):
                 Detail("largest error of a weight / largest weight", truth.largest_weight_error),
             ],
             promised=False,
-            claim="secrecy of the head from anyone who reads scores; here that is the client, "
-            "which trained it",
+            claim="secrecy of the head from the client, which matters where somebody else owns the "
+            "head; in this pipeline the client owns it",
             limits=[
-                "protects the patient from the server, not the server's model from the client: "
-                "homomorphic encryption does not limit queries",
+                "encryption hides images from the server, not the server's model from the client: "
+                "it does not limit queries",
             ],
             spent={"queries": truth.queries},
         )

@@ -1,7 +1,7 @@
 """IND-CPA-D: the secret key from decrypted CKKS results, and what prevents that.
 
-Two real decodes of two of the pipeline's own replies, fresh and after evaluation; then what an
-owner might publish instead: fewer digits, flooded values, the scores alone, the label alone.
+One complex decode of one reply of the pipeline's own, and two real decodes, fresh and after
+evaluation; then what an owner might publish instead: fewer digits, flooded values, the scores alone, the label alone.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from he_compare.fhe_baseline.checks.tools.victim import (
     secret_key_of,
     victim_of,
 )
-from he_compare.fhe_baseline.ckks.context import import_tenseal, seal_context
+from he_compare.fhe_baseline.ckks.context import ERROR_SIGMA, import_tenseal, seal_context
 from he_compare.fhe_baseline.ckks.modular import Int64Array
 from he_compare.fhe_baseline.ckks.serialization import load_seal
 
@@ -66,7 +66,7 @@ class Decrypted:
     def noise(self) -> float:
         """Deviation of a decrypted slot that stems from fresh encryption noise alone."""
         degree = 2 * len(self.slots[0])
-        return 3.2 * math.sqrt(degree / 2) / float(self.ciphertexts[0].scale)
+        return ERROR_SIGMA * math.sqrt(degree / 2) / float(self.ciphertexts[0].scale)
 
 
 class IndCpaD(Check):
@@ -108,9 +108,10 @@ class IndCpaD(Check):
         degree = len(evaluated.truth)
         return CheckFinding(
             verdict="broken" if full > 0.99 else "resists within budget",
-            headline=f"two replies decoded in full give {full:.0%} of the key's {degree} "
-            f"coefficients; the {classes} scores alone {scores:.0%}, labels alone {labels:.0%}; "
-            "this pipeline shows decryptions to their owner only",
+            headline=f"all slots of one reply, decoded, give {complex_share:.0%} of the key's "
+            f"{degree} coefficients (real slots alone: {full:.0%} from two replies); the {classes} "
+            f"class scores alone give {scores:.0%}, labels {labels:.0%}; this pipeline shows "
+            "decoded replies to their owner only",
             value=full,
             details=[
                 Detail("from one complex decode of a reply", complex_share),

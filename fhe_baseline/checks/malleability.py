@@ -53,9 +53,9 @@ class Malleability(EncryptionCheck):
         noticed = _noticed_flips(victim, replies[0], random)
         return CheckFinding(
             verdict="broken" if forced > 0.99 else "resists within budget",
-            headline=f"a constant added to the encrypted scores turns {forced:.0%} of {IMAGES} "
-            f"predictions into the chosen class, and the client notices none; of single flipped "
-            f"bits it notices {noticed:.0%}",
+            headline=f"{round(forced * IMAGES)} of {IMAGES} replies were changed to the chosen "
+            "class by adding a constant to the encrypted scores, and the client noticed none; it noticed "
+            f"{noticed:.0%} of single flipped bits",
             value=forced,
             details=[
                 Detail("of that class before", float((before == target).mean())),

@@ -7,6 +7,7 @@ not use them (TenSEAL 0.3.18 loads such a context and calls it public).
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from he_compare.common.errors import CellError, MessageError, UnavailableError
@@ -16,10 +17,10 @@ from he_compare.fhe_baseline.ckks.serialization import parse_foreign
 # TenSEAL would start one thread per core; packings are compared on one.
 THREADS = 1
 
-# Uniform ternary secret; errors from a centred binomial over 2 x 21 bits, variance 21/2 (SEAL's
-# default build, util/rlwe.cpp), which the security tables count as sigma = 3.19.
+# Uniform ternary secret; errors from a centred binomial over 2 x 21 bits, variance 21/2: SEAL's
+# default build (util/rlwe.cpp), which TenSEAL ships. One width for claims, estimates and precision.
 SECRET_DISTRIBUTION = "uniform ternary"
-ERROR_SIGMA = 3.24
+ERROR_SIGMA = math.sqrt(21 / 2)
 PRNG_SEED_BITS = 512
 
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 import math
 
 from he_compare.common.run.records import LatticeFacts
+from he_compare.common.run.security_tables import STANDARD_2018
+from he_compare.fhe_baseline.ckks.context import ERROR_SIGMA
 from he_compare.fhe_baseline.ckks.parameters import (
     ENFORCED_BY,
-    STANDARD_2018,
     CkksParameters,
     verdict,
 )
 from he_compare.fhe_baseline.lattice import Task, lattice_facts
-
-# The tables and the estimates count the errors of SEAL's centred binomial as sigma = 3.19.
-TABLE_SIGMA = 3.19
 
 STUDY_ONLY = (
     "not enforced: the set exists for study and is refused unless that is asked for by name"
@@ -33,7 +31,7 @@ def ckks_facts(
         name=name,
         dimension=parameters.degree,
         log2_q=parameters.total_bits,
-        sigma=TABLE_SIGMA,
+        sigma=ERROR_SIGMA,
         secret="ternary",
         verdicts={table: str(one) for table, one in judged.items()},
         enforced_by=ENFORCED_BY if judged[STANDARD_2018].level else STUDY_ONLY,
@@ -45,7 +43,7 @@ def ckks_facts(
 
 def fresh_error(parameters: CkksParameters) -> float:
     """Return five standard deviations of the error of one slot of a fresh symmetric ciphertext."""
-    slot = math.sqrt(parameters.degree) * TABLE_SIGMA
+    slot = math.sqrt(parameters.degree) * ERROR_SIGMA
     return float(5 * slot / 2.0**parameters.scale_bits)
 
 

@@ -1,9 +1,7 @@
 """CKKS parameter sets by name, and what two published security tables say about each.
 
-Largest modulus sizes for a uniform ternary secret, error width 3.19 and classical attacks:
-the HomomorphicEncryption.org standard of 2018 (which Microsoft SEAL enforces at 128 bits) and the
-Security Guidelines of 2024 (Bossuat et al., ePrint 2024/463, table 5.2). The modulus that counts is
-the largest an evaluation key is published under, the key-switching prime included.
+Microsoft SEAL enforces the table of 2018 at 128 bits. The modulus that counts is the largest an
+evaluation key is published under, the key-switching prime included.
 """
 
 from __future__ import annotations
@@ -13,31 +11,8 @@ from dataclasses import dataclass
 
 from he_compare.common.errors import UnknownNameError, UsageError
 from he_compare.common.plugins import nearest
+from he_compare.common.run.security_tables import LEVELS, STANDARD_2018, TABLES
 
-LEVELS = (128, 192, 256)
-STANDARD_2018 = "HomomorphicEncryption.org standard 2018"
-GUIDELINES_2024 = "Security Guidelines 2024 (ePrint 2024/463)"
-
-# Ring degree -> largest log2 Q at 128, 192 and 256 bits; None: no modulus is listed.
-TABLES: dict[str, dict[int, tuple[int | None, int | None, int | None]]] = {
-    STANDARD_2018: {
-        1024: (27, 19, 14),
-        2048: (54, 37, 29),
-        4096: (109, 75, 58),
-        8192: (218, 152, 118),
-        16384: (438, 305, 237),
-        32768: (881, 611, 476),
-    },
-    GUIDELINES_2024: {
-        1024: (26, None, None),
-        2048: (53, 36, 27),
-        4096: (106, 73, 56),
-        8192: (214, 147, 114),
-        16384: (430, 297, 230),
-        32768: (868, 597, 462),
-        65536: (1747, 1199, 929),
-    },
-}
 ENFORCED_BY = (
     "Microsoft SEAL refuses less than 128 bits of the 2018 standard when the context is made; "
     "he-compare checks the same table before, and only reports the 2024 guidelines"

@@ -36,6 +36,8 @@ NOT_CLAIMED = [
     "circuit privacy: the client may learn the head from the noise and the scores",
 ]
 
+# What Concrete compiles a linear head to: additions and multiplications by constants.
+LWE_ALONE = "LWE without bootstrapping, Concrete ML"
 RELEASED = (
     "the trained head is decrypted by its owner and released to the server, which has seen its "
     "ciphertext: with look-ups that fail once in a hundred, IND-CPA-D is not claimed for the "
@@ -51,7 +53,7 @@ def inference_claims(
     ``told``: what the record is to say besides, sizes for instance.
     """
     return SecurityClaims(
-        scheme="TFHE (LWE), Concrete ML",
+        scheme=LWE_ALONE if facts and facts.bootstraps is False else "TFHE (LWE), Concrete ML",
         protects="the image, its features and its scores are hidden from an honest-but-curious "
         "server",
         claim_type="reduction to a hardness assumption",

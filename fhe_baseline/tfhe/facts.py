@@ -60,6 +60,17 @@ class CircuitFacts:
     message_bits: int
     statistics: dict[str, Any]
 
+    @property
+    def bootstraps(self) -> bool | None:
+        """Whether the circuit bootstraps, which makes it TFHE; None: not known."""
+        count = self.statistics.get("programmable_bootstrap_count")
+        return None if count is None else count > 0
+
+    @property
+    def scheme(self) -> str:
+        """LWE where nothing is bootstrapped: the circuit adds, and multiplies by constants."""
+        return "LWE" if self.bootstraps is False else "TFHE"
+
     def weakest(self) -> LweFacts:
         """Return the ciphertexts with the fewest estimated bits."""
         return min(self.lwe, key=lambda one: one.estimates()[0].bits)
@@ -128,7 +139,7 @@ def tfhe_facts(circuit: CircuitFacts, task: Task) -> list[LatticeFacts]:
     """Return the facts of every kind of ciphertext and key of a compiled circuit."""
     return [
         lattice_facts(
-            scheme="TFHE",
+            scheme=circuit.scheme,
             task=task,
             use=one.use,
             name=f"{circuit.message_bits}-bit circuit",
@@ -148,6 +159,6 @@ def tfhe_facts(circuit: CircuitFacts, task: Task) -> list[LatticeFacts]:
 
 
 def _exactness(circuit: CircuitFacts) -> str:
-    if circuit.statistics.get("programmable_bootstrap_count"):
+    if circuit.bootstraps:
         return "exact where no table look-up fails"
     return "exact"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import subprocess
 import sys
@@ -15,15 +16,15 @@ from typer.testing import CliRunner
 
 from he_compare.common.errors import UsageError
 from he_compare.common.run.records import Agreement, LatticeFacts, RunRecord, SecurityClaims
+from he_compare.common.run.security_tables import GUIDELINES_2024, STANDARD_2018
 from he_compare.common.run.store import RunFolder
 from he_compare.common.run.view import read_run
 from he_compare.common.types import FheMode, Phase
 from he_compare.comparisons.cli.audit import audit_app
+from he_compare.fhe_baseline.ckks.context import ERROR_SIGMA
 from he_compare.fhe_baseline.ckks.facts import ckks_facts, fresh_error
 from he_compare.fhe_baseline.ckks.parameters import (
-    GUIDELINES_2024,
     PARAMETER_SETS,
-    STANDARD_2018,
     TRAINING_SETS,
     CkksParameters,
     name_of,
@@ -108,6 +109,38 @@ def test_the_predicted_error_of_a_fresh_slot_is_that_of_seal() -> None:
     seal.Decryptor(context, secret).decrypt(encrypted, plain)
     errors = np.abs(np.real(encoder.decode_complex(plain)))
     assert fresh_error(parameters) / 5 < errors.max() < fresh_error(parameters)
+
+
+def test_the_width_of_errors_that_is_estimated_is_the_one_that_seal_draws() -> None:
+    """A slot's mean square is N sigma^2 over the scale's square (Parseval): 40 ciphertexts of 0."""
+    import numpy as np
+
+    from he_compare.fhe_baseline.ckks.context import import_tenseal, seal_context
+
+    seal, parameters = import_tenseal().sealapi, PARAMETER_SETS["n8192"]
+    context = seal_context(parameters)
+    secret = seal.KeyGenerator(context).secret_key()
+    encryptor, decryptor = seal.Encryptor(context, secret), seal.Decryptor(context, secret)
+    encoder, scale, variances = seal.CKKSEncoder(context), 2.0**parameters.scale_bits, []
+    for _ in range(40):
+        encrypted, plain = seal.Ciphertext(), seal.Plaintext()
+        encryptor.encrypt_zero_symmetric(encrypted)
+        encrypted.scale = scale
+        decryptor.decrypt(encrypted, plain)
+        slots = np.array(encoder.decode_complex(plain))
+        variances.append(float((np.abs(slots) ** 2).mean()) * scale**2 / parameters.degree)
+    # Six deviations of the mean; 3.19 squared is 10.18, eleven below.
+    assert np.mean(variances) == pytest.approx(10.5, abs=0.17)
+    facts = ckks_facts("inference", "n8192", parameters)
+    assert 2**facts.log2_sigma == pytest.approx(math.sqrt(10.5), rel=1e-3)
+    assert pytest.approx(math.sqrt(10.5)) == ERROR_SIGMA
+
+
+def test_a_circuit_that_bootstraps_nothing_is_called_lwe() -> None:
+    for count, scheme in ((0, "LWE"), (3, "TFHE"), (None, "TFHE")):
+        told = {} if count is None else {"programmable_bootstrap_count": count}
+        (row,) = tfhe_facts(replace(CIRCUIT, statistics=CIRCUIT.statistics | told), "inference")
+        assert row.scheme == scheme
 
 
 def test_names_are_found_by_value() -> None:

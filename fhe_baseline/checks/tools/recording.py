@@ -110,7 +110,7 @@ def encryption_noise(
     """Return what a ciphertext holds beside the encoding of ``slots``: its noise, int64 (N,).
 
     Needs the secret key: it is the owner's own look at what left. Zero would be a plaintext in
-    disguise; SEAL's fresh noise has a deviation of 3.2.
+    disguise; SEAL's fresh noise has a deviation of 3.24.
     """
     seal = import_tenseal().sealapi
     plaintext, rest, left = seal.Plaintext(), seal.Ciphertext(), seal.Plaintext()

@@ -9,6 +9,7 @@ import hashlib
 from typing import Any
 
 from he_compare.common.run.records import SecurityClaims
+from he_compare.common.run.security_tables import STANDARD_2018
 from he_compare.fhe_baseline.ckks.claims import (
     NOT_CLAIMED,
     inference_facts,
@@ -19,7 +20,6 @@ from he_compare.fhe_baseline.ckks.facts import ckks_facts
 from he_compare.fhe_baseline.ckks.inference import Plan
 from he_compare.fhe_baseline.ckks.parameters import (
     ENFORCED_BY,
-    STANDARD_2018,
     CkksParameters,
     name_of,
     verdict,

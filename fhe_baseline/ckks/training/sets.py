@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from he_compare.common.errors import UsageError
+from he_compare.common.run.security_tables import STANDARD_2018
 from he_compare.fhe_baseline.ckks.parameters import (
-    STANDARD_2018,
     TRAINING_SETS,
     CkksParameters,
     training_set,

@@ -7,12 +7,10 @@ from typing import get_args
 import pytest
 
 from he_compare.common.errors import UnknownNameError, UsageError
+from he_compare.common.run.security_tables import GUIDELINES_2024, STANDARD_2018, TABLES
 from he_compare.fhe_baseline.ckks.context import data_primes, seal_context
 from he_compare.fhe_baseline.ckks.parameters import (
-    GUIDELINES_2024,
     PARAMETER_SETS,
-    STANDARD_2018,
-    TABLES,
     CkksParameters,
     parameter_set,
     require_128_bits,
