@@ -95,6 +95,15 @@ class ClearTwinFacts(Record):
     cost: str = Field(description="What the step from the model before costs; '' for the first")
 
 
+class ValidationFacts(Record):
+    """Validation images that were scored so that a threshold can be fixed without test images."""
+
+    images: int = Field(description="Validation images scored; their scores are no test result")
+    scored_by: str = Field(
+        description="'as executed', or the clear model that stands for the executed path, by name"
+    )
+
+
 class KeySpace(Record):
     """Size of the key space in bits, nominal and as limited by the key's own entropy."""
 
@@ -411,6 +420,11 @@ class RunRecord(Record):
         description="Clear models on the way to the executed one, in order; their probabilities "
         "are stored with the predictions, as twin_probabilities (models, n, k)",
     )
+    validation: ValidationFacts | None = Field(
+        default=None,
+        description="How the validation split was scored; its validation_labels (n,) and "
+        "validation_probabilities (n, k) are stored with the predictions. None: it was not",
+    )
     claims: SecurityClaims | None = Field(default=None, description="Security claims")
     robustness: list[RobustnessCurve] = Field(
         default_factory=list, description="Accuracy under disturbed messages, one per disturbance"
@@ -700,6 +714,24 @@ class CostRung(Record):
     )
 
 
+class OperatingPoint(Record):
+    """How test images are called at a threshold that was fixed on validation images alone."""
+
+    threshold: float | None = Field(
+        description="Probability of the positive class at or above which it is called; none: it "
+        "could not be fixed, see note"
+    )
+    rule: str = Field(description="How the threshold was fixed")
+    scored_by: str = Field(description="What scored the validation images")
+    validation_images: list[int] = Field(description="Validation images, by class")
+    confusion: list[list[int]] = Field(
+        default_factory=list, description="Test images: rows truth, columns prediction"
+    )
+    sensitivity: MetricValue | None = Field(default=None, description="On the test images")
+    specificity: MetricValue | None = Field(default=None, description="On the test images")
+    note: str = Field(default="", description="Why there is no threshold")
+
+
 class CellScores(Record):
     """All metrics of one accuracy cell."""
 
@@ -720,6 +752,11 @@ class CellScores(Record):
         description="From the clear reference to what was executed, one step at a time; none where "
         "the pipeline names no models between them",
     )
+    at_validated_threshold: OperatingPoint | None = Field(
+        default=None,
+        description="At a threshold fixed on validation images; none where no class is positive "
+        "or the validation split was not scored",
+    )
 
 
 class ScoreSheet(Record):
@@ -730,6 +767,11 @@ class ScoreSheet(Record):
     threshold: float = Field(
         description="Probability at or above which the positive class of two is predicted; where "
         "none is positive, and with more classes, the likeliest class is predicted"
+    )
+    proportions: str = Field(
+        default="",
+        description="How intervals of proportions were made; '' in older records: Wilson, images "
+        "taken as independent",
     )
     cells: list[CellScores] = Field(description="One per scored accuracy cell")
     differences: list[PairedDifference] = Field(
