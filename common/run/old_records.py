@@ -92,8 +92,9 @@ def with_wrong_answers(values: Any) -> Any:
     """Return the values of a stored point with the wrong answers counted: what is left over."""
     if not isinstance(values, dict) or "wrong" in values:
         return values
-    counts = [values.get(name) for name in ("n", "correct", "refused", "unreadable", "garbage")]
-    if not all(isinstance(count, int) for count in counts):
+    named = [values.get(name) for name in ("n", "correct", "refused", "unreadable", "garbage")]
+    counts = [count for count in named if isinstance(count, int)]
+    if len(counts) < len(named):
         return values
     sent, *others = counts
     return values | {"wrong": sent - sum(others)}

@@ -27,7 +27,7 @@ from he_compare.common.types import BoolArray, Float64Array, IntArray
 
 COMPARED = ("accuracy", "auc")
 # What pipelines of one run are compared in: whichever of the first two leads.
-LEADING = ("accuracy", "balanced_accuracy", "auc")
+RUN_COMPARED = ("accuracy", "balanced_accuracy", "auc")
 
 
 def paired_difference(

@@ -21,7 +21,7 @@ from he_compare.common.run.records import (
 )
 from he_compare.common.run.store import SCORES, RunFolder, inside, load_arrays
 from he_compare.common.run.view import answered
-from he_compare.common.statistics.paired import LEADING, paired_differences
+from he_compare.common.statistics.paired import RUN_COMPARED, paired_differences
 from he_compare.common.statistics.rungs import cost_rungs
 
 THRESHOLD = 0.5
@@ -173,6 +173,6 @@ def _differences(
                 card,
                 seed=manifest.seed,
                 threshold=THRESHOLD,
-                metrics=LEADING,
+                metrics=RUN_COMPARED,
             )
     return result

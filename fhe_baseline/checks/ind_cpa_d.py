@@ -1,7 +1,8 @@
 """IND-CPA-D: the secret key from decrypted CKKS results, and what prevents that.
 
 One complex decode of one reply of the pipeline's own, and two real decodes, fresh and after
-evaluation; then what an owner might publish instead: fewer digits, flooded values, the scores alone, the label alone.
+evaluation; then what an owner might publish instead: fewer digits, flooded values, the
+scores alone, the label alone.
 """
 
 from __future__ import annotations

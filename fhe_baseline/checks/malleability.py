@@ -54,8 +54,8 @@ class Malleability(EncryptionCheck):
         return CheckFinding(
             verdict="broken" if forced > 0.99 else "resists within budget",
             headline=f"{round(forced * IMAGES)} of {IMAGES} replies were changed to the chosen "
-            "class by adding a constant to the encrypted scores, and the client noticed none; it noticed "
-            f"{noticed:.0%} of single flipped bits",
+            "class by adding a constant to the encrypted scores, and the client noticed none; it "
+            f"noticed {noticed:.0%} of single flipped bits",
             value=forced,
             details=[
                 Detail("of that class before", float((before == target).mean())),
