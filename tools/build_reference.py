@@ -148,7 +148,8 @@ def metrics() -> str:
         parts.append(f"## {plugin.name}\n\n{plugin.summary}\n\n{_table(heads, rows)}")
     words = (
         "Computed from stored predictions by `compare score`. TP, FP, FN: true positives, "
-        "false positives, false negatives. Bootstrap: 2,000 draws of patient groups, percentiles."
+        "false positives, false negatives. Bootstrap: 2,000 draws of patient groups, percentiles. "
+        "A proportion has Wilson's interval where no patient group has several of its images."
     )
     return _page("Metrics", words, *parts, _timings())
 
@@ -161,7 +162,8 @@ def _timings() -> str:
 
 
 def _metric(metric: Metric) -> tuple[str, ...]:
-    interval = "Wilson" if metric.outcomes is not None else "bootstrap by group"
+    proportion = metric.outcomes is not None
+    interval = "Wilson or bootstrap by group" if proportion else "bootstrap by group"
     better = "higher" if metric.higher_is_better else "lower"
     return f"`{metric.name}`", _cell(metric.formula), interval, better, _cell(metric.source)
 

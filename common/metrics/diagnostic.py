@@ -51,6 +51,9 @@ def _share(
         hits, trials = trials_of(predictions)
         return hits[trials]
 
+    def trials(predictions: Predictions) -> BoolArray:
+        return trials_of(predictions)[1]
+
     return Metric(
         name,
         formula,
@@ -58,6 +61,7 @@ def _share(
         value,
         resampled,
         outcomes,
+        trials,
         per_class=per_class,
         needs_positive=not per_class,
     )
@@ -67,19 +71,19 @@ METRICS = (
     _share(
         "sensitivity",
         "positive images called positive / positive images",
-        "Yerushalmy 1947; sklearn.metrics.recall_score; interval: Wilson 1927",
+        "Yerushalmy 1947; sklearn.metrics.recall_score; interval: see accuracy",
         _positives,
     ),
     _share(
         "specificity",
         "negative images not called positive / negative images",
-        "Yerushalmy 1947; sklearn.metrics.recall_score; interval: Wilson 1927",
+        "Yerushalmy 1947; sklearn.metrics.recall_score; interval: see accuracy",
         _negatives,
     ),
     _share(
         "recall",
         "images of a class called correctly / images of the class, for each class",
-        "sklearn.metrics.recall_score; interval: Wilson 1927",
+        "sklearn.metrics.recall_score; interval: see accuracy",
         _one_class,
         per_class=True,
     ),

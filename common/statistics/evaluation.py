@@ -1,4 +1,9 @@
-"""Scoring one set of predictions: every discovered metric with its interval, and the curves."""
+"""Scoring one set of predictions: every discovered metric with its interval, and the curves.
+
+Intervals of proportions (accuracy, recalls, sensitivity, specificity) are Wilson's (1927) where
+every patient group has one image, and by cluster bootstrap where a group has several: images of one
+patient are no independent trials.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +30,9 @@ from he_compare.common.statistics.metric import Metric, Predictions, UndefinedMe
 from he_compare.common.types import BoolArray, Float64Array, IntArray
 
 WILSON = "Wilson, images taken as independent"
+WILSON_BY_GROUP = "Wilson by patient group, because all images agree"
+# How a score sheet says what is done with proportions.
+PROPORTIONS = "Wilson where each patient group has one image, else bootstrap by group"
 
 Scores = tuple[
     list[MetricValue],
@@ -74,7 +82,7 @@ def score(
     if why_not:
         return [_no_value(*named, why_not) for named in _expanded(predictions)], [], [], []
     weights = group_weights(groups, draws, seed)
-    values = [measure(*named, weights) for named in _expanded(predictions)]
+    values = [measure(*named, weights, groups) for named in _expanded(predictions)]
     return values, confusion(predictions), roc(predictions), reliability(predictions)
 
 
@@ -110,35 +118,101 @@ def _no_value(metric: Metric, name: str, predictions: Predictions, note: str) ->
 
 
 def measure(
-    metric: Metric, name: str, predictions: Predictions, weights: npt.NDArray[np.uint16]
+    metric: Metric,
+    name: str,
+    predictions: Predictions,
+    weights: npt.NDArray[np.uint16],
+    groups: Sequence[str],
 ) -> MetricValue:
-    """Return one metric with its interval: Wilson for proportions, else bootstrap by group.
+    """Return one metric with its interval, by the rules of this module.
 
-    ``n`` of a proportion is the number of its trials.
+    ``weights``: uint16 (draws, n) of patient groups. ``groups``: of the n images. ``n`` of a
+    proportion is the number of its trials. Raises ValueError where a metric's trials and outcomes
+    do not fit each other.
     """
     try:
         value = metric.value(predictions)
     except UndefinedMetric as undefined:
         return _no_value(metric, name, predictions, str(undefined))
-    n = len(predictions.labels)
-    if metric.outcomes is not None:
-        outcomes = metric.outcomes(predictions)
-        n, interval, note = len(outcomes), wilson(outcomes), ""
-    elif len(weights) and np.all(weights == weights[:, :1]):
-        interval, note = None, "no interval: all images are of one patient group"
-    else:
-        draws = resample(lambda portion: metric.resampled(predictions, portion), weights)
-        interval, note = percentile_interval(draws)
+    n, interval, note = len(predictions.labels), None, ""
+    outcomes = metric.outcomes(predictions) if metric.outcomes else None
+    if outcomes is not None:
+        n, interval = len(outcomes), _of_proportion(metric, predictions, outcomes, groups)
+    if interval is None:
+        interval, note = _by_bootstrap(metric, predictions, weights)
     return MetricValue(name=name, value=value, interval=interval, n=n, unit=metric.unit, note=note)
+
+
+def _of_proportion(
+    metric: Metric, predictions: Predictions, outcomes: BoolArray, groups: Sequence[str]
+) -> Interval | None:
+    """Return Wilson's interval where it holds; None where trials are not independent.
+
+    Where all trials of several images of a patient agree with all others, every draw of the
+    bootstrap would give the same share: then each patient is one trial.
+    """
+    tried = metric.trials(predictions) if metric.trials else np.ones(len(groups), dtype=bool)
+    trials_of = np.asarray(groups, dtype=str)[tried]
+    if len(trials_of) != len(outcomes):
+        raise ValueError(
+            f"metric {metric.name!r} has {len(outcomes)} outcomes for {len(trials_of)} trials: "
+            "let `trials` say which images it is of"
+        )
+    patients = len(np.unique(trials_of))
+    if patients == len(outcomes):
+        return wilson(outcomes)
+    if patients > 1 and len(np.unique(outcomes)) == 1:
+        return wilson(outcomes[:patients]).model_copy(update={"method": WILSON_BY_GROUP})
+    return None
+
+
+def _by_bootstrap(
+    metric: Metric, predictions: Predictions, weights: npt.NDArray[np.uint16]
+) -> tuple[Interval | None, str]:
+    if len(weights) and np.all(weights == weights[:, :1]):
+        return None, "no interval: all images are of one patient group"
+    draws = resample(lambda portion: metric.resampled(predictions, portion), weights)
+    interval, note = percentile_interval(draws)
+    if interval is None and len(draws):
+        return None, _why_undefined(predictions, note)
+    return interval, note
+
+
+def _why_undefined(predictions: Predictions, note: str) -> str:
+    """Say which class has so few images that most draws hold none of it."""
+    counts = np.bincount(predictions.labels, minlength=len(predictions.classes))
+    fewest = int(counts.min())
+    names = [
+        name for name, count in zip(predictions.classes, counts, strict=True) if count == fewest
+    ]
+    few = f"{fewest} image{'s' * (fewest != 1)} of {' and of '.join(names[:2])}"
+    more = f" and of {len(names) - 2} more classes" if len(names) > 2 else ""
+    return f"{note}: only {few}{more}"
 
 
 def wilson(outcomes: BoolArray, level: float = LEVEL) -> Interval:
     """Return Wilson's score interval (1927) of the share of true outcomes (n > 0)."""
+    return wilson_of_counts(int(outcomes.sum()), len(outcomes), level)
+
+
+def wilson_of_counts(hits: int, n: int, level: float = LEVEL) -> Interval:
+    """Return Wilson's score interval (1927) of ``hits`` of n > 0 trials."""
     from scipy.stats import binomtest
 
-    test = binomtest(int(outcomes.sum()), len(outcomes))
-    found = test.proportion_ci(confidence_level=level, method="wilson")
+    found = binomtest(hits, n).proportion_ci(confidence_level=level, method="wilson")
     return Interval(low=float(found.low), high=float(found.high), level=level, method=WILSON)
+
+
+def as_wilson(metric: MetricValue) -> MetricValue:
+    """Return a metric as sheets had it that took all images as independent.
+
+    Only a proportion's interval differs; a value without one is returned as it is.
+    """
+    family = next((one for one in all_metrics() if one.name == metric.name.partition("[")[0]), None)
+    if family is None or family.outcomes is None or metric.value is None or not metric.n:
+        return metric
+    interval = wilson_of_counts(round(metric.value * metric.n), metric.n)
+    return metric.model_copy(update={"interval": interval, "note": ""})
 
 
 def wilson_half_width(n: int, level: float = LEVEL) -> float:

@@ -95,9 +95,10 @@ class Metric:
 
     ``value``: point estimate; raises UndefinedMetric. ``resampled``: the value for each row of
     weights (draws, n), NaN where a draw leaves it undefined. ``outcomes``: for a proportion, its
-    trials as booleans, which gives it a Wilson interval instead of the bootstrap. ``per_class``:
-    computed once per class, with ``Predictions.focus`` set. ``needs_positive``: said of the
-    positive class, and left out where none was named.
+    trials as booleans, which gives it a Wilson interval where no patient group has several trials.
+    ``trials``: which images those are, bool (n,); without it all of them. ``per_class``: computed
+    once per class, with ``Predictions.focus`` set. ``needs_positive``: said of the positive class,
+    and left out where none was named.
     """
 
     name: str
@@ -106,6 +107,7 @@ class Metric:
     value: Value
     resampled: Resampled
     outcomes: Outcomes | None = None
+    trials: Outcomes | None = None
     higher_is_better: bool = True
     per_class: bool = False
     needs_positive: bool = False

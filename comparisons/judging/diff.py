@@ -19,8 +19,8 @@ from he_compare.common.run.view import PipelineView, RunView, read_run
 from he_compare.common.statistics.paired import COMPARED, paired_differences
 from he_compare.comparisons.judging.leak_worth import lines_of, worth_by_part
 from he_compare.comparisons.judging.scoring import (
+    EXPECTED,
     THRESHOLD,
-    TWINS,
     StoredPredictions,
     read_predictions,
 )
@@ -195,7 +195,7 @@ def _paired(
 def _in_order(arrays: StoredPredictions) -> StoredPredictions:
     """Return what is compared, in the order of the ids: arrays of one entry per image."""
     order = np.argsort(arrays["ids"], kind="stable")
-    return {name: array[order] for name, array in arrays.items() if name != TWINS}
+    return {name: array[order] for name, array in arrays.items() if name in EXPECTED}
 
 
 def render(found: dict[str, Any]) -> str:

@@ -15,18 +15,21 @@ from he_compare.common.run.records import (
     CellScores,
     DatasetCard,
     Manifest,
+    OperatingPoint,
     PairedDifference,
     RunRecord,
     ScoreSheet,
 )
 from he_compare.common.run.store import SCORES, RunFolder, inside, load_arrays
 from he_compare.common.run.view import answered
+from he_compare.common.statistics.evaluation import PROPORTIONS
 from he_compare.common.statistics.paired import RUN_COMPARED, paired_differences
 from he_compare.common.statistics.rungs import cost_rungs
 
 THRESHOLD = 0.5
 EXPECTED = {"ids", "groups", "labels", "scores", "probabilities"}
 TWINS = "twin_probabilities"
+VALIDATION = {"validation_labels", "validation_probabilities"}
 
 StoredPredictions = dict[str, npt.NDArray[Any]]
 
@@ -75,6 +78,7 @@ def compute_scores(folder: RunFolder, positive: str = "") -> ScoreSheet:
     return ScoreSheet(
         reference=reference,
         threshold=THRESHOLD,
+        proportions=PROPORTIONS,
         cells=[_score_cell(r, predictions[r.cell.label], card, manifest.seed) for r in records],
         differences=_differences(predictions, manifest, card, reference),
         against_twins=True,
@@ -91,6 +95,7 @@ def read_predictions(folder: RunFolder, record: RunRecord) -> StoredPredictions:
         )
     arrays = load_arrays(path)
     expected = EXPECTED | ({TWINS} if record.clear_twins else set())
+    expected |= VALIDATION if record.validation else set()
     if set(arrays) != expected:
         raise IntegrityError(f"{record.predictions} holds {sorted(arrays)}, not {sorted(expected)}")
     if array_digest(*(arrays[name] for name in sorted(arrays))) != record.predictions_sha256:
@@ -100,7 +105,23 @@ def read_predictions(folder: RunFolder, record: RunRecord) -> StoredPredictions:
         )
     if record.clear_twins:
         _check_twins(record, arrays)
+    if record.validation:
+        _check_validation(record, arrays)
     return arrays
+
+
+def _check_validation(record: RunRecord, arrays: StoredPredictions) -> None:
+    """Raise IntegrityError unless every validation image has a label and probabilities."""
+    labels, chances = arrays["validation_labels"], arrays["validation_probabilities"]
+    n, k = record.validation.images if record.validation else 0, arrays["probabilities"].shape[1]
+    fits = labels.shape == (n,) and chances.shape == (n, k) and labels.dtype == np.int64
+    if not fits or chances.dtype != np.float64 or (n and not 0 <= labels.min() <= labels.max() < k):
+        raise IntegrityError(
+            f"validation_labels in {record.predictions} are {labels.dtype} {labels.shape} and "
+            f"validation_probabilities {chances.dtype} {chances.shape}, expected int64 {(n,)} of "
+            f"{k} classes and float64 {(n, k)}",
+            fix="delete its record's line, then run `compare run` again",
+        )
 
 
 def _check_twins(record: RunRecord, arrays: StoredPredictions) -> None:
@@ -146,6 +167,26 @@ def _score_cell(
         roc=roc,
         reliability=reliability,
         rungs=cost_rungs(record.clear_twins, arrays, card, seed=seed, threshold=THRESHOLD),
+        at_validated_threshold=_validated(record, arrays, card, seed),
+    )
+
+
+def _validated(
+    record: RunRecord, arrays: StoredPredictions, card: DatasetCard, seed: int
+) -> OperatingPoint | None:
+    """Return the test images at a threshold of the validation split; None without one."""
+    from he_compare.common.statistics.operating import operating_point
+
+    if record.validation is None or not card.positive_class:
+        return None
+    return operating_point(
+        (arrays["validation_labels"], arrays["validation_probabilities"]),
+        (arrays["labels"], arrays["probabilities"]),
+        [str(group) for group in arrays["groups"]],
+        card.classes,
+        card.positive_class,
+        scored_by=record.validation.scored_by,
+        seed=seed,
     )
 
 

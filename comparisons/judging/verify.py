@@ -17,13 +17,13 @@ import numpy as np
 from he_compare.common.errors import CompareError
 from he_compare.common.run.copies_table import LEFT_OUT, read_copies_table
 from he_compare.common.run.positive import positive_scored, without_undefined
-from he_compare.common.run.records import Manifest, RunRecord, ScoreSheet
+from he_compare.common.run.records import Manifest, RunRecord
 from he_compare.common.run.store import COPIES_TABLE, SCORES, RunFolder
 from he_compare.common.run.tape import tape_problem
 from he_compare.common.run.view import RunView, answered, read_run
-from he_compare.common.statistics.paired import as_before
 from he_compare.common.types import FheMode, Phase, Status
 from he_compare.comparisons.judging.limits import Policy, violations
+from he_compare.comparisons.judging.older_scores import in_the_way_of
 from he_compare.comparisons.judging.scoring import (
     StoredPredictions,
     compute_scores,
@@ -154,7 +154,6 @@ def _prediction_problems(
 ) -> Iterator[str]:
     """Compare every cell with the first: same images, labels and groups in the same order."""
     test = manifest.dataset.splits.get("test")
-    classes = len(manifest.dataset.card.classes)
     first: tuple[str, StoredPredictions] | None = None
     for label, arrays in predictions.items():
         first = first or (label, arrays)
@@ -163,11 +162,37 @@ def _prediction_problems(
                 yield f"predictions of {label}: {name} differ from those of {first[0]}"
         if test is not None and len(arrays["ids"]) != test.n:
             yield f"predictions of {label}: {len(arrays['ids'])} images, the manifest says {test.n}"
-        chances = arrays["probabilities"]
+        yield from _chance_problems(label, arrays, len(manifest.dataset.card.classes))
+    yield from _validation_problems(manifest, predictions)
+
+
+def _chance_problems(label: str, arrays: StoredPredictions, classes: int) -> Iterator[str]:
+    """Say which probabilities of a cell are none."""
+    for name in sorted({"probabilities", "validation_probabilities"} & set(arrays)):
+        chances = arrays[name]
         if chances.shape[1:] != (classes,) or not np.isfinite(chances).all():
-            yield f"predictions of {label}: probabilities are not finite (n, {classes})"
+            yield f"predictions of {label}: {name} are not finite (n, {classes})"
         elif np.abs(chances.sum(axis=1) - 1).max(initial=0) > 1e-6 or chances.min(initial=0) < 0:
-            yield f"predictions of {label}: probabilities do not sum to 1"
+            yield f"predictions of {label}: {name} do not sum to 1"
+
+
+def _validation_problems(
+    manifest: Manifest, predictions: dict[str, StoredPredictions]
+) -> Iterator[str]:
+    """Compare the validation labels of all cells with those of the first and with the plan."""
+    held = {
+        label: arrays["validation_labels"]
+        for label, arrays in predictions.items()
+        if "validation_labels" in arrays
+    }
+    split = manifest.dataset.splits.get("val")
+    for label, labels in held.items():
+        first = next(iter(held))
+        if not np.array_equal(labels, held[first]):
+            yield f"predictions of {label}: validation labels differ from those of {first}"
+        if split is not None and len(labels) != split.n:
+            says = f"the manifest says {split.n}"
+            yield f"predictions of {label}: {len(labels)} validation images, {says}"
 
 
 def _score_problems(folder: RunFolder) -> list[str]:
@@ -177,24 +202,12 @@ def _score_problems(folder: RunFolder) -> list[str]:
         again = compute_scores(folder, positive_scored(folder.manifest().dataset.card, known))
     except CompareError as error:
         return [error.problem]
-    again = without_undefined(again)
-    if not known.against_twins:
-        again = _as_before_twins(known, again)
-    if not any(one.p_method for one in known.differences):
-        older = [as_before(one) for one in again.differences]
-        again = again.model_copy(update={"differences": older})
+    again = in_the_way_of(known, without_undefined(again))
     stored = known.model_dump(mode="json")
     lines = list(_differences(stored, again.model_dump(mode="json"), ""))
     rest = len(lines) - MOST_LINES
     more = [f"{SCORES}: {rest} more differences"] if rest > 0 else []
     return [f"{SCORES}: {line}" for line in lines[:MOST_LINES]] + more
-
-
-def _as_before_twins(known: ScoreSheet, again: ScoreSheet) -> ScoreSheet:
-    """Keep the differences that older scores have: others were not computed then."""
-    stored = {(one.pipeline, one.reference, one.metric) for one in known.differences}
-    kept = [one for one in again.differences if (one.pipeline, one.reference, one.metric) in stored]
-    return again.model_copy(update={"differences": kept, "against_twins": False})
 
 
 def _differences(stored: Any, again: Any, where: str) -> Iterator[str]:

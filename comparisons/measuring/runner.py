@@ -43,6 +43,10 @@ from he_compare.comparisons.measuring.session import (
     compare_with_clear,
     open_session,
 )
+from he_compare.comparisons.measuring.validation_scores import (
+    ValidationScores,
+    validation_scores,
+)
 from he_compare.comparisons.progress import ProgressReporter
 
 WARMUP_IMAGES = 4
@@ -205,7 +209,9 @@ class Runner:
         scores = np.concatenate(parts)
         agreement = compare_with_clear(session.fitted, test.images, scores)
         twins = clear_twins_of(session.fitted, test.images, session.classes)
-        name, digest = self._store_predictions(cell, scores, twins)
+        traffic, server_peak = session.traffic(before, len(test)), session.server_peak()
+        validation = validation_scores(session, self.ground.data.val, size)
+        name, digest = self._store_predictions(cell, scores, twins, validation)
         self._store_pictures(session)
         record = started.model_copy(
             update={
@@ -217,17 +223,16 @@ class Runner:
                 "predictions": name,
                 "predictions_sha256": digest,
                 "measurements": measurements(session.fit.once) + measurements(clock),
-                "traffic": session.traffic(before, len(test)).model_copy(
-                    update={"jpeg_bytes": mean_jpeg_bytes(test.images)}
-                ),
+                "traffic": traffic.model_copy(update={"jpeg_bytes": mean_jpeg_bytes(test.images)}),
                 "agreement": agreement,
                 "clear_twins": [ClearTwinFacts(name=one.name, cost=one.cost) for one in twins],
+                "validation": validation.facts if validation else None,
                 "claims": session.fitted.claims(),
                 "training": session.training,
                 "client_peak_bytes": client.peak if client else None,
                 "client_growth_bytes": client.growth if client else None,
                 "client_peak_method": PEAK_METHOD if client else "",
-                "server_peak_bytes": session.server_peak(),
+                "server_peak_bytes": server_peak,
                 "reused": [one.name for one in session.fit.reused],
                 "reused_seconds": {
                     one.name: one.seconds for one in session.fit.reused if one.seconds is not None
@@ -320,7 +325,11 @@ class Runner:
         return facts_of_tape(tape)
 
     def _store_predictions(
-        self, cell: PlannedCell, scores: Float64Array, twins: tuple[ClearTwin, ...]
+        self,
+        cell: PlannedCell,
+        scores: Float64Array,
+        twins: tuple[ClearTwin, ...],
+        validation: ValidationScores | None,
     ) -> tuple[str, str]:
         from he_compare.common.backbones.deit import softmax
 
@@ -334,6 +343,9 @@ class Runner:
         }
         if twins:
             arrays["twin_probabilities"] = np.stack([softmax(twin.scores) for twin in twins])
+        if validation:
+            arrays["validation_labels"] = validation.labels
+            arrays["validation_probabilities"] = softmax(validation.scores)
         name = f"predictions/{cell.identity}.npz"
         save_arrays(self.folder.path / name, arrays)
         return name, array_digest(*(arrays[key] for key in sorted(arrays)))

@@ -1,0 +1,37 @@
+"""Scores as the version computed them that wrote a sheet, so that older sheets can be verified."""
+
+from __future__ import annotations
+
+from he_compare.common.run.records import CellScores, ScoreSheet
+from he_compare.common.statistics.evaluation import as_wilson
+from he_compare.common.statistics.paired import as_before
+
+
+def in_the_way_of(known: ScoreSheet, again: ScoreSheet) -> ScoreSheet:
+    """Return scores computed ``again`` without what the sheet of an older version cannot have.
+
+    Sheets that do not name the test of their differences took images as independent in it; those
+    without differences to twins have fewer of them; those that do not say how intervals of
+    proportions were made took images as independent there, and fixed no threshold.
+    """
+    if not known.against_twins:
+        again = _before_twins(known, again)
+    if not any(one.p_method for one in known.differences):
+        older = [as_before(one) for one in again.differences]
+        again = again.model_copy(update={"differences": older})
+    if not known.proportions:
+        cells = [_with_independent_images(cell) for cell in again.cells]
+        again = again.model_copy(update={"proportions": "", "cells": cells})
+    return again
+
+
+def _before_twins(known: ScoreSheet, again: ScoreSheet) -> ScoreSheet:
+    """Keep the differences that older scores have: others were not computed then."""
+    stored = {(one.pipeline, one.reference, one.metric) for one in known.differences}
+    kept = [one for one in again.differences if (one.pipeline, one.reference, one.metric) in stored]
+    return again.model_copy(update={"differences": kept, "against_twins": False})
+
+
+def _with_independent_images(cell: CellScores) -> CellScores:
+    metrics = [as_wilson(metric) for metric in cell.metrics]
+    return cell.model_copy(update={"metrics": metrics, "at_validated_threshold": None})
