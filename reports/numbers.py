@@ -20,11 +20,13 @@ def with_interval(
 
 
 def metric_cell(metric: MetricValue | None) -> Inline:
-    """Spell a metric with its interval, or why it is missing."""
+    """Spell a metric with its interval, or why either is missing."""
     if metric is None:
         return inline(MISSING)
     if metric.value is None:
         return inline(metric.note or MISSING)
+    if metric.interval is None and metric.note:
+        return inline(fixed(metric.value), Break(), metric.note)
     return with_interval(metric.value, metric.interval)
 
 

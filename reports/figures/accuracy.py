@@ -1,12 +1,14 @@
-"""Dot plot of accuracy and AUC with their intervals, one row per pipeline."""
+"""Forest plot: what each protection changed against the same model without it, with intervals."""
 
 from __future__ import annotations
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from he_compare.common.run.records import MetricValue
-from he_compare.common.run.spelling import fixed
+from he_compare.common.run.leading import leading_metrics, leading_titles
+from he_compare.common.run.records import PairedDifference
+from he_compare.common.run.spelling import bracket, fixed
+from he_compare.common.run.twin_words import no_twin_words
 from he_compare.common.run.view import PipelineView, RunView
 from he_compare.reports.document.legible import wrapped
 from he_compare.reports.figures.style import (
@@ -16,74 +18,106 @@ from he_compare.reports.figures.style import (
     ORANGE,
     RULE,
     band_rows,
-    halo,
     new_figure,
 )
 from he_compare.reports.naming import short_title
 
-PANELS = (("accuracy", "Accuracy"), ("auc", "AUC"))
-ROW_HEIGHT = 0.42
+ROW_HEIGHT = 0.5
+LEAST_REACH = 0.02
+REASON_WIDTH = 34
+NOT_SHOWN = "no difference shown"
+SMALL = 6.5
 
 
-def accuracy_plot(view: RunView) -> Figure | None:
-    """Draw accuracy and AUC of all pipelines; None where nothing was scored."""
-    panels = [panel for panel in PANELS if any(_shown(p, panel[0]) for p in view.pipelines)]
-    if not panels:
+def compared_with_twins(view: RunView) -> list[PipelineView]:
+    """Return the pipelines that protect something: those that have a twin, or should."""
+    return [one for one in view.pipelines if one.planned.twin_wanted or one.protected]
+
+
+def forest_plot(view: RunView) -> Figure | None:
+    """Draw differences to the twins in the two leading metrics; None where there is none."""
+    rows = compared_with_twins(view)
+    names = leading_metrics(view)
+    known = [one.difference(name) for one in rows for name in names]
+    if not any(one is not None and one.difference is not None for one in known):
         return None
-    figure = new_figure(0.75 + ROW_HEIGHT * len(view.pipelines))
-    grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)
-    for axes, (name, title) in zip(grid[0], panels, strict=True):
-        _panel(axes, view, name, title)
-    labels = [wrapped(short_title(view, pipeline), LABEL_WIDTH) for pipeline in view.pipelines]
+    figure = new_figure(0.75 + ROW_HEIGHT * len(rows))
+    grid = figure.subplots(1, len(names), sharey=True, squeeze=False)
+    for axes, name, title in zip(grid[0], names, leading_titles(view), strict=True):
+        _panel(axes, view, rows, name, title)
+    labels = [_label(view, one) for one in rows]
     grid[0][0].set_yticks(range(len(labels)), labels)
     return figure
 
 
-def _shown(pipeline: PipelineView, name: str) -> MetricValue | None:
-    metric = pipeline.metric(name)
-    return metric if metric is not None and metric.value is not None else None
+def _label(view: RunView, pipeline: PipelineView) -> str:
+    name = wrapped(short_title(view, pipeline), LABEL_WIDTH, 2)
+    twin = view.twin_of(pipeline)
+    if twin is None:
+        return name
+    return f"{name}\n{wrapped(f'minus {short_title(view, twin)}', LABEL_WIDTH, 1)}"
 
 
-def _panel(axes: Axes, view: RunView, name: str, title: str) -> None:
-    band_rows(axes, len(view.pipelines))
-    reference = _shown(view.reference, name) if view.reference else None
-    if reference is not None and reference.value is not None:
-        axes.axvline(reference.value, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
-    lows = []
-    for row, pipeline in enumerate(view.pipelines):
-        metric = _shown(pipeline, name)
-        if metric is None or metric.value is None:
-            continue
-        lows.append(metric.interval.low if metric.interval else metric.value)
-        _estimate(axes, row, metric, ORANGE if pipeline.protected else BLUE)
-    floor = min(0.5, min(lows))
-    axes.set_xlim(max(-0.02, floor - 0.05), 1.02)
-    for row, pipeline in enumerate(view.pipelines):
-        if _shown(pipeline, name) is None:
-            middle = sum(axes.get_xlim()) / 2
-            text = pipeline.state if pipeline.state != "ok" else "not scored"
-            axes.text(middle, row, text, color=GREY, ha="center", va="center", style="italic")
+def _panel(axes: Axes, view: RunView, rows: list[PipelineView], name: str, title: str) -> None:
+    band_rows(axes, len(rows))
+    axes.axvline(0, color=GREY, linewidth=0.8, zorder=1)
+    found = [one.difference(name) for one in rows]
+    reach = max([LEAST_REACH, *(_reach(one) for one in found)])
+    axes.set_xlim(-1.08 * reach, 1.08 * reach)
+    for row, (pipeline, one) in enumerate(zip(rows, found, strict=True)):
+        if one is None or one.difference is None:
+            _say(axes, row, _why_none(view, pipeline, one))
+        else:
+            _estimate(axes, row, one)
     axes.set_title(title)
     axes.grid(axis="x", color=RULE, linewidth=0.6)
-    axes.set_xlabel(f"{title}, 95% interval")
+    axes.locator_params(axis="x", nbins=5)
+    axes.set_xlabel("protected minus twin, 95% interval")
 
 
-def _estimate(axes: Axes, row: int, metric: MetricValue, colour: str) -> None:
-    """Draw one dot, its interval and its value in figures above it."""
-    value = metric.value
-    assert value is not None
-    if metric.interval is not None:
-        axes.plot([metric.interval.low, metric.interval.high], [row, row], color=colour, lw=1.6)
-    marker = "s" if colour == ORANGE else "o"
-    axes.plot([value], [row], marker=marker, color=colour, markersize=5, linestyle="none")
+def _reach(one: PairedDifference | None) -> float:
+    if one is None or one.difference is None:
+        return 0.0
+    ends = (one.interval.low, one.interval.high) if one.interval else ()
+    return max(abs(value) for value in (one.difference, *ends))
+
+
+def _why_none(view: RunView, pipeline: PipelineView, one: PairedDifference | None) -> str:
+    if pipeline.scores is None:
+        return pipeline.state if pipeline.state != "ok" else "not scored"
+    if one is not None:
+        return "not defined on these images"
+    return no_twin_words(view, pipeline) or "no difference stored"
+
+
+def _say(axes: Axes, row: int, words: str) -> None:
+    """Write in a row why it has no estimate."""
+    text = wrapped(words, REASON_WIDTH)
+    axes.text(0, row, text, color=GREY, ha="center", va="center", style="italic", fontsize=SMALL)
+
+
+def holds_zero(one: PairedDifference) -> bool:
+    """Say whether the interval of a difference holds 0; True where there is no interval."""
+    return one.interval is None or one.interval.low <= 0 <= one.interval.high
+
+
+def _estimate(axes: Axes, row: int, one: PairedDifference) -> None:
+    """Draw one dot with its interval, and beside the axes its value; hollow: none is shown."""
+    assert one.difference is not None
+    open_end = holds_zero(one)
+    colour = BLUE if open_end else ORANGE
+    if one.interval is not None:
+        axes.plot([one.interval.low, one.interval.high], [row, row], color=colour, lw=1.6)
+    face = "white" if open_end else colour
+    axes.plot([one.difference], [row], "o", color=colour, markerfacecolor=face, markersize=5)
+    words = f"{fixed(one.difference, signed=True)} {bracket(one.interval, signed=True)}".strip()
     axes.annotate(
-        fixed(value),
-        (value, row),
-        xytext=(0, 4),
-        textcoords="offset points",
-        ha="center",
-        va="bottom",
-        fontsize=6.5,
+        f"{words}\n{NOT_SHOWN if open_end else 'difference shown'}, n = {one.n:,}",
+        (1.02, row),
+        xycoords=("axes fraction", "data"),
+        ha="left",
+        va="center",
+        fontsize=SMALL,
+        color=GREY if open_end else colour,
         annotation_clip=False,
-        path_effects=halo(),
     )

@@ -1,0 +1,105 @@
+"""Sentences on accuracy: what a protection cost against its twin, and how often was trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from he_compare.common.run.leading import leading_metrics
+from he_compare.common.run.one_cipher import cipher_groups
+from he_compare.common.run.records import PairedDifference
+from he_compare.common.run.spelling import bracket, fixed
+from he_compare.common.run.twin_words import no_twin_words
+from he_compare.common.run.view import PipelineView, RunView
+from he_compare.reports.document.nodes import Bold, Content, Inline, inline
+from he_compare.reports.figures.accuracy import compared_with_twins, holds_zero
+from he_compare.reports.metric_tables import title_in
+from he_compare.reports.naming import short_title
+
+ONE_TRAINING = "One training per pipeline: the spread of trainings is not measured."
+
+
+def lost_words(view: RunView) -> Inline:
+    """Say which protections lost accuracy against their twins, and what is not excluded."""
+    rows = compared_with_twins(view)
+    if not rows:
+        return inline("No set-up of this run protects anything, so nothing can be lost to it.")
+    known = [one for one in rows if _differences(view, one)]
+    lost = [one for one in known if any(_is_loss(found) for found in _differences(view, one))]
+    same = [one for one in known if one not in lost]
+    parts: list[Content] = []
+    for one in lost:
+        parts += [Bold(short_title(view, one)), f" lost {_losses(view, one)}. "]
+    if same:
+        parts += [
+            *_named(view, same),
+            f": no loss against the twin is shown; {_worst(view, same)}. ",
+        ]
+    for one in [one for one in rows if one not in known and one.scores]:
+        why = no_twin_words(view, one) or "no difference to its twin is stored"
+        parts += [Bold(short_title(view, one)), f": {why}. "]
+    return inline(*parts) if parts else inline("No set-up could be compared with its twin.")
+
+
+def _named(view: RunView, pipelines: Sequence[PipelineView]) -> list[Content]:
+    parts: list[Content] = []
+    for position, one in enumerate(pipelines):
+        parts += [", " if position else "", Bold(short_title(view, one))]
+    return parts
+
+
+def _differences(view: RunView, pipeline: PipelineView) -> list[PairedDifference]:
+    """Return the differences to the twin in the leading metrics, where they have a value."""
+    found = [pipeline.difference(name) for name in leading_metrics(view)]
+    return [one for one in found if one is not None and one.difference is not None]
+
+
+def _is_loss(one: PairedDifference) -> bool:
+    return not holds_zero(one) and one.difference is not None and one.difference < 0
+
+
+def _losses(view: RunView, pipeline: PipelineView) -> str:
+    parts = []
+    for one in _differences(view, pipeline):
+        if _is_loss(one) and one.difference is not None:
+            name = _in_prose(title_in(view, one.metric))
+            lost = fixed(one.difference, signed=True)
+            parts.append(f"{name} ({lost} {bracket(one.interval, signed=True)})")
+    return " and ".join(parts)
+
+
+def _worst(view: RunView, pipelines: Sequence[PipelineView]) -> str:
+    """Say the largest loss that no interval excludes."""
+    ends = [
+        (one.interval.low, one)
+        for pipeline in pipelines
+        for one in _differences(view, pipeline)
+        if one.interval is not None
+    ]
+    if not ends:
+        return "there are no intervals"
+    low, one = min(ends, key=lambda end: end[0])
+    if low >= 0:
+        return "nor do the intervals leave room for one"
+    where = _in_prose(title_in(view, one.metric))
+    return f"the intervals leave room for a loss of up to {fixed(-low)} ({where})"
+
+
+def _in_prose(title: str) -> str:
+    """Return a metric's title inside a sentence: abbreviations keep their capitals."""
+    return title if title.isupper() else title[:1].lower() + title[1:]
+
+
+def trainings_words(view: RunView) -> str:
+    """Say how far trainings of the same cipher lie apart, or that it was not measured."""
+    name = leading_metrics(view)[0]
+    where = _in_prose(title_in(view, name))
+    parts = []
+    for group in cipher_groups(view):
+        if (ends := group.spread(name)) is not None:
+            low, high = (fixed(end) for end in ends)
+            parts.append(
+                f"{len(group.pipelines)} trainings of {group.title}, one cipher: {where} from "
+                f"{low} to {high}, which is what training alone makes; a smaller difference ranks "
+                "nothing."
+            )
+    return " ".join(["Every other set-up was trained once.", *parts] if parts else [ONE_TRAINING])
