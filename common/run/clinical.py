@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 
 from he_compare.common.run.fitness import Fitness, fitness_of
 from he_compare.common.run.records import CellScores, Interval, MetricValue, OperatingPoint
-from he_compare.common.run.spelling import fixed, significant
 from he_compare.common.run.view import PipelineView, RunView
 
 # Assumed, not measured: what a clinic meets differs, and balanced test sets hide it.
@@ -51,10 +50,11 @@ class ClinicalReading:
     ``positive``, ``negative``: names of the two classes, '' where no class is positive; then
     ``threshold``, ``sensitivity``, ``specificity`` are None and ``predictive`` is empty.
     ``validated``: True where the threshold was fixed on validation images. ``threshold_words``:
-    how, or why not. ``confusion``: test images, rows truth and columns prediction.
-    ``counts``: the errors in one sentence without a full stop. ``recalls``: by class, in the order
-    of the classes, where the likeliest class (of two with a positive: at the sheet's threshold) is
-    called. ``fit``: whether a clinic could use it, the same for all pipelines of a run.
+    "fixed on ..." or "not fixed: ...", without its value. ``confusion``: test images, rows truth
+    and columns prediction. ``counts``: the errors in one sentence without a full stop.
+    ``recalls``: by class, in the order of the classes, where the likeliest class (of two with a
+    positive: at the sheet's threshold) is called. ``fit``: whether a clinic could use it, the same
+    for all pipelines of a run.
     """
 
     positive: str
@@ -97,16 +97,14 @@ def clinical_reading(view: RunView, pipeline: PipelineView) -> ClinicalReading |
         specificity=pipeline.metric("specificity"),
     )
     why = point.note if point else NO_THRESHOLD
-    words = f"{significant(view.scores.threshold)}; {why}"
-    return _of_two(view, pipeline, unasked, validated=False, words=words)
+    return _of_two(view, pipeline, unasked, validated=False, words=f"not fixed: {why}")
 
 
 def threshold_words(point: OperatingPoint) -> str:
-    """Say what a threshold is, how it was fixed and on what."""
-    n = sum(point.validation_images)
-    value = "none" if point.threshold is None else fixed(point.threshold)
+    """Say how a threshold was fixed and on what, without its value."""
     by = "" if point.scored_by == AS_EXECUTED else f" scored by the {point.scored_by}"
-    return f"{value}, fixed on {n:,} validation images{by}: {point.rule}"
+    n = sum(point.validation_images)
+    return f"fixed on {n:,} validation images{by}: {point.rule}"
 
 
 def _of_two(

@@ -119,25 +119,16 @@ def _limited(value: float | None, limits: tuple[float, float] | None) -> str:
 def _note(view: RunView, read: Read) -> str:
     """Say how thresholds were fixed, what the prevalences are, and how intervals were made."""
     first = read[0][1]
-    ways = sorted({_way(one) for _, one in read})
+    ways = " ".join(sorted({f"Threshold {one.threshold_words}." for _, one in read}))
     when = "; ".join(f"{100 * share:g}%, where {why}" for share, why in PREVALENCES)
     metrics = [share for _, one in read for share in (one.sensitivity, one.specificity)]
     return (
-        f"{' '.join(ways)} PPV: of those called {first.positive}, the share who are; NPV: of those "
-        f"not called so, the share who are not. They depend on how common {first.positive} is among "
-        f"those examined: {when}. Both are assumed, because the test images were chosen by class. "
-        f"Their limits take sensitivity and specificity at both lower, then both upper limits. "
-        f"{_methods(metrics)}"
+        f"{ways} PPV: of those called {first.positive}, the share who are; NPV, on the second "
+        f"line: of the others, the share who are not. Both depend on how common {first.positive} "
+        f"is among those examined: {when}. These two are assumed; the share in the test set says "
+        "nothing of a clinic. Their limits combine both lower and both upper limits of sensitivity "
+        f"and specificity. {_methods(metrics)}"
     )
-
-
-def _way(one: ClinicalReading) -> str:
-    """Say how a threshold was fixed, without its value, which stands in the table."""
-    words = one.threshold_words.partition(", fixed ")[2]
-    if one.validated and words:
-        return f"Threshold fixed {words}."
-    why = one.threshold_words.partition("; ")[2]
-    return f"Threshold not fixed: {why}."
 
 
 def _methods(metrics: list[MetricValue | None]) -> str:
@@ -215,8 +206,8 @@ def _calibration(view: RunView, read: Read) -> list[Table]:
         Column("Brier score", "right", "0 is best", 1.2),
     )
     note = (
-        "A set-up whose mean probability is above its share of right answers is too sure of itself. "
-        "Here the likeliest class is called."
+        "A set-up is too sure of itself where its mean probability is above its share of right "
+        "answers. Here the likeliest class is called."
     )
     return [Table("Do the probabilities mean what they say?", columns, tuple(rows), inline(note))]
 
