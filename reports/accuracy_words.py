@@ -89,7 +89,7 @@ def _in_prose(title: str) -> str:
     return title if title.isupper() else title[:1].lower() + title[1:]
 
 
-def trainings_words(view: RunView) -> str:
+def spread_words(view: RunView) -> str:
     """Say how far trainings of the same cipher lie apart, or that it was not measured."""
     name = leading_metrics(view)[0]
     where = _in_prose(title_in(view, name))

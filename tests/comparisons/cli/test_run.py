@@ -25,7 +25,7 @@ from he_compare.common.types import Phase, Side, Stage, Status
 from he_compare.comparisons.auditing import suite
 from he_compare.comparisons.cli import app
 from he_compare.comparisons.judging.verify import verify_run
-from he_compare.comparisons.measuring import fitting, session
+from he_compare.comparisons.measuring import fitting, runner, session
 from he_compare.comparisons.measuring.robustness import NO_MESSAGE
 from tests.support.imagefolders import write_chestxray_like
 
@@ -291,6 +291,57 @@ def test_clear_models_are_scored_step_by_step_and_verified(
     folder.append(record.model_copy(update={"predictions_sha256": digest}))
     folder.write_sums()
     assert any("expected float64 (2, 12, 2)" in line for line in verify_run(folder))
+
+
+def test_validation_scores_are_kept_and_leave_no_trace_in_what_is_measured(
+    compare: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same run with and without them: bytes, batches and tape are the same."""
+    assert compare("echo[behaviour=claim]", extra=("--audit",)) in (0, 3)
+    monkeypatch.setattr(runner, "validation_scores", lambda *given: None)
+    assert compare("echo[behaviour=claim]", extra=("--audit",), out="without") in (0, 3)
+    kept, bare = (records_of(tmp_path, out)[0] for out in ("run", "without"))
+    assert bare.validation is None
+    assert kept.validation and (kept.validation.images, kept.validation.scored_by) == (
+        4,
+        "as executed",
+    )
+    assert kept.traffic == bare.traffic
+    batches = [[(one.stage, one.items) for one in r.measurements] for r in (kept, bare)]
+    assert batches[0] == batches[1]
+    assert kept.tape and bare.tape and kept.tape.messages == bare.tape.messages
+    folder = RunFolder(tmp_path / "run")
+    assert verify_run(folder) == verify_run(RunFolder(tmp_path / "without")) == []
+    point = folder.scores().cells[0].at_validated_threshold
+    assert point and point.threshold is not None and sum(point.validation_images) == 4
+    assert RunFolder(tmp_path / "without").scores().cells[0].at_validated_threshold is None
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        ("validation_probabilities", lambda a: a[:, ::-1], "at_validated_threshold"),
+        ("validation_probabilities", lambda a: a[:-1], "expected int64 (4,)"),
+        ("validation_probabilities", lambda a: a * 2, "validation_probabilities do not sum to 1"),
+        ("validation_labels", lambda a: a + 7, "of 2 classes"),
+    ],
+    ids=["turned", "short", "no probabilities", "no labels"],
+)
+def test_other_validation_scores_do_not_go_unnoticed(
+    compare: Callable[..., int], tmp_path: Path, name: str, change: Any, words: str
+) -> None:
+    assert compare("echo") == 0
+    folder = RunFolder(tmp_path / "run")
+    record = records_of(tmp_path)[0]
+    path = folder.path / record.predictions
+    arrays = load_arrays(path)
+    arrays[name] = np.ascontiguousarray(change(arrays[name]))
+    save_arrays(path, arrays)
+    assert any("does not match the record" in line for line in verify_run(folder))
+    digest = array_digest(*(arrays[key] for key in sorted(arrays)))
+    folder.append(record.model_copy(update={"predictions_sha256": digest}))
+    folder.write_sums()
+    assert any(words in line for line in verify_run(folder)), verify_run(folder)
 
 
 def test_disturbed_messages_leave_curves_in_a_record(
