@@ -67,7 +67,7 @@ def operating_point(
     ``groups``: patient groups of the n test images. Where no threshold can be fixed, or the test
     probabilities are not finite, the note says why. Raises ValueError on shapes that do not fit.
     """
-    labels, chances = (np.asarray(one) for one in validation)
+    labels, chances = np.asarray(validation[0]), np.asarray(validation[1])
     place = tuple(classes).index(positive_class)
     facts = {
         "rule": RULE,
