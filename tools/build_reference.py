@@ -149,7 +149,7 @@ def metrics() -> str:
     words = (
         "Computed from stored predictions by `compare score`. TP, FP, FN: true positives, "
         "false positives, false negatives. Bootstrap: 2,000 draws of patient groups, percentiles. "
-        "A proportion has Wilson's interval where no patient group has several of its images."
+        "Wilson: with the design effect of patient groups where a group has several images."
     )
     return _page("Metrics", words, *parts, _timings())
 
@@ -162,8 +162,7 @@ def _timings() -> str:
 
 
 def _metric(metric: Metric) -> tuple[str, ...]:
-    proportion = metric.outcomes is not None
-    interval = "Wilson or bootstrap by group" if proportion else "bootstrap by group"
+    interval = "Wilson" if metric.outcomes is not None else "bootstrap by group"
     better = "higher" if metric.higher_is_better else "lower"
     return f"`{metric.name}`", _cell(metric.formula), interval, better, _cell(metric.source)
 

@@ -72,8 +72,8 @@ METRICS = (
     Metric(
         name="accuracy",
         formula="images called correctly / images",
-        source="sklearn.metrics.accuracy_score; interval: Wilson 1927, and where a patient group "
-        "has several images cluster bootstrap, Field and Welsh 2007",
+        source="sklearn.metrics.accuracy_score; interval: Wilson 1927, where a patient group has "
+        "several images with their design effect, Rao and Scott 1992",
         value=_accuracy,
         resampled=_accuracy_resampled,
         outcomes=_correct,

@@ -1,8 +1,11 @@
 """Scoring one set of predictions: every discovered metric with its interval, and the curves.
 
-Intervals of proportions (accuracy, recalls, sensitivity, specificity) are Wilson's (1927) where
-every patient group has one image, and by cluster bootstrap where a group has several: images of one
-patient are no independent trials.
+Intervals of proportions (accuracy, recalls, sensitivity, specificity) are Wilson's (1927). Images
+of one patient are no independent trials: where a patient group has several, the number of trials
+is divided by the design effect, the variance of the share over patients by that of independent
+images (Rao and Scott, Biometrics 48:577-585, 1992; Korn and Graubard, Survey Methodology
+24:193-201, 1998). Percentiles of a cluster bootstrap would do for shares near one half, and cover
+too little near one, where sensitivities lie: docs/explanation/numbers.md has the figures.
 """
 
 from __future__ import annotations
@@ -30,9 +33,10 @@ from he_compare.common.statistics.metric import Metric, Predictions, UndefinedMe
 from he_compare.common.types import BoolArray, Float64Array, IntArray
 
 WILSON = "Wilson, images taken as independent"
-WILSON_BY_GROUP = "Wilson by patient group, because all images agree"
+WILSON_BY_GROUP = "Wilson with the design effect of patient groups"
+ONE_GROUP = "no interval: all images are of one patient group"
 # How a score sheet says what is done with proportions.
-PROPORTIONS = "Wilson where each patient group has one image, else bootstrap by group"
+PROPORTIONS = "Wilson, with the design effect of patient groups where one has several images"
 
 Scores = tuple[
     list[MetricValue],
@@ -134,43 +138,35 @@ def measure(
         value = metric.value(predictions)
     except UndefinedMetric as undefined:
         return _no_value(metric, name, predictions, str(undefined))
-    n, interval, note = len(predictions.labels), None, ""
     outcomes = metric.outcomes(predictions) if metric.outcomes else None
-    if outcomes is not None:
-        n, interval = len(outcomes), _of_proportion(metric, predictions, outcomes, groups)
-    if interval is None:
-        interval, note = _by_bootstrap(metric, predictions, weights)
+    if outcomes is None:
+        n, (interval, note) = len(predictions.labels), _by_bootstrap(metric, predictions, weights)
+    else:
+        n, tried = len(outcomes), _groups_of_trials(metric, predictions, outcomes, groups)
+        interval = wilson_by_group(outcomes, tried)
+        note = "" if interval else ONE_GROUP
     return MetricValue(name=name, value=value, interval=interval, n=n, unit=metric.unit, note=note)
 
 
-def _of_proportion(
+def _groups_of_trials(
     metric: Metric, predictions: Predictions, outcomes: BoolArray, groups: Sequence[str]
-) -> Interval | None:
-    """Return Wilson's interval where it holds; None where trials are not independent.
-
-    Where all trials of several images of a patient agree with all others, every draw of the
-    bootstrap would give the same share: then each patient is one trial.
-    """
+) -> npt.NDArray[np.str_]:
+    """Return the patient group of each trial of a proportion."""
     tried = metric.trials(predictions) if metric.trials else np.ones(len(groups), dtype=bool)
-    trials_of = np.asarray(groups, dtype=str)[tried]
-    if len(trials_of) != len(outcomes):
+    found = np.asarray(groups, dtype=str)[tried]
+    if len(found) != len(outcomes):
         raise ValueError(
-            f"metric {metric.name!r} has {len(outcomes)} outcomes for {len(trials_of)} trials: "
-            "let `trials` say which images it is of"
+            f"metric {metric.name!r} has {len(outcomes)} outcomes for {len(found)} trials: let "
+            "`trials` say which images it is of"
         )
-    patients = len(np.unique(trials_of))
-    if patients == len(outcomes):
-        return wilson(outcomes)
-    if patients > 1 and len(np.unique(outcomes)) == 1:
-        return wilson(outcomes[:patients]).model_copy(update={"method": WILSON_BY_GROUP})
-    return None
+    return found
 
 
 def _by_bootstrap(
     metric: Metric, predictions: Predictions, weights: npt.NDArray[np.uint16]
 ) -> tuple[Interval | None, str]:
     if len(weights) and np.all(weights == weights[:, :1]):
-        return None, "no interval: all images are of one patient group"
+        return None, ONE_GROUP
     draws = resample(lambda portion: metric.resampled(predictions, portion), weights)
     interval, note = percentile_interval(draws)
     if interval is None and len(draws):
@@ -201,6 +197,39 @@ def wilson_of_counts(hits: int, n: int, level: float = LEVEL) -> Interval:
 
     found = binomtest(hits, n).proportion_ci(confidence_level=level, method="wilson")
     return Interval(low=float(found.low), high=float(found.high), level=level, method=WILSON)
+
+
+def wilson_by_group(
+    outcomes: BoolArray, groups: npt.NDArray[np.str_], level: float = LEVEL
+) -> Interval | None:
+    """Return Wilson's interval of the share of true outcomes (n,), heeding patient groups (n,).
+
+    With one image for each patient it is the plain one. Where all outcomes agree, each patient is
+    one trial. None where all images are of one patient.
+    """
+    names, group_of = np.unique(groups, return_inverse=True)
+    n, patients = len(outcomes), len(names)
+    if patients == n:
+        return wilson(outcomes, level)
+    if patients < 2:
+        return None
+    share = float(outcomes.mean())
+    trials = float(patients)
+    if 0 < share < 1:
+        excess = np.bincount(group_of, weights=outcomes - share)
+        variance = patients / (patients - 1) * float(excess @ excess) / n**2
+        trials = n / max(1.0, variance * n / (share * (1 - share)))
+    low, high = _wilson_ends(share, trials, level)
+    return Interval(low=low, high=high, level=level, method=WILSON_BY_GROUP)
+
+
+def _wilson_ends(share: float, trials: float, level: float) -> tuple[float, float]:
+    """Return Wilson's ends of a share of a number of trials that need not be whole."""
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    middle = share + z * z / (2 * trials)
+    half = z * math.sqrt(share * (1 - share) / trials + (z / (2 * trials)) ** 2)
+    scale = 1 + z * z / trials
+    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
 
 
 def as_wilson(metric: MetricValue) -> MetricValue:

@@ -95,7 +95,7 @@ class Metric:
 
     ``value``: point estimate; raises UndefinedMetric. ``resampled``: the value for each row of
     weights (draws, n), NaN where a draw leaves it undefined. ``outcomes``: for a proportion, its
-    trials as booleans, which gives it a Wilson interval where no patient group has several trials.
+    trials as booleans, which gives it a Wilson interval instead of the bootstrap.
     ``trials``: which images those are, bool (n,); without it all of them. ``per_class``: computed
     once per class, with ``Predictions.focus`` set. ``needs_positive``: said of the positive class,
     and left out where none was named.

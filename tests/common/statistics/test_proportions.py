@@ -13,6 +13,7 @@ from he_compare.common.statistics.evaluation import (
     as_wilson,
     measure,
     score,
+    wilson_by_group,
     wilson_of_counts,
 )
 from he_compare.common.statistics.metric import Metric, predictions_of
@@ -46,29 +47,64 @@ def test_an_image_for_each_patient_gives_wilson(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SHARES)
-def test_several_images_of_a_patient_give_a_wider_interval_by_bootstrap(name: str) -> None:
-    one, other = (interval(metrics(RIGHT, groups)[name]) for groups in (ALONE, PATIENTS))
-    assert other.method == "bootstrap by group, 2000 draws"
-    assert other.high - other.low > 2 * (one.high - one.low)
+def test_images_of_a_patient_that_agree_count_as_one(name: str) -> None:
+    """Eight equal images of each patient: the interval of as many trials as there are patients."""
+    alone, found = (metrics(RIGHT, groups)[name] for groups in (ALONE, PATIENTS))
+    assert found.interval and found.interval.method == WILSON_BY_GROUP and found.value is not None
+    patients = found.n // 8
+    expected = wilson_of_counts(round(found.value * patients), patients)
+    # The variance over m patients is divided by m - 1.
+    assert found.interval.low == pytest.approx(expected.low, abs=0.01)
+    assert found.interval.high == pytest.approx(expected.high, abs=0.01)
+    assert found.interval.high - found.interval.low > 2 * (
+        interval(alone).high - interval(alone).low
+    )
+
+
+def test_images_of_a_patient_that_differ_by_chance_change_little() -> None:
+    right = np.random.default_rng(1).random(400) < 0.8
+    one, other = (interval(metrics(right, groups)["accuracy"]) for groups in (ALONE, PATIENTS))
+    assert other.low == pytest.approx(one.low, abs=0.02)
+    assert other.high == pytest.approx(one.high, abs=0.02)
+    assert other.high - other.low >= one.high - one.low - 1e-12
+
+
+def test_intervals_cover_a_share_near_one_where_the_bootstrap_does_not() -> None:
+    """Three of 36 patients have three images that mostly agree; the share is 0.95."""
+    random = np.random.default_rng(0)
+    share, sizes = 0.95, np.where(np.arange(36) < 3, 3, 1)
+    patients = np.repeat(np.arange(36), sizes).astype(str)
+    covered = {"wilson": 0, "bootstrap": 0}
+    for _ in range(300):
+        chance = random.beta(share * 2 / 3, (1 - share) * 2 / 3, 36)
+        right = random.random(sizes.sum()) < np.repeat(chance, sizes)
+        found = wilson_by_group(right, patients)
+        assert found is not None
+        covered["wilson"] += found.low <= share <= found.high
+        hits = np.bincount(np.repeat(np.arange(36), sizes), weights=right, minlength=36)
+        times = random.multinomial(36, np.full(36, 1 / 36), 200)
+        low, high = np.quantile(times @ hits / (times @ sizes), (0.025, 0.975))
+        covered["bootstrap"] += low <= share <= high
+    assert covered["wilson"] >= 0.92 * 300 > 0.88 * 300 > covered["bootstrap"]
 
 
 def test_groups_of_the_other_class_do_not_matter_for_a_recall() -> None:
-    """Only patients of class normal have several images: sensitivity stays with Wilson."""
-    groups = [
-        a if i // 8 % 2 == 0 else b for i, (a, b) in enumerate(zip(PATIENTS, ALONE, strict=True))
-    ]
+    """Only patients of class normal have several images: sensitivity is as if none had."""
+    pairs = zip(PATIENTS, ALONE, strict=True)
+    groups = [a if i // 8 % 2 == 0 else b for i, (a, b) in enumerate(pairs)]
     found = metrics(RIGHT, groups)
     assert interval(found["sensitivity"]).method == WILSON
-    assert interval(found["specificity"]).method.startswith("bootstrap")
+    assert interval(found["specificity"]).method == WILSON_BY_GROUP
 
 
 def test_where_all_images_are_right_each_patient_is_one_trial() -> None:
     found = metrics(np.ones(400, dtype=bool), PATIENTS)["accuracy"]
     expected = wilson_of_counts(50, 50)
     assert found.value == 1.0 and found.n == 400 and found.note == ""
-    assert (interval(found).low, interval(found).high) == (expected.low, expected.high)
-    assert interval(found).method == WILSON_BY_GROUP
+    assert interval(found).low == pytest.approx(expected.low)
+    assert interval(found).high == 1.0
     nothing = metrics(np.zeros(400, dtype=bool), PATIENTS)["accuracy"]
+    assert interval(nothing).low == 0.0
     assert interval(nothing).high == pytest.approx(1 - expected.low)
 
 
