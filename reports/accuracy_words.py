@@ -15,6 +15,7 @@ from he_compare.reports.figures.accuracy import compared_with_twins, holds_zero
 from he_compare.reports.metric_tables import title_in
 from he_compare.reports.naming import short_title
 
+ADAPTED = "adapted"
 ONE_TRAINING = "One training per pipeline: the spread of trainings is not measured."
 
 
@@ -90,16 +91,25 @@ def _in_prose(title: str) -> str:
 
 
 def spread_words(view: RunView) -> str:
-    """Say how far trainings of the same cipher lie apart, or that it was not measured."""
-    name = leading_metrics(view)[0]
-    where = _in_prose(title_in(view, name))
-    parts = []
+    """Say how far trainings of the same thing lie apart, or that it was not measured."""
+    found = [words for name in leading_metrics(view)[:1] for words in _spreads(view, name)]
+    return " ".join(found) or ONE_TRAINING
+
+
+def _spreads(view: RunView, name: str) -> list[str]:
+    """Return a sentence for each cipher that several set-ups were trained on.
+
+    An adapted model was trained on plain images. Equal values are one training under two names
+    (same key, same seed), which shows no spread.
+    """
+    words = []
     for group in cipher_groups(view):
-        if (ends := group.spread(name)) is not None:
-            low, high = (fixed(end) for end in ends)
-            parts.append(
-                f"{len(group.pipelines)} trainings of {group.title}, one cipher: {where} from "
-                f"{low} to {high}, which is what training alone makes; a smaller difference ranks "
-                "nothing."
+        trained = [one for one in group.pipelines if one.planned.resolved.get("mode") != ADAPTED]
+        values = [value for one in trained if (value := one.value(name)) is not None]
+        if len(set(values)) > 1:
+            ends = f"{_in_prose(title_in(view, name))} {fixed(min(values))} to {fixed(max(values))}"
+            words.append(
+                f"{len(values)} trainings on one cipher, {group.title}: {ends}. A smaller "
+                "difference ranks nothing. Nothing else was trained twice."
             )
-    return " ".join(["Every other set-up was trained once.", *parts] if parts else [ONE_TRAINING])
+    return words

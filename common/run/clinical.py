@@ -102,9 +102,7 @@ def clinical_reading(view: RunView, pipeline: PipelineView) -> ClinicalReading |
 
 def threshold_words(point: OperatingPoint) -> str:
     """Say how a threshold was fixed and on what, without its value."""
-    by = "" if point.scored_by == AS_EXECUTED else f" scored by the {point.scored_by}"
-    n = sum(point.validation_images)
-    return f"fixed on {n:,} validation images{by}: {point.rule}"
+    return f"fixed on {sum(point.validation_images):,} validation images: {point.rule}"
 
 
 def _of_two(

@@ -18,10 +18,7 @@ from he_compare.common.statistics.evaluation import confusion, find_metric, meas
 from he_compare.common.statistics.metric import UndefinedMetric, predictions_of
 from he_compare.common.types import BoolArray, Float64Array, IntArray
 
-RULE = (
-    "largest sum of sensitivity and specificity on them; of equally good thresholds the lowest, "
-    "which misses fewest"
-)
+RULE = "the largest sum of sensitivity and specificity, and of equally good thresholds the lowest"
 
 
 def youden_threshold(positive: BoolArray, chances: Float64Array) -> float:

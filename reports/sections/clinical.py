@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from he_compare.common.run.clinical import (
+    AS_EXECUTED,
     PREVALENCES,
     ClinicalReading,
     PredictiveValues,
@@ -30,6 +33,7 @@ from he_compare.reports.numbers import metric_cell
 from he_compare.reports.section import ReportSection
 
 Read = list[tuple[PipelineView, ClinicalReading]]
+Cells = tuple[Inline, ...]
 CALIBRATION = ("ece", "brier")
 # More classes than this are too many columns: then only the worst class is named.
 MOST_RECALLS = 5
@@ -62,7 +66,7 @@ def readings(view: RunView) -> Read:
 
 
 def _of_two(view: RunView, read: Read) -> list[Table]:
-    rows = tuple(Row(_cells_of_two(view, *one)) for one in read)
+    rows = _alike_once(view, [(one, _cells_of_two(view, reading)) for one, reading in read])
     positive, negative = read[0][1].positive, read[0][1].negative
     columns = (
         Column("Set-up", weight=1.9),
@@ -79,16 +83,13 @@ def _of_two(view: RunView, read: Read) -> list[Table]:
     return [Table("Errors on the test images", columns, rows, inline(_note(view, read)))]
 
 
-def _cells_of_two(
-    view: RunView, pipeline: PipelineView, one: ClinicalReading
-) -> tuple[Inline, ...]:
+def _cells_of_two(view: RunView, one: ClinicalReading) -> Cells:
     classes = view.manifest.dataset.card.classes
     sick, healthy = (one.confusion[classes.index(name)] for name in (one.positive, one.negative))
     called, missed = classes.index(one.positive), classes.index(one.negative)
     values = one.predictive or (None,) * len(PREVALENCES)
     threshold = MISSING if one.threshold is None else fixed(one.threshold)
     return (
-        inline(short_title(view, pipeline)),
         inline(threshold, *(() if one.validated else (Break(), "not fixed"))),
         inline(f"{healthy[called]:,} of {sum(healthy):,}"),
         inline(f"{sick[missed]:,} of {sum(sick):,}"),
@@ -103,23 +104,39 @@ def _predictive(value: PredictiveValues | None) -> Inline:
     if value is None:
         return inline(MISSING)
     return inline(
-        _limited(value.positive, value.positive_interval),
+        _limited(value.positive, value.positive_interval, 2),
         Break(),
-        _limited(value.negative, value.negative_interval),
+        _limited(value.negative, value.negative_interval, 3),
     )
 
 
-def _limited(value: float | None, limits: tuple[float, float] | None) -> str:
+def _limited(value: float | None, limits: tuple[float, float] | None, decimals: int) -> str:
+    """Spell a value with its limits; negative values lie near 1 and need another decimal."""
     if value is None:
         return MISSING
-    shown = fixed(value, 2)
-    return f"{shown} [{fixed(limits[0], 2)}, {fixed(limits[1], 2)}]" if limits else shown
+    low, high = (fixed(end, decimals) for end in limits or (value, value))
+    return f"{fixed(value, decimals)} [{low}, {high}]" if limits else fixed(value, decimals)
+
+
+def _alike_once(view: RunView, rows: Iterable[tuple[PipelineView, Cells]]) -> tuple[Row, ...]:
+    """Return one row for all set-ups with the same cells, which their names share."""
+    names: dict[Cells, list[str]] = {}
+    for pipeline, cells in rows:
+        names.setdefault(cells, []).append(short_title(view, pipeline))
+    return tuple(Row((_lines(found), *cells)) for cells, found in names.items())
+
+
+def _lines(names: Sequence[str]) -> Inline:
+    """Return names one below the other."""
+    rest = [part for name in names[1:] for part in (Break(), name)]
+    return inline(names[0], *rest)
 
 
 def _note(view: RunView, read: Read) -> str:
     """Say how thresholds were fixed, what the prevalences are, and how intervals were made."""
     first = read[0][1]
     ways = " ".join(sorted({f"Threshold {one.threshold_words}." for _, one in read}))
+    ways += _stand_ins(read)
     when = "; ".join(f"{100 * share:g}%, where {why}" for share, why in PREVALENCES)
     metrics = [share for _, one in read for share in (one.sensitivity, one.specificity)]
     return (
@@ -128,6 +145,19 @@ def _note(view: RunView, read: Read) -> str:
         f"is among those examined: {when}. These two are assumed; the share in the test set says "
         "nothing of a clinic. Their limits combine both lower and both upper limits of sensitivity "
         f"and specificity. {_methods(metrics)}"
+    )
+
+
+def _stand_ins(read: Read) -> str:
+    """Say which set-ups had validation images scored by a clear model in their place."""
+    named: dict[str, list[str]] = {}
+    for pipeline, one in read:
+        point = pipeline.scores.at_validated_threshold if pipeline.scores else None
+        if one.validated and point is not None and point.scored_by != AS_EXECUTED:
+            named.setdefault(point.scored_by, []).append(pipeline.label)
+    return "".join(
+        f" For {', '.join(labels)} the {name} scored them, whose answers it must reproduce."
+        for name, labels in named.items()
     )
 
 
@@ -145,17 +175,17 @@ def _by_class(view: RunView, read: Read) -> list[Block]:
     columns = [Column("Set-up", weight=2.0)]
     if few:
         columns += [Column(name, "right", "recall") for name in classes]
-        rows = [Row((inline(short_title(view, p)), *_recalls(one, classes))) for p, one in read]
+        rows = _alike_once(view, [(p, _recalls(one, classes)) for p, one in read])
         caption = "Recall of each class; bold: the class recognised least"
     else:
         columns += [Column("Class recognised least"), Column("Its recall", "right", "95% interval")]
         columns += [Column("Right", "right", "images")]
-        rows = [Row((inline(short_title(view, p)), *_worst(view, one))) for p, one in read]
+        rows = _alike_once(view, [(p, _worst(view, one)) for p, one in read])
         caption = "The class that each set-up recognises least"
-    return [Table(caption, tuple(columns), tuple(rows), note)]
+    return [Table(caption, tuple(columns), rows, note)]
 
 
-def _recalls(one: ClinicalReading, classes: list[str]) -> list[Inline]:
+def _recalls(one: ClinicalReading, classes: list[str]) -> Cells:
     found = dict(one.recalls)
     worst = one.worst[0] if one.worst else ""
     cells = []
@@ -166,10 +196,10 @@ def _recalls(one: ClinicalReading, classes: list[str]) -> list[Inline]:
             inline(Bold(head.text), *cell[1:]) if name == worst and hasattr(head, "text") else cell
         )
         cells.append(stressed)
-    return cells
+    return tuple(cells)
 
 
-def _worst(view: RunView, one: ClinicalReading) -> tuple[Inline, ...]:
+def _worst(view: RunView, one: ClinicalReading) -> Cells:
     if one.worst is None:
         return (inline(MISSING),) * 3
     name, recall = one.worst
@@ -186,16 +216,8 @@ def _calibration(view: RunView, read: Read) -> list[Table]:
         if confidence is None or not any(metrics):
             continue
         mean, right = confidence
-        rows.append(
-            Row(
-                (
-                    inline(short_title(view, pipeline)),
-                    inline(fixed(mean)),
-                    inline(fixed(right)),
-                    *(metric_cell(metric) for metric in metrics),
-                )
-            )
-        )
+        cells = (inline(fixed(mean)), inline(fixed(right)), *map(metric_cell, metrics))
+        rows.append((pipeline, cells))
     if not rows:
         return []
     columns = (
@@ -209,7 +231,14 @@ def _calibration(view: RunView, read: Read) -> list[Table]:
         "A set-up is too sure of itself where its mean probability is above its share of right "
         "answers. Here the likeliest class is called."
     )
-    return [Table("Do the probabilities mean what they say?", columns, tuple(rows), inline(note))]
+    return [
+        Table(
+            "Do the probabilities mean what they say?",
+            columns,
+            _alike_once(view, rows),
+            inline(note),
+        )
+    ]
 
 
 def _confidence(pipeline: PipelineView) -> tuple[float, float] | None:
