@@ -11,7 +11,7 @@ from he_compare.common.run.spelling import bracket, fixed
 from he_compare.common.run.twin_words import no_twin_words
 from he_compare.common.run.view import PipelineView, RunView
 from he_compare.reports.document.nodes import Bold, Content, Inline, inline
-from he_compare.reports.figures.accuracy import compared_with_twins, holds_zero
+from he_compare.reports.figures.accuracy import compared_with_twins, holds_zero, same_answers
 from he_compare.reports.metric_tables import title_in
 from he_compare.reports.naming import short_title
 
@@ -26,15 +26,17 @@ def lost_words(view: RunView) -> Inline:
         return inline("No set-up of this run protects anything, so nothing can be lost to it.")
     known = [one for one in rows if _differences(view, one)]
     lost = [one for one in known if any(_is_loss(found) for found in _differences(view, one))]
-    same = [one for one in known if one not in lost]
+    equal = [one for one in known if one not in lost and same_answers(one)]
+    unclear = [one for one in known if one not in lost and one not in equal]
     parts: list[Content] = []
     for one in lost:
         parts += [Bold(short_title(view, one)), f" lost {_losses(view, one)}. "]
-    if same:
-        parts += [
-            *_named(view, same),
-            f": no loss against the twin is shown; {_worst(view, same)}. ",
-        ]
+    if equal:
+        n = f"{view.n_test:,} of {view.n_test:,} test images"
+        parts += [*_named(view, equal), f": right or wrong as the twin is, on {n}. "]
+    if unclear:
+        room = f": no loss against the twin is shown; {_worst(view, unclear)}. "
+        parts += [*_named(view, unclear), room]
     for one in [one for one in rows if one not in known and one.scores]:
         why = no_twin_words(view, one) or "no difference to its twin is stored"
         parts += [Bold(short_title(view, one)), f": {why}. "]

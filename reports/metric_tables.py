@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from he_compare.common.run.leading import leading_metrics
 from he_compare.common.run.records import MetricValue
 from he_compare.common.run.view import PipelineView, RunView
 from he_compare.reports.document.nodes import Inline, Table, inline
@@ -18,6 +19,7 @@ TITLES = {
     "ece": "ECE",
     "brier": "Brier score",
 }
+CALIBRATION = ("ece", "brier")
 RECALL = "recall"
 TWO = 2
 
@@ -41,6 +43,11 @@ def title_in(view: RunView, name: str) -> str:
     if name == "auc" and len(view.manifest.dataset.card.classes) > TWO:
         return "Macro AUC"
     return title_of(name)
+
+
+def body_metrics(view: RunView) -> list[str]:
+    """Return the leading metrics, and plain accuracy where it does not lead."""
+    return list(dict.fromkeys((*leading_metrics(view), "accuracy")))
 
 
 def metric_names(view: RunView) -> list[str]:

@@ -26,6 +26,7 @@ ROW_HEIGHT = 0.5
 LEAST_REACH = 0.02
 REASON_WIDTH = 34
 NOT_SHOWN = "no difference shown"
+SAME = "right on the same images"
 SMALL = 6.5
 
 
@@ -41,10 +42,12 @@ def forest_plot(view: RunView) -> Figure | None:
     known = [one.difference(name) for one in rows for name in names]
     if not any(one is not None and one.difference is not None for one in known):
         return None
+    reach = max([LEAST_REACH, *(_reach(one) for one in known)])
     figure = new_figure(0.75 + ROW_HEIGHT * len(rows))
     grid = figure.subplots(1, len(names), sharey=True, squeeze=False)
     for axes, name, title in zip(grid[0], names, leading_titles(view), strict=True):
-        _panel(axes, view, rows, name, title)
+        axes.set_xlim(-1.08 * reach, 1.08 * reach)
+        _panel(axes, view, rows, name, f"{title}, n = {view.n_test:,}")
     labels = [_label(view, one) for one in rows]
     grid[0][0].set_yticks(range(len(labels)), labels)
     return figure
@@ -62,17 +65,15 @@ def _panel(axes: Axes, view: RunView, rows: list[PipelineView], name: str, title
     band_rows(axes, len(rows))
     axes.axvline(0, color=GREY, linewidth=0.8, zorder=1)
     found = [one.difference(name) for one in rows]
-    reach = max([LEAST_REACH, *(_reach(one) for one in found)])
-    axes.set_xlim(-1.08 * reach, 1.08 * reach)
     for row, (pipeline, one) in enumerate(zip(rows, found, strict=True)):
         if one is None or one.difference is None:
             _say(axes, row, _why_none(view, pipeline, one))
         else:
-            _estimate(axes, row, one)
+            _estimate(axes, row, one, SAME if same_answers(pipeline) else NOT_SHOWN)
     axes.set_title(title)
     axes.grid(axis="x", color=RULE, linewidth=0.6)
-    axes.locator_params(axis="x", nbins=5)
-    axes.set_xlabel("protected minus twin, 95% interval")
+    axes.locator_params(axis="x", nbins=3)
+    axes.set_xlabel("minus twin, 95% interval")
 
 
 def _reach(one: PairedDifference | None) -> float:
@@ -96,13 +97,22 @@ def _say(axes: Axes, row: int, words: str) -> None:
     axes.text(0, row, text, color=GREY, ha="center", va="center", style="italic", fontsize=SMALL)
 
 
+def same_answers(pipeline: PipelineView) -> bool:
+    """Say whether a pipeline and its twin are right and wrong on the same images."""
+    found = pipeline.difference("accuracy")
+    return found is not None and found.discordant == (0, 0)
+
+
 def holds_zero(one: PairedDifference) -> bool:
     """Say whether the interval of a difference holds 0; True where there is no interval."""
     return one.interval is None or one.interval.low <= 0 <= one.interval.high
 
 
-def _estimate(axes: Axes, row: int, one: PairedDifference) -> None:
-    """Draw one dot with its interval, and beside the axes its value; hollow: none is shown."""
+def _estimate(axes: Axes, row: int, one: PairedDifference, none: str) -> None:
+    """Draw one dot with its interval, and beside the axes its value.
+
+    Where the interval holds 0 the dot is hollow, and ``none`` says what that means.
+    """
     assert one.difference is not None
     open_end = holds_zero(one)
     colour = BLUE if open_end else ORANGE
@@ -112,7 +122,7 @@ def _estimate(axes: Axes, row: int, one: PairedDifference) -> None:
     axes.plot([one.difference], [row], "o", color=colour, markerfacecolor=face, markersize=5)
     words = f"{fixed(one.difference, signed=True)} {bracket(one.interval, signed=True)}".strip()
     axes.annotate(
-        f"{words}\n{NOT_SHOWN if open_end else 'difference shown'}, n = {one.n:,}",
+        f"{words}\n{none if open_end else 'difference shown'}",
         (1.02, row),
         xycoords=("axes fraction", "data"),
         ha="left",

@@ -10,7 +10,7 @@ from he_compare.reports.accuracy_words import lost_words, spread_words
 from he_compare.reports.document.nodes import Block, Figure, Paragraph, inline
 from he_compare.reports.figures.accuracy import compared_with_twins, forest_plot
 from he_compare.reports.figures.block import drawn
-from he_compare.reports.metric_tables import metric_tables, title_in
+from he_compare.reports.metric_tables import body_metrics, metric_tables, title_in
 from he_compare.reports.section import ReportSection
 
 NO_SCORES = "The run has no scores.json: `compare score` computes it from stored predictions."
@@ -38,14 +38,9 @@ class Accuracy(ReportSection):
         return [
             Paragraph(words),
             *_forest(view),
-            *metric_tables(view, "Accuracy of every set-up", _shown(view)),
+            *metric_tables(view, "Accuracy of every set-up", body_metrics(view)),
             Paragraph(inline(spread_words(view))),
         ]
-
-
-def _shown(view: RunView) -> list[str]:
-    """Return the leading metrics, and plain accuracy where it does not lead."""
-    return list(dict.fromkeys((*leading_metrics(view), "accuracy")))
 
 
 def _forest(view: RunView) -> list[Figure]:

@@ -18,6 +18,8 @@ from he_compare.reports.document.nodes import (
     inline,
 )
 from he_compare.reports.metric_tables import (
+    CALIBRATION,
+    body_metrics,
     is_recall,
     metric_names,
     metric_tables,
@@ -28,7 +30,6 @@ from he_compare.reports.numbers import with_interval
 from he_compare.reports.section import ReportSection
 
 OF_OLD_RECORDS = "McNemar's exact test, which takes images as independent"
-CALIBRATION = ("ece", "brier")
 
 
 class AccuracyDetail(ReportSection):
@@ -42,10 +43,11 @@ class AccuracyDetail(ReportSection):
         if view.scores is None:
             return []
         names = metric_names(view)
-        overall = [name for name in names if not is_recall(name)]
+        elsewhere = {*body_metrics(view), *CALIBRATION}
+        further = [name for name in names if not is_recall(name) and name not in elsewhere]
         blocks: tuple[Block, ...] = (
             *_no_positive(view),
-            *metric_tables(view, "All metrics of the whole test set", overall),
+            *metric_tables(view, "Further metrics of the whole test set", further),
         )
         return [
             Section(self.title, 1, "accuracy-in-detail", blocks),
@@ -66,7 +68,7 @@ def _no_positive(view: RunView) -> list[Paragraph]:
 
 
 def _per_class(view: RunView, recalls: list[str]) -> list[Section]:
-    if not recalls:
+    if not recalls or view.positive:  # then they are sensitivity and specificity
         return []
     caption = "Recall of each class"
     if len(recalls) > MOST_CLASSES_SHOWN:

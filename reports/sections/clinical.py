@@ -8,7 +8,6 @@ from he_compare.common.run.clinical import (
     AS_EXECUTED,
     PREVALENCES,
     ClinicalReading,
-    PredictiveValues,
     clinical_reading,
 )
 from he_compare.common.run.fitness import fitness_of
@@ -27,14 +26,13 @@ from he_compare.reports.document.nodes import (
     Table,
     inline,
 )
-from he_compare.reports.metric_tables import intervals_note
+from he_compare.reports.metric_tables import CALIBRATION, intervals_note
 from he_compare.reports.naming import short_title
 from he_compare.reports.numbers import metric_cell
 from he_compare.reports.section import ReportSection
 
 Read = list[tuple[PipelineView, ClinicalReading]]
 Cells = tuple[Inline, ...]
-CALIBRATION = ("ece", "brier")
 # More classes than this are too many columns: then only the worst class is named.
 MOST_RECALLS = 5
 
@@ -69,25 +67,21 @@ def _of_two(view: RunView, read: Read) -> list[Table]:
     rows = _alike_once(view, [(one, _cells_of_two(view, reading)) for one, reading in read])
     positive, negative = read[0][1].positive, read[0][1].negative
     columns = (
-        Column("Set-up", weight=1.9),
+        Column("Set-up", weight=2.0),
         Column("Threshold", "right", "", 0.9),
-        Column(f"{negative} called {positive}", "right", "images", 1.1),
-        Column(f"{positive} missed", "right", "images", 1.0),
+        Column(f"{negative} called {positive}", "right", "images", 1.4),
+        Column(f"{positive} missed", "right", "images", 1.3),
         Column("Sensitivity", "right", "95% interval", 1.2),
         Column("Specificity", "right", "95% interval", 1.2),
-        *(
-            Column(f"PPV / NPV at {100 * prevalence:g}%", "right", "", 1.3)
-            for prevalence, _ in PREVALENCES
-        ),
     )
-    return [Table("Errors on the test images", columns, rows, inline(_note(view, read)))]
+    errors = Table("Errors on the test images", columns, rows, inline(_error_note(read)))
+    return [errors, *_predictive_table(view, read)]
 
 
 def _cells_of_two(view: RunView, one: ClinicalReading) -> Cells:
     classes = view.manifest.dataset.card.classes
     sick, healthy = (one.confusion[classes.index(name)] for name in (one.positive, one.negative))
     called, missed = classes.index(one.positive), classes.index(one.negative)
-    values = one.predictive or (None,) * len(PREVALENCES)
     threshold = MISSING if one.threshold is None else fixed(one.threshold)
     return (
         inline(threshold, *(() if one.validated else (Break(), "not fixed"))),
@@ -95,27 +89,58 @@ def _cells_of_two(view: RunView, one: ClinicalReading) -> Cells:
         inline(f"{sick[missed]:,} of {sum(sick):,}"),
         metric_cell(one.sensitivity),
         metric_cell(one.specificity),
-        *(_predictive(value) for value in values),
     )
 
 
-def _predictive(value: PredictiveValues | None) -> Inline:
-    """Spell both predictive values, each with its limits."""
+def _error_note(read: Read) -> str:
+    """Say how thresholds were fixed and how intervals were made."""
+    ways = " ".join(sorted({f"Threshold {one.threshold_words}." for _, one in read}))
+    metrics = [share for _, one in read for share in (one.sensitivity, one.specificity)]
+    return f"{ways}{_stand_ins(read)} {_methods(metrics)}"
+
+
+def _predictive_table(view: RunView, read: Read) -> list[Table]:
+    found = [(pipeline, _predictive(one)) for pipeline, one in read if one.predictive]
+    if not found:
+        return []
+    positive = read[0][1].positive
+    when = "; ".join(f"{100 * share:g}%, where {why}" for share, why in PREVALENCES)
+    note = (
+        f"PPV: of those called {positive}, the share who are. NPV: of the others, the share who "
+        f"are not. Both depend on how common {positive} is among those examined: {when}. These two "
+        "are assumed; the share in the test set says nothing of a clinic. Their limits combine "
+        "both lower and both upper limits of sensitivity and specificity."
+    )
+    columns = [Column("Set-up", weight=2.0)]
+    for share, _ in PREVALENCES:
+        columns += [Column(f"{value} at {100 * share:g}%", "right") for value in ("PPV", "NPV")]
+    caption = "What a call is worth, by how common the disease is"
+    return [Table(caption, tuple(columns), _alike_once(view, found), inline(note))]
+
+
+def _predictive(one: ClinicalReading) -> Cells:
+    """Spell both predictive values at each prevalence, with their limits on a second line.
+
+    Negative ones lie near 1 and need another decimal.
+    """
+    return tuple(
+        _limited(value, limits, decimals)
+        for found in one.predictive
+        for value, limits, decimals in (
+            (found.positive, found.positive_interval, 2),
+            (found.negative, found.negative_interval, 3),
+        )
+    )
+
+
+def _limited(value: float | None, limits: tuple[float, float] | None, decimals: int) -> Inline:
     if value is None:
         return inline(MISSING)
-    return inline(
-        _limited(value.positive, value.positive_interval, 2),
-        Break(),
-        _limited(value.negative, value.negative_interval, 3),
-    )
-
-
-def _limited(value: float | None, limits: tuple[float, float] | None, decimals: int) -> str:
-    """Spell a value with its limits; negative values lie near 1 and need another decimal."""
-    if value is None:
-        return MISSING
-    low, high = (fixed(end, decimals) for end in limits or (value, value))
-    return f"{fixed(value, decimals)} [{low}, {high}]" if limits else fixed(value, decimals)
+    shown = fixed(value, decimals)
+    if limits is None:
+        return inline(shown)
+    low, high = (fixed(end, decimals) for end in limits)
+    return inline(shown, Break(), f"[{low}, {high}]")
 
 
 def _alike_once(view: RunView, rows: Iterable[tuple[PipelineView, Cells]]) -> tuple[Row, ...]:
@@ -130,22 +155,6 @@ def _lines(names: Sequence[str]) -> Inline:
     """Return names one below the other."""
     rest = [part for name in names[1:] for part in (Break(), name)]
     return inline(names[0], *rest)
-
-
-def _note(view: RunView, read: Read) -> str:
-    """Say how thresholds were fixed, what the prevalences are, and how intervals were made."""
-    first = read[0][1]
-    ways = " ".join(sorted({f"Threshold {one.threshold_words}." for _, one in read}))
-    ways += _stand_ins(read)
-    when = "; ".join(f"{100 * share:g}%, where {why}" for share, why in PREVALENCES)
-    metrics = [share for _, one in read for share in (one.sensitivity, one.specificity)]
-    return (
-        f"{ways} PPV: of those called {first.positive}, the share who are; NPV, on the second "
-        f"line: of the others, the share who are not. Both depend on how common {first.positive} "
-        f"is among those examined: {when}. These two are assumed; the share in the test set says "
-        "nothing of a clinic. Their limits combine both lower and both upper limits of sensitivity "
-        f"and specificity. {_methods(metrics)}"
-    )
 
 
 def _stand_ins(read: Read) -> str:
