@@ -43,12 +43,17 @@ def same_networks(view: RunView) -> list[SameNetwork]:
     """Return the networks that at least two pipelines run, place by place.
 
     At the hospital it is the run's backbone. At the server it is that of an unprotected pipeline
-    and of those it is the twin of, as far as nothing is computed on ciphertexts of encryption.
+    and of those it is the twin of, where nothing else differs and nothing is computed on
+    ciphertexts of homomorphic encryption.
     """
     hospital = _with(list(view.pipelines), Stage.FEATURES, Side.CLIENT)
     groups = [SameNetwork("at the hospital", hospital)]
     for twin in view.pipelines:
-        others = [one for one in view.pipelines if view.twin_of(one) is twin and _in_clear(one)]
+        others = [
+            one
+            for one in view.pipelines
+            if view.twin_of(one) is twin and _in_clear(one) and not one.planned.twin_differs
+        ]
         if others and _in_clear(twin):
             served = _with([twin, *others], Stage.EVALUATE, Side.SERVER)
             groups.append(SameNetwork("at the server", served))

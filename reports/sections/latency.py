@@ -7,6 +7,7 @@ from he_compare.common.run.quantiles import Spread
 from he_compare.common.run.same_network import same_network_words
 from he_compare.common.run.spelling import MISSING, fixed, milliseconds
 from he_compare.common.run.timing import extra_seconds, latency_of
+from he_compare.common.run.twin_words import no_twin_words
 from he_compare.common.run.view import PipelineView, RunView
 from he_compare.common.types import FheMode, Side
 from he_compare.reports.document.nodes import (
@@ -94,17 +95,27 @@ def _table(view: RunView) -> Table:
     rows: list[Row | SpanRow] = []
     for pipeline in view.pipelines:
         rows.append(Row(_cells(view, pipeline)))
-        if remark := _remark(pipeline):
+        for remark in _remarks(view, pipeline):
             rows.append(SpanRow(inline(remark), "remark"))
     return Table("Latency of one image by place", COLUMNS, tuple(rows), inline(NOTE))
 
 
-def _remark(pipeline: PipelineView) -> str:
+def _remarks(view: RunView, pipeline: PipelineView) -> list[str]:
+    """Say why a row has no numbers, or what must be known of them."""
     if not pipeline.timed:
-        return pipeline.trouble
+        return [pipeline.trouble] if pipeline.trouble else []
+    said = []
     modes = {record.fhe_mode for record in pipeline.timed} & {FheMode.SIMULATE, FheMode.CLEAR}
-    names = ", ".join(sorted(mode.value for mode in modes))
-    return f"Encryption was not executed (mode {names}): these are not its timings." * bool(modes)
+    if modes:
+        names = ", ".join(sorted(mode.value for mode in modes))
+        said.append(f"Encryption was not executed (mode {names}): these are not its timings.")
+    if pipeline.protected and view.twin_of(pipeline) is None:
+        said.append(no_twin_words(view, pipeline))
+    elif pipeline.planned.twin_differs:
+        said.append(
+            f"Its twin differs in more than the protection: {pipeline.planned.twin_differs}"
+        )
+    return [words for words in said if words]
 
 
 def _cells(view: RunView, pipeline: PipelineView) -> tuple[Inline, ...]:
