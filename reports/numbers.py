@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from he_compare.common.run.quantiles import Spread
 from he_compare.common.run.records import Interval, MetricValue
 from he_compare.common.run.spelling import MISSING, bracket, fixed, milliseconds
-from he_compare.common.run.timing import Spread
 from he_compare.reports.document.nodes import Break, Inline, inline
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from he_compare.common.errors import UnavailableError, UsageError
+from he_compare.common.run.disturbed import disturbed_columns
 from he_compare.common.run.outcomes import outcomes_of, worst_of
 from he_compare.common.run.store import write_atomic
-from he_compare.common.run.timing import latency_of, one_time_seconds, throughput_of
+from he_compare.common.run.timing import cold_seconds, cold_steps, latency_of, throughput_of
 from he_compare.common.run.view import PipelineView, RunView
 from he_compare.common.types import Side
 
@@ -49,7 +50,13 @@ def _row(view: RunView, pipeline: PipelineView) -> dict[str, Any]:
         row[metric.name] = metric.value
         row[f"{metric.name}_low"] = metric.interval.low if metric.interval else None
         row[f"{metric.name}_high"] = metric.interval.high if metric.interval else None
-    return row | _differences(pipeline) | _cost(pipeline) | _attacks(view, pipeline)
+    return (
+        row
+        | _differences(pipeline)
+        | _cost(pipeline)
+        | disturbed_columns(pipeline)
+        | _attacks(view, pipeline)
+    )
 
 
 def _differences(pipeline: PipelineView) -> dict[str, Any]:
@@ -76,15 +83,26 @@ def _cost(pipeline: PipelineView) -> dict[str, Any]:
         "client_p50_s": client.p50 if client else None,
         "server_p50_s": server.p50 if server else None,
         "images_per_s": rate.images_per_second if rate else None,
+        "images_per_s_slowest_batch": rate.slowest if rate else None,
+        "images_per_s_fastest_batch": rate.fastest if rate else None,
+        "batches": rate.n_batches if rate else None,
         "upload_bytes_per_image": moved[0],
         "download_bytes_per_image": moved[1],
         "public_material_bytes": record.traffic.public_material_bytes
         if record and record.traffic
         else None,
-        "one_time_s": one_time_seconds(pipeline) if record else None,
-        "client_peak_bytes": record.client_peak_bytes if record else None,
+        "one_time_cold_s": cold_seconds(pipeline),
+        "one_time_reused_s": _reused_seconds(pipeline),
+        "client_growth_bytes": record.client_growth_bytes if record else None,
         "server_peak_bytes": record.server_peak_bytes if record else None,
     }
+
+
+def _reused_seconds(pipeline: PipelineView) -> float | None:
+    """Return what of the one-time work was made before; None where that was not recorded."""
+    made = [step.seconds for step in cold_steps(pipeline) if step.reused]
+    known = [seconds for seconds in made if seconds is not None]
+    return sum(known) if pipeline.measured and len(known) == len(made) else None
 
 
 def _attacks(view: RunView, pipeline: PipelineView) -> dict[str, Any]:

@@ -1,37 +1,30 @@
-"""From raw samples to timings: one quantile, one median and its interval, for every reader.
-
-A quantile is nearest-rank everywhere: the smallest sample with that share of all samples at or
-below it (numpy calls it ``inverted_cdf``; Hyndman and Fan 1996, definition 1). It is a time that
-was really measured, also with an even number of samples, so the record that holds it can be looked
-up; and the interval of the median, which is made of order statistics, always contains it. An
-interpolated median is a time that no image took, and a heavy tail pulls an interpolated p99.
+"""What a pipeline takes: seconds of one image by place, batches per second, one-time work cold.
 
 Latency comes from single images in a closed loop, throughput from the batches of the accuracy
-phase; the two are never mixed. The samples of all rounds are pooled.
+phase; the two are never mixed. The samples of all rounds are pooled. One-time work is cold: what
+was made before and used again counts with what it took when it was made.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from he_compare.common.run.records import Interval, Measurement, RunRecord
+from he_compare.common.run.quantiles import Spread, quantile, spread
+from he_compare.common.run.records import Measurement, RunRecord
+from he_compare.common.run.single_images import (
+    TimedImage,
+    seconds_by_side,
+    single_image_stages,
+    timed_images,
+    totals_of,
+)
 from he_compare.common.run.view import PipelineView
 from he_compare.common.types import Per, Side, Stage
 
 ONE_TIME = (Per.ONCE, Per.KEY)
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Quantiles of a pool of samples, in seconds; ``interval`` is that of the median."""
-
-    n: int
-    p50: float
-    p90: float
-    p99: float
-    interval: Interval | None
+# The fifth of the images, by total, whose shares divide the median among the places.
+MIDDLE = (0.4, 0.6)
 
 
 @dataclass(frozen=True)
@@ -45,64 +38,62 @@ class StageTiming:
 
 @dataclass(frozen=True)
 class Latency:
-    """What one image takes: as the client's clock saw it, and the parts of it by side."""
+    """What one image takes: as the client's clock saw it, and the parts of it by side.
+
+    ``sides``: sums of the stages of each side. ``places``: the same for wire and server, and for
+    the hospital all that is neither; empty where stages cannot be told apart image by image.
+    """
 
     total: Spread
     sides: dict[Side, Spread]
+    places: dict[Side, Spread]
     stages: tuple[StageTiming, ...]
 
 
 @dataclass(frozen=True)
+class Places:
+    """Seconds of the median image, divided among the places: they sum to ``total``, its p50.
+
+    ``hospital`` includes ``network``: the image network, where the hospital runs it. ``wire`` is
+    loopback here. The shares are those of the middle fifth of the images, by total.
+    """
+
+    total: float
+    hospital: float
+    network: float
+    wire: float
+    server: float
+    n: int
+
+
+@dataclass(frozen=True)
 class Throughput:
-    """Images per second of the accuracy phase and what it is computed from."""
+    """Images per second in batches: the median batch, the slowest and the fastest."""
 
     images_per_second: float
+    slowest: float
+    fastest: float
     n_images: int
     n_batches: int
 
 
-def quantile(samples: Sequence[float], share: float) -> float:
-    """Return the nearest-rank quantile: the smallest sample with that share at or below it.
+@dataclass(frozen=True)
+class ColdStep:
+    """One-time work. ``reused``: made before this cell; ``seconds``: None where not recorded.
 
-    ``share`` in (0, 1]; 0.5 is the median. Raises ValueError where there is no sample.
+    ``name``: of what was reused, '' otherwise.
     """
-    if not samples:
-        raise ValueError("no samples")
-    ordered = sorted(samples)
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
+    stage: Stage
+    side: Side
+    seconds: float | None
+    per: Per = Per.ONCE
+    name: str = ""
 
-def median_interval(samples: Sequence[float], level: float = 0.95) -> Interval | None:
-    """Return the distribution-free interval of the median from order statistics.
-
-    Exact binomial ranks; None below six samples, where no 95% interval exists. Source: Hahn and
-    Meeker, Statistical Intervals, 1991, section 5.2.
-    """
-    n = len(samples)
-    tail = 0.0
-    rank = -1
-    while rank + 1 < n:
-        tail += math.comb(n, rank + 1) / 2**n
-        if tail > (1 - level) / 2:
-            break
-        rank += 1
-    if rank < 0:
-        return None
-    ordered = sorted(samples)
-    return Interval(
-        low=ordered[rank], high=ordered[n - 1 - rank], level=level, method="order statistics"
-    )
-
-
-def spread(samples: Sequence[float]) -> Spread:
-    """Summarise samples. Raises ValueError where there is none."""
-    return Spread(
-        n=len(samples),
-        p50=quantile(samples, 0.50),
-        p90=quantile(samples, 0.90),
-        p99=quantile(samples, 0.99),
-        interval=median_interval(samples),
-    )
+    @property
+    def reused(self) -> bool:
+        """True where this was not done in this cell, but before."""
+        return bool(self.name)
 
 
 def latency_of(pipeline: PipelineView) -> Latency | None:
@@ -111,13 +102,13 @@ def latency_of(pipeline: PipelineView) -> Latency | None:
     sides: dict[Side, list[float]] = {}
     stages: dict[tuple[Stage, Side], list[float]] = {}
     for record in pipeline.timed:
-        single = _single_image(record)
+        single = single_image_stages(record)
         for one in single:
             if one.stage is Stage.TOTAL:
                 totals += one.seconds
             else:
                 stages.setdefault((one.stage, one.side), []).extend(one.seconds)
-        for side, seconds in _per_image_by_side(single).items():
+        for side, seconds in seconds_by_side(single).items():
             sides.setdefault(side, []).extend(seconds)
     if not totals:
         return None
@@ -126,62 +117,110 @@ def latency_of(pipeline: PipelineView) -> Latency | None:
     return Latency(
         total=spread(totals),
         sides={side: spread(seconds) for side, seconds in sides.items() if seconds},
+        places=_spread_places(timed_images(pipeline)),
         stages=tuple(StageTiming(*key, spread(stages[key])) for key in ordered if stages[key]),
     )
 
 
-def _single_image(record: RunRecord) -> list[Measurement]:
-    """Measurements of a latency cell whose every sample is one image."""
-    return [
-        one
-        for one in record.measurements
-        if one.per is Per.SAMPLE or (one.per is Per.BATCH and set(one.items) == {1})
-    ]
+def _spread_places(images: Sequence[TimedImage]) -> dict[Side, Spread]:
+    if not images:
+        return {}
+    return {
+        Side.CLIENT: spread([one.hospital for one in images]),
+        Side.NETWORK: spread([one.wire for one in images]),
+        Side.SERVER: spread([one.server for one in images]),
+    }
 
 
-def _per_image_by_side(measurements: list[Measurement]) -> dict[Side, list[float]]:
-    """Sum the stages of each side image by image.
+def places_of(pipeline: PipelineView) -> Places | None:
+    """Divide the p50 of one image among hospital, wire and server; None where it cannot be."""
+    images = timed_images(pipeline)
+    totals = [one.total for one in images]
+    if not images or quantile(totals, 0.5) <= 0:
+        return None
+    low, high = (quantile(totals, share) for share in MIDDLE)
+    middle = [one for one in images if low <= one.total <= high]
+    p50 = quantile(totals, 0.5)
+    scale = p50 / sum(one.total for one in middle)
+    return Places(
+        total=p50,
+        hospital=scale * sum(one.hospital for one in middle),
+        network=scale * sum(one.network for one in middle),
+        wire=scale * sum(one.wire for one in middle),
+        server=scale * sum(one.server for one in middle),
+        n=len(middle),
+    )
 
-    A side one of whose stages was not entered exactly once per image is left out.
+
+def extra_seconds(pipeline: PipelineView, twin: PipelineView) -> Spread | None:
+    """Return seconds per image above a twin: of the same image in the same round, differences.
+
+    None where the two share no round.
     """
-    counts = {len(one.seconds) for one in measurements if one.stage is Stage.TOTAL}
-    n = counts.pop() if len(counts) == 1 else 0
-    sums: dict[Side, list[float]] = {}
-    for side in Side:
-        parts = [
-            one.seconds for one in measurements if one.side is side and one.stage is not Stage.TOTAL
-        ]
-        if n and parts and all(len(part) == n for part in parts):
-            sums[side] = [sum(column) for column in zip(*parts, strict=True)]
-    return sums
+    theirs = {record.cell.round: totals_of(record) for record in twin.timed}
+    found: list[float] = []
+    for record in pipeline.timed:
+        mine, other = totals_of(record), theirs.get(record.cell.round, [])
+        if len(mine) == len(other):
+            found += [a - b for a, b in zip(mine, other, strict=True)]
+    return spread(found) if found else None
 
 
 def throughput_of(pipeline: PipelineView) -> Throughput | None:
-    """Return images per second of the ok accuracy cell, by the client's total where recorded."""
+    """Return images per second of the batches of the ok accuracy cell, by the client's total.
+
+    None where no batch was timed.
+    """
+    record = pipeline.measured
+    rates = [
+        items / seconds
+        for one in (record.measurements if record else [])
+        if one.stage is Stage.TOTAL and one.per not in ONE_TIME
+        for items, seconds in zip(one.items, one.seconds, strict=False)
+        if items > 0 and seconds > 0
+    ]
+    if record is None or not rates:
+        return None
+    return Throughput(quantile(rates, 0.5), min(rates), max(rates), record.n_images, len(rates))
+
+
+def cold_steps(pipeline: PipelineView) -> tuple[ColdStep, ...]:
+    """Return all that comes before the first image: as measured, and what was made before.
+
+    A stage done once per key counts with the mean of its samples. What was reused was made while
+    fitting, by the client or at its request.
+    """
     record = pipeline.measured
     if record is None:
-        return None
-    repeated = [one for one in record.measurements if one.per not in ONE_TIME]
-    totals = [one for one in repeated if one.stage is Stage.TOTAL]
-    seconds = sum(sum(one.seconds) for one in totals or repeated)
-    images = sum(sum(one.items) for one in totals) or record.n_images
-    if seconds <= 0 or images <= 0:
-        return None
-    batches = sum(len(one.seconds) for one in totals)
-    return Throughput(images / seconds, images, batches)
-
-
-def one_time_of(pipeline: PipelineView) -> list[Measurement]:
-    """Return what was done once or once per key before the first image, in stage order."""
-    record = pipeline.measured
-    found = [one for one in record.measurements if one.per in ONE_TIME] if record else []
+        return ()
     order = list(Stage)
-    return sorted(found, key=lambda one: (order.index(one.stage), one.side.value))
+    once = [one for one in record.measurements if one.per in ONE_TIME and one.seconds]
+    once.sort(key=lambda one: (order.index(one.stage), one.side.value))
+    measured = [
+        ColdStep(_true_stage(record, one), one.side, sum(one.seconds) / len(one.seconds), one.per)
+        for one in once
+    ]
+    made = [
+        ColdStep(Stage.FIT, Side.CLIENT, record.reused_seconds.get(name), name=name)
+        for name in record.reused
+    ]
+    return (*made, *measured)
 
 
-def one_time_seconds(pipeline: PipelineView) -> float:
-    """Return the sum of the mean duration of each one-time stage, in seconds."""
-    return sum(sum(one.seconds) / len(one.seconds) for one in one_time_of(pipeline) if one.seconds)
+def _true_stage(record: RunRecord, one: Measurement) -> Stage:
+    """Older records call the last decryption of a training a refresh, also where there was none."""
+    none = record.training.get("refresh_rounds") == 0
+    return Stage.DECRYPT if one.stage is Stage.REFRESH and none else one.stage
+
+
+def cold_seconds(pipeline: PipelineView) -> float | None:
+    """Return the seconds of all one-time work, what was reused at the price of making it.
+
+    None where nothing was measured, or where that price was not recorded.
+    """
+    found = [step.seconds for step in cold_steps(pipeline)]
+    known = [seconds for seconds in found if seconds is not None]
+    return sum(known) if found and len(known) == len(found) else None
 
 
 def fit_seconds(pipeline: PipelineView) -> float | None:
@@ -189,8 +228,7 @@ def fit_seconds(pipeline: PipelineView) -> float | None:
 
     None where no fit was measured, or where what something that was reused had cost is not known.
     """
-    record = pipeline.measured
-    fits = [one for one in record.measurements if one.stage is Stage.FIT] if record else []
-    if record is None or not fits or set(record.reused) - set(record.reused_seconds):
+    steps = [step for step in cold_steps(pipeline) if step.stage is Stage.FIT]
+    if all(step.reused for step in steps) or any(step.seconds is None for step in steps):
         return None
-    return sum(sum(one.seconds) for one in fits) + sum(record.reused_seconds.values())
+    return sum(step.seconds or 0.0 for step in steps)

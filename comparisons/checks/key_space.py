@@ -16,8 +16,8 @@ import numpy as np
 from he_compare.common.attack import Check, CheckFinding, Inspected
 from he_compare.common.attack_score import AttackMetric, Detail
 from he_compare.common.audit_budget import AttackBudget
+from he_compare.common.run.quantiles import quantile
 from he_compare.common.run.records import KeySpace, Verdict
-from he_compare.common.run.timing import quantile
 from he_compare.common.types import Aim, Knowledge
 
 # A search of 2**80 trials is out of reach of anybody; one of 2**50 is a matter of money.

@@ -68,6 +68,12 @@ class Panel:
         lower = [(self.x(x), self.y(y)) for x, y in zip(xs, low, strict=True)]
         self.axes.add_patch(Polygon([*upper, *reversed(lower)], linewidth=0, **style))
 
+    def block(self, left: float, right: float, low: float, high: float, **style: Any) -> None:
+        """Fill a rectangle between values of both axes."""
+        corners = [(left, low), (right, low), (right, high), (left, high)]
+        places = [(self.x(x), self.y(y)) for x, y in corners]
+        self.axes.add_patch(Polygon(places, **style))
+
     def note(self, x: float, y: float, words: str, **style: Any) -> None:
         """Write words at a value."""
         self.axes.text(self.x(x), self.y(y), words, **style)
@@ -85,17 +91,19 @@ def multiples(
     *,
     ratio: float = 1.0,
     slanted: bool = False,
+    head: float = 0.0,
 ) -> tuple[Figure, list[Panel]]:
     """Return a figure of empty panels, a title over each, row by row.
 
-    ``ratio``: height of a panel by its width; ``slanted``: long marks of the axis across.
+    ``ratio``: height of a panel by its width; ``slanted``: long marks of the axis across;
+    ``head``: inches left free above all panels.
     """
     rows = -(-len(titles) // columns)
     width = (PAGE_WIDTH - LEFT_INCHES - RIGHT_INCHES - GAP_INCHES * (columns - 1)) / columns
     inside = width * ratio
-    head = 0.1 + LINE_INCHES * max(title.count("\n") + 1 for title in titles)
+    above = 0.1 + LINE_INCHES * max(title.count("\n") + 1 for title in titles)
     foot = BOTTOM_INCHES + (0.14 if slanted else 0.0)
-    height = foot + (inside + head) * rows
+    height = foot + (inside + above) * rows + head
     figure = Figure(figsize=(PAGE_WIDTH, height))
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0, 0, 1, 1))
@@ -106,7 +114,7 @@ def multiples(
     for number, title in enumerate(titles):
         row, column = divmod(number, columns)
         left = LEFT_INCHES + column * (width + GAP_INCHES)
-        bottom = height - (row + 1) * (inside + head)
+        bottom = height - head - (row + 1) * (inside + above)
         panel = Panel(axes, left, bottom, width, inside, across, up)
         _frame(panel, first=column == 0, last=number + columns >= len(titles), slanted=slanted)
         axes.text(left, bottom + inside + 0.05, title, fontsize=TITLE_SIZE, va="bottom")
@@ -115,7 +123,7 @@ def multiples(
     axes.text(middle, 0.03, across.label, fontsize=LABEL_SIZE, ha="center", va="bottom", color=INK)
     axes.text(
         0.04,
-        (height + foot) / 2,
+        (height - head + foot) / 2,
         up.label,
         fontsize=LABEL_SIZE,
         rotation=90,

@@ -17,7 +17,6 @@ from he_compare.common.run.spelling import size
 from he_compare.common.run.timing import latency_of
 from he_compare.common.run.view import PipelineView, RunView
 from he_compare.reports.document.legible import wrapped
-from he_compare.reports.figures.latency import round_duration
 from he_compare.reports.figures.style import BLUE, GREY, INK, ORANGE, RULE, new_figure, place_once
 
 SHAPES = {"broken": "X", "unbroken": "o", "unknown": "s", "no server": "D"}
@@ -224,3 +223,11 @@ def _key(axes: Axes, view: RunView) -> None:
     for row, (marker, words) in enumerate(shapes, start=len(view.pipelines) + 1):
         axes.plot([0.03], [row], marker=marker, color=INK, markersize=5, linestyle="none")
         axes.text(0.1, row, words, fontsize=6.5, va="center")
+
+
+def round_duration(seconds: float) -> str:
+    """Spell a tick, which is a round number, without trailing zeros."""
+    for unit, divisor in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= 0.999 * divisor:
+            return f"{seconds / divisor:g} {unit}"
+    return f"{seconds:g} s"

@@ -145,10 +145,10 @@ def rounds_plot(view: RunView) -> Figure | None:
     """Draw seconds of each training by its refreshes, and against what a refresh waits.
 
     A larger ring computes more and refreshes less: the lines cross where that begins to pay. None
-    where no training was recorded.
+    where no training refreshed anything: then there are no rounds to compare.
     """
     found = encrypted_trainings(view)
-    if not found:
+    if not any(training.refresh_rounds for training in found):
         return None
     figure = new_figure(PANEL_HEIGHT + LINE_INCHES * len(found))
     measured, waiting = figure.subplots(1, 2, width_ratios=(2, 3))

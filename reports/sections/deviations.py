@@ -10,9 +10,10 @@ from he_compare.common.run.copies_words import (
     near_sentence,
     tested_sentence,
 )
+from he_compare.common.run.load import WHAT_IT_SHOWS, loaded_cells, loaded_words
 from he_compare.common.run.outcomes import by_reason, name_attacks
 from he_compare.common.run.records import AttackOutcome, CopiesFacts, RunRecord
-from he_compare.common.run.spelling import fixed, scientific, significant
+from he_compare.common.run.spelling import fixed, scientific
 from he_compare.common.run.store import COPIES_TABLE
 from he_compare.common.run.view import PipelineView, RunView
 from he_compare.common.statistics.evaluation import wilson_half_width
@@ -268,21 +269,8 @@ def _shared_process(view: RunView) -> Iterator[FindingCard]:
 
 
 def _machine(view: RunView) -> Iterator[FindingCard]:
-    loaded = [
-        record
-        for record in view.records
-        if record.environment
-        and (record.environment.load_average or 0) > record.environment.logical_cores
-    ]
-    if loaded:
-        most = max(one.environment.load_average or 0 for one in loaded if one.environment)
-        yield card(
-            "warn",
-            f"{len(loaded)} of {len(view.records)} cells began under a load average above the "
-            f"number of cores (up to {significant(most)}).",
-            record_ids(loaded),
-            "Timings of these cells may include waiting for other programs.",
-        )
+    if loaded := loaded_words(view):
+        yield card("warn", loaded, record_ids(loaded_cells(view)), WHAT_IT_SHOWS)
     if len(view.environments) > 1:
         yield card(
             "warn",

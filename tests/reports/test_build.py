@@ -147,7 +147,7 @@ def test_hostile_names_stay_text_in_both_formats(tmp_path: Path) -> None:
 def test_every_figure_has_alternative_text_and_names_its_pipelines(tmp_path: Path) -> None:
     document = build_document(RunFolder(ten_pipelines().write(tmp_path)))
     figures = document.figures()
-    names = ["tradeoff", "accuracy", "latency", "stages", "amortisation"]
+    names = ["tradeoff", "time-by-place", "accuracy"]
     assert [figure.name for figure in figures] == names
     assert [plate.name for plate in document.plates()] == ["pictures-1"]
     assert all(one.alt for one in (*figures, *document.plates()))

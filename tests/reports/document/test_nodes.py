@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from he_compare.common.run.quantiles import median_interval, quantile
 from he_compare.common.run.spelling import (
     duration,
     fixed,
@@ -13,7 +14,6 @@ from he_compare.common.run.spelling import (
     significant,
     size,
 )
-from he_compare.common.run.timing import median_interval, quantile
 from he_compare.common.statistics.evaluation import wilson_half_width
 from he_compare.reports.document.legible import breakable, visible, wrapped
 from he_compare.reports.document.nodes import (

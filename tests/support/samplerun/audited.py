@@ -174,12 +174,16 @@ def _curve(kind: str, levels: tuple[float, ...]) -> RobustnessCurve:
     points = [
         RobustnessPoint(
             level=level,
-            n=40,
-            correct=34 - 4 * step,
-            same=36 - 4 * step,
-            refused=2 * step,
+            n=120 if step else 40,
+            draws=3 if step else 1,
+            flips_expected=level * 8 * 43_000 * 120 if kind == "bit flips" else None,
+            flips_drawn=round(level * 8 * 43_000 * 120) if kind == "bit flips" else None,
+            correct=(34 - 4 * step) * (3 if step else 1),
+            same=(36 - 4 * step) * (3 if step else 1),
+            refused=3 * 2 * step,
             unreadable=0,
             garbage=0,
+            wrong=3 * (6 + 2 * step) if step else 6,
             accuracy=0.85 - 0.1 * step,
             interval=Interval(low=0.75 - 0.1 * step, high=0.93 - 0.1 * step, method="Wilson"),
         )
