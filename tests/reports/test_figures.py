@@ -48,7 +48,6 @@ PLOTS: tuple[Plot, ...] = (
     costs_plot,
     convergence_plot,
     levels_plot,
-    rounds_plot,
     robustness_plot,
 )
 
@@ -181,6 +180,20 @@ def test_the_numbers_beside_marks_do_not_collide(tmp_path: Path) -> None:
         assert len(boxes) == 12
         for index, box in enumerate(boxes):
             assert not any(box.overlaps(other) for other in boxes[:index])
+
+
+def test_rounds_are_drawn_only_where_a_training_refreshed_something(tmp_path: Path) -> None:
+    run = audited()
+    for name, rounds in (("one-upload", 0), ("rounds", 2)):
+        records = tuple(
+            one.model_copy(update={"training": one.training | {"refresh_rounds": rounds}})
+            if one.training.get("history")
+            else one
+            for one in run.records
+        )
+        view = _view(replace(run, records=records), tmp_path / name)
+        with house_style():
+            assert (rounds_plot(view) is not None) is bool(rounds)
 
 
 def test_drawing_leaves_no_global_state(tmp_path: Path) -> None:
