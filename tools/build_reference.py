@@ -14,7 +14,7 @@ from typing import Any
 import typer.main
 
 from he_compare.common import plugins
-from he_compare.common.run import records, timing
+from he_compare.common.run import quantiles, records, timing
 from he_compare.common.statistics.metric import Metric
 from he_compare.comparisons.cli.app import app
 
@@ -156,7 +156,11 @@ def metrics() -> str:
 
 def _timings() -> str:
     """Return what a quantile and a median are, as their module says it."""
-    _, *paragraphs = (timing.__doc__ or "").strip().split("\n\n")
+    paragraphs = [
+        paragraph
+        for module in (quantiles, timing)
+        for paragraph in (module.__doc__ or "").strip().split("\n\n")[1:]
+    ]
     said = "\n\n".join(" ".join(one.split()) for one in paragraphs).replace("``", "`")
     return f"## Timings: p50, p90, p99\n\n{said}"
 

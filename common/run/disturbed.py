@@ -12,7 +12,7 @@ from typing import Any
 from he_compare.common.run.records import RobustnessCurve, RobustnessPoint
 from he_compare.common.run.view import PipelineView
 
-FLIPS = "bit flips"
+FLIPPED_BITS = "bit flips"
 
 
 def curve_of(pipeline: PipelineView, disturbance: str) -> RobustnessCurve | None:

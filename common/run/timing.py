@@ -51,7 +51,7 @@ class Latency:
 
 
 @dataclass(frozen=True)
-class Places:
+class TimeByPlace:
     """Seconds of the median image, divided among the places: they sum to ``total``, its p50.
 
     ``hospital`` includes ``network``: the image network, where the hospital runs it. ``wire`` is
@@ -132,7 +132,7 @@ def _spread_places(images: Sequence[TimedImage]) -> dict[Side, Spread]:
     }
 
 
-def places_of(pipeline: PipelineView) -> Places | None:
+def places_of(pipeline: PipelineView) -> TimeByPlace | None:
     """Divide the p50 of one image among hospital, wire and server; None where it cannot be."""
     images = timed_images(pipeline)
     totals = [one.total for one in images]
@@ -142,7 +142,7 @@ def places_of(pipeline: PipelineView) -> Places | None:
     middle = [one for one in images if low <= one.total <= high]
     p50 = quantile(totals, 0.5)
     scale = p50 / sum(one.total for one in middle)
-    return Places(
+    return TimeByPlace(
         total=p50,
         hospital=scale * sum(one.hospital for one in middle),
         network=scale * sum(one.network for one in middle),

@@ -7,7 +7,7 @@ import math
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from he_compare.common.run.disturbed import FLIPS, curve_of, shares_of
+from he_compare.common.run.disturbed import FLIPPED_BITS, curve_of, shares_of
 from he_compare.common.run.records import RobustnessCurve
 from he_compare.common.run.view import PipelineView, RunView
 from he_compare.reports.document.legible import wrapped
@@ -32,7 +32,7 @@ def shown_disturbed(view: RunView) -> list[PipelineView]:
     found = [
         one
         for one in view.pipelines
-        if (curve := curve_of(one, FLIPS)) is not None and curve.points
+        if (curve := curve_of(one, FLIPPED_BITS)) is not None and curve.points
     ]
     twins = [view.twin_of(one) for one in found]
     told = [one for one in found if one.protected or any(one is twin for twin in twins)]
@@ -44,7 +44,7 @@ def robustness_plot(view: RunView) -> Figure | None:
     found = [
         (pipeline, curve)
         for pipeline in shown_disturbed(view)
-        if (curve := curve_of(pipeline, FLIPS)) is not None
+        if (curve := curve_of(pipeline, FLIPPED_BITS)) is not None
     ]
     if not found:
         return None

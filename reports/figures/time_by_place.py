@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from he_compare.common.run.spelling import duration, milliseconds
-from he_compare.common.run.timing import Places, places_of
+from he_compare.common.run.timing import TimeByPlace, places_of
 from he_compare.common.run.view import PipelineView, RunView
 from he_compare.reports.document.legible import wrapped
 from he_compare.reports.figures.style import GREY, INK, LABEL_WIDTH, PAPER, RULE, new_figure
@@ -24,7 +24,7 @@ ROOM = 0.055
 
 
 @dataclass(frozen=True)
-class Part:
+class BarPart:
     """One part of a bar: its colour is told by its lightness, and by hatching."""
 
     name: str
@@ -34,10 +34,10 @@ class Part:
 
 
 PARTS = (
-    Part("hospital: image network", "#1f4e79", "#fefefe"),
-    Part("hospital: all else", "#a9c9e8", "#1b1b1b", "////"),
-    Part("wire (loopback)", "#f7f7f7", "#1b1b1b", "...."),
-    Part("server", "#d0782a", "#1b1b1b"),
+    BarPart("hospital: image network", "#1f4e79", "#fefefe"),
+    BarPart("hospital: all else", "#a9c9e8", "#1b1b1b", "////"),
+    BarPart("wire (loopback)", "#f7f7f7", "#1b1b1b", "...."),
+    BarPart("server", "#d0782a", "#1b1b1b"),
 )
 
 
@@ -88,7 +88,7 @@ def time_by_place_plot(view: RunView) -> Figure | None:
     return figure
 
 
-def _bar(axes: Axes, row: int, places: Places, scale: float, longest: float) -> None:
+def _bar(axes: Axes, row: int, places: TimeByPlace, scale: float, longest: float) -> None:
     seconds = (places.network, places.hospital - places.network, places.wire, places.server)
     left = 0.0
     for part, one in zip(PARTS, seconds, strict=True):
@@ -115,7 +115,7 @@ def _bar(axes: Axes, row: int, places: Places, scale: float, longest: float) -> 
 def _frame(
     axes: Axes,
     view: RunView,
-    groups: list[list[tuple[PipelineView, Places]]],
+    groups: list[list[tuple[PipelineView, TimeByPlace]]],
     longest: float,
 ) -> None:
     names, row = [], 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from he_compare.common.run.disturbed import FLIPS, curve_of, first_below_half, shares_of
+from he_compare.common.run.disturbed import FLIPPED_BITS, curve_of, first_below_half, shares_of
 from he_compare.common.run.records import RobustnessCurve
 from he_compare.common.run.spelling import fixed
 from he_compare.common.run.view import PipelineView, RunView
@@ -48,7 +48,7 @@ class Robustness(ReportSection):
 
 
 def _said(pipeline: PipelineView) -> str:
-    curve = curve_of(pipeline, FLIPS)
+    curve = curve_of(pipeline, FLIPPED_BITS)
     if curve is None or not curve.points or not pipeline.protected:
         return ""
     point = first_below_half(curve)
@@ -71,7 +71,7 @@ def _figure(view: RunView, shown: list[PipelineView]) -> list[Figure]:
     ends = [
         f"{short_title(view, one)}: {_ends(curve)}"
         for one in shown
-        if (curve := curve_of(one, FLIPS)) is not None and curve.points
+        if (curve := curve_of(one, FLIPPED_BITS)) is not None and curve.points
     ]
     alt = "Shares of messages answered right, refused and answered wrong, by share of flipped bits."
     return drawn(lambda: robustness_plot(view), "robustness", CAPTION, f"{alt} {'; '.join(ends)}.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from he_compare.common.run.spelling import duration, fixed
-from he_compare.common.run.timing import Places, places_of
+from he_compare.common.run.timing import TimeByPlace, places_of
 from he_compare.common.run.view import PipelineView, RunView
 from he_compare.reports.document.nodes import Block, Figure, Paragraph, inline
 from he_compare.reports.figures.block import drawn
@@ -20,7 +20,7 @@ CAPTION = (
     "fifth). The wire is loopback: a real network adds to it."
 )
 UNDIVIDED = "The stages of {names} were not entered once per image, so that its time is not divided"
-Found = Sequence[tuple[PipelineView, Places]]
+Found = Sequence[tuple[PipelineView, TimeByPlace]]
 
 
 class WhereTimeGoes(ReportSection):

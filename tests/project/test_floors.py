@@ -87,7 +87,6 @@ SHARED_CONSTANTS = {
     "ENFORCED_BY": "who enforces parameters, one per scheme",
     "GREY": "a colour, and how DICOM names grey pictures",
     "INK": "a colour, of a contact sheet and of figures",
-    "LANES": "images in a word, and rows of bars in a figure",
     "LARGEST": "allowed: of a file, of a block, of a picture",
     "LEVEL": "of confidence",
     "LEVELS": "of CKKS that a packing uses, and of security",
