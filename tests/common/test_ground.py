@@ -159,6 +159,31 @@ def test_peak_memory_of_a_phase_leaves_out_what_was_held_before() -> None:
     assert 40 << 20 < growth < 64 << 20
 
 
+REUSED_HEAP = """
+import platform
+from he_compare.common.environment import PeakMemory
+
+def work():
+    return [bytes(2000) for _ in range(30_000)]
+
+work()
+memory = PeakMemory()
+work()
+taken = memory.taken()
+if taken and platform.libc_ver()[0] == "glibc":
+    print(taken.growth)
+"""
+
+
+def test_memory_that_earlier_work_left_free_does_not_hide_growth() -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", REUSED_HEAP], capture_output=True, text=True, check=True
+    )
+    if not told.stdout:
+        pytest.skip("this system does not give the heap back, or cannot reset the peak")
+    assert int(told.stdout) > 40 << 20
+
+
 def test_where_the_peak_cannot_be_reset_it_is_not_measured(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
