@@ -87,7 +87,10 @@ def _extra_words(view: RunView) -> str:
     if more:
         said = f"Per image and above the same model without protection: {', '.join(more)}."
     if unknown:
-        said += f" No extra time is shown for {', '.join(unknown)}."
+        said += (
+            f" For {', '.join(unknown)} the interval of the difference holds 0: no extra time is "
+            "shown, which does not show that there is none."
+        )
     return said.strip()
 
 
