@@ -69,7 +69,7 @@ def _panel(axes: Axes, view: RunView, rows: list[PipelineView], name: str, title
         if one is None or one.difference is None:
             _say(axes, row, _why_none(view, pipeline, one))
         else:
-            _estimate(axes, row, one, SAME if same_answers(pipeline) else NOT_SHOWN)
+            _estimate(axes, row, one, _none_shown(pipeline, name))
     axes.set_title(title)
     axes.grid(axis="x", color=RULE, linewidth=0.6)
     axes.locator_params(axis="x", nbins=3)
@@ -101,6 +101,11 @@ def same_answers(pipeline: PipelineView) -> bool:
     """Say whether a pipeline and its twin are right and wrong on the same images."""
     found = pipeline.difference("accuracy")
     return found is not None and found.discordant == (0, 0)
+
+
+def _none_shown(pipeline: PipelineView, name: str) -> str:
+    """Say what an interval that holds 0 means: that of a ranking is no matter of single images."""
+    return SAME if name != "auc" and same_answers(pipeline) else NOT_SHOWN
 
 
 def holds_zero(one: PairedDifference) -> bool:

@@ -17,9 +17,8 @@ from matplotlib.text import Text
 
 from he_compare.common.run.store import RunFolder
 from he_compare.common.run.view import RunView, read_run
-from he_compare.reports.figures.accuracy import accuracy_plot
+from he_compare.reports.figures.accuracy import forest_plot
 from he_compare.reports.figures.convergence import convergence_plot
-from he_compare.reports.figures.panels import reliability_plot, roc_plot
 from he_compare.reports.figures.robustness import robustness_plot
 from he_compare.reports.figures.step_costs import costs_plot
 from he_compare.reports.figures.style import house_style, svg_of
@@ -40,10 +39,8 @@ from tests.support.samplerun import (
 
 Plot = Callable[[RunView], Figure | None]
 PLOTS: tuple[Plot, ...] = (
-    accuracy_plot,
+    forest_plot,
     time_by_place_plot,
-    roc_plot,
-    reliability_plot,
     tradeoff_plot,
     costs_plot,
     convergence_plot,
@@ -134,7 +131,7 @@ def test_words_of_small_panels_do_not_collide(
     make: Callable[[], SampleRun], tmp_path: Path
 ) -> None:
     view = _view(make(), tmp_path)
-    for plot in (roc_plot, reliability_plot, robustness_plot):
+    for plot in (forest_plot, robustness_plot):
         with house_style():
             figure = plot(view)
             if figure is None:
