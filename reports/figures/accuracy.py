@@ -10,7 +10,7 @@ from he_compare.common.run.records import PairedDifference
 from he_compare.common.run.spelling import bracket, fixed
 from he_compare.common.run.twin_words import no_twin_words
 from he_compare.common.run.view import PipelineView, RunView
-from he_compare.reports.document.legible import wrapped
+from he_compare.reports.document.legible import visible, wrapped
 from he_compare.reports.figures.style import (
     BLUE,
     GREY,
@@ -18,13 +18,14 @@ from he_compare.reports.figures.style import (
     ORANGE,
     RULE,
     band_rows,
+    halo,
     new_figure,
 )
 from he_compare.reports.naming import short_title
 
 ROW_HEIGHT = 0.5
 LEAST_REACH = 0.02
-REASON_WIDTH = 34
+LONGEST = 44
 NOT_SHOWN = "no difference shown"
 SAME = "right on the same images"
 SMALL = 6.5
@@ -48,6 +49,10 @@ def forest_plot(view: RunView) -> Figure | None:
     for axes, name, title in zip(grid[0], names, leading_titles(view), strict=True):
         axes.set_xlim(-1.08 * reach, 1.08 * reach)
         _panel(axes, view, rows, name, f"{title}, n = {view.n_test:,}")
+    for row, one in enumerate(rows):
+        found = one.difference(names[0])
+        if found is None or found.difference is None:
+            _say(grid[0][0], row, _why_none(view, one, found))
     labels = [_label(view, one) for one in rows]
     grid[0][0].set_yticks(range(len(labels)), labels)
     return figure
@@ -67,9 +72,8 @@ def _panel(axes: Axes, view: RunView, rows: list[PipelineView], name: str, title
     found = [one.difference(name) for one in rows]
     for row, (pipeline, one) in enumerate(zip(rows, found, strict=True)):
         if one is None or one.difference is None:
-            _say(axes, row, _why_none(view, pipeline, one))
-        else:
-            _estimate(axes, row, one, SAME if same_answers(pipeline) else NOT_SHOWN)
+            continue
+        _estimate(axes, row, one, _none_shown(pipeline, name))
     axes.set_title(title)
     axes.grid(axis="x", color=RULE, linewidth=0.6)
     axes.locator_params(axis="x", nbins=3)
@@ -92,15 +96,32 @@ def _why_none(view: RunView, pipeline: PipelineView, one: PairedDifference | Non
 
 
 def _say(axes: Axes, row: int, words: str) -> None:
-    """Write in a row why it has no estimate."""
-    text = wrapped(words, REASON_WIDTH)
-    axes.text(0, row, text, color=GREY, ha="center", va="center", style="italic", fontsize=SMALL)
+    """Write in a row of the first panel, over the whole width of it, why it has no estimate."""
+    lines = [visible(line) for line in words.replace(": ", ":\n", 1).split("\n")]
+    cut = [line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…" for line in lines]
+    axes.annotate(
+        "\n".join(cut),
+        (0.03, row),
+        xycoords=("axes fraction", "data"),
+        color=GREY,
+        ha="left",
+        va="center",
+        style="italic",
+        fontsize=SMALL,
+        annotation_clip=False,
+        path_effects=halo(),
+    )
 
 
 def same_answers(pipeline: PipelineView) -> bool:
     """Say whether a pipeline and its twin are right and wrong on the same images."""
     found = pipeline.difference("accuracy")
     return found is not None and found.discordant == (0, 0)
+
+
+def _none_shown(pipeline: PipelineView, name: str) -> str:
+    """Say what an interval that holds 0 means: that of a ranking is no matter of single images."""
+    return SAME if name != "auc" and same_answers(pipeline) else NOT_SHOWN
 
 
 def holds_zero(one: PairedDifference) -> bool:

@@ -25,7 +25,7 @@ class Accuracy(ReportSection):
     """What the protection costs in accuracy; without scores the section says how to make them."""
 
     order = 400
-    title = "Accuracy"
+    title = "Accuracy: is any lost to the protection?"
     anchor = "accuracy"
 
     def blocks(self, view: RunView) -> list[Block]:

@@ -25,6 +25,7 @@ from he_compare.reports.document.nodes import (
     Row,
     Table,
     inline,
+    plain,
 )
 from he_compare.reports.metric_tables import CALIBRATION, intervals_note
 from he_compare.reports.naming import short_title
@@ -195,16 +196,15 @@ def _by_class(view: RunView, read: Read) -> list[Block]:
 
 
 def _recalls(one: ClinicalReading, classes: list[str]) -> Cells:
+    """Spell the recall of each class; the lowest is bold, for all classes that share it."""
     found = dict(one.recalls)
-    worst = one.worst[0] if one.worst else ""
+    lowest = one.worst[1].value if one.worst else None
     cells = []
     for name in classes:
-        cell = metric_cell(found.get(name))
-        head = cell[0]
-        stressed = (
-            inline(Bold(head.text), *cell[1:]) if name == worst and hasattr(head, "text") else cell
-        )
-        cells.append(stressed)
+        metric = found.get(name)
+        head, *rest = metric_cell(metric)
+        least = metric is not None and metric.value is not None and metric.value == lowest
+        cells.append(inline(Bold(plain(inline(head))) if least else head, *rest))
     return tuple(cells)
 
 

@@ -130,7 +130,7 @@ def test_words_of_small_panels_do_not_collide(
     make: Callable[[], SampleRun], tmp_path: Path
 ) -> None:
     view = _view(make(), tmp_path)
-    for plot in (robustness_plot,):
+    for plot in (forest_plot, robustness_plot):
         with house_style():
             figure = plot(view)
             if figure is None:

@@ -17,10 +17,18 @@ from he_compare.common.types import FheMode, Side, Status
 from he_compare.reports import banners
 from he_compare.reports.build import build_document
 from he_compare.reports.cards import found_by
+from he_compare.reports.confusion import confusion_tables
 from he_compare.reports.document.nodes import Row, SpanRow, Table, plain
+from he_compare.reports.metric_tables import is_recall, title_of
 from he_compare.reports.render.markdown import markdown
-from he_compare.reports.sections import accuracy, claims, compared, deviations, pictures, verdict
-from he_compare.reports.sections.accuracy import is_recall, title_of
+from he_compare.reports.sections import (
+    accuracy_detail,
+    claims,
+    compared,
+    deviations,
+    pictures,
+    verdict,
+)
 from he_compare.reports.verdict_words import verdict_words
 from tests.support.samplerun import FHE, PLAIN, SampleRun, build, ten_pipelines, three_pipelines
 
@@ -222,7 +230,7 @@ def test_a_claim_in_full_has_a_row_for_each_stated_fact(tmp_path: Path) -> None:
 
 
 def test_confusion_of_two_classes_is_one_row_a_pipeline(tmp_path: Path) -> None:
-    (table,) = accuracy.confusion_tables(_view(three_pipelines(), tmp_path))
+    (table,) = confusion_tables(_view(three_pipelines(), tmp_path))
     assert [column.title for column in table.columns[1:]] == [
         "NORMAL, predicted NORMAL",
         "NORMAL, predicted PNEUMONIA",
@@ -240,7 +248,7 @@ def test_of_many_classes_the_worst_are_shown(tmp_path: Path) -> None:
     view = _view(run, tmp_path)
     tables = [
         block
-        for section in accuracy.SECTION.sections(view)
+        for section in accuracy_detail.SECTION.sections(view)
         for block in section.blocks
         if isinstance(block, Table)
     ]
