@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 
 from he_compare.common.run.encrypted_training import EncryptedTraining, encrypted_trainings
+from he_compare.common.run.leading import leading_metrics, leading_titles
+from he_compare.common.run.records import PairedDifference
 from he_compare.common.run.spelling import MISSING, bracket, fixed, scientific, significant
+from he_compare.common.run.twin_words import no_twin_words
 from he_compare.common.run.view import PipelineView, RunView
 from he_compare.reports.document.nodes import (
     Block,
@@ -27,9 +30,8 @@ COLUMNS = (
     Column("Pipeline", weight=1.3),
     Column("Loss at the end: encrypted, twin, optimum", "right", weight=1.5),
     Column("Weights to the twin’s", "right", "relative", 1.0),
-    Column("Polynomial’s error", "right", "logits met; whole interval", 1.5),
-    Column("Accuracy minus twin", "right", "95%", 1.4),
-    Column("AUC minus twin", "right", "95%", 1.4),
+    Column("Polynomial’s error on the logits met", "right", "of a probability", 1.4),
+    Column("On its whole interval", "right", "of a probability", 1.2),
 )
 ANSWER = (
     "The server trained the last layer on ciphertexts, without the secret key. The clear twin "
@@ -45,9 +47,8 @@ FIGURE = (
     "decrypted them. Right: the error of the polynomial; grey: the logits that the training met."
 )
 NOTE = (
-    "Twin of the columns on loss and weights: the same steps in the clear. Twin of the last two "
-    "columns: the pipeline named as the twin of this one in “Accuracy”, on the same test images. "
-    "The polynomial’s error is that of a probability, for the polynomial of the last step."
+    "Twin of this table: the same steps in the clear. The polynomial is that of the last step; its "
+    "error outside the logits met does no harm."
 )
 
 
@@ -63,6 +64,7 @@ class EncryptedTrainings(ReportSection):
         found = encrypted_trainings(view)
         if not found:
             return []
+        costs = " ".join(_cost_words(view, one) for one in found)
         courses = " ".join(course_words(short_title(view, one.pipeline), one) for one in found)
         ends = "; ".join(
             f"{short_title(view, one.pipeline)} ends at {fixed(one.stretches[-1].loss, 4)}, its "
@@ -71,8 +73,10 @@ class EncryptedTrainings(ReportSection):
         )
         figure = drawn(lambda: learning_plot(view), "encrypted-learning", FIGURE, f"Loss: {ends}")
         rows = tuple(Row(_cells(view, one)) for one in found)
-        table = Table("Encrypted training against its twins", COLUMNS, rows, inline(NOTE))
-        return [Paragraph(inline(f"{ANSWER} {courses} {ALONE}")), *figure, table]
+        table = Table(
+            "Encrypted training against the same steps in the clear", COLUMNS, rows, inline(NOTE)
+        )
+        return [Paragraph(inline(f"{costs} {ANSWER} {courses} {ALONE}")), *figure, table]
 
 
 def course_words(name: str, training: EncryptedTraining) -> str:
@@ -116,29 +120,60 @@ def _cells(view: RunView, one: EncryptedTraining) -> tuple[Inline, ...]:
         inline(short_title(view, one.pipeline)),
         inline(", ".join(MISSING if x is None else fixed(x, 4) for x in losses)),
         inline(scientific(last.difference)),
-        inline(_polynomial(one)),
-        inline(_minus_twin(one.pipeline, "accuracy")),
-        inline(_minus_twin(one.pipeline, "auc")),
+        *[inline(words) for words in _polynomial(one)],
     )
 
 
-def _polynomial(one: EncryptedTraining) -> str:
+def _polynomial(one: EncryptedTraining) -> tuple[str, str]:
+    """Return its error up to the largest logit that was met, and up to the end of its interval."""
     polynomial, met = one.polynomial, one.largest_logit
     if polynomial is None:
-        return "not recorded"
+        return "not recorded", "not recorded"
     whole = f"{fixed(polynomial.largest_error(polynomial.interval))} up to {polynomial.interval:g}"
     if met is None:
-        return f"logits not recorded; {whole}"
-    reached = f"{fixed(polynomial.largest_error(met))} up to {significant(met, 2)}"
-    return f"{reached}; {whole}"
+        return "logits not recorded", whole
+    return f"{fixed(polynomial.largest_error(met))} up to {significant(met, 2)}", whole
 
 
-def _minus_twin(pipeline: PipelineView, metric: str) -> str:
-    found = pipeline.difference(metric)
-    if found is None or found.difference is None:
-        return MISSING
-    limits = bracket(found.interval, signed=True)
-    return f"{fixed(found.difference, signed=True)} {limits}".strip()
+def _twin_name(view: RunView, pipeline: PipelineView) -> str:
+    twin = view.twin_of(pipeline)
+    return short_title(view, twin) if twin else "none"
+
+
+def _cost_words(view: RunView, one: EncryptedTraining) -> str:
+    """Say first what was lost: the differences to the twin, or why there are none."""
+    name, missing = short_title(view, one.pipeline), no_twin_words(view, one.pipeline)
+    titles = [in_prose(title) for title in leading_titles(view)]
+    found_by = [one.pipeline.difference(metric) for metric in leading_metrics(view)]
+    gaps = list(zip(titles, found_by, strict=True))
+    told = [
+        f"{metric} {fixed(found.difference, signed=True)} {bracket(found.interval, signed=True)}"
+        for metric, found in gaps
+        if found is not None and found.difference is not None
+    ]
+    if missing or not told:
+        return f"{name}: {missing or 'no difference to a twin is stored'}."
+    judged = [_judged(metric, found) for metric, found in gaps if found is not None]
+    words = (
+        ", ".join(filter(None, judged))
+        or "no difference is shown, which does not show that there is none"
+    )
+    twin = _twin_name(view, one.pipeline)
+    return f"{name} minus its twin {twin}: {'; '.join(told)}: {words}."
+
+
+def in_prose(title: str) -> str:
+    """Return a heading as it stands inside a sentence: abbreviations keep their capitals."""
+    return title if title[:2].isupper() else f"{title[:1].lower()}{title[1:]}"
+
+
+def _judged(metric: str, found: PairedDifference) -> str:
+    interval = found.interval
+    if interval is None:
+        return ""
+    if interval.high < 0:
+        return f"a loss in {metric} is shown"
+    return f"a gain in {metric} is shown" if interval.low > 0 else ""
 
 
 SECTION = EncryptedTrainings()

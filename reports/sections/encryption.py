@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from he_compare.common.run.lattice_words import (
     GAP,
     MODELS,
@@ -48,6 +50,7 @@ RESTS = (
     "on one assumption: that the lattice problems below are hard. No attack that ran here can show "
     "this. The bits are estimates of the cost of an attack, not measurements."
 )
+HEAD = "head_extraction"
 NOT_PROMISED = (
     "Not promised by these schemes: integrity of replies, secrecy of the key once a decoded reply "
     "is handed out (IND-CPA-D, for CKKS), and secrecy of the head from the client. This run was "
@@ -107,7 +110,8 @@ def _gaps(view: RunView) -> list[Block]:
         told: list[Inline] = []
         for one in tried(view, gap):
             names = ", ".join(short_title(view, pipeline) for pipeline in one.pipelines)
-            told.append(inline(Bold(names), f": {one.words}."))
+            owners = _owners(one.pipelines) if gap.attack == HEAD else ""
+            told.append(inline(Bold(names), f": {one.words}.{owners}"))
         if told:
             rows.append(Row((inline(gap.name), _lines(told), inline(gap.instead))))
     if not rows:
@@ -117,6 +121,13 @@ def _gaps(view: RunView) -> list[Block]:
         "tried on messages of this pipeline under keys of the audit."
     )
     return [Table("Not promised, and what came of trying", TRIED, tuple(rows), note)]
+
+
+def _owners(pipelines: Sequence[PipelineView]) -> str:
+    """Say who owns the head: its secrecy from the client is of use only where another does."""
+    work = [one.planned.work for one in pipelines]
+    owners = dict.fromkeys(one.head_owner for one in work if one is not None and one.head_owner)
+    return f" Here the head belongs to {'; or to '.join(owners)}." if owners else ""
 
 
 def _lines(parts: list[Inline]) -> Inline:
