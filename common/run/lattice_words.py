@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from he_compare.common.run.records import LatticeFacts, SecurityClaims
+from he_compare.common.run.records import LatticeFacts
 from he_compare.common.run.security_tables import (
     GUIDELINES_2024,
     TABLE_SECRET,
@@ -36,19 +36,9 @@ MODELS = (
 )
 
 
-def scheme_of(facts: LatticeFacts, claims: SecurityClaims) -> str:
-    """Return CKKS, TFHE, or LWE where the circuit of a TFHE library bootstraps nothing."""
-    told = claims.parameters
-    if facts.task == "training":
-        circuit = told.get("training_circuit")
-        told = circuit if isinstance(circuit, dict) else {}
-    bootstraps = told.get("programmable_bootstrap_count")
-    return "LWE" if facts.scheme == "TFHE" and bootstraps == 0 else facts.scheme
-
-
-def kind_of_key(facts: LatticeFacts, claims: SecurityClaims) -> str:
+def kind_of_key(facts: LatticeFacts) -> str:
     """Name the scheme, the task, and what is published under the key."""
-    scheme = scheme_of(facts, claims)
+    scheme = facts.scheme
     usual = "ciphertexts and evaluation keys" if scheme == "CKKS" else "ciphertexts"
     what = "encrypted inputs" if facts.use == "inputs" else facts.use or usual
     return f"{scheme}, {facts.task}: {what}" if facts.task else f"{scheme}: {what}"

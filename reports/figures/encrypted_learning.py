@@ -37,7 +37,7 @@ def learning_plot(view: RunView) -> Figure | None:
 
 
 def _error(axes: Axes, training: EncryptedTraining) -> None:
-    axes.set_title("Polynomial: distance to the logistic function")
+    axes.set_title("Error of the polynomial")
     polynomial, met = training.polynomial, training.largest_logit
     if polynomial is None:
         words = "the polynomial was not recorded"

@@ -181,7 +181,7 @@ def _not_claimed(claims: SecurityClaims) -> str:
 def _verdicts(view: RunView) -> list[Table]:
     """Return what tables say of every kind of key, and its precision."""
     rows = tuple(
-        Row(_verdict_cells(view, pipeline, pipeline.claims, facts))
+        Row(_verdict_cells(view, pipeline, facts))
         for pipeline in view.pipelines
         if pipeline.claims
         for facts in pipeline.claims.lattice
@@ -192,12 +192,12 @@ def _verdicts(view: RunView) -> list[Table]:
 
 
 def _verdict_cells(
-    view: RunView, pipeline: PipelineView, claims: SecurityClaims, facts: LatticeFacts
+    view: RunView, pipeline: PipelineView, facts: LatticeFacts
 ) -> tuple[Inline, ...]:
     verdicts = "; ".join(f"{table}: {judged}" for table, judged in facts.verdicts.items())
     return (
         row_name(view, pipeline, pipeline.cells[:1]),
-        inline(kind_of_key(facts, claims), Break(), facts.name),
+        inline(kind_of_key(facts), Break(), facts.name),
         inline(verdicts or distance_to_limit(facts)),
         inline(_precision(facts)),
     )
@@ -231,7 +231,7 @@ def _estimated(lattice: Sequence[LatticeFacts]) -> str:
     (model, low), (other, high) = found[0], found[-1]
     if len(found) == 1:
         return f"{low:.1f}, estimated: {model}"
-    return f"{low:.1f} ({model}) to {high:.1f} ({other}), estimated"
+    return f"estimated: {low:.1f}, {model}, to {high:.1f}, {other}"
 
 
 def _spell(bits: float) -> str:

@@ -84,7 +84,7 @@ def _by_kind(view: RunView) -> list[tuple[LatticeFacts, str, list[PipelineView]]
     for pipeline in view.pipelines:
         claims = pipeline.claims
         for facts in claims.lattice if claims else ():
-            kind = kind_of_key(facts, claims) if claims else ""
+            kind = kind_of_key(facts)
             same = f"{kind}|{problem_of(facts)}|{sorted(facts.bits.items())}"
             users = found.setdefault(same, (facts, kind, []))[2]
             if pipeline not in users:
