@@ -24,10 +24,10 @@ from he_compare.reports.document.nodes import (
     plain,
 )
 from he_compare.reports.figures.convergence import convergence_plot
+from he_compare.reports.figures.encrypted_learning import learning_plot
 from he_compare.reports.figures.step_costs import costs_plot
 from he_compare.reports.figures.style import house_style
 from he_compare.reports.figures.upload import levels_plot, rounds_plot
-from he_compare.reports.figures.encrypted_learning import learning_plot
 from he_compare.reports.sections import (
     clear_to_encrypted,
     encrypted_training,
@@ -362,3 +362,87 @@ def test_it_says_that_a_choice_in_the_clear_trained_heads_there(tmp_path: Path) 
     given = trained_view(tmp_path / "given", TRAINED, choice={"chosen": {"components": 63}})
     said = [plain(one.content) for one in blocks_of(given) if isinstance(one, Paragraph)]
     assert not any("had a trained head before" in one for one in said)
+
+
+# What it came to, in short ----------------------------------------------------------------------
+
+SIGMOID = {"interval": [-6.0, 6.0], "coefficients": [0.18059409286, -0.00309126971]}
+
+
+def words_of(view: RunView) -> str:
+    (section,) = encrypted_training.SECTION.sections(view)
+    return " ".join(plain(one.content) for one in section.blocks if isinstance(one, Paragraph))
+
+
+@pytest.mark.parametrize(
+    ("losses", "words"),
+    [
+        ((0.40, 0.3105, 0.3102), "0.00020 above the optimum of the exact logistic loss, 0.05%"),
+        ((0.40, 0.352, 0.352), "stopped falling 0.042 above the optimum"),
+        ((0.40, 0.352, 0.353), "stopped falling 0.043 above the optimum"),
+        ((0.45, 0.40, 0.35), "0.040 above the optimum and still falling, by 0.050"),
+        ((float("nan"),) * 3, "the loss diverged"),
+    ],
+)
+def test_it_says_where_the_loss_ended_and_whether_it_still_fell(
+    tmp_path: Path, losses: tuple[float, ...], words: str
+) -> None:
+    steps = [
+        {"step": number, "loss_of_twin": "NaN" if loss != loss else loss, "largest_logit": 1.0}
+        for number, loss in enumerate(losses, start=1)
+    ]
+    optimum = {"loss": 0.31}
+    view = trained_view(tmp_path, TRAINED, steps=steps, scikit_learn=optimum, loss_at_start=0.69)
+    assert words in words_of(view)
+
+
+def test_the_error_of_the_polynomial_is_that_on_the_logits_that_were_met(tmp_path: Path) -> None:
+    steps = [
+        {"step": 1, "loss_of_twin": 0.4, "largest_logit": 0.0},
+        {"step": 2, "loss_of_twin": 0.35, "largest_logit": 1.0, "interval": 6.0},
+    ]
+    view = trained_view(tmp_path, TRAINED, steps=steps, sigmoid=SIGMOID)
+    (row,) = table_of(view, "same steps in the clear").rows
+    cells = cells_of(row)
+    # 1/(1 + e^-1) - 1/2 = 0.23106 against 0.17750; largest on the interval at its end.
+    assert cells[3:] == ["0.054 up to 1.0", "0.082 up to 6"]
+    unrecorded = trained_view(tmp_path / "older", TRAINED)
+    (row,) = table_of(unrecorded, "same steps in the clear").rows
+    assert cells_of(row)[3:] == ["not recorded", "not recorded"]
+
+
+@pytest.mark.parametrize(
+    "sigmoid",
+    [
+        None,
+        {"interval": [-6.0, 6.0]},
+        {"interval": 6, "coefficients": [0.1]},
+        {"interval": [-6.0, 0], "coefficients": [0.1]},
+        {"interval": [-6.0, 6.0], "coefficients": ["a"]},
+        {"interval": [-6.0, 1e300], "coefficients": [0.1, -0.1]},
+        {"interval": [-6.0, 6.0], "coefficients": [0.1] * 500},
+    ],
+)
+def test_a_polynomial_of_another_shape_is_not_recorded(tmp_path: Path, sigmoid: Any) -> None:
+    view = trained_view(tmp_path, TRAINED, sigmoid=sigmoid)
+    assert encrypted_trainings(view)[0].polynomial is None
+    with house_style():
+        assert learning_plot(view) is not None
+
+
+def test_the_figure_shades_what_the_training_met(tmp_path: Path) -> None:
+    with house_style():
+        figure = learning_plot(trained_view(tmp_path, TRAINED, sigmoid=SIGMOID))
+    assert figure is not None
+    curve, met = figure.axes[1].lines
+    assert float(np.max(np.asarray(curve.get_ydata(), dtype=float))) == pytest.approx(
+        0.0817, abs=1e-4
+    )
+    assert set(met.get_xdata()) == {5.8}
+
+
+def test_the_cost_in_accuracy_comes_first_and_is_against_the_twin(tmp_path: Path) -> None:
+    told = words_of(trained_view(tmp_path, TRAINED))
+    assert told.startswith(
+        "fhe-train: no twin in this run: add --pipeline 'plaintext[model=logistic]'"
+    )
