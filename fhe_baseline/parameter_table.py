@@ -17,8 +17,8 @@ from typing import Any
 
 from he_compare.common.errors import UsageError
 from he_compare.common.run.lattice_words import (
-    GAP,
     MODELS,
+    OTHER_ATTACKS,
     TABLES_ASSUME,
     distance_to_limit,
     estimate_words,
@@ -36,7 +36,7 @@ TWIN_DIFFERENCES = {
     "largest_weight_difference_to_clear_twin": "largest difference of a weight to the clear twin's",
 }
 SMALL_LOG2_SIGMA = 10
-CAVEATS = (f"{GAP} {MODELS}", TABLES_ASSUME)
+CAVEATS = (f"{OTHER_ATTACKS} {MODELS}", TABLES_ASSUME)
 
 
 @dataclass(frozen=True)

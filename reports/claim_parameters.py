@@ -22,7 +22,7 @@ TOLD_OF_LATTICES = frozenset(
 LONGEST_VALUE, LONGEST_STATEMENT = 400, 3000
 MOST_DEEP = 3
 MOST_ROWS = 60
-NOT_DESCRIBED = "no description is known"
+NO_DESCRIPTION = "no description is known"
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def _laid_out(
     for key, value in parameters.items():
         if key in without or value is None:
             continue
-        known = MEANINGS.get(key, Meaning(_in_words(key), NOT_DESCRIBED))
+        known = MEANINGS.get(key, Meaning(_in_words(key), NO_DESCRIPTION))
         name = f"{before}: {known.name[:1].lower()}{known.name[1:]}" if before else known.name
         if isinstance(value, Mapping) and depth < MOST_DEEP:
             yield from _laid_out(value, without, name, depth + 1)

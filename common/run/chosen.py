@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from he_compare.common.run.encrypted_training import training_of
+from he_compare.common.run.encrypted_training import encrypted_training_of
 from he_compare.common.run.spelling import significant
 from he_compare.common.run.view import PipelineView
 
@@ -35,7 +35,7 @@ def _is_open(value: Any) -> bool:
 def _recorded(pipeline: PipelineView) -> dict[str, str]:
     """Return what is known to have been chosen, in words."""
     found: dict[str, str] = {}
-    claims, training = pipeline.claims, training_of(pipeline)
+    claims, training = pipeline.claims, encrypted_training_of(pipeline)
     for name in ("packing", "parameter_set"):
         if claims and isinstance(claims.parameters.get(name), str):
             found[name] = claims.parameters[name]

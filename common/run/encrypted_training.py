@@ -204,11 +204,11 @@ class EncryptedTraining:
 
 def encrypted_trainings(view: RunView) -> list[EncryptedTraining]:
     """Return every training under encryption whose course was recorded."""
-    found = (training_of(pipeline) for pipeline in view.pipelines)
+    found = (encrypted_training_of(pipeline) for pipeline in view.pipelines)
     return [one for one in found if one is not None]
 
 
-def training_of(pipeline: PipelineView) -> EncryptedTraining | None:
+def encrypted_training_of(pipeline: PipelineView) -> EncryptedTraining | None:
     """Return the training under encryption of one pipeline; None where it has none on record."""
     record = pipeline.measured
     stretches = _stretches(record) if record else ()

@@ -24,7 +24,7 @@ OWN_TOOL = (
     "this project’s own code, not by a third party; it agrees with the public lattice-estimator "
     "within 0.01 bits at the 25 points of ternary secrets that its tests hold"
 )
-GAP = (
+OTHER_ATTACKS = (
     "The estimate is of one attack, primal uSVP. Dual and hybrid attacks are not estimated: for "
     "uniform ternary secrets they are known to cost about 1 bit less from N = 4,096 on and about 3 "
     "bits less at N = 1,024; for the binary secrets of LWE and TFHE the gap is not known here."

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from he_compare.common.run.lattice_words import (
-    GAP,
     MODELS,
+    OTHER_ATTACKS,
     TABLES_ASSUME,
     distance_to_limit,
     estimate_words,
@@ -34,13 +34,13 @@ from he_compare.reports.document.nodes import (
 from he_compare.reports.naming import short_title
 from he_compare.reports.section import ReportSection
 
-KEYS = (
+KEY_COLUMNS = (
     Column("Kind of key", weight=1.7),
     Column("Problem that has to be hard", weight=2.4),
     Column("Table of 2024 at 128 bits", weight=1.5),
     Column("Estimate, lowest first", weight=2.2, unit="bits"),
 )
-TRIED = (
+TRIED_COLUMNS = (
     Column("Not promised", weight=1.4),
     Column("What was tried, and what came out", weight=3.6),
     Column("What to do", weight=1.9),
@@ -51,7 +51,7 @@ RESTS = (
     "this. The bits are estimates of the cost of an attack, not measurements."
 )
 HEAD = "head_extraction"
-NOT_PROMISED = (
+NOTHING_TRIED = (
     "Not promised by these schemes: integrity of replies, secrecy of the key once a decoded reply "
     "is handed out (IND-CPA-D, for CKKS), and secrecy of the head from the client. This run was "
     "not audited, so none of it was tried. To try it, run"
@@ -71,10 +71,10 @@ class Encryption(ReportSection):
         if not found:
             return []
         lattice = [facts for facts, *_ in found]
-        by_whom = f"{estimated_by(lattice)} {GAP}{with_dual_attacks(lattice)}"
+        by_whom = f"{estimated_by(lattice)} {OTHER_ATTACKS}{with_dual_attacks(lattice)}"
         rows = tuple(_key_row(view, *one) for one in found)
         note = inline(f"{MODELS} {TABLES_ASSUME}")
-        keys = Table("Parameters and estimates by kind of key", KEYS, rows, note)
+        keys = Table("Parameters and estimates by kind of key", KEY_COLUMNS, rows, note)
         return [Paragraph(inline(RESTS)), keys, Paragraph(inline(by_whom)), *_gaps(view)]
 
 
@@ -115,12 +115,12 @@ def _gaps(view: RunView) -> list[Block]:
         if told:
             rows.append(Row((inline(gap.name), _lines(told), inline(gap.instead))))
     if not rows:
-        return [Paragraph(inline(f"{NOT_PROMISED} ", Code("compare audit run RUN"), "."))]
+        return [Paragraph(inline(f"{NOTHING_TRIED} ", Code("compare audit run RUN"), "."))]
     note = inline(
         "These are no breaks of what is claimed: the scheme does not promise them. They were "
         "tried on messages of this pipeline under keys of the audit."
     )
-    return [Table("Not promised, and what came of trying", TRIED, tuple(rows), note)]
+    return [Table("Not promised, and what came of trying", TRIED_COLUMNS, tuple(rows), note)]
 
 
 def _owners(pipelines: Sequence[PipelineView]) -> str:

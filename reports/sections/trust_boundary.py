@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from he_compare.common.run.encrypted_training import training_of
+from he_compare.common.run.encrypted_training import encrypted_training_of
 from he_compare.common.run.records import SecurityClaims
 from he_compare.common.run.spelling import MISSING, size
 from he_compare.common.run.view import PipelineView, RunView
@@ -89,7 +89,7 @@ def _up(claims: SecurityClaims) -> str:
 
 def _public_material(pipeline: PipelineView, inference: float) -> str:
     """Say what the server was given before the first image: of inference, and of training."""
-    training = training_of(pipeline)
+    training = encrypted_training_of(pipeline)
     if training is None or training.keys_bytes is None:
         return f"public material, {size(inference)}"
     return (

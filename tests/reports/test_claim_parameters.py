@@ -16,7 +16,7 @@ from he_compare.reports.build import build_document
 from he_compare.reports.claim_parameters import (
     LONGEST_VALUE,
     MOST_ROWS,
-    NOT_DESCRIBED,
+    NO_DESCRIPTION,
     TOLD_OF_LATTICES,
     named_values,
     value_in_words,
@@ -48,7 +48,7 @@ def test_values_are_spelled_for_readers(value: Any, unit: str, words: str) -> No
 def test_a_known_name_has_a_meaning_and_an_unknown_one_says_that_it_has_none() -> None:
     known, unknown = named_values({"rotations": 7, "my_own_knob": "on", "absent": None})
     assert (known.name, known.value) == ("Rotations", "7") and known.meaning
-    assert (unknown.name, unknown.value, unknown.meaning) == ("My own knob", "on", NOT_DESCRIBED)
+    assert (unknown.name, unknown.value, unknown.meaning) == ("My own knob", "on", NO_DESCRIPTION)
 
 
 def test_what_is_nested_is_laid_out_flat() -> None:

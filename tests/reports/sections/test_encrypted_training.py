@@ -351,7 +351,7 @@ def test_a_training_that_diverged_is_shown_all_the_same(tmp_path: Path, value: A
     (row,) = table_of(view, "what came out").rows
     assert any(words in cells_of(row)[3] for words in ("not a number", "∞", "1"))
     names = [block.name for block in blocks_of(view) if isinstance(block, Figure)]
-    assert names == ["step-costs", "encrypted-learning", "convergence", "rounds", "levels"]
+    assert names == ["step-costs", "encrypted-learning", "convergence", "levels"]
 
 
 def test_it_says_that_a_choice_in_the_clear_trained_heads_there(tmp_path: Path) -> None:
