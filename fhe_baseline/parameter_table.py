@@ -1,6 +1,6 @@
 """The lattice parameters of every named set, or of what a run really used, judged by tables.
 
-What `compare audit parameters` prints: both tables' verdicts, estimated bits by cost model, who
+What `compare audit parameters` prints: verdicts, distance to the limit, estimated bits, who
 enforces, precision, and for TFHE the probability of failure. CKKS sets come from
 ``ckks.parameters``; TFHE has no fixed sets: Concrete chooses per circuit, so a reference
 circuit is compiled where that is wanted. A run's parameters come from the claims in its records,
@@ -16,6 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from he_compare.common.errors import UsageError
+from he_compare.common.run.lattice_words import (
+    MODELS,
+    OTHER_ATTACKS,
+    TABLES_ASSUME,
+    distance_to_limit,
+    estimate_words,
+    estimated_by,
+)
 from he_compare.common.run.records import LatticeFacts, RunRecord
 from he_compare.common.run.store import RunFolder
 from he_compare.common.run.view import RunView, read_run
@@ -27,13 +35,8 @@ TWIN_DIFFERENCES = {
     "relative_difference_to_twin": "trained weights to their clear twin's, relative",
     "largest_weight_difference_to_clear_twin": "largest difference of a weight to the clear twin's",
 }
-CAVEATS = (
-    "Estimates are log2 of the cost of the primal uSVP attack; dual and hybrid attacks may cost 1 "
-    "to 3 bits less. Core-SVP counts one call of a sieve and nothing else: it is far smaller for "
-    "the same instance, and no contradiction.",
-    "Verdicts are of the published tables for classical attacks, uniform ternary secret and "
-    "sigma = 3.19; they do not cover binary secrets (TFHE).",
-)
+SMALL_LOG2_SIGMA = 10
+CAVEATS = (f"{OTHER_ATTACKS} {MODELS}", TABLES_ASSUME)
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,12 @@ def measured(record: RunRecord, facts: LatticeFacts) -> tuple[str, ...]:
     )
 
 
+def _sigma(facts: LatticeFacts) -> str:
+    """Spell the width of errors: as a number where it is small, else as a power of two."""
+    small = facts.log2_sigma < SMALL_LOG2_SIGMA
+    return f"{2**facts.log2_sigma:.2f}" if small else f"2^{facts.log2_sigma:.2f}"
+
+
 def _precision(error: float) -> str:
     return f"{-math.log2(error):.1f} bits" if error > 0 else "exact"
 
@@ -150,7 +159,8 @@ def describe(rows: Sequence[AuditRow], without: Sequence[str] = ()) -> str:
         blocks.append("No lattice parameters: " + ", ".join(without))
     enforcers = dict.fromkeys((row.facts.scheme, row.facts.enforced_by) for row in rows)
     enforced = [f"Enforcement ({scheme}): {who}." for scheme, who in enforcers]
-    return "\n\n".join([*blocks, *enforced, *(CAVEATS if rows else ())])
+    said = (estimated_by([row.facts for row in rows]), *CAVEATS) if rows else ()
+    return "\n\n".join([*blocks, *enforced, *said])
 
 
 def _block(row: AuditRow) -> str:
@@ -159,11 +169,13 @@ def _block(row: AuditRow) -> str:
     lines = [
         f"{who}{facts.scheme} {facts.name} ({facts.purpose})",
         f"  N = {facts.dimension}, log2 Q = {facts.log2_q:g}, secret {facts.secret_distribution}, "
-        f"sigma = 2^{facts.log2_sigma}; {facts.precision}",
+        f"sigma = {_sigma(facts)}; {facts.precision}",
     ]
     lines += [f"  {table}: {judged}" for table, judged in facts.verdicts.items()]
+    lines.append(f"  table of 2024 at 128 bits: {distance_to_limit(facts)}")
     lines.append(
-        f"  estimate in bits ({facts.attack}, beta = {facts.block_size}): {_spelled(facts)}"
+        f"  estimate in bits ({facts.attack}, beta = {facts.block_size}): "
+        + ", ".join(estimate_words(facts))
     )
     if facts.precision_bits is not None:
         lines.append(
@@ -174,10 +186,3 @@ def _block(row: AuditRow) -> str:
         lines.append(f"  failure probability of a circuit: {facts.failure_probability:.2g}")
     lines += [f"  precision, measured: {one}" for one in row.measured]
     return "\n".join(lines)
-
-
-def _spelled(facts: LatticeFacts) -> str:
-    if not facts.bits:
-        return "out of reach of the attack at any block size"
-    at_most = "at most " if facts.bits_are_at_most else ""
-    return at_most + ", ".join(f"{bits} {model}" for model, bits in facts.bits.items())

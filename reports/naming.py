@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from he_compare.common.run.records import RunRecord
+from he_compare.common.run.records import RunRecord, SecurityClaims
 from he_compare.common.run.view import PipelineView, RunView
 from he_compare.reports.document.nodes import Break, Inline, Link, LinkTarget, inline
 
@@ -54,3 +54,8 @@ def record_ids(records: Sequence[RunRecord]) -> Inline:
         return inline("no record")
     rest = f" + {len(records) - 1}" if len(records) > 1 else ""
     return inline(short_id(records[0].identity), rest)
+
+
+def scheme_name(claims: SecurityClaims) -> str:
+    """Return the scheme without what follows its first colon."""
+    return claims.scheme.partition(":")[0]

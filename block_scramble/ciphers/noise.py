@@ -44,7 +44,7 @@ class Noise(Cipher):
     name = "noise"
     traits = CipherTraits(
         operations="replaced by uniform bytes",
-        protects="everything: the bytes do not depend on the image, and no model can learn on them",
+        protects="nothing is claimed: random bytes replace the image, so no model can learn",
         source="control",
         claim_type="none",
         deterministic=False,

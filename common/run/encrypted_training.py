@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from he_compare.common.run.logistic_polynomial import LogisticPolynomial, polynomial_of
 from he_compare.common.run.records import RunRecord
 from he_compare.common.run.view import PipelineView, RunView
 
@@ -114,6 +115,24 @@ class EncryptedTraining:
         return tuple(one for one in found if one is not None)
 
     @property
+    def losses(self) -> list[float]:
+        """Loss of the twin from zero weights on, step by step where that was recorded."""
+        seen = [one.twin_loss for one in self.steps or self.stretches]
+        return seen if self.start is None else [self.start, *seen]
+
+    @property
+    def polynomial(self) -> LogisticPolynomial | None:
+        """The polynomial of the last step; None where its coefficients are not recorded."""
+        return polynomial_of(self.facts.get("sigmoid"))
+
+    @property
+    def largest_logit(self) -> float | None:
+        """Largest absolute logit that the twin met; None where it was not recorded."""
+        met = [one.largest_logit for one in self.steps or self.stretches]
+        known = [one for one in met if one is not None and math.isfinite(one)]
+        return max(known, default=None)
+
+    @property
     def levels(self) -> tuple[int, int] | None:
         """Levels of the first step and of each later one."""
         first, later = (
@@ -185,13 +204,15 @@ class EncryptedTraining:
 
 def encrypted_trainings(view: RunView) -> list[EncryptedTraining]:
     """Return every training under encryption whose course was recorded."""
-    found = []
-    for pipeline in view.pipelines:
-        record = pipeline.measured
-        stretches = _stretches(record) if record else ()
-        if record and stretches:
-            found.append(EncryptedTraining(pipeline, stretches, record.training))
-    return found
+    found = (encrypted_training_of(pipeline) for pipeline in view.pipelines)
+    return [one for one in found if one is not None]
+
+
+def encrypted_training_of(pipeline: PipelineView) -> EncryptedTraining | None:
+    """Return the training under encryption of one pipeline; None where it has none on record."""
+    record = pipeline.measured
+    stretches = _stretches(record) if record else ()
+    return EncryptedTraining(pipeline, stretches, record.training) if record and stretches else None
 
 
 def _stretches(record: RunRecord) -> tuple[StretchFacts, ...]:

@@ -107,6 +107,8 @@ def with_claim_facts(values: Any) -> Any:
     found = dict(values)
     if isinstance(lattice := values.get("lattice"), list):
         found["lattice"] = [_with_task(facts) for facts in lattice]
+    if _bootstraps_nothing(values.get("parameters")):
+        _call_lwe(found)
     space = values.get("key_space")
     if isinstance(space, dict) and "searched" not in space:
         on_lattice = "LWE" in str(values.get("assumption", ""))
@@ -127,6 +129,27 @@ def with_manifest_facts(values: Any) -> Any:
         "limits": {split: most for split, most in limits.items() if most is not None},
     }
     return values | {"dataset": facts | dataset}
+
+
+def _bootstraps_nothing(parameters: Any) -> bool:
+    """Say whether a circuit is LWE alone: it was called TFHE, as the library is."""
+    return isinstance(parameters, dict) and parameters.get("programmable_bootstrap_count") == 0
+
+
+def _call_lwe(claims: dict[str, Any]) -> None:
+    """Name what bootstraps nothing, for inference: a training has a circuit of its own."""
+    if claims.get("scheme") == "TFHE (LWE), Concrete ML":
+        claims["scheme"] = "LWE without bootstrapping, Concrete ML"
+    lattice = claims.get("lattice")
+    claims["lattice"] = [
+        one | {"scheme": "LWE"} if _is_tfhe_inference(one) else one
+        for one in (lattice if isinstance(lattice, list) else [])
+    ]
+
+
+def _is_tfhe_inference(facts: Any) -> bool:
+    known = isinstance(facts, dict)
+    return known and (facts.get("scheme"), facts.get("task")) == ("TFHE", "inference")
 
 
 def _with_task(facts: Any) -> Any:

@@ -1,7 +1,7 @@
-"""Training under encryption: loss by step beside the clear twin, and what may go wrong beside it.
+"""Training under encryption: loss by step beside the clear twin, and what may go wrong.
 
-Where the client refreshes the weights, that is the noise of the encryption, refresh by refresh;
-where nothing comes back before the end, the logits of each step and the interval they must keep.
+Where the client refreshes the weights, the latter is the noise of the encryption, refresh by
+refresh; where nothing comes back before the end, the logits of each step and their interval.
 """
 
 from __future__ import annotations
@@ -21,22 +21,25 @@ ROW_HEIGHT = 2.1
 
 
 def convergence_plot(view: RunView) -> Figure | None:
-    """Draw loss and its companion, one row per training; None where there is none."""
+    """Draw noise or logits, two trainings per row; None where there is none."""
     found = encrypted_trainings(view)
     if not found:
         return None
-    figure = new_figure(0.35 + ROW_HEIGHT * len(found))
-    grid = figure.subplots(len(found), 2, squeeze=False)
-    for row, training in zip(grid, found, strict=True):
-        _loss(row[0], training, short_title(view, training.pipeline))
+    rows = -(-len(found) // 2)
+    figure = new_figure(0.35 + ROW_HEIGHT * rows)
+    panels = list(figure.subplots(rows, 2, squeeze=False).flat)
+    for axes, training in zip(panels, found, strict=False):
+        name = short_title(view, training.pipeline)
         if len(training.stretches) == 1 and any(one.largest_logit for one in training.steps):
-            _logits(row[1], training)
+            _logits(axes, training, name)
         else:
-            _difference(row[1], training)
+            _difference(axes, training, name)
+    for unused in panels[len(found) :]:
+        unused.set_axis_off()
     return figure
 
 
-def _loss(axes: Axes, training: EncryptedTraining, title: str) -> None:
+def draw_loss(axes: Axes, training: EncryptedTraining, title: str) -> None:
     """Draw the twin at every step that was recorded, the encrypted weights where they were seen."""
     encrypted = [(one.iteration, one.loss) for one in training.stretches]
     twin = [(one.number, one.twin_loss) for one in training.steps]
@@ -67,14 +70,14 @@ def _loss(axes: Axes, training: EncryptedTraining, title: str) -> None:
     _steps(axes)
 
 
-def _difference(axes: Axes, training: EncryptedTraining) -> None:
+def _difference(axes: Axes, training: EncryptedTraining, name: str) -> None:
     """Draw the relative difference of the weights on a log axis; zero has no place on it."""
     shown = [one for one in training.stretches if 0 < one.difference < math.inf]
     steps = [one.iteration for one in shown]
     differences = [one.difference for one in shown]
     axes.set_yscale("log")
     axes.plot(steps, differences, color=ORANGE, marker="s", markersize=4, lw=1.0)
-    axes.set_title("Encryption's own error")
+    axes.set_title(f"{name}: noise")
     axes.set_ylabel("weights: difference to\nthe clear twin, relative")
     if differences:
         low, high = min(differences), max(differences)
@@ -85,7 +88,7 @@ def _difference(axes: Axes, training: EncryptedTraining) -> None:
     _steps(axes)
 
 
-def _logits(axes: Axes, training: EncryptedTraining) -> None:
+def _logits(axes: Axes, training: EncryptedTraining, name: str) -> None:
     """Draw the largest logit that each step meets under the interval of its polynomial."""
     met = [one for one in training.steps if one.largest_logit is not None]
     for outside, colour, mark, label in (
@@ -101,7 +104,7 @@ def _logits(axes: Axes, training: EncryptedTraining) -> None:
         axes.plot([number - 0.35, number + 0.35], [bound, bound], color=GREY, lw=1.4)
     if bounds:
         axes.plot([], [], color=GREY, lw=1.4, label="interval of the polynomial")
-    axes.set_title("Logits and the interval they must keep")
+    axes.set_title(f"{name}: logits")
     axes.set_ylabel("absolute value")
     axes.set_ylim(bottom=0)
     axes.set_ylim(top=1.5 * axes.get_ylim()[1])

@@ -27,7 +27,7 @@ COSTS_FIGURE = (
 class StepCosts(ReportSection):
     """Costs of every pipeline whose way from a clear reference is known."""
 
-    order = 490
+    order = 1450
     title = "From the clear head to the encrypted scores"
     anchor = "step-costs"
 

@@ -1,129 +1,179 @@
-"""Training under encryption: convergence, one upload or rounds, and what was chosen."""
+"""Encrypted training in short: what it cost in accuracy, where the loss ended, and why."""
 
 from __future__ import annotations
 
+import math
+
 from he_compare.common.run.encrypted_training import EncryptedTraining, encrypted_trainings
-from he_compare.common.run.spelling import duration, fixed
-from he_compare.common.run.view import RunView
+from he_compare.common.run.leading import leading_metrics, leading_titles
+from he_compare.common.run.records import PairedDifference
+from he_compare.common.run.spelling import MISSING, bracket, fixed, scientific, significant
+from he_compare.common.run.twin_words import no_twin_words
+from he_compare.common.run.view import PipelineView, RunView
 from he_compare.reports.document.nodes import (
     Block,
-    Figure,
+    Column,
+    Inline,
     Paragraph,
-    Section,
+    Row,
+    Table,
     inline,
 )
 from he_compare.reports.figures.block import drawn
-from he_compare.reports.figures.convergence import convergence_plot
-from he_compare.reports.figures.upload import levels_plot, rounds_plot
+from he_compare.reports.figures.encrypted_learning import learning_plot
 from he_compare.reports.naming import short_title
 from he_compare.reports.section import ReportSection
-from he_compare.reports.training_tables import (
-    came_out_table,
-    choice_blocks,
-    design_table,
-    spent_table,
-)
 
-WORDS = (
-    "The server computes on ciphertexts with the evaluation keys alone. With one upload, nothing "
-    "goes back to the client before the last step; a refresh lets the client decrypt the weights, "
-    "which are its own, and encrypt them anew. The clear twin does the same arithmetic in floating "
-    "point: the difference between the two is the noise of CKKS."
+# Below this share of the way from zero weights to the optimum, a gap or a step counts as nothing.
+NEGLIGIBLE = 0.01
+COLUMNS = (
+    Column("Pipeline", weight=1.3),
+    Column("Loss at the end: encrypted, twin, optimum", "right", weight=1.5),
+    Column("Weights to the twin’s", "right", "relative", 1.0),
+    Column("Polynomial’s error on the logits met", "right", "of a probability", 1.4),
+    Column("On its whole interval", "right", "of a probability", 1.2),
 )
-PROTECTED = (
-    "What this protects: images, features and labels, and the weights while they are trained, from "
-    "a server that follows the protocol. It does not stop a server that sends back a wrong head. "
-    "It does not hide the shape of the task, nor the lengths of the steps, which depend on "
-    "features and labels where they are chosen (see “Trust boundary”). Whoever sees the decrypted "
-    "head may learn single training images from it. The client computes "
-    "all features by itself: the server trains the last layer alone, which the client can do as "
-    "well (the pipeline local)."
+ANSWER = (
+    "The server trained the last layer on ciphertexts, without the secret key. The clear twin "
+    "does the same steps in floating point, so encryption’s own error is the difference between "
+    "the two; a polynomial in place of the logistic function and few steps are in both."
 )
-CHOSEN = (
-    "The client chose the numbers below by training heads in the clear, on the same training rows, "
-    "before it encrypted anything. So it had a trained head before the server had one. Nothing is "
-    "trained in the clear for a choice only where steps and components are given and the schedule "
-    "is plain or nesterov."
+ALONE = (
+    "The client computes all features itself and gets the head back, so it could train this layer "
+    "alone, without a server."
 )
-CONVERGENCE = (
-    "Left: loss by step, encrypted, clear twin and scikit-learn's optimum. Right, where the client "
-    "refreshes: the relative difference of the encrypted weights to the twin's; with one upload: "
-    "the largest logit of each step and the interval that its polynomial is made for. The first "
-    "step starts from zero weights and needs no polynomial."
+FIGURE = (
+    "Left: the loss step by step, of the clear twin and of the encrypted weights where the client "
+    "decrypted them. Right: the error of the polynomial; grey: the logits that the training met."
 )
-LEVELS = (
-    "How many steps one upload allows, by the levels of the parameter set: computed, not measured. "
-    "Every published set is a point; more steps than its stairs hold need a refresh by the client."
-)
-ROUNDS = (
-    "Left: measured seconds after the upload, by the number of refreshes. Right: the same with the "
-    "time that each refresh waits for the client, computed from it. A larger ring needs fewer "
-    "rounds and more computation; with one upload there is nobody to wait for."
+NOTE = (
+    "Twin of this table: the same steps in the clear. The polynomial is that of the last step; its "
+    "error outside the logits met does no harm."
 )
 
 
 class EncryptedTrainings(ReportSection):
-    """How training under encryption went: in loss, in rounds and bytes, in time."""
+    """What learning on ciphertexts cost in accuracy."""
 
-    order = 500
-    title = "Encrypted training"
+    order = 750
+    title = "Encrypted training: what it cost in accuracy"
     anchor = "encrypted-training"
 
-    def sections(self, view: RunView) -> list[Section]:
-        """Return course, rounds and choice, where a training under encryption ran."""
+    def blocks(self, view: RunView) -> list[Block]:
+        """Return words, one figure and one table, where a training under encryption ran."""
         found = encrypted_trainings(view)
         if not found:
             return []
-        parts = (
-            ("Convergence", "encrypted-training-course", _course(view, found)),
-            ("One upload or rounds", "encrypted-training-rounds", _rounds(view, found)),
-            ("Chosen in the clear", "encrypted-training-choice", _choice(view, found)),
+        costs = " ".join(_cost_words(view, one) for one in found)
+        courses = " ".join(course_words(short_title(view, one.pipeline), one) for one in found)
+        ends = "; ".join(
+            f"{short_title(view, one.pipeline)} ends at {fixed(one.stretches[-1].loss, 4)}, its "
+            f"twin at {fixed(one.stretches[-1].twin_loss, 4)}"
+            for one in found
         )
-        head = Section(
-            self.title, 1, self.anchor, (Paragraph(inline(WORDS)), Paragraph(inline(PROTECTED)))
+        figure = drawn(lambda: learning_plot(view), "encrypted-learning", FIGURE, f"Loss: {ends}")
+        rows = tuple(Row(_cells(view, one)) for one in found)
+        table = Table(
+            "Encrypted training against the same steps in the clear", COLUMNS, rows, inline(NOTE)
         )
-        rest = [Section(title, 2, anchor, blocks) for title, anchor, blocks in parts if blocks]
-        return [head, *rest]
+        return [Paragraph(inline(f"{costs} {ANSWER} {courses} {ALONE}")), *figure, table]
 
 
-def _course(view: RunView, found: list[EncryptedTraining]) -> tuple[Block, ...]:
-    ends = [
-        f"{short_title(view, one.pipeline)} ends at a loss of {fixed(one.stretches[-1].loss)}, "
-        f"its twin at {fixed(one.stretches[-1].twin_loss)}"
-        for one in found
+def course_words(name: str, training: EncryptedTraining) -> str:
+    """Say in a sentence where the loss of the twin ended and whether it was still falling."""
+    losses, optimum = training.losses, training.optimum
+    if training.start is None or optimum is None or len(losses) < 3:
+        return f"{name}: the course of the loss was not recorded step by step."
+    way, gap, last = losses[0] - optimum, losses[-1] - optimum, losses[-2] - losses[-1]
+    if not all(map(math.isfinite, (way, gap, last))) or way <= 0:
+        return f"{name}: the loss diverged."
+    steps = f"{len(losses) - 1} recorded points" if not training.steps else _steps(training)
+    if gap < NEGLIGIBLE * way:
+        return (
+            f"{name}: after {steps} the loss is {_small(gap)} above the optimum of the exact "
+            f"logistic loss, {100 * gap / way:.2f}% of the way from zero weights."
+        )
+    if last < NEGLIGIBLE * way:
+        return (
+            f"{name}: the loss has stopped falling {_small(gap)} above the optimum: more steps of "
+            "this kind would not reach it."
+        )
+    return (
+        f"{name}: after {steps} the loss is {_small(gap)} above the optimum and still falling, by "
+        f"{_small(last)} in the last step."
+    )
+
+
+def _steps(training: EncryptedTraining) -> str:
+    count = training.steps_done
+    return f"{count} step{'s' * (count != 1)}"
+
+
+def _small(value: float) -> str:
+    return significant(value, 2)
+
+
+def _cells(view: RunView, one: EncryptedTraining) -> tuple[Inline, ...]:
+    last = one.stretches[-1]
+    losses = (last.loss, last.twin_loss, one.optimum)
+    return (
+        inline(short_title(view, one.pipeline)),
+        inline(", ".join(MISSING if x is None else fixed(x, 4) for x in losses)),
+        inline(scientific(last.difference)),
+        *[inline(words) for words in _polynomial(one)],
+    )
+
+
+def _polynomial(one: EncryptedTraining) -> tuple[str, str]:
+    """Return its error up to the largest logit that was met, and up to the end of its interval."""
+    polynomial, met = one.polynomial, one.largest_logit
+    if polynomial is None:
+        return "not recorded", "not recorded"
+    whole = f"{fixed(polynomial.largest_error(polynomial.interval))} up to {polynomial.interval:g}"
+    if met is None:
+        return "logits not recorded", whole
+    return f"{fixed(polynomial.largest_error(met))} up to {significant(met, 2)}", whole
+
+
+def _twin_name(view: RunView, pipeline: PipelineView) -> str:
+    twin = view.twin_of(pipeline)
+    return short_title(view, twin) if twin else "none"
+
+
+def _cost_words(view: RunView, one: EncryptedTraining) -> str:
+    """Say first what was lost: the differences to the twin, or why there are none."""
+    name, missing = short_title(view, one.pipeline), no_twin_words(view, one.pipeline)
+    titles = [in_prose(title) for title in leading_titles(view)]
+    found_by = [one.pipeline.difference(metric) for metric in leading_metrics(view)]
+    gaps = list(zip(titles, found_by, strict=True))
+    told = [
+        f"{metric} {fixed(found.difference, signed=True)} {bracket(found.interval, signed=True)}"
+        for metric, found in gaps
+        if found is not None and found.difference is not None
     ]
-    alt = f"Convergence: {'; '.join(ends)}"
-    figure = drawn(lambda: convergence_plot(view), "convergence", CONVERGENCE, alt)
-    return (*figure, came_out_table(view, found))
+    if missing or not told:
+        return f"{name}: {missing or 'no difference to a twin is stored'}."
+    judged = [_judged(metric, found) for metric, found in gaps if found is not None]
+    words = (
+        ", ".join(filter(None, judged))
+        or "no difference is shown, which does not show that there is none"
+    )
+    twin = _twin_name(view, one.pipeline)
+    return f"{name} minus its twin {twin}: {'; '.join(told)}: {words}."
 
 
-def _rounds(view: RunView, found: list[EncryptedTraining]) -> tuple[Block, ...]:
-    waits = [
-        f"{short_title(view, one.pipeline)}: {one.refresh_rounds} refreshes, "
-        f"{duration(one.seconds)}"
-        for one in found
-    ]
-    alt = f"Rounds against compute: {'; '.join(waits)}"
-    rounds = drawn(lambda: rounds_plot(view), "rounds", ROUNDS, alt)
-    sets = design_table(view, found)
-    return (*rounds, spent_table(view, found), *_levels(view, found), *([sets] if sets else []))
+def in_prose(title: str) -> str:
+    """Return a heading as it stands inside a sentence: abbreviations keep their capitals."""
+    return title if title[:2].isupper() else f"{title[:1].lower()}{title[1:]}"
 
 
-def _choice(view: RunView, found: list[EncryptedTraining]) -> tuple[Block, ...]:
-    blocks = choice_blocks(view, found)
-    searched = any(one.choice and one.choice.rule for one in found)
-    return (Paragraph(inline(CHOSEN)), *blocks) if searched else tuple(blocks)
-
-
-def _levels(view: RunView, found: list[EncryptedTraining]) -> list[Figure]:
-    used = [
-        f"{point.name} with {point.levels} levels: {point.steps} from one upload"
-        for one in found
-        for point in one.design_space
-        if point.chosen
-    ]
-    alt = f"Steps against levels: {'; '.join(dict.fromkeys(used)) or 'no set of this run'}"
-    return drawn(lambda: levels_plot(view), "levels", LEVELS, alt)
+def _judged(metric: str, found: PairedDifference) -> str:
+    interval = found.interval
+    if interval is None:
+        return ""
+    if interval.high < 0:
+        return f"a loss in {metric} is shown"
+    return f"a gain in {metric} is shown" if interval.low > 0 else ""
 
 
 SECTION = EncryptedTrainings()

@@ -99,8 +99,8 @@ def _parameters(pipeline: PipelineView) -> str:
         return ""
     if claims.lattice:
         return _joined(
-            f"{facts.purpose}: N = {facts.dimension:,}, log2 Q = {facts.log2_q:g} (table “Lattice "
-            "parameters, verdicts and estimates”)"
+            f"{facts.purpose}: N = {facts.dimension:,}, log2 Q = {facts.log2_q:g} (table "
+            "“Parameters and estimates by kind of key”)"
             for facts in claims.lattice
         )
     shown = parameters(claims.parameters) if claims.parameters else ""

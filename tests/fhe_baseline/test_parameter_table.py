@@ -154,7 +154,7 @@ def test_the_text_names_models_tables_enforcers_and_what_is_not_estimated() -> N
         assert words in text
     assert "failure probability of a circuit: 8.4e-13" in text
     assert "at most 4" in text.split("n1024-insecure")[1]
-    assert "dual and hybrid attacks" in text
+    assert "Dual and hybrid attacks are not estimated" in text
 
 
 def run_record(label: str) -> RunRecord:

@@ -87,3 +87,25 @@ def test_the_cipher_of_an_older_outcome_is_its_target_up_to_the_parameters(
     )
     stored = made.model_dump(mode="json", exclude={"scheme"})
     assert AttackOutcome.model_validate_json(json.dumps(stored)).scheme == scheme
+
+
+def old_circuit(bootstraps: int | None) -> SecurityClaims:
+    """Read claims of a circuit as they were stored when every circuit was called TFHE."""
+    facts = old_claims("decision LWE", "inference: inputs", "training").model_dump(mode="json")
+    for one in facts["lattice"]:
+        one["scheme"] = "TFHE"
+        del one["estimated_by"]
+    count = {} if bootstraps is None else {"programmable_bootstrap_count": bootstraps}
+    stored = facts | {"scheme": "TFHE (LWE), Concrete ML", "parameters": count}
+    return SecurityClaims.model_validate_json(json.dumps(stored))
+
+
+@pytest.mark.parametrize(("bootstraps", "scheme"), [(0, "LWE"), (3, "TFHE"), (None, "TFHE")])
+def test_a_circuit_that_bootstraps_nothing_is_lwe(bootstraps: int | None, scheme: str) -> None:
+    found = old_circuit(bootstraps)
+    assert found.scheme.startswith(scheme)
+    assert [one.scheme for one in found.lattice] == [scheme, "TFHE"]
+
+
+def test_older_estimates_were_made_by_this_package() -> None:
+    assert {one.estimated_by for one in old_circuit(0).lattice} == {"he-compare"}

@@ -24,10 +24,15 @@ from he_compare.reports.document.nodes import (
     plain,
 )
 from he_compare.reports.figures.convergence import convergence_plot
+from he_compare.reports.figures.encrypted_learning import learning_plot
 from he_compare.reports.figures.step_costs import costs_plot
 from he_compare.reports.figures.style import house_style
 from he_compare.reports.figures.upload import levels_plot, rounds_plot
-from he_compare.reports.sections import clear_to_encrypted, encrypted_training
+from he_compare.reports.sections import (
+    clear_to_encrypted,
+    encrypted_training,
+    encrypted_training_detail,
+)
 from tests.support.samplerun import PLAIN, TRAINED, Kind, build, three_pipelines
 
 
@@ -79,8 +84,12 @@ def test_histories_of_another_kind_are_left_alone(tmp_path: Path, training: dict
 
 
 def blocks_of(view: RunView) -> list[Block]:
-    both = [*clear_to_encrypted.SECTION.sections(view), *encrypted_training.SECTION.sections(view)]
-    return [block for one in both for block in one.blocks]
+    parts = (
+        clear_to_encrypted.SECTION,
+        encrypted_training.SECTION,
+        encrypted_training_detail.SECTION,
+    )
+    return [block for part in parts for one in part.sections(view) for block in one.blocks]
 
 
 def table_of(view: RunView, caption: str) -> Table:
@@ -96,7 +105,7 @@ def cells_of(row: Row | SpanRow) -> list[str]:
 def test_an_older_record_tells_seconds_rounds_bytes_and_losses(tmp_path: Path) -> None:
     view = view_with(tmp_path, history(4, 2, 0.5))
     figures = [block for block in blocks_of(view) if isinstance(block, Figure)]
-    assert [figure.name for figure in figures] == ["convergence", "rounds"]
+    assert [one.name for one in figures] == ["encrypted-learning", "convergence", "rounds"]
     assert all(b"<svg" in figure.svg for figure in figures)
     (spent,) = table_of(view, "what was spent").rows
     (came_out,) = table_of(view, "what came out").rows
@@ -120,14 +129,14 @@ def test_the_lines_are_the_seconds_plus_a_wait_a_refresh(tmp_path: Path) -> None
 def test_encrypted_and_twin_and_optimum_are_drawn_from_the_start(tmp_path: Path) -> None:
     view = view_with(tmp_path, history(3, 1, 0.5))
     with house_style():
-        figure = convergence_plot(view)
-    assert figure is not None
+        figure, noise = learning_plot(view), convergence_plot(view)
+    assert figure is not None and noise is not None
     twin, encrypted, optimum = figure.axes[0].lines
     assert list(twin.get_xdata()) == [0, 1, 2, 3]
     assert list(encrypted.get_xdata()) == [1, 2, 3]  # where the client saw the weights
     assert twin.get_ydata()[0] == 0.69
     assert set(optimum.get_ydata()) == {0.31}
-    (difference,) = figure.axes[1].lines
+    (difference,) = noise.axes[0].lines
     assert list(difference.get_ydata()) == pytest.approx([1e-5, 2e-5, 3e-5])
 
 
@@ -151,9 +160,9 @@ def trained_view(tmp_path: Path, *kinds: Kind, **changes: Any) -> RunView:
 
 def test_one_upload_stands_beside_refreshes_and_older_records(tmp_path: Path) -> None:
     view = trained_view(tmp_path, TRAINED, REFRESHED, OLDER)
-    assert [one.title for one in encrypted_training.SECTION.sections(view)] == [
-        "Encrypted training",
-        "Convergence",
+    assert [one.title for one in encrypted_training_detail.SECTION.sections(view)] == [
+        "Encrypted training in detail",
+        "Noise, logits and memory",
         "One upload or rounds",
         "Chosen in the clear",
     ]
@@ -181,13 +190,13 @@ def test_with_one_upload_there_is_nobody_to_wait_for(tmp_path: Path) -> None:
 def test_a_single_stretch_shows_the_twin_step_by_step_and_its_logits(tmp_path: Path) -> None:
     view = trained_view(tmp_path, TRAINED)
     with house_style():
-        figure = convergence_plot(view)
-    assert figure is not None
+        figure, met = learning_plot(view), convergence_plot(view)
+    assert figure is not None and met is not None
     twin, encrypted, _ = figure.axes[0].lines
     assert list(twin.get_xdata()) == [0, 1, 2, 3]
     assert list(twin.get_ydata()) == [0.6931, 0.401, 0.352, 0.337]
     assert list(encrypted.get_xdata()) == [3]
-    logits, *bounds, _ = figure.axes[1].lines
+    logits, *bounds, _ = met.axes[0].lines
     assert list(logits.get_ydata()) == [0, 2.9, 5.8]
     # The first step starts from zero and has no polynomial.
     assert [list(bound.get_ydata()) for bound in bounds] == [[8.0, 8.0], [8.0, 8.0]]
@@ -202,7 +211,7 @@ def test_steps_whose_logits_left_the_interval_are_marked(tmp_path: Path) -> None
     with house_style():
         figure = convergence_plot(trained_view(tmp_path, TRAINED, steps=steps))
     assert figure is not None
-    inside, outside, *_ = figure.axes[1].lines
+    inside, outside, *_ = figure.axes[0].lines
     assert [list(one.get_xdata()) for one in (inside, outside)] == [[1], [2]]
     assert "outside the interval" in str(outside.get_label())
 
@@ -256,7 +265,7 @@ def test_sets_are_listed_once_where_trainings_share_them(tmp_path: Path) -> None
 def test_the_choice_is_told_with_its_rule_and_the_chosen_entries(tmp_path: Path) -> None:
     (section,) = (
         one
-        for one in encrypted_training.SECTION.sections(trained_view(tmp_path, TRAINED))
+        for one in encrypted_training_detail.SECTION.sections(trained_view(tmp_path, TRAINED))
         if one.title == "Chosen in the clear"
     )
     _, told, components, lengths = section.blocks
@@ -330,9 +339,7 @@ def test_each_cost_is_a_number_of_its_own(tmp_path: Path) -> None:
 def test_facts_of_another_shape_are_left_out(tmp_path: Path, facts: dict[str, Any]) -> None:
     view = trained_view(tmp_path, TRAINED, **facts)
     assert table_of(view, "what was spent").rows
-    assert [one.title for one in encrypted_training.SECTION.sections(view)][:1] == [
-        "Encrypted training",
-    ]
+    assert len(encrypted_training.SECTION.sections(view)) == 1
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", 1e308])
@@ -344,14 +351,98 @@ def test_a_training_that_diverged_is_shown_all_the_same(tmp_path: Path, value: A
     (row,) = table_of(view, "what came out").rows
     assert any(words in cells_of(row)[3] for words in ("not a number", "∞", "1"))
     names = [block.name for block in blocks_of(view) if isinstance(block, Figure)]
-    assert names == ["step-costs", "convergence", "rounds", "levels"]
+    assert names == ["step-costs", "encrypted-learning", "convergence", "levels"]
 
 
 def test_it_says_that_a_choice_in_the_clear_trained_heads_there(tmp_path: Path) -> None:
     chosen = trained_view(tmp_path / "chosen", TRAINED)
     said = [plain(one.content) for one in blocks_of(chosen) if isinstance(one, Paragraph)]
     assert any("had a trained head before the server had one" in one for one in said)
-    assert any("the server trains the last layer alone" in one for one in said)
+    assert any("it could train this layer alone, without a server" in one for one in said)
     given = trained_view(tmp_path / "given", TRAINED, choice={"chosen": {"components": 63}})
     said = [plain(one.content) for one in blocks_of(given) if isinstance(one, Paragraph)]
     assert not any("had a trained head before" in one for one in said)
+
+
+# What it came to, in short ----------------------------------------------------------------------
+
+SIGMOID = {"interval": [-6.0, 6.0], "coefficients": [0.18059409286, -0.00309126971]}
+
+
+def words_of(view: RunView) -> str:
+    (section,) = encrypted_training.SECTION.sections(view)
+    return " ".join(plain(one.content) for one in section.blocks if isinstance(one, Paragraph))
+
+
+@pytest.mark.parametrize(
+    ("losses", "words"),
+    [
+        ((0.40, 0.3105, 0.3102), "0.00020 above the optimum of the exact logistic loss, 0.05%"),
+        ((0.40, 0.352, 0.352), "stopped falling 0.042 above the optimum"),
+        ((0.40, 0.352, 0.353), "stopped falling 0.043 above the optimum"),
+        ((0.45, 0.40, 0.35), "0.040 above the optimum and still falling, by 0.050"),
+        ((float("nan"),) * 3, "the loss diverged"),
+    ],
+)
+def test_it_says_where_the_loss_ended_and_whether_it_still_fell(
+    tmp_path: Path, losses: tuple[float, ...], words: str
+) -> None:
+    steps = [
+        {"step": number, "loss_of_twin": "NaN" if loss != loss else loss, "largest_logit": 1.0}
+        for number, loss in enumerate(losses, start=1)
+    ]
+    optimum = {"loss": 0.31}
+    view = trained_view(tmp_path, TRAINED, steps=steps, scikit_learn=optimum, loss_at_start=0.69)
+    assert words in words_of(view)
+
+
+def test_the_error_of_the_polynomial_is_that_on_the_logits_that_were_met(tmp_path: Path) -> None:
+    steps = [
+        {"step": 1, "loss_of_twin": 0.4, "largest_logit": 0.0},
+        {"step": 2, "loss_of_twin": 0.35, "largest_logit": 1.0, "interval": 6.0},
+    ]
+    view = trained_view(tmp_path, TRAINED, steps=steps, sigmoid=SIGMOID)
+    (row,) = table_of(view, "same steps in the clear").rows
+    cells = cells_of(row)
+    # 1/(1 + e^-1) - 1/2 = 0.23106 against 0.17750; largest on the interval at its end.
+    assert cells[3:] == ["0.054 up to 1.0", "0.082 up to 6"]
+    unrecorded = trained_view(tmp_path / "older", TRAINED)
+    (row,) = table_of(unrecorded, "same steps in the clear").rows
+    assert cells_of(row)[3:] == ["not recorded", "not recorded"]
+
+
+@pytest.mark.parametrize(
+    "sigmoid",
+    [
+        None,
+        {"interval": [-6.0, 6.0]},
+        {"interval": 6, "coefficients": [0.1]},
+        {"interval": [-6.0, 0], "coefficients": [0.1]},
+        {"interval": [-6.0, 6.0], "coefficients": ["a"]},
+        {"interval": [-6.0, 1e300], "coefficients": [0.1, -0.1]},
+        {"interval": [-6.0, 6.0], "coefficients": [0.1] * 500},
+    ],
+)
+def test_a_polynomial_of_another_shape_is_not_recorded(tmp_path: Path, sigmoid: Any) -> None:
+    view = trained_view(tmp_path, TRAINED, sigmoid=sigmoid)
+    assert encrypted_trainings(view)[0].polynomial is None
+    with house_style():
+        assert learning_plot(view) is not None
+
+
+def test_the_figure_shades_what_the_training_met(tmp_path: Path) -> None:
+    with house_style():
+        figure = learning_plot(trained_view(tmp_path, TRAINED, sigmoid=SIGMOID))
+    assert figure is not None
+    curve, met = figure.axes[1].lines
+    assert float(np.max(np.asarray(curve.get_ydata(), dtype=float))) == pytest.approx(
+        0.0817, abs=1e-4
+    )
+    assert set(met.get_xdata()) == {5.8}
+
+
+def test_the_cost_in_accuracy_comes_first_and_is_against_the_twin(tmp_path: Path) -> None:
+    told = words_of(trained_view(tmp_path, TRAINED))
+    assert told.startswith(
+        "fhe-train: no twin in this run: add --pipeline 'plaintext[model=logistic]'"
+    )

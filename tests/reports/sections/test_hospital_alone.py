@@ -98,7 +98,7 @@ def test_the_verdict_never_offers_it_as_a_protection(view: RunView) -> None:
     assert "local" not in others
 
 
-def test_the_section_stands_beside_the_others_and_says_why_there_is_a_server(
+def test_the_section_says_why_there_is_a_server(
     view: RunView,
 ) -> None:
     (section,) = hospital_alone.SECTION.sections(view)
@@ -108,12 +108,7 @@ def test_the_section_stands_beside_the_others_and_says_why_there_is_a_server(
     for reason in ("belongs to somebody else", "several owners", "sold as a service"):
         assert reason in told
     assert "What it does not give" in told
-    rows = rows_of(section.blocks[-1])
-    assert list(rows) == ["plaintext", "local", "block-scramble[al_amin]", "fhe-head"]
-    assert [row[1] for row in rows.values()] == ["yes", "none", "yes", "yes"]
-    assert rows["local"][-2:] == ["0", "0"] and rows["fhe-head"][-1] == "2.60"
-    hospital = [float(row[4]) for row in rows.values()]
-    assert hospital == pytest.approx([0.5 * 3.1, 0.5 * 11.0, 0.5 * 4.0, 9.5], rel=0.1)
+    assert not any(isinstance(block, Table) for block in section.blocks)
 
 
 def test_without_such_a_pipeline_there_is_no_section(tmp_path: Path) -> None:
