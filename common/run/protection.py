@@ -172,7 +172,7 @@ def _without_a_question(pipeline: PipelineView, opened: str) -> ProtectionStandi
 
 
 def _server_has_scores(pipeline: PipelineView) -> bool:
-    """Say whether the server computes scores in the clear: the claims say, older ones in words."""
+    """Say whether the server computes scores in the clear; older claims say so in words."""
     claims = pipeline.claims
     if claims is None or claims.server_learns_class is not None:
         return bool(claims and claims.server_learns_class)
