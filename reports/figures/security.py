@@ -27,6 +27,8 @@ MOST_NARROW = 6
 NARROW, LABEL, WIDE_LABEL = 4.7, 1.72, 2.3
 ROW, GROUP, LEGEND_ROW = 0.235, 0.21, 0.2
 LONGEST_HEAD = 12
+# What is left free at the right, so that no line is cut.
+EDGE = 0.03
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ LOOKS: dict[MapMark, Look] = {
     "partly": Look("partly", "#9a9a9a", DARK, "promised, and taken in part"),
     "not promised": Look("taken", WHITE, DARK, "taken; never promised", outline="ring"),
     "not protected": Look(
-        "changed", WHITE, DARK, "changed unnoticed; never promised", outline="ring"
+        "altered", WHITE, DARK, "changed unnoticed; never promised", outline="ring"
     ),
     "held": Look("held", "#f0f0f0", DARK, "not taken within the budget"),
     "open by design": Look("open", WHITE, FAINT, "open by design", outline="dashed ring"),
@@ -82,7 +84,7 @@ def security_figure(found: SecurityMap) -> Figure | None:
     axes.set_xlim(0, width)
     axes.set_ylim(height, 0)
     axes.set_axis_off()
-    size = (width - label) / len(found.columns)
+    size = (width - label - EDGE) / len(found.columns)
     _heads(axes, found, label, size, head, narrow)
     bottom = _rows(axes, found, label, size, head)
     _legend(axes, shown, bottom + 0.12, width)
@@ -143,7 +145,7 @@ def _box(axes: Axes, left: float, top: float, width: float, look: Look) -> None:
     ground = {"boxstyle": "square,pad=0.12", "facecolor": WHITE, "edgecolor": "none"}
     axes.text(
         left + width / 2, top + ROW / 2, look.word, ha="center", va="center",
-        fontsize=min(6.2, width * 72 / (0.62 * max(len(look.word), 6))),
+        fontsize=min(6.0, width * 72 / (0.62 * max(len(look.word), 6))),
         color=look.letters, bbox=ground if look.hatch else None, zorder=3,
         fontweight="bold" if look.word == "broken" else "normal",
     )  # fmt: skip

@@ -26,7 +26,7 @@ from he_compare.reports.document.nodes import (
     Table,
     plain,
 )
-from he_compare.reports.document.photographs import Grid, Slider
+from he_compare.reports.document.photographs import Grid, Stills
 from he_compare.reports.parts import parts
 from he_compare.reports.sections import deviations, verdict
 from he_compare.reports.verdict_words import verdict_words
@@ -214,18 +214,18 @@ def test_what_was_won_beyond_the_claims_is_said_beside_what_was_resisted(tmp_pat
 
 
 def test_the_strongest_attack_leads_the_report_with_its_picture(pictured: RunView) -> None:
-    (slider,) = [
-        one for one in verdict.SECTION.sections(pictured)[0].blocks if isinstance(one, Slider)
+    (stills,) = [
+        one for one in verdict.SECTION.sections(pictured)[0].blocks if isinstance(one, Stills)
     ]
-    assert [still.title for still in slider.stills] == ["original", "server's view", "after attack"]
-    assert [still.caption for still in slider.stills] == ["SSIM 0.97"] * 3
-    assert f"Pairs on {SCRAMBLE}" in slider.caption
-    assert "known pairs; broken" in slider.caption
+    assert [still.title for still in stills.stills] == ["original", "server's view", "after attack"]
+    assert [still.caption for still in stills.stills] == ["SSIM 0.97"] * 3
+    assert f"Pairs on {SCRAMBLE}" in stills.caption
+    assert "known pairs; broken" in stills.caption
 
 
 def test_a_run_that_no_attack_won_has_no_leading_picture(tmp_path: Path) -> None:
     blocks = verdict.SECTION.sections(view_of(tmp_path, RESISTS))[0].blocks
-    assert not any(isinstance(block, Slider) for block in blocks)
+    assert not any(isinstance(block, Stills) for block in blocks)
 
 
 @pytest.mark.parametrize("spoilt", ["missing", "no picture"])
@@ -240,7 +240,7 @@ def test_pictures_that_cannot_be_shown_are_named(pictured: RunView, spoilt: str)
     last = part.blocks[-1]
     assert isinstance(last, Paragraph)
     assert name in plain(last.content)
-    assert not any(isinstance(one, Slider) for one in verdict.SECTION.sections(pictured)[0].blocks)
+    assert not any(isinstance(one, Stills) for one in verdict.SECTION.sections(pictured)[0].blocks)
 
 
 def test_one_cause_that_stopped_many_attacks_is_one_deviation(tmp_path: Path) -> None:
