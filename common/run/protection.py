@@ -211,3 +211,23 @@ def _untested(outcomes: Sequence[AttackOutcome]) -> ProtectionStanding:
     if outcomes:
         return ProtectionStanding("not tested", "not tested: no attack applies", tuple(outcomes))
     return ProtectionStanding("not tested", NOT_TESTED, tuple(outcomes))
+
+
+# Of several set-ups of one protection, the answer that is worse for the owner.
+WORST_STANDING: tuple[ProtectionMark, ...] = (
+    "broken",
+    "partly",
+    "not protected",
+    "not promised",
+    "open by design",
+    "held",
+    "control",
+    "not tested",
+    "does not apply",
+    "no server",
+)
+
+
+def worst_standing(standings: Sequence[ProtectionStanding]) -> ProtectionStanding:
+    """Return the worst of some answers to one question. Raises ValueError on none."""
+    return min(standings, key=lambda one: WORST_STANDING.index(one.mark))

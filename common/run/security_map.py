@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 
 from he_compare.common.run.capability_matrix import controls_failed
 from he_compare.common.run.one_cipher import cipher_groups
-from he_compare.common.run.outcomes import outcomes_of
+from he_compare.common.run.outcomes import outcomes_of, plain_title
 from he_compare.common.run.protection import ProtectionMark, is_control_pipeline, mark_of
 from he_compare.common.run.records import AttackOutcome
 from he_compare.common.run.severity import LADDER, WON
@@ -23,7 +23,6 @@ from he_compare.common.types import Aim
 
 MapMark: TypeAlias = ProtectionMark | Literal["inconclusive", "unreadable", "not run"]
 NO_PROTECTION = "no protection"
-PUBLIC_IMAGES = ", public images: "
 UNNAMED = "property not named"
 # What a mark says of a protection: rows in which no column has one of these are left out.
 TELLING_MARKS: frozenset[MapMark] = frozenset(
@@ -163,11 +162,6 @@ def controls_in_words(view: RunView) -> str:
         f"Controls: the {len(ran)} attacks that have controls won on unprotected images and got "
         "nothing from noise and from AES-CTR, as they must."
     )
-
-
-def plain_title(outcome: AttackOutcome) -> str:
-    """Return the name of an attack without that of the public images it was given."""
-    return (outcome.title or outcome.attack).partition(PUBLIC_IMAGES)[0]
 
 
 def _joined(names: Iterable[str]) -> str:

@@ -120,10 +120,13 @@ class Row:
 
 @dataclass(frozen=True)
 class SpanRow:
-    """A row that spans the table: the head of a group below it, or a remark on the row above."""
+    """A row that spans the table: the head of a group below it, or words on the rows above.
+
+    A "remark" is what must not be overlooked, a "note" what explains them.
+    """
 
     content: Inline
-    role: Literal["group", "remark"] = "group"
+    role: Literal["group", "remark", "note"] = "group"
 
 
 @dataclass(frozen=True)

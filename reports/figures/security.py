@@ -24,8 +24,8 @@ Outline: TypeAlias = Literal["", "ring", "dashed ring"]
 # are: a cell that is darker is worse on every page.
 WHITE, DARK, FAINT, PALE = "#fefefe", "#1b1b1b", "#6a6a6a", "#c9c9c9"
 MOST_NARROW = 6
-NARROW, LABEL, WIDE_LABEL = 4.7, 1.72, 2.3
-ROW, GROUP, LEGEND_ROW = 0.235, 0.21, 0.2
+NARROW, LABEL, WIDE_LABEL = 4.4, 1.66, 2.3
+ROW, GROUP, LEGEND_ROW = 0.25, 0.21, 0.25
 LONGEST_HEAD = 12
 # What is left free at the right, so that no line is cut.
 EDGE = 0.03
@@ -114,8 +114,8 @@ def _rows(axes: Axes, found: SecurityMap, label: float, size: float, top: float)
         axes.text(0.02, top + GROUP / 2, name, va="center", fontsize=7, fontweight="bold")
         top += GROUP
         for row in rows:
-            words = wrapped(row.title, 33 if label < WIDE_LABEL else 44, 2)
-            small = 5.2 if "\n" in words else 6.4
+            words = wrapped(row.title, 31 if label < WIDE_LABEL else 44, 2)
+            small = 5.7 if "\n" in words else 6.4
             axes.text(0.1, top + ROW / 2, words, va="center", fontsize=small, linespacing=0.95)
             for number, column in enumerate(found.columns):
                 mark = found.cell(row, column).mark

@@ -247,5 +247,5 @@ def _row(row: Row | SpanRow, count: int) -> str:
     if isinstance(row, Row):
         return "| " + " | ".join(spans(cell) for cell in row.cells) + " |"
     text = spans(row.content).strip()
-    first = f"**{text}**" if row.role == "group" else f"↳ {text}"
+    first = {"group": f"**{text}**", "note": text}.get(row.role, f"↳ {text}")
     return f"| {first} |" + " |" * (count - 1)
