@@ -188,7 +188,7 @@ def _cell(view: RunView, row: MapRow, column: MapColumn) -> MapCell:
         if outcome.attack == row.attack
     ]
     if not marks:
-        return MapCell("not run")
+        return MapCell("not tested")
     worst = min((mark for mark, _ in marks), key=WORST_FIRST.index)
     return MapCell(worst, tuple(outcome for mark, outcome in marks if mark == worst))
 
