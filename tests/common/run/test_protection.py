@@ -110,13 +110,16 @@ def test_an_attack_whose_author_named_no_aim_counts_against_secrecy(tmp_path: Pa
     [
         ([("resists within budget", True, "control")], "control"),
         ([("resists within budget", True, "necessary")], "not tested"),
-        ([("broken", False, "evidence"), ("resists within budget", True, "evidence")], "not promised"),
+        (
+            [("broken", False, "evidence"), ("resists within budget", True, "evidence")],
+            "not promised",
+        ),
         ([("broken", False, "open by design")], "open by design"),
         ([("partial", True, "evidence"), ("broken", False, "evidence")], "partly"),
         ([("not applicable", True, "evidence")], "does not apply"),
         ([("unreliable", True, "evidence")], "not tested"),
     ],
-)  # fmt: skip
+)
 def test_a_mark_is_the_worst_that_was_promised_then_what_was_not(
     outcomes: list[tuple[str, bool, str]], mark: str
 ) -> None:
