@@ -15,13 +15,18 @@ from typing import Literal, TypeAlias
 from he_compare.common.run.capability_matrix import controls_failed
 from he_compare.common.run.one_cipher import cipher_groups
 from he_compare.common.run.outcomes import outcomes_of, plain_title
-from he_compare.common.run.protection import ProtectionMark, is_control_pipeline, mark_of
+from he_compare.common.run.protection import (
+    ProtectionMark,
+    is_control_pipeline,
+    mark_of,
+    replies_changed,
+)
 from he_compare.common.run.records import AttackOutcome
-from he_compare.common.run.severity import LADDER, WON
+from he_compare.common.run.severity import LADDER, WON, only_necessary
 from he_compare.common.run.view import PipelineView, RunView
 from he_compare.common.types import Aim
 
-MapMark: TypeAlias = ProtectionMark | Literal["inconclusive", "unreadable", "not run"]
+MapMark: TypeAlias = ProtectionMark | Literal["inconclusive", "necessary", "unreadable", "not run"]
 NO_PROTECTION = "no protection"
 UNNAMED = "property not named"
 # What a mark says of a protection: rows in which no column has one of these are left out.
@@ -38,6 +43,7 @@ WORST_FIRST: tuple[MapMark, ...] = (
     "held",
     "inconclusive",
     "control",
+    "necessary",
     "unreadable",
     "not run",
     "not tested",
@@ -197,8 +203,10 @@ def _mark(outcome: AttackOutcome, column: MapColumn) -> tuple[MapMark, AttackOut
     if not column.protected and outcome.verdict in WON:
         return "open by design", outcome
     mark, _ = mark_of([outcome])
-    if mark == "not promised" and outcome.aim is Aim.INTEGRITY:
+    if replies_changed(outcome) or (mark == "not promised" and outcome.aim is Aim.INTEGRITY):
         return "not protected", outcome
+    if outcome.verdict == "resists within budget" and mark == "not tested":
+        return ("necessary" if only_necessary(outcome) else "held"), outcome
     if mark != "not tested":
         return mark, outcome
     told: dict[str, MapMark] = {
@@ -217,4 +225,6 @@ def _why_left_out(marks: set[MapMark]) -> str:
         return "cannot read the messages"
     if marks & {"control", "open by design"}:
         return "found what they find in noise"
+    if "necessary" in marks:
+        return "must hold, which shows nothing"
     return "apply to none of these protections"

@@ -53,6 +53,7 @@ LOOKS: dict[MapMark, Look] = {
     "held": Look("held", "#f0f0f0", DARK, "not taken within the budget"),
     "open by design": Look("open", WHITE, FAINT, "open by design", outline="dashed ring"),
     "control": Look("as noise", WHITE, FAINT, "control: as in noise"),
+    "necessary": Look("holds", WHITE, FAINT, "must hold; shows nothing"),
     "inconclusive": Look("unclear", WHITE, DARK, "tested, inconclusive", hatch="////"),
     "unreadable": Look("unread", WHITE, DARK, "the attack cannot read it", hatch="...."),
     "not run": Look("not run", WHITE, DARK, "not run: no pass", hatch="...."),

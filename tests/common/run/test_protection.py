@@ -184,6 +184,24 @@ def test_rows_that_say_nothing_are_left_out_and_counted(tmp_path: Path) -> None:
     }
 
 
+def test_replies_that_were_changed_are_so_whatever_the_verdict_says(tmp_path: Path) -> None:
+    forged = MetricValue(name="forced", value=0.875, interval=None, n=1)
+    facts = {"promised": False, "metric": forged, "spent": {"replies": 8}}
+    view = view_of(
+        tmp_path,
+        outcome(FHE.label, "resists within budget", Aim.INTEGRITY, attack="malleability", **facts),
+        outcome(FHE.label, "resists within budget", Aim.MODEL, attack="head", promised=False),
+        outcome(SCRAMBLE.label, "resists within budget", Aim.KEY, counts_as="necessary"),
+    )
+    found = security_map(view)
+    (encrypted,) = [one for one in found.columns if one.title == "fhe-head"]
+    marks = {
+        row.attack: found.cell(row, encrypted).mark for _, rows in found.groups for row in rows
+    }
+    assert marks == {"malleability": "not protected", "head": "held"}
+    assert "must hold, which shows nothing" in found.left_out
+
+
 def test_each_adversary_has_its_best_attack_with_what_it_took(tmp_path: Path) -> None:
     few = {"rung": Knowledge.MANY_CIPHERTEXTS, "spent": {"ciphertexts": 20, "keys": 3}}
     view = view_of(
