@@ -73,12 +73,15 @@ class Attack(AuditStep):
     the identity (or ``metric.best``). ``limits``: what an outcome does not show. ``requires``: what
     a target must have for the attack to mean something there. ``reads_pictures``: whether messages
     must be pictures to whoever reads them; False for an attack that takes any bytes.
+    ``aligns``: its pictures are turned, mirrored or negated to match the originals before
+    they are compared.
     """
 
     metric: ClassVar[AttackMetric]
     limits: ClassVar[tuple[str, ...]] = ()
     requires: ClassVar[tuple[Requirement, ...]] = ()
     reads_pictures: ClassVar[bool] = True
+    aligns: ClassVar[bool] = False
 
     def applies(self, facts: Facts) -> str:
         """Return '' where the attack means something, else the property of the target why not.

@@ -6,13 +6,16 @@ from dataclasses import dataclass
 
 from he_compare.common.run.outcomes import outcomes_of
 from he_compare.common.run.records import AttackOutcome
-from he_compare.common.run.severity import WON, WORDS, beyond_claims, gravity
+from he_compare.common.run.severity import WON, beyond_claims, gravity
 from he_compare.common.run.view import PipelineView, RunView
-from he_compare.reports.document.photographs import Slider, Still
 from he_compare.reports.document.png import redrawn
-from he_compare.reports.naming import short_title
 
 ROLES = ("original", "server's view", "after attack")
+ALIGNED = "aligned for display with the original"
+WHAT_ALIGNED_MEANS = (
+    "“Aligned for display with the original”: turned, mirrored or negated as a whole, which the "
+    "ciphertext does not determine; SSIM is measured after that."
+)
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,8 @@ def strip_of(view: RunView, title: str, outcome: AttackOutcome) -> Strip | None:
         return None
     found = [_read(view, mine[role].file) for role in ROLES]  # type: ignore[index]
     captions = [mine[role].caption.partition(" (")[0] for role in ROLES]  # type: ignore[index]
+    if outcome.aligned:
+        captions[-1] = "; ".join(filter(None, (captions[-1], ALIGNED)))
     read = [png for png in found if png is not None]
     if len(read) < len(ROLES):
         return None
@@ -50,10 +55,11 @@ def _read(view: RunView, name: str) -> bytes | None:
     return redrawn(data) if data is not None else None
 
 
-def leading_picture(view: RunView) -> Slider | None:
-    """Return the picture of the strongest attack that won and left one; None where none did.
+def leading_break(view: RunView) -> tuple[PipelineView, AttackOutcome, Strip] | None:
+    """Return the strongest attack that won and left a picture; None where none did.
 
-    Only pipelines that claim protection: what an attack makes of open images shows nothing.
+    Only of pipelines that claim protection: what an attack makes of open images shows nothing. Of
+    equal verdicts the one that took the least knowledge.
     """
     found = [
         (gravity(outcome), pipeline.number, pipeline, outcome)
@@ -63,22 +69,7 @@ def leading_picture(view: RunView) -> Slider | None:
         if outcome.verdict in WON and not beyond_claims(outcome) and outcome.pictures
     ]
     for _, _, pipeline, outcome in sorted(found, key=lambda one: one[:2]):
-        strip = strip_of(view, short_title(view, pipeline), outcome)
+        strip = strip_of(view, pipeline.label, outcome)
         if strip is not None:
-            return _slider(pipeline, outcome, strip)
+            return pipeline, outcome, strip
     return None
-
-
-def _slider(pipeline: PipelineView, outcome: AttackOutcome, strip: Strip) -> Slider:
-    stills = tuple(
-        Still(role, caption, png)
-        for role, (png, caption) in zip(ROLES, strip.pictures, strict=True)
-    )
-    return Slider(
-        name="verdict-attack",
-        caption=f"The strongest successful attack that left a picture: {outcome.title} on "
-        f"{strip.title}, knowledge: {outcome.rung.value}; {WORDS[outcome.verdict].short}, "
-        f"{outcome.headline.rstrip('.')}.",
-        alt=f"An image before and after the attack “{outcome.title}” on {pipeline.label}",
-        stills=stills,
-    )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from he_compare.common.errors import UsageError
-from he_compare.common.run.outcomes import worst_of
+from he_compare.common.run.protection import secrecy_of
 from he_compare.common.run.spelling import MISSING, fixed, kilobytes, milliseconds, moment
 from he_compare.common.run.store import RunFolder, write_atomic
 from he_compare.common.run.timing import latency_of
@@ -37,7 +37,7 @@ COLUMNS = (
     Column("AUC", "right", "95% interval", 1.4),
     Column("One image, p50", "right", "ms"),
     Column("Up + down", "right", "kB/image"),
-    Column("Attacks", weight=1.1),
+    Column("Secret from the server?", weight=1.6),
     Column("Record"),
 )
 
@@ -111,12 +111,12 @@ def _table(views: Sequence[RunView]) -> Table:
         for number, view in enumerate(views, start=1)
         for pipeline in view.pipelines
     )
-    note = inline("Attacks: the worst verdict; “not run” is not a pass. Click a heading to sort.")
+    note = inline("“Not tested” is not a pass, “not broken” is no proof. Click a heading to sort.")
     return Table("Pipelines of all runs", COLUMNS, rows, note)
 
 
 def _cells(number: int, view: RunView, pipeline: PipelineView) -> tuple[Inline, ...]:
-    latency, moved, worst = latency_of(pipeline), pipeline.bytes_per_image, worst_of(view, pipeline)
+    latency, moved = latency_of(pipeline), pipeline.bytes_per_image
     record = pipeline.accuracy
     accuracy = pipeline.metric("accuracy")
     return (
@@ -128,7 +128,7 @@ def _cells(number: int, view: RunView, pipeline: PipelineView) -> tuple[Inline, 
         metric_cell(pipeline.metric("auc")),
         inline(milliseconds(latency.total.p50) if latency else MISSING),
         inline(kilobytes(sum(moved)) if moved else MISSING),
-        inline(worst.verdict if worst else "not run"),
+        inline(secrecy_of(view, pipeline).words),
         inline(Code(record.identity[:SHORT_ID]) if record else MISSING),
     )
 

@@ -15,7 +15,7 @@ from he_compare.common.errors import CompareError, IntegrityError
 from he_compare.common.plugins import BrokenPluginError, survey
 from he_compare.common.run.view import RunView
 from he_compare.reports.document.nodes import Block, Callout, Figure, Section, inline
-from he_compare.reports.document.photographs import Grid, Slider
+from he_compare.reports.document.photographs import Grid, Stills
 from he_compare.reports.section import FIRST_APPENDIX, ReportSection
 
 LOGGER = logging.getLogger("he_compare.reports")
@@ -143,4 +143,4 @@ def _refuse_taken(made: list[Section], anchors: dict[str, str], shown: dict[str,
 
 def _names_of(section: Section) -> list[str]:
     """Return the names of its figures and plates, of which a document has each once."""
-    return [block.name for block in section.blocks if isinstance(block, Figure | Slider | Grid)]
+    return [block.name for block in section.blocks if isinstance(block, Figure | Stills | Grid)]

@@ -57,6 +57,9 @@ AIMS: dict[Aim, tuple[str, ...]] = {
     Aim.INTEGRITY: ("malformed_messages", "malleability"),
     Aim.MODEL: ("head_extraction",),
 }
+RESISTS, ON_HARDNESS = "resists within budget", "(reduction to a hardness assumption)"
+# Attacks that always aligned what they made with the originals.
+ALIGNED = ("blind_rotation", "jigsaw", "learned_jigsaw", "nibble_histories", "substitution")
 NOT_RUN = (
     (NotRun.BUDGET, "budget too small: "),
     (NotRun.ERROR, "failed: "),
@@ -72,6 +75,10 @@ def with_outcome_facts(values: Any) -> Any:
     found = dict(values)
     if "scheme" not in found:
         found["scheme"] = _scheme_of(found)
+    if "counts_as" not in found:
+        found["counts_as"] = _what_it_counts_as(found)
+    if "aligned" not in found:
+        found["aligned"] = found.get("attack") in ALIGNED and bool(found.get("metric"))
     if "aim" not in found:
         named = (aim for aim, names in AIMS.items() if found.get("attack") in names)
         found["aim"] = next(named, None)
@@ -212,6 +219,20 @@ def _with_twin(one: dict[str, Any], planned: list[dict[str, Any]]) -> dict[str, 
     ]
     wanted = f"{name}[{shown}]" if shown else name
     return one | {"twin": labels[0] if labels else "", "twin_wanted": wanted}
+
+
+def _what_it_counts_as(outcome: dict[str, Any]) -> str:
+    """Return what an outcome counts as that was stored before that was: evidence, but for two.
+
+    An attack with a scale that found nothing in ciphertexts which rest on a hardness assumption is
+    a control; a large key space is no resistance.
+    """
+    if outcome.get("target_kind") == "control" or outcome.get("verdict") != RESISTS:
+        return "evidence"
+    if outcome.get("attack") == "key_space":
+        return "necessary"
+    scaled = outcome.get("advantage") is not None
+    return "control" if scaled and ON_HARDNESS in str(outcome.get("claim", "")) else "evidence"
 
 
 def _controls_failed(unreliable: Any) -> list[str]:

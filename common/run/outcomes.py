@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from he_compare.common.run.records import AttackOutcome, PlannedPipeline, Verdict
@@ -17,6 +18,7 @@ from he_compare.common.run.view import PipelineView, RunView
 
 # More targets than this are counted, not named.
 MOST_NAMED = 3
+PUBLIC_IMAGES = ", public images: "
 Standing: TypeAlias = Literal["broken", "unbroken", "unknown", "no server"]
 
 
@@ -115,6 +117,35 @@ def by_reason(view: RunView, verdict: Verdict) -> dict[str, list[AttackOutcome]]
         if outcome.verdict == verdict:
             found.setdefault(outcome.reason, []).append(outcome)
     return found
+
+
+@dataclass(frozen=True)
+class NotRunGroup:
+    """Outcomes that should have come and did not, for one reason: attacks by title, targets."""
+
+    reason: str
+    attacks: tuple[str, ...]
+    targets: tuple[str, ...]
+    outcomes: int
+
+
+def not_run_by_reason(view: RunView) -> tuple[NotRunGroup, ...]:
+    """Return what was not run, one cause at a time, the one that stopped most first."""
+    groups = [
+        NotRunGroup(
+            reason or "no reason was recorded",
+            tuple(dict.fromkeys(map(plain_title, found))),
+            tuple(dict.fromkeys(one.target for one in found)),
+            len(found),
+        )
+        for reason, found in by_reason(view, "not run").items()
+    ]
+    return tuple(sorted(groups, key=lambda one: -one.outcomes))
+
+
+def plain_title(outcome: AttackOutcome) -> str:
+    """Return the name of an attack without that of the public images it was given."""
+    return (outcome.title or outcome.attack).partition(PUBLIC_IMAGES)[0]
 
 
 def name_attacks(outcomes: Sequence[AttackOutcome]) -> str:

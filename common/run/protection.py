@@ -72,9 +72,9 @@ def secrecy_of(view: RunView, pipeline: PipelineView) -> ProtectionStanding:
     if mark == "held":
         return ProtectionStanding(mark, f"not broken by what was run{_ground(pipeline)}", shown)
     if mark in ("broken", "partly"):
-        taken = dict.fromkeys(BROKEN_WORDS[one.aim or Aim.IMAGE] for one in shown[:1])
-        start = "broken" if mark == "broken" else "partly broken"
-        return ProtectionStanding(mark, f"{start}: {', '.join(taken)}", shown)
+        taken = BROKEN_WORDS[shown[0].aim or Aim.IMAGE]
+        words = f"broken: {taken}" if mark == "broken" else f"partly broken: {shown[0].title}"
+        return ProtectionStanding(mark, words, shown)
     if mark in ("not promised", "open by design"):
         return ProtectionStanding(mark, f"not promised: {shown[0].title}", shown)
     return _untested(mine)
@@ -85,12 +85,10 @@ def integrity_of(view: RunView, pipeline: PipelineView) -> ProtectionStanding:
     if pipeline.no_server:
         return ProtectionStanding("no server", NOTHING_SENT)
     mine = [one for one in outcomes_of(view, pipeline) if one.aim is Aim.INTEGRITY]
-    changed = next((one for one in mine if one.attack == CHANGED and one.metric), None)
-    if changed is not None and changed.metric is not None and changed.metric.value:
-        replies = int(changed.spent.get("replies", 0))
-        count = round(changed.metric.value * replies)
-        words = f"{count} of {replies} replies changed unnoticed" if count else "replies changed"
-        return ProtectionStanding("not protected", f"not protected: {words}", (changed,))
+    changed = next((one for one in mine if replies_changed(one)), None)
+    if changed is not None:
+        words = f"not protected: {replies_changed(changed)} changed unnoticed"
+        return ProtectionStanding("not protected", words, (changed,))
     mark, shown = mark_of(mine)
     if mark == "held":
         return ProtectionStanding(mark, "changes were noticed by what was run", shown)
@@ -153,6 +151,18 @@ def mark_of(
     return "not tested", tuple(found)
 
 
+def replies_changed(outcome: AttackOutcome) -> str:
+    """Return how many replies were changed unnoticed, as "7 of 8 replies"; '' where none was.
+
+    Whatever the verdict: some that were changed are changed.
+    """
+    if outcome.attack != CHANGED or outcome.metric is None or not outcome.metric.value:
+        return ""
+    replies = int(outcome.spent.get("replies", 0))
+    count = round(outcome.metric.value * replies)
+    return f"{count} of {replies} replies" if count else "replies"
+
+
 def is_control_pipeline(pipeline: PipelineView) -> bool:
     """Say whether a pipeline is a control with a known answer: it protects nothing, or too well."""
     return str(pipeline.planned.resolved.get("cipher", "")) in CONTROLS
@@ -172,7 +182,7 @@ def _without_a_question(pipeline: PipelineView, opened: str) -> ProtectionStandi
 
 
 def _server_has_scores(pipeline: PipelineView) -> bool:
-    """Say whether the server computes scores in the clear: the claims say, older ones in words."""
+    """Say whether the server computes scores in the clear; older claims say so in words."""
     claims = pipeline.claims
     if claims is None or claims.server_learns_class is not None:
         return bool(claims and claims.server_learns_class)
@@ -211,3 +221,23 @@ def _untested(outcomes: Sequence[AttackOutcome]) -> ProtectionStanding:
     if outcomes:
         return ProtectionStanding("not tested", "not tested: no attack applies", tuple(outcomes))
     return ProtectionStanding("not tested", NOT_TESTED, tuple(outcomes))
+
+
+# Of several set-ups of one protection, the answer that is worse for the owner.
+WORST_STANDING: tuple[ProtectionMark, ...] = (
+    "broken",
+    "partly",
+    "not protected",
+    "not promised",
+    "open by design",
+    "held",
+    "control",
+    "not tested",
+    "does not apply",
+    "no server",
+)
+
+
+def worst_standing(standings: Sequence[ProtectionStanding]) -> ProtectionStanding:
+    """Return the worst of some answers to one question. Raises ValueError on none."""
+    return min(standings, key=lambda one: WORST_STANDING.index(one.mark))

@@ -570,6 +570,11 @@ class AttackOutcome(Record):
     controls: dict[str, float] = Field(
         default_factory=dict, description="The metric on each control, by cipher name"
     )
+    control_keys: int = Field(
+        default=0,
+        description="Keys under which the controls were attacked: floor and ceiling are estimates "
+        "from so few; 0: not recorded",
+    )
     verdict: Verdict = Field(description="Verdict within the budget")
     budget: dict[str, Any] = Field(default_factory=dict, description="Images, queries, keys, ...")
     spent: dict[str, Any] = Field(default_factory=dict, description="What was used of it")
@@ -584,6 +589,11 @@ class AttackOutcome(Record):
     )
     artefacts: list[str] = Field(default_factory=list, description="Files in the run folder")
     pictures: list[AttackPicture] = Field(default_factory=list, description="Pictures it left")
+    aligned: bool = Field(
+        default=False,
+        description="True: before it was compared and shown, a picture was turned, mirrored or "
+        "negated as a whole to match its original, which the ciphertext does not determine",
+    )
     claim: str = Field(default="", description="The claim of the target that is tested")
     counts_as: CountsAs = Field(
         default="evidence", description="Whether the target is judged by it, or why not"

@@ -38,6 +38,22 @@ def fixed(value: float, decimals: int = 3, *, signed: bool = False) -> str:
     return text.replace("-", MINUS)
 
 
+def percentage(share: float) -> str:
+    """Format a share in per cent, rounded: one decimal, below 1% two digits.
+
+    Only nothing is 0% and only all of it is 100%: what rounds to either is told as below or above.
+    """
+    if not math.isfinite(share) or share < 0:
+        return f"{fixed(100 * share, 1)}%"
+    if share in (0.0, 1.0):
+        return f"{share:.0%}"
+    if share < 0.0001:
+        return "below 0.01%"
+    if share < 0.01:
+        return f"{significant(100 * share, 2)}%"
+    return "above 99.9%" if round(100 * share, 1) >= 100 and share < 1 else f"{100 * share:.1f}%"
+
+
 def milliseconds(seconds: float) -> str:
     """Format a duration in milliseconds, without the unit."""
     return significant(seconds * 1e3)

@@ -29,6 +29,7 @@ class BlindRotation(Attack):
     title = "Blind rotation"
     rung = Knowledge.MANY_CIPHERTEXTS
     aim = Aim.IMAGE
+    aligns = True
     slow = True
     requires = (BLOCKS, NO_BYTES, ONE_KEY, SHARED_KEY)
     metric = SSIM

@@ -65,6 +65,7 @@ class Jigsaw(Attack):
     title = "Correlation and jigsaw solver"
     rung = Knowledge.MANY_CIPHERTEXTS
     aim = Aim.IMAGE
+    aligns = True
     slow = True
     wants_images = 100
     requires = (BLOCKS, BYTES, WHOLE_VALUES, ONE_INSIDE)

@@ -71,6 +71,7 @@ class LearnedJigsaw(Attack):
     title = "Learned jigsaw (transformer, public images)"
     rung = Knowledge.AUXILIARY_DATA
     aim = Aim.IMAGE
+    aligns = True
     needs = frozenset({Need.AUXILIARY})
     slow = True
     least_seconds = 60.0

@@ -58,6 +58,7 @@ class NibbleHistories(Attack):
     title = "Nibble histories"
     rung = Knowledge.CIPHERTEXT_ONLY
     aim = Aim.IMAGE
+    aligns = True
     slow = True
     requires = (BLOCKS, BYTES, HALVES, SHARED_KEY)
     metric = SSIM

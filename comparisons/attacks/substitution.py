@@ -64,6 +64,7 @@ class Substitution(Attack):
     title = "Substitution"
     rung = Knowledge.CIPHERTEXT_ONLY
     aim = Aim.IMAGE
+    aligns = True
     requires = (BYTES, REPLACED, TABLES_IN_PLACE)
     metric = SSIM
     limits = (

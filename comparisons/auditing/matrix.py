@@ -56,6 +56,14 @@ ORIGIN_OF_KEYS = {
 }
 
 
+MESSAGES = {
+    "crossed in the run": "key 1: as they crossed the wire in the run; other keys: encrypted anew",
+    "deployed again": "of a pipeline that the audit deployed again: not the traffic of the run",
+    "deployed for the audit": "of a pipeline that was deployed for the audit only",
+    "cipher alone": "of the cipher alone, without a pipeline",
+}
+
+
 def mark(outcome: AttackOutcome | None) -> str:
     """Return the text of a cell: the verdict, and the advantage where there is one."""
     if outcome is None:
@@ -199,6 +207,11 @@ def explain_outcome(outcome: AttackOutcome) -> str:
             f"floor      {number(outcome.floor)}: {outcome.floor_from}"
             + (f" (and {others})" if others else "")
         )
+    if outcome.control_keys:
+        lines.append(
+            f"           floor and ceiling are estimates from {outcome.control_keys} control keys, "
+            "unless they are known exactly"
+        )
     for name, value in outcome.controls.items():
         lines.append(f"control    {name}: {number(value)}")
     lines += [f"detail     {_detail(detail)}" for detail in outcome.details]
@@ -210,6 +223,8 @@ def explain_outcome(outcome: AttackOutcome) -> str:
     if outcome.budget:
         budget = ", ".join(f"{name} {value}" for name, value in outcome.budget.items())
         lines.append(f"budget     {budget}")
+    if outcome.messages:
+        lines.append(f"messages   {MESSAGES[outcome.messages]}")
     if outcome.keys:
         lines.append(f"keys       {ORIGIN_OF_KEYS[outcome.keys]}")
     lines += [f"file       {name}" for name in outcome.artefacts]

@@ -18,11 +18,13 @@ from he_compare.common.run.records import (
     AttackOutcome,
     AttackPicture,
     CountsAs,
+    Interval,
     MessageSource,
     MetricValue,
     ReferenceFacts,
     Verdict,
 )
+from he_compare.common.run.result_words import OF_PICTURES, result_in_words
 from he_compare.common.scheme import CLOSED_CONTROLS, OPEN_CONTROL
 from he_compare.common.types import Aim, Knowledge, NotRun
 from he_compare.comparisons.auditing.floors import NOISE, mean_floors
@@ -102,6 +104,21 @@ SEEDED_KEYS = "keys are derived from a seed that the audit was given: for debugg
 NO_SPREAD = "one key: no interval over keys, the verdict uses the point value"
 
 
+ABOVE_FLOOR = (
+    "the interval lies above 0: the attack got a little more than its floor, an estimate from few "
+    "control keys, and less than a tenth of what there is to win"
+)
+OTHER_SIZE = (
+    "the interval lies above 0, which shows no leak: the floor was measured on noise of the size "
+    "of an image, and these messages are of another size"
+)
+
+
+def floor_is_exceeded(verdict: Verdict, interval: Interval | None) -> bool:
+    """Say whether what counts as resisted lies above its floor all the same: that is explained."""
+    return verdict == "resists within budget" and interval is not None and interval.low > 0
+
+
 @dataclass(frozen=True)
 class OutcomeDraft:
     """What is known of an outcome before anything ran.
@@ -178,6 +195,8 @@ class OutcomeDraft:
             limits.append(SEEDED_KEYS)
         if result.grey:
             limits.append(GREY_LIMIT)
+        if floor_is_exceeded(judgement.verdict, interval):
+            limits.append(ABOVE_FLOOR if self.target.facts.pictures else OTHER_SIZE)
         if result.gave_up:
             limits.append(
                 f"the attack gave up under {len(result.gave_up)} of {len(result.values)} keys: "
@@ -199,6 +218,8 @@ class OutcomeDraft:
                 "advantage": share,
                 "advantage_interval": interval,
                 "controls": by_control,
+                "control_keys": len(controls[FLOOR_CONTROL].scores),
+                "aligned": attack.aligns,
                 "verdict": judgement.verdict,
                 "counts_as": counts_as,
                 "promised": counts_as != "open by design",
@@ -331,28 +352,18 @@ def headline(
 ) -> str:
     """Describe an outcome in one sentence, with the number between its floor and ceiling.
 
-    ``identity``: the same attack on unprotected images, printed where that is no scale.
+    ``identity``: the same attack on unprotected images.
     """
-    share = not metric.unit and metric.best == 1.0
-
-    def spell(one: float) -> str:
-        return percent(one) if share else number(one)
-
-    interval = ""
-    if value.interval is not None:
-        interval = f" [{spell(value.interval.low)}, {spell(value.interval.high)}]"
-    unit = f" {metric.unit}" if metric.unit else ""
     assert value.value is not None
-    upper = identity if scale.short else scale.ceiling
-    return (
-        f"{metric.name} {spell(value.value)}{interval}{unit} "
-        f"({scale.floor_from} {spell(scale.floor)}, unprotected {spell(upper)})"
+    return result_in_words(
+        metric.name,
+        value.value,
+        value.interval,
+        (scale.floor_from, scale.floor),
+        identity,
+        unit=metric.unit,
+        as_share=not metric.unit and metric.best == 1.0 and OF_PICTURES not in metric.name,
     )
-
-
-def percent(value: float) -> str:
-    """Format a share so that only all of it is 100%."""
-    return f"{value:.0%}" if value in (0.0, 1.0) else f"{math.floor(value * 1000) / 10:.1f}%"
 
 
 def number(value: float) -> str:

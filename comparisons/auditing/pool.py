@@ -18,10 +18,7 @@ from he_compare.common.references.held_images import TRAIN, Held, TrainingSplit
 from he_compare.common.references.reference import Domain, Public
 from he_compare.common.types import ImageBatch, IntArray, Split, UInt8Array
 
-GREY_LIMIT = (
-    "the images are grey, their three channels are equal: an attack that benefits from this, or "
-    "cannot distinguish channels, is not tried on colour images here"
-)
+GREY_LIMIT = "grey images only; results on colour images may differ"
 
 
 class PlainPool(Protocol):

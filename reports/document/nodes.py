@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from he_compare.reports.document.photographs import Grid, Slider
+from he_compare.reports.document.photographs import Grid, Stills
 
 
 @dataclass(frozen=True)
@@ -120,10 +120,13 @@ class Row:
 
 @dataclass(frozen=True)
 class SpanRow:
-    """A row that spans the table: the head of a group below it, or a remark on the row above."""
+    """A row that spans the table: the head of a group below it, or words on the rows above.
+
+    A "remark" is what must not be overlooked, a "note" what explains them.
+    """
 
     content: Inline
-    role: Literal["group", "remark"] = "group"
+    role: Literal["group", "remark", "note"] = "group"
 
 
 @dataclass(frozen=True)
@@ -203,7 +206,7 @@ Block: TypeAlias = (
     | CodeBlock
     | Table
     | Figure
-    | Slider
+    | Stills
     | Grid
     | Callout
     | FindingCard
@@ -283,13 +286,13 @@ class Document:
         targets = {span.anchor for span in _all_spans(self) if isinstance(span, LinkTarget)}
         return frozenset({section.anchor for section in self.sections} | targets)
 
-    def plates(self) -> tuple[Slider | Grid, ...]:
-        """Return all sliders and grids of photographs in reading order."""
+    def plates(self) -> tuple[Stills | Grid, ...]:
+        """Return all photographs in reading order."""
         return tuple(
             block
             for section in self.sections
             for block in section.blocks
-            if isinstance(block, Slider | Grid)
+            if isinstance(block, Stills | Grid)
         )
 
 

@@ -1,4 +1,4 @@
-"""Photographs in a document: a slider through one image, a grid of many, each with its own pixels.
+"""Photographs in a document: a few side by side, a grid of many, each with its own pixels.
 
 Renderers lay them out as pages do, with titles as text; nothing is drawn or scaled beforehand.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Still:
-    """One picture of a slider: a title above it, a number or a remark under it."""
+    """One of some pictures side by side: a title above it, a number or a remark under it."""
 
     title: str
     caption: str
@@ -18,10 +18,10 @@ class Still:
 
 
 @dataclass(frozen=True)
-class Slider:
-    """Pictures of one thing in order, for instance original, encrypted, after the attack.
+class Stills:
+    """Pictures of one thing in order, side by side: for instance original, encrypted, rebuilt.
 
-    Side by side on paper; where the format can, the reader slides from one to the next.
+    All of them are seen at once in every format: nothing has to be moved to see what was won.
     """
 
     name: str
@@ -31,9 +31,9 @@ class Slider:
 
     def __post_init__(self) -> None:
         if not self.alt.strip():
-            raise ValueError(f"slider {self.name!r} has no alternative text")
+            raise ValueError(f"pictures {self.name!r} have no alternative text")
         if not 2 <= len(self.stills) <= 4:
-            raise ValueError(f"slider {self.name!r} has {len(self.stills)} pictures, not 2 to 4")
+            raise ValueError(f"{self.name!r}: {len(self.stills)} pictures, not 2 to 4")
 
     def files(self) -> dict[str, bytes]:
         """Return the pictures by the names of files they can be written to."""

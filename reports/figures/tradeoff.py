@@ -12,14 +12,22 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from he_compare.common.run.outcomes import standing
+from he_compare.common.run.protection import integrity_of, secrecy_of
 from he_compare.common.run.spelling import size
 from he_compare.common.run.timing import latency_of
 from he_compare.common.run.view import PipelineView, RunView
 from he_compare.reports.document.legible import wrapped
 from he_compare.reports.figures.style import BLUE, GREY, INK, ORANGE, RULE, new_figure, place_once
 
-SHAPES = {"broken": "X", "unbroken": "o", "unknown": "s", "no server": "D"}
+# Marker and meaning by what was kept; secrecy without integrity has a mark of its own.
+SHAPES = {
+    "broken": ("X", "secrecy broken or partly broken"),
+    "secret only": ("^", "secrecy not broken, answers not protected"),
+    "held": ("o", "not broken by what was run"),
+    "open": ("P", "no protection, or a control"),
+    "unknown": ("s", "not tested"),
+    "no server": ("D", "no server: nothing to attack"),
+}
 # How far 0, which has no place on a log axis, stands left of the smallest cost, in powers of ten.
 BREAK = 0.45
 NEAR = 11.0
@@ -61,6 +69,19 @@ def tradeoff_plot(view: RunView) -> Figure | None:
     for axes, panel in zip(grid[0], panels, strict=False):
         _numbers(figure, axes, panel.points)
     return figure
+
+
+def _kept(view: RunView, pipeline: PipelineView) -> str:
+    """Return what was kept, as a key of ``SHAPES``."""
+    mark = secrecy_of(view, pipeline).mark
+    if mark in ("broken", "partly"):
+        return "broken"
+    if mark == "held":
+        changed = integrity_of(view, pipeline).mark in ("not protected", "broken", "partly")
+        return "secret only" if changed else "held"
+    if mark == "no server":
+        return mark
+    return "open" if mark in ("open by design", "control") else "unknown"
 
 
 def _wait(pipeline: PipelineView) -> float | None:
@@ -106,7 +127,7 @@ def _panel(axes: Axes, view: RunView, panel: Priced) -> None:
         axes.plot(
             [cost],
             [accuracy],
-            marker=SHAPES[standing(view, pipeline)],
+            marker=SHAPES[_kept(view, pipeline)][0],
             color=ORANGE if pipeline.protected else BLUE,
             markersize=6,
             markeredgecolor="white",
@@ -203,13 +224,8 @@ def _free_place(
 def _key(axes: Axes, view: RunView) -> None:
     """List numbers and names, and what the shapes mean."""
     axes.set_axis_off()
-    shapes = [
-        ("X", "broken or partly broken"),
-        ("o", "not broken by what was run"),
-        ("s", "unknown"),
-    ]
-    if any(pipeline.no_server for pipeline in view.pipelines):
-        shapes.append(("D", "no server: nothing to attack"))
+    used = {_kept(view, pipeline) for pipeline in view.pipelines}
+    shapes = [shown for name, shown in SHAPES.items() if name in used]
     lines = len(view.pipelines) + len(shapes) + 1
     axes.set_ylim(lines - 0.5, -0.5)
     axes.set_xlim(0, 1)

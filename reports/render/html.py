@@ -147,7 +147,7 @@ def _numbers(document: Document) -> dict[int, int]:
             if isinstance(block, Table):
                 tables += 1
                 numbers[id(block)] = tables
-            elif _kind(block) in ("Figure", "Slider", "Grid"):
+            elif _kind(block) in ("Figure", "Stills", "Grid"):
                 figures += 1
                 numbers[id(block)] = figures
                 if isinstance(block, Figure) and block.data is not None:

@@ -38,7 +38,7 @@ from he_compare.reports.document.nodes import (
     Table,
     Text,
 )
-from he_compare.reports.document.photographs import Grid, Slider
+from he_compare.reports.document.photographs import Grid, Stills
 
 FILE = "report.md"
 FIGURES = "figures"
@@ -123,7 +123,7 @@ class _Writer:
             CodeBlock: self.code_block,
             Table: self.table,
             Figure: self.figure,
-            Slider: self.slider,
+            Stills: self.stills,
             Grid: self.grid,
             Callout: self.callout,
             FindingCard: self.card,
@@ -203,7 +203,7 @@ class _Writer:
             lines += ["", self.table(block.data)]
         return "\n".join(lines)
 
-    def slider(self, block: Slider) -> str:
+    def stills(self, block: Stills) -> str:
         self.figures += 1
         count = len(block.stills)
         titles = " | ".join(escape(still.title) for still in block.stills)
@@ -247,5 +247,5 @@ def _row(row: Row | SpanRow, count: int) -> str:
     if isinstance(row, Row):
         return "| " + " | ".join(spans(cell) for cell in row.cells) + " |"
     text = spans(row.content).strip()
-    first = f"**{text}**" if row.role == "group" else f"↳ {text}"
+    first = {"group": f"**{text}**", "note": text}.get(row.role, f"↳ {text}")
     return f"| {first} |" + " |" * (count - 1)

@@ -35,7 +35,7 @@ from he_compare.reports.document.nodes import (
     Table,
     plain,
 )
-from he_compare.reports.document.photographs import Grid, Slider
+from he_compare.reports.document.photographs import Grid, Stills
 
 FILE = "report.pdf"
 TEMPLATE = "report.typ"
@@ -145,8 +145,8 @@ def _block(block: Block) -> dict[str, Any]:
         file = f"{block.name}.svg"
         words = {"caption": visible(block.caption), "alt": visible(block.alt)}
         return kind | words | {"file": file, "width": block.width, "data": data}
-    if isinstance(block, Slider):
-        return kind | _slider(block)
+    if isinstance(block, Stills):
+        return kind | _stills(block)
     if isinstance(block, Grid):
         return kind | _grid(block)
     if isinstance(block, CodeBlock):
@@ -156,7 +156,7 @@ def _block(block: Block) -> dict[str, Any]:
     return kind | {name: _value(value) for name, value in fields.items()}
 
 
-def _slider(block: Slider) -> dict[str, Any]:
+def _stills(block: Stills) -> dict[str, Any]:
     return {
         "caption": visible(block.caption),
         "alt": visible(block.alt),

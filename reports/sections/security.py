@@ -1,44 +1,38 @@
-"""Security: who is broken by what, what attacks made of the pictures, and what stays open.
+"""The security map: what each protection kept, in three columns, and who took what from it.
 
-Rows are the capability ladder, columns the pipelines and the controls. Nothing here adds up to one
-score: the worst known attack is a pipeline's headline, and what was not tried is said to be.
+Nothing here adds up to one score. The map is printed once; single attacks are in an appendix.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 
-from he_compare.common.run.capability_matrix import CapabilityMatrix, controls_failed
-from he_compare.common.run.records import AttackOutcome, Verdict
-from he_compare.common.run.severity import (
-    A_CONTROL,
-    AS_NOISE,
-    IS_NECESSARY,
-    NECESSARY,
-    NOTHING_TO_ATTACK,
-    OPEN_BY_DESIGN,
-    WORDS,
-    only_necessary,
-    verdict_of,
+from he_compare.common.run.protection import (
+    NOTHING_SENT,
+    ProtectionStanding,
+    integrity_of,
+    leaked_decryptions_of,
+    secrecy_of,
+    worst_standing,
 )
-from he_compare.common.run.view import RunView
-from he_compare.reports.attack_matrix import cell_words, columns, matrix_of_run
+from he_compare.common.run.security_map import MapColumn, SecurityMap, security_map
+from he_compare.common.run.view import PipelineView, RunView
 from he_compare.reports.document.nodes import (
     Block,
     Bold,
-    Bullets,
     Callout,
     Column,
     Figure,
     Inline,
     Paragraph,
     Row,
-    SpanRow,
     Table,
     inline,
 )
 from he_compare.reports.figures.block import drawn
-from he_compare.reports.figures.security import HeatCell, heat_map
+from he_compare.reports.figures.security import NARROW, is_narrow, security_figure
+from he_compare.reports.figures.style import PAGE_WIDTH
 from he_compare.reports.naming import short_title
 from he_compare.reports.section import ReportSection
 
@@ -46,142 +40,131 @@ NO_ATTACKS = (
     "No attack was run on this run's pipelines (smoke profile or --no-audit), so no claim was "
     "tested."
 )
-EXPLAINED: tuple[Verdict, ...] = (
-    "broken",
-    "partial",
-    "resists within budget",
-    "unreliable",
-    "unreadable",
+NO_PROOF = (
+    "“Held” and “not broken” mean within the stated budget and by the attacks named here, which is "
+    "not the same as secure."
 )
-COLUMNS_A_TABLE = 5
+COLUMNS = (
+    Column("Protection", weight=1.3),
+    Column("Secret from the server?", weight=1.9),
+    Column("Integrity of answers", weight=1.9),
+    Column("If decrypted results leak", weight=1.9),
+)
+Ask = Callable[[RunView, PipelineView], ProtectionStanding]
 
 
 class Security(ReportSection):
-    """Who is broken by what: the capability matrix as a figure and in words."""
+    """What each protection kept, and the map of who took what."""
 
-    order = 800
-    title = "Security"
+    order = 600
+    title = "Security: what each protection kept"
+    anchor = "security"
 
     def blocks(self, view: RunView) -> list[Block]:
-        """Return the matrix with its introduction; where no attack ran, that is said instead."""
+        """Return the table and the map; where no attack ran, that is said instead."""
         if not view.outcomes:
             return [Callout("warning", "No attack was run", inline(NO_ATTACKS))]
-        matrix = matrix_of_run(view)
-        names = columns(view, matrix)
-        return [*_introduction(view), *_figure(matrix, names), *_tables(matrix, names)]
+        found = security_map(view)
+        return [
+            _kept(view, found.columns),
+            Paragraph(inline(f"{NO_PROOF} {_messages(view)} {_estimates(view)}")),
+            *_map(found),
+            *_beside(found),
+        ]
 
 
-def _introduction(view: RunView) -> list[Block]:
-    ran = [one for one in view.outcomes if one.metric is not None and one.target_kind != "control"]
-    keys = sorted({len(one.per_key) for one in ran if one.per_key})
-    span = "–".join(str(k) for k in dict.fromkeys((keys[0], keys[-1]))) if keys else "no"
-    budget = next((one.budget for one in ran if one.budget), {})
-    words = inline(
-        "Every attack sees only the bytes that cross the boundary and what its rung of the ladder "
-        "adds; the truth is sealed and the harness scores the guess. Budget “"
-        f"{budget.get('name', 'none')}”: {span} keys, {budget.get('images', 0)} ciphertexts per "
-        "key. "
-        "Advantage: 0 for what is had without the attack (the best of: the same attack on uniform "
-        "noise or a known chance, the ciphertext as it is, the mean public picture), 1 as on "
-        "unprotected images (or the best possible), with an interval whose method is in its "
-        "record. "
-        "Controls: each attack must succeed on the identity and must fail "
-        "on noise and on AES-CTR."
+def _kept(view: RunView, columns: Sequence[MapColumn]) -> Table:
+    """Return secrecy, integrity and leaked decryptions of every protection, without counts."""
+    asked: tuple[Ask, ...] = (secrecy_of, integrity_of, leaked_decryptions_of)
+    rows = [
+        Row((inline(column.title), *(_standing(view, column, ask) for ask in asked)))
+        for column in columns
+    ]
+    alone = [short_title(view, one) for one in view.pipelines if one.no_server]
+    if alone:
+        name = f"hospital only ({', '.join(alone)})"
+        rows.append(Row((inline(name), inline(NOTHING_SENT), inline("—"), inline("—"))))
+    note = inline(
+        "“Not protected” and “gives the key” were tried and worked; the scheme does not promise "
+        "the opposite. Numbers, attack by attack: appendix “Attacks one by one”."
     )
-    seen = {outcome.verdict for outcome in view.outcomes}
-    told = [verdict for verdict in EXPLAINED if verdict != "unreadable" or verdict in seen]
-    meaning = Bullets(
-        (
-            *(inline(Bold(WORDS[one].short), f": {WORDS[one].meaning}.") for one in told),
-            *_counted_apart(view.outcomes),
-            *_nothing_to_attack(view),
+    return Table("What each protection kept", COLUMNS, tuple(rows), note)
+
+
+def _standing(view: RunView, column: MapColumn, ask: Ask) -> Inline:
+    found = worst_standing([ask(view, pipeline) for pipeline in column.pipelines])
+    words = found.words
+    return inline(Bold(words)) if found.mark in ("broken", "partly") else inline(words)
+
+
+def _messages(view: RunView) -> str:
+    """Say which bytes attacks read, as each outcome records it."""
+    sources = Counter(
+        one.messages
+        for one in view.outcomes
+        if one.target_kind != "control" and (one.metric is not None or one.messages)
+    )
+    crossed = sources.pop("crossed in the run", 0)
+    unknown = sources.pop("", 0)
+    words = []
+    if crossed:
+        words.append(
+            f"{crossed} outcomes are on messages that crossed the wire in this run; under further "
+            "keys the attacks meet messages that the audit encrypted anew"
         )
+    words += [f"{count} on messages {_SOURCES.get(name, name)}" for name, count in sources.items()]
+    if unknown:
+        words.append(f"{unknown} older outcomes do not say where their messages come from")
+    return f"Which bytes were attacked: {'; '.join(words)}." if words else ""
+
+
+_SOURCES = {
+    "deployed again": "of a pipeline that the audit deployed again",
+    "deployed for the audit": "of a pipeline that was deployed for the audit only",
+    "cipher alone": "of the cipher alone",
+}
+
+
+def _estimates(view: RunView) -> str:
+    """Say what a result is compared with, and that the comparison is an estimate."""
+    if not any(one.controls for one in view.outcomes):
+        return ""
+    keys = {one.control_keys for one in view.outcomes if one.controls and one.control_keys}
+    few = f" from {min(keys)} keys" if len(keys) == 1 else " from few keys"
+    return (
+        "Results are compared with what is had without the attack and with unprotected images; "
+        f"both are estimates{few}, whose error no interval holds."
     )
-    blocks: list[Block] = [Paragraph(words), meaning]
-    failed = controls_failed(view.outcomes)
-    if failed:
-        text = "; ".join(f"{one.title} on {one.target}: {one.unreliable[0]}" for one in failed)
-        blocks.append(Callout("danger", "A control misbehaved", inline(text)))
-    return blocks
 
 
-def _counted_apart(outcomes: Sequence[AttackOutcome]) -> list[Inline]:
-    """Say what no pipeline is judged by, where there is any."""
-    told = []
-    if any(one.counts_as == "control" for one in outcomes):
-        told.append(inline(Bold(AS_NOISE), f": {A_CONTROL}; no attack resisted."))
-    if any(map(only_necessary, outcomes)):
-        told.append(inline(Bold(NECESSARY), f": {IS_NECESSARY}."))
-    if any(one.counts_as == OPEN_BY_DESIGN for one in outcomes):
-        words = ": what was won is what the server is meant to know; no break."
-        told.append(inline(Bold(OPEN_BY_DESIGN), words))
-    return told
-
-
-def _nothing_to_attack(view: RunView) -> list[Inline]:
-    """Say which columns hold no verdict because nothing is sent."""
-    names = [short_title(view, pipeline) for pipeline in view.pipelines if pipeline.no_server]
-    if not names:
-        return []
-    words = f": {NOTHING_TO_ATTACK} ({', '.join(names)}); neither a pass nor a verdict."
-    return [inline(Bold(f"{WORDS['not applicable'].short} without a server"), words)]
-
-
-def _apart(outcome: AttackOutcome) -> str:
-    """Return the word for what is no attack resisted; '' for evidence."""
-    return verdict_of(outcome) if outcome.counts_as == "control" or only_necessary(outcome) else ""
-
-
-def _figure(matrix: CapabilityMatrix, names: Sequence[tuple[str, str]]) -> list[Figure]:
-    lines: list[tuple[str, bool]] = []
-    cells: dict[tuple[int, int], HeatCell] = {}
-    for rung, rows in matrix.rungs():
-        lines.append((rung.value, True))
-        for row in rows:
-            for column, (target, _) in enumerate(names):
-                outcome = matrix.cell(row, target)
-                if outcome is not None:
-                    cells[len(lines), column] = HeatCell(
-                        outcome.verdict,
-                        outcome.advantage,
-                        _apart(outcome),
-                    )
-            lines.append((row.title, False))
+def _map(found: SecurityMap) -> list[Figure]:
+    rows = sum(len(rows) for _, rows in found.groups)
     return drawn(
-        lambda: heat_map(lines, [shown for _, shown in names], cells),
-        name="security-matrix",
-        caption="Capability matrix: what an adversary with the knowledge of each row gets from "
-        "each column. Darker is worse, hatched is not known; the numbers are advantages "
-        "(b: broken, p: partial).",
-        alt=f"Matrix of {len(names)} targets and {len(matrix.rows)} attacks; its cells are the "
-        "rows of the tables below",
+        lambda: security_figure(found),
+        name="security-map",
+        caption="What each attack got from each protection. Dark: promised and taken. Ring: taken, "
+        "or changed unnoticed, and never promised. Hatched: nothing is known.",
+        alt=f"Map of {rows} attacks, grouped by the property they test, against "
+        f"{len(found.columns)} protections; in words: appendix “Attacks one by one”",
+        width=NARROW / PAGE_WIDTH if is_narrow(found) else 1.0,
     )
 
 
-def _tables(matrix: CapabilityMatrix, names: Sequence[tuple[str, str]]) -> list[Table]:
-    """The matrix in words, a few columns a table."""
-    parts = max(1, -(-len(names) // COLUMNS_A_TABLE))
-    size = -(-len(names) // parts)
-    chunks = [names[start : start + size] for start in range(0, len(names), size)]
-    tables = []
-    for number, chunk in enumerate(chunks, start=1):
-        of = f" ({number} of {len(chunks)})" if len(chunks) > 1 else ""
-        head = (
-            Column("Attack", weight=1.9),
-            *(Column(shown, weight=1.5) for _, shown in chunk),
-        )
-        tables.append(Table(f"Capability matrix{of}", head, tuple(_matrix_rows(matrix, chunk))))
-    return tables
-
-
-def _matrix_rows(matrix: CapabilityMatrix, names: Sequence[tuple[str, str]]) -> list[Row | SpanRow]:
-    lines: list[Row | SpanRow] = []
-    for rung, rows in matrix.rungs():
-        lines.append(SpanRow(inline(rung.value)))
-        for row in rows:
-            found = [matrix.cell(row, target) for target, _ in names]
-            lines.append(Row((inline(row.title), *(cell_words(one) for one in found))))
-    return lines
+def _beside(found: SecurityMap) -> list[Block]:
+    """Return controls in one line, and what was left out of the map in one sentence."""
+    left = "; ".join(
+        f"{len(rows)} {why}" + (" (listed in Deviations)" if why == "not run" else "")
+        for why, rows in sorted(found.left_out.items())
+    )
+    words = [found.controls]
+    if left:
+        words.append(f"Attacks left out of the map, because they say nothing here: {left}.")
+    told = " ".join(filter(None, words))
+    if not told:
+        return []
+    if found.controls.startswith("Controls that misbehaved"):
+        return [Callout("danger", "A control misbehaved", inline(told))]
+    return [Paragraph(inline(told))]
 
 
 SECTION = Security()

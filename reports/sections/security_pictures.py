@@ -1,14 +1,22 @@
-"""What attacks made of the pictures: one grid per attack."""
+"""What attacks made of the pictures: one grid per attack, set-ups of one cipher in one column."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
+from he_compare.common.run.one_cipher import cipher_groups
+from he_compare.common.run.records import AttackOutcome
 from he_compare.common.run.view import RunView
 from he_compare.common.scheme import CONTROLS
 from he_compare.reports.attack_matrix import columns, matrix_of_run
-from he_compare.reports.attack_pictures import ROLES, Strip, lost_files, strip_of
+from he_compare.reports.attack_pictures import (
+    ROLES,
+    WHAT_ALIGNED_MEANS,
+    Strip,
+    lost_files,
+    strip_of,
+)
 from he_compare.reports.document.nodes import Block, Bold, Paragraph, inline
 from he_compare.reports.document.photographs import ColumnHead, Grid, GridRow, Tile
 from he_compare.reports.section import ReportSection
@@ -24,7 +32,7 @@ MOST_GRIDS = 4
 class AttackedPictures(ReportSection):
     """Pictures before and after each attack that left some, the controls beside them."""
 
-    order = 810
+    order = 1310
     level = 2
     title = "What attacks made of the pictures"
     anchor = "security-pictures"
@@ -43,24 +51,34 @@ def _grids(view: RunView) -> Iterator[Grid]:
     """Return a grid for each attack that left pictures: pipelines first, controls last."""
     matrix = matrix_of_run(view)
     names = columns(view, matrix)
+    again = _other_set_ups(view)
     for row in matrix.rows:
-        strips = [
-            (target in CONTROLS, strip)
+        found = [
+            (target in CONTROLS, strip, outcome)
             for target, shown in names
+            if target not in again
             if (outcome := matrix.cell(row, target)) is not None
             if (strip := strip_of(view, shown, outcome)) is not None
         ]
-        attacked = [strip for control, strip in strips if not control]
-        ends = [strip for control, strip in strips if control]
+        attacked = [strip for control, strip, _ in found if not control]
+        ends = [strip for control, strip, _ in found if control]
         if attacked:
-            yield _grid(row.name, row.title, [*attacked[: MOST_STRIPS - len(ends)], *ends])
+            outcomes = [outcome for _, _, outcome in found]
+            strips = [*attacked[: MOST_STRIPS - len(ends)], *ends]
+            yield _grid(row.name, row.title, strips, outcomes)
 
 
-def _grid(row: str, title: str, strips: Sequence[Strip]) -> Grid:
+def _other_set_ups(view: RunView) -> set[str]:
+    """Return the labels of pipelines whose cipher another pipeline before them has shown."""
+    return {one.label for group in cipher_groups(view) for one in group.pipelines[1:]}
+
+
+def _grid(row: str, title: str, strips: Sequence[Strip], outcomes: Sequence[AttackOutcome]) -> Grid:
+    aligned = f" {WHAT_ALIGNED_MEANS}" if any(one.aligned for one in outcomes) else ""
     return Grid(
         name=f"security-{row.replace('_', '-').replace('@', '-')}",
         caption=f"{title}: original, what the server sees, and what the attack made of it; "
-        "the controls on the right. " + SSIM_WORDS,
+        f"the controls on the right.{aligned} {SSIM_WORDS}",
         alt=f"Pictures before and after the attack “{title}” for "
         + ", ".join(strip.title for strip in strips),
         heads=tuple(ColumnHead(strip.title) for strip in strips),

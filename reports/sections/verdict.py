@@ -8,7 +8,6 @@ from he_compare.common.run.spelling import MISSING, kilobytes, milliseconds, sig
 from he_compare.common.run.timing import latency_of, throughput_of
 from he_compare.common.run.view import PipelineView, RunView
 from he_compare.common.types import Side
-from he_compare.reports.attack_pictures import leading_picture
 from he_compare.reports.document.nodes import (
     Block,
     Bold,
@@ -50,12 +49,10 @@ class FirstPage(ReportSection):
     title = "Verdict"
 
     def blocks(self, view: RunView) -> list[Block]:
-        """Return the table, the words, the strongest attack's picture and the trade-off."""
-        picture = leading_picture(view)
+        """Return the table, the words and the trade-off."""
         return [
             _table(view),
             *[Paragraph(content) for content in verdict_words(view)],
-            *([picture] if picture else []),
             *_tradeoff_figure(view),
         ]
 

@@ -1,5 +1,5 @@
 "use strict";
-/* Without this script the page is complete: tables stay in order, pictures stand side by side. */
+/* Without this script the page is complete: tables stay in order. */
 
 function valueOf(cell) {
   const first = cell.innerText.split("\n")[0].trim();
@@ -42,37 +42,4 @@ function makeSortable(table) {
   });
 }
 
-function makeSlider(figure) {
-  const frames = [...figure.querySelectorAll(".frame")];
-  const titles = frames.map((frame) => frame.querySelector(".title").textContent);
-  const remarks = frames.map((frame) => frame.querySelector(".remark").textContent);
-  const stage = document.createElement("div");
-  stage.className = "stage";
-  const images = frames.map((frame) => frame.querySelector("img").cloneNode());
-  images.slice(1).forEach((image) => { image.alt = ""; });
-  stage.append(...images);
-  const label = document.createElement("label");
-  label.className = "control";
-  const words = document.createElement("span");
-  const range = document.createElement("input");
-  Object.assign(range, { type: "range", min: 0, max: 100 * (frames.length - 1), step: 5, value: 0 });
-  label.append(words, range);
-  const show = () => {
-    const position = Number(range.value) / 100;
-    images.slice(1).forEach((image, i) => {
-      const share = Math.min(1, Math.max(0, position - i));
-      image.style.clipPath = `inset(0 ${100 * (1 - share)}% 0 0)`;
-    });
-    const near = Math.round(position);
-    const said = remarks[near] ? `${titles[near]}: ${remarks[near]}` : titles[near];
-    words.textContent = said;
-    range.setAttribute("aria-valuetext", said);
-  };
-  range.addEventListener("input", show);
-  show();
-  figure.prepend(stage, label);
-  figure.classList.add("scripted");
-}
-
 document.querySelectorAll("table.sortable").forEach(makeSortable);
-document.querySelectorAll("figure.slider").forEach(makeSlider);

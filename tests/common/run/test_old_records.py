@@ -9,7 +9,7 @@ import pytest
 
 from he_compare.common.run.old_records import with_manifest_facts
 from he_compare.common.run.records import AttackOutcome, Manifest, SecurityClaims
-from he_compare.common.types import Knowledge
+from he_compare.common.types import Aim, Knowledge
 from tests.support.samplerun import ten_pipelines, three_pipelines
 
 
@@ -109,3 +109,22 @@ def test_a_circuit_that_bootstraps_nothing_is_lwe(bootstraps: int | None, scheme
 
 def test_older_estimates_were_made_by_this_package() -> None:
     assert {one.estimated_by for one in old_circuit(0).lattice} == {"he-compare"}
+
+
+def test_an_older_outcome_says_what_it_aims_at_and_whether_pictures_were_aligned() -> None:
+    older = {
+        "identity": "a",
+        "attack": "jigsaw",
+        "target": "fhe-head",
+        "target_kind": "pipeline",
+        "rung": "many ciphertexts under one key",
+        "knowledge": [],
+        "metric": {"name": "SSIM", "value": 0.1, "interval": None, "n": 3},
+        "advantage": 0.0,
+        "claim": "the image is hidden (reduction to a hardness assumption)",
+        "verdict": "resists within budget",
+    }
+    read = AttackOutcome.model_validate_json(json.dumps(older))
+    assert (read.aim, read.aligned, read.counts_as) == (Aim.IMAGE, True, "control")
+    elsewhere = AttackOutcome.model_validate_json(json.dumps(older | {"attack": "of_a_stranger"}))
+    assert (elsewhere.aim, elsewhere.aligned) == (None, False)

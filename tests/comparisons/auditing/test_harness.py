@@ -403,7 +403,7 @@ def test_a_known_chance_level_is_the_floor_whatever_noise_gave(tmp_path: Path, g
     given(Coin())
     mine = run(tmp_path, Coin())[0]
     assert mine.floor == 0.004 and mine.controls["noise"] != 0.004
-    assert "(chance" in mine.headline
+    assert "by chance" in mine.headline
 
 
 class Shapes(Inspector):
@@ -502,7 +502,7 @@ def test_the_floor_is_named_and_is_what_is_had_without_the_attack(
     assert mine.floor == max(mine.floors.values()) == mine.floors[PUBLIC_MEAN]
     assert mine.floor_from == PUBLIC_MEAN and mine.advantage == 0.0
     assert f"floor      {mine.floor:.3g}: {PUBLIC_MEAN} (and noise" in matrix.explain_outcome(mine)
-    assert f"({PUBLIC_MEAN} {mine.floor:.3g}, unprotected 1)" in mine.headline
+    assert f"({mine.floor:.2f} from {PUBLIC_MEAN}, 1.00 without protection)" in mine.headline
     # Of what is not encrypted, everything is had without an attack: it is broken all the same.
     assert identity.verdict == "broken" and identity.advantage == 1.0
     assert mine.advantage_interval is not None

@@ -32,7 +32,7 @@ from he_compare.reports.render.markdown import markdown
 from he_compare.reports.render.pdf import pdf
 from he_compare.reports.render.photographs import picture
 from tests.support.samplerun import FHE, PLAIN, build, ten_pipelines, three_pipelines
-from tests.support.sliders import png, slider
+from tests.support.threestills import png, three_stills
 
 EVIL = "<img src=x onerror=alert(1)> \"'& שלום\u202e\n</script>"
 VOID = {"meta", "link", "br", "wbr", "img", "input", "path", "use", "rect", "image", "hr"}
@@ -174,11 +174,11 @@ def test_large_pictures_are_compressed_and_small_ones_kept() -> None:
     assert base64.b64encode(png(7)).decode() in picture(png(7), "grey")
 
 
-def test_sliders_and_findings_are_drawn_in_every_format() -> None:
+def test_pictures_side_by_side_and_findings_are_drawn_in_every_format() -> None:
     card = FindingCard(
         "F1", "fail", inline("claim"), inline("record"), inline("limit"), "compare x"
     )
-    made = document(slider(), card, Paragraph(inline("end")))
+    made = document(three_stills(), card, Paragraph(inline("end")))
     page = html(made)
     assert page.count('<div class="frame">') == 3
     assert 'alt="A chest X-ray: after the attack"' in page
@@ -189,15 +189,15 @@ def test_sliders_and_findings_are_drawn_in_every_format() -> None:
     assert "figures/slide-3.png" in words
     assert pdf(made).startswith(b"%PDF")
     block = json.loads(as_json(made))["sections"][0]["blocks"][0]
-    assert block["kind"] == "Slider"
+    assert block["kind"] == "Stills"
     assert block["stills"][2]["png"]["sha256"] == hashlib.sha256(png(80)).hexdigest()
 
 
-def test_a_slider_needs_words_and_two_to_four_pictures() -> None:
+def test_pictures_side_by_side_need_words_and_two_to_four_pictures() -> None:
     with pytest.raises(ValueError, match="no alternative text"):
-        replace(slider(), alt=" ")
+        replace(three_stills(), alt=" ")
     with pytest.raises(ValueError, match="1 pictures"):
-        replace(slider(), stills=slider().stills[:1])
+        replace(three_stills(), stills=three_stills().stills[:1])
 
 
 def test_json_holds_every_section_and_the_records(tmp_path: Path) -> None:

@@ -11,36 +11,16 @@ import pytest
 from PIL import Image
 
 from he_compare.common.run.store import RunFolder
-from he_compare.common.run.view import RunView, read_run
+from he_compare.common.run.view import read_run
 from he_compare.reports.document.nodes import Paragraph
-from he_compare.reports.document.photographs import ColumnHead, Grid, GridRow, Tile
+from he_compare.reports.document.photographs import ColumnHead, Grid, GridRow, Stills, Tile
 from he_compare.reports.document.png import LARGEST, SMALLEST, png_of, redrawn
 from he_compare.reports.sections import pictures
-from tests.support.samplerun import PLAIN, SCRAMBLE, build, ten_pipelines, three_pipelines
-
-
-def _view(path: Path, count: int) -> RunView:
-    kinds = [replace(SCRAMBLE, label=f"variant-{i}-" + "value," * 9) for i in range(count)]
-    run = build((PLAIN, *kinds), classes=("a" * 80, "b"), n=40, untrained=False, rounds=1)
-    ids = np.array([f"images/test/{'deep/' * 12}person{i}.jpeg" for i in range(4)])
-    return read_run(RunFolder(replace(run, pictures={**run.pictures, "ids": ids}).write(path)))
-
-
-def _grids(view: RunView) -> list[Grid]:
-    (section,) = pictures.SECTION.sections(view)
-    return [block for block in section.blocks if isinstance(block, Grid)]
+from tests.support.samplerun import ten_pipelines, three_pipelines
 
 
 def _pixels(png: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     return np.asarray(Image.open(io.BytesIO(png)))
-
-
-def test_many_views_are_cut_into_grids_that_fit_a_page(tmp_path: Path) -> None:
-    made = _grids(_view(tmp_path, 11))
-    assert [len(grid.rows) for grid in made] == [5, 5, 5]
-    assert {grid.rows[0].title for grid in made} == {"original (client only)"}
-    assert made[0].heads[2].remark.startswith("…")
-    assert made[0].heads[2].remark.endswith("person2.jpeg")
 
 
 def test_a_run_without_pictures_says_so(tmp_path: Path) -> None:
@@ -50,13 +30,16 @@ def test_a_run_without_pictures_says_so(tmp_path: Path) -> None:
     assert isinstance(only, Paragraph)
 
 
-def test_every_tile_has_words_and_the_pixels_of_the_run(tmp_path: Path) -> None:
+def test_one_image_is_shown_as_it_is_sent_with_words_and_the_pixels_of_the_run(
+    tmp_path: Path,
+) -> None:
     view = read_run(RunFolder(ten_pipelines().write(tmp_path)))
-    grid = _grids(view)[0]
+    (section,) = pictures.SECTION.sections(view)
+    (shown,) = [block for block in section.blocks if isinstance(block, Stills)]
     assert view.pictures is not None
-    shown = _pixels(grid.rows[0].tiles[1].png)
-    np.testing.assert_array_equal(shown[::2, ::2], view.pictures.original[1][..., 0])
-    assert all(tile.alt for row in grid.rows for tile in row.tiles)
+    first = _pixels(shown.stills[0].png)
+    np.testing.assert_array_equal(first[::2, ::2], view.pictures.original[0][..., 0])
+    assert shown.alt and all(still.title for still in shown.stills)
 
 
 def test_grey_pixels_are_stored_grey_and_colours_as_they_are() -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from he_compare.common.run.outcomes import strongest
+from he_compare.common.run.outcomes import not_run_by_reason, strongest
 from he_compare.common.run.records import AttackOutcome, AttackPicture, Interval, MetricValue
-from he_compare.common.run.severity import WORDS
+from he_compare.common.run.security_map import MapColumn, security_map
 from he_compare.common.run.store import RunFolder, write_atomic
 from he_compare.common.run.view import RunView, read_run
 from he_compare.common.types import Knowledge
@@ -18,15 +19,17 @@ from he_compare.comparisons.auditing.artefacts import png
 from he_compare.reports.cards import found_by
 from he_compare.reports.document.nodes import (
     Callout,
-    FindingCard,
+    Figure,
     Inline,
     Paragraph,
     Row,
     Section,
+    SpanRow,
     Table,
     plain,
 )
-from he_compare.reports.document.photographs import Grid, Slider
+from he_compare.reports.document.photographs import Grid, Stills
+from he_compare.reports.figures.security import LOOKS, security_figure
 from he_compare.reports.parts import parts
 from he_compare.reports.sections import deviations, verdict
 from he_compare.reports.verdict_words import verdict_words
@@ -89,29 +92,37 @@ def test_a_run_without_attacks_says_so_and_is_no_pass(tmp_path: Path) -> None:
     assert found_by(deviations.RULES, view)[-1].severity == "unknown"
 
 
-def test_the_matrix_has_a_column_for_each_target_with_verdict_interval_and_record(
-    tmp_path: Path,
-) -> None:
+def test_the_map_is_printed_once_with_a_column_for_each_protection(tmp_path: Path) -> None:
     view = view_of(tmp_path, BROKEN, EARLIER, RESISTS, CONTROL)
-    tables = [b for b in security_sections(view)[0].blocks if isinstance(b, Table)]
-    assert [column.title for column in tables[0].columns] == ["Attack", SCRAMBLE, FHE, "noise"]
-    rows = {plain(r.cells[0]): r.cells for r in tables[0].rows if isinstance(r, Row)}
-    assert list(rows) == ["Bytes", "Pairs"]
-    assert plain(rows["Pairs"][1]) == "broken 0.90 [0.85, 0.95] pairs-bl"
-    assert plain(rows["Pairs"][2]) == "resists 0.00 pairs-fh"
-    assert plain(rows["Bytes"][3]) == "—"
+    drawn = [b.name for s in every_section(view) for b in s.blocks if isinstance(b, Figure)]
+    assert drawn.count("security-map") == 1
+    (table,) = [b for b in part_of(view, "security").blocks if isinstance(b, Table)]
+    kept = {plain(r.cells[0]): [plain(c) for c in r.cells[1:]] for r in rows_of(table)}
+    assert list(kept) == ["no protection", "scrambling", "fhe-head"]
+    assert kept["scrambling"][0] == "broken: images recovered"
+    assert kept["fhe-head"][0] == "not broken by what was run; rests on RLWE"
+    assert kept["fhe-head"][1].startswith("not tested")
 
 
-def test_the_heat_map_says_in_letters_what_its_shades_say(tmp_path: Path) -> None:
-    from he_compare.reports.figures.security import LOOKS, HeatCell, heat_map
-
-    assert set(WORDS) == set(LOOKS)
-    shades = [int(LOOKS[v][0].lstrip("#")[:2], 16) for v in ("broken", "partial")]
+def test_the_map_says_in_letters_what_its_shades_say() -> None:
+    shades = [int(LOOKS[mark].shade.lstrip("#")[:2], 16) for mark in ("broken", "partly", "held")]
     assert shades == sorted(shades)
-    cells = {(0, column): HeatCell(v, 0.5) for column, v in enumerate(WORDS)}
-    figure = heat_map([("Attack", False)], list(WORDS), cells)
-    drawn = " ".join(text.get_text() for text in figure.axes[0].texts)
-    assert "broken 0.50" in drawn and "n/a" in drawn and "resists" in drawn
+    assert LOOKS["not promised"].outline == LOOKS["not protected"].outline == "ring"
+    ringed = {mark for mark, look in LOOKS.items() if look.outline == "ring"}
+    assert ringed == {"not promised", "not protected"}
+    unknown = {mark for mark, look in LOOKS.items() if look.hatch}
+    assert unknown == {"inconclusive", "unreadable", "not run", "not tested"}
+
+
+def test_a_map_of_many_columns_is_drawn_across_the_page(tmp_path: Path) -> None:
+    view = view_of(tmp_path, BROKEN, RESISTS)
+    few = security_map(view)
+    many = replace(few, columns=tuple(MapColumn(f"c{i}", ()) for i in range(9)))
+    narrow, wide = security_figure(few), security_figure(many)
+    assert narrow is not None and wide is not None
+    assert narrow.get_figwidth() < 4.6 < wide.get_figwidth()
+    words = {text.get_text() for text in narrow.axes[0].texts}
+    assert {"broken", "held", "scrambling", "fhe-head"} <= words
 
 
 def test_the_strongest_attack_is_the_worst_with_the_least_knowledge(tmp_path: Path) -> None:
@@ -148,22 +159,82 @@ def security_sections(view: RunView) -> list[Section]:
     return [one for name, part in parts() if "security" in name for one in part.sections(view)]
 
 
-def findings_of(sections: list[Section]) -> dict[str, FindingCard]:
-    cards = next(s for s in sections if s.title == "Attacks one by one").blocks
-    return {card.id: card for card in cards if isinstance(card, FindingCard)}
+def every_section(view: RunView) -> list[Section]:
+    return [one for _, part in parts() for one in part.sections(view)]
 
 
-def test_each_attack_has_a_finding_with_severity_limits_and_command(tmp_path: Path) -> None:
-    cards = findings_of(security_sections(view_of(tmp_path, BROKEN, RESISTS, UNSURE, CONTROL)))
-    assert {name: card.severity for name, card in cards.items()} == {
-        "SEC-pairs": "fail",
-        "SEC-bytes": "unknown",
-    }
-    card = cards["SEC-pairs"]
-    assert plain(card.claim) == f"Pairs (known pairs): broken on {SCRAMBLE}"
-    assert f"{FHE}: resists" in plain(card.evidence)
-    assert plain(card.limits) == "Only known pairs. Spent: 2 pairs."
-    assert card.reproduce == "compare audit run --attack pairs"
+def part_of(view: RunView, anchor: str) -> Section:
+    return next(one for one in every_section(view) if one.anchor == anchor)
+
+
+def rows_of(table: Table) -> list[Row]:
+    return [row for row in table.rows if isinstance(row, Row)]
+
+
+def test_each_attack_is_told_compactly_with_limits_and_one_command(tmp_path: Path) -> None:
+    view = view_of(tmp_path, BROKEN, RESISTS, UNSURE, CONTROL)
+    blocks = part_of(view, "security-findings").blocks
+    (table,) = [one for one in blocks if isinstance(one, Table)]
+    heads = [plain(r.content) for r in table.rows if isinstance(r, SpanRow) and r.role == "group"]
+    assert heads == [
+        "Bytes; the adversary has: known pairs bytes",
+        "Pairs; the adversary has: known pairs pairs",
+    ]
+    found = [[plain(cell) for cell in row.cells] for row in table.rows if isinstance(row, Row)]
+    assert [(line[0].partition("\n")[0], line[1]) for line in found] == [
+        (FHE, "unreliable"),
+        (SCRAMBLE, "broken"),
+        (FHE, "resists"),
+    ]
+    notes = [plain(r.content) for r in table.rows if isinstance(r, SpanRow) and r.role == "note"]
+    assert notes == ["Only known pairs. Spent: 2 pairs; 0.0 s."] * 2
+    words = " ".join(plain(one.content) for one in blocks if isinstance(one, Paragraph))
+    assert words.count("compare audit run --attack") == 1
+
+
+def test_what_nothing_protects_is_open_by_design_and_no_break(tmp_path: Path) -> None:
+    view = view_of(tmp_path, outcome("pairs", "plaintext", "broken", target_kind="pipeline"))
+    (table,) = [b for b in part_of(view, "security-findings").blocks if isinstance(b, Table)]
+    (row,) = [row for row in table.rows if isinstance(row, Row)]
+    assert plain(row.cells[1]) == "open by design"
+
+
+def test_an_interval_above_0_that_counts_as_resisted_is_explained(tmp_path: Path) -> None:
+    above = Interval(low=0.01, high=0.04, method="Student's t over 3 keys")
+    view = view_of(
+        tmp_path,
+        outcome("pairs", FHE, "resists within budget", advantage=0.02, advantage_interval=above),
+    )
+    (table,) = [b for b in part_of(view, "security-findings").blocks if isinstance(b, Table)]
+    note = next(plain(r.content) for r in table.rows if isinstance(r, SpanRow) and r.role == "note")
+    assert "although the interval is above 0" in note
+
+
+def test_each_adversary_is_told_with_what_it_took_and_the_control_beside(tmp_path: Path) -> None:
+    metric = MetricValue(name="SSIM to the original", value=1.0, interval=None, n=3)
+    facts = {"metric": metric, "floor": 0.03, "ceiling": 1.0, "seconds": 2.7, "aim": "the image"}
+    many = outcome(
+        "jigsaw",
+        SCRAMBLE,
+        "broken",
+        rung=Knowledge.MANY_CIPHERTEXTS,
+        controls={"identity": 1.0, "noise": 0.03},
+        spent={"ciphertexts": 20, "keys": 3},
+        **facts,
+    )
+    section = part_of(view_of(tmp_path, many, BROKEN), "scrambling")
+    table = next(block for block in section.blocks if isinstance(block, Table))
+    first = [plain(cell) for cell in rows_of(table)[0].cells]
+    assert first == [
+        "many ciphertexts under one key",
+        "Jigsaw",
+        "20 ciphertexts",
+        "900 ms",
+        "SSIM 1.00 (0.03 on noise)",
+        "broken",
+    ]
+    words = next(plain(b.content) for b in section.blocks if isinstance(b, Paragraph))
+    assert "did not protect the images. 20 ciphertexts" in words
 
 
 def test_the_auditors_questions_are_answered_from_the_records(tmp_path: Path) -> None:
@@ -172,7 +243,7 @@ def test_the_auditors_questions_are_answered_from_the_records(tmp_path: Path) ->
     assert isinstance(table, Table)
     answers = {plain(r.cells[0]): plain(r.cells[1]) for r in table.rows if isinstance(r, Row)}
     assert "1 of them unreliable" in answers["Were there controls, and did they hold?"]
-    assert answers["Which attacks failed, with which budget?"].startswith(f"Pairs on {FHE}")
+    assert "Which attacks failed, with which budget?" not in answers
     assert "Student's t over 3 keys" in answers["Where do intervals come from?"]
     assert "counsel" in plain(table.note)
 
@@ -213,19 +284,39 @@ def test_what_was_won_beyond_the_claims_is_said_beside_what_was_resisted(tmp_pat
     assert "fhe-head (1 attack within budget; 1 succeeded beyond its claims)" in words
 
 
-def test_the_strongest_attack_leads_the_report_with_its_picture(pictured: RunView) -> None:
-    (slider,) = [
-        one for one in verdict.SECTION.sections(pictured)[0].blocks if isinstance(one, Slider)
+def test_original_scrambled_and_rebuilt_stand_side_by_side(pictured: RunView) -> None:
+    (shown,) = [one for one in part_of(pictured, "pictures").blocks if isinstance(one, Stills)]
+    assert [still.title for still in shown.stills] == [
+        "original, at the hospital",
+        "what the server gets",
+        "rebuilt by the attack",
     ]
-    assert [still.title for still in slider.stills] == ["original", "server's view", "after attack"]
-    assert [still.caption for still in slider.stills] == ["SSIM 0.97"] * 3
-    assert f"Pairs on {SCRAMBLE}" in slider.caption
-    assert "known pairs; broken" in slider.caption
+    assert [still.caption for still in shown.stills] == ["SSIM 0.97"] * 3
+    assert SCRAMBLE in shown.caption and "“Pairs”" in shown.caption
+    assert "known pairs): broken" in shown.caption
+    assert "aligned" not in shown.caption.lower()
 
 
-def test_a_run_that_no_attack_won_has_no_leading_picture(tmp_path: Path) -> None:
-    blocks = verdict.SECTION.sections(view_of(tmp_path, RESISTS))[0].blocks
-    assert not any(isinstance(block, Slider) for block in blocks)
+def test_at_a_rebuilt_picture_it_is_said_that_it_was_aligned(pictured: RunView) -> None:
+    folder = RunFolder(pictured.path)
+    (won,) = [one for one in pictured.outcomes if one.target == SCRAMBLE]
+    changed = {"identity": "aligned", "aligned": True, "rung": Knowledge.CIPHERTEXT_ONLY}
+    folder.append(won.model_copy(update=changed))
+    (shown,) = [
+        one for one in part_of(read_run(folder), "pictures").blocks if isinstance(one, Stills)
+    ]
+    assert shown.stills[-1].caption == "SSIM 0.97; aligned for display with the original"
+    assert "turned, mirrored or negated as a whole" in shown.caption
+
+
+def test_a_run_that_no_attack_won_shows_what_is_sent(tmp_path: Path) -> None:
+    section = part_of(view_of(tmp_path, RESISTS), "pictures")
+    (shown,) = [block for block in section.blocks if isinstance(block, Stills)]
+    assert [still.title for still in shown.stills] == [
+        "original, at the hospital",
+        "what the server gets",
+    ]
+    assert "No attack of this run left a rebuilt picture, which shows nothing" in shown.caption
 
 
 @pytest.mark.parametrize("spoilt", ["missing", "no picture"])
@@ -240,7 +331,8 @@ def test_pictures_that_cannot_be_shown_are_named(pictured: RunView, spoilt: str)
     last = part.blocks[-1]
     assert isinstance(last, Paragraph)
     assert name in plain(last.content)
-    assert not any(isinstance(one, Slider) for one in verdict.SECTION.sections(pictured)[0].blocks)
+    (shown,) = [one for one in part_of(pictured, "pictures").blocks if isinstance(one, Stills)]
+    assert "rebuilt by the attack" not in [still.title for still in shown.stills]
 
 
 def test_one_cause_that_stopped_many_attacks_is_one_deviation(tmp_path: Path) -> None:
@@ -257,12 +349,12 @@ def test_one_cause_that_stopped_many_attacks_is_one_deviation(tmp_path: Path) ->
     )
     assert plain(found.evidence) == "bytes-bl + 7"
     assert plain(found.limits) == f"{why}; not a pass."
-    parts = {part.title: part.blocks for part in security_sections(view)}
-    (table,) = parts["Questions an auditor asks"]
-    assert plain(_answer(table, "What was not tried?")).count(why) == 1
-    (card, _) = parts["Attacks one by one"]
-    assert isinstance(card, FindingCard)
-    assert plain(card.evidence).count(why) == 1
+    (group,) = not_run_by_reason(view)
+    assert (group.reason, group.attacks, group.outcomes) == (why, ("Bytes", "Pairs"), 8)
+    told = [plain(b.content) for b in part_of(view, "security").blocks if isinstance(b, Paragraph)]
+    assert "2 not run (listed in Deviations)" in told[-1]
+    (table,) = part_of(view, "security-questions").blocks
+    assert "8 outcomes of this suite" in plain(_answer(table, "What was not tried?"))
 
 
 def _answer(table: object, question: str) -> Inline:

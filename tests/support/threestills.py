@@ -1,10 +1,10 @@
-"""A slider of three invented pictures, as a section on attacks shows it."""
+"""Three invented pictures side by side, as a section on attacks shows it."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from he_compare.reports.document.photographs import Slider, Still
+from he_compare.reports.document.photographs import Still, Stills
 from he_compare.reports.document.png import png_of
 
 
@@ -13,7 +13,7 @@ def png(shade: int) -> bytes:
     return png_of(np.full((8, 8, 3), shade, np.uint8))
 
 
-def slider() -> Slider:
+def three_stills() -> Stills:
     """Return original, ciphertext and recovered picture."""
     frames = tuple(
         Still(title, words, png(40 * index))
@@ -21,4 +21,4 @@ def slider() -> Slider:
             (("original", ""), ("encrypted", "r = 0.01"), ("after the attack", "SSIM 0.98"))
         )
     )
-    return Slider("slide", "What an attack recovers", "A chest X-ray", frames)
+    return Stills("slide", "What an attack recovers", "A chest X-ray", frames)
