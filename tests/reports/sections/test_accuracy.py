@@ -15,7 +15,7 @@ from he_compare.common.run.view import RunView, read_run
 from he_compare.common.statistics.evaluation import score
 from he_compare.reports.accuracy_words import ONE_TRAINING, lost_words, spread_words
 from he_compare.reports.document.nodes import Bold, Figure, Paragraph, Row, Section, Table, plain
-from he_compare.reports.sections import accuracy, accuracy_detail, clinical
+from he_compare.reports.sections import accuracy, accuracy_detail, clinical_use
 from tests.support.samplerun import (
     FHE,
     PLAIN,
@@ -171,7 +171,7 @@ def test_on_uneven_classes_noise_wins_accuracy_and_loses_what_leads(tmp_path: Pa
 
 
 def test_controls_are_not_read_clinically(tmp_path: Path) -> None:
-    section = one_section(clinical, view_of(uneven(), tmp_path))
+    section = one_section(clinical_use, view_of(uneven(), tmp_path))
     recalls, calibration = tables_of(section)
     assert [row[0] for row in rows_of(recalls)] == ["plaintext"]
     assert [row[0] for row in rows_of(calibration)] == ["plaintext"]
@@ -183,7 +183,7 @@ def test_controls_are_not_read_clinically(tmp_path: Path) -> None:
 
 def test_the_clinical_answer_leads_and_equal_rows_share_their_names(tmp_path: Path) -> None:
     run = with_a_threshold(with_both_twins(), scored_by="clear head")
-    section = one_section(clinical, view_of(run, tmp_path))
+    section = one_section(clinical_use, view_of(run, tmp_path))
     answer = section.blocks[0]
     assert isinstance(answer, Paragraph)
     assert plain(answer.content).startswith("Not fit for a clinic. This was a quick run")
@@ -196,7 +196,7 @@ def test_the_clinical_answer_leads_and_equal_rows_share_their_names(tmp_path: Pa
 
 
 def test_an_old_run_says_that_no_threshold_was_fixed(tmp_path: Path) -> None:
-    section = one_section(clinical, view_of(with_both_twins(), tmp_path))
+    section = one_section(clinical_use, view_of(with_both_twins(), tmp_path))
     errors = tables_of(section)[0]
     assert all(row[1] == "0.500\nnot fixed" for row in rows_of(errors))
     assert plain(errors.note).startswith(
@@ -207,7 +207,7 @@ def test_an_old_run_says_that_no_threshold_was_fixed(tmp_path: Path) -> None:
 def test_of_many_classes_the_body_names_the_worst_of_each_set_up(tmp_path: Path) -> None:
     classes = tuple(f"c{number:02d}" for number in range(12))
     run = build((PLAIN, FHE), classes=classes, n=400, untrained=False, rounds=1)
-    worst, _ = tables_of(one_section(clinical, view_of(run, tmp_path)))
+    worst, _ = tables_of(one_section(clinical_use, view_of(run, tmp_path)))
     assert [column.title for column in worst.columns[1:]] == [
         "Class recognised least",
         "Its recall",
@@ -220,7 +220,7 @@ def test_without_scores_the_part_says_how_to_make_them(tmp_path: Path) -> None:
     view = view_of(replace(three_pipelines(), sheet=None), tmp_path)
     (words,) = one_section(accuracy, view).blocks
     assert isinstance(words, Paragraph) and "`compare score`" in plain(words.content)
-    assert clinical.SECTION.sections(view) == [] == accuracy_detail.SECTION.sections(view)
+    assert clinical_use.SECTION.sections(view) == [] == accuracy_detail.SECTION.sections(view)
 
 
 def test_the_appendix_repeats_no_metric_of_the_body(tmp_path: Path) -> None:
@@ -245,12 +245,12 @@ def test_differences_name_the_twin_and_another_model_as_what_they_are(tmp_path: 
 
 
 def test_the_parts_stand_where_the_design_puts_them(tmp_path: Path) -> None:
-    orders = [part.SECTION.order for part in (accuracy, clinical, accuracy_detail)]
+    orders = [part.SECTION.order for part in (accuracy, clinical_use, accuracy_detail)]
     assert orders == [400, 450, 1150]
     view = view_of(ten_pipelines(), tmp_path)
     anchors = [
         section.anchor
-        for part in (accuracy, clinical, accuracy_detail)
+        for part in (accuracy, clinical_use, accuracy_detail)
         for section in part.SECTION.sections(view)
     ]
     assert anchors[:3] == ["accuracy", "clinical-reading", "accuracy-in-detail"]
