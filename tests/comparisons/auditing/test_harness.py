@@ -115,7 +115,7 @@ def test_an_outcome_stands_between_its_controls_and_names_its_command(
     assert mine.floor == mine.controls["noise"] and mine.ceiling == 1.0
     assert len(mine.per_key) == 2 and mine.advantage_interval is not None
     assert mine.verdict == "resists within budget"
-    assert mine.limits[0] == "made for a test" and mine.limits[1].startswith("the images are grey")
+    assert mine.limits[0] == "made for a test" and mine.limits[1].startswith("grey images only")
     assert mine.reproduce == ("compare audit run --attack probe --cipher 'vit_block[patch=8]'")
 
 
