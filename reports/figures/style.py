@@ -29,7 +29,7 @@ GREEN = "#007a59"
 INK = "#1a1a1a"
 GREY = "#6b6b6b"
 RULE = "#d9d9d9"
-WHITE = "#ffffff"
+PAGE = "#ffffff"
 
 HALO = "halo-"
 HALO_POINTS = 2.0
@@ -135,13 +135,13 @@ def _halo_below(found: re.Match[str]) -> str:
         return found.group()
     width = HALO_POINTS / float(scale.group(1))
     uses = "".join(re.findall(r"<use [^>]*/>", letters))
-    white = f"fill: {WHITE}; stroke: {WHITE}; stroke-width: {width:.1f}; stroke-linejoin: round"
+    white = f"fill: {PAGE}; stroke: {PAGE}; stroke-width: {width:.1f}; stroke-linejoin: round"
     return f'{opening}<g style="{white}" {place.group()}>{uses}</g>{letters}'
 
 
 def halo() -> list[withStroke]:
     """Return the effect that keeps small text readable where it crosses a line."""
-    return [withStroke(linewidth=HALO_POINTS, foreground=WHITE)]
+    return [withStroke(linewidth=HALO_POINTS, foreground=PAGE)]
 
 
 def band_rows(axes: Axes, count: int) -> None:

@@ -12,7 +12,7 @@ from he_compare.common.run.spelling import duration, milliseconds
 from he_compare.common.run.timing import TimeByPlace, places_of
 from he_compare.common.run.view import PipelineView, RunView
 from he_compare.reports.document.legible import wrapped
-from he_compare.reports.figures.style import GREY, INK, LABEL_WIDTH, WHITE, RULE, new_figure
+from he_compare.reports.figures.style import GREY, INK, LABEL_WIDTH, PAGE, RULE, new_figure
 from he_compare.reports.naming import short_title
 
 BAR_INCHES, FRAME_INCHES = 0.27, 0.85
@@ -134,4 +134,4 @@ def _frame(
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x", color=RULE, linewidth=0.6)
-    axes.set_facecolor(WHITE)
+    axes.set_facecolor(PAGE)
