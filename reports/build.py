@@ -9,6 +9,7 @@ from pathlib import Path
 from he_compare.common.run.spelling import moment
 from he_compare.common.run.store import RunFolder
 from he_compare.common.run.view import RunView, read_run
+from he_compare.reports.answer.question import question_of
 from he_compare.reports.banners import banners
 from he_compare.reports.document.nodes import Attachment, Document, Inline, inline
 from he_compare.reports.parts import sections_of
@@ -23,7 +24,7 @@ def build_document(run: RunFolder) -> Document:
     """
     view = read_run(run)
     return Document(
-        title=f"Privacy-preserving classification compared on {view.manifest.dataset.card.title}",
+        title=question_of(view),
         subtitle=_subtitle(view),
         date=view.manifest.created_at,
         banners=banners(view),

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from he_compare.common.run.view import RunView
 from he_compare.reports.document.nodes import Content, FindingCard, Severity, inline
 
-SEVERITIES: tuple[Severity, ...] = ("fail", "warn", "unknown", "pass")
+SEVERITIES: tuple[Severity, ...] = ("fail", "warn", "unknown", "stated", "pass")
 Rule: TypeAlias = Callable[[RunView], Iterator[FindingCard]]
 
 

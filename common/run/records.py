@@ -774,6 +774,9 @@ class ScoreSheet(Record):
         "taken as independent",
     )
     cells: list[CellScores] = Field(description="One per scored accuracy cell")
+    repeats: list[CellScores] = Field(
+        default_factory=list, description="Of accuracy cells of further seeds: trained once more"
+    )
     differences: list[PairedDifference] = Field(
         description="Against the twin of each pipeline, and against the reference"
     )

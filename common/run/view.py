@@ -44,10 +44,24 @@ class Pictures:
 
 
 @dataclass(frozen=True)
+class RepeatedTraining:
+    """A pipeline fitted and measured once more, under another seed: its accuracy cell, scored."""
+
+    record: RunRecord
+    scores: CellScores | None
+
+    def value(self, name: str) -> float | None:
+        """Return the value of a metric; None where it was not scored or is not defined."""
+        metrics = self.scores.metrics if self.scores else []
+        return next((metric.value for metric in metrics if metric.name == name), None)
+
+
+@dataclass(frozen=True)
 class PipelineView:
     """One pipeline of the plan with everything that is known of it.
 
-    ``number``: its place in the plan, from 1.
+    ``number``: its place in the plan, from 1. ``accuracy``: of the seed that comes first;
+    ``repeats``: those of other seeds that ended ok.
     """
 
     number: int
@@ -57,6 +71,7 @@ class PipelineView:
     scores: CellScores | None
     differences: tuple[PairedDifference, ...]
     robustness: RunRecord | None = None
+    repeats: tuple[RepeatedTraining, ...] = ()
 
     @property
     def label(self) -> str:
@@ -236,20 +251,39 @@ def read_run(folder: RunFolder) -> RunView:
 
 
 def answered(records: Sequence[RunRecord]) -> list[RunRecord]:
-    """Return the latest accuracy cell of each label, where it ended ok and stored predictions."""
-    latest = {one.cell.label: one for one in records if one.cell.phase is Phase.ACCURACY}
-    return [
-        one
-        for one in records
-        if latest.get(one.cell.label) is one and one.status is Status.OK and one.predictions
-    ]
+    """Return the accuracy cell of each label, where it ended ok and stored predictions.
+
+    The latest of the seed that comes first: cells of other seeds are ``answered_again``.
+    """
+    found = {label: cells[0] for label, cells in _accuracy_by_seed(records).items()}
+    return [one for one in records if found.get(one.cell.label) is one and _stored(one)]
+
+
+def answered_again(records: Sequence[RunRecord]) -> list[RunRecord]:
+    """Return the accuracy cells of further seeds that ended ok and stored predictions."""
+    again = [one for cells in _accuracy_by_seed(records).values() for one in cells[1:]]
+    return [one for one in again if _stored(one)]
+
+
+def _stored(record: RunRecord) -> bool:
+    return record.status is Status.OK and bool(record.predictions)
+
+
+def _accuracy_by_seed(records: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
+    """Return by label the latest accuracy cell of each seed, seeds in the order they came."""
+    found: dict[str, dict[int, RunRecord]] = {}
+    for one in records:
+        if one.cell.phase is Phase.ACCURACY:
+            found.setdefault(one.cell.label, {})[one.cell.seed] = one
+    return {label: list(cells.values()) for label, cells in found.items()}
 
 
 def _pipeline(
     number: int, planned: PlannedPipeline, records: list[RunRecord], sheet: ScoreSheet | None
 ) -> PipelineView:
     mine = [record for record in records if record.cell.label == planned.label]
-    accuracy = [record for record in mine if record.cell.phase is Phase.ACCURACY]
+    accuracy = _accuracy_by_seed(mine).get(planned.label, [])
+    again = {cell.identity: cell for cell in sheet.repeats} if sheet else {}
     latency = [record for record in mine if record.cell.phase is Phase.LATENCY]
     disturbed = [record for record in mine if record.cell.phase is Phase.ROBUSTNESS]
     scored = sheet.cells if sheet else []
@@ -257,11 +291,16 @@ def _pipeline(
     return PipelineView(
         number=number,
         planned=planned,
-        accuracy=accuracy[-1] if accuracy else None,
+        accuracy=accuracy[0] if accuracy else None,
         latency=tuple(sorted(latency, key=lambda record: record.cell.round)),
         scores=next((cell for cell in scored if cell.label == planned.label), None),
         differences=tuple(one for one in differences if one.pipeline == planned.label),
         robustness=disturbed[-1] if disturbed else None,
+        repeats=tuple(
+            RepeatedTraining(one, again.get(one.identity))
+            for one in accuracy[1:]
+            if one.status is Status.OK
+        ),
     )
 
 

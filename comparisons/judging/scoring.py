@@ -21,7 +21,7 @@ from he_compare.common.run.records import (
     ScoreSheet,
 )
 from he_compare.common.run.store import SCORES, RunFolder, inside, load_arrays
-from he_compare.common.run.view import answered
+from he_compare.common.run.view import answered, answered_again
 from he_compare.common.statistics.evaluation import PROPORTIONS
 from he_compare.common.statistics.paired import RUN_COMPARED, paired_differences
 from he_compare.common.statistics.rungs import cost_rungs
@@ -72,7 +72,8 @@ def compute_scores(folder: RunFolder, positive: str = "") -> ScoreSheet:
     card = manifest.dataset.card
     if positive and not card.positive_class:
         card = card.model_copy(update={"positive_class": positive})
-    records = answered(folder.records())
+    all_records = folder.records()
+    records = answered(all_records)
     predictions = {record.cell.label: read_predictions(folder, record) for record in records}
     reference = reference_label(manifest, [record.cell.label for record in records])
     return ScoreSheet(
@@ -82,6 +83,10 @@ def compute_scores(folder: RunFolder, positive: str = "") -> ScoreSheet:
         cells=[_score_cell(r, predictions[r.cell.label], card, manifest.seed) for r in records],
         differences=_differences(predictions, manifest, card, reference),
         against_twins=True,
+        repeats=[
+            _score_cell(one, read_predictions(folder, one), card, manifest.seed)
+            for one in answered_again(all_records)
+        ],
     )
 
 

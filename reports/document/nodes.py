@@ -175,7 +175,8 @@ class Callout:
     content: Inline
 
 
-Severity: TypeAlias = Literal["pass", "warn", "fail", "unknown"]
+# "pass": executed and observed. "stated": only claimed, by the pipeline or its library.
+Severity: TypeAlias = Literal["pass", "warn", "fail", "unknown", "stated"]
 
 
 @dataclass(frozen=True)

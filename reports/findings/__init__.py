@@ -1,0 +1,1 @@
+"""Rules that make findings from records: on security, on accuracy, on encrypted training."""
