@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from he_compare.common.run.clinical import clinical_reading
 from he_compare.common.run.leading import leading_metrics
 from he_compare.common.run.view import PipelineView, RunView
-from he_compare.reports.answer.sides import Sides, measured
+from he_compare.reports.answer.sides import Sides, with_results
 from he_compare.reports.answer.trainings import trainings_words
 from he_compare.reports.document.nodes import Bold, Inline, inline
 from he_compare.reports.naming import short_title
@@ -38,5 +38,5 @@ def clinic_words(
 
 def _best(view: RunView, sides: Sides) -> PipelineView | None:
     metric = leading_metrics(view)[0]
-    scored = measured(sides.unprotected + sides.alone + sides.scrambled)
+    scored = with_results(sides.unprotected + sides.alone + sides.scrambled)
     return max(scored, key=lambda one: one.value(metric) or 0.0, default=None)

@@ -14,11 +14,11 @@ def commands_of(view: RunView) -> str:
     if len(commits) == 1 and (commit := commits.pop()):
         lines.append(f"git checkout {commit[:SHORT_COMMIT]}")
     lines.append(view.manifest.command)
-    lines.append(f"compare verify {folder_of(view)}")
+    lines.append(f"compare verify {default_run_folder(view)}")
     return "\n".join(lines)
 
 
-def folder_of(view: RunView) -> str:
+def default_run_folder(view: RunView) -> str:
     """Return the folder that the command writes to where it is not told another."""
     words = view.manifest.command.split()
     if "--out" in words or "--dataset" not in words[:-1]:

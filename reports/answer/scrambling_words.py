@@ -11,7 +11,7 @@ from he_compare.common.run.spelling import fixed
 from he_compare.common.run.view import PipelineView, RunView
 from he_compare.common.types import Aim, Knowledge
 from he_compare.reports.answer.price import sentence
-from he_compare.reports.answer.sides import measured
+from he_compare.reports.answer.sides import with_results
 from he_compare.reports.document.nodes import Bold, Content, Inline, inline
 from he_compare.reports.naming import short_title
 
@@ -48,7 +48,7 @@ def scrambling_words(view: RunView, groups: Sequence[Sequence[PipelineView]]) ->
         told = "attack ran and did not win" if count == 1 else "attacks ran; none of them won"
         words = f" {sentence(spelled(count))} {told}. "
         return inline(Bold("No attack that was run rebuilt a scrambled image."), words, NO_PROOF)
-    if not measured(tuple(everyone)) and not view.outcomes:
+    if not with_results(tuple(everyone)) and not view.outcomes:
         reason = everyone[0].trouble
         return inline(Bold("Scrambling gave no result."), f" {_names(view, everyone)}: {reason}.")
     if not view.outcomes:

@@ -58,7 +58,7 @@ def _side(pipeline: PipelineView) -> str:
     return "scrambled" if pipeline.planned.twin_wanted else "unprotected"
 
 
-def measured(pipelines: tuple[PipelineView, ...]) -> list[PipelineView]:
+def with_results(pipelines: tuple[PipelineView, ...]) -> list[PipelineView]:
     """Return those whose accuracy cell ended ok."""
     return [one for one in pipelines if one.measured]
 

@@ -11,7 +11,7 @@ from he_compare.common.run.view import PipelineView, RunView
 from he_compare.common.types import NotRun
 from he_compare.reports.answer.price import sentence
 from he_compare.reports.answer.scrambling_words import spelled
-from he_compare.reports.answer.sides import Sides, measured
+from he_compare.reports.answer.sides import Sides, with_results
 from he_compare.reports.document.nodes import Bold, Inline, inline
 
 HEAD = "What encryption did not do."
@@ -25,7 +25,7 @@ TLS = "TLS stops outsiders, not the server"
 
 def unpromised_words(view: RunView, sides: Sides, chosen: PipelineView | None) -> Inline:
     """Return the paragraph, of the chosen pipeline or the first measured; empty without any."""
-    found = measured(sides.encrypted)
+    found = with_results(sides.encrypted)
     if not found:
         return ()
     one = chosen or found[0]

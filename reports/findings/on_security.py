@@ -46,7 +46,7 @@ def shown_by(record: RunRecord) -> str:
     return f"compare show RUN {record.identity[:SHORT_ID]}"
 
 
-def named(view: RunView, pipelines: Sequence[PipelineView]) -> str:
+def titles_of(view: RunView, pipelines: Sequence[PipelineView]) -> str:
     """Return the names of pipelines in a row."""
     return "; ".join(short_title(view, pipeline) for pipeline in pipelines)
 
@@ -72,7 +72,7 @@ def kept_and_lost(view: RunView) -> Iterator[FindingCard]:
             words = worst.words[:1].upper() + worst.words[1:]
             yield card(
                 severity,
-                f"{named(view, pipelines)}. {question}: {words}.",
+                f"{titles_of(view, pipelines)}. {question}: {words}.",
                 _outcome_ids(worst.outcomes),
                 _limits(worst.outcomes),
                 reproduce=_command(pipelines, worst.outcomes),
@@ -135,7 +135,7 @@ def separate_processes(view: RunView) -> Iterator[FindingCard]:
             yield card(
                 severity,
                 f"{words}: {len(found)} of {len(measured)} pipelines{with_one} "
-                f"({named(view, found)}).",
+                f"({titles_of(view, found)}).",
                 first_records(found),
                 "The operating system of one machine separates the memory; its administrator sees "
                 "both.",
@@ -195,7 +195,7 @@ def repetitions(view: RunView) -> Iterator[FindingCard]:
         if found:
             yield card(
                 severity,
-                f"{words}: {named(view, found)}.",
+                f"{words}: {titles_of(view, found)}.",
                 first_records(found),
                 "The server always sees the number and time of requests.",
                 reproduce=shown_by(found[0].cells[0]),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from he_compare.common.run.view import RunView
 from he_compare.reports.answer.answer_table import answer_table
-from he_compare.reports.answer.choice import choice_of, choice_words
+from he_compare.reports.answer.choose import choice_of, choice_words
 from he_compare.reports.answer.clinic_words import clinic_words
 from he_compare.reports.answer.repeating import commands_of, repeat_words
 from he_compare.reports.answer.scrambling_words import scrambling_words

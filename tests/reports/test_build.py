@@ -85,12 +85,12 @@ def test_a_run_of_one_pipeline_renders(tmp_path: Path) -> None:
     run = build((PLAIN,), classes=("a", "b"), n=40, untrained=False, rounds=1)
     text = _report(run, tmp_path)
     assert "Paired differences" not in text
-    assert "**plaintext** is the reference" in text
+    assert "| No protection: plaintext |" in text
 
 
 def test_a_run_without_scores_says_so(tmp_path: Path) -> None:
     text = _report(replace(three_pipelines(), sheet=None), tmp_path)
-    assert "The run has no scores, so accuracies and differences are missing." in text
+    assert "No pipeline was scored" in text
     assert "`compare score` computes" in text.replace("\\", "")
 
 
@@ -103,7 +103,7 @@ def test_a_run_in_which_all_failed_renders(tmp_path: Path) -> None:
     text = _report(replace(run, sheet=None), tmp_path)
     assert "failed (accuracy): out of memory" in text
     assert "unavailable (accuracy): no wheel here" in text
-    assert "2 of 2 pipelines gave no result" in text
+    assert "**Encryption gave no result.**" in text
 
 
 def test_a_planned_pipeline_without_records_keeps_its_row(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_hostile_names_stay_text_in_both_formats(tmp_path: Path) -> None:
 def test_every_figure_has_alternative_text_and_names_its_pipelines(tmp_path: Path) -> None:
     document = build_document(RunFolder(ten_pipelines().write(tmp_path)))
     figures = document.figures()
-    names = ["tradeoff", "time-by-place", "accuracy"]
+    names = ["time-by-place", "accuracy"]
     assert [figure.name for figure in figures] == names
     assert [plate.name for plate in document.plates()] == ["pictures-1"]
     assert all(one.alt for one in (*figures, *document.plates()))

@@ -23,7 +23,6 @@ from he_compare.reports.figures.robustness import robustness_plot
 from he_compare.reports.figures.step_costs import costs_plot
 from he_compare.reports.figures.style import house_style, svg_of
 from he_compare.reports.figures.time_by_place import time_by_place_plot
-from he_compare.reports.figures.tradeoff import tradeoff_plot
 from he_compare.reports.figures.upload import levels_plot, rounds_plot
 from tests.support.samplerun import (
     PLAIN,
@@ -41,7 +40,6 @@ Plot = Callable[[RunView], Figure | None]
 PLOTS: tuple[Plot, ...] = (
     forest_plot,
     time_by_place_plot,
-    tradeoff_plot,
     costs_plot,
     convergence_plot,
     levels_plot,
@@ -165,18 +163,6 @@ def test_equal_runs_give_equal_bytes(plot: Plot, tmp_path: Path) -> None:
         made.append(svg_of(figure))
     assert made[0] == made[1]
     assert b"<dc:date>" not in made[0]
-
-
-def test_the_numbers_beside_marks_do_not_collide(tmp_path: Path) -> None:
-    with house_style():
-        figure = tradeoff_plot(_view(_twelve(), tmp_path))
-        assert figure is not None
-        figure.canvas.draw()
-    for axes in figure.axes[:-1]:
-        boxes = [text.get_window_extent() for text in axes.texts]
-        assert len(boxes) == 12
-        for index, box in enumerate(boxes):
-            assert not any(box.overlaps(other) for other in boxes[:index])
 
 
 def test_rounds_are_drawn_only_where_a_training_refreshed_something(tmp_path: Path) -> None:

@@ -8,27 +8,27 @@ from typing import Any
 
 import pytest
 
-from he_compare.common.run.outcomes import standing, worst_of
-from he_compare.common.run.records import AttackOutcome, Interval, Measurement, RunRecord
+from he_compare.common.run.records import AttackOutcome, Interval, RunRecord
 from he_compare.common.run.store import RunFolder
 from he_compare.common.run.view import RunView, read_run
-from he_compare.common.types import Knowledge, Phase
+from he_compare.common.types import Knowledge
 from he_compare.reports.cards import found_by
-from he_compare.reports.document.nodes import FindingCard, plain
-from he_compare.reports.sections import findings, verdict
+from he_compare.reports.document.nodes import FindingCard, Paragraph, plain
+from he_compare.reports.sections import findings
 from he_compare.reports.sections.findings import (
     calibration,
     encrypted_training,
     enforced_parameters,
     executed_agreement,
+    kept_and_lost,
     logits_outside,
     price_in_accuracy,
     price_of_encrypted_training,
     repetitions,
     separate_processes,
 )
-from he_compare.reports.verdict_words import verdict_words
-from tests.support.samplerun import PLAIN, SCRAMBLE, TRAINED, SampleRun, build, three_pipelines
+from tests.support.samplerun import PLAIN, TRAINED, SampleRun, build, three_pipelines
+from tests.support.samplerun.first_pages import only_encryption, two_classes
 
 
 def _view(run: SampleRun, path: Path, outcomes: tuple[AttackOutcome, ...] = ()) -> RunView:
@@ -98,9 +98,9 @@ def test_one_disagreeing_prediction_fails(tmp_path: Path) -> None:
     assert "199 of 200" in plain(found.claim)
 
 
-def test_parameters_pass_only_where_somebody_enforces_them(tmp_path: Path) -> None:
+def test_that_somebody_enforces_parameters_is_only_stated(tmp_path: Path) -> None:
     run = three_pipelines()
-    assert _severities(list(enforced_parameters(_view(run, tmp_path / "a")))) == ["pass"]
+    assert _severities(list(enforced_parameters(_view(run, tmp_path / "a")))) == ["stated"]
     nobody = _claims(run, "fhe-head", enforced_by="")
     assert _severities(list(enforced_parameters(_view(nobody, tmp_path / "b")))) == ["unknown"]
     weak = _claims(run, "fhe-head", insecure=["N=1024 holds 29 bits"])
@@ -108,21 +108,26 @@ def test_parameters_pass_only_where_somebody_enforces_them(tmp_path: Path) -> No
 
 
 def test_deterministic_ciphertexts_are_a_warning(tmp_path: Path) -> None:
-    found = list(repetitions(_view(three_pipelines(), tmp_path)))
+    found = list(repetitions(_view(three_pipelines(), tmp_path / "a")))
     assert [(one.severity, plain(one.claim).partition(": ")[2]) for one in found] == [
         ("warn", "block-scramble[al_amin]."),
-        ("pass", "fhe-head."),
+        ("stated", "fhe-head."),
     ]
+    checked = outcome(
+        "resists within budget", attack="freshness", target_kind="pipeline", target="fhe-head"
+    )
+    found = list(repetitions(_view(three_pipelines(), tmp_path / "b", (checked,))))
+    assert _severities(found) == ["warn", "pass"]
 
 
 @pytest.mark.parametrize(
     ("low", "high", "severity"),
-    [(-0.04, 0.02, "pass"), (-0.2, -0.1, "warn"), (-0.2, 0.1, "unknown"), (-0.04, -0.01, "pass")],
+    [(-0.04, 0.02, "pass"), (-0.2, -0.1, "warn"), (-0.2, 0.1, "unknown"), (-0.04, -0.01, "warn")],
 )
 def test_a_loss_is_judged_by_its_interval(
     low: float, high: float, severity: str, tmp_path: Path
 ) -> None:
-    run = three_pipelines()
+    run = only_encryption()
     assert run.sheet is not None
     changed = [
         one.model_copy(update={"interval": Interval(low=low, high=high, method="test")})
@@ -132,6 +137,35 @@ def test_a_loss_is_judged_by_its_interval(
     sheet = run.sheet.model_copy(update={"differences": changed})
     found = list(price_in_accuracy(_view(replace(run, sheet=sheet), tmp_path)))
     assert _severities(found) == [severity]
+    assert "minus its twin plaintext[logistic]" in plain(found[0].claim)
+
+
+def test_without_a_twin_no_price_is_judged(tmp_path: Path) -> None:
+    found = list(price_in_accuracy(_view(three_pipelines(), tmp_path)))
+    assert [plain(one.claim).partition(" minus")[0] for one in found] == ["block-scramble[al_amin]"]
+
+
+def test_what_attacks_took_is_one_finding_for_each_cipher_and_question(tmp_path: Path) -> None:
+    found = list(kept_and_lost(_view(two_classes(), tmp_path)))
+    told = [(one.severity, plain(one.claim).replace("block-scramble", "b")) for one in found]
+    assert told[:2] == [
+        ("fail", "b[vit_block]; b[al_amin]. Secrecy from the server: Broken: images recovered."),
+        ("unknown", "b[vit_block]; b[al_amin]. Integrity: Not tested: no attack was run."),
+    ]
+    assert (
+        "pass",
+        "fhe-head. Secrecy from the server: Not broken by what was run; rests on RLWE.",
+    ) in told
+    assert ("warn", "fhe-head. Integrity: Not protected: 8 of 8 replies changed unnoticed.") in told
+    assert not any("identity" in words or "plaintext" in words for _, words in told)
+
+
+def test_nothing_that_is_only_claimed_passes(tmp_path: Path) -> None:
+    cards = found_by(findings.SECURITY, _view(three_pipelines(), tmp_path))
+    assert [plain(one.claim) for one in cards if one.severity == "pass"] == [
+        "The server half ran in a separate process, started with public material: 3 of 3 "
+        "pipelines (plaintext; block-scramble[al_amin]; fhe-head)."
+    ]
 
 
 def test_badly_calibrated_probabilities_are_a_warning(tmp_path: Path) -> None:
@@ -225,76 +259,16 @@ def test_the_price_of_encrypted_training_is_told_step_by_step(
     assert found.severity == severity and words in plain(found.claim)
 
 
-def test_findings_stand_with_the_gravest_first(tmp_path: Path) -> None:
+def test_findings_are_one_list_security_first_then_the_gravest(tmp_path: Path) -> None:
     run = _changed(three_pipelines(), "plaintext", server_pid_separate=False)
-    (section,) = findings.SECTION.sections(_view(run, tmp_path))
-    cards = [block.severity for block in section.blocks if hasattr(block, "severity")]
-    order = ["fail", "warn", "unknown", "pass"]
-    assert cards == sorted(cards, key=order.index)
-    assert cards[0] == "fail"
-
-
-def test_the_worst_outcome_speaks_for_a_pipeline(tmp_path: Path) -> None:
-    held = outcome("resists within budget", identity="held0000")
-    by_cipher = _view(three_pipelines(), tmp_path / "a", (held, outcome("broken")))
-    plain_one, scrambled, encrypted = by_cipher.pipelines
-    assert standing(by_cipher, scrambled) == "broken"
-    assert worst_of(by_cipher, encrypted) is None
-    assert worst_of(by_cipher, plain_one) is None
-    mine = {"target_kind": "pipeline", "target": "block-scramble[al_amin]"}
-    outcomes = (held.model_copy(update=mine), outcome("broken", **mine))
-    found = _view(three_pipelines(), tmp_path / "c", outcomes)
-    assert standing(found, found.pipelines[1]) == "broken"
-    assert standing(found, found.pipelines[0]) == "unknown"
-    row = next(iter(verdict.SECTION.sections(found)[0].blocks)).rows[1]
-    assert "Known plaintext" in plain(row.cells[-1])
-    assert "brok0000" in plain(row.cells[-1])
-
-
-def test_the_verdict_names_the_adversary_and_never_says_secure(tmp_path: Path) -> None:
-    mine = {"target_kind": "pipeline", "target": "block-scramble[al_amin]"}
-    held = {"target_kind": "pipeline", "target": "fhe-head", "identity": "held0000"}
-    outcomes = (outcome("broken", **mine), outcome("resists within budget", **held))
-    words = "\n".join(
-        plain(one) for one in verdict_words(_view(three_pipelines(), tmp_path, outcomes))
-    )
-    assert (
-        "broken by an adversary with known pairs: 3 pairs recover 1.000 of all pixels (brok0000)"
-    ) in words
-    assert "resists 1 attack on what it claims, within their budget" in words
-    assert "If a heuristic claim is enough: attacks broke 1 of 1 such pipelines." in words
-    assert "No attack was run" not in words
-    assert "secure" not in words
-
-
-def test_what_no_attack_broke_is_chosen_before_what_one_did(tmp_path: Path) -> None:
-    better = replace(SCRAMBLE, label="scramble-better", accuracy=0.99)
-    run = build((PLAIN, better, SCRAMBLE), classes=("a", "b"), n=80, untrained=False, rounds=1)
-    broken = outcome("broken", target_kind="pipeline", target="scramble-better")
-    words = "\n".join(plain(one) for one in verdict_words(_view(run, tmp_path, (broken,))))
-    assert (
-        "choose block-scramble[al_amin] (highest accuracy of the 1 of 2 such pipelines that no"
-        in words
-    )
-    assert "choose scramble-better" not in words
-
-
-def test_a_shorter_wait_is_named_only_where_intervals_show_it(tmp_path: Path) -> None:
-    slow = replace(SCRAMBLE, label="scramble-better", accuracy=0.99)
-    run = build((PLAIN, slow, SCRAMBLE), classes=("a", "b"), n=80, untrained=False, rounds=1)
     view = _view(run, tmp_path)
-    label = SCRAMBLE.label
-    assert "shortest wait" not in "\n".join(plain(one) for one in verdict_words(view))
-    records = tuple(
-        one.model_copy(update={"measurements": [_faster(part) for part in one.measurements]})
-        if one.cell.label == label and one.cell.phase is Phase.LATENCY
-        else one
-        for one in run.records
-    )
-    view = _view(replace(run, records=records), tmp_path / "quicker")
-    words = "\n".join(plain(one) for one in verdict_words(view))
-    assert f"; or {label} (shortest wait of 2 such pipelines)" in words
-
-
-def _faster(part: Measurement) -> Measurement:
-    return part.model_copy(update={"seconds": [one / 10 for one in part.seconds]})
+    (section,) = findings.SECTION.sections(view)
+    head, *cards = section.blocks
+    severities = [card.severity for card in cards if isinstance(card, FindingCard)]
+    order = ["fail", "warn", "unknown", "stated", "pass"]
+    security = len(found_by(findings.SECURITY, view))
+    for part in (severities[:security], severities[security:]):
+        assert part and part == sorted(part, key=order.index)
+    assert severities[0] == "fail"
+    assert isinstance(head, Paragraph)
+    assert plain(head.content).startswith(f"{len(cards)} findings: {severities.count('fail')} fail")

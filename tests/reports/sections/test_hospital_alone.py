@@ -22,11 +22,9 @@ from he_compare.comparisons.judging.show import table
 from he_compare.comparisons.judging.verify import verify_run
 from he_compare.reports.build import build_document
 from he_compare.reports.cards import found_by
-from he_compare.reports.document.nodes import Row, Table, plain
-from he_compare.reports.figures.tradeoff import tradeoff_plot
+from he_compare.reports.document.nodes import Paragraph, Row, Table, plain
 from he_compare.reports.render.markdown import markdown
 from he_compare.reports.sections import deviations, findings, hospital_alone, verdict
-from he_compare.reports.verdict_words import verdict_words
 from tests.support.samplerun import SampleRun, three_pipelines, with_the_hospital_alone
 
 
@@ -81,21 +79,20 @@ def rows_of(shown: Any) -> dict[str, list[str]]:
 
 
 def test_its_row_is_neither_a_pass_nor_missing(view: RunView) -> None:
-    row = rows_of(verdict.SECTION.sections(view)[0].blocks[0])["local"]
-    assert row[-1] == f"n/a\n{NOTHING_TO_ATTACK}"
-    assert row[-2] == "0 +\n0"
-    assert row[-4].endswith("+\nno server")
+    (table,) = [one for one in verdict.SECTION.blocks(view) if isinstance(one, Table)]
+    cells = [[plain(cell) for cell in row.cells] for row in table.rows if isinstance(row, Row)]
+    (row,) = [row for row in cells if row[0] == "Hospital only, no server: local"]
+    assert row[1] == "nothing" and row[-2] == "0"
+    assert row[-1] == "nothing is sent: there is no server"
     assert standing(view, view.by_label["local"]) == "no server"
     assert strongest(view, view.by_label["local"]) == ("not applicable", NOTHING_TO_ATTACK)
 
 
 def test_the_verdict_never_offers_it_as_a_protection(view: RunView) -> None:
-    paragraphs = [plain(one) for one in verdict_words(view)]
-    (told,) = [one for one in paragraphs if one.startswith("Without any server: local")]
-    assert "0 bytes transferred per image" in told and "trained in 95.0 s" in told
-    assert "when a server is used all the same" in told
-    others = " ".join(one for one in paragraphs if one is not told)
-    assert "local" not in others
+    blocks = verdict.SECTION.blocks(view)
+    words = " ".join(plain(one.content) for one in blocks if isinstance(one, Paragraph))
+    assert words.count("local") == 1
+    assert "If nobody else owns that layer, no server is needed: local takes" in words
 
 
 def test_the_section_says_why_there_is_a_server(
@@ -114,7 +111,8 @@ def test_the_section_says_why_there_is_a_server(
 def test_without_such_a_pipeline_there_is_no_section(tmp_path: Path) -> None:
     view = view_of(tmp_path / "run", three_pipelines())
     assert hospital_alone.SECTION.sections(view) == []
-    assert not any(plain(one).startswith("Without any") for one in verdict_words(view))
+    words = [plain(one.content) for one in verdict.SECTION.blocks(view) if hasattr(one, "content")]
+    assert any("no server is needed." in told for told in words)
 
 
 def test_findings_and_deviations_do_not_miss_a_server_that_is_not_there(view: RunView) -> None:
@@ -123,32 +121,6 @@ def test_findings_and_deviations_do_not_miss_a_server_that_is_not_there(view: Ru
     assert "3 of 3 pipelines with a server" in apart and "local" not in apart
     assert not any("not recorded" in one for one in told)
     assert not any("local" in plain(one.claim) for one in found_by(deviations.RULES, view))
-
-
-def test_zero_bytes_have_a_place_on_the_log_axis(view: RunView) -> None:
-    figure = tradeoff_plot(view)
-    assert figure is not None
-    wait, moved, _ = figure.axes
-    assert moved.get_xticklabels()[0].get_text() == "0"
-    assert "0" not in [tick.get_text() for tick in wait.get_xticklabels()]
-    placed = sorted(
-        float(line.get_xdata()[0]) for line in moved.lines if len(line.get_xdata()) == 1
-    )
-    assert len(placed) == 4 and 0 < placed[0] < 0.7 * placed[1]
-    assert moved.get_xlim()[0] < placed[0]
-    (begin,) = [line for line in moved.lines if len(line.get_xdata()) == 2]
-    assert placed[0] < float(begin.get_xdata()[0]) < placed[1]
-
-
-def test_where_nothing_at_all_is_sent_there_is_no_panel_of_bytes(tmp_path: Path) -> None:
-    run = with_the_hospital_alone()
-    alone = replace(
-        run,
-        manifest=run.manifest.model_copy(update={"pipelines": run.manifest.pipelines[1:2]}),
-        records=tuple(one for one in run.records if one.cell.label == "local"),
-    )
-    figure = tradeoff_plot(view_of(tmp_path / "run", alone))
-    assert figure is not None and len(figure.axes) == 2
 
 
 def test_terminal_table_policy_and_comparison_know_it(view: RunView, tmp_path: Path) -> None:

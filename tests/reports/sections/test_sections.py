@@ -18,7 +18,7 @@ from he_compare.reports import banners
 from he_compare.reports.build import build_document
 from he_compare.reports.cards import found_by
 from he_compare.reports.confusion import confusion_tables
-from he_compare.reports.document.nodes import Row, SpanRow, Table, plain
+from he_compare.reports.document.nodes import Row, Table, plain
 from he_compare.reports.metric_tables import is_recall, title_of
 from he_compare.reports.render.markdown import markdown
 from he_compare.reports.sections import (
@@ -27,9 +27,7 @@ from he_compare.reports.sections import (
     compared,
     deviations,
     pictures,
-    verdict,
 )
-from he_compare.reports.verdict_words import verdict_words
 from tests.support.samplerun import FHE, PLAIN, SampleRun, build, ten_pipelines, three_pipelines
 
 
@@ -48,39 +46,6 @@ def _changed(run: SampleRun, label: str, **update: Any) -> SampleRun:
 
 def _claims(view: RunView) -> str:
     return "\n".join(plain(found.claim) for found in found_by(deviations.RULES, view))
-
-
-def test_the_verdict_is_said_in_these_words(tmp_path: Path) -> None:
-    words = [plain(content) for content in verdict_words(_view(three_pipelines(), tmp_path))]
-    assert words == [
-        "Every pipeline got the same 200 test images of “Invented images for the tests of "
-        "he-compare”. plaintext is the reference for all differences: accuracy 0.920 [0.882, "
-        "0.958], n = 200, one image in 8.39 ms (p50, n = 36), 151 kB transferred per image.",
-        "If the claim must rest on a hardness assumption, choose fhe-head: accuracy differs "
-        "by −0.020 [−0.050, +0.010] from the reference (n = 200, paired test p = 0.620, no "
-        "difference shown), 25.5 ms per image (p50, n = 36), 3.0 times the reference, 138 kB "
-        "transferred per image, trained in 95.0 s (record 663e2a24).",
-        "If a heuristic claim is enough, choose block-scramble[al_amin]: accuracy differs by "
-        "−0.060 [−0.090, −0.030] from the reference (n = 200, paired test p < 0.001), AUC differs "
-        "by −0.060 [−0.090, −0.030], 9.04 ms per image (p50, n = 36), 1.1 times the reference, "
-        "151 kB transferred per image, trained in 95.0 s (record bd407c51).",
-        "No attack was run on this run's pipelines: no claim was tested, and the column "
-        "“Strongest attack” is not a pass.",
-    ]
-
-
-def test_the_verdict_has_a_row_for_each_pipeline_and_no_pass(tmp_path: Path) -> None:
-    view = _view(ten_pipelines(), tmp_path)
-    table = verdict.SECTION.sections(view)[0].blocks[0]
-    assert isinstance(table, Table)
-    rows = [row for row in table.rows if isinstance(row, Row)]
-    remarks = [plain(row.content) for row in table.rows if isinstance(row, SpanRow)]
-    assert len(rows) == 10
-    assert {plain(row.cells[-1]) for row in rows} == {"not run"}
-    assert remarks == [
-        "failed (accuracy): the server process ended with code -9 while inferring image 37",
-        "unavailable (accuracy): concrete-ml has no wheel for Python 3.13: use Python 3.12",
-    ]
 
 
 def test_a_good_run_deviates_only_by_backbone_size_and_attacks(tmp_path: Path) -> None:

@@ -29,7 +29,6 @@ from he_compare.reports.document.nodes import (
 from he_compare.reports.document.photographs import Grid, Slider
 from he_compare.reports.parts import parts
 from he_compare.reports.sections import deviations, verdict
-from he_compare.reports.verdict_words import verdict_words
 from tests.support.samplerun.runs import three_pipelines
 
 SCRAMBLE, FHE = "block-scramble[al_amin]", "fhe-head"
@@ -120,16 +119,6 @@ def test_the_strongest_attack_is_the_worst_with_the_least_knowledge(tmp_path: Pa
     assert strongest(view, by_label[SCRAMBLE]) == ("broken", "Bytes")
     assert strongest(view, by_label[FHE]) == ("resists within budget", "1 attack within budget")
     assert strongest(view, by_label["plaintext"]) == ("not run", "no attack")
-    table = verdict.SECTION.sections(view)[0].blocks[0]
-    assert isinstance(table, Table)
-    last = [plain(row.cells[-1]) for row in table.rows if isinstance(row, Row)]
-    assert last == [
-        "not run",
-        "broken\nBytes\nbytes-bl",
-        "resists\n1 attack within budget\npairs-fh",
-    ]
-    words = plain(verdict_words(view)[-1])
-    assert f"broken: {SCRAMBLE} (Bytes)" in words
 
 
 def test_a_control_that_misbehaves_is_boxed_and_its_outcome_no_pass(tmp_path: Path) -> None:
@@ -200,32 +189,6 @@ def test_grids_show_pipelines_and_controls_and_say_what_a_low_ssim_is_not(
     (figure,) = [block for block in part.blocks if isinstance(block, Grid)]
     assert f"{SCRAMBLE}, identity, noise" in figure.alt
     assert "perceptual hiding, not confidentiality" in figure.caption
-
-
-def test_what_was_won_beyond_the_claims_is_said_beside_what_was_resisted(tmp_path: Path) -> None:
-    beyond = outcome("head_extraction", "fhe-head", "broken", claim="the head", promised=False)
-    view = view_of(tmp_path, outcome("jigsaw", "fhe-head", "resists within budget"), beyond)
-    words = " ".join(plain(content) for content in verdict_words(view))
-    assert (
-        "resists 1 attack on what it claims, within their budget; succeeded beyond its claims (1)"
-        in (words)
-    )
-    assert "fhe-head (1 attack within budget; 1 succeeded beyond its claims)" in words
-
-
-def test_the_strongest_attack_leads_the_report_with_its_picture(pictured: RunView) -> None:
-    (slider,) = [
-        one for one in verdict.SECTION.sections(pictured)[0].blocks if isinstance(one, Slider)
-    ]
-    assert [still.title for still in slider.stills] == ["original", "server's view", "after attack"]
-    assert [still.caption for still in slider.stills] == ["SSIM 0.97"] * 3
-    assert f"Pairs on {SCRAMBLE}" in slider.caption
-    assert "known pairs; broken" in slider.caption
-
-
-def test_a_run_that_no_attack_won_has_no_leading_picture(tmp_path: Path) -> None:
-    blocks = verdict.SECTION.sections(view_of(tmp_path, RESISTS))[0].blocks
-    assert not any(isinstance(block, Slider) for block in blocks)
 
 
 @pytest.mark.parametrize("spoilt", ["missing", "no picture"])

@@ -14,7 +14,7 @@ from he_compare.common.run.view import PipelineView, RunView
 from he_compare.common.types import Side, Stage
 from he_compare.reports.answer.price import loss_shown, price_words
 from he_compare.reports.answer.scrambling_words import HOW_TO_AUDIT, spelled
-from he_compare.reports.answer.sides import Sides, measured
+from he_compare.reports.answer.sides import Sides, with_results
 from he_compare.reports.document.nodes import Bold, Content, Inline, inline
 from he_compare.reports.naming import short_title
 
@@ -23,7 +23,7 @@ LOST = ("broken", "partly")
 
 
 @dataclass(frozen=True)
-class Choice:
+class Recommendation:
     """What the rules choose among encrypted pipelines.
 
     ``chosen``: None where nothing can be. ``equal``: others that the rules cannot tell from it.
@@ -33,17 +33,17 @@ class Choice:
     equal: tuple[PipelineView, ...] = ()
 
 
-def choice_of(view: RunView, sides: Sides) -> Choice:
+def choice_of(view: RunView, sides: Sides) -> Recommendation:
     """Choose among what was measured and not broken, by the rules of the package."""
-    kept = [one for one in measured(sides.encrypted) if secrecy_of(view, one).mark not in LOST]
+    kept = [one for one in with_results(sides.encrypted) if secrecy_of(view, one).mark not in LOST]
     if not kept:
-        return Choice(None)
+        return Recommendation(None)
     good = [one for one in kept if not loss_shown(view, one)] or kept
     good = [one for one in good if not _training_bytes(one)] or good
     timed = [(latency.total, one) for one in good if (latency := latency_of(one))]
     if not timed:
         ranked = sorted(good, key=lambda one: -(one.value(leading_metrics(view)[0]) or 0.0))
-        return Choice(ranked[0], tuple(ranked[1:]))
+        return Recommendation(ranked[0], tuple(ranked[1:]))
     first, chosen = min(timed, key=lambda one: one[0].p50)
     equal = [
         one
@@ -51,10 +51,10 @@ def choice_of(view: RunView, sides: Sides) -> Choice:
         if one is not chosen
         and not (first.interval and spread.interval and first.interval.high < spread.interval.low)
     ]
-    return Choice(chosen, tuple(equal))
+    return Recommendation(chosen, tuple(equal))
 
 
-def choice_words(view: RunView, sides: Sides, choice: Choice) -> Inline:
+def choice_words(view: RunView, sides: Sides, choice: Recommendation) -> Inline:
     """Return the paragraph on the choice, its price and its work."""
     if choice.chosen is None:
         return _nothing_to_choose(view, sides)
@@ -94,7 +94,7 @@ def _nothing_to_choose(view: RunView, sides: Sides) -> Inline:
         if not sides.scrambled:
             head = "This run has no protected set-up, so it cannot say what protection costs."
         words = "Add --pipeline fhe-head to the command."
-    elif not measured(sides.encrypted):
+    elif not with_results(sides.encrypted):
         head = "Encryption gave no result."
         told = [f"{short_title(view, one)}: {one.trouble}" for one in sides.encrypted[:2]]
         words = "; ".join(told) + "."
@@ -102,7 +102,7 @@ def _nothing_to_choose(view: RunView, sides: Sides) -> Inline:
         head = "No encryption of this run kept everything secret: none can be chosen."
         told = [
             f"{short_title(view, one)}: {secrecy_of(view, one).words.partition(': ')[2]}"
-            for one in measured(sides.encrypted)[:3]
+            for one in with_results(sides.encrypted)[:3]
         ]
         words = "; ".join(told) + "."
     return inline(Bold(head), f" {words} {_without_words(view, sides)}".rstrip())
@@ -173,7 +173,7 @@ def _taken_alone(view: RunView, sides: Sides) -> str:
 
 def _trained_words(view: RunView, sides: Sides, chosen: PipelineView) -> str:
     """Name what also trains on ciphertexts, where that is another pipeline than the chosen one."""
-    for one in measured(sides.encrypted):
+    for one in with_results(sides.encrypted):
         if one is not chosen and (sent := _training_bytes(one)):
             size = megabytes(sent)
             name = short_title(view, one)
