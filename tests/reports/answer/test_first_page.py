@@ -23,6 +23,7 @@ from he_compare.reports.answer.question import question_of
 from he_compare.reports.answer.repeating import default_run_folder
 from he_compare.reports.answer.sides import sides_of
 from he_compare.reports.answer.trainings import seeds_of
+from he_compare.reports.build import build_document
 from he_compare.reports.document.nodes import (
     Block,
     CodeBlock,
@@ -34,6 +35,7 @@ from he_compare.reports.document.nodes import (
     plain,
 )
 from he_compare.reports.render.markdown import markdown
+from he_compare.reports.render.pdf import pdf
 from he_compare.reports.sections import verdict
 from tests.support.repository import ROOT
 from tests.support.samplerun import FHE, PLAIN, SCRAMBLE, TRAINED, Kind, build
@@ -197,3 +199,15 @@ def test_the_title_asks_what_the_run_can_answer(
     assert (title.startswith(question) and title.endswith("? Quick run, 40 test images")) or (
         title.endswith("without protection? Quick run, 40 test images")
     )
+
+
+@pytest.mark.parametrize("name", ["two-classes", "many-set-ups", "synthetic"])
+def test_it_fits_on_one_sheet_of_paper(name: str, tmp_path: Path) -> None:
+    pypdfium2 = pytest.importorskip("pypdfium2")
+    folder = write_first_page(name, tmp_path)
+    whole = build_document(RunFolder(folder))
+    alone = replace(whole, sections=whole.sections[:1], attachments=())
+    pages = pypdfium2.PdfDocument(pdf(alone))
+    assert len(pages) == 1
+    text = pages[0].get_textpage().get_text_range()
+    assert "compare verify runs/" in text and "fit for a clinic" in text
