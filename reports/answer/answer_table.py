@@ -71,10 +71,10 @@ def answer_table(
 def _columns(view: RunView) -> tuple[Column, ...]:
     accuracy, auc = leading_titles(view)
     return (
-        Column("Set-up", weight=2.1),
+        Column("Set-up", weight=2.5),
         Column("Server receives", weight=1.2),
         Column(accuracy, "right", weight=1.05),
-        Column("Minus its twin", "right", f"{accuracy.lower()}, then {auc}; 95%", 2.1),
+        Column("Minus its twin", "right", f"{accuracy.lower()}, then {auc}; 95%", 2.0),
         Column("One image", "right", "ms", 0.9),
         Column("Up + down", "right", "kB", 1.1),
         Column("Secret from the server?", weight=1.7),
@@ -248,7 +248,9 @@ def _note(view: RunView, sides: Sides, left_out: int) -> str:
     half = [
         (found.interval.high - found.interval.low) / 2
         for one in view.pipelines
-        if (found := one.metric(metric)) is not None and found.interval is not None
+        if one not in sides.controls
+        and (found := one.metric(metric)) is not None
+        and found.interval is not None
     ]
     parts = [f"n = {view.n_test:,}, the same images for all"]
     if half:

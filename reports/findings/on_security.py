@@ -60,23 +60,26 @@ def first_records(pipelines: Sequence[PipelineView]) -> Inline:
 def kept_and_lost(view: RunView) -> Iterator[FindingCard]:
     """Say of each protection what attacks took of secrecy, integrity and leaked decryptions.
 
-    Set-ups of one cipher are one protection, and have one finding.
+    Set-ups of one cipher are one protection; protections with the same answer share a finding.
     """
-    for pipelines in _protections(view):
-        for question, answer in QUESTIONS:
+    for question, answer in QUESTIONS:
+        alike: dict[str, tuple[list[PipelineView], list[AttackOutcome], ProtectionMark]] = {}
+        for pipelines in _protections(view):
             found = [answer(view, one) for one in pipelines]
             worst = min(found, key=lambda one: _gravity(one.mark))
-            severity = SEVERITY_OF.get(worst.mark)
-            if severity is None:
-                continue
-            words = worst.words[:1].upper() + worst.words[1:]
-            yield card(
-                severity,
-                f"{titles_of(view, pipelines)}. {question}: {words}.",
-                _outcome_ids(worst.outcomes),
-                _limits(worst.outcomes),
-                reproduce=_command(pipelines, worst.outcomes),
-            )
+            mine, outcomes, _ = alike.setdefault(worst.words, ([], [], worst.mark))
+            mine += pipelines
+            outcomes += worst.outcomes
+        for words, (mine, outcomes, mark) in alike.items():
+            severity = SEVERITY_OF.get(mark)
+            if severity is not None:
+                yield card(
+                    severity,
+                    f"{question}: {words} ({titles_of(view, mine)}).",
+                    _outcome_ids(outcomes),
+                    _limits(outcomes),
+                    reproduce=_command(mine, outcomes),
+                )
 
 
 def _protections(view: RunView) -> list[tuple[PipelineView, ...]]:

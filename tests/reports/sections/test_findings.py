@@ -149,14 +149,15 @@ def test_what_attacks_took_is_one_finding_for_each_cipher_and_question(tmp_path:
     found = list(kept_and_lost(_view(two_classes(), tmp_path)))
     told = [(one.severity, plain(one.claim).replace("block-scramble", "b")) for one in found]
     assert told[:2] == [
-        ("fail", "b[vit_block]; b[al_amin]. Secrecy from the server: Broken: images recovered."),
-        ("unknown", "b[vit_block]; b[al_amin]. Integrity: Not tested: no attack was run."),
+        ("fail", "Secrecy from the server: broken: images recovered (b[vit_block]; b[al_amin])."),
+        (
+            "pass",
+            "Secrecy from the server: not broken by what was run; rests on RLWE (fhe-head; "
+            "fhe-tfhe[components=63]).",
+        ),
     ]
-    assert (
-        "pass",
-        "fhe-head. Secrecy from the server: Not broken by what was run; rests on RLWE.",
-    ) in told
-    assert ("warn", "fhe-head. Integrity: Not protected: 8 of 8 replies changed unnoticed.") in told
+    changed = "Integrity: not protected: 8 of 8 replies changed unnoticed"
+    assert ("warn", f"{changed} (fhe-head; fhe-tfhe[components=63]).") in told
     assert not any("identity" in words or "plaintext" in words for _, words in told)
 
 
