@@ -151,7 +151,7 @@ def test_every_figure_has_alternative_text_and_names_its_pipelines(tmp_path: Pat
     assert [figure.name for figure in figures] == names
     assert [plate.name for plate in document.plates()] == ["pictures-1"]
     assert all(one.alt for one in (*figures, *document.plates()))
-    assert "plaintext: 8.31 ms, of which hospital 1.72 ms" in figures[1].alt
+    assert "plaintext: 8.31 ms, of which hospital 1.72 ms" in figures[0].alt
     assert "Differences to the twin" in figures[2].alt
 
 

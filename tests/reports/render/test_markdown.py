@@ -69,7 +69,7 @@ def test_pictures_are_written_beside_the_report_and_have_alternative_text(tmp_pa
     path = write(build_document(RunFolder(run)), tmp_path / "out")
     shown = re.findall(r"!\[([^!]+)\]\((figures/[^)]+)\)", path.read_text(encoding="utf-8"))
     drawings = [(alt, target) for alt, target in shown if target.endswith(".svg")]
-    assert len(drawings) == 7
+    assert len(drawings) == 2
     for alt, target in drawings:
         assert len(alt) > 20
         assert b"<svg" in (path.parent / target).read_bytes()
