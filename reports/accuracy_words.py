@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from he_compare.common.run.leading import leading_metrics
 from he_compare.common.run.one_cipher import cipher_groups
+from he_compare.common.run.protection import is_control_pipeline
 from he_compare.common.run.records import PairedDifference
 from he_compare.common.run.spelling import bracket, fixed
 from he_compare.common.run.twin_words import no_twin_words
@@ -41,6 +42,19 @@ def lost_words(view: RunView) -> Inline:
         why = no_twin_words(view, one) or "no difference to its twin is stored"
         parts += [Bold(short_title(view, one)), f": {why}. "]
     return inline(*parts) if parts else inline("No set-up could be compared with its twin.")
+
+
+def control_words(view: RunView) -> str:
+    """Say how the controls did against the same model: one protects nothing, one sends nothing."""
+    parts = []
+    for pipeline in filter(is_control_pipeline, view.pipelines):
+        found = _differences(view, pipeline)[:1]
+        for one in found:
+            name = _in_prose(title_in(view, one.metric))
+            gap = fixed(one.difference or 0.0, signed=True)
+            shown = f"{gap} {bracket(one.interval, signed=True)}".rstrip()
+            parts.append(f"{short_title(view, pipeline)} {name} {shown}")
+    return f"Controls, minus the same twin: {'; '.join(parts)}." if parts else ""
 
 
 def _named(view: RunView, pipelines: Sequence[PipelineView]) -> list[Content]:

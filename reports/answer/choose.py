@@ -12,7 +12,7 @@ from he_compare.common.run.spelling import megabytes, milliseconds
 from he_compare.common.run.timing import latency_of
 from he_compare.common.run.view import PipelineView, RunView
 from he_compare.common.types import Side, Stage
-from he_compare.reports.answer.price import loss_shown, price_words
+from he_compare.reports.answer.price import differences_known, loss_shown, price_words
 from he_compare.reports.answer.scrambling_words import HOW_TO_AUDIT, spelled
 from he_compare.reports.answer.sides import Sides, with_results
 from he_compare.reports.document.nodes import Bold, Content, Inline, inline
@@ -40,6 +40,8 @@ def choice_of(view: RunView, sides: Sides) -> Recommendation:
         return Recommendation(None)
     good = [one for one in kept if not loss_shown(view, one)] or kept
     good = [one for one in good if not _training_bytes(one)] or good
+    if not any(differences_known(view, one) for one in good):
+        good = _most_accurate(view, good)
     timed = [(latency.total, one) for one in good if (latency := latency_of(one))]
     if not timed:
         ranked = sorted(good, key=lambda one: -(one.value(leading_metrics(view)[0]) or 0.0))
@@ -52,6 +54,13 @@ def choice_of(view: RunView, sides: Sides) -> Recommendation:
         and not (first.interval and spread.interval and first.interval.high < spread.interval.low)
     ]
     return Recommendation(chosen, tuple(equal))
+
+
+def _most_accurate(view: RunView, pipelines: list[PipelineView]) -> list[PipelineView]:
+    """Return those of the highest value of what leads: all that is known without their twins."""
+    name = leading_metrics(view)[0]
+    best = max((one.value(name) or 0.0 for one in pipelines), default=0.0)
+    return [one for one in pipelines if (one.value(name) or 0.0) == best]
 
 
 def choice_words(view: RunView, sides: Sides, choice: Recommendation) -> Inline:

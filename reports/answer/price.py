@@ -24,6 +24,11 @@ def loss_shown(view: RunView, pipeline: PipelineView) -> bool:
     return any(one and one.interval and one.interval.high < 0 for one in found)
 
 
+def differences_known(view: RunView, pipeline: PipelineView) -> bool:
+    """Say whether a difference to the twin is stored in a leading metric."""
+    return any(pipeline.difference(metric) for metric in leading_metrics(view))
+
+
 def price_words(view: RunView, pipeline: PipelineView, subject: str = "It") -> str:
     """Return the price in one or two sentences; what is not known is said to be unknown.
 

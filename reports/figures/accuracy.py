@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from he_compare.common.run.leading import leading_metrics, leading_titles
+from he_compare.common.run.protection import is_control_pipeline
 from he_compare.common.run.records import PairedDifference
 from he_compare.common.run.spelling import bracket, fixed
 from he_compare.common.run.twin_words import no_twin_words
@@ -32,8 +33,15 @@ SMALL = 6.5
 
 
 def compared_with_twins(view: RunView) -> list[PipelineView]:
-    """Return the pipelines that protect something: those that have a twin, or should."""
-    return [one for one in view.pipelines if one.planned.twin_wanted or one.protected]
+    """Return the pipelines that protect something: those that have a twin, or should.
+
+    Controls protect nothing, and have a sentence of their own.
+    """
+    return [
+        one
+        for one in view.pipelines
+        if (one.planned.twin_wanted or one.protected) and not is_control_pipeline(one)
+    ]
 
 
 def forest_plot(view: RunView) -> Figure | None:

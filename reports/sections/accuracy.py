@@ -6,7 +6,7 @@ from he_compare.common.run.leading import even_classes, leading_metrics, leading
 from he_compare.common.run.records import PairedDifference
 from he_compare.common.run.spelling import bracket, fixed
 from he_compare.common.run.view import PipelineView, RunView
-from he_compare.reports.accuracy_words import lost_words, spread_words
+from he_compare.reports.accuracy_words import control_words, lost_words, spread_words
 from he_compare.reports.document.nodes import Block, Figure, Paragraph, inline
 from he_compare.reports.figures.accuracy import compared_with_twins, forest_plot
 from he_compare.reports.figures.block import drawn
@@ -39,7 +39,7 @@ class Accuracy(ReportSection):
             Paragraph(words),
             *_forest(view),
             *metric_tables(view, "Accuracy of every set-up", body_metrics(view)),
-            Paragraph(inline(spread_words(view))),
+            Paragraph(inline(f"{spread_words(view)} {control_words(view)}".rstrip())),
         ]
 
 

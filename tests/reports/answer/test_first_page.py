@@ -112,6 +112,32 @@ def test_of_what_is_not_broken_a_shown_loss_is_not_chosen(tmp_path: Path) -> Non
         assert f"choose {chosen}." in words_of(view)
 
 
+def test_without_differences_to_twins_the_more_accurate_is_chosen(tmp_path: Path) -> None:
+    run = two_classes()
+    assert run.sheet is not None
+    cells = [
+        cell.model_copy(
+            update={
+                "metrics": [
+                    one.model_copy(update={"value": 0.5}) if one.name == "accuracy" else one
+                    for one in cell.metrics
+                ]
+            }
+        )
+        if cell.label == "fhe-head"
+        else cell
+        for cell in run.sheet.cells
+    ]
+    worse = run.sheet.model_copy(update={"cells": cells})
+    unknown = worse.model_copy(update={"differences": []})
+    for path, sheet, chosen in (
+        ("a", worse, "fhe-head"),
+        ("b", unknown, "fhe-tfhe[components=63]"),
+    ):
+        view = read_run(RunFolder(replace(run, sheet=sheet).write(tmp_path / path)))
+        assert f"choose {chosen}." in words_of(view)
+
+
 def test_what_attacks_broke_is_never_chosen(tmp_path: Path) -> None:
     view = view_of("all-broken", tmp_path)
     assert choice_of(view, sides_of(view)) == Recommendation(None)
