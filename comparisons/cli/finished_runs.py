@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from he_compare.common.errors import EXIT_INTEGRITY, UsageError
-from he_compare.comparisons.cli.options import Formats, JsonFlag, RunArgument, print_json
+from he_compare.comparisons.cli.options import Formats, JsonFlag, RunArgument, Wide, print_json
 
 
 def renderer(formats: str, out: Path | None) -> Callable[[Path], list[Path]]:
@@ -99,10 +99,12 @@ def diff(
     allow_other_environment: Annotated[
         bool, typer.Option(help="Also compare runs of different machines or versions.")
     ] = False,
+    wide: Wide = False,
 ) -> None:
     """Compare two runs; paired image by image if both classified the same images."""
     from he_compare.common.run.store import RunFolder
     from he_compare.comparisons.judging.diff import diff_runs, render
+    from he_compare.comparisons.terminal import terminal_columns
 
     found = diff_runs(
         RunFolder(run_a), RunFolder(run_b), allow_other_environment=allow_other_environment
@@ -110,7 +112,7 @@ def diff(
     if as_json:
         print_json(found)
     else:
-        print(render(found))
+        print(render(found, terminal_columns(wide=wide)))
 
 
 def export(
