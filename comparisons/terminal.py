@@ -23,6 +23,7 @@ NARROWEST = 40
 GAP = "  "
 # Words that are longer may be cut anywhere, so that one name does not widen a whole table.
 LONGEST_WORD = 24
+NO_VALUE = "-"
 UNBROKEN_SPACE = "\u00a0"
 
 
@@ -105,7 +106,12 @@ def continued(command: str, columns: int | None) -> list[str]:
 def laid_out(table: TextTable, columns: int | None) -> list[str]:
     """Lay a table out in at most ``columns``; as cards where its columns do not fit."""
     lines = in_columns(table, columns)
-    return list(_cards(table, columns)) if lines is None else lines
+    return in_cards(table, columns) if lines is None else lines
+
+
+def in_cards(table: TextTable, columns: int | None) -> list[str]:
+    """Lay each row out as its name and, below it, a line per column that has something to say."""
+    return list(_cards(table, columns))
 
 
 def in_columns(table: TextTable, columns: int | None, first: int = 0) -> list[str] | None:
@@ -168,7 +174,6 @@ def _row_lines(row: Sequence[str], widths: list[int], columns: int | None) -> li
 
 
 def _cards(table: TextTable, columns: int | None) -> Iterator[str]:
-    """Yield each row as its name and, below it, a line per column that has something to say."""
     indent = len(GAP) + max((len(one) for one in table.headings[1:]), default=0) + len(GAP)
     for number, row in enumerate(table.rows):
         if number:
@@ -178,7 +183,7 @@ def _cards(table: TextTable, columns: int | None) -> Iterator[str]:
             continue
         yield from fold_text(row[0], columns, GAP)
         for heading, cell in zip(table.headings[1:], row[1:], strict=True):
-            if cell:
+            if cell not in ("", NO_VALUE):
                 yield from labelled(GAP + heading, cell, columns, indent)
 
 
@@ -186,12 +191,14 @@ def _pieces(word: str, columns: int) -> list[str]:
     """Cut a word that is too long before its brackets and after its commas, else anywhere."""
     if cell_len(word) <= columns:
         return [word]
-    return [
-        part
-        for joint in re.split(r"(?<=[,/@])|(?=\[)", word)
-        if joint
-        for part in _anywhere(joint, columns)
-    ]
+    return [part for joint in _joints(word) for part in _anywhere(joint, columns)]
+
+
+def _joints(word: str) -> list[str]:
+    """Cut a word before its brackets and after its commas, unless it is to stay in one piece."""
+    if UNBROKEN_SPACE in word:
+        return [word]
+    return [one for one in re.split(r"(?<=[,/@])|(?=\[)", word) if one]
 
 
 def _anywhere(text: str, columns: int) -> list[str]:
@@ -208,7 +215,7 @@ def _anywhere(text: str, columns: int) -> list[str]:
 
 def _longest_piece(text: str) -> int:
     """Return the fewest columns a cell can be folded into; long words count as long as allowed."""
-    joints = (one for word in text.split(" ") for one in re.split(r"(?<=[,/@])|(?=\[)", word))
+    joints = (joint for word in text.split(" ") for joint in _joints(word))
     return min(max(map(cell_len, joints), default=0), LONGEST_WORD) or 1
 
 

@@ -115,8 +115,8 @@ def render(outcomes: Sequence[AttackOutcome], columns: int | None = None) -> str
     """
     matrix = matrix_of(outcomes)
     if columns is None:
-        grid = in_columns(_table(matrix, matrix.targets, mark), None) or []
-        return "\n".join([*grid, "", *_notes(outcomes)])
+        everything = in_columns(_table(matrix, matrix.targets, mark), None) or []
+        return "\n".join([*everything, "", *_notes(outcomes)])
     absent = _nowhere_applicable(matrix)
     shown = replace(matrix, rows=tuple(row for row in matrix.rows if row not in absent))
     names = [_column_name(number) for number in range(len(matrix.targets))]

@@ -250,9 +250,7 @@ def test_show_report_limits_diff_and_export_print_one_median(
     (line,) = violations(load_policy(strict), read_run(folder))
     assert line == "plaintext: p50 is 10.3 ms, the maximum is 1 ms"
     cheaper = replace(changed, manifest=changed.manifest.model_copy(update={"profile": "other"}))
-    other = diff_runs(
-        folder, _written(cheaper, tmp_path / "other"), allow_other_environment=False
-    )
+    other = diff_runs(folder, _written(cheaper, tmp_path / "other"), allow_other_environment=False)
     assert "one image, ms (p50): 10.3 -> 10.3" in render(other)
     assert load_run(folder.path).to_frame().loc[0, "p50_s"] == 0.0103
     out = tmp_path / "run.csv"
