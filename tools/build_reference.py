@@ -46,7 +46,7 @@ MACHINE_READABLE = (
     ),
     (
         "`compare audit matrix RUN --json`",
-        "`targets`, and `rows` with a cell per target: verdict, whether promised, advantage, identity",
+        "`targets`, and `rows` with a cell per target: verdict, if promised, advantage, identity",
     ),
     ("`compare audit explain RUN CELL --json`", "one outcome, as in `attacks.jsonl`"),
     (

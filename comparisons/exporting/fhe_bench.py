@@ -18,7 +18,7 @@ from typing import Any
 from he_compare.common.errors import UsageError
 from he_compare.common.run.records import CellScores
 from he_compare.common.run.store import write_atomic
-from he_compare.common.run.timing import latency_of, one_time_of
+from he_compare.common.run.timing import cold_steps, latency_of
 from he_compare.common.run.view import PipelineView, RunView
 from he_compare.common.types import FheMode, Side, Stage
 
@@ -116,9 +116,9 @@ def _once(pipeline: PipelineView) -> dict[str, float]:
     found: dict[str, float] = {}
     for name, side, stages in ONCE:
         parts = [
-            sum(one.seconds) / len(one.seconds)
-            for one in one_time_of(pipeline)
-            if one.side is side and one.stage in stages and one.seconds
+            one.seconds
+            for one in cold_steps(pipeline)
+            if one.side is side and one.stage in stages and one.seconds is not None
         ]
         if parts:
             found[name] = sum(parts)

@@ -74,7 +74,10 @@ def _same(a: RunView, b: RunView) -> str:
 def _same_answers(label: str, a: RunView, b: RunView) -> bool:
     """Say whether a pipeline was measured in both runs and gave each image the same scores."""
     sides = _same_images(label, a, b)
-    return sides is not None and np.array_equal(*(side["probabilities"] for side in sides))
+    if sides is None:
+        return False
+    ours, theirs = sides
+    return np.array_equal(ours["probabilities"], theirs["probabilities"])
 
 
 def _scored_view(folder: RunFolder) -> RunView:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from he_compare.common.run.quantiles import quantile
 from he_compare.common.run.records import CellScores, Measurement, RunRecord
 from he_compare.common.run.spelling import bracket, duration, fixed, megabytes, moment, size
-from he_compare.common.run.timing import quantile
 from he_compare.common.run.view import RunView
 from he_compare.comparisons.terminal import TextTable, fold_text, labelled, laid_out, unbroken
 

@@ -13,10 +13,10 @@ from he_compare.common.run.positive import note_none_named
 from he_compare.common.run.protection import ProtectionMark, secrecy_of
 from he_compare.common.run.records import MetricValue, PairedDifference, RunRecord
 from he_compare.common.run.spelling import bracket, fixed, kilobytes, milliseconds
-from he_compare.common.run.timing import Spread, latency_of
+from he_compare.common.run.timing import latency_of, places_of
 from he_compare.common.run.twin_words import no_twin_words
 from he_compare.common.run.view import PipelineView, RunView
-from he_compare.common.types import Phase, Side, Status
+from he_compare.common.types import Phase, Status
 from he_compare.comparisons.terminal import (
     NO_VALUE,
     TextTable,
@@ -27,7 +27,6 @@ from he_compare.comparisons.terminal import (
     unbroken,
 )
 
-SIDES = (Side.CLIENT, Side.SERVER)
 SETUP, ONE_IMAGE = "pipeline", "one image, ms"
 KILOBYTES, SECRET = "kB", "secret from the server?"
 # Where the words of a standing would take a row of their own.
@@ -149,7 +148,6 @@ def _row(view: RunView, pipeline: PipelineView) -> dict[str, str]:
     if pipeline.measured is None:
         values[0] = pipeline.state
     minus = [_difference(pipeline.difference(name)) for name in names]
-    places = latency.sides if latency else {}
     return {
         SETUP: pipeline.label,
         "twin": pipeline.planned.twin or NO_VALUE,
@@ -158,19 +156,22 @@ def _row(view: RunView, pipeline: PipelineView) -> dict[str, str]:
         titles[1]: values[1],
         _minus(titles[1]): minus[1],
         ONE_IMAGE: milliseconds(latency.total.p50) if latency else NO_VALUE,
-        **{
-            f"of which {side.value}, ms": milliseconds(places[side].p50)
-            if side in places
-            else NO_VALUE
-            for side in (Side.CLIENT, Side.SERVER)
-        },
+        **{f"of which {place}, ms": text for place, text in _places(pipeline).items()},
         KILOBYTES: kilobytes(sum(moved)) if moved else NO_VALUE,
         SECRET: secrecy_of(view, pipeline).words,
     }
 
 
-def _half(found: Spread | None) -> str:
-    return milliseconds(found.p50) if found else NO_VALUE
+def _places(pipeline: PipelineView) -> dict[str, str]:
+    """Return where the time of one image is spent."""
+    found = places_of(pipeline)
+    if found is None:
+        return dict.fromkeys(("hospital", "wire", "server"), NO_VALUE)
+    return {
+        "hospital": milliseconds(found.hospital),
+        "wire": milliseconds(found.wire),
+        "server": milliseconds(found.server),
+    }
 
 
 def _metric(metric: MetricValue | None) -> str:
