@@ -31,6 +31,8 @@ from he_compare.common.plugin_object import flaw_of
 
 LOGGER = logging.getLogger("he_compare.plugins")
 BUILT_IN = "built in"
+# More names than this are no help in an error message.
+MOST_LISTED = 20
 
 
 @dataclass(frozen=True)
@@ -293,9 +295,12 @@ def _warn_once(line: str) -> None:
 
 
 def nearest(name: str, known: list[str]) -> str:
-    """Return "did you mean ..." where a known name is near, else the list of known names."""
+    """Return "did you mean ..." where a known name is near, else the known names, or how many."""
     spelled = {canonical_name(item): item for item in known}
-    close = difflib.get_close_matches(canonical_name(name), spelled, n=3, cutoff=0.5)
+    few = len(known) <= MOST_LISTED
+    cutoff = 0.5 if few else 0.3
+    close = difflib.get_close_matches(canonical_name(name), spelled, n=3, cutoff=cutoff)
     if close:
         return "did you mean " + " or ".join(repr(spelled[item]) for item in close) + "?"
-    return "known: " + (", ".join(sorted(known)) or "none")
+    listed = ", ".join(sorted(known)[:MOST_LISTED]) or "none"
+    return f"known: {listed}" if few else f"{len(known)} are known, among them {listed}"

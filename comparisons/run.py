@@ -15,6 +15,7 @@ from he_compare.comparisons.judging import scoring, show
 from he_compare.comparisons.measuring.config import RunConfig, load_config
 from he_compare.comparisons.measuring.dataset_spec import default_folder_name
 from he_compare.comparisons.progress import ProgressReporter
+from he_compare.comparisons.terminal import terminal_columns
 from he_compare.comparisons.user_folders import default_cache_dir, default_key_file
 
 
@@ -68,7 +69,7 @@ def run_command(
             folder.unlock()
         progress.line("writing the report")
         paths = render(folder.path)
-    print(show.table(read_run(folder)))
+    print(show.table(read_run(folder), terminal_columns()))
     print()
     if attacks:
         print(_matrix(attacks))
@@ -118,7 +119,7 @@ def _audit(
 def _matrix(outcomes: list[AttackOutcome]) -> str:
     from he_compare.comparisons.auditing import matrix
 
-    return matrix.render(outcomes)
+    return matrix.render(outcomes, terminal_columns())
 
 
 def _controls_failed(outcomes: list[AttackOutcome]) -> bool:

@@ -33,6 +33,35 @@ EXIT_CODES = (
     ("130", "interrupted; run the same command again to resume"),
 )
 
+MACHINE_READABLE = (
+    (
+        "`compare show RUN --json`",
+        "one object: `manifest`, `records`, `scores` ([records](records.md))",
+    ),
+    ("`compare show RUN RECORD --json`", "one record, as in `records.jsonl`"),
+    (
+        "`compare diff RUN_A RUN_B --json`",
+        "`same` is `run` (both folders hold one run), `results` (the same scores for every image) "
+        "or empty; `pipelines` has a difference with its interval and n for each metric",
+    ),
+    (
+        "`compare audit matrix RUN --json`",
+        "`targets`, and `rows` with a cell per target: verdict, if promised, advantage, identity",
+    ),
+    ("`compare audit explain RUN CELL --json`", "one outcome, as in `attacks.jsonl`"),
+    (
+        "`compare export RUN --csv`, `--parquet`",
+        "one row per pipeline, full precision, no rounding",
+    ),
+    (
+        "`compare export RUN --fhe-bench`",
+        "the JSON of the FHE benchmarking suite, a file per pipeline that computed on ciphertexts",
+    ),
+    ("`compare export RUN --latex`", "tables and a macro per number, rounded as they are printed"),
+    ("`compare list --json`, `compare doctor --json`", "plug-ins by section; one object per check"),
+    ("`compare schema`", "the JSON schema of all records"),
+)
+
 
 def pages() -> dict[str, str]:
     """Return every page of the reference by file name."""
@@ -60,7 +89,17 @@ def commands() -> str:
     root = typer.main.get_command(app)
     parts = [_command(name, command) for name, command in _leaves("compare", root)]
     codes = _table(("code", "meaning"), [(code, meaning) for code, meaning in EXIT_CODES])
-    return _page("Commands", *parts, "## Exit codes", codes)
+    outputs = _table(("command", "what it prints or writes"), list(MACHINE_READABLE))
+    return _page(
+        "Commands",
+        *parts,
+        "## Exit codes",
+        codes,
+        "Errors are one line on stderr; where a name is unknown, a second has the nearest names.",
+        "## Output for programs",
+        "Tables on the terminal are for people: they change with its width. Programs read these:",
+        outputs,
+    )
 
 
 def _leaves(name: str, command: Any) -> Iterator[tuple[str, Any]]:

@@ -15,6 +15,7 @@ from he_compare.common.run.severity import (
     is_judged,
 )
 from he_compare.common.run.view import PipelineView, RunView
+from he_compare.common.types import NotRun
 
 # More targets than this are counted, not named.
 MOST_NAMED = 3
@@ -66,6 +67,16 @@ def strongest(view: RunView, pipeline: PipelineView) -> tuple[Verdict, str]:
     if worst.verdict == "unreadable":
         return worst.verdict, "no attack of the suite reads its messages"
     return worst.verdict, worst.title
+
+
+def command_for(outcome: AttackOutcome) -> str:
+    """Return the command that repeats an outcome; of one not run, a command that would run it.
+
+    Where the quick budget was too small for the attack, the full one is asked for.
+    """
+    if outcome.not_run is NotRun.BUDGET:
+        return outcome.reproduce.replace("--budget quick", "--budget full")
+    return outcome.reproduce
 
 
 def how_many(attacks: int) -> str:

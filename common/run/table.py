@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING, Any
 from he_compare.common.errors import UnavailableError, UsageError
 from he_compare.common.run.disturbed import disturbed_columns
 from he_compare.common.run.outcomes import outcomes_of, worst_of
+from he_compare.common.run.protection import integrity_of, leaked_decryptions_of, secrecy_of
+from he_compare.common.run.records import PairedDifference
 from he_compare.common.run.store import write_atomic
 from he_compare.common.run.timing import cold_seconds, cold_steps, latency_of, throughput_of
 from he_compare.common.run.view import PipelineView, RunView
+from he_compare.common.statistics.paired import RUN_COMPARED
 from he_compare.common.types import Side
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+# The last four are the wide forms, which spreadsheets of East Asia take for the narrow ones.
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 def frame_of(view: RunView) -> pd.DataFrame:
@@ -52,21 +56,32 @@ def _row(view: RunView, pipeline: PipelineView) -> dict[str, Any]:
         row[f"{metric.name}_high"] = metric.interval.high if metric.interval else None
     return (
         row
-        | _differences(pipeline)
+        | _differences(view, pipeline)
         | _cost(pipeline)
         | disturbed_columns(pipeline)
         | _attacks(view, pipeline)
     )
 
 
-def _differences(pipeline: PipelineView) -> dict[str, Any]:
-    found = pipeline.difference("accuracy")
+def _differences(view: RunView, pipeline: PipelineView) -> dict[str, Any]:
+    """Differences to the reference of the run, and to the same model without protection."""
+    found = view.difference_to_reference(pipeline, "accuracy")
+    row: dict[str, Any] = {
+        **_difference("accuracy_difference", found),
+        "mcnemar_p": found.p_value if found else None,
+        "twin": pipeline.planned.twin or None,
+    }
+    for metric in RUN_COMPARED:
+        row |= _difference(f"{metric}_minus_twin", pipeline.difference(metric))
+    return row
+
+
+def _difference(name: str, found: PairedDifference | None) -> dict[str, Any]:
     limits = found.interval if found else None
     return {
-        "accuracy_difference": found.difference if found else None,
-        "accuracy_difference_low": limits.low if limits else None,
-        "accuracy_difference_high": limits.high if limits else None,
-        "mcnemar_p": found.p_value if found else None,
+        name: found.difference if found else None,
+        f"{name}_low": limits.low if limits else None,
+        f"{name}_high": limits.high if limits else None,
     }
 
 
@@ -111,6 +126,9 @@ def _attacks(view: RunView, pipeline: PipelineView) -> dict[str, Any]:
         "attacks": len(outcomes_of(view, pipeline)),
         "worst_verdict": worst.verdict if worst else "not run",
         "worst_attack": worst.row if worst else None,
+        "secrecy": secrecy_of(view, pipeline).mark,
+        "integrity": integrity_of(view, pipeline).mark,
+        "leaked_decryptions": leaked_decryptions_of(view, pipeline).mark,
     }
 
 
@@ -136,7 +154,8 @@ def export(view: RunView, path: Path, format: str) -> Path:
 def neutralised(frame: pd.DataFrame) -> pd.DataFrame:
     """Put an apostrophe before texts that a spreadsheet would take for a formula.
 
-    Labels of classes and pipelines come from outside: ``=HYPERLINK(...)`` must stay a text.
+    Labels of classes and pipelines come from outside: ``=HYPERLINK(...)`` must stay a text. Numbers
+    are no texts: a negative one stays a number.
     Source: OWASP, CSV Injection.
     """
     return frame.apply(lambda column: column.map(_as_text)).rename(columns=_as_text)

@@ -64,6 +64,7 @@ from he_compare.comparisons.measuring.pipeline_spec import (
 from he_compare.comparisons.measuring.plan import RunPlan
 from he_compare.comparisons.measuring.runner import Runner
 from he_compare.comparisons.progress import ProgressReporter
+from he_compare.comparisons.terminal import terminal_columns
 
 AUDIT = "audit.json"
 MOST_ATTACKED = 624
@@ -134,7 +135,7 @@ def audit_command(request: AuditRequest) -> int:
             folder.write_sums()
         finally:
             folder.unlock()
-    print(matrix.render(outcomes))
+    print(matrix.render(outcomes, terminal_columns()))
     print()
     print(f"audit: {folder.path}")
     return exit_code(outcomes, attacks if request.attacks else ())

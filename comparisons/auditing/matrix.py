@@ -1,45 +1,50 @@
-"""The matrix of an audit as text and JSON, and one of its cells in full.
+"""The matrix of an audit as text and JSON.
 
 The worst verdict of a column is its headline.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
-from he_compare.common.errors import UsageError
-from he_compare.common.plugins import nearest
 from he_compare.common.references.held_images import TRAIN
 from he_compare.common.references.reference import Domain
-from he_compare.common.run.capability_matrix import controls_failed, matrix_of
-from he_compare.common.run.records import AttackOutcome, MetricValue, ReferenceFacts
+from he_compare.common.run.capability_matrix import (
+    CapabilityMatrix,
+    MatrixRow,
+    controls_failed,
+    matrix_of,
+)
+from he_compare.common.run.records import AttackOutcome
 from he_compare.common.run.severity import (
     A_CONTROL,
     AS_NOISE,
     IS_NECESSARY,
     NECESSARY,
-    NOT_PROMISED,
     NOTHING_TO_ATTACK,
     WORDS,
-    aside,
     beyond_claims,
     only_necessary,
 )
 from he_compare.common.types import NotRun
 from he_compare.comparisons.attacks.tools.likeness import PUBLIC_MEAN
-from he_compare.comparisons.auditing.outcome_draft import number
+from he_compare.comparisons.auditing.outcome_draft import PUBLIC_TITLE
+from he_compare.comparisons.terminal import TextTable, fold_text, in_columns, labelled, unbroken
 
-NOTE = (
-    "`resists` means: not broken within the stated budget, which is not the same as secure. "
+RESISTS = "`resists` means: not broken within the stated budget, which is not the same as secure. "
+SCALE = (
     "The number is the advantage: 0 for what is had without the attack, 1 as on unprotected images."
 )
+NO_NUMBERS = "The advantage of each attack is printed with --wide."
 
 
 NEAR = Domain.IN_DOMAIN.value
 BEYOND = (
-    "* the attack won something that its target does not claim to protect, or that its server is "
-    "meant to know (see `compare audit explain`); the strongest attack is chosen among the others."
+    "* won, but not promised: the attack got something that its target does not claim to protect, "
+    "or that its server is meant to know (see `compare audit explain`); the strongest attack is "
+    "chosen among the others."
 )
 OTHER_FLOORS = (
     "Rows with different public images have different floors: the mean of those images, which is "
@@ -49,19 +54,24 @@ OTHER_FLOORS = (
 )
 
 
-ORIGIN_OF_KEYS = {
-    "operating system": "of the operating system: scores differ within the interval from one audit "
-    "to the next",
-    "seeded": "derived from --key-seed: for debugging only",
+# What was won and had never been promised is not called broken.
+WON_ASIDE = {"broken": "won", "partial": "partly"}
+# A cell of one letter, where the terminal is narrow.
+LETTERS = {
+    "broken": ("B", "broken"),
+    "partial": ("P", "partly broken"),
+    "won aside": ("*", "won, not promised"),
+    "resists within budget": ("r", "resists within budget"),
+    "as noise": ("c", "control: as noise"),
+    "necessary": ("n", "necessary, no evidence"),
+    "unreliable": ("?", "unreliable"),
+    "unreadable": ("u", "unreadable"),
+    "not run": ("o", "not run"),
+    "not applicable": ("-", "not applicable"),
 }
-
-
-MESSAGES = {
-    "crossed in the run": "key 1: as they crossed the wire in the run; other keys: encrypted anew",
-    "deployed again": "of a pipeline that the audit deployed again: not the traffic of the run",
-    "deployed for the audit": "of a pipeline that was deployed for the audit only",
-    "cipher alone": "of the cipher alone, without a pipeline",
-}
+# Fewer columns than this are no room for the name of an attack.
+TITLE_COLUMNS = 30
+STRONGEST = "strongest attack"
 
 
 def mark(outcome: AttackOutcome | None) -> str:
@@ -71,35 +81,151 @@ def mark(outcome: AttackOutcome | None) -> str:
     if outcome.counts_as == "control":
         return AS_NOISE
     share = "" if outcome.advantage is None else f" {outcome.advantage:.2f}"
-    word = NECESSARY if only_necessary(outcome) else WORDS[outcome.verdict].mark
-    return word + share + ("*" if beyond_claims(outcome) else "")
+    return _word(outcome).removesuffix("*") + share + ("*" if beyond_claims(outcome) else "")
 
 
-def render(outcomes: Sequence[AttackOutcome]) -> str:
-    """Return the matrix as text."""
+def _word(outcome: AttackOutcome | None) -> str:
+    """Return the verdict alone."""
+    if outcome is None:
+        return ""
+    if outcome.counts_as == "control":
+        return AS_NOISE
+    if beyond_claims(outcome):
+        return WON_ASIDE[outcome.verdict] + "*"
+    return NECESSARY if only_necessary(outcome) else WORDS[outcome.verdict].mark
+
+
+def _kind(outcome: AttackOutcome) -> str:
+    if outcome.counts_as == "control":
+        return "as noise"
+    if beyond_claims(outcome):
+        return "won aside"
+    return "necessary" if only_necessary(outcome) else outcome.verdict
+
+
+def _letter(outcome: AttackOutcome | None) -> str:
+    return "" if outcome is None else LETTERS[_kind(outcome)][0]
+
+
+def render(outcomes: Sequence[AttackOutcome], columns: int | None = None) -> str:
+    """Return the matrix as text in at most ``columns``; None: no limit.
+
+    Where it is too wide, targets get letters, then cells lose their numbers, then become letters;
+    where even that is too wide, each target is a paragraph of its own.
+    """
     matrix = matrix_of(outcomes)
-    lines = [["", *matrix.targets]]
-    for rung, rows in matrix.rungs():
-        lines.append([f"[{rung.value}]"] + [""] * len(matrix.targets))
-        for row in rows:
-            marks = [mark(matrix.cell(row, target)) for target in matrix.targets]
-            lines.append([f"  {row.title}", *marks])
+    if columns is None:
+        everything = in_columns(_table(matrix, matrix.targets, mark), None) or []
+        return "\n".join([*everything, "", *_notes(outcomes)])
+    absent = _nowhere_applicable(matrix)
+    shown = replace(matrix, rows=tuple(row for row in matrix.rows if row not in absent))
+    names = [_column_name(number) for number in range(len(matrix.targets))]
+    for heads, cell in ((matrix.targets, mark), (names, mark), (names, _word), (names, _letter)):
+        table = _table(shown, heads, cell, _short_title)
+        grid = in_columns(table, columns, first=TITLE_COLUMNS)
+        if grid is not None:
+            break
+    key = [] if grid is not None and heads is matrix.targets else _key(matrix, columns)
+    notes = _notes(outcomes, _short_title, numbers=cell is mark)
+    if absent:
+        notes.append("not applicable to any target: " + "; ".join(map(_short_title, absent)))
+    if grid is not None and cell is _letter:
+        notes.insert(0, _letters_used(outcomes))
+    lines = [line for note in notes for line in fold_text(note, columns, "  ")]
+    body = [*_paragraphs(matrix, columns)] if grid is None else [*key, *grid, ""]
+    return "\n".join([*body, *lines])
+
+
+def _key(matrix: CapabilityMatrix, columns: int) -> list[str]:
+    """Say which target each letter over a column stands for."""
+    lines = [
+        line
+        for number, target in enumerate(matrix.targets)
+        for line in labelled(_column_name(number), target, columns, 4)
+    ]
+    return [*lines, ""]
+
+
+def _table(
+    matrix: CapabilityMatrix,
+    heads: Sequence[str],
+    cell: Callable[[AttackOutcome | None], str],
+    title: Callable[[MatrixRow | AttackOutcome], str] = lambda row: row.title,
+) -> TextTable:
+    rows: list[Sequence[str] | str] = []
+    for rung, of_rung in matrix.rungs():
+        rows.append(f"[{rung.value}]")
+        for row in of_rung:
+            cells = (unbroken(cell(matrix.cell(row, target))) for target in matrix.targets)
+            rows.append((f"  {title(row)}", *cells))
     worst = [matrix.worst(target) for target in matrix.targets]
-    lines.append(["strongest attack", *(WORDS[one.verdict].mark if one else "" for one in worst)])
-    return "\n".join([*_aligned(lines), "", *_notes(outcomes)])
+    rows.append((STRONGEST, *(cell(one) for one in map(_verdict_alone, worst))))
+    return TextTable(("", *heads), rows)
 
 
-def _aligned(lines: list[list[str]]) -> list[str]:
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+def _verdict_alone(outcome: AttackOutcome | None) -> AttackOutcome | None:
+    """Return the outcome without its number: the strongest attack has a verdict."""
+    return outcome.model_copy(update={"advantage": None}) if outcome else None
+
+
+def _column_name(number: int) -> str:
+    """Name a column by letters: A to Z, then AA, AB and so on."""
+    before, last = divmod(number, 26)
+    return (_column_name(before - 1) if before else "") + chr(ord("A") + last)
+
+
+def _letters_used(outcomes: Sequence[AttackOutcome]) -> str:
+    used = {_kind(one) for one in outcomes}
+    return "; ".join(
+        unbroken(f"{sign} = {words}") for kind, (sign, words) in LETTERS.items() if kind in used
+    )
+
+
+def _short_title(row: MatrixRow | AttackOutcome) -> str:
+    """Return a title that ends in @NAME of its public images, as the cell is called by name."""
+    name = row.name if isinstance(row, MatrixRow) else row.row
+    _, at, public = name.partition("@")
+    return row.title.split(PUBLIC_TITLE)[0] + at + public
+
+
+def _nowhere_applicable(matrix: CapabilityMatrix) -> list[MatrixRow]:
+    """Return the rows that say nothing: not applicable to any target."""
     return [
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
+        row
+        for row in matrix.rows
+        if {one.verdict for target in matrix.targets if (one := matrix.cell(row, target))}
+        == {"not applicable"}
     ]
 
 
-def _notes(outcomes: Sequence[AttackOutcome]) -> list[str]:
+def _paragraphs(matrix: CapabilityMatrix, columns: int) -> Iterator[str]:
+    """Yield a paragraph per target: its strongest attack, and the attacks of each verdict."""
+    for target in matrix.targets:
+        worst = matrix.worst(target)
+        yield from fold_text(target, columns, "  ")
+        yield from labelled("  " + STRONGEST, _word(worst) or "none", columns, 20)
+        for word, rows in _by_word(matrix, target).items():
+            titles = "; ".join(map(_short_title, rows))
+            yield from labelled("  " + word, titles, columns, 14)
+        yield ""
+
+
+def _by_word(matrix: CapabilityMatrix, target: str) -> dict[str, list[MatrixRow]]:
+    found: dict[str, list[MatrixRow]] = {}
+    for row in matrix.rows:
+        if outcome := matrix.cell(row, target):
+            found.setdefault(_word(outcome), []).append(row)
+    return found
+
+
+def _notes(
+    outcomes: Sequence[AttackOutcome],
+    title: Callable[[AttackOutcome], str] = lambda one: one.title,
+    *,
+    numbers: bool = True,
+) -> list[str]:
     """Say what the marks mean, which attacks were left out, and which controls misbehaved."""
-    notes = [NOTE]
+    notes = [RESISTS + (SCALE if numbers else NO_NUMBERS)]
     if any(map(beyond_claims, outcomes)):
         notes.append(BEYOND)
     if any(one.counts_as == "control" for one in outcomes):
@@ -110,9 +236,12 @@ def _notes(outcomes: Sequence[AttackOutcome]) -> list[str]:
         notes.append(f"{', '.join(alone)}: {NOTHING_TO_ATTACK}; neither a pass nor a verdict.")
     if any(one.verdict == "unreadable" for one in outcomes):
         notes.append(f"`unreadable`: {WORDS['unreadable'].meaning}.")
-    small = {(one.title, one.reason) for one in outcomes if one.not_run is NotRun.BUDGET}
-    notes += [f"- {title}: not run, {reason}" for title, reason in sorted(small)]
-    if near := sorted({o.title for o in outcomes if o.reference and o.reference.domain == NEAR}):
+    small: dict[str, set[str]] = {}
+    for one in outcomes:
+        if one.not_run is NotRun.BUDGET:
+            small.setdefault(one.reason, set()).add(title(one))
+    notes += [f"not run, {why}: {', '.join(sorted(names))}" for why, names in small.items()]
+    if near := sorted({title(o) for o in outcomes if o.reference and o.reference.domain == NEAR}):
         notes.append(f"in-domain reference: {', '.join(near)}")
     if len({_mean_of(one) for one in outcomes if PUBLIC_MEAN in one.floors}) > 1:
         notes.append(OTHER_FLOORS)
@@ -145,7 +274,7 @@ def as_json(outcomes: Sequence[AttackOutcome]) -> dict[str, Any]:
             for row in matrix.rows
         ],
         "controls_failed": [one.identity for one in controls_failed(outcomes)],
-        "note": NOTE,
+        "note": RESISTS + SCALE,
     }
 
 
@@ -161,109 +290,3 @@ def _cell(outcome: AttackOutcome) -> dict[str, Any]:
         "reference": outcome.reference.model_dump() if outcome.reference else None,
         "identity": outcome.identity,
     }
-
-
-def find_cell(outcomes: Sequence[AttackOutcome], cell: str) -> AttackOutcome:
-    """Find a cell by ``TARGET/ATTACK`` or the start of its identity.
-
-    ``TARGET/ATTACK@REFERENCE`` names one of several sets of public images. Raises UsageError.
-    """
-    known = {f"{o.target}/{o.row}": o for o in outcomes}
-    rows = {o.row: o for o in outcomes if f"{o.target}/{o.attack}" == cell}
-    if len(rows) == 1:
-        return next(iter(rows.values()))
-    if cell in known:
-        return known[cell]
-    starting = [o for o in outcomes if cell and o.identity.startswith(cell)]
-    if len(starting) == 1:
-        return starting[0]
-    raise UsageError(f"no cell {cell!r} in this audit", fix=nearest(cell, sorted(known)))
-
-
-def explain_outcome(outcome: AttackOutcome) -> str:
-    """Describe one cell in full."""
-    lines = [
-        f"{outcome.title} on {outcome.target}: {outcome.verdict}{_counted(outcome)}",
-        "",
-        f"claim      {_claim(outcome)}",
-        f"adversary  {', '.join(rung.value for rung in outcome.knowledge)}",
-    ]
-    if outcome.reference is not None:
-        lines.append(f"public     {_reference(outcome.reference)}")
-        lines += [f"           {note}" for note in outcome.reference.notes]
-    if outcome.headline:
-        lines.append(f"evidence   {outcome.headline}")
-    if outcome.reason:
-        lines.append(f"reason     {outcome.reason}")
-    if outcome.advantage is not None:
-        lines.append(f"advantage  {outcome.advantage:.3f}{_interval(outcome)}")
-    if outcome.floor is not None and outcome.floor_from:
-        others = ", ".join(
-            f"{name} {number(value)}"
-            for name, value in outcome.floors.items()
-            if name != outcome.floor_from
-        )
-        lines.append(
-            f"floor      {number(outcome.floor)}: {outcome.floor_from}"
-            + (f" (and {others})" if others else "")
-        )
-    if outcome.control_keys:
-        lines.append(
-            f"           floor and ceiling are estimates from {outcome.control_keys} control keys, "
-            "unless they are known exactly"
-        )
-    for name, value in outcome.controls.items():
-        lines.append(f"control    {name}: {number(value)}")
-    lines += [f"detail     {_detail(detail)}" for detail in outcome.details]
-    lines += [f"unreliable {reason}" for reason in outcome.unreliable]
-    lines += [f"limit      {limit}" for limit in outcome.limits]
-    if outcome.spent:
-        spent = ", ".join(f"{value} {name}" for name, value in outcome.spent.items())
-        lines.append(f"spent      {spent}; {outcome.seconds:.2f} s")
-    if outcome.budget:
-        budget = ", ".join(f"{name} {value}" for name, value in outcome.budget.items())
-        lines.append(f"budget     {budget}")
-    if outcome.messages:
-        lines.append(f"messages   {MESSAGES[outcome.messages]}")
-    if outcome.keys:
-        lines.append(f"keys       {ORIGIN_OF_KEYS[outcome.keys]}")
-    lines += [f"file       {name}" for name in outcome.artefacts]
-    lines += [f"source     {outcome.source}", f"reproduce  {outcome.reproduce}"]
-    return "\n".join(lines)
-
-
-def _reference(reference: ReferenceFacts) -> str:
-    count = "" if reference.images is None else f"{reference.images} images, "
-    return (
-        f"{reference.name} ({reference.domain} reference): {count}{reference.provenance}; "
-        f"SHA-256 {reference.digest[:12]}"
-    )
-
-
-def _claim(outcome: AttackOutcome) -> str:
-    if not outcome.claim:
-        return "none"
-    return outcome.claim if outcome.promised else f"{NOT_PROMISED}: {outcome.claim}"
-
-
-def _counted(outcome: AttackOutcome) -> str:
-    """Say what an outcome counts as where its target is not judged by it."""
-    if outcome.counts_as == "control":
-        return f" ({A_CONTROL})"
-    if only_necessary(outcome):
-        return f" ({NECESSARY}, no evidence of resistance)"
-    why = aside(outcome)
-    return f" ({why})" if why else ""
-
-
-def _interval(outcome: AttackOutcome) -> str:
-    interval = outcome.advantage_interval
-    if interval is None:
-        return ""
-    return f" [{interval.low:.3f}, {interval.high:.3f}] ({interval.level:.0%}, {interval.method})"
-
-
-def _detail(detail: MetricValue) -> str:
-    if detail.value is None:
-        return f"{detail.name}: none {detail.note}".rstrip()
-    return f"{detail.name}: {number(detail.value)} {detail.unit} {detail.note}".rstrip()

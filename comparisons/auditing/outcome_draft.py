@@ -25,6 +25,7 @@ from he_compare.common.run.records import (
     Verdict,
 )
 from he_compare.common.run.result_words import OF_PICTURES, result_in_words
+from he_compare.common.run.spelling import significant
 from he_compare.common.scheme import CLOSED_CONTROLS, OPEN_CONTROL
 from he_compare.common.types import Aim, Knowledge, NotRun
 from he_compare.comparisons.auditing.floors import NOISE, mean_floors
@@ -47,6 +48,9 @@ from he_compare.comparisons.auditing.verdicts import (
     larger,
     scale_of,
 )
+
+# What follows the title of an attack in a row for one set of public images.
+PUBLIC_TITLE = ", public images: "
 
 
 @dataclass
@@ -313,7 +317,7 @@ class OutcomeDraft:
 
     def _title(self) -> str:
         title = str(getattr(self.attack, "title", self.attack.name))
-        return f"{title}, public images: {self.public.title}" if self.public else title
+        return f"{title}{PUBLIC_TITLE}{self.public.title}" if self.public else title
 
     def _reference(self, result: ScoresOverKeys | None = None) -> ReferenceFacts | None:
         if self.public is None:
@@ -367,8 +371,9 @@ def headline(
 
 
 def number(value: float) -> str:
-    """Format a number with three significant figures."""
-    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    """Format a number with three significant figures, never with an exponent."""
+    text = f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return significant(value) if "e" in text else text
 
 
 def mean_details(scores: Sequence[Score]) -> list[MetricValue]:

@@ -17,6 +17,7 @@ from he_compare.common.errors import (
     EXIT_INTERRUPTED,
     EXIT_OK,
     CompareError,
+    UnknownNameError,
 )
 from he_compare.comparisons.cli import finished_runs, installation, run, scrambling
 from he_compare.comparisons.cli.audit import audit_app
@@ -70,7 +71,7 @@ def main() -> NoReturn:
     except CompareError as error:
         if "--debug" in sys.argv:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(_told(error), file=sys.stderr)
         code = error.exit_code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -80,6 +81,13 @@ def main() -> NoReturn:
     if code == EXIT_INTERRUPTED:  # the parser turns Ctrl-C into this code
         print("interrupted; run the same command again to resume", file=sys.stderr)
     sys.exit(code)
+
+
+def _told(error: CompareError) -> str:
+    """Return an error as one line; where a name is unknown, the nearest ones are a second line."""
+    if isinstance(error, UnknownNameError) and error.fix:
+        return f"error: {error.problem}\n{error.fix}"
+    return f"error: {error}"
 
 
 def _other_error(error: Exception) -> int:

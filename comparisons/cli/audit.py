@@ -21,6 +21,7 @@ from he_compare.comparisons.cli.options import (
     PublicImages,
     Quiet,
     RequireReal,
+    Wide,
     print_json,
 )
 
@@ -113,17 +114,31 @@ def run(
 
 
 @audit_app.command("matrix")
-def matrix(run: AuditedArgument, as_json: JsonFlag = False) -> None:
+def matrix(
+    run: AuditedArgument,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this target; repeat for several.", metavar="NAME"),
+    ] = None,
+    attack: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this attack; repeat for several.", metavar="NAME"),
+    ] = None,
+    wide: Wide = False,
+    as_json: JsonFlag = False,
+) -> None:
     """Print attack outcomes by target, grouped by attacker capability."""
     from he_compare.common.run.capability_matrix import controls_failed
     from he_compare.comparisons.auditing import matrix as matrices
     from he_compare.comparisons.auditing.audit import audited
+    from he_compare.comparisons.auditing.explaining import only
+    from he_compare.comparisons.terminal import terminal_columns
 
-    outcomes = audited(run)
+    outcomes = only(audited(run), target or (), attack or ())
     if as_json:
         print_json(matrices.as_json(outcomes))
     else:
-        print(matrices.render(outcomes))
+        print(matrices.render(outcomes, terminal_columns(wide=wide)))
     if controls_failed(outcomes):
         raise typer.Exit(EXIT_CELLS_FAILED)
 
@@ -134,17 +149,19 @@ def explain(
     cell: Annotated[
         str, typer.Argument(metavar="CELL", help="TARGET/ATTACK of the matrix, or an identity.")
     ],
+    wide: Wide = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Print claim, evidence and limits of one cell, and the command that reproduces it."""
-    from he_compare.comparisons.auditing import matrix as matrices
+    from he_compare.comparisons.auditing import explaining
     from he_compare.comparisons.auditing.audit import audited
+    from he_compare.comparisons.terminal import terminal_columns
 
-    outcome = matrices.find_cell(audited(run), cell)
+    outcome = explaining.find_cell(audited(run), cell)
     if as_json:
         print_json(outcome.model_dump(mode="json"))
     else:
-        print(matrices.explain_outcome(outcome))
+        print(explaining.explain_outcome(outcome, terminal_columns(wide=wide)))
 
 
 @audit_app.command("parameters")

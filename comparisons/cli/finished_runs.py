@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from he_compare.common.errors import EXIT_INTEGRITY, UsageError
-from he_compare.comparisons.cli.options import Formats, JsonFlag, RunArgument, print_json
+from he_compare.common.errors import EXIT_INTEGRITY, UnknownNameError, UsageError
+from he_compare.common.plugins import nearest
+from he_compare.comparisons.cli.options import Formats, JsonFlag, RunArgument, Wide, print_json
 
 
 def renderer(formats: str, out: Path | None) -> Callable[[Path], list[Path]]:
@@ -21,7 +22,9 @@ def renderer(formats: str, out: Path | None) -> Callable[[Path], list[Path]]:
 
     for name in wanted:
         if name not in FORMATS:
-            raise UsageError(f"unknown report format {name!r}", fix="known: " + ", ".join(FORMATS))
+            raise UnknownNameError(
+                f"unknown report format {name!r}", fix=nearest(name, list(FORMATS))
+            )
     return lambda run_path: write_report(run_path, wanted, out)
 
 
@@ -45,8 +48,9 @@ def score(run: RunArgument) -> None:
     from he_compare.common.run.view import read_run
     from he_compare.comparisons.judging.scoring import scored_again
     from he_compare.comparisons.judging.show import table
+    from he_compare.comparisons.terminal import terminal_columns
 
-    print(table(read_run(scored_again(run))))
+    print(table(read_run(scored_again(run)), terminal_columns()))
 
 
 def show(
@@ -55,20 +59,24 @@ def show(
         str | None,
         typer.Argument(help="Label of a pipeline, or the first letters of a record's identity."),
     ] = None,
+    wide: Wide = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Show a run, or one record of it."""
     from he_compare.common.run.store import RunFolder
     from he_compare.common.run.view import read_run
     from he_compare.comparisons.judging import show as showing
+    from he_compare.comparisons.judging.record_summary import summary_of
+    from he_compare.comparisons.terminal import terminal_columns
 
     view = read_run(RunFolder(run))
-    if record is not None:
-        print_json(showing.find_record(view, record).model_dump(mode="json"))
-    elif as_json:
-        print_json(showing.as_json(view))
+    found = showing.find_record(view, record) if record is not None else None
+    if as_json:
+        print_json(found.model_dump(mode="json") if found else showing.as_json(view))
+    elif found is not None:
+        print(summary_of(view, found, terminal_columns(wide=wide)))
     else:
-        print(showing.table(view))
+        print(showing.table(view, terminal_columns(wide=wide)))
 
 
 def verify(
@@ -99,10 +107,12 @@ def diff(
     allow_other_environment: Annotated[
         bool, typer.Option(help="Also compare runs of different machines or versions.")
     ] = False,
+    wide: Wide = False,
 ) -> None:
     """Compare two runs; paired image by image if both classified the same images."""
     from he_compare.common.run.store import RunFolder
     from he_compare.comparisons.judging.diff import diff_runs, render
+    from he_compare.comparisons.terminal import terminal_columns
 
     found = diff_runs(
         RunFolder(run_a), RunFolder(run_b), allow_other_environment=allow_other_environment
@@ -110,25 +120,51 @@ def diff(
     if as_json:
         print_json(found)
     else:
-        print(render(found))
+        print(render(found, terminal_columns(wide=wide)))
 
 
 def export(
     run: RunArgument,
-    out: Annotated[Path, typer.Option(help="File to write.")],
+    out: Annotated[
+        Path,
+        typer.Option(help="File to write; with --latex or --fhe-bench also a folder."),
+    ],
     csv: Annotated[bool, typer.Option("--csv", help="Write comma-separated values.")] = False,
     parquet: Annotated[
         bool, typer.Option("--parquet", help="Write Parquet; needs pyarrow.")
     ] = False,
+    latex: Annotated[
+        bool,
+        typer.Option(
+            "--latex", help="Write LaTeX tables and a macro per number: FILE.tex or a folder."
+        ),
+    ] = False,
+    fhe_bench: Annotated[
+        bool,
+        typer.Option(
+            "--fhe-bench",
+            help="Write JSON of the FHE benchmarking suite, a file per executed pipeline.",
+        ),
+    ] = False,
+    pipeline: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this pipeline, by its label; repeat for several.", metavar="LABEL"),
+    ] = None,
+    prefix: Annotated[
+        str, typer.Option(help="How the macros of --latex begin; letters only.")
+    ] = "compare",
 ) -> None:
-    """Write a run as a table with one row per pipeline."""
-    if csv == parquet:
-        raise UsageError("one format is needed", fix="pass either --csv or --parquet")
-    from he_compare.common.run.store import RunFolder
-    from he_compare.common.run.table import export as export_frame
-    from he_compare.common.run.view import read_run
+    """Write a run as a table with one row per pipeline, for LaTeX, or for the FHE benchmarks."""
+    wanted = {"csv": csv, "parquet": parquet, "latex": latex, "fhe-bench": fhe_bench}
+    formats = [name for name, asked in wanted.items() if asked]
+    if len(formats) != 1:
+        raise UsageError(
+            "one format is needed", fix="pass one of --csv, --parquet, --latex and --fhe-bench"
+        )
+    from he_compare.comparisons.exporting.written import write_export
 
-    print(export_frame(read_run(RunFolder(run)), out, "csv" if csv else "parquet"))
+    for path in write_export(run, formats[0], out, pipeline or (), prefix):
+        print(path)
 
 
 def gallery(

@@ -13,6 +13,14 @@ PIPELINE_HELP = "NAME[param=value,...]; repeat for several."
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Wide = Annotated[
+    bool,
+    typer.Option(
+        "--wide",
+        help="Print everything, however wide. Else the lines fit the terminal or $COLUMNS, and 100 "
+        "columns where the output is piped.",
+    ),
+]
 DataDir = Annotated[
     Path | None,
     typer.Option(

@@ -6,13 +6,14 @@ environments are refused unless that is asked for, and then the differences come
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from he_compare.common.errors import UsageError
 from he_compare.common.run.records import PairedDifference
-from he_compare.common.run.spelling import significant
+from he_compare.common.run.spelling import fixed, probability, significant
 from he_compare.common.run.store import RunFolder
 from he_compare.common.run.timing import latency_of
 from he_compare.common.run.view import PipelineView, RunView, read_run
@@ -24,7 +25,10 @@ from he_compare.comparisons.judging.scoring import (
     StoredPredictions,
     read_predictions,
 )
+from he_compare.comparisons.terminal import fold_text, unbroken
 
+METRIC_NAMES = {"accuracy": "accuracy", "auc": "AUC"}
+COST_NAMES = {"p50_ms": "one image, ms (p50)", "bytes_per_image": "bytes per image"}
 SETTINGS = ("python", "platform", "cpu", "logical_cores", "threads", "source_commit")
 
 
@@ -32,6 +36,9 @@ def diff_runs(
     first: RunFolder, second: RunFolder, *, allow_other_environment: bool
 ) -> dict[str, Any]:
     """Return the differences of run B from run A as JSON values.
+
+    ``same``: "run" where both folders hold one run, "results" where all its pipelines gave the same
+    scores for the same images, else "".
 
     Raises UsageError where a run has no scores, or where their environments differ and that was
     not allowed.
@@ -45,6 +52,7 @@ def diff_runs(
         )
     ours, theirs = a.by_label, b.by_label
     return {
+        "same": _same(a, b),
         "a": _summary(a),
         "b": _summary(b),
         "environment": environment,
@@ -53,6 +61,23 @@ def diff_runs(
         "only_in_b": [label for label in theirs if label not in ours],
         "pipelines": [_pipeline(label, a, b) for label in ours if label in theirs],
     }
+
+
+def _same(a: RunView, b: RunView) -> str:
+    if a.manifest == b.manifest and a.records == b.records and a.scores == b.scores:
+        return "run"
+    if not a.by_label or a.by_label.keys() != b.by_label.keys():
+        return ""
+    return "results" if all(_same_answers(label, a, b) for label in a.by_label) else ""
+
+
+def _same_answers(label: str, a: RunView, b: RunView) -> bool:
+    """Say whether a pipeline was measured in both runs and gave each image the same scores."""
+    sides = _same_images(label, a, b)
+    if sides is None:
+        return False
+    ours, theirs = sides
+    return np.array_equal(ours["probabilities"], theirs["probabilities"])
 
 
 def _scored_view(folder: RunFolder) -> RunView:
@@ -198,21 +223,34 @@ def _in_order(arrays: StoredPredictions) -> StoredPredictions:
     return {name: array[order] for name, array in arrays.items() if name in EXPECTED}
 
 
-def render(found: dict[str, Any]) -> str:
-    """Lay the differences out for a terminal."""
-    lines = [f"A: {_run_line(found['a'])}", f"B: {_run_line(found['b'])}"]
-    for title, name in (("environment", "environment"), ("settings", "settings")):
-        lines += [f"{title}: {line}" for line in found[name]]
+def render(found: dict[str, Any], columns: int | None = None) -> str:
+    """Lay the differences out in lines of at most ``columns``; None: no limit."""
+    return "\n".join(line for text in _lines(found) for line in fold_text(text, columns, "    "))
+
+
+def _lines(found: dict[str, Any]) -> Iterator[str]:
+    if found["same"] == "run":
+        yield f"A and B are the same run: {_run_line(found['a'])}"
+        return
+    yield f"A: {_run_line(found['a'])}"
+    yield f"B: {_run_line(found['b'])}"
+    yield from (f"environment: {line}" for line in found["environment"])
+    yield from (f"settings: {line}" for line in found["settings"])
     for side in ("a", "b"):
         if found[f"only_in_{side}"]:
-            lines.append(f"only in {side.upper()}: " + ", ".join(found[f"only_in_{side}"]))
+            yield f"only in {side.upper()}: " + ", ".join(found[f"only_in_{side}"])
+    if found["same"] == "results":
+        yield (
+            "No difference in results: every pipeline gave every image the same scores. "
+            "What it cost may differ:"
+        )
     for one in found["pipelines"]:
-        lines.append("")
-        lines.append(one["label"] + ("" if one["paired"] else " (different images: not paired)"))
-        lines += [f"  {name}: {_metric_line(one[name])}" for name in ("accuracy", "auc")]
-        lines += [f"  {name}: {_cost_line(one[name])}" for name in ("p50_ms", "bytes_per_image")]
-        lines += lines_of(one["parts"])
-    return "\n".join(lines)
+        yield ""
+        yield one["label"] + ("" if one["paired"] else " (different images: not paired)")
+        if found["same"] != "results":
+            yield from (f"  {METRIC_NAMES[name]}: {_metric_line(one[name])}" for name in COMPARED)
+        yield from (f"  {words}: {_cost_line(one[name])}" for name, words in COST_NAMES.items())
+        yield from lines_of(one["parts"])
 
 
 def _run_line(run: dict[str, Any]) -> str:
@@ -220,20 +258,24 @@ def _run_line(run: dict[str, Any]) -> str:
 
 
 def _metric_line(one: dict[str, Any]) -> str:
-    line = f"{_number(one['a'], '.3f')} -> {_number(one['b'], '.3f')}"
-    line += f", B - A {_number(one['difference'], '+.3f')}"
+    line = f"{_number(one['a'])} -> {_number(one['b'])}"
+    line += f", B - A {_number(one['difference'], signed=True)}"
     if one.get("interval"):
-        line += " [{:+.3f}, {:+.3f}]".format(*one["interval"])
+        line += f" {_ends(one['interval'])}"
     if one.get("p_value") is not None:
-        line += f", p {one['p_value']:.3g} ({one['p_method']})"
+        line += f", p {probability(one['p_value'])} ({one['p_method']})"
     return line + (f", n {one['n']}" if "n" in one else "")
 
 
-def _number(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)
+def _ends(interval: list[float]) -> str:
+    return unbroken("[{}, {}]".format(*(fixed(end, signed=True) for end in interval)))
+
+
+def _number(value: float | None, *, signed: bool = False) -> str:
+    return "-" if value is None else fixed(value, signed=signed)
 
 
 def _cost_line(one: dict[str, Any]) -> str:
     sides = ["-" if one[side] is None else significant(one[side]) for side in ("a", "b")]
     line = " -> ".join(sides)
-    return line if one["ratio"] is None else f"{line}, B / A {one['ratio']:.3g}"
+    return line if one["ratio"] is None else f"{line}, B / A {significant(one['ratio'])}"

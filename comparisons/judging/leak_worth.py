@@ -14,11 +14,13 @@ import numpy as np
 
 from he_compare.common.run.copies_table import KEPT_IN, LEFT_OUT, NEAR_KEPT, read_copies_table
 from he_compare.common.run.records import DatasetCard, MetricValue
+from he_compare.common.run.spelling import fixed
 from he_compare.common.run.view import RunView
 from he_compare.common.statistics.evaluation import score
 from he_compare.common.statistics.paired import COMPARED, paired_differences
 from he_compare.common.types import BoolArray, Split
 from he_compare.comparisons.judging.scoring import THRESHOLD, StoredPredictions
+from he_compare.comparisons.terminal import unbroken
 
 WITH_COPY, WITHOUT_COPY = "with a copy", "without a copy"
 WITH_NEAR_COPY, WITHOUT_EITHER = "with a near copy only", "without either"
@@ -105,14 +107,18 @@ def lines_of(parts: list[dict[str, Any]]) -> Iterator[str]:
             a, b = (_shown_value(one[side]) for side in "ab")
             line = f"    {metric}: {a} -> {b}"
             if one.get("difference") is not None:
-                line += f", B - A {one['difference']:+.3f}"
+                line += f", B - A {fixed(one['difference'], signed=True)}"
             if one.get("difference_interval"):
-                line += " [{:+.3f}, {:+.3f}]".format(*one["difference_interval"])
+                line += " " + _shown_ends(one["difference_interval"], signed=True)
             yield line
 
 
 def _shown_value(one: dict[str, Any]) -> str:
     if one["value"] is None:
         return "-"
-    ends = " [{:.3f}, {:.3f}]".format(*one["interval"]) if one["interval"] else ""
-    return f"{one['value']:.3f}{ends}"
+    ends = f" {_shown_ends(one['interval'])}" if one["interval"] else ""
+    return fixed(one["value"]) + ends
+
+
+def _shown_ends(interval: list[float], *, signed: bool = False) -> str:
+    return unbroken("[{}, {}]".format(*(fixed(end, signed=signed) for end in interval)))

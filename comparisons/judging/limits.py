@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from he_compare.common.errors import UsageError
 from he_compare.common.run.outcomes import outcomes_of
 from he_compare.common.run.records import Verdict
-from he_compare.common.run.spelling import milliseconds, significant
+from he_compare.common.run.spelling import fixed, milliseconds, significant
 from he_compare.common.run.timing import latency_of
 from he_compare.common.run.view import PipelineView, RunView
 
@@ -125,8 +125,8 @@ def _metric_problems(rule: PolicyRule, pipeline: PipelineView) -> Iterator[str]:
     for name, least in (("auc", rule.minimum_auc), ("accuracy", rule.minimum_accuracy)):
         value = pipeline.value(name)
         if least is not None and (value is None or value < least):
-            found = "was not measured" if value is None else f"is {value:.4g}"
-            yield f"{name} {found}, the minimum is {least:g}"
+            found = "was not measured" if value is None else f"is {fixed(value, 4)}"
+            yield f"{name} {found}, the minimum is {_limit(least)}"
 
 
 def _cost_problems(rule: PolicyRule, pipeline: PipelineView) -> Iterator[str]:
@@ -134,11 +134,16 @@ def _cost_problems(rule: PolicyRule, pipeline: PipelineView) -> Iterator[str]:
     most = rule.maximum_p50_ms
     if most is not None and (latency is None or 1e3 * latency.total.p50 > most):
         found = f"is {milliseconds(latency.total.p50)} ms" if latency else "was not measured"
-        yield f"p50 {found}, the maximum is {most:g} ms"
+        yield f"p50 {found}, the maximum is {_limit(most)} ms"
     most = rule.maximum_bytes_per_image
     if most is not None and (moved is None or sum(moved) > most):
         found = f"is {significant(sum(moved))}" if moved else "was not measured"
-        yield f"bytes per image {found}, the maximum is {most:g}"
+        yield f"bytes per image {found}, the maximum is {_limit(most)}"
+
+
+def _limit(value: float) -> str:
+    """Spell a limit as a policy has it, never with an exponent."""
+    return f"{value:,.6f}".rstrip("0").rstrip(".")
 
 
 def _attack_problems(rule: PolicyRule, view: RunView, pipeline: PipelineView) -> Iterator[str]:

@@ -1,35 +1,18 @@
-"""Text from outside made legible before a renderer escapes it.
+"""Text from outside made legible before a renderer escapes it: where long words may break.
 
-Control characters, direction overrides, private-use and lone surrogate code points are spelled out
-as ``⟨U+202E⟩``: they can reorder or hide what a reader sees, and PDF/A forbids some of them. Line
-breaks become spaces; where a line break is meant, the document has a ``Break``.
+What cannot be seen is spelled out (``common/visible_text.py``). Where a line break is meant, the
+document has a ``Break``.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
+
+from he_compare.common.visible_text import visible
 
 WORD_JOINTS = "-_,=/.:;+)]}"
 ZERO_WIDTH_SPACE = "\u200b"
-SPELLED_OUT = {"Cc", "Cf", "Co", "Cs", "Cn"}
 LONGEST_UNBROKEN = 14
-
-
-def visible(text: str) -> str:
-    """Return one line of text in which every character can be seen."""
-    if text.isprintable():
-        return text
-    one_line = re.sub(r"[\r\n\t\v\f\x85\u2028\u2029]+", " ", text)
-    return "".join(
-        f"⟨U+{ord(char):04X}⟩" if unicodedata.category(char) in SPELLED_OUT else char
-        for char in one_line
-    )
-
-
-def visible_lines(text: str) -> str:
-    """Return text in which every character can be seen and line breaks are kept."""
-    return "\n".join(visible(line) for line in text.splitlines())
 
 
 def breakable(text: str) -> str:

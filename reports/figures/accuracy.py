@@ -11,7 +11,8 @@ from he_compare.common.run.records import PairedDifference
 from he_compare.common.run.spelling import bracket, fixed
 from he_compare.common.run.twin_words import no_twin_words
 from he_compare.common.run.view import PipelineView, RunView
-from he_compare.reports.document.legible import visible, wrapped
+from he_compare.common.visible_text import visible
+from he_compare.reports.document.legible import wrapped
 from he_compare.reports.figures.style import (
     BLUE,
     GREY,

@@ -19,7 +19,8 @@ import jinja2
 from markupsafe import Markup, escape
 
 from he_compare.common.run.store import write_atomic
-from he_compare.reports.document.legible import ZERO_WIDTH_SPACE, breakable, visible, visible_lines
+from he_compare.common.visible_text import visible, visible_lines
+from he_compare.reports.document.legible import ZERO_WIDTH_SPACE, breakable
 from he_compare.reports.document.nodes import (
     Bold,
     Break,

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from he_compare.common.run.store import write_atomic
-from he_compare.reports.document.legible import visible, visible_lines
+from he_compare.common.visible_text import visible, visible_lines
 from he_compare.reports.document.nodes import (
     Block,
     Bold,

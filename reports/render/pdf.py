@@ -21,7 +21,8 @@ import matplotlib as mpl
 
 from he_compare.common.errors import UnavailableError
 from he_compare.common.run.store import write_atomic
-from he_compare.reports.document.legible import breakable, visible, visible_lines
+from he_compare.common.visible_text import visible, visible_lines
+from he_compare.reports.document.legible import breakable
 from he_compare.reports.document.nodes import (
     Block,
     Break,

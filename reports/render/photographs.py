@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from markupsafe import Markup
 from PIL import Image
 
-from he_compare.reports.document.legible import visible
+from he_compare.common.visible_text import visible
 
 # Pictures above this many bytes are shown as WebP of quality 80; Markdown and PDF keep the PNG.
 LARGEST_PNG = 16_000

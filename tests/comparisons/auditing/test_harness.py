@@ -28,6 +28,7 @@ from he_compare.common.types import Knowledge, Message, NotRun, UInt8Array
 from he_compare.comparisons.attacks.tools.likeness import PUBLIC_MEAN, as_picture, score_pictures
 from he_compare.comparisons.auditing import matrix, suite
 from he_compare.comparisons.auditing.audit import exit_code
+from he_compare.comparisons.auditing.explaining import explain_outcome
 from he_compare.comparisons.auditing.harness import Harness, Setup
 from he_compare.comparisons.auditing.outcome_draft import SEEDED_KEYS
 from he_compare.comparisons.auditing.targets import Opened, Target, cipher_target
@@ -293,7 +294,7 @@ def test_a_check_is_recorded_with_what_it_found(tmp_path: Path, given: Any) -> N
     assert (found.verdict, found.headline, found.claim) == ("broken", "found 7 bytes", "none leak")
     assert found.metric is not None and found.metric.value == 7.0
     assert (tmp_path / found.artefacts[0]).read_bytes() == b"seven"
-    told = matrix.explain_outcome(found)
+    told = explain_outcome(found)
     assert "claim      none leak" in told and "reproduce  compare audit run" in told
 
 
@@ -462,7 +463,7 @@ def test_a_record_says_where_attacked_keys_come_from(tmp_path: Path, given: Any)
     given(Probe())
     mine = run(tmp_path / "a", Probe())[0]
     assert mine.keys == "operating system"
-    assert "scores differ within the interval" in matrix.explain_outcome(mine)
+    assert "scores differ within the interval" in explain_outcome(mine)
     debugged = run(tmp_path / "b", Probe(), key_seed=1)[0]
     assert debugged.keys == "seeded" and SEEDED_KEYS in debugged.limits
     assert debugged.identity != mine.identity
@@ -501,7 +502,7 @@ def test_the_floor_is_named_and_is_what_is_had_without_the_attack(
     assert set(mine.floors) == {"noise", AS_IT_IS, PUBLIC_MEAN}
     assert mine.floor == max(mine.floors.values()) == mine.floors[PUBLIC_MEAN]
     assert mine.floor_from == PUBLIC_MEAN and mine.advantage == 0.0
-    assert f"floor      {mine.floor:.3g}: {PUBLIC_MEAN} (and noise" in matrix.explain_outcome(mine)
+    assert f"floor      {mine.floor:.3g}: {PUBLIC_MEAN} (and noise" in explain_outcome(mine)
     assert f"({mine.floor:.2f} from {PUBLIC_MEAN}, 1.00 without protection)" in mine.headline
     # Of what is not encrypted, everything is had without an attack: it is broken all the same.
     assert identity.verdict == "broken" and identity.advantage == 1.0
@@ -520,7 +521,7 @@ def test_controls_of_a_key_for_each_image_are_paired_with_the_target(tmp_path: P
     assert "each encrypted by itself" in mine.advantage_interval.method
     assert "Student" not in mine.advantage_interval.method
     assert (mine.rung, mine.knowledge) == (Knowledge.CIPHERTEXT_ONLY, [Knowledge.CIPHERTEXT_ONLY])
-    assert "adversary  ciphertext only" in matrix.explain_outcome(mine)
+    assert "adversary  ciphertext only" in explain_outcome(mine)
     together, other, *_ = run(tmp_path / "b", attack, "pixel_np", key_seed=0)
     assert together.rung is Knowledge.MANY_CIPHERTEXTS and other.spent["keys"] == 1
     assert together.advantage_interval is not None

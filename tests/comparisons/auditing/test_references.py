@@ -16,6 +16,7 @@ from he_compare.common.run.records import AttackOutcome
 from he_compare.common.run.store import RunFolder
 from he_compare.common.types import NotRun
 from he_compare.comparisons.auditing import matrix, suite
+from he_compare.comparisons.auditing.explaining import explain_outcome, find_cell
 from he_compare.comparisons.auditing.harness import Harness, Setup
 from he_compare.comparisons.auditing.targets import cipher_target
 from he_compare.comparisons.progress import ProgressReporter
@@ -67,10 +68,10 @@ def test_both_references_have_a_row_with_name_domain_digest_and_number(tmp_path:
     assert matrix.OTHER_FLOORS in text
     assert natural.name != train.name and mine[0].floors != mine[1].floors
     assert matrix.OTHER_FLOORS not in matrix.render(mine[:1])
-    cell = matrix.find_cell(outcomes, f"vit_block[patch=8]/{ATTACK}@train")
-    assert "train (in-domain reference): 20 images" in matrix.explain_outcome(cell)
+    cell = find_cell(outcomes, f"vit_block[patch=8]/{ATTACK}@train")
+    assert "train (in-domain reference): 20 images" in explain_outcome(cell)
     with pytest.raises(UsageError, match="no cell"):
-        matrix.find_cell(outcomes, f"vit_block[patch=8]/{ATTACK}")
+        find_cell(outcomes, f"vit_block[patch=8]/{ATTACK}")
 
 
 def test_an_attack_that_needs_no_public_images_has_one_row_without_a_reference(

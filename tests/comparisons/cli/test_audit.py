@@ -88,7 +88,7 @@ def test_a_cell_is_told_with_claim_evidence_limits_and_command(done: tuple[Path,
         "evidence",
         "limit",
         "control    aes_ctr",
-        "reproduce  compare audit run",
+        "reproduce\ncompare audit run",
     ):
         assert word in told
     assert "--cipher 'np'" in told and "--attack chosen_plaintext" in told

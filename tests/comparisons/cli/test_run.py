@@ -514,7 +514,7 @@ def test_show_prints_records_as_json_and_one_by_label(
 ) -> None:
     compare("echo")
     capsys.readouterr()
-    for arguments, wanted in ((["--json"], "records"), (["echo"], "identity")):
+    for arguments, wanted in ((["--json"], "records"), (["echo", "--json"], "identity")):
         monkeypatch.setattr(sys, "argv", ["compare", "show", str(tmp_path / "run"), *arguments])
         with pytest.raises(SystemExit):
             app.main()

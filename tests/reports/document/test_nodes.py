@@ -15,7 +15,8 @@ from he_compare.common.run.spelling import (
     size,
 )
 from he_compare.common.statistics.evaluation import wilson_half_width
-from he_compare.reports.document.legible import breakable, visible, wrapped
+from he_compare.common.visible_text import visible
+from he_compare.reports.document.legible import breakable, wrapped
 from he_compare.reports.document.nodes import (
     Break,
     Code,
