@@ -11,9 +11,9 @@ The rules, in the order of the page.
 3. The choice. Only what rests on a hardness assumption, gave results and was not broken can be
    chosen. Of those, the ones for which no loss against the twin is shown; of those, the shortest
    wait, and with it all whose wait is not shown to be longer. Where no difference to a twin is
-   stored, the highest value of the metric that leads comes before the wait. Its price is against its twin: equal
-   answers, milliseconds, bytes, and accuracy or AUC where the interval excludes 0. Who computes
-   what, and who owns the last layer, is said with it.
+   stored, the highest value of the metric that leads comes before the wait. Its price is against
+   its twin: equal answers, milliseconds, bytes, and accuracy or AUC where the interval excludes 0.
+   Who computes what, and who owns the last layer, is said with it.
 4. What encryption did not do: integrity, decryptions that leak, what an estimate is worth, what was
    not run.
 5. Clinic. Counts of the chosen pipeline (else of the best unprotected one) and what speaks against
