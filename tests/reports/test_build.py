@@ -149,10 +149,10 @@ def test_every_figure_has_alternative_text_and_names_its_pipelines(tmp_path: Pat
     figures = document.figures()
     names = ["time-by-place", "accuracy"]
     assert [figure.name for figure in figures] == names
-    assert [plate.name for plate in document.plates()] == ["pictures-1"]
+    assert [plate.name for plate in document.plates()] == ["pictures-sent"]
     assert all(one.alt for one in (*figures, *document.plates()))
     assert "plaintext: 8.31 ms, of which hospital 1.72 ms" in figures[0].alt
-    assert "Differences to the twin" in figures[2].alt
+    assert "Differences to the twin" in figures[1].alt
 
 
 def test_a_page_of_an_audited_run_keeps_below_the_size_a_mail_takes(tmp_path: Path) -> None:
