@@ -169,9 +169,10 @@ def _as_text(value: Any) -> Any:
 def _parquet(frame: pd.DataFrame) -> bytes:
     try:
         import pyarrow  # type: ignore[import-not-found,import-untyped,unused-ignore]  # noqa: F401
-    except ImportError:
+    except ImportError as error:
+        # A pyarrow that does not fit numpy is installed and cannot be imported either.
         raise UnavailableError(
-            "Parquet needs pyarrow, which is not installed",
+            f"Parquet needs pyarrow, which cannot be used here: {error}",
             fix="run `pip install 'he-compare[parquet]'`, or pass --csv",
         ) from None
     data: bytes = frame.to_parquet(index=False)
