@@ -19,11 +19,11 @@ from he_compare.common.run.lattice_words import (
 from he_compare.common.run.not_promised import GAPS, tried
 from he_compare.common.run.records import LatticeFacts
 from he_compare.common.run.view import PipelineView, RunView
+from he_compare.reports.answer.scrambling_words import HOW_TO_AUDIT
 from he_compare.reports.document.nodes import (
     Block,
     Bold,
     Break,
-    Code,
     Column,
     Inline,
     Paragraph,
@@ -54,7 +54,7 @@ HEAD = "head_extraction"
 NOTHING_TRIED = (
     "Not promised by these schemes: integrity of replies, secrecy of the key once a decoded reply "
     "is handed out (IND-CPA-D, for CKKS), and secrecy of the head from the client. This run was "
-    "not audited, so none of it was tried. To try it, run"
+    "not audited, so none of it was tried. To try it,"
 )
 
 
@@ -115,7 +115,7 @@ def _gaps(view: RunView) -> list[Block]:
         if told:
             rows.append(Row((inline(gap.name), _lines(told), inline(gap.instead))))
     if not rows:
-        return [Paragraph(inline(f"{NOTHING_TRIED} ", Code("compare audit run RUN"), "."))]
+        return [Paragraph(inline(f"{NOTHING_TRIED} {HOW_TO_AUDIT}."))]
     note = inline(
         "These are no breaks of what is claimed: the scheme does not promise them. They were "
         "tried on messages of this pipeline under keys of the audit."

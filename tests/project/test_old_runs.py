@@ -36,9 +36,7 @@ def test_a_run_of_an_earlier_schema_is_read_and_verified(path: Path) -> None:
     view = load_run(path)
     assert [pipeline.label for pipeline in view.pipelines] == ["plaintext", "fhe-head"]
     assert view.to_frame()["auc"].notna().all()
-    assert "# Privacy-preserving classification compared" in markdown(
-        build_document(RunFolder(path))
-    )
+    assert "# What does encryption cost for" in markdown(build_document(RunFolder(path)))
 
 
 # An audited run, written before outcomes had fields for what went wrong -------------------------
