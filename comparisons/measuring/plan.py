@@ -220,6 +220,7 @@ class RunPlan:
                     label=p.label,
                     parameters=p.spec.parameters,
                     resolved=p.resolved(),
+                    meanings=p.pipeline.parameters.meanings(p.resolved()),
                     reference_rank=p.pipeline.reference_rank(p.parameters),
                     no_server=isinstance(p.pipeline, LocalPipeline),
                     **twin_facts(p, self.pipelines),
