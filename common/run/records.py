@@ -692,6 +692,9 @@ class Manifest(Record):
     seed: int = Field(description="Root seed")
     profile: str = Field(description="Name of the profile")
     settings: dict[str, Any] = Field(description="Resolved settings of the run")
+    meanings: dict[str, str] = Field(
+        default_factory=dict, description="What each setting means; empty in older records"
+    )
 
     @model_validator(mode="before")
     @classmethod

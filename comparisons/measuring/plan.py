@@ -235,6 +235,7 @@ class RunPlan:
                 "threads": self.settings.threads,
                 "public": [one.argument for one in self.public],
             },
+            meanings={k: v.description or "" for k, v in RunConfig.model_fields.items()},
         )
 
     def _command(self) -> str:

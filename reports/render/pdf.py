@@ -22,6 +22,7 @@ import matplotlib as mpl
 from he_compare.common.errors import UnavailableError
 from he_compare.common.run.store import write_atomic
 from he_compare.common.visible_text import visible, visible_lines
+from he_compare.reports.document.commands import command_lines
 from he_compare.reports.document.legible import breakable
 from he_compare.reports.document.nodes import (
     Block,
@@ -29,6 +30,7 @@ from he_compare.reports.document.nodes import (
     CodeBlock,
     Document,
     Figure,
+    FindingCard,
     Inline,
     Row,
     Span,
@@ -151,10 +153,19 @@ def _block(block: Block) -> dict[str, Any]:
     if isinstance(block, Grid):
         return kind | _grid(block)
     if isinstance(block, CodeBlock):
-        lines = visible_lines(block.text).split("\n")
-        return kind | {"lines": [breakable(line) for line in lines]}
+        return kind | {"lines": _commands(block.text)}
+    if isinstance(block, FindingCard):
+        rest = ("id", "severity", "claim", "evidence", "limits")
+        said = {name: _value(getattr(block, name)) for name in rest}
+        return kind | said | {"reproduce": _commands(block.reproduce) if block.reproduce else []}
     fields = {field.name: getattr(block, field.name) for field in dataclasses.fields(block)}
     return kind | {name: _value(value) for name, value in fields.items()}
+
+
+def _commands(text: str) -> list[str]:
+    """Return lines of code that fit the page, to be copied as they stand."""
+    lines = visible_lines(text).split("\n")
+    return [part for line in lines for part in command_lines(line) or [""]]
 
 
 def _stills(block: Stills) -> dict[str, Any]:

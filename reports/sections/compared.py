@@ -191,7 +191,7 @@ def _learnt(view: RunView) -> str:
 
 def _public(view: RunView) -> str:
     """Say where the public images of attacks and of the matching come from; '' where none were."""
-    used = {}
+    used: dict[str, str] = {}
     for outcome in view.outcomes:
         if outcome.reference is not None:
             used[outcome.reference.name] = outcome.reference.domain

@@ -21,13 +21,13 @@ from he_compare.reports.document.nodes import (
     inline,
 )
 from he_compare.reports.naming import full_title, record_ids
+from he_compare.reports.plain_values import spelled
 from he_compare.reports.section import ReportSection
 
 WORDS = (
     "Every parameter as it was used, defaults included. Set-ups of one plug-in stand in one table: "
     "where they differ, each value is named with its set-up."
 )
-NOT_SET = "not set: the plug-in's own choice"
 # What pipelines record of a training, in words; what is not here is named by its own name.
 FITTED = {
     "trained_on": "Trained on",
@@ -78,17 +78,26 @@ def _by_plugin(pipelines: Iterable[PipelineView]) -> list[list[PipelineView]]:
 
 def _parameters(view: RunView, mine: list[PipelineView]) -> Table:
     resolved = {full_title(view, one): _resolved(one) for one in mine}
-    meanings: dict[str, str] = {}
-    for one in mine:
-        meanings |= one.planned.meanings
+    meanings = {k: v for one in mine for k, v in one.planned.meanings.items()}
     names = list(dict.fromkeys(name for values in resolved.values() for name in values))
-    rows = [Row((inline("no parameter"), inline(""), inline("")))] if not names else [
-        Row((inline(Code(name)), inline(meanings.get(name, "not recorded")), _value(name, resolved)))
+    rows = [
+        (
+            inline(Code(name)),
+            *((inline(meanings.get(name, "not recorded")),) if meanings else ()),
+            _value(name, resolved),
+        )
         for name in names
-    ]  # fmt: skip
-    columns = (Column("Parameter", weight=1.3), Column("Meaning", weight=3.2), Column("Value", weight=2.1))
-    listed = ", ".join(resolved)
-    return Table(f"{mine[0].planned.name}: {listed}", columns, tuple(rows))
+    ]
+    columns = (
+        Column("Parameter", weight=1.3),
+        *((Column("Meaning", weight=3.2),) if meanings else ()),
+        Column("Value", weight=2.1),
+    )
+    if not rows:
+        rows = [(inline("none"), *[inline("")] * (len(columns) - 1))]
+    note = () if meanings else inline("This run did not record what they mean.")
+    caption = f"{mine[0].planned.name}: {', '.join(resolved)}"
+    return Table(caption, columns, tuple(Row(cells) for cells in rows), note)
 
 
 def _resolved(pipeline: PipelineView) -> dict[str, Any]:
@@ -100,7 +109,7 @@ def _value(name: str, resolved: Mapping[str, Mapping[str, Any]]) -> Inline:
     """Return the one value of all set-ups, or each with those that have it."""
     holders: dict[str, list[str]] = {}
     for label, values in resolved.items():
-        shown = _shown(values[name]) if name in values else "is no parameter of it"
+        shown = spelled(values[name]) if name in values else "is no parameter of it"
         holders.setdefault(shown, []).append(label)
     if len(holders) == 1:
         return inline(next(iter(holders)))
@@ -108,21 +117,6 @@ def _value(name: str, resolved: Mapping[str, Mapping[str, Any]]) -> Inline:
     for shown, labels in holders.items():
         parts += [f"{shown}: {', '.join(labels)}", Break()]
     return inline(*parts[:-1])
-
-
-def _shown(value: Any) -> str:
-    """Spell a value for people; nested ones as lists of their parts."""
-    if value is None or value == "":
-        return NOT_SET
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, list | tuple):
-        return ", ".join(_shown(one) for one in value) or "none"
-    if isinstance(value, dict):
-        return "; ".join(f"{name} {_shown(one)}" for name, one in value.items()) or "none"
-    return str(value)
 
 
 def _trainings(view: RunView) -> list[Section]:
@@ -165,7 +159,7 @@ def _fact(name: str, value: Any) -> str:
         if name.endswith("seconds"):
             return duration(value)
         return f"{value:,}" if isinstance(value, int) else significant(value)
-    return _shown(value)
+    return spelled(value)
 
 
 SECTION = PipelineParameters()
