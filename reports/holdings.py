@@ -14,7 +14,6 @@ from he_compare.reports.figures.holders import Holding
 from he_compare.reports.naming import short_title
 
 MOST_NAMED = 6
-NOT_RECORDED = "what it computes is not recorded"
 Said = tuple[tuple[str, ...], str, str, tuple[str, ...], str, bool]
 
 
@@ -36,10 +35,10 @@ def _joined(names: list[str]) -> str:
 def _said(pipeline: PipelineView) -> Said:
     """Return what is said of a pipeline: all fields of ``Holding`` but the names."""
     work, claims = pipeline.planned.work, pipeline.claims
-    computes = _sentence(work.hospital if work else "") or _sentence(NOT_RECORDED)
+    computes = _sentence(work.hospital if work else "")
     if pipeline.no_server:
         return (("Holds images, network and head.", computes), "nothing is sent", "", (), "", False)
-    serves = _sentence(work.server if work else "") or _sentence(NOT_RECORDED)
+    serves = _sentence(work.server if work else "") or _learns(claims)
     key = _key(claims)
     hospital = (f"Holds the images{key}.", computes)
     return hospital, _up(claims), _down(claims), (serves,), _head(pipeline), bool(key)
@@ -52,6 +51,12 @@ def _sentence(words: str) -> str:
 def _key(claims: SecurityClaims | None) -> str:
     has_key = claims is not None and (claims.key_fingerprint or claims.key_space is not None)
     return " and the secret key" if has_key else ""
+
+
+def _learns(claims: SecurityClaims | None) -> str:
+    """Say what the server learns: older runs did not record what it computes."""
+    learnt = ", ".join(claims.server_learns) if claims else ""
+    return f"Learns {learnt}." if learnt else "What it computes was not recorded."
 
 
 def _up(claims: SecurityClaims | None) -> str:

@@ -1,4 +1,4 @@
-"""The index of records: one row for each record that a link of the report leads to, no more.
+"""The index of records: those that a link of the report leads to, a line a pipeline or attack.
 
 ``records.jsonl`` and ``attacks.jsonl`` of the run folder hold all of them in full.
 """
@@ -11,6 +11,7 @@ from dataclasses import replace
 from he_compare.common.run.view import RunView
 from he_compare.reports.document.nodes import (
     Column,
+    Content,
     Inline,
     Link,
     Row,
@@ -31,43 +32,34 @@ NOTE = (
 def with_record_index(view: RunView, sections: Sequence[Section]) -> tuple[Section, ...]:
     """Return the sections with the index behind the environment, else at the end."""
     linked = {span.target for span in all_spans(tuple(sections)) if isinstance(span, Link)}
-    rows = [Row(cells) for anchor, cells in _rows(view) if f"#{anchor}" in linked]
-    if not rows:
+    found: dict[str, dict[str, Content]] = {}
+    for of, what, identity in _identities(view):
+        anchor = record_anchor(identity)
+        known = {one for mine in found.values() for one in mine}
+        if f"#{anchor}" in linked and anchor not in known:
+            found.setdefault(of, {})[anchor] = inline(record_target(identity), f" {what}")
+    if not found:
         return tuple(sections)
-    columns = (
-        Column("Record", weight=0.8),
-        Column("Pipeline, or attack", weight=2.6),
-        Column("Phase, or target", weight=2.2),
-        Column("Result", weight=1.0),
-    )
-    index = Section(
-        "Records named in this report",
-        2,
-        "records",
-        (Table("Records that the report names", columns, tuple(rows), inline(NOTE)),),
-        appendix=True,
-    )
+    rows = tuple(Row((inline(of), _listed(list(mine.values())))) for of, mine in found.items())
+    columns = (Column("Pipeline or attack", weight=1.8), Column("Records", weight=4.8))
+    table = Table("Records that this report names", columns, rows, inline(NOTE))
+    index = Section("Records", 2, "records", (table,), appendix=True)
     places = [n for n, one in enumerate(sections, start=1) if one.anchor == AFTER]
     if not places:
         return (*sections, replace(index, level=1))
     return (*sections[: places[0]], index, *sections[places[0] :])
 
 
-def _rows(view: RunView) -> Iterator[tuple[str, tuple[Inline, ...]]]:
-    """Yield the anchor and the cells of every record and outcome, each anchor once."""
+def _listed(parts: list[Content]) -> Inline:
+    return inline(*[one for part in parts for one in (part, "; ")][:-1])
+
+
+def _identities(view: RunView) -> Iterator[tuple[str, str, str]]:
+    """Yield what each record is of, what it holds, and its identity."""
     names = {pipeline.label: short_title(view, pipeline) for pipeline in view.pipelines}
-    seen: set[str] = set()
     for record in view.records:
-        anchor = record_anchor(record.identity)
-        if anchor not in seen:
-            seen.add(anchor)
-            name = names.get(record.cell.label, record.cell.label)
-            phase = f"{record.cell.phase.value}, round {record.cell.round}"
-            words = (name, phase, record.status.value)
-            yield anchor, (inline(record_target(record.identity)), *map(inline, words))
+        cell = record.cell
+        phase = f"{cell.phase.value} {cell.round}" if cell.round else cell.phase.value
+        yield names.get(cell.label, cell.label), phase, record.identity
     for outcome in view.outcomes:
-        anchor = record_anchor(outcome.identity)
-        if anchor not in seen:
-            seen.add(anchor)
-            words = (outcome.title or outcome.attack, outcome.target, outcome.verdict)
-            yield anchor, (inline(record_target(outcome.identity)), *map(inline, words))
+        yield outcome.title or outcome.attack, outcome.target, outcome.identity

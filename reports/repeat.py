@@ -7,7 +7,7 @@ from he_compare.common.run.view import RunView
 from he_compare.reports.document.nodes import Code, CodeBlock, Paragraph, inline
 
 AGAIN = "again"
-SHOWN_OF_HASH = 16
+SHOWN_OF_HASH = 12
 
 
 def repeat_blocks(view: RunView) -> tuple[Paragraph | CodeBlock, ...]:

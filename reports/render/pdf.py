@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 import json
 import math
 import shutil
@@ -47,7 +48,10 @@ STANDARDS: tuple[Literal["ua-1"], Literal["a-3a"]] = ("ua-1", "a-3a")
 TEXT_POINTS, LETTER_POINTS, LINE_POINTS = 482.0, 3.9, 9.0
 PADDING_LINES, HEAD_POINTS = 0.65, 30.0
 FULL_WEIGHT = 6.6
-TALLEST_UNBROKEN = 283.0
+TALLEST_UNBROKEN = 120.0
+# Drawings are this wide, the first that fills the last page of the body; its text is 25.3 cm high.
+SCALES = ("1", "0.94", "0.88", "0.82", "0.76")
+TOP_POINTS, BODY_POINTS, FULL_SHARE = 65.2, 717.2, 0.7
 EPOCH = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
 
 
@@ -74,8 +78,9 @@ def pdf(document: Document) -> bytes:
             made: bytes = typst.compile(
                 str(work / TEMPLATE),
                 root=str(work),
-                font_paths=[str(Path(mpl.get_data_path()) / "fonts" / "ttf")],
+                font_paths=_fonts(),
                 ignore_system_fonts=True,
+                sys_inputs={"scale": _scale(work)},
                 pdf_standards=list(STANDARDS),
                 timestamp=int(_moment(document.date).timestamp()),
             )
@@ -85,6 +90,48 @@ def pdf(document: Document) -> bytes:
                 fix="ask for --format md, and report the message above with the run folder",
             ) from None
     return made
+
+
+@functools.cache
+def _fonts() -> Any:
+    """Return typst's own fonts and those of matplotlib, read once."""
+    import typst
+
+    folder = Path(mpl.get_data_path()) / "fonts" / "ttf"
+    return typst.Fonts(include_system_fonts=False, font_paths=[str(folder)])
+
+
+def _scale(work: Path) -> str:
+    """Return how wide drawings are for the last page of the body to be full, else the fullest.
+
+    A body of one page stays as it is.
+    """
+    fullest = {}
+    for scale in SCALES:
+        page, depth = _end_of_body(work, scale)
+        share = (depth - TOP_POINTS) / BODY_POINTS
+        if page == 1 or share >= FULL_SHARE:
+            return scale
+        fullest[scale] = share
+    return max(fullest, key=lambda one: fullest[one])
+
+
+def _end_of_body(work: Path, scale: str) -> tuple[int, float]:
+    """Lay the body out and return its last page and how far down it ends, in points."""
+    import typst
+
+    found = typst.query(
+        str(work / TEMPLATE),
+        "<body-end>",
+        field="value",
+        one=True,
+        root=str(work),
+        font_paths=_fonts(),
+        ignore_system_fonts=True,
+        sys_inputs={"scale": scale, "body-only": "yes"},
+    )
+    page, depth = json.loads(found)
+    return int(page), float(depth)
 
 
 def _lay_out(document: Document, work: Path) -> None:
@@ -126,6 +173,7 @@ def _document(document: Document) -> dict[str, Any]:
                 "title": breakable(visible(headings[section.anchor])),
                 "level": section.level,
                 "anchor": section.anchor,
+                "appendix": section.appendix,
                 "first_appendix": section.anchor == document.first_appendix(),
                 "blocks": [_block(block) for block in section.blocks],
             }

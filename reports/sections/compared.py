@@ -15,7 +15,6 @@ from he_compare.reports.document.nodes import (
     Block,
     Bullets,
     Column,
-    Figure,
     Inline,
     KeyValues,
     Paragraph,
@@ -32,6 +31,10 @@ from he_compare.reports.section import ReportSection
 # Of many classes so many are named.
 FIRST_NAMED = 5
 SPLITS = ("train", "val", "test")
+HOLDERS = (
+    "The server is a process of its own and gets nothing but public material and what is on the "
+    "wire. The head is the last layer: whoever owns it can classify features alone."
+)
 
 
 class Compared(ReportSection):
@@ -219,7 +222,16 @@ def _holders(view: RunView) -> list[Section]:
         "the last layer (head) is.",
         "; ".join(_spoken(one) for one in holdings) or "no set-up",
     )
-    return [Section("Who holds what", 2, "holders", tuple[Figure, ...](figure))] if figure else []
+    if not figure:
+        return []
+    words = Paragraph(inline(" ".join((HOLDERS, *_unrecorded(view)))))
+    return [Section("Who holds what", 2, "holders", (words, *figure))]
+
+
+def _unrecorded(view: RunView) -> tuple[str, ...]:
+    """Say what an older run did not record of who does the work."""
+    known = all(one.planned.work for one in view.pipelines)
+    return () if known else ("This run did not record what each side computes.",)
 
 
 def _spoken(one: Holding) -> str:

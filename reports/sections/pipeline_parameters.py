@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from he_compare.common.run.spelling import duration, significant, size
 from he_compare.common.run.view import PipelineView, RunView
 from he_compare.reports.document.nodes import (
+    Block,
     Break,
     Code,
     Column,
@@ -15,12 +17,12 @@ from he_compare.reports.document.nodes import (
     Inline,
     Paragraph,
     Row,
-    Section,
     SpanRow,
     Table,
     inline,
+    plain,
 )
-from he_compare.reports.naming import full_title, record_ids
+from he_compare.reports.naming import full_title
 from he_compare.reports.plain_values import spelled
 from he_compare.reports.section import ReportSection
 
@@ -55,18 +57,16 @@ FITTED = {
 
 
 class PipelineParameters(ReportSection):
-    """Parameters by plug-in with what they mean, then the facts of each training."""
+    """Parameters by plug-in with what they mean, and the facts of each training."""
 
     order = 1100
     title = "Parameters of the pipelines"
+    anchor = "pipelines"
 
-    def sections(self, view: RunView) -> list[Section]:
-        """Return one table a plug-in, and one on trainings where any was recorded."""
+    def blocks(self, view: RunView) -> list[Block]:
+        """Return one table a plug-in."""
         tables = [_parameters(view, mine) for mine in _by_plugin(view.pipelines)]
-        return [
-            Section(self.title, 1, "pipelines", (Paragraph(inline(WORDS)), *tables)),
-            *_trainings(view),
-        ]
+        return [Paragraph(inline(WORDS)), *tables]
 
 
 def _by_plugin(pipelines: Iterable[PipelineView]) -> list[list[PipelineView]]:
@@ -77,27 +77,48 @@ def _by_plugin(pipelines: Iterable[PipelineView]) -> list[list[PipelineView]]:
 
 
 def _parameters(view: RunView, mine: list[PipelineView]) -> Table:
-    resolved = {full_title(view, one): _resolved(one) for one in mine}
+    """Return the parameters of set-ups of one plug-in, then the facts of their trainings."""
+    named = {full_title(view, one): one for one in mine}
     meanings = {k: v for one in mine for k, v in one.planned.meanings.items()}
-    names = list(dict.fromkeys(name for values in resolved.values() for name in values))
-    rows = [
-        (
-            inline(Code(name)),
-            *((inline(meanings.get(name, "not recorded")),) if meanings else ()),
-            _value(name, resolved),
-        )
-        for name in names
-    ]
+    resolved = {title: _spelled(_resolved(one)) for title, one in named.items()}
+    fitted = {title: _facts(one) for title, one in named.items()}
+    rows: list[Row | SpanRow] = []
+    for name in _names(resolved):
+        meaning = meanings.get(name, "not recorded" if meanings else "")
+        rows.append(Row((inline(Code(name)), inline(meaning), _value(name, resolved))))
+    if any(fitted.values()):
+        rows.append(SpanRow(inline("How it was fitted")))
+        facts = _names(fitted)
+        rows += [Row((inline(name), inline(""), _value(name, fitted))) for name in facts]
     columns = (
-        Column("Parameter", weight=1.3),
-        *((Column("Meaning", weight=3.2),) if meanings else ()),
-        Column("Value", weight=2.1),
+        Column("Parameter or fact", weight=1.5),
+        Column("Meaning", weight=2.8),
+        Column("Value", weight=2.3),
     )
-    if not rows:
-        rows = [(inline("none"), *[inline("")] * (len(columns) - 1))]
-    note = () if meanings else inline("This run did not record what they mean.")
-    caption = f"{mine[0].planned.name}: {', '.join(resolved)}"
-    return Table(caption, columns, tuple(Row(cells) for cells in rows), note)
+    without = "" if meanings else "This run did not record what the parameters mean. "
+    note = inline(f"{without}records.jsonl holds every epoch and iteration.")
+    caption = f"{mine[0].planned.name}: {', '.join(named)}"
+    return _without_empty(Table(caption, columns, tuple(rows), note))
+
+
+def _without_empty(table: Table) -> Table:
+    """Leave out the column of meanings where none is known."""
+    rows = [row for row in table.rows if isinstance(row, Row)]
+    if any(plain(row.cells[1]) for row in rows):
+        return table
+    first, _, last = table.columns
+    kept = tuple(
+        Row((row.cells[0], row.cells[2])) if isinstance(row, Row) else row for row in table.rows
+    )
+    return replace(table, columns=(first, replace(last, weight=5.1)), rows=kept)
+
+
+def _names(values: Mapping[str, Mapping[str, str]]) -> list[str]:
+    return list(dict.fromkeys(name for mine in values.values() for name in mine))
+
+
+def _spelled(values: Mapping[str, Any]) -> dict[str, str]:
+    return {name: spelled(value) for name, value in values.items()}
 
 
 def _resolved(pipeline: PipelineView) -> dict[str, Any]:
@@ -105,11 +126,11 @@ def _resolved(pipeline: PipelineView) -> dict[str, Any]:
     return record.cell.resolved if record else pipeline.planned.resolved
 
 
-def _value(name: str, resolved: Mapping[str, Mapping[str, Any]]) -> Inline:
+def _value(name: str, resolved: Mapping[str, Mapping[str, str]]) -> Inline:
     """Return the one value of all set-ups, or each with those that have it."""
     holders: dict[str, list[str]] = {}
     for label, values in resolved.items():
-        shown = spelled(values[name]) if name in values else "is no parameter of it"
+        shown = values.get(name, "does not apply")
         holders.setdefault(shown, []).append(label)
     if len(holders) == 1:
         return inline(next(iter(holders)))
@@ -119,37 +140,14 @@ def _value(name: str, resolved: Mapping[str, Mapping[str, Any]]) -> Inline:
     return inline(*parts[:-1])
 
 
-def _trainings(view: RunView) -> list[Section]:
-    """Return how each model was fitted, where that was recorded; series of epochs are left out."""
-    rows: list[Row | SpanRow] = []
-    for facts, mine in _by_training(view):
-        names = ", ".join(full_title(view, one) for one in mine)
-        records = record_ids([one.measured for one in mine if one.measured])
-        rows.append(SpanRow(inline(f"{names}: ", records)))
-        rows += [Row((inline(name), inline(text))) for name, text in facts]
-    if not rows:
-        return []
-    columns = (Column("Fact", weight=1.5), Column("Value", weight=3.5))
-    note = inline("As recorded by the pipeline; records.jsonl holds every epoch and iteration.")
-    table = Table("How each model was fitted", columns, tuple(rows), note)
-    return [Section("Training", 2, "training", (table,))]
-
-
-def _by_training(
-    view: RunView,
-) -> list[tuple[tuple[tuple[str, str], ...], list[PipelineView]]]:
-    """Return the facts of each training with the pipelines of which they are all true."""
-    found: dict[tuple[tuple[str, str], ...], list[PipelineView]] = {}
-    for pipeline in view.pipelines:
-        training = pipeline.measured.training if pipeline.measured else {}
-        facts = tuple(
-            (FITTED.get(name, name.replace("_", " ")), _fact(name, value))
-            for name, value in training.items()
-            if not isinstance(value, list | dict)
-        )
-        if facts:
-            found.setdefault(facts, []).append(pipeline)
-    return list(found.items())
+def _facts(pipeline: PipelineView) -> dict[str, str]:
+    """Return the facts of its training in words; series and tables of numbers are left out."""
+    training = pipeline.measured.training if pipeline.measured else {}
+    return {
+        FITTED.get(name, name.replace("_", " ")): _fact(name, value)
+        for name, value in training.items()
+        if not isinstance(value, list | dict)
+    }
 
 
 def _fact(name: str, value: Any) -> str:
