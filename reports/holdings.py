@@ -38,7 +38,7 @@ def _said(pipeline: PipelineView) -> Said:
     computes = _sentence(work.hospital if work else "")
     if pipeline.no_server:
         return (("Holds images, network and head.", computes), "nothing is sent", "", (), "", False)
-    serves = _sentence(work.server if work else "") or _learns(claims)
+    serves = _sentence(work.server if work else "")
     key = _key(claims)
     hospital = (f"Holds the images{key}.", computes)
     return hospital, _up(claims), _down(claims), (serves,), _head(pipeline), bool(key)
@@ -51,12 +51,6 @@ def _sentence(words: str) -> str:
 def _key(claims: SecurityClaims | None) -> str:
     has_key = claims is not None and (claims.key_fingerprint or claims.key_space is not None)
     return " and the secret key" if has_key else ""
-
-
-def _learns(claims: SecurityClaims | None) -> str:
-    """Say what the server learns: older runs did not record what it computes."""
-    learnt = ", ".join(claims.server_learns) if claims else ""
-    return f"Learns {learnt}." if learnt else "What it computes was not recorded."
 
 
 def _up(claims: SecurityClaims | None) -> str:
