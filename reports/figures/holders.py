@@ -80,7 +80,20 @@ def draw_holders(holdings: list[Holding]) -> Figure | None:
     for row in rows:
         _draw_row(axes, row, top)
         top -= row.height
+    _fit(axes)
     return figure
+
+
+def _fit(axes: Axes) -> None:
+    """Make words smaller that are wider than their place: letters of a name may all be wide."""
+    for text in axes.texts:
+        box = text.get_window_extent().width / axes.figure.dpi
+        room = {"left": BOX - 2 * PAD, "center": WIRE - 0.1}[str(text.get_horizontalalignment())]
+        if text.get_fontweight() == "bold":
+            room = PAGE_WIDTH - 0.1
+        if box > room:
+            # Letters are hinted: they shrink a little less than asked.
+            text.set_fontsize(float(text.get_fontsize()) * 0.93 * room / box)
 
 
 def _folded(one: Holding) -> _Row:

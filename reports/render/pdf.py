@@ -49,8 +49,9 @@ TEXT_POINTS, LETTER_POINTS, LINE_POINTS = 482.0, 3.9, 9.0
 PADDING_LINES, HEAD_POINTS = 0.65, 30.0
 FULL_WEIGHT = 6.6
 TALLEST_UNBROKEN = 120.0
-# Drawings are this wide, the first that fills the last page of the body; its text is 25.3 cm high.
-SCALES = ("1", "0.94", "0.88", "0.82", "0.76")
+# How wide drawings are and how much air rows have: the first that fills the last page of the body,
+# whose text is 25.3 cm high.
+SETTINGS = (("1", "1"), ("0.9", "1"), ("1", "1.25"), ("0.8", "0.9"), ("1", "1.5"), ("0.76", "0.75"))
 TOP_POINTS, BODY_POINTS, FULL_SHARE = 65.2, 717.2, 0.7
 EPOCH = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
 
@@ -80,7 +81,7 @@ def pdf(document: Document) -> bytes:
                 root=str(work),
                 font_paths=_fonts(),
                 ignore_system_fonts=True,
-                sys_inputs={"scale": _scale(work)},
+                sys_inputs=_setting(work),
                 pdf_standards=list(STANDARDS),
                 timestamp=int(_moment(document.date).timestamp()),
             )
@@ -101,22 +102,27 @@ def _fonts() -> Any:
     return typst.Fonts(include_system_fonts=False, font_paths=[str(folder)])
 
 
-def _scale(work: Path) -> str:
-    """Return how wide drawings are for the last page of the body to be full, else the fullest.
+def _setting(work: Path) -> dict[str, str]:
+    """Return how wide drawings and how airy rows are for the body's last page to be full.
+
+    Where no setting fills it, the one that fills it most.
 
     A body of one page stays as it is.
     """
-    fullest = {}
-    for scale in SCALES:
-        page, depth = _end_of_body(work, scale)
+    fullest: dict[str, str] = {}
+    most = -1.0
+    for scale, air in SETTINGS:
+        setting = {"scale": scale, "air": air}
+        page, depth = _end_of_body(work, setting)
         share = (depth - TOP_POINTS) / BODY_POINTS
         if page == 1 or share >= FULL_SHARE:
-            return scale
-        fullest[scale] = share
-    return max(fullest, key=lambda one: fullest[one])
+            return setting
+        if share > most:
+            fullest, most = setting, share
+    return fullest
 
 
-def _end_of_body(work: Path, scale: str) -> tuple[int, float]:
+def _end_of_body(work: Path, setting: dict[str, str]) -> tuple[int, float]:
     """Lay the body out and return its last page and how far down it ends, in points."""
     import typst
 
@@ -128,7 +134,7 @@ def _end_of_body(work: Path, scale: str) -> tuple[int, float]:
         root=str(work),
         font_paths=_fonts(),
         ignore_system_fonts=True,
-        sys_inputs={"scale": scale, "body-only": "yes"},
+        sys_inputs=setting | {"body-only": "yes"},
     )
     page, depth = json.loads(found)
     return int(page), float(depth)

@@ -17,7 +17,8 @@ NUMBERS = re.compile(r"-?[1-9]\d*\.\d{3,}")
 # Outlines of letters, named by font and code: equal in every figure, so a page holds each once.
 GLYPH = re.compile(r'<path id="(DejaVu[^"]*-[0-9a-f]+)"[^>]*/>')
 GLYPH_USE = re.compile(
-    r'<use\s+xlink:href="#(DejaVu[^"]*-[0-9a-f]+)"(?:\s+transform="translate\((-?[\d.]+) 0\)")?\s*/>'
+    r'<use\s+xlink:href="#(DejaVu[^"]*-[0-9a-f]+)"'
+    r'(?:\s+transform="translate\((-?[\d.]+) 0\)")?\s*/>'
 )
 
 

@@ -1,4 +1,4 @@
-"""The HTML page in a real browser: no console errors, sorting works, contrast holds.
+"""The HTML page in a real browser: no console errors, sorting, stills, cards, contrast.
 
 Needs a `chromium` on the path (Debian: `apt install chromium`); skipped without it. The probe below
 is added to a copy of the page whose policy also allows it; it writes what it finds into the title.
