@@ -69,6 +69,12 @@ class Parameters(BaseModel):
         """Return the names that ``values`` may use; a choice among them may bring more names."""
         return list(cls.model_fields)
 
+    @classmethod
+    def meanings(cls, values: Mapping[str, Any]) -> dict[str, str]:
+        """Return what each parameter means, by name; what has no description is left out."""
+        fields = cls.model_fields.items()
+        return {name: field.description for name, field in fields if field.description}
+
 
 @dataclass(frozen=True)
 class SplitIndex:

@@ -13,6 +13,7 @@ from he_compare.reports.answer.question import question_of
 from he_compare.reports.banners import banners
 from he_compare.reports.document.nodes import Attachment, Document, Inline, inline
 from he_compare.reports.parts import sections_of
+from he_compare.reports.record_index import with_record_index
 from he_compare.reports.render import check_formats, render
 
 
@@ -28,7 +29,7 @@ def build_document(run: RunFolder) -> Document:
         subtitle=_subtitle(view),
         date=view.manifest.created_at,
         banners=banners(view),
-        sections=sections_of(view),
+        sections=with_record_index(view, sections_of(view)),
         attachments=(_records(view),),
     )
 

@@ -98,6 +98,13 @@ class BlockScrambleParameters(Parameters):
         cipher = plugins.load("ciphers", str(values.get("cipher", DEFAULT_CIPHER)))
         return list(dict.fromkeys([*cls.model_fields, *cipher.parameters.model_fields]))
 
+    @classmethod
+    def meanings(cls, values: Mapping[str, Any]) -> dict[str, str]:
+        """Return what the fields and the options of the chosen cipher mean."""
+        cipher = plugins.load("ciphers", str(values.get("cipher", DEFAULT_CIPHER)))
+        options: dict[str, str] = cipher.parameters.meanings(values)
+        return super().meanings(values) | options
+
     @field_validator("cipher")
     @classmethod
     def _known_cipher(cls, value: str) -> str:

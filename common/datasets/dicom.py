@@ -93,7 +93,7 @@ class Dicom(DatasetFamily):
         keys = [row.twin for row in rows if row.twin]
         notes.append(
             f"{len(keys) - len(set(keys))} images are exact copies of another one "
-            "(compared by stored pixel data); a split that is cut keeps them together"
+            "(compared by stored pixel data)"
         )
         card = make_card(own.classes)
         data = IndexedImages.from_rows(

@@ -346,6 +346,10 @@ class DatasetSummary(Record):
         default_factory=dict, description="Largest number of images by split, where one was set"
     )
     splits: dict[str, SplitSummary] = Field(description="Counts by split, after any limit")
+    before_limits: dict[str, int] = Field(
+        default_factory=dict,
+        description="Images by split before any limit; empty in older records",
+    )
     fingerprint: str = Field(description="SHA-256 over ids, labels, splits and pixels used")
     image_size: int = Field(description="Side in pixels the pipelines receive")
     notes: list[str] = Field(default_factory=list, description="Limits, duplicates, split origin")
@@ -644,6 +648,10 @@ class PlannedPipeline(Record):
     label: str = Field(description="Unique label")
     parameters: dict[str, Any] = Field(description="As passed")
     resolved: dict[str, Any] = Field(description="With defaults")
+    meanings: dict[str, str] = Field(
+        default_factory=dict,
+        description="What each parameter means, by name; empty in older records",
+    )
     reference_rank: int | None = Field(
         default=None,
         description="The smallest of the run is the reference of differences; none: never it",
@@ -684,6 +692,9 @@ class Manifest(Record):
     seed: int = Field(description="Root seed")
     profile: str = Field(description="Name of the profile")
     settings: dict[str, Any] = Field(description="Resolved settings of the run")
+    meanings: dict[str, str] = Field(
+        default_factory=dict, description="What each setting means; empty in older records"
+    )
 
     @model_validator(mode="before")
     @classmethod

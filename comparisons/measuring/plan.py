@@ -220,6 +220,7 @@ class RunPlan:
                     label=p.label,
                     parameters=p.spec.parameters,
                     resolved=p.resolved(),
+                    meanings=p.pipeline.parameters.meanings(p.resolved()),
                     reference_rank=p.pipeline.reference_rank(p.parameters),
                     no_server=isinstance(p.pipeline, LocalPipeline),
                     **twin_facts(p, self.pipelines),
@@ -234,6 +235,7 @@ class RunPlan:
                 "threads": self.settings.threads,
                 "public": [one.argument for one in self.public],
             },
+            meanings={k: v.description or "" for k, v in RunConfig.model_fields.items()},
         )
 
     def _command(self) -> str:

@@ -284,7 +284,7 @@ class Document:
 
     def anchors(self) -> frozenset[str]:
         """Return the names of everything that links inside the document can lead to."""
-        targets = {span.anchor for span in _all_spans(self) if isinstance(span, LinkTarget)}
+        targets = {span.anchor for span in all_spans(self) if isinstance(span, LinkTarget)}
         return frozenset({section.anchor for section in self.sections} | targets)
 
     def plates(self) -> tuple[Stills | Grid, ...]:
@@ -303,14 +303,14 @@ def _letter(number: int) -> str:
     return (_letter(more - 1) if more else "") + chr(ord("A") + last)
 
 
-def _all_spans(node: object) -> Iterator[object]:
-    """Walk every dataclass and tuple below a node."""
+def all_spans(node: object) -> Iterator[object]:
+    """Yield every span below a node, in reading order."""
     if isinstance(node, tuple):
         for one in node:
-            yield from _all_spans(one)
+            yield from all_spans(one)
     elif dataclasses.is_dataclass(node) and not isinstance(node, type):
         if isinstance(node, Span):
             yield node
             return
         for field in dataclasses.fields(node):
-            yield from _all_spans(getattr(node, field.name))
+            yield from all_spans(getattr(node, field.name))

@@ -25,6 +25,7 @@ from he_compare.reports.document.nodes import (
     Bold,
     Break,
     Code,
+    Column,
     Document,
     Figure,
     Inline,
@@ -94,7 +95,13 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"text": text, "spans": spans, "words": visible, "lines": visible_lines}
+    made.filters |= {
+        "head": _head_of,
+        "text": text,
+        "spans": spans,
+        "words": visible,
+        "lines": visible_lines,
+    }
     made.globals |= {
         "kind": _kind,
         "drawing": drawing,
@@ -127,6 +134,11 @@ def _digest(content: str) -> str:
 
 def _kind(block: Any) -> str:
     return type(block).__name__
+
+
+def _head_of(column: Column) -> str:
+    """Return what a cell of the column is, with its unit."""
+    return visible(f"{column.title} ({column.unit})" if column.unit else column.title)
 
 
 def _groups(document: Document) -> list[tuple[Section, ...]]:

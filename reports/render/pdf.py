@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 import json
 import math
 import shutil
@@ -22,6 +23,7 @@ import matplotlib as mpl
 from he_compare.common.errors import UnavailableError
 from he_compare.common.run.store import write_atomic
 from he_compare.common.visible_text import visible, visible_lines
+from he_compare.reports.document.commands import command_lines
 from he_compare.reports.document.legible import breakable
 from he_compare.reports.document.nodes import (
     Block,
@@ -29,6 +31,7 @@ from he_compare.reports.document.nodes import (
     CodeBlock,
     Document,
     Figure,
+    FindingCard,
     Inline,
     Row,
     Span,
@@ -45,7 +48,11 @@ STANDARDS: tuple[Literal["ua-1"], Literal["a-3a"]] = ("ua-1", "a-3a")
 TEXT_POINTS, LETTER_POINTS, LINE_POINTS = 482.0, 3.9, 9.0
 PADDING_LINES, HEAD_POINTS = 0.65, 30.0
 FULL_WEIGHT = 6.6
-TALLEST_UNBROKEN = 283.0
+TALLEST_UNBROKEN = 120.0
+# How wide drawings are and how much air rows have: the first that fills the last page of the body,
+# whose text is 25.3 cm high.
+SETTINGS = (("1", "1"), ("0.9", "1"), ("1", "1.25"), ("0.8", "0.9"), ("1", "1.5"), ("0.76", "0.75"))
+TOP_POINTS, BODY_POINTS, FULL_SHARE = 65.2, 717.2, 0.7
 EPOCH = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
 
 
@@ -72,8 +79,9 @@ def pdf(document: Document) -> bytes:
             made: bytes = typst.compile(
                 str(work / TEMPLATE),
                 root=str(work),
-                font_paths=[str(Path(mpl.get_data_path()) / "fonts" / "ttf")],
+                font_paths=_fonts(),
                 ignore_system_fonts=True,
+                sys_inputs=_setting(work),
                 pdf_standards=list(STANDARDS),
                 timestamp=int(_moment(document.date).timestamp()),
             )
@@ -83,6 +91,53 @@ def pdf(document: Document) -> bytes:
                 fix="ask for --format md, and report the message above with the run folder",
             ) from None
     return made
+
+
+@functools.cache
+def _fonts() -> Any:
+    """Return typst's own fonts and those of matplotlib, read once."""
+    import typst
+
+    folder = Path(mpl.get_data_path()) / "fonts" / "ttf"
+    return typst.Fonts(include_system_fonts=False, font_paths=[str(folder)])
+
+
+def _setting(work: Path) -> dict[str, str]:
+    """Return how wide drawings and how airy rows are for the body's last page to be full.
+
+    Where no setting fills it, the one that fills it most.
+
+    A body of one page stays as it is.
+    """
+    fullest: dict[str, str] = {}
+    most = -1.0
+    for scale, air in SETTINGS:
+        setting = {"scale": scale, "air": air}
+        page, depth = _end_of_body(work, setting)
+        share = (depth - TOP_POINTS) / BODY_POINTS
+        if page == 1 or share >= FULL_SHARE:
+            return setting
+        if share > most:
+            fullest, most = setting, share
+    return fullest
+
+
+def _end_of_body(work: Path, setting: dict[str, str]) -> tuple[int, float]:
+    """Lay the body out and return its last page and how far down it ends, in points."""
+    import typst
+
+    found = typst.query(
+        str(work / TEMPLATE),
+        "<body-end>",
+        field="value",
+        one=True,
+        root=str(work),
+        font_paths=_fonts(),
+        ignore_system_fonts=True,
+        sys_inputs=setting | {"body-only": "yes"},
+    )
+    page, depth = json.loads(found)
+    return int(page), float(depth)
 
 
 def _lay_out(document: Document, work: Path) -> None:
@@ -124,6 +179,7 @@ def _document(document: Document) -> dict[str, Any]:
                 "title": breakable(visible(headings[section.anchor])),
                 "level": section.level,
                 "anchor": section.anchor,
+                "appendix": section.appendix,
                 "first_appendix": section.anchor == document.first_appendix(),
                 "blocks": [_block(block) for block in section.blocks],
             }
@@ -151,10 +207,19 @@ def _block(block: Block) -> dict[str, Any]:
     if isinstance(block, Grid):
         return kind | _grid(block)
     if isinstance(block, CodeBlock):
-        lines = visible_lines(block.text).split("\n")
-        return kind | {"lines": [breakable(line) for line in lines]}
+        return kind | {"lines": _commands(block.text)}
+    if isinstance(block, FindingCard):
+        rest = ("id", "severity", "claim", "evidence", "limits")
+        said = {name: _value(getattr(block, name)) for name in rest}
+        return kind | said | {"reproduce": _commands(block.reproduce) if block.reproduce else []}
     fields = {field.name: getattr(block, field.name) for field in dataclasses.fields(block)}
     return kind | {name: _value(value) for name, value in fields.items()}
+
+
+def _commands(text: str) -> list[str]:
+    """Return lines of code that fit the page, to be copied as they stand."""
+    lines = visible_lines(text).split("\n")
+    return [part for line in lines for part in command_lines(line) or [""]]
 
 
 def _stills(block: Stills) -> dict[str, Any]:

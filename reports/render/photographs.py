@@ -18,7 +18,7 @@ from PIL import Image
 from he_compare.common.visible_text import visible
 
 # Pictures above this many bytes are shown as WebP of quality 80; Markdown and PDF keep the PNG.
-LARGEST_PNG = 16_000
+LARGEST_PNG = 4_000
 WEBP_QUALITY = 80
 
 

@@ -16,7 +16,10 @@ from markupsafe import Markup, escape
 NUMBERS = re.compile(r"-?[1-9]\d*\.\d{3,}")
 # Outlines of letters, named by font and code: equal in every figure, so a page holds each once.
 GLYPH = re.compile(r'<path id="(DejaVu[^"]*-[0-9a-f]+)"[^>]*/>')
-GLYPH_USE = re.compile(r'xlink:href="#(DejaVu[^"]*-[0-9a-f]+)"')
+GLYPH_USE = re.compile(
+    r'<use\s+xlink:href="#(DejaVu[^"]*-[0-9a-f]+)"'
+    r'(?:\s+transform="translate\((-?[\d.]+) 0\)")?\s*/>'
+)
 
 
 def letters(svgs: Iterable[bytes]) -> Markup:
@@ -24,8 +27,22 @@ def letters(svgs: Iterable[bytes]) -> Markup:
     found: dict[str, str] = {}
     for svg in svgs:
         for one in GLYPH.finditer(svg.decode()):
-            found.setdefault(one.group(1), " ".join(one.group().split()))
+            outline = " ".join(one.group().split())
+            found.setdefault(
+                one.group(1), outline.replace(one.group(1), _letter_id(one.group(1)), 1)
+            )
     return Markup("\n".join(found[name] for name in sorted(found)))
+
+
+def _letter_id(name: str) -> str:
+    """Return a short id of a letter, which no anchor of a section can have."""
+    return "_" + name.removeprefix("DejaVuSans").replace("-", "")
+
+
+def _letter_use(found: re.Match[str]) -> str:
+    """Place a letter; a hundredth of its size is finer than the eye."""
+    place = f' x="{float(found.group(2)):.0f}"' if found.group(2) else ""
+    return f'<use href="##{_letter_id(found.group(1))}"{place}/>'
 
 
 def embedded(svg: bytes, name: str, alt: str) -> Markup:
@@ -39,7 +56,7 @@ def embedded(svg: bytes, name: str, alt: str) -> Markup:
     text = re.sub(r"<defs>\s*<style[^>]*>.*?</style>\s*</defs>", "", text, flags=re.DOTALL)
     text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
     text = GLYPH.sub("", text)
-    text = GLYPH_USE.sub(r'href="##\1"', text)
+    text = GLYPH_USE.sub(_letter_use, text)
     text = re.sub(r"<defs>\s*</defs>", "", text)
     text = re.sub(r'\sstyle="([^"]*)"', _attributes, text)
     text = re.sub(r"<defs>.*?</defs>", _inheriting, text, flags=re.DOTALL)

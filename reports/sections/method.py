@@ -1,16 +1,14 @@
-"""How the numbers were made, on which machine, from which records, and how to make them again."""
+"""How the numbers were made, with which settings, on which machine, from which records."""
 
 from __future__ import annotations
 
-from he_compare.common.run.records import EnvironmentFingerprint, RunRecord
-from he_compare.common.run.spelling import MISSING, moment, parameters, significant, size
+from he_compare.common.run.records import EnvironmentFingerprint
+from he_compare.common.run.spelling import moment, significant, size
 from he_compare.common.run.view import RunView
 from he_compare.reports.document.nodes import (
     Bullets,
     Code,
-    CodeBlock,
     Column,
-    Inline,
     KeyValues,
     Paragraph,
     Row,
@@ -18,7 +16,7 @@ from he_compare.reports.document.nodes import (
     Table,
     inline,
 )
-from he_compare.reports.naming import record_target, short_title
+from he_compare.reports.plain_values import spelled
 from he_compare.reports.section import ReportSection
 
 METHOD = (
@@ -49,40 +47,51 @@ class Method(ReportSection):
     """How the numbers were made, on which machine, from which records."""
 
     order = 1500
-    title = "Method"
+    title = "Method, settings, records"
 
     def sections(self, view: RunView) -> list[Section]:
-        """Return method, reproduce command, environment and the list of records."""
+        """Return method, settings, environment and the index that links lead to."""
         alone = (ALONE,) if any(one.no_server for one in view.pipelines) else ()
-        method = (Bullets(tuple(inline(text) for text in (*METHOD, *alone))), _settings(view))
+        method = (Bullets(tuple(inline(text) for text in (*METHOD, *alone))),)
         return [
             Section(self.title, 1, "method", method),
-            Section("Reproduce", 2, "reproduce", _reproduce(view)),
-            Section("Environment", 1, "environment", _environments(view)),
-            Section("Records", 2, "records", (_records(view), *_outcomes(view))),
+            Section("Settings", 2, "settings", _settings(view)),
+            Section("Environment", 2, "environment", _environments(view)),
         ]
 
 
-def _settings(view: RunView) -> KeyValues:
+def _settings(view: RunView) -> tuple[KeyValues, Table]:
     manifest = view.manifest
-    return KeyValues(
+    plan = KeyValues(
         (
             ("he-compare", inline(manifest.tool_version)),
             ("Started", inline(moment(manifest.created_at))),
-            ("Profile", inline(manifest.profile)),
-            ("Root seed", inline(str(manifest.seed))),
-            ("Settings", inline(parameters(manifest.settings))),
+            ("Command", inline(Code(manifest.command))),
             ("Plan (SHA-256)", inline(Code(manifest.plan))),
+            ("Images (SHA-256)", inline(Code(manifest.dataset.fingerprint))),
+            ("Weights (SHA-256)", inline(Code(manifest.backbone.weights_sha256))),
         )
     )
-
-
-def _reproduce(view: RunView) -> tuple[Paragraph | CodeBlock, ...]:
-    words = (
-        "The same command on the same images and weights gives the same predictions; timings "
-        "differ with the machine and its load."
+    meanings = manifest.meanings
+    rows = [
+        Row(
+            (
+                inline(Code(name)),
+                *((inline(meanings.get(name, "not recorded")),) if meanings else ()),
+                inline(spelled(value)),
+            )
+        )
+        for name, value in manifest.settings.items()
+        if value not in ("", None, [])
+    ]
+    columns = (
+        Column("Setting", weight=1.3),
+        *((Column("Meaning", weight=3.6),) if meanings else ()),
+        Column("Value", weight=1.7),
     )
-    return Paragraph(inline(words)), CodeBlock(view.manifest.command)
+    without = "" if meanings else " This run did not record what they mean."
+    note = inline(f"Settings that were not given and have no value are left out.{without}")
+    return plan, Table("Settings of the run, defaults included", columns, tuple(rows), note)
 
 
 def _environments(view: RunView) -> tuple[KeyValues | Paragraph, ...]:
@@ -114,69 +123,6 @@ def _environment(one: EnvironmentFingerprint, loads: str, n: int) -> KeyValues:
             ("Uncommitted changes", inline(dirty)),
         )
     )
-
-
-def _records(view: RunView) -> Table:
-    names = {pipeline.label: short_title(view, pipeline) for pipeline in view.pipelines}
-    columns = (
-        Column("Record", weight=1.1),
-        Column("Pipeline", weight=2.2),
-        Column("Phase", weight=1.0),
-        Column("Round", "right", weight=0.7),
-        Column("Status", weight=1.1),
-        Column("Images", "right", "n", 0.8),
-        Column("Wall time", "right", "s", 0.9),
-        Column("Started", unit="UTC", weight=1.6),
-    )
-    rows = tuple(Row(_record_cells(record, names)) for record in view.records)
-    note = inline("Identities are cut to 8 characters; records.jsonl holds them in full.")
-    return Table("Every cell of the run", columns, rows, note)
-
-
-def _record_cells(record: RunRecord, names: dict[str, str]) -> tuple[Inline, ...]:
-    return (
-        inline(record_target(record.identity)),
-        inline(names.get(record.cell.label, record.cell.label)),
-        inline(record.cell.phase.value),
-        inline(str(record.cell.round)),
-        inline(record.status.value),
-        inline(f"{record.n_images:,}"),
-        inline(significant(record.seconds) if record.seconds else MISSING),
-        inline(moment(record.started_at).removesuffix(" UTC")),
-    )
-
-
-def _outcomes(view: RunView) -> list[Table]:
-    """Return the list of attack outcomes but those that do not apply, where there are any."""
-    if not view.outcomes:
-        return []
-    columns = (
-        Column("Outcome", weight=1.1),
-        Column("Attack", weight=1.8),
-        Column("Target", weight=2.0),
-        Column("Adversary", weight=1.5),
-        Column("Verdict", weight=1.2),
-        Column("Wall time", "right", "s", 0.9),
-    )
-    rows = tuple(
-        Row(
-            (
-                inline(record_target(one.identity)),
-                inline(one.title or one.attack),
-                inline(one.target),
-                inline(one.rung.value),
-                inline(one.verdict),
-                inline(significant(one.seconds) if one.seconds else MISSING),
-            )
-        )
-        for one in view.outcomes
-        if one.verdict != "not applicable"
-    )
-    note = inline(
-        f"{len(view.outcomes) - len(rows)} more are “not applicable”, with their reasons in "
-        "attacks.jsonl, which also holds the identities in full."
-    )
-    return [Table("Every outcome of an attack that applies", columns, rows, note)]
 
 
 SECTION = Method()

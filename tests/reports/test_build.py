@@ -147,17 +147,17 @@ def test_hostile_names_stay_text_in_both_formats(tmp_path: Path) -> None:
 def test_every_figure_has_alternative_text_and_names_its_pipelines(tmp_path: Path) -> None:
     document = build_document(RunFolder(ten_pipelines().write(tmp_path)))
     figures = document.figures()
-    names = ["time-by-place", "accuracy"]
-    assert [figure.name for figure in figures] == names
+    named = {figure.name: figure for figure in figures}
+    assert {"holders", "time-by-place", "accuracy"} <= set(named)
     assert [plate.name for plate in document.plates()] == ["pictures-sent"]
     assert all(one.alt for one in (*figures, *document.plates()))
-    assert "plaintext: 8.31 ms, of which hospital 1.72 ms" in figures[0].alt
-    assert "Differences to the twin" in figures[1].alt
+    assert "Differences to the twin" in named["accuracy"].alt
+    assert "fhe-head" in named["accuracy"].alt and "plaintext" in named["holders"].alt
 
 
 def test_a_page_of_an_audited_run_keeps_below_the_size_a_mail_takes(tmp_path: Path) -> None:
     (page,) = write_report(audited().write(tmp_path), ["html"])
-    assert page.stat().st_size < 2_000_000
+    assert page.stat().st_size < 1_500_000
     text = page.read_text(encoding="utf-8")
     held = re.findall(r'<image id="(picture-[0-9a-f]+)"', text)
     used = re.findall(r'<use href="#(picture-[0-9a-f]+)"/>', text)

@@ -78,6 +78,7 @@ def summary(
         subset_is_default=dataset.subset == default_subset,
         limits={split.value: most for split, most in limits.items() if most is not None},
         splits=splits,
+        before_limits={split.value: len(dataset.index(split).ids) for split in positions_by_split},
         fingerprint=fingerprint,
         image_size=image_size,
         notes=notes,

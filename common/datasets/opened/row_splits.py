@@ -14,6 +14,7 @@ from he_compare.common.types import Split
 SHARES = {Split.TEST: 0.2, Split.VAL: 0.1}
 VALIDATION_OF_TRAIN = 0.125
 MOST_NAMED = 5
+TOGETHER = "; copies of one image stay in one split"
 
 
 def cut_rows(
@@ -66,14 +67,14 @@ def complete_splits(
     where ``classes`` are given) has too few patient groups.
     """
     if not given:
-        notes.append(f"split 70 / 10 / 20 by patient group and class with seed {seed}")
+        notes.append(f"split 70 / 10 / 20 by patient group and class with seed {seed}{TOGETHER}")
         return cut_rows(rows, SHARES, seed, "folder", classes)
     _refuse_missing_split(given)
     if Split.VAL in given:
         notes.append("splits as given")
         return rows
     train = [row for row in rows if row.split is Split.TRAIN]
-    notes.append(f"train and test as given; validation cut from train with seed {seed}")
+    notes.append(f"train and test as given; validation cut from train with seed {seed}{TOGETHER}")
     return cut_rows(train, {Split.VAL: VALIDATION_OF_TRAIN}, seed, "folder", classes) + [
         row for row in rows if row.split is Split.TEST
     ]

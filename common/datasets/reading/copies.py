@@ -55,10 +55,7 @@ class Twins:
                 "copies were not looked for: there are too many images; `compare data check` "
                 "counts them"
             )
-        return (
-            f"{self.copies} images are exact copies of another one (compared by {self.rule}); a "
-            "split that is cut keeps them together"
-        )
+        return f"{self.copies} images are exact copies of another one (compared by {self.rule})"
 
 
 def find_twins(root: Path, names: Sequence[str]) -> Twins:

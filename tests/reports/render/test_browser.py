@@ -1,4 +1,4 @@
-"""The HTML page in a real browser: no console errors, sorting works, contrast holds.
+"""The HTML page in a real browser: no console errors, sorting, stills, cards, contrast.
 
 Needs a `chromium` on the path (Debian: `apt install chromium`); skipped without it. The probe below
 is added to a copy of the page whose policy also allows it; it writes what it finds into the title.
@@ -53,7 +53,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     document = build_document(RunFolder(ten_pipelines().write(folder / "run")))
     shown = Section("Pictures side by side", 1, "slide", (three_stills(),))
     path = folder / "report.html"
-    path.write_text(html(replace(document, sections=(*document.sections, shown))))
+    path.write_text(html(replace(document, sections=(shown, *document.sections))))
     return path
 
 
@@ -104,4 +104,7 @@ def test_contrast_in_dark_and_nothing_wider_than_a_phone(page: Path, tmp_path: P
     assert found["dark"] is True
     assert found["contrast"]["ratio"] >= 4.5, found["contrast"]
     assert found["wide"] <= 0
+    assert len(found["shown"]) > 5 and max(found["shown"]) <= 400  # a card shows every column
+    assert found["titles"] not in ("", "none", "normal")
+    assert found["legends"] and max(found["legends"]) <= 400  # a drawing is shown whole
     assert_all_are_seen_at_once(found)
