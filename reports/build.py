@@ -64,6 +64,6 @@ def _records(view: RunView) -> Attachment:
         "attacks": [outcome.model_dump(mode="json") for outcome in view.outcomes],
         "scores": view.scores.model_dump(mode="json") if view.scores else None,
     }
-    data = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False).encode()
+    data = json.dumps(content, ensure_ascii=False, allow_nan=False).encode()
     description = "Manifest, records, outcomes of attacks and scores this report was made from"
     return Attachment("records.json", description, "application/json", data)

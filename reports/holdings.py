@@ -10,21 +10,21 @@ import re
 from he_compare.common.run.records import SecurityClaims
 from he_compare.common.run.view import PipelineView, RunView
 from he_compare.common.scheme import CONTROLS
-from he_compare.reports.figures.holders import Holding
+from he_compare.reports.figures.holders import HeldWhere
 from he_compare.reports.naming import short_title
 
 MOST_NAMED = 6
 Said = tuple[tuple[str, ...], str, str, tuple[str, ...], str, bool]
 
 
-def holdings_of(view: RunView) -> list[Holding]:
+def holdings_of(view: RunView) -> list[HeldWhere]:
     """Return the kinds of set-up with the names of their pipelines, in the order of the plan."""
     names: dict[Said, list[str]] = {}
     for pipeline in view.pipelines:
         if str(pipeline.planned.resolved.get("cipher", "")) in CONTROLS:
             continue
         names.setdefault(_said(pipeline), []).append(short_title(view, pipeline))
-    return [Holding(_joined(mine), *said) for said, mine in names.items()]
+    return [HeldWhere(_joined(mine), *said) for said, mine in names.items()]
 
 
 def _joined(names: list[str]) -> str:
@@ -33,7 +33,7 @@ def _joined(names: list[str]) -> str:
 
 
 def _said(pipeline: PipelineView) -> Said:
-    """Return what is said of a pipeline: all fields of ``Holding`` but the names."""
+    """Return what is said of a pipeline: all fields of ``HeldWhere`` but the names."""
     work, claims = pipeline.planned.work, pipeline.claims
     computes = _sentence(work.hospital if work else "")
     if pipeline.no_server:

@@ -7,7 +7,7 @@ from typing import Any
 NOT_SET = "not set"
 
 
-def spelled(value: Any) -> str:
+def plain_value(value: Any) -> str:
     """Spell a value for people: no JSON; lists and tables as lists of their parts."""
     if value is None or value == "":
         return NOT_SET
@@ -16,7 +16,7 @@ def spelled(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, list | tuple):
-        return ", ".join(spelled(one) for one in value) or "none"
+        return ", ".join(plain_value(one) for one in value) or "none"
     if isinstance(value, dict):
-        return "; ".join(f"{name} {spelled(one)}" for name, one in value.items()) or "none"
+        return "; ".join(f"{name} {plain_value(one)}" for name, one in value.items()) or "none"
     return str(value)

@@ -22,7 +22,7 @@ from he_compare.reports.document.nodes import (
 )
 from he_compare.reports.naming import record_anchor, record_target, short_title
 
-AFTER = "environment"
+INDEX_STANDS_AFTER = "environment"
 NOTE = (
     "Identities are cut to 8 characters. records.jsonl and attacks.jsonl of the run folder hold "
     "them in full, with everything that was measured."
@@ -44,7 +44,7 @@ def with_record_index(view: RunView, sections: Sequence[Section]) -> tuple[Secti
     columns = (Column("Pipeline or attack", weight=1.8), Column("Records", weight=4.8))
     table = Table("Records that this report names", columns, rows, inline(NOTE))
     index = Section("Records", 2, "records", (table,), appendix=True)
-    places = [n for n, one in enumerate(sections, start=1) if one.anchor == AFTER]
+    places = [n for n, one in enumerate(sections, start=1) if one.anchor == INDEX_STANDS_AFTER]
     if not places:
         return (*sections, replace(index, level=1))
     return (*sections[: places[0]], index, *sections[places[0] :])

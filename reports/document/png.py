@@ -41,7 +41,7 @@ def png_of(pixels: npt.NDArray[np.uint8]) -> bytes:
         step = -(-side // LARGEST)
         shown = shown[::step, ::step]
     buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(shown)).save(buffer, "PNG", compress_level=9)
+    Image.fromarray(np.ascontiguousarray(shown)).save(buffer, "PNG", compress_level=6)
     return buffer.getvalue()
 
 

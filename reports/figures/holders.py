@@ -25,7 +25,7 @@ MOST_LINES = 7
 
 
 @dataclass(frozen=True)
-class Holding:
+class HeldWhere:
     """One kind of set-up. ``server`` is empty where there is none; ``secret``: a key is held."""
 
     names: str
@@ -41,7 +41,7 @@ class Holding:
 class _Row:
     """A row with its words folded: names, hospital, wire, server."""
 
-    holding: Holding
+    holding: HeldWhere
     names: str
     hospital: str
     up: str
@@ -59,7 +59,7 @@ class _Row:
         return self.box + (self.names.count("\n") + 1) * LINE + 0.17
 
 
-def draw_holders(holdings: list[Holding]) -> Figure | None:
+def draw_holders(holdings: list[HeldWhere]) -> Figure | None:
     """Draw who holds what; None without any set-up."""
     if not holdings:
         return None
@@ -96,7 +96,7 @@ def _fit(axes: Axes) -> None:
             text.set_fontsize(float(text.get_fontsize()) * 0.93 * room / box)
 
 
-def _folded(one: Holding) -> _Row:
+def _folded(one: HeldWhere) -> _Row:
     return _Row(
         one,
         wrapped(one.names, LETTERS_OF_NAMES),

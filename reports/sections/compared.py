@@ -24,7 +24,7 @@ from he_compare.reports.document.nodes import (
     inline,
 )
 from he_compare.reports.figures.block import drawn
-from he_compare.reports.figures.holders import Holding, draw_holders
+from he_compare.reports.figures.holders import HeldWhere, draw_holders
 from he_compare.reports.holdings import holdings_of
 from he_compare.reports.section import ReportSection
 
@@ -234,7 +234,7 @@ def _unrecorded(view: RunView) -> tuple[str, ...]:
     return () if known else ("This run did not record what each side computes.",)
 
 
-def _spoken(one: Holding) -> str:
+def _spoken(one: HeldWhere) -> str:
     server = f"server: {' '.join(one.server)} {one.head}" if one.server else "no server"
     return f"{one.names}: hospital: {' '.join(one.hospital)} sends: {one.up}; {server}"
 

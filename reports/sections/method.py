@@ -16,7 +16,7 @@ from he_compare.reports.document.nodes import (
     Table,
     inline,
 )
-from he_compare.reports.plain_values import spelled
+from he_compare.reports.plain_values import plain_value
 from he_compare.reports.section import ReportSection
 
 METHOD = (
@@ -78,7 +78,7 @@ def _settings(view: RunView) -> tuple[KeyValues, Table]:
             (
                 inline(Code(name)),
                 *((inline(meanings.get(name, "not recorded")),) if meanings else ()),
-                inline(spelled(value)),
+                inline(plain_value(value)),
             )
         )
         for name, value in manifest.settings.items()

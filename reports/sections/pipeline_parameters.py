@@ -23,7 +23,7 @@ from he_compare.reports.document.nodes import (
     plain,
 )
 from he_compare.reports.naming import full_title
-from he_compare.reports.plain_values import spelled
+from he_compare.reports.plain_values import plain_value
 from he_compare.reports.section import ReportSection
 
 WORDS = (
@@ -80,7 +80,7 @@ def _parameters(view: RunView, mine: list[PipelineView]) -> Table:
     """Return the parameters of set-ups of one plug-in, then the facts of their trainings."""
     named = {full_title(view, one): one for one in mine}
     meanings = {k: v for one in mine for k, v in one.planned.meanings.items()}
-    resolved = {title: _spelled(_resolved(one)) for title, one in named.items()}
+    resolved = {title: _plain_values(_resolved(one)) for title, one in named.items()}
     fitted = {title: _facts(one) for title, one in named.items()}
     rows: list[Row | SpanRow] = []
     for name in _names(resolved):
@@ -117,8 +117,8 @@ def _names(values: Mapping[str, Mapping[str, str]]) -> list[str]:
     return list(dict.fromkeys(name for mine in values.values() for name in mine))
 
 
-def _spelled(values: Mapping[str, Any]) -> dict[str, str]:
-    return {name: spelled(value) for name, value in values.items()}
+def _plain_values(values: Mapping[str, Any]) -> dict[str, str]:
+    return {name: plain_value(value) for name, value in values.items()}
 
 
 def _resolved(pipeline: PipelineView) -> dict[str, Any]:
@@ -157,7 +157,7 @@ def _fact(name: str, value: Any) -> str:
         if name.endswith("seconds"):
             return duration(value)
         return f"{value:,}" if isinstance(value, int) else significant(value)
-    return spelled(value)
+    return plain_value(value)
 
 
 SECTION = PipelineParameters()

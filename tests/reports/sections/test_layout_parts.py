@@ -13,10 +13,10 @@ from he_compare.common.run.store import RunFolder
 from he_compare.common.run.view import RunView, read_run
 from he_compare.reports.build import build_document
 from he_compare.reports.document.nodes import Link, LinkTarget, Row, Table, all_spans, plain
-from he_compare.reports.figures.holders import Holding, draw_holders
+from he_compare.reports.figures.holders import HeldWhere, draw_holders
 from he_compare.reports.figures.style import house_style
 from he_compare.reports.holdings import holdings_of
-from he_compare.reports.plain_values import spelled
+from he_compare.reports.plain_values import plain_value
 from he_compare.reports.sections.pipeline_parameters import SECTION as PARAMETERS
 from tests.support.samplerun import audited, three_pipelines, with_the_hospital_alone
 
@@ -69,7 +69,7 @@ def test_what_is_recorded_of_the_work_is_said_and_what_is_not_is_not_guessed(
 @pytest.mark.parametrize("name", ["<b>x</b> $y$", "\u202eevil \u05e9\u05dc\u05d5\u05dd", "w" * 300])
 def test_hostile_names_fit_the_drawing(name: str) -> None:
     with house_style():
-        figure = draw_holders([Holding(name, (name,), name, "scores", (name,), name, True)])
+        figure = draw_holders([HeldWhere(name, (name,), name, "scores", (name,), name, True)])
         assert figure is not None
         figure.canvas.draw()
         words = [text for axes in figure.axes for text in axes.texts]
@@ -91,9 +91,9 @@ def test_parameters_stand_in_words_one_table_a_plug_in(tmp_path: Path) -> None:
 
 
 def test_values_are_spelled_for_people() -> None:
-    assert spelled({"degree": 3, "interval": [-12.0, 12.0]}) == "degree 3; interval -12, 12"
-    assert spelled(None) == spelled("") == "not set"
-    assert spelled(True) == "yes"
+    assert plain_value({"degree": 3, "interval": [-12.0, 12.0]}) == "degree 3; interval -12, 12"
+    assert plain_value(None) == plain_value("") == "not set"
+    assert plain_value(True) == "yes"
 
 
 @pytest.mark.parametrize("make", [three_pipelines, audited])
