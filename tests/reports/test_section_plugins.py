@@ -70,7 +70,7 @@ def test_the_section_of_the_howto_is_in_the_report_at_its_place(
 def test_without_it_the_report_has_the_sections_of_the_house(tmp_path: Path) -> None:
     document = build_document(RunFolder(three_pipelines().write(tmp_path / "run")))
     anchors = [section.anchor for section in document.sections]
-    assert anchors[0] == "verdict" and "compared" in anchors
+    assert anchors[0] == "answer" and "compared" in anchors
     assert anchors[-2:] == ["glossary", "references"]
     assert [part.order for _, part in parts()] == sorted({part.order for _, part in parts()})
 
@@ -107,7 +107,7 @@ def test_a_section_that_raises_on_import_is_named_and_loses_no_other(
     with caplog.at_level(logging.WARNING):
         document = build_document(RunFolder(three_pipelines().write(tmp_path / "run")))
     assert "report section 'longest_wait' of my-sections cannot be used" in caplog.text
-    assert "verdict" in {section.anchor for section in document.sections}
+    assert "answer" in {section.anchor for section in document.sections}
 
 
 CLASS = (
@@ -134,8 +134,8 @@ GOOD = "[Paragraph(inline('x'))]"
         (CLASS.format(blocks="['words']", section="Mine()"), "made a str, expected a block"),
         (CLASS.format(blocks="5", section="Mine()"), "TypeError"),
         (
-            CLASS.format(blocks=GOOD, section="Mine()").replace("'Mine'", "'Verdict'"),
-            "it uses the anchor 'verdict' of the section 'verdict'",
+            CLASS.format(blocks=GOOD, section="Mine()").replace("'Mine'", "'Answer'"),
+            "it uses the anchor 'answer' of the section 'verdict'",
         ),
     ],
 )
@@ -163,7 +163,7 @@ def test_a_built_in_section_that_raises_loses_no_other(
     monkeypatch.setattr(type(dict(parts())["other_costs"]), "sections", fails)
     document = build_document(RunFolder(three_pipelines().write(tmp_path / "run")))
     anchors = [section.anchor for section in document.sections]
-    assert "not-made-other-costs" in anchors and "verdict" in anchors
+    assert "not-made-other-costs" in anchors and "answer" in anchors
     assert "other-costs" not in anchors
 
 

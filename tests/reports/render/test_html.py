@@ -206,7 +206,7 @@ def test_json_holds_every_section_and_the_records(tmp_path: Path) -> None:
     assert [one["anchor"] for one in content["sections"]] == [s.anchor for s in made.sections]
     assert len(content["attachments"]["records.json"]["records"]) == 12
     tables = [b for s in content["sections"] for b in s["blocks"] if b["kind"] == "Table"]
-    assert tables[0]["rows"][0]["cells"][0]["plain"].startswith("plaintext")
+    assert tables[0]["rows"][0]["cells"][0]["plain"] == "No protection: plaintext"
 
 
 def test_equal_runs_give_equal_bytes_in_html_and_json(tmp_path: Path) -> None:
