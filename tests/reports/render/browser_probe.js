@@ -23,20 +23,20 @@ while (walker.nextNode()) {
 }
 result.contrast = worst;
 const table = document.querySelector("table.sortable");
-const column = () => [...table.tBodies[0].rows].filter((r) => !r.classList.contains("remark")).map((r) => valueOf(r.cells[1]).number);
-const button = table.tHead.rows[0].cells[1].querySelector("button");
+const column = () => [...table.tBodies[0].rows].filter((r) => !r.classList.contains("remark")).map((r) => valueOf(r.cells[4]).number);
+const button = table.tHead.rows[0].cells[4].querySelector("button");
 button.click();
 result.ascending = column();
-result.sorted = table.tHead.rows[0].cells[1].getAttribute("aria-sort");
+result.sorted = table.tHead.rows[0].cells[4].getAttribute("aria-sort");
 button.click();
 result.descending = column();
 result.remarks = [...table.tBodies[0].rows].map((r) => r.className);
-const frames = [...document.querySelectorAll("figure.stills .frame")].map((one) => one.getBoundingClientRect());
+const frames = [...document.querySelectorAll("#figure-slide .frame")].map((one) => one.getBoundingClientRect());
 result.tops = frames.map((one) => Math.round(one.top));
 result.widths = frames.map((one) => Math.round(one.width));
 const cards = document.querySelector(".cards");
-result.shown = [...cards.querySelectorAll("tbody tr:first-child td")].map((c) => c.getBoundingClientRect().right);
-result.legends = [...document.querySelectorAll(".plot svg")].map((s) => s.getBoundingClientRect().right);
+result.shown = [...cards.querySelectorAll("tbody tr:first-child td")].map((c) => c.getBoundingClientRect().right - document.documentElement.clientWidth);
+result.legends = [...document.querySelectorAll(".plot svg")].map((s) => s.getBoundingClientRect().right - document.documentElement.clientWidth);
 result.titles = cards.querySelector("tbody td") ? getComputedStyle(cards.querySelector("tbody td"), "::before").content : "";
 result.wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
 result.requests = performance.getEntriesByType("resource").filter((e) => !e.name.startsWith("data:")).length;

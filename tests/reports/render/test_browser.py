@@ -80,7 +80,7 @@ def test_sorting_pictures_and_contrast_in_light(page: Path, tmp_path: Path) -> N
     found = _probed(page, tmp_path)
     assert found["contrast"]["ratio"] >= 4.5, found["contrast"]
     numbers = [value for value in found["ascending"] if value is not None]
-    assert len(numbers) >= 7
+    assert len(numbers) >= 5
     assert numbers == sorted(numbers)
     assert found["sorted"] == "ascending"
     down = [value for value in found["descending"] if value is not None]
@@ -104,7 +104,7 @@ def test_contrast_in_dark_and_nothing_wider_than_a_phone(page: Path, tmp_path: P
     assert found["dark"] is True
     assert found["contrast"]["ratio"] >= 4.5, found["contrast"]
     assert found["wide"] <= 0
-    assert len(found["shown"]) > 5 and max(found["shown"]) <= 400  # a card shows every column
+    assert len(found["shown"]) > 5 and max(found["shown"]) <= 0  # a card shows every column
     assert found["titles"] not in ("", "none", "normal")
-    assert found["legends"] and max(found["legends"]) <= 400  # a drawing is shown whole
+    assert found["legends"] and max(found["legends"]) <= 0  # a drawing is shown whole
     assert_all_are_seen_at_once(found)
