@@ -14,10 +14,12 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from he_compare.common.run.encrypted_training import EncryptedTraining, encrypted_trainings
 from he_compare.common.run.view import RunView
+from he_compare.reports.document.legible import wrapped
 from he_compare.reports.figures.style import BLUE, GREY, ORANGE, RULE, new_figure
 from he_compare.reports.naming import short_title
 
 ROW_HEIGHT = 2.1
+TITLE_WIDTH = 28
 
 
 def convergence_plot(view: RunView) -> Figure | None:
@@ -77,7 +79,7 @@ def _difference(axes: Axes, training: EncryptedTraining, name: str) -> None:
     differences = [one.difference for one in shown]
     axes.set_yscale("log")
     axes.plot(steps, differences, color=ORANGE, marker="s", markersize=4, lw=1.0)
-    axes.set_title(f"{name}: noise")
+    axes.set_title(wrapped(f"{name}: noise", TITLE_WIDTH, 2))
     axes.set_ylabel("weights: difference to\nthe clear twin, relative")
     if differences:
         low, high = min(differences), max(differences)
@@ -104,7 +106,7 @@ def _logits(axes: Axes, training: EncryptedTraining, name: str) -> None:
         axes.plot([number - 0.35, number + 0.35], [bound, bound], color=GREY, lw=1.4)
     if bounds:
         axes.plot([], [], color=GREY, lw=1.4, label="interval of the polynomial")
-    axes.set_title(f"{name}: logits")
+    axes.set_title(wrapped(f"{name}: logits", TITLE_WIDTH, 2))
     axes.set_ylabel("absolute value")
     axes.set_ylim(bottom=0)
     axes.set_ylim(top=1.5 * axes.get_ylim()[1])

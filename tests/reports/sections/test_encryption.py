@@ -187,7 +187,7 @@ def test_without_an_audit_nothing_is_called_tried(tmp_path: Path) -> None:
     blocks = encryption.SECTION.blocks(view_of(tmp_path / "run", with_lattice(lattice())))
     assert len(tables_of(blocks)) == 1
     assert "This run was not audited, so none of it was tried." in said(blocks)
-    assert "compare audit run RUN" in said(blocks)
+    assert "add --audit to the command that made this run" in said(blocks)
 
 
 def test_what_is_not_promised_is_told_with_what_was_measured(tmp_path: Path) -> None:
