@@ -53,8 +53,9 @@ def control_words(view: RunView) -> str:
             name = _in_prose(title_in(view, one.metric))
             gap = fixed(one.difference or 0.0, signed=True)
             shown = f"{gap} {bracket(one.interval, signed=True)}".rstrip()
-            parts.append(f"{short_title(view, pipeline)} {name} {shown}")
-    return f"Controls, minus the same twin: {'; '.join(parts)}." if parts else ""
+            value = fixed(pipeline.value(one.metric) or 0.0)
+            parts.append(f"{short_title(view, pipeline)} {name} {value}, minus its twin {shown}")
+    return f"Controls: {'; '.join(parts)}." if parts else ""
 
 
 def _named(view: RunView, pipelines: Sequence[PipelineView]) -> list[Content]:

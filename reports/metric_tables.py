@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from he_compare.common.run.leading import leading_metrics
 from he_compare.common.run.records import MetricValue
 from he_compare.common.run.view import PipelineView, RunView
@@ -56,15 +58,21 @@ def metric_names(view: RunView) -> list[str]:
     return list(dict.fromkeys(metric.name for cell in cells for metric in cell.metrics))
 
 
-def metric_tables(view: RunView, caption: str, names: list[str]) -> list[Table]:
-    """Return a table of pipelines by metrics, cut into parts where it is wide."""
+def metric_tables(
+    view: RunView,
+    caption: str,
+    names: list[str],
+    pipelines: Sequence[PipelineView] | None = None,
+) -> list[Table]:
+    """Return a table of pipelines (all, unless some are named) by metrics, cut where it is wide."""
 
     def fill(pipeline: PipelineView, name: str) -> Inline:
         metric = pipeline.metric(name)
         return metric_cell(metric) if metric else absent(pipeline)
 
     columns = [(name, title_in(view, name), _unit(view, name)) for name in names]
-    return pipeline_tables(view, caption, columns, fill, intervals_note(view, names))
+    note = intervals_note(view, names)
+    return pipeline_tables(view, caption, columns, fill, note, pipelines)
 
 
 def intervals_note(view: RunView, names: list[str]) -> Inline:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from he_compare.common.run.protection import is_control_pipeline
 from he_compare.common.run.spelling import MISSING
 from he_compare.common.run.view import PipelineView, RunView
 from he_compare.reports.document.nodes import Column, Inline, Row, SpanRow, Table, inline
@@ -13,8 +14,18 @@ MOST_COLUMNS = 6
 Filler = Callable[[PipelineView, str], Inline]
 
 
+def without_controls(view: RunView) -> list[PipelineView]:
+    """Return the pipelines that tables of the body are about; all, where all are controls."""
+    return [one for one in view.pipelines if not is_control_pipeline(one)] or [*view.pipelines]
+
+
 def pipeline_tables(
-    view: RunView, caption: str, names: Sequence[tuple[str, str, str]], fill: Filler, note: Inline
+    view: RunView,
+    caption: str,
+    names: Sequence[tuple[str, str, str]],
+    fill: Filler,
+    note: Inline,
+    pipelines: Sequence[PipelineView] | None = None,
 ) -> list[Table]:
     """Return one or more tables of pipelines by ``names`` (key, title, unit).
 
@@ -27,7 +38,7 @@ def pipeline_tables(
         columns += [Column(title, "right", unit) for _, title, unit in part]
         rows = tuple(
             Row((row_name(view, one, one.cells[:1]), *[fill(one, key) for key, *_ in part]))
-            for one in view.pipelines
+            for one in (view.pipelines if pipelines is None else pipelines)
         )
         suffix = f" (part {number} of {len(parts)})" if len(parts) > 1 else ""
         tables.append(Table(caption + suffix, tuple(columns), rows, note))

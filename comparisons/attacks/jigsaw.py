@@ -66,7 +66,6 @@ class Jigsaw(Attack):
     rung = Knowledge.MANY_CIPHERTEXTS
     aim = Aim.IMAGE
     aligns = True
-    slow = True
     wants_images = 100
     requires = (BLOCKS, BYTES, WHOLE_VALUES, ONE_INSIDE)
     metric = SSIM

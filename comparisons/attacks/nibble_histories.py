@@ -59,7 +59,6 @@ class NibbleHistories(Attack):
     rung = Knowledge.CIPHERTEXT_ONLY
     aim = Aim.IMAGE
     aligns = True
-    slow = True
     requires = (BLOCKS, BYTES, HALVES, SHARED_KEY)
     metric = SSIM
     limits = (

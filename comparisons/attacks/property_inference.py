@@ -43,6 +43,7 @@ class PropertyInference(Attack):
     name = "property_inference"
     title = "Property inference"
     rung = Knowledge.AUXILIARY_DATA
+    slow = True
     aim = Aim.ANSWER
     needs = frozenset({Need.LABELS})
     reads_pictures = False

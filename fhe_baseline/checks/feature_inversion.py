@@ -107,6 +107,7 @@ class FeatureInversion(EncryptionCheck):
     name = "feature_inversion"
     title = "Pictures from features and from ciphertexts"
     rung = Knowledge.AUXILIARY_DATA
+    slow = True
     aim = Aim.IMAGE
     metric = AttackMetric("SSIM to the original, from ciphertexts", best=1.0)
     source = "Dosovitskiy and Brox, CVPR 2016"

@@ -267,6 +267,7 @@ def _value(value: Any) -> Any:
 
 
 def _table(table: Table) -> dict[str, Any]:
+    following_rows = [*table.rows[1:], None][: len(table.rows)]
     return {
         "caption": visible(table.caption),
         "columns": [
@@ -280,7 +281,7 @@ def _table(table: Table) -> dict[str, Any]:
         ],
         "rows": [
             _row(row, heads=isinstance(following, Row))
-            for row, following in zip(table.rows, (*table.rows[1:], None), strict=True)
+            for row, following in zip(table.rows, following_rows, strict=True)
         ],
         "note": _spans(table.note),
         "tall": _estimated_height(table) > TALLEST_UNBROKEN,

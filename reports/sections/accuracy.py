@@ -12,6 +12,7 @@ from he_compare.reports.figures.accuracy import compared_with_twins, forest_plot
 from he_compare.reports.figures.block import drawn
 from he_compare.reports.metric_tables import body_metrics, metric_tables, title_in
 from he_compare.reports.section import ReportSection
+from he_compare.reports.tables import without_controls
 
 NO_SCORES = "The run has no scores.json: `compare score` computes it from stored predictions."
 UNEVEN = (
@@ -38,7 +39,9 @@ class Accuracy(ReportSection):
         return [
             Paragraph(words),
             *_forest(view),
-            *metric_tables(view, "Accuracy of every set-up", body_metrics(view)),
+            *metric_tables(
+                view, "Accuracy of every set-up", body_metrics(view), without_controls(view)
+            ),
             Paragraph(inline(f"{spread_words(view)} {control_words(view)}".rstrip())),
         ]
 

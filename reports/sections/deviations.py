@@ -94,19 +94,22 @@ def _backbone(view: RunView) -> Iterator[FindingCard]:
 
 def _references(view: RunView) -> Iterator[FindingCard]:
     """Public images of the collection under test, or of one that is not known."""
+    matched: dict[str, list[PipelineView]] = {}
     for pipeline in view.pipelines:
         for record in pipeline.cells[:1]:
             name = record.training.get("matching_reference")
             domain = record.training.get("matching_reference_domain")
             if domain in NEAR_DOMAINS:
-                yield card(
-                    "warn",
-                    f"{short_title(view, pipeline)} was matched to public images: {name}, "
-                    f"{NEAR_DOMAINS[domain]}.",
-                    record_ids(pipeline.cells[:1]),
-                    "A server with images of another collection may match less, and train to a "
-                    "lower accuracy.",
-                )
+                matched.setdefault(f"{name}, {NEAR_DOMAINS[domain]}", []).append(pipeline)
+    for words, pipelines in matched.items():
+        yield card(
+            "warn",
+            f"{', '.join(short_title(view, one) for one in pipelines)}: matched to public images, "
+            f"{words}.",
+            record_ids([one.cells[0] for one in pipelines]),
+            "A server with images of another collection may match less, and train to a lower "
+            "accuracy.",
+        )
     by_reference: dict[str, list[AttackOutcome]] = {}
     for outcome in view.outcomes:
         used = outcome.reference

@@ -25,7 +25,7 @@ from he_compare.reports.document.nodes import (
 from he_compare.reports.naming import row_name, short_title
 from he_compare.reports.numbers import median_cell
 from he_compare.reports.section import ReportSection
-from he_compare.reports.tables import blanks
+from he_compare.reports.tables import blanks, without_controls
 
 COLUMNS = (
     Column("Pipeline", weight=2.0),
@@ -96,7 +96,7 @@ def _extra_words(view: RunView) -> str:
 
 def _table(view: RunView) -> Table:
     rows: list[Row | SpanRow] = []
-    for pipeline in view.pipelines:
+    for pipeline in without_controls(view):
         rows.append(Row(_cells(view, pipeline)))
         for remark in _remarks(view, pipeline):
             rows.append(SpanRow(inline(remark), "remark"))

@@ -17,7 +17,7 @@ from he_compare.reports.document.nodes import (
 )
 from he_compare.reports.naming import row_name, short_title
 from he_compare.reports.section import ReportSection
-from he_compare.reports.tables import blanks
+from he_compare.reports.tables import blanks, without_controls
 
 BANDWIDTHS = (10, 100, 1000)
 REUSED = "reused"
@@ -98,7 +98,7 @@ def _once_words(view: RunView) -> str:
 
 
 def _sent(view: RunView) -> Table:
-    rows = tuple(Row(_sent_cells(view, one)) for one in view.pipelines)
+    rows = tuple(Row(_sent_cells(view, one)) for one in without_controls(view))
     return Table("Bytes across the trust boundary", SENT, rows, inline(SENT_NOTE))
 
 
@@ -125,7 +125,7 @@ def _sent_cells(view: RunView, pipeline: PipelineView) -> tuple[Inline, ...]:
 
 
 def _work(view: RunView) -> Table:
-    rows = tuple(Row(_work_cells(view, one)) for one in view.pipelines)
+    rows = tuple(Row(_work_cells(view, one)) for one in without_controls(view))
     caption = "One-time work from a cold start, throughput in batches, and memory"
     return Table(caption, WORK, rows, inline(WORK_NOTE))
 

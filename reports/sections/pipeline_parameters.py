@@ -64,9 +64,9 @@ class PipelineParameters(ReportSection):
     anchor = "pipelines"
 
     def blocks(self, view: RunView) -> list[Block]:
-        """Return one table a plug-in."""
+        """Return one table per plug-in that has parameters or was fitted."""
         tables = [_parameters(view, mine) for mine in _by_plugin(view.pipelines)]
-        return [Paragraph(inline(WORDS)), *tables]
+        return [Paragraph(inline(WORDS)), *[one for one in tables if one.rows]]
 
 
 def _by_plugin(pipelines: Iterable[PipelineView]) -> list[list[PipelineView]]:

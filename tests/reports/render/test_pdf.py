@@ -225,3 +225,10 @@ def test_a_refusal_of_typst_is_unavailable(tmp_path: Path) -> None:
     broken = replace(document, language="no language at all")
     with pytest.raises(UnavailableError, match="typst could not make the PDF"):
         pdf(broken)
+
+
+def test_a_table_without_rows_is_set_like_any_other() -> None:
+    table = Table("Nothing of this kind", (Column("Name"), Column("Value")), ())
+    sections = (Section("Empty", 1, "empty", (table,)),)
+    data = pdf(Document("A question?", inline(""), "2025-03-01", (), sections))
+    assert "Nothing of this kind" in _text(data)
