@@ -122,9 +122,12 @@ GAPS = (
 
 
 def tried(view: RunView, gap: Gap) -> list[Tried]:
-    """Return what came of one gap, pipelines with the same words together; [] where none ran it."""
+    """Return what came of one gap, encrypted pipelines of the same words together."""
     found: dict[str, list[PipelineView]] = {}
     for pipeline in view.pipelines:
+        claims = pipeline.claims
+        if claims is None or claims.claim_type != "reduction to a hardness assumption":
+            continue  # scrambling promises less, and has a part of its own
         for outcome in outcomes_of(view, pipeline):
             if outcome.attack != gap.attack or outcome.verdict == "not applicable":
                 continue

@@ -53,6 +53,7 @@ TALLEST_UNBROKEN = 120.0
 # whose text is 25.3 cm high.
 SETTINGS = (("1", "1"), ("0.9", "1"), ("1", "1.25"), ("0.8", "0.9"), ("1", "1.5"), ("0.76", "0.75"))
 TOP_POINTS, BODY_POINTS, FULL_SHARE = 65.2, 717.2, 0.7
+MOST_PAGES = 12
 EPOCH = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
 
 
@@ -103,23 +104,25 @@ def _fonts() -> Any:
 
 
 def _setting(work: Path) -> dict[str, str]:
-    """Return how wide drawings and how airy rows are for the body's last page to be full.
+    """Return how wide drawings and how airy rows are for the body to be short and its end full.
 
-    Where no setting fills it, the one that fills it most.
-
-    A body of one page stays as it is.
+    That is at most ``MOST_PAGES``, the last of them full. Where no setting gives that, the fewest
+    pages above the most, and of equal ones the fullest end. A body of one page stays as it is.
     """
-    fullest: dict[str, str] = {}
-    most = -1.0
+    best: dict[str, str] = {}
+    rank = (0, 0.0)
     for scale, air in SETTINGS:
+        if best and rank[0] > 0 and float(air) > 1:
+            continue  # more air makes no body shorter
         setting = {"scale": scale, "air": air}
         page, depth = _end_of_body(work, setting)
         share = (depth - TOP_POINTS) / BODY_POINTS
-        if page == 1 or share >= FULL_SHARE:
+        if page == 1 or (page <= MOST_PAGES and share >= FULL_SHARE):
             return setting
-        if share > most:
-            fullest, most = setting, share
-    return fullest
+        mine = (max(0, page - MOST_PAGES), -share)
+        if not best or mine < rank:
+            best, rank = setting, mine
+    return best
 
 
 def _end_of_body(work: Path, setting: dict[str, str]) -> tuple[int, float]:

@@ -40,31 +40,29 @@ class Robustness(ReportSection):
         shown = shown_disturbed(view)
         by_words: dict[str, list[str]] = {}
         for one in shown:
-            if words := _said(one):
-                by_words.setdefault(words, []).append(short_title(view, one))
-        said = tuple(inline(f"{', '.join(names)}: {words}") for words, names in by_words.items())
+            if told_of := _said(one):
+                words, numbers = told_of
+                by_words.setdefault(words, []).append(f"{short_title(view, one)} {numbers}")
+        said = tuple(inline(f"{words}: {'; '.join(found)}.") for words, found in by_words.items())
         told = [Bullets(said)] if said else []
         return [Paragraph(inline(INTRODUCTION)), *told, *_figure(view, shown)]
 
 
-def _said(pipeline: PipelineView) -> str:
+def _said(pipeline: PipelineView) -> tuple[str, str] | None:
+    """Return what is to be said of a curve and the shares that show it; None of unprotected."""
     curve = curve_of(pipeline, FLIPPED_BITS)
     if curve is None or not curve.points or not pipeline.protected:
-        return ""
+        return None
     point = first_below_half(curve)
     if point is None:
-        last = curve.points[-1]
-        right, refused, wrong = (fixed(share, 2) for share in shares_of(last))
-        return (
-            f"at least half of the messages were answered right at every strength; at "
-            f"{spell_level(last.level)}, right {right}, refused {refused}, wrong {wrong}."
-        )
+        point = curve.points[-1]
+        words = "At least half of the messages were answered right at every strength. At "
+        words += spell_level(point.level)
+    else:
+        words = f"From a share of {spell_level(point.level)} of flipped bits on, fewer than half "
+        words += "were answered right. There"
     right, refused, wrong = (fixed(share, 2) for share in shares_of(point))
-    return (
-        f"from a share of {spell_level(point.level)} of flipped bits on, fewer than half "
-        f"of the messages were answered right. There: right {right}, refused {refused}, wrong "
-        f"{wrong}."
-    )
+    return words, f"right {right}, refused {refused}, wrong {wrong}"
 
 
 def _figure(view: RunView, shown: list[PipelineView]) -> list[Figure]:

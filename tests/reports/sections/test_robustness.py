@@ -76,10 +76,10 @@ def test_the_answer_says_right_refused_and_wrong_of_what_protects(tmp_path: Path
     (bullets,) = [block for block in part.blocks if isinstance(block, Bullets)]
     said = [plain(one) for one in bullets.items]
     assert said == [
-        "block-scramble[al_amin]: at least half of the messages were answered right at every "
-        "strength; at 0.1, right 0.67, refused 0.00, wrong 0.33.",
-        "fhe-head: from a share of 1e-3 of flipped bits on, fewer than half of the messages were "
-        "answered right. There: right 0.15, refused 0.80, wrong 0.05.",
+        "At least half of the messages were answered right at every strength. At 0.1: "
+        "block-scramble[al_amin] right 0.67, refused 0.00, wrong 0.33.",
+        "From a share of 1e-3 of flipped bits on, fewer than half were answered right. There: "
+        "fhe-head right 0.15, refused 0.80, wrong 0.05.",
     ]
 
 
