@@ -86,20 +86,21 @@ def _losses(view: RunView, pipeline: PipelineView) -> str:
 
 
 def _worst(view: RunView, pipelines: Sequence[PipelineView]) -> str:
-    """Say the largest loss that no interval excludes."""
-    ends = [
-        (one.interval.low, one)
-        for pipeline in pipelines
-        for one in _differences(view, pipeline)
-        if one.interval is not None
-    ]
-    if not ends:
-        return "there are no intervals"
-    low, one = min(ends, key=lambda end: end[0])
-    if low >= 0:
-        return "nor do the intervals leave room for one"
-    where = _in_prose(title_in(view, one.metric))
-    return f"the intervals leave room for a loss of up to {fixed(-low)} ({where})"
+    """Say the largest loss that no interval excludes, of each pipeline."""
+    told = []
+    for pipeline in pipelines:
+        ends = [(one.interval.low, one) for one in _differences(view, pipeline) if one.interval]
+        if not ends:
+            continue
+        low, one = min(ends, key=lambda end: end[0])
+        if low < 0:
+            where = _in_prose(title_in(view, one.metric))
+            told.append((short_title(view, pipeline), f"{fixed(-low)} ({where})"))
+    if told:
+        room = [shown if len(pipelines) == 1 else f"{shown} with {name}" for name, shown in told]
+        return f"the intervals leave room for a loss of up to {', '.join(room)}"
+    known = any(one.interval for each in pipelines for one in _differences(view, each))
+    return "nor do the intervals leave room for one" if known else "there are no intervals"
 
 
 def _in_prose(title: str) -> str:

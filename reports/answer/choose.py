@@ -84,7 +84,7 @@ def choice_words(view: RunView, sides: Sides, choice: Recommendation) -> Inline:
     else:
         parts.append(price_words(view, choice.chosen))
     parts.append(work_words(view, choice.chosen))
-    parts.append(_alone_words(view, sides))
+    parts.append(_alone_words(view, sides, choice.chosen))
     parts.append(_trained_words(view, sides, choice.chosen))
     return inline(*[part for part in parts if part])
 
@@ -161,10 +161,13 @@ def _network_seconds(pipeline: PipelineView) -> float | None:
     )
 
 
-def _alone_words(view: RunView, sides: Sides) -> str:
+def _alone_words(view: RunView, sides: Sides, chosen: PipelineView) -> str:
     """Say that the hospital could do it alone, and what that takes."""
     taken = _taken_alone(view, sides)
-    return f" If nobody else owns that layer, no server is needed{': ' * bool(taken)}{taken}."
+    cost = f": {taken}" if taken else ""
+    if chosen.planned.work and chosen.planned.work.head_owner.startswith("the hospital"):
+        return f" In this run it is the hospital's own layer, which needs no server{cost}."
+    return f" If nobody else owns that layer, no server is needed{cost}."
 
 
 def _without_words(view: RunView, sides: Sides) -> str:

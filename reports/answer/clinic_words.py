@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from he_compare.common.run.clinical import clinical_reading
 from he_compare.common.run.leading import leading_metrics
+from he_compare.common.run.spelling import fixed
 from he_compare.common.run.view import PipelineView, RunView
 from he_compare.reports.answer.sides import Sides, with_results
 from he_compare.reports.answer.trainings import trainings_words
@@ -30,8 +31,14 @@ def clinic_words(
         return inline(Bold("Not fit for a clinic."), words)
     name = short_title(view, pipeline)
     reasons = ". ".join(reading.fit.reasons[:MOST_REASONS])
-    how = " (threshold not fixed on validation images)"
-    how = "" if reading.validated or not reading.positive else how
+    how = ""
+    if reading.positive and not reading.validated:
+        how = " (threshold not fixed on validation images)"
+    elif reading.positive and reading.threshold is not None:
+        how = (
+            f" at the threshold chosen on validation images ({fixed(reading.threshold)}; the table"
+        )
+        how += " takes the likelier class)"
     counts = f" With {name}{how}: {reading.counts[:1].lower()}{reading.counts[1:]}."
     return inline(Bold(f"{reading.fit.verdict}."), counts, f" {reasons}. {spread}")
 

@@ -75,8 +75,9 @@ def _proof(pipelines: list[PipelineView]) -> str:
     ordered = sorted(bits.items(), key=lambda one: one[1])
     told = [f"{math.floor(value)} bits ({model})" for model, value in ordered]
     by = f"one attack, {attacks.pop()}" if len(attacks) == 1 else f"{len(attacks)} attacks"
-    span = f"{told[0]} to {told[-1]}" if len(told) > 1 else told[0]
-    return f"{rests}, estimated at {span} for {by}"
+    span = f"{told[0]} or {told[-1]}" if len(told) > 1 else told[0]
+    counted = ", by how cost is counted" if len(told) > 1 else ""
+    return f"{rests}, estimated at {span}{counted}, for {by}"
 
 
 def _not_run(view: RunView, pipelines: list[PipelineView]) -> str:

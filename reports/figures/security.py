@@ -103,7 +103,7 @@ def _heads(
         middle = label + (number + 0.5) * size
         words = wrapped(column.title, LONGEST_HEAD if narrow else 26, 2)
         turn = 0 if narrow else 90
-        size_of_type = 6.3 if narrow and len(column.title) > 9 else 7
+        size_of_type = 5.6 if narrow and len(column.title) > 9 else 7
         axes.text(
             middle, head - 0.07, words, rotation=turn, ha="center", va="bottom",
             fontsize=size_of_type, fontweight="bold",

@@ -117,8 +117,8 @@ def _gaps(view: RunView) -> list[Block]:
     if not rows:
         return [Paragraph(inline(f"{NOTHING_TRIED} {HOW_TO_AUDIT}."))]
     note = inline(
-        "These are no breaks of what is claimed: the scheme does not promise them. They were "
-        "tried on messages of this pipeline under keys of the audit."
+        "These are no breaks of what is claimed: the scheme does not promise them. What was tried "
+        "was tried on messages of this pipeline under keys of the audit."
     )
     return [Table("Not promised, and what came of trying", TRIED_COLUMNS, tuple(rows), note)]
 

@@ -29,7 +29,7 @@ SENT = (
     Column("Down", "right", "kB/image", 0.8),
     Column("Up, relative to a JPEG", "right", "quality 90", 0.9),
     Column("Keys and model", "right", "MB, once", 0.9),
-    Column("Training", "right", "MB, once", 0.9),
+    Column("Training", "right", "MB, up + down, once", 0.9),
     *[Column(f"{speed:,} Mbit/s", "right", "ms, modelled", 0.9) for speed in BANDWIDTHS],
 )
 SENT_NOTE = (

@@ -39,9 +39,8 @@ class WhatTheServerSees(ReportSection):
         sealed = [
             short_title(view, one)
             for one in view.pipelines
-            if one.protected and view.pictures is not None and one.label not in view.pictures.views
-            and one.measured
-        ]  # fmt: skip
+            if one.measured and one.claims and one.claims.assumption
+        ]
         if sealed:
             words.append(BYTES_ONLY.format(names=", ".join(sealed)))
         return [*([shown] if shown else []), Paragraph(inline(" ".join(words)))]

@@ -21,7 +21,8 @@ INTRODUCTION = (
 CAPTION = (
     "What became of messages with flipped bits. Right: answered with the true class. Refused: the "
     "server refused the message, or its reply could not be read or had implausible scores. Wrong: "
-    "answered with another class, and nobody noticed. Counts, intervals and other disturbances "
+    "answered with another class, and nobody noticed; at 0 these are the classifier's own errors. "
+    "Counts, intervals and other disturbances "
     "are in the appendix."
 )
 
