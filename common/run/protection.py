@@ -70,7 +70,10 @@ def secrecy_of(view: RunView, pipeline: PipelineView) -> ProtectionStanding:
     mine = [one for one in outcomes_of(view, pipeline) if one.aim in SECRECY]
     mark, shown = mark_of(mine)
     if mark == "held":
-        return ProtectionStanding(mark, f"not broken by what was run{_ground(pipeline)}", shown)
+        unsure = sum(one.verdict == "unreliable" and is_judged(one) for one in mine)
+        told = f"; {unsure} test{'s' * (unsure > 1)} inconclusive" if unsure else ""
+        words = f"not broken by what was run{_ground(pipeline)}{told}"
+        return ProtectionStanding(mark, words, shown)
     if mark in ("broken", "partly"):
         taken = BROKEN_WORDS[shown[0].aim or Aim.IMAGE]
         words = f"broken: {taken}" if mark == "broken" else f"partly broken: {shown[0].title}"

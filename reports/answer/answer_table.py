@@ -218,9 +218,15 @@ def _bytes(line: TableLine) -> str:
     if not any(ups + downs):
         return "0"
     shown = f"{_range(ups, _one_decimal)} + {_range(downs, _one_decimal)}"
-    record = line.pipelines[0].measured
-    once = record.traffic.training_upload_bytes if record and record.traffic else 0
-    return f"{shown}; training {megabytes(once)} MB once" if once else shown
+    sent = [
+        one.measured.traffic.training_upload_bytes
+        for one in line.pipelines
+        if one.measured and one.measured.traffic
+    ]
+    if not any(sent):
+        return shown
+    least = "" if min(sent) == max(sent) else "up to "
+    return f"{shown}; training {least}{megabytes(max(sent))} MB once"
 
 
 def _one_decimal(count: float) -> str:

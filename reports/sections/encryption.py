@@ -46,9 +46,9 @@ TRIED_COLUMNS = (
     Column("What to do", weight=1.9),
 )
 RESTS = (
-    "The server gets ciphertexts and evaluation keys, never the secret key. Their secrecy rests "
-    "on one assumption: that the lattice problems below are hard. No attack that ran here can show "
-    "this. The bits are estimates of the cost of an attack, not measurements."
+    "By design the server gets ciphertexts and evaluation keys, never the secret key. Their "
+    "secrecy rests on one assumption: that the lattice problems below are hard. No attack that "
+    "ran here can show this. The bits are estimates of the cost of an attack, not measurements."
 )
 HEAD = "head_extraction"
 NOTHING_TRIED = (

@@ -46,7 +46,7 @@ NOTE = (
     "p50 with the interval of the median from order statistics (none below 6 samples). Hospital: "
     "all that is neither on the wire nor at the server. Above its twin: median over the same "
     "images in the same rounds of the difference to the same model without protection, so it need "
-    "not equal the difference of the two medians."
+    "not equal the difference of the two medians. Medians of places need not sum to the whole."
 )
 
 
@@ -88,8 +88,8 @@ def _extra_words(view: RunView) -> str:
         said = f"Per image and above the same model without protection: {', '.join(more)}."
     if unknown:
         said += (
-            f" For {', '.join(unknown)} the interval of the difference holds 0: no extra time is "
-            "shown, which does not show that there is none."
+            f" For {', '.join(unknown)} the interval of the difference reaches 0 or less: no extra "
+            "time is shown, which does not show that there is none."
         )
     return said.strip()
 

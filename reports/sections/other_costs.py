@@ -12,6 +12,7 @@ from he_compare.reports.document.nodes import (
     Inline,
     Paragraph,
     Row,
+    SpanRow,
     Table,
     inline,
 )
@@ -52,7 +53,8 @@ WORK_NOTE = (
     "(“reused”) at the price of making it; loading libraries at the hospital is left out. Batches: "
     "the median batch of the accuracy phase. Memory at the hospital: how far the peak while the "
     "test images were classified is above what the process held before, which is all that the run "
-    "holds. Memory of the server: peak of its process, from its start to the last test image."
+    "holds. Memory of the server: peak of its process, from its start to the last test image. "
+    "Times and batches are those of the machine at that moment, which was not equally busy for all."
 )
 
 
@@ -125,9 +127,26 @@ def _sent_cells(view: RunView, pipeline: PipelineView) -> tuple[Inline, ...]:
 
 
 def _work(view: RunView) -> Table:
-    rows = tuple(Row(_work_cells(view, one)) for one in without_controls(view))
+    rows: list[Row | SpanRow] = []
+    for one in without_controls(view):
+        rows.append(Row(_work_cells(view, one)))
+        if words := _training_memory(one):
+            rows.append(SpanRow(inline(words), "remark"))
     caption = "One-time work from a cold start, throughput in batches, and memory"
-    return Table(caption, WORK, rows, inline(WORK_NOTE))
+    return Table(caption, WORK, tuple(rows), inline(WORK_NOTE))
+
+
+def _training_memory(pipeline: PipelineView) -> str:
+    """Say what training under encryption took, which the columns, of classification, leave out."""
+    record = pipeline.measured
+    facts = record.training.get("memory") if record else None
+    found = facts if isinstance(facts, dict) else {}
+    told = [
+        f"{megabytes(value)} MB at the {side}"
+        for side, name in (("hospital", "client"), ("server", "server"))
+        if isinstance(value := found.get(f"{name}_bytes_measured"), int | float) and value > 0
+    ]
+    return f"Training on ciphertexts took {' and '.join(told)}." if told else ""
 
 
 def _work_cells(view: RunView, pipeline: PipelineView) -> tuple[Inline, ...]:

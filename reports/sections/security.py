@@ -84,9 +84,14 @@ def _kept(view: RunView, columns: Sequence[MapColumn]) -> Table:
     if alone:
         name = f"hospital only ({', '.join(alone)})"
         rows.append(Row((inline(name), inline(NOTHING_SENT), inline("—"), inline("—"))))
-    note = inline(
+    marks = {ask(view, one).mark for ask in asked for one in view.pipelines}
+    exploited = (
         "“Not protected” and “gives the key” were tried and worked; the scheme does not promise "
-        "the opposite. Numbers, attack by attack: appendix “Attacks one by one”."
+        "the opposite. "
+    )
+    note = inline(
+        exploited if marks & {"not protected", "not promised"} else "",
+        "Numbers, attack by attack: appendix “Attacks one by one”.",
     )
     return Table("What each protection kept", COLUMNS, tuple(rows), note)
 

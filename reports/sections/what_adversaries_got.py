@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from he_compare.common.run.adversaries import Gain, gains_from
 from he_compare.common.run.one_cipher import CipherGroup, cipher_groups
-from he_compare.common.run.outcomes import plain_title
+from he_compare.common.run.outcomes import outcomes_of, plain_title
 from he_compare.common.run.protection import secrecy_of, worst_standing
 from he_compare.common.run.result_words import short_result
 from he_compare.common.run.severity import WON, verdict_of
@@ -23,6 +23,7 @@ from he_compare.reports.document.nodes import (
     inline,
 )
 from he_compare.reports.document.photographs import ColumnHead, Grid, GridRow, Tile
+from he_compare.reports.naming import short_title
 from he_compare.reports.section import ReportSection
 
 MOST_PICTURED = 4
@@ -52,7 +53,7 @@ class WhatAdversariesGot(ReportSection):
         several = len(ladders) > 1
         return [
             Paragraph(inline(*_answer(view, ladders))),
-            _table(ladders, several),
+            _table(view, ladders, several),
             *_pictures(view, *ladders[0]),
         ]
 
@@ -65,8 +66,9 @@ def _answer(
     for group, gains in ladders:
         name = group.title[:1].upper() + group.title[1:]
         winners = [gain for gain in gains if gain.outcome.verdict in WON]
-        seen = [gain for gain in winners if gain.outcome.pictures]
-        won = next(iter(seen or winners), None)
+        everywhere = [gain for gain in winners if not _where(view, group, gain)] or winners
+        seen = [gain for gain in everywhere if gain.outcome.pictures]
+        won = next(iter(seen or everywhere), None)
         standing = worst_standing([secrecy_of(view, one) for one in group.pipelines])
         if won is None or standing.mark not in ("broken", "partly"):
             parts += [Bold(f"{name}: {standing.words}."), " "]
@@ -74,7 +76,7 @@ def _answer(
             parts += [
                 Bold(f"{name} did not protect the images."),
                 f" {won.needed[:1].upper()}{won.needed[1:]} ({won.rung.value}) and {won.time} per "
-                f"key were enough for “{plain_title(won.outcome)}”: "
+                f"key were enough for “{plain_title(won.outcome)}”{_where(view, group, won)}: "
                 f"{short_result(won.outcome).rstrip('.')}. ",
             ]
         if group.words:
@@ -82,7 +84,24 @@ def _answer(
     return parts
 
 
-def _table(ladders: Sequence[tuple[CipherGroup, Sequence[Gain]]], several: bool) -> Table:
+def _where(view: RunView, group: CipherGroup, gain: Gain) -> str:
+    """Name the set-ups that an attack won on, where it did not win on all of the cipher's."""
+    won = [
+        one
+        for one in group.pipelines
+        if any(
+            other.attack == gain.outcome.attack and other.verdict in WON
+            for other in outcomes_of(view, one)
+        )
+    ]
+    if len(won) in (0, len(group.pipelines)):
+        return ""
+    return f", on {', '.join(short_title(view, one) for one in won)}"
+
+
+def _table(
+    view: RunView, ladders: Sequence[tuple[CipherGroup, Sequence[Gain]]], several: bool
+) -> Table:
     rows: list[Row | SpanRow] = []
     for group, gains in ladders:
         if several:
@@ -93,7 +112,7 @@ def _table(ladders: Sequence[tuple[CipherGroup, Sequence[Gain]]], several: bool)
                 Row(
                     (
                         inline(gain.rung.value),
-                        inline(f"{plain_title(gain.outcome)}{more}"),
+                        inline(f"{plain_title(gain.outcome)}{more}{_where(view, group, gain)}"),
                         inline(gain.needed),
                         inline(gain.time),
                         inline(short_result(gain.outcome)),

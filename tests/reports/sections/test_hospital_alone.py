@@ -93,7 +93,7 @@ def test_the_verdict_never_offers_it_as_a_protection(view: RunView) -> None:
     blocks = verdict.SECTION.blocks(view)
     words = " ".join(plain(one.content) for one in blocks if isinstance(one, Paragraph))
     assert words.count("local") == 1
-    assert "If nobody else owns that layer, no server is needed: local takes" in words
+    assert "it is the hospital's own layer, which needs no server: local takes" in words
 
 
 def test_the_section_says_why_there_is_a_server(
@@ -113,7 +113,7 @@ def test_without_such_a_pipeline_there_is_no_section(tmp_path: Path) -> None:
     view = view_of(tmp_path / "run", three_pipelines())
     assert hospital_alone.SECTION.sections(view) == []
     words = [plain(one.content) for one in verdict.SECTION.blocks(view) if hasattr(one, "content")]
-    assert any("no server is needed." in told for told in words)
+    assert any("which needs no server." in told for told in words)
 
 
 def test_findings_and_deviations_do_not_miss_a_server_that_is_not_there(view: RunView) -> None:

@@ -58,6 +58,6 @@ def test_matched_embeddings_and_pretraining(tmp_path: Path) -> None:
     records = tuple(one.model_copy(update={"training": training}) for one in run.records)
     text = claims(replace(run, manifest=manifest, records=records), tmp_path / "near")
     assert "In-domain pretraining: the weights were trained on mine" in text
-    assert "was matched to public images: atlas, an in-domain reference" in text
+    assert "matched to public images, atlas, an in-domain reference" in text
     text = claims(run, tmp_path / "far")
     assert "In-domain pretraining" not in text and "matched to public images" not in text
