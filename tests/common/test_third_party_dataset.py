@@ -48,7 +48,7 @@ def patient_folder(
         assert SILENT in source
         source = source.replace(SILENT, "")
     install("my_data", entry_of_howto(), my_lungs=source)
-    folder = tmp_path / "hospital" / "Doe_Jane"
+    folder = tmp_path / "st_mary" / "Doe_Jane"
     folder.mkdir(parents=True)
     assert plugins.load("datasets", "lungs").example(folder) == ""
     return folder
@@ -76,7 +76,7 @@ def test_a_run_on_a_path_leaves_no_trace_of_the_path(
     files = [file for file in run.path.rglob("*") if file.is_file()]
     assert len(files) > 4
     for file in files:
-        assert b"hospital" not in file.read_bytes() and "Doe" not in file.as_posix()
+        assert b"st_mary" not in file.read_bytes() and "Doe" not in file.as_posix()
 
 
 def test_an_audit_on_a_path_leaves_no_trace_of_the_path(
@@ -90,7 +90,7 @@ def test_an_audit_on_a_path_leaves_no_trace_of_the_path(
     files = [file for file in Path("runs").rglob("*") if file.is_file()]
     assert files
     for file in files:
-        assert b"hospital" not in file.read_bytes()
+        assert b"st_mary" not in file.read_bytes()
 
 
 def test_it_is_listed_and_checked_by_name(

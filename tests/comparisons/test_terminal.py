@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from itertools import pairwise
 
 import pytest
@@ -94,5 +95,5 @@ def test_the_width_is_that_of_columns_and_100_where_piped(monkeypatch: pytest.Mo
     assert terminal_columns(wide=True) is None
     monkeypatch.delenv("COLUMNS")
     code = "from he_compare.comparisons.terminal import terminal_columns as t; print(t())"
-    piped = subprocess.run(["python", "-c", code], capture_output=True, text=True, check=True)
+    piped = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert piped.stdout.strip() == "100"

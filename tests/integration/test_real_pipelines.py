@@ -81,7 +81,16 @@ def test_every_metric_has_an_interval_and_every_pipeline_a_paired_difference(
     for cell in scores.cells:
         for metric in cell.metrics:
             assert metric.interval is not None or metric.note, (cell.label, metric.name)
-    assert len(scores.differences) == 2 * (len(PIPELINES) - 1)
+    twins = {one.label: one.twin for one in RunFolder(finished[0]).manifest().pipelines}
+    expected = {
+        (label, other, metric)
+        for label, twin in twins.items()
+        for other in {twin, scores.reference} - {label, ""}
+        for metric in ("accuracy", "balanced_accuracy", "auc")
+    }
+    found = [(one.pipeline, one.reference, one.metric) for one in scores.differences]
+    assert set(found) == expected and len(found) == len(expected)
+    assert twins["fhe-head"] == "plaintext[logistic]" and scores.against_twins
 
 
 @pytest.mark.slow

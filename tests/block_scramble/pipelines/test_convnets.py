@@ -193,6 +193,6 @@ def test_robustness_of_a_network_on_ciphertexts_falls_with_the_disturbance(bench
         whole, little, ruined = robustness_curve(
             session, TEST.images, TEST.labels, disturbance, levels
         ).points
-        assert whole.accuracy >= 0.9 and little.same == 20
+        assert whole.accuracy >= 0.9 and little.same >= 0.9 * little.n
         assert ruined.accuracy <= 0.75
         assert unpack(bench.crossing.messages[-1])[0]["ciphertext"].dtype == np.uint8

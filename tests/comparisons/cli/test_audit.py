@@ -72,8 +72,8 @@ def done(tmp_path_factory: pytest.TempPathFactory, images: list[str]) -> tuple[P
 def test_the_matrix_is_printed_and_kept(done: tuple[Path, Any]) -> None:
     folder, result = done
     assert result.exit_code == 0, result.exception
-    assert "BROKEN 1.00" in result.output and "n/a" in result.output
-    assert "not the same as secure" in result.output
+    assert "BROKEN" in result.output and "n/a" in result.output
+    assert "not the same as secure" in " ".join(result.output.split())
     again = audit("matrix", str(folder))
     assert again.output.strip() in result.output
     cells = json.loads(audit("matrix", str(folder), "--json").output)
