@@ -57,6 +57,7 @@ def run_command(
         try:
             if not folder.exists():
                 folder.create(plan.manifest())
+            resuming.add_seeds(folder, plan)
             folder.keep_copies(plan.copies)
             if folder.recover():
                 progress.line("incomplete record from a crash ignored; its cell runs again")

@@ -689,7 +689,12 @@ class Manifest(Record):
     dataset: DatasetSummary = Field(description="Dataset as used")
     backbone: BackboneSummary = Field(description="Backbone as used")
     pipelines: list[PlannedPipeline] = Field(description="Pipelines in order")
-    seed: int = Field(description="Root seed")
+    seed: int = Field(description="Root seed; of several the first, which the data follow")
+    seeds: list[int] = Field(
+        default_factory=list,
+        description="Seeds under which pipelines were to be trained, the first one first; empty in "
+        "older records",
+    )
     profile: str = Field(description="Name of the profile")
     settings: dict[str, Any] = Field(description="Resolved settings of the run")
     meanings: dict[str, str] = Field(

@@ -60,7 +60,7 @@ class RepeatedTraining:
 class PipelineView:
     """One pipeline of the plan with everything that is known of it.
 
-    ``number``: its place in the plan, from 1. ``accuracy``: of the seed that comes first;
+    ``number``: its place in the plan, from 1. ``accuracy``: of the run's first seed;
     ``repeats``: those of other seeds that ended ok.
     """
 
@@ -239,7 +239,7 @@ def read_run(folder: RunFolder) -> RunView:
     return RunView(
         manifest=manifest,
         pipelines=tuple(
-            _pipeline(number, planned, records, sheet)
+            _pipeline(number, planned, records, sheet, manifest)
             for number, planned in enumerate(manifest.pipelines, start=1)
         ),
         scores=sheet,
@@ -250,39 +250,52 @@ def read_run(folder: RunFolder) -> RunView:
     )
 
 
-def answered(records: Sequence[RunRecord]) -> list[RunRecord]:
+def answered(records: Sequence[RunRecord], manifest: Manifest) -> list[RunRecord]:
     """Return the accuracy cell of each label, where it ended ok and stored predictions.
 
-    The latest of the seed that comes first: cells of other seeds are ``answered_again``.
+    The latest of the run's first seed: cells of other seeds are ``answered_again``.
     """
-    found = {label: cells[0] for label, cells in _accuracy_by_seed(records).items()}
+    found = {label: cells.get(manifest.seed) for label, cells in _accuracy_by_seed(records).items()}
     return [one for one in records if found.get(one.cell.label) is one and _stored(one)]
 
 
-def answered_again(records: Sequence[RunRecord]) -> list[RunRecord]:
-    """Return the accuracy cells of further seeds that ended ok and stored predictions."""
-    again = [one for cells in _accuracy_by_seed(records).values() for one in cells[1:]]
-    return [one for one in again if _stored(one)]
+def answered_again(records: Sequence[RunRecord], manifest: Manifest) -> list[RunRecord]:
+    """Return the accuracy cells of further seeds that ended ok and stored predictions.
+
+    By label, and within it in the order of the run's seeds, whichever was done first.
+    """
+    found = _accuracy_by_seed(records).values()
+    return [one for cells in found for one in _again(cells, manifest) if _stored(one)]
 
 
 def _stored(record: RunRecord) -> bool:
     return record.status is Status.OK and bool(record.predictions)
 
 
-def _accuracy_by_seed(records: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
-    """Return by label the latest accuracy cell of each seed, seeds in the order they came."""
+def _accuracy_by_seed(records: Sequence[RunRecord]) -> dict[str, dict[int, RunRecord]]:
+    """Return by label the latest accuracy cell of each seed."""
     found: dict[str, dict[int, RunRecord]] = {}
     for one in records:
         if one.cell.phase is Phase.ACCURACY:
             found.setdefault(one.cell.label, {})[one.cell.seed] = one
-    return {label: list(cells.values()) for label, cells in found.items()}
+    return found
+
+
+def _again(cells: dict[int, RunRecord], manifest: Manifest) -> list[RunRecord]:
+    """Return the cells of all seeds but the first: in the plan's order, then those it lacks."""
+    order = dict.fromkeys((*manifest.seeds, *sorted(cells)))
+    return [cells[seed] for seed in order if seed != manifest.seed and seed in cells]
 
 
 def _pipeline(
-    number: int, planned: PlannedPipeline, records: list[RunRecord], sheet: ScoreSheet | None
+    number: int,
+    planned: PlannedPipeline,
+    records: list[RunRecord],
+    sheet: ScoreSheet | None,
+    manifest: Manifest,
 ) -> PipelineView:
     mine = [record for record in records if record.cell.label == planned.label]
-    accuracy = _accuracy_by_seed(mine).get(planned.label, [])
+    accuracy = _accuracy_by_seed(mine).get(planned.label, {})
     again = {cell.identity: cell for cell in sheet.repeats} if sheet else {}
     latency = [record for record in mine if record.cell.phase is Phase.LATENCY]
     disturbed = [record for record in mine if record.cell.phase is Phase.ROBUSTNESS]
@@ -291,14 +304,14 @@ def _pipeline(
     return PipelineView(
         number=number,
         planned=planned,
-        accuracy=accuracy[0] if accuracy else None,
+        accuracy=accuracy.get(manifest.seed),
         latency=tuple(sorted(latency, key=lambda record: record.cell.round)),
         scores=next((cell for cell in scored if cell.label == planned.label), None),
         differences=tuple(one for one in differences if one.pipeline == planned.label),
         robustness=disturbed[-1] if disturbed else None,
         repeats=tuple(
             RepeatedTraining(one, again.get(one.identity))
-            for one in accuracy[1:]
+            for one in _again(accuracy, manifest)
             if one.status is Status.OK
         ),
     )

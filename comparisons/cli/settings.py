@@ -66,7 +66,12 @@ def _options() -> list[inspect.Parameter]:
 
 
 def _value_type(field: FieldInfo) -> Any:
-    """Return the type that the command line converts to; None is what leaves a setting alone."""
+    """Return the type that the command line converts to; None is what leaves a setting alone.
+
+    A list is text, with commas between its values.
+    """
+    if get_origin(field.annotation) is list:
+        return str
     kinds = [one for one in get_args(field.annotation) or (field.annotation,) if one is not None]
     if get_origin(field.annotation) is Literal:
         return str

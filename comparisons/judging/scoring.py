@@ -73,7 +73,7 @@ def compute_scores(folder: RunFolder, positive: str = "") -> ScoreSheet:
     if positive and not card.positive_class:
         card = card.model_copy(update={"positive_class": positive})
     all_records = folder.records()
-    records = answered(all_records)
+    records = answered(all_records, manifest)
     predictions = {record.cell.label: read_predictions(folder, record) for record in records}
     reference = reference_label(manifest, [record.cell.label for record in records])
     return ScoreSheet(
@@ -85,7 +85,7 @@ def compute_scores(folder: RunFolder, positive: str = "") -> ScoreSheet:
         against_twins=True,
         repeats=[
             _score_cell(one, read_predictions(folder, one), card, manifest.seed)
-            for one in answered_again(all_records)
+            for one in answered_again(all_records, manifest)
         ],
     )
 

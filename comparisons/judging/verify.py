@@ -141,7 +141,7 @@ def _predictions(
     """Read all stored predictions by label; with them, one line per file that does not hold."""
     found: dict[str, StoredPredictions] = {}
     problems = []
-    for record in answered(view.records):
+    for record in answered(view.records, view.manifest):
         try:
             found[record.cell.label] = read_predictions(folder, record)
         except CompareError as error:

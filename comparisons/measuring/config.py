@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 
 from he_compare.common.errors import UnknownNameError, UsageError
@@ -24,6 +31,7 @@ from he_compare.comparisons.measuring.opening_options import (
     columns_of,
     data_options,
 )
+from he_compare.comparisons.measuring.seeds_setting import MOST_SEEDS, settled_seeds
 from he_compare.comparisons.measuring.validation import describe_validation, fix_of
 
 PROFILES = Path(__file__).parent / "profiles"
@@ -60,6 +68,18 @@ class RunConfig(BaseModel):
     )
     seed: Annotated[int, RUN] = Field(
         default=0, ge=0, lt=2**63, description="Seed of every random choice but keys"
+    )
+    seeds: Annotated[list[int], RUN] = Field(
+        default_factory=list,
+        description="Train and test every pipeline once per seed, each with keys of its own: "
+        "0,1,2. All seeds have the images of the first; latency, disturbed messages and attacks "
+        "are of the first. The same command with more seeds runs those that are missing",
+    )
+    repeats: Annotated[int | None, RUN] = Field(
+        default=None,
+        ge=1,
+        le=MOST_SEEDS,
+        description="Number of seeds: the first and the whole numbers after it",
     )
     subset: Annotated[str, IMAGES] = Field(
         default="", description="Subset of the dataset, for instance balanced"
@@ -146,6 +166,11 @@ class RunConfig(BaseModel):
         description="Sample images in the report; 0: no image or message is kept in the run",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _one_way_to_say_seeds(cls, values: Any) -> Any:
+        return settled_seeds(values) if isinstance(values, dict) else values
+
     @field_validator("csv_columns")
     @classmethod
     def _readable_columns(cls, value: str) -> str:
@@ -175,6 +200,11 @@ class RunConfig(BaseModel):
             return find_backbone(value).name
         except UnknownNameError as error:
             raise ValueError(str(error)) from None
+
+    @property
+    def all_seeds(self) -> tuple[int, ...]:
+        """Seeds of all trainings, the first one first: data follow it."""
+        return tuple(self.seeds) or (self.seed,)
 
     def data_options(self) -> DataOptions:
         """Return how the dataset is to be opened."""

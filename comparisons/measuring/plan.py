@@ -80,17 +80,22 @@ PHASE_MODULES = {
 }
 
 # Settings that change no cell: the same run goes on with others.
-OUTSIDE_PLAN = {"pipelines", "call_seconds", "audit"}
+OUTSIDE_PLAN = {"pipelines", "call_seconds", "audit", "seeds", "repeats"}
 
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """One thing to measure, and the key under which its record is kept."""
+    """One thing to measure, and the key under which its record is kept.
+
+    ``seed``: of the training and what follows it. ``again``: it is not the first of the run.
+    """
 
     planned: Planned
     phase: Phase
     round: int
     identity: str
+    seed: int
+    again: bool = False
 
 
 @dataclass(frozen=True)
@@ -115,22 +120,50 @@ class RunPlan:
     copies: bytes = b""
     not_run: Mapping[str, str] = field(default_factory=dict)
 
-    def ground(self, artefacts: ArtefactFolder, cache_dir: Path, progress: Progress) -> Ground:
-        """Return what every pipeline of the run is fitted on, and where."""
+    def ground(
+        self,
+        artefacts: ArtefactFolder,
+        cache_dir: Path,
+        progress: Progress,
+        *,
+        seed: int | None = None,
+    ) -> Ground:
+        """Return what every pipeline of the run is fitted on, and where.
+
+        ``seed``: one of the run's; None for the first. The data are the same for all of them.
+        """
+        own = self.config.seed if seed is None else seed
         return Ground(
             data=self.data,
             settings=self.settings,
-            seed=self.config.seed,
+            seed=own,
             call_seconds=self.config.call_seconds,
-            key_file=self.key_file,
+            key_file=self.key_file_of(own),
             artefacts=artefacts,
             cache_dir=cache_dir,
             progress=progress,
         )
 
+    def key_file_of(self, seed: int) -> Path:
+        """Return the client's key file of a seed: further seeds have one each, beside the first's.
+
+        It is made at first use, as the first is, and found again by its name.
+        """
+        if seed == self.config.seed:
+            return self.key_file
+        return self.key_file.with_name(f"{self.key_file.stem}-seed-{seed}{self.key_file.suffix}")
+
     def cells(self) -> list[PlannedCell]:
-        """All cells in their order: accuracy, interleaved latency rounds, disturbed messages."""
-        accuracy = [self._cell(planned, Phase.ACCURACY, 0) for planned in self.pipelines]
+        """All cells in their order: accuracy, interleaved latency rounds, disturbed messages.
+
+        Accuracy is measured for every seed, the first one first; the rest for the first alone.
+        """
+        accuracy = [
+            self._cell(planned, Phase.ACCURACY, 0, seed)
+            for seed in self.config.all_seeds
+            for planned in self.pipelines
+            if seed == self.config.seed or planned.label not in self.not_run
+        ]
         rounds = range(1, self.config.latency_rounds + 1) if self.config.latency_images else ()
         latency = [
             self._cell(planned, Phase.LATENCY, number)
@@ -144,13 +177,20 @@ class RunPlan:
         ]
         return accuracy + latency + robustness
 
-    def _cell(self, planned: Planned, phase: Phase, number: int) -> PlannedCell:
-        return PlannedCell(
-            planned, phase, number, key_of(**self.identity_inputs(planned, phase, number))
-        )
+    def _cell(
+        self, planned: Planned, phase: Phase, number: int, seed: int | None = None
+    ) -> PlannedCell:
+        own = self.config.seed if seed is None else seed
+        identity = key_of(**self.identity_inputs(planned, phase, number, own))
+        return PlannedCell(planned, phase, number, identity, own, again=own != self.config.seed)
 
-    def identity_inputs(self, planned: Planned, phase: Phase, number: int) -> dict[str, Any]:
-        """Return every input that can change the cell's result, by name."""
+    def identity_inputs(
+        self, planned: Planned, phase: Phase, number: int, seed: int
+    ) -> dict[str, Any]:
+        """Return every input that can change the cell's result, by name.
+
+        Which other seeds the run has changes none.
+        """
         config = self.config
         inputs: dict[str, Any] = {
             "data": self.summary.fingerprint,
@@ -163,13 +203,15 @@ class RunPlan:
             },
             "weights": self.backbone.weights_sha256,
             "matched_to": self.data.public.reference.digest if self.data.public else "",
-            "seed": config.seed,
+            "seed": seed,
             "source": source_digest(
                 *CORE_MODULES,
                 *PHASE_MODULES.get(phase, ()),
                 *planned.pipeline.source_modules(planned.parameters),
             ),
-            "machine": dict(planned.pipeline.identity_inputs(planned.parameters, self.key_file)),
+            "machine": dict(
+                planned.pipeline.identity_inputs(planned.parameters, self.key_file_of(seed))
+            ),
             "packages": _package_versions(),
             "phase": phase.value,
             "round": number,
@@ -190,7 +232,7 @@ class RunPlan:
             label=cell.planned.label,
             parameters=cell.planned.spec.parameters,
             resolved=cell.planned.resolved(),
-            seed=self.config.seed,
+            seed=cell.seed,
             phase=cell.phase,
             round=cell.round,
         )
@@ -229,8 +271,9 @@ class RunPlan:
                 for p in self.pipelines
             ],
             seed=self.config.seed,
+            seeds=list(self.config.all_seeds),
             profile=self.config.profile,
-            settings=self.config.model_dump(mode="json", exclude={"pipelines"})
+            settings=self.config.model_dump(mode="json", exclude={"pipelines", "repeats"})
             | {
                 "threads": self.settings.threads,
                 "public": [one.argument for one in self.public],
@@ -245,6 +288,11 @@ class RunPlan:
         for name in RunConfig.model_fields:
             value = getattr(self.config, name)
             if name in {"profile", "pipelines"} or value == getattr(base, name):
+                continue
+            if name == "seed" and self.config.seeds:
+                continue
+            if name == "seeds":
+                words.append(f"--seeds {','.join(map(str, value))}")
                 continue
             if name == "public":
                 words += [f"--public {shown_spec(one)}" for one in value]

@@ -5,9 +5,11 @@ A finished cell is kept as long as nothing that can change its result has change
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from he_compare.common.errors import UsageError
 from he_compare.common.run.records import Manifest
-from he_compare.common.run.store import RunFolder
+from he_compare.common.run.store import MANIFEST, RunFolder
 from he_compare.common.types import Status
 from he_compare.comparisons.measuring.plan import OUTSIDE_PLAN, RunPlan
 from he_compare.comparisons.measuring.runner import describe_cell
@@ -22,6 +24,21 @@ def require_same_plan(folder: RunFolder, plan: RunPlan) -> None:
             fix="pass another folder with --out, or repeat the command of that run: "
             + manifest.command,
         )
+
+
+def add_seeds(folder: RunFolder, plan: RunPlan) -> None:
+    """Write into the manifest which seeds were added to a run since it was begun, if any were."""
+    manifest = folder.manifest()
+    known = manifest.seeds or [manifest.seed]
+    added = [seed for seed in plan.config.all_seeds if seed not in known]
+    if not added:
+        return
+    seeds = [*known, *added]
+    now = replace(plan, config=plan.config.model_copy(update={"seeds": seeds})).manifest()
+    settings = manifest.settings | {"seeds": seeds}
+    meanings = {"seeds": now.meanings["seeds"]} | manifest.meanings
+    changed = {"seeds": seeds, "settings": settings, "meanings": meanings, "command": now.command}
+    folder.write_model(MANIFEST, manifest.model_copy(update=changed))
 
 
 def _what_differs(old: Manifest, new: Manifest) -> str:
@@ -40,7 +57,7 @@ def _what_differs(old: Manifest, new: Manifest) -> str:
 def explain_cells(plan: RunPlan, folder: RunFolder) -> str:
     """Say for each cell whether it would run or be kept, and why; one line per cell."""
     known = {r.identity: r for r in folder.records()} if folder.exists() else {}
-    labels = {(r.cell.label, r.cell.phase, r.cell.round) for r in known.values()}
+    labels = {(r.cell.label, r.cell.phase, r.cell.round, r.cell.seed) for r in known.values()}
     lines = []
     for cell in plan.cells():
         record = known.get(cell.identity)
@@ -48,7 +65,7 @@ def explain_cells(plan: RunPlan, folder: RunFolder) -> str:
             verdict = f"kept: finished {record.started_at}"
         elif record is not None:
             verdict = f"run again: its status was {record.status.value}"
-        elif (cell.planned.label, cell.phase, cell.round) in labels:
+        elif (cell.planned.label, cell.phase, cell.round, cell.seed) in labels:
             verdict = "run again: source, packages, weights or settings changed since"
         else:
             verdict = "run: no record of it"

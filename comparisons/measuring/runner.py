@@ -31,9 +31,8 @@ from he_compare.common.run.store import RunFolder, save_arrays
 from he_compare.common.run.tape import Tape, TapeRecorder, facts_of_tape, write_tape
 from he_compare.common.types import Float64Array, IntArray, Per, Phase, Side, Status
 from he_compare.comparisons.measuring.disturbances import BIT_FLIPS, GAUSSIAN_NOISE
-from he_compare.comparisons.measuring.fitting import Fit
+from he_compare.comparisons.measuring.fitting import Fit, Ground
 from he_compare.comparisons.measuring.plan import PlannedCell, RunPlan
-from he_compare.comparisons.measuring.planned import Planned
 from he_compare.comparisons.measuring.robustness import NO_MESSAGE, no_curve, robustness_curve
 from he_compare.comparisons.measuring.sample_pictures import mean_jpeg_bytes, store_sample_pictures
 from he_compare.comparisons.measuring.session import (
@@ -82,8 +81,9 @@ class Runner:
         self.fits: dict[str, Fit] = {}
         self.tapes: dict[str, Tape] = {}
         self.ground = plan.ground(folder.artefacts, cache_dir, progress)
-        self._sessions: dict[str, Session] = {}
-        self._broken: dict[str, Exception] = {}
+        self._cache_dir = cache_dir
+        self._sessions: dict[tuple[str, int], Session] = {}
+        self._broken: dict[tuple[str, int], Exception] = {}
 
     def execute(self) -> CellCounts:
         """Run every cell that has no finished record. Servers are stopped on every way out."""
@@ -100,6 +100,8 @@ class Runner:
                 self.progress.line(title)
                 record = self._run_cell(cell)
                 self._tell(record)
+                if cell.again:
+                    self._close(cell)
                 outcome.executed += record.status is Status.OK
                 outcome.unavailable += record.status is Status.UNAVAILABLE
                 outcome.failed += record.status in (Status.FAILED, Status.TIMEOUT, Status.SKIPPED)
@@ -107,6 +109,12 @@ class Runner:
             for session in self._sessions.values():
                 session.close()
         return outcome
+
+    def _close(self, cell: PlannedCell) -> None:
+        """Stop what runs for a cell; of a further seed nothing else is measured."""
+        session = self._sessions.pop((cell.planned.label, cell.seed), None)
+        if session is not None:
+            session.close()
 
     def _tell(self, record: RunRecord) -> None:
         if record.status is Status.OK:
@@ -149,38 +157,45 @@ class Runner:
         error: Exception,
         begin: float,
     ) -> RunRecord:
-        label = cell.planned.label
-        session = self._sessions.pop(label, None)
-        if session is not None:
-            session.close()
+        name = cell.planned.label, cell.seed
+        self._close(cell)
         if not isinstance(error, CompareError):
             import traceback
 
             traceback.print_exc()
-        skipped = label in self._broken and not isinstance(error, UnavailableError)
+        skipped = name in self._broken and not isinstance(error, UnavailableError)
         message = describe_error(error)
-        self._broken.setdefault(label, error)
+        self._broken.setdefault(name, error)
         record = _ended(started, Status.SKIPPED if skipped else status, message, begin)
         return record.model_copy(
             update={"error": ErrorInfo(kind=type(error).__name__, message=message)}
         )
 
-    def _session(self, planned: Planned) -> Session:
+    def _session(self, cell: PlannedCell) -> Session:
+        planned, name = cell.planned, (cell.planned.label, cell.seed)
         if reason := self.plan.not_run.get(planned.label):
             raise UnavailableError(reason)
-        before = self._broken.get(planned.label)
+        before = self._broken.get(name)
         if isinstance(before, UnavailableError):
             raise before
         if before is not None:
             raise CellError(f"its pipeline already failed: {describe_error(before)}")
-        if planned.label not in self._sessions:
-            session = open_session(planned, self.ground)
-            self._sessions[planned.label] = session
-            self.fits[planned.label] = session.fit
-        return self._sessions[planned.label]
+        if name not in self._sessions:
+            session = open_session(planned, self._ground_of(cell))
+            self._sessions[name] = session
+            if not cell.again:
+                self.fits[planned.label] = session.fit
+        return self._sessions[name]
+
+    def _ground_of(self, cell: PlannedCell) -> Ground:
+        if not cell.again:
+            return self.ground
+        return self.plan.ground(
+            self.folder.artefacts, self._cache_dir, self.progress, seed=cell.seed
+        )
 
     def _measure(self, cell: PlannedCell, started: RunRecord) -> RunRecord:
-        session = self._session(cell.planned)
+        session = self._session(cell)
         measure: dict[Phase, Callable[[PlannedCell, Session, RunRecord], RunRecord]] = {
             Phase.ACCURACY: self._measure_accuracy,
             Phase.LATENCY: self._measure_latency,
@@ -199,8 +214,9 @@ class Runner:
         clock = Clock(Side.CLIENT)
         parts = []
         recorder = None
-        if self.taped is not None and isinstance(session, ServedSession):
-            recorder = TapeRecorder(self.taped)
+        taped = None if cell.again else self.taped
+        if taped is not None and isinstance(session, ServedSession):
+            recorder = TapeRecorder(taped)
         for start in range(0, len(test), size):
             images = test.images[start : start + size]
             parts.append(session.run(images, clock, per=Per.BATCH, record=recorder))
@@ -212,7 +228,8 @@ class Runner:
         traffic, server_peak = session.traffic(before, len(test)), session.server_peak()
         validation = validation_scores(session, self.ground.data.val, size)
         name, digest = self._store_predictions(cell, scores, twins, validation)
-        self._store_pictures(session)
+        if not cell.again:
+            self._store_pictures(session)
         record = started.model_copy(
             update={
                 "status": Status.OK,
@@ -377,7 +394,8 @@ def evenly_spaced(n: int, most: int) -> IntArray:
 def describe_cell(cell: PlannedCell) -> str:
     """Name a cell for a person."""
     if cell.phase is Phase.ACCURACY:
-        return f"{cell.planned.label}: fit and test"
+        seed = f", seed {cell.seed}" if cell.again else ""
+        return f"{cell.planned.label}: fit and test{seed}"
     if cell.phase is Phase.ROBUSTNESS:
         local = isinstance(cell.planned.pipeline, LocalPipeline)
         none = " (none: it sends nothing)" if local else ""
