@@ -23,7 +23,11 @@ from he_compare.common.run.records import Verdict
 from he_compare.common.similarity import luminance, ssim
 from he_compare.common.types import Aim, Float64Array, IntArray, Knowledge, Side, UInt8Array
 from he_compare.fhe_baseline.checks.tools.encryption_check import EncryptionCheck
-from he_compare.fhe_baseline.checks.tools.picture_decoder import learn_convolutional, learn_linear
+from he_compare.fhe_baseline.checks.tools.picture_decoder import (
+    learn_convolutional,
+    learn_convolutional_once,
+    learn_linear,
+)
 from he_compare.fhe_baseline.checks.tools.victim import (
     MOST_INSPECTED,
     deploy,
@@ -197,9 +201,9 @@ def _from_features(
     features = population.features[victims].astype(np.float64)
     steps, seconds = int(STEPS * budget.seconds), SHARE * budget.seconds
     linear = learn_linear(known, pictures)
-    decoder = learn_convolutional(known, pictures, seconds, steps, random)
+    decoder = learn_convolutional_once(known, pictures, seconds, steps, random)
     found = judge(decoder(features), originals)
-    blind = learn_convolutional(random.permutation(known), pictures, seconds, steps, random)
+    blind = learn_convolutional_once(random.permutation(known), pictures, seconds, steps, random)
     return Leaked(
         judge(linear(features), originals),
         found,

@@ -7,6 +7,7 @@ running the scheme under a key of the adversary's own.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, TypeAlias, cast
 
 import numpy as np
@@ -18,7 +19,7 @@ from he_compare.common.types import Float64Array, PixelArray
 AnyArray: TypeAlias = npt.NDArray[Any]
 
 THUMBNAIL = 14
-BINS = 256
+BINS, HALVES = 256, 8
 Descriptor: TypeAlias = Callable[[PixelArray, PictureShape, int], Float64Array]
 
 
@@ -29,15 +30,23 @@ def value_histogram(images: PixelArray, shape: PictureShape, side: int) -> Float
 
 def folded_histogram(images: PixelArray, shape: PictureShape, side: int) -> Float64Array:
     """Counts of min(v, 255 - v): kept under negation as well."""
-    values = _bytes(images)
-    return _histograms(np.minimum(values, 255 - values), BINS // 2)
+    counts = value_histogram(images, shape, side)
+    return cast(Float64Array, counts[:, : BINS // 2] + counts[:, : BINS // 2 - 1 : -1])
 
 
 def nibble_histogram(images: PixelArray, shape: PictureShape, side: int) -> Float64Array:
     """Counts of folded 4-bit halves: kept by ciphers that move halves."""
-    values = _bytes(images)
-    halves = np.concatenate([values & 15, values >> 4], axis=1)
-    return _histograms(np.minimum(halves, 15 - halves), 8)
+    return cast(Float64Array, value_histogram(images, shape, side) @ _folded_halves())
+
+
+@cache
+def _folded_halves() -> Float64Array:
+    """Say how often each byte value has each folded half: float64 (256, 8)."""
+    found = np.zeros((BINS, HALVES))
+    for value in range(BINS):
+        for half in (value & 15, value >> 4):
+            found[value, min(half, 15 - half)] += 1
+    return found
 
 
 def block_nibbles(images: PixelArray, shape: PictureShape, side: int) -> Float64Array:

@@ -8,8 +8,11 @@ Of the steps tried, the one with the best SSIM on pictures held out counts.
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from he_compare.common.backbones.picture_loss import structural_loss
+from he_compare.common.identity import array_digest, key_of
 from he_compare.common.similarity import ssim
 from he_compare.common.types import Float32Array, Float64Array, UInt8Array
 
@@ -152,6 +156,36 @@ class ConvolutionalDecoder:
         """Return pictures, uint8 (n, side, side)."""
         inputs = _tensor(self.linear.inputs(features))
         return as_bytes(self.linear.pixels(features) + added(self.network, inputs))
+
+
+# Learnt before in this process, by all that it was learnt from; with the generator's state after.
+_learnt: dict[str, tuple[ConvolutionalDecoder, Mapping[str, Any]]] = {}
+MOST_KEPT = 4
+
+
+def learn_convolutional_once(
+    features: Float64Array,
+    pictures: UInt8Array,
+    seconds: float,
+    steps: int,
+    random: np.random.Generator,
+) -> ConvolutionalDecoder:
+    """Learn as ``learn_convolutional`` does, once for the same features, pictures and budget.
+
+    Pipelines that share a backbone leak the same features. The generator is left as if it had been
+    learnt again.
+    """
+    before = json.dumps(random.bit_generator.state, sort_keys=True)
+    known = key_of(
+        what=array_digest(features, pictures), seconds=seconds, steps=steps, random=before
+    )
+    if known not in _learnt:
+        decoder = learn_convolutional(features, pictures, seconds, steps, random)
+        while len(_learnt) >= MOST_KEPT:
+            _learnt.pop(next(iter(_learnt)))
+        _learnt[known] = decoder, random.bit_generator.state
+    decoder, random.bit_generator.state = _learnt[known]
+    return decoder
 
 
 def learn_convolutional(

@@ -11,6 +11,7 @@ from he_compare.fhe_baseline.checks.feature_inversion import judge
 from he_compare.fhe_baseline.checks.tools.picture_decoder import (
     as_bytes,
     learn_convolutional,
+    learn_convolutional_once,
     learn_linear,
 )
 
@@ -85,3 +86,18 @@ def test_no_time_leaves_the_linear_decoder() -> None:
     decoder = learn_convolutional(features, pictures, 0.0, 100, np.random.default_rng(0))
     assert decoder.steps == 0
     np.testing.assert_array_equal(decoder(features), learn_linear(features, pictures)(features))
+
+
+def test_what_was_learnt_is_used_again_for_the_same_inputs_alone() -> None:
+    features, pictures = discs()
+    learnt = []
+    for known in (features[:OWN], features[:OWN].copy(), features[1 : OWN + 1]):
+        random = np.random.default_rng(7)
+        learnt.append((learn_convolutional_once(known, pictures[:OWN], 30.0, 10, random), random))
+    (first, after), (same, after_same), (other, _) = learnt
+    assert same is first
+    assert other is not first
+    assert after.integers(1 << 40) == after_same.integers(1 << 40)
+    fresh = np.random.default_rng(7)
+    learn_convolutional(features[:OWN], pictures[:OWN], 30.0, 10, fresh)
+    assert fresh.bit_generator.state != np.random.default_rng(7).bit_generator.state
