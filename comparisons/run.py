@@ -61,10 +61,10 @@ def run_command(
             folder.keep_copies(plan.copies)
             if folder.recover():
                 progress.line("incomplete record from a crash ignored; its cell runs again")
-            runner = _runner(plan, folder, progress)
-            outcome = runner.execute()
+            measurer = _measurer(plan, folder, progress)
+            outcome = _execute(plan, folder, measurer, progress)
             scoring.score_run(folder)
-            attacks = _audit(plan, folder, runner, progress)
+            attacks = _audit(plan, folder, measurer, progress)
             folder.write_sums()
         finally:
             folder.unlock()
@@ -93,28 +93,33 @@ def _settled(config: RunConfig, offline: bool, progress: ProgressReporter) -> Ru
     return config.model_copy(update={"weights": weights})
 
 
-def _runner(plan: Any, folder: RunFolder, progress: ProgressReporter) -> Any:
+def _measurer(plan: Any, folder: RunFolder, progress: ProgressReporter) -> Any:
     from he_compare.comparisons.auditing.audit import messages_to_keep
-    from he_compare.comparisons.measuring.runner import Runner
+    from he_compare.comparisons.measuring.measurer import CellMeasurer
 
-    return Runner(
-        plan,
-        folder,
-        cache_dir=default_cache_dir(),
-        progress=progress,
-        taped=messages_to_keep(plan),
-    )
+    ground = plan.ground(folder.artefacts, default_cache_dir(), progress)
+    return CellMeasurer(plan, ground, messages_to_keep(plan))
+
+
+def _execute(plan: Any, folder: RunFolder, measurer: Any, progress: ProgressReporter) -> Any:
+    """Run the cells in this process. Servers are stopped on every way out."""
+    from he_compare.comparisons.measuring.runner import HereExecutor, execute
+
+    try:
+        return execute(plan, folder, HereExecutor(measurer), progress)
+    finally:
+        measurer.close()
 
 
 def _audit(
-    plan: Any, folder: RunFolder, runner: Any, progress: ProgressReporter
+    plan: Any, folder: RunFolder, measurer: Any, progress: ProgressReporter
 ) -> list[AttackOutcome]:
     """Attack the run's own pipelines, unless the configuration says not to."""
     if plan.config.audit == "none":
         return []
     from he_compare.comparisons.auditing.audit import audit_run
 
-    return audit_run(plan, folder, runner, progress)
+    return audit_run(plan, folder, measurer, progress)
 
 
 def _matrix(outcomes: list[AttackOutcome]) -> str:

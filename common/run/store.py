@@ -90,14 +90,19 @@ def _sync_directory(folder: Path) -> None:
         os.close(handle)
 
 
-def save_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Write arrays as npz, atomically; text arrays are fixed-width unicode, never objects."""
+def npz_bytes(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
+    """Return arrays as npz; text arrays are fixed-width unicode, never objects."""
     for name, array in arrays.items():
         if array.dtype.hasobject:
             raise ValueError(f"array {name!r} holds objects")
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **dict(arrays))
-    write_atomic(path, buffer.getvalue())
+    return buffer.getvalue()
+
+
+def save_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Write arrays as npz, atomically."""
+    write_atomic(path, npz_bytes(arrays))
 
 
 def load_arrays(path: Path, *, most: int = MOST_ARRAY_BYTES) -> dict[str, npt.NDArray[Any]]:

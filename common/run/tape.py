@@ -23,6 +23,7 @@ from he_compare.common.service.wire import pack, unpack
 from he_compare.common.types import IntArray, Message
 
 FOLDER = "tape"
+PUBLIC_SUFFIX = ".public"
 
 
 @dataclass(frozen=True, repr=False)
@@ -78,20 +79,26 @@ class TapeRecorder:
 
 def write_tape(folder: Path, name: str, tape: Tape) -> TapeFacts:
     """Write a tape into a run folder; return the facts for its record."""
+    facts, files = tape_files(name, tape)
+    for file, content in files.items():
+        if not (file == facts.public_file and (folder / file).is_file()):
+            write_atomic(folder / file, content)
+    return facts
+
+
+def tape_files(name: str, tape: Tape) -> tuple[TapeFacts, dict[str, bytes]]:
+    """Return the facts of a tape, and its files by their names in a run folder."""
     sizes = np.array([len(message) for message in tape.messages], np.int64)
     content = np.frombuffer(b"".join(tape.messages), np.uint8)
     public = hashlib.sha256(tape.public_material).hexdigest()
-    file, public_file = f"{FOLDER}/{name}.tape", f"{FOLDER}/{public[:32]}.public"
-    positions = np.ascontiguousarray(tape.positions, np.int64)
+    file, public_file = f"{FOLDER}/{name}.tape", f"{FOLDER}/{public[:32]}{PUBLIC_SUFFIX}"
     arrays: dict[str, npt.NDArray[Any]] = {
-        "positions": positions,
+        "positions": np.ascontiguousarray(tape.positions, np.int64),
         "sizes": sizes,
         "messages": content,
     }
-    write_atomic(folder / file, pack(arrays))
-    if not (folder / public_file).is_file():
-        write_atomic(folder / public_file, tape.public_material)
-    return facts_of_tape(tape, file, public_file)
+    facts = facts_of_tape(tape, file, public_file)
+    return facts, {file: pack(arrays), public_file: tape.public_material}
 
 
 def facts_of_tape(tape: Tape, file: str = "", public_file: str = "") -> TapeFacts:

@@ -55,6 +55,7 @@ from he_compare.comparisons.auditing.targets import (
 )
 from he_compare.comparisons.measuring.dataset_opening import open_dataset
 from he_compare.comparisons.measuring.dataset_spec import default_folder_name, shown_dataset
+from he_compare.comparisons.measuring.measurer import CellMeasurer
 from he_compare.comparisons.measuring.opening_options import DataOptions, option_words
 from he_compare.comparisons.measuring.pipeline_spec import (
     PipelineSpec,
@@ -62,7 +63,6 @@ from he_compare.comparisons.measuring.pipeline_spec import (
     resolve_parameters,
 )
 from he_compare.comparisons.measuring.plan import RunPlan
-from he_compare.comparisons.measuring.runner import Runner
 from he_compare.comparisons.progress import ProgressReporter
 from he_compare.comparisons.terminal import terminal_columns
 
@@ -150,7 +150,7 @@ def messages_to_keep(plan: RunPlan) -> IntArray | None:
 
 
 def audit_run(
-    plan: RunPlan, folder: RunFolder, runner: Runner, progress: ProgressReporter
+    plan: RunPlan, folder: RunFolder, measurer: CellMeasurer, progress: ProgressReporter
 ) -> list[AttackOutcome]:
     """Attack every pipeline of a run as it was deployed, into the run's folder.
 
@@ -176,7 +176,7 @@ def audit_run(
         references=plan.public,
     )
     progress.line(f"audit with the {budget.name} budget")
-    deployments = RunDeployments(plan, folder, runner)
+    deployments = RunDeployments(plan, folder, measurer)
     targets = [
         pipeline_target(
             planned.spec,

@@ -31,10 +31,10 @@ from he_compare.comparisons.auditing.targets import (
     pipeline_target,
 )
 from he_compare.comparisons.measuring.fitting import Ground, fit_and_deploy
+from he_compare.comparisons.measuring.measurer import CellMeasurer
 from he_compare.comparisons.measuring.pipeline_spec import PipelineSpec
 from he_compare.comparisons.measuring.plan import RunPlan
 from he_compare.comparisons.measuring.planned import Planned
-from he_compare.comparisons.measuring.runner import Runner
 from he_compare.comparisons.progress import ProgressReporter
 
 # A pipeline that is fitted for the audit alone: the shortest training there is.
@@ -45,10 +45,10 @@ VALIDATION_SHARE = 4
 class RunDeployments:
     """The deployments of a run. A run that was resumed fits again what is not in memory."""
 
-    def __init__(self, plan: RunPlan, folder: RunFolder, runner: Runner) -> None:
+    def __init__(self, plan: RunPlan, folder: RunFolder, measurer: CellMeasurer) -> None:
         self._plan = plan
         self._folder = folder
-        self._runner = runner
+        self._measurer = measurer
         # By identity: a folder may hold another record of a label, of a key that was changed since.
         known = {record.identity: record for record in folder.records()}
         self._records = {
@@ -70,11 +70,11 @@ class RunDeployments:
         """
         record = self._deployed(planned)
         label = planned.label
-        tape, live = self._tape(record), label in self._runner.tapes
-        fit = self._runner.fits.get(label)
+        tape, live = self._tape(record), label in self._measurer.tapes
+        fit = self._measurer.fits.get(label)
         if fit is None:
-            fit = fit_and_deploy(planned.pipeline, planned.parameters, self._runner.ground)
-            self._runner.fits[label] = fit
+            fit = fit_and_deploy(planned.pipeline, planned.parameters, self._measurer.ground)
+            self._measurer.fits[label] = fit
         size = self._plan.config.image_size
         scheme = fit.deployed.scheme((size, size, CHANNELS))
         if tape is None or scheme.in_batches:
@@ -94,7 +94,7 @@ class RunDeployments:
         return record
 
     def _tape(self, record: RunRecord) -> Tape | None:
-        known = self._runner.tapes.get(record.cell.label)
+        known = self._measurer.tapes.get(record.cell.label)
         if known is not None or record.tape is None or not record.tape.file:
             return known
         return read_tape(self._folder.path, record.tape)

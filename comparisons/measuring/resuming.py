@@ -11,8 +11,8 @@ from he_compare.common.errors import UsageError
 from he_compare.common.run.records import Manifest
 from he_compare.common.run.store import MANIFEST, RunFolder
 from he_compare.common.types import Status
+from he_compare.comparisons.measuring.measurer import describe_cell
 from he_compare.comparisons.measuring.plan import OUTSIDE_PLAN, RunPlan
-from he_compare.comparisons.measuring.runner import describe_cell
 
 
 def require_same_plan(folder: RunFolder, plan: RunPlan) -> None:

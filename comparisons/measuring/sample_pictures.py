@@ -44,18 +44,25 @@ def sample_positions(labels: IntArray, count: int) -> IntArray:
     return np.array(turns[:count], dtype=np.int64)
 
 
-def store_sample_pictures(folder: RunFolder, plan: RunPlan, session: Session) -> None:
+def sample_view(plan: RunPlan, session: Session) -> UInt8Array | None:
+    """Return what the server sees of the sample images of a run; None where it has no picture."""
+    if not plan.config.pictures:
+        return None
+    chosen = sample_positions(plan.test.labels, plan.config.pictures)
+    return session.fitted.protected_picture(plan.test.images[chosen])
+
+
+def store_sample_view(
+    folder: RunFolder, plan: RunPlan, label: str, view: UInt8Array | None
+) -> None:
     """Add one pipeline's view of the sample images to the run's pictures."""
     chosen = sample_positions(plan.test.labels, plan.config.pictures)
-    originals = plan.test.images[chosen]
-    view = session.fitted.protected_picture(originals)
     arrays: dict[str, npt.NDArray[Any]] = folder.pictures()
-    arrays["original"] = originals
+    arrays["original"] = plan.test.images[chosen]
     arrays["ids"] = np.array([plan.test.ids[i] for i in chosen])
     arrays["classes"] = np.array([plan.data.classes[plan.test.labels[i]] for i in chosen])
     labels = [str(label) for label in arrays.get("view_labels", np.array([], dtype=str))]
     if view is not None:
-        label = session.planned.label
         if label not in labels:
             labels.append(label)
         arrays[f"view_{labels.index(label)}"] = view

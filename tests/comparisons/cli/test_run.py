@@ -25,7 +25,7 @@ from he_compare.common.types import Phase, Side, Stage, Status
 from he_compare.comparisons.auditing import suite
 from he_compare.comparisons.cli import app
 from he_compare.comparisons.judging.verify import verify_run
-from he_compare.comparisons.measuring import fitting, runner, session
+from he_compare.comparisons.measuring import fitting, phases, session
 from he_compare.comparisons.measuring.robustness import NO_MESSAGE
 from tests.support.imagefolders import write_chestxray_like
 
@@ -298,7 +298,7 @@ def test_validation_scores_are_kept_and_leave_no_trace_in_what_is_measured(
 ) -> None:
     """The same run with and without them: bytes, batches and tape are the same."""
     assert compare("echo[behaviour=claim]", extra=("--audit",)) in (0, 3)
-    monkeypatch.setattr(runner, "validation_scores", lambda *given: None)
+    monkeypatch.setattr(phases, "validation_scores", lambda *given: None)
     assert compare("echo[behaviour=claim]", extra=("--audit",), out="without") in (0, 3)
     kept, bare = (records_of(tmp_path, out)[0] for out in ("run", "without"))
     assert bare.validation is None

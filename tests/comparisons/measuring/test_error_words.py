@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from he_compare.common.errors import CellError
-from he_compare.comparisons.measuring.runner import describe_error
+from he_compare.comparisons.measuring.measurer import describe_error
 
 
 @pytest.mark.parametrize(
