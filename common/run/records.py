@@ -619,6 +619,14 @@ class AttackOutcome(Record):
     reason: str = Field(
         default="", description="Why not applicable, unreadable, unreliable or not run"
     )
+    place: int = Field(
+        default=0, description="Place of its cell in the order of the audit; 0 in older records"
+    )
+    beside: str = Field(
+        default="",
+        description="Target beside which a control was attacked, with what the attack believes of "
+        "it; '' for what was a target itself, and in older records",
+    )
 
     @model_validator(mode="before")
     @classmethod

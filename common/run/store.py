@@ -42,6 +42,7 @@ from he_compare.common.errors import IntegrityError, UsageError
 from he_compare.common.identity import file_digest, key_of
 from he_compare.common.npz_header import claimed_array
 from he_compare.common.run.records import AttackOutcome, Manifest, RunRecord, ScoreSheet
+from he_compare.common.run.superseding import standing_outcomes
 
 MANIFEST = "manifest.json"
 COPIES_TABLE = "copies.csv"
@@ -267,8 +268,12 @@ class RunFolder:
         return _read_lines(self.path / RECORDS, RunRecord, "its cell")
 
     def outcomes(self) -> list[AttackOutcome]:
-        """Read the outcomes of the attacks in the same way; [] where nothing was attacked."""
-        return _read_lines(self.path / ATTACKS, AttackOutcome, "its attack")
+        """Read the outcomes of the attacks in the same way; [] where nothing was attacked.
+
+        They come in the order of the audit, whatever the order in which they were written, and
+        without those that a later one supersedes.
+        """
+        return standing_outcomes(_read_lines(self.path / ATTACKS, AttackOutcome, "its attack"))
 
     def scores(self) -> ScoreSheet:
         """Read the scores. Raises UsageError where the run was not scored."""

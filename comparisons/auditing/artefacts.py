@@ -1,10 +1,11 @@
-"""What attacks leave in the run folder: pictures and files, under ``attacks/``."""
+"""What attacks leave: pictures and files, as bytes under their names in the run folder."""
 
 from __future__ import annotations
 
 import io
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -12,8 +13,9 @@ from PIL import Image
 
 from he_compare.common.adversary import Truth
 from he_compare.common.attack_score import Picture
+from he_compare.common.errors import CellError, IntegrityError
 from he_compare.common.run.records import AttackPicture
-from he_compare.common.run.store import ATTACK_FILES, RunFolder, write_atomic
+from he_compare.common.run.store import ATTACK_FILES, RunFolder, inside, write_atomic
 from he_compare.common.similarity import ssim
 from he_compare.common.types import PixelArray, UInt8Array
 from he_compare.comparisons.attacks.tools.likeness import as_picture
@@ -34,17 +36,16 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
-def store_attack_pictures(
-    folder: RunFolder,
+def attack_pictures(
     target: str,
-    attack: str,
+    row: str,
     pictures: Sequence[Picture],
     truth: Truth,
     ciphertexts: PixelArray,
-) -> list[AttackPicture]:
-    """Write original, server's view and outcome of a few images as PNG; return their records."""
-    place = folder_of(target, attack)
-    stored = []
+) -> tuple[list[AttackPicture], dict[str, bytes]]:
+    """Draw original, server's view and outcome of a few images: their records, and PNG by name."""
+    place = folder_of(target, row)
+    records, files = [], {}
     for picture in pictures[:MOST_PICTURES]:
         original = truth.originals[picture.position]
         view = as_picture(ciphertexts[picture.position])
@@ -56,43 +57,57 @@ def store_attack_pictures(
         ]
         for role, pixels, caption in shown:
             name = f"{place}/{picture.position}-{slug(role)}.png"
-            write_atomic(folder.path / name, png(pixels))
+            files[name] = png(pixels)
             image = truth.ids[picture.position]
-            stored.append(AttackPicture(file=name, role=role, image=image, caption=caption))
-    return stored
+            records.append(AttackPicture(file=name, role=role, image=image, caption=caption))
+    return records, files
 
 
-def store_findings(
-    folder: RunFolder,
-    target: str,
-    attack: str,
-    files: Mapping[str, bytes],
-) -> list[str]:
-    """Write the files of a check; return their names relative to the run folder."""
-    place = folder_of(target, attack)
+def finding_files(target: str, check: str, files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return the files of a check under their names in the run folder.
+
+    Raises TypeError for what is no bytes, CellError for a name outside the folder of the cell.
+    """
+    place = folder_of(target, check)
     for name, data in files.items():
-        write_atomic(folder.path / place / name, data)
-    return [f"{place}/{name}" for name in files]
+        if not isinstance(data, bytes):
+            raise TypeError(f"the file {name!r} of a check is {type(data).__name__}, not bytes")
+        if ".." in PurePosixPath(name).parts or name.startswith("/"):
+            raise CellError(f"a check leaves a file {name!r}, outside the folder of its cell")
+    return {f"{place}/{name}": data for name, data in files.items()}
 
 
-def store_finding_pictures(
-    folder: RunFolder,
+def finding_pictures(
     target: str,
-    attack: str,
+    check: str,
     pictures: Sequence[tuple[str, str, UInt8Array, str]],
-) -> list[AttackPicture]:
-    """Write the pictures of a check, (image id, role, pixels, caption), as PNG."""
-    place = folder_of(target, attack)
-    stored = []
+) -> tuple[list[AttackPicture], dict[str, bytes]]:
+    """Draw the pictures of a check, (image id, role, pixels, caption), in the same way."""
+    place = folder_of(target, check)
+    records, files = [], {}
     for number, (image, role, pixels, caption) in enumerate(pictures):
         name = f"{place}/{number}-{slug(role)}.png"
-        write_atomic(folder.path / name, png(pixels))
-        stored.append(
-            AttackPicture.model_validate(
-                {"file": name, "role": role, "image": image, "caption": caption}
-            )
-        )
-    return stored
+        files[name] = png(pixels)
+        facts = {"file": name, "role": role, "image": image, "caption": caption}
+        records.append(AttackPicture.model_validate(facts))
+    return records, files
+
+
+def keep_files(folder: RunFolder, files: Mapping[str, bytes]) -> None:
+    """Write files under their names in a run folder.
+
+    Raises IntegrityError, before any is written, where one would not lie under ``attacks/``.
+    """
+    places = {name: inside(folder.path / ATTACK_FILES, _below(name)) for name in files}
+    for name, place in places.items():
+        write_atomic(place, files[name])
+
+
+def _below(name: str) -> str:
+    head, _, rest = name.partition("/")
+    if head != ATTACK_FILES or not rest:
+        raise IntegrityError(f"a cell of an audit leaves {name!r}, which is not in {ATTACK_FILES}/")
+    return rest
 
 
 def png(pixels: UInt8Array) -> bytes:

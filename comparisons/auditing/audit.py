@@ -40,12 +40,13 @@ from he_compare.common.scheme import CONTROLS
 from he_compare.common.types import IntArray, NotRun
 from he_compare.comparisons.auditing import matrix, suite
 from he_compare.comparisons.auditing.adversary_view import positions_read
+from he_compare.comparisons.auditing.audit_cells import Setup
 from he_compare.comparisons.auditing.deployments import (
     DeployedAlone,
     RunDeployments,
     ground_of_audit,
 )
-from he_compare.comparisons.auditing.harness import Harness, Setup
+from he_compare.comparisons.auditing.harness import Harness
 from he_compare.comparisons.auditing.pool import DatasetPool, PlainPool, RunPool
 from he_compare.comparisons.auditing.targets import (
     Target,

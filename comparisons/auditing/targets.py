@@ -62,7 +62,9 @@ class Target:
     ``parameters``: as resolved, JSON values. ``tape_digest``: of the messages that crossed, ''
     where there are none. ``argument``: what names it on the command line. ``modules``: whose source
     can change what is attacked. ``open_it`` raises CompareError where there is nothing to attack.
-    ``no_server``: nothing is sent to anybody, so that it is never opened.
+    ``no_server``: nothing is sent to anybody, so that it is never opened. ``family``: of targets
+    that may send the same bytes, the same word; '' where another process cannot open it alike,
+    because its key or its tape is only in the memory of the process that deployed it.
     """
 
     label: str
@@ -75,6 +77,7 @@ class Target:
     open_it: Callable[[], Opened]
     tape_digest: str = ""
     no_server: bool = False
+    family: str = ""
     _keys: dict[int, KeyedScheme] = field(default_factory=dict)
     _opened: Opened | CompareError | None = None
 
@@ -220,6 +223,7 @@ def cipher_target(text: str, size: int) -> Target:
         argument=f"--cipher '{label}'",
         modules=(type(scheme).__module__, plugins.find("ciphers", scheme.name).module),
         open_it=lambda: Opened(scheme, "cipher alone"),
+        family=scheme.name,
     )
 
 
@@ -257,6 +261,7 @@ def pipeline_target(
     size: int,
     open_it: Callable[[], Opened],
     tape_digest: str = "",
+    family: str = "",
 ) -> Target:
     """Make a target of a pipeline with its resolved parameters."""
     return Target(
@@ -270,6 +275,7 @@ def pipeline_target(
         open_it=open_it,
         tape_digest=tape_digest,
         no_server=isinstance(pipeline, LocalPipeline),
+        family=family,
     )
 
 

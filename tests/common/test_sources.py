@@ -11,7 +11,7 @@ import pytest
 from he_compare.common import identity, plugins, sources
 from he_compare.common.identity import source_digest
 from he_compare.common.sources import libraries_of, sources_of
-from he_compare.comparisons.auditing import harness
+from he_compare.comparisons.auditing import audit_cells
 
 Write = Callable[[str, str], None]
 ATTACKS = [one.module for one in plugins.discover("attacks").values()]
@@ -144,12 +144,13 @@ def test_what_is_inert_computes_nothing() -> None:
 
 
 def test_no_outcome_is_redone_for_how_it_is_shown_or_stored() -> None:
-    found = {one.removeprefix("he_compare.") for one in sources_of(*harness.JUDGES)}
+    found = {one.removeprefix("he_compare.") for one in sources_of(*audit_cells.JUDGES)}
     assert {"comparisons.auditing.verdicts", "comparisons.auditing.adversary_view"} <= found
     assert found.isdisjoint(
         {
             "comparisons.progress",
             "comparisons.auditing.harness",
+            "comparisons.auditing.lanes",
             "comparisons.auditing.artefacts",
             "comparisons.auditing.suite",
             "common.plugins",

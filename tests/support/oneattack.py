@@ -7,7 +7,8 @@ from pathlib import Path
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.run.records import AttackOutcome
 from he_compare.common.run.store import RunFolder
-from he_compare.comparisons.auditing.harness import Harness, Setup
+from he_compare.comparisons.auditing.audit_cells import Setup
+from he_compare.comparisons.auditing.harness import Harness
 from he_compare.comparisons.auditing.targets import Target, cipher_target
 from he_compare.comparisons.progress import ProgressReporter
 from tests.support.attackpool import InventedPool

@@ -23,7 +23,8 @@ from he_compare.comparisons.attacks.tools.planes import (
 from he_compare.comparisons.attacks.tools.unet import train
 from he_compare.comparisons.auditing import matrix
 from he_compare.comparisons.auditing.audit import exit_code
-from he_compare.comparisons.auditing.harness import Harness, Setup
+from he_compare.comparisons.auditing.audit_cells import Setup
+from he_compare.comparisons.auditing.harness import Harness
 from he_compare.comparisons.auditing.targets import cipher_target
 from he_compare.comparisons.auditing.verdicts import large_enough, too_small
 from he_compare.comparisons.progress import ProgressReporter

@@ -16,7 +16,8 @@ from he_compare.common.run.records import AttackOutcome
 from he_compare.common.run.store import RunFolder
 from he_compare.common.types import ImageBatch
 from he_compare.comparisons.attacks.moment_matching import ATTACK
-from he_compare.comparisons.auditing.harness import Harness, Setup
+from he_compare.comparisons.auditing.audit_cells import Setup
+from he_compare.comparisons.auditing.harness import Harness
 from he_compare.comparisons.auditing.targets import cipher_target
 from he_compare.comparisons.progress import ProgressReporter
 

@@ -23,8 +23,9 @@ from he_compare.common.service.wire import unpack
 from he_compare.common.types import ImageBatch, Knowledge, Message
 from he_compare.comparisons.auditing import suite
 from he_compare.comparisons.auditing.adversary_view import positions_read
+from he_compare.comparisons.auditing.audit_cells import Setup
 from he_compare.comparisons.auditing.deployments import _every_fourth_of_a_class
-from he_compare.comparisons.auditing.harness import Harness, Setup
+from he_compare.comparisons.auditing.harness import Harness
 from he_compare.comparisons.auditing.targets import (
     KEY_IN_USE,
     LostKey,

@@ -17,7 +17,8 @@ from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.run.store import RunFolder
 from he_compare.common.types import Knowledge, NotRun
 from he_compare.comparisons.auditing import audit, suite
-from he_compare.comparisons.auditing.harness import Harness, Setup
+from he_compare.comparisons.auditing.audit_cells import Setup
+from he_compare.comparisons.auditing.harness import Harness
 from he_compare.comparisons.auditing.targets import cipher_target
 from he_compare.comparisons.progress import ProgressReporter
 from tests.support.attackpool import InventedPool
@@ -106,6 +107,7 @@ def nothing(_: Any, guess: Any, truth: Truth) -> Any:
         (check(CheckFinding("fine", "x")), "gave 'fine', expected a CheckFinding with a verdict"),  # type: ignore[arg-type]
         (check(CheckFinding("broken", 5)), "ValidationError"),  # type: ignore[arg-type]
         (check(CheckFinding("broken", "x", artefacts={"a": 5})), "TypeError"),  # type: ignore[dict-item]
+        (check(CheckFinding("broken", "x", artefacts={"../a": b"5"})), "outside the folder of its"),
     ],
 )
 def test_a_faulty_step_is_one_cell_that_was_not_run(

@@ -28,8 +28,9 @@ from he_compare.common.types import Knowledge, Message, NotRun, UInt8Array
 from he_compare.comparisons.attacks.tools.likeness import PUBLIC_MEAN, as_picture, score_pictures
 from he_compare.comparisons.auditing import matrix, suite
 from he_compare.comparisons.auditing.audit import exit_code
+from he_compare.comparisons.auditing.audit_cells import Setup
 from he_compare.comparisons.auditing.explaining import explain_outcome
-from he_compare.comparisons.auditing.harness import Harness, Setup
+from he_compare.comparisons.auditing.harness import Harness
 from he_compare.comparisons.auditing.outcome_draft import SEEDED_KEYS
 from he_compare.comparisons.auditing.targets import Opened, Target, cipher_target
 from he_compare.comparisons.progress import ProgressReporter

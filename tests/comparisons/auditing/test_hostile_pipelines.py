@@ -18,8 +18,9 @@ from he_compare.common.run.tape import Tape, write_tape
 from he_compare.common.scheme import KeyedScheme, Scheme
 from he_compare.common.types import ImageBatch, Message, NotRun, Phase, Status, UInt8Array
 from he_compare.comparisons.auditing import deployments, suite
+from he_compare.comparisons.auditing.audit_cells import Setup
 from he_compare.comparisons.auditing.deployments import RunDeployments
-from he_compare.comparisons.auditing.harness import Harness, Setup
+from he_compare.comparisons.auditing.harness import Harness
 from he_compare.comparisons.auditing.targets import LostKey, Opened, Target
 from he_compare.comparisons.progress import ProgressReporter
 from tests.comparisons.auditing.test_deployments import SMALL, Pool, Spy, tape_of

@@ -14,7 +14,8 @@ from he_compare.common.run.severity import NOTHING_TO_ATTACK, WORDS, gravest
 from he_compare.common.run.store import RunFolder
 from he_compare.comparisons.auditing import matrix, suite
 from he_compare.comparisons.auditing.audit import exit_code
-from he_compare.comparisons.auditing.harness import Harness, Setup
+from he_compare.comparisons.auditing.audit_cells import Setup
+from he_compare.comparisons.auditing.harness import Harness
 from he_compare.comparisons.auditing.targets import Target, cipher_target, pipeline_target
 from he_compare.comparisons.measuring.pipeline_spec import parse_spec
 from he_compare.comparisons.progress import ProgressReporter

@@ -16,8 +16,9 @@ from he_compare.common.run.records import AttackOutcome
 from he_compare.common.run.store import RunFolder
 from he_compare.common.types import NotRun
 from he_compare.comparisons.auditing import matrix, suite
+from he_compare.comparisons.auditing.audit_cells import Setup
 from he_compare.comparisons.auditing.explaining import explain_outcome, find_cell
-from he_compare.comparisons.auditing.harness import Harness, Setup
+from he_compare.comparisons.auditing.harness import Harness
 from he_compare.comparisons.auditing.targets import cipher_target
 from he_compare.comparisons.progress import ProgressReporter
 from tests.support.attackpool import InventedPool

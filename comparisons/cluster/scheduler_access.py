@@ -1,0 +1,181 @@
+"""Which scheduler may be asked, and with which certificate.
+
+Whoever reaches a scheduler of Dask runs code on its workers, which read the images and hold keys.
+So a scheduler that is not on this machine is reached over TLS, where both ends show a certificate
+of one authority (docs/adr/0019).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import ssl
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from he_compare.common.errors import UsageError
+
+OPTIONS = "--tls-ca, --tls-cert and --tls-key"
+HOW_TO = "docs/how-to/cluster.md says how to make certificates"
+OPEN_TO_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+@dataclass(frozen=True)
+class TlsFiles:
+    """PEM files: the authority, this side's certificate, and the key of that certificate."""
+
+    authority: Path
+    certificate: Path
+    key: Path
+
+    def check(self) -> None:
+        """Raise UsageError, with the option and the fix, where a connection could not be made."""
+        for option, path in (
+            ("--tls-ca", self.authority),
+            ("--tls-cert", self.certificate),
+            ("--tls-key", self.key),
+        ):
+            _require_readable(option, path)
+        _require_private(self.key)
+        _shake_hands(*self._contexts())
+
+    def security(self) -> Any:
+        """Return what Dask takes; every connection is encrypted. Raises as ``check`` does."""
+        from distributed import Security
+
+        self.check()
+        return Security(
+            tls_ca_file=str(self.authority),
+            tls_client_cert=str(self.certificate),
+            tls_client_key=str(self.key),
+            require_encryption=True,
+        )
+
+    def _contexts(self) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+        """Return both ends of a connection, each with the certificate."""
+        both = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        for context in both:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_REQUIRED
+            try:
+                context.load_verify_locations(cafile=self.authority)
+            except (ssl.SSLError, OSError) as error:
+                raise UsageError(
+                    f"--tls-ca {self.authority} is no certificate in PEM format ({_why(error)})",
+                    fix=HOW_TO,
+                ) from None
+            try:
+                context.load_cert_chain(self.certificate, self.key, password=_no_password)
+            except (ssl.SSLError, OSError) as error:
+                raise UsageError(
+                    f"--tls-cert {self.certificate} and --tls-key {self.key} are no certificate "
+                    f"and its key in PEM format ({_why(error)})",
+                    fix=HOW_TO,
+                ) from None
+        return both
+
+
+def access_to(
+    address: str,
+    authority: Path | None = None,
+    certificate: Path | None = None,
+    key: Path | None = None,
+    *,
+    insecure: bool = False,
+) -> Any | None:
+    """Return the security for a scheduler: None for plain TCP, which has to be allowed.
+
+    ``address``: ``tls://HOST:PORT`` or ``tcp://HOST:PORT``. ``insecure``: plain TCP to another
+    machine is wanted all the same. Raises UsageError.
+    """
+    scheme, host = _parts(address)
+    given = [path for path in (authority, certificate, key) if path is not None]
+    if scheme == "tls":
+        if authority is None or certificate is None or key is None:
+            raise UsageError(f"{address} wants a certificate", fix=f"pass {OPTIONS}; {HOW_TO}")
+        return TlsFiles(authority, certificate, key).security()
+    if given:
+        raise UsageError(
+            f"{OPTIONS} are of no use with {address}, which is not encrypted",
+            fix=f"pass --scheduler {address.replace('tcp://', 'tls://', 1)}",
+        )
+    if not is_loopback(host) and not insecure:
+        raise UsageError(
+            f"{address} is neither encrypted nor authenticated: whoever is on that network can run "
+            "code on the workers, and read images and keys",
+            fix=f"start the scheduler with a certificate and pass tls://... with {OPTIONS}, or "
+            "accept this with --insecure-scheduler",
+        )
+    return None
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether a host is this machine by name or number; no name is looked up."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower().rstrip(".") == "localhost"
+
+
+def _parts(address: str) -> tuple[str, str]:
+    fix = "pass --scheduler tls://HOST:8786 (or tcp:// on this machine)"
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise UsageError(f"--scheduler {address!r} is no address", fix=fix) from None
+    rest = parts.path or parts.query or parts.fragment or "@" in parts.netloc
+    if parts.scheme not in ("tcp", "tls") or not host or not port or rest:
+        raise UsageError(f"--scheduler {address!r} is no address of a scheduler", fix=fix)
+    return parts.scheme, host
+
+
+def _require_readable(option: str, path: Path) -> None:
+    if not path.is_file():
+        what = "is no file" if path.exists() else "does not exist"
+        raise UsageError(f"{option} {path} {what}", fix=HOW_TO)
+    if not os.access(path, os.R_OK):
+        raise UsageError(f"{option} {path} cannot be read", fix="give yourself the right to read")
+
+
+def _require_private(key: Path) -> None:
+    """Raise UsageError where others may read the key; POSIX only."""
+    if os.name == "posix" and key.stat().st_mode & OPEN_TO_OTHERS:
+        mode = stat.S_IMODE(key.stat().st_mode)
+        raise UsageError(
+            f"--tls-key {key} is open to other users of this machine (mode {mode:03o}): who has "
+            "it can run code on the workers",
+            fix=f"chmod 600 {key}",
+        )
+
+
+def _no_password() -> str:
+    raise OSError("the key has a password, which nobody can type for the workers")
+
+
+def _shake_hands(client: ssl.SSLContext, server: ssl.SSLContext) -> None:
+    """Connect both ends in memory: the certificate has to be valid and of the authority."""
+    to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = (
+        client.wrap_bio(to_client, to_server),
+        server.wrap_bio(to_server, to_client, server_side=True),
+    )
+    for _ in range(8):
+        for end in ends:
+            try:
+                end.do_handshake()
+            except ssl.SSLWantReadError:
+                continue
+            except ssl.SSLError as error:
+                raise UsageError(
+                    f"the certificate of --tls-cert does not hold for --tls-ca ({_why(error)})",
+                    fix="sign it with that authority, and see whether it has expired",
+                ) from None
+
+
+def _why(error: Exception) -> str:
+    verified = getattr(error, "verify_message", "")
+    return str(verified or getattr(error, "reason", "") or error)
