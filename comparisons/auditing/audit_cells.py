@@ -180,7 +180,7 @@ class ControlsTold:
 
     def wanted(self, cell: AuditCell) -> bool:
         """Say whether the controls beside this cell are to be recorded, if it has any."""
-        return cell.place < self._places.get(cell.row, cell.place + 1)
+        return cell.place <= self._places.get(cell.row, cell.place)
 
     def note(self, cell: AuditCell, outcomes: Sequence[AttackOutcome]) -> None:
         """Take note of what a cell gave."""

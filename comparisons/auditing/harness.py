@@ -53,9 +53,11 @@ class Harness:
             found[cell.place] = [known]
         self._begin = time.perf_counter()
         for cell, finished in self._attack(left, told):
-            for one in finished:
+            # Of two cells under way at once both may bring the controls of their row.
+            kept = [one for one in finished if not one.outcome.beside or told.wanted(cell)]
+            for one in kept:
                 self._keep(one)
-            outcomes = [one.outcome for one in finished]
+            outcomes = [one.outcome for one in kept]
             found.setdefault(cell.place, []).extend(outcomes)
             told.note(cell, outcomes)
         return [outcome for place in sorted(found) for outcome in found[place]]

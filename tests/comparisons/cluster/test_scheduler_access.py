@@ -82,7 +82,7 @@ def test_plain_tcp_on_this_machine_is_fine(host: str) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["node7", "10.0.0.4", "0.0.0.0", "localhost.evil.org", "127.0.0.1.evil.org", "[fe80::1]"],,
+    ["node7", "10.0.0.4", "0.0.0.0", "localhost.evil.org", "127.0.0.1.evil.org", "[fe80::1]"],
 )
 def test_plain_tcp_to_another_machine_is_refused_unless_it_is_accepted(host: str) -> None:
     with pytest.raises(UsageError, match="whoever is on that network can run code") as caught:
