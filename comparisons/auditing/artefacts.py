@@ -71,9 +71,9 @@ def finding_files(target: str, check: str, files: Mapping[str, bytes]) -> dict[s
     place = folder_of(target, check)
     for name, data in files.items():
         if not isinstance(data, bytes):
-            raise TypeError(f"the file {name!r} of a check is {type(data).__name__}, not bytes")
+            raise TypeError(f"the file {name!r} of {check!r} is {type(data).__name__}, not bytes")
         if ".." in PurePosixPath(name).parts or name.startswith("/"):
-            raise CellError(f"a check leaves a file {name!r}, outside the folder of its cell")
+            raise CellError(f"{check!r} leaves a file {name!r}, outside the folder of its cell")
     return {f"{place}/{name}": data for name, data in files.items()}
 
 
