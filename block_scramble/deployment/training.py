@@ -113,7 +113,7 @@ def _trained_once(
     state = initial_state(header, context)
     inputs = {
         "data": data.fingerprint,
-        "pixels": array_digest(data.train.images, data.val.images),
+        "pixels": [data.train.images.digest(), data.val.images.digest()],
         "cipher": instance.cipher.name,
         "options": instance.options.model_dump(mode="json"),
         "policy": instance.policy.value,
@@ -283,7 +283,7 @@ def _upload(
     for start in range(0, len(batch), CHUNK):
         part = batch.take(slice(start, start + CHUNK))
         with context.clock.stage(Stage.ENCRYPT, items=len(part)):
-            ciphertexts, nonces = encryptor.encrypt(part.images)
+            ciphertexts, nonces = encryptor.encrypt(part.images[:])
         with context.clock.stage(Stage.SERIALIZE, items=len(part)):
             message = labelled_message(split, ciphertexts, nonces, part.labels)
         server.call("add", [message], context.clock)

@@ -156,7 +156,7 @@ def _trained(
     start = state_bytes(build_convnet(classes=header.classes, weights=weights, seed=seed))
     inputs: dict[str, Any] = {
         "data": data.fingerprint,
-        "pixels": array_digest(data.train.images, data.val.images),
+        "pixels": [data.train.images.digest(), data.val.images.digest()],
         "cipher": instance.cipher.name,
         "options": instance.options.model_dump(mode="json"),
         "policy": instance.policy.value,

@@ -18,7 +18,7 @@ from he_compare.common.backbones.deit import (
 )
 from he_compare.common.contracts import RunContext
 from he_compare.common.errors import IntegrityError
-from he_compare.common.identity import array_digest, key_of, source_digest
+from he_compare.common.identity import key_of, source_digest
 from he_compare.common.run.store import load_arrays, save_arrays
 from he_compare.common.seeds import seed_for
 from he_compare.common.sources import sources_of
@@ -79,7 +79,7 @@ def cached_features(
     computed again.
     """
     key = key_of(
-        images=array_digest(batch.images),
+        images=batch.images.digest(),
         weights=extractor.weights_sha256,
         backbone=extractor.name,
         source=source_digest(*sources_of(__name__)),

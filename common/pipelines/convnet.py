@@ -121,7 +121,7 @@ class ConvnetPipeline(Pipeline):
 
         from he_compare.common.backbones.deit import state_digest
         from he_compare.common.backbones.features import backbone_seed
-        from he_compare.common.identity import array_digest, source_digest
+        from he_compare.common.identity import source_digest
         from he_compare.common.sources import sources_of
 
         settings = context.settings
@@ -132,7 +132,7 @@ class ConvnetPipeline(Pipeline):
         budget = convnet_budget(context, len(data.train), "plain", NAME)
         inputs: dict[str, Any] = {
             "data": data.fingerprint,
-            "pixels": array_digest(data.train.images, data.val.images),
+            "pixels": [data.train.images.digest(), data.val.images.digest()],
             "initial_weights": state_digest(model),
             "statistics": settings.backbone,
             "budget": asdict(budget),
@@ -161,8 +161,8 @@ def _train_plain(
 
     mean, std = pixel_statistics(context.settings.backbone)
     trainer = VitTrainer(model, mean, std, budget, flip=True)
-    trainer.add(Split.TRAIN, data.train.images, data.train.labels)
-    trainer.add(Split.VAL, data.val.images, data.val.labels)
+    trainer.add(Split.TRAIN, data.train.images[:], data.train.labels)
+    trainer.add(Split.VAL, data.val.images[:], data.val.labels)
     while not trainer.finished:
         context.progress(f"training {ARCHITECTURE}", len(trainer.history), budget.epochs)
         trainer.run_epoch()

@@ -122,7 +122,7 @@ def _open(spec: str, under_test: UnderTest) -> PublicReference:
 
         def held(size: int) -> Held:
             batch = under_test.training(size)
-            return Held(batch.ids, batch.images)
+            return Held(batch.ids, batch.images[:])
 
         return TrainingSplit(under_test.fingerprint, held)
     return _dataset(spec, under_test.seed)
@@ -144,7 +144,7 @@ def _dataset(name: str, seed: int) -> HeldImages:
 
     def held(size: int) -> Held:
         batch = choice.load_batch(dataset, Split.TRAIN, positions, size)
-        return Held(batch.ids, batch.images)
+        return Held(batch.ids, batch.images[:])
 
     return HeldImages(
         name=name,
@@ -167,7 +167,7 @@ def _domain(reference: PublicReference, under_test: UnderTest) -> Domain:
             fix="name another reference",
         )
     attacked = under_test.attacked(under_test.size)
-    copy = find_copy(held.images, attacked.images)
+    copy = find_copy(held.images, attacked.images[:])
     if copy is not None:
         how = "is" if copy.exact else "is a changed copy of"
         raise UsageError(
@@ -182,4 +182,4 @@ def _domain(reference: PublicReference, under_test: UnderTest) -> Domain:
 
 def _shares_images(images: UInt8Array, under_test: UnderTest) -> bool:
     """Say whether one of the images is among those of the training split that are read."""
-    return find_copy(images, under_test.training(under_test.size).images) is not None
+    return find_copy(images, under_test.training(under_test.size).images[:]) is not None

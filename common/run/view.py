@@ -34,7 +34,7 @@ from he_compare.common.types import Phase, Status
 
 
 @dataclass(frozen=True)
-class Pictures:
+class SamplePictures:
     """Sample images: ``original`` uint8 (m, h, w, 3); ``views`` by pipeline label, same m."""
 
     original: npt.NDArray[np.uint8]
@@ -172,7 +172,7 @@ class RunView:
     manifest: Manifest
     pipelines: tuple[PipelineView, ...]
     scores: ScoreSheet | None
-    pictures: Pictures | None
+    pictures: SamplePictures | None
     records: tuple[RunRecord, ...] = field(default=())
     outcomes: tuple[AttackOutcome, ...] = field(default=())
     path: Path = field(default=Path(), compare=False)
@@ -317,7 +317,7 @@ def _pipeline(
     )
 
 
-def _pictures(arrays: dict[str, npt.NDArray[Any]]) -> Pictures | None:
+def _pictures(arrays: dict[str, npt.NDArray[Any]]) -> SamplePictures | None:
     """Turn the arrays of ``pictures.npz`` into pictures. Raises IntegrityError on other shapes."""
     if not arrays:
         return None
@@ -338,7 +338,7 @@ def _pictures(arrays: dict[str, npt.NDArray[Any]]) -> Pictures | None:
             f"{PICTURES} holds arrays of {sorted(counts)} images",
             fix=f"delete {PICTURES} to have the report without pictures",
         )
-    return Pictures(original, ids, classes, views)
+    return SamplePictures(original, ids, classes, views)
 
 
 def _images(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:

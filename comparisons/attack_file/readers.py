@@ -63,7 +63,7 @@ WHOLE_PICTURES = (
 )
 # Values of a block up to which nibbles and tables are looked for in single images: a few seconds.
 MOST_ALONE = 768
-Pictures = Callable[[UInt8Array], tuple[UInt8Array, list[Alone]]]
+ReadPictures = Callable[[UInt8Array], tuple[UInt8Array, list[Alone]]]
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Reading:
     sureness: Sureness
     found: str
     keys: str
-    pictures: Pictures
+    pictures: ReadPictures
     evidence: Mapping[str, float] = field(default_factory=dict)
     scrambled: bool = True
     upright: bool = False
@@ -374,7 +374,7 @@ def _evidence(solved: Reconstruction) -> dict[str, float]:
     }
 
 
-def _of(solved: Reconstruction, keys: str, pictures: Pictures) -> Reading:
+def _of(solved: Reconstruction, keys: str, pictures: ReadPictures) -> Reading:
     evidence = _evidence(solved)
     return Reading(
         solved.sureness, _found(solved), keys, pictures, evidence, scrambled=not _untouched(solved)

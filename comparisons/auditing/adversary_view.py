@@ -128,7 +128,7 @@ def set_up(
     candidate_of: IntArray | None = None
     given: dict[Need, Any] = {}
     if Need.AUXILIARY in attack.needs and public is not None:
-        channels = GREY_CHANNELS if is_grey(batch.images) else COLOUR_CHANNELS
+        channels = GREY_CHANNELS if is_grey(batch.images[:]) else COLOUR_CHANNELS
         drawn = seed_for(seed, "public images", key)
         images = public.reference.images(budget.auxiliary, size, channels, drawn)
         given[Need.AUXILIARY] = images
@@ -138,7 +138,9 @@ def set_up(
     if Need.ORACLE in attack.needs:
         given[Need.ORACLE] = Oracle(encrypt, budget.queries)
     if Need.CANDIDATES in attack.needs:
-        chosen, candidate_of = _candidates(batch.images, shares.attacked, budget.candidates, random)
+        chosen, candidate_of = _candidates(
+            batch.images[:], shares.attacked, budget.candidates, random
+        )
         given[Need.CANDIDATES] = batch.images[chosen]
     if Need.LABELS in attack.needs:
         known = np.arange(min(budget.labels, len(originals) // 2))
@@ -154,7 +156,7 @@ def set_up(
     )
     truth = Truth(
         facts=facts,
-        originals=originals.images,
+        originals=originals.images[:],
         ids=originals.ids,
         labels=originals.labels,
         fresh=pairs(shares.fresh),

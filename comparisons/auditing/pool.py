@@ -104,7 +104,7 @@ def training_images(pool: PlainPool) -> Public:
 
     def held(size: int) -> Held:
         batch = pool.auxiliary(size)
-        return Held(batch.ids, batch.images)
+        return Held(batch.ids, batch.images[:])
 
     return Public(TrainingSplit(pool.fingerprint, held), Domain.IN_DOMAIN, TRAIN)
 

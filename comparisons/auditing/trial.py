@@ -135,7 +135,7 @@ class Trial:
     def _public_mean(self, size: int) -> UInt8Array | None:
         """Return the mean of the public images, uint8 (h, w, c); None where there are none."""
         if size not in self._public_means:
-            self._public_means[size] = mean_picture(self.pool.auxiliary(size).images)
+            self._public_means[size] = mean_picture(self.pool.auxiliary(size).images[:])
         return self._public_means[size]
 
     def inspected(self, target: Target) -> Inspected:
@@ -146,7 +146,7 @@ class Trial:
             pipeline=target.pipeline,
             deployed=target.opened.deployed,
             scheme=target.scheme,
-            images=batch.images,
+            images=batch.images[:],
             labels=batch.labels,
             classes=self.pool.classes,
         )

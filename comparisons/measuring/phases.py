@@ -89,8 +89,8 @@ def measure_accuracy(at: Occasion, session: Session) -> tuple[MeasuredCell, Tape
         at.progress("test images", min(start + size, len(test)), len(test))
     client = memory.taken()
     scores = np.concatenate(parts)
-    agreement = compare_with_clear(session.fitted, test.images, scores)
-    twins = clear_twins_of(session.fitted, test.images, session.classes)
+    agreement = compare_with_clear(session.fitted, test.images[:], scores)
+    twins = clear_twins_of(session.fitted, test.images[:], session.classes)
     traffic, server_peak = session.traffic(before, len(test)), session.server_peak()
     validation = validation_scores(session, at.plan.data.val, size)
     predictions, digest = _predictions(at, scores, twins, validation)
@@ -110,7 +110,7 @@ def measure_accuracy(at: Occasion, session: Session) -> tuple[MeasuredCell, Tape
         predictions=name,
         predictions_sha256=digest,
         measurements=measurements(session.fit.once) + measurements(clock),
-        traffic=traffic.model_copy(update={"jpeg_bytes": mean_jpeg_bytes(test.images)}),
+        traffic=traffic.model_copy(update={"jpeg_bytes": mean_jpeg_bytes(test.images[:])}),
         agreement=agreement,
         clear_twins=[ClearTwinFacts(name=one.name, cost=one.cost) for one in twins],
         validation=validation.facts if validation else None,

@@ -39,7 +39,7 @@ def validation_scores(session: Session, split: ImageBatch, batch: int) -> Valida
     if session.fitted.fhe_mode is FheMode.NOT_APPLICABLE:
         name, scores = AS_EXECUTED, _executed(session, split, batch)
     else:
-        reference = session.fitted.clear_reference(split.images)
+        reference = session.fitted.clear_reference(split.images[:])
         if reference is None:
             return None
         name, scores = reference

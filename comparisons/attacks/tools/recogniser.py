@@ -33,7 +33,7 @@ def fit_recogniser(batch: ImageBatch) -> Recogniser | None:
     model = make_pipeline(
         StandardScaler(), LogisticRegression(C=0.01, max_iter=500, class_weight="balanced")
     )
-    model.fit(_thumbnails(some.images), some.labels)
+    model.fit(_thumbnails(some.images[:]), some.labels)
 
     def recognise(images: UInt8Array) -> IntArray:
         return model.predict(_thumbnails(images))

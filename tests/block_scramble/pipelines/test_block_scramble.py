@@ -25,10 +25,10 @@ from tests.support.scrambling import TEST, fit, scores_of
 def test_server_learns_from_ciphertexts_what_the_client_reads_back(bench: Bench) -> None:
     context = bench.context(epochs=4)
     fitted = fit(bench, context, negative_positive=False, key="seeded:1")
-    scores = scores_of(bench, fitted.deploy(context), TEST.images)
+    scores = scores_of(bench, fitted.deploy(context), TEST.images[:])
     assert scores.shape == (20, 2)
     assert (scores.argmax(axis=1) == TEST.labels).mean() >= 0.9
-    assert fitted.clear_reference(TEST.images) is None
+    assert fitted.clear_reference(TEST.images[:]) is None
     training = context.training
     assert training["epochs"] == len(training["history"]) <= 4
     assert 1 <= training["best_epoch"] <= training["epochs"]
@@ -63,8 +63,8 @@ def test_adapted_pipeline_reproduces_the_plain_vit(
 ) -> None:
     context = bench.context(epochs=1)
     fitted = fit(bench, context, mode="adapted", **parameters)
-    scores = scores_of(bench, fitted.deploy(context), TEST.images)
-    reference = fitted.clear_reference(TEST.images)
+    scores = scores_of(bench, fitted.deploy(context), TEST.images[:])
+    reference = fitted.clear_reference(TEST.images[:])
     assert reference is not None and reference[0] == "plain ViT"
     assert np.abs(scores - reference[1]).max() < 1e-4
     assert (scores.argmax(axis=1) == reference[1].argmax(axis=1)).all()
@@ -121,7 +121,7 @@ def test_record_says_what_the_patch_embedding_started_from(
 def test_server_trains_on_every_kind_of_ciphertext(bench: Bench, cipher: str) -> None:
     context = bench.context(epochs=1)
     fitted = fit(bench, context, cipher=cipher, key="seeded:1")
-    scores = scores_of(bench, fitted.deploy(context), TEST.images)
+    scores = scores_of(bench, fitted.deploy(context), TEST.images[:])
     assert scores.shape == (20, 2) and np.isfinite(scores).all()
     pictures = fitted.protected_picture(TEST.images[:2])
     assert pictures is not None and pictures.dtype == np.uint8
@@ -151,7 +151,7 @@ def test_stages_are_timed_where_they_happen(bench: Bench) -> None:
     server = bench.start(PIPELINE.name, deployment.public_material)
     clock = Clock(Side.CLIENT)
     deployment.client.reveal(
-        server.call("infer", deployment.client.protect(TEST.images, clock), clock), clock
+        server.call("infer", deployment.client.protect(TEST.images[:], clock), clock), clock
     )
     assert [(stage.value, side.value) for stage, side, _ in clock.samples] == [
         ("encrypt", "client"),
@@ -168,7 +168,7 @@ def test_inference_is_deterministic_and_one_reply_answers_each_message(bench: Be
     context = bench.context(epochs=1)
     deployment = fit(bench, context, mode="adapted").deploy(context)
     server = PIPELINE.load_server(deployment.public_material)
-    messages = deployment.client.protect(TEST.images, Clock(Side.CLIENT))
+    messages = deployment.client.protect(TEST.images[:], Clock(Side.CLIENT))
     first = server.infer(messages, Clock(Side.SERVER))
     assert first == server.infer(messages, Clock(Side.SERVER))
     assert len(first) == 20

@@ -53,7 +53,7 @@ def test_both_are_found_by_name() -> None:
 def test_the_plain_network_learns_and_is_trained_once(bench: Bench) -> None:
     context = bench.context()
     fitted = PLAIN.fit(DATA, ConvnetParameters(), context)
-    assert accuracy(bench.scores("convnet", fitted.deploy(context), TEST.images)) >= 0.9
+    assert accuracy(bench.scores("convnet", fitted.deploy(context), TEST.images[:])) >= 0.9
     assert context.training["model"] == "resnet18"
     assert context.training["epochs"] == len(context.training["history"]) <= 2
     assert fitted.claims().claim_type == "none"
@@ -75,11 +75,11 @@ def test_a_server_trains_the_network_on_ciphertexts(bench: Bench, options: dict[
     parameters = ConvnetScrambleParameters(key="seeded:1", **options)
     fitted = SCRAMBLED.fit(DATA, parameters, context)
     deployment = fitted.deploy(context)
-    assert accuracy(bench.scores("block-scramble-convnet", deployment, TEST.images)) >= 0.9
+    assert accuracy(bench.scores("block-scramble-convnet", deployment, TEST.images[:])) >= 0.9
     training = context.training
     assert training["model"] == "resnet18" and "patch_embedding" not in training
     assert "no key" in training["trained_on"] and training["augmentation"] == "none"
-    assert fitted.clear_reference(TEST.images) is None
+    assert fitted.clear_reference(TEST.images[:]) is None
     picture = fitted.protected_picture(TEST.images[:1])
     assert picture is not None and (picture != TEST.images[:1]).mean() > 0.5
 
@@ -87,7 +87,7 @@ def test_a_server_trains_the_network_on_ciphertexts(bench: Bench, options: dict[
 def test_no_key_and_no_plain_image_reaches_the_server(bench: Bench) -> None:
     context = bench.context(epochs=1)
     fitted = SCRAMBLED.fit(DATA, ConvnetScrambleParameters(), context)
-    bench.scores("block-scramble-convnet", fitted.deploy(context), TEST.images)
+    bench.scores("block-scramble-convnet", fitted.deploy(context), TEST.images[:])
     secret = key_files.load(context.key_file).secret_bytes()
     crossed = b"".join([*bench.crossing.public, *bench.crossing.messages])
     assert secret not in crossed and secret.hex().encode() not in crossed
@@ -191,7 +191,7 @@ def test_robustness_of_a_network_on_ciphertexts_falls_with_the_disturbance(bench
     for disturbance, strongest in ((BIT_FLIPS, 0.5), (GAUSSIAN_NOISE, 5000.0)):
         levels = [0.0, disturbance.levels[1], strongest]
         whole, little, ruined = robustness_curve(
-            session, TEST.images, TEST.labels, disturbance, levels
+            session, TEST.images[:], TEST.labels, disturbance, levels
         ).points
         assert whole.accuracy >= 0.9 and little.same >= 0.9 * little.n
         assert ruined.accuracy <= 0.75

@@ -61,9 +61,9 @@ def test_two_clients_with_their_own_keys_train_one_model_or_one_each(
     assert sum(share["train"] for share in dealt) == 32 and min(s["train"] for s in dealt) > 0
     assert ("by_client" in context.training) is (sharing == "apart")
     deployment = fitted.deploy(context)
-    scores = scores_of(bench, deployment, TEST.images)
+    scores = scores_of(bench, deployment, TEST.images[:])
     assert scores.shape == (20, 2)
-    messages = deployment.client.protect(TEST.images, Clock(Side.CLIENT))
+    messages = deployment.client.protect(TEST.images[:], Clock(Side.CLIENT))
     assert {unpack(message)[1]["client"] for message in messages} == {"0", "1"}
     assert len(bench.artefacts.made) == len(trained)
     assert "which client an image comes from" in fitted.claims().server_learns
@@ -74,8 +74,8 @@ def test_images_of_two_clients_are_encrypted_under_two_keys_in_their_order(bench
     instance = make_instance(parameters, DATA, bench.context())
     assert instance.key_of(0).fingerprint != instance.key_of(1).fingerprint
     client = BlockScrambleClient(instance.inference_encryptors(), 2, instance.owner_of_image)
-    messages = client.protect(TEST.images, Clock(Side.CLIENT))
-    for image, message in zip(TEST.images, messages, strict=True):
+    messages = client.protect(TEST.images[:], Clock(Side.CLIENT))
+    for image, message in zip(TEST.images[:], messages, strict=True):
         arrays, metadata = unpack(message)
         owner = int(metadata["client"])
         assert owner == instance.owner_of_image(image)
@@ -93,10 +93,10 @@ def test_a_client_without_images_is_refused(bench: Bench) -> None:
 def test_per_image_nonces_travel_with_the_ciphertexts(bench: Bench) -> None:
     context = bench.context(epochs=1)
     deployment = fit(bench, context, key_policy="per_image").deploy(context)
-    messages = deployment.client.protect(TEST.images, Clock(Side.CLIENT))
+    messages = deployment.client.protect(TEST.images[:], Clock(Side.CLIENT))
     nonces = {unpack(message)[1]["nonce"] for message in messages}
     assert len(nonces) == 20
     assert {len(nonce) for nonce in nonces} == {32}
     added, _ = unpack(bench.crossing.messages[0])
     assert added["nonces"].shape == (32, 16)
-    assert scores_of(bench, deployment, TEST.images).shape == (20, 2)
+    assert scores_of(bench, deployment, TEST.images[:]).shape == (20, 2)

@@ -71,5 +71,5 @@ def test_same_key_file_and_seed_give_the_same_predictions_in_another_run(tmp_pat
                 bench = Bench(tmp_path)
                 context = bench.context(epochs=1)
                 fitted = fit(bench, context, cipher=cipher, key_policy=policy)
-                scores.append(scores_of(bench, fitted.deploy(context), TEST.images))
+                scores.append(scores_of(bench, fitted.deploy(context), TEST.images[:]))
             assert (scores[0] == scores[1]).all()

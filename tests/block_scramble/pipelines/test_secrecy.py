@@ -25,9 +25,9 @@ def test_noise_for_classification_is_not_the_noise_of_training(bench: Bench) -> 
         for image in unpack(message)[0]["ciphertexts"]
     ]
     client = fitted.deploy(bench.context()).client
-    messages = client.protect(TEST.images, Clock(Side.CLIENT))
+    messages = client.protect(TEST.images[:], Clock(Side.CLIENT))
     sent = [unpack(message)[0]["ciphertext"].tobytes() for message in messages]
-    shown = [image.tobytes() for image in fitted.protected_picture(TEST.images)]
+    shown = [image.tobytes() for image in fitted.protected_picture(TEST.images[:])]
     assert len(trained_on) == 44
     assert len({*trained_on, *sent, *shown}) == 84
 
@@ -39,7 +39,7 @@ def test_no_key_material_and_no_plain_image_leaves_the_client(
 ) -> None:
     context = bench.context(epochs=1)
     fitted = fit(bench, context, mode=mode, key=key)
-    scores_of(bench, fitted.deploy(context), TEST.images)
+    scores_of(bench, fitted.deploy(context), TEST.images[:])
     parameters = BlockScrambleParameters(mode=mode, key=key)
     instance = make_instance(parameters, DATA, context)
     keys = [instance.client_key, instance.key]
@@ -52,7 +52,7 @@ def test_no_key_material_and_no_plain_image_leaves_the_client(
     embedding = instance.keyed().affine_embedding(16)
     for order in (embedding.block_order, embedding.value_order[0]):
         secrets += [order.astype(kind).tobytes() for kind in ("<i8", "<i4", "<u2")]
-    secrets += [image.tobytes() for image in (*DATA.train.images, *DATA.val.images, *TEST.images)]
+    secrets += [image.tobytes() for one in (DATA.train, DATA.val, TEST) for image in one.images[:]]
     claims = fitted.claims().model_dump_json().encode()
     training = json.dumps(context.training).encode()
     haystacks = [*bench.crossing.public, *bench.crossing.messages, *bench.artefacts.kept.values()]

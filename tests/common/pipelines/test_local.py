@@ -34,9 +34,9 @@ def test_it_answers_as_the_plain_server_does_and_shares_its_head(tmp_path: Path)
     context = bench.context()
     made = plain.fit(DATA, plain.parameters(model="logistic"), context)
     assert bench.artefacts.made == ["head"]
-    served = bench.scores("plaintext", made.deploy(context), TEST.images)
+    served = bench.scores("plaintext", made.deploy(context), TEST.images[:])
     clock = Clock(Side.CLIENT)
-    scores = local.answer(TEST.images, clock)
+    scores = local.answer(TEST.images[:], clock)
     assert np.allclose(scores, served, atol=1e-4)
     assert np.ptp(scores[:, 1]) > 1e-3
     assert {(stage, side) for stage, side, _ in clock.samples} == {
@@ -50,7 +50,7 @@ def test_another_c_is_another_head(tmp_path: Path) -> None:
     weak, strong = fitted(bench, C=1e-4), fitted(bench, C=10.0)
     clock = Clock(Side.CLIENT)
     assert bench.artefacts.made == ["head", "head"]
-    spread = [np.ptp(one.answer(TEST.images, clock)[:, 1]) for one in (weak, strong)]
+    spread = [np.ptp(one.answer(TEST.images[:], clock)[:, 1]) for one in (weak, strong)]
     assert spread[0] < spread[1]
 
 

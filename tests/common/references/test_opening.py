@@ -43,7 +43,7 @@ def write(folder: Path, images: UInt8Array, suffix: str = "png") -> str:
 
 
 def others(count: int = 20, size: int = SIZE) -> UInt8Array:
-    return pictures(count, size, 77).images
+    return pictures(count, size, 77).images[:]
 
 
 def jpeg(image: UInt8Array) -> UInt8Array:
@@ -74,7 +74,7 @@ def test_a_folder_is_read_and_named_without_its_path(tmp_path: Path) -> None:
 
 def test_sub_folders_count_and_other_files_do_not(tmp_path: Path) -> None:
     write(tmp_path, others(10))
-    write(tmp_path / "more", pictures(10, SIZE, 78).images)
+    write(tmp_path / "more", pictures(10, SIZE, 78).images[:])
     (tmp_path / "notes.txt").write_text("no picture")
     (public,) = open_references([f"folder:{tmp_path}"], under_test())
     assert len(public.reference.images(99, SIZE, COLOUR_CHANNELS, 0)) == 20
@@ -105,7 +105,7 @@ def test_a_copy_of_an_image_under_attack_is_refused_by_name(
 
 
 def test_other_pictures_are_no_copies() -> None:
-    assert find_copy(others(), POOL.attacked(SIZE).images) is None
+    assert find_copy(others(), POOL.attacked(SIZE).images[:]) is None
     flat = np.full((20, SIZE, SIZE, 3), 90, np.uint8)
     assert find_copy(flat, flat + 1) is None
 

@@ -87,7 +87,7 @@ def test_the_cost_of_a_step_never_falls() -> None:
 def test_the_prior_says_which_sign_the_picture_has(tmp_path: Path) -> None:
     found = outcome(tmp_path, "brightness_prior", "np[key_policy=per_image]")
     assert detail(found, "the prior knew places") == 1.0
-    plain = pictures(4, 32, 7).images
+    plain = pictures(4, 32, 7).images[:]
     public = pictures(60, 32, 2).images[..., 0]
     folded = np.minimum(plain, 255 - plain)[..., 0]
     prior = brightness_prior(public, folded)

@@ -89,7 +89,7 @@ def test_folding_is_not_applicable_to_permutations_and_says_so(tmp_path: Path, a
 
 
 def test_minimum_difference_undoes_colour_orders_up_to_the_whole_negative() -> None:
-    plain = pictures(6, 24, 5).images
+    plain = pictures(6, 24, 5).images[:]
     scheme = scheme_of_cipher("pixel_np", {}, 24)
     seen = scheme.read(scheme.new_key(3).protect(plain))
     fixed = minimum_difference(seen.astype(np.uint8))
@@ -109,7 +109,7 @@ def test_ciphertexts_are_told_among_candidates_by_what_the_cipher_keeps(
 
 
 def test_copies_of_an_image_are_one_candidate() -> None:
-    images = np.repeat(pictures(6, 8, 1).images, 2, axis=0)
+    images = np.repeat(pictures(6, 8, 1).images[:], 2, axis=0)
     chosen, where = _candidates(images, np.array([3, 2, 7]), 5, np.random.default_rng(0))
     assert len(chosen) == 5 and where[0] == where[1] != where[2]
     assert all(

@@ -68,9 +68,9 @@ def test_executed_scores_equal_the_clear_heads(tmp_path: Path, packing: str, cla
     one = ready(tmp_path, classes, packing=packing)
     test = images_of(classes, 6, 3)
     there, at_server = Clock(Side.CLIENT), Clock(Side.SERVER)
-    uploads = one.deployment.client.protect(test.images, there)
+    uploads = one.deployment.client.protect(test.images[:], there)
     scores = one.deployment.client.reveal(one.server.infer(uploads, at_server), there)
-    name, clear = one.fitted.clear_reference(test.images)
+    name, clear = one.fitted.clear_reference(test.images[:])
     assert name == "clear head"
     assert scores.shape == (6, classes)
     np.testing.assert_allclose(scores, clear, atol=1e-3)
@@ -84,13 +84,13 @@ def test_the_one_clear_model_before_it_is_the_clear_head(tmp_path: Path) -> None
     extractor = one.fitted.extractor
     assert isinstance(extractor, FakeExtractor)
     before = extractor.seen
-    name, clear = one.fitted.clear_reference(test.images)
-    (twin,) = one.fitted.clear_twins(test.images)
+    name, clear = one.fitted.clear_reference(test.images[:])
+    (twin,) = one.fitted.clear_twins(test.images[:])
     assert (twin.name, twin.cost) == (name, "")
     np.testing.assert_array_equal(twin.scores, clear)
     assert extractor.seen - before == 6
     # Other images are looked at anew.
-    other = one.fitted.clear_reference(255 - test.images)[1]
+    other = one.fitted.clear_reference(255 - test.images[:])[1]
     assert extractor.seen - before == 12 and not np.array_equal(other, clear)
 
 
@@ -102,7 +102,7 @@ def test_every_stage_is_timed_and_the_backbone_runs_on_every_image(tmp_path: Pat
     there, at_server = Clock(Side.CLIENT), Clock(Side.SERVER)
     test = images_of(2, 3, 3)
     for _ in range(2):
-        uploads = one.deployment.client.protect(test.images, there)
+        uploads = one.deployment.client.protect(test.images[:], there)
         one.deployment.client.reveal(one.server.infer(uploads, at_server), there)
     assert extractor.seen - before == 6
     client_stages = {stage for stage, *_ in there.samples}
@@ -129,7 +129,7 @@ def test_encrypting_an_image_twice_gives_two_ciphertexts_and_one_prediction(
 ) -> None:
     one = ready(tmp_path)
     client, clock = one.deployment.client, Clock(Side.CLIENT)
-    image = images_of(2, 1, 3).images
+    image = images_of(2, 1, 3).images[:]
     uploads = [client.protect(image, clock)[0] for _ in range(2)]
     assert uploads[0] != uploads[1]
     scores = client.reveal(one.server.infer(uploads, Clock(Side.SERVER)), clock)
@@ -195,7 +195,7 @@ def test_the_picture_is_the_first_bytes_of_a_ciphertext_and_changes_every_time(
     tmp_path: Path,
 ) -> None:
     one = ready(tmp_path)
-    images = images_of(2, 2, 3).images
+    images = images_of(2, 2, 3).images[:]
     first, second = (one.fitted.protected_picture(images) for _ in range(2))
     assert first is not None
     assert second is not None
@@ -209,7 +209,7 @@ def test_the_picture_is_the_first_bytes_of_a_ciphertext_and_changes_every_time(
 
 def test_before_a_deployment_there_is_no_picture_and_no_key_to_name(tmp_path: Path) -> None:
     fitted = PIPELINE.fit(data_of(2), FheHeadParameters(), make_context(tmp_path))
-    assert fitted.protected_picture(images_of(2, 1, 3).images) is None
+    assert fitted.protected_picture(images_of(2, 1, 3).images[:]) is None
     assert fitted.claims().key_fingerprint == ""
 
 

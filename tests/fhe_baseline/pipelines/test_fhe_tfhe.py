@@ -79,9 +79,9 @@ def test_executed_scores_equal_the_quantised_clear_heads(
     one = ready(tmp_path, classes)
     test = images_of(classes, 6, 3)
     there, at_server = Clock(Side.CLIENT), Clock(Side.SERVER)
-    uploads = one.deployment.client.protect(test.images, there)
+    uploads = one.deployment.client.protect(test.images[:], there)
     scores = one.deployment.client.reveal(one.server.infer(uploads, at_server), there)
-    name, clear = one.fitted.clear_reference(test.images)
+    name, clear = one.fitted.clear_reference(test.images[:])
     assert name == "quantised clear head"
     np.testing.assert_array_equal(scores, clear)
     assert one.fitted.fhe_mode is FheMode.EXECUTE
@@ -104,10 +104,10 @@ def test_on_fewer_components_uploads_shrink_and_scores_stay_exact(
     test = images_of(2, 3, 3)
     sizes = []
     for one in (whole, short):
-        uploads = one.deployment.client.protect(test.images, Clock(Side.CLIENT))
+        uploads = one.deployment.client.protect(test.images[:], Clock(Side.CLIENT))
         replies = one.server.infer(uploads, Clock(Side.SERVER))
         scores = one.deployment.client.reveal(replies, Clock(Side.CLIENT))
-        np.testing.assert_array_equal(scores, one.fitted.clear_reference(test.images)[1])
+        np.testing.assert_array_equal(scores, one.fitted.clear_reference(test.images[:])[1])
         sizes.append(len(uploads[0]))
     assert sizes[1] < sizes[0] - 15 * 20  # a seeded ciphertext a feature
     assert short.context.training["preparation"] == told
@@ -123,14 +123,14 @@ def test_the_record_says_what_preparation_and_what_quantisation_cost(
     fitted = PIPELINE.fit(data_of(classes), FheTfheParameters(components=5, n_bits=4), context)
     told = context.training["costs"]
     assert (told["measured_on"], told["n"]) == ("validation images", 12)
-    twins = fitted.clear_twins(data_of(classes).val.images)
+    twins = fitted.clear_twins(data_of(classes).val.images[:])
     assert [twin.cost for twin in twins] == ["", "preparation", "quantisation"]
     assert list(told["heads"]) == [twin.name for twin in twins]
     heads = list(told["heads"].values())
     for place, cost in enumerate(("preparation", "quantisation")):
         assert told[cost]["auc"] == heads[place]["auc"] - heads[place + 1]["auc"]
         assert np.abs(twins[place].scores - twins[place + 1].scores).max() > 0
-    reference = fitted.clear_reference(data_of(classes).val.images)[1]
+    reference = fitted.clear_reference(data_of(classes).val.images[:])[1]
     np.testing.assert_array_equal(twins[-1].scores, reference)
 
 
@@ -138,7 +138,7 @@ def test_the_record_says_what_preparation_and_what_quantisation_cost(
 def test_with_all_features_the_clear_head_is_the_one_that_is_quantised(tmp_path: Path) -> None:
     context = make_context(tmp_path)
     fitted = PIPELINE.fit(data_of(2), FheTfheParameters(), context)
-    twins = fitted.clear_twins(data_of(2).val.images)
+    twins = fitted.clear_twins(data_of(2).val.images[:])
     assert [twin.cost for twin in twins] == ["", "quantisation"]
     assert "preparation" not in context.training["costs"]
 
@@ -178,7 +178,7 @@ def test_claims_carry_circuit_sizes_and_a_fingerprint_once_deployed(tmp_path: Pa
 def test_before_a_deployment_claims_name_no_key_and_there_is_no_picture(tmp_path: Path) -> None:
     fitted = PIPELINE.fit(data_of(2), FheTfheParameters(), make_context(tmp_path))
     assert fitted.claims().key_fingerprint == ""
-    assert fitted.protected_picture(images_of(2, 1, 3).images) is None
+    assert fitted.protected_picture(images_of(2, 1, 3).images[:]) is None
 
 
 @needs_concrete

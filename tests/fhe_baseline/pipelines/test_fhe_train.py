@@ -135,8 +135,8 @@ def test_it_learns_and_executed_scores_equal_those_of_the_decrypted_head(
 ) -> None:
     one = trained(tmp_path, classes, use=use)
     test = bright_band(classes, 30, 3)
-    scores = one.scores(test.images)
-    name, clear = one.fitted.clear_reference(test.images)
+    scores = one.scores(test.images[:])
+    name, clear = one.fitted.clear_reference(test.images[:])
     assert name == "decrypted head, in the clear"
     assert scores.shape == (30, classes)
     np.testing.assert_allclose(scores, clear, atol=1e-3)
@@ -291,18 +291,18 @@ def test_the_clear_models_on_the_way_are_in_order_and_end_at_the_executed_head(
 ) -> None:
     test = bright_band(2, 20, 3)
     one = trained(tmp_path)
-    twins = one.fitted.clear_twins(test.images)
+    twins = one.fitted.clear_twins(test.images[:])
     assert [(twin.name, twin.cost) for twin in twins] == [
         ("clear head", ""),
         ("same preparation, scikit-learn's optimum", "preparation"),
         ("same steps, exact sigmoid", "few steps"),
         ("clear twin: same steps, polynomial sigmoid", "polynomial"),
     ]
-    np.testing.assert_allclose(twins[-1].scores, one.scores(test.images), atol=2e-3)
+    np.testing.assert_allclose(twins[-1].scores, one.scores(test.images[:]), atol=2e-3)
     extractor = run_extractor(one.context)
     train = bright_band(2, ROWS, 1)
-    head = train_head(extractor(train.images), train.labels, 2, 0.1)
-    np.testing.assert_allclose(twins[0].scores, head.scores(extractor(test.images)), atol=1e-6)
+    head = train_head(extractor(train.images[:]), train.labels, 2, 0.1)
+    np.testing.assert_allclose(twins[0].scores, head.scores(extractor(test.images[:])), atol=1e-6)
     for earlier, later in pairwise(twins):
         assert np.abs(earlier.scores - later.scores).max() > 1e-5
 
@@ -310,21 +310,21 @@ def test_the_clear_models_on_the_way_are_in_order_and_end_at_the_executed_head(
 def test_more_than_two_classes_have_one_clear_model_more_on_the_way(tmp_path: Path) -> None:
     test = bright_band(3, 21, 3)
     one = trained(tmp_path, 3)
-    twins = one.fitted.clear_twins(test.images)
+    twins = one.fitted.clear_twins(test.images[:])
     assert [twin.cost for twin in twins] == [
         "", "one vs rest", "preparation", "few steps", "polynomial",
     ]  # fmt: skip
     assert twins[1].name == "one against the rest, in the clear"
     assert all(twin.scores.shape == (21, 3) for twin in twins)
-    np.testing.assert_allclose(twins[-1].scores, one.scores(test.images), atol=2e-3)
+    np.testing.assert_allclose(twins[-1].scores, one.scores(test.images[:]), atol=2e-3)
 
 
 def test_with_all_components_the_preparation_costs_nothing(tmp_path: Path) -> None:
     test = bright_band(2, 20, 3)
-    head, prepared, *_ = trained(tmp_path, components=WIDTH).fitted.clear_twins(test.images)
+    head, prepared, *_ = trained(tmp_path, components=WIDTH).fitted.clear_twins(test.images[:])
     np.testing.assert_allclose(prepared.scores, head.scores, atol=5e-3)
     whitened = trained(tmp_path, components=WIDTH, coordinates="whitened").fitted
-    other = whitened.clear_twins(test.images)[1].scores
+    other = whitened.clear_twins(test.images[:])[1].scores
     assert np.abs(other - head.scores).max() > 0.01
 
 
