@@ -1,0 +1,65 @@
+"""Gives the client's key to a worker on another machine: from this process to that one.
+
+The client half of a keyed pipeline encrypts on the worker, so it has to have the key. The bytes go
+over a connection of their own, which is TLS where the scheduler is (docs/adr/0019); the scheduler
+learns that something was sent and how long it is. The worker keeps it in a private file that ends
+with its process.
+"""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from he_compare.common.errors import CellError
+from he_compare.common.run.store import write_atomic
+
+KEY_NAME = "client.key"
+PRIVATE = 0o600
+
+
+def give_key(client: Any, worker: str, key_file: Path) -> Path:
+    """Send a key file to one worker of a Dask client; return where it lies there.
+
+    Raises CellError where the worker was lost before it had the key.
+    """
+    from distributed import KilledWorker, wait
+
+    # Without a hash of its own, for the name of what is sent is known to the scheduler.
+    sent = client.scatter(key_file.read_bytes(), workers=[worker], direct=True, hash=False)
+    kept = client.submit(keep_key, sent, workers=[worker], allow_other_workers=False, pure=False)
+    try:
+        wait(kept)
+        return Path(kept.result())
+    except (KilledWorker, OSError) as error:
+        raise CellError(
+            f"worker {worker} was lost before it had the client's key: {type(error).__name__}"
+        ) from None
+    finally:
+        for future in (kept, sent):
+            future.release()
+
+
+def keep_key(content: bytes) -> str:
+    """Write a key into a private file of this process; return its path. Runs in a worker."""
+    path = _private_folder() / KEY_NAME
+    write_atomic(path, content, mode=PRIVATE)
+    return str(path)
+
+
+@cache
+def _private_folder() -> Path:
+    """Make a folder that only this user can enter; it is removed when the process ends.
+
+    It lies in the worker's own folder: of a worker that was killed, Dask removes that folder when
+    the next worker starts there.
+    """
+    from distributed import get_worker
+
+    folder = Path(tempfile.mkdtemp(prefix="compare-key-", dir=get_worker().local_directory))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder

@@ -1,0 +1,95 @@
+"""The client's key goes straight to the worker: the scheduler never reads it."""
+
+from __future__ import annotations
+
+import secrets
+import stat
+from collections.abc import Iterator
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+import pytest
+from distributed import Client, LocalCluster, Security
+from distributed.comm import tcp
+
+from he_compare.comparisons.cluster import key_delivery
+from he_compare.comparisons.cluster.key_delivery import give_key
+
+
+@pytest.fixture
+def client() -> Iterator[Any]:
+    """A cluster over TLS in this process, so that all that its scheduler reads can be seen."""
+    security = Security.temporary()
+    with (
+        LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            processes=False,
+            protocol="tls://",
+            security=security,
+            dashboard_address=None,
+        ) as cluster,
+        Client(cluster, security=security) as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+def read_by_scheduler(client: Any, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Every byte that arrives on a connection to the scheduler from now on, decrypted."""
+    port = client.scheduler.address.rpartition(":")[2]
+    here: ContextVar[bool] = ContextVar("here", default=False)
+    seen: list[bytes] = []
+    read, from_frames = tcp.TCP.read, tcp.from_frames
+
+    async def reading(self: Any, *args: Any, **kwargs: Any) -> Any:
+        here.set(self.local_address.endswith(f":{port}"))
+        return await read(self, *args, **kwargs)
+
+    async def opening(frames: Any, **kwargs: Any) -> Any:
+        if here.get():
+            seen.append(b"".join(bytes(frame) for frame in frames))
+        return await from_frames(frames, **kwargs)
+
+    monkeypatch.setattr(tcp.TCP, "read", reading)
+    monkeypatch.setattr(tcp, "from_frames", opening)
+    return seen
+
+
+def test_the_key_arrives_and_the_scheduler_never_reads_it(
+    client: Any, read_by_scheduler: list[bytes], tmp_path: Path
+) -> None:
+    key_delivery._private_folder.cache_clear()
+    key = secrets.token_hex(32).encode()
+    (tmp_path / "client.key").write_bytes(key)
+    worker = sorted(client.scheduler_info()["workers"])[1]
+    there = give_key(client, worker, tmp_path / "client.key")
+    assert there.read_bytes() == key and there != tmp_path / "client.key"
+    assert stat.S_IMODE(there.stat().st_mode) == 0o600
+    assert stat.S_IMODE(there.parent.stat().st_mode) == 0o700
+    folders = client.run(lambda dask_worker: dask_worker.local_directory)
+    assert there.is_relative_to(folders[worker])
+    assert any(b"keep_key" in message for message in read_by_scheduler)
+    assert not [message for message in read_by_scheduler if key[:16] in message]
+
+
+def test_the_watch_of_this_test_sees_what_goes_through_the_scheduler(
+    client: Any, read_by_scheduler: list[bytes]
+) -> None:
+    key = secrets.token_hex(32)
+    assert client.submit(len, key).result(timeout=60) == 64
+    assert [message for message in read_by_scheduler if key[:16].encode() in message]
+
+
+def test_no_worker_keeps_the_key_in_the_memory_of_dask(
+    client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(key_delivery, "_private_folder", lambda: tmp_path / "worker")
+    (tmp_path / "client.key").write_bytes(b"secret")
+    give_key(client, min(client.scheduler_info()["workers"]), tmp_path / "client.key")
+    for _ in range(200):
+        held = client.run(lambda dask_worker: len(dask_worker.data))
+        if not any(held.values()):
+            break
+    assert set(held.values()) == {0}
