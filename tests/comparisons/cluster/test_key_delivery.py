@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import stat
+from collections import defaultdict
 from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
@@ -18,7 +19,27 @@ from he_compare.comparisons.cluster.key_delivery import give_key
 
 
 @pytest.fixture
-def client() -> Iterator[Any]:
+def arrived(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[bytes]]:
+    """Every byte that arrives over TLS in this process, decrypted, by the port of the reader."""
+    port: ContextVar[str] = ContextVar("port")
+    seen: dict[str, list[bytes]] = defaultdict(list)
+    read, from_frames = tcp.TCP.read, tcp.from_frames
+
+    async def reading(self: Any, *args: Any, **kwargs: Any) -> Any:
+        port.set(self.local_address.rpartition(":")[2])
+        return await read(self, *args, **kwargs)
+
+    async def opening(frames: Any, **kwargs: Any) -> Any:
+        seen[port.get()].append(b"".join(bytes(frame) for frame in frames))
+        return await from_frames(frames, **kwargs)
+
+    monkeypatch.setattr(tcp.TCP, "read", reading)
+    monkeypatch.setattr(tcp, "from_frames", opening)
+    return seen
+
+
+@pytest.fixture
+def client(arrived: dict[str, list[bytes]]) -> Iterator[Any]:
     """A cluster over TLS in this process, so that all that its scheduler reads can be seen."""
     security = Security.temporary()
     with (
@@ -36,25 +57,9 @@ def client() -> Iterator[Any]:
 
 
 @pytest.fixture
-def read_by_scheduler(client: Any, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """Every byte that arrives on a connection to the scheduler from now on, decrypted."""
-    port = client.scheduler.address.rpartition(":")[2]
-    here: ContextVar[bool] = ContextVar("here", default=False)
-    seen: list[bytes] = []
-    read, from_frames = tcp.TCP.read, tcp.from_frames
-
-    async def reading(self: Any, *args: Any, **kwargs: Any) -> Any:
-        here.set(self.local_address.endswith(f":{port}"))
-        return await read(self, *args, **kwargs)
-
-    async def opening(frames: Any, **kwargs: Any) -> Any:
-        if here.get():
-            seen.append(b"".join(bytes(frame) for frame in frames))
-        return await from_frames(frames, **kwargs)
-
-    monkeypatch.setattr(tcp.TCP, "read", reading)
-    monkeypatch.setattr(tcp, "from_frames", opening)
-    return seen
+def read_by_scheduler(client: Any, arrived: dict[str, list[bytes]]) -> list[bytes]:
+    """What the scheduler reads."""
+    return arrived[client.scheduler.address.rpartition(":")[2]]
 
 
 def test_the_key_arrives_and_the_scheduler_never_reads_it(
