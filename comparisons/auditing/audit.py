@@ -7,7 +7,6 @@ import tempfile
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,15 +43,16 @@ from he_compare.comparisons.auditing.audit_cells import Setup
 from he_compare.comparisons.auditing.deployments import (
     DeployedAlone,
     RunDeployments,
+    deployed_cells,
     ground_of_audit,
 )
 from he_compare.comparisons.auditing.harness import Harness
+from he_compare.comparisons.auditing.lanes import Lane
 from he_compare.comparisons.auditing.pool import DatasetPool, PlainPool, RunPool
 from he_compare.comparisons.auditing.targets import (
     Target,
     cipher_target,
     faulty_cipher_target,
-    pipeline_target,
 )
 from he_compare.comparisons.measuring.dataset_opening import open_dataset
 from he_compare.comparisons.measuring.dataset_spec import default_folder_name, shown_dataset
@@ -151,12 +151,28 @@ def messages_to_keep(plan: RunPlan) -> IntArray | None:
 
 
 def audit_run(
-    plan: RunPlan, folder: RunFolder, measurer: CellMeasurer, progress: ProgressReporter
+    plan: RunPlan,
+    folder: RunFolder,
+    measurer: CellMeasurer,
+    progress: ProgressReporter,
+    lanes: Sequence[Lane] = (),
 ) -> list[AttackOutcome]:
     """Attack every pipeline of a run as it was deployed, into the run's folder.
 
-    The quick audit ends after five minutes; what was left is recorded as not run.
+    ``lanes``: the workers of the run, where it has some. The quick audit ends after five minutes;
+    what was left is recorded as not run.
     """
+    setup = setup_of_run(plan)
+    beside = f" on {len(lanes)} workers" if lanes else ""
+    progress.line(f"audit with the {setup.budget.name} budget{beside}")
+    records = deployed_cells(plan, folder)
+    deployments = RunDeployments(plan, records, folder.path, measurer)
+    targets = [deployments.target(planned) for planned in plan.pipelines]
+    return Harness(setup, folder, progress, lanes).run(targets, attack_names(()))
+
+
+def setup_of_run(plan: RunPlan) -> Setup:
+    """Return what all attacks on a run share: the same in every process that has its plan."""
     budget = find_budget(plan.config.audit)
     config = plan.config
     command = ["compare audit run", f"--dataset {plan.dataset_spec}"]
@@ -166,7 +182,7 @@ def audit_run(
     if config.test_limit is not None:
         command.append(f"--test-limit {config.test_limit}")
     command.append(f"--image-size {config.image_size} --budget {budget.name} --seed {config.seed}")
-    setup = Setup(
+    return Setup(
         pool=RunPool(plan.summary.fingerprint, plan.data.classes, plan.test, plan.data.train),
         budget=budget,
         seed=config.seed,
@@ -176,20 +192,6 @@ def audit_run(
         seconds=QUICK_SECONDS if budget.name == "quick" else None,
         references=plan.public,
     )
-    progress.line(f"audit with the {budget.name} budget")
-    deployments = RunDeployments(plan, folder, measurer)
-    targets = [
-        pipeline_target(
-            planned.spec,
-            planned.pipeline,
-            planned.parameters,
-            config.image_size,
-            partial(deployments.open, planned),
-            deployments.tape_digest(planned.label),
-        )
-        for planned in plan.pipelines
-    ]
-    return Harness(setup, folder, progress).run(targets, attack_names(()))
 
 
 def exit_code(outcomes: Sequence[AttackOutcome], asked: Sequence[str] = ()) -> int:

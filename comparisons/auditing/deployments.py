@@ -6,8 +6,8 @@ pipeline under fresh keys. Without a run a pipeline is fitted on the auxiliary i
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -42,25 +42,63 @@ EPOCHS, BATCH, LEARNING_RATE, CALL_SECONDS = 1, 16, 1e-4, 900.0
 VALIDATION_SHARE = 4
 
 
-class RunDeployments:
-    """The deployments of a run. A run that was resumed fits again what is not in memory."""
+def deployed_cells(plan: RunPlan, folder: RunFolder) -> dict[str, RunRecord]:
+    """Return the records of what a run deployed, by label: those of the first seed.
 
-    def __init__(self, plan: RunPlan, folder: RunFolder, measurer: CellMeasurer) -> None:
+    By identity: a folder may hold another record of a label, of a key that was changed since.
+    """
+    known = {record.identity: record for record in folder.records()}
+    return {
+        cell.planned.label: known[cell.identity]
+        for cell in plan.cells()
+        if cell.phase is Phase.ACCURACY and not cell.again and cell.identity in known
+    }
+
+
+class RunDeployments:
+    """The deployments of a run. A run that was resumed fits again what is not in memory.
+
+    ``records``: of the cells that deployed, by label. ``folder``: where their tapes lie.
+    """
+
+    def __init__(
+        self,
+        plan: RunPlan,
+        records: Mapping[str, RunRecord],
+        folder: Path,
+        measurer: CellMeasurer,
+    ) -> None:
         self._plan = plan
+        self._records = records
         self._folder = folder
         self._measurer = measurer
-        # By identity: a folder may hold another record of a label, of a key that was changed since.
-        known = {record.identity: record for record in folder.records()}
-        self._records = {
-            cell.planned.label: known[cell.identity]
-            for cell in plan.cells()
-            if cell.phase is Phase.ACCURACY and cell.identity in known
-        }
 
     def tape_digest(self, label: str) -> str:
         """Return the digest of the messages of a pipeline that crossed; '' where none were kept."""
         record = self._records.get(label)
         return record.tape.sha256 if record is not None and record.tape else ""
+
+    def target(self, planned: Planned) -> Target:
+        """Make a target of a pipeline of the run; nothing is opened yet."""
+        return pipeline_target(
+            planned.spec,
+            planned.pipeline,
+            planned.parameters,
+            self._plan.config.image_size,
+            partial(self.open, planned),
+            self.tape_digest(planned.label),
+            self._family(planned),
+        )
+
+    def _family(self, planned: Planned) -> str:
+        """Return what pipelines have in common that may send the same bytes from any process: the
+        plug-ins they use, where their key and their tape are kept in files; else ''."""
+        record = self._records.get(planned.label)
+        on_disk = record is not None and record.tape is not None and bool(record.tape.file)
+        pipeline, parameters = planned.pipeline, planned.parameters
+        if not on_disk or not pipeline.identity_inputs(parameters, self._plan.key_file):
+            return ""
+        return " ".join(pipeline.plugins_used(parameters))
 
     def open(self, planned: Planned) -> Opened:
         """Open a pipeline. Raises CompareError where it was not deployed, or its tape was edited.
@@ -97,7 +135,7 @@ class RunDeployments:
         known = self._measurer.tapes.get(record.cell.label)
         if known is not None or record.tape is None or not record.tape.file:
             return known
-        return read_tape(self._folder.path, record.tape)
+        return read_tape(self._folder, record.tape)
 
     def _same_key(self, own: KeyedScheme, tape: Tape) -> bool:
         """Say whether the deployment that was opened again sends the very bytes of the tape.
