@@ -23,8 +23,9 @@ OUTCOMES, PROBLEM, LEFT = "outcomes", "problem", "file "
 class AttackOrder(BaseModel):
     """A cell of an audit. ``record``: of the cell that deployed the target, None where none did.
 
-    ``turn``: number of the public images, where it ``needs_public`` ones. ``late``: why it is not begun. ``controls``: whether the
-    controls beside it are wanted. ``identity``: what the worker has to find as well.
+    ``turn``: number of the public images, where it ``needs_public`` ones. ``late``: why it is not
+    begun. ``controls``: whether the controls beside it are wanted. ``identity``: what the worker
+    has to find as well.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
