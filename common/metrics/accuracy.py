@@ -77,6 +77,7 @@ METRICS = (
         value=_accuracy,
         resampled=_accuracy_resampled,
         outcomes=_correct,
+        limits=(0.0, 1.0),
     ),
     Metric(
         name="balanced_accuracy",
@@ -84,6 +85,7 @@ METRICS = (
         source="Brodersen et al. 2010; sklearn.metrics.balanced_accuracy_score",
         value=_balanced,
         resampled=_balanced_resampled,
+        limits=(0.0, 1.0),
     ),
     Metric(
         name="f1",
@@ -92,5 +94,6 @@ METRICS = (
         source="van Rijsbergen 1979; sklearn.metrics.f1_score",
         value=_f1,
         resampled=_f1_resampled,
+        limits=(0.0, 1.0),
     ),
 )

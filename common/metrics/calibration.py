@@ -82,6 +82,7 @@ METRICS = (
         value=_ece,
         resampled=_ece_resampled,
         higher_is_better=False,
+        limits=(0.0, 1.0),
     ),
     Metric(
         name="brier",
@@ -91,5 +92,6 @@ METRICS = (
         value=_brier,
         resampled=_brier_resampled,
         higher_is_better=False,
+        limits=(0.0, 2.0),
     ),
 )

@@ -61,5 +61,6 @@ METRICS = (
         source="Hanley and McNeil 1982; sklearn.metrics.roc_auc_score",
         value=_auc,
         resampled=_auc_resampled,
+        limits=(0.0, 1.0),
     ),
 )

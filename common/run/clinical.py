@@ -93,8 +93,8 @@ def clinical_reading(view: RunView, pipeline: PipelineView) -> ClinicalReading |
         scored_by="",
         validation_images=[],
         confusion=cell.confusion,
-        sensitivity=pipeline.metric("sensitivity"),
-        specificity=pipeline.metric("specificity"),
+        sensitivity=pipeline.first_metric("sensitivity"),
+        specificity=pipeline.first_metric("specificity"),
     )
     why = point.note if point else NO_THRESHOLD
     return _of_two(view, pipeline, unasked, validated=False, words=f"not fixed: {why}")
@@ -164,7 +164,7 @@ def _rows(confusion: list[list[int]]) -> tuple[tuple[int, ...], ...]:
 
 def _recalls(view: RunView, pipeline: PipelineView) -> tuple[tuple[str, MetricValue], ...]:
     classes = view.manifest.dataset.card.classes
-    found = [(name, pipeline.metric(f"recall[{name}]")) for name in classes]
+    found = [(name, pipeline.first_metric(f"recall[{name}]")) for name in classes]
     return tuple((name, metric) for name, metric in found if metric is not None)
 
 

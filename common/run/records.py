@@ -49,6 +49,22 @@ class MetricValue(Record):
     unit: str = Field(default="", description="'' for a proportion or a dimensionless score")
     note: str = Field(default="", description="Why a value or an interval is missing, or a caveat")
 
+    @property
+    def of_trainings(self) -> tuple[float, ...]:
+        """The values of several trainings of which this is the mean; () where it is of one."""
+        return ()
+
+
+class MeanValue(MetricValue):
+    """The mean of one metric over trainings under several seeds, on the same images."""
+
+    by_training: list[float] = Field(description="The value of each training, in order of seeds")
+
+    @property
+    def of_trainings(self) -> tuple[float, ...]:
+        """The value of each training, in order of seeds."""
+        return tuple(self.by_training)
+
 
 class Measurement(Record):
     """Raw timing samples of one stage."""
@@ -734,6 +750,22 @@ class PairedDifference(Record):
         default=None, description="Right only in the pipeline, right only in the reference"
     )
 
+    @property
+    def of_trainings(self) -> tuple[float, ...]:
+        """The differences of several trainings of which this is the mean; () where it is of one."""
+        return ()
+
+
+class MeanDifference(PairedDifference):
+    """The mean difference over trainings: each training minus the other's under the same seed."""
+
+    by_training: list[float] = Field(description="The difference under each seed, in their order")
+
+    @property
+    def of_trainings(self) -> tuple[float, ...]:
+        """The difference under each seed, in their order."""
+        return tuple(self.by_training)
+
 
 class CostRung(Record):
     """One model on the way from the clear reference to the executed one, and what it costs."""
@@ -793,6 +825,14 @@ class CellScores(Record):
     )
 
 
+class MeanScores(Record):
+    """All metrics of one pipeline as means over its trainings."""
+
+    label: str = Field(description="Pipeline label")
+    seeds: list[int] = Field(description="Seeds of the trainings, the first of the run first")
+    metrics: list[MeanValue] = Field(description="Every metric with an interval for both samples")
+
+
 class ScoreSheet(Record):
     """Scores of a run, recomputed from stored predictions alone."""
 
@@ -813,6 +853,17 @@ class ScoreSheet(Record):
     )
     differences: list[PairedDifference] = Field(
         description="Against the twin of each pipeline, and against the reference"
+    )
+    means: list[MeanScores] = Field(
+        default_factory=list, description="Of pipelines that were trained under several seeds"
+    )
+    mean_differences: list[MeanDifference] = Field(
+        default_factory=list,
+        description="As ``differences``, where both pipelines have several seeds in common",
+    )
+    over_trainings: str = Field(
+        default="",
+        description="How intervals of means were made; '' without means and in older records",
     )
     against_twins: bool = Field(
         default=False, description="False in older records: against the reference only"

@@ -50,7 +50,7 @@ def _row(view: RunView, pipeline: PipelineView) -> dict[str, Any]:
         "scheme": pipeline.claims.scheme if pipeline.claims else None,
         "no_server": pipeline.no_server,
     }
-    for metric in pipeline.scores.metrics if pipeline.scores else []:
+    for metric in pipeline.metrics:
         row[metric.name] = metric.value
         row[f"{metric.name}_low"] = metric.interval.low if metric.interval else None
         row[f"{metric.name}_high"] = metric.interval.high if metric.interval else None

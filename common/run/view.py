@@ -21,6 +21,7 @@ from he_compare.common.run.records import (
     CellScores,
     EnvironmentFingerprint,
     Manifest,
+    MeanScores,
     MetricValue,
     PairedDifference,
     PlannedPipeline,
@@ -61,7 +62,8 @@ class PipelineView:
     """One pipeline of the plan with everything that is known of it.
 
     ``number``: its place in the plan, from 1. ``accuracy``: of the run's first seed;
-    ``repeats``: those of other seeds that ended ok.
+    ``repeats``: those of other seeds that ended ok. ``scores``: of the first seed; ``means``: over
+    the first and all others, where there are others. ``differences``: of means where there are any.
     """
 
     number: int
@@ -72,6 +74,7 @@ class PipelineView:
     differences: tuple[PairedDifference, ...]
     robustness: RunRecord | None = None
     repeats: tuple[RepeatedTraining, ...] = ()
+    means: MeanScores | None = None
 
     @property
     def label(self) -> str:
@@ -142,8 +145,19 @@ class PipelineView:
         """One word for how its accuracy cell ended."""
         return self.accuracy.status.value if self.accuracy else "not run"
 
+    @property
+    def metrics(self) -> tuple[MetricValue, ...]:
+        """All metrics: means over the trainings, of one training where there is one."""
+        means = {one.name: one for one in self.means.metrics} if self.means else {}
+        first = self.scores.metrics if self.scores else []
+        return tuple(means.get(one.name, one) for one in first)
+
     def metric(self, name: str) -> MetricValue | None:
-        """Return a metric by name, if the accuracy cell was scored."""
+        """Return a metric by name, if the accuracy cell was scored: as ``metrics`` has it."""
+        return next((metric for metric in self.metrics if metric.name == name), None)
+
+    def first_metric(self, name: str) -> MetricValue | None:
+        """Return a metric of the first training: what its confusion and curves belong to."""
         metrics = self.scores.metrics if self.scores else []
         return next((metric for metric in metrics if metric.name == name), None)
 
@@ -300,7 +314,8 @@ def _pipeline(
     latency = [record for record in mine if record.cell.phase is Phase.LATENCY]
     disturbed = [record for record in mine if record.cell.phase is Phase.ROBUSTNESS]
     scored = sheet.cells if sheet else []
-    differences = sheet.differences if sheet else []
+    differences = _differences(sheet) if sheet else []
+    means = sheet.means if sheet else []
     return PipelineView(
         number=number,
         planned=planned,
@@ -314,7 +329,14 @@ def _pipeline(
             for one in _again(accuracy, manifest)
             if one.status is Status.OK
         ),
+        means=next((one for one in means if one.label == planned.label), None),
     )
+
+
+def _differences(sheet: ScoreSheet) -> list[PairedDifference]:
+    """Return the differences of a sheet, each as a mean over trainings where there is one."""
+    means = {(one.pipeline, one.reference, one.metric): one for one in sheet.mean_differences}
+    return [means.get((one.pipeline, one.reference, one.metric), one) for one in sheet.differences]
 
 
 def _pictures(arrays: dict[str, npt.NDArray[Any]]) -> SamplePictures | None:

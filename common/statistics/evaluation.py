@@ -82,23 +82,24 @@ def score(
     predictions = predictions_of(labels, probabilities, classes, positive_class, threshold)
     if len(groups) != len(predictions.labels):
         raise ValueError(f"{len(groups)} groups for {len(predictions.labels)} labels")
-    why_not = _why_unscorable(predictions)
+    why_not = why_unscorable(predictions)
     if why_not:
-        return [_no_value(*named, why_not) for named in _expanded(predictions)], [], [], []
+        return [without_value(*named, why_not) for named in named_metrics(predictions)], [], [], []
     weights = group_weights(groups, draws, seed)
-    values = [measure(*named, weights, groups) for named in _expanded(predictions)]
+    values = [measure(*named, weights, groups) for named in named_metrics(predictions)]
     return values, confusion(predictions), roc(predictions), reliability(predictions)
 
 
-def _why_unscorable(predictions: Predictions) -> str:
+def why_unscorable(predictions: Predictions) -> str:
+    """Say why no metric has a value on these predictions; '' where metrics may have one."""
     if not len(predictions.labels):
         return "no images"
     bad = int(np.sum(~np.isfinite(predictions.probabilities).all(axis=1)))
     return f"probabilities of {bad} of {len(predictions.labels)} images are not finite" * bool(bad)
 
 
-def _expanded(predictions: Predictions) -> list[tuple[Metric, str, Predictions]]:
-    """Every metric with the name it is recorded under; per-class metrics once per class.
+def named_metrics(predictions: Predictions) -> list[tuple[Metric, str, Predictions]]:
+    """Return every metric with the name it is recorded under; per-class metrics once per class.
 
     What is said of the positive class is left out where none was named.
     """
@@ -116,7 +117,8 @@ def _expanded(predictions: Predictions) -> list[tuple[Metric, str, Predictions]]
     return expanded
 
 
-def _no_value(metric: Metric, name: str, predictions: Predictions, note: str) -> MetricValue:
+def without_value(metric: Metric, name: str, predictions: Predictions, note: str) -> MetricValue:
+    """Return a metric that has no value on these predictions, and why."""
     n = len(predictions.labels)
     return MetricValue(name=name, value=None, interval=None, n=n, unit=metric.unit, note=note)
 
@@ -137,18 +139,18 @@ def measure(
     try:
         value = metric.value(predictions)
     except UndefinedMetric as undefined:
-        return _no_value(metric, name, predictions, str(undefined))
+        return without_value(metric, name, predictions, str(undefined))
     outcomes = metric.outcomes(predictions) if metric.outcomes else None
     if outcomes is None:
         n, (interval, note) = len(predictions.labels), _by_bootstrap(metric, predictions, weights)
     else:
-        n, tried = len(outcomes), _groups_of_trials(metric, predictions, outcomes, groups)
+        n, tried = len(outcomes), groups_of_trials(metric, predictions, outcomes, groups)
         interval = wilson_by_group(outcomes, tried)
         note = "" if interval else ONE_GROUP
     return MetricValue(name=name, value=value, interval=interval, n=n, unit=metric.unit, note=note)
 
 
-def _groups_of_trials(
+def groups_of_trials(
     metric: Metric, predictions: Predictions, outcomes: BoolArray, groups: Sequence[str]
 ) -> npt.NDArray[np.str_]:
     """Return the patient group of each trial of a proportion."""
@@ -219,12 +221,12 @@ def wilson_by_group(
         excess = np.bincount(group_of, weights=outcomes - share)
         variance = patients / (patients - 1) * float(excess @ excess) / n**2
         trials = n / max(1.0, variance * n / (share * (1 - share)))
-    low, high = _wilson_ends(share, trials, level)
+    low, high = wilson_ends(share, trials, level)
     return Interval(low=low, high=high, level=level, method=WILSON_BY_GROUP)
 
 
-def _wilson_ends(share: float, trials: float, level: float) -> tuple[float, float]:
-    """Return Wilson's ends of a share of a number of trials that need not be whole."""
+def wilson_ends(share: float, trials: float, level: float) -> tuple[float, float]:
+    """Return the ends of Wilson's interval of a share; trials need not be a whole number."""
     z = NormalDist().inv_cdf((1 + level) / 2)
     middle = share + z * z / (2 * trials)
     half = z * math.sqrt(share * (1 - share) / trials + (z / (2 * trials)) ** 2)

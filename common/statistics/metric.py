@@ -98,7 +98,8 @@ class Metric:
     trials as booleans, which gives it a Wilson interval instead of the bootstrap.
     ``trials``: which images those are, bool (n,); without it all of them. ``per_class``: computed
     once per class, with ``Predictions.focus`` set. ``needs_positive``: said of the positive class,
-    and left out where none was named.
+    and left out where none was named. ``limits``: between which every value lies, None where it has
+    no limits.
     """
 
     name: str
@@ -112,6 +113,7 @@ class Metric:
     per_class: bool = False
     needs_positive: bool = False
     unit: str = ""
+    limits: tuple[float, float] | None = None
 
 
 def weighted_share(hits: BoolArray, trials: BoolArray, weights: Float64Array) -> Float64Array:

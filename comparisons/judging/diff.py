@@ -19,12 +19,11 @@ from he_compare.common.run.timing import latency_of
 from he_compare.common.run.view import PipelineView, RunView, read_run
 from he_compare.common.statistics.paired import COMPARED, paired_differences
 from he_compare.comparisons.judging.leak_worth import lines_of, worth_by_part
-from he_compare.comparisons.judging.scoring import (
-    EXPECTED,
+from he_compare.comparisons.judging.mean_scores import (
     THRESHOLD,
     StoredPredictions,
-    read_predictions,
 )
+from he_compare.comparisons.judging.scoring import EXPECTED, read_predictions
 from he_compare.comparisons.terminal import fold_text, unbroken
 
 METRIC_NAMES = {"accuracy": "accuracy", "auc": "AUC"}

@@ -19,7 +19,7 @@ from he_compare.common.run.view import RunView
 from he_compare.common.statistics.evaluation import score
 from he_compare.common.statistics.paired import COMPARED, paired_differences
 from he_compare.common.types import BoolArray, Split
-from he_compare.comparisons.judging.scoring import THRESHOLD, StoredPredictions
+from he_compare.comparisons.judging.mean_scores import THRESHOLD, StoredPredictions
 from he_compare.comparisons.terminal import unbroken
 
 WITH_COPY, WITHOUT_COPY = "with a copy", "without a copy"

@@ -12,13 +12,17 @@ def in_the_way_of(known: ScoreSheet, again: ScoreSheet) -> ScoreSheet:
 
     Sheets that do not name the test of their differences took images as independent in it; those
     without differences to twins have fewer of them; those that do not say how intervals of
-    proportions were made took images as independent there, and fixed no threshold.
+    proportions were made took images as independent there, and fixed no threshold; those that do
+    not say how intervals over trainings were made have no means.
     """
     if not known.against_twins:
         again = _before_twins(known, again)
     if not any(one.p_method for one in known.differences):
         older = [as_before(one) for one in again.differences]
         again = again.model_copy(update={"differences": older})
+    if not known.over_trainings:
+        none = {"means": [], "mean_differences": [], "over_trainings": ""}
+        again = again.model_copy(update=none)
     if not known.proportions:
         cells = [_with_independent_images(cell) for cell in again.cells]
         again = again.model_copy(update={"proportions": "", "cells": cells})

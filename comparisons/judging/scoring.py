@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from he_compare.common.errors import IntegrityError
 from he_compare.common.identity import array_digest
@@ -24,14 +22,18 @@ from he_compare.common.run.store import SCORES, RunFolder, inside, load_arrays
 from he_compare.common.run.view import answered, answered_again
 from he_compare.common.statistics.evaluation import PROPORTIONS
 from he_compare.common.statistics.paired import RUN_COMPARED, paired_differences
+from he_compare.common.statistics.repeated import OVER_TRAININGS
 from he_compare.common.statistics.rungs import cost_rungs
+from he_compare.comparisons.judging.mean_scores import (
+    THRESHOLD,
+    MeansOfRun,
+    StoredPredictions,
+    trainings_by_seed,
+)
 
-THRESHOLD = 0.5
 EXPECTED = {"ids", "groups", "labels", "scores", "probabilities"}
 TWINS = "twin_probabilities"
 VALIDATION = {"validation_labels", "validation_probabilities"}
-
-StoredPredictions = dict[str, npt.NDArray[Any]]
 
 
 def scored(path: Path) -> RunFolder:
@@ -75,18 +77,22 @@ def compute_scores(folder: RunFolder, positive: str = "") -> ScoreSheet:
     all_records = folder.records()
     records = answered(all_records, manifest)
     predictions = {record.cell.label: read_predictions(folder, record) for record in records}
+    again = [(one, read_predictions(folder, one)) for one in answered_again(all_records, manifest)]
     reference = reference_label(manifest, [record.cell.label for record in records])
+    differences = _differences(predictions, manifest, card, reference)
+    repeated = trainings_by_seed(predictions, again, manifest.seed)
+    means = MeansOfRun(repeated, card, manifest.seed)
     return ScoreSheet(
         reference=reference,
         threshold=THRESHOLD,
         proportions=PROPORTIONS,
         cells=[_score_cell(r, predictions[r.cell.label], card, manifest.seed) for r in records],
-        differences=_differences(predictions, manifest, card, reference),
+        differences=differences,
         against_twins=True,
-        repeats=[
-            _score_cell(one, read_predictions(folder, one), card, manifest.seed)
-            for one in answered_again(all_records, manifest)
-        ],
+        repeats=[_score_cell(one, arrays, card, manifest.seed) for one, arrays in again],
+        means=means.scores(),
+        mean_differences=means.differences(differences),
+        over_trainings=OVER_TRAININGS if repeated else "",
     )
 
 

@@ -20,15 +20,12 @@ from he_compare.common.run.positive import positive_scored, without_undefined
 from he_compare.common.run.records import Manifest, RunRecord
 from he_compare.common.run.store import COPIES_TABLE, SCORES, RunFolder
 from he_compare.common.run.tape import tape_problem
-from he_compare.common.run.view import RunView, answered, read_run
+from he_compare.common.run.view import RunView, answered, answered_again, read_run
 from he_compare.common.types import FheMode, Phase, Status
 from he_compare.comparisons.judging.limits import Policy, violations
+from he_compare.comparisons.judging.mean_scores import StoredPredictions
 from he_compare.comparisons.judging.older_scores import in_the_way_of
-from he_compare.comparisons.judging.scoring import (
-    StoredPredictions,
-    compute_scores,
-    read_predictions,
-)
+from he_compare.comparisons.judging.scoring import compute_scores, read_predictions
 
 # Scores computed by other versions of the same libraries may differ by rounding.
 TOLERANCE = 1e-9
@@ -138,12 +135,17 @@ def _sent_without_a_server(record: RunRecord) -> Iterator[str]:
 def _predictions(
     folder: RunFolder, view: RunView
 ) -> tuple[dict[str, StoredPredictions], list[str]]:
-    """Read all stored predictions by label; with them, one line per file that does not hold."""
+    """Read all stored predictions by label; with them, one line per file that does not hold.
+
+    Those of a further seed are named by it.
+    """
     found: dict[str, StoredPredictions] = {}
     problems = []
-    for record in answered(view.records, view.manifest):
+    first, again = (get(view.records, view.manifest) for get in (answered, answered_again))
+    for record in (*first, *again):
+        seed = "" if record.cell.seed == view.manifest.seed else f", seed {record.cell.seed}"
         try:
-            found[record.cell.label] = read_predictions(folder, record)
+            found[f"{record.cell.label}{seed}"] = read_predictions(folder, record)
         except CompareError as error:
             problems.append(error.problem)
     return found, problems
