@@ -22,7 +22,7 @@ from he_compare.common.run.records import DeviceFacts
 if TYPE_CHECKING:
     import torch
 
-AUTO, CPU, CUDA, MPS = "auto", "cpu", "cuda", "mps"
+AUTOMATIC, CPU, CUDA, MPS = "auto", "cpu", "cuda", "mps"
 NAMES = re.compile(r"auto|cpu|mps|cuda(:(0|[1-9]\d{0,3}))?")
 CHOICES = "auto, cpu, cuda, cuda:N or mps"
 Result = TypeVar("Result")
@@ -94,7 +94,7 @@ def resolve_device(text: str) -> Device:
     """
     name = device_name(text)
     known = {device.name: device for device in devices()}
-    if name == AUTO:
+    if name == AUTOMATIC:
         return known.get(f"{CUDA}:0", known[CPU])
     wanted = f"{CUDA}:0" if name == CUDA else name
     if wanted not in known:

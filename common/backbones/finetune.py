@@ -96,9 +96,14 @@ class _Batch:
     labels: IntArray
     mirrored: BoolArray | None
 
-    def parts(self, at_once: int) -> list[_Batch]:
-        """Cut it into parts of about equal size, none larger than ``at_once``."""
+    def parts(self, at_once: int, least: int) -> list[_Batch]:
+        """Cut it into parts of about equal size, no larger than ``at_once``.
+
+        One that is smaller than ``least`` goes with the others.
+        """
         count = math.ceil(len(self.labels) / at_once)
+        while count > 1 and len(self.labels) // count < least:
+            count -= 1
         if count == 1:
             return [self]
         whole = np.arange(len(self.labels))
@@ -146,6 +151,8 @@ class VitTrainer:
         self._normalises_batches = any(
             isinstance(module, torch.nn.BatchNorm2d) for module in model.modules()
         )
+        # One image has no statistics of a batch.
+        self._least = 2 if self._normalises_batches else 1
         self._random = generator_for(budget.seed, "shuffle")
         self._classes = int(model.num_classes)
         self._step = 0
@@ -231,9 +238,8 @@ class VitTrainer:
 
     def _learn(self, batch: _Batch, weight: torch.Tensor) -> float:
         """Step along the gradients of a batch and return its loss."""
-        least = 2 if self._normalises_batches else 1
         loss, held = with_smaller_batches(
-            lambda count: self._gradients(batch, weight, count), self.at_once, least=least
+            lambda count: self._gradients(batch, weight, count), self.at_once, least=self._least
         )
         self.at_once = held
         self._precision.step(self._optimizer, list(self.model.parameters()), GRADIENT_NORM)
@@ -242,7 +248,7 @@ class VitTrainer:
     def _gradients(self, batch: _Batch, weight: torch.Tensor, at_once: int) -> float:
         """Set the gradients to those of a batch, added up over parts of so many images."""
         self._optimizer.zero_grad(set_to_none=True)
-        parts = batch.parts(at_once)
+        parts = batch.parts(at_once, self._least)
         share = 1.0 / len(parts)
         if len(parts) > 1:
             share = 1.0 / float(weight.cpu().numpy()[batch.labels].sum())

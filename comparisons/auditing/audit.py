@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from he_compare.common import plugins
 from he_compare.common.audit_budget import BUDGETS, AttackBudget
-from he_compare.common.backbones.device import AUTO, CPU, resolve_device
+from he_compare.common.backbones.device import AUTOMATIC, CPU, resolve_device
 from he_compare.common.contracts import Pipeline
 from he_compare.common.environment import tool_version
 from he_compare.common.errors import (
@@ -97,7 +97,7 @@ class AuditRequest:
     key_seed: int | None = None
     public: tuple[str, ...] = ()
     options: DataOptions = field(default_factory=DataOptions)
-    device: str = AUTO
+    device: str = AUTOMATIC
 
 
 def audit_command(request: AuditRequest) -> int:
