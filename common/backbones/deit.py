@@ -23,7 +23,7 @@ from he_compare.common.backbones.device import (
 from he_compare.common.backbones.weights import WeightsSource, locate_weights, read_state
 from he_compare.common.errors import DataError, MessageError
 from he_compare.common.run.records import BackboneSummary
-from he_compare.common.types import Float32Array, Float64Array, PixelArray
+from he_compare.common.types import Float32Array, Float64Array, PixelArray, PixelSource
 
 if TYPE_CHECKING:
     from timm.models.vision_transformer import VisionTransformer
@@ -139,15 +139,15 @@ def to_input(
 
 def predict_logits(
     model: torch.nn.Module,
-    images: PixelArray,
+    images: PixelSource,
     mean: Float32Array,
     std: Float32Array,
     batch: int = 64,
 ) -> Float64Array:
     """Run the model on uint8 (n, h, w, 3): float64 (n, outputs); features where it has no head.
 
-    It runs on the device that the model is on, in smaller batches where its memory is full (see
-    ``device.batch_limit``). Raises CellError where it does not hold one image.
+    It runs on the device that the model is on, ``batch`` images at a time, or fewer where its
+    memory is full (see ``device.batch_limit``). Raises CellError where it does not hold one image.
     """
     model.eval()
     device = device_of(model)
@@ -179,7 +179,7 @@ def softmax(logits: Float64Array) -> Float64Array:
 
 def predict_probabilities(
     model: torch.nn.Module,
-    images: PixelArray,
+    images: PixelSource,
     mean: Float32Array,
     std: Float32Array,
     batch: int = 64,
