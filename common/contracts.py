@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, runtime_checkable
 from pydantic import BaseModel, ConfigDict
 
 from he_compare.common.clock import Clock
+from he_compare.common.costs import Costs, RunSizes
 from he_compare.common.errors import NoServerError
 from he_compare.common.run.records import DatasetCard, SecurityClaims
 from he_compare.common.run.severity import NOTHING_TO_ATTACK
@@ -160,10 +161,7 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class RunSettings:
-    """Settings of the run that pipelines share, so that budgets are equal.
-
-    ``device``: where networks are trained, as torch spells it.
-    """
+    """Settings of the run that pipelines share, so that budgets are equal."""
 
     image_size: int
     backbone: str
@@ -173,7 +171,6 @@ class RunSettings:
     learning_rate: float
     threads: int
     infer_batch: int
-    device: str = "cpu"
 
 
 @dataclass
@@ -182,8 +179,7 @@ class RunContext:
 
     ``key_file``: file of the client's 256-bit key (0600), made from the OS CSPRNG at first use.
     ``training``: facts about the fit that go into the record (epochs run, best epoch, ...).
-    ``warnings``: lines shown wherever the record is printed. ``measured_on``: the device of
-    networks while they are measured, the same for all pipelines of a run.
+    ``warnings``: lines shown wherever the record is printed.
     """
 
     seed: int
@@ -196,7 +192,6 @@ class RunContext:
     progress: Progress
     training: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
-    measured_on: str = "cpu"
 
 
 class Client(Protocol):
@@ -418,13 +413,10 @@ class Pipeline(ABC):
     """What a module of a ``pipelines`` package provides as ``PIPELINE``: base class.
 
     ``name``, ``fit`` and ``load_server`` have to be written; ``parameters`` where there are any.
-    ``all_on_device``: whether all the computing that is measured can run on a GPU; False (the
-    default) where a part of it is for the CPU alone, as encryption with keys of lattices is.
     """
 
     name: str
     parameters: type[Parameters] = Parameters
-    all_on_device: bool = False
 
     def availability(self) -> Availability:
         """Say whether this machine can run it, without importing anything heavy.
@@ -456,6 +448,13 @@ class Pipeline(ABC):
         """Say what the hospital computes, what the server computes, and who trained and owns the
         head. The default: not said."""
         return Work()
+
+    def costs(self, parameters: Any, sizes: RunSizes) -> Costs | None:
+        """Say what a run of these sizes takes, in units that a short probe prices.
+
+        None (the default): the pipeline does not say, and its cells are left out of estimates.
+        """
+        return None
 
     def most_classes(self, parameters: Any, feature_width: int) -> int:
         """Say how many classes it takes on features of so many numbers, before anything runs.

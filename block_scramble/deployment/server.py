@@ -40,11 +40,9 @@ class InferenceServer:
     verbs: tuple[str, ...] = ("infer",)
 
     def __init__(self, header: ServerMaterial, states: Sequence[bytes]) -> None:
-        from he_compare.common.backbones.device import moved, server_device
-
         self._header = header
         self._mean, self._std = header.statistics()
-        self._models = [moved(header.build_model(state), server_device()) for state in states]
+        self._models = [header.build_model(state) for state in states]
 
     def infer(self, messages: list[Message], clock: Clock) -> list[Message]:
         """Return float32 logits (classes,) for each ciphertext. Raises MessageError."""
@@ -134,7 +132,6 @@ class TrainingServer:
             "finished": self._trainer.finished,
             "best_epoch": self._trainer.best_epoch,
             "embedding": self._embedding,
-            "device": self._trainer.device_facts,
         }
         return [json.dumps(report).encode()]
 
@@ -150,7 +147,6 @@ class TrainingServer:
 
     def _begin(self) -> VitTrainer:
         """Fit the patch embedding, and hand model and examples to the training loop."""
-        from he_compare.common.backbones.device import moved, server_device
         from he_compare.common.backbones.finetune import VitTrainer
 
         budget = self._budget
@@ -158,8 +154,7 @@ class TrainingServer:
             budget = self._matched(budget)
         else:
             self._embedding = {"patch_embedding": FRESH}
-        model = moved(self._model, server_device())
-        trainer = VitTrainer(model, *self._header.statistics(), budget, flip=False)
+        trainer = VitTrainer(self._model, *self._header.statistics(), budget, flip=False)
         for example in self._examples:
             trainer.add(*example)
         self._examples = []

@@ -34,6 +34,7 @@ from he_compare.common.contracts import (
     Twin,
     Work,
 )
+from he_compare.common.costs import Costs, RunSizes, Untrained
 from he_compare.common.identity import array_digest, source_digest
 from he_compare.common.service.wire import unpack
 from he_compare.common.sources import sources_of
@@ -79,7 +80,6 @@ class BlockScrambleConvnetPipeline(Pipeline):
 
     name = NAME
     parameters = ConvnetScrambleParameters
-    all_on_device = True
 
     def identity_inputs(
         self, parameters: ConvnetScrambleParameters, key_file: Path
@@ -104,6 +104,21 @@ class BlockScrambleConvnetPipeline(Pipeline):
             head_trained_by="the server, on scrambled images",
             head_owner="the server, which trained it",
         )
+
+    def costs(self, parameters: ConvnetScrambleParameters, sizes: RunSizes) -> Costs:
+        """Training on ciphertexts at a server."""
+        from he_compare.block_scramble.scrambling_costs import trained_costs
+
+        def make(context: RunContext, data: TrainingData) -> FittedOnCiphertext:
+            from he_compare.common.backbones.deit import state_bytes
+
+            model = build_convnet(classes=sizes.classes, weights="untrained", seed=0)
+            instance = make_instance(parameters, data, context)
+            header = training_header(instance, data, context)
+            return FittedOnCiphertext(instance, header, [state_bytes(model)])
+
+        served = f"server with {ARCHITECTURE}, {sizes.image_size} px, {sizes.classes} classes"
+        return trained_costs(parameters, sizes, Untrained(served, make), ARCHITECTURE)
 
     def fit(
         self, data: TrainingData, parameters: ConvnetScrambleParameters, context: RunContext
@@ -151,9 +166,7 @@ def _trained(
 
     from he_compare.block_scramble.deployment import training
     from he_compare.common.backbones.deit import state_bytes
-    from he_compare.common.backbones.device import device_identity
     from he_compare.common.backbones.features import backbone_seed
-    from he_compare.common.backbones.finetune import note_memory
 
     seed = backbone_seed(context.seed)
     start = state_bytes(build_convnet(classes=header.classes, weights=weights, seed=seed))
@@ -167,7 +180,6 @@ def _trained(
         "header": header.model_dump(mode="json"),
         "initial_weights": array_digest(np.frombuffer(start, np.uint8)),
         "threads": context.settings.threads,
-        "device": device_identity(context.settings.device),
         "source": source_digest(*sources_of(__name__, type(instance.cipher).__module__)),
         "torch": torch.__version__,
     }
@@ -187,7 +199,6 @@ def _trained(
     # A fact about Vision Transformers: this network's weights are all trained alike.
     facts.pop("patch_embedding", None)
     context.training.update(facts | {"model": ARCHITECTURE})
-    note_memory(context, facts)
     return arrays["state"].tobytes()
 
 

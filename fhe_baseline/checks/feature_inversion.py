@@ -18,7 +18,6 @@ from PIL import Image
 from he_compare.common.attack import CheckFinding, Inspected
 from he_compare.common.attack_score import AttackMetric, Detail
 from he_compare.common.audit_budget import AttackBudget
-from he_compare.common.backbones.device import memory_spent
 from he_compare.common.clock import Clock
 from he_compare.common.run.records import Verdict
 from he_compare.common.similarity import luminance, ssim
@@ -104,7 +103,6 @@ class Leaked:
     alike: float
     learnt_from: int
     steps: int
-    at_once: int | None
 
 
 class FeatureInversion(EncryptionCheck):
@@ -177,8 +175,7 @@ class FeatureInversion(EncryptionCheck):
                 "other images of the same people may be among those learnt from",
                 f"pictures of {pictures.shape[1]} x {pictures.shape[2]} pixels, grey",
             ],
-            spent={"auxiliary images": leaked.learnt_from, "ciphertexts": len(victims)}
-            | memory_spent(leaked.at_once),
+            spent={"auxiliary images": leaked.learnt_from, "ciphertexts": len(victims)},
             pictures=_shown(originals, leaked, hidden),
         )
 
@@ -204,10 +201,9 @@ def _from_features(
     features = population.features[victims].astype(np.float64)
     steps, seconds = int(STEPS * budget.seconds), SHARE * budget.seconds
     linear = learn_linear(known, pictures)
-    decoder = learn_convolutional_once(known, pictures, seconds, steps, random, budget.device)
+    decoder = learn_convolutional_once(known, pictures, seconds, steps, random)
     found = judge(decoder(features), originals)
-    shuffled = random.permutation(known)
-    blind = learn_convolutional_once(shuffled, pictures, seconds, steps, random, budget.device)
+    blind = learn_convolutional_once(random.permutation(known), pictures, seconds, steps, random)
     return Leaked(
         judge(linear(features), originals),
         found,
@@ -215,7 +211,6 @@ def _from_features(
         _alike(inspected, found.pictures, images),
         len(known),
         decoder.steps,
-        decoder.at_once,
     )
 
 
@@ -258,7 +253,7 @@ def _from_ciphertexts(
     steps, seconds = int(STEPS * budget.seconds) // 4, SHARE * budget.seconds / 4
     decoders: list[Decoder] = [
         learn_linear(seen[0], pictures[own]),
-        learn_convolutional(seen[0], pictures[own], seconds, steps, random, budget.device),
+        learn_convolutional(seen[0], pictures[own], seconds, steps, random),
     ]
     return [judge(decoder(seen[1]), pictures[victims]) for decoder in decoders]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
@@ -24,7 +22,6 @@ class FakeExtractor:
         weights: str,
         seed: int,
         threads: int | None = None,
-        device: str = "cpu",
         *,
         width: int,
     ) -> None:
@@ -33,11 +30,6 @@ class FakeExtractor:
         self._projection = generator.normal(size=(image_size**2 * 3, width)) / image_size
         self.weights_sha256 = array_digest(self._projection)
         self.seen = 0
-        self.limit = None
-
-    @contextlib.contextmanager
-    def on(self, device: str) -> Iterator[None]:
-        yield
 
     def __call__(self, images: UInt8Array) -> Float32Array:
         self.seen += len(images)

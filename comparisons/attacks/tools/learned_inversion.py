@@ -37,5 +37,4 @@ class LearnedInversion(Attack):
         random: np.random.Generator,
     ) -> Trained:
         """Learn pictures from planes (n, k, h, w); pairs at the positions ``held`` are held out."""
-        seconds = TRAINING * budget.seconds
-        return train(planes, plain, held, self.steps, seconds, random, budget.device)
+        return train(planes, plain, held, self.steps, TRAINING * budget.seconds, random)
