@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from he_compare.common.backbones.device import CPU, device_identity
+
 
 @dataclass(frozen=True)
 class AttackBudget:
-    """What an adversary may spend on one target; ``seconds`` per key."""
+    """What an adversary may spend on one target; ``seconds`` per key, on ``device``."""
 
     name: str
     keys: int
@@ -19,14 +21,17 @@ class AttackBudget:
     candidates: int
     labels: int
     seconds: float
+    device: str = CPU
 
     def with_images(self, wanted: int) -> AttackBudget:
         """Return the budget of an attack that takes so many ciphertexts per key, or more."""
         return replace(self, images=max(self.images, wanted))
 
     def as_record(self) -> dict[str, Any]:
-        """Return the budget as it is kept in an outcome."""
-        return dict(vars(self))
+        """Return the budget as it is kept in an outcome, with the device where it is no CPU."""
+        record = dict(vars(self))
+        del record["device"]
+        return record if self.device == CPU else record | {"device": device_identity(self.device)}
 
 
 BUDGETS: dict[str, AttackBudget] = {

@@ -161,7 +161,10 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class RunSettings:
-    """Settings of the run that pipelines share, so that budgets are equal."""
+    """Settings of the run that pipelines share, so that budgets are equal.
+
+    ``device``: where networks are trained, as torch spells it.
+    """
 
     image_size: int
     backbone: str
@@ -171,6 +174,7 @@ class RunSettings:
     learning_rate: float
     threads: int
     infer_batch: int
+    device: str = "cpu"
 
 
 @dataclass
@@ -179,7 +183,8 @@ class RunContext:
 
     ``key_file``: file of the client's 256-bit key (0600), made from the OS CSPRNG at first use.
     ``training``: facts about the fit that go into the record (epochs run, best epoch, ...).
-    ``warnings``: lines shown wherever the record is printed.
+    ``warnings``: lines shown wherever the record is printed. ``measured_on``: the device of
+    networks while they are measured, the same for all pipelines of a run.
     """
 
     seed: int
@@ -192,6 +197,7 @@ class RunContext:
     progress: Progress
     training: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    measured_on: str = "cpu"
 
 
 class Client(Protocol):
@@ -413,10 +419,13 @@ class Pipeline(ABC):
     """What a module of a ``pipelines`` package provides as ``PIPELINE``: base class.
 
     ``name``, ``fit`` and ``load_server`` have to be written; ``parameters`` where there are any.
+    ``all_on_device``: whether all the computing that is measured can run on a GPU; False (the
+    default) where a part of it is for the CPU alone, as encryption with keys of lattices is.
     """
 
     name: str
     parameters: type[Parameters] = Parameters
+    all_on_device: bool = False
 
     def availability(self) -> Availability:
         """Say whether this machine can run it, without importing anything heavy.

@@ -40,9 +40,11 @@ class InferenceServer:
     verbs: tuple[str, ...] = ("infer",)
 
     def __init__(self, header: ServerMaterial, states: Sequence[bytes]) -> None:
+        from he_compare.common.backbones.device import moved, server_device
+
         self._header = header
         self._mean, self._std = header.statistics()
-        self._models = [header.build_model(state) for state in states]
+        self._models = [moved(header.build_model(state), server_device()) for state in states]
 
     def infer(self, messages: list[Message], clock: Clock) -> list[Message]:
         """Return float32 logits (classes,) for each ciphertext. Raises MessageError."""
@@ -132,6 +134,7 @@ class TrainingServer:
             "finished": self._trainer.finished,
             "best_epoch": self._trainer.best_epoch,
             "embedding": self._embedding,
+            "device": self._trainer.device_facts,
         }
         return [json.dumps(report).encode()]
 
@@ -147,6 +150,7 @@ class TrainingServer:
 
     def _begin(self) -> VitTrainer:
         """Fit the patch embedding, and hand model and examples to the training loop."""
+        from he_compare.common.backbones.device import moved, server_device
         from he_compare.common.backbones.finetune import VitTrainer
 
         budget = self._budget
@@ -154,7 +158,8 @@ class TrainingServer:
             budget = self._matched(budget)
         else:
             self._embedding = {"patch_embedding": FRESH}
-        trainer = VitTrainer(self._model, *self._header.statistics(), budget, flip=False)
+        model = moved(self._model, server_device())
+        trainer = VitTrainer(model, *self._header.statistics(), budget, flip=False)
         for example in self._examples:
             trainer.add(*example)
         self._examples = []

@@ -38,6 +38,8 @@ from he_compare.common.sources import sources_of
 from he_compare.common.types import Float32Array, ImageBatch, Message, Split, Stage, UInt8Array
 
 CHUNK = 128
+# What the server reports with every epoch and is a fact of the whole training.
+OF_THE_WHOLE = ("best_epoch", "embedding", "device")
 # What the server process runs, besides what is imported here.
 SERVER = "he_compare.block_scramble.deployment.server"
 
@@ -56,11 +58,15 @@ def train_on_ciphertext(
     its code. Facts about the training go into ``context.training``. Raises ServiceError, and
     UsageError where a client has no images.
     """
+    from he_compare.common.backbones.finetune import note_memory
+
     shares = deal_out(instance, data)
     together = [shares] if sharing is Sharing.JOINT else [[share] for share in shares]
     trained = [_trained_once(instance, header, part, data, context, pipeline) for part in together]
     facts = [part for _, part in trained]
     context.training.update(facts[0] | _reference_facts(header, data))
+    for part in facts:
+        note_memory(context, part)
     if len(facts) > 1:
         context.training["seconds"] = sum(part["seconds"] for part in facts)
         context.training["by_client"] = facts
@@ -110,6 +116,8 @@ def _trained_once(
     """Return a state and facts about its training, from the store where inputs are the same."""
     import torch
 
+    from he_compare.common.backbones.device import device_identity
+
     state = initial_state(header, context)
     inputs = {
         "data": data.fingerprint,
@@ -122,6 +130,7 @@ def _trained_once(
         "header": header.model_dump(mode="json"),
         "initial_weights": array_digest(np.frombuffer(state, np.uint8)),
         "threads": context.settings.threads,
+        "device": device_identity(context.settings.device),
         "source": source_digest(*sources_of(__name__, SERVER, type(instance.cipher).__module__)),
         "torch": torch.__version__,
     }
@@ -253,6 +262,7 @@ def train_at_server(
     (state,) = server.call("export", [], context.clock)
     best = history[-1].pop("best_epoch")
     fitted = history[-1].pop("embedding")
+    device = history[-1].pop("device")
     training = {
         "trained_on": "ciphertexts, by a server process that has no key",
         "key_holder": "the client alone: encrypts training images and every image to classify",
@@ -260,13 +270,11 @@ def train_at_server(
         "augmentation": "none",
         "epochs": len(history),
         "best_epoch": best,
-        "history": [
-            {k: v for k, v in entry.items() if k not in ("best_epoch", "embedding")}
-            for entry in history
-        ],
+        "history": [{k: v for k, v in entry.items() if k not in OF_THE_WHOLE} for entry in history],
         "seconds": sum(entry["seconds"] for entry in history),
         "payload_upload_bytes": uploaded,
         "payload_download_bytes": len(state),
+        **device,
     }
     return pack({"state": np.frombuffer(state, np.uint8)}, {"training": json.dumps(training)})
 
@@ -309,11 +317,22 @@ def _read_report(replies: list[Message]) -> dict[str, Any]:
     try:
         (reply,) = replies
         report = json.loads(reply)
-        missing = {"finished", "best_epoch", "seconds", "embedding"} - set(report)
+        missing = {"finished", "seconds", *OF_THE_WHOLE} - set(report)
     except (ValueError, TypeError):
         raise MessageError("the server's report of an epoch does not parse") from None
     if missing:
         raise MessageError(f"the server's report of an epoch lacks {sorted(missing)}")
-    if not isinstance(report["embedding"], dict):
+    if not isinstance(report["embedding"], dict) or not _is_of_a_device(report["device"]):
         raise MessageError("the server's report of an epoch does not parse")
     return dict(report)
+
+
+def _is_of_a_device(facts: Any) -> bool:
+    """Say whether a server's facts are of the kind that ``VitTrainer.device_facts`` returns."""
+    kinds: dict[str, type] = {"precision": str, "images_at_once": int, "batch_size": int}
+    kinds["normalised_over"] = int
+    if not isinstance(facts, dict) or not set(facts) <= set(kinds):
+        return False
+    return ("images_at_once" in facts) is ("batch_size" in facts) and all(
+        type(value) is kinds[name] for name, value in facts.items()
+    )

@@ -38,6 +38,7 @@ class BlockScramblePipeline(Pipeline):
 
     name = NAME
     parameters = BlockScrambleParameters
+    all_on_device = True
 
     def identity_inputs(
         self, parameters: BlockScrambleParameters, key_file: Path

@@ -80,6 +80,7 @@ class BlockScrambleConvnetPipeline(Pipeline):
 
     name = NAME
     parameters = ConvnetScrambleParameters
+    all_on_device = True
 
     def identity_inputs(
         self, parameters: ConvnetScrambleParameters, key_file: Path
@@ -166,7 +167,9 @@ def _trained(
 
     from he_compare.block_scramble.deployment import training
     from he_compare.common.backbones.deit import state_bytes
+    from he_compare.common.backbones.device import device_identity
     from he_compare.common.backbones.features import backbone_seed
+    from he_compare.common.backbones.finetune import note_memory
 
     seed = backbone_seed(context.seed)
     start = state_bytes(build_convnet(classes=header.classes, weights=weights, seed=seed))
@@ -180,6 +183,7 @@ def _trained(
         "header": header.model_dump(mode="json"),
         "initial_weights": array_digest(np.frombuffer(start, np.uint8)),
         "threads": context.settings.threads,
+        "device": device_identity(context.settings.device),
         "source": source_digest(*sources_of(__name__, type(instance.cipher).__module__)),
         "torch": torch.__version__,
     }
@@ -199,6 +203,7 @@ def _trained(
     # A fact about Vision Transformers: this network's weights are all trained alike.
     facts.pop("patch_embedding", None)
     context.training.update(facts | {"model": ARCHITECTURE})
+    note_memory(context, facts)
     return arrays["state"].tobytes()
 
 

@@ -14,6 +14,12 @@ import numpy.typing as npt
 import torch
 
 from he_compare.common.backbones.catalog import PIXEL_MEAN, PIXEL_STD, find_backbone
+from he_compare.common.backbones.device import (
+    batch_limit,
+    device_of,
+    limit_batches,
+    with_smaller_batches,
+)
 from he_compare.common.backbones.weights import WeightsSource, locate_weights, read_state
 from he_compare.common.errors import DataError, MessageError
 from he_compare.common.run.records import BackboneSummary
@@ -117,11 +123,17 @@ def pixel_statistics(name: str) -> tuple[Float32Array, Float32Array]:
     return np.asarray(PIXEL_MEAN, np.float32), np.asarray(PIXEL_STD, np.float32)
 
 
-def to_input(images: PixelArray, mean: Float32Array, std: Float32Array) -> torch.Tensor:
-    """Turn uint8 (n, h, w, 3) into the network's float32 (n, 3, h, w)."""
-    scaled = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 255.0
-    shift = torch.from_numpy(np.asarray(mean, np.float32)).view(1, 3, 1, 1)
-    scale = torch.from_numpy(np.asarray(std, np.float32)).view(1, 3, 1, 1)
+def to_input(
+    images: PixelArray,
+    mean: Float32Array,
+    std: Float32Array,
+    device: torch.device | str = "cpu",
+) -> torch.Tensor:
+    """Turn uint8 (n, h, w, 3) into the network's float32 (n, 3, h, w), on a device."""
+    there = torch.from_numpy(np.ascontiguousarray(images)).to(device)
+    scaled = there.permute(0, 3, 1, 2).float() / 255.0
+    shift = torch.from_numpy(np.asarray(mean, np.float32)).to(device).view(1, 3, 1, 1)
+    scale = torch.from_numpy(np.asarray(std, np.float32)).to(device).view(1, 3, 1, 1)
     return (scaled - shift) / scale
 
 
@@ -132,13 +144,30 @@ def predict_logits(
     std: Float32Array,
     batch: int = 64,
 ) -> Float64Array:
-    """Run the model on uint8 (n, h, w, 3): float64 (n, outputs); features where it has no head."""
+    """Run the model on uint8 (n, h, w, 3): float64 (n, outputs); features where it has no head.
+
+    It runs on the device that the model is on, in smaller batches where its memory is full (see
+    ``device.batch_limit``). Raises CellError where it does not hold one image.
+    """
     model.eval()
+    device = device_of(model)
     parts: list[npt.NDArray[np.float64]] = []
+    at_once = min(batch, batch_limit(model) or batch)
+    done = 0
+
+    def some(count: int) -> npt.NDArray[np.float64]:
+        output = model(to_input(images[done : done + count], mean, std, device))
+        values: npt.NDArray[np.float64] = output.cpu().numpy().astype(np.float64)
+        return values
+
     with torch.inference_mode():
-        for start in range(0, len(images), batch):
-            output = model(to_input(images[start : start + batch], mean, std))
-            parts.append(output.double().numpy())
+        while done < len(images):
+            part, held = with_smaller_batches(some, at_once)
+            if held < at_once:
+                limit_batches(model, held)
+                at_once = held
+            parts.append(part)
+            done += len(part)
     return np.concatenate(parts)
 
 
@@ -163,7 +192,7 @@ def state_bytes(model: torch.nn.Module) -> bytes:
     """Serialise all parameters and buffers as safetensors."""
     from safetensors.torch import save
 
-    return save({name: value.contiguous() for name, value in model.state_dict().items()})
+    return save({name: value.contiguous().cpu() for name, value in model.state_dict().items()})
 
 
 def load_state_bytes(model: torch.nn.Module, data: bytes) -> None:
@@ -184,7 +213,7 @@ def state_digest(model: torch.nn.Module) -> str:
     hasher = hashlib.sha256()
     for name, value in sorted(model.state_dict().items()):
         hasher.update(name.encode())
-        hasher.update(value.contiguous().numpy().tobytes())
+        hasher.update(value.contiguous().cpu().numpy().tobytes())
     return hasher.hexdigest()
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,13 @@ from he_compare.common.backbones.deit import (
     predict_logits,
     state_bytes,
     state_digest,
+)
+from he_compare.common.backbones.device import (
+    CPU,
+    batch_limit,
+    device_identity,
+    memory_warning,
+    moved,
 )
 from he_compare.common.contracts import RunContext
 from he_compare.common.errors import IntegrityError
@@ -29,10 +38,16 @@ PIECE = 64
 
 
 class FeatureExtractor:
-    """A frozen DeiT: uint8 (n, h, w, 3) to float32 (n, width)."""
+    """A frozen DeiT: uint8 (n, h, w, 3) to float32 (n, width), on ``device``."""
 
     def __init__(
-        self, name: str, image_size: int, weights: str, seed: int, threads: int | None = None
+        self,
+        name: str,
+        image_size: int,
+        weights: str,
+        seed: int,
+        threads: int | None = None,
+        device: str = CPU,
     ) -> None:
         if threads:
             torch.set_num_threads(threads)
@@ -44,10 +59,26 @@ class FeatureExtractor:
         )
         self._mean, self._std = pixel_statistics(name)
         self.weights_sha256 = state_digest(self._model)
+        self._device = device
+        moved(self._model, device)
 
     def __call__(self, images: UInt8Array) -> Float32Array:
         """Return features, float32 (n, width)."""
         return predict_logits(self._model, images, self._mean, self._std, PIECE).astype("float32")
+
+    @contextlib.contextmanager
+    def on(self, device: str) -> Iterator[None]:
+        """Have the network on another device for a while."""
+        moved(self._model, device)
+        try:
+            yield
+        finally:
+            moved(self._model, self._device)
+
+    @property
+    def limit(self) -> int | None:
+        """How many images it takes at once since memory ran out; None: it never did."""
+        return batch_limit(self._model)
 
     def state_bytes(self) -> bytes:
         """Serialise the network's weights as safetensors."""
@@ -62,11 +93,19 @@ def backbone_seed(seed: int) -> int:
 def run_extractor(context: RunContext) -> FeatureExtractor:
     """Return the extractor that every pipeline of a run shares: backbone, weights, size, threads.
 
+    It is on the device that the run measures on; features for fitting are made on the device that
+    trains (``cached_features``).
+
     Raises DataError where the weights cannot be had.
     """
     settings = context.settings
     return FeatureExtractor(
-        settings.backbone, settings.image_size, settings.weights, context.seed, settings.threads
+        settings.backbone,
+        settings.image_size,
+        settings.weights,
+        context.seed,
+        settings.threads,
+        context.measured_on,
     )
 
 
@@ -82,6 +121,7 @@ def cached_features(
         images=batch.images.digest(),
         weights=extractor.weights_sha256,
         backbone=extractor.name,
+        device=device_identity(context.settings.device),
         source=source_digest(*sources_of(__name__)),
         torch=torch.__version__,
     )
@@ -97,7 +137,10 @@ def cached_features(
             context.artefacts.note_reused(f"features-{key}", seconds)
             return stored.astype("float32")
     start = time.perf_counter()
-    features = _extract(batch, context, extractor)
+    with extractor.on(context.settings.device):
+        features = _extract(batch, context, extractor)
+    if extractor.limit is not None:
+        context.warnings.append(memory_warning("features", extractor.limit, PIECE))
     seconds_taken = np.array(time.perf_counter() - start)
     save_arrays(path, {"features": features, "seconds": seconds_taken})
     return features

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, cast
 
@@ -27,7 +28,16 @@ from he_compare.common.backbones.deit import (
     state_digest,
     to_input,
 )
+from he_compare.common.backbones.device import (
+    described,
+    device_identity,
+    device_of,
+    memory_warning,
+    moved,
+    with_smaller_batches,
+)
 from he_compare.common.backbones.features import backbone_seed
+from he_compare.common.backbones.precision import TrainingPrecision
 from he_compare.common.backbones.weights import UNTRAINED
 from he_compare.common.contracts import RunContext, TrainingData
 from he_compare.common.errors import CellError
@@ -35,7 +45,7 @@ from he_compare.common.identity import source_digest
 from he_compare.common.seeds import generator_for, seed_for
 from he_compare.common.service.wire import pack, unpack
 from he_compare.common.sources import sources_of
-from he_compare.common.types import Float32Array, IntArray, PixelArray, Split
+from he_compare.common.types import BoolArray, Float32Array, IntArray, PixelArray, Split
 
 WARMUP_SHARE = 0.1
 # What was learnt before moves at this share of the rate, so that a few hundred images refine it
@@ -78,10 +88,41 @@ class _Examples:
         return self.images[0], self.labels[0]
 
 
+@dataclass(frozen=True)
+class _Batch:
+    """Images (n, h, w, 3) with labels (n,); ``mirrored``: bool (n,), None where none is."""
+
+    images: PixelArray
+    labels: IntArray
+    mirrored: BoolArray | None
+
+    def parts(self, at_once: int, least: int) -> list[_Batch]:
+        """Cut it into parts of about equal size, no larger than ``at_once``.
+
+        One that is smaller than ``least`` goes with the others.
+        """
+        count = math.ceil(len(self.labels) / at_once)
+        while count > 1 and len(self.labels) // count < least:
+            count -= 1
+        if count == 1:
+            return [self]
+        whole = np.arange(len(self.labels))
+        return [
+            _Batch(
+                self.images[part],
+                self.labels[part],
+                None if self.mirrored is None else self.mirrored[part],
+            )
+            for part in np.array_split(whole, count)
+        ]
+
+
 class VitTrainer:
     """Trains a model epoch by epoch; the best state by validation loss is kept.
 
     ``flip``: random horizontal flips, which commute with no cipher and so stay off on ciphertext.
+    It trains on the device that the model is on. ``at_once``: images in the device's memory: the
+    batch, or fewer since it was full; gradients then add up to those of the batch.
     """
 
     def __init__(
@@ -104,6 +145,14 @@ class VitTrainer:
             lr=budget.learning_rate,
             weight_decay=WEIGHT_DECAY,
         )
+        self.at_once = budget.batch_size
+        self._device = device_of(model)
+        self._precision = TrainingPrecision(self._device)
+        self._normalises_batches = any(
+            isinstance(module, torch.nn.BatchNorm2d) for module in model.modules()
+        )
+        # One image has no statistics of a batch.
+        self._least = 2 if self._normalises_batches else 1
         self._random = generator_for(budget.seed, "shuffle")
         self._classes = int(model.num_classes)
         self._step = 0
@@ -151,6 +200,20 @@ class VitTrainer:
         )
         return self.history[-1]
 
+    @property
+    def device_facts(self) -> dict[str, Any]:
+        """What the device changed in the training; empty where all went as on the CPU."""
+        facts: dict[str, Any] = {}
+        precision = described(str(self._device)).precision
+        if precision != "float32":
+            facts["precision"] = precision
+        if self.at_once < self.budget.batch_size:
+            facts["images_at_once"] = self.at_once
+            facts["batch_size"] = self.budget.batch_size
+            if self._normalises_batches:
+                facts["normalised_over"] = self.at_once
+        return facts
+
     def best_state(self) -> bytes:
         """Return the safetensors state of the best epoch."""
         if self._best is None:
@@ -160,7 +223,7 @@ class VitTrainer:
     def _train(self, images: PixelArray, labels: IntArray) -> float:
         self.model.train()
         _prepare_for_training(self.model)
-        weight = torch.from_numpy(class_weights(labels, self._classes))
+        weight = torch.from_numpy(class_weights(labels, self._classes)).to(self._device)
         order = self._random.permutation(len(images))
         size = self.budget.batch_size
         steps = math.ceil(len(images) / size)
@@ -168,19 +231,49 @@ class VitTrainer:
         for start in range(0, len(order), size):
             self._set_learning_rate(steps)
             chosen = order[start : start + size]
-            batch = to_input(images[chosen], self.mean, self.std)
-            if self.flip:
-                mask = torch.from_numpy(self._random.random(len(chosen)) < 0.5)
-                batch[mask] = batch[mask].flip(-1)
-            loss = functional.cross_entropy(
-                self.model(batch), torch.from_numpy(labels[chosen]), weight=weight
-            )
-            self._optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), GRADIENT_NORM)
-            self._optimizer.step()
-            total += float(loss.detach()) * len(chosen)
+            mirrored = self._random.random(len(chosen)) < 0.5 if self.flip else None
+            some = _Batch(images[chosen], labels[chosen], mirrored)
+            total += self._learn(some, weight) * len(chosen)
         return total / len(order)
+
+    def _learn(self, batch: _Batch, weight: torch.Tensor) -> float:
+        """Step along the gradients of a batch and return its loss."""
+        loss, held = with_smaller_batches(
+            lambda count: self._gradients(batch, weight, count), self.at_once, least=self._least
+        )
+        self.at_once = held
+        self._precision.step(self._optimizer, list(self.model.parameters()), GRADIENT_NORM)
+        return loss
+
+    def _gradients(self, batch: _Batch, weight: torch.Tensor, at_once: int) -> float:
+        """Set the gradients to those of a batch, added up over parts of so many images."""
+        self._optimizer.zero_grad(set_to_none=True)
+        parts = batch.parts(at_once, self._least)
+        share = 1.0 / len(parts)
+        if len(parts) > 1:
+            share = 1.0 / float(weight.cpu().numpy()[batch.labels].sum())
+        total = 0.0
+        for part in parts:
+            labels = torch.from_numpy(part.labels).to(self._device)
+            with self._precision.cast():
+                logits = self.model(self._inputs(part))
+            loss = functional.cross_entropy(
+                logits.float(),
+                labels,
+                weight=weight,
+                reduction="mean" if len(parts) == 1 else "sum",
+            )
+            loss = loss * share
+            self._precision.backward(loss)
+            total += float(loss.detach())
+        return total
+
+    def _inputs(self, batch: _Batch) -> torch.Tensor:
+        inputs = to_input(batch.images, self.mean, self.std, self._device)
+        if batch.mirrored is not None:
+            mask = torch.from_numpy(batch.mirrored).to(self._device)
+            inputs = torch.where(mask.view(-1, 1, 1, 1), inputs.flip(-1), inputs)
+        return inputs
 
     def _set_learning_rate(self, steps_per_epoch: int) -> None:
         total = steps_per_epoch * self.budget.epochs
@@ -203,6 +296,19 @@ class VitTrainer:
         correct = probabilities.argmax(axis=1) == labels
         recalls = [float(correct[labels == label].mean()) for label in np.unique(labels)]
         return loss, float(np.mean(recalls))
+
+
+def note_memory(context: RunContext, facts: Mapping[str, Any]) -> None:
+    """Warn where the device's memory did not hold a batch; ``facts``: about the training."""
+    if "images_at_once" not in facts:
+        return
+    at_once, batch = int(facts["images_at_once"]), int(facts["batch_size"])
+    how = f"gradients were added up to those of {batch} images"
+    if facts.get("normalised_over"):
+        how += f", but batch normalisation took its statistics from {at_once}"
+    warning = f"{memory_warning('training', at_once, batch)}; {how}"
+    if warning not in context.warnings:
+        context.warnings.append(warning)
 
 
 def fresh_parameters(weights: str, *, scrambled: bool = False) -> tuple[str, ...]:
@@ -281,6 +387,7 @@ def fine_tuned_vit(data: TrainingData, context: RunContext, patch: int | None = 
         "initial_weights": state_digest(model),
         "budget": asdict(budget),
         "threads": settings.threads,
+        "device": device_identity(settings.device),
         "source": source_digest(*sources_of(__name__)),
         "torch": torch.__version__,
     }
@@ -289,6 +396,7 @@ def fine_tuned_vit(data: TrainingData, context: RunContext, patch: int | None = 
     )
     arrays, metadata = unpack(stored, expect={"state": ("uint8", 1)})
     context.training.update(json.loads(metadata["training"]))
+    note_memory(context, context.training)
     state = arrays["state"].tobytes()
     load_state_bytes(model, state)
     return state
@@ -298,7 +406,7 @@ def _train_plain(
     model: torch.nn.Module, data: TrainingData, budget: Budget, context: RunContext
 ) -> bytes:
     mean, std = pixel_statistics(context.settings.backbone)
-    trainer = VitTrainer(model, mean, std, budget, flip=True)
+    trainer = VitTrainer(moved(model, context.settings.device), mean, std, budget, flip=True)
     trainer.add(Split.TRAIN, data.train.images[:], data.train.labels)
     trainer.add(Split.VAL, data.val.images[:], data.val.labels)
     while not trainer.finished:
@@ -311,6 +419,7 @@ def _train_plain(
         "best_epoch": trainer.best_epoch,
         "history": trainer.history,
         "seconds": sum(entry["seconds"] for entry in trainer.history),
+        **trainer.device_facts,
     }
     state = np.frombuffer(trainer.best_state(), np.uint8)
     return pack({"state": state}, {"training": json.dumps(training)})

@@ -58,6 +58,7 @@ class ConvnetServer(PlaintextServer):
 
     def __init__(self, public_material: bytes) -> None:
         from he_compare.common.backbones.deit import load_state_bytes, pixel_statistics
+        from he_compare.common.backbones.device import moved, server_device
 
         arrays, metadata = unpack(public_material, expect={"state": ("uint8", 1)})
         try:
@@ -71,6 +72,7 @@ class ConvnetServer(PlaintextServer):
             raise MessageError(f"public material names {classes} classes")
         self._model = build_convnet(classes=classes, weights="untrained", seed=0)
         load_state_bytes(self._model, arrays["state"].tobytes())
+        moved(self._model, server_device())
 
     def scores(self, images: UInt8Array) -> Float64Array:
         """Return the network's scores."""
@@ -104,6 +106,7 @@ class ConvnetPipeline(Pipeline):
 
     name = NAME
     parameters = ConvnetParameters
+    all_on_device = True
 
     def work(self, parameters: ConvnetParameters) -> Work:
         """The hospital trains the model; the server gets it, and every image."""
@@ -139,7 +142,9 @@ class ConvnetPipeline(Pipeline):
         import torch
 
         from he_compare.common.backbones.deit import state_digest
+        from he_compare.common.backbones.device import device_identity
         from he_compare.common.backbones.features import backbone_seed
+        from he_compare.common.backbones.finetune import note_memory
         from he_compare.common.identity import source_digest
         from he_compare.common.sources import sources_of
 
@@ -156,6 +161,7 @@ class ConvnetPipeline(Pipeline):
             "statistics": settings.backbone,
             "budget": asdict(budget),
             "threads": settings.threads,
+            "device": device_identity(settings.device),
             "source": source_digest(*sources_of(__name__)),
             "torch": torch.__version__,
         }
@@ -164,6 +170,7 @@ class ConvnetPipeline(Pipeline):
         )
         arrays, metadata = unpack(stored, expect={"state": ("uint8", 1)})
         context.training.update(json.loads(metadata["training"]))
+        note_memory(context, context.training)
         state = arrays["state"].tobytes()
         return ConvnetFitted(settings.backbone, settings.image_size, classes, state)
 
@@ -176,10 +183,11 @@ def _train_plain(
     model: torch.nn.Module, data: TrainingData, budget: Budget, context: RunContext
 ) -> bytes:
     from he_compare.common.backbones.deit import pixel_statistics
+    from he_compare.common.backbones.device import moved
     from he_compare.common.backbones.finetune import VitTrainer
 
     mean, std = pixel_statistics(context.settings.backbone)
-    trainer = VitTrainer(model, mean, std, budget, flip=True)
+    trainer = VitTrainer(moved(model, context.settings.device), mean, std, budget, flip=True)
     trainer.add(Split.TRAIN, data.train.images[:], data.train.labels)
     trainer.add(Split.VAL, data.val.images[:], data.val.labels)
     while not trainer.finished:
@@ -193,6 +201,7 @@ def _train_plain(
         "best_epoch": trainer.best_epoch,
         "history": trainer.history,
         "seconds": sum(entry["seconds"] for entry in trainer.history),
+        **trainer.device_facts,
     }
     state = np.frombuffer(trainer.best_state(), np.uint8)
     return pack({"state": state}, {"training": json.dumps(training)})

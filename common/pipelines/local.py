@@ -60,6 +60,7 @@ class HospitalAlone(LocalPipeline):
 
     name = NAME
     parameters = LocalParameters
+    all_on_device = True
 
     def reference_rank(self, parameters: LocalParameters) -> int:
         """It is the clear head where a run has no plain reference."""

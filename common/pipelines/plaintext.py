@@ -57,6 +57,7 @@ class VitServer(PlaintextServer):
 
     def __init__(self, public_material: bytes) -> None:
         from he_compare.common.backbones.deit import build_vit, load_state_bytes, pixel_statistics
+        from he_compare.common.backbones.device import moved, server_device
         from he_compare.common.backbones.head import unpack_head
 
         arrays, metadata = unpack(public_material, expect={"state": ("uint8", 1)})
@@ -74,6 +75,7 @@ class VitServer(PlaintextServer):
         except (KeyError, ValueError, TypeError) as error:
             raise MessageError(f"public material lacks its setup: {error}") from None
         load_state_bytes(self._model, arrays["state"].tobytes())
+        moved(self._model, server_device())
         self._head = unpack_head(arrays["head"].tobytes()) if "head" in arrays else None
 
     def scores(self, images: UInt8Array) -> Float64Array:
@@ -110,6 +112,7 @@ class PlaintextPipeline(Pipeline):
 
     name = NAME
     parameters = PlaintextParameters
+    all_on_device = True
 
     def reference_rank(self, parameters: PlaintextParameters) -> int:
         """Whatever is compared, the fine-tuned DeiT is its reference, else the regression."""

@@ -273,6 +273,17 @@ class EnvironmentFingerprint(Record):
     source_dirty: bool | None = Field(default=None, description="Uncommitted changes, where known")
 
 
+class DeviceFacts(Record):
+    """A device that networks ran on; encryption is on the CPU whatever it is."""
+
+    name: str = Field(description="As torch spells it: cpu, cuda:0, mps")
+    model: str = Field(description="Model of the processor or of the GPU")
+    memory_bytes: int = Field(description="Memory of the device")
+    precision: str = Field(
+        default="float32", description="Of the numbers in training steps; measured in float32"
+    )
+
+
 class ErrorInfo(Record):
     """Why a cell did not end ok."""
 
@@ -483,6 +494,16 @@ class RunRecord(Record):
     )
     tape: TapeFacts | None = Field(default=None, description="Messages kept for the audit")
     environment: EnvironmentFingerprint | None = Field(default=None, description="Machine")
+    trained_on: DeviceFacts | None = Field(
+        default=None,
+        description="Device that trained networks and made features of training images; none: not "
+        "known, in older records",
+    )
+    measured_on: DeviceFacts | None = Field(
+        default=None,
+        description="Device that networks ran on while they were measured, the same for all "
+        "pipelines of a run; none: not known, in older records",
+    )
     warnings: list[str] = Field(
         default_factory=list, description="Shown wherever the cell is printed"
     )

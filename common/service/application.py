@@ -22,6 +22,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from he_compare.common.backbones.device import smallest_batch
 from he_compare.common.clock import Clock
 from he_compare.common.contracts import Server
 from he_compare.common.environment import peak_memory_bytes
@@ -119,6 +120,7 @@ class ServiceApplication:
                 "pid": os.getpid(),
                 "ready": self._server is not None,
                 "peak_bytes": peak_memory_bytes(),
+                "batch_limit": smallest_batch(),
             }
         )
 

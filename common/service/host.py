@@ -1,7 +1,7 @@
 """Entry point of a server process: ``python -m he_compare.common.service.host``.
 
-One line of JSON on its standard input names the pipeline whose server half to be, with token and
-limits; it answers with one line holding its port, and serves on loopback. It
+One line of JSON on its standard input names the pipeline whose server half to be, with token,
+limits and device; it answers with one line holding its port, and serves on loopback. It
 gets no secret, no dataset and no file name. When its standard input closes (the driver ended,
 however it ended) it ends.
 """
@@ -28,6 +28,7 @@ def main() -> None:
 
     import uvicorn
 
+    from he_compare.common.backbones.device import use_for_server
     from he_compare.common.plugins import load
     from he_compare.common.service.application import ServiceApplication
     from he_compare.common.service.impatient import (
@@ -35,6 +36,8 @@ def main() -> None:
         MOST_HEADER_BYTES,
         ImpatientProtocol,
     )
+
+    use_for_server(str(settings["device"]))
 
     def load_server(public_material: bytes):  # type: ignore[no-untyped-def]
         return load("pipelines", settings["pipeline"]).load_server(public_material)

@@ -51,7 +51,7 @@ class ServerProcess:
     libraries need, its home is an empty folder that ends with it, and it starts by closing its
     memory and dropping privileges (``common.closed_memory``); ``searchable`` leaves the memory open
     to this user, for the check that searches it. Its standard input is the life line: when it
-    closes, the process ends.
+    closes, the process ends. ``device``: where its networks run, as torch spells it.
     """
 
     def __init__(
@@ -64,12 +64,16 @@ class ServerProcess:
         call_seconds: float = DEFAULT_CALL_SECONDS,
         max_body_bytes: int = DEFAULT_MAX_BODY,
         searchable: bool = False,
+        device: str = "cpu",
     ) -> None:
         self.pipeline = pipeline
         self.traffic: dict[str, ByteCount] = collections.defaultdict(ByteCount)
         self.peak_bytes: int | None = None
         self._max_body = max_body_bytes
         self._searchable = searchable
+        self._device = device
+        # How many images its network takes at once since the device's memory was full.
+        self.batch_limit: int | None = None
         self._last_words: collections.deque[str] = collections.deque(maxlen=20)
         self._token = secrets.token_hex(32)
         close_memory()
@@ -77,7 +81,7 @@ class ServerProcess:
         self._home = tempfile.TemporaryDirectory(
             prefix="compare-server-", ignore_cleanup_errors=True
         )
-        self._process = _spawn(threads, self._home.name)
+        self._process = _spawn(threads, self._home.name, device)
         atexit.register(self.close)
         self.pid = self._process.pid
         # The pid that the service itself reports, once it has its public material.
@@ -105,6 +109,7 @@ class ServerProcess:
             "max_body_bytes": self._max_body,
             "searchable": self._searchable,
             "home": self._home.name,
+            "device": self._device,
         }
         line = b""
         with contextlib.suppress(OSError):
@@ -211,7 +216,10 @@ class ServerProcess:
     def measure_peak(self) -> int | None:
         """Ask the server for its peak memory in bytes; None where it no longer answers."""
         with contextlib.suppress(httpx.HTTPError, ValueError, KeyError):
-            self.peak_bytes = int(self._http.get("/v1/status").json()["peak_bytes"])
+            status = self._http.get("/v1/status").json()
+            self.peak_bytes = int(status["peak_bytes"])
+            limit = status["batch_limit"]
+            self.batch_limit = None if limit is None else int(limit)
         return self.peak_bytes
 
     def close(self) -> None:
@@ -248,9 +256,15 @@ class ServerProcess:
 KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
 
 
-def _spawn(threads: int, home: str) -> subprocess.Popen[bytes]:
+# What a process needs beside these to find the GPU that it is to use.
+GPU_VARIABLES = ("CUDA_", "NVIDIA_", "PYTORCH_CUDA_ALLOC_CONF", "CUBLAS_WORKSPACE_CONFIG")
+
+
+def _spawn(threads: int, home: str, device: str) -> subprocess.Popen[bytes]:
     kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
     kept |= {name: value for name, value in os.environ.items() if name.startswith("OPENBLAS_")}
+    if device != "cpu":
+        kept |= {name: text for name, text in os.environ.items() if name.startswith(GPU_VARIABLES)}
     search = [entry for entry in sys.path if entry]
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "he_compare.common.service.host"],

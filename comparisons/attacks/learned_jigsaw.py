@@ -21,6 +21,7 @@ from he_compare.common.attack import Attack, AttackFailedError
 from he_compare.common.attack_requirements import BLOCKS, BYTES, KEPT_BLOCKS, MOVED_BLOCKS
 from he_compare.common.attack_score import SSIM, Detail, Picture, Score
 from he_compare.common.audit_budget import AttackBudget
+from he_compare.common.backbones.device import memory_spent
 from he_compare.common.similarity import ssim
 from he_compare.common.types import Aim, Float64Array, IntArray, Knowledge, UInt8Array
 from he_compare.comparisons.attacks.tools.alignment import aligned_one_by_one, aligned_together
@@ -62,6 +63,7 @@ class Ordered:
     alone: bool
     steps: int
     right: float
+    at_once: int | None = None
 
 
 class LearnedJigsaw(Attack):
@@ -78,7 +80,7 @@ class LearnedJigsaw(Attack):
     requires = (BLOCKS, BYTES, MOVED_BLOCKS, KEPT_BLOCKS)
     metric = SSIM
     limits = (
-        "a network of some 700,000 weights, trained on a CPU for half of the budget's seconds: a "
+        "a network of some 700,000 weights, trained for half of the budget's seconds: a "
         "larger one, or more public images, may place more",
         "blocks whose inside stays scrambled are not ordered",
         "recovered pictures are grey: the mean of the channels",
@@ -98,7 +100,12 @@ class LearnedJigsaw(Attack):
             raise AttackFailedError(f"more than {MAX_BLOCKS // 4} blocks")
         turned = sum(one.turned for one in solved) * 2 > len(solved)
         ordering = learn_ordering(
-            view.auxiliary, patch, turned=turned, seconds=TRAINING * budget.seconds, random=random
+            view.auxiliary,
+            patch,
+            turned=turned,
+            seconds=TRAINING * budget.seconds,
+            random=random,
+            device=budget.device,
         )
         found = [
             _ordered(part, one, ordering, turned) for part, one in zip(parts, solved, strict=True)
@@ -110,6 +117,7 @@ class LearnedJigsaw(Attack):
             alone=alone,
             steps=ordering.steps,
             right=ordering.right,
+            at_once=ordering.at_once,
         )
 
     def score(self, guess: Ordered, truth: Truth) -> Score:
@@ -127,7 +135,8 @@ class LearnedJigsaw(Attack):
                 Detail("blocks placed right by the network on public images", guess.right),
             ),
             [Picture(i, one, f"SSIM {value:.2f}") for i, (one, value) in enumerate(shown)],
-            {"ciphertexts": len(pictures), "training steps": guess.steps},
+            {"ciphertexts": len(pictures), "training steps": guess.steps}
+            | memory_spent(guess.at_once),
             images=truth.ids[: len(alike)],
             each=alike,
         )

@@ -16,6 +16,7 @@ import numpy as np
 from he_compare.common.adversary import Need, Truth, View
 from he_compare.common.attack_score import Detail, Score
 from he_compare.common.audit_budget import AttackBudget
+from he_compare.common.backbones.device import memory_spent
 from he_compare.common.scheme import PictureShape
 from he_compare.common.types import (
     Aim,
@@ -52,7 +53,7 @@ class LearnedUNet(LearnedInversion):
     aim = Aim.IMAGE
     needs = frozenset({Need.PAIRS})
     limits = (
-        "a network of some 100,000 weights, trained for 100 steps of 8 pictures on a CPU: a larger "
+        "a network of some 100,000 weights, trained for 100 steps of 8 pictures: a larger "
         "network or more pairs may recover more",
         "recovered pictures are grey: the mean of the channels",
     )
@@ -71,11 +72,12 @@ class LearnedUNet(LearnedInversion):
         trained = self.trained(learnt, pairs.plain, held, budget, random)
         estimate = _linear(known, pairs.plain, attacked, side)
         pictures = trained.pictures(_planes(attacked, estimate, pairs.plain, side))
-        return Learnt(pictures, len(known), 1, trained.steps, trained.held_out)
+        return Learnt(pictures, len(known), 1, trained.steps, trained.held_out, trained.at_once)
 
     def score(self, guess: Learnt, truth: Truth) -> Score:
         """Compare pictures with originals."""
         spent = {"pairs": guess.pairs, "training steps": guess.steps}
+        spent |= memory_spent(guess.at_once)
         details = (Detail("SSIM on pairs held out", guess.held_out),)
         return score_pictures(guess.pictures, truth, details, spent)
 

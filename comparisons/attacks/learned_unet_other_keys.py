@@ -14,6 +14,7 @@ import numpy as np
 from he_compare.common.adversary import Need, Truth, View
 from he_compare.common.attack_score import Detail, Score
 from he_compare.common.audit_budget import AttackBudget
+from he_compare.common.backbones.device import memory_spent
 from he_compare.common.types import Aim, Float32Array, Knowledge, PixelArray, UInt8Array
 from he_compare.comparisons.attacks.tools.descriptors import block_side
 from he_compare.comparisons.attacks.tools.learned_inversion import LearnedInversion
@@ -38,7 +39,7 @@ class LearnedUNetOtherKeys(LearnedInversion):
     aim = Aim.IMAGE
     needs = frozenset({Need.AUXILIARY})
     limits = (
-        "a network of some 100,000 weights, trained for 100 steps of 8 pictures on a CPU: a larger "
+        "a network of some 100,000 weights, trained for 100 steps of 8 pictures: a larger "
         "network or more pictures and keys may recover more",
         "recovered pictures are grey: the mean of the channels",
         "blocks that change places are not put back: see the jigsaw solver",
@@ -57,7 +58,9 @@ class LearnedUNetOtherKeys(LearnedInversion):
         held = np.concatenate(parts[: min(HELD_OUT, max(1, len(parts) // 4))])
         trained = self.trained(_planes(own, plain, side), plain, held, budget, random)
         pictures = trained.pictures(_planes(view.ciphertexts, plain, side))
-        return Learnt(pictures, len(plain), len(parts), trained.steps, trained.held_out)
+        return Learnt(
+            pictures, len(plain), len(parts), trained.steps, trained.held_out, trained.at_once
+        )
 
     def score(self, guess: Learnt, truth: Truth) -> Score:
         """Compare pictures with originals."""
@@ -65,7 +68,7 @@ class LearnedUNetOtherKeys(LearnedInversion):
             "auxiliary images": guess.pairs,
             "own keys": guess.keys,
             "training steps": guess.steps,
-        }
+        } | memory_spent(guess.at_once)
         details = (Detail("SSIM on own keys held out", guess.held_out),)
         return score_pictures(guess.pictures, truth, details, spent)
 

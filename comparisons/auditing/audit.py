@@ -6,7 +6,7 @@ import json
 import tempfile
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from he_compare.common import plugins
 from he_compare.common.audit_budget import BUDGETS, AttackBudget
+from he_compare.common.backbones.device import AUTOMATIC, CPU, resolve_device
 from he_compare.common.contracts import Pipeline
 from he_compare.common.environment import tool_version
 from he_compare.common.errors import (
@@ -33,6 +34,7 @@ from he_compare.common.references.opening import (
     shown_spec,
 )
 from he_compare.common.run.capability_matrix import controls_failed
+from he_compare.common.run.device_words import device_shown
 from he_compare.common.run.records import AttackOutcome
 from he_compare.common.run.store import ATTACKS, RunFolder, write_atomic
 from he_compare.common.scheme import CONTROLS
@@ -95,11 +97,13 @@ class AuditRequest:
     key_seed: int | None = None
     public: tuple[str, ...] = ()
     options: DataOptions = field(default_factory=DataOptions)
+    device: str = AUTOMATIC
 
 
 def audit_command(request: AuditRequest) -> int:
     """Attack, print the matrix, return the exit code: 3 where a control or an attack failed."""
-    budget = find_budget(request.budget)
+    device = resolve_device(request.device)
+    budget = replace(find_budget(request.budget), device=device.name)
     attacks = attack_names(request.attacks)
     require_known(request.public)
     with ProgressReporter(quiet=request.quiet) as progress:
@@ -108,6 +112,8 @@ def audit_command(request: AuditRequest) -> int:
         references = open_references(request.public, _under_test(request, pool))
         card = pool.dataset.card
         folder = RunFolder(request.out or _default_folder(request))
+        if device.name != CPU:
+            progress.line(f"learned attacks and training run on {device_shown(device.facts())}")
         # Refused before the folder is made; nothing is deployed until an attack asks for it.
         _claim(folder, request, pool)
         folder.lock()
@@ -129,6 +135,7 @@ def audit_command(request: AuditRequest) -> int:
                         *(pool, request.image_size, request.seed, BACKBONE, WEIGHTS),
                         *(folder.path / "artefacts", Path(private), progress),
                         reference_to_match(references if request.public else (), card),
+                        device.name,
                     ),
                 )
                 targets = [*ciphers, *(alone.target(*one) for one in pipelines)]
@@ -173,7 +180,7 @@ def audit_run(
 
 def setup_of_run(plan: RunPlan) -> Setup:
     """Return what all attacks on a run share: the same in every process that has its plan."""
-    budget = find_budget(plan.config.audit)
+    budget = replace(find_budget(plan.config.audit), device=plan.settings.device)
     config = plan.config
     command = ["compare audit run", f"--dataset {plan.dataset_spec}"]
     if config.subset:
@@ -325,7 +332,7 @@ def _claim(folder: RunFolder, request: AuditRequest, pool: PlainPool) -> None:
     """Begin an audit in an empty folder, or see that the one there is the same."""
     path = folder.path / AUDIT
     facts = {
-        "command": _command(request) + _public_options(request),
+        "command": _command(request) + _public_options(request) + _device_option(request),
         "data": pool.fingerprint,
         "tool_version": tool_version(),
     }
@@ -362,6 +369,12 @@ def _command(request: AuditRequest) -> str:
     if request.key_seed is not None:
         words.append(f"--key-seed {request.key_seed}")
     return " ".join(words)
+
+
+def _device_option(request: AuditRequest) -> str:
+    """Name the GPU that learned attacks run on: an audit goes on with the same one."""
+    device = resolve_device(request.device)
+    return "" if device.name == CPU else f" --device {device.name}"
 
 
 def _public_options(request: AuditRequest) -> str:

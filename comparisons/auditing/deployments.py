@@ -181,11 +181,12 @@ def ground_of_audit(
     private: Path,
     progress: ProgressReporter,
     public: Public | None = None,
+    device: str = "cpu",
 ) -> Ground:
     """Return what pipelines are fitted on without a run: the auxiliary images, for one epoch.
 
-    ``public``: what patch embeddings are matched to. ``private``: an empty folder that is removed
-    after the audit; the client's key lies there.
+    ``public``: what patch embeddings are matched to. ``device``: where networks are trained.
+    ``private``: an empty folder that is removed after the audit; the client's key lies there.
     Raises UsageError where a class has too few images.
     """
     batch = pool.auxiliary(size)
@@ -203,6 +204,7 @@ def ground_of_audit(
             learning_rate=LEARNING_RATE,
             threads=usable_cores(),
             infer_batch=BATCH,
+            device=device,
         ),
         seed=seed,
         call_seconds=CALL_SECONDS,

@@ -67,6 +67,12 @@ def run(
         int | None,
         typer.Option(min=0, help="Derive attacked keys from a seed: for debugging only."),
     ] = None,
+    device: Annotated[
+        str,
+        typer.Option(
+            help="Where learned attacks and training run: auto, cpu, cuda, cuda:N or mps."
+        ),
+    ] = "auto",
     image_size: Annotated[
         int,
         typer.Option(min=16, max=1024, help="Width and height in pixels; a cipher may cut a few."),
@@ -108,6 +114,7 @@ def run(
         quiet=quiet,
         key_seed=key_seed,
         public=tuple(public or ()),
+        device=device,
         options=data_options(copies, "", group_by, csv_columns, frames),
     )
     raise typer.Exit(audit_command(request))

@@ -36,6 +36,7 @@ def examine(data_dir: Path | None, key_file: Path, cache_dir: Path) -> list[Diag
     return [
         _python(),
         _resources(cache_dir),
+        *_devices(),
         *_packages(),
         *_broken_plugins(),
         *_pipelines(),
@@ -58,6 +59,22 @@ def _resources(cache_dir: Path) -> Diagnosis:
             "resources", "problem", found, "at least 4 GiB of memory and 2 GiB of disk are needed"
         )
     return Diagnosis("resources", "ok", found)
+
+
+def _devices() -> list[Diagnosis]:
+    """Name every device with its memory, and the one that ``--device auto`` takes."""
+    from he_compare.common.backbones.device import AUTOMATIC, devices, resolve_device
+
+    checks = [
+        Diagnosis(
+            f"device {one.name}",
+            "ok",
+            f"{one.model}, {one.memory_bytes / 2**30:.0f} GiB, trains in {one.precision}",
+        )
+        for one in devices()
+    ]
+    chosen = resolve_device(AUTOMATIC).name
+    return [*checks, Diagnosis("--device auto", "ok", f"trains on {chosen}")]
 
 
 def _packages() -> list[Diagnosis]:

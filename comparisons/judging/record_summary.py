@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from he_compare.common.run.device_words import devices_of
 from he_compare.common.run.quantiles import quantile
 from he_compare.common.run.records import CellScores, Measurement, RunRecord
 from he_compare.common.run.spelling import bracket, duration, fixed, megabytes, moment, size
@@ -68,6 +69,8 @@ def _facts(view: RunView, record: RunRecord) -> Iterator[tuple[str, str]]:
     if record.environment:
         one_ = record.environment
         yield "machine", f"{one_.cpu}, {one_.threads} threads; {one_.platform}; {one_.python}"
+    if devices := devices_of([record]):
+        yield "devices", devices
     if record.predictions:
         yield "predictions", record.predictions
 

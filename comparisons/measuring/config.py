@@ -132,6 +132,11 @@ class RunConfig(BaseModel):
         ge=1, le=4096, description="Images per training batch"
     )
     learning_rate: Annotated[float, TRAINING] = Field(gt=0, le=1, description="Peak learning rate")
+    device: Annotated[str, TRAINING] = Field(
+        default="auto",
+        description="Where networks are trained: auto, cpu, cuda, cuda:N or mps; auto takes the "
+        "first NVIDIA GPU, or else the CPU",
+    )
     infer_batch: Annotated[int, MEASUREMENT] = Field(
         ge=1, le=4096, description="Images per throughput request"
     )
@@ -190,6 +195,16 @@ class RunConfig(BaseModel):
         except UsageError as error:
             raise ValueError(str(error)) from None
         return value
+
+    @field_validator("device")
+    @classmethod
+    def _name_of_a_device(cls, value: str) -> str:
+        from he_compare.common.backbones.device import device_name
+
+        try:
+            return device_name(value)
+        except UsageError as error:
+            raise ValueError(str(error)) from None
 
     @field_validator("backbone")
     @classmethod

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from he_compare.common.backbones.device import CPU
 from he_compare.common.clock import Clock
 from he_compare.common.contracts import (
     Deployed,
@@ -57,7 +58,10 @@ class Fit:
 
 @dataclass(frozen=True)
 class Ground:
-    """What a pipeline is fitted on and where: the same for all pipelines of a run."""
+    """What a pipeline is fitted on and where: the same for all pipelines of a run.
+
+    ``measured_on``: the device of networks while they answer.
+    """
 
     data: TrainingData
     settings: RunSettings
@@ -67,6 +71,7 @@ class Ground:
     artefacts: ArtefactFolder
     cache_dir: Path
     progress: Progress
+    measured_on: str = CPU
 
 
 def fit_and_deploy(pipeline: Pipeline, parameters: Any, ground: Ground) -> Fit:
@@ -88,7 +93,8 @@ def fit_and_deploy(pipeline: Pipeline, parameters: Any, ground: Ground) -> Fit:
                 f"{pipeline.name} says that it has no server, and starts one to train",
                 fix="repair the pipeline: derive it from Pipeline",
             )
-        server = start_server(name, public_material, fit_clock, ground)
+        device = ground.settings.device
+        server = start_server(name, public_material, fit_clock, ground, device)
         started.append(server)
         return server
 
@@ -101,6 +107,7 @@ def fit_and_deploy(pipeline: Pipeline, parameters: Any, ground: Ground) -> Fit:
         key_file=ground.key_file,
         start_server=start_training,
         progress=ground.progress,
+        measured_on=ground.measured_on,
     )
     ground.artefacts.drain_reused()
     try:
@@ -142,14 +149,17 @@ def _stays_local(pipeline: Pipeline, fitted: Fitted) -> bool:
     return local
 
 
-def start_server(name: str, public_material: bytes, clock: Clock, ground: Ground) -> ServerProcess:
-    """Start the server process of a pipeline with its public material."""
+def start_server(
+    name: str, public_material: bytes, clock: Clock, ground: Ground, device: str
+) -> ServerProcess:
+    """Start the server process of a pipeline with its public material, its networks on a device."""
     return ServerProcess(
         name,
         public_material,
         clock,
         threads=ground.settings.threads,
         call_seconds=ground.call_seconds,
+        device=device,
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from he_compare.common import plugins
 from he_compare.common.backbones.catalog import find_backbone
+from he_compare.common.backbones.device import CPU, described, resolve_device
 from he_compare.common.backbones.features import backbone_seed
 from he_compare.common.contracts import (
     LocalPipeline,
@@ -38,6 +39,7 @@ from he_compare.common.run.records import (
     BackboneSummary,
     Cell,
     DatasetSummary,
+    DeviceFacts,
     Manifest,
     PlannedPipeline,
     WorkFacts,
@@ -70,7 +72,7 @@ CORE_MODULES = (
 )
 
 # Settings that pipelines read and that key a cell by their content, or by its phase only.
-KEYED_APART = {"weights", "infer_batch"}
+KEYED_APART = {"weights", "infer_batch", "device"}
 
 PHASE_MODULES = {
     Phase.ROBUSTNESS: (
@@ -142,6 +144,7 @@ class RunPlan:
             artefacts=artefacts,
             cache_dir=cache_dir,
             progress=progress,
+            measured_on=self.measured_on,
         )
 
     def key_file_of(self, seed: int) -> Path:
@@ -152,6 +155,21 @@ class RunPlan:
         if seed == self.config.seed:
             return self.key_file
         return self.key_file.with_name(f"{self.key_file.stem}-seed-{seed}{self.key_file.suffix}")
+
+    @property
+    def measured_on(self) -> str:
+        """The device of networks while they are measured: that of training where every pipeline
+        of the run computes all on it, else the CPU. No pipeline is timed on another device than
+        the pipelines beside it."""
+        alike = all(planned.pipeline.all_on_device for planned in self.pipelines)
+        return self.settings.device if alike else CPU
+
+    def device_facts(self) -> tuple[DeviceFacts, DeviceFacts]:
+        """Return the devices of training and of measuring, as records hold them."""
+        return described(self.settings.device).facts(), described(self.measured_on).facts()
+
+    def _device_keys(self) -> list[str]:
+        return [described(name).identity for name in (self.settings.device, self.measured_on)]
 
     def cells(self) -> list[PlannedCell]:
         """All cells in their order: accuracy, interleaved latency rounds, disturbed messages.
@@ -202,6 +220,7 @@ class RunPlan:
                 if name not in KEYED_APART
             },
             "weights": self.backbone.weights_sha256,
+            "devices": self._device_keys(),
             "matched_to": self.data.public.reference.digest if self.data.public else "",
             "seed": seed,
             "source": source_digest(
@@ -244,7 +263,8 @@ class RunPlan:
             weights=self.backbone.weights_sha256,
             pipelines=[[p.label, p.pipeline.name, p.resolved()] for p in self.pipelines],
             public=[one.reference.digest for one in self.public],
-            config=self.config.model_dump(mode="json", exclude=OUTSIDE_PLAN | {"public"}),
+            devices=self._device_keys(),
+            config=self.config.model_dump(mode="json", exclude=OUTSIDE_PLAN | {"public", "device"}),
         )
 
     def manifest(self) -> Manifest:
@@ -276,6 +296,7 @@ class RunPlan:
             settings=self.config.model_dump(mode="json", exclude={"pipelines", "repeats"})
             | {
                 "threads": self.settings.threads,
+                "device": self.settings.device,
                 "public": [one.argument for one in self.public],
             },
             meanings={k: v.description or "" for k, v in RunConfig.model_fields.items()},
@@ -319,6 +340,7 @@ def make_plan(
     config: RunConfig, dataset_spec: str, data_dir: Path | None, key_file: Path
 ) -> RunPlan:
     """Find the data, resolve the pipelines and load the images. Raises UsageError or DataError."""
+    resolve_device(config.device)
     pipelines = resolve_pipelines(config)
     _require_patch_that_fits(config, pipelines)
     subset = _subset_of(config, dataset_spec)
@@ -461,4 +483,8 @@ def _load(
 def _shared_settings(config: RunConfig) -> RunSettings:
     """Return the settings that pipelines read: the fields of ``RunSettings``, by their names."""
     shared = {one.name: getattr(config, one.name) for one in dataclasses.fields(RunSettings)}
-    return RunSettings(**shared | {"threads": config.threads or usable_cores()})
+    resolved = {
+        "threads": config.threads or usable_cores(),
+        "device": resolve_device(config.device).name,
+    }
+    return RunSettings(**shared | resolved)

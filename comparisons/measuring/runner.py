@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from he_compare.common.environment import fingerprint_environment
+from he_compare.common.run.device_words import announced
 from he_compare.common.run.records import RunRecord
 from he_compare.common.run.store import RunFolder, write_atomic
 from he_compare.common.run.tape import PUBLIC_SUFFIX
@@ -84,6 +85,9 @@ class CellLog:
             store_sample_view(self.folder, self.plan, cell.planned.label, measured.view)
         self.folder.append(record)
         self.counts.count(record)
+        if record.predictions:
+            for warning in record.warnings:
+                self.progress.line(f"    warning: {warning}")
         if record.status is Status.OK:
             self.progress.line(f"    {title}ok in {record.seconds:.1f} s")
         else:
@@ -122,6 +126,7 @@ class HereExecutor:
 
 def started_record(plan: RunPlan, cell: PlannedCell) -> RunRecord:
     """Return the record of a cell that starts now, on this machine."""
+    trained_on, measured_on = plan.device_facts()
     return RunRecord(
         identity=cell.identity,
         cell=plan.cell_record(cell),
@@ -129,6 +134,8 @@ def started_record(plan: RunPlan, cell: PlannedCell) -> RunRecord:
         reason="the run ended before this cell was done",
         started_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
         environment=fingerprint_environment(plan.settings.threads),
+        trained_on=trained_on,
+        measured_on=measured_on,
     )
 
 
@@ -136,6 +143,8 @@ def execute(
     plan: RunPlan, folder: RunFolder, executor: CellExecutor, progress: ProgressReporter
 ) -> CellCounts:
     """Run every cell that has no finished record."""
+    for line in announced(*plan.device_facts()):
+        progress.line(line)
     log = CellLog(plan, folder, progress)
     executor.run(log.to_do(), log)
     return log.counts

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from he_compare.common.backbones.device import memory_warning
 from he_compare.common.clock import Clock
 from he_compare.common.contracts import (
     ClearTwin,
@@ -169,8 +170,18 @@ class ServedSession(Session):
         return {"server_pid_separate": self.server.is_separate}
 
     def server_peak(self) -> int | None:
-        """Return the peak memory of the server's process in bytes; None where it is not known."""
-        return self.server.measure_peak()
+        """Return the peak memory of the server's process in bytes; None where it is not known.
+
+        It is asked as well whether the memory of its device was full, which becomes a warning.
+        """
+        peak = self.server.measure_peak()
+        limit = self.server.batch_limit
+        if limit is not None:
+            wanted = self.fit.context.settings.infer_batch
+            warning = memory_warning("the server", limit, wanted)
+            if warning not in self.warnings:
+                self.warnings.append(warning)
+        return peak
 
     def restart(self) -> ServerProcess:
         """Restart the server from the same public material after a message has stopped it."""
@@ -234,7 +245,7 @@ def open_session(planned: Planned, ground: Ground) -> Session:
     material = fit.deployed.deployment.public_material
 
     def start_deployed(clock: Clock) -> ServerProcess:
-        return start_server(planned.pipeline.name, material, clock, ground)
+        return start_server(planned.pipeline.name, material, clock, ground, ground.measured_on)
 
     return ServedSession(
         planned, fit, classes, start_deployed(fit.once), lambda: start_deployed(Clock(Side.CLIENT))

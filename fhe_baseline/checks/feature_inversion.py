@@ -18,6 +18,7 @@ from PIL import Image
 from he_compare.common.attack import CheckFinding, Inspected
 from he_compare.common.attack_score import AttackMetric, Detail
 from he_compare.common.audit_budget import AttackBudget
+from he_compare.common.backbones.device import memory_spent
 from he_compare.common.clock import Clock
 from he_compare.common.run.records import Verdict
 from he_compare.common.similarity import luminance, ssim
@@ -103,6 +104,7 @@ class Leaked:
     alike: float
     learnt_from: int
     steps: int
+    at_once: int | None
 
 
 class FeatureInversion(EncryptionCheck):
@@ -175,7 +177,8 @@ class FeatureInversion(EncryptionCheck):
                 "other images of the same people may be among those learnt from",
                 f"pictures of {pictures.shape[1]} x {pictures.shape[2]} pixels, grey",
             ],
-            spent={"auxiliary images": leaked.learnt_from, "ciphertexts": len(victims)},
+            spent={"auxiliary images": leaked.learnt_from, "ciphertexts": len(victims)}
+            | memory_spent(leaked.at_once),
             pictures=_shown(originals, leaked, hidden),
         )
 
@@ -201,9 +204,10 @@ def _from_features(
     features = population.features[victims].astype(np.float64)
     steps, seconds = int(STEPS * budget.seconds), SHARE * budget.seconds
     linear = learn_linear(known, pictures)
-    decoder = learn_convolutional_once(known, pictures, seconds, steps, random)
+    decoder = learn_convolutional_once(known, pictures, seconds, steps, random, budget.device)
     found = judge(decoder(features), originals)
-    blind = learn_convolutional_once(random.permutation(known), pictures, seconds, steps, random)
+    shuffled = random.permutation(known)
+    blind = learn_convolutional_once(shuffled, pictures, seconds, steps, random, budget.device)
     return Leaked(
         judge(linear(features), originals),
         found,
@@ -211,6 +215,7 @@ def _from_features(
         _alike(inspected, found.pictures, images),
         len(known),
         decoder.steps,
+        decoder.at_once,
     )
 
 
@@ -253,7 +258,7 @@ def _from_ciphertexts(
     steps, seconds = int(STEPS * budget.seconds) // 4, SHARE * budget.seconds / 4
     decoders: list[Decoder] = [
         learn_linear(seen[0], pictures[own]),
-        learn_convolutional(seen[0], pictures[own], seconds, steps, random),
+        learn_convolutional(seen[0], pictures[own], seconds, steps, random, budget.device),
     ]
     return [judge(decoder(seen[1]), pictures[victims]) for decoder in decoders]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from he_compare.common.run.device_words import devices_of
 from he_compare.common.run.load import WHAT_IT_SHOWS, loaded_words
 from he_compare.common.run.quantiles import Spread
 from he_compare.common.run.same_network import same_network_words
@@ -64,6 +65,8 @@ class LatencyByPlace(ReportSection):
         extra = _extra_words(view)
         said = [Paragraph(inline(f"{extra} {WORDS}".strip()))]
         limits = [*same_network_words(view)]
+        if devices := devices_of(view.records):
+            limits.append(devices)
         if loaded := loaded_words(view):
             limits.append(f"{loaded} {WHAT_IT_SHOWS}")
         told = [Bullets(tuple(inline(one) for one in limits))] if limits else []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
@@ -22,6 +24,7 @@ class FakeExtractor:
         weights: str,
         seed: int,
         threads: int | None = None,
+        device: str = "cpu",
         *,
         width: int,
     ) -> None:
@@ -30,6 +33,11 @@ class FakeExtractor:
         self._projection = generator.normal(size=(image_size**2 * 3, width)) / image_size
         self.weights_sha256 = array_digest(self._projection)
         self.seen = 0
+        self.limit = None
+
+    @contextlib.contextmanager
+    def on(self, device: str) -> Iterator[None]:
+        yield
 
     def __call__(self, images: UInt8Array) -> Float32Array:
         self.seen += len(images)

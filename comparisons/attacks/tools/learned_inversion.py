@@ -37,4 +37,5 @@ class LearnedInversion(Attack):
         random: np.random.Generator,
     ) -> Trained:
         """Learn pictures from planes (n, k, h, w); pairs at the positions ``held`` are held out."""
-        return train(planes, plain, held, self.steps, TRAINING * budget.seconds, random)
+        seconds = TRAINING * budget.seconds
+        return train(planes, plain, held, self.steps, seconds, random, budget.device)

@@ -16,7 +16,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from he_compare.common.types import Float64Array, IntArray, UInt8Array
+from he_compare.common.backbones.device import (
+    CPU,
+    device_of,
+    moved,
+    seeded,
+    with_smaller_batches,
+)
+from he_compare.common.types import Float32Array, Float64Array, IntArray, UInt8Array
 from he_compare.comparisons.attacks.tools.tiles import cut, symmetric
 
 WIDTH, LAYERS, HEADS = 128, 4, 4
@@ -48,19 +55,21 @@ class Orderer(nn.Module):
 @dataclass(frozen=True)
 class Ordering:
     """A trained network. ``right``: share of blocks of held-out public images whose likeliest place
-    is the right one."""
+    is the right one. ``at_once``: pictures that the memory of the device took at once; None where
+    it took the whole batch."""
 
     network: Orderer
     steps: int
     right: float
+    at_once: int | None = None
 
     def log_likelihood(self, blocks: UInt8Array) -> Float64Array:
         """Return the logarithm of the probability that block j of blocks (n, k, m, m) lies at place
         i, summed over images: (places, k)."""
         with torch.no_grad():
-            found = [self.network(_tokens(one[None])) for one in blocks]
+            found = [self.network(_there(_tokens(one[None]), self.network)) for one in blocks]
             logs = functional.log_softmax(torch.cat(found), dim=2).sum(dim=0)
-        return np.asarray(logs.numpy().T, dtype=np.float64)
+        return np.asarray(logs.cpu().numpy().T, dtype=np.float64)
 
 
 def learn_ordering(
@@ -71,6 +80,7 @@ def learn_ordering(
     seconds: float,
     random: np.random.Generator,
     steps: int = STEPS,
+    device: str = CPU,
 ) -> Ordering:
     """Learn from plain images (n, h, w, c) in some steps, fewer where the seconds run out.
 
@@ -83,10 +93,9 @@ def learn_ordering(
     held = max(1, int(HELD_OUT * len(pieces)))
     learnt, judged = pieces[held:], pieces[:held]
     batch = max(2, min(32, TOKENS // pieces.shape[1]))
-    step = 0
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(random.integers(1 << 31)))
-        network = Orderer(patch * patch, pieces.shape[1])
+    step, at_once = 0, batch
+    with seeded(int(random.integers(1 << 31)), device):
+        network = moved(Orderer(patch * patch, pieces.shape[1]), device)
         optimiser = torch.optim.AdamW(network.parameters(), LEARNING_RATE)
         start = time.perf_counter()
         while (done := max((time.perf_counter() - start) / seconds, step / steps)) < 1:
@@ -95,32 +104,51 @@ def learn_ordering(
                 group["lr"] = LEARNING_RATE * rate
             chosen = learnt[random.integers(len(learnt), size=batch)]
             shown = _tokens(_turned(chosen, random) if turned else chosen, random)
-            loss = _loss(network(shown))
-            optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
+            at_once = _descend(network, optimiser, shown, at_once)
             step += 1
         with torch.no_grad():
             shown = _tokens(_turned(judged, random) if turned else judged)
-            guessed = torch.cat([network(one[None]) for one in shown]).argmax(dim=2).numpy()
+            logits = [network(_there(one[None], network)) for one in shown]
+            guessed = torch.cat(logits).argmax(dim=2).cpu().numpy()
     right = float((guessed == np.arange(guessed.shape[1])).mean())
-    return Ordering(network.eval(), step, right)
+    return Ordering(network.eval(), step, right, at_once if at_once < batch else None)
+
+
+def _descend(
+    network: Orderer, optimiser: torch.optim.Optimizer, shown: Float32Array, at_once: int
+) -> int:
+    """Learn from some pictures; return how many the memory of the device took at once."""
+
+    def gradients(most: int) -> None:
+        optimiser.zero_grad()
+        for part in np.array_split(shown, -(-len(shown) // most)):
+            loss = _loss(network(_there(part, network))) * (len(part) / len(shown))
+            loss.backward()  # type: ignore[no-untyped-call]
+
+    _, held = with_smaller_batches(gradients, at_once)
+    optimiser.step()
+    return held
+
+
+def _there(values: Float32Array, network: Orderer) -> Tensor:
+    """Return values as a tensor on the device of a network."""
+    return torch.from_numpy(np.ascontiguousarray(values)).to(device_of(network))
 
 
 def _loss(logits: Tensor) -> Tensor:
     count, blocks, places = logits.shape
-    wanted = torch.arange(blocks).repeat(count)
+    wanted = torch.arange(blocks, device=logits.device).repeat(count)
     return functional.cross_entropy(logits.reshape(-1, places), wanted)
 
 
-def _tokens(pieces: UInt8Array, random: np.random.Generator | None = None) -> Tensor:
+def _tokens(pieces: UInt8Array, random: np.random.Generator | None = None) -> Float32Array:
     """Flatten pieces (n, k, m, m); with a generator, at a contrast and brightness of its own."""
-    flat = pieces.reshape(*pieces.shape[:2], -1).astype(np.float32) / 255 - 0.5
+    flat: Float32Array = pieces.reshape(*pieces.shape[:2], -1).astype(np.float32) / 255 - 0.5
     if random is not None:
         shape = (len(flat), 1, 1)
         flat = flat * random.uniform(1 - CONTRAST, 1 + CONTRAST, shape).astype(np.float32)
         flat = flat + random.uniform(-BRIGHTNESS, BRIGHTNESS, shape).astype(np.float32)
-    return torch.from_numpy(flat)
+    return flat
 
 
 def _turned(pieces: UInt8Array, random: np.random.Generator) -> UInt8Array:

@@ -16,6 +16,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from he_compare.common.backbones.device import (
+    CPU,
+    device_of,
+    moved,
+    seeded,
+    with_smaller_batches,
+)
 from he_compare.common.backbones.picture_loss import structural_loss
 from he_compare.common.similarity import ssim
 from he_compare.common.types import (
@@ -35,6 +42,7 @@ class Learnt:
     keys: int
     steps: int
     held_out: float
+    at_once: int | None = None
 
 
 WORKED_AT = 56
@@ -49,16 +57,21 @@ PIXELS = 40_000
 
 @dataclass(frozen=True)
 class Trained:
-    """A network with what its training took. ``held_out``: SSIM on pictures not learnt from."""
+    """A network with what its training took. ``held_out``: SSIM on pictures not learnt from.
+
+    ``at_once``: pictures that the memory of the device took at once; None where it took the whole
+    batch.
+    """
 
     network: UNet
     steps: int
     kept_step: int
     held_out: float
+    at_once: int | None = None
 
     def pictures(self, planes: Float32Array) -> UInt8Array:
         """Return grey pictures of planes (n, k, h, w): uint8 (n, h, w, 1)."""
-        return _pictures(self.network, torch.from_numpy(planes))
+        return _pictures(self.network, planes)
 
 
 class UNet(nn.Module):
@@ -117,6 +130,7 @@ def train(
     steps: int,
     seconds: float,
     random: np.random.Generator,
+    device: str = CPU,
 ) -> Trained:
     """Learn grey pictures from planes (n, k, h, w) and plain images (n, h, w, c).
 
@@ -124,44 +138,54 @@ def train(
     ``steps``: of ``BATCH`` pictures each, fewer where ``seconds`` run out. The global generator of
     torch is left as it was.
     """
-    shown = torch.from_numpy(planes)
-    wanted = torch.from_numpy(plain.mean(axis=3, dtype=np.float32) / np.float32(255))
+    wanted: Float32Array = plain.mean(axis=3, dtype=np.float32) / np.float32(255)
     learnt = np.setdiff1d(np.arange(len(planes)), held)
     start = time.perf_counter()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(random.integers(1 << 31)))
-        network = UNet(_mixture(planes[learnt], plain[learnt], random), plain.shape[1:3])
+    with seeded(int(random.integers(1 << 31)), device):
+        mixture = _mixture(planes[learnt], plain[learnt], random)
+        network = moved(UNet(mixture, plain.shape[1:3]), device)
         schedule = _Schedule(network, steps)
-        best = _Kept(network, plain[held], shown[held])
-        step = 0
+        best = _Kept(network, plain[held], planes[held])
+        step, at_once = 0, BATCH
         while step < steps and time.perf_counter() - start < seconds:
-            chosen = torch.from_numpy(random.choice(learnt, min(BATCH, len(learnt)), replace=False))
-            schedule.step(_loss(network(shown[chosen]), wanted[chosen]))
+            chosen = random.choice(learnt, min(BATCH, len(learnt)), replace=False)
+            at_once = schedule.step(planes[chosen], wanted[chosen], at_once)
             step += 1
             if step % TRIED_EVERY == 0 or step == steps:
                 best.look(step)
     best.restore()
-    return Trained(network, step, best.step, best.value)
+    halved = at_once if at_once < BATCH else None
+    return Trained(network, step, best.step, best.value, halved)
 
 
 class _Schedule:
     """Adam under a cosine from ``LEARNING_RATE`` to 0."""
 
     def __init__(self, network: UNet, steps: int) -> None:
+        self.network = network
         self.optimiser = torch.optim.Adam(network.parameters(), LEARNING_RATE)
         self.rate = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimiser, max(1, steps))
 
-    def step(self, loss: Tensor) -> None:
-        self.optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+    def step(self, planes: Float32Array, wanted: Float32Array, at_once: int) -> int:
+        """Learn from some pictures; return how many the memory of the device took at once."""
+        _, held = with_smaller_batches(lambda n: self._gradients(planes, wanted, n), at_once)
         self.optimiser.step()
         self.rate.step()
+        return held
+
+    def _gradients(self, planes: Float32Array, wanted: Float32Array, at_once: int) -> None:
+        self.optimiser.zero_grad()
+        count = -(-len(planes) // at_once)
+        for part in np.array_split(np.arange(len(planes)), count):
+            there = _on(planes[part], self.network), _on(wanted[part], self.network)
+            loss = _loss(self.network(there[0]), there[1])
+            (loss * (len(part) / len(planes))).backward()  # type: ignore[no-untyped-call]
 
 
 class _Kept:
     """The state of a network that did best on pictures held out; untrained to begin with."""
 
-    def __init__(self, network: UNet, plain: UInt8Array, planes: Tensor) -> None:
+    def __init__(self, network: UNet, plain: UInt8Array, planes: Float32Array) -> None:
         self.network, self.plain, self.planes = network, plain, planes
         self.step, self.value = -1, -2.0
         self.look(0)
@@ -178,11 +202,19 @@ class _Kept:
         self.network.load_state_dict(self.state)
 
 
-def _pictures(network: UNet, planes: Tensor) -> UInt8Array:
+def _pictures(network: UNet, planes: Float32Array) -> UInt8Array:
+    parts = []
     with torch.no_grad():
-        found = torch.cat([network(part) for part in torch.split(planes, BATCH)])
-    grey: UInt8Array = np.clip(np.rint(found.numpy() * 255), 0, 255).astype(np.uint8)
+        for start in range(0, len(planes), BATCH):
+            parts.append(network(_on(planes[start : start + BATCH], network)).cpu().numpy())
+    found = np.concatenate(parts)
+    grey: UInt8Array = np.clip(np.rint(found * 255), 0, 255).astype(np.uint8)
     return grey[..., None]
+
+
+def _on(values: Float32Array, network: UNet) -> Tensor:
+    """Return values as a tensor on the device of a network."""
+    return torch.from_numpy(np.ascontiguousarray(values)).to(device_of(network))
 
 
 def _mixture(planes: Float32Array, plain: UInt8Array, random: np.random.Generator) -> Float64Array:

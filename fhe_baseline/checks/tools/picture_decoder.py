@@ -20,6 +20,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from he_compare.common.backbones.device import (
+    CPU,
+    device_identity,
+    device_of,
+    moved,
+    seeded,
+    with_smaller_batches,
+)
 from he_compare.common.backbones.picture_loss import structural_loss
 from he_compare.common.identity import array_digest, key_of
 from he_compare.common.similarity import ssim
@@ -145,16 +153,21 @@ class Upsampler(nn.Module):
 
 @dataclass(frozen=True)
 class ConvolutionalDecoder:
-    """A linear decoder and what a network adds to it. ``steps``: of training, ``kept`` the best."""
+    """A linear decoder and what a network adds to it. ``steps``: of training, ``kept`` the best.
+
+    ``at_once``: pictures that the memory of the device took at once; None where it took the whole
+    batch.
+    """
 
     linear: LinearDecoder
     network: Upsampler
     steps: int
     kept: int
+    at_once: int | None = None
 
     def __call__(self, features: Float64Array) -> UInt8Array:
         """Return pictures, uint8 (n, side, side)."""
-        inputs = _tensor(self.linear.inputs(features))
+        inputs = self.linear.inputs(features)
         return as_bytes(self.linear.pixels(features) + added(self.network, inputs))
 
 
@@ -169,6 +182,7 @@ def learn_convolutional_once(
     seconds: float,
     steps: int,
     random: np.random.Generator,
+    device: str = CPU,
 ) -> ConvolutionalDecoder:
     """Learn as ``learn_convolutional`` does, once for the same features, pictures and budget.
 
@@ -177,10 +191,14 @@ def learn_convolutional_once(
     """
     before = json.dumps(random.bit_generator.state, sort_keys=True)
     known = key_of(
-        what=array_digest(features, pictures), seconds=seconds, steps=steps, random=before
+        what=array_digest(features, pictures),
+        seconds=seconds,
+        steps=steps,
+        random=before,
+        device=device_identity(device),
     )
     if known not in _learnt:
-        decoder = learn_convolutional(features, pictures, seconds, steps, random)
+        decoder = learn_convolutional(features, pictures, seconds, steps, random, device)
         while len(_learnt) >= MOST_KEPT:
             _learnt.pop(next(iter(_learnt)))
         _learnt[known] = decoder, random.bit_generator.state
@@ -194,6 +212,7 @@ def learn_convolutional(
     seconds: float,
     steps: int,
     random: np.random.Generator,
+    device: str = CPU,
 ) -> ConvolutionalDecoder:
     """Learn from features (n, width) and pictures (n, side, side), every fifth held out.
 
@@ -203,36 +222,62 @@ def learn_convolutional(
     """
     linear = learn_linear(features, pictures)
     base = across_folds(features, pictures)
-    shown, wanted = _tensor(linear.inputs(features)), _tensor(pictures / 255.0)
-    below = _tensor(base / 255.0)
+    shown = linear.inputs(features)
     out = np.arange(len(features)) % FOLDS == 0
     learnt = np.flatnonzero(~out)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(random.integers(1 << 31)))
-        network = Upsampler(features.shape[1], pictures.shape[1])
+    with seeded(int(random.integers(1 << 31)), device):
+        network = moved(Upsampler(features.shape[1], pictures.shape[1]), device)
         optimiser = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=DECAY)
         best = _Best(network, base[out], shown[out], pictures[out])
-        step, start = 0, time.perf_counter()
+        step, at_once, start = 0, BATCH, time.perf_counter()
         while step < steps and time.perf_counter() - start < seconds:
-            chosen = torch.from_numpy(random.choice(learnt, min(BATCH, len(learnt)), replace=False))
-            network.train()
-            loss = _loss(below[chosen] + network(shown[chosen]), wanted[chosen])
-            optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
+            chosen = random.choice(learnt, min(BATCH, len(learnt)), replace=False)
+            some = _Examples(base[chosen], shown[chosen], pictures[chosen])
+            at_once = _descend(network, optimiser, some, at_once)
             step += 1
             if step % TRIED_EVERY == 0:
                 best.look(step)
         best.look(step)
     network.load_state_dict(best.state)
-    return ConvolutionalDecoder(linear, network.eval(), step, best.step)
+    halved = at_once if at_once < BATCH else None
+    return ConvolutionalDecoder(linear, network.eval(), step, best.step, halved)
+
+
+@dataclass(frozen=True)
+class _Examples:
+    """Linear pictures, inputs of the network, and the pictures that they belong to."""
+
+    below: Float64Array
+    shown: Float64Array
+    wanted: UInt8Array
+
+
+def _descend(
+    network: Upsampler, optimiser: torch.optim.Optimizer, some: _Examples, at_once: int
+) -> int:
+    """Learn from some pictures; return how many the memory of the device took at once."""
+    network.train()
+    device = device_of(network)
+    whole = np.arange(len(some.shown))
+
+    def gradients(most: int) -> None:
+        optimiser.zero_grad()
+        for part in np.array_split(whole, -(-len(whole) // most)):
+            below = _tensor(some.below[part] / 255.0, device)
+            wanted = _tensor(some.wanted[part] / 255.0, device)
+            loss = _loss(below + network(_tensor(some.shown[part], device)), wanted)
+            (loss * (len(part) / len(whole))).backward()  # type: ignore[no-untyped-call]
+
+    _, held = with_smaller_batches(gradients, at_once)
+    optimiser.step()
+    return held
 
 
 class _Best:
     """The state of a network that did best on pictures held out; untrained to begin with."""
 
     def __init__(
-        self, network: Upsampler, base: Float64Array, inputs: Tensor, pictures: UInt8Array
+        self, network: Upsampler, base: Float64Array, inputs: Float64Array, pictures: UInt8Array
     ) -> None:
         self.network, self.base, self.inputs, self.pictures = network, base, inputs, pictures
         self.step, self.value = 0, -2.0
@@ -248,18 +293,21 @@ class _Best:
             self.state = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
 
 
-def added(network: Upsampler, inputs: Tensor) -> Float64Array:
+def added(network: Upsampler, inputs: Float64Array) -> Float64Array:
     """Return what the network adds to linear pictures, float64 (n, side, side), to 255."""
     network.eval()
+    device = device_of(network)
+    found = []
     with torch.no_grad():
-        found = [network(some) for some in torch.split(inputs, BATCH)]
-    values: Float64Array = 255.0 * torch.cat(found).numpy().astype(np.float64)
+        for start in range(0, len(inputs), BATCH):
+            found.append(network(_tensor(inputs[start : start + BATCH], device)).cpu().numpy())
+    values: Float64Array = 255.0 * np.concatenate(found).astype(np.float64)
     return values
 
 
-def _tensor(values: Float64Array) -> Tensor:
+def _tensor(values: Float64Array, device: torch.device) -> Tensor:
     single: Float32Array = np.ascontiguousarray(values, dtype=np.float32)
-    return torch.from_numpy(single)
+    return torch.from_numpy(single).to(device)
 
 
 def _loss(found: Tensor, wanted: Tensor) -> Tensor:

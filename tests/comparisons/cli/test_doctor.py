@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from he_compare.common.backbones import device
+from he_compare.common.backbones.device import Device
 from he_compare.comparisons.cli import doctor
 from he_compare.comparisons.cli.app import app
 from he_compare.comparisons.cli.doctor import Diagnosis, examine, render
@@ -53,3 +55,19 @@ def test_a_problem_ends_with_code_three(monkeypatch: pytest.MonkeyPatch) -> None
     }
     checks.append(Diagnosis("key", "problem", "open", "chmod 600 the file"))
     assert CliRunner().invoke(app, ["doctor"]).exit_code == 3
+
+
+def test_every_device_is_listed_with_its_memory_and_what_auto_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    processor = Device("cpu", "Some CPU", 8 << 30)
+    gpu = Device("cuda:0", "Some GPU", 139 << 30, "bfloat16")
+    monkeypatch.setattr(device, "devices", lambda: (processor, gpu))
+    found = {one.name: one.found for one in doctor._devices()}
+    assert found == {
+        "device cpu": "Some CPU, 8 GiB, trains in float32",
+        "device cuda:0": "Some GPU, 139 GiB, trains in bfloat16",
+        "--device auto": "trains on cuda:0",
+    }
+    monkeypatch.setattr(device, "devices", lambda: (processor,))
+    assert {one.name: one.found for one in doctor._devices()}["--device auto"] == "trains on cpu"
