@@ -38,12 +38,12 @@ from he_compare.common.errors import DataError, IntegrityError
 from he_compare.common.identity import digest_of, source_digest
 from he_compare.common.types import Float32Array, IntArray, Split
 
-FOLDER = "images"
+STORE_FOLDER = "images"
 SUFFIX = ".pictures"
-LOOKED_AT = 4
+IMAGES_TRIED = 4
 HASHED_AT_A_TIME = 512
 # The code that turns bytes into the pixels, digests and looks of a store.
-READERS = (
+READING_CODE = (
     "he_compare.common.datasets.reading",
     "he_compare.common.datasets.opened.arrays",
     "he_compare.common.datasets.opened.frame_rows",
@@ -64,7 +64,7 @@ class StoreWish:
     @property
     def folder(self) -> Path:
         """The folder of the stores."""
-        return self.cache_dir / FOLDER
+        return self.cache_dir / STORE_FOLDER
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def reader_version() -> str:
     import scipy
 
     libraries = [PIL.__version__, np.__version__, scipy.__version__]
-    return digest_of([source_digest(*READERS), *libraries])
+    return digest_of([source_digest(*READING_CODE), *libraries])
 
 
 def _listing(dataset: OpenDataset, portions: list[Portion], size: int, looks: bool) -> str:
@@ -234,7 +234,7 @@ def _make(
 
 def _channels(dataset: OpenDataset, portions: list[Portion], size: int) -> int:
     """Return how many channels the images seem to have, from a few of them."""
-    for number in np.unique(np.linspace(0, len(portions) - 1, LOOKED_AT).astype(int)):
+    for number in np.unique(np.linspace(0, len(portions) - 1, IMAGES_TRIED).astype(int)):
         try:
             image = read_images(
                 dataset, portions[number].split, portions[number].positions[:1], size

@@ -2,7 +2,7 @@
 
 Layout::
 
-    magic, header length (4 bytes, little endian), header (JSON), zeros up to ``HEADER_BYTES``
+    magic, header length (4 bytes, little endian), header (JSON), zeros up to ``PIXELS_AT``
     pixels      count x height x width x channels, uint8; one channel where all images are grey
     facts       count x 96: SHA-256 of the image, of its native pixels, of what it was read from
     looks       count x 1024: float32 (16, 16) of ``looks.frequencies_of``; absent where not asked
@@ -39,8 +39,8 @@ from he_compare.common.types import (
     picture_digest,
 )
 
-MAGIC = b"HECPICS\x01"
-HEADER_BYTES = 4096
+STORE_MAGIC = b"HECPICS\x01"
+PIXELS_AT = 4096
 FACT_BYTES = 96
 LOOK_SHAPE = (16, 16)
 LOOK_BYTES = 1024
@@ -70,7 +70,7 @@ class StoreHeader(BaseModel):
     @property
     def facts_at(self) -> int:
         """Where the facts begin."""
-        return HEADER_BYTES + self.count * self.record
+        return PIXELS_AT + self.count * self.record
 
     @property
     def bytes(self) -> int:
@@ -80,7 +80,7 @@ class StoreHeader(BaseModel):
 
 
 @dataclass(frozen=True)
-class PictureFacts:
+class StoredFacts:
     """By image: ``digests`` as of ``picture_digest``; ``natives`` and ``sources`` as of the pass.
 
     A native digest is b"" where an image could not be decoded, a source where it is not known.
@@ -109,21 +109,21 @@ class PictureFile:
 
     def _read_header(self) -> StoreHeader:
         size = os.fstat(self._descriptor).st_size
-        if size < HEADER_BYTES:
+        if size < PIXELS_AT:
             raise IntegrityError("it is too short")
-        head = bytes(self.bytes_at(0, HEADER_BYTES))
-        length = int.from_bytes(head[len(MAGIC) : len(MAGIC) + 4], "little")
-        if head[: len(MAGIC)] != MAGIC or length > HEADER_BYTES - len(MAGIC) - 4:
+        head = bytes(self.bytes_at(0, PIXELS_AT))
+        length = int.from_bytes(head[len(STORE_MAGIC) : len(STORE_MAGIC) + 4], "little")
+        if head[: len(STORE_MAGIC)] != STORE_MAGIC or length > PIXELS_AT - len(STORE_MAGIC) - 4:
             raise IntegrityError("it is no file of images of this version")
         try:
-            header = StoreHeader.model_validate_json(head[len(MAGIC) + 4 :][:length])
+            header = StoreHeader.model_validate_json(head[len(STORE_MAGIC) + 4 :][:length])
         except ValidationError:
             raise IntegrityError("its header does not read") from None
         if header.channels == 2 or header.bytes != size:
             raise IntegrityError(f"it has {size:,} bytes instead of {header.bytes:,}")
         return header
 
-    def _read_facts(self) -> PictureFacts:
+    def _read_facts(self) -> StoredFacts:
         header = self.header
         raw = self.bytes_at(header.facts_at, header.bytes - header.facts_at)
         if hashlib.sha256(raw.data).hexdigest() != header.facts_sha256:
@@ -136,7 +136,7 @@ class PictureFile:
             tuple(row.tobytes() if row.any() else b"" for row in facts[:, column])
             for column in range(3)
         ]
-        return PictureFacts(columns[0], columns[1], columns[2], looks)
+        return StoredFacts(columns[0], columns[1], columns[2], looks)
 
     def check(self) -> None:
         """Compare all pixels with their digests. Raises IntegrityError that names the image."""
@@ -159,7 +159,7 @@ class PictureFile:
     def rows(self, start: int, stop: int) -> UInt8Array:
         """Return the images of some rows as they are kept: uint8 (n, side, side, channels)."""
         header = self.header
-        raw = self.bytes_at(HEADER_BYTES + start * header.record, (stop - start) * header.record)
+        raw = self.bytes_at(PIXELS_AT + start * header.record, (stop - start) * header.record)
         return raw.reshape(stop - start, header.side, header.side, header.channels)
 
     def bytes_at(self, offset: int, count: int) -> UInt8Array:
@@ -242,7 +242,7 @@ class StoredPictures:
 def header_block(header: StoreHeader) -> bytes:
     """Return the first bytes of a file."""
     text = json.dumps(header.model_dump(), separators=(",", ":")).encode()
-    return (MAGIC + len(text).to_bytes(4, "little") + text).ljust(HEADER_BYTES, b"\0")
+    return (STORE_MAGIC + len(text).to_bytes(4, "little") + text).ljust(PIXELS_AT, b"\0")
 
 
 def _runs(rows: IntArray, most: int = 64) -> Iterator[tuple[int, int]]:

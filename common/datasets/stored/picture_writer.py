@@ -21,8 +21,8 @@ import numpy as np
 
 from he_compare.common.datasets.stored.picture_file import (
     FACT_BYTES,
-    HEADER_BYTES,
     LOOK_BYTES,
+    PIXELS_AT,
     StoreHeader,
     header_block,
 )
@@ -49,7 +49,7 @@ class PictureWriter:
         self._written = 0
         self._facts: list[bytes] = []
         self._seen: list[bytes] = []
-        stream.write(bytes(HEADER_BYTES))
+        stream.write(bytes(PIXELS_AT))
 
     def add(
         self, image: UInt8Array, native: bytes, source: bytes, look: Float32Array | None
@@ -92,18 +92,16 @@ class PictureWriter:
         self._channels = 3
         for stop in range(self._written, 0, -COPIED_AT_A_TIME):
             start = max(0, stop - COPIED_AT_A_TIME)
-            self._stream.seek(HEADER_BYTES + start * old)
+            self._stream.seek(PIXELS_AT + start * old)
             grey = np.frombuffer(self._stream.read((stop - start) * old), dtype=np.uint8)
-            self._stream.seek(HEADER_BYTES + start * new)
+            self._stream.seek(PIXELS_AT + start * new)
             self._stream.write(np.repeat(grey, 3).tobytes())
-        self._stream.seek(HEADER_BYTES + self._written * new)
+        self._stream.seek(PIXELS_AT + self._written * new)
 
 
 def bytes_needed(count: int, side: int, channels: int, looks: bool) -> int:
     """Return the bytes of a file of so many images."""
-    return HEADER_BYTES + count * (
-        side * side * channels + FACT_BYTES + (LOOK_BYTES if looks else 0)
-    )
+    return PIXELS_AT + count * (side * side * channels + FACT_BYTES + (LOOK_BYTES if looks else 0))
 
 
 def require_room(folder: Path, needed: int) -> None:

@@ -26,7 +26,7 @@ from he_compare.common.datasets.stored.image_store import (
     StoreWish,
     decoded_images,
 )
-from he_compare.common.datasets.stored.picture_file import HEADER_BYTES, StoredPictures
+from he_compare.common.datasets.stored.picture_file import PIXELS_AT, StoredPictures
 from he_compare.common.errors import DataError
 from he_compare.common.types import HeldPictures, IntArray, Split
 
@@ -142,7 +142,7 @@ def test_a_changed_image_of_equal_length_and_time_is_decoded_again(
 
 def _flip(path: Path) -> None:
     content = bytearray(path.read_bytes())
-    content[HEADER_BYTES + 5000] ^= 1
+    content[PIXELS_AT + 5000] ^= 1
     path.write_bytes(content)
 
 
@@ -325,6 +325,6 @@ def test_a_file_that_is_deleted_or_shortened_while_it_is_used(opened: Opened, ca
     copy.replace(_file(cache))
     assert np.array_equal(images[:], whole)
     other = _train(dataset, _decoded(dataset, cache))
-    os.truncate(_file(cache), HEADER_BYTES)
+    os.truncate(_file(cache), PIXELS_AT)
     with pytest.raises(IntegrityError, match="shorter"):
         other[0]
