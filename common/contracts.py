@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, runtime_checkable
 from pydantic import BaseModel, ConfigDict
 
 from he_compare.common.clock import Clock
+from he_compare.common.costs import Costs, RunSizes
 from he_compare.common.errors import NoServerError
 from he_compare.common.run.records import DatasetCard, SecurityClaims
 from he_compare.common.run.severity import NOTHING_TO_ATTACK
@@ -456,6 +457,13 @@ class Pipeline(ABC):
         """Say what the hospital computes, what the server computes, and who trained and owns the
         head. The default: not said."""
         return Work()
+
+    def costs(self, parameters: Any, sizes: RunSizes) -> Costs | None:
+        """Say what a run of these sizes takes, in units that a short probe prices.
+
+        None (the default): the pipeline does not say, and its cells are left out of estimates.
+        """
+        return None
 
     def most_classes(self, parameters: Any, feature_width: int) -> int:
         """Say how many classes it takes on features of so many numbers, before anything runs.

@@ -19,18 +19,28 @@ INIT = "__init__"
 # Modules that cannot change a value, so that their code keys nothing. ``errors``: classes and
 # sentences. ``plugins``: finds a module by its name; which one, and its code, is keyed by itself.
 # ``old_records``: fills in what a stored record lacks, and a new one lacks nothing. This module and
-# ``module_outline``: make keys, and no value.
+# ``module_outline``: make keys, and no value. ``costs``: what a run will take.
 INERT = frozenset(
-    f"{HOUSE}.common.{name}"
+    f"{HOUSE}.{name}"
     for name in (
-        "errors",
-        "module_outline",
-        "plugin_kinds",
-        "plugin_names",
-        "plugin_object",
-        "plugins",
-        "run.old_records",
-        "sources",
+        "common.costs",
+        "common.errors",
+        "common.module_outline",
+        "common.plugin_kinds",
+        "common.plugin_names",
+        "common.plugin_object",
+        "common.plugins",
+        "common.run.old_records",
+        "common.sources",
+    )
+)
+# Modules that say what a run will take, before it runs: nothing of a result comes from them.
+FORECASTS = frozenset(
+    f"{HOUSE}.{name}"
+    for name in (
+        "block_scramble.scrambling_costs",
+        "common.backbones.network_costs",
+        "fhe_baseline.encryption_costs",
     )
 )
 FIELD = ast.dump(ast.Name("Field", ast.Load()))
@@ -138,7 +148,7 @@ def _imported_by(module: str, roots: frozenset[str]) -> tuple[str, ...]:
         spec = spec_of(taken)
         if spec is not None and spec.origin is not None:
             found.add(_file_module(taken))
-    return tuple(sorted(found - INERT))
+    return tuple(sorted(found - INERT - FORECASTS))
 
 
 def _imports(nodes: list[ast.stmt]) -> Iterator[tuple[str, str, int]]:

@@ -76,6 +76,8 @@ def run(
             require_real=require_real,
             render=lambda _: [],
             explain=False,
+            estimate=False,
+            as_json=False,
             quiet=quiet,
         )
     view = _finished(RunFolder(Path(out)))

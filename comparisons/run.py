@@ -31,6 +31,8 @@ def run_command(
     require_real: bool,
     render: Callable[[Path], list[Path]],
     explain: bool,
+    estimate: bool,
+    as_json: bool,
     quiet: bool,
 ) -> int:
     """Plan, run, score and render. Return the exit code."""
@@ -38,6 +40,7 @@ def run_command(
     folder = RunFolder(out or Path("runs") / f"{default_folder_name(dataset, data_dir)}-{profile}")
     with ProgressReporter(quiet=quiet) as progress:
         progress.line(f"planning {dataset}, profile {profile}")
+        from he_compare.comparisons.estimating.announcing import announce_estimate, estimate_run
         from he_compare.comparisons.measuring import resuming
         from he_compare.comparisons.measuring.data_access import data_policy
         from he_compare.comparisons.measuring.plan import make_plan
@@ -45,8 +48,11 @@ def run_command(
         config = _settled(config, offline, progress)
         with data_policy(offline, require_real, progress):
             plan = make_plan(config, dataset, data_dir, key or default_key_file())
-        if explain:
-            print(resuming.explain_cells(plan, folder))
+        if explain or estimate:
+            if not estimate:
+                print(resuming.explain_cells(plan, folder))
+                print()
+            print(estimate_run(plan, folder, default_cache_dir(), progress, as_json=as_json))
             return EXIT_OK
         _announce(plan, progress)
         if folder.exists():
@@ -61,6 +67,7 @@ def run_command(
             folder.keep_copies(plan.copies)
             if folder.recover():
                 progress.line("incomplete record from a crash ignored; its cell runs again")
+            announce_estimate(plan, folder, default_cache_dir(), progress)
             measurer = _measurer(plan, folder, progress)
             outcome = _execute(plan, folder, measurer, progress)
             scoring.score_run(folder)

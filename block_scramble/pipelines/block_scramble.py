@@ -26,6 +26,7 @@ from he_compare.common.contracts import (
     Twin,
     Work,
 )
+from he_compare.common.costs import Costs, RunSizes, Untrained
 from he_compare.common.scheme import PictureShape, Scheme
 from he_compare.common.types import Float32Array
 
@@ -74,6 +75,28 @@ class BlockScramblePipeline(Pipeline):
             head_trained_by="the key holder, on plain images",
             head_owner="the key holder; the server holds the adapted network",
         )
+
+    def costs(self, parameters: BlockScrambleParameters, sizes: RunSizes) -> Costs:
+        """Training on ciphertexts at a server, or that of the plain network by its owner."""
+        from he_compare.block_scramble import scrambling_costs
+        from he_compare.common.backbones.network_costs import served_network
+
+        patch = scrambling_costs.own_patch(parameters, sizes)
+
+        def make(context: RunContext, data: TrainingData) -> FittedOnCiphertext:
+            from he_compare.block_scramble.deployment.training import (
+                initial_state,
+                training_header,
+            )
+
+            instance = make_instance(parameters, data, context)
+            header = training_header(instance, context, parameters.embedding)
+            return FittedOnCiphertext(instance, header, [initial_state(header, context)])
+
+        untrained = Untrained(served_network(sizes, sizes.classes, patch), make)
+        if parameters.mode is Mode.ADAPTED:
+            return scrambling_costs.adapted_costs(parameters, sizes, untrained)
+        return scrambling_costs.trained_costs(parameters, sizes, untrained, "")
 
     def fit(
         self, data: TrainingData, parameters: BlockScrambleParameters, context: RunContext

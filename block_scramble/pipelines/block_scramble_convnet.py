@@ -34,6 +34,7 @@ from he_compare.common.contracts import (
     Twin,
     Work,
 )
+from he_compare.common.costs import Costs, RunSizes, Untrained
 from he_compare.common.identity import array_digest, source_digest
 from he_compare.common.service.wire import unpack
 from he_compare.common.sources import sources_of
@@ -104,6 +105,21 @@ class BlockScrambleConvnetPipeline(Pipeline):
             head_trained_by="the server, on scrambled images",
             head_owner="the server, which trained it",
         )
+
+    def costs(self, parameters: ConvnetScrambleParameters, sizes: RunSizes) -> Costs:
+        """Training on ciphertexts at a server."""
+        from he_compare.block_scramble.scrambling_costs import trained_costs
+
+        def make(context: RunContext, data: TrainingData) -> FittedOnCiphertext:
+            from he_compare.common.backbones.deit import state_bytes
+
+            model = build_convnet(classes=sizes.classes, weights="untrained", seed=0)
+            instance = make_instance(parameters, data, context)
+            header = training_header(instance, data, context)
+            return FittedOnCiphertext(instance, header, [state_bytes(model)])
+
+        served = f"server with {ARCHITECTURE}, {sizes.image_size} px, {sizes.classes} classes"
+        return trained_costs(parameters, sizes, Untrained(served, make), ARCHITECTURE)
 
     def fit(
         self, data: TrainingData, parameters: ConvnetScrambleParameters, context: RunContext

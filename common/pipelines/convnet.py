@@ -23,6 +23,7 @@ from he_compare.common.contracts import (
     TrainingData,
     Work,
 )
+from he_compare.common.costs import Costs, RunSizes, Untrained
 from he_compare.common.errors import MessageError
 from he_compare.common.service.wire import pack, unpack
 from he_compare.common.types import Float64Array, Split, UInt8Array
@@ -115,6 +116,24 @@ class ConvnetPipeline(Pipeline):
             head_trained_by="the hospital, in the clear",
             head_owner="the hospital; the server holds a copy",
         )
+
+    def costs(self, parameters: ConvnetParameters, sizes: RunSizes) -> Costs:
+        """Training; the server runs the network."""
+        from he_compare.common.backbones import network_costs
+
+        def make(context: RunContext, data: TrainingData) -> ConvnetFitted:
+            from he_compare.common.backbones.deit import state_bytes
+
+            model = build_convnet(classes=sizes.classes, weights="untrained", seed=0)
+            return ConvnetFitted(
+                sizes.backbone, sizes.image_size, sizes.classes, state_bytes(model)
+            )
+
+        steps = network_costs.training_steps(
+            sizes, shared="plain-convnet", architecture=ARCHITECTURE
+        )
+        served = f"server with {ARCHITECTURE}, {sizes.image_size} px, {sizes.classes} classes"
+        return Costs(steps, Untrained(served, make))
 
     def fit(
         self, data: TrainingData, parameters: ConvnetParameters, context: RunContext

@@ -24,6 +24,7 @@ from he_compare.common.contracts import (
     TrainingData,
     Work,
 )
+from he_compare.common.costs import Costs, RunSizes, Untrained
 from he_compare.common.types import Float64Array, Stage, UInt8Array
 
 if TYPE_CHECKING:
@@ -72,6 +73,21 @@ class HospitalAlone(LocalPipeline):
             server="nothing: there is none",
             head_trained_by="the hospital, in the clear",
             head_owner="the hospital",
+        )
+
+    def costs(self, parameters: LocalParameters, sizes: RunSizes) -> Costs:
+        """Features and a head; there is no server."""
+        from he_compare.common.backbones import network_costs
+
+        def make(context: RunContext, data: TrainingData) -> LocalHead:
+            from he_compare.common.backbones.features import run_extractor
+
+            return LocalHead(run_extractor(context), network_costs.untrained_head(sizes))
+
+        return Costs(
+            (*network_costs.feature_steps(sizes), network_costs.head_step(sizes, parameters.C)),
+            Untrained(f"{network_costs.served_network(sizes, 0)}, at the hospital", make),
+            fit_bytes=network_costs.feature_bytes(sizes),
         )
 
     def fit(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -22,6 +23,7 @@ from he_compare.common.contracts import (
     TrainingData,
     Work,
 )
+from he_compare.common.costs import Costs, RunSizes, Untrained
 from he_compare.common.errors import MessageError
 from he_compare.common.service.wire import pack, unpack
 from he_compare.common.types import Float64Array, UInt8Array
@@ -125,6 +127,22 @@ class PlaintextPipeline(Pipeline):
             head_owner="the hospital; the server holds a copy",
         )
 
+    def costs(self, parameters: PlaintextParameters, sizes: RunSizes) -> Costs:
+        """Fine-tuning, or features and a head; the server runs the network."""
+        from he_compare.common.backbones import network_costs
+
+        if parameters.model == "finetune":
+            served = network_costs.served_network(sizes, sizes.classes)
+            make = partial(_untrained, sizes, sizes.classes)
+            steps = network_costs.training_steps(sizes, shared="plain-vit")
+            return Costs(steps, Untrained(served, make))
+        served = network_costs.served_network(sizes, 0) + " and a head"
+        return Costs(
+            (*network_costs.feature_steps(sizes), network_costs.head_step(sizes, parameters.C)),
+            Untrained(served, partial(_untrained, sizes, 0)),
+            fit_bytes=network_costs.feature_bytes(sizes),
+        )
+
     def fit(
         self, data: TrainingData, parameters: PlaintextParameters, context: RunContext
     ) -> PlaintextFitted:
@@ -162,6 +180,19 @@ class PlaintextPipeline(Pipeline):
     def load_server(self, public_material: bytes) -> Server:
         """Build the server half from public material."""
         return VitServer(public_material)
+
+
+def _untrained(
+    sizes: RunSizes, outputs: int, context: RunContext, data: TrainingData
+) -> PlaintextFitted:
+    from he_compare.common.backbones.deit import build_vit, state_bytes
+    from he_compare.common.backbones.network_costs import untrained_head
+
+    model = build_vit(
+        sizes.backbone, image_size=sizes.image_size, classes=outputs, weights="untrained", seed=0
+    )
+    head = None if outputs else untrained_head(sizes)
+    return PlaintextFitted(sizes.backbone, sizes.image_size, outputs, state_bytes(model), head)
 
 
 PIPELINE = PlaintextPipeline()

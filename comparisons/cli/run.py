@@ -55,10 +55,23 @@ def run(
     explain: Annotated[
         bool,
         typer.Option(
-            help="Do not run: say for each cell whether it would run, and why.",
+            help="Do not run: say for each cell whether it would run, and why; then --estimate.",
             show_default=False,
             rich_help_panel="Run",
         ),
+    ] = False,
+    estimate: Annotated[
+        bool,
+        typer.Option(
+            help="Do not run: say what it will take of time, memory, traffic and disk, by a short "
+            "probe of this machine.",
+            show_default=False,
+            rich_help_panel="Run",
+        ),
+    ] = False,
+    json: Annotated[
+        bool,
+        typer.Option("--json", help="With --estimate: print JSON.", rich_help_panel="Run"),
     ] = False,
     data_dir: DataDir = None,
     offline: Offline = False,
@@ -101,6 +114,8 @@ def run(
         require_real=require_real,
         render=render,
         explain=explain,
+        estimate=estimate or json,
+        as_json=json,
         quiet=quiet,
     )
     raise typer.Exit(code)

@@ -17,6 +17,7 @@ from he_compare.comparisons.measuring.opening_options import DataOptions
 
 if TYPE_CHECKING:
     from he_compare.common.datasets.opened.screening import ScreenedImages
+    from he_compare.common.datasets.stored.image_store import StoreWish
 
 
 def open_dataset(
@@ -25,9 +26,11 @@ def open_dataset(
     subset: str,
     seed: int,
     options: DataOptions | None = None,
+    wish: StoreWish | None = None,
 ) -> ScreenedImages:
     """Open ``NAME`` or ``NAME:ARGUMENT``, the default subset where ``subset`` is ''.
 
+    ``wish``: where images are kept that are decoded for a comparison with each other.
     Raises UnknownNameError; DataError too where what was opened does not keep to its contract.
     """
     from he_compare.common.datasets.opened.invariants import check_opened
@@ -39,7 +42,7 @@ def open_dataset(
     chosen = choose_subset(family.name, subset, family.subsets)
     opened = family.open(argument, data_dir, chosen, seed, options.reading)
     check_opened(opened, family.name)
-    screened = screen(opened, options.copies, current_policy().progress)
+    screened = screen(opened, options.copies, current_policy().progress, wish)
     if options.positive:
         name_positive(screened, options.positive)
     return screened

@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from he_compare.common import plugins
 from he_compare.common.backbones.catalog import find_backbone
@@ -19,7 +19,6 @@ from he_compare.common.backbones.device import CPU, described, resolve_device
 from he_compare.common.backbones.features import backbone_seed
 from he_compare.common.contracts import (
     LocalPipeline,
-    OpenDataset,
     Progress,
     RunSettings,
     TrainingData,
@@ -61,6 +60,11 @@ from he_compare.comparisons.measuring.pipeline_spec import (
     resolve_parameters,
 )
 from he_compare.comparisons.measuring.planned import Planned, twin_facts
+from he_compare.comparisons.user_folders import default_cache_dir
+
+if TYPE_CHECKING:
+    from he_compare.common.datasets.opened.screening import ScreenedImages
+    from he_compare.common.datasets.stored.image_store import StoreWish
 
 # Modules whose source can change any cell, beside those of its pipeline.
 CORE_MODULES = (
@@ -103,7 +107,7 @@ class PlannedCell:
 
 @dataclass(frozen=True)
 class RunPlan:
-    """A run that can start: validated, with its data in memory.
+    """A run that can start: validated, with its images decoded in the store.
 
     ``dataset_spec``: the dataset as it may be written down, without a path of this machine.
     ``public``: images that the attacks are given. ``copies``: a table of the copies across splits.
@@ -338,19 +342,29 @@ def _package_versions() -> dict[str, str]:
 
 
 def make_plan(
-    config: RunConfig, dataset_spec: str, data_dir: Path | None, key_file: Path
+    config: RunConfig,
+    dataset_spec: str,
+    data_dir: Path | None,
+    key_file: Path,
+    cache_dir: Path | None = None,
 ) -> RunPlan:
-    """Find the data, resolve the pipelines and load the images. Raises UsageError or DataError."""
+    """Find the data, resolve the pipelines and decode the images into the store of ``cache_dir``.
+
+    ``cache_dir``: None for the user's. Raises UsageError or DataError.
+    """
+    from he_compare.common.datasets.stored.image_store import StoreWish
+
     resolve_device(config.device)
     pipelines = resolve_pipelines(config)
     _require_patch_that_fits(config, pipelines)
     subset = _subset_of(config, dataset_spec)
-    dataset = open_dataset(dataset_spec, data_dir, subset, config.seed, config.data_options())
+    wish = StoreWish(cache_dir or default_cache_dir(), config.image_size)
+    dataset = open_dataset(dataset_spec, data_dir, subset, config.seed, config.data_options(), wish)
     if note := note_none_named(dataset.card):
         dataset.notes.append(note)
     backbone = _summarise_backbone(config)
     shown = shown_dataset(dataset_spec, data_dir)
-    return _load(config, shown, dataset, backbone, pipelines, key_file)
+    return _load(config, shown, dataset, backbone, pipelines, key_file, wish)
 
 
 def _require_patch_that_fits(config: RunConfig, pipelines: list[Planned]) -> None:
@@ -419,14 +433,14 @@ def _summarise_backbone(config: RunConfig) -> BackboneSummary:
 def _load(
     config: RunConfig,
     dataset_spec: str,
-    dataset: OpenDataset,
+    dataset: ScreenedImages,
     backbone: BackboneSummary,
     pipelines: list[Planned],
     key_file: Path,
+    wish: StoreWish,
 ) -> RunPlan:
     from he_compare.common.datasets.opened import choice
-    from he_compare.common.datasets.opened.fingerprint import fingerprint
-    from he_compare.common.datasets.opened.screening import ScreenedImages
+    from he_compare.common.datasets.reading.source_policy import current_policy
 
     classes = tuple(dataset.card.classes)
     asked = image_limits(config, len(classes))
@@ -438,11 +452,7 @@ def _load(
     }
     require_all_classes(dataset, positions)
     not_run = too_many_classes(pipelines, len(classes), backbone.feature_width)
-    digest = fingerprint(dataset, positions)
-    batches = {
-        split: choice.load_batch(dataset, split, chosen, config.image_size)
-        for split, chosen in positions.items()
-    }
+    batches, digest = choice.stored_batches(dataset, positions, wish, current_policy().progress)
     under_test = UnderTest(
         card=dataset.card,
         fingerprint=digest,
@@ -476,7 +486,7 @@ def _load(
         settings=_shared_settings(config),
         key_file=key_file,
         public=public,
-        copies=dataset.copies_table() if isinstance(dataset, ScreenedImages) else b"",
+        copies=dataset.copies_table(),
         not_run=not_run,
     )
 

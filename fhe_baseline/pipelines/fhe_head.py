@@ -26,6 +26,7 @@ from he_compare.common.contracts import (
     Twin,
     Work,
 )
+from he_compare.common.costs import Costs, RunSizes, Untrained
 from he_compare.common.run.records import SecurityClaims
 from he_compare.common.types import (
     Float32Array,
@@ -169,6 +170,27 @@ class FheHeadPipeline(Pipeline):
         return last_layer_work(
             "the hospital, in the clear", "the hospital; the server holds a copy in the clear"
         )
+
+    def costs(self, parameters: FheHeadParameters, sizes: RunSizes) -> Costs:
+        """Features, a head in the clear, and encrypted inference."""
+        from he_compare.fhe_baseline.encryption_costs import inference_costs
+
+        def make(context: RunContext, data: TrainingData) -> FheHeadFitted:
+            from he_compare.common.backbones.features import run_extractor
+            from he_compare.common.backbones.network_costs import untrained_head
+            from he_compare.fhe_baseline.ckks.inference import make_plan
+
+            head = untrained_head(sizes)
+            plan = make_plan(
+                head.linear, parameters.packing, parameters.parameter_set, sizes.infer_batch
+            )
+            return FheHeadFitted(run_extractor(context), head, plan)
+
+        name = (
+            f"{NAME}, {parameters.packing}, {parameters.parameter_set}, {sizes.width} features, "
+            f"{sizes.classes} classes, {sizes.backbone}, {sizes.image_size} px"
+        )
+        return inference_costs(sizes, parameters.C, Untrained(name, make), validation=False)
 
     def most_classes(self, parameters: FheHeadParameters, feature_width: int) -> int:
         """As many as the packing finds places for."""

@@ -20,9 +20,10 @@ from he_compare.common.contracts import (
     Twin,
     Work,
 )
+from he_compare.common.costs import Costs, RunSizes, Untrained
 from he_compare.common.errors import UsageError
 from he_compare.common.run.records import SecurityClaims
-from he_compare.common.types import Float32Array, Float64Array, UInt8Array
+from he_compare.common.types import Float32Array, Float64Array, IntArray, UInt8Array
 from he_compare.fhe_baseline.fitted import clear_twin, last_layer_work
 from he_compare.fhe_baseline.tfhe.pipeline import FittedOnTfhe, TfhePipeline
 
@@ -118,6 +119,30 @@ class FheTfhePipeline(TfhePipeline):
             "the hospital, in the clear", "the hospital; the server holds a copy in the clear"
         )
 
+    def costs(self, parameters: FheTfheParameters, sizes: RunSizes) -> Costs:
+        """Features, a head in the clear, and encrypted inference."""
+        from he_compare.fhe_baseline.encryption_costs import inference_costs
+
+        def make(context: RunContext, data: TrainingData) -> FheTfheFitted:
+            from he_compare.common.backbones.features import run_extractor
+            from he_compare.common.backbones.head import train_head
+            from he_compare.common.backbones.network_costs import random_features
+            from he_compare.fhe_baseline.tfhe.quantised import quantise_head
+
+            features, labels = random_features(4 * sizes.width, sizes.width, sizes.classes)
+            clear = train_head(features, labels, sizes.classes, parameters.C)
+            head = _prepared_head(features, labels, sizes.classes, parameters, clear)
+            inputs = head.preparation.apply(features)
+            quantised = quantise_head(head.linear, inputs, parameters.n_bits)
+            return FheTfheFitted(run_extractor(context), quantised, head, clear)
+
+        name = (
+            f"{NAME}, {parameters.n_bits} bits, {parameters.components or parameters.whiten} of "
+            f"{sizes.width} features, {sizes.classes} classes, {sizes.backbone}, "
+            f"{sizes.image_size} px"
+        )
+        return inference_costs(sizes, parameters.C, Untrained(name, make), validation=True)
+
     def fit(
         self, data: TrainingData, parameters: FheTfheParameters, context: RunContext
     ) -> FheTfheFitted:
@@ -133,7 +158,7 @@ class FheTfhePipeline(TfhePipeline):
         extractor = run_extractor(context)
         features = cached_features(data.train, context, extractor)
         clear = stored_head(features, data, parameters.C, context)
-        head = _prepared_head(features, data, parameters, clear)
+        head = _prepared_head(features, data.train.labels, len(data.classes), parameters, clear)
         inputs = head.preparation.apply(features)
         quantised = quantise_head(head.linear, inputs, parameters.n_bits)
         validation = cached_features(data.val, context, extractor)
@@ -163,7 +188,11 @@ class FheTfhePipeline(TfhePipeline):
 
 
 def _prepared_head(
-    features: Float32Array, data: TrainingData, parameters: FheTfheParameters, clear: Head
+    features: Float32Array,
+    labels: IntArray,
+    classes: int,
+    parameters: FheTfheParameters,
+    clear: Head,
 ) -> PreparedHead:
     from he_compare.fhe_baseline.tfhe.components import (
         component_head,
@@ -171,7 +200,7 @@ def _prepared_head(
         whitened_head,
     )
 
-    asked = data.train.labels, len(data.classes), parameters.C
+    asked = labels, classes, parameters.C
     if parameters.components:
         return component_head(features, *asked, parameters.components)
     if parameters.whiten:

@@ -29,6 +29,7 @@ from he_compare.common.contracts import (
     Twin,
     Work,
 )
+from he_compare.common.costs import Costs, RunSizes, Untrained
 from he_compare.common.errors import CellError, UsageError
 from he_compare.common.run.records import SecurityClaims
 from he_compare.common.types import Float32Array, Float64Array, Per, Stage, UInt8Array
@@ -166,6 +167,8 @@ PRECISE_ENOUGH = 7e-4
 UNEXPLAINED = 4.0
 # Numbers of steps to choose from where none is named.
 STEP_OPTIONS = (3, 4)
+# Components to expect where their number is chosen.
+USUAL_WIDTH = 63
 # Folds of the gradient that one rotation key serves.
 FOLDS_PER_KEY = {"fewest": 4, "balanced": 2, "fastest": 1}
 
@@ -274,6 +277,49 @@ class FheTrainPipeline(Pipeline):
         else:
             owner = "the hospital, which decrypts it; the server then holds it in the clear"
         return last_layer_work("the server, on encrypted features", owner, trains=True)
+
+    def costs(self, parameters: FheTrainParameters, sizes: RunSizes) -> Costs:
+        """Features, keys, encrypted training and encrypted inference. Raises UsageError."""
+        from he_compare.fhe_baseline.encryption_costs import circuit_to_expect, training_costs
+
+        options = _step_options(parameters)
+        width = parameters.components or USUAL_WIDTH
+        if parameters.coordinates == "standardised":
+            width = sizes.width
+        circuit = circuit_to_expect(
+            sizes,
+            min(width, sizes.width) + 1,
+            options[0],
+            parameter_set=parameters.parameter_set,
+            rounds=parameters.rounds,
+            degree=parameters.degree,
+            batches=parameters.batches,
+            doublings=FOLDS_PER_KEY[parameters.rotation_keys],
+            allow_insecure=parameters.allow_insecure,
+        )
+
+        def make(context: RunContext, data: TrainingData) -> FheTrainFitted:
+            from he_compare.common.backbones.features import run_extractor
+            from he_compare.common.backbones.head import fit_linear
+            from he_compare.common.backbones.network_costs import random_features
+            from he_compare.fhe_baseline.ckks.inference import make_plan
+            from he_compare.fhe_baseline.preparation import fit_whitening
+
+            features, labels = random_features(4 * sizes.width, sizes.width, sizes.classes)
+            preparation = fit_whitening(features, circuit.columns - 1)
+            inputs = preparation.apply(features)
+            model, _ = fit_linear(inputs, labels, sizes.classes, parameters.C)
+            plan = make_plan(model, PACKING, "auto")
+            return FheTrainFitted(
+                run_extractor(context), preparation, circuit, plan, parameters.use
+            )
+
+        name = (
+            f"{NAME}, {parameters.use}, {circuit.columns} columns, {sizes.classes} classes, "
+            f"{sizes.backbone}, {sizes.image_size} px"
+        )
+        chosen = not (parameters.components and parameters.steps)
+        return training_costs(sizes, circuit, parameters.C, Untrained(name, make), chosen=chosen)
 
     def plugins_used(self, parameters: FheTrainParameters) -> tuple[str, ...]:
         """Name the module of the packing that classifies."""

@@ -50,6 +50,15 @@ class ArrayImages:
         for stored in self._stored(split, positions):
             yield np.repeat(stored[:, :, None], 3, axis=2) if stored.ndim == 2 else stored
 
+    def place(self) -> str:
+        """Return which arrays these are; it is used in hashes only."""
+        return f"{self.card.name}/{self.subset}"
+
+    def sources(self, split: Split, positions: IntArray) -> Iterator[bytes]:
+        """Yield the SHA-256 of each image as stored."""
+        for stored in self._stored(split, positions):
+            yield hashlib.sha256(f"{stored.shape}".encode() + stored.tobytes()).digest()
+
     def known_copies(self) -> KnownCopies:
         """Return the images of equal pixels, unless there are too many bytes to read."""
         digests = pixel_digests(self.images)

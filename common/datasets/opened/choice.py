@@ -7,12 +7,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from he_compare.common.contracts import OpenDataset, SplitIndex
+from he_compare.common.contracts import OpenDataset, Progress, SplitIndex
+from he_compare.common.datasets.opened.fingerprint import fingerprint_of
 from he_compare.common.datasets.opened.invariants import read_images
 from he_compare.common.datasets.opened.screening import ScreenedImages
 from he_compare.common.datasets.opened.splits import hashed_order
+from he_compare.common.datasets.stored.image_store import StoreWish, decoded_images
 from he_compare.common.run.records import DatasetSummary, SplitSummary
-from he_compare.common.types import ImageBatch, IntArray, Split
+from he_compare.common.types import ImageBatch, IntArray, Pictures, Split, UInt8Array
 
 
 def limit(index: SplitIndex, n: int | None, seed: int, split: Split) -> IntArray:
@@ -41,10 +43,39 @@ def limit(index: SplitIndex, n: int | None, seed: int, split: Split) -> IntArray
 
 def load_batch(dataset: OpenDataset, split: Split, positions: IntArray, size: int) -> ImageBatch:
     """Read images with their ids, labels and groups. Raises DataError naming the image."""
+    return _batch(dataset, split, positions, read_images(dataset, split, positions, size))
+
+
+def stored_batches(
+    dataset: ScreenedImages,
+    chosen: Mapping[Split, IntArray],
+    wish: StoreWish,
+    progress: Progress | None = None,
+) -> tuple[dict[Split, ImageBatch], str]:
+    """Return batches of the chosen images, which lie in the store, and their fingerprint.
+
+    They are decoded here unless they were for the comparison with each other. Raises DataError
+    naming an image that cannot be read, or saying that the disk has too little room.
+    """
+    source, decoded = dataset.source, dataset.found.equal.decoded
+    held = {split: dataset.kept[split][positions] for split, positions in chosen.items()}
+    if decoded is None or decoded.file.header.side != wish.size:
+        decoded = decoded_images(source, held, wish, looks=False, progress=progress)
+    batches = {
+        split: _batch(dataset, split, positions, decoded.pictures(source, split, held[split]))
+        for split, positions in chosen.items()
+    }
+    natives = {split: decoded.natives(split, positions) for split, positions in held.items()}
+    return batches, fingerprint_of(dataset, chosen, natives)
+
+
+def _batch(
+    dataset: OpenDataset, split: Split, positions: IntArray, images: Pictures | UInt8Array
+) -> ImageBatch:
     index = dataset.index(split)
     return ImageBatch(
         ids=tuple(index.ids[int(position)] for position in positions),
-        images=read_images(dataset, split, positions, size),
+        images=images,
         labels=index.labels[positions],
         groups=tuple(index.groups[int(position)] for position in positions),
     )

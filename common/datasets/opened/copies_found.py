@@ -17,6 +17,7 @@ import numpy as np
 from he_compare.common.contracts import OpenDataset, Progress
 from he_compare.common.datasets.opened.equal_images import EqualImages, find_equal
 from he_compare.common.datasets.opened.looks import BITS, NEAR_BITS, nearest_looks
+from he_compare.common.datasets.stored.image_store import StoreWish
 from he_compare.common.run.records import CopiesFacts, NearCopiesFacts
 from he_compare.common.types import IntArray, Split
 
@@ -182,9 +183,11 @@ class CopiesFound:
         return {name: counts[name] for name in self.dataset.card.classes if counts[name]}
 
 
-def look_for_copies(dataset: OpenDataset, progress: Progress | None = None) -> CopiesFound:
-    """Compare all images of a dataset; nothing is left out."""
-    equal = find_equal(dataset, progress)
+def look_for_copies(
+    dataset: OpenDataset, progress: Progress | None = None, wish: StoreWish | None = None
+) -> CopiesFound:
+    """Compare all images of a dataset; nothing is left out. ``wish``: as of ``find_equal``."""
+    equal = find_equal(dataset, progress, wish)
     holders: dict[str, list[ImagePlace]] = defaultdict(list)
     for split in Split:
         for position, key in enumerate(equal.keys[split]):

@@ -7,25 +7,28 @@ compared as their family can without decoding (``KnowsCopies``), or not at all, 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from he_compare.common.contracts import OpenDataset, Progress
 from he_compare.common.datasets.opened.fingerprint import native_pixels
-from he_compare.common.datasets.opened.looks import FREQUENCIES, frequencies_of
 from he_compare.common.datasets.opened.splits import join_twins
 from he_compare.common.datasets.reading.copies import MAX_DECODED_PIXELS, KnownCopies
+from he_compare.common.datasets.stored.image_store import (
+    DecodedImages,
+    StoreWish,
+    decoded_images,
+)
+from he_compare.common.datasets.stored.one_pass import Wanted, look_through, portions_of
 from he_compare.common.errors import DataError
-from he_compare.common.types import Float32Array, IntArray, Split, UInt8Array
+from he_compare.common.types import Float32Array, Split, UInt8Array
 
 SAMPLED = 8
 MAX_LOOKS = 150_000
-PER_REQUEST = 64
-NO_LOOK = np.zeros((FREQUENCIES, FREQUENCIES), dtype=np.float32)
 
 
 @runtime_checkable
@@ -52,7 +55,7 @@ class EqualImages:
     ``not_compared``: why images were not compared at all, then keys are all different.
     ``unreadable``: images that could not be decoded; each has a key of its own.
     ``looks``: by split float32 (n, 16, 16) as of ``looks.frequencies_of``; ``without_looks``: why
-    there are none.
+    there are none. ``decoded``: the images in the store, None where they were not kept.
     """
 
     keys: Mapping[Split, list[str]]
@@ -61,10 +64,16 @@ class EqualImages:
     unreadable: int = 0
     looks: Mapping[Split, Float32Array] = field(default_factory=dict)
     without_looks: str = ""
+    decoded: DecodedImages | None = None
 
 
-def find_equal(dataset: OpenDataset, progress: Progress | None = None) -> EqualImages:
-    """Compare all images of a dataset. An image that cannot be decoded equals no other."""
+def find_equal(
+    dataset: OpenDataset, progress: Progress | None = None, wish: StoreWish | None = None
+) -> EqualImages:
+    """Compare all images of a dataset. An image that cannot be decoded equals no other.
+
+    ``wish``: where the images are kept that are decoded for this; None for nowhere.
+    """
     estimate = estimated_pixels(dataset)
     if estimate > MAX_DECODED_PIXELS:
         known = dataset.known_copies() if isinstance(dataset, KnowsCopies) else KnownCopies({}, "")
@@ -77,19 +86,20 @@ def find_equal(dataset: OpenDataset, progress: Progress | None = None) -> EqualI
             rule = known.rule.partition(", because")[0]
             return EqualImages(keys, f"{rule}; {many}", without_looks=many)
         return EqualImages(keys, "", many, without_looks=many)
-    seen = _Seen(dataset)
-    for split in Split:
-        seen.add(split, progress)
-    digests = seen.keys
-    unreadable = sum(key.startswith("unreadable") for keys in digests.values() for key in keys)
+    count = sum(len(dataset.index(split).ids) for split in Split)
+    without_looks = f"{count:,} images are more than {MAX_LOOKS:,}" if count > MAX_LOOKS else ""
+    told = _decoded(dataset, not without_looks, wish, progress)
+    digests = told.keys
+    unreadable = sum(not native for natives in told.natives.values() for native in natives)
     rule = "pixels"
     if isinstance(dataset, NamesCopies) and dataset.compared not in ("", rule):
         # What the family calls copies may differ as pictures: in the window, or in compression.
         digests = _joined(dataset, digests, dataset.twins)
         if not dataset.compared.startswith("file bytes"):
             rule = f"{rule} and by {dataset.compared}"
-    looks = {split: np.array(found, dtype=np.float32) for split, found in seen.looks.items()}
-    return EqualImages(digests, rule, "", unreadable, looks, seen.without_looks)
+    return EqualImages(
+        digests, rule, "", unreadable, told.looks, without_looks, decoded=told.decoded
+    )
 
 
 def estimated_pixels(dataset: OpenDataset) -> int:
@@ -114,46 +124,43 @@ def _readable(dataset: OpenDataset, split: Split, position: int) -> list[UInt8Ar
         return []
 
 
-class _Seen:
-    """What decoding every image once tells."""
+@dataclass(frozen=True)
+class _Told:
+    """What a pass over all images told: digests of pixels as stored, and looks where wanted."""
 
-    def __init__(self, dataset: OpenDataset) -> None:
-        self.dataset = dataset
-        self.keys: dict[Split, list[str]] = {split: [] for split in Split}
-        self.looks: dict[Split, list[Float32Array]] = {}
-        self.without_looks = ""
-        count = sum(len(dataset.index(split).ids) for split in Split)
-        if count > MAX_LOOKS:
-            self.without_looks = f"{count:,} images are more than {MAX_LOOKS:,}"
+    natives: Mapping[Split, list[str]]
+    looks: Mapping[Split, Float32Array]
+    decoded: DecodedImages | None = None
 
-    def add(self, split: Split, progress: Progress | None) -> None:
-        count = len(self.dataset.index(split).ids)
-        for start in range(0, count, PER_REQUEST):
-            portion = np.arange(start, min(start + PER_REQUEST, count), dtype=np.int64)
-            self._add_portion(split, portion)
-            if progress is not None:
-                progress(f"comparing {split} images", int(portion[-1]) + 1, count)
+    @property
+    def keys(self) -> dict[Split, list[str]]:
+        """A key for each image; one that cannot be decoded equals no other."""
+        return {
+            split: [native or f"unreadable {split} {i}" for i, native in enumerate(natives)]
+            for split, natives in self.natives.items()
+        }
 
-    def _add_portion(self, split: Split, portion: IntArray) -> None:
-        """Add images in order; a portion with one that cannot be decoded is halved."""
-        try:
-            images = list(native_pixels(self.dataset, split, portion))
-        except DataError:
-            if len(portion) > 1:
-                for half in np.array_split(portion, 2):
-                    self._add_portion(split, half)
-                return
-            self.keys[split].append(f"unreadable {split} {int(portion[0])}")
-            self._add_look(split, NO_LOOK)
-            return
-        for image in images:
-            about = f"{image.shape}".encode()
-            self.keys[split].append(hashlib.sha256(about + image.tobytes()).hexdigest())
-            self._add_look(split, NO_LOOK if self.without_looks else frequencies_of(image))
 
-    def _add_look(self, split: Split, look: Float32Array) -> None:
-        if not self.without_looks:
-            self.looks.setdefault(split, []).append(look)
+def _decoded(
+    dataset: OpenDataset, looks: bool, wish: StoreWish | None, progress: Progress | None
+) -> _Told:
+    """Decode every image once, into the store where one is wished for."""
+    all_of = {split: np.arange(len(dataset.index(split).ids), dtype=np.int64) for split in Split}
+    if wish is not None:
+        decoded = decoded_images(dataset, all_of, wish, looks=looks, progress=progress)
+        natives = {split: decoded.natives(split, held) for split, held in all_of.items()}
+        found = {split: decoded.looks(split, held) for split, held in all_of.items() if looks}
+        return _Told(natives, found, decoded)
+    portions = [one for split in Split for one in portions_of(split, all_of[split])]
+    seen = look_through(dataset, portions, Wanted(None, looks, sources=False), progress)
+    by_split = {split: list(islice(seen, len(held))) for split, held in all_of.items()}
+    natives = {split: [one.native.hex() for one in held] for split, held in by_split.items()}
+    drawn = {
+        split: np.array([one.look for one in held], dtype=np.float32)
+        for split, held in by_split.items()
+        if looks
+    }
+    return _Told(natives, drawn)
 
 
 def _joined(

@@ -7,8 +7,10 @@ the fingerprint and a copied folder does not. Images are streamed; none is kept.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
+
+import numpy as np
 
 from he_compare.common.contracts import OpenDataset
 from he_compare.common.datasets.opened.invariants import read_images
@@ -36,18 +38,33 @@ def fingerprint(dataset: OpenDataset, positions_by_split: Mapping[Split, IntArra
     A dataset without ``native`` is hashed at ``FALLBACK_SIZE`` pixels. Raises DataError naming an
     image that cannot be read.
     """
+    natives = {
+        split: [pixels_sha256(image).hex() for image in native_pixels(dataset, split, positions)]
+        for split, positions in positions_by_split.items()
+    }
+    return fingerprint_of(dataset, positions_by_split, natives)
+
+
+def pixels_sha256(image: UInt8Array) -> bytes:
+    """Return the SHA-256 of shape and pixels of an image as stored."""
+    pixels = hashlib.sha256(f"{image.shape}".encode())
+    pixels.update(np.ascontiguousarray(image).data)
+    return pixels.digest()
+
+
+def fingerprint_of(
+    dataset: OpenDataset,
+    positions_by_split: Mapping[Split, IntArray],
+    natives: Mapping[Split, Sequence[str]],
+) -> str:
+    """Return the fingerprint from the ``pixels_sha256`` of the chosen images, hexadecimal."""
     lines: list[str] = []
     for split, positions in positions_by_split.items():
         index = dataset.index(split)
-        for position, image in zip(
-            positions, native_pixels(dataset, split, positions), strict=True
-        ):
+        for position, native in zip(positions, natives[split], strict=True):
             i = int(position)
             label = dataset.card.classes[int(index.labels[i])]
-            pixels = hashlib.sha256(f"{image.shape}".encode())
-            pixels.update(image.tobytes())
-            fields = (split.value, index.ids[i], label, index.groups[i], pixels.hexdigest())
-            lines.append("\x1f".join(fields))
+            lines.append("\x1f".join((split.value, index.ids[i], label, index.groups[i], native)))
     hasher = hashlib.sha256(b"he-compare dataset\x00")
     for line in sorted(lines):
         hasher.update(line.encode() + b"\n")

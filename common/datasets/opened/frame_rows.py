@@ -39,6 +39,11 @@ class FrameOpener:
         place = self.places[name]
         return open_dicom(self.root / place.file, name, place.frame)
 
+    def file_behind(self, _: Path, name: str) -> tuple[Path, str]:
+        """Return the file that an image is read from, and its frame."""
+        place = self.places[name]
+        return self.root / place.file, f"frame {place.frame}"
+
 
 def frame_rows(
     rows: Sequence[ImageRow], headers: Mapping[str, DicomHeader]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from he_compare.common.datasets.reading.decoding import (
     open_image,
     read_squares,
 )
+from he_compare.common.identity import file_digest
 from he_compare.common.run.records import DatasetCard
 from he_compare.common.types import IntArray, Split, UInt8Array
 
@@ -59,7 +61,7 @@ class IndexedImages:
 
     ``files`` gives the path of those ids that are not their path; ``opener`` turns a file into an
     image of mode L or RGB. ``twins``: keys of images with a copy, as far as the family compared
-    them by ``compared``; '' where it did not.
+    them by ``compared``; '' where it did not. ``reads_files``: other processes may decode them too.
     """
 
     card: DatasetCard
@@ -71,6 +73,7 @@ class IndexedImages:
     opener: Callable[[Path, str], Image.Image] = open_image
     twins: Mapping[str, str] = field(default_factory=dict)
     compared: str = ""
+    reads_files: ClassVar[bool] = True
 
     @classmethod
     def from_rows(
@@ -115,7 +118,37 @@ class IndexedImages:
         opened = self._opened(split, positions)
         return map_threaded(lambda i: as_rgb(opened(i)), range(len(positions)))
 
+    def place(self) -> str:
+        """Return where the files lie; it is used in hashes only."""
+        return str(self.root.resolve())
+
+    def sources(self, split: Split, positions: IntArray) -> Iterator[bytes]:
+        """Yield the SHA-256 of what each image is read from; b"" where the opener does not say."""
+        ids = self.splits[split].ids
+        names = [self.files.get(ids[int(p)], ids[int(p)]) for p in positions]
+        return map_threaded(lambda i: self._source(names[i]), range(len(names)))
+
+    def _source(self, name: str) -> bytes:
+        found = _file_behind(self.opener, self.root / name, name)
+        if found is None:
+            return b""
+        file, part = found
+        try:
+            return hashlib.sha256(f"{part}\x00{file_digest(file)}".encode()).digest()
+        except OSError:
+            return b""
+
     def _opened(self, split: Split, positions: IntArray) -> Callable[[int], Image.Image]:
         ids = self.splits[split].ids
         files = [self.files.get(ids[int(p)], ids[int(p)]) for p in positions]
         return lambda i: self.opener(self.root / files[i], files[i])
+
+
+def _file_behind(
+    opener: Callable[[Path, str], Image.Image], path: Path, name: str
+) -> tuple[Path, str] | None:
+    """Return the file that an opener reads, and what of it and how; None where it does not say."""
+    if opener is open_image:
+        return path, ""
+    told = getattr(getattr(opener, "__self__", opener), "file_behind", None)
+    return None if told is None else told(path, name)

@@ -20,6 +20,7 @@ from he_compare.common.datasets.opened.copies_found import (
     look_for_copies,
 )
 from he_compare.common.datasets.opened.fingerprint import NativePixels
+from he_compare.common.datasets.stored.image_store import StoreWish
 from he_compare.common.errors import DataError
 from he_compare.common.run.copies_table import (
     KEPT_IN,
@@ -94,13 +95,18 @@ class ScreenedNativeImages(ScreenedImages):
         return stored.native(split, self.kept[split][positions])
 
 
-def screen(dataset: OpenDataset, policy: str, progress: Progress | None = None) -> ScreenedImages:
+def screen(
+    dataset: OpenDataset,
+    policy: str,
+    progress: Progress | None = None,
+    wish: StoreWish | None = None,
+) -> ScreenedImages:
     """Look for copies and do about them what ``policy`` says: drop, keep or error.
 
     Raises DataError under "error" where there are copies or they were not looked for, and under
-    "drop" where a class or a split has no image left.
+    "drop" where a class or a split has no image left. ``wish``: where decoded images are kept.
     """
-    found = look_for_copies(dataset, progress)
+    found = look_for_copies(dataset, progress, wish)
     if policy == "error":
         _refuse_copies(found)
     whole = {split: np.arange(len(dataset.index(split).ids), dtype=np.int64) for split in Split}

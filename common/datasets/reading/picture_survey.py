@@ -59,6 +59,10 @@ class PictureSurvey:
         """Decode an image through the window of all of them. Raises DataError naming the image."""
         return open_image(path, name, self.depth)
 
+    def file_behind(self, path: Path, _: str) -> tuple[Path, str]:
+        """Return the file that ``open_image`` reads, and how."""
+        return path, f"depth {self.depth}"
+
 
 def _pictures(number: int) -> str:
     return f"{number:,} picture is" if number == 1 else f"{number:,} pictures are"

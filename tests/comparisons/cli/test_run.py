@@ -527,11 +527,24 @@ def test_explain_says_why_a_cell_would_run_or_be_kept(
     compare: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     compare("echo", extra=("--explain",))
-    assert capsys.readouterr().out.count("run: no record of it") == 3
+    explained = capsys.readouterr().out
+    assert explained.count("run: no record of it") == 3
+    # The last block is an estimate; this pipeline does not say what it takes.
+    assert "echo: no estimate: the pipeline does not say what it takes" in explained
     compare("echo")
     capsys.readouterr()
     compare("echo", extra=("--explain",))
     assert capsys.readouterr().out.count("kept: finished") == 3
+
+
+def test_an_estimate_starts_nothing_and_is_json_if_asked(
+    compare: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert compare("echo", extra=("--estimate", "--json")) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [one["seconds"] for one in told["cells"]] == [None] * 3
+    assert told["not_known"] == {"echo": "no estimate: the pipeline does not say what it takes"}
+    assert not (tmp_path / "run").exists()
 
 
 def start_command(data: Path, out: Path, *extra: str) -> subprocess.Popen[str]:

@@ -1,0 +1,263 @@
+"""Every image decoded once: the digest of its pixels, its look, and its pixels at a size.
+
+Where the work is worth it, processes share it: each opens the files by itself, from the dataset
+that is handed to it once. A dataset that is in memory or cannot be handed over is read by this
+process, and so is a small one, for which others would start too late.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from he_compare.common.contracts import OpenDataset, Progress
+from he_compare.common.datasets.opened.fingerprint import (
+    NativePixels,
+    native_pixels,
+    pixels_sha256,
+)
+from he_compare.common.datasets.opened.invariants import read_images
+from he_compare.common.datasets.opened.looks import FREQUENCIES, frequencies_of
+from he_compare.common.datasets.reading import decoding
+from he_compare.common.datasets.reading.decoding import to_square
+from he_compare.common.environment import usable_cores
+from he_compare.common.errors import DataError
+from he_compare.common.types import Float32Array, IntArray, Split, UInt8Array
+
+PER_REQUEST = 16
+# Seconds of computing below which no processes are started: each needs some to import its code.
+WORTH_PROCESSES = 6.0
+TRIED = 4
+NO_LOOK = np.zeros((FREQUENCIES, FREQUENCIES), dtype=np.float32)
+
+
+@runtime_checkable
+class TellsSources(Protocol):
+    """A dataset that says from which bytes an image is read, without decoding: an optional part."""
+
+    def place(self) -> str:
+        """Say where the images lie."""
+        ...
+
+    def sources(self, split: Split, positions: IntArray) -> Iterator[bytes]:
+        """Yield a SHA-256 by position, b"" where it is not known."""
+        ...
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a pass finds out. ``size``: of pixels, None for none.
+
+    ``scaled``: whether pixels are scaled from those as stored; else the dataset reads them apart.
+    """
+
+    size: int | None
+    looks: bool
+    sources: bool
+    scaled: bool = True
+
+
+@dataclass(frozen=True)
+class SeenImage:
+    """``native``: SHA-256 of shape and pixels as stored, b"" where it cannot be decoded.
+
+    ``look``: float32 (16, 16). ``pixels``: uint8 (size, size, 1 or 3). ``source``: SHA-256 of what
+    it was read from, b"" where unknown.
+    """
+
+    native: bytes
+    source: bytes
+    look: Float32Array | None
+    pixels: UInt8Array | None
+
+
+@dataclass(frozen=True)
+class Portion:
+    """Some images of a split."""
+
+    split: Split
+    positions: IntArray
+
+
+def portions_of(split: Split, positions: IntArray) -> list[Portion]:
+    """Cut positions into portions, in order."""
+    starts = range(0, len(positions), PER_REQUEST)
+    return [Portion(split, positions[start : start + PER_REQUEST]) for start in starts]
+
+
+def look_through(
+    dataset: OpenDataset,
+    portions: Sequence[Portion],
+    wanted: Wanted,
+    progress: Progress | None = None,
+) -> Iterator[SeenImage]:
+    """Decode the images of the portions once, in order. One that cannot be decoded is told so."""
+    wanted = replace(wanted, scaled=wanted.size is None or _scales_alike(dataset, portions, wanted))
+    counts = dict.fromkeys(Split, 0)
+    totals = {split: sum(len(p.positions) for p in portions if p.split is split) for split in Split}
+    for portion, seen in zip(portions, _shared(dataset, portions, wanted), strict=True):
+        yield from seen
+        if progress is not None:
+            counts[portion.split] += len(seen)
+            done, total = counts[portion.split], totals[portion.split]
+            progress(f"decoding {portion.split} images", done, total)
+
+
+def see(dataset: OpenDataset, portion: Portion, wanted: Wanted) -> list[SeenImage]:
+    """Decode some images; a portion with one that cannot be decoded is halved."""
+    split, positions = portion.split, portion.positions
+    sources = [b""] * len(positions)
+    if wanted.sources and isinstance(dataset, TellsSources):
+        # Before the pixels: bytes that change between the two never pass for those decoded.
+        sources = list(dataset.sources(split, positions))
+    try:
+        natives = list(native_pixels(dataset, split, positions))
+        apart = None
+        if wanted.size is not None and not wanted.scaled:
+            apart = read_images(dataset, split, positions, wanted.size)
+    except DataError:
+        if len(positions) > 1:
+            halves = np.array_split(positions, 2)
+            return [one for half in halves for one in see(dataset, Portion(split, half), wanted)]
+        blank = None if wanted.size is None else np.zeros((wanted.size,) * 2 + (1,), np.uint8)
+        return [SeenImage(b"", sources[0], NO_LOOK if wanted.looks else None, blank)]
+    return [
+        _seen(image, sources[i], wanted, None if apart is None else apart[i])
+        for i, image in enumerate(natives)
+    ]
+
+
+def _seen(image: UInt8Array, source: bytes, wanted: Wanted, apart: UInt8Array | None) -> SeenImage:
+    native = pixels_sha256(image)
+    look = frequencies_of(image) if wanted.looks else None
+    if wanted.size is None:
+        return SeenImage(native, source, look, None)
+    if apart is not None:
+        return SeenImage(native, source, look, _least_channels(apart))
+    return SeenImage(native, source, look, _scaled(image, wanted.size))
+
+
+def _scaled(image: UInt8Array, size: int) -> UInt8Array:
+    from PIL import Image
+
+    kept = _least_channels(image)
+    drawn = Image.fromarray(kept[..., 0] if kept.shape[2] == 1 else kept)
+    square = to_square(drawn, size)
+    return np.ascontiguousarray(square[..., :1]) if kept.shape[2] == 1 else _least_channels(square)
+
+
+def _least_channels(image: UInt8Array) -> UInt8Array:
+    """Return one channel of an image whose three are equal, else all."""
+    first = image[..., 0]
+    grey = np.array_equal(first, image[..., 1]) and np.array_equal(first, image[..., 2])
+    return np.ascontiguousarray(image[..., :1]) if grey else image
+
+
+def _scales_alike(dataset: OpenDataset, portions: Sequence[Portion], wanted: Wanted) -> bool:
+    """Say whether the dataset's own reading is Pillow's scaling of the pixels as stored."""
+    if not isinstance(dataset, NativePixels) or wanted.size is None:
+        return False
+    chosen = np.unique(np.linspace(0, len(portions) - 1, TRIED).astype(int)) if portions else ()
+    for number in chosen:
+        split, one = portions[number].split, portions[number].positions[:1]
+        try:
+            own = read_images(dataset, split, one, wanted.size)[0]
+            (native,) = native_pixels(dataset, split, one)
+        except DataError:
+            continue
+        if not np.array_equal(own, np.broadcast_to(_scaled(native, wanted.size), own.shape)):
+            return False
+    return True
+
+
+def _shared(
+    dataset: OpenDataset, portions: Sequence[Portion], wanted: Wanted
+) -> Iterator[list[SeenImage]]:
+    """Yield what is seen in each portion, by processes once it shows that they are worth it."""
+    start, done = time.process_time(), 0
+    for done, portion in enumerate(portions, start=1):
+        yield see(dataset, portion, wanted)
+        left = (time.process_time() - start) / done * (len(portions) - done)
+        if left > WORTH_PROCESSES and usable_cores() > 1:
+            break
+    rest = portions[done:]
+    if not rest or not _can_be_shared(dataset):
+        yield from (see(dataset, portion, wanted) for portion in rest)
+        return
+    done = 0
+    try:
+        for seen in _by_processes(dataset, wanted, rest):
+            done += 1
+            yield seen
+    except BrokenProcessPool:
+        # A process was killed, or could not start: the rest is decoded here.
+        yield from (see(dataset, portion, wanted) for portion in rest[done:])
+
+
+def _can_be_shared(dataset: OpenDataset) -> bool:
+    """Say whether other processes can open the images: files, and a dataset that pickles."""
+    if multiprocessing.current_process().daemon or not getattr(dataset, "reads_files", False):
+        return False
+    try:
+        pickle.dumps(dataset)
+    except (pickle.PicklingError, TypeError, AttributeError):
+        return False
+    return True
+
+
+def _by_processes(
+    dataset: OpenDataset, wanted: Wanted, portions: Sequence[Portion]
+) -> Iterator[list[SeenImage]]:
+    workers = min(usable_cores(), len(portions))
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, context, initializer=_take, initargs=(dataset, wanted))
+    waiting: deque[Future[list[SeenImage]]] = deque()
+    try:
+        for portion in portions:
+            with _deaf_to_interrupts():
+                waiting.append(pool.submit(_see_there, portion))
+            if len(waiting) > 4 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Let processes that are started here ignore Ctrl-C: the one that started them hears it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+_taken: list[tuple[OpenDataset, Wanted]] = []
+
+
+def _take(dataset: OpenDataset, wanted: Wanted) -> None:
+    """Keep what the starting process handed over. One thread decodes: others have the cores."""
+    decoding.WORKERS = 1
+    _taken[:] = [(dataset, wanted)]
+
+
+def _see_there(portion: Portion) -> list[SeenImage]:
+    dataset, wanted = _taken[0]
+    return see(dataset, portion, wanted)

@@ -1,0 +1,317 @@
+"""``compare run --estimate``: what a plan will take, before anything of it starts."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+from pydantic import ValidationError
+
+from he_compare.common.costs import Costs, RunSizes
+from he_compare.common.environment import fingerprint_environment, thread_environment
+from he_compare.common.errors import CellError
+from he_compare.common.identity import key_of, source_digest
+from he_compare.common.run.store import RunFolder, write_atomic
+from he_compare.common.sources import FORECASTS
+from he_compare.common.types import HeldPictures, Phase, Status
+from he_compare.comparisons.estimating.forecast import (
+    CellForecast,
+    CellWork,
+    Forecaster,
+    RunScale,
+    in_parallel,
+)
+from he_compare.comparisons.estimating.price_list import Prices
+
+if TYPE_CHECKING:
+    from he_compare.comparisons.measuring.plan import RunPlan
+
+PROBE_SECONDS = 900.0
+# What ends a run: scores with intervals and the report as three documents. Of a finished quick run.
+REPORT_SECONDS = 25.0
+# Report, attacks' artefacts, records and the sums of a finished quick run.
+REPORT_BYTES = 25_000_000
+FEATURE_BYTES = 4
+# Where a folder does not exist yet, its nearest parent says how much room there is.
+PROBES = "probes"
+PROBE = "he_compare.comparisons.estimating.probing"
+
+
+@dataclass(frozen=True)
+class RunForecast:
+    """What a run will take. Times are of the whole budget; bytes are counted once.
+
+    ``measuring_seconds``: cells and report, on ``workers``. ``audit_seconds``: what the attacks may
+    take at most; None where their budget has no limit for all of them together. ``servers_bytes``:
+    all servers at once, as they stay for the latency rounds, and the largest that trains.
+    ``not_known``: by label, why there is no estimate. ``notes``: what is computed, not measured.
+    """
+
+    cells: tuple[CellForecast, ...]
+    workers: int
+    measuring_seconds: float
+    audit_seconds: float | None
+    driver_bytes: int
+    servers_bytes: int
+    sent_bytes: int
+    store_bytes: int
+    run_bytes: int
+    not_known: dict[str, str]
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+    prices: Prices
+
+    @property
+    def memory_bytes(self) -> int:
+        """Driver and servers together."""
+        return self.driver_bytes + self.servers_bytes
+
+    @property
+    def disk_bytes(self) -> int:
+        """Decoded images in the cache, and the run folder."""
+        return self.store_bytes + self.run_bytes
+
+
+def sizes_of(plan: RunPlan) -> RunSizes:
+    """Return the sizes of a plan."""
+    settings = plan.settings
+    return RunSizes(
+        train=len(plan.data.train),
+        val=len(plan.data.val),
+        test=len(plan.test),
+        classes=len(plan.data.classes),
+        width=plan.backbone.feature_width,
+        image_size=settings.image_size,
+        backbone=settings.backbone,
+        weights=settings.weights,
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        infer_batch=settings.infer_batch,
+        threads=settings.threads,
+    )
+
+
+def costs_of(plan: RunPlan, sizes: RunSizes) -> dict[str, Costs | None]:
+    """Ask every pipeline that the plan runs, by label."""
+    return {
+        one.label: one.pipeline.costs(one.parameters, sizes)
+        for one in plan.pipelines
+        if one.label not in plan.not_run
+    }
+
+
+def forecast(plan: RunPlan, folder: RunFolder, cache_dir: Path, *, workers: int = 1) -> RunForecast:
+    """Return what a plan will take; cells that a folder holds finished are counted as done.
+
+    Prices of an earlier probe are used again. Raises CellError where the probe fails.
+    """
+    sizes = sizes_of(plan)
+    prices = kept_prices(plan, sizes, cache_dir)
+    if prices is None:
+        prices = measure_prices(plan, sizes, costs_of(plan, sizes))
+        place = place_of_prices(plan, sizes, cache_dir)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(place, prices.model_dump_json(indent=1).encode())
+    return _priced(plan, folder, sizes, prices, workers)
+
+
+def forecast_by_kept_prices(
+    plan: RunPlan, folder: RunFolder, cache_dir: Path, *, workers: int = 1
+) -> RunForecast | None:
+    """Return what a plan will take, without a probe; None where no earlier one measured it."""
+    sizes = sizes_of(plan)
+    prices = kept_prices(plan, sizes, cache_dir)
+    return None if prices is None else _priced(plan, folder, sizes, prices, workers)
+
+
+def _priced(
+    plan: RunPlan, folder: RunFolder, sizes: RunSizes, prices: Prices, workers: int
+) -> RunForecast:
+    from he_compare.comparisons.auditing.audit import messages_to_keep
+
+    costs = costs_of(plan, sizes)
+    taped = messages_to_keep(plan)
+    scale = RunScale(
+        sizes,
+        plan.config.latency_images,
+        plan.config.robustness_images,
+        0 if taped is None else len(taped),
+        held_bytes=_held_bytes(plan),
+    )
+    forecaster = Forecaster(scale, costs, prices)
+    cells = tuple(forecaster.cell(work) for work in works(plan, folder))
+    return _sum(plan, folder, cells, costs, forecaster, prices, workers)
+
+
+def _held_bytes(plan: RunPlan) -> int:
+    """Return the bytes of images that the driver holds in memory: none of those in a store."""
+    batches = (plan.data.train, plan.data.val, plan.test)
+    held = [one.images.array for one in batches if isinstance(one.images, HeldPictures)]
+    return sum(array.nbytes for array in held)
+
+
+def works(plan: RunPlan, folder: RunFolder) -> list[CellWork]:
+    """Return the cells of a plan in their order, with what is finished of them."""
+    records = folder.records() if folder.exists() else []
+    done = {one.identity: one.seconds for one in records if one.status is Status.OK}
+    return [
+        CellWork(cell.planned.label, cell.seed, cell.phase, cell.round, done.get(cell.identity))
+        for cell in plan.cells()
+        if cell.planned.label not in plan.not_run
+    ]
+
+
+def _sum(
+    plan: RunPlan,
+    folder: RunFolder,
+    cells: Sequence[CellForecast],
+    costs: dict[str, Costs | None],
+    forecaster: Forecaster,
+    prices: Prices,
+    workers: int,
+) -> RunForecast:
+    sizes = sizes_of(plan)
+    known = [one for one in cells if one.seconds is not None]
+    driver = max((one.driver_bytes for one in known), default=0)
+    served = {one.work.label: 0 for one in known}
+    for one in known:
+        served[one.work.label] = max(served[one.work.label], one.server_bytes)
+    servers = sum(served.values()) + max((one.trainer_bytes for one in known), default=0)
+    images = sizes.train + sizes.val + sizes.test
+    store = images * sizes.pixels
+    features = (sizes.train + sizes.val) * sizes.width * FEATURE_BYTES
+    written = sum(one.disk_bytes for one in known) + features + REPORT_BYTES
+    notes = dict.fromkeys(note for one in costs.values() if one for note in one.notes)
+    return RunForecast(
+        cells=tuple(cells),
+        workers=workers,
+        measuring_seconds=_wall(known, workers) + REPORT_SECONDS,
+        audit_seconds=_audit_seconds(plan),
+        driver_bytes=driver,
+        servers_bytes=servers,
+        sent_bytes=sum(one.sent_bytes for one in known),
+        store_bytes=store,
+        run_bytes=written,
+        not_known={label: reason for label in costs if (reason := forecaster.unknown(label))},
+        notes=tuple(notes),
+        warnings=warnings_of(driver + servers, store + written, folder),
+        prices=prices,
+    )
+
+
+def _wall(cells: Sequence[CellForecast], workers: int) -> float:
+    """Return the wall time: latency alone, everything else of one pipeline and seed on a worker."""
+    tasks: dict[tuple[str, int], float] = {}
+    alone = 0.0
+    for one in cells:
+        assert one.seconds is not None
+        if one.work.phase is Phase.LATENCY:
+            alone += one.seconds
+        else:
+            key = (one.work.label, one.work.seed)
+            tasks[key] = tasks.get(key, 0.0) + one.seconds
+    return in_parallel(list(tasks.values()), workers) + alone
+
+
+def _audit_seconds(plan: RunPlan) -> float | None:
+    from he_compare.comparisons.auditing.audit import QUICK_SECONDS
+
+    return {"none": 0.0, "quick": QUICK_SECONDS}.get(plan.config.audit)
+
+
+def warnings_of(memory: int, disk: int, folder: RunFolder) -> tuple[str, ...]:
+    """Say where this machine has less than the run will take."""
+    told = []
+    available = int(psutil.virtual_memory().available)
+    if memory > available:
+        told.append(
+            f"memory: the run takes about {memory / 1e9:.1f} GB, {available / 1e9:.1f} GB are free"
+        )
+    place = folder.path.absolute()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if disk > free:
+        told.append(f"disk: the run takes about {disk / 1e9:.1f} GB, {free / 1e9:.1f} GB are free")
+    return tuple(told)
+
+
+def kept_prices(plan: RunPlan, sizes: RunSizes, cache_dir: Path) -> Prices | None:
+    """Return the prices of an earlier probe of the same pipelines on this machine, or None."""
+    place = place_of_prices(plan, sizes, cache_dir)
+    try:
+        return Prices.model_validate_json(place.read_bytes())
+    except (OSError, ValidationError):
+        return None  # not probed yet, or by another version: measured anew
+
+
+def place_of_prices(plan: RunPlan, sizes: RunSizes, cache_dir: Path) -> Path:
+    """Name the file of a probe by all that prices depend on; how many images is none of it."""
+    environment = fingerprint_environment(sizes.threads)
+    shape = {
+        name: value
+        for name, value in asdict(sizes).items()
+        if name not in ("train", "val", "test", "epochs")
+    }
+    key = key_of(
+        cpu=environment.cpu,
+        cores=environment.logical_cores,
+        python=environment.python,
+        packages=environment.packages,
+        pipelines=[[one.label, one.resolved()] for one in plan.pipelines],
+        sizes=shape,
+        source=source_digest(
+            "he_compare.comparisons.estimating.probing",
+            *FORECASTS,
+            *{
+                module
+                for one in plan.pipelines
+                for module in one.pipeline.source_modules(one.parameters)
+            },
+        ),
+    )
+    return cache_dir / PROBES / f"{key}.json"
+
+
+def measure_prices(plan: RunPlan, sizes: RunSizes, costs: Mapping[str, Costs | None]) -> Prices:
+    """Probe this machine in a process of its own. Raises CellError where it fails.
+
+    Pipelines that do not say what they take are not probed.
+    """
+    request = {
+        "pipelines": {one.label: one.spec.text for one in plan.pipelines if costs.get(one.label)},
+        "sizes": asdict(sizes),
+        "learning_rate": plan.settings.learning_rate,
+    }
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", PROBE],
+            input=json.dumps(request).encode(),
+            capture_output=True,
+            env=os.environ
+            | thread_environment(sizes.threads)
+            | {"PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)},
+            timeout=PROBE_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise CellError(
+            f"the probe did not end in {PROBE_SECONDS:g} s",
+            fix="run without --estimate, or on a machine that does less",
+        ) from None
+    try:
+        return Prices.model_validate_json(done.stdout)
+    except ValidationError:
+        words = done.stderr.decode(errors="replace").strip().splitlines()
+        raise CellError(
+            f"the probe failed (exit code {done.returncode}): {words[-1] if words else 'no words'}",
+            fix="run without --estimate",
+        ) from None
