@@ -124,8 +124,13 @@ class _Components:
         return cast(Float64Array, products.astype(np.float64) / len(white))
 
 
+def most_images(values: int) -> int:
+    """Return how many images of so many values each are used, the first ones of a set."""
+    return max(LEAST_IMAGES, MOST_VALUES // values)
+
+
 def _components(images: PixelArray, patch: int) -> _Components:
-    few = images[: max(LEAST_IMAGES, MOST_VALUES // images[0].size)]
+    few = images[: most_images(images[0].size)]
     n, side, _, channels = few.shape
     across = side // patch
     tiles = few.reshape(n, across, patch, across, patch, channels).transpose(0, 1, 3, 2, 4, 5)

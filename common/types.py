@@ -22,6 +22,18 @@ Complex128Array: TypeAlias = npt.NDArray[np.complex128]
 IndexArray: TypeAlias = npt.NDArray[np.intp]
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
 
+
+class PixelSource(Protocol):
+    """Images or ciphertexts, (n, height, width, 3), that a network takes some of at a time.
+
+    In memory or on disk: what is asked for by slice or position comes as an array in memory.
+    """
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: slice | IntArray, /) -> PixelArray: ...
+
+
 # Images that are in memory at a time where a set of them is gone through.
 PORTION = 64
 

@@ -16,7 +16,7 @@ import numpy as np
 from he_compare.block_scramble.deployment.public_material import ServerMaterial
 from he_compare.block_scramble.keyed_cipher import CiphertextArray
 from he_compare.block_scramble.vit.adaptation import fold_normalisation, kernel_of
-from he_compare.common.block_moments import Alignment, align_blocks
+from he_compare.common.block_moments import Alignment, align_blocks, most_images
 from he_compare.common.errors import MessageError
 from he_compare.common.references.reference import COLOUR_CHANNELS, PublicReference
 from he_compare.common.references.shipped import SHIPPED_REFERENCES
@@ -49,6 +49,11 @@ def match_patch_embedding(
     if alignment is not None and alignment.found:
         fold_in(model, header, alignment)
     return alignment
+
+
+def images_used(size: int) -> int:
+    """Return how many ciphertexts of a side in pixels are looked at: the first ones."""
+    return most_images(size * size * COLOUR_CHANNELS)
 
 
 def public_images(reference: PublicReference, size: int) -> UInt8Array:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from he_compare.block_scramble.deployment.public_material import ServerMaterial
+from he_compare.block_scramble.deployment.spool import SpooledCiphertexts
 from he_compare.block_scramble.keyed_cipher import NONCE_BYTES, CiphertextArray
 from he_compare.block_scramble.vit.adaptation import forget_patch_embedding
 from he_compare.common.clock import Clock
@@ -82,7 +83,10 @@ class InferenceServer:
 
 
 class TrainingServer:
-    """Collects ciphertexts with their labels and fine-tunes the model on them, epoch by epoch."""
+    """Collects ciphertexts with their labels and fine-tunes the model on them, epoch by epoch.
+
+    The ciphertexts lie in a file: memory does not grow with their number.
+    """
 
     verbs: tuple[str, ...] = ("add", "epoch", "export")
 
@@ -100,31 +104,38 @@ class TrainingServer:
         self._header = header
         self._model = header.build_model(states[0])
         self._budget = Budget(**header.training.model_dump())
-        self._examples: list[tuple[Split, CiphertextArray, IntArray]] = []
-        self._images = {Split.TRAIN: 0, Split.VAL: 0}
+        shape = (header.image_size, header.image_size, 3)
+        self._images = {
+            split: SpooledCiphertexts(shape, header.ciphertext)
+            for split in (Split.TRAIN, Split.VAL)
+        }
+        self._labels: dict[Split, list[IntArray]] = {split: [] for split in self._images}
         self._public = public
         self._embedding: dict[str, Any] = {}
         self._trainer: VitTrainer | None = None
 
     def add(self, messages: list[Message], clock: Clock) -> list[Message]:
-        """Take labelled ciphertexts of one split per message. Raises MessageError."""
+        """Take labelled ciphertexts of one split per message.
+
+        Raises MessageError, and CellError where the disk is full.
+        """
         for message in messages:
             with clock.stage(Stage.DESERIALIZE):
                 split, ciphertexts, labels = self._read(message)
             if self._trainer is not None:
                 raise MessageError("training has begun: no more images are accepted")
-            self._examples.append((split, ciphertexts, labels))
-            self._images[split] += len(labels)
+            self._images[split].append(ciphertexts)
+            self._labels[split].append(labels)
         return []
 
     def epoch(self, messages: list[Message], clock: Clock) -> list[Message]:
         """Train one epoch and report losses as JSON, with ``finished`` and ``best_epoch``."""
-        if not all(self._images.values()):
-            counts = {split.value: count for split, count in self._images.items()}
+        counts = {split.value: len(images) for split, images in self._images.items()}
+        if not all(counts.values()):
             raise MessageError(f"training needs images of both splits, there are {counts}")
         if self._trainer is not None and self._trainer.finished:
             raise MessageError("the training budget is spent")
-        with clock.stage(Stage.FIT, per=Per.ONCE, items=self._images[Split.TRAIN]):
+        with clock.stage(Stage.FIT, per=Per.ONCE, items=counts[Split.TRAIN]):
             if self._trainer is None:
                 self._trainer = self._begin()
             report = dict(self._trainer.run_epoch())
@@ -155,9 +166,8 @@ class TrainingServer:
         else:
             self._embedding = {"patch_embedding": FRESH}
         trainer = VitTrainer(self._model, *self._header.statistics(), budget, flip=False)
-        for example in self._examples:
-            trainer.add(*example)
-        self._examples = []
+        for split, images in self._images.items():
+            trainer.add(split, images, np.concatenate(self._labels[split]))
         return trainer
 
     def _matched(self, budget: Budget) -> Budget:
@@ -165,11 +175,14 @@ class TrainingServer:
 
         A matched one moves as slowly as all that was learnt before.
         """
-        from he_compare.block_scramble.deployment.matching import match_patch_embedding
+        from he_compare.block_scramble.deployment.matching import (
+            images_used,
+            match_patch_embedding,
+        )
         from he_compare.common.backbones.finetune import EMBEDDING
 
-        ciphertexts = np.concatenate([x for split, x, _ in self._examples if split is Split.TRAIN])
-        alignment = match_patch_embedding(self._model, self._header, ciphertexts, self._public)
+        some = self._images[Split.TRAIN][: images_used(self._header.image_size)]
+        alignment = match_patch_embedding(self._model, self._header, some, self._public)
         agreement = None if alignment is None else round(alignment.agreement, 4)
         self._embedding = {
             "matching_reference": self._header.reference,

@@ -17,7 +17,7 @@ from he_compare.common.backbones.catalog import PIXEL_MEAN, PIXEL_STD, find_back
 from he_compare.common.backbones.weights import WeightsSource, locate_weights, read_state
 from he_compare.common.errors import DataError, MessageError
 from he_compare.common.run.records import BackboneSummary
-from he_compare.common.types import Float32Array, Float64Array, PixelArray
+from he_compare.common.types import Float32Array, Float64Array, PixelArray, PixelSource
 
 if TYPE_CHECKING:
     from timm.models.vision_transformer import VisionTransformer
@@ -127,12 +127,15 @@ def to_input(images: PixelArray, mean: Float32Array, std: Float32Array) -> torch
 
 def predict_logits(
     model: torch.nn.Module,
-    images: PixelArray,
+    images: PixelSource,
     mean: Float32Array,
     std: Float32Array,
     batch: int = 64,
 ) -> Float64Array:
-    """Run the model on uint8 (n, h, w, 3): float64 (n, outputs); features where it has no head."""
+    """Run the model on uint8 (n, h, w, 3): float64 (n, outputs); features where it has no head.
+
+    ``batch`` images are read at a time.
+    """
     model.eval()
     parts: list[npt.NDArray[np.float64]] = []
     with torch.inference_mode():
@@ -150,7 +153,7 @@ def softmax(logits: Float64Array) -> Float64Array:
 
 def predict_probabilities(
     model: torch.nn.Module,
-    images: PixelArray,
+    images: PixelSource,
     mean: Float32Array,
     std: Float32Array,
     batch: int = 64,

@@ -35,7 +35,7 @@ from he_compare.common.identity import source_digest
 from he_compare.common.seeds import generator_for, seed_for
 from he_compare.common.service.wire import pack, unpack
 from he_compare.common.sources import sources_of
-from he_compare.common.types import Float32Array, IntArray, PixelArray, Split
+from he_compare.common.types import Float32Array, IntArray, PixelArray, PixelSource, Split
 
 WARMUP_SHARE = 0.1
 # What was learnt before moves at this share of the rate, so that a few hundred images refine it
@@ -67,15 +67,29 @@ class Budget:
 
 @dataclass
 class _Examples:
-    images: list[PixelArray] = field(default_factory=list)
+    """Images of one split in the order of their coming; they stay where they lie."""
+
+    images: list[PixelSource] = field(default_factory=list)
     labels: list[IntArray] = field(default_factory=list)
 
-    def stacked(self) -> tuple[PixelArray, IntArray]:
+    def stacked(self) -> tuple[PixelSource, IntArray]:
         if not self.images:
             raise CellError("no images were given for training or validation")
-        self.images = [cast(PixelArray, np.concatenate(self.images))]
-        self.labels = [np.concatenate(self.labels)]
-        return self.images[0], self.labels[0]
+        return self.images[0] if len(self.images) == 1 else self, np.concatenate(self.labels)
+
+    def __len__(self) -> int:
+        return sum(map(len, self.images))
+
+    def __getitem__(self, index: slice | IntArray, /) -> PixelArray:
+        positions = np.arange(len(self))[index]
+        ends = np.cumsum([len(one) for one in self.images])
+        part = np.searchsorted(ends, positions, side="right")
+        found = np.empty((len(positions), *self.images[0][:1].shape[1:]), self.images[0][:1].dtype)
+        for number in np.unique(part):
+            start = ends[number] - len(self.images[number])
+            mine = part == number
+            found[mine] = self.images[number][positions[mine] - start]
+        return cast(PixelArray, found)
 
 
 class VitTrainer:
@@ -110,8 +124,11 @@ class VitTrainer:
         self._best: bytes | None = None
         self._best_epoch = 0
 
-    def add(self, split: Split, images: PixelArray, labels: IntArray) -> None:
-        """Append examples: uint8 (n, h, w, 3), int64 (n,)."""
+    def add(self, split: Split, images: PixelSource, labels: IntArray) -> None:
+        """Append examples: uint8 (n, h, w, 3), int64 (n,).
+
+        A batch at a time is read of images that do not lie in memory.
+        """
         self._examples[split].images.append(images)
         self._examples[split].labels.append(labels)
 
@@ -157,7 +174,7 @@ class VitTrainer:
             raise CellError("no epoch has been run yet")
         return self._best
 
-    def _train(self, images: PixelArray, labels: IntArray) -> float:
+    def _train(self, images: PixelSource, labels: IntArray) -> float:
         self.model.train()
         _prepare_for_training(self.model)
         weight = torch.from_numpy(class_weights(labels, self._classes))
