@@ -141,9 +141,9 @@ class Watched:
         """Read the high-water marks of the driver and of all that it has started."""
         self.driver = max(self.driver, _high_water(pid))
         for child in _descendants(pid):
-            peak = _high_water(child)
-            known = self.servers if SERVER_MODULE in _words(child) else self.others
-            known[child] = max(known.get(child, 0), peak)
+            if peak := _high_water(child):
+                known = self.servers if SERVER_MODULE in _words(child) else self.others
+                known[child] = max(known.get(child, 0), peak)
 
 
 def _run(root: Path) -> Watched:
