@@ -35,7 +35,7 @@ from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.run.records import CountsAs, Verdict
 from he_compare.common.scheme import Scheme
 from he_compare.common.target_facts import Facts
-from he_compare.common.types import Aim, IntArray, Knowledge, UInt8Array
+from he_compare.common.types import Aim, IntArray, Knowledge, Pictures, UInt8Array
 
 if TYPE_CHECKING:
     from he_compare.common.contracts import Deployed
@@ -156,14 +156,15 @@ class Inspected:
     """What a check looks at: a pipeline of a run, or a cipher as written.
 
     ``pipeline``: '' for a cipher. ``deployed``: the pipeline as fitted and deployed, None for a
-    cipher. ``images``: uint8 (n, h, w, c) with ``labels``, to run the scheme on.
+    cipher. ``images``: uint8 (n, h, w, c) with ``labels``, to run the scheme on; an index gives an
+    array of what it names, and the others stay where they lie.
     """
 
     label: str
     pipeline: str
     deployed: Deployed | None
     scheme: Scheme
-    images: UInt8Array
+    images: Pictures
     labels: IntArray
     classes: tuple[str, ...]
 

@@ -16,7 +16,7 @@ from he_compare.common.references.reference import (
 )
 from he_compare.common.run.records import DatasetCard
 from he_compare.common.seeds import generator_for
-from he_compare.common.types import UInt8Array
+from he_compare.common.types import Pictures, UInt8Array
 
 TRAIN = "train"
 
@@ -26,7 +26,7 @@ class Held:
     """``names``: of the images, by which one of them is refused; uint8 (n, size, size, 3)."""
 
     names: tuple[str, ...]
-    images: UInt8Array
+    images: Pictures
 
 
 class HeldImages(PublicReference):

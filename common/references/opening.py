@@ -28,7 +28,7 @@ from he_compare.common.references.reference import (
 )
 from he_compare.common.references.shipped import MATCHED_TO, SHIPPED_REFERENCES
 from he_compare.common.run.records import DatasetCard
-from he_compare.common.types import ImageBatch, Split, UInt8Array
+from he_compare.common.types import ImageBatch, Pictures, Split, in_portions
 
 FOLDER = "folder"
 # What attacks are given where nobody says otherwise: a foreign reference first.
@@ -122,7 +122,7 @@ def _open(spec: str, under_test: UnderTest) -> PublicReference:
 
         def held(size: int) -> Held:
             batch = under_test.training(size)
-            return Held(batch.ids, batch.images[:])
+            return Held(batch.ids, batch.images)
 
         return TrainingSplit(under_test.fingerprint, held)
     return _dataset(spec, under_test.seed)
@@ -144,7 +144,7 @@ def _dataset(name: str, seed: int) -> HeldImages:
 
     def held(size: int) -> Held:
         batch = choice.load_batch(dataset, Split.TRAIN, positions, size)
-        return Held(batch.ids, batch.images[:])
+        return Held(batch.ids, batch.images)
 
     return HeldImages(
         name=name,
@@ -161,13 +161,13 @@ def _domain(reference: PublicReference, under_test: UnderTest) -> Domain:
     if not isinstance(reference, HeldImages) or isinstance(reference, TrainingSplit):
         return domain
     held = reference.held(under_test.size)
-    if not np.ptp(held.images.reshape(len(held.images), -1), axis=1).any():
+    if not any(np.ptp(image) for image in in_portions(held.images, 1)):
         raise DataError(
             f"the public images {reference.name!r} show nothing: each has one value only",
             fix="name another reference",
         )
     attacked = under_test.attacked(under_test.size)
-    copy = find_copy(held.images, attacked.images[:])
+    copy = find_copy(held.images, attacked.images)
     if copy is not None:
         how = "is" if copy.exact else "is a changed copy of"
         raise UsageError(
@@ -180,6 +180,6 @@ def _domain(reference: PublicReference, under_test: UnderTest) -> Domain:
     return domain
 
 
-def _shares_images(images: UInt8Array, under_test: UnderTest) -> bool:
+def _shares_images(images: Pictures, under_test: UnderTest) -> bool:
     """Say whether one of the images is among those of the training split that are read."""
-    return find_copy(images, under_test.training(under_test.size).images[:]) is not None
+    return find_copy(images, under_test.training(under_test.size).images) is not None

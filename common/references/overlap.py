@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from he_compare.common.types import Float64Array, UInt8Array
+from he_compare.common.types import Float64Array, Pictures, UInt8Array, in_portions
 
 ALIKE = 0.99
 _SIDE = 16
@@ -29,22 +29,33 @@ class Copy:
     exact: bool
 
 
-def find_copy(ours: UInt8Array, theirs: UInt8Array) -> Copy | None:
+def find_copy(ours: Pictures, theirs: Pictures) -> Copy | None:
     """Return the first of our images that is a copy of one of theirs; None where none is.
 
-    Both uint8 (n, size, size, 3), of one size.
+    Both uint8 (n, size, size, 3), of one size. A portion of the pixels is in memory at a time.
     """
-    place = {image.tobytes(): i for i, image in reversed(list(enumerate(theirs)))}
-    for position, image in enumerate(ours):
-        found = place.get(np.ascontiguousarray(image).tobytes())
-        if found is not None:
-            return Copy(position, found, True)
-    targets = _small(theirs)
-    for turned in (ours, ours[:, :, ::-1]):
-        alike = _small(turned) @ targets.T
-        if alike.size and alike.max() >= ALIKE:
-            ours_at, theirs_at = divmod(int(alike.argmax()), alike.shape[1])
-            return Copy(ours_at, theirs_at, False)
+    place = {digest: i for i, digest in reversed(list(enumerate(theirs.digests())))}
+    for position, digest in enumerate(ours.digests()):
+        if digest in place:
+            return Copy(position, place[digest], True)
+    if not len(ours) or not len(theirs):
+        return None
+    upright = np.concatenate([_small(part) for part in in_portions(ours)])
+    mirrored = np.concatenate([_small(part[:, :, ::-1]) for part in in_portions(ours)])
+    nearest = [(-1.0, 0, 0), (-1.0, 0, 0)]
+    start = 0
+    for part in in_portions(theirs):
+        targets = _small(part)
+        for way, turned in enumerate((upright, mirrored)):
+            alike = turned @ targets.T
+            at, other = divmod(int(alike.argmax()), len(part))
+            # Of equally alike ones the first of ours, as if all had been compared at once.
+            found = (float(alike[at, other]), -at, -(start + other))
+            nearest[way] = max(nearest[way], found)
+        start += len(part)
+    for likeness, at, other in nearest:
+        if likeness >= ALIKE:
+            return Copy(-at, -other, False)
     return None
 
 

@@ -24,7 +24,7 @@ from he_compare.common.errors import DataError
 from he_compare.common.identity import file_digest
 from he_compare.common.references.held_images import Held, HeldImages
 from he_compare.common.references.reference import LEAST_PUBLIC
-from he_compare.common.types import UInt8Array
+from he_compare.common.types import HeldPictures, UInt8Array
 
 # Those that are read: as many as the largest budget gives an attack, and some to choose from.
 MOST_READ = 600
@@ -61,7 +61,8 @@ def public_folder(path: Path, seed: int) -> HeldImages:
         def opened(i: int) -> object:
             return open_image(root / chosen[i], chosen[i])
 
-        return Held(tuple(chosen), read_squares(opened, len(chosen), size))  # type: ignore[arg-type]
+        pictures = read_squares(opened, len(chosen), size)  # type: ignore[arg-type]
+        return Held(tuple(chosen), HeldPictures(pictures))
 
     return HeldImages(
         name=f"folder-{digest[:_SHOWN_DIGITS]}",
@@ -69,7 +70,7 @@ def public_folder(path: Path, seed: int) -> HeldImages:
         digest=digest,
         made_of=frozenset(),
         read=read,
-        notes=_notes(root, names, chosen, read(LOOK).images),
+        notes=_notes(root, names, chosen, read(LOOK).images[:]),
     )
 
 

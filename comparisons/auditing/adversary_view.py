@@ -5,7 +5,7 @@ Every ciphertext the adversary gets is decoded from the bytes that the client wo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -28,7 +28,16 @@ from he_compare.common.scheme import (
 )
 from he_compare.common.seeds import generator_for, seed_for
 from he_compare.common.target_facts import Facts
-from he_compare.common.types import ImageBatch, IntArray, Message, PixelArray, UInt8Array
+from he_compare.common.types import (
+    HeldPictures,
+    ImageBatch,
+    IntArray,
+    Message,
+    Pictures,
+    PixelArray,
+    UInt8Array,
+    in_portions,
+)
 from he_compare.comparisons.attacks.tools.recogniser import Recogniser
 from he_compare.comparisons.auditing.pool import PlainPool, is_grey, stratified
 from he_compare.comparisons.auditing.targets import KEY_IN_USE
@@ -128,18 +137,18 @@ def set_up(
     candidate_of: IntArray | None = None
     given: dict[Need, Any] = {}
     if Need.AUXILIARY in attack.needs and public is not None:
-        channels = GREY_CHANNELS if is_grey(batch.images[:]) else COLOUR_CHANNELS
+        channels = GREY_CHANNELS if is_grey(batch.images) else COLOUR_CHANNELS
         drawn = seed_for(seed, "public images", key)
         images = public.reference.images(budget.auxiliary, size, channels, drawn)
         given[Need.AUXILIARY] = images
-        public_mean = mean_picture(images)
+        public_mean = mean_of_pictures(HeldPictures(images))
     if Need.PAIRS in attack.needs:
         given[Need.PAIRS] = pairs(shares.pairs)
     if Need.ORACLE in attack.needs:
         given[Need.ORACLE] = Oracle(encrypt, budget.queries)
     if Need.CANDIDATES in attack.needs:
         chosen, candidate_of = _candidates(
-            batch.images[:], shares.attacked, budget.candidates, random
+            batch.images.digests(), shares.attacked, budget.candidates, random
         )
         given[Need.CANDIDATES] = batch.images[chosen]
     if Need.LABELS in attack.needs:
@@ -172,9 +181,14 @@ def set_up(
     return view, truth
 
 
-def mean_picture(images: UInt8Array) -> UInt8Array | None:
+def mean_of_pictures(images: Pictures) -> UInt8Array | None:
     """Return the mean of images (n, h, w, c), uint8 (h, w, c); None where there are none."""
-    return np.rint(images.mean(axis=0)).astype(np.uint8) if len(images) else None
+    if not len(images):
+        return None
+    total = np.zeros(images.shape[1:], np.int64)
+    for part in in_portions(images):
+        total += part.sum(axis=0, dtype=np.int64)
+    return np.rint(total / len(images)).astype(np.uint8)
 
 
 def _share(
@@ -198,21 +212,21 @@ def _share(
 
 
 def _candidates(
-    images: UInt8Array, attacked: IntArray, most: int, random: np.random.Generator
+    digests: Sequence[bytes], attacked: IntArray, most: int, random: np.random.Generator
 ) -> tuple[IntArray, IntArray]:
     """Choose candidates that hold every attacked image, and say where each of them is.
 
-    Copies of one image are one candidate: nothing could distinguish them.
+    Copies of one image, of equal ``digests``, are one candidate: nothing could distinguish them.
     """
     first: dict[bytes, int] = {}
     for position in attacked:
-        first.setdefault(images[position].tobytes(), int(position))
+        first.setdefault(digests[position], int(position))
     needed = len(first)
-    for position in random.permutation(len(images)):
-        first.setdefault(images[position].tobytes(), int(position))
+    for position in random.permutation(len(digests)):
+        first.setdefault(digests[position], int(position))
     chosen = random.permutation(list(first.values())[: max(most, needed)])
     place = {int(image): i for i, image in enumerate(chosen)}
-    found = [place[first[images[position].tobytes()]] for position in attacked]
+    found = [place[first[digests[position]]] for position in attacked]
     return chosen, np.array(found, dtype=np.int64)
 
 

@@ -16,7 +16,7 @@ from he_compare.common.contracts import OpenDataset
 from he_compare.common.errors import UsageError
 from he_compare.common.references.held_images import TRAIN, Held, TrainingSplit
 from he_compare.common.references.reference import Domain, Public
-from he_compare.common.types import ImageBatch, IntArray, Split, UInt8Array
+from he_compare.common.types import ImageBatch, IntArray, Pictures, Split, in_portions
 
 GREY_LIMIT = "grey images only; results on colour images may differ"
 
@@ -104,14 +104,16 @@ def training_images(pool: PlainPool) -> Public:
 
     def held(size: int) -> Held:
         batch = pool.auxiliary(size)
-        return Held(batch.ids, batch.images[:])
+        return Held(batch.ids, batch.images)
 
     return Public(TrainingSplit(pool.fingerprint, held), Domain.IN_DOMAIN, TRAIN)
 
 
-def is_grey(images: UInt8Array) -> bool:
+def is_grey(images: Pictures) -> bool:
     """Say whether all channels of all images (n, h, w, c) are equal."""
-    return bool((images == images[..., :1]).all()) if len(images) else False
+    if not len(images):
+        return False
+    return all(bool((part == part[..., :1]).all()) for part in in_portions(images))
 
 
 def stratified(labels: IntArray, order: IntArray) -> IntArray:

@@ -15,9 +15,9 @@ from he_compare.common.contracts import Progress
 from he_compare.common.references.reference import Public
 from he_compare.common.scheme import Scheme
 from he_compare.common.seeds import generator_for
-from he_compare.common.types import UInt8Array
+from he_compare.common.types import HeldPictures, UInt8Array
 from he_compare.comparisons.attacks.tools.recogniser import Recogniser, fit_recogniser
-from he_compare.comparisons.auditing.adversary_view import Attacked, mean_picture, set_up
+from he_compare.comparisons.auditing.adversary_view import Attacked, mean_of_pictures, set_up
 from he_compare.comparisons.auditing.answers import expect_finding, expect_score
 from he_compare.comparisons.auditing.floors import had_without
 from he_compare.comparisons.auditing.outcome_draft import ScoresOverKeys
@@ -123,7 +123,7 @@ class Trial:
             result.floors.append(had_without(attack, view, truth))
             if number == 0:
                 result.first = (view, truth)
-                result.grey = is_grey(truth.originals)
+                result.grey = is_grey(HeldPictures(truth.originals))
             self.progress("keys", number + 1, keys)
         return result
 
@@ -135,7 +135,7 @@ class Trial:
     def _public_mean(self, size: int) -> UInt8Array | None:
         """Return the mean of the public images, uint8 (h, w, c); None where there are none."""
         if size not in self._public_means:
-            self._public_means[size] = mean_picture(self.pool.auxiliary(size).images[:])
+            self._public_means[size] = mean_of_pictures(self.pool.auxiliary(size).images)
         return self._public_means[size]
 
     def inspected(self, target: Target) -> Inspected:
@@ -146,7 +146,7 @@ class Trial:
             pipeline=target.pipeline,
             deployed=target.opened.deployed,
             scheme=target.scheme,
-            images=batch.images[:],
+            images=batch.images,
             labels=batch.labels,
             classes=self.pool.classes,
         )

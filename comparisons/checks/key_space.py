@@ -88,7 +88,7 @@ class KeySpaceCheck(Check):
     def _seconds_per_trial(inspected: Inspected) -> float:
         """Time making a key and encrypting one image under it: the p50 of a few."""
         size = inspected.scheme.shape[0]
-        image = np.ascontiguousarray(inspected.images[:1, :size, :size])
+        image = np.ascontiguousarray(inspected.images[:1][:, :size, :size])
         samples = []
         for seed in range(TRIALS):
             start = time.perf_counter()

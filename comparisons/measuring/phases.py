@@ -18,16 +18,12 @@ from he_compare.common.run.records import ClearTwinFacts, Measurement, RunRecord
 from he_compare.common.run.store import npz_bytes
 from he_compare.common.run.tape import Tape, TapeRecorder, facts_of_tape, tape_files
 from he_compare.common.types import Float64Array, IntArray, Per, Side, Status, UInt8Array
+from he_compare.comparisons.measuring.clear_models import clear_models_of
 from he_compare.comparisons.measuring.disturbances import BIT_FLIPS, GAUSSIAN_NOISE
 from he_compare.comparisons.measuring.plan import PlannedCell, RunPlan
 from he_compare.comparisons.measuring.robustness import NO_MESSAGE, no_curve, robustness_curve
 from he_compare.comparisons.measuring.sample_pictures import mean_jpeg_bytes, sample_view
-from he_compare.comparisons.measuring.session import (
-    ServedSession,
-    Session,
-    clear_twins_of,
-    compare_with_clear,
-)
+from he_compare.comparisons.measuring.session import ServedSession, Session
 from he_compare.comparisons.measuring.validation_scores import (
     ValidationScores,
     validation_scores,
@@ -89,8 +85,8 @@ def measure_accuracy(at: Occasion, session: Session) -> tuple[MeasuredCell, Tape
         at.progress("test images", min(start + size, len(test)), len(test))
     client = memory.taken()
     scores = np.concatenate(parts)
-    agreement = compare_with_clear(session.fitted, test.images[:], scores)
-    twins = clear_twins_of(session.fitted, test.images[:], session.classes)
+    clear = clear_models_of(session.fitted, test.images, session.classes)
+    agreement, twins = clear.agreement(scores), clear.twins
     traffic, server_peak = session.traffic(before, len(test)), session.server_peak()
     validation = validation_scores(session, at.plan.data.val, size)
     predictions, digest = _predictions(at, scores, twins, validation)
@@ -133,14 +129,14 @@ def measure_accuracy(at: Occasion, session: Session) -> tuple[MeasuredCell, Tape
 
 def measure_latency(at: Occasion, session: Session) -> MeasuredCell:
     """Classify images one by one."""
-    images = at.plan.test.images[: at.plan.config.latency_images]
+    images = at.plan.test.take(slice(0, at.plan.config.latency_images)).images
     for image in images[:WARMUP_IMAGES]:
         session.run(image[None], Clock(Side.CLIENT), per=Per.SAMPLE)
     before = session.byte_count()
     clock = Clock(Side.CLIENT)
-    for number, image in enumerate(images, start=1):
-        session.run(image[None], clock, per=Per.SAMPLE)
-        at.progress("single images", number, len(images))
+    for number in range(len(images)):
+        session.run(images[number : number + 1], clock, per=Per.SAMPLE)
+        at.progress("single images", number + 1, len(images))
     record = at.finished(
         session,
         n_images=len(images),

@@ -65,6 +65,7 @@ CORE_MODULES = (
     "he_compare.common.contracts",
     "he_compare.common.seeds",
     "he_compare.common.service.wire",
+    "he_compare.comparisons.measuring.clear_models",
     "he_compare.comparisons.measuring.fitting",
     "he_compare.comparisons.measuring.session",
 )

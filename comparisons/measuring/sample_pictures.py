@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from he_compare.common.run.store import PICTURES, RunFolder, save_arrays
-from he_compare.common.types import IntArray, UInt8Array
+from he_compare.common.types import IntArray, Pictures, UInt8Array
 from he_compare.comparisons.measuring.plan import RunPlan
 from he_compare.comparisons.measuring.session import Session
 
@@ -18,7 +18,7 @@ JPEG_QUALITY = 90
 MOST_IMAGES = 64
 
 
-def mean_jpeg_bytes(images: UInt8Array) -> float:
+def mean_jpeg_bytes(images: Pictures) -> float:
     """Return the mean size in bytes of images, uint8 (n, size, size, 3), as JPEG.
 
     Images of one colour channel three times over are stored as grey, as a hospital would.

@@ -14,13 +14,12 @@ from typing import Any, ClassVar
 
 from he_compare.common.clock import Clock
 from he_compare.common.contracts import (
-    ClearTwin,
     Client,
     Fitted,
     LocalFitted,
 )
 from he_compare.common.errors import CellError
-from he_compare.common.run.records import Agreement, Traffic
+from he_compare.common.run.records import Traffic
 from he_compare.common.service.process import ByteCount, ServerProcess
 from he_compare.common.types import Float64Array, Message, Per, Side, Stage, UInt8Array
 from he_compare.comparisons.measuring.fitting import Fit, Ground, fit_and_deploy, start_server
@@ -239,47 +238,3 @@ def open_session(planned: Planned, ground: Ground) -> Session:
     return ServedSession(
         planned, fit, classes, start_deployed(fit.once), lambda: start_deployed(Clock(Side.CLIENT))
     )
-
-
-def compare_with_clear(
-    fitted: Fitted, images: UInt8Array, scores: Float64Array
-) -> Agreement | None:
-    """Compare executed scores (n, k) with those of the clear reference on the same images."""
-    import numpy as np
-
-    reference = fitted.clear_reference(images)
-    if reference is None:
-        return None
-    name, clear = reference
-    same = scores.argmax(axis=1) == clear.argmax(axis=1)
-    return Agreement(
-        reference=name,
-        executed=len(images),
-        compared=len(clear),
-        agree=int(same.sum()),
-        max_abs_score_difference=float(np.abs(scores - clear).max()),
-        max_abs_score=float(np.abs(clear).max()),
-    )
-
-
-def clear_twins_of(fitted: Fitted, images: UInt8Array, classes: int) -> tuple[ClearTwin, ...]:
-    """Return the clear models between the clear reference and the executed one, on these images.
-
-    Raises CellError where one has scores of another shape or does not say what it costs.
-    """
-    twins = fitted.clear_twins(images)
-    for number, twin in enumerate(twins):
-        shape = getattr(twin.scores, "shape", None)
-        if shape != (len(images), classes):
-            raise CellError(
-                f"the clear model {twin.name!r} has scores of shape {shape}, "
-                f"expected {(len(images), classes)}",
-                fix="return one row per image and one column per class from clear_twins",
-            )
-        if not twin.name or bool(twin.cost) is (number == 0):
-            raise CellError(
-                f"clear model {number + 1} of {len(twins)} has the name {twin.name!r} and the cost "
-                f"{twin.cost!r}",
-                fix="name every model, and what each costs, except the first, in clear_twins",
-            )
-    return twins

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from he_compare.common.clock import Clock
-from he_compare.common.errors import CellError
 from he_compare.common.run.clinical import AS_EXECUTED
 from he_compare.common.run.records import ValidationFacts
 from he_compare.common.types import FheMode, Float64Array, ImageBatch, IntArray, Per, Side
+from he_compare.comparisons.measuring.clear_models import clear_reference_of
 from he_compare.comparisons.measuring.session import Session
 
 
@@ -39,16 +39,10 @@ def validation_scores(session: Session, split: ImageBatch, batch: int) -> Valida
     if session.fitted.fhe_mode is FheMode.NOT_APPLICABLE:
         name, scores = AS_EXECUTED, _executed(session, split, batch)
     else:
-        reference = session.fitted.clear_reference(split.images[:])
+        reference = clear_reference_of(session.fitted, split.images, session.classes)
         if reference is None:
             return None
         name, scores = reference
-    if scores.shape != (len(split), session.classes):
-        raise CellError(
-            f"validation scores of {session.planned.label} by the {name} have the shape "
-            f"{scores.shape}, expected {(len(split), session.classes)}",
-            fix="return one row per image and one column per class from clear_reference",
-        )
     facts = ValidationFacts(images=len(split), scored_by=name)
     return ValidationScores(facts, split.labels.astype(np.int64), scores.astype(np.float64))
 

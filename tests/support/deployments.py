@@ -13,7 +13,7 @@ from he_compare.common import plugins
 from he_compare.common.attack import Inspected
 from he_compare.common.contracts import Deployed, Parameters, RunSettings, TrainingData
 from he_compare.common.run.store import ArtefactFolder
-from he_compare.common.types import ImageBatch, UInt8Array
+from he_compare.common.types import HeldPictures, ImageBatch, UInt8Array
 from he_compare.comparisons.measuring.fitting import Ground, fit_and_deploy
 
 SIZE = 32
@@ -83,7 +83,7 @@ def inspected(name: str, parameters: Parameters | None = None) -> Inspected:
         pipeline=name,
         deployed=one,
         scheme=scheme,
-        images=images(),
+        images=HeldPictures(images()),
         labels=batch().labels,
         classes=CLASSES,
     )

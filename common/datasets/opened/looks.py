@@ -25,7 +25,8 @@ NEAR_BITS = 32
 # Images whose grey values differ by less, as standard deviation, look like nothing.
 FLAT = 1.0
 GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-ROWS = 256
+# Images that are compared at a time with how many others: memory does not grow with their number.
+ROWS, COLUMNS = 256, 8192
 
 
 def frequencies_of(image: UInt8Array) -> Float32Array:
@@ -44,7 +45,8 @@ def frequencies_of(image: UInt8Array) -> Float32Array:
 def bits_of(frequencies: Float32Array) -> Float32Array:
     """Return the hashes of (n, 16, 16) frequencies: float32 (n, 255) of -1 and 1; 0 where flat."""
     flat = frequencies.reshape(len(frequencies), -1)[:, 1:]
-    bits = np.where(flat > np.median(flat, axis=1, keepdims=True), 1, -1).astype(np.float32)
+    above = flat > np.median(flat, axis=1, keepdims=True)
+    bits = np.where(above, np.float32(1), np.float32(-1))
     bits[~flat.any(axis=1)] = 0
     return bits
 
@@ -65,18 +67,18 @@ def nearest_looks(
 
     ``turns``: whether mirrored and turned images count. A flat image is ``BITS`` from any other.
     """
-    others = bits_of(among).T
     position = np.zeros(len(of), dtype=np.int64)
     distance = np.full(len(of), BITS, dtype=np.int64)
     for frequencies in turned(of) if turns else (of,):
-        bits = bits_of(frequencies)
-        for start in range(0, len(of), ROWS):
-            part = slice(start, start + ROWS)
-            agree = bits[part] @ others
-            agree[agree == 0] = -BITS
-            best = agree.argmax(axis=1)
-            differ = np.rint((BITS - agree[np.arange(len(best)), best]) / 2).astype(np.int64)
-            nearer = differ < distance[part]
-            position[part][nearer] = best[nearer]
-            distance[part][nearer] = differ[nearer]
+        for first in range(0, len(among), COLUMNS):
+            others = bits_of(among[first : first + COLUMNS]).T
+            for start in range(0, len(of), ROWS):
+                part = slice(start, start + ROWS)
+                agree = bits_of(frequencies[part]) @ others
+                agree[agree == 0] = -BITS
+                best = agree.argmax(axis=1)
+                differ = np.rint((BITS - agree[np.arange(len(best)), best]) / 2).astype(np.int64)
+                nearer = differ < distance[part]
+                position[part][nearer] = first + best[nearer]
+                distance[part][nearer] = differ[nearer]
     return position, distance

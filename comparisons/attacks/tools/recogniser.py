@@ -13,7 +13,7 @@ import numpy as np
 
 from he_compare.common.adversary import Truth
 from he_compare.common.attack_score import Detail
-from he_compare.common.types import Float64Array, ImageBatch, IntArray, UInt8Array
+from he_compare.common.types import Float64Array, ImageBatch, IntArray, UInt8Array, in_portions
 from he_compare.comparisons.attacks.tools.descriptors import blocks_of
 
 Recogniser: TypeAlias = Callable[[UInt8Array], IntArray]
@@ -33,7 +33,8 @@ def fit_recogniser(batch: ImageBatch) -> Recogniser | None:
     model = make_pipeline(
         StandardScaler(), LogisticRegression(C=0.01, max_iter=500, class_weight="balanced")
     )
-    model.fit(_thumbnails(some.images[:]), some.labels)
+    small = [_thumbnails(part) for part in in_portions(some.images)]
+    model.fit(np.concatenate(small), some.labels)
 
     def recognise(images: UInt8Array) -> IntArray:
         return model.predict(_thumbnails(images))

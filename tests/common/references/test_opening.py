@@ -24,7 +24,7 @@ from he_compare.common.references.opening import (
 from he_compare.common.references.overlap import find_copy
 from he_compare.common.references.reference import COLOUR_CHANNELS, GREY_CHANNELS, LEAST_PUBLIC
 from he_compare.common.run.records import DatasetCard
-from he_compare.common.types import UInt8Array
+from he_compare.common.types import HeldPictures, UInt8Array
 from tests.support.attackpool import InventedPool, pictures
 
 SIZE = 48
@@ -105,9 +105,9 @@ def test_a_copy_of_an_image_under_attack_is_refused_by_name(
 
 
 def test_other_pictures_are_no_copies() -> None:
-    assert find_copy(others(), POOL.attacked(SIZE).images[:]) is None
+    assert find_copy(HeldPictures(others()), POOL.attacked(SIZE).images) is None
     flat = np.full((20, SIZE, SIZE, 3), 90, np.uint8)
-    assert find_copy(flat, flat + 1) is None
+    assert find_copy(HeldPictures(flat), HeldPictures(flat + 1)) is None
 
 
 def test_a_folder_that_shares_images_with_the_training_split_is_in_domain(tmp_path: Path) -> None:

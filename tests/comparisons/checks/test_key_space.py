@@ -9,6 +9,7 @@ from he_compare.common.attack import Inspected
 from he_compare.common.audit_budget import BUDGETS
 from he_compare.common.run.records import KeySpace, SecurityClaims
 from he_compare.common.scheme import Scheme
+from he_compare.common.types import HeldPictures
 from he_compare.comparisons.auditing.targets import scheme_of_cipher
 from he_compare.comparisons.checks.key_space import CHECK
 
@@ -28,7 +29,7 @@ class Claiming:
 
 def inspected(space: KeySpace | None) -> Inspected:
     scheme = Claiming(scheme_of_cipher("np", {}, 16), space)
-    images = np.zeros((1, 16, 16, 3), np.uint8)
+    images = HeldPictures(np.zeros((1, 16, 16, 3), np.uint8))
     return Inspected("s", "", None, scheme, images, np.zeros(1, np.int64), ("a",))  # type: ignore[arg-type]
 
 

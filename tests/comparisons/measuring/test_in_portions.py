@@ -1,0 +1,244 @@
+"""No pipeline of the house and no part of an audit asks for all images of a split at once.
+
+The images of a real plan are replaced by ones that lie elsewhere: they refuse to become one array,
+and remember how many were asked for at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import pytest
+
+from he_compare.common.audit_budget import AttackBudget
+from he_compare.common.contracts import ClearTwin, Fitted
+from he_compare.common.errors import CellError
+from he_compare.common.run.records import AttackOutcome
+from he_compare.common.run.store import RunFolder
+from he_compare.common.types import (
+    PORTION,
+    Float64Array,
+    HeldPictures,
+    ImageBatch,
+    IntArray,
+    NotRun,
+    Phase,
+    Status,
+    UInt8Array,
+)
+from he_compare.comparisons.auditing.deployments import RunDeployments
+from he_compare.comparisons.auditing.harness import Harness, Setup
+from he_compare.comparisons.auditing.pool import RunPool, training_images
+from he_compare.comparisons.auditing.targets import pipeline_target
+from he_compare.comparisons.measuring import clear_models
+from he_compare.comparisons.measuring.config import load_config
+from he_compare.comparisons.measuring.measurer import CellMeasurer
+from he_compare.comparisons.measuring.plan import RunPlan, make_plan
+from he_compare.comparisons.measuring.runner import HereExecutor, execute
+from he_compare.comparisons.progress import ProgressReporter
+from tests.support.imagefolders import CLASSES, write_image
+
+SIZE = 32
+COUNTS = {"train": 200, "val": 140, "test": 150}
+# The largest portion of all: what one upload of training images holds.
+MOST = 128
+FAST = (
+    "plaintext[model=logistic]",
+    "local",
+    "fhe-head",
+    "block-scramble[cipher=vit_block,mode=adapted]",
+)
+SLOW = (
+    "plaintext",
+    "convnet",
+    "block-scramble[cipher=vit_block]",
+    "block-scramble-convnet[cipher=orthogonal]",
+    "fhe-train[components=8,steps=3]",
+    "fhe-tfhe[components=8]",
+)
+BUDGET = AttackBudget("tiny", 1, 10, 2, 4, 20, 30, 10, 5.0)
+STEPS = ("brightness_prior", "reidentification", "freshness", "key_space")
+
+
+@dataclass
+class PicturesElsewhere:
+    """Images that give what is asked for, remember how many, and are never one array."""
+
+    source: HeldPictures
+    asked: list[int] = field(default_factory=list)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.source.shape
+
+    @property
+    def dtype(self) -> np.dtype[np.uint8]:
+        return self.source.dtype
+
+    @property
+    def ndim(self) -> int:
+        return 4
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int | slice | IntArray) -> UInt8Array:
+        found = self.source[index]
+        self.asked.append(1 if found.ndim == 3 else len(found))
+        return found
+
+    def __iter__(self) -> NoReturn:
+        raise AssertionError("all images were gone through one by one")
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NoReturn:
+        raise AssertionError("all images were asked for as one array")
+
+    def select(self, positions: IntArray) -> PicturesElsewhere:
+        return PicturesElsewhere(self.source.select(positions), self.asked)
+
+    def digests(self) -> tuple[bytes, ...]:
+        return self.source.digests()
+
+    def digest(self) -> str:
+        return self.source.digest()
+
+
+def elsewhere(batch: ImageBatch, asked: list[int]) -> ImageBatch:
+    return ImageBatch(
+        batch.ids,
+        PicturesElsewhere(HeldPictures(batch.images[:]), asked),
+        batch.labels,
+        batch.groups,
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root, generator = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+    for split, count in COUNTS.items():
+        for number in range(count):
+            label = number % len(CLASSES)
+            write_image(root / split / CLASSES[label] / f"{number}.png", label, SIZE, generator)
+    return root
+
+
+@pytest.fixture
+def small_portions(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Hand clear models the fewest images, as with large ones."""
+    monkeypatch.setattr(clear_models, "MOST_BYTES", 1)
+    yield
+
+
+def planned(folder: Path, pipeline: str, key: Path, asked: list[int]) -> RunPlan:
+    settings = {"image_size": SIZE, "epochs": 1, "infer_batch": 8, "threads": 1, "pictures": 2}
+    limits = {f"{split}_limit": count for split, count in COUNTS.items()}
+    plan = make_plan(
+        load_config(
+            "smoke",
+            settings | limits | {"weights": "untrained", "pipelines": [pipeline], "audit": "quick"},
+        ),
+        f"folder:{folder}",
+        None,
+        key,
+    )
+    train, val = (elsewhere(one, asked) for one in (plan.data.train, plan.data.val))
+    return replace(
+        plan, data=replace(plan.data, train=train, val=val), test=elsewhere(plan.test, asked)
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pipeline", [*FAST, *SLOW])
+def test_a_pipeline_and_its_audit_ask_for_portions_only(
+    folder: Path, pipeline: str, tmp_path: Path, small_portions: None
+) -> None:
+    asked: list[int] = []
+    plan = planned(folder, pipeline, tmp_path / "client.key", asked)
+    run = RunFolder(tmp_path / "run")
+    run.create(plan.manifest())
+    with ProgressReporter(quiet=True) as progress:
+        ground = plan.ground(run.artefacts, tmp_path / "cache", progress)
+        measurer = CellMeasurer(plan, ground, np.arange(0, COUNTS["test"], 9))
+        try:
+            execute(plan, run, HereExecutor(measurer), progress)
+        finally:
+            measurer.close()
+        ended = {record.cell.phase: record for record in run.records()}
+        assert all(record.status is Status.OK for record in ended.values()), ended
+        assert ended[Phase.ACCURACY].n_images == COUNTS["test"]
+        outcomes = audited(plan, run, measurer, progress)
+    assert {outcome.not_run for outcome in outcomes} <= {None, NotRun.BUDGET}
+    assert sum(asked) > sum(COUNTS.values())
+    assert max(asked) <= MOST
+
+
+def audited(
+    plan: RunPlan, run: RunFolder, measurer: CellMeasurer, progress: ProgressReporter
+) -> list[AttackOutcome]:
+    """Run attacks that are given public images and candidates, and checks, on what was deployed."""
+    (one,) = plan.pipelines
+    deployments = RunDeployments(plan, run, measurer)
+    target = pipeline_target(
+        *(one.spec, one.pipeline, one.parameters, SIZE),
+        partial(deployments.open, one),
+        deployments.tape_digest(one.label),
+    )
+    pool = RunPool(plan.summary.fingerprint, plan.data.classes, plan.test, plan.data.train)
+    setup = Setup(pool, BUDGET, 0, "", control_keys=1, references=(training_images(pool),))
+    return Harness(setup, run, progress).run([target], STEPS)
+
+
+class Doubtful(Fitted):
+    """Names its clear models after the images it is asked about."""
+
+    def __init__(self, reference: str, twin: str) -> None:
+        self.names = reference, twin
+
+    def deploy(self, context: Any) -> NoReturn:
+        raise NotImplementedError
+
+    def claims(self) -> NoReturn:
+        raise NotImplementedError
+
+    def clear_reference(self, images: UInt8Array) -> tuple[str, Float64Array]:
+        return self._name(0, images), images[:, 0, 0, :2].astype(np.float64)
+
+    def clear_twins(self, images: UInt8Array) -> tuple[ClearTwin, ...]:
+        return (ClearTwin(self._name(1, images), "", images[:, 1, 1, :2].astype(np.float64)),)
+
+    def _name(self, which: int, images: UInt8Array) -> str:
+        return self.names[which].format(len(images))
+
+
+NOISE = np.random.default_rng(0).integers(0, 256, (PORTION + 9, 8, 8, 3), dtype=np.uint8)
+
+
+def test_clear_models_answer_for_all_images_in_order(small_portions: None) -> None:
+    asked: list[int] = []
+    images = PicturesElsewhere(HeldPictures(NOISE), asked)
+    clear = clear_models.clear_models_of(Doubtful("clear", "twin"), images, 2)
+    assert asked == [PORTION, 9] and clear.reference is not None
+    assert clear.reference[0] == "clear" and np.array_equal(clear.reference[1], NOISE[:, 0, 0, :2])
+    assert [(one.name, one.cost) for one in clear.twins] == [("twin", "")]
+    assert np.array_equal(clear.twins[0].scores, NOISE[:, 1, 1, :2])
+    agreement = clear.agreement(clear.reference[1] + 1.0)
+    assert agreement is not None and agreement.executed == agreement.agree == len(NOISE)
+    assert agreement.max_abs_score_difference == 1.0
+
+
+@pytest.mark.parametrize("names", [("clear {}", "twin"), ("clear", "twin {}")])
+def test_other_clear_models_for_other_images_are_refused(
+    names: tuple[str, str], small_portions: None
+) -> None:
+    with pytest.raises(CellError, match="names other models for some images"):
+        clear_models.clear_models_of(Doubtful(*names), HeldPictures(NOISE), 2)
+
+
+def test_all_test_images_of_the_shipped_profiles_are_one_portion() -> None:
+    assert clear_models.images_at_once((112, 112, 3)) >= 624
+    assert clear_models.images_at_once((1024, 1024, 3)) == PORTION
