@@ -316,8 +316,8 @@ def _train_plain(
 ) -> bytes:
     mean, std = pixel_statistics(context.settings.backbone)
     trainer = VitTrainer(model, mean, std, budget, flip=True)
-    trainer.add(Split.TRAIN, data.train.images[:], data.train.labels)
-    trainer.add(Split.VAL, data.val.images[:], data.val.labels)
+    trainer.add(Split.TRAIN, data.train.images, data.train.labels)
+    trainer.add(Split.VAL, data.val.images, data.val.labels)
     while not trainer.finished:
         context.progress("fine-tuning on plain images", len(trainer.history), budget.epochs)
         trainer.run_epoch()

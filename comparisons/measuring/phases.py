@@ -106,7 +106,7 @@ def measure_accuracy(at: Occasion, session: Session) -> tuple[MeasuredCell, Tape
         predictions=name,
         predictions_sha256=digest,
         measurements=measurements(session.fit.once) + measurements(clock),
-        traffic=traffic.model_copy(update={"jpeg_bytes": mean_jpeg_bytes(test.images[:])}),
+        traffic=traffic.model_copy(update={"jpeg_bytes": mean_jpeg_bytes(test.images)}),
         agreement=agreement,
         clear_twins=[ClearTwinFacts(name=one.name, cost=one.cost) for one in twins],
         validation=validation.facts if validation else None,
