@@ -94,7 +94,7 @@ class Head:
             raise DataError(
                 "features hold NaN or infinite values", fix="check the backbone's weights"
             )
-        return np.clip((values - self.mean) / self.deviation, -CLIP, CLIP)
+        return _standardised(values - self.mean, self.deviation)
 
     def scores(self, features: Float32Array | Float64Array) -> Float64Array:
         """Return scores in float64, (n, classes): the clear reference of every encrypted run."""
@@ -109,13 +109,19 @@ def train_head(
     ``inverse_l2`` is scikit-learn's C. Two classes get one score each, +-half the logit, so that
     every head has as many scores as classes. Raises DataError where a class has no image.
     """
-    values = np.asarray(features, dtype=np.float64)
+    values = np.array(features, dtype=np.float64)
     mean = values.mean(axis=0)
     deviation = values.std(axis=0)
     deviation[deviation < 1e-12] = 1.0
-    standardised = np.clip((values - mean) / deviation, -CLIP, CLIP)
-    linear, iterations = fit_linear(standardised, labels, classes, inverse_l2)
+    values -= mean
+    linear, iterations = fit_linear(_standardised(values, deviation), labels, classes, inverse_l2)
     return Head(mean, deviation, linear, iterations)
+
+
+def _standardised(centred: Float64Array, deviation: Float64Array) -> Float64Array:
+    """Scale and clip in place: of many images, features are the most that is in memory."""
+    centred /= deviation
+    return np.clip(centred, -CLIP, CLIP, out=centred)
 
 
 def fit_linear(

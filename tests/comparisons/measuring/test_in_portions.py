@@ -41,12 +41,13 @@ from he_compare.comparisons.measuring.measurer import CellMeasurer
 from he_compare.comparisons.measuring.plan import RunPlan, make_plan
 from he_compare.comparisons.measuring.runner import HereExecutor, execute
 from he_compare.comparisons.progress import ProgressReporter
+from he_compare.fhe_baseline.checks.tools.victim import MOST_INSPECTED
 from tests.support.imagefolders import CLASSES, write_image
 
 SIZE = 32
-COUNTS = {"train": 200, "val": 140, "test": 150}
-# The largest portion of all: what one upload of training images holds.
-MOST = 128
+COUNTS = {"train": 270, "val": 250, "test": 260}
+# The most images that are asked for at once: those that checks of features look at.
+MOST = MOST_INSPECTED
 FAST = (
     "plaintext[model=logistic]",
     "local",
