@@ -18,10 +18,12 @@ import numpy as np
 from he_compare.common.contracts import ClearTwin, Fitted
 from he_compare.common.errors import CellError
 from he_compare.common.run.records import Agreement
-from he_compare.common.types import PORTION, Float64Array, Pictures, UInt8Array, in_portions
+from he_compare.common.types import Float64Array, Pictures, UInt8Array, in_portions
 
 # Bytes of pixels that a clear model is handed at once; all test images of the shipped profiles.
 MOST_BYTES = 64 << 20
+# Networks take images in pieces of this size: whole ones, so that no score hangs on the portion.
+WHOLE_PIECES = 64
 
 Answer = TypeVar("Answer")
 
@@ -100,8 +102,8 @@ def _asked(
 
 
 def images_at_once(shape: tuple[int, ...]) -> int:
-    """Return how many images of a shape a clear model is handed at once, in whole portions."""
-    return max(1, MOST_BYTES // (prod(shape) * PORTION)) * PORTION
+    """Return how many images of a shape a clear model is handed at once."""
+    return max(1, MOST_BYTES // (prod(shape) * WHOLE_PIECES)) * WHOLE_PIECES
 
 
 def _joined(

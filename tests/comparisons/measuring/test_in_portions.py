@@ -21,7 +21,6 @@ from he_compare.common.errors import CellError
 from he_compare.common.run.records import AttackOutcome
 from he_compare.common.run.store import RunFolder
 from he_compare.common.types import (
-    PORTION,
     Float64Array,
     HeldPictures,
     ImageBatch,
@@ -36,6 +35,7 @@ from he_compare.comparisons.auditing.harness import Harness, Setup
 from he_compare.comparisons.auditing.pool import RunPool, training_images
 from he_compare.comparisons.auditing.targets import pipeline_target
 from he_compare.comparisons.measuring import clear_models
+from he_compare.comparisons.measuring.clear_models import WHOLE_PIECES
 from he_compare.comparisons.measuring.config import load_config
 from he_compare.comparisons.measuring.measurer import CellMeasurer
 from he_compare.comparisons.measuring.plan import RunPlan, make_plan
@@ -216,14 +216,14 @@ class Doubtful(Fitted):
         return self.names[which].format(len(images))
 
 
-NOISE = np.random.default_rng(0).integers(0, 256, (PORTION + 9, 8, 8, 3), dtype=np.uint8)
+NOISE = np.random.default_rng(0).integers(0, 256, (WHOLE_PIECES + 9, 8, 8, 3), dtype=np.uint8)
 
 
 def test_clear_models_answer_for_all_images_in_order(small_portions: None) -> None:
     asked: list[int] = []
     images = PicturesElsewhere(HeldPictures(NOISE), asked)
     clear = clear_models.clear_models_of(Doubtful("clear", "twin"), images, 2)
-    assert asked == [PORTION, 9] and clear.reference is not None
+    assert asked == [WHOLE_PIECES, 9] and clear.reference is not None
     assert clear.reference[0] == "clear" and np.array_equal(clear.reference[1], NOISE[:, 0, 0, :2])
     assert [(one.name, one.cost) for one in clear.twins] == [("twin", "")]
     assert np.array_equal(clear.twins[0].scores, NOISE[:, 1, 1, :2])
@@ -242,4 +242,4 @@ def test_other_clear_models_for_other_images_are_refused(
 
 def test_all_test_images_of_the_shipped_profiles_are_one_portion() -> None:
     assert clear_models.images_at_once((112, 112, 3)) >= 624
-    assert clear_models.images_at_once((1024, 1024, 3)) == PORTION
+    assert clear_models.images_at_once((1024, 1024, 3)) == WHOLE_PIECES
