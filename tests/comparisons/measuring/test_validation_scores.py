@@ -77,5 +77,7 @@ def test_without_a_reference_or_without_images_there_are_none(tmp_path: Path) ->
 
 def test_scores_of_another_shape_are_refused(tmp_path: Path) -> None:
     made = Fitted(FheMode.EXECUTE, reference=lambda n: np.zeros((n, 3)))
-    with pytest.raises(CellError, match=r"clear head has scores of shape \(30, 3\), expected \(30, 2\)"):
+    with pytest.raises(
+        CellError, match=r"clear head has scores of shape \(30, 3\), expected \(30, 2\)"
+    ):
         validation_scores(session_of(tmp_path, made), batch(), 8)
