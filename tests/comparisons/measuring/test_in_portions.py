@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -30,10 +29,9 @@ from he_compare.common.types import (
     Status,
     UInt8Array,
 )
-from he_compare.comparisons.auditing.deployments import RunDeployments
+from he_compare.comparisons.auditing.deployments import RunDeployments, deployed_cells
 from he_compare.comparisons.auditing.harness import Harness, Setup
 from he_compare.comparisons.auditing.pool import RunPool, training_images
-from he_compare.comparisons.auditing.targets import pipeline_target
 from he_compare.comparisons.measuring import clear_models
 from he_compare.comparisons.measuring.clear_models import WHOLE_PIECES
 from he_compare.comparisons.measuring.config import load_config
@@ -182,16 +180,11 @@ def audited(
     plan: RunPlan, run: RunFolder, measurer: CellMeasurer, progress: ProgressReporter
 ) -> list[AttackOutcome]:
     """Run attacks that are given public images and candidates, and checks, on what was deployed."""
-    (one,) = plan.pipelines
-    deployments = RunDeployments(plan, run, measurer)
-    target = pipeline_target(
-        *(one.spec, one.pipeline, one.parameters, SIZE),
-        partial(deployments.open, one),
-        deployments.tape_digest(one.label),
-    )
+    deployments = RunDeployments(plan, deployed_cells(plan, run), run.path, measurer)
+    targets = [deployments.target(one) for one in plan.pipelines]
     pool = RunPool(plan.summary.fingerprint, plan.data.classes, plan.test, plan.data.train)
     setup = Setup(pool, BUDGET, 0, "", control_keys=1, references=(training_images(pool),))
-    return Harness(setup, run, progress).run([target], STEPS)
+    return Harness(setup, run, progress).run(targets, STEPS)
 
 
 class Doubtful(Fitted):
