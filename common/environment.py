@@ -42,6 +42,7 @@ THREAD_VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
     "KMP_BLOCKTIME",
 )
+CPUINFO = Path("/proc/cpuinfo")
 
 
 def usable_cores() -> int:
@@ -77,12 +78,27 @@ def _package_versions() -> dict[str, str]:
 
 @cache
 def _cpu_model() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text(errors="replace").splitlines():
+    if CPUINFO.exists():
+        for line in CPUINFO.read_text(errors="replace").splitlines():
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or "unknown"
+
+
+BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
+
+
+@cache
+def multiplies_bfloat16() -> bool:
+    """Say whether this CPU has instructions that multiply matrices of bfloat16.
+
+    Where the system does not tell (anything but Linux on x86-64), the answer is no.
+    """
+    if not CPUINFO.exists():
+        return False
+    lines = CPUINFO.read_text(errors="replace").splitlines()
+    flags = next((line for line in lines if line.startswith("flags")), "")
+    return bool(BFLOAT16_FLAGS & set(flags.split()))
 
 
 @cache

@@ -15,7 +15,7 @@ from functools import cache
 from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakKeyDictionary
 
-from he_compare.common.environment import fingerprint_environment
+from he_compare.common.environment import fingerprint_environment, multiplies_bfloat16
 from he_compare.common.errors import CellError, UsageError
 from he_compare.common.run.records import DeviceFacts
 
@@ -47,7 +47,7 @@ class Device:
     def identity(self) -> str:
         """What keys results: two GPUs of one model give the same ones, two models may not."""
         if self.name == CPU:
-            return CPU
+            return CPU if self.precision == "float32" else f"{CPU} {self.precision}"
         return f"{self.name.partition(':')[0]} {self.model} {self.precision}"
 
     def facts(self) -> DeviceFacts:
@@ -74,7 +74,8 @@ def devices() -> tuple[Device, ...]:
     import torch
 
     machine = fingerprint_environment(1)
-    found = [Device(CPU, machine.cpu, machine.memory_bytes)]
+    precision = "bfloat16" if multiplies_bfloat16() else "float32"
+    found = [Device(CPU, machine.cpu, machine.memory_bytes, precision)]
     for number in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
         facts = torch.cuda.get_device_properties(number)
         precision = "bfloat16" if facts.major >= FIRST_WITH_BFLOAT16 else "float16"

@@ -37,8 +37,10 @@ def devices_of(records: Iterable[RunRecord]) -> str:
 
 def _sentence(trained: DeviceFacts, measured: DeviceFacts) -> str:
     how = "" if trained.precision == "float32" else f", in {trained.precision}"
+    if trained.name == measured.name and how:
+        return f"Networks were trained on {device_shown(trained)}{how}, and measured in float32."
     if trained.name == measured.name:
-        return f"Networks were trained and measured on {device_shown(trained)}{how}."
+        return f"Networks were trained and measured on {device_shown(trained)}."
     return (
         f"Networks were trained on {device_shown(trained)}{how}, and measured on "
         f"{device_shown(measured)}, which is the same for all pipelines."

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from he_compare.common import environment
 from he_compare.common.backbones import device as devices_module
 from he_compare.common.backbones.deit import predict_logits
 from he_compare.common.backbones.device import (
@@ -45,8 +48,32 @@ def test_names_are_read_in_any_case() -> None:
 
 def test_the_cpu_is_a_device_with_a_name_and_memory() -> None:
     first = devices()[0]
-    assert first.name == first.identity == "cpu"
+    assert first.name == "cpu"
+    assert first.identity in ("cpu", "cpu bfloat16")
     assert first.model and first.memory_bytes > 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "precision", "identity"),
+    [
+        ("flags\t\t: fpu avx512f avx512_bf16 gfni", "bfloat16", "cpu bfloat16"),
+        ("flags\t\t: fpu avx512f gfni", "float32", "cpu"),
+        ("Features\t: fp asimd bf16", "float32", "cpu"),
+    ],
+)
+def test_a_cpu_that_multiplies_bfloat16_trains_in_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, flags: str, precision: str, identity: str
+) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(f"processor\t: 0\n{flags}\n", encoding="utf-8")
+    monkeypatch.setattr(environment, "CPUINFO", cpuinfo)
+    for cached in (environment.multiplies_bfloat16, devices_module.devices):
+        cached.cache_clear()
+    try:
+        assert (devices()[0].precision, devices()[0].identity) == (precision, identity)
+    finally:
+        for cached in (environment.multiplies_bfloat16, devices_module.devices):
+            cached.cache_clear()
 
 
 def test_auto_takes_the_first_gpu_and_else_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
