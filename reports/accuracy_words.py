@@ -1,13 +1,13 @@
-"""Sentences on accuracy: what a protection cost against its twin, and how often was trained."""
+"""Sentences on accuracy: what a protection cost against its twin."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from he_compare.common.run.leading import leading_metrics
-from he_compare.common.run.one_cipher import cipher_groups
 from he_compare.common.run.protection import is_control_pipeline
 from he_compare.common.run.records import PairedDifference
+from he_compare.common.run.repeated_trainings import spread_beside
 from he_compare.common.run.spelling import bracket, fixed
 from he_compare.common.run.twin_words import no_twin_words
 from he_compare.common.run.view import PipelineView, RunView
@@ -15,9 +15,6 @@ from he_compare.reports.document.nodes import Bold, Content, Inline, inline
 from he_compare.reports.figures.accuracy import compared_with_twins, holds_zero, same_answers
 from he_compare.reports.metric_tables import title_in
 from he_compare.reports.naming import short_title
-
-ADAPTED = "adapted"
-ONE_TRAINING = "One training per pipeline: the spread of trainings is not measured."
 
 
 def lost_words(view: RunView) -> Inline:
@@ -53,6 +50,8 @@ def control_words(view: RunView) -> str:
             name = _in_prose(title_in(view, one.metric))
             gap = fixed(one.difference or 0.0, signed=True)
             shown = f"{gap} {bracket(one.interval, signed=True)}".rstrip()
+            if spread := spread_beside(one, signed=True):
+                shown += f" ({spread})"
             value = fixed(pipeline.value(one.metric) or 0.0)
             parts.append(f"{short_title(view, pipeline)} {name} {value}, minus its twin {shown}")
     return f"Controls: {'; '.join(parts)}." if parts else ""
@@ -80,8 +79,9 @@ def _losses(view: RunView, pipeline: PipelineView) -> str:
     for one in _differences(view, pipeline):
         if _is_loss(one) and one.difference is not None:
             name = _in_prose(title_in(view, one.metric))
-            lost = fixed(one.difference, signed=True)
-            parts.append(f"{name} ({lost} {bracket(one.interval, signed=True)})")
+            lost = f"{fixed(one.difference, signed=True)} {bracket(one.interval, signed=True)}"
+            spread = spread_beside(one, signed=True)
+            parts.append(f"{name} ({lost}{spread and f', {spread}'})")
     return " and ".join(parts)
 
 
@@ -106,28 +106,3 @@ def _worst(view: RunView, pipelines: Sequence[PipelineView]) -> str:
 def _in_prose(title: str) -> str:
     """Return a metric's title inside a sentence: abbreviations keep their capitals."""
     return title if title.isupper() else title[:1].lower() + title[1:]
-
-
-def spread_words(view: RunView) -> str:
-    """Say how far trainings of the same thing lie apart, or that it was not measured."""
-    found = [words for name in leading_metrics(view)[:1] for words in _spreads(view, name)]
-    return " ".join(found) or ONE_TRAINING
-
-
-def _spreads(view: RunView, name: str) -> list[str]:
-    """Return a sentence for each cipher that several set-ups were trained on.
-
-    An adapted model was trained on plain images. Equal values are one training under two names
-    (same key, same seed), which shows no spread.
-    """
-    words = []
-    for group in cipher_groups(view):
-        trained = [one for one in group.pipelines if one.planned.resolved.get("mode") != ADAPTED]
-        values = [value for one in trained if (value := one.value(name)) is not None]
-        if len(set(values)) > 1:
-            ends = f"{_in_prose(title_in(view, name))} {fixed(min(values))} to {fixed(max(values))}"
-            words.append(
-                f"{len(values)} trainings on one cipher, {group.title}: {ends}. A smaller "
-                "difference ranks nothing. Nothing else was trained twice."
-            )
-    return words

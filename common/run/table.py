@@ -9,7 +9,8 @@ from he_compare.common.errors import UnavailableError, UsageError
 from he_compare.common.run.disturbed import disturbed_columns
 from he_compare.common.run.outcomes import outcomes_of, worst_of
 from he_compare.common.run.protection import integrity_of, leaked_decryptions_of, secrecy_of
-from he_compare.common.run.records import PairedDifference
+from he_compare.common.run.records import MetricValue, PairedDifference
+from he_compare.common.run.repeated_trainings import spread_of
 from he_compare.common.run.store import write_atomic
 from he_compare.common.run.timing import cold_seconds, cold_steps, latency_of, throughput_of
 from he_compare.common.run.view import PipelineView, RunView
@@ -54,6 +55,7 @@ def _row(view: RunView, pipeline: PipelineView) -> dict[str, Any]:
         row[metric.name] = metric.value
         row[f"{metric.name}_low"] = metric.interval.low if metric.interval else None
         row[f"{metric.name}_high"] = metric.interval.high if metric.interval else None
+        row |= _spread_columns(metric.name, metric)
     return (
         row
         | _differences(view, pipeline)
@@ -72,8 +74,22 @@ def _differences(view: RunView, pipeline: PipelineView) -> dict[str, Any]:
         "twin": pipeline.planned.twin or None,
     }
     for metric in RUN_COMPARED:
-        row |= _difference(f"{metric}_minus_twin", pipeline.difference(metric))
+        minus = pipeline.difference(metric)
+        row |= _difference(f"{metric}_minus_twin", minus)
+        row |= _spread_columns(f"{metric}_minus_twin", minus)
     return row
+
+
+def _spread_columns(name: str, found: MetricValue | PairedDifference | None) -> dict[str, Any]:
+    """Return how many trainings a value is the mean of, the lowest and the highest of them."""
+    spread = spread_of(found)
+    if spread is None:
+        return {}
+    return {
+        f"{name}_trainings": len(spread.values),
+        f"{name}_lowest_training": min(spread.values),
+        f"{name}_highest_training": max(spread.values),
+    }
 
 
 def _difference(name: str, found: PairedDifference | None) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from pathlib import Path
 from he_compare.common.errors import UsageError
 from he_compare.common.run.leading import leading_metrics, leading_titles
 from he_compare.common.run.protection import secrecy_of
-from he_compare.common.run.records import Interval
+from he_compare.common.run.records import Interval, MetricValue, PairedDifference
+from he_compare.common.run.repeated_trainings import seeds_trained, spread_of
 from he_compare.common.run.spelling import MINUS, fixed, kilobytes, milliseconds
 from he_compare.common.run.store import write_atomic
 from he_compare.common.run.timing import latency_of
@@ -146,6 +147,8 @@ def results_text(view: RunView, macros: Sequence[PipelineMacros], prefix: str) -
     dataset = latex_escaped(view.manifest.dataset.card.title)
     heads = ["Set-up", titles[0], "minus twin", titles[1], "minus twin"]
     about = rf"{dataset}, \num{{\{prefix}TestImages}} test images; 95\,\% intervals."
+    if seeds := seeds_trained(view):
+        about += f" Means over {len(seeds)} trainings; intervals hold patients and trainings."
     return "\n".join(
         [
             *_float(
@@ -194,8 +197,10 @@ def _numbers(view: RunView, pipeline: PipelineView) -> Iterator[tuple[str, str]]
         metric, difference = pipeline.metric(name), pipeline.difference(name)
         if metric is not None:
             yield from _with_ends(words, metric.value, metric.interval)
+            yield from _spread_ends(words, metric)
         if difference is not None:
             yield from _with_ends(f"MinusTwin{words}", difference.difference, difference.interval)
+            yield from _spread_ends(f"MinusTwin{words}", difference)
     if latency := latency_of(pipeline):
         yield "MedianMs", _plain(milliseconds(latency.total.p50))
         yield "NinetiethMs", _plain(milliseconds(latency.total.p90))
@@ -213,6 +218,14 @@ def _with_ends(
     if interval is not None:
         yield f"{name}Low", _plain(fixed(interval.low))
         yield f"{name}High", _plain(fixed(interval.high))
+
+
+def _spread_ends(name: str, found: MetricValue | PairedDifference) -> Iterator[tuple[str, str]]:
+    """Yield the number of trainings that a value is the mean of, the lowest and the highest."""
+    if (spread := spread_of(found)) is not None:
+        yield f"{name}Trainings", str(len(spread.values))
+        yield f"{name}LowestTraining", _plain(fixed(min(spread.values)))
+        yield f"{name}HighestTraining", _plain(fixed(max(spread.values)))
 
 
 def _plain(number: str) -> str:

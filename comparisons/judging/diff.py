@@ -6,13 +6,14 @@ environments are refused unless that is asked for, and then the differences come
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from he_compare.common.errors import UsageError
-from he_compare.common.run.records import PairedDifference
+from he_compare.common.run.records import MeanDifference, PairedDifference
+from he_compare.common.run.repeated_trainings import TrainingSpread, spread_of
 from he_compare.common.run.spelling import fixed, probability, significant
 from he_compare.common.run.store import RunFolder
 from he_compare.common.run.timing import latency_of
@@ -20,7 +21,9 @@ from he_compare.common.run.view import PipelineView, RunView, read_run
 from he_compare.common.statistics.paired import COMPARED, paired_differences
 from he_compare.comparisons.judging.leak_worth import lines_of, worth_by_part
 from he_compare.comparisons.judging.mean_scores import (
+    SAME_IMAGES,
     THRESHOLD,
+    MeansOfRun,
     StoredPredictions,
 )
 from he_compare.comparisons.judging.scoring import EXPECTED, read_predictions
@@ -144,13 +147,18 @@ def _setting_differences(a: RunView, b: RunView) -> list[str]:
 def _pipeline(label: str, a: RunView, b: RunView) -> dict[str, Any]:
     ours, theirs = a.by_label[label], b.by_label[label]
     found: dict[str, Any] = {"label": label}
+    means = _mean_pairs(label, a, b)
     for name in COMPARED:
-        values = ours.value(name), theirs.value(name)
+        both = ours, theirs
+        metrics = [one.metric(name) if means else one.first_metric(name) for one in both]
+        values = [one.value if one else None for one in metrics]
         found[name] = {"a": values[0], "b": values[1], "difference": _minus(*values)}
     found["p50_ms"] = _pair(_p50_ms(ours), _p50_ms(theirs))
     found["bytes_per_image"] = _pair(_bytes(ours), _bytes(theirs))
     sides = _same_images(label, a, b)
-    pairs = _paired(label, a, sides) if sides else None
+    pairs: Sequence[PairedDifference] | None = means or None
+    if not means and sides:
+        pairs = _paired(label, a, sides)
     found["paired"] = pairs is not None
     found["parts"] = worth_by_part(label, a, b, *sides) if sides else []
     for one in pairs or []:
@@ -161,7 +169,37 @@ def _pipeline(label: str, a: RunView, b: RunView) -> dict[str, Any]:
             "p_method": one.p_method,
             "n": one.n,
         }
+        if spread := spread_of(one):
+            found[one.metric] |= {"trainings": list(spread.values)}
     return found
+
+
+def _mean_pairs(label: str, a: RunView, b: RunView) -> list[MeanDifference]:
+    """Return B minus A as means over the seeds of both; [] with one training in common.
+
+    What is shown of A and of B is then the mean over the same seeds.
+    """
+    ours, theirs = a.by_label[label].means, b.by_label[label].means
+    if ours is None or theirs is None or ours.seeds != theirs.seeds:
+        return []
+    trained = {name: _in_order_by_seed(label, run) for name, run in (("a", a), ("b", b))}
+    first = trained["a"][ours.seeds[0]]
+    every = [one for side in trained.values() for one in side.values()]
+    if not all(np.array_equal(one[name], first[name]) for one in every for name in SAME_IMAGES):
+        return []
+    means = MeansOfRun(trained, a.manifest.dataset.card, a.manifest.seed)
+    renamed = {"pipeline": label, "reference": label}
+    return [one.model_copy(update=renamed) for one in means.minus("b", "a", COMPARED)]
+
+
+def _in_order_by_seed(label: str, run: RunView) -> dict[int, StoredPredictions]:
+    pipeline = run.by_label[label]
+    records = [pipeline.measured, *(one.record for one in pipeline.repeats)]
+    return {
+        one.cell.seed: _in_order(read_predictions(RunFolder(run.path), one))
+        for one in records
+        if one is not None and one.predictions
+    }
 
 
 def _p50_ms(pipeline: PipelineView) -> float | None:
@@ -261,6 +299,8 @@ def _metric_line(one: dict[str, Any]) -> str:
     line += f", B - A {_number(one['difference'], signed=True)}"
     if one.get("interval"):
         line += f" {_ends(one['interval'])}"
+    if values := one.get("trainings"):
+        line += f" ({TrainingSpread(tuple(values)).words(signed=True)})"
     if one.get("p_value") is not None:
         line += f", p {probability(one['p_value'])} ({one['p_method']})"
     return line + (f", n {one['n']}" if "n" in one else "")

@@ -12,6 +12,7 @@ from he_compare.common.run.one_cipher import cipher_groups
 from he_compare.common.run.positive import note_none_named
 from he_compare.common.run.protection import ProtectionMark, secrecy_of
 from he_compare.common.run.records import MetricValue, PairedDifference, RunRecord
+from he_compare.common.run.repeated_trainings import means_words, seeds_trained, spread_beside
 from he_compare.common.run.spelling import bracket, fixed, kilobytes, milliseconds
 from he_compare.common.run.timing import latency_of, places_of
 from he_compare.common.run.twin_words import no_twin_words
@@ -61,7 +62,7 @@ def as_json(view: RunView) -> dict[str, Any]:
 
 
 def find_record(view: RunView, wanted: str) -> RunRecord:
-    """Return the record whose identity starts with ``wanted``, or the accuracy cell so labelled.
+    """Return the record whose identity starts with ``wanted``, or the label's first accuracy cell.
 
     Raises UnknownNameError where there is none, or more than one.
     """
@@ -70,7 +71,8 @@ def find_record(view: RunView, wanted: str) -> RunRecord:
         matches = [
             one
             for one in view.records
-            if one.cell.label == wanted and one.cell.phase is Phase.ACCURACY
+            if (one.cell.label, one.cell.seed) == (wanted, view.manifest.seed)
+            and one.cell.phase is Phase.ACCURACY
         ]
     if len(matches) == 1:
         return matches[0]
@@ -96,8 +98,13 @@ def _title(view: RunView) -> str:
     dataset = view.manifest.dataset
     return (
         f"{dataset.card.title}; {view.n_test} test images at {dataset.image_size} px; "
-        f"seed {view.manifest.seed}"
+        f"{_seeds(view)}"
     )
+
+
+def _seeds(view: RunView) -> str:
+    seeds = seeds_trained(view)
+    return f"seeds {', '.join(map(str, seeds))}" if seeds else f"seed {view.manifest.seed}"
 
 
 def _warnings(view: RunView) -> Iterator[str]:
@@ -177,19 +184,23 @@ def _places(pipeline: PipelineView) -> dict[str, str]:
 def _metric(metric: MetricValue | None) -> str:
     if metric is None or metric.value is None:
         return NO_VALUE
-    return f"{fixed(metric.value)} {unbroken(bracket(metric.interval))}".rstrip()
+    spread = spread_beside(metric)
+    return f"{fixed(metric.value)} {unbroken(bracket(metric.interval))} {spread}".rstrip()
 
 
 def _difference(found: PairedDifference | None) -> str:
     if found is None or found.difference is None:
         return NO_VALUE
     ends = unbroken(bracket(found.interval, signed=True))
-    return f"{fixed(found.difference, signed=True)} {ends}".rstrip()
+    spread = spread_beside(found, signed=True)
+    return f"{fixed(found.difference, signed=True)} {ends} {spread}".rstrip()
 
 
 def _notes(view: RunView) -> Iterator[str]:
     """Say what the columns mean, which twin is whose, and what did not end well."""
     yield COLUMNS_MEAN
+    if means := means_words(view):
+        yield means
     without: dict[str, list[str]] = {}
     pairs: dict[str, list[str]] = {}
     for pipeline in view.pipelines:
@@ -206,4 +217,6 @@ def _notes(view: RunView) -> Iterator[str]:
             yield f"{', '.join(one.label for one in group.pipelines)}: {group.words}"
     for record in view.records:
         if record.status is not Status.OK:
-            yield f"{record.cell.label}: {record.status.value}: {record.reason}"
+            again = record.cell.seed != view.manifest.seed
+            seed = f", seed {record.cell.seed}" if again else ""
+            yield f"{record.cell.label}{seed}: {record.status.value}: {record.reason}"

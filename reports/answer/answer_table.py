@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from he_compare.common.run.leading import leading_metrics, leading_titles
 from he_compare.common.run.protection import secrecy_of
 from he_compare.common.run.records import PairedDifference
+from he_compare.common.run.repeated_trainings import seeds_of, seeds_trained, spread_of
 from he_compare.common.run.spelling import (
     MISSING,
     bracket,
@@ -20,7 +21,6 @@ from he_compare.common.run.view import PipelineView, RunView
 from he_compare.reports.answer.price import equal_answers
 from he_compare.reports.answer.scrambling_words import spelled
 from he_compare.reports.answer.sides import Sides
-from he_compare.reports.answer.trainings import seeds_of
 from he_compare.reports.document.nodes import (
     Bold,
     Break,
@@ -73,7 +73,7 @@ def _columns(view: RunView) -> tuple[Column, ...]:
     return (
         Column("Set-up", weight=2.5),
         Column("Server receives", weight=1.2),
-        Column(accuracy, "right", weight=1.05),
+        Column(accuracy, "right", weight=1.4 if seeds_trained(view) else 1.05),
         Column("Minus its twin", "right", f"{accuracy.lower()}, then {auc}; 95%", 2.0),
         Column("One image", "right", "ms", 0.9),
         Column("Up + down", "right", "kB", 1.1),
@@ -143,7 +143,7 @@ def _cells(
     return (
         name,
         inline(line.receives),
-        inline(_accuracy(line, metric)),
+        _accuracy(line, metric),
         _minus_twin(view, line),
         inline(_range([_wait(one) for one in line.pipelines], milliseconds)),
         inline(_bytes(line)),
@@ -151,13 +151,16 @@ def _cells(
     )
 
 
-def _accuracy(line: TableLine, metric: str) -> str:
-    seeds = seeds_of(line.pipelines[0], metric) if len(line.pipelines) == 1 else None
+def _accuracy(line: TableLine, metric: str) -> Inline:
+    first = line.pipelines[0]
+    seeds = seeds_of(first, metric) if len(line.pipelines) == 1 else None
     if seeds:
-        low, high = fixed(min(seeds.values)), fixed(max(seeds.values))
-        return f"{fixed(seeds.mean)} ({low} to {high}, {len(seeds.values)} seeds)"
+        known = first.metric(metric)
+        limits = bracket(known.interval) if known and known.of_trainings else ""
+        below = [part for line in filter(None, (limits, seeds.ends())) for part in (Break(), line)]
+        return inline(fixed(seeds.mean), *below)
     found = _range([one.value(metric) for one in line.pipelines], fixed)
-    return found if found != MISSING or line.pipelines[0].state == "ok" else line.pipelines[0].state
+    return inline(found if found != MISSING or first.state == "ok" else first.state)
 
 
 def _minus_twin(view: RunView, line: TableLine) -> Inline:
@@ -178,7 +181,7 @@ def _minus_twin(view: RunView, line: TableLine) -> Inline:
         found = [one.difference(metric) for one in line.pipelines]
         known = [one for one in found if one is not None and one.difference is not None]
         parts.append(inline(Break()) if parts else ())
-        parts.append(inline(_gap(known)))
+        parts.append(_gap(known))
     return inline(*parts)
 
 
@@ -187,12 +190,19 @@ def _no_gap(view: RunView, pipeline: PipelineView) -> bool:
     return all(one and one.difference is not None and not round(one.difference, 3) for one in found)
 
 
-def _gap(known: Sequence[PairedDifference]) -> str:
+def _gap(known: Sequence[PairedDifference]) -> Inline:
     gaps = [one.difference for one in known]
     shown = _range(gaps, lambda value: fixed(value, signed=True))
     if len(known) == 1 and known[0].interval is not None:
-        return f"{shown} {bracket(known[0].interval, signed=True)}"
-    return shown
+        shown = f"{shown} {bracket(known[0].interval, signed=True)}"
+    spreads = [spread for one in known if (spread := spread_of(one)) is not None]
+    if not spreads:
+        return inline(shown)
+    if len(spreads) == 1:
+        return inline(shown, Break(), spreads[0].ends(signed=True))
+    widest = max(spreads, key=lambda one: one.width)
+    apart = f"trainings up to {fixed(widest.width)} apart"
+    return inline(shown, Break(), apart)
 
 
 def _range(values: Sequence[float | None], spell: Callable[[float], str]) -> str:
@@ -261,6 +271,11 @@ def _note(view: RunView, sides: Sides, left_out: int) -> str:
     parts = [f"n = {view.n_test:,}, the same images for all"]
     if half:
         parts[0] += f"; 95% intervals of about ±{fixed(max(half), 2)} (see Accuracy)"
+    if seeds := seeds_trained(view):
+        parts.append(
+            f"Means of {len(seeds)} trainings (seeds {', '.join(map(str, seeds))}), with 95% "
+            "intervals for patients and trainings, and the lowest and highest training"
+        )
     if counts:
         each = min(counts)
         parts.append(f"One image: median of {each:,}, over loopback, network time not included")

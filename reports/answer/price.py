@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from he_compare.common.run.leading import leading_metrics
 from he_compare.common.run.records import PairedDifference
+from he_compare.common.run.repeated_trainings import spread_beside, spread_of
 from he_compare.common.run.spelling import bracket, fixed, milliseconds, significant
 from he_compare.common.run.timing import latency_of
 from he_compare.common.run.twin_words import no_twin_words
@@ -43,7 +44,9 @@ def price_words(view: RunView, pipeline: PipelineView, subject: str = "It") -> s
     gained = _extra(pipeline, twin)
     if n and same == n:
         kind = "gave the answer of" if _binary(view) else "was right on the same images as"
-        first = f"{subject} {kind} {name}, on {n} of {n} images"
+        spread = spread_of(pipeline.difference("accuracy"))
+        every = f" in each of {len(spread.values)} trainings" if spread else ""
+        first = f"{subject} {kind} {name}, on {n} of {n} images{every}"
         return f"{first}, for {gained}." if gained else f"{first}."
     shown = _differences(view, pipeline)
     missing = sentence(no_twin_words(view, pipeline).replace("`", "“", 1).replace("`", "”", 1))
@@ -90,7 +93,8 @@ def _gap_words(found: PairedDifference) -> str:
     assert found.difference is not None
     limits = bracket(found.interval, signed=True) or "no interval"
     shown = f"{metric_name(found.metric)} {fixed(found.difference, signed=True)}"
-    return f"{shown} {limits}"
+    spread = spread_beside(found, signed=True)
+    return f"{shown} {limits}{spread and f' ({spread})'}"
 
 
 def _extra(pipeline: PipelineView, twin: PipelineView) -> str:

@@ -3,40 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from he_compare.common.run.leading import leading_metrics
+from he_compare.common.run.repeated_trainings import TrainingSpread, seeds_of
 from he_compare.common.run.spelling import fixed
 from he_compare.common.run.view import PipelineView, RunView
 from he_compare.reports.answer.price import metric_name
 from he_compare.reports.answer.scrambling_words import spelled
 
 ADAPTED = "adapted"
-
-
-@dataclass(frozen=True)
-class TrainingSpread:
-    """Values of a metric over trainings of the same thing: their mean, lowest and highest."""
-
-    values: tuple[float, ...]
-
-    @property
-    def mean(self) -> float:
-        """Return the arithmetic mean."""
-        return sum(self.values) / len(self.values)
-
-    @property
-    def width(self) -> float:
-        """Return the highest minus the lowest."""
-        return max(self.values) - min(self.values)
-
-
-def seeds_of(pipeline: PipelineView, metric: str) -> TrainingSpread | None:
-    """Return the spread over the seeds a pipeline was trained with; None below two."""
-    first = pipeline.value(metric)
-    others = [one.value(metric) for one in pipeline.repeats]
-    values = tuple(value for value in (first, *others) if value is not None)
-    return TrainingSpread(values) if len(values) > 1 else None
 
 
 def trainings_words(view: RunView, groups: Sequence[Sequence[PipelineView]]) -> str:

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from he_compare.common.run.leading import leading_metrics, leading_titles
 from he_compare.common.run.protection import is_control_pipeline
 from he_compare.common.run.records import PairedDifference
+from he_compare.common.run.repeated_trainings import spread_beside
 from he_compare.common.run.spelling import bracket, fixed
 from he_compare.common.run.twin_words import no_twin_words
 from he_compare.common.run.view import PipelineView, RunView
@@ -148,11 +149,16 @@ def _estimate(axes: Axes, row: int, one: PairedDifference, none: str) -> None:
     colour = BLUE if open_end else ORANGE
     if one.interval is not None:
         axes.plot([one.interval.low, one.interval.high], [row, row], color=colour, lw=1.6)
+    if one.of_trainings:
+        axes.plot(one.of_trainings, [row] * len(one.of_trainings), "|", color=GREY, markersize=9)
     face = "white" if open_end else colour
     axes.plot([one.difference], [row], "o", color=colour, markerfacecolor=face, markersize=5)
     words = f"{fixed(one.difference, signed=True)} {bracket(one.interval, signed=True)}".strip()
+    said = none if open_end else "difference shown"
+    if spread := spread_beside(one, signed=True):
+        said += f"\n{spread}"
     axes.annotate(
-        f"{words}\n{none if open_end else 'difference shown'}",
+        f"{words}\n{said}",
         (1.02, row),
         xycoords=("axes fraction", "data"),
         ha="left",

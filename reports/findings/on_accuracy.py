@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from he_compare.common.run.leading import leading_metrics
 from he_compare.common.run.protection import is_control_pipeline
 from he_compare.common.run.records import PairedDifference
+from he_compare.common.run.repeated_trainings import spread_beside, spread_of
 from he_compare.common.run.spelling import bracket, fixed, scientific
 from he_compare.common.run.view import RunView
 from he_compare.reports.answer.price import metric_name
@@ -40,6 +41,10 @@ def executed_agreement(view: RunView) -> Iterator[FindingCard]:
         )
 
 
+ONE_TRAINING_ONLY = "How far repeated trainings differ is not in these intervals."
+WITH_TRAININGS = "These intervals hold patients and trainings."
+
+
 def price_in_accuracy(view: RunView) -> Iterator[FindingCard]:
     """Judge each protected pipeline's loss by the intervals of its differences to its twin."""
     for pipeline in view.pipelines:
@@ -53,7 +58,7 @@ def price_in_accuracy(view: RunView) -> Iterator[FindingCard]:
         severity, words = judged_loss(known)
         told = ", ".join(
             f"{metric_name(one.metric)} {fixed(one.difference or 0.0, signed=True)} "
-            f"{bracket(one.interval, signed=True)}"
+            f"{bracket(one.interval, signed=True)}{_spread(one)}"
             for one in known
         )
         yield card(
@@ -61,10 +66,15 @@ def price_in_accuracy(view: RunView) -> Iterator[FindingCard]:
             f"{short_title(view, pipeline)} minus its twin {short_title(view, twin)}, on the same "
             f"{known[0].n} images: {told}: {words}.",
             record_ids(pipeline.cells[:1]),
-            f"The margin of {ACCURACY_MARGIN} is this tool's choice, not a clinical one. How far "
-            "repeated trainings differ is not in these intervals.",
+            f"The margin of {ACCURACY_MARGIN} is this tool's choice, not a clinical one. "
+            + (WITH_TRAININGS if any(map(spread_of, known)) else ONE_TRAINING_ONLY),
             reproduce="compare score RUN",
         )
+
+
+def _spread(one: PairedDifference) -> str:
+    words = spread_beside(one, signed=True)
+    return f" ({words})" if words else ""
 
 
 def judged_loss(known: list[PairedDifference]) -> tuple[Severity, str]:

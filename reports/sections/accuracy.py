@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from he_compare.common.run.leading import even_classes, leading_metrics, leading_titles
+from he_compare.common.run.one_cipher import cipher_groups
 from he_compare.common.run.records import PairedDifference
+from he_compare.common.run.repeated_trainings import means_words, spread_beside
 from he_compare.common.run.spelling import bracket, fixed
 from he_compare.common.run.view import PipelineView, RunView
-from he_compare.reports.accuracy_words import control_words, lost_words, spread_words
+from he_compare.reports.accuracy_words import control_words, lost_words
+from he_compare.reports.answer.trainings import trainings_words
 from he_compare.reports.document.nodes import Block, Figure, Paragraph, inline
 from he_compare.reports.figures.accuracy import compared_with_twins, forest_plot
 from he_compare.reports.figures.block import drawn
@@ -42,8 +45,13 @@ class Accuracy(ReportSection):
             *metric_tables(
                 view, "Accuracy of every set-up", body_metrics(view), without_controls(view)
             ),
-            Paragraph(inline(f"{spread_words(view)} {control_words(view)}".rstrip())),
+            Paragraph(inline(" ".join(filter(None, _trainings(view))))),
         ]
+
+
+def _trainings(view: RunView) -> tuple[str, ...]:
+    groups = [group.pipelines for group in cipher_groups(view)]
+    return means_words(view), trainings_words(view, groups), control_words(view)
 
 
 def _forest(view: RunView) -> list[Figure]:
@@ -71,7 +79,8 @@ def _spoken(view: RunView, pipeline: PipelineView) -> str:
 def _difference(found: PairedDifference) -> str:
     assert found.difference is not None
     shown = fixed(found.difference, signed=True)
-    return f"{shown} {bracket(found.interval, signed=True)}".strip()
+    spread = spread_beside(found, signed=True)
+    return f"{shown} {bracket(found.interval, signed=True)}{spread and f', {spread}'}".strip()
 
 
 SECTION = Accuracy()

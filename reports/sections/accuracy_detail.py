@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from he_compare.common.run.positive import note_none_named
 from he_compare.common.run.records import PairedDifference
+from he_compare.common.run.repeated_trainings import seeds_trained, spread_beside
 from he_compare.common.run.spelling import MISSING, probability, scientific, significant
 from he_compare.common.run.view import PipelineView, RunView
 from he_compare.reports.confusion import MOST_CLASSES_SHOWN, confusion_tables, lowest_recalls
@@ -29,6 +30,7 @@ from he_compare.reports.naming import row_name, short_title
 from he_compare.reports.numbers import with_interval
 from he_compare.reports.section import ReportSection
 
+ONE_BY_GROUP = "paired bootstrap by patient group"
 OF_OLD_RECORDS = "McNemar's exact test, which takes images as independent"
 
 
@@ -92,7 +94,12 @@ def _differences(view: RunView) -> list[Section]:
                 row_name(view, pipeline, pipeline.cells[:1]),
                 _other(view, pipeline, one),
                 inline(title_in(view, one.metric)),
-                with_interval(one.difference, one.interval, signed=True),
+                with_interval(
+                    one.difference,
+                    one.interval,
+                    signed=True,
+                    spread=spread_beside(one, signed=True),
+                ),
                 inline(probability(one.p_value)),
                 inline(discordant),
             )
@@ -109,8 +116,8 @@ def _differences(view: RunView) -> list[Section]:
     )
     note = (
         f"On the same {view.n_test:,} images, so each image is its own control. An interval that "
-        "holds 0 shows no difference; it does not show equality. Intervals: paired bootstrap by "
-        "patient group."
+        "holds 0 shows no difference; it does not show equality. Intervals: "
+        f"{view.scores.over_trainings if seeds_trained(view) and view.scores else ONE_BY_GROUP}."
     )
     if tests := sorted({one.p_method or OF_OLD_RECORDS for one in _of_accuracy(view)}):
         note += f" p: {'; '.join(tests)}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from he_compare.common.run.records import EnvironmentFingerprint
+from he_compare.common.run.repeated_trainings import means_words
 from he_compare.common.run.spelling import moment, significant, size
 from he_compare.common.run.view import RunView
 from he_compare.reports.document.nodes import (
@@ -52,7 +53,8 @@ class Method(ReportSection):
     def sections(self, view: RunView) -> list[Section]:
         """Return method, settings, environment and the index that links lead to."""
         alone = (ALONE,) if any(one.no_server for one in view.pipelines) else ()
-        method = (Bullets(tuple(inline(text) for text in (*METHOD, *alone))),)
+        means = (means_words(view),) if means_words(view) else ()
+        method = (Bullets(tuple(inline(text) for text in (*METHOD, *means, *alone))),)
         return [
             Section(self.title, 1, "method", method),
             Section("Settings", 2, "settings", _settings(view)),

@@ -13,7 +13,7 @@ from he_compare.common.run.records import Interval, PairedDifference
 from he_compare.common.run.store import RunFolder
 from he_compare.common.run.view import RunView, read_run
 from he_compare.common.statistics.evaluation import score
-from he_compare.reports.accuracy_words import ONE_TRAINING, lost_words, spread_words
+from he_compare.reports.accuracy_words import lost_words
 from he_compare.reports.document.nodes import Bold, Figure, Paragraph, Row, Section, Table, plain
 from he_compare.reports.sections import accuracy, accuracy_detail, clinical_use
 from tests.support.samplerun import (
@@ -25,6 +25,7 @@ from tests.support.samplerun import (
     ten_pipelines,
     three_pipelines,
 )
+from tests.support.samplerun.first_pages import several_seeds
 from tests.support.samplerun.kinds import invented
 from tests.support.samplerun.thresholds import with_a_threshold
 
@@ -117,19 +118,37 @@ def test_where_the_twin_is_missing_the_words_and_the_figure_say_what_to_add(tmp_
 def test_one_training_is_said_and_a_spread_is_shown_where_a_cipher_was_trained_twice(
     tmp_path: Path,
 ) -> None:
-    assert spread_words(view_of(with_both_twins(), tmp_path / "one")) == ONE_TRAINING
+    assert ONE_TRAINING in accuracy_words_of(view_of(with_both_twins(), tmp_path / "one"))
     again = replace(SCRAMBLE, label="block-scramble[again]", accuracy=0.8)
     view = view_of(with_both_twins(again), tmp_path / "two")
     values = sorted(one.value("accuracy") or 0 for one in view.pipelines if "scramble" in one.label)
-    words = spread_words(view)
-    assert f"2 trainings on one cipher, scrambling (al_amin): accuracy {values[0]:.3f}" in words
-    assert f"to {values[1]:.3f}" in words
+    words = accuracy_words_of(view)
+    assert f"two trainings of one cipher differed by {values[1] - values[0]:.3f} in" in words
 
 
 def test_an_adapted_model_is_no_training_on_its_cipher(tmp_path: Path) -> None:
     parameters = (*SCRAMBLE.parameters, ("mode", "adapted"))
     adapted = replace(SCRAMBLE, label="adapted", accuracy=0.93, parameters=parameters)
-    assert spread_words(view_of(with_both_twins(adapted), tmp_path)) == ONE_TRAINING
+    assert ONE_TRAINING in accuracy_words_of(view_of(with_both_twins(adapted), tmp_path))
+
+
+def test_means_over_trainings_have_their_spread_beside_every_difference(tmp_path: Path) -> None:
+    view = view_of(several_seeds(), tmp_path)
+    words = accuracy_words_of(view)
+    assert "means over trainings under the seeds 7, 8, 9" in words
+    assert "intervals hold patients and trainings" in words
+    (figure,) = [b for b in one_section(accuracy, view).blocks if isinstance(b, Figure)]
+    twins = [one for one in view.pipelines if one.planned.twin]
+    assert figure.alt.count("3 trainings: ") == 2 * len(twins) > 0
+
+
+ONE_TRAINING = "One training each: how far repeated trainings differ was not measured."
+
+
+def accuracy_words_of(view: RunView) -> str:
+    """Return the paragraphs of the section."""
+    blocks = one_section(accuracy, view).blocks
+    return " ".join(plain(one.content) for one in blocks if isinstance(one, Paragraph))
 
 
 def uneven() -> SampleRun:
