@@ -36,13 +36,16 @@ class Reach:
     least: float | None = None
     most: float | None = None
 
-    def met(self, row: Row) -> bool | None:
-        """Say whether a row reaches it; None where the row has no such figure."""
-        found = row.ratio if self.field == "ratio" else row.value
-        if found is None:
-            return None
-        above = self.least is None or found >= self.least
-        return above and (self.most is None or found <= self.most)
+    def figure(self, row: Row) -> float | None:
+        """Return what of a row is held to it; None where the row has no such figure."""
+        if self.field == "value":
+            return row.value
+        return row.value / row.peer_value if row.peer_value else row.ratio
+
+    def met(self, figure: float) -> bool:
+        """Say whether a figure reaches it."""
+        above = self.least is None or figure >= self.least
+        return above and (self.most is None or figure <= self.most)
 
     @property
     def words(self) -> str:
@@ -53,6 +56,16 @@ class Reach:
 
 
 REACHES = (
+    Reach("peak memory of the driver, 50,000", "ratio", most=1.3),
+    Reach("peak memory of the largest server, 50,000", "ratio", most=1.3),
+    Reach("peak memory of the driver, 50,000", "value", most=2.0),
+    Reach("peak memory of the largest server, 50,000", "value", most=2.0),
+    Reach("decoding and store", "ratio", least=0.8),
+    Reach("quick run, 2 workers", "ratio", most=0.7),
+    Reach("one worker of Dask", "ratio", most=1.05),
+    Reach("kills after which the same command gave the same predictions", "ratio", least=1.0),
+    Reach("cells lost", "value", most=0.0),
+    Reach("cells written twice", "value", most=0.0),
     Reach("estimate: seconds of all cells", "ratio", 0.7, 1.3),
     Reach("estimate: peak memory", "ratio", 0.8, 1.2),
 )
@@ -97,12 +110,11 @@ def held_to(rows: Sequence[Row]) -> list[tuple[str, ...]]:
     lines = []
     for row in rows:
         for reach in REACHES:
-            if row.name.startswith(reach.name) and (met := reach.met(row)) is not None:
-                figure = row.ratio if reach.field == "ratio" else row.value
-                unit = "" if reach.field == "ratio" else f" {row.unit}"
-                lines.append(
-                    (row.name, f"{figure:.3g}{unit}", reach.words, "met" if met else "missed")
-                )
+            if not row.name.startswith(reach.name) or (figure := reach.figure(row)) is None:
+                continue
+            unit = "" if reach.field == "ratio" else f" {row.unit}"
+            verdict = "met" if reach.met(figure) else "missed"
+            lines.append((row.name, f"{figure:.3g}{unit}", reach.words, verdict))
     return lines
 
 

@@ -17,8 +17,9 @@ from typing import Any
 class RunSizes:
     """What of a run decides its cost: known before it starts.
 
-    ``train``, ``val``, ``test``: images. ``width``: numbers per feature vector. The rest are those
-    of ``RunSettings``.
+    ``train``, ``val``, ``test``: images. ``width``: numbers per feature vector. ``device``,
+    ``measured_on``: where networks are trained, and where they are while they answer. The rest are
+    those of ``RunSettings``.
     """
 
     train: int
@@ -33,6 +34,8 @@ class RunSizes:
     batch_size: int
     infer_batch: int
     threads: int
+    device: str = "cpu"
+    measured_on: str = "cpu"
 
     @property
     def pixels(self) -> int:

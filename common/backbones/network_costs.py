@@ -43,10 +43,11 @@ def forward_unit(sizes: RunSizes) -> WorkUnit:
 
         extractor = run_extractor(context)
         images = np.resize(data.train.images[:], (PIECE, *data.train.images.shape[1:]))
-        extractor(images[:4])
-        start = time.perf_counter()
-        extractor(images)
-        return (time.perf_counter() - start) / len(images)
+        with extractor.on(sizes.device):
+            extractor(images[:4])
+            start = time.perf_counter()
+            extractor(images)
+            return (time.perf_counter() - start) / len(images)
 
     return WorkUnit(f"features of an image: {_network(sizes)}", measure)
 
@@ -60,13 +61,16 @@ def training_steps(
     """
 
     def build(classes: int) -> torch.nn.Module:
+        from he_compare.common.backbones.device import moved
+
         if architecture:
             from he_compare.common.backbones.convnet import build_convnet
 
-            return build_convnet(classes=classes, weights="untrained", seed=0)
+            convnet = build_convnet(classes=classes, weights="untrained", seed=0)
+            return moved(convnet, sizes.device)
         from he_compare.common.backbones.deit import build_vit
 
-        return build_vit(
+        vit = build_vit(
             sizes.backbone,
             image_size=sizes.image_size,
             classes=classes,
@@ -74,6 +78,7 @@ def training_steps(
             seed=0,
             patch=patch,
         )
+        return moved(vit, sizes.device)
 
     named = f"{architecture or _network(sizes)}, patch {patch or 'its own'}"
     unit = WorkUnit(
@@ -183,4 +188,5 @@ def served_network(sizes: RunSizes, outputs: int, patch: int | None = None) -> s
 
 
 def _network(sizes: RunSizes) -> str:
-    return f"{sizes.backbone}, {sizes.image_size} px"
+    device = "" if sizes.device == "cpu" else f", {sizes.device}"
+    return f"{sizes.backbone}, {sizes.image_size} px{device}"

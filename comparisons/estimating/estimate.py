@@ -96,6 +96,8 @@ def sizes_of(plan: RunPlan) -> RunSizes:
         batch_size=settings.batch_size,
         infer_batch=settings.infer_batch,
         threads=settings.threads,
+        device=settings.device,
+        measured_on=plan.measured_on,
     )
 
 

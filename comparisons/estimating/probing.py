@@ -86,6 +86,7 @@ class Probe:
             key_file=folder / "client.key",
             start_server=self._refuse,
             progress=lambda what, done, total: None,
+            measured_on=self.sizes.measured_on,
         )
         self._data = _few_images(self.sizes)
 
@@ -170,6 +171,7 @@ class Probe:
                     clock,
                     threads=self.sizes.threads,
                     call_seconds=CALL_SECONDS,
+                    device=self.sizes.measured_on,
                 )
 
             session = ServedSession(planned, fit, classes, start(), start)
