@@ -41,6 +41,13 @@ class Small(torch.nn.Module):
         return images.flatten(1) @ self.weight
 
 
+@pytest.fixture(autouse=True)
+def _in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In bfloat16, which a CPU may train in, sums of parts differ from the whole in rounding."""
+    for module in (precision, finetune):
+        monkeypatch.setattr(module, "described", lambda name: Device(name, "Some CPU", 1 << 33))
+
+
 @pytest.fixture(scope="module")
 def images() -> UInt8Array:
     return np.random.default_rng(1).integers(0, 256, (21, 4, 4, 3), dtype=np.uint8)
@@ -62,10 +69,8 @@ def trained(model: torch.nn.Module, images: UInt8Array, labels: IntArray) -> Vit
 
 
 def test_gradients_of_parts_add_up_to_those_of_the_batch(
-    images: UInt8Array, labels: IntArray, monkeypatch: pytest.MonkeyPatch
+    images: UInt8Array, labels: IntArray
 ) -> None:
-    # In bfloat16, which a CPU may train in, sums of parts differ from the whole in rounding.
-    monkeypatch.setattr(precision, "described", lambda name: Device(name, "Some CPU", 1 << 33))
     whole, narrow = Small(100), Small(3)
     at_once = trained(whole, images, labels)
     in_parts = trained(narrow, images, labels)
