@@ -163,16 +163,17 @@ class Probe:
         else:
             material = deployment.public_material
 
-            def start() -> ServerProcess:
+            def start(threads: int) -> ServerProcess:
                 return ServerProcess(
                     planned.pipeline.name,
                     material,
                     clock,
-                    threads=self.sizes.threads,
+                    threads=threads,
                     call_seconds=CALL_SECONDS,
                 )
 
-            session = ServedSession(planned, fit, classes, start(), start)
+            threads = self.sizes.threads
+            session = ServedSession(planned, fit, classes, start(threads), start, threads)
         try:
             yield session
         finally:
