@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -94,9 +94,10 @@ def run_command(
                 taped=measurer.taped,
                 progress=progress,
             )
-            outcome = _execute(staff, measurer, make_executor, plan, folder, progress)
-            scoring.score_run(folder)
-            attacks = _audit(plan, folder, measurer, progress)
+            with _executor(staff, make_executor, plan, folder) as executor:
+                outcome = _execute(executor, measurer, plan, folder, progress)
+                scoring.score_run(folder)
+                attacks = _audit(executor, plan, folder, measurer, progress)
             folder.write_sums()
         finally:
             folder.unlock()
@@ -133,41 +134,47 @@ def _measurer(plan: Any, folder: RunFolder, progress: ProgressReporter) -> Any:
     return CellMeasurer(plan, ground, messages_to_keep(plan))
 
 
-def _execute(
+def _executor(
     staff: Staff,
-    measurer: Any,
     make_executor: Callable[[], AbstractContextManager[Any]],
     plan: Any,
     folder: RunFolder,
-    progress: ProgressReporter,
+) -> AbstractContextManager[Any]:
+    """Start what runs cells and attacks on workers; None where this process does all there is."""
+    done = {one.identity for one in folder.records() if one.status is Status.OK}
+    left = [cell for cell in plan.cells() if cell.identity not in done]
+    if staff.alone or not (left or plan.config.audit != "none"):
+        return nullcontext()
+    return make_executor()
+
+
+def _execute(
+    executor: Any, measurer: Any, plan: Any, folder: RunFolder, progress: ProgressReporter
 ) -> Any:
-    """Run the cells here or on workers. Servers are stopped on every way out."""
+    """Run the cells here or on workers. Servers of this process are stopped on every way out."""
     from he_compare.comparisons.measuring.runner import CellLog, HereExecutor
 
     for line in announced(*plan.device_facts()):
         progress.line(line)
     log = CellLog(plan, folder, progress)
-    to_do = log.to_do()
     try:
-        if staff.alone or not to_do:
-            HereExecutor(measurer).run(to_do, log)
-        else:
-            with make_executor() as executor:
-                executor.run(to_do, log)
+        (executor or HereExecutor(measurer)).run(log.to_do(), log)
     finally:
         measurer.close()
     return log.counts
 
 
 def _audit(
-    plan: Any, folder: RunFolder, measurer: Any, progress: ProgressReporter
+    executor: Any, plan: Any, folder: RunFolder, measurer: Any, progress: ProgressReporter
 ) -> list[AttackOutcome]:
     """Attack the run's own pipelines, unless the configuration says not to."""
     if plan.config.audit == "none":
         return []
     from he_compare.comparisons.auditing.audit import audit_run
+    from he_compare.comparisons.cluster.audit_lanes import lanes_of
 
-    return audit_run(plan, folder, measurer, progress)
+    lanes = lanes_of(executor, plan, folder) if executor is not None else ()
+    return audit_run(plan, folder, measurer, progress, lanes)
 
 
 def _matrix(outcomes: list[AttackOutcome]) -> str:

@@ -6,6 +6,7 @@ and what it was doing is done by another lane.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,13 +15,17 @@ from typing import Any
 from he_compare.common.errors import CellError
 from he_compare.common.run.records import RunRecord
 from he_compare.common.run.store import RunFolder, inside
+from he_compare.comparisons.auditing.audit import setup_of_run
 from he_compare.comparisons.auditing.audit_cells import AuditCell, Setup, control_identities
 from he_compare.comparisons.auditing.cell_attack import Finished
+from he_compare.comparisons.auditing.deployments import deployed_cells
 from he_compare.comparisons.auditing.lanes import LaneLostError
 from he_compare.comparisons.cluster import audit_tasks
 from he_compare.comparisons.cluster.audit_order import order_of, read_outcomes
 from he_compare.comparisons.cluster.crew import Hand
+from he_compare.comparisons.cluster.dask_executor import DaskExecutor
 from he_compare.comparisons.cluster.reply import wanted_artefact
+from he_compare.comparisons.measuring.plan import RunPlan
 
 LOOK_SECONDS = 1.0
 # Of artefacts that one cell of an audit is sent: a pipeline has a handful.
@@ -69,15 +74,14 @@ class WorkerLane:
 
     def _answer(self, future: Any) -> object:
         """Wait for a task. Raises LaneLostError where its worker is gone."""
-        from distributed import KilledWorker, TimeoutError, wait
+        from distributed import KilledWorker
 
+        done = threading.Event()
+        future.add_done_callback(lambda _: done.set())
         try:
-            while not future.done():
-                try:
-                    wait([future], timeout=LOOK_SECONDS)
-                except TimeoutError:
-                    if not self.is_there(self.hand):
-                        raise LaneLostError(self.name) from None
+            while not done.wait(LOOK_SECONDS):
+                if not self.is_there(self.hand):
+                    raise LaneLostError(self.name)
             if future.status != "finished":
                 error = future.exception() if future.status == "error" else None
                 if error is None or isinstance(error, KilledWorker | OSError):
@@ -97,6 +101,24 @@ class WorkerLane:
             return {}
         names = (tape.file, tape.public_file)
         return {name: _content(self.folder.path, name) for name in names if name}
+
+
+def lanes_of(executor: DaskExecutor, plan: RunPlan, folder: RunFolder) -> list[WorkerLane]:
+    """Return a lane for every worker of a run. Raises UsageError where none can take part."""
+    hands = executor.settle_workers()
+    setup, records = setup_of_run(plan), deployed_cells(plan, folder)
+    return [
+        WorkerLane(
+            hand=hand,
+            holds=executor.homes.labels_at(hand, plan.config.seed),
+            setup=setup,
+            folder=folder,
+            records=records,
+            submit=executor.ask,
+            is_there=executor.has,
+        )
+        for hand in hands
+    ]
 
 
 def _content(folder: Path, name: str) -> bytes:

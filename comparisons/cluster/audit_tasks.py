@@ -23,7 +23,8 @@ from he_compare.comparisons.cluster.audit_order import (
 from he_compare.comparisons.cluster.lent_artefacts import ArtefactElsewhere
 from he_compare.comparisons.cluster.reply import WANTS, Reply
 from he_compare.comparisons.cluster.run_order import SAME_EVERYWHERE
-from he_compare.comparisons.cluster.worker_tasks import ONE_CELL, Bench, bench_of
+from he_compare.comparisons.cluster.worker_tasks import Bench, alone_at_bench
+from he_compare.comparisons.measuring.threads import use_threads
 from he_compare.comparisons.progress import ProgressReporter
 
 TAPES_HERE = "run"
@@ -55,24 +56,26 @@ def attack_cell(
     ``tapes``: files of the run folder with the messages that crossed, for a worker that does not
     see it.
     """
-    with ONE_CELL:
-        try:
-            bench = bench_of(order_text, key_file)
+    try:
+        with alone_at_bench(order_text, key_file) as bench:
             order = read_attack_order(attack_text)
             bench.artefacts.begin(held, {k: Artefact(data, s) for k, (data, s) in given.items()})
             siege = _siege_of(bench, order)
             cell = _cell(bench, siege, order, _folder(bench, tapes))
-            finished = list(siege.attacker.attack(cell, order.late, order.controls))
-        except ArtefactElsewhere as elsewhere:
-            return {WANTS: elsewhere.name.encode()}
-        except CompareError as error:
-            return {PROBLEM: str(error).encode()}
-        return pack_outcomes(finished)
+            return pack_outcomes(list(siege.attacker.attack(cell, order.late, order.controls)))
+    except ArtefactElsewhere as elsewhere:
+        return {WANTS: elsewhere.name.encode()}
+    except CompareError as error:
+        return {PROBLEM: str(error).encode()}
 
 
 def _siege_of(bench: Bench, order: AttackOrder) -> Siege:
+    """Return what is kept of the audit. Servers of the cells that were measured are not needed any
+    more, and this process shares the machine with the others again."""
     known = (bench.order.token, order.budget)
     if not _SIEGES or (_SIEGES[0].token, _SIEGES[0].budget) != known:
+        bench.measurer.close()
+        use_threads(bench.plan.settings.threads)
         quiet = ProgressReporter(quiet=True)
         _SIEGES[:] = [Siege(*known, CellAttacker(setup_of_run(bench.plan), quiet))]
     return _SIEGES[0]

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from he_compare.common.errors import CompareError, MessageError, UsageError
+from he_compare.common.errors import CellError, CompareError, MessageError, UsageError
 from he_compare.common.run.records import ErrorInfo, RunRecord, WorkPlace
 from he_compare.common.types import Status
 from he_compare.comparisons.cluster import worker_tasks
@@ -106,6 +106,20 @@ class DaskExecutor:
         if self.crew.refused:
             raise UsageError(" | ".join(self.crew.refused.values()))
 
+    def settle_workers(self) -> list[Hand]:
+        """Return the workers that take part from here on, those included that came meanwhile.
+
+        Raises UsageError where there are none.
+        """
+        if not self.crew.hands:
+            self.gather_workers()
+        else:
+            new, lost = self.crew.update(self.order)
+            for hand in lost:
+                self._note_lost(hand)
+            self._prepare(new)
+        return [*self.crew.hands.values()]
+
     def _prepare(self, hands: Sequence[Hand]) -> None:
         import json
 
@@ -132,6 +146,17 @@ class DaskExecutor:
             if told:
                 problem = json.loads(told)
                 self.crew.refuse(hand, f"{problem['problem']} ({problem['fix']})")
+
+    def ask(self, task: Callable[..., Any], hand: Hand, *arguments: Any) -> Any:
+        """Give a worker a task about this run; return the future. Its own worker alone runs it."""
+        return self._submit(task, hand, self._text, *arguments)
+
+    def has(self, hand: Hand) -> bool:
+        """Say whether a worker is still there; without a scheduler none is."""
+        try:
+            return hand.address in self.crew.addresses()
+        except CellError:
+            return False
 
     def _submit(self, task: Callable[..., Any], hand: Hand, *arguments: Any) -> Any:
         text, *rest = arguments

@@ -30,6 +30,11 @@ class Homes:
         """Remember who has the pipeline of a cell from now on."""
         self._of[pipeline_of(cell)] = hand.address
 
+    def labels_at(self, hand: Hand, seed: int) -> frozenset[str]:
+        """Return the pipelines of one seed that a worker has ready, by label."""
+        here = [name for name, address in self._of.items() if address == hand.address]
+        return frozenset(label for label, of in here if of == seed)
+
     def lose(self, hand: Hand) -> None:
         """Forget a worker that is gone."""
         self._of = {name: one for name, one in self._of.items() if one != hand.address}

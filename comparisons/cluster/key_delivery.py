@@ -27,13 +27,12 @@ def give_key(client: Any, worker: str, key_file: Path) -> Path:
 
     Raises CellError where the worker was lost before it had the key.
     """
-    from distributed import KilledWorker, wait
+    from distributed import KilledWorker
 
     # Without a hash of its own, for the name of what is sent is known to the scheduler.
     sent = client.scatter(key_file.read_bytes(), workers=[worker], direct=True, hash=False)
     kept = client.submit(keep_key, sent, workers=[worker], allow_other_workers=False, pure=False)
     try:
-        wait(kept)
         return Path(kept.result())
     except (KilledWorker, OSError) as error:
         raise CellError(

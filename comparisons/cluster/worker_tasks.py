@@ -130,8 +130,7 @@ def measure_cell(
     order_text: str, key_file: str, identity: str, held: list[str], given: dict[str, Any]
 ) -> Reply:
     """Measure one cell. ``held``: artefacts of the run; ``given``: those that are sent along."""
-    with _ONE_CELL, _left_afterwards():
-        bench = bench_of(order_text, key_file)
+    with alone_at_bench(order_text, key_file) as bench:
         bench.artefacts.begin(held, {k: Artefact(data, s) for k, (data, s) in given.items()})
         cell = bench.cells[identity]
         try:
@@ -139,6 +138,13 @@ def measure_cell(
         except ArtefactElsewhere as elsewhere:
             return {WANTS: elsewhere.name.encode()}
         return pack_reply(measured, bench.artefacts.to_hand_over())
+
+
+@contextlib.contextmanager
+def alone_at_bench(order_text: str, key_file: str) -> Iterator[Bench]:
+    """Give what is kept of a run to one cell at a time. Raises CompareError."""
+    with _ONE_CELL, _left_afterwards():
+        yield bench_of(order_text, key_file)
 
 
 def leave() -> None:
