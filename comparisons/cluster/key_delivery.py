@@ -20,6 +20,7 @@ from he_compare.common.run.store import write_atomic
 
 KEY_NAME = "client.key"
 PRIVATE = 0o600
+ANSWER_SECONDS = 60.0
 
 
 def give_key(client: Any, worker: str, key_file: Path) -> Path:
@@ -33,7 +34,7 @@ def give_key(client: Any, worker: str, key_file: Path) -> Path:
     sent = client.scatter(key_file.read_bytes(), workers=[worker], direct=True, hash=False)
     kept = client.submit(keep_key, sent, workers=[worker], allow_other_workers=False, pure=False)
     try:
-        return Path(kept.result())
+        return Path(kept.result(timeout=ANSWER_SECONDS))
     except (KilledWorker, OSError) as error:
         raise CellError(
             f"worker {worker} was lost before it had the client's key: {type(error).__name__}"
