@@ -81,11 +81,11 @@ class WorkerLane:
         try:
             while not done.wait(LOOK_SECONDS):
                 if not self.is_there(self.hand):
-                    raise LaneLostError(self.name)
+                    raise LaneLostError("it is not among the workers of the scheduler any more")
             if future.status != "finished":
                 error = future.exception() if future.status == "error" else None
-                if error is None or isinstance(error, KilledWorker | OSError):
-                    raise LaneLostError(self.name)
+                if error is None or isinstance(error, KilledWorker):
+                    raise LaneLostError(f"its task is {future.status}")
                 raise CellError(f"{self.name} failed: {type(error).__name__}: {error}")
             return future.result()
         finally:
