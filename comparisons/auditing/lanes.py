@@ -87,8 +87,8 @@ def attack_beside(
     """Yield each cell with what it gave, as soon as it is done. Only the caller writes.
 
     ``late`` says, when a cell is taken, why it is not begun any more. ``controls``: whether those
-    beside it are wanted. ``lost`` is told which lane is gone, and why. Raises CellError where all are
-    gone, and what ``attack`` of a lane raises besides LaneLostError.
+    beside it are wanted. ``lost`` is told which lane is gone, and why. Raises CellError where all
+    are gone, and what ``attack`` of a lane raises besides LaneLostError.
     """
     waiting = CellQueue(cells, lanes)
     results: queue.Queue[tuple[AuditCell, list[Finished]] | str | BaseException | None]
