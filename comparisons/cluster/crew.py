@@ -209,8 +209,13 @@ def workers_of(address: str, security: Any | None, progress: ProgressReporter) -
     with contextlib.ExitStack() as stack:
         stack.enter_context(_quiet_dask())
         try:
+            # What workers answer holds pictures: it comes from them, past the scheduler.
             client = Client(
-                address, security=security, timeout=ANSWER_SECONDS, set_as_default=False
+                address,
+                security=security,
+                timeout=ANSWER_SECONDS,
+                set_as_default=False,
+                direct_to_workers=True,
             )
         except (OSError, TimeoutError, ValueError) as error:
             raise UsageError(

@@ -15,9 +15,10 @@ import numpy as np
 import psutil
 import pytest
 
-from he_compare.common.run.records import RunRecord
+from he_compare.common.run.records import AttackOutcome, RunRecord
 from he_compare.common.run.store import RunFolder, load_arrays
 from he_compare.common.types import Phase, Status
+from he_compare.comparisons.auditing import suite
 from he_compare.comparisons.cli import app
 from tests.support.imagefolders import write_chestxray_like
 
@@ -46,7 +47,8 @@ def compare(
 
     def run(out: str, *extra: str) -> int:
         words = ["--dataset", "chestxray", "--data-dir", str(data), "--profile", "smoke"]
-        words += ["--subset", "published", "--format", "", "--no-audit"]
+        words += ["--subset", "published", "--format", ""]
+        words += [] if "--audit" in extra else ["--no-audit"]
         words += [part for pair in SMALL.items() for part in pair]
         words += [part for name in PIPELINES for part in ("--pipeline", name)]
         monkeypatch.setattr(sys, "argv", ["compare", "run", "--out", str(tmp_path / out), *words])
@@ -98,6 +100,33 @@ def test_two_workers_give_what_one_process_gives(
     resumed = len((workers.path / "records.jsonl").read_text().splitlines())
     assert compare("workers", "--workers", "1") == 0
     assert len((workers.path / "records.jsonl").read_text().splitlines()) == resumed
+
+
+def attacked(folder: RunFolder) -> list[tuple[object, ...]]:
+    """What does not hang on the keys of the operating system."""
+    return [
+        (one.place, one.row, one.target, one.beside, one.identity, one.not_run, one.metric is None)
+        for one in folder.outcomes()
+    ]
+
+
+def test_two_workers_attack_what_one_process_attacks(
+    compare: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = ["unaltered", "known_plaintext", "freshness", "key_space"]
+    monkeypatch.setattr(suite, "names", lambda: few)
+    assert compare("serial", "--audit", "--workers", "1") in (0, 3)
+    assert compare("workers", "--audit", "--workers", "2") in (0, 3)
+    serial, workers = RunFolder(tmp_path / "serial"), RunFolder(tmp_path / "workers")
+    assert attacked(workers) == attacked(serial)
+    assert {one.attack for one in workers.outcomes()} == set(few)
+    assert {one.messages for one in workers.outcomes() if one.metric} >= {"crossed in the run"}
+    lines = (workers.path / "attacks.jsonl").read_text().splitlines()
+    written = Counter(AttackOutcome.model_validate_json(line).identity for line in lines)
+    assert set(written.values()) == {1}
+    assert workers.check_sums() == []
+    assert compare("workers", "--audit", "--workers", "2") in (0, 3)
+    assert len((workers.path / "attacks.jsonl").read_text().splitlines()) == len(lines)
 
 
 def kill_first_worker(folder: Path, done: threading.Event) -> None:
