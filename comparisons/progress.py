@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -13,15 +14,22 @@ if TYPE_CHECKING:
 PLAIN_SECONDS = 10.0
 
 
+@dataclass
+class _Step:
+    """A step under way: its line on a terminal, and when it was last printed elsewhere."""
+
+    what: str
+    task: TaskID | None = None
+    last_line: float = -PLAIN_SECONDS
+
+
 class ProgressReporter:
-    """Shows one line for the run and one for the step under way."""
+    """Shows one line for the run and one for every step under way."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet
         self._rich: Progress | None = None
-        self._step: TaskID | None = None
-        self._what = ""
-        self._last_line = 0.0
+        self._steps: dict[str, _Step] = {}
 
     def __enter__(self) -> ProgressReporter:
         if not self.quiet and sys.stderr.isatty():
@@ -68,15 +76,26 @@ class ProgressReporter:
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """Report a step: ``done`` of ``total`` units."""
+        self.step("", what, done, total)
+
+    def step(self, who: str, what: str, done: int, total: int) -> None:
+        """Report a step of one of several workers, named ``who``."""
         if self.quiet:
             return
-        if self._rich is not None:
-            if self._step is None or what != self._what:
-                if self._step is not None:
-                    self._rich.remove_task(self._step)
-                self._step = self._rich.add_task(what, total=total)
-            self._rich.update(self._step, completed=done, total=total)
-        elif what != self._what or time.monotonic() - self._last_line >= PLAIN_SECONDS:
-            self._last_line = time.monotonic()
-            print(f"    {what}: {done}/{total}", file=sys.stderr, flush=True)
-        self._what = what
+        shown, known = f"{who}: {what}" if who else what, self._steps.get(who)
+        if known is None or known.what != what:
+            self.end_step(who)
+            known = self._steps[who] = _Step(what)
+            if self._rich is not None:
+                known.task = self._rich.add_task(shown, total=total)
+        if self._rich is not None and known.task is not None:
+            self._rich.update(known.task, completed=done, total=total)
+        elif time.monotonic() - known.last_line >= PLAIN_SECONDS:
+            known.last_line = time.monotonic()
+            print(f"    {shown}: {done}/{total}", file=sys.stderr, flush=True)
+
+    def end_step(self, who: str = "") -> None:
+        """Take away the line of a step that is over."""
+        known = self._steps.pop(who, None)
+        if known is not None and known.task is not None and self._rich is not None:
+            self._rich.remove_task(known.task)

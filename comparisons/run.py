@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from he_compare.common.errors import EXIT_CELLS_FAILED, EXIT_OK
+from he_compare.common.run.device_words import announced
 from he_compare.common.run.records import AttackOutcome
 from he_compare.common.run.store import RunFolder
 from he_compare.common.run.view import read_run
 from he_compare.common.types import Status
+from he_compare.comparisons.cluster.who_runs import Staff, WhoRuns, executor_of, staffed
 from he_compare.comparisons.judging import scoring, show
 from he_compare.comparisons.measuring.config import RunConfig, load_config
 from he_compare.comparisons.measuring.dataset_spec import default_folder_name
@@ -34,11 +38,17 @@ def run_command(
     estimate: bool,
     as_json: bool,
     quiet: bool,
+    who: WhoRuns | None = None,
 ) -> int:
-    """Plan, run, score and render. Return the exit code."""
+    """Plan, run, score and render. Return the exit code.
+
+    ``who``: who runs the cells, None for this process alone.
+    """
+    who = who or WhoRuns()
+    who.check()
     config = load_config(profile, overrides)
     folder = RunFolder(out or Path("runs") / f"{default_folder_name(dataset, data_dir)}-{profile}")
-    with ProgressReporter(quiet=quiet) as progress:
+    with ProgressReporter(quiet=quiet) as progress, ExitStack() as stack:
         progress.line(f"planning {dataset}, profile {profile}")
         from he_compare.comparisons.estimating.announcing import announce_estimate, estimate_run
         from he_compare.comparisons.measuring import resuming
@@ -46,8 +56,12 @@ def run_command(
         from he_compare.comparisons.measuring.plan import make_plan
 
         config = _settled(config, offline, progress)
+        known = folder.manifest().settings if folder.exists() else None
+        staff = stack.enter_context(staffed(who, config, known, progress))
         with data_policy(offline, require_real, progress):
-            plan = make_plan(config, dataset, data_dir, key or default_key_file())
+            plan = make_plan(
+                config, dataset, data_dir, key or default_key_file(), threads=staff.threads
+            )
         if explain or estimate:
             if not estimate:
                 print(resuming.explain_cells(plan, folder))
@@ -69,9 +83,21 @@ def run_command(
                 progress.line("incomplete record from a crash ignored; its cell runs again")
             announce_estimate(plan, folder, default_cache_dir(), progress)
             measurer = _measurer(plan, folder, progress)
-            outcome = _execute(plan, folder, measurer, progress)
-            scoring.score_run(folder)
-            attacks = _audit(plan, folder, measurer, progress)
+            make_executor = partial(
+                executor_of,
+                *(staff, plan, folder),
+                dataset=dataset,
+                data_dir=data_dir,
+                offline=offline,
+                require_real=require_real,
+                cache_dir=default_cache_dir(),
+                taped=measurer.taped,
+                progress=progress,
+            )
+            with _executor(staff, make_executor, plan, folder) as executor:
+                outcome = _execute(executor, measurer, plan, folder, progress)
+                scoring.score_run(folder)
+                attacks = _audit(executor, plan, folder, measurer, progress)
             folder.write_sums()
         finally:
             folder.unlock()
@@ -108,25 +134,47 @@ def _measurer(plan: Any, folder: RunFolder, progress: ProgressReporter) -> Any:
     return CellMeasurer(plan, ground, messages_to_keep(plan))
 
 
-def _execute(plan: Any, folder: RunFolder, measurer: Any, progress: ProgressReporter) -> Any:
-    """Run the cells in this process. Servers are stopped on every way out."""
-    from he_compare.comparisons.measuring.runner import HereExecutor, execute
+def _executor(
+    staff: Staff,
+    make_executor: Callable[[], AbstractContextManager[Any]],
+    plan: Any,
+    folder: RunFolder,
+) -> AbstractContextManager[Any]:
+    """Start what runs cells and attacks on workers; None where this process does all there is."""
+    done = {one.identity for one in folder.records() if one.status is Status.OK}
+    left = [cell for cell in plan.cells() if cell.identity not in done]
+    if staff.alone or not (left or plan.config.audit != "none"):
+        return nullcontext()
+    return make_executor()
 
+
+def _execute(
+    executor: Any, measurer: Any, plan: Any, folder: RunFolder, progress: ProgressReporter
+) -> Any:
+    """Run the cells here or on workers. Servers of this process are stopped on every way out."""
+    from he_compare.comparisons.measuring.runner import CellLog, HereExecutor
+
+    for line in announced(*plan.device_facts()):
+        progress.line(line)
+    log = CellLog(plan, folder, progress)
     try:
-        return execute(plan, folder, HereExecutor(measurer), progress)
+        (executor or HereExecutor(measurer)).run(log.to_do(), log)
     finally:
         measurer.close()
+    return log.counts
 
 
 def _audit(
-    plan: Any, folder: RunFolder, measurer: Any, progress: ProgressReporter
+    executor: Any, plan: Any, folder: RunFolder, measurer: Any, progress: ProgressReporter
 ) -> list[AttackOutcome]:
     """Attack the run's own pipelines, unless the configuration says not to."""
     if plan.config.audit == "none":
         return []
     from he_compare.comparisons.auditing.audit import audit_run
+    from he_compare.comparisons.cluster.audit_lanes import lanes_of
 
-    return audit_run(plan, folder, measurer, progress)
+    lanes = lanes_of(executor, plan, folder) if executor is not None else ()
+    return audit_run(plan, folder, measurer, progress, lanes)
 
 
 def _matrix(outcomes: list[AttackOutcome]) -> str:

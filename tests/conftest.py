@@ -50,3 +50,9 @@ def private_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep cache, configuration and keys of the tests out of the user's own folders."""
     for variable in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
         monkeypatch.setenv(variable, str(tmp_path / "home" / variable.lower()))
+
+
+@pytest.fixture(autouse=True)
+def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measure in the process of the test, unless it asks for workers."""
+    monkeypatch.setenv("COMPARE_WORKERS", "1")

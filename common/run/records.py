@@ -428,6 +428,19 @@ class TapeFacts(Record):
     public_material_bytes: int = Field(description="Bytes of the public material")
 
 
+class WorkPlace(Record):
+    """Which worker of a run measured a cell, and what else of the run was under way then."""
+
+    worker: int = Field(description="Number of the worker, as the run counts them")
+    machine: int = Field(description="Number of the worker's machine, as the run counts them")
+    at_once: int = Field(
+        description="Most cells of the run that could be under way at a time, this one included"
+    )
+    losses: int = Field(
+        default=0, description="Workers that were lost while they had this cell, before this one"
+    )
+
+
 class RunRecord(Record):
     """One cell of a run: what was asked, how it ended, and everything that was measured."""
 
@@ -503,6 +516,10 @@ class RunRecord(Record):
         default=None,
         description="Device that networks ran on while they were measured, the same for all "
         "pipelines of a run; none: not known, in older records",
+    )
+    place: WorkPlace | None = Field(
+        default=None,
+        description="The worker that measured it; none: the process of `compare run` itself",
     )
     warnings: list[str] = Field(
         default_factory=list, description="Shown wherever the cell is printed"

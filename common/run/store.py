@@ -21,6 +21,7 @@ edits, not an attacker who can rewrite the sums.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -53,6 +54,7 @@ SCORES = "scores.json"
 PICTURES = "pictures.npz"
 SUMS = "SHA256SUMS"
 LOCK = ".lock"
+SUM_SUFFIX = ".sha256"
 
 # What the arrays of one file of a run may take in memory; of sample pictures, less.
 MOST_ARRAY_BYTES, MOST_PICTURE_BYTES = 1 << 30, 1 << 28
@@ -150,34 +152,76 @@ class Reused:
     seconds: float | None
 
 
+@dataclass(frozen=True, repr=False)
+class Artefact:
+    """Something that was made. ``seconds``: what making it took, None where not recorded."""
+
+    data: bytes
+    seconds: float | None
+
+
 class ArtefactFolder:
     """Results of expensive steps, kept in the run folder and keyed by all their inputs."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.reused: list[Reused] = []
+        self.waited = 0.0
 
     def get_or_make(self, kind: str, inputs: Mapping[str, Any], make: Callable[[], bytes]) -> bytes:
         """Return the stored bytes for these inputs, or make and store them."""
         name = f"{kind}-{key_of(kind=kind, inputs=dict(inputs))}"
-        path = self.folder / name
-        sums = self.folder / f"{name}.sha256"
-        if path.exists() and sums.exists():
-            digest, _, seconds = sums.read_text().strip().partition("\n")
-            if file_digest(path) == digest:
-                self.note_reused(name, _seconds(seconds))
-                return path.read_bytes()
-            path.unlink()
+        stored = self.stored(name)
+        if stored is None:
+            return self.make(name, make)
+        self.note_reused(name, stored.seconds)
+        return stored.data
+
+    def stored(self, name: str) -> Artefact | None:
+        """Return what is stored under a name; None where nothing is, or it is damaged."""
+        found = self.stored_intact(name)
+        if found is None:
+            (self.folder / name).unlink(missing_ok=True)
+        return found
+
+    def stored_intact(self, name: str) -> Artefact | None:
+        """Return what is stored under a name in the same way, and leave what is damaged alone."""
+        path, sums = self.folder / name, self.folder / f"{name}{SUM_SUFFIX}"
+        if not (path.is_file() and sums.is_file()):
+            return None
+        digest, _, seconds = sums.read_text().strip().partition("\n")
+        data = path.read_bytes()
+        if hashlib.sha256(data).hexdigest() != digest:
+            return None
+        return Artefact(data, _seconds(seconds))
+
+    def make(self, name: str, make: Callable[[], bytes]) -> bytes:
+        """Make something, and store it under a name with the time that it took."""
         start = time.perf_counter()
         data = make()
-        seconds = f"{time.perf_counter() - start:.6f}"
-        write_atomic(path, data)
-        write_atomic(sums, f"{file_digest(path)}\n{seconds}\n".encode())
+        self.store(name, Artefact(data, time.perf_counter() - start))
         return data
+
+    def store(self, name: str, artefact: Artefact) -> None:
+        """Write something that was made, and its sum."""
+        seconds = "" if artefact.seconds is None else f"{artefact.seconds:.6f}"
+        digest = hashlib.sha256(artefact.data).hexdigest()
+        write_atomic(self.folder / name, artefact.data)
+        write_atomic(self.folder / f"{name}{SUM_SUFFIX}", f"{digest}\n{seconds}\n".encode())
+
+    def names(self) -> list[str]:
+        """Return the names of what is stored."""
+        sums = self.folder.glob(f"*{SUM_SUFFIX}")
+        return sorted(one.name.removesuffix(SUM_SUFFIX) for one in sums)
 
     def note_reused(self, name: str, seconds: float | None) -> None:
         """Remember that something made before was used again, wherever it is kept."""
         self.reused.append(Reused(name, seconds))
+
+    def drain_waited(self) -> float:
+        """Return the seconds waited since the last call for another process to make something."""
+        waited, self.waited = self.waited, 0.0
+        return waited
 
     def drain_reused(self) -> list[Reused]:
         """Return what was reused since the last call."""

@@ -22,7 +22,7 @@ from he_compare.common.run.store import inside, write_atomic
 from he_compare.common.service.wire import pack, unpack
 from he_compare.common.types import IntArray, Message
 
-FOLDER = "tape"
+TAPE_FOLDER = "tape"
 PUBLIC_SUFFIX = ".public"
 
 
@@ -91,7 +91,7 @@ def tape_files(name: str, tape: Tape) -> tuple[TapeFacts, dict[str, bytes]]:
     sizes = np.array([len(message) for message in tape.messages], np.int64)
     content = np.frombuffer(b"".join(tape.messages), np.uint8)
     public = hashlib.sha256(tape.public_material).hexdigest()
-    file, public_file = f"{FOLDER}/{name}.tape", f"{FOLDER}/{public[:32]}{PUBLIC_SUFFIX}"
+    file, public_file = f"{TAPE_FOLDER}/{name}.tape", f"{TAPE_FOLDER}/{public[:32]}{PUBLIC_SUFFIX}"
     arrays: dict[str, npt.NDArray[Any]] = {
         "positions": np.ascontiguousarray(tape.positions, np.int64),
         "sizes": sizes,

@@ -6,7 +6,7 @@ share work carry one mark and run in one process, so that nothing is computed tw
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -155,10 +155,10 @@ def identity_of(
     )
 
 
-def control_identities(setup: Setup, cell: AuditCell) -> Iterator[str]:
-    """Yield the keys of the outcomes of the controls that run beside a cell."""
-    for name in CONTROLS:
-        yield identity_of(setup, cell.attack, cell.target, cell.public, name)
+def control_identities(setup: Setup, cell: AuditCell) -> dict[str, str]:
+    """Return the keys of the outcomes of the controls that run beside a cell, by control."""
+    attack, target, public = cell.attack, cell.target, cell.public
+    return {name: identity_of(setup, attack, target, public, name) for name in CONTROLS}
 
 
 class ControlsTold:
@@ -175,7 +175,7 @@ class ControlsTold:
         for cell in cells:
             if cell.row not in rows or cell.row in self._places:
                 continue
-            if all(identity in done for identity in control_identities(setup, cell)):
+            if all(one in done for one in control_identities(setup, cell).values()):
                 self._places[cell.row] = cell.place
 
     def wanted(self, cell: AuditCell) -> bool:

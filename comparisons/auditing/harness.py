@@ -79,8 +79,8 @@ class Harness:
         self.folder.append(one.outcome)
         self._tell(one.outcome)
 
-    def _lost(self, name: str) -> None:
-        self.progress.say(f"worker {name} is lost: the others do what it was doing")
+    def _lost(self, what: str) -> None:
+        self.progress.say(f"note: {what}; the others do what it was doing")
 
     def _late(self) -> str:
         limit = self.setup.seconds

@@ -87,11 +87,11 @@ def attack_beside(
     """Yield each cell with what it gave, as soon as it is done. Only the caller writes.
 
     ``late`` says, when a cell is taken, why it is not begun any more. ``controls``: whether those
-    beside it are wanted. ``lost`` is told of a lane that is gone. Raises CellError where all are
-    gone, and what ``attack`` of a lane raises besides LaneLostError.
+    beside it are wanted. ``lost`` is told which lane is gone, and why. Raises CellError where all
+    are gone, and what ``attack`` of a lane raises besides LaneLostError.
     """
     waiting = CellQueue(cells, lanes)
-    results: queue.Queue[tuple[AuditCell, list[Finished]] | Lane | BaseException | None]
+    results: queue.Queue[tuple[AuditCell, list[Finished]] | str | BaseException | None]
     results = queue.Queue()
     stop = threading.Event()
     running = len(lanes)
@@ -102,9 +102,9 @@ def attack_beside(
             while not stop.is_set() and (cell := waiting.take(lane)) is not None:
                 try:
                     results.put((cell, lane.attack(cell, late(), controls(cell))))
-                except LaneLostError:
+                except LaneLostError as error:
                     waiting.give_back(cell, lane)
-                    results.put(lane)
+                    results.put(f"{lane.name} is lost: {error}")
                     return
         except BaseException as error:
             results.put(error)
@@ -125,7 +125,7 @@ def attack_beside(
                     continue
                 running -= 1
                 if found is not None:
-                    lost(found.name)
+                    lost(found)
                 # What a lost lane leaves behind is for those that had nothing to do any more.
                 while waiting.left() and idle and found is not None:
                     running += 1

@@ -87,6 +87,63 @@ def run(
     ] = None,
     public: PublicImages = None,
     format: Formats = "md,html,pdf",
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Processes on this machine that measure cells beside each other; latency is "
+            "measured alone. 1: all in one process. The cores are shared among them, which settles "
+            "the threads of a new run; a resumed run keeps its own, with any number of workers.",
+            show_default="as many as the machine bears",
+            envvar="COMPARE_WORKERS",
+            rich_help_panel="Workers",
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str,
+        typer.Option(
+            help="Address of a running Dask scheduler whose workers measure the cells, as "
+            "tls://HOST:8786. A new run has the threads that its workers were started with.",
+            show_default=False,
+            rich_help_panel="Workers",
+        ),
+    ] = "",
+    worker_seconds: Annotated[
+        float,
+        typer.Option(
+            min=0, help="Seconds to wait for workers of the scheduler.", rich_help_panel="Workers"
+        ),
+    ] = 60.0,
+    tls_ca: Annotated[
+        Path | None,
+        typer.Option(
+            help="Certificate of the cluster's authority (PEM).",
+            show_default=False,
+            rich_help_panel="Workers",
+        ),
+    ] = None,
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(
+            help="Certificate of this side (PEM).", show_default=False, rich_help_panel="Workers"
+        ),
+    ] = None,
+    tls_key: Annotated[
+        Path | None,
+        typer.Option(
+            help="Key of that certificate (PEM), readable by nobody else.",
+            show_default=False,
+            rich_help_panel="Workers",
+        ),
+    ] = None,
+    insecure_scheduler: Annotated[
+        bool,
+        typer.Option(
+            help="Use a scheduler on another machine without TLS: whoever reaches it runs code on "
+            "the workers.",
+            show_default=False,
+            rich_help_panel="Workers",
+        ),
+    ] = False,
     quiet: Annotated[bool, typer.Option(help="Print no progress.", show_default=False)] = False,
     debug: Annotated[
         bool, typer.Option(help="Print the traceback of an error.", show_default=False)
@@ -95,6 +152,7 @@ def run(
 ) -> None:
     """Run pipelines on a dataset and write a report."""
     render = renderer(format, None)
+    from he_compare.comparisons.cluster.who_runs import WhoRuns
     from he_compare.comparisons.measuring.config import audit_budget
     from he_compare.comparisons.run import run_command
 
@@ -117,5 +175,14 @@ def run(
         estimate=estimate or json,
         as_json=json,
         quiet=quiet,
+        who=WhoRuns(
+            count=workers,
+            scheduler=scheduler,
+            tls_ca=tls_ca,
+            tls_cert=tls_cert,
+            tls_key=tls_key,
+            insecure=insecure_scheduler,
+            wait_seconds=worker_seconds,
+        ),
     )
     raise typer.Exit(code)

@@ -1,1 +1,1 @@
-"""Cells of a run on a cluster of Dask: who may be asked, and what is sent."""
+"""Cells of a run on several workers: processes of this machine or of a Dask cluster."""

@@ -20,6 +20,7 @@ from he_compare.common.run.store import write_atomic
 
 KEY_NAME = "client.key"
 PRIVATE = 0o600
+ANSWER_SECONDS = 60.0
 
 
 def give_key(client: Any, worker: str, key_file: Path) -> Path:
@@ -27,14 +28,13 @@ def give_key(client: Any, worker: str, key_file: Path) -> Path:
 
     Raises CellError where the worker was lost before it had the key.
     """
-    from distributed import KilledWorker, wait
+    from distributed import KilledWorker
 
     # Without a hash of its own, for the name of what is sent is known to the scheduler.
     sent = client.scatter(key_file.read_bytes(), workers=[worker], direct=True, hash=False)
     kept = client.submit(keep_key, sent, workers=[worker], allow_other_workers=False, pure=False)
     try:
-        wait(kept)
-        return Path(kept.result())
+        return Path(kept.result(timeout=ANSWER_SECONDS))
     except (KilledWorker, OSError) as error:
         raise CellError(
             f"worker {worker} was lost before it had the client's key: {type(error).__name__}"

@@ -164,17 +164,18 @@ class Probe:
         else:
             material = deployment.public_material
 
-            def start() -> ServerProcess:
+            def start(threads: int) -> ServerProcess:
                 return ServerProcess(
                     planned.pipeline.name,
                     material,
                     clock,
-                    threads=self.sizes.threads,
+                    threads=threads,
                     call_seconds=CALL_SECONDS,
                     device=self.sizes.measured_on,
                 )
 
-            session = ServedSession(planned, fit, classes, start(), start)
+            threads = self.sizes.threads
+            session = ServedSession(planned, fit, classes, start(threads), start, threads)
         try:
             yield session
         finally:

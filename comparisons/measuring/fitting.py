@@ -110,10 +110,11 @@ def fit_and_deploy(pipeline: Pipeline, parameters: Any, ground: Ground) -> Fit:
         measured_on=ground.measured_on,
     )
     ground.artefacts.drain_reused()
+    ground.artefacts.drain_waited()
     try:
         start = time.perf_counter()
         fitted = pipeline.fit(ground.data, parameters, context)
-        fit_seconds = time.perf_counter() - start
+        fit_seconds = time.perf_counter() - start - ground.artefacts.drain_waited()
     finally:
         for server in started:
             server.close()
@@ -150,14 +151,23 @@ def _stays_local(pipeline: Pipeline, fitted: Fitted) -> bool:
 
 
 def start_server(
-    name: str, public_material: bytes, clock: Clock, ground: Ground, device: str
+    name: str,
+    public_material: bytes,
+    clock: Clock,
+    ground: Ground,
+    device: str,
+    *,
+    threads: int | None = None,
 ) -> ServerProcess:
-    """Start the server process of a pipeline with its public material, its networks on a device."""
+    """Start the server process of a pipeline with its public material, its networks on a device.
+
+    ``threads``: None for as many as the run has.
+    """
     return ServerProcess(
         name,
         public_material,
         clock,
-        threads=ground.settings.threads,
+        threads=threads or ground.settings.threads,
         call_seconds=ground.call_seconds,
         device=device,
     )

@@ -7,6 +7,7 @@ Whatever happens in a cell, it ends in a record.
 from __future__ import annotations
 
 import time
+from traceback import format_exception
 
 from he_compare.common.contracts import LocalPipeline
 from he_compare.common.errors import CellError, CompareError, ServiceTimeoutError, UnavailableError
@@ -23,6 +24,7 @@ from he_compare.comparisons.measuring.phases import (
 )
 from he_compare.comparisons.measuring.plan import PlannedCell, RunPlan
 from he_compare.comparisons.measuring.session import Session, open_session
+from he_compare.comparisons.measuring.threads import use_threads
 
 
 class CellMeasurer:
@@ -61,7 +63,10 @@ class CellMeasurer:
         self._sessions.clear()
 
     def _measured(self, cell: PlannedCell, started: RunRecord) -> MeasuredCell:
+        threads = self.plan.threads_of(cell.phase)
+        use_threads(threads)
         session = self._session(cell)
+        session.set_threads(threads)
         taped = None if cell.again else self.taped
         at = Occasion(self.plan, cell, started, self.ground.progress, taped)
         if cell.phase is Phase.LATENCY:
@@ -111,16 +116,13 @@ class CellMeasurer:
     ) -> MeasuredCell:
         name = cell.planned.label, cell.seed
         self._close_session(cell)
-        if not isinstance(error, CompareError):
-            import traceback
-
-            traceback.print_exc()
+        trace = "" if isinstance(error, CompareError) else "".join(format_exception(error))
         skipped = name in self._broken and not isinstance(error, UnavailableError)
         message = describe_error(error)
         self._broken.setdefault(name, error)
         record = ended(started, Status.SKIPPED if skipped else status, message, begin)
         what = ErrorInfo(kind=type(error).__name__, message=message)
-        return MeasuredCell(record.model_copy(update={"error": what}))
+        return MeasuredCell(record.model_copy(update={"error": what}), trace=trace)
 
 
 def describe_error(error: Exception) -> str:

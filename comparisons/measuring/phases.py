@@ -36,12 +36,14 @@ WARMUP_IMAGES = 4
 class MeasuredCell:
     """What a cell gave. ``files``: bytes by name in the run folder.
 
-    ``view``: what the server sees of the sample pictures, None where there is none.
+    ``view``: what the server sees of the sample pictures, None where there is none. ``trace``:
+    where an error came from that is none of the project's.
     """
 
     record: RunRecord
     files: Mapping[str, bytes] = field(default_factory=dict)
     view: UInt8Array | None = None
+    trace: str = ""
 
 
 @dataclass(frozen=True)

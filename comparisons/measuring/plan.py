@@ -23,7 +23,7 @@ from he_compare.common.contracts import (
     RunSettings,
     TrainingData,
 )
-from he_compare.common.environment import tool_version, usable_cores
+from he_compare.common.environment import tool_version
 from he_compare.common.errors import UsageError
 from he_compare.common.identity import key_of, source_digest
 from he_compare.common.references.opening import (
@@ -60,6 +60,7 @@ from he_compare.comparisons.measuring.pipeline_spec import (
     resolve_parameters,
 )
 from he_compare.comparisons.measuring.planned import Planned, twin_facts
+from he_compare.comparisons.measuring.threads import ThreadShare, share_threads
 from he_compare.comparisons.user_folders import default_cache_dir
 
 if TYPE_CHECKING:
@@ -111,7 +112,8 @@ class RunPlan:
 
     ``dataset_spec``: the dataset as it may be written down, without a path of this machine.
     ``public``: images that the attacks are given. ``copies``: a table of the copies across splits.
-    ``not_run``: by label, why a pipeline is not.
+    ``not_run``: by label, why a pipeline is not. ``latency_threads``: while latency is measured; 0
+    for as many as at other times.
     """
 
     config: RunConfig
@@ -126,6 +128,12 @@ class RunPlan:
     public: tuple[Public, ...] = ()
     copies: bytes = b""
     not_run: Mapping[str, str] = field(default_factory=dict)
+    latency_threads: int = 0
+
+    def threads_of(self, phase: Phase) -> int:
+        """Return the threads of client and server in a phase."""
+        own = self.settings.threads
+        return self.latency_threads or own if phase is Phase.LATENCY else own
 
     def ground(
         self,
@@ -236,12 +244,14 @@ class RunPlan:
             "machine": dict(
                 planned.pipeline.identity_inputs(planned.parameters, self.key_file_of(seed))
             ),
-            "packages": _package_versions(),
+            "packages": keying_packages(),
             "phase": phase.value,
             "round": number,
         }
         if phase is Phase.LATENCY:
             inputs["latency_images"] = config.latency_images
+            if self.threads_of(phase) != self.settings.threads:
+                inputs["latency_threads"] = self.threads_of(phase)
         else:
             inputs["infer_batch"] = config.infer_batch
         if phase is Phase.ROBUSTNESS:
@@ -302,9 +312,11 @@ class RunPlan:
             | {
                 "threads": self.settings.threads,
                 "device": self.settings.device,
+                "latency_threads": self.threads_of(Phase.LATENCY),
                 "public": [one.argument for one in self.public],
             },
-            meanings={k: v.description or "" for k, v in RunConfig.model_fields.items()},
+            meanings={k: v.description or "" for k, v in RunConfig.model_fields.items()}
+            | {"latency_threads": "Threads per process while latency is measured"},
         )
 
     def _command(self) -> str:
@@ -333,7 +345,8 @@ class RunPlan:
         return " ".join(words)
 
 
-def _package_versions() -> dict[str, str]:
+def keying_packages() -> dict[str, str]:
+    """Return the versions of the packages that key every cell."""
     from he_compare.common.environment import fingerprint_environment
 
     versions = fingerprint_environment(1).packages
@@ -347,10 +360,12 @@ def make_plan(
     data_dir: Path | None,
     key_file: Path,
     cache_dir: Path | None = None,
+    threads: ThreadShare | None = None,
 ) -> RunPlan:
     """Find the data, resolve the pipelines and decode the images into the store of ``cache_dir``.
 
-    ``cache_dir``: None for the user's. Raises UsageError or DataError.
+    ``cache_dir``: None for the user's. ``threads``: None for all cores. Raises UsageError or
+    DataError.
     """
     from he_compare.common.datasets.stored.image_store import StoreWish
 
@@ -364,7 +379,8 @@ def make_plan(
         dataset.notes.append(note)
     backbone = _summarise_backbone(config)
     shown = shown_dataset(dataset_spec, data_dir)
-    return _load(config, shown, dataset, backbone, pipelines, key_file, wish)
+    share = threads or share_threads(config.threads, 1)
+    return _load(config, shown, dataset, backbone, pipelines, key_file, wish, share)
 
 
 def _require_patch_that_fits(config: RunConfig, pipelines: list[Planned]) -> None:
@@ -438,6 +454,7 @@ def _load(
     pipelines: list[Planned],
     key_file: Path,
     wish: StoreWish,
+    threads: ThreadShare,
 ) -> RunPlan:
     from he_compare.common.datasets.opened import choice
     from he_compare.common.datasets.reading.source_policy import current_policy
@@ -483,19 +500,17 @@ def _load(
             reference_to_match(public if config.public else (), dataset.card),
         ),
         test=batches[Split.TEST],
-        settings=_shared_settings(config),
+        settings=shared_settings(config, threads),
         key_file=key_file,
         public=public,
         copies=dataset.copies_table(),
         not_run=not_run,
+        latency_threads=threads.latency,
     )
 
 
-def _shared_settings(config: RunConfig) -> RunSettings:
+def shared_settings(config: RunConfig, threads: ThreadShare) -> RunSettings:
     """Return the settings that pipelines read: the fields of ``RunSettings``, by their names."""
     shared = {one.name: getattr(config, one.name) for one in dataclasses.fields(RunSettings)}
-    resolved = {
-        "threads": config.threads or usable_cores(),
-        "device": resolve_device(config.device).name,
-    }
+    resolved = {"threads": threads.training, "device": resolve_device(config.device).name}
     return RunSettings(**shared | resolved)

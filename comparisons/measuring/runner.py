@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from he_compare.common.environment import fingerprint_environment
-from he_compare.common.run.device_words import announced
 from he_compare.common.run.records import RunRecord
 from he_compare.common.run.store import RunFolder, write_atomic
 from he_compare.common.run.tape import PUBLIC_SUFFIX
@@ -51,6 +50,7 @@ class CellLog:
         self.progress = progress
         self.cells = plan.cells()
         self.counts = CellCounts()
+        self._ended: set[str] = set()
         self._numbers = {cell.identity: n for n, cell in enumerate(self.cells, start=1)}
 
     def to_do(self) -> list[PlannedCell]:
@@ -73,14 +73,22 @@ class CellLog:
         self.folder.append(started)
         return started
 
-    def end(self, cell: PlannedCell, measured: MeasuredCell, title: str = "") -> None:
-        """Write what a cell gave: its files first, then its record. ``title``: said before."""
+    def end(self, cell: PlannedCell, measured: MeasuredCell, title: str = "") -> bool:
+        """Write what a cell gave: its files first, then its record. ``title``: said before.
+
+        A cell ends once: what comes again for it is dropped, and False returned.
+        """
+        if cell.identity in self._ended:
+            return False
+        self._ended.add(cell.identity)
         for name, content in measured.files.items():
             path = self.folder.path / name
             # What is named after its content is written once.
             if not (name.endswith(PUBLIC_SUFFIX) and path.is_file()):
                 write_atomic(path, content)
         record = measured.record
+        if measured.trace:
+            self.progress.say(measured.trace.rstrip())
         if self.plan.config.pictures and record.predictions and not cell.again:
             store_sample_view(self.folder, self.plan, cell.planned.label, measured.view)
         self.folder.append(record)
@@ -92,6 +100,7 @@ class CellLog:
             self.progress.line(f"    {title}ok in {record.seconds:.1f} s")
         else:
             self.progress.line(f"    {title}{record.status.value}: {record.reason}")
+        return True
 
     def interrupt(self, started: RunRecord, begin: float) -> None:
         """Record that a cell was stopped by the user."""
@@ -133,18 +142,7 @@ def started_record(plan: RunPlan, cell: PlannedCell) -> RunRecord:
         status=Status.STARTED,
         reason="the run ended before this cell was done",
         started_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
-        environment=fingerprint_environment(plan.settings.threads),
+        environment=fingerprint_environment(plan.threads_of(cell.phase)),
         trained_on=trained_on,
         measured_on=measured_on,
     )
-
-
-def execute(
-    plan: RunPlan, folder: RunFolder, executor: CellExecutor, progress: ProgressReporter
-) -> CellCounts:
-    """Run every cell that has no finished record."""
-    for line in announced(*plan.device_facts()):
-        progress.line(line)
-    log = CellLog(plan, folder, progress)
-    executor.run(log.to_do(), log)
-    return log.counts

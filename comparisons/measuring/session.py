@@ -109,6 +109,10 @@ class Session(ABC):
         """Return the peak memory of the server in bytes; None (the default) without a server."""
         return None
 
+    def set_threads(self, threads: int) -> None:
+        """Let the server compute with so many threads. The default: there is no server."""
+        return
+
     @abstractmethod
     def close(self) -> None:
         """Stop what was started."""
@@ -119,7 +123,8 @@ class ServedSession(Session):
     """One deployed pipeline with its server process."""
 
     server: ServerProcess
-    start: Callable[[], ServerProcess]
+    start: Callable[[int], ServerProcess]
+    threads: int
     answers_in = "reveal"
 
     @property
@@ -185,8 +190,14 @@ class ServedSession(Session):
     def restart(self) -> ServerProcess:
         """Restart the server from the same public material after a message has stopped it."""
         self.server.close()
-        self.server = self.start()
+        self.server = self.start(self.threads)
         return self.server
+
+    def set_threads(self, threads: int) -> None:
+        """Restart the server where it is to compute with another number of threads."""
+        if threads != self.threads:
+            self.threads = threads
+            self.restart()
 
     def close(self) -> None:
         """Stop the server process."""
@@ -243,9 +254,11 @@ def open_session(planned: Planned, ground: Ground) -> Session:
         return LocalSession(planned, fit, classes, fit.fitted)
     material = fit.deployed.deployment.public_material
 
-    def start_deployed(clock: Clock) -> ServerProcess:
-        return start_server(planned.pipeline.name, material, clock, ground, ground.measured_on)
+    def start_again(threads: int) -> ServerProcess:
+        clock = Clock(Side.CLIENT)
+        return start_server(
+            *(planned.pipeline.name, material, clock, ground, ground.measured_on), threads=threads
+        )
 
-    return ServedSession(
-        planned, fit, classes, start_deployed(fit.once), lambda: start_deployed(Clock(Side.CLIENT))
-    )
+    server = start_server(planned.pipeline.name, material, fit.once, ground, ground.measured_on)
+    return ServedSession(planned, fit, classes, server, start_again, ground.settings.threads)

@@ -98,6 +98,7 @@ class PictureFile:
 
     def __init__(self, path: Path) -> None:
         """Open and read header, facts and looks; ``check`` reads the pixels."""
+        self.path = path
         try:
             self._descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         except OSError as error:
@@ -196,6 +197,16 @@ class StoredPictures:
     def __init__(self, file: PictureFile, positions: IntArray) -> None:
         self._file = file
         self._positions = positions
+
+    @property
+    def path(self) -> Path:
+        """The file in which they lie."""
+        return self._file.path
+
+    @property
+    def rows(self) -> IntArray:
+        """The row of each image in the file."""
+        return self._positions
 
     @property
     def shape(self) -> tuple[int, ...]:

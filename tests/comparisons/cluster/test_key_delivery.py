@@ -15,7 +15,9 @@ from distributed import Client, LocalCluster, Security
 from distributed.comm import tcp
 
 from he_compare.comparisons.cluster import key_delivery
+from he_compare.comparisons.cluster.crew import workers_of
 from he_compare.comparisons.cluster.key_delivery import give_key
+from he_compare.comparisons.progress import ProgressReporter
 
 
 @pytest.fixture
@@ -85,6 +87,25 @@ def test_the_watch_of_this_test_sees_what_goes_through_the_scheduler(
     key = secrets.token_hex(32)
     assert client.submit(len, key).result(timeout=60) == 64
     assert [message for message in read_by_scheduler if key[:16].encode() in message]
+
+
+def answer_of(worker: str) -> bytes:
+    """An answer that nobody could know before, and that this process can look up."""
+    ANSWERS[worker] = secrets.token_hex(32).encode()
+    return ANSWERS[worker]
+
+
+ANSWERS: dict[str, bytes] = {}
+
+
+def test_what_workers_answer_comes_past_the_scheduler(
+    client: Any, read_by_scheduler: list[bytes]
+) -> None:
+    address, security = client.scheduler.address, client.security
+    with workers_of(address, security, ProgressReporter(quiet=True)) as crew:
+        told = crew.client.submit(answer_of, "one", pure=False).result(timeout=60)
+    assert told == ANSWERS["one"]
+    assert not [message for message in read_by_scheduler if told[:16] in message]
 
 
 def test_no_worker_keeps_the_key_in_the_memory_of_dask(

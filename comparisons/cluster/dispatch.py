@@ -1,0 +1,88 @@
+"""Which worker gets which cell: a pipeline stays where its servers run and its keys were made."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from he_compare.common.types import Phase
+from he_compare.comparisons.cluster.crew import Hand
+from he_compare.comparisons.measuring.plan import PlannedCell
+
+
+def pipeline_of(cell: PlannedCell) -> tuple[str, int]:
+    """Return what cells share that have one fitted pipeline."""
+    return cell.planned.label, cell.seed
+
+
+@dataclass
+class Homes:
+    """The worker that has each pipeline ready, by address."""
+
+    _of: dict[tuple[str, int], str] = field(default_factory=dict)
+
+    def of(self, cell: PlannedCell) -> str | None:
+        """Return the address of the worker that has the pipeline of a cell; None for none."""
+        return self._of.get(pipeline_of(cell))
+
+    def settle(self, cell: PlannedCell, hand: Hand) -> None:
+        """Remember who has the pipeline of a cell from now on."""
+        self._of[pipeline_of(cell)] = hand.address
+
+    def labels_at(self, hand: Hand, seed: int) -> frozenset[str]:
+        """Return the pipelines of one seed that a worker has ready, by label."""
+        here = [name for name, address in self._of.items() if address == hand.address]
+        return frozenset(label for label, of in here if of == seed)
+
+    def lose(self, hand: Hand) -> None:
+        """Forget a worker that is gone."""
+        self._of = {name: one for name, one in self._of.items() if one != hand.address}
+
+    def count(self, hand: Hand) -> int:
+        """Return how many pipelines a worker has."""
+        return Counter(self._of.values())[hand.address]
+
+
+def next_beside(
+    hand: Hand, waiting: Sequence[PlannedCell], under_way: Iterable[PlannedCell], homes: Homes
+) -> PlannedCell | None:
+    """Choose a cell for a worker that is free, where others are busy beside it.
+
+    First what it has ready; then the first pipeline that nobody has. None: the rest is for others.
+    """
+    for cell in waiting:
+        if homes.of(cell) == hand.address:
+            return cell
+    busy = {pipeline_of(cell) for cell in under_way}
+    for cell in waiting:
+        if homes.of(cell) is None and pipeline_of(cell) not in busy:
+            return cell
+    return None
+
+
+def latency_machine(hands: Collection[Hand], waiting: Sequence[PlannedCell], homes: Homes) -> int:
+    """Choose the one machine on which latency is measured: where most pipelines are ready."""
+    ready: Counter[int] = Counter()
+    by_address = {hand.address: hand for hand in hands}
+    for name in {pipeline_of(cell): cell for cell in waiting}.values():
+        home = by_address.get(homes.of(name) or "")
+        if home is not None:
+            ready[home.machine] += 1
+    machines = sorted({hand.machine for hand in hands})
+    return max(machines, key=lambda machine: (ready[machine], -machine))
+
+
+def next_alone(cell: PlannedCell, hands: Collection[Hand], machine: int, homes: Homes) -> Hand:
+    """Choose the worker of the latency machine for a cell: who has it ready, or has least."""
+    there = sorted((one for one in hands if one.machine == machine), key=lambda one: one.number)
+    for hand in there:
+        if homes.of(cell) == hand.address:
+            return hand
+    return min(there, key=homes.count)
+
+
+def by_phase(cells: Sequence[PlannedCell]) -> tuple[list[PlannedCell], list[PlannedCell]]:
+    """Return the cells that may run beside each other, and those that are alone on a machine."""
+    beside = [cell for cell in cells if cell.phase is not Phase.LATENCY]
+    return beside, [cell for cell in cells if cell.phase is Phase.LATENCY]

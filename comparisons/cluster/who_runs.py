@@ -1,0 +1,175 @@
+"""Who runs the cells of a run: this process, workers that it starts, or those of a cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from he_compare.common.environment import usable_cores
+from he_compare.common.errors import UsageError
+from he_compare.common.run.store import RunFolder
+from he_compare.common.types import IntArray
+from he_compare.comparisons.cluster.capacity import capacity_here
+from he_compare.comparisons.cluster.crew import WORKER_SECONDS, Crew, workers_here, workers_of
+from he_compare.comparisons.cluster.dask_executor import DaskExecutor
+from he_compare.comparisons.cluster.key_delivery import give_key
+from he_compare.comparisons.cluster.plan_files import write_plan
+from he_compare.comparisons.cluster.run_order import make_order
+from he_compare.comparisons.cluster.scheduler_access import access_to
+from he_compare.comparisons.measuring.config import RunConfig
+from he_compare.comparisons.measuring.plan import RunPlan
+from he_compare.comparisons.measuring.threads import ThreadShare, share_threads
+from he_compare.comparisons.progress import ProgressReporter
+
+MOST_WORKERS = 1024
+SHARED_FILES = ".workers"
+
+
+@dataclass(frozen=True)
+class WhoRuns:
+    """What the command says of workers. ``count``: None for as many as the machine bears.
+
+    ``scheduler``: address of a running cluster, '' for none; ``tls_ca``, ``tls_cert``, ``tls_key``:
+    certificates for it; ``wait_seconds``: for its first worker.
+    """
+
+    count: int | None = 1
+    scheduler: str = ""
+    tls_ca: Path | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    insecure: bool = False
+    wait_seconds: float = WORKER_SECONDS
+
+    def check(self) -> None:
+        """Raise UsageError on what contradicts itself, before anything is read."""
+        if self.count is not None and not 1 <= self.count <= MOST_WORKERS:
+            raise UsageError(
+                f"--workers {self.count} is not 1 to {MOST_WORKERS}",
+                fix="pass 1 to measure in one process",
+            )
+        if not self.scheduler and any((self.tls_ca, self.tls_cert, self.tls_key, self.insecure)):
+            raise UsageError(
+                "certificates are given for no scheduler", fix="pass --scheduler tls://HOST:8786"
+            )
+
+    def security(self) -> Any | None:
+        """Return what Dask takes for the scheduler. Raises UsageError."""
+        return access_to(
+            self.scheduler, self.tls_ca, self.tls_cert, self.tls_key, insecure=self.insecure
+        )
+
+
+@dataclass(frozen=True)
+class Staff:
+    """Who runs the cells, settled: so many workers here, or a crew of a cluster.
+
+    ``count``: 1 and no crew for this process alone.
+    """
+
+    count: int
+    threads: ThreadShare
+    crew: Crew | None = None
+    wait_seconds: float = WORKER_SECONDS
+
+    @property
+    def alone(self) -> bool:
+        """Whether this process measures the cells itself."""
+        return self.crew is None and self.count == 1
+
+
+def workers_wanted(who: WhoRuns, config: RunConfig, progress: ProgressReporter) -> int:
+    """Return how many workers are started here, and say it with the reason."""
+    cores = usable_cores()
+    if who.count is not None:
+        more = f", more than the {cores} cores" if who.count > cores else ""
+        if who.count > 1:
+            progress.line(f"{who.count} workers on this machine{more}")
+        return who.count
+    capacity = capacity_here()
+    pipelines = len(config.pipelines) * len(config.all_seeds)
+    count = min(capacity.workers, pipelines)
+    why = capacity.reason if count == capacity.workers else f"{pipelines} pipelines in all"
+    workers = "1 worker" if count == 1 else f"{count} workers"
+    progress.line(f"{workers} on this machine ({why})")
+    return count
+
+
+@contextlib.contextmanager
+def staffed(
+    who: WhoRuns, config: RunConfig, known: Mapping[str, Any] | None, progress: ProgressReporter
+) -> Iterator[Staff]:
+    """Settle who runs the cells, before the plan is made: threads are part of it.
+
+    ``known``: settings of the run that is resumed. Raises UsageError.
+    """
+    if not who.scheduler:
+        count = workers_wanted(who, config, progress)
+        yield Staff(count, share_threads(config.threads, count, known))
+        return
+    with workers_of(who.scheduler, who.security(), progress) as crew:
+        crew.wait_for_workers(who.wait_seconds)
+        count, own = len(crew.addresses()), crew.threads()
+        threads = share_threads(config.threads, 1, known, cores=own)
+        progress.line(f"{count} workers of {who.scheduler}, {threads.training} threads each")
+        yield Staff(count, threads, crew, who.wait_seconds)
+
+
+@contextlib.contextmanager
+def executor_of(
+    staff: Staff,
+    plan: RunPlan,
+    folder: RunFolder,
+    *,
+    dataset: str,
+    data_dir: Path | None,
+    offline: bool,
+    require_real: bool,
+    cache_dir: Path,
+    taped: IntArray | None,
+    progress: ProgressReporter,
+) -> Iterator[DaskExecutor]:
+    """Make what runs cells on workers, and start those that are this run's own.
+
+    Files that they share with this process lie in a private folder inside the run's, which goes
+    when this ends; what a killed process left there goes first.
+    """
+    with contextlib.ExitStack() as stack:
+        files = stack.enter_context(_private_folder(folder.path / SHARED_FILES))
+        write_plan(plan, files)
+        order = make_order(
+            plan,
+            token=secrets.token_hex(32),
+            dataset=dataset,
+            data_dir=data_dir,
+            offline=offline,
+            require_real=require_real,
+            files=files,
+            run_folder=folder.path,
+            cache_dir=cache_dir,
+            taped=taped,
+        )
+        crew = staff.crew or stack.enter_context(
+            workers_here(staff.count, staff.threads.training, progress, files)
+        )
+        yield DaskExecutor(
+            crew,
+            order,
+            wait_seconds=staff.wait_seconds,
+            keys=lambda hand: str(give_key(crew.client, hand.address, plan.key_file)),
+        )
+
+
+@contextlib.contextmanager
+def _private_folder(path: Path) -> Iterator[Path]:
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(mode=0o700)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
