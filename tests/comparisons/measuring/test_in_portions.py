@@ -60,7 +60,7 @@ SLOW = (
     "fhe-train[components=8,steps=3]",
     "fhe-tfhe[components=8]",
 )
-BUDGET = AttackBudget("tiny", 1, 10, 2, 4, 20, 30, 10, 5.0)
+BUDGET = AttackBudget("tiny", 1, 10, 2, 4, 20, 30, 10, 120.0)
 STEPS = ("brightness_prior", "reidentification", "freshness", "key_space")
 
 
