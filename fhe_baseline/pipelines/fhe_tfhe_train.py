@@ -8,7 +8,7 @@ sample and feature is the result. The trained head then classifies as in ``fhe-t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import Field
@@ -22,7 +22,6 @@ from he_compare.common.contracts import (
     Twin,
     Work,
 )
-from he_compare.common.costs import Costs, RunSizes, Untrained
 from he_compare.common.errors import UnavailableError
 from he_compare.common.run.records import SecurityClaims
 from he_compare.common.types import Float32Array, Float64Array, UInt8Array
@@ -111,39 +110,6 @@ class FheTfheTrainPipeline(TfhePipeline):
             "the hospital, which decrypts it; the server then holds a copy in the clear",
             trains=True,
         )
-
-    def costs(self, parameters: FheTfheTrainParameters, sizes: RunSizes) -> Costs | None:
-        """Features and encrypted training, by the price of a finished one; then inference.
-
-        Not said for more than two classes, which are not trained.
-        """
-        from he_compare.fhe_baseline.encryption_costs import tfhe_training_costs
-
-        if sizes.classes != TRAINED_CLASSES:
-            return None
-        width = parameters.train_features
-
-        def make(context: RunContext, data: TrainingData) -> FheTfheTrainFitted:
-            from he_compare.common.backbones.features import run_extractor
-            from he_compare.common.backbones.network_costs import random_features
-            from he_compare.fhe_baseline.preparation import fit_whitening
-            from he_compare.fhe_baseline.tfhe.quantised import quantise_head
-            from he_compare.fhe_baseline.tfhe.training_run import linear_model, scaled
-
-            features, _ = random_features(4 * sizes.width, sizes.width, sizes.classes)
-            preparation = fit_whitening(features, width)
-            inputs = scaled(preparation.apply(features))
-            model = linear_model(np.linspace(-1.0, 1.0, inputs.shape[1] + 1))
-            quantised = quantise_head(model, inputs, parameters.n_bits)
-            return FheTfheTrainFitted(
-                run_extractor(context), quantised, preparation, cast("TfheTrainingOutcome", None)
-            )
-
-        name = (
-            f"{NAME}, {parameters.n_bits} bits, {width} features, {sizes.backbone}, "
-            f"{sizes.image_size} px"
-        )
-        return tfhe_training_costs(sizes, parameters.train_images, width, Untrained(name, make))
 
     def most_classes(self, parameters: FheTfheTrainParameters, feature_width: int) -> int:
         """Two: Concrete ML trains no more under encryption."""
