@@ -36,6 +36,7 @@ def examine(data_dir: Path | None, key_file: Path, cache_dir: Path) -> list[Diag
     return [
         _python(),
         _resources(cache_dir),
+        _decoded_images(cache_dir),
         *_devices(),
         *_packages(),
         *_broken_plugins(),
@@ -75,6 +76,18 @@ def _devices() -> list[Diagnosis]:
     ]
     chosen = resolve_device(AUTOMATIC).name
     return [*checks, Diagnosis("--device auto", "ok", f"trains on {chosen}")]
+
+
+def _decoded_images(cache_dir: Path) -> Diagnosis:
+    """Say where decoded images are kept, how much they take, and how much more would fit."""
+    from he_compare.common.datasets.stored.image_store import stored_bytes
+
+    folder, count, taken = stored_bytes(cache_dir)
+    existing = next(p for p in (folder, *folder.parents) if p.exists())
+    free = shutil.disk_usage(existing).free
+    found = f"{count} files, {taken / 2**20:,.0f} MiB in {folder}; {free / 2**30:.0f} GiB free"
+    fix = "delete the folder to free it, when nothing is running" if count else ""
+    return Diagnosis("decoded images", "ok", found, fix)
 
 
 def _packages() -> list[Diagnosis]:

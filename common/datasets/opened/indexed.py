@@ -118,6 +118,16 @@ class IndexedImages:
         opened = self._opened(split, positions)
         return map_threaded(lambda i: as_rgb(opened(i)), range(len(positions)))
 
+    def own_channels(self, split: Split, positions: IntArray) -> Iterator[UInt8Array]:
+        """Yield images as stored, uint8 (height, width, 1) where they are grey, else with 3."""
+        opened = self._opened(split, positions)
+
+        def read(i: int) -> UInt8Array:
+            pixels: UInt8Array = np.asarray(opened(i), dtype=np.uint8)
+            return pixels[:, :, None] if pixels.ndim == 2 else pixels
+
+        return map_threaded(read, range(len(positions)))
+
     def place(self) -> str:
         """Return where the files lie; it is used in hashes only."""
         return str(self.root.resolve())

@@ -25,16 +25,22 @@ NEAR_BITS = 32
 # Images whose grey values differ by less, as standard deviation, look like nothing.
 FLAT = 1.0
 GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+# The grey of each value that all three channels have.
+GREYS = np.repeat(np.arange(256, dtype=np.float32)[:, None], 3, axis=1) @ GREY
 # Images that are compared at a time with how many others: memory does not grow with their number.
 ROWS, COLUMNS = 256, 8192
 
 
 def frequencies_of(image: UInt8Array) -> Float32Array:
-    """Return the low frequencies of an image (h, w, 3): float32 (16, 16), zeros if it is flat."""
+    """Return the low frequencies of an image (h, w, 1 or 3): float32 (16, 16), zeros if flat."""
     from PIL import Image
     from scipy.fft import dctn
 
-    grey = Image.fromarray(image.astype(np.float32) @ GREY)
+    if image.shape[2] == 1:
+        values = np.take(GREYS, image[..., 0], mode="clip")
+    else:
+        values = image.astype(np.float32) @ GREY
+    grey = Image.fromarray(values)
     small = np.asarray(grey.resize((SIDE, SIDE), Image.Resampling.BILINEAR), dtype=np.float32)
     if small.std() < FLAT:
         return np.zeros((FREQUENCIES, FREQUENCIES), dtype=np.float32)

@@ -146,6 +146,14 @@ def decoded_images(
     return DecodedImages(found, rows, time.perf_counter() - start, reused)
 
 
+def stored_bytes(cache_dir: Path) -> tuple[Path, int, int]:
+    """Return the folder of the stores, how many there are, and the bytes of all that lies there."""
+    folder = cache_dir / STORE_FOLDER
+    files = [path for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
+    taken = sum(path.stat().st_size for path in files)
+    return folder, sum(path.suffix == SUFFIX for path in files), taken
+
+
 def reader_version() -> str:
     """Return the SHA-256 of the code and libraries that decode."""
     import PIL

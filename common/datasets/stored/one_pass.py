@@ -56,6 +56,15 @@ class TellsSources(Protocol):
         ...
 
 
+@runtime_checkable
+class OwnChannels(Protocol):
+    """A dataset that gives grey images with one channel: an optional part, it saves time."""
+
+    def own_channels(self, split: Split, positions: IntArray) -> Iterator[UInt8Array]:
+        """Yield what ``native`` does, uint8 (height, width, 1) where an image is grey."""
+        ...
+
+
 @dataclass(frozen=True)
 class Wanted:
     """What a pass finds out. ``size``: of pixels, None for none.
@@ -123,7 +132,7 @@ def see(dataset: OpenDataset, portion: Portion, wanted: Wanted) -> list[SeenImag
         # Before the pixels: bytes that change between the two never pass for those decoded.
         sources = list(dataset.sources(split, positions))
     try:
-        natives = list(native_pixels(dataset, split, positions))
+        natives = list(_as_stored(dataset, split, positions))
         apart = None
         if wanted.size is not None and not wanted.scaled:
             apart = read_images(dataset, split, positions, wanted.size)
@@ -139,6 +148,15 @@ def see(dataset: OpenDataset, portion: Portion, wanted: Wanted) -> list[SeenImag
     ]
 
 
+def _as_stored(dataset: OpenDataset, split: Split, positions: IntArray) -> Iterator[UInt8Array]:
+    """Yield images as stored, with one channel where they are grey."""
+    if isinstance(dataset, OwnChannels):
+        yield from dataset.own_channels(split, positions)
+        return
+    for image in native_pixels(dataset, split, positions):
+        yield _least_channels(image)
+
+
 def _seen(image: UInt8Array, source: bytes, wanted: Wanted, apart: UInt8Array | None) -> SeenImage:
     native = pixels_sha256(image)
     look = frequencies_of(image) if wanted.looks else None
@@ -152,15 +170,17 @@ def _seen(image: UInt8Array, source: bytes, wanted: Wanted, apart: UInt8Array | 
 def _scaled(image: UInt8Array, size: int) -> UInt8Array:
     from PIL import Image
 
-    kept = _least_channels(image)
-    drawn = Image.fromarray(kept[..., 0] if kept.shape[2] == 1 else kept)
-    square = to_square(drawn, size)
-    return np.ascontiguousarray(square[..., :1]) if kept.shape[2] == 1 else _least_channels(square)
+    if image.shape[2] == 3:
+        return _least_channels(to_square(Image.fromarray(image), size))
+    grey = Image.fromarray(image[..., 0])
+    if grey.size != (size, size):
+        grey = grey.resize((size, size), Image.Resampling.BICUBIC)
+    return np.asarray(grey, dtype=np.uint8)[..., None]
 
 
 def _least_channels(image: UInt8Array) -> UInt8Array:
     """Return one channel of an image whose three are equal, else all."""
-    first = image[..., 0]
+    first = np.ascontiguousarray(image[..., 0])
     grey = np.array_equal(first, image[..., 1]) and np.array_equal(first, image[..., 2])
     return np.ascontiguousarray(image[..., :1]) if grey else image
 
@@ -174,7 +194,7 @@ def _scales_alike(dataset: OpenDataset, portions: Sequence[Portion], wanted: Wan
         split, one = portions[number].split, portions[number].positions[:1]
         try:
             own = read_images(dataset, split, one, wanted.size)[0]
-            (native,) = native_pixels(dataset, split, one)
+            (native,) = _as_stored(dataset, split, one)
         except DataError:
             continue
         if not np.array_equal(own, np.broadcast_to(_scaled(native, wanted.size), own.shape)):
