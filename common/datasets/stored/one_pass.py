@@ -208,9 +208,12 @@ def _shared(
     """Yield what is seen in each portion, by processes once it shows that they are worth it."""
     start, done = time.process_time(), 0
     for done, portion in enumerate(portions, start=1):
-        yield see(dataset, portion, wanted)
-        left = (time.process_time() - start) / done * (len(portions) - done)
-        if left > WORTH_PROCESSES and usable_cores() > 1:
+        seen = see(dataset, portion, wanted)
+        left = (time.process_time() - start) / max(done - 1, 1) * (len(portions) - done)
+        yield seen
+        if done == 1:
+            start = time.process_time()  # the first portion imports what decodes
+        elif left > WORTH_PROCESSES and usable_cores() > 1:
             break
     rest = portions[done:]
     if not rest or not _can_be_shared(dataset):
