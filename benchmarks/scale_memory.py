@@ -65,6 +65,7 @@ def measure(quick: bool, sizes: Sequence[int] = ()) -> list[Row]:
         for what, value in found.items():
             rows.append(_row(what, value, count, first, asked[0]))
             first.setdefault(what, value)
+            print(f"{rows[-1].name}: {value:.3f} {rows[-1].unit}", file=sys.stderr, flush=True)
     return rows
 
 
