@@ -37,7 +37,7 @@ from he_compare.comparisons.measuring.clear_models import WHOLE_PIECES
 from he_compare.comparisons.measuring.config import load_config
 from he_compare.comparisons.measuring.measurer import CellMeasurer
 from he_compare.comparisons.measuring.plan import RunPlan, make_plan
-from he_compare.comparisons.measuring.runner import HereExecutor, execute
+from he_compare.comparisons.measuring.runner import CellLog, HereExecutor
 from he_compare.comparisons.progress import ProgressReporter
 from he_compare.fhe_baseline.checks.tools.victim import MOST_INSPECTED
 from tests.support.imagefolders import CLASSES, write_image
@@ -164,7 +164,8 @@ def test_a_pipeline_and_its_audit_ask_for_portions_only(
         ground = plan.ground(run.artefacts, tmp_path / "cache", progress)
         measurer = CellMeasurer(plan, ground, np.arange(0, COUNTS["test"], 9))
         try:
-            execute(plan, run, HereExecutor(measurer), progress)
+            log = CellLog(plan, run, progress)
+            HereExecutor(measurer).run(log.to_do(), log)
         finally:
             measurer.close()
         ended = {record.cell.phase: record for record in run.records()}
