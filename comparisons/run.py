@@ -66,7 +66,8 @@ def run_command(
             if not estimate:
                 print(resuming.explain_cells(plan, folder))
                 print()
-            print(estimate_run(plan, folder, default_cache_dir(), progress, as_json=as_json))
+            place = (folder, default_cache_dir())
+            print(estimate_run(plan, *place, progress, staff.count, as_json=as_json))
             return EXIT_OK
         _announce(plan, progress)
         if folder.exists():
@@ -81,7 +82,7 @@ def run_command(
             folder.keep_copies(plan.copies)
             if folder.recover():
                 progress.line("incomplete record from a crash ignored; its cell runs again")
-            announce_estimate(plan, folder, default_cache_dir(), progress)
+            announce_estimate(plan, folder, default_cache_dir(), progress, staff.count)
             measurer = _measurer(plan, folder, progress)
             make_executor = partial(
                 executor_of,

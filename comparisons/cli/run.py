@@ -93,7 +93,7 @@ def run(
             help="Processes on this machine that measure cells beside each other; latency is "
             "measured alone. 1: all in one process. The cores are shared among them, which settles "
             "the threads of a new run; a resumed run keeps its own, with any number of workers.",
-            show_default="as many as the machine bears; 1 with an audit",
+            show_default="as many as the machine bears",
             envvar="COMPARE_WORKERS",
             rich_help_panel="Workers",
         ),

@@ -21,7 +21,7 @@ from he_compare.comparisons.cluster.key_delivery import give_key
 from he_compare.comparisons.cluster.plan_files import write_plan
 from he_compare.comparisons.cluster.run_order import make_order
 from he_compare.comparisons.cluster.scheduler_access import access_to
-from he_compare.comparisons.measuring.config import NO_AUDIT, RunConfig
+from he_compare.comparisons.measuring.config import RunConfig
 from he_compare.comparisons.measuring.plan import RunPlan
 from he_compare.comparisons.measuring.threads import ThreadShare, share_threads
 from he_compare.comparisons.progress import ProgressReporter
@@ -91,10 +91,6 @@ def workers_wanted(who: WhoRuns, config: RunConfig, progress: ProgressReporter) 
         if who.count > 1:
             progress.line(f"{who.count} workers on this machine{more}")
         return who.count
-    if config.audit != NO_AUDIT:
-        # Keys that workers make are theirs, and the audit attacks from this process.
-        progress.line("1 worker on this machine (the audit attacks under the keys made in it)")
-        return 1
     capacity = capacity_here()
     pipelines = len(config.pipelines) * len(config.all_seeds)
     count = min(capacity.workers, pipelines)

@@ -25,6 +25,7 @@ def estimate_run(
     folder: RunFolder,
     cache_dir: Path,
     progress: ProgressReporter,
+    workers: int,
     *,
     as_json: bool = False,
 ) -> str:
@@ -33,20 +34,20 @@ def estimate_run(
     Raises CellError where the probe fails.
     """
     progress.line("estimating: a probe of this machine takes about half a minute, once")
-    found = forecast(plan, folder, cache_dir)
+    found = forecast(plan, folder, cache_dir, workers=workers)
     if as_json:
         return json.dumps(estimate_as_json(found), indent=2, ensure_ascii=False)
     return estimate_text(found, terminal_columns())
 
 
 def announce_estimate(
-    plan: RunPlan, folder: RunFolder, cache_dir: Path, progress: ProgressReporter
+    plan: RunPlan, folder: RunFolder, cache_dir: Path, progress: ProgressReporter, workers: int
 ) -> None:
     """Say in a line what a run will take, where an earlier probe of this machine knows.
 
     Where the machine has too little memory or disk, that is said as well; nothing is refused.
     """
-    found = forecast_by_kept_prices(plan, folder, cache_dir)
+    found = forecast_by_kept_prices(plan, folder, cache_dir, workers=workers)
     if found is None:
         return
     progress.line(in_one_line(found))

@@ -55,17 +55,8 @@ def test_more_workers_than_cores_are_allowed_and_said(capsys: pytest.CaptureFixt
     assert f"more than the {usable_cores()} cores" in capsys.readouterr().err
 
 
-def test_a_run_with_an_audit_keeps_its_keys_in_one_process_unless_asked(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    config = load_config("smoke", {"audit": "quick"})
-    assert workers_wanted(WhoRuns(count=None), config, ProgressReporter()) == 1
-    assert "under the keys made in it" in capsys.readouterr().err
-    assert workers_wanted(WhoRuns(count=2), config, ProgressReporter()) == 2
-
-
 def test_one_pipeline_has_one_worker(capsys: pytest.CaptureFixture[str]) -> None:
-    config = load_config("smoke", {"pipelines": ["plaintext"], "audit": "none"})
+    config = load_config("smoke", {"pipelines": ["plaintext"]})
     assert workers_wanted(WhoRuns(count=None), config, ProgressReporter()) == 1
     assert "1 worker on this machine" in capsys.readouterr().err
 
