@@ -129,7 +129,9 @@ def test_python_in_the_documentation_runs(
     ]
     assert blocks
     for block in blocks:
-        exec(compile(block, "documentation", "exec"), {})
+        code = compile(block, "documentation", "exec")
+        if "dask_jobqueue" not in block:  # it starts jobs of a queue
+            exec(code, {})
     assert "plaintext" in capsys.readouterr().out
 
 
