@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from he_compare.common.environment import thread_environment
 from he_compare.common.errors import CellError, UsageError
@@ -60,10 +61,11 @@ class Crew:
 
     def addresses(self) -> dict[str, str]:
         """Return the host of every worker of the cluster. Raises CellError without scheduler."""
-        workers: dict[str, Any] | None = None
+        # Not ``scheduler_info``: what it returns may be a view without workers.
+        workers: dict[str, int] | None = None
         if self.client.status == "running":
             with contextlib.suppress(OSError, TimeoutError):
-                workers = self.client.scheduler_info().get("workers", {})
+                workers = self.client.nthreads()
         if workers is None or self.client.status != "running":
             now = time.monotonic()
             self._silent_since = self._silent_since or now
@@ -74,7 +76,7 @@ class Crew:
                 )
             return {one.address: "" for one in self.hands.values()}
         self._silent_since = None
-        return {address: str(facts.get("host", "")) for address, facts in workers.items()}
+        return {address: str(urlsplit(address).hostname or "") for address in workers}
 
     def update(self, order: RunOrder) -> tuple[list[Hand], list[Hand]]:
         """Look who is there: return who is new, and who was lost since the last time.
@@ -116,8 +118,7 @@ class Crew:
 
     def threads(self) -> int:
         """Return the fewest threads that a worker was started with."""
-        workers = self.client.scheduler_info().get("workers", {})
-        return min((int(one.get("nthreads", 1)) for one in workers.values()), default=1)
+        return min((int(one) for one in self.client.nthreads().values()), default=1)
 
     def refuse(self, hand: Hand, problem: str) -> None:
         """Leave a worker out that cannot take part."""
