@@ -17,13 +17,28 @@ from typing import Any
 
 from he_compare.common.errors import CellError
 from he_compare.common.run.store import write_atomic
+from he_compare.comparisons.measuring.plan import RunPlan, key_file_of_seed
 
 KEY_NAME = "client.key"
 PRIVATE = 0o600
 ANSWER_SECONDS = 60.0
 
 
-def give_key(client: Any, worker: str, key_file: Path) -> Path:
+def give_keys(client: Any, worker: str, plan: RunPlan) -> Path:
+    """Send the keys of all seeds that have a file to one worker; return where the first lies.
+
+    Those of further seeds lie beside it, where the plan on the worker looks for them. Raises
+    CellError where the worker was lost before it had them.
+    """
+    first = give_key(client, worker, plan.key_file)
+    for seed in plan.config.all_seeds[1:]:
+        key_file = plan.key_file_of(seed)
+        if key_file.is_file():
+            give_key(client, worker, key_file, key_file_of_seed(Path(KEY_NAME), seed).name)
+    return first
+
+
+def give_key(client: Any, worker: str, key_file: Path, name: str = KEY_NAME) -> Path:
     """Send a key file to one worker of a Dask client; return where it lies there.
 
     Raises CellError where the worker was lost before it had the key.
@@ -32,7 +47,9 @@ def give_key(client: Any, worker: str, key_file: Path) -> Path:
 
     # Without a hash of its own, for the name of what is sent is known to the scheduler.
     sent = client.scatter(key_file.read_bytes(), workers=[worker], direct=True, hash=False)
-    kept = client.submit(keep_key, sent, workers=[worker], allow_other_workers=False, pure=False)
+    kept = client.submit(
+        keep_key, sent, name, workers=[worker], allow_other_workers=False, pure=False
+    )
     try:
         return Path(kept.result(timeout=ANSWER_SECONDS))
     except (KilledWorker, OSError) as error:
@@ -44,9 +61,9 @@ def give_key(client: Any, worker: str, key_file: Path) -> Path:
             future.release()
 
 
-def keep_key(content: bytes) -> str:
+def keep_key(content: bytes, name: str = KEY_NAME) -> str:
     """Write a key into a private file of this process; return its path. Runs in a worker."""
-    path = _private_folder() / KEY_NAME
+    path = _private_folder() / name
     write_atomic(path, content, mode=PRIVATE)
     return str(path)
 

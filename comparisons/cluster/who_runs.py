@@ -17,7 +17,7 @@ from he_compare.common.types import IntArray
 from he_compare.comparisons.cluster.capacity import capacity_here
 from he_compare.comparisons.cluster.crew import WORKER_SECONDS, Crew, Hand, workers_here, workers_of
 from he_compare.comparisons.cluster.dask_executor import DaskExecutor
-from he_compare.comparisons.cluster.key_delivery import give_key
+from he_compare.comparisons.cluster.key_delivery import give_keys
 from he_compare.comparisons.cluster.plan_files import write_plan
 from he_compare.comparisons.cluster.run_order import make_order
 from he_compare.comparisons.cluster.scheduler_access import access_to
@@ -161,13 +161,13 @@ def executor_of(
             crew,
             order,
             wait_seconds=staff.wait_seconds,
-            keys=lambda hand: _key_on(crew, hand, plan.key_file),
+            keys=lambda hand: _key_on(crew, hand, plan),
         )
 
 
-def _key_on(crew: Crew, hand: Hand, key_file: Path) -> str:
-    """Give the client's key to a worker, where the plan has made one; return where it lies."""
-    return str(give_key(crew.client, hand.address, key_file)) if key_file.is_file() else ""
+def _key_on(crew: Crew, hand: Hand, plan: RunPlan) -> str:
+    """Give the keys of all seeds to a worker, where there are any; return where the first lies."""
+    return str(give_keys(crew.client, hand.address, plan)) if plan.key_file.is_file() else ""
 
 
 @contextlib.contextmanager

@@ -167,7 +167,7 @@ class RunPlan:
         """
         if seed == self.config.seed:
             return self.key_file
-        return self.key_file.with_name(f"{self.key_file.stem}-seed-{seed}{self.key_file.suffix}")
+        return key_file_of_seed(self.key_file, seed)
 
     @property
     def measured_on(self) -> str:
@@ -352,6 +352,11 @@ def keying_packages() -> dict[str, str]:
     versions = fingerprint_environment(1).packages
     names = ("torch", "timm", "numpy", "scikit-learn", "tenseal", "concrete-ml", "pillow")
     return {name: versions[name] for name in names}
+
+
+def key_file_of_seed(first: Path, seed: int) -> Path:
+    """Return where the client's key of a further seed lies: beside that of the first."""
+    return first.with_name(f"{first.stem}-seed-{seed}{first.suffix}")
 
 
 def make_plan(

@@ -14,8 +14,9 @@ from he_compare.common import plugins
 from he_compare.common.contracts import RunSettings, TrainingData
 from he_compare.common.errors import UsageError
 from he_compare.common.run.records import RunRecord
-from he_compare.common.run.store import ArtefactFolder, RunFolder
+from he_compare.common.run.store import ArtefactFolder, RunFolder, write_atomic
 from he_compare.common.types import Phase, Status
+from he_compare.comparisons.cluster import key_delivery
 from he_compare.comparisons.measuring.config import load_config
 from he_compare.comparisons.measuring.pipeline_spec import PipelineSpec
 from he_compare.comparisons.measuring.plan import RunPlan
@@ -128,6 +129,23 @@ def test_data_follow_the_first_seed_and_training_follows_each(key_file: Path) ->
     ]
     assert (first.seed, again.seed) == (4, 5)
     assert again == replace(first, seed=5, key_file=made.key_file_of(5))
+
+
+def test_a_worker_elsewhere_gets_the_key_of_every_seed_where_its_plan_looks_for_it(
+    key_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = plan(key_file, seeds="4,5,6")
+    made.cells()
+    there = tmp_path / "worker"
+
+    def put(client: Any, worker: str, key: Path, name: str = key_delivery.KEY_NAME) -> Path:
+        there.mkdir(exist_ok=True)
+        write_atomic(there / name, key.read_bytes(), mode=0o600)
+        return there / name
+
+    monkeypatch.setattr(key_delivery, "give_key", put)
+    first = key_delivery.give_keys(None, "tcp://worker", made)
+    assert replace(made, key_file=first).cells() == made.cells()
 
 
 def record(made: RunPlan, position: int) -> RunRecord:
