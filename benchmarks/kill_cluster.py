@@ -1,4 +1,4 @@
-"""A scheduler and two workers over TLS, as processes of their own, for ``scale_kills``."""
+"""A scheduler and workers over TLS, as processes of their own, for the benchmarks of a cluster."""
 
 from __future__ import annotations
 
@@ -34,8 +34,16 @@ def certificates(folder: Path) -> None:
 class Cluster:
     """What a run needs besides its driver: nothing, or a scheduler and its workers."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str], *, external: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        environment: Mapping[str, str],
+        *,
+        external: bool,
+        workers: int = WORKERS,
+    ) -> None:
         self.folder = folder
+        self.count = workers
         self.environment = dict(environment)
         self.external = external
         self.scheduler: psutil.Process | None = None
@@ -47,7 +55,7 @@ class Cluster:
     def options(self) -> list[str]:
         """Return the options of ``compare run`` that ask for it."""
         if not self.external:
-            return ["--workers", str(WORKERS)]
+            return ["--workers", str(self.count)]
         return ["--scheduler", self._address(), *self._tls("--tls-ca")]
 
     def processes(self) -> list[psutil.Process]:
@@ -71,7 +79,7 @@ class Cluster:
                 *("worker", self._address(), "--nthreads", "1", "--no-nanny"),
                 *("--death-timeout", "20", "--local-directory", str(self.folder / "work"), *place),
             )
-            for _ in range(WORKERS)
+            for _ in range(self.count)
         ]
 
     def close(self) -> None:

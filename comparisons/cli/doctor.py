@@ -15,6 +15,7 @@ from he_compare.common.environment import fingerprint_environment, usable_cores
 from he_compare.common.errors import CompareError
 from he_compare.common.plugin_kinds import KINDS
 from he_compare.common.plugins import import_third_parties
+from he_compare.comparisons.cluster.capacity import capacity_here
 
 Level = Literal["ok", "note", "problem"]
 NEEDED_DISK_BYTES = 2 << 30
@@ -36,6 +37,7 @@ def examine(data_dir: Path | None, key_file: Path, cache_dir: Path) -> list[Diag
     return [
         _python(),
         _resources(cache_dir),
+        _workers(),
         _decoded_images(cache_dir),
         *_devices(),
         *_packages(),
@@ -60,6 +62,12 @@ def _resources(cache_dir: Path) -> Diagnosis:
             "resources", "problem", found, "at least 4 GiB of memory and 2 GiB of disk are needed"
         )
     return Diagnosis("resources", "ok", found)
+
+
+def _workers() -> Diagnosis:
+    """Say how many workers a run starts here unless it is told otherwise."""
+    capacity = capacity_here()
+    return Diagnosis("workers", "ok", f"{capacity.workers} ({capacity.reason})")
 
 
 def _devices() -> list[Diagnosis]:

@@ -13,6 +13,7 @@ from he_compare.common.backbones.device import Device
 from he_compare.comparisons.cli import doctor
 from he_compare.comparisons.cli.app import app
 from he_compare.comparisons.cli.doctor import Diagnosis, examine, render
+from he_compare.comparisons.cluster.capacity import capacity_here
 
 
 def check_named(name: str, data: Path, key: Path, cache: Path) -> Diagnosis:
@@ -71,3 +72,12 @@ def test_every_device_is_listed_with_its_memory_and_what_auto_takes(
     }
     monkeypatch.setattr(device, "devices", lambda: (processor,))
     assert {one.name: one.found for one in doctor._devices()}["--device auto"] == "trains on cpu"
+
+
+def test_the_number_of_workers_is_told_with_what_bounds_it(tmp_path: Path) -> None:
+    (found,) = [
+        one for one in examine(None, tmp_path / "client.key", tmp_path) if one.name == "workers"
+    ]
+    assert found.level == "ok"
+    assert found.found.startswith(f"{capacity_here().workers} (")
+    assert "bounded by its" in found.found
