@@ -172,9 +172,9 @@ def _audit(
     if plan.config.audit == "none":
         return []
     from he_compare.comparisons.auditing.audit import audit_run
-    from he_compare.comparisons.cluster.audit_lanes import lanes_of
+    from he_compare.comparisons.cluster.audit_lanes import CrewLanes
 
-    lanes = lanes_of(executor, plan, folder) if executor is not None else ()
+    lanes = CrewLanes(executor, plan, folder) if executor is not None else None
     return audit_run(plan, folder, measurer, progress, lanes)
 
 

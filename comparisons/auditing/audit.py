@@ -49,7 +49,7 @@ from he_compare.comparisons.auditing.deployments import (
     ground_of_audit,
 )
 from he_compare.comparisons.auditing.harness import Harness
-from he_compare.comparisons.auditing.lanes import Lane
+from he_compare.comparisons.auditing.lanes import LaneSource
 from he_compare.comparisons.auditing.pool import DatasetPool, PlainPool, RunPool
 from he_compare.comparisons.auditing.targets import (
     Target,
@@ -162,7 +162,7 @@ def audit_run(
     folder: RunFolder,
     measurer: CellMeasurer,
     progress: ProgressReporter,
-    lanes: Sequence[Lane] = (),
+    lanes: LaneSource | None = None,
 ) -> list[AttackOutcome]:
     """Attack every pipeline of a run as it was deployed, into the run's folder.
 
@@ -170,7 +170,7 @@ def audit_run(
     what was left is recorded as not run.
     """
     setup = setup_of_run(plan)
-    beside = f" on {len(lanes)} workers" if lanes else ""
+    beside = f" on {lanes.count} workers" if lanes is not None else ""
     progress.line(f"audit with the {setup.budget.name} budget{beside}")
     records = deployed_cells(plan, folder)
     deployments = RunDeployments(plan, records, folder.path, measurer)

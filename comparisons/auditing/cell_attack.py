@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from he_compare.common.attack import Attack, Check
 from he_compare.common.errors import CellError, CompareError, MessageError, UnavailableError
@@ -66,6 +66,11 @@ class CellAttacker:
             traceback.print_exc()
             reason = f"{cell.attack.name!r} failed: {type(error).__name__}: {error}"
             yield _placed(Finished(draft.not_run(NotRun.ERROR, reason)), cell)
+
+    def failed_elsewhere(self, cell: AuditCell, reason: str) -> Finished:
+        """Return the outcome of a cell that another process could not attack."""
+        closed = replace(cell, target=cell.target.closed(reason))
+        return _placed(Finished(self._draft(closed).not_run(NotRun.ERROR, reason)), cell)
 
     def _cell(
         self, cell: AuditCell, draft: OutcomeDraft, late: str, controls: bool

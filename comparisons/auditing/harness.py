@@ -14,7 +14,7 @@ from he_compare.common.run.store import RunFolder
 from he_compare.comparisons.auditing import artefacts, suite
 from he_compare.comparisons.auditing.audit_cells import AuditCell, ControlsTold, Setup, cells_of
 from he_compare.comparisons.auditing.cell_attack import CellAttacker, Finished
-from he_compare.comparisons.auditing.lanes import Lane, attack_beside
+from he_compare.comparisons.auditing.lanes import LaneSource, attack_beside
 from he_compare.comparisons.auditing.targets import Target
 from he_compare.comparisons.progress import ProgressReporter
 
@@ -22,7 +22,7 @@ from he_compare.comparisons.progress import ProgressReporter
 class Harness:
     """Attacks targets; what is finished in the folder is kept.
 
-    ``lanes``: processes that attack beside each other; none: this process, one cell at a time.
+    ``lanes``: processes that attack beside each other; None: this process, one cell at a time.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class Harness:
         setup: Setup,
         folder: RunFolder,
         progress: ProgressReporter,
-        lanes: Sequence[Lane] = (),
+        lanes: LaneSource | None = None,
     ) -> None:
         self.setup = setup
         self.folder = folder
@@ -66,10 +66,11 @@ class Harness:
         self, cells: Sequence[AuditCell], told: ControlsTold
     ) -> Iterator[tuple[AuditCell, Sequence[Finished]]]:
         """Yield what cells give: here one at a time, outcome by outcome, or beside each other."""
-        if self.lanes:
-            yield from attack_beside(cells, self.lanes, self._late, told.wanted, self._lost)
-            return
         attacker = CellAttacker(self.setup, self.progress)
+        if self.lanes is not None:
+            tell = (self._late, told.wanted, attacker.failed_elsewhere, self._lost)
+            yield from attack_beside(cells, self.lanes, *tell)
+            return
         for cell in cells:
             for one in attacker.attack(cell, self._late(), told.wanted(cell)):
                 yield cell, [one]
@@ -80,7 +81,7 @@ class Harness:
         self._tell(one.outcome)
 
     def _lost(self, what: str) -> None:
-        self.progress.say(f"note: {what}; the others do what it was doing")
+        self.progress.say(f"note: {what}; what it was doing waits for another")
 
     def _late(self) -> str:
         limit = self.setup.seconds

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from typing import Any, Literal
 
@@ -97,6 +97,14 @@ class Target:
         if isinstance(self._opened, CompareError):
             raise self._opened
         return self._opened
+
+    def closed(self, reason: str) -> Target:
+        """Return the same target as one that cannot be opened: nothing is fitted for it here."""
+
+        def refuse() -> Opened:
+            raise CellError(reason)
+
+        return replace(self, open_it=refuse, _keys={}, _opened=None)
 
     @property
     def scheme(self) -> Scheme:

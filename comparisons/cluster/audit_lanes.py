@@ -7,7 +7,7 @@ and what it was doing is done by another lane.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,9 @@ class WorkerLane:
         """Name of the worker, as the run counts them."""
         return self.hand.title
 
-    def attack(self, cell: AuditCell, late: str, controls: bool) -> list[Finished]:
+    def attack(
+        self, cell: AuditCell, late: str, controls: bool, stop: threading.Event
+    ) -> list[Finished]:
         """Have the worker attack one cell. Raises LaneLostError, and CellError for its problems."""
         record = self.records.get(cell.target.label)
         order = order_of(cell, self.setup.budget.name, late, controls, record)
@@ -61,9 +63,8 @@ class WorkerLane:
         tapes = self._tapes_for(cell, record)
         for _ in range(MOST_SENT):
             held = self.folder.artefacts.names()
-            answer = self._answer(
-                self.submit(audit_tasks.attack_cell, self.hand, text, held, given, tapes)
-            )
+            asked = self.submit(audit_tasks.attack_cell, self.hand, text, held, given, tapes)
+            answer = self._answer(asked, stop)
             wanted = wanted_artefact(answer)
             artefact = self.folder.artefacts.stored_intact(wanted) if wanted else None
             if artefact is None or wanted in given:
@@ -72,14 +73,16 @@ class WorkerLane:
         self._tapes |= set(tapes)
         return read_outcomes(answer, cell, control_identities(self.setup, cell))
 
-    def _answer(self, future: Any) -> object:
-        """Wait for a task. Raises LaneLostError where its worker is gone."""
+    def _answer(self, future: Any, stop: threading.Event) -> object:
+        """Wait for a task. Raises LaneLostError where its worker is gone, or the audit stops."""
         from distributed import KilledWorker
 
         done = threading.Event()
         future.add_done_callback(lambda _: done.set())
         try:
             while not done.wait(LOOK_SECONDS):
+                if stop.is_set():
+                    raise LaneLostError("the audit was stopped")
                 if not self.is_there(self.hand):
                     raise LaneLostError("it is not among the workers of the scheduler any more")
             if future.status != "finished":
@@ -103,23 +106,43 @@ class WorkerLane:
         return {name: _content(self.folder.path, name) for name in names if name}
 
 
-def lanes_of(executor: DaskExecutor, plan: RunPlan, folder: RunFolder) -> list[WorkerLane]:
-    """Return a lane for every worker of a run. Raises UsageError where none can take part."""
-    hands = executor.settle_workers()
-    setup, records = setup_of_run(plan), deployed_cells(plan, folder)
-    return [
-        WorkerLane(
+class CrewLanes:
+    """The workers of a run as lanes, those that come while it audits included.
+
+    Raises UsageError where none can take part.
+    """
+
+    def __init__(self, executor: DaskExecutor, plan: RunPlan, folder: RunFolder) -> None:
+        self._executor, self._folder = executor, folder
+        self._setup, self._records = setup_of_run(plan), deployed_cells(plan, folder)
+        self._served: set[str] = set()
+        self.wait_seconds = executor.wait_seconds
+        self.count = len(executor.settle_workers())
+
+    def newcomers(self, serving: Collection[str]) -> list[WorkerLane]:
+        """Return a lane for every worker that serves in none."""
+        hands = self._executor.meet_workers()
+        self.count = len(hands)
+        return [self._lane(hand) for hand in hands if hand.title not in serving]
+
+    def _lane(self, hand: Hand) -> WorkerLane:
+        # A worker that was lost and is there again, at its old address, is another process.
+        if hand.title in self._served:
+            self._executor.homes.lose(hand)
+        self._served.add(hand.title)
+        return WorkerLane(
             hand=hand,
-            holds=executor.homes.labels_at(hand, plan.config.seed),
-            setup=setup,
-            folder=folder,
-            records=records,
-            submit=executor.ask,
-            is_there=executor.has,
+            holds=self._executor.homes.deployed_by(hand),
+            setup=self._setup,
+            folder=self._folder,
+            records=self._records,
+            submit=self._executor.ask,
+            is_there=self._executor.has,
         )
-        for hand in hands
-    ]
 
 
 def _content(folder: Path, name: str) -> bytes:
-    return inside(folder, name).read_bytes()
+    try:
+        return inside(folder, name).read_bytes()
+    except OSError as error:
+        raise CellError(f"{name} of the run folder does not read: {error.strerror}") from None

@@ -74,7 +74,7 @@ class DaskExecutor:
         self.homes = Homes()
         self.key_files: dict[str, str] = {}
         self._text = order.model_dump_json()
-        self._wait = wait_seconds
+        self.wait_seconds = wait_seconds
         self._keys = keys
         self._flights: dict[str, Flight] = {}
         self._landed: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -100,7 +100,7 @@ class DaskExecutor:
 
     def gather_workers(self) -> None:
         """Wait for workers and let each make the plan. Raises UsageError where one cannot."""
-        self.crew.wait_for_workers(self._wait)
+        self.crew.wait_for_workers(self.wait_seconds)
         self.crew.update(self.order)
         self._prepare([*self.crew.hands.values()])
         if self.crew.refused:
@@ -113,11 +113,14 @@ class DaskExecutor:
         """
         if not self.crew.hands:
             self.gather_workers()
-        else:
-            new, lost = self.crew.update(self.order)
-            for hand in lost:
-                self._note_lost(hand)
-            self._prepare(new)
+        return self.meet_workers()
+
+    def meet_workers(self) -> list[Hand]:
+        """Return the workers that are there and can take part. Raises CellError: no scheduler."""
+        new, lost = self.crew.update(self.order)
+        for hand in lost:
+            self._note_lost(hand)
+        self._prepare(new)
         return [*self.crew.hands.values()]
 
     def _prepare(self, hands: Sequence[Hand]) -> None:
@@ -185,7 +188,7 @@ class DaskExecutor:
                 start(waiting, log)
             else:
                 without_since = without_since or time.monotonic()
-                if time.monotonic() - without_since > self._wait:
+                if time.monotonic() - without_since > self.wait_seconds:
                     raise UsageError(
                         f"{self.crew.address} has no workers any more",
                         fix="start some and run the same command again: finished cells are kept",
@@ -268,6 +271,7 @@ class DaskExecutor:
         )
         measured = answer.measured
         record = measured.record.model_copy(update={"place": place})
+        self.homes.note_deployed(flight.cell, flight.hand)
         done = MeasuredCell(record, measured.files, measured.view, measured.trace)
         log.end(flight.cell, done, f"{log.title(flight.cell)}: ")
 

@@ -18,9 +18,14 @@ def pipeline_of(cell: PlannedCell) -> tuple[str, int]:
 
 @dataclass
 class Homes:
-    """The worker that has each pipeline ready, by address."""
+    """The worker that has each pipeline ready, by address, and who deployed those of the run.
+
+    Only who deployed one has its key and its messages in memory: a pipeline that was opened again,
+    for latency or robustness, has another key.
+    """
 
     _of: dict[tuple[str, int], str] = field(default_factory=dict)
+    _deployed: dict[str, str] = field(default_factory=dict)
 
     def of(self, cell: PlannedCell) -> str | None:
         """Return the address of the worker that has the pipeline of a cell; None for none."""
@@ -30,14 +35,19 @@ class Homes:
         """Remember who has the pipeline of a cell from now on."""
         self._of[pipeline_of(cell)] = hand.address
 
-    def labels_at(self, hand: Hand, seed: int) -> frozenset[str]:
-        """Return the pipelines of one seed that a worker has ready, by label."""
-        here = [name for name, address in self._of.items() if address == hand.address]
-        return frozenset(label for label, of in here if of == seed)
+    def note_deployed(self, cell: PlannedCell, hand: Hand) -> None:
+        """Take note of who ran a cell, where it is the one whose deployment is attacked."""
+        if cell.phase is Phase.ACCURACY and not cell.again:
+            self._deployed[cell.planned.label] = hand.address
+
+    def deployed_by(self, hand: Hand) -> frozenset[str]:
+        """Return the pipelines that a worker deployed for the first seed, by label."""
+        return frozenset(name for name, one in self._deployed.items() if one == hand.address)
 
     def lose(self, hand: Hand) -> None:
         """Forget a worker that is gone."""
         self._of = {name: one for name, one in self._of.items() if one != hand.address}
+        self._deployed = {k: one for k, one in self._deployed.items() if one != hand.address}
 
     def count(self, hand: Hand) -> int:
         """Return how many pipelines a worker has."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,15 @@ from he_compare.common.adversary import Truth, View
 from he_compare.common.attack import Attack, AuditStep
 from he_compare.common.attack_score import AttackMetric, Score
 from he_compare.common.audit_budget import AttackBudget
-from he_compare.common.errors import CellError, IntegrityError
+from he_compare.common.errors import CellError, IntegrityError, MessageError
 from he_compare.common.run.records import AttackOutcome
 from he_compare.common.run.store import RunFolder
-from he_compare.common.types import Knowledge
+from he_compare.common.types import Knowledge, NotRun
 from he_compare.comparisons.auditing import artefacts, suite
 from he_compare.comparisons.auditing.audit_cells import AuditCell, Setup, cells_of
 from he_compare.comparisons.auditing.cell_attack import CellAttacker, Finished
 from he_compare.comparisons.auditing.harness import Harness
-from he_compare.comparisons.auditing.lanes import Lane, LaneLostError
+from he_compare.comparisons.auditing.lanes import GIVEN_UP, LaneLostError, attack_beside
 from he_compare.comparisons.auditing.targets import Target, cipher_target
 from he_compare.comparisons.progress import ProgressReporter
 from tests.support.attackpool import InventedPool
@@ -72,19 +73,46 @@ class ThreadLane:
         attacks: Sequence[AuditStep],
         holds: Sequence[str] = (),
         dies_at: int = 0,
+        dies_of: int = 0,
     ) -> None:
         self.name, self.holds, self.dies_at = name, frozenset(holds), dies_at
+        self.dies_of = dies_of
         self.done: list[AuditCell] = []
         self._cells = {cell.place: cell for cell in cells_of(setup, targets, attacks)}
         self._attacker = CellAttacker(setup, ProgressReporter(quiet=True))
 
-    def attack(self, cell: AuditCell, late: str, controls: bool) -> list[Finished]:
+    def attack(
+        self, cell: AuditCell, late: str, controls: bool, stop: threading.Event
+    ) -> list[Finished]:
         self.done.append(cell)
-        if len(self.done) == self.dies_at:
+        if len(self.done) == self.dies_at or cell.place == self.dies_of:
             raise LaneLostError(self.name)
         mine = self._cells[cell.place]
         assert mine.identity == cell.identity
         return list(self._attacker.attack(mine, late, controls))
+
+
+@dataclass
+class Pool:
+    """Lanes that are there at once, and those that come when one of them is lost."""
+
+    first: Sequence[ThreadLane]
+    later: Sequence[ThreadLane] = ()
+    wait_seconds: float = 0.0
+    came: int = 0
+
+    @property
+    def count(self) -> int:
+        return len(self.first)
+
+    def newcomers(self, serving: Collection[str]) -> Sequence[ThreadLane]:
+        self.came += 1
+        if self.came == 1:
+            return self.first
+        return [] if len(serving) == self.count else [self.later[i] for i in self._next()]
+
+    def _next(self) -> Sequence[int]:
+        return [self.came - 2] if self.came - 2 < len(self.later) else []
 
 
 def targets(*ciphers: str) -> list[Target]:
@@ -104,11 +132,12 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> dict[str, Counted]:
 
 
 def audit(
-    folder: Path, names: Sequence[str], lanes: Sequence[Lane] = (), given: Setup | None = None
+    folder: Path, names: Sequence[str], lanes: Sequence[ThreadLane] = (), given: Setup | None = None
 ) -> list[AttackOutcome]:
     folder.mkdir(exist_ok=True)
     with ProgressReporter(quiet=True) as progress:
-        harness = Harness(given or setup(), RunFolder(folder), progress, lanes)
+        pool = Pool(lanes) if lanes else None
+        harness = Harness(given or setup(), RunFolder(folder), progress, pool)
         return harness.run(targets(), list(names))
 
 
@@ -169,7 +198,7 @@ def test_what_two_targets_send_alike_is_attacked_once_beside_others_too(
         for number in range(2)
     ]
     with ProgressReporter(quiet=True) as progress:
-        found = Harness(setup(), RunFolder(tmp_path), progress, lanes).run(
+        found = Harness(setup(), RunFolder(tmp_path), progress, Pool(lanes)).run(
             targets(*same), ["first"]
         )
     assert len([one for one in found if not one.beside]) == 3
@@ -206,12 +235,90 @@ def test_what_an_audit_does_beside_is_ended_by_an_error_of_its_own(
 ) -> None:
     lanes = lanes_of(steps, 0, 0)
 
-    def broken(cell: AuditCell, late: str, controls: bool) -> list[Finished]:
-        raise CellError("the worker has other code")
+    def broken(*_: Any) -> list[Finished]:
+        raise RuntimeError("the driver has no threads left")
 
     lanes[1].attack = broken  # type: ignore[method-assign]
-    with pytest.raises(CellError, match="the worker has other code"):
+    with pytest.raises(RuntimeError, match="no threads left"):
         audit(tmp_path, steps, lanes)
+
+
+@pytest.mark.parametrize("error", [CellError("it has other code"), MessageError("no outcomes")])
+def test_what_is_wrong_with_one_attack_is_its_outcome_and_opens_nothing_here(
+    tmp_path: Path, steps: dict[str, Counted], error: CellError
+) -> None:
+    lanes = lanes_of(steps, 0, 0)
+
+    def broken(cell: AuditCell, late: str, controls: bool, stop: threading.Event) -> Any:
+        if cell.place == 5:
+            raise error
+        return ThreadLane.attack(lane, cell, late, controls, stop)
+
+    for lane in lanes:
+        lane.attack = broken  # type: ignore[method-assign]
+    here = targets()
+    for target in here:
+        target.open_it = lambda: pytest.fail("it was opened in the process that writes")
+    with ProgressReporter(quiet=True) as progress:
+        found = Harness(setup(), RunFolder(tmp_path), progress, Pool(lanes)).run(here, list(steps))
+    wrong = [one for one in found if one.verdict == "not run"]
+    assert [(one.place, one.not_run, one.reason) for one in wrong] == [
+        (5, NotRun.ERROR, str(error))
+    ]
+    assert len({one.place for one in found}) == 9
+
+
+def test_an_attack_that_ends_its_process_is_given_up_after_two_and_the_rest_is_done(
+    tmp_path: Path, steps: dict[str, Counted]
+) -> None:
+    given = (setup(), targets(), list(steps.values()))
+    lanes = [ThreadLane(f"lane {number}", *given, dies_of=1) for number in range(3)]
+    found = audit(tmp_path, steps, lanes)
+    assert sum(cell.place == 1 for lane in lanes for cell in lane.done) == 2
+    assert {one.place: one.not_run for one in found} == {1: NotRun.ERROR} | dict.fromkeys(
+        range(2, 10)
+    )
+    assert found[0].reason == GIVEN_UP
+    # It came last: nothing that the second one could do was left undone.
+    last = [lane.done[-1].place for lane in lanes if any(c.place == 1 for c in lane.done)]
+    assert last == [1, 1]
+
+
+def test_lanes_that_come_later_take_the_place_of_those_that_are_lost(
+    tmp_path: Path, steps: dict[str, Counted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("he_compare.comparisons.auditing.lanes.LOOK_SECONDS_LANES", 0.02)
+    given = (setup(), targets(), list(steps.values()))
+    only = ThreadLane("lane 1", *given, dies_of=1)
+    later = [ThreadLane("lane 2", *given, dies_of=1), ThreadLane("lane 3", *given)]
+    with ProgressReporter(quiet=True) as progress:
+        pool = Pool([only], later, wait_seconds=30.0)
+        found = Harness(setup(), RunFolder(tmp_path), progress, pool).run(targets(), list(steps))
+    assert [one.reason for one in found if one.verdict == "not run"] == [GIVEN_UP]
+    assert len({one.place for one in found}) == 9 and len(later[0].done) == 9
+
+
+def test_an_audit_that_is_stopped_does_not_wait_for_attacks_under_way(
+    steps: dict[str, Counted],
+) -> None:
+    given = (setup(), targets(), list(steps.values()))
+    lanes = [ThreadLane("lane 1", *given), ThreadLane("lane 2", *given)]
+    waited = []
+
+    def endless(cell: AuditCell, late: str, controls: bool, stop: threading.Event) -> Any:
+        waited.append(stop.wait(60))
+        raise LaneLostError("the audit was stopped")
+
+    lanes[1].attack = endless  # type: ignore[method-assign]
+    cells = cells_of(*given)
+    going = attack_beside(
+        *(cells, Pool(lanes), lambda: "", lambda cell: True),
+        *(lambda cell, reason: pytest.fail(reason), pytest.fail),
+    )
+    next(going)
+    with pytest.raises(KeyboardInterrupt):
+        going.throw(KeyboardInterrupt())  # type: ignore[attr-defined]
+    assert waited == [True]
 
 
 def test_cells_that_are_not_begun_in_time_are_not_run(
@@ -238,7 +345,7 @@ def test_a_pipeline_is_attacked_where_its_key_is_and_elsewhere_once_that_is_lost
     other = ThreadLane("other", *given)
     (tmp_path / "x").mkdir()
     with ProgressReporter(quiet=True) as progress:
-        harness = Harness(setup(), RunFolder(tmp_path / "x"), progress, [holder, other])
+        harness = Harness(setup(), RunFolder(tmp_path / "x"), progress, Pool([holder, other]))
         found = harness.run(held(), list(steps))
     assert len([one for one in found if one.target == "np"]) == 3
     before = [cell for cell in other.done if cell.target.label == "np"]

@@ -19,9 +19,15 @@ from he_compare.comparisons.measuring.plan import PlannedCell
 ONE, TWO, FAR = Hand("a", 1, 1, True), Hand("b", 2, 1, True), Hand("c", 3, 2, False)
 
 
-def cell(label: str, phase: Phase = Phase.ACCURACY, number: int = 0, seed: int = 0) -> PlannedCell:
+def cell(
+    label: str,
+    phase: Phase = Phase.ACCURACY,
+    number: int = 0,
+    seed: int = 0,
+    again: bool = False,
+) -> PlannedCell:
     planned: Any = SimpleNamespace(label=label)
-    return PlannedCell(planned, phase, number, f"{label}-{phase}-{number}-{seed}", seed)
+    return PlannedCell(planned, phase, number, f"{label}-{phase}-{number}-{seed}", seed, again)
 
 
 def test_a_free_worker_goes_on_with_what_it_has_ready() -> None:
@@ -66,3 +72,19 @@ def test_latency_comes_last_and_stays_on_the_machine_that_has_most_ready() -> No
     assert latency_machine(hands, rounds, homes) == 1
     assert [next_alone(one, hands, 1, homes) for one in rounds[1:]] == [ONE, TWO]
     assert next_alone(rounds[0], hands, 1, homes) in (ONE, TWO)
+
+
+def test_who_deployed_a_pipeline_holds_it_and_not_who_measured_its_latency() -> None:
+    """A resumed run, or latency on another machine: keys and messages are where they were made."""
+    homes = Homes()
+    homes.settle(cell("p"), ONE)
+    homes.note_deployed(cell("p"), ONE)
+    homes.settle(cell("p", Phase.LATENCY, 1), FAR)
+    homes.note_deployed(cell("p", Phase.LATENCY, 1), FAR)
+    homes.settle(cell("q", Phase.ROBUSTNESS), TWO)
+    homes.note_deployed(cell("q", Phase.ROBUSTNESS), TWO)
+    homes.note_deployed(cell("p", seed=1, again=True), TWO)
+    assert homes.of(cell("p")) == FAR.address
+    assert [homes.deployed_by(one) for one in (ONE, TWO, FAR)] == [{"p"}, set(), set()]
+    homes.lose(ONE)
+    assert homes.deployed_by(ONE) == set()
