@@ -32,15 +32,13 @@ TAPES_HERE = "run"
 
 @dataclass
 class Siege:
-    """What a worker keeps of the audit of one run: results that cells share, targets opened."""
+    """What a worker keeps of the audit of one run: results that cells share, targets opened.
 
-    token: str
-    budget: str
+    It lies on the bench of the run and ends with it: fits, keys and images are in it.
+    """
+
     attacker: CellAttacker
     targets: dict[tuple[str, str], Target] = field(default_factory=dict)
-
-
-_SIEGES: list[Siege] = []
 
 
 def attack_cell(
@@ -72,13 +70,13 @@ def attack_cell(
 def _siege_of(bench: Bench, order: AttackOrder) -> Siege:
     """Return what is kept of the audit. Servers of the cells that were measured are not needed any
     more, and this process shares the machine with the others again."""
-    known = (bench.order.token, order.budget)
-    if not _SIEGES or (_SIEGES[0].token, _SIEGES[0].budget) != known:
+    siege = bench.kept.get(order.budget)
+    if not isinstance(siege, Siege):
         bench.measurer.close()
         use_threads(bench.plan.settings.threads)
         quiet = ProgressReporter(quiet=True)
-        _SIEGES[:] = [Siege(*known, CellAttacker(setup_of_run(bench.plan), quiet))]
-    return _SIEGES[0]
+        siege = bench.kept[order.budget] = Siege(CellAttacker(setup_of_run(bench.plan), quiet))
+    return siege
 
 
 def _folder(bench: Bench, tapes: dict[str, bytes]) -> Path:

@@ -22,6 +22,7 @@ from he_compare.comparisons.cluster.run_order import (
     RunOrder,
     Software,
 )
+from he_compare.comparisons.cluster.scheduler_access import DRIVER, require_only_driver
 from he_compare.comparisons.progress import ProgressReporter
 
 ANSWER_SECONDS = 10.0
@@ -204,7 +205,10 @@ def workers_here(
 
 @contextlib.contextmanager
 def workers_of(address: str, security: Any | None, progress: ProgressReporter) -> Iterator[Crew]:
-    """Join the workers of a running cluster. Raises UsageError where its scheduler is silent."""
+    """Join the workers of a running cluster.
+
+    Raises UsageError where its scheduler is silent, or another run uses it.
+    """
     from distributed import Client
 
     with contextlib.ExitStack() as stack:
@@ -215,6 +219,7 @@ def workers_of(address: str, security: Any | None, progress: ProgressReporter) -
                 address,
                 security=security,
                 timeout=ANSWER_SECONDS,
+                name=DRIVER,
                 set_as_default=False,
                 direct_to_workers=True,
             )
@@ -226,7 +231,9 @@ def workers_of(address: str, security: Any | None, progress: ProgressReporter) -
             ) from None
         stack.callback(client.close, timeout=2)
         crew = Crew(client, progress, own=False, address=address)
-        stack.callback(lambda: _end_benches(client, [*crew.hands]))
+        require_only_driver(client, address)
+        # Those that were refused may hold keys, too.
+        stack.callback(lambda: _end_benches(client, [*crew.hands, *crew.refused]))
         yield crew
 
 

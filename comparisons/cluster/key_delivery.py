@@ -2,8 +2,8 @@
 
 The client half of a keyed pipeline encrypts on the worker, so it has to have the key. The bytes go
 over a connection of their own, which is TLS where the scheduler is (docs/adr/0019); the scheduler
-learns that something was sent and how long it is. The worker keeps it in a private file that ends
-with its process.
+learns that something was sent and how long it is. The worker keeps it in a private file until the
+run leaves it, or its process ends.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import atexit
 import shutil
 import tempfile
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from he_compare.common.run.store import write_atomic
 from he_compare.comparisons.measuring.plan import RunPlan, key_file_of_seed
 
 KEY_NAME = "client.key"
+KEY_FOLDER = "compare-key-"
 PRIVATE = 0o600
 ANSWER_SECONDS = 60.0
 
@@ -34,12 +34,17 @@ def give_keys(client: Any, worker: str, plan: RunPlan) -> Path:
     for seed in plan.config.all_seeds[1:]:
         key_file = plan.key_file_of(seed)
         if key_file.is_file():
-            give_key(client, worker, key_file, key_file_of_seed(Path(KEY_NAME), seed).name)
+            beside = key_file_of_seed(Path(KEY_NAME), seed).name
+            give_key(client, worker, key_file, beside, str(first.parent))
     return first
 
 
-def give_key(client: Any, worker: str, key_file: Path, name: str = KEY_NAME) -> Path:
+def give_key(
+    client: Any, worker: str, key_file: Path, name: str = KEY_NAME, folder: str = ""
+) -> Path:
     """Send a key file to one worker of a Dask client; return where it lies there.
+
+    ``folder``: where another key of the run lies on the worker; '' for a new one.
 
     Raises CellError where the worker was lost before it had the key.
     """
@@ -48,7 +53,7 @@ def give_key(client: Any, worker: str, key_file: Path, name: str = KEY_NAME) -> 
     # Without a hash of its own, for the name of what is sent is known to the scheduler.
     sent = client.scatter(key_file.read_bytes(), workers=[worker], direct=True, hash=False)
     kept = client.submit(
-        keep_key, sent, name, workers=[worker], allow_other_workers=False, pure=False
+        keep_key, sent, name, folder, workers=[worker], allow_other_workers=False, pure=False
     )
     try:
         return Path(kept.result(timeout=ANSWER_SECONDS))
@@ -61,14 +66,20 @@ def give_key(client: Any, worker: str, key_file: Path, name: str = KEY_NAME) -> 
             future.release()
 
 
-def keep_key(content: bytes, name: str = KEY_NAME) -> str:
+def keep_key(content: bytes, name: str = KEY_NAME, folder: str = "") -> str:
     """Write a key into a private file of this process; return its path. Runs in a worker."""
-    path = _private_folder() / name
+    path = (Path(folder) if folder else _private_folder()) / name
     write_atomic(path, content, mode=PRIVATE)
     return str(path)
 
 
-@cache
+def forget_keys(key_file: str) -> None:
+    """Remove the keys of a run from this worker: ``key_file`` and those beside it, '' for none."""
+    folder = Path(key_file).parent
+    if key_file and folder.name.startswith(KEY_FOLDER):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _private_folder() -> Path:
     """Make a folder that only this user can enter; it is removed when the process ends.
 
@@ -77,6 +88,6 @@ def _private_folder() -> Path:
     """
     from distributed import get_worker
 
-    folder = Path(tempfile.mkdtemp(prefix="compare-key-", dir=get_worker().local_directory))
+    folder = Path(tempfile.mkdtemp(prefix=KEY_FOLDER, dir=get_worker().local_directory))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder

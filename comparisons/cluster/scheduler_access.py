@@ -11,6 +11,7 @@ import ipaddress
 import os
 import ssl
 import stat
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ from he_compare.common.errors import UsageError
 OPTIONS = "--tls-ca, --tls-cert and --tls-key"
 HOW_TO = "docs/how-to/cluster.md says how to make certificates"
 OPEN_TO_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+# How a driver is called among the clients of a scheduler, and how long one that ended may be there.
+DRIVER = "compare-driver"
+DRIVER_GONE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -179,3 +183,24 @@ def _shake_hands(client: ssl.SSLContext, server: ssl.SSLContext) -> None:
 def _why(error: Exception) -> str:
     verified = getattr(error, "verify_message", "")
     return str(verified or getattr(error, "reason", "") or error)
+
+
+def require_only_driver(client: Any, address: str) -> None:
+    """Raise UsageError where another run came first: latency is measured alone on a machine."""
+
+    # Inside, so that a scheduler runs it that cannot load this module.
+    def drivers(dask_scheduler: Any) -> list[str]:
+        return [str(one) for one in dask_scheduler.clients]
+
+    begin = time.monotonic()
+    while True:
+        # In the order in which they came: of two at once, one goes on.
+        there = [one for one in client.run_on_scheduler(drivers) if f"-{DRIVER}-" in one]
+        if there[:1] == [client.id]:
+            return
+        if time.monotonic() - begin > DRIVER_GONE_SECONDS:
+            raise UsageError(
+                f"another run uses the scheduler {address}",
+                fix="wait until it has ended, or start a scheduler with workers of its own",
+            )
+        time.sleep(0.2)

@@ -1,8 +1,8 @@
 """What runs on a worker: text and bytes in, bytes out.
 
 A worker keeps the plan of a run, its fitted pipelines and their servers from one cell to the next.
-One cell at a time: a second waits. A worker serves one run at a time: another one's order takes the
-place of what was kept.
+One cell at a time: a second waits. A worker serves one run at a time: what one
+left here whose driver is gone ends with the order of the next.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import numpy as np
 
 from he_compare.common.errors import CompareError
 from he_compare.common.run.store import Artefact
+from he_compare.comparisons.cluster.key_delivery import forget_keys
 from he_compare.comparisons.cluster.lent_artefacts import ArtefactElsewhere, LentArtefacts
 from he_compare.comparisons.cluster.plan_files import read_plan
 from he_compare.comparisons.cluster.reply import WANTS, Reply, pack_reply
@@ -49,19 +50,29 @@ OUTPUT = "output.log"
 
 @dataclass
 class Bench:
-    """What a worker keeps of a run. ``scratch``: its own folder, which ends with it."""
+    """What a worker keeps of a run. ``scratch``: its own folder, which ends with it.
+
+    ``key_file``: where the client's key was put, '' where it is read at the driver's. ``kept``:
+    what an audit keeps from one cell to the next, by its budget.
+    """
 
     order: RunOrder
     plan: RunPlan
     measurer: CellMeasurer
     artefacts: LentArtefacts
     scratch: tempfile.TemporaryDirectory[str]
+    key_file: str = ""
+    kept: dict[str, Any] = field(default_factory=dict)
     cells: dict[str, PlannedCell] = field(default_factory=dict)
 
     def close(self) -> None:
-        """Stop the servers and remove what was written."""
+        """Stop the servers, and remove what was written and the keys."""
+        self.kept.clear()
         self.measurer.close()
+        self.measurer.fits.clear()
+        self.measurer.tapes.clear()
         self.scratch.cleanup()
+        forget_keys(self.key_file)
 
 
 _BENCHES: dict[str, Bench] = {}
@@ -119,6 +130,7 @@ def prepare_worker(order_text: str, key_file: str) -> str:
         try:
             bench = bench_of(order_text, key_file)
         except CompareError as error:
+            forget_keys(key_file)
             return json.dumps({"problem": error.problem, "fix": error.fix})
         differing = what_differs(bench.plan, bench.order)
         if differing:
@@ -205,7 +217,7 @@ def _new_bench(order: RunOrder, key_file: str) -> Bench:
     cache = Path(order.cache_dir) if seen else _own_cache()
     ground = plan.ground(artefacts, cache, progress)
     taped = None if order.taped is None else np.array(order.taped, np.int64)
-    bench = Bench(order, plan, CellMeasurer(plan, ground, taped), artefacts, scratch)
+    bench = Bench(order, plan, CellMeasurer(plan, ground, taped), artefacts, scratch, key_file)
     bench.cells = {cell.identity: cell for cell in plan.cells()}
     return bench
 

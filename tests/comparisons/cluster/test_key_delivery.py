@@ -67,7 +67,6 @@ def read_by_scheduler(client: Any, arrived: dict[str, list[bytes]]) -> list[byte
 def test_the_key_arrives_and_the_scheduler_never_reads_it(
     client: Any, read_by_scheduler: list[bytes], tmp_path: Path
 ) -> None:
-    key_delivery._private_folder.cache_clear()
     key = secrets.token_hex(32).encode()
     (tmp_path / "client.key").write_bytes(key)
     worker = sorted(client.scheduler_info()["workers"])[1]
