@@ -8,8 +8,8 @@ anyway, ciphertexts, and nothing that a client keeps to itself.
 from __future__ import annotations
 
 import errno
-import os
 import tempfile
+import threading
 from math import prod
 
 import numpy as np
@@ -32,6 +32,7 @@ class SpooledCiphertexts:
         self._dtype = np.dtype(dtype)
         self._bytes = prod(shape) * self._dtype.itemsize
         self._count = 0
+        self._lock = threading.Lock()
         self._file = tempfile.TemporaryFile(prefix="compare-ciphertexts-", buffering=0)  # noqa: SIM115  # for as long as this object
 
     def __len__(self) -> int:
@@ -45,26 +46,31 @@ class SpooledCiphertexts:
         if ciphertexts.shape[1:] != self._shape or ciphertexts.dtype != self._dtype:
             raise ValueError(f"ciphertexts are {ciphertexts.dtype} {ciphertexts.shape}")
         left = np.ascontiguousarray(ciphertexts).reshape(-1).view(np.uint8).data
-        place = self._count * self._bytes
-        while left:
+        with self._lock:
             try:
-                written = os.pwrite(self._file.fileno(), left, place)
+                self._file.seek(self._count * self._bytes)
+                while left:
+                    left = left[self._file.write(left) :]
             except OSError as error:
                 raise self._refused(error, len(ciphertexts)) from None
-            left, place = left[written:], place + written
-        self._count += len(ciphertexts)
+            self._count += len(ciphertexts)
 
     def __getitem__(self, index: slice | IntArray, /) -> CiphertextArray:
         """Return those at a slice or at positions, in memory, in that order."""
         positions = np.arange(self._count)[index]
         found = np.empty((len(positions), *self._shape), self._dtype)
         for row, position in zip(found, positions.tolist(), strict=True):
-            read = os.preadv(
-                self._file.fileno(), [row.reshape(-1).view(np.uint8).data], position * self._bytes
-            )
-            if read != self._bytes:
-                raise CellError("the server's file of ciphertexts was cut short")
+            self._read_into(row.reshape(-1).view(np.uint8).data, position * self._bytes)
         return found
+
+    def _read_into(self, left: memoryview, place: int) -> None:
+        with self._lock:  # a place in the file, not pread: Windows has none
+            self._file.seek(place)
+            while left:
+                read = self._file.readinto(left)
+                if not read:
+                    raise CellError("the server's file of ciphertexts was cut short")
+                left = left[read:]
 
     def _refused(self, error: OSError, more: int) -> CellError:
         why = "the disk is full" if error.errno in FULL else error.strerror or str(error)

@@ -1,4 +1,4 @@
-"""`compare data check`: looks at every image of a dataset before anything is run on it."""
+"""`compare data`: looks at every image of a dataset before a run, and deletes what a run kept."""
 
 from __future__ import annotations
 
@@ -24,12 +24,9 @@ from he_compare.comparisons.cli.options import (
     print_json,
 )
 
-data_app = typer.Typer(help="Inspect datasets.", no_args_is_help=True, rich_markup_mode=None)
-
-
-@data_app.callback()
-def _group() -> None:
-    """Keep `check` a sub-command while it is the only one."""
+data_app = typer.Typer(
+    help="Inspect datasets, and delete decoded images.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 @data_app.command("check")
@@ -99,3 +96,27 @@ def check(
             print(f"\ncontact sheet: {sheet}")
     if not answer.ready:
         raise typer.Exit(DataError.exit_code)
+
+
+@data_app.command("forget")
+def forget(
+    yes: Annotated[bool, typer.Option("--yes", help="Delete them.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """List the decoded images that runs keep in the cache, in the clear; with --yes delete them.
+
+    The next run decodes its images again. Nothing is deleted while a run is decoding.
+    """
+    from he_compare.common.datasets.stored.forgetting import forget_images, kept_files
+    from he_compare.comparisons.user_folders import default_cache_dir
+
+    cache = default_cache_dir()
+    found = forget_images(cache) if yes else kept_files(cache)
+    if as_json:
+        print_json({"deleted": yes, "files": [one.as_json() for one in found]})
+        return
+    size = sum(one.bytes for one in found) / 2**20
+    end = "" if yes or not found else "; --yes deletes them"
+    for one in found:
+        print(one.sentence())
+    print(f"{len(found)} files, {size:,.1f} MiB {'deleted' if yes else 'kept'}{end}")

@@ -94,7 +94,7 @@ def _decoded_images(cache_dir: Path) -> Diagnosis:
     existing = next(p for p in (folder, *folder.parents) if p.exists())
     free = shutil.disk_usage(existing).free
     found = f"{count} files, {taken / 2**20:,.0f} MiB in {folder}; {free / 2**30:.0f} GiB free"
-    fix = "delete the folder to free it, when nothing is running" if count else ""
+    fix = "compare data forget --yes deletes them" if count else ""
     return Diagnosis("decoded images", "ok", found, fix)
 
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import ValidationError
@@ -154,6 +154,8 @@ class EmbeddedCohort:
     seed: int
     notes: list[str]
     splits: dict[Split, SplitIndex]
+    # ``read`` is ``decoding.to_square`` of ``native``: a pass may decode once for both.
+    reads_by_scaling: ClassVar[bool] = True
 
     @classmethod
     def open(cls, subset: str, seed: int) -> EmbeddedCohort:

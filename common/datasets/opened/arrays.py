@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
@@ -31,6 +32,8 @@ class ArrayImages:
     splits: Mapping[Split, SplitIndex]
     notes: list[str] = field(default_factory=list)
     kept: Mapping[Split, IntArray] = field(default_factory=dict)
+    # ``read`` is ``decoding.to_square`` of ``native``: a pass may decode once for both.
+    reads_by_scaling: ClassVar[bool] = True
 
     def index(self, split: Split) -> SplitIndex:
         """Return ids, labels and groups of a split in the order of the file."""

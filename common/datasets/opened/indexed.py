@@ -74,6 +74,8 @@ class IndexedImages:
     twins: Mapping[str, str] = field(default_factory=dict)
     compared: str = ""
     reads_files: ClassVar[bool] = True
+    # ``read`` is ``decoding.to_square`` of ``native``: a pass may decode once for both.
+    reads_by_scaling: ClassVar[bool] = True
 
     @classmethod
     def from_rows(

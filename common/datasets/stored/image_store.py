@@ -30,28 +30,20 @@ from he_compare.common.datasets.stored.picture_writer import (
     PictureWriter,
     bytes_needed,
     clear_leftovers,
+    close_to_others,
     new_file,
     require_room,
     sole_builder,
 )
+from he_compare.common.datasets.stored.reader_code import reader_version
 from he_compare.common.errors import DataError, IntegrityError
-from he_compare.common.identity import digest_of, source_digest
+from he_compare.common.identity import digest_of
 from he_compare.common.types import Float32Array, IntArray, Split
 
 STORE_FOLDER = "images"
 SUFFIX = ".pictures"
 IMAGES_TRIED = 4
 HASHED_AT_A_TIME = 512
-# The code that turns bytes into the pixels, digests and looks of a store.
-READING_CODE = (
-    "he_compare.common.datasets.reading",
-    "he_compare.common.datasets.opened.arrays",
-    "he_compare.common.datasets.opened.frame_rows",
-    "he_compare.common.datasets.opened.indexed",
-    "he_compare.common.datasets.opened.looks",
-    "he_compare.common.datasets.stored.one_pass",
-    "he_compare.common.datasets.stored.picture_file",
-)
 
 
 @dataclass(frozen=True)
@@ -135,7 +127,7 @@ def decoded_images(
             held[int(position)] = sum(map(len, rows.values()))
     listing = _listing(dataset, portions, wish.size, looks)
     path = wish.folder / f"{listing[:32]}{SUFFIX}"
-    wish.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    close_to_others(wish.folder)
     clear_leftovers(wish.folder)
     with sole_builder(path):
         found = _found(path, listing, dataset, portions, progress)
@@ -152,15 +144,6 @@ def stored_bytes(cache_dir: Path) -> tuple[Path, int, int]:
     files = [path for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
     taken = sum(path.stat().st_size for path in files)
     return folder, sum(path.suffix == SUFFIX for path in files), taken
-
-
-def reader_version() -> str:
-    """Return the SHA-256 of the code and libraries that decode."""
-    import PIL
-    import scipy
-
-    libraries = [PIL.__version__, np.__version__, scipy.__version__]
-    return digest_of([source_digest(*READING_CODE), *libraries])
 
 
 def _listing(dataset: OpenDataset, portions: list[Portion], size: int, looks: bool) -> str:
@@ -186,7 +169,7 @@ def _found(
         file = PictureFile(path)
         if file.header.listing != listing:
             raise IntegrityError("it is of other images")
-        if file.header.reader != reader_version():
+        if file.header.reader != reader_version(dataset):
             say(f"the stored images are of another version of the reader, {again}")
             return None
         if not _same_sources(file, dataset, portions, progress):
@@ -237,7 +220,7 @@ def _make(
         for seen in look_through(dataset, portions, wanted, progress):
             assert seen.pixels is not None
             writer.add(seen.pixels, seen.native, seen.source, seen.look)
-        writer.finish(listing, reader_version())
+        writer.finish(listing, reader_version(dataset))
 
 
 def _channels(dataset: OpenDataset, portions: list[Portion], size: int) -> int:

@@ -39,7 +39,8 @@ from he_compare.common.types import Float32Array, IntArray, Split, UInt8Array
 PER_REQUEST = 16
 # Seconds of computing below which no processes are started: each needs some to import its code.
 WORTH_PROCESSES = 6.0
-TRIED = 4
+# What gives pixels; see ``scales_stored``.
+GIVES = frozenset({"read", "native", "own_channels"})
 NO_LOOK = np.zeros((FREQUENCIES, FREQUENCIES), dtype=np.float32)
 
 
@@ -113,7 +114,7 @@ def look_through(
     progress: Progress | None = None,
 ) -> Iterator[SeenImage]:
     """Decode the images of the portions once, in order. One that cannot be decoded is told so."""
-    wanted = replace(wanted, scaled=wanted.size is None or _scales_alike(dataset, portions, wanted))
+    wanted = replace(wanted, scaled=wanted.size is None or scales_stored(dataset))
     counts = dict.fromkeys(Split, 0)
     totals = {split: sum(len(p.positions) for p in portions if p.split is split) for split in Split}
     for portion, seen in zip(portions, _shared(dataset, portions, wanted), strict=True):
@@ -185,21 +186,20 @@ def _least_channels(image: UInt8Array) -> UInt8Array:
     return np.ascontiguousarray(image[..., :1]) if grey else image
 
 
-def _scales_alike(dataset: OpenDataset, portions: Sequence[Portion], wanted: Wanted) -> bool:
-    """Say whether the dataset's own reading is Pillow's scaling of the pixels as stored."""
-    if not isinstance(dataset, NativePixels) or wanted.size is None:
+def scales_stored(dataset: OpenDataset) -> bool:
+    """Say whether a dataset declares that it reads by scaling its pixels as stored.
+
+    The declaration holds for the class that makes it, with the ``read`` and the pixels it has: a
+    class below that brings one of its own has to declare it again.
+    """
+    if not isinstance(dataset, NativePixels) or set(getattr(dataset, "__dict__", ())) & GIVES:
         return False
-    chosen = np.unique(np.linspace(0, len(portions) - 1, TRIED).astype(int)) if portions else ()
-    for number in chosen:
-        split, one = portions[number].split, portions[number].positions[:1]
-        try:
-            own = read_images(dataset, split, one, wanted.size)[0]
-            (native,) = _as_stored(dataset, split, one)
-        except DataError:
-            continue
-        if not np.array_equal(own, np.broadcast_to(_scaled(native, wanted.size), own.shape)):
+    for kind in type(dataset).__mro__:
+        if "reads_by_scaling" in vars(kind):
+            return bool(vars(kind)["reads_by_scaling"])
+        if set(vars(kind)) & GIVES:
             return False
-    return True
+    return False
 
 
 def _shared(

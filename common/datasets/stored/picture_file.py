@@ -110,19 +110,7 @@ class PictureFile:
 
     def _read_header(self) -> StoreHeader:
         size = os.fstat(self._descriptor).st_size
-        if size < PIXELS_AT:
-            raise IntegrityError("it is too short")
-        head = bytes(self.bytes_at(0, PIXELS_AT))
-        length = int.from_bytes(head[len(STORE_MAGIC) : len(STORE_MAGIC) + 4], "little")
-        if head[: len(STORE_MAGIC)] != STORE_MAGIC or length > PIXELS_AT - len(STORE_MAGIC) - 4:
-            raise IntegrityError("it is no file of images of this version")
-        try:
-            header = StoreHeader.model_validate_json(head[len(STORE_MAGIC) + 4 :][:length])
-        except ValidationError:
-            raise IntegrityError("its header does not read") from None
-        if header.channels == 2 or header.bytes != size:
-            raise IntegrityError(f"it has {size:,} bytes instead of {header.bytes:,}")
-        return header
+        return _parsed(bytes(self.bytes_at(0, min(size, PIXELS_AT))), size)
 
     def _read_facts(self) -> StoredFacts:
         header = self.header
@@ -248,6 +236,30 @@ class StoredPictures:
     def digest(self) -> str:
         """Return the hexadecimal SHA-256 of shape and digests of all images."""
         return joint_digest(self.shape[1:], self.digests())
+
+
+def header_of(path: Path) -> StoreHeader:
+    """Return what a file says of itself; nothing else of it is read. Raises IntegrityError."""
+    try:
+        with path.open("rb") as stream:
+            return _parsed(stream.read(PIXELS_AT), os.fstat(stream.fileno()).st_size)
+    except OSError as error:
+        raise IntegrityError(f"it cannot be opened: {error.strerror}") from None
+
+
+def _parsed(head: bytes, size: int) -> StoreHeader:
+    if len(head) < PIXELS_AT:
+        raise IntegrityError("it is too short")
+    length = int.from_bytes(head[len(STORE_MAGIC) : len(STORE_MAGIC) + 4], "little")
+    if head[: len(STORE_MAGIC)] != STORE_MAGIC or length > PIXELS_AT - len(STORE_MAGIC) - 4:
+        raise IntegrityError("it is no file of images of this version")
+    try:
+        header = StoreHeader.model_validate_json(head[len(STORE_MAGIC) + 4 :][:length])
+    except ValidationError:
+        raise IntegrityError("its header does not read") from None
+    if header.channels == 2 or header.bytes != size:
+        raise IntegrityError(f"it has {size:,} bytes instead of {header.bytes:,}")
+    return header
 
 
 def header_block(header: StoreHeader) -> bytes:

@@ -12,6 +12,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,6 +39,12 @@ except ImportError:  # Windows: two processes then decode beside each other, eac
 MARGIN_BYTES = 256 << 20
 COPIED_AT_A_TIME = 64
 TEMPORARY = ".part"
+# Decoded images are the patients' pictures in the clear: nobody else may open them.
+OWNERS_FILE, OWNERS_FOLDER = 0o600, 0o700
+
+
+class LockedError(Exception):
+    """Somebody makes the file now."""
 
 
 class PictureWriter:
@@ -128,7 +135,7 @@ def new_file(path: Path, needed: int) -> Iterator[IO[bytes]]:
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{TEMPORARY}")
     try:
-        with temporary.open("x+b") as stream:
+        with open(temporary, "x+b", opener=_for_the_owner) as stream:
             yield stream
         temporary.replace(path)
     except OSError as error:
@@ -150,7 +157,7 @@ def sole_builder(path: Path) -> Iterator[None]:
     if fcntl is None:
         yield
         return
-    with lock_file(path).open("ab") as lock:
+    with open(lock_file(path), "ab", opener=_for_the_owner) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         _remove_leftovers(path)
         yield
@@ -161,15 +168,41 @@ def clear_leftovers(folder: Path) -> None:
     if fcntl is None:
         return
     for lock_path in folder.glob("*.lock"):
-        path = lock_path.with_suffix("")
-        with contextlib.suppress(OSError), lock_path.open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _remove_leftovers(path)
+        with contextlib.suppress(OSError, LockedError), locked_now(lock_path):
+            _remove_leftovers(lock_path.with_suffix(""))
+
+
+@contextmanager
+def locked_now(lock_path: Path) -> Iterator[None]:
+    """Keep others from making a file. Raises LockedError where somebody makes it.
+
+    Nobody is kept from anything, and nobody is seen, where the system has no such locks.
+    """
+    with lock_path.open("ab") as lock:
+        if fcntl is not None:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise LockedError from None
+        yield
 
 
 def lock_file(path: Path) -> Path:
     """Return the file that is locked while ``path`` is made."""
     return path.with_name(f"{path.name}.lock")
+
+
+def close_to_others(folder: Path) -> None:
+    """Make a folder that only its owner can look into; one that is there is closed to others."""
+    folder.mkdir(parents=True, exist_ok=True, mode=OWNERS_FOLDER)
+    if stat.S_IMODE(folder.stat().st_mode) != OWNERS_FOLDER:
+        # Another owner's folder stays as it is: the files in it are closed by themselves.
+        with contextlib.suppress(PermissionError):
+            folder.chmod(OWNERS_FOLDER)
+
+
+def _for_the_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, OWNERS_FILE)
 
 
 def _remove_leftovers(path: Path) -> None:

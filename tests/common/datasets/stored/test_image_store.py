@@ -21,6 +21,7 @@ from he_compare.common.contracts import OpenDataset
 from he_compare.common.datasets.opened.fingerprint import fingerprint, fingerprint_of
 from he_compare.common.datasets.opened.looks import bits_of, frequencies_of
 from he_compare.common.datasets.stored import image_store, picture_writer
+from he_compare.common.datasets.stored.forgetting import forget_images, kept_files
 from he_compare.common.datasets.stored.image_store import (
     DecodedImages,
     StoreWish,
@@ -217,7 +218,7 @@ def test_a_store_of_another_reader_is_made_anew(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with monkeypatch.context() as older:
-        older.setattr(image_store, "reader_version", lambda: "0" * 64)
+        older.setattr(image_store, "reader_version", lambda _: "0" * 64)
         _decoded(opened(), cache)
     with caplog.at_level(logging.WARNING):
         assert not _decoded(opened(), cache).reused
@@ -262,6 +263,7 @@ from pathlib import Path
 import numpy as np
 from he_compare.common.datasets.folder import DATASET
 from he_compare.common.datasets.stored import image_store, picture_writer
+from he_compare.common.datasets.stored.forgetting import forget_images, kept_files
 from he_compare.common.types import Split
 add = picture_writer.PictureWriter.add
 def slow(self, *facts):
@@ -290,6 +292,49 @@ def test_what_a_killed_builder_left_is_removed(opened: Opened, pictures: Path, c
     assert [p.suffix for p in (cache / "images").iterdir() if p.suffix != ".lock"] == [".part"]
     assert not _decoded(opened(), cache).reused
     assert sorted(p.suffix for p in (cache / "images").iterdir()) == [".lock", ".pictures"]
+
+
+@pytest.mark.skipif(picture_writer.fcntl is None, reason="no locks on this system")
+def test_nothing_is_forgotten_while_images_are_decoded(pictures: Path, cache: Path) -> None:
+    builder = _builder(pictures, cache, 60)
+    assert builder.stdout is not None and builder.stdout.readline() == "one\n"
+    (unfinished,) = kept_files(cache)
+    with pytest.raises(DataError, match="being decoded"):
+        forget_images(cache)
+    assert kept_files(cache)[0].path == unfinished.path
+    builder.kill()
+    builder.communicate()
+    assert [one.path for one in forget_images(cache)] == [unfinished.path]
+    assert kept_files(cache) == []
+
+
+def test_a_run_that_reads_forgotten_images_goes_on_and_the_next_decodes(
+    opened: Opened, cache: Path
+) -> None:
+    dataset = opened()
+    decoded = _decoded(dataset, cache)
+    images = _train(dataset, decoded)
+    (kept,) = kept_files(cache)
+    assert (kept.images, kept.side, kept.path) == (40, SIZE, _file(cache))
+    assert kept.bytes == _file(cache).stat().st_size
+    if os.name == "posix":
+        forget_images(cache)
+        assert not list((cache / "images").glob("*.pictures"))
+        assert HeldPictures(images[:]).digest() == images.digest()
+        assert not _decoded(dataset, cache).reused
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes of POSIX")
+def test_nobody_else_can_open_decoded_images(opened: Opened, cache: Path) -> None:
+    (cache / "images").mkdir(parents=True)
+    (cache / "images").chmod(0o755)
+    before = os.umask(0o022)
+    try:
+        _decoded(opened(), cache)
+    finally:
+        os.umask(before)
+    assert (cache / "images").stat().st_mode & 0o777 == 0o700
+    assert {one.stat().st_mode & 0o777 for one in (cache / "images").iterdir()} == {0o600}
 
 
 @pytest.mark.skipif(picture_writer.fcntl is None, reason="no locks on this system")

@@ -10,8 +10,17 @@ import numpy as np
 import pytest
 
 from he_compare.common.contracts import OpenDataset
+from he_compare.common.datasets.embedded.atlas import EmbeddedCohort
+from he_compare.common.datasets.opened.arrays import ArrayImages, index_of
+from he_compare.common.datasets.opened.indexed import IndexedImages
 from he_compare.common.datasets.stored import one_pass
-from he_compare.common.datasets.stored.one_pass import Wanted, look_through, portions_of, see
+from he_compare.common.datasets.stored.one_pass import (
+    Wanted,
+    look_through,
+    portions_of,
+    scales_stored,
+    see,
+)
 from he_compare.common.types import IntArray, Split, UInt8Array
 
 Opened = Callable[[], OpenDataset]
@@ -102,3 +111,41 @@ def test_a_dataset_that_scales_in_its_own_way_is_read_in_its_own_way(opened: Ope
         for a, b in zip(seen, own, strict=True)
     )
     assert [one.source for one in seen] == [b""] * 5
+
+
+class TurnsOne(IndexedImages):
+    """A family of a third party whose ``read`` is the house's but for one image."""
+
+    def read(self, split: Split, positions: IntArray, size: int) -> UInt8Array:
+        images = super().read(split, positions, size)
+        images[positions == 7] = 255 - images[positions == 7]
+        return images
+
+
+def test_a_reading_that_differs_for_one_image_is_not_taken_for_scaling(opened: Opened) -> None:
+    house = opened()
+    assert isinstance(house, IndexedImages) and scales_stored(house)
+    dataset = TurnsOne(**vars(house))
+    count = len(dataset.index(Split.TRAIN).ids)
+    portions = portions_of(Split.TRAIN, np.arange(count))
+    seen = look_through(dataset, portions, Wanted(16, looks=False, sources=False))
+    own = dataset.read(Split.TRAIN, np.arange(count), 16)
+    for one, image in zip(seen, own, strict=True):
+        assert one.pixels is not None
+        assert np.array_equal(np.broadcast_to(one.pixels, image.shape), image)
+    assert not scales_stored(dataset)
+
+
+def test_reading_is_scaling_in_every_class_that_declares_it(opened: Opened) -> None:
+    colours = np.random.default_rng(5).integers(0, 256, (6, 20, 20, 3), dtype=np.uint8)
+    colours[3:] = colours[3:, ..., :1]
+    index = index_of(Split.TEST, np.arange(6) % 2)
+    card = opened().card
+    arrays = ArrayImages(card, "", {Split.TEST: colours}, {Split.TEST: index})
+    for dataset in (opened(), arrays, EmbeddedCohort.open("balanced", 0)):
+        assert scales_stored(dataset)
+        portion = one_pass.Portion(Split.TEST, np.arange(5))
+        own = dataset.read(Split.TEST, portion.positions, 16)
+        for one, image in zip(see(dataset, portion, Wanted(16, False, False)), own, strict=True):
+            assert one.pixels is not None
+            assert np.array_equal(np.broadcast_to(one.pixels, image.shape), image)

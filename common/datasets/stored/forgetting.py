@@ -1,0 +1,87 @@
+"""Which decoded images the cache keeps, and their deletion when nobody makes any."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from he_compare.common.datasets.stored.image_store import STORE_FOLDER, SUFFIX
+from he_compare.common.datasets.stored.picture_file import header_of
+from he_compare.common.datasets.stored.picture_writer import TEMPORARY, LockedError, locked_now
+from he_compare.common.errors import DataError, IntegrityError
+
+LOCK = ".lock"
+
+
+@dataclass(frozen=True)
+class KeptFile:
+    """A file with decoded images. ``images``: how many, 0 where it cannot be read or is unfinished.
+
+    ``side``: pixels. ``made``: local date and time.
+    """
+
+    path: Path
+    images: int
+    side: int
+    bytes: int
+    made: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return JSON values, the file by its name."""
+        return asdict(self) | {"path": self.path.name}
+
+    def sentence(self) -> str:
+        """Say in a line what it is."""
+        what = f"{self.images:,} images of {self.side} x {self.side} pixels"
+        if not self.images:
+            what = "unfinished" if self.path.suffix == TEMPORARY else "unreadable"
+        return f"{self.path.name}  {what}, {self.bytes / 2**20:,.1f} MiB, made {self.made}"
+
+
+def kept_files(cache_dir: Path) -> list[KeptFile]:
+    """Return the files that hold images of patients, finished or not, in order of name."""
+    folder = cache_dir / STORE_FOLDER
+    found = folder.iterdir() if folder.is_dir() else ()
+    return [_told(path) for path in sorted(found) if path.is_file() and path.suffix != LOCK]
+
+
+def forget_images(cache_dir: Path) -> list[KeptFile]:
+    """Delete every file of decoded images and return what was deleted.
+
+    A run that reads one goes on reading it where the system lets an open file be deleted. Raises
+    DataError where images are being decoded now, and then nothing is deleted; or where a file
+    cannot be deleted.
+    """
+    folder = cache_dir / STORE_FOLDER
+    try:
+        with contextlib.ExitStack() as held:
+            for lock in sorted(folder.glob(f"*{LOCK}")):
+                held.enter_context(locked_now(lock))
+            kept = kept_files(cache_dir)
+            for one in kept:
+                one.path.unlink(missing_ok=True)
+    except LockedError:
+        raise DataError(
+            "images are being decoded into the cache now, so that nothing was deleted",
+            fix="try again when that run has decoded its images, or stop it",
+        ) from None
+    except OSError as error:
+        raise DataError(
+            f"decoded images cannot be deleted: {error.strerror}",
+            fix="end the runs that use them, and see that the folder is yours",
+        ) from None
+    return kept
+
+
+def _told(path: Path) -> KeptFile:
+    facts = path.stat()
+    images = side = 0
+    if path.suffix == SUFFIX:
+        with contextlib.suppress(IntegrityError):
+            header = header_of(path)
+            images, side = header.count, header.side
+    made = time.strftime("%Y-%m-%d %H:%M", time.localtime(facts.st_mtime))
+    return KeptFile(path, images, side, facts.st_size, made)
