@@ -114,23 +114,36 @@ def load_arrays(path: Path, *, most: int = MOST_ARRAY_BYTES) -> dict[str, npt.ND
     Raises IntegrityError naming the file.
     """
     redo = "delete the file and run the same `compare run` again to redo its cell"
+    return _arrays(path, path.name, most, redo)
+
+
+def parse_arrays(
+    data: bytes, name: str, *, most: int = MOST_ARRAY_BYTES
+) -> dict[str, npt.NDArray[Any]]:
+    """Read the bytes of an npz in the same way. ``name``: for errors."""
+    return _arrays(io.BytesIO(data), name, most, "")
+
+
+def _arrays(
+    source: Path | io.BytesIO, name: str, most: int, redo: str
+) -> dict[str, npt.NDArray[Any]]:
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = [name.removesuffix(".npy") for name in archive.namelist()]
-            claimed = [claimed_array(archive, name) for name in names]
+        with zipfile.ZipFile(source) as archive:
+            names = [one.removesuffix(".npy") for one in archive.namelist()]
+            claimed = [claimed_array(archive, one) for one in names]
         if any(one.objects for one in claimed):
-            raise IntegrityError(
-                f"{path.name} holds Python objects, which are never read", fix=redo
-            )
+            raise IntegrityError(f"{name} holds Python objects, which are never read", fix=redo)
         if (size := sum(one.size for one in claimed)) > most:
             raise IntegrityError(
-                f"the arrays in {path.name} claim {size:,} bytes, more than {most:,}", fix=redo
+                f"the arrays in {name} claim {size:,} bytes, more than {most:,}", fix=redo
             )
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
+        if isinstance(source, io.BytesIO):
+            source.seek(0)
+        with np.load(source, allow_pickle=False) as arrays:
+            return {one: arrays[one] for one in arrays.files}
     except _UNREADABLE as error:
         why = str(error) or type(error).__name__
-        raise IntegrityError(f"cannot read the arrays in {path.name}: {why}", fix=redo) from None
+        raise IntegrityError(f"cannot read the arrays in {name}: {why}", fix=redo) from None
 
 
 def inside(folder: Path, name: str) -> Path:
@@ -210,9 +223,9 @@ class ArtefactFolder:
         write_atomic(self.folder / f"{name}{SUM_SUFFIX}", f"{digest}\n{seconds}\n".encode())
 
     def names(self) -> list[str]:
-        """Return the names of what is stored."""
+        """Return the names of what is stored, damaged or not."""
         sums = self.folder.glob(f"*{SUM_SUFFIX}")
-        return sorted(one.name.removesuffix(SUM_SUFFIX) for one in sums)
+        return sorted(one.stem for one in sums if one.with_suffix("").is_file())
 
     def note_reused(self, name: str, seconds: float | None) -> None:
         """Remember that something made before was used again, wherever it is kept."""

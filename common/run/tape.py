@@ -90,8 +90,7 @@ def tape_files(name: str, tape: Tape) -> tuple[TapeFacts, dict[str, bytes]]:
     """Return the facts of a tape, and its files by their names in a run folder."""
     sizes = np.array([len(message) for message in tape.messages], np.int64)
     content = np.frombuffer(b"".join(tape.messages), np.uint8)
-    public = hashlib.sha256(tape.public_material).hexdigest()
-    file, public_file = f"{TAPE_FOLDER}/{name}.tape", f"{TAPE_FOLDER}/{public[:32]}{PUBLIC_SUFFIX}"
+    file, public_file = f"{TAPE_FOLDER}/{name}.tape", public_name(tape.public_material)
     arrays: dict[str, npt.NDArray[Any]] = {
         "positions": np.ascontiguousarray(tape.positions, np.int64),
         "sizes": sizes,
@@ -99,6 +98,11 @@ def tape_files(name: str, tape: Tape) -> tuple[TapeFacts, dict[str, bytes]]:
     }
     facts = facts_of_tape(tape, file, public_file)
     return facts, {file: pack(arrays), public_file: tape.public_material}
+
+
+def public_name(material: bytes) -> str:
+    """Return the file of public material in a run folder: it is named after its content."""
+    return f"{TAPE_FOLDER}/{hashlib.sha256(material).hexdigest()[:32]}{PUBLIC_SUFFIX}"
 
 
 def facts_of_tape(tape: Tape, file: str = "", public_file: str = "") -> TapeFacts:
@@ -117,19 +121,26 @@ def read_tape(folder: Path, facts: TapeFacts) -> Tape:
     """Read a tape of a run folder. Raises IntegrityError unless it is what was recorded."""
     try:
         public = inside(folder, facts.public_file).read_bytes()
-        expected = {"positions": ("int64", 1), "sizes": ("int64", 1), "messages": ("uint8", 1)}
-        arrays, _ = unpack(inside(folder, facts.file).read_bytes(), expect=expected)
+        content = inside(folder, facts.file).read_bytes()
     except OSError as error:
         raise _edited(facts, error.strerror or str(error)) from None
     except IntegrityError as error:
         raise _edited(facts, error.problem) from None
+    return parse_tape(facts, content, public)
+
+
+def parse_tape(facts: TapeFacts, content: bytes, public: bytes) -> Tape:
+    """Read a tape from the bytes of its two files. Raises IntegrityError in the same way."""
+    expected = {"positions": ("int64", 1), "sizes": ("int64", 1), "messages": ("uint8", 1)}
+    try:
+        arrays, _ = unpack(content, expect=expected)
     except MessageError as error:
         raise _edited(facts, str(error)) from None
-    sizes, content = arrays["sizes"], arrays["messages"].tobytes()
-    if (sizes < 0).any() or sum(sizes.tolist()) != len(content):
+    sizes, joined = arrays["sizes"], arrays["messages"].tobytes()
+    if (sizes < 0).any() or sum(sizes.tolist()) != len(joined):
         raise _edited(facts, "the sizes of its messages do not add up")
     ends = np.cumsum(sizes)
-    messages = [content[end - size : end] for size, end in zip(sizes, ends, strict=True)]
+    messages = [joined[end - size : end] for size, end in zip(sizes, ends, strict=True)]
     tape = Tape(arrays["positions"], messages, public)
     if len(tape.positions) != len(messages) or tape.digest() != facts.sha256:
         raise _edited(facts, "it is not what was recorded")

@@ -35,12 +35,13 @@ from he_compare.comparisons.measuring.runner import CellLog
 
 MOST_LOSSES = 3
 LOOK_SECONDS = 0.5
+SEEN_SECONDS = 2.0
 Given = dict[str, tuple[bytes, float | None]]
 
 
 @dataclass
 class Flight:
-    """A cell that a worker has. ``given``: artefacts that were sent along."""
+    """A cell that a worker has. ``given``: artefacts that were sent along, of those ``asked``."""
 
     cell: PlannedCell
     hand: Hand
@@ -49,6 +50,7 @@ class Flight:
     at_once: int
     future: Any = None
     given: Given = field(default_factory=dict)
+    asked: set[str] = field(default_factory=set)
 
 
 def is_loss(error: object) -> bool:
@@ -59,7 +61,7 @@ def is_loss(error: object) -> bool:
 
 
 class DaskExecutor:
-    """Runs cells on a crew. ``keys``: gives the client's key to a worker that does not see it."""
+    """Runs cells on a crew. ``keys``: gives the client's key to a worker that lacks it."""
 
     def __init__(
         self,
@@ -129,9 +131,12 @@ class DaskExecutor:
         made = {}
         for hand in hands:
             try:
-                self.key_files[hand.address] = "" if hand.sees_files else self._keys(hand)
+                self.key_files[hand.address] = self._keys(hand)
             except CompareError as error:
-                self.crew.refuse(hand, str(error))
+                if self._stays(hand):
+                    self.crew.refuse(hand, str(error))
+                else:
+                    self._note_lost(hand)
                 continue
             made[hand.address] = hand, self._submit(worker_tasks.prepare_worker, hand, self._text)
         for hand, future in made.values():
@@ -160,6 +165,15 @@ class DaskExecutor:
             return hand.address in self.crew.addresses()
         except CellError:
             return False
+
+    def _stays(self, hand: Hand) -> bool:
+        """Say whether a worker is still there a moment later: its loss may not be known at once."""
+        end = time.monotonic() + SEEN_SECONDS
+        while self.has(hand):
+            if time.monotonic() > end:
+                return True
+            time.sleep(0.05)
+        return False
 
     def _submit(self, task: Callable[..., Any], hand: Hand, *arguments: Any) -> Any:
         text, *rest = arguments
@@ -248,20 +262,21 @@ class DaskExecutor:
             return
         reply = future.result()
         future.release()
-        if name := wanted_artefact(reply):
-            artefact = log.folder.artefacts.stored_intact(name)
-            if artefact is not None and name not in flight.given:
+        if (name := wanted_artefact(reply)) and name not in flight.asked:
+            flight.asked.add(name)
+            # What is damaged is dropped here: then it is no longer held, and made anew.
+            artefact = log.folder.artefacts.stored(name)
+            if artefact is not None:
                 flight.given[name] = (artefact.data, artefact.seconds)
-                self._send(flight, log)
-                return
+            self._send(flight, log)
+            return
         try:
-            answer = read_reply(reply, flight.cell)
+            answer = read_reply(reply, flight.cell, log.plan)
         except MessageError as error:
             self._fail(flight, error, log)
             return
-        known = set(log.folder.artefacts.names())
         for name, artefact in answer.artefacts.items():
-            if name not in known:
+            if log.folder.artefacts.stored(name) is None:
                 log.folder.artefacts.store(name, artefact)
         place = WorkPlace(
             worker=flight.hand.number,

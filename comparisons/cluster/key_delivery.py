@@ -9,6 +9,9 @@ run leaves it, or its process ends.
 from __future__ import annotations
 
 import atexit
+import hashlib
+import hmac
+import secrets
 import shutil
 import tempfile
 from pathlib import Path
@@ -39,6 +42,57 @@ def give_keys(client: Any, worker: str, plan: RunPlan) -> Path:
     return first
 
 
+def has_keys(client: Any, worker: str, plan: RunPlan) -> bool:
+    """Say whether a worker finds the keys of all seeds where this process has them.
+
+    A home that machines share may hold the run and not the keys. Raises CellError where the worker
+    was lost before it told.
+    """
+    salt = secrets.token_hex(16)
+    files = [one for one in map(plan.key_file_of, plan.config.all_seeds) if one.is_file()]
+    asked = client.submit(
+        fingerprints_of_keys,
+        [str(one.resolve()) for one in files],
+        salt,
+        workers=[worker],
+        allow_other_workers=False,
+        pure=False,
+    )
+    try:
+        told = asked.result(timeout=ANSWER_SECONDS)
+    except _losses() as error:
+        raise _lost(worker, error) from None
+    finally:
+        asked.release()
+    return bool(told == fingerprints_of_keys([str(one) for one in files], salt))
+
+
+def fingerprints_of_keys(files: list[str], salt: str) -> list[str]:
+    """Return a salted hash of each file, '' where this process reads none. Runs in a worker."""
+    return [_fingerprint(Path(one), salt) for one in files]
+
+
+def _fingerprint(file: Path, salt: str) -> str:
+    try:
+        return hmac.new(salt.encode(), file.read_bytes(), hashlib.sha256).hexdigest()
+    except OSError:
+        return ""
+
+
+def _losses() -> tuple[type[Exception], ...]:
+    """Return what Dask raises where a worker is gone: it is no family of errors."""
+    from distributed import KilledWorker
+    from distributed.client import FutureCancelledError, FuturesCancelledError
+
+    return KilledWorker, FutureCancelledError, FuturesCancelledError, OSError, ValueError
+
+
+def _lost(worker: str, error: Exception) -> CellError:
+    return CellError(
+        f"worker {worker} was lost before it had the client's key: {type(error).__name__}"
+    )
+
+
 def give_key(
     client: Any, worker: str, key_file: Path, name: str = KEY_NAME, folder: str = ""
 ) -> Path:
@@ -48,21 +102,20 @@ def give_key(
 
     Raises CellError where the worker was lost before it had the key.
     """
-    from distributed import KilledWorker
-
-    # Without a hash of its own, for the name of what is sent is known to the scheduler.
-    sent = client.scatter(key_file.read_bytes(), workers=[worker], direct=True, hash=False)
-    kept = client.submit(
-        keep_key, sent, name, folder, workers=[worker], allow_other_workers=False, pure=False
-    )
+    content, futures = key_file.read_bytes(), []
     try:
+        # Without a hash of its own, for the name of what is sent is known to the scheduler.
+        sent = client.scatter(content, workers=[worker], direct=True, hash=False)
+        futures.append(sent)
+        kept = client.submit(
+            keep_key, sent, name, folder, workers=[worker], allow_other_workers=False, pure=False
+        )
+        futures.append(kept)
         return Path(kept.result(timeout=ANSWER_SECONDS))
-    except (KilledWorker, OSError) as error:
-        raise CellError(
-            f"worker {worker} was lost before it had the client's key: {type(error).__name__}"
-        ) from None
+    except _losses() as error:
+        raise _lost(worker, error) from None
     finally:
-        for future in (kept, sent):
+        for future in reversed(futures):
             future.release()
 
 

@@ -7,26 +7,33 @@
 
 from __future__ import annotations
 
-import io
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
 
-from he_compare.common.errors import MessageError
+from he_compare.common.errors import IntegrityError, MessageError
 from he_compare.common.run.records import RunRecord
-from he_compare.common.run.store import SUM_SUFFIX, Artefact, npz_bytes
-from he_compare.common.run.tape import PUBLIC_SUFFIX, TAPE_FOLDER
+from he_compare.common.run.store import (
+    MOST_PICTURE_BYTES,
+    SUM_SUFFIX,
+    Artefact,
+    npz_bytes,
+    parse_arrays,
+)
 from he_compare.common.types import Status, UInt8Array
+from he_compare.comparisons.cluster.reply_files import check_files
 from he_compare.comparisons.measuring.phases import MeasuredCell
-from he_compare.comparisons.measuring.plan import PlannedCell
+from he_compare.comparisons.measuring.plan import PlannedCell, RunPlan
+from he_compare.comparisons.measuring.sample_pictures import sample_positions
 
 RECORD, VIEW, TRACEBACK, WANTS = "record", "view", "trace", "wants"
 FILE, ARTEFACT, SECONDS = "file ", "artefact ", "seconds "
 _ARTEFACT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
-_PUBLIC_FILE = re.compile(rf"{TAPE_FOLDER}/[0-9a-f]{{32}}{re.escape(PUBLIC_SUFFIX)}")
 Reply = dict[str, bytes]
 
 
@@ -51,8 +58,8 @@ def pack_reply(measured: MeasuredCell, artefacts: Mapping[str, Artefact]) -> Rep
     return reply
 
 
-def read_reply(reply: object, cell: PlannedCell) -> CellReply:
-    """Read the answer for a cell. Raises MessageError where it is none."""
+def read_reply(reply: object, cell: PlannedCell, plan: RunPlan) -> CellReply:
+    """Read the answer for a cell of a plan. Raises MessageError where it is none."""
     if not isinstance(reply, dict) or not all(
         isinstance(k, str) and isinstance(v, bytes) for k, v in reply.items()
     ):
@@ -63,14 +70,13 @@ def read_reply(reply: object, cell: PlannedCell) -> CellReply:
         raise MessageError(f"a worker sent no valid record: {error.errors()[0]['msg']}") from None
     if record.identity != cell.identity or record.status is Status.STARTED:
         raise MessageError("a worker sent the record of another cell")
+    # As JSON, for a record that crossed has lists where the plan may have tuples.
+    if record.cell.model_dump_json() != plan.cell_record(cell).model_dump_json():
+        raise MessageError("a worker sent a record that says another cell than was asked")
     files = {k.removeprefix(FILE): v for k, v in reply.items() if k.startswith(FILE)}
-    for name in files:
-        if not _is_of(name, cell):
-            raise MessageError(f"a worker sent a file {name[:80]!r}, which its cell does not have")
-    if record.predictions and record.predictions not in files:
-        raise MessageError("a worker sent a record without its predictions")
+    check_files(record, files, plan)
     trace = reply.get(TRACEBACK, b"").decode(errors="replace")
-    measured = MeasuredCell(record, files, _view(reply.get(VIEW)), trace)
+    measured = MeasuredCell(record, files, _view(reply.get(VIEW), plan), trace)
     return CellReply(measured, _artefacts(reply))
 
 
@@ -81,22 +87,20 @@ def wanted_artefact(reply: object) -> str:
     return name if _ARTEFACT_NAME.fullmatch(name) else ""
 
 
-def _is_of(name: str, cell: PlannedCell) -> bool:
-    own = (f"predictions/{cell.identity}.npz", f"{TAPE_FOLDER}/{cell.identity}.tape")
-    return name in own or _PUBLIC_FILE.fullmatch(name) is not None
-
-
-def _view(data: bytes | None) -> UInt8Array | None:
+def _view(data: bytes | None, plan: RunPlan) -> UInt8Array | None:
     if data is None:
         return None
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            view: UInt8Array = arrays[VIEW]
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise MessageError(f"a worker sent pictures that do not read: {error}") from None
-    if view.dtype != np.uint8:
-        raise MessageError(f"a worker sent pictures of type {view.dtype}")
-    return view
+        arrays = parse_arrays(data, "pictures", most=MOST_PICTURE_BYTES)
+    except IntegrityError as error:
+        raise MessageError(f"a worker sent pictures that do not read: {error.problem}") from None
+    view: Any = arrays.get(VIEW)
+    size = tuple(plan.test.images.shape[1:])
+    wanted = (len(sample_positions(plan.test.labels, plan.config.pictures)), *size)
+    if set(arrays) != {VIEW} or view.dtype != np.uint8 or view.shape != wanted:
+        found = ", ".join(f"{name[:20]} {one.dtype} {one.shape}" for name, one in arrays.items())
+        raise MessageError(f"a worker sent as pictures {found}; wanted are {VIEW} uint8 {wanted}")
+    return np.asarray(view, np.uint8)
 
 
 def _artefacts(reply: Reply) -> dict[str, Artefact]:
@@ -110,6 +114,8 @@ def _artefacts(reply: Reply) -> dict[str, Artefact]:
         try:
             seconds = float(reply[f"{SECONDS}{name}"]) if f"{SECONDS}{name}" in reply else None
         except ValueError:
+            seconds = None
+        if seconds is not None and not math.isfinite(seconds):
             seconds = None
         found[name] = Artefact(data, seconds)
     return found

@@ -17,7 +17,7 @@ from he_compare.common.types import IntArray
 from he_compare.comparisons.cluster.capacity import capacity_here
 from he_compare.comparisons.cluster.crew import WORKER_SECONDS, Crew, Hand, workers_here, workers_of
 from he_compare.comparisons.cluster.dask_executor import DaskExecutor
-from he_compare.comparisons.cluster.key_delivery import give_keys
+from he_compare.comparisons.cluster.key_delivery import give_keys, has_keys
 from he_compare.comparisons.cluster.plan_files import write_plan
 from he_compare.comparisons.cluster.run_order import make_order
 from he_compare.comparisons.cluster.scheduler_access import access_to
@@ -166,8 +166,15 @@ def executor_of(
 
 
 def _key_on(crew: Crew, hand: Hand, plan: RunPlan) -> str:
-    """Give the keys of all seeds to a worker, where there are any; return where the first lies."""
-    return str(give_keys(crew.client, hand.address, plan)) if plan.key_file.is_file() else ""
+    """Give the keys of all seeds to a worker, where there are any and it does not read them here.
+
+    Return where the first lies there, '' where none was given.
+    """
+    if not plan.key_file.is_file() or (hand.sees_files and crew.own):
+        return ""
+    if hand.sees_files and has_keys(crew.client, hand.address, plan):
+        return ""
+    return str(give_keys(crew.client, hand.address, plan))
 
 
 @contextlib.contextmanager

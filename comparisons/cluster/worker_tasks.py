@@ -209,7 +209,7 @@ def _new_bench(order: RunOrder, key_file: str) -> Bench:
     )
     own = Path(scratch.name)
     progress = ToDriver(order.token)
-    plan = _plan(order, Path(order.key_file if seen else key_file or own / "client.key"), seen)
+    plan = _plan(order, Path(key_file or (order.key_file if seen else own / "client.key")), seen)
     artefacts = LentArtefacts(
         Path(order.files) / "artefacts" if seen else own / "artefacts",
         Path(order.run_folder) / "artefacts" if seen else None,

@@ -104,7 +104,11 @@ def read_predictions(folder: RunFolder, record: RunRecord) -> StoredPredictions:
             f"{record.predictions} is missing",
             fix="delete its record's line or restore the file, then run `compare run` again",
         )
-    arrays = load_arrays(path)
+    return checked_predictions(record, load_arrays(path))
+
+
+def checked_predictions(record: RunRecord, arrays: StoredPredictions) -> StoredPredictions:
+    """Return the arrays of predictions if they are those of a record. Raises IntegrityError."""
     expected = EXPECTED | ({TWINS} if record.clear_twins else set())
     expected |= VALIDATION if record.validation else set()
     if set(arrays) != expected:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import secrets
 import stat
+import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from distributed import Client, LocalCluster, Security
+from distributed import Client, KilledWorker, LocalCluster, Security
+from distributed.client import FutureCancelledError
 from distributed.comm import tcp
 
+from he_compare.common.errors import CellError
 from he_compare.comparisons.cluster import key_delivery
 from he_compare.comparisons.cluster.crew import workers_of
-from he_compare.comparisons.cluster.key_delivery import give_key
+from he_compare.comparisons.cluster.key_delivery import give_key, has_keys
 from he_compare.comparisons.progress import ProgressReporter
 
 
@@ -118,3 +122,55 @@ def test_no_worker_keeps_the_key_in_the_memory_of_dask(
         if not any(held.values()):
             break
     assert set(held.values()) == {0}
+
+
+def lost(error: Exception) -> Any:
+    """A stand-in for a call of Dask whose worker is lost."""
+
+    def fail(*_args: object, **_named: object) -> Any:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    "error", [TimeoutError("No valid workers found"), OSError("closed"), ValueError("no workers")]
+)
+def test_a_worker_lost_while_its_key_is_sent_is_named(error: Exception, tmp_path: Path) -> None:
+    (tmp_path / "client.key").write_bytes(b"secret")
+    client = SimpleNamespace(scatter=lost(error))
+    with pytest.raises(CellError, match="worker tls://one was lost before it had"):
+        give_key(client, "tls://one", tmp_path / "client.key")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [FutureCancelledError("keep_key", "lost"), KilledWorker("keep_key", "one", 1), OSError("gone")],
+)
+def test_a_worker_lost_while_it_keeps_its_key_is_named(error: Exception, tmp_path: Path) -> None:
+    (tmp_path / "client.key").write_bytes(b"secret")
+    released: list[str] = []
+    sent = SimpleNamespace(release=lambda: released.append("sent"))
+    kept = SimpleNamespace(release=lambda: released.append("kept"), result=lost(error))
+    client = SimpleNamespace(scatter=lambda *_a, **_n: sent, submit=lambda *_a, **_n: kept)
+    with pytest.raises(CellError, match="worker tls://one was lost before it had"):
+        give_key(client, "tls://one", tmp_path / "client.key")
+    assert released == ["kept", "sent"]
+
+
+def test_a_worker_that_sees_the_run_may_lack_the_key_or_have_another(
+    client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key_file = tmp_path / "client.key"
+    key_file.write_bytes(b"secret")
+    config = SimpleNamespace(all_seeds=(0,))
+    plan: Any = SimpleNamespace(config=config, key_file_of=lambda seed: key_file)
+    worker = min(client.scheduler_info()["workers"])
+    assert has_keys(client, worker, plan)
+    elsewhere, read = threading.get_ident(), Path.read_bytes
+
+    def another(path: Path) -> bytes:
+        return read(path) if threading.get_ident() == elsewhere else b"another"
+
+    monkeypatch.setattr(Path, "read_bytes", another)
+    assert not has_keys(client, worker, plan)
