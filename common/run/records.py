@@ -439,6 +439,15 @@ class WorkPlace(Record):
     losses: int = Field(
         default=0, description="Workers that were lost while they had this cell, before this one"
     )
+    host: str = Field(
+        default="",
+        description="Stands for the machine, salted per run: equal for cells of a run that were "
+        "measured on one machine; '' where it is not known",
+    )
+    disturbed: bool = Field(
+        default=False,
+        description="Latency: a worker ended or started on that machine meanwhile, at each try",
+    )
 
 
 class RunRecord(Record):

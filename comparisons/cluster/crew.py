@@ -33,12 +33,16 @@ TOLD_AFTER = 2.0
 
 @dataclass(frozen=True)
 class Hand:
-    """One worker. ``number`` and ``machine``: as the run counts them, from 1."""
+    """One worker. ``number`` and ``machine``: as the run counts them, from 1.
+
+    ``host``: name of its machine, which no record holds.
+    """
 
     address: str
     number: int
     machine: int
     sees_files: bool
+    host: str = ""
 
     @property
     def title(self) -> str:
@@ -48,7 +52,10 @@ class Hand:
 
 @dataclass
 class Crew:
-    """The workers of a run and the client of Dask that reaches them. ``own``: started for it."""
+    """The workers of a run and the client of Dask that reaches them. ``own``: started for it.
+
+    ``outside``: hosts of workers that were there at the last look and not taken in, by address.
+    """
 
     client: Any
     progress: ProgressReporter
@@ -56,6 +63,7 @@ class Crew:
     address: str = ""
     hands: dict[str, Hand] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
+    outside: dict[str, str] = field(default_factory=dict)
     _machines: dict[str, int] = field(default_factory=dict)
     _count: int = 0
     _silent_since: float | None = None
@@ -79,18 +87,24 @@ class Crew:
         self._silent_since = None
         return {address: str(urlsplit(address).hostname or "") for address in workers}
 
-    def update(self, order: RunOrder) -> tuple[list[Hand], list[Hand]]:
+    def update(self, order: RunOrder, *, admit: bool = True) -> tuple[list[Hand], list[Hand]]:
         """Look who is there: return who is new, and who was lost since the last time.
 
-        Raises UsageError on a worker that cannot take part where no other is there yet.
+        ``admit``: False to leave who is new outside, without a word to it. Raises UsageError on a
+        worker that cannot take part where no other is there yet.
         """
         there = self.addresses()
         lost = [hand for address, hand in self.hands.items() if address not in there]
         for hand in lost:
             del self.hands[hand.address]
         fresh = [one for one in there if one not in self.hands and one not in self.refused]
-        new = self._join({one: there[one] for one in fresh}, order) if fresh else []
+        self.outside = {} if admit else {one: there[one] for one in fresh}
+        new = self._join({one: there[one] for one in fresh}, order) if fresh and admit else []
         return new, lost
+
+    def outside_on(self, machine: int) -> bool:
+        """Say whether a worker that is not taken in is on a machine."""
+        return any(self._machines.get(host) == machine for host in self.outside.values())
 
     def _join(self, fresh: dict[str, str], order: RunOrder) -> list[Hand]:
         replies = self.client.run(
@@ -100,11 +114,11 @@ class Crew:
         for address, reply in replies.items():
             if isinstance(reply, OSError):
                 continue  # gone already, or not there yet: seen at the next look
-            problem, sees = _judged(reply, order.software)
+            problem, sees, name = _judged(reply, order.software)
             if problem:
                 self.refused[address] = f"worker {address}: {problem}"
                 continue
-            new.append(self._hand(address, fresh[address], sees))
+            new.append(self._hand(address, fresh[address], sees, name))
         if self.own and new:
             where = [one.address for one in new]
             self.client.run(worker_tasks.silence, order.files, workers=where, on_error="return")
@@ -112,10 +126,10 @@ class Crew:
             self.hands[hand.address] = hand
         return new
 
-    def _hand(self, address: str, host: str, sees_files: bool) -> Hand:
+    def _hand(self, address: str, host: str, sees_files: bool, name: str) -> Hand:
         self._count += 1
         machine = self._machines.setdefault(host, len(self._machines) + 1)
-        return Hand(address, self._count, machine, sees_files)
+        return Hand(address, self._count, machine, sees_files, name)
 
     def threads(self) -> int:
         """Return the fewest threads that a worker was started with."""
@@ -142,20 +156,25 @@ class Crew:
             time.sleep(0.2)
 
 
-def _judged(reply: object, wanted: Software) -> tuple[str, bool]:
-    """Say what is in the way of a worker, '' for nothing, and whether it sees the files."""
+def _judged(reply: object, wanted: Software) -> tuple[str, bool, str]:
+    """Say what is in the way of a worker, '' for nothing; whether it sees the files; its host."""
     if isinstance(reply, BaseException):
         return (
-            f"it cannot load he-compare ({type(reply).__name__}: {reply}) "
-            f"(install he-compare {wanted.tool_version} there)"
-        ), False
+            (
+                f"it cannot load he-compare ({type(reply).__name__}: {reply}) "
+                f"(install he-compare {wanted.tool_version} there)"
+            ),
+            False,
+            "",
+        )
     try:
         told = json.loads(str(reply))
         has, sees = Software.model_validate(told["software"]), bool(told["sees_files"])
     except (ValueError, KeyError, TypeError):
-        return f"it answers nothing that makes sense ({SAME_EVERYWHERE})", False
+        return f"it answers nothing that makes sense ({SAME_EVERYWHERE})", False, ""
     differing = has.differences(wanted)
-    return (f"it has {'; '.join(differing)} ({SAME_EVERYWHERE})" if differing else ""), sees
+    problem = f"it has {'; '.join(differing)} ({SAME_EVERYWHERE})" if differing else ""
+    return problem, sees, str(told.get("host", ""))
 
 
 @contextlib.contextmanager

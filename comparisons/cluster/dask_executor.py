@@ -16,16 +16,16 @@ from typing import Any
 
 from he_compare.common.errors import CellError, CompareError, MessageError, UsageError
 from he_compare.common.run.records import ErrorInfo, RunRecord, WorkPlace
-from he_compare.common.types import Status
+from he_compare.common.types import Phase, Status
 from he_compare.comparisons.cluster import worker_tasks
 from he_compare.comparisons.cluster.crew import Crew, Hand
 from he_compare.comparisons.cluster.dispatch import (
     Homes,
     by_phase,
-    latency_machine,
     next_alone,
     next_beside,
 )
+from he_compare.comparisons.cluster.latency_turn import LatencyTurn, latency_turn
 from he_compare.comparisons.cluster.reply import read_reply, wanted_artefact
 from he_compare.comparisons.cluster.run_order import RunOrder
 from he_compare.comparisons.measuring.measurer import describe_error, ended
@@ -41,7 +41,10 @@ Given = dict[str, tuple[bytes, float | None]]
 
 @dataclass
 class Flight:
-    """A cell that a worker has. ``given``: artefacts that were sent along, of those ``asked``."""
+    """A cell that a worker has. ``given``: artefacts that were sent along, of those ``asked``.
+
+    ``disturbed``: a worker ended or started on its machine.
+    """
 
     cell: PlannedCell
     hand: Hand
@@ -51,6 +54,12 @@ class Flight:
     future: Any = None
     given: Given = field(default_factory=dict)
     asked: set[str] = field(default_factory=set)
+    disturbed: bool = False
+
+    @property
+    def alone(self) -> bool:
+        """Whether nothing else of the run may be under way on its machine."""
+        return self.cell.phase is Phase.LATENCY
 
 
 def is_loss(error: object) -> bool:
@@ -81,12 +90,15 @@ class DaskExecutor:
         self._flights: dict[str, Flight] = {}
         self._landed: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._losses: Counter[str] = Counter()
+        self._disturbed: Counter[str] = Counter()
+        self._turn = LatencyTurn()
         self._looked = 0.0
 
     def run(self, cells: Sequence[PlannedCell], log: CellLog) -> None:
         """Run cells: those that may be beside each other first, then latency."""
         if not cells:
             return
+        self._turn = latency_turn(log.folder)
         topic = worker_tasks.TOPIC.format(token=self.order.token)
         self.crew.client.subscribe_topic(topic, lambda event: self._told(event, log))
         try:
@@ -224,9 +236,14 @@ class DaskExecutor:
     def _start_alone(self, waiting: list[PlannedCell], log: CellLog) -> None:
         if self._flights or not waiting:
             return
-        hands = self.crew.hands.values()
-        machine = latency_machine(hands, waiting, self.homes)
-        hand = next_alone(waiting[0], hands, machine, self.homes)
+        hands = [*self.crew.hands.values()]
+        if self._turn.machine is not None and not self._turn.settled(hands):
+            return
+        if said := self._turn.choose(hands, waiting, self.homes):
+            log.progress.say(said)
+        if self._turn.machine is None or not self._turn.settled(hands):
+            return
+        hand = next_alone(waiting[0], hands, self._turn.machine, self.homes)
         self._start(waiting.pop(0), hand, log, at_once=1)
 
     def _idle(self) -> list[Hand]:
@@ -252,6 +269,8 @@ class DaskExecutor:
         flight.future.add_done_callback(lambda future: self._landed.put(future.key))
 
     def _land(self, key: str, waiting: list[PlannedCell], log: CellLog) -> None:
+        if key in self._flights and self._flights[key].alone:
+            self._look(waiting, log, now=True)
         flight = self._flights.pop(key, None)
         if flight is None:
             return
@@ -275,6 +294,9 @@ class DaskExecutor:
         except MessageError as error:
             self._fail(flight, error, log)
             return
+        ok = answer.measured.record.status is Status.OK
+        if ok and flight.disturbed and self._once_more(flight, waiting, log):
+            return
         for name, artefact in answer.artefacts.items():
             if log.folder.artefacts.stored(name) is None:
                 log.folder.artefacts.store(name, artefact)
@@ -283,6 +305,8 @@ class DaskExecutor:
             machine=flight.hand.machine,
             at_once=flight.at_once,
             losses=self._losses[flight.cell.identity],
+            host=self._turn.mark(flight.hand),
+            disturbed=flight.disturbed,
         )
         measured = answer.measured
         record = measured.record.model_copy(update={"place": place})
@@ -312,7 +336,14 @@ class DaskExecutor:
         if not now and time.monotonic() - self._looked < LOOK_SECONDS:
             return
         self._looked = time.monotonic()
-        new, lost = self.crew.update(self.order)
+        alone = next((one for one in self._flights.values() if one.alone), None)
+        new, lost = self.crew.update(self.order, admit=alone is None)
+        left = [one for one in self.crew.hands.values() if one not in new]
+        self._turn.note_lost(lost, left)
+        if alone is not None:
+            machine = alone.hand.machine
+            alone.disturbed |= self.crew.outside_on(machine)
+            alone.disturbed |= any(one.machine == machine for one in lost)
         for hand in lost:
             self._note_lost(hand)
             log.progress.end_step(hand.title)
@@ -347,6 +378,17 @@ class DaskExecutor:
         error = ErrorInfo(kind="WorkerLost", message=reason)
         record = record.model_copy(update={"error": error})
         log.end(flight.cell, MeasuredCell(record), f"{log.title(flight.cell)}: ")
+
+    def _once_more(self, flight: Flight, waiting: list[PlannedCell], log: CellLog) -> bool:
+        """Let a cell wait again that was not alone on its machine; False where that was enough."""
+        identity = flight.cell.identity
+        self._disturbed[identity] += 1
+        if self._disturbed[identity] >= MOST_LOSSES:
+            return False
+        title = log.title(flight.cell)
+        log.progress.say(f"note: {title} is measured again: a worker ended or started beside it")
+        waiting.insert(0, flight.cell)
+        return True
 
     def _abandon(self, log: CellLog, *, interrupted: bool) -> None:
         for flight in self._flights.values():

@@ -12,6 +12,7 @@ import contextlib
 import json
 import logging
 import os
+import platform
 import tempfile
 import threading
 import time
@@ -102,11 +103,12 @@ class ToDriver:
 
 
 def introduce(files: str, token: str) -> str:
-    """Say what this worker runs with, whether it sees the driver's files, and what it can do."""
+    """Say what this worker runs with, whether it sees the driver's files, and on which machine."""
+    sees = False
     with contextlib.suppress(OSError):
-        if (Path(files) / TOKEN_FILE).read_text() == token:
-            return json.dumps({"software": software_here().model_dump(), "sees_files": True})
-    return json.dumps({"software": software_here().model_dump(), "sees_files": False})
+        sees = (Path(files) / TOKEN_FILE).read_text() == token
+    told = {"software": software_here().model_dump(), "sees_files": sees, "host": platform.node()}
+    return json.dumps(told)
 
 
 def silence(files: str) -> None:

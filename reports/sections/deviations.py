@@ -19,6 +19,12 @@ from he_compare.common.run.records import AttackOutcome, CopiesFacts, DatasetSum
 from he_compare.common.run.spelling import fixed, scientific
 from he_compare.common.run.store import COPIES_TABLE
 from he_compare.common.run.view import PipelineView, RunView
+from he_compare.common.run.work_places import (
+    disturbed_records,
+    latency_machines_words,
+    timed_records,
+    untold_machines_words,
+)
 from he_compare.common.statistics.evaluation import wilson_half_width
 from he_compare.common.types import FheMode, Status
 from he_compare.reports.cards import Rule, card, found_by, numbered
@@ -303,6 +309,7 @@ def _shared_process(view: RunView) -> Iterator[FindingCard]:
 def _machine(view: RunView) -> Iterator[FindingCard]:
     if loaded := loaded_words(view):
         yield card("warn", loaded, record_ids(loaded_cells(view)), WHAT_IT_SHOWS)
+    yield from _latency_machines(view)
     if len(view.environments) > 1:
         yield card(
             "warn",
@@ -318,6 +325,23 @@ def _machine(view: RunView) -> Iterator[FindingCard]:
             "changes.",
             record_ids(dirty),
             "The commit alone does not reproduce them.",
+        )
+
+
+def _latency_machines(view: RunView) -> Iterator[FindingCard]:
+    timed = timed_records(view)
+    if words := latency_machines_words(timed):
+        told = "Their times are pooled and compared. Differences between machines are in them."
+        yield card("warn", words, record_ids(timed), told)
+    if words := untold_machines_words(timed):
+        yield card("unknown", words, record_ids(timed), "It may be one machine, or several.")
+    if disturbed := disturbed_records(timed):
+        yield card(
+            "warn",
+            f"{len(disturbed)} of {len(timed)} latency cells had a worker of the run end or start "
+            "on their machine meanwhile, each time that they were tried.",
+            record_ids(disturbed),
+            "Loading libraries and preparing the data beside them makes their times longer.",
         )
 
 

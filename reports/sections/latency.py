@@ -10,6 +10,7 @@ from he_compare.common.run.spelling import MISSING, fixed, milliseconds
 from he_compare.common.run.timing import extra_seconds, latency_of
 from he_compare.common.run.twin_words import no_twin_words
 from he_compare.common.run.view import PipelineView, RunView
+from he_compare.common.run.work_places import latency_machines_words, timed_records
 from he_compare.common.types import FheMode, Side
 from he_compare.reports.document.nodes import (
     Block,
@@ -67,6 +68,8 @@ class LatencyByPlace(ReportSection):
         limits = [*same_network_words(view)]
         if devices := devices_of(view.records):
             limits.append(devices)
+        if machines := latency_machines_words(timed_records(view)):
+            limits.append(machines)
         if loaded := loaded_words(view):
             limits.append(f"{loaded} {WHAT_IT_SHOWS}")
         told = [Bullets(tuple(inline(one) for one in limits))] if limits else []

@@ -6,6 +6,7 @@ from he_compare.common.run.records import RunRecord
 from he_compare.common.run.spelling import MISSING, kilobytes, megabytes, milliseconds, significant
 from he_compare.common.run.timing import cold_seconds, cold_steps, throughput_of
 from he_compare.common.run.view import PipelineView, RunView
+from he_compare.common.run.work_places import beside_words
 from he_compare.reports.document.nodes import (
     Block,
     Column,
@@ -133,7 +134,8 @@ def _work(view: RunView) -> Table:
         if words := _training_memory(one):
             rows.append(SpanRow(inline(words), "remark"))
     caption = "One-time work from a cold start, throughput in batches, and memory"
-    return Table(caption, WORK, tuple(rows), inline(WORK_NOTE))
+    note = " ".join(filter(None, (WORK_NOTE, beside_words(view))))
+    return Table(caption, WORK, tuple(rows), inline(note))
 
 
 def _training_memory(pipeline: PipelineView) -> str:

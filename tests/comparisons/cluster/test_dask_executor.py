@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from he_compare.common.run.store import Artefact, RunFolder
-from he_compare.comparisons.cluster.dask_executor import DaskExecutor
-from he_compare.comparisons.cluster.reply import WANTS
-from he_compare.comparisons.cluster.worker_tasks import measure_cell
+from he_compare.common.types import Phase, Status
+from he_compare.comparisons.cluster import dask_executor, latency_turn
+from he_compare.comparisons.cluster.crew import Hand
+from he_compare.comparisons.cluster.dask_executor import MOST_LOSSES, DaskExecutor
+from he_compare.comparisons.cluster.reply import WANTS, CellReply
+from he_compare.comparisons.cluster.worker_tasks import measure_cell, prepare_worker
+from he_compare.comparisons.measuring.phases import MeasuredCell
+from he_compare.comparisons.measuring.plan import PlannedCell
 from he_compare.comparisons.progress import ProgressReporter
-from tests.comparisons.cluster.test_dispatch import FAR, cell
+from tests.comparisons.cluster.test_dispatch import FAR, ONE, TWO, cell
 
 QUIET = ProgressReporter(quiet=True)
 
@@ -79,21 +84,138 @@ def workers() -> Workers:
 
 @pytest.fixture
 def log(tmp_path: Path) -> Any:
+    places: list[Any] = []
     return SimpleNamespace(
         folder=RunFolder(tmp_path),
         progress=QUIET,
         plan=None,
         start=lambda one, where: one,
         title=lambda one: one.identity,
-        end=lambda *_: True,
+        places=places,
+        end=lambda _cell, done, _title: places.append(done.record),
     )
 
 
+@dataclass
+class Gathered:
+    """The workers that are there; ``coming``: those that join when they are let in."""
+
+    client: Workers
+    hands: dict[str, Hand]
+    coming: list[Hand] = field(default_factory=list)
+    gone: list[Hand] = field(default_factory=list)
+    progress: ProgressReporter = QUIET
+    refused: dict[str, str] = field(default_factory=dict)
+    own: bool = True
+    outside: list[Hand] = field(default_factory=list)
+
+    def addresses(self) -> dict[str, str]:
+        return dict.fromkeys(self.hands, "")
+
+    def outside_on(self, machine: int) -> bool:
+        return any(one.machine == machine for one in self.outside)
+
+    def update(self, order: object, *, admit: bool = True) -> tuple[list[Hand], list[Hand]]:
+        lost, self.gone = self.gone, []
+        for one in lost:
+            del self.hands[one.address]
+        self.outside = [] if admit else self.coming
+        new, self.coming = (self.coming, []) if admit else ([], self.coming)
+        self.hands |= {one.address: one for one in new}
+        return new, lost
+
+
 @pytest.fixture
-def executor(workers: Workers) -> Iterator[DaskExecutor]:
+def executor(workers: Workers) -> DaskExecutor:
     order: Any = SimpleNamespace(model_dump_json=lambda: "{}", token="t")
-    crew: Any = SimpleNamespace(client=workers, progress=QUIET, hands={}, refused={}, own=True)
-    yield DaskExecutor(crew, order, wait_seconds=1.0)
+    crew: Any = Gathered(workers, {one.address: one for one in (ONE, TWO)})
+    return DaskExecutor(crew, order, wait_seconds=1.0)
+
+
+@pytest.fixture
+def answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every answer be read as a record that ended ok."""
+    record = SimpleNamespace(status=Status.OK, model_copy=lambda update: update["place"])
+    measured = MeasuredCell(cast(Any, record))
+    monkeypatch.setattr(dask_executor, "read_reply", lambda *_: CellReply(measured))
+
+
+def latency(number: int) -> PlannedCell:
+    return cell("p", Phase.LATENCY, number)
+
+
+def end_last(executor: DaskExecutor, workers: Workers, waiting: list[Any], log: Any) -> None:
+    workers.cells[-1].end({})
+    executor._land(workers.cells[-1].key, waiting, log)
+
+
+def test_nobody_is_taken_in_while_latency_is_measured(
+    executor: DaskExecutor, workers: Workers, log: Any, answered: None
+) -> None:
+    waiting = [latency(1), latency(2)]
+    executor._start_alone(waiting, log)
+    cast(Any, executor.crew).coming = [FAR]
+    executor._look(waiting, log, now=True)
+    assert [one.task for one in workers.tasks] == [measure_cell] and not executor.has(FAR)
+    end_last(executor, workers, waiting, log)
+    executor._look(waiting, log, now=True)
+    assert executor.has(FAR) and workers.tasks[-1].task is prepare_worker
+    assert [place.disturbed for place in log.places] == [False]
+
+
+def test_a_lost_workers_latency_waits_until_the_worker_is_back(
+    executor: DaskExecutor, workers: Workers, log: Any
+) -> None:
+    waiting = [latency(1)]
+    executor._start_alone(waiting, log)
+    had = next(one for one in (ONE, TWO) if one.address in workers.cells[0].workers)
+    cast(Any, executor.crew).gone = [had]
+    executor._look(waiting, log, now=True)
+    executor._start_alone(waiting, log)
+    assert len(waiting) == 1 and len(workers.cells) == 1
+    cast(Any, executor.crew).coming = [Hand("d", 4, 1, True)]
+    executor._look(waiting, log, now=True)
+    assert workers.tasks[-1].task is prepare_worker
+    executor._start_alone(waiting, log)
+    assert not waiting and len(workers.cells) == 2
+
+
+def test_latency_goes_on_without_a_worker_that_does_not_come_back(
+    executor: DaskExecutor, workers: Workers, log: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(latency_turn, "RESTART_SECONDS", 0.0)
+    waiting = [latency(1), latency(2)]
+    executor._start_alone(waiting, log)
+    cast(Any, executor.crew).gone = [ONE]
+    executor._look(waiting, log, now=True)
+    executor._flights.clear()
+    executor._start_alone(waiting, log)
+    assert workers.cells[-1].workers == [TWO.address]
+
+
+def test_latency_beside_a_worker_that_ended_is_measured_again_and_told_at_last(
+    executor: DaskExecutor, workers: Workers, log: Any, answered: None
+) -> None:
+    """Each time a worker restarts on the machine: at the third the figure stays, and says so."""
+    waiting, crew = [latency(1)], cast(Any, executor.crew)
+    for turn in range(MOST_LOSSES):
+        executor._start_alone(waiting, log)
+        assert len(workers.cells) == turn + 1
+        crew.coming = [Hand(f"new {turn}", 5 + turn, 1, True)]
+        end_last(executor, workers, waiting, log)
+        executor._look(waiting, log, now=True)
+    assert not waiting and [place.disturbed for place in log.places] == [True]
+
+
+def test_a_worker_on_another_machine_disturbs_nothing(
+    executor: DaskExecutor, workers: Workers, log: Any, answered: None
+) -> None:
+    cast(Any, executor.crew).hands[FAR.address] = FAR
+    waiting = [latency(1)]
+    executor._start_alone(waiting, log)
+    cast(Any, executor.crew).gone = [FAR]
+    end_last(executor, workers, waiting, log)
+    assert not waiting and [place.disturbed for place in log.places] == [False]
 
 
 def test_a_damaged_artefact_that_a_worker_asks_for_is_made_anew(
@@ -104,7 +226,6 @@ def test_a_damaged_artefact_that_a_worker_asks_for_is_made_anew(
     kept.store("head-1", Artefact(b"whole", 1.0))
     kept.store("head-2", Artefact(b"whole", 1.0))
     (kept.folder / "head-1").write_bytes(b"damaged")
-    executor.crew.hands = {FAR.address: FAR}
     executor._start(cell("p"), FAR, log, at_once=1)
     for name in ("head-1", "head-2"):
         workers.cells[-1].end({WANTS: name.encode()})

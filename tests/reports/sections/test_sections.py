@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from he_compare.common.run.records import Agreement, RunRecord
+from he_compare.common.run.records import Agreement, RunRecord, WorkPlace
 from he_compare.common.run.spelling import parameters
 from he_compare.common.run.store import RunFolder
 from he_compare.common.run.timing import cold_seconds, latency_of, throughput_of
 from he_compare.common.run.view import RunView, read_run
-from he_compare.common.types import FheMode, Side, Status
+from he_compare.common.run.work_places import beside_words
+from he_compare.common.types import FheMode, Phase, Side, Status
 from he_compare.reports import banners
 from he_compare.reports.build import build_document
 from he_compare.reports.cards import found_by
@@ -26,6 +28,7 @@ from he_compare.reports.sections import (
     claims,
     compared,
     deviations,
+    other_costs,
     pictures,
 )
 from tests.support.samplerun import FHE, PLAIN, SampleRun, build, ten_pipelines, three_pipelines
@@ -95,6 +98,39 @@ def test_load_dirt_and_insecure_keys_become_deviations(tmp_path: Path) -> None:
     assert "Cells ran in 2 environments." in text
     assert "fhe-head must not protect real data: 32-bit seed" in text
     assert [banner.title for banner in banners.banners(view)] == ["Insecure keys or parameters"]
+
+
+def _placed(run: SampleRun, hosts: Sequence[str], **update: Any) -> SampleRun:
+    """Let workers on these machines have measured the cells, in turn; '' for the driver itself."""
+    records = []
+    for number, one in enumerate(run.records):
+        host = hosts[number % len(hosts)]
+        alone = one.cell.phase is Phase.LATENCY
+        made = {"worker": 1, "machine": 1, "at_once": 1 if alone else 3, "host": host}
+        place = WorkPlace(**made | (update if alone else {})) if host else None
+        records.append(one.model_copy(update={"place": place}))
+    return replace(run, records=tuple(records))
+
+
+def test_latency_of_several_machines_becomes_a_deviation(tmp_path: Path) -> None:
+    run = three_pipelines()
+    mixed = _claims(_view(_placed(run, ["aa", "bb"]), tmp_path / "mixed"))
+    assert "Latency was measured on 2 machines: " in mixed
+    one = _view(_placed(run, ["aa"]), tmp_path / "one")
+    assert "Latency was measured on" not in _claims(one)
+    assert "latency cells" not in _claims(one)
+    part = _claims(_view(_placed(run, ["aa", ""]), tmp_path / "part"))
+    assert "latency cells do not say on which machine they were measured" in part
+    beside = _claims(_view(_placed(run, ["aa"], disturbed=True), tmp_path / "beside"))
+    assert "had a worker of the run end or start on their machine meanwhile" in beside
+
+
+def test_costs_say_how_many_cells_were_measured_at_a_time(tmp_path: Path) -> None:
+    run = three_pipelines()
+    assert beside_words(_view(run, tmp_path / "alone")) == ""
+    view = _view(_placed(run, ["aa"]), tmp_path / "beside")
+    table = other_costs.OtherCosts().blocks(view)[-1]
+    assert "up to 3 cells of the run were measured at a time" in str(table)
 
 
 def test_a_control_is_no_insecure_protection(tmp_path: Path) -> None:
