@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 
+from he_compare.common.errors import CellError
 from he_compare.common.run.store import Artefact, RunFolder
 from he_compare.common.types import Phase, Status
 from he_compare.comparisons.cluster import dask_executor, latency_turn
@@ -233,3 +234,22 @@ def test_a_damaged_artefact_that_a_worker_asks_for_is_made_anew(
     held = [one.arguments[3] for one in workers.cells]
     assert held == [["head-1", "head-2"], ["head-2"], ["head-2"]]
     assert workers.cells[-1].arguments[4] == {"head-2": (b"whole", 1.0)}
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_a_worker_lost_while_it_gets_the_key_is_lost_and_not_refused(
+    executor: DaskExecutor, stays: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that is refused at the start ends the run; one that is lost does not."""
+    monkeypatch.setattr(dask_executor, "SEEN_SECONDS", 0.0)
+
+    def no_key(hand: Hand) -> str:
+        if not stays:
+            del executor.crew.hands[hand.address]
+        raise CellError("lost before it had the key")
+
+    executor._keys = no_key
+    crew = cast(Any, executor.crew)
+    crew.refuse = lambda hand, problem: crew.refused.update({hand.address: problem})
+    executor._prepare([ONE])
+    assert list(crew.refused) == ([ONE.address] if stays else [])
