@@ -87,7 +87,10 @@ def _words() -> Paragraph:
 def _banners(views: Sequence[RunView]) -> tuple[Callout, ...]:
     found = []
     machines = {
-        one.model_copy(update={"load_average": None}).model_dump_json()
+        (
+            view.threads_on(one),
+            one.model_copy(update={"load_average": None, "threads": 0}).model_dump_json(),
+        )
         for view in views
         for one in view.environments
     }

@@ -122,6 +122,7 @@ def cached_features(
         weights=extractor.weights_sha256,
         backbone=extractor.name,
         device=device_identity(context.settings.device),
+        threads=context.settings.threads,
         source=source_digest(*sources_of(__name__)),
         torch=torch.__version__,
     )

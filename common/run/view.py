@@ -232,13 +232,30 @@ class RunView:
 
     @property
     def environments(self) -> tuple[EnvironmentFingerprint, ...]:
-        """Distinct machines and software stacks, the load average aside."""
+        """Distinct machines and software stacks, load average and number of threads aside.
+
+        One machine has other threads while latency is measured, by plan: ``threads_on`` tells them.
+        """
         seen: dict[str, EnvironmentFingerprint] = {}
         for record in self.records:
             if record.environment:
-                key = record.environment.model_copy(update={"load_average": None})
-                seen.setdefault(key.model_dump_json(), record.environment)
+                seen.setdefault(_machine_key(record.environment), record.environment)
         return tuple(seen.values())
+
+    def threads_on(self, machine: EnvironmentFingerprint) -> str:
+        """Say how many threads a process had on a machine, and how many for latency if others."""
+        found: dict[bool, list[int]] = {True: [], False: []}
+        for one in self.records:
+            if one.environment and _machine_key(one.environment) == _machine_key(machine):
+                found[one.cell.phase is Phase.LATENCY].append(one.environment.threads)
+        usual, timed = (" or ".join(map(str, sorted(set(found[key])))) for key in (False, True))
+        if not usual or not timed or usual == timed:
+            return usual or timed
+        return f"{usual}; {timed} while latency was measured"
+
+
+def _machine_key(one: EnvironmentFingerprint) -> str:
+    return one.model_copy(update={"load_average": None, "threads": 0}).model_dump_json()
 
 
 def read_run(folder: RunFolder) -> RunView:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import collections
 import contextlib
+import ctypes
 import json
 import os
 import secrets
@@ -283,11 +284,17 @@ def _spawn(threads: int, home: str, device: str) -> subprocess.Popen[bytes]:
 def survive_closed_connections() -> None:
     """Let a write to a closed connection raise BrokenPipeError, as Python has it from the start.
 
-    Compilers of circuits set a handler of SIGPIPE that ends the process without a word.
+    Compilers of circuits set a handler of SIGPIPE that ends the process without a word. Python lets
+    only its main thread change that, and a worker's task runs on another: there libc is asked.
     """
-    if hasattr(signal, "SIGPIPE"):
-        with contextlib.suppress(ValueError):  # only the main thread can, and it did before
-            signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    if not hasattr(signal, "SIGPIPE"):
+        return
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        return
+    set_handler = ctypes.CDLL(None).signal
+    set_handler.argtypes, set_handler.restype = (ctypes.c_int, ctypes.c_void_p), ctypes.c_void_p
+    set_handler(int(signal.SIGPIPE), int(signal.SIG_IGN))
 
 
 def request_bytes(request: httpx.Request) -> int:

@@ -66,6 +66,7 @@ from he_compare.comparisons.measuring.pipeline_spec import (
     resolve_parameters,
 )
 from he_compare.comparisons.measuring.plan import RunPlan
+from he_compare.comparisons.measuring.threads import use_threads
 from he_compare.comparisons.progress import ProgressReporter
 from he_compare.comparisons.terminal import terminal_columns
 
@@ -174,6 +175,7 @@ def audit_run(
     progress.line(f"audit with the {setup.budget.name} budget{beside}")
     records = deployed_cells(plan, folder)
     deployments = RunDeployments(plan, records, folder.path, measurer)
+    use_threads(plan.settings.threads)  # latency may have been measured last, with others
     targets = [deployments.target(planned) for planned in plan.pipelines]
     return Harness(setup, folder, progress, lanes).run(targets, attack_names(()))
 

@@ -58,6 +58,8 @@ def attack_cell(
         with alone_at_bench(order_text, key_file) as bench:
             order = read_attack_order(attack_text)
             bench.artefacts.begin(held, {k: Artefact(data, s) for k, (data, s) in given.items()})
+            # Latency had others; this process shares the machine again.
+            use_threads(bench.plan.settings.threads)
             siege = _siege_of(bench, order)
             cell = _cell(bench, siege, order, _folder(bench, tapes))
             return pack_outcomes(list(siege.attacker.attack(cell, order.late, order.controls)))
@@ -69,11 +71,10 @@ def attack_cell(
 
 def _siege_of(bench: Bench, order: AttackOrder) -> Siege:
     """Return what is kept of the audit. Servers of the cells that were measured are not needed any
-    more, and this process shares the machine with the others again."""
+    more."""
     siege = bench.kept.get(order.budget)
     if not isinstance(siege, Siege):
         bench.measurer.close()
-        use_threads(bench.plan.settings.threads)
         quiet = ProgressReporter(quiet=True)
         siege = bench.kept[order.budget] = Siege(CellAttacker(setup_of_run(bench.plan), quiet))
     return siege

@@ -7,6 +7,7 @@ import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -108,14 +109,15 @@ def staffed(
 
     ``known``: settings of the run that is resumed. Raises UsageError.
     """
+    share = partial(share_threads, config.threads, known=known, latency=config.latency_threads)
     if not who.scheduler:
         count = workers_wanted(who, config, progress)
-        yield Staff(count, share_threads(config.threads, count, known))
+        yield Staff(count, share(count))
         return
     with workers_of(who.scheduler, who.security(), progress) as crew:
         crew.wait_for_workers(who.wait_seconds)
         count, own = len(crew.addresses()), crew.threads()
-        threads = share_threads(config.threads, 1, known, cores=own)
+        threads = share(1, cores=own)
         progress.line(f"{count} workers of {who.scheduler}, {threads.training} threads each")
         yield Staff(count, threads, crew, who.wait_seconds)
 

@@ -32,6 +32,7 @@ from he_compare.comparisons.measuring.opening_options import (
     data_options,
 )
 from he_compare.comparisons.measuring.seeds_setting import MOST_SEEDS, settled_seeds
+from he_compare.comparisons.measuring.threads import MOST_THREADS
 from he_compare.comparisons.measuring.validation import describe_validation, fix_of
 
 PROFILES = Path(__file__).parent / "profiles"
@@ -150,7 +151,13 @@ class RunConfig(BaseModel):
         default=0, ge=0, le=10_000, description="Test images sent with disturbed bits; 0: none"
     )
     threads: Annotated[int, MEASUREMENT] = Field(
-        default=0, ge=0, le=1024, description="Threads per process; 0: all cores"
+        default=0, ge=0, le=MOST_THREADS, description="Threads per process; 0: all cores"
+    )
+    latency_threads: Annotated[int, MEASUREMENT] = Field(
+        default=0,
+        ge=0,
+        le=MOST_THREADS,
+        description="Threads per process while latency is measured; 0: as threads says",
     )
     call_seconds: Annotated[float, MEASUREMENT] = Field(
         default=900.0, gt=0, description="Time limit per server call in seconds"

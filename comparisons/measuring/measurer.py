@@ -63,10 +63,11 @@ class CellMeasurer:
         self._sessions.clear()
 
     def _measured(self, cell: PlannedCell, started: RunRecord) -> MeasuredCell:
-        threads = self.plan.threads_of(cell.phase)
-        use_threads(threads)
+        use_threads(self.plan.settings.threads)  # what is opened may train, and that is keyed by it
         session = self._session(cell)
+        threads = self.plan.threads_of(cell.phase)
         session.set_threads(threads)
+        use_threads(threads)  # last: fitting set its own
         taped = None if cell.again else self.taped
         at = Occasion(self.plan, cell, started, self.ground.progress, taped)
         if cell.phase is Phase.LATENCY:

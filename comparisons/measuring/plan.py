@@ -90,6 +90,10 @@ PHASE_MODULES = {
 # Settings that change no cell: the same run goes on with others.
 OUTSIDE_PLAN = {"pipelines", "call_seconds", "audit", "seeds", "repeats"}
 
+# Settings that key a plan by what they came to, not by what was asked.
+THREADS = {"threads", "latency_threads"}
+SETTLED = {"public", "device"} | THREADS
+
 
 @dataclass(frozen=True)
 class PlannedCell:
@@ -279,7 +283,8 @@ class RunPlan:
             pipelines=[[p.label, p.pipeline.name, p.resolved()] for p in self.pipelines],
             public=[one.reference.digest for one in self.public],
             devices=self._device_keys(),
-            config=self.config.model_dump(mode="json", exclude=OUTSIDE_PLAN | {"public", "device"}),
+            threads=[self.settings.threads, self.threads_of(Phase.LATENCY)],
+            config=self.config.model_dump(mode="json", exclude=OUTSIDE_PLAN | SETTLED),
         )
 
     def manifest(self) -> Manifest:
@@ -315,8 +320,7 @@ class RunPlan:
                 "latency_threads": self.threads_of(Phase.LATENCY),
                 "public": [one.argument for one in self.public],
             },
-            meanings={k: v.description or "" for k, v in RunConfig.model_fields.items()}
-            | {"latency_threads": "Threads per process while latency is measured"},
+            meanings={k: v.description or "" for k, v in RunConfig.model_fields.items()},
         )
 
     def _command(self) -> str:
@@ -325,7 +329,7 @@ class RunPlan:
         words = [f"compare run --dataset {self.dataset_spec}", f"--profile {self.config.profile}"]
         for name in RunConfig.model_fields:
             value = getattr(self.config, name)
-            if name in {"profile", "pipelines"} or value == getattr(base, name):
+            if name in {"profile", "pipelines", *THREADS} or value == getattr(base, name):
                 continue
             if name == "seed" and self.config.seeds:
                 continue
@@ -340,6 +344,10 @@ class RunPlan:
                 continue
             shown = "FILE" if name == "weights" and "/" in str(value) else value
             words.append(f"--{name.replace('_', '-')} {shlex.quote(str(shown))}")
+        # As settled: on another day the default may come to others, and these key the cells.
+        words.append(f"--threads {self.settings.threads}")
+        if self.threads_of(Phase.LATENCY) != self.settings.threads:
+            words.append(f"--latency-threads {self.threads_of(Phase.LATENCY)}")
         if self.config.pipelines != base.pipelines:
             words += [f"--pipeline '{p.spec.text}'" for p in self.pipelines]
         return " ".join(words)
@@ -384,7 +392,7 @@ def make_plan(
         dataset.notes.append(note)
     backbone = _summarise_backbone(config)
     shown = shown_dataset(dataset_spec, data_dir)
-    share = threads or share_threads(config.threads, 1)
+    share = threads or share_threads(config.threads, 1, latency=config.latency_threads)
     return _load(config, shown, dataset, backbone, pipelines, key_file, wish, share)
 
 

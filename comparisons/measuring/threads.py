@@ -6,12 +6,18 @@ is settled once, when a run begins, and a resumed run has the same, whatever its
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from he_compare.common.environment import usable_cores
+from threadpoolctl import threadpool_limits
+
+from he_compare.common.environment import thread_environment, usable_cores
+from he_compare.common.errors import IntegrityError
+
+MOST_THREADS = 1024
 
 
 @dataclass(frozen=True)
@@ -23,24 +29,45 @@ class ThreadShare:
 
 
 def share_threads(
-    asked: int, workers: int, known: Mapping[str, Any] | None = None, cores: int | None = None
+    asked: int,
+    workers: int,
+    known: Mapping[str, Any] | None = None,
+    cores: int | None = None,
+    latency: int = 0,
 ) -> ThreadShare:
     """Share the cores of a machine among ``workers`` processes; latency has all of them.
 
-    ``asked``: the setting; 0 leaves it to this. ``known``: settings of the run that is resumed,
-    which had them settled.
+    ``asked``, ``latency``: the settings; 0 leaves it to this. ``known``: settings of the run that
+    is resumed, which had them settled. Raises IntegrityError where these are no numbers of threads.
     """
     if asked:
-        return ThreadShare(asked, asked)
-    if known and isinstance(threads := known.get("threads"), int) and threads > 0:
-        latency = known.get("latency_threads")
-        return ThreadShare(threads, latency if isinstance(latency, int) and latency else threads)
+        return ThreadShare(asked, latency or asked)
+    if known and (threads := _known_threads(known, "threads")):
+        kept = _known_threads(known, "latency_threads")
+        return ThreadShare(threads, latency or kept or threads)
     own = cores or usable_cores()
-    return ThreadShare(max(1, own // workers), own)
+    return ThreadShare(max(1, own // workers), latency or own)
+
+
+def _known_threads(known: Mapping[str, Any], name: str) -> int:
+    """Return a number of threads of a manifest; 0 where it has none, as older ones do."""
+    value = known.get(name, 0)
+    if type(value) is not int or not 0 <= value <= MOST_THREADS:
+        raise IntegrityError(
+            f"manifest.json has {name} {value!r}, not a whole number of 0 to {MOST_THREADS}",
+            fix="restore the run's manifest.json, or pass another folder with --out",
+        )
+    return value
 
 
 def use_threads(threads: int) -> None:
-    """Let the numeric library of this process compute with so many threads, where it is loaded."""
+    """Let the numeric libraries of this process compute with so many threads.
+
+    Those that are loaded (BLAS, OpenMP, torch) are told; those that are loaded later read the
+    environment. OpenMP counts for each thread of Python: call it on the one that computes.
+    """
+    os.environ.update(thread_environment(threads))
+    threadpool_limits(limits=threads)
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.set_num_threads(threads)

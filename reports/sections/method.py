@@ -105,10 +105,10 @@ def _environments(view: RunView) -> tuple[KeyValues | Paragraph, ...]:
         if record.environment and record.environment.load_average is not None
     ]
     span = f"{significant(min(loads))} to {significant(max(loads))}" if loads else "not recorded"
-    return tuple(_environment(one, span, len(loads)) for one in view.environments)
+    return tuple(_environment(view, one, span, len(loads)) for one in view.environments)
 
 
-def _environment(one: EnvironmentFingerprint, loads: str, n: int) -> KeyValues:
+def _environment(view: RunView, one: EnvironmentFingerprint, loads: str, n: int) -> KeyValues:
     packages = ", ".join(f"{name} {version}" for name, version in sorted(one.packages.items()))
     dirty = {True: "yes", False: "no", None: "not known"}[one.source_dirty]
     return KeyValues(
@@ -116,7 +116,7 @@ def _environment(one: EnvironmentFingerprint, loads: str, n: int) -> KeyValues:
             ("Processor", inline(one.cpu)),
             ("Logical cores", inline(str(one.logical_cores))),
             ("Memory", inline(size(one.memory_bytes))),
-            ("Threads per process", inline(str(one.threads))),
+            ("Threads per process", inline(view.threads_on(one))),
             ("Load average, 1 min", inline(f"{loads} at the start of n = {n} cells, all machines")),
             ("System", inline(one.platform)),
             ("Python", inline(one.python)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,15 @@ def test_features_are_made_once_and_told_as_reused_with_what_they_cost(tmp_path:
     assert extractor.seen == 6
     assert reused.name.startswith("features-")
     assert reused.seconds is not None and reused.seconds > 0
+
+
+def test_features_of_another_number_of_threads_are_made_anew(tmp_path: Path) -> None:
+    context = run_context(tmp_path, ArtefactFolder(tmp_path / "artefacts"))
+    extractor = FakeExtractor("deit", 32, "untrained", 0, width=4)
+    for threads in (1, 2, 1):
+        own = replace(context, settings=replace(context.settings, threads=threads))
+        cached_features(batch(), own, extractor)
+    assert extractor.seen == 12
 
 
 def test_features_kept_before_costs_were_recorded_are_reused_without_a_cost(

@@ -184,3 +184,28 @@ def test_a_small_round_trip_does_not_wait_for_a_delayed_acknowledgement(
             server.call("infer", [IMAGE], clock)
     (samples,) = [v for (stage, _, _), v in clock.samples.items() if stage is Stage.TRANSPORT]
     assert min(samples) < 0.02
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGPIPE")
+def test_a_thread_that_writes_to_a_closed_connection_survives_what_a_compiler_set() -> None:
+    code = (
+        "import os, signal, threading\n"
+        "from he_compare.common.service.process import survive_closed_connections\n"
+        "signal.signal(signal.SIGPIPE, signal.SIG_DFL)\n"
+        "def task():\n"
+        "    survive_closed_connections()\n"
+        "    reading, writing = os.pipe()\n"
+        "    os.close(reading)\n"
+        "    try:\n"
+        "        os.write(writing, b'.')\n"
+        "    except BrokenPipeError:\n"
+        "        print('raised', flush=True)\n"
+        "worker = threading.Thread(target=task)\n"
+        "worker.start()\n"
+        "worker.join()\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "raised\n")

@@ -19,6 +19,7 @@ from he_compare.comparisons.measuring.pipeline_spec import PipelineSpec
 from he_compare.comparisons.measuring.plan import PlannedCell, RunPlan
 from he_compare.comparisons.measuring.planned import Planned
 from he_compare.comparisons.measuring.resuming import explain_cells, require_same_plan
+from he_compare.comparisons.measuring.threads import share_threads
 from tests.support.samplerun import three_pipelines
 
 SETTINGS = RunSettings(
@@ -139,3 +140,29 @@ def test_another_plan_is_refused_and_the_difference_is_named(
         require_same_plan(folder, other)
     assert difference in str(refused.value)
     assert "repeat the command of that run: compare run --dataset chestxray" in str(refused.value)
+
+
+def test_the_recorded_command_says_the_threads_and_brings_back_the_same_cells(
+    tmp_path: Path,
+) -> None:
+    automatic = replace(plan(), settings=replace(SETTINGS, threads=3), latency_threads=6)
+    command = automatic.manifest().command
+    words = command.split()
+    asked = {
+        name: int(words[words.index(f"--{name.replace('_', '-')}") + 1])
+        for name in ("threads", "latency_threads")
+    }
+    share = share_threads(asked["threads"], 1, cores=64, latency=asked["latency_threads"])
+    repeated = replace(
+        plan(**asked),
+        settings=replace(SETTINGS, threads=share.training),
+        latency_threads=share.latency,
+    )
+    assert repeated.cells() == automatic.cells()
+    folder = RunFolder(tmp_path / "run")
+    folder.create(automatic.manifest())
+    require_same_plan(folder, repeated)
+    assert repeated.manifest().command == command
+    with pytest.raises(UsageError, match="latency_threads was 6, now 3"):
+        require_same_plan(folder, replace(repeated, latency_threads=3))
+    assert "--latency-threads" not in plan().manifest().command

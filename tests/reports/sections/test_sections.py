@@ -28,6 +28,7 @@ from he_compare.reports.sections import (
     claims,
     compared,
     deviations,
+    method,
     other_costs,
     pictures,
 )
@@ -131,6 +132,21 @@ def test_costs_say_how_many_cells_were_measured_at_a_time(tmp_path: Path) -> Non
     view = _view(_placed(run, ["aa"]), tmp_path / "beside")
     table = other_costs.OtherCosts().blocks(view)[-1]
     assert "up to 3 cells of the run were measured at a time" in str(table)
+
+
+def test_other_threads_for_latency_are_told_and_are_no_other_environment(tmp_path: Path) -> None:
+    run = three_pipelines()
+    records = []
+    for one in run.records:
+        assert one.environment is not None
+        threads = 8 if one.cell.phase is Phase.LATENCY else 4
+        own = one.environment.model_copy(update={"threads": threads})
+        records.append(one.model_copy(update={"environment": own}))
+    view = _view(replace(run, records=records), tmp_path)
+    assert "environments" not in _claims(view)
+    (machine,) = view.environments
+    assert view.threads_on(machine) == "4; 8 while latency was measured"
+    assert "4; 8 while latency was measured" in str(method.SECTION.sections(view))
 
 
 def test_a_control_is_no_insecure_protection(tmp_path: Path) -> None:
