@@ -90,6 +90,8 @@ class ProgressReporter:
                 known.task = self._rich.add_task(shown, total=total)
         if self._rich is not None and known.task is not None:
             self._rich.update(known.task, completed=done, total=total)
+            if done >= total:
+                self.end_step(who)
         elif time.monotonic() - known.last_line >= PLAIN_SECONDS:
             known.last_line = time.monotonic()
             print(f"    {shown}: {done}/{total}", file=sys.stderr, flush=True)

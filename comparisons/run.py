@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from he_compare.common.errors import EXIT_CELLS_FAILED, EXIT_OK
+from he_compare.common.errors import EXIT_CELLS_FAILED, EXIT_OK, UsageError
 from he_compare.common.run.device_words import announced
 from he_compare.common.run.records import AttackOutcome
 from he_compare.common.run.store import RunFolder
@@ -46,6 +46,10 @@ def run_command(
     """
     who = who or WhoRuns()
     who.check()
+    if as_json and not estimate:
+        raise UsageError(
+            "--json is given without --estimate", fix="add --estimate, or leave it out"
+        )
     config = load_config(profile, overrides)
     folder = RunFolder(out or Path("runs") / f"{default_folder_name(dataset, data_dir)}-{profile}")
     with ProgressReporter(quiet=quiet) as progress, ExitStack() as stack:

@@ -172,7 +172,7 @@ def run(
         require_real=require_real,
         render=render,
         explain=explain,
-        estimate=estimate or json,
+        estimate=estimate,
         as_json=json,
         quiet=quiet,
         who=WhoRuns(

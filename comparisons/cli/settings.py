@@ -87,7 +87,8 @@ def _default(name: str, field: FieldInfo) -> str | bool:
     """Return the default as it is shown; what no profile sets has the default of its field."""
     if name in _set_by_profiles():
         return FROM_PROFILE
-    return str(field.default) if field.default not in (None, "") else False
+    default = field.get_default(call_default_factory=True)
+    return str(default) if default not in (None, "", []) else False
 
 
 @cache

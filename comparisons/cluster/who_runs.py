@@ -15,7 +15,7 @@ from he_compare.common.environment import usable_cores
 from he_compare.common.errors import UsageError
 from he_compare.common.run.store import RunFolder
 from he_compare.common.types import IntArray
-from he_compare.comparisons.cluster.capacity import capacity_here
+from he_compare.comparisons.cluster.capacity import WORKER_BYTES, capacity_here
 from he_compare.comparisons.cluster.crew import WORKER_SECONDS, Crew, Hand, workers_here, workers_of
 from he_compare.comparisons.cluster.dask_executor import DaskExecutor
 from he_compare.comparisons.cluster.key_delivery import give_keys, has_keys
@@ -91,6 +91,11 @@ def workers_wanted(who: WhoRuns, config: RunConfig, progress: ProgressReporter) 
         more = f", more than the {cores} cores" if who.count > cores else ""
         if who.count > 1:
             progress.line(f"{who.count} workers on this machine{more}")
+        if who.count > 1 and who.count > (bears := capacity_here()).workers:
+            progress.line(
+                f"note: each takes about {WORKER_BYTES / 1e9:.1f} GB with its servers, and "
+                f"{bears.memory / 1e9:.1f} GB are free"
+            )
         return who.count
     capacity = capacity_here()
     pipelines = len(config.pipelines) * len(config.all_seeds)
@@ -114,11 +119,14 @@ def staffed(
         count = workers_wanted(who, config, progress)
         yield Staff(count, share(count))
         return
+    if who.count not in (None, 1):
+        progress.line(f"note: --workers {who.count} is not used: all workers of the scheduler are")
     with workers_of(who.scheduler, who.security(), progress) as crew:
         crew.wait_for_workers(who.wait_seconds)
         count, own = len(crew.addresses()), crew.threads()
         threads = share(1, cores=own)
-        progress.line(f"{count} workers of {who.scheduler}, {threads.training} threads each")
+        workers = "1 worker" if count == 1 else f"{count} workers"
+        progress.line(f"{workers} of {who.scheduler}; threads of each: {threads.training}")
         yield Staff(count, threads, crew, who.wait_seconds)
 
 

@@ -33,7 +33,7 @@ def estimate_run(
 
     Raises CellError where the probe fails.
     """
-    progress.line("estimating: a probe of this machine takes about half a minute, once")
+    progress.line("estimating; a first probe of this machine takes about half a minute")
     found = forecast(plan, folder, cache_dir, workers=workers)
     if as_json:
         return json.dumps(estimate_as_json(found), indent=2, ensure_ascii=False)
@@ -48,7 +48,7 @@ def announce_estimate(
     Where the machine has too little memory or disk, that is said as well; nothing is refused.
     """
     found = forecast_by_kept_prices(plan, folder, cache_dir, workers=workers)
-    if found is None:
+    if found is None or all(one.work.kept is not None for one in found.cells):
         return
     progress.line(in_one_line(found))
     for warning in found.warnings:

@@ -182,7 +182,9 @@ def _sum(
 ) -> RunForecast:
     sizes = sizes_of(plan)
     known = [one for one in cells if one.seconds is not None]
-    driver = max((one.driver_bytes for one in known), default=0)
+    # Every worker is a process like the driver, which then measures nothing itself.
+    processes = workers if workers > 1 else 1
+    driver = processes * max((one.driver_bytes for one in known), default=0)
     served = {one.work.label: 0 for one in known}
     for one in known:
         served[one.work.label] = max(served[one.work.label], one.server_bytes)

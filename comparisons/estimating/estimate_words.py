@@ -109,12 +109,16 @@ def _sums(found: RunForecast) -> list[str]:
     return [
         f"time: {rounded_time(found.measuring_seconds)}{cores}{_attacks(found)}; less where a "
         "training stops early",
-        f"memory: {size(found.memory_bytes)}: {size(found.driver_bytes)} of the driver, "
+        f"memory: {size(found.memory_bytes)}: {size(found.driver_bytes)} of {_measuring(found)}, "
         f"{size(found.servers_bytes)} of its servers",
         f"sent: {size(found.sent_bytes)}",
         f"disk: {size(found.disk_bytes)}: {size(found.store_bytes)} of decoded images in the "
         f"cache, {size(found.run_bytes)} in the run folder",
     ]
+
+
+def _measuring(found: RunForecast) -> str:
+    return "the driver" if found.workers == 1 else f"the driver and {found.workers} workers"
 
 
 def _remarks(found: RunForecast) -> list[str]:

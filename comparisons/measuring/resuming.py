@@ -43,7 +43,10 @@ def add_seeds(folder: RunFolder, plan: RunPlan) -> None:
 
 def _what_differs(old: Manifest, new: Manifest) -> str:
     if old.dataset.fingerprint != new.dataset.fingerprint:
-        return f"its data were {old.dataset.card.name} {old.dataset.fingerprint[:12]}"
+        return (
+            f"its images have the fingerprint {old.dataset.fingerprint[:12]}, these have "
+            f"{new.dataset.fingerprint[:12]}: images or labels changed, or other ones are read"
+        )
     if [p.label for p in old.pipelines] != [p.label for p in new.pipelines]:
         return "its pipelines were " + ", ".join(p.label for p in old.pipelines)
     for name, value in old.settings.items():

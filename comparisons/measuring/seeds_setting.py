@@ -23,7 +23,9 @@ def settled_seeds(values: Mapping[str, Any]) -> dict[str, Any]:
     if seeds:
         _require_usable(seeds)
         if first is not None and first != seeds[0]:
-            raise ValueError(f"seed={first} is not the first of seeds={_shown(seeds)}")
+            raise ValueError(
+                f"seed={first} is not the first of seeds={_shown(seeds)}; leave --seed out"
+            )
         if repeats is not None and repeats != len(seeds):
             raise ValueError(f"repeats={repeats} contradicts {len(seeds)} seeds={_shown(seeds)}")
     elif isinstance(repeats, int) and 1 <= repeats <= MOST_SEEDS:
@@ -64,7 +66,7 @@ def _require_usable(seeds: list[int]) -> None:
         if not 0 <= seed < SEED_BOUND:
             raise ValueError(f"seeds: {seed} is not 0 to 2^63 - 1")
         if seed in seeds[:number]:
-            raise ValueError(f"seeds={_shown(seeds)} has {seed} twice")
+            raise ValueError(f"seeds={_shown(seeds)} has {seed} twice; name each seed once")
 
 
 def _shown(seeds: list[int]) -> str:
