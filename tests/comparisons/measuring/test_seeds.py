@@ -138,7 +138,10 @@ def test_a_worker_elsewhere_gets_the_key_of_every_seed_where_its_plan_looks_for_
     made.cells()
     there = tmp_path / "worker"
 
-    def put(client: Any, worker: str, key: Path, name: str = key_delivery.KEY_NAME) -> Path:
+    def put(
+        client: Any, worker: str, key: Path, name: str = key_delivery.KEY_NAME, folder: str = ""
+    ) -> Path:
+        assert folder in ("", str(there))
         there.mkdir(exist_ok=True)
         write_atomic(there / name, key.read_bytes(), mode=0o600)
         return there / name
