@@ -127,7 +127,7 @@ def other_weights() -> RunPlan:
 @pytest.mark.parametrize(
     ("other", "difference"),
     [
-        (other_data(), "its data were sample-binary 5a5a5a5a5a5a"),
+        (other_data(), "its images have the fingerprint 5a5a5a5a5a5a, these have "),
         (plan("plaintext", "fhe-head"), "its pipelines were plaintext"),
         (plan(seed=3), "its seed was 0, now 3"),
         (other_weights(), "its weights were c3c3c3c3c3c3"),
