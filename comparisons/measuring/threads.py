@@ -14,7 +14,6 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from he_compare.common.environment import thread_environment, usable_cores
 from he_compare.common.errors import IntegrityError
 
 MOST_THREADS = 1024
@@ -45,6 +44,9 @@ def share_threads(
     if known and (threads := _known_threads(known, "threads")):
         kept = _known_threads(known, "latency_threads")
         return ThreadShare(threads, latency or kept or threads)
+    # The command's help reads this module's bounds; it opens without numpy.
+    from he_compare.common.environment import usable_cores
+
     own = cores or usable_cores()
     return ThreadShare(max(1, own // workers), latency or own)
 
@@ -66,6 +68,8 @@ def use_threads(threads: int) -> None:
     Those that are loaded (BLAS, OpenMP, torch) are told; those that are loaded later read the
     environment. OpenMP counts for each thread of Python: call it on the one that computes.
     """
+    from he_compare.common.environment import thread_environment
+
     os.environ.update(thread_environment(threads))
     threadpool_limits(limits=threads)
     torch = sys.modules.get("torch")

@@ -9,6 +9,7 @@ import pytest
 
 from he_compare.common.audit_budget import BUDGETS
 from he_compare.common.scheme import NO_MODEL
+from he_compare.common.types import HeldPictures
 from he_compare.comparisons.attacks.minimum_difference import minimum_difference
 from he_compare.comparisons.attacks.tools.move_keys import find_moves, match_rows, units_of
 from he_compare.comparisons.auditing.adversary_view import _candidates
@@ -110,7 +111,8 @@ def test_ciphertexts_are_told_among_candidates_by_what_the_cipher_keeps(
 
 def test_copies_of_an_image_are_one_candidate() -> None:
     images = np.repeat(pictures(6, 8, 1).images[:], 2, axis=0)
-    chosen, where = _candidates(images, np.array([3, 2, 7]), 5, np.random.default_rng(0))
+    digests, random = HeldPictures(images).digests(), np.random.default_rng(0)
+    chosen, where = _candidates(digests, np.array([3, 2, 7]), 5, random)
     assert len(chosen) == 5 and where[0] == where[1] != where[2]
     assert all(
         (images[chosen[w]] == images[i]).all() for w, i in zip(where, (3, 2, 7), strict=True)

@@ -19,7 +19,7 @@ from he_compare.common.scheme import KeyedScheme, Scheme
 from he_compare.common.types import ImageBatch, Message, NotRun, Phase, Status, UInt8Array
 from he_compare.comparisons.auditing import deployments, suite
 from he_compare.comparisons.auditing.audit_cells import Setup
-from he_compare.comparisons.auditing.deployments import RunDeployments
+from he_compare.comparisons.auditing.deployments import RunDeployments, deployed_cells
 from he_compare.comparisons.auditing.harness import Harness
 from he_compare.comparisons.auditing.targets import LostKey, Opened, Target
 from he_compare.comparisons.progress import ProgressReporter
@@ -182,13 +182,15 @@ def run_of(
     plan: Any = SimpleNamespace(
         config=SimpleNamespace(image_size=SIZE),
         test=SimpleNamespace(images=images()),
-        cells=lambda: [SimpleNamespace(planned=planned, phase=Phase.ACCURACY, identity="now")],
+        cells=lambda: [
+            SimpleNamespace(planned=planned, phase=Phase.ACCURACY, identity="now", again=False)
+        ],
     )
     fit = SimpleNamespace(deployed=SimpleNamespace(scheme=lambda shape: scheme))
     monkeypatch.setattr(deployments, "fit_and_deploy", lambda *given: fit)
-    runner: Any = SimpleNamespace(tapes={"p": tape} if live else {}, fits={}, ground=None)
+    measurer: Any = SimpleNamespace(tapes={"p": tape} if live else {}, fits={}, ground=None)
     kept: Any = SimpleNamespace(path=folder, records=lambda: [record, *others])
-    return RunDeployments(plan, kept, runner).open(planned)
+    return RunDeployments(plan, deployed_cells(plan, kept), folder, measurer).open(planned)
 
 
 def tape_under(key: int, made: UInt8Array) -> Tape:
