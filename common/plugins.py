@@ -167,7 +167,9 @@ def _registered(kind: str) -> Iterator[Plugin | BrokenPlugin]:
         origin = entry.dist.name if entry.dist else "an entry point"
         try:
             module, attribute = entry.module, entry.attr or ""
-        except AttributeError:  # what the standard library raises on a value that does not parse
+        except (AttributeError, ValueError):
+            # What the standard library and importlib_metadata, which may stand in its place, raise
+            # on a value that does not parse.
             plugin = Plugin(kind, entry.name, entry.value, "", origin)
             yield plugin.broken(*_unresolved(entry, "does not parse"))
             continue
