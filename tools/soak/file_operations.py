@@ -1,0 +1,177 @@
+"""A `compare` command that kills itself before its k-th file operation, and the list of them.
+
+``python -m tools.soak.file_operations --under FOLDER [--at K] [--log FILE] -- ARGUMENTS`` runs
+`compare ARGUMENTS` in this process. Counted are operations that change something below one of the
+folders: opening for writing, renaming, linking, deleting, making and removing folders, changing
+modes and sizes, locking, and fsync. Before the k-th of them the process sends itself SIGKILL.
+Processes that it starts are not counted and not killed.
+
+Opening and the like are told by audit events (PEP 578). fsync raises none: it is wrapped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+# Of each event: the arguments that name what is changed. Those of directories are descriptors.
+CHANGES: dict[str, tuple[int, ...]] = {
+    "os.rename": (0, 1),
+    "os.link": (0, 1),
+    "os.symlink": (1,),
+    "os.remove": (0,),
+    "os.mkdir": (0,),
+    "os.rmdir": (0,),
+    "os.chmod": (0,),
+    "os.truncate": (0,),
+    "fcntl.flock": (0,),
+}
+# Where the descriptors of directories stand that relative names of an event belong to.
+RELATIVE_TO = {
+    "os.rename": (2, 3),
+    "os.link": (2, 3),
+    "os.symlink": (2,),
+    "os.remove": (1,),
+    "os.mkdir": (2,),
+    "os.rmdir": (1,),
+    "os.chmod": (2,),
+}
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+
+
+@dataclass
+class FileOperations:
+    """Counts the file operations of this process.
+
+    ``at``: the number before which it is killed, from 1; 0 for none. ``log``: an open descriptor
+    that gets a line per operation, -1 for none.
+    """
+
+    folders: tuple[str, ...]
+    at: int = 0
+    log: int = -1
+    count: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _inside: threading.local = field(default_factory=threading.local)
+
+    def arm(self) -> None:
+        """Count from now on, until the process ends: an audit hook cannot be taken back."""
+        sync = os.fsync
+
+        def counted_fsync(descriptor: Any) -> None:
+            self.before("os.fsync", (descriptor,))
+            sync(descriptor)
+
+        os.fsync = counted_fsync
+        sys.addaudithook(self.before)
+
+    def before(self, event: str, arguments: tuple[Any, ...]) -> None:
+        """Take note of an event; kill the process where it is the one before which that is due."""
+        if event != "open" and event != "os.fsync" and event not in CHANGES:
+            return
+        if getattr(self._inside, "busy", False):
+            return
+        self._inside.busy = True
+        try:
+            changed = self._changed(event, arguments)
+            if changed:
+                self._note(event, changed)
+        finally:
+            self._inside.busy = False
+
+    def _note(self, event: str, changed: str) -> None:
+        with self._lock:
+            self.count += 1
+            if self.log >= 0:
+                os.write(self.log, f"{self.count} {event} {changed}\n".encode())
+            if self.count == self.at:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    def _changed(self, event: str, arguments: tuple[Any, ...]) -> str:
+        """Return the path below one of the folders that an event changes; '' for none."""
+        if event == "open":
+            path, mode, flags = arguments[:3]
+            writing = flags & WRITING if isinstance(flags, int) else 0
+            # A descriptor that is made a file is no second opening.
+            new = not isinstance(path, int) and (writing or set("wax+") & set(mode or ""))
+            paths = [_place(path)] if new else []
+        elif event == "os.fsync":
+            paths = [_place(arguments[0])]
+        else:
+            places = RELATIVE_TO.get(event, ())
+            paths = [
+                _place(arguments[one], arguments[at] if (at := _nth(places, number)) else -1)
+                for number, one in enumerate(CHANGES[event])
+            ]
+        return next((one for one in reversed(paths) if self._is_counted(one)), "")
+
+    def _is_counted(self, path: str) -> bool:
+        return any(path == one or path.startswith(one + os.sep) for one in self.folders)
+
+
+def _nth(places: Sequence[int], number: int) -> int:
+    return places[number] if number < len(places) else 0
+
+
+def _place(named: Any, folder: int = -1) -> str:
+    """Return the absolute path of what an event names: a path, or a descriptor."""
+    if hasattr(named, "fileno"):
+        named = named.fileno()
+    if isinstance(named, int):
+        return _of_descriptor(named)
+    text = os.fsdecode(os.fspath(named))
+    if isinstance(folder, int) and folder >= 0 and not os.path.isabs(text):
+        return os.path.normpath(os.path.join(_of_descriptor(folder), text))
+    return os.path.abspath(text)
+
+
+def _of_descriptor(descriptor: int) -> str:
+    try:
+        return os.readlink(f"/proc/self/fd/{descriptor}").removesuffix(" (deleted)")
+    except OSError:
+        return ""
+
+
+def command_of(
+    arguments: Sequence[str], folders: Sequence[Path], *, at: int = 0, log: Path | None = None
+) -> list[str]:
+    """Return the words of the process that runs `compare ARGUMENTS` and counts below folders."""
+    words = [sys.executable, "-m", "tools.soak.file_operations"]
+    words += [word for one in folders for word in ("--under", str(one))]
+    words += ["--at", str(at)] if at else []
+    words += ["--log", str(log)] if log is not None else []
+    return [*words, "--", *arguments]
+
+
+def main() -> NoReturn:
+    """Run `compare` in this process, counted."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--under", action="append", required=True, metavar="FOLDER")
+    parser.add_argument("--at", type=int, default=0)
+    parser.add_argument("--log", type=Path)
+    parser.add_argument("arguments", nargs="*")
+    asked = parser.parse_args()
+    door = _door()
+    folders = tuple(os.path.realpath(one) for one in asked.under)
+    log = os.open(asked.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600) if asked.log else -1
+    sys.argv = ["compare", *asked.arguments]
+    FileOperations(folders, asked.at, log).arm()
+    door()
+    raise AssertionError("the command ends the process")
+
+
+def _door() -> Callable[[], NoReturn]:
+    from he_compare.comparisons.cli import app
+
+    return app.main
+
+
+if __name__ == "__main__":
+    main()
