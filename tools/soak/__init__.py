@@ -1,1 +1,1 @@
-"""The soak: kills, crashes, hostile bytes, edits and simultaneous starts, counted by one command."""
+"""The soak: kills, crashes, hostile bytes, edits and starts at once, counted by one command."""

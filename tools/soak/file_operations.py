@@ -126,15 +126,15 @@ def _place(named: Any, folder: int = -1) -> str:
         named = named.fileno()
     if isinstance(named, int):
         return _of_descriptor(named)
-    text = os.fsdecode(os.fspath(named))
-    if isinstance(folder, int) and folder >= 0 and not os.path.isabs(text):
-        return os.path.normpath(os.path.join(_of_descriptor(folder), text))
-    return os.path.abspath(text)
+    path = Path(os.fsdecode(os.fspath(named)))
+    if isinstance(folder, int) and folder >= 0 and not path.is_absolute():
+        path = Path(_of_descriptor(folder)) / path
+    return os.path.normpath(path.absolute())
 
 
 def _of_descriptor(descriptor: int) -> str:
     try:
-        return os.readlink(f"/proc/self/fd/{descriptor}").removesuffix(" (deleted)")
+        return str(Path(f"/proc/self/fd/{descriptor}").readlink()).removesuffix(" (deleted)")
     except OSError:
         return ""
 
