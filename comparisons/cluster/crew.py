@@ -16,11 +16,11 @@ from urllib.parse import urlsplit
 
 from he_compare.common.environment import thread_environment
 from he_compare.common.errors import CellError, UsageError
+from he_compare.common.software import Software
 from he_compare.comparisons.cluster import worker_tasks
 from he_compare.comparisons.cluster.run_order import (
     SAME_EVERYWHERE,
     RunOrder,
-    Software,
 )
 from he_compare.comparisons.cluster.scheduler_access import DRIVER, require_only_driver
 from he_compare.comparisons.progress import ProgressReporter

@@ -7,52 +7,20 @@ same fingerprint.
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from he_compare.common.environment import fingerprint_environment, tool_version
 from he_compare.common.errors import UsageError
+from he_compare.common.software import Software, software_here
 from he_compare.common.types import IntArray
 from he_compare.comparisons.measuring.config import RunConfig
-from he_compare.comparisons.measuring.plan import RunPlan, keying_packages
+from he_compare.comparisons.measuring.plan import RunPlan
 
 TOKEN_FILE = "token"
 SAME_EVERYWHERE = "install the same on every machine of the cluster"
-
-
-class Software(BaseModel):
-    """What has to be the same on every worker. ``commit``: '' for an installed package."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    python: str
-    tool_version: str
-    commit: str = ""
-    packages: dict[str, str] = Field(default_factory=dict)
-
-    def differences(self, wanted: Software) -> list[str]:
-        """Say what is not as it is wanted: what is there, and what should be."""
-        pairs = [
-            ("Python", self.python, wanted.python),
-            ("he-compare", self.tool_version, wanted.tool_version),
-            ("commit", self.commit or "none", wanted.commit or "none"),
-            *((name, self.packages.get(name, "none"), v) for name, v in wanted.packages.items()),
-        ]
-        return [f"{name} {has}, wanted {want}" for name, has, want in pairs if has != want]
-
-
-def software_here() -> Software:
-    """Return what this process runs with."""
-    return Software(
-        python=".".join(platform.python_version_tuple()[:2]),
-        tool_version=tool_version(),
-        commit=fingerprint_environment(1).source_commit,
-        packages=keying_packages(),
-    )
 
 
 class RunOrder(BaseModel):

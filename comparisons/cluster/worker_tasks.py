@@ -25,6 +25,7 @@ import numpy as np
 
 from he_compare.common.errors import CompareError
 from he_compare.common.run.store import Artefact
+from he_compare.common.software import software_here
 from he_compare.comparisons.cluster.key_delivery import forget_keys
 from he_compare.comparisons.cluster.lent_artefacts import ArtefactElsewhere, LentArtefacts
 from he_compare.comparisons.cluster.plan_files import read_plan
@@ -34,7 +35,6 @@ from he_compare.comparisons.cluster.run_order import (
     TOKEN_FILE,
     RunOrder,
     read_order,
-    software_here,
     what_differs,
 )
 from he_compare.comparisons.measuring.data_access import data_policy

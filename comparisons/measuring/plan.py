@@ -44,6 +44,7 @@ from he_compare.common.run.records import (
     WorkFacts,
 )
 from he_compare.common.run.store import ArtefactFolder
+from he_compare.common.software import keying_packages
 from he_compare.common.types import ImageBatch, Phase, Split
 from he_compare.comparisons.measuring.class_counts import (
     image_limits,
@@ -351,15 +352,6 @@ class RunPlan:
         if self.config.pipelines != base.pipelines:
             words += [f"--pipeline '{p.spec.text}'" for p in self.pipelines]
         return " ".join(words)
-
-
-def keying_packages() -> dict[str, str]:
-    """Return the versions of the packages that key every cell."""
-    from he_compare.common.environment import fingerprint_environment
-
-    versions = fingerprint_environment(1).packages
-    names = ("torch", "timm", "numpy", "scikit-learn", "tenseal", "concrete-ml", "pillow")
-    return {name: versions[name] for name in names}
 
 
 def key_file_of_seed(first: Path, seed: int) -> Path:

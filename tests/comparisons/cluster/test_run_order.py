@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 
 from he_compare.common.errors import UsageError
+from he_compare.common.software import Software, software_here
 from he_compare.comparisons.cluster.run_order import (
     RunOrder,
-    Software,
     read_order,
-    software_here,
     what_differs,
 )
 
