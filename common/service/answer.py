@@ -21,6 +21,7 @@ from he_compare.common.errors import MessageError
 from he_compare.common.types import Per, Stage
 from he_compare.common.visible_text import visible
 
+CONNECT_SECONDS = 10.0
 MOST_REPLY_BYTES = 1 << 30
 MOST_JSON_BYTES = 1 << 20
 MOST_ERROR_BYTES = 1 << 16
@@ -78,7 +79,10 @@ def exchange(
     httpx raises where none comes.
     """
     headers = {"content-type": kind, "accept-encoding": "identity"}
-    request = http.build_request(method, path, content=content, headers=headers)
+    own: dict[str, Any] = {}
+    if seconds is not None:
+        own["timeout"] = httpx.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS))
+    request = http.build_request(method, path, content=content, headers=headers, **own)
     start = time.perf_counter()
     response = http.send(request, stream=True, follow_redirects=False)
     try:
