@@ -7,10 +7,7 @@ of one authority (docs/adr/0019).
 
 from __future__ import annotations
 
-import ipaddress
-import os
 import ssl
-import stat
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +15,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from he_compare.common.errors import UsageError
+from he_compare.common.service.secret_files import require_private, require_readable
+from he_compare.common.service.tls_contexts import is_loopback, no_password, trust, why_not
 
 OPTIONS = "--tls-ca, --tls-cert and --tls-key"
 HOW_TO = "docs/how-to/cluster.md says how to make certificates"
-OPEN_TO_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 # How a driver is called among the clients of a scheduler, and how long one that ended may be there.
 DRIVER = "compare-driver"
 DRIVER_GONE_SECONDS = 5.0
@@ -42,8 +40,8 @@ class TlsFiles:
             ("--tls-cert", self.certificate),
             ("--tls-key", self.key),
         ):
-            _require_readable(option, path)
-        _require_private(self.key)
+            require_readable(option, path, fix=HOW_TO)
+        require_private("--tls-key", self.key, risk="run code on the workers")
         _shake_hands(*self._contexts())
 
     def security(self) -> Any:
@@ -64,19 +62,13 @@ class TlsFiles:
         for context in both:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_REQUIRED
+            trust(context, "--tls-ca", self.authority, HOW_TO)
             try:
-                context.load_verify_locations(cafile=self.authority)
-            except (ssl.SSLError, OSError) as error:
-                raise UsageError(
-                    f"--tls-ca {self.authority} is no certificate in PEM format ({_why(error)})",
-                    fix=HOW_TO,
-                ) from None
-            try:
-                context.load_cert_chain(self.certificate, self.key, password=_no_password)
+                context.load_cert_chain(self.certificate, self.key, password=no_password)
             except (ssl.SSLError, OSError) as error:
                 raise UsageError(
                     f"--tls-cert {self.certificate} and --tls-key {self.key} are no certificate "
-                    f"and its key in PEM format ({_why(error)})",
+                    f"and its key in PEM format ({why_not(error)})",
                     fix=HOW_TO,
                 ) from None
         return both
@@ -116,14 +108,6 @@ def access_to(
     return None
 
 
-def is_loopback(host: str) -> bool:
-    """Say whether a host is this machine by name or number; no name is looked up."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower().rstrip(".") == "localhost"
-
-
 def _parts(address: str) -> tuple[str, str]:
     fix = "pass --scheduler tls://HOST:8786 (or tcp:// on this machine)"
     try:
@@ -135,29 +119,6 @@ def _parts(address: str) -> tuple[str, str]:
     if parts.scheme not in ("tcp", "tls") or not host or not port or rest:
         raise UsageError(f"--scheduler {address!r} is no address of a scheduler", fix=fix)
     return parts.scheme, host
-
-
-def _require_readable(option: str, path: Path) -> None:
-    if not path.is_file():
-        what = "is no file" if path.exists() else "does not exist"
-        raise UsageError(f"{option} {path} {what}", fix=HOW_TO)
-    if not os.access(path, os.R_OK):
-        raise UsageError(f"{option} {path} cannot be read", fix="give yourself the right to read")
-
-
-def _require_private(key: Path) -> None:
-    """Raise UsageError where others may read the key; POSIX only."""
-    if os.name == "posix" and key.stat().st_mode & OPEN_TO_OTHERS:
-        mode = stat.S_IMODE(key.stat().st_mode)
-        raise UsageError(
-            f"--tls-key {key} is open to other users of this machine (mode {mode:03o}): who has "
-            "it can run code on the workers",
-            fix=f"chmod 600 {key}",
-        )
-
-
-def _no_password() -> str:
-    raise OSError("the key has a password, which nobody can type for the workers")
 
 
 def _shake_hands(client: ssl.SSLContext, server: ssl.SSLContext) -> None:
@@ -175,14 +136,9 @@ def _shake_hands(client: ssl.SSLContext, server: ssl.SSLContext) -> None:
                 continue
             except ssl.SSLError as error:
                 raise UsageError(
-                    f"the certificate of --tls-cert does not hold for --tls-ca ({_why(error)})",
+                    f"the certificate of --tls-cert does not hold for --tls-ca ({why_not(error)})",
                     fix="sign it with that authority, and see whether it has expired",
                 ) from None
-
-
-def _why(error: Exception) -> str:
-    verified = getattr(error, "verify_message", "")
-    return str(verified or getattr(error, "reason", "") or error)
 
 
 def require_only_driver(client: Any, address: str) -> None:

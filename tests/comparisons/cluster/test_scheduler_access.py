@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from he_compare.common.errors import UsageError
-from he_compare.comparisons.cluster.scheduler_access import TlsFiles, access_to, is_loopback
+from he_compare.common.service.tls_contexts import is_loopback
+from he_compare.comparisons.cluster.scheduler_access import TlsFiles, access_to
 
 cryptography = pytest.importorskip("cryptography")
 from cryptography import x509  # noqa: E402
