@@ -1,0 +1,113 @@
+"""What a host says of itself before anything is sent to it: ``GET /v1/host``.
+
+The driver compares it with itself: server halves of other code or other libraries would give other
+results under the same name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from he_compare.common import plugins
+from he_compare.common.environment import fingerprint_environment
+from he_compare.common.errors import MessageError
+from he_compare.common.machine import machine_word
+from he_compare.common.module_outline import spec_of
+from he_compare.common.run.records import EnvironmentFingerprint
+from he_compare.common.software import Software, served_source_digest, software_here
+
+MOST_CARD_BYTES = 1 << 16
+MOST_PIPELINES = 1_000
+DIGITS = 12
+Word = Annotated[str, StringConstraints(max_length=200)]
+
+
+class HostCard(BaseModel):
+    """What a host is and what it can serve. ``source``: digest of the code of server halves.
+
+    ``plugins``: digests of pipelines that are not of the house, by name. ``machine``: stands for
+    it. ``time``: its clock, Unix seconds. ``driver``: who uses it, '' for nobody.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    software: Software
+    source: Word
+    environment: EnvironmentFingerprint
+    machine: Word
+    pipelines: list[Word] = Field(max_length=MOST_PIPELINES)
+    plugins: dict[Word, Word] = Field(default_factory=dict, max_length=MOST_PIPELINES)
+    time: float = Field(allow_inf_nan=False, ge=0, le=1e11)
+    sessions: int = Field(default=0, ge=0, le=10**6)
+    driver: Word = ""
+
+
+def card_here(sessions: int = 0, driver: str = "") -> HostCard:
+    """Return what this process says of itself as a host."""
+    return HostCard(
+        software=software_here(),
+        source=served_source_digest(),
+        environment=fingerprint_environment(1),
+        machine=machine_word(),
+        pipelines=list(plugins.discover("pipelines")),
+        plugins=dict(_plugin_digests()),
+        sessions=sessions,
+        driver=driver,
+        time=time.time(),
+    )
+
+
+def read_card(body: bytes) -> HostCard:
+    """Parse what a host says of itself. Raises MessageError."""
+    if len(body) > MOST_CARD_BYTES:
+        raise MessageError(f"it says {len(body)} bytes of itself, more than {MOST_CARD_BYTES}")
+    try:
+        return HostCard.model_validate_json(body)
+    except (ValidationError, RecursionError) as error:
+        where = ""
+        if isinstance(error, ValidationError):
+            problem = error.errors()[0]
+            where = f" ({'.'.join(map(str, problem['loc']))[:100]}: {problem['msg'][:200]})"
+        raise MessageError(f"it does not say what it is{where}") from None
+
+
+def what_host_lacks(there: HostCard, here: HostCard, pipelines: Sequence[str]) -> list[str]:
+    """Say by name where a host is not as this side is, for the pipelines that are to be served."""
+    found = there.software.model_copy(update={"commit": ""}).differences(
+        here.software.model_copy(update={"commit": ""})
+    )
+    if there.source != here.source:
+        found.append(
+            f"other source code of server halves ({_named(there)} there, {_named(here)} here)"
+        )
+    for name in dict.fromkeys(pipelines):
+        if name not in there.pipelines:
+            found.append(f"no pipeline {name!r}")
+        elif there.plugins.get(name) != here.plugins.get(name):
+            found.append(f"another plug-in of the name {name!r}")
+    return found
+
+
+def _named(card: HostCard) -> str:
+    commit = card.software.commit
+    dirty = ", with changes" if card.environment.source_dirty else ""
+    return f"commit {commit[:DIGITS]}{dirty}" if commit else f"digest {card.source[:DIGITS]}"
+
+
+@cache
+def _plugin_digests() -> tuple[tuple[str, str], ...]:
+    """Return the digest of the module of each pipeline that somebody else brought."""
+    found = []
+    for name, plugin in plugins.discover("pipelines").items():
+        spec = spec_of(plugin.module) if plugin.origin != plugins.BUILT_IN else None
+        if spec is not None and spec.origin is not None and Path(spec.origin).is_file():
+            digest = hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()
+            found.append((name, digest))
+    return tuple(found)

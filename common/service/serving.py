@@ -1,0 +1,124 @@
+"""Serves an application of HTTP on a socket: patient with nobody, over TLS where it is remote.
+
+Whoever reaches the port may connect; what they do without the token must cost next to nothing. Of
+connections there is a largest number, whether or not they have said anything; a handshake of TLS
+has a time limit, as headers and bodies have (``impatient``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+import uvicorn
+
+from he_compare.common.service.impatient import (
+    MOST_CONNECTIONS,
+    MOST_HEADER_BYTES,
+    ImpatientProtocol,
+)
+
+HANDSHAKE_SECONDS = 10.0
+KEEP_ALIVE_SECONDS = 3600
+LAST_ANSWERS_SECONDS = 2
+# A service may be asked by its driver while strangers hold connections.
+WAITING = 128
+
+
+class CountedListener(socket.socket):
+    """A listener that keeps no more than ``most`` connections at a time; others are closed.
+
+    Counted are all that were accepted and are not closed, those that never say a word included.
+    """
+
+    def __init__(self, family: socket.AddressFamily, most: int) -> None:
+        super().__init__(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        self._most = most
+        self._accepted: list[socket.socket] = []
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """Accept a connection; raise ConnectionAbortedError where it is one too many."""
+        connection, address = super().accept()
+        self._accepted = [one for one in self._accepted if one.fileno() >= 0]
+        if len(self._accepted) >= self._most:
+            connection.close()
+            raise ConnectionAbortedError("too many connections")
+        self._accepted.append(connection)
+        return connection, address
+
+
+def listen(host: str, port: int, *, most: int = MOST_CONNECTIONS) -> CountedListener:
+    """Open a listener whose connections send at once. Raises OSError.
+
+    ``port``: 0 for any. asyncio switches Nagle's algorithm off only for sockets that name TCP as
+    their protocol; with it on, every reply waits some 40 ms for a delayed acknowledgement.
+    """
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, _, _, _, address = found[0]
+    listener = CountedListener(family, most)
+    try:
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(WAITING)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def serve(
+    application: Any,
+    listener: socket.socket,
+    *,
+    context: ssl.SSLContext | None = None,
+    on_stop: Callable[[], None] | None = None,
+) -> None:
+    """Serve until a signal ends it (uvicorn's handling of signals). ``application``: of ASGI.
+
+    ``on_stop``: called once when it is to end, before the last answers are waited for: what keeps
+    requests waiting has to end there.
+    """
+    config = uvicorn.Config(
+        application,
+        loop="asyncio",
+        http=ImpatientProtocol,
+        ws="none",
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=LAST_ANSWERS_SECONDS,
+        limit_concurrency=MOST_CONNECTIONS,
+        h11_max_incomplete_event_size=MOST_HEADER_BYTES,
+    )
+    config.load()
+    config.ssl = context
+    _EndingServer(config, on_stop).run(sockets=[listener])
+
+
+class _EndingServer(uvicorn.Server):
+    """Ends what waits before it waits for answers, and gives a handshake no more than its time."""
+
+    def __init__(self, config: uvicorn.Config, on_stop: Callable[[], None] | None) -> None:
+        super().__init__(config)
+        self._on_stop = on_stop
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        if self.config.ssl is not None:
+            loop: Any = asyncio.get_running_loop()
+            loop.create_server = functools.partial(
+                loop.create_server, ssl_handshake_timeout=HANDSHAKE_SECONDS
+            )
+        await super().startup(sockets=sockets)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._on_stop is not None:
+            await asyncio.to_thread(self._on_stop)
+        await super().shutdown(sockets=sockets)
