@@ -81,17 +81,19 @@ def libraries_of(*modules: str) -> tuple[str, ...]:
     return tuple(sorted(name for name in found if name.partition(".")[0] != HOUSE))
 
 
-def source_files(module: str) -> list[tuple[str, Path]]:
+@cache
+def source_files(module: str) -> tuple[tuple[str, Path], ...]:
     """Return name (relative to the module's folder) and path of a module's source files.
 
-    A package has every ``.py`` file below it. Raises ValueError for a module without source.
+    A package has every ``.py`` file below it. Looked up once in a process, as modules are. Raises
+    ValueError for a module without source.
     """
     spec = spec_of(module)
     if spec is None or spec.origin is None:
         raise ValueError(f"module {module!r} has no source")
     origin = Path(spec.origin)
     files = sorted(origin.parent.rglob("*.py")) if spec.submodule_search_locations else [origin]
-    return [(file.relative_to(origin.parent).as_posix(), file) for file in files]
+    return tuple((file.relative_to(origin.parent).as_posix(), file) for file in files)
 
 
 def code_of(file: Path) -> str:
@@ -125,6 +127,7 @@ def _is_text(statement: ast.AST) -> bool:
     )
 
 
+@cache
 def _file_module(module: str) -> str:
     """Name the module that holds the source itself: ``package.__init__`` for a package."""
     spec = spec_of(module)

@@ -87,7 +87,10 @@ def _numbered(facts: Facts, random: np.random.Generator, nibbles: bool, most: in
     units = int(np.prod(facts.shape)) * (2 if nibbles else 1)
     digits = next((q for q in range(1, most) if _codes(top, q) >= units), most)
     codes = _codes(top, digits)
-    numbers = random.permutation(codes)[:units] if codes >= units else np.arange(units) % codes
+    if codes >= units:
+        numbers = random.choice(codes, units, replace=False)
+    else:
+        numbers = np.arange(units) % codes
     return images_of(_spelled(numbers[None], top, digits)[:, 0], facts.shape, nibbles)
 
 

@@ -5,6 +5,7 @@ Every ciphertext the adversary gets is decoded from the bytes that the client wo
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -47,6 +48,8 @@ LEAST_CIPHERTEXTS = 4
 # Ciphertexts beside the labelled ones, to test what was learnt from those.
 UNLABELLED = 400
 EMBEDDING_WIDTH = 192
+# What messages that an audit made itself may take in memory, and from which time on each is kept.
+MOST_SENT_BYTES, WORTH_KEEPING_SECONDS = 1 << 28, 1e-3
 
 
 @dataclass(frozen=True)
@@ -58,26 +61,66 @@ class _Shares:
     attacked: IntArray
 
 
+class SentMessages:
+    """Messages made for an audit, by target, key and image: one image is sent once under a key.
+
+    Kept are those that took long to make, up to ``MOST_SENT_BYTES`` in all.
+    """
+
+    def __init__(self) -> None:
+        self._held: dict[tuple[str, int, int], Message] = {}
+        self._bytes = 0
+
+    def find(self, target: str, key: int, position: int) -> Message | None:
+        """Return the message of an image of the pool, None where it is not kept."""
+        return self._held.get((target, key, position))
+
+    def keep(
+        self, target: str, key: int, positions: IntArray, made: Sequence[Message], seconds: float
+    ) -> None:
+        """Keep messages of images; ``seconds``: what making all of them took."""
+        if seconds < WORTH_KEEPING_SECONDS * len(made):
+            return
+        for position, message in zip(positions, made, strict=True):
+            if self._bytes + len(message) > MOST_SENT_BYTES:
+                return
+            self._held[target, key, int(position)] = message
+            self._bytes += len(message)
+
+
 @dataclass(frozen=True)
 class Attacked:
     """What encrypts, under one key: the target or a control.
 
     ``tape``: messages that crossed under this key, where they were kept: those are attacked, and
-    nothing is encrypted anew that is on it.
+    nothing is encrypted anew that is on it. ``sent``: what was made under keys of the audit, None
+    for nothing; ``name``: of target and key in it.
     """
 
     scheme: Scheme
     keyed: KeyedScheme
     tape: Tape | None = None
+    sent: SentMessages | None = None
+    name: tuple[str, int] = ("", 0)
 
     def messages(self, batch: ImageBatch, positions: IntArray) -> list[Message]:
         """Return the messages of images of the pool. Raises UsageError where the key is gone."""
-        found = [self.tape.message_of(int(p)) if self.tape else None for p in positions]
+        found = [self._known(int(p)) for p in positions]
         missing = [place for place, message in enumerate(found) if message is None]
+        start = time.perf_counter()
         made = encrypted(self.keyed, batch.images[positions[missing]])
+        if self.sent is not None:
+            seconds = time.perf_counter() - start
+            self.sent.keep(*self.name, positions[missing], made, seconds)
         for place, message in zip(missing, made, strict=True):
             found[place] = message
         return [message for message in found if message is not None]
+
+    def _known(self, position: int) -> Message | None:
+        taped = self.tape.message_of(position) if self.tape else None
+        if taped is None and self.sent is not None:
+            return self.sent.find(*self.name, position)
+        return taped
 
     def encrypt(self, images: UInt8Array) -> PixelArray:
         """Encrypt chosen images, as the server sees them."""
@@ -137,7 +180,7 @@ def set_up(
     candidate_of: IntArray | None = None
     given: dict[Need, Any] = {}
     if Need.AUXILIARY in attack.needs and public is not None:
-        channels = GREY_CHANNELS if is_grey(batch.images) else COLOUR_CHANNELS
+        channels = GREY_CHANNELS if _is_grey_pool(batch.images) else COLOUR_CHANNELS
         drawn = seed_for(seed, "public images", key)
         images = public.reference.images(budget.auxiliary, size, channels, drawn)
         given[Need.AUXILIARY] = images
@@ -179,6 +222,17 @@ def set_up(
         public_mean=public_mean,
     )
     return view, truth
+
+
+_grey_pools: dict[str, bool] = {}
+
+
+def _is_grey_pool(images: Pictures) -> bool:
+    """Look once at the images of a pool, which every attack with public images asks for."""
+    digest = images.digest()
+    if digest not in _grey_pools:
+        _grey_pools[digest] = is_grey(images)
+    return _grey_pools[digest]
 
 
 def mean_of_pictures(images: Pictures) -> UInt8Array | None:

@@ -17,7 +17,12 @@ from he_compare.common.scheme import Scheme
 from he_compare.common.seeds import generator_for
 from he_compare.common.types import HeldPictures, UInt8Array
 from he_compare.comparisons.attacks.tools.recogniser import Recogniser, fit_recogniser
-from he_compare.comparisons.auditing.adversary_view import Attacked, mean_of_pictures, set_up
+from he_compare.comparisons.auditing.adversary_view import (
+    Attacked,
+    SentMessages,
+    mean_of_pictures,
+    set_up,
+)
 from he_compare.comparisons.auditing.answers import expect_finding, expect_score
 from he_compare.comparisons.auditing.floors import had_without
 from he_compare.comparisons.auditing.outcome_draft import ScoresOverKeys
@@ -48,6 +53,7 @@ class Trial:
         self.key_seed = key_seed
         self._public_means: dict[int, UInt8Array | None] = {}
         self._recognisers: dict[int, Recogniser | None] = {}
+        self._sent = SentMessages()
 
     def on_target(
         self, attack: Attack, target: Target, public: Public | None = None
@@ -59,7 +65,8 @@ class Trial:
 
         def attacked(number: int) -> Attacked:
             tape = target.opened.tape if number == KEY_IN_USE else None
-            return Attacked(target.scheme, target.key(number, self.key_seed), tape)
+            keyed = target.key(number, self.key_seed)
+            return Attacked(target.scheme, keyed, tape, self._sent, (target.label, number))
 
         keys = max(self.budget.keys, attack.least_keys)
         return self._over_keys(attack, target, attacked, keys, public)
