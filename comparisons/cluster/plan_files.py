@@ -12,10 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from he_compare.common.contracts import TrainingData
 from he_compare.common.datasets.stored.picture_file import PictureFile, StoredPictures
 from he_compare.common.errors import IntegrityError
-from he_compare.common.references.opening import UnderTest, open_references, reference_to_match
 from he_compare.common.run.records import BackboneSummary, DatasetSummary
 from he_compare.common.run.store import load_arrays, save_arrays, write_atomic
 from he_compare.common.types import (
@@ -27,7 +25,7 @@ from he_compare.common.types import (
     in_portions,
 )
 from he_compare.comparisons.measuring.config import RunConfig
-from he_compare.comparisons.measuring.plan import RunPlan, resolve_pipelines, shared_settings
+from he_compare.comparisons.measuring.plan import RunPlan, put_together, resolve_pipelines
 from he_compare.comparisons.measuring.threads import ThreadShare
 
 FACTS = "plan.json"
@@ -56,7 +54,6 @@ def write_plan(plan: RunPlan, folder: Path) -> None:
         "digests": {split.value: batch.images.digest() for split, batch in batches.items()},
         "summary": plan.summary.model_dump(mode="json"),
         "backbone": plan.backbone.model_dump(mode="json"),
-        "classes": list(plan.data.classes),
         "not_run": dict(plan.not_run),
         "dataset_spec": plan.dataset_spec,
     }
@@ -68,34 +65,16 @@ def read_plan(folder: Path, config: RunConfig, key_file: Path, threads: ThreadSh
     facts: dict[str, Any] = json.loads((folder / FACTS).read_bytes())
     summary = DatasetSummary.model_validate(facts["summary"])
     batches = {split: _read_batch(folder, split, facts) for split in Split}
-    under_test = UnderTest(
-        card=summary.card,
-        fingerprint=summary.fingerprint,
-        size=config.image_size,
-        seed=config.seed,
-        attacked=lambda _: batches[Split.TEST],
-        training=lambda _: batches[Split.TRAIN],
-    )
-    public = open_references(config.public, under_test)
-    return RunPlan(
-        config=config,
-        dataset_spec=facts["dataset_spec"],
-        summary=summary,
-        backbone=BackboneSummary.model_validate(facts["backbone"]),
-        pipelines=resolve_pipelines(config),
-        data=TrainingData(
-            batches[Split.TRAIN],
-            batches[Split.VAL],
-            tuple(facts["classes"]),
-            summary.fingerprint,
-            reference_to_match(public if config.public else (), summary.card),
-        ),
-        test=batches[Split.TEST],
-        settings=shared_settings(config, threads),
-        key_file=key_file,
-        public=public,
+    return put_together(
+        config,
+        facts["dataset_spec"],
+        summary,
+        BackboneSummary.model_validate(facts["backbone"]),
+        resolve_pipelines(config),
+        batches,
+        key_file,
+        threads,
         not_run=facts["not_run"],
-        latency_threads=threads.latency,
     )
 
 

@@ -99,8 +99,13 @@ def workers_wanted(who: WhoRuns, config: RunConfig, progress: ProgressReporter) 
         return who.count
     capacity = capacity_here()
     pipelines = len(config.pipelines) * len(config.all_seeds)
-    count = min(capacity.workers, pipelines)
-    why = capacity.reason if count == capacity.workers else f"{pipelines} pipelines in all"
+    # With --threads, workers share the cores: two workers of two threads need four.
+    room = max(1, capacity.cores // (config.threads or 1))
+    count = min(capacity.workers, pipelines, room)
+    why = capacity.reason
+    if count < capacity.workers:
+        many = f"{pipelines} pipelines in all"
+        why = many if count == pipelines else f"{capacity.cores} cores, {config.threads} threads each"
     workers = "1 worker" if count == 1 else f"{count} workers"
     progress.line(f"{workers} on this machine ({why})")
     return count

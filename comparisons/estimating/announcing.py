@@ -33,7 +33,7 @@ def estimate_run(
 
     Raises CellError where the probe fails.
     """
-    progress.line("estimating; a first probe of this machine takes about half a minute")
+    progress.line("estimating; the first time, this machine is probed, which takes a minute or two")
     found = forecast(plan, folder, cache_dir, workers=workers)
     if as_json:
         return json.dumps(estimate_as_json(found), indent=2, ensure_ascii=False)

@@ -19,6 +19,7 @@ from he_compare.common.costs import Costs, RunSizes
 from he_compare.common.environment import fingerprint_environment, thread_environment
 from he_compare.common.errors import CellError
 from he_compare.common.identity import key_of, source_digest
+from he_compare.common.run.spelling import size
 from he_compare.common.run.store import RunFolder, write_atomic
 from he_compare.common.sources import FORECASTS
 from he_compare.common.types import HeldPictures, Phase, Status
@@ -237,14 +238,14 @@ def warnings_of(memory: int, disk: int, folder: RunFolder) -> tuple[str, ...]:
     available = int(psutil.virtual_memory().available)
     if memory > available:
         told.append(
-            f"memory: the run takes about {memory / 1e9:.1f} GB, {available / 1e9:.1f} GB are free"
+            f"memory: the run takes about {size(memory)}, {size(available)} are free"
         )
     place = folder.path.absolute()
     while not place.exists():
         place = place.parent
     free = shutil.disk_usage(place).free
     if disk > free:
-        told.append(f"disk: the run takes about {disk / 1e9:.1f} GB, {free / 1e9:.1f} GB are free")
+        told.append(f"disk: the run takes about {size(disk)}, {size(free)} are free")
     return tuple(told)
 
 

@@ -475,9 +475,44 @@ def _load(
     require_all_classes(dataset, positions)
     not_run = too_many_classes(pipelines, len(classes), backbone.feature_width)
     batches, digest = choice.stored_batches(dataset, positions, wish, current_policy().progress)
+    return put_together(
+        config,
+        dataset_spec,
+        choice.summary(
+            dataset,
+            positions,
+            fingerprint=digest,
+            image_size=config.image_size,
+            default_subset=find_family(dataset_spec)[0].subsets[0],
+            limits=limits,
+        ),
+        backbone,
+        pipelines,
+        batches,
+        key_file,
+        threads,
+        not_run=not_run,
+        copies=dataset.copies_table(),
+    )
+
+
+def put_together(
+    config: RunConfig,
+    dataset_spec: str,
+    summary: DatasetSummary,
+    backbone: BackboneSummary,
+    pipelines: list[Planned],
+    batches: Mapping[Split, ImageBatch],
+    key_file: Path,
+    threads: ThreadShare,
+    *,
+    not_run: Mapping[str, str],
+    copies: bytes = b"",
+) -> RunPlan:
+    """Make the plan of a run whose images are chosen: the same in the driver and on a worker."""
     under_test = UnderTest(
-        card=dataset.card,
-        fingerprint=digest,
+        card=summary.card,
+        fingerprint=summary.fingerprint,
         size=config.image_size,
         seed=config.seed,
         attacked=lambda _: batches[Split.TEST],
@@ -487,28 +522,21 @@ def _load(
     return RunPlan(
         config=config,
         dataset_spec=dataset_spec,
-        summary=choice.summary(
-            dataset,
-            positions,
-            fingerprint=digest,
-            image_size=config.image_size,
-            default_subset=find_family(dataset_spec)[0].subsets[0],
-            limits=limits,
-        ),
+        summary=summary,
         backbone=backbone,
         pipelines=pipelines,
         data=TrainingData(
             batches[Split.TRAIN],
             batches[Split.VAL],
-            classes,
-            digest,
-            reference_to_match(public if config.public else (), dataset.card),
+            tuple(summary.card.classes),
+            summary.fingerprint,
+            reference_to_match(public if config.public else (), summary.card),
         ),
         test=batches[Split.TEST],
         settings=shared_settings(config, threads),
         key_file=key_file,
         public=public,
-        copies=dataset.copies_table(),
+        copies=copies,
         not_run=not_run,
         latency_threads=threads.latency,
     )
