@@ -104,8 +104,9 @@ def workers_wanted(who: WhoRuns, config: RunConfig, progress: ProgressReporter) 
     count = min(capacity.workers, pipelines, room)
     why = capacity.reason
     if count < capacity.workers:
-        many = f"{pipelines} pipelines in all"
-        why = many if count == pipelines else f"{capacity.cores} cores, {config.threads} threads each"
+        why = f"{pipelines} pipelines in all"
+        if count < pipelines:
+            why = f"{capacity.cores} cores, {config.threads} threads each"
     workers = "1 worker" if count == 1 else f"{count} workers"
     progress.line(f"{workers} on this machine ({why})")
     return count
