@@ -11,7 +11,9 @@ EXIT_INTERNAL = 1
 EXIT_USAGE = 2
 EXIT_CELLS_FAILED = 3
 EXIT_INTEGRITY = 4
-EXIT_INTERRUPTED = 130
+# What ends a process by a signal has 128 and its number: SIGHUP 1, SIGINT 2, SIGTERM 15.
+EXIT_BY_SIGNAL = 128
+EXIT_INTERRUPTED = EXIT_BY_SIGNAL + 2
 
 
 class CompareError(Exception):
@@ -67,6 +69,10 @@ class ServiceTimeoutError(ServiceError):
 
 class MessageError(CellError):
     """Bytes that crossed the trust boundary do not parse as what they should be."""
+
+
+class MemoryShortError(CellError):
+    """The memory of this machine, or a limit on it, was too small for what was asked."""
 
 
 class IntegrityError(CompareError):

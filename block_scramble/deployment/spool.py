@@ -7,7 +7,6 @@ anyway, ciphertexts, and nothing that a client keeps to itself.
 
 from __future__ import annotations
 
-import errno
 import tempfile
 import threading
 from math import prod
@@ -15,10 +14,9 @@ from math import prod
 import numpy as np
 
 from he_compare.block_scramble.keyed_cipher import CiphertextArray
+from he_compare.common.disk_errors import FULL
 from he_compare.common.errors import CellError
 from he_compare.common.types import IntArray
-
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class SpooledCiphertexts:
