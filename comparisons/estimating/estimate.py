@@ -237,9 +237,7 @@ def warnings_of(memory: int, disk: int, folder: RunFolder) -> tuple[str, ...]:
     told = []
     available = int(psutil.virtual_memory().available)
     if memory > available:
-        told.append(
-            f"memory: the run takes about {size(memory)}, {size(available)} are free"
-        )
+        told.append(f"memory: the run takes about {size(memory)}, {size(available)} are free")
     place = folder.path.absolute()
     while not place.exists():
         place = place.parent
