@@ -47,7 +47,7 @@ PIPELINES = (
     "block-scramble[cipher=vit_block,mode=adapted,patch=32]",
 )
 COMMAND = "import sys; from he_compare.comparisons.cli.app import main; sys.exit(main())"
-SERVER_MODULE = "he_compare.common.service.host"
+SERVER_MODULE = "he_compare.common.service.child"
 GIGABYTE = 1e9
 PER_TASK = 500
 POLL_SECONDS = 0.05

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-_SET_DUMPABLE, _SET_NO_NEW_PRIVILEGES = 4, 38
+_SET_DEATH_SIGNAL, _SET_DUMPABLE, _SET_NO_NEW_PRIVILEGES = 1, 4, 38
 _CAPABILITY_VERSION = 0x20080522  # _LINUX_CAPABILITY_VERSION_3
 # CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER
 _ON_FILES = 0b1111
@@ -73,6 +74,14 @@ def give_up_privileges(*, searchable: bool = False) -> Closed:
     dropped = _prctl(_SET_NO_NEW_PRIVILEGES, 1) and dropped
     # Last: a process whose capabilities change is closed by the kernel as well.
     return Closed(core, _prctl(_SET_DUMPABLE, int(searchable)) and not searchable, dropped)
+
+
+def end_with_parent() -> bool:
+    """Have the kernel end this process when the thread that started it ends (prctl(2)).
+
+    It ends whatever it computes. False where the system does not do that: anything but Linux.
+    """
+    return sys.platform == "linux" and _prctl(_SET_DEATH_SIGNAL, int(signal.SIGKILL))
 
 
 def _prctl(option: int, value: int) -> bool:

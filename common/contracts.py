@@ -121,19 +121,37 @@ class TrainingData:
 
 
 class ServerHandle(Protocol):
-    """The client's end of a running server process."""
+    """The client's end of a running server process.
+
+    ``pid``: of the process that the server half lives in; another one may take its place.
+    """
 
     pid: int
 
     def call(self, verb: str, messages: list[Message], clock: Clock) -> list[Message]:
         """POST messages to a verb of the server; server-side stages are added to ``clock``.
 
-        Raises ServiceError when the server refuses, times out or dies.
+        Raises ServiceError when the server refuses, times out or dies; ServerReplacedError where
+        another process has taken its place, which holds nothing but the public material.
         """
         ...
 
     def close(self) -> None:
         """Stop the process and wait for its end."""
+        ...
+
+
+@runtime_checkable
+class MeasuredServer(ServerHandle, Protocol):
+    """A server that can be asked what its processes take.
+
+    ``processes``: how many they were at most when it was asked; None where that is not told.
+    """
+
+    processes: int | None
+
+    def measure_peak(self) -> int | None:
+        """Return the peak memory of all of them in bytes; None where it is not told."""
         ...
 
 

@@ -12,10 +12,12 @@ import subprocess
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
-from he_compare.common.run.records import EnvironmentFingerprint
+if TYPE_CHECKING:
+    from he_compare.common.run.records import EnvironmentFingerprint
 
 PACKAGES = (
     "he-compare",
@@ -124,6 +126,8 @@ def _git(root: Path, *arguments: str) -> str:
 
 def fingerprint_environment(threads: int) -> EnvironmentFingerprint:
     """Describe this machine and software; no user name, host name or path."""
+    from he_compare.common.run.records import EnvironmentFingerprint
+
     commit, dirty = _source_state()
     return EnvironmentFingerprint(
         python=f"{platform.python_version()} {platform.python_implementation()}",
@@ -144,14 +148,43 @@ def peak_memory_bytes() -> int:
 
     Linux: VmHWM, since ``ru_maxrss`` starts at what the parent held when it forked.
     """
-    status = Path("/proc/self/status")
-    if status.exists():
-        for line in status.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
+    own = high_water(os.getpid())
+    if own is not None:
+        return own
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+@dataclass(frozen=True)
+class ProcessesPeak:
+    """The largest sizes of some processes, summed, in bytes; ``count``: how many they are."""
+
+    bytes: int
+    count: int
+
+
+def peak_of_processes(pid: int) -> ProcessesPeak | None:
+    """Return the peak of a process and of those it started that still run; None if not told."""
+    try:
+        found = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    except (psutil.Error, ValueError):
+        return None
+    sizes = [high_water(process.pid) for process in found]
+    known = [size for size in sizes if size is not None]
+    return ProcessesPeak(sum(known), len(known)) if known and len(known) == len(sizes) else None
+
+
+def high_water(pid: int) -> int | None:
+    """Return the peak resident memory of a process in bytes; None where Linux does not tell it."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return None
 
 
 def reset_peak_memory() -> bool:

@@ -67,6 +67,13 @@ class ServiceTimeoutError(ServiceError):
     """The server process did not answer within its time limit."""
 
 
+class ServerReplacedError(ServiceError):
+    """The process of the server half ended; another one answers from now on.
+
+    What was sent to the one before, beside the public material, is gone.
+    """
+
+
 class MessageError(CellError):
     """Bytes that crossed the trust boundary do not parse as what they should be."""
 

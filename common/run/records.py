@@ -228,7 +228,9 @@ class RobustnessPoint(Record):
     refused: int = Field(description="Messages that the server refused")
     unreadable: int = Field(description="Replies that the client could not read")
     garbage: int = Field(description="Replies with scores that are not finite or implausibly large")
-    crashes: int = Field(default=0, description="Refusals after which the server had to be started")
+    crashes: int = Field(
+        default=0, description="Refused since they ended the server's process, which was replaced"
+    )
     wrong: int = Field(description="Messages answered with another class, unnoticed")
     accuracy: float = Field(description="correct / n: the share of messages answered right")
     interval: Interval = Field(description="Of the accuracy, over images and draws")
@@ -500,6 +502,11 @@ class RunRecord(Record):
     )
     server_pid_separate: bool | None = Field(
         default=None, description="True: the server half ran in a process of its own"
+    )
+    servers_replaced: int | None = Field(
+        default=None,
+        description="Processes of the server that ended in this cell, by a message or otherwise, "
+        "and were replaced by new ones; none: not known, in older records, or no server",
     )
     no_server: bool = Field(
         default=False,

@@ -1,161 +1,218 @@
-"""The HTTP application of a server process: public material in once, then calls to its verbs.
+"""The HTTP application of a front: sessions, public material in once, then calls to verbs.
 
-Routes: ``PUT /v1/public`` (the public material), ``POST /v1/call/{verb}`` (framed messages),
-``GET /v1/status``. Every request carries the bearer token that the driver chose. Errors are JSON
-``{"error": {"kind", "message"}}``; a malformed message never ends the process. Headers that start
-with ``compare-`` carry instrumentation and are left out of the bytes that are counted.
+Routes, all under ``/v1``: ``GET host``; ``POST sessions`` (JSON: pipeline, threads, device, driver,
+process, call_seconds); in ``sessions/ID``: ``PUT public`` (the public material), ``POST call/VERB``
+(framed messages), ``GET status``; ``DELETE sessions/ID``. Every request carries the bearer token
+that the driver knows. Errors are JSON ``{"error": {"kind", "message", "fix"}}``. Nothing that is
+sent is read or computed on in this process: it is kept, or handed to the session's child. Headers
+that start with ``compare-`` carry instrumentation and are left out of the bytes that are counted.
 """
 
 from __future__ import annotations
 
 import hmac
 import json
-import os
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-from anyio import CapacityLimiter, to_thread
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from he_compare.common.backbones.device import smallest_batch
-from he_compare.common.clock import Clock
-from he_compare.common.contracts import Server
-from he_compare.common.environment import peak_memory_bytes
-from he_compare.common.errors import CompareError, MessageError
-from he_compare.common.service.framing import join, split
-from he_compare.common.types import Side
+from he_compare.common.environment import tool_version
+from he_compare.common.service.refusals import ChildReply, RefusedRequest
+from he_compare.common.service.service_session import ServiceSession
+from he_compare.common.service.sessions import SessionRequest, SessionTable
 
-MAX_TIMING_ENTRIES = 400
+Handler = Callable[[Request], Awaitable[Response]]
+MAX_REQUEST_JSON = 1 << 16
+MAX_NAME = 200
+MAX_THREADS = 1024
+MAX_CALL_SECONDS = 1e9
+CLIENT_IS_GONE = 499
 
 
-class TooLargeError(MessageError):
-    """A body exceeds the limit the server was started with."""
+class TooLargeError(RefusedRequest):
+    """A body exceeds the limit that the front was started with."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(413, "TooLargeError", message)
 
 
 class ServiceApplication:
-    """State of one server process: one pipeline's server half and the limits around it."""
+    """What a front answers. ``facts``: makes the JSON of ``GET /v1/host``."""
 
-    def __init__(self, load: Callable[[bytes], Server], *, token: str, max_body_bytes: int) -> None:
-        self._load = load
-        self._token = token
-        self._max_body = max_body_bytes
-        self._server: Server | None = None
-        self._one_at_a_time = CapacityLimiter(1)
+    def __init__(
+        self,
+        table: SessionTable,
+        *,
+        token: str,
+        facts: Callable[[SessionTable], str] | None = None,
+    ) -> None:
+        self._table = table
+        self._expected = f"Bearer {token}".encode()
+        self._facts = facts or plain_facts
 
     def asgi(self) -> Starlette:
         """Return the ASGI application."""
+        session = "/v1/sessions/{session}"
+        routes = [
+            ("/v1/host", self._host, "GET"),
+            ("/v1/sessions", self._open, "POST"),
+            (session, self._end, "DELETE"),
+            (f"{session}/public", self._put_public, "PUT"),
+            (f"{session}/call/{{verb}}", self._call, "POST"),
+            (f"{session}/status", self._status, "GET"),
+        ]
         return Starlette(
-            routes=[
-                Route("/v1/public", self._guard(self._put_public), methods=["PUT"]),
-                Route("/v1/call/{verb}", self._guard(self._call), methods=["POST"]),
-                Route("/v1/status", self._guard(self._status), methods=["GET"]),
-            ]
+            routes=[Route(path, self._guard(one), methods=[verb]) for path, one, verb in routes]
         )
 
-    def _guard(self, handler: Callable[[Request], Any]) -> Callable[[Request], Any]:
+    def _guard(self, handler: Handler) -> Handler:
         async def guarded(request: Request) -> Response:
             sent = request.headers.get("authorization", "")
-            if not hmac.compare_digest(sent.encode(), f"Bearer {self._token}".encode()):
-                refusal = _error(401, "Unauthorized", "missing or wrong bearer token")
+            if not hmac.compare_digest(sent.encode(), self._expected):
+                stranger = RefusedRequest(401, "Unauthorized", "missing or wrong bearer token")
+                refusal = _error(stranger)
                 refusal.headers["connection"] = "close"  # the body of a stranger is not read
                 return refusal
             try:
-                response: Response = await handler(request)
-                return response
-            except TooLargeError as error:
-                return _error(413, "TooLargeError", str(error))
-            except MessageError as error:
-                return _error(400, "MessageError", str(error))
-            except CompareError as error:
-                return _error(422, type(error).__name__, str(error))
+                return await handler(request)
+            except RefusedRequest as error:
+                return _error(error)
+            except ClientDisconnect:
+                return Response(status_code=CLIENT_IS_GONE)  # nobody reads it
             except Exception as error:
                 traceback.print_exc()
-                return _error(500, type(error).__name__, " ".join(str(error).split())[:500])
+                words = " ".join(str(error).split())[:500]
+                return _error(RefusedRequest(500, type(error).__name__, words))
 
         return guarded
 
+    async def _host(self, request: Request) -> Response:
+        return Response(self._facts(self._table), media_type="application/json")
+
+    async def _open(self, request: Request) -> Response:
+        name = self._table.open(_request_of(await self._read(request, MAX_REQUEST_JSON)))
+        return JSONResponse({"session": name})
+
+    async def _end(self, request: Request) -> Response:
+        name = request.path_params["session"]
+        self._table.find(name)
+        self._table.end(name, "its driver ended it")
+        return JSONResponse({"session": name})
+
     async def _put_public(self, request: Request) -> Response:
-        if self._server is not None:
-            return _error(409, "Conflict", "the public material was already given")
-        body = await self._read(request)
-        start = time.perf_counter()
-        self._server = await self._compute(lambda: self._load(body))
-        return JSONResponse(
-            {"verbs": list(self._server.verbs)},
-            headers={
-                "compare-seconds": f"{time.perf_counter() - start:.9f}",
-                "compare-pid": str(os.getpid()),
-            },
-        )
+        session = self._session(request)
+        pieces = self._pieces(request, self._table.limits.max_body)
+        return await self._told(session, session.give_public(pieces), shows_verbs=True)
 
     async def _call(self, request: Request) -> Response:
-        verb = request.path_params["verb"]
-        server = self._server
-        if server is None:
-            return _error(409, "Conflict", "no public material was given yet")
-        if verb not in server.verbs:
-            return _error(404, "UnknownVerb", f"verb {verb!r} is not one of {list(server.verbs)}")
-        body = await self._read(request)
-        start = time.perf_counter()
-        clock = Clock(Side.SERVER)
-        method = getattr(server, verb)
-        replies = await self._compute(lambda: join(method(split(body), clock)))
-        return Response(
-            replies,
-            media_type="application/octet-stream",
-            headers={
-                "compare-seconds": f"{time.perf_counter() - start:.9f}",
-                "compare-timings": timings_to_header(clock),
-            },
-        )
+        session, verb = self._session(request), request.path_params["verb"]
+        session.require(verb)
+        pieces = [one async for one in self._pieces(request, self._table.limits.max_body)]
+        return await self._told(session, session.call(verb, pieces))
+
+    async def _told(
+        self, session: ServiceSession, answer: Awaitable[ChildReply], *, shows_verbs: bool = False
+    ) -> Response:
+        """Return a child's answer, or why there is none, with what is to be known of the child."""
+        response: Response
+        try:
+            reply = await answer
+        except RefusedRequest as error:
+            response = _error(error)
+        else:
+            response = (
+                JSONResponse({"verbs": list(reply.verbs)})
+                if shows_verbs
+                else Response(reply.body, media_type="application/octet-stream")
+            )
+            response.headers["compare-seconds"] = f"{reply.seconds:.9f}"
+            response.headers["compare-timings"] = reply.timings
+        response.headers["compare-pid"] = str(session.pid)
+        response.headers["compare-replaced"] = str(session.ended.count)
+        return response
 
     async def _status(self, request: Request) -> Response:
-        return JSONResponse(
-            {
-                "pid": os.getpid(),
-                "ready": self._server is not None,
-                "peak_bytes": peak_memory_bytes(),
-                "batch_limit": smallest_batch(),
-            }
-        )
+        return JSONResponse(await self._session(request).status())
 
-    async def _compute(self, work: Callable[[], Any]) -> Any:
-        return await to_thread.run_sync(work, limiter=self._one_at_a_time)
+    def _session(self, request: Request) -> ServiceSession:
+        return self._table.find(request.path_params["session"])
 
-    async def _read(self, request: Request) -> bytes:
+    async def _read(self, request: Request, most: int) -> bytes:
+        return b"".join([piece async for piece in self._pieces(request, most)])
+
+    async def _pieces(self, request: Request, most: int) -> AsyncIterator[bytes]:
+        """Yield the body as it comes. Raises TooLargeError, before it is read where it says so."""
         declared = request.headers.get("content-length", "0")
-        if declared.isdigit() and int(declared) > self._max_body:
-            raise TooLargeError(f"body of {declared} bytes exceeds {self._max_body}")
-        chunks: list[bytes] = []
+        if declared.isdigit() and int(declared[:20]) > most:
+            raise TooLargeError(f"body of {declared[:20]} bytes exceeds {most}")
         size = 0
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > self._max_body:
-                raise TooLargeError(f"body exceeds {self._max_body} bytes")
-            chunks.append(chunk)
-        return b"".join(chunks)
+        async for piece in request.stream():
+            size += len(piece)
+            if size > most:
+                raise TooLargeError(f"body exceeds {most} bytes")
+            if piece:
+                yield piece
 
 
-def _error(status: int, kind: str, message: str) -> JSONResponse:
-    return JSONResponse({"error": {"kind": kind, "message": message}}, status_code=status)
+def plain_facts(table: SessionTable) -> str:
+    """Return what a front on this machine says of itself, as JSON."""
+    return json.dumps(
+        {
+            "version": tool_version(),
+            "pipelines": table.pipelines(),
+            "time": time.time(),
+            "sessions": len(table),
+            "driver": table.driver,
+        }
+    )
 
 
-def timings_to_header(clock: Clock) -> str:
-    """Serialise a clock's samples; many samples of one stage are summed into one."""
-    entries = []
-    count = sum(len(values) for values in clock.samples.values())
-    for key, values in clock.samples.items():
-        stage, _, per = key
-        items = clock.items[key]
-        if count > MAX_TIMING_ENTRIES:
-            values, items = [sum(values)], [sum(items)]
-        entries += [
-            [stage.value, per.value, round(seconds, 9), n]
-            for seconds, n in zip(values, items, strict=True)
-        ]
-    return json.dumps(entries, separators=(",", ":"))
+def _error(error: RefusedRequest) -> JSONResponse:
+    told = {"kind": error.kind, "message": error.message}
+    if error.fix:
+        told["fix"] = error.fix
+    return JSONResponse({"error": told}, status_code=error.status)
+
+
+def _request_of(body: bytes) -> SessionRequest:
+    """Read what a driver asks for. Raises RefusedRequest naming what is wrong."""
+    try:
+        told = json.loads(body)
+    except (ValueError, RecursionError):
+        raise _malformed("the request is no JSON") from None
+    if not isinstance(told, dict):
+        raise _malformed("the request is no JSON object")
+    known = {"pipeline", "threads", "device", "driver", "process", "call_seconds"}
+    if unknown := sorted(set(told) - known):
+        raise _malformed(f"unknown field {unknown[0][:MAX_NAME]!r}")
+    texts = {"pipeline": "", "device": "cpu", "driver": "", "process": ""}
+    for name in texts:
+        value = told.get(name, texts[name])
+        if not isinstance(value, str) or len(value) > MAX_NAME or not value.isprintable():
+            raise _malformed(f"{name} is no text of at most {MAX_NAME} characters")
+        texts[name] = value
+    threads, seconds = told.get("threads"), told.get("call_seconds")
+    if type(threads) is not int or not 1 <= threads <= MAX_THREADS:
+        raise _malformed(f"threads is no whole number from 1 to {MAX_THREADS}")
+    if seconds is not None and not (
+        type(seconds) in (int, float) and 0 < seconds <= MAX_CALL_SECONDS
+    ):
+        raise _malformed(f"call_seconds is no number above 0 and up to {MAX_CALL_SECONDS:g}")
+    return SessionRequest(
+        texts["pipeline"],
+        threads,
+        texts["device"],
+        texts["driver"],
+        texts["process"],
+        None if seconds is None else float(seconds),
+    )
+
+
+def _malformed(message: str) -> RefusedRequest:
+    return RefusedRequest(400, "MessageError", message)

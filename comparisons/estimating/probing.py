@@ -39,7 +39,8 @@ from he_compare.common.environment import (
 )
 from he_compare.common.errors import CompareError
 from he_compare.common.run.store import ArtefactFolder
-from he_compare.common.service.process import ByteCount, ServerProcess
+from he_compare.common.service.process import ServerProcess
+from he_compare.common.service.session_client import ByteCount
 from he_compare.common.types import FheMode, ImageBatch, Per, Side
 from he_compare.comparisons.estimating.price_list import DeploymentPrice, PipelinePrice, Prices
 from he_compare.comparisons.measuring.fitting import Fit, load_libraries

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from he_compare.common.run.device_words import devices_of
 from he_compare.common.run.quantiles import quantile
 from he_compare.common.run.records import CellScores, Measurement, RunRecord
+from he_compare.common.run.replaced_servers import replaced_servers_words
 from he_compare.common.run.spelling import bracket, duration, fixed, megabytes, moment, size
 from he_compare.common.run.view import RunView
 from he_compare.comparisons.terminal import TextTable, fold_text, labelled, laid_out, unbroken
@@ -64,6 +65,8 @@ def _facts(view: RunView, record: RunRecord) -> Iterator[tuple[str, str]]:
         yield "protects", f"{record.claims.protects} ({record.claims.scheme})"
         yield from (("server learns", fact) for fact in record.claims.server_learns)
     yield from (("reused", name) for name in record.reused)
+    if record.servers_replaced:
+        yield "server", replaced_servers_words([record])
     yield from (("warning", text) for text in record.warnings)
     yield "started", f"{moment(record.started_at)}; took {duration(record.seconds)}"
     if record.environment:

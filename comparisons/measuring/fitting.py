@@ -27,7 +27,8 @@ from he_compare.common.contracts import (
 from he_compare.common.errors import CellError, NoServerError, UnavailableError
 from he_compare.common.run.severity import NOTHING_TO_ATTACK
 from he_compare.common.run.store import ArtefactFolder, Reused
-from he_compare.common.service.process import ByteCount, ServerProcess
+from he_compare.common.service.process import ServerProcess
+from he_compare.common.service.session_client import ByteCount
 from he_compare.common.sources import INIT, libraries_of
 from he_compare.common.types import Per, Side, Stage
 
@@ -38,6 +39,7 @@ class Fit:
 
     ``deployment``: None where there is no server, so that there is nothing to deploy.
     ``library_seconds``: what loading libraries took before, which is no part of ``once``.
+    ``servers_replaced``: processes of servers that ended while it was fitted, and were replaced.
     """
 
     fitted: Fitted
@@ -47,6 +49,7 @@ class Fit:
     training_bytes: ByteCount
     reused: list[Reused]
     library_seconds: float = 0.0
+    servers_replaced: int = 0
 
     @property
     def deployed(self) -> Deployed:
@@ -122,7 +125,10 @@ def fit_and_deploy(pipeline: Pipeline, parameters: Any, ground: Ground) -> Fit:
     _record_fit(once, fit_clock, fit_seconds)
     deployment = None if _stays_local(pipeline, fitted) else fitted.deploy(context)
     reused = ground.artefacts.drain_reused()
-    return Fit(fitted, context, deployment, once, _total(started), reused, library_seconds)
+    return Fit(
+        *(fitted, context, deployment, once, _total(started), reused, library_seconds),
+        servers_replaced=sum(server.replaced for server in started),
+    )
 
 
 def load_libraries(modules: Sequence[str]) -> float:

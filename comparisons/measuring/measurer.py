@@ -116,6 +116,8 @@ class CellMeasurer:
         begin: float,
     ) -> MeasuredCell:
         name = cell.planned.label, cell.seed
+        session = self._sessions.get(name)
+        facts = session.server_facts() if session else {}
         self._close_session(cell)
         trace = "" if isinstance(error, CompareError) else "".join(format_exception(error))
         skipped = name in self._broken and not isinstance(error, UnavailableError)
@@ -123,7 +125,7 @@ class CellMeasurer:
         self._broken.setdefault(name, error)
         record = ended(started, Status.SKIPPED if skipped else status, message, begin)
         what = ErrorInfo(kind=type(error).__name__, message=message)
-        return MeasuredCell(record.model_copy(update={"error": what}), trace=trace)
+        return MeasuredCell(record.model_copy(update=facts | {"error": what}), trace=trace)
 
 
 def describe_error(error: Exception) -> str:

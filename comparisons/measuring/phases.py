@@ -67,7 +67,7 @@ class Occasion:
             "fhe_mode": session.fitted.fhe_mode,
             "warnings": session.warnings,
         }
-        return self.started.model_copy(update=common | session.server_facts | measured)
+        return self.started.model_copy(update=common | session.server_facts() | measured)
 
 
 def measure_accuracy(at: Occasion, session: Session) -> tuple[MeasuredCell, Tape | None]:

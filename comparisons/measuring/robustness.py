@@ -16,7 +16,13 @@ import numpy as np
 
 from he_compare.common.clock import Clock
 from he_compare.common.contracts import Client, Progress, ServerHandle
-from he_compare.common.errors import MessageError, ServiceError, ServiceTimeoutError, UsageError
+from he_compare.common.errors import (
+    MessageError,
+    ServerReplacedError,
+    ServiceError,
+    ServiceTimeoutError,
+    UsageError,
+)
 from he_compare.common.run.records import RobustnessCurve, RobustnessPoint
 from he_compare.common.seeds import generator_for
 from he_compare.common.statistics.repeats import wilson_of_repeats
@@ -58,8 +64,9 @@ class _Line:
     def send(self, messages: list[Message], clean: Message) -> list[Message | None]:
         """Return the reply to each message, None where it was refused.
 
-        A batch that is refused is sent again message by message. ``clean`` is undisturbed: where
-        the server does not answer it any more, it has died of what it was sent.
+        A batch that is refused is sent again message by message. A message that ended the server's
+        process counts as a crash. ``clean`` is undisturbed: where the server does not answer it any
+        more, all of it is gone.
         """
         try:
             return list(self._server.call(INFER, messages, self._clock))
@@ -77,6 +84,9 @@ class _Line:
             (reply,) = self._server.call(INFER, [message], self._clock)
         except ServiceTimeoutError:
             raise
+        except ServerReplacedError:
+            self.crashes += 1
+            return None
         except ServiceError:
             return None
         return reply

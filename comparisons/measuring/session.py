@@ -21,7 +21,8 @@ from he_compare.common.contracts import (
 )
 from he_compare.common.errors import CellError
 from he_compare.common.run.records import Traffic
-from he_compare.common.service.process import ByteCount, ServerProcess
+from he_compare.common.service.process import ServerProcess
+from he_compare.common.service.session_client import ByteCount
 from he_compare.common.types import Float64Array, Message, Per, Side, Stage, UInt8Array
 from he_compare.comparisons.measuring.fitting import Fit, Ground, fit_and_deploy, start_server
 from he_compare.comparisons.measuring.planned import Planned
@@ -100,10 +101,10 @@ class Session(ABC):
     def traffic(self, before: ByteCount, n_images: int) -> Traffic:
         """Bytes of inference since ``before`` (a copy of the counter), and the one-time ones."""
 
-    @property
     @abstractmethod
     def server_facts(self) -> dict[str, Any]:
-        """Fields of a record that say whether there is a server, and where it runs."""
+        """Return the fields of a cell's record that say whether there is a server, and where it
+        runs; processes that were replaced are told once, to the first who asks."""
 
     def server_peak(self) -> int | None:
         """Return the peak memory of the server in bytes; None (the default) without a server."""
@@ -125,6 +126,8 @@ class ServedSession(Session):
     server: ServerProcess
     start: Callable[[int], ServerProcess]
     threads: int
+    _before: int = 0
+    _told: int = 0
     answers_in = "reveal"
 
     @property
@@ -168,10 +171,16 @@ class ServedSession(Session):
         """Return a copy of the inference byte counter."""
         return ByteCount(**vars(self.server.traffic[INFERENCE_VERB]))
 
-    @property
     def server_facts(self) -> dict[str, Any]:
-        """Say whether the server runs in a process of its own."""
-        return {"server_pid_separate": self.server.is_separate}
+        """Say whether the server runs in a process of its own, and how many it needed."""
+        replaced = self._replaced - self._told
+        self._told += replaced
+        return {"server_pid_separate": self.server.is_separate, "servers_replaced": replaced}
+
+    @property
+    def _replaced(self) -> int:
+        """Processes that were replaced since the fit began, those of closed servers included."""
+        return self.fit.servers_replaced + self._before + self.server.replaced
 
     def server_peak(self) -> int | None:
         """Return the peak memory of the server's process in bytes; None where it is not known.
@@ -189,6 +198,7 @@ class ServedSession(Session):
 
     def restart(self) -> ServerProcess:
         """Restart the server from the same public material after a message has stopped it."""
+        self._before += self.server.replaced
         self.server.close()
         self.server = self.start(self.threads)
         return self.server
@@ -234,7 +244,6 @@ class LocalSession(Session):
             n_images=n_images,
         )
 
-    @property
     def server_facts(self) -> dict[str, Any]:
         """Say that there is no server."""
         return {"no_server": True}

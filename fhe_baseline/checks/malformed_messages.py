@@ -47,6 +47,9 @@ def judged(result: Bombardment) -> CheckFinding:
     passed = sum(flips[fate] for fate in UNNOTICED)
     taken = sum(replays[fate] for fate in UNNOTICED)
     alive = "the server lives and answers" if result.alive else "the server is gone"
+    ended = result.count(Fate.REPLACED)
+    if ended:
+        alive += f" ({ended} messages ended its process, which was replaced)"
     return CheckFinding(
         verdict="partial" if clean else "broken",
         headline=f"{refused} of {malformed} malformed messages refused with a reason, {alive}; "

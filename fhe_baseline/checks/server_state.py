@@ -224,6 +224,8 @@ def judged(searched: Searched, sent: int, pieces: int) -> CheckFinding:
             "encrypted copy would not be found",
             "one moment of one process, the one that classifies; the one that trains is searched "
             "in the same way by tests/fhe_baseline/ckks/training/test_boundary.py",
+            "of the front, which passes bytes on to that process, the bytes are searched that it "
+            "is sent, not its memory",
         ],
         spent={"images": 1},
     )

@@ -16,6 +16,10 @@ from he_compare.common.run.copies_words import (
 from he_compare.common.run.load import WHAT_IT_SHOWS, loaded_cells, loaded_words
 from he_compare.common.run.outcomes import by_reason, name_attacks
 from he_compare.common.run.records import AttackOutcome, CopiesFacts, DatasetSummary, RunRecord
+from he_compare.common.run.replaced_servers import (
+    cells_of_replaced_servers,
+    replaced_servers_words,
+)
 from he_compare.common.run.spelling import fixed, scientific
 from he_compare.common.run.store import COPIES_TABLE
 from he_compare.common.run.view import PipelineView, RunView
@@ -306,6 +310,18 @@ def _shared_process(view: RunView) -> Iterator[FindingCard]:
             )
 
 
+def _replaced_servers(view: RunView) -> Iterator[FindingCard]:
+    for pipeline in view.pipelines:
+        if cells := cells_of_replaced_servers(pipeline):
+            yield card(
+                "warn",
+                f"{short_title(view, pipeline)}: {replaced_servers_words(cells)}.",
+                record_ids(cells),
+                "A message that ended a process got no answer. A new process loaded the same "
+                "public material; its start may be in the times of these cells.",
+            )
+
+
 def _machine(view: RunView) -> Iterator[FindingCard]:
     if loaded := loaded_words(view):
         yield card("warn", loaded, record_ids(loaded_cells(view)), WHAT_IT_SHOWS)
@@ -401,6 +417,7 @@ RULES: tuple[Rule, ...] = (
     _not_executed,
     _agreement,
     _shared_process,
+    _replaced_servers,
     _machine,
     _warnings,
     _attacks,

@@ -5,8 +5,12 @@ Registered under an entry-point-like name by ``register`` (a fixture patches dis
 
 from __future__ import annotations
 
+import ctypes
 import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,15 +39,43 @@ class EchoParameters(Parameters):
 
 
 class EchoServer:
-    """Answers the mean brightness, or misbehaves as told by the public material."""
+    """Answers the mean brightness, or misbehaves as told by the public material or a message."""
 
-    verbs = ("infer", "pid")
+    verbs = ("infer", "pid", "do")
 
     def __init__(self, public_material: bytes) -> None:
         _, metadata = unpack(public_material)
         self._behaviour = metadata["behaviour"]
+        self._kept: list[Message] = []
+        if self._behaviour == "abort while loading":
+            os.abort()
+        if self._behaviour.startswith("abort at the second load: "):
+            marker = Path(self._behaviour.partition(": ")[2])
+            if marker.exists():
+                os.abort()
+            marker.touch()
+
+    def do(self, messages: list[Message], clock: Clock) -> list[Message]:
+        """Do what each message says; ``keep`` and ``kept`` have a state."""
+        return [self._obey(message.decode()) for message in messages]
+
+    def _obey(self, what: str) -> Message:
+        if what.startswith("keep "):
+            self._kept.append(what.encode())
+        if what == "kept":
+            return b",".join(self._kept)
+        if what == "start another":
+            return str(subprocess.Popen(["sleep", "60"]).pid).encode()
+        if what == "print":
+            for stream in (sys.stdout, sys.stderr):
+                print("x" * 300_000, flush=True, file=stream)
+            os.write(1, b"HEC1 not for you")
+        misbehave(what)
+        return b"done"
 
     def infer(self, messages: list[Message], clock: Clock) -> list[Message]:
+        if messages and messages[0].startswith(b"do: "):
+            return [self._obey(message.decode().removeprefix("do: ")) for message in messages]
         if self._behaviour == "die":
             os._exit(9)
         if self._behaviour == "hang":
@@ -60,6 +92,31 @@ class EchoServer:
 
     def pid(self, messages: list[Message], clock: Clock) -> list[Message]:
         return [str(os.getpid()).encode()]
+
+
+def misbehave(what: str) -> None:
+    """Do to this process what a library does that met a message it cannot bear."""
+    if what == "abort":
+        os.abort()
+    if what == "crash":
+        ctypes.string_at(0)
+    if what == "exit":
+        sys.exit(0)
+    if what == "leave":
+        os._exit(9)
+    if what == "sleep":
+        time.sleep(60)
+    if what == "take memory":
+        taken = []
+        while True:
+            taken.append(bytearray(1 << 24))
+    if what == "close stdout":
+        sys.stdout.close()
+        os.close(1)
+    if what == "close everything":
+        os.closerange(0, 200)
+    if what == "read stdin":
+        sys.stdin.read()
 
 
 class EchoClient:

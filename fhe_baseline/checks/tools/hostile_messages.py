@@ -1,7 +1,8 @@
 """Messages an active adversary sends: cut, flipped, replayed, foreign, transparent.
 
 Each goes to the running server process; the results are distinguished: refused with a reason, an
-internal error, a dead process, or an answer, and then what the client makes of the answer.
+internal error, the end of the process that had to answer it, a server that is gone, or an answer,
+and then what the client makes of the answer.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from he_compare.common.clock import Clock
-from he_compare.common.errors import MessageError, ServiceError
+from he_compare.common.errors import MessageError, ServerReplacedError, ServiceError
 from he_compare.common.service.process import ServerProcess
 from he_compare.common.types import Float64Array, Message, Side
 from he_compare.fhe_baseline.checks.tools.victim import Victim
@@ -33,7 +34,8 @@ class Fate(StrEnum):
 
     REFUSED = "refused with a reason"
     INTERNAL_ERROR = "internal error"
-    DIED = "the server process died"
+    REPLACED = "ended the server's process, which was replaced"
+    DIED = "the server is gone"
     ANSWERED_NOTICED = "answered, and the client refuses the reply"
     ANSWERED_GARBAGE = "answered, decrypts to other scores"
     ANSWERED_SAME = "answered, decrypts to the right scores"
@@ -148,6 +150,8 @@ def _fate(
 ) -> tuple[Fate, float]:
     try:
         replies = _ask(server, [message])
+    except ServerReplacedError:
+        return Fate.REPLACED, 0.0
     except ServiceError as error:
         status = re.search(r"\((\d{3})\)", str(error))
         if status is None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import psutil
 
-from he_compare.common.environment import reset_peak_memory
+from he_compare.common.environment import high_water, reset_peak_memory
 from he_compare.common.errors import CellError
 from he_compare.fhe_baseline.ckks.training.circuit import Circuit
 from he_compare.fhe_baseline.ckks.training.diagonals import DiagonalLayout
@@ -126,31 +126,9 @@ class GrowthOfThisProcess:
     def __init__(self) -> None:
         self._before = psutil.Process().memory_info().rss
         # A peak from before that is not forgotten must not be taken for this object's.
-        self._earlier = 0 if reset_peak_memory() else _high_water(psutil.Process().pid) or 0
+        self._earlier = 0 if reset_peak_memory() else high_water(os.getpid()) or 0
 
     def bytes(self) -> int | None:
         """Return the growth; None where the system does not tell."""
-        peak = _high_water(psutil.Process().pid)
+        peak = high_water(os.getpid())
         return None if peak is None or peak <= self._earlier else max(0, peak - self._before)
-
-
-def peak_of_processes(pid: int) -> int | None:
-    """Return the largest sizes of a process and of those it started, summed; None if not told."""
-    try:
-        found = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-    except (psutil.Error, ValueError):
-        return None
-    sizes = [_high_water(process.pid) for process in found]
-    known = [size for size in sizes if size is not None]
-    return sum(known) if known and len(known) == len(sizes) else None
-
-
-def _high_water(pid: int) -> int | None:
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
-        return None
-    for line in lines:
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    return None

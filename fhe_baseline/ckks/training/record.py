@@ -22,7 +22,6 @@ from he_compare.fhe_baseline.ckks.training.design_space import design_space
 from he_compare.fhe_baseline.ckks.training.memory import client_bytes, server_bytes
 from he_compare.fhe_baseline.ckks.training.problem import Problem
 from he_compare.fhe_baseline.ckks.training.rounds import CkksTrainingOutcome
-from he_compare.fhe_baseline.ckks.training.shares import useful_processes
 from he_compare.fhe_baseline.ckks.training.sigmoid import SigmoidPolynomial
 from he_compare.fhe_baseline.ckks.training.steps import depth_of
 
@@ -83,7 +82,7 @@ def training_facts(
             "client_bytes_measured": outcome.client_peak_bytes,
             "server_bytes_measured": outcome.server_peak_bytes,
         },
-        "server_processes": useful_processes(circuit, processes),
+        "server_processes": outcome.server_processes,
         "rotation_keys": len(circuit.layout.rotations()),
         "history": _history(problem, outcome, course.twin),
         "loss_at_start": loss(problem, np.zeros_like(outcome.weights)),

@@ -15,8 +15,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from he_compare.common.clock import Clock
-from he_compare.common.contracts import ServerHandle
-from he_compare.common.errors import MessageError, ServiceError, ServiceTimeoutError
+from he_compare.common.contracts import MeasuredServer, ServerHandle
+from he_compare.common.errors import (
+    MessageError,
+    ServerReplacedError,
+    ServiceError,
+    ServiceTimeoutError,
+)
 from he_compare.common.types import Float64Array, Message, Per, Side, Stage
 from he_compare.fhe_baseline.ckks.training.circuit import Circuit
 from he_compare.fhe_baseline.ckks.training.client import CkksTrainingClient
@@ -24,7 +29,6 @@ from he_compare.fhe_baseline.ckks.training.key_parts import key_elements
 from he_compare.fhe_baseline.ckks.training.memory import (
     BODY_BYTES,
     GrowthOfThisProcess,
-    peak_of_processes,
     require_memory,
 )
 from he_compare.fhe_baseline.ckks.training.messages import (
@@ -77,7 +81,8 @@ class CkksTrainingOutcome:
     """What a training ended with, and what it cost in payload bytes and seconds, repeats included.
 
     ``resumed``: steps done when a lost server was replaced. ``uploads_resumed``: how often an
-    upload was interrupted and what was missing sent again.
+    upload was interrupted and what was missing sent again. ``server_processes``: how many the last
+    server had when it ended, as it counted them itself; None where that was not told.
     """
 
     rounds: list[Round] = field(default_factory=list)
@@ -91,6 +96,7 @@ class CkksTrainingOutcome:
     uploads_resumed: int = 0
     client_peak_bytes: int | None = None
     server_peak_bytes: int | None = None
+    server_processes: int | None = None
 
     @property
     def weights(self) -> Float64Array:
@@ -148,16 +154,17 @@ class CkksTraining:
                     state = self._stretch(server, number, *state, outcome)
                 except ServiceTimeoutError:
                     raise  # another attempt would take as long
-                except ServiceError:
+                except ServiceError as error:
                     if len(outcome.resumed) + outcome.uploads_resumed >= restarts:
                         raise
-                    server = self._recovered(server, done, outcome)
+                    replaced = isinstance(error, ServerReplacedError)
+                    server = self._recovered(server, done, outcome, replaced=replaced)
                     continue
                 self._report("encrypted steps", outcome.rounds[-1].iteration, self._total)
         finally:
             outcome.client_peak_bytes = self._growth.bytes()
             if server:
-                outcome.server_peak_bytes = peak_of_processes(server.pid)
+                _measure(server, outcome)
                 server.close()
         return outcome
 
@@ -166,13 +173,24 @@ class CkksTraining:
         return len(self._circuit.steps)
 
     def _recovered(
-        self, server: ServerHandle | None, done: int, outcome: CkksTrainingOutcome
+        self,
+        server: ServerHandle | None,
+        done: int,
+        outcome: CkksTrainingOutcome,
+        *,
+        replaced: bool,
     ) -> ServerHandle | None:
-        """Complete the upload of a server that is still there; close one that is not."""
+        """Complete the upload of a server that is still there; close one that is not.
+
+        ``replaced``: another process answers for it, which misses all that was uploaded.
+        """
         if server is not None:
             try:
                 self._send_all(server, outcome, *self._missing(server))
-                outcome.uploads_resumed += 1
+                if replaced:
+                    outcome.resumed.append(done)
+                else:
+                    outcome.uploads_resumed += 1
                 return server
             except (ServiceError, MessageError):
                 server.close()
@@ -262,3 +280,10 @@ class CkksTraining:
         outcome.rounds.append(Round(stretch.end, last, seconds, there.total(Side.SERVER)))
         momentum = self._circuit.steps[stretch.end - 1].momentum
         return last + momentum * (last - (weights if before is None else before)), last
+
+
+def _measure(server: ServerHandle, outcome: CkksTrainingOutcome) -> None:
+    """Ask a server for its memory and its processes before it is closed, where it can tell."""
+    if isinstance(server, MeasuredServer):
+        outcome.server_peak_bytes = server.measure_peak()
+        outcome.server_processes = server.processes

@@ -12,6 +12,7 @@ import struct
 import sys
 from typing import Any, BinaryIO
 
+from he_compare.common.closed_memory import end_with_parent
 from he_compare.common.errors import MessageError
 from he_compare.common.service.framing import join, split
 from he_compare.common.types import Message
@@ -114,6 +115,7 @@ class Worker:
 
 def main() -> None:
     """Serve until standard input closes."""
+    end_with_parent()
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     requests = sys.stdin.buffer

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -14,21 +15,22 @@ import uvicorn
 
 from he_compare.common.service import impatient
 from he_compare.common.service.application import ServiceApplication
+from he_compare.common.service.closed_connections import survive_closed_connections
 from he_compare.common.service.impatient import ImpatientProtocol
-from he_compare.common.service.process import survive_closed_connections
+from he_compare.common.service.sessions import FrontLimits, SessionTable
+from tests.support.fake_child import FakeChild
 
 
 @pytest.fixture
-def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+def port(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[int]:
     survive_closed_connections()
     monkeypatch.setattr(impatient, "HEADER_SECONDS", 0.5)
     monkeypatch.setattr(impatient, "BODY_IDLE_SECONDS", 0.5)
     monkeypatch.setattr(impatient, "MOST_CONNECTIONS", 8)
 
-    def never(public_material: bytes) -> object:
-        raise AssertionError("no public material is sent here")
-
-    application = ServiceApplication(never, token="right", max_body_bytes=1 << 20)  # type: ignore[arg-type]
+    limits = FrontLimits(max_body=1 << 20)
+    table = SessionTable(tmp_path, limits, start=FakeChild)  # type: ignore[arg-type]
+    application = ServiceApplication(table, token="right")
     config = uvicorn.Config(
         application.asgi(), http=ImpatientProtocol, ws="none", lifespan="off", log_level="error"
     )
@@ -61,7 +63,7 @@ def ended_after(connection: socket.socket) -> float:
 
 def status(port: int) -> int:
     headers = {"authorization": "Bearer right"}
-    return httpx.get(f"http://127.0.0.1:{port}/v1/status", headers=headers).status_code
+    return httpx.get(f"http://127.0.0.1:{port}/v1/host", headers=headers).status_code
 
 
 def test_half_a_header_is_not_waited_for(port: int) -> None:
@@ -71,7 +73,7 @@ def test_half_a_header_is_not_waited_for(port: int) -> None:
 
 
 def test_a_header_in_small_pieces_gets_no_more_time(port: int) -> None:
-    with half(port, b"GET /v1/status HTTP/1.1\r\n") as connection:
+    with half(port, b"GET /v1/host HTTP/1.1\r\n") as connection:
         start = time.monotonic()
         with pytest.raises(OSError):
             while time.monotonic() - start < 4:
@@ -81,7 +83,11 @@ def test_a_header_in_small_pieces_gets_no_more_time(port: int) -> None:
 
 
 def test_a_body_that_stalls_is_not_waited_for(port: int) -> None:
-    head = b"PUT /v1/public HTTP/1.1\r\nhost: x\r\nauthorization: Bearer right\r\n"
+    asked = {"pipeline": "plaintext", "threads": 1}
+    headers = {"authorization": "Bearer right"}
+    opened = httpx.post(f"http://127.0.0.1:{port}/v1/sessions", json=asked, headers=headers)
+    path = f"/v1/sessions/{opened.json()['session']}/public"
+    head = f"PUT {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer right\r\n".encode()
     head += b"content-length: 1000\r\n\r\n"
     with half(port, head + b"abc") as connection:
         assert 0.2 < ended_after(connection) < 4
@@ -107,9 +113,9 @@ def test_many_half_open_connections_do_not_keep_the_client_out(port: int) -> Non
 def test_a_client_may_pause_between_two_requests(port: int) -> None:
     headers = {"authorization": "Bearer right"}
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers) as client:
-        assert client.get("/v1/status").status_code == 200
+        assert client.get("/v1/host").status_code == 200
         time.sleep(0.8)
-        assert client.get("/v1/status").status_code == 200
+        assert client.get("/v1/host").status_code == 200
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGPIPE"), reason="no SIGPIPE on this system")

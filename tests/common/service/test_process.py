@@ -96,7 +96,7 @@ def test_requests_without_the_token_are_refused(start: Callable[..., ServerProce
         base = str(server._http.base_url).rstrip("/")
         body = framing.join([IMAGE])
         for headers in ({}, {"authorization": "Bearer wrong"}):
-            answer = httpx.post(f"{base}/v1/call/infer", content=body, headers=headers)
+            answer = httpx.post(f"{base}{server._path('call/infer')}", content=body, headers=headers)
             assert answer.status_code == 401
 
 
@@ -104,15 +104,16 @@ def test_whether_the_service_is_a_process_of_its_own_is_measured(
     start: Callable[..., ServerProcess],
 ) -> None:
     with start() as server:
-        assert server.served_by == server.pid
+        assert int(server.call("pid", [b""], Clock(Side.CLIENT))[0]) == server.pid
+        assert server.pid != server.front_pid
         assert server.is_separate is True
-        server.served_by = os.getpid()
+        server.pid = os.getpid()
         assert server.is_separate is False
 
 
 def test_public_material_is_given_once(start: Callable[..., ServerProcess]) -> None:
     with start() as server, pytest.raises(ServiceError, match="409"):
-        server._send("PUT", "/v1/public", b"other", "public")
+        server._send("PUT", server._path("public"), b"other", "public")
 
 
 def test_public_material_that_does_not_parse_stops_the_start(echo: str) -> None:
@@ -124,24 +125,30 @@ def test_the_command_line_and_environment_of_the_server_hold_no_material(
     start: Callable[..., ServerProcess], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("A_SECRET_OF_THE_CLIENT", "do not pass on")
+    homes = []
     with start() as server:
-        process = psutil.Process(server.pid)
-        assert process.cmdline()[-2:] == ["-m", "he_compare.common.service.host"]
-        environment = process.environ()
-        assert "A_SECRET_OF_THE_CLIENT" not in environment
-        home = Path(environment["HOME"])
-        assert home != Path.home()
-        assert home.is_dir() and home.stat().st_mode & 0o077 == 0
-    assert not home.exists()
+        for pid, module in ((server.pid, "child"), (server.front_pid, "front")):
+            process = psutil.Process(pid)
+            assert process.cmdline()[-2:] == ["-m", f"he_compare.common.service.{module}"]
+            environment = process.environ()
+            assert "A_SECRET_OF_THE_CLIENT" not in environment
+            home = Path(environment["HOME"])
+            assert home != Path.home()
+            assert home.is_dir() and home.stat().st_mode & 0o077 == 0
+            homes.append(home)
+        assert not list(homes[0].iterdir())
+    assert len(set(homes)) == 2 and not any(home.exists() for home in homes)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits and capabilities as Linux shows them")
 def test_the_server_leaves_no_core_and_traces_nobody(start: Callable[..., ServerProcess]) -> None:
     with start() as server:
-        status = Path(f"/proc/{server.pid}/status").read_text()
-        assert int(status.split("CapEff:")[1].split()[0], 16) >> 19 & 1 == 0
-        assert "NoNewPrivs:\t1" in status
-        assert psutil.Process(server.pid).rlimit(psutil.RLIMIT_CORE) == (0, 0)
+        for pid in (server.pid, server.front_pid):
+            status = Path(f"/proc/{pid}/status").read_text()
+            assert int(status.split("CapEff:")[1].split()[0], 16) >> 19 & 1 == 0
+            assert "NoNewPrivs:\t1" in status
+            assert psutil.Process(pid).rlimit(psutil.RLIMIT_CORE) == (0, 0)
+        assert 0 < psutil.Process(server.pid).rlimit(psutil.RLIMIT_DATA)[0] < 1 << 62
 
 
 def test_no_orphan_is_left_when_the_driver_is_killed(echo: str, tmp_path: Path) -> None:
@@ -153,7 +160,7 @@ def test_no_orphan_is_left_when_the_driver_is_killed(echo: str, tmp_path: Path) 
         "from he_compare.common.service.wire import pack\n"
         "server = ServerProcess('echo', pack({}, {'behaviour': 'answer'}), "
         "Clock(Side.CLIENT), threads=1)\n"
-        "print(server.pid, server._home.name, flush=True)\n"
+        "print(server.pid, server.front_pid, server._home.name, flush=True)\n"
         "time.sleep(60)\n"
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -161,16 +168,16 @@ def test_no_orphan_is_left_when_the_driver_is_killed(echo: str, tmp_path: Path) 
         [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment
     )
     assert driver.stdout
-    number, home = driver.stdout.readline().split()
-    pid = int(number)
-    assert psutil.pid_exists(pid) and Path(home).is_dir()
+    *numbers, home = driver.stdout.readline().split()
+    pids = {int(number) for number in numbers}
+    assert len(pids) == 2 and all(map(psutil.pid_exists, pids)) and Path(home).is_dir()
     driver.kill()
     driver.wait()
     driver.stdout.close()
-    deadline = time.monotonic() + 10
-    while psutil.pid_exists(pid) and time.monotonic() < deadline:
+    deadline = time.monotonic() + 5
+    while any(map(psutil.pid_exists, pids)) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not psutil.pid_exists(pid)
+    assert not any(map(psutil.pid_exists, pids))
     assert not Path(home).exists()
 
 
@@ -190,7 +197,7 @@ def test_a_small_round_trip_does_not_wait_for_a_delayed_acknowledgement(
 def test_a_thread_that_writes_to_a_closed_connection_survives_what_a_compiler_set() -> None:
     code = (
         "import os, signal, threading\n"
-        "from he_compare.common.service.process import survive_closed_connections\n"
+        "from he_compare.common.service.closed_connections import survive_closed_connections\n"
         "signal.signal(signal.SIGPIPE, signal.SIG_DFL)\n"
         "def task():\n"
         "    survive_closed_connections()\n"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from he_compare.common.backbones import device
 from he_compare.common.service import process
+from he_compare.common.service.child_process import clean_environment
 
 
 @pytest.mark.parametrize(("name", "kept"), [("cpu", False), ("cuda:0", True)])
@@ -20,6 +22,7 @@ def test_variables_of_a_gpu_are_kept_where_one_is_used(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not for a server")
     process._spawn(1, "/nowhere", name)
+    assert found["env"] == clean_environment(1, Path("/nowhere"), name)
     assert ("CUDA_VISIBLE_DEVICES" in found["env"]) is kept
     assert "AWS_SECRET_ACCESS_KEY" not in found["env"]
 

@@ -576,7 +576,7 @@ def wait_for_finished_cells(out: Path, count: int) -> None:
 
 def no_server_is_left() -> bool:
     mine = psutil.Process().children(recursive=True)
-    return not [p for p in mine if "he_compare.common.service.host" in p.cmdline()]
+    return not [p for p in mine if "he_compare.common.service." in " ".join(p.cmdline())]
 
 
 def test_after_kill_9_the_same_command_goes_on_where_it_was(

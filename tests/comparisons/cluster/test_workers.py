@@ -165,7 +165,7 @@ def test_no_process_and_no_file_of_the_workers_is_left(
     assert compare("run", "--workers", "2") == 0
     time.sleep(1)
     left = [" ".join(one.cmdline()) for one in psutil.Process().children(recursive=True)]
-    assert not [line for line in left if "spawn_main" in line or "service.host" in line]
+    assert not [line for line in left if "spawn_main" in line or "common.service." in line]
     assert not (tmp_path / "run" / ".workers").exists()
 
 

@@ -105,7 +105,7 @@ def test_nothing_crosses_and_all_the_time_is_the_clients(tmp_path: Path) -> None
     traffic = session.traffic(before, 5)
     counts = traffic.model_dump(exclude={"n_images", "jpeg_bytes"})
     assert traffic.n_images == 5 and set(counts.values()) == {0}
-    assert session.server_facts == {"no_server": True} and session.server_peak() is None
+    assert session.server_facts() == {"no_server": True} and session.server_peak() is None
     assert {stage for stage, *_ in session.fit.once.samples} == {Stage.FIT}
     session.close()
 

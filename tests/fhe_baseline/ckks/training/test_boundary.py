@@ -130,7 +130,7 @@ def test_the_server_processes_memory_files_and_command_line_hold_no_secret_key()
         server.call("add", one.uploads, clock)
         one.client.decrypt_state(0, server.call("train", [pack_header(0)], clock))
         process = psutil.Process(server.pid)
-        assert process.cmdline()[-2:] == ["-m", "he_compare.common.service.host"]
+        assert process.cmdline()[-2:] == ["-m", "he_compare.common.service.child"]
         mine = {file.path for file in psutil.Process().open_files()}
         assert not mine & {file.path for file in process.open_files()}
         try:
