@@ -116,6 +116,7 @@ class ServerHalf:
     def answer(self, order: PipeFrame) -> tuple[dict[str, Any], bytes]:
         """Return header and body of the answer to an order; an error becomes one."""
         from he_compare.common.errors import CompareError, MessageError
+        from he_compare.common.memory_errors import lacks_memory
 
         try:
             return self._answer(order)
@@ -126,7 +127,7 @@ class ServerHalf:
         except Exception as error:
             traceback.print_exc()
             words = " ".join(str(error).split())[:500]
-            if _lacks_memory(error):
+            if lacks_memory(error):
                 return _error(507, "MemoryError", words) | {"ends": True}, b""
             return _error(500, type(error).__name__, words), b""
 
@@ -156,16 +157,6 @@ class ServerHalf:
         replies = join(getattr(self._server, verb)(split(body), clock))
         seconds = time.perf_counter() - start
         return {"seconds": seconds, "timings": timing_entries(clock)}, replies
-
-
-def _lacks_memory(error: BaseException) -> bool:
-    """Say whether an error means that memory could not be had; torch has no class for it."""
-    if isinstance(error, MemoryError):
-        return True
-    words = str(error)
-    return isinstance(error, RuntimeError) and (
-        "allocate memory" in words or "bad_alloc" in words or "bad allocation" in words
-    )
 
 
 def _status() -> dict[str, Any]:

@@ -45,7 +45,6 @@ JSON, BYTES = "application/json", "application/octet-stream"
 # A front tells by itself that a call took too long; this is for one that says nothing at all. It
 # may have to start a new child and load the public material first.
 CALLS_AT_MOST, GRACE_SECONDS = 2.0, 75.0
-CONNECT_SECONDS = 10.0
 Found = TypeVar("Found")
 
 
@@ -84,7 +83,6 @@ class SessionClient:
         self._seconds = call_seconds
         self._limit = CALLS_AT_MOST * call_seconds + GRACE_SECONDS
         self._http = http
-        http.timeout = httpx.Timeout(self._limit, connect=CONNECT_SECONDS)
         self._session = ""
 
     @property

@@ -10,7 +10,13 @@ import numpy as np
 import pytest
 
 from he_compare.common.clock import Clock
-from he_compare.common.errors import MessageError, ServiceError, ServiceTimeoutError, UsageError
+from he_compare.common.errors import (
+    MessageError,
+    ServerReplacedError,
+    ServiceError,
+    ServiceTimeoutError,
+    UsageError,
+)
 from he_compare.common.run.records import RobustnessCurve, RobustnessPoint
 from he_compare.common.service.wire import pack, unpack
 from he_compare.common.types import Float64Array, Message, Side, UInt8Array
@@ -284,6 +290,22 @@ def test_a_server_that_dies_is_started_again_and_its_deaths_are_counted() -> Non
     assert point.crashes == point.refused > 0
     assert point.same == 72 - point.refused
     assert len(started) >= point.crashes
+
+
+def test_a_process_that_is_replaced_is_counted_and_needs_no_start() -> None:
+    @dataclass
+    class Replaced(FakeServer):
+        def call(self, verb: str, messages: list[Message], clock: Clock) -> list[Message]:
+            try:
+                return super().call(verb, messages, clock)
+            except ServiceError as error:
+                self.dead = False
+                raise ServerReplacedError(str(error)) from None
+
+    session = FakeSession(Replaced(fragile))
+    (point,) = curve(session, levels=[0.002], batch=8).points
+    assert point.crashes == point.refused > 0
+    assert point.same == 72 - point.refused
 
 
 def test_a_server_that_dies_for_good_ends_the_curve() -> None:

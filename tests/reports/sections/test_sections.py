@@ -72,6 +72,7 @@ def test_flags_of_manifest_and_cells_become_deviations(tmp_path: Path) -> None:
     ("update", "words"),
     [
         ({"server_pid_separate": False}, "ran in the client's process"),
+        ({"servers_replaced": 1}, "fhe-head: 4 processes of its server ended and were replaced"),
         ({"fhe_mode": FheMode.SIMULATE}, "FHE mode simulate, not executed"),
         ({"warnings": ["clock jumped"]}, "fhe-head: clock jumped"),
         ({"status": Status.TIMEOUT, "reason": "600 s passed"}, "timeout (accuracy): 600 s passed"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ from he_compare.fhe_baseline.ckks.training.problem import Problem
 from he_compare.fhe_baseline.ckks.training.public_material import pack_material
 from he_compare.fhe_baseline.ckks.training.rounds import CkksTraining
 from he_compare.fhe_baseline.ckks.training.server import CkksTrainingServer
+from he_compare.fhe_baseline.ckks.training.shares import useful_processes
 from tests.support.encrypted_training import (
     LocalServer,
     dying_servers,
@@ -158,7 +160,9 @@ def test_a_server_that_answers_nonsense_about_what_is_missing_is_replaced(
     assert len(servers) == 2
 
 
-def test_a_server_process_that_is_killed_is_replaced_by_another_one() -> None:
+@pytest.mark.parametrize("gone", ["pid", "front_pid"])
+def test_a_server_process_that_is_killed_is_replaced_by_another_one(gone: str) -> None:
+    """A child is replaced by its front, a front by the client."""
     circuit, problem = small_task(100, 5, steps=4, refreshes=3)
     clock = Clock(Side.CLIENT)
     servers: list[ServerProcess] = []
@@ -169,13 +173,28 @@ def test_a_server_process_that_is_killed_is_replaced_by_another_one() -> None:
 
     def kill_after_two(what: str, done: int, total: int) -> None:
         if (what, done, total) == ("encrypted steps", 2, 4) and len(servers) == 1:
-            os.kill(servers[0].pid, signal.SIGKILL)
+            os.kill(getattr(servers[0], gone), signal.SIGKILL)
 
     outcome = CkksTraining(circuit, problem, start, clock, kill_after_two).run(restarts=1)
-    assert len(servers) == 2
+    assert len(servers) == (1 if gone == "pid" else 2)
     assert outcome.resumed == [2]
     assert relative_difference(outcome.weights, twin_of(circuit, problem)[-1].weights) < 1e-4
     assert outcome.server_peak_bytes is None or outcome.server_peak_bytes > 10_000_000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes as Linux shows them")
+def test_processes_are_counted_where_they_run() -> None:
+    circuit, problem = small_task(300, 30)
+    useful = useful_processes(circuit, 3)
+    assert useful > 1
+    clock = Clock(Side.CLIENT)
+
+    def start(material: bytes) -> ServerProcess:
+        return ServerProcess("fhe-train", material, clock, threads=1)
+
+    for asked, counted in ((1, 1), (3, useful)):
+        outcome = CkksTraining(circuit, problem, start, clock, processes=asked).run(restarts=0)
+        assert outcome.server_processes == counted
 
 
 def killed_worker(server: CkksTrainingServer) -> None:
