@@ -2,10 +2,11 @@
 
 Routes, all under ``/v1``: ``GET host``; ``POST sessions`` (JSON: pipeline, threads, device, driver,
 process, call_seconds); in ``sessions/ID``: ``PUT public`` (the public material), ``POST call/VERB``
-(framed messages), ``GET status``; ``DELETE sessions/ID``. Every request carries the bearer token
-that the driver knows. Errors are JSON ``{"error": {"kind", "message", "fix"}}``. Nothing that is
-sent is read or computed on in this process: it is kept, or handed to the session's child. Headers
-that start with ``compare-`` carry instrumentation and are left out of the bytes that are counted.
+(framed messages), ``POST threads`` (JSON: threads), ``GET status``; ``DELETE sessions/ID``. Every
+request carries the bearer token that the driver knows. Errors are JSON ``{"error": {"kind",
+"message", "fix"}}``. Nothing that is sent is read or computed on in this process: it is kept, or
+handed to the session's child. Headers that start with ``compare-`` carry instrumentation and are
+left out of the bytes that are counted.
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ class ServiceApplication:
             (session, self._end, "DELETE"),
             (f"{session}/public", self._put_public, "PUT"),
             (f"{session}/call/{{verb}}", self._call, "POST"),
+            (f"{session}/threads", self._threads, "POST"),
             (f"{session}/status", self._status, "GET"),
         ]
         return Starlette(
@@ -137,6 +139,13 @@ class ServiceApplication:
         response.headers["compare-replaced"] = str(session.ended.count)
         return response
 
+    async def _threads(self, request: Request) -> Response:
+        session = self._session(request)
+        told = _json_of(await self._read(request, MAX_REQUEST_JSON))
+        threads = _threads_of(told)
+        kept = await session.set_threads(threads)
+        return JSONResponse({"threads": threads, "kept": kept})
+
     async def _status(self, request: Request) -> Response:
         return JSONResponse(await self._session(request).status())
 
@@ -182,12 +191,7 @@ def _error(error: RefusedRequest) -> JSONResponse:
 
 def _request_of(body: bytes) -> SessionRequest:
     """Read what a driver asks for. Raises RefusedRequest naming what is wrong."""
-    try:
-        told = json.loads(body)
-    except (ValueError, RecursionError):
-        raise _malformed("the request is no JSON") from None
-    if not isinstance(told, dict):
-        raise _malformed("the request is no JSON object")
+    told = _json_of(body)
     known = {"pipeline", "threads", "device", "driver", "process", "call_seconds"}
     if unknown := sorted(set(told) - known):
         raise _malformed(f"unknown field {unknown[0][:MAX_NAME]!r}")
@@ -197,9 +201,7 @@ def _request_of(body: bytes) -> SessionRequest:
         if not isinstance(value, str) or len(value) > MAX_NAME or not value.isprintable():
             raise _malformed(f"{name} is no text of at most {MAX_NAME} characters")
         texts[name] = value
-    threads, seconds = told.get("threads"), told.get("call_seconds")
-    if type(threads) is not int or not 1 <= threads <= MAX_THREADS:
-        raise _malformed(f"threads is no whole number from 1 to {MAX_THREADS}")
+    threads, seconds = _threads_of(told), told.get("call_seconds")
     if seconds is not None and not (
         type(seconds) in (int, float) and 0 < seconds <= MAX_CALL_SECONDS
     ):
@@ -212,6 +214,23 @@ def _request_of(body: bytes) -> SessionRequest:
         texts["process"],
         None if seconds is None else float(seconds),
     )
+
+
+def _json_of(body: bytes) -> dict[str, Any]:
+    try:
+        told = json.loads(body)
+    except (ValueError, RecursionError):
+        raise _malformed("the request is no JSON") from None
+    if not isinstance(told, dict):
+        raise _malformed("the request is no JSON object")
+    return told
+
+
+def _threads_of(told: dict[str, Any]) -> int:
+    threads = told.get("threads")
+    if type(threads) is not int or not 1 <= threads <= MAX_THREADS:
+        raise _malformed(f"threads is no whole number from 1 to {MAX_THREADS}")
+    return threads
 
 
 def _malformed(message: str) -> RefusedRequest:

@@ -6,7 +6,7 @@ material and messages: no token, no secret, no data set and no file name. Whatev
 it ends this process at most: the front starts another one. It ends when its front does.
 
 Orders: ``load`` (body: the public material), ``call`` with a ``verb`` (body: framed messages),
-``status``. An answer has an ``error`` or what was asked; one that has ``ends`` is the last.
+``threads`` (compute with so many), ``status``. An answer has an ``error`` or what was asked; one that has ``ends`` is the last.
 """
 
 from __future__ import annotations
@@ -132,6 +132,8 @@ class ServerHalf:
             return _error(500, type(error).__name__, words), b""
 
     def _answer(self, order: PipeFrame) -> tuple[dict[str, Any], bytes]:
+        from he_compare.common.numeric_threads import change_threads
+
         if self._broken is not None:
             raise self._broken
         what = order.header.get("order")
@@ -139,6 +141,8 @@ class ServerHalf:
             return self._load(order.body), b""
         if what == "call":
             return self._call(order.header["verb"], order.body)
+        if what == "threads":
+            return {"changed": change_threads(order.header["threads"])}, b""
         return _status(), b""
 
     def _load(self, public_material: bytes) -> dict[str, Any]:

@@ -12,23 +12,14 @@ import asyncio
 import os
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from he_compare.common.errors import MessageError
-from he_compare.common.service.child_process import ChildEndedError, ChildOptions, ChildProcess
-from he_compare.common.service.pipe import PipeFrame
-from he_compare.common.service.refusals import (
-    TIMED_OUT,
-    ChildReply,
-    RefusedRequest,
-    refusal_of,
-    replaced,
-    reply_of,
-)
+from he_compare.common.service.child_process import ChildOptions, ChildProcess
+from he_compare.common.service.kept_child import EndedChildren, KeptChild, Order, StartChild
+from he_compare.common.service.refusals import ChildReply, RefusedRequest, replaced
 
 INFER = "infer"
 READ_BYTES = 1 << 20
@@ -36,18 +27,6 @@ READ_BYTES = 1 << 20
 START_SECONDS = 60.0
 # A child that ends while it loads what another one had loaded is started once more, no oftener.
 MOST_FAILED_STARTS = 2
-StartChild = Callable[[ChildOptions, Path, int], ChildProcess]
-
-
-@dataclass
-class EndedChildren:
-    """Children of a session that ended. ``last``: how the last one did; ``peak_bytes``,
-    ``processes``: the most that was known of any child, with the processes that it started."""
-
-    count: int = 0
-    last: str = ""
-    peak_bytes: int = 0
-    processes: int = 0
 
 
 class ServiceSession:
@@ -66,24 +45,24 @@ class ServiceSession:
         """``home``: a folder of the front's for this session alone. ``child``: one that was
         started with these options already; without it one is started now, and imports while the
         public material is still on its way. Raises RefusedRequest where none can be."""
-        self.options, self.home = options, home
-        self.call_seconds = call_seconds
+        home.mkdir(mode=0o700, exist_ok=True)
+        self.home = home
         self.verbs: tuple[str, ...] = ()
-        self.ended = EndedChildren()
-        self._max_body, self._start = max_body, start
-        self._child = child
-        self._children = 0
+        self._peak_bytes = self._processes = 0
+        self._child = KeptChild(
+            *(options, home),
+            call_seconds=call_seconds,
+            max_body=max_body,
+            child=child,
+            start=start,
+        )
         self._turn = asyncio.Lock()
-        self._thread = ThreadPoolExecutor(1)  # waits for the child, and for nothing else
         self._taken = False
-        self._closed = False
         self._failed_starts = 0
         # Whether the child may hold what a client sent it; how one ended that did.
         self._holds = False
         self._forgot = ""
-        home.mkdir(mode=0o700, exist_ok=True)
-        if child is None:
-            self._begin()
+        self._child.begin()
 
     @property
     def public_file(self) -> Path:
@@ -98,7 +77,12 @@ class ServiceSession:
     @property
     def pid(self) -> int:
         """The number of the child's process; 0 where there is none at the moment."""
-        return self._child.pid if self._child else 0
+        return self._child.pid
+
+    @property
+    def ended(self) -> EndedChildren:
+        """The children that ended."""
+        return self._child.ended
 
     async def give_public(self, body: AsyncIterator[bytes]) -> ChildReply:
         """Take the public material and have it loaded; exactly one request does.
@@ -133,9 +117,28 @@ class ServiceSession:
         async with self._turn:
             await self._revive(verb)
             self._holds = self._holds or verb != INFER
-            order = {"order": "call", "verb": verb}
-            size = sum(map(len, pieces))
-            return await self._reply(order, pieces, size, "while it answered this message")
+            header, size = {"order": "call", "verb": verb}, sum(map(len, pieces))
+            return await self._child.reply(
+                Order(header, pieces, size, "while it answered this message")
+            )
+
+    async def set_threads(self, threads: int) -> bool:
+        """Have the child compute with so many threads; say whether it is the same child.
+
+        Where it cannot change them, another one is started with them. Raises RefusedRequest.
+        """
+        async with self._turn:
+            self._notice()
+            if threads == self._child.options.threads:
+                return True
+            if self._holds or self._forgot or not self.verbs:
+                raise RefusedRequest(409, "Conflict", "threads are set before anything is sent")
+            self._child.options = replace(self._child.options, threads=threads)
+            if (await self._told({"order": "threads", "threads": threads})).get("changed") is True:
+                return True
+            self._child.let_go()
+            await self._load()
+            return False
 
     async def status(self) -> dict[str, Any]:
         """Say how the child is; one that computes is not disturbed."""
@@ -143,34 +146,34 @@ class ServiceSession:
         if self.verbs and not self._turn.locked():
             async with self._turn:
                 self._notice()
-                told = await self._ask_status()
-        ended = self.ended
-        ended.peak_bytes = max(ended.peak_bytes, _whole(told.get("peak_bytes")) or 0)
-        ended.processes = max(ended.processes, _whole(told.get("processes")) or 0)
+                told = await self._told({"order": "status"})
+        self._peak_bytes = max(self._peak_bytes, _whole(told.get("peak_bytes")) or 0)
+        self._processes = max(self._processes, _whole(told.get("processes")) or 0)
         return {
             "pid": self.pid,
             "ready": bool(self.verbs),
-            "peak_bytes": ended.peak_bytes,
-            "processes": ended.processes or None,
+            "peak_bytes": self._peak_bytes,
+            "processes": self._processes or None,
             "batch_limit": _whole(told.get("batch_limit")),
-            "replaced": ended.count,
-            "last_replaced": ended.last,
+            "replaced": self.ended.count,
+            "last_replaced": self.ended.last,
         }
 
     def close(self) -> None:
         """End the child and remove everything of it; may be called twice, from any thread."""
-        self._closed = True
-        if self._child:
-            self._child.close()
-        self._thread.shutdown(wait=False)
+        self._child.close()
         shutil.rmtree(self.home, ignore_errors=True)
 
-    async def _ask_status(self) -> Mapping[str, Any]:
-        held = self._holds
+    async def _told(self, header: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the answer to an order without a body; {} where there is none.
+
+        The next call tells of a child that ends at that.
+        """
+        count = self.ended.count
         try:
-            return (await self._answer({"order": "status"}, (), 0, "")).header if self._child else {}
-        except RefusedRequest:  # the next call tells of a child that has ended
-            self._forgot = self.ended.last if held else ""
+            return (await self._child.answer(Order(header))).header if self._child.there else {}
+        except RefusedRequest:
+            self._lost_unasked(self.ended.count > count)
             return {}
 
     async def _keep(self, body: AsyncIterator[bytes]) -> None:
@@ -186,13 +189,14 @@ class ServiceSession:
 
     async def _load(self) -> ChildReply:
         """Have the child, a new one where there is none, load the public material."""
-        if self._child is None:
-            self._begin()
+        self._child.begin()
         self._holds = False
         size, begun = self.public_file.stat().st_size, time.perf_counter()
         when = "while it loaded the public material"
         pieces = _pieces_of(self.public_file)
-        reply = await self._reply({"order": "load"}, pieces, size, when, START_SECONDS)
+        reply = await self._child.reply(
+            Order({"order": "load"}, pieces, size, when, more_seconds=START_SECONDS)
+        )
         # The rest of its start is part of what loading takes once all has been received.
         return replace(reply, seconds=time.perf_counter() - begun)
 
@@ -202,7 +206,7 @@ class ServiceSession:
         if self._forgot and verb != INFER:
             told, self._forgot = self._forgot, ""
             raise replaced(f"the server was lost, with what it was sent: {told}", "send it again")
-        if self._child is not None:
+        if self._child.there:
             return
         if self._failed_starts >= MOST_FAILED_STARTS:
             words = f"no process of this server could be started again: {self.ended.last}"
@@ -211,88 +215,17 @@ class ServiceSession:
             await self._load()
         except RefusedRequest:
             self._failed_starts += 1
-            self._drop()
+            self._child.let_go()
             raise
         self._failed_starts = 0
 
     def _notice(self) -> None:
-        """Count a child that ended while nothing was asked of it."""
-        if self._child is not None and not self._child.alive:
-            held = self._holds
-            self._lose(self._child.ending().problem)
-            self._forgot = self.ended.last if held else ""
+        """See whether the child has ended while nothing was asked of it."""
+        self._lost_unasked(self._child.has_ended())
 
-    async def _reply(
-        self,
-        order: Mapping[str, Any],
-        pieces: Iterable[bytes],
-        size: int,
-        when: str,
-        more_seconds: float = 0.0,
-    ) -> ChildReply:
-        frame = await self._answer(order, pieces, size, when, more_seconds)
-        try:
-            return reply_of(frame)
-        except MessageError as error:
-            self._lose(f"it answered what is no answer: {error.problem}")
-            raise self._told(when) from None
-
-    async def _answer(
-        self,
-        order: Mapping[str, Any],
-        pieces: Iterable[bytes],
-        size: int,
-        when: str,
-        more_seconds: float = 0.0,
-    ) -> PipeFrame:
-        """Give the child an order; errors that it tells, and its end, become refusals."""
-        child, loop = self._child, asyncio.get_running_loop()
-        if child is None or self._closed:
-            raise RefusedRequest(410, "SessionEnded", "this session has ended")
-        seconds = self.call_seconds + more_seconds
-        late = f"no answer within {seconds:g} s"
-        timer = loop.call_later(seconds, lambda: child.end(late, late=True))
-        try:
-            frame = await loop.run_in_executor(self._thread, child.ask, order, pieces, size)
-        except ChildEndedError as error:
-            self._lose(error.problem)
-            raise RefusedRequest(504, TIMED_OUT, late) if error.late else self._told(when) from None
-        finally:
-            timer.cancel()
-        if "error" not in frame.header:
-            return frame
-        refusal = refusal_of(frame.header["error"])
-        if "ends" in frame.header:
-            limit = child.memory_words()
-            self._lose(f"its memory was too small (limit: {limit}): {refusal.message}")
-            raise self._told(when)
-        raise refusal
-
-    def _told(self, when: str) -> RefusedRequest:
-        return replaced(f"the server was lost {when}: {self.ended.last}")
-
-    def _lose(self, why: str) -> None:
-        """Count the child as ended."""
-        self._drop()
-        self.ended.count += 1
-        self.ended.last = " ".join(why.split())
-        self._holds, self._forgot = False, ""
-
-    def _begin(self) -> None:
-        if self._closed:
-            raise RefusedRequest(410, "SessionEnded", "this session has ended")
-        self._children += 1
-        folder = self.home / f"child-{self._children}"
-        try:
-            self._child = self._start(self.options, folder, self._max_body)
-        except OSError as error:
-            words = f"no process could be started: {error.strerror}"
-            raise RefusedRequest(503, "OSError", words, "try again later") from None
-
-    def _drop(self) -> None:
-        if self._child is not None:
-            self._child.close()
-            self._child = None
+    def _lost_unasked(self, ended: bool) -> None:
+        if ended and self._holds:
+            self._forgot, self._holds = self.ended.last, False
 
 
 def _pieces_of(path: Path) -> Iterator[bytes]:

@@ -140,6 +140,15 @@ class SessionClient:
         )
         return replies
 
+    def set_threads(self, threads: int) -> None:
+        """Have the server compute with so many threads, as if it had been started with them.
+
+        Its process is changed where that is possible, and replaced by another one where not, which
+        counts as no loss. Raises ServiceError.
+        """
+        told = json.dumps({"threads": threads}).encode()
+        self._send("POST", self._path("threads"), told, "threads", JSON)
+
     def measure_peak(self) -> int | None:
         """Ask for the server's peak memory in bytes; None where it was never told.
 

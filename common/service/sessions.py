@@ -15,8 +15,9 @@ from pathlib import Path
 from he_compare.common import plugins
 from he_compare.common.errors import UsageError
 from he_compare.common.service.child_process import ChildOptions, ChildProcess
+from he_compare.common.service.kept_child import StartChild
 from he_compare.common.service.refusals import RefusedRequest
-from he_compare.common.service.service_session import ServiceSession, StartChild
+from he_compare.common.service.service_session import ServiceSession
 
 DEFAULT_CALL_SECONDS = 900.0
 DEFAULT_MAX_BODY = 1 << 30

@@ -25,6 +25,7 @@ from he_compare.common.errors import (
     UnknownNameError,
     UsageError,
 )
+from he_compare.common.numeric_threads import use_threads
 from he_compare.common.plugins import BrokenPluginError, nearest
 from he_compare.common.references.opening import (
     UnderTest,
@@ -66,7 +67,6 @@ from he_compare.comparisons.measuring.pipeline_spec import (
     resolve_parameters,
 )
 from he_compare.comparisons.measuring.plan import RunPlan
-from he_compare.comparisons.measuring.threads import use_threads
 from he_compare.comparisons.progress import ProgressReporter
 from he_compare.comparisons.terminal import terminal_columns
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from he_compare.common.errors import CompareError, UsageError
+from he_compare.common.numeric_threads import use_threads
 from he_compare.common.run.store import Artefact, inside, write_atomic
 from he_compare.comparisons.auditing import suite
 from he_compare.comparisons.auditing.audit import setup_of_run
@@ -24,7 +25,6 @@ from he_compare.comparisons.cluster.lent_artefacts import ArtefactElsewhere
 from he_compare.comparisons.cluster.reply import WANTS, Reply
 from he_compare.comparisons.cluster.run_order import SAME_EVERYWHERE
 from he_compare.comparisons.cluster.worker_tasks import Bench, alone_at_bench
-from he_compare.comparisons.measuring.threads import use_threads
 from he_compare.comparisons.progress import ProgressReporter
 
 TAPES_HERE = "run"

@@ -11,6 +11,7 @@ from traceback import format_exception
 
 from he_compare.common.contracts import LocalPipeline
 from he_compare.common.errors import CellError, CompareError, ServiceTimeoutError, UnavailableError
+from he_compare.common.numeric_threads import use_threads
 from he_compare.common.run.records import ErrorInfo, RunRecord
 from he_compare.common.run.tape import Tape
 from he_compare.common.types import IntArray, Phase, Status
@@ -24,7 +25,6 @@ from he_compare.comparisons.measuring.phases import (
 )
 from he_compare.comparisons.measuring.plan import PlannedCell, RunPlan
 from he_compare.comparisons.measuring.session import Session, open_session
-from he_compare.comparisons.measuring.threads import use_threads
 
 
 class CellMeasurer:

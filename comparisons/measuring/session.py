@@ -204,10 +204,10 @@ class ServedSession(Session):
         return self.server
 
     def set_threads(self, threads: int) -> None:
-        """Restart the server where it is to compute with another number of threads."""
+        """Have the server compute with another number of threads."""
         if threads != self.threads:
             self.threads = threads
-            self.restart()
+            self.server.set_threads(threads)
 
     def close(self) -> None:
         """Stop the server process."""

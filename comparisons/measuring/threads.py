@@ -6,13 +6,9 @@ is settled once, when a run begins, and a resumed run has the same, whatever its
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-
-from threadpoolctl import threadpool_limits
 
 from he_compare.common.errors import IntegrityError
 
@@ -60,18 +56,3 @@ def _known_threads(known: Mapping[str, Any], name: str) -> int:
             fix="restore the run's manifest.json, or pass another folder with --out",
         )
     return value
-
-
-def use_threads(threads: int) -> None:
-    """Let the numeric libraries of this process compute with so many threads.
-
-    Those that are loaded (BLAS, OpenMP, torch) are told; those that are loaded later read the
-    environment. OpenMP counts for each thread of Python: call it on the one that computes.
-    """
-    from he_compare.common.environment import thread_environment
-
-    os.environ.update(thread_environment(threads))
-    threadpool_limits(limits=threads)
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        torch.set_num_threads(threads)

@@ -36,7 +36,7 @@ def test_each_replaced_process_is_told_to_one_cell() -> None:
     assert session.server_facts() == {"server_pid_separate": True, "servers_replaced": 4}
     assert session.server_facts()["servers_replaced"] == 0
     servers[0].replaced = 6
-    session.set_threads(2)
+    session.restart()
     assert session.server_facts()["servers_replaced"] == 5 + 2
     servers[1].replaced = 3
     assert session.server_facts()["servers_replaced"] == 1

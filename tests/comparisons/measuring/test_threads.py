@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import sklearn.linear_model  # noqa: F401  (brings an OpenMP library)
 import torch
@@ -15,11 +17,12 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from he_compare.common.environment import THREAD_VARIABLES
 from he_compare.common.errors import IntegrityError
+from he_compare.common.numeric_threads import change_threads, use_threads
 from he_compare.common.types import Phase, Status
 from he_compare.comparisons.measuring import measurer as measuring
 from he_compare.comparisons.measuring.measurer import CellMeasurer
 from he_compare.comparisons.measuring.phases import MeasuredCell
-from he_compare.comparisons.measuring.threads import ThreadShare, share_threads, use_threads
+from he_compare.comparisons.measuring.threads import ThreadShare, share_threads
 from tests.support.samplerun import three_pipelines
 
 
@@ -46,6 +49,20 @@ def test_all_numeric_libraries_are_pinned_and_those_that_are_loaded_later() -> N
         use_threads(threads)
         assert numbers() == {threads}
         assert {os.environ[name] for name in THREAD_VARIABLES} == {str(threads)}
+
+
+def test_threads_are_changed_in_place_unless_a_library_has_read_their_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(psutil.Process, "children", lambda self: [])
+    for name in [one for one in sys.modules if one.partition(".")[0] == "concrete"]:
+        monkeypatch.delitem(sys.modules, name)
+    for threads in (1, 2):
+        assert change_threads(threads)
+        assert numbers() == {threads}
+    monkeypatch.setitem(sys.modules, "concrete", SimpleNamespace())
+    assert not change_threads(1)
+    assert numbers() == {2}
 
 
 class Opened:

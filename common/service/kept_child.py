@@ -1,0 +1,163 @@
+"""The child of a session: asked under a time limit; counted, and let go, when it ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from he_compare.common.errors import MessageError
+from he_compare.common.service.child_process import ChildEndedError, ChildOptions, ChildProcess
+from he_compare.common.service.pipe import PipeFrame
+from he_compare.common.service.refusals import (
+    TIMED_OUT,
+    ChildReply,
+    RefusedRequest,
+    refusal_of,
+    replaced,
+    reply_of,
+)
+
+StartChild = Callable[[ChildOptions, Path, int], ChildProcess]
+
+
+@dataclass
+class EndedChildren:
+    """Children that ended. ``last``: how the last one did."""
+
+    count: int = 0
+    last: str = ""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a child is to do. ``pieces``: the body, ``size`` bytes in all. ``when``: words for the
+    client where the child ends; ``more_seconds``: what it may take beyond the time of an answer."""
+
+    header: Mapping[str, Any]
+    pieces: Iterable[bytes] = ()
+    size: int = 0
+    when: str = "while it was asked how it is"
+    more_seconds: float = 0.0
+
+
+class KeptChild:
+    """At most one child at a time, for one event loop; ``close`` alone may come from elsewhere."""
+
+    def __init__(
+        self,
+        options: ChildOptions,
+        home: Path,
+        *,
+        call_seconds: float,
+        max_body: int,
+        child: ChildProcess | None = None,
+        start: StartChild = ChildProcess,
+    ) -> None:
+        """``home``: where folders of children are made. ``child``: one that was started with these
+        options already."""
+        self.options = options
+        self.ended = EndedChildren()
+        self._home, self._seconds, self._max_body = home, call_seconds, max_body
+        self._start = start
+        self._child = child
+        self._started = 0
+        self._thread = ThreadPoolExecutor(1)  # waits for the child, and for nothing else
+        self._closed = False
+
+    @property
+    def there(self) -> bool:
+        """Whether there is a child, which may have ended since."""
+        return self._child is not None
+
+    @property
+    def pid(self) -> int:
+        """The number of its process; 0 where there is none at the moment."""
+        return self._child.pid if self._child else 0
+
+    def begin(self) -> None:
+        """Start a child where there is none. Raises RefusedRequest where none can be started."""
+        if self._child is not None:
+            return
+        if self._closed:
+            raise _closed()
+        self._started += 1
+        folder = self._home / f"child-{self._started}"
+        try:
+            self._child = self._start(self.options, folder, self._max_body)
+        except OSError as error:
+            words = f"no process could be started: {error.strerror}"
+            raise RefusedRequest(503, "OSError", words, "try again later") from None
+
+    def let_go(self) -> None:
+        """End the child, which is no loss."""
+        if self._child is not None:
+            self._child.close()
+            self._child = None
+
+    def close(self) -> None:
+        """End the child for good; may be called twice, from any thread."""
+        self._closed = True
+        child = self._child
+        if child is not None:
+            child.close()
+        self._thread.shutdown(wait=False)
+
+    def has_ended(self) -> bool:
+        """Say whether the child has ended since it was last asked, and count it then."""
+        if self._child is None or self._child.alive:
+            return False
+        self._lose(self._child.ending().problem)
+        return True
+
+    async def reply(self, order: Order) -> ChildReply:
+        """Give an order that is answered with what a client is told. Raises RefusedRequest."""
+        frame = await self.answer(order)
+        try:
+            return reply_of(frame)
+        except MessageError as error:
+            self._lose(f"it answered what is no answer: {error.problem}")
+            raise self._told(order) from None
+
+    async def answer(self, order: Order) -> PipeFrame:
+        """Give an order; errors that the child tells, and its end, become RefusedRequest."""
+        child, loop = self._child, asyncio.get_running_loop()
+        if child is None or self._closed:
+            raise _closed()
+        seconds = self._seconds + order.more_seconds
+        late = f"no answer within {seconds:g} s"
+        timer = loop.call_later(seconds, lambda: child.end(late, late=True))
+        try:
+            frame = await loop.run_in_executor(
+                self._thread, child.ask, order.header, order.pieces, order.size
+            )
+        except ChildEndedError as error:
+            self._lose(error.problem)
+            if error.late:
+                raise RefusedRequest(504, TIMED_OUT, late) from None
+            raise self._told(order) from None
+        finally:
+            timer.cancel()
+        if "error" not in frame.header:
+            return frame
+        refusal = refusal_of(frame.header["error"])
+        if "ends" in frame.header:
+            limit = child.memory_words()
+            self._lose(f"its memory was too small (limit: {limit}): {refusal.message}")
+            raise self._told(order)
+        raise refusal
+
+    def _told(self, order: Order) -> RefusedRequest:
+        return replaced(f"the server was lost {order.when}: {self.ended.last}")
+
+    def _lose(self, why: str) -> None:
+        self.let_go()
+        self.ended.count += 1
+        self.ended.last = " ".join(why.split())
+
+
+def _closed() -> RefusedRequest:
+    return RefusedRequest(410, "SessionEnded", "this session has ended")
