@@ -12,7 +12,6 @@ Orders: ``load`` (body: the public material), ``call`` with a ``verb`` (body: fr
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import time
 import traceback

@@ -12,11 +12,11 @@ from he_compare.common.run.one_cipher import cipher_groups
 from he_compare.common.run.positive import note_none_named
 from he_compare.common.run.protection import ProtectionMark, secrecy_of
 from he_compare.common.run.records import MetricValue, PairedDifference, RunRecord
+from he_compare.common.run.repeated_trainings import means_words, seeds_trained, spread_beside
 from he_compare.common.run.replaced_servers import (
     cells_of_replaced_servers,
     replaced_servers_words,
 )
-from he_compare.common.run.repeated_trainings import means_words, seeds_trained, spread_beside
 from he_compare.common.run.spelling import bracket, fixed, kilobytes, milliseconds
 from he_compare.common.run.timing import latency_of, places_of
 from he_compare.common.run.twin_words import no_twin_words

@@ -96,7 +96,9 @@ def test_requests_without_the_token_are_refused(start: Callable[..., ServerProce
         base = str(server._http.base_url).rstrip("/")
         body = framing.join([IMAGE])
         for headers in ({}, {"authorization": "Bearer wrong"}):
-            answer = httpx.post(f"{base}{server._path('call/infer')}", content=body, headers=headers)
+            answer = httpx.post(
+                f"{base}{server._path('call/infer')}", content=body, headers=headers
+            )
             assert answer.status_code == 401
 
 

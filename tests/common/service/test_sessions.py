@@ -1,4 +1,4 @@
-"""The sessions of a front over HTTP: opened, refused, silent, taken over, ended; no process here."""
+"""Sessions of a front over HTTP: opened, refused, silent, taken over, ended; no process here."""
 
 from __future__ import annotations
 
