@@ -1,4 +1,4 @@
-"""Processes of servers that ended while a run was measured, and were replaced: counted, in words."""
+"""Processes of servers that ended while a run was measured, and were replaced, in words."""
 
 from __future__ import annotations
 

@@ -6,7 +6,8 @@ material and messages: no token, no secret, no data set and no file name. Whatev
 it ends this process at most: the front starts another one. It ends when its front does.
 
 Orders: ``load`` (body: the public material), ``call`` with a ``verb`` (body: framed messages),
-``threads`` (compute with so many), ``status``. An answer has an ``error`` or what was asked; one that has ``ends`` is the last.
+``threads`` (compute with so many), ``status``. An answer has an ``error`` or what was asked; one
+that has ``ends`` is the last.
 """
 
 from __future__ import annotations
