@@ -22,6 +22,7 @@ from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from he_compare.common.environment import tool_version
 from he_compare.common.service.refusals import ChildReply, RefusedRequest
@@ -57,8 +58,8 @@ class ServiceApplication:
         self._expected = f"Bearer {token}".encode()
         self._facts = facts or plain_facts
 
-    def asgi(self) -> Starlette:
-        """Return the ASGI application."""
+    def asgi(self) -> ASGIApp:
+        """Return the ASGI application: whoever has not the token learns nothing else of it."""
         session = "/v1/sessions/{session}"
         routes = [
             ("/v1/host", self._host, "GET"),
@@ -69,30 +70,24 @@ class ServiceApplication:
             (f"{session}/threads", self._threads, "POST"),
             (f"{session}/status", self._status, "GET"),
         ]
-        return Starlette(
-            routes=[Route(path, self._guard(one), methods=[verb]) for path, one, verb in routes]
+        served = Starlette(
+            routes=[Route(path, _guarded(one), methods=[verb]) for path, one, verb in routes]
         )
 
-    def _guard(self, handler: Handler) -> Handler:
-        async def guarded(request: Request) -> Response:
-            sent = request.headers.get("authorization", "")
-            if not hmac.compare_digest(sent.encode(), self._expected):
-                stranger = RefusedRequest(401, "Unauthorized", "missing or wrong bearer token")
-                refusal = _error(stranger)
-                refusal.headers["connection"] = "close"  # the body of a stranger is not read
-                return refusal
-            try:
-                return await handler(request)
-            except RefusedRequest as error:
-                return _error(error)
-            except ClientDisconnect:
-                return Response(status_code=CLIENT_IS_GONE)  # nobody reads it
-            except Exception as error:
-                traceback.print_exc()
-                words = " ".join(str(error).split())[:500]
-                return _error(RefusedRequest(500, type(error).__name__, words))
+        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] != "http" or self._knows_token(scope):
+                await served(scope, receive, send)
+                return
+            stranger = RefusedRequest(401, "Unauthorized", "missing or wrong bearer token")
+            refusal = _error(stranger)
+            refusal.headers["connection"] = "close"  # the body of a stranger is not read
+            await refusal(scope, receive, send)
 
-        return guarded
+        return answer
+
+    def _knows_token(self, scope: Scope) -> bool:
+        sent = [text for name, text in scope["headers"] if name == b"authorization"]
+        return len(sent) == 1 and hmac.compare_digest(sent[0], self._expected)
 
     async def _host(self, request: Request) -> Response:
         return Response(self._facts(self._table), media_type="application/json")
@@ -167,6 +162,24 @@ class ServiceApplication:
                 raise TooLargeError(f"body exceeds {most} bytes")
             if piece:
                 yield piece
+
+
+def _guarded(handler: Handler) -> Handler:
+    """Return a handler whose errors become answers."""
+
+    async def guarded(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except RefusedRequest as error:
+            return _error(error)
+        except ClientDisconnect:
+            return Response(status_code=CLIENT_IS_GONE)  # nobody reads it
+        except Exception as error:
+            traceback.print_exc()
+            words = " ".join(str(error).split())[:500]
+            return _error(RefusedRequest(500, type(error).__name__, words))
+
+    return guarded
 
 
 def plain_facts(table: SessionTable) -> str:

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO, cast
 
 from he_compare.common.environment import thread_environment
 from he_compare.common.errors import CompareError, MessageError
@@ -120,7 +120,7 @@ class ChildProcess:
     @property
     def alive(self) -> bool:
         """Whether it runs."""
-        return not self._exited.is_set()
+        return not self._exited.is_set() and not _is_dead(self._process)
 
     def ask(
         self, order: Mapping[str, Any], pieces: Iterable[bytes] = (), size: int = 0
@@ -131,7 +131,7 @@ class ChildProcess:
         """
         try:
             send_frame(self._orders, order, pieces, size)
-            answer = receive_frame(self._answers, self._max_body)
+            answer = receive_frame(cast(BinaryIO, self._answers), self._max_body)
         except MessageError as error:
             self.end(f"it answered what is no answer: {error.problem}")
             answer = None
@@ -212,6 +212,16 @@ def _wait_for_exit(process: subprocess.Popen[bytes]) -> None:
             os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         return
     process.wait()
+
+
+def _is_dead(process: subprocess.Popen[bytes]) -> bool:
+    """Say whether a process has ended that nobody has waited for yet."""
+    if not hasattr(os, "waitid"):
+        return False
+    with contextlib.suppress(ChildProcessError):
+        flags = os.WEXITED | os.WNOWAIT | os.WNOHANG
+        return os.waitid(os.P_PID, process.pid, flags) is not None
+    return True
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:

@@ -13,7 +13,7 @@ from he_compare.common.errors import MessageError
 from he_compare.common.service.child_process import ChildEndedError, ChildOptions, ChildProcess
 from he_compare.common.service.pipe import PipeFrame
 from he_compare.common.service.refusals import (
-    TIMED_OUT,
+    TIMED_OUT_KIND,
     ChildReply,
     RefusedRequest,
     refusal_of,
@@ -137,7 +137,7 @@ class KeptChild:
         except ChildEndedError as error:
             self._lose(error.problem)
             if error.late:
-                raise RefusedRequest(504, TIMED_OUT, late) from None
+                raise RefusedRequest(504, TIMED_OUT_KIND, late) from None
             raise self._told(order) from None
         finally:
             timer.cancel()

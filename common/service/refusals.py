@@ -11,8 +11,8 @@ from typing import Any
 from he_compare.common.errors import MessageError
 from he_compare.common.service.pipe import PipeFrame
 
-REPLACED = "ServerReplacedError"
-TIMED_OUT = "ServiceTimeoutError"
+REPLACED_KIND = "ServerReplacedError"
+TIMED_OUT_KIND = "ServiceTimeoutError"
 # Longer than any clock's entries; a header must not be.
 MAX_TIMINGS_TEXT = 1 << 15
 MAX_ERROR_TEXT = 2000
@@ -64,4 +64,4 @@ def refusal_of(error: Any) -> RefusedRequest:
 
 def replaced(message: str, fix: str = "") -> RefusedRequest:
     """Return what a client is told whose server's process ended."""
-    return RefusedRequest(422, REPLACED, f"{message}; another process takes its place", fix)
+    return RefusedRequest(422, REPLACED_KIND, f"{message}; another process takes its place", fix)

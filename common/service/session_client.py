@@ -38,7 +38,7 @@ from he_compare.common.service.answer import (
 )
 from he_compare.common.service.closed_connections import survive_closed_connections
 from he_compare.common.service.framing import join, split
-from he_compare.common.service.refusals import REPLACED, TIMED_OUT
+from he_compare.common.service.refusals import REPLACED_KIND, TIMED_OUT_KIND
 from he_compare.common.types import Message, Per, Side, Stage
 
 JSON, BYTES = "application/json", "application/octet-stream"
@@ -213,10 +213,10 @@ class SessionClient:
     def _refused(self, path: str, answer: Answer) -> ServiceError:
         words = error_words(answer)
         kind = words.partition(":")[0]
-        if kind == TIMED_OUT:
+        if kind == TIMED_OUT_KIND:
             return self._late(path)
         told = f"server of {self.pipeline} refused {path} ({answer.status}): {words}"
-        if kind == REPLACED:
+        if kind == REPLACED_KIND:
             self.last_replaced = words.partition(":")[2].strip()
             return ServerReplacedError(told)
         return ServiceError(told)

@@ -57,6 +57,11 @@ def ended(pid: int, seconds: float = 5.0) -> bool:
     return False
 
 
+def kill(server: ServerProcess) -> None:
+    os.kill(server.pid, signal.SIGKILL)
+    assert ended(server.pid)
+
+
 @pytest.mark.parametrize(
     ("what", "told"),
     [
@@ -121,7 +126,7 @@ def test_a_process_that_was_killed_between_two_calls_is_replaced_without_a_word(
     start: Start,
 ) -> None:
     server = start()
-    os.kill(server.pid, signal.SIGKILL)
+    kill(server)
     assert answers(server) and server.replaced == 1
 
 
@@ -129,7 +134,7 @@ def test_what_a_lost_process_was_sent_is_never_taken_to_be_there(start: Start) -
     server = start()
     server.call("do", [b"keep one"], CLOCK)
     assert server.call("do", [b"kept"], CLOCK) == [b"keep one"]
-    os.kill(server.pid, signal.SIGKILL)
+    kill(server)
     assert answers(server)  # needs none of it
     with pytest.raises(ServerReplacedError, match=r"with what it was sent.*SIGKILL"):
         server.call("do", [b"keep two"], CLOCK)
@@ -146,7 +151,7 @@ def test_a_process_that_ends_while_it_loads_is_told_and_leaves_nothing(start: St
 def test_one_that_cannot_be_started_again_is_given_up(start: Start, tmp_path: Path) -> None:
     server = start(f"abort at the second load: {tmp_path / 'loaded'}")
     assert answers(server)
-    os.kill(server.pid, signal.SIGKILL)
+    kill(server)
     for _ in range(2):
         with pytest.raises(ServerReplacedError, match="while it loaded"):
             server.call("infer", [IMAGE], CLOCK)
