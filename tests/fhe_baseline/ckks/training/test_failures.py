@@ -166,13 +166,15 @@ def test_a_server_process_that_is_killed_is_replaced_by_another_one(gone: str) -
     circuit, problem = small_task(100, 5, steps=4, refreshes=3)
     clock = Clock(Side.CLIENT)
     servers: list[ServerProcess] = []
+    killed: list[int] = []
 
     def start(material: bytes) -> ServerProcess:
         servers.append(ServerProcess("fhe-train", material, clock, threads=1))
         return servers[-1]
 
     def kill_after_two(what: str, done: int, total: int) -> None:
-        if (what, done, total) == ("encrypted steps", 2, 4) and len(servers) == 1:
+        if (what, done, total) == ("encrypted steps", 2, 4) and not killed:
+            killed.append(servers[0].pid)
             os.kill(getattr(servers[0], gone), signal.SIGKILL)
 
     outcome = CkksTraining(circuit, problem, start, clock, kill_after_two).run(restarts=1)
