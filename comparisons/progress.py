@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ class ProgressReporter:
         self._steps: dict[str, _Step] = {}
 
     def __enter__(self) -> ProgressReporter:
-        if not self.quiet and sys.stderr.isatty():
+        if not self.quiet and sys.stderr is not None and sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import (
                 BarColumn,
@@ -72,7 +73,7 @@ class ProgressReporter:
         if self._rich is not None:
             self._rich.console.print(text, markup=False, highlight=False)
         else:
-            print(text, file=sys.stderr, flush=True)
+            _print_line(text)
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """Report a step: ``done`` of ``total`` units."""
@@ -94,10 +95,17 @@ class ProgressReporter:
                 self.end_step(who)
         elif time.monotonic() - known.last_line >= PLAIN_SECONDS:
             known.last_line = time.monotonic()
-            print(f"    {shown}: {done}/{total}", file=sys.stderr, flush=True)
+            _print_line(f"    {shown}: {done}/{total}")
 
     def end_step(self, who: str = "") -> None:
         """Take away the line of a step that is over."""
         known = self._steps.pop(who, None)
         if known is not None and known.task is not None and self._rich is not None:
             self._rich.remove_task(known.task)
+
+
+def _print_line(text: str) -> None:
+    """Print a line where there is a standard error and it takes it: no work is lost for a line."""
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError, ValueError):
+            print(text, file=sys.stderr, flush=True)

@@ -113,11 +113,13 @@ def run_command(
     if attacks:
         print(_matrix(attacks))
         print()
+        if line := _open_ends(attacks):
+            print(f"audit:  {line}")
     print(f"run:    {folder.path}")
     for path in paths:
         print(f"report: {path}")
     unfinished = [r for r in folder.records() if r.status not in (Status.OK, Status.UNAVAILABLE)]
-    failed = unfinished or outcome.failed or _controls_failed(attacks)
+    failed = unfinished or outcome.failed or _attacks_failed(attacks)
     return EXIT_CELLS_FAILED if failed else EXIT_OK
 
 
@@ -188,10 +190,16 @@ def _matrix(outcomes: list[AttackOutcome]) -> str:
     return matrix.render(outcomes, terminal_columns())
 
 
-def _controls_failed(outcomes: list[AttackOutcome]) -> bool:
-    from he_compare.common.run.capability_matrix import controls_failed
+def _open_ends(outcomes: list[AttackOutcome]) -> str:
+    from he_compare.comparisons.auditing.left_over import open_ends
 
-    return bool(controls_failed(outcomes))
+    return open_ends(outcomes)
+
+
+def _attacks_failed(outcomes: list[AttackOutcome]) -> bool:
+    from he_compare.comparisons.auditing.left_over import attacks_failed
+
+    return attacks_failed(outcomes)
 
 
 def _announce(plan: Any, progress: ProgressReporter) -> None:

@@ -22,15 +22,20 @@ FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"
 NOTICE = "<!-- Made by tools/build_reference.py; change the code, not this file. -->"
 EXIT_CODES = (
     ("0", "everything requested was done"),
-    ("1", "internal error; run again with `--debug` for the trace"),
-    ("2", "the command, a parameter or a file is wrong; one line says which and how to fix it"),
+    ("1", "internal error; the line names the file with the trace, and `--debug` prints it"),
+    (
+        "2",
+        "the command, a parameter or a file is wrong, a disk is full or closed, or there is too "
+        "little memory to begin; one line says which and how to fix it",
+    ),
     (
         "3",
-        "some cells failed, or this machine lacks something; the others are kept; `audit "
-        "attack-file` could not tell what the images show",
+        "some cells or attacks failed, or this machine lacks something; the others are kept; "
+        "`audit attack-file` could not tell what the images show",
     ),
     ("4", "stored bytes or metrics are not what was written, or a limit is not kept"),
-    ("130", "interrupted; run the same command again to resume"),
+    ("130", "interrupted by Ctrl-C; run the same command again to resume"),
+    ("129, 143", "the same by SIGHUP (the terminal is gone) and by SIGTERM"),
 )
 
 MACHINE_READABLE = (
@@ -95,7 +100,10 @@ def commands() -> str:
         *parts,
         "## Exit codes",
         codes,
-        "Errors are one line on stderr; where a name is unknown, a second has the nearest names.",
+        "Errors are one line on stderr; where a name is unknown, a second has the nearest names. "
+        "A reader that leaves (`| head -1`) changes no code: what is left to print is dropped, and "
+        "what was to be done is done. A signal that the command was started to ignore (`nohup`) is "
+        "ignored.",
         "## Output for programs",
         "Tables on the terminal are for people: they change with its width. Programs read these:",
         outputs,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -49,6 +48,7 @@ from he_compare.comparisons.auditing.deployments import (
     deployed_cells,
     ground_of_audit,
 )
+from he_compare.comparisons.auditing.foreign_errors import why_failed
 from he_compare.comparisons.auditing.harness import Harness
 from he_compare.comparisons.auditing.lanes import LaneSource
 from he_compare.comparisons.auditing.pool import DatasetPool, PlainPool, RunPool
@@ -269,8 +269,7 @@ def _cipher_or_why_not(text: str, request: AuditRequest) -> Target:
             raise
         return faulty_cipher_target(text, request.image_size, error)
     except Exception as error:  # a cipher from elsewhere must not take the others with it
-        traceback.print_exc()
-        reason = CellError(f"{text!r} failed: {type(error).__name__}: {error}")
+        reason = CellError(why_failed(error, repr(text)))
         return faulty_cipher_target(text, request.image_size, reason)
 
 

@@ -8,7 +8,6 @@ controls are outcomes of their own, so that a grid shows both ends.
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -22,6 +21,7 @@ from he_compare.common.types import NotRun
 from he_compare.comparisons.auditing import artefacts, trial
 from he_compare.comparisons.auditing.answers import expect_declared
 from he_compare.comparisons.auditing.audit_cells import AuditCell, Setup, identity_of
+from he_compare.comparisons.auditing.foreign_errors import why_failed
 from he_compare.comparisons.auditing.outcome_draft import OutcomeDraft, ScoresOverKeys
 from he_compare.comparisons.auditing.targets import Target, control_scheme
 from he_compare.comparisons.auditing.timelimit import OverTimeError
@@ -63,8 +63,7 @@ class CellAttacker:
         except CompareError as error:
             yield _placed(Finished(draft.not_run(_kind_of(error), str(error))), cell)
         except (Exception, SystemExit) as error:  # code from elsewhere may raise anything
-            traceback.print_exc()
-            reason = f"{cell.attack.name!r} failed: {type(error).__name__}: {error}"
+            reason = why_failed(error, repr(cell.attack.name))
             yield _placed(Finished(draft.not_run(NotRun.ERROR, reason)), cell)
 
     def failed_elsewhere(self, cell: AuditCell, reason: str) -> Finished:
@@ -114,9 +113,7 @@ class CellAttacker:
             yield Finished(draft.not_run(_kind_of(error), str(error)))
             return
         except Exception as error:  # not the attack's fault: it is the scheme that fails
-            traceback.print_exc()
-            reason = f"failed: {type(error).__name__}: {error}"
-            yield Finished(draft.not_run(NotRun.ERROR, reason))
+            yield Finished(draft.not_run(NotRun.ERROR, why_failed(error)))
             return
         if not attack.reads(facts):
             reason = "its messages are no pictures, and the attack reads pictures"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
@@ -29,6 +28,7 @@ from he_compare.common.seeds import seed_for
 from he_compare.common.target_facts import Facts
 from he_compare.common.types import Message, UInt8Array
 from he_compare.comparisons.auditing.facts import facts_of
+from he_compare.comparisons.auditing.foreign_errors import why_failed
 from he_compare.comparisons.measuring.pipeline_spec import PipelineSpec, parse_spec
 
 CHANNELS = 3
@@ -92,8 +92,7 @@ class Target:
             except CompareError as error:
                 self._opened = error
             except Exception as error:  # a pipeline from elsewhere must not take the others with it
-                traceback.print_exc()
-                self._opened = CellError(f"failed: {type(error).__name__}: {error}")
+                self._opened = CellError(why_failed(error))
         if isinstance(self._opened, CompareError):
             raise self._opened
         return self._opened
@@ -204,8 +203,7 @@ def scheme_of_cipher(name: str, options: Mapping[str, Any], size: int) -> Scheme
             failed.append(error)
             continue
         except Exception as error:  # a cipher or pipeline from elsewhere
-            traceback.print_exc()
-            failed.append(CellError(f"{name!r} failed: {type(error).__name__}: {error}"))
+            failed.append(CellError(why_failed(error, repr(name))))
             continue
         if scheme is not None:
             return scheme

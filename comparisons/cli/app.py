@@ -12,18 +12,16 @@ from typing import NoReturn
 import typer
 
 from he_compare.common.closed_memory import forbid_core_dumps
-from he_compare.common.errors import (
-    EXIT_INTERNAL,
-    EXIT_INTERRUPTED,
-    EXIT_OK,
-    CompareError,
-    UnknownNameError,
-)
+from he_compare.common.errors import EXIT_OK
 from he_compare.comparisons.cli import finished_runs, installation, run, scrambling
 from he_compare.comparisons.cli.audit import audit_app
 from he_compare.comparisons.cli.data import data_app
+from he_compare.comparisons.cli.ending import DEBUG, ended_by, stopped
 from he_compare.comparisons.cli.keys import key_app
+from he_compare.comparisons.cli.room import require_room
 from he_compare.comparisons.cli.settings import GroupedCommand
+from he_compare.comparisons.cli.signals import StopListener
+from he_compare.comparisons.cli.streams import flush_streams, secure_streams
 
 app = typer.Typer(
     name="compare",
@@ -58,52 +56,37 @@ def main() -> NoReturn:
 
     The process and those it starts hold keys or plain images: they leave no core dumps.
     """
+    secure_streams()
     forbid_core_dumps()
+    _keep_own_files_open()
     try:
-        # --debug is for every command: it is looked for in the command line, and told to none.
-        arguments = [one for one in sys.argv[1:] if one != "--debug"]
-        result = app(args=arguments, standalone_mode=False)
-        code = result if isinstance(result, int) else EXIT_OK
-    except typer.Exit as stop:
-        code = stop.exit_code
-    except (typer.Abort, KeyboardInterrupt):
-        code = EXIT_INTERRUPTED
-    except CompareError as error:
-        if "--debug" in sys.argv:
-            raise
-        print(_told(error), file=sys.stderr)
-        code = error.exit_code
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = EXIT_OK
-    except Exception as error:
-        code = _other_error(error)
-    if code == EXIT_INTERRUPTED:  # the parser turns Ctrl-C into this code
-        print("interrupted; run the same command again to resume", file=sys.stderr)
+        with StopListener(stopped):
+            code = _run()
+    except KeyboardInterrupt as late:
+        code = ended_by(late)
     sys.exit(code)
 
 
-def _told(error: CompareError) -> str:
-    """Return an error as one line; where a name is unknown, the nearest ones are a second line."""
-    if isinstance(error, UnknownNameError) and error.fix:
-        return f"error: {error.problem}\n{error.fix}"
-    return f"error: {error}"
+def _run() -> int:
+    """Parse and run the command line, write what was printed; return the exit code."""
+    # --debug is for every command: it is looked for in the command line, and told to none.
+    arguments = [one for one in sys.argv[1:] if one != DEBUG]
+    code = EXIT_OK
+    try:
+        require_room(arguments)
+        # Not ``app()``: that ends with 1 where a reader of the output has left.
+        command = typer.main.get_command(app)
+        with command.make_context("compare", arguments) as context:
+            command.invoke(context)
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
+        code = ended_by(error)
+    failed = flush_streams()
+    return (ended_by(failed) if failed is not None else EXIT_OK) or code
 
 
-def _other_error(error: Exception) -> int:
-    """Print usage errors of the command line parser, and errors that were not foreseen."""
-    shown = getattr(error, "format_message", None)
-    if shown is not None:
-        print(f"error: {shown()} (see `compare --help`)", file=sys.stderr)
-        return int(getattr(error, "exit_code", 2))
-    if "--debug" in sys.argv:
-        raise error
-    text = " ".join(str(error).split())
-    print(
-        f"internal error: {type(error).__name__}: {text} (run again with --debug for the trace)",
-        file=sys.stderr,
-    )
-    return EXIT_INTERNAL
+def _keep_own_files_open() -> None:
+    """Drop from the umask what would close new files and folders to their owner, this process."""
+    os.umask(os.umask(0o077) & 0o077)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from he_compare.common.datasets.reading.source_policy import LOGGER
 from he_compare.common.environment import fingerprint_environment, usable_cores
 from he_compare.common.errors import CompareError
+from he_compare.common.memory_limits import most_memory
 from he_compare.common.plugin_kinds import KINDS
 from he_compare.common.plugins import import_third_parties
 from he_compare.comparisons.cluster.capacity import capacity_here
@@ -53,7 +54,7 @@ def _python() -> Diagnosis:
 
 
 def _resources(cache_dir: Path) -> Diagnosis:
-    memory = fingerprint_environment(1).memory_bytes
+    memory = most_memory()
     existing = next(p for p in (cache_dir, *cache_dir.parents) if p.exists())
     disk = shutil.disk_usage(existing).free
     found = f"{usable_cores()} cores, {memory / 2**30:.0f} GiB memory, {disk / 2**30:.0f} GiB free"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from he_compare.common.disk_errors import is_full
 from he_compare.common.errors import CellError
 from he_compare.common.run.records import RunRecord
 from he_compare.common.run.store import RunFolder, inside
@@ -89,6 +90,8 @@ class WorkerLane:
                 error = future.exception() if future.status == "error" else None
                 if error is None or isinstance(error, KilledWorker):
                     raise LaneLostError(f"its task is {future.status}")
+                if self.hand.sees_files and is_full(error):
+                    raise error
                 raise CellError(f"{self.name} failed: {type(error).__name__}: {error}")
             return future.result()
         finally:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import psutil
-
 from he_compare.common.environment import usable_cores
+from he_compare.common.memory_limits import free_memory
 
 # Peak of a process that trains a small transformer and holds the servers of a run.
 WORKER_BYTES = 2_500_000_000
@@ -32,7 +31,7 @@ class Capacity:
 
 def capacity_here() -> Capacity:
     """Measure this machine."""
-    return capacity_of(usable_cores(), int(psutil.virtual_memory().available))
+    return capacity_of(usable_cores(), free_memory().bytes)
 
 
 def capacity_of(cores: int, memory: int) -> Capacity:

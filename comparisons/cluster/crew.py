@@ -22,7 +22,11 @@ from he_compare.comparisons.cluster.run_order import (
     SAME_EVERYWHERE,
     RunOrder,
 )
-from he_compare.comparisons.cluster.scheduler_access import DRIVER, require_only_driver
+from he_compare.comparisons.cluster.scheduler_access import (
+    DRIVER,
+    require_only_driver,
+    why_silent,
+)
 from he_compare.comparisons.progress import ProgressReporter
 
 ANSWER_SECONDS = 10.0
@@ -161,7 +165,7 @@ def _judged(reply: object, wanted: Software) -> tuple[str, bool, str]:
     if isinstance(reply, BaseException):
         return (
             (
-                f"it cannot load he-compare ({type(reply).__name__}: {reply}) "
+                f"it cannot load he-compare ({' '.join(str(reply).split())}) "
                 f"(install he-compare {wanted.tool_version} there)"
             ),
             False,
@@ -244,7 +248,7 @@ def workers_of(address: str, security: Any | None, progress: ProgressReporter) -
             )
         except (OSError, TimeoutError, ValueError) as error:
             raise UsageError(
-                f"the scheduler {address} does not answer ({type(error).__name__})",
+                f"the scheduler {address} does not answer ({why_silent(error, ANSWER_SECONDS)})",
                 fix="see that it runs, that this machine reaches it, and that both use TLS or "
                 "neither does",
             ) from None

@@ -14,7 +14,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from he_compare.common.disk_errors import stops_a_run
 from he_compare.common.errors import CellError, CompareError, MessageError, UsageError
+from he_compare.common.memory_limits import oom_kills
 from he_compare.common.run.records import ErrorInfo, RunRecord, WorkPlace
 from he_compare.common.types import Phase, Status
 from he_compare.comparisons.cluster import worker_tasks
@@ -93,6 +95,7 @@ class DaskExecutor:
         self._disturbed: Counter[str] = Counter()
         self._turn = LatencyTurn()
         self._looked = 0.0
+        self._kills = oom_kills()
 
     def run(self, cells: Sequence[PlannedCell], log: CellLog) -> None:
         """Run cells: those that may be beside each other first, then latency."""
@@ -107,7 +110,7 @@ class DaskExecutor:
             self._run_all(beside, log, self._start_beside)
             self._run_all(alone, log, self._start_alone)
         except BaseException as error:
-            self._abandon(log, interrupted=isinstance(error, KeyboardInterrupt))
+            self._abandon(log, error)
             raise
         finally:
             self.crew.client.unsubscribe_topic(topic)
@@ -318,6 +321,8 @@ class DaskExecutor:
         if flight.future.status == "error":
             error = flight.future.exception()
             if isinstance(error, Exception) and not is_loss(error):
+                if flight.hand.sees_files and stops_a_run(error, log.folder.path):
+                    raise error
                 self._fail(flight, error, log)
                 return
         self._flights[flight.future.key] = flight
@@ -360,7 +365,15 @@ class DaskExecutor:
     def _note_lost(self, hand: Hand) -> None:
         self.crew.hands.pop(hand.address, None)
         self.homes.lose(hand)
-        self.crew.progress.say(f"note: {hand.title} was lost")
+        self.crew.progress.say(f"note: {hand.title} was lost{self._why_lost(hand)}")
+
+    def _why_lost(self, hand: Hand) -> str:
+        """Say that a worker of this machine was ended for lack of memory; '' where it was not."""
+        kills = oom_kills()
+        if not hand.sees_files or kills <= self._kills:
+            return ""
+        self._kills = kills
+        return ": the system ended a process for lack of memory; pass fewer --workers"
 
     def _again(self, flight: Flight, waiting: list[PlannedCell], log: CellLog) -> None:
         flight.future.cancel()
@@ -390,10 +403,10 @@ class DaskExecutor:
         waiting.insert(0, flight.cell)
         return True
 
-    def _abandon(self, log: CellLog, *, interrupted: bool) -> None:
+    def _abandon(self, log: CellLog, error: BaseException) -> None:
         for flight in self._flights.values():
-            if interrupted:
-                log.interrupt(flight.started, flight.begin)
+            if isinstance(error, KeyboardInterrupt):
+                log.interrupt(flight.started, flight.begin, error)
             flight.future.cancel()
         self._flights.clear()
 

@@ -141,6 +141,23 @@ def _shake_hands(client: ssl.SSLContext, server: ssl.SSLContext) -> None:
                 ) from None
 
 
+def why_silent(error: BaseException, seconds: float) -> str:
+    """Say why a scheduler does not answer, in words and without the names of Python's errors.
+
+    ``seconds``: how long it was waited for.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError):
+            return f"TLS: {why_not(cause).replace('_', ' ').lower()}"
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror.lower()
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(error, ValueError) and str(error):
+        return " ".join(str(error).split())
+    return f"nothing came in {seconds:g} s"
+
+
 def require_only_driver(client: Any, address: str) -> None:
     """Raise UsageError where another run came first: latency is measured alone on a machine."""
 

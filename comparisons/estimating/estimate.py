@@ -12,13 +12,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
 from pydantic import ValidationError
 
 from he_compare.common.costs import Costs, RunSizes
 from he_compare.common.environment import fingerprint_environment, thread_environment
 from he_compare.common.errors import CellError
 from he_compare.common.identity import key_of, source_digest
+from he_compare.common.memory_limits import free_memory
 from he_compare.common.run.spelling import size
 from he_compare.common.run.store import RunFolder, write_atomic
 from he_compare.common.sources import FORECASTS
@@ -235,9 +235,12 @@ def _audit_seconds(plan: RunPlan) -> float | None:
 def warnings_of(memory: int, disk: int, folder: RunFolder) -> tuple[str, ...]:
     """Say where this machine has less than the run will take."""
     told = []
-    available = int(psutil.virtual_memory().available)
-    if memory > available:
-        told.append(f"memory: the run takes about {size(memory)}, {size(available)} are free")
+    available = free_memory()
+    if memory > available.bytes:
+        told.append(
+            f"memory: the run takes about {size(memory)}, {size(available.bytes)} are free "
+            f"{available.bound}: pass fewer --workers or pipelines"
+        )
     place = folder.path.absolute()
     while not place.exists():
         place = place.parent

@@ -10,7 +10,9 @@ import time
 from traceback import format_exception
 
 from he_compare.common.contracts import LocalPipeline
+from he_compare.common.disk_errors import stops_a_run
 from he_compare.common.errors import CellError, CompareError, ServiceTimeoutError, UnavailableError
+from he_compare.common.memory_errors import lacks_memory, memory_error
 from he_compare.common.numeric_threads import use_threads
 from he_compare.common.run.records import ErrorInfo, RunRecord
 from he_compare.common.run.tape import Tape
@@ -41,7 +43,10 @@ class CellMeasurer:
         self._broken: dict[tuple[str, int], Exception] = {}
 
     def measure(self, cell: PlannedCell, started: RunRecord) -> MeasuredCell:
-        """Measure a cell. An error becomes a record, except Ctrl-C, which is raised."""
+        """Measure a cell. An error becomes a record, unless it would be that of every cell.
+
+        What asks the command to end is raised, and an OSError where no more files can be written.
+        """
         begin = time.perf_counter()
         try:
             measured = self._measured(cell, started)
@@ -50,6 +55,10 @@ class CellMeasurer:
         except ServiceTimeoutError as error:
             return self._broken_cell(cell, started, Status.TIMEOUT, error, begin)
         except Exception as error:  # one cell's failure must not take the others with it
+            if stops_a_run(error, self.ground.artefacts.folder):
+                raise
+            if lacks_memory(error):
+                error = memory_error(error, f"this cell of {cell.planned.label}")
             return self._broken_cell(cell, started, Status.FAILED, error, begin)
         record = measured.record.model_copy(update={"seconds": time.perf_counter() - begin})
         if cell.again:

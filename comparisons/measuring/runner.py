@@ -17,6 +17,7 @@ from he_compare.common.environment import fingerprint_environment
 from he_compare.common.run.records import RunRecord
 from he_compare.common.run.store import RunFolder, write_atomic
 from he_compare.common.run.tape import PUBLIC_SUFFIX
+from he_compare.common.stopping import as_stop_signal
 from he_compare.common.types import Status
 from he_compare.comparisons.measuring.measurer import CellMeasurer, describe_cell, ended
 from he_compare.comparisons.measuring.phases import MeasuredCell
@@ -102,9 +103,10 @@ class CellLog:
             self.progress.line(f"    {title}{record.status.value}: {record.reason}")
         return True
 
-    def interrupt(self, started: RunRecord, begin: float) -> None:
-        """Record that a cell was stopped by the user."""
-        self.folder.append(ended(started, Status.INTERRUPTED, "stopped by Ctrl-C", begin))
+    def interrupt(self, started: RunRecord, begin: float, stop: KeyboardInterrupt) -> None:
+        """Record that a cell was stopped by the user or the system."""
+        reason = f"stopped by {as_stop_signal(stop).name}"
+        self.folder.append(ended(started, Status.INTERRUPTED, reason, begin))
 
 
 class CellExecutor(Protocol):
@@ -127,8 +129,8 @@ class HereExecutor:
             started, begin = log.start(cell), time.perf_counter()
             try:
                 measured = self.measurer.measure(cell, started)
-            except KeyboardInterrupt:
-                log.interrupt(started, begin)
+            except KeyboardInterrupt as stop:
+                log.interrupt(started, begin, stop)
                 raise
             log.end(cell, measured)
 

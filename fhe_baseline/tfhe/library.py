@@ -27,6 +27,7 @@ import psutil
 
 from he_compare.common.contracts import Availability
 from he_compare.common.errors import UnavailableError
+from he_compare.common.memory_errors import lacks_memory, memory_error
 
 VERSION = "1.9.0"
 INSTALL = f"pip install concrete-ml=={VERSION} (its licence grants no patent rights)"
@@ -88,6 +89,8 @@ def load_concrete() -> Concrete:
             from concrete.ml import deployment, sklearn
             from concrete.ml.deployment.fhe_client_server import DeploymentMode
     except (ImportError, OSError) as error:
+        if lacks_memory(error):
+            raise memory_error(error, "the libraries of Concrete ML") from None
         raise UnavailableError(f"Concrete ML cannot be imported: {error}", fix=INSTALL) from None
     _keep_exit_code()
     return Concrete(

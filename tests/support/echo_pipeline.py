@@ -183,6 +183,8 @@ class EchoPipeline(Pipeline):
     def fit(self, data: TrainingData, parameters: Any, context: RunContext) -> EchoFitted:
         if parameters.behaviour == "fail in fit":
             raise ValueError("fit was told to fail")
+        if parameters.behaviour == "take too much":
+            raise MemoryError("unable to allocate 9 EB")
         return EchoFitted(parameters.behaviour)
 
     def load_server(self, public_material: bytes) -> EchoServer:

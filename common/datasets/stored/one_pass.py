@@ -261,15 +261,21 @@ def _by_processes(
 
 @contextmanager
 def _deaf_to_interrupts() -> Iterator[None]:
-    """Let processes that are started here ignore Ctrl-C: the one that started them hears it."""
+    """Let processes that are started here ignore what a terminal sends to all: Ctrl-C, hanging up.
+
+    The one that started them hears it, and ends them.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    numbers = [getattr(signal, name, None) for name in ("SIGINT", "SIGHUP")]
+    before = {one: signal.signal(one, signal.SIG_IGN) for one in numbers if one is not None}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            if handler is not None:  # else no handler of Python's: it cannot be put back
+                signal.signal(number, handler)
 
 
 _taken: list[tuple[OpenDataset, Wanted]] = []

@@ -9,6 +9,7 @@ import psutil
 
 from he_compare.common.environment import high_water, reset_peak_memory
 from he_compare.common.errors import CellError
+from he_compare.common.memory_limits import free_memory
 from he_compare.fhe_baseline.ckks.training.circuit import Circuit
 from he_compare.fhe_baseline.ckks.training.diagonals import DiagonalLayout
 from he_compare.fhe_baseline.ckks.training.key_parts import key_elements
@@ -102,8 +103,8 @@ def client_bytes(circuit: Circuit) -> int:
 
 
 def available_bytes() -> int:
-    """Return the memory the operating system could hand out without swapping."""
-    return int(psutil.virtual_memory().available)
+    """Return the memory that the system, or a limit on it, still gives without swapping."""
+    return free_memory().bytes
 
 
 def require_memory(circuit: Circuit, processes: int = 1) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from dataclasses import replace
@@ -28,6 +29,7 @@ from he_compare.common.types import Knowledge, Message, NotRun, UInt8Array
 from he_compare.comparisons.attacks.tools.likeness import PUBLIC_MEAN, as_picture, score_pictures
 from he_compare.comparisons.auditing import matrix, suite
 from he_compare.comparisons.auditing.audit import exit_code
+from he_compare.comparisons.auditing.left_over import attacks_failed, open_ends
 from he_compare.comparisons.auditing.audit_cells import Setup
 from he_compare.comparisons.auditing.explaining import explain_outcome
 from he_compare.comparisons.auditing.harness import Harness
@@ -200,6 +202,51 @@ def test_an_attack_with_a_bug_does_not_take_the_others_with_it(
     assert found[0].reason == "'probe' failed: ZeroDivisionError: one over none"
     assert found[0].not_run is NotRun.ERROR
     assert "one over none" in capsys.readouterr().err
+
+
+def test_an_attack_that_lacks_memory_says_so_in_a_line(
+    tmp_path: Path, given: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Large(Probe):
+        def run(self, view: View, budget: AttackBudget, random: np.random.Generator) -> Any:
+            np.empty((1 << 40, 1 << 20))
+
+    given(Large())
+    found = run(tmp_path, Large())
+    assert found[0].not_run is NotRun.ERROR
+    assert found[0].reason.startswith("memory was too small for 'probe'")
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_full_disk_ends_an_audit_and_leaves_what_was_done(tmp_path: Path, given: Any) -> None:
+    class Writing(Probe):
+        def run(self, view: View, budget: AttackBudget, random: np.random.Generator) -> Any:
+            raise OSError(errno.ENOSPC, "No space left on device", "/disk/file")
+
+    given(Probe())
+    done = run(tmp_path, Probe())
+    given(Writing())
+    with pytest.raises(OSError, match="/disk/file"):
+        run(tmp_path, Writing(), cipher="vit_block[patch=16]")
+    assert RunFolder(tmp_path).outcomes() == done
+
+
+def test_what_a_run_leaves_to_attack_is_one_line_and_only_errors_are_a_failure(
+    tmp_path: Path, given: Any
+) -> None:
+    given(Probe())
+    good, *_ = run(tmp_path, Probe())
+    late = good.model_copy(update={"verdict": "not run", "not_run": NotRun.AUDIT_TIME})
+    small = late.model_copy(update={"not_run": NotRun.BUDGET})
+    failed = late.model_copy(update={"not_run": NotRun.ERROR})
+    assert open_ends([good, small]) == ""
+    assert open_ends([good, late, late]) == (
+        "of the attacks, 2 were not begun in its 300 s; run the same command again to go on with "
+        "them"
+    )
+    assert "1 failed with an error and 1 was not begun" in open_ends([failed, late])
+    assert not attacks_failed([good, late, small])
+    assert attacks_failed([good, failed])
 
 
 def test_an_attack_over_its_time_is_not_run_and_no_pass(tmp_path: Path, given: Any) -> None:

@@ -72,11 +72,14 @@ def test_runs_whose_clear_twins_are_stored_are_compared(tmp_path: Path) -> None:
 
 
 def test_every_command_takes_debug_and_then_shows_the_trace(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["compare", "diff", str(tmp_path), str(tmp_path), "--debug"])
-    with pytest.raises(UsageError):
+    with pytest.raises(SystemExit) as stop:
         app.main()
+    said = capsys.readouterr().err
+    assert stop.value.code == 2
+    assert "Traceback" in said and "UsageError" in said and said.splitlines()[-1].startswith("err")
 
 
 def test_a_good_run_verifies(folder: RunFolder) -> None:

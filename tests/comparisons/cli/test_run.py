@@ -27,6 +27,7 @@ from he_compare.comparisons.cli import app
 from he_compare.comparisons.judging.verify import verify_run
 from he_compare.comparisons.measuring import fitting, phases, session
 from he_compare.comparisons.measuring.robustness import NO_MESSAGE
+from tests.support.command import as_started_by_a_shell, only_line
 from tests.support.imagefolders import write_chestxray_like
 
 SMALL_OPTIONS = {
@@ -239,6 +240,7 @@ def test_another_plan_in_the_same_folder_is_refused_by_what_differs(
         ("die", "exit code 9"),
         ("raise", "told to raise"),
         ("fail in fit", "fit was told to fail"),
+        ("take too much", "memory was too small for this cell of echo[take too much]"),
         ("disagree", "predictions differ"),
         ("misshapen twin", "'half a model' has scores of shape"),
     ],
@@ -558,8 +560,7 @@ def start_command(data: Path, out: Path, *extra: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # A test run in the background may ignore Ctrl-C, and what it starts inherits that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=as_started_by_a_shell,
     )
 
 
@@ -599,20 +600,32 @@ def test_after_kill_9_the_same_command_goes_on_where_it_was(
     assert all(records[identity] == record for identity, record in finished.items())
 
 
-def test_ctrl_c_ends_with_130_keeps_finished_cells_and_leaves_no_process(
-    echo: str, data: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("number", "code", "by"),
+    [
+        (signal.SIGINT, 130, "Ctrl-C"),
+        (signal.SIGTERM, 143, "SIGTERM"),
+        (signal.SIGHUP, 129, "SIGHUP"),
+    ],
+)
+def test_a_signal_keeps_finished_cells_and_leaves_no_process(
+    echo: str, data: Path, tmp_path: Path, number: int, code: int, by: str
 ) -> None:
     out = tmp_path / "stopped"
     process = start_command(data, out)
     wait_for_finished_cells(out, 2)
     servers = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(signal.SIGINT)
+    for _ in range(2):  # the second one while things are being closed
+        process.send_signal(number)
+        time.sleep(0.01)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "interrupted" in errors
+    assert process.returncode == code
+    assert only_line(errors).startswith("interrupted")
     assert psutil.wait_procs(servers, timeout=10)[1] == []
-    statuses = [r.status for r in RunFolder(out).records()]
-    assert statuses.count(Status.INTERRUPTED) <= 1 and statuses.count(Status.OK) >= 2
+    records = RunFolder(out).records()
+    stopped = [one for one in records if one.status is Status.INTERRUPTED]
+    assert len(stopped) <= 1 and all(one.reason == f"stopped by {by}" for one in stopped)
+    assert sum(one.status is Status.OK for one in records) >= 2
     assert not (out / ".lock").exists()
 
 
