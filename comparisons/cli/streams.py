@@ -66,7 +66,7 @@ def secure_streams() -> None:
 def _lasting(stream: TextIO | None, first: TextIO | None, number: int) -> TextIO:
     if stream is None:
         # Its number may belong to another file by now.
-        return open(os.devnull, "w")  # noqa: SIM115, PTH123  # as long as the process
+        return open(os.devnull, "w")  # noqa: PTH123  # as long as the process
     if stream is not first:
         return stream
     try:

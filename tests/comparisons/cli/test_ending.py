@@ -1,4 +1,4 @@
-"""One line and one code for whatever ends a command: memory, disks, folders, what nobody foresaw."""
+"""One line and one code for whatever ends a command: memory, disks, folders, the unforeseen."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_a_user_without_a_home_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.setattr("pwd.getpwuid", lambda _: (_ for _ in ()).throw(KeyError("uid")))
     for find in (default_cache_dir, default_key_file):
-        with pytest.raises(UsageError, match="no home folder.*HOME"):
+        with pytest.raises(UsageError, match=r"no home folder.*HOME"):
             find()
 
 
