@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 # What the tests themselves need; everything else of the environment is a test's own.
@@ -16,8 +17,10 @@ KEPT = ("PATH", "OMP_NUM_THREADS", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "COMPARE
 def environment(**more: str) -> dict[str, str]:
     """Return a small environment with the folders of this test."""
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
-    search = os.pathsep.join(filter(None, sys.path))
-    return kept | {"PYTHONPATH": search, "HOME": os.environ.get("HOME", "/")} | more
+    search = os.pathsep.join(str(Path(one).absolute()) for one in sys.path if one)
+    # Under a limit on the size of files Python would cut the code that it keeps.
+    own = {"PYTHONPATH": search, "PYTHONDONTWRITEBYTECODE": "1"}
+    return kept | own | {"HOME": os.environ.get("HOME", "/")} | more
 
 
 def as_started_by_a_shell() -> None:

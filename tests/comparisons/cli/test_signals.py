@@ -25,7 +25,8 @@ def at(place):
 
 @app.app.command("work")
 def work():
-    child = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    nowhere = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+    child = subprocess.Popen(["sleep", "60"], start_new_session=True, **nowhere)
     print(child.pid, flush=True)
     {body}
 
