@@ -18,7 +18,7 @@ PROC = Path("/proc")
 GROUPS = Path("/sys/fs/cgroup")
 
 MACHINE = "on this machine"
-GROUP = "for this container (its control group has a memory limit)"
+CONTAINER = "for this container (its control group has a memory limit)"
 ADDRESS_SPACE = "for this process (its address space is limited, ulimit -v)"
 DATA = "for this process (its data is limited, ulimit -d)"
 
@@ -37,7 +37,7 @@ class FreeMemory:
 def free_memory(proc: Path = PROC, groups: Path = GROUPS) -> FreeMemory:
     """Return the least of what machine, control groups and limits of this process leave."""
     found = [FreeMemory(int(psutil.virtual_memory().available))]
-    found += [FreeMemory(one, GROUP) for one in _left_by_groups(proc, groups)]
+    found += [FreeMemory(one, CONTAINER) for one in _left_by_groups(proc, groups)]
     usage = psutil.Process().memory_info()
     for limit, taken, bound in (
         (soft_limit("RLIMIT_AS"), usage.vms, ADDRESS_SPACE),

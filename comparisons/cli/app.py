@@ -18,7 +18,7 @@ from he_compare.comparisons.cli.audit import audit_app
 from he_compare.comparisons.cli.data import data_app
 from he_compare.comparisons.cli.ending import DEBUG, ended_by, stopped
 from he_compare.comparisons.cli.keys import key_app
-from he_compare.comparisons.cli.room import require_room
+from he_compare.comparisons.cli.room import require_room_to_begin
 from he_compare.comparisons.cli.settings import GroupedCommand
 from he_compare.comparisons.cli.signals import StopListener
 from he_compare.comparisons.cli.streams import flush_streams, secure_streams
@@ -73,7 +73,7 @@ def _run() -> int:
     arguments = [one for one in sys.argv[1:] if one != DEBUG]
     code = EXIT_OK
     try:
-        require_room(arguments)
+        require_room_to_begin(arguments)
         # Not ``app()``: that ends with 1 where a reader of the output has left.
         command = typer.main.get_command(app)
         with command.make_context("compare", arguments) as context:

@@ -40,25 +40,25 @@ def ended_by(error: BaseException) -> int:
         traceback.print_exception(error)
     known = _understood(error)
     if known is not None:
-        tell(_spelled(known))
+        say_line(_spelled(known))
         return known.exit_code
     shown = getattr(error, "format_message", None)  # of the parser of the command line
     if shown is not None:
-        tell(f"error: {shown()} (see `compare --help`)")
+        say_line(f"error: {shown()} (see `compare --help`)")
         return int(getattr(error, "exit_code", EXIT_USAGE))
     text = " ".join(str(error).split())
-    tell(f"internal error: {type(error).__name__}: {text} ({_where_the_trace_is(error)})")
+    say_line(f"internal error: {type(error).__name__}: {text} ({_where_the_trace_is(error)})")
     return EXIT_INTERNAL
 
 
 def stopped(signal: StopSignal) -> int:
     """Say that the command was asked to end; return its exit code."""
     by = "" if signal.exit_code == EXIT_INTERRUPTED else f" by {signal.name}"
-    tell(f"interrupted{by}; run the same command again to resume")
+    say_line(f"interrupted{by}; run the same command again to resume")
     return signal.exit_code
 
 
-def tell(line: str) -> None:
+def say_line(line: str) -> None:
     """Print a line on the standard error, whatever state that is in."""
     with contextlib.suppress(OSError, ValueError):
         print(line, file=sys.stderr, flush=True)

@@ -43,7 +43,7 @@ for line in open("/proc/self/status"):
 """
 
 
-def require_room(arguments: Sequence[str]) -> None:
+def require_room_to_begin(arguments: Sequence[str]) -> None:
     """Raise UsageError where a command line cannot have the memory that it needs to begin."""
     if not arguments or "--help" in arguments:
         return
@@ -96,11 +96,11 @@ def _taken_by(modules: Sequence[str], field: str) -> int | None:
 
 
 def _require_container() -> None:
-    from he_compare.common.memory_limits import GROUP, free_memory
+    from he_compare.common.memory_limits import CONTAINER, free_memory
     from he_compare.common.run.spelling import size
 
     free = free_memory()
-    if free.bound == GROUP and free.bytes < LEAST_RUN_BYTES:
+    if free.bound == CONTAINER and free.bytes < LEAST_RUN_BYTES:
         raise UsageError(
             f"memory: {size(free.bytes)} are free {free.bound}, and the smallest run takes about "
             f"{size(LEAST_RUN_BYTES)} with its server",

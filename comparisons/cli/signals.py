@@ -31,7 +31,7 @@ class StopListener:
     is over, the signals are ignored: the process is ending anyway, with the code of the command.
     """
 
-    def __init__(self, give_up: Callable[[StopSignal], None]) -> None:
+    def __init__(self, give_up: Callable[[StopSignal], object]) -> None:
         self._give_up = give_up
         self._first: StopSignal | None = None
         self._heard_here: list[int] = []

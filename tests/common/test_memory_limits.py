@@ -19,7 +19,7 @@ from he_compare.common.memory_errors import (
 )
 from he_compare.common.memory_limits import (
     ADDRESS_SPACE,
-    GROUP,
+    CONTAINER,
     MACHINE,
     free_memory,
     most_memory,
@@ -51,7 +51,7 @@ def test_the_tightest_group_of_version_2_bounds_and_files_in_memory_are_free(
     (root / "a" / "memory.stat").write_text("anon 9\ninactive_file 50000000\nactive_file 1000000\n")
     group(root / "a" / "b", memory__max="max", memory__current="300000000")
     found = free_memory(proc(tmp_path, "0::/a/b\n"), root)
-    assert (found.bytes, found.bound) == (151_000_000, GROUP)
+    assert (found.bytes, found.bound) == (151_000_000, CONTAINER)
     assert most_memory(tmp_path / "proc", root) == 400_000_000
 
 
@@ -63,7 +63,7 @@ def test_version_1_is_read_where_a_container_sees_its_group_as_the_root(tmp_path
         memory__usage_in_bytes="250000000",
     )
     found = free_memory(proc(tmp_path, "9:cpu:/\n4:memory:/docker/x\n0::/\n"), root)
-    assert (found.bytes, found.bound) == (0, GROUP)
+    assert (found.bytes, found.bound) == (0, CONTAINER)
 
 
 @pytest.mark.parametrize("limit", ["max", "9223372036854771712", "", "many"])

@@ -29,10 +29,10 @@ from he_compare.common.types import Knowledge, Message, NotRun, UInt8Array
 from he_compare.comparisons.attacks.tools.likeness import PUBLIC_MEAN, as_picture, score_pictures
 from he_compare.comparisons.auditing import matrix, suite
 from he_compare.comparisons.auditing.audit import exit_code
-from he_compare.comparisons.auditing.left_over import attacks_failed, open_ends
 from he_compare.comparisons.auditing.audit_cells import Setup
 from he_compare.comparisons.auditing.explaining import explain_outcome
 from he_compare.comparisons.auditing.harness import Harness
+from he_compare.comparisons.auditing.left_over import attacks_failed, open_ends
 from he_compare.comparisons.auditing.outcome_draft import SEEDED_KEYS
 from he_compare.comparisons.auditing.targets import Opened, Target, cipher_target
 from he_compare.comparisons.progress import ProgressReporter
@@ -209,7 +209,7 @@ def test_an_attack_that_lacks_memory_says_so_in_a_line(
 ) -> None:
     class Large(Probe):
         def run(self, view: View, budget: AttackBudget, random: np.random.Generator) -> Any:
-            np.empty((1 << 40, 1 << 20))
+            np.empty((1 << 40, 1 << 10))
 
     given(Large())
     found = run(tmp_path, Large())

@@ -158,7 +158,7 @@ def test_a_probe_that_dies_is_an_error_with_its_last_words(
 def test_too_little_memory_or_disk_is_said_with_the_figures() -> None:
     warned = estimate.warnings_of(10**15, 10**18, RunFolder(Path("not/there/yet")))
     assert [one.split(":")[0] for one in warned] == ["memory", "disk"]
-    assert "1000000.0 GB" in warned[0] and "are free" in warned[1]
+    assert "1,000,000 GB" in warned[0] and "are free" in warned[1]
     assert estimate.warnings_of(1, 1, RunFolder(Path("not/there/yet"))) == ()
 
 
