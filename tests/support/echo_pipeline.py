@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_info
 
 from he_compare.common.clock import Clock
 from he_compare.common.contracts import (
@@ -66,6 +67,9 @@ class EchoServer:
             return b",".join(self._kept)
         if what == "start another":
             return str(subprocess.Popen(["sleep", "60"]).pid).encode()
+        if what == "threads":
+            pools = {one["num_threads"] for one in threadpool_info()}
+            return f"{os.environ['OMP_NUM_THREADS']} {pools}".encode()
         if what == "print":
             for stream in (sys.stdout, sys.stderr):
                 print("x" * 300_000, flush=True, file=stream)

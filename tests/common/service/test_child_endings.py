@@ -169,6 +169,14 @@ def test_what_a_process_started_ends_with_it(start: Start) -> None:
     assert ended(int(other))
 
 
+def test_the_threads_of_a_server_are_changed_in_its_process(start: Start) -> None:
+    server = start()
+    first = server.pid
+    server.set_threads(2)
+    assert server.call("do", [b"threads"], CLOCK) == [b"2 {2}"]
+    assert server.pid == first and server.replaced == 0
+
+
 def test_two_threads_that_call_at_once_are_both_answered(start: Start) -> None:
     server = start()
     found: list[int] = []

@@ -249,6 +249,27 @@ def test_a_child_that_status_finds_ended_is_said_to_the_next_call(serve: Serve) 
     assert refusal(forgot)[:2] == (422, "ServerReplacedError")
 
 
+def test_threads_are_changed_in_the_child_or_another_one_is_started(serve: Serve) -> None:
+    http = serve()
+    session = opened(http)
+    threads = f"{session}/threads"
+    assert refusal(http.post(threads, json={"threads": 2}))[:2] == (409, "Conflict")
+    http.put(f"{session}/public", content=b"material")
+    (child,) = FakeChild.made
+    child.answers["threads"] = PipeFrame({"changed": True})
+    assert http.post(threads, json={"threads": 2}).json() == {"threads": 2, "kept": True}
+    assert http.post(threads, json={"threads": 2}).json() == {"threads": 2, "kept": True}
+    child.answers["threads"] = PipeFrame({"changed": False})
+    assert http.post(threads, json={"threads": 3}).json() == {"threads": 3, "kept": False}
+    assert child.closed and FakeChild.made[-1].options.threads == 3
+    assert http.post(f"{session}/call/infer", content=b"x").status_code == 200
+    assert http.get(f"{session}/status").json()["replaced"] == 0
+    assert http.post(f"{session}/call/train", content=b"x").status_code == 200
+    assert refusal(http.post(threads, json={"threads": 1}))[:2] == (409, "Conflict")
+    for wrong in ({}, {"threads": 0}, {"threads": "2"}, []):
+        assert refusal(http.post(threads, json=wrong))[:2] == (400, "MessageError")
+
+
 def test_a_full_disk_is_told(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     http = serve()
     session = opened(http)
