@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-SUPPORT = {"__init__", "__main__", "kill_cluster", "rows", "scale"}
+SUPPORT = {"__init__", "__main__", "rows", "scale"}
 
 
 def names() -> list[str]:

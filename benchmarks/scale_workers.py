@@ -17,9 +17,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.kill_cluster import Cluster, certificates
 from benchmarks.rows import Row, against, main
 from he_compare.common.environment import thread_environment, usable_cores
+from tools.soak.cluster import Cluster, certificates
 
 COMMAND = "import sys; from he_compare.comparisons.cli.app import main; sys.exit(main())"
 SAME = ("run", "--dataset", "chestxray", "--offline", "--no-audit", "--format", "")

@@ -1,4 +1,4 @@
-"""A scheduler and workers over TLS, as processes of their own, for the benchmarks of a cluster."""
+"""A scheduler and workers over TLS, as processes of their own, for the soak and for benchmarks."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from pathlib import Path
 import psutil
 
 AUTHORITY, CERTIFICATE, KEY = "ca.pem", "cert.pem", "key.pem"
+NAMES = "subjectAltName=DNS:localhost,IP:127.0.0.1\n"
 WORKERS = 2
 START_SECONDS = 60.0
 
 
 def certificates(folder: Path) -> None:
-    """Write an authority, a certificate of it and its key, as docs/how-to/cluster.md does."""
+    """Write an authority, a certificate of it for loopback and its key, as docs/how-to do."""
+    (folder / "names.cnf").write_text(NAMES)
     key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
     for words in (
         ("req", "-x509", "-new", *key, "-days", "2", "-subj", "/CN=compare cluster CA")
@@ -25,7 +27,7 @@ def certificates(folder: Path) -> None:
         ("req", "-new", *key, "-subj", "/CN=compare cluster", "-keyout", KEY)
         + ("-out", "request.pem"),
         ("x509", "-req", "-in", "request.pem", "-CA", AUTHORITY, "-CAkey", "ca-key.pem")
-        + ("-CAcreateserial", "-days", "2", "-out", CERTIFICATE),
+        + ("-CAcreateserial", "-days", "2", "-extfile", "names.cnf", "-out", CERTIFICATE),
     ):
         subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
     (folder / KEY).chmod(0o600)
@@ -48,7 +50,7 @@ class Cluster:
         self.external = external
         self.scheduler: psutil.Process | None = None
         self.workers: list[psutil.Process] = []
-        self.port = _free_port() if external else 0
+        self.port = free_port() if external else 0
         if external:
             self.restart()
 
@@ -61,12 +63,6 @@ class Cluster:
     def processes(self) -> list[psutil.Process]:
         """Return its processes that still run."""
         return [one for one in (self.scheduler, *self.workers) if one and one.is_running()]
-
-    def kill_scheduler(self) -> None:
-        """Kill the scheduler; its workers end by themselves."""
-        if self.scheduler is not None:
-            self.scheduler.kill()
-            self.scheduler.wait()
 
     def restart(self) -> None:
         """Start scheduler and workers anew on the same port."""
@@ -121,7 +117,8 @@ class Cluster:
         raise SystemExit("the scheduler did not start: see cluster.log")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on now."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])

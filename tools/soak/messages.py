@@ -1,0 +1,218 @@
+"""Hostile messages to every server half, public material among them; one-bit flips of uploads.
+
+Most are sent within processes that hold a server half each, which spares HTTP; some go through the
+real service (``bombarded_service``). Every process and every message follows from the seed.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from he_compare.common.environment import usable_cores
+from tools.soak.bombardment import Bombardment
+from tools.soak.campaign import Outcome, Part, Stopped
+from tools.soak.figures import Figure, Line, Report, counted, no_more_than
+from tools.soak.room import Room
+from tools.soak.target_files import read_target
+from tools.soak.targets import Target, target_names
+
+VERBS, PUBLIC, FLIPS, SERVICE = "verbs", "public", "flips", "service"
+IN_PROCESS, OVER_HTTP = "tools.soak.bombarded", "tools.soak.bombarded_service"
+# Of all messages: to be public material; through the real service, besides all others.
+PUBLIC_SHARE, SERVICE_SHARE = 0.15, 0.01
+CHUNKS = {VERBS: 1000, PUBLIC: 300, FLIPS: 1000, SERVICE: 100}
+MAKING_SECONDS = 1800.0
+# A process that grew by more than this from its first messages to its last leaks.
+FLAT_TIMES, FLAT_BYTES = 1.25, 64 << 20
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Messages of one use for one target, numbered from 0 to ``count``."""
+
+    target: str
+    use: str
+    count: int
+
+
+class Messages(Part):
+    """Hostile messages of every kind."""
+
+    name = "messages"
+
+    def __init__(self, folder: Path, seed: int, count: int) -> None:
+        """``folder``: of the part; the targets lie beside it, for both parts that need them."""
+        super().__init__(folder, seed)
+        self.count = count
+        self.at_once = min(usable_cores(), 4)
+        self.targets: dict[str, Target] = {}
+        self._places: dict[str, Path] = {}
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        return {"count": self.count, "targets": list(target_names())}
+
+    def prepare(self) -> None:
+        """Make the targets that are not there yet, each in a process of its own."""
+        super().prepare()
+        place = self.folder.parent / "targets"
+        self.room = Room(self.folder / "room", place / "cache")
+        for name in target_names():
+            path = place / f"{name}-{self.seed}.target"
+            if not path.is_file():
+                self._make(name, path)
+            self.targets[name], self._places[name] = read_target(path), path
+        self._units = self.plan()
+
+    def _make(self, name: str, path: Path) -> None:
+        done = subprocess.run(
+            [sys.executable, "-m", "tools.soak.target_files", name, str(path), str(self.seed)],
+            env=self.room.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=MAKING_SECONDS,
+            check=False,
+        )
+        if done.returncode != 0:
+            words = (done.stderr.strip().splitlines() or ["no words"])[-1]
+            raise Stopped(f"the server half {name} cannot be made: {words}")
+
+    def plan(self) -> list[Unit]:
+        """Share the messages among targets and uses."""
+        units, total = [], sum(one.share for one in self.targets.values())
+        for name, target in self.targets.items():
+            mine = max(1, round(self.count * target.share / total))
+            public = max(1, round(mine * PUBLIC_SHARE))
+            for use, count in (
+                (VERBS, max(1, mine - public)),
+                (PUBLIC, public),
+                (SERVICE, max(5, round(mine * SERVICE_SHARE))),
+            ):
+                units += chunks(name, use, count)
+        return interleaved(units)
+
+    @property
+    def units(self) -> int:
+        return len(self._units)
+
+    def try_one(self, unit: int) -> Outcome:
+        """Send the messages of one unit."""
+        one = self._units[unit]
+        order = {
+            "target": str(self._places[one.target]),
+            "use": one.use,
+            "seed": self.seed,
+            "unit": unit,
+            "start": 0,
+            "count": one.count,
+        }
+        module = OVER_HTTP if one.use == SERVICE else IN_PROCESS
+        tally = Bombardment(module, order, self.room.environment).run()
+        return {"target": one.target, "use": one.use} | tally.as_json()
+
+    def report(self, outcomes: Sequence[Outcome]) -> Report:
+        """Return a line per target and use, and the figures of all."""
+        return report_of(outcomes, "hostile messages")
+
+
+class Flips(Messages):
+    """One-bit flips of CKKS uploads."""
+
+    name = "flips"
+
+    def plan(self) -> list[Unit]:
+        """Share the flips among the targets whose uploads are CKKS ciphertexts."""
+        mine = {name: one for name, one in self.targets.items() if one.ckks}
+        total = sum(one.share for one in mine.values())
+        units = []
+        for name, one in mine.items():
+            units += chunks(name, FLIPS, max(1, round(self.count * one.share / total)))
+        return interleaved(units)
+
+    def report(self, outcomes: Sequence[Outcome]) -> Report:
+        """Return a line per target, and the figures of all."""
+        return report_of(outcomes, "one-bit flips of CKKS uploads")
+
+
+def chunks(name: str, use: str, count: int) -> list[Unit]:
+    """Cut so many messages into units."""
+    size = CHUNKS[use]
+    return [Unit(name, use, min(size, count - at)) for at in range(0, count, size)]
+
+
+def interleaved(units: Sequence[Unit]) -> list[Unit]:
+    """Put the units of all targets and uses in turn, so that a soak cut short has tried them all."""
+    seen: Counter[tuple[str, str]] = Counter()
+    placed = []
+    for one in units:
+        placed.append((seen[one.target, one.use], len(placed), one))
+        seen[one.target, one.use] += 1
+    return [one for _, _, one in sorted(placed, key=lambda each: each[:2])]
+
+
+def report_of(outcomes: Sequence[Outcome], what: str) -> Report:
+    """Return lines and figures of bombarded server halves."""
+    lines: list[Line] = []
+    for name, use in sorted({(one["target"], one["use"]) for one in outcomes}):
+        mine = [one for one in outcomes if (one["target"], one["use"]) == (name, use)]
+        fates: Counter[str] = Counter()
+        for one in mine:
+            fates.update(one["fates"])
+        kinds = len({kind for one in mine for kind in one["kinds"]})
+        tried = {VERBS: "to its verbs", PUBLIC: "as public material", SERVICE: "to the service"}
+        how = f"{what} {tried.get(use, '')}".strip()
+        words = f"{counted(fates)}{_replaced(mine)}; {kinds} kinds"
+        lines.append(Line(f"{name}: {how}", sum(fates.values()), words))
+    return Report(tuple(lines), _figures(outcomes, what), _faults(outcomes))
+
+
+def _replaced(outcomes: Sequence[Outcome]) -> str:
+    replaced = sum(int(one["told"].get("replaced", 0)) for one in outcomes)
+    return f", {replaced:,} children replaced" if replaced else ""
+
+
+def _figures(outcomes: Sequence[Outcome], what: str) -> tuple[Figure, ...]:
+    service = [one for one in outcomes if one["use"] == SERVICE]
+    within = [one for one in outcomes if one["use"] != SERVICE]
+    ends = sum(int(one["told"].get("ends", 0)) for one in service)
+    replaced = sum(len(one["ended"]) for one in within)
+    replaced += sum(int(one["told"].get("replaced", 0)) for one in service)
+    growth = [
+        (last, last > FLAT_TIMES * first + FLAT_BYTES)
+        for one in outcomes
+        for first, last in one["memory"]
+    ]
+    most = max((last / first for one in outcomes for first, last in one["memory"]), default=1.0)
+    total = sum(sum(one["fates"].values()) for one in outcomes)
+    figures = [
+        no_more_than(f"{what}: hangs", 0, sum(len(one["hangs"]) for one in outcomes)),
+        no_more_than(f"{what}: uncaught", 0, sum(len(one["uncaught"]) for one in outcomes)),
+        no_more_than(f"{what}: memory taken by one", 0, sum(len(one["greedy"]) for one in outcomes)),
+        no_more_than(f"{what}: no answer afterwards", 0, sum(len(one["broken"]) for one in outcomes)),
+        Figure(
+            f"{what}: memory flat",
+            f"last at most {FLAT_TIMES:g} x first",
+            f"largest {most:.2f} x",
+            not any(grew for _, grew in growth),
+        ),
+        Figure(f"{what}: children replaced", "counted", f"{replaced:,} of {total:,}", True),
+    ]
+    if service:
+        figures.insert(0, no_more_than(f"{what}: service ends", 0, ends))
+    return tuple(figures)
+
+
+def _faults(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
+    return tuple(
+        f"{one['target']}: {line}"
+        for name in ("ended", "hangs", "uncaught", "greedy", "broken")
+        for one in outcomes
+        for line in one[name]
+    )
