@@ -1,0 +1,202 @@
+"""The soak counts what goes wrong: on runs, processes and verdicts in which something does."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from he_compare.common.run.store import RunFolder, load_arrays, save_arrays
+from he_compare.comparisons.judging.scoring import score_run
+from tests.support.repository import ROOT
+from tests.support.samplerun import FHE, PLAIN, build
+from tools.soak import bombardment
+from tools.soak.aftermath import (
+    Aftermath,
+    compare_runs,
+    files_left,
+    finished_lines,
+    kinds_of_files,
+)
+from tools.soak.bombardment import Bombardment
+from tools.soak.campaign import Outcome, Part, Stopped, go_through
+from tools.soak.crashes import chosen
+from tools.soak.figures import Line, Report, all_of, no_more_than, printed
+from tools.soak.messages import interleaved, report_of, Unit
+
+
+class Counting(Part):
+    """A part that remembers which units were tried."""
+
+    name = "counting"
+
+    def __init__(self, folder: Path, seed: int, count: int) -> None:
+        super().__init__(folder, seed)
+        self.count, self.tried = count, []  # type: ignore[var-annotated]
+
+    @property
+    def units(self) -> int:
+        return self.count
+
+    def try_one(self, unit: int) -> Outcome:
+        self.tried.append(unit)
+        return {"unit": unit}
+
+    def report(self, outcomes: Sequence[Outcome]) -> Report:
+        return Report((Line("things", len(outcomes), "done"),), ())
+
+
+def test_a_stopped_soak_goes_on_and_tries_only_the_rest(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    late = Counting(tmp_path, 1, 3)
+    assert go_through(late, state, -1.0).left == 3 and late.tried == []
+    first = Counting(tmp_path, 1, 3)
+    assert go_through(first, state, math.inf).left == 0 and first.tried == [0, 1, 2]
+    with (state / "counting.jsonl").open("a") as stream:
+        stream.write('{"unit": 3, "outco')  # the soak was killed while it wrote
+    more = Counting(tmp_path, 1, 5)
+    assert go_through(more, state, math.inf).report.lines[0].count == 5
+    assert more.tried == [3, 4]
+    again = Counting(tmp_path, 1, 5)
+    go_through(again, state, math.inf)
+    assert again.tried == []
+    with pytest.raises(Stopped, match="another seed"):
+        go_through(Counting(tmp_path, 2, 5), state, math.inf)
+
+
+def test_the_tables_tell_counts_figures_and_faults() -> None:
+    figures = (no_more_than("lost", 0, 1), all_of("found", 2, 2))
+    text = printed([Report((Line("edits", 1000, "998 found"),), figures, ("byte 7",))])
+    assert "| edits | 1,000 | 998 found |" in text and "- byte 7" in text
+    assert [one.held for one in figures] == [False, True]
+    assert [line.split("|")[-2].strip() for line in text.splitlines() if "lost" in line] == [
+        "missed"
+    ]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run that verifies."""
+    made = build((PLAIN, FHE), classes=("a", "b"), n=40, untrained=False, rounds=1)
+    path = made.write(tmp_path_factory.mktemp("soak") / "run")
+    score_run(RunFolder(path))
+    RunFolder(path).write_sums()
+    return path
+
+
+@pytest.fixture
+def other(whole: Path, tmp_path: Path) -> Path:
+    shutil.copytree(whole, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def against(whole: Path, other: Path, before: Counter[str] | None = None) -> Aftermath:
+    RunFolder(other).write_sums()
+    found = Aftermath()
+    compare_runs(whole, finished_lines(whole) if before is None else before, other, found)
+    return found
+
+
+def test_a_run_that_is_the_same_has_nothing_wrong(whole: Path, other: Path) -> None:
+    assert against(whole, other).good
+
+
+def test_cells_that_are_lost_redone_or_doubled_are_counted(whole: Path, other: Path) -> None:
+    lines = (whole / "records.jsonl").read_text().splitlines(keepends=True)
+    (other / "records.jsonl").write_text("".join([*lines[1:], lines[-1]]))
+    found = against(whole, other)
+    assert (found.lost, found.redone, found.doubled) == (1, 1, 1)
+    assert "1 cells missing" in found.words and "1 lost" in found.words
+    begun = against(whole, other, Counter())  # killed before anything was finished
+    assert (begun.lost, begun.redone, begun.doubled) == (0, 0, 1)
+
+
+def test_other_predictions_are_seen_and_so_is_a_run_that_does_not_verify(
+    whole: Path, other: Path
+) -> None:
+    record = next(one for one in RunFolder(other).records() if one.predictions)
+    arrays = load_arrays(other / record.predictions)
+    save_arrays(other / record.predictions, arrays | {"labels": 1 - arrays["labels"]})
+    found = against(whole, other)
+    assert any(line.startswith("verify: ") for line in found.problems)
+    lines = (whole / "records.jsonl").read_text()
+    assert record.predictions_sha256 and record.cell.pipeline == "plaintext"
+    changed = lines.replace(record.predictions_sha256, "0" * 64)
+    (other / "records.jsonl").write_text(changed)
+    assert against(whole, other).differing == 1
+
+
+def test_files_that_an_undisturbed_run_does_not_leave_are_named(whole: Path, other: Path) -> None:
+    known = kinds_of_files(whole)
+    assert files_left(known, other) == []
+    for name in ("predictions/.0123456789abcdef.npz.x7q_", "records.torn", "tmp/empty/"):
+        place = other / name
+        place.mkdir(parents=True) if name.endswith("/") else place.write_bytes(b"")
+    shutil.copy(next((other / "predictions").iterdir()), other / "predictions/fedcba9876543210.npz")
+    assert files_left(known, other) == ["predictions/.0123456789abcdef.npz.x7q_", "tmp/empty"]
+
+
+def test_messages_that_kill_hang_fail_and_leak_are_told_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bombardment, "HANG_SECONDS", 2.0)
+    order = {"unit": 0, "use": "verbs", "start": 0, "count": 10, "seed": 1}
+    here = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)])}
+    tally = Bombardment("tests.support.misbehaving", order, here).run()
+    assert tally.fates == {
+        **{"refused": 7, "uncaught": 1},
+        **{"ended its process": 1, "no answer in time": 1},
+    }
+    assert "message 3" in tally.ended[0] and "SIGABRT" in tally.ended[0]
+    assert "message 5" in tally.hangs[0] and "message 7" in tally.uncaught[0]
+    assert len(tally.memory) == 3 and not tally.broken
+    told = report_of([{"target": "a", "use": "verbs"} | tally.as_json()], "messages")
+    held = {one.what: one.held for one in told.figures}
+    assert held == {
+        "messages: hangs": False,
+        "messages: uncaught": False,
+        "messages: memory taken by one": True,
+        "messages: no answer afterwards": True,
+        "messages: memory flat": False,
+        "messages: children replaced": True,
+    }
+    deaf = Bombardment("tests.support.misbehaving", order | {"seed": 0, "start": 8}, here).run()
+    assert deaf.broken == ["a good message is not answered afterwards"]
+
+
+def test_what_is_cut_short_has_tried_every_target_and_command() -> None:
+    units = [Unit("a", "verbs", 1)] * 3 + [Unit("b", "verbs", 2)] * 2
+    assert [one.target for one in interleaved(units)] == ["a", "b", "a", "b", "a"]
+    of, random = {"run": 5, "rotate": 2}, np.random.default_rng(0)
+    points = chosen(of, 4, random)
+    assert Counter(command for command, _ in points) == {"run": 2, "rotate": 2}
+    everything = chosen(of, None, random)
+    assert len(everything) == len(set(everything)) == 7 and ("run", 5) in everything
+
+
+@pytest.mark.slow
+def test_a_small_soak_reaches_its_figures(whole: Path, tmp_path: Path) -> None:
+    counts = "--edits 30 --added 12 --cache-flips 60 --messages 60 --starts 3 --seed 5"
+    parts = "--only edits added cache messages starts"
+    told = tmp_path / "soak.json"
+    words = [*counts.split(), *parts.split(), "--run", str(whole), "--json", str(told)]
+    done = subprocess.run(
+        [sys.executable, "-m", "tools.soak", *words, "--out", str(tmp_path / "soak")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    content = json.loads(told.read_text())
+    assert content["reached"] and not content["faults"] and content["units_left"] == 0
+    assert {"edits", "starts", "cached"} <= {word for one in content["tried"] for word in one["tried"].split()}
