@@ -14,7 +14,7 @@ DIES, HANGS, FAILS, LEAKS = 3, 5, 7, 9
 def main() -> None:
     """Send the lines of a bombarded process; see ``tools.soak.bombarded``."""
     order = json.loads(sys.stdin.readline())
-    print("#wait\n#good 0.0\n#go", flush=True)
+    print("#wait\n#good 1 0.0 0.0\n#go", flush=True)
     for number in range(order["start"], order["count"]):
         if number == DIES:
             os.kill(os.getpid(), signal.SIGABRT)

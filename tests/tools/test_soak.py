@@ -148,7 +148,7 @@ def test_files_that_an_undisturbed_run_does_not_leave_are_named(whole: Path, oth
 def test_messages_that_kill_hang_fail_and_leak_are_told_apart(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(bombardment, "HANG_SECONDS", 2.0)
+    monkeypatch.setattr(bombardment, "SILENT_SECONDS", 2.0)
     order = {"unit": 0, "use": "verbs", "start": 0, "count": 10, "seed": 1}
     here = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)])}
     tally = Bombardment("tests.support.misbehaving", order, here).run()
@@ -174,7 +174,7 @@ def test_messages_that_kill_hang_fail_and_leak_are_told_apart(
 
 
 def test_what_is_cut_short_has_tried_every_target_and_command() -> None:
-    units = [Unit("a", "verbs", 1)] * 3 + [Unit("b", "verbs", 2)] * 2
+    units = [Unit("a", "verbs", 0, 1)] * 3 + [Unit("b", "verbs", 0, 2)] * 2
     assert [one.target for one in interleaved(units)] == ["a", "b", "a", "b", "a"]
     of, random = {"run": 5, "rotate": 2}, np.random.default_rng(0)
     points = chosen(of, 4, random)

@@ -3,7 +3,7 @@
 One line of JSON on standard input says what to do (``Order``); standard output gets a line per
 message, ``NUMBER<tab>FATE<tab>KIND``, and lines that begin with ``#`` and tell facts. A message that
 ends the process, or that it does not come back from, is the one after the last line: the process
-that reads them (``messages``) sees to that, and starts another.
+that reads them (``bombardment``) sees to that, and starts another.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ from typing import TextIO
 import numpy as np
 import psutil
 
-from he_compare.common.clock import Clock
 from he_compare.common.closed_memory import forbid_core_dumps
-from he_compare.common.contracts import Server
-from he_compare.common.errors import CompareError
+from he_compare.common.errors import MessageError
 from he_compare.common.service.framing import join, split
-from he_compare.common.types import Side
-from tools.soak.hostile import flipped, hostile
-from tools.soak.target_files import read_target
-from tools.soak.targets import Call, Target
+from tools.soak import attempts
+from tools.soak.attempts import Fate, Prepared
+from tools.soak.hostile import hostile
+from tools.soak.targets import Target
 
+VERBS, PUBLIC, FLIPS, FRAMES, SERVICE = "verbs", "public", "flips", "frames", "service"
 # Bytes of memory that a message may cost, besides some times its own length.
 MOST_BYTES, MOST_TIMES = 512 << 20, 16
 # What the whole process may take: a message that asks for more is not to take the machine along.
 MOST_DATA_BYTES = 6 << 30
-REBUILT_AFTER, FRAMED_SHARE = 100, 0.05
 RSS_EVERY = 50
+# A message may take so much longer than a good one, and so many times as long.
+HANG_SECONDS, HANG_TIMES = 5.0, 3.0
 
 
 @dataclass(frozen=True)
 class Order:
-    """What to do: ``count`` messages of a unit from ``start`` on. ``use``: verbs, public, flips."""
+    """What to do: messages number ``start`` to ``count`` of a target. ``use``: see above."""
 
     target: str
     use: str
@@ -50,134 +50,99 @@ class Order:
     start: int
     count: int
 
-    def generator(self, number: int) -> np.random.Generator:
-        """Return the generator of one message, which repeats it."""
-        return np.random.default_rng([self.seed, 7, self.unit, number])
+
+@dataclass(frozen=True)
+class Attack:
+    """One hostile message: its kind, its length, and what sends it."""
+
+    kind: str
+    length: int
+    send: Callable[[], Fate]
 
 
-class Bombarded:
-    """A server half, loaded anew now and then and brought to a random place of a good session."""
+def attacks(target: Target, prepared: Prepared, order: Order) -> Iterator[Attack]:
+    """Yield the messages of an order."""
+    span = {"count": order.count - order.start, "first": order.start}
+    if order.use == FRAMES:
+        yield from _frames(target, order)
+        return
+    if order.use == FLIPS:
+        made = attempts.flips(target, order.seed, **span)
+    else:
+        share = float(order.use == PUBLIC)
+        made = attempts.tries(target, order.seed, **span, material_share=share)
+    for one in made:
+        where = "" if one.place is None else f"{target.calls[one.place[0]].verb}: "
+        yield Attack(
+            f"{where}{one.what}",
+            len(one.message),
+            lambda one=one: prepared.try_at(one.place, one.message),
+        )
 
-    def __init__(self, target: Target, order: Order, say: Callable[[str], None]) -> None:
-        from he_compare.common import plugins
 
-        self.target, self.order, self.say = target, order, say
-        self.pipeline = plugins.load("pipelines", target.pipeline)
-        self.good_seconds = 0.0
-        self._fed_seconds, self._since, self._sent = 0.0, 0.0, 0
-        self.server = self._loaded(len(target.calls))
-        self.say(f"#good {self.good_seconds:.3f}")
+def _frames(target: Target, order: Order) -> Iterator[Attack]:
+    """Yield changed bodies of requests, which hold several messages."""
+    bodies = [join(call.messages) for call in target.calls]
+    for number in range(order.start, order.count):
+        random = np.random.default_rng([order.seed, 2, number])
+        kind, body = hostile(bodies[int(random.integers(len(bodies)))], random, bodies)
+        yield Attack(f"body: {kind}", len(body), lambda body=body: _split(body))
 
-    def messages(self) -> list[bytes]:
-        """Return good messages to mix in."""
-        return [message for call in self.target.calls for message in call.messages][:64]
 
-    def attack(self, number: int) -> tuple[str, str]:
-        """Send one hostile message; return its fate and its kind."""
-        random = self.order.generator(number)
-        kind, work = self._chosen(random)
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        try:
-            work()
-            fate = "answered"
-        except CompareError:
-            fate = "refused"
-        except MemoryError:
-            fate = "uncaught MemoryError"
-        except Exception as error:
-            fate = f"uncaught {type(error).__name__}"
-        grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) << 10
-        if grown > MOST_BYTES + MOST_TIMES * self._length:
-            self.say(f"#memory {number} {grown >> 20} MB: {kind}")
-        return fate, kind
+def _split(body: bytes) -> Fate:
+    start = time.perf_counter()
+    try:
+        split(body)
+        outcome, kind = attempts.Outcome.ANSWERED, ""
+    except MessageError:
+        outcome, kind = attempts.Outcome.REFUSED, ""
+    except Exception as error:
+        outcome, kind = attempts.Outcome.UNCAUGHT, type(error).__name__
+    return Fate(outcome, time.perf_counter() - start, kind)
 
-    def _chosen(self, random: np.random.Generator) -> tuple[str, Callable[[], object]]:
-        """Draw what is sent, and to what."""
-        if self.order.use == "public":
-            kind, material = hostile(self.target.public_material, random, self.messages())
-            self._length = len(material)
-            return f"public material: {kind}", lambda: self._load_and_ask(material)
-        verbs = sorted({call.verb for call in self.target.calls if call.messages})
-        verb = verbs[int(random.integers(len(verbs)))]
-        calls = [call for call in self.target.calls if call.verb == verb and call.messages]
-        call = calls[int(random.integers(len(calls)))]
-        kind, body = self._changed(call, random)
-        self._length = len(body)
-        return f"{verb}: {kind}", lambda: self._called(verb, body)
 
-    def _changed(self, call: Call, random: np.random.Generator) -> tuple[str, bytes]:
-        messages = list(call.messages)
-        if self.order.use != "flips" and random.random() < FRAMED_SHARE:
-            return hostile(join(messages), random, self.messages())
-        place = int(random.integers(len(messages)))
-        if self.order.use == "flips":
-            kind, messages[place] = "one bit flipped", flipped(messages[place], random)
-        else:
-            kind, messages[place] = hostile(messages[place], random, self.messages())
-        return kind, join(messages)
-
-    def _called(self, verb: str, body: bytes) -> bytes:
-        """Do what the service does with the body of a request."""
-        replies: list[bytes] = getattr(self.server, verb)(split(body), Clock(Side.SERVER))
-        return join(replies)
-
-    def _load_and_ask(self, material: bytes) -> None:
-        """Load a server half from public material; if it takes it, send it a good message."""
-        server: Server = self.pipeline.load_server(material)
-        first = self.target.calls[0]
-        if first.verb in server.verbs:
-            getattr(server, first.verb)(list(first.messages), Clock(Side.SERVER))
-
-    def renew(self, number: int) -> None:
-        """Load the server half anew where it is time, at a random place of a good session."""
-        self._sent += 1
-        stateless = len(self.target.calls) == 1
-        if self.order.use == "public" or stateless or self._sent < REBUILT_AFTER:
-            return
-        if time.monotonic() - self._since < 3 * self._fed_seconds:
-            return
-        calls = int(self.order.generator(number).integers(len(self.target.calls) + 1))
-        self.server = self._loaded(calls)
-
-    def _loaded(self, calls: int) -> Server:
-        self.say("#wait")
-        start = time.monotonic()
-        server: Server = self.pipeline.load_server(self.target.public_material)
-        for call in self.target.calls[:calls]:
-            begin = time.monotonic()
-            getattr(server, call.verb)(list(call.messages), Clock(Side.SERVER))
-            self.good_seconds = max(self.good_seconds, time.monotonic() - begin)
-        if self.order.use == "public":
-            self.good_seconds = time.monotonic() - start
-        self._since, self._sent = time.monotonic(), 0
-        self._fed_seconds = self._since - start
-        self.say("#go")
-        return server
-
-    def ends_well(self) -> bool:
-        """Say whether a new server half, or the old one of a stateless pipeline, still answers."""
-        try:
-            if len(self.target.calls) > 1:
-                self._loaded(len(self.target.calls))
-            else:
-                call = self.target.calls[0]
-                getattr(self.server, call.verb)(list(call.messages), Clock(Side.SERVER))
-        except Exception:
-            return False
-        return True
+def good_seconds(prepared: Prepared) -> tuple[float, bool]:
+    """Send a good message to every call; return the longest time, and whether all were answered."""
+    longest, well = 0.0, True
+    for number, call in enumerate(prepared.target.calls):
+        if call.messages:
+            fate = prepared.try_at((number, 0), call.messages[0])
+            longest = max(longest, fate.seconds)
+            well = well and fate.outcome is attempts.Outcome.ANSWERED
+    start = time.perf_counter()
+    material = prepared.try_at(None, prepared.target.public_material)
+    longest = max(longest, time.perf_counter() - start)
+    return longest, well and material.outcome is attempts.Outcome.ANSWERED
 
 
 def lines_of(order: Order, say: Callable[[str], None]) -> Iterator[str]:
     """Send all messages of an order; yield a line each."""
-    victim = Bombarded(read_target(Path(order.target)), order, say)
-    me = psutil.Process()
-    for number in range(order.start, order.count):
-        victim.renew(number)
-        fate, kind = victim.attack(number)
-        yield f"{number}\t{fate}\t{kind}"
+    target = Target.from_bytes(Path(order.target).read_bytes())
+    prepared, me = Prepared(target), psutil.Process()
+    say("#wait")
+    start = time.perf_counter()
+    longest, well = good_seconds(prepared)
+    say(f"#good {int(well)} {longest:.3f} {time.perf_counter() - start:.3f}")
+    limit = HANG_SECONDS + HANG_TIMES * longest
+    say("#go")
+    for number, one in enumerate(attacks(target, prepared, order), order.start):
+        before = _peak()
+        fate = one.send()
+        grown = _peak() - before
+        yield f"{number}\t{fate.outcome.value}\t{one.kind} {fate.kind}".rstrip()
+        if grown > MOST_BYTES + MOST_TIMES * one.length:
+            say(f"#memory {number} took {grown >> 20:,} MB: {one.kind}")
+        if fate.seconds > limit:
+            say(f"#slow {number} took {fate.seconds:.1f} s: {one.kind}")
         if number % RSS_EVERY == 0 or number == order.count - 1:
             say(f"#rss {number} {me.memory_info().rss}")
-    say(f"#alive {int(victim.ends_well())}")
+    say("#wait")
+    say(f"#alive {int(good_seconds(prepared)[1])}")
+
+
+def _peak() -> int:
+    """Return the most memory that this process has held so far, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
 
 
 def open_channel() -> TextIO:
@@ -187,20 +152,20 @@ def open_channel() -> TextIO:
     return answer
 
 
-def main() -> None:
+def serve(lines: Callable[[Order, Callable[[str], None]], Iterator[str]]) -> None:
     """Do what one line of standard input orders."""
-    forbid_core_dumps()
-    resource.setrlimit(resource.RLIMIT_DATA, (MOST_DATA_BYTES, MOST_DATA_BYTES))
     stream = open_channel()
     order = Order(**json.loads(sys.stdin.readline()))
 
     def say(line: str) -> None:
-        stream.write(f"{line}\n")
+        stream.write(line.replace("\n", " ") + "\n")
         stream.flush()
 
-    for line in lines_of(order, say):
-        say(line.replace("\n", " "))
+    for line in lines(order, say):
+        say(line)
 
 
 if __name__ == "__main__":
-    main()
+    forbid_core_dumps()
+    resource.setrlimit(resource.RLIMIT_DATA, (MOST_DATA_BYTES, MOST_DATA_BYTES))
+    serve(lines_of)

@@ -17,8 +17,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-HANG_SECONDS, WAIT_SECONDS = 5.0, 900.0
+WAIT_SECONDS = 900.0
 MOST_STARTS = 200
+# A process that says nothing for so long hangs, where a good message and a start take nothing.
+SILENT_SECONDS = 8.0
 
 
 @dataclass
@@ -53,7 +55,7 @@ class Bombardment:
         self.module, self.order, self.environment = module, dict(order), dict(environment)
         self.tally = Tally()
         self._next = int(order["start"])
-        self._limit = HANG_SECONDS
+        self._limit = SILENT_SECONDS
         self._first_rss = self._last_rss = 0
 
     def run(self) -> Tally:
@@ -96,7 +98,7 @@ class Bombardment:
             self.tally.broken.append(f"process ended with {code} at {self._next}: {words[:200]}")
             self._next = self.order["count"] if self._next == began else self._next
             return
-        what = f"message {self._next} of unit {self.order['unit']} ({self.order['use']})"
+        what = f"message {self._next} ({self.order['use']})"
         if finished:
             self.tally.ended.append(f"{what}: {_name(code)}: {words[:200]}")
             self.tally.fates["ended its process"] += 1
@@ -118,21 +120,25 @@ class Bombardment:
             number, fate, kind = line.split("\t", 2)
             self._next = int(number) + 1
             self.tally.fates[fate.split(" ")[0]] += 1
-            self.tally.kinds[kind.split(",")[0][:60]] += 1
+            self.tally.kinds[kind[:60]] += 1
             if fate.startswith("uncaught"):
-                what = f"message {number} of unit {self.order['unit']} ({self.order['use']})"
-                self.tally.uncaught.append(f"{fate}: {what}: {kind}")
+                self.tally.uncaught.append(f"message {number} ({self.order['use']}): {kind}")
             return
         word, _, rest = line[1:].partition(" ")
         if word in ("wait", "go"):
             self._waiting = word == "wait"
         elif word == "good":
-            self._limit = max(HANG_SECONDS, HANG_SECONDS + 3 * float(rest))
+            well, longest, start = rest.split()
+            self._limit = SILENT_SECONDS + 3 * float(longest) + 3 * float(start)
+            if well != "1":
+                self.tally.broken.append("a good message is not answered before")
         elif word == "rss":
             self._last_rss = int(rest.split()[1])
             self._first_rss = self._first_rss or self._last_rss
         elif word == "memory":
-            self.tally.greedy.append(f"unit {self.order['unit']}, message {rest}")
+            self.tally.greedy.append(f"message {rest}")
+        elif word == "slow":
+            self.tally.hangs.append(f"message {rest}")
         elif word == "alive":
             self._waiting = True
             if rest != "1":

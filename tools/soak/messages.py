@@ -19,14 +19,20 @@ from tools.soak.bombardment import Bombardment
 from tools.soak.campaign import Outcome, Part, Stopped
 from tools.soak.figures import Figure, Line, Report, counted, no_more_than
 from tools.soak.room import Room
-from tools.soak.target_files import read_target
+from tools.soak.bombarded import FLIPS, FRAMES, PUBLIC, SERVICE, VERBS
 from tools.soak.targets import Target, target_names
 
-VERBS, PUBLIC, FLIPS, SERVICE = "verbs", "public", "flips", "service"
 IN_PROCESS, OVER_HTTP = "tools.soak.bombarded", "tools.soak.bombarded_service"
 # Of all messages: to be public material; through the real service, besides all others.
-PUBLIC_SHARE, SERVICE_SHARE = 0.15, 0.01
-CHUNKS = {VERBS: 1000, PUBLIC: 300, FLIPS: 1000, SERVICE: 100}
+PUBLIC_SHARE, FRAMES_SHARE, SERVICE_SHARE = 0.15, 0.05, 0.01
+CHUNKS = {VERBS: 1000, PUBLIC: 300, FRAMES: 5000, FLIPS: 1000, SERVICE: 100}
+TRIED = {
+    VERBS: " to its verbs",
+    PUBLIC: " as public material",
+    FRAMES: " as bodies of requests",
+    SERVICE: " through the service",
+    FLIPS: "",
+}
 MAKING_SECONDS = 1800.0
 # A process that grew by more than this from its first messages to its last leaks.
 FLAT_TIMES, FLAT_BYTES = 1.25, 64 << 20
@@ -34,11 +40,12 @@ FLAT_TIMES, FLAT_BYTES = 1.25, 64 << 20
 
 @dataclass(frozen=True)
 class Unit:
-    """Messages of one use for one target, numbered from 0 to ``count``."""
+    """Messages of one use for one target, numbered from ``start`` to ``stop``."""
 
     target: str
     use: str
-    count: int
+    start: int
+    stop: int
 
 
 class Messages(Part):
@@ -64,10 +71,10 @@ class Messages(Part):
         place = self.folder.parent / "targets"
         self.room = Room(self.folder / "room", place / "cache")
         for name in target_names():
-            path = place / f"{name}-{self.seed}.target"
+            path = place / f"{name.replace(', ', '-')}-{self.seed}.target"
             if not path.is_file():
                 self._make(name, path)
-            self.targets[name], self._places[name] = read_target(path), path
+            self.targets[name], self._places[name] = Target.from_bytes(path.read_bytes()), path
         self._units = self.plan()
 
     def _make(self, name: str, path: Path) -> None:
@@ -88,12 +95,13 @@ class Messages(Part):
         """Share the messages among targets and uses."""
         units, total = [], sum(one.share for one in self.targets.values())
         for name, target in self.targets.items():
-            mine = max(1, round(self.count * target.share / total))
-            public = max(1, round(mine * PUBLIC_SHARE))
+            mine = max(4, round(self.count * target.share / total))
+            public, frames = (max(1, round(mine * s)) for s in (PUBLIC_SHARE, FRAMES_SHARE))
             for use, count in (
-                (VERBS, max(1, mine - public)),
+                (VERBS, mine - public - frames),
                 (PUBLIC, public),
-                (SERVICE, max(5, round(mine * SERVICE_SHARE))),
+                (FRAMES, frames),
+                (SERVICE, max(3, round(mine * SERVICE_SHARE))),
             ):
                 units += chunks(name, use, count)
         return interleaved(units)
@@ -110,8 +118,8 @@ class Messages(Part):
             "use": one.use,
             "seed": self.seed,
             "unit": unit,
-            "start": 0,
-            "count": one.count,
+            "start": one.start,
+            "count": one.stop,
         }
         module = OVER_HTTP if one.use == SERVICE else IN_PROCESS
         tally = Bombardment(module, order, self.room.environment).run()
@@ -144,7 +152,7 @@ class Flips(Messages):
 def chunks(name: str, use: str, count: int) -> list[Unit]:
     """Cut so many messages into units."""
     size = CHUNKS[use]
-    return [Unit(name, use, min(size, count - at)) for at in range(0, count, size)]
+    return [Unit(name, use, at, min(at + size, count)) for at in range(0, count, size)]
 
 
 def interleaved(units: Sequence[Unit]) -> list[Unit]:
@@ -166,10 +174,8 @@ def report_of(outcomes: Sequence[Outcome], what: str) -> Report:
         for one in mine:
             fates.update(one["fates"])
         kinds = len({kind for one in mine for kind in one["kinds"]})
-        tried = {VERBS: "to its verbs", PUBLIC: "as public material", SERVICE: "to the service"}
-        how = f"{what} {tried.get(use, '')}".strip()
         words = f"{counted(fates)}{_replaced(mine)}; {kinds} kinds"
-        lines.append(Line(f"{name}: {how}", sum(fates.values()), words))
+        lines.append(Line(f"{name}: {what}{TRIED[use]}", sum(fates.values()), words))
     return Report(tuple(lines), _figures(outcomes, what), _faults(outcomes))
 
 
