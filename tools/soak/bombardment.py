@@ -119,10 +119,10 @@ class Bombardment:
         if not line.startswith("#"):
             number, fate, kind = line.split("\t", 2)
             self._next = int(number) + 1
-            self.tally.fates[fate.split(" ")[0]] += 1
+            self.tally.fates["uncaught" if fate.startswith("uncaught") else fate] += 1
             self.tally.kinds[kind[:60]] += 1
             if fate.startswith("uncaught"):
-                self.tally.uncaught.append(f"message {number} ({self.order['use']}): {kind}")
+                self.tally.uncaught.append(f"message {number} ({self.order['use']}), {fate}: {kind}")
             return
         word, _, rest = line[1:].partition(" ")
         if word in ("wait", "go"):
@@ -144,7 +144,7 @@ class Bombardment:
             if rest != "1":
                 self.tally.broken.append("a good message is not answered afterwards")
         else:
-            self.tally.told[word] = float(rest)
+            self.tally.told[word] = self.tally.told.get(word, 0.0) + float(rest)
 
 
 def _lines(process: subprocess.Popen[bytes], patience: Any) -> Iterator[str | None]:

@@ -71,7 +71,7 @@ RUN = (
     *("--pipeline", "fhe-head"),
 )
 # How processes are told apart: by their command lines.
-FRONTS = ("he_compare.common.service.host", "he_compare.common.service.front")
+FRONTS = ("he_compare.common.service.front",)
 CHILDREN = ("he_compare.common.service.child",)
 DASK_WORKERS = ("spawn_main", "distributed.cli.dask_worker", "dask worker")
 
