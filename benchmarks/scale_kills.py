@@ -15,10 +15,12 @@ from pathlib import Path
 
 from benchmarks.rows import Row, main
 from tools.soak.campaign import Outcome, go_through
+from tools.soak.disturbed_runs import is_same
 from tools.soak.figures import Report
-from tools.soak.kills import Kills, Victim, is_same
+from tools.soak.kills import Kills
 from tools.soak.places import ALONE, SCHEDULER, WORKERS, Where
 from tools.soak.room import adopt_orphans
+from tools.soak.victims import Victim
 
 SEED, TRIES, QUICK_TRIES = 17, 20, 3
 # Who dies in turn.

@@ -8,18 +8,16 @@ are kept in a file; of CKKS the predicted classes have to be equal (see ``afterm
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
-import psutil
 
 from tools.soak.aftermath import (
     Aftermath,
@@ -30,11 +28,11 @@ from tools.soak.aftermath import (
 )
 from tools.soak.campaign import Outcome, Part, Stopped
 from tools.soak.cluster import certificates
-from tools.soak.figures import Figure, Line, Report, all_of, counted, no_more_than
+from tools.soak.disturbed_runs import report_of
+from tools.soak.figures import Report
 from tools.soak.places import ALONE, HOST, SCHEDULER, WORKERS, Place, Where, hosts_can_be_run
-from tools.soak.room import Room, below, left_after, words_of
-
-Victim: TypeAlias = Literal["driver", "server", "child", "worker", "scheduler", "host"]
+from tools.soak.room import Room, left_after
+from tools.soak.victims import Disturbance, Victim, strike
 
 # Who dies in turn, and where; a run of --workers 2 has its scheduler in the driver.
 TURNS: tuple[tuple[Where, Victim], ...] = (
@@ -70,27 +68,6 @@ RUN = (
     *("--pipeline", "block-scramble[cipher=vit_block,mode=adapted]"),
     *("--pipeline", "fhe-head"),
 )
-# How processes are told apart: by their command lines.
-FRONTS = ("he_compare.common.service.front",)
-CHILDREN = ("he_compare.common.service.child",)
-DASK_WORKERS = ("spawn_main", "distributed.cli.dask_worker", "dask worker")
-
-
-@dataclass(frozen=True)
-class Disturbance:
-    """What is done to a run: SIGKILL of a victim, or a signal to the driver, at ``share`` of it."""
-
-    where: Where
-    victim: Victim
-    signal: str
-    share: float
-    cold: bool
-
-    @property
-    def words(self) -> str:
-        """It, in words."""
-        cache = ", nothing cached" if self.cold else ""
-        return f"{self.signal} of the {self.victim}, {self.where}, at {self.share:.0%}{cache}"
 
 
 class Kills(Part):
@@ -119,6 +96,8 @@ class Kills(Part):
         """Run once without disturbance, with empty caches and then with full ones."""
         super().prepare()
         certificates(self.folder)
+        for name in ("cold", "undisturbed", "cache", "room-undisturbed"):  # of a soak before
+            shutil.rmtree(self.folder / name, ignore_errors=True)
         room = self._room("undisturbed", cold=False)
         for name, cold in (("cold", True), ("undisturbed", False)):
             begin = time.monotonic()
@@ -153,6 +132,7 @@ class Kills(Part):
     def _disturbed(
         self, unit: int, attempt: int, wanted: Disturbance, share: float
     ) -> tuple[bool, Aftermath, int]:
+        shutil.rmtree(self.folder / f"room-{unit}-{attempt}", ignore_errors=True)
         room = self._room(f"{unit}-{attempt}", cold=wanted.cold)
         out, found, resumes = room.folder / "run", Aftermath(), 0
         random = np.random.default_rng([self.seed, 2, unit])
@@ -178,6 +158,8 @@ class Kills(Part):
         if ended == 0:
             compare_runs(self.folder / "undisturbed", before, out, found)
         found.left += files_left(self._known, out, *self._beside(room))
+        if found.good:
+            shutil.rmtree(room.folder)
         return hit, found, resumes
 
     def _expected(self, wanted: Disturbance) -> float:
@@ -185,8 +167,8 @@ class Kills(Part):
         return self.seconds.get((wanted.where, wanted.cold), usual)
 
     def _room(self, name: str, *, cold: bool) -> Room:
-        cache = self.folder / (f"cache-{name}" if cold else "cache")
-        return Room(self.folder / f"room-{name}", cache)
+        folder = self.folder / f"room-{name}"
+        return Room(folder, folder / "cache" if cold else self.folder / "cache")
 
     def _beside(self, room: Room) -> tuple[Path, ...]:
         """What a run may leave files in besides its own folder. The key is shared by all tries."""
@@ -223,92 +205,10 @@ class Signals(Kills):
         return report_of(outcomes, "a signal at a random moment", "signals")
 
 
-def report_of(outcomes: Sequence[Outcome], how: str, name: str) -> Report:
-    """Return lines and figures of disturbed runs."""
-    lines = []
-    for who, count in Counter(one["who"] for one in outcomes).items():
-        mine = [one for one in outcomes if one["who"] == who]
-        lines.append(Line(f"{who}, {how}", count, _result(mine)))
-    n, total = len(outcomes), _totals(outcomes)
-    figures: list[Figure] = [
-        all_of(f"{name} after which the same command gave the same", n, sum(map(is_same, outcomes))),
-        *(no_more_than(f"{name}: {what}", 0, total[what]) for what in _COUNTED),
-    ]
-    faults = [f"{one['what']}: {words}" for one in outcomes if (words := _wrong(one))]
-    return Report(tuple(lines), tuple(figures), tuple(faults))
-
-
-_COUNTED = ("lost", "redone", "doubled", "orphans", "left")
-
-
-def _totals(outcomes: Sequence[Outcome]) -> Counter[str]:
-    total: Counter[str] = Counter()
-    for one in outcomes:
-        for name in _COUNTED:
-            total[name] += one[name] if isinstance(one[name], int) else len(one[name])
-    return total
-
-
-def is_same(one: Outcome) -> bool:
-    """Say whether the command ended as if nobody had disturbed it."""
-    return not (one["problems"] or one["differing"])
-
-
-def _wrong(one: Outcome) -> str:
-    fields = {name: one[name] for name in Aftermath().as_json()}
-    return Aftermath(**fields).words
-
-
-def _result(outcomes: Sequence[Outcome]) -> str:
-    total = _totals(outcomes)
-    again = Counter(one["resumes"] for one in outcomes)
-    went_on = sum(map(is_same, outcomes))
-    counts = ", ".join(f"{total[name]} {name}" for name in _COUNTED)
-    repeated = counted(Counter({f"with {n} repetitions": count for n, count in again.items()}))
-    return f"{went_on} end as an undisturbed run ({repeated}); {counts}"
-
-
 def _who(wanted: Disturbance) -> str:
     if wanted.signal != "SIGKILL":
         return wanted.signal
     return f"{wanted.victim}, {wanted.where}"
-
-
-def strike(
-    driver: subprocess.Popen[bytes],
-    place: Place,
-    wanted: Disturbance,
-    random: np.random.Generator,
-) -> bool:
-    """Disturb; say whether there was somebody to disturb before the run ended."""
-    while driver.poll() is None:
-        victims = victims_of(driver, place, wanted.victim)
-        if victims:
-            victim = victims[int(random.integers(len(victims)))]
-            try:
-                victim.send_signal(getattr(signal, wanted.signal))
-            except psutil.Error:
-                continue
-            return True
-        time.sleep(0.05)  # early moments come before the first of its kind: then as soon as it is
-    return False
-
-
-def victims_of(
-    driver: subprocess.Popen[bytes], place: Place, victim: Victim
-) -> list[psutil.Process]:
-    """Return the processes of a kind, in order of their numbers."""
-    if victim == "driver":
-        found = [psutil.Process(driver.pid)] if driver.poll() is None else []
-    elif victim in ("scheduler", "host"):
-        found = [place.top] if place.top is not None and place.top.is_running() else []
-    elif victim == "worker" and place.workers:
-        found = [one for one in place.workers if one.is_running()]
-    else:
-        names = {"server": FRONTS, "child": CHILDREN, "worker": DASK_WORKERS}[victim]
-        under = [one for pid in (driver.pid, *place.pids) for one in below(pid)]
-        found = [one for one in under if any(name in words_of(one) for name in names)]
-    return sorted(found, key=lambda one: one.pid)
 
 
 def ended_well(name: str, code: int, told: str) -> list[str]:
