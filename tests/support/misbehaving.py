@@ -1,4 +1,4 @@
-"""A process in the place of a bombarded one: it answers, dies, hangs and fails at known messages."""
+"""In the place of a bombarded process: it answers, dies, hangs and fails at known messages."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ from tools.soak.bombardment import Bombardment
 from tools.soak.campaign import Outcome, Part, Stopped, go_through
 from tools.soak.crashes import chosen
 from tools.soak.figures import Line, Report, all_of, no_more_than, printed
-from tools.soak.messages import interleaved, report_of, Unit
+from tools.soak.messages import Unit, interleaved, report_of
 
 
 class Counting(Part):
@@ -199,4 +199,6 @@ def test_a_small_soak_reaches_its_figures(whole: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     content = json.loads(told.read_text())
     assert content["reached"] and not content["faults"] and content["units_left"] == 0
-    assert {"edits", "starts", "cached"} <= {word for one in content["tried"] for word in one["tried"].split()}
+    assert {"edits", "starts", "cached"} <= {
+        word for one in content["tried"] for word in one["tried"].split()
+    }

@@ -54,7 +54,9 @@ def parser() -> argparse.ArgumentParser:
         "or all (default: 10)",
     )
     made.add_argument("--seed", type=_count, default=1, help="of everything drawn (default: 1)")
-    made.add_argument("--only", nargs="+", choices=sorted(PARTS), metavar="PART", help=_parts_help())
+    made.add_argument(
+        "--only", nargs="+", choices=sorted(PARTS), metavar="PART", help=_parts_help()
+    )
     made.add_argument("--run", type=Path, metavar="RUN", help="finished run to edit a copy of")
     made.add_argument("--json", type=Path, metavar="FILE", help="write all figures and faults")
     made.add_argument("--out", type=Path, default=Path("soak"), help="folder (default: soak)")

@@ -77,9 +77,7 @@ def _whole_records(folder: Path) -> Iterable[RunRecord]:
             continue
 
 
-def compare_runs(
-    undisturbed: Path, before: Mapping[str, int], out: Path, found: Aftermath
-) -> None:
+def compare_runs(undisturbed: Path, before: Mapping[str, int], out: Path, found: Aftermath) -> None:
     """Count what is lost, redone, doubled and different in a run folder.
 
     ``before``: its finished lines when it was disturbed.
@@ -89,7 +87,10 @@ def compare_runs(
     found.lost += sum(one not in held for one in before)
     found.redone += sum(after[one] > times for one, times in before.items())
     found.doubled += sum(times - 1 for times in after.values())
-    for what, names in (("missing", wanted.keys() - held.keys()), ("too many", held.keys() - wanted.keys())):
+    for what, names in (
+        ("missing", wanted.keys() - held.keys()),
+        ("too many", held.keys() - wanted.keys()),
+    ):
         if names:
             found.problems.append(f"{len(names)} cells {what} in the end")
     for identity in wanted.keys() & held.keys():

@@ -1,9 +1,9 @@
 """A process that is bombarded: it holds a server half and sends itself hostile messages.
 
 One line of JSON on standard input says what to do (``Order``); standard output gets a line per
-message, ``NUMBER<tab>FATE<tab>KIND``, and lines that begin with ``#`` and tell facts. A message that
-ends the process, or that it does not come back from, is the one after the last line: the process
-that reads them (``bombardment``) sees to that, and starts another.
+message, ``NUMBER<tab>FATE<tab>KIND``, and lines that begin with ``#`` and tell facts. A message
+that ends the process, or that it does not come back from, is the one after the last line: the
+process that reads them (``bombardment``) sees to that, and starts another.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Sends hostile messages through the real service: a server process as a run starts it.
 
 Orders and lines are those of ``bombarded``. What a message ends is the service's child, which the
-service replaces and counts; where the service itself has ended, that is told and another is started.
+service replaces and counts; where the service itself has ended, that is told and another one is
+started.
 """
 
 from __future__ import annotations
@@ -67,7 +68,9 @@ class Bombarded:
         if any(one.verb != "infer" for one in self.target.calls):
             self.close()
             self.server = self._started()
-        return all(self.send(one.verb, list(one.messages)) == "answered" for one in self.target.calls)
+        return all(
+            self.send(one.verb, list(one.messages)) == "answered" for one in self.target.calls
+        )
 
     def close(self) -> None:
         """End it; what it counted is kept."""

@@ -68,14 +68,17 @@ class Bombardment:
         return self.tally
 
     def _one_process(self) -> None:
-        with tempfile.TemporaryFile() as errors, subprocess.Popen(
-            [sys.executable, "-m", self.module],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            env=self.environment,
-            start_new_session=True,
-        ) as process:
+        with (
+            tempfile.TemporaryFile() as errors,
+            subprocess.Popen(
+                [sys.executable, "-m", self.module],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=self.environment,
+                start_new_session=True,
+            ) as process,
+        ):
             assert process.stdin is not None
             process.stdin.write((json.dumps({**self.order, "start": self._next}) + "\n").encode())
             process.stdin.flush()
@@ -122,7 +125,9 @@ class Bombardment:
             self.tally.fates["uncaught" if fate.startswith("uncaught") else fate] += 1
             self.tally.kinds[kind[:60]] += 1
             if fate.startswith("uncaught"):
-                self.tally.uncaught.append(f"message {number} ({self.order['use']}), {fate}: {kind}")
+                self.tally.uncaught.append(
+                    f"message {number} ({self.order['use']}), {fate}: {kind}"
+                )
             return
         word, _, rest = line[1:].partition(" ")
         if word in ("wait", "go"):

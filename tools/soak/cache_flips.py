@@ -52,7 +52,10 @@ class CacheFlips(Part):
         """Start the processes that hold the caches."""
         super().prepare()
         self._pool = ProcessPoolExecutor(
-            self.at_once, mp_context=get_context("spawn"), initializer=_begin, initargs=(self.folder,)
+            self.at_once,
+            mp_context=get_context("spawn"),
+            initializer=_begin,
+            initargs=(self.folder,),
         )
 
     def try_one(self, unit: int) -> Outcome:
@@ -131,7 +134,11 @@ def _one_bit_flipped(folder: Path, random: np.random.Generator) -> Iterator[str]
     near = min(len(data), 1024)
     at = int(random.integers(len(data)))
     if random.integers(2):
-        at = int(random.integers(near)) if random.integers(2) else len(data) - 1 - int(random.integers(near))
+        at = (
+            int(random.integers(near))
+            if random.integers(2)
+            else len(data) - 1 - int(random.integers(near))
+        )
     bit = int(random.integers(8))
     path.write_bytes(data[:at] + bytes([data[at] ^ 1 << bit]) + data[at + 1 :])
     yield f"{path.suffix} file, byte {at:,} of {len(data):,}, bit {bit}"

@@ -137,9 +137,7 @@ def go_through(part: Part, state: Path, deadline: float) -> Tried:
         part.close()
 
 
-def _outcomes(
-    part: Part, units: Sequence[int], deadline: float
-) -> Iterator[tuple[int, Outcome]]:
+def _outcomes(part: Part, units: Sequence[int], deadline: float) -> Iterator[tuple[int, Outcome]]:
     """Yield units and outcomes as they are done; begin none after the deadline."""
     left = iter(units)
     with ThreadPoolExecutor(part.at_once) as pool:

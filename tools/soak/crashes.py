@@ -104,7 +104,8 @@ def chosen(
     if count is None:
         return [one for each in points.values() for one in each]
     drawn = {
-        command: [each[i] for i in random.permutation(len(each))] for command, each in points.items()
+        command: [each[i] for i in random.permutation(len(each))]
+        for command, each in points.items()
     }
     rounds = [one[i] for i in range(max(of.values())) for one in drawn.values() if i < len(one)]
     return rounds[:count]

@@ -20,7 +20,9 @@ def report_of(outcomes: Sequence[Outcome], how: str, name: str) -> Report:
         lines.append(Line(f"{who}, {how}", count, _result(mine)))
     n, total = len(outcomes), _totals(outcomes)
     figures: list[Figure] = [
-        all_of(f"{name} after which the same command gave the same", n, sum(map(is_same, outcomes))),
+        all_of(
+            f"{name} after which the same command gave the same", n, sum(map(is_same, outcomes))
+        ),
         *(no_more_than(f"{name}: {what}", 0, total[what]) for what in COUNTED),
     ]
     faults = [f"{one['what']}: {words}" for one in outcomes if (words := _wrong(one))]

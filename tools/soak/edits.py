@@ -32,7 +32,14 @@ from tools.soak.finished_run import files_of, finished_run
 from tools.soak.room import Room
 
 SAMPLED = 50
-ADDED_NAMES = ("zzz.npz", "notes.txt", ".hidden", "extra/one.json", "{stem}2{suffix}", ".{name}.x7q_9")
+ADDED_NAMES = (
+    "zzz.npz",
+    "notes.txt",
+    ".hidden",
+    "extra/one.json",
+    "{stem}2{suffix}",
+    ".{name}.x7q_9",
+)
 
 
 @dataclass(frozen=True)
@@ -119,7 +126,9 @@ def _report(outcomes: Sequence[Outcome], what: str) -> Report:
     result = f"{len(found):,} found, exit 4" + (f"; missed: {counted(by_kind)}" if missed else "")
     kinds = len({one["file"] for one in outcomes})
     sampled = sum(one["sampled"] for one in outcomes)
-    line = Line(f"{what} ({kinds:,} files; {sampled:,} by a process of its own)", len(outcomes), result)
+    line = Line(
+        f"{what} ({kinds:,} files; {sampled:,} by a process of its own)", len(outcomes), result
+    )
     faults = [f"{one['what']}: verify ends with {one['code']} ({one['line']})" for one in missed]
     figure = all_of(f"{what}: found", len(outcomes), len(found))
     return Report((line,), (figure,), tuple(faults))

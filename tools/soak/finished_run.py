@@ -1,4 +1,4 @@
-"""The finished run that edits are made in: given, or made by a small run with all that one holds."""
+"""The finished run that edits are made in: given, or made with all that a run can hold."""
 
 from __future__ import annotations
 

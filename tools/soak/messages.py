@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from he_compare.common.environment import usable_cores
+from tools.soak.bombarded import FLIPS, FRAMES, PUBLIC, SERVICE, VERBS
 from tools.soak.bombardment import Bombardment
 from tools.soak.campaign import Outcome, Part, Stopped
 from tools.soak.figures import Figure, Line, Report, counted, no_more_than
 from tools.soak.room import Room
-from tools.soak.bombarded import FLIPS, FRAMES, PUBLIC, SERVICE, VERBS
 from tools.soak.targets import Target, target_names
 
 IN_PROCESS, OVER_HTTP = "tools.soak.bombarded", "tools.soak.bombarded_service"
@@ -156,7 +156,7 @@ def chunks(name: str, use: str, count: int) -> list[Unit]:
 
 
 def interleaved(units: Sequence[Unit]) -> list[Unit]:
-    """Put the units of all targets and uses in turn, so that a soak cut short has tried them all."""
+    """Put targets and uses in turn, so that a soak that is cut short has tried them all."""
     seen: Counter[tuple[str, str]] = Counter()
     placed = []
     for one in units:
@@ -200,8 +200,12 @@ def _figures(outcomes: Sequence[Outcome], what: str) -> tuple[Figure, ...]:
     figures = [
         no_more_than(f"{what}: hangs", 0, sum(len(one["hangs"]) for one in outcomes)),
         no_more_than(f"{what}: uncaught", 0, sum(len(one["uncaught"]) for one in outcomes)),
-        no_more_than(f"{what}: memory taken by one", 0, sum(len(one["greedy"]) for one in outcomes)),
-        no_more_than(f"{what}: no answer afterwards", 0, sum(len(one["broken"]) for one in outcomes)),
+        no_more_than(
+            f"{what}: memory taken by one", 0, sum(len(one["greedy"]) for one in outcomes)
+        ),
+        no_more_than(
+            f"{what}: no answer afterwards", 0, sum(len(one["broken"]) for one in outcomes)
+        ),
         Figure(
             f"{what}: memory flat",
             f"last at most {FLAT_TIMES:g} x first",

@@ -1,4 +1,4 @@
-"""What a disturbed run needs besides its driver: nothing, workers, a scheduler, or `compare host`."""
+"""What a disturbed run needs besides its driver: workers, a scheduler, `compare host`, nothing."""
 
 from __future__ import annotations
 

@@ -137,9 +137,7 @@ def left_after(
     return told
 
 
-def _unexpected(
-    expected: Collection[int], keep_below: Collection[int]
-) -> list[psutil.Process]:
+def _unexpected(expected: Collection[int], keep_below: Collection[int]) -> list[psutil.Process]:
     kept = {*expected, *keep_below}
     kept |= {one.pid for top in keep_below for one in below(top)}
     return [one for one in below() if one.pid not in kept]

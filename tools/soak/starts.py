@@ -91,7 +91,8 @@ class Starts(Part):
         others = Counter(
             f"exit {one['code']}: {one['last'][:200]}"
             for one in ended
-            if one["code"] not in (EXIT_OK, EXIT_USAGE) or (one["code"] and SAYS_SO not in one["last"])
+            if one["code"] not in (EXIT_OK, EXIT_USAGE)
+            or (one["code"] and SAYS_SO not in one["last"])
         )
         cells, doubled = (sum(one[name] for one in outcomes) for name in ("cells", "doubled"))
         result = f"{ran} ran, {said} said that another does; {cells} cells, {doubled} doubled"
