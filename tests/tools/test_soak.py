@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import shutil
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from he_compare.common.run.store import RunFolder, load_arrays, save_arrays
-from he_compare.comparisons.judging.scoring import score_run
-from tests.support.repository import ROOT
-from tests.support.samplerun import FHE, PLAIN, build
-from tools.soak import bombardment
 from tools.soak.aftermath import (
     Aftermath,
     compare_runs,
@@ -27,11 +18,8 @@ from tools.soak.aftermath import (
     finished_lines,
     kinds_of_files,
 )
-from tools.soak.bombardment import Bombardment
 from tools.soak.campaign import Outcome, Part, Stopped, go_through
-from tools.soak.crashes import chosen
 from tools.soak.figures import Line, Report, all_of, no_more_than, printed
-from tools.soak.messages import Unit, interleaved, report_of
 
 
 class Counting(Part):
@@ -81,16 +69,6 @@ def test_the_tables_tell_counts_figures_and_faults() -> None:
     assert [line.split("|")[-2].strip() for line in text.splitlines() if "lost" in line] == [
         "missed"
     ]
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run that verifies."""
-    made = build((PLAIN, FHE), classes=("a", "b"), n=40, untrained=False, rounds=1)
-    path = made.write(tmp_path_factory.mktemp("soak") / "run")
-    score_run(RunFolder(path))
-    RunFolder(path).write_sums()
-    return path
 
 
 @pytest.fixture
@@ -143,62 +121,3 @@ def test_files_that_an_undisturbed_run_does_not_leave_are_named(whole: Path, oth
         place.mkdir(parents=True) if name.endswith("/") else place.write_bytes(b"")
     shutil.copy(next((other / "predictions").iterdir()), other / "predictions/fedcba9876543210.npz")
     assert files_left(known, other) == ["predictions/.0123456789abcdef.npz.x7q_", "tmp/empty"]
-
-
-def test_messages_that_kill_hang_fail_and_leak_are_told_apart(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(bombardment, "SILENT_SECONDS", 2.0)
-    order = {"unit": 0, "use": "verbs", "start": 0, "count": 10, "seed": 1}
-    here = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)])}
-    tally = Bombardment("tests.support.misbehaving", order, here).run()
-    assert tally.fates == {
-        **{"refused": 7, "uncaught": 1},
-        **{"ended its process": 1, "no answer in time": 1},
-    }
-    assert "message 3" in tally.ended[0] and "SIGABRT" in tally.ended[0]
-    assert "message 5" in tally.hangs[0] and "message 7" in tally.uncaught[0]
-    assert len(tally.memory) == 3 and not tally.broken
-    told = report_of([{"target": "a", "use": "verbs"} | tally.as_json()], "messages")
-    held = {one.what: one.held for one in told.figures}
-    assert held == {
-        "messages: hangs": False,
-        "messages: uncaught": False,
-        "messages: memory taken by one": True,
-        "messages: no answer afterwards": True,
-        "messages: memory flat": False,
-        "messages: children replaced": True,
-    }
-    deaf = Bombardment("tests.support.misbehaving", order | {"seed": 0, "start": 8}, here).run()
-    assert deaf.broken == ["a good message is not answered afterwards"]
-
-
-def test_what_is_cut_short_has_tried_every_target_and_command() -> None:
-    units = [Unit("a", "verbs", 0, 1)] * 3 + [Unit("b", "verbs", 0, 2)] * 2
-    assert [one.target for one in interleaved(units)] == ["a", "b", "a", "b", "a"]
-    of, random = {"run": 5, "rotate": 2}, np.random.default_rng(0)
-    points = chosen(of, 4, random)
-    assert Counter(command for command, _ in points) == {"run": 2, "rotate": 2}
-    everything = chosen(of, None, random)
-    assert len(everything) == len(set(everything)) == 7 and ("run", 5) in everything
-
-
-@pytest.mark.slow
-def test_a_small_soak_reaches_its_figures(whole: Path, tmp_path: Path) -> None:
-    counts = "--edits 30 --added 12 --cache-flips 60 --messages 60 --starts 3 --seed 5"
-    parts = "--only edits added cache messages starts"
-    told = tmp_path / "soak.json"
-    words = [*counts.split(), *parts.split(), "--run", str(whole), "--json", str(told)]
-    done = subprocess.run(
-        [sys.executable, "-m", "tools.soak", *words, "--out", str(tmp_path / "soak")],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
-    content = json.loads(told.read_text())
-    assert content["reached"] and not content["faults"] and content["units_left"] == 0
-    assert {"edits", "starts", "cached"} <= {
-        word for one in content["tried"] for word in one["tried"].split()
-    }

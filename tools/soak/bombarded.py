@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -73,11 +74,8 @@ def attacks(target: Target, prepared: Prepared, order: Order) -> Iterator[Attack
         made = attempts.tries(target, order.seed, **span, material_share=share)
     for one in made:
         where = "" if one.place is None else f"{target.calls[one.place[0]].verb}: "
-        yield Attack(
-            f"{where}{one.what}",
-            len(one.message),
-            lambda one=one: prepared.try_at(one.place, one.message),
-        )
+        send = partial(prepared.try_at, one.place, one.message)
+        yield Attack(f"{where}{one.what}", len(one.message), send)
 
 
 def _frames(target: Target, order: Order) -> Iterator[Attack]:
@@ -86,7 +84,7 @@ def _frames(target: Target, order: Order) -> Iterator[Attack]:
     for number in range(order.start, order.count):
         random = np.random.default_rng([order.seed, 2, number])
         kind, body = hostile(bodies[int(random.integers(len(bodies)))], random, bodies)
-        yield Attack(f"body: {kind}", len(body), lambda body=body: _split(body))
+        yield Attack(f"body: {kind}", len(body), partial(_split, body))
 
 
 def _split(body: bytes) -> Fate:

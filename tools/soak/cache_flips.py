@@ -100,7 +100,10 @@ _caches: dict[str, Cache] = {}
 
 
 def _begin(folder: Path) -> None:
-    """Fill the caches of this process."""
+    """Fill the caches of this process. What it has to say of damage goes to a file."""
+    log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
     own = folder / f"caches-{os.getpid()}"
     for name, fill in (("features", _features), ("images", _images), ("artefacts", _artefacts)):
         place, ask = fill(own / name)

@@ -158,7 +158,7 @@ def chunks(name: str, use: str, count: int) -> list[Unit]:
 def interleaved(units: Sequence[Unit]) -> list[Unit]:
     """Put targets and uses in turn, so that a soak that is cut short has tried them all."""
     seen: Counter[tuple[str, str]] = Counter()
-    placed = []
+    placed: list[tuple[int, int, Unit]] = []
     for one in units:
         placed.append((seen[one.target, one.use], len(placed), one))
         seen[one.target, one.use] += 1
