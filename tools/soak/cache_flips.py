@@ -22,6 +22,7 @@ import numpy as np
 from he_compare.common.environment import usable_cores
 from tools.soak.campaign import Outcome, Part
 from tools.soak.figures import Line, Report, counted, no_more_than
+from tools.soak.invented import invented_images
 
 FLIPS_A_UNIT = 50
 SIZE, IMAGES = 32, 4
@@ -198,19 +199,12 @@ def _no_server(pipeline: str, public_material: bytes) -> Any:
 
 def _images(folder: Path) -> tuple[Path, Callable[[], tuple[bytes, bool]]]:
     """Fill the store of decoded images with a folder of pictures in two classes."""
-    from PIL import Image
-
     from he_compare.common.datasets.folder import DATASET
     from he_compare.common.datasets.stored.image_store import StoreWish, decoded_images
     from he_compare.common.types import Split
 
-    random, films = np.random.default_rng(1), folder / "films"
-    for label in ("ill", "well"):
-        (films / label).mkdir(parents=True)
-        for number in range(10):
-            image = random.integers(0, 256, (36, 40), dtype=np.uint8)
-            Image.fromarray(image).save(films / label / f"{number:02d}.png")
-    dataset = DATASET.open(str(films), None, "", 0)
+    invented_images(folder / "films", a_class=10)
+    dataset = DATASET.open(str(folder / "films"), None, "", 0)
     chosen = {split: np.arange(len(dataset.index(split).ids)) for split in Split}
 
     def ask() -> tuple[bytes, bool]:

@@ -7,7 +7,6 @@ Which operations there are, and what has to hold after a crash before one of the
 from __future__ import annotations
 
 import os
-import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -49,18 +48,17 @@ class Crashes(Part):
         """Count the operations of every command, and choose."""
         super().prepare()
         self.room = Room(self.folder / "room", self.folder / "cache")
+        self.place = self.folder / "states"
+        self.place.mkdir(exist_ok=True)
         with self._in_room():
-            self._of = {one: count_points(one, self.folder / f"count-{one}") for one in COMMANDS}
+            self._of = {one: count_points(one, self.place) for one in COMMANDS}
         self._points = chosen(self._of, self.count, np.random.default_rng([self.seed, 8]))
 
     def try_one(self, unit: int) -> Outcome:
         """Kill one command before one operation, and repeat it."""
         command, point = self._points[unit]
-        place = self.folder / "try"
-        shutil.rmtree(place, ignore_errors=True)
-        place.mkdir()
         with self._in_room():
-            problems = list(crash_before(command, point, place))
+            problems = list(crash_before(command, point, self.place))
         problems += [f"left: running: {one}" for one in left_after(5.0, ())]
         return {"command": command, "point": point, "problems": problems}
 

@@ -7,14 +7,13 @@ from pathlib import Path
 
 from he_compare.common.run.store import MANIFEST
 from tools.soak.campaign import Stopped
+from tools.soak.invented import SMALL, invented_images
 from tools.soak.room import Room
 
 # Attacks of the quick budget on a scrambler: some minutes. With a report in every format, a tape,
 # artefacts, pictures and predictions of validation images there is every kind of file.
 RUN = (
-    *("run", "--profile", "smoke", "--offline", "--audit", "--format", "md,html,pdf"),
-    *("--train-limit", "60", "--val-limit", "20", "--test-limit", "40", "--epochs", "1"),
-    *("--latency-images", "2", "--latency-rounds", "1", "--threads", "1", "--workers", "1"),
+    *("run", *SMALL, "--audit", "--format", "md,html,pdf", "--workers", "1"),
     *("--pipeline", "plaintext[model=logistic]"),
     *("--pipeline", "block-scramble[cipher=vit_block,mode=adapted]"),
 )
@@ -38,7 +37,8 @@ def finished_run(folder: Path, given: Path | None) -> Path:
         return run
     room = Room(folder / "room", folder / "cache")
     key = room.folder / "client.key"
-    done = room.run([*RUN, "--out", str(run), "--key", str(key)], RUN_SECONDS)
+    images = invented_images(folder / "images")
+    done = room.run([*RUN, *images, "--out", str(run), "--key", str(key)], RUN_SECONDS)
     if done.returncode not in (0, 3):  # 3: a control of the audit failed, the run is whole
         words = (done.stderr.strip().splitlines() or ["no words"])[-1]
         raise Stopped(f"the run to be edited ended with {done.returncode}: {words}")

@@ -30,6 +30,7 @@ from tools.soak.campaign import Outcome, Part, Stopped
 from tools.soak.cluster import certificates
 from tools.soak.disturbed_runs import report_of
 from tools.soak.figures import Report
+from tools.soak.invented import SMALL, invented_images
 from tools.soak.places import ALONE, HOST, SCHEDULER, WORKERS, Place, Where, hosts_can_be_run
 from tools.soak.room import Room, left_after
 from tools.soak.victims import Disturbance, Victim, strike
@@ -61,9 +62,7 @@ EXIT_CODES = {"SIGTERM": 143, "SIGINT": 130, "SIGHUP": 129}
 FASTER, MOST_MISSES = 0.85, 4
 RUN_SECONDS, MOST_RESUMES, ORPHAN_SECONDS = 900.0, 3, 5.0
 RUN = (
-    *("run", "--profile", "smoke", "--offline", "--no-audit", "--format", "md"),
-    *("--train-limit", "60", "--val-limit", "20", "--test-limit", "40", "--epochs", "1"),
-    *("--latency-images", "2", "--latency-rounds", "2", "--threads", "1"),
+    *("run", *SMALL, "--no-audit", "--format", "md"),
     *("--pipeline", "plaintext[model=logistic]"),
     *("--pipeline", "block-scramble[cipher=vit_block,mode=adapted]"),
     *("--pipeline", "fhe-head"),
@@ -180,7 +179,8 @@ class Kills(Part):
     def _start(self, room: Room, place: Place, out: Path) -> subprocess.Popen[bytes]:
         key = self.folder / "keys" / "client.key"
         key.parent.mkdir(exist_ok=True)
-        words = [*self.run, "--out", str(out), "--key", str(key), *place.options()]
+        images = invented_images(self.folder / "images")
+        words = [*self.run, *images, "--out", str(out), "--key", str(key), *place.options()]
         self._log(room).write_bytes(b"")
         return room.start(words, self._log(room))
 

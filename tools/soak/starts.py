@@ -16,12 +16,11 @@ from he_compare.comparisons.judging.verify import verify_run
 from tools.soak.aftermath import finished_lines
 from tools.soak.campaign import Outcome, Part, Stopped
 from tools.soak.figures import Line, Report, all_of, no_more_than
+from tools.soak.invented import SMALL, invented_images
 from tools.soak.room import Room, left_after
 
 RUN = (
-    *("run", "--profile", "smoke", "--offline", "--no-audit", "--format", "", "--quiet"),
-    *("--train-limit", "40", "--val-limit", "10", "--test-limit", "20", "--epochs", "1"),
-    *("--latency-images", "2", "--latency-rounds", "1", "--threads", "1", "--workers", "1"),
+    *("run", *SMALL, "--no-audit", "--format", "", "--quiet", "--workers", "1"),
     *("--pipeline", "plaintext[model=logistic]", "--pipeline", "local"),
 )
 SAYS_SO = "is being written by"
@@ -49,7 +48,8 @@ class Starts(Part):
         """Decode the images once, so that all starts come to the folder at about the same time."""
         super().prepare()
         self.room = Room(self.folder / "room", self.folder / "cache")
-        done = self.room.run([*RUN, "--out", str(self.folder / "none"), "--explain"])
+        self.run = [*RUN, *invented_images(self.folder / "images")]
+        done = self.room.run([*self.run, "--out", str(self.folder / "none"), "--explain"])
         if done.returncode != 0:
             words = (done.stderr.strip().splitlines() or ["no words"])[-1]
             raise Stopped(f"the run to be started many times cannot be planned: {words}")
@@ -57,7 +57,7 @@ class Starts(Part):
     def try_one(self, unit: int) -> Outcome:
         """Start them all, wait for all, and look at the folder."""
         out = self.folder / f"run-{unit}"
-        words = [*RUN, "--out", str(out), "--key", str(self.room.folder / "client.key")]
+        words = [*self.run, "--out", str(out), "--key", str(self.room.folder / "client.key")]
         done = subprocess.run(
             [sys.executable, "-m", "tools.soak.crowd", str(self.count), "--", *words],
             env=self.room.environment,
