@@ -201,6 +201,8 @@ def workers_here(
         "distributed.scheduler.worker-ttl": None,
         "distributed.nanny.pre-spawn-environ": thread_environment(threads),
         "distributed.admin.tick.limit": "1h",
+        # Of the scheduler, which would leave its folder in that of temporary files.
+        "temporary-directory": str(files),
     }
     with contextlib.ExitStack() as stack:
         stack.enter_context(dask.config.set(settings))

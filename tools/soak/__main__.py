@@ -57,6 +57,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--only", nargs="+", choices=sorted(PARTS), metavar="PART", help=_parts_help()
     )
+    made.add_argument(
+        "--targets", nargs="+", metavar="NAME", help="only these server halves (default: all)"
+    )
     made.add_argument("--run", type=Path, metavar="RUN", help="finished run to edit a copy of")
     made.add_argument("--json", type=Path, metavar="FILE", help="write all figures and faults")
     made.add_argument("--out", type=Path, default=Path("soak"), help="folder (default: soak)")
@@ -98,13 +101,13 @@ def _crashes(asked: argparse.Namespace, place: Path) -> Part:
 def _messages(asked: argparse.Namespace, place: Path) -> Part:
     from tools.soak.messages import Messages
 
-    return Messages(place, asked.seed, asked.messages)
+    return Messages(place, asked.seed, asked.messages, asked.targets)
 
 
 def _flips(asked: argparse.Namespace, place: Path) -> Part:
     from tools.soak.messages import Flips
 
-    return Flips(place, asked.seed, asked.flips)
+    return Flips(place, asked.seed, asked.flips, asked.targets)
 
 
 def _edits(asked: argparse.Namespace, place: Path) -> Part:

@@ -53,24 +53,39 @@ class Messages(Part):
 
     name = "messages"
 
-    def __init__(self, folder: Path, seed: int, count: int) -> None:
-        """``folder``: of the part; the targets lie beside it, for both parts that need them."""
+    def __init__(
+        self, folder: Path, seed: int, count: int, only: Sequence[str] | None = None
+    ) -> None:
+        """``folder``: of the part; the targets lie beside it, for both parts that need them.
+
+        ``only``: the server halves that are wanted, by name; None for all.
+        """
         super().__init__(folder, seed)
-        self.count = count
+        self.count, self.only = count, only
         self.at_once = min(usable_cores(), 4)
         self.targets: dict[str, Target] = {}
         self._places: dict[str, Path] = {}
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        return {"count": self.count, "targets": list(target_names())}
+        return {"count": self.count, "targets": self._names()}
+
+    def _names(self) -> list[str]:
+        """Return the server halves that are tried. Raises Stopped where one is not known here."""
+        known = target_names()
+        if self.only is None:
+            return list(known)
+        for name in self.only:
+            if name not in known:
+                raise Stopped(f"no server half {name!r} can be made here: name {', '.join(known)}")
+        return list(self.only)
 
     def prepare(self) -> None:
         """Make the targets that are not there yet, each in a process of its own."""
         super().prepare()
         place = self.folder.parent / "targets"
         self.room = Room(self.folder / "room", place / "cache")
-        for name in target_names():
+        for name in self._names():
             path = place / f"{name.replace(', ', '-')}-{self.seed}.target"
             if not path.is_file():
                 self._make(name, path)
