@@ -11,15 +11,25 @@ import pytest
 
 from tests.support.repository import ROOT
 
+COUNTS = {
+    "edits": 20,
+    "added": 10,
+    "cache-flips": 40,
+    "messages": 80,
+    "starts": 3,
+    "seed": 5,
+    "jobs": 1,
+}
+
 
 @pytest.mark.slow
 def test_a_small_soak_reaches_its_figures(whole: Path, tmp_path: Path) -> None:
-    counts = "--edits 30 --added 12 --cache-flips 60 --messages 60 --starts 3 --seed 5"
-    parts = "--only edits added cache messages starts"
     told = tmp_path / "soak.json"
-    words = [*counts.split(), *parts.split(), "--run", str(whole), "--json", str(told)]
+    counts = [word for name, value in COUNTS.items() for word in (f"--{name}", str(value))]
+    words = ["--only", "edits", "added", "cache", "messages", "starts", "--targets", "fhe-head"]
+    places = ["--run", str(whole), "--json", str(told), "--out", str(tmp_path / "soak")]
     done = subprocess.run(
-        [sys.executable, "-m", "tools.soak", *words, "--out", str(tmp_path / "soak")],
+        [sys.executable, "-m", "tools.soak", *counts, *words, *places],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -28,6 +38,9 @@ def test_a_small_soak_reaches_its_figures(whole: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     content = json.loads(told.read_text())
     assert content["reached"] and not content["faults"] and content["units_left"] == 0
-    assert {"edits", "starts", "cached"} <= {
-        word for one in content["tried"] for word in one["tried"].split()
-    }
+    tried = {line["tried"].partition(" (")[0]: line["count"] for line in content["tried"]}
+    assert tried["single-byte edits of a finished run"] == 20
+    assert tried["files removed from a finished run or added to it"] == 10
+    assert tried["cached features, one bit flipped"] >= 40
+    assert tried["simultaneous starts in one folder"] == 3
+    assert sum(count for name, count in tried.items() if name.startswith("fhe-head")) >= 80

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from he_compare.common.environment import fingerprint_environment
+from he_compare.common.environment import fingerprint_environment, usable_cores
 from tools.soak.cache_flips import CacheFlips
 from tools.soak.campaign import STATE, Part, Stopped, Tried, go_through
 from tools.soak.edits import Added, Edits
@@ -63,6 +63,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--run", type=Path, metavar="RUN", help="finished run to edit a copy of")
     made.add_argument("--json", type=Path, metavar="FILE", help="write all figures and faults")
     made.add_argument("--out", type=Path, default=Path("soak"), help="folder (default: soak)")
+    made.add_argument(
+        "--jobs",
+        type=int,
+        default=min(usable_cores(), 4),
+        help="units beside each other, where they do not disturb each other (default: the cores)",
+    )
     made.add_argument(
         "--minutes", type=float, default=math.inf, help="begin nothing new after so many"
     )
@@ -149,10 +155,10 @@ def wanted(asked: argparse.Namespace) -> list[Part]:
     ]
 
 
-def soak(parts: Sequence[Part], folder: Path, minutes: float) -> list[Tried]:
+def soak(parts: Sequence[Part], folder: Path, minutes: float, jobs: int) -> list[Tried]:
     """Go through the parts one after the other. Raises Stopped where one cannot be tried."""
     deadline = time.monotonic() + 60 * minutes
-    return [go_through(part, folder / STATE, deadline) for part in parts]
+    return [go_through(part, folder / STATE, deadline, jobs) for part in parts]
 
 
 def reached(tried: Sequence[Tried]) -> bool:
@@ -182,7 +188,7 @@ def main() -> int:
     asked.out.mkdir(parents=True, exist_ok=True)
     adopt_orphans()
     try:
-        tried = soak(wanted(asked), asked.out, asked.minutes)
+        tried = soak(wanted(asked), asked.out, asked.minutes, max(1, asked.jobs))
     except Stopped as reason:
         print(f"stopped: {reason}", file=sys.stderr)
         return EXIT_STOPPED

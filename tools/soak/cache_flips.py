@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 
-from he_compare.common.environment import usable_cores
 from tools.soak.campaign import Outcome, Part
 from tools.soak.figures import Line, Report, counted, no_more_than
 from tools.soak.invented import invented_images
@@ -34,11 +33,11 @@ class CacheFlips(Part):
     """Flips one bit of a cache at a time."""
 
     name = "cache"
+    bears_company = True
 
     def __init__(self, folder: Path, seed: int, count: int) -> None:
         super().__init__(folder, seed)
         self.count = count
-        self.at_once = min(usable_cores(), 4)
 
     @property
     def units(self) -> int:

@@ -29,10 +29,14 @@ class Stopped(Exception):
 
 
 class Part(ABC):
-    """Something that is tried many times. ``at_once``: so many units beside each other."""
+    """Something that is tried many times.
+
+    ``bears_company``: whether units may be tried beside each other, ``at_once`` of them.
+    """
 
     name: str
     at_once = 1
+    bears_company = False
 
     def __init__(self, folder: Path, seed: int) -> None:
         """``folder``: the part's own, made if missing."""
@@ -116,8 +120,12 @@ class Tried:
     left: int
 
 
-def go_through(part: Part, state: Path, deadline: float) -> Tried:
-    """Try all units of a part that are not done yet, until ``deadline`` (``time.monotonic``)."""
+def go_through(part: Part, state: Path, deadline: float, jobs: int = 1) -> Tried:
+    """Try all units of a part that are not done yet, until ``deadline`` (``time.monotonic``).
+
+    ``jobs``: how many beside each other, where the part bears it.
+    """
+    part.at_once = jobs if part.bears_company else 1
     ledger = Ledger(
         state / f"{part.name}.jsonl", {"seed": part.seed, "settings": dict(part.settings)}
     )

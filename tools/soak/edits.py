@@ -23,7 +23,6 @@ from typing import Any
 
 import numpy as np
 
-from he_compare.common.environment import usable_cores
 from he_compare.common.errors import EXIT_INTEGRITY
 from he_compare.common.identity import file_digest
 from tools.soak.campaign import Outcome, Part, Stopped
@@ -54,12 +53,12 @@ class Edits(Part):
     """Changes one byte of one file at a time."""
 
     name = "edits"
+    bears_company = True
 
     def __init__(self, folder: Path, seed: int, count: int, given: Path | None) -> None:
         """``given``: the finished run, None to make one."""
         super().__init__(folder, seed)
         self.count, self.given = count, given
-        self.at_once = min(usable_cores(), 4)
 
     @property
     def units(self) -> int:

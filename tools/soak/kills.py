@@ -145,7 +145,7 @@ class Kills(Part):
                 self.seconds[wanted.where, wanted.cold] = time.monotonic() - begin
             before = finished_lines(out)
             if wanted.signal != "SIGKILL" and hit:
-                found.problems += ended_well(wanted.signal, ended, told)
+                found.problems += ended_well(wanted.signal, ended, told, begun=out.exists())
             found.orphans += left_after(ORPHAN_SECONDS, place.pids, place.tops)
             place.mend()
             while ended != 0 and resumes < MOST_RESUMES:
@@ -211,9 +211,14 @@ def _who(wanted: Disturbance) -> str:
     return f"{wanted.victim}, {wanted.where}"
 
 
-def ended_well(name: str, code: int, told: str) -> list[str]:
-    """Return what is wrong with how a command ended after a signal that asked it to."""
-    problems = []
+def ended_well(name: str, code: int, told: str, *, begun: bool) -> list[str]:
+    """Return what is wrong with how a command ended after a signal that asked it to.
+
+    ``begun``: whether there was a run folder; before, Python itself may still be loading.
+    """
+    problems: list[str] = []
+    if not begun and code == -getattr(signal, name):
+        return problems
     if code not in (EXIT_CODES[name], 0):  # 0: the signal came in the last moment
         problems.append(f"ended with {code} instead of {EXIT_CODES[name]}")
     if code != 0 and "run the same command again" not in told:

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from he_compare.common.environment import usable_cores
 from tools.soak.bombarded import FLIPS, FRAMES, PUBLIC, SERVICE, VERBS
 from tools.soak.bombardment import Bombardment
 from tools.soak.campaign import Outcome, Part, Stopped
@@ -52,6 +51,7 @@ class Messages(Part):
     """Hostile messages of every kind."""
 
     name = "messages"
+    bears_company = True
 
     def __init__(
         self, folder: Path, seed: int, count: int, only: Sequence[str] | None = None
@@ -62,7 +62,6 @@ class Messages(Part):
         """
         super().__init__(folder, seed)
         self.count, self.only = count, only
-        self.at_once = min(usable_cores(), 4)
         self.targets: dict[str, Target] = {}
         self._places: dict[str, Path] = {}
 
