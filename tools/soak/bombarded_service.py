@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import psutil
 
 from he_compare.common.clock import Clock
@@ -20,6 +21,7 @@ from he_compare.common.service.process import ServerProcess
 from he_compare.common.types import Side
 from tools.soak import attempts
 from tools.soak.bombarded import RSS_EVERY, Order, serve
+from tools.soak.hostile_requests import hostile_request, sent
 from tools.soak.targets import Target
 
 CALL_SECONDS, LOAD_SECONDS = 60.0, 60.0
@@ -55,6 +57,15 @@ class Bombarded:
             self._start_again_where_it_ended()
             return "uncaught loss of the connection"
         return "answered"
+
+    def asked_hostilely(self, random: np.random.Generator) -> tuple[str, str]:
+        """Send hostile HTTP to the port; return its fate and what it was."""
+        http = self.server._http
+        token = http.headers["authorization"].removeprefix("Bearer ")
+        kind, request = hostile_request(random, token, f"/v1/sessions/{self.server._session}")
+        fate = sent(http.base_url.port or 0, request)
+        self._start_again_where_it_ended()
+        return fate, kind
 
     def _start_again_where_it_ended(self) -> None:
         if psutil.pid_exists(self.server.front_pid) and self.server.measure_peak() is not None:
@@ -97,9 +108,15 @@ def lines_of(order: Order, say: Callable[[str], None]) -> Iterator[str]:
     say(f"#good {int(victim.answers())} {LOAD_SECONDS / 3:.1f} 0.0")
     say("#go")
     count = order.count - order.start
-    made = attempts.tries(target, order.seed + 1, count, first=order.start, material_share=0.0)
+    made: Iterator[attempts.Try] = attempts.tries(
+        target, order.seed + 1, count, first=order.start, material_share=0.0
+    )
     try:
         for number, one in enumerate(made, order.start):
+            if number % 4 == 3:  # of four, one is no message but hostile HTTP
+                random = np.random.default_rng([order.seed, 3, number])
+                yield "\t".join((str(number), *victim.asked_hostilely(random)))
+                continue
             assert one.place is not None
             call = target.calls[one.place[0]]
             messages = list(call.messages)
