@@ -31,7 +31,7 @@ from he_compare.common.contracts import OpenDataset, RunContext, RunSettings
 from he_compare.common.datasets.chestxray import DATASET as CHEST
 from he_compare.common.datasets.folder import DATASET as FOLDER
 from he_compare.common.datasets.opened.choice import load_batch
-from he_compare.common.run.store import ArtefactFolder
+from he_compare.common.run.kept_artefacts import ArtefactFolder
 from he_compare.common.service.process import ServerProcess
 from he_compare.common.types import Float64Array, ImageBatch, IntArray, Side, Split
 from he_compare.comparisons.measuring.dataset_opening import open_dataset

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from he_compare.common.environment import fingerprint_environment, usable_cores
-from he_compare.common.run.store import write_atomic
+from he_compare.common.files import write_atomic
 
 HEADINGS = ("name", "value", "unit", "n", "peer", "peer value", "ratio")
 

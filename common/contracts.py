@@ -24,7 +24,6 @@ A pipeline that cannot run here raises ``UnavailableError`` from ``fit`` or says
 
 from __future__ import annotations
 
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from copy import copy
@@ -41,6 +40,7 @@ from he_compare.common.run.records import DatasetCard, SecurityClaims
 from he_compare.common.run.severity import NOTHING_TO_ATTACK
 from he_compare.common.scheme import KeyedScheme, PictureShape, Scheme
 from he_compare.common.sources import sources_of
+from he_compare.common.temporary_folders import swept_folder
 from he_compare.common.types import (
     MAX_CLASSES,
     FheMode,
@@ -354,10 +354,8 @@ class Deployed:
 
     def again(self) -> Deployment:
         """Deploy the same fitted pipeline with a fresh key of the operating system's generator."""
-        with tempfile.TemporaryDirectory() as folder:
-            fresh = replace(
-                self.context, clock=Clock(Side.CLIENT), key_file=Path(folder) / "client.key"
-            )
+        with swept_folder("key") as folder:
+            fresh = replace(self.context, clock=Clock(Side.CLIENT), key_file=folder / "client.key")
             # A copy: what a deployment remembers of itself stays that of the run.
             return copy(self.fitted).deploy(fresh)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 import time
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING
+
+from he_compare.common.kept import STORAGE_LOG
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -24,6 +27,18 @@ class _Step:
     last_line: float = -PLAIN_SECONDS
 
 
+class NotesHandler(logging.Handler):
+    """Shows what a logger says among the lines of a command."""
+
+    def __init__(self, progress: ProgressReporter) -> None:
+        super().__init__()
+        self._progress = progress
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print the message as a note, even if the command is quiet."""
+        self._progress.say(f"note: {record.getMessage()}")
+
+
 class ProgressReporter:
     """Shows one line for the run and one for every step under way."""
 
@@ -31,8 +46,10 @@ class ProgressReporter:
         self.quiet = quiet
         self._rich: Progress | None = None
         self._steps: dict[str, _Step] = {}
+        self._notes = NotesHandler(self)
 
     def __enter__(self) -> ProgressReporter:
+        STORAGE_LOG.addHandler(self._notes)
         if not self.quiet and sys.stderr is not None and sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import (
@@ -60,6 +77,7 @@ class ProgressReporter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        STORAGE_LOG.removeHandler(self._notes)
         if self._rich is not None:
             self._rich.stop()
 

@@ -53,6 +53,8 @@ def run_command(
     config = load_config(profile, overrides)
     folder = RunFolder(out or Path("runs") / f"{default_folder_name(dataset, data_dir)}-{profile}")
     with ProgressReporter(quiet=quiet) as progress, ExitStack() as stack:
+        if not (explain or estimate):
+            stack.enter_context(folder.claimed())
         progress.line(f"planning {dataset}, profile {profile}")
         from he_compare.comparisons.estimating.announcing import announce_estimate, estimate_run
         from he_compare.comparisons.measuring import resuming
@@ -74,38 +76,26 @@ def run_command(
             print(estimate_run(plan, *place, progress, staff.count, as_json=as_json))
             return EXIT_OK
         _announce(plan, progress)
-        if folder.exists():
-            resuming.require_same_plan(folder, plan)
-        elif folder.path.exists():
-            folder.create(plan.manifest())
-        folder.lock()
-        try:
-            if not folder.exists():
-                folder.create(plan.manifest())
-            resuming.add_seeds(folder, plan)
-            folder.keep_copies(plan.copies)
-            if folder.recover():
-                progress.line("incomplete record from a crash ignored; its cell runs again")
-            announce_estimate(plan, folder, default_cache_dir(), progress, staff.count)
-            measurer = _measurer(plan, folder, progress)
-            make_executor = partial(
-                executor_of,
-                *(staff, plan, folder),
-                dataset=dataset,
-                data_dir=data_dir,
-                offline=offline,
-                require_real=require_real,
-                cache_dir=default_cache_dir(),
-                taped=measurer.taped,
-                progress=progress,
-            )
-            with _executor(staff, make_executor, plan, folder) as executor:
-                outcome = _execute(executor, measurer, plan, folder, progress)
-                scoring.score_run(folder)
-                attacks = _audit(executor, plan, folder, measurer, progress)
-            folder.write_sums()
-        finally:
-            folder.unlock()
+        _begin(folder, plan, progress)
+        announce_estimate(plan, folder, default_cache_dir(), progress, staff.count)
+        measurer = _measurer(plan, folder, progress)
+        make_executor = partial(
+            executor_of,
+            *(staff, plan, folder),
+            dataset=dataset,
+            data_dir=data_dir,
+            offline=offline,
+            require_real=require_real,
+            cache_dir=default_cache_dir(),
+            taped=measurer.taped,
+            progress=progress,
+        )
+        with _executor(staff, make_executor, plan, folder) as executor:
+            outcome = _execute(executor, measurer, plan, folder, progress)
+            scoring.score_run(folder)
+            attacks = _audit(executor, plan, folder, measurer, progress)
+        # The report adds its own: what was measured is complete without it.
+        folder.write_sums()
         progress.line("writing the report")
         paths = render(folder.path)
     print(show.table(read_run(folder), terminal_columns()))
@@ -121,6 +111,27 @@ def run_command(
     unfinished = [r for r in folder.records() if r.status not in (Status.OK, Status.UNAVAILABLE)]
     failed = unfinished or outcome.failed or _attacks_failed(attacks)
     return EXIT_CELLS_FAILED if failed else EXIT_OK
+
+
+def _begin(folder: RunFolder, plan: Any, progress: ProgressReporter) -> None:
+    """Begin a run in a new folder, or make one that was begun ready to go on.
+
+    Raises UsageError where the folder holds another run, or something else.
+    """
+    from he_compare.comparisons.measuring import resuming
+    from he_compare.comparisons.measuring.sample_pictures import mend_sample_pictures
+
+    if not folder.exists():
+        folder.create(plan.manifest())
+    resuming.require_same_plan(folder, plan)
+    mended = resuming.mend_manifest(folder, plan)
+    resuming.add_seeds(folder, plan)
+    folder.keep_copies(plan.copies)
+    for line in filter(None, (mended, *folder.recover())):
+        progress.say(f"note: {line}")
+    folder.remove_orphans()
+    if plan.config.pictures:
+        mend_sample_pictures(folder, plan, resuming.kept_cells(folder).done)
 
 
 def _settled(config: RunConfig, offline: bool, progress: ProgressReporter) -> RunConfig:
@@ -148,7 +159,9 @@ def _executor(
     folder: RunFolder,
 ) -> AbstractContextManager[Any]:
     """Start what runs cells and attacks on workers; None where this process does all there is."""
-    done = {one.identity for one in folder.records() if one.status is Status.OK}
+    from he_compare.comparisons.measuring.resuming import kept_cells
+
+    done = kept_cells(folder).done
     left = [cell for cell in plan.cells() if cell.identity not in done]
     if staff.alone or not (left or plan.config.audit != "none"):
         return nullcontext()

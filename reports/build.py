@@ -6,6 +6,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from he_compare.common.errors import UsageError
+from he_compare.common.files import write_atomic
 from he_compare.common.run.spelling import moment
 from he_compare.common.run.store import RunFolder
 from he_compare.common.run.view import RunView, read_run
@@ -14,7 +16,9 @@ from he_compare.reports.banners import banners
 from he_compare.reports.document.nodes import Attachment, Document, Inline, inline
 from he_compare.reports.parts import sections_of
 from he_compare.reports.record_index import with_record_index
-from he_compare.reports.render import check_formats, render
+from he_compare.reports.render import check_formats, rendered
+
+REPORT = "report"
 
 
 def build_document(run: RunFolder) -> Document:
@@ -37,14 +41,47 @@ def build_document(run: RunFolder) -> Document:
 def write_report(run_path: Path, formats: Sequence[str], out: Path | None = None) -> list[Path]:
     """Write the report of a run in each format and return the files, in the order asked for.
 
-    ``out`` is the folder to write to, ``RUN/report`` by default. Raises UsageError on an unknown
+    ``out`` is the folder to write to, ``RUN/report`` by default: then the sums of what was written
+    are written again. Raises UsageError on an unknown
     format, a folder that is no run or one that cannot be written; UnavailableError where a
     renderer's library is missing.
     """
     check_formats(formats)
-    document = build_document(RunFolder(run_path))
-    folder = out if out is not None else run_path / "report"
-    return [render(document, format, folder) for format in dict.fromkeys(formats)]
+    run = RunFolder(run_path)
+    run.manifest()
+    folder = out if out is not None else run_path / REPORT
+    written: list[Path] = []
+    if not folder.resolve().is_relative_to(run_path.resolve()):
+        return _write(run, formats, folder, written)
+    with run.claimed():
+        try:
+            return _write(run, formats, folder, written)
+        finally:  # one format may be written and the next be refused
+            if written:
+                home = run_path.resolve()
+                run.add_to_sums(*(one.resolve().relative_to(home).as_posix() for one in written))
+
+
+def _write(run: RunFolder, formats: Sequence[str], folder: Path, written: list[Path]) -> list[Path]:
+    """Write a report and return the files to open; all that are written are noted."""
+    document = build_document(run)
+    paths = []
+    for name in dict.fromkeys(formats):
+        files = rendered(document, name)
+        first, *others = files
+        # The one to open is written last. What it refers to can be made again: waiting for the disk
+        # after each of some hundred pictures would take longer than making them.
+        for one in (*others, first):
+            try:
+                write_atomic(folder / one, files[one], lasting=one == first)
+            except OSError as error:
+                raise UsageError(
+                    f"cannot write the report to {folder / one}: {error.strerror or error}",
+                    fix="free some space, or name another folder with --out",
+                ) from None
+            written.append(folder / one)
+        paths.append(folder / first)
+    return paths
 
 
 def _subtitle(view: RunView) -> Inline:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from he_compare.common.errors import UsageError
+from he_compare.common.files import write_atomic
 from he_compare.common.run.protection import secrecy_of
 from he_compare.common.run.spelling import MISSING, fixed, kilobytes, milliseconds, moment
-from he_compare.common.run.store import RunFolder, write_atomic
+from he_compare.common.run.store import RunFolder
 from he_compare.common.run.timing import latency_of
 from he_compare.common.run.view import PipelineView, RunView, read_run
 from he_compare.reports.document.nodes import (

@@ -14,15 +14,21 @@ from he_compare.block_scramble.folder.image_files import (
     list_files,
 )
 from he_compare.block_scramble.folder.manifest import (
+    RESTORED,
     FolderManifest,
     RestoredFile,
     RestoredFolder,
     read_manifest,
     read_restored,
 )
-from he_compare.block_scramble.folder.places import check_apart, existing_folder, is_empty
+from he_compare.block_scramble.folder.places import alone_in, check_apart, existing_folder, is_empty
 from he_compare.block_scramble.folder.sealing import POLICY_OPTION, FolderChoice, FolderCipher
-from he_compare.block_scramble.folder.work import DecryptFile, FolderOutcome, work_off
+from he_compare.block_scramble.folder.work import (
+    DecryptFile,
+    FolderOutcome,
+    restored_name,
+    work_off,
+)
 from he_compare.block_scramble.keys import key_files
 from he_compare.block_scramble.keys.client_key import ClientKey
 from he_compare.common.contracts import Progress
@@ -41,17 +47,18 @@ def decrypt_folder(
     manifest.check(key, source)
     _refuse_foreign(source, manifest)
     check_apart(source, target)
-    known = _done_before(target, manifest)
     options = manifest.parameters | {POLICY_OPTION: manifest.key_policy.value}
     choice = FolderChoice(manifest.cipher, options)
-    work = DecryptFile(source, target, FolderCipher(choice, key), known)
     entries = sorted(manifest.files, key=lambda entry: (entry.shape, entry.source))
-    files: dict[str, RestoredFile] = dict(known)
+    with alone_in(target, [*(restored_name(one) for one in entries), RESTORED]):
+        known = _done_before(target, manifest)
+        work = DecryptFile(source, target, FolderCipher(choice, key), known)
+        files: dict[str, RestoredFile] = dict(known)
 
-    def save() -> None:
-        RestoredFolder(folder=manifest.folder, files=files).write(target)
+        def save() -> None:
+            RestoredFolder(folder=manifest.folder, files=files).write(target)
 
-    kept = work_off("decrypting images", entries, work, files, save, progress)
+        kept = work_off("decrypting images", entries, work, files, save, progress)
     kept_note = f", {kept} already done" if kept else ""
     missing = manifest.images - len(entries)
     notes = []
@@ -93,12 +100,20 @@ def _refuse_foreign(source: Path, manifest: FolderManifest) -> None:
 
 
 def _done_before(target: Path, manifest: FolderManifest) -> dict[str, RestoredFile]:
-    """Return what an earlier call decrypted. Raises UsageError on a folder of anything else."""
+    """Return what an earlier call decrypted. Raises UsageError on a folder of anything else.
+
+    Notes that do not read are made again, where there is nothing but what this call writes.
+    """
     if is_empty(target):
         return {}
     before = read_restored(target)
-    if before is None or before.folder != manifest.folder:
-        raise UsageError(
-            f"{target} is not empty and holds something else", fix="pass a new or empty folder"
-        )
-    return before.files
+    if before is not None and before.folder == manifest.folder:
+        return before.files
+    ours = {RESTORED, *map(restored_name, manifest.files)}
+    if before is None and (target / RESTORED).is_file():
+        found = list_files(target, frozenset())
+        if ours.issuperset(found.others):
+            return {}
+    raise UsageError(
+        f"{target} is not empty and holds something else", fix="pass a new or empty folder"
+    )

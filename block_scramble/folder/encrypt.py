@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from he_compare.block_scramble.folder.image_files import (
+    SUFFIX_OF,
     Listing,
     check_names,
     check_size,
@@ -27,6 +28,7 @@ from he_compare.block_scramble.folder.manifest import (
     read_manifest,
 )
 from he_compare.block_scramble.folder.places import (
+    alone_in,
     check_apart,
     check_key_outside,
     check_writable,
@@ -75,16 +77,18 @@ def encrypt_folder(
     # A cipher that cannot be used is refused here, under a key that nobody keeps.
     first = read_plain(source / order[0], order[0], size, survey.depth)
     FolderCipher(choice, ClientKey.generate()).encrypt(first)
-    key, manifest = _begin(target, key_file, choice, size, listing)
-    known = {entry.source: entry for entry in manifest.files}
-    used = FolderCipher(choice, key)
-    work = EncryptFile(source, target, size, survey.depth, shapes, used, stems, known)
-    files: dict[str, FileEntry] = dict(known)
+    names = [stems[name] + SUFFIX_OF[choice.ciphertext] for name in order]
+    with alone_in(target, [*names, MANIFEST]):
+        key, manifest = _begin(target, key_file, choice, size, listing)
+        known = {entry.source: entry for entry in manifest.files}
+        used = FolderCipher(choice, key)
+        work = EncryptFile(source, target, size, survey.depth, shapes, used, stems, known)
+        files: dict[str, FileEntry] = dict(known)
 
-    def save() -> None:
-        manifest.model_copy(update={"files": list(files.values())}).sealed(key).write(target)
+        def save() -> None:
+            manifest.model_copy(update={"files": list(files.values())}).sealed(key).write(target)
 
-    kept = work_off("encrypting images", order, work, files, save, progress)
+        kept = work_off("encrypting images", order, work, files, save, progress)
     kept_note = f", {kept} already done" if kept else ""
     notes = [*survey.notes(), *_padding_notes(choice, files.values()), *_notes(manifest, source)]
     return FolderOutcome(

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
 
 from he_compare.common.errors import UsageError
-from he_compare.common.run.store import write_atomic
+from he_compare.common.exclusive import HeldElsewhereError, LockFile
+from he_compare.common.files import sweep, write_atomic
+
+LOCK_NAME = ".compare-lock"
 
 
 def existing_folder(path: Path) -> Path:
@@ -52,6 +57,37 @@ def check_key_outside(key_file: Path, target: Path) -> None:
 def is_empty(folder: Path) -> bool:
     """Say whether a folder is missing or has no visible entries."""
     return not folder.is_dir() or all(entry.name.startswith(".") for entry in folder.iterdir())
+
+
+@contextmanager
+def alone_in(target: Path, names: Collection[str]) -> Iterator[None]:
+    """Have a folder for this process alone, made if missing; what killed ones left goes first.
+
+    ``names``: of the files that are written, relative: earlier versions left temporary ones named
+    after them. Raises UsageError while another process writes there, or where nobody can.
+    """
+    lock, made = LockFile(target / LOCK_NAME), not target.exists()
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        lock.take(b"")
+    except HeldElsewhereError:
+        raise UsageError(
+            f"{target} is being written by another process",
+            fix="wait for it to end, or pass another folder",
+        ) from None
+    except OSError as error:
+        raise UsageError(
+            f"cannot write into {target}: {error.strerror}", fix="pass a folder that may be written"
+        ) from None
+    try:
+        written = {PurePosixPath(name).name for name in names}
+        sweep(target, deep=True, earlier=written.__contains__)
+        yield
+    finally:
+        lock.release()
+        if made:  # and nothing was written
+            with suppress(OSError):
+                target.rmdir()
 
 
 def write_inside(root: Path, name: str, data: bytes, *, mode: int = 0o644) -> None:

@@ -126,7 +126,7 @@ class DecryptFile:
     def __call__(self, entry: FileEntry) -> tuple[str, RestoredFile, bool]:
         """Return the name of the PNG, its hashes, and whether it was kept."""
         data = _read_checked(self.source, entry)
-        name = PurePosixPath(entry.ciphertext).with_suffix(".png").as_posix()
+        name = restored_name(entry)
         known = self.known.get(name)
         if known is not None and self._still_holds(name, known, entry):
             return name, known, True
@@ -137,6 +137,11 @@ class DecryptFile:
     def _still_holds(self, name: str, known: RestoredFile, entry: FileEntry) -> bool:
         same_ciphertext = known.ciphertext == entry.sha256
         return same_ciphertext and _stored(self.target / name, known.sha256) is not None
+
+
+def restored_name(entry: FileEntry) -> str:
+    """Return the name of the file that an entry is decrypted to."""
+    return PurePosixPath(entry.ciphertext).with_suffix(".png").as_posix()
 
 
 def _stored(path: Path, sha256: str) -> bytes | None:

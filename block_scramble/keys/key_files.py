@@ -13,15 +13,16 @@ import contextlib
 import datetime
 import json
 import os
-import secrets
+import re
 import stat
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from he_compare.block_scramble.keys.client_key import KEY_BITS, KEY_BYTES, ClientKey
 from he_compare.common.errors import UsageError
+from he_compare.common.exclusive import HeldElsewhereError, LockFile
+from he_compare.common.files import is_stale, replacing, sweep, sync_folder, write_new
 
 FORMAT = "he-compare client key"
 VERSION = 1
@@ -68,6 +69,7 @@ def seed_of(choice: str) -> int:
 
 def load_or_create(path: Path) -> ClientKey:
     """Read the key file, or make it with a fresh key where there is none."""
+    _sweep_drafts(path)
     if not path.exists():
         with contextlib.suppress(FileExistsError):
             return create(path)
@@ -87,9 +89,7 @@ def save(path: Path, key: ClientKey, note: str = "") -> None:
     Raises FileExistsError where there is one, UsageError where the folder cannot be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _written_beside(path, _content(key, note)) as temporary:
-            os.link(temporary, path)
+        write_new(path, _content(key, note), mode=MODE)
     except OSError as error:
         if isinstance(error, FileExistsError) and path.exists():
             raise
@@ -100,25 +100,56 @@ def rotate(path: Path, note: str = "") -> ClientKey:
     """Put a new key in the place of the one in ``path`` and return it.
 
     The old file is kept as ``NAME.FINGERPRINT``, so that what was encrypted under it can still be
-    read; the new one names its fingerprint. Raises UsageError where the file is no key file, or
-    cannot be written, or is being rotated by somebody else.
+    read; the new one names its fingerprint. A rotation that was killed is finished by the next one.
+    Raises UsageError where the file is no key file, or cannot be written, or is being rotated by
+    somebody else.
     """
+    lock = LockFile(path.with_name(f".{path.name}.lock"))
+    try:
+        describe(path)
+        lock.take(b"")
+    except HeldElsewhereError:
+        raise UsageError(
+            f"{path} is being rotated by another process", fix="try again when it is done"
+        ) from None
+    except OSError as error:
+        raise _not_written(path, error) from None
+    try:
+        return _rotated(path, note)
+    finally:
+        lock.release()
+
+
+def _rotated(path: Path, note: str) -> ClientKey:
+    _sweep_drafts(path)
     old = describe(path)
     retired = retired_path(path, old.fingerprint)
     key = ClientKey.generate()
     content = _content(key, note, old.generation + 1, (*old.previous, old.fingerprint))
     try:
-        with _written_beside(path, content) as temporary:
-            os.link(path, retired)
-            temporary.replace(path)
+        with replacing(path, content, mode=MODE):
+            # One file under both names: a rotation was killed before the new key took its place.
+            if not (retired.exists() and retired.samefile(path)):
+                os.link(path, retired)
+                sync_folder(path.parent)
     except FileExistsError:
         raise UsageError(
-            f"{retired} exists already: the key {old.fingerprint} is retired or being rotated",
+            f"{retired} exists already, and is another file than {path}",
             fix="look at both files; move the retired one away to rotate again",
         ) from None
     except OSError as error:
         raise _not_written(path, error) from None
     return key
+
+
+def _sweep_drafts(path: Path) -> None:
+    """Remove new keys that killed processes left beside a key file: nothing was done under them."""
+    sweep(path.parent)
+    earlier = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{16}}")
+    with contextlib.suppress(OSError):
+        for left in path.parent.iterdir():
+            if earlier.fullmatch(left.name) and is_stale(left):
+                left.unlink()
 
 
 def retired_path(path: Path, fingerprint: str) -> Path:
@@ -141,21 +172,6 @@ def _content(
         "previous": list(previous[-MAX_PREVIOUS:]),
     }
     return (json.dumps(content, indent=2) + "\n").encode()
-
-
-@contextlib.contextmanager
-def _written_beside(path: Path, data: bytes) -> Iterator[Path]:
-    """Write to a new file of mode 0600 beside ``path``; it is gone afterwards unless moved."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, MODE)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _not_written(path: Path, error: OSError) -> UsageError:

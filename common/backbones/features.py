@@ -28,13 +28,15 @@ from he_compare.common.backbones.device import (
 from he_compare.common.contracts import RunContext
 from he_compare.common.errors import IntegrityError
 from he_compare.common.identity import key_of, source_digest
-from he_compare.common.run.store import load_arrays, save_arrays
+from he_compare.common.kept import Kept, KeptResults
+from he_compare.common.run.stored_arrays import npz_bytes, parse_arrays
 from he_compare.common.seeds import seed_for
 from he_compare.common.sources import sources_of
 from he_compare.common.types import Float32Array, ImageBatch, UInt8Array
 
 # Images are handed to the network in pieces of this size, so that progress can be shown.
 PIECE = 64
+FEATURES = "features"
 
 
 class FeatureExtractor:
@@ -114,8 +116,8 @@ def cached_features(
 ) -> Float32Array:
     """Return features of a batch, float32 (n, width), from the disk if computed before.
 
-    For fitting only: what is measured always runs the network. A cache file that does not read is
-    computed again.
+    For fitting only: what is measured always runs the network. A cache file whose digest does not
+    hold is computed again; a cache that cannot be written is said, and nothing is kept in it.
     """
     key = key_of(
         images=batch.images.digest(),
@@ -126,25 +128,30 @@ def cached_features(
         source=source_digest(*sources_of(__name__)),
         torch=torch.__version__,
     )
-    path = Path(context.cache_dir) / "features" / f"{key}.npz"
-    if path.exists():
-        try:
-            arrays = load_arrays(path)
-        except IntegrityError:
-            arrays = {}
-        stored = arrays.get("features")
-        if stored is not None and stored.shape == (len(batch), extractor.width):
-            seconds = float(arrays["seconds"]) if "seconds" in arrays else None
-            context.artefacts.note_reused(f"features-{key}", seconds)
-            return stored.astype("float32")
+    cache, name = KeptResults(Path(context.cache_dir) / FEATURES), f"{FEATURES}-{key}"
+    kept = cache.find(name)
+    stored = None if kept is None else _parsed(kept, len(batch), extractor.width)
+    if kept is not None and stored is not None:
+        context.artefacts.note_reused(name, kept.seconds)
+        return stored
     start = time.perf_counter()
     with extractor.on(context.settings.device):
         features = _extract(batch, context, extractor)
     if extractor.limit is not None:
         context.warnings.append(memory_warning("features", extractor.limit, PIECE))
-    seconds_taken = np.array(time.perf_counter() - start)
-    save_arrays(path, {"features": features, "seconds": seconds_taken})
+    cache.keep(name, Kept(npz_bytes({FEATURES: features}), time.perf_counter() - start))
     return features
+
+
+def _parsed(kept: Kept, count: int, width: int) -> Float32Array | None:
+    """Return the features of a cache file, None where they are of another shape."""
+    try:
+        found = parse_arrays(kept.data, FEATURES).get(FEATURES)
+    except IntegrityError:
+        return None
+    if found is None or found.shape != (count, width) or found.dtype != np.float32:
+        return None
+    return np.asarray(found, np.float32)
 
 
 def _extract(batch: ImageBatch, context: RunContext, extractor: FeatureExtractor) -> Float32Array:

@@ -541,6 +541,11 @@ class RunRecord(Record):
         default_factory=list, description="Shown wherever the cell is printed"
     )
     error: ErrorInfo | None = Field(default=None, description="Set where the status is not ok")
+    line_sha256: str = Field(
+        default="",
+        description="In the file alone, at the end of the line: SHA-256 of the line without it; '' "
+        "in older records",
+    )
 
 
 # "not applicable": the attack means nothing here. "unreadable": no attack of the suite reads such
@@ -663,6 +668,10 @@ class AttackOutcome(Record):
     )
     artefacts: list[str] = Field(default_factory=list, description="Files in the run folder")
     pictures: list[AttackPicture] = Field(default_factory=list, description="Pictures it left")
+    files_sha256: dict[str, str] = Field(
+        default_factory=dict,
+        description="Digests of all files that it left, by name; empty in older records",
+    )
     aligned: bool = Field(
         default=False,
         description="True: before it was compared and shown, a picture was turned, mirrored or "
@@ -696,6 +705,11 @@ class AttackOutcome(Record):
         default="",
         description="Target beside which a control was attacked, with what the attack believes of "
         "it; '' for what was a target itself, and in older records",
+    )
+    line_sha256: str = Field(
+        default="",
+        description="In the file alone, at the end of the line: SHA-256 of the line without it; '' "
+        "in older records",
     )
 
     @model_validator(mode="before")
@@ -777,6 +791,10 @@ class Manifest(Record):
     settings: dict[str, Any] = Field(description="Resolved settings of the run")
     meanings: dict[str, str] = Field(
         default_factory=dict, description="What each setting means; empty in older records"
+    )
+    sums_cover_all: bool = Field(
+        default=False,
+        description="True: SHA256SUMS leaves no file of the folder out; false in older records",
     )
 
     @model_validator(mode="before")

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from he_compare.common.errors import UnavailableError, UsageError
+from he_compare.common.files import write_atomic
 from he_compare.common.run.disturbed import disturbed_columns
 from he_compare.common.run.outcomes import outcomes_of, worst_of
 from he_compare.common.run.protection import integrity_of, leaked_decryptions_of, secrecy_of
 from he_compare.common.run.records import MetricValue, PairedDifference
 from he_compare.common.run.repeated_trainings import spread_of
-from he_compare.common.run.store import write_atomic
 from he_compare.common.run.timing import cold_seconds, cold_steps, latency_of, throughput_of
 from he_compare.common.run.view import PipelineView, RunView
 from he_compare.common.statistics.paired import RUN_COMPARED

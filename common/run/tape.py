@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from he_compare.common.errors import IntegrityError, MessageError
+from he_compare.common.files import write_atomic
 from he_compare.common.run.records import TapeFacts
-from he_compare.common.run.store import inside, write_atomic
+from he_compare.common.run.store import inside
 from he_compare.common.service.wire import pack, unpack
 from he_compare.common.types import IntArray, Message
 

@@ -33,6 +33,9 @@ from he_compare.common.run.records import (
 from he_compare.common.run.store import PICTURES, SCORES, RunFolder, inside
 from he_compare.common.types import Phase, Status
 
+# Of a picture that an attack left: they are at most a few MiB.
+MOST_FILE_BYTES = 1 << 28
+
 
 @dataclass(frozen=True)
 class SamplePictures:
@@ -223,12 +226,13 @@ class RunView:
         return split.n if split else 0
 
     def file(self, name: str) -> bytes | None:
-        """Return the bytes of a file of the run folder, None where it is missing.
+        """Return the bytes of a file of the run folder, None where it is missing or too large.
 
         Raises IntegrityError on a name that leads out of the folder.
         """
         place = inside(self.path, name)
-        return place.read_bytes() if place.is_file() else None
+        fits = place.is_file() and place.stat().st_size <= MOST_FILE_BYTES
+        return place.read_bytes() if fits else None
 
     @property
     def environments(self) -> tuple[EnvironmentFingerprint, ...]:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from he_compare.common.run.store import write_atomic
+from he_compare.common.files import write_atomic
 from he_compare.common.types import UInt8Array
 from he_compare.comparisons.attack_file.public_pictures import PublicPictures
 from he_compare.comparisons.attacks.tools.block_size import Guess

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 from collections.abc import Mapping, Sequence
@@ -14,8 +15,10 @@ from PIL import Image
 from he_compare.common.adversary import Truth
 from he_compare.common.attack_score import Picture
 from he_compare.common.errors import CellError, IntegrityError
-from he_compare.common.run.records import AttackPicture
-from he_compare.common.run.store import ATTACK_FILES, RunFolder, inside, write_atomic
+from he_compare.common.files import write_atomic
+from he_compare.common.identity import file_digest
+from he_compare.common.run.records import AttackOutcome, AttackPicture
+from he_compare.common.run.store import ATTACK_FILES, RunFolder, inside
 from he_compare.common.similarity import ssim
 from he_compare.common.types import PixelArray, UInt8Array
 from he_compare.comparisons.attacks.tools.likeness import as_picture
@@ -93,14 +96,30 @@ def finding_pictures(
     return records, files
 
 
-def keep_files(folder: RunFolder, files: Mapping[str, bytes]) -> None:
-    """Write files under their names in a run folder.
+def keep_files(folder: RunFolder, files: Mapping[str, bytes]) -> dict[str, str]:
+    """Write files under their names in a run folder; return their SHA-256 by name.
 
     Raises IntegrityError, before any is written, where one would not lie under ``attacks/``.
     """
     places = {name: inside(folder.path / ATTACK_FILES, _below(name)) for name in files}
     for name, place in places.items():
         write_atomic(place, files[name])
+    return {name: hashlib.sha256(files[name]).hexdigest() for name in files}
+
+
+def damaged(folder: RunFolder, outcome: AttackOutcome) -> str:
+    """Name a file of an outcome that is missing or not what was written; '' if all hold.
+
+    Of outcomes of earlier versions it is only known which files there were.
+    """
+    for name in dict.fromkeys((*outcome.artefacts, *(one.file for one in outcome.pictures))):
+        try:
+            found = file_digest(inside(folder.path, name))
+        except (OSError, IntegrityError):
+            return name
+        if found != outcome.files_sha256.get(name, found):
+            return name
+    return ""
 
 
 def _below(name: str) -> str:

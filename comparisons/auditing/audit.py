@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from he_compare.common.errors import (
     UnknownNameError,
     UsageError,
 )
+from he_compare.common.files import write_atomic
 from he_compare.common.numeric_threads import use_threads
 from he_compare.common.plugins import BrokenPluginError, nearest
 from he_compare.common.references.opening import (
@@ -36,8 +36,9 @@ from he_compare.common.references.opening import (
 from he_compare.common.run.capability_matrix import controls_failed
 from he_compare.common.run.device_words import device_shown
 from he_compare.common.run.records import AttackOutcome
-from he_compare.common.run.store import ATTACKS, RunFolder, write_atomic
+from he_compare.common.run.store import ATTACKS, AUDIT, RunFolder
 from he_compare.common.scheme import CONTROLS
+from he_compare.common.temporary_folders import swept_folder
 from he_compare.common.types import IntArray, NotRun
 from he_compare.comparisons.auditing import matrix, suite
 from he_compare.comparisons.auditing.adversary_view import positions_read
@@ -70,7 +71,6 @@ from he_compare.comparisons.measuring.plan import RunPlan
 from he_compare.comparisons.progress import ProgressReporter
 from he_compare.comparisons.terminal import terminal_columns
 
-AUDIT = "audit.json"
 MOST_ATTACKED = 624
 # What the audit at the end of a run may take.
 QUICK_SECONDS = 300.0
@@ -115,11 +115,12 @@ def audit_command(request: AuditRequest) -> int:
         folder = RunFolder(request.out or _default_folder(request))
         if device.name != CPU:
             progress.line(f"learned attacks and training run on {device_shown(device.facts())}")
-        # Refused before the folder is made; nothing is deployed until an attack asks for it.
-        _claim(folder, request, pool)
-        folder.lock()
-        try:
-            folder.recover()
+        # Nothing is deployed until an attack asks for it.
+        with folder.claimed("holds no audit"):
+            _begin(folder, request, pool)
+            for line in folder.recover():
+                progress.say(f"note: {line}: set aside, its attack runs again")
+            folder.remove_orphans()
             setup = Setup(
                 pool=pool,
                 budget=budget,
@@ -129,12 +130,12 @@ def audit_command(request: AuditRequest) -> int:
                 key_seed=request.key_seed,
                 references=references,
             )
-            with tempfile.TemporaryDirectory() as private:
+            with swept_folder("audit") as private:
                 alone = DeployedAlone(
                     request.image_size,
                     lambda: ground_of_audit(
                         *(pool, request.image_size, request.seed, BACKBONE, WEIGHTS),
-                        *(folder.path / "artefacts", Path(private), progress),
+                        *(folder.path / "artefacts", private, progress),
                         reference_to_match(references if request.public else (), card),
                         device.name,
                     ),
@@ -142,8 +143,6 @@ def audit_command(request: AuditRequest) -> int:
                 targets = [*ciphers, *(alone.target(*one) for one in pipelines)]
                 outcomes = Harness(setup, folder, progress).run(targets, attacks)
             folder.write_sums()
-        finally:
-            folder.unlock()
     print(matrix.render(outcomes, terminal_columns()))
     print()
     print(f"audit: {folder.path}")
@@ -329,7 +328,7 @@ def _default_folder(request: AuditRequest) -> Path:
     return Path("runs") / f"audit-{name}-{request.budget}"
 
 
-def _claim(folder: RunFolder, request: AuditRequest, pool: PlainPool) -> None:
+def _begin(folder: RunFolder, request: AuditRequest, pool: PlainPool) -> None:
     """Begin an audit in an empty folder, or see that the one there is the same."""
     path = folder.path / AUDIT
     facts = {
@@ -350,10 +349,7 @@ def _claim(folder: RunFolder, request: AuditRequest, pool: PlainPool) -> None:
                 fix="name another folder with --out",
             )
         return
-    if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
-        raise UsageError(
-            f"{folder.path} is not empty and holds no audit", fix="name an empty folder with --out"
-        )
+    folder.require_empty("holds no audit")
     write_atomic(path, (json.dumps(facts, indent=2) + "\n").encode())
 
 

@@ -17,8 +17,9 @@ from he_compare.common.contracts import Pipeline, RunSettings, TrainingData
 from he_compare.common.environment import usable_cores
 from he_compare.common.errors import CellError, UnavailableError, UsageError
 from he_compare.common.references.reference import Public
+from he_compare.common.run.kept_artefacts import ArtefactFolder
 from he_compare.common.run.records import RunRecord
-from he_compare.common.run.store import ArtefactFolder, RunFolder
+from he_compare.common.run.store import RunFolder
 from he_compare.common.run.tape import Tape, read_tape
 from he_compare.common.scheme import KeyedScheme, encrypted
 from he_compare.common.types import BoolArray, ImageBatch, IntArray, Phase, Status

@@ -41,7 +41,7 @@ class Harness:
     def run(self, targets: Sequence[Target], names: Sequence[str]) -> list[AttackOutcome]:
         """Run every attack on every target; return the outcomes in order, old ones included."""
         cells = cells_of(self.setup, targets, [suite.load(name) for name in names])
-        done = {one.identity: one for one in self.folder.outcomes() if one.verdict != "not run"}
+        done = self._kept()
         told = ControlsTold(self.setup, cells, done)
         found: dict[int, list[AttackOutcome]] = {}
         left = []
@@ -62,6 +62,20 @@ class Harness:
             told.note(cell, outcomes)
         return [outcome for place in sorted(found) for outcome in found[place]]
 
+    def _kept(self) -> dict[str, AttackOutcome]:
+        """Return the outcomes that stand, by identity: those whose files are what they left."""
+        ran = [one for one in self.folder.outcomes() if one.verdict != "not run"]
+        damaged = {one.identity: bad for one in ran if (bad := artefacts.damaged(self.folder, one))}
+        for name in dict.fromkeys(damaged.values()):
+            self.progress.say(f"note: {name} is damaged or missing: its attack runs again")
+        # Controls that were attacked beside a target run again with it.
+        beside = {(one.row, one.beside) for one in ran if one.identity in damaged and one.beside}
+        return {
+            one.identity: one
+            for one in ran
+            if one.identity not in damaged and (one.row, one.target) not in beside
+        }
+
     def _attack(
         self, cells: Sequence[AuditCell], told: ControlsTold
     ) -> Iterator[tuple[AuditCell, Sequence[Finished]]]:
@@ -76,8 +90,8 @@ class Harness:
                 yield cell, [one]
 
     def _keep(self, one: Finished) -> None:
-        artefacts.keep_files(self.folder, one.files)
-        self.folder.append(one.outcome)
+        digests = artefacts.keep_files(self.folder, one.files)
+        self.folder.append(one.outcome.model_copy(update={"files_sha256": digests}))
         self._tell(one.outcome)
 
     def _lost(self, what: str) -> None:

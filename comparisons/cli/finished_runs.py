@@ -88,14 +88,15 @@ def verify(
     """Check hashes, schemas, invariants, metrics and a policy; exit code 4 if a check fails."""
     from he_compare.common.run.store import RunFolder
     from he_compare.comparisons.judging.limits import load_policy
-    from he_compare.comparisons.judging.verify import verify_run
+    from he_compare.comparisons.judging.verify import verification
 
     limits = load_policy(policy) if policy else None
-    problems = verify_run(RunFolder(run), limits)
-    for line in problems:
+    found = verification(RunFolder(run), limits)
+    for line in (*found.problems, *(f"note: {one}" for one in found.notes)):
         print(line)
-    if problems:
-        print(f"{len(problems)} problem{'s' * (len(problems) > 1)}")
+    if found.problems:
+        count = len(found.problems)
+        print(f"{count} problem{'s' * (count > 1)}")
         raise typer.Exit(EXIT_INTEGRITY)
     print("ok: hashes, schemas, invariants and metrics hold" + (", policy kept" if limits else ""))
 

@@ -41,8 +41,8 @@ def rotate(
     """Replace a client key by a new one. The old key is kept beside it under its fingerprint."""
     from he_compare.block_scramble.keys import key_files
 
-    old = key_files.describe(key)
     new = key_files.rotate(key, note)
-    retired = key_files.retired_path(key, old.fingerprint)
+    old = key_files.describe(key).previous[-1]
+    retired = key_files.retired_path(key, old)
     print(f"new key {new.fingerprint}: {key}")
-    print(f"old key {old.fingerprint}, for what was encrypted under it: {retired}")
+    print(f"old key {old}, for what was encrypted under it: {retired}")

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from he_compare.common.errors import CompareError, UsageError
+from he_compare.common.files import write_atomic
+from he_compare.common.kept import Kept
 from he_compare.common.numeric_threads import use_threads
-from he_compare.common.run.store import Artefact, inside, write_atomic
+from he_compare.common.run.store import inside
 from he_compare.comparisons.auditing import suite
 from he_compare.comparisons.auditing.audit import setup_of_run
 from he_compare.comparisons.auditing.audit_cells import AuditCell, identity_of
@@ -57,7 +59,7 @@ def attack_cell(
     try:
         with alone_at_bench(order_text, key_file) as bench:
             order = read_attack_order(attack_text)
-            bench.artefacts.begin(held, {k: Artefact(data, s) for k, (data, s) in given.items()})
+            bench.artefacts.begin(held, {k: Kept(data, s) for k, (data, s) in given.items()})
             # Latency had others; this process shares the machine again.
             use_threads(bench.plan.settings.threads)
             siege = _siege_of(bench, order)
@@ -84,7 +86,7 @@ def _folder(bench: Bench, tapes: dict[str, bytes]) -> Path:
     """Return the folder where tapes lie: that of the run, or one of this worker."""
     if bench.order.sees_files():
         return Path(bench.order.run_folder)
-    folder = Path(bench.scratch.name) / TAPES_HERE
+    folder = bench.scratch.path / TAPES_HERE
     for name, content in tapes.items():
         write_atomic(inside(folder, name), content)
     return folder

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from he_compare.common.errors import CellError
-from he_compare.common.run.store import write_atomic
+from he_compare.common.files import write_atomic
 from he_compare.comparisons.measuring.plan import RunPlan, key_file_of_seed
 
 KEY_NAME = "client.key"

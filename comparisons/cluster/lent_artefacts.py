@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from he_compare.common.exclusive import one_at_a_time
-from he_compare.common.run.store import Artefact, ArtefactFolder
+from he_compare.common.kept import Kept
+from he_compare.common.run.kept_artefacts import ArtefactFolder
 
 
 class ArtefactElsewhere(BaseException):
@@ -30,19 +31,19 @@ class LentArtefacts(ArtefactFolder):
         self._held: frozenset[str] = frozenset()
         self._used: dict[str, None] = {}
 
-    def begin(self, held: Collection[str], given: Mapping[str, Artefact]) -> None:
+    def begin(self, held: Collection[str], given: Mapping[str, Kept]) -> None:
         """Begin a cell. ``held``: names of what the run has; ``given``: what was sent along."""
         self._held = frozenset(held)
         self._used.clear()
         for name, artefact in given.items():
             self.store(name, artefact)
 
-    def to_hand_over(self) -> dict[str, Artefact]:
+    def to_hand_over(self) -> dict[str, Kept]:
         """Return what the last cell used and the run did not have when it began."""
         found = {name: super(LentArtefacts, self).stored(name) for name in self._used}
         return {name: one for name, one in found.items() if one is not None}
 
-    def stored(self, name: str) -> Artefact | None:
+    def stored(self, name: str) -> Kept | None:
         """Return what is stored here or in the run. Raises ArtefactElsewhere."""
         if self._lent is not None and name in self._held:
             lent = self._lent.stored_intact(name)

@@ -14,8 +14,9 @@ import numpy as np
 
 from he_compare.common.datasets.stored.picture_file import PictureFile, StoredPictures
 from he_compare.common.errors import IntegrityError
+from he_compare.common.files import write_atomic
 from he_compare.common.run.records import BackboneSummary, DatasetSummary
-from he_compare.common.run.store import load_arrays, save_arrays, write_atomic
+from he_compare.common.run.stored_arrays import load_arrays, save_arrays
 from he_compare.common.types import (
     HeldPictures,
     ImageBatch,
@@ -88,12 +89,16 @@ def _write_images(path: Path, batch: ImageBatch) -> None:
 
 
 def _rows_of(batch: ImageBatch) -> dict[str, IntArray]:
-    return {"rows": batch.images.rows} if isinstance(batch.images, StoredPictures) else {}
+    images = batch.images
+    return {"rows": images.rows} if isinstance(images, StoredPictures) and images.has_name else {}
 
 
 def _place_of(batch: ImageBatch) -> str:
     """Return the file in which images already lie; '' for none."""
-    return str(batch.images.path.resolve()) if isinstance(batch.images, StoredPictures) else ""
+    images = batch.images
+    if isinstance(images, StoredPictures) and images.has_name:
+        return str(images.path.resolve())
+    return ""
 
 
 def _read_batch(folder: Path, split: Split, facts: dict[str, Any]) -> ImageBatch:

@@ -17,14 +17,9 @@ import numpy as np
 from pydantic import ValidationError
 
 from he_compare.common.errors import IntegrityError, MessageError
+from he_compare.common.kept import Kept
 from he_compare.common.run.records import RunRecord
-from he_compare.common.run.store import (
-    MOST_PICTURE_BYTES,
-    SUM_SUFFIX,
-    Artefact,
-    npz_bytes,
-    parse_arrays,
-)
+from he_compare.common.run.stored_arrays import MOST_PICTURE_BYTES, npz_bytes, parse_arrays
 from he_compare.common.types import Status, UInt8Array
 from he_compare.comparisons.cluster.reply_files import check_files
 from he_compare.comparisons.measuring.phases import MeasuredCell
@@ -42,10 +37,10 @@ class CellReply:
     """What came back. ``artefacts``: what the run folder does not have yet."""
 
     measured: MeasuredCell
-    artefacts: Mapping[str, Artefact] = field(default_factory=dict)
+    artefacts: Mapping[str, Kept] = field(default_factory=dict)
 
 
-def pack_reply(measured: MeasuredCell, artefacts: Mapping[str, Artefact]) -> Reply:
+def pack_reply(measured: MeasuredCell, artefacts: Mapping[str, Kept]) -> Reply:
     """Return a measured cell as named bytes."""
     reply = {RECORD: measured.record.model_dump_json().encode(), TRACEBACK: measured.trace.encode()}
     if measured.view is not None:
@@ -103,13 +98,13 @@ def _view(data: bytes | None, plan: RunPlan) -> UInt8Array | None:
     return np.asarray(view, np.uint8)
 
 
-def _artefacts(reply: Reply) -> dict[str, Artefact]:
+def _artefacts(reply: Reply) -> dict[str, Kept]:
     found = {}
     for key, data in reply.items():
         if not key.startswith(ARTEFACT):
             continue
         name = key.removeprefix(ARTEFACT)
-        if not _ARTEFACT_NAME.fullmatch(name) or name.endswith(SUM_SUFFIX):
+        if not _ARTEFACT_NAME.fullmatch(name):
             raise MessageError(f"a worker sent an artefact with the name {name[:80]!r}")
         try:
             seconds = float(reply[f"{SECONDS}{name}"]) if f"{SECONDS}{name}" in reply else None
@@ -117,5 +112,5 @@ def _artefacts(reply: Reply) -> dict[str, Artefact]:
             seconds = None
         if seconds is not None and not math.isfinite(seconds):
             seconds = None
-        found[name] = Artefact(data, seconds)
+        found[name] = Kept(data, seconds)
     return found

@@ -11,7 +11,7 @@ import numpy as np
 
 from he_compare.common.errors import IntegrityError, MessageError
 from he_compare.common.run.records import RunRecord
-from he_compare.common.run.store import parse_arrays
+from he_compare.common.run.stored_arrays import parse_arrays
 from he_compare.common.run.tape import TAPE_FOLDER, parse_tape, public_name
 from he_compare.common.types import Phase, Status
 from he_compare.comparisons.judging.scoring import checked_predictions

@@ -13,6 +13,7 @@ from typing import Any
 
 from he_compare.common.environment import usable_cores
 from he_compare.common.errors import UsageError
+from he_compare.common.run.folder_claim import SHARED_FILES
 from he_compare.common.run.store import RunFolder
 from he_compare.common.types import IntArray
 from he_compare.comparisons.cluster.capacity import WORKER_BYTES, capacity_here
@@ -28,7 +29,6 @@ from he_compare.comparisons.measuring.threads import ThreadShare, share_threads
 from he_compare.comparisons.progress import ProgressReporter
 
 MOST_WORKERS = 1024
-SHARED_FILES = ".workers"
 
 
 @dataclass(frozen=True)

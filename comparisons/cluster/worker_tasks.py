@@ -13,7 +13,6 @@ import json
 import logging
 import os
 import platform
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -24,8 +23,9 @@ from typing import Any
 import numpy as np
 
 from he_compare.common.errors import CompareError
-from he_compare.common.run.store import Artefact
+from he_compare.common.kept import Kept
 from he_compare.common.software import software_here
+from he_compare.common.temporary_folders import TemporaryFolder
 from he_compare.comparisons.cluster.key_delivery import forget_keys
 from he_compare.comparisons.cluster.lent_artefacts import ArtefactElsewhere, LentArtefacts
 from he_compare.comparisons.cluster.plan_files import read_plan
@@ -61,7 +61,7 @@ class Bench:
     plan: RunPlan
     measurer: CellMeasurer
     artefacts: LentArtefacts
-    scratch: tempfile.TemporaryDirectory[str]
+    scratch: TemporaryFolder
     key_file: str = ""
     kept: dict[str, Any] = field(default_factory=dict)
     cells: dict[str, PlannedCell] = field(default_factory=dict)
@@ -145,7 +145,7 @@ def measure_cell(
 ) -> Reply:
     """Measure one cell. ``held``: artefacts of the run; ``given``: those that are sent along."""
     with alone_at_bench(order_text, key_file) as bench:
-        bench.artefacts.begin(held, {k: Artefact(data, s) for k, (data, s) in given.items()})
+        bench.artefacts.begin(held, {k: Kept(data, s) for k, (data, s) in given.items()})
         cell = bench.cells[identity]
         try:
             measured = bench.measurer.measure(cell, started_record(bench.plan, cell))
@@ -204,12 +204,8 @@ def bench_of(order_text: str, key_file: str = "") -> Bench:
 def _new_bench(order: RunOrder, key_file: str) -> Bench:
     atexit.register(close_benches)
     seen = order.sees_files()
-    scratch = tempfile.TemporaryDirectory(
-        prefix="compare-worker-",
-        dir=order.files if seen else None,
-        ignore_cleanup_errors=True,
-    )
-    own = Path(scratch.name)
+    scratch = TemporaryFolder("worker", Path(order.files) if seen else None)
+    own = scratch.path
     progress = ToDriver(order.token)
     plan = _plan(order, Path(key_file or (order.key_file if seen else own / "client.key")), seen)
     artefacts = LentArtefacts(

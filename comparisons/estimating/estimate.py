@@ -18,9 +18,10 @@ from he_compare.common.costs import Costs, RunSizes
 from he_compare.common.environment import fingerprint_environment, thread_environment
 from he_compare.common.errors import CellError
 from he_compare.common.identity import key_of, source_digest
+from he_compare.common.kept import Kept, KeptResults
 from he_compare.common.memory_limits import free_memory
 from he_compare.common.run.spelling import size
-from he_compare.common.run.store import RunFolder, write_atomic
+from he_compare.common.run.store import RunFolder
 from he_compare.common.sources import FORECASTS
 from he_compare.common.types import HeldPictures, Phase, Status
 from he_compare.comparisons.estimating.forecast import (
@@ -120,9 +121,8 @@ def forecast(plan: RunPlan, folder: RunFolder, cache_dir: Path, *, workers: int 
     prices = kept_prices(plan, sizes, cache_dir)
     if prices is None:
         prices = measure_prices(plan, sizes, costs_of(plan, sizes))
-        place = place_of_prices(plan, sizes, cache_dir)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(place, prices.model_dump_json(indent=1).encode())
+        name = name_of_prices(plan, sizes)
+        KeptResults(cache_dir / PROBES).keep(name, Kept(prices.model_dump_json(indent=1).encode()))
     return _priced(plan, folder, sizes, prices, workers)
 
 
@@ -252,22 +252,22 @@ def warnings_of(memory: int, disk: int, folder: RunFolder) -> tuple[str, ...]:
 
 def kept_prices(plan: RunPlan, sizes: RunSizes, cache_dir: Path) -> Prices | None:
     """Return the prices of an earlier probe of the same pipelines on this machine, or None."""
-    place = place_of_prices(plan, sizes, cache_dir)
+    kept = KeptResults(cache_dir / PROBES).find(name_of_prices(plan, sizes))
     try:
-        return Prices.model_validate_json(place.read_bytes())
-    except (OSError, ValidationError):
-        return None  # not probed yet, or by another version: measured anew
+        return None if kept is None else Prices.model_validate_json(kept.data)
+    except ValidationError:
+        return None  # by another version: measured anew
 
 
-def place_of_prices(plan: RunPlan, sizes: RunSizes, cache_dir: Path) -> Path:
-    """Name the file of a probe by all that prices depend on; how many images is none of it."""
+def name_of_prices(plan: RunPlan, sizes: RunSizes) -> str:
+    """Name a probe by all that prices depend on; how many images is none of it."""
     environment = fingerprint_environment(sizes.threads)
     shape = {
         name: value
         for name, value in asdict(sizes).items()
         if name not in ("train", "val", "test", "epochs")
     }
-    key = key_of(
+    return key_of(
         cpu=environment.cpu,
         cores=environment.logical_cores,
         python=environment.python,
@@ -284,7 +284,6 @@ def place_of_prices(plan: RunPlan, sizes: RunSizes, cache_dir: Path) -> Path:
             },
         ),
     )
-    return cache_dir / PROBES / f"{key}.json"
 
 
 def measure_prices(plan: RunPlan, sizes: RunSizes, costs: Mapping[str, Costs | None]) -> Prices:

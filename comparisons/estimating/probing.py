@@ -12,7 +12,6 @@ import dataclasses
 import json
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,9 +37,10 @@ from he_compare.common.environment import (
     reset_peak_memory,
 )
 from he_compare.common.errors import CompareError
-from he_compare.common.run.store import ArtefactFolder
+from he_compare.common.run.kept_artefacts import ArtefactFolder
 from he_compare.common.service.process import ServerProcess
 from he_compare.common.service.session_client import ByteCount
+from he_compare.common.temporary_folders import swept_folder
 from he_compare.common.types import FheMode, ImageBatch, Per, Side
 from he_compare.comparisons.estimating.price_list import DeploymentPrice, PipelinePrice, Prices
 from he_compare.comparisons.measuring.fitting import Fit, load_libraries
@@ -196,8 +196,8 @@ def answer(request: ProbeRequest) -> Prices:
     start = time.perf_counter()
     sizes = request.run_sizes()
     torch.set_num_threads(sizes.threads)
-    with tempfile.TemporaryDirectory(prefix="compare-probe-") as folder:
-        probe = Probe(request, Path(folder))
+    with swept_folder("probe") as folder:
+        probe = Probe(request, folder)
         driver = _resident()
         pipelines = {}
         for label, text in request.pipelines.items():

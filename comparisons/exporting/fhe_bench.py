@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from he_compare.common.errors import UsageError
+from he_compare.common.files import write_atomic
 from he_compare.common.run.records import CellScores
-from he_compare.common.run.store import write_atomic
 from he_compare.common.run.timing import cold_steps, latency_of
 from he_compare.common.run.view import PipelineView, RunView
 from he_compare.common.types import FheMode, Side, Stage

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from he_compare.common.errors import UsageError
+from he_compare.common.files import write_atomic
 from he_compare.common.run.leading import leading_metrics, leading_titles
 from he_compare.common.run.protection import secrecy_of
 from he_compare.common.run.records import Interval, MetricValue, PairedDifference
 from he_compare.common.run.repeated_trainings import seeds_trained, spread_of
 from he_compare.common.run.spelling import MINUS, fixed, kilobytes, milliseconds
-from he_compare.common.run.store import write_atomic
 from he_compare.common.run.timing import latency_of
 from he_compare.common.run.view import PipelineView, RunView
 from he_compare.comparisons.exporting.latex_text import latex_escaped, macro_words

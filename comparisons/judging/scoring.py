@@ -18,7 +18,8 @@ from he_compare.common.run.records import (
     RunRecord,
     ScoreSheet,
 )
-from he_compare.common.run.store import SCORES, RunFolder, inside, load_arrays
+from he_compare.common.run.store import SCORES, RunFolder, inside
+from he_compare.common.run.stored_arrays import load_arrays
 from he_compare.common.run.view import answered, answered_again
 from he_compare.common.statistics.evaluation import PROPORTIONS
 from he_compare.common.statistics.paired import RUN_COMPARED, paired_differences
@@ -46,11 +47,16 @@ def scored(path: Path) -> RunFolder:
 
 
 def scored_again(path: Path) -> RunFolder:
-    """Score a run, write its sums and return its folder. Raises UsageError where there is none."""
+    """Score a run and return its folder; of its sums, that of the scores is written again.
+
+    Raises UsageError where there is no run, or another process writes it, IntegrityError where
+    stored predictions or the sums are not what was written.
+    """
     folder = RunFolder(path)
     folder.manifest()
-    score_run(folder)
-    folder.write_sums()
+    with folder.claimed():
+        score_run(folder)
+        folder.add_to_sums(SCORES)
     return folder
 
 
@@ -102,7 +108,7 @@ def read_predictions(folder: RunFolder, record: RunRecord) -> StoredPredictions:
     if not path.is_file():
         raise IntegrityError(
             f"{record.predictions} is missing",
-            fix="delete its record's line or restore the file, then run `compare run` again",
+            fix="restore the file, or run the same `compare run` again to redo its cell",
         )
     return checked_predictions(record, load_arrays(path))
 
@@ -116,7 +122,7 @@ def checked_predictions(record: RunRecord, arrays: StoredPredictions) -> StoredP
     if array_digest(*(arrays[name] for name in sorted(arrays))) != record.predictions_sha256:
         raise IntegrityError(
             f"{record.predictions} does not match the record {record.identity}",
-            fix="restore the file",
+            fix="restore the file, or run the same `compare run` again to redo its cell",
         )
     if record.clear_twins:
         _check_twins(record, arrays)
@@ -135,7 +141,7 @@ def _check_validation(record: RunRecord, arrays: StoredPredictions) -> None:
             f"validation_labels in {record.predictions} are {labels.dtype} {labels.shape} and "
             f"validation_probabilities {chances.dtype} {chances.shape}, expected int64 {(n,)} of "
             f"{k} classes and float64 {(n, k)}",
-            fix="delete its record's line, then run `compare run` again",
+            fix="run the same `compare run` again to redo its cell",
         )
 
 
@@ -146,7 +152,7 @@ def _check_twins(record: RunRecord, arrays: StoredPredictions) -> None:
         raise IntegrityError(
             f"{TWINS} in {record.predictions} are {found.dtype} {found.shape}, "
             f"expected float64 {wanted}",
-            fix="delete its record's line, then run `compare run` again",
+            fix="run the same `compare run` again to redo its cell",
         )
 
 

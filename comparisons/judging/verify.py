@@ -10,15 +10,17 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from he_compare.common.errors import CompareError
+from he_compare.common.errors import CompareError, UsageError
 from he_compare.common.run.copies_table import LEFT_OUT, read_copies_table
 from he_compare.common.run.positive import positive_scored, without_undefined
 from he_compare.common.run.records import Manifest, RunRecord
 from he_compare.common.run.store import COPIES_TABLE, SCORES, RunFolder
+from he_compare.common.run.sums import SUMS
 from he_compare.common.run.tape import tape_problem
 from he_compare.common.run.view import RunView, answered, answered_again, read_run
 from he_compare.common.types import FheMode, Phase, Status
@@ -32,32 +34,59 @@ TOLERANCE = 1e-9
 MOST_LINES = 20
 
 
+@dataclass(frozen=True)
+class Verification:
+    """``problems``: a line each; none where everything holds. ``notes``: what was not checked."""
+
+    problems: list[str]
+    notes: list[str]
+
+
 def verify_run(folder: RunFolder, policy: Policy | None = None) -> list[str]:
-    """Return one line per problem; [] where everything holds.
+    """Return the problems of ``verification``."""
+    return verification(folder, policy).problems
+
+
+def verification(folder: RunFolder, policy: Policy | None = None) -> Verification:
+    """Check a run folder.
 
     Raises UsageError where there is no run or the policy names what it does not have.
     """
-    folder.manifest()
-    problems = [f"SHA256SUMS: {line}" for line in folder.check_sums()]
+    if not folder.exists() and not folder.has_sums():
+        folder.manifest()
+    sums = folder.check_sums()
+    notes = [f"{SUMS}: {line}" for line in sums.notes]
+    problems = [f"{SUMS}: {line}" for line in sums.problems]
     unreadable = list(_unreadable(folder))
     if unreadable:
-        return problems + unreadable
+        return Verification(problems + unreadable, notes)
+    try:
+        problems += _content_problems(folder, policy)
+    except UsageError:
+        raise
+    except Exception as error:  # what is damaged may fail anywhere: it does not hold
+        problems.append(f"the run cannot be checked: {type(error).__name__}: {error}")
+    return Verification(problems, notes)
+
+
+def _content_problems(folder: RunFolder, policy: Policy | None) -> Iterator[str]:
+    """Say what does not hold in files that parse: invariants, metrics, limits."""
     view = read_run(folder)
-    problems += _copies_problems(folder, view.manifest)
-    problems += _record_problems(folder, view)
+    yield from _copies_problems(folder, view.manifest)
+    yield from _record_problems(folder, view)
     predictions, broken = _predictions(folder, view)
-    problems += broken
-    problems += _prediction_problems(view.manifest, predictions)
+    yield from broken
+    yield from _prediction_problems(view.manifest, predictions)
     if not broken:
-        problems += _score_problems(folder)
+        yield from _score_problems(folder)
     if policy is not None:
-        problems += [f"policy: {line}" for line in violations(policy, view)]
-    return problems
+        yield from (f"policy: {line}" for line in violations(policy, view))
 
 
 def _unreadable(folder: RunFolder) -> Iterator[str]:
     """Say which files do not parse as their schema."""
-    readers: tuple[Callable[[], Any], ...] = (folder.records, folder.outcomes, folder.pictures)
+    readers: tuple[Callable[[], Any], ...]
+    readers = (folder.manifest, folder.records, folder.outcomes, folder.pictures)
     if (folder.path / SCORES).is_file():
         readers = (*readers, folder.scores)
     else:
@@ -67,6 +96,8 @@ def _unreadable(folder: RunFolder) -> Iterator[str]:
             read()
         except CompareError as error:
             yield error.problem
+        except Exception as error:  # damage may fail anywhere
+            yield f"{folder.path} cannot be read: {type(error).__name__}: {error}"
 
 
 def _copies_problems(folder: RunFolder, manifest: Manifest) -> Iterator[str]:

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from he_compare.common.datasets.reading.source_policy import LOGGER, SourcePolicy, source_policy
-from he_compare.comparisons.progress import ProgressReporter
-
-
-class _ToProgress(logging.Handler):
-    """Shows what the search for data says among the lines of the run."""
-
-    def __init__(self, progress: ProgressReporter) -> None:
-        super().__init__()
-        self._progress = progress
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._progress.say(f"note: {record.getMessage()}")
+from he_compare.comparisons.progress import NotesHandler, ProgressReporter
 
 
 @contextmanager
 def data_policy(offline: bool, require_real: bool, progress: ProgressReporter) -> Iterator[None]:
     """Let datasets be opened under the options of the command."""
-    handler = _ToProgress(progress)
+    handler = NotesHandler(progress)
     LOGGER.addHandler(handler)
     LOGGER.propagate = False
     try:

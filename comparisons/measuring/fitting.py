@@ -25,8 +25,8 @@ from he_compare.common.contracts import (
     TrainingData,
 )
 from he_compare.common.errors import CellError, NoServerError, UnavailableError
+from he_compare.common.run.kept_artefacts import ArtefactFolder, Reused
 from he_compare.common.run.severity import NOTHING_TO_ATTACK
-from he_compare.common.run.store import ArtefactFolder, Reused
 from he_compare.common.service.process import ServerProcess
 from he_compare.common.service.session_client import ByteCount
 from he_compare.common.sources import INIT, libraries_of

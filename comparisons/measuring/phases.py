@@ -15,7 +15,7 @@ from he_compare.common.contracts import ClearTwin, Progress
 from he_compare.common.environment import PEAK_METHOD, PeakMemory
 from he_compare.common.identity import array_digest
 from he_compare.common.run.records import ClearTwinFacts, Measurement, RunRecord
-from he_compare.common.run.store import npz_bytes
+from he_compare.common.run.stored_arrays import npz_bytes
 from he_compare.common.run.tape import Tape, TapeRecorder, facts_of_tape, tape_files
 from he_compare.common.types import Float64Array, IntArray, Per, Side, Status, UInt8Array
 from he_compare.comparisons.measuring.clear_models import clear_models_of

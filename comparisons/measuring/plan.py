@@ -33,6 +33,7 @@ from he_compare.common.references.opening import (
     shown_spec,
 )
 from he_compare.common.references.reference import Public
+from he_compare.common.run.kept_artefacts import ArtefactFolder
 from he_compare.common.run.positive import note_none_named
 from he_compare.common.run.records import (
     BackboneSummary,
@@ -43,7 +44,6 @@ from he_compare.common.run.records import (
     PlannedPipeline,
     WorkFacts,
 )
-from he_compare.common.run.store import ArtefactFolder
 from he_compare.common.software import keying_packages
 from he_compare.common.types import ImageBatch, Phase, Split
 from he_compare.comparisons.measuring.class_counts import (
@@ -322,6 +322,7 @@ class RunPlan:
                 "public": [one.argument for one in self.public],
             },
             meanings={k: v.description or "" for k, v in RunConfig.model_fields.items()},
+            sums_cover_all=True,
         )
 
     def _command(self) -> str:

@@ -1,16 +1,20 @@
 """Whether a run folder holds the same plan, and which of its cells would run again.
 
-A finished cell is kept as long as nothing that can change its result has changed.
+A finished cell is kept as long as nothing that can change its result has changed, and the files it
+left are what was written.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+import contextlib
+from dataclasses import dataclass, replace
 
-from he_compare.common.errors import UsageError
-from he_compare.common.run.records import Manifest
+from he_compare.common.errors import CompareError, IntegrityError, UsageError
+from he_compare.common.run.records import Manifest, RunRecord
 from he_compare.common.run.store import MANIFEST, RunFolder
+from he_compare.common.run.tape import tape_problem
 from he_compare.common.types import Status
+from he_compare.comparisons.judging.scoring import read_predictions
 from he_compare.comparisons.measuring.measurer import describe_cell
 from he_compare.comparisons.measuring.plan import OUTSIDE_PLAN, RunPlan
 
@@ -26,6 +30,37 @@ def require_same_plan(folder: RunFolder, plan: RunPlan) -> None:
         )
 
 
+@dataclass(frozen=True)
+class KeptCells:
+    """What a run folder holds of earlier: ``done``, records of cells that ended well, by identity.
+
+    ``damaged``: by identity, why a cell that ended well is not among them.
+    """
+
+    done: dict[str, RunRecord]
+    damaged: dict[str, str]
+
+
+def kept_cells(folder: RunFolder) -> KeptCells:
+    """Return which cells need not run again: predictions and tapes are read and held to records.
+
+    Raises IntegrityError where a line of the records does not hold.
+    """
+    ended = [one for one in folder.records() if one.status is Status.OK] if folder.exists() else []
+    damaged = {one.identity: why for one in ended if (why := _damage(folder, one))}
+    return KeptCells({one.identity: one for one in ended if one.identity not in damaged}, damaged)
+
+
+def _damage(folder: RunFolder, record: RunRecord) -> str:
+    """Say what is wrong with the files of a cell that ended well; '' for nothing."""
+    if record.predictions:
+        try:
+            read_predictions(folder, record)
+        except CompareError as error:
+            return error.problem
+    return tape_problem(folder.path, record.tape) if record.tape else ""
+
+
 def add_seeds(folder: RunFolder, plan: RunPlan) -> None:
     """Write into the manifest which seeds were added to a run since it was begun, if any were."""
     manifest = folder.manifest()
@@ -38,7 +73,32 @@ def add_seeds(folder: RunFolder, plan: RunPlan) -> None:
     settings = manifest.settings | {"seeds": seeds}
     meanings = {"seeds": now.meanings["seeds"]} | manifest.meanings
     changed = {"seeds": seeds, "settings": settings, "meanings": meanings, "command": now.command}
-    folder.write_model(MANIFEST, manifest.model_copy(update=changed))
+    _write(folder, manifest.model_copy(update=changed))
+
+
+def mend_manifest(folder: RunFolder, plan: RunPlan) -> str:
+    """Write the manifest anew where it is not what the folder's sums say; return what was done.
+
+    It follows from the plan, but for the moment when the run was begun and the seeds it has had.
+    """
+    if not folder.differs_from_sums(MANIFEST):
+        return ""
+    before = folder.manifest()
+    seeds = [*before.seeds, *(one for one in plan.config.all_seeds if one not in before.seeds)]
+    others = seeds != list(plan.config.all_seeds)
+    config = plan.config.model_copy(update={"seeds": seeds} if others else {})
+    now = replace(plan, config=config).manifest()
+    kept = {"created_at": before.created_at, "sums_cover_all": before.sums_cover_all}
+    _write(folder, now.model_copy(update=kept))
+    return f"{MANIFEST} is not what was written: it is written again from the plan"
+
+
+def _write(folder: RunFolder, manifest: Manifest) -> None:
+    """Write a manifest, and its sum where the folder has sums that parse: a run ends with all."""
+    folder.write_model(MANIFEST, manifest)
+    if folder.has_sums():
+        with contextlib.suppress(IntegrityError):
+            folder.add_to_sums(MANIFEST)
 
 
 def _what_differs(old: Manifest, new: Manifest) -> str:
@@ -60,11 +120,14 @@ def _what_differs(old: Manifest, new: Manifest) -> str:
 def explain_cells(plan: RunPlan, folder: RunFolder) -> str:
     """Say for each cell whether it would run or be kept, and why; one line per cell."""
     known = {r.identity: r for r in folder.records()} if folder.exists() else {}
+    damaged = kept_cells(folder).damaged
     labels = {(r.cell.label, r.cell.phase, r.cell.round, r.cell.seed) for r in known.values()}
     lines = []
     for cell in plan.cells():
         record = known.get(cell.identity)
-        if record is not None and record.status is Status.OK:
+        if cell.identity in damaged:
+            verdict = f"run again: {damaged[cell.identity]}"
+        elif record is not None and record.status is Status.OK:
             verdict = f"kept: finished {record.started_at}"
         elif record is not None:
             verdict = f"run again: its status was {record.status.value}"

@@ -14,14 +14,16 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from he_compare.common.environment import fingerprint_environment
+from he_compare.common.files import write_atomic
 from he_compare.common.run.records import RunRecord
-from he_compare.common.run.store import RunFolder, write_atomic
+from he_compare.common.run.store import RunFolder
 from he_compare.common.run.tape import PUBLIC_SUFFIX
 from he_compare.common.stopping import as_stop_signal
 from he_compare.common.types import Status
 from he_compare.comparisons.measuring.measurer import CellMeasurer, describe_cell, ended
 from he_compare.comparisons.measuring.phases import MeasuredCell
 from he_compare.comparisons.measuring.plan import PlannedCell, RunPlan
+from he_compare.comparisons.measuring.resuming import kept_cells
 from he_compare.comparisons.measuring.sample_pictures import store_sample_view
 from he_compare.comparisons.progress import ProgressReporter
 
@@ -56,12 +58,15 @@ class CellLog:
 
     def to_do(self) -> list[PlannedCell]:
         """Return the cells without a finished record, in the order of the plan; tell the others."""
-        done = {r.identity for r in self.folder.records() if r.status is Status.OK}
+        kept = kept_cells(self.folder)
         for cell in self.cells:
-            if cell.identity in done:
+            if cell.identity in kept.done:
                 self.progress.line(f"{self.title(cell)}: already done, reused")
                 self.counts.reused += 1
-        return [cell for cell in self.cells if cell.identity not in done]
+            elif cell.identity in kept.damaged:
+                why = kept.damaged[cell.identity]
+                self.progress.say(f"note: {self.title(cell)} runs again: {why}")
+        return [cell for cell in self.cells if cell.identity not in kept.done]
 
     def title(self, cell: PlannedCell) -> str:
         """Name a cell with its number."""
@@ -91,7 +96,7 @@ class CellLog:
         if measured.trace:
             self.progress.say(measured.trace.rstrip())
         if self.plan.config.pictures and record.predictions and not cell.again:
-            store_sample_view(self.folder, self.plan, cell.planned.label, measured.view)
+            store_sample_view(self.folder, self.plan, cell, measured.view)
         self.folder.append(record)
         self.counts.count(record)
         if record.predictions:

@@ -1,11 +1,10 @@
-"""Renderers of a document, one file a format; ``render`` picks one by name and writes its files."""
+"""Renderers of a document, one file a format; ``rendered`` picks one by name."""
 
 from __future__ import annotations
 
 import difflib
 import importlib
 from collections.abc import Sequence
-from pathlib import Path
 
 from he_compare.common.errors import UsageError
 from he_compare.reports.document.nodes import Document
@@ -30,20 +29,12 @@ def check_formats(formats: Sequence[str]) -> None:
             raise UsageError(f"unknown report format {name!r}", fix=f"{hint}known formats: {known}")
 
 
-def render(document: Document, format: str, folder: Path) -> Path:
-    """Write a document in one format into ``folder`` and return the file to open.
+def rendered(document: Document, format: str) -> dict[str, bytes]:
+    """Return the files of a document in one format by their names, the one to open first.
 
-    Raises UsageError on an unknown format or a folder that cannot be written, UnavailableError
-    where the renderer's library is missing or refuses the document.
+    Raises UsageError on an unknown format, UnavailableError where the renderer's library is missing
+    or refuses the document.
     """
     check_formats([format])
-    renderer = importlib.import_module(FORMATS[format])
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        path: Path = renderer.write(document, folder)
-    except OSError as error:
-        raise UsageError(
-            f"cannot write the report to {folder}: {error.strerror or error}",
-            fix="name another folder with --out",
-        ) from None
-    return path
+    found: dict[str, bytes] = importlib.import_module(FORMATS[format]).rendered_files(document)
+    return found

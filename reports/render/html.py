@@ -12,13 +12,11 @@ import hashlib
 import re
 import unicodedata
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import jinja2
 from markupsafe import Markup, escape
 
-from he_compare.common.run.store import write_atomic
 from he_compare.common.visible_text import visible, visible_lines
 from he_compare.reports.document.legible import ZERO_WIDTH_SPACE, breakable
 from he_compare.reports.document.nodes import (
@@ -48,11 +46,9 @@ STYLE = "report.css"
 SCRIPT = "report.js"
 
 
-def write(document: Document, folder: Path) -> Path:
-    """Write ``report.html`` and return it."""
-    path = folder / FILE
-    write_atomic(path, html(document).encode())
-    return path
+def rendered_files(document: Document) -> dict[str, bytes]:
+    """Return ``report.html`` by its name."""
+    return {FILE: html(document).encode()}
 
 
 def html(document: Document) -> str:

@@ -9,21 +9,17 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from pathlib import Path
 from typing import Any
 
-from he_compare.common.run.store import write_atomic
 from he_compare.reports.document.nodes import Document, Span, plain
 
 FILE = "report.json"
 FORMAT = "he-compare report 1"
 
 
-def write(document: Document, folder: Path) -> Path:
-    """Write ``report.json`` and return it."""
-    path = folder / FILE
-    write_atomic(path, as_json(document).encode())
-    return path
+def rendered_files(document: Document) -> dict[str, bytes]:
+    """Return ``report.json`` by its name."""
+    return {FILE: as_json(document).encode()}
 
 
 def as_json(document: Document) -> str:

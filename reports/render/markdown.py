@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from he_compare.common.run.store import write_atomic
 from he_compare.common.visible_text import visible, visible_lines
 from he_compare.reports.document.nodes import (
     Block,
@@ -47,20 +45,12 @@ RULES = {"left": ":---", "right": "---:", "center": ":---:"}
 ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
-def write(document: Document, folder: Path) -> Path:
-    """Write ``report.md`` and ``figures/*``; return the former."""
-    # The report is written last and atomically; the pictures can be made again, and waiting for the
-    # disk after each of some hundred of them would take longer than making them.
-    place = folder / FIGURES
-    place.mkdir(parents=True, exist_ok=True)
-    for figure in document.figures():
-        (place / f"{figure.name}.svg").write_bytes(figure.svg)
+def rendered_files(document: Document) -> dict[str, bytes]:
+    """Return ``report.md`` by its name, and ``figures/*``, to which it refers."""
+    drawn = {f"{FIGURES}/{one.name}.svg": one.svg for one in document.figures()}
     for plate in document.plates():
-        for name, png in plate.files().items():
-            (place / name).write_bytes(png)
-    path = folder / FILE
-    write_atomic(path, markdown(document).encode())
-    return path
+        drawn |= {f"{FIGURES}/{name}": png for name, png in plate.files().items()}
+    return {FILE: markdown(document).encode()} | drawn
 
 
 def markdown(document: Document) -> str:

@@ -13,7 +13,6 @@ import functools
 import json
 import math
 import shutil
-import tempfile
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +20,7 @@ from typing import Any, Literal
 import matplotlib as mpl
 
 from he_compare.common.errors import UnavailableError
-from he_compare.common.run.store import write_atomic
+from he_compare.common.temporary_folders import swept_folder
 from he_compare.common.visible_text import visible, visible_lines
 from he_compare.reports.document.commands import command_lines
 from he_compare.reports.document.legible import breakable
@@ -57,11 +56,9 @@ MOST_PAGES = 12
 EPOCH = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
 
 
-def write(document: Document, folder: Path) -> Path:
-    """Write ``report.pdf``. Raises UnavailableError where typst is missing or refuses."""
-    path = folder / FILE
-    write_atomic(path, pdf(document))
-    return path
+def rendered_files(document: Document) -> dict[str, bytes]:
+    """Return ``report.pdf`` by its name. Raises UnavailableError where typst is missing."""
+    return {FILE: pdf(document)}
 
 
 def pdf(document: Document) -> bytes:
@@ -73,8 +70,7 @@ def pdf(document: Document) -> bytes:
             "the PDF report needs typst, which is not installed",
             fix="run `pip install typst`, or ask for --format md",
         ) from None
-    with tempfile.TemporaryDirectory(prefix="he-compare-report-") as name:
-        work = Path(name)
+    with swept_folder("report") as work:
         _lay_out(document, work)
         try:
             made: bytes = typst.compile(

@@ -63,6 +63,7 @@ SHARED_FUNCTIONS = {
     "plan": "scales of a packing, one per packing",
     "public_material": "what a server is given, one per protocol",
     "render": "what is printed or written, as text",
+    "rendered_files": "of a report, one per format",
     "rotate": "a key, and its command",
     "run": "the door, and two commands",
     "score": "stored predictions, and its command",
@@ -73,7 +74,6 @@ SHARED_FUNCTIONS = {
     "training_claims": "under CKKS and under TFHE",
     "training_facts": "under CKKS and under TFHE",
     "training_header": "of a transformer, and of a network",
-    "write": "a report, one per format",
 }
 
 # Constants of one name of which another module imports one. The list only shrinks.

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from he_compare.common.errors import IntegrityError, UsageError
-from he_compare.common.run.store import PICTURES, RunFolder, save_arrays
+from he_compare.common.run.store import PICTURES, RunFolder
+from he_compare.common.run.stored_arrays import save_arrays
 from he_compare.common.types import Status
 from he_compare.reports import FORMATS
 from he_compare.reports.build import build_document, write_report

@@ -12,7 +12,7 @@ import numpy as np
 from he_compare.common import plugins
 from he_compare.common.attack import Inspected
 from he_compare.common.contracts import Deployed, Parameters, RunSettings, TrainingData
-from he_compare.common.run.store import ArtefactFolder
+from he_compare.common.run.kept_artefacts import ArtefactFolder
 from he_compare.common.types import HeldPictures, ImageBatch, UInt8Array
 from he_compare.comparisons.measuring.fitting import Ground, fit_and_deploy
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from he_compare.common.run.store import RunFolder, load_arrays, save_arrays
+from he_compare.common.run.store import RunFolder
+from he_compare.common.run.stored_arrays import load_arrays, save_arrays
 from tools.soak.aftermath import (
     Aftermath,
     compare_runs,

@@ -19,7 +19,8 @@ from pydantic import ValidationError
 
 from he_compare.common.errors import CompareError
 from he_compare.common.run.records import RunRecord
-from he_compare.common.run.store import RECORDS, RunFolder, load_arrays
+from he_compare.common.run.store import RECORDS, RunFolder
+from he_compare.common.run.stored_arrays import load_arrays
 from he_compare.common.types import Phase, Status
 from he_compare.comparisons.judging.verify import verify_run
 

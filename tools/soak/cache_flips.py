@@ -163,7 +163,7 @@ def _features(folder: Path) -> tuple[Path, Callable[[], tuple[bytes, bool]]]:
     from he_compare.common.backbones.features import FeatureExtractor, cached_features
     from he_compare.common.clock import Clock
     from he_compare.common.contracts import RunContext, RunSettings
-    from he_compare.common.run.store import ArtefactFolder
+    from he_compare.common.run.kept_artefacts import ArtefactFolder
     from he_compare.common.types import ImageBatch, Side
 
     name = "deit_tiny_patch16_224"
@@ -217,7 +217,7 @@ def _images(folder: Path) -> tuple[Path, Callable[[], tuple[bytes, bool]]]:
 
 def _artefacts(folder: Path) -> tuple[Path, Callable[[], tuple[bytes, bool]]]:
     """Fill a folder of artefacts."""
-    from he_compare.common.run.store import ArtefactFolder
+    from he_compare.common.run.kept_artefacts import ArtefactFolder
 
     store = ArtefactFolder(folder / "artefacts")
     data = np.random.default_rng(2).bytes(5000)

@@ -18,7 +18,7 @@ from he_compare.common.datasets.reading.search import (
     locate,
     passed_over,
 )
-from he_compare.common.datasets.reading.source_policy import current_policy
+from he_compare.common.datasets.reading.source_policy import current_policy, say
 from he_compare.common.errors import DataError
 
 HASHED_FILE_BYTES = 1024**3
@@ -57,8 +57,11 @@ def find_or_fetch(facts: MedMnistSet, size: int, data_dir: Path | None) -> Path:
     """
     name = file_name(facts.name, size)
     path, account = find_npz(facts.name, size, data_dir)
-    if path is not None:
+    if path is not None and not _is_damaged(facts, path, size):
         return path
+    if path is not None:
+        say(f"{path} is not what was downloaded (MD5): it is not used and fetched again")
+        account = f"{account}; {name} in the user cache is damaged"
     if data_dir is not None:
         raise DataError(
             f"no {facts.name} data found; looked in {account}",
@@ -72,6 +75,15 @@ def find_or_fetch(facts: MedMnistSet, size: int, data_dir: Path | None) -> Path:
             fix=f"fetch {name} from {ARCHIVE} and pass its folder with --data-dir or "
             f"{ENVIRONMENT_VARIABLE}",
         ) from None
+
+
+def _is_damaged(facts: MedMnistSet, path: Path, size: int) -> bool:
+    """Say whether a file that was fetched into the user cache is not the official one any more.
+
+    Those that are too large to be hashed every time are held to the checksums in the archive.
+    """
+    ours = path.parent.resolve() == data_cache(facts.name).resolve()
+    return ours and path.stat().st_size <= HASHED_FILE_BYTES and _md5(path) != facts.md5[size]
 
 
 def fetch_npz(facts: MedMnistSet, size: int) -> Path:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from he_compare.common.datasets.reading.source_policy import current_policy, say
+from he_compare.common.temporary_folders import swept_folder
 
 PART = 1 << 20
 PARTIAL_PREFIX = ".download-"
@@ -39,8 +39,8 @@ def fetch(address: str, md5: str, target: Path) -> Path:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _remove_stale(target.parent)
-        with tempfile.TemporaryDirectory(prefix=PARTIAL_PREFIX, dir=target.parent) as folder:
-            partial = Path(folder) / target.name
+        with swept_folder("download", target.parent) as folder:
+            partial = folder / target.name
             found = _receive(address, partial, policy.download_seconds)
             if found != md5:
                 raise DownloadError(f"its MD5 is {found}, not {md5}; it was deleted and not used")

@@ -10,10 +10,11 @@ from typing import Any
 
 from he_compare.common.datasets.stored.image_store import STORE_FOLDER, SUFFIX
 from he_compare.common.datasets.stored.picture_file import header_of
-from he_compare.common.datasets.stored.picture_writer import TEMPORARY, LockedError, locked_now
+from he_compare.common.datasets.stored.picture_writer import UNFINISHED
 from he_compare.common.errors import DataError, IntegrityError
+from he_compare.common.exclusive import HeldElsewhereError, locked_now
 
-LOCK = ".lock"
+LOCK_SUFFIX = ".lock"
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class KeptFile:
         """Say in a line what it is."""
         what = f"{self.images:,} images of {self.side} x {self.side} pixels"
         if not self.images:
-            what = "unfinished" if self.path.suffix == TEMPORARY else "unreadable"
+            what = "unfinished" if self.path.suffix == UNFINISHED else "unreadable"
         return f"{self.path.name}  {what}, {self.bytes / 2**20:,.1f} MiB, made {self.made}"
 
 
@@ -45,7 +46,7 @@ def kept_files(cache_dir: Path) -> list[KeptFile]:
     """Return the files that hold images of patients, finished or not, in order of name."""
     folder = cache_dir / STORE_FOLDER
     found = folder.iterdir() if folder.is_dir() else ()
-    return [_told(path) for path in sorted(found) if path.is_file() and path.suffix != LOCK]
+    return [_told(path) for path in sorted(found) if path.is_file() and path.suffix != LOCK_SUFFIX]
 
 
 def forget_images(cache_dir: Path) -> list[KeptFile]:
@@ -58,12 +59,12 @@ def forget_images(cache_dir: Path) -> list[KeptFile]:
     folder = cache_dir / STORE_FOLDER
     try:
         with contextlib.ExitStack() as held:
-            for lock in sorted(folder.glob(f"*{LOCK}")):
+            for lock in sorted(folder.glob(f"*{LOCK_SUFFIX}")):
                 held.enter_context(locked_now(lock))
             kept = kept_files(cache_dir)
             for one in kept:
                 one.path.unlink(missing_ok=True)
-    except LockedError:
+    except HeldElsewhereError:
         raise DataError(
             "images are being decoded into the cache now, so that nothing was deleted",
             fix="try again when that run has decoded its images, or stop it",

@@ -8,16 +8,19 @@ said. A dataset that cannot tell its bytes without decoding is decoded again in 
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from he_compare.common.contracts import OpenDataset, Progress
 from he_compare.common.datasets.opened.invariants import read_images
 from he_compare.common.datasets.reading.source_policy import say
+from he_compare.common.datasets.stored.nameless import nameless_files
 from he_compare.common.datasets.stored.one_pass import (
     Portion,
     TellsSources,
@@ -27,6 +30,7 @@ from he_compare.common.datasets.stored.one_pass import (
 )
 from he_compare.common.datasets.stored.picture_file import PictureFile, StoredPictures
 from he_compare.common.datasets.stored.picture_writer import (
+    NoRoomError,
     PictureWriter,
     bytes_needed,
     clear_leftovers,
@@ -106,6 +110,36 @@ class DecodedImages:
         return np.array([rows[int(position)] for position in positions], dtype=np.int64)
 
 
+@dataclass(frozen=True)
+class Decoding:
+    """Which images of a dataset are to be decoded, at which size. ``listing``: their digest."""
+
+    dataset: OpenDataset
+    portions: list[Portion]
+    listing: str
+    size: int
+    looks: bool
+    progress: Progress | None
+
+    @property
+    def _count(self) -> int:
+        return sum(len(portion.positions) for portion in self.portions)
+
+    def bytes_needed(self) -> int:
+        """Return the bytes of the file, as far as a few of the images tell."""
+        channels = _channels(self.dataset, self.portions, self.size)
+        return bytes_needed(self._count, self.size, channels, self.looks)
+
+    def write(self, stream: IO[bytes]) -> None:
+        """Decode every image into a file. Raises DataError, OSError where it cannot be written."""
+        writer = PictureWriter(stream, self._count, self.size, self.looks)
+        wanted = Wanted(self.size, self.looks, sources=True)
+        for seen in look_through(self.dataset, self.portions, wanted, self.progress):
+            assert seen.pixels is not None
+            writer.add(seen.pixels, seen.native, seen.source, seen.look)
+        writer.finish(self.listing, reader_version(self.dataset))
+
+
 def decoded_images(
     dataset: OpenDataset,
     chosen: Mapping[Split, IntArray],
@@ -127,15 +161,55 @@ def decoded_images(
             held[int(position)] = sum(map(len, rows.values()))
     listing = _listing(dataset, portions, wish.size, looks)
     path = wish.folder / f"{listing[:32]}{SUFFIX}"
-    close_to_others(wish.folder)
-    clear_leftovers(wish.folder)
-    with sole_builder(path):
-        found = _found(path, listing, dataset, portions, progress)
-        reused = found is not None
-        if found is None:
-            _make(path, listing, dataset, portions, wish, looks, progress)
-            found = PictureFile(path)
+    decoding = Decoding(dataset, portions, listing, wish.size, looks, progress)
+    try:
+        found, reused = _in_the_cache(path, decoding)
+    except (OSError, NoRoomError) as error:
+        found, reused = _not_kept(decoding, error), False
     return DecodedImages(found, rows, time.perf_counter() - start, reused)
+
+
+def _in_the_cache(path: Path, decoding: Decoding) -> tuple[PictureFile, bool]:
+    """Return a file in the cache, and whether it was there."""
+    close_to_others(path.parent)
+    clear_leftovers(path.parent)
+    with sole_builder(path):
+        found = _found(path, decoding)
+        if found is not None:
+            return found, True
+        needed = decoding.bytes_needed()
+        require_room(path.parent, needed)
+        with new_file(path, needed) as stream:
+            decoding.write(stream)
+        return PictureFile(path), False
+
+
+def _not_kept(decoding: Decoding, why: OSError | NoRoomError) -> PictureFile:
+    """Decode images into a file without a name: it goes with this process.
+
+    Raises the NoRoomError where neither the disk for temporary files nor the memory has room.
+    """
+    reason = why.problem if isinstance(why, NoRoomError) else why.strerror or type(why).__name__
+    for place, descriptor in nameless_files(decoding.bytes_needed()):
+        say(
+            f"decoded images are not kept in the cache ({reason}): they lie in {place} until the "
+            "command ends"
+        )
+        try:
+            with os.fdopen(descriptor, "r+b", closefd=False) as stream:
+                decoding.write(stream)
+            return PictureFile(Path(place), descriptor)
+        except OSError as error:
+            say(f"{place} cannot be used either: {error.strerror or type(error).__name__}")
+        finally:
+            os.close(descriptor)
+    if isinstance(why, NoRoomError):
+        raise why
+    raise DataError(
+        f"decoded images cannot be written into the cache: {why.strerror}",
+        fix="set XDG_CACHE_HOME to a folder that can be written, or free some space for temporary "
+        "files",
+    )
 
 
 def stored_bytes(cache_dir: Path) -> tuple[Path, int, int]:
@@ -154,25 +228,20 @@ def _listing(dataset: OpenDataset, portions: list[Portion], size: int, looks: bo
     return digest_of([place, ids, size, looks])
 
 
-def _found(
-    path: Path,
-    listing: str,
-    dataset: OpenDataset,
-    portions: list[Portion],
-    progress: Progress | None,
-) -> PictureFile | None:
+def _found(path: Path, decoding: Decoding) -> PictureFile | None:
     """Open the file if it is that of these very images; say why not where there is one."""
+    dataset = decoding.dataset
     if not path.exists() or not isinstance(dataset, TellsSources):
         return None
     again = "so that the images are decoded again"
     try:
         file = PictureFile(path)
-        if file.header.listing != listing:
+        if file.header.listing != decoding.listing:
             raise IntegrityError("it is of other images")
         if file.header.reader != reader_version(dataset):
             say(f"the stored images are of another version of the reader, {again}")
             return None
-        if not _same_sources(file, dataset, portions, progress):
+        if not _same_sources(file, dataset, decoding.portions, decoding.progress):
             return None
         file.check()
     except IntegrityError as error:
@@ -200,27 +269,6 @@ def _same_sources(
             if progress is not None:
                 progress("checking stored images", row, count)
     return True
-
-
-def _make(
-    path: Path,
-    listing: str,
-    dataset: OpenDataset,
-    portions: list[Portion],
-    wish: StoreWish,
-    looks: bool,
-    progress: Progress | None,
-) -> None:
-    count = sum(len(portion.positions) for portion in portions)
-    needed = bytes_needed(count, wish.size, _channels(dataset, portions, wish.size), looks)
-    require_room(wish.folder, needed)
-    wanted = Wanted(wish.size, looks, sources=True)
-    with new_file(path, needed) as stream:
-        writer = PictureWriter(stream, count, wish.size, looks)
-        for seen in look_through(dataset, portions, wanted, progress):
-            assert seen.pixels is not None
-            writer.add(seen.pixels, seen.native, seen.source, seen.look)
-        writer.finish(listing, reader_version(dataset))
 
 
 def _channels(dataset: OpenDataset, portions: list[Portion], size: int) -> int:

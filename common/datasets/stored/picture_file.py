@@ -96,11 +96,16 @@ class StoredFacts:
 class PictureFile:
     """An open file of decoded images. Raises IntegrityError on one that is not as it should be."""
 
-    def __init__(self, path: Path) -> None:
-        """Open and read header, facts and looks; ``check`` reads the pixels."""
+    def __init__(self, path: Path, descriptor: int = -1) -> None:
+        """Open and read header, facts and looks; ``check`` reads the pixels.
+
+        ``descriptor``: of a file that is open and has no name; ``path`` then only says what it is.
+        """
         self.path = path
+        self.has_name = descriptor < 0
         try:
-            self._descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+            flags = os.O_RDONLY | getattr(os, "O_BINARY", 0)
+            self._descriptor = os.open(path, flags) if self.has_name else os.dup(descriptor)
         except OSError as error:
             raise IntegrityError(f"it cannot be opened: {error.strerror}") from None
         weakref.finalize(self, os.close, self._descriptor)
@@ -190,6 +195,11 @@ class StoredPictures:
     def path(self) -> Path:
         """The file in which they lie."""
         return self._file.path
+
+    @property
+    def has_name(self) -> bool:
+        """Whether another process can open that file."""
+        return self._file.has_name
 
     @property
     def rows(self) -> IntArray:

@@ -6,15 +6,13 @@ copied with three. The file gets its name when all of it is on the disk.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import hashlib
 import os
-import secrets
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -28,23 +26,20 @@ from he_compare.common.datasets.stored.picture_file import (
     header_block,
 )
 from he_compare.common.errors import DataError
+from he_compare.common.exclusive import HeldElsewhereError, locked_now, one_at_a_time
+from he_compare.common.files import Draft, sweep
 from he_compare.common.types import Float32Array, UInt8Array, picture_digest
-
-try:
-    import fcntl
-except ImportError:  # Windows: two processes then decode beside each other, each for itself
-    fcntl = None  # type: ignore[assignment]
 
 # What stays free on the disk beside a store.
 MARGIN_BYTES = 256 << 20
 COPIED_AT_A_TIME = 64
-TEMPORARY = ".part"
+UNFINISHED = ".part"
 # Decoded images are the patients' pictures in the clear: nobody else may open them.
 OWNERS_FILE, OWNERS_FOLDER = 0o600, 0o700
 
 
-class LockedError(Exception):
-    """Somebody makes the file now."""
+class NoRoomError(DataError):
+    """The disk has too little room for a store."""
 
 
 class PictureWriter:
@@ -112,14 +107,14 @@ def bytes_needed(count: int, side: int, channels: int, looks: bool) -> int:
 
 
 def require_room(folder: Path, needed: int) -> None:
-    """Raise DataError with both figures where the disk has too little room for a store."""
+    """Raise NoRoomError with both figures where the disk has too little room for a store."""
     free = shutil.disk_usage(folder).free
     if free < needed + MARGIN_BYTES:
         raise _no_room(needed, free)
 
 
-def _no_room(needed: int, free: int) -> DataError:
-    return DataError(
+def _no_room(needed: int, free: int) -> NoRoomError:
+    return NoRoomError(
         f"the decoded images need {_mib(needed)} in the cache, with {_mib(MARGIN_BYTES)} left "
         f"over, and the disk has {_mib(free)} free",
         fix="free some space, use fewer images or a smaller --image-size, or set XDG_CACHE_HOME to "
@@ -129,62 +124,39 @@ def _no_room(needed: int, free: int) -> DataError:
 
 @contextmanager
 def new_file(path: Path, needed: int) -> Iterator[IO[bytes]]:
-    """Open a temporary file that gets the name ``path`` in the end, or is removed.
+    """Open a file that gets the name ``path`` in the end, or is gone.
 
-    Raises DataError where the disk becomes full.
+    Raises NoRoomError where the disk becomes full, OSError where nothing can be written.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{TEMPORARY}")
+    draft = Draft(path.parent, OWNERS_FILE)
     try:
-        with open(temporary, "x+b", opener=_for_the_owner) as stream:
+        with os.fdopen(draft.handle, "r+b", closefd=False) as stream:
             yield stream
-        temporary.replace(path)
+        draft.become(path)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        temporary.unlink(missing_ok=True)
         raise _no_room(needed, shutil.disk_usage(path.parent).free) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        draft.close()
 
 
 @contextmanager
 def sole_builder(path: Path) -> Iterator[None]:
     """Let one process at a time make the file ``path``; others wait.
 
-    What killed builders of it left behind is removed. Where the system has no such locks, nothing
-    waits, and leftovers stay.
+    What killed builders of it left behind is removed.
     """
-    if fcntl is None:
-        yield
-        return
-    with open(lock_file(path), "ab", opener=_for_the_owner) as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with one_at_a_time(lock_file(path)):
         _remove_leftovers(path)
         yield
 
 
 def clear_leftovers(folder: Path) -> None:
     """Remove what killed builders left of any file, unless somebody is making that file now."""
-    if fcntl is None:
-        return
     for lock_path in folder.glob("*.lock"):
-        with contextlib.suppress(OSError, LockedError), locked_now(lock_path):
+        with suppress(OSError, HeldElsewhereError), locked_now(lock_path):
             _remove_leftovers(lock_path.with_suffix(""))
-
-
-@contextmanager
-def locked_now(lock_path: Path) -> Iterator[None]:
-    """Keep others from making a file. Raises LockedError where somebody makes it.
-
-    Nobody is kept from anything, and nobody is seen, where the system has no such locks.
-    """
-    with lock_path.open("ab") as lock:
-        if fcntl is not None:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise LockedError from None
-        yield
 
 
 def lock_file(path: Path) -> Path:
@@ -197,16 +169,14 @@ def close_to_others(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True, mode=OWNERS_FOLDER)
     if stat.S_IMODE(folder.stat().st_mode) != OWNERS_FOLDER:
         # Another owner's folder stays as it is: the files in it are closed by themselves.
-        with contextlib.suppress(PermissionError):
+        with suppress(PermissionError):
             folder.chmod(OWNERS_FOLDER)
 
 
-def _for_the_owner(path: str, flags: int) -> int:
-    return os.open(path, flags, OWNERS_FILE)
-
-
 def _remove_leftovers(path: Path) -> None:
-    for left in path.parent.glob(f".{path.name}.*{TEMPORARY}"):
+    sweep(path.parent)
+    # Of earlier versions, whose names tell of which file they are.
+    for left in path.parent.glob(f".{path.name}.*{UNFINISHED}"):
         left.unlink(missing_ok=True)
 
 

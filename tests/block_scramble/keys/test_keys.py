@@ -114,7 +114,7 @@ def test_rotation_is_refused_where_the_retired_key_is_there_already(tmp_path: Pa
     path = tmp_path / "client.key"
     key = key_files.create(path)
     key_files.retired_path(path, key.fingerprint).write_text("in the way")
-    with pytest.raises(UsageError, match="retired or being rotated"):
+    with pytest.raises(UsageError, match="is another file than"):
         key_files.rotate(path)
     assert key_files.load(path).secret_bytes() == key.secret_bytes()
     assert len(list(tmp_path.iterdir())) == 2

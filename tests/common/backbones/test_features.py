@@ -6,10 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from he_compare.common.backbones.features import cached_features
-from he_compare.common.run.store import ArtefactFolder, load_arrays, save_arrays
-from he_compare.common.types import ImageBatch
+from he_compare.common.run.kept_artefacts import ArtefactFolder
+from he_compare.common.types import HeldPictures, ImageBatch
 from tests.support.extractors import FakeExtractor
 from tests.support.runcontext import run_context
 
@@ -43,17 +44,52 @@ def test_features_of_another_number_of_threads_are_made_anew(tmp_path: Path) -> 
     assert extractor.seen == 12
 
 
-def test_features_kept_before_costs_were_recorded_are_reused_without_a_cost(
-    tmp_path: Path,
+def test_no_bit_of_a_cache_file_can_change_without_its_features_being_made_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store = ArtefactFolder(tmp_path / "artefacts")
-    context = run_context(tmp_path, store)
+    context = run_context(tmp_path, ArtefactFolder(tmp_path / "artefacts"))
+    extractor = FakeExtractor("deit", 32, "untrained", 0, width=4)
+    wanted = cached_features(batch(), context, extractor)
+    (file,) = (tmp_path / "features").iterdir()
+    whole = file.read_bytes()
+    random = np.random.default_rng(5)
+    places = {*range(0, 100, 4), *random.integers(0, len(whole), 25).tolist()}
+    for place in places:
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << int(random.integers(8))
+        file.write_bytes(damaged)
+        extractor.seen = 0
+        caplog.clear()
+        np.testing.assert_array_equal(cached_features(batch(), context, extractor), wanted)
+        assert extractor.seen == 6, place
+        assert sum(str(file) in line for line in caplog.messages) == 1
+    for cut in (0, 8, 39, 44, len(whole) - 1):
+        file.write_bytes(whole[:cut])
+        np.testing.assert_array_equal(cached_features(batch(), context, extractor), wanted)
+
+
+def test_the_features_of_other_images_are_not_used_under_this_name(tmp_path: Path) -> None:
+    context = run_context(tmp_path, ArtefactFolder(tmp_path / "artefacts"))
     extractor = FakeExtractor("deit", 32, "untrained", 0, width=4)
     cached_features(batch(), context, extractor)
-    (file,) = (tmp_path / "features").glob("*.npz")
-    save_arrays(file, {"features": load_arrays(file)["features"]})
-    cached_features(batch(), context, extractor)
-    assert [one.seconds for one in store.drain_reused()] == [None]
+    (first,) = (tmp_path / "features").iterdir()
+    other = replace(batch(), images=HeldPictures(np.zeros((6, 32, 32, 3), np.uint8)))
+    wanted = cached_features(other, context, extractor)
+    (second,) = {*(tmp_path / "features").iterdir()} - {first}
+    second.write_bytes(first.read_bytes())
+    np.testing.assert_array_equal(cached_features(other, context, extractor), wanted)
+
+
+def test_a_cache_that_cannot_be_written_is_said_once_and_costs_nothing_else(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "features").write_text("in the way")
+    context = run_context(tmp_path, ArtefactFolder(tmp_path / "artefacts"))
+    extractor = FakeExtractor("deit", 32, "untrained", 0, width=4)
+    for _ in range(2):
+        assert cached_features(batch(), context, extractor).shape == (6, 4)
+    assert extractor.seen == 12
+    assert sum("nothing is kept in" in line for line in caplog.messages) == 1
 
 
 def test_an_artefact_remembers_what_making_it_took(tmp_path: Path) -> None:
@@ -62,7 +98,3 @@ def test_an_artefact_remembers_what_making_it_took(tmp_path: Path) -> None:
         assert store.get_or_make("kind", {"a": 1}, lambda: b"made") == b"made"
     (reused,) = store.drain_reused()
     assert reused.seconds is not None and reused.seconds >= 0
-    (sums,) = tmp_path.glob("*.sha256")
-    sums.write_text(sums.read_text().split("\n")[0] + "\n")
-    store.get_or_make("kind", {"a": 1}, lambda: b"other")
-    assert [one.seconds for one in store.drain_reused()] == [None]

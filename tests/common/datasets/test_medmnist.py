@@ -13,6 +13,7 @@ from he_compare.common.datasets.medmnist import MedMnist
 from he_compare.common.datasets.medmnist_sets.known_sets import SIZES, MedMnistSet, known_names
 from he_compare.common.datasets.opened.copies_found import look_for_copies
 from he_compare.common.datasets.reading import npz
+from he_compare.common.datasets.stored import nameless
 from he_compare.common.errors import DataError, UnknownNameError
 from he_compare.common.plugins import discover, load
 from he_compare.common.types import Split
@@ -141,7 +142,38 @@ def test_a_large_set_is_unpacked_once_and_mapped(
     assert np.array_equal(data.read(Split.TRAIN, some, 28), plain.read(Split.TRAIN, some, 28))
     unpacked = npz.data_cache("unpacked")
     assert [file.name for file in unpacked.rglob("*.npy")] == ["train_images.npy"]
-    assert not list(unpacked.rglob(".unpack-*"))
+    assert not list(unpacked.rglob(".*"))
+
+
+def test_an_unpacked_array_that_was_damaged_is_unpacked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write_medmnist_like(tmp_path / "tissuemnist.npz", (16, 8, 8), classes=8)
+    monkeypatch.setattr(npz, "IN_MEMORY_BYTES", 8 * 28 * 28)
+    whole = np.array(npz.read_npz(path, ("train_images",))["train_images"])
+    (file,) = npz.data_cache("unpacked").rglob("*.npy")
+    digest = file.with_name(f"{file.name}.sha256")
+    for damaged in (file, digest):
+        content = bytearray(damaged.read_bytes())
+        content[len(content) // 2] ^= 1
+        damaged.write_bytes(content)
+        caplog.clear()
+        again = npz.read_npz(path, ("train_images",))["train_images"]
+        assert np.array_equal(again, whole)
+        assert "train_images.npy in the cache is damaged" in caplog.text
+
+
+def test_an_array_is_unpacked_elsewhere_where_the_cache_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write_medmnist_like(tmp_path / "tissuemnist.npz", (16, 8, 8), classes=8)
+    monkeypatch.setattr(npz, "IN_MEMORY_BYTES", 8 * 28 * 28)
+    whole = np.array(npz.read_npz(path, ("train_images",))["train_images"])
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setattr(npz, "data_cache", lambda _: tmp_path / "file" / "cache")
+    again = npz.read_npz(path, ("train_images",))["train_images"]
+    assert isinstance(again, np.memmap) and np.array_equal(again, whole)
+    assert "is not kept in the cache (Not a directory)" in caplog.text
 
 
 def test_a_set_larger_than_the_disk_is_refused_before_it_is_unpacked(
@@ -150,6 +182,7 @@ def test_a_set_larger_than_the_disk_is_refused_before_it_is_unpacked(
     path = write_medmnist_like(tmp_path / "tissuemnist.npz", (16, 8, 8), classes=8)
     monkeypatch.setattr(npz, "IN_MEMORY_BYTES", 10)
     monkeypatch.setattr(npz.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 100}))
+    monkeypatch.setattr(nameless, "MEMORY_SHARE", 0.0)
     with pytest.raises(DataError, match=r"more than is free.*smaller size"):
         npz.read_npz(path, ("train_images",))
 

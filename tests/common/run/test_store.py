@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import zipfile
 from pathlib import Path
 
@@ -11,15 +10,10 @@ import numpy as np
 import pytest
 
 from he_compare.common.errors import IntegrityError, UsageError
+from he_compare.common.run.kept_artefacts import ArtefactFolder
 from he_compare.common.run.records import Cell, RunRecord
-from he_compare.common.run.store import (
-    ArtefactFolder,
-    RunFolder,
-    inside,
-    load_arrays,
-    save_arrays,
-    write_atomic,
-)
+from he_compare.common.run.store import RunFolder, inside
+from he_compare.common.run.stored_arrays import load_arrays, save_arrays
 from he_compare.common.types import Phase, Status
 
 
@@ -54,12 +48,12 @@ def test_a_torn_last_line_is_set_aside_and_the_rest_is_kept(tmp_path: Path) -> N
     whole = (tmp_path / "records.jsonl").read_bytes()
     (tmp_path / "records.jsonl").write_bytes(whole + whole[: len(whole) // 2])
     assert [r.identity for r in folder.records()] == ["a"]
-    assert folder.recover() is True
+    assert folder.recover() == ["the last line of records.jsonl is not whole"]
     assert (tmp_path / "records.jsonl").read_bytes() == whole
     assert (tmp_path / "records.torn").read_bytes() == whole[: len(whole) // 2] + b"\n"
     folder.append(record("b"))
     assert [r.identity for r in folder.records()] == ["a", "b"]
-    assert folder.recover() is False
+    assert folder.recover() == []
 
 
 @pytest.mark.parametrize("bad", [b"not json\n", b'{"identity": 1}\n', b"\xff\xfe\n", b"[]\n"])
@@ -73,24 +67,6 @@ def test_a_bad_line_in_the_middle_is_an_integrity_error_with_its_number(
     folder.append(record("b"))
     with pytest.raises(IntegrityError, match=r"line 2 of records\.jsonl"):
         folder.records()
-
-
-def test_sums_tell_changed_missing_and_escaping_files(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path / "run")
-    folder.path.mkdir()
-    folder.append(record("a"))
-    save_arrays(folder.path / "predictions" / "a.npz", {"x": np.arange(3)})
-    folder.write_sums()
-    assert folder.check_sums() == []
-    (folder.path / "predictions" / "a.npz").unlink()
-    folder.append(record("b"))
-    with (folder.path / "SHA256SUMS").open("a") as stream:
-        stream.write(f"{'0' * 64}  ../elsewhere\n")
-    assert folder.check_sums() == [
-        "records.jsonl was changed",
-        "predictions/a.npz is missing",
-        "../elsewhere lies outside the run folder",
-    ]
 
 
 def test_arrays_of_objects_are_neither_written_nor_read(tmp_path: Path) -> None:
@@ -127,47 +103,13 @@ def test_an_artefact_is_made_once_and_again_when_an_input_changes(tmp_path: Path
 def test_a_damaged_artefact_is_made_anew(tmp_path: Path) -> None:
     store = ArtefactFolder(tmp_path)
     store.get_or_make("model", {}, lambda: b"weights")
-    file = next(p for p in tmp_path.iterdir() if p.suffix != ".sha256")
-    file.write_bytes(b"damaged")
-    assert store.get_or_make("model", {}, lambda: b"weights") == b"weights"
-
-
-def test_an_atomic_write_that_fails_leaves_the_old_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "a"
-    write_atomic(path, b"old")
-
-    def broken(_: int) -> None:
-        raise OSError("disk full")
-
-    monkeypatch.setattr(os, "fsync", broken)
-    with pytest.raises(OSError, match="disk full"):
-        write_atomic(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_lock_of_a_living_process_is_respected_and_of_a_dead_one_taken(tmp_path: Path) -> None:
-    import json
-    import subprocess
-    import sys
-
-    import psutil
-
-    folder = RunFolder(tmp_path)
-    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-    try:
-        started = psutil.Process(other.pid).create_time()
-        (tmp_path / ".lock").write_text(json.dumps({"pid": other.pid, "started": started}))
-        with pytest.raises(UsageError, match=f"process {other.pid}"):
-            folder.lock()
-    finally:
-        other.kill()
-        other.wait()
-    folder.lock()
-    folder.unlock()
-    assert not (tmp_path / ".lock").exists()
+    (file,) = tmp_path.iterdir()
+    whole = file.read_bytes()
+    for damaged in (b"damaged", b"", whole[:-1], whole[:50] + b"\xff" + whole[51:]):
+        file.write_bytes(damaged)
+        assert store.get_or_make("model", {}, lambda: b"weights") == b"weights"
+        assert store.drain_reused() == []
+        assert file.read_bytes()[-7:] == b"weights"
 
 
 def test_a_folder_with_other_files_is_not_taken_for_a_run(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ import pytest
 
 from he_compare.common.errors import UnknownNameError, UsageError
 from he_compare.common.run.records import AttackOutcome, RunRecord
-from he_compare.common.run.store import RECORDS, SCORES, RunFolder, load_arrays, save_arrays
+from he_compare.common.run.store import RECORDS, SCORES, RunFolder
+from he_compare.common.run.stored_arrays import load_arrays, save_arrays
 from he_compare.common.run.view import read_run
 from he_compare.common.types import Knowledge, Phase, Stage
 from he_compare.comparisons import load_run
@@ -133,8 +134,12 @@ def test_other_images_in_one_cell_are_found(tmp_path: Path) -> None:
 
 
 def test_a_disagreeing_execution_is_found(folder: RunFolder) -> None:
-    path = folder.path / RECORDS
-    path.write_text(path.read_text().replace('"agree":60', '"agree":59'))
+    records = folder.records()
+    (folder.path / RECORDS).unlink()
+    for one in records:
+        found = one.agreement
+        less = {"agreement": found.model_copy(update={"agree": 59})} if found else {}
+        folder.append(one.model_copy(update=less))
     folder.write_sums()
     assert any("59 of 60 executed predictions agree" in line for line in verify_run(folder))
 

@@ -11,7 +11,8 @@ from typing import Any, cast
 import pytest
 
 from he_compare.common.errors import CellError
-from he_compare.common.run.store import Artefact, RunFolder
+from he_compare.common.kept import Kept
+from he_compare.common.run.store import RunFolder
 from he_compare.common.types import Phase, Status
 from he_compare.comparisons.cluster import dask_executor, latency_turn
 from he_compare.comparisons.cluster.crew import Hand
@@ -224,9 +225,9 @@ def test_a_damaged_artefact_that_a_worker_asks_for_is_made_anew(
 ) -> None:
     """As in a run of one process: otherwise its cell fails for good."""
     kept = log.folder.artefacts
-    kept.store("head-1", Artefact(b"whole", 1.0))
-    kept.store("head-2", Artefact(b"whole", 1.0))
-    (kept.folder / "head-1").write_bytes(b"damaged")
+    kept.store("head-1", Kept(b"whole", 1.0))
+    kept.store("head-2", Kept(b"whole", 1.0))
+    kept.results.place("head-1").write_bytes(b"damaged")
     executor._start(cell("p"), FAR, log, at_once=1)
     for name in ("head-1", "head-2"):
         workers.cells[-1].end({WANTS: name.encode()})

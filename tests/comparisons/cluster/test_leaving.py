@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import tempfile
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from distributed import Client, LocalCluster
 
 from he_compare.common.errors import UsageError
+from he_compare.common.temporary_folders import TemporaryFolder
 from he_compare.comparisons.cluster import audit_tasks, key_delivery, scheduler_access, worker_tasks
 from he_compare.comparisons.cluster.crew import workers_of
 from he_compare.comparisons.cluster.worker_tasks import Bench, leave
@@ -45,7 +45,7 @@ def bench(
     key_delivery.keep_key(b"key of a seed", "client-1.key", str(Path(first).parent))
     fitted = Fitted()
     measurer = SimpleNamespace(close=lambda: None, fits={"p": fitted}, tapes={"p": b"messages"})
-    scratch = tempfile.TemporaryDirectory(dir=tmp_path)
+    scratch = TemporaryFolder("worker", tmp_path)
     plan = SimpleNamespace(settings=SimpleNamespace(threads=1))
     made = Bench(None, plan, measurer, None, scratch, first)  # type: ignore[arg-type]
     siege = audit_tasks._siege_of(made, SimpleNamespace(budget="quick"))  # type: ignore[arg-type]

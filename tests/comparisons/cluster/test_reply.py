@@ -10,8 +10,9 @@ import pytest
 
 from he_compare.common.errors import MessageError
 from he_compare.common.identity import array_digest
+from he_compare.common.kept import Kept
 from he_compare.common.run.records import RunRecord
-from he_compare.common.run.store import Artefact, npz_bytes
+from he_compare.common.run.stored_arrays import npz_bytes
 from he_compare.common.run.tape import Tape, tape_files
 from he_compare.common.types import ImageBatch, Phase, Status
 from he_compare.comparisons.cluster.reply import (
@@ -61,7 +62,7 @@ def measured(**changed: object) -> MeasuredCell:
 
 
 def reply(**changed: object) -> Reply:
-    return pack_reply(measured(**changed), {"head-12ab": Artefact(b"weights", 1.25)})
+    return pack_reply(measured(**changed), {"head-12ab": Kept(b"weights", 1.25)})
 
 
 def test_a_cell_comes_back_as_it_was_measured() -> None:
@@ -95,7 +96,7 @@ def claimed_zeros(size: int) -> bytes:
         (f"{FILE}predictions/0000000000000000.npz", b"", "which its cell does not have"),
         (f"{FILE}tape/{'g' * 32}.public", b"", "which its cell does not have"),
         (f"{ARTEFACT}../key", b"", "an artefact with the name"),
-        (f"{ARTEFACT}head.sha256", b"", "an artefact with the name"),
+        (f"{ARTEFACT}.head", b"", "an artefact with the name"),
         (VIEW, b"no npz", "pictures that do not read"),
         (VIEW, b"PK\x03\x04garbage", "pictures that do not read"),
         (VIEW, b"\x93NUMPY\x01\x00v\x00", "pictures that do not read"),

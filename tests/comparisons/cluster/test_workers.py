@@ -16,7 +16,8 @@ import psutil
 import pytest
 
 from he_compare.common.run.records import AttackOutcome, RunRecord
-from he_compare.common.run.store import RunFolder, load_arrays
+from he_compare.common.run.store import RunFolder
+from he_compare.common.run.stored_arrays import load_arrays
 from he_compare.common.types import Phase, Status
 from he_compare.comparisons.auditing import suite
 from he_compare.comparisons.cli import app
@@ -95,7 +96,7 @@ def test_two_workers_give_what_one_process_gives(
     }
     assert {r.place.worker for r in two.values() if r.place} == {1, 2}
     assert serial.pictures().keys() == workers.pictures().keys()
-    assert workers.check_sums() == []
+    assert workers.check_sums().problems == []
     assert not (workers.path / ".workers").exists()
     resumed = len((workers.path / "records.jsonl").read_text().splitlines())
     assert compare("workers", "--workers", "1") == 0
@@ -124,7 +125,7 @@ def test_two_workers_attack_what_one_process_attacks(
     lines = (workers.path / "attacks.jsonl").read_text().splitlines()
     written = Counter(AttackOutcome.model_validate_json(line).identity for line in lines)
     assert set(written.values()) == {1}
-    assert workers.check_sums() == []
+    assert workers.check_sums().problems == []
     assert compare("workers", "--audit", "--workers", "2") in (0, 3)
     assert len((workers.path / "attacks.jsonl").read_text().splitlines()) == len(lines)
 

@@ -14,6 +14,7 @@ from he_compare.common import plugins
 from he_compare.common.contracts import RunSettings, TrainingData
 from he_compare.common.costs import RunSizes
 from he_compare.common.errors import CellError
+from he_compare.common.kept import Kept, KeptResults
 from he_compare.common.run.store import RunFolder
 from he_compare.common.sources import FORECASTS, sources_of
 from he_compare.common.types import ImageBatch
@@ -122,8 +123,10 @@ def test_other_pipelines_or_threads_are_other_prices(
 
 def test_damaged_prices_are_measured_anew(found: estimate.RunForecast, tmp_path: Path) -> None:
     asked = plan("plaintext[model=logistic]", "local")
-    place = estimate.place_of_prices(asked, estimate.sizes_of(asked), tmp_path)
-    place.parent.mkdir(parents=True)
+    name = estimate.name_of_prices(asked, estimate.sizes_of(asked))
+    kept = KeptResults(tmp_path / estimate.PROBES)
+    assert kept.keep(name, Kept(b"{}"))
+    assert estimate.kept_prices(asked, estimate.sizes_of(asked), tmp_path) is None
     for damaged in (
         b"",
         b"{}",
@@ -131,7 +134,7 @@ def test_damaged_prices_are_measured_anew(found: estimate.RunForecast, tmp_path:
         b"\xff\xfe",
         found.prices.model_dump_json()[:-9].encode(),
     ):
-        place.write_bytes(damaged)
+        kept.place(name).write_bytes(damaged)
         assert (
             estimate.forecast_by_kept_prices(asked, RunFolder(tmp_path / "none"), tmp_path) is None
         )

@@ -13,8 +13,10 @@ from he_compare.block_scramble.keys import key_files
 from he_compare.common import plugins
 from he_compare.common.contracts import RunSettings, TrainingData
 from he_compare.common.errors import UsageError
+from he_compare.common.files import write_atomic
+from he_compare.common.run.kept_artefacts import ArtefactFolder
 from he_compare.common.run.records import RunRecord
-from he_compare.common.run.store import ArtefactFolder, RunFolder, write_atomic
+from he_compare.common.run.store import RunFolder
 from he_compare.common.types import Phase, Status
 from he_compare.comparisons.cluster import key_delivery
 from he_compare.comparisons.measuring.config import load_config

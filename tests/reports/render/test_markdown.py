@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from he_compare.common.run.store import RunFolder
-from he_compare.reports.build import build_document
+from he_compare.reports.build import build_document, write_report
 from he_compare.reports.document.nodes import (
     Bold,
     Callout,
@@ -28,7 +28,7 @@ from he_compare.reports.document.nodes import (
     Section,
     inline,
 )
-from he_compare.reports.render.markdown import code, escape, markdown, paragraph, write
+from he_compare.reports.render.markdown import code, escape, markdown, paragraph
 from tests.support.repository import GOLDEN
 from tests.support.samplerun import SampleRun, ten_pipelines, three_pipelines
 
@@ -67,7 +67,7 @@ def test_links_inside_the_document_lead_somewhere(tmp_path: Path) -> None:
 def test_pictures_are_written_beside_the_report_and_have_alternative_text(tmp_path: Path) -> None:
     run = three_pipelines().write(tmp_path / "run")
     document = build_document(RunFolder(run))
-    path = write(document, tmp_path / "out")
+    (path,) = write_report(run, ["md"], tmp_path / "out")
     shown = re.findall(r"!\[([^!]+)\]\((figures/[^)]+)\)", path.read_text(encoding="utf-8"))
     drawings = [(alt, target) for alt, target in shown if target.endswith(".svg")]
     assert len(drawings) == len(document.figures()) > 2

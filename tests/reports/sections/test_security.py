@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from he_compare.common.files import write_atomic
 from he_compare.common.run.outcomes import not_run_by_reason, strongest
 from he_compare.common.run.records import AttackOutcome, AttackPicture, Interval, MetricValue
 from he_compare.common.run.security_map import MapColumn, security_map
-from he_compare.common.run.store import RunFolder, write_atomic
+from he_compare.common.run.store import RunFolder
 from he_compare.common.run.view import RunView, read_run
 from he_compare.common.types import Knowledge
 from he_compare.comparisons.auditing.artefacts import png

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from he_compare.common.files import write_atomic
 from he_compare.common.run.records import (
     AttackOutcome,
     BackboneSummary,
@@ -20,7 +21,8 @@ from he_compare.common.run.records import (
     ScoreSheet,
     SplitSummary,
 )
-from he_compare.common.run.store import PICTURES, SCORES, RunFolder, save_arrays, write_atomic
+from he_compare.common.run.store import PICTURES, SCORES, RunFolder
+from he_compare.common.run.stored_arrays import save_arrays
 from he_compare.common.types import Status
 from tests.support.samplerun.kinds import (
     FHE,

@@ -1,0 +1,271 @@
+"""`compare run` in a folder with damage or leftovers: the same command heals, nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from he_compare.common.run.records import RunRecord
+from he_compare.common.run.store import RunFolder
+from he_compare.common.types import Status
+from he_compare.comparisons.cli import app
+from he_compare.comparisons.judging.verify import verify_run
+from tests.support.imagefolders import write_chestxray_like
+
+SMALL = (
+    "--image-size 32 --train-limit 8 --val-limit 4 --test-limit 12 --infer-batch 4 --quiet "
+    "--latency-images 3 --latency-rounds 1 --pictures 2 --profile smoke --subset published"
+)
+
+
+@pytest.fixture
+def words(echo: str, tmp_path: Path) -> list[str]:
+    data = tmp_path / "data" / "chestxray"
+    write_chestxray_like(data, per_class_train=12, per_class_test=8, size=32)
+    fixed = ["--dataset", "chestxray", "--data-dir", str(data), "--pipeline", echo]
+    return ["run", *fixed, *SMALL.split(), "--out", str(tmp_path / "run")]
+
+
+@pytest.fixture
+def compare(words: list[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Run `compare run` in this process and return its exit code."""
+
+    def run(*extra: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["compare", *words, "--format", "md", *extra])
+        with pytest.raises(SystemExit) as stop:
+            app.main()
+        return int(stop.value.code or 0)
+
+    return run
+
+
+@pytest.fixture
+def run(compare: Callable[..., int], tmp_path: Path) -> Path:
+    assert compare() == 0
+    assert verify_run(RunFolder(tmp_path / "run")) == []
+    return tmp_path / "run"
+
+
+def _ok(run: Path) -> list[RunRecord]:
+    """Every line of the records that says ok, repeated ones too."""
+    lines = (run / "records.jsonl").read_bytes().splitlines()
+    found = [RunRecord.model_validate_json(line) for line in lines]
+    return [one for one in found if one.status is Status.OK]
+
+
+def _flip(path: Path, place: int = -40) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 4
+    path.write_bytes(content)
+
+
+def _names(run: Path) -> set[str]:
+    return {one.relative_to(run).as_posix() for one in run.rglob("*") if one.is_file()}
+
+
+@pytest.mark.parametrize("how", ["missing", "cut", "flipped", "empty", "no npz"])
+def test_damaged_predictions_are_made_again_by_the_same_command(
+    run: Path, compare: Callable[..., int], how: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (path,) = (run / "predictions").iterdir()
+    whole = path.read_bytes()
+    before = _ok(run)
+    if how == "missing":
+        path.unlink()
+    elif how == "flipped":
+        _flip(path, len(whole) // 2)
+    else:
+        path.write_bytes({"cut": whole[:-100], "empty": b"", "no npz": b"x" * 999}[how])
+    assert verify_run(RunFolder(run)) != []
+    assert compare() == 0
+    assert capsys.readouterr().err.count(f"{path.name}") == 1
+    assert verify_run(RunFolder(run)) == []
+    again = _ok(run)
+    (accuracy,) = {one.identity for one in before if one.predictions}
+    assert [one.identity for one in again].count(accuracy) == 2
+    assert len(again) == len(before) + 1
+
+
+def test_a_damaged_line_of_a_record_is_set_aside_and_its_cell_runs_again(
+    run: Path, compare: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {one.identity for one in _ok(run)}
+    path = run / "records.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    number = next(n for n, line in enumerate(lines) if b'"status":"ok"' in line)
+    lines[number] = lines[number].replace(b'"seconds":', b'"seconds":1', 1)
+    path.write_bytes(b"".join(lines))
+    assert compare() == 0
+    assert f"line {number + 1} of records.jsonl is damaged" in capsys.readouterr().err
+    assert verify_run(RunFolder(run)) == []
+    assert {one.identity for one in _ok(run)} == before
+
+
+@pytest.mark.parametrize("place", [10, 60, -30])
+def test_damaged_pictures_are_put_together_again(
+    run: Path, compare: Callable[..., int], place: int
+) -> None:
+    known = RunFolder(run).pictures()
+    _flip(run / "pictures.npz", place)
+    before = len(_ok(run))
+    assert compare() == 0
+    assert verify_run(RunFolder(run)) == []
+    again = RunFolder(run).pictures()
+    assert {n: v.tolist() for n, v in again.items()} == {n: v.tolist() for n, v in known.items()}
+    assert len(_ok(run)) == before
+
+
+def test_an_edited_manifest_is_written_again_from_the_plan(
+    run: Path, compare: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = run / "manifest.json"
+    known = json.loads(path.read_text())
+    path.write_text(path.read_text().replace('"profile": "smoke"', '"profile": "smoky"'))
+    assert verify_run(RunFolder(run)) != []
+    assert compare() == 0
+    assert "manifest.json is not what was written" in capsys.readouterr().err
+    assert json.loads(path.read_text()) == known
+    assert verify_run(RunFolder(run)) == []
+
+
+def test_a_finished_run_changes_nothing_when_it_is_asked_again(
+    run: Path, compare: Callable[..., int]
+) -> None:
+    before = {name: (run / name).read_bytes() for name in _names(run)}
+    assert compare() == 0
+    after = {name: (run / name).read_bytes() for name in _names(run)}
+    assert {n for n in before if before[n] != after.get(n)} <= {"scores.json", "SHA256SUMS"}
+    assert set(after) == set(before)
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        ".lock",
+        "..lock.cs58lq2k",
+        ".manifest.json.x3_k9abc",
+        ".hec-0123456789abcdef.part",
+    ],
+)
+@pytest.mark.parametrize("content", [b"", b'{"pid": 1, "star', b"\x00" * 9])
+def test_what_a_killed_start_left_blocks_no_run_and_does_not_stay(
+    compare: Callable[..., int], tmp_path: Path, left: str, content: bytes
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / left).write_bytes(content)
+    assert compare() == 0
+    assert left not in _names(run)
+    assert verify_run(RunFolder(run)) == []
+
+
+def test_leftovers_in_a_run_are_swept_by_the_next_command(
+    run: Path, compare: Callable[..., int]
+) -> None:
+    before = _names(run)
+    (run / "predictions" / f"{'0' * 16}.npz").write_bytes(b"of a cell that was killed")
+    (run / ".workers").mkdir()
+    (run / ".workers" / "test.npy").write_bytes(b"images in the clear")
+    for name in (".hec-0123456789abcdef.part", "tape/.x.tape.abcdefgh", ".pictures.npz.k4_9xyzw"):
+        (run / name).parent.mkdir(exist_ok=True)
+        (run / name).write_bytes(b"half")
+    assert compare() == 0
+    assert _names(run) == before
+    assert not (run / ".workers").exists()
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from he_compare.common.run.store import RunFolder
+with RunFolder(Path(sys.argv[1])).claimed():
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_second_start_in_one_folder_says_so_and_touches_nothing(
+    compare: Callable[..., int],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    begun: bool,
+) -> None:
+    run = tmp_path / "run"
+    if begun:
+        assert compare() == 0
+    words = [sys.executable, "-c", HOLDER, str(run)]
+    holder = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+        before = _names(run)
+        capsys.readouterr()
+        assert compare() == 2
+        told = capsys.readouterr().err
+        assert f"is being written by process {holder.pid}" in told
+        assert _names(run) == before
+    finally:
+        holder.kill()
+        holder.communicate()
+    assert compare() == 0
+
+
+def test_a_folder_of_somebody_else_is_refused_and_not_swept(
+    compare: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    (run / "below").mkdir(parents=True)
+    for name in ("holiday.jpg", "below/.notes.settings", ".hec-0123456789abcdef.part"):
+        (run / name).write_text("mine")
+    before = _names(run)
+    assert compare() == 2
+    assert "'below'" in capsys.readouterr().err
+    assert _names(run) == before
+
+
+def test_a_cache_that_cannot_be_written_costs_nothing_but_a_note(
+    compare: Callable[..., int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file" / "cache"))
+    assert compare() == 0
+    told = capsys.readouterr().err
+    assert told.count("decoded images are not kept in the cache (Not a directory)") == 1
+    assert "Traceback" not in told
+    assert verify_run(RunFolder(tmp_path / "run")) == []
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root writes anywhere")
+def test_an_output_that_cannot_be_written_is_one_line(
+    compare: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run").mkdir(mode=0o500)
+    assert compare() == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert str(tmp_path / "run") in line and "--out" in line
+
+
+def test_running_again_makes_nothing_of_somebody_else_a_part_of_the_run(
+    run: Path, compare: Callable[..., int]
+) -> None:
+    (run / "predictions" / "zzz.npz").write_bytes(b"added")
+    page = run / "report" / "extra.html"
+    page.write_bytes(b"added")
+    (kept,) = list((run / "artefacts").glob("view-*"))
+    _flip(kept)
+    (run / "pictures.npz").touch()
+    assert compare() == 0
+    assert sorted(verify_run(RunFolder(run))) == [
+        "SHA256SUMS: predictions/zzz.npz was added",
+        "SHA256SUMS: report/extra.html was added",
+    ]
+    assert not kept.exists()
