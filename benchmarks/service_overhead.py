@@ -9,7 +9,6 @@ this process, without HTTP. One inference is features, encryption, the call, dec
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import subprocess
 import sys
@@ -50,17 +49,18 @@ CHILD, WITHOUT, DIRECT = "front and child", "one process", "no service"
 class Contender:
     """A server, and what was measured of it in seconds: of the call, and of all of an inference.
 
-    ``pids``: its processes; none where that is this one.
+    ``pids``: its processes; none where that is this one. ``client``: processor time of this one.
     """
 
     infer: Callable[[list[Message]], list[Message]]
     pids: tuple[int, ...] = ()
     call: list[float] = field(default_factory=list)
     whole: list[float] = field(default_factory=list)
+    client: float = 0.0
 
     def processor_seconds(self) -> float:
-        """Return the processor time of its processes so far, or of this one."""
-        found = [psutil.Process(pid).cpu_times() for pid in self.pids or (os.getpid(),)]
+        """Return the processor time of its processes so far."""
+        found = [psutil.Process(pid).cpu_times() for pid in self.pids]
         return sum(one.user + one.system for one in found)
 
 
@@ -91,7 +91,7 @@ def measure(quick: bool) -> list[Row]:
             if number == WARM_UP:
                 begun = {name: one.processor_seconds() for name, one in contenders.items()}
             for one in contenders.values():
-                start = time.perf_counter()
+                worked_here, start = time.process_time(), time.perf_counter()
                 features = np.clip(extract(images).astype(np.float64), -CLIP, CLIP)
                 sent = client.protect(features, clock)
                 before = time.perf_counter()
@@ -101,14 +101,21 @@ def measure(quick: bool) -> list[Row]:
                 if number >= WARM_UP:
                     one.call.append(after - before)
                     one.whole.append(time.perf_counter() - start)
+                    one.client += time.process_time() - worked_here
         worked = {name: one.processor_seconds() - begun[name] for name, one in contenders.items()}
-    return [*rows_of(contenders), processor_row(worked, REPEATS[quick])]
+    whole = {name: worked[name] + one.client for name, one in contenders.items()}
+    return [
+        *rows_of(contenders),
+        processor_row("of one inference", whole, REPEATS[quick], DIRECT),
+        processor_row("of one inference", whole, REPEATS[quick], WITHOUT),
+        processor_row("of the server's side", worked, REPEATS[quick], WITHOUT),
+    ]
 
 
-def processor_row(worked: Mapping[str, float], count: int) -> Row:
-    """Return the processor time of the server's side per call, which other load does not change."""
-    mine, its = (worked[name] / count * 1e3 for name in (CHILD, WITHOUT))
-    return against(f"{CHILD}: processor time of a call", mine, "ms", count, WITHOUT, its)
+def processor_row(what: str, worked: Mapping[str, float], count: int, peer: str) -> Row:
+    """Return the processor time that one inference takes: other load changes it little."""
+    mine, its = (worked[name] / count * 1e3 for name in (CHILD, peer))
+    return against(f"{CHILD}: processor time {what}", mine, "ms", count, peer, its)
 
 
 def rows_of(contenders: Mapping[str, Contender]) -> list[Row]:
