@@ -130,8 +130,7 @@ class ServiceApplication:
             )
             response.headers["compare-seconds"] = f"{reply.seconds:.9f}"
             response.headers["compare-timings"] = reply.timings
-        response.headers["compare-pid"] = str(session.pid)
-        response.headers["compare-replaced"] = str(session.ended.count)
+        response.headers.update(_about_child(session))
         return response
 
     async def _threads(self, request: Request) -> Response:
@@ -139,7 +138,7 @@ class ServiceApplication:
         told = _json_of(await self._read(request, MAX_REQUEST_JSON))
         threads = _threads_of(told)
         kept = await session.set_threads(threads)
-        return JSONResponse({"threads": threads, "kept": kept})
+        return JSONResponse({"threads": threads, "kept": kept}, headers=_about_child(session))
 
     async def _status(self, request: Request) -> Response:
         return JSONResponse(await self._session(request).status())
@@ -162,6 +161,10 @@ class ServiceApplication:
                 raise TooLargeError(f"body exceeds {most} bytes")
             if piece:
                 yield piece
+
+
+def _about_child(session: ServiceSession) -> dict[str, str]:
+    return {"compare-pid": str(session.pid), "compare-replaced": str(session.ended.count)}
 
 
 def _guarded(handler: Handler) -> Handler:
