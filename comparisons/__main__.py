@@ -1,5 +1,5 @@
 """`python -m comparisons` is the `compare` command, for where another program has that name."""
 
-from he_compare.comparisons.cli.app import main
+from he_compare.comparisons.cli.entry import main
 
 main()

@@ -16,7 +16,7 @@ from he_compare.common.errors import EXIT_OK
 from he_compare.comparisons.cli import finished_runs, installation, run, scrambling
 from he_compare.comparisons.cli.audit import audit_app
 from he_compare.comparisons.cli.data import data_app
-from he_compare.comparisons.cli.ending import DEBUG, ended_by, stopped
+from he_compare.comparisons.cli.ending import DEBUG, ended_by
 from he_compare.comparisons.cli.keys import key_app
 from he_compare.comparisons.cli.room import require_room_to_begin
 from he_compare.comparisons.cli.settings import GroupedCommand
@@ -60,7 +60,7 @@ def main() -> NoReturn:
     forbid_core_dumps()
     _keep_own_files_open()
     try:
-        with StopListener(stopped):
+        with StopListener():
             code = _run()
     except KeyboardInterrupt as late:
         code = ended_by(late)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import os
 import sys
@@ -14,13 +13,13 @@ import typer
 from he_compare.common.disk_errors import file_error
 from he_compare.common.errors import (
     EXIT_INTERNAL,
-    EXIT_INTERRUPTED,
     EXIT_USAGE,
     CompareError,
     UnknownNameError,
     UsageError,
 )
-from he_compare.common.stopping import StopSignal, as_stop_signal
+from he_compare.common.stopping import StopSignal
+from he_compare.comparisons.cli.signals import say_line, stop_in, stopped
 
 DEBUG = "--debug"
 TRACES, MOST_TRACES = "traces", 20
@@ -32,8 +31,8 @@ def ended_by(error: BaseException) -> int:
         return int(error.exit_code)
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else EXIT_INTERNAL * bool(error.code)
-    if isinstance(error, KeyboardInterrupt):
-        return stopped(as_stop_signal(error))
+    if (stop := stop_in(error)) is not None:
+        return stopped(stop)
     if isinstance(error, typer.Abort):
         return stopped(StopSignal())
     if DEBUG in sys.argv:
@@ -49,19 +48,6 @@ def ended_by(error: BaseException) -> int:
     text = " ".join(str(error).split())
     say_line(f"internal error: {type(error).__name__}: {text} ({_where_the_trace_is(error)})")
     return EXIT_INTERNAL
-
-
-def stopped(signal: StopSignal) -> int:
-    """Say that the command was asked to end; return its exit code."""
-    by = "" if signal.exit_code == EXIT_INTERRUPTED else f" by {signal.name}"
-    say_line(f"interrupted{by}; run the same command again to resume")
-    return signal.exit_code
-
-
-def say_line(line: str) -> None:
-    """Print a line on the standard error, whatever state that is in."""
-    with contextlib.suppress(OSError, ValueError):
-        print(line, file=sys.stderr, flush=True)
 
 
 def _understood(error: BaseException) -> CompareError | None:

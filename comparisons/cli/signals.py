@@ -12,11 +12,10 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
 
-from he_compare.common.stopping import StopSignal
+from he_compare.common.stopping import StopSignal, as_stop_signal
 
 # How long closing may take before the process ends without it.
 CLOSING_SECONDS = 60.0
@@ -27,12 +26,11 @@ AGAIN_SECONDS = 0.05
 class StopListener:
     """Raises StopSignal in the main thread. For one command in a process of its own.
 
-    ``give_up``: says that closing takes too long; the process ends afterwards. When the command
-    is over, the signals are ignored: the process is ending anyway, with the code of the command.
+    Closing that takes too long is given up. When the command is over, the signals are ignored: the
+    process is ending anyway, with the code of the command. Inside another listener it does nothing.
     """
 
-    def __init__(self, give_up: Callable[[StopSignal], object]) -> None:
-        self._give_up = give_up
+    def __init__(self) -> None:
         self._first: StopSignal | None = None
         self._heard_here: list[int] = []
         self._unraisable = sys.unraisablehook
@@ -47,8 +45,9 @@ class StopListener:
             if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
                 signal.signal(number, self._hear)
                 self._heard_here.append(number)
-        self._unraisable = sys.unraisablehook
-        sys.unraisablehook = self._say_again
+        if self._heard_here:
+            self._unraisable = sys.unraisablehook
+            sys.unraisablehook = self._say_again
         return self
 
     def __exit__(
@@ -59,7 +58,7 @@ class StopListener:
     ) -> None:
         for number in self._heard_here:
             signal.signal(number, signal.SIG_IGN)
-        if threading.current_thread() is threading.main_thread():
+        if self._heard_here:
             sys.unraisablehook = self._unraisable
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
@@ -68,14 +67,14 @@ class StopListener:
             watch = threading.Timer(CLOSING_SECONDS, self._end, (self._first,))
             watch.daemon = True
             watch.start()
-        if _is_closing():
+        if stop_in(sys.exc_info()[1]) is not None:  # things are being closed
             end_children()
             return
         raise StopSignal(self._first.signum)
 
     def _end(self, first: StopSignal) -> None:
         with contextlib.suppress(Exception):
-            self._give_up(first)
+            stopped(first)
         end_children()
         os._exit(first.exit_code)
 
@@ -89,14 +88,28 @@ class StopListener:
         again.start()
 
 
-def _is_closing() -> bool:
-    """Say whether the main thread, which is here, closes things after a StopSignal."""
-    error = sys.exc_info()[1]
-    while error is not None:
-        if isinstance(error, StopSignal):
-            return True
-        error = error.__context__
-    return False
+def stop_in(error: BaseException | None) -> StopSignal | None:
+    """Return what asked to end, where an error is that or was raised because of it; else None."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, KeyboardInterrupt):
+            return as_stop_signal(error)
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def stopped(stop: StopSignal) -> int:
+    """Say that the command was asked to end; return its exit code."""
+    by = "" if stop.signum == signal.SIGINT else f" by {stop.name}"
+    say_line(f"interrupted{by}; run the same command again to resume")
+    return stop.exit_code
+
+
+def say_line(line: str) -> None:
+    """Print a line on the standard error, whatever state that is in."""
+    with contextlib.suppress(OSError, ValueError):
+        print(line, file=sys.stderr, flush=True)
 
 
 def end_children() -> None:

@@ -87,7 +87,13 @@ def working(
 ) -> tuple[subprocess.Popen[str], int]:
     """Start the command; return it and the pid of its child."""
     code = COMMAND.format(body=textwrap.indent(textwrap.dedent(body), "    ").strip())
-    process = subprocess.Popen(
+    process = started(code, before)
+    assert process.stdout
+    return process, int(process.stdout.readline())
+
+
+def started(code: str, before: Callable[[], None] = as_started_by_a_shell) -> subprocess.Popen[str]:
+    return subprocess.Popen(
         [sys.executable, "-c", code],
         env=environment(),
         stdout=subprocess.PIPE,
@@ -95,8 +101,6 @@ def working(
         text=True,
         preexec_fn=before,
     )
-    assert process.stdout
-    return process, int(process.stdout.readline())
 
 
 def wait_for(process: subprocess.Popen[str], word: str) -> None:
@@ -129,6 +133,33 @@ def test_every_signal_ends_the_command_wherever_it_is(place: str, number: int) -
     assert process.returncode == 128 + number
     by = "" if number == signal.SIGINT else f" by {signal.Signals(number).name}"
     assert only_line(said) == f"interrupted{by}; run the same command again to resume"
+
+
+LOADING = """
+import sys, time
+
+class Slow:
+    def find_spec(self, name, *rest):
+        if name == "typer":
+            print("here", flush=True)
+            time.sleep(60)
+
+sys.meta_path.insert(0, Slow())
+from he_compare.comparisons.cli.entry import main
+main()
+"""
+
+
+@pytest.mark.parametrize("number", STOPS)
+def test_a_signal_while_the_command_is_loaded_ends_it_likewise(number: int) -> None:
+    process = started(LOADING)
+    try:
+        wait_for(process, "here")
+        process.send_signal(number)
+        _, said = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 128 + number and only_line(said).startswith("interrupted")
 
 
 @pytest.mark.parametrize("second", STOPS)
