@@ -21,7 +21,7 @@ class OwnFolder:
 
     def __init__(self, prefix: str) -> None:
         """Make it, after removing what processes of this kind left that were killed."""
-        sweep(prefix)
+        sweep_folders(prefix)
         self._folder = tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True)
         self.name = self._folder.name
         # Held before it has its name: who sweeps takes no lock of a folder that is in use.
@@ -36,7 +36,7 @@ class OwnFolder:
         self._lock.close()
 
 
-def sweep(prefix: str) -> None:
+def sweep_folders(prefix: str) -> None:
     """Remove folders whose process has ended without removing them."""
     for folder in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
         with contextlib.suppress(OSError), (folder / LOCK_FILE).open("r+b") as lock:

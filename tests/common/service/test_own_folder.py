@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from he_compare.common.service.own_folder import OwnFolder, sweep
+from he_compare.common.service.own_folder import OwnFolder, sweep_folders
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no flock")
 CODE = (
@@ -54,5 +54,5 @@ def test_a_folder_without_a_lock_is_not_touched(tmp_path: Path) -> None:
     foreign = tmp_path / "kind-of-somebody"
     foreign.mkdir()
     (foreign / "file").write_text("x")
-    sweep("kind-")
+    sweep_folders("kind-")
     assert (foreign / "file").exists()
