@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from he_compare.common.contracts import Deployed, DeployedClient, DeployedScheme
 from he_compare.common.errors import MessageError
 from he_compare.common.run.records import SecurityClaims
 from he_compare.common.scheme import KeyedScheme, KeyMoves, PictureShape, Scheme
+from he_compare.common.service.parsing import parsed_as_hostile, strict_json
 from he_compare.common.service.wire import pack, unpack
 from he_compare.common.types import (
     Float64Array,
@@ -38,10 +40,31 @@ class PlaintextClient:
 
 def unpack_scores(replies: list[Message]) -> Float64Array:
     """Unpack one reply per image into scores: float64 (n, k). Raises MessageError."""
+    if not replies:
+        raise MessageError("there are no replies to read scores from")
     rows = [unpack(reply, expect={"scores": ("float32", 1)})[0]["scores"] for reply in replies]
-    if len({len(row) for row in rows}) > 1:
-        raise MessageError("replies differ in their number of scores")
-    return np.stack(rows).astype(np.float64)
+    if len({len(row) for row in rows}) > 1 or not len(rows[0]):
+        raise MessageError("replies differ in their number of scores, or have none")
+    scores = np.stack(rows).astype(np.float64)
+    if not np.isfinite(scores).all():
+        raise MessageError("a reply has scores that are no finite numbers")
+    return scores
+
+
+def read_setup(metadata: Mapping[str, str], fields: Mapping[str, type]) -> dict[str, Any]:
+    """Return the setup of a plain model from a message's metadata: exactly these fields.
+
+    Raises MessageError.
+    """
+    if "setup" not in metadata:
+        raise MessageError("public material lacks its setup")
+    setup = strict_json(metadata["setup"], "the setup in public material")
+    if not isinstance(setup, dict) or set(setup) != set(fields):
+        raise MessageError(f"the setup in public material is not {', '.join(sorted(fields))}")
+    for name, kind in fields.items():
+        if type(setup[name]) is not kind:
+            raise MessageError(f"{name} in public material is {ascii(setup[name])[:40]}")
+    return setup
 
 
 class PlaintextServer(ABC):
@@ -61,7 +84,7 @@ class PlaintextServer(ABC):
         """Classify images. Raises MessageError on anything that is no image of the right size."""
         if not messages:
             return []
-        with clock.stage(Stage.DESERIALIZE, items=len(messages)):
+        with clock.stage(Stage.DESERIALIZE, items=len(messages)), parsed_as_hostile("an image"):
             images = np.stack([self._read(message) for message in messages])
         with clock.stage(Stage.EVALUATE, items=len(messages)):
             scores = self.scores(images)

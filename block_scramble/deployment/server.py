@@ -17,6 +17,7 @@ from he_compare.common.clock import Clock
 from he_compare.common.contracts import Server
 from he_compare.common.errors import MessageError
 from he_compare.common.seeds import seed_for
+from he_compare.common.service.parsing import parsed_as_hostile
 from he_compare.common.service.wire import pack, unpack
 from he_compare.common.types import Float64Array, IntArray, Message, Per, Split, Stage, UInt8Array
 
@@ -29,10 +30,11 @@ MATCHED = "matched to public images by moments, without a key, then trained"
 
 def load_server(public_material: bytes) -> Server:
     """Build the server that the material asks for. Raises MessageError."""
-    header, states = ServerMaterial.from_bytes(public_material)
-    if header.training is None:
-        return InferenceServer(header, states)
-    return TrainingServer(header, states, header.sent_images(public_material))
+    with parsed_as_hostile("public material"):
+        header, states = ServerMaterial.from_bytes(public_material)
+        if header.training is None:
+            return InferenceServer(header, states)
+        return TrainingServer(header, states, header.sent_images(public_material))
 
 
 class InferenceServer:
@@ -51,7 +53,10 @@ class InferenceServer:
         """Return float32 logits (classes,) for each ciphertext. Raises MessageError."""
         if not messages:
             return []
-        with clock.stage(Stage.DESERIALIZE, items=len(messages)):
+        with (
+            clock.stage(Stage.DESERIALIZE, items=len(messages)),
+            parsed_as_hostile("a ciphertext"),
+        ):
             read = [self._read(message) for message in messages]
             ciphertexts = np.stack([ciphertext for ciphertext, _ in read])
             models = np.array([model for _, model in read])
@@ -122,7 +127,7 @@ class TrainingServer:
         Raises MessageError, and CellError where the disk is full.
         """
         for message in messages:
-            with clock.stage(Stage.DESERIALIZE):
+            with clock.stage(Stage.DESERIALIZE), parsed_as_hostile("labelled ciphertexts"):
                 split, ciphertexts, labels = self._read(message)
             if self._trainer is not None:
                 raise MessageError("training has begun: no more images are accepted")

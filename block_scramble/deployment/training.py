@@ -10,6 +10,7 @@ augmentation: flips and crops do not commute with the ciphers.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -33,6 +34,7 @@ from he_compare.common.identity import array_digest, source_digest
 from he_compare.common.references.reference import Domain, Public
 from he_compare.common.references.shipped import MATCHED_TO, SHIPPED_REFERENCES
 from he_compare.common.seeds import seed_for
+from he_compare.common.service.parsing import MOST_FOREIGN_JSON_BYTES, parsed_as_hostile
 from he_compare.common.service.wire import pack, unpack
 from he_compare.common.sources import sources_of
 from he_compare.common.types import Float32Array, ImageBatch, Message, Split, Stage, UInt8Array
@@ -40,6 +42,7 @@ from he_compare.common.types import Float32Array, ImageBatch, Message, Split, St
 CHUNK = 128
 # What the server reports with every epoch and is a fact of the whole training.
 OF_THE_WHOLE = ("best_epoch", "embedding", "device")
+OF_WORDS = ("embedding", "device")
 # What the server process runs, besides what is imported here.
 SERVER = "he_compare.block_scramble.deployment.server"
 
@@ -259,7 +262,10 @@ def train_at_server(
         for split, batch in share.batches:
             uploaded += _upload(server, encryptor, split, batch, context)
     history = _run_epochs(server, context)
-    (state,) = server.call("export", [], context.clock)
+    exported = server.call("export", [], context.clock)
+    if len(exported) != 1:
+        raise MessageError(f"the server exported {len(exported)} states, expected one")
+    (state,) = exported
     best = history[-1].pop("best_epoch")
     fitted = history[-1].pop("embedding")
     device = history[-1].pop("device")
@@ -314,17 +320,22 @@ def _run_epochs(server: ServerHandle, context: RunContext) -> list[dict[str, Any
 
 
 def _read_report(replies: list[Message]) -> dict[str, Any]:
-    try:
-        (reply,) = replies
-        report = json.loads(reply)
-        missing = {"finished", "seconds", *OF_THE_WHOLE} - set(report)
-    except (ValueError, TypeError):
-        raise MessageError("the server's report of an epoch does not parse") from None
+    what = "the server's report of an epoch"
+    if len(replies) != 1 or len(replies[0]) > MOST_FOREIGN_JSON_BYTES:
+        raise MessageError(f"{what} does not parse: {len(replies)} replies, or one too long")
+    with parsed_as_hostile(what):
+        report = dict(json.loads(replies[0]))  # losses of a training that diverged are NaN
+    missing = {"finished", "seconds", *OF_THE_WHOLE} - set(report)
     if missing:
-        raise MessageError(f"the server's report of an epoch lacks {sorted(missing)}")
+        raise MessageError(f"{what} lacks {sorted(missing)}")
+    numbers = {name: value for name, value in report.items() if name not in ("finished", *OF_WORDS)}
+    if not all(value is None or type(value) in (int, float, bool) for value in numbers.values()):
+        raise MessageError(f"{what} does not parse: a figure in it is no number")
+    if type(report["finished"]) is not bool or not math.isfinite(report["seconds"] or 0.0):
+        raise MessageError(f"{what} does not parse")
     if not isinstance(report["embedding"], dict) or not _is_of_a_device(report["device"]):
-        raise MessageError("the server's report of an epoch does not parse")
-    return dict(report)
+        raise MessageError(f"{what} does not parse")
+    return report
 
 
 def _is_of_a_device(facts: Any) -> bool:

@@ -36,6 +36,7 @@ from he_compare.common.contracts import (
 )
 from he_compare.common.costs import Costs, RunSizes, Untrained
 from he_compare.common.identity import array_digest, source_digest
+from he_compare.common.service.parsing import parsed_as_hostile
 from he_compare.common.service.wire import unpack
 from he_compare.common.sources import sources_of
 
@@ -69,7 +70,9 @@ class ConvnetMaterial(ServerMaterial):
     def build_model(self, state: bytes) -> torch.nn.Module:
         """Build the network and load its weights. Raises MessageError where they do not fit."""
         from he_compare.common.backbones.deit import load_state_bytes
+        from he_compare.common.backbones.state_size import require_convnet_state
 
+        require_convnet_state(state, image_size=self.image_size, outputs=self.classes)
         model = build_convnet(classes=self.classes, weights="untrained", seed=0)
         load_state_bytes(model, state)
         return model
@@ -134,9 +137,10 @@ class BlockScrambleConvnetPipeline(Pipeline):
         """Build the server half. Raises MessageError on bytes that do not parse."""
         from he_compare.block_scramble.deployment.server import InferenceServer, TrainingServer
 
-        header, states = ConvnetMaterial.from_bytes(public_material)
-        load = InferenceServer if header.training is None else TrainingServer
-        return load(header, states)
+        with parsed_as_hostile("public material"):
+            header, states = ConvnetMaterial.from_bytes(public_material)
+            load = InferenceServer if header.training is None else TrainingServer
+            return load(header, states)
 
 
 def training_header(

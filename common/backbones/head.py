@@ -176,6 +176,8 @@ def unpack_head(data: bytes) -> Head:
         linear = LinearModel(arrays["weights"], arrays["bias"])
         if not arrays["mean"].shape == arrays["deviation"].shape == (linear.width,):
             raise ValueError("mean or deviation is of another width than the weights")
+        if not (np.isfinite(arrays["mean"]).all() and (arrays["deviation"] > 0).all()):
+            raise ValueError("mean or deviation is not finite, or a deviation is not positive")
         return Head(arrays["mean"], arrays["deviation"], linear, int(arrays["iterations"][0]))
     except (ValueError, IndexError) as error:
         raise MessageError(f"not a head: {error}") from None

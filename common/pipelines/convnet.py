@@ -24,13 +24,14 @@ from he_compare.common.contracts import (
     Work,
 )
 from he_compare.common.costs import Costs, RunSizes, Untrained
-from he_compare.common.errors import MessageError
+from he_compare.common.service.parsing import parsed_as_hostile
 from he_compare.common.service.wire import pack, unpack
 from he_compare.common.types import Float64Array, Split, UInt8Array
 from he_compare.common.unprotected import (
     FittedWithoutProtection,
     PlaintextClient,
     PlaintextServer,
+    read_setup,
 )
 
 if TYPE_CHECKING:
@@ -59,19 +60,16 @@ class ConvnetServer(PlaintextServer):
     def __init__(self, public_material: bytes) -> None:
         from he_compare.common.backbones.deit import load_state_bytes, pixel_statistics
         from he_compare.common.backbones.device import moved, server_device
+        from he_compare.common.backbones.state_size import require_convnet_state
 
         arrays, metadata = unpack(public_material, expect={"state": ("uint8", 1)})
-        try:
-            setup = json.loads(metadata["setup"])
-            self.size = int(setup["image_size"])
-            self._mean, self._std = pixel_statistics(str(setup["statistics"]))
-            classes = int(setup["classes"])
-        except (KeyError, ValueError, TypeError) as error:
-            raise MessageError(f"public material lacks its setup: {error}") from None
-        if classes < 1:
-            raise MessageError(f"public material names {classes} classes")
+        setup = read_setup(metadata, {"statistics": str, "image_size": int, "classes": int})
+        self.size, classes = setup["image_size"], setup["classes"]
+        state = arrays["state"].tobytes()
+        require_convnet_state(state, image_size=self.size, outputs=classes)
+        self._mean, self._std = pixel_statistics(setup["statistics"])
         self._model = build_convnet(classes=classes, weights="untrained", seed=0)
-        load_state_bytes(self._model, arrays["state"].tobytes())
+        load_state_bytes(self._model, state)
         moved(self._model, server_device())
 
     def scores(self, images: UInt8Array) -> Float64Array:
@@ -176,7 +174,8 @@ class ConvnetPipeline(Pipeline):
 
     def load_server(self, public_material: bytes) -> Server:
         """Build the server half from public material. Raises MessageError."""
-        return ConvnetServer(public_material)
+        with parsed_as_hostile("public material"):
+            return ConvnetServer(public_material)
 
 
 def _train_plain(

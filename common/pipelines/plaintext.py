@@ -24,13 +24,15 @@ from he_compare.common.contracts import (
     Work,
 )
 from he_compare.common.costs import Costs, RunSizes, Untrained
-from he_compare.common.errors import MessageError
+from he_compare.common.errors import CellError, MessageError
+from he_compare.common.service.parsing import parsed_as_hostile
 from he_compare.common.service.wire import pack, unpack
 from he_compare.common.types import Float64Array, UInt8Array
 from he_compare.common.unprotected import (
     FittedWithoutProtection,
     PlaintextClient,
     PlaintextServer,
+    read_setup,
 )
 
 if TYPE_CHECKING:
@@ -56,33 +58,49 @@ class VitServer(PlaintextServer):
     """Runs the plain model on plain images."""
 
     def __init__(self, public_material: bytes) -> None:
+        from he_compare.common.backbones.catalog import find_backbone
         from he_compare.common.backbones.deit import build_vit, load_state_bytes, pixel_statistics
         from he_compare.common.backbones.device import moved, server_device
         from he_compare.common.backbones.head import unpack_head
+        from he_compare.common.backbones.state_size import require_vit_state
 
         arrays, metadata = unpack(public_material, expect={"state": ("uint8", 1)})
-        try:
-            setup = json.loads(metadata["setup"])
-            self.size = int(setup["image_size"])
-            self._model = build_vit(
-                str(setup["backbone"]),
-                image_size=self.size,
-                classes=int(setup["outputs"]),
-                weights="untrained",
-                seed=0,
-            )
-            self._mean, self._std = pixel_statistics(str(setup["backbone"]))
-        except (KeyError, ValueError, TypeError) as error:
-            raise MessageError(f"public material lacks its setup: {error}") from None
-        load_state_bytes(self._model, arrays["state"].tobytes())
-        moved(self._model, server_device())
+        setup = read_setup(metadata, {"backbone": str, "image_size": int, "outputs": int})
+        backbone, self.size = setup["backbone"], setup["image_size"]
+        state = arrays["state"].tobytes()
+        require_vit_state(
+            state,
+            backbone,
+            image_size=self.size,
+            patch=find_backbone(backbone).patch,
+            outputs=setup["outputs"],
+        )
         self._head = unpack_head(arrays["head"].tobytes()) if "head" in arrays else None
+        if (self._head is None) != bool(setup["outputs"]):
+            raise MessageError(
+                f"public material has {setup['outputs']} outputs and "
+                f"{'no head' if self._head is None else 'a head'}"
+            )
+        if self._head and self._head.linear.width != find_backbone(backbone).width:
+            raise MessageError(f"the head takes {self._head.linear.width} features of {backbone}")
+        self._model = build_vit(
+            backbone,
+            image_size=self.size,
+            classes=setup["outputs"],
+            weights="untrained",
+            seed=0,
+        )
+        self._mean, self._std = pixel_statistics(backbone)
+        load_state_bytes(self._model, state)
+        moved(self._model, server_device())
 
     def scores(self, images: UInt8Array) -> Float64Array:
         """Return the scores of the DeiT, or of the regression on its features."""
         from he_compare.common.backbones.deit import predict_logits
 
         scores = predict_logits(self._model, images, self._mean, self._std)
+        if not np.isfinite(scores).all():
+            raise CellError("the model gives values that are no finite numbers")
         return scores if self._head is None else self._head.scores(scores)
 
 
@@ -178,8 +196,9 @@ class PlaintextPipeline(Pipeline):
         )
 
     def load_server(self, public_material: bytes) -> Server:
-        """Build the server half from public material."""
-        return VitServer(public_material)
+        """Build the server half from public material. Raises MessageError."""
+        with parsed_as_hostile("public material"):
+            return VitServer(public_material)
 
 
 def _untrained(

@@ -18,7 +18,7 @@ from he_compare.common.types import Aim, IntArray, Knowledge, Message
 from he_compare.fhe_baseline.checks.tools.encryption_check import EncryptionCheck
 from he_compare.fhe_baseline.checks.tools.victim import Victim, victim_of
 from he_compare.fhe_baseline.ckks.context import data_primes, import_tenseal, seal_context
-from he_compare.fhe_baseline.ckks.serialization import load_seal
+from he_compare.fhe_baseline.ckks.serialization import load_ciphertext
 
 LEAST_BYTES = 2048
 
@@ -191,7 +191,7 @@ def _deviation(victim: Victim) -> float | None:
     context = seal_context(victim.plan.parameters)
     empty: Any = import_tenseal().sealapi.Ciphertext()
     try:
-        ciphertext = load_seal(empty, context, victim.uploads(1)[0], "upload")
+        ciphertext = load_ciphertext(empty, context, victim.uploads(1)[0], "upload")
     except MessageError:
         return None
     return residue_deviation(ciphertext, data_primes(context)[: ciphertext.coeff_modulus_size()])

@@ -36,7 +36,7 @@ from he_compare.fhe_baseline.checks.tools.victim import (
 )
 from he_compare.fhe_baseline.ckks.context import ERROR_SIGMA, import_tenseal, seal_context
 from he_compare.fhe_baseline.ckks.modular import Int64Array
-from he_compare.fhe_baseline.ckks.serialization import load_seal
+from he_compare.fhe_baseline.ckks.serialization import load_ciphertext
 
 DECIMALS = (12, 11, 10, 9, 8, 7, 6, 5, 4)
 QUERIES, REPLAYS = 256, 4096
@@ -147,7 +147,7 @@ def _decrypt(victim: Victim, messages: list[Message]) -> Decrypted:
     context = seal_context(victim.plan.parameters)
     secret = secret_key_of(victim.client)
     decryptor, encoder = seal.Decryptor(context, secret), seal.CKKSEncoder(context)
-    ciphertexts = [load_seal(seal.Ciphertext(), context, one, "message") for one in messages]
+    ciphertexts = [load_ciphertext(seal.Ciphertext(), context, one, "message") for one in messages]
     slots = []
     for ciphertext in ciphertexts:
         plaintext = seal.Plaintext()

@@ -8,7 +8,7 @@ from typing import Any
 
 from he_compare.common.errors import MessageError
 from he_compare.fhe_baseline.ckks.context import import_tenseal, level_with
-from he_compare.fhe_baseline.ckks.serialization import load_seal
+from he_compare.fhe_baseline.ckks.serialization import load_ciphertext
 
 SEAL_OVERHEAD_BYTES = 1024
 
@@ -29,7 +29,9 @@ class CiphertextShape:
         """
         if len(data) > 2 * self.primes * self.degree * 8 + SEAL_OVERHEAD_BYTES:
             raise MessageError(f"{what} of {len(data)} bytes is longer than such a ciphertext")
-        ciphertext = load_seal(import_tenseal().sealapi.Ciphertext(), self.context, data, what)
+        ciphertext = load_ciphertext(
+            import_tenseal().sealapi.Ciphertext(), self.context, data, what, self.primes
+        )
         if ciphertext.parms_id() != level_with(self.context, self.primes) or ciphertext.size() != 2:
             raise MessageError(f"{what} is not two polynomials under {self.primes} primes")
         if not math.isclose(ciphertext.scale, self.scale, rel_tol=1e-9):

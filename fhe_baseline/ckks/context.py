@@ -8,11 +8,11 @@ not use them (TenSEAL 0.3.18 loads such a context and calls it public).
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
-from he_compare.common.errors import CellError, MessageError, UnavailableError
+from he_compare.common.errors import CellError, UnavailableError
 from he_compare.fhe_baseline.ckks.parameters import CkksParameters, require_128_bits
-from he_compare.fhe_baseline.ckks.serialization import parse_foreign
 
 # TenSEAL would start one thread per core; packings are compared on one.
 THREADS = 1
@@ -47,7 +47,9 @@ def insecure_seal_context(parameters: CkksParameters) -> Any:
     return _seal_context(parameters, "NONE")
 
 
+@lru_cache(maxsize=2)
 def _seal_context(parameters: CkksParameters, level: str) -> Any:
+    """Return SEAL's context; it never changes, and a large one takes a second to make."""
     seal = import_tenseal().sealapi
     chosen = seal.EncryptionParameters(seal.SCHEME_TYPE.CKKS)
     chosen.set_poly_modulus_degree(parameters.degree)
@@ -109,26 +111,6 @@ def tenseal_public_bytes(context: Any, *, with_public_key: bool) -> bytes:
         save_relin_keys=False,
     )
     return data
-
-
-def load_tenseal_public(data: bytes, parameters: CkksParameters) -> Any:
-    """Load a TenSEAL context at the server.
-
-    Raises MessageError where the bytes do not parse, carry a secret key, lack Galois keys or belong
-    to other parameters.
-    """
-    tenseal = import_tenseal()
-    context = parse_foreign("TenSEAL context", lambda: tenseal.Context.load(data, THREADS))
-    if context.has_secret_key() or not context.is_public():
-        raise MessageError("the context for the server holds a secret key")
-    if not context.has_galois_keys():
-        raise MessageError("the context for the server lacks Galois keys")
-    expected = seal_context(parameters)
-    if context.seal_context().data.key_parms_id() != expected.key_parms_id():
-        raise MessageError(f"the context for the server is not one of {parameters}")
-    context.global_scale = 2.0**parameters.scale_bits
-    context.auto_rescale = True
-    return context
 
 
 def explain_seal_error(error: Exception, parameters: CkksParameters) -> CellError:

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from he_compare.common.backbones.head import MAX_FEATURES, LinearModel
-from he_compare.common.errors import CellError, MessageError, UsageError
+from he_compare.common.errors import MessageError
+from he_compare.common.service.parsing import parsed_as_hostile, strict_json
 from he_compare.common.service.wire import pack, unpack
 from he_compare.common.types import MAX_CLASSES, UInt8Array
 from he_compare.fhe_baseline.ckks.context import seal_context
@@ -28,7 +29,7 @@ from he_compare.fhe_baseline.ckks.layouts.replication import (
 from he_compare.fhe_baseline.ckks.layouts.scales import ReplicatedScales
 from he_compare.fhe_baseline.ckks.layouts.slots import SlotLayout
 from he_compare.fhe_baseline.ckks.parameters import CkksParameters, require_128_bits
-from he_compare.fhe_baseline.ckks.serialization import load_seal, seal_bytes
+from he_compare.fhe_baseline.ckks.serialization import load_relinearisation_keys, seal_bytes
 
 ROLE = "encrypted head"
 # What the server is told of the scales: all that it computes with.
@@ -86,7 +87,7 @@ class EncryptedHeadServer(ReplicatedEvaluator):
     ) -> None:
         super().__init__(parameters, layout, scales, arrays)
         relinearisation = arrays[RELINEARISATION_KEYS].tobytes()
-        self._relinearisation_keys = load_seal(
+        self._relinearisation_keys = load_relinearisation_keys(
             self._seal.RelinKeys(), self._context, relinearisation, "relinearisation keys"
         )
         if not self._relinearisation_keys.has_key(2):
@@ -119,10 +120,17 @@ class EncryptedHeadServer(ReplicatedEvaluator):
 def load_encrypted_head(data: bytes) -> EncryptedHeadServer:
     """Build the server from bytes of unknown origin. Raises MessageError."""
     arrays, metadata = unpack(data)
+    with parsed_as_hostile("public material"):
+        return _loaded_head(arrays, metadata)
+
+
+def _loaded_head(
+    arrays: Mapping[str, UInt8Array], metadata: Mapping[str, str]
+) -> EncryptedHeadServer:
     try:
         parameters = CkksParameters.from_json(metadata["parameters"])
         require_128_bits(parameters)
-        header = json.loads(metadata["layout"])
+        header = strict_json(metadata["layout"], "the layout in public material")
         width, classes = header["width"], header["classes"]
         if not (type(width) is int and type(classes) is int):
             raise ValueError("width and classes must be whole numbers")
@@ -136,7 +144,7 @@ def load_encrypted_head(data: bytes) -> EncryptedHeadServer:
         return EncryptedHeadServer(parameters, layout, scales, arrays)
     except KeyError as error:
         raise MessageError(f"public material lacks {error}") from None
-    except (UsageError, CellError, ValueError, TypeError) as error:
+    except (ValueError, TypeError) as error:
         raise MessageError(f"public material is invalid: {error}") from None
 
 

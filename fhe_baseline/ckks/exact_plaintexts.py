@@ -18,11 +18,9 @@ import numpy as np
 
 from he_compare.fhe_baseline.ckks.context import data_primes, import_tenseal, level_with
 from he_compare.fhe_baseline.ckks.modular import UInt64Array, monomial, multiply, total
-from he_compare.fhe_baseline.ckks.serialization import load_seal, seal_bytes
-
-# Magic number, header size, version (two), compression, reserved, size in all.
-HEADER = struct.Struct("<HBBBBHQ")
-UNCOMPRESSED = 0
+from he_compare.fhe_baseline.ckks.seal_headers import framed
+from he_compare.fhe_baseline.ckks.seal_objects import check_residues, ring_form
+from he_compare.fhe_baseline.ckks.serialization import load_own
 
 
 def primes_of(context: Any, primes: int) -> list[int]:
@@ -34,9 +32,9 @@ def plaintext_of(context: Any, residues: Sequence[UInt64Array], scale: float) ->
     """Return SEAL's plaintext of a transformed polynomial, one uint64 (N,) a prime of its level."""
     values = np.concatenate(residues).astype("<u8")
     level = level_with(context, len(residues))
-    array = _framed(struct.pack("<Q", len(values)) + values.tobytes())
+    array = framed(struct.pack("<Q", len(values)) + values.tobytes())
     members = struct.pack("<4QQd", *level, len(values), scale) + array
-    return load_seal(import_tenseal().sealapi.Plaintext(), context, _framed(members), "plaintext")
+    return load_own(import_tenseal().sealapi.Plaintext(), context, framed(members), "plaintext")
 
 
 def public_key_of(context: Any, residues: Sequence[UInt64Array]) -> Any:
@@ -45,11 +43,13 @@ def public_key_of(context: Any, residues: Sequence[UInt64Array]) -> Any:
     Raises MessageError where a residue is not below its prime.
     """
     values = np.concatenate(residues).astype("<u8")
-    array = _framed(struct.pack("<Q", len(values)) + values.tobytes())
+    primes = ring_form(context).key_primes
+    check_residues(values.reshape(2, len(primes), -1), primes, "public key")
+    array = framed(struct.pack("<Q", len(values)) + values.tobytes())
     # Transformed; two polynomials; degree; primes; scale; a factor that CKKS leaves at 1.
     shape = (True, 2, len(residues[0]), len(residues) // 2, 1.0, 1)
     members = struct.pack("<4Q?3QdQ", *context.key_parms_id(), *shape) + array
-    return load_seal(import_tenseal().sealapi.PublicKey(), context, _framed(members), "public key")
+    return load_own(import_tenseal().sealapi.PublicKey(), context, framed(members), "public key")
 
 
 def residues_of(plaintext: Any, primes: int) -> list[UInt64Array]:
@@ -74,14 +74,3 @@ def coefficient_modulo(values: UInt64Array, place: int, prime: int) -> int:
     degree = len(values)
     turned = multiply(values, monomial(-place, degree, prime), prime)
     return total(turned, prime) * pow(degree, -1, prime) % prime
-
-
-def _framed(content: bytes) -> bytes:
-    """Put SEAL's header before content that is not compressed."""
-    magic, size, major, minor, *_ = HEADER.unpack_from(_template())
-    return HEADER.pack(magic, size, major, minor, UNCOMPRESSED, 0, size + len(content)) + content
-
-
-def _template() -> bytes:
-    """Return any object of the installed SEAL as bytes, for its version."""
-    return seal_bytes(import_tenseal().sealapi.Plaintext())

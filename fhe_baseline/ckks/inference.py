@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from he_compare.common.backbones.head import LinearModel
-from he_compare.common.errors import MessageError, UnknownNameError, UsageError
+from he_compare.common.errors import MessageError
+from he_compare.common.service.parsing import parsed_as_hostile
 from he_compare.common.service.wire import pack, unpack
 from he_compare.common.types import UInt8Array
 from he_compare.fhe_baseline.ckks.packing import (
@@ -22,6 +25,8 @@ from he_compare.fhe_baseline.ckks.packing import (
 from he_compare.fhe_baseline.ckks.parameters import CkksParameters, require_128_bits
 
 WEIGHTS, BIAS = "weights", "bias"
+# No head has such weights; squares and sums of smaller ones stay finite.
+LARGEST_WEIGHT = 1e100
 
 
 @dataclass(frozen=True)
@@ -56,16 +61,19 @@ def public_material(plan: Plan, keys: dict[str, UInt8Array]) -> bytes:
 def load_public_material(data: bytes) -> PackingServer:
     """Build the server half from bytes of unknown origin. Raises MessageError."""
     arrays, metadata = unpack(data, expect={WEIGHTS: ("float64", 2), BIAS: ("float64", 1)})
-    try:
-        packing = load_packing(metadata["packing"])
-        parameters = CkksParameters.from_json(metadata["parameters"])
-        require_128_bits(parameters)
-        model = LinearModel(arrays[WEIGHTS], arrays[BIAS])
-        misfit = packing.misfit(parameters, model)
-        if misfit:
-            raise MessageError(f"public material is invalid: {misfit}")
-        return packing.load_server(parameters, model, arrays)
-    except KeyError as error:
-        raise MessageError(f"public material lacks {error}") from None
-    except (UnknownNameError, UsageError, ValueError) as error:
-        raise MessageError(f"public material is invalid: {error}") from None
+    with parsed_as_hostile("public material"):
+        try:
+            packing = load_packing(metadata["packing"])
+            parameters = CkksParameters.from_json(metadata["parameters"])
+            require_128_bits(parameters)
+            model = LinearModel(arrays[WEIGHTS], arrays[BIAS])
+            if float(np.abs(model.weights).max()) > LARGEST_WEIGHT:
+                raise MessageError(f"public material has weights above {LARGEST_WEIGHT:g}")
+            misfit = packing.misfit(parameters, model)
+            if misfit:
+                raise MessageError(f"public material is invalid: {misfit}")
+            return packing.load_server(parameters, model, arrays)
+        except KeyError as error:
+            raise MessageError(f"public material lacks {error}") from None
+        except ValueError as error:
+            raise MessageError(f"public material is invalid: {error}") from None

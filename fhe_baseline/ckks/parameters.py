@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from he_compare.common.errors import UnknownNameError, UsageError
 from he_compare.common.plugins import nearest
 from he_compare.common.run.security_tables import LEVELS, STANDARD_2018, TABLES
+from he_compare.common.service.parsing import strict_json
 
 ENFORCED_BY = (
     "Microsoft SEAL refuses less than 128 bits of the 2018 standard when the context is made; "
@@ -86,8 +87,8 @@ class CkksParameters:
 
     @classmethod
     def from_json(cls, text: str) -> CkksParameters:
-        """Parse what ``to_json`` wrote; ValueError or UsageError on anything else."""
-        fields = json.loads(text)
+        """Parse what ``to_json`` wrote; MessageError, ValueError or UsageError on anything else."""
+        fields = strict_json(text, "the text of CKKS parameters")
         if not isinstance(fields, dict) or set(fields) != {"degree", "modulus_bits", "scale_bits"}:
             raise ValueError("not CKKS parameters")
         bits = fields["modulus_bits"]

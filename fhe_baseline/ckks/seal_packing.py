@@ -19,6 +19,7 @@ import numpy as np
 from he_compare.common.backbones.head import LinearModel
 from he_compare.common.clock import Clock
 from he_compare.common.errors import MessageError
+from he_compare.common.service.parsing import parsed_as_hostile
 from he_compare.common.types import Float64Array, Message, Stage, UInt8Array
 from he_compare.fhe_baseline.ckks.ciphertexts import CiphertextShape
 from he_compare.fhe_baseline.ckks.context import (
@@ -36,7 +37,7 @@ from he_compare.fhe_baseline.ckks.packing import (
     finite_scores,
 )
 from he_compare.fhe_baseline.ckks.parameters import CkksParameters
-from he_compare.fhe_baseline.ckks.serialization import load_seal, seal_bytes
+from he_compare.fhe_baseline.ckks.serialization import load_galois_keys, seal_bytes
 
 GALOIS_KEYS = "galois_keys"
 # Beyond this no order of operations helps, and the parameters are refused for the model.
@@ -153,9 +154,9 @@ class SealClient(_SealHalf, PackingClient):
 
     def decrypt(self, replies: Sequence[bytes], images: int, clock: Clock) -> list[Any]:
         """Parse and decrypt each reply to a plaintext; the time is that of so many ``images``."""
-        with clock.stage(Stage.DESERIALIZE, items=images):
+        with clock.stage(Stage.DESERIALIZE, items=images), parsed_as_hostile("a reply"):
             ciphertexts = [self._shape.load(reply, "reply") for reply in replies]
-        with clock.stage(Stage.DECRYPT, items=images):
+        with clock.stage(Stage.DECRYPT, items=images), parsed_as_hostile("a reply"):
             return [self._decrypt(ciphertext) for ciphertext in ciphertexts]
 
     def encode_upload(self, placed: Sequence[complex]) -> Any:
@@ -190,10 +191,10 @@ class SealServer(_SealHalf, PackingServer):
         keys = self._seal.GaloisKeys()
         if not steps:
             return keys
-        load_seal(keys, self._context, arrays[GALOIS_KEYS].tobytes(), "Galois keys")
-        for step, element in zip(
-            steps, galois_elements(steps, self._parameters.degree), strict=True
-        ):
+        elements = galois_elements(steps, self._parameters.degree)
+        sent = arrays[GALOIS_KEYS].tobytes()
+        load_galois_keys(keys, self._context, sent, "Galois keys", elements)
+        for step, element in zip(steps, elements, strict=True):
             if not keys.has_key(element):
                 raise MessageError(f"the Galois keys lack the one for rotations by {step}")
         return keys
@@ -221,7 +222,7 @@ class SealServer(_SealHalf, PackingServer):
 
         Raises MessageError, and CellError where SEAL refuses to compute.
         """
-        with clock.stage(Stage.DESERIALIZE, items=images):
+        with clock.stage(Stage.DESERIALIZE, items=images), parsed_as_hostile("an upload"):
             ciphertexts = [self._shape.load(upload, "upload") for upload in uploads]
         with clock.stage(Stage.EVALUATE, items=images):
             try:

@@ -4,28 +4,22 @@
 memory file (memfd_create(2) under ``/proc/self/fd``), so that nothing touches a disk; elsewhere it
 is a file of mode 0600 in a directory of mode 0700 that is removed at once.
 
-SEAL checks what it loads against the context (parameter hash, sizes, every residue below its
-prime) and inflates its Zstandard streams piece by piece. So a small message cannot make it allocate
-more than one ciphertext of the context's size; a message of evaluation keys can name as many keys
-as the ring has coefficients, and a hostile one of 0.65 MB took 1.9 GB at N = 1024. Its complaints
-become a ``MessageError`` here.
+What comes from outside is inflated and checked to the last number before SEAL sees it
+(``seal_objects``): SEAL ends the process on some bytes, and makes room for as many keys as a
+message names. What SEAL complains of all the same becomes a ``MessageError``.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from he_compare.common.errors import MessageError
-
-# What pybind11 makes of the C++ exceptions that SEAL and TenSEAL throw on bytes that do not parse.
-PARSE_ERRORS = (RuntimeError, ValueError, IndexError, OverflowError, MemoryError)
-
-Parsed = TypeVar("Parsed")
+from he_compare.common.service.parsing import parsed_as_hostile
+from he_compare.fhe_baseline.ckks.seal_objects import checked_ciphertext, checked_switching_keys
 
 
 @contextmanager
@@ -52,28 +46,37 @@ def seal_bytes(seal_object: Any) -> bytes:
         return path.read_bytes()
 
 
-def load_seal(seal_object: Any, context: Any, data: bytes, what: str) -> Any:
-    """Fill an empty SEAL object from bytes of unknown origin and return it.
+def load_ciphertext(
+    empty: Any, context: Any, data: bytes, what: str, primes: int | None = None
+) -> Any:
+    """Fill an empty SEAL ciphertext from bytes of unknown origin and return it.
 
-    Raises MessageError naming ``what`` where they are not such an object of this context, or where
-    bytes follow it.
+    ``primes``: under how many it must be; None: any level of data. Raises MessageError naming
+    ``what`` where the bytes are no ciphertext of this context, or where bytes follow it.
     """
+    return load_own(empty, context, checked_ciphertext(context, data, what, primes), what)
+
+
+def load_relinearisation_keys(empty: Any, context: Any, data: bytes, what: str) -> Any:
+    """Fill empty SEAL keys from bytes of unknown origin. Raises MessageError."""
+    return load_own(empty, context, checked_switching_keys(context, data, what, None), what)
+
+
+def load_galois_keys(
+    empty: Any, context: Any, data: bytes, what: str, elements: Collection[int]
+) -> Any:
+    """Fill empty SEAL keys from bytes of unknown origin, that hold keys for these elements alone.
+
+    Raises MessageError; not where one of them is missing, which the keys tell.
+    """
+    return load_own(empty, context, checked_switching_keys(context, data, what, elements), what)
+
+
+def load_own(empty: Any, context: Any, checked: bytes, what: str) -> Any:
+    """Fill an empty SEAL object from bytes of this program's making, or checked ones."""
     with _private_path() as path:
-        path.write_bytes(data)
-        parse_foreign(what, lambda: seal_object.load(context, str(path)))
-    if _declared_size(data) != len(data):
-        raise MessageError(f"{what}: {len(data)} bytes, its header says {_declared_size(data)}")
-    return seal_object
-
-
-def parse_foreign(what: str, parse: Callable[[], Parsed]) -> Parsed:
-    """Run a parser of SEAL or TenSEAL on foreign bytes, its complaints turned to MessageError."""
-    try:
-        return parse()
-    except PARSE_ERRORS as error:
-        raise MessageError(f"{what} does not parse: {error}") from None
-
-
-def _declared_size(data: bytes) -> int:
-    """Read the size field of SEAL's 16-byte header (seal/serialization.h, struct SEALHeader)."""
-    return int.from_bytes(data[8:16], "little")
+        path.write_bytes(checked)
+        del checked
+        with parsed_as_hostile(what):
+            empty.load(context, str(path))
+    return empty

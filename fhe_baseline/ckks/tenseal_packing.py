@@ -17,12 +17,12 @@ import numpy as np
 from he_compare.common.backbones.head import LinearModel
 from he_compare.common.clock import Clock
 from he_compare.common.errors import MessageError
+from he_compare.common.service.parsing import parsed_as_hostile
 from he_compare.common.types import Float64Array, Message, Stage, UInt8Array
 from he_compare.fhe_baseline.ckks.context import (
     data_primes,
     explain_seal_error,
     import_tenseal,
-    load_tenseal_public,
     seal_context,
     tenseal_context,
     tenseal_public_bytes,
@@ -34,7 +34,7 @@ from he_compare.fhe_baseline.ckks.packing import (
     finite_scores,
 )
 from he_compare.fhe_baseline.ckks.parameters import CkksParameters
-from he_compare.fhe_baseline.ckks.serialization import parse_foreign
+from he_compare.fhe_baseline.ckks.tenseal_messages import load_tenseal_public, load_vector
 
 CONTEXT = "tenseal_context"
 # Largest difference of log2(prime) and log2(scale): 1e-4 is a relative error of 7e-5.
@@ -77,9 +77,9 @@ class VectorClient(PackingClient):
 
     def reveal(self, replies: list[Message], clock: Clock) -> Float64Array:
         """Decrypt the scores (n, classes)."""
-        with clock.stage(Stage.DESERIALIZE, items=len(replies)):
+        with clock.stage(Stage.DESERIALIZE, items=len(replies)), parsed_as_hostile("a reply"):
             rows = [self.load_scores(reply) for reply in replies]
-        with clock.stage(Stage.DECRYPT, items=len(replies)):
+        with clock.stage(Stage.DECRYPT, items=len(replies)), parsed_as_hostile("a reply"):
             scores = [score for row in rows for vector in row for score in vector.decrypt()]
         return finite_scores(scores, self.classes)
 
@@ -103,7 +103,7 @@ class VectorServer(PackingServer):
 
     def infer(self, messages: list[Message], clock: Clock) -> list[Message]:
         """Answer each message."""
-        with clock.stage(Stage.DESERIALIZE, items=len(messages)):
+        with clock.stage(Stage.DESERIALIZE, items=len(messages)), parsed_as_hostile("an upload"):
             uploads = [load_upload(self._context, message, self._model) for message in messages]
         with clock.stage(Stage.EVALUATE, items=len(messages)):
             try:
@@ -133,27 +133,6 @@ class VectorPacking(Packing):
             "reply_scale_log2": parameters.scale_bits,
             "seeded_upload": False,
         }
-
-
-def load_vector(context: Any, data: bytes, size: int, what: str) -> Any:
-    """Parse a TenSEAL vector of ``size`` numbers in one two-part ciphertext.
-
-    Raises MessageError, also on a transparent ciphertext (second part zero: no encryption).
-    """
-    tenseal = import_tenseal()
-    vector = parse_foreign(what, lambda: tenseal.ckks_vector_from(context, data))
-    parts = parse_foreign(what, vector.ciphertext)
-    if len(parts) != 1 or vector.size() != size:
-        raise MessageError(
-            f"{what} has {vector.size()} numbers in {len(parts)} ciphertexts, expected {size} in 1"
-        )
-    if parts[0].size() != 2 or parts[0].is_transparent():
-        raise MessageError(f"{what} is transparent or was not reduced to two parts")
-    if parts[0].scale != context.global_scale:
-        raise MessageError(
-            f"{what} has scale {parts[0].scale:.6g}, expected {context.global_scale:.6g}"
-        )
-    return vector
 
 
 def load_upload(context: Any, data: Message, model: LinearModel) -> Any:

@@ -347,6 +347,7 @@ class FheTrainPipeline(Pipeline):
 
     def load_server(self, public_material: bytes) -> Server:
         """Build a training server, or one that classifies. Raises MessageError."""
+        from he_compare.common.service.parsing import parsed_as_hostile
         from he_compare.common.service.wire import unpack
         from he_compare.fhe_baseline.ckks import encrypted_head
         from he_compare.fhe_baseline.ckks.inference import load_public_material
@@ -355,7 +356,8 @@ class FheTrainPipeline(Pipeline):
 
         _, metadata = unpack(public_material)
         if metadata.get("role") == TRAINING_ROLE:
-            return CkksTrainingServer(public_material)
+            with parsed_as_hostile("public material"):
+                return CkksTrainingServer(public_material)
         if metadata.get("role") == encrypted_head.ROLE:
             return encrypted_head.load_encrypted_head(public_material)
         return load_public_material(public_material)

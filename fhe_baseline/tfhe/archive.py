@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from he_compare.common.errors import MessageError
+from he_compare.common.service.parsing import strict_json
 from he_compare.fhe_baseline.tfhe.circuit_text import MAX_TEXT_BYTES, check_circuit, function_name
 from he_compare.fhe_baseline.tfhe.library import Concrete
 
@@ -129,10 +130,7 @@ def _decode(content: bytes) -> str:
 
 
 def _json(content: bytes, name: str) -> Any:
-    try:
-        return json.loads(_decode(content))
-    except (ValueError, RecursionError):
-        raise MessageError(f"server archive: {name} is not JSON") from None
+    return strict_json(_decode(content), f"server archive: {name}")
 
 
 def _check_versions(content: bytes, concrete: Concrete) -> None:

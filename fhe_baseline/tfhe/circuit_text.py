@@ -4,6 +4,10 @@ A server compiles the MLIR text of its circuit to machine code. MLIR can also ca
 text from outside is taken only if every token of it belongs to the few operations that Concrete ML
 writes for linear models and their training, on tensors of bounded size. Line breaks mean nothing in
 MLIR: the check is on tokens, not on lines.
+
+MLIR's parser ends the process on some texts that do not parse to their end: a value that is made
+twice was enough. So every value must be made once and before it is used, and one function in one
+module must hold it all.
 """
 
 from __future__ import annotations
@@ -54,16 +58,57 @@ def check_circuit(text: str) -> None:
     """Refuse a circuit's text with anything in it that is not on the list. Raises MessageError."""
     if len(text) > MAX_TEXT_BYTES:
         raise MessageError(f"circuit of {len(text)} characters, more than {MAX_TEXT_BYTES}")
-    position = functions = 0
+    position, tokens = 0, []
     while position < len(text):
         token = _TOKEN.match(text, position)
         if token is None:
             raise MessageError(f"circuit holds {text[position : position + 20]!r}")
-        _check_token(str(token.lastgroup), token.group())
-        functions += token.group() == "func.func"
+        kind = str(token.lastgroup)
+        _check_token(kind, token.group())
+        if kind != "space":
+            tokens.append((kind, token.group()))
         position = token.end()
+    _check_whole([word for _, word in tokens])
+    _check_values(tokens)
+
+
+def _check_whole(words: list[str]) -> None:
+    """Refuse anything but one module with one function that ends with its only return."""
+    functions = words.count("func.func")
     if functions != 1:
         raise MessageError(f"circuit holds {functions} functions, not one")
+    if words.count("module") > 1 or words.count("return") != 1:
+        raise MessageError("circuit is not one module with one function that returns once")
+    depth = 0
+    for place, word in enumerate(words):
+        depth += (word == "{") - (word == "}")
+        if depth < 0 or (depth == 0 and word == "}" and place + 1 != len(words)):
+            raise MessageError("circuit has braces that do not match")
+    tail = words[words.index("return") :]
+    closing = len(tail) - tail.index("}") if "}" in tail else 0
+    if depth or set(tail[-closing or len(tail) :]) != {"}"} or "=" in tail:
+        raise MessageError("circuit goes on after its return, or does not end")
+
+
+def _check_values(tokens: list[tuple[str, str]]) -> None:
+    """Refuse a value that is made twice, or used before it is made."""
+    words = [word for _, word in tokens]
+    body = words.index("{", words.index("func.func"))
+    made: set[str] = set()
+    pending = ""  # what the operation that is being read makes: it cannot use it itself
+    for place, (kind, word) in enumerate(tokens):
+        if word == "return":
+            made.add(pending)
+        if kind != "value":
+            continue
+        argument = place < body
+        if argument or words[place + 1 : place + 2] == ["="]:
+            made.add(pending)
+            if word in made:
+                raise MessageError(f"circuit makes the value {word[:40]} twice")
+            pending = word
+        elif word not in made:
+            raise MessageError(f"circuit uses the value {word[:40]} before it is made")
 
 
 def _check_token(kind: str, token: str) -> None:

@@ -15,7 +15,6 @@ import numpy as np
 from he_compare.common.errors import CellError, MessageError
 
 WORD = 8
-MAX_SEGMENTS = 512
 
 
 @dataclass(frozen=True)
@@ -35,20 +34,6 @@ class ValueFrame:
             raise MessageError(f"{what} of {len(message)} bytes, expected {len(self)}")
         if not (message.startswith(self.before) and message.endswith(self.after)):
             raise MessageError(f"{what} is not a ciphertext of this circuit")
-
-
-def check_segments(message: bytes, what: str) -> None:
-    """Refuse bytes whose table of Cap'n Proto segments does not add up. Raises MessageError.
-
-    The weak check for values whose frame the receiver cannot learn.
-    """
-    count = int.from_bytes(message[:4], "little") + 1
-    table = 4 + 4 * count + (4 if count % 2 == 0 else 0)
-    if not 1 <= count <= MAX_SEGMENTS or len(message) < table:
-        raise MessageError(f"{what} of {len(message)} bytes is not a serialised value")
-    sizes = np.frombuffer(message[4 : 4 + 4 * count], dtype="<u4")
-    if table + WORD * int(sizes.sum(dtype=np.uint64)) != len(message):
-        raise MessageError(f"{what} of {len(message)} bytes: its header says otherwise")
 
 
 def learn_frame(first: bytes, second: bytes, payload_bytes: int) -> ValueFrame:

@@ -19,6 +19,7 @@ import numpy as np
 
 from he_compare.common.clock import Clock
 from he_compare.common.errors import MessageError
+from he_compare.common.service.parsing import parsed_as_hostile
 from he_compare.common.service.wire import pack, unpack
 from he_compare.common.types import Float64Array, IntArray, Message, Per, Stage, UInt8Array
 from he_compare.fhe_baseline.tfhe.archive import read_archive, write_archive
@@ -69,9 +70,9 @@ class TfheInferenceClient:
         """Decrypt scores, float64 (n, classes). Raises MessageError."""
         n = len(replies)
         fhe = load_concrete().fhe
-        with clock.stage(Stage.DESERIALIZE, items=n):
+        with clock.stage(Stage.DESERIALIZE, items=n), parsed_as_hostile("a reply"):
             values = [deserialise(fhe, reply, self._reply_frame, "reply") for reply in replies]
-        with clock.stage(Stage.DECRYPT, items=n):
+        with clock.stage(Stage.DECRYPT, items=n), parsed_as_hostile("a reply"):
             integers: IntArray = np.vstack([self._client.client.decrypt(value) for value in values])
         with clock.stage(Stage.DECODE, items=n):
             logits = np.asarray(self._client.model.dequantize_output(integers), dtype=np.float64)
@@ -95,9 +96,9 @@ class TfheInferenceServer:
         """Answer each message. Raises MessageError."""
         n = len(messages)
         fhe = load_concrete().fhe
-        with clock.stage(Stage.DESERIALIZE, items=n):
+        with clock.stage(Stage.DESERIALIZE, items=n), parsed_as_hostile("an upload"):
             values = [deserialise(fhe, message, self._frame, "upload") for message in messages]
-        with clock.stage(Stage.EVALUATE, items=n):
+        with clock.stage(Stage.EVALUATE, items=n), parsed_as_hostile("an upload"):
             replies = [self._server.run(value, self._keys) for value in values]
         with clock.stage(Stage.SERIALIZE, items=n):
             return [bytes(reply.serialize()) for reply in replies]
@@ -106,10 +107,8 @@ class TfheInferenceServer:
 def deserialise(fhe: Any, message: bytes, frame: ValueFrame, what: str) -> Any:
     """Parse one ciphertext whose structure the receiver knows. Raises MessageError."""
     frame.check(message, what)
-    try:
+    with parsed_as_hostile(what):
         return fhe.Value.deserialize(message)
-    except Exception as error:
-        raise MessageError(f"{what} is not a ciphertext: {' '.join(str(error).split())}") from None
 
 
 def save_circuit(model: Any, folder: str) -> bytes:
@@ -170,15 +169,17 @@ def load_inference_server(data: bytes) -> TfheInferenceServer:
         raise MessageError(f"public material is not for {ROLE}")
     concrete = load_concrete()
     folder = private_folder()
-    server = compiled_server(arrays[ARCHIVE].tobytes(), concrete, folder.name)
-    frame, expected_keys = _upload_frame(server.server.client_specs, concrete)
-    keys = arrays[KEYS].tobytes()
-    if keys != expected_keys:
-        raise MessageError(
-            f"evaluation keys of {len(keys)} bytes are not those of a linear circuit, which has "
-            f"none ({len(expected_keys)} bytes)"
-        )
-    return TfheInferenceServer(server, concrete.fhe.EvaluationKeys.deserialize(keys), frame, folder)
+    with parsed_as_hostile("public material"):
+        server = compiled_server(arrays[ARCHIVE].tobytes(), concrete, folder.name)
+        frame, expected_keys = _upload_frame(server.server.client_specs, concrete)
+        keys = arrays[KEYS].tobytes()
+        if keys != expected_keys:
+            raise MessageError(
+                f"evaluation keys of {len(keys)} bytes are not those of a linear circuit, which "
+                f"has none ({len(expected_keys)} bytes)"
+            )
+        loaded = concrete.fhe.EvaluationKeys.deserialize(keys)
+        return TfheInferenceServer(server, loaded, frame, folder)
 
 
 def compiled_server(archive: bytes, concrete: Concrete, folder: str) -> Any:

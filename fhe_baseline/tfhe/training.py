@@ -13,6 +13,7 @@ server gets, says nothing about the data.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,18 +22,21 @@ import numpy as np
 
 from he_compare.common.clock import Clock
 from he_compare.common.errors import MessageError
+from he_compare.common.service.parsing import parsed_as_hostile
 from he_compare.common.service.wire import pack, unpack
 from he_compare.common.types import Float64Array, IntArray, Message, Stage
 from he_compare.fhe_baseline.tfhe.archive import configuration
 from he_compare.fhe_baseline.tfhe.facts import CircuitFacts, circuit_facts
-from he_compare.fhe_baseline.tfhe.frames import check_segments
 from he_compare.fhe_baseline.tfhe.inference import ARCHIVE, BYTES, KEYS, as_array, compiled_server
 from he_compare.fhe_baseline.tfhe.library import (
+    Concrete,
     load_concrete,
     private_folder,
     quiet,
     temporary_files_in,
 )
+from he_compare.fhe_baseline.tfhe.value_forms import evaluation_key_tree, value_forms
+from he_compare.fhe_baseline.tfhe.value_trees import ValueForm, tree_of
 
 ROLE = "tfhe-training"
 BATCH = 8
@@ -117,6 +121,7 @@ class TfheTrainingClient:
         with temporary_files_in(folder):
             self._client = concrete.client(folder)
             self._client.generate_private_and_evaluation_keys()
+        self._returned = value_forms(self._client.client.specs, concrete, "outputs")
         self._features = features
 
     def public_material(self, archive: bytes) -> bytes:
@@ -135,9 +140,14 @@ class TfheTrainingClient:
 
     def reveal(self, replies: list[Message]) -> Float64Array:
         """Decrypt weights and bias, float64 (features + 1,). Raises MessageError."""
-        values = parse_values(replies, 2, "trained weights")
-        integers = self._client.client.decrypt(*values)
-        return _flat(self._client.model.dequantize_output(*integers))
+        what = "trained weights"
+        with parsed_as_hostile(what):
+            values = parse_values(replies, [(form,) for form in self._returned], what)
+            integers = self._client.client.decrypt(*values)
+            weights = _flat(self._client.model.dequantize_output(*integers))
+        if not np.isfinite(weights).all():
+            raise MessageError(f"{what} are no finite numbers")
+        return weights
 
     def _encrypt(self, arrays: tuple[Any, ...]) -> list[Message]:
         values = self._client.client.encrypt(*self._client.model.quantize_input(*arrays))
@@ -147,21 +157,28 @@ class TfheTrainingClient:
 class TfheTrainingServer:
     """Runs steps on ciphertexts; built from public material alone, keeps no state between calls.
 
-    What Concrete's parser makes of hostile values is out of this program's hands beyond the check
-    of their segments: the process is the client's own, and dies alone.
+    ``forms``: what each value of a step may look like. Weights and bias are fresh, or those that
+    the step before returned.
     """
 
     verbs: tuple[str, ...] = ("step",)
 
-    def __init__(self, server: Any, keys: Any, folder: tempfile.TemporaryDirectory[str]) -> None:
+    def __init__(
+        self,
+        server: Any,
+        keys: Any,
+        forms: Sequence[tuple[ValueForm, ...]],
+        folder: tempfile.TemporaryDirectory[str],
+    ) -> None:
         self._server = server
         self._keys = keys
+        self._forms = forms
         self._folder = folder
 
     def step(self, messages: list[Message], clock: Clock) -> list[Message]:
         """Turn [inputs, labels, weights, bias] into [weights, bias]. Raises MessageError."""
-        with clock.stage(Stage.DESERIALIZE, items=BATCH):
-            values = parse_values(messages, VALUES_PER_STEP, "step")
+        with clock.stage(Stage.DESERIALIZE, items=BATCH), parsed_as_hostile("a step"):
+            values = parse_values(messages, self._forms, "step")
         with clock.stage(Stage.EVALUATE, items=BATCH):
             try:
                 replies = self._server.run(tuple(values), self._keys)
@@ -183,27 +200,45 @@ def load_training_server(data: bytes) -> TfheTrainingServer:
     concrete = load_concrete()
     folder = private_folder()
     keys = arrays[KEYS].tobytes()
-    check_segments(keys, "evaluation keys")
-    server = compiled_server(arrays[ARCHIVE].tobytes(), concrete, folder.name)
-    try:
-        return TfheTrainingServer(server, concrete.fhe.EvaluationKeys.deserialize(keys), folder)
-    except Exception as error:
-        raise MessageError(f"evaluation keys: {' '.join(str(error).split())[:200]}") from None
+    tree = tree_of(keys, "evaluation keys")  # before anything is compiled
+    with parsed_as_hostile("public material"):
+        server = compiled_server(arrays[ARCHIVE].tobytes(), concrete, folder.name)
+        specs = server.server.client_specs
+        forms = _step_forms(specs, concrete)
+        if tree != evaluation_key_tree(specs):
+            raise MessageError("evaluation keys are not those of this circuit")
+        loaded = concrete.fhe.EvaluationKeys.deserialize(keys)
+        return TfheTrainingServer(server, loaded, forms, folder)
 
 
-def parse_values(messages: list[Message], expected: int, what: str) -> list[Any]:
-    """Parse serialised ciphertexts. Raises MessageError."""
-    if len(messages) != expected:
-        raise MessageError(f"{what}: {len(messages)} values, expected {expected}")
+def _step_forms(specs: Any, concrete: Concrete) -> list[tuple[ValueForm, ...]]:
+    """Return what each value of a step may look like. Raises MessageError."""
+    fresh = value_forms(specs, concrete, "inputs")
+    returned = value_forms(specs, concrete, "outputs")
+    if len(fresh) != VALUES_PER_STEP or len(returned) != 2:
+        raise MessageError(
+            f"public material holds a circuit of {len(fresh)} inputs and {len(returned)} outputs, "
+            f"a step has {VALUES_PER_STEP} and 2"
+        )
+    data = [(form,) for form in fresh[:2]]
+    return data + [(one, other) for one, other in zip(fresh[2:], returned, strict=True)]
+
+
+def parse_values(
+    messages: list[Message], forms: Sequence[tuple[ValueForm, ...]], what: str
+) -> list[Any]:
+    """Parse serialised ciphertexts, each of one of the forms that it may have.
+
+    Raises MessageError.
+    """
+    if len(messages) != len(forms):
+        raise MessageError(f"{what}: {len(messages)} values, expected {len(forms)}")
     fhe = load_concrete().fhe
-    values = []
-    for message in messages:
-        check_segments(message, what)
-        try:
-            values.append(fhe.Value.deserialize(message))
-        except Exception as error:
-            raise MessageError(f"{what}: {' '.join(str(error).split())[:200]}") from None
-    return values
+    for message, allowed in zip(messages, forms, strict=True):
+        same = [form for form in allowed if form.length == len(message)]
+        (same or list(allowed))[0].check(message, what)
+    with parsed_as_hostile(what):
+        return [fhe.Value.deserialize(message) for message in messages]
 
 
 def _start(features: int) -> tuple[Float64Array, Float64Array]:

@@ -97,7 +97,7 @@ def test_the_predicted_error_of_a_fresh_slot_is_that_of_seal() -> None:
     import numpy as np
 
     from he_compare.fhe_baseline.ckks.context import import_tenseal, seal_context
-    from he_compare.fhe_baseline.ckks.serialization import load_seal, seal_bytes
+    from he_compare.fhe_baseline.ckks.serialization import load_ciphertext, seal_bytes
 
     seal, parameters = import_tenseal().sealapi, PARAMETER_SETS["n4096-106"]
     context = seal_context(parameters)
@@ -105,7 +105,7 @@ def test_the_predicted_error_of_a_fresh_slot_is_that_of_seal() -> None:
     encoder, plain = seal.CKKSEncoder(context), seal.Plaintext()
     encoder.encode([0.0] * parameters.slot_count, 2.0**parameters.scale_bits, plain)
     sent = seal_bytes(seal.Encryptor(context, secret).encrypt_symmetric(plain))
-    encrypted = load_seal(seal.Ciphertext(), context, sent, "fresh ciphertext")
+    encrypted = load_ciphertext(seal.Ciphertext(), context, sent, "fresh ciphertext")
     seal.Decryptor(context, secret).decrypt(encrypted, plain)
     errors = np.abs(np.real(encoder.decode_complex(plain)))
     assert fresh_error(parameters) / 5 < errors.max() < fresh_error(parameters)

@@ -22,7 +22,7 @@ from he_compare.common.service.process import ServerProcess
 from he_compare.common.types import Float64Array, Message, Side
 from he_compare.fhe_baseline.checks.tools.victim import Victim
 from he_compare.fhe_baseline.ckks.context import import_tenseal, seal_context
-from he_compare.fhe_baseline.ckks.serialization import load_seal, seal_bytes
+from he_compare.fhe_baseline.ckks.serialization import load_ciphertext, seal_bytes
 from he_compare.fhe_baseline.tfhe.frames import ValueFrame
 
 FLIPS = 60
@@ -169,7 +169,7 @@ def shifted_reply(reply: Message, parameters: Any, shift: list[float]) -> Messag
     """Return a CKKS reply with ``shift`` added to its first slots: no key is needed for it."""
     seal = import_tenseal().sealapi
     context = seal_context(parameters)
-    ciphertext = load_seal(seal.Ciphertext(), context, reply, "reply")
+    ciphertext = load_ciphertext(seal.Ciphertext(), context, reply, "reply")
     plaintext = seal.Plaintext()
     seal.CKKSEncoder(context).encode(shift, ciphertext.parms_id(), ciphertext.scale, plaintext)
     seal.Evaluator(context).add_plain_inplace(ciphertext, plaintext)

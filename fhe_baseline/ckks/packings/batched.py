@@ -112,6 +112,8 @@ class BatchedClient(SealClient):
 
     def reveal(self, replies: list[Message], clock: Clock) -> Float64Array:
         """Decrypt the scores (n, classes)."""
+        if not replies:
+            return np.zeros((0, self._classes))
         whole = [
             self._reveal(images, content, clock)
             for _, images, content in batches(replies, 2 * self._slots, "reply")

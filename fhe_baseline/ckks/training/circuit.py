@@ -16,6 +16,7 @@ import numpy as np
 
 from he_compare.common.backbones.head import MAX_FEATURES
 from he_compare.common.errors import UsageError
+from he_compare.common.service.parsing import strict_json
 from he_compare.common.types import MAX_CLASSES, Float64Array
 from he_compare.fhe_baseline.ckks.context import data_primes, insecure_seal_context, seal_context
 from he_compare.fhe_baseline.ckks.parameters import CkksParameters
@@ -183,8 +184,8 @@ class Circuit:
 
     @classmethod
     def from_json(cls, text: str) -> Circuit:
-        """Parse what ``to_json`` wrote; ValueError or UsageError on anything else."""
-        fields = json.loads(text)
+        """Parse what ``to_json`` wrote; MessageError, ValueError or UsageError on anything else."""
+        fields = strict_json(text, "a training circuit")
         if not isinstance(fields, dict) or sorted(fields) != sorted(FIELDS):
             raise ValueError("not a training circuit")
         if not all(type(fields[name]) is int for name in COUNTS):

@@ -12,6 +12,7 @@ from collections.abc import Container, Iterator, Sequence
 import numpy as np
 
 from he_compare.common.errors import MessageError
+from he_compare.common.service.parsing import parsed_as_hostile
 from he_compare.common.types import Complex128Array, Float64Array, Message
 from he_compare.fhe_baseline.ckks.ciphertexts import CiphertextShape
 from he_compare.fhe_baseline.ckks.context import import_tenseal, level_with
@@ -141,11 +142,12 @@ class CkksTrainingClient:
                 f"{len(replies)} replies for the weights of {circuit.classifiers} classifiers, "
                 f"expected {(1 + before) * circuit.passes}"
             )
-        last = self._decrypt_all(replies[: circuit.passes], weights_shape(circuit, stretch))
-        if not before:
-            return last, None
-        shape = weights_shape(circuit, stretch, 1)
-        return last, self._decrypt_all(replies[circuit.passes :], shape)
+        with parsed_as_hostile("trained weights"):
+            last = self._decrypt_all(replies[: circuit.passes], weights_shape(circuit, stretch))
+            if not before:
+                return last, None
+            shape = weights_shape(circuit, stretch, 1)
+            return last, self._decrypt_all(replies[circuit.passes :], shape)
 
     def _decrypt_all(self, replies: Sequence[Message], shape: CiphertextShape) -> Float64Array:
         lanes = [self._decrypt(reply, shape) for reply in replies]

@@ -16,7 +16,10 @@ from he_compare.common.errors import MessageError
 from he_compare.common.service.wire import pack, unpack
 from he_compare.common.types import Message
 from he_compare.fhe_baseline.ckks.context import galois_elements, import_tenseal
-from he_compare.fhe_baseline.ckks.serialization import load_seal
+from he_compare.fhe_baseline.ckks.serialization import (
+    load_galois_keys,
+    load_relinearisation_keys,
+)
 from he_compare.fhe_baseline.ckks.training.circuit import Circuit
 
 KEY, ELEMENT = "evaluation_key", "element"
@@ -52,9 +55,10 @@ def unpack_key(message: Message, circuit: Circuit) -> tuple[int, bytes]:
     """Take a part apart. Raises MessageError, also on a key that the circuit does not use."""
     arrays, metadata = unpack(message, expect={KEY: ("uint8", 1)})
     text = metadata.get(ELEMENT, "")
-    if not text.isdecimal() or len(text) > 9 or int(text) not in key_elements(circuit):
-        raise MessageError(f"{text[:40]!r} is no evaluation key of this circuit")
-    return int(text), arrays[KEY].tobytes()
+    elements = {str(element): element for element in key_elements(circuit)}
+    if text not in elements:
+        raise MessageError(f"{ascii(text)[:40]} is no evaluation key of this circuit")
+    return elements[text], arrays[KEY].tobytes()
 
 
 class KeyRing:
@@ -81,8 +85,11 @@ class KeyRing:
     def _loaded(self, element: int, data: bytes, what: str) -> Any:
         seal = import_tenseal().sealapi
         galois = element != RELINEARISATION
-        empty = seal.GaloisKeys() if galois else seal.RelinKeys()
-        keys = load_seal(empty, self._circuit.context, data, what)
+        context = self._circuit.context
+        if galois:
+            keys = load_galois_keys(seal.GaloisKeys(), context, data, what, [element])
+        else:
+            keys = load_relinearisation_keys(seal.RelinKeys(), context, data, what)
         if not keys.has_key(element if galois else 2):
             raise MessageError(f"{what} is not in the message that should hold it")
         return keys

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,6 +11,7 @@ from enum import StrEnum
 import numpy as np
 
 from he_compare.common.errors import MessageError
+from he_compare.common.service.parsing import parsed_as_hostile, strict_json
 from he_compare.common.service.wire import pack, unpack
 from he_compare.common.types import Message
 from he_compare.fhe_baseline.ckks.ciphertexts import CiphertextShape
@@ -17,6 +19,7 @@ from he_compare.fhe_baseline.ckks.training.circuit import Circuit
 from he_compare.fhe_baseline.ckks.training.steps import Stretch
 
 CIPHERTEXT = "ciphertext"
+WHOLE = re.compile(r"-?[0-9]{1,9}")
 
 
 class Content(StrEnum):
@@ -119,11 +122,10 @@ def pack_upload(address: Address, ciphertext: bytes) -> Message:
 def unpack_upload(message: Message, circuit: Circuit) -> tuple[Address, bytes]:
     """Take an upload apart. Raises MessageError, also on an address the circuit does not have."""
     arrays, metadata = unpack(message, expect={CIPHERTEXT: ("uint8", 1)})
-    try:
-        kind = Content(metadata["kind"])
-        address = Address(kind, int(metadata["group"]), int(metadata["index"]))
-    except (KeyError, ValueError) as error:
-        raise MessageError(f"an upload has no address: {error}") from None
+    fields = [metadata.get(name, "") for name in ("kind", "group", "index")]
+    if fields[0] not in list(Content) or not all(map(WHOLE.fullmatch, fields[1:])):
+        raise MessageError(f"an upload has no address: {ascii(fields)[:80]}")
+    kind, address = Content(fields[0]), Address(Content(fields[0]), int(fields[1]), int(fields[2]))
     groups = 1 if kind is Content.PENALTIES else circuit.layout.groups
     if not 0 <= address.group < groups:
         raise MessageError(f"there is no group {address.group} of {kind}")
@@ -141,12 +143,11 @@ def pack_missing(keys: list[int], data: list[Address]) -> Message:
 
 def unpack_missing(message: Message) -> tuple[set[int], set[Address]]:
     """Parse what ``pack_missing`` wrote. Raises MessageError."""
-    try:
-        fields = json.loads(message)
+    what = "a list of missing parts"
+    with parsed_as_hostile(what):
+        fields = strict_json(message, what)
         data = {Address(Content(kind), int(g), int(i)) for kind, g, i in fields["data"]}
         return {int(element) for element in fields["keys"]}, data
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-        raise MessageError(f"not a list of missing parts: {error}") from None
 
 
 def pack_header(stretch: int) -> Message:
@@ -156,10 +157,10 @@ def pack_header(stretch: int) -> Message:
 
 def unpack_header(message: Message, circuit: Circuit) -> tuple[int, Stretch]:
     """Parse the header of a stretch. Raises MessageError."""
-    try:
-        number = json.loads(message)["stretch"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise MessageError(f"not the header of a stretch of steps: {error}") from None
+    what = "the header of a stretch of steps"
+    with parsed_as_hostile(what):
+        fields = strict_json(message, what)
+        number = fields["stretch"]
     if type(number) is not int or not 0 <= number < len(circuit.stretches):
         raise MessageError(
             f"there is no stretch {number!r} of steps, only 0 to {len(circuit.stretches) - 1}"

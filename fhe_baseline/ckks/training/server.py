@@ -11,6 +11,7 @@ from typing import Any
 
 from he_compare.common.clock import Clock
 from he_compare.common.errors import CellError, MessageError
+from he_compare.common.service.parsing import parsed_as_hostile
 from he_compare.common.types import Message, Stage
 from he_compare.fhe_baseline.ckks.context import explain_seal_error
 from he_compare.fhe_baseline.ckks.serialization import seal_bytes
@@ -55,7 +56,10 @@ class CkksTrainingServer:
 
     def key(self, messages: list[Message], clock: Clock) -> list[Message]:
         """Take evaluation keys, in any order. Answers nothing."""
-        with clock.stage(Stage.DESERIALIZE, items=len(messages)):
+        with (
+            clock.stage(Stage.DESERIALIZE, items=len(messages)),
+            parsed_as_hostile("an evaluation key"),
+        ):
             for message in messages:
                 self._keys.add(message)
                 self._pool.key(message)
@@ -63,7 +67,7 @@ class CkksTrainingServer:
 
     def add(self, messages: list[Message], clock: Clock) -> list[Message]:
         """Take encrypted data; the last upload to an address counts. Answers nothing."""
-        with clock.stage(Stage.DESERIALIZE, items=len(messages)):
+        with clock.stage(Stage.DESERIALIZE, items=len(messages)), parsed_as_hostile("an upload"):
             for message in messages:
                 self._add(message)
         return []
@@ -97,7 +101,7 @@ class CkksTrainingServer:
         if not messages:
             raise MessageError("a stretch of steps needs a header")
         number, stretch = unpack_header(messages[0], self._circuit)
-        with clock.stage(Stage.DESERIALIZE, items=len(messages)):
+        with clock.stage(Stage.DESERIALIZE, items=len(messages)), parsed_as_hostile("weights"):
             ahead, weights = self._state(number, messages[1:])
         with clock.stage(Stage.EVALUATE, items=stretch.count):
             try:

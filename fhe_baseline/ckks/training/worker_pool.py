@@ -20,28 +20,36 @@ class Pool:
     """``processes`` in all: this one computes share 0, one worker computes each of the others."""
 
     def __init__(self, circuit: Circuit, material: bytes, processes: int) -> None:
-        count = useful_processes(circuit, processes)
-        self.share = ProcessShare(circuit, 0, count)
-        self._others = [
-            (ProcessShare(circuit, number, count), _start()) for number in range(1, count)
-        ]
-        for share, process in self._others:
-            self._send(process, [material, str(share.number).encode(), str(count).encode()])
+        self._count = useful_processes(circuit, processes)
+        self._circuit, self._material = circuit, material
+        self.share = ProcessShare(circuit, 0, self._count)
+        self._others: list[tuple[ProcessShare, subprocess.Popen[bytes]]] = []
         self._asked = False
 
     @property
     def size(self) -> int:
         """Workers beside this process."""
-        return len(self._others)
+        return self._count - 1
+
+    def _begun(self) -> list[tuple[ProcessShare, subprocess.Popen[bytes]]]:
+        """Return the workers, which start when there is something for them: public material alone,
+        of a few hundred bytes, starts no process."""
+        if len(self._others) < self.size:
+            count = str(self._count).encode()
+            for number in range(len(self._others) + 1, self._count):
+                share, process = ProcessShare(self._circuit, number, self._count), _start()
+                self._others.append((share, process))
+                self._send(process, [self._material, str(number).encode(), count])
+        return self._others
 
     def key(self, message: Message) -> None:
         """Hand an evaluation key to every worker."""
-        for _, process in self._others:
+        for _, process in self._begun():
             self._send(process, [b"key", message])
 
     def add(self, address: Address, message: Message) -> None:
         """Hand an upload to every worker that needs it."""
-        for share, process in self._others:
+        for share, process in self._begun():
             if share.wants(address):
                 self._send(process, [b"add", message])
 

@@ -40,7 +40,7 @@ from he_compare.fhe_baseline.checks.tools.victim import (
 )
 from he_compare.fhe_baseline.ckks.context import data_primes, seal_context
 from he_compare.fhe_baseline.ckks.inference import load_public_material, make_plan, public_material
-from he_compare.fhe_baseline.ckks.serialization import load_seal
+from he_compare.fhe_baseline.ckks.serialization import load_ciphertext
 
 
 @cache
@@ -80,7 +80,7 @@ def test_a_fresh_encryption_carries_noise_of_a_deviation_of_three() -> None:
     one = victim()
     assert one.plan is not None
     context = seal_context(one.plan.parameters)
-    ciphertext = load_seal(sealapi.Ciphertext(), context, one.uploads(1)[0], "upload")
+    ciphertext = load_ciphertext(sealapi.Ciphertext(), context, one.uploads(1)[0], "upload")
     slots = one.client._layout.place_features(one.inputs[0])
     noise = encryption_noise(context, secret_key_of(one.client), ciphertext, slots)
     assert 2.8 < noise.std() < 3.7
@@ -170,7 +170,7 @@ def test_residues_fill_their_primes_evenly_and_a_transparent_ones_do_not() -> No
     one = victim()
     assert one.plan is not None
     context = seal_context(one.plan.parameters)
-    ciphertext = load_seal(sealapi.Ciphertext(), context, one.uploads(1)[0], "upload")
+    ciphertext = load_ciphertext(sealapi.Ciphertext(), context, one.uploads(1)[0], "upload")
     primes = data_primes(context)
     assert abs(freshness.residue_deviation(ciphertext, primes)) < 6
     assert freshness.residue_deviation(ciphertext, [2 * p for p in primes]) > 100

@@ -22,7 +22,6 @@ from he_compare.common.errors import MessageError
 from he_compare.common.service.wire import pack, unpack
 from he_compare.common.types import Message, Side
 from he_compare.fhe_baseline.ckks.context import (
-    load_tenseal_public,
     seal_context,
     tenseal_context,
     tenseal_public_bytes,
@@ -35,7 +34,9 @@ from he_compare.fhe_baseline.ckks.inference import (
 )
 from he_compare.fhe_baseline.ckks.packing import PackingClient, PackingServer
 from he_compare.fhe_baseline.ckks.parameters import CkksParameters, parameter_set
-from he_compare.fhe_baseline.ckks.serialization import load_seal, seal_bytes
+from he_compare.fhe_baseline.ckks.seal_headers import framed, inflated
+from he_compare.fhe_baseline.ckks.serialization import load_ciphertext, seal_bytes
+from he_compare.fhe_baseline.ckks.tenseal_messages import load_tenseal_public
 
 PACKINGS = ("replicated", "batched", "zero-sum", "tenseal-dot")
 WIDTH, CLASSES = 5, 2
@@ -256,7 +257,7 @@ def changed_ciphertext(one: Deployed, change: Any) -> bytes:
     from tenseal import sealapi
 
     context = seal_context(one.plan.parameters)
-    ciphertext = load_seal(sealapi.Ciphertext(), context, one.upload, "upload")
+    ciphertext = load_ciphertext(sealapi.Ciphertext(), context, one.upload, "upload")
     change(sealapi, context, ciphertext)
     return seal_bytes(ciphertext)
 
@@ -293,7 +294,9 @@ def transparent(one: Deployed) -> bytes:
     ciphertext = sealapi.Ciphertext(context, level, 2)
     ciphertext.resize(context, level, 2)
     ciphertext.scale = 2.0**one.plan.parameters.scale_bits
-    return seal_bytes(ciphertext)
+    content = bytearray(inflated(seal_bytes(ciphertext), 1 << 24, "ciphertext"))
+    content[32] = 1  # transformed, as every ciphertext of CKKS is
+    return framed(bytes(content))
 
 
 def varint(number: int) -> bytes:
@@ -361,7 +364,7 @@ def rewritten(one: Deployed, **changes: Any) -> bytes:
         ({"packing": None}, "lacks 'packing'"),
         ({"packing": "tenseal-dott"}, "unknown packing"),
         ({"parameters": None}, "lacks 'parameters'"),
-        ({"parameters": "not json"}, "is invalid"),
+        ({"parameters": "not json"}, "is not JSON"),
         ({"parameters": CkksParameters(4096, (40, 36, 37), 30).to_json()}, "below 128 bits"),
         ({"parameters": parameter_set("n8192").to_json()}, "Galois keys"),
         ({"galois_keys": None}, "lacks 'galois_keys'"),

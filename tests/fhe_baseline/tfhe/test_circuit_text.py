@@ -56,6 +56,44 @@ def test_anything_else_in_a_circuit_is_refused(inserted: str, complaint: str) ->
         assert complaint in str(refused.value)
 
 
+LINES = CIRCUIT.splitlines(keepends=True)
+
+
+def moved(lines: list[str], start: int, stop: int) -> list[str]:
+    return [*lines[:start], *lines[start + 1 : stop + 1], lines[start], *lines[stop + 1 :]]
+
+
+@pytest.mark.parametrize("number", range(2, 7))
+def test_a_value_that_is_made_twice_is_refused(number: int) -> None:
+    """MLIR's parser ends the process on a repeated line."""
+    for place in range(number, 7):
+        text = "".join([*LINES[: place + 1], LINES[number], *LINES[place + 1 :]])
+        with pytest.raises(MessageError, match="twice"):
+            check_circuit(text)
+
+
+@pytest.mark.parametrize(
+    ("lines", "complaint"),
+    [
+        (moved(LINES, 2, 3), "before it is made"),
+        ([*LINES[:3], *LINES[4:]], "before it is made"),
+        ([line.replace("(%arg0)", "(%1)") for line in LINES], "before it is made"),
+        ([line.replace("%arg0: ", "%0: ") for line in LINES], "before it is made|twice"),
+        ([line.replace("return %0", "return %9") for line in LINES], "before it is made"),
+        ([*LINES[:-2], LINES[-3], *LINES[-2:]], "returns once"),
+        ([*LINES[:-3], *LINES[-2:]], "returns once"),
+        (LINES[:-1], "braces|does not end"),
+        ([*LINES, "}"], "braces"),
+        (["}", *LINES], "braces"),
+        ([*LINES[:1], "module {", *LINES[1:], "}"], "one module"),
+        ([*LINES[:-2], "%8 = arith.constant 1 : i3\n", *LINES[-2:]], "goes on after"),
+    ],
+)
+def test_a_circuit_that_is_not_whole_is_refused(lines: list[str], complaint: str) -> None:
+    with pytest.raises(MessageError, match=complaint):
+        check_circuit("".join(lines))
+
+
 def test_no_text_and_too_much_text_are_refused() -> None:
     with pytest.raises(MessageError, match="0 functions"):
         check_circuit("")

@@ -24,6 +24,7 @@ from he_compare.fhe_baseline.tfhe.training import (
     TrainingCircuit,
     TrainingShape,
     load_training_server,
+    parse_values,
 )
 from he_compare.fhe_baseline.tfhe.training_run import (
     TfheTrainingOutcome,
@@ -34,6 +35,7 @@ from he_compare.fhe_baseline.tfhe.training_run import (
     train,
     training_facts,
 )
+from he_compare.fhe_baseline.tfhe.value_trees import tree_of
 
 needs_concrete = pytest.mark.skipif(not availability().available, reason=availability().reason)
 
@@ -170,15 +172,61 @@ def test_malformed_steps_are_refused() -> None:
     for bad, complaint in (
         ([], "0 values, expected 4"),
         (good[:3], "3 values"),
-        ([b"", *good[1:]], "not a serialised value"),
-        ([good[0][:-8], *good[1:]], "header says otherwise"),
-        ([b"\xff" * 64, *good[1:]], "not a serialised value"),
+        ([b"", *good[1:]], "0 bytes, expected"),
+        ([good[0][:-8], *good[1:]], "bytes, expected"),
+        ([b"\xff" * len(good[0]), *good[1:]], "not a serialised value"),
+        ([bytes(len(good[0])), *good[1:]], "header says otherwise"),
         ([b"\0\0\0\0\x01\0\0\0" + b"\xff" * 8, *good[1:]], "step"),
+        ([good[1], good[0], *good[2:]], "bytes, expected"),
+        ([*good[:2], good[3], good[2]], "step"),
     ):
         with pytest.raises(MessageError, match=complaint):
             step(bad, clock)
     with pytest.raises(MessageError, match="this server trains"):
         server.server.infer(good, clock)
+
+
+def changed_key(keys: bytes) -> bytes:
+    """Evaluation keys that are whole, with one number of their description changed."""
+    tree = tree_of(keys, "keys")
+    for place in range(8, len(keys)):
+        changed = bytearray(keys)
+        changed[place] ^= 1
+        try:
+            if tree_of(bytes(changed), "keys") != tree:
+                return bytes(changed)
+        except MessageError:
+            continue
+    raise AssertionError("no number of the description was found")
+
+
+@needs_concrete
+def test_no_flipped_bit_of_a_values_structure_reaches_the_library() -> None:
+    """Concrete's own parser does not survive all of them."""
+    _, server = trained()
+    good, forms = server.calls[0], server.server._forms
+    for place, message in enumerate([*good, *server.replies[0]]):
+        form = next(
+            one for one in forms[place if place < 4 else place - 2] if one.length == len(message)
+        )
+        form.check(message, "value")
+        refused = 0
+        for bit in range(0, 8 * min(len(message), 400)):
+            changed = bytearray(message)
+            changed[bit // 8] ^= 1 << bit % 8
+            try:
+                form.check(bytes(changed), "value")
+            except MessageError:
+                refused += 1
+        assert refused > 200
+
+
+@needs_concrete
+def test_weights_that_a_step_returned_are_taken_by_the_next_one() -> None:
+    _, server = trained()
+    parse_values([*server.calls[0][:2], *server.replies[0]], server.server._forms, "step")
+    with pytest.raises(MessageError, match="expected"):
+        parse_values([*server.replies[0], *server.replies[0]], server.server._forms, "step")
 
 
 @needs_concrete
@@ -192,6 +240,10 @@ def test_malformed_training_material_is_refused_and_leaves_nothing_behind(
     for changed, complaint in (
         (pack(arrays, {"role": "other"}), "is not for tfhe-training"),
         (pack({**arrays, KEYS: as_array(keys[:-8])}, metadata), "header says otherwise"),
+        (
+            pack({**arrays, KEYS: as_array(changed_key(keys))}, metadata),
+            "not those of this circuit",
+        ),
         (pack({**arrays, KEYS: as_array(b"")}, metadata), "not a serialised value"),
         (pack({**arrays, ARCHIVE: as_array(b"PK")}, {"role": ROLE}), "not a server archive"),
         (pack({ARCHIVE: arrays[ARCHIVE]}, metadata), "lacks the array"),

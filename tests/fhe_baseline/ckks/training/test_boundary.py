@@ -433,7 +433,7 @@ ONE_STEP = [1.0, 0.0, 12.0, [0.1, -0.1]]
         {"steps": {}},
         {"steps": None},
         {"steps": [1]},
-        {"steps": [ONE_STEP] * 1001},
+        {"steps": [ONE_STEP] * 201},
         {"steps": [ONE_STEP] * 9},
         {"steps": [[1.0, 0.0, 12.0]]},
         {"steps": [["1", 0.0, 12.0, [0.1, -0.1]]]},
@@ -474,7 +474,7 @@ def test_a_hostile_circuit_is_refused(changed: dict[str, Any]) -> None:
 def test_what_is_no_circuit_at_all_is_refused(text: str) -> None:
     with pytest.raises(MessageError, match="public material is invalid"):
         load_circuit(material_of(text))
-    with pytest.raises((ValueError, UsageError, RecursionError)):
+    with pytest.raises((ValueError, UsageError, MessageError)):
         Circuit.from_json(text)
 
 

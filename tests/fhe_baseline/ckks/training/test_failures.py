@@ -200,7 +200,7 @@ def test_processes_are_counted_where_they_run() -> None:
 
 
 def killed_worker(server: CkksTrainingServer) -> None:
-    _, worker = server._pool._others[0]
+    _, worker = server._pool._begun()[0]
     worker.kill()
     worker.wait()
 

@@ -146,7 +146,9 @@ def test_a_key_of_another_context_is_refused() -> None:
         assert circuit.layout == one.circuit.layout  # the same elements
         server = one.server()
         for key in list(CkksTrainingClient(circuit).keys()):
-            with pytest.raises(MessageError, match="does not parse"):
+            with pytest.raises(
+                MessageError, match=r"another context|does not inflate|at most|places for keys"
+            ):
                 server.key([key], CLOCK)
         assert len(unpack_missing(server.missing([], CLOCK)[0])[0]) == len(one.keys)
 
@@ -156,7 +158,7 @@ def test_a_key_under_the_name_of_another_is_refused() -> None:
     elements = key_elements(one.circuit)
     for element, wrong in [(elements[2], 3), (elements[2], 0), (RELINEARISATION, 2)]:
         server = one.server()
-        with pytest.raises(MessageError, match=r"does not parse|is not in the message"):
+        with pytest.raises(MessageError, match=r"not asked for|places for keys"):
             server.key([pack_key(element, key_of(one.keys[wrong]))], CLOCK)
 
 

@@ -82,7 +82,7 @@ def test_steps_are_divided_evenly_and_in_order(
     ("count", "refreshes", "levels", "complaint"),
     [
         (0, 0, 9, "0 steps are out of range"),
-        (1001, 0, 9, "1001 steps are out of range"),
+        (201, 0, 9, "201 steps are out of range"),
         (3, 3, 9, "3 refresh rounds cannot stand between 3 steps"),
         (3, -1, 9, "refresh rounds cannot stand"),
         (4, 0, 9, "9 levels hold 3 steps from zero weights; 4 steps with 0 refresh rounds do not"),
