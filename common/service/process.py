@@ -19,9 +19,9 @@ from he_compare.common.clock import Clock
 from he_compare.common.closed_memory import close_memory
 from he_compare.common.errors import ServiceError
 from he_compare.common.service.child_process import clean_environment
-from he_compare.common.service.own_folder import OwnFolder
 from he_compare.common.service.session_client import SessionClient
 from he_compare.common.service.sessions import DEFAULT_CALL_SECONDS, DEFAULT_MAX_BODY
+from he_compare.common.temporary_folders import TemporaryFolder
 
 START_SECONDS = 60.0
 # How long a front may take to end its child and itself.
@@ -60,7 +60,7 @@ class ServerProcess(SessionClient):
         self._last_words: collections.deque[str] = collections.deque(maxlen=20)
         close_memory()
         # Its own and empty: libraries want a home, and it is not to have the user's.
-        self._home = OwnFolder("compare-server-")
+        self._home = TemporaryFolder("server")
         self._process = _spawn(threads, self._home.name, device)
         atexit.register(self.close)
         session = {
