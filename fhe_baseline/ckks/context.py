@@ -15,7 +15,7 @@ from he_compare.common.errors import CellError, UnavailableError
 from he_compare.fhe_baseline.ckks.parameters import CkksParameters, require_128_bits
 
 # TenSEAL would start one thread per core; packings are compared on one.
-THREADS = 1
+TENSEAL_THREADS = 1
 
 # Uniform ternary secret; errors from a centred binomial over 2 x 21 bits, variance 21/2: SEAL's
 # default build (util/rlwe.cpp), which TenSEAL ships. One width for claims, estimates and precision.
@@ -92,7 +92,7 @@ def tenseal_context(parameters: CkksParameters) -> Any:
         tenseal.SCHEME_TYPE.CKKS,
         parameters.degree,
         coeff_mod_bit_sizes=list(parameters.modulus_bits),
-        n_threads=THREADS,
+        n_threads=TENSEAL_THREADS,
     )
     context.global_scale = 2.0**parameters.scale_bits
     context.generate_galois_keys()

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from he_compare.common.errors import MessageError
 from he_compare.common.service.parsing import parsed_as_hostile
-from he_compare.fhe_baseline.ckks.context import THREADS, import_tenseal, seal_context
+from he_compare.fhe_baseline.ckks.context import TENSEAL_THREADS, import_tenseal, seal_context
 from he_compare.fhe_baseline.ckks.parameters import CkksParameters
 from he_compare.fhe_baseline.ckks.seal_headers import inflated
 from he_compare.fhe_baseline.ckks.seal_objects import (
@@ -45,7 +45,7 @@ def load_tenseal_public(data: bytes, parameters: CkksParameters) -> Any:
     to other parameters.
     """
     tenseal, what = import_tenseal(), CONTEXT_WORDS
-    context = tenseal.Context.load(_checked_context(data, parameters), THREADS)
+    context = tenseal.Context.load(_checked_context(data, parameters), TENSEAL_THREADS)
     if context.has_secret_key() or not context.is_public():
         raise MessageError(f"{what} holds a secret key")
     if not context.has_galois_keys():
