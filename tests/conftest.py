@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 
 # Before anything imports numpy or torch: many small models run faster on one thread each, above all
 # on a machine that does other things as well.
@@ -11,6 +12,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -62,6 +64,28 @@ def own_signals() -> Iterator[None]:
     for number, handler in before.items():
         if signal.getsignal(number) != handler:
             signal.signal(number, handler)
+
+
+# What does not change while tests run: weights that ship with the package, and random ones.
+FIXED_WEIGHTS = ("shipped", "untrained")
+_SUMMARIES: dict[tuple[str, int, str, int], Any] = {}
+
+
+@pytest.fixture(autouse=True)
+def one_summary(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Describe each backbone once in a process: every plan would build its network anew."""
+    deit: Any = sys.modules.get("he_compare.common.backbones.deit")
+    if deit is None:
+        return
+    describe = deit.summarise_backbone
+
+    def kept(name: str, *, image_size: int, weights: str, seed: int) -> Any:
+        key = name, image_size, weights, seed
+        if weights not in FIXED_WEIGHTS or key not in _SUMMARIES:
+            _SUMMARIES[key] = describe(name, image_size=image_size, weights=weights, seed=seed)
+        return _SUMMARIES[key]
+
+    monkeypatch.setattr(deit, "summarise_backbone", kept)
 
 
 @pytest.fixture(autouse=True)

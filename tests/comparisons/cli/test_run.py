@@ -601,11 +601,7 @@ def test_after_kill_9_the_same_command_goes_on_where_it_was(
 
 @pytest.mark.parametrize(
     ("number", "code", "by"),
-    [
-        (signal.SIGINT, 130, "Ctrl-C"),
-        (signal.SIGTERM, 143, "SIGTERM"),
-        (signal.SIGHUP, 129, "SIGHUP"),
-    ],
+    [(signal.SIGINT, 130, "Ctrl-C"), (signal.SIGTERM, 143, "SIGTERM")],
 )
 def test_a_signal_keeps_finished_cells_and_leaves_no_process(
     echo: str, data: Path, tmp_path: Path, number: int, code: int, by: str

@@ -116,8 +116,16 @@ def end_child(pid: int) -> None:
         psutil.Process(pid).kill()
 
 
-@pytest.mark.parametrize("number", STOPS)
-@pytest.mark.parametrize("place", list(BODIES))
+@pytest.mark.parametrize(
+    ("place", "number"),
+    [
+        *(("computing", number) for number in STOPS),
+        ("waiting for a child", signal.SIGTERM),
+        ("waiting for a thread", signal.SIGINT),
+        ("in a destructor", signal.SIGHUP),
+        ("where everything is caught once", signal.SIGTERM),
+    ],
+)
 def test_every_signal_ends_the_command_wherever_it_is(place: str, number: int) -> None:
     process, child = working(BODIES[place])
     try:
@@ -150,9 +158,8 @@ main()
 """
 
 
-@pytest.mark.parametrize("number", STOPS)
-def test_a_signal_while_the_command_is_loaded_ends_it_likewise(number: int) -> None:
-    process = started(LOADING)
+def test_a_signal_while_the_command_is_loaded_ends_it_likewise() -> None:
+    number, process = signal.SIGINT, started(LOADING)
     try:
         wait_for(process, "here")
         process.send_signal(number)
@@ -162,7 +169,7 @@ def test_a_signal_while_the_command_is_loaded_ends_it_likewise(number: int) -> N
     assert process.returncode == 128 + number and only_line(said).startswith("interrupted")
 
 
-@pytest.mark.parametrize("second", STOPS)
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
 def test_another_signal_ends_what_closing_waits_for_and_closing_goes_on(second: int) -> None:
     process, child = working(CLOSING)
     try:

@@ -23,7 +23,6 @@ def with_no_reader(*arguments: str, stderr: int | None = subprocess.PIPE) -> tup
 
 def test_a_reader_that_leaves_changes_neither_code_nor_words() -> None:
     assert with_no_reader("schema") == (0, "")
-    assert with_no_reader("list", "metrics", "--json") == (0, "")
     assert with_no_reader("--help") == (0, "")
     assert with_no_reader("schema", stderr=None) == (0, "")
 
@@ -39,7 +38,7 @@ def test_head_ends_the_text_and_nothing_else() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "{\n", "")
 
 
-@pytest.mark.parametrize("closed", ["2>&-", ">&-", "<&-", "<&- >&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("closed", ["2>&-", ">&-", "<&-", "<&- >&- 2>&-"])
 def test_closed_streams_are_no_reason_to_fail(closed: str) -> None:
     done = in_shell(f"$compare list profiles {closed}")
     assert (done.returncode, done.stderr) == (0, "")
@@ -85,12 +84,9 @@ def test_names_that_are_no_text_are_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "odd",
     [
-        {"TERM": "dumb", "NO_COLOR": "1"},
-        {"COLUMNS": "1"},
-        {"COLUMNS": "0", "LINES": "0"},
+        {"TERM": "dumb", "NO_COLOR": "1", "COLUMNS": "1", "LANG": "xx_XX.none", "LC_ALL": "xx_XX"},
+        {"COLUMNS": "0", "LINES": "0", "TMPDIR": "/nonexistent", "HOME": "/nonexistent"},
         {"COLUMNS": "many"},
-        {"TMPDIR": "/nonexistent", "HOME": "/nonexistent"},
-        {"LANG": "xx_XX.nothing", "LC_ALL": "xx_XX.nothing"},
     ],
 )
 def test_odd_environments_are_fine(odd: dict[str, str]) -> None:
