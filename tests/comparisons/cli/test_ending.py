@@ -114,9 +114,7 @@ def test_a_light_command_needs_little_address_space(tmp_path: Path) -> None:
 
 
 @linux
-def test_a_full_disk_ends_a_run_with_one_line(
-    echo: str, tmp_path: Path
-) -> None:
+def test_a_full_disk_ends_a_run_with_one_line(echo: str, tmp_path: Path) -> None:
     """The limit on the size of files stands for the disk: what is written there is cut as well."""
     data = tmp_path / "data" / "chestxray"
     write_chestxray_like(data, per_class_train=12, per_class_test=8, size=32)
