@@ -159,7 +159,8 @@ def _sent_without_a_server(record: RunRecord) -> Iterator[str]:
     counts = sent.model_dump(exclude={"n_images", "jpeg_bytes"}).values() if sent else ()
     if any(counts) or record.tape is not None:
         yield "it says that there is no server, and holds bytes that were sent"
-    if record.server_pid_separate is not None or record.server_peak_bytes is not None:
+    facts = (record.server_pid_separate, record.server_peak_bytes, record.servers_replaced)
+    if any(one is not None for one in facts):
         yield "it says that there is no server, and holds facts of its process"
 
 
