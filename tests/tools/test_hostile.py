@@ -49,7 +49,7 @@ def test_every_kind_of_change_is_made_and_most_change_something() -> None:
     assert set(CHANGES) <= set(kinds)
     assert sum(count for what, count in kinds.items() if what.startswith("packed header")) > 200
     assert any(what.startswith("a: ") for what in kinds)
-    assert same < 150
+    assert same < 300
 
 
 @pytest.mark.parametrize("length", [1, 7, 150, 5000])
@@ -112,13 +112,12 @@ def tried(one: Target, folder: str, seed: int, count: int, *kind: str) -> dict[s
 
 
 @pytest.mark.parametrize("name", [name for name in _KINDS if name not in SLOW])
-def test_no_hostile_message_ends_a_server_half(
-    name: str, folder: str, request: pytest.FixtureRequest
-) -> None:
+def test_no_hostile_message_ends_a_server_half(name: str, folder: str) -> None:
     if name not in target_names():
         pytest.skip("cannot be made here")
-    count = 60 if "tfhe" in name else 200
-    told = tried(target(name, folder), folder, seed=5, count=count)
+    one = target(name, folder)
+    count = 200 if one.ckks else 40  # networks are read from megabytes, circuits are compiled
+    told = tried(one, folder, seed=5, count=count)
     assert told["uncaught"] == []
     assert float(str(told["slowest"])) < LONGEST_SECONDS
     assert told["counts"]["refused"] > count / 4  # type: ignore[index]
