@@ -10,7 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from tools.soak.hostile import flipped, hostile
 from tools.soak.targets import Target
 
 # A half that keeps what it was sent starts anew after so many tries.
-FRESH_EVERY = 100
+FRESH_EVERY = 1000
 
 
 class Outcome(StrEnum):
@@ -56,13 +56,23 @@ class Try:
 
 
 @dataclass
+class _Standing:
+    """A server half that waits for a call, and how often it was tried."""
+
+    server: Any
+    tries: int = 0
+
+
+@dataclass
 class Prepared:
-    """A target that is tried in this process."""
+    """A target that is tried in this process.
+
+    Of a half that keeps a state, one server stands before each call, so that tries at any call come
+    after the good calls before it, and a refused one costs no new server.
+    """
 
     target: Target
-    _server: Any = None
-    _before: int = -1
-    _tries: int = 0
+    _standing: dict[int, _Standing] = field(default_factory=dict)
 
     @property
     def places(self) -> list[tuple[int, int]]:
@@ -86,17 +96,18 @@ class Prepared:
         call = self.target.calls[number]
         messages = list(call.messages)
         messages[position] = message
-        self._stand_before(number)
+        stateful = any(one.verb != "infer" for one in self.target.calls)
+        key = number if stateful else 0
+        standing = self._standing.get(key) or self._stand_before(key)
 
         def ask() -> None:
-            getattr(self._server, call.verb)(messages, Clock(Side.SERVER))
+            getattr(standing.server, call.verb)(messages, Clock(Side.SERVER))
 
         fate = self._fate(ask)
-        self._tries += 1
-        if fate.outcome is not Outcome.REFUSED or self._tries >= FRESH_EVERY:
-            stateless = all(one.verb == "infer" for one in self.target.calls)
-            if not stateless or fate.outcome is Outcome.UNCAUGHT:
-                self._close()
+        standing.tries += 1
+        changed = stateful and fate.outcome is Outcome.ANSWERED
+        if changed or fate.outcome is Outcome.UNCAUGHT or standing.tries >= FRESH_EVERY:
+            _let_go(self._standing.pop(key).server)
         return fate
 
     def _fate(self, act: Any) -> Fate:
@@ -112,28 +123,18 @@ class Prepared:
             outcome, kind = Outcome.UNCAUGHT, f"{type(error).__name__}: {str(error)[:80]}"
         return Fate(outcome, time.perf_counter() - start, kind)
 
-    def _stand_before(self, number: int) -> None:
+    def _stand_before(self, number: int) -> _Standing:
         """Have a server that got every good call before that one."""
-        if self._server is None or self._before > number:
-            self._close()
-            pipeline = plugins.load("pipelines", self.target.pipeline)
-            self._server = pipeline.load_server(self.target.public_material)
-            self._before, self._tries = 0, 0
-        if all(call.verb == "infer" for call in self.target.calls):
-            return
-        while self._before < number:
-            call = self.target.calls[self._before]
-            getattr(self._server, call.verb)(list(call.messages), Clock(Side.SERVER))
-            self._before += 1
+        pipeline = plugins.load("pipelines", self.target.pipeline)
+        server = pipeline.load_server(self.target.public_material)
+        for call in self.target.calls[:number]:
+            getattr(server, call.verb)(list(call.messages), Clock(Side.SERVER))
+        self._standing[number] = _Standing(server)
+        return self._standing[number]
 
     def _load(self, material: bytes) -> None:
         server = plugins.load("pipelines", self.target.pipeline).load_server(material)
         _let_go(server)
-
-    def _close(self) -> None:
-        if self._server is not None:
-            _let_go(self._server)
-        self._server, self._before = None, -1
 
 
 def _let_go(server: Any) -> None:
