@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -216,6 +218,32 @@ def test_a_child_that_computes_ends_with_its_front(start: Start) -> None:
     assert ended(pid)
     thread.join(timeout=10)
     assert not thread.is_alive()
+
+
+def test_a_child_that_computes_ends_with_the_driver(echo: str) -> None:
+    code = (
+        "from he_compare.common.clock import Clock\n"
+        "from he_compare.common.service.process import ServerProcess\n"
+        "from he_compare.common.service.wire import pack\n"
+        "from he_compare.common.types import Side\n"
+        "clock = Clock(Side.CLIENT)\n"
+        "server = ServerProcess('echo', pack({}, {'behaviour': 'answer'}), clock, threads=1)\n"
+        "print(server.pid, server.front_pid, server._home.name, flush=True)\n"
+        "server.call('do', [b'sleep'], clock)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment
+    ) as driver:
+        assert driver.stdout
+        *pids, home = driver.stdout.readline().split()
+        time.sleep(0.5)
+        driver.kill()
+    assert all(ended(int(pid)) for pid in pids)
+    deadline = time.monotonic() + 5
+    while Path(home).exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not Path(home).exists()
 
 
 def test_the_public_material_lies_in_a_file_of_the_front_alone(start: Start) -> None:
