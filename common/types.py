@@ -104,6 +104,7 @@ class Stage(StrEnum):
     ENCRYPT = "encrypt"
     SERIALIZE = "serialize"
     TRANSPORT = "transport (loopback)"
+    NETWORK = "network (measured)"
     DESERIALIZE = "deserialize"
     EVALUATE = "evaluate"
     REFRESH = "refresh"

@@ -18,9 +18,13 @@ from he_compare.comparisons.cluster.who_runs import Staff, WhoRuns, executor_of,
 from he_compare.comparisons.judging import scoring, show
 from he_compare.comparisons.measuring.config import RunConfig, load_config
 from he_compare.comparisons.measuring.dataset_spec import default_folder_name
+from he_compare.comparisons.measuring.host_asked import HostAsked
 from he_compare.comparisons.progress import ProgressReporter
 from he_compare.comparisons.terminal import terminal_columns
 from he_compare.comparisons.user_folders import default_cache_dir, default_key_file
+
+# Prices are those of a probe of this machine.
+NO_FORECAST = "the estimate is for servers on this machine, not on the host, and without network"
 
 
 def run_command(
@@ -39,13 +43,18 @@ def run_command(
     as_json: bool,
     quiet: bool,
     who: WhoRuns | None = None,
+    host: HostAsked | None = None,
 ) -> int:
     """Plan, run, score and render. Return the exit code.
 
-    ``who``: who runs the cells, None for this process alone.
+    ``who``: who runs the cells, None for this process alone. ``host``: where server halves run,
+    None for this machine.
     """
-    who = who or WhoRuns()
+    who, asked = who or WhoRuns(), host or HostAsked()
     who.check()
+    asked.check()
+    if asked.address:
+        who = who.beside_host()
     if as_json and not estimate:
         raise UsageError(
             "--json is given without --estimate", fix="add --estimate, or leave it out"
@@ -63,21 +72,32 @@ def run_command(
 
         config = _settled(config, offline, progress)
         known = folder.manifest().settings if folder.exists() else None
+        there = stack.enter_context(
+            asked.greeted(folder.path, config.pipelines, config.call_seconds, progress.line)
+        )
         staff = stack.enter_context(staffed(who, config, known, progress))
         with data_policy(offline, require_real, progress):
             plan = make_plan(
-                config, dataset, data_dir, key or default_key_file(), threads=staff.threads
+                config,
+                dataset,
+                data_dir,
+                key or default_key_file(),
+                threads=staff.threads,
+                host=there,
             )
         if explain or estimate:
             if not estimate:
                 print(resuming.explain_cells(plan, folder))
                 print()
+            if there is not None:
+                progress.line(f"note: {NO_FORECAST}")
             place = (folder, default_cache_dir())
             print(estimate_run(plan, *place, progress, staff.count, as_json=as_json))
             return EXIT_OK
         _announce(plan, progress)
         _begin(folder, plan, progress)
-        announce_estimate(plan, folder, default_cache_dir(), progress, staff.count)
+        if there is None:
+            announce_estimate(plan, folder, default_cache_dir(), progress, staff.count)
         measurer = _measurer(plan, folder, progress)
         make_executor = partial(
             executor_of,

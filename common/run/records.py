@@ -275,6 +275,23 @@ class EnvironmentFingerprint(Record):
     source_dirty: bool | None = Field(default=None, description="Uncommitted changes, where known")
 
 
+class ServerHost(Record):
+    """The machine that ran the server halves of a cell, where `compare host` was used."""
+
+    machine: str = Field(description="Stands for the machine; says nothing of its name")
+    environment: EnvironmentFingerprint = Field(description="That machine and its software")
+    certificate: str = Field(
+        default="", description="SHA-256 of the certificate that it showed; '' without TLS"
+    )
+    clock_offset_seconds: float = Field(
+        description="How far its clock is ahead of the client's, by the shortest round trip"
+    )
+    clock_uncertainty_seconds: float = Field(description="Half of that round trip")
+    round_trip_seconds: list[float] = Field(
+        description="Raw round trips of requests without messages, when the cell was done"
+    )
+
+
 class DeviceFacts(Record):
     """A device that networks ran on; encryption is on the CPU whatever it is."""
 
@@ -507,6 +524,13 @@ class RunRecord(Record):
         default=None,
         description="Processes of the server that ended in this cell, by a message or otherwise, "
         "and were replaced by new ones; none: not known, in older records, or no server",
+    )
+    server_on: Literal["", "same machine", "another machine"] = Field(
+        default="", description="Where the server half ran; '' in older records and without one"
+    )
+    server_host: ServerHost | None = Field(
+        default=None,
+        description="The host that was asked with --host; none: the server ran beside the client",
     )
     no_server: bool = Field(
         default=False,

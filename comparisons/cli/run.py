@@ -113,28 +113,6 @@ def run(
             min=0, help="Seconds to wait for workers of the scheduler.", rich_help_panel="Workers"
         ),
     ] = 60.0,
-    tls_ca: Annotated[
-        Path | None,
-        typer.Option(
-            help="Certificate of the cluster's authority (PEM).",
-            show_default=False,
-            rich_help_panel="Workers",
-        ),
-    ] = None,
-    tls_cert: Annotated[
-        Path | None,
-        typer.Option(
-            help="Certificate of this side (PEM).", show_default=False, rich_help_panel="Workers"
-        ),
-    ] = None,
-    tls_key: Annotated[
-        Path | None,
-        typer.Option(
-            help="Key of that certificate (PEM), readable by nobody else.",
-            show_default=False,
-            rich_help_panel="Workers",
-        ),
-    ] = None,
     insecure_scheduler: Annotated[
         bool,
         typer.Option(
@@ -144,6 +122,49 @@ def run(
             rich_help_panel="Workers",
         ),
     ] = False,
+    host: Annotated[
+        str,
+        typer.Option(
+            help="Address of a running `compare host`, as https://HOST:8700: every server half of "
+            "the run runs there.",
+            show_default=False,
+            rich_help_panel="Other machines",
+        ),
+    ] = "",
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="File with the token of that host, readable by nobody else.",
+            show_default=False,
+            rich_help_panel="Other machines",
+        ),
+    ] = None,
+    tls_ca: Annotated[
+        Path | None,
+        typer.Option(
+            help="Certificate (PEM) of the authority that signed the certificate of the other "
+            "side: of --host (without it those that this system trusts), or of the cluster of "
+            "--scheduler.",
+            show_default=False,
+            rich_help_panel="Other machines",
+        ),
+    ] = None,
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(
+            help="Certificate of this side (PEM), shown to --host or --scheduler.",
+            show_default=False,
+            rich_help_panel="Other machines",
+        ),
+    ] = None,
+    tls_key: Annotated[
+        Path | None,
+        typer.Option(
+            help="Key of that certificate (PEM), readable by nobody else.",
+            show_default=False,
+            rich_help_panel="Other machines",
+        ),
+    ] = None,
     quiet: Annotated[bool, typer.Option(help="Print no progress.", show_default=False)] = False,
     debug: Annotated[
         bool, typer.Option(help="Print the traceback of an error.", show_default=False)
@@ -154,7 +175,11 @@ def run(
     render = renderer(format, None)
     from he_compare.comparisons.cluster.who_runs import WhoRuns
     from he_compare.comparisons.measuring.config import audit_budget
+    from he_compare.comparisons.measuring.host_asked import HostAsked
     from he_compare.comparisons.run import run_command
+
+    # Certificates are for the one other side that is named.
+    tls = {"tls_ca": tls_ca, "tls_cert": tls_cert, "tls_key": tls_key}
 
     code = run_command(
         dataset=dataset,
@@ -178,11 +203,10 @@ def run(
         who=WhoRuns(
             count=workers,
             scheduler=scheduler,
-            tls_ca=tls_ca,
-            tls_cert=tls_cert,
-            tls_key=tls_key,
             insecure=insecure_scheduler,
             wait_seconds=worker_seconds,
+            **({} if host else tls),
         ),
+        host=HostAsked(host, token_file, **(tls if host else {})),
     )
     raise typer.Exit(code)

@@ -6,7 +6,7 @@ import contextlib
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -56,8 +56,28 @@ class WhoRuns:
             )
         if not self.scheduler and any((self.tls_ca, self.tls_cert, self.tls_key, self.insecure)):
             raise UsageError(
-                "certificates are given for no scheduler", fix="pass --scheduler tls://HOST:8786"
+                "certificates are given for no scheduler and no host",
+                fix="pass --scheduler tls://HOST:8786, or --host https://HOST:8700",
             )
+
+    def beside_host(self) -> WhoRuns:
+        """Return who runs the cells where server halves run on one host: this process alone.
+
+        A host serves one driver, and what one image takes is measured with nothing beside it.
+        Raises UsageError where others are asked for.
+        """
+        if self.scheduler:
+            raise UsageError(
+                "--host and --scheduler do not go together: one is where servers run, the other "
+                "who measures",
+                fix="leave one of them out",
+            )
+        if self.count not in (None, 1):
+            raise UsageError(
+                f"--workers {self.count} does not go together with --host, which serves one driver",
+                fix="pass --workers 1, or leave it out",
+            )
+        return replace(self, count=1)
 
     def security(self) -> Any | None:
         """Return what Dask takes for the scheduler. Raises UsageError."""

@@ -28,7 +28,9 @@ from he_compare.common.errors import CellError, NoServerError, UnavailableError
 from he_compare.common.run.kept_artefacts import ArtefactFolder, Reused
 from he_compare.common.run.severity import NOTHING_TO_ATTACK
 from he_compare.common.service.process import ServerProcess
-from he_compare.common.service.session_client import ByteCount
+from he_compare.common.service.remote import RemoteServer
+from he_compare.common.service.remote_host import RemoteHost
+from he_compare.common.service.session_client import ByteCount, SessionClient
 from he_compare.common.sources import INIT, libraries_of
 from he_compare.common.types import Per, Side, Stage
 
@@ -63,7 +65,8 @@ class Fit:
 class Ground:
     """What a pipeline is fitted on and where: the same for all pipelines of a run.
 
-    ``measured_on``: the device of networks while they answer.
+    ``measured_on``: the device of networks while they answer. ``host``: where server halves run;
+    None for this machine.
     """
 
     data: TrainingData
@@ -75,6 +78,7 @@ class Ground:
     cache_dir: Path
     progress: Progress
     measured_on: str = CPU
+    host: RemoteHost | None = None
 
 
 def fit_and_deploy(pipeline: Pipeline, parameters: Any, ground: Ground) -> Fit:
@@ -87,10 +91,10 @@ def fit_and_deploy(pipeline: Pipeline, parameters: Any, ground: Ground) -> Fit:
     if not availability.available:
         raise UnavailableError(availability.reason, fix=availability.fix)
     library_seconds = load_libraries(pipeline.source_modules(parameters))
-    started: list[ServerProcess] = []
+    started: list[SessionClient] = []
     fit_clock = Clock(Side.CLIENT)
 
-    def start_training(name: str, public_material: bytes) -> ServerProcess:
+    def start_training(name: str, public_material: bytes) -> SessionClient:
         if isinstance(pipeline, LocalPipeline):
             raise CellError(
                 f"{pipeline.name} says that it has no server, and starts one to train",
@@ -164,16 +168,19 @@ def start_server(
     device: str,
     *,
     threads: int | None = None,
-) -> ServerProcess:
-    """Start the server process of a pipeline with its public material, its networks on a device.
+) -> SessionClient:
+    """Start the server half of a pipeline with its public material, its networks on a device.
 
-    ``threads``: None for as many as the run has.
+    On the host of the run, where it has one. ``threads``: None for as many as the run has.
     """
+    count = threads or ground.settings.threads
+    if ground.host is not None:
+        return RemoteServer(ground.host, name, public_material, clock, threads=count, device=device)
     return ServerProcess(
         name,
         public_material,
         clock,
-        threads=threads or ground.settings.threads,
+        threads=count,
         call_seconds=ground.call_seconds,
         device=device,
     )
@@ -190,7 +197,9 @@ def _record_fit(once: Clock, fit_clock: Clock, seconds: float) -> None:
         if side is Side.CLIENT and stage in FIT_STAGES:
             once.add(stage, sum(values), side=side, per=Per.ONCE)
             told += sum(values)
-    for side, stage in ((Side.SERVER, Stage.FIT), (Side.NETWORK, Stage.TRANSPORT)):
+    remote = any(stage is Stage.NETWORK for stage, _, _ in fit_clock.samples)
+    wire = Stage.NETWORK if remote else Stage.TRANSPORT
+    for side, stage in ((Side.SERVER, Stage.FIT), (Side.NETWORK, wire)):
         spent = fit_clock.total(side)
         if spent:
             once.add(stage, spent, side=side, per=Per.ONCE)
@@ -198,7 +207,7 @@ def _record_fit(once: Clock, fit_clock: Clock, seconds: float) -> None:
     once.add(Stage.FIT, max(seconds - told, 0.0), side=Side.CLIENT, per=Per.ONCE)
 
 
-def _total(servers: list[ServerProcess]) -> ByteCount:
+def _total(servers: list[SessionClient]) -> ByteCount:
     total = ByteCount()
     for server in servers:
         for count in server.traffic.values():

@@ -44,6 +44,7 @@ from he_compare.common.run.records import (
     PlannedPipeline,
     WorkFacts,
 )
+from he_compare.common.service.remote_host import HOW, RemoteHost
 from he_compare.common.software import keying_packages
 from he_compare.common.types import ImageBatch, Phase, Split
 from he_compare.comparisons.measuring.class_counts import (
@@ -118,7 +119,8 @@ class RunPlan:
     ``dataset_spec``: the dataset as it may be written down, without a path of this machine.
     ``public``: images that the attacks are given. ``copies``: a table of the copies across splits.
     ``not_run``: by label, why a pipeline is not. ``latency_threads``: while latency is measured; 0
-    for as many as at other times.
+    for as many as at other times. ``host``: where server halves run, None for this machine: it
+    changes no accuracy, and what one image takes.
     """
 
     config: RunConfig
@@ -134,6 +136,7 @@ class RunPlan:
     copies: bytes = b""
     not_run: Mapping[str, str] = field(default_factory=dict)
     latency_threads: int = 0
+    host: RemoteHost | None = None
 
     def threads_of(self, phase: Phase) -> int:
         """Return the threads of client and server in a phase."""
@@ -163,6 +166,7 @@ class RunPlan:
             cache_dir=cache_dir,
             progress=progress,
             measured_on=self.measured_on,
+            host=self.host,
         )
 
     def key_file_of(self, seed: int) -> Path:
@@ -255,6 +259,8 @@ class RunPlan:
         }
         if phase is Phase.LATENCY:
             inputs["latency_images"] = config.latency_images
+            if self.host is not None:
+                inputs["server_machine"] = self.host.machine
             if self.threads_of(phase) != self.settings.threads:
                 inputs["latency_threads"] = self.threads_of(phase)
         else:
@@ -350,6 +356,8 @@ class RunPlan:
         words.append(f"--threads {self.settings.threads}")
         if self.threads_of(Phase.LATENCY) != self.settings.threads:
             words.append(f"--latency-threads {self.threads_of(Phase.LATENCY)}")
+        if self.host is not None:
+            words.append(f"--host {HOW} --token-file FILE")
         if self.config.pipelines != base.pipelines:
             words += [f"--pipeline '{p.spec.text}'" for p in self.pipelines]
         return " ".join(words)
@@ -367,11 +375,12 @@ def make_plan(
     key_file: Path,
     cache_dir: Path | None = None,
     threads: ThreadShare | None = None,
+    host: RemoteHost | None = None,
 ) -> RunPlan:
     """Find the data, resolve the pipelines and decode the images into the store of ``cache_dir``.
 
-    ``cache_dir``: None for the user's. ``threads``: None for all cores. Raises UsageError or
-    DataError.
+    ``cache_dir``: None for the user's. ``threads``: None for all cores. ``host``: where server
+    halves run, None for this machine. Raises UsageError or DataError.
     """
     from he_compare.common.datasets.stored.image_store import StoreWish
 
@@ -386,7 +395,8 @@ def make_plan(
     backbone = _summarise_backbone(config)
     shown = shown_dataset(dataset_spec, data_dir)
     share = threads or share_threads(config.threads, 1, latency=config.latency_threads)
-    return _load(config, shown, dataset, backbone, pipelines, key_file, wish, share)
+    plan = _load(config, shown, dataset, backbone, pipelines, key_file, wish, share)
+    return dataclasses.replace(plan, host=host)
 
 
 def _require_patch_that_fits(config: RunConfig, pipelines: list[Planned]) -> None:

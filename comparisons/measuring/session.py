@@ -21,8 +21,7 @@ from he_compare.common.contracts import (
 )
 from he_compare.common.errors import CellError
 from he_compare.common.run.records import Traffic
-from he_compare.common.service.process import ServerProcess
-from he_compare.common.service.session_client import ByteCount
+from he_compare.common.service.session_client import ByteCount, SessionClient
 from he_compare.common.types import Float64Array, Message, Per, Side, Stage, UInt8Array
 from he_compare.comparisons.measuring.fitting import Fit, Ground, fit_and_deploy, start_server
 from he_compare.comparisons.measuring.planned import Planned
@@ -121,10 +120,10 @@ class Session(ABC):
 
 @dataclass
 class ServedSession(Session):
-    """One deployed pipeline with its server process."""
+    """One deployed pipeline with its server, beside it or on a host."""
 
-    server: ServerProcess
-    start: Callable[[int], ServerProcess]
+    server: SessionClient
+    start: Callable[[int], SessionClient]
     threads: int
     _before: int = 0
     _told: int = 0
@@ -172,10 +171,14 @@ class ServedSession(Session):
         return ByteCount(**vars(self.server.traffic[INFERENCE_VERB]))
 
     def server_facts(self) -> dict[str, Any]:
-        """Say whether the server runs in a process of its own, and how many it needed."""
+        """Say where the server runs, in a process of its own or not, and how many it needed."""
         replaced = self._replaced - self._told
         self._told += replaced
-        return {"server_pid_separate": self.server.is_separate, "servers_replaced": replaced}
+        return {
+            "server_pid_separate": self.server.is_separate,
+            "servers_replaced": replaced,
+            **self.server.place(),
+        }
 
     @property
     def _replaced(self) -> int:
@@ -196,7 +199,7 @@ class ServedSession(Session):
                 self.warnings.append(warning)
         return peak
 
-    def restart(self) -> ServerProcess:
+    def restart(self) -> SessionClient:
         """Restart the server from the same public material after a message has stopped it."""
         self._before += self.server.replaced
         self.server.close()
@@ -263,7 +266,7 @@ def open_session(planned: Planned, ground: Ground) -> Session:
         return LocalSession(planned, fit, classes, fit.fitted)
     material = fit.deployed.deployment.public_material
 
-    def start_again(threads: int) -> ServerProcess:
+    def start_again(threads: int) -> SessionClient:
         clock = Clock(Side.CLIENT)
         return start_server(
             *(planned.pipeline.name, material, clock, ground, ground.measured_on), threads=threads
