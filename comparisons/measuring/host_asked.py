@@ -1,4 +1,4 @@
-"""What a command says of the host on which server halves are to run, and the first words with it."""
+"""What a command says of the host on which server halves are to run, and the first words to it."""
 
 from __future__ import annotations
 
