@@ -9,6 +9,8 @@ from pathlib import Path
 
 MACHINE_ID = Path("/etc/machine-id")
 LENGTH = 16
+# Clocks that differ by more, beyond what a round trip explains, are said to be off.
+CLOCK_OFF_SECONDS = 1.0
 
 
 @cache
@@ -26,3 +28,8 @@ def machine_word() -> str:
         own = ""
     facts = ("he-compare machine", own or platform.node(), fingerprint_environment(1).cpu)
     return hashlib.sha256("\x00".join(facts).encode()).hexdigest()[:LENGTH]
+
+
+def is_clock_off(offset: float, uncertainty: float) -> bool:
+    """Say whether two clocks differ by more than can be explained, all in seconds."""
+    return abs(offset) > CLOCK_OFF_SECONDS + uncertainty

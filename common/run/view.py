@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from he_compare.common.errors import IntegrityError
+from he_compare.common.run.latency_cells import standing_latency
 from he_compare.common.run.positive import positive_scored
 from he_compare.common.run.records import (
     AttackOutcome,
@@ -270,11 +271,12 @@ def read_run(folder: RunFolder) -> RunView:
     """
     manifest = folder.manifest()
     records = folder.records()
+    latency = standing_latency(records)
     sheet = folder.scores() if (folder.path / SCORES).is_file() else None
     return RunView(
         manifest=manifest,
         pipelines=tuple(
-            _pipeline(number, planned, records, sheet, manifest)
+            _pipeline(number, planned, records, latency, sheet, manifest)
             for number, planned in enumerate(manifest.pipelines, start=1)
         ),
         scores=sheet,
@@ -326,13 +328,13 @@ def _pipeline(
     number: int,
     planned: PlannedPipeline,
     records: list[RunRecord],
+    latency: list[RunRecord],
     sheet: ScoreSheet | None,
     manifest: Manifest,
 ) -> PipelineView:
     mine = [record for record in records if record.cell.label == planned.label]
     accuracy = _accuracy_by_seed(mine).get(planned.label, {})
     again = {cell.identity: cell for cell in sheet.repeats} if sheet else {}
-    latency = [record for record in mine if record.cell.phase is Phase.LATENCY]
     disturbed = [record for record in mine if record.cell.phase is Phase.ROBUSTNESS]
     scored = sheet.cells if sheet else []
     differences = _differences(sheet) if sheet else []
@@ -341,7 +343,7 @@ def _pipeline(
         number=number,
         planned=planned,
         accuracy=accuracy.get(manifest.seed),
-        latency=tuple(sorted(latency, key=lambda record: record.cell.round)),
+        latency=tuple(one for one in latency if one.cell.label == planned.label),
         scores=next((cell for cell in scored if cell.label == planned.label), None),
         differences=tuple(one for one in differences if one.pipeline == planned.label),
         robustness=disturbed[-1] if disturbed else None,

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from he_compare.common.errors import CompareError, MessageError, ServiceError, UsageError
-from he_compare.common.machine import machine_word
+from he_compare.common.machine import is_clock_off, machine_word
 from he_compare.common.run.records import ServerHost
 from he_compare.common.service.answer import Answer, error_words, exchange
 from he_compare.common.service.host_card import (
@@ -34,7 +34,6 @@ HOW = "https://HOST:PORT"
 HOST_PATH = "/v1/host"
 GREETING_SECONDS, CONNECT_SECONDS = 20.0, 10.0
 GREETINGS, PINGS = 15, 9
-CLOCK_OFF_SECONDS = 1.0
 # A connection whose other end vanished without a word is given up after about a minute.
 PROBE_AFTER, PROBE_EVERY, PROBES = 30, 10, 3
 JSON = "application/json"
@@ -61,7 +60,7 @@ class WayToHost:
     @property
     def clock_is_off(self) -> bool:
         """Whether the clocks differ by more than can be explained."""
-        return abs(self.clock_offset) > CLOCK_OFF_SECONDS + self.clock_uncertainty
+        return is_clock_off(self.clock_offset, self.clock_uncertainty)
 
 
 def parse_host_address(text: str) -> HostAddress:

@@ -18,6 +18,7 @@ from he_compare.common.run.leading import leading_metrics, leading_titles
 from he_compare.common.run.protection import secrecy_of
 from he_compare.common.run.records import Interval, MetricValue, PairedDifference
 from he_compare.common.run.repeated_trainings import seeds_trained, spread_of
+from he_compare.common.run.server_places import wire_words
 from he_compare.common.run.spelling import MINUS, fixed, kilobytes, milliseconds
 from he_compare.common.run.timing import latency_of
 from he_compare.common.run.view import PipelineView, RunView
@@ -161,7 +162,7 @@ def results_text(view: RunView, macros: Sequence[PipelineMacros], prefix: str) -
             "",
             *_float(
                 f"{prefix}-costs",
-                f"{dataset}: median time and traffic of one image, over loopback.",
+                f"{dataset}: median time and traffic of one image, over {wire_words(view)}.",
                 f"{PARAGRAPH}{{0.24\\linewidth}}rrr{PARAGRAPH}{{0.26\\linewidth}}",
                 ["Set-up", "ms", "kB up", "kB down", "Secret from the server?"],
                 costs,

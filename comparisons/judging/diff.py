@@ -14,11 +14,13 @@ import numpy as np
 from he_compare.common.errors import UsageError
 from he_compare.common.run.records import MeanDifference, PairedDifference
 from he_compare.common.run.repeated_trainings import TrainingSpread, spread_of
+from he_compare.common.run.server_places import SAME
 from he_compare.common.run.spelling import fixed, probability, significant
 from he_compare.common.run.store import RunFolder
 from he_compare.common.run.timing import latency_of
 from he_compare.common.run.view import PipelineView, RunView, read_run
 from he_compare.common.statistics.paired import COMPARED, paired_differences
+from he_compare.common.types import Status
 from he_compare.comparisons.judging.leak_worth import lines_of, worth_by_part
 from he_compare.comparisons.judging.mean_scores import (
     SAME_IMAGES,
@@ -109,6 +111,10 @@ def _environments(run: RunView) -> dict[str, set[str]]:
             found.setdefault(name, set()).add(str(getattr(one, name)))
         for package, version in one.packages.items():
             found.setdefault(f"package {package}", set()).add(version)
+        if not record.no_server and record.status is Status.OK:
+            host = record.server_host
+            place = f"host {host.machine[:8]}" if host else record.server_on or SAME
+            found.setdefault("servers on", set()).add(place)
     return found
 
 

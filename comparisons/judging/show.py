@@ -17,6 +17,7 @@ from he_compare.common.run.replaced_servers import (
     cells_of_replaced_servers,
     replaced_servers_words,
 )
+from he_compare.common.run.server_places import wire_words
 from he_compare.common.run.spelling import bracket, fixed, kilobytes, milliseconds
 from he_compare.common.run.timing import latency_of, places_of
 from he_compare.common.run.twin_words import no_twin_words
@@ -49,7 +50,7 @@ SECRET_IN_SHORT: dict[ProtectionMark, str] = {
 }
 COLUMNS_MEAN = (
     "Intervals of 95%. Twin: the same model, data and training without the protection. One image: "
-    "the median as the client sees it, over loopback. kB: sent and received for one image. "
+    "the median as the client sees it, over {wire}. kB: sent and received for one image. "
     "Not broken: by what was run, which is no proof."
 )
 # Fewer columns than this are no room for the name of a pipeline.
@@ -205,7 +206,7 @@ def _difference(found: PairedDifference | None) -> str:
 
 def _notes(view: RunView) -> Iterator[str]:
     """Say what the columns mean, which twin is whose, and what did not end well."""
-    yield COLUMNS_MEAN
+    yield COLUMNS_MEAN.format(wire=wire_words(view))
     if means := means_words(view):
         yield means
     without: dict[str, list[str]] = {}

@@ -23,7 +23,7 @@ from he_compare.common.run.store import COPIES_TABLE, SCORES, RunFolder
 from he_compare.common.run.sums import SUMS
 from he_compare.common.run.tape import tape_problem
 from he_compare.common.run.view import RunView, answered, answered_again, read_run
-from he_compare.common.types import FheMode, Phase, Status
+from he_compare.common.types import FheMode, Phase, Stage, Status
 from he_compare.comparisons.judging.limits import Policy, violations
 from he_compare.comparisons.judging.mean_scores import StoredPredictions
 from he_compare.comparisons.judging.older_scores import in_the_way_of
@@ -142,6 +142,7 @@ def _record_problems(folder: RunFolder, view: RunView) -> Iterator[str]:
         if record.server_pid_separate is False:
             yield f"{name}: the server half ran in the client's process"
         yield from (f"{name}: {problem}" for problem in _sent_without_a_server(record))
+        yield from (f"{name}: {problem}" for problem in _server_place_problems(record))
         if record.cell.phase is Phase.ACCURACY and not record.predictions:
             yield f"{name}: ok, but without predictions"
         found = record.agreement
@@ -162,6 +163,27 @@ def _sent_without_a_server(record: RunRecord) -> Iterator[str]:
     facts = (record.server_pid_separate, record.server_peak_bytes, record.servers_replaced)
     if any(one is not None for one in facts):
         yield "it says that there is no server, and holds facts of its process"
+    if record.server_on or record.server_host is not None:
+        yield "it says that there is no server, and where it ran"
+
+
+def _server_place_problems(record: RunRecord) -> Iterator[str]:
+    """Say where what a record holds of its server's machine contradicts itself."""
+    host = record.server_host
+    if record.server_on == "another machine" and host is None:
+        yield "its server ran on another machine, and it does not say on which"
+    measured = any(one.stage is Stage.NETWORK for one in record.measurements)
+    if host is None and measured:
+        yield "it holds measured network time, and no host that was reached over a network"
+    if host is None:
+        return
+    numbers = (
+        host.clock_offset_seconds,
+        host.clock_uncertainty_seconds,
+        *host.round_trip_seconds,
+    )
+    if not all(map(math.isfinite, numbers)) or min(numbers[1:]) < 0:
+        yield "round trips or the clock of its host are no durations"
 
 
 def _predictions(

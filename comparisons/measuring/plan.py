@@ -259,7 +259,7 @@ class RunPlan:
         }
         if phase is Phase.LATENCY:
             inputs["latency_images"] = config.latency_images
-            if self.host is not None:
+            if self.host is not None and not isinstance(planned.pipeline, LocalPipeline):
                 inputs["server_machine"] = self.host.machine
             if self.threads_of(phase) != self.settings.threads:
                 inputs["latency_threads"] = self.threads_of(phase)

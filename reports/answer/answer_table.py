@@ -9,6 +9,7 @@ from he_compare.common.run.leading import leading_metrics, leading_titles
 from he_compare.common.run.protection import secrecy_of
 from he_compare.common.run.records import PairedDifference
 from he_compare.common.run.repeated_trainings import seeds_of, seeds_trained, spread_of
+from he_compare.common.run.server_places import wire_is_loopback, wire_words
 from he_compare.common.run.spelling import (
     MISSING,
     bracket,
@@ -278,7 +279,9 @@ def _note(view: RunView, sides: Sides, left_out: int) -> str:
         )
     if counts:
         each = min(counts)
-        parts.append(f"One image: median of {each:,}, over loopback, network time not included")
+        network = "not included" if wire_is_loopback(view) else "included where a host was used"
+        way = f"over {wire_words(view)}, network time {network}"
+        parts.append(f"One image: median of {each:,}, {way}")
     if sides.controls:
         names = ", ".join(short_title(view, one) for one in sides.controls)
         parts.append(f"Controls, not shown: {names}")

@@ -36,7 +36,7 @@ class BarPart:
 PARTS = (
     BarPart("hospital: image network", "#1f4e79", "#fefefe"),
     BarPart("hospital: all else", "#a9c9e8", "#1b1b1b", "////"),
-    BarPart("wire (loopback)", "#f7f7f7", "#1b1b1b", "...."),
+    BarPart("wire", "#f7f7f7", "#1b1b1b", "...."),
     BarPart("server", "#d0782a", "#1b1b1b"),
 )
 

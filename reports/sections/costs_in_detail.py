@@ -34,6 +34,7 @@ STEPS = {
     Stage.DECRYPT: "decryption of the trained weights",
     Stage.REFRESH: "refreshes of the weights by the client",
     Stage.TRANSPORT: "transport of training messages (loopback)",
+    Stage.NETWORK: "network time of training messages (measured)",
 }
 FLOAT32_BYTES = 4
 

@@ -20,6 +20,7 @@ from he_compare.common.run.replaced_servers import (
     cells_of_replaced_servers,
     replaced_servers_words,
 )
+from he_compare.common.run.server_places import server_place_words
 from he_compare.common.run.spelling import fixed, scientific
 from he_compare.common.run.store import COPIES_TABLE
 from he_compare.common.run.view import PipelineView, RunView
@@ -42,6 +43,7 @@ from he_compare.reports.document.nodes import (
     Table,
     inline,
 )
+from he_compare.reports.host_rules import host_findings
 from he_compare.reports.naming import record_ids, short_id, short_title
 from he_compare.reports.repeat import repeat_blocks
 from he_compare.reports.section import ReportSection
@@ -419,6 +421,7 @@ RULES: tuple[Rule, ...] = (
     _shared_process,
     _replaced_servers,
     _machine,
+    host_findings,
     _warnings,
     _attacks,
 )
@@ -439,8 +442,10 @@ class Deviations(ReportSection):
         """Return the three; the last is always there."""
         found = numbered("D", found_by(RULES, view))
         words = Paragraph(inline(WORDS if found else "The rules found no deviation."))
+        where = server_place_words(view)
+        places = [Paragraph(inline(where))] if where else []
         return [
-            Section(self.title, 1, "deviations", (words, *found)),
+            Section(self.title, 1, "deviations", (words, *found, *places)),
             *_not_run(view),
             Section("Repeat this run", 2, "reproduce", repeat_blocks(view)),
         ]

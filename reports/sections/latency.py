@@ -6,6 +6,7 @@ from he_compare.common.run.device_words import devices_of
 from he_compare.common.run.load import WHAT_IT_SHOWS, loaded_words
 from he_compare.common.run.quantiles import Spread
 from he_compare.common.run.same_network import same_network_words
+from he_compare.common.run.server_places import wire_words
 from he_compare.common.run.spelling import MISSING, fixed, milliseconds
 from he_compare.common.run.timing import extra_seconds, latency_of
 from he_compare.common.run.twin_words import no_twin_words
@@ -41,7 +42,7 @@ COLUMNS = (
 )
 WORDS = (
     "Single images, one after the other, timed at the hospital from the image to the answer; "
-    "warm-up images are left out, and rounds of the pipelines take turns. The wire is loopback; "
+    "warm-up images are left out, and rounds of the pipelines take turns. The wire is {wire}; "
     "one-time work and batches are in the next part."
 )
 NOTE = (
@@ -64,7 +65,8 @@ class LatencyByPlace(ReportSection):
         if not any(one.latency for one in view.pipelines):
             return []
         extra = _extra_words(view)
-        said = [Paragraph(inline(f"{extra} {WORDS}".strip()))]
+        words = WORDS.format(wire=wire_words(view))
+        said = [Paragraph(inline(f"{extra} {words}".strip()))]
         limits = [*same_network_words(view)]
         if devices := devices_of(view.records):
             limits.append(devices)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from he_compare.common.run.records import EnvironmentFingerprint
+from he_compare.common.run.records import EnvironmentFingerprint, ServerHost
 from he_compare.common.run.repeated_trainings import means_words
+from he_compare.common.run.server_places import hosts_of, remote_records
 from he_compare.common.run.spelling import moment, significant, size
 from he_compare.common.run.view import RunView
 from he_compare.reports.document.nodes import (
@@ -23,14 +24,14 @@ from he_compare.reports.section import ReportSection
 METHOD = (
     "All pipelines answer the same test images, so differences are paired.",
     "A pipeline is a client that protects, a server that computes and a client that reveals; "
-    "the server half is a separate process behind HTTP on loopback, started with the public "
-    "material only.",
+    "the server half is a separate process behind HTTP, on loopback or on a host, started with the "
+    "public material only.",
     "Latency: one image at a time, closed loop, rounds of pipelines interleaved; raw samples are "
     "kept in the records and quantiles are nearest-rank over all rounds.",
     "Throughput: batches of the accuracy phase. It is never derived from latency, nor latency "
     "from it.",
     "Bytes: HTTP requests and replies as sent, headers included. Network time is modelled from "
-    "them and shown separately.",
+    "them and shown separately; where a host was used it was measured as well.",
     "Accuracy is scored from stored predictions; the method of each interval is named under its "
     "table. The paired test of accuracies is exact: McNemar's, or sign flips of whole patients "
     "where a patient has several images.",
@@ -105,7 +106,8 @@ def _environments(view: RunView) -> tuple[KeyValues | Paragraph, ...]:
         if record.environment and record.environment.load_average is not None
     ]
     span = f"{significant(min(loads))} to {significant(max(loads))}" if loads else "not recorded"
-    return tuple(_environment(view, one, span, len(loads)) for one in view.environments)
+    own = tuple(_environment(view, one, span, len(loads)) for one in view.environments)
+    return (*own, *_host_facts(view))
 
 
 def _environment(view: RunView, one: EnvironmentFingerprint, loads: str, n: int) -> KeyValues:
@@ -123,6 +125,29 @@ def _environment(view: RunView, one: EnvironmentFingerprint, loads: str, n: int)
             ("Packages", inline(packages)),
             ("Commit", inline(Code(one.source_commit)) if one.source_commit else inline("unknown")),
             ("Uncommitted changes", inline(dirty)),
+        )
+    )
+
+
+def _host_facts(view: RunView) -> tuple[KeyValues, ...]:
+    """Return the machine of each host, with its certificate."""
+    return tuple(_host(one) for one in hosts_of(remote_records(view)))
+
+
+def _host(host: ServerHost) -> KeyValues:
+    there = host.environment
+    packages = ", ".join(f"{name} {version}" for name, version in sorted(there.packages.items()))
+    return KeyValues(
+        (
+            ("Servers on host", inline(Code(host.machine))),
+            ("Processor", inline(there.cpu)),
+            ("Logical cores", inline(str(there.logical_cores))),
+            ("Memory", inline(size(there.memory_bytes))),
+            ("System", inline(there.platform)),
+            ("Python", inline(there.python)),
+            ("Packages", inline(packages)),
+            ("Commit", inline(Code(there.source_commit or "unknown"))),
+            ("Certificate (SHA-256)", inline(Code(host.certificate or "none: without TLS"))),
         )
     )
 

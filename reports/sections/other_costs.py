@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
+from he_compare.common.run.network_model import (
+    LINKS,
+    MODEL_TOLERANCE,
+    Link,
+    checked_model,
+    measured_link,
+    single_image_bytes,
+)
 from he_compare.common.run.records import RunRecord
-from he_compare.common.run.spelling import MISSING, kilobytes, megabytes, milliseconds, significant
+from he_compare.common.run.server_places import wire_is_loopback
+from he_compare.common.run.spelling import (
+    MISSING,
+    fixed,
+    kilobytes,
+    megabytes,
+    milliseconds,
+    significant,
+)
 from he_compare.common.run.timing import cold_seconds, cold_steps, throughput_of
 from he_compare.common.run.view import PipelineView, RunView
 from he_compare.common.run.work_places import beside_words
@@ -21,7 +37,6 @@ from he_compare.reports.naming import row_name, short_title
 from he_compare.reports.section import ReportSection
 from he_compare.reports.tables import blanks, without_controls
 
-BANDWIDTHS = (10, 100, 1000)
 REUSED = "reused"
 NOT_RECORDED = "not recorded"
 NOT_MEASURED = "not measured"
@@ -32,12 +47,24 @@ SENT = (
     Column("Up, relative to a JPEG", "right", "quality 90", 0.9),
     Column("Keys and model", "right", "MB, once", 0.9),
     Column("Training", "right", "MB, up + down, once", 0.9),
-    *[Column(f"{speed:,} Mbit/s", "right", "ms, modelled", 0.9) for speed in BANDWIDTHS],
+    *[Column(link.name, "right", "ms, modelled", 0.9) for link in LINKS],
 )
 SENT_NOTE = (
-    "Counted in the accuracy phase, HTTP headers included; 1 kB is 1,000 bytes. Network time is "
-    "modelled from these bytes: (up + down) × 8 / bandwidth, without round trips and congestion. "
-    "The run itself used loopback, so it is in no latency above."
+    "Counted in the accuracy phase, HTTP headers included; 1 kB is 1,000 bytes. Network time of "
+    "one image is modelled from these bytes for three links, each by its bandwidth and round trip: "
+    "one round trip and (up + down) × 8 / bandwidth, without congestion, on a connection that is "
+    "open. "
+)
+NOT_IN_LATENCY = "The run itself used loopback, so it is in no latency above."
+IN_LATENCY = "Where servers were reached through a host, latency above has the real network in it."
+MEASURED = (
+    Column("Pipeline", weight=2.0),
+    Column("Up + down", "right", "kB/image", 0.9),
+    Column("n", "right", "images", 0.6),
+    Column("Network, p50", "right", "ms, measured", 1.0),
+    Column("p90", "right", "ms, measured", 0.9),
+    Column("Network", "right", "ms, modelled", 0.9),
+    Column("Measured / modelled", "right", weight=0.9),
 )
 WORK = (
     Column("Pipeline", weight=2.0),
@@ -71,7 +98,8 @@ class OtherCosts(ReportSection):
         if not any(one.measured for one in view.pipelines):
             return []
         words = " ".join(filter(None, (_bytes_words(view), _once_words(view))))
-        return [*([Paragraph(inline(words))] if words else []), _sent(view), _work(view)]
+        said = [Paragraph(inline(words))] if words else []
+        return [*said, _sent(view), *_measured(view), _work(view)]
 
 
 def _bytes_words(view: RunView) -> str:
@@ -102,7 +130,56 @@ def _once_words(view: RunView) -> str:
 
 def _sent(view: RunView) -> Table:
     rows = tuple(Row(_sent_cells(view, one)) for one in without_controls(view))
-    return Table("Bytes across the trust boundary", SENT, rows, inline(SENT_NOTE))
+    told = NOT_IN_LATENCY if wire_is_loopback(view) else IN_LATENCY
+    return Table("Bytes across the trust boundary", SENT, rows, inline(f"{SENT_NOTE}{told}"))
+
+
+def _measured(view: RunView) -> list[Table]:
+    """Return the measured network time of one image beside the model; nothing without a host."""
+    link = measured_link(view)
+    if link is None:
+        return []
+    rows, off = [], []
+    for pipeline in without_controls(view):
+        found, moved = checked_model(pipeline, link), single_image_bytes(pipeline)
+        if found is None or moved is None:
+            continue
+        if not found.holds:
+            off.append(short_title(view, pipeline))
+        cells = (
+            kilobytes(moved),
+            f"{found.measured.n:,}",
+            milliseconds(found.measured.p50),
+            milliseconds(found.measured.p90),
+            milliseconds(found.modelled),
+            f"{significant(found.ratio, 2)} ×",
+        )
+        name = row_name(view, pipeline, pipeline.timed)
+        rows.append(Row((name, *[inline(cell) for cell in cells])))
+    if not rows:
+        return []
+    note = inline(_link_words(link) + _off_words(off))
+    return [Table("Network time of one image, measured and modelled", MEASURED, tuple(rows), note)]
+
+
+def _link_words(link: Link) -> str:
+    return (
+        "Measured: from sending a request to having its reply, less what the host says that it "
+        "worked; single images. Modelled: as above, for the link as other measurements have it: "
+        f"round trip {milliseconds(link.round_trip)} ms, the median of requests without messages; "
+        f"{significant(link.bits_per_second / 1e6)} Mbit/s, from the bytes and the network time of "
+        "batches."
+    )
+
+
+def _off_words(off: list[str]) -> str:
+    if not off:
+        return f" The model is within {fixed(100 * MODEL_TOLERANCE, 0)}% for all."
+    return (
+        f" The model is off by more than {fixed(100 * MODEL_TOLERANCE, 0)}% for {', '.join(off)}: "
+        "TCP that starts slowly after a rest, congestion, or work on the way that the host does "
+        "not count."
+    )
 
 
 def _sent_cells(view: RunView, pipeline: PipelineView) -> tuple[Inline, ...]:
@@ -122,7 +199,7 @@ def _sent_cells(view: RunView, pipeline: PipelineView) -> tuple[Inline, ...]:
         f"{significant(up / jpeg)} ×" if jpeg else MISSING,
         megabytes(traffic.public_material_bytes),
         megabytes(training) if training else "none",
-        *[milliseconds(8 * sum(moved) / (speed * 1e6)) for speed in BANDWIDTHS],
+        *[milliseconds(link.seconds(sum(moved))) for link in LINKS],
     )
     return (name, *[inline(cell) for cell in cells])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from he_compare.common.run.records import AttackOutcome
+from he_compare.common.run.server_places import remote_records, served_records
 from he_compare.common.run.view import PipelineView, RunView
 from he_compare.reports.document.nodes import Block, Column, Inline, Row, Table, inline
 from he_compare.reports.naming import short_title
@@ -38,11 +39,7 @@ def _questions(view: RunView) -> Table:
         ("How long does a key live?", _per_pipeline(view, _life)),
         ("What does the server learn?", _per_pipeline(view, _learned)),
         ("Does the server run separately from the keys?", _apart(view)),
-        (
-            "Is the transport authenticated?",
-            "requests carry a bearer token; HTTP on the loopback has no TLS, and messages carry "
-            "no authentication tag: for changed or replayed messages see the attacks on integrity",
-        ),
+        ("Is the transport authenticated?", _transport(view)),
         ("Were there controls, and did they hold?", _controls(view)),
         ("Where do intervals come from?", _intervals(view.outcomes)),
         ("What was not tried?", _untried(view)),
@@ -102,6 +99,24 @@ def _apart(view: RunView) -> str:
         f"a separate process in {sum(separate)} of {len(separate)} measured cells, started with "
         "the public material only"
     ) + _without(view)
+
+
+def _transport(view: RunView) -> str:
+    remote = remote_records(view)
+    secure = [one for one in remote if one.server_host and one.server_host.certificate]
+    if not remote:
+        way = "HTTP on the loopback has no TLS"
+    elif len(secure) == len(served_records(view)):
+        way = "HTTP runs over TLS, and the host shows a certificate"
+    else:
+        way = (
+            f"HTTP runs over TLS in {len(secure)} of {len(served_records(view))} measured cells, "
+            "on the loopback without"
+        )
+    return (
+        f"requests carry a bearer token; {way}, and messages carry no authentication tag: for "
+        "changed or replayed messages see the attacks on integrity"
+    )
 
 
 def _without(view: RunView) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from he_compare.common.run.encrypted_training import encrypted_training_of
 from he_compare.common.run.records import SecurityClaims
+from he_compare.common.run.server_places import wire_is_loopback, wire_words
 from he_compare.common.run.spelling import MISSING, size
 from he_compare.common.run.view import PipelineView, RunView
 from he_compare.reports.document.nodes import (
@@ -32,6 +33,7 @@ BOUNDARY = (
     "Client and server exchange bytes over HTTP. The server is a separate process, started with "
     "the public material only."
 )
+ON_A_HOST = " It ran on a host that was reached over {way}."
 
 
 class TrustBoundary(ReportSection):
@@ -44,7 +46,8 @@ class TrustBoundary(ReportSection):
 
     def blocks(self, view: RunView) -> list[Block]:
         """Return the boundary from the client to the server and back."""
-        return [Paragraph(inline(BOUNDARY)), _sides(view)]
+        host = "" if wire_is_loopback(view) else ON_A_HOST.format(way=wire_words(view))
+        return [Paragraph(inline(f"{BOUNDARY}{host}")), _sides(view)]
 
 
 def _sides(view: RunView) -> Table:

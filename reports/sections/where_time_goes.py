@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from he_compare.common.run.server_places import wire_is_loopback, wire_words
 from he_compare.common.run.spelling import duration, fixed
 from he_compare.common.run.timing import TimeByPlace, places_of
 from he_compare.common.run.view import PipelineView, RunView
@@ -17,8 +18,10 @@ CAPTION = (
     "Time of one image by place, protected pipelines (bold) below the same model without "
     "protection. A bar is as long as the median of single images, measured at the hospital from "
     "the image to the answer; it is divided as the images around the median were (the middle "
-    "fifth). The wire is loopback: a real network adds to it."
+    "fifth). "
 )
+AS_LOOPBACK = "The wire is loopback: a real network adds to it."
+AS_MEASURED = "The wire is {wire}, as it was measured."
 UNDIVIDED = "The stages of {names} were not entered once per image, so that its time is not divided"
 Found = Sequence[tuple[PipelineView, TimeByPlace]]
 
@@ -90,7 +93,8 @@ def _figure(view: RunView, found: Found) -> list[Figure]:
         for one, places in found
     )
     alt = f"Time of one image by place. {spoken}"
-    return drawn(lambda: time_by_place_plot(view), "time-by-place", CAPTION, alt)
+    told = AS_LOOPBACK if wire_is_loopback(view) else AS_MEASURED.format(wire=wire_words(view))
+    return drawn(lambda: time_by_place_plot(view), "time-by-place", CAPTION + told, alt)
 
 
 SECTION = WhereTimeGoes()
