@@ -10,9 +10,11 @@ import contextlib
 import socket
 import ssl
 import statistics
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 from urllib.parse import urlsplit
 
 import httpx
@@ -20,7 +22,12 @@ import httpx
 from he_compare.common.errors import CompareError, MessageError, ServiceError, UsageError
 from he_compare.common.machine import is_clock_off, machine_word
 from he_compare.common.run.records import ServerHost
-from he_compare.common.service.answer import Answer, error_words, exchange
+from he_compare.common.service.answer import (
+    CONNECT_SECONDS,
+    Answer,
+    error_words,
+    exchange,
+)
 from he_compare.common.service.host_card import (
     MOST_CARD_BYTES,
     HostCard,
@@ -32,11 +39,21 @@ from he_compare.common.service.tls_contexts import is_loopback, spelled_fingerpr
 
 HOW = "https://HOST:PORT"
 HOST_PATH = "/v1/host"
-GREETING_SECONDS, CONNECT_SECONDS = 20.0, 10.0
+GREETING_SECONDS = 20.0
 GREETINGS, PINGS = 15, 9
 # A connection whose other end vanished without a word is given up after about a minute.
 PROBE_AFTER, PROBE_EVERY, PROBES = 30, 10, 3
+# A session that is heard of once a minute is not taken for one whose driver is gone.
+STAY_SECONDS = 60.0
 JSON = "application/json"
+
+
+class Staying(Protocol):
+    """What tells a host that it is still wanted."""
+
+    def stay(self) -> None:
+        """Tell it; raises nothing."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -115,6 +132,10 @@ class RemoteHost:
             follow_redirects=False,
             trust_env=False,
         )
+        self._kept: list[Staying] = []
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._keeper: threading.Thread | None = None
         self.card: HostCard | None = None
         self.fingerprint = ""
 
@@ -199,20 +220,40 @@ class RemoteHost:
                     raise MessageError(f"status {answer.status}, {error_words(answer)}")
                 card = read_card(answer.body)
             except (httpx.HTTPError, OSError, MessageError) as error:
-                raise self.gone("was asked for its clock", error) from None
+                told = error.problem if isinstance(error, CompareError) else _short_reason(error)
+                raise self.gone(f"it did not tell its clock ({told})") from None
             if number:  # the first one may have made the connection
                 trips.append((answer.elapsed, card.time - (sent + answer.elapsed / 2)))
         shortest, offset = min(trips)
         return WayToHost(tuple(trip for trip, _ in trips), offset, shortest / 2)
 
-    def gone(self, what: str, error: BaseException) -> ServiceError:
-        """Return the error of a cell whose host is not there any more, or answers rubbish."""
-        told = error.problem if isinstance(error, CompareError) else _short_reason(error)
+    def gone(self, what: str) -> ServiceError:
+        """Return the error of a cell whose host is not there any more."""
         return ServiceError(
-            f"the host {self.address.text} is lost: it {what} ({told})",
-            fix="start `compare host` there again and run the same command: finished cells are "
-            "kept",
+            f"the host {self.address.text} is lost: {what}",
+            fix="see that `compare host` runs there, and run the same command again: finished "
+            "cells are kept",
         )
+
+    def keep(self, server: Staying) -> None:
+        """Tell the host about once a minute that a session is still wanted."""
+        with self._lock:
+            self._kept.append(server)
+            if self._keeper is None:
+                self._keeper = threading.Thread(target=self._stay, daemon=True)
+                self._keeper.start()
+
+    def leave(self, server: Staying) -> None:
+        """Do so no longer."""
+        with self._lock:
+            self._kept = [one for one in self._kept if one is not server]
+
+    def _stay(self) -> None:
+        while not self._closed.wait(STAY_SECONDS):
+            with self._lock:
+                kept = list(self._kept)
+            for server in kept:
+                server.stay()
 
     def place(self, threads: int) -> tuple[str, ServerHost]:
         """Return on which machine servers run, and what a record says of it, measured now.
@@ -252,6 +293,7 @@ class RemoteHost:
 
     def close(self) -> None:
         """Close the connections."""
+        self._closed.set()
         self.http.close()
 
 

@@ -1,0 +1,101 @@
+"""The server half of a pipeline on a host: a session there, over TLS, called like one beside us."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import httpx
+
+from he_compare.common.clock import Clock
+from he_compare.common.errors import CompareError, MessageError, ServiceError
+from he_compare.common.machine import machine_word
+from he_compare.common.service.answer import CONNECT_SECONDS, Answer, error_words, exchange
+from he_compare.common.service.remote_host import RemoteHost
+from he_compare.common.service.session_client import SessionClient
+from he_compare.common.types import Stage
+
+UNKNOWN_SESSION = "UnknownSession"
+
+
+class RemoteServer(SessionClient):
+    """A pipeline's server half on a host, in a process of its own there.
+
+    The time between sending and having the reply, less what the host held the request for, is
+    measured network time, a stage of its own.
+    """
+
+    transport_stage = Stage.NETWORK
+
+    def __init__(
+        self,
+        host: RemoteHost,
+        pipeline: str,
+        public_material: bytes,
+        clock: Clock,
+        *,
+        threads: int,
+        device: str = "cpu",
+    ) -> None:
+        """Open a session and send the public material. Raises ServiceError, naming the host."""
+        super().__init__(host.http, pipeline, call_seconds=host.call_seconds)
+        self._host, self._threads = host, threads
+        self._open = False
+        try:
+            self.open(threads=threads, device=device, driver=host.driver, process=host.process)
+            self._open = True
+            host.keep(self)
+            self.give_public(public_material, clock)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def is_separate(self) -> bool | None:
+        """Whether the server half runs in another process: on another machine it always does."""
+        if self.pid and self._host.machine != machine_word():
+            return True
+        return super().is_separate
+
+    def place(self) -> dict[str, Any]:
+        """Return what a record says of where the server runs: its host, asked now.
+
+        Raises ServiceError.
+        """
+        where, facts = self._host.place(self._threads)
+        return {"server_on": where, "server_host": facts}
+
+    def stay(self) -> None:
+        """Tell the host that this side is still there; what goes wrong is told by the next call."""
+        if self._open:
+            with contextlib.suppress(httpx.HTTPError, OSError, CompareError):
+                exchange(self._http, "GET", self._path("status"), seconds=CONNECT_SECONDS)
+
+    def close(self) -> None:
+        """End the session, where the host can be reached; may be called twice."""
+        self._host.leave(self)
+        if not self._open:
+            return
+        self._open = False
+        with contextlib.suppress(httpx.HTTPError, OSError, MessageError, CompareError):
+            exchange(self._http, "DELETE", self._path("").rstrip("/"), seconds=CONNECT_SECONDS)
+
+    def _refused(self, path: str, answer: Answer) -> ServiceError:
+        words = error_words(answer)
+        if words.partition(":")[0] != UNKNOWN_SESSION:
+            return super()._refused(path, answer)
+        return ServiceError(
+            f"the host {self._host.address.text} has ended the session of {self.pipeline}: it was "
+            "started again, or heard nothing from here for too long",
+            fix="run the same command again: finished cells are kept",
+        )
+
+    def _gone(self, what: str) -> ServiceError:
+        return self._host.gone(f"the server of {self.pipeline} {what}")
+
+    def _nonsense(self, error: MessageError) -> ServiceError:
+        return ServiceError(
+            f"the host {self._host.address.text} sent an invalid answer for {self.pipeline}: "
+            f"{error.problem}",
+            fix="see what runs on the host; the same command redoes the cell",
+        )
