@@ -13,7 +13,7 @@ import typer
 
 from he_compare.common.closed_memory import forbid_core_dumps
 from he_compare.common.errors import EXIT_OK
-from he_compare.comparisons.cli import finished_runs, installation, run, scrambling
+from he_compare.comparisons.cli import finished_runs, hosting, installation, run, scrambling
 from he_compare.comparisons.cli.audit import audit_app
 from he_compare.comparisons.cli.data import data_app
 from he_compare.comparisons.cli.ending import DEBUG, ended_by
@@ -34,6 +34,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("run", cls=GroupedCommand)(run.run)
+app.command("host")(hosting.host)
 app.command("report")(finished_runs.report)
 app.command("score")(finished_runs.score)
 app.command("show")(finished_runs.show)
