@@ -192,8 +192,11 @@ def _home() -> Iterator[Path]:
     _sweep()
     with tempfile.TemporaryDirectory(prefix=HOME_PREFIX, ignore_cleanup_errors=True) as name:
         home = Path(name)
-        with (home / LOCK_FILE).open("wb") as lock:
+        # Held before it has its name: who sweeps takes no lock of a front that lives.
+        made = home / f".{LOCK_FILE}"
+        with made.open("wb") as lock:
             _hold(lock.fileno())
+            made.rename(home / LOCK_FILE)
             yield home
 
 

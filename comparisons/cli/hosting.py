@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from he_compare.common.errors import EXIT_INTERRUPTED, UsageError
+from he_compare.common.errors import EXIT_INTERRUPTED
 
 GIGABYTE = 1_000_000_000
 
@@ -89,8 +89,6 @@ def host(
     except KeyboardInterrupt as stop:
         _say("ended, with all its servers")
         raise typer.Exit(getattr(stop, "exit_code", EXIT_INTERRUPTED)) from None
-    except PermissionError as error:
-        raise UsageError(f"{error.filename} cannot be used: {error.strerror}") from None
 
 
 def _say(line: str) -> None:
