@@ -99,14 +99,10 @@ class RunningHost:
     def _own_pid(self) -> int:
         return self.process.pid
 
-    def signal(self, number: int) -> None:
-        """Send it a signal."""
-        os.kill(self._own_pid(), number)
-
     def end(self, number: int = signal.SIGTERM) -> int:
         """End it by a signal and return its exit code."""
         if self.process.poll() is None:
-            self.signal(number)
+            os.kill(self._own_pid(), number)
         return self.process.wait(END_SECONDS)
 
     def kill(self) -> None:

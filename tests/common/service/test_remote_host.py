@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +21,6 @@ from he_compare.common.service.remote_host import (
     way_words,
 )
 from he_compare.common.types import Side
-from he_compare.comparisons.measuring.host_asked import HostAsked, driver_name
 from tests.support.fake_host import OK_HEADERS, FakeHost, Reply, card_reply
 
 CARD = card_here()
@@ -271,26 +269,3 @@ def test_addresses_are_read() -> None:
         "https://node7:8700", True, "node7", 8700
     )
     assert parse_host_address("http://[::1]:80").name == "::1"
-
-
-@pytest.mark.parametrize(
-    ("asked", "words"),
-    [
-        (HostAsked(token_file=Path("t")), "--token-file is given for no host"),
-        (HostAsked("https://a:1"), "without a token"),
-        (HostAsked("http://localhost:1", Path("t"), Path("ca")), "of no use"),
-        (HostAsked("https://a:1", Path("t"), tls_cert=Path("c")), "belong together"),
-        (HostAsked("https://a:1", Path("t"), tls_key=Path("k")), "belong together"),
-        (HostAsked("http://a:1", Path("t")), "neither encrypted"),
-    ],
-)
-def test_what_contradicts_itself_is_refused(asked: HostAsked, words: str) -> None:
-    with pytest.raises(UsageError, match=words):
-        asked.check()
-
-
-def test_a_driver_names_itself_alike_at_each_start_and_shows_no_path(tmp_path: Path) -> None:
-    (tmp_path / "other").mkdir()
-    name = driver_name(tmp_path / "run")
-    assert name == driver_name(tmp_path / "run") != driver_name(tmp_path / "other" / "run")
-    assert name.startswith("run ") and str(tmp_path) not in name
