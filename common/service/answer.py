@@ -148,7 +148,16 @@ def _header_bytes(headers: list[tuple[bytes, bytes]]) -> int:
 
 def read_seconds(answer: Answer) -> float:
     """Return the seconds that the server says it worked: no more than the whole exchange took."""
-    text = answer.headers.get("compare-seconds", "")
+    return _seconds(answer, "compare-seconds")
+
+
+def read_held(answer: Answer) -> float:
+    """Return the seconds that a front had the whole request before it had the whole answer."""
+    return _seconds(answer, "compare-held")
+
+
+def _seconds(answer: Answer, header: str) -> float:
+    text = answer.headers.get(header, "")
     try:
         seconds = float(text) if len(text) <= 40 else math.nan
     except ValueError:

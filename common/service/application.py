@@ -111,7 +111,11 @@ class ServiceApplication:
         session, verb = self._session(request), request.path_params["verb"]
         session.require(verb)
         pieces = [one async for one in self._pieces(request, self._table.limits.max_body)]
-        return await self._told(session, session.call(verb, pieces))
+        start = time.perf_counter()
+        response = await self._told(session, session.call(verb, pieces))
+        # What is neither on the way here nor on the way back.
+        response.headers["compare-held"] = f"{time.perf_counter() - start:.9f}"
+        return response
 
     async def _told(
         self, session: ServiceSession, answer: Awaitable[ChildReply], *, shows_verbs: bool = False

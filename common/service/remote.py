@@ -10,10 +10,17 @@ import httpx
 from he_compare.common.clock import Clock
 from he_compare.common.errors import CompareError, MessageError, ServiceError
 from he_compare.common.machine import machine_word
-from he_compare.common.service.answer import CONNECT_SECONDS, Answer, error_words, exchange
+from he_compare.common.service.answer import (
+    CONNECT_SECONDS,
+    Answer,
+    error_words,
+    exchange,
+    read_held,
+    read_seconds,
+)
 from he_compare.common.service.remote_host import RemoteHost
 from he_compare.common.service.session_client import SessionClient
-from he_compare.common.types import Stage
+from he_compare.common.types import Side, Stage
 
 UNKNOWN_SESSION = "UnknownSession"
 
@@ -24,8 +31,6 @@ class RemoteServer(SessionClient):
     The time between sending and having the reply, less what the host held the request for, is
     measured network time, a stage of its own.
     """
-
-    transport_stage = Stage.NETWORK
 
     def __init__(
         self,
@@ -79,6 +84,14 @@ class RemoteServer(SessionClient):
         self._open = False
         with contextlib.suppress(httpx.HTTPError, OSError, MessageError, CompareError):
             exchange(self._http, "DELETE", self._path("").rstrip("/"), seconds=CONNECT_SECONDS)
+
+    def _time_transport(self, answer: Answer, elapsed: float, clock: Clock, items: int) -> None:
+        """Add the network's time, and what the host took beside the server's work."""
+        worked = self._read(answer, read_seconds)
+        held = max(self._read(answer, read_held), worked)
+        network = max(answer.elapsed - held, 0.0)
+        clock.add(Stage.NETWORK, network, side=Side.NETWORK, items=items)
+        clock.add(Stage.TRANSPORT, held - worked, side=Side.SERVER, items=items)
 
     def _refused(self, path: str, answer: Answer) -> ServiceError:
         words = error_words(answer)

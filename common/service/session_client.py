@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import httpx
 
@@ -66,8 +66,6 @@ class SessionClient:
     ``replaced``: how many such processes ended and were replaced, ``last_replaced``: how the last
     one ended. ``peak_bytes``, ``processes``, ``batch_limit``: as ``measure_peak`` last found them.
     """
-
-    transport_stage = Stage.TRANSPORT
 
     def __init__(self, http: httpx.Client, pipeline: str, *, call_seconds: float) -> None:
         """``http``: knows address and token. ``call_seconds``: the longest time of one answer."""
@@ -132,13 +130,13 @@ class SessionClient:
         count.payload_download += sum(map(len, replies))
         for stage, per, seconds, items in self._read(answer, read_timings):
             clock.add(stage, seconds, side=Side.SERVER, per=per, items=items)
-        clock.add(
-            self.transport_stage,
-            max(elapsed - self._read(answer, read_seconds), 0.0),
-            side=Side.NETWORK,
-            items=max(1, len(messages)),
-        )
+        self._time_transport(answer, elapsed, clock, max(1, len(messages)))
         return replies
+
+    def _time_transport(self, answer: Answer, elapsed: float, clock: Clock, items: int) -> None:
+        """Add what a call took beside the server's work; ``elapsed``: with framing of messages."""
+        seconds = max(elapsed - self._read(answer, read_seconds), 0.0)
+        clock.add(Stage.TRANSPORT, seconds, side=Side.NETWORK, items=items)
 
     def set_threads(self, threads: int) -> None:
         """Have the server compute with so many threads, as if it had been started with them.
@@ -166,6 +164,10 @@ class SessionClient:
         self.batch_limit = status.batch_limit
         self.replaced, self.last_replaced = status.replaced, status.last_replaced
         return self.peak_bytes
+
+    def place(self) -> dict[str, Any]:
+        """Return what a record says of where the server runs: beside the client."""
+        return {"server_on": "same machine"}
 
     def close(self) -> None:
         """Let go of the connection; may be called twice."""

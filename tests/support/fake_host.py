@@ -13,7 +13,12 @@ from he_compare.common.service.remote_host import RemoteHost, parse_host_address
 # Status, headers and body for a method and a path; None: close the connection without a word.
 Reply = tuple[int, dict[str, str], bytes]
 Replies = Callable[[str, str], Reply | None]
-OK_HEADERS = {"compare-seconds": "0", "compare-pid": "4", "compare-timings": "[]"}
+OK_HEADERS = {
+    "compare-seconds": "0",
+    "compare-held": "0",
+    "compare-pid": "4",
+    "compare-timings": "[]",
+}
 
 
 class FakeHost:

@@ -194,6 +194,8 @@ def test_a_session_over_a_fake_host_works_at_all() -> None:
         (200, OK_HEADERS | {"compare-seconds": "nan"}, join([b"a"])),
         (200, OK_HEADERS | {"compare-seconds": "1e9"}, join([b"a"])),
         (200, OK_HEADERS | {"compare-seconds": "-1"}, join([b"a"])),
+        (200, OK_HEADERS | {"compare-held": "soon"}, join([b"a"])),
+        (200, OK_HEADERS | {"compare-held": "1e9"}, join([b"a"])),
         (200, OK_HEADERS | {"compare-timings": "[[]]"}, join([b"a"])),
         (200, OK_HEADERS | {"compare-timings": '[["evaluate","batch",1e9,1]]'}, join([b"a"])),
         (200, OK_HEADERS | {"compare-pid": "me"}, join([b"a"])),
