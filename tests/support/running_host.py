@@ -57,6 +57,7 @@ class RunningHost:
     def start(self) -> None:
         """Start it, on the port that it had before."""
         self.lines.clear()
+        self.began = time.time()
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         self.process = subprocess.Popen(
             [*self._words, "--listen", f"{self._listen}:{self.port}"],
