@@ -70,6 +70,11 @@ class RemoteServer(SessionClient):
         where, facts = self._host.place(self._threads)
         return {"server_on": where, "server_host": facts}
 
+    def set_threads(self, threads: int) -> None:
+        """Have the server compute with so many threads. Raises ServiceError."""
+        super().set_threads(threads)
+        self._threads = threads
+
     def stay(self) -> None:
         """Tell the host that this side is still there; what goes wrong is told by the next call."""
         if self._open:

@@ -17,6 +17,9 @@ class CountingServer:
     def close(self) -> None:
         pass
 
+    def place(self) -> dict[str, str]:
+        return {}
+
 
 @dataclass
 class FitOf:
