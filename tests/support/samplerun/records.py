@@ -89,6 +89,7 @@ def record(kind: Kind, number: int, n: int, arrays: Arrays, rng: np.random.Gener
         client_peak_bytes=410_000_000,
         server_peak_bytes=530_000_000,
         server_pid_separate=True,
+        server_on="same machine",
     )
     return _without_a_server(made) if kind.no_server else made
 
@@ -105,6 +106,7 @@ def _without_a_server(made: RunRecord) -> RunRecord:
             "measurements": [one for one in made.measurements if one.side is Side.CLIENT],
             "server_peak_bytes": None,
             "server_pid_separate": None,
+            "server_on": "",
             "no_server": True,
         }
     )
