@@ -24,6 +24,7 @@ from he_compare.common.errors import (
     ServiceTimeoutError,
 )
 from he_compare.common.service.answer import (
+    MOST_JSON_BYTES,
     MOST_REPLY_BYTES,
     Answer,
     error_words,
@@ -185,7 +186,7 @@ class SessionClient:
             answer = exchange(
                 self._http,
                 *(method, path, body),
-                most=MOST_REPLY_BYTES,
+                most=MOST_REPLY_BYTES if "/call/" in path else MOST_JSON_BYTES,
                 seconds=self._limit,
                 kind=content_type,
             )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from he_compare.common import plugins
 from he_compare.common.errors import UsageError
 from he_compare.common.machine import machine_word
 from he_compare.common.service.remote_host import (
@@ -20,6 +21,7 @@ from he_compare.common.service.remote_host import (
 )
 from he_compare.common.service.secret_files import read_token_file
 from he_compare.common.service.tls_contexts import OwnCertificate, driver_context
+from he_compare.common.visible_text import visible
 from he_compare.comparisons.measuring.pipeline_spec import parse_spec
 
 CERTIFICATE_OPTIONS = "--tls-ca, --tls-cert and --tls-key"
@@ -91,7 +93,8 @@ class HostAsked:
             call_seconds=call_seconds,
         )
         with contextlib.closing(host):
-            way = host.greet([parse_spec(text).name for text in pipelines])
+            names = [plugins.find("pipelines", parse_spec(text).name).name for text in pipelines]
+            way = host.greet(names)
             say(f"servers run on {where.text}, cells in this process: {way_words(way)}")
             if words := clock_words(way):
                 say(f"warning: {words}")
@@ -101,4 +104,4 @@ class HostAsked:
 def driver_name(folder: Path) -> str:
     """Return how a run names itself to a host: the same one at each start, and no path of it."""
     of_folder = hashlib.sha256(f"{machine_word()}\x00{folder.resolve()}".encode()).hexdigest()
-    return f"{folder.resolve().name[:60]} {of_folder[:8]}"
+    return f"{visible(folder.resolve().name)[:60]} {of_folder[:8]}"
