@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 
 from he_compare.common.errors import MessageError
+from he_compare.common.service.deadlines import until
 from he_compare.common.types import Per, Stage
 from he_compare.common.visible_text import visible
 
@@ -84,14 +85,15 @@ def exchange(
         own["timeout"] = httpx.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS))
     request = http.build_request(method, path, content=content, headers=headers, **own)
     start = time.perf_counter()
-    response = http.send(request, stream=True, follow_redirects=False)
-    try:
-        _require_plain(response)
-        ok = response.status_code == httpx.codes.OK
-        limit = most if ok else min(most, MOST_ERROR_BYTES)
-        body = _read_body(response, limit, None if seconds is None else start + seconds)
-    finally:
-        response.close()
+    end = None if seconds is None else start + seconds
+    with until(end):
+        response = http.send(request, stream=True, follow_redirects=False)
+        try:
+            _require_plain(response)
+            ok = response.status_code == httpx.codes.OK
+            body = _read_body(response, most if ok else min(most, MOST_ERROR_BYTES), end)
+        finally:
+            response.close()
     elapsed = time.perf_counter() - start
     return Answer(
         status=response.status_code,

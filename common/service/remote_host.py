@@ -28,6 +28,7 @@ from he_compare.common.service.answer import (
     error_words,
     exchange,
 )
+from he_compare.common.service.deadlines import EndingTransport
 from he_compare.common.service.host_card import (
     MOST_CARD_BYTES,
     HostCard,
@@ -123,7 +124,7 @@ class RemoteHost:
             base_url=address.text,
             headers={"authorization": f"Bearer {token}", "accept-encoding": "identity"},
             timeout=httpx.Timeout(call_seconds, connect=CONNECT_SECONDS),
-            transport=httpx.HTTPTransport(
+            transport=EndingTransport(
                 verify=context if context is not None else False,
                 # A connection that is closed between two images costs three round trips.
                 limits=httpx.Limits(max_connections=16, keepalive_expiry=None),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +29,7 @@ from he_compare.common.service.answer import (
     read_timings,
     read_verbs,
 )
+from he_compare.common.service.deadlines import EndingTransport
 from he_compare.common.types import Per, Stage
 
 GOOD_STATUS = {"pid": 12, "ready": True, "peak_bytes": 5, "batch_limit": None}
@@ -197,7 +200,11 @@ def served() -> Iterator[Callable[[Callable[[Any], None]], httpx.Client]]:
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        client = httpx.Client(base_url=f"http://127.0.0.1:{server.server_port}", trust_env=False)
+        client = httpx.Client(
+            base_url=f"http://127.0.0.1:{server.server_port}",
+            transport=EndingTransport(),
+            trust_env=False,
+        )
         running.extend([client, server])
         return client
 
@@ -261,6 +268,42 @@ def test_a_server_that_says_nothing_ends_at_the_time_limit(served: Any) -> None:
     client = served(lambda one: time.sleep(30))
     with pytest.raises(httpx.TimeoutException):
         exchange(client, "GET", "/", seconds=0.5)
+
+
+def test_interim_answers_without_end_end_at_the_time_limit(served: Any) -> None:
+    def reply(handler: Any) -> None:
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            try:
+                handler.wfile.write(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 100)
+            except OSError:
+                return
+
+    client = served(reply)
+    begin = time.perf_counter()
+    with pytest.raises(httpx.TimeoutException):
+        exchange(client, "GET", "/", seconds=1.0)
+    assert time.perf_counter() - begin < 10
+
+
+def test_a_host_that_takes_in_a_byte_at_a_time_ends_at_the_time_limit(served: Any) -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def drip() -> None:
+        connection, _ = listener.accept()
+        with contextlib.suppress(OSError):
+            while connection.recv(1000):
+                time.sleep(0.05)
+
+    threading.Thread(target=drip, daemon=True).start()
+    client = httpx.Client(
+        base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", transport=EndingTransport()
+    )
+    begin = time.perf_counter()
+    with pytest.raises(httpx.TimeoutException):
+        exchange(client, "PUT", "/", bytes(50_000_000), seconds=1.5)
+    assert time.perf_counter() - begin < 10
+    listener.close()
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308, 304])
