@@ -286,7 +286,7 @@ def test_interim_answers_without_end_end_at_the_time_limit(served: Any) -> None:
     assert time.perf_counter() - begin < 10
 
 
-def test_a_host_that_takes_in_a_byte_at_a_time_ends_at_the_time_limit(served: Any) -> None:
+def test_a_host_that_takes_in_a_byte_at_a_time_ends_at_the_time_limit() -> None:
     listener = socket.create_server(("127.0.0.1", 0))
 
     def drip() -> None:
