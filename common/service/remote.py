@@ -109,7 +109,8 @@ class RemoteServer(SessionClient):
         )
 
     def _gone(self, what: str) -> ServiceError:
-        return self._host.gone(f"the server of {self.pipeline} {what}")
+        short = what.replace(self._path(""), "")
+        return self._host.gone(f"the server of {self.pipeline} {short}")
 
     def _nonsense(self, error: MessageError) -> ServiceError:
         return ServiceError(

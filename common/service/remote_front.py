@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import signal
 import socket
 import ssl
 import tempfile
@@ -157,6 +158,9 @@ def _serve(
     def stop() -> None:
         table.end_all("the host ends")
 
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        # uvicorn sends it once more when it has ended: what is left to remove is removed first.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         serve(application.asgi(), listener, context=front.context, on_stop=stop)
     finally:

@@ -36,7 +36,12 @@ from he_compare.common.service.host_card import (
     read_card,
     what_host_lacks,
 )
-from he_compare.common.service.tls_contexts import is_loopback, spelled_fingerprint, tls_problem
+from he_compare.common.service.tls_contexts import (
+    CLIENT_FILES,
+    is_loopback,
+    spelled_fingerprint,
+    tls_problem,
+)
 
 HOW = "https://HOST:PORT"
 HOST_PATH = "/v1/host"
@@ -182,6 +187,15 @@ class RemoteHost:
             problem = tls_problem(error, where)
             if problem is not None:
                 raise problem from None
+            if self.address.secure and isinstance(
+                error, httpx.RemoteProtocolError | httpx.ReadError
+            ):
+                raise UsageError(
+                    f"{where} ends the connection without a word: it wants a certificate of this "
+                    "side, or does not accept the one that it was shown",
+                    fix=f"pass {CLIENT_FILES} of the authority that the host was given as "
+                    "--client-ca, in their time; or see what runs there",
+                ) from None
             raise UsageError(
                 f"{where} cannot be reached: {_short_reason(error)}",
                 fix="start `compare host` there, and see whether address and firewall are right",
@@ -287,7 +301,7 @@ class RemoteHost:
             try:
                 stream = response.extensions.get("network_stream")
                 channel = stream.get_extra_info("ssl_object") if stream is not None else None
-                certificate = (channel.getpeercert(binary_form=True) or b"") if channel else b""
+                certificate = (channel.getpeercert(True) or b"") if channel else b""
             finally:
                 response.close()
         return spelled_fingerprint(certificate) if certificate else ""

@@ -22,7 +22,7 @@ CLIENT_FILES = "--tls-cert and --tls-key"
 # X509_V_ERR_* of OpenSSL (x509_vfy.h), which Python hands through.
 NOT_YET, EXPIRED = 9, 10
 WRONG_NAME = (62, 63, 64)
-UNKNOWN_AUTHORITY = (2, 18, 19, 20, 21)
+UNKNOWN_AUTHORITY = (2, 7, 18, 19, 20, 21)
 
 
 def is_loopback(host: str) -> bool:

@@ -67,7 +67,8 @@ class Occasion:
             "fhe_mode": session.fitted.fhe_mode,
             "warnings": session.warnings,
         }
-        return self.started.model_copy(update=common | session.server_facts() | measured)
+        facts = session.server_facts() | session.server_place()
+        return self.started.model_copy(update=common | facts | measured)
 
 
 def measure_accuracy(at: Occasion, session: Session) -> tuple[MeasuredCell, Tape | None]:

@@ -105,6 +105,11 @@ class Session(ABC):
         """Return the fields of a cell's record that say whether there is a server, and where it
         runs; processes that were replaced are told once, to the first who asks."""
 
+    def server_place(self) -> dict[str, Any]:
+        """Return fields of a record that say on which machine the server runs; {} (the default)
+        without one. Raises ServiceError where it has to be asked and does not answer."""
+        return {}
+
     def server_peak(self) -> int | None:
         """Return the peak memory of the server in bytes; None (the default) without a server."""
         return None
@@ -171,14 +176,14 @@ class ServedSession(Session):
         return ByteCount(**vars(self.server.traffic[INFERENCE_VERB]))
 
     def server_facts(self) -> dict[str, Any]:
-        """Say where the server runs, in a process of its own or not, and how many it needed."""
+        """Say whether the server runs in a process of its own, and how many it needed."""
         replaced = self._replaced - self._told
         self._told += replaced
-        return {
-            "server_pid_separate": self.server.is_separate,
-            "servers_replaced": replaced,
-            **self.server.place(),
-        }
+        return {"server_pid_separate": self.server.is_separate, "servers_replaced": replaced}
+
+    def server_place(self) -> dict[str, Any]:
+        """Say on which machine the server runs; of a host, what is measured of the way to it."""
+        return self.server.place()
 
     @property
     def _replaced(self) -> int:

@@ -18,7 +18,7 @@ from he_compare.common.service.secret_files import make_token_file
 from tests.support.tls_files import Authority
 
 START_SECONDS, END_SECONDS = 60.0, 20.0
-LISTENING = re.compile(r"listening on (https?)://(.+):(\d+);")
+LISTENING = re.compile(r"listening on (https?)://(\S+):(\d+);")
 COMMAND = (sys.executable, "-m", "he_compare.comparisons", "host")
 
 

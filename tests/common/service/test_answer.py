@@ -199,7 +199,7 @@ def served() -> Iterator[Callable[[Callable[[Any], None]], httpx.Client]]:
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         client = httpx.Client(
             base_url=f"http://127.0.0.1:{server.server_port}",
             transport=EndingTransport(),

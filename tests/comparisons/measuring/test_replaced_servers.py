@@ -17,9 +17,6 @@ class CountingServer:
     def close(self) -> None:
         pass
 
-    def place(self) -> dict[str, str]:
-        return {}
-
 
 @dataclass
 class FitOf:
