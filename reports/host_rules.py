@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from he_compare.common.run.latency_cells import passed_over
-from he_compare.common.run.server_places import OTHER, clock_offset_words, remote_records
+from he_compare.common.run.latency_cells import latency_elsewhere
+from he_compare.common.run.server_places import OTHER_MACHINE, clock_offset_words, remote_records
 from he_compare.common.run.view import RunView
 from he_compare.reports.cards import card
 from he_compare.reports.document.nodes import FindingCard
@@ -15,7 +15,7 @@ from he_compare.reports.naming import record_ids
 def host_findings(view: RunView) -> Iterator[FindingCard]:
     """Yield what a reader must know of servers that ran elsewhere than the client."""
     remote = remote_records(view)
-    away = [one for one in remote if one.server_on == OTHER]
+    away = [one for one in remote if one.server_on == OTHER_MACHINE]
     if away:
         yield card(
             "warn",
@@ -24,7 +24,7 @@ def host_findings(view: RunView) -> Iterator[FindingCard]:
             "Times of the hospital and of the server are those of two machines. What one image "
             "takes has the network in it.",
         )
-    if passed := passed_over(view.records):
+    if passed := latency_elsewhere(view.records):
         yield card(
             "warn",
             f"{len(passed)} latency cells are left out: their servers ran elsewhere than those of "

@@ -49,7 +49,7 @@ def _place_of(timed: Sequence[RunRecord]) -> str:
     )
 
 
-def passed_over(records: Sequence[RunRecord]) -> list[RunRecord]:
+def latency_elsewhere(records: Sequence[RunRecord]) -> list[RunRecord]:
     """Return the latency cells that ended ok with their servers at another place than stands."""
     standing = {one.identity for one in standing_latency(records)}
     place = _place_of([one for one in records if one.cell.phase is Phase.LATENCY])

@@ -16,7 +16,7 @@ from he_compare.common.run.single_images import single_image_stages
 from he_compare.common.run.view import PipelineView, RunView
 from he_compare.common.types import Per, Side, Stage
 
-BITS = 8
+BITS_PER_BYTE = 8
 # A model that is further off than this is said to be.
 MODEL_TOLERANCE = 0.15
 # Fewer batches are no measure of a link's speed.
@@ -24,7 +24,7 @@ LEAST_BATCHES = 3
 
 
 @dataclass(frozen=True)
-class Link:
+class NetworkLink:
     """A network by its speed in bit/s, in both directions, and its round trip in seconds."""
 
     bits_per_second: float
@@ -39,11 +39,11 @@ class Link:
 
     def seconds(self, sent: float) -> float:
         """Return what a request and its reply take, ``sent`` bytes together."""
-        return self.round_trip + BITS * sent / self.bits_per_second
+        return self.round_trip + BITS_PER_BYTE * sent / self.bits_per_second
 
 
 # A local network, a hospital's line, and a slow one far away.
-LINKS = (Link(1e9, 0.0002), Link(50e6, 0.020), Link(10e6, 0.060))
+LINKS = (NetworkLink(1e9, 0.0002), NetworkLink(50e6, 0.020), NetworkLink(10e6, 0.060))
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class CheckedModel:
         return abs(self.measured.p50 - self.modelled) <= MODEL_TOLERANCE * self.modelled
 
 
-def measured_link(view: RunView) -> Link | None:
+def measured_link(view: RunView) -> NetworkLink | None:
     """Return the link to the host: the round trip of empty requests, and the speed of batches.
 
     Both come from other measurements than single images do. None where no server was reached
@@ -84,7 +84,7 @@ def measured_link(view: RunView) -> Link | None:
     spent = sum(seconds - trip for _, seconds in found)
     if len(found) < LEAST_BATCHES or spent <= 0 or sent <= 0:
         return None
-    return Link(BITS * sent / spent, trip)
+    return NetworkLink(BITS_PER_BYTE * sent / spent, trip)
 
 
 def _batches(record: RunRecord | None) -> list[tuple[float, float]]:
@@ -113,7 +113,7 @@ def network_of(pipeline: PipelineView) -> Spread | None:
     return spread(seconds) if seconds else None
 
 
-def checked_model(pipeline: PipelineView, link: Link) -> CheckedModel | None:
+def checked_model(pipeline: PipelineView, link: NetworkLink) -> CheckedModel | None:
     """Compare the model for a link with what single images took; None where none did."""
     measured, moved = network_of(pipeline), single_image_bytes(pipeline)
     if measured is None or moved is None:

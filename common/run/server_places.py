@@ -14,7 +14,7 @@ from he_compare.common.types import Status
 
 LOOPBACK, TO_HOST = "loopback", "the network to the host"
 TO_ITSELF = "the way to a host on the client's machine"
-SAME, OTHER = "same machine", "another machine"
+SAME_MACHINE, OTHER_MACHINE = "same machine", "another machine"
 
 
 def served_records(view: RunView) -> list[RunRecord]:
@@ -47,7 +47,7 @@ def wire_words(view: RunView) -> str:
 def _way(record: RunRecord) -> str:
     if record.server_host is None:
         return LOOPBACK
-    return TO_ITSELF if record.server_on == SAME else TO_HOST
+    return TO_ITSELF if record.server_on == SAME_MACHINE else TO_HOST
 
 
 def wire_is_loopback(view: RunView) -> bool:
@@ -60,17 +60,19 @@ def server_place_words(view: RunView) -> str:
     records = served_records(view)
     if not records:
         return ""
-    by_place = Counter(one.server_on for one in records)
+    by_place: Counter[str] = Counter(one.server_on for one in records)
     if set(by_place) == {""}:
         return "On which machine the servers ran is not recorded."
     remote = remote_records(view)
-    if set(by_place) == {SAME} and not remote:
+    if set(by_place) == {SAME_MACHINE} and not remote:
         return "All servers ran on the client's machine."
     told = []
-    if by_place[OTHER]:
-        told.append(f"on another machine than the client in {_of(by_place[OTHER], records)}")
-    if by_place[SAME]:
-        told.append(f"on the client's machine in {_of(by_place[SAME], records)}")
+    if by_place[OTHER_MACHINE]:
+        told.append(
+            f"on another machine than the client in {_of(by_place[OTHER_MACHINE], records)}"
+        )
+    if by_place[SAME_MACHINE]:
+        told.append(f"on the client's machine in {_of(by_place[SAME_MACHINE], records)}")
     if by_place[""]:
         told.append(f"where it is not recorded in {_of(by_place[''], records)}")
     hosts = "; ".join(map(_host_words, hosts_of(remote)))

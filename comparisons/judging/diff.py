@@ -14,7 +14,7 @@ import numpy as np
 from he_compare.common.errors import UsageError
 from he_compare.common.run.records import MeanDifference, PairedDifference
 from he_compare.common.run.repeated_trainings import TrainingSpread, spread_of
-from he_compare.common.run.server_places import SAME
+from he_compare.common.run.server_places import SAME_MACHINE
 from he_compare.common.run.spelling import fixed, probability, significant
 from he_compare.common.run.store import RunFolder
 from he_compare.common.run.timing import latency_of
@@ -113,7 +113,7 @@ def _environments(run: RunView) -> dict[str, set[str]]:
             found.setdefault(f"package {package}", set()).add(version)
         if not record.no_server and record.status is Status.OK:
             host = record.server_host
-            place = f"host {host.machine[:8]}" if host else record.server_on or SAME
+            place = f"host {host.machine[:8]}" if host else record.server_on or SAME_MACHINE
             found.setdefault("servers on", set()).add(place)
     return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from he_compare.common.run.network_model import (
     LINKS,
     MODEL_TOLERANCE,
-    Link,
+    NetworkLink,
     checked_model,
     measured_link,
     single_image_bytes,
@@ -162,7 +162,7 @@ def _measured(view: RunView) -> list[Table]:
     return [Table("Network time of one image, measured and modelled", MEASURED, tuple(rows), note)]
 
 
-def _link_words(link: Link) -> str:
+def _link_words(link: NetworkLink) -> str:
     return (
         "Measured: from sending a request to having its reply, less what the host says that it "
         "worked; single images. Modelled: as above, for the link as other measurements have it: "

@@ -20,7 +20,7 @@ import pytest
 from he_compare.common.run.network_model import (
     LINKS,
     MODEL_TOLERANCE,
-    Link,
+    NetworkLink,
     checked_model,
     measured_link,
 )
@@ -47,13 +47,13 @@ def link_is_possible() -> None:
 
 
 @pytest.fixture(params=LINKS, ids=lambda link: link.name)
-def link(request: pytest.FixtureRequest) -> Link:
-    chosen: Link = request.param
+def link(request: pytest.FixtureRequest) -> NetworkLink:
+    chosen: NetworkLink = request.param
     return chosen
 
 
 @pytest.fixture
-def joined(link: Link) -> Iterator[ShapedLink]:
+def joined(link: NetworkLink) -> Iterator[ShapedLink]:
     with shaped_link(link.bits_per_second, link.round_trip) as made:
         yield made
 
@@ -93,7 +93,7 @@ def timed(joined: ShapedLink, host: RunningHost, side: int, count: int) -> dict[
 
 
 def test_the_model_of_a_link_is_what_single_images_take_on_it(
-    link: Link, joined: ShapedLink, host: RunningHost
+    link: NetworkLink, joined: ShapedLink, host: RunningHost
 ) -> None:
     told = timed(joined, host, *SIDES[link])
     trip, network = statistics.median(told["round_trips"]), statistics.median(told["network"])
@@ -111,7 +111,7 @@ def test_the_model_of_a_link_is_what_single_images_take_on_it(
 
 @pytest.mark.parametrize("link", [HOSPITAL], indirect=True, ids=lambda link: link.name)
 def test_a_run_over_a_link_checks_its_model_in_the_report(
-    link: Link, joined: ShapedLink, host: RunningHost, tmp_path: Path
+    link: NetworkLink, joined: ShapedLink, host: RunningHost, tmp_path: Path
 ) -> None:
     data = tmp_path / "data" / "chestxray"
     write_chestxray_like(data, per_class_train=12, per_class_test=8, size=128)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from he_compare.common.run.latency_cells import passed_over, standing_latency
+from he_compare.common.run.latency_cells import latency_elsewhere, standing_latency
 from he_compare.common.run.network_model import (
     LINKS,
     MODEL_TOLERANCE,
-    Link,
+    NetworkLink,
     checked_model,
     measured_link,
     network_of,
@@ -36,7 +36,7 @@ from he_compare.comparisons.judging.verify import verify_run
 from tests.support.samplerun import SampleRun, three_pipelines, with_the_hospital_alone
 from tests.support.samplerun.hosts import on_a_host
 
-LINE = Link(50e6, 0.020)
+LINE = NetworkLink(50e6, 0.020)
 
 
 def view_of(run: SampleRun, path: Path) -> RunView:
@@ -61,7 +61,7 @@ def test_a_link_takes_a_round_trip_and_its_bytes() -> None:
 
 @pytest.mark.parametrize("link", LINKS, ids=lambda link: link.name)
 def test_the_link_is_found_from_batches_and_pings_and_predicts_single_images(
-    link: Link, tmp_path: Path
+    link: NetworkLink, tmp_path: Path
 ) -> None:
     view = view_of(on_a_host(three_pipelines(), link), tmp_path)
     found = measured_link(view)
@@ -146,7 +146,7 @@ def test_times_of_two_places_are_not_pooled(tmp_path: Path) -> None:
     for pipeline in view.pipelines:
         assert len(pipeline.timed) == 3
         assert all(one.server_host is not None for one in pipeline.timed), "the later place"
-    assert len(passed_over(view.records)) == len(there)
+    assert len(latency_elsewhere(view.records)) == len(there)
     # With one round there, the place that has more of them stands.
     less = replace(here, records=(*here.records, *[one for one in there if one.cell.round == 1]))
     view = view_of(less, tmp_path / "less")
@@ -163,7 +163,7 @@ def test_a_round_that_was_timed_again_counts_once_and_a_later_failure_is_seen() 
     assert standing_latency([failed, first]) == [first]
     late = failed.model_copy(update={"identity": "d"})
     assert standing_latency([failed, late]) == [late]
-    assert standing_latency([]) == [] and passed_over([first, again]) == []
+    assert standing_latency([]) == [] and latency_elsewhere([first, again]) == []
 
 
 def test_cells_without_a_server_stand_wherever_the_servers_were(tmp_path: Path) -> None:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from he_compare.common.run.network_model import Link
+from he_compare.common.run.network_model import NetworkLink
 from he_compare.common.run.store import RunFolder
 from he_compare.reports.build import build_document
 from he_compare.reports.render.markdown import markdown
 from tests.support.samplerun import SampleRun, three_pipelines
 from tests.support.samplerun.hosts import on_a_host
 
-LINE = Link(50e6, 0.020)
+LINE = NetworkLink(50e6, 0.020)
 
 
 def text_of(run: SampleRun, path: Path) -> str:

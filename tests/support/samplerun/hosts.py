@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
-from he_compare.common.run.network_model import Link
+from he_compare.common.run.network_model import NetworkLink
 from he_compare.common.run.records import Measurement, RunRecord, ServerHost
 from he_compare.common.types import Per, Phase, Side, Stage, Status
 from tests.support.samplerun.records import _environment
@@ -16,7 +16,7 @@ Where = Literal["", "same machine", "another machine"]
 
 def on_a_host(
     run: SampleRun,
-    link: Link,
+    link: NetworkLink,
     *,
     where: Where = "another machine",
     machine: str = "0123456789abcdef",
@@ -39,7 +39,7 @@ def on_a_host(
 
 
 def _moved(
-    record: RunRecord, link: Link, host: ServerHost, where: Where, slower: float
+    record: RunRecord, link: NetworkLink, host: ServerHost, where: Where, slower: float
 ) -> RunRecord:
     traffic = record.traffic
     if record.status is not Status.OK or record.no_server or traffic is None:
