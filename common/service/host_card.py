@@ -7,9 +7,9 @@ results under the same name.
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -49,7 +49,7 @@ class HostCard(BaseModel):
     driver: Word = ""
 
 
-def card_here(sessions: int = 0, driver: str = "") -> HostCard:
+def card_here() -> HostCard:
     """Return what this process says of itself as a host."""
     return HostCard(
         software=software_here(),
@@ -58,10 +58,20 @@ def card_here(sessions: int = 0, driver: str = "") -> HostCard:
         machine=machine_word(),
         pipelines=list(plugins.discover("pipelines")),
         plugins=dict(_plugin_digests()),
-        sessions=sessions,
-        driver=driver,
         time=time.time(),
     )
+
+
+def card_now(card: HostCard, sessions: int, driver: str) -> HostCard:
+    """Return a card with what changes: it is part of every round trip that is measured."""
+    load = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+    now = {
+        "environment": card.environment.model_copy(update={"load_average": load}),
+        "sessions": sessions,
+        "driver": driver,
+        "time": time.time(),
+    }
+    return card.model_copy(update=now)
 
 
 def read_card(body: bytes) -> HostCard:
@@ -101,8 +111,7 @@ def _named(card: HostCard) -> str:
     return f"commit {commit[:DIGITS]}{dirty}" if commit else f"digest {card.source[:DIGITS]}"
 
 
-@cache
-def _plugin_digests() -> tuple[tuple[str, str], ...]:
+def _plugin_digests() -> list[tuple[str, str]]:
     """Return the digest of the module of each pipeline that somebody else brought."""
     found = []
     for name, plugin in plugins.discover("pipelines").items():
@@ -110,4 +119,4 @@ def _plugin_digests() -> tuple[tuple[str, str], ...]:
         if spec is not None and spec.origin is not None and Path(spec.origin).is_file():
             digest = hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()
             found.append((name, digest))
-    return tuple(found)
+    return found

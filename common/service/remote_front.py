@@ -137,7 +137,7 @@ def _serve(
     front: CheckedFront, listener: socket.socket, settings: FrontSettings, home: Path, say: Say
 ) -> None:
     from he_compare.common.service.application import ServiceApplication
-    from he_compare.common.service.host_card import card_here
+    from he_compare.common.service.host_card import card_here, card_now
     from he_compare.common.service.serving import serve
     from he_compare.common.service.sessions import FrontLimits, SessionTable
 
@@ -148,12 +148,12 @@ def _serve(
         silent_seconds=settings.silent_seconds,
     )
     table = SessionTable(home, limits, told=say)
+    card = card_here()
     application = ServiceApplication(
         table,
         token=front.token,
-        facts=lambda one: card_here(len(one), one.driver).model_dump_json(),
+        facts=lambda one: card_now(card, len(one), one.driver).model_dump_json(),
     )
-    card_here()  # what takes a moment the first time is not part of anybody's round trip
 
     def stop() -> None:
         table.end_all("the host ends")

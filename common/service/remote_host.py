@@ -237,6 +237,9 @@ class RemoteHost:
             except (httpx.HTTPError, OSError, MessageError) as error:
                 told = error.problem if isinstance(error, CompareError) else _short_reason(error)
                 raise self.gone(f"it did not tell its clock ({told})") from None
+            if self.card and (card.machine, card.source) != (self.card.machine, self.card.source):
+                raise self.gone("another machine or other code answers there now")
+            self.card = card
             if number:  # the first one may have made the connection
                 trips.append((answer.elapsed, card.time - (sent + answer.elapsed / 2)))
         shortest, offset = min(trips)
