@@ -7,12 +7,10 @@ certificate and its key, and that nothing beyond this machine is served without 
 from __future__ import annotations
 
 import contextlib
-import shutil
 import signal
 import socket
 import ssl
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,8 +24,9 @@ from he_compare.common.service.tls_contexts import (
     is_loopback,
 )
 from he_compare.common.software import software_here
+from he_compare.common.temporary_folders import swept_folder
 
-HOME_PREFIX, LOCK_FILE = "compare-host-", "lock"
+FOLDER = "host"
 DEFAULT_LISTEN = "127.0.0.1:8700"
 # Of an answer, unless the driver asks for less.
 LONGEST_CALL_SECONDS = 86_400.0
@@ -127,7 +126,7 @@ def run_front(settings: FrontSettings, say: Say) -> None:
 
     front = check_front(settings)
     listener = _listener(front, settings.listen)
-    with contextlib.closing(listener), _home() as home:
+    with contextlib.closing(listener), swept_folder(FOLDER) as home:
         give_up_privileges()
         say(_first_words(front, listener, settings))
         _serve(front, listener, settings, home, say)
@@ -188,37 +187,3 @@ def _first_words(front: CheckedFront, listener: socket.socket, settings: FrontSe
     shown = f"; certificate SHA-256 {front.fingerprint}" if front.fingerprint else ""
     clients = "; clients need a certificate" if settings.client_authority else ""
     return f"listening on {scheme}://{name}:{port}; he-compare {version}{shown}{clients}"
-
-
-@contextlib.contextmanager
-def _home() -> Iterator[Path]:
-    """Make the front's own folder; what an earlier one left that was killed is removed first."""
-    _sweep()
-    with tempfile.TemporaryDirectory(prefix=HOME_PREFIX, ignore_cleanup_errors=True) as name:
-        home = Path(name)
-        # Held before it has its name: who sweeps takes no lock of a front that lives.
-        made = home / f".{LOCK_FILE}"
-        with made.open("wb") as lock:
-            _hold(lock.fileno())
-            made.rename(home / LOCK_FILE)
-            yield home
-
-
-def _sweep() -> None:
-    """Remove folders of fronts of this user whose process has ended."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{HOME_PREFIX}*"):
-        lock = folder / LOCK_FILE
-        with contextlib.suppress(OSError), lock.open("r+b") as stream:
-            if _hold(stream.fileno()):
-                shutil.rmtree(folder, ignore_errors=True)
-
-
-def _hold(handle: int) -> bool:
-    """Take the lock of an open file, and say whether that could be done; POSIX only."""
-    try:
-        import fcntl
-
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (ImportError, OSError):
-        return False
-    return True

@@ -22,11 +22,12 @@ from he_compare.common.run.records import RunRecord
 from he_compare.common.run.store import RunFolder, load_arrays
 from he_compare.common.run.view import read_run
 from he_compare.common.service.remote import RemoteServer
-from he_compare.common.service.remote_front import HOME_PREFIX
+from he_compare.common.service.remote_front import FOLDER
 from he_compare.common.service.remote_host import RemoteHost, parse_host_address
 from he_compare.common.service.secret_files import make_token_file, read_token_file
 from he_compare.common.service.tls_contexts import driver_context
 from he_compare.common.service.wire import pack
+from he_compare.common.temporary_folders import FOLDERS
 from he_compare.common.types import Phase, Side, Stage, Status
 from he_compare.comparisons.cli import app
 from he_compare.comparisons.judging.verify import verify_run
@@ -163,7 +164,9 @@ def test_a_host_ends_on_a_signal_with_its_servers_and_leaves_nothing(
     host.end(number)
     _, alive = psutil.wait_procs(children, timeout=10)
     assert not alive
-    left = [one for one in Path(tempfile.gettempdir()).glob(f"{HOME_PREFIX}*") if held(one, host)]
+    left = [
+        one for one in Path(tempfile.gettempdir()).glob(f"{FOLDERS}{FOLDER}-*") if held(one, host)
+    ]
     assert not left
     with pytest.raises(ServiceError) as caught:
         server.call("infer", [IMAGE], Clock(Side.CLIENT))
@@ -184,7 +187,9 @@ def test_a_killed_host_takes_its_servers_with_it_and_the_next_one_sweeps(
     _, alive = psutil.wait_procs(children, timeout=10)
     assert not alive
     host.start()
-    left = [one for one in Path(tempfile.gettempdir()).glob(f"{HOME_PREFIX}*") if held(one, host)]
+    left = [
+        one for one in Path(tempfile.gettempdir()).glob(f"{FOLDERS}{FOLDER}-*") if held(one, host)
+    ]
     assert len(left) == 1, "that of the one that runs"
     server.close()
     begun(driver(host)).close()
