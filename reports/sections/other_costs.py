@@ -8,6 +8,7 @@ from he_compare.common.run.network_model import (
     NetworkLink,
     checked_model,
     measured_link,
+    network_of,
     single_image_bytes,
 )
 from he_compare.common.run.records import RunRecord
@@ -137,36 +138,45 @@ def _sent(view: RunView) -> Table:
 def _measured(view: RunView) -> list[Table]:
     """Return the measured network time of one image beside the model; nothing without a host."""
     link = measured_link(view)
-    if link is None:
-        return []
     rows, off = [], []
     for pipeline in without_controls(view):
-        found, moved = checked_model(pipeline, link), single_image_bytes(pipeline)
-        if found is None or moved is None:
+        measured, moved = network_of(pipeline), single_image_bytes(pipeline)
+        if measured is None or moved is None:
             continue
-        if not found.holds:
+        checked = checked_model(pipeline, link) if link else None
+        if checked is not None and not checked.holds:
             off.append(short_title(view, pipeline))
         cells = (
             kilobytes(moved),
-            f"{found.measured.n:,}",
-            milliseconds(found.measured.p50),
-            milliseconds(found.measured.p90),
-            milliseconds(found.modelled),
-            f"{significant(found.ratio, 2)} ×",
+            f"{measured.n:,}",
+            milliseconds(measured.p50),
+            milliseconds(measured.p90),
+            milliseconds(checked.modelled) if checked else MISSING,
+            f"{significant(checked.ratio, 2)} ×" if checked else MISSING,
         )
         name = row_name(view, pipeline, pipeline.timed)
         rows.append(Row((name, *[inline(cell) for cell in cells])))
     if not rows:
         return []
-    note = inline(_link_words(link) + _off_words(off))
-    return [Table("Network time of one image, measured and modelled", MEASURED, tuple(rows), note)]
+    words = MEASURED_WORDS + (_link_words(link) + _off_words(off) if link else NO_LINK)
+    caption = "Network time of one image, measured and modelled"
+    return [Table(caption, MEASURED, tuple(rows), inline(words))]
+
+
+MEASURED_WORDS = (
+    "Measured: from sending a request to having its reply, less the time for which the host held "
+    "it; single images. "
+)
+NO_LINK = (
+    "Not modelled: batches took no longer on the network than requests without messages, so that "
+    "nothing tells the speed of the link."
+)
 
 
 def _link_words(link: NetworkLink) -> str:
     return (
-        "Measured: from sending a request to having its reply, less what the host says that it "
-        "worked; single images. Modelled: as above, for the link as other measurements have it: "
-        f"round trip {milliseconds(link.round_trip)} ms, the median of requests without messages; "
+        "Modelled: as above, for the link as other measurements have it: round trip "
+        f"{milliseconds(link.round_trip)} ms, the median of requests without messages; "
         f"{significant(link.bits_per_second / 1e6)} Mbit/s, from the bytes and the network time of "
         "batches."
     )
