@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import shutil
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 
 from he_compare.common.errors import UsageError
 from he_compare.common.service.tls_contexts import is_loopback
-from he_compare.comparisons.cluster.scheduler_access import TlsFiles, access_to
+from he_compare.comparisons.cluster.scheduler_access import TlsFiles, access_to, why_silent
 
 cryptography = pytest.importorskip("cryptography")
 from cryptography import x509  # noqa: E402
@@ -167,3 +169,16 @@ def test_a_certificate_that_has_expired_is_refused(files: TlsFiles) -> None:
     certificate(files.certificate, "compare", own, authority, "authority", days=-1)
     with pytest.raises(UsageError, match="expired"):
         asked(files)
+
+
+def test_a_silent_scheduler_is_told_in_words_and_not_in_names_of_errors() -> None:
+    refused = OSError(errno.ECONNREFUSED, "Connection refused")
+    assert why_silent(refused, 10.0) == "connection refused"
+    late = OSError("Timed out trying to connect to tcp://a:1 after 10 s")
+    assert why_silent(late, 10.0) == "nothing came in 10 s"
+    late.__cause__ = refused
+    assert why_silent(late, 10.0) == "connection refused"
+    assert why_silent(TimeoutError(), 2.5) == "nothing came in 2.5 s"
+    assert why_silent(ValueError("no such  protocol"), 10.0) == "no such protocol"
+    wrong = ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number")
+    assert why_silent(wrong, 10.0).startswith("TLS: ")
