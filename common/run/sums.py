@@ -150,8 +150,8 @@ def _not_covered(names: list[str]) -> str:
     )
     count = len(names)
     return (
-        f"{SUMS} was written by an earlier version, which did not cover all: {count:,} "
-        f"file{'s' * (count > 1)} not checked ({printable(', '.join(tops))})"
+        f"{SUMS} was written by an earlier version, which did not cover every file: {count:,} "
+        f"{'were' if count > 1 else 'was'} not checked ({printable(', '.join(tops))})"
     )
 
 

@@ -55,7 +55,7 @@ def verification(folder: RunFolder, policy: Policy | None = None) -> Verificatio
     if not folder.exists() and not folder.has_sums():
         folder.manifest()
     sums = folder.check_sums()
-    notes = [f"{SUMS}: {line}" for line in sums.notes]
+    notes = sums.notes
     problems = [f"{SUMS}: {line}" for line in sums.problems]
     unreadable = list(_unreadable(folder))
     if unreadable:

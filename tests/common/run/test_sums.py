@@ -113,8 +113,8 @@ def test_sums_of_earlier_versions_are_checked_as_far_as_they_go(folder: Path) ->
     found = check_sums(folder, must_be_complete=False)
     assert found.problems == []
     assert found.notes == [
-        f"{SUMS} was written by an earlier version, which did not cover all: 2 files not checked "
-        "(artefacts/, report/)"
+        f"{SUMS} was written by an earlier version, which did not cover every file: 2 were not "
+        "checked (artefacts/, report/)"
     ]
     # What they covered is still missed where it is not named.
     kept = [line for line in earlier if b"tape/" not in line]
