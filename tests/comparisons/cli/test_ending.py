@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from he_compare.common.memory_limits import CONTAINER, FreeMemory
 from he_compare.comparisons.cli import app
 from he_compare.comparisons.cli.ending import MOST_TRACES, TRACES
 from he_compare.comparisons.user_folders import default_cache_dir, default_key_file
@@ -104,6 +105,20 @@ def test_too_little_address_space_is_said_before_anything_begins(tmp_path: Path)
     assert line.startswith("error: memory: ") and "ulimit -v" in line
     assert not (tmp_path / "run").exists()
     assert ended("run", "--help", before=before).returncode == 0
+
+
+@linux
+def test_too_small_a_container_is_said_before_the_kernel_ends_the_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = FreeMemory(500_000_000, CONTAINER)
+    monkeypatch.setattr("he_compare.common.memory_limits.free_memory", lambda: small)
+    monkeypatch.setattr(sys, "argv", ["compare", "run", "--quiet"])
+    with pytest.raises(SystemExit) as stop:
+        app.main()
+    line = only_line(capsys.readouterr().err)
+    assert stop.value.code == 2
+    assert line.startswith("error: memory: 500 MB are free for this container") and "more" in line
 
 
 @linux
