@@ -113,10 +113,19 @@ def say_line(line: str) -> None:
 
 
 def end_children() -> None:
-    """Kill the processes that this one started, and theirs: servers and workers keep nothing."""
+    """Kill the processes that this one started, and theirs: servers and workers keep nothing.
+
+    Not the one that keeps count of what multiprocessing shares: it ends by itself, and another one
+    would be started in its place, which knows nothing of what is given back and says so.
+    """
     import psutil
 
+    tracker = getattr(
+        sys.modules.get("multiprocessing.resource_tracker"), "_resource_tracker", None
+    )
+    spared = getattr(tracker, "_pid", None)
     with contextlib.suppress(psutil.Error):
         for child in psutil.Process().children(recursive=True):
             with contextlib.suppress(psutil.Error):
-                child.kill()
+                if child.pid != spared:
+                    child.kill()

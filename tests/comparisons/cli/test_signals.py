@@ -188,6 +188,25 @@ def test_another_signal_ends_what_closing_waits_for_and_closing_goes_on(second: 
     assert not psutil.pid_exists(child) or psutil.Process(child).status() == "zombie"
 
 
+SHARING = """
+import multiprocessing, time
+from he_compare.comparisons.cli.signals import end_children
+
+spawn = multiprocessing.get_context("spawn")
+shared, child = spawn.Semaphore(1), spawn.Process(target=time.sleep, args=(60,))
+child.start()
+end_children()
+child.join(30)
+print(child.exitcode)
+del shared
+"""
+
+
+def test_what_multiprocessing_counts_with_is_left_to_end_by_itself() -> None:
+    with started(SHARING) as process:
+        assert process.communicate(timeout=60) == ("-9\n", "")
+
+
 def test_closing_that_never_ends_is_given_up() -> None:
     body = """
     signals.CLOSING_SECONDS = 0.5
