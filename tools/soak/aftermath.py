@@ -135,13 +135,17 @@ def kinds_of_files(*folders: Path) -> set[str]:
     return {kind_of(path.relative_to(folder)) for folder, path in _files(folders)}
 
 
-def files_left(known: set[str], *folders: Path) -> list[str]:
-    """Return the files whose kind is not known, each by its name in its folder."""
+def files_left(known: set[str], *folders: Path, but: tuple[str, ...] = ()) -> list[str]:
+    """Return the files whose kind is not known, each by its name in its folder.
+
+    ``but``: how the names begin of those that do not count.
+    """
     return sorted(
         path.relative_to(folder).as_posix()
         for folder, path in _files(folders)
         if kind_of(path.relative_to(folder)) not in known
         and not any(path.match(pattern) for pattern in ALLOWED)
+        and not path.relative_to(folder).as_posix().startswith(but)
     )
 
 

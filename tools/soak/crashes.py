@@ -18,7 +18,7 @@ import numpy as np
 from tools.soak.campaign import Outcome, Part
 from tools.soak.crashpoints import COMMANDS, count_points, crash_before
 from tools.soak.figures import Line, Report, all_of, counted, no_more_than
-from tools.soak.room import Room, left_after
+from tools.soak.room import Room, left_after, pids_below
 
 # How a line of what is wrong begins, and what it counts as.
 WRONG = ("lost", "redone", "doubled", "left", "blocked")
@@ -57,9 +57,10 @@ class Crashes(Part):
     def try_one(self, unit: int) -> Outcome:
         """Kill one command before one operation, and repeat it."""
         command, point = self._points[unit]
+        own = pids_below()
         with self._in_room():
             problems = list(crash_before(command, point, self.place))
-        problems += [f"left: running: {one}" for one in left_after(5.0, ())]
+        problems += [f"left: running: {one}" for one in left_after(5.0, own)]
         return {"command": command, "point": point, "problems": problems}
 
     @contextmanager

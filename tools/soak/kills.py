@@ -32,7 +32,7 @@ from tools.soak.disturbed_runs import report_of
 from tools.soak.figures import Report
 from tools.soak.invented import SMALL, invented_images
 from tools.soak.places import ALONE, HOST, SCHEDULER, WORKERS, Place, Where, hosts_can_be_run
-from tools.soak.room import Room, left_after
+from tools.soak.room import Room, left_after, pids_below
 from tools.soak.victims import Disturbance, Victim, strike
 
 # Who dies in turn, and where; a run of --workers 2 has its scheduler in the driver.
@@ -134,7 +134,7 @@ class Kills(Part):
         shutil.rmtree(self.folder / f"room-{unit}-{attempt}", ignore_errors=True)
         room = self._room(f"{unit}-{attempt}", cold=wanted.cold)
         out, found, resumes = room.folder / "run", Aftermath(), 0
-        random = np.random.default_rng([self.seed, 2, unit])
+        random, own = np.random.default_rng([self.seed, 2, unit]), pids_below()
         with Place(room, self.folder, wanted.where) as place:
             begin = time.monotonic()
             driver = self._start(room, place, out)
@@ -146,17 +146,17 @@ class Kills(Part):
             before = finished_lines(out)
             if wanted.signal != "SIGKILL" and hit:
                 found.problems += ended_well(wanted.signal, ended, told, begun=out.exists())
-            found.orphans += left_after(ORPHAN_SECONDS, place.pids, place.tops)
+            found.orphans += left_after(ORPHAN_SECONDS, own, place.pids)
             place.mend()
             while ended != 0 and resumes < MOST_RESUMES:
                 resumes += 1
                 ended, told = _ended(self._start(room, place, out), self._log(room))
             if ended != 0:
                 found.problems.append(f"ended with {ended} after {resumes} repetitions: {told}")
-        found.orphans += left_after(ORPHAN_SECONDS, ())
+        found.orphans += left_after(ORPHAN_SECONDS, own)
         if ended == 0:
             compare_runs(self.folder / "undisturbed", before, out, found)
-        found.left += files_left(self._known, out, *self._beside(room))
+        found.left += files_left(self._known, out, *self._beside(room), but=place.not_ours)
         if found.good:
             shutil.rmtree(room.folder)
         return hit, found, resumes

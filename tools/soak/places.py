@@ -30,6 +30,14 @@ def hosts_can_be_run() -> bool:
     return any(one.name == "host" for one in app.registered_commands)
 
 
+def is_alive(process: psutil.Process | None) -> bool:
+    """Say whether a process runs; one that ended and was not waited for does not."""
+    try:
+        return process is not None and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 class Place:
     """Starts what a run needs, and ends it. ``certificates``: the folder of the TLS files."""
 
@@ -55,7 +63,7 @@ class Place:
     ) -> None:
         if self._cluster is not None:
             self._cluster.close()
-        if self._host is not None and self._host.is_running():
+        if self._host is not None and is_alive(self._host):
             self._host.terminate()
             try:
                 self._host.wait(20)
@@ -83,6 +91,11 @@ class Place:
         return self._cluster.scheduler if self._cluster is not None else self._host
 
     @property
+    def not_ours(self) -> tuple[str, ...]:
+        """How the names begin of what is left by a scheduler of Dask that is killed."""
+        return ("dask-scratch-space/",) if self.where == SCHEDULER else ()
+
+    @property
     def workers(self) -> list[psutil.Process]:
         """The workers that were started here."""
         return list(self._cluster.workers) if self._cluster is not None else []
@@ -92,18 +105,11 @@ class Place:
         """The processes that were started here."""
         return [one.pid for one in (self.top, *self.workers) if one is not None]
 
-    @property
-    def tops(self) -> list[int]:
-        """The processes below which others may go on when the driver ended."""
-        return self.pids
-
     def mend(self) -> None:
         """Start again what was killed."""
-        if self._cluster is not None:
-            top = self._cluster.scheduler
-            if top is None or not top.is_running():
-                self._cluster.restart()
-        if self._host is not None and not self._host.is_running():
+        if self._cluster is not None and not is_alive(self._cluster.scheduler):
+            self._cluster.restart()
+        if self.where == HOST and not is_alive(self._host):
             self._start_host()
 
     def _token_file(self) -> Path:
@@ -127,7 +133,7 @@ class Place:
                 start_new_session=True,
             )
         end = time.monotonic() + START_SECONDS
-        while time.monotonic() < end and self._host.is_running():
+        while time.monotonic() < end and is_alive(self._host):
             try:
                 socket.create_connection(("127.0.0.1", self._port), timeout=1).close()
             except OSError:

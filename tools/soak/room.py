@@ -108,6 +108,11 @@ def below(pid: int | None = None) -> list[psutil.Process]:
     return found
 
 
+def pids_below() -> list[int]:
+    """Return the numbers of the processes that run below this one now."""
+    return [one.pid for one in below()]
+
+
 def words_of(process: psutil.Process) -> str:
     """Return the command line of a process, '' where it ended."""
     try:

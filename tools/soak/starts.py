@@ -17,11 +17,11 @@ from tools.soak.aftermath import finished_lines
 from tools.soak.campaign import Outcome, Part, Stopped
 from tools.soak.figures import Line, Report, all_of, no_more_than
 from tools.soak.invented import SMALL, invented_images
-from tools.soak.room import Room, left_after
+from tools.soak.room import Room, left_after, pids_below
 
 RUN = (
     *("run", *SMALL, "--no-audit", "--format", "", "--quiet", "--workers", "1"),
-    *("--pipeline", "plaintext[model=logistic]", "--pipeline", "local"),
+    *("--pipeline", "local"),
 )
 SAYS_SO = "is being written by"
 CROWD_SECONDS = 3600.0
@@ -56,6 +56,7 @@ class Starts(Part):
 
     def try_one(self, unit: int) -> Outcome:
         """Start them all, wait for all, and look at the folder."""
+        own = pids_below()
         out = self.folder / f"run-{unit}"
         words = [*self.run, "--out", str(out), "--key", str(self.room.folder / "client.key")]
         done = subprocess.run(
@@ -80,7 +81,7 @@ class Starts(Part):
             "cells": len(times),
             "doubled": sum(count - 1 for count in times.values()),
             "problems": problems[:5],
-            "orphans": left_after(5.0, ()),
+            "orphans": left_after(5.0, own),
         }
 
     def report(self, outcomes: Sequence[Outcome]) -> Report:
@@ -95,6 +96,7 @@ class Starts(Part):
             or (one["code"] and SAYS_SO not in one["last"])
         )
         cells, doubled = (sum(one[name] for one in outcomes) for name in ("cells", "doubled"))
+        left = sum(len(one["orphans"]) for one in outcomes)
         result = f"{ran} ran, {said} said that another does; {cells} cells, {doubled} doubled"
         line = Line("simultaneous starts in one folder", len(ended), result)
         rest = max(len(ended) - len(outcomes), 0)
@@ -102,6 +104,7 @@ class Starts(Part):
             all_of("simultaneous starts: run", len(outcomes), ran),
             all_of("simultaneous starts: say that another does", rest, said),
             no_more_than("simultaneous starts: doubled cells", 0, doubled),
+            no_more_than("simultaneous starts: left running", 0, left),
         )
         faults = [f"simultaneous starts: {count} x {what}" for what, count in others.items()]
         for one in outcomes:

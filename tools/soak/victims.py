@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 import psutil
 
-from tools.soak.places import Place, Where
+from tools.soak.places import Place, Where, is_alive
 from tools.soak.room import below, words_of
 
 Victim: TypeAlias = Literal["driver", "server", "child", "worker", "scheduler", "host"]
@@ -66,9 +66,9 @@ def victims_of(
     if victim == "driver":
         found = [psutil.Process(driver.pid)] if driver.poll() is None else []
     elif victim in ("scheduler", "host"):
-        found = [place.top] if place.top is not None and place.top.is_running() else []
+        found = [place.top] if place.top is not None and is_alive(place.top) else []
     elif victim == "worker" and place.workers:
-        found = [one for one in place.workers if one.is_running()]
+        found = [one for one in place.workers if is_alive(one)]
     else:
         names = {"server": FRONTS, "child": CHILDREN, "worker": DASK_WORKERS}[victim]
         under = [one for pid in (driver.pid, *place.pids) for one in below(pid)]
