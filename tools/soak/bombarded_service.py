@@ -22,6 +22,7 @@ from he_compare.common.types import Side
 from tools.soak import attempts
 from tools.soak.bombarded import RSS_EVERY, Order, serve
 from tools.soak.hostile_requests import hostile_request, sent
+from tools.soak.places import is_alive
 from tools.soak.targets import Target
 
 CALL_SECONDS, LOAD_SECONDS = 60.0, 60.0
@@ -68,8 +69,9 @@ class Bombarded:
         return fate, kind
 
     def _start_again_where_it_ended(self) -> None:
-        if psutil.pid_exists(self.server.front_pid) and self.server.measure_peak() is not None:
-            return
+        with suppress(psutil.NoSuchProcess):
+            if is_alive(psutil.Process(self.server.front_pid)):
+                return
         self.ends += 1
         self.close()
         self.server = self._started()
