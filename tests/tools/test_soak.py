@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from he_compare.common.run.record_lines import line_of
 from he_compare.common.run.store import RunFolder
 from he_compare.common.run.stored_arrays import load_arrays, save_arrays
 from tools.soak.aftermath import (
@@ -107,11 +108,15 @@ def test_other_predictions_are_seen_and_so_is_a_run_that_does_not_verify(
     save_arrays(other / record.predictions, arrays | {"labels": 1 - arrays["labels"]})
     found = against(whole, other)
     assert any(line.startswith("verify: ") for line in found.problems)
-    lines = (whole / "records.jsonl").read_text()
-    assert record.predictions_sha256 and record.cell.pipeline == "plaintext"
-    changed = lines.replace(record.predictions_sha256, "0" * 64)
-    (other / "records.jsonl").write_text(changed)
+    changed = [
+        one.model_copy(update={"predictions_sha256": "0" * 64}) if one == record else one
+        for one in RunFolder(whole).records()
+    ]
+    (other / "records.jsonl").write_bytes(b"".join(map(line_of, changed)))
     assert against(whole, other).differing == 1
+    damaged = (other / "records.jsonl").read_bytes().replace(b"0" * 64, b"1" * 64)
+    (other / "records.jsonl").write_bytes(damaged)
+    assert "digest" in against(whole, other).words
 
 
 def test_files_that_an_undisturbed_run_does_not_leave_are_named(whole: Path, other: Path) -> None:

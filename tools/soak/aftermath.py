@@ -84,7 +84,11 @@ def compare_runs(undisturbed: Path, before: Mapping[str, int], out: Path, found:
     ``before``: its finished lines when it was disturbed.
     """
     after = finished_lines(out)
-    wanted, held = (_finished(folder) for folder in (undisturbed, out))
+    try:
+        wanted, held = (_finished(folder) for folder in (undisturbed, out))
+    except CompareError as error:
+        found.problems.append(error.problem)
+        return
     found.lost += sum(one not in held for one in before)
     found.redone += sum(after[one] > times for one, times in before.items())
     found.doubled += sum(times - 1 for times in after.values())
