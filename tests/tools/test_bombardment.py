@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.repository import ROOT
 from tools.soak import bombardment
-from tools.soak.bombardment import Bombardment
+from tools.soak.bombardment import Bombardment, first_and_last
 from tools.soak.crashes import chosen
 from tools.soak.messages import Unit, interleaved, report_of
 
@@ -52,3 +52,11 @@ def test_what_is_cut_short_has_tried_every_target_and_command() -> None:
     assert Counter(command for command, _ in points) == {"run": 2, "rotate": 2}
     everything = chosen(of, None, random)
     assert len(everything) == len(set(everything)) == 7 and ("run", 5) in everything
+
+
+def test_memory_that_goes_up_and_down_is_no_leak() -> None:
+    for steady in ([5, 5, 5], [5, 9, 7, 5, 9, 6], [9, 5], [5]):
+        first, last = first_and_last(steady)
+        assert last <= first, steady
+    assert first_and_last([1, 2, 3, 4, 5, 6, 7, 8]) == (2, 7)
+    assert first_and_last([1, 1, 1, 8, 8, 8, 8]) == (1, 8)

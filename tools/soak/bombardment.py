@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -25,7 +25,7 @@ SILENT_SECONDS = 8.0
 
 @dataclass
 class Tally:
-    """What became of messages. ``memory``: growth of a process from its first to its last, bytes.
+    """What became of messages. ``memory``: of each process, see ``first_and_last``, in bytes.
 
     ``hangs``, ``ended``, ``uncaught``, ``greedy``: the messages, each by a line.
     """
@@ -56,7 +56,7 @@ class Bombardment:
         self.tally = Tally()
         self._next = int(order["start"])
         self._limit = SILENT_SECONDS
-        self._first_rss = self._last_rss = 0
+        self._rss: list[int] = []
 
     def run(self) -> Tally:
         """Send all messages; return what became of them."""
@@ -82,13 +82,13 @@ class Bombardment:
             assert process.stdin is not None
             process.stdin.write((json.dumps({**self.order, "start": self._next}) + "\n").encode())
             process.stdin.flush()
-            self._waiting, began, self._first_rss = True, self._next, 0
+            self._waiting, began, self._rss = True, self._next, []
             finished = self._listen(process)
             if not finished:
                 process.kill()
             code = process.wait()
-            if self._first_rss:
-                self.tally.memory.append((self._first_rss, self._last_rss))
+            if self._rss:
+                self.tally.memory.append(first_and_last(self._rss))
             errors.seek(0)
             words = [line for line in errors.read().decode(errors="replace").splitlines() if line]
         self._conclude(finished, code, words[-1] if words else "", began)
@@ -138,8 +138,7 @@ class Bombardment:
             if well != "1":
                 self.tally.broken.append("a good message is not answered before")
         elif word == "rss":
-            self._last_rss = int(rest.split()[1])
-            self._first_rss = self._first_rss or self._last_rss
+            self._rss.append(int(rest.split()[1]))
         elif word == "memory":
             self.tally.greedy.append(f"message {rest}")
         elif word == "slow":
@@ -168,6 +167,15 @@ def _lines(process: subprocess.Popen[bytes], patience: Any) -> Iterator[str | No
             *whole, held = (held + data).split(b"\n")
             for line in whole:
                 yield line.decode(errors="replace")
+
+
+def first_and_last(memory: Sequence[int]) -> tuple[int, int]:
+    """Return the most memory in the first third of a process's messages, and the least in the last.
+
+    What leaks makes the second larger than the first; what goes up and down does not.
+    """
+    third = max(1, len(memory) // 3)
+    return max(memory[:third]), min(memory[-third:])
 
 
 def _name(code: int) -> str:
