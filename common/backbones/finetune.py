@@ -262,9 +262,19 @@ class VitTrainer:
 
     def _learn(self, batch: _Batch, weight: torch.Tensor) -> float:
         """Step along the gradients of a batch and return its loss."""
-        loss, held = with_smaller_batches(
-            lambda count: self._gradients(batch, weight, count), self.at_once, least=self._least
-        )
+        try:
+            loss, held = with_smaller_batches(
+                lambda count: self._gradients(batch, weight, count), self.at_once, least=self._least
+            )
+        except ValueError as error:
+            if not self._normalises_batches or "more than 1 value per channel" not in str(error):
+                raise
+            height, width = batch.images.shape[1:3]
+            raise CellError(
+                f"batch normalisation has no statistics in a batch of {len(batch.labels)} image of "
+                f"{height} x {width} pixels",
+                fix="set another batch_size, so that no image is left alone, or larger images",
+            ) from None
         self.at_once = held
         self._precision.step(self._optimizer, list(self.model.parameters()), GRADIENT_NORM)
         return loss

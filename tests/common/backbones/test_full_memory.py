@@ -126,6 +126,14 @@ def test_that_batch_normalisation_sees_fewer_images_is_said(
     assert "batch normalisation took its statistics from 2" in context.warnings[0]
 
 
+def test_a_batch_of_one_small_image_has_no_statistics(labels: IntArray) -> None:
+    """17 images in batches of 8 leave one; at 32 pixels the last layer has one value of it."""
+    model = build_convnet(classes=3, weights="untrained", seed=0)
+    pixels = np.random.default_rng(2).integers(0, 256, (17, 32, 32, 3), dtype=np.uint8)
+    with pytest.raises(CellError, match=r"batch of 1 image of 32 x 32 pixels.*batch_size"):
+        trained(model, pixels, labels[:17])
+
+
 def test_a_device_that_does_not_hold_one_image_fails_the_cell(
     images: UInt8Array, labels: IntArray
 ) -> None:
