@@ -28,6 +28,7 @@ from he_compare.comparisons.judging.verify import verify_run
 CKKS_NOISE = 1e-3
 # A torn line is set aside here, as the documentation says.
 ALLOWED = ("*.torn",)
+NAMES_A_CELL = {"label", "phase", "round", "seed"}
 
 
 @dataclass
@@ -89,7 +90,7 @@ def compare_runs(undisturbed: Path, before: Mapping[str, int], out: Path, found:
     except CompareError as error:
         found.problems.append(error.problem)
         return
-    found.lost += sum(one not in held for one in before)
+    found.lost += sum(one not in after for one in before)
     found.redone += sum(after[one] > times for one, times in before.items())
     found.doubled += sum(times - 1 for times in after.values())
     for what, names in (
@@ -98,10 +99,10 @@ def compare_runs(undisturbed: Path, before: Mapping[str, int], out: Path, found:
     ):
         if names:
             found.problems.append(f"{len(names)} cells {what} in the end")
-    for identity in wanted.keys() & held.keys():
-        record = wanted[identity]
+    for cell in wanted.keys() & held.keys():
+        record = wanted[cell]
         if record.cell.phase is Phase.ACCURACY:
-            found.differing += not same_predictions(undisturbed, record, out, held[identity])
+            found.differing += not same_predictions(undisturbed, record, out, held[cell])
     try:
         problems = verify_run(RunFolder(out))
     except CompareError as error:
@@ -110,8 +111,12 @@ def compare_runs(undisturbed: Path, before: Mapping[str, int], out: Path, found:
 
 
 def _finished(folder: Path) -> dict[str, RunRecord]:
-    """Return the finished cells of a run folder by identity."""
-    return {one.identity: one for one in RunFolder(folder).records() if one.status is Status.OK}
+    """Return the finished records of a run folder by cell, wherever it was measured.
+
+    The identity of a cell tells a server on another machine from one on this.
+    """
+    records = [one for one in RunFolder(folder).records() if one.status is Status.OK]
+    return {one.cell.model_dump_json(include=NAMES_A_CELL): one for one in records}
 
 
 def same_predictions(first: Path, one: RunRecord, second: Path, other: RunRecord) -> bool:
