@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from functools import cache
+from importlib.machinery import ModuleSpec
 from itertools import pairwise
 from pathlib import Path
 
@@ -81,17 +82,13 @@ def libraries_of(*modules: str) -> tuple[str, ...]:
     return tuple(sorted(name for name in found if name.partition(".")[0] != HOUSE))
 
 
-@cache
 def source_files(module: str) -> tuple[tuple[str, Path], ...]:
     """Return name (relative to the module's folder) and path of a module's source files.
 
-    A package has every ``.py`` file below it. Looked up once in a process, as modules are. Raises
-    ValueError for a module without source.
+    A package has every ``.py`` file below it. Raises ValueError for a module without source.
     """
-    spec = spec_of(module)
-    if spec is None or spec.origin is None:
-        raise ValueError(f"module {module!r} has no source")
-    origin = Path(spec.origin)
+    spec = _found(module)
+    origin = Path(str(spec.origin))
     files = sorted(origin.parent.rglob("*.py")) if spec.submodule_search_locations else [origin]
     return tuple((file.relative_to(origin.parent).as_posix(), file) for file in files)
 
@@ -127,12 +124,24 @@ def _is_text(statement: ast.AST) -> bool:
     )
 
 
-@cache
-def _file_module(module: str) -> str:
-    """Name the module that holds the source itself: ``package.__init__`` for a package."""
+def _found(module: str) -> ModuleSpec:
+    """Find a module; those of this project stay where they are while it runs."""
+    return _of_the_house(module) if module.partition(".")[0] == HOUSE else _with_source(module)
+
+
+def _with_source(module: str) -> ModuleSpec:
     spec = spec_of(module)
     if spec is None or spec.origin is None:
         raise ValueError(f"module {module!r} has no source")
+    return spec
+
+
+_of_the_house = cache(_with_source)
+
+
+def _file_module(module: str) -> str:
+    """Name the module that holds the source itself: ``package.__init__`` for a package."""
+    spec = _found(module)
     return f"{module}.{INIT}" if spec.submodule_search_locations else module
 
 
