@@ -11,7 +11,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -59,22 +59,25 @@ class LockFile:
         self.path = path
         self._handle = -1
 
-    def take(self, note: bytes) -> bytes:
-        """Take the lock and leave a note in the file; return what was in it, b"" for nothing.
+    def take(self, note: bytes, unless: Callable[[bytes], bool] = lambda _: False) -> None:
+        """Take the lock and leave a note in the file. A link is not followed.
 
-        Raises HeldElsewhereError where another process has it, OSError where none can be had.
+        ``unless``: says of the note that is there whether the lock is held all the same; then the
+        file stays as it is. Raises HeldElsewhereError where another process has it, OSError where
+        none can be had.
         """
         while True:
-            handle = os.open(self.path, os.O_RDWR | os.O_CREAT, _OWNERS)
+            handle = os.open(self.path, os.O_RDWR | os.O_CREAT | _NO_LINKS, _OWNERS)
             try:
                 if not _lock(handle, wait=False):
                     raise HeldElsewhereError(os.pread(handle, 4096, 0) if _PREAD else b"")
                 if _is_still(handle, self.path):
+                    if unless(before := os.read(handle, 4096)):
+                        raise HeldElsewhereError(before)
                     self._handle, held = handle, handle
                     handle = -1
-                    before = os.read(held, 4096)
                     self._leave(held, note)
-                    return before
+                    return
             finally:
                 if handle >= 0:
                     os.close(handle)
@@ -102,6 +105,7 @@ class LockFile:
 
 
 _PREAD = hasattr(os, "pread")
+_NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
 
 
 def _is_still(handle: int, path: Path) -> bool:
@@ -114,7 +118,7 @@ def _is_still(handle: int, path: Path) -> bool:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[int]:
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, _OWNERS)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINKS, _OWNERS)
     try:
         yield handle
     finally:

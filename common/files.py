@@ -148,11 +148,13 @@ def append_lasting(path: Path, data: bytes) -> None:
 
     Where that fails the file is as it was. An OSError names the file.
     """
-    with naming(path), path.open("ab") as stream:
+    # Without a buffer: one that is left would be written when the file is closed.
+    with naming(path), path.open("ab", buffering=0) as stream:
         end = stream.seek(0, os.SEEK_END)
         try:
-            stream.write(data)
-            stream.flush()
+            left = memoryview(data)
+            while left:
+                left = left[stream.write(left) :]
             os.fsync(stream.fileno())
         except OSError:
             with contextlib.suppress(OSError):

@@ -8,7 +8,9 @@ folder, or claims a run, removes it.
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -19,6 +21,9 @@ from he_compare.common.files import is_stale
 
 FOLDERS = "compare-tmp-"
 HELD = ".held"
+PRIVATE = 0o700
+# As ``tempfile`` ends names.
+_NAMED = re.compile(FOLDERS + r"[a-z-]+-[a-z0-9_]{8}")
 
 
 class TemporaryFolder:
@@ -26,9 +31,18 @@ class TemporaryFolder:
 
     def __init__(self, what: str, inside: Path | None = None) -> None:
         sweep_folders(inside)
-        self.path = Path(tempfile.mkdtemp(prefix=f"{FOLDERS}{what}-", dir=inside))
         self._held = ExitStack()
-        self._held.enter_context(locked_now(self.path / HELD))
+        self.path = self._make(what, inside)
+
+    def _make(self, what: str, inside: Path | None) -> Path:
+        """Make the folder and hold it; another one where it was swept before it was held."""
+        while True:
+            path = Path(tempfile.mkdtemp(prefix=f"{FOLDERS}{what}-", dir=inside))
+            with suppress(HeldElsewhereError, FileNotFoundError):
+                self._held.enter_context(locked_now(path / HELD))
+                if (path / HELD).exists():
+                    return path
+                self._held.close()
 
     @property
     def name(self) -> str:
@@ -57,18 +71,21 @@ def sweep_folders(inside: Path | None = None) -> None:
     with suppress(OSError):
         for folder in place.glob(f"{FOLDERS}*"):
             with suppress(OSError, HeldElsewhereError):
-                if _is_left(folder):
-                    shutil.rmtree(folder, ignore_errors=True)
+                _remove_if_left(folder)
 
 
-def _is_left(folder: Path) -> bool:
-    """Say whether the process of a folder is gone. Raises HeldElsewhereError where it lives."""
+def _remove_if_left(folder: Path) -> None:
+    """Remove a folder whose process is gone. Raises HeldElsewhereError where it lives."""
     about = folder.lstat()
-    if folder.is_symlink() or not folder.is_dir():
-        return False
-    if hasattr(os, "getuid") and about.st_uid != os.getuid():
-        return False
+    if not _NAMED.fullmatch(folder.name) or not stat.S_ISDIR(about.st_mode):
+        return
+    if hasattr(os, "getuid") and (
+        about.st_uid != os.getuid() or stat.S_IMODE(about.st_mode) != PRIVATE
+    ):
+        return
     if not (folder / HELD).exists():  # killed before it was locked, or not locked yet
-        return is_stale(folder)
+        if is_stale(folder):
+            folder.rmdir()  # which is refused where anything is in it
+        return
     with locked_now(folder / HELD):
-        return True
+        shutil.rmtree(folder, ignore_errors=True)

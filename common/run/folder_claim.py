@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,12 @@ from he_compare.common.temporary_folders import sweep_folders
 LOCK = ".lock"
 # What a run shares with its workers, images among it. It goes when they end, or is swept.
 SHARED_FILES = ".workers"
+# Files of a run after which earlier versions named temporary ones.
+_OF_A_RUN = re.compile(
+    r"(manifest|scores|audit)\.json|copies\.csv|(records|attacks)\.(jsonl|torn)|SHA256SUMS"
+    r"|pictures\.npz|[0-9a-f]{16}\.(npz|tape)|[0-9a-f]{32}\.public|report\.(md|html|pdf)"
+    r"|[a-z0-9_-]+-[0-9a-f]{16}(\.sha256)?|\.lock"
+)
 # How often a folder may vanish between its making and its locking.
 ATTEMPTS = 100
 _FIX = "wait for it to end or name another folder with --out"
@@ -43,7 +50,7 @@ def claimed_folder(folder: Path) -> Iterator[None]:
     lock = _locked(folder)
     _CLAIMED.add(place)
     try:
-        sweep(folder, deep=True, earlier=lambda _: True)
+        sweep(folder, deep=True, earlier=lambda name: bool(_OF_A_RUN.fullmatch(name)))
         sweep_folders()
         shutil.rmtree(folder / SHARED_FILES, ignore_errors=True)
         yield
@@ -65,7 +72,7 @@ def _locked(folder: Path) -> LockFile:
         try:
             with naming(folder):
                 folder.mkdir(parents=True, exist_ok=True)
-                before = lock.take(note)
+                lock.take(note, unless=lambda before: _living(before) is not None)
         except FileNotFoundError:  # it was empty, and whoever had made it removed it
             continue
         except HeldElsewhereError as held:
@@ -75,9 +82,6 @@ def _locked(folder: Path) -> LockFile:
                 f"cannot write to {folder}: {error.strerror}",
                 fix="name another folder with --out",
             ) from None
-        if (owner := _living(before)) is not None:
-            lock.release()
-            raise _taken(folder, owner)
         return lock
     raise UsageError(f"cannot make {folder}", fix="name another folder with --out")
 
@@ -102,6 +106,8 @@ def _living(note: bytes) -> int | None:
     try:
         content = json.loads(note)
         process = psutil.Process(int(content["pid"]))
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return None
         if process.pid != os.getpid() and abs(process.create_time() - content["started"]) < 1:
             return process.pid
     except (ValueError, KeyError, TypeError, OverflowError, psutil.Error):

@@ -19,7 +19,7 @@ FIXED = (
 REPORT_FILES = "report/"
 _OF_A_CELL = re.compile(
     r"predictions/[0-9a-f]{16}\.npz|tape/[0-9a-f]{16}\.tape|tape/[0-9a-f]{32}\.public"
-    r"|attacks/[a-z0-9-]+/[a-z0-9-]+/[^/]+"
+    r"|attacks/[a-z0-9-]+/[a-z0-9-]+/[0-9]+-[a-z0-9-]+\.png"
 )
 
 

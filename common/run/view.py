@@ -36,6 +36,8 @@ from he_compare.common.types import Phase, Status
 
 # Of a picture that an attack left: they are at most a few MiB.
 MOST_FILE_BYTES = 1 << 28
+# Cells that were begun and are under way, or were stopped with their process.
+UNENDED = (Status.STARTED, Status.INTERRUPTED)
 
 
 @dataclass(frozen=True)
@@ -310,11 +312,17 @@ def _stored(record: RunRecord) -> bool:
 
 
 def _accuracy_by_seed(records: Sequence[RunRecord]) -> dict[str, dict[int, RunRecord]]:
-    """Return by label the latest accuracy cell of each seed."""
+    """Return by label the latest accuracy cell of each seed.
+
+    One that was begun and did not end takes no result away from what ended before it.
+    """
     found: dict[str, dict[int, RunRecord]] = {}
     for one in records:
         if one.cell.phase is Phase.ACCURACY:
-            found.setdefault(one.cell.label, {})[one.cell.seed] = one
+            cells = found.setdefault(one.cell.label, {})
+            known = cells.get(one.cell.seed)
+            if one.status not in UNENDED or known is None or known.status in UNENDED:
+                cells[one.cell.seed] = one
     return found
 
 

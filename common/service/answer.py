@@ -27,6 +27,10 @@ MOST_REPLY_BYTES = 1 << 30
 MOST_JSON_BYTES = 1 << 20
 MOST_ERROR_BYTES = 1 << 16
 MOST_TIMINGS, MOST_ITEMS = 2_000, 10**9
+# Stages that the driver times itself.
+OF_THE_DRIVER = frozenset(
+    {Stage.TOTAL, Stage.TRANSPORT, Stage.NETWORK, Stage.KEY_UPLOAD, Stage.SERVER_LOAD}
+)
 MOST_VERBS, MOST_VERB_CHARACTERS = 64, 64
 MOST_WORDS = 300
 MOST_PEAK_BYTES = 1 << 50
@@ -193,6 +197,8 @@ def _timing(entry: object, answer: Answer) -> tuple[Stage, Per, float, int]:
         stage, per = Stage(stage), Per(per)
     except ValueError:
         raise MessageError(f"its timings name {_short([stage, per])}") from None
+    if stage in OF_THE_DRIVER:
+        raise MessageError(f"its timings name {stage}, which a server cannot time")
     if not _is_number(seconds) or seconds < 0:
         raise MessageError(f"its timings hold {_short(seconds)} seconds")
     if not _is_count(items, MOST_ITEMS):

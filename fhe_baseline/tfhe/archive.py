@@ -115,6 +115,10 @@ def _members(data: bytes) -> dict[str, bytes]:
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+    entry = archive.getinfo(name)
+    # Other methods inflate without a limit.
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise MessageError(f"server archive: {name} is packed with method {entry.compress_type}")
     with archive.open(name) as stream:
         content = stream.read(LIMITS[name] + 1)
     if len(content) > LIMITS[name]:

@@ -45,11 +45,30 @@ def test_a_lock_is_refused_while_it_is_held_and_free_when_its_process_is_killed(
     finally:
         holder.kill()
         holder.communicate()
-    lock = LockFile(path)
-    assert lock.take(b"mine") == b"note of the holder"
+    lock, notes = LockFile(path), list[bytes]()
+    lock.take(b"mine", unless=lambda note: bool(notes.append(note)))
+    assert notes == [b"note of the holder"]
     assert path.read_bytes() == b"mine"
     lock.release()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_that_a_note_says_is_held_stays_as_it_is(tmp_path: Path) -> None:
+    """Earlier versions held no lock: only the note tells that their process lives."""
+    path = tmp_path / ".lock"
+    path.write_bytes(b"of a living process")
+    for _ in range(2):
+        with pytest.raises(HeldElsewhereError) as caught:
+            LockFile(path).take(b"mine", unless=lambda note: b"living" in note)
+        assert caught.value.said == path.read_bytes() == b"of a living process"
+
+
+def test_a_lock_is_no_way_to_another_file(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("work of years")
+    (tmp_path / ".lock").symlink_to(tmp_path / "precious")
+    with pytest.raises(OSError, match=r"symbolic links"):
+        LockFile(tmp_path / ".lock").take(b"mine")
+    assert (tmp_path / "precious").read_text() == "work of years"
 
 
 @pytest.mark.parametrize("left", [b"", b"{", b'{"pid": ', b"\xff" * 5000])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ import pytest
 from he_compare.common import files
 from he_compare.common.files import append_lasting, replacing, sweep, write_atomic, write_new
 
+resource = pytest.importorskip("resource")
 posix_only = pytest.mark.skipif(os.name != "posix", reason="flock(2)")
 
 
@@ -99,6 +101,24 @@ def test_what_cannot_be_appended_whole_is_not_appended(
     assert caught.value.filename == str(path)
     append_lasting(path, b"three\n")
     assert path.read_bytes() == b"one\nthree\n"
+
+
+def test_of_what_a_full_disk_took_in_part_nothing_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here a limit on the size of files stands for the disk: the first part is written."""
+    path = tmp_path / "lines"
+    append_lasting(path, b"one\n")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            append_lasting(path, b"x" * 30_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    assert path.read_bytes() == b"one\n"
 
 
 WRITER = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -46,7 +47,15 @@ def test_folders_and_links_of_others_stay(tmp_path: Path) -> None:
     (tmp_path / "target" / "file").write_text("mine")
     (tmp_path / f"{FOLDERS}link").symlink_to(tmp_path / "target", target_is_directory=True)
     (tmp_path / f"{FOLDERS}new").mkdir()  # not locked yet
+    theirs = [tmp_path / f"{FOLDERS}results", tmp_path / f"{FOLDERS}key-abcdefgh"]
+    for folder in theirs:  # of the user: called otherwise, or with something in it and no lock
+        folder.mkdir(mode=0o700)
+        (folder / "thesis.csv").write_text("mine")
+        os.utime(folder, (0, 0))
     sweep_folders(tmp_path)
+    for folder in theirs:
+        assert (folder / "thesis.csv").exists()
+        shutil.rmtree(folder)
     assert (tmp_path / "target" / "file").exists()
     assert {one.name for one in tmp_path.iterdir()} == {
         "target",

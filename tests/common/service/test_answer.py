@@ -102,6 +102,10 @@ def test_a_process_number_that_is_none_is_refused(text: str) -> None:
         '[["evaluate", "batch", 0.1, -1]]',
         '[["evaluate", "batch", 0.1, 1.5]]',
         '[["evaluate", "batch", 0.1, true]]',
+        # What the driver times itself: a host would set the latency of an image.
+        '[["total", "sample", 0.0001, 1]]',
+        '[["transport (loopback)", "batch", 0.1, 1]]',
+        '[["network (measured)", "batch", 0.1, 1]]',
         f'[["evaluate", "batch", 0.1, {"9" * 5000}]]',
         f'[["evaluate", "batch", {"9" * 400}, 1]]',
         "[" * 30_000,

@@ -300,6 +300,18 @@ def test_an_archive_rebuilt_from_the_same_members_is_served() -> None:
     server._folder.cleanup()
 
 
+def test_an_archive_packed_in_a_way_that_has_no_limit_is_refused() -> None:
+    """bz2 inflates a whole block before anybody can count it."""
+    arrays, metadata = unpack(ready().deployed.public_material)
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_BZIP2) as archive:
+        for name, content in archive_members(arrays[ARCHIVE].tobytes()).items():
+            archive.writestr(name, content)
+    material = pack({**arrays, ARCHIVE: as_array(stream.getvalue())}, metadata)
+    with pytest.raises(MessageError, match="packed with method 12"):
+        load_inference_server(material)
+
+
 def replaced(name: str, content: bytes) -> Callable[[dict[str, bytes]], Any]:
     return lambda members: members.update({name: content})
 
