@@ -104,6 +104,8 @@ def rotate(path: Path, note: str = "") -> ClientKey:
     Raises UsageError where the file is no key file, or cannot be written, or is being rotated by
     somebody else.
     """
+    # Behind a link lies the key that others use: it is the one to be replaced.
+    path = path.resolve()
     lock = LockFile(path.with_name(f".{path.name}.lock"))
     try:
         describe(path)

@@ -82,9 +82,17 @@ def write_tape(folder: Path, name: str, tape: Tape) -> TapeFacts:
     """Write a tape into a run folder; return the facts for its record."""
     facts, files = tape_files(name, tape)
     for file, content in files.items():
-        if not (file == facts.public_file and (folder / file).is_file()):
+        if not (file == facts.public_file and is_written(folder / file, content)):
             write_atomic(folder / file, content)
     return facts
+
+
+def is_written(path: Path, content: bytes) -> bool:
+    """Say whether a file is there with this content."""
+    try:
+        return path.is_file() and path.read_bytes() == content
+    except OSError:
+        return False
 
 
 def tape_files(name: str, tape: Tape) -> tuple[TapeFacts, dict[str, bytes]]:

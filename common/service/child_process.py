@@ -198,7 +198,7 @@ class ChildProcess:
 
 
 def _memory_limit(options: ChildOptions) -> int | None:
-    if options.memory_bytes is not None or options.device != "cpu":
+    if options.memory_bytes is not None or options.device.partition(":")[0] != "cpu":
         return options.memory_bytes
     from he_compare.common.memory_limits import most_memory
 

@@ -89,7 +89,7 @@ def serve(
         http=ImpatientProtocol,
         ws="none",
         lifespan="off",
-        log_level="warning",
+        log_level="error",
         access_log=False,
         proxy_headers=False,
         server_header=False,

@@ -17,7 +17,7 @@ from he_compare.common.environment import fingerprint_environment
 from he_compare.common.files import write_atomic
 from he_compare.common.run.records import RunRecord
 from he_compare.common.run.store import RunFolder
-from he_compare.common.run.tape import PUBLIC_SUFFIX
+from he_compare.common.run.tape import PUBLIC_SUFFIX, is_written
 from he_compare.common.stopping import as_stop_signal
 from he_compare.common.types import Status
 from he_compare.comparisons.measuring.measurer import CellMeasurer, describe_cell, ended
@@ -89,8 +89,8 @@ class CellLog:
         self._ended.add(cell.identity)
         for name, content in measured.files.items():
             path = self.folder.path / name
-            # What is named after its content is written once.
-            if not (name.endswith(PUBLIC_SUFFIX) and path.is_file()):
+            # What is named after its content is written once, and again where it was damaged.
+            if not (name.endswith(PUBLIC_SUFFIX) and is_written(path, content)):
                 write_atomic(path, content)
         record = measured.record
         if measured.trace:

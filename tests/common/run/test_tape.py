@@ -96,3 +96,12 @@ def test_a_name_in_a_record_that_is_no_file_of_the_run_is_told_not_raised(
         told = facts.model_copy(update={changed: name})
         if told.file:
             assert "is not valid" in tape_problem(tmp_path, told)
+
+
+def test_public_material_that_was_damaged_is_written_again(tmp_path: Path) -> None:
+    """It is named after its content, so that the file of one cell serves the next."""
+    kept = Tape(np.array([0, 3]), [b"one", b"two"], b"public material")
+    facts = write_tape(tmp_path, "cell", kept)
+    (tmp_path / facts.public_file).write_bytes(b"public mXterial")
+    assert write_tape(tmp_path, "cell", kept) == facts
+    assert (tmp_path / facts.public_file).read_bytes() == b"public material"
