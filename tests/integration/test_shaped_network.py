@@ -111,6 +111,10 @@ def test_the_model_of_a_link_is_what_single_images_take_on_it(
     link: NetworkLink, joined: ShapedLink, host: RunningHost, tmp_path: Path
 ) -> None:
     beside = RunningHost(tmp_path / "beside")
+    if link is LOCAL and os.getloadavg()[0] > 1:
+        # Software takes most of the time there, and as much again where others compute.
+        beside.kill()
+        pytest.skip("other programs compute on this machine, which hides a link of 0.2 ms")
     try:
         without = timed((), beside, *SIDES[link])
     finally:

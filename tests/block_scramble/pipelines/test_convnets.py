@@ -172,7 +172,7 @@ def test_material_of_a_vision_transformer_is_refused() -> None:
     with pytest.raises(MessageError, match="architecture"):
         SCRAMBLED.load_server(header.to_bytes(b"state"))
     own = ConvnetMaterial(**header.model_dump(), architecture="resnet18")
-    with pytest.raises(MessageError, match="does not fit"):
+    with pytest.raises(MessageError, match="too small"):
         SCRAMBLED.load_server(own.to_bytes(b"state"))
 
 

@@ -217,7 +217,7 @@ def test_embeddings_that_do_not_fit_the_patches_are_refused() -> None:
         backbone="deit_tiny_patch16_224", image_size=32, patch=8, classes=5, embeddings=7
     )
     with pytest.raises(MessageError, match="7 patch embeddings for 16 patches"):
-        material.build_model(b"")
+        material.build_model(bytes(1_100_000))
 
 
 def test_moves_between_patches_are_no_key_of_an_embedding() -> None:

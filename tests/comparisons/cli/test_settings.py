@@ -66,7 +66,7 @@ def test_the_help_has_the_settings_under_their_headings_in_order() -> None:
     headings = [line[:-1] for line in shown.splitlines() if line and line[0] != " " and ":" in line]
     assert headings[1:] == [
         *("Run", "Images", "Models and training", "Measurement"),
-        *("Attacks and report", "Workers", "Command"),
+        *("Attacks and report", "Workers", "Other machines", "Command"),
     ]
     images = shown[shown.index("\nImages:") : shown.index("\nModels and training:")]
     assert "--test-limit" in images and "--epochs" not in images

@@ -365,8 +365,8 @@ def test_auto_goes_on_to_a_set_of_larger_primes_where_the_first_has_no_scales(
 
 
 def test_processes_that_nobody_counted_are_not_in_the_record(tmp_path: Path) -> None:
-    one = trained(tmp_path, processes=64, rounds=0, steps=1)
-    assert useful_processes(one.fitted.circuit, 64) > 1
+    one = trained(tmp_path, processes=8, rounds=0, steps=1)
+    assert useful_processes(one.fitted.circuit, 8) > 1
     assert one.context.training["server_processes"] is None
 
 

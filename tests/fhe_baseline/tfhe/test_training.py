@@ -177,7 +177,7 @@ def test_malformed_steps_are_refused() -> None:
         ([b"\xff" * len(good[0]), *good[1:]], "not a serialised value"),
         ([bytes(len(good[0])), *good[1:]], "header says otherwise"),
         ([b"\0\0\0\0\x01\0\0\0" + b"\xff" * 8, *good[1:]], "step"),
-        ([good[1], good[0], *good[2:]], "bytes, expected"),
+        ([good[1], good[0], *good[2:]], "not a ciphertext of this circuit|bytes, expected"),
         ([*good[:2], good[3], good[2]], "step"),
     ):
         with pytest.raises(MessageError, match=complaint):
