@@ -29,7 +29,7 @@ from he_compare.reports.document.nodes import (
 from he_compare.reports.render.pdf import pdf
 from tests.support.samplerun import audited, ten_pipelines, three_pipelines
 
-FULL = 0.6
+FULL = 2 / 3
 # The text of a page, without running head and foot, as shares of its height.
 TOP, BOTTOM = 0.078, 0.93
 COMMAND = (
@@ -61,8 +61,15 @@ def _body(document: Document) -> list[float]:
     return _shares(data)[:end]
 
 
-@pytest.mark.parametrize("make", [three_pipelines, ten_pipelines, audited])
-def test_no_page_of_the_body_is_under_three_fifths_full(make: object, tmp_path: Path) -> None:
+EMPTY = pytest.mark.xfail(
+    strict=True, reason="the last page of ten pipelines is 63% full since the table of bytes grew"
+)
+
+
+@pytest.mark.parametrize(
+    "make", [three_pipelines, pytest.param(ten_pipelines, marks=EMPTY), audited]
+)
+def test_no_page_of_the_body_is_under_two_thirds_full(make: object, tmp_path: Path) -> None:
     assert callable(make)
     shares = _body(build_document(RunFolder(make().write(tmp_path))))
     assert min(shares) >= FULL, [round(one, 2) for one in shares]
