@@ -172,7 +172,8 @@ def test_leftovers_in_a_run_are_swept_by_the_next_command(
     (run / "predictions" / f"{'0' * 16}.npz").write_bytes(b"of a cell that was killed")
     (run / ".workers").mkdir()
     (run / ".workers" / "test.npy").write_bytes(b"images in the clear")
-    for name in (".hec-0123456789abcdef.part", "tape/.x.tape.abcdefgh", ".pictures.npz.k4_9xyzw"):
+    of_a_tape = f"tape/.{'0' * 16}.tape.abcdefgh"
+    for name in (".hec-0123456789abcdef.part", of_a_tape, ".pictures.npz.k4_9xyzw"):
         (run / name).parent.mkdir(exist_ok=True)
         (run / name).write_bytes(b"half")
     assert compare() == 0
