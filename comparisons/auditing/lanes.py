@@ -1,9 +1,10 @@
 """Attacks cells beside each other: one lane per process, each with its own part of the cells.
 
-Cells go out in the order of the audit. Those that may share work keep to the lane that took the
-first of them. A pipeline whose key is only in the memory of one process is attacked there; when
-that process is lost, the pipeline is opened again elsewhere, with its key gone. A cell whose
-process was lost waits until the others are done, and is given up when it takes a second one along.
+Cells go out in the order of the audit; those that may share work keep to the lane that took the
+first of them. A pipeline whose key is only in the memory of one process is attacked there, and
+first, so that nothing is left at the end that one process alone may do; when that process is lost,
+the pipeline is opened again elsewhere, with its key gone. A cell whose process was lost waits until
+the others are done, and is given up when it takes a second one along.
 """
 
 from __future__ import annotations
@@ -78,7 +79,10 @@ class LostLane:
 
 
 class CellQueue:
-    """Hands out cells in their order, each to a lane that may take it. For use by many threads."""
+    """Hands out cells in their order, to each lane what it may take: what it holds comes first.
+
+    For use by many threads.
+    """
 
     def __init__(self, cells: Sequence[AuditCell]) -> None:
         self._waiting = list(cells)
@@ -94,11 +98,13 @@ class CellQueue:
     def take(self, lane: Lane) -> AuditCell | None:
         """Return the next cell for a lane; None where none of what waits is for it."""
         with self._lock:
-            for number, cell in enumerate(self._waiting):
-                if self._may(lane.name, cell):
-                    self._owner[cell.shares] = lane.name
-                    return self._waiting.pop(number)
-        return None
+            mine = [n for n, cell in enumerate(self._waiting) if self._may(lane.name, cell)]
+            if not mine:
+                return None
+            held = [n for n in mine if self._held_by(self._waiting[n]) == lane.name]
+            cell = self._waiting.pop((held or mine)[0])
+            self._owner[cell.shares] = lane.name
+            return cell
 
     def has_for(self, lane: Lane) -> bool:
         """Say whether a cell waits that a lane may take."""
@@ -122,11 +128,12 @@ class CellQueue:
             return len(self._waiting)
 
     def _may(self, name: str, cell: AuditCell) -> bool:
-        if not cell.target.family:
-            holder = self._holder.get(cell.target.label)
-            if holder is not None:
-                return holder == name
-        return self._owner.get(cell.shares, name) == name
+        holder = self._held_by(cell)
+        return self._owner.get(cell.shares, name) == name if holder is None else holder == name
+
+    def _held_by(self, cell: AuditCell) -> str | None:
+        """Return the lane that holds what a cell attacks; None where any may attack it."""
+        return None if cell.target.family else self._holder.get(cell.target.label)
 
 
 class LaneTeam:

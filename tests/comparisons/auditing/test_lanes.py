@@ -25,7 +25,12 @@ from he_compare.comparisons.auditing import artefacts, suite
 from he_compare.comparisons.auditing.audit_cells import AuditCell, Setup, cells_of
 from he_compare.comparisons.auditing.cell_attack import CellAttacker, Finished
 from he_compare.comparisons.auditing.harness import Harness
-from he_compare.comparisons.auditing.lanes import GIVEN_UP, LaneLostError, attack_beside
+from he_compare.comparisons.auditing.lanes import (
+    GIVEN_UP,
+    CellQueue,
+    LaneLostError,
+    attack_beside,
+)
 from he_compare.comparisons.auditing.targets import Target, cipher_target
 from he_compare.comparisons.progress import ProgressReporter
 from tests.support.attackpool import InventedPool
@@ -351,6 +356,22 @@ def test_a_pipeline_is_attacked_where_its_key_is_and_elsewhere_once_that_is_lost
     before = [cell for cell in other.done if cell.target.label == "np"]
     assert len(before) + len(holder.done) >= 3
     assert all(cell.place in range(1, 10) for cell in before)
+
+
+def test_a_lane_begins_with_what_no_other_may_attack(steps: dict[str, Counted]) -> None:
+    made = targets()
+    made[2].family = ""
+    given = (setup(), made, list(steps.values()))
+    holder = ThreadLane("holder", *given, holds=[made[2].label])
+    other = ThreadLane("other", *given)
+    waiting = CellQueue(cells_of(*given))
+    for lane in (holder, other):
+        waiting.join(lane)
+    taken = [waiting.take(holder) for _ in range(4)]
+    labels = [cell.target.label for cell in taken if cell is not None]
+    assert labels == [made[2].label] * 3 + [made[0].label]
+    while (cell := waiting.take(other)) is not None:
+        assert cell.target.label != made[2].label
 
 
 @pytest.mark.parametrize("name", ["records.jsonl", "../x", "attacks/../../x", "/etc/x", "attacks"])
