@@ -67,8 +67,8 @@ def tool_version() -> str:
         return "0+uninstalled"
 
 
-@cache
-def _package_versions() -> dict[str, str]:
+def installed_packages() -> dict[str, str]:
+    """Return the versions of the packages that matter, as they are installed at this moment."""
     versions = {}
     for name in PACKAGES:
         try:
@@ -76,6 +76,11 @@ def _package_versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             versions[name] = "not installed"
     return versions
+
+
+@cache
+def _package_versions() -> dict[str, str]:
+    return installed_packages()
 
 
 @cache

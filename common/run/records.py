@@ -522,6 +522,7 @@ class RunRecord(Record):
     )
     servers_replaced: int | None = Field(
         default=None,
+        ge=0,
         description="Processes of the server that ended in this cell, by a message or otherwise, "
         "and were replaced by new ones; none: not known, in older records, or no server",
     )

@@ -114,13 +114,13 @@ def _require_plain(response: httpx.Response) -> None:
         raise MessageError(f"it sends to another address (status {response.status_code})")
     coding = response.headers.get("content-encoding", "identity")
     if coding.strip().lower() not in ("", "identity"):
-        raise MessageError(f"its answer has the encoding {_short(coding)!r}, not asked for")
+        raise MessageError(f"its answer has the encoding {one_line(coding)!r}, not asked for")
 
 
 def _read_body(response: httpx.Response, most: int, end: float | None) -> bytes:
     declared = response.headers.get("content-length", "")
     if declared.isdigit() and (len(declared) > 15 or int(declared) > most):
-        raise MessageError(f"it announces {_short(declared)} bytes, more than {most}")
+        raise MessageError(f"it announces {one_line(declared)} bytes, more than {most}")
     chunks: list[bytes] = []
     size = 0
     for chunk in response.iter_raw():
@@ -169,7 +169,7 @@ def _seconds(answer: Answer, header: str) -> float:
     except ValueError:
         seconds = math.nan
     if not math.isfinite(seconds) or seconds < 0:
-        raise MessageError(f"it says that it worked {_short(text)!r} seconds")
+        raise MessageError(f"it says that it worked {one_line(text)!r} seconds")
     return _within(seconds, answer, "it says that it worked")
 
 
@@ -177,32 +177,37 @@ def read_pid(answer: Answer) -> int:
     """Return the number of the server's process."""
     text = answer.headers.get("compare-pid", "")
     if not (text.isascii() and text.isdigit() and len(text) <= 10):
-        raise MessageError(f"it gives {_short(text)!r} as the number of its process")
+        raise MessageError(f"it gives {one_line(text)!r} as the number of its process")
     return int(text)
 
 
 def read_timings(answer: Answer) -> list[tuple[Stage, Per, float, int]]:
-    """Return the stages that the server timed: stage, what a sample is, seconds and images."""
+    """Return the stages that the server timed: stage, what a sample is, seconds and images.
+
+    Stages do not nest, so all of them together took no longer than the exchange.
+    """
     entries = _json(answer.headers.get("compare-timings", "").encode(), "its timings")
     if not isinstance(entries, list) or len(entries) > MOST_TIMINGS:
         raise MessageError(f"its timings are no list of at most {MOST_TIMINGS} entries")
-    return [_timing(one, answer) for one in entries]
+    found = [_timing(one, answer) for one in entries]
+    _within(sum(seconds for _, _, seconds, _ in found), answer, "it says that its stages took")
+    return found
 
 
 def _timing(entry: object, answer: Answer) -> tuple[Stage, Per, float, int]:
     if not isinstance(entry, list) or len(entry) != 4:
-        raise MessageError(f"its timings hold {_short(entry)}, not stage, unit, seconds and images")
+        raise MessageError(f"its timings hold {one_line(entry)}, not stage, unit, seconds and images")
     stage, per, seconds, items = entry
     try:
         stage, per = Stage(stage), Per(per)
     except ValueError:
-        raise MessageError(f"its timings name {_short([stage, per])}") from None
+        raise MessageError(f"its timings name {one_line([stage, per])}") from None
     if stage in OF_THE_DRIVER:
         raise MessageError(f"its timings name {stage}, which a server cannot time")
     if not _is_number(seconds) or seconds < 0:
-        raise MessageError(f"its timings hold {_short(seconds)} seconds")
-    if not _is_count(items, MOST_ITEMS):
-        raise MessageError(f"its timings hold {_short(items)} images")
+        raise MessageError(f"its timings hold {one_line(seconds)} seconds")
+    if not _is_count(items, MOST_ITEMS) or items < 1:
+        raise MessageError(f"its timings hold {one_line(items)} images")
     return stage, per, _within(float(seconds), answer, f"it says that {stage} took"), items
 
 
@@ -218,10 +223,10 @@ def read_verbs(answer: Answer) -> tuple[str, ...]:
     """Return what can be called on the server."""
     verbs = read_object(answer.body).get("verbs")
     if not isinstance(verbs, list) or not 0 < len(verbs) <= MOST_VERBS:
-        raise MessageError(f"its verbs are {_short(verbs)}")
+        raise MessageError(f"its verbs are {one_line(verbs)}")
     for one in verbs:
         if not isinstance(one, str) or len(one) > MOST_VERB_CHARACTERS or not _VERB.fullmatch(one):
-            raise MessageError(f"one of its verbs is {_short(one)}")
+            raise MessageError(f"one of its verbs is {one_line(one)}")
     return tuple(verbs)
 
 
@@ -229,13 +234,15 @@ def read_session_id(answer: Answer) -> str:
     """Return the name of a session that was opened: letters, digits, - and _, for a path."""
     name = read_object(answer.body).get("session")
     if not isinstance(name, str) or not _SESSION.fullmatch(name):
-        raise MessageError(f"it names the session {_short(name)}")
+        raise MessageError(f"it names the session {one_line(name)}")
     return name
 
 
 def read_status(answer: Answer) -> ServerStatus:
     """Return what a server says of its process."""
     told = read_object(answer.body)
+    if not _is_count(told.get("processes", 0) or 0, MOST_ITEMS):
+        raise MessageError(f"its status is of {one_line(told.get('processes'))} processes")
     pid, ready, peak = told.get("pid"), told.get("ready"), told.get("peak_bytes")
     limit, replaced, reason = (
         told.get("batch_limit"),
@@ -243,38 +250,24 @@ def read_status(answer: Answer) -> ServerStatus:
         told.get("last_replaced", ""),
     )
     if not _is_count(pid, 2**31) or not isinstance(ready, bool):
-        raise MessageError(f"its status is of process {_short(pid)}, ready {_short(ready)}")
+        raise MessageError(f"its status is of process {one_line(pid)}, ready {one_line(ready)}")
     if not _is_count(peak, MOST_PEAK_BYTES) or not _is_count(replaced, MOST_ITEMS):
         raise MessageError(
-            f"its status has a peak of {_short(peak)} bytes, {_short(replaced)} processes replaced"
+            f"its status has a peak of {one_line(peak)} bytes, {one_line(replaced)} processes replaced"
         )
     if limit is not None and not _is_count(limit, MOST_ITEMS):
-        raise MessageError(f"its status has a batch limit of {_short(limit)}")
+        raise MessageError(f"its status has a batch limit of {one_line(limit)}")
     if not isinstance(reason, str):
-        raise MessageError(f"its status has the reason {_short(reason)}")
-    return ServerStatus(pid, ready, peak, limit, replaced, _short(reason))
+        raise MessageError(f"its status has the reason {one_line(reason)}")
+    return ServerStatus(pid, ready, peak, limit, replaced, one_line(reason))
 
 
 def read_object(body: bytes) -> Mapping[str, Any]:
     """Parse a JSON object. Raises MessageError."""
     found = _json(body, "its answer")
     if not isinstance(found, dict):
-        raise MessageError(f"its answer is no JSON object but {_short(found)}")
+        raise MessageError(f"its answer is no JSON object but {one_line(found)}")
     return found
-
-
-def error_words(answer: Answer) -> str:
-    """Return what a refusal says, on one line that can be printed, at most 300 characters."""
-    try:
-        error = read_object(answer.body).get("error")
-    except MessageError:
-        error = None
-    if isinstance(error, dict) and isinstance(error.get("message"), str):
-        kind = error.get("kind")
-        told = f"{kind}: {error['message']}" if isinstance(kind, str) else error["message"]
-        fix = error.get("fix")
-        return _short(f"{told} ({fix})" if isinstance(fix, str) and fix else told)
-    return _short(answer.body[:MOST_WORDS].decode(errors="replace")) or "without a reason"
 
 
 def _json(body: bytes, what: str) -> Any:
@@ -282,7 +275,7 @@ def _json(body: bytes, what: str) -> Any:
         return json.loads(body, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         raise MessageError(
-            f"{what} {_short(body[:80].decode(errors='replace'))!r} is no JSON"
+            f"{what} {one_line(body[:80].decode(errors='replace'))!r} is no JSON"
         ) from None
 
 
@@ -303,7 +296,7 @@ def _is_count(value: object, most: int) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most
 
 
-def _short(value: object) -> str:
+def one_line(value: object) -> str:
     """Spell a value of the other side on one line: no more than a line, nothing unseen."""
     try:
         text = value if isinstance(value, str) else repr(value)

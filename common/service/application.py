@@ -1,22 +1,23 @@
 """The HTTP application of a front: sessions, public material in once, then calls to verbs.
 
-Routes, all under ``/v1``: ``GET host``; ``POST sessions`` (JSON: pipeline, threads, device, driver,
-process, call_seconds); in ``sessions/ID``: ``PUT public`` (the public material), ``POST call/VERB``
-(framed messages), ``POST threads`` (JSON: threads), ``GET status``; ``DELETE sessions/ID``. Every
-request carries the bearer token that the driver knows. Errors are JSON ``{"error": {"kind",
-"message", "fix"}}``. Nothing that is sent is read or computed on in this process: it is kept, or
-handed to the session's child. Headers that start with ``compare-`` carry instrumentation and are
-left out of the bytes that are counted.
+Routes, all under ``/v1``: ``GET host``; ``POST driver`` (JSON: driver, process) and ``DELETE
+driver/PROCESS``; ``POST sessions`` (JSON: pipeline, threads, device, driver, process,
+call_seconds); in ``sessions/ID``: ``PUT public`` (the public material), ``POST call/VERB`` (framed
+messages), ``POST threads`` (JSON: threads), ``GET status``; ``DELETE sessions/ID``. Every request
+carries the bearer token that the driver knows; the header ``compare-process`` says which driver
+sent it. Errors are JSON ``{"error": {"kind", "message", "fix"}}``. Nothing that is sent is read or
+computed on in this process: it is kept, or handed to the session's child. Headers that start with
+``compare-`` carry instrumentation and are left out of the bytes that are counted.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 import time
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
@@ -25,27 +26,32 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from he_compare.common.environment import tool_version
+from he_compare.common.service.bodies import HeldBytes, HeldResponse, HeldShare, pieces_of
+from he_compare.common.service.doorway import VISIT
+from he_compare.common.service.driver_lease import PROCESS_HEADER
 from he_compare.common.service.refusals import ChildReply, RefusedRequest
 from he_compare.common.service.service_session import ServiceSession
-from he_compare.common.service.sessions import SessionRequest, SessionTable
+from he_compare.common.service.session_requests import (
+    MAX_REQUEST_JSON,
+    driver_asked,
+    is_name,
+    session_asked,
+    threads_asked,
+)
+from he_compare.common.service.sessions import SessionTable
+from he_compare.common.service.slow_requests import REQUEST_SECONDS, in_time
+from he_compare.common.visible_text import visible
 
 Handler = Callable[[Request], Awaitable[Response]]
-MAX_REQUEST_JSON = 1 << 16
-MAX_NAME = 200
-MAX_THREADS = 1024
-MAX_CALL_SECONDS = 1e9
 CLIENT_IS_GONE = 499
 
 
-class TooLargeError(RefusedRequest):
-    """A body exceeds the limit that the front was started with."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(413, "TooLargeError", message)
-
-
 class ServiceApplication:
-    """What a front answers. ``facts``: makes the JSON of ``GET /v1/host``."""
+    """What a front answers. ``facts``: makes the JSON of ``GET /v1/host``.
+
+    ``changed``: says, in words, what of the software here is not what it was when the front was
+    started; '' for nothing. It is asked on a thread of its own at the opening of each session.
+    """
 
     def __init__(
         self,
@@ -53,16 +59,21 @@ class ServiceApplication:
         *,
         token: str,
         facts: Callable[[SessionTable], str] | None = None,
+        changed: Callable[[], str] | None = None,
     ) -> None:
         self._table = table
         self._expected = f"Bearer {token}".encode()
         self._facts = facts or plain_facts
+        self._changed = changed
+        self._held = HeldBytes(table.limits.most_held)
 
     def asgi(self) -> ASGIApp:
         """Return the ASGI application: whoever has not the token learns nothing else of it."""
         session = "/v1/sessions/{session}"
         routes = [
             ("/v1/host", self._host, "GET"),
+            ("/v1/driver", self._begin_driver, "POST"),
+            ("/v1/driver/{process}", self._end_driver, "DELETE"),
             ("/v1/sessions", self._open, "POST"),
             (session, self._end, "DELETE"),
             (f"{session}/public", self._put_public, "PUT"),
@@ -76,6 +87,7 @@ class ServiceApplication:
 
         async def answer(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] != "http" or self._knows_token(scope):
+                self._welcome(scope)
                 await served(scope, receive, send)
                 return
             stranger = RefusedRequest(401, "Unauthorized", "missing or wrong bearer token")
@@ -89,48 +101,91 @@ class ServiceApplication:
         sent = [text for name, text in scope["headers"] if name == b"authorization"]
         return len(sent) == 1 and hmac.compare_digest(sent[0], self._expected)
 
+    def _welcome(self, scope: Scope) -> None:
+        """Note whose connection a request came over: no stranger can take its place then."""
+        visit = scope.get("state", {}).get(VISIT)
+        if visit is None:
+            return
+        visit.shown()
+        named = [text for name, text in scope["headers"] if name == PROCESS_HEADER.encode()]
+        process = named[0].decode("latin-1") if len(named) == 1 else ""
+        if is_name(process):
+            self._table.lease.meet(process, visit)
+
     async def _host(self, request: Request) -> Response:
         return Response(self._facts(self._table), media_type="application/json")
 
+    async def _begin_driver(self, request: Request) -> Response:
+        driver, process = driver_asked(await self._read(request, MAX_REQUEST_JSON))
+        self._table.serve_driver(driver, process)
+        return JSONResponse({"driver": driver})
+
+    async def _end_driver(self, request: Request) -> Response:
+        await self._table.leave_driver(request.path_params["process"])
+        return JSONResponse({})
+
     async def _open(self, request: Request) -> Response:
-        name = self._table.open(_request_of(await self._read(request, MAX_REQUEST_JSON)))
-        return JSONResponse({"session": name})
+        asked = session_asked(await self._read(request, MAX_REQUEST_JSON))
+        if self._changed is not None and (what := await asyncio.to_thread(self._changed)):
+            raise RefusedRequest(
+                409,
+                "SoftwareChanged",
+                f"the software of this host was changed while it ran: {what}",
+                "start the host again",
+            )
+        return JSONResponse({"session": self._table.open(asked)})
 
     async def _end(self, request: Request) -> Response:
         name = request.path_params["session"]
         self._table.find(name)
-        self._table.end(name, "its driver ended it")
+        await self._table.end_here(name, why="its driver ended it")
         return JSONResponse({"session": name})
 
     async def _put_public(self, request: Request) -> Response:
         session = self._session(request)
-        pieces = self._pieces(request, self._table.limits.max_body)
-        return await self._told(session, session.give_public(pieces), shows_verbs=True)
+        return await self._told(session, session.give_public(self._received(request)))
 
     async def _call(self, request: Request) -> Response:
         session, verb = self._session(request), request.path_params["verb"]
         session.require(verb)
-        pieces = [one async for one in self._pieces(request, self._table.limits.max_body)]
-        start = time.perf_counter()
-        response = await self._told(session, session.call(verb, pieces))
+        share = self._held.share()
+        try:
+            async with session.receiving():
+                pieces = [one async for one in self._received(request, share)]
+            start = time.perf_counter()
+            response = await self._told(session, session.call(verb, pieces), share=share)
+        except BaseException:
+            share.close()
+            raise
         # What is neither on the way here nor on the way back.
         response.headers["compare-held"] = f"{time.perf_counter() - start:.9f}"
         return response
 
     async def _told(
-        self, session: ServiceSession, answer: Awaitable[ChildReply], *, shows_verbs: bool = False
+        self,
+        session: ServiceSession,
+        answer: Awaitable[ChildReply],
+        *,
+        share: HeldShare | None = None,
     ) -> Response:
-        """Return a child's answer, or why there is none, with what is to be known of the child."""
+        """Return a child's answer, or why there is none, with what is to be known of the child.
+
+        ``share``: of memory, for the body of an answer; without it the answer is of verbs.
+        """
         response: Response
         try:
             reply = await answer
+            if share is not None:
+                share.hold(len(reply.body))
         except RefusedRequest as error:
             response = _error(error)
+            if share is not None:
+                share.close()
         else:
             response = (
                 JSONResponse({"verbs": list(reply.verbs)})
-                if shows_verbs
-                else Response(reply.body, media_type="application/octet-stream")
+                if share is None
+                else HeldResponse(reply.body, share, media_type="application/octet-stream")
             )
             response.headers["compare-seconds"] = f"{reply.seconds:.9f}"
             response.headers["compare-timings"] = reply.timings
@@ -139,32 +194,30 @@ class ServiceApplication:
 
     async def _threads(self, request: Request) -> Response:
         session = self._session(request)
-        told = _json_of(await self._read(request, MAX_REQUEST_JSON))
-        threads = _threads_of(told)
+        threads = threads_asked(await self._read(request, MAX_REQUEST_JSON))
+        self._table.heard(request.path_params["session"])
         kept = await session.set_threads(threads)
         return JSONResponse({"threads": threads, "kept": kept}, headers=_about_child(session))
 
     async def _status(self, request: Request) -> Response:
-        return JSONResponse(await self._session(request).status())
+        session = self._session(request)
+        self._table.heard(request.path_params["session"])
+        return JSONResponse(await session.status())
 
     def _session(self, request: Request) -> ServiceSession:
         return self._table.find(request.path_params["session"])
 
     async def _read(self, request: Request, most: int) -> bytes:
-        return b"".join([piece async for piece in self._pieces(request, most)])
+        async with in_time(REQUEST_SECONDS):
+            return b"".join([piece async for piece in pieces_of(request, most)])
 
-    async def _pieces(self, request: Request, most: int) -> AsyncIterator[bytes]:
-        """Yield the body as it comes. Raises TooLargeError, before it is read where it says so."""
-        declared = request.headers.get("content-length", "0")
-        if declared.isdigit() and int(declared[:20]) > most:
-            raise TooLargeError(f"body of {declared[:20]} bytes exceeds {most}")
-        size = 0
-        async for piece in request.stream():
-            size += len(piece)
-            if size > most:
-                raise TooLargeError(f"body exceeds {most} bytes")
-            if piece:
-                yield piece
+    async def _received(
+        self, request: Request, share: HeldShare | None = None
+    ) -> AsyncIterator[bytes]:
+        """Yield the body of a request to a session, which has been heard of once all is there."""
+        async for piece in pieces_of(request, self._table.limits.max_body, share):
+            yield piece
+        self._table.heard(request.path_params["session"])
 
 
 def _about_child(session: ServiceSession) -> dict[str, str]:
@@ -203,55 +256,8 @@ def plain_facts(table: SessionTable) -> str:
 
 
 def _error(error: RefusedRequest) -> JSONResponse:
-    told = {"kind": error.kind, "message": error.message}
+    """Return an error as JSON: whatever is in its words, a line of them can be sent and printed."""
+    told = {"kind": visible(error.kind), "message": visible(error.message)}
     if error.fix:
-        told["fix"] = error.fix
+        told["fix"] = visible(error.fix)
     return JSONResponse({"error": told}, status_code=error.status)
-
-
-def _request_of(body: bytes) -> SessionRequest:
-    """Read what a driver asks for. Raises RefusedRequest naming what is wrong."""
-    told = _json_of(body)
-    known = {"pipeline", "threads", "device", "driver", "process", "call_seconds"}
-    if unknown := sorted(set(told) - known):
-        raise _malformed(f"unknown field {unknown[0][:MAX_NAME]!r}")
-    texts = {"pipeline": "", "device": "cpu", "driver": "", "process": ""}
-    for name in texts:
-        value = told.get(name, texts[name])
-        if not isinstance(value, str) or len(value) > MAX_NAME or not value.isprintable():
-            raise _malformed(f"{name} is no text of at most {MAX_NAME} characters")
-        texts[name] = value
-    threads, seconds = _threads_of(told), told.get("call_seconds")
-    if seconds is not None and not (
-        type(seconds) in (int, float) and 0 < seconds <= MAX_CALL_SECONDS
-    ):
-        raise _malformed(f"call_seconds is no number above 0 and up to {MAX_CALL_SECONDS:g}")
-    return SessionRequest(
-        texts["pipeline"],
-        threads,
-        texts["device"],
-        texts["driver"],
-        texts["process"],
-        None if seconds is None else float(seconds),
-    )
-
-
-def _json_of(body: bytes) -> dict[str, Any]:
-    try:
-        told = json.loads(body)
-    except (ValueError, RecursionError):
-        raise _malformed("the request is no JSON") from None
-    if not isinstance(told, dict):
-        raise _malformed("the request is no JSON object")
-    return told
-
-
-def _threads_of(told: dict[str, Any]) -> int:
-    threads = told.get("threads")
-    if type(threads) is not int or not 1 <= threads <= MAX_THREADS:
-        raise _malformed(f"threads is no whole number from 1 to {MAX_THREADS}")
-    return threads
-
-
-def _malformed(message: str) -> RefusedRequest:
-    return RefusedRequest(400, "MessageError", message)

@@ -181,7 +181,7 @@ def _error(status: int, kind: str, message: str) -> dict[str, Any]:
 
 
 def timing_entries(clock: Any) -> list[list[Any]]:
-    """Return a clock's samples as lists of stage, unit, seconds and images.
+    """Return a clock's samples as lists of stage, unit, seconds and images, of which one at least.
 
     Many samples of one stage are summed into one.
     """
@@ -193,7 +193,7 @@ def timing_entries(clock: Any) -> list[list[Any]]:
         if count > MAX_TIMING_ENTRIES:
             values, items = [sum(values)], [sum(items)]
         entries += [
-            [stage.value, per.value, round(seconds, 9), n]
+            [stage.value, per.value, round(seconds, 9), max(n, 1)]
             for seconds, n in zip(values, items, strict=True)
         ]
     return entries

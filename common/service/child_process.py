@@ -27,6 +27,7 @@ LAST_WORDS = 4096
 # How long a child that has closed its pipe may take to end by itself, so that it says how.
 LAST_SECONDS = 1.0
 END_SECONDS = 10.0
+STOPPED = "it was stopped"
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,9 @@ class ChildProcess:
         self._lock = threading.Lock()
         self._exited = threading.Event()
         self._ended_for: tuple[str, bool] | None = None
+        # Pipes are closed by whoever uses them last: the number of one that was closed may by then
+        # be that of another file.
+        self._asking = self._closing = False
         self._words = b""
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "he_compare.common.service.child"],
@@ -129,6 +133,20 @@ class ChildProcess:
 
         ``end`` from another thread ends the waiting. Raises ChildEndedError where none comes.
         """
+        with self._lock:
+            if self._closing:
+                raise ChildEndedError(STOPPED)
+            self._asking = True
+        try:
+            return self._asked(order, pieces, size)
+        finally:
+            with self._lock:
+                self._asking = False
+                last = self._closing
+            if last:
+                self._close_pipes()
+
+    def _asked(self, order: Mapping[str, Any], pieces: Iterable[bytes], size: int) -> PipeFrame:
         try:
             send_frame(self._orders, order, pieces, size)
             answer = receive_frame(cast(BinaryIO, self._answers), self._max_body)
@@ -157,14 +175,20 @@ class ChildProcess:
         return ChildEndedError(why, late=late)
 
     def close(self) -> None:
-        """End it and remove its folder; may be called twice."""
-        self.end("it was stopped")
+        """End it and remove its folder; may be called twice, also while it is asked."""
+        self.end(STOPPED)
         self._exited.wait(END_SECONDS)
+        with self._lock:
+            self._closing, last = True, not self._asking
+        if last:
+            self._close_pipes()
+        shutil.rmtree(self._home, ignore_errors=True)
+
+    def _close_pipes(self) -> None:
         for stream in (self._process.stdin, self._process.stdout):
             if stream:
                 with contextlib.suppress(OSError):
                     stream.close()
-        shutil.rmtree(self._home, ignore_errors=True)
 
     def memory_words(self) -> str:
         """Say how much it may allocate."""

@@ -8,6 +8,7 @@ connection has what is left of the exchange as its limit.
 from __future__ import annotations
 
 import contextlib
+import socket
 import ssl
 import time
 from collections.abc import Iterable, Iterator
@@ -17,6 +18,8 @@ from typing import Any
 import httpcore
 import httpx
 
+# TLS copies what it is given before it sends any of it.
+WRITTEN_AT_ONCE = 1 << 20
 # By time.perf_counter; None: no end.
 _END: ContextVar[float | None] = ContextVar("end of the exchange", default=None)
 
@@ -47,12 +50,23 @@ class _EndingStream(httpcore.NetworkStream):
 
     def __init__(self, inner: httpcore.NetworkStream) -> None:
         self._inner = inner
+        self._socket: socket.socket = inner.get_extra_info("socket")
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         return self._inner.read(max_bytes, _left(timeout, httpcore.ReadTimeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._inner.write(buffer, _left(timeout, httpcore.WriteTimeout))
+        """Write all of it. The inner stream would give each part that the other end takes in the
+        whole limit; here every part has what is left then."""
+        left = memoryview(buffer)
+        try:
+            while left:
+                self._socket.settimeout(_left(timeout, httpcore.WriteTimeout))
+                left = left[self._socket.send(left[:WRITTEN_AT_ONCE]) :]
+        except TimeoutError as error:
+            raise httpcore.WriteTimeout(str(error)) from error
+        except OSError as error:
+            raise httpcore.WriteError(str(error)) from error
 
     def start_tls(
         self,

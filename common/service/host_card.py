@@ -7,11 +7,12 @@ results under the same name.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
@@ -21,11 +22,16 @@ from he_compare.common.errors import MessageError
 from he_compare.common.machine import machine_word
 from he_compare.common.module_outline import spec_of
 from he_compare.common.run.records import EnvironmentFingerprint
+from he_compare.common.service.parsing import parsed_as_hostile, strict_json
 from he_compare.common.software import Software, served_source_digest, software_here
+from he_compare.common.visible_text import visible
 
 MOST_CARD_BYTES = 1 << 16
 MOST_PIPELINES = 1_000
 DIGITS = 12
+# Of any text, list and table in a card, and the largest number: of bytes, as no machine has them.
+MOST_CHARACTERS, MOST_ENTRIES, MOST_NUMBER = 200, 1_000, 1 << 60
+MOST_LOAD = 1e6
 Word = Annotated[str, StringConstraints(max_length=200)]
 
 
@@ -49,11 +55,14 @@ class HostCard(BaseModel):
     driver: Word = ""
 
 
-def card_here() -> HostCard:
-    """Return what this process says of itself as a host."""
+def card_here(*, afresh: bool = False) -> HostCard:
+    """Return what this process says of itself as a host.
+
+    ``afresh``: read packages and source files again, which may have changed since it started.
+    """
     return HostCard(
-        software=software_here(),
-        source=served_source_digest(),
+        software=software_here(afresh=afresh),
+        source=served_source_digest(afresh=afresh),
         environment=fingerprint_environment(1),
         machine=machine_word(),
         pipelines=list(plugins.discover("pipelines")),
@@ -75,17 +84,70 @@ def card_now(card: HostCard, sessions: int, driver: str) -> HostCard:
 
 
 def read_card(body: bytes) -> HostCard:
-    """Parse what a host says of itself. Raises MessageError."""
+    """Parse what a host says of itself. Raises MessageError.
+
+    No text in it has more than a line, or what a terminal obeys, and every number is one that a
+    machine can have.
+    """
     if len(body) > MOST_CARD_BYTES:
         raise MessageError(f"it says {len(body)} bytes of itself, more than {MOST_CARD_BYTES}")
-    try:
-        return HostCard.model_validate_json(body)
-    except (ValidationError, RecursionError) as error:
-        where = ""
-        if isinstance(error, ValidationError):
+    with parsed_as_hostile("what it says of itself"):
+        told = strict_json(body, "what it says of itself")
+        _require_plain_values(told, "it")
+        try:
+            card = HostCard.model_validate(told)
+        except ValidationError as error:
             problem = error.errors()[0]
-            where = f" ({'.'.join(map(str, problem['loc']))[:100]}: {problem['msg'][:200]})"
-        raise MessageError(f"it does not say what it is{where}") from None
+            where = ".".join(map(str, problem["loc"]))
+            words = f"{visible(where)[:100]}: {visible(problem['msg'])[:200]}"
+            raise MessageError(f"it does not say what it is ({words})") from None
+        _require_machine(card.environment)
+    return card
+
+
+def _require_plain_values(value: Any, where: str) -> None:
+    """Raise MessageError on a text, number or number of entries that no card has."""
+    if isinstance(value, dict):
+        if len(value) > MOST_ENTRIES:
+            raise MessageError(f"{where} has {len(value)} entries, more than {MOST_ENTRIES}")
+        for name, one in value.items():
+            _require_plain_values(name, f"a name in {where}")
+            _require_plain_values(one, f"{where}.{name}"[-MOST_CHARACTERS:])
+    elif isinstance(value, list):
+        if len(value) > MOST_ENTRIES:
+            raise MessageError(f"{where} has {len(value)} entries, more than {MOST_ENTRIES}")
+        for one in value:
+            _require_plain_values(one, f"{where}[]"[-MOST_CHARACTERS:])
+    elif isinstance(value, str):
+        if len(value) > MOST_CHARACTERS or not value.isprintable():
+            raise MessageError(f"{where} is no line of at most {MOST_CHARACTERS} characters")
+    elif isinstance(value, int | float) and not -MOST_NUMBER <= value <= MOST_NUMBER:
+        raise MessageError(f"{where} is a number that no machine has")
+
+
+def _require_machine(machine: EnvironmentFingerprint) -> None:
+    """Raise MessageError where the numbers are of no machine."""
+    load = machine.load_average
+    counts = (machine.memory_bytes, machine.logical_cores, machine.threads)
+    if any(one < 1 for one in counts):
+        raise MessageError(f"it has memory, cores and threads of {counts}")
+    if load is not None and not (math.isfinite(load) and 0 <= load <= MOST_LOAD):
+        raise MessageError(f"its load is {load:g}")
+
+
+def what_changed(before: HostCard, now: HostCard) -> list[str]:
+    """Say by name what of a host is not what it was when its run began."""
+    found = [
+        f"{change} before" for change in now.software.differences(before.software, "was")
+    ]
+    if now.source != before.source:
+        found.append("the source code of server halves")
+    for name in sorted(set(before.plugins) | set(now.plugins)):
+        if before.plugins.get(name) != now.plugins.get(name):
+            found.append(f"the plug-in {name!r}")
+    if now.machine != before.machine:
+        found.append("the machine")
+    return found
 
 
 def what_host_lacks(there: HostCard, here: HostCard, pipelines: Sequence[str]) -> list[str]:

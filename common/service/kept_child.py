@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from he_compare.common.errors import MessageError
 from he_compare.common.service.child_process import ChildEndedError, ChildOptions, ChildProcess
@@ -20,8 +20,10 @@ from he_compare.common.service.refusals import (
     replaced,
     reply_of,
 )
+from he_compare.common.visible_text import visible
 
 StartChild = Callable[[ChildOptions, Path, int], ChildProcess]
+Found = TypeVar("Found")
 
 
 @dataclass
@@ -44,26 +46,34 @@ class Order:
     more_seconds: float = 0.0
 
 
-class KeptChild:
-    """At most one child at a time, for one event loop; ``close`` alone may come from elsewhere."""
+@dataclass(frozen=True)
+class ChildCare:
+    """How the children of a session are kept.
 
-    def __init__(
-        self,
-        options: ChildOptions,
-        home: Path,
-        *,
-        call_seconds: float,
-        max_body: int,
-        child: ChildProcess | None = None,
-        start: StartChild = ChildProcess,
-    ) -> None:
-        """``home``: where folders of children are made. ``child``: one that was started with these
-        options already."""
-        self.options = options
+    ``home``: a folder of the front's for this session alone, which need not be there yet.
+    ``call_seconds``: the longest time of one answer; ``max_body``: its most bytes. ``child``: one
+    that was started with these options already. ``start``: makes another one.
+    """
+
+    options: ChildOptions
+    home: Path
+    call_seconds: float
+    max_body: int
+    child: ChildProcess | None = None
+    start: StartChild = ChildProcess
+
+
+class KeptChild:
+    """At most one child at a time, for one event loop; ``close`` alone may come from elsewhere.
+
+    What waits for the end of a process, or removes its files, is done on another thread.
+    """
+
+    def __init__(self, care: ChildCare) -> None:
+        self.options = care.options
         self.ended = EndedChildren()
-        self._home, self._seconds, self._max_body = home, call_seconds, max_body
-        self._start = start
-        self._child = child
+        self._care = care
+        self._child = care.child
         self._started = 0
         self._thread = ThreadPoolExecutor(1)  # waits for the child, and for nothing else
         self._closed = False
@@ -83,20 +93,20 @@ class KeptChild:
         if self._child is not None:
             return
         if self._closed:
-            raise _closed()
+            raise session_ended()
         self._started += 1
-        folder = self._home / f"child-{self._started}"
+        folder = self._care.home / f"child-{self._started}"
         try:
-            self._child = self._start(self.options, folder, self._max_body)
+            self._child = self._care.start(self.options, folder, self._care.max_body)
         except OSError as error:
             words = f"no process could be started: {error.strerror}"
             raise RefusedRequest(503, "OSError", words, "try again later") from None
 
-    def let_go(self) -> None:
+    async def let_go(self) -> None:
         """End the child, which is no loss."""
-        if self._child is not None:
-            self._child.close()
-            self._child = None
+        child, self._child = self._child, None
+        if child is not None:
+            await self._aside(child.close)
 
     def close(self) -> None:
         """End the child for good; may be called twice, from any thread."""
@@ -106,11 +116,12 @@ class KeptChild:
             child.close()
         self._thread.shutdown(wait=False)
 
-    def has_ended(self) -> bool:
+    async def has_ended(self) -> bool:
         """Say whether the child has ended since it was last asked, and count it then."""
-        if self._child is None or self._child.alive:
+        child = self._child
+        if child is None or child.alive:
             return False
-        self._lose(self._child.ending().problem)
+        await self._lose((await self._aside(child.ending)).problem)
         return True
 
     async def reply(self, order: Order) -> ChildReply:
@@ -119,23 +130,23 @@ class KeptChild:
         try:
             return reply_of(frame)
         except MessageError as error:
-            self._lose(f"it answered what is no answer: {error.problem}")
+            await self._lose(f"it answered what is no answer: {error.problem}")
             raise self._told(order) from None
 
     async def answer(self, order: Order) -> PipeFrame:
         """Give an order; errors that the child tells, and its end, become RefusedRequest."""
         child, loop = self._child, asyncio.get_running_loop()
         if child is None or self._closed:
-            raise _closed()
-        seconds = self._seconds + order.more_seconds
+            raise session_ended()
+        seconds = self._care.call_seconds + order.more_seconds
         late = f"no answer within {seconds:g} s"
         timer = loop.call_later(seconds, lambda: child.end(late, late=True))
         try:
-            frame = await loop.run_in_executor(
-                self._thread, child.ask, order.header, order.pieces, order.size
-            )
+            frame = await self._aside(child.ask, order.header, order.pieces, order.size)
         except ChildEndedError as error:
-            self._lose(error.problem)
+            if self._closed:
+                raise session_ended() from None
+            await self._lose(error.problem)
             if error.late:
                 raise RefusedRequest(504, TIMED_OUT_KIND, late) from None
             raise self._told(order) from None
@@ -146,18 +157,27 @@ class KeptChild:
         refusal = refusal_of(frame.header["error"])
         if "ends" in frame.header:
             limit = child.memory_words()
-            self._lose(f"its memory was too small (limit: {limit}): {refusal.message}")
+            await self._lose(f"its memory was too small (limit: {limit}): {refusal.message}")
             raise self._told(order)
         raise refusal
+
+    async def _aside(self, what: Callable[..., Found], *arguments: Any) -> Found:
+        """Do something on the thread that waits for the child. Raises RefusedRequest at the end."""
+        try:
+            waits = asyncio.get_running_loop().run_in_executor(self._thread, what, *arguments)
+        except RuntimeError:  # the session was ended from another thread in the meantime
+            raise session_ended() from None
+        return await waits
 
     def _told(self, order: Order) -> RefusedRequest:
         return replaced(f"the server was lost {order.when}: {self.ended.last}")
 
-    def _lose(self, why: str) -> None:
-        self.let_go()
+    async def _lose(self, why: str) -> None:
         self.ended.count += 1
-        self.ended.last = " ".join(why.split())
+        self.ended.last = visible(" ".join(why.split()))
+        await self.let_go()
 
 
-def _closed() -> RefusedRequest:
-    return RefusedRequest(410, "SessionEnded", "this session has ended")
+def session_ended() -> RefusedRequest:
+    """Return what is answered where a session was ended while something was under way."""
+    return RefusedRequest(410, "SessionEnded", "this session has ended", "open another one")

@@ -10,12 +10,14 @@ from typing import Any
 
 from he_compare.common.errors import MessageError
 from he_compare.common.service.pipe import PipeFrame
+from he_compare.common.visible_text import visible
 
 REPLACED_KIND = "ServerReplacedError"
 TIMED_OUT_KIND = "ServiceTimeoutError"
 # Longer than any clock's entries; a header must not be.
 MAX_TIMINGS_TEXT = 1 << 15
 MAX_ERROR_TEXT = 2000
+MAX_VERB = 200
 
 
 class RefusedRequest(Exception):
@@ -45,7 +47,7 @@ def reply_of(frame: PipeFrame) -> ChildReply:
     seconds, verbs, timings = told.get("seconds"), told.get("verbs", []), told.get("timings", [])
     if not isinstance(seconds, float) or not math.isfinite(seconds) or seconds < 0:
         raise MessageError("no seconds in an answer")
-    if not isinstance(verbs, list) or not all(isinstance(one, str) for one in verbs):
+    if not isinstance(verbs, list) or not all(map(_is_verb, verbs)):
         raise MessageError("verbs are no list of names")
     text = json.dumps(timings, separators=(",", ":"))
     if not isinstance(timings, list) or len(text) > MAX_TIMINGS_TEXT:
@@ -58,8 +60,16 @@ def refusal_of(error: Any) -> RefusedRequest:
     told: Mapping[str, Any] = error if isinstance(error, dict) else {}
     status = told.get("status")
     status = status if isinstance(status, int) and 400 <= status < 600 else 500
-    kind, message = (str(told.get(name, ""))[:MAX_ERROR_TEXT] for name in ("kind", "message"))
+    kind, message = (visible(_text(told.get(name))) for name in ("kind", "message"))
     return RefusedRequest(status, kind or "Error", message)
+
+
+def _is_verb(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= MAX_VERB and value.isidentifier()
+
+
+def _text(value: Any) -> str:
+    return value[:MAX_ERROR_TEXT] if isinstance(value, str) else ""
 
 
 def replaced(message: str, fix: str = "") -> RefusedRequest:

@@ -13,16 +13,16 @@ from he_compare.common.machine import machine_word
 from he_compare.common.service.answer import (
     CONNECT_SECONDS,
     Answer,
-    error_words,
     exchange,
     read_held,
     read_seconds,
 )
+from he_compare.common.service.answer_words import error_kind
 from he_compare.common.service.remote_host import RemoteHost
 from he_compare.common.service.session_client import SessionClient
 from he_compare.common.types import Side, Stage
 
-UNKNOWN_SESSION = "UnknownSession"
+UNKNOWN_SESSION, ENDED_SESSION = "UnknownSession", "SessionEnded"
 
 
 class RemoteServer(SessionClient):
@@ -42,10 +42,14 @@ class RemoteServer(SessionClient):
         threads: int,
         device: str = "cpu",
     ) -> None:
-        """Open a session and send the public material. Raises ServiceError, naming the host."""
+        """Open a session and send the public material. Raises ServiceError, naming the host.
+
+        The host's software is compared with what it was when the run began: it may have changed.
+        """
         super().__init__(host.http, pipeline, call_seconds=host.call_seconds)
         self._host, self._threads = host, threads
         self._open = False
+        host.require_unchanged()
         try:
             self.open(threads=threads, device=device, driver=host.driver, process=host.process)
             self._open = True
@@ -99,8 +103,7 @@ class RemoteServer(SessionClient):
         clock.add(Stage.TRANSPORT, held - worked, side=Side.SERVER, items=items)
 
     def _refused(self, path: str, answer: Answer) -> ServiceError:
-        words = error_words(answer)
-        if words.partition(":")[0] != UNKNOWN_SESSION:
+        if error_kind(answer) not in (UNKNOWN_SESSION, ENDED_SESSION):
             return super()._refused(path, answer)
         return ServiceError(
             f"the host {self._host.address.text} has ended the session of {self.pipeline}: it was "

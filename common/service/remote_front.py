@@ -38,8 +38,8 @@ Say = Callable[[str], None]
 class FrontSettings:
     """What `compare host` was told. ``most_sessions``: of its one driver, at a time.
 
-    ``silent_seconds``: how long a session stays of which nothing is heard. ``memory_bytes``: what
-    each child may allocate; None: nearly all of the machine's.
+    ``silent_seconds``: how long a driver, and each session, stays of which nothing is heard.
+    ``memory_bytes``: what each child may allocate; None: nearly all of the machine's.
     """
 
     listen: str
@@ -136,7 +136,7 @@ def _serve(
     front: CheckedFront, listener: socket.socket, settings: FrontSettings, home: Path, say: Say
 ) -> None:
     from he_compare.common.service.application import ServiceApplication
-    from he_compare.common.service.host_card import card_here, card_now
+    from he_compare.common.service.host_card import card_here, card_now, what_changed
     from he_compare.common.service.serving import serve
     from he_compare.common.service.sessions import FrontLimits, SessionTable
 
@@ -152,6 +152,8 @@ def _serve(
         table,
         token=front.token,
         facts=lambda one: card_now(card, len(one), one.driver).model_dump_json(),
+        # A server half starts from the files as they are then, not as they were at this start.
+        changed=lambda: "; ".join(what_changed(card, card_here(afresh=True))),
     )
 
     def stop() -> None:

@@ -1,56 +1,50 @@
 """A host on another machine as the driver sees it: who it is, its clock, and the way to it.
 
-Everything is asked before a run starts: certificates, the token, version, source code, pipelines.
-What is wrong is said by name.
+Everything is asked before a run starts: certificates, the token, version, source code, pipelines,
+and whether it serves this driver. What is wrong is said by name. Version and code are asked again
+whenever a session is opened.
 """
 
 from __future__ import annotations
 
 import contextlib
-import socket
+import json
 import ssl
-import statistics
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
-from urllib.parse import urlsplit
 
 import httpx
 
+from he_compare.common.closed_memory import close_memory
 from he_compare.common.errors import CompareError, MessageError, ServiceError, UsageError
-from he_compare.common.machine import is_clock_off, machine_word
+from he_compare.common.machine import machine_word
 from he_compare.common.run.records import ServerHost
-from he_compare.common.service.answer import (
-    CONNECT_SECONDS,
-    Answer,
-    error_words,
-    exchange,
-)
-from he_compare.common.service.deadlines import EndingTransport
+from he_compare.common.service.answer import CONNECT_SECONDS, Answer, exchange
+from he_compare.common.service.answer_words import broken_words, error_kind, error_words
+from he_compare.common.service.closed_connections import probe_options
+from he_compare.common.service.deadlines import EndingTransport, until
+from he_compare.common.service.driver_lease import PROCESS_HEADER, SAME_NAME
+from he_compare.common.service.host_address import HostAddress
 from he_compare.common.service.host_card import (
     MOST_CARD_BYTES,
     HostCard,
     card_here,
     read_card,
+    what_changed,
     what_host_lacks,
 )
-from he_compare.common.service.tls_contexts import (
-    CLIENT_FILES,
-    is_loopback,
-    spelled_fingerprint,
-    tls_problem,
-)
+from he_compare.common.service.tls_contexts import CLIENT_FILES, spelled_fingerprint, tls_problem
+from he_compare.common.service.way_to_host import WayToHost
 
-HOW = "https://HOST:PORT"
-HOST_PATH = "/v1/host"
+HOST_PATH, DRIVER_PATH = "/v1/host", "/v1/driver"
 GREETING_SECONDS = 20.0
 GREETINGS, PINGS = 15, 9
-# A connection whose other end vanished without a word is given up after about a minute.
-PROBE_AFTER, PROBE_EVERY, PROBES = 30, 10, 3
-# A session that is heard of once a minute is not taken for one whose driver is gone.
+# A driver that is heard of once a minute is not taken for one that is gone.
 STAY_SECONDS = 60.0
+# How long the end of a driver's connections may take to be seen by the host.
+PREDECESSOR_SECONDS, LOOK_SECONDS = 4.0, 0.5
 JSON = "application/json"
 
 
@@ -62,53 +56,12 @@ class Staying(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class HostAddress:
-    """Where a host is. ``text``: as it was given."""
-
-    text: str
-    secure: bool
-    name: str
-    port: int
-
-
-@dataclass(frozen=True)
-class WayToHost:
-    """Round trips in seconds, and how far the host's clock is ahead, in seconds, give or take."""
-
-    round_trips: tuple[float, ...]
-    clock_offset: float
-    clock_uncertainty: float
-
-    @property
-    def clock_is_off(self) -> bool:
-        """Whether the clocks differ by more than can be explained."""
-        return is_clock_off(self.clock_offset, self.clock_uncertainty)
-
-
-def parse_host_address(text: str) -> HostAddress:
-    """Read ``https://HOST:PORT``; plain HTTP is for this machine alone. Raises UsageError."""
-    try:
-        parts = urlsplit(text)
-        name, port = parts.hostname, parts.port
-    except ValueError:
-        raise UsageError(f"--host {text!r} is no address", fix=f"pass --host {HOW}") from None
-    rest = parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc
-    if parts.scheme not in ("http", "https") or not name or not port or rest:
-        raise UsageError(f"--host {text!r} is no address of a host", fix=f"pass --host {HOW}")
-    if parts.scheme == "http" and not is_loopback(name):
-        raise UsageError(
-            f"--host {text} is neither encrypted nor authenticated",
-            fix=f"start `compare host` with a certificate, and pass --host https://{parts.netloc}",
-        )
-    return HostAddress(text.rstrip("/"), parts.scheme == "https", name, port)
-
-
 class RemoteHost:
     """A host that was greeted: one client of HTTP for all sessions with it.
 
-    ``driver``: how this side names itself to it; ``process``: a word of this process. It has the
-    token, so it is never printed, written or sent on.
+    ``driver``: how this side names itself to it; ``process``: a random word of this process. From
+    its greeting to its closing the host serves no other driver. It has the token, so it is never
+    printed, written or sent on, and the memory of this process is closed.
     """
 
     def __init__(
@@ -121,19 +74,24 @@ class RemoteHost:
         process: str,
         call_seconds: float,
     ) -> None:
+        close_memory()
         self.address = address
         self.driver = driver
         self.process = process
         self.call_seconds = call_seconds
         self.http = httpx.Client(
             base_url=address.text,
-            headers={"authorization": f"Bearer {token}", "accept-encoding": "identity"},
+            headers={
+                "authorization": f"Bearer {token}",
+                "accept-encoding": "identity",
+                PROCESS_HEADER: process,
+            },
             timeout=httpx.Timeout(call_seconds, connect=CONNECT_SECONDS),
             transport=EndingTransport(
                 verify=context if context is not None else False,
                 # A connection that is closed between two images costs three round trips.
                 limits=httpx.Limits(max_connections=16, keepalive_expiry=None),
-                socket_options=_patience(),
+                socket_options=probe_options(unsent_too=True),
             ),
             follow_redirects=False,
             trust_env=False,
@@ -141,8 +99,11 @@ class RemoteHost:
         self._kept: list[Staying] = []
         self._lock = threading.Lock()
         self._closed = threading.Event()
-        self._keeper: threading.Thread | None = None
+        # Held while the host is told of this driver: its last word must be that it has ended.
+        self._word = threading.Lock()
         self.card: HostCard | None = None
+        self._first: HostCard | None = None
+        self._served = False
         self.fingerprint = ""
 
     def __repr__(self) -> str:
@@ -159,7 +120,7 @@ class RemoteHost:
 
         Raises UsageError, by name, on what is wrong.
         """
-        self.card = card = self._asked()
+        card = self._asked()
         lacks = what_host_lacks(card, card_here(), pipelines)
         if lacks:
             raise UsageError(
@@ -171,14 +132,42 @@ class RemoteHost:
                 f"{self.address.text} is used by {card.driver!r} and serves one driver at a time",
                 fix="wait until it has ended, or use another host",
             )
+        self.card = self._first = card
+        self._begin()
         self.fingerprint = self._shown_certificate()
         return self.measure(GREETINGS)
+
+    def _begin(self) -> None:
+        """Have the host serve this driver and no other from now on. Raises UsageError."""
+        end = time.monotonic() + PREDECESSOR_SECONDS
+        while True:
+            try:
+                answer = self._ask_to_serve()
+            except (httpx.HTTPError, OSError, MessageError) as error:
+                raise UsageError(
+                    f"{self.address.text} does not serve this driver: {_told_of(error)}",
+                    fix="see whether it runs, and what listens there",
+                ) from None
+            if answer.status == httpx.codes.OK:
+                break
+            # The connections of a process that was killed a moment ago may not have ended there.
+            if error_kind(answer) != SAME_NAME or time.monotonic() > end:
+                raise UsageError(
+                    f"{self.address.text} does not serve this driver: {error_words(answer)}"
+                )
+            time.sleep(LOOK_SECONDS)
+        self._served = True
+        threading.Thread(target=self._stay, daemon=True).start()
+
+    def _ask_to_serve(self) -> Answer:
+        told = json.dumps({"driver": self.driver, "process": self.process}).encode()
+        return exchange(self.http, "POST", DRIVER_PATH, told, seconds=GREETING_SECONDS, kind=JSON)
 
     def _asked(self) -> HostCard:
         """Return what the host says of itself. Raises UsageError."""
         where = self.address.text
         try:
-            answer = self._get(HOST_PATH, GREETING_SECONDS)
+            answer = self._asked_card()
         except httpx.TimeoutException:
             raise UsageError(
                 f"{where} does not answer in time", fix="see whether it runs, and the firewall"
@@ -197,7 +186,7 @@ class RemoteHost:
                     "--client-ca, in their time; or see what runs there",
                 ) from None
             raise UsageError(
-                f"{where} cannot be reached: {_short_reason(error)}",
+                f"{where} cannot be reached: {broken_words(error)}",
                 fix="start `compare host` there, and see whether address and firewall are right",
             ) from None
         except MessageError as error:
@@ -211,9 +200,7 @@ class RemoteHost:
                 fix="copy the token file of the host to this machine again",
             )
         try:
-            if answer.status != httpx.codes.OK:
-                raise MessageError(f"status {answer.status}, {error_words(answer)}")
-            return read_card(answer.body)
+            return _card_of(answer)
         except MessageError as error:
             raise UsageError(
                 f"what answers at {where} is no `compare host` of this version: {error.problem}",
@@ -229,21 +216,33 @@ class RemoteHost:
         trips: list[tuple[float, float]] = []
         for number in range(count + 1):
             sent = time.time()
-            try:
-                answer = self._get(HOST_PATH, GREETING_SECONDS)
-                if answer.status != httpx.codes.OK:
-                    raise MessageError(f"status {answer.status}, {error_words(answer)}")
-                card = read_card(answer.body)
-            except (httpx.HTTPError, OSError, MessageError) as error:
-                told = error.problem if isinstance(error, CompareError) else _short_reason(error)
-                raise self.gone(f"it did not tell its clock ({told})") from None
-            if self.card and (card.machine, card.source) != (self.card.machine, self.card.source):
-                raise self.gone("another machine or other code answers there now")
-            self.card = card
+            answer, card = self._card_again("it did not tell its clock")
             if number:  # the first one may have made the connection
                 trips.append((answer.elapsed, card.time - (sent + answer.elapsed / 2)))
         shortest, offset = min(trips)
         return WayToHost(tuple(trip for trip, _ in trips), offset, shortest / 2)
+
+    def require_unchanged(self) -> None:
+        """Compare the host with what it was when it was greeted. Raises ServiceError, by name."""
+        self._card_again("it did not say what it is")
+
+    def _card_again(self, otherwise: str) -> tuple[Answer, HostCard]:
+        """Return and keep what a host says of itself now; ``otherwise``: words for where it does
+        not. Raises ServiceError, also where it is another one than was greeted."""
+        try:
+            answer = self._asked_card()
+            card = _card_of(answer)
+        except (httpx.HTTPError, OSError, MessageError) as error:
+            raise self.gone(f"{otherwise} ({_told_of(error)})") from None
+        changed = what_changed(self._first, card) if self._first else []
+        if changed:
+            raise ServiceError(
+                f"the host {self.address.text} is not what it was when this run began: "
+                f"{'; '.join(changed)}",
+                fix="run the same command again, once both machines have the same software",
+            )
+        self.card = card
+        return answer, card
 
     def gone(self, what: str) -> ServiceError:
         """Return the error of a cell whose host is not there any more."""
@@ -257,9 +256,6 @@ class RemoteHost:
         """Tell the host about once a minute that a session is still wanted."""
         with self._lock:
             self._kept.append(server)
-            if self._keeper is None:
-                self._keeper = threading.Thread(target=self._stay, daemon=True)
-                self._keeper.start()
 
     def leave(self, server: Staying) -> None:
         """Do so no longer."""
@@ -267,7 +263,11 @@ class RemoteHost:
             self._kept = [one for one in self._kept if one is not server]
 
     def _stay(self) -> None:
+        """Say about once a minute that this driver is there; what goes wrong is told by a call."""
         while not self._closed.wait(STAY_SECONDS):
+            with self._word, contextlib.suppress(httpx.HTTPError, OSError, CompareError):
+                if not self._closed.is_set():
+                    self._ask_to_serve()
             with self._lock:
                 kept = list(self._kept)
             for server in kept:
@@ -290,15 +290,24 @@ class RemoteHost:
             round_trip_seconds=list(way.round_trips),
         )
 
-    def _get(self, path: str, seconds: float) -> Answer:
-        return exchange(self.http, "GET", path, most=MOST_CARD_BYTES, seconds=seconds, kind=JSON)
+    def _asked_card(self) -> Answer:
+        return exchange(
+            *(self.http, "GET", HOST_PATH),
+            most=MOST_CARD_BYTES,
+            seconds=GREETING_SECONDS,
+            kind=JSON,
+        )
 
     def _shown_certificate(self) -> str:
-        """Return the fingerprint of the certificate that the host shows; '' without TLS."""
+        """Return the fingerprint of the certificate that the host shows; '' without TLS.
+
+        Raises UsageError.
+        """
         if not self.address.secure:
             return ""
         certificate = b""
-        with contextlib.suppress(httpx.HTTPError, OSError):
+        end = time.perf_counter() + GREETING_SECONDS
+        with until(end), contextlib.suppress(httpx.HTTPError, OSError):
             request = self.http.build_request("GET", HOST_PATH)
             response = self.http.send(request, stream=True)
             try:
@@ -307,48 +316,30 @@ class RemoteHost:
                 certificate = (channel.getpeercert(True) or b"") if channel else b""
             finally:
                 response.close()
-        return spelled_fingerprint(certificate) if certificate else ""
+        if not certificate:
+            raise UsageError(
+                f"{self.address.text} did not show its certificate again",
+                fix="see whether it still runs, and run the same command again",
+            )
+        return spelled_fingerprint(certificate)
 
     def close(self) -> None:
-        """Close the connections."""
+        """Tell the host, where it can be reached, that it may serve others; close connections."""
         self._closed.set()
+        if self._served:
+            self._served = False
+            with self._word, contextlib.suppress(httpx.HTTPError, OSError, CompareError):
+                path = f"{DRIVER_PATH}/{self.process}"
+                exchange(self.http, "DELETE", path, seconds=CONNECT_SECONDS)
         self.http.close()
 
 
-def way_words(way: WayToHost) -> str:
-    """Say on one line how far away a host is."""
-    typical = 1e3 * statistics.median(way.round_trips)
-    return (
-        f"round trip {typical:.1f} ms (median of {len(way.round_trips)}, "
-        f"least {1e3 * min(way.round_trips):.1f} ms)"
-    )
+def _told_of(error: BaseException) -> str:
+    return error.problem if isinstance(error, CompareError) else broken_words(error)
 
 
-def clock_words(way: WayToHost) -> str:
-    """Say that the clock of a host is off; '' where it is not."""
-    if not way.clock_is_off:
-        return ""
-    side = "ahead of" if way.clock_offset > 0 else "behind"
-    return (
-        f"the clock of the host is {abs(way.clock_offset):.1f} s {side} this machine's: times of "
-        "day differ, durations do not; certificates may seem expired or not valid yet"
-    )
-
-
-def _patience() -> list[tuple[int, int, int]]:
-    options = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
-    wanted = (
-        ("TCP_KEEPIDLE", PROBE_AFTER),
-        ("TCP_KEEPINTVL", PROBE_EVERY),
-        ("TCP_KEEPCNT", PROBES),
-        ("TCP_USER_TIMEOUT", 1000 * (PROBE_AFTER + PROBE_EVERY * PROBES)),
-    )
-    for name, value in wanted:
-        if hasattr(socket, name):
-            options.append((socket.IPPROTO_TCP, getattr(socket, name), value))
-    return options
-
-
-def _short_reason(error: BaseException) -> str:
-    words = " ".join(str(error).split())[:200]
-    return words or type(error).__name__
+def _card_of(answer: Answer) -> HostCard:
+    """Read what a host says of itself. Raises MessageError."""
+    if answer.status != httpx.codes.OK:
+        raise MessageError(f"status {answer.status}, {error_words(answer)}")
+    return read_card(answer.body)

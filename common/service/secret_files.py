@@ -12,6 +12,8 @@ from he_compare.common.errors import UsageError
 OPEN_TO_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 PRIVATE_MODE = 0o600
 SHORTEST_TOKEN, LONGEST_TOKEN = 32, 512
+# 32 random digits of base 16, the least that is taken, have fewer with a chance of 1 in 10 million.
+FEWEST_CHARACTERS = 8
 TOKEN_BYTES = 32
 
 
@@ -78,6 +80,12 @@ def read_token_file(path: Path, option: str = "--token-file") -> str:
         raise UsageError(
             f"{option} {path} holds a token of {len(text)} characters, not {SHORTEST_TOKEN} to "
             f"{LONGEST_TOKEN}",
+            fix=fix,
+        )
+    if (different := len(set(text))) < FEWEST_CHARACTERS:
+        raise UsageError(
+            f"{option} {path} holds a token of {different} different characters, which can be "
+            f"guessed: {FEWEST_CHARACTERS} are the fewest",
             fix=fix,
         )
     return text

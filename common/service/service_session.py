@@ -13,13 +13,20 @@ import os
 import shutil
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from he_compare.common.service.child_process import ChildOptions, ChildProcess
-from he_compare.common.service.kept_child import EndedChildren, KeptChild, Order, StartChild
+from he_compare.common.service.kept_child import (
+    ChildCare,
+    EndedChildren,
+    KeptChild,
+    Order,
+    session_ended,
+)
 from he_compare.common.service.refusals import ChildReply, RefusedRequest, replaced
+from he_compare.common.service.slow_requests import in_time, longest_exchange
 
 INFER = "infer"
 READ_BYTES = 1 << 20
@@ -27,35 +34,28 @@ READ_BYTES = 1 << 20
 START_SECONDS = 60.0
 # A child that ends while it loads what another one had loaded is started once more, no oftener.
 MOST_FAILED_STARTS = 2
+# A larger number of bytes or processes is none that a child could have measured.
+MOST_TOLD = 1 << 50
 
 
 class ServiceSession:
-    """The server half of one pipeline for one driver; all but ``close`` is for one event loop."""
+    """The server half of one pipeline for one driver.
 
-    def __init__(
-        self,
-        options: ChildOptions,
-        home: Path,
-        *,
-        call_seconds: float,
-        max_body: int,
-        child: ChildProcess | None = None,
-        start: StartChild = ChildProcess,
-    ) -> None:
-        """``home``: a folder of the front's for this session alone. ``child``: one that was
-        started with these options already; without it one is started now, and imports while the
-        public material is still on its way. Raises RefusedRequest where none can be."""
-        home.mkdir(mode=0o700, exist_ok=True)
-        self.home = home
+    Made in an event loop, which alone may use it; ``close`` may come from any thread.
+    """
+
+    def __init__(self, care: ChildCare) -> None:
+        """Start a child where there is none yet, which imports while the public material is still
+        on its way. Raises RefusedRequest where none can be."""
+        self.home = care.home
+        self.home.mkdir(mode=0o700, exist_ok=True)
         self.verbs: tuple[str, ...] = ()
         self._peak_bytes = self._processes = 0
-        self._child = KeptChild(
-            *(options, home),
-            call_seconds=call_seconds,
-            max_body=max_body,
-            child=child,
-            start=start,
-        )
+        self._child = KeptChild(care)
+        self._body_seconds = longest_exchange(care.call_seconds)
+        self._loop = asyncio.get_running_loop()
+        self._uploads: set[asyncio.Timeout] = set()
+        self._closed = False
         self._turn = asyncio.Lock()
         self._taken = False
         self._failed_starts = 0
@@ -68,11 +68,6 @@ class ServiceSession:
     def public_file(self) -> Path:
         """Where the public material lies."""
         return self.home / "public"
-
-    @property
-    def busy(self) -> bool:
-        """Whether a request is being answered."""
-        return self._turn.locked() or (self._taken and not self.verbs)
 
     @property
     def pid(self) -> int:
@@ -93,7 +88,8 @@ class ServiceSession:
             raise RefusedRequest(409, "Conflict", "the public material was already given")
         self._taken = True  # before anything is waited for
         try:
-            await self._keep(body)
+            async with self.receiving():
+                await self._keep(body)
             async with self._turn:
                 reply = await self._load()
             self.verbs = reply.verbs
@@ -102,6 +98,24 @@ class ServiceSession:
             if not self.verbs:
                 self._taken = False
                 self.public_file.unlink(missing_ok=True)
+
+    @asynccontextmanager
+    async def receiving(self) -> AsyncIterator[None]:
+        """Let a body come in: for no longer than its sender would wait for an answer, and not
+        beyond the end of the session. Raises RefusedRequest."""
+        if self._closed:
+            raise session_ended()
+        try:
+            async with in_time(self._body_seconds) as limit:
+                self._uploads.add(limit)
+                try:
+                    yield
+                finally:
+                    self._uploads.discard(limit)
+        except RefusedRequest:
+            if self._closed:
+                raise session_ended() from None
+            raise
 
     def require(self, verb: str) -> None:
         """Raise RefusedRequest unless a verb can be called here."""
@@ -128,7 +142,7 @@ class ServiceSession:
         Where it cannot change them, another one is started with them. Raises RefusedRequest.
         """
         async with self._turn:
-            self._notice()
+            await self._notice()
             if threads == self._child.options.threads:
                 return True
             if self._holds or self._forgot or not self.verbs:
@@ -136,7 +150,7 @@ class ServiceSession:
             self._child.options = replace(self._child.options, threads=threads)
             if (await self._told({"order": "threads", "threads": threads})).get("changed") is True:
                 return True
-            self._child.let_go()
+            await self._child.let_go()
             await self._load()
             return False
 
@@ -145,7 +159,7 @@ class ServiceSession:
         told: Mapping[str, Any] = {}
         if self.verbs and not self._turn.locked():
             async with self._turn:
-                self._notice()
+                await self._notice()
                 told = await self._told({"order": "status"})
         self._peak_bytes = max(self._peak_bytes, _whole(told.get("peak_bytes")) or 0)
         self._processes = max(self._processes, _whole(told.get("processes")) or 0)
@@ -160,9 +174,20 @@ class ServiceSession:
         }
 
     def close(self) -> None:
-        """End the child and remove everything of it; may be called twice, from any thread."""
+        """End the child and remove everything of it; may be called twice, from any thread.
+
+        Bodies that are still coming in are refused. Waits for the end of the child's process.
+        """
+        self._closed = True
+        with suppress(RuntimeError):  # of a loop that has ended nothing comes in any more
+            self._loop.call_soon_threadsafe(self._stop_uploads)
         self._child.close()
         shutil.rmtree(self.home, ignore_errors=True)
+
+    def _stop_uploads(self) -> None:
+        for limit in self._uploads:
+            if not limit.expired():
+                limit.reschedule(self._loop.time())
 
     async def _told(self, header: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the answer to an order without a body; {} where there is none.
@@ -184,6 +209,8 @@ class ServiceSession:
                 async for piece in body:
                     file.write(piece)
         except OSError as error:
+            if self._closed:
+                raise session_ended() from None
             words = f"the public material cannot be kept: {error.strerror}"
             raise RefusedRequest(507, "OSError", words, "make room for temporary files") from None
 
@@ -202,7 +229,7 @@ class ServiceSession:
 
     async def _revive(self, verb: str) -> None:
         """Let a new child load the public material where the last one has ended."""
-        self._notice()
+        await self._notice()
         if self._forgot and verb != INFER:
             told, self._forgot = self._forgot, ""
             raise replaced(f"the server was lost, with what it was sent: {told}", "send it again")
@@ -215,13 +242,13 @@ class ServiceSession:
             await self._load()
         except RefusedRequest:
             self._failed_starts += 1
-            self._child.let_go()
+            await self._child.let_go()
             raise
         self._failed_starts = 0
 
-    def _notice(self) -> None:
+    async def _notice(self) -> None:
         """See whether the child has ended while nothing was asked of it."""
-        self._lost_unasked(self._child.has_ended())
+        self._lost_unasked(await self._child.has_ended())
 
     def _lost_unasked(self, ended: bool) -> None:
         if ended and self._holds:
@@ -235,4 +262,4 @@ def _pieces_of(path: Path) -> Iterator[bytes]:
 
 
 def _whole(value: Any) -> int | None:
-    return value if type(value) is int and value >= 0 else None
+    return value if type(value) is int and 0 <= value <= MOST_TOLD else None

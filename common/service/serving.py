@@ -1,8 +1,8 @@
 """Serves an application of HTTP on a socket: patient with nobody, over TLS where it is remote.
 
-Whoever reaches the port may connect; what they do without the token must cost next to nothing. Of
-connections there is a largest number, whether or not they have said anything; a handshake of TLS
-has a time limit, as headers and bodies have (``impatient``).
+Whoever reaches the port may connect; what they do without the token must cost next to nothing, and
+must not keep the driver out. Who keeps a connection is said by ``doorway``; a handshake of TLS has
+a time limit, as headers and bodies have (``impatient``).
 """
 
 from __future__ import annotations
@@ -16,11 +16,9 @@ from typing import Any
 
 import uvicorn
 
-from he_compare.common.service.impatient import (
-    MOST_CONNECTIONS,
-    MOST_HEADER_BYTES,
-    ImpatientProtocol,
-)
+from he_compare.common.service.closed_connections import probe_options
+from he_compare.common.service.doorway import Doorway
+from he_compare.common.service.impatient import MOST_HEADER_BYTES, ImpatientProtocol
 
 HANDSHAKE_SECONDS = 10.0
 KEEP_ALIVE_SECONDS = 3600
@@ -29,38 +27,34 @@ LAST_ANSWERS_SECONDS = 2
 WAITING = 128
 
 
-class CountedListener(socket.socket):
-    """A listener that keeps no more than ``most`` connections at a time; others are closed.
+class GuardedListener(socket.socket):
+    """A listener whose connections go through a doorway."""
 
-    Counted are all that were accepted and are not closed, those that never say a word included.
-    """
-
-    def __init__(self, family: socket.AddressFamily, most: int) -> None:
+    def __init__(self, family: socket.AddressFamily, doorway: Doorway) -> None:
         super().__init__(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        self._most = most
-        self._accepted: list[socket.socket] = []
+        self.doorway = doorway
 
     def accept(self) -> tuple[socket.socket, Any]:
-        """Accept a connection; raise ConnectionAbortedError where it is one too many."""
+        """Accept a connection, which is a stranger's at first."""
         connection, address = super().accept()
-        self._accepted = [one for one in self._accepted if one.fileno() >= 0]
-        if len(self._accepted) >= self._most:
-            connection.close()
-            raise ConnectionAbortedError("too many connections")
-        self._accepted.append(connection)
+        self.doorway.enter(connection, str(address[0]))
         return connection, address
 
 
-def listen(host: str, port: int, *, most: int = MOST_CONNECTIONS) -> CountedListener:
+def listen(host: str, port: int, *, doorway: Doorway | None = None) -> GuardedListener:
     """Open a listener whose connections send at once. Raises OSError.
 
-    ``port``: 0 for any. asyncio switches Nagle's algorithm off only for sockets that name TCP as
-    their protocol; with it on, every reply waits some 40 ms for a delayed acknowledgement.
+    ``port``: 0 for any. Accepted connections have the listener's options, so that one whose other
+    end vanished ends after about a minute. asyncio switches Nagle's algorithm off only for sockets
+    that name TCP as their protocol; with it on, every reply waits some 40 ms for a delayed
+    acknowledgement.
     """
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     family, _, _, _, address = found[0]
-    listener = CountedListener(family, most)
+    listener = GuardedListener(family, doorway or Doorway())
     try:
+        for option in probe_options():
+            listener.setsockopt(*option)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
@@ -73,20 +67,32 @@ def listen(host: str, port: int, *, most: int = MOST_CONNECTIONS) -> CountedList
 
 def serve(
     application: Any,
-    listener: socket.socket,
+    listener: GuardedListener,
     *,
     context: ssl.SSLContext | None = None,
     on_stop: Callable[[], None] | None = None,
 ) -> None:
-    """Serve until a signal ends it (uvicorn's handling of signals). ``application``: of ASGI.
+    """Serve until a signal ends it (uvicorn's handling of signals); see ``server_of``."""
+    server_of(application, listener, context=context, on_stop=on_stop).run(sockets=[listener])
 
-    ``on_stop``: called once when it is to end, before the last answers are waited for: what keeps
-    requests waiting has to end there.
+
+def server_of(
+    application: Any,
+    listener: GuardedListener,
+    *,
+    context: ssl.SSLContext | None = None,
+    on_stop: Callable[[], None] | None = None,
+) -> uvicorn.Server:
+    """Return what is to serve a listener; it ends when its ``should_exit`` is set as well.
+
+    ``application``: of ASGI. ``on_stop``: called once when it is to end, before the last answers
+    are waited for: what keeps requests waiting has to end there.
     """
+    protocol: Any = functools.partial(ImpatientProtocol, doorway=listener.doorway)
     config = uvicorn.Config(
         application,
         loop="asyncio",
-        http=ImpatientProtocol,
+        http=protocol,
         ws="none",
         lifespan="off",
         log_level="error",
@@ -95,12 +101,11 @@ def serve(
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=LAST_ANSWERS_SECONDS,
-        limit_concurrency=MOST_CONNECTIONS,
         h11_max_incomplete_event_size=MOST_HEADER_BYTES,
     )
     config.load()
     config.ssl = context
-    _EndingServer(config, on_stop).run(sockets=[listener])
+    return _EndingServer(config, on_stop)
 
 
 class _EndingServer(uvicorn.Server):

@@ -27,7 +27,6 @@ from he_compare.common.service.answer import (
     MOST_JSON_BYTES,
     MOST_REPLY_BYTES,
     Answer,
-    error_words,
     exchange,
     read_object,
     read_pid,
@@ -37,15 +36,14 @@ from he_compare.common.service.answer import (
     read_timings,
     read_verbs,
 )
+from he_compare.common.service.answer_words import broken_words, error_kind, error_words
 from he_compare.common.service.closed_connections import survive_closed_connections
 from he_compare.common.service.framing import join, split
 from he_compare.common.service.refusals import REPLACED_KIND, TIMED_OUT_KIND
+from he_compare.common.service.slow_requests import longest_exchange
 from he_compare.common.types import Message, Per, Side, Stage
 
 JSON, BYTES = "application/json", "application/octet-stream"
-# A front tells by itself that a call took too long; this is for one that says nothing at all. It
-# may have to start a new child and load the public material first.
-CALLS_AT_MOST, GRACE_SECONDS = 2.0, 75.0
 Found = TypeVar("Found")
 
 
@@ -80,7 +78,7 @@ class SessionClient:
         # How many images its network takes at once since the device's memory was full.
         self.batch_limit: int | None = None
         self._seconds = call_seconds
-        self._limit = CALLS_AT_MOST * call_seconds + GRACE_SECONDS
+        self._limit = longest_exchange(call_seconds)
         self._http = http
         self._session = ""
 
@@ -163,7 +161,8 @@ class SessionClient:
         self.peak_bytes = status.peak_bytes or self.peak_bytes
         self.processes = processes if type(processes) is int else self.processes
         self.batch_limit = status.batch_limit
-        self.replaced, self.last_replaced = status.replaced, status.last_replaced
+        self._count_replaced(status.replaced)
+        self.last_replaced = status.last_replaced or self.last_replaced
         return self.peak_bytes
 
     def place(self) -> dict[str, Any]:
@@ -193,7 +192,7 @@ class SessionClient:
         except httpx.TimeoutException:
             raise self._late(path) from None
         except httpx.HTTPError as error:
-            raise self._gone(f"ended during {path}: {type(error).__name__}") from None
+            raise self._gone(f"was lost during {path}: {broken_words(error)}") from None
         except MessageError as error:
             raise self._nonsense(error) from None
         count = self.traffic[kind]
@@ -211,16 +210,19 @@ class SessionClient:
             self.pid = self._read(answer, read_pid) or self.pid
         replaced = answer.headers.get("compare-replaced", "")
         if replaced.isascii() and replaced.isdigit() and len(replaced) < 10:
-            self.replaced = int(replaced)
+            self._count_replaced(int(replaced))
+
+    def _count_replaced(self, told: int) -> None:
+        """Believe a count that grows: no process that was replaced comes back."""
+        self.replaced = max(self.replaced, told)
 
     def _refused(self, path: str, answer: Answer) -> ServiceError:
-        words = error_words(answer)
-        kind = words.partition(":")[0]
+        kind, words = error_kind(answer), error_words(answer)
         if kind == TIMED_OUT_KIND:
             return self._late(path)
         told = f"server of {self.pipeline} refused {path} ({answer.status}): {words}"
         if kind == REPLACED_KIND:
-            self.last_replaced = words.partition(":")[2].strip()
+            self.last_replaced = words
             return ServerReplacedError(told)
         return ServiceError(told)
 

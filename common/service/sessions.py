@@ -1,6 +1,7 @@
 """The sessions of a front: opened, found by name, and ended by their driver, by silence or at once.
 
-All sessions belong to one driver: another one is refused while any is open.
+All sessions belong to one driver (``driver_lease``). What a session hears is whole requests: one
+that drips in is no word of its driver, and neither is a child that computes.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,8 @@ from pathlib import Path
 from he_compare.common import plugins
 from he_compare.common.errors import UsageError
 from he_compare.common.service.child_process import ChildOptions, ChildProcess
-from he_compare.common.service.kept_child import StartChild
+from he_compare.common.service.driver_lease import DriverLease
+from he_compare.common.service.kept_child import ChildCare, StartChild
 from he_compare.common.service.refusals import RefusedRequest
 from he_compare.common.service.service_session import ServiceSession
 
@@ -28,10 +31,12 @@ class FrontLimits:
     """What a front allows. ``memory_bytes``: of each child; see ``ChildOptions``.
 
     ``call_seconds``: the longest time of one answer; a session may ask for less.
-    ``silent_seconds``: how long a session without any request stays; None: as long as the front.
+    ``silent_seconds``: how long a driver, and each session, of which nothing is heard stays; None:
+    as long as the front. ``most_held``: bytes of all calls together that lie in memory.
     """
 
     max_body: int = DEFAULT_MAX_BODY
+    most_held: int = 2 * DEFAULT_MAX_BODY
     call_seconds: float = DEFAULT_CALL_SECONDS
     memory_bytes: int | None = None
     most_sessions: int = 1
@@ -53,6 +58,9 @@ class SessionRequest:
     call_seconds: float | None = None
 
 
+_Found = tuple[ServiceSession, SessionRequest] | None
+
+
 class SessionTable:
     """The open sessions of a front. ``home``: the front's own folder."""
 
@@ -66,21 +74,23 @@ class SessionTable:
     ) -> None:
         """``told``: gets a line whenever a session is opened or ended."""
         self.limits = limits
+        self.lease = DriverLease(limits.silent_seconds)
         self._home, self._told, self._start = home, told, start
         self._sessions: dict[str, ServiceSession] = {}
         self._asked: dict[str, SessionRequest] = {}
         self._used: dict[str, float] = {}
+        self._ending: set[threading.Thread] = set()
         self._lock = threading.Lock()
         self._ready: tuple[ChildOptions, ChildProcess] | None = None
-        self._closed = False
+        self._closed = self._watching = False
 
     def __len__(self) -> int:
         return len(self._sessions)
 
     @property
     def driver(self) -> str:
-        """Who has the sessions that are open, as it named itself; '' for nobody."""
-        return next((asked.driver for asked in self._asked.values()), "")
+        """Who is served, as it named itself; '' for nobody."""
+        return self.lease.driver
 
     def pipelines(self) -> list[str]:
         """Return the names of the pipelines that can be asked for."""
@@ -92,9 +102,23 @@ class SessionTable:
         home = self._home / "child-0"
         self._ready = options, self._start(options, home, self.limits.max_body)
 
+    def serve_driver(self, driver: str, process: str) -> None:
+        """Serve a driver from now on, or go on with it. Raises RefusedRequest."""
+        self._require_open()
+        if self.lease.take(driver, process):
+            for name in list(self._sessions):
+                self._end_aside(name, "its driver was started again")
+        self._watch_driver()
+
+    async def leave_driver(self, process: str) -> None:
+        """Serve a process no longer: its sessions end."""
+        if self.lease.leave(process):
+            await self.end_here(*self._sessions, why="its driver has ended")
+
     def open(self, request: SessionRequest) -> str:
         """Open a session and return its name. Raises RefusedRequest."""
-        self._make_room(request)
+        self.serve_driver(request.driver, request.process)
+        self._require_room()
         try:
             plugins.find("pipelines", request.pipeline)
         except UsageError as error:
@@ -106,12 +130,14 @@ class SessionTable:
         name = secrets.token_hex(16)
         limits = self.limits
         session = ServiceSession(
-            options,
-            self._home / name,
-            call_seconds=min(request.call_seconds or limits.call_seconds, limits.call_seconds),
-            max_body=limits.max_body,
-            child=child,
-            start=self._start,
+            ChildCare(
+                options,
+                self._home / name,
+                call_seconds=min(request.call_seconds or limits.call_seconds, limits.call_seconds),
+                max_body=limits.max_body,
+                child=child,
+                start=self._start,
+            )
         )
         with self._lock:
             self._sessions[name], self._asked[name] = session, request
@@ -122,23 +148,52 @@ class SessionTable:
         return name
 
     def find(self, name: str) -> ServiceSession:
-        """Return a session, which is not silent then. Raises RefusedRequest."""
+        """Return a session. Raises RefusedRequest."""
         session = self._sessions.get(name)
         if session is None:
             raise RefusedRequest(
                 404, "UnknownSession", "there is no such session, or it has ended", "open one"
             )
-        self._used[name] = asyncio.get_running_loop().time()
         return session
 
+    def heard(self, name: str) -> None:
+        """Note that a whole request to a session has come: neither it nor its driver is silent."""
+        self.lease.heard()
+        if name in self._used:
+            self._used[name] = time.monotonic()
+
     def end(self, name: str, why: str) -> None:
-        """End a session, whatever it does at the moment."""
+        """End a session, whatever it does, and wait until its child has ended."""
+        found = self._take_out(name)
+        if found is not None:
+            self._close(found, why)
+
+    async def end_here(self, *names: str, why: str) -> None:
+        """End sessions from the event loop, which goes on meanwhile."""
+        for thread in [self._end_aside(name, why) for name in names]:
+            await asyncio.to_thread(thread.join)
+
+    def _end_aside(self, name: str, why: str) -> threading.Thread:
+        """Take a session out at once, and end it on the thread that is returned."""
+        found = self._take_out(name)
+        thread = threading.Thread(target=self._close, args=(found, why))
+        with self._lock:
+            self._ending = {one for one in self._ending if one.is_alive()}
+            self._ending.add(thread)
+            thread.start()
+        return thread
+
+    def _take_out(self, name: str) -> _Found:
         with self._lock:
             session, asked = self._sessions.pop(name, None), self._asked.pop(name, None)
             self._used.pop(name, None)
-        if session is not None:
+        return (session, asked) if session is not None and asked is not None else None
+
+    def _close(self, found: _Found, why: str) -> None:
+        if found is not None:
+            session, asked = found
             session.close()
-            self._told(f"a session of {asked.pipeline if asked else ''} ends: {why}")
+            self._told(f"a session of {asked.pipeline} ends: {why}")
 
     def end_all(self, why: str) -> None:
         """End all sessions and open no more; may be called from any thread."""
@@ -147,6 +202,10 @@ class SessionTable:
             self._ready[1].close()
         for name in list(self._sessions):
             self.end(name, why)
+        with self._lock:
+            ending = list(self._ending)
+        for thread in ending:
+            thread.join()
 
     def _options(self, request: SessionRequest) -> ChildOptions:
         return ChildOptions(
@@ -157,19 +216,11 @@ class SessionTable:
             self.limits.memory_bytes,
         )
 
-    def _make_room(self, request: SessionRequest) -> None:
+    def _require_open(self) -> None:
         if self._closed:
             raise RefusedRequest(503, "Closing", "this server is being stopped")
-        for name, asked in list(self._asked.items()):
-            if asked.driver != request.driver:
-                raise RefusedRequest(
-                    409,
-                    "Busy",
-                    f"{asked.driver or 'another driver'} is served at the moment",
-                    "wait until its run has ended, or start another host",
-                )
-            if asked.process != request.process:
-                self.end(name, "its driver was started again")
+
+    def _require_room(self) -> None:
         if len(self) >= self.limits.most_sessions:
             raise RefusedRequest(
                 409,
@@ -181,21 +232,38 @@ class SessionTable:
     def _watch(self, name: str) -> None:
         """End a session when it has been silent for too long."""
         allowed = self.limits.silent_seconds
-        loop = asyncio.get_running_loop()
-        self._used[name] = loop.time()
+        self._used[name] = time.monotonic()
         if allowed is None:
             return
+        loop = asyncio.get_running_loop()
 
         def look() -> None:
-            session = self._sessions.get(name)
-            if session is None:
+            used = self._used.get(name)
+            if used is None:
                 return
-            if session.busy:
-                self._used[name] = loop.time()
-            left = self._used[name] + allowed - loop.time()
+            left = used + allowed - time.monotonic()
             if left > 0:
                 loop.call_later(left, look)
             else:
-                self.end(name, f"its driver was silent for {allowed:g} s")
+                self._end_aside(name, f"its driver was silent for {allowed:g} s")
+
+        loop.call_later(allowed, look)
+
+    def _watch_driver(self) -> None:
+        """Serve a driver no longer that has been silent for too long."""
+        allowed = self.limits.silent_seconds
+        if allowed is None or self._watching:
+            return
+        loop, self._watching = asyncio.get_running_loop(), True
+
+        def look() -> None:
+            left = self.lease.silence()
+            if left <= 0:
+                self.lease.leave(self.lease.process or "")
+                for name in list(self._sessions):
+                    self._end_aside(name, f"its driver was silent for {allowed:g} s")
+            self._watching = self.lease.process is not None
+            if self._watching:
+                loop.call_later(left, look)
 
         loop.call_later(allowed, look)

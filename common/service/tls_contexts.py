@@ -18,7 +18,8 @@ from he_compare.common.errors import UsageError
 from he_compare.common.service.secret_files import require_private, require_readable
 
 TWO_MACHINES = "docs/how-to/two-machines.md says how to make certificates"
-CLIENT_FILES = "--tls-cert and --tls-key"
+CERTIFICATE_AND_KEY = ("--tls-cert", "--tls-key")
+CLIENT_FILES = " and ".join(CERTIFICATE_AND_KEY)
 # X509_V_ERR_* of OpenSSL (x509_vfy.h), which Python hands through.
 NOT_YET, EXPIRED = 9, 10
 WRONG_NAME = (62, 63, 64)
@@ -39,7 +40,7 @@ class OwnCertificate:
 
     certificate: Path
     key: Path
-    options: tuple[str, str] = ("--tls-cert", "--tls-key")
+    options: tuple[str, str] = CERTIFICATE_AND_KEY
 
     def load_into(self, context: ssl.SSLContext) -> None:
         """Load both into a context. Raises UsageError."""
@@ -47,14 +48,7 @@ class OwnCertificate:
         require_readable(first, self.certificate, fix=TWO_MACHINES)
         require_readable(second, self.key, fix=TWO_MACHINES)
         require_private(second, self.key, risk="pretend to be this side")
-        try:
-            context.load_cert_chain(self.certificate, self.key, password=no_password)
-        except (ssl.SSLError, OSError) as error:
-            raise UsageError(
-                f"{first} {self.certificate} and {second} {self.key} are no certificate and its "
-                f"key in PEM format ({why_not(error)})",
-                fix=TWO_MACHINES,
-            ) from None
+        load_pair(context, self.certificate, self.key, self.options)
         self._require_valid(first)
 
     def _require_valid(self, option: str) -> None:
@@ -156,7 +150,25 @@ def trust(context: ssl.SSLContext, option: str, authority: Path, fix: str = TWO_
         ) from None
 
 
-def no_password() -> str:
+def load_pair(
+    context: ssl.SSLContext,
+    certificate: Path,
+    key: Path,
+    options: tuple[str, str] = CERTIFICATE_AND_KEY,
+    fix: str = TWO_MACHINES,
+) -> None:
+    """Let a context show a certificate. ``options``: what named the files. Raises UsageError."""
+    try:
+        context.load_cert_chain(certificate, key, password=_no_password)
+    except (ssl.SSLError, OSError) as error:
+        raise UsageError(
+            f"{options[0]} {certificate} and {options[1]} {key} are no certificate and its key in "
+            f"PEM format ({why_not(error)})",
+            fix=fix,
+        ) from None
+
+
+def _no_password() -> str:
     """Refuse a key with a password: there is nobody to type it. Raises OSError."""
     raise OSError("the key has a password, which nobody can type here")
 

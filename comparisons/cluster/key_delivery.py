@@ -19,12 +19,14 @@ from typing import Any
 
 from he_compare.common.errors import CellError
 from he_compare.common.files import write_atomic
+from he_compare.common.visible_text import visible
 from he_compare.comparisons.measuring.plan import RunPlan, key_file_of_seed
 
 KEY_NAME = "client.key"
 KEY_FOLDER = "compare-key-"
 PRIVATE = 0o600
 ANSWER_SECONDS = 60.0
+MOST_REASON = 200
 
 
 def give_keys(client: Any, worker: str, plan: RunPlan) -> Path:
@@ -88,8 +90,12 @@ def _losses() -> tuple[type[Exception], ...]:
 
 
 def _lost(worker: str, error: Exception) -> CellError:
+    words = " ".join(str(error).split()) or "nothing came from it"
+    if isinstance(error, TimeoutError):
+        words = f"nothing came from it in {ANSWER_SECONDS:g} s"
     return CellError(
-        f"worker {worker} was lost before it had the client's key: {type(error).__name__}"
+        f"worker {worker} was lost before it had the client's key: {visible(words)[:MOST_REASON]}",
+        fix="run the same command again: finished cells are kept",
     )
 
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from he_compare.common.errors import UsageError
 from he_compare.common.service.secret_files import require_private, require_readable
-from he_compare.common.service.tls_contexts import is_loopback, no_password, trust, why_not
+from he_compare.common.service.tls_contexts import is_loopback, load_pair, trust, why_not
 
 OPTIONS = "--tls-ca, --tls-cert and --tls-key"
 HOW_TO = "docs/how-to/cluster.md says how to make certificates"
@@ -63,14 +63,7 @@ class TlsFiles:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_REQUIRED
             trust(context, "--tls-ca", self.authority, HOW_TO)
-            try:
-                context.load_cert_chain(self.certificate, self.key, password=no_password)
-            except (ssl.SSLError, OSError) as error:
-                raise UsageError(
-                    f"--tls-cert {self.certificate} and --tls-key {self.key} are no certificate "
-                    f"and its key in PEM format ({why_not(error)})",
-                    fix=HOW_TO,
-                ) from None
+            load_pair(context, self.certificate, self.key, fix=HOW_TO)
         return both
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,12 @@ from he_compare.common.contracts import (
     RunSettings,
     TrainingData,
 )
-from he_compare.common.errors import CellError, NoServerError, UnavailableError
+from he_compare.common.errors import (
+    CellError,
+    NoServerError,
+    ServerReplacedError,
+    UnavailableError,
+)
 from he_compare.common.run.kept_artefacts import ArtefactFolder, Reused
 from he_compare.common.run.severity import NOTHING_TO_ATTACK
 from he_compare.common.service.process import ServerProcess
@@ -81,17 +86,57 @@ class Ground:
     host: RemoteHost | None = None
 
 
-def fit_and_deploy(pipeline: Pipeline, parameters: Any, ground: Ground) -> Fit:
+class StartedServers:
+    """Servers that were started for one pipeline, and how many of their processes were replaced."""
+
+    def __init__(self) -> None:
+        self._servers: list[SessionClient] = []
+        self._lost_at_start = 0
+
+    def start(self, begin: Callable[[], SessionClient]) -> SessionClient:
+        """Start one; a process that ends at its very start is counted as well."""
+        try:
+            server = begin()
+        except ServerReplacedError:
+            self._lost_at_start += 1
+            raise
+        self._servers.append(server)
+        return server
+
+    @property
+    def any(self) -> bool:
+        """Whether there was one."""
+        return bool(self._servers) or self._lost_at_start > 0
+
+    @property
+    def replaced(self) -> int:
+        """Processes that ended and were replaced, or were to be."""
+        return self._lost_at_start + sum(one.replaced for one in self._servers)
+
+    def traffic(self) -> ByteCount:
+        """Return the bytes of all kinds of traffic."""
+        return _total(self._servers)
+
+    def close(self) -> None:
+        """Stop them."""
+        for server in self._servers:
+            server.close()
+
+
+def fit_and_deploy(
+    pipeline: Pipeline, parameters: Any, ground: Ground, servers: StartedServers | None = None
+) -> Fit:
     """Fit a pipeline and deploy it.
 
     Servers that the pipeline starts while fitting are stopped before this returns, whatever
-    happens. Raises UnavailableError where the pipeline cannot run here.
+    happens. ``servers``: counts them also where no fit comes of it. Raises UnavailableError where
+    the pipeline cannot run here.
     """
     availability = pipeline.availability()
     if not availability.available:
         raise UnavailableError(availability.reason, fix=availability.fix)
     library_seconds = load_libraries(pipeline.source_modules(parameters))
-    started: list[SessionClient] = []
+    started = servers or StartedServers()
     fit_clock = Clock(Side.CLIENT)
 
     def start_training(name: str, public_material: bytes) -> SessionClient:
@@ -101,9 +146,9 @@ def fit_and_deploy(pipeline: Pipeline, parameters: Any, ground: Ground) -> Fit:
                 fix="repair the pipeline: derive it from Pipeline",
             )
         device = ground.settings.device
-        server = start_server(name, public_material, fit_clock, ground, device)
-        started.append(server)
-        return server
+        return started.start(
+            lambda: start_server(name, public_material, fit_clock, ground, device)
+        )
 
     context = RunContext(
         seed=ground.seed,
@@ -123,15 +168,14 @@ def fit_and_deploy(pipeline: Pipeline, parameters: Any, ground: Ground) -> Fit:
         fitted = pipeline.fit(ground.data, parameters, context)
         fit_seconds = time.perf_counter() - start - ground.artefacts.drain_waited()
     finally:
-        for server in started:
-            server.close()
+        started.close()
     context.clock = once = Clock(Side.CLIENT)
     _record_fit(once, fit_clock, fit_seconds)
     deployment = None if _stays_local(pipeline, fitted) else fitted.deploy(context)
     reused = ground.artefacts.drain_reused()
     return Fit(
-        *(fitted, context, deployment, once, _total(started), reused, library_seconds),
-        servers_replaced=sum(server.replaced for server in started),
+        *(fitted, context, deployment, once, started.traffic(), reused, library_seconds),
+        servers_replaced=started.replaced,
     )
 
 

@@ -12,13 +12,9 @@ from pathlib import Path
 from he_compare.common import plugins
 from he_compare.common.errors import UsageError
 from he_compare.common.machine import machine_word
-from he_compare.common.service.remote_host import (
-    HOW,
-    RemoteHost,
-    clock_words,
-    parse_host_address,
-    way_words,
-)
+from he_compare.common.service.host_address import HOW, parse_host_address
+from he_compare.common.service.remote_host import RemoteHost
+from he_compare.common.service.way_to_host import clock_words, way_words
 from he_compare.common.service.secret_files import read_token_file
 from he_compare.common.service.tls_contexts import OwnCertificate, driver_context
 from he_compare.common.visible_text import visible
@@ -89,7 +85,7 @@ class HostAsked:
             token,
             driver_context(self.tls_ca, own) if where.secure else None,
             driver=driver_name(folder),
-            process=secrets.token_hex(8),
+            process=secrets.token_hex(16),
             call_seconds=call_seconds,
         )
         with contextlib.closing(host):

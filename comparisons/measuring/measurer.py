@@ -17,7 +17,7 @@ from he_compare.common.numeric_threads import use_threads
 from he_compare.common.run.records import ErrorInfo, RunRecord
 from he_compare.common.run.tape import Tape
 from he_compare.common.types import IntArray, Phase, Status
-from he_compare.comparisons.measuring.fitting import Fit, Ground
+from he_compare.comparisons.measuring.fitting import Fit, Ground, StartedServers
 from he_compare.comparisons.measuring.phases import (
     MeasuredCell,
     Occasion,
@@ -40,6 +40,7 @@ class CellMeasurer:
         self.fits: dict[str, Fit] = {}
         self.tapes: dict[str, Tape] = {}
         self._sessions: dict[tuple[str, int], Session] = {}
+        self._servers: dict[tuple[str, int], StartedServers] = {}
         self._broken: dict[tuple[str, int], Exception] = {}
 
     def measure(self, cell: PlannedCell, started: RunRecord) -> MeasuredCell:
@@ -104,7 +105,8 @@ class CellMeasurer:
         if before is not None:
             raise CellError(f"its pipeline already failed: {describe_error(before)}")
         if name not in self._sessions:
-            session = open_session(planned, self._ground_of(cell))
+            servers = self._servers[name] = StartedServers()
+            session = open_session(planned, self._ground_of(cell), servers)
             self._sessions[name] = session
             if not cell.again:
                 self.fits[planned.label] = session.fit
@@ -125,8 +127,10 @@ class CellMeasurer:
         begin: float,
     ) -> MeasuredCell:
         name = cell.planned.label, cell.seed
-        session = self._sessions.get(name)
+        session, servers = self._sessions.get(name), self._servers.pop(name, None)
         facts = session.server_facts() if session else {}
+        if session is None and servers is not None and servers.any:
+            facts = {"servers_replaced": servers.replaced}
         self._close_session(cell)
         trace = "" if isinstance(error, CompareError) else "".join(format_exception(error))
         skipped = name in self._broken and not isinstance(error, UnavailableError)

@@ -44,7 +44,8 @@ from he_compare.common.run.records import (
     PlannedPipeline,
     WorkFacts,
 )
-from he_compare.common.service.remote_host import HOW, RemoteHost
+from he_compare.common.service.host_address import HOW
+from he_compare.common.service.remote_host import RemoteHost
 from he_compare.common.software import keying_packages
 from he_compare.common.types import ImageBatch, Phase, Split
 from he_compare.comparisons.measuring.class_counts import (

@@ -23,7 +23,13 @@ from he_compare.common.errors import CellError
 from he_compare.common.run.records import Traffic
 from he_compare.common.service.session_client import ByteCount, SessionClient
 from he_compare.common.types import Float64Array, Message, Per, Side, Stage, UInt8Array
-from he_compare.comparisons.measuring.fitting import Fit, Ground, fit_and_deploy, start_server
+from he_compare.comparisons.measuring.fitting import (
+    Fit,
+    Ground,
+    StartedServers,
+    fit_and_deploy,
+    start_server,
+)
 from he_compare.comparisons.measuring.planned import Planned
 
 INFERENCE_VERB = "infer"
@@ -206,9 +212,10 @@ class ServedSession(Session):
 
     def restart(self) -> SessionClient:
         """Restart the server from the same public material after a message has stopped it."""
-        self._before += self.server.replaced
-        self.server.close()
+        before = self.server
+        before.close()
         self.server = self.start(self.threads)
+        self._before += before.replaced  # counted once, also where no other one starts
         return self.server
 
     def set_threads(self, threads: int) -> None:
@@ -260,12 +267,16 @@ class LocalSession(Session):
         """Nothing was started."""
 
 
-def open_session(planned: Planned, ground: Ground) -> Session:
+def open_session(
+    planned: Planned, ground: Ground, servers: StartedServers | None = None
+) -> Session:
     """Fit a pipeline; where it has a server, deploy it and start the server process.
 
-    Raises UnavailableError where the pipeline cannot run here.
+    ``servers``: counts those that were started, also where no session comes of it. Raises
+    UnavailableError where the pipeline cannot run here.
     """
-    fit = fit_and_deploy(planned.pipeline, planned.parameters, ground)
+    started = servers or StartedServers()
+    fit = fit_and_deploy(planned.pipeline, planned.parameters, ground, started)
     classes = len(ground.data.classes)
     if isinstance(fit.fitted, LocalFitted):
         return LocalSession(planned, fit, classes, fit.fitted)
@@ -277,5 +288,9 @@ def open_session(planned: Planned, ground: Ground) -> Session:
             *(planned.pipeline.name, material, clock, ground, ground.measured_on), threads=threads
         )
 
-    server = start_server(planned.pipeline.name, material, fit.once, ground, ground.measured_on)
+    server = started.start(
+        lambda: start_server(
+            planned.pipeline.name, material, fit.once, ground, ground.measured_on
+        )
+    )
     return ServedSession(planned, fit, classes, server, start_again, ground.settings.threads)

@@ -11,6 +11,7 @@ import math
 from functools import lru_cache
 from typing import Any
 
+from he_compare.common.closed_memory import close_memory
 from he_compare.common.errors import CellError, UnavailableError
 from he_compare.fhe_baseline.ckks.parameters import CkksParameters, require_128_bits
 
@@ -81,12 +82,21 @@ def galois_elements(steps: list[int], degree: int) -> list[int]:
     return [pow(3, step, 2 * degree) for step in steps]
 
 
+def new_keys(context: Any) -> Any:
+    """Return SEAL's generator with a fresh secret key, in the memory of a process that is closed
+    to others first (``common.closed_memory``)."""
+    close_memory()
+    return import_tenseal().sealapi.KeyGenerator(context)
+
+
 def tenseal_context(parameters: CkksParameters) -> Any:
     """Return a TenSEAL context with a fresh secret key and the Galois keys of every power of two.
 
-    TenSEAL's ``dot`` and ``mm`` sum by rotations and want their full set.
+    TenSEAL's ``dot`` and ``mm`` sum by rotations and want their full set. The memory of this
+    process is closed first.
     """
     require_128_bits(parameters)
+    close_memory()
     tenseal = import_tenseal()
     context = tenseal.context(
         tenseal.SCHEME_TYPE.CKKS,

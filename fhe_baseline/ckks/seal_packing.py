@@ -27,6 +27,7 @@ from he_compare.fhe_baseline.ckks.context import (
     galois_elements,
     import_tenseal,
     level_with,
+    new_keys,
     seal_context,
 )
 from he_compare.fhe_baseline.ckks.packing import (
@@ -107,7 +108,7 @@ class SealClient(_SealHalf, PackingClient):
         self._scales = scales
         self._levels = levels
         self._shape = self.shape_of(levels.reply, scales.reply)
-        self._keys = self._seal.KeyGenerator(self._context)
+        self._keys = new_keys(self._context)
         secret = self._keys.secret_key()
         self._encryptor = self._seal.Encryptor(self._context, secret)
         self._decryptor = self._seal.Decryptor(self._context, secret)

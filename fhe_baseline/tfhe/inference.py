@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from he_compare.common.clock import Clock
+from he_compare.common.closed_memory import close_memory
 from he_compare.common.errors import MessageError
 from he_compare.common.service.parsing import parsed_as_hostile
 from he_compare.common.service.wire import pack, unpack
@@ -120,10 +121,12 @@ def save_circuit(model: Any, folder: str) -> bytes:
 
 
 def make_client(head: QuantisedHead, circuit: Any, folder: str) -> TfheInferenceClient:
-    """Load the client's archive from ``folder`` and generate a fresh secret key.
+    """Load the client's archive from ``folder`` and generate a fresh secret key, in the memory of a
+    process that is closed to others first.
 
     The frame of replies is learned from two evaluations under a key that is thrown away.
     """
+    close_memory()
     concrete = load_concrete()
     with temporary_files_in(folder):
         frame = _reply_frame(concrete.client(folder), circuit, head)

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from he_compare.common.clock import Clock
+from he_compare.common.closed_memory import close_memory
 from he_compare.common.errors import MessageError
 from he_compare.common.service.parsing import parsed_as_hostile
 from he_compare.common.service.wire import pack, unpack
@@ -117,6 +118,7 @@ class TfheTrainingClient:
     """Encrypts batches, decrypts the result; holds the secret key."""
 
     def __init__(self, folder: str, features: int) -> None:
+        close_memory()
         concrete = load_concrete()
         with temporary_files_in(folder):
             self._client = concrete.client(folder)

@@ -21,7 +21,7 @@ from he_compare.common.errors import MessageError, ServerReplacedError, ServiceE
 from he_compare.common.service.process import ServerProcess
 from he_compare.common.types import Float64Array, Message, Side
 from he_compare.fhe_baseline.checks.tools.victim import Victim
-from he_compare.fhe_baseline.ckks.context import import_tenseal, seal_context
+from he_compare.fhe_baseline.ckks.context import import_tenseal, new_keys, seal_context
 from he_compare.fhe_baseline.ckks.serialization import load_ciphertext, seal_bytes
 from he_compare.fhe_baseline.tfhe.frames import ValueFrame
 
@@ -106,7 +106,7 @@ def foreign(parameters: Any) -> Message:
     context = seal_context(other)
     plaintext = seal.Plaintext()
     seal.CKKSEncoder(context).encode([1.0], 2.0**other.scale_bits, plaintext)
-    encryptor = seal.Encryptor(context, seal.KeyGenerator(context).secret_key())
+    encryptor = seal.Encryptor(context, new_keys(context).secret_key())
     return seal_bytes(encryptor.encrypt_symmetric(plaintext))
 
 

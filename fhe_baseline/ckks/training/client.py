@@ -15,7 +15,7 @@ from he_compare.common.errors import MessageError
 from he_compare.common.service.parsing import parsed_as_hostile
 from he_compare.common.types import Complex128Array, Float64Array, Message
 from he_compare.fhe_baseline.ckks.ciphertexts import CiphertextShape
-from he_compare.fhe_baseline.ckks.context import import_tenseal, level_with
+from he_compare.fhe_baseline.ckks.context import import_tenseal, level_with, new_keys
 from he_compare.fhe_baseline.ckks.serialization import seal_bytes
 from he_compare.fhe_baseline.ckks.training.circuit import Circuit
 from he_compare.fhe_baseline.ckks.training.key_parts import RELINEARISATION, key_elements, pack_key
@@ -45,7 +45,7 @@ class CkksTrainingClient:
         self._seal = seal
         self._circuit = circuit
         self._context = circuit.context
-        self._keys = seal.KeyGenerator(self._context)
+        self._keys = new_keys(self._context)
         secret = self._keys.secret_key()
         self._encoder = seal.CKKSEncoder(self._context)
         self._encryptor = seal.Encryptor(self._context, secret)

@@ -19,7 +19,6 @@ from he_compare.common.errors import MessageError
 from he_compare.common.service import answer as answers
 from he_compare.common.service.answer import (
     Answer,
-    error_words,
     exchange,
     read_object,
     read_pid,
@@ -29,6 +28,7 @@ from he_compare.common.service.answer import (
     read_timings,
     read_verbs,
 )
+from he_compare.common.service.answer_words import broken_words, error_kind, error_words
 from he_compare.common.service.deadlines import EndingTransport
 from he_compare.common.types import Per, Stage
 
@@ -45,13 +45,13 @@ def as_bytes(value: Any) -> bytes:
 
 
 def test_good_answers_are_read() -> None:
-    timings = json.dumps([["evaluate", "batch", 0.25, 3], ["deserialize", "batch", 0, 0]])
+    timings = json.dumps([["evaluate", "batch", 0.25, 3], ["deserialize", "batch", 0, 1]])
     one = answer(compare_seconds="0.5", compare_pid="77", compare_timings=timings)
     assert read_seconds(one) == 0.5
     assert read_pid(one) == 77
     assert read_timings(one) == [
         (Stage.EVALUATE, Per.BATCH, 0.25, 3),
-        (Stage.DESERIALIZE, Per.BATCH, 0.0, 0),
+        (Stage.DESERIALIZE, Per.BATCH, 0.0, 1),
     ]
     assert read_verbs(answer(as_bytes({"verbs": ["infer", "step_2"]}))) == ("infer", "step_2")
     assert read_session_id(answer(as_bytes({"session": "aB_-9"}))) == "aB_-9"
@@ -100,6 +100,10 @@ def test_a_process_number_that_is_none_is_refused(text: str) -> None:
         '[["evaluate", "batch", 99.0, 1]]',
         '[["evaluate", "batch", 1e999, 1]]',
         '[["evaluate", "batch", 0.1, -1]]',
+        '[["evaluate", "batch", 0.1, 0]]',
+        # Each is no longer than the call, and all of them together are.
+        json.dumps([["evaluate", "batch", 0.9, 1]] * 2),
+        json.dumps([["evaluate", "batch", 0.01, 1], ["decrypt", "batch", 0.01, 1]] * 60),
         '[["evaluate", "batch", 0.1, 1.5]]',
         '[["evaluate", "batch", 0.1, true]]',
         # What the driver times itself: a host would set the latency of an image.
@@ -149,6 +153,9 @@ def test_a_session_that_is_no_name_is_refused(name: Any) -> None:
         {"peak_bytes": 1.5},
         {"batch_limit": "2"},
         {"batch_limit": -1},
+        {"processes": -1},
+        {"processes": 10**20},
+        {"processes": "4"},
         {"replaced": -1},
         {"replaced": None},
         {"last_replaced": 5},
@@ -180,7 +187,28 @@ def test_a_refusal_is_one_line_without_control_characters() -> None:
         assert words.isprintable() and 0 < len(words) <= answers.MOST_WORDS
     assert error_words(answer(b"")) == "without a reason"
     told = as_bytes({"error": {"kind": "K", "message": "m", "fix": "f"}})
-    assert error_words(answer(told)) == "K: m (f)"
+    assert error_words(answer(told)) == "m (f)" and error_kind(answer(told)) == "K"
+    unforeseen = Answer(500, httpx.Headers(), told, 1, 1, 1.0)
+    assert error_words(unforeseen) == "K: m (f)"
+    assert error_kind(answer(b"")) == error_kind(answer(as_bytes({"error": {"kind": 5}}))) == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (httpx.ReadTimeout("x"), "nothing came in time"),
+        (httpx.ConnectError("[Errno 111] Connection refused"), "no connection could be made"),
+        (httpx.RemoteProtocolError("illegal status line: bytearray(b'\x1b[2J')"), "no HTTP"),
+        (httpx.ReadError(""), "before an answer came"),
+        (httpx.WriteError(""), "while something was sent"),
+        (httpx.CloseError(""), "the connection failed"),
+        (OSError(113, "No route to host"), "no route to host"),
+    ],
+)
+def test_a_connection_that_broke_is_told_in_plain_words(error: Exception, words: str) -> None:
+    told = broken_words(error)
+    assert words in told and told.isprintable()
+    assert "Error" not in told and "bytearray" not in told and "Errno" not in told
 
 
 # A real server that misbehaves on the wire
@@ -307,6 +335,33 @@ def test_a_host_that_takes_in_a_byte_at_a_time_ends_at_the_time_limit() -> None:
     with pytest.raises(httpx.TimeoutException):
         exchange(client, "PUT", "/", bytes(50_000_000), seconds=1.5)
     assert time.perf_counter() - begin < 10
+    listener.close()
+
+
+def test_a_host_that_takes_in_a_part_now_and_then_ends_at_the_time_limit() -> None:
+    """Each part alone is taken in within the limit: all of them together are not."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(1)
+
+    def take() -> None:
+        connection, _ = listener.accept()
+        end = time.monotonic() + 9
+        with contextlib.suppress(OSError):
+            while time.monotonic() < end:
+                for _ in range(12):
+                    connection.recv(65_536)
+                time.sleep(0.2)
+
+    threading.Thread(target=take, daemon=True).start()
+    client = httpx.Client(
+        base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", transport=EndingTransport()
+    )
+    begin = time.perf_counter()
+    with pytest.raises(httpx.TimeoutException):
+        exchange(client, "POST", "/", bytes(30 << 20), seconds=1.0)
+    assert time.perf_counter() - begin < 3
     listener.close()
 
 

@@ -4,45 +4,31 @@ from __future__ import annotations
 
 import signal
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-import uvicorn
 
 from he_compare.common.service import impatient
 from he_compare.common.service.application import ServiceApplication
 from he_compare.common.service.closed_connections import survive_closed_connections
-from he_compare.common.service.impatient import ImpatientProtocol
+from he_compare.common.service.doorway import Doorway
 from he_compare.common.service.sessions import FrontLimits, SessionTable
 from tests.support.fake_child import FakeChild
+from tests.support.served_front import served_front
 
 
 @pytest.fixture
 def port(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[int]:
-    survive_closed_connections()
     monkeypatch.setattr(impatient, "HEADER_SECONDS", 0.5)
     monkeypatch.setattr(impatient, "BODY_IDLE_SECONDS", 0.5)
-    monkeypatch.setattr(impatient, "MOST_CONNECTIONS", 8)
-
     limits = FrontLimits(max_body=1 << 20)
     table = SessionTable(tmp_path, limits, start=FakeChild)  # type: ignore[arg-type]
     application = ServiceApplication(table, token="right")
-    config = uvicorn.Config(
-        application.asgi(), http=ImpatientProtocol, ws="none", lifespan="off", log_level="error"
-    )
-    server = uvicorn.Server(config)
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    listener.listen()
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    yield listener.getsockname()[1]
-    server.should_exit = True
-    thread.join(timeout=10)
+    with served_front(application.asgi(), Doorway(most_strangers=8)) as port:
+        yield port
 
 
 def half(port: int, sent: bytes) -> socket.socket:

@@ -68,7 +68,7 @@ def test_malformed_messages_are_refused_and_the_server_lives_on(
 
 def test_unknown_verb_and_a_raising_server_are_told(start: Callable[..., ServerProcess]) -> None:
     with start("raise") as server:
-        with pytest.raises(ServiceError, match=r"UnknownVerb.*train"):
+        with pytest.raises(ServiceError, match=r"'train' is not one of"):
             server.call("train", [IMAGE], Clock(Side.CLIENT))
         with pytest.raises(ServiceError, match="told to raise"):
             server.call("infer", [IMAGE], Clock(Side.CLIENT))

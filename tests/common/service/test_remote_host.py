@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import socket
+import threading
 import time
 from typing import Any
 
@@ -11,19 +14,36 @@ import pytest
 
 from he_compare.common.clock import Clock
 from he_compare.common.errors import ServiceError, UsageError
+from he_compare.common.service import remote_host
 from he_compare.common.service.framing import join
 from he_compare.common.service.host_card import card_here
 from he_compare.common.service.remote import RemoteServer
-from he_compare.common.service.remote_host import (
-    HostAddress,
-    clock_words,
-    parse_host_address,
-    way_words,
-)
+from he_compare.common.service.remote_host import RemoteHost
+from he_compare.common.service.host_address import HostAddress, parse_host_address
+from he_compare.common.service.way_to_host import clock_words, way_words
 from he_compare.common.types import Side
 from tests.support.fake_host import OK_HEADERS, FakeHost, Reply, card_reply
 
 CARD = card_here()
+
+
+FOREIGN_MACHINES: list[tuple[str, Any]] = [
+    ("memory_bytes", 10**400),
+    ("memory_bytes", 2**61),
+    ("memory_bytes", 0),
+    ("logical_cores", -5),
+    ("logical_cores", 1e300),
+    ("threads", 0),
+    ("load_average", math.nan),
+    ("load_average", math.inf),
+    ("load_average", -1.0),
+    ("load_average", 1e7),
+    ("cpu", "x\x1b[2J"),
+    ("cpu", "y" * 20_000),
+    ("source_commit", "\x1b]0;pwn\x07"),
+    ("platform", "\ud800"),
+    ("packages", {"numpy": "\x00"}),
+]
 
 
 def problem_of(reply: Any, pipelines: tuple[str, ...] = ("plaintext",)) -> UsageError:
@@ -115,12 +135,30 @@ def test_what_is_no_host_is_said_not_to_be_one(reply: Reply | None) -> None:
         {"machine": None},
         {"environment": {}},
         {"software": {"python": "3"}},
+        {"sessions": 10**400},
+        {"time": 10**399},
+        *({"environment": {name: value}} for name, value in FOREIGN_MACHINES),
+        {"software": {"tool_version": "\x1b]0;owned\x07"}},
+        {"software": {"tool_version": "A" * 5000}},
+        {"software": {"packages": {"\x1b[2J": "1"}}},
+        {"software": {"packages": {str(one): "1" for one in range(2000)}}},
+        {"driver": "\u202eevil"},
+        {"machine": "two\nlines"},
+        {"pipelines": ["plaintext", "\x9b2J"]},
+        {"plugins": {"a\ud800": "1"}},
     ],
+    ids=lambda one: repr(one)[:60],
 )
 def test_a_card_that_cannot_be_is_refused(changed: dict[str, Any]) -> None:
-    card = json.loads(CARD.model_dump_json()) | changed
+    card = json.loads(CARD.model_dump_json())
+    for name, value in changed.items():
+        # Of a table only what is given is changed, but for those that are too short on purpose.
+        whole = not isinstance(value, dict) or value in ({}, {"python": "3"})
+        card[name] = value if whole else card[name] | value
     body = json.dumps(card).replace("Infinity", "1e999").encode()
-    assert "no `compare host`" in problem_of((200, {}, body)).problem
+    told = problem_of((200, {}, body))
+    assert "no `compare host`" in told.problem
+    assert str(told).isprintable() and len(str(told)) < 1200
 
 
 def test_nobody_at_the_address_is_said_with_the_reason() -> None:
@@ -148,6 +186,8 @@ class Misbehaving(FakeHost):
     def _reply(self, method: str, path: str) -> Reply | None:
         if path == "/v1/host":
             return self.told.get("card", card_reply(time=time.time()))
+        if path.startswith("/v1/driver"):
+            return self.told.get("driver", (200, {}, b"{}"))
         if "/call/" in path:
             return self.told["call"]
         return self.told.get(method, (404, {}, b""))
@@ -243,6 +283,112 @@ def test_a_host_whose_clock_lies_later_is_an_error_of_the_cell() -> None:
         fake.told["card"] = (200, {}, b"{}")
         with pytest.raises(ServiceError, match="did not tell its clock"):
             server.place()
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"source": "0" * 64}, "source code of server halves"),
+        ({"machine": "0" * 16}, "the machine"),
+        ({"plugins": {"echo": "1" * 64}}, "the plug-in 'echo'"),
+        ({"software": "numpy"}, "numpy 9.9"),
+        ({"software": "tool_version"}, "he-compare 9.9"),
+    ],
+)
+def test_a_host_that_changes_during_a_run_is_named_at_the_next_session(
+    changed: dict[str, Any], words: str
+) -> None:
+    software = CARD.software
+    if changed.get("software") == "numpy":
+        packages = software.packages | {"numpy": "9.9"}
+        changed = {"software": software.model_copy(update={"packages": packages})}
+    elif changed.get("software") == "tool_version":
+        changed = {"software": software.model_copy(update={"tool_version": "9.9"})}
+    with Misbehaving(call=(200, OK_HEADERS, join([b"reply"]))) as fake:
+        server = begin(fake)
+        fake.told["card"] = card_reply(time=time.time(), **changed)
+        with pytest.raises(ServiceError, match="not what it was when this run began") as caught:
+            RemoteServer(server._host, "plaintext", b"m", Clock(Side.CLIENT), threads=1)
+        assert words in caught.value.problem and caught.value.fix
+        with pytest.raises(ServiceError, match="not what it was"):
+            server.place()
+        fake.told["card"] = card_reply(time=time.time())
+        RemoteServer(server._host, "plaintext", b"m", Clock(Side.CLIENT), threads=1).close()
+
+
+def test_a_driver_tells_when_it_begins_and_when_it_ends() -> None:
+    with FakeHost(lambda method, path: card_reply(time=time.time())) as fake:
+        driver = fake.driver()
+        driver.greet([])
+        assert "POST /v1/driver" in fake.asked
+        driver.close()
+        assert fake.asked[-1] == "DELETE /v1/driver/1"
+
+
+def test_a_host_that_does_not_take_a_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote_host, "PREDECESSOR_SECONDS", 0.6)
+    monkeypatch.setattr(remote_host, "LOOK_SECONDS", 0.1)
+    for kind in ("Busy", "SameDriver"):
+        error = {"error": {"kind": kind, "message": "another is served", "fix": "wait"}}
+        with Misbehaving(driver=(409, {}, json.dumps(error).encode())) as fake:
+            with pytest.raises(UsageError, match=r"another is served \(wait\)"):
+                fake.driver().greet([])
+            asked = fake.asked.count("POST /v1/driver")
+            assert asked > 2 if kind == "SameDriver" else asked == 1
+
+
+def test_a_predecessor_whose_end_was_not_seen_yet_is_waited_for() -> None:
+    error = {"error": {"kind": "SameDriver", "message": "another is served"}}
+    with Misbehaving(driver=(409, {}, json.dumps(error).encode())) as fake:
+        refused = fake.told["driver"]
+
+        def end() -> None:
+            time.sleep(0.3)
+            fake.told["driver"] = (200, {}, b"{}")
+
+        threading.Thread(target=end).start()
+        assert fake.told["driver"] == refused
+        fake.driver().greet([])
+
+
+def test_a_certificate_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interim answers are no answer, however often they come."""
+    monkeypatch.setattr(remote_host, "GREETING_SECONDS", 1.0)
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def drip() -> None:
+        connection, _ = listener.accept()
+        end = time.monotonic() + 12
+        with contextlib.suppress(OSError):
+            while time.monotonic() < end:
+                connection.sendall(b"HTTP/1.1 102 Processing\r\n\r\n")
+                time.sleep(0.1)
+
+    threading.Thread(target=drip, daemon=True).start()
+    port = listener.getsockname()[1]
+    where = HostAddress(f"http://127.0.0.1:{port}", True, "127.0.0.1", port)
+    driver = RemoteHost(where, "t" * 40, None, driver="d", process="p", call_seconds=60.0)
+    begin = time.monotonic()
+    with pytest.raises(UsageError, match="did not show its certificate"):
+        driver._shown_certificate()
+    assert time.monotonic() - begin < 6
+    listener.close()
+
+
+def test_a_count_of_lost_processes_never_falls() -> None:
+    def reply(count: str) -> Reply:
+        return 200, OK_HEADERS | {"compare-replaced": count}, join([b"reply"])
+
+    with Misbehaving(call=reply("3")) as fake:
+        server = begin(fake)
+        for count in ("3", "0", "-5", "2", "999999999999", ""):
+            fake.told["call"] = reply(count)
+            server.call("infer", [b"message"], Clock(Side.CLIENT))
+            assert server.replaced == 3
+        status = {"pid": 4, "ready": True, "peak_bytes": 5, "replaced": 1}
+        fake.told["GET"] = (200, {}, json.dumps(status).encode())
+        server.measure_peak()
+        assert server.replaced == 3
 
 
 # What a command says of a host

@@ -16,7 +16,7 @@ from he_compare.common.service.secret_files import (
     read_token_file,
 )
 
-TOKEN = "t" * SHORTEST_TOKEN
+TOKEN = "0123456789abcdef" * (SHORTEST_TOKEN // 16)
 
 
 def token_file(folder: Path, content: bytes, mode: int = 0o600) -> Path:
@@ -74,6 +74,8 @@ def test_a_token_that_others_may_read_is_refused(tmp_path: Path, mode: int) -> N
         (b"one\ntwo\n" * 9, "more than one word"),
         (b"\x00" * 64, "more than one word"),
         (b"\xff" * 64, "no line of text"),
+        (b"t" * SHORTEST_TOKEN, "1 different characters"),
+        (b"token" * 20, "5 different characters"),
     ],
 )
 def test_what_is_no_token_is_refused_without_showing_it(

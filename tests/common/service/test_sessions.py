@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 
 from he_compare.common.service import service_session
 from he_compare.common.service.application import ServiceApplication
-from he_compare.common.service.closed_connections import survive_closed_connections
 from he_compare.common.service.framing import join, split
-from he_compare.common.service.impatient import ImpatientProtocol
 from he_compare.common.service.pipe import PipeFrame
 from he_compare.common.service.sessions import FrontLimits, SessionTable
 from tests.support.fake_child import ENDS, FakeChild
+from tests.support.served_front import served_front
 
 ASKED: dict[str, Any] = {"pipeline": "plaintext", "threads": 1, "driver": "a run", "process": "p1"}
 Serve = Callable[..., httpx.Client]
@@ -34,14 +30,14 @@ def told() -> list[str]:
 
 @pytest.fixture
 def serve(tmp_path: Path, told: list[str]) -> Iterator[Serve]:
-    survive_closed_connections()
     FakeChild.made.clear()
     ended: list[Callable[[], None]] = []
 
-    def begin(**limits: Any) -> httpx.Client:
+    def begin(changed: Callable[[], str] | None = None, **limits: Any) -> httpx.Client:
         allowed = FrontLimits(**{"most_sessions": 3} | limits)
         table = SessionTable(tmp_path, allowed, told=told.append, start=FakeChild)  # type: ignore[arg-type]
-        stack = running(ServiceApplication(table, token="right").asgi())
+        application = ServiceApplication(table, token="right", changed=changed)
+        stack = served_front(application.asgi())
         port = stack.__enter__()
         ended.append(lambda: stack.__exit__(None, None, None))
         headers = {"authorization": "Bearer right"}
@@ -50,22 +46,6 @@ def serve(tmp_path: Path, told: list[str]) -> Iterator[Serve]:
     yield begin
     for end in ended:
         end()
-
-
-@contextmanager
-def running(application: Any) -> Iterator[int]:
-    config = uvicorn.Config(
-        application, http=ImpatientProtocol, ws="none", lifespan="off", log_level="error"
-    )
-    server = uvicorn.Server(config)
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    listener.listen()
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    yield listener.getsockname()[1]
-    server.should_exit = True
-    thread.join(timeout=10)
 
 
 def opened(http: httpx.Client, **changes: Any) -> str:
@@ -140,6 +120,10 @@ def test_another_driver_is_refused_and_too_many_sessions_are(serve: Serve) -> No
     assert refusal(http.post("/v1/sessions", json=ASKED))[:2] == (409, "TooManySessions")
     for session in sessions:
         http.delete(session)
+    # Between two sessions nobody slips in: the driver has not ended.
+    answer = http.post("/v1/sessions", json=ASKED | {"driver": "another run"})
+    assert refusal(answer)[:2] == (409, "Busy")
+    assert http.delete("/v1/driver/p1").status_code == 200
     opened(http, driver="another run")
 
 

@@ -21,9 +21,11 @@ from he_compare.common.errors import ServiceError, UsageError
 from he_compare.common.run.records import RunRecord
 from he_compare.common.run.store import RunFolder, load_arrays
 from he_compare.common.run.view import read_run
+from he_compare.common.service import remote_host
 from he_compare.common.service.remote import RemoteServer
 from he_compare.common.service.remote_front import FOLDER
-from he_compare.common.service.remote_host import RemoteHost, parse_host_address
+from he_compare.common.service.host_address import parse_host_address
+from he_compare.common.service.remote_host import RemoteHost
 from he_compare.common.service.secret_files import make_token_file, read_token_file
 from he_compare.common.service.tls_contexts import driver_context
 from he_compare.common.service.wire import pack
@@ -101,22 +103,38 @@ def test_what_ends_a_server_ends_no_host(host: RunningHost) -> None:
     server.close()
 
 
-def test_one_driver_at_a_time_and_its_own_ghost_gives_way(host: RunningHost) -> None:
-    first = begun(driver(host, "one"))
+def test_one_driver_at_a_time_from_its_first_word_to_its_last(host: RunningHost) -> None:
+    there = driver(host, "one")
+    begun(there).close()  # between two cells there is no session
     with pytest.raises(UsageError, match="is used by 'one'"):
         driver(host, "two").greet(["echo"])
     # Who did not ask is refused by the host itself.
     late = driver(host, "two")
-    late.card = driver(host, "one").card or driver(host, "one")._asked()
+    late.card = there.card
     with pytest.raises(ServiceError, match="one is served at the moment"):
         RemoteServer(late, "echo", MATERIAL, Clock(Side.CLIENT), threads=1)
+    late.close()
+    there.close()
+    begun(driver(host, "two")).close()
+
+
+def test_a_copy_of_a_driver_is_refused_and_a_ghost_gives_way(
+    host: RunningHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = driver(host, "one")
+    first = begun(there)
+    with monkeypatch.context() as patched:
+        patched.setattr(remote_host, "PREDECESSOR_SECONDS", 1.0)
+        with pytest.raises(UsageError, match="calls itself one is served"):
+            driver(host, "one", process="2").greet(["echo"])
+    assert first.call("infer", [IMAGE], Clock(Side.CLIENT)), "the copy did it no harm"
+    there.http._transport.close()  # as the system does for a process that was killed
     again = begun(driver(host, "one", process="2"))
     assert again.call("infer", [IMAGE], Clock(Side.CLIENT))
     host.wait_for("its driver was started again")
     with pytest.raises(ServiceError, match="has ended the session"):
         first.call("infer", [IMAGE], Clock(Side.CLIENT))
     again.close()
-    begun(driver(host, "two")).close()
 
 
 def test_a_wrong_token_and_wrong_certificates_are_named(host: RunningHost, tmp_path: Path) -> None:
@@ -193,10 +211,16 @@ def test_a_killed_host_takes_its_servers_with_it_and_the_next_one_sweeps(
 
 
 def test_strangers_who_say_nothing_cost_nothing(host: RunningHost) -> None:
+    there = driver(host)
+    server = begun(there)
     idle = [socket.create_connection(("127.0.0.1", host.port), timeout=5) for _ in range(300)]
+    time.sleep(0.5)
     assert len(psutil.Process(host.process.pid).net_connections("tcp")) < 100
-    time.sleep(12)  # a handshake has ten seconds
-    begun(driver(host)).close()
+    assert server.call("infer", [IMAGE], Clock(Side.CLIENT)), "the connection that was there"
+    there.http._transport.close()
+    assert server.call("infer", [IMAGE], Clock(Side.CLIENT)), "a new one"
+    server.close()
+    there.close()
     for one in idle:
         one.close()
 
