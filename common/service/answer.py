@@ -196,7 +196,9 @@ def read_timings(answer: Answer) -> list[tuple[Stage, Per, float, int]]:
 
 def _timing(entry: object, answer: Answer) -> tuple[Stage, Per, float, int]:
     if not isinstance(entry, list) or len(entry) != 4:
-        raise MessageError(f"its timings hold {one_line(entry)}, not stage, unit, seconds and images")
+        raise MessageError(
+            f"its timings hold {one_line(entry)}, not stage, unit, seconds and images"
+        )
     stage, per, seconds, items = entry
     try:
         stage, per = Stage(stage), Per(per)
@@ -253,7 +255,8 @@ def read_status(answer: Answer) -> ServerStatus:
         raise MessageError(f"its status is of process {one_line(pid)}, ready {one_line(ready)}")
     if not _is_count(peak, MOST_PEAK_BYTES) or not _is_count(replaced, MOST_ITEMS):
         raise MessageError(
-            f"its status has a peak of {one_line(peak)} bytes, {one_line(replaced)} processes replaced"
+            f"its status has a peak of {one_line(peak)} bytes, and {one_line(replaced)} processes "
+            "that were replaced"
         )
     if limit is not None and not _is_count(limit, MOST_ITEMS):
         raise MessageError(f"its status has a batch limit of {one_line(limit)}")

@@ -10,6 +10,7 @@ import httpx
 from he_compare.common.errors import MessageError
 from he_compare.common.service.answer import MOST_WORDS, Answer, one_line, read_object
 
+OTHERWISE = "the connection failed"
 # The first that holds is said.
 _BROKEN: tuple[tuple[type[Exception], str], ...] = (
     (httpx.ConnectTimeout, "no connection came about in time"),
@@ -52,11 +53,7 @@ def _error_of(answer: Answer) -> Mapping[str, Any]:
 
 def broken_words(error: BaseException) -> str:
     """Say what became of a connection, in words and without the names of Python's errors."""
-    for kinds, words in _BROKEN:
-        if isinstance(error, kinds):
-            break
-    else:
-        words = "the connection failed"
+    words = next((words for kind, words in _BROKEN if isinstance(error, kind)), OTHERWISE)
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.strerror:

@@ -20,7 +20,6 @@ ANSWER_PIECE = 1 << 20
 MOST_DIGITS_OF_LENGTH = 18
 
 
-
 class TooLargeError(RefusedRequest):
     """A body exceeds the limit that the front was started with."""
 

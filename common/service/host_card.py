@@ -137,9 +137,7 @@ def _require_machine(machine: EnvironmentFingerprint) -> None:
 
 def what_changed(before: HostCard, now: HostCard) -> list[str]:
     """Say by name what of a host is not what it was when its run began."""
-    found = [
-        f"{change} before" for change in now.software.differences(before.software, "was")
-    ]
+    found = [f"{change} before" for change in now.software.differences(before.software, "was")]
     if now.source != before.source:
         found.append("the source code of server halves")
     for name in sorted(set(before.plugins) | set(now.plugins)):

@@ -101,6 +101,9 @@ class KeptChild:
         except OSError as error:
             words = f"no process could be started: {error.strerror}"
             raise RefusedRequest(503, "OSError", words, "try again later") from None
+        if self._closed:  # from another thread, which did not see this child
+            self._child.close()
+            raise session_ended()
 
     async def let_go(self) -> None:
         """End the child, which is no loss."""

@@ -60,8 +60,14 @@ def make_token_file(path: Path) -> None:
         raise UsageError(
             f"{path} cannot be written: {error.strerror}", fix="name a file in a folder of yours"
         ) from None
-    with os.fdopen(handle, "w") as stream:
-        stream.write(secrets.token_urlsafe(TOKEN_BYTES) + "\n")
+    try:
+        with os.fdopen(handle, "w") as stream:
+            stream.write(secrets.token_urlsafe(TOKEN_BYTES) + "\n")
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise UsageError(
+            f"{path} cannot be written: {error.strerror}", fix="make room on that disk"
+        ) from None
 
 
 def read_token_file(path: Path, option: str = "--token-file") -> str:

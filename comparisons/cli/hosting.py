@@ -50,7 +50,9 @@ def host(
     silent_minutes: Annotated[
         float,
         typer.Option(
-            min=2, max=10_080, help="A driver that is silent for so many minutes is served no longer."
+            min=2,
+            max=10_080,
+            help="A driver that is silent for so many minutes is served no longer.",
         ),
     ] = 10.0,
     memory: Annotated[

@@ -146,9 +146,7 @@ def fit_and_deploy(
                 fix="repair the pipeline: derive it from Pipeline",
             )
         device = ground.settings.device
-        return started.start(
-            lambda: start_server(name, public_material, fit_clock, ground, device)
-        )
+        return started.start(lambda: start_server(name, public_material, fit_clock, ground, device))
 
     context = RunContext(
         seed=ground.seed,

@@ -14,9 +14,9 @@ from he_compare.common.errors import UsageError
 from he_compare.common.machine import machine_word
 from he_compare.common.service.host_address import HOW, parse_host_address
 from he_compare.common.service.remote_host import RemoteHost
-from he_compare.common.service.way_to_host import clock_words, way_words
 from he_compare.common.service.secret_files import read_token_file
 from he_compare.common.service.tls_contexts import OwnCertificate, driver_context
+from he_compare.common.service.way_to_host import clock_words, way_words
 from he_compare.common.visible_text import visible
 from he_compare.comparisons.measuring.pipeline_spec import parse_spec
 

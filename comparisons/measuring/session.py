@@ -289,8 +289,6 @@ def open_session(
         )
 
     server = started.start(
-        lambda: start_server(
-            planned.pipeline.name, material, fit.once, ground, ground.measured_on
-        )
+        lambda: start_server(planned.pipeline.name, material, fit.once, ground, ground.measured_on)
     )
     return ServedSession(planned, fit, classes, server, start_again, ground.settings.threads)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
-from he_compare.common.service.host_card import HostCard, card_here
 from he_compare.common.service.host_address import parse_host_address
+from he_compare.common.service.host_card import HostCard, card_here
 from he_compare.common.service.remote_host import RemoteHost
 
 # Status, headers and body for a method and a path; None: close the connection without a word.

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from he_compare.common.clock import Clock
-from he_compare.common.service.remote import RemoteServer
 from he_compare.common.service.host_address import parse_host_address
+from he_compare.common.service.remote import RemoteServer
 from he_compare.common.service.remote_host import RemoteHost
 from he_compare.common.service.secret_files import read_token_file
 from he_compare.common.service.tls_contexts import driver_context

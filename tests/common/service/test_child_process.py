@@ -64,7 +64,7 @@ def test_a_child_that_was_closed_is_asked_no_more(child: ChildProcess) -> None:
 def test_closing_from_many_threads_while_asking_leaves_no_descriptor(
     echo: str, tmp_path: Path
 ) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     for number in range(4):
         made = ChildProcess(ChildOptions(echo, 1), tmp_path / f"{number}", 1 << 20)
 
@@ -81,4 +81,4 @@ def test_closing_from_many_threads_while_asking_leaves_no_descriptor(
             one.join(30)
         assert not any(one.is_alive() for one in threads)
         made._listener.join(10)
-    assert len(os.listdir("/proc/self/fd")) <= before
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before

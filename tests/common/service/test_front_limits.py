@@ -72,7 +72,9 @@ def front(tmp_path: Path) -> Iterator[Callable[..., Front]]:
 
 
 def kind_of(answer: httpx.Response | bytes) -> str:
-    body = answer.content if isinstance(answer, httpx.Response) else answer.partition(b"\r\n\r\n")[2]
+    body = (
+        answer.content if isinstance(answer, httpx.Response) else answer.partition(b"\r\n\r\n")[2]
+    )
     return str(json.loads(body)["error"]["kind"])
 
 
@@ -194,8 +196,8 @@ def test_an_upload_ends_with_its_session(
     answer = read_answer(connection)
     assert time.monotonic() - begin < 5
     assert b"410" in answer and kind_of(answer) == "SessionEnded"
-    held = [os.path.realpath(f"/proc/self/fd/{one}") for one in os.listdir("/proc/self/fd")]
-    assert not [one for one in held if one.startswith(str(tmp_path))]
+    held = [one.resolve() for one in Path("/proc/self/fd").iterdir()]
+    assert not [one for one in held if one.is_relative_to(tmp_path)]
     assert not list(tmp_path.rglob("public"))
     connection.close()
 
@@ -316,7 +318,9 @@ def test_words_of_a_child_that_no_utf8_holds_are_told(front: Callable[..., Front
     child.answers["call"] = PipeFrame({"error": error})
     answer = there.http.post(f"{session}/call/infer", content=b"x")
     told = answer.json()["error"]
-    assert answer.status_code == 400 and told["message"].isprintable() and "words" in told["message"]
+    assert (
+        answer.status_code == 400 and told["message"].isprintable() and "words" in told["message"]
+    )
     child.answers["call"] = PipeFrame({"error": error, "ends": True})
     answer = there.http.post(f"{session}/call/infer", content=b"x")
     assert kind_of(answer) == "ServerReplacedError"

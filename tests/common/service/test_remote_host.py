@@ -16,10 +16,10 @@ from he_compare.common.clock import Clock
 from he_compare.common.errors import ServiceError, UsageError
 from he_compare.common.service import remote_host
 from he_compare.common.service.framing import join
+from he_compare.common.service.host_address import HostAddress, parse_host_address
 from he_compare.common.service.host_card import card_here
 from he_compare.common.service.remote import RemoteServer
 from he_compare.common.service.remote_host import RemoteHost
-from he_compare.common.service.host_address import HostAddress, parse_host_address
 from he_compare.common.service.way_to_host import clock_words, way_words
 from he_compare.common.types import Side
 from tests.support.fake_host import OK_HEADERS, FakeHost, Reply, card_reply

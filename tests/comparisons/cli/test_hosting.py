@@ -22,9 +22,9 @@ from he_compare.common.run.records import RunRecord
 from he_compare.common.run.store import RunFolder, load_arrays
 from he_compare.common.run.view import read_run
 from he_compare.common.service import remote_host
+from he_compare.common.service.host_address import parse_host_address
 from he_compare.common.service.remote import RemoteServer
 from he_compare.common.service.remote_front import FOLDER
-from he_compare.common.service.host_address import parse_host_address
 from he_compare.common.service.remote_host import RemoteHost
 from he_compare.common.service.secret_files import make_token_file, read_token_file
 from he_compare.common.service.tls_contexts import driver_context

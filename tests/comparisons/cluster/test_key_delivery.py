@@ -139,8 +139,9 @@ def lost(error: Exception) -> Any:
 def test_a_worker_lost_while_its_key_is_sent_is_named(error: Exception, tmp_path: Path) -> None:
     (tmp_path / "client.key").write_bytes(b"secret")
     client = SimpleNamespace(scatter=lost(error))
-    with pytest.raises(CellError, match="worker tls://one was lost before it had"):
+    with pytest.raises(CellError, match="worker tls://one was lost before it had") as caught:
         give_key(client, "tls://one", tmp_path / "client.key")
+    assert type(error).__name__ not in str(caught.value) and caught.value.fix
 
 
 @pytest.mark.parametrize(
@@ -153,8 +154,9 @@ def test_a_worker_lost_while_it_keeps_its_key_is_named(error: Exception, tmp_pat
     sent = SimpleNamespace(release=lambda: released.append("sent"))
     kept = SimpleNamespace(release=lambda: released.append("kept"), result=lost(error))
     client = SimpleNamespace(scatter=lambda *_a, **_n: sent, submit=lambda *_a, **_n: kept)
-    with pytest.raises(CellError, match="worker tls://one was lost before it had"):
+    with pytest.raises(CellError, match="worker tls://one was lost before it had") as caught:
         give_key(client, "tls://one", tmp_path / "client.key")
+    assert type(error).__name__ not in str(caught.value) and caught.value.fix
     assert released == ["kept", "sent"]
 
 
