@@ -22,20 +22,20 @@ from he_compare.common.errors import CompareError, MessageError, ServiceError, U
 from he_compare.common.machine import machine_word
 from he_compare.common.run.records import ServerHost
 from he_compare.common.service.answer import CONNECT_SECONDS, Answer, exchange
-from he_compare.common.service.answer_words import broken_words, error_kind, error_words
+from he_compare.common.service.answer_words import error_kind, error_words
 from he_compare.common.service.closed_connections import probe_options
 from he_compare.common.service.deadlines import EndingTransport, until
 from he_compare.common.service.driver_lease import PROCESS_HEADER, SAME_NAME
+from he_compare.common.service.first_card import card_of, first_card, told_of
 from he_compare.common.service.host_address import HostAddress
 from he_compare.common.service.host_card import (
     MOST_CARD_BYTES,
     HostCard,
     card_here,
-    read_card,
     what_changed,
     what_host_lacks,
 )
-from he_compare.common.service.tls_contexts import CLIENT_FILES, spelled_fingerprint, tls_problem
+from he_compare.common.service.tls_contexts import spelled_fingerprint
 from he_compare.common.service.way_to_host import WayToHost
 
 HOST_PATH, DRIVER_PATH = "/v1/host", "/v1/driver"
@@ -120,7 +120,7 @@ class RemoteHost:
 
         Raises UsageError, by name, on what is wrong.
         """
-        card = self._asked()
+        card = first_card(self.address, self._asked_card)
         lacks = what_host_lacks(card, card_here(), pipelines)
         if lacks:
             raise UsageError(
@@ -145,7 +145,7 @@ class RemoteHost:
                 answer = self._ask_to_serve()
             except (httpx.HTTPError, OSError, MessageError) as error:
                 raise UsageError(
-                    f"{self.address.text} does not serve this driver: {_told_of(error)}",
+                    f"{self.address.text} does not serve this driver: {told_of(error)}",
                     fix="see whether it runs, and what listens there",
                 ) from None
             if answer.status == httpx.codes.OK:
@@ -162,50 +162,6 @@ class RemoteHost:
     def _ask_to_serve(self) -> Answer:
         told = json.dumps({"driver": self.driver, "process": self.process}).encode()
         return exchange(self.http, "POST", DRIVER_PATH, told, seconds=GREETING_SECONDS, kind=JSON)
-
-    def _asked(self) -> HostCard:
-        """Return what the host says of itself. Raises UsageError."""
-        where = self.address.text
-        try:
-            answer = self._asked_card()
-        except httpx.TimeoutException:
-            raise UsageError(
-                f"{where} does not answer in time", fix="see whether it runs, and the firewall"
-            ) from None
-        except (httpx.HTTPError, OSError) as error:
-            problem = tls_problem(error, where)
-            if problem is not None:
-                raise problem from None
-            if self.address.secure and isinstance(
-                error, httpx.RemoteProtocolError | httpx.ReadError
-            ):
-                raise UsageError(
-                    f"{where} ends the connection without a word: it wants a certificate of this "
-                    "side, or does not accept the one that it was shown",
-                    fix=f"pass {CLIENT_FILES} of the authority that the host was given as "
-                    "--client-ca, in their time; or see what runs there",
-                ) from None
-            raise UsageError(
-                f"{where} cannot be reached: {broken_words(error)}",
-                fix="start `compare host` there, and see whether address and firewall are right",
-            ) from None
-        except MessageError as error:
-            raise UsageError(
-                f"what answers at {where} is no `compare host`: {error.problem}",
-                fix="see what listens there",
-            ) from None
-        if answer.status in (401, 403):
-            raise UsageError(
-                f"{where} does not accept the token of --token-file",
-                fix="copy the token file of the host to this machine again",
-            )
-        try:
-            return _card_of(answer)
-        except MessageError as error:
-            raise UsageError(
-                f"what answers at {where} is no `compare host` of this version: {error.problem}",
-                fix="install the same version of he-compare on both machines",
-            ) from None
 
     def measure(self, count: int = PINGS) -> WayToHost:
         """Ask for the host's clock ``count`` times, as NTP does (RFC 5905, section 8).
@@ -231,9 +187,9 @@ class RemoteHost:
         not. Raises ServiceError, also where it is another one than was greeted."""
         try:
             answer = self._asked_card()
-            card = _card_of(answer)
+            card = card_of(answer)
         except (httpx.HTTPError, OSError, MessageError) as error:
-            raise self.gone(f"{otherwise} ({_told_of(error)})") from None
+            raise self.gone(f"{otherwise} ({told_of(error)})") from None
         changed = what_changed(self._first, card) if self._first else []
         if changed:
             raise ServiceError(
@@ -332,14 +288,3 @@ class RemoteHost:
                 path = f"{DRIVER_PATH}/{self.process}"
                 exchange(self.http, "DELETE", path, seconds=CONNECT_SECONDS)
         self.http.close()
-
-
-def _told_of(error: BaseException) -> str:
-    return error.problem if isinstance(error, CompareError) else broken_words(error)
-
-
-def _card_of(answer: Answer) -> HostCard:
-    """Read what a host says of itself. Raises MessageError."""
-    if answer.status != httpx.codes.OK:
-        raise MessageError(f"status {answer.status}, {error_words(answer)}")
-    return read_card(answer.body)
