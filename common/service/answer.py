@@ -32,7 +32,7 @@ OF_THE_DRIVER = frozenset(
     {Stage.TOTAL, Stage.TRANSPORT, Stage.NETWORK, Stage.KEY_UPLOAD, Stage.SERVER_LOAD}
 )
 MOST_VERBS, MOST_VERB_CHARACTERS = 64, 64
-MOST_WORDS = 300
+MOST_LINE = 300
 MOST_PEAK_BYTES = 1 << 50
 INSTRUMENTATION_PREFIX = b"compare-"
 # Two clocks that count seconds do not agree to the last digit, nor do sums of rounded numbers.
@@ -305,5 +305,5 @@ def one_line(value: object) -> str:
         text = value if isinstance(value, str) else repr(value)
     except (ValueError, RecursionError):
         text = f"a {type(value).__name__}"
-    text = " ".join(visible(text[: 4 * MOST_WORDS]).split())
-    return text if len(text) <= MOST_WORDS else text[: MOST_WORDS - 3] + "..."
+    text = " ".join(visible(text[: 4 * MOST_LINE]).split())
+    return text if len(text) <= MOST_LINE else text[: MOST_LINE - 3] + "..."

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 from he_compare.common.errors import MessageError
-from he_compare.common.service.answer import MOST_WORDS, Answer, one_line, read_object
+from he_compare.common.service.answer import MOST_LINE, Answer, one_line, read_object
 
 OTHERWISE = "the connection failed"
 # The first that holds is said.
@@ -37,7 +37,7 @@ def error_words(answer: Answer) -> str:
     error = _error_of(answer)
     message, kind, fix = (error.get(name) for name in ("message", "kind", "fix"))
     if not isinstance(message, str):
-        return one_line(answer.body[:MOST_WORDS].decode(errors="replace")) or "without a reason"
+        return one_line(answer.body[:MOST_LINE].decode(errors="replace")) or "without a reason"
     if answer.status == httpx.codes.INTERNAL_SERVER_ERROR and isinstance(kind, str):
         message = f"{kind}: {message}"
     return one_line(f"{message} ({fix})" if isinstance(fix, str) and fix else message)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from he_compare.common.environment import tool_version
 from he_compare.common.errors import UsageError
@@ -25,6 +25,9 @@ from he_compare.common.service.tls_contexts import (
 )
 from he_compare.common.software import software_here
 from he_compare.common.temporary_folders import swept_folder
+
+if TYPE_CHECKING:
+    from he_compare.common.service.serving import GuardedListener
 
 FOLDER = "host"
 DEFAULT_LISTEN = "127.0.0.1:8700"
@@ -133,7 +136,7 @@ def run_front(settings: FrontSettings, say: Say) -> None:
 
 
 def _serve(
-    front: CheckedFront, listener: socket.socket, settings: FrontSettings, home: Path, say: Say
+    front: CheckedFront, listener: GuardedListener, settings: FrontSettings, home: Path, say: Say
 ) -> None:
     from he_compare.common.service.application import ServiceApplication
     from he_compare.common.service.host_card import card_here, card_now, what_changed
@@ -168,7 +171,7 @@ def _serve(
         stop()
 
 
-def _listener(front: CheckedFront, given: str) -> socket.socket:
+def _listener(front: CheckedFront, given: str) -> GuardedListener:
     from he_compare.common.service.serving import listen
 
     try:
@@ -180,7 +183,7 @@ def _listener(front: CheckedFront, given: str) -> socket.socket:
         ) from None
 
 
-def _first_words(front: CheckedFront, listener: socket.socket, settings: FrontSettings) -> str:
+def _first_words(front: CheckedFront, listener: GuardedListener, settings: FrontSettings) -> str:
     port = listener.getsockname()[1]
     name = f"[{front.host}]" if ":" in front.host else front.host
     scheme = "https" if front.context is not None else "http"

@@ -192,7 +192,7 @@ class SessionClient:
         except httpx.TimeoutException:
             raise self._late(path) from None
         except httpx.HTTPError as error:
-            raise self._gone(f"was lost during {path}: {broken_words(error)}") from None
+            raise self._gone(f"ended during {path}: {broken_words(error)}") from None
         except MessageError as error:
             raise self._nonsense(error) from None
         count = self.traffic[kind]

@@ -19,14 +19,12 @@ from typing import Any
 
 from he_compare.common.errors import CellError
 from he_compare.common.files import write_atomic
-from he_compare.common.visible_text import visible
 from he_compare.comparisons.measuring.plan import RunPlan, key_file_of_seed
 
 KEY_NAME = "client.key"
 KEY_FOLDER = "compare-key-"
 PRIVATE = 0o600
 ANSWER_SECONDS = 60.0
-MOST_REASON = 200
 
 
 def give_keys(client: Any, worker: str, plan: RunPlan) -> Path:
@@ -90,11 +88,18 @@ def _losses() -> tuple[type[Exception], ...]:
 
 
 def _lost(worker: str, error: Exception) -> CellError:
-    words = " ".join(str(error).split()) or "nothing came from it"
+    from distributed import KilledWorker
+
+    # The words of Dask's own errors are of tasks and classes, and those of some cannot be read.
+    words = "it left, or what it was sent was dropped"
     if isinstance(error, TimeoutError):
         words = f"nothing came from it in {ANSWER_SECONDS:g} s"
+    elif isinstance(error, KilledWorker):
+        words = "its process ended"
+    elif isinstance(error, OSError):
+        words = (error.strerror or "the connection was closed").lower()
     return CellError(
-        f"worker {worker} was lost before it had the client's key: {visible(words)[:MOST_REASON]}",
+        f"worker {worker} was lost before it had the client's key: {words}",
         fix="run the same command again: finished cells are kept",
     )
 

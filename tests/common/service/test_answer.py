@@ -184,7 +184,7 @@ def test_a_refusal_is_one_line_without_control_characters() -> None:
         hostile.encode(),
     ):
         words = error_words(answer(body))
-        assert words.isprintable() and 0 < len(words) <= answers.MOST_WORDS
+        assert words.isprintable() and 0 < len(words) <= answers.MOST_LINE
     assert error_words(answer(b"")) == "without a reason"
     told = as_bytes({"error": {"kind": "K", "message": "m", "fix": "f"}})
     assert error_words(answer(told)) == "m (f)" and error_kind(answer(told)) == "K"
