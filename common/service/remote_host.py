@@ -159,9 +159,9 @@ class RemoteHost:
         self._served = True
         threading.Thread(target=self._stay, daemon=True).start()
 
-    def _ask_to_serve(self) -> Answer:
+    def _ask_to_serve(self, seconds: float = GREETING_SECONDS) -> Answer:
         told = json.dumps({"driver": self.driver, "process": self.process}).encode()
-        return exchange(self.http, "POST", DRIVER_PATH, told, seconds=GREETING_SECONDS, kind=JSON)
+        return exchange(self.http, "POST", DRIVER_PATH, told, seconds=seconds, kind=JSON)
 
     def measure(self, count: int = PINGS) -> WayToHost:
         """Ask for the host's clock ``count`` times, as NTP does (RFC 5905, section 8).
@@ -223,7 +223,7 @@ class RemoteHost:
         while not self._closed.wait(STAY_SECONDS):
             with self._word, contextlib.suppress(httpx.HTTPError, OSError, CompareError):
                 if not self._closed.is_set():
-                    self._ask_to_serve()
+                    self._ask_to_serve(CONNECT_SECONDS)
             with self._lock:
                 kept = list(self._kept)
             for server in kept:

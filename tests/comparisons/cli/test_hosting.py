@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import time
@@ -135,6 +137,55 @@ def test_a_copy_of_a_driver_is_refused_and_a_ghost_gives_way(
     with pytest.raises(ServiceError, match="has ended the session"):
         first.call("infer", [IMAGE], Clock(Side.CLIENT))
     again.close()
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from he_compare.common.clock import Clock
+from he_compare.common.service.host_address import parse_host_address
+from he_compare.common.service.remote import RemoteServer
+from he_compare.common.service.remote_host import RemoteHost
+from he_compare.common.service.secret_files import read_token_file
+from he_compare.common.service.tls_contexts import driver_context
+from he_compare.common.service.wire import pack
+from he_compare.common.types import Side
+address, folder = sys.argv[1], Path(sys.argv[2])
+there = RemoteHost(
+    parse_host_address(address),
+    read_token_file(folder / "token"),
+    driver_context(folder / "authority.pem"),
+    driver="one", process="killed", call_seconds=20,
+)
+there.greet(["echo"])
+material = pack({}, {"behaviour": "answer"})
+server = RemoteServer(there, "echo", material, Clock(Side.CLIENT), threads=1)
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_driver_that_was_killed_is_followed_at_once(host: RunningHost) -> None:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    killed = subprocess.Popen(
+        [sys.executable, "-c", KILLED, host.address, str(host.folder)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert killed.stdout is not None and killed.stdout.readline() == "ready\n"
+    with pytest.raises(UsageError, match="is used by 'one'"):
+        driver(host, "two").greet(["echo"])
+    killed.kill()
+    killed.wait()
+    killed.stdout.close()
+    again = driver(host, "one", process="after")
+    server = begun(again)
+    assert server.call("infer", [IMAGE], Clock(Side.CLIENT))
+    host.wait_for("its driver was started again")
+    server.close()
+    again.close()
+    begun(driver(host, "two")).close()
 
 
 def test_a_wrong_token_and_wrong_certificates_are_named(host: RunningHost, tmp_path: Path) -> None:
