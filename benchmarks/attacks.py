@@ -17,10 +17,10 @@ from he_compare.common.datasets.reading.source_policy import SourcePolicy, sourc
 from he_compare.common.run.records import AttackOutcome
 from he_compare.common.run.store import RunFolder
 from he_compare.common.scheme import CONTROLS
-from he_compare.comparisons.auditing.audit import MOST_ATTACKED
 from he_compare.comparisons.auditing.audit_cells import Setup
 from he_compare.comparisons.auditing.harness import Harness
 from he_compare.comparisons.auditing.pool import DatasetPool
+from he_compare.comparisons.auditing.standalone import MOST_ATTACKED
 from he_compare.comparisons.auditing.targets import cipher_target
 from he_compare.comparisons.progress import ProgressReporter
 

@@ -20,9 +20,9 @@ from he_compare.common.scheme import CLOSED_CONTROLS, OPEN_CONTROL
 from he_compare.common.seeds import generator_for
 from he_compare.comparisons.attacks.tools.recogniser import fit_recogniser
 from he_compare.comparisons.auditing.adversary_view import Attacked, set_up
-from he_compare.comparisons.auditing.audit import MOST_ATTACKED
 from he_compare.comparisons.auditing.intervals import interval_over_keys
 from he_compare.comparisons.auditing.pool import DatasetPool, training_images
+from he_compare.comparisons.auditing.standalone import MOST_ATTACKED
 from he_compare.comparisons.auditing.targets import cipher_target
 from he_compare.comparisons.auditing.verdicts import advantage
 

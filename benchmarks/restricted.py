@@ -25,8 +25,8 @@ from he_compare.common.seeds import generator_for
 from he_compare.common.similarity import ssim
 from he_compare.common.types import Float32Array, UInt8Array
 from he_compare.comparisons.auditing.adversary_view import Attacked, set_up
-from he_compare.comparisons.auditing.audit import MOST_ATTACKED
 from he_compare.comparisons.auditing.pool import DatasetPool, training_images
+from he_compare.comparisons.auditing.standalone import MOST_ATTACKED
 from he_compare.comparisons.auditing.targets import Target, cipher_target
 
 SIZE = 112

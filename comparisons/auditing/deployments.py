@@ -178,16 +178,18 @@ def ground_of_audit(
     seed: int,
     backbone: str,
     weights: str,
-    artefacts: Path,
+    artefacts: ArtefactFolder,
     private: Path,
     progress: ProgressReporter,
     public: Public | None = None,
     device: str = "cpu",
+    threads: int = 0,
 ) -> Ground:
     """Return what pipelines are fitted on without a run: the auxiliary images, for one epoch.
 
-    ``public``: what patch embeddings are matched to. ``device``: where networks are trained.
-    ``private``: an empty folder that is removed after the audit; the client's key lies there.
+    ``public``: what patch embeddings are matched to. ``device``: where networks are trained, with
+    ``threads``; 0: all cores. ``private``: an empty folder that is removed after the audit; the
+    client's key lies there.
     Raises UsageError where a class has too few images.
     """
     batch = pool.auxiliary(size)
@@ -203,14 +205,14 @@ def ground_of_audit(
             epochs=EPOCHS,
             batch_size=BATCH,
             learning_rate=LEARNING_RATE,
-            threads=usable_cores(),
+            threads=threads or usable_cores(),
             infer_batch=BATCH,
             device=device,
         ),
         seed=seed,
         call_seconds=CALL_SECONDS,
         key_file=private / "client.key",
-        artefacts=ArtefactFolder(artefacts),
+        artefacts=artefacts,
         cache_dir=private / "cache",
         progress=progress,
     )

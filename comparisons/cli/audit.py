@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from he_compare.common.errors import EXIT_CELLS_FAILED
+from he_compare.comparisons.cli.audit_options import (
+    AuditAttacks,
+    AuditCiphers,
+    AuditDataset,
+    AuditDevice,
+    AuditImageSize,
+    AuditOut,
+    AuditPipelines,
+    AuditSeed,
+    AuditSubset,
+    AuditTestLimit,
+    AuditWorkers,
+    BudgetName,
+    KeySeed,
+)
 from he_compare.comparisons.cli.options import (
-    PIPELINE_HELP,
     CopiesPolicy,
     CsvColumns,
     DataDir,
@@ -38,65 +53,38 @@ AuditedArgument = Annotated[
 
 @audit_app.command("run")
 def run(
-    dataset: Annotated[str, typer.Option(help="Dataset, as for `compare run`.")] = "chestxray",
+    dataset: AuditDataset = "chestxray",
     data_dir: DataDir = None,
-    cipher: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="NAME[param=value,...]; repeat for several.",
-            metavar="NAME",
-            show_default="every cipher, if no pipeline is given",
-        ),
-    ] = None,
-    pipeline: Annotated[
-        list[str] | None,
-        typer.Option(help=PIPELINE_HELP, metavar="NAME"),
-    ] = None,
-    attack: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A name of `compare list attacks`; repeat for several.",
-            metavar="NAME",
-            show_default="all",
-        ),
-    ] = None,
+    cipher: AuditCiphers = None,
+    pipeline: AuditPipelines = None,
+    attack: AuditAttacks = None,
     public: PublicImages = None,
-    budget: Annotated[str, typer.Option(help="quick (3 keys) or full (5 keys).")] = "quick",
-    seed: Annotated[int, typer.Option(min=0, help="Seed of images and guesses, not of keys.")] = 0,
-    key_seed: Annotated[
-        int | None,
-        typer.Option(min=0, help="Derive attacked keys from a seed: for debugging only."),
-    ] = None,
-    device: Annotated[
-        str,
-        typer.Option(
-            help="Where learned attacks and training run: auto, cpu, cuda, cuda:N or mps."
-        ),
-    ] = "auto",
-    image_size: Annotated[
-        int,
-        typer.Option(min=16, max=1024, help="Width and height in pixels; a cipher may cut a few."),
-    ] = 112,
-    subset: Annotated[str, typer.Option(help="Subset, for instance balanced.")] = "",
+    budget: BudgetName = "quick",
+    seed: AuditSeed = 0,
+    key_seed: KeySeed = None,
+    device: AuditDevice = "auto",
+    image_size: AuditImageSize = 112,
+    subset: AuditSubset = "",
     copies: CopiesPolicy = "drop",
     group_by: GroupByFolder = "",
     csv_columns: CsvColumns = "",
     frames: DicomFrames = "",
-    test_limit: Annotated[
-        int | None, typer.Option(min=2, help="Maximum number of test images.")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder. A folder that holds the same audit is resumed.")
-    ] = None,
+    test_limit: AuditTestLimit = None,
+    out: AuditOut = None,
+    workers: AuditWorkers = 1,
     offline: Offline = False,
     require_real: RequireReal = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Attack ciphers and pipelines on a dataset's images and print the matrix."""
-    from he_compare.comparisons.auditing.audit import AuditRequest, audit_command
+    from he_compare.comparisons.auditing.audit_request import AuditRequest
+    from he_compare.comparisons.auditing.standalone_folder import audit_command
+    from he_compare.comparisons.cluster.standalone_lanes import standalone_lanes
+    from he_compare.comparisons.cluster.who_runs import WhoRuns
     from he_compare.comparisons.measuring.opening_options import data_options
 
+    WhoRuns(count=workers).check()
     request = AuditRequest(
         dataset=dataset,
         data_dir=data_dir,
@@ -117,7 +105,7 @@ def run(
         device=device,
         options=data_options(copies, "", group_by, csv_columns, frames),
     )
-    raise typer.Exit(audit_command(request))
+    raise typer.Exit(audit_command(request, partial(standalone_lanes, workers)))
 
 
 @audit_app.command("matrix")

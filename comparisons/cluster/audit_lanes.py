@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from he_compare.common.disk_errors import is_full
 from he_compare.common.errors import CellError
 from he_compare.common.run.records import RunRecord
 from he_compare.common.run.store import RunFolder, inside
@@ -20,15 +19,14 @@ from he_compare.comparisons.auditing.audit import setup_of_run
 from he_compare.comparisons.auditing.audit_cells import AuditCell, Setup, control_identities
 from he_compare.comparisons.auditing.cell_attack import Finished
 from he_compare.comparisons.auditing.deployments import deployed_cells
-from he_compare.comparisons.auditing.lanes import LaneLostError
 from he_compare.comparisons.cluster import audit_tasks
 from he_compare.comparisons.cluster.audit_order import order_of, read_outcomes
 from he_compare.comparisons.cluster.crew import Hand
 from he_compare.comparisons.cluster.dask_executor import DaskExecutor
+from he_compare.comparisons.cluster.lane_answer import answer_of
 from he_compare.comparisons.cluster.reply import wanted_artefact
 from he_compare.comparisons.measuring.plan import RunPlan
 
-LOOK_SECONDS = 1.0
 # Of artefacts that one cell of an audit is sent: a pipeline has a handful.
 MOST_SENT = 32
 
@@ -65,7 +63,7 @@ class WorkerLane:
         for _ in range(MOST_SENT):
             held = self.folder.artefacts.names()
             asked = self.submit(audit_tasks.attack_cell, self.hand, text, held, given, tapes)
-            answer = self._answer(asked, stop)
+            answer = answer_of(asked, self.hand, self.is_there, stop)
             wanted = wanted_artefact(answer)
             artefact = self.folder.artefacts.stored_intact(wanted) if wanted else None
             if artefact is None or wanted in given:
@@ -73,30 +71,6 @@ class WorkerLane:
             given[wanted] = (artefact.data, artefact.seconds)
         self._tapes |= set(tapes)
         return read_outcomes(answer, cell, control_identities(self.setup, cell))
-
-    def _answer(self, future: Any, stop: threading.Event) -> object:
-        """Wait for a task. Raises LaneLostError where its worker is gone, or the audit stops."""
-        from distributed import KilledWorker
-
-        done = threading.Event()
-        future.add_done_callback(lambda _: done.set())
-        try:
-            while not done.wait(LOOK_SECONDS):
-                if stop.is_set():
-                    raise LaneLostError("the audit was stopped")
-                if not self.is_there(self.hand):
-                    raise LaneLostError("it is not among the workers of the scheduler any more")
-            if future.status != "finished":
-                error = future.exception() if future.status == "error" else None
-                if error is None or isinstance(error, KilledWorker):
-                    raise LaneLostError(f"its task is {future.status}")
-                if self.hand.sees_files and is_full(error):
-                    raise error
-                raise CellError(f"{self.name} failed: {type(error).__name__}: {error}")
-            return future.result()
-        finally:
-            future.cancel()
-            future.release()
 
     def _tapes_for(self, cell: AuditCell, record: RunRecord | None) -> dict[str, bytes]:
         """Return the files of a tape that the worker neither recorded nor sees nor was sent."""
@@ -140,7 +114,7 @@ class CrewLanes:
             folder=self._folder,
             records=self._records,
             submit=self._executor.ask,
-            is_there=self._executor.has,
+            is_there=self._executor.crew.has,
         )
 
 

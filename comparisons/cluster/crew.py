@@ -11,17 +11,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from he_compare.common.environment import thread_environment
 from he_compare.common.errors import CellError, UsageError
 from he_compare.common.software import Software
 from he_compare.comparisons.cluster import worker_tasks
-from he_compare.comparisons.cluster.run_order import (
-    SAME_EVERYWHERE,
-    RunOrder,
-)
+from he_compare.comparisons.cluster.run_order import SAME_EVERYWHERE
 from he_compare.comparisons.cluster.scheduler_access import (
     DRIVER,
     require_only_driver,
@@ -33,6 +30,20 @@ ANSWER_SECONDS = 10.0
 WORKER_SECONDS = 60.0
 LOST_SECONDS = 10.0
 TOLD_AFTER = 2.0
+
+
+class Introduced(Protocol):
+    """What a worker is told first: the software it has to have, and a token that lies in a folder
+    of the driver, by which it knows whether it sees its files."""
+
+    @property
+    def software(self) -> Software: ...
+
+    @property
+    def files(self) -> str: ...
+
+    @property
+    def token(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -91,7 +102,7 @@ class Crew:
         self._silent_since = None
         return {address: str(urlsplit(address).hostname or "") for address in workers}
 
-    def update(self, order: RunOrder, *, admit: bool = True) -> tuple[list[Hand], list[Hand]]:
+    def update(self, order: Introduced, *, admit: bool = True) -> tuple[list[Hand], list[Hand]]:
         """Look who is there: return who is new, and who was lost since the last time.
 
         ``admit``: False to leave who is new outside, without a word to it. Raises UsageError on a
@@ -106,11 +117,18 @@ class Crew:
         new = self._join({one: there[one] for one in fresh}, order) if fresh and admit else []
         return new, lost
 
+    def has(self, hand: Hand) -> bool:
+        """Say whether a worker is still there; without a scheduler none is."""
+        try:
+            return hand.address in self.addresses()
+        except CellError:
+            return False
+
     def outside_on(self, machine: int) -> bool:
         """Say whether a worker that is not taken in is on a machine."""
         return any(self._machines.get(host) == machine for host in self.outside.values())
 
-    def _join(self, fresh: dict[str, str], order: RunOrder) -> list[Hand]:
+    def _join(self, fresh: dict[str, str], order: Introduced) -> list[Hand]:
         replies = self.client.run(
             worker_tasks.introduce, order.files, order.token, workers=[*fresh], on_error="return"
         )

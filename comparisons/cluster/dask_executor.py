@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from he_compare.common.disk_errors import stops_a_run
-from he_compare.common.errors import CellError, CompareError, MessageError, UsageError
+from he_compare.common.errors import CompareError, MessageError, UsageError
 from he_compare.common.memory_limits import oom_kills
 from he_compare.common.run.records import ErrorInfo, RunRecord, WorkPlace
 from he_compare.common.types import Phase, Status
@@ -174,17 +174,10 @@ class DaskExecutor:
         """Give a worker a task about this run; return the future. Its own worker alone runs it."""
         return self._submit(task, hand, self._text, *arguments)
 
-    def has(self, hand: Hand) -> bool:
-        """Say whether a worker is still there; without a scheduler none is."""
-        try:
-            return hand.address in self.crew.addresses()
-        except CellError:
-            return False
-
     def _stays(self, hand: Hand) -> bool:
         """Say whether a worker is still there a moment later: its loss may not be known at once."""
         end = time.monotonic() + SEEN_SECONDS
-        while self.has(hand):
+        while self.crew.has(hand):
             if time.monotonic() > end:
                 return True
             time.sleep(0.05)

@@ -46,11 +46,17 @@ def pack_reply(measured: MeasuredCell, artefacts: Mapping[str, Kept]) -> Reply:
     if measured.view is not None:
         reply[VIEW] = npz_bytes({VIEW: measured.view})
     reply |= {f"{FILE}{name}": content for name, content in measured.files.items()}
+    return reply | pack_artefacts(artefacts)
+
+
+def pack_artefacts(artefacts: Mapping[str, Kept]) -> Reply:
+    """Return artefacts that a worker hands over as named bytes."""
+    packed = {}
     for name, artefact in artefacts.items():
-        reply[f"{ARTEFACT}{name}"] = artefact.data
+        packed[f"{ARTEFACT}{name}"] = artefact.data
         if artefact.seconds is not None:
-            reply[f"{SECONDS}{name}"] = repr(artefact.seconds).encode()
-    return reply
+            packed[f"{SECONDS}{name}"] = repr(artefact.seconds).encode()
+    return packed
 
 
 def read_reply(reply: object, cell: PlannedCell, plan: RunPlan) -> CellReply:
@@ -72,7 +78,7 @@ def read_reply(reply: object, cell: PlannedCell, plan: RunPlan) -> CellReply:
     check_files(record, files, plan)
     trace = reply.get(TRACEBACK, b"").decode(errors="replace")
     measured = MeasuredCell(record, files, _view(reply.get(VIEW), plan), trace)
-    return CellReply(measured, _artefacts(reply))
+    return CellReply(measured, artefacts_in(reply))
 
 
 def wanted_artefact(reply: object) -> str:
@@ -98,7 +104,8 @@ def _view(data: bytes | None, plan: RunPlan) -> UInt8Array | None:
     return np.asarray(view, np.uint8)
 
 
-def _artefacts(reply: Reply) -> dict[str, Kept]:
+def artefacts_in(reply: Reply) -> dict[str, Kept]:
+    """Return the artefacts among named bytes. Raises MessageError on a name that is none."""
     found = {}
     for key, data in reply.items():
         if not key.startswith(ARTEFACT):

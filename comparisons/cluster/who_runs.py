@@ -106,16 +106,8 @@ class Staff:
 
 def workers_wanted(who: WhoRuns, config: RunConfig, progress: ProgressReporter) -> int:
     """Return how many workers are started here, and say it with the reason."""
-    cores = usable_cores()
     if who.count is not None:
-        more = f", more than the {cores} cores" if who.count > cores else ""
-        if who.count > 1:
-            progress.line(f"{who.count} workers on this machine{more}")
-        if who.count > 1 and who.count > (bears := capacity_here()).workers:
-            progress.line(
-                f"note: each takes about {WORKER_BYTES / 1e9:.1f} GB with its servers, and "
-                f"{bears.memory / 1e9:.1f} GB are free"
-            )
+        tell_workers(who.count, progress)
         return who.count
     capacity = capacity_here()
     pipelines = len(config.pipelines) * len(config.all_seeds)
@@ -130,6 +122,20 @@ def workers_wanted(who: WhoRuns, config: RunConfig, progress: ProgressReporter) 
     workers = "1 worker" if count == 1 else f"{count} workers"
     progress.line(f"{workers} on this machine ({why})")
     return count
+
+
+def tell_workers(count: int, progress: ProgressReporter) -> None:
+    """Say how many workers were asked for, and whether that is more than the machine bears."""
+    if count == 1:
+        return
+    cores, bears = usable_cores(), capacity_here()
+    more = f", more than the {cores} cores" if count > cores else ""
+    progress.line(f"{count} workers on this machine{more}")
+    if count > bears.workers:
+        progress.line(
+            f"note: each takes about {WORKER_BYTES / 1e9:.1f} GB with its servers, and "
+            f"{bears.memory / 1e9:.1f} GB are free"
+        )
 
 
 @contextlib.contextmanager
@@ -176,7 +182,7 @@ def executor_of(
     when this ends; what a killed process left there goes first.
     """
     with contextlib.ExitStack() as stack:
-        files = stack.enter_context(_private_folder(folder.path / SHARED_FILES))
+        files = stack.enter_context(private_folder(folder.path / SHARED_FILES))
         write_plan(plan, files)
         order = make_order(
             plan,
@@ -214,7 +220,8 @@ def _key_on(crew: Crew, hand: Hand, plan: RunPlan) -> str:
 
 
 @contextlib.contextmanager
-def _private_folder(path: Path) -> Iterator[Path]:
+def private_folder(path: Path) -> Iterator[Path]:
+    """Have an empty folder of this user's for the ``with`` block; what was there goes first."""
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(mode=0o700)
     try:

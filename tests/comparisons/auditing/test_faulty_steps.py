@@ -16,15 +16,17 @@ from he_compare.common.attack_score import AttackMetric, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.run.store import RunFolder
 from he_compare.common.types import Knowledge, NotRun
-from he_compare.comparisons.auditing import audit, suite
+from he_compare.comparisons.auditing import suite
 from he_compare.comparisons.auditing.audit_cells import Setup
+from he_compare.comparisons.auditing.audit_request import AuditRequest
 from he_compare.comparisons.auditing.harness import Harness
+from he_compare.comparisons.auditing.standalone import cipher_targets
 from he_compare.comparisons.auditing.targets import cipher_target
 from he_compare.comparisons.progress import ProgressReporter
 from tests.support.attackpool import InventedPool
 from tests.support.distributions import write_distribution
 
-ALL_CIPHERS = audit.AuditRequest(
+ALL_CIPHERS = AuditRequest(
     dataset="folder",
     data_dir=None,
     ciphers=(),
@@ -148,9 +150,7 @@ def test_a_faulty_cipher_is_a_column_that_was_not_run(
     monkeypatch.delitem(sys.modules, "faulty_cipher", raising=False)
     plugins.survey.cache_clear()
     try:
-        targets = [
-            one for one in audit._cipher_targets(ALL_CIPHERS) if one.label in ("mine", "vit_block")
-        ]
+        targets = [one for one in cipher_targets(ALL_CIPHERS) if one.label in ("mine", "vit_block")]
         monkeypatch.setattr(suite, "load", {"sound": attack()}.__getitem__)
         setup = Setup(InventedPool(), SMALL, 0, "compare audit run", control_keys=1)
         with ProgressReporter(quiet=True) as progress:

@@ -12,6 +12,7 @@ import pytest
 
 from he_compare.common.attack_score import Picture, Score
 from he_compare.common.errors import CellError, UnavailableError
+from he_compare.common.run.kept_artefacts import ArtefactFolder
 from he_compare.common.run.records import SecurityClaims
 from he_compare.common.run.store import RunFolder
 from he_compare.common.run.tape import Tape, write_tape
@@ -262,8 +263,9 @@ def test_every_class_is_trained_and_validated_on(tmp_path: Path, counts: tuple[i
         classes=tuple(map(str, range(len(counts)))),
         fingerprint="invented",
     )
+    kept = ArtefactFolder(tmp_path)
     with ProgressReporter(quiet=True) as progress:
-        found = deployments.ground_of_audit(pool, 2, 0, "b", "w", tmp_path, tmp_path, progress)
+        found = deployments.ground_of_audit(pool, 2, 0, "b", "w", kept, tmp_path, progress)
     for part in (found.data.train, found.data.val):
         assert len(np.unique(part.labels)) == len(counts)
     assert len(found.data.train) + len(found.data.val) == len(labels)

@@ -13,7 +13,7 @@ import pytest
 from he_compare.common.run.store import RunFolder
 from he_compare.common.types import Phase
 from he_compare.comparisons.auditing.lanes import LaneLostError
-from he_compare.comparisons.cluster import audit_lanes
+from he_compare.comparisons.cluster import audit_lanes, lane_answer
 from he_compare.comparisons.cluster.audit_lanes import CrewLanes, WorkerLane
 from he_compare.comparisons.cluster.crew import Hand
 from he_compare.comparisons.cluster.dispatch import Homes
@@ -41,7 +41,7 @@ def lanes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         settle_workers=lambda: hands,
         meet_workers=lambda: hands,
         ask=None,
-        has=lambda hand: True,
+        crew=SimpleNamespace(has=lambda hand: True),
     )
     return CrewLanes(executor, None, RunFolder(tmp_path))  # type: ignore[arg-type]
 
@@ -66,10 +66,8 @@ def test_a_worker_that_was_lost_comes_back_as_one_that_holds_nothing(lanes: Any)
     assert lanes.newcomers({"worker 1", "worker 2"}) == []
 
 
-def test_waiting_for_a_worker_ends_when_the_audit_stops(
-    lanes: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(audit_lanes, "LOOK_SECONDS", 0.01)
+def test_waiting_for_a_worker_ends_when_the_audit_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lane_answer, "LOOK_SECONDS_ANSWER", 0.01)
     done: list[str] = []
     never: Any = SimpleNamespace(
         add_done_callback=lambda call: None,
@@ -80,5 +78,5 @@ def test_waiting_for_a_worker_ends_when_the_audit_stops(
     threading.Timer(0.1, stop.set).start()
     begin = time.monotonic()
     with pytest.raises(LaneLostError, match="the audit was stopped"):
-        lanes.newcomers(())[0]._answer(never, stop)
+        lane_answer.answer_of(never, ONE, lambda hand: True, stop)
     assert time.monotonic() - begin < 30 and done == ["cancelled", "released"]

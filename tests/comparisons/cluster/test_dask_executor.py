@@ -114,6 +114,9 @@ class Gathered:
     def addresses(self) -> dict[str, str]:
         return dict.fromkeys(self.hands, "")
 
+    def has(self, hand: Hand) -> bool:
+        return hand.address in self.hands
+
     def outside_on(self, machine: int) -> bool:
         return any(one.machine == machine for one in self.outside)
 
@@ -158,10 +161,10 @@ def test_nobody_is_taken_in_while_latency_is_measured(
     executor._start_alone(waiting, log)
     cast(Any, executor.crew).coming = [FAR]
     executor._look(waiting, log, now=True)
-    assert [one.task for one in workers.tasks] == [measure_cell] and not executor.has(FAR)
+    assert [one.task for one in workers.tasks] == [measure_cell] and not executor.crew.has(FAR)
     end_last(executor, workers, waiting, log)
     executor._look(waiting, log, now=True)
-    assert executor.has(FAR) and workers.tasks[-1].task is prepare_worker
+    assert executor.crew.has(FAR) and workers.tasks[-1].task is prepare_worker
     assert [place.disturbed for place in log.places] == [False]
 
 
