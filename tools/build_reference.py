@@ -5,9 +5,10 @@ python -m tools.build_reference
 
 from __future__ import annotations
 
+import importlib
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,19 @@ EXIT_CODES = (
     ("4", "stored bytes or metrics are not what was written, or a limit is not kept"),
     ("130", "interrupted by Ctrl-C; run the same command again to resume"),
     ("129, 143", "the same by SIGHUP (the terminal is gone) and by SIGTERM"),
+)
+
+# Modules of records, as a reader meets them.
+RECORD_ORDER = (
+    "plan_record",
+    "dataset_facts",
+    "cell_record",
+    "measured_facts",
+    "machine_facts",
+    "claimed_facts",
+    "attack_record",
+    "score_record",
+    "record_base",
 )
 
 MACHINE_READABLE = (
@@ -154,11 +168,9 @@ def _default(parameter: Any) -> str:
 
 def records_page() -> str:
     """Return every record with its fields, types and meanings."""
-    models = [
-        one
-        for one in vars(records).values()
-        if isinstance(one, type) and issubclass(one, records.Record) and one is not records.Record
-    ]
+    models = [one for name in RECORD_ORDER for one in _records_of(name)]
+    if missing := {*_records_in(vars(records))} - {*models}:
+        raise ValueError(f"records of a module that RECORD_ORDER lacks: {missing}")
     words = (
         f"Schema version {records.SCHEMA_VERSION}. `compare schema` prints the same as JSON "
         "Schema. A run folder holds `manifest.json` (Manifest), `records.jsonl` (RunRecord, one "
@@ -166,6 +178,18 @@ def records_page() -> str:
         "`predictions/` and `SHA256SUMS`."
     )
     return _page("Records", words, *[_record(model) for model in models])
+
+
+def _records_of(module: str) -> list[Any]:
+    """Return the records that a module of the package defines, in its order."""
+    name = f"{records.__name__}.{module}"
+    found = _records_in(vars(importlib.import_module(name)))
+    return [one for one in found if one.__module__ == name]
+
+
+def _records_in(names: Mapping[str, Any]) -> list[Any]:
+    classes = [one for one in names.values() if isinstance(one, type)]
+    return [one for one in classes if issubclass(one, records.Record) and one is not records.Record]
 
 
 def _record(model: Any) -> str:
