@@ -24,7 +24,8 @@ from he_compare.common.types import Phase, Status
 from he_compare.comparisons.estimating.estimate import RunForecast, forecast
 from he_compare.comparisons.estimating.forecast import CellForecast
 from he_compare.comparisons.measuring.config import RunConfig
-from he_compare.comparisons.measuring.plan import RunPlan, make_plan
+from he_compare.comparisons.measuring.plan import RunPlan
+from he_compare.comparisons.measuring.planning import make_plan
 from he_compare.comparisons.user_folders import default_key_file
 
 COMMAND = "import sys; from he_compare.comparisons.cli.app import main; sys.exit(main())"

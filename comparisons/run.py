@@ -68,7 +68,7 @@ def run_command(
         from he_compare.comparisons.estimating.announcing import announce_estimate, estimate_run
         from he_compare.comparisons.measuring import resuming
         from he_compare.comparisons.measuring.data_access import data_policy
-        from he_compare.comparisons.measuring.plan import make_plan
+        from he_compare.comparisons.measuring.planning import make_plan
 
         config = _settled(config, offline, progress)
         known = folder.manifest().settings if folder.exists() else None
@@ -139,10 +139,11 @@ def _begin(folder: RunFolder, plan: Any, progress: ProgressReporter) -> None:
     Raises UsageError where the folder holds another run, or something else.
     """
     from he_compare.comparisons.measuring import resuming
+    from he_compare.comparisons.measuring.plan_manifest import manifest_of
     from he_compare.comparisons.measuring.sample_pictures import mend_sample_pictures
 
     if not folder.exists():
-        folder.create(plan.manifest())
+        folder.create(manifest_of(plan))
     resuming.require_same_plan(folder, plan)
     mended = resuming.mend_manifest(folder, plan)
     resuming.add_seeds(folder, plan)

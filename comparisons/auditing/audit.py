@@ -7,12 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from he_compare.common.audit_budget import BUDGETS, AttackBudget
-from he_compare.common.errors import (
-    EXIT_CELLS_FAILED,
-    EXIT_OK,
-    UnknownNameError,
-    UsageError,
-)
+from he_compare.common.errors import EXIT_CELLS_FAILED, EXIT_OK, UnknownNameError, UsageError
 from he_compare.common.numeric_threads import use_threads
 from he_compare.common.plugins import nearest
 from he_compare.common.run.capability_matrix import controls_failed

@@ -32,11 +32,7 @@ from he_compare.comparisons.auditing.audit_request import AuditRequest
 from he_compare.comparisons.auditing.deployments import DeployedAlone, ground_of_audit
 from he_compare.comparisons.auditing.foreign_errors import why_failed
 from he_compare.comparisons.auditing.pool import DatasetPool
-from he_compare.comparisons.auditing.targets import (
-    Target,
-    cipher_target,
-    faulty_cipher_target,
-)
+from he_compare.comparisons.auditing.targets import Target, cipher_target, faulty_cipher_target
 from he_compare.comparisons.measuring.dataset_opening import open_dataset
 from he_compare.comparisons.measuring.pipeline_spec import (
     PipelineSpec,

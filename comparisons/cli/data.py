@@ -61,7 +61,7 @@ def check(
     from he_compare.comparisons.measuring.dataset_opening import open_dataset
     from he_compare.comparisons.measuring.dataset_spec import shown_dataset
     from he_compare.comparisons.measuring.opening_options import data_options, option_words
-    from he_compare.comparisons.measuring.plan import pipelines_left_out
+    from he_compare.comparisons.measuring.planning import pipelines_left_out
     from he_compare.comparisons.measuring.readiness import readiness_of, refused
     from he_compare.comparisons.progress import ProgressReporter
 

@@ -26,7 +26,8 @@ from he_compare.common.types import (
     in_portions,
 )
 from he_compare.comparisons.measuring.config import RunConfig
-from he_compare.comparisons.measuring.plan import RunPlan, put_together, resolve_pipelines
+from he_compare.comparisons.measuring.plan import RunPlan
+from he_compare.comparisons.measuring.planning import put_together, resolve_pipelines
 from he_compare.comparisons.measuring.threads import ThreadShare
 
 FACTS = "plan.json"

@@ -39,7 +39,8 @@ from he_compare.comparisons.cluster.run_order import (
 )
 from he_compare.comparisons.measuring.data_access import data_policy
 from he_compare.comparisons.measuring.measurer import CellMeasurer
-from he_compare.comparisons.measuring.plan import PlannedCell, RunPlan, make_plan
+from he_compare.comparisons.measuring.plan import PlannedCell, RunPlan
+from he_compare.comparisons.measuring.planning import make_plan
 from he_compare.comparisons.measuring.runner import started_record
 from he_compare.comparisons.measuring.threads import ThreadShare
 from he_compare.comparisons.progress import ProgressReporter

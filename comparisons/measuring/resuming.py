@@ -17,6 +17,7 @@ from he_compare.common.types import Status
 from he_compare.comparisons.judging.scoring import read_predictions
 from he_compare.comparisons.measuring.measurer import describe_cell
 from he_compare.comparisons.measuring.plan import OUTSIDE_PLAN, RunPlan
+from he_compare.comparisons.measuring.plan_manifest import manifest_of
 
 
 def require_same_plan(folder: RunFolder, plan: RunPlan) -> None:
@@ -24,7 +25,7 @@ def require_same_plan(folder: RunFolder, plan: RunPlan) -> None:
     manifest = folder.manifest()
     if manifest.plan != plan.plan_key():
         raise UsageError(
-            f"{folder.path} holds another plan ({_what_differs(manifest, plan.manifest())})",
+            f"{folder.path} holds another plan ({_what_differs(manifest, manifest_of(plan))})",
             fix="pass another folder with --out, or repeat the command of that run: "
             + manifest.command,
         )
@@ -69,7 +70,7 @@ def add_seeds(folder: RunFolder, plan: RunPlan) -> None:
     if not added:
         return
     seeds = [*known, *added]
-    now = replace(plan, config=plan.config.model_copy(update={"seeds": seeds})).manifest()
+    now = manifest_of(replace(plan, config=plan.config.model_copy(update={"seeds": seeds})))
     settings = manifest.settings | {"seeds": seeds}
     meanings = {"seeds": now.meanings["seeds"]} | manifest.meanings
     changed = {"seeds": seeds, "settings": settings, "meanings": meanings, "command": now.command}
@@ -87,7 +88,7 @@ def mend_manifest(folder: RunFolder, plan: RunPlan) -> str:
     seeds = [*before.seeds, *(one for one in plan.config.all_seeds if one not in before.seeds)]
     others = seeds != list(plan.config.all_seeds)
     config = plan.config.model_copy(update={"seeds": seeds} if others else {})
-    now = replace(plan, config=config).manifest()
+    now = manifest_of(replace(plan, config=config))
     kept = {"created_at": before.created_at, "sums_cover_all": before.sums_cover_all}
     _write(folder, now.model_copy(update=kept))
     return f"{MANIFEST} is not what was written: it is written again from the plan"

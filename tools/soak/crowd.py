@@ -26,7 +26,7 @@ LOADED = (
     "torch",
     "he_compare.comparisons.run",
     "he_compare.comparisons.cli.app",
-    "he_compare.comparisons.measuring.plan",
+    "he_compare.comparisons.measuring.planning",
     "he_compare.comparisons.measuring.measurer",
     "he_compare.comparisons.measuring.resuming",
     "he_compare.comparisons.estimating.announcing",

@@ -18,7 +18,7 @@ from he_compare.comparisons.measuring.class_counts import (
     too_many_classes,
 )
 from he_compare.comparisons.measuring.config import load_config
-from he_compare.comparisons.measuring.plan import make_plan, resolve_pipelines
+from he_compare.comparisons.measuring.planning import make_plan, resolve_pipelines
 from tests.support.imagefolders import write_tree
 
 WIDTH = 192

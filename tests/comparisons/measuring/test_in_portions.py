@@ -36,7 +36,9 @@ from he_compare.comparisons.measuring import clear_models
 from he_compare.comparisons.measuring.clear_models import WHOLE_PIECES
 from he_compare.comparisons.measuring.config import load_config
 from he_compare.comparisons.measuring.measurer import CellMeasurer
-from he_compare.comparisons.measuring.plan import RunPlan, make_plan
+from he_compare.comparisons.measuring.plan import RunPlan
+from he_compare.comparisons.measuring.plan_manifest import manifest_of
+from he_compare.comparisons.measuring.planning import make_plan
 from he_compare.comparisons.measuring.runner import CellLog, HereExecutor
 from he_compare.comparisons.progress import ProgressReporter
 from he_compare.fhe_baseline.checks.tools.victim import MOST_INSPECTED
@@ -151,7 +153,7 @@ def study(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
     place, asked = tmp_path_factory.mktemp("study"), list[int]()
     plan = planned(folder, place, asked)
     run = RunFolder(place / "run")
-    run.create(plan.manifest())
+    run.create(manifest_of(plan))
     with ProgressReporter(quiet=True) as progress:
         ground = plan.ground(run.artefacts, place / "cache", progress)
     measurer = CellMeasurer(plan, ground, np.arange(0, COUNTS["test"], 9))

@@ -17,6 +17,7 @@ from he_compare.common.types import Phase, Status
 from he_compare.comparisons.measuring.config import load_config
 from he_compare.comparisons.measuring.pipeline_spec import PipelineSpec
 from he_compare.comparisons.measuring.plan import PlannedCell, RunPlan
+from he_compare.comparisons.measuring.plan_manifest import manifest_of
 from he_compare.comparisons.measuring.planned import Planned
 from he_compare.comparisons.measuring.resuming import explain_cells, require_same_plan
 from he_compare.comparisons.measuring.threads import share_threads
@@ -55,7 +56,7 @@ def plan(*pipelines: str, **overrides: object) -> RunPlan:
 def folder(tmp_path: Path) -> RunFolder:
     """A run of the plan that has no record yet."""
     made = RunFolder(tmp_path / "run")
-    made.create(plan().manifest())
+    made.create(manifest_of(plan()))
     return made
 
 
@@ -165,4 +166,4 @@ def test_the_recorded_command_says_the_threads_and_brings_back_the_same_cells(
     assert repeated.manifest().command == command
     with pytest.raises(UsageError, match="latency_threads was 6, now 3"):
         require_same_plan(folder, replace(repeated, latency_threads=3))
-    assert "--latency-threads" not in plan().manifest().command
+    assert "--latency-threads" not in manifest_of(plan()).command

@@ -22,6 +22,7 @@ from he_compare.comparisons.cluster import key_delivery
 from he_compare.comparisons.measuring.config import load_config
 from he_compare.comparisons.measuring.pipeline_spec import PipelineSpec
 from he_compare.comparisons.measuring.plan import RunPlan
+from he_compare.comparisons.measuring.plan_manifest import manifest_of
 from he_compare.comparisons.measuring.planned import Planned
 from he_compare.comparisons.measuring.resuming import add_seeds, explain_cells, require_same_plan
 from tests.support.samplerun import three_pipelines
@@ -187,6 +188,6 @@ def test_seeds_are_added_to_a_finished_run(key_file: Path, tmp_path: Path) -> No
 
 
 def test_the_command_of_a_run_says_its_seeds_once(key_file: Path) -> None:
-    assert "--seeds 4,5 " in plan(key_file, seed=4, repeats=2).manifest().command + " "
-    assert "--seed 4" not in plan(key_file, seeds="4,5").manifest().command
-    assert "--seed 4" in plan(key_file, seeds="4").manifest().command
+    assert "--seeds 4,5 " in manifest_of(plan(key_file, seed=4, repeats=2)).command + " "
+    assert "--seed 4" not in manifest_of(plan(key_file, seeds="4,5")).command
+    assert "--seed 4" in manifest_of(plan(key_file, seeds="4")).command

@@ -10,7 +10,7 @@ from he_compare.common import plugins
 from he_compare.common.errors import UnknownNameError
 from he_compare.comparisons.measuring.config import load_config
 from he_compare.comparisons.measuring.dataset_opening import open_dataset
-from he_compare.comparisons.measuring.plan import make_plan
+from he_compare.comparisons.measuring.planning import make_plan
 
 
 def test_the_subset_of_a_profile_is_left_out_where_a_dataset_has_none(tmp_path: Path) -> None:
