@@ -23,7 +23,7 @@ from he_compare.fhe_baseline.checks.tools.victim import (
 )
 from he_compare.fhe_baseline.ckks.training.client import rounded
 from he_compare.fhe_baseline.ckks.training.problem import make_problem
-from he_compare.fhe_baseline.pipelines import fhe_train
+from he_compare.fhe_baseline.encrypted_training_parameters import ENCRYPTED
 from he_compare.fhe_baseline.pipelines.fhe_train import FheTrainFitted
 
 IMAGES, ROWS, COLUMNS = 6, 64, 9
@@ -56,7 +56,7 @@ class Decryptions(EncryptionCheck):
             flow,
             trace(recorded.sent, recorded.received, decrypted),
             recorded,
-            released=training.use != fhe_train.ENCRYPTED,
+            released=training.use != ENCRYPTED,
         )
 
 

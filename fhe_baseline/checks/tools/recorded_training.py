@@ -17,7 +17,7 @@ from he_compare.fhe_baseline.ckks.training.problem import Problem
 from he_compare.fhe_baseline.ckks.training.rounds import CkksTraining
 from he_compare.fhe_baseline.ckks.training.sigmoid import fit_sigmoid
 from he_compare.fhe_baseline.ckks.training.steps import plain_steps
-from he_compare.fhe_baseline.pipelines import fhe_train
+from he_compare.fhe_baseline.encrypted_training_parameters import FHE_TRAIN
 
 INTERVAL = 12.0
 MOST_STEPS = 3
@@ -56,7 +56,7 @@ def record_training(problem: Problem, protocol: Circuit) -> Recorded:
 
     def start(material: bytes) -> ServerHandle:
         clock = Clock(Side.CLIENT)
-        recorders.append(Recorder(ServerProcess(fhe_train.NAME, material, clock, threads=1)))
+        recorders.append(Recorder(ServerProcess(FHE_TRAIN, material, clock, threads=1)))
         return recorders[-1]
 
     session = CkksTraining(circuit, problem, start, Clock(Side.CLIENT), _silent)

@@ -16,11 +16,11 @@ from he_compare.fhe_baseline.checks.tools.recorded_training import Recorded, rec
 from he_compare.fhe_baseline.checks.tools.victim import victim_of
 from he_compare.fhe_baseline.ckks.training.circuit import Circuit
 from he_compare.fhe_baseline.ckks.training.problem import Problem
+from he_compare.fhe_baseline.encrypted_training_parameters import FheTrainParameters
 from he_compare.fhe_baseline.fitted import FittedOnFeatures
 from he_compare.fhe_baseline.pipelines.fhe_head import FheHeadParameters
 from he_compare.fhe_baseline.pipelines.fhe_tfhe import PIPELINE as TFHE
 from he_compare.fhe_baseline.pipelines.fhe_tfhe import FheTfheParameters
-from he_compare.fhe_baseline.pipelines.fhe_train import FheTrainParameters
 from tests.support.deployments import deployed, images, inspected
 
 HOMOMORPHIC = ("fhe-head", "fhe-train", "fhe-tfhe")

@@ -25,7 +25,8 @@ from he_compare.fhe_baseline.ckks.training.circuit import Circuit
 from he_compare.fhe_baseline.ckks.training.messages import weights_shape
 from he_compare.fhe_baseline.ckks.training.public_material import load_circuit
 from he_compare.fhe_baseline.ckks.training.shares import useful_processes
-from he_compare.fhe_baseline.pipelines.fhe_train import PIPELINE, FheTrainFitted, FheTrainParameters
+from he_compare.fhe_baseline.encrypted_training_parameters import FheTrainParameters
+from he_compare.fhe_baseline.pipelines.fhe_train import PIPELINE, FheTrainFitted
 from tests.support.batches import bright_band, training_data
 from tests.support.encrypted_training import THREE_STEPS
 from tests.support.extractors import replace_backbone
