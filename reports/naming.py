@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from he_compare.common.run.records import RunRecord, SecurityClaims
+from he_compare.common.run.records import AttackOutcome, RunRecord, SecurityClaims
 from he_compare.common.run.view import PipelineView, RunView
 from he_compare.reports.document.nodes import Break, Inline, Link, LinkTarget, inline
 
@@ -59,3 +59,9 @@ def record_ids(records: Sequence[RunRecord]) -> Inline:
 def scheme_name(claims: SecurityClaims) -> str:
     """Return the scheme without what follows its first colon."""
     return claims.scheme.partition(":")[0]
+
+
+def outcome_ids(outcomes: Sequence[AttackOutcome]) -> Inline:
+    """Return the identity of the first outcome, and how many more there are."""
+    rest = f" + {len(outcomes) - 1}" if len(outcomes) > 1 else ""
+    return inline(short_id(outcomes[0].identity), rest)

@@ -21,15 +21,10 @@ from he_compare.common.errors import DataError, UsageError
 from he_compare.common.types import UInt8Array
 from he_compare.comparisons.attack_file.judging import Alone, judged, overall
 from he_compare.comparisons.attack_file.public_pictures import read_public
-from he_compare.comparisons.attack_file.readers import (
-    NO_KEY,
-    NOT_SCRAMBLED,
-    Attempt,
-    Case,
-    best_of,
-    read_in_turn,
-)
+from he_compare.comparisons.attack_file.readers import NO_KEY, read_in_turn
 from he_compare.comparisons.attack_file.reading import CiphertextFolder, list_ciphertexts
+from he_compare.comparisons.attack_file.reading_cases import Attempt, Case, best_of
+from he_compare.comparisons.attack_file.reconstruction_words import NOT_SCRAMBLED
 from he_compare.comparisons.attack_file.rotated import attack_rotated
 from he_compare.comparisons.attack_file.telling import Told, tell
 from he_compare.comparisons.attack_file.writing import FolderAttack, stem

@@ -6,11 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from he_compare.comparisons.attack_file.readers import (
-    NOT_LOOKED_FOR,
-    WHOLE_PICTURES,
-    Attempt,
-)
+from he_compare.comparisons.attack_file.readers import NOT_LOOKED_FOR, WHOLE_PICTURES
+from he_compare.comparisons.attack_file.reading_cases import Attempt
 from he_compare.comparisons.attack_file.writing import FolderAttack, State
 from he_compare.comparisons.attacks.tools.block_size import (
     LARGEST,

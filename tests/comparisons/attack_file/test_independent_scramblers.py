@@ -14,13 +14,8 @@ from he_compare.common.similarity import ssim
 from he_compare.common.types import UInt8Array
 from he_compare.comparisons.attack_file.attack_folder import attack_folder
 from he_compare.comparisons.attack_file.plain import looks_plain
-from he_compare.comparisons.attack_file.readers import (
-    READERS,
-    Case,
-    Reader,
-    Reading,
-    read_in_turn,
-)
+from he_compare.comparisons.attack_file.readers import READERS, read_in_turn
+from he_compare.comparisons.attack_file.reading_cases import Case, Reader, Reading
 from he_compare.comparisons.attack_file.writing import FolderAttack, State
 from he_compare.comparisons.attacks.tools.alignment import aligned_one_by_one, aligned_together
 from he_compare.comparisons.attacks.tools.block_size import guess_block_size

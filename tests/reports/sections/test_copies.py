@@ -11,9 +11,9 @@ import pytest
 from he_compare.common.run.records import CopiesFacts, Manifest, NearCopiesFacts
 from he_compare.common.run.store import RunFolder
 from he_compare.common.run.view import read_run
+from he_compare.reports import data_rules
 from he_compare.reports.cards import found_by
 from he_compare.reports.document.nodes import plain
-from he_compare.reports.sections import deviations
 from tests.support.samplerun import three_pipelines
 
 NEAR = NearCopiesFacts(bits=255, threshold=32)
@@ -43,7 +43,7 @@ def told(facts: CopiesFacts | None, path: Path) -> list[tuple[str, str, str]]:
     dataset = run.manifest.dataset.model_copy(update={"copies": facts})
     run = replace(run, manifest=run.manifest.model_copy(update={"dataset": dataset}))
     view = read_run(RunFolder(run.write(path)))
-    rule = deviations._copies
+    rule = data_rules._copies
     return [
         (str(one.severity), plain(one.claim), plain(one.limits)) for one in found_by((rule,), view)
     ]

@@ -10,6 +10,7 @@ import pytest
 
 from he_compare.common.run.store import RunFolder
 from he_compare.common.run.view import RunView, read_run
+from he_compare.reports import data_rules
 from he_compare.reports.cards import found_by
 from he_compare.reports.document.nodes import Table, plain
 from he_compare.reports.repeat import repeat_commands
@@ -26,7 +27,7 @@ def _with_dataset(path: Path, **changes: Any) -> RunView:
 
 
 def _claims(view: RunView) -> list[str]:
-    return [plain(one.claim) for one in found_by((deviations._dataset,), view)]
+    return [plain(one.claim) for one in found_by((data_rules._dataset,), view)]
 
 
 @pytest.mark.parametrize(
@@ -104,6 +105,6 @@ def test_it_is_said_whether_the_network_learnt_from_these_images(
     (facts,) = next(one for one in COMPARED.sections(view) if one.anchor == "backbone").blocks
     told = dict(facts.items)["Learnt from these images?"]  # type: ignore[union-attr]
     assert plain(told).startswith(answer)
-    claims = " ".join(plain(one.claim) for one in found_by((deviations._backbone,), view))
+    claims = " ".join(plain(one.claim) for one in found_by((data_rules._backbone,), view))
     assert ("In-domain pretraining" in claims) == answer.startswith("Yes")
     assert ("It is not recorded whether" in claims) == answer.startswith("Not known")
