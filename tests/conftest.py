@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 
 # Before anything imports numpy or torch: many small models run faster on one thread each, above all
@@ -17,13 +16,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from he_compare.common import plugins
+from tests.support.echo_runs import HOMES, echo_installed, own_signals_kept
 
 # A loaded machine is slow to draw examples: that says nothing of the code.
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")
-
-ENTRY_POINTS = "[he_compare.pipelines]\necho = tests.support.echo_pipeline\n"
 
 
 @pytest.fixture(scope="session")
@@ -36,34 +33,24 @@ def real_data() -> Path:
 
 
 @pytest.fixture
-def echo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Install the echo pipeline the way a third party would: a distribution with an entry point."""
-    info = tmp_path / "site" / "echo_pipeline-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: echo-pipeline\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(ENTRY_POINTS)
-    monkeypatch.syspath_prepend(str(info.parent))
-    plugins.survey.cache_clear()
-    yield "echo"
-    plugins.survey.cache_clear()
+def echo(tmp_path: Path) -> Iterator[str]:
+    """Install the echo pipeline, as another distribution would."""
+    with echo_installed(tmp_path) as name:
+        yield name
 
 
 @pytest.fixture(autouse=True)
 def private_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep cache, configuration and keys of the tests out of the user's own folders."""
-    for variable in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
+    for variable in HOMES:
         monkeypatch.setenv(variable, str(tmp_path / "home" / variable.lower()))
 
 
 @pytest.fixture(autouse=True)
 def own_signals() -> Iterator[None]:
-    """Listen again to the signals that a command ignores when it is over: its process is this."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.getsignal(number) for number in numbers}
-    yield
-    for number, handler in before.items():
-        if signal.getsignal(number) != handler:
-            signal.signal(number, handler)
+    """Leave signals as they were before a test."""
+    with own_signals_kept():
+        yield
 
 
 # What does not change while tests run: weights that ship with the package, and random ones.

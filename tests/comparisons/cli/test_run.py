@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from he_compare.comparisons.judging.verify import verify_run
 from he_compare.comparisons.measuring import fitting, phases, session
 from he_compare.comparisons.measuring.robustness import NO_MESSAGE
 from tests.support.command import as_started_by_a_shell, only_line
+from tests.support.echo_runs import done_here, finished_run
 from tests.support.imagefolders import write_chestxray_like
 
 SMALL_OPTIONS = {
@@ -44,28 +46,38 @@ SMALL_OPTIONS = {
 SMALL = [*(str(part) for pair in SMALL_OPTIONS.items() for part in pair), "--quiet"]
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    folder = tmp_path / "data" / "chestxray"
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "chestxray"
     write_chestxray_like(folder, per_class_train=12, per_class_test=8, size=32)
     return folder
 
 
+def words_for(data: Path, *pipelines: str) -> list[str]:
+    words = ["--dataset", "chestxray", "--data-dir", str(data), "--profile", "smoke"]
+    words += ["--subset", "published", "--format", "", *SMALL]
+    return words + [word for one in pipelines for word in ("--pipeline", one)]
+
+
+@pytest.fixture(scope="module")
+def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return finished_run(tmp_path_factory.mktemp("finished"), words_for(data, "echo"))
+
+
 @pytest.fixture
-def compare(
-    echo: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., int]:
+def done(finished: Path, echo: str, tmp_path: Path) -> RunFolder:
+    """A copy of what ``compare("echo")`` leaves, where it leaves it."""
+    shutil.copytree(finished, tmp_path / "run")
+    return RunFolder(tmp_path / "run")
+
+
+@pytest.fixture
+def compare(echo: str, data: Path, tmp_path: Path) -> Callable[..., int]:
     """Run `compare run` in this process and return its exit code."""
 
     def run(*pipelines: str, out: str = "run", extra: tuple[str, ...] = ()) -> int:
-        options = ["--dataset", "chestxray", "--data-dir", str(data), "--profile", "smoke"]
-        options += ["--subset", "published", "--format", "", "--out", str(tmp_path / out), *SMALL]
-        for pipeline in pipelines or ("echo",):
-            options += ["--pipeline", pipeline]
-        monkeypatch.setattr(sys, "argv", ["compare", "run", *options, *extra])
-        with pytest.raises(SystemExit) as stop:
-            app.main()
-        return int(stop.value.code or 0)
+        words = words_for(data, *(pipelines or ("echo",)))
+        return done_here(["run", *words, "--out", str(tmp_path / out), *extra])
 
     return run
 
@@ -137,15 +149,11 @@ def test_a_run_without_a_server_sends_nothing_and_says_so(
     assert {"0", "nothing"} <= set(row.split())
 
 
-def test_a_record_without_a_server_that_holds_bytes_is_found_out(
-    compare: Callable[..., int], tmp_path: Path
-) -> None:
-    assert compare("echo") == 0
-    folder = RunFolder(tmp_path / "run")
-    record = folder.records()[0]
-    folder.append(record.model_copy(update={"no_server": True}))
-    folder.write_sums()
-    told = "\n".join(verify_run(folder))
+def test_a_record_without_a_server_that_holds_bytes_is_found_out(done: RunFolder) -> None:
+    record = done.records()[0]
+    done.append(record.model_copy(update={"no_server": True}))
+    done.write_sums()
+    told = "\n".join(verify_run(done))
     assert "holds bytes that were sent" in told and "facts of its process" in told
 
 
@@ -216,18 +224,16 @@ def test_a_run_with_audit_records_every_attack_and_prints_the_matrix(
 
 
 def test_the_same_command_again_keeps_finished_cells(
-    compare: Callable[..., int], tmp_path: Path
+    done: RunFolder, compare: Callable[..., int], tmp_path: Path
 ) -> None:
-    compare("echo")
     before = (tmp_path / "run" / "records.jsonl").read_bytes()
     assert compare("echo") == 0
     assert (tmp_path / "run" / "records.jsonl").read_bytes() == before
 
 
 def test_another_plan_in_the_same_folder_is_refused_by_what_differs(
-    compare: Callable[..., int], capsys: pytest.CaptureFixture[str]
+    done: RunFolder, compare: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    compare("echo")
     assert compare("echo[behaviour=other]") == 2
     assert "its pipelines were echo" in capsys.readouterr().err
     assert compare("echo", extra=("--seed", "7")) == 2
@@ -330,20 +336,18 @@ def test_validation_scores_are_kept_and_leave_no_trace_in_what_is_measured(
     ids=["turned", "short", "no probabilities", "no labels"],
 )
 def test_other_validation_scores_do_not_go_unnoticed(
-    compare: Callable[..., int], tmp_path: Path, name: str, change: Any, words: str
+    done: RunFolder, name: str, change: Any, words: str
 ) -> None:
-    assert compare("echo") == 0
-    folder = RunFolder(tmp_path / "run")
-    record = records_of(tmp_path)[0]
-    path = folder.path / record.predictions
+    record = done.records()[0]
+    path = done.path / record.predictions
     arrays = load_arrays(path)
     arrays[name] = np.ascontiguousarray(change(arrays[name]))
     save_arrays(path, arrays)
-    assert any("does not match the record" in line for line in verify_run(folder))
+    assert any("does not match the record" in line for line in verify_run(done))
     digest = array_digest(*(arrays[key] for key in sorted(arrays)))
-    folder.append(record.model_copy(update={"predictions_sha256": digest}))
-    folder.write_sums()
-    assert any(words in line for line in verify_run(folder)), verify_run(folder)
+    done.append(record.model_copy(update={"predictions_sha256": digest}))
+    done.write_sums()
+    assert any(words in line for line in verify_run(done)), verify_run(done)
 
 
 def test_disturbed_messages_leave_curves_in_a_record(
@@ -413,17 +417,11 @@ def test_a_bad_request_is_one_line_that_names_the_value(
     arguments: tuple[str, ...],
     code: int,
     said: str,
-    monkeypatch: pytest.MonkeyPatch,
     data: Path,
     tmp_path: Path,
 ) -> None:
-    base = ["compare", "run", "--dataset", "chestxray", "--data-dir", str(data)]
-    base += ["--profile", "smoke", "--subset", "published", "--format", ""]
-    base += ["--out", str(tmp_path / "r"), *SMALL]
-    monkeypatch.setattr(sys, "argv", [*base, *arguments])
-    with pytest.raises(SystemExit) as stop:
-        app.main()
-    assert stop.value.code == code
+    words = ["run", *words_for(data), "--out", str(tmp_path / "r"), *arguments]
+    assert done_here(words) == code
     error = capsys.readouterr().err.strip()
     assert said in error and error.startswith("error: ") and error.count("\n") <= 1
     assert not (tmp_path / "r" / "manifest.json").exists()
@@ -480,9 +478,11 @@ def test_weights_of_another_model_are_refused_in_one_line(
 
 
 def test_a_corrupt_run_folder_is_an_integrity_error(
-    compare: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    done: RunFolder,
+    compare: Callable[..., int],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    compare("echo")
     records = tmp_path / "run" / "records.jsonl"
     records.write_bytes(b"{}\n" + records.read_bytes())
     assert compare("echo") == 4
@@ -492,49 +492,38 @@ def test_a_corrupt_run_folder_is_an_integrity_error(
 
 
 def test_changed_predictions_are_an_integrity_error(
-    compare: Callable[..., int],
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    done: RunFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    compare("echo")
-    file = next((tmp_path / "run" / "predictions").glob("*.npz"))
+    file = next((done.path / "predictions").glob("*.npz"))
     with np.load(file) as archive:
         arrays = dict(archive)
     arrays["probabilities"] = arrays["probabilities"][:, ::-1]
     np.savez(file, **arrays)
-    monkeypatch.setattr(sys, "argv", ["compare", "score", str(tmp_path / "run")])
-    with pytest.raises(SystemExit) as stop:
-        app.main()
-    assert stop.value.code == 4
+    assert done_here(["score", str(done.path)]) == 4
     assert file.name in capsys.readouterr().err
 
 
 def test_show_prints_records_as_json_and_one_by_label(
-    compare: Callable[..., int],
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    done: RunFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    compare("echo")
     capsys.readouterr()
     for arguments, wanted in ((["--json"], "records"), (["echo", "--json"], "identity")):
-        monkeypatch.setattr(sys, "argv", ["compare", "show", str(tmp_path / "run"), *arguments])
-        with pytest.raises(SystemExit):
-            app.main()
+        assert done_here(["show", str(done.path), *arguments]) == 0
         assert wanted in json.loads(capsys.readouterr().out)
 
 
 def test_explain_says_why_a_cell_would_run_or_be_kept(
-    compare: Callable[..., int], capsys: pytest.CaptureFixture[str]
+    finished: Path,
+    compare: Callable[..., int],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     compare("echo", extra=("--explain",))
     explained = capsys.readouterr().out
     assert explained.count("run: no record of it") == 3
     # The last block is an estimate; this pipeline does not say what it takes.
     assert "echo: no estimate: the pipeline does not say what it takes" in explained
-    compare("echo")
-    capsys.readouterr()
+    shutil.copytree(finished, tmp_path / "run")
     compare("echo", extra=("--explain",))
     assert capsys.readouterr().out.count("kept: finished") == 3
 
@@ -550,9 +539,15 @@ def test_an_estimate_starts_nothing_and_is_json_if_asked(
 
 
 def start_command(data: Path, out: Path, *extra: str) -> subprocess.Popen[str]:
-    options = ["--dataset", "chestxray", "--data-dir", str(data), "--profile", "smoke"]
-    options += ["--subset", "published", "--format", "", "--pipeline", "echo", *SMALL]
-    options += ["--latency-rounds", "40", "--latency-images", "10", "--out", str(out)]
+    options = [
+        *words_for(data, "echo"),
+        "--latency-rounds",
+        "40",
+        "--latency-images",
+        "10",
+        "--out",
+        str(out),
+    ]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     return subprocess.Popen(
         [sys.executable, "-m", "comparisons", "run", *options, *extra],

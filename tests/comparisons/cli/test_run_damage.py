@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,8 +15,8 @@ import pytest
 from he_compare.common.run.records import RunRecord
 from he_compare.common.run.store import RunFolder
 from he_compare.common.types import Status
-from he_compare.comparisons.cli import app
 from he_compare.comparisons.judging.verify import verify_run
+from tests.support.echo_runs import done_here, finished_run
 from tests.support.imagefolders import write_chestxray_like
 
 SMALL = (
@@ -24,31 +25,35 @@ SMALL = (
 )
 
 
-@pytest.fixture
-def words(echo: str, tmp_path: Path) -> list[str]:
-    data = tmp_path / "data" / "chestxray"
+@pytest.fixture(scope="module")
+def words(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    data = tmp_path_factory.mktemp("data") / "chestxray"
     write_chestxray_like(data, per_class_train=12, per_class_test=8, size=32)
-    fixed = ["--dataset", "chestxray", "--data-dir", str(data), "--pipeline", echo]
-    return ["run", *fixed, *SMALL.split(), "--out", str(tmp_path / "run")]
+    fixed = ["--dataset", "chestxray", "--data-dir", str(data), "--pipeline", "echo"]
+    return [*fixed, *SMALL.split(), "--format", "md"]
 
 
 @pytest.fixture
-def compare(words: list[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+def compare(words: list[str], echo: str, tmp_path: Path) -> Callable[..., int]:
     """Run `compare run` in this process and return its exit code."""
 
     def run(*extra: str) -> int:
-        monkeypatch.setattr(sys, "argv", ["compare", *words, "--format", "md", *extra])
-        with pytest.raises(SystemExit) as stop:
-            app.main()
-        return int(stop.value.code or 0)
+        return done_here(["run", *words, "--out", str(tmp_path / "run"), *extra])
 
     return run
 
 
+@pytest.fixture(scope="module")
+def finished(words: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = finished_run(tmp_path_factory.mktemp("finished"), words)
+    assert verify_run(RunFolder(run)) == []
+    return run
+
+
 @pytest.fixture
-def run(compare: Callable[..., int], tmp_path: Path) -> Path:
-    assert compare() == 0
-    assert verify_run(RunFolder(tmp_path / "run")) == []
+def run(finished: Path, tmp_path: Path) -> Path:
+    """A copy of a finished run, where the command goes on with it."""
+    shutil.copytree(finished, tmp_path / "run")
     return tmp_path / "run"
 
 
@@ -193,6 +198,7 @@ with RunFolder(Path(sys.argv[1])).claimed():
 
 @pytest.mark.parametrize("begun", [False, True])
 def test_a_second_start_in_one_folder_says_so_and_touches_nothing(
+    finished: Path,
     compare: Callable[..., int],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -200,7 +206,7 @@ def test_a_second_start_in_one_folder_says_so_and_touches_nothing(
 ) -> None:
     run = tmp_path / "run"
     if begun:
-        assert compare() == 0
+        shutil.copytree(finished, run)
     words = [sys.executable, "-c", HOLDER, str(run)]
     holder = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
     try:
