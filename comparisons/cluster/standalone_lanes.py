@@ -28,7 +28,7 @@ from he_compare.comparisons.cluster.lane_answer import answer_of
 from he_compare.comparisons.cluster.reply import artefacts_in
 from he_compare.comparisons.cluster.run_order import TOKEN_FILE
 from he_compare.comparisons.cluster.standalone_tasks import StandaloneOrder
-from he_compare.comparisons.cluster.who_runs import private_folder, tell_workers
+from he_compare.comparisons.cluster.who_runs import folder_of_workers, tell_workers
 from he_compare.comparisons.measuring.threads import share_threads
 from he_compare.comparisons.progress import ProgressReporter
 
@@ -117,7 +117,7 @@ def standalone_lanes(
 
         def start() -> tuple[Crew, StandaloneOrder]:
             tell_workers(count, progress)
-            files = stack.enter_context(private_folder(folder.path / SHARED_FILES))
+            files = stack.enter_context(folder_of_workers(folder.path / SHARED_FILES))
             threads = share_threads(0, count).training
             order = _order(audit, folder, files, threads)
             crew = stack.enter_context(workers_here(count, threads, progress, files))

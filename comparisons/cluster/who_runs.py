@@ -182,7 +182,7 @@ def executor_of(
     when this ends; what a killed process left there goes first.
     """
     with contextlib.ExitStack() as stack:
-        files = stack.enter_context(private_folder(folder.path / SHARED_FILES))
+        files = stack.enter_context(folder_of_workers(folder.path / SHARED_FILES))
         write_plan(plan, files)
         order = make_order(
             plan,
@@ -220,7 +220,7 @@ def _key_on(crew: Crew, hand: Hand, plan: RunPlan) -> str:
 
 
 @contextlib.contextmanager
-def private_folder(path: Path) -> Iterator[Path]:
+def folder_of_workers(path: Path) -> Iterator[Path]:
     """Have an empty folder of this user's for the ``with`` block; what was there goes first."""
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(mode=0o700)
