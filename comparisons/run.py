@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from he_compare.common.errors import EXIT_CELLS_FAILED, EXIT_OK, UsageError
 from he_compare.common.run.device_words import announced
-from he_compare.common.run.records import AttackOutcome
+from he_compare.common.run.records import AttackOutcome, RunRecord
 from he_compare.common.run.store import RunFolder
 from he_compare.common.run.view import read_run
 from he_compare.common.types import Status
@@ -25,6 +26,30 @@ from he_compare.comparisons.user_folders import default_cache_dir, default_key_f
 
 # Prices are those of a probe of this machine.
 NO_FORECAST = "the estimate is for servers on this machine, not on the host, and without network"
+
+
+@dataclass(frozen=True)
+class DataAsked:
+    """Which images a run is to have, and how they may be looked for."""
+
+    dataset: str
+    data_dir: Path | None
+    offline: bool
+    require_real: bool
+
+
+@dataclass(frozen=True)
+class RunEnded:
+    """How a run ended: its attacks, its reports, and whether anything of it failed."""
+
+    attacks: list[AttackOutcome]
+    reports: list[Path]
+    failed: bool
+
+    @property
+    def exit_code(self) -> int:
+        """3 where a cell or an attack failed, else 0."""
+        return EXIT_CELLS_FAILED if self.failed else EXIT_OK
 
 
 def run_command(
@@ -65,12 +90,12 @@ def run_command(
         if not (explain or estimate):
             stack.enter_context(folder.claimed())
         progress.line(f"planning {dataset}, profile {profile}")
-        from he_compare.comparisons.estimating.announcing import announce_estimate, estimate_run
+        from he_compare.comparisons.estimating.announcing import estimate_run
         from he_compare.comparisons.measuring import resuming
         from he_compare.comparisons.measuring.data_access import data_policy
         from he_compare.comparisons.measuring.planning import make_plan
 
-        config = _settled(config, offline, progress)
+        config = settled_weights(config, offline, progress)
         known = folder.manifest().settings if folder.exists() else None
         there = stack.enter_context(
             asked.greeted(folder.path, config.pipelines, config.call_seconds, progress.line)
@@ -94,43 +119,63 @@ def run_command(
             place = (folder, default_cache_dir())
             print(estimate_run(plan, *place, progress, staff.count, as_json=as_json))
             return EXIT_OK
-        _announce(plan, progress)
-        _begin(folder, plan, progress)
-        if there is None:
-            announce_estimate(plan, folder, default_cache_dir(), progress, staff.count)
-        measurer = _measurer(plan, folder, progress)
-        make_executor = partial(
-            executor_of,
-            *(staff, plan, folder),
-            dataset=dataset,
-            data_dir=data_dir,
-            offline=offline,
-            require_real=require_real,
-            cache_dir=default_cache_dir(),
-            taped=measurer.taped,
-            progress=progress,
-        )
-        with _executor(staff, make_executor, plan, folder) as executor:
-            outcome = _execute(executor, measurer, plan, folder, progress)
-            scoring.score_run(folder)
-            attacks = _audit(executor, plan, folder, measurer, progress)
-        # The report adds its own: what was measured is complete without it.
-        folder.write_sums()
-        progress.line("writing the report")
-        paths = render(folder.path)
+        asked_data = DataAsked(dataset, data_dir, offline, require_real)
+        ended = carried_out(plan, folder, staff, asked_data, render, progress)
     print(show.table(read_run(folder), terminal_columns()))
     print()
-    if attacks:
-        print(_matrix(attacks))
+    if ended.attacks:
+        print(_matrix(ended.attacks))
         print()
-        if line := _open_ends(attacks):
+        if line := _open_ends(ended.attacks):
             print(f"audit:  {line}")
     print(f"run:    {folder.path}")
-    for path in paths:
+    for path in ended.reports:
         print(f"report: {path}")
+    return ended.exit_code
+
+
+def carried_out(
+    plan: Any,
+    folder: RunFolder,
+    staff: Staff,
+    asked: DataAsked,
+    render: Callable[[Path], list[Path]],
+    progress: ProgressReporter,
+    told: Callable[[RunRecord], None] | None = None,
+) -> RunEnded:
+    """Carry out a plan in a folder that this process has claimed: measure, score, attack, render.
+
+    ``told``: is given the record of every cell that ends.
+    """
+    from he_compare.comparisons.estimating.announcing import announce_estimate
+
+    _announce(plan, progress)
+    _begin(folder, plan, progress)
+    if plan.host is None:
+        announce_estimate(plan, folder, default_cache_dir(), progress, staff.count)
+    measurer = _measurer(plan, folder, progress)
+    make_executor = partial(
+        executor_of,
+        *(staff, plan, folder),
+        dataset=asked.dataset,
+        data_dir=asked.data_dir,
+        offline=asked.offline,
+        require_real=asked.require_real,
+        cache_dir=default_cache_dir(),
+        taped=measurer.taped,
+        progress=progress,
+    )
+    with _executor(staff, make_executor, plan, folder) as executor:
+        counts = _execute(executor, measurer, plan, folder, progress, told)
+        scoring.score_run(folder)
+        attacks = _audit(executor, plan, folder, measurer, progress)
+    # The report adds its own: what was measured is complete without it.
+    folder.write_sums()
+    progress.line("writing the report")
+    paths = render(folder.path)
     unfinished = [r for r in folder.records() if r.status not in (Status.OK, Status.UNAVAILABLE)]
-    failed = unfinished or outcome.failed or _attacks_failed(attacks)
-    return EXIT_CELLS_FAILED if failed else EXIT_OK
+    failed = bool(unfinished or counts.failed or _attacks_failed(attacks))
+    return RunEnded(attacks, paths, failed)
 
 
 def _begin(folder: RunFolder, plan: Any, progress: ProgressReporter) -> None:
@@ -155,7 +200,7 @@ def _begin(folder: RunFolder, plan: Any, progress: ProgressReporter) -> None:
         mend_sample_pictures(folder, plan, resuming.kept_cells(folder).done)
 
 
-def _settled(config: RunConfig, offline: bool, progress: ProgressReporter) -> RunConfig:
+def settled_weights(config: RunConfig, offline: bool, progress: ProgressReporter) -> RunConfig:
     """Decide which weights are used, so that every cell of the run has the same."""
     from he_compare.common.backbones.weights import settle_weights
 
@@ -190,14 +235,19 @@ def _executor(
 
 
 def _execute(
-    executor: Any, measurer: Any, plan: Any, folder: RunFolder, progress: ProgressReporter
+    executor: Any,
+    measurer: Any,
+    plan: Any,
+    folder: RunFolder,
+    progress: ProgressReporter,
+    told: Callable[[RunRecord], None] | None,
 ) -> Any:
     """Run the cells here or on workers. Servers of this process are stopped on every way out."""
     from he_compare.comparisons.measuring.runner import CellLog, HereExecutor
 
     for line in announced(*plan.device_facts()):
         progress.line(line)
-    log = CellLog(plan, folder, progress)
+    log = CellLog(plan, folder, progress, told)
     try:
         (executor or HereExecutor(measurer)).run(log.to_do(), log)
     finally:

@@ -52,19 +52,23 @@ def write_report(run_path: Path, formats: Sequence[str], out: Path | None = None
     folder = out if out is not None else run_path / REPORT
     written: list[Path] = []
     if not folder.resolve().is_relative_to(run_path.resolve()):
-        return _write(run, formats, folder, written)
+        return written_files(build_document(run), formats, folder, written)
     with run.claimed():
         try:
-            return _write(run, formats, folder, written)
+            return written_files(build_document(run), formats, folder, written)
         finally:  # one format may be written and the next be refused
             if written:
                 home = run_path.resolve()
                 run.add_to_sums(*(one.resolve().relative_to(home).as_posix() for one in written))
 
 
-def _write(run: RunFolder, formats: Sequence[str], folder: Path, written: list[Path]) -> list[Path]:
-    """Write a report and return the files to open; all that are written are noted."""
-    document = build_document(run)
+def written_files(
+    document: Document, formats: Sequence[str], folder: Path, written: list[Path]
+) -> list[Path]:
+    """Write a document and return the files to open; all that are written are noted.
+
+    Raises UsageError where a file cannot be written, UnavailableError as ``rendered`` does.
+    """
     paths = []
     for name in dict.fromkeys(formats):
         files = rendered(document, name)

@@ -22,6 +22,7 @@ from he_compare.comparisons.cli.room import require_room_to_begin
 from he_compare.comparisons.cli.settings import GroupedCommand
 from he_compare.comparisons.cli.signals import StopListener
 from he_compare.comparisons.cli.streams import flush_streams, secure_streams
+from he_compare.comparisons.cli.study import study_app
 
 app = typer.Typer(
     name="compare",
@@ -46,10 +47,10 @@ app.command("decrypt")(scrambling.decrypt)
 app.command("verify")(finished_runs.verify)
 app.command("diff")(finished_runs.diff)
 app.command("export")(finished_runs.export)
-app.command("gallery")(finished_runs.gallery)
 app.add_typer(data_app, name="data")
 app.add_typer(audit_app, name="audit")
 app.add_typer(key_app, name="key")
+app.add_typer(study_app, name="study")
 
 
 def main() -> NoReturn:

@@ -1,4 +1,4 @@
-"""The sub-commands that read finished runs: report, score, show, verify, diff, export, gallery."""
+"""The sub-commands that read finished runs: report, score, show, verify, diff, export."""
 
 from __future__ import annotations
 
@@ -166,13 +166,3 @@ def export(
 
     for path in write_export(run, formats[0], out, pipeline or (), prefix):
         print(path)
-
-
-def gallery(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUNS...", help="Folders of runs.")],
-    out: Annotated[Path, typer.Option(help="HTML file to write.")],
-) -> None:
-    """Write one page that shows several runs and datasets."""
-    from he_compare.reports.gallery import write_gallery
-
-    print(write_gallery(runs, out))

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from he_compare.common.errors import UsageError
 
 # Commands that load everything there is; the others load numpy and little more.
-HEAVY = ("run", "audit", "doctor")
+HEAVY = (("run",), ("audit",), ("doctor",), ("study", "run"))
 HEAVY_MODULES = (
     "torch",
     "tenseal",
@@ -50,7 +50,7 @@ def require_room_to_begin(arguments: Sequence[str]) -> None:
         return
     from he_compare.common.memory_limits import soft_limit
 
-    heavy = arguments[0] in HEAVY
+    heavy = any(tuple(arguments[: len(words)]) == words for words in HEAVY)
     for name, field, option in (("RLIMIT_AS", "VmPeak", "-v"), ("RLIMIT_DATA", "VmData", "-d")):
         limit = soft_limit(name)
         if limit is not None:

@@ -199,7 +199,7 @@ def _sum(
         cells=tuple(cells),
         workers=workers,
         measuring_seconds=_wall(known, workers) + REPORT_SECONDS,
-        audit_seconds=_audit_seconds(plan),
+        audit_seconds=audit_seconds(plan),
         driver_bytes=driver,
         servers_bytes=servers,
         sent_bytes=sum(one.sent_bytes for one in known),
@@ -226,7 +226,8 @@ def _wall(cells: Sequence[CellForecast], workers: int) -> float:
     return in_parallel(list(tasks.values()), workers) + alone
 
 
-def _audit_seconds(plan: RunPlan) -> float | None:
+def audit_seconds(plan: RunPlan) -> float | None:
+    """Return what the attacks of a run take at most; None where nothing bounds all of them."""
     from he_compare.comparisons.auditing.audit import QUICK_SECONDS
 
     return {"none": 0.0, "quick": QUICK_SECONDS}.get(plan.config.audit)

@@ -152,7 +152,7 @@ def results_text(view: RunView, macros: Sequence[PipelineMacros], prefix: str) -
         about += f" Means over {len(seeds)} trainings; intervals hold patients and trainings."
     return "\n".join(
         [
-            *_float(
+            *latex_float(
                 f"{prefix}-scores",
                 f"{about} Twin: the same model, data and training without the protection.",
                 f"{PARAGRAPH}{{0.24\\linewidth}}cccc",
@@ -160,7 +160,7 @@ def results_text(view: RunView, macros: Sequence[PipelineMacros], prefix: str) -
                 scores,
             ),
             "",
-            *_float(
+            *latex_float(
                 f"{prefix}-costs",
                 f"{dataset}: median time and traffic of one image, over {wire_words(view)}.",
                 f"{PARAGRAPH}{{0.24\\linewidth}}rrr{PARAGRAPH}{{0.26\\linewidth}}",
@@ -172,10 +172,10 @@ def results_text(view: RunView, macros: Sequence[PipelineMacros], prefix: str) -
     )
 
 
-def _float(
+def latex_float(
     label: str, caption: str, columns: str, heads: Sequence[str], rows: Sequence[Sequence[str]]
 ) -> Iterator[str]:
-    """Yield the lines of one table with its caption above it."""
+    """Yield the lines of one table with its caption above it; all but the label is LaTeX."""
     yield r"\begin{table}[htbp]\centering\footnotesize"
     yield rf"\caption{{{caption}}}\label{{tab:{label}}}"
     yield rf"\setlength{{\tabcolsep}}{{4pt}}\begin{{tabular}}{{@{{}}{columns}@{{}}}}"

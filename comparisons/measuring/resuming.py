@@ -25,7 +25,7 @@ def require_same_plan(folder: RunFolder, plan: RunPlan) -> None:
     manifest = folder.manifest()
     if manifest.plan != plan.plan_key():
         raise UsageError(
-            f"{folder.path} holds another plan ({_what_differs(manifest, manifest_of(plan))})",
+            f"{folder.path} holds another plan ({plan_difference(manifest, manifest_of(plan))})",
             fix="pass another folder with --out, or repeat the command of that run: "
             + manifest.command,
         )
@@ -74,7 +74,7 @@ def add_seeds(folder: RunFolder, plan: RunPlan) -> None:
     settings = manifest.settings | {"seeds": seeds}
     meanings = {"seeds": now.meanings["seeds"]} | manifest.meanings
     changed = {"seeds": seeds, "settings": settings, "meanings": meanings, "command": now.command}
-    _write(folder, manifest.model_copy(update=changed))
+    write_manifest(folder, manifest.model_copy(update=changed))
 
 
 def mend_manifest(folder: RunFolder, plan: RunPlan) -> str:
@@ -90,11 +90,11 @@ def mend_manifest(folder: RunFolder, plan: RunPlan) -> str:
     config = plan.config.model_copy(update={"seeds": seeds} if others else {})
     now = manifest_of(replace(plan, config=config))
     kept = {"created_at": before.created_at, "sums_cover_all": before.sums_cover_all}
-    _write(folder, now.model_copy(update=kept))
+    write_manifest(folder, now.model_copy(update=kept))
     return f"{MANIFEST} is not what was written: it is written again from the plan"
 
 
-def _write(folder: RunFolder, manifest: Manifest) -> None:
+def write_manifest(folder: RunFolder, manifest: Manifest) -> None:
     """Write a manifest, and its sum where the folder has sums that parse: a run ends with all."""
     folder.write_model(MANIFEST, manifest)
     if folder.has_sums():
@@ -102,7 +102,7 @@ def _write(folder: RunFolder, manifest: Manifest) -> None:
             folder.add_to_sums(MANIFEST)
 
 
-def _what_differs(old: Manifest, new: Manifest) -> str:
+def plan_difference(old: Manifest, new: Manifest) -> str:
     if old.dataset.fingerprint != new.dataset.fingerprint:
         return (
             f"its images have the fingerprint {old.dataset.fingerprint[:12]}, these have "

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -47,7 +47,15 @@ class CellCounts:
 class CellLog:
     """Writes cells into the run folder and tells the user: each starts, and ends, once."""
 
-    def __init__(self, plan: RunPlan, folder: RunFolder, progress: ProgressReporter) -> None:
+    def __init__(
+        self,
+        plan: RunPlan,
+        folder: RunFolder,
+        progress: ProgressReporter,
+        told: Callable[[RunRecord], None] | None = None,
+    ) -> None:
+        """``told``: is given the record of every cell that ends."""
+        self._told = told
         self.plan = plan
         self.folder = folder
         self.progress = progress
@@ -106,6 +114,8 @@ class CellLog:
             self.progress.line(f"    {title}ok in {record.seconds:.1f} s")
         else:
             self.progress.line(f"    {title}{record.status.value}: {record.reason}")
+        if self._told is not None:
+            self._told(record)
         return True
 
     def interrupt(self, started: RunRecord, begin: float, stop: KeyboardInterrupt) -> None:

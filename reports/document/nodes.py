@@ -8,11 +8,14 @@ renderer knows its own syntax.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from he_compare.reports.document.photographs import Grid, Stills
+
+_PLAIN_PATH = re.compile(r"(?:\.\./)*(?:[A-Za-z0-9_-][A-Za-z0-9._-]*/)*[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,22 @@ class Link:
 
 
 @dataclass(frozen=True)
+class DocumentLink:
+    """A link to another report, ``path`` from this one's folder on, without the ending.
+
+    Each renderer leads to the file of its own kind. Raises ValueError on anything but a path of
+    plain names: nothing of it is ever an address.
+    """
+
+    text: str
+    path: str
+
+    def __post_init__(self) -> None:
+        if not _PLAIN_PATH.fullmatch(self.path):
+            raise ValueError(f"{self.path!r} is no plain relative path")
+
+
+@dataclass(frozen=True)
 class LinkTarget:
     """An identifier that links lead to: ``#anchor`` names it."""
 
@@ -57,7 +76,7 @@ class Break:
     """A line break inside a paragraph or a cell."""
 
 
-Span: TypeAlias = Text | Bold | Code | Link | LinkTarget | Break
+Span: TypeAlias = Text | Bold | Code | Link | DocumentLink | LinkTarget | Break
 Inline: TypeAlias = tuple[Span, ...]
 Content: TypeAlias = "str | Span | Inline"
 

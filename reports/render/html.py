@@ -25,6 +25,7 @@ from he_compare.reports.document.nodes import (
     Code,
     Column,
     Document,
+    DocumentLink,
     Figure,
     Inline,
     Link,
@@ -211,6 +212,8 @@ def _span(span: Span, anchors: frozenset[str]) -> Markup:
             return Markup("<strong>{}</strong>").format(text(words))
         case Code(words):
             return Markup("<code>{}</code>").format(text(words))
+        case DocumentLink(words, path):
+            return Markup('<a href="{}.html">{}</a>').format(path, text(words))
         case LinkTarget(words, anchor):
             return Markup('<code id="{}">{}</code>').format(anchor, text(words))
         case Link(words, target):

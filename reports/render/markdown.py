@@ -22,6 +22,7 @@ from he_compare.reports.document.nodes import (
     CodeBlock,
     Column,
     Document,
+    DocumentLink,
     Figure,
     FindingCard,
     Inline,
@@ -88,6 +89,8 @@ def _span(span: Span) -> str:
             return code(text)
         case Link(text, target):
             return f"[{escape(text)}]({quote(target, safe=':/#?=&%.-_~+,;@')})"
+        case DocumentLink(text, path):
+            return f"[{escape(text)}]({path}.md)"
         case LinkTarget(text, anchor):
             return f'<a id="{anchor}"></a>{code(text)}'
         case Break():

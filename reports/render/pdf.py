@@ -29,6 +29,7 @@ from he_compare.reports.document.nodes import (
     Break,
     CodeBlock,
     Document,
+    DocumentLink,
     Figure,
     FindingCard,
     Inline,
@@ -326,6 +327,9 @@ def _spans(content: Inline) -> list[dict[str, str]]:
 def _span(span: Span) -> dict[str, str]:
     if isinstance(span, Break):
         return {"span": "Break"}
+    if isinstance(span, DocumentLink):
+        words = breakable(visible(span.text))
+        return {"span": "Link", "text": words, "target": f"{span.path}.pdf"}
     made = {"span": type(span).__name__, "text": breakable(visible(span.text))}
     for field in ("target", "anchor"):
         if hasattr(span, field):

@@ -22,7 +22,7 @@ from tools import build_reference
 
 PAGES = sorted((ROOT / "docs").rglob("*.md")) + [ROOT / "README.md"]
 # Commands that only read a run, and so are executed on a sample run.
-EXECUTED = {"show", "score", "report", "verify", "diff", "export", "gallery", "list", "schema"}
+EXECUTED = {"show", "score", "report", "verify", "diff", "export", "list", "schema"}
 # Placeholders, what needs pyarrow, and runs that a how-to makes (its own test runs the how-to).
 NOT_EXECUTED = ("[", "--parquet", " runs/")
 

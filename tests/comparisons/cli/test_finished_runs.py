@@ -1,4 +1,4 @@
-"""verify, diff, export, gallery and the Python interface, on sample runs scored for real."""
+"""verify, diff, export and the Python interface, on sample runs scored for real."""
 
 from __future__ import annotations
 
@@ -335,18 +335,6 @@ def test_export_wants_one_format(
 ) -> None:
     arguments = ("export", str(folder.path), "--out", str(tmp_path / "x"))
     assert compare(*arguments, monkeypatch=monkeypatch) == 2
-
-
-def test_the_gallery_holds_every_pipeline_of_every_run(
-    folder: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    other = three_pipelines().write(tmp_path / "other")
-    out = tmp_path / "all.html"
-    arguments = ("gallery", str(folder.path), str(other), "--out", str(out))
-    assert compare(*arguments, monkeypatch=monkeypatch) == 0
-    page = out.read_text()
-    assert page.count("<tr>") == 2 + 6 + 3
-    assert str(tmp_path) not in page
 
 
 def test_load_run_scores_where_that_was_not_done(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""A study: one ordinary run per data set, read side by side."""

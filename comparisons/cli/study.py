@@ -1,0 +1,201 @@
+"""`compare study`: data sets, pipelines and seeds of one file, run, reported and written as LaTeX."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from he_compare.common.errors import UsageError
+from he_compare.comparisons.cli.finished_runs import renderer
+from he_compare.comparisons.cli.options import Formats, JsonFlag, Offline, Quiet, print_json
+
+study_app = typer.Typer(
+    help="Run data sets, pipelines and seeds of one file, and say what holds on all of them.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+StudyArgument = Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of a study.")]
+CERTIFICATES = "Certificate (PEM) of the authority that signed the certificates of the cluster."
+
+
+@study_app.command("run")
+def run(
+    study: Annotated[
+        str,
+        typer.Argument(
+            metavar="STUDY.toml",
+            help="A study file, or the name of one that ships: papers, papers-quick.",
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option(help="Folder of the study. One that holds this study is resumed.")
+    ],
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder that holds the data sets; paths of the study file are relative to it.",
+            show_default="$COMPARE_DATA, then the user cache; for paths $COMPARE_DATA, then the "
+            "study file's folder",
+        ),
+    ] = None,
+    offline: Offline = False,
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            help="File of the client's key; made if there is none.",
+            show_default="in the user's configuration folder",
+        ),
+    ] = None,
+    accept_changes: Annotated[
+        bool,
+        typer.Option(
+            "--accept-changes",
+            help="Go on where the file asks for something else than the folder holds; without it, "
+            "what would change is said and nothing is done.",
+        ),
+    ] = False,
+    estimate: Annotated[
+        bool,
+        typer.Option(
+            "--estimate",
+            help="Do not run: say what it will take of time, memory and disk, by a short probe of "
+            "this machine.",
+        ),
+    ] = False,
+    format: Formats = "md,html,pdf",
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Processes on this machine that measure cells beside each other, as in `compare "
+            "run`.",
+            show_default="as many as the machine bears",
+            envvar="COMPARE_WORKERS",
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str,
+        typer.Option(
+            help="Address of a running Dask scheduler whose workers measure the cells, as "
+            "tls://HOST:8786.",
+            show_default=False,
+        ),
+    ] = "",
+    worker_seconds: Annotated[
+        float, typer.Option(min=0, help="Seconds to wait for workers of the scheduler.")
+    ] = 60.0,
+    insecure_scheduler: Annotated[
+        bool,
+        typer.Option(
+            "--insecure-scheduler",
+            help="Use a scheduler on another machine without TLS: whoever reaches it runs code on "
+            "the workers.",
+        ),
+    ] = False,
+    tls_ca: Annotated[Path | None, typer.Option(help=CERTIFICATES, show_default=False)] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option(help="Certificate of this side (PEM).", show_default=False)
+    ] = None,
+    tls_key: Annotated[
+        Path | None,
+        typer.Option(
+            help="Key of that certificate (PEM), readable by nobody else.", show_default=False
+        ),
+    ] = None,
+    quiet: Quiet = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Print the traceback of an error.")] = False,
+) -> None:
+    """Run every data set of a study as an ordinary run, or resume, and write the reports."""
+    render = renderer(format, None)
+    from he_compare.comparisons.cluster.who_runs import WhoRuns
+    from he_compare.comparisons.studying.study_data import StudyPlace
+    from he_compare.comparisons.studying.study_file import read_study_file
+    from he_compare.comparisons.studying.study_run import HowToRun, study_command
+    from he_compare.reports.build import REPORT
+
+    wanted = [part.strip() for part in format.split(",") if part.strip()]
+    code = study_command(
+        read_study_file(study),
+        out,
+        HowToRun(
+            place=StudyPlace(data_dir, key, offline),
+            who=WhoRuns(
+                count=workers,
+                scheduler=scheduler,
+                tls_ca=tls_ca,
+                tls_cert=tls_cert,
+                tls_key=tls_key,
+                insecure=insecure_scheduler,
+                wait_seconds=worker_seconds,
+            ),
+            render=render,
+            report=_study_renderer(wanted),
+            formats_missing=lambda run: any(
+                not (run / REPORT / f"{REPORT}.{one}").is_file() for one in wanted
+            ),
+            accept_changes=accept_changes,
+            estimate=estimate,
+            quiet=quiet,
+        ),
+    )
+    raise typer.Exit(code)
+
+
+def _study_renderer(formats: list[str]) -> Callable[[Path], list[Path]]:
+    from he_compare.reports.study.study_document import write_study_report
+
+    return lambda folder: write_study_report(folder, formats) if formats else []
+
+
+@study_app.command("status")
+def study_status(study: StudyArgument, as_json: JsonFlag = False) -> None:
+    """Say how far a study is: what is done, what is left, and when it ends."""
+    from he_compare.common.study.study_folder import StudyFolder
+    from he_compare.comparisons.studying.study_words import status_as_json, status_text
+    from he_compare.comparisons.terminal import terminal_columns
+
+    folder = StudyFolder(study)
+    if as_json:
+        print_json(status_as_json(folder))
+    else:
+        print(status_text(folder, terminal_columns()))
+
+
+@study_app.command("report")
+def report_of_study(study: StudyArgument, format: Formats = "md,html,pdf") -> None:
+    """Write the report of a study again, and those of its runs that are missing."""
+    render = renderer(format, None)
+    from he_compare.common.study.study_folder import StudyFolder
+    from he_compare.comparisons.judging.scoring import scored
+    from he_compare.reports.build import REPORT
+
+    wanted = [part.strip() for part in format.split(",") if part.strip()]
+    if not wanted:
+        raise UsageError("no report format named", fix="pass for instance --format html")
+    folder = StudyFolder(study)
+    for row in folder.record().rows:
+        run = folder.run(row.name)
+        if run.exists():
+            home = scored(run.path).path / REPORT
+            if any(not (home / f"{REPORT}.{one}").is_file() for one in wanted):
+                render(run.path)
+    for path in _study_renderer(wanted)(study):
+        print(path)
+
+
+@study_app.command("export")
+def export_study(
+    study: StudyArgument,
+    out: Annotated[Path, typer.Option(help="File to write, FILE.tex.")],
+    latex: Annotated[bool, typer.Option("--latex", help="Write LaTeX tables (booktabs).")] = False,
+) -> None:
+    """Write the tables of a study for LaTeX, with intervals."""
+    if not latex:
+        raise UsageError("one format is needed", fix="pass --latex")
+    from he_compare.common.study.study_folder import StudyFolder
+    from he_compare.common.study.study_view import read_study
+    from he_compare.comparisons.exporting.study_latex import write_study_latex
+
+    print(write_study_latex(read_study(StudyFolder(study)), out))

@@ -1,0 +1,109 @@
+"""What a plan would change in a run that is there: kept, done again, new, no longer asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from he_compare.common.run.records import RunRecord
+from he_compare.common.run.store import RunFolder
+from he_compare.common.types import Status
+from he_compare.comparisons.measuring.measurer import describe_cell
+from he_compare.comparisons.measuring.plan import PlannedCell, RunPlan
+from he_compare.comparisons.measuring.resuming import kept_cells, plan_difference
+
+MOST_NAMED = 6
+Spot = tuple[str, str, int, int]
+
+
+@dataclass(frozen=True)
+class RowChanges:
+    """What becomes of the cells of one run, by name of the cell.
+
+    ``kept``: how many results stay. ``stale``: identities of records that go. ``why``: what
+    differs between the two plans; '' where they are the same one.
+    """
+
+    name: str
+    kept: int = 0
+    again: tuple[str, ...] = ()
+    new: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+    stale: frozenset[str] = frozenset()
+    why: str = ""
+    gone: bool = False
+
+    def lines(self) -> Iterator[str]:
+        """Say what would be done, a line for each kind."""
+        if self.gone:
+            yield f"{self.name}: no longer asked for; its run goes to earlier/"
+            return
+        why = f" ({self.why})" if self.why else ""
+        yield f"{self.name}: {_cells(self.kept)} kept{why}"
+        for what, cells in (
+            ("would be done again", self.again),
+            ("new", self.new),
+            ("no longer asked for", self.dropped),
+        ):
+            if cells:
+                yield f"{self.name}: {_cells(len(cells))} {what}: {_named(cells)}"
+
+
+def _cells(count: int) -> str:
+    return f"{count} cell{'s' * (count != 1)}"
+
+
+def _named(cells: Collection[str]) -> str:
+    shown = list(dict.fromkeys(cells))
+    more = f" and {len(shown) - MOST_NAMED} more" if len(shown) > MOST_NAMED else ""
+    return "; ".join(shown[:MOST_NAMED]) + more
+
+
+def row_changes(name: str, folder: RunFolder, plan: RunPlan) -> RowChanges | None:
+    """Say what a plan changes in a run; None where the run is of this plan, or there is none.
+
+    Seeds that are added change a run as well here: they are what is asked for now. Raises
+    IntegrityError where a line of the records does not hold.
+    """
+    if not folder.exists():
+        return None
+    manifest = folder.manifest()
+    seeds = manifest.seeds or [manifest.seed]
+    other = manifest.plan != plan.plan_key()
+    if not other and seeds == list(plan.config.all_seeds):
+        return None
+    records = folder.records()
+    done = kept_cells(folder).done
+    asked = plan.cells()
+    identities, spots = {one.identity for one in asked}, {_spot(one) for one in asked}
+    known = {_spot_of(one) for one in records if one.status is Status.OK}
+    missing = [one for one in asked if one.identity not in done]
+    stale = [one for one in records if one.identity not in identities]
+    return RowChanges(
+        name=name,
+        kept=sum(one.identity in done for one in asked),
+        again=tuple(describe_cell(one) for one in missing if _spot(one) in known),
+        new=tuple(describe_cell(one) for one in missing if _spot(one) not in known),
+        dropped=tuple(
+            _told(one)
+            for one in stale
+            if one.status is Status.OK and _spot_of(one) not in spots
+        ),
+        stale=frozenset(one.identity for one in stale),
+        why=plan_difference(manifest, plan.manifest()) if other else "the seeds are others",
+    )
+
+
+def _spot(cell: PlannedCell) -> Spot:
+    return cell.planned.label, cell.phase.value, cell.round, cell.seed
+
+
+def _spot_of(record: RunRecord) -> Spot:
+    cell = record.cell
+    return cell.label, cell.phase.value, cell.round, cell.seed
+
+
+def _told(record: RunRecord) -> str:
+    cell = record.cell
+    number = f", round {cell.round}" if cell.round else ""
+    return f"{cell.label}, {cell.phase.value}{number}, seed {cell.seed}"

@@ -1,0 +1,206 @@
+"""The first page of a study: what attackers got, what protection costs, what is not settled.
+
+Every sentence is made by a rule from intervals and outcomes; the rules are those of
+``common.study.study_rules``. A claim about all data sets is made only where it holds on each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from he_compare.common.run.protection import secrecy_of
+from he_compare.common.run.spelling import bracket, fixed
+from he_compare.common.study.study_rules import (
+    ACCURACY,
+    AUC,
+    KINDS,
+    SHOWN_LOSS,
+    AcrossSets,
+    AttackState,
+    DifferenceState,
+    across_sets,
+    difference_of,
+)
+from he_compare.common.study.study_view import StudyView
+from he_compare.reports.answer.scrambling_words import NO_PROOF, spelled
+from he_compare.reports.document.nodes import Block, Bold, Content, Paragraph, inline
+from he_compare.reports.study.study_titles import by_side, named, protections, titles_of_sets
+
+KIND_NAMES = {ACCURACY: "accuracy", AUC: "AUC"}
+TAKEN = (AttackState.BROKEN, AttackState.PARTLY)
+
+
+def answer_paragraphs(study: StudyView) -> list[Block]:
+    """Return the sentences above the table; a paragraph without ground is left out."""
+    found = {label: across_sets(study, label) for label in protections(study)}
+    sides = by_side(study)
+    scrambled = [found[one] for one in sides.get("scrambled", ()) if one in found]
+    encrypted = [found[one] for one in sides.get("encrypted", ()) if one in found]
+    parts = [
+        _secrecy(study, scrambled, "Scrambling", NO_PROOF),
+        _secrecy(study, encrypted, "Encryption", _ground(study, encrypted)),
+        _costs(study, list(found.values())),
+        _unsettled(study, list(found.values())),
+        _not_there(study),
+    ]
+    return [Paragraph(inline(*part)) for part in parts if part]
+
+
+def _secrecy(
+    study: StudyView, found: Sequence[AcrossSets], what: str, rest: str
+) -> list[Content]:
+    """Say what attackers got from one kind of protection, on which data sets."""
+    if not found:
+        return []
+    everywhere = [one for one in found if one.everywhere(*TAKEN)]
+    held = [one for one in found if one.everywhere(AttackState.RESISTS)]
+    parts: list[Content] = []
+    if len(everywhere) == len(found):
+        parts.append(Bold(f"{what} did not protect the images on any data set."))
+        parts.append(f" Attacks won against {_count(found)} on each of {_sets(study)}.")
+        return parts
+    if len(held) == len(found):
+        parts.append(Bold(f"{what} was not broken by what was run, on any data set."))
+        return [*parts, f" {rest}" if rest else ""]
+    broken = [one for one in found if set(one.attacks.values()) & set(TAKEN)]
+    head = f"{what} did not protect the images everywhere." if broken else f"{what}: "
+    parts.append(Bold(head))
+    if everywhere:
+        parts.append(f" On every data set attacks won against {_labels(everywhere)}.")
+    some = [one for one in broken if one not in everywhere]
+    for one in some[:3]:
+        where = [name for name, state in one.attacks.items() if state in TAKEN]
+        parts.append(f" {one.label} was broken on {titles_of_sets(study, where)}.")
+    if len(some) > 3:
+        parts.append(f" {spelled(len(some) - 3).capitalize()} more were broken on some data sets.")
+    if held:
+        parts.append(f" Resisted what ran on every data set: {_labels(held)}. {rest}")
+    for state in (AttackState.UNREAD, AttackState.NOT_PROMISED, AttackState.NOT_APPLICABLE):
+        mine = [one for one in found if one.everywhere(state)]
+        if mine:
+            parts.append(f" {state.value[:1].upper()}{state.value[1:]}: {_labels(mine)}.")
+    untested = [one for one in found if _untested(one)]
+    if untested:
+        parts.append(
+            f" Not tested, or inconclusive, on some data set: {_labels(untested)}; that is no pass."
+        )
+    return parts
+
+
+def _untested(one: AcrossSets) -> bool:
+    unknown = {AttackState.NOT_TESTED, AttackState.INCONCLUSIVE}
+    return bool(set(one.attacks.values()) & unknown) or one.differences.keys() != one.attacks.keys()
+
+
+def _ground(study: StudyView, found: Sequence[AcrossSets]) -> str:
+    """Say what secrecy rests on where attacks only failed."""
+    words = set()
+    for one in found:
+        for _, view, pipeline in study.places(one.label):
+            rest = secrecy_of(view, pipeline).words.partition("; ")[2]
+            if rest.startswith("rests on"):
+                words.add(rest.partition(";")[0])
+    return f"That is no proof: its secrecy {' or '.join(sorted(words))}." if words else ""
+
+
+def _costs(study: StudyView, found: Sequence[AcrossSets]) -> list[Content]:
+    """Say which protections cost no accuracy anywhere, and which do where."""
+    if not found:
+        return []
+    margins = study.record.margins
+    limits = " and ".join(f"{fixed(margins[kind], 2)} of {KIND_NAMES[kind]}" for kind in KINDS)
+    free = [one for one in found if all(one.holds(kind) for kind in KINDS)]
+    parts: list[Content] = []
+    if free:
+        parts.append(Bold(f"No loss above {limits} on any data set: {_labels(free)}."))
+    else:
+        parts.append(Bold(f"No protection is shown to lose less than {limits} on every data set."))
+    lost = [one for one in found if _lost(one)]
+    if lost:
+        parts.append(f" A loss is shown for {_losses(study, lost)}.")
+    return parts
+
+
+def _lost(one: AcrossSets) -> list[str]:
+    """Return the names of data sets on which a loss is shown, in either kind."""
+    return [
+        name
+        for name, states in one.differences.items()
+        if any(state in SHOWN_LOSS for state in states.values())
+    ]
+
+
+def _losses(study: StudyView, found: Sequence[AcrossSets]) -> str:
+    """Name each protection with the data sets it loses on, and its largest loss."""
+    told = []
+    for one in found[:4]:
+        where = _lost(one)
+        worst = _worst(study, one, where)
+        told.append(f"{one.label} on {titles_of_sets(study, where)}{worst}")
+    more = f", and {spelled(len(found) - 4)} more (see the table)" if len(found) > 4 else ""
+    return "; ".join(told) + more
+
+
+def _worst(study: StudyView, one: AcrossSets, where: Iterable[str]) -> str:
+    """Return the largest loss of accuracy among some data sets, with its interval."""
+    losses = []
+    for place in study.sets:
+        pipeline = place.pipeline(one.label)
+        if place.row.name in where and place.view is not None and pipeline is not None:
+            found = difference_of(place.view, pipeline, ACCURACY)
+            if found is not None and found.difference is not None:
+                losses.append((found.difference, found, place.title))
+    if not losses:
+        return ""
+    value, found, title = min(losses, key=lambda loss: loss[0])
+    return f" (accuracy {fixed(value, signed=True)} {bracket(found.interval, signed=True)}, {title})"
+
+
+def _unsettled(study: StudyView, found: Sequence[AcrossSets]) -> list[Content]:
+    """Name what these data and seeds do not settle."""
+    open_ = [
+        one
+        for one in found
+        if not _lost(one)
+        and any(DifferenceState.OPEN in one.states(kind).values() for kind in KINDS)
+    ]
+    if not open_:
+        return []
+    words = (
+        f" {_labels(open_)}: on some data set the interval holds both no loss and one above the "
+        "margin. More test images or more seeds would narrow it."
+    )
+    return [Bold("Not settled."), words]
+
+
+def _not_there(study: StudyView) -> list[Content]:
+    """Say which data sets gave nothing, and which are not finished."""
+    missing = [one for one in study.sets if one.view is None]
+    unfinished = [one for one in study.sets if one.view is not None and not one.row.ended]
+    parts: list[Content] = []
+    if missing:
+        told = "; ".join(f"{one.title}: {one.why}" for one in missing)
+        parts += [Bold("No result of some data sets."), f" {told}. Nothing here is about them."]
+    if unfinished:
+        titles = named(one.title for one in unfinished)
+        parts += [
+            " " if parts else "",
+            Bold("Not finished."),
+            f" {titles}: what is shown is what has ended so far.",
+        ]
+    return parts
+
+
+def _labels(found: Sequence[AcrossSets]) -> str:
+    return named(one.label for one in found)
+
+
+def _count(found: Sequence[AcrossSets]) -> str:
+    if len(found) <= 2:
+        return " and ".join(one.label for one in found)
+    return f"all {spelled(len(found))} set-ups"
+
+
+def _sets(study: StudyView) -> str:
+    count = len(study.read)
+    return "the one data set" if count == 1 else f"{spelled(count)} data sets"

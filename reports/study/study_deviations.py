@@ -1,0 +1,145 @@
+"""Deviations of a study: its own first, then those of its runs, each once with its data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from he_compare.common.study.study_view import StudiedSet, StudyView
+from he_compare.reports.cards import card, found_by, gravest_first, numbered
+from he_compare.reports.document.nodes import (
+    Block,
+    FindingCard,
+    Inline,
+    Paragraph,
+    inline,
+    plain,
+)
+from he_compare.reports.sections.deviations import RULES
+from he_compare.reports.study.study_titles import named, run_link, titles_of_sets
+
+WORDS = (
+    "Found by rules. Those of single runs are here once, with the data sets that they are of. fail: "
+    "do not use the numbers for the purpose named; warn: read them with this in mind; unknown: not "
+    "measured."
+)
+STUDY_FILE = inline("study.json")
+
+
+def deviation_blocks(study: StudyView) -> list[Block]:
+    """Return words and cards."""
+    cards = [*_of_the_study(study), *gravest_first(_of_the_runs(study))]
+    words = WORDS if cards else "The rules found no deviation."
+    return [Paragraph(inline(words)), *numbered("D", cards)]
+
+
+def _of_the_study(study: StudyView) -> Iterator[FindingCard]:
+    for one in study.sets:
+        if one.view is None:
+            yield card(
+                "fail" if not one.row.unavailable else "unknown",
+                f"{one.title}: {one.why}",
+                STUDY_FILE,
+                "Nothing in this study is about it: what holds on all data sets holds on the others.",
+            )
+        elif one.row.unavailable:
+            yield card(
+                "warn",
+                f"{one.title}: its data was not there when the study was last run: "
+                f"{one.row.unavailable}",
+                STUDY_FILE,
+                "What is shown was measured before.",
+            )
+        if one.row.problem:
+            yield card("fail", f"{one.title}: {one.row.problem}", STUDY_FILE, "Its run was given up.")
+    unfinished = [one for one in study.sets if one.view is not None and not one.row.ended]
+    if unfinished:
+        yield card(
+            "warn",
+            f"Not at their end: {named(one.title for one in unfinished)}.",
+            _links(unfinished),
+            "Cells or attacks failed, or are still to run: the same command goes on.",
+        )
+    yield from _changes(study)
+    yield from _unlike(study)
+
+
+def _changes(study: StudyView) -> Iterator[FindingCard]:
+    """Tell what was changed after the study had begun: margins above all."""
+    if study.record.accepted:
+        margins = any(": margin " in one for one in study.record.accepted)
+        yield card(
+            "warn",
+            f"The study file was changed after the study had begun: "
+            f"{'; '.join(study.record.accepted)}.",
+            STUDY_FILE,
+            "A margin that is chosen when results are known shows nothing."
+            if margins
+            else "What was asked for was not fixed before the first result.",
+        )
+
+
+def _unlike(study: StudyView) -> Iterator[FindingCard]:
+    """Tell what is not the same in all runs."""
+    machines: dict[str, list[StudiedSet]] = {}
+    versions: dict[str, list[StudiedSet]] = {}
+    for one, view in study.read:
+        for found in view.environments:
+            key = f"{found.cpu}, {found.logical_cores} cores, {view.threads_on(found)} threads"
+            machines.setdefault(key, []).append(one)
+            commit = f"{found.source_commit}"
+            versions.setdefault(commit, []).append(one)
+    if len(machines) > 1:
+        told = "; ".join(
+            f"{key}: {named(dict.fromkeys(one.title for one in mine))}"
+            for key, mine in machines.items()
+        )
+        yield card(
+            "warn",
+            f"Cells ran in {len(machines)} environments: {told}.",
+            STUDY_FILE,
+            "Times and prices of different ones are not comparable. Accuracy is not affected.",
+        )
+    if len(versions) > 1:
+        yield card(
+            "warn",
+            f"Cells ran from {len(versions)} states of the source.",
+            STUDY_FILE,
+            "Each cell is keyed by the code that can change it; the commit alone repeats none of "
+            "them all.",
+        )
+
+
+def _of_the_runs(study: StudyView) -> list[FindingCard]:
+    """Return the deviations of runs, those of equal words together."""
+    found: dict[tuple[str, str, str], tuple[FindingCard, list[StudiedSet]]] = {}
+    for one, view in study.read:
+        for made in found_by(RULES, view):
+            key = made.severity, plain(made.claim), plain(made.limits)
+            _, sets = found.setdefault(key, (made, []))
+            if one not in sets:
+                sets.append(one)
+    return [
+        replace(
+            made,
+            claim=inline(f"{_where(study, sets)}: ", made.claim),
+            evidence=_links(sets),
+            reproduce="",
+        )
+        for made, sets in found.values()
+    ]
+
+
+def _where(study: StudyView, sets: list[StudiedSet]) -> str:
+    words = titles_of_sets(study, [one.row.name for one in sets])
+    return words[:1].upper() + words[1:]
+
+
+def _links(sets: list[StudiedSet]) -> Inline:
+    """Return links to the reports of runs, which hold the records."""
+    parts = [
+        part
+        for number, one in enumerate(sets)
+        for part in ((", " if number else "report of "), run_link(one, one.title))
+    ]
+    return inline(*parts)

@@ -1,0 +1,201 @@
+"""From a study folder to one document, and from there to files beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from he_compare.common.errors import UsageError
+from he_compare.common.run.spelling import fixed, moment
+from he_compare.common.study.study_folder import RUNS, StudyFolder
+from he_compare.common.study.study_rules import ACCURACY, AUC, KINDS
+from he_compare.common.study.study_view import StudyView, read_study
+from he_compare.reports.banners import banners
+from he_compare.reports.build import REPORT, written_files
+from he_compare.reports.document.nodes import (
+    Attachment,
+    Block,
+    Callout,
+    Code,
+    CodeBlock,
+    Column,
+    Document,
+    Figure,
+    Inline,
+    KeyValues,
+    Paragraph,
+    Row,
+    Section,
+    Table,
+    inline,
+)
+from he_compare.reports.figures.block import drawn
+from he_compare.reports.figures.study_differences import draw_study_differences
+from he_compare.reports.render import check_formats
+from he_compare.reports.study.study_answer import KIND_NAMES, answer_paragraphs
+from he_compare.reports.study.study_deviations import deviation_blocks
+from he_compare.reports.study.study_tables import (
+    attack_tables,
+    overview,
+    parts_of,
+    price_table,
+    score_tables,
+    what_holds,
+)
+from he_compare.reports.study.study_titles import protections, run_link
+
+RULE = (
+    "A difference is held against the margin that the study file names: the loss that is of no "
+    "weight. With a 95% interval, “equal within the margin” means that all of it lies inside, “no "
+    "loss above the margin” that it ends above minus the margin, “a loss above the margin” that all "
+    "of it lies below, “a loss, above the margin or not” that it lies below 0, and “not settled” "
+    "that it holds both. What holds on all data sets holds on each of them, which needs no "
+    "correction for their number."
+)
+STATES = (
+    "Four answers are told apart, because only the third is evidence. “Not applicable”: what the "
+    "attacks undo is not there. “Nothing here reads this”: no attack of the suite reads such "
+    "messages, so nothing is known. “Resists what ran”: attacks ran and did not win, which is no "
+    "proof. “Not promised”: it was won, and the protection never claimed to keep it."
+)
+
+
+def build_study_document(study: StudyView) -> Document:
+    """Lay a study out as a document."""
+    return Document(
+        title=study.record.title,
+        subtitle=_subtitle(study),
+        date=study.record.created_at,
+        banners=_banners(study),
+        sections=tuple(_sections(study)),
+        attachments=(_study_attachment(study),),
+    )
+
+
+def write_study_report(path: Path, formats: Sequence[str]) -> list[Path]:
+    """Write the report of a study into ``FOLDER/report``; return the files to open.
+
+    Raises UsageError where there is no study or a file cannot be written, UnavailableError where a
+    renderer's library is missing.
+    """
+    check_formats(formats)
+    folder = StudyFolder(path)
+    document = build_study_document(read_study(folder))
+    with folder.claimed():
+        return written_files(document, formats, path / REPORT, [])
+
+
+def _sections(study: StudyView) -> list[Section]:
+    has_protections = bool(protections(study))
+    found = [
+        Section("Answer", 1, "answer", (*answer_paragraphs(study), *overview(study))),
+    ]
+    if has_protections:
+        found.append(Section("Differences", 1, "differences", tuple(_figures(study))))
+        holds = (Paragraph(inline(RULE)), what_holds(study))
+        found.append(Section("What holds on all data sets", 1, "holds", holds))
+        attacks = (Paragraph(inline(STATES)), *attack_tables(study))
+        found.append(Section("What attackers got", 1, "attackers", attacks))
+    found.append(Section("Deviations", 1, "deviations", tuple(deviation_blocks(study))))
+    found.append(Section("Data sets and runs", 1, "runs", _runs(study)))
+    if study.read:
+        scores = tuple(score_tables(study))
+        found.append(Section("Accuracy and AUC", 1, "scores", scores, appendix=True))
+        found.append(Section("Price", 1, "price", (price_table(study),), appendix=True))
+    return [section for section in found if section.blocks]
+
+
+def _figures(study: StudyView) -> list[Figure]:
+    """Return a figure for each kind and each part of the data sets."""
+    labels, parts, figures = protections(study), parts_of(study), []
+    for kind in (ACCURACY, AUC):
+        for number, part in enumerate(parts, start=1):
+            suffix = f" (part {number} of {len(parts)})" if len(parts) > 1 else ""
+            figures += drawn(
+                lambda kind=kind, part=part: draw_study_differences(study, labels, kind, part),  # type: ignore[misc]
+                f"study-{kind}-{number}",
+                f"What each protection changed in {KIND_NAMES[kind]} against the same model without "
+                f"it{suffix}. Dots: means; lines: 95% intervals; strokes: trainings; shade: the "
+                f"margin of {fixed(study.record.margins[kind], 2)}. Filled: a loss is shown.",
+                f"Differences in {KIND_NAMES[kind]} of {len(labels)} protections on "
+                f"{', '.join(one.title for one in part)}; the numbers are in the tables.",
+            )
+    return figures
+
+
+def _runs(study: StudyView) -> tuple[Block, ...]:
+    record = study.record
+    margins = ", ".join(
+        f"{fixed(record.margins[kind], 3)} of {KIND_NAMES[kind]}" for kind in KINDS
+    )
+    facts = KeyValues(
+        (
+            ("Study", inline(Code(record.digest[:16]), f", from {record.file}")),
+            ("Seeds", inline(", ".join(map(str, record.seeds)))),
+            ("Margins", inline(margins)),
+            ("Begun", inline(moment(record.created_at))),
+        )
+    )
+    columns = (
+        Column("Data set", weight=1.4),
+        Column("Images", "right", "train, validation, test", 1.2),
+        Column("Classes", "right", "n", 0.7),
+        Column("Pipelines", "right", "n", 0.8),
+        Column("Run", weight=1.2),
+        Column("State", weight=1.6),
+    )
+    rows = tuple(Row(_run_cells(study, number)) for number in range(len(study.sets)))
+    note = inline(
+        "Each run is an ordinary run folder: `compare report`, `verify`, `diff` and `audit` read it."
+    )
+    commands = "\n".join(f"compare verify STUDY/{RUNS}/{one.row.name}" for one, _ in study.read)
+    words = Paragraph(inline("Each run is verified by itself; STUDY is the folder of this study:"))
+    table = Table("Data sets of the study and their runs", columns, rows, note)
+    return (facts, table, words, CodeBlock(commands)) if commands else (facts, table)
+
+
+def _run_cells(study: StudyView, number: int) -> tuple[Inline, ...]:
+    one = study.sets[number]
+    if one.view is None:
+        return inline(one.title), *[inline("—")] * 4, inline(one.why)
+    dataset = one.view.manifest.dataset
+    counts = [dataset.splits[name].n for name in ("train", "val", "test") if name in dataset.splits]
+    return (
+        inline(one.title),
+        inline(", ".join(f"{count:,}" for count in counts)),
+        inline(str(len(dataset.card.classes))),
+        inline(str(len(one.view.pipelines))),
+        inline(run_link(one, f"{RUNS}/{one.row.name}")),
+        inline("done" if one.row.ended else one.row.problem or "not at its end"),
+    )
+
+
+def _subtitle(study: StudyView) -> Inline:
+    record = study.record
+    images = sum(view.n_test for _, view in study.read)
+    seeds = len(record.seeds)
+    trainings = f"{seeds} trainings each" if seeds > 1 else "one training each"
+    return inline(
+        f"{len(study.read)} of {len(study.sets)} data sets with {images:,} test images, "
+        f"{len(study.labels)} pipelines, {trainings}, he-compare {record.tool_version}, "
+        f"begun {moment(record.created_at)}"
+    )
+
+
+def _banners(study: StudyView) -> tuple[Callout, ...]:
+    """Return the banners of the runs, each once with its data sets."""
+    found: dict[str, tuple[Callout, list[str]]] = {}
+    for one, view in study.read:
+        for banner in banners(view):
+            found.setdefault(banner.title, (banner, []))[1].append(one.title)
+    return tuple(
+        Callout(first.kind, title, inline(f"{', '.join(titles)}: ", first.content))
+        for title, (first, titles) in found.items()
+    )
+
+
+def _study_attachment(study: StudyView) -> Attachment:
+    """What the study asked for; the records of each run travel in its own report."""
+    data = json.dumps(study.record.model_dump(mode="json"), ensure_ascii=False).encode()
+    return Attachment("study.json", "What the study asked for", "application/json", data)

@@ -1,0 +1,377 @@
+"""The tables of a study: protections by data sets, what holds on all, scores, price, attacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from he_compare.common.run.leading import leading_metrics, leading_titles
+from he_compare.common.run.protection import secrecy_of
+from he_compare.common.run.repeated_trainings import spread_beside, spread_of
+from he_compare.common.run.spelling import MISSING, bracket, duration, fixed, kilobytes, milliseconds
+from he_compare.common.run.timing import cold_seconds, latency_of
+from he_compare.common.run.view import PipelineView, RunView
+from he_compare.common.study.study_rules import (
+    ACCURACY,
+    KINDS,
+    NO_HARM,
+    SHOWN_LOSS,
+    AcrossSets,
+    AttackState,
+    DifferenceState,
+    across_sets,
+    attack_state,
+    difference_of,
+    difference_state,
+)
+from he_compare.common.study.study_view import StudiedSet, StudyView
+from he_compare.reports.document.nodes import (
+    Bold,
+    Break,
+    Column,
+    Content,
+    Inline,
+    Row,
+    SpanRow,
+    Table,
+    inline,
+)
+from he_compare.reports.study.study_answer import KIND_NAMES, TAKEN
+from he_compare.reports.study.study_titles import (
+    SIDE_TITLES,
+    by_side,
+    protections,
+    run_link,
+    titles_of_sets,
+)
+
+MOST_SETS_BESIDE = 4
+
+
+def parts_of(study: StudyView) -> list[tuple[StudiedSet, ...]]:
+    """Cut the data sets into parts that stand beside each other on a page."""
+    count = len(study.sets)
+    parts = -(-count // MOST_SETS_BESIDE)
+    return [study.sets[n * count // parts : (n + 1) * count // parts] for n in range(parts)]
+
+
+def _numbered(caption: str, number: int, parts: int) -> str:
+    return f"{caption} (part {number} of {parts})" if parts > 1 else caption
+
+
+def _rows(parts: Sequence[tuple[str, list[Row]]]) -> tuple[Row | SpanRow, ...]:
+    """Return rows under the head of each kind of protection, where there are several kinds."""
+    found: list[Row | SpanRow] = []
+    heads = len(parts) > 1
+    for title, rows in parts:
+        if heads:
+            found.append(SpanRow(inline(title)))
+        found += rows
+    return tuple(found)
+
+
+def _by_side(study: StudyView, labels: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """Return some labels under the title of their side."""
+    sides = by_side(study)
+    found = [(title, sides.get(name, [])) for name, title in SIDE_TITLES.items()]
+    kept = [(title, [one for one in mine if one in labels]) for title, mine in found]
+    return [(title, mine) for title, mine in kept if mine]
+
+
+def overview(study: StudyView) -> list[Table]:
+    """Return the first page's table: the loss on every data set, what attackers got, the price."""
+    labels = protections(study)
+    tables, parts = [], parts_of(study)
+    for number, part in enumerate(parts, start=1):
+        columns = [Column("Protection", weight=2.0)]
+        columns += [Column(one.title, "right", "accuracy minus twin", 1.5) for one in part]
+        columns += [
+            Column("Attackers got", weight=1.6),
+            Column("One image", "right", "ms", 0.9),
+            Column("Up + down", "right", "kB", 1.0),
+        ]
+        groups = [
+            (title, [Row(_overview_cells(study, label, part)) for label in mine])
+            for title, mine in _by_side(study, labels)
+        ]
+        tables.append(
+            Table(
+                _numbered("Protections on the data sets of the study", number, len(parts)),
+                tuple(columns),
+                _rows(groups),
+                inline(_overview_note(study)),
+            )
+        )
+    return tables if labels else []
+
+
+def _overview_note(study: StudyView) -> str:
+    seeds = len(study.record.seeds)
+    trainings = f"{seeds} trainings and the patients" if seeds > 1 else "the patients, one training"
+    return (
+        f"95% intervals over {trainings}. Bold: a loss is shown. Accuracy is balanced where "
+        f"classes are uneven or more than two. Margin: {fixed(study.record.margins[ACCURACY], 2)}. "
+        "Each number leads to the report of its run. Milliseconds and bytes: lowest and highest "
+        "over the data sets."
+    )
+
+
+def _overview_cells(
+    study: StudyView, label: str, part: Sequence[StudiedSet]
+) -> tuple[Inline, ...]:
+    return (
+        inline(label),
+        *(_difference_cell(study, one, label, ACCURACY) for one in part),
+        inline(attacks_in_words(study, across_sets(study, label))),
+        inline(_range(_waits(study, label), milliseconds)),
+        inline(_range(_bytes(study, label), kilobytes)),
+    )
+
+
+def _difference_cell(study: StudyView, one: StudiedSet, label: str, kind: str) -> Inline:
+    """Return a difference with its interval, a link to its run; or why there is none."""
+    pipeline = one.pipeline(label)
+    if one.view is None or pipeline is None:
+        return inline(_why_none(one, label))
+    found = difference_of(one.view, pipeline, kind)
+    if found is None or found.difference is None:
+        own = "no twin" if pipeline.state == "ok" else pipeline.state
+        return inline(run_link(one, own))
+    state = difference_state(found, study.record.margins[kind])
+    limits = bracket(found.interval, signed=True)
+    parts: list[Content] = [run_link(one, fixed(found.difference, signed=True)), Break()]
+    parts.append(Bold(limits) if state in SHOWN_LOSS else limits)
+    return inline(*parts)
+
+
+def _why_none(one: StudiedSet, label: str) -> str:
+    if label not in one.row.pipelines:
+        return "not asked for"
+    return "unavailable" if one.row.unavailable else "no result"
+
+
+def attacks_in_words(study: StudyView, found: AcrossSets) -> str:
+    """Say what attackers got over the data sets: once where it is the same, else by data set."""
+    states = list(dict.fromkeys(found.attacks.values()))
+    if not states:
+        return MISSING
+    if len(states) == 1:
+        return states[0].value
+    told = []
+    for state in sorted(states, key=list(AttackState).index):
+        where = [name for name, one in found.attacks.items() if one is state]
+        told.append(f"{state.value}: {titles_of_sets(study, where)}")
+    return "; ".join(told)
+
+
+def _waits(study: StudyView, label: str) -> list[float]:
+    found = [latency_of(pipeline) for _, _, pipeline in study.places(label)]
+    return [one.total.p50 for one in found if one is not None]
+
+
+def _bytes(study: StudyView, label: str) -> list[float]:
+    found = [pipeline.bytes_per_image for _, _, pipeline in study.places(label)]
+    return [sum(one) for one in found if one is not None]
+
+
+def _range(values: Sequence[float], spell: Callable[[float], str]) -> str:
+    if not values:
+        return MISSING
+    low, high = spell(min(values)), spell(max(values))
+    return low if low == high else f"{low} to {high}"
+
+
+def what_holds(study: StudyView) -> Table:
+    """Return what is shown on all data sets, and where it is not."""
+    columns = (
+        Column("Protection", weight=1.8),
+        *(
+            Column(
+                f"No loss of {KIND_NAMES[kind]}",
+                unit=f"margin {fixed(study.record.margins[kind], 2)}",
+                weight=2.4,
+            )
+            for kind in KINDS
+        ),
+        Column("Secrecy of the images", weight=1.8),
+    )
+    labels = protections(study)
+    groups = [
+        (title, [Row(_holds_cells(study, label)) for label in mine])
+        for title, mine in _by_side(study, labels)
+    ]
+    return Table(
+        "What holds on all data sets, and what does not",
+        columns,
+        _rows(groups),
+        inline(
+            "“Holds” needs every data set: each interval ends above minus the margin. No more than "
+            "that is claimed where a margin is wide."
+        ),
+    )
+
+
+def _holds_cells(study: StudyView, label: str) -> tuple[Inline, ...]:
+    found = across_sets(study, label)
+    return (
+        inline(label),
+        *(_holds(study, found, kind) for kind in KINDS),
+        inline(attacks_in_words(study, found)),
+    )
+
+
+def _holds(study: StudyView, found: AcrossSets, kind: str) -> Inline:
+    states = found.states(kind)
+    if found.holds(kind):
+        equal = set(states.values()) == {DifferenceState.EQUAL}
+        where = titles_of_sets(study, list(states))
+        return inline(Bold("holds"), f" on {where}{': equal within it' if equal else ''}")
+    parts: list[Content] = []
+    for state in DifferenceState:
+        where = [name for name, one in states.items() if one is state]
+        if where:
+            words = f"{state.value}: {titles_of_sets(study, where)}"
+            parts.append("; " if parts else "")
+            parts.append(Bold(words) if state in SHOWN_LOSS else words)
+    kept = [one for one in states.values() if one in NO_HARM]
+    head = "holds on none: " if not kept else "does not hold on all: "
+    return inline(head, *parts)
+
+
+def score_tables(study: StudyView) -> list[Table]:
+    """Return accuracy and AUC of everything on each data set, a table for each."""
+    return [_scores(study, one, view) for one, view in study.read]
+
+
+def _scores(study: StudyView, one: StudiedSet, view: RunView) -> Table:
+    accuracy, auc = leading_titles(view)
+    columns = (
+        Column("Set-up", weight=2.2),
+        Column(accuracy, "right", "95% interval", 1.4),
+        Column("Minus twin", "right", "95% interval", 1.5),
+        Column(auc, "right", "95% interval", 1.4),
+        Column("Minus twin", "right", "95% interval", 1.5),
+    )
+    groups = [
+        (title, [Row(_score_cells(one, view, label)) for label in mine])
+        for title, mine in _by_side(study, one.row.pipelines)
+    ]
+    seeds = _seeds_of(view)
+    return Table(
+        f"{one.title}: {view.n_test:,} test images, {seeds}",
+        columns,
+        _rows(groups),
+        inline("In every cell: the mean, its interval, and the lowest and highest training."),
+    )
+
+
+def _seeds_of(view: RunView) -> str:
+    trained = [spread_of(one.metric("auc")) for one in view.pipelines]
+    most = max((len(spread.values) for spread in trained if spread), default=1)
+    return f"{most} trainings" if most > 1 else "one training"
+
+
+def _score_cells(one: StudiedSet, view: RunView, label: str) -> tuple[Inline, ...]:
+    pipeline = one.pipeline(label)
+    if pipeline is None:
+        return inline(label), *[inline(MISSING)] * 4
+    cells: list[Inline] = [inline(run_link(one, label))]
+    for name in leading_metrics(view):
+        metric, minus = pipeline.metric(name), pipeline.difference(name)
+        if metric is None or metric.value is None:
+            cells.append(inline(pipeline.state if pipeline.state != "ok" else MISSING))
+        else:
+            cells.append(
+                _lines(fixed(metric.value), bracket(metric.interval), spread_beside(metric))
+            )
+        if minus is None or minus.difference is None:
+            cells.append(inline(MISSING))
+        else:
+            cells.append(
+                _lines(
+                    fixed(minus.difference, signed=True),
+                    bracket(minus.interval, signed=True),
+                    spread_beside(minus, signed=True),
+                )
+            )
+    return tuple(cells)
+
+
+def _lines(*words: str) -> Inline:
+    parts: list[Content] = []
+    for one in filter(None, words):
+        parts += [Break()] if parts else []
+        parts.append(one)
+    return inline(*parts)
+
+
+def price_table(study: StudyView) -> Table:
+    """Return what each set-up takes: time of one image, bytes, and the work done once."""
+    columns = (
+        Column("Set-up", weight=2.2),
+        Column("Data set", weight=1.2),
+        Column("One image, p50", "right", "ms"),
+        Column("Up", "right", "kB per image"),
+        Column("Down", "right", "kB per image"),
+        Column("Before the first image", "right", "once", 1.2),
+    )
+    rows: list[Row | SpanRow] = []
+    for _, labels in _by_side(study, study.labels):
+        for label in labels:
+            rows += _price_rows(study, label)
+    return Table(
+        "Price of each set-up",
+        columns,
+        tuple(rows),
+        inline(
+            "Times compare only between data sets that ran on one machine. What is done once holds "
+            "keys, training and deploying; parts that were made before are counted as made."
+        ),
+    )
+
+
+def _price_rows(study: StudyView, label: str) -> Iterator[Row]:
+    for number, (one, _, pipeline) in enumerate(study.places(label)):
+        latency, moved = latency_of(pipeline), pipeline.bytes_per_image
+        once = cold_seconds(pipeline)
+        yield Row(
+            (
+                inline("" if number else label),
+                inline(run_link(one, one.title)),
+                inline(milliseconds(latency.total.p50) if latency else MISSING),
+                inline(kilobytes(moved[0]) if moved else MISSING),
+                inline(kilobytes(moved[1]) if moved else MISSING),
+                inline(duration(once) if once is not None else MISSING),
+            )
+        )
+
+
+def attack_tables(study: StudyView) -> list[Table]:
+    """Return what attackers got from each protection on each data set."""
+    labels = protections(study)
+    tables, parts = [], parts_of(study)
+    for number, part in enumerate(parts, start=1):
+        groups = [
+            (
+                title,
+                [
+                    Row((inline(label), *(_attack_cell(one, label) for one in part)))
+                    for label in mine
+                ],
+            )
+            for title, mine in _by_side(study, labels)
+        ]
+        columns = (Column("Protection", weight=1.8), *(Column(one.title, weight=1.6) for one in part))
+        caption = _numbered("What attackers got of the images", number, len(parts))
+        note = inline("Each answer leads to the report of its run, where the attacks are.")
+        tables.append(Table(caption, columns, _rows(groups), note))
+    return tables if labels else []
+
+
+def _attack_cell(one: StudiedSet, label: str) -> Inline:
+    pipeline: PipelineView | None = one.pipeline(label)
+    if one.view is None or pipeline is None:
+        return inline(_why_none(one, label))
+    standing = secrecy_of(one.view, pipeline)
+    state = attack_state(standing)
+    words = standing.words if state in TAKEN else state.value
+    return inline(run_link(one, words))
