@@ -28,7 +28,10 @@ class StudyCell(Record):
 class StudyRow(Record):
     """One data set of a study: one run, in ``runs/NAME``."""
 
-    name: str = Field(description="Name of the row and of its run's folder")
+    name: str = Field(
+        description="Name of the row and of its run's folder",
+        pattern=r"^[a-z0-9][a-z0-9-]{0,39}$",
+    )
     title: str = Field(description="What the data set is called in reports")
     dataset: str = Field(description="The data set as runs write it down, without a path")
     pipelines: list[str] = Field(description="Labels of the pipelines that are asked for")

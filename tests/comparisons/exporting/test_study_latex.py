@@ -1,0 +1,68 @@
+"""A study as LaTeX: booktabs, intervals, the digest in a comment, and nothing that is a command."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from he_compare.common.errors import UsageError
+from he_compare.common.study.study_view import read_study
+from he_compare.comparisons.cli import app
+from he_compare.comparisons.exporting.study_latex import study_latex, write_study_latex
+from tests.support.samplerun.first_pages import BLOCKS, HEAD, two_classes
+from tests.support.samplestudy import row_of, sample_study, write_study
+
+
+def test_tables_have_a_row_per_protection_and_name_the_study(tmp_path: Path) -> None:
+    study = read_study(sample_study(tmp_path))
+    text = study_latex(study)
+    comments = [line for line in text.splitlines() if line.startswith("%")]
+    assert f"% study {study.record.digest}" in comments
+    assert any(line.startswith("% chest: plan ") and "scores none" not in line for line in comments)
+    assert any(line.startswith("% ultrasound: ") for line in comments)
+    for kind in ("accuracy", "auc", "attacks"):
+        assert rf"\label{{tab:study-{kind}-1}}" in text
+    assert text.count(r"\toprule") == text.count(r"\bottomrule") == 6
+    row = next(line for line in text.splitlines() if line.startswith("fhe{-}head &"))
+    # Five data sets are two tables; the first has four.
+    assert row.count("&") == 4 and len(re.findall(r"\[\$", row)) == 3
+    assert "resists what ran" in text and "broken" in text
+
+
+def test_names_cannot_be_commands(tmp_path: Path) -> None:
+    hostile = "a\n\\input{x} % $ & {"
+    rows = {"chest": (row_of("chest", two_classes(), title=hostile), two_classes())}
+    folder = write_study(tmp_path, rows)
+    folder.write(folder.record().model_copy(update={"title": hostile}))
+    text = study_latex(read_study(folder))
+    assert "\\input" not in text
+    lines = [line for line in text.splitlines() if "input" in line]
+    assert lines and all(line.startswith("%") or "textbackslash" in line for line in lines)
+
+
+def test_a_file_is_written_and_anything_else_refused(tmp_path: Path) -> None:
+    study = read_study(sample_study(tmp_path / "study"))
+    out = write_study_latex(study, tmp_path / "paper" / "study.tex")
+    assert out.read_text() == study_latex(study)
+    with pytest.raises(UsageError, match=r"ends in .tex"):
+        write_study_latex(study, tmp_path / "study.txt")
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    with pytest.raises(UsageError, match="cannot write"):
+        write_study_latex(study, blocked / "study.tex")
+
+
+def test_the_command_writes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sample_study(tmp_path / "study")
+    out = tmp_path / "study.tex"
+    for words, code in ((["--latex"], 0), ([], 2)):
+        given = ["study", "export", str(tmp_path / "study"), "--out", str(out), *words]
+        monkeypatch.setattr(sys, "argv", ["compare", *given])
+        with pytest.raises(SystemExit) as stop:
+            app.main()
+        assert (stop.value.code or 0) == code
+    text = out.read_text()
+    assert HEAD.label.replace("-", "{-}") in text and BLOCKS.label.partition("[")[0][:5] in text

@@ -1,0 +1,400 @@
+"""`compare study` with a pipeline that learns nothing: run, kill, resume, change, missing data."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from he_compare.common.run.store import RunFolder
+from he_compare.common.study.study_folder import StudyFolder
+from he_compare.common.study.study_progress import study_progress
+from he_compare.common.study.study_view import read_study
+from he_compare.common.types import Phase, Status
+from he_compare.comparisons.cli import app
+from he_compare.comparisons.judging.verify import verify_run
+from tests.support.command import as_started_by_a_shell
+from tests.support.imagefolders import write_chestxray_like, write_image
+
+FILE = """title = "Echoes"
+profile = "smoke"
+seeds = [0, 1]
+pipelines = ["echo", "echo[behaviour=claim]"]
+
+[settings]
+image_size = 32
+train_limit = 8
+val_limit = 4
+test_limit = 12
+infer_batch = 4
+latency_images = 3
+latency_rounds = 1
+pictures = 2
+
+[data.chest]
+title = "Chest X-rays"
+dataset = "chestxray"
+subset = "published"
+
+[data.ours]
+title = "Our own"
+dataset = "folder:ours"
+"""
+# Of two data sets: two pipelines, each two trainings and a round of latency.
+CELLS = 2 * 2 * (2 + 1)
+QUIET = ("--quiet", "--format", "")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    folder = tmp_path / "data"
+    write_chestxray_like(folder / "chestxray", per_class_train=12, per_class_test=8, size=32)
+    generator = np.random.default_rng(1)
+    for label, name in enumerate(("healthy", "ill")):
+        for number in range(30):
+            write_image(folder / "ours" / name / f"{number}.png", label, 32, generator)
+    return folder
+
+
+@pytest.fixture
+def study(
+    echo: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., int]:
+    """Run `compare study run` with a file in this process and return its exit code."""
+
+    def run(text: str = FILE, *extra: str, out: str = "study") -> int:
+        (tmp_path / "mine.toml").write_text(text)
+        given = ["study", "run", str(tmp_path / "mine.toml"), "--out", str(tmp_path / out)]
+        given += ["--data-dir", str(data), "--key", str(tmp_path / "client.key"), *QUIET, *extra]
+        return command(given, monkeypatch)
+
+    return run
+
+
+def command(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(sys, "argv", ["compare", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        app.main()
+    return int(stop.value.code or 0)
+
+
+def lines_of(folder: Path) -> dict[str, bytes]:
+    """Return the records of all runs of a study, byte for byte."""
+    return {path.parent.name: path.read_bytes() for path in folder.glob("runs/*/records.jsonl")}
+
+
+def test_a_study_is_a_folder_of_ordinary_runs(
+    study: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert study() == 0
+    folder = StudyFolder(tmp_path / "study")
+    assert sorted(one.name for one in (tmp_path / "study" / "runs").iterdir()) == ["chest", "ours"]
+    for name in ("chest", "ours"):
+        run = folder.run(name)
+        assert verify_run(run) == []
+        accuracy = [r for r in run.records() if r.cell.phase is Phase.ACCURACY]
+        assert [r.cell.seed for r in accuracy] == [0, 0, 1, 1]
+        assert [one.seeds for one in run.scores().means] == [[0, 1], [0, 1]]
+    found = study_progress(folder)
+    assert (found.planned, found.done, found.left) == (CELLS, CELLS, 0)
+    assert all(one.row.ended for one in found.rows) and found.seconds_left == 0
+    out = capsys.readouterr().out
+    assert "chest" in out and "ours" in out
+    told = (tmp_path / "study" / "study.json").read_text()
+    assert str(tmp_path) not in told and "PATH" in json.loads(told)["rows"][1]["dataset"]
+
+
+def test_the_same_command_again_does_nothing_again(
+    study: Callable[..., int], tmp_path: Path
+) -> None:
+    assert study() == 0
+    before = lines_of(tmp_path / "study")
+    assert study() == 0
+    assert lines_of(tmp_path / "study") == before
+    assert study(FILE + "# a comment\n") == 0
+    assert lines_of(tmp_path / "study") == before
+
+
+def test_a_missing_data_set_is_a_row_and_the_others_run(
+    study: Callable[..., int], data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.move(data / "ours", tmp_path / "elsewhere")
+    assert study() == 0
+    folder = StudyFolder(tmp_path / "study")
+    rows = {one.name: one for one in folder.record().rows}
+    assert rows["ours"].unavailable and rows["chest"].ended
+    assert str(tmp_path) not in rows["ours"].unavailable
+    assert "ours: unavailable" in capsys.readouterr().err
+    view = read_study(folder)
+    assert view.sets[1].view is None and view.sets[1].why.startswith("unavailable: ")
+    # It comes back: its row runs, and the other one is not done again.
+    before = lines_of(tmp_path / "study")["chest"]
+    shutil.move(tmp_path / "elsewhere", data / "ours")
+    assert study() == 0
+    assert lines_of(tmp_path / "study")["chest"] == before
+    assert all(one.ended for one in folder.record().rows)
+    # It goes again: what it gave stays, and is said to be of before.
+    shutil.move(data / "ours", tmp_path / "elsewhere")
+    assert study() == 0
+    assert read_study(folder).sets[1].view is not None
+
+
+def test_where_no_data_set_is_there_nothing_is_done_and_the_code_says_so(
+    study: Callable[..., int], data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree(data)
+    assert study() == 3
+
+
+def test_a_changed_file_is_told_and_done_only_when_accepted(
+    study: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert study() == 0
+    before = lines_of(tmp_path / "study")
+    capsys.readouterr()
+    more = FILE.replace('"echo[behaviour=claim]"]', '"echo[behaviour=other]"]')
+    more = more.replace("seeds = [0, 1]", "seeds = [0, 1, 2]")
+    assert study(more) == 2
+    told = capsys.readouterr().err
+    assert "chest: 3 cells kept" in told and "no longer asked for" in told and "new" in told
+    assert "--accept-changes" in told
+    assert lines_of(tmp_path / "study") == before
+    assert study(more, "--accept-changes") == 0
+    folder = StudyFolder(tmp_path / "study")
+    for name in ("chest", "ours"):
+        run = folder.run(name)
+        assert verify_run(run) == []
+        labels = {r.cell.label for r in run.records()}
+        assert labels == {"echo", "echo[other]"}
+        # What holds is the very line that was there.
+        kept = [line for line in before[name].splitlines() if line in _lines(run)]
+        assert len(kept) >= 3
+        assert run.manifest().seeds == [0, 1, 2]
+        # What went is kept whole.
+        earlier = RunFolder(tmp_path / "study" / "earlier" / f"{name}-1")
+        assert verify_run(earlier) == []
+        assert {r.cell.label for r in earlier.records()} == {"echo", "echo[claim]"}
+    assert any("no longer asked for" in one for one in folder.record().accepted)
+    assert study(more) == 0
+
+
+def _lines(run: RunFolder) -> list[bytes]:
+    return (run.path / "records.jsonl").read_bytes().splitlines()
+
+
+def test_settings_that_change_every_cell_are_done_again(
+    study: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert study() == 0
+    capsys.readouterr()
+    other = FILE.replace("infer_batch = 4", "infer_batch = 6")
+    assert study(other) == 2
+    assert "would be done again" in capsys.readouterr().err
+    assert study(other, "--accept-changes") == 0
+    folder = StudyFolder(tmp_path / "study")
+    assert folder.run("chest").manifest().settings["infer_batch"] == 6
+    assert verify_run(folder.run("chest")) == []
+
+
+def test_a_data_set_that_is_no_longer_asked_for_goes_to_earlier(
+    study: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert study() == 0
+    capsys.readouterr()
+    fewer = FILE[: FILE.index("[data.ours]")]
+    assert study(fewer) == 2
+    assert "ours: no longer asked for" in capsys.readouterr().err
+    assert study(fewer, "--accept-changes") == 0
+    assert not (tmp_path / "study" / "runs" / "ours").exists()
+    assert verify_run(RunFolder(tmp_path / "study" / "earlier" / "ours-1")) == []
+
+
+def test_changed_margins_and_titles_are_told_and_remembered(
+    study: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert study() == 0
+    before = lines_of(tmp_path / "study")
+    wider = FILE.replace("[settings]", "[margins]\naccuracy = 0.2\n\n[settings]")
+    assert study(wider) == 2
+    assert "margin accuracy is 0.2, it was 0.03" in capsys.readouterr().err
+    assert study(wider, "--accept-changes") == 0
+    record = StudyFolder(tmp_path / "study").record()
+    assert record.margins["accuracy"] == 0.2 and "margin accuracy" in record.accepted[0]
+    assert lines_of(tmp_path / "study") == before
+
+
+def test_other_images_under_the_same_file_are_a_change_as_well(
+    study: Callable[..., int], data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert study() == 0
+    generator = np.random.default_rng(9)
+    for number in range(30):
+        write_image(data / "ours" / "ill" / f"{number}.png", 1, 32, generator)
+    capsys.readouterr()
+    assert study() == 2
+    told = capsys.readouterr().err
+    assert "ours: 0 cells kept (its images have the fingerprint" in told
+    assert "chest" not in told
+    assert study(FILE, "--accept-changes") == 0
+
+
+def test_what_fails_on_one_data_set_stops_no_other_and_is_the_code(
+    study: Callable[..., int], tmp_path: Path
+) -> None:
+    failing = FILE.replace('dataset = "chestxray"', 'dataset = "chestxray"\nmore = ["echo[behaviour=raise]"]')
+    assert study(failing) == 3
+    folder = StudyFolder(tmp_path / "study")
+    rows = {one.name: one for one in folder.record().rows}
+    assert not rows["chest"].ended and rows["ours"].ended
+    states = {r.cell.label: r.status for r in folder.run("chest").records() if not r.cell.round}
+    assert states["echo[raise]"] is Status.FAILED and states["echo"] is Status.OK
+
+
+def test_a_damaged_run_stops_no_other_and_is_named(
+    study: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert study() == 0
+    folder = StudyFolder(tmp_path / "study")
+    path = folder.run("chest").path / "predictions"
+    for one in path.iterdir():
+        one.unlink()
+    assert study() == 0  # its cells are done again
+    assert verify_run(folder.run("chest")) == []
+
+
+def test_two_studies_in_one_folder_are_refused(
+    study: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = StudyFolder(tmp_path / "study")
+    code = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from he_compare.common.study.study_folder import StudyFolder\n"
+        f"with StudyFolder(Path({str(folder.path)!r})).claimed():\n"
+        "    print('held', flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    held = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, env=os.environ | _search()
+    )
+    try:
+        assert held.stdout is not None and held.stdout.readline() == b"held\n"
+        assert study() == 2
+        assert f"is being written by process {held.pid}" in capsys.readouterr().err
+    finally:
+        held.kill()
+        held.wait()
+    assert study() == 0
+
+
+def _search() -> dict[str, str]:
+    return {"PYTHONPATH": os.pathsep.join(str(Path(one).absolute()) for one in sys.path if one)}
+
+
+def test_a_folder_that_holds_a_run_is_refused_untouched(
+    study: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "manifest.json").write_text("{}")
+    assert study() == 2
+    assert "holds no study" in capsys.readouterr().err
+    assert (tmp_path / "study" / "manifest.json").read_text() == "{}"
+
+
+def test_killed_five_times_a_study_comes_to_the_same_tables(
+    study: Callable[..., int], data: Path, tmp_path: Path
+) -> None:
+    assert study(out="whole") == 0
+    words = [sys.executable, "-m", "comparisons", "study", "run", str(tmp_path / "mine.toml")]
+    words += ["--out", str(tmp_path / "killed"), "--data-dir", str(data), *QUIET]
+    words += ["--key", str(tmp_path / "client.key")]
+    environment = os.environ | _search() | {"COMPARE_WORKERS": "1"}
+    for done in range(1, 6):
+        process = subprocess.Popen(
+            words,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            preexec_fn=as_started_by_a_shell,
+            start_new_session=True,
+        )
+        try:
+            _wait_for_cells(tmp_path / "killed", done, process)
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+    assert study(out="killed") == 0
+    whole, killed = (_results(StudyFolder(tmp_path / name)) for name in ("whole", "killed"))
+    assert whole == killed
+    for name in ("chest", "ours"):
+        assert verify_run(StudyFolder(tmp_path / "killed").run(name)) == []
+
+
+def _wait_for_cells(folder: Path, count: int, process: subprocess.Popen[bytes]) -> None:
+    """Wait until so many cells ended, or the process did."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end and process.poll() is None:
+        ended = b"".join(lines_of(folder).values()).count(b'"status":"ok"')
+        if ended >= count:
+            return
+        time.sleep(0.02)
+
+
+def _results(folder: StudyFolder) -> dict[str, object]:
+    """Return what tables are made of: scores without the names of records."""
+    found: dict[str, object] = {}
+    for row in folder.record().rows:
+        sheet = folder.run(row.name).scores()
+        found[row.name] = [
+            [one.model_dump(exclude={"identity"}) for one in sheet.cells],
+            [one.model_dump() for one in sheet.means],
+            [one.model_dump() for one in sheet.mean_differences],
+        ]
+    return found
+
+
+def test_status_says_what_is_done_and_left(
+    study: Callable[..., int],
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shutil.move(data / "ours", tmp_path / "elsewhere")
+    assert study() == 0
+    capsys.readouterr()
+    place = str(tmp_path / "study")
+    assert command(["study", "status", place], monkeypatch) == 0
+    text = capsys.readouterr().out
+    assert "6 of 6 cells done" in text and "unavailable" in text
+    assert command(["study", "status", place, "--json"], monkeypatch) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["cells"], told["done"], told["left"]) == (6, 6, 0)
+    assert [one["state"].partition(":")[0] for one in told["rows"]] == ["done", "unavailable"]
+    assert command(["study", "status", str(tmp_path)], monkeypatch) == 2
+
+
+def test_an_unknown_name_in_the_file_is_refused_before_anything_is_written(
+    study: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert study(FILE.replace('"echo",', '"eco",')) == 2
+    told = capsys.readouterr().err
+    assert "mine.toml, line 4: " in told and "did you mean" in told
+    assert not (tmp_path / "study").exists()
+
+
+def test_settings_that_a_data_set_cannot_have_are_refused_by_its_name(
+    study: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert study(FILE.replace('"folder:ours"', '"folder:ours"\npositive = "nobody"')) == 2
+    assert "data set ours: --positive 'nobody'" in capsys.readouterr().err
+    assert not (tmp_path / "study" / "runs").exists()

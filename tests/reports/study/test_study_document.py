@@ -1,0 +1,172 @@
+"""The report of a study: word for word on invented runs, in every format, with links that lead."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from he_compare.common.errors import UsageError
+from he_compare.common.run.store import RunFolder
+from he_compare.common.study.study_folder import StudyFolder
+from he_compare.common.study.study_view import read_study
+from he_compare.reports import FORMATS
+from he_compare.reports.build import write_report
+from he_compare.reports.document.nodes import DocumentLink, all_spans, plain
+from he_compare.reports.render.html import html
+from he_compare.reports.render.markdown import markdown
+from he_compare.reports.study.study_document import build_study_document, write_study_report
+from tests.support.repository import ROOT
+from tests.support.samplerun.first_pages import HEAD, two_classes
+from tests.support.samplestudy import (
+    record_of,
+    row_of,
+    runs_of,
+    sample_rows,
+    sample_study,
+    write_study,
+)
+
+GOLDEN = ROOT / "tests" / "reports" / "golden" / "study.md"
+
+
+def document_of(folder: StudyFolder):  # type: ignore[no-untyped-def]
+    return build_study_document(read_study(folder))
+
+
+def test_the_report_is_the_golden_one(tmp_path: Path) -> None:
+    """After an intended change run with COMPARE_WRITE_GOLDEN=1, and read the difference."""
+    text = markdown(document_of(sample_study(tmp_path)))
+    if os.environ.get("COMPARE_WRITE_GOLDEN"):
+        GOLDEN.write_text(text, encoding="utf-8")
+    assert text == GOLDEN.read_text(encoding="utf-8")
+
+
+def test_it_is_written_in_every_format_and_its_links_lead_to_the_runs(tmp_path: Path) -> None:
+    folder = sample_study(tmp_path)
+    for run in runs_of(folder):
+        write_report(run.path, ["md", "html"])
+    files = write_study_report(tmp_path, list(FORMATS))
+    assert [one.name for one in files] == [f"report.{name}" for name in FORMATS]
+    assert all(one.stat().st_size > 5_000 for one in files)
+    for ending, link in (("md", r"\]\((\.\./runs/[^)]+)\)"), ("html", r'href="(\.\./runs/[^"]+)"')):
+        found = re.findall(link, (tmp_path / "report" / f"report.{ending}").read_text())
+        assert len(set(found)) == 3 and all(one.endswith(f".{ending}") for one in found)
+        assert all((tmp_path / "report" / one).is_file() for one in found)
+    raw = (tmp_path / "report" / "report.pdf").read_bytes()
+    assert b"../runs/chest/report/report.pdf" in raw or b"/URI" in raw
+
+
+def test_every_cell_with_a_number_leads_to_its_run(tmp_path: Path) -> None:
+    document = document_of(sample_study(tmp_path))
+    (answer,) = [one for one in document.sections if one.anchor == "answer"]
+    links = [one for one in all_spans((answer.blocks,)) if isinstance(one, DocumentLink)]
+    assert {one.path for one in links} == {
+        f"../runs/{name}/report/report" for name in ("chest", "mri", "histology")
+    }
+    assert len(links) >= 2 * 3
+
+
+def test_the_first_page_says_what_was_broken_where_and_what_is_missing(tmp_path: Path) -> None:
+    document = document_of(sample_study(tmp_path))
+    words = "\n".join(plain((span,)) for span in all_spans(document.sections[0].blocks))
+    assert "Scrambling did not protect the images everywhere." in words
+    assert "Set ultrasound: unavailable: no such folder" in words
+    assert "Set late: not started" in words
+
+
+def test_what_is_not_on_all_data_sets_is_never_said_to_hold(tmp_path: Path) -> None:
+    rows = sample_rows()
+    study = write_study(tmp_path, rows)
+    text = markdown(document_of(study))
+    # Two rows have no result, so nothing is shown on all data sets.
+    assert "**holds**" not in text and "No loss above" not in text.partition("Deviations")[0].replace(
+        "no loss above", ""
+    )
+    both = {name: rows[name] for name in ("chest", "histology")}
+    kept = {name: (row, two_classes()) for name, (row, _) in both.items()}
+    whole = markdown(document_of(write_study(tmp_path / "whole", kept)))
+    assert re.search(r"fhe-head.*\*\*holds\*\* on all data sets", whole)
+
+
+def test_a_changed_margin_stands_among_the_deviations(tmp_path: Path) -> None:
+    folder = sample_study(tmp_path)
+    told = ["2025-03-02T10:00:00+00:00: margin accuracy is 0.2, it was 0.03"]
+    folder.write(folder.record().model_copy(update={"accepted": told}))
+    text = markdown(document_of(folder))
+    assert "margin accuracy is 0.2" in text and "when results are known shows nothing" in text
+
+
+def test_names_from_outside_stay_text(tmp_path: Path) -> None:
+    hostile = "<script>alert(1)</script> [x](javascript:1) | `y` \u202e"
+    rows = {"chest": (row_of("chest", two_classes(), title=hostile), two_classes())}
+    folder = write_study(tmp_path, rows)
+    folder.write(folder.record().model_copy(update={"title": hostile}))
+    document = document_of(folder)
+    page = html(document)
+    assert "<script>alert" not in page and "javascript:1)" not in re.findall(r'href="([^"]*)"', page)
+    assert "\u202e" not in page and "<script>" not in markdown(document)
+    assert write_study_report(tmp_path, ["pdf"])[0].stat().st_size > 5_000
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/etc/passwd", "javascript:1", "https://x.org/a", "a b", "../..", "a/../b", "", "//x/y", "a?b"],
+)
+def test_a_link_to_a_report_is_a_plain_path_or_refused(path: str) -> None:
+    with pytest.raises(ValueError, match="no plain relative path"):
+        DocumentLink("words", path)
+
+
+def test_a_study_of_many_data_sets_is_cut_into_parts(tmp_path: Path) -> None:
+    run = two_classes()
+    rows = {f"set-{n}": (row_of(f"set-{n}", run), run) for n in range(6)}
+    text = markdown(document_of(write_study(tmp_path, rows)))
+    assert "(part 1 of 2)" in text and "(part 2 of 2)" in text
+
+
+def test_a_study_without_any_result_has_a_report_that_says_so(tmp_path: Path) -> None:
+    missing = {"late": (row_of("late", two_classes(), ended=False), None)}
+    folder = write_study(tmp_path, missing)
+    files = write_study_report(tmp_path, list(FORMATS))
+    assert len(files) == len(FORMATS)
+    assert "not started" in files[0].read_text()
+    assert folder.record().rows[0].pipelines
+
+
+def test_runs_without_a_twin_or_without_attacks_are_told_as_that(tmp_path: Path) -> None:
+    run = replace(two_classes(), outcomes=())
+    rows = {"chest": (row_of("chest", run), run)}
+    text = markdown(document_of(write_study(tmp_path, rows)))
+    assert "not tested" in text
+    assert not re.search(rf"{re.escape(HEAD.label)}.*resists what ran", text)
+
+
+def test_a_folder_without_a_study_or_an_unknown_format_is_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="holds no study"):
+        write_study_report(tmp_path, ["md"])
+    sample_study(tmp_path / "study")
+    with pytest.raises(UsageError, match="unknown report format"):
+        write_study_report(tmp_path / "study", ["pfd"])
+
+
+def test_equal_studies_give_equal_documents(tmp_path: Path) -> None:
+    first, second = (document_of(sample_study(tmp_path / name)) for name in ("a", "b"))
+    assert first == second
+
+
+def test_an_unreadable_run_is_a_row_and_the_report_is_made(tmp_path: Path) -> None:
+    folder = sample_study(tmp_path)
+    run = RunFolder(folder.run("mri").path)
+    (run.path / "scores.json").write_text("{}")
+    assert "scores.json" in markdown(document_of(folder))
+
+
+def test_rows_of_the_record_are_those_of_the_report(tmp_path: Path) -> None:
+    rows = sample_rows()
+    record = record_of([row for row, _ in rows.values()])
+    text = markdown(document_of(write_study(tmp_path, rows)))
+    assert all(row.title in text for row in record.rows)
