@@ -24,7 +24,13 @@ from he_compare.common.study.study_rules import (
 from he_compare.common.study.study_view import StudyView
 from he_compare.reports.answer.scrambling_words import NO_PROOF, spelled
 from he_compare.reports.document.nodes import Block, Bold, Content, Paragraph, inline
-from he_compare.reports.study.study_titles import by_side, named, protections, titles_of_sets
+from he_compare.reports.study.study_titles import (
+    all_sets,
+    by_side,
+    named,
+    protections,
+    titles_of_sets,
+)
 
 KIND_NAMES = {ACCURACY: "accuracy", AUC: "AUC"}
 TAKEN = (AttackState.BROKEN, AttackState.PARTLY)
@@ -57,16 +63,20 @@ def _secrecy(
     parts: list[Content] = []
     if len(everywhere) == len(found):
         parts.append(Bold(f"{what} did not protect the images on any data set."))
-        parts.append(f" Attacks won against {_count(found)} on each of {_sets(study)}.")
+        parts.append(f" Attacks won against {_count(found)}, on {_sets(study)}.")
         return parts
     if len(held) == len(found):
-        parts.append(Bold(f"{what} was not broken by what was run, on any data set."))
+        parts.append(Bold(f"{what} was not broken by what was run, on {_sets(study)}."))
         return [*parts, f" {rest}" if rest else ""]
     broken = [one for one in found if set(one.attacks.values()) & set(TAKEN)]
-    head = f"{what} did not protect the images everywhere." if broken else f"{what}: "
-    parts.append(Bold(head))
+    head = "was not tested to an answer on every data set."
+    if broken:
+        head = "did not protect the images everywhere."
+    elif held:
+        head = "was not broken by what was run, and not all of it was tested."
+    parts.append(Bold(f"{what} {head}"))
     if everywhere:
-        parts.append(f" On every data set attacks won against {_labels(everywhere)}.")
+        parts.append(f" On {_sets(study)} attacks won against {_labels(everywhere)}.")
     some = [one for one in broken if one not in everywhere]
     for one in some[:3]:
         where = [name for name, state in one.attacks.items() if state in TAKEN]
@@ -74,7 +84,7 @@ def _secrecy(
     if len(some) > 3:
         parts.append(f" {spelled(len(some) - 3).capitalize()} more were broken on some data sets.")
     if held:
-        parts.append(f" Resisted what ran on every data set: {_labels(held)}. {rest}")
+        parts.append(f" Resisted what ran on {_sets(study)}: {_labels(held)}. {rest}".rstrip())
     for state in (AttackState.UNREAD, AttackState.NOT_PROMISED, AttackState.NOT_APPLICABLE):
         mine = [one for one in found if one.everywhere(state)]
         if mine:
@@ -89,7 +99,7 @@ def _secrecy(
 
 def _untested(one: AcrossSets) -> bool:
     unknown = {AttackState.NOT_TESTED, AttackState.INCONCLUSIVE}
-    return bool(set(one.attacks.values()) & unknown) or one.differences.keys() != one.attacks.keys()
+    return bool(set(one.attacks.values()) & unknown)
 
 
 def _ground(study: StudyView, found: Sequence[AcrossSets]) -> str:
@@ -109,12 +119,13 @@ def _costs(study: StudyView, found: Sequence[AcrossSets]) -> list[Content]:
         return []
     margins = study.record.margins
     limits = " and ".join(f"{fixed(margins[kind], 2)} of {KIND_NAMES[kind]}" for kind in KINDS)
+    where = _sets(study)
     free = [one for one in found if all(one.holds(kind) for kind in KINDS)]
     parts: list[Content] = []
     if free:
-        parts.append(Bold(f"No loss above {limits} on any data set: {_labels(free)}."))
+        parts.append(Bold(f"No loss above {limits} on {where}: {_labels(free)}."))
     else:
-        parts.append(Bold(f"No protection is shown to lose less than {limits} on every data set."))
+        parts.append(Bold(f"No protection is shown to lose less than {limits} on {where}."))
     lost = [one for one in found if _lost(one)]
     if lost:
         parts.append(f" A loss is shown for {_losses(study, lost)}.")
@@ -202,5 +213,4 @@ def _count(found: Sequence[AcrossSets]) -> str:
 
 
 def _sets(study: StudyView) -> str:
-    count = len(study.read)
-    return "the one data set" if count == 1 else f"{spelled(count)} data sets"
+    return "the one data set" if len(study.read) == 1 else all_sets(study)

@@ -64,9 +64,16 @@ def named(names: Iterable[str], most: int = MOST_NAMED) -> str:
     return ", ".join(listed[:most]) + more
 
 
-def titles_of_sets(study: StudyView, names: Sequence[str]) -> str:
-    """Return the titles of data sets by their names; "all data sets" for all that are asked."""
-    if len(names) > 1 and set(names) == {one.row.name for one in study.sets}:
+def all_sets(study: StudyView) -> str:
+    """Return what all data sets are called: those with a result, where some have none."""
+    if len(study.read) == len(study.sets):
         return "all data sets"
+    return f"all {len(study.read)} data sets with a result"
+
+
+def titles_of_sets(study: StudyView, names: Sequence[str]) -> str:
+    """Return the titles of data sets by their names; "all data sets" for all that have a run."""
+    if len(names) > 1 and set(names) == {one.row.name for one, _ in study.read}:
+        return all_sets(study)
     by_name = {one.row.name: one.title for one in study.sets}
     return named(by_name[name] for name in names)
