@@ -144,9 +144,11 @@ def run(
 
 
 def _study_renderer(formats: list[str]) -> Callable[[Path], list[Path]]:
+    if not formats:
+        return lambda _: []
     from he_compare.reports.study.study_document import write_study_report
 
-    return lambda folder: write_study_report(folder, formats) if formats else []
+    return lambda folder: write_study_report(folder, formats)
 
 
 @study_app.command("status")
