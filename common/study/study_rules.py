@@ -81,9 +81,7 @@ _OF_MARKS = {
 }
 
 
-def difference_of(
-    view: RunView, pipeline: PipelineView, kind: str
-) -> PairedDifference | None:
+def difference_of(view: RunView, pipeline: PipelineView, kind: str) -> PairedDifference | None:
     """Return the difference to the twin in a leading metric. ``kind``: accuracy or auc."""
     leading, ranking = leading_metrics(view)
     return pipeline.difference(ranking if kind == AUC else leading)

@@ -1,4 +1,4 @@
-"""`compare study`: data sets, pipelines and seeds of one file, run, reported and written as LaTeX."""
+"""`compare study`: data sets, pipelines and seeds of one file, run, reported and exported."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 from he_compare.common.errors import UsageError
 from he_compare.comparisons.cli.finished_runs import renderer
-from he_compare.comparisons.cli.options import Formats, JsonFlag, Offline, Quiet, print_json
+from he_compare.comparisons.cli.options import Debug, Formats, JsonFlag, Offline, Quiet, print_json
 
 study_app = typer.Typer(
     help="Run data sets, pipelines and seeds of one file, and say what holds on all of them.",
@@ -105,7 +105,7 @@ def run(
         ),
     ] = None,
     quiet: Quiet = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Print the traceback of an error.")] = False,
+    debug: Debug = False,
 ) -> None:
     """Run every data set of a study as an ordinary run, or resume, and write the reports."""
     render = renderer(format, None)

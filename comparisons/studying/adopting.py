@@ -26,7 +26,6 @@ from he_compare.common.run.store import (
     PICTURES,
     RECORDS,
     SCORES,
-    RunFolder,
 )
 from he_compare.common.run.sums import SUMS
 from he_compare.common.study.study_folder import EARLIER, RUNS, StudyFolder

@@ -85,9 +85,7 @@ def row_changes(name: str, folder: RunFolder, plan: RunPlan) -> RowChanges | Non
         again=tuple(describe_cell(one) for one in missing if _spot(one) in known),
         new=tuple(describe_cell(one) for one in missing if _spot(one) not in known),
         dropped=tuple(
-            _told(one)
-            for one in stale
-            if one.status is Status.OK and _spot_of(one) not in spots
+            _told(one) for one in stale if one.status is Status.OK and _spot_of(one) not in spots
         ),
         stale=frozenset(one.identity for one in stale),
         why=plan_difference(manifest, plan.manifest()) if other else "the seeds are others",

@@ -306,9 +306,7 @@ class _Reader:
                 hint = nearest(key, list(known))
                 if key in OF_THE_STUDY and place:
                     hint = "it is said once, at the top of the file"
-                self._refuse(
-                    (*place, key), f"unknown key {key[:60]!r}{inside}", hint, unknown=True
-                )
+                self._refuse((*place, key), f"unknown key {key[:60]!r}{inside}", hint, unknown=True)
 
     def _refuse(
         self,

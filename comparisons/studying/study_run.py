@@ -23,11 +23,12 @@ from he_compare.common.study.study_folder import StudyFolder
 from he_compare.common.study.study_progress import StudyProgress, progress_of
 from he_compare.common.study.study_records import StudyCell, StudyRecord, StudyRow
 from he_compare.comparisons.cluster.who_runs import WhoRuns, staffed
+from he_compare.comparisons.measuring.resuming import kept_cells
 from he_compare.comparisons.progress import ProgressReporter
 from he_compare.comparisons.run import carried_out
 from he_compare.comparisons.studying.adopting import adopt_plan, set_aside_run, sweep_drafts
 from he_compare.comparisons.studying.changes import RowChanges, row_changes
-from he_compare.comparisons.studying.study_data import StudyPlace, plan_set
+from he_compare.comparisons.studying.study_data import StudyPlace, plan_set, without_paths
 from he_compare.comparisons.studying.study_file import AskedSet, AskedStudy
 from he_compare.comparisons.studying.study_words import (
     estimate_of_study,
@@ -70,6 +71,7 @@ def study_command(asked: AskedStudy, out: Path, how: HowToRun) -> int:
             return EXIT_OK
         with study.claimed():
             sweep_drafts(study)
+            _recover(study, progress)
             surveyed = survey_study(asked, study, how.place, how.who, progress, probe=False)
             _require_accepted(asked, study, surveyed, how, progress)
             code = _Rows(asked, study, surveyed, how, progress).run()
@@ -81,6 +83,16 @@ def study_command(asked: AskedStudy, out: Path, how: HowToRun) -> int:
     for path in reports:
         print(f"report: {path}")
     return code
+
+
+def _recover(study: StudyFolder, progress: ProgressReporter) -> None:
+    """Set lines of records that a kill tore, or that are damaged, aside: their cells run again."""
+    for row in study.record().rows if study.exists() else ():
+        folder = study.run(row.name)
+        if folder.exists():
+            with folder.claimed():
+                for line in folder.recover():
+                    progress.say(f"note: {row.name}: {line}")
 
 
 def _changes(asked: AskedStudy, study: StudyFolder, surveyed: list[SurveyedSet]) -> list[str]:
@@ -104,7 +116,9 @@ def _changes(asked: AskedStudy, study: StudyFolder, surveyed: list[SurveyedSet])
         elif known[name].title != one.row.title:
             lines.append(f"{name}: its title is {one.row.title!r}, it was {known[name].title!r}")
     gone = known.keys() - {one.name for one in asked.sets}
-    lines += [line for name in known if name in gone for line in RowChanges(name, gone=True).lines()]
+    lines += [
+        line for name in known if name in gone for line in RowChanges(name, gone=True).lines()
+    ]
     return lines
 
 
@@ -124,8 +138,8 @@ def _require_accepted(
         progress.say(line)
     if lines and not how.accept_changes:
         raise UsageError(
-            f"{study.path} holds a study that asked for something else: see above what would change",
-            fix="pass --accept-changes to go on with the changed file, or another folder with --out",
+            f"{study.path} holds a study that asked for something else; above is what would change",
+            fix="pass --accept-changes to go on with the changed file, or another folder to --out",
         )
     before = study.record() if study.exists() else None
     if before is not None:
@@ -193,6 +207,8 @@ class _Rows:
             title = f"data set {number} of {len(self.asked.sets)}, {one.name}"
             if found.missing:
                 self.progress.say(f"{title}: unavailable: {found.missing}")
+            elif found.damage is not None:
+                self._give_up(one.name, found.damage)
             elif self._is_done(one.name):
                 self.progress.line(f"{title}: already done")
             else:
@@ -206,12 +222,15 @@ class _Rows:
         try:
             failed = self._carry_out(one)
         except CompareError as error:  # what is wrong with one data set stops no other
-            self.progress.say(f"{one.name}: {error}")
-            self._update(one.name, problem=error.problem, ended=False)
-            self._codes.append(error.exit_code)
+            self._give_up(one.name, error)
             return
         self._update(one.name, problem="", ended=not failed)
         self._codes.append(EXIT_CELLS_FAILED if failed else EXIT_OK)
+
+    def _give_up(self, name: str, error: CompareError) -> None:
+        self.progress.say(f"{name}: {error}")
+        self._update(name, problem=without_paths(error.problem, self.study.path), ended=False)
+        self._codes.append(error.exit_code)
 
     def _carry_out(self, one: AskedSet) -> bool:
         """Run one row to its end; return whether something of it failed."""
@@ -248,15 +267,15 @@ class _Rows:
     def _is_done(self, name: str) -> bool:
         """Say whether a row came to its end; a report that is missing is written."""
         found = next(one for one in self._progress().rows if one.row.name == name)
+        folder = self.study.run(name)
         done = found.row.ended and not found.left and found.planned > 0
-        folder = self.study.run(name).path
-        if done and self.how.formats_missing(folder):
-            self.how.render(folder)
-        return done
+        if not done or kept_cells(folder).damaged:
+            return False
+        if self.how.formats_missing(folder.path):
+            self.how.render(folder.path)
+        return True
 
     def _update(self, name: str, **changed: object) -> None:
         record = self.study.record()
-        rows = [
-            row.model_copy(update=changed) if row.name == name else row for row in record.rows
-        ]
+        rows = [row.model_copy(update=changed) if row.name == name else row for row in record.rows]
         self.study.write(record.model_copy(update={"rows": rows}))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from he_compare.common.errors import DataError, UsageError
+from he_compare.common.errors import DataError, IntegrityError, UsageError
 from he_compare.common.identity import key_of
 from he_compare.common.study.study_folder import StudyFolder
 from he_compare.common.study.study_records import StudyCell, StudyRow
@@ -37,6 +37,7 @@ class SurveyedSet:
     """One row, looked at. ``missing``: why this machine has no such data, in full; '' where it has.
 
     ``forecast``: None where nothing is known of what it takes. ``workers``: that would run it.
+    ``damage``: what does not hold of the run that is there; None for nothing.
     """
 
     row: StudyRow
@@ -44,6 +45,7 @@ class SurveyedSet:
     forecast: RunForecast | None = None
     workers: int = 1
     missing: str = ""
+    damage: IntegrityError | None = None
 
 
 def survey_study(
@@ -66,7 +68,9 @@ def survey_study(
         try:
             found.append(_survey(asked, one, study, place, who, progress, probe=probe))
         except DataError as error:
-            found.append(_missing(asked, one, place, before.get(one.name), str(error)))
+            found.append(_unplanned(asked, one, place, before.get(one.name), missing=str(error)))
+        except IntegrityError as error:
+            found.append(_unplanned(asked, one, place, before.get(one.name), damage=error))
         except UsageError as error:
             raise type(error)(f"data set {one.name}: {error.problem}", fix=error.fix) from None
     return found
@@ -132,10 +136,16 @@ def _cells(plan: RunPlan, taken: RunForecast | None) -> list[StudyCell]:
     ]
 
 
-def _missing(
-    asked: AskedStudy, one: AskedSet, place: StudyPlace, before: StudyRow | None, why: str
+def _unplanned(
+    asked: AskedStudy,
+    one: AskedSet,
+    place: StudyPlace,
+    before: StudyRow | None,
+    *,
+    missing: str = "",
+    damage: IntegrityError | None = None,
 ) -> SurveyedSet:
-    """Return the row of a data set that is not there; what an earlier run gave stays."""
+    """Return a row whose data is not there, or whose run does not hold; what was known stays."""
     from he_compare.comparisons.measuring.plan import resolve_pipelines
 
     told = data_asked(asked, one, place)
@@ -144,9 +154,9 @@ def _missing(
         title=one.title,
         dataset=shown_dataset(one.dataset, told.data_dir),
         pipelines=[planned.label for planned in resolve_pipelines(one.config)],
-        unavailable=without_paths(why, told.data_dir, asked.folder),
+        unavailable=without_paths(missing, told.data_dir, asked.folder),
     )
     if before is not None:
         kept = {name: getattr(before, name) for name in ("plan", "cells", "ended", "audit_seconds")}
         row = row.model_copy(update=kept)
-    return SurveyedSet(row, missing=why)
+    return SurveyedSet(row, missing=missing, damage=damage)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 
 _HEADER = re.compile(r"^\s*\[\s*([^\[\]]+?)\s*\]\s*(?:#.*)?$")
+_PART = re.compile(r"""\"([^\"]*)\"|'([^']*)'|([\w-]+)""")
 _KEY = re.compile(r"""^\s*(?:"([^"]+)"|'([^']+)'|([\w-]+))\s*=""")
 
 
@@ -37,7 +38,7 @@ def _place_of_key(lines: Sequence[str], wanted: list[str]) -> int:
     table: list[str] = []
     for number, line in enumerate(lines, start=1):
         if header := _HEADER.match(line):
-            table = [part.strip().strip("\"'") for part in header[1].split(".")]
+            table = [next(filter(None, parts), "") for parts in _PART.findall(header[1])]
             if table == wanted:
                 return number
         elif key := _KEY.match(line):

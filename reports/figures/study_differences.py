@@ -44,7 +44,9 @@ def draw_study_differences(
     ``kind``: accuracy or auc. All panels share one axis, so that losses compare by eye; the shade
     is the margin, and what lies left of it is a loss that counts.
     """
-    found = {(one.row.name, label): _difference(one, label, kind) for one in part for label in labels}
+    found = {
+        (one.row.name, label): _difference(one, label, kind) for one in part for label in labels
+    }
     known = [one for one in found.values() if one is not None and one.difference is not None]
     if not known:
         return None

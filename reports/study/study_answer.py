@@ -52,9 +52,7 @@ def answer_paragraphs(study: StudyView) -> list[Block]:
     return [Paragraph(inline(*part)) for part in parts if part]
 
 
-def _secrecy(
-    study: StudyView, found: Sequence[AcrossSets], what: str, rest: str
-) -> list[Content]:
+def _secrecy(study: StudyView, found: Sequence[AcrossSets], what: str, rest: str) -> list[Content]:
     """Say what attackers got from one kind of protection, on which data sets."""
     if not found:
         return []
@@ -63,7 +61,7 @@ def _secrecy(
     parts: list[Content] = []
     if len(everywhere) == len(found):
         parts.append(Bold(f"{what} did not protect the images on any data set."))
-        parts.append(f" Attacks won against {_count(found)}, on {_sets(study)}.")
+        parts.append(f" Attacks won against {_where_labels(study, found)}.")
         return parts
     if len(held) == len(found):
         parts.append(Bold(f"{what} was not broken by what was run, on {_sets(study)}."))
@@ -76,7 +74,7 @@ def _secrecy(
         head = "was not broken by what was run, and not all of it was tested."
     parts.append(Bold(f"{what} {head}"))
     if everywhere:
-        parts.append(f" On {_sets(study)} attacks won against {_labels(everywhere)}.")
+        parts.append(f" Attacks won against {_where_labels(study, everywhere)}.")
     some = [one for one in broken if one not in everywhere]
     for one in some[:3]:
         where = [name for name, state in one.attacks.items() if state in TAKEN]
@@ -84,12 +82,12 @@ def _secrecy(
     if len(some) > 3:
         parts.append(f" {spelled(len(some) - 3).capitalize()} more were broken on some data sets.")
     if held:
-        parts.append(f" Resisted what ran on {_sets(study)}: {_labels(held)}. {rest}".rstrip())
+        parts.append(f" Resisted what ran: {_where_labels(study, held)}. {rest}".rstrip())
     for state in (AttackState.UNREAD, AttackState.NOT_PROMISED, AttackState.NOT_APPLICABLE):
         mine = [one for one in found if one.everywhere(state)]
         if mine:
             parts.append(f" {state.value[:1].upper()}{state.value[1:]}: {_labels(mine)}.")
-    untested = [one for one in found if _untested(one)]
+    untested = [one for one in found if _untested(one) and one not in broken]
     if untested:
         parts.append(
             f" Not tested, or inconclusive, on some data set: {_labels(untested)}; that is no pass."
@@ -119,13 +117,13 @@ def _costs(study: StudyView, found: Sequence[AcrossSets]) -> list[Content]:
         return []
     margins = study.record.margins
     limits = " and ".join(f"{fixed(margins[kind], 2)} of {KIND_NAMES[kind]}" for kind in KINDS)
-    where = _sets(study)
     free = [one for one in found if all(one.holds(kind) for kind in KINDS)]
     parts: list[Content] = []
     if free:
-        parts.append(Bold(f"No loss above {limits} on {where}: {_labels(free)}."))
+        parts.append(Bold(f"No loss above {limits}: {_where_labels(study, free)}."))
     else:
-        parts.append(Bold(f"No protection is shown to lose less than {limits} on {where}."))
+        words = f"No protection is shown to lose less than {limits} on {_sets(study)}."
+        parts.append(Bold(words))
     lost = [one for one in found if _lost(one)]
     if lost:
         parts.append(f" A loss is shown for {_losses(study, lost)}.")
@@ -164,7 +162,9 @@ def _worst(study: StudyView, one: AcrossSets, where: Iterable[str]) -> str:
     if not losses:
         return ""
     value, found, title = min(losses, key=lambda loss: loss[0])
-    return f" (accuracy {fixed(value, signed=True)} {bracket(found.interval, signed=True)}, {title})"
+    return (
+        f" (accuracy {fixed(value, signed=True)} {bracket(found.interval, signed=True)}, {title})"
+    )
 
 
 def _unsettled(study: StudyView, found: Sequence[AcrossSets]) -> list[Content]:
@@ -206,10 +206,14 @@ def _labels(found: Sequence[AcrossSets]) -> str:
     return named(one.label for one in found)
 
 
-def _count(found: Sequence[AcrossSets]) -> str:
-    if len(found) <= 2:
-        return " and ".join(one.label for one in found)
-    return f"all {spelled(len(found))} set-ups"
+def _where_labels(study: StudyView, found: Sequence[AcrossSets]) -> str:
+    """Name protections with the data sets that ask for them, those of the same ones together."""
+    together: dict[tuple[str, ...], list[str]] = {}
+    for one in found:
+        together.setdefault(tuple(one.attacks), []).append(one.label)
+    return "; ".join(
+        f"{named(labels)}, on {titles_of_sets(study, names)}" for names, labels in together.items()
+    )
 
 
 def _sets(study: StudyView) -> str:

@@ -19,9 +19,9 @@ from he_compare.reports.sections.deviations import RULES
 from he_compare.reports.study.study_titles import named, run_link, titles_of_sets
 
 WORDS = (
-    "Found by rules. Those of single runs are here once, with the data sets that they are of. fail: "
-    "do not use the numbers for the purpose named; warn: read them with this in mind; unknown: not "
-    "measured."
+    "Found by rules. Those of single runs are here once, with the data sets that they are of. "
+    "fail: do not use the numbers for the purpose named; warn: read them with this in mind; "
+    "unknown: not measured."
 )
 STUDY_FILE = inline("study.json")
 
@@ -40,7 +40,7 @@ def _of_the_study(study: StudyView) -> Iterator[FindingCard]:
                 "fail" if not one.row.unavailable else "unknown",
                 f"{one.title}: {one.why}",
                 STUDY_FILE,
-                "Nothing in this study is about it: what holds on all data sets holds on the others.",
+                "Nothing in this study is about it.",
             )
         elif one.row.unavailable:
             yield card(
@@ -51,7 +51,9 @@ def _of_the_study(study: StudyView) -> Iterator[FindingCard]:
                 "What is shown was measured before.",
             )
         if one.row.problem:
-            yield card("fail", f"{one.title}: {one.row.problem}", STUDY_FILE, "Its run was given up.")
+            yield card(
+                "fail", f"{one.title}: {one.row.problem}", STUDY_FILE, "Its run was given up."
+            )
     unfinished = [one for one in study.sets if one.view is not None and not one.row.ended]
     if unfinished:
         yield card(

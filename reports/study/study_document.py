@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from he_compare.common.errors import UsageError
 from he_compare.common.run.spelling import fixed, moment
 from he_compare.common.study.study_folder import RUNS, StudyFolder
 from he_compare.common.study.study_rules import ACCURACY, AUC, KINDS
@@ -47,11 +46,11 @@ from he_compare.reports.study.study_titles import protections, run_link
 
 RULE = (
     "A difference is held against the margin that the study file names: the loss that is of no "
-    "weight. With a 95% interval, “equal within the margin” means that all of it lies inside, “no "
-    "loss above the margin” that it ends above minus the margin, “a loss above the margin” that all "
-    "of it lies below, “a loss, above the margin or not” that it lies below 0, and “not settled” "
-    "that it holds both. What holds on all data sets holds on each of them, which needs no "
-    "correction for their number."
+    "weight. Of its 95% interval, “equal within the margin” means that all of it lies inside, “no "
+    "loss above the margin” that it begins above minus the margin, “a loss above the margin” that "
+    "it ends below that, “a loss, above the margin or not” that it ends below 0, and “not settled” "
+    "that it holds both 0 and minus the margin. What holds on all data sets holds on each of them, "
+    "which needs no correction for their number."
 )
 STATES = (
     "Four answers are told apart, because only the third is evidence. “Not applicable”: what the "
@@ -115,9 +114,10 @@ def _figures(study: StudyView) -> list[Figure]:
             figures += drawn(
                 lambda kind=kind, part=part: draw_study_differences(study, labels, kind, part),  # type: ignore[misc]
                 f"study-{kind}-{number}",
-                f"What each protection changed in {KIND_NAMES[kind]} against the same model without "
-                f"it{suffix}. Dots: means; lines: 95% intervals; strokes: trainings; shade: the "
-                f"margin of {fixed(study.record.margins[kind], 2)}. Filled: a loss is shown.",
+                f"What each protection changed in {KIND_NAMES[kind]} against the same model "
+                f"without it{suffix}. Dots: means; lines: 95% intervals; strokes: trainings; "
+                f"shade: the margin of {fixed(study.record.margins[kind], 2)}. Filled: a loss is "
+                "shown.",
                 f"Differences in {KIND_NAMES[kind]} of {len(labels)} protections on "
                 f"{', '.join(one.title for one in part)}; the numbers are in the tables.",
             )
@@ -126,9 +126,7 @@ def _figures(study: StudyView) -> list[Figure]:
 
 def _runs(study: StudyView) -> tuple[Block, ...]:
     record = study.record
-    margins = ", ".join(
-        f"{fixed(record.margins[kind], 3)} of {KIND_NAMES[kind]}" for kind in KINDS
-    )
+    margins = ", ".join(f"{fixed(record.margins[kind], 3)} of {KIND_NAMES[kind]}" for kind in KINDS)
     facts = KeyValues(
         (
             ("Study", inline(Code(record.digest[:16]), f", from {record.file}")),
@@ -147,7 +145,8 @@ def _runs(study: StudyView) -> tuple[Block, ...]:
     )
     rows = tuple(Row(_run_cells(study, number)) for number in range(len(study.sets)))
     note = inline(
-        "Each run is an ordinary run folder: `compare report`, `verify`, `diff` and `audit` read it."
+        "Each run is an ordinary run folder, which report, verify, diff and audit read by "
+        "themselves."
     )
     commands = "\n".join(f"compare verify STUDY/{RUNS}/{one.row.name}" for one, _ in study.read)
     words = Paragraph(inline("Each run is verified by itself; STUDY is the folder of this study:"))

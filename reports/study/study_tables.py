@@ -7,7 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from he_compare.common.run.leading import leading_metrics, leading_titles
 from he_compare.common.run.protection import secrecy_of
 from he_compare.common.run.repeated_trainings import spread_beside, spread_of
-from he_compare.common.run.spelling import MISSING, bracket, duration, fixed, kilobytes, milliseconds
+from he_compare.common.run.spelling import (
+    MISSING,
+    bracket,
+    duration,
+    fixed,
+    kilobytes,
+    milliseconds,
+)
 from he_compare.common.run.timing import cold_seconds, latency_of
 from he_compare.common.run.view import PipelineView, RunView
 from he_compare.common.study.study_rules import (
@@ -45,6 +52,12 @@ from he_compare.reports.study.study_titles import (
 )
 
 MOST_SETS_BESIDE = 4
+# Of all data sets, beside the first of them.
+AT_THE_SIDE = (
+    Column("Attackers got", weight=1.6),
+    Column("One image", "right", "ms", 0.9),
+    Column("Up + down", "right", "kB", 1.0),
+)
 
 
 def parts_of(study: StudyView) -> list[tuple[StudiedSet, ...]]:
@@ -84,13 +97,9 @@ def overview(study: StudyView) -> list[Table]:
     for number, part in enumerate(parts, start=1):
         columns = [Column("Protection", weight=2.0)]
         columns += [Column(one.title, "right", "accuracy minus twin", 1.5) for one in part]
-        columns += [
-            Column("Attackers got", weight=1.6),
-            Column("One image", "right", "ms", 0.9),
-            Column("Up + down", "right", "kB", 1.0),
-        ]
+        columns += AT_THE_SIDE if number == 1 else ()
         groups = [
-            (title, [Row(_overview_cells(study, label, part)) for label in mine])
+            (title, [Row(_overview_cells(study, label, part, side=number == 1)) for label in mine])
             for title, mine in _by_side(study, labels)
         ]
         tables.append(
@@ -116,11 +125,13 @@ def _overview_note(study: StudyView) -> str:
 
 
 def _overview_cells(
-    study: StudyView, label: str, part: Sequence[StudiedSet]
+    study: StudyView, label: str, part: Sequence[StudiedSet], *, side: bool
 ) -> tuple[Inline, ...]:
+    cells = inline(label), *(_difference_cell(study, one, label, ACCURACY) for one in part)
+    if not side:
+        return cells
     return (
-        inline(label),
-        *(_difference_cell(study, one, label, ACCURACY) for one in part),
+        *cells,
         inline(attacks_in_words(study, across_sets(study, label))),
         inline(_range(_waits(study, label), milliseconds)),
         inline(_range(_bytes(study, label), kilobytes)),
@@ -226,15 +237,16 @@ def _holds(study: StudyView, found: AcrossSets, kind: str) -> Inline:
         where = titles_of_sets(study, list(states))
         return inline(Bold("holds"), f" on {where}{': equal within it' if equal else ''}")
     parts: list[Content] = []
+    kept = [name for name, one in states.items() if one in NO_HARM]
+    if kept:
+        parts.append(f"holds on {titles_of_sets(study, kept)}")
     for state in DifferenceState:
         where = [name for name, one in states.items() if one is state]
-        if where:
-            words = f"{state.value}: {titles_of_sets(study, where)}"
+        if where and state not in NO_HARM:
+            words = f"{state.value} on {titles_of_sets(study, where)}"
             parts.append("; " if parts else "")
             parts.append(Bold(words) if state in SHOWN_LOSS else words)
-    kept = [one for one in states.values() if one in NO_HARM]
-    head = "holds on none: " if not kept else "does not hold on all: "
-    return inline(head, *parts)
+    return inline(*parts) if parts else inline(MISSING)
 
 
 def score_tables(study: StudyView) -> list[Table]:
@@ -360,7 +372,10 @@ def attack_tables(study: StudyView) -> list[Table]:
             )
             for title, mine in _by_side(study, labels)
         ]
-        columns = (Column("Protection", weight=1.8), *(Column(one.title, weight=1.6) for one in part))
+        columns = (
+            Column("Protection", weight=1.8),
+            *(Column(one.title, weight=1.6) for one in part),
+        )
         caption = _numbered("What attackers got of the images", number, len(parts))
         note = inline("Each answer leads to the report of its run, where the attacks are.")
         tables.append(Table(caption, columns, _rows(groups), note))

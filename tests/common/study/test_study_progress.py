@@ -85,9 +85,10 @@ def test_a_folder_without_a_study_says_so(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"holds no study \(no study.json\)"):
         StudyFolder(tmp_path).record()
     (tmp_path / "other").write_text("mine")
-    with pytest.raises(UsageError, match="is not empty and holds no study"), StudyFolder(
-        tmp_path
-    ).claimed():
+    with (
+        pytest.raises(UsageError, match="is not empty and holds no study"),
+        StudyFolder(tmp_path).claimed(),
+    ):
         pass
 
 

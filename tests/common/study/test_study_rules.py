@@ -64,9 +64,7 @@ def test_an_interval_is_held_against_the_margin(
     assert difference_state(difference(low, high), MARGIN) is state
 
 
-@given(
-    st.floats(-1, 1, allow_nan=False), st.floats(0, 1, allow_nan=False), st.floats(0.001, 0.999)
-)
+@given(st.floats(-1, 1, allow_nan=False), st.floats(0, 1, allow_nan=False), st.floats(0.001, 0.999))
 def test_no_interval_is_both_harmless_and_a_loss_above_the_margin(
     low: float, width: float, margin: float
 ) -> None:
@@ -89,7 +87,7 @@ def test_without_a_result_or_an_interval_nothing_is_claimed() -> None:
 
 def across(*states: DifferenceState) -> AcrossSets:
     differences = {str(n): {ACCURACY: one, AUC: one} for n, one in enumerate(states)}
-    return AcrossSets("a", differences, {name: AttackState.RESISTS for name in differences})
+    return AcrossSets("a", differences, dict.fromkeys(differences, AttackState.RESISTS))
 
 
 def test_what_holds_on_all_data_sets_holds_on_each() -> None:

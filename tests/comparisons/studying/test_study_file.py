@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -134,8 +135,13 @@ def test_what_is_wrong_is_named_with_its_line_and_the_way_out(
 def test_unknown_names_are_of_their_own_kind() -> None:
     for old, new in (("chestxray", "chestxrays"), ("image_size", "image_siez")):
         with pytest.raises(UnknownNameError):
-            parsed(GOOD.replace(f'"{old}"' if old == "chestxray" else old, f'"{new}"' if
-                                old == "chestxray" else new, 1))
+            parsed(
+                GOOD.replace(
+                    f'"{old}"' if old == "chestxray" else old,
+                    f'"{new}"' if old == "chestxray" else new,
+                    1,
+                )
+            )
 
 
 @pytest.mark.parametrize(
@@ -168,10 +174,8 @@ def test_no_bytes_crash_the_parser(content: bytes) -> None:
 @given(st.integers(0, len(GOOD) - 1), st.characters())
 def test_a_changed_letter_is_refused_or_understood(place: int, letter: str) -> None:
     text = GOOD[:place] + letter + GOOD[place + 1 :]
-    try:
+    with contextlib.suppress(UsageError):
         parse_study(text.encode("utf-8", "surrogatepass"), "mine.toml")
-    except UsageError:
-        pass
 
 
 def test_a_file_that_is_none_is_told(tmp_path: Path) -> None:

@@ -250,7 +250,9 @@ def test_other_images_under_the_same_file_are_a_change_as_well(
 def test_what_fails_on_one_data_set_stops_no_other_and_is_the_code(
     study: Callable[..., int], tmp_path: Path
 ) -> None:
-    failing = FILE.replace('dataset = "chestxray"', 'dataset = "chestxray"\nmore = ["echo[behaviour=raise]"]')
+    failing = FILE.replace(
+        'dataset = "chestxray"', 'dataset = "chestxray"\nmore = ["echo[behaviour=raise]"]'
+    )
     assert study(failing) == 3
     folder = StudyFolder(tmp_path / "study")
     rows = {one.name: one for one in folder.record().rows}
@@ -269,6 +271,30 @@ def test_a_damaged_run_stops_no_other_and_is_named(
         one.unlink()
     assert study() == 0  # its cells are done again
     assert verify_run(folder.run("chest")) == []
+    manifest = folder.run("chest").path / "manifest.json"
+    kept = manifest.read_bytes()
+    manifest.write_bytes(b"{}")
+    capsys.readouterr()
+    assert study() == 4
+    assert "chest: manifest.json" in capsys.readouterr().err
+    rows = {one.name: one for one in folder.record().rows}
+    assert rows["chest"].problem and rows["ours"].ended
+    manifest.write_bytes(kept)
+    assert study() == 0
+    assert not any(one.problem for one in folder.record().rows)
+
+
+def test_a_torn_line_of_a_run_is_set_aside_and_its_cell_runs_again(
+    study: Callable[..., int], tmp_path: Path
+) -> None:
+    assert study() == 0
+    folder = StudyFolder(tmp_path / "study")
+    path = folder.run("ours").path / "records.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:-1]) + lines[-1][:40])
+    assert study() == 0
+    assert verify_run(folder.run("ours")) == []
+    assert study_progress(folder).left == 0
 
 
 def test_two_studies_in_one_folder_are_refused(
@@ -310,7 +336,7 @@ def test_a_folder_that_holds_a_run_is_refused_untouched(
     assert (tmp_path / "study" / "manifest.json").read_text() == "{}"
 
 
-def test_killed_five_times_a_study_comes_to_the_same_tables(
+def test_killed_again_and_again_a_study_comes_to_the_same_tables(
     study: Callable[..., int], data: Path, tmp_path: Path
 ) -> None:
     assert study(out="whole") == 0
@@ -318,7 +344,7 @@ def test_killed_five_times_a_study_comes_to_the_same_tables(
     words += ["--out", str(tmp_path / "killed"), "--data-dir", str(data), *QUIET]
     words += ["--key", str(tmp_path / "client.key")]
     environment = os.environ | _search() | {"COMPARE_WORKERS": "1"}
-    for done in range(1, 6):
+    for done in (1, 4, 7):
         process = subprocess.Popen(
             words,
             env=environment,

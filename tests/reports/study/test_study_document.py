@@ -106,14 +106,26 @@ def test_names_from_outside_stay_text(tmp_path: Path) -> None:
     folder.write(folder.record().model_copy(update={"title": hostile}))
     document = document_of(folder)
     page = html(document)
-    assert "<script>alert" not in page and "javascript:1)" not in re.findall(r'href="([^"]*)"', page)
+    assert "<script>alert" not in page and "javascript:1)" not in re.findall(
+        r'href="([^"]*)"', page
+    )
     assert "\u202e" not in page and "<script>" not in markdown(document)
     assert write_study_report(tmp_path, ["pdf"])[0].stat().st_size > 5_000
 
 
 @pytest.mark.parametrize(
     "path",
-    ["/etc/passwd", "javascript:1", "https://x.org/a", "a b", "../..", "a/../b", "", "//x/y", "a?b"],
+    [
+        "/etc/passwd",
+        "javascript:1",
+        "https://x.org/a",
+        "a b",
+        "../..",
+        "a/../b",
+        "",
+        "//x/y",
+        "a?b",
+    ],
 )
 def test_a_link_to_a_report_is_a_plain_path_or_refused(path: str) -> None:
     with pytest.raises(ValueError, match="no plain relative path"):
