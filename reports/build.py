@@ -18,7 +18,7 @@ from he_compare.reports.parts import sections_of
 from he_compare.reports.record_index import with_record_index
 from he_compare.reports.render import check_formats, rendered
 
-REPORT = "report"
+REPORT_HOME = "report"
 
 
 def build_document(run: RunFolder) -> Document:
@@ -49,7 +49,7 @@ def write_report(run_path: Path, formats: Sequence[str], out: Path | None = None
     check_formats(formats)
     run = RunFolder(run_path)
     run.manifest()
-    folder = out if out is not None else run_path / REPORT
+    folder = out if out is not None else run_path / REPORT_HOME
     written: list[Path] = []
     if not folder.resolve().is_relative_to(run_path.resolve()):
         return written_files(build_document(run), formats, folder, written)

@@ -23,7 +23,7 @@ from he_compare.common.run.store import RunFolder
 from he_compare.common.study.study_records import StudyRecord
 
 STUDY = "study.json"
-RUNS, EARLIER = "runs", "earlier"
+RUNS, EARLIER_RUNS = "runs", "earlier"
 # Of ``study.json``: a study of some hundred pipelines takes less than a tenth of it.
 MOST_STUDY_BYTES = 1 << 26
 

@@ -36,7 +36,7 @@ from he_compare.common.run.view import PipelineView, RunView
 from he_compare.common.study.study_view import StudyView
 
 ACCURACY, AUC = "accuracy", "auc"
-KINDS = (ACCURACY, AUC)
+DIFFERENCE_KINDS = (ACCURACY, AUC)
 
 
 class DifferenceState(StrEnum):
@@ -81,7 +81,7 @@ _OF_MARKS = {
 }
 
 
-def difference_of(view: RunView, pipeline: PipelineView, kind: str) -> PairedDifference | None:
+def twin_difference(view: RunView, pipeline: PipelineView, kind: str) -> PairedDifference | None:
     """Return the difference to the twin in a leading metric. ``kind``: accuracy or auc."""
     leading, ranking = leading_metrics(view)
     return pipeline.difference(ranking if kind == AUC else leading)
@@ -148,9 +148,12 @@ def across_sets(study: StudyView, label: str) -> AcrossSets:
         if label not in one.row.pipelines:
             continue
         pipeline = one.pipeline(label)
-        found = {kind: difference_of(view, pipeline, kind) if pipeline else None for kind in KINDS}
+        found = {
+            kind: twin_difference(view, pipeline, kind) if pipeline else None
+            for kind in DIFFERENCE_KINDS
+        }
         differences[one.row.name] = {
-            kind: difference_state(found[kind], margins[kind]) for kind in KINDS
+            kind: difference_state(found[kind], margins[kind]) for kind in DIFFERENCE_KINDS
         }
         attacks[one.row.name] = (
             attack_state(secrecy_of(view, pipeline)) if pipeline else AttackState.NOT_TESTED

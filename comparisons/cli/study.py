@@ -113,7 +113,7 @@ def run(
     from he_compare.comparisons.studying.study_data import StudyPlace
     from he_compare.comparisons.studying.study_file import read_study_file
     from he_compare.comparisons.studying.study_run import HowToRun, study_command
-    from he_compare.reports.build import REPORT
+    from he_compare.reports.build import REPORT_HOME
 
     wanted = [part.strip() for part in format.split(",") if part.strip()]
     code = study_command(
@@ -133,7 +133,7 @@ def run(
             render=render,
             report=_study_renderer(wanted),
             formats_missing=lambda run: any(
-                not (run / REPORT / f"{REPORT}.{one}").is_file() for one in wanted
+                not (run / REPORT_HOME / f"{REPORT_HOME}.{one}").is_file() for one in wanted
             ),
             accept_changes=accept_changes,
             estimate=estimate,
@@ -171,7 +171,7 @@ def report_of_study(study: StudyArgument, format: Formats = "md,html,pdf") -> No
     render = renderer(format, None)
     from he_compare.common.study.study_folder import StudyFolder
     from he_compare.comparisons.judging.scoring import scored
-    from he_compare.reports.build import REPORT
+    from he_compare.reports.build import REPORT_HOME
 
     wanted = [part.strip() for part in format.split(",") if part.strip()]
     if not wanted:
@@ -180,8 +180,8 @@ def report_of_study(study: StudyArgument, format: Formats = "md,html,pdf") -> No
     for row in folder.record().rows:
         run = folder.run(row.name)
         if run.exists():
-            home = scored(run.path).path / REPORT
-            if any(not (home / f"{REPORT}.{one}").is_file() for one in wanted):
+            home = scored(run.path).path / REPORT_HOME
+            if any(not (home / f"{REPORT_HOME}.{one}").is_file() for one in wanted):
                 render(run.path)
     for path in _study_renderer(wanted)(study):
         print(path)

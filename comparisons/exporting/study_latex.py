@@ -17,11 +17,11 @@ from he_compare.common.run.timing import latency_of
 from he_compare.common.study.study_rules import (
     ACCURACY,
     AUC,
-    KINDS,
+    DIFFERENCE_KINDS,
     across_sets,
     attack_state,
-    difference_of,
     is_protection,
+    twin_difference,
 )
 from he_compare.common.study.study_view import StudiedSet, StudyView
 from he_compare.comparisons.exporting.latex import NO_NUMBER, PARAGRAPH, latex_float
@@ -50,7 +50,7 @@ def study_latex(study: StudyView) -> str:
     lines = list(_comments(study))
     for number, part in enumerate(_parts(study), start=1):
         suffix = f"-{number}" if len(study.sets) > MOST_TABLE_SETS else ""
-        for kind in KINDS:
+        for kind in DIFFERENCE_KINDS:
             lines += [*_differences(study, part, kind, suffix), ""]
         lines += [*_attacks(study, part, suffix), ""]
     return "\n".join(lines)
@@ -70,7 +70,7 @@ def _comments(study: StudyView) -> Iterator[str]:
     yield f"% study {record.digest}"
     yield f"% {record.title!a}, he-compare {record.tool_version!a}"
     yield f"% seeds {', '.join(map(str, record.seeds))}"
-    yield f"% margins {', '.join(f'{kind} {record.margins[kind]:g}' for kind in KINDS)}"
+    yield f"% margins {', '.join(f'{kind} {record.margins[kind]:g}' for kind in DIFFERENCE_KINDS)}"
     for one in study.sets:
         if one.view is None:
             yield f"% {one.row.name}: {one.why!a}"
@@ -116,7 +116,7 @@ def _difference(one: StudiedSet, label: str, kind: str) -> str:
     pipeline = one.pipeline(label)
     if one.view is None or pipeline is None:
         return NO_NUMBER
-    found = difference_of(one.view, pipeline, kind)
+    found = twin_difference(one.view, pipeline, kind)
     if found is None or found.difference is None:
         return NO_NUMBER
     return f"{_number(found.difference)}{_limits(found.interval)}"

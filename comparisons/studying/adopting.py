@@ -28,7 +28,7 @@ from he_compare.common.run.store import (
     SCORES,
 )
 from he_compare.common.run.sums import SUMS
-from he_compare.common.study.study_folder import EARLIER, RUNS, StudyFolder
+from he_compare.common.study.study_folder import EARLIER_RUNS, RUNS, StudyFolder
 from he_compare.common.types import Phase, Status
 from he_compare.comparisons.measuring.plan import RunPlan
 from he_compare.comparisons.measuring.resuming import write_manifest
@@ -102,14 +102,14 @@ def set_aside_run(study: StudyFolder, name: str) -> Path | None:
 def sweep_drafts(study: StudyFolder) -> None:
     """Remove copies of runs that a killed process left half made."""
     with contextlib.suppress(OSError):
-        for draft in (study.path / EARLIER).glob(f"*{UNDER_WAY}"):
+        for draft in (study.path / EARLIER_RUNS).glob(f"*{UNDER_WAY}"):
             shutil.rmtree(draft, ignore_errors=True)
 
 
 def _free_place(study: StudyFolder, name: str) -> Path:
-    taken = {one.name for one in (study.path / EARLIER).glob("*")}
+    taken = {one.name for one in (study.path / EARLIER_RUNS).glob("*")}
     number = next(n for n in range(1, len(taken) + 2) if f"{name}-{n}" not in taken)
-    return study.path / EARLIER / f"{name}-{number}"
+    return study.path / EARLIER_RUNS / f"{name}-{number}"
 
 
 def _linked_or_copied(source: str, target: str) -> str:

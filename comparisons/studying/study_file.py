@@ -35,7 +35,7 @@ from he_compare.common import plugins
 from he_compare.common.errors import UnknownNameError, UsageError
 from he_compare.common.identity import digest_of
 from he_compare.common.plugins import nearest
-from he_compare.common.study.study_rules import KINDS
+from he_compare.common.study.study_rules import DIFFERENCE_KINDS
 from he_compare.comparisons.measuring.config import RunConfig, load_config
 from he_compare.comparisons.measuring.pipeline_spec import (
     PipelineSpec,
@@ -260,9 +260,9 @@ class _Reader:
         return found
 
     def _margins(self, given: dict[str, Any]) -> dict[str, float]:
-        self._known_keys(given, KINDS, ("margins",))
+        self._known_keys(given, DIFFERENCE_KINDS, ("margins",))
         found = {}
-        for kind in KINDS:
+        for kind in DIFFERENCE_KINDS:
             value = given.get(kind, DEFAULT_MARGIN)
             number = isinstance(value, int | float) and not isinstance(value, bool)
             if not (number and 0 < value < 1):

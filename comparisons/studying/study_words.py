@@ -10,7 +10,7 @@ from he_compare.common.run.leading import leading_metrics
 from he_compare.common.run.spelling import bracket, fixed, size
 from he_compare.common.study.study_folder import StudyFolder
 from he_compare.common.study.study_progress import RowProgress, StudyProgress, study_progress
-from he_compare.common.study.study_rules import ACCURACY, difference_of
+from he_compare.common.study.study_rules import ACCURACY, twin_difference
 from he_compare.common.study.study_view import StudiedSet, read_study
 from he_compare.comparisons.estimating.estimate_words import rounded_time
 from he_compare.comparisons.terminal import NO_VALUE, TextTable, fold_text, laid_out, unbroken
@@ -185,7 +185,7 @@ def _cell(one: StudiedSet, label: str) -> str:
     pipeline = one.pipeline(label)
     if pipeline is None:
         return NO_VALUE
-    found = difference_of(one.view, pipeline, ACCURACY)
+    found = twin_difference(one.view, pipeline, ACCURACY)
     if found is not None and found.difference is not None:
         limits = bracket(found.interval, signed=True)
         return unbroken(f"{fixed(found.difference, signed=True)} {limits}".strip())

@@ -12,8 +12,8 @@ from he_compare.common.run.records import PairedDifference
 from he_compare.common.study.study_rules import (
     AUC,
     SHOWN_LOSS,
-    difference_of,
     difference_state,
+    twin_difference,
 )
 from he_compare.common.study.study_view import StudiedSet, StudyView
 from he_compare.common.visible_text import visible
@@ -63,7 +63,7 @@ def draw_study_differences(
 
 def _difference(one: StudiedSet, label: str, kind: str) -> PairedDifference | None:
     pipeline = one.pipeline(label)
-    return difference_of(one.view, pipeline, kind) if one.view and pipeline else None
+    return twin_difference(one.view, pipeline, kind) if one.view and pipeline else None
 
 
 def _reach(one: PairedDifference) -> float:

@@ -27,6 +27,11 @@ WORDS = (
 NOT_RUN = "“Not run” is not a pass: nothing is known of it."
 
 
+def deviation_cards(view: RunView) -> list[FindingCard]:
+    """Return every deviation of a run, in the order of the rules."""
+    return found_by(RULES, view)
+
+
 class Deviations(ReportSection):
     """Each departure from a full, clean, published run, what was not run, and how to repeat it."""
 
@@ -35,7 +40,7 @@ class Deviations(ReportSection):
 
     def sections(self, view: RunView) -> list[Section]:
         """Return the three; the last is always there."""
-        found = numbered("D", found_by(RULES, view))
+        found = numbered("D", deviation_cards(view))
         words = Paragraph(inline(WORDS if found else "The rules found no deviation."))
         where = server_place_words(view)
         places = [Paragraph(inline(where))] if where else []

@@ -13,26 +13,27 @@ from he_compare.common.run.spelling import bracket, fixed
 from he_compare.common.study.study_rules import (
     ACCURACY,
     AUC,
-    KINDS,
+    DIFFERENCE_KINDS,
     SHOWN_LOSS,
     AcrossSets,
     AttackState,
     DifferenceState,
     across_sets,
-    difference_of,
+    twin_difference,
 )
 from he_compare.common.study.study_view import StudyView
-from he_compare.reports.answer.scrambling_words import NO_PROOF, spelled
+from he_compare.reports.answer.scrambling_words import spelled
 from he_compare.reports.document.nodes import Block, Bold, Content, Paragraph, inline
 from he_compare.reports.study.study_titles import (
     all_sets,
     by_side,
-    named,
+    few_named,
     protections,
     titles_of_sets,
 )
 
 KIND_NAMES = {ACCURACY: "accuracy", AUC: "AUC"}
+UNPROVEN = "That is no proof: no hardness assumption stands behind it."
 TAKEN = (AttackState.BROKEN, AttackState.PARTLY)
 
 
@@ -43,7 +44,7 @@ def answer_paragraphs(study: StudyView) -> list[Block]:
     scrambled = [found[one] for one in sides.get("scrambled", ()) if one in found]
     encrypted = [found[one] for one in sides.get("encrypted", ()) if one in found]
     parts = [
-        _secrecy(study, scrambled, "Scrambling", NO_PROOF),
+        _secrecy(study, scrambled, "Scrambling", UNPROVEN),
         _secrecy(study, encrypted, "Encryption", _ground(study, encrypted)),
         _costs(study, list(found.values())),
         _unsettled(study, list(found.values())),
@@ -116,8 +117,10 @@ def _costs(study: StudyView, found: Sequence[AcrossSets]) -> list[Content]:
     if not found:
         return []
     margins = study.record.margins
-    limits = " and ".join(f"{fixed(margins[kind], 2)} of {KIND_NAMES[kind]}" for kind in KINDS)
-    free = [one for one in found if all(one.holds(kind) for kind in KINDS)]
+    limits = " and ".join(
+        f"{fixed(margins[kind], 2)} of {KIND_NAMES[kind]}" for kind in DIFFERENCE_KINDS
+    )
+    free = [one for one in found if all(one.holds(kind) for kind in DIFFERENCE_KINDS)]
     parts: list[Content] = []
     if free:
         parts.append(Bold(f"No loss above {limits}: {_where_labels(study, free)}."))
@@ -156,7 +159,7 @@ def _worst(study: StudyView, one: AcrossSets, where: Iterable[str]) -> str:
     for place in study.sets:
         pipeline = place.pipeline(one.label)
         if place.row.name in where and place.view is not None and pipeline is not None:
-            found = difference_of(place.view, pipeline, ACCURACY)
+            found = twin_difference(place.view, pipeline, ACCURACY)
             if found is not None and found.difference is not None:
                 losses.append((found.difference, found, place.title))
     if not losses:
@@ -173,7 +176,7 @@ def _unsettled(study: StudyView, found: Sequence[AcrossSets]) -> list[Content]:
         one
         for one in found
         if not _lost(one)
-        and any(DifferenceState.OPEN in one.states(kind).values() for kind in KINDS)
+        and any(DifferenceState.OPEN in one.states(kind).values() for kind in DIFFERENCE_KINDS)
     ]
     if not open_:
         return []
@@ -193,7 +196,7 @@ def _not_there(study: StudyView) -> list[Content]:
         told = "; ".join(f"{one.title}: {one.why}" for one in missing)
         parts += [Bold("No result of some data sets."), f" {told}. Nothing here is about them."]
     if unfinished:
-        titles = named(one.title for one in unfinished)
+        titles = few_named(one.title for one in unfinished)
         parts += [
             " " if parts else "",
             Bold("Not finished."),
@@ -203,7 +206,7 @@ def _not_there(study: StudyView) -> list[Content]:
 
 
 def _labels(found: Sequence[AcrossSets]) -> str:
-    return named(one.label for one in found)
+    return few_named(one.label for one in found)
 
 
 def _where_labels(study: StudyView, found: Sequence[AcrossSets]) -> str:
@@ -212,7 +215,8 @@ def _where_labels(study: StudyView, found: Sequence[AcrossSets]) -> str:
     for one in found:
         together.setdefault(tuple(one.attacks), []).append(one.label)
     return "; ".join(
-        f"{named(labels)}, on {titles_of_sets(study, names)}" for names, labels in together.items()
+        f"{few_named(labels)}, on {titles_of_sets(study, names)}"
+        for names, labels in together.items()
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from he_compare.common.study.study_view import StudiedSet, StudyView
-from he_compare.reports.cards import card, found_by, gravest_first, numbered
+from he_compare.reports.cards import card, gravest_first, numbered
 from he_compare.reports.document.nodes import (
     Block,
     FindingCard,
@@ -15,8 +15,8 @@ from he_compare.reports.document.nodes import (
     inline,
     plain,
 )
-from he_compare.reports.sections.deviations import RULES
-from he_compare.reports.study.study_titles import named, run_link, titles_of_sets
+from he_compare.reports.sections.deviations import deviation_cards
+from he_compare.reports.study.study_titles import few_named, run_link, titles_of_sets
 
 WORDS = (
     "Found by rules. Those of single runs are here once, with the data sets that they are of. "
@@ -58,7 +58,7 @@ def _of_the_study(study: StudyView) -> Iterator[FindingCard]:
     if unfinished:
         yield card(
             "warn",
-            f"Not at their end: {named(one.title for one in unfinished)}.",
+            f"Not at their end: {few_named(one.title for one in unfinished)}.",
             _links(unfinished),
             "Cells or attacks failed, or are still to run: the same command goes on.",
         )
@@ -93,7 +93,7 @@ def _unlike(study: StudyView) -> Iterator[FindingCard]:
             versions.setdefault(commit, []).append(one)
     if len(machines) > 1:
         told = "; ".join(
-            f"{key}: {named(dict.fromkeys(one.title for one in mine))}"
+            f"{key}: {few_named(dict.fromkeys(one.title for one in mine))}"
             for key, mine in machines.items()
         )
         yield card(
@@ -116,7 +116,7 @@ def _of_the_runs(study: StudyView) -> list[FindingCard]:
     """Return the deviations of runs, those of equal words together."""
     found: dict[tuple[str, str, str], tuple[FindingCard, list[StudiedSet]]] = {}
     for one, view in study.read:
-        for made in found_by(RULES, view):
+        for made in deviation_cards(view):
             key = made.severity, plain(made.claim), plain(made.limits)
             _, sets = found.setdefault(key, (made, []))
             if one not in sets:

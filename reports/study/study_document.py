@@ -8,10 +8,10 @@ from pathlib import Path
 
 from he_compare.common.run.spelling import fixed, moment
 from he_compare.common.study.study_folder import RUNS, StudyFolder
-from he_compare.common.study.study_rules import ACCURACY, AUC, KINDS
+from he_compare.common.study.study_rules import ACCURACY, AUC, DIFFERENCE_KINDS
 from he_compare.common.study.study_view import StudyView, read_study
 from he_compare.reports.banners import banners
-from he_compare.reports.build import REPORT, written_files
+from he_compare.reports.build import REPORT_HOME, written_files
 from he_compare.reports.document.nodes import (
     Attachment,
     Block,
@@ -37,7 +37,7 @@ from he_compare.reports.study.study_deviations import deviation_blocks
 from he_compare.reports.study.study_tables import (
     attack_tables,
     overview,
-    parts_of,
+    parts_beside,
     price_table,
     score_tables,
     what_holds,
@@ -82,7 +82,7 @@ def write_study_report(path: Path, formats: Sequence[str]) -> list[Path]:
     folder = StudyFolder(path)
     document = build_study_document(read_study(folder))
     with folder.claimed():
-        return written_files(document, formats, path / REPORT, [])
+        return written_files(document, formats, path / REPORT_HOME, [])
 
 
 def _sections(study: StudyView) -> list[Section]:
@@ -107,7 +107,7 @@ def _sections(study: StudyView) -> list[Section]:
 
 def _figures(study: StudyView) -> list[Figure]:
     """Return a figure for each kind and each part of the data sets."""
-    labels, parts, figures = protections(study), parts_of(study), []
+    labels, parts, figures = protections(study), parts_beside(study), []
     for kind in (ACCURACY, AUC):
         for number, part in enumerate(parts, start=1):
             suffix = f" (part {number} of {len(parts)})" if len(parts) > 1 else ""
@@ -126,7 +126,9 @@ def _figures(study: StudyView) -> list[Figure]:
 
 def _runs(study: StudyView) -> tuple[Block, ...]:
     record = study.record
-    margins = ", ".join(f"{fixed(record.margins[kind], 3)} of {KIND_NAMES[kind]}" for kind in KINDS)
+    margins = ", ".join(
+        f"{fixed(record.margins[kind], 3)} of {KIND_NAMES[kind]}" for kind in DIFFERENCE_KINDS
+    )
     facts = KeyValues(
         (
             ("Study", inline(Code(record.digest[:16]), f", from {record.file}")),

@@ -19,7 +19,7 @@ from he_compare.common.run.timing import cold_seconds, latency_of
 from he_compare.common.run.view import PipelineView, RunView
 from he_compare.common.study.study_rules import (
     ACCURACY,
-    KINDS,
+    DIFFERENCE_KINDS,
     NO_HARM,
     SHOWN_LOSS,
     AcrossSets,
@@ -27,8 +27,8 @@ from he_compare.common.study.study_rules import (
     DifferenceState,
     across_sets,
     attack_state,
-    difference_of,
     difference_state,
+    twin_difference,
 )
 from he_compare.common.study.study_view import StudiedSet, StudyView
 from he_compare.reports.document.nodes import (
@@ -60,7 +60,7 @@ AT_THE_SIDE = (
 )
 
 
-def parts_of(study: StudyView) -> list[tuple[StudiedSet, ...]]:
+def parts_beside(study: StudyView) -> list[tuple[StudiedSet, ...]]:
     """Cut the data sets into parts that stand beside each other on a page."""
     count = len(study.sets)
     parts = -(-count // MOST_SETS_BESIDE)
@@ -93,7 +93,7 @@ def _by_side(study: StudyView, labels: Sequence[str]) -> list[tuple[str, list[st
 def overview(study: StudyView) -> list[Table]:
     """Return the first page's table: the loss on every data set, what attackers got, the price."""
     labels = protections(study)
-    tables, parts = [], parts_of(study)
+    tables, parts = [], parts_beside(study)
     for number, part in enumerate(parts, start=1):
         columns = [Column("Protection", weight=2.0)]
         columns += [Column(one.title, "right", "accuracy minus twin", 1.5) for one in part]
@@ -143,7 +143,7 @@ def _difference_cell(study: StudyView, one: StudiedSet, label: str, kind: str) -
     pipeline = one.pipeline(label)
     if one.view is None or pipeline is None:
         return inline(_why_none(one, label))
-    found = difference_of(one.view, pipeline, kind)
+    found = twin_difference(one.view, pipeline, kind)
     if found is None or found.difference is None:
         own = "no twin" if pipeline.state == "ok" else pipeline.state
         return inline(run_link(one, own))
@@ -201,7 +201,7 @@ def what_holds(study: StudyView) -> Table:
                 unit=f"margin {fixed(study.record.margins[kind], 2)}",
                 weight=2.4,
             )
-            for kind in KINDS
+            for kind in DIFFERENCE_KINDS
         ),
         Column("Secrecy of the images", weight=1.8),
     )
@@ -225,7 +225,7 @@ def _holds_cells(study: StudyView, label: str) -> tuple[Inline, ...]:
     found = across_sets(study, label)
     return (
         inline(label),
-        *(_holds(study, found, kind) for kind in KINDS),
+        *(_holds(study, found, kind) for kind in DIFFERENCE_KINDS),
         inline(attacks_in_words(study, found)),
     )
 
@@ -360,7 +360,7 @@ def _price_rows(study: StudyView, label: str) -> Iterator[Row]:
 def attack_tables(study: StudyView) -> list[Table]:
     """Return what attackers got from each protection on each data set."""
     labels = protections(study)
-    tables, parts = [], parts_of(study)
+    tables, parts = [], parts_beside(study)
     for number, part in enumerate(parts, start=1):
         groups = [
             (

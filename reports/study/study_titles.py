@@ -57,7 +57,7 @@ def protections(study: StudyView) -> list[str]:
     return [label for label in ordered if is_protection(study, label)]
 
 
-def named(names: Iterable[str], most: int = MOST_NAMED) -> str:
+def few_named(names: Iterable[str], most: int = MOST_NAMED) -> str:
     """Name a few, count the rest."""
     listed = list(names)
     more = f" and {len(listed) - most} more" if len(listed) > most else ""
@@ -76,4 +76,4 @@ def titles_of_sets(study: StudyView, names: Sequence[str]) -> str:
     if len(names) > 1 and set(names) == {one.row.name for one, _ in study.read}:
         return all_sets(study)
     by_name = {one.row.name: one.title for one in study.sets}
-    return named(by_name[name] for name in names)
+    return few_named(by_name[name] for name in names)
