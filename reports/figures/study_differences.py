@@ -111,5 +111,5 @@ def _estimate(axes: Axes, row: int, one: PairedDifference, margin: float) -> Non
     if one.of_trainings:
         axes.plot(one.of_trainings, [row] * len(one.of_trainings), "|", color=GREY, markersize=6)
     face = colour if lost else "white"
-    value = one.difference
-    axes.plot([value], [row], "o", color=colour, markerfacecolor=face, markersize=4)
+    assert one.difference is not None
+    axes.plot([one.difference], [row], "o", color=colour, markerfacecolor=face, markersize=4)

@@ -90,12 +90,13 @@ def _sections(study: StudyView) -> list[Section]:
     found = [
         Section("Answer", 1, "answer", (*answer_paragraphs(study), *overview(study))),
     ]
+    blocks: tuple[Block, ...]
     if has_protections:
         found.append(Section("Differences", 1, "differences", tuple(_figures(study))))
-        holds = (Paragraph(inline(RULE)), what_holds(study))
-        found.append(Section("What holds on all data sets", 1, "holds", holds))
-        attacks = (Paragraph(inline(STATES)), *attack_tables(study))
-        found.append(Section("What attackers got", 1, "attackers", attacks))
+        blocks = (Paragraph(inline(RULE)), what_holds(study))
+        found.append(Section("What holds on all data sets", 1, "holds", blocks))
+        blocks = (Paragraph(inline(STATES)), *attack_tables(study))
+        found.append(Section("What attackers got", 1, "attackers", blocks))
     found.append(Section("Deviations", 1, "deviations", tuple(deviation_blocks(study))))
     found.append(Section("Data sets and runs", 1, "runs", _runs(study)))
     if study.read:

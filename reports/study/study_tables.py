@@ -234,8 +234,8 @@ def _holds(study: StudyView, found: AcrossSets, kind: str) -> Inline:
     states = found.states(kind)
     if found.holds(kind):
         equal = set(states.values()) == {DifferenceState.EQUAL}
-        where = titles_of_sets(study, list(states))
-        return inline(Bold("holds"), f" on {where}{': equal within it' if equal else ''}")
+        everywhere = titles_of_sets(study, list(states))
+        return inline(Bold("holds"), f" on {everywhere}{': equal within it' if equal else ''}")
     parts: list[Content] = []
     kept = [name for name, one in states.items() if one in NO_HARM]
     if kept:
