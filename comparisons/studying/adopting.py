@@ -31,6 +31,7 @@ from he_compare.common.run.sums import SUMS
 from he_compare.common.study.study_folder import EARLIER_RUNS, RUNS, StudyFolder
 from he_compare.common.types import Phase, Status
 from he_compare.comparisons.measuring.plan import RunPlan
+from he_compare.comparisons.measuring.plan_manifest import manifest_of
 from he_compare.comparisons.measuring.resuming import write_manifest
 from he_compare.comparisons.studying.changes import RowChanges
 
@@ -68,7 +69,7 @@ def adopt_plan(study: StudyFolder, changes: RowChanges, plan: RunPlan) -> None:
         if stale:
             _rewrite(folder.path / RECORDS, kept)
         _rewrite(folder.path / ATTACKS, outcomes)
-        write_manifest(folder, plan.manifest())
+        write_manifest(folder, manifest_of(plan))
 
 
 def keep_earlier(study: StudyFolder, name: str) -> Path:

@@ -10,6 +10,7 @@ from he_compare.common.run.store import RunFolder
 from he_compare.common.types import Status
 from he_compare.comparisons.measuring.measurer import describe_cell
 from he_compare.comparisons.measuring.plan import PlannedCell, RunPlan
+from he_compare.comparisons.measuring.plan_manifest import manifest_of
 from he_compare.comparisons.measuring.resuming import kept_cells, plan_difference
 
 MOST_NAMED = 6
@@ -88,7 +89,7 @@ def row_changes(name: str, folder: RunFolder, plan: RunPlan) -> RowChanges | Non
             _told(one) for one in stale if one.status is Status.OK and _spot_of(one) not in spots
         ),
         stale=frozenset(one.identity for one in stale),
-        why=plan_difference(manifest, plan.manifest()) if other else "the seeds are others",
+        why=plan_difference(manifest, manifest_of(plan)) if other else "the seeds are others",
     )
 
 

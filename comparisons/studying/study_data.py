@@ -85,7 +85,7 @@ def plan_set(
     study: AskedStudy, one: AskedSet, place: StudyPlace, staff: Staff, progress: ProgressReporter
 ) -> PlannedSet:
     """Plan the run of a row. Raises DataError where this machine lacks its data, UsageError."""
-    from he_compare.comparisons.measuring.plan import make_plan
+    from he_compare.comparisons.measuring.planning import make_plan
 
     asked = data_asked(study, one, place)
     config = settled_weights(one.config, place.offline, progress)

@@ -146,7 +146,7 @@ def _unplanned(
     damage: IntegrityError | None = None,
 ) -> SurveyedSet:
     """Return a row whose data is not there, or whose run does not hold; what was known stays."""
-    from he_compare.comparisons.measuring.plan import resolve_pipelines
+    from he_compare.comparisons.measuring.planning import resolve_pipelines
 
     told = data_asked(asked, one, place)
     row = StudyRow(

@@ -14,7 +14,15 @@ from he_compare.common.run.view import RunView
 from he_compare.reports.cards import Rule, found_by, numbered
 from he_compare.reports.cell_rules import CELL_RULES, LAST_RULES, insecure_instances
 from he_compare.reports.data_rules import DATA_RULES
-from he_compare.reports.document.nodes import Column, Paragraph, Row, Section, Table, inline
+from he_compare.reports.document.nodes import (
+    Column,
+    FindingCard,
+    Paragraph,
+    Row,
+    Section,
+    Table,
+    inline,
+)
 from he_compare.reports.host_rules import host_findings
 from he_compare.reports.repeat import repeat_blocks
 from he_compare.reports.section import ReportSection
