@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
 # Before anything imports numpy or torch: many small models run faster on one thread each, above all
 # on a machine that does other things as well.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Threads that wait for each other would keep the cores busy that other tests could use.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Of several processes that test beside each other each has its share of the cores: what is started
+# in one of them (servers, workers, threads) settles for that, instead of waiting in line with all.
+if hasattr(os, "sched_setaffinity") and (_own := os.environ.get("PYTEST_XDIST_WORKER", "")):
+    _cores = sorted(os.sched_getaffinity(0))
+    _beside = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    os.sched_setaffinity(0, _cores[int(_own.removeprefix("gw")) % len(_cores) :: _beside])
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,6 +53,13 @@ def private_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep cache, configuration and keys of the tests out of the user's own folders."""
     for variable in HOMES:
         monkeypatch.setenv(variable, str(tmp_path / "home" / variable.lower()))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def settled_memory() -> None:
+    """Leave out of every collection of garbage what earlier modules have loaded for good."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -147,7 +147,7 @@ def test_the_recorded_command_says_the_threads_and_brings_back_the_same_cells(
     tmp_path: Path,
 ) -> None:
     automatic = replace(plan(), settings=replace(SETTINGS, threads=3), latency_threads=6)
-    command = automatic.manifest().command
+    command = manifest_of(automatic).command
     words = command.split()
     asked = {
         name: int(words[words.index(f"--{name.replace('_', '-')}") + 1])
@@ -161,9 +161,9 @@ def test_the_recorded_command_says_the_threads_and_brings_back_the_same_cells(
     )
     assert repeated.cells() == automatic.cells()
     folder = RunFolder(tmp_path / "run")
-    folder.create(automatic.manifest())
+    folder.create(manifest_of(automatic))
     require_same_plan(folder, repeated)
-    assert repeated.manifest().command == command
+    assert manifest_of(repeated).command == command
     with pytest.raises(UsageError, match="latency_threads was 6, now 3"):
         require_same_plan(folder, replace(repeated, latency_threads=3))
     assert "--latency-threads" not in manifest_of(plan()).command

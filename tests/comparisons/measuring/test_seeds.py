@@ -167,7 +167,7 @@ def record(made: RunPlan, position: int) -> RunRecord:
 def test_seeds_are_added_to_a_finished_run(key_file: Path, tmp_path: Path) -> None:
     alone = plan(key_file)
     folder = RunFolder(tmp_path / "run")
-    folder.create(alone.manifest())
+    folder.create(manifest_of(alone))
     for position in range(len(alone.cells())):
         folder.append(record(alone, position))
     more = plan(key_file, seeds="0,1")
