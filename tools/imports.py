@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TypeAlias
 
@@ -41,9 +42,15 @@ def modules(root: Path) -> dict[str, Path]:
     return found
 
 
+@cache
+def parsed(file: Path) -> ast.Module:
+    """Return the syntax tree of a file, which is read once."""
+    return ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
+
+
 def imported_names(file: Path, package: str = "") -> Iterator[str]:
     """Yield the full name of everything a file imports; ``package`` resolves relative imports."""
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"), filename=str(file))):
+    for node in ast.walk(parsed(file)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

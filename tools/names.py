@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tools.imports import modules
+from tools.imports import modules, parsed
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -56,7 +56,7 @@ def shared_constants(files: Mapping[str, Path]) -> dict[str, list[str]]:
 
 
 def _body(file: Path) -> list[ast.stmt]:
-    return ast.parse(file.read_text(encoding="utf-8"), filename=str(file)).body
+    return parsed(file).body
 
 
 def _assigned(node: ast.stmt) -> Iterator[str]:
