@@ -23,6 +23,7 @@ from he_compare.comparisons.auditing import suite
 from he_compare.comparisons.cli import app
 from tests.support.imagefolders import write_chestxray_like
 
+pytestmark = pytest.mark.slow
 SMALL = {
     "--image-size": "32",
     "--train-limit": "8",
