@@ -269,6 +269,8 @@ def _parsed(head: bytes, size: int) -> StoreHeader:
         raise IntegrityError("its header does not read") from None
     if header.channels == 2 or header.bytes != size:
         raise IntegrityError(f"it has {size:,} bytes instead of {header.bytes:,}")
+    if head[:PIXELS_AT] != header_block(header):  # another spelling, or what stands behind it
+        raise IntegrityError("its header is damaged")
     return header
 
 
