@@ -87,9 +87,11 @@ def test_one_flipped_bit_is_refused_or_read(place: int, bit: int) -> None:
     changed = bytearray(GOOD)
     changed[place] ^= 1 << bit
     try:
-        unpack(bytes(changed))
-    except MessageError:
+        arrays, metadata = unpack(bytes(changed))
+    except MessageError as error:
+        assert error.problem
         return
+    assert pack(arrays, metadata) != GOOD  # what is read is what was sent, not what was meant
 
 
 @given(st.binary(max_size=200))

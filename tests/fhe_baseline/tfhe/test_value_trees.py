@@ -121,10 +121,16 @@ def test_a_small_message_cannot_make_a_large_tree() -> None:
 @given(st.binary(max_size=400))
 def test_arbitrary_words_never_crash(data: bytes) -> None:
     body = data[: len(data) // 8 * 8]
+    value = struct.pack("<2I", 0, len(body) // 8) + body
     try:
-        tree_of(struct.pack("<2I", 0, len(body) // 8) + body, "value")
-    except MessageError:
+        form = ValueForm.of(value)
+    except MessageError as error:
+        assert error.problem
         return
+    form.check(value, "value")
+    assert (form.length, form.tree) == (len(value), tree_of(value, "value"))
+    with pytest.raises(MessageError):
+        form.check(value + bytes(8), "value")
 
 
 @given(st.integers(0, 8 * len(GOOD) - 1))
