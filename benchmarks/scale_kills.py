@@ -14,11 +14,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.rows import Row, main
-from tools.soak.campaign import Outcome, go_through
+from tools.soak.campaign import Conditions, go_through
 from tools.soak.disturbed_runs import is_same
 from tools.soak.figures import Report
 from tools.soak.kills import Kills
-from tools.soak.places import ALONE, SCHEDULER, WORKERS, Where
+from tools.soak.ledger import Outcome, code_digest
+from tools.soak.places import SCHEDULER, WORKERS, Where
 from tools.soak.room import adopt_orphans
 from tools.soak.victims import Victim
 
@@ -52,8 +53,8 @@ def measure(quick: bool, tries: int = 0) -> list[Row]:
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         part = ClusterKills(folder / "kills", SEED, tries or (QUICK_TRIES if quick else TRIES))
-        found = go_through(part, folder / "state", math.inf)
-        return rows_of(part.outcomes, part.seconds[ALONE, False], found.report.faults)
+        found = go_through(part, Conditions(folder / "state", code_digest(), math.inf))
+        return rows_of(part.outcomes, part.seconds, found.report.faults)
 
 
 def rows_of(outcomes: Sequence[Outcome], seconds: float, faults: Sequence[str]) -> list[Row]:

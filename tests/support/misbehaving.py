@@ -21,7 +21,7 @@ def main() -> None:
         if number == HANGS:
             time.sleep(600)
         fate = "uncaught ZeroDivisionError" if number == FAILS else "refused"
-        print(f"{number}\t{fate}\tcut", flush=True)
+        print(f"{number}\t{fate}\tinfer\t{number // 2:016x}\tcut", flush=True)
         print(f"#rss {number} {(1000 if number == LEAKS else 100) << 20}", flush=True)
     print(f"#wait\n#alive {order['seed']}", flush=True)
 

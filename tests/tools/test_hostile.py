@@ -7,9 +7,8 @@ tests. The soak does the same with many more messages.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections import Counter
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -18,14 +17,18 @@ import pytest
 
 from he_compare.common.plugins import load
 from he_compare.common.service.wire import pack
-from tools.soak.attempts import Outcome, Prepared, flips, tries, try_reply
+from tests.support.bombarded_halves import BombardedHalves
+from tools.soak.attempts import Outcome, changed_call, flips, tries, try_reply
+from tools.soak.bombarded import FLIPS, FRAMES, PUBLIC, VERBS
 from tools.soak.hostile import CHANGES, flipped, hostile
 from tools.soak.target_makers import answered
-from tools.soak.targets import _KINDS, Target, make_target, target_names
+from tools.soak.targets import KINDS, Target, make_target, target_names
 
-# Longer than any message should take on a machine that does other things as well.
-LONGEST_SECONDS = 20.0
+# Whose circuit takes minutes to make; the soak has it.
 SLOW = {"fhe-tfhe-train"}
+FAST = [name for name in KINDS if name not in SLOW]
+# Bodies of requests are taken apart by the same code for all.
+FRAMED = {"fhe-head", "block-scramble, training"}
 GOOD = pack(
     {"a": np.arange(40, dtype=np.uint8), "b": np.ones((3, 4))},
     {"role": "x", "setup": json.dumps({"n": 3, "inner": json.dumps([1.5, None, "t"])})},
@@ -83,49 +86,48 @@ def test_a_target_is_stored_and_read(folder: str) -> None:
     assert Target.from_bytes(one.to_bytes()) == one
 
 
-@pytest.mark.parametrize("name", [name for name in _KINDS if name not in SLOW])
-def test_good_messages_of_every_target_are_answered(name: str, folder: str) -> None:
+@pytest.fixture(scope="module")
+def halves() -> Iterator[BombardedHalves]:
+    made = BombardedHalves()
+    yield made
+    made.close()
+
+
+def stored(name: str, folder: str) -> Path:
     if name not in target_names():
         pytest.skip("cannot be made here")
-    prepared = Prepared(target(name, folder))
-    assert prepared.try_at(None, prepared.target.public_material).outcome is Outcome.ANSWERED
-    for place, message in zip(prepared.places, prepared.messages, strict=True):
-        fate = prepared.try_at(place, message)
-        assert fate.outcome is Outcome.ANSWERED, fate
+    path = Path(folder) / f"{name}.target"
+    if not path.is_file():
+        path.write_bytes(target(name, folder).to_bytes())
+    return path
 
 
-def tried(one: Target, folder: str, seed: int, count: int, *kind: str) -> dict[str, object]:
-    path = Path(folder) / "target"
-    path.write_bytes(one.to_bytes())
-    arguments = [str(path), str(seed), "0", str(count), *kind]
-    ended = subprocess.run(
-        [sys.executable, "-m", "tools.soak.attempts", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    lines = ended.stdout.strip().splitlines()
-    assert ended.returncode == 0, f"ended by message {lines[-1:]}: {ended.stderr[-800:]}"
-    told: dict[str, object] = json.loads(lines[-1])
-    return told
-
-
-@pytest.mark.parametrize("name", [name for name in _KINDS if name not in SLOW])
-def test_no_hostile_message_ends_a_server_half(name: str, folder: str) -> None:
-    if name not in target_names():
-        pytest.skip("cannot be made here")
-    one = target(name, folder)
-    count = 200 if one.ckks else 40  # networks are read from megabytes, circuits are compiled
-    told = tried(one, folder, seed=5, count=count)
-    assert told["uncaught"] == []
-    assert float(str(told["slowest"])) < LONGEST_SECONDS
-    assert told["counts"]["refused"] > count / 4  # type: ignore[index]
+@pytest.mark.parametrize("name", FAST)
+def test_no_hostile_message_ends_a_server_half(
+    name: str, folder: str, halves: BombardedHalves
+) -> None:
+    """Its good messages are answered before and after, in a process of its own."""
+    path, one = stored(name, folder), target(name, folder)
+    verbs, public = (40, 15) if one.ckks else (15, 5)
+    uses = {VERBS: verbs, PUBLIC: public} | ({FRAMES: 60} if name in FRAMED else {})
+    for use, count in uses.items():
+        told = halves.give(path, use, 5, count)
+        assert told.ended is None, f"ended by the message after number {told.last} ({use})"
+        assert told.uncaught == [] and told.fates.total() == count
+        assert told.fates["refused"] > (0 if use == FRAMES else count / 5)
+        good = [line.split() for line in told.facts if line.startswith(("#good", "#alive"))]
+        assert [words[1] for words in good] == ["1", "1"]
+        assert not [line for line in told.facts if line.startswith(("#slow", "#memory"))]
+        if use == VERBS:
+            assert set(told.places) <= {call.verb for call in one.calls}
 
 
 @pytest.mark.parametrize("name", ["fhe-head", "fhe-head, tenseal-dot", "fhe-train"])
-def test_no_flipped_bit_of_an_upload_ends_a_server_half(name: str, folder: str) -> None:
-    told = tried(target(name, folder), folder, 6, 300, "flips")
-    assert told["uncaught"] == []
+def test_no_flipped_bit_of_an_upload_ends_a_server_half(
+    name: str, folder: str, halves: BombardedHalves
+) -> None:
+    told = halves.give(stored(name, folder), FLIPS, 6, 80)
+    assert told.ended is None and told.uncaught == [] and told.fates.total() == 80
 
 
 @pytest.mark.parametrize(
@@ -135,23 +137,43 @@ def test_no_flipped_bit_of_an_upload_ends_a_server_half(name: str, folder: str) 
 def test_no_hostile_reply_ends_a_client_half(name: str, tmp_path: Path) -> None:
     if name not in target_names():
         pytest.skip("cannot be made here")
-    kind = _KINDS[name]
+    kind = KINDS[name]
     made = answered(kind.pipeline, kind.make(tmp_path, 1))
     assert made.replies and made.reveal is not None
     assert try_reply(made.reveal, made.replies, 0, made.replies[0]).outcome is Outcome.ANSWERED
     random = np.random.default_rng(7)
-    for _ in range(150):
+    for _ in range(40):
         place = int(random.integers(len(made.replies)))
         what, message = hostile(made.replies[place], random, made.replies)
         fate = try_reply(made.reveal, made.replies, place, message)
         assert fate.outcome is not Outcome.UNCAUGHT, (what, fate)
 
 
-def test_messages_follow_from_seed_and_number_alone(folder: str) -> None:
+def test_messages_follow_from_the_seed_and_are_sent_once(folder: str) -> None:
     one = target("fhe-head", folder)
-    whole = list(tries(one, 9, 20))
-    assert list(tries(one, 9, 5, first=10)) == whole[10:15]
-    assert [a.message for a in flips(one, 9, 3)] == [a.message for a in flips(one, 9, 3)]
+    whole = list(tries(one, 9, 300))
+    assert list(tries(one, 9, 300)) == whole
+    assert len({each.digest for each in whole}) == 300
+    assert list(tries(one, 9, 1, first=10)) == whole[10:11]
+    bits = [each.digest for each in flips(one, 9, 200)]
+    assert len(set(bits)) == 200 and [each.digest for each in flips(one, 9, 200)] == bits
+    assert all(each.call is None for each in tries(one, 9, 20, public=True))
+
+
+def test_one_message_more_and_one_less_are_sent_as_well(folder: str) -> None:
+    one = target("fhe-train", folder)
+    made = list(tries(one, 3, 2000))
+    assert {one.calls[each.call].verb for each in made if each.call is not None} == {
+        call.verb for call in one.calls
+    }
+    more = set()
+    for each in made:
+        assert each.call is not None
+        good = one.calls[each.call].messages
+        sent = changed_call(good, each)
+        assert sent[: each.position] == list(good[: each.position])
+        more.add(len(sent) - len(good))
+    assert more == {-1, 0, 1}
 
 
 @pytest.mark.parametrize("name", ["plaintext", "fhe-head", "fhe-train", "block-scramble"])

@@ -39,8 +39,14 @@ def test_a_small_soak_reaches_its_figures(whole: Path, tmp_path: Path) -> None:
     content = json.loads(told.read_text())
     assert content["reached"] and not content["faults"] and content["units_left"] == 0
     tried = {line["tried"].partition(" (")[0]: line["count"] for line in content["tried"]}
-    assert tried["single-byte edits of a finished run"] == COUNTS["edits"]
-    assert tried["files removed from a finished run or added to it"] == COUNTS["added"]
+    assert tried["single-byte edits, given run"] == COUNTS["edits"]
+    assert tried["files removed or added, given run"] == COUNTS["added"]
     assert tried["cached features, one bit flipped"] >= COUNTS["cache-flips"]
     assert tried["simultaneous starts in one folder"] == 3
-    assert sum(count for name, count in tried.items() if name.startswith("fhe-head")) >= 80
+    assert tried["starts in a folder whose owner is killed"] == 6
+    assert tried["starts in a folder whose owner ends"] == 7
+    assert tried["hostile messages, in a child process"] >= COUNTS["messages"]
+    assert tried["hostile messages, through the whole service"] > 0
+    for place in ("infer", "public material", "body of a request"):
+        assert tried[f"fhe-head, {place}: hostile messages"] > 0
+    assert len(content["code"]) == 64 and content["units_of_other_code"] == {}

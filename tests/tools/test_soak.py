@@ -20,8 +20,9 @@ from tools.soak.aftermath import (
     finished_lines,
     kinds_of_files,
 )
-from tools.soak.campaign import Outcome, Part, Stopped, go_through
+from tools.soak.campaign import Conditions, Part, Tried, go_through
 from tools.soak.figures import Line, Report, all_of, no_more_than, printed
+from tools.soak.ledger import Outcome, Stopped, code_digest
 
 
 class Counting(Part):
@@ -45,22 +46,57 @@ class Counting(Part):
         return Report((Line("things", len(outcomes), "done"),), ())
 
 
+def through(
+    part: Part, state: Path, deadline: float = math.inf, code: str = "a", carry_over: bool = False
+) -> Tried:
+    return go_through(part, Conditions(state, code, deadline, carry_over=carry_over))
+
+
 def test_a_stopped_soak_goes_on_and_tries_only_the_rest(tmp_path: Path) -> None:
     state = tmp_path / "state"
     late = Counting(tmp_path, 1, 3)
-    assert go_through(late, state, -1.0).left == 3 and late.tried == []
+    assert through(late, state, -1.0).left == 3 and late.tried == []
     first = Counting(tmp_path, 1, 3)
-    assert go_through(first, state, math.inf).left == 0 and first.tried == [0, 1, 2]
+    assert through(first, state).left == 0 and first.tried == [0, 1, 2]
     with (state / "counting.jsonl").open("a") as stream:
         stream.write('{"unit": 3, "outco')  # the soak was killed while it wrote
     more = Counting(tmp_path, 1, 5)
-    assert go_through(more, state, math.inf).report.lines[0].count == 5
+    assert through(more, state).report.lines[0].count == 5
     assert more.tried == [3, 4]
+    fewer = Counting(tmp_path, 1, 2)
+    assert through(fewer, state).report.lines[0].count == 2
     again = Counting(tmp_path, 1, 5)
-    go_through(again, state, math.inf)
-    assert again.tried == []
+    through(again, state)
+    assert again.tried == []  # those beyond a smaller count were kept
     with pytest.raises(Stopped, match="another seed"):
-        go_through(Counting(tmp_path, 2, 5), state, math.inf)
+        through(Counting(tmp_path, 2, 5), state)
+
+
+def test_outcomes_of_other_code_are_kept_apart_or_counted_and_said(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    through(Counting(tmp_path, 1, 3), state, code="before")
+    carried = Counting(tmp_path, 1, 4)
+    found = through(carried, state, code="after", carry_over=True)
+    assert carried.tried == [3] and found.carried == 3 and found.report.lines[0].count == 4
+    anew = Counting(tmp_path, 1, 4)
+    found = through(anew, state, code="after")
+    assert anew.tried == [0, 1, 2] and found.carried == 0 and found.report.lines[0].count == 4
+    aside = (state / "counting-of-before.jsonl").read_text()
+    assert len(aside.splitlines()) == 5
+    other = Counting(tmp_path, 7, 2)  # another seed, of other code: nothing of it counts
+    assert through(other, state, code="last").carried == 0 and other.tried == [0, 1]
+    assert (state / "counting-of-after.jsonl").is_file()
+
+
+def test_code_is_told_by_its_modules(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    whole = code_digest()
+    assert len(whole) == 64 and code_digest() == whole
+    from tools.soak import ledger
+
+    code_digest.cache_clear()
+    monkeypatch.setattr(ledger, "FLOORS", {"common": frozenset()})
+    assert code_digest() != whole
+    code_digest.cache_clear()
 
 
 def test_the_tables_tell_counts_figures_and_faults() -> None:
@@ -68,6 +104,7 @@ def test_the_tables_tell_counts_figures_and_faults() -> None:
     text = printed([Report((Line("edits", 1000, "998 found"),), figures, ("byte 7",))])
     assert "| edits | 1,000 | 998 found |" in text and "- byte 7" in text
     assert [one.held for one in figures] == [False, True]
+    assert not all_of("found", 0, 0).held  # what was never tried is not reached
     assert [line.split("|")[-2].strip() for line in text.splitlines() if "lost" in line] == [
         "missed"
     ]

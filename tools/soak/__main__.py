@@ -2,6 +2,7 @@
 
 Every part is tried as often as is asked for, with everything drawn from the seed. Outcomes are kept
 in the folder: the same command goes on where it was stopped, and more of the same can be asked for.
+Outcomes of other code are not counted, unless --carry-over is given and says how many those are.
 Exit code 0 where all figures are reached, 1 where one is missed or the time was over before.
 """
 
@@ -18,10 +19,11 @@ from pathlib import Path
 
 from he_compare.common.environment import fingerprint_environment, usable_cores
 from tools.soak.cache_flips import CacheFlips
-from tools.soak.campaign import STATE, Part, Stopped, Tried, go_through
+from tools.soak.campaign import Conditions, Part, Tried, go_through
 from tools.soak.edits import Added, Edits
 from tools.soak.figures import Report, printed
 from tools.soak.kills import Kills, Signals
+from tools.soak.ledger import SHORT, STATE, Stopped, code_digest
 from tools.soak.room import adopt_orphans
 from tools.soak.starts import Starts
 
@@ -37,9 +39,9 @@ def parser() -> argparse.ArgumentParser:
         ("signals", 3, "SIGTERM, SIGINT and SIGHUP to the driver; runs are resumed"),
         ("messages", 20_000, "hostile messages to all server halves, public material included"),
         ("flips", 2000, "one-bit flips of CKKS uploads"),
-        ("edits", 100, "single-byte edits of a finished run"),
-        ("added", 20, "files removed from a finished run or added to it"),
-        ("starts", 10, "simultaneous starts in one folder"),
+        ("edits", 100, "single-byte edits of a fresh and an audited run"),
+        ("added", 20, "files removed from these runs or added to them"),
+        ("starts", 10, "simultaneous starts in one folder; some more while it changes hands"),
         ("cache-flips", 500, "bit flips of cached features; images and artefacts on top"),
     )
     for name, default, text in counts:
@@ -50,8 +52,8 @@ def parser() -> argparse.ArgumentParser:
         type=_points,
         default=10,
         metavar="N",
-        help="crashes before file operations of run, encrypt, decrypt, rotate, report; a number, "
-        "or all (default: 10)",
+        help="crashes before file operations of run, encrypt, decrypt, rotate, report, score; a "
+        "number, or all (default: 10)",
     )
     made.add_argument("--seed", type=_count, default=1, help="of everything drawn (default: 1)")
     made.add_argument(
@@ -61,6 +63,9 @@ def parser() -> argparse.ArgumentParser:
         "--targets", nargs="+", metavar="NAME", help="only these server halves (default: all)"
     )
     made.add_argument("--run", type=Path, metavar="RUN", help="finished run to edit a copy of")
+    made.add_argument(
+        "--carry-over", action="store_true", help="count outcomes of other code as well, and say so"
+    )
     made.add_argument("--json", type=Path, metavar="FILE", help="write all figures and faults")
     made.add_argument("--out", type=Path, default=Path("soak"), help="folder (default: soak)")
     made.add_argument(
@@ -155,10 +160,16 @@ def wanted(asked: argparse.Namespace) -> list[Part]:
     ]
 
 
-def soak(parts: Sequence[Part], folder: Path, minutes: float, jobs: int) -> list[Tried]:
+def soak(parts: Sequence[Part], asked: argparse.Namespace) -> list[Tried]:
     """Go through the parts one after the other. Raises Stopped where one cannot be tried."""
-    deadline = time.monotonic() + 60 * minutes
-    return [go_through(part, folder / STATE, deadline, jobs) for part in parts]
+    under = Conditions(
+        state=asked.out / STATE,
+        code=code_digest(),
+        deadline=time.monotonic() + 60 * asked.minutes,
+        jobs=max(1, asked.jobs),
+        carry_over=asked.carry_over,
+    )
+    return [go_through(part, under) for part in parts]
 
 
 def reached(tried: Sequence[Tried]) -> bool:
@@ -171,11 +182,13 @@ def as_json(tried: Sequence[Tried], asked: argparse.Namespace) -> str:
     reports: list[Report] = [one.report for one in tried]
     content = {
         "seed": asked.seed,
+        "code": code_digest(),
         "environment": fingerprint_environment(1).model_dump(mode="json"),
         "tried": [asdict(line) for one in reports for line in one.lines],
         "figures": [asdict(figure) for one in reports for figure in one.figures],
         "faults": [line for one in reports for line in one.faults],
         "units_left": sum(one.left for one in tried),
+        "units_of_other_code": {one.name: one.carried for one in tried if one.carried},
         "reached": reached(tried),
     }
     return json.dumps(content, indent=2) + "\n"
@@ -188,7 +201,7 @@ def main() -> int:
     asked.out.mkdir(parents=True, exist_ok=True)
     adopt_orphans()
     try:
-        tried = soak(wanted(asked), asked.out, asked.minutes, max(1, asked.jobs))
+        tried = soak(wanted(asked), asked)
     except Stopped as reason:
         print(f"stopped: {reason}", file=sys.stderr)
         return EXIT_STOPPED
@@ -196,6 +209,10 @@ def main() -> int:
         print("interrupted; the same command goes on", file=sys.stderr)
         return 130
     print(printed([one.report for one in tried]))
+    print(f"\nOf code {code_digest()[:SHORT]}, seed {asked.seed}.")
+    for one in tried:
+        if one.carried:
+            print(f"Of {one.name}, {one.carried:,} units were done by other code and are counted.")
     left = sum(one.left for one in tried)
     if left:
         print(f"\nThe time was over: {left:,} units are left. The same command goes on.")

@@ -5,21 +5,18 @@ Whoever counts aborts runs this in a child process: a message that ends the proc
 
 from __future__ import annotations
 
-import json
-import sys
+import hashlib
 import time
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from he_compare.common import plugins
 from he_compare.common.clock import Clock
-from he_compare.common.environment import peak_memory_bytes
 from he_compare.common.errors import CellError, CompareError
 from he_compare.common.types import Side
 from tools.soak.hostile import flipped, hostile
@@ -46,13 +43,34 @@ class Fate:
     kind: str = ""
 
 
+PUBLIC_MATERIAL = "public material"
+DIGEST_BYTES = 8
+# What is drawn twice is drawn again, so often; a few short messages are soon all used up.
+MOST_DRAWS = 12
+# Of the messages to a call: one too many, one too few.
+EXTRA_SHARE, MISSING_SHARE = 0.06, 0.03
+
+
 @dataclass(frozen=True)
 class Try:
-    """A hostile message. ``place``: call and message that it stands for; None: public material."""
+    """A hostile message. ``call``: the one that it stands in, None where it is public material.
+
+    ``position``: of the message that it replaces, or behind the last one of its call. ``message``:
+    None where the one at that position is left out.
+    """
 
     what: str
-    message: bytes
-    place: tuple[int, int] | None
+    message: bytes | None
+    call: int | None = None
+    position: int = 0
+
+    @cached_property
+    def digest(self) -> str:
+        """Tell it from others at the same server half, in hexadecimal digits."""
+        hasher = hashlib.blake2b(f"{self.call} {self.position}".encode(), digest_size=DIGEST_BYTES)
+        hasher.update(b"-" if self.message is None else b"+")
+        hasher.update(self.message or b"")
+        return hasher.hexdigest()
 
 
 @dataclass
@@ -75,29 +93,28 @@ class Prepared:
     _standing: dict[int, _Standing] = field(default_factory=dict)
 
     @property
-    def places(self) -> list[tuple[int, int]]:
-        """Every message of every call that can be replaced by a hostile one."""
-        return [
-            (number, place)
+    def good(self) -> list[Try]:
+        """Every message of every call, as it is, and the public material."""
+        whole = [
+            Try("good", message, number, position)
             for number, call in enumerate(self.target.calls)
-            for place in range(len(call.messages))
+            for position, message in enumerate(call.messages)
         ]
+        return [*whole, Try("good", self.target.public_material)]
 
-    @property
-    def messages(self) -> list[bytes]:
-        """The good messages, in the order of ``places``."""
-        return [self.target.calls[number].messages[place] for number, place in self.places]
+    def place_of(self, one: Try) -> str:
+        """Name the verb that a message goes to, or what else it is."""
+        return PUBLIC_MATERIAL if one.call is None else self.target.calls[one.call].verb
 
-    def try_at(self, place: tuple[int, int] | None, message: bytes) -> Fate:
+    def send(self, one: Try) -> Fate:
         """Send a message in the place of a good one, the others of its call being good."""
-        if place is None:
-            return self._fate(lambda: self._load(message))
-        number, position = place
-        call = self.target.calls[number]
-        messages = list(call.messages)
-        messages[position] = message
-        stateful = any(one.verb != "infer" for one in self.target.calls)
-        key = number if stateful else 0
+        if one.call is None:
+            material = one.message or b""
+            return self._fate(lambda: self._load(material))
+        call = self.target.calls[one.call]
+        messages = changed_call(call.messages, one)
+        stateful = any(other.verb != "infer" for other in self.target.calls)
+        key = one.call if stateful else 0
         standing = self._standing.get(key) or self._stand_before(key)
 
         def ask() -> None:
@@ -143,34 +160,68 @@ def _let_go(server: Any) -> None:
         close()
 
 
-def tries(
-    target: Target, seed: int, count: int, *, first: int = 0, material_share: float = 0.1
-) -> Iterator[Try]:
-    """Yield hostile messages; the n-th follows from the seed and n alone.
+def changed_call(messages: Sequence[bytes], one: Try) -> list[bytes]:
+    """Return the messages of a call with the hostile one among them."""
+    behind = messages[one.position + 1 :]
+    new = [] if one.message is None else [one.message]
+    return [*messages[: one.position], *new, *behind]
 
-    ``material_share``: how many stand for public material.
+
+def tries(
+    target: Target, seed: int, count: int, *, first: int = 0, public: bool = False
+) -> Iterator[Try]:
+    """Yield hostile messages to all calls, or public material where ``public``.
+
+    The n-th follows from the seed and n, and from what was drawn before only where it would be the
+    same again.
     """
-    prepared = Prepared(target)
-    places, messages = prepared.places, prepared.messages
-    for number in range(first, first + count):
-        random = np.random.default_rng([seed, number])
-        if not places or random.random() < material_share:
+    messages = [one.message for one in Prepared(target).good if one.message is not None]
+    calls = target.calls
+
+    def draw(random: np.random.Generator) -> Try:
+        if public or not calls:
             what, message = hostile(target.public_material, random, messages[:3])
-            yield Try(f"public material, {what}", message, None)
-            continue
-        place = int(random.integers(len(places)))
-        what, message = hostile(messages[place], random, messages)
-        yield Try(what, message, places[place])
+            return Try(what, message)
+        number = int(random.integers(len(calls)))
+        mine, drawn = calls[number].messages, float(random.random())
+        if not mine or drawn < EXTRA_SHARE:
+            other = messages[int(random.integers(len(messages)))]
+            what, message = hostile(other, random, messages)
+            return Try(f"one more message, {what}", message, number, len(mine))
+        position = int(random.integers(len(mine)))
+        if drawn < EXTRA_SHARE + MISSING_SHARE:
+            return Try("a message left out", None, number, position)
+        what, message = hostile(mine[position], random, messages)
+        return Try(what, message, number, position)
+
+    yield from _each_once([seed], draw, first, count)
 
 
 def flips(target: Target, seed: int, count: int, *, first: int = 0) -> Iterator[Try]:
     """Yield uploads with exactly one bit flipped."""
-    prepared = Prepared(target)
-    places, messages = prepared.places, prepared.messages
+    uploads = [one for one in Prepared(target).good if one.call is not None and one.message]
+
+    def draw(random: np.random.Generator) -> Try:
+        one = uploads[int(random.integers(len(uploads)))]
+        changed = flipped(one.message or b"", random)
+        return Try("one bit flipped", changed, one.call, one.position)
+
+    yield from _each_once([seed, 1], draw, first, count)
+
+
+def _each_once(
+    seed: list[int], draw: Callable[[np.random.Generator], Try], first: int, count: int
+) -> Iterator[Try]:
+    """Draw messages number ``first`` and on; one that was drawn before is drawn again."""
+    seen: set[str] = set()
     for number in range(first, first + count):
-        random = np.random.default_rng([seed, number, 1])
-        place = int(random.integers(len(places)))
-        yield Try("one bit flipped", flipped(messages[place], random), places[place])
+        random = np.random.default_rng([*seed, number])
+        for _ in range(MOST_DRAWS):
+            one = draw(random)
+            if one.digest not in seen:
+                break
+        seen.add(one.digest)
+        yield one
 
 
 def try_reply(reveal: Any, replies: list[bytes], place: int, message: bytes) -> Fate:
@@ -186,37 +237,3 @@ def try_reply(reveal: Any, replies: list[bytes], place: int, message: bytes) -> 
     except Exception as error:  # what is counted here is that it was raised
         kind = f"{type(error).__name__}: {str(error)[:80]}"
         return Fate(Outcome.UNCAUGHT, time.perf_counter() - start, kind)
-
-
-def main() -> None:
-    """Try messages at a stored target: ``python -m tools.soak.attempts FILE SEED FIRST COUNT``.
-
-    With a fifth argument ``flips``: uploads with one bit flipped. Each number is announced on
-    standard output before it is tried, so that whoever started this knows what ended it; the last
-    line is JSON with counts.
-    """
-    path, seed, first, count, *kind = sys.argv[1:]
-    target = Target.from_bytes(Path(path).read_bytes())
-    make = flips if kind == ["flips"] else tries
-    prepared, counts, slowest = Prepared(target), Counter[str](), 0.0
-    uncaught: list[str] = []
-    begun = time.perf_counter()
-    for number, one in enumerate(make(target, int(seed), int(count), first=int(first))):
-        print(int(first) + number, flush=True)
-        fate = prepared.try_at(one.place, one.message)
-        counts[fate.outcome.value] += 1
-        slowest = max(slowest, fate.seconds)
-        if fate.outcome is Outcome.UNCAUGHT:
-            uncaught.append(f"{int(first) + number}: {one.what}: {fate.kind}")
-    told = {
-        "counts": dict(counts),
-        "uncaught": uncaught,
-        "slowest": slowest,
-        "seconds": time.perf_counter() - begun,
-        "peak_bytes": peak_memory_bytes(),
-    }
-    print(json.dumps(told))
-
-
-if __name__ == "__main__":
-    main()

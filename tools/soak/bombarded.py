@@ -1,9 +1,9 @@
 """A process that is bombarded: it holds a server half and sends itself hostile messages.
 
-One line of JSON on standard input says what to do (``Order``); standard output gets a line per
-message, ``NUMBER<tab>FATE<tab>KIND``, and lines that begin with ``#`` and tell facts. A message
-that ends the process, or that it does not come back from, is the one after the last line: the
-process that reads them (``bombardment``) sees to that, and starts another.
+Lines of JSON on standard input say what to do (``Order``); standard output gets a line per
+message (``line_of``), and lines that begin with ``#`` and tell facts. A message that ends the
+process, or that it does not come back from, is the one after the last line: the process that reads
+them (``bombardment``) sees to that, and starts another.
 """
 
 from __future__ import annotations
@@ -26,11 +26,13 @@ from he_compare.common.closed_memory import forbid_core_dumps
 from he_compare.common.errors import MessageError
 from he_compare.common.service.framing import join, split
 from tools.soak import attempts
-from tools.soak.attempts import Fate, Prepared
+from tools.soak.attempts import Fate, Prepared, Try
 from tools.soak.hostile import hostile
 from tools.soak.targets import Target
 
-VERBS, PUBLIC, FLIPS, FRAMES, SERVICE = "verbs", "public", "flips", "frames", "service"
+VERBS, PUBLIC, FLIPS, FRAMES = "verbs", "public", "flips", "frames"
+SERVICE, SERVICE_FLIPS = "service", "service flips"
+BODY = "body of a request"
 # Bytes of memory that a message may cost, besides some times its own length.
 MOST_BYTES, MOST_TIMES = 512 << 20, 16
 # What the whole process may take: a message that asks for more is not to take the machine along.
@@ -54,28 +56,34 @@ class Order:
 
 @dataclass(frozen=True)
 class Attack:
-    """One hostile message: its kind, its length, and what sends it."""
+    """One hostile message: where it goes, its kind, its length, its digest, and what sends it."""
 
+    place: str
     kind: str
     length: int
+    digest: str
     send: Callable[[], Fate]
+
+
+def line_of(number: int, fate: str, place: str, digest: str, kind: str) -> str:
+    """Return the line of a message: what became of it, and which one it was."""
+    return "\t".join((str(number), fate, place, digest, kind))
 
 
 def attacks(target: Target, prepared: Prepared, order: Order) -> Iterator[Attack]:
     """Yield the messages of an order."""
-    span = {"count": order.count - order.start, "first": order.start}
+    count = order.count - order.start
     if order.use == FRAMES:
         yield from _frames(target, order)
         return
     if order.use == FLIPS:
-        made = attempts.flips(target, order.seed, **span)
+        made = attempts.flips(target, order.seed, count, first=order.start)
     else:
-        share = float(order.use == PUBLIC)
-        made = attempts.tries(target, order.seed, **span, material_share=share)
+        public = order.use == PUBLIC
+        made = attempts.tries(target, order.seed, count, first=order.start, public=public)
     for one in made:
-        where = "" if one.place is None else f"{target.calls[one.place[0]].verb}: "
-        send = partial(prepared.try_at, one.place, one.message)
-        yield Attack(f"{where}{one.what}", len(one.message), send)
+        length, send = len(one.message or b""), partial(prepared.send, one)
+        yield Attack(prepared.place_of(one), one.what, length, one.digest, send)
 
 
 def _frames(target: Target, order: Order) -> Iterator[Attack]:
@@ -84,7 +92,8 @@ def _frames(target: Target, order: Order) -> Iterator[Attack]:
     for number in range(order.start, order.count):
         random = np.random.default_rng([order.seed, 2, number])
         kind, body = hostile(bodies[int(random.integers(len(bodies)))], random, bodies)
-        yield Attack(f"body: {kind}", len(body), partial(_split, body))
+        digest = Try(kind, body).digest
+        yield Attack(BODY, kind, len(body), digest, partial(_split, body))
 
 
 def _split(body: bytes) -> Fate:
@@ -102,15 +111,12 @@ def _split(body: bytes) -> Fate:
 def good_seconds(prepared: Prepared) -> tuple[float, bool]:
     """Send a good message to every call; return the longest time, and whether all were answered."""
     longest, well = 0.0, True
-    for number, call in enumerate(prepared.target.calls):
-        if call.messages:
-            fate = prepared.try_at((number, 0), call.messages[0])
+    for one in prepared.good:
+        if one.position == 0:
+            fate = prepared.send(one)
             longest = max(longest, fate.seconds)
             well = well and fate.outcome is attempts.Outcome.ANSWERED
-    start = time.perf_counter()
-    material = prepared.try_at(None, prepared.target.public_material)
-    longest = max(longest, time.perf_counter() - start)
-    return longest, well and material.outcome is attempts.Outcome.ANSWERED
+    return longest, well
 
 
 def lines_of(order: Order, say: Callable[[str], None]) -> Iterator[str]:
@@ -123,17 +129,20 @@ def lines_of(order: Order, say: Callable[[str], None]) -> Iterator[str]:
     say(f"#good {int(well)} {longest:.3f} {time.perf_counter() - start:.3f}")
     limit = HANG_SECONDS + HANG_TIMES * longest
     say("#go")
+    begun = time.process_time()
     for number, one in enumerate(attacks(target, prepared, order), order.start):
         before = _peak()
         fate = one.send()
         grown = _peak() - before
-        yield f"{number}\t{fate.outcome.value}\t{one.kind} {fate.kind}".rstrip()
+        kind = f"{one.kind} {fate.kind}".rstrip()
+        yield line_of(number, fate.outcome.value, one.place, one.digest, kind)
         if grown > MOST_BYTES + MOST_TIMES * one.length:
             say(f"#memory {number} took {grown >> 20:,} MB: {one.kind}")
         if fate.seconds > limit:
             say(f"#slow {number} took {fate.seconds:.1f} s: {one.kind}")
         if number % RSS_EVERY == 0 or number == order.count - 1:
             say(f"#rss {number} {me.memory_info().rss}")
+    say(f"#seconds {time.process_time() - begun:.3f}")
     say("#wait")
     say(f"#alive {int(good_seconds(prepared)[1])}")
 
@@ -151,16 +160,17 @@ def open_channel() -> TextIO:
 
 
 def serve(lines: Callable[[Order, Callable[[str], None]], Iterator[str]]) -> None:
-    """Do what one line of standard input orders."""
+    """Do what each line of standard input orders, until it ends."""
     stream = open_channel()
-    order = Order(**json.loads(sys.stdin.readline()))
 
     def say(line: str) -> None:
         stream.write(line.replace("\n", " ") + "\n")
         stream.flush()
 
-    for line in lines(order, say):
-        say(line)
+    for order in sys.stdin:
+        for line in lines(Order(**json.loads(order)), say):
+            say(line)
+        say("#done")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ started.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -20,13 +21,15 @@ from he_compare.common.errors import CellError, ServerReplacedError, ServiceTime
 from he_compare.common.service.process import ServerProcess
 from he_compare.common.types import Side
 from tools.soak import attempts
-from tools.soak.bombarded import RSS_EVERY, Order, serve
+from tools.soak.bombarded import RSS_EVERY, SERVICE_FLIPS, Order, line_of, serve
 from tools.soak.hostile_requests import hostile_request, sent
 from tools.soak.places import is_alive
 from tools.soak.targets import Target
 
-CALL_SECONDS, LOAD_SECONDS = 60.0, 60.0
+CALL_SECONDS, LOAD_SECONDS = 300.0, 60.0
 STATUS = re.compile(r"\((\d{3})\)")
+# Of so many requests one is no message but hostile HTTP.
+HTTP, HTTP_EVERY = "HTTP", 4
 REFUSALS = ("400", "404", "409", "413", "422")
 
 
@@ -59,14 +62,14 @@ class Bombarded:
             return "uncaught loss of the connection"
         return "answered"
 
-    def asked_hostilely(self, random: np.random.Generator) -> tuple[str, str]:
-        """Send hostile HTTP to the port; return its fate and what it was."""
+    def asked_hostilely(self, random: np.random.Generator) -> tuple[str, str, bytes]:
+        """Send hostile HTTP to the port; return its fate, and what it was."""
         http = self.server._http
         token = http.headers["authorization"].removeprefix("Bearer ")
         kind, request = hostile_request(random, token, f"/v1/sessions/{self.server._session}")
         fate = sent(http.base_url.port or 0, request)
         self._start_again_where_it_ended()
-        return fate, kind
+        return fate, kind, request
 
     def _start_again_where_it_ended(self) -> None:
         with suppress(psutil.NoSuchProcess):
@@ -107,25 +110,30 @@ def lines_of(order: Order, say: Callable[[str], None]) -> Iterator[str]:
     target = Target.from_bytes(Path(order.target).read_bytes())
     victim = Bombarded(target)
     # A child that was replaced loads its public material before it answers: that is no hang.
-    say(f"#good {int(victim.answers())} {LOAD_SECONDS / 3:.1f} 0.0")
+    start = time.perf_counter()
+    well = victim.answers()
+    longest = max(LOAD_SECONDS / 3, time.perf_counter() - start)
+    say(f"#good {int(well)} {longest:.1f} 0.0")
     say("#go")
-    count = order.count - order.start
-    made: Iterator[attempts.Try] = attempts.tries(
-        target, order.seed + 1, count, first=order.start, material_share=0.0
-    )
+    flips, count = order.use == SERVICE_FLIPS, order.count - order.start
+    make = attempts.flips if flips else attempts.tries
+    begun = time.perf_counter()
     try:
-        for number, one in enumerate(made, order.start):
-            if number % 4 == 3:  # of four, one is no message but hostile HTTP
+        for number, one in enumerate(
+            make(target, order.seed + 1, count, first=order.start), order.start
+        ):
+            if number % HTTP_EVERY == HTTP_EVERY - 1 and not flips:
                 random = np.random.default_rng([order.seed, 3, number])
-                yield "\t".join((str(number), *victim.asked_hostilely(random)))
+                fate, kind, request = victim.asked_hostilely(random)
+                yield line_of(number, fate, HTTP, attempts.Try(kind, request).digest, kind)
                 continue
-            assert one.place is not None
-            call = target.calls[one.place[0]]
-            messages = list(call.messages)
-            messages[one.place[1]] = one.message
-            yield f"{number}\t{victim.send(call.verb, messages)}\t{call.verb}: {one.what}"
+            assert one.call is not None
+            call = target.calls[one.call]
+            fate = victim.send(call.verb, attempts.changed_call(call.messages, one))
+            yield line_of(number, fate, call.verb, one.digest, one.what)
             if number % RSS_EVERY == 0 or number == order.count - 1:
                 say(f"#rss {number} {victim.memory}")
+        say(f"#seconds {time.perf_counter() - begun:.3f}")
         say("#wait")
         say(f"#alive {int(victim.answers())}")
     finally:

@@ -18,6 +18,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 WAIT_SECONDS = 900.0
+# Where a message went that no line came of.
+NOT_TOLD = "not told"
 MOST_STARTS = 200
 # A process that says nothing for so long hangs, where a good message and a start take nothing.
 SILENT_SECONDS = 8.0
@@ -25,12 +27,16 @@ SILENT_SECONDS = 8.0
 
 @dataclass
 class Tally:
-    """What became of messages. ``memory``: of each process, see ``first_and_last``, in bytes.
+    """What became of messages. ``fates``: by where they went and what became of them.
 
-    ``hangs``, ``ended``, ``uncaught``, ``greedy``: the messages, each by a line.
+    ``seen``: the digests of different ones; ``lost``: those that no line came of. ``memory``: of
+    each process, see ``first_and_last``, in bytes. ``hangs``, ``ended``, ``uncaught``, ``greedy``:
+    the messages, each by a line.
     """
 
-    fates: Counter[str] = field(default_factory=Counter)
+    fates: dict[str, Counter[str]] = field(default_factory=dict)
+    seen: set[str] = field(default_factory=set)
+    lost: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
     hangs: list[str] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
@@ -42,7 +48,13 @@ class Tally:
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
-        return {**asdict(self), "fates": dict(self.fates), "kinds": dict(self.kinds)}
+        told = asdict(self)
+        told["fates"] = {place: dict(fates) for place, fates in self.fates.items()}
+        return told | {"kinds": dict(self.kinds), "seen": "".join(sorted(self.seen))}
+
+    def book(self, place: str, fate: str) -> None:
+        """Count what became of a message."""
+        self.fates.setdefault(place, Counter())[fate] += 1
 
 
 class Bombardment:
@@ -81,7 +93,7 @@ class Bombardment:
         ):
             assert process.stdin is not None
             process.stdin.write((json.dumps({**self.order, "start": self._next}) + "\n").encode())
-            process.stdin.flush()
+            process.stdin.close()
             self._waiting, began, self._rss = True, self._next, []
             finished = self._listen(process)
             if not finished:
@@ -102,12 +114,13 @@ class Bombardment:
             self._next = self.order["count"] if self._next == began else self._next
             return
         what = f"message {self._next} ({self.order['use']})"
+        self.tally.lost += 1
         if finished:
             self.tally.ended.append(f"{what}: {_name(code)}: {words[:200]}")
-            self.tally.fates["ended its process"] += 1
+            self.tally.book(NOT_TOLD, "ended its process")
         else:
             self.tally.hangs.append(f"{what}: no answer in {self._limit:.0f} s")
-            self.tally.fates["no answer in time"] += 1
+            self.tally.book(NOT_TOLD, "no answer in time")
         self._next += 1
 
     def _listen(self, process: subprocess.Popen[bytes]) -> bool:
@@ -120,10 +133,11 @@ class Bombardment:
 
     def _take(self, line: str) -> None:
         if not line.startswith("#"):
-            number, fate, kind = line.split("\t", 2)
+            number, fate, place, digest, kind = line.split("\t", 4)
             self._next = int(number) + 1
-            self.tally.fates["uncaught" if fate.startswith("uncaught") else fate] += 1
-            self.tally.kinds[kind[:60]] += 1
+            self.tally.book(place, "uncaught" if fate.startswith("uncaught") else fate)
+            self.tally.seen.add(digest)
+            self.tally.kinds[f"{place}: {kind}"[:60]] += 1
             if fate.startswith("uncaught"):
                 self.tally.uncaught.append(
                     f"message {number} ({self.order['use']}), {fate}: {kind}"
@@ -143,6 +157,8 @@ class Bombardment:
             self.tally.greedy.append(f"message {rest}")
         elif word == "slow":
             self.tally.hangs.append(f"message {rest}")
+        elif word == "done":
+            self._waiting = True
         elif word == "alive":
             self._waiting = True
             if rest != "1":

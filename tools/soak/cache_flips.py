@@ -1,14 +1,19 @@
 """Bit flips of what is cached: features, stored images, artefacts. None may be used or block a run.
 
 Real caches are filled by the code that fills them in a run, with a few invented images. A flip is
-one bit of one of their files; then what is cached is asked for again. Used: it comes back with
-another value. Blocked: asking for it fails. Remade: it is made again, with the value that it had.
+one bit of a file that is read when what is cached is asked for, which is done again then. Remade:
+it is made again, with the value that it had, and that is said. Used: it comes back with another
+value. Blocked: asking for it fails. Silent: it is made again, and nothing is said. Not seen: it
+comes back as it was, as if no bit had changed: so no byte may be, since each has a digest.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
+import shutil
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -19,14 +24,17 @@ from typing import Any
 
 import numpy as np
 
-from tools.soak.campaign import Outcome, Part
+from he_compare.common.datasets.reading.source_policy import LOGGER
+from he_compare.common.kept import STORAGE_LOG
+from tools.soak.campaign import Part
 from tools.soak.figures import Line, Report, counted, no_more_than
-from tools.soak.invented import invented_images
+from tools.soak.filled_caches import FILLED
+from tools.soak.ledger import Outcome
 
 FLIPS_A_UNIT = 50
-SIZE, IMAGES = 32, 4
 # What is flipped in turn, unit by unit: features most, which the figure to reach is of.
 TURNS = ("features", "features", "features", "images", "artefacts")
+REMADE, BAD = "remade", ("used", "blocked", "silent", "not seen")
 
 
 class CacheFlips(Part):
@@ -73,8 +81,9 @@ class CacheFlips(Part):
                     total.update(one["fates"])
             n = sum(total.values())
             lines.append(Line(f"cached {what}, one bit flipped", n, counted(total)))
-            figures.append(no_more_than(f"cached {what}: used after a flip", 0, total["used"]))
-            figures.append(no_more_than(f"cached {what}: blocked by a flip", 0, total["blocked"]))
+            figures += [
+                no_more_than(f"cached {what}: {fate} after a flip", 0, total[fate]) for fate in BAD
+            ]
         faults = [f"cached {one['what']}: {line}" for one in outcomes for line in one["faults"]]
         return Report(tuple(lines), tuple(figures), tuple(faults))
 
@@ -89,29 +98,59 @@ class CacheFlips(Part):
 
 @dataclass(frozen=True)
 class Cache:
-    """A filled cache. ``folder``: its files; ``ask``: for what is in it, and was it made again."""
+    """A filled cache. ``ask``: for what is in it, and was it made again.
 
-    folder: Path
+    ``right``: the value; ``read``: the files that are read for it.
+    """
+
     ask: Callable[[], tuple[bytes, bool]]
     right: bytes
+    read: tuple[Path, ...]
 
 
 _caches: dict[str, Cache] = {}
+# Files that were opened for reading since the set was emptied; what was said since.
+_opened: set[str] = set()
+_said: list[str] = []
+
+
+class _Listener(logging.Handler):
+    """Keeps what the storage and the reading of data say."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _said.append(record.getMessage())
 
 
 def _begin(folder: Path) -> None:
-    """Fill the caches of this process. What it has to say of damage goes to a file."""
+    """Fill the caches of this process. What it has to say of damage goes to a file as well."""
     log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
     own = folder / f"caches-{os.getpid()}"
-    for name, fill in (("features", _features), ("images", _images), ("artefacts", _artefacts)):
+    shutil.rmtree(own, ignore_errors=True)
+    sys.addaudithook(_note_opened)
+    for logger in (STORAGE_LOG, LOGGER):
+        logger.addHandler(_Listener())
+    for name, fill in FILLED.items():
         place, ask = fill(own / name)
         right, made = ask()
+        _opened.clear()
         again, made_again = ask()
         if not made or made_again or again != right:
             raise RuntimeError(f"the cache of {name} is none: made {made}, again {made_again}")
-        _caches[name] = Cache(place, ask, right)
+        read = tuple(
+            path
+            for path in sorted(place.rglob("*"))
+            if str(path) in _opened and path.is_file() and path.stat().st_size
+        )
+        if not read:
+            raise RuntimeError(f"no file is read for cached {name}")
+        _caches[name] = Cache(ask, right, read)
+
+
+def _note_opened(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "open" and not isinstance(arguments[0], int):
+        _opened.add(str(Path(os.fsdecode(arguments[0])).absolute()))
 
 
 def _flipped(seed: int, unit: int, count: int) -> Outcome:
@@ -120,18 +159,17 @@ def _flipped(seed: int, unit: int, count: int) -> Outcome:
     fates: Counter[str] = Counter()
     faults = []
     for _ in range(count):
-        with _one_bit_flipped(cache.folder, random) as where:
+        with _one_bit_flipped(cache.read, random) as where:
             fate, told = _fate(cache)
         fates[fate] += 1
-        if fate in ("used", "blocked"):
+        if fate != REMADE:
             faults.append(f"{where}: {fate}{told}")
     return {"what": what, "fates": dict(fates), "faults": faults[:5]}
 
 
 @contextlib.contextmanager
-def _one_bit_flipped(folder: Path, random: np.random.Generator) -> Iterator[str]:
-    """Flip a bit of a file of a cache; half of the flips are in its first or last kilobyte."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.stat().st_size)
+def _one_bit_flipped(files: Sequence[Path], random: np.random.Generator) -> Iterator[str]:
+    """Flip a bit of a file; half of the flips are in its first or last kilobyte."""
     path = files[int(random.integers(len(files)))]
     data = path.read_bytes()
     near = min(len(data), 1024)
@@ -149,81 +187,13 @@ def _one_bit_flipped(folder: Path, random: np.random.Generator) -> Iterator[str]
 
 
 def _fate(cache: Cache) -> tuple[str, str]:
+    _said.clear()
     try:
         found, made = cache.ask()
     except Exception as error:
         return "blocked", f" by {type(error).__name__}: {error}"
     if found != cache.right:
         return "used", ""
-    return ("remade" if made else "without effect"), ""
-
-
-def _features(folder: Path) -> tuple[Path, Callable[[], tuple[bytes, bool]]]:
-    """Fill the cache of features of a small transformer with random weights."""
-    from he_compare.common.backbones.features import FeatureExtractor, cached_features
-    from he_compare.common.clock import Clock
-    from he_compare.common.contracts import RunContext, RunSettings
-    from he_compare.common.run.kept_artefacts import ArtefactFolder
-    from he_compare.common.types import ImageBatch, Side
-
-    name = "deit_tiny_patch16_224"
-    artefacts = ArtefactFolder(folder / "artefacts")
-    settings = RunSettings(SIZE, name, "untrained", 1, 8, 1e-3, 1, 8)
-    context = RunContext(
-        seed=0,
-        settings=settings,
-        clock=Clock(Side.CLIENT),
-        artefacts=artefacts,
-        cache_dir=folder,
-        key_file=folder / "client.key",
-        start_server=_no_server,
-        progress=lambda what, done, total: None,
-    )
-    extractor = FeatureExtractor(name, SIZE, "untrained", 0, threads=1)
-    ids = tuple(map(str, range(IMAGES)))
-    images = np.random.default_rng(0).integers(0, 256, (IMAGES, SIZE, SIZE, 3), dtype=np.uint8)
-    batch = ImageBatch(ids=ids, images=images, labels=np.arange(IMAGES) % 2, groups=ids)
-
-    def ask() -> tuple[bytes, bool]:
-        found = cached_features(batch, context, extractor)
-        context.warnings.clear()
-        return found.tobytes(), not artefacts.drain_reused()
-
-    return folder / "features", ask
-
-
-def _no_server(pipeline: str, public_material: bytes) -> Any:
-    raise AssertionError(f"{pipeline} started a server")
-
-
-def _images(folder: Path) -> tuple[Path, Callable[[], tuple[bytes, bool]]]:
-    """Fill the store of decoded images with a folder of pictures in two classes."""
-    from he_compare.common.datasets.folder import DATASET
-    from he_compare.common.datasets.stored.image_store import StoreWish, decoded_images
-    from he_compare.common.types import Split
-
-    invented_images(folder / "films", a_class=10)
-    dataset = DATASET.open(str(folder / "films"), None, "", 0)
-    chosen = {split: np.arange(len(dataset.index(split).ids)) for split in Split}
-
-    def ask() -> tuple[bytes, bool]:
-        found = decoded_images(dataset, chosen, StoreWish(folder / "cache", SIZE), looks=True)
-        parts = [found.pictures(dataset, split, chosen[split])[:].tobytes() for split in Split]
-        parts += [found.looks(split, chosen[split]).tobytes() for split in Split]
-        return b"".join(parts), not found.reused
-
-    return folder / "cache", ask
-
-
-def _artefacts(folder: Path) -> tuple[Path, Callable[[], tuple[bytes, bool]]]:
-    """Fill a folder of artefacts."""
-    from he_compare.common.run.kept_artefacts import ArtefactFolder
-
-    store = ArtefactFolder(folder / "artefacts")
-    data = np.random.default_rng(2).bytes(5000)
-
-    def ask() -> tuple[bytes, bool]:
-        found = store.get_or_make("weights", {"a": 1}, lambda: data)
-        return found, not store.drain_reused()
-
-    return folder / "artefacts", ask
+    if not made:
+        return "not seen", ""
+    return (REMADE if _said else "silent"), ""

@@ -1,13 +1,12 @@
 """A part of the soak, tried unit by unit; what is done is kept, so that a stopped soak goes on.
 
-A unit is one kill, one edit, some hundred messages. What it does follows from the seed and its
-number alone. Each outcome is a line of JSON in ``FOLDER/state/PART.jsonl``, whose first line holds
-the seed and the settings that the outcomes are of.
+A unit is one kill, one edit, some thousand messages. What it does follows from the seed and its
+number alone. Outcomes are kept in a ``Ledger``, with the digest of the code that they are of: those
+of other code are not counted, unless that is asked for and then said.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from abc import ABC, abstractmethod
@@ -15,26 +14,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from tools.soak.figures import Report
+from tools.soak.ledger import KeptOutcome, Ledger, Outcome
 
-Outcome: TypeAlias = dict[str, Any]
-STATE = "state"
 EVERY_SECONDS = 15.0
-
-
-class Stopped(Exception):
-    """The soak cannot go on; the text says why and what to do."""
 
 
 class Part(ABC):
     """Something that is tried many times.
 
-    ``bears_company``: whether units may be tried beside each other, ``at_once`` of them.
+    ``bears_company``: whether units may be tried beside each other, ``at_once`` of them. ``code``:
+    the digest of the code that is tried; what is made by other code is made anew.
     """
 
     name: str
+    code = ""
     at_once = 1
     bears_company = False
 
@@ -49,7 +45,10 @@ class Part(ABC):
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """What the outcomes depend on besides the seed: kept ones are of the same, or refused."""
+        """What the outcomes depend on besides the seed; asked after ``prepare``.
+
+        Kept ones are of the same, or refused.
+        """
         return {}
 
     def prepare(self) -> None:
@@ -69,80 +68,63 @@ class Part(ABC):
 
 
 @dataclass(frozen=True)
-class Ledger:
-    """The kept outcomes of a part."""
+class Tried:
+    """What a part came to. ``left``: units that were not done because the time was over.
 
-    path: Path
-    heading: Mapping[str, Any]
+    ``carried``: units that were done by other code, and are counted.
+    """
 
-    def read(self) -> dict[int, Outcome]:
-        """Return the outcomes by unit; a torn last line is left out.
-
-        Raises Stopped where they are of another seed or other settings.
-        """
-        if not self.path.is_file():
-            return {}
-        values = list(_whole_lines(self.path))
-        if not values or values[0] != json.loads(json.dumps(self.heading)):
-            raise Stopped(
-                f"{self.path} holds outcomes of another seed or other settings "
-                f"({values[0] if values else 'unreadable'}): name another folder with --out"
-            )
-        return {int(one["unit"]): one["outcome"] for one in values[1:]}
-
-    def begin(self, kept: Mapping[int, Outcome]) -> None:
-        """Write the file anew with what is kept, so that no torn line stays in it."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        lines = [self.heading, *({"unit": unit, "outcome": one} for unit, one in kept.items())]
-        beside = self.path.with_suffix(".new")
-        beside.write_text("".join(json.dumps(line) + "\n" for line in lines))
-        beside.replace(self.path)
-
-    def add(self, unit: int, outcome: Outcome) -> None:
-        """Append an outcome."""
-        with self.path.open("a") as stream:
-            stream.write(json.dumps({"unit": unit, "outcome": outcome}) + "\n")
-
-
-def _whole_lines(path: Path) -> Iterator[Any]:
-    for line in path.read_text().splitlines():
-        try:
-            yield json.loads(line)
-        except ValueError:
-            return
+    name: str
+    report: Report
+    left: int
+    carried: int = 0
 
 
 @dataclass(frozen=True)
-class Tried:
-    """What a part came to. ``left``: units that were not done because the time was over."""
+class Conditions:
+    """Under which all parts are tried. ``code``: the digest of what is tried.
 
-    report: Report
-    left: int
-
-
-def go_through(part: Part, state: Path, deadline: float, jobs: int = 1) -> Tried:
-    """Try all units of a part that are not done yet, until ``deadline`` (``time.monotonic``).
-
-    ``jobs``: how many beside each other, where the part bears it.
+    ``deadline``: of ``time.monotonic``; ``jobs``: how many units beside each other, where the part
+    bears it; ``carry_over``: count outcomes of other code as well.
     """
-    part.at_once = jobs if part.bears_company else 1
-    ledger = Ledger(
-        state / f"{part.name}.jsonl", {"seed": part.seed, "settings": dict(part.settings)}
-    )
-    done = ledger.read()
+
+    state: Path
+    code: str
+    deadline: float
+    jobs: int = 1
+    carry_over: bool = False
+
+
+def go_through(part: Part, under: Conditions) -> Tried:
+    """Try all units of a part that are not done yet, until the deadline."""
+    part.at_once = under.jobs if part.bears_company else 1
+    part.code = under.code
     try:
         part.prepare()
-        wanted = range(part.units)
-        done = {unit: one for unit, one in done.items() if unit in wanted}
-        ledger.begin(done)
-        progress = _Progress(part.name, len(wanted), len(done))
-        for unit, outcome in _outcomes(part, [u for u in wanted if u not in done], deadline):
-            ledger.add(unit, outcome)
-            done[unit] = outcome
-            progress.told(len(done))
-        return Tried(part.report([done[unit] for unit in sorted(done)]), len(wanted) - len(done))
+        heading = {"seed": part.seed, "settings": dict(part.settings)}
+        ledger = Ledger(under.state / f"{part.name}.jsonl", heading, under.code)
+        kept, others = ledger.take(carry_over=under.carry_over)
+        if others:
+            _tell(part.name, others)
+        ledger.begin(kept)
+        return _tried(part, ledger, kept, under)
     finally:
         part.close()
+
+
+def _tried(part: Part, ledger: Ledger, kept: Mapping[int, KeptOutcome], under: Conditions) -> Tried:
+    """Try what is not kept; return what everything came to."""
+    wanted = range(part.units)
+    carried = sum(one.code != under.code for unit, one in kept.items() if unit in wanted)
+    done = {unit: one.outcome for unit, one in kept.items() if unit in wanted}
+    progress = _Progress(part.name, len(wanted), len(done), carried)
+    left = [unit for unit in wanted if unit not in done]
+    for unit, outcome in _outcomes(part, left, under.deadline):
+        ledger.add(unit, outcome)
+        done[unit] = outcome
+        progress.told(len(done))
+    report = part.report([done[unit] for unit in sorted(done)])
+    return Tried(part.name, report, len(wanted) - len(done), carried)
 
 
 def _outcomes(part: Part, units: Sequence[int], deadline: float) -> Iterator[tuple[int, Outcome]]:
@@ -166,11 +148,12 @@ def _outcomes(part: Part, units: Sequence[int], deadline: float) -> Iterator[tup
 class _Progress:
     """Lines on stderr, not too many."""
 
-    def __init__(self, name: str, units: int, done: int) -> None:
+    def __init__(self, name: str, units: int, done: int, carried: int) -> None:
         self._name, self._units, self._before = name, units, done
         self._start = self._told = time.monotonic()
         kept = f", {done:,} kept from before" if done else ""
-        self._say(f"{units:,} units{kept}")
+        kept += f", {carried:,} of them by other code" if carried else ""
+        _tell(name, f"{units:,} units{kept}")
 
     def told(self, done: int) -> None:
         """Say how far it is, every now and then."""
@@ -180,7 +163,9 @@ class _Progress:
         self._told = now
         each = (now - self._start) / max(done - self._before, 1)
         rest = f", about {each * (self._units - done) / 60:.0f} min left"
-        self._say(f"{done:,} of {self._units:,}" + (rest if done < self._units else ", done"))
+        more = rest if done < self._units else ", done"
+        _tell(self._name, f"{done:,} of {self._units:,}{more}")
 
-    def _say(self, text: str) -> None:
-        print(f"{self._name}: {text}", file=sys.stderr, flush=True)
+
+def _tell(name: str, text: str) -> None:
+    print(f"{name}: {text}", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""Crashes before file operations of run, encrypt, decrypt, rotate and report; then the same again.
+"""Crashes before file operations of commands that write; then the same command again.
 
 Which operations there are, and what has to hold after a crash before one of them, is said in
 ``crashpoints``; here all of them are gone through, or as many as are asked for.
@@ -6,19 +6,21 @@ Which operations there are, and what has to hold after a crash before one of the
 
 from __future__ import annotations
 
-import os
+import json
+import queue
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tools.soak.campaign import Outcome, Part
-from tools.soak.crashpoints import COMMANDS, count_points, crash_before
+from tools.soak.campaign import Part
+from tools.soak.crash_commands import COMMANDS
+from tools.soak.crashpoints import CrashPlace
 from tools.soak.figures import Line, Report, all_of, counted, no_more_than
-from tools.soak.room import Room, left_after, pids_below
+from tools.soak.ledger import SHORT, Outcome
+from tools.soak.room import Room
 
 # How a line of what is wrong begins, and what it counts as.
 WRONG = ("lost", "redone", "doubled", "left", "blocked")
@@ -28,6 +30,7 @@ class Crashes(Part):
     """One unit: one command killed before one of its file operations."""
 
     name = "crashes"
+    bears_company = True
 
     def __init__(self, folder: Path, seed: int, count: int | None) -> None:
         """``count``: how many points in all, spread over the commands; None for all there are."""
@@ -35,6 +38,8 @@ class Crashes(Part):
         self.count = count
         self._points: list[tuple[str, int]] = []
         self._of: dict[str, int] = {}
+        self._free: queue.SimpleQueue[CrashPlace] = queue.SimpleQueue()
+        self._places: list[CrashPlace] = []
 
     @property
     def units(self) -> int:
@@ -42,50 +47,66 @@ class Crashes(Part):
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        return {"count": self.count}
+        return {"count": self.count, "points": self._of}
 
     def prepare(self) -> None:
-        """Count the operations of every command, and choose."""
+        """Count the operations of every command, once, and choose."""
         super().prepare()
-        self.room = Room(self.folder / "room", self.folder / "cache")
-        self.place = self.folder / "states"
-        self.place.mkdir(exist_ok=True)
-        with self._in_room():
-            self._of = {one: count_points(one, self.place) for one in COMMANDS}
+        room = Room(self.folder / "room", self.folder / "cache")
+        states = self.folder / f"states-{self.code[:SHORT]}"
+        for number in range(self.at_once):
+            place = CrashPlace(self.folder / f"place-{number}", states, room.environment)
+            self._places.append(place)
+            self._free.put(place)
+        counts = states / "points.json"
+        if not counts.is_file():
+            found = {one: self._places[0].count(one) for one in COMMANDS}
+            counts.write_text(json.dumps(found))
+        self._of = json.loads(counts.read_text())
         self._points = chosen(self._of, self.count, np.random.default_rng([self.seed, 8]))
 
     def try_one(self, unit: int) -> Outcome:
         """Kill one command before one operation, and repeat it."""
         command, point = self._points[unit]
-        own = pids_below()
-        with self._in_room():
-            problems = list(crash_before(command, point, self.place))
-        problems += [f"left: running: {one}" for one in left_after(5.0, own)]
-        return {"command": command, "point": point, "problems": problems}
-
-    @contextmanager
-    def _in_room(self) -> Iterator[None]:
-        """Let what is started now have the caches and temporary files of the room."""
-        before = dict(os.environ)
-        os.environ.update(self.room.environment)
+        place = self._free.get()
         try:
-            yield
+            found = place.crash(command, point)
         finally:
-            os.environ.clear()
-            os.environ.update(before)
+            self._free.put(place)
+        return {
+            "command": command,
+            "point": point,
+            "reached": found.reached,
+            "problems": list(found.problems),
+        }
+
+    def close(self) -> None:
+        """End the processes that fork commands."""
+        for place in self._places:
+            place.close()
 
     def report(self, outcomes: Sequence[Outcome]) -> Report:
-        """Return a line per command, and the figures of all."""
+        """Return a line per command, and the figures of all.
+
+        A kill that did not come, because the command had ended before, counts for nothing.
+        """
+        killed = [one for one in outcomes if one["reached"]]
         lines = []
         for command in COMMANDS:
-            mine = [one for one in outcomes if one["command"] == command]
+            mine = [one for one in killed if one["command"] == command]
+            missed = sum(not one["reached"] for one in outcomes if one["command"] == command)
             good = sum(not one["problems"] for one in mine)
             wrong = counted(_wrong(mine))
             what = f"`{command}` killed before a file operation (of {self._of[command]})"
-            lines.append(Line(what, len(mine), f"{good} heal" + (f"; {wrong}" if wrong else "")))
-        total, n = _wrong(outcomes), len(outcomes)
-        resumed = n - sum(any(_kind(p) == "blocked" for p in one["problems"]) for one in outcomes)
-        figures = [all_of("crashes before file operations after which all goes on", n, resumed)]
+            result = f"{good} heal" + (f"; {wrong}" if wrong else "")
+            result += f"; {missed} more not reached" if missed else ""
+            lines.append(Line(what, len(mine), result))
+        total, n = _wrong(outcomes), len(killed)
+        resumed = n - sum(any(_kind(p) == "blocked" for p in one["problems"]) for one in killed)
+        figures = [
+            all_of("crashes: operations reached and killed before", len(outcomes), n),
+            all_of("crashes before file operations after which all goes on", n, resumed),
+        ]
         figures += [no_more_than(f"crashes: {what}", 0, total[what]) for what in WRONG[:-1]]
         faults = [
             f"{one['command']}, operation {one['point']}: {line}"

@@ -1,10 +1,14 @@
-"""Many `compare run` that start at the same moment: ``python -m tools.soak.crowd COUNT -- WORDS``.
+"""Many `compare run` in one folder: ``python -m tools.soak.crowd HOW COUNT -- WORDS``.
 
 The command is loaded once and the process then forks, so that so many of them fit into memory and
-really begin together. Each is a process of its own from there on. Standard output gets one line of
-JSON per process: its exit code and its last line. The one that has the folder is held (SIGSTOP) as
-soon as another one names it, until all others have ended: on few cores the run might end before the
-last of them has come so far, which would then find a finished run.
+really begin together. Each is a process of its own from there on. The one that has the folder is
+held (SIGSTOP) as soon as another one names it, until all others have ended: on few cores the run
+might end before the last of them has come so far, which would then find a finished run.
+
+``HOW``: ``together``: all begin at once, the one that is held goes on when all others have ended.
+``kill``: then it is killed instead, and as many begin again. ``end``: it goes on, and as many begin
+one after the other until it has ended; then one more. Standard output gets one line of JSON per
+process: its wave from 1, its exit code and its last line.
 """
 
 from __future__ import annotations
@@ -19,8 +23,11 @@ import tempfile
 import time
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+TOGETHER, KILL, END = "together", "kill", "end"
 # What the command loads before it claims the folder; it would load it in every process else.
 LOADED = (
     "torch",
@@ -33,30 +40,80 @@ LOADED = (
     "he_compare.comparisons.auditing.audit",
     "he_compare.reports",
 )
-MOST_SECONDS = 3000.0
+MOST_SECONDS, EACH_SECONDS = 3000.0, 0.25
 OWNER = re.compile(r"process (\d+)")
 
 
-def start_together(count: int, words: Sequence[str], folder: Path) -> dict[int, Path]:
-    """Fork ``count`` processes that run the command at the same moment; return their outputs."""
-    for name in LOADED:
-        importlib.import_module(name)
-    ready, go = os.pipe()
-    outputs = {}
-    for number in range(count):
-        output = folder / f"{number}.txt"
-        pid = os.fork()
-        if pid == 0:
-            os.close(go)
-            _be_the_command(words, output, ready)
-        outputs[pid] = output
-    os.close(ready)
-    os.close(go)  # all that wait read the end of the file now
-    return outputs
+@dataclass(frozen=True)
+class Start:
+    """What became of a process. ``wave``: in which it began; ``code``: its exit code."""
+
+    wave: int
+    code: int
+    last: str
 
 
-def _be_the_command(words: Sequence[str], output: Path, ready: int) -> None:
-    """Wait for the start, run the command and end. Never returns."""
+class Crowd:
+    """Processes that run one command. ``folder``: for what they print."""
+
+    def __init__(self, words: Sequence[str], folder: Path) -> None:
+        self._words, self._folder = words, folder
+        self._end = time.monotonic() + MOST_SECONDS
+        self._outputs: dict[int, Path] = {}
+        self._waves: dict[int, int] = {}
+        self.running: set[int] = set()
+        self.ended: list[Start] = []
+
+    def begin(self, wave: int, count: int, apart: float = 0.0) -> None:
+        """Fork so many; they begin at the same moment, or so many seconds after each other."""
+        ready, go = os.pipe()
+        for number in range(count):
+            output = self._folder / f"{wave}-{number}.txt"
+            pid = os.fork()
+            if pid == 0:
+                os.close(go)
+                os.read(ready, 1)
+                time.sleep(number * apart)
+                _be_the_command(self._words, output)
+            self._outputs[pid], self._waves[pid] = output, wave
+            self.running.add(pid)
+        os.close(ready)
+        os.close(go)  # all that wait read the end of the file now
+
+    def wait_for_others(self) -> int:
+        """Hold the process that others name, and wait for them; return it, 0 where none is left."""
+        held = 0
+        while self.running and self.running != {held}:
+            ended = self._one_ended()
+            owner = OWNER.search(ended.last) if ended else None
+            if not held and owner and int(owner[1]) in self.running:
+                held = int(owner[1])
+                os.kill(held, signal.SIGSTOP)
+        return held if self.running else 0
+
+    def wait_for_all(self) -> None:
+        """Wait until all have ended."""
+        while self.running:
+            self._one_ended()
+
+    def _one_ended(self) -> Start | None:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if not pid:
+            if time.monotonic() > self._end:
+                for one in self.running:
+                    os.kill(one, signal.SIGKILL)
+            time.sleep(0.02)
+            return None
+        if pid not in self.running:
+            return None
+        self.running.discard(pid)
+        code, last = os.waitstatus_to_exitcode(status), _last_line(self._outputs[pid])
+        self.ended.append(Start(self._waves[pid], code, last))
+        return self.ended[-1]
+
+
+def _be_the_command(words: Sequence[str], output: Path) -> None:
+    """Run the command and end. Never returns."""
     code = 1
     try:
         os.setsid()
@@ -66,7 +123,6 @@ def _be_the_command(words: Sequence[str], output: Path, ready: int) -> None:
             os.dup2(source, target)
         from he_compare.comparisons.cli import app
 
-        os.read(ready, 1)
         sys.argv = ["compare", *words]
         app.main()
     except SystemExit as stop:
@@ -79,43 +135,41 @@ def _be_the_command(words: Sequence[str], output: Path, ready: int) -> None:
         os._exit(code)
 
 
-def wait_for_all(outputs: dict[int, Path]) -> list[tuple[int, str]]:
-    """Wait; hold the process that others name as the owner until they have all ended."""
-    running, ended, held = set(outputs), [], 0
-    end = time.monotonic() + MOST_SECONDS
-    while running:
-        pid, status = os.waitpid(-1, os.WNOHANG)
-        if not pid:
-            if time.monotonic() > end:
-                for one in running:
-                    os.kill(one, signal.SIGKILL)
-            time.sleep(0.02)
-            continue
-        if pid not in running:
-            continue
-        running.discard(pid)
-        last = _last_line(outputs[pid])
-        ended.append((os.waitstatus_to_exitcode(status), last))
-        owner = OWNER.search(last)
-        if not held and owner and int(owner[1]) in running and len(running) > 1:
-            held = int(owner[1])
-            os.kill(held, signal.SIGSTOP)
-        if held and running == {held}:
-            os.kill(held, signal.SIGCONT)
-    return ended
-
-
 def _last_line(path: Path) -> str:
-    lines = [one for one in path.read_text(errors="replace").splitlines() if one.strip()]
+    text = path.read_text(errors="replace") if path.is_file() else ""
+    lines = [one for one in text.splitlines() if one.strip()]
     return lines[-1] if lines else ""
+
+
+def crowd(how: str, count: int, words: Sequence[str], folder: Path) -> list[Start]:
+    """Start, hold, end and kill them; return what became of each."""
+    for name in LOADED:
+        importlib.import_module(name)
+    made = Crowd(words, folder)
+    made.begin(1, count)
+    held = made.wait_for_others()
+    if how == KILL and held:
+        os.kill(held, signal.SIGKILL)
+        made.wait_for_all()
+        made.begin(2, count)
+        held = made.wait_for_others()
+    if held:
+        with suppress(ProcessLookupError):
+            os.kill(held, signal.SIGCONT)
+    if how == END:
+        made.begin(2, count, EACH_SECONDS)
+        made.wait_for_all()
+        made.begin(3, 1)
+    made.wait_for_all()
+    return made.ended
 
 
 def main() -> None:
     """Start them, wait for them, and print what became of each."""
-    count, words = int(sys.argv[1]), sys.argv[3:]
+    how, count, words = sys.argv[1], int(sys.argv[2]), sys.argv[4:]
     with tempfile.TemporaryDirectory() as folder:
-        for code, last in wait_for_all(start_together(count, words, Path(folder))):
-            print(json.dumps({"code": code, "last": last}), flush=True)
+        for one in crowd(how, count, words, Path(folder)):
+            print(json.dumps(asdict(one)), flush=True)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from tools.soak.aftermath import Aftermath
-from tools.soak.campaign import Outcome
 from tools.soak.figures import Figure, Line, Report, all_of, counted, no_more_than
+from tools.soak.ledger import Outcome
 
 COUNTED = ("lost", "redone", "doubled", "orphans", "left")
 
@@ -20,6 +20,7 @@ def report_of(outcomes: Sequence[Outcome], how: str, name: str) -> Report:
         lines.append(Line(f"{who}, {how}", count, _result(mine)))
     n, total = len(outcomes), _totals(outcomes)
     figures: list[Figure] = [
+        all_of(f"{name} that came in time", n, sum(one["hit"] for one in outcomes)),
         all_of(
             f"{name} after which the same command gave the same", n, sum(map(is_same, outcomes))
         ),

@@ -45,8 +45,9 @@ def no_more_than(what: str, most: int, found: int) -> Figure:
 
 
 def all_of(what: str, wanted: int, found: int) -> Figure:
-    """Return the figure of something that must be so every time."""
-    return Figure(what, f"{wanted:,} of {wanted:,}", f"{found:,} of {wanted:,}", found == wanted)
+    """Return the figure of something that must be so every time, and at least once."""
+    held = found == wanted > 0
+    return Figure(what, f"{wanted:,} of {wanted:,}", f"{found:,} of {wanted:,}", held)
 
 
 def counted(counts: Counter[str]) -> str:

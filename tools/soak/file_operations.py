@@ -1,25 +1,23 @@
-"""A `compare` command that kills itself before its k-th file operation, and the list of them.
+"""The file operations of a process, which are counted, and before one of which it kills itself.
 
-``python -m tools.soak.file_operations --under FOLDER [--at K] [--log FILE] -- ARGUMENTS`` runs
-`compare ARGUMENTS` in this process. Counted are operations that change something below one of the
-folders: opening for writing, renaming, linking, deleting, making and removing folders, changing
-modes and sizes, locking, and fsync. Before the k-th of them the process sends itself SIGKILL.
-Processes that it starts are not counted and not killed.
+Counted are operations that change something below one of some folders: opening for writing,
+renaming, linking, deleting, making and removing folders, changing modes and sizes, locking, and
+fsync. Before the k-th of them the process sends itself SIGKILL. Processes that it starts are not
+counted and not killed.
 
 Opening and the like are told by audit events (PEP 578). fsync raises none: it is wrapped.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 # Of each event: the arguments that name what is changed. Those of directories are descriptors.
 CHANGES: dict[str, tuple[int, ...]] = {
@@ -69,7 +67,7 @@ class FileOperations:
             self.before("os.fsync", (descriptor,))
             sync(descriptor)
 
-        os.fsync = counted_fsync
+        os.fsync = counted_fsync  # type: ignore[assignment]
         sys.addaudithook(self.before)
 
     def before(self, event: str, arguments: tuple[Any, ...]) -> None:
@@ -137,41 +135,3 @@ def _of_descriptor(descriptor: int) -> str:
         return str(Path(f"/proc/self/fd/{descriptor}").readlink()).removesuffix(" (deleted)")
     except OSError:
         return ""
-
-
-def command_of(
-    arguments: Sequence[str], folders: Sequence[Path], *, at: int = 0, log: Path | None = None
-) -> list[str]:
-    """Return the words of the process that runs `compare ARGUMENTS` and counts below folders."""
-    words = [sys.executable, "-m", "tools.soak.file_operations"]
-    words += [word for one in folders for word in ("--under", str(one))]
-    words += ["--at", str(at)] if at else []
-    words += ["--log", str(log)] if log is not None else []
-    return [*words, "--", *arguments]
-
-
-def main() -> NoReturn:
-    """Run `compare` in this process, counted."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--under", action="append", required=True, metavar="FOLDER")
-    parser.add_argument("--at", type=int, default=0)
-    parser.add_argument("--log", type=Path)
-    parser.add_argument("arguments", nargs="*")
-    asked = parser.parse_args()
-    door = _door()
-    folders = tuple(os.path.realpath(one) for one in asked.under)
-    log = os.open(asked.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600) if asked.log else -1
-    sys.argv = ["compare", *asked.arguments]
-    FileOperations(folders, asked.at, log).arm()
-    door()
-    raise AssertionError("the command ends the process")
-
-
-def _door() -> Callable[[], NoReturn]:
-    from he_compare.comparisons.cli import app
-
-    return app.main
-
-
-if __name__ == "__main__":
-    main()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -132,8 +133,8 @@ def _deep(good: bytes, random: Random, others: Sequence[bytes]) -> bytes:
 
 
 def _null_metadata(good: bytes, random: Random, others: Sequence[bytes]) -> bytes:
-    value = [None, [], "text", 7, {"a": None}, {"a": {}}][int(random.integers(6))]
-    text = json.dumps({"__metadata__": value}).encode()
+    values: list[Any] = [None, [], "text", 7, {"a": None}, {"a": {}}]
+    text = json.dumps({"__metadata__": values[int(random.integers(len(values)))]}).encode()
     return struct.pack("<Q", len(text)) + text
 
 

@@ -14,6 +14,7 @@ import warnings
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -113,14 +114,17 @@ def _within_array(
 
 def inner_parts(messages: Sequence[bytes]) -> list[bytes]:
     """Return the arrays of packed messages, as bytes: what can be mixed into one of them."""
-    parts = []
-    for message in messages[:4]:
-        try:
-            arrays, _ = unpack(message)
-        except MessageError:
-            continue
-        parts += [array.tobytes() for array in arrays.values()]
-    return parts
+    return [part for message in messages[:4] for part in _arrays_of(message)]
+
+
+@lru_cache(maxsize=64)
+def _arrays_of(message: bytes) -> tuple[bytes, ...]:
+    """Return the arrays of a message, none where it is not packed: it is the same each time."""
+    try:
+        arrays, _ = unpack(message)
+    except MessageError:
+        return ()
+    return tuple(array.tobytes() for array in arrays.values())
 
 
 class JsonLayer(Layer):

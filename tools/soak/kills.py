@@ -1,39 +1,37 @@
 """Kills at random moments of small runs, and signals; then the same command until it ends.
 
-A try is one run of three cheap pipelines in which one process ends at a moment that the seed draws:
-the driver, the server's front, its child, a Dask worker, a scheduler, or `compare host`. Then the
-same command is repeated until it ends by itself. An exact answer is wanted of pipelines whose keys
-are kept in a file; of CKKS the predicted classes have to be equal (see ``aftermath``).
+A try is one run in which one process ends at a moment that the seed draws: the driver, the server's
+front, its child, a Dask worker, a scheduler, or `compare host`. Then the same command is repeated
+until it ends by itself. An exact answer is wanted of pipelines whose keys are kept in a file; of
+CKKS the predicted classes have to be equal (see ``aftermath``). A try after which the victim was
+not killed, or everything was finished before, counts for nothing: it is made again, earlier.
+
+Light runs and heavy ones are disturbed in turn. Each lane has caches and keys of its own, and is a
+process that adopts what loses its parent there: tries beside each other do not see each other.
 """
 
 from __future__ import annotations
 
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tools.soak.aftermath import (
-    Aftermath,
-    compare_runs,
-    files_left,
-    finished_lines,
-    kinds_of_files,
-)
-from tools.soak.campaign import Outcome, Part, Stopped
+from tools.soak.aftermath import kinds_of_files
+from tools.soak.campaign import Part
 from tools.soak.cluster import certificates
 from tools.soak.disturbed_runs import report_of
+from tools.soak.disturbing import Lane, Undisturbed, disturbed, enter_lane
 from tools.soak.figures import Report
 from tools.soak.invented import SMALL, invented_images
-from tools.soak.places import ALONE, HOST, SCHEDULER, WORKERS, Place, Where, hosts_can_be_run
-from tools.soak.room import Room, left_after, pids_below
-from tools.soak.victims import Disturbance, Victim, strike
+from tools.soak.ledger import Outcome, Stopped
+from tools.soak.places import ALONE, HOST, SCHEDULER, WORKERS, Where, hosts_can_be_run
+from tools.soak.victims import Disturbance, Victim
 
 # Who dies in turn, and where; a run of --workers 2 has its scheduler in the driver.
 TURNS: tuple[tuple[Where, Victim], ...] = (
@@ -57,31 +55,36 @@ SIGNAL_TURNS: tuple[tuple[Where, str], ...] = (
     (ALONE, "SIGHUP"),
     (WORKERS, "SIGINT"),
 )
-EXIT_CODES = {"SIGTERM": 143, "SIGINT": 130, "SIGHUP": 129}
-# After a run that had ended before its kill: runs vary, the next one may be faster still.
-FASTER, MOST_MISSES = 0.85, 4
-RUN_SECONDS, MOST_RESUMES, ORPHAN_SECONDS = 900.0, 3, 5.0
-RUN = (
-    *("run", *SMALL, "--no-audit", "--format", "md"),
-    *("--pipeline", "plaintext[model=logistic]"),
-    *("--pipeline", "block-scramble[cipher=vit_block,mode=adapted]"),
-    *("--pipeline", "fhe-head"),
-)
+_COMMON = ("run", *SMALL, "--no-audit", "--format", "md")
+# What is run: light ones twice as often as heavy ones.
+RUNS: Mapping[str, tuple[str, ...]] = {
+    "light": (
+        *_COMMON,
+        *("--pipeline", "plaintext[model=logistic]"),
+        *("--pipeline", "fhe-head"),
+    ),
+    "heavy": (
+        *_COMMON,
+        *("--pipeline", "plaintext[model=logistic]"),
+        *("--pipeline", "block-scramble[cipher=vit_block,mode=adapted]"),
+        *("--pipeline", "fhe-head"),
+    ),
+}
+RUN_TURNS = ("light", "heavy", "light")
 
 
 class Kills(Part):
     """SIGKILL of every kind of process, in turn."""
 
     name = "kills"
+    bears_company = True
     turns = TURNS
 
-    def __init__(self, folder: Path, seed: int, count: int, run: Sequence[str] = RUN) -> None:
-        """``count``: how many; ``run``: the command's words without its places."""
+    def __init__(self, folder: Path, seed: int, count: int) -> None:
+        """``count``: how many."""
         super().__init__(folder, seed)
-        self.count, self.run = count, tuple(run)
-        # Of a run: by where it runs, and whether nothing is cached.
-        self.seconds: dict[tuple[Where, bool], float] = {}
-        self._known: set[str] = set()
+        self.count = count
+        self._undisturbed: dict[str, Undisturbed] = {}
 
     @property
     def units(self) -> int:
@@ -89,23 +92,42 @@ class Kills(Part):
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        return {"run": list(self.run), "hosts": hosts_can_be_run()}
+        return {"runs": RUNS, "hosts": hosts_can_be_run()}
+
+    @property
+    def seconds(self) -> float:
+        """What a light run took that nobody disturbed, with what it needs cached."""
+        return self._undisturbed[RUN_TURNS[0]].seconds[ALONE, False]
 
     def prepare(self) -> None:
-        """Run once without disturbance, with empty caches and then with full ones."""
+        """Run each without disturbance, with empty caches and then with full ones; make lanes."""
         super().prepare()
-        certificates(self.folder)
-        for name in ("cold", "undisturbed", "cache", "room-undisturbed"):  # of a soak before
-            shutil.rmtree(self.folder / name, ignore_errors=True)
-        room = self._room("undisturbed", cold=False)
-        for name, cold in (("cold", True), ("undisturbed", False)):
-            begin = time.monotonic()
-            with Place(room, self.folder, ALONE) as place:
-                ended, told = _ended(self._start(room, place, self.folder / name), self._log(room))
-            if ended != 0:
-                raise Stopped(f"the run that nobody disturbs ended with {ended}: {told}")
-            self.seconds[ALONE, cold] = time.monotonic() - begin
-        self._known = kinds_of_files(self.folder / "undisturbed", *self._beside(room))
+        first = Lane(self.folder / "lane-undisturbed")
+        shutil.rmtree(first.folder, ignore_errors=True)  # of a soak before
+        first.folder.mkdir()
+        certificates(first.folder)
+        images = invented_images(self.folder / "images")
+        for name, words in RUNS.items():
+            self._undisturbed[name] = _undisturbed(first, name, (*words, *images))
+        # Keys and temporary files of a lane are those of all its runs.
+        known = frozenset().union(*(one.known for one in self._undisturbed.values()))
+        for name, one in self._undisturbed.items():
+            self._undisturbed[name] = replace(one, known=known)
+        for number in range(self.at_once):
+            lane = self.folder / f"lane-{number}"
+            shutil.rmtree(lane, ignore_errors=True)
+            lane.mkdir()
+            for path in first.folder.iterdir():
+                if path.is_file():
+                    shutil.copy2(path, lane)
+                elif path.name in ("cache", "keys"):
+                    shutil.copytree(path, lane / path.name)
+        self._pool = ProcessPoolExecutor(
+            self.at_once,
+            mp_context=get_context("spawn"),
+            initializer=enter_lane,
+            initargs=(self.folder, self.at_once),
+        )
 
     def disturbance(self, unit: int) -> Disturbance:
         """Return what is done in a unit."""
@@ -116,77 +138,36 @@ class Kills(Part):
         return Disturbance(where, victim, "SIGKILL", float(random.uniform(0.05, 0.95)), cold)
 
     def try_one(self, unit: int) -> Outcome:
-        """Disturb one run; again, earlier, where it had ended before."""
-        wanted = self.disturbance(unit)
-        share = wanted.share
-        for attempt in range(MOST_MISSES):
-            hit, found, resumes = self._disturbed(unit, attempt, wanted, share)
-            if hit:
-                break
-            share *= FASTER
-        else:
-            found.problems.append("nobody was disturbed: the run had ended before")
-        return {"what": wanted.words, "who": _who(wanted), "resumes": resumes} | found.as_json()
+        """Disturb one run, in a lane that is free."""
+        name = RUN_TURNS[unit // len(self.turns) % len(RUN_TURNS)]
+        of = self._undisturbed[name]
+        outcome, seen = self._pool.submit(
+            disturbed, self.seed, unit, self.disturbance(unit), of
+        ).result()
+        now = self._undisturbed[name]
+        self._undisturbed[name] = replace(now, seconds={**seen, **now.seconds})
+        return outcome
 
-    def _disturbed(
-        self, unit: int, attempt: int, wanted: Disturbance, share: float
-    ) -> tuple[bool, Aftermath, int]:
-        shutil.rmtree(self.folder / f"room-{unit}-{attempt}", ignore_errors=True)
-        room = self._room(f"{unit}-{attempt}", cold=wanted.cold)
-        out, found, resumes = room.folder / "run", Aftermath(), 0
-        random, own = np.random.default_rng([self.seed, 2, unit]), pids_below()
-        with Place(room, self.folder, wanted.where) as place:
-            begin = time.monotonic()
-            driver = self._start(room, place, out)
-            moment = share * self._expected(wanted)
-            hit = not _ends_within(driver, moment) and strike(driver, place, wanted, random)
-            ended, told = _ended(driver, self._log(room))
-            if not hit:
-                self.seconds[wanted.where, wanted.cold] = time.monotonic() - begin
-            before = finished_lines(out)
-            if wanted.signal != "SIGKILL" and hit:
-                found.problems += ended_well(wanted.signal, ended, told, begun=out.exists())
-            found.orphans += left_after(ORPHAN_SECONDS, own, place.pids)
-            place.mend()
-            while ended != 0 and resumes < MOST_RESUMES:
-                resumes += 1
-                ended, told = _ended(self._start(room, place, out), self._log(room))
-            if ended != 0:
-                found.problems.append(f"ended with {ended} after {resumes} repetitions: {told}")
-        found.orphans += left_after(ORPHAN_SECONDS, own)
-        if ended == 0:
-            compare_runs(self.folder / "undisturbed", before, out, found)
-        found.left += files_left(self._known, out, *self._beside(room), but=place.not_ours)
-        if found.good:
-            shutil.rmtree(room.folder)
-        return hit, found, resumes
-
-    def _expected(self, wanted: Disturbance) -> float:
-        usual = self.seconds[ALONE, wanted.cold]
-        return self.seconds.get((wanted.where, wanted.cold), usual)
-
-    def _room(self, name: str, *, cold: bool) -> Room:
-        folder = self.folder / f"room-{name}"
-        return Room(folder, folder / "cache" if cold else self.folder / "cache")
-
-    def _beside(self, room: Room) -> tuple[Path, ...]:
-        """What a run may leave files in besides its own folder. The key is shared by all tries."""
-        return (room.temporary, room.cache, self.folder / "keys")
-
-    def _log(self, room: Room) -> Path:
-        return room.folder / "log.txt"
-
-    def _start(self, room: Room, place: Place, out: Path) -> subprocess.Popen[bytes]:
-        key = self.folder / "keys" / "client.key"
-        key.parent.mkdir(exist_ok=True)
-        images = invented_images(self.folder / "images")
-        words = [*self.run, *images, "--out", str(out), "--key", str(key), *place.options()]
-        self._log(room).write_bytes(b"")
-        return room.start(words, self._log(room))
+    def close(self) -> None:
+        """End the processes that disturb."""
+        if hasattr(self, "_pool"):
+            self._pool.shutdown()
 
     def report(self, outcomes: Sequence[Outcome]) -> Report:
         """Return a line per kind of victim, and the figures."""
         return report_of(outcomes, "SIGKILL at a random moment", "kills")
+
+
+def _undisturbed(lane: Lane, name: str, words: tuple[str, ...]) -> Undisturbed:
+    """Run twice: what is cached is filled by the first one. Raises Stopped where one fails."""
+    seconds: dict[tuple[Where, bool], float] = {}
+    for cold in (True, False):
+        code, told, seconds[ALONE, cold] = lane.undisturbed(name, words)
+        if code != 0:
+            raise Stopped(f"the {name} run that nobody disturbs ended with {code}: {told}")
+    room = lane.room("undisturbed", name, cold=False)
+    known = frozenset(kinds_of_files(lane.folder / name, *lane.beside(room)))
+    return Undisturbed(name, lane.folder / name, words, seconds, known)
 
 
 class Signals(Kills):
@@ -203,47 +184,3 @@ class Signals(Kills):
     def report(self, outcomes: Sequence[Outcome]) -> Report:
         """Return a line per signal, and the figures."""
         return report_of(outcomes, "a signal at a random moment", "signals")
-
-
-def _who(wanted: Disturbance) -> str:
-    if wanted.signal != "SIGKILL":
-        return wanted.signal
-    return f"{wanted.victim}, {wanted.where}"
-
-
-def ended_well(name: str, code: int, told: str, *, begun: bool) -> list[str]:
-    """Return what is wrong with how a command ended after a signal that asked it to.
-
-    ``begun``: whether there was a run folder; before, Python itself may still be loading.
-    """
-    problems: list[str] = []
-    if not begun and code == -getattr(signal, name):
-        return problems
-    if code not in (EXIT_CODES[name], 0):  # 0: the signal came in the last moment
-        problems.append(f"ended with {code} instead of {EXIT_CODES[name]}")
-    if code != 0 and "run the same command again" not in told:
-        problems.append(f"does not say that the same command resumes: {told}")
-    return problems
-
-
-def _ends_within(driver: subprocess.Popen[bytes], seconds: float) -> bool:
-    """Wait; say whether the command ended meanwhile."""
-    try:
-        driver.wait(seconds)
-    except subprocess.TimeoutExpired:
-        return False
-    return True
-
-
-def _ended(driver: subprocess.Popen[bytes], log: Path) -> tuple[int, str]:
-    """Wait for a command; return its exit code and its last words. One that hangs is ended."""
-    try:
-        code = driver.wait(RUN_SECONDS)
-    except subprocess.TimeoutExpired:
-        driver.kill()
-        driver.wait()
-        return -int(signal.SIGALRM if sys.platform != "win32" else 1), "it did not end in time"
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    if any(line.startswith("Traceback") for line in lines):
-        return code, f"a traceback; {lines[-1]}"
-    return code, lines[-1] if lines else ""

@@ -1,40 +1,46 @@
 """Hostile messages to every server half, public material among them; one-bit flips of uploads.
 
 Most are sent within processes that hold a server half each, which spares HTTP; some go through the
-real service (``bombarded_service``). Every process and every message follows from the seed.
+real service (``bombarded_service``). Every process and every message follows from the seed. What is
+told in the end is counted once for each different message (``bombardment_report``).
 """
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from tools.soak.bombarded import FLIPS, FRAMES, PUBLIC, SERVICE, VERBS
+from tools.soak.bombarded import FLIPS, FRAMES, PUBLIC, SERVICE, SERVICE_FLIPS, VERBS
 from tools.soak.bombardment import Bombardment
-from tools.soak.campaign import Outcome, Part, Stopped
-from tools.soak.figures import Figure, Line, Report, counted, no_more_than
+from tools.soak.bombardment_report import report_of
+from tools.soak.campaign import Part
+from tools.soak.figures import Report
+from tools.soak.ledger import SHORT, Outcome, Stopped
 from tools.soak.room import Room
 from tools.soak.targets import Target, target_names
 
 IN_PROCESS, OVER_HTTP = "tools.soak.bombarded", "tools.soak.bombarded_service"
-# Of all messages: to be public material; through the real service, besides all others.
-PUBLIC_SHARE, FRAMES_SHARE, SERVICE_SHARE = 0.15, 0.05, 0.01
-CHUNKS = {VERBS: 1000, PUBLIC: 300, FRAMES: 5000, FLIPS: 1000, SERVICE: 100}
-TRIED = {
-    VERBS: " to its verbs",
-    PUBLIC: " as public material",
-    FRAMES: " as bodies of requests",
-    SERVICE: " through the service",
-    FLIPS: "",
+# Of all messages: to be bodies of requests; besides all others, through the real service.
+FRAMES_SHARE, SERVICE_SHARE = 0.05, 0.01
+# So many more are sent than are wanted: some are the same again.
+MARGIN = 1.03
+# The fewest of a use for a target: at all, and of all that are sent.
+FEWEST, FEWEST_SHARE = 4, 0.0003
+CHUNKS = {
+    VERBS: 20_000,
+    PUBLIC: 4000,
+    FRAMES: 100_000,
+    FLIPS: 25_000,
+    SERVICE: 2000,
+    SERVICE_FLIPS: 2000,
 }
 MAKING_SECONDS = 1800.0
-# A process that grew by more than this from its first messages to its last leaks.
-FLAT_TIMES, FLAT_BYTES = 1.25, 64 << 20
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,7 @@ class Messages(Part):
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        return {"count": self.count, "targets": self._names()}
+        return {"count": self.count, "targets": list(self.targets)}
 
     def _names(self) -> list[str]:
         """Return the server halves that are tried. Raises Stopped where one is not known here."""
@@ -85,7 +91,8 @@ class Messages(Part):
         place = self.folder.parent / "targets"
         self.room = Room(self.folder / "room", place / "cache")
         for name in self._names():
-            path = place / f"{name.replace(', ', '-')}-{self.seed}.target"
+            file = f"{name.replace(', ', '-')}-{self.seed}-{self.code[:SHORT]}.target"
+            path = place / file
             if not path.is_file():
                 self._make(name, path)
             self.targets[name], self._places[name] = Target.from_bytes(path.read_bytes()), path
@@ -107,17 +114,11 @@ class Messages(Part):
 
     def plan(self) -> list[Unit]:
         """Share the messages among targets and uses."""
-        units, total = [], sum(one.share for one in self.targets.values())
-        for name, target in self.targets.items():
-            mine = max(4, round(self.count * target.share / total))
-            public, frames = (max(1, round(mine * s)) for s in (PUBLIC_SHARE, FRAMES_SHARE))
-            for use, count in (
-                (VERBS, mine - public - frames),
-                (PUBLIC, public),
-                (FRAMES, frames),
-                (SERVICE, max(3, round(mine * SERVICE_SHARE))),
-            ):
-                units += chunks(name, use, count)
+        units = []
+        for (name, use), count in shared(self.targets, self.count).items():
+            units += chunks(name, use, count)
+            if use == VERBS:
+                units += chunks(name, SERVICE, max(FEWEST, round(count * SERVICE_SHARE)))
         return interleaved(units)
 
     @property
@@ -135,13 +136,13 @@ class Messages(Part):
             "start": one.start,
             "count": one.stop,
         }
-        module = OVER_HTTP if one.use == SERVICE else IN_PROCESS
+        module = OVER_HTTP if one.use in (SERVICE, SERVICE_FLIPS) else IN_PROCESS
         tally = Bombardment(module, order, self.room.environment).run()
         return {"target": one.target, "use": one.use} | tally.as_json()
 
     def report(self, outcomes: Sequence[Outcome]) -> Report:
-        """Return a line per target and use, and the figures of all."""
-        return report_of(outcomes, "hostile messages")
+        """Return a line per target and verb, and the figures of all."""
+        return report_of(outcomes, "hostile messages", self.count)
 
 
 class Flips(Messages):
@@ -152,15 +153,38 @@ class Flips(Messages):
     def plan(self) -> list[Unit]:
         """Share the flips among the targets whose uploads are CKKS ciphertexts."""
         mine = {name: one for name, one in self.targets.items() if one.ckks}
-        total = sum(one.share for one in mine.values())
+        weights = {name: 1 / one.verbs_ms for name, one in mine.items()}
         units = []
-        for name, one in mine.items():
-            units += chunks(name, FLIPS, max(1, round(self.count * one.share / total)))
+        for name, count in proportional(weights, self.count).items():
+            units += chunks(name, FLIPS, count)
+            units += chunks(name, SERVICE_FLIPS, max(FEWEST, round(count * SERVICE_SHARE)))
         return interleaved(units)
 
     def report(self, outcomes: Sequence[Outcome]) -> Report:
         """Return a line per target, and the figures of all."""
-        return report_of(outcomes, "one-bit flips of CKKS uploads")
+        return report_of(outcomes, "one-bit flips of CKKS uploads", self.count)
+
+
+def shared(targets: Mapping[str, Target], count: int) -> dict[tuple[str, str], int]:
+    """Share messages among targets and uses: each gets about the same time, and the fewest."""
+    frames = max(FEWEST, round(count * FRAMES_SHARE / len(targets)))
+    weights: dict[tuple[str, str], float] = {}
+    for name, one in targets.items():
+        weights[name, VERBS] = 1 / one.verbs_ms
+        weights[name, PUBLIC] = 1 / one.public_ms
+    shares = proportional(weights, count - frames * len(targets))
+    return shares | {(name, FRAMES): frames for name in targets}
+
+
+Key = TypeVar("Key")
+
+
+def proportional(weights: Mapping[Key, float], count: int) -> dict[Key, int]:
+    """Share a count by weights, with the margin for what is drawn twice."""
+    total, least = sum(weights.values()), max(FEWEST, round(count * FEWEST_SHARE))
+    return {
+        key: max(least, math.ceil(MARGIN * count * one / total)) for key, one in weights.items()
+    }
 
 
 def chunks(name: str, use: str, count: int) -> list[Unit]:
@@ -177,66 +201,3 @@ def interleaved(units: Sequence[Unit]) -> list[Unit]:
         placed.append((seen[one.target, one.use], len(placed), one))
         seen[one.target, one.use] += 1
     return [one for _, _, one in sorted(placed, key=lambda each: each[:2])]
-
-
-def report_of(outcomes: Sequence[Outcome], what: str) -> Report:
-    """Return lines and figures of bombarded server halves."""
-    lines: list[Line] = []
-    for name, use in sorted({(one["target"], one["use"]) for one in outcomes}):
-        mine = [one for one in outcomes if (one["target"], one["use"]) == (name, use)]
-        fates: Counter[str] = Counter()
-        for one in mine:
-            fates.update(one["fates"])
-        kinds = len({kind for one in mine for kind in one["kinds"]})
-        words = f"{counted(fates)}{_replaced(mine)}; {kinds} kinds"
-        lines.append(Line(f"{name}: {what}{TRIED[use]}", sum(fates.values()), words))
-    return Report(tuple(lines), _figures(outcomes, what), _faults(outcomes))
-
-
-def _replaced(outcomes: Sequence[Outcome]) -> str:
-    replaced = sum(int(one["told"].get("replaced", 0)) for one in outcomes)
-    return f", {replaced:,} children replaced" if replaced else ""
-
-
-def _figures(outcomes: Sequence[Outcome], what: str) -> tuple[Figure, ...]:
-    service = [one for one in outcomes if one["use"] == SERVICE]
-    within = [one for one in outcomes if one["use"] != SERVICE]
-    ends = sum(int(one["told"].get("ends", 0)) for one in service)
-    replaced = sum(len(one["ended"]) for one in within)
-    replaced += sum(int(one["told"].get("replaced", 0)) for one in service)
-    growth = [
-        (last, last > FLAT_TIMES * first + FLAT_BYTES)
-        for one in outcomes
-        for first, last in one["memory"]
-    ]
-    most = max((last / first for one in outcomes for first, last in one["memory"]), default=1.0)
-    total = sum(sum(one["fates"].values()) for one in outcomes)
-    figures = [
-        no_more_than(f"{what}: hangs", 0, sum(len(one["hangs"]) for one in outcomes)),
-        no_more_than(f"{what}: uncaught", 0, sum(len(one["uncaught"]) for one in outcomes)),
-        no_more_than(
-            f"{what}: memory taken by one", 0, sum(len(one["greedy"]) for one in outcomes)
-        ),
-        no_more_than(
-            f"{what}: no answer afterwards", 0, sum(len(one["broken"]) for one in outcomes)
-        ),
-        Figure(
-            f"{what}: memory flat",
-            f"last at most {FLAT_TIMES:g} x first",
-            f"largest {most:.2f} x",
-            not any(grew for _, grew in growth),
-        ),
-        Figure(f"{what}: children replaced", "counted", f"{replaced:,} of {total:,}", True),
-    ]
-    if service:
-        figures.insert(0, no_more_than(f"{what}: service ends", 0, ends))
-    return tuple(figures)
-
-
-def _faults(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
-    return tuple(
-        f"{one['target']}: {line}"
-        for name in ("ended", "hangs", "uncaught", "greedy", "broken")
-        for one in outcomes
-        for line in one[name]
-    )

@@ -12,8 +12,8 @@ from typing import Literal, TypeAlias
 
 import psutil
 
-from tools.soak.campaign import Stopped
 from tools.soak.cluster import AUTHORITY, CERTIFICATE, KEY, START_SECONDS, Cluster, free_port
+from tools.soak.ledger import Stopped
 from tools.soak.room import COMMAND, Room
 
 Where: TypeAlias = Literal["alone", "with --workers 2", "with --scheduler", "with --host"]

@@ -25,8 +25,8 @@ for one in ("SIGTERM", "SIGHUP"):
     if hasattr(signal, one):
         signal.signal(getattr(signal, one), signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from he_compare.comparisons.cli.app import main
-sys.exit(main())
+from he_compare.comparisons.cli.entry import main
+main()
 """
 
 
@@ -122,27 +122,37 @@ def words_of(process: psutil.Process) -> str:
 
 
 def left_after(
-    seconds: float, expected: Collection[int], keep_below: Collection[int] = ()
+    seconds: float,
+    expected: Collection[int],
+    keep_below: Collection[int] = (),
+    top: int | None = None,
 ) -> list[str]:
-    """Wait for every process below this one to end; return those that did not, and kill them.
+    """Wait for every process below one to end; return those that did not, and kill them.
 
     ``expected``: processes that may go on; ``keep_below``: processes that may go on with all that
-    runs below them.
+    runs below them; ``top``: below whom, None for this process.
     """
     end = time.monotonic() + seconds
-    while left := _unexpected(expected, keep_below):
+    while left := _unexpected(expected, keep_below, top):
         if time.monotonic() > end:
             break
-        time.sleep(0.1)
+        time.sleep(0.05)
     told = [words_of(one)[-100:] or str(one.pid) for one in left]
     for one in left:
         with suppress(psutil.Error):
             one.kill()
-            one.wait(5)
+    _wait_for(left)
     return told
 
 
-def _unexpected(expected: Collection[int], keep_below: Collection[int]) -> list[psutil.Process]:
+def _wait_for(killed: Collection[psutil.Process]) -> None:
+    with suppress(psutil.Error):
+        psutil.wait_procs(list(killed), timeout=5)
+
+
+def _unexpected(
+    expected: Collection[int], keep_below: Collection[int], top: int | None
+) -> list[psutil.Process]:
     kept = {*expected, *keep_below}
-    kept |= {one.pid for top in keep_below for one in below(top)}
-    return [one for one in below() if one.pid not in kept]
+    kept |= {one.pid for each in keep_below for one in below(each)}
+    return [one for one in below(top) if one.pid not in kept]

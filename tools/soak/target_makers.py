@@ -17,10 +17,10 @@ import numpy as np
 from he_compare.common import plugins
 from he_compare.common.clock import Clock
 from he_compare.common.contracts import Deployment, RunContext, RunSettings, TrainingData
-from he_compare.common.run.store import ArtefactFolder
+from he_compare.common.run.kept_artefacts import ArtefactFolder
 from he_compare.common.types import Float64Array, ImageBatch, Message, Side, Split, UInt8Array
 
-SIZE, CLASSES, IMAGES = 32, 2, 3
+SIZE, CLASSES, IMAGES = 32, 2, 4
 BACKBONE = "deit_tiny_patch16_224"
 WIDTH, FEATURES = 16, 6
 Reveal = Callable[[list[Message]], Any]
@@ -170,9 +170,9 @@ def _scrambling(pipeline: str, folder: Path, seed: int) -> tuple[Any, Any, bytes
     parameters = plugins.load("pipelines", pipeline).parameters()
     instance = make_instance(parameters, data, context)
     if pipeline == convnets.NAME:
-        header = convnets.training_header(instance, data, context)
+        of_convnet = convnets.training_header(instance, data, context)
         state = state_bytes(build_convnet(classes=CLASSES, weights="untrained", seed=seed))
-        return instance, header, state, context
+        return instance, of_convnet, state, context
     header = training.training_header(instance, context, Embedding.FRESH)
     return instance, header, training.initial_state(header, context), context
 

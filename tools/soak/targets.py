@@ -29,7 +29,7 @@ class Call:
 class Target:
     """A server half. ``pipeline``: its plug-in; ``ckks``: its uploads are CKKS ciphertexts.
 
-    ``share``: its part of all hostile messages, the smaller the slower it answers.
+    ``verbs_ms``, ``public_ms``: about how long a hostile message, or public material, takes here.
     """
 
     name: str
@@ -37,7 +37,8 @@ class Target:
     public_material: bytes
     calls: tuple[Call, ...]
     ckks: bool
-    share: float
+    verbs_ms: float
+    public_ms: float
 
     def to_bytes(self) -> bytes:
         """Return the target as bytes that ``from_bytes`` reads."""
@@ -48,7 +49,7 @@ class Target:
             "pipeline": self.pipeline,
             "calls": [[call.verb, len(call.messages)] for call in self.calls],
             "ckks": self.ckks,
-            "share": self.share,
+            "milliseconds": [self.verbs_ms, self.public_ms],
         }
         return pack(arrays, {"target": json.dumps(told)})
 
@@ -62,39 +63,44 @@ class Target:
         for verb, count in told["calls"]:
             calls.append(Call(verb, tuple(parts[start : start + count])))
             start += count
-        return cls(
-            told["name"], told["pipeline"], material, tuple(calls), told["ckks"], told["share"]
-        )
+        name, pipeline, times = told["name"], told["pipeline"], told["milliseconds"]
+        return cls(name, pipeline, material, tuple(calls), told["ckks"], *times)
 
 
 @dataclass(frozen=True)
-class _Kind:
-    """How a target is made, and what there is to say of it."""
+class TargetKind:
+    """How a target is made, and what there is to say of it. ``times``: of verbs and material."""
 
     pipeline: str
     make: Callable[[Path, int], makers.Made]
+    times: tuple[float, float]
     ckks: bool = False
-    share: float = 1.0
 
 
-_KINDS: dict[str, _Kind] = {
-    "plaintext": _Kind("plaintext", makers.plain_vit),
-    "plaintext, logistic": _Kind("plaintext", makers.plain_head),
-    "convnet": _Kind("convnet", makers.convnet, share=0.5),
-    "block-scramble": _Kind("block-scramble", makers.scrambled),
-    "block-scramble, training": _Kind("block-scramble", makers.scrambled_training),
-    "block-scramble-convnet": _Kind("block-scramble-convnet", makers.scrambled_convnet, share=0.5),
-    "block-scramble-convnet, training": _Kind(
-        "block-scramble-convnet", makers.scrambled_convnet_training, share=0.5
+KINDS: dict[str, TargetKind] = {
+    "plaintext": TargetKind("plaintext", makers.plain_vit, (6, 72)),
+    "plaintext, logistic": TargetKind("plaintext", makers.plain_head, (6, 72)),
+    "convnet": TargetKind("convnet", makers.convnet, (9, 162)),
+    "block-scramble": TargetKind("block-scramble", makers.scrambled, (6, 75)),
+    "block-scramble, training": TargetKind("block-scramble", makers.scrambled_training, (230, 75)),
+    "block-scramble-convnet": TargetKind(
+        "block-scramble-convnet", makers.scrambled_convnet, (10, 167)
     ),
-    "fhe-head": _Kind("fhe-head", makers.head_by("replicated"), ckks=True, share=2.0),
-    "fhe-head, batched": _Kind("fhe-head", makers.head_by("batched"), ckks=True),
-    "fhe-head, zero-sum": _Kind("fhe-head", makers.head_by("zero-sum"), ckks=True),
-    "fhe-head, tenseal-dot": _Kind("fhe-head", makers.head_by("tenseal-dot"), ckks=True, share=0.5),
-    "fhe-train": _Kind("fhe-train", makers.encrypted_training, ckks=True),
-    "fhe-train, encrypted head": _Kind("fhe-train", makers.encrypted_head, ckks=True),
-    "fhe-tfhe": _Kind("fhe-tfhe", makers.tfhe_head),
-    "fhe-tfhe-train": _Kind("fhe-tfhe-train", makers.tfhe_training, share=0.2),
+    "block-scramble-convnet, training": TargetKind(
+        "block-scramble-convnet", makers.scrambled_convnet_training, (230, 167)
+    ),
+    "fhe-head": TargetKind("fhe-head", makers.head_by("replicated"), (2, 2.5), ckks=True),
+    "fhe-head, batched": TargetKind("fhe-head", makers.head_by("batched"), (3, 0.5), ckks=True),
+    "fhe-head, zero-sum": TargetKind("fhe-head", makers.head_by("zero-sum"), (4, 1.4), ckks=True),
+    "fhe-head, tenseal-dot": TargetKind(
+        "fhe-head", makers.head_by("tenseal-dot"), (3, 46), ckks=True
+    ),
+    "fhe-train": TargetKind("fhe-train", makers.encrypted_training, (10, 0.6), ckks=True),
+    "fhe-train, encrypted head": TargetKind(
+        "fhe-train", makers.encrypted_head, (2.3, 3.9), ckks=True
+    ),
+    "fhe-tfhe": TargetKind("fhe-tfhe", makers.tfhe_head, (0.8, 11)),
+    "fhe-tfhe-train": TargetKind("fhe-tfhe-train", makers.tfhe_training, (480, 470)),
 }
 
 
@@ -104,14 +110,14 @@ def target_names() -> tuple[str, ...]:
 
     return tuple(
         name
-        for name, kind in _KINDS.items()
+        for name, kind in KINDS.items()
         if plugins.load("pipelines", kind.pipeline).availability().available
     )
 
 
 def make_target(name: str, folder: Path, seed: int) -> Target:
     """Fit and deploy what a target needs; ``folder``: for what that leaves, a key file among it."""
-    kind = _KINDS[name]
+    kind = KINDS[name]
     made = kind.make(folder, seed)
     calls = tuple(Call(verb, tuple(messages)) for verb, messages in made.calls)
-    return Target(name, kind.pipeline, made.public_material, calls, kind.ckks, kind.share)
+    return Target(name, kind.pipeline, made.public_material, calls, kind.ckks, *kind.times)

@@ -38,14 +38,19 @@ class Disturbance:
         cache = ", nothing cached" if self.cold else ""
         return f"{self.signal} of the {self.victim}, {self.where}, at {self.share:.0%}{cache}"
 
+    @property
+    def who(self) -> str:
+        """What it is counted under: the victim and where, or the signal."""
+        return self.signal if self.signal != "SIGKILL" else f"{self.victim}, {self.where}"
+
 
 def strike(
     driver: subprocess.Popen[bytes],
     place: Place,
     wanted: Disturbance,
     random: np.random.Generator,
-) -> bool:
-    """Disturb; say whether there was somebody to disturb before the run ended."""
+) -> psutil.Process | None:
+    """Disturb; return who was struck, None where the run ended before there was anybody."""
     while driver.poll() is None:
         victims = victims_of(driver, place, wanted.victim)
         if victims:
@@ -54,9 +59,9 @@ def strike(
                 victim.send_signal(getattr(signal, wanted.signal))
             except psutil.Error:
                 continue
-            return True
+            return victim
         time.sleep(0.05)  # early moments come before the first of its kind: then as soon as it is
-    return False
+    return None
 
 
 def victims_of(
