@@ -33,10 +33,12 @@ def in_one_line_of_study(found: StudyProgress) -> str:
 def _left(found: StudyProgress) -> str:
     if not found.bounded and not found.seconds_left:
         return "the time that the rest takes is not known yet"
-    least = "" if found.bounded else "at least "
     end = datetime.datetime.now().astimezone() + datetime.timedelta(seconds=found.seconds_left)
     shown = f"{end:%H:%M}" if end.date() == datetime.date.today() else f"{end:%Y-%m-%d %H:%M}"
-    return f"{least}{rounded_time(found.seconds_left)} left, ends about {shown}"
+    left = rounded_time(found.seconds_left)
+    if not found.bounded:
+        return f"at least {left} left, ends after {shown}"
+    return f"about {left} left, ends about {shown}"
 
 
 def status_text(study: StudyFolder, columns: int | None) -> str:

@@ -68,7 +68,7 @@ def survey_study(
         try:
             found.append(_survey(asked, one, study, place, who, progress, probe=probe))
         except DataError as error:
-            found.append(_unplanned(asked, one, place, before.get(one.name), missing=str(error)))
+            found.append(_unplanned(asked, one, place, before.get(one.name), missing=error))
         except IntegrityError as error:
             found.append(_unplanned(asked, one, place, before.get(one.name), damage=error))
         except UsageError as error:
@@ -142,7 +142,7 @@ def _unplanned(
     place: StudyPlace,
     before: StudyRow | None,
     *,
-    missing: str = "",
+    missing: DataError | None = None,
     damage: IntegrityError | None = None,
 ) -> SurveyedSet:
     """Return a row whose data is not there, or whose run does not hold; what was known stays."""
@@ -154,9 +154,9 @@ def _unplanned(
         title=one.title,
         dataset=shown_dataset(one.dataset, told.data_dir),
         pipelines=[planned.label for planned in resolve_pipelines(one.config)],
-        unavailable=without_paths(missing, told.data_dir, asked.folder),
+        unavailable=without_paths(missing.problem if missing else "", told.data_dir, asked.folder),
     )
     if before is not None:
         kept = {name: getattr(before, name) for name in ("plan", "cells", "ended", "audit_seconds")}
         row = row.model_copy(update=kept)
-    return SurveyedSet(row, missing=missing, damage=damage)
+    return SurveyedSet(row, missing=str(missing or ""), damage=damage)

@@ -6,7 +6,7 @@ Every sentence is made by a rule from intervals and outcomes; the rules are thos
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from he_compare.common.run.protection import secrecy_of
 from he_compare.common.run.spelling import bracket, fixed
@@ -34,6 +34,7 @@ from he_compare.reports.study.study_titles import (
 
 KIND_NAMES = {ACCURACY: "accuracy", AUC: "AUC"}
 UNPROVEN = "That is no proof: no hardness assumption stands behind it."
+RESTS_ON = "rests on "
 TAKEN = (AttackState.BROKEN, AttackState.PARTLY)
 
 
@@ -107,9 +108,10 @@ def _ground(study: StudyView, found: Sequence[AcrossSets]) -> str:
     for one in found:
         for _, view, pipeline in study.places(one.label):
             rest = secrecy_of(view, pipeline).words.partition("; ")[2]
-            if rest.startswith("rests on"):
-                words.add(rest.partition(";")[0])
-    return f"That is no proof: its secrecy {' or '.join(sorted(words))}." if words else ""
+            if rest.startswith(RESTS_ON):
+                words.add(rest.partition(";")[0].removeprefix(RESTS_ON))
+    told = " or ".join(sorted(words))
+    return f"That is no proof: its secrecy {RESTS_ON}{told}." if words else ""
 
 
 def _costs(study: StudyView, found: Sequence[AcrossSets]) -> list[Content]:
@@ -153,21 +155,24 @@ def _losses(study: StudyView, found: Sequence[AcrossSets]) -> str:
     return "; ".join(told) + more
 
 
-def _worst(study: StudyView, one: AcrossSets, where: Iterable[str]) -> str:
-    """Return the largest loss of accuracy among some data sets, with its interval."""
+def _worst(study: StudyView, one: AcrossSets, where: Sequence[str]) -> str:
+    """Return the largest loss that is shown among some data sets, with its interval."""
     losses = []
     for place in study.sets:
         pipeline = place.pipeline(one.label)
-        if place.row.name in where and place.view is not None and pipeline is not None:
-            found = twin_difference(place.view, pipeline, ACCURACY)
-            if found is not None and found.difference is not None:
-                losses.append((found.difference, found, place.title))
+        if place.row.name not in where or place.view is None or pipeline is None:
+            continue
+        for kind in DIFFERENCE_KINDS:
+            found = twin_difference(place.view, pipeline, kind)
+            shown = one.differences[place.row.name][kind] in SHOWN_LOSS
+            if shown and found is not None and found.difference is not None:
+                losses.append((found.difference, found.interval, kind, place.title))
     if not losses:
         return ""
-    value, found, title = min(losses, key=lambda loss: loss[0])
-    return (
-        f" (accuracy {fixed(value, signed=True)} {bracket(found.interval, signed=True)}, {title})"
-    )
+    value, interval, kind, title = min(losses, key=lambda loss: loss[0])
+    limits = bracket(interval, signed=True)
+    on = f", {title}" if len(where) > 1 else ""
+    return f" ({KIND_NAMES[kind]} {fixed(value, signed=True)} {limits}{on})"
 
 
 def _unsettled(study: StudyView, found: Sequence[AcrossSets]) -> list[Content]:

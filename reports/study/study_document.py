@@ -92,8 +92,7 @@ def _sections(study: StudyView) -> list[Section]:
     ]
     blocks: tuple[Block, ...]
     if has_protections:
-        found.append(Section("Differences", 1, "differences", tuple(_figures(study))))
-        blocks = (Paragraph(inline(RULE)), what_holds(study))
+        blocks = (Paragraph(inline(RULE)), what_holds(study), *_figures(study))
         found.append(Section("What holds on all data sets", 1, "holds", blocks))
         blocks = (Paragraph(inline(STATES)), *attack_tables(study))
         found.append(Section("What attackers got", 1, "attackers", blocks))

@@ -52,6 +52,7 @@ from he_compare.reports.study.study_titles import (
 )
 
 MOST_SETS_BESIDE = 4
+ONE_TRAINING = "one training"
 # Of all data sets, beside the first of them.
 AT_THE_SIDE = (
     Column("Attackers got", weight=1.6),
@@ -268,18 +269,19 @@ def _scores(study: StudyView, one: StudiedSet, view: RunView) -> Table:
         for title, mine in _by_side(study, one.row.pipelines)
     ]
     seeds = _seeds_of(view)
+    words = "In every cell: the mean, its interval, and the lowest and highest training."
     return Table(
         f"{one.title}: {view.n_test:,} test images, {seeds}",
         columns,
         _rows(groups),
-        inline("In every cell: the mean, its interval, and the lowest and highest training."),
+        inline(words) if seeds != ONE_TRAINING else (),
     )
 
 
 def _seeds_of(view: RunView) -> str:
     trained = [spread_of(one.metric("auc")) for one in view.pipelines]
     most = max((len(spread.values) for spread in trained if spread), default=1)
-    return f"{most} trainings" if most > 1 else "one training"
+    return f"{most} trainings" if most > 1 else ONE_TRAINING
 
 
 def _score_cells(one: StudiedSet, view: RunView, label: str) -> tuple[Inline, ...]:

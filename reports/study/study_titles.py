@@ -66,9 +66,11 @@ def few_named(names: Iterable[str], most: int = MOST_NAMED) -> str:
 
 def all_sets(study: StudyView) -> str:
     """Return what all data sets are called: those with a result, where some have none."""
-    if len(study.read) == len(study.sets):
-        return "all data sets"
-    return f"all {len(study.read)} data sets with a result"
+    count = len(study.read)
+    some = "both" if count == 2 else f"all {count}"
+    if count == len(study.sets):
+        return "both data sets" if count == 2 else "all data sets"
+    return f"{some} data sets with a result"
 
 
 def titles_of_sets(study: StudyView, names: Sequence[str]) -> str:

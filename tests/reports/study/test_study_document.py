@@ -85,10 +85,11 @@ def test_what_is_not_on_all_data_sets_is_never_said_to_hold(tmp_path: Path) -> N
     assert "on all data sets:" not in text.partition("## What holds")[0]
     kept = {name: (rows[name][0], two_classes()) for name in ("chest", "histology")}
     whole = markdown(document_of(write_study(tmp_path / "whole", kept)))
-    assert re.search(r"fhe-head.*\*\*holds\*\* on all data sets", whole)
+    assert re.search(r"fhe-head.*\*\*holds\*\* on both data sets\b(?! with)", whole)
     two = rows | {"chest": kept["chest"], "histology": kept["histology"]}
     some = markdown(document_of(write_study(tmp_path / "some", two)))
-    assert not re.search(r"\*\*holds\*\* on all data sets\b(?! with)", some)
+    assert not re.search(r"\*\*holds\*\* on (?:all|both)[ \d]* data sets\b(?! with)", some)
+    assert re.search(r"\*\*holds\*\* on all 3 data sets with a result", some)
 
 
 def test_a_changed_margin_stands_among_the_deviations(tmp_path: Path) -> None:
