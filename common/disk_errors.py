@@ -66,7 +66,7 @@ def file_error(error: OSError) -> UsageError | None:
     An error that names no file is told where the working folder is gone, or the system has no
     room: nothing else of it is known.
     """
-    fix = _FIXES.get(error.errno or 0, "")
+    fix = getattr(error, "fix", "") or _FIXES.get(error.errno or 0, "")
     why = error.strerror or str(error)
     named = [one for one in (error.filename, error.filename2) if isinstance(one, str | bytes)]
     if named:

@@ -8,6 +8,7 @@ lock of the server on NFS, which holds between machines unless the folder is mou
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 import time
@@ -15,7 +16,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from he_compare.common.errors import UsageError
+from he_compare.common.kept import STORAGE_LOG
+
 _OWNERS = 0o600
+# Who waits longer than this for another process says so.
+UNTOLD_SECONDS = 2.0
+# What flock(2) answers where a file system has no locks.
+_NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK, errno.EINVAL)
 
 
 class HeldElsewhereError(Exception):
@@ -26,24 +34,51 @@ class HeldElsewhereError(Exception):
         self.said = said
 
 
+class LockUnusableError(OSError):
+    """A file that cannot serve as a lock, whoever asks. ``filename``: it; ``fix``: what helps."""
+
+    def __init__(self, path: Path, number: int, why: str, fix: str) -> None:
+        super().__init__(number, why, str(path))
+        self.fix = fix
+
+    def told(self, otherwise: str) -> UsageError:
+        """Return it as one line. ``otherwise``: what else can be done."""
+        return UsageError(
+            f"cannot lock {self.filename}: {self.strerror}", fix=f"{self.fix}, or {otherwise}"
+        )
+
+
 @contextmanager
-def one_at_a_time(path: Path) -> Iterator[float]:
+def one_at_a_time(path: Path, what: str) -> Iterator[float]:
     """Hold the lock of a file, made if missing, and wait for it; yield the seconds waited.
 
-    The file stays: who waits for it and who comes new mean the same one.
+    The file stays: who waits for it and who comes new mean the same one. ``what``: is done under
+    it, as words that follow "another process"; a wait of more than two seconds is said. Raises
+    LockUnusableError.
     """
     start = time.perf_counter()
     path.parent.mkdir(parents=True, exist_ok=True)
     with _opened(path) as handle:
-        _lock(handle, wait=True)
+        _wait_for(handle, path, f"waiting for another process that {what}")
         yield time.perf_counter() - start
+
+
+def _wait_for(handle: int, path: Path, words: str) -> None:
+    begin, pause = time.monotonic(), 0.001
+    while not _lock(handle, path, wait=False):
+        if time.monotonic() - begin >= UNTOLD_SECONDS:
+            STORAGE_LOG.warning("%s (it holds %s)", words, path)
+            _lock(handle, path, wait=True)
+            return
+        time.sleep(pause)
+        pause = min(2 * pause, 0.1)
 
 
 @contextmanager
 def locked_now(path: Path) -> Iterator[None]:
     """Hold the lock of a file that ``one_at_a_time`` keeps. Raises HeldElsewhereError at once."""
     with _opened(path) as handle:
-        if not _lock(handle, wait=False):
+        if not _lock(handle, path, wait=False):
             raise HeldElsewhereError(b"")
         yield
 
@@ -63,13 +98,13 @@ class LockFile:
         """Take the lock and leave a note in the file. A link is not followed.
 
         ``unless``: says of the note that is there whether the lock is held all the same; then the
-        file stays as it is. Raises HeldElsewhereError where another process has it, OSError where
-        none can be had.
+        file stays as it is. Raises HeldElsewhereError where another process has it,
+        LockUnusableError where the file cannot serve, another OSError where none can be made.
         """
         while True:
-            handle = os.open(self.path, os.O_RDWR | os.O_CREAT | _NO_LINKS, _OWNERS)
+            handle, made = _open(self.path)
             try:
-                if not _lock(handle, wait=False):
+                if not self._lock_or_remove(handle, made=made):
                     raise HeldElsewhereError(os.pread(handle, 4096, 0) if _PREAD else b"")
                 if _is_still(handle, self.path):
                     if unless(before := os.read(handle, 4096)):
@@ -81,6 +116,16 @@ class LockFile:
             finally:
                 if handle >= 0:
                     os.close(handle)
+
+    def _lock_or_remove(self, handle: int, *, made: bool) -> bool:
+        """Lock the open file; where locks do not work, one that was made for it is not left."""
+        try:
+            return _lock(handle, self.path, wait=False)
+        except OSError:
+            if made:
+                with contextlib.suppress(OSError):
+                    self.path.unlink()
+            raise
 
     def _leave(self, handle: int, note: bytes) -> None:
         try:
@@ -118,11 +163,56 @@ def _is_still(handle: int, path: Path) -> bool:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[int]:
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINKS, _OWNERS)
+    handle, _ = _open(path)
     try:
         yield handle
     finally:
         os.close(handle)
+
+
+def _open(path: Path) -> tuple[int, bool]:
+    """Open the file of a lock, made if missing; say whether it was made. A link is not followed.
+
+    What is there is opened without O_CREAT: a system may refuse that for files of other users
+    (proc(5), protected_regular). Raises LockUnusableError where it is there and cannot be opened.
+    """
+    while True:
+        with contextlib.suppress(FileNotFoundError):
+            try:
+                return os.open(path, os.O_RDWR | _NO_LINKS), False
+            except FileNotFoundError:
+                raise
+            except OSError as error:
+                raise _unusable(path, error) or error from None
+        with contextlib.suppress(FileExistsError):
+            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_LINKS, _OWNERS), True
+
+
+def _unusable(path: Path, error: OSError) -> LockUnusableError | None:
+    """Return what is wrong with a file that is there; None where it is not the file's fault."""
+    number = error.errno or 0
+    if number in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+        kind = {errno.ELOOP: "a link", errno.EISDIR: "a folder"}.get(number, "no regular file")
+        return LockUnusableError(path, number, f"it is {kind}, and no lock", "remove it")
+    if number in (errno.EACCES, errno.EPERM) and os.path.lexists(path):
+        whose, who = _whose(path)
+        return LockUnusableError(
+            path,
+            number,
+            f"it is a file of {whose}, and you may not open it",
+            f"wait until the command of {who} has ended; where none runs, have the file removed",
+        )
+    return None
+
+
+def _whose(path: Path) -> tuple[str, str]:
+    """Name the owner of a file, and say it again."""
+    try:
+        if hasattr(os, "getuid") and path.lstat().st_uid == os.getuid():
+            return "yours whose permissions were changed", "yours"
+        return f"another user ({path.owner()})", "that user"
+    except (KeyError, OSError, NotImplementedError):
+        return "another user", "that user"
 
 
 if sys.platform == "win32":
@@ -131,7 +221,7 @@ if sys.platform == "win32":
     # Beyond what is written: a locked byte cannot be read by others.
     _LOCKED_BYTE = 1 << 20
 
-    def _lock(handle: int, *, wait: bool) -> bool:
+    def _lock(handle: int, path: Path, *, wait: bool) -> bool:
         os.lseek(handle, _LOCKED_BYTE, os.SEEK_SET)
         while True:
             try:
@@ -147,10 +237,19 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def _lock(handle: int, *, wait: bool) -> bool:
+    def _lock(handle: int, path: Path, *, wait: bool) -> bool:
         """Lock an open file; say whether it is locked now. Raises OSError where that is unknown."""
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             return False
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            raise LockUnusableError(
+                path,
+                error.errno,
+                f"its file system has no locks (flock: {error.strerror})",
+                "use a folder on a file system that has them; on NFS, mount it without `nolock`",
+            ) from None
         return True

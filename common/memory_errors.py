@@ -28,6 +28,10 @@ _WORDS = (
     "can't start new thread",
     "unable to allocate",
 )
+# Of OpenBLAS and of the interpreter, which end the process and only print.
+_PRINTED = ("memory allocation still failed", "memoryerror", "failed to allocate")
+# The room of a library's thread-local variables (dlopen(3)), which more memory does not make.
+_NOT_OF_MEMORY = ("static tls block",)
 _KINDS = (RuntimeError, ImportError, OSError, SystemError)
 
 
@@ -39,8 +43,17 @@ def lacks_memory(error: BaseException) -> bool:
         return error.errno == errno.ENOMEM
     if not isinstance(error, _KINDS):
         return False
-    words = str(error).lower()
-    return any(one in words for one in _WORDS)
+    return _names_memory(str(error), _WORDS)
+
+
+def printed_lack_of_memory(text: str) -> bool:
+    """Say whether the last words of a process that ended mean that it had too little memory."""
+    return _names_memory(text, (*_WORDS, *_PRINTED))
+
+
+def _names_memory(text: str, words: tuple[str, ...]) -> bool:
+    said = text.lower()
+    return any(one in said for one in words) and not any(one in said for one in _NOT_OF_MEMORY)
 
 
 def is_of_loading(error: BaseException) -> bool:

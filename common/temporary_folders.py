@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from he_compare.common.exclusive import HeldElsewhereError, locked_now
+from he_compare.common.exclusive import HeldElsewhereError, LockUnusableError, locked_now
 from he_compare.common.files import is_stale
 
 FOLDERS = "compare-tmp-"
@@ -35,11 +35,18 @@ class TemporaryFolder:
         self.path = self._make(what, inside)
 
     def _make(self, what: str, inside: Path | None) -> Path:
-        """Make the folder and hold it; another one where it was swept before it was held."""
+        """Make the folder and hold it; another one where it was swept before it was held.
+
+        Raises UsageError where the file system has no locks.
+        """
         while True:
             path = Path(tempfile.mkdtemp(prefix=f"{FOLDERS}{what}-", dir=inside))
             with suppress(HeldElsewhereError, FileNotFoundError):
-                self._held.enter_context(locked_now(path / HELD))
+                try:
+                    self._held.enter_context(locked_now(path / HELD))
+                except LockUnusableError as error:
+                    shutil.rmtree(path, ignore_errors=True)
+                    raise error.told("name one in the environment variable TMPDIR") from None
                 if (path / HELD).exists():
                     return path
                 self._held.close()

@@ -173,9 +173,18 @@ def carried_out(
     folder.write_sums()
     progress.line("writing the report")
     paths = render(folder.path)
-    unfinished = [r for r in folder.records() if r.status not in (Status.OK, Status.UNAVAILABLE)]
-    failed = bool(unfinished or counts.failed or _attacks_failed(attacks))
+    failed = bool(_is_unfinished(plan, folder) or counts.failed or _attacks_failed(attacks))
     return RunEnded(attacks, paths, failed)
+
+
+def _is_unfinished(plan: Any, folder: RunFolder) -> bool:
+    """Say whether a cell of the plan did not end well, or has no record.
+
+    Records of cells that the plan has no more, of code or keys that changed since, do not count.
+    """
+    ended = {one.identity: one.status for one in folder.records()}
+    states = [ended.get(cell.identity) for cell in plan.cells()]
+    return any(state not in (Status.OK, Status.UNAVAILABLE) for state in states)
 
 
 def _begin(folder: RunFolder, plan: Any, progress: ProgressReporter) -> None:
@@ -190,10 +199,11 @@ def _begin(folder: RunFolder, plan: Any, progress: ProgressReporter) -> None:
     if not folder.exists():
         folder.create(manifest_of(plan))
     resuming.require_same_plan(folder, plan)
+    aside = folder.recover()
     mended = resuming.mend_manifest(folder, plan)
     resuming.add_seeds(folder, plan)
     folder.keep_copies(plan.copies)
-    for line in filter(None, (mended, *folder.recover())):
+    for line in filter(None, (folder.sums.damage_words(), mended, *aside)):
         progress.say(f"note: {line}")
     folder.remove_orphans()
     if plan.config.pictures:

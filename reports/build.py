@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from he_compare.common.errors import UsageError
@@ -42,30 +42,40 @@ def write_report(run_path: Path, formats: Sequence[str], out: Path | None = None
     """Write the report of a run in each format and return the files, in the order asked for.
 
     ``out`` is the folder to write to, ``RUN/report`` by default: then the sums of what was written
-    are written again. Raises UsageError on an unknown
-    format, a folder that is no run or one that cannot be written; UnavailableError where a
-    renderer's library is missing.
+    are written again. Raises UsageError on an unknown format, a folder that is no run or one that
+    cannot be written; UnavailableError where a renderer's library is missing.
     """
     check_formats(formats)
     run = RunFolder(run_path)
     run.manifest()
-    folder = out if out is not None else run_path / REPORT_HOME
-    written: list[Path] = []
-    if not folder.resolve().is_relative_to(run_path.resolve()):
-        return written_files(build_document(run), formats, folder, written)
+    folder, home = out if out is not None else run_path / REPORT_HOME, run_path.resolve()
+    if not folder.resolve().is_relative_to(home):
+        return written_files(build_document(run), formats, folder)
+    noted: list[str] = []
+
+    def note(path: Path, data: bytes) -> None:
+        noted.append(path.resolve().relative_to(home).as_posix())
+        run.sums.note(noted[-1], data)
+
     with run.claimed():
         try:
-            return written_files(build_document(run), formats, folder, written)
+            return written_files(build_document(run), formats, folder, note)
         finally:  # one format may be written and the next be refused
-            if written:
-                home = run_path.resolve()
-                run.add_to_sums(*(one.resolve().relative_to(home).as_posix() for one in written))
+            if noted:
+                run.add_to_sums()
+
+
+def _to_nobody(path: Path, data: bytes) -> None:
+    """Note nothing."""
 
 
 def written_files(
-    document: Document, formats: Sequence[str], folder: Path, written: list[Path]
+    document: Document,
+    formats: Sequence[str],
+    folder: Path,
+    note: Callable[[Path, bytes], None] = _to_nobody,
 ) -> list[Path]:
-    """Write a document and return the files to open; all that are written are noted.
+    """Write a document and return the files to open. ``note``: gets every file that was written.
 
     Raises UsageError where a file cannot be written, UnavailableError as ``rendered`` does.
     """
@@ -83,7 +93,7 @@ def written_files(
                     f"cannot write the report to {folder / one}: {error.strerror or error}",
                     fix="free some space, or name another folder with --out",
                 ) from None
-            written.append(folder / one)
+            note(folder / one, files[one])
         paths.append(folder / first)
     return paths
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 from he_compare.common.errors import UsageError
-from he_compare.common.exclusive import HeldElsewhereError, LockFile
+from he_compare.common.exclusive import HeldElsewhereError, LockFile, LockUnusableError
 from he_compare.common.files import sweep, write_atomic
 
 LOCK_NAME = ".compare-lock"
@@ -75,6 +75,8 @@ def alone_in(target: Path, names: Collection[str]) -> Iterator[None]:
             f"{target} is being written by another process",
             fix="wait for it to end, or pass another folder",
         ) from None
+    except LockUnusableError as error:
+        raise error.told("pass another folder") from None
     except OSError as error:
         raise UsageError(
             f"cannot write into {target}: {error.strerror}", fix="pass a folder that may be written"

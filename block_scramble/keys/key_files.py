@@ -21,7 +21,7 @@ from typing import Any
 
 from he_compare.block_scramble.keys.client_key import KEY_BITS, KEY_BYTES, ClientKey
 from he_compare.common.errors import UsageError
-from he_compare.common.exclusive import HeldElsewhereError, LockFile
+from he_compare.common.exclusive import HeldElsewhereError, LockFile, LockUnusableError
 from he_compare.common.files import is_stale, replacing, sweep, sync_folder, write_new
 
 FORMAT = "he-compare client key"
@@ -114,6 +114,8 @@ def rotate(path: Path, note: str = "") -> ClientKey:
         raise UsageError(
             f"{path} is being rotated by another process", fix="try again when it is done"
         ) from None
+    except LockUnusableError as error:
+        raise error.told("keep the key in another folder") from None
     except OSError as error:
         raise _not_written(path, error) from None
     try:

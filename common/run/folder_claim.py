@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
+import platform
 import re
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from he_compare.common.errors import UsageError
-from he_compare.common.exclusive import HeldElsewhereError, LockFile
-from he_compare.common.files import naming, sweep
+from he_compare.common.exclusive import HeldElsewhereError, LockFile, LockUnusableError
+from he_compare.common.files import EARLIER, TEMPORARY, sweep
 from he_compare.common.temporary_folders import sweep_folders
 
 LOCK = ".lock"
@@ -29,7 +33,8 @@ _OF_A_RUN = re.compile(
 )
 # How often a folder may vanish between its making and its locking.
 ATTEMPTS = 100
-_FIX = "wait for it to end or name another folder with --out"
+MOST_NOTE_BYTES = 4096
+_OTHER_FOLDER = "name another folder with --out"
 # Folders that this process has claimed.
 _CLAIMED: set[Path] = set()
 
@@ -47,7 +52,12 @@ def claimed_folder(folder: Path) -> Iterator[None]:
         yield
         return
     made = not folder.exists()
-    lock = _locked(folder)
+    try:
+        lock = _locked(folder)
+    except UsageError:
+        if made:
+            _remove_if_empty(folder)
+        raise
     _CLAIMED.add(place)
     try:
         sweep(folder, deep=True, earlier=lambda name: bool(_OF_A_RUN.fullmatch(name)))
@@ -58,43 +68,117 @@ def claimed_folder(folder: Path) -> Iterator[None]:
         _CLAIMED.discard(place)
         lock.release()
         if made:
-            with contextlib.suppress(OSError):
-                folder.rmdir()
+            _remove_if_empty(folder)
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who wrote the lock of a folder. ``lives``: as far as can be told from here.
+
+    ``is_lock``: what is there is a lock that this program wrote.
+    """
+
+    is_lock: bool
+    lives: bool
+    words: str = ""
+
+
+def owner_of(folder: Path) -> Owner:
+    """Say who has a folder, from the note in its lock: nothing is locked or touched."""
+    try:
+        note = _note_in(folder / LOCK)
+    except OSError:
+        return Owner(is_lock=False, lives=False)
+    if folder.absolute() in _CLAIMED:
+        return Owner(is_lock=True, lives=True, words="this process")
+    pid = _process_of(note)
+    if pid is None:
+        half_written = not note.strip(b"\x00") or note.startswith(b'{"pid"')
+        return Owner(is_lock=half_written, lives=False)
+    if _node_of(note) not in ("", _node()):
+        return Owner(
+            is_lock=True, lives=True, words=f"process {pid} of another machine, if it lives,"
+        )
+    return Owner(is_lock=True, lives=_living(note) is not None, words=f"process {pid}")
+
+
+def is_left_over(name: str) -> bool:
+    """Say whether a file is called as only what a killed command leaves in a run is."""
+    last = name.rpartition("/")[2]
+    named = EARLIER.fullmatch(last)
+    return bool(TEMPORARY.fullmatch(last) or (named and _OF_A_RUN.fullmatch(named[1])))
+
+
+def _note_in(path: Path) -> bytes:
+    """Return what a lock says. Raises OSError where it is no small regular file."""
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    handle = os.open(path, flags)
+    try:
+        facts = os.fstat(handle)
+        if not stat.S_ISREG(facts.st_mode) or facts.st_size > MOST_NOTE_BYTES:
+            raise OSError("no lock")
+        return os.read(handle, MOST_NOTE_BYTES)
+    finally:
+        os.close(handle)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def _locked(folder: Path) -> LockFile:
     if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is a file", fix="name another folder with --out")
+        raise UsageError(f"{folder} is a file", fix=_OTHER_FOLDER)
     me = psutil.Process()
-    note = json.dumps({"pid": me.pid, "started": me.create_time()}).encode()
+    facts = {"pid": me.pid, "started": me.create_time(), "node": _node()}
+    note = json.dumps(facts).encode()
     for _ in range(ATTEMPTS):
         lock = LockFile(folder / LOCK)
         try:
-            with naming(folder):
-                folder.mkdir(parents=True, exist_ok=True)
-                lock.take(note, unless=lambda before: _living(before) is not None)
+            folder.mkdir(parents=True, exist_ok=True)
+            lock.take(note, unless=lambda before: _living(before) is not None)
         except FileNotFoundError:  # it was empty, and whoever had made it removed it
             continue
         except HeldElsewhereError as held:
-            raise _taken(folder, _process_of(held.said)) from None
+            raise _taken(folder, held.said) from None
+        except LockUnusableError as error:
+            raise error.told(_OTHER_FOLDER) from None
         except OSError as error:
             raise UsageError(
-                f"cannot write to {folder}: {error.strerror}",
-                fix="name another folder with --out",
+                f"cannot write to {folder}: {error.strerror}", fix=_OTHER_FOLDER
             ) from None
         return lock
-    raise UsageError(f"cannot make {folder}", fix="name another folder with --out")
+    raise UsageError(f"cannot make {folder}", fix=_OTHER_FOLDER)
 
 
-def _taken(folder: Path, owner: int | None) -> UsageError:
+def _taken(folder: Path, note: bytes) -> UsageError:
+    owner = _process_of(note)
     process = "another process" if owner is None else f"process {owner}"
-    return UsageError(f"{folder} is being written by {process}", fix=_FIX)
+    if _node_of(note) not in ("", _node()):
+        process += " of another machine"
+    return UsageError(
+        f"{folder} is being written by {process}", fix=f"wait for it to end or {_OTHER_FOLDER}"
+    )
+
+
+def _node() -> str:
+    """Return what stands for this machine in a lock, and does not tell its name."""
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+
+
+def _node_of(note: bytes) -> str:
+    """Return the machine in a note; '' in those of earlier versions."""
+    try:
+        return str(json.loads(note).get("node", ""))
+    except (ValueError, AttributeError):
+        return ""
 
 
 def _process_of(note: bytes) -> int | None:
     try:
         return int(json.loads(note)["pid"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
 
 

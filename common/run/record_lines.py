@@ -1,13 +1,15 @@
 """Records as lines of a file: appended, each with its digest, and read only where that holds.
 
 A line is the record as JSON with one more field at its end, ``line_sha256``: the SHA-256 of the
-JSON without it. Lines of earlier versions have none and are read without.
+JSON without it. Lines of earlier versions have none. They are read without one in files that such a
+version began, and only before the first line that has one: a later line without has lost its own.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,11 +24,17 @@ LineT = TypeVar("LineT", RunRecord, AttackOutcome)
 FIELD = "line_sha256"
 _OPENING, _CLOSING = f',"{FIELD}":"'.encode(), b'"}'
 _SEAL = len(_OPENING) + 64 + len(_CLOSING)
+_REDO = "run the command that made this folder again: what the line held is done again"
+LOST = "has lost its digest"
 
 
 def line_of(record: RunRecord | AttackOutcome) -> bytes:
     """Return a record as a line with its digest, the line break included."""
-    text = record.model_dump_json(exclude={FIELD}).encode()
+    return sealed_line(record.model_dump_json(exclude={FIELD}).encode())
+
+
+def sealed_line(text: bytes) -> bytes:
+    """Return a JSON object, no white space at its end, as a line with its digest."""
     digest = hashlib.sha256(text).hexdigest().encode()
     return text[:-1] + _OPENING + digest + _CLOSING + b"\n"
 
@@ -36,11 +44,14 @@ def append_line(path: Path, record: RunRecord | AttackOutcome) -> None:
     append_lasting(path, line_of(record))
 
 
-def read_record_lines(path: Path, model: type[LineT], what: str) -> list[LineT]:
+def read_record_lines(
+    path: Path, model: type[LineT], what: str, *, sealed: bool = False
+) -> list[LineT]:
     """Read all whole records of a file, later ones of one identity replacing earlier ones.
 
     A torn last line is passed over (``set_aside`` takes it out). ``what``: is done again for a line
-    that is deleted. Raises IntegrityError on any other line that does not hold.
+    that is deleted. ``sealed``: all lines have digests, since no earlier version wrote any. Raises
+    IntegrityError on any other line that does not hold.
     """
     latest: dict[str, LineT] = {}
     lines = _content(path).split(b"\n")
@@ -48,7 +59,11 @@ def read_record_lines(path: Path, model: type[LineT], what: str) -> list[LineT]:
         if not line.strip():
             continue
         try:
-            record = _parsed(line, model)
+            text = _unsealed(line)
+            if text is None and sealed:
+                raise IntegrityError(LOST, fix=_REDO)
+            sealed = text is not None
+            record = _parsed(line if text is None else text, model)
         except IntegrityError as error:
             if number == len(lines):
                 break
@@ -61,20 +76,25 @@ def read_record_lines(path: Path, model: type[LineT], what: str) -> list[LineT]:
     return list(latest.values())
 
 
-def set_aside(path: Path) -> list[str]:
+def set_aside(path: Path, *, sealed: bool = False) -> list[str]:
     """Move lines that are torn or damaged into ``<stem>.torn``; return a line for each.
 
     What can be damaged and what can be of another version differs: a line whose digest holds stays,
-    whatever it says, and so does one that is JSON and has no digest.
+    whatever it says, and so does one that is JSON and never had a digest. Empty lines go.
+    ``sealed``: as for ``read_record_lines``.
     """
     data = _content(path)
     *whole, tail = data.split(b"\n")
-    told, kept, taken = [], [], []
+    told: list[str] = []
+    kept: list[bytes] = []
+    taken: list[bytes] = []
     for number, line in enumerate(whole, start=1):
-        if line.strip() and (why := _damage(line)):
+        why = _damage(line, sealed=sealed) if line.strip() else ""
+        if why:
             told.append(f"line {number} of {path.name} {why}")
             taken.append(line)
-        else:
+        elif line.strip():
+            sealed = sealed or _is_whole(line)
             kept.append(line)
     if tail and _is_whole(tail):  # all of a record, but for the line break
         kept.append(tail)
@@ -83,9 +103,50 @@ def set_aside(path: Path) -> list[str]:
         taken.append(tail)
     if taken:
         append_lasting(path.with_suffix(".torn"), b"".join(line + b"\n" for line in taken))
-    if taken or tail:
-        write_atomic(path, b"".join(line + b"\n" for line in kept))
+    if data != (rest := b"".join(line + b"\n" for line in kept)):
+        write_atomic(path, rest)
     return told
+
+
+@dataclass(frozen=True)
+class LinesFound:
+    """What is known of the bytes of a file of lines. ``digest``: of the file as it is.
+
+    ``sealed``: every line has a digest that holds. ``begins_as_known``: it begins with the bytes
+    that an earlier digest is of, and what follows is whole lines; ``grew_sealed``: and all of these
+    have digests.
+    """
+
+    digest: str
+    sealed: bool
+    begins_as_known: bool
+    grew_sealed: bool
+
+
+def lines_found(path: Path, known: str) -> LinesFound:
+    """Compare a file of lines with the digest that it had once, '' for none, and with its own."""
+    data = _content(path)
+    *lines, tail = data.split(b"\n")
+    hasher = hashlib.sha256()
+    since, sealed = (0 if known == hasher.hexdigest() else -1), []
+    for number, line in enumerate(lines, start=1):
+        hasher.update(line + b"\n")
+        sealed.append(_is_whole(line))
+        if known and hasher.hexdigest() == known:
+            since = number
+    if tail:
+        hasher.update(tail)
+        sealed.append(False)
+    digest = hasher.hexdigest()
+    begins = since >= 0 or digest == known
+    grew = begins and (digest == known or all(sealed[since:]))
+    return LinesFound(digest, all(sealed), begins, grew)
+
+
+def begins_sealed(path: Path) -> bool:
+    """Say whether the first line of a file has a digest; True where there is no line."""
+    first = next((line for line in _content(path).split(b"\n") if line.strip()), None)
+    return first is None or _is_whole(first)
 
 
 def _content(path: Path) -> bytes:
@@ -93,8 +154,11 @@ def _content(path: Path) -> bytes:
         return path.read_bytes() if path.exists() else b""
 
 
-def _damage(line: bytes) -> str:
-    """Say what is wrong with the bytes of a line, whatever its version; '' for nothing."""
+def _damage(line: bytes, *, sealed: bool) -> str:
+    """Say what is wrong with the bytes of a line, whatever its version; '' for nothing.
+
+    ``sealed``: it was written with a digest.
+    """
     try:
         if _unsealed(line) is not None:
             return ""
@@ -108,7 +172,9 @@ def _damage(line: bytes) -> str:
     text, digest = line[:-_SEAL] + b"}", line[-64 - len(_CLOSING) : -len(_CLOSING)]
     renamed = hashlib.sha256(text).hexdigest().encode() == digest
     edited = renamed or (isinstance(found, dict) and FIELD in found)
-    return "has a damaged digest" if edited else ""
+    if edited:
+        return "has a damaged digest"
+    return LOST if sealed else ""
 
 
 def _is_whole(line: bytes) -> bool:
@@ -127,15 +193,14 @@ def _unsealed(line: bytes) -> bytes | None:
     if hashlib.sha256(text).hexdigest().encode() != rest[: -len(_CLOSING)]:
         raise IntegrityError(
             "is damaged: its digest does not hold",
-            fix="run the same command again: what the line held is done again",
+            fix=_REDO,
         )
     return text
 
 
-def _parsed(line: bytes, model: type[LineT]) -> LineT:
-    text = _unsealed(line)
+def _parsed(text: bytes, model: type[LineT]) -> LineT:
     try:
-        return model.model_validate_json(line if text is None else text)
+        return model.model_validate_json(text)
     except ValidationError as error:
         raise IntegrityError(f"is not valid: {first_problem(error)}") from None
 

@@ -13,7 +13,7 @@ Layout::
     pictures.npz        sample images as the client has them and as the server sees them
     scores.json         recomputed from predictions by ``compare score``
     report/*            the report, written again by ``compare report``
-    SHA256SUMS          of every file but itself
+    SHA256SUMS          of every file but itself; of the manifest as soon as the run is begun
 
 Accepted trade-offs: one writer at a time (a lock that ends with its process); lines that were torn
 by a crash or damaged are set aside in ``records.torn`` and their cells are run again; SHA256SUMS
@@ -22,6 +22,7 @@ detects accidents and careless edits, not an attacker who can rewrite the sums.
 
 from __future__ import annotations
 
+import json
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -29,36 +30,28 @@ from typing import Any
 import numpy.typing as npt
 from pydantic import ValidationError
 
-from he_compare.common.errors import CompareError, IntegrityError, UsageError
+from he_compare.common.errors import IntegrityError, UsageError
 from he_compare.common.files import EARLIER, TEMPORARY, write_atomic
-from he_compare.common.identity import file_digest
-from he_compare.common.kept import KEPT_SUFFIX
 from he_compare.common.run.folder_claim import LOCK, claimed_folder
 from he_compare.common.run.kept_artefacts import ArtefactFolder
-from he_compare.common.run.known_files import known_digests, named_digests, remove_orphans
+from he_compare.common.run.known_files import ATTACKS, RECORDS, named_digests, remove_orphans
+from he_compare.common.run.own_sums import Evidence, OwnSums
 from he_compare.common.run.record_lines import (
     append_line,
+    begins_sealed,
     first_problem,
+    lines_found,
     read_record_lines,
     set_aside,
 )
 from he_compare.common.run.records import AttackOutcome, Manifest, RunRecord, ScoreSheet
 from he_compare.common.run.stored_arrays import MOST_PICTURE_BYTES, load_arrays
-from he_compare.common.run.sums import (
-    SUMS,
-    SumsFound,
-    add_to_sums,
-    check_sums,
-    read_sums,
-    write_sums,
-)
+from he_compare.common.run.sums import SUMS, SumsFound, check_sums
 from he_compare.common.run.superseding import standing_outcomes
 
 MANIFEST = "manifest.json"
 AUDIT = "audit.json"
 COPIES_TABLE = "copies.csv"
-RECORDS = "records.jsonl"
-ATTACKS = "attacks.jsonl"
 ATTACK_FILES = "attacks"
 ARTEFACTS = "artefacts"
 SCORES = "scores.json"
@@ -82,6 +75,8 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.artefacts = ArtefactFolder(path / ARTEFACTS)
+        self.sums = OwnSums(path)
+        self._lines_checked = False
 
     def exists(self) -> bool:
         """Say whether the folder holds a run."""
@@ -102,6 +97,7 @@ class RunFolder:
         """Begin a run in an empty or missing folder. Raises UsageError on anything else."""
         self.require_empty("holds no run")
         self.write_model(MANIFEST, manifest)
+        self.sums.enter(complete=manifest.sums_cover_all)
 
     def require_empty(self, what: str) -> None:
         """Raise UsageError where the folder holds anything but what a killed process left.
@@ -123,15 +119,31 @@ class RunFolder:
                 fix="name an empty folder with --out",
             )
 
+    def put(self, name: str, data: bytes, *, lasting: bool = True) -> str:
+        """Write a file of the run, atomically; return its SHA-256, which its sums will have.
+
+        ``lasting``: as ``write_atomic`` has it.
+        """
+        write_atomic(self.path / name, data, lasting=lasting)
+        return self.sums.note(name, data)
+
+    def put_once(self, name: str, data: bytes) -> str:
+        """Do so, unless the file is there with this content."""
+        path = self.path / name
+        try:
+            there = path.is_file() and not path.is_symlink() and path.read_bytes() == data
+        except OSError:
+            there = False
+        return self.sums.note(name, data) if there else self.put(name, data)
+
     def keep_copies(self, table: bytes) -> None:
-        """Write the table of copies where it is missing or damaged; b"" for no copies: no file."""
-        path = self.path / COPIES_TABLE
-        if table and (not path.is_file() or self.differs_from_sums(COPIES_TABLE)):
-            write_atomic(path, table)
+        """Write the table of copies where it is missing or another one; b"" for no copies."""
+        if table:
+            self.put_once(COPIES_TABLE, table)
 
     def write_model(self, name: str, model: Manifest | ScoreSheet) -> None:
         """Write a record as indented JSON, atomically."""
-        write_atomic(self.path / name, (model.model_dump_json(indent=2) + "\n").encode())
+        self.put(name, model_bytes(model))
 
     def manifest(self) -> Manifest:
         """Read the plan. Raises UsageError where there is no run, IntegrityError where corrupt."""
@@ -155,8 +167,45 @@ class RunFolder:
         append_line(self.path / name, record)
 
     def recover(self) -> list[str]:
-        """Set lines that are torn or damaged aside in ``*.torn``; return a line for each."""
-        return [line for name in (RECORDS, ATTACKS) for line in set_aside(self.path / name)]
+        """Set lines that are torn or damaged aside in ``*.torn``; return a line for each.
+
+        Raises IntegrityError where lines without digests, of an earlier version, were changed:
+        which of them is not known.
+        """
+        told = []
+        sealed, known = self.is_sealed(), self.sums.known()
+        for name, what in ((RECORDS, "cells"), (ATTACKS, "attacks")):
+            path, torn = self.path / name, Path(name).with_suffix(".torn").name
+            found = lines_found(path, known.get(name, ""))
+            changed = path.exists() and name in known and not found.begins_as_known
+            if changed and not (sealed or begins_sealed(path)):
+                raise IntegrityError(
+                    f"{path} is not what was written, and its lines are of an earlier version, "
+                    "which gave them no digests: which of them was changed is not known",
+                    fix=f"restore the file, or delete it to have all {what} run again",
+                )
+            whole = not (self.path / torn).exists() or self.sums.vouch_for(torn)
+            if lines := set_aside(path, sealed=sealed):
+                told += lines
+                if whole:
+                    self.sums.note(torn, (self.path / torn).read_bytes())
+        self._lines_checked = True
+        return told
+
+    def is_sealed(self) -> bool:
+        """Say whether every line has a digest: a version that gives them began run or audit."""
+        for name in (MANIFEST, AUDIT):
+            try:
+                facts = json.loads((self.path / name).read_bytes())
+            except (OSError, ValueError, RecursionError):
+                continue
+            if isinstance(facts, dict) and facts.get("sums_cover_all") is True:
+                return True
+        return False
+
+    def begins_sealed(self) -> bool:
+        """Say whether the first record has a digest, or there is none."""
+        return begins_sealed(self.path / RECORDS)
 
     def records(self) -> list[RunRecord]:
         """Read all whole records, later ones of one identity replacing earlier ones.
@@ -164,7 +213,8 @@ class RunFolder:
         A torn last line is passed over (``recover`` sets it aside). Raises IntegrityError on any
         other line that does not hold.
         """
-        return read_record_lines(self.path / RECORDS, RunRecord, "its cell")
+        path = self.path / RECORDS
+        return read_record_lines(path, RunRecord, "its cell", sealed=self.is_sealed())
 
     def outcomes(self) -> list[AttackOutcome]:
         """Read the outcomes of the attacks in the same way; [] where nothing was attacked.
@@ -172,17 +222,17 @@ class RunFolder:
         They come in the order of the audit, whatever the order in which they were written, and
         without those that a later one supersedes.
         """
-        return standing_outcomes(
-            read_record_lines(self.path / ATTACKS, AttackOutcome, "its attack")
-        )
+        return standing_outcomes(self._written_outcomes())
 
     def remove_orphans(self) -> None:
         """Remove the files of cells and attacks that were killed before they were recorded."""
         named = named_digests(self.records(), self._written_outcomes())
-        remove_orphans(self.path, named)
+        for name in remove_orphans(self.path, named):
+            self.sums.note_gone(name)
 
     def _written_outcomes(self) -> list[AttackOutcome]:
-        return read_record_lines(self.path / ATTACKS, AttackOutcome, "its attack")
+        path = self.path / ATTACKS
+        return read_record_lines(path, AttackOutcome, "its attack", sealed=self.is_sealed())
 
     def scores(self) -> ScoreSheet:
         """Read the scores. Raises UsageError where the run was not scored."""
@@ -207,49 +257,42 @@ class RunFolder:
     def write_sums(self) -> None:
         """Write SHA256SUMS over every file of the run.
 
-        Files that are not the run's own have none: they are told as added. In runs of earlier
-        versions, and in audits, every file is taken for their own.
+        Files that are not the run's own have none: they are told as added. A file of which nobody
+        knows a digest is entered as not covered.
         """
-        if not self.exists() or not self.manifest().sums_cover_all:
-            write_sums(self.path)
-            return
-        held = [one for one in self.artefacts.names() if self.artefacts.stored(one) is not None]
-        try:
-            before = read_sums(self.path).digests if self.has_sums() else {}
-        except IntegrityError:
-            before = {}
-        known = known_digests(
-            self.path,
-            self.records(),
-            self._written_outcomes(),
-            [f"{ARTEFACTS}/{one}{KEPT_SUFFIX}" for one in held],
-            before,
+        self.sums.write(
+            Evidence(
+                self.records(),
+                self._written_outcomes(),
+                lines_checked=self._lines_checked,
+                begun_earlier=not self.is_sealed(),
+            )
         )
-        write_sums(self.path, known)
 
-    def add_to_sums(self, *names: str) -> None:
-        """Write the sums of files that were just written. Raises IntegrityError on damaged sums."""
-        add_to_sums(self.path, names)
+    def add_to_sums(self) -> None:
+        """Enter what was written just now; the sums of all else stay.
 
-    def has_sums(self) -> bool:
-        """Say whether the folder has sums: a run that never ended has none."""
-        return (self.path / SUMS).is_file()
-
-    def differs_from_sums(self, name: str) -> bool:
-        """Say whether a file is another one than the sums say; not where they do not read."""
-        try:
-            known = read_sums(self.path).digests.get(name) if self.has_sums() else None
-        except IntegrityError:
-            return False
-        return known is not None and file_digest(self.path / name) != known
+        Those of a run that never ended are written as far as digests are known. Raises
+        IntegrityError on damaged sums.
+        """
+        if problem := self.sums.damage():
+            raise IntegrityError(
+                problem, fix=f"restore {SUMS}, or run the command that made this folder again"
+            )
+        ended = self.sums.exist() and {RECORDS, ATTACKS} & self.sums.known().keys()
+        if ended:
+            self.sums.enter()
+        else:
+            self.write_sums()
 
     def check_sums(self) -> SumsFound:
-        """Compare the folder with its sums: complete ones, unless the manifest is of before."""
-        try:
-            complete = self.manifest().sums_cover_all
-        except CompareError:
-            complete = False
-        return check_sums(self.path, must_be_complete=complete)
+        """Compare the folder with its sums: complete ones, unless it was begun before."""
+        return check_sums(self.path, must_be_complete=self.is_sealed())
+
+
+def model_bytes(model: Manifest | ScoreSheet) -> bytes:
+    """Return a record as it is written into its file."""
+    return (model.model_dump_json(indent=2) + "\n").encode()
 
 
 # What a run or an audit writes first: earlier versions left temporary files named after these.

@@ -17,9 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from he_compare.common.errors import IntegrityError, MessageError
-from he_compare.common.files import write_atomic
 from he_compare.common.run.records import TapeFacts
-from he_compare.common.run.store import inside
+from he_compare.common.run.store import RunFolder, inside
 from he_compare.common.service.wire import pack, unpack
 from he_compare.common.types import IntArray, Message
 
@@ -81,18 +80,10 @@ class TapeRecorder:
 def write_tape(folder: Path, name: str, tape: Tape) -> TapeFacts:
     """Write a tape into a run folder; return the facts for its record."""
     facts, files = tape_files(name, tape)
+    run = RunFolder(folder)
     for file, content in files.items():
-        if not (file == facts.public_file and is_written(folder / file, content)):
-            write_atomic(folder / file, content)
+        run.put_once(file, content)
     return facts
-
-
-def is_written(path: Path, content: bytes) -> bool:
-    """Say whether a file is there with this content."""
-    try:
-        return path.is_file() and path.read_bytes() == content
-    except OSError:
-        return False
 
 
 def tape_files(name: str, tape: Tape) -> tuple[TapeFacts, dict[str, bytes]]:
@@ -170,5 +161,5 @@ def tape_problem(folder: Path, facts: TapeFacts) -> str:
 def _edited(facts: TapeFacts, why: str) -> IntegrityError:
     return IntegrityError(
         f"the tape {facts.file} is not valid: {why}",
-        fix="restore the file, or run the same command with another --out",
+        fix="restore the file, or run the same `compare run` again to redo its cell",
     )

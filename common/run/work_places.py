@@ -35,6 +35,32 @@ def untold_machines_words(records: Sequence[RunRecord]) -> str:
     )
 
 
+def latency_notes(records: Sequence[RunRecord]) -> list[str]:
+    """Say what makes times of latency cells those of several machines, or of unknown ones."""
+    machines, servers = timed_on(records), _server_hosts(records)
+    words = [latency_machines_words(records), untold_machines_words(records)]
+    if len(machines) > 1:
+        words.append(f"Latency was measured on machines of several kinds: {'; '.join(machines)}.")
+    if len(servers) > 1:
+        words.append(f"Servers ran in {len(servers)} places while latency was measured.")
+    return [one for one in words if one]
+
+
+def timed_on(records: Iterable[RunRecord]) -> list[str]:
+    """Return the kinds of machines that latency was measured on, clients and servers, as recorded.
+
+    Two machines of one kind are one: which machine it was is told within a run only.
+    """
+    found = [one.environment for one in records if one.environment]
+    found += [one.server_host.environment for one in records if one.server_host]
+    return sorted({f"{one.cpu}, {one.logical_cores} cores, {one.platform}" for one in found})
+
+
+def _server_hosts(records: Iterable[RunRecord]) -> set[str]:
+    with_server = [one for one in records if not one.no_server and one.server_on]
+    return {one.server_host.machine if one.server_host else "" for one in with_server}
+
+
 def disturbed_records(records: Iterable[RunRecord]) -> list[RunRecord]:
     """Return the latency cells beside which a worker ended or started on their machine."""
     return [one for one in records if one.place and one.place.disturbed]

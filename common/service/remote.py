@@ -79,6 +79,10 @@ class RemoteServer(SessionClient):
         super().set_threads(threads)
         self._threads = threads
 
+    def undisturbed(self) -> contextlib.AbstractContextManager[None]:
+        """Have nothing sent to the host beside the calls that are timed in the ``with`` block."""
+        return self._host.undisturbed()
+
     def stay(self) -> None:
         """Tell the host that this side is still there; what goes wrong is told by the next call."""
         if self._open:

@@ -12,7 +12,7 @@ import json
 import ssl
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import httpx
@@ -41,8 +41,9 @@ from he_compare.common.service.way_to_host import WayToHost
 HOST_PATH, DRIVER_PATH = "/v1/host", "/v1/driver"
 GREETING_SECONDS = 20.0
 GREETINGS, PINGS = 15, 9
-# A driver that is heard of once a minute is not taken for one that is gone.
-STAY_SECONDS = 60.0
+# A driver that is heard of once a minute is not taken for one that is gone. While something is
+# timed nothing is told unless that becomes urgent: the call under way then takes minutes itself.
+STAY_SECONDS, URGENT_SECONDS = 60.0, 100.0
 # How long the end of a driver's connections may take to be seen by the host.
 PREDECESSOR_SECONDS, LOOK_SECONDS = 4.0, 0.5
 JSON = "application/json"
@@ -101,6 +102,10 @@ class RemoteHost:
         self._closed = threading.Event()
         # Held while the host is told of this driver: its last word must be that it has ended.
         self._word = threading.Lock()
+        # Held while the host is told anything that nobody asked for.
+        self._telling = threading.Lock()
+        self._told = time.monotonic()
+        self._timed = 0
         self.card: HostCard | None = None
         self._first: HostCard | None = None
         self._served = False
@@ -218,11 +223,37 @@ class RemoteHost:
         with self._lock:
             self._kept = [one for one in self._kept if one is not server]
 
+    @contextlib.contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """Tell the host nothing of its own accord while something is timed, and what is due after.
+
+        What is under way is waited for before.
+        """
+        with self._telling:
+            self._timed += 1
+        try:
+            yield
+        finally:
+            with self._telling:
+                self._timed -= 1
+            self._tell_if_due()
+
     def _stay(self) -> None:
-        """Say about once a minute that this driver is there; what goes wrong is told by a call."""
-        while not self._closed.wait(STAY_SECONDS):
+        while not self._closed.wait(STAY_SECONDS / 4):
+            self._tell_if_due()
+
+    def _tell_if_due(self) -> None:
+        """Say about once a minute that this driver and its sessions are there, unless timed.
+
+        What goes wrong is told by a call.
+        """
+        with self._telling:
+            since = time.monotonic() - self._told
+            if since < (URGENT_SECONDS if self._timed else STAY_SECONDS):
+                return
+            self._told = time.monotonic()
             with self._word, contextlib.suppress(httpx.HTTPError, OSError, CompareError):
-                if not self._closed.is_set():
+                if not self._closed.is_set() and self._served:
                     self._ask_to_serve(CONNECT_SECONDS)
             with self._lock:
                 kept = list(self._kept)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import re
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,6 @@ from PIL import Image
 from he_compare.common.adversary import Truth
 from he_compare.common.attack_score import Picture
 from he_compare.common.errors import CellError, IntegrityError
-from he_compare.common.files import write_atomic
 from he_compare.common.identity import file_digest
 from he_compare.common.run.records import AttackOutcome, AttackPicture
 from he_compare.common.run.store import ATTACK_FILES, RunFolder, inside
@@ -101,23 +99,22 @@ def keep_files(folder: RunFolder, files: Mapping[str, bytes]) -> dict[str, str]:
 
     Raises IntegrityError, before any is written, where one would not lie under ``attacks/``.
     """
-    places = {name: inside(folder.path / ATTACK_FILES, _below(name)) for name in files}
-    for name, place in places.items():
-        write_atomic(place, files[name])
-    return {name: hashlib.sha256(files[name]).hexdigest() for name in files}
+    for name in files:
+        inside(folder.path / ATTACK_FILES, _below(name))
+    return {name: folder.put(name, data) for name, data in files.items()}
 
 
-def damaged(folder: RunFolder, outcome: AttackOutcome) -> str:
+def damaged(folder: RunFolder, outcome: AttackOutcome, known: Mapping[str, str]) -> str:
     """Name a file of an outcome that is missing or not what was written; '' if all hold.
 
-    Of outcomes of earlier versions it is only known which files there were.
+    ``known``: digests by name, for outcomes of earlier versions: they name their files only.
     """
     for name in dict.fromkeys((*outcome.artefacts, *(one.file for one in outcome.pictures))):
         try:
             found = file_digest(inside(folder.path, name))
         except (OSError, IntegrityError):
             return name
-        if found != outcome.files_sha256.get(name, found):
+        if found != (outcome.files_sha256.get(name) or known.get(name, found)):
             return name
     return ""
 

@@ -11,8 +11,9 @@ from he_compare.common.errors import EXIT_CELLS_FAILED, EXIT_OK, UnknownNameErro
 from he_compare.common.numeric_threads import use_threads
 from he_compare.common.plugins import nearest
 from he_compare.common.run.capability_matrix import controls_failed
+from he_compare.common.run.known_files import ATTACKS
 from he_compare.common.run.records import AttackOutcome
-from he_compare.common.run.store import ATTACKS, RunFolder
+from he_compare.common.run.store import RunFolder
 from he_compare.common.types import IntArray, NotRun
 from he_compare.comparisons.auditing import suite
 from he_compare.comparisons.auditing.adversary_view import positions_read

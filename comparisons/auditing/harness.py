@@ -65,7 +65,10 @@ class Harness:
     def _kept(self) -> dict[str, AttackOutcome]:
         """Return the outcomes that stand, by identity: those whose files are what they left."""
         ran = [one for one in self.folder.outcomes() if one.verdict != "not run"]
-        damaged = {one.identity: bad for one in ran if (bad := artefacts.damaged(self.folder, one))}
+        known = self.folder.sums.known()
+        damaged = {
+            one.identity: bad for one in ran if (bad := artefacts.damaged(self.folder, one, known))
+        }
         for name in dict.fromkeys(damaged.values()):
             self.progress.say(f"note: {name} is damaged or missing: its attack runs again")
         # Controls that were attacked beside a target run again with it.

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from he_compare.common.backbones.device import CPU, resolve_device
 from he_compare.common.environment import tool_version
 from he_compare.common.errors import IntegrityError, UsageError
-from he_compare.common.files import write_atomic
 from he_compare.common.run.device_words import device_shown
 from he_compare.common.run.store import AUDIT, RunFolder
 from he_compare.common.temporary_folders import swept_folder
@@ -43,7 +44,9 @@ def audit_command(request: AuditRequest, make_lanes: MakeLanes = _here) -> int:
         if device.name != CPU:
             progress.line(f"learned attacks and training run on {device_shown(device.facts())}")
         with folder.claimed("holds no audit"):
-            _begin(folder, audit)
+            begun = _begin(folder, audit)
+            for words in filter(None, (folder.sums.damage_words(), begun)):
+                progress.say(f"note: {words}")
             for line in folder.recover():
                 progress.say(f"note: {line}: set aside, its attack runs again")
             folder.remove_orphans()
@@ -58,26 +61,51 @@ def audit_command(request: AuditRequest, make_lanes: MakeLanes = _here) -> int:
     return exit_code(outcomes, attacks if request.attacks else ())
 
 
-def _begin(folder: RunFolder, audit: StandaloneAudit) -> None:
-    """Begin an audit in an empty folder, or see that the one there is the same."""
+def _begin(folder: RunFolder, audit: StandaloneAudit) -> str:
+    """Begin an audit in an empty folder, or see that the one there is the same.
+
+    Return what was done about a damaged file that says which audit it is, '' for nothing.
+    """
     path = folder.path / AUDIT
     facts = {
         "command": audit.request.whole_command(),
         "data": audit.pool.fingerprint,
         "tool_version": tool_version(),
+        "sums_cover_all": True,
     }
-    if path.is_file():
-        try:
-            known: Any = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise IntegrityError(
-                f"{AUDIT} in {folder.path} does not parse: {error}", fix="restore the file"
-            ) from None
-        if [known.get(name) for name in ("command", "data")] != [facts["command"], facts["data"]]:
-            raise UsageError(
-                f"{folder.path} holds another audit ({known.get('command')})",
-                fix="name another folder with --out",
-            )
-        return
-    folder.require_empty("holds no audit")
-    write_atomic(path, (json.dumps(facts, indent=2) + "\n").encode())
+    if not path.is_file():
+        folder.require_empty("holds no audit")
+        _write_facts(folder, facts)
+        return ""
+    known = _facts_in(path)
+    if [known.get(name) for name in ("command", "data")] != [facts["command"], facts["data"]]:
+        raise UsageError(
+            f"{folder.path} holds another audit ({known.get('command')})",
+            fix="name another folder with --out",
+        )
+    if not folder.sums.differ_from(AUDIT):
+        return ""
+    _write_facts(folder, facts | {"sums_cover_all": folder.is_sealed()})
+    return f"{AUDIT} is not what was written: it is written again"
+
+
+def _facts_in(path: Path) -> dict[str, Any]:
+    """Return what says which audit a folder holds. Raises IntegrityError."""
+    try:
+        known = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        reason = str(error)
+    else:
+        if isinstance(known, dict):
+            return known
+        reason = "it is no object"
+    raise IntegrityError(
+        f"{AUDIT} in {path.parent} does not parse: {reason}",
+        fix="restore the file, or name another folder with --out",
+    )
+
+
+def _write_facts(folder: RunFolder, facts: dict[str, Any]) -> None:
+    folder.put(AUDIT, (json.dumps(facts, indent=2) + "\n").encode())
+    with contextlib.suppress(IntegrityError):  # damaged sums are written when the audit ends
+        folder.sums.enter()

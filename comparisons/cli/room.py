@@ -1,16 +1,20 @@
 """Whether a command has the memory to begin, where something bounds it: said before it begins.
 
 Under a limit on the address space the libraries fail in many ways while they are loaded, some
-without a word: so they are loaded in a process of their own first. Under the limit of a container
-the kernel ends what takes too much, and nobody is left to say why.
+without a word: so they are loaded in a process of their own first. Where that fails for another
+reason than memory, nothing is said here: the command meets the same and says it. Under the limit of
+a container the kernel ends what takes too much, and nobody is left to say why.
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from he_compare.common.errors import UsageError
 
@@ -30,6 +34,9 @@ HEAVY_BYTES, LIGHT_BYTES = 700_000_000, 100_000_000
 # included): less, and the kernel ends it.
 LEAST_RUN_BYTES = 1_050_000_000
 PROBE_LIMIT_SECONDS = 120.0
+
+# What a library ends its process by where memory is refused to it, and by other faults of its own.
+CRASHES = ("SIGSEGV", "SIGABRT", "SIGBUS")
 
 _PROBE = """
 import importlib, sys
@@ -59,29 +66,55 @@ def require_room_to_begin(arguments: Sequence[str]) -> None:
         _require_container()
 
 
+@dataclass(frozen=True)
+class Probed:
+    """What became of a process that loaded libraries. ``taken``: bytes, None where it could not.
+
+    ``short``: for lack of memory. ``crash``: the signal it ended by without a word, '' for none.
+    """
+
+    taken: int | None = None
+    short: bool = False
+    crash: str = ""
+
+
 def _require_libraries(limit: int, field: str, option: str, *, heavy: bool) -> None:
     """Load what a command loads, in a process under the same limits."""
     from he_compare.common.run.spelling import size
 
-    taken = _taken_by(HEAVY_MODULES if heavy else LIGHT_MODULES, field)
+    found = probe_libraries(HEAVY_MODULES if heavy else LIGHT_MODULES, field)
     more = HEAVY_BYTES if heavy else LIGHT_BYTES
-    if taken is not None and taken + more <= limit:
-        return
     what = "address space" if option == "-v" else "data"
-    needs = "the libraries alone do not fit into that"
-    fix = f"raise it: ulimit {option} unlimited"
-    if taken is not None:
-        needs = f"the libraries take {size(taken)} and the work at least {size(more)}"
-        fix = f"raise it: ulimit {option} {-(-(taken + more) // 1024)}, or more"
-    raise UsageError(
-        f"memory: this process may have {size(limit)} of {what} (ulimit {option}), and {needs}",
-        fix=fix,
-    )
+    have = f"this process may have {size(limit)} of {what} (ulimit {option})"
+    if found.taken is not None and found.taken + more > limit:
+        raise UsageError(
+            f"memory: {have}, and the libraries take {size(found.taken)} and the work at least "
+            f"{size(more)}",
+            fix=f"raise it: ulimit {option} {-(-(found.taken + more) // 1024)}, or more",
+        )
+    if found.short:
+        raise UsageError(
+            f"memory: {have}, and the libraries alone do not fit into that",
+            fix=f"raise it: ulimit {option} unlimited",
+        )
+    if found.crash:
+        raise UsageError(
+            f"{have}, and the libraries end with {found.crash} while they are loaded",
+            fix=f"raise it: ulimit {option} unlimited; where they still end so, it is not the "
+            "limit: install them again",
+        )
 
 
-def _taken_by(modules: Sequence[str], field: str) -> int | None:
-    """Return what a process has that loads modules, in bytes; None where it cannot."""
+def probe_libraries(modules: Sequence[str], field: str) -> Probed:
+    """Load modules in a process of its own; say what it took, or why it could not.
+
+    ``field``: of /proc/PID/status.
+    """
+    from he_compare.common.memory_errors import killed_for_memory, printed_lack_of_memory
+    from he_compare.common.memory_limits import oom_kills
+
     search = os.pathsep.join(entry for entry in sys.path if entry)
+    kills = oom_kills()
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-c", _PROBE, field, *modules],
@@ -89,11 +122,29 @@ def _taken_by(modules: Sequence[str], field: str) -> int | None:
             stdin=subprocess.DEVNULL,
             env=os.environ | {"PYTHONPATH": search},
             timeout=PROBE_LIMIT_SECONDS,
-            check=True,
+            check=False,
         )
-        return int(done.stdout.split()[-1])
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
-        return None
+    except OSError as error:
+        return Probed(short=error.errno == errno.ENOMEM)
+    except subprocess.SubprocessError:  # too slow: no matter of memory
+        return Probed()
+    if done.returncode == 0:
+        lines = done.stdout.split()
+        return Probed(int(lines[-1]) if lines and lines[-1].isdigit() else None)
+    if killed_for_memory(done.returncode, kills):
+        return Probed(short=True)
+    if printed_lack_of_memory(done.stderr.decode(errors="replace")):
+        return Probed(short=True)
+    return Probed(crash=_crash(done.returncode))
+
+
+def _crash(code: int) -> str:
+    """Name the signal that ended a process, where it is one of a crash; else ''."""
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        return ""
+    return name if name in CRASHES else ""
 
 
 def _require_container() -> None:

@@ -19,6 +19,7 @@ from he_compare.common.run.spelling import fixed, probability, significant
 from he_compare.common.run.store import RunFolder
 from he_compare.common.run.timing import latency_of
 from he_compare.common.run.view import PipelineView, RunView, read_run
+from he_compare.common.run.work_places import latency_notes, timed_on, timed_records
 from he_compare.common.statistics.paired import COMPARED, paired_differences
 from he_compare.common.types import Status
 from he_compare.comparisons.judging.leak_worth import lines_of, worth_by_part
@@ -61,6 +62,7 @@ def diff_runs(
         "b": _summary(b),
         "environment": environment,
         "settings": _setting_differences(a, b),
+        "latency_machines": _latency_machines(a, b),
         "only_in_a": [label for label in ours if label not in theirs],
         "only_in_b": [label for label in theirs if label not in ours],
         "pipelines": [_pipeline(label, a, b) for label in ours if label in theirs],
@@ -125,6 +127,21 @@ def _environment_differences(a: RunView, b: RunView) -> list[str]:
         for name in sorted(ours.keys() | theirs.keys())
         if ours.get(name) != theirs.get(name)
     ]
+
+
+def _latency_machines(a: RunView, b: RunView) -> list[str]:
+    """Say where times of one image, in a run or between the two, are of different machines."""
+    ours, theirs = timed_records(a), timed_records(b)
+    lines = [
+        f"{side}: {one}" for side, of in (("A", ours), ("B", theirs)) for one in latency_notes(of)
+    ]
+    kinds = timed_on(ours), timed_on(theirs)
+    if ours and theirs and kinds[0] != kinds[1]:
+        lines.append(
+            "B / A of one image compares different machines: "
+            f"{' and '.join(kinds[0])} in A, {' and '.join(kinds[1])} in B"
+        )
+    return lines
 
 
 def _met(values: set[str] | None) -> str:
@@ -279,6 +296,7 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
     yield f"B: {_run_line(found['b'])}"
     yield from (f"environment: {line}" for line in found["environment"])
     yield from (f"settings: {line}" for line in found["settings"])
+    yield from (f"latency: {line}" for line in found["latency_machines"])
     for side in ("a", "b"):
         if found[f"only_in_{side}"]:
             yield f"only in {side.upper()}: " + ", ".join(found[f"only_in_{side}"])

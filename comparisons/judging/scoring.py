@@ -56,7 +56,7 @@ def scored_again(path: Path) -> RunFolder:
     folder.manifest()
     with folder.claimed():
         score_run(folder)
-        folder.add_to_sums(SCORES)
+        folder.add_to_sums()
     return folder
 
 

@@ -23,6 +23,7 @@ from he_compare.common.run.store import COPIES_TABLE, SCORES, RunFolder
 from he_compare.common.run.sums import SUMS
 from he_compare.common.run.tape import tape_problem
 from he_compare.common.run.view import RunView, answered, answered_again, read_run
+from he_compare.common.run.work_places import latency_notes, timed_records
 from he_compare.common.types import FheMode, Phase, Stage, Status
 from he_compare.comparisons.judging.limits import Policy, violations
 from he_compare.comparisons.judging.mean_scores import StoredPredictions
@@ -52,16 +53,18 @@ def verification(folder: RunFolder, policy: Policy | None = None) -> Verificatio
 
     Raises UsageError where there is no run or the policy names what it does not have.
     """
-    if not folder.exists() and not folder.has_sums():
+    if not folder.exists() and not folder.sums.exist():
         folder.manifest()
     sums = folder.check_sums()
-    notes = sums.notes
+    notes = list(sums.notes)
     problems = [f"{SUMS}: {line}" for line in sums.problems]
     unreadable = list(_unreadable(folder))
     if unreadable:
         return Verification(problems + unreadable, notes)
     try:
-        problems += _content_problems(folder, policy)
+        view = read_run(folder)
+        problems += _content_problems(folder, view, policy)
+        notes += latency_notes(timed_records(view))
     except UsageError:
         raise
     except Exception as error:  # what is damaged may fail anywhere: it does not hold
@@ -69,9 +72,8 @@ def verification(folder: RunFolder, policy: Policy | None = None) -> Verificatio
     return Verification(problems, notes)
 
 
-def _content_problems(folder: RunFolder, policy: Policy | None) -> Iterator[str]:
+def _content_problems(folder: RunFolder, view: RunView, policy: Policy | None) -> Iterator[str]:
     """Say what does not hold in files that parse: invariants, metrics, limits."""
-    view = read_run(folder)
     yield from _copies_problems(folder, view.manifest)
     yield from _record_problems(folder, view)
     predictions, broken = _predictions(folder, view)

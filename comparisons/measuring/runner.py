@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from he_compare.common.environment import fingerprint_environment
-from he_compare.common.files import write_atomic
 from he_compare.common.run.records import RunRecord
 from he_compare.common.run.store import RunFolder
-from he_compare.common.run.tape import PUBLIC_SUFFIX, is_written
+from he_compare.common.run.tape import PUBLIC_SUFFIX
 from he_compare.common.stopping import as_stop_signal
 from he_compare.common.types import Status
 from he_compare.comparisons.measuring.measurer import CellMeasurer, describe_cell, ended
@@ -95,12 +94,14 @@ class CellLog:
         if cell.identity in self._ended:
             return False
         self._ended.add(cell.identity)
-        for name, content in measured.files.items():
-            path = self.folder.path / name
+        digests = {
             # What is named after its content is written once, and again where it was damaged.
-            if not (name.endswith(PUBLIC_SUFFIX) and is_written(path, content)):
-                write_atomic(path, content)
-        record = measured.record
+            name: (self.folder.put_once if name.endswith(PUBLIC_SUFFIX) else self.folder.put)(
+                name, content
+            )
+            for name, content in measured.files.items()
+        }
+        record = measured.record.model_copy(update={"files_sha256": digests})
         if measured.trace:
             self.progress.say(measured.trace.rstrip())
         if self.plan.config.pictures and record.predictions and not cell.again:

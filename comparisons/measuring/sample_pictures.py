@@ -109,11 +109,7 @@ def _parsed(kept: Kept, plan: RunPlan) -> UInt8Array | None:
 def _write(folder: RunFolder, plan: RunPlan, views: Mapping[str, UInt8Array | None]) -> None:
     """Write views of pipelines, by label, into the pictures of a run; what was there stays."""
     chosen = sample_positions(plan.test.labels, plan.config.pictures)
-    try:
-        before = folder.pictures()
-    except IntegrityError as error:
-        STORAGE_LOG.warning("%s: the pictures are put together again", error.problem)
-        before = {}
+    before, vouched = _pictures_before(folder)
     arrays: dict[str, npt.NDArray[Any]] = dict(before)
     arrays["original"] = plan.test.images[chosen]
     arrays["ids"] = np.array([plan.test.ids[i] for i in chosen])
@@ -126,5 +122,31 @@ def _write(folder: RunFolder, plan: RunPlan, views: Mapping[str, UInt8Array | No
             arrays[f"view_{labels.index(label)}"] = view
     arrays["view_labels"] = np.array(labels, dtype=str) if labels else np.empty(0, dtype="<U1")
     same = set(arrays) == set(before) and all(np.array_equal(arrays[n], before[n]) for n in arrays)
-    if not same:
+    if same:
+        return
+    if vouched:
+        folder.put(PICTURES, npz_bytes(arrays))
+    else:
         save_arrays(folder.path / PICTURES, arrays)
+
+
+def _pictures_before(folder: RunFolder) -> tuple[dict[str, npt.NDArray[Any]], bool]:
+    """Return the pictures that are there, and whether what is made of them can be vouched for.
+
+    {} where they are not what was written, or where that is not known and the views are kept among
+    the artefacts. Earlier versions kept none there: their pictures stay, and nobody vouches.
+    """
+    if not (folder.path / PICTURES).exists():
+        return {}, True
+    vouched = folder.sums.vouch_for(PICTURES)
+    if not vouched:
+        if folder.sums.differ_from(PICTURES):
+            STORAGE_LOG.warning("%s is not what was written: it is put together again", PICTURES)
+            return {}, True
+        if folder.is_sealed():
+            return {}, True
+    try:
+        return folder.pictures(), vouched
+    except IntegrityError as error:
+        STORAGE_LOG.warning("%s: the pictures are put together again", error.problem)
+        return {}, True

@@ -18,15 +18,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from he_compare.common.files import naming, sync_folder, write_atomic
+from he_compare.common.run.known_files import ATTACKS, RECORDS
 from he_compare.common.run.record_lines import line_of
 from he_compare.common.run.records import AttackOutcome, RunRecord
-from he_compare.common.run.store import (
-    ATTACKS,
-    COPIES_TABLE,
-    PICTURES,
-    RECORDS,
-    SCORES,
-)
+from he_compare.common.run.store import COPIES_TABLE, PICTURES, SCORES
 from he_compare.common.run.sums import SUMS
 from he_compare.common.study.study_folder import EARLIER_RUNS, RUNS, StudyFolder
 from he_compare.common.types import Phase, Status

@@ -51,7 +51,10 @@ FULL_WEIGHT = 6.6
 TALLEST_UNBROKEN = 120.0
 # How wide drawings are and how much air rows have: the first that fills the last page of the body,
 # whose text is 25.3 cm high.
-SETTINGS = (("1", "1"), ("0.9", "1"), ("1", "1.25"), ("0.8", "0.9"), ("1", "1.5"), ("0.76", "0.75"))
+SETTINGS = (
+    *(("1", "1"), ("1", "0.9"), ("0.9", "1"), ("0.9", "0.9"), ("1", "1.25"), ("0.8", "0.9")),
+    *(("0.8", "1.1"), ("1", "1.5"), ("0.76", "0.75")),
+)
 TOP_POINTS, BODY_POINTS, FULL_SHARE = 65.2, 717.2, 0.7
 MOST_PAGES = 12
 EPOCH = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)

@@ -82,7 +82,7 @@ def write_study_report(path: Path, formats: Sequence[str]) -> list[Path]:
     folder = StudyFolder(path)
     document = build_study_document(read_study(folder))
     with folder.claimed():
-        return written_files(document, formats, path / REPORT_HOME, [])
+        return written_files(document, formats, path / REPORT_HOME)
 
 
 def _sections(study: StudyView) -> list[Section]:

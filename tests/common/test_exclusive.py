@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from he_compare.common import exclusive
 from he_compare.common.exclusive import (
     HeldElsewhereError,
     LockFile,
@@ -66,7 +69,7 @@ def test_a_lock_that_a_note_says_is_held_stays_as_it_is(tmp_path: Path) -> None:
 def test_a_lock_is_no_way_to_another_file(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("work of years")
     (tmp_path / ".lock").symlink_to(tmp_path / "precious")
-    with pytest.raises(OSError, match=r"symbolic links"):
+    with pytest.raises(OSError, match=r"it is a link, and no lock"):
         LockFile(tmp_path / ".lock").take(b"mine")
     assert (tmp_path / "precious").read_text() == "work of years"
 
@@ -106,9 +109,39 @@ def test_two_never_hold_a_lock_that_is_removed_each_time(tmp_path: Path) -> None
 
 def test_who_waits_gets_the_lock_and_who_does_not_is_told(tmp_path: Path) -> None:
     path = tmp_path / "below" / "lock"
-    with one_at_a_time(path) as waited:
+    with one_at_a_time(path, "does this") as waited:
         assert waited >= 0
         with pytest.raises(HeldElsewhereError), locked_now(path):
             raise AssertionError("held twice")
     with locked_now(path):
         pass
+
+
+@pytest.mark.parametrize(("untold", "said"), [(0.05, 1), (30.0, 0)])
+def test_a_long_wait_is_said_once_with_what_it_is_for(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    untold: float,
+    said: int,
+) -> None:
+    monkeypatch.setattr(exclusive, "UNTOLD_SECONDS", untold)
+    path, held, free = tmp_path / "x.lock", threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with one_at_a_time(path, "holds it"):
+            held.set()
+            free.wait(20)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    try:
+        assert held.wait(20)
+        threading.Timer(0.3, free.set).start()
+        with caplog.at_level(logging.WARNING), one_at_a_time(path, "decodes images") as waited:
+            assert waited >= 0.2
+    finally:
+        free.set()
+        holder.join()
+    told = [one.getMessage() for one in caplog.records]
+    assert told == [f"waiting for another process that decodes images (it holds {path})"] * said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from he_compare.common.errors import UsageError
 from he_compare.common.temporary_folders import FOLDERS, sweep_folders, swept_folder
 
 OWNER = """
@@ -62,3 +64,17 @@ def test_folders_and_links_of_others_stay(tmp_path: Path) -> None:
         f"{FOLDERS}link",
         f"{FOLDERS}new",
     }
+
+
+def test_where_there_are_no_locks_no_folder_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fcntl = pytest.importorskip("fcntl")
+
+    def none(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    with pytest.raises(UsageError, match="TMPDIR"), swept_folder("key", tmp_path):
+        pass
+    assert list(tmp_path.iterdir()) == []

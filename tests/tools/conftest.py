@@ -16,6 +16,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run that verifies."""
     made = build((PLAIN, FHE), classes=("a", "b"), n=40, untrained=False, rounds=1)
     path = made.write(tmp_path_factory.mktemp("soak") / "run")
-    score_run(RunFolder(path))
-    RunFolder(path).write_sums()
+    folder = RunFolder(path)
+    score_run(folder)
+    folder.write_sums()
     return path

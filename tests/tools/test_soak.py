@@ -13,6 +13,7 @@ import pytest
 from he_compare.common.run.record_lines import line_of
 from he_compare.common.run.store import RunFolder
 from he_compare.common.run.stored_arrays import load_arrays, save_arrays
+from tests.support.sealing import seal
 from tools.soak.aftermath import (
     Aftermath,
     compare_runs,
@@ -117,7 +118,7 @@ def other(whole: Path, tmp_path: Path) -> Path:
 
 
 def against(whole: Path, other: Path, before: Counter[str] | None = None) -> Aftermath:
-    RunFolder(other).write_sums()
+    seal(other)
     found = Aftermath()
     compare_runs(whole, finished_lines(whole) if before is None else before, other, found)
     return found

@@ -18,8 +18,9 @@ import numpy as np
 from pydantic import ValidationError
 
 from he_compare.common.errors import CompareError
+from he_compare.common.run.known_files import RECORDS
 from he_compare.common.run.records import RunRecord
-from he_compare.common.run.store import RECORDS, RunFolder
+from he_compare.common.run.store import RunFolder
 from he_compare.common.run.stored_arrays import load_arrays
 from he_compare.common.types import Phase, Status
 from he_compare.comparisons.judging.verify import verify_run

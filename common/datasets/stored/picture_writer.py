@@ -147,7 +147,7 @@ def sole_builder(path: Path) -> Iterator[None]:
 
     What killed builders of it left behind is removed.
     """
-    with one_at_a_time(lock_file(path)):
+    with one_at_a_time(lock_file(path), "decodes the same images into the cache"):
         _remove_leftovers(path)
         yield
 

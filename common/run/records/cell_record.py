@@ -64,6 +64,10 @@ class RunRecord(Record):
     warmup_images: int = Field(default=0, description="Images run before measuring and left out")
     predictions: str = Field(default="", description="File of stored predictions in the run folder")
     predictions_sha256: str = Field(default="", description="Hash of that file's arrays")
+    files_sha256: dict[str, str] = Field(
+        default_factory=dict,
+        description="Digests of all files that the cell left, by name; empty in older records",
+    )
     measurements: list[Measurement] = Field(default_factory=list, description="Stage timings")
     traffic: Traffic | None = Field(default=None, description="Bytes on the wire")
     agreement: Agreement | None = Field(default=None, description="Executed against clear")

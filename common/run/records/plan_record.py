@@ -81,7 +81,8 @@ class Manifest(Record):
     )
     sums_cover_all: bool = Field(
         default=False,
-        description="True: SHA256SUMS leaves no file of the folder out; false in older records",
+        description="True: SHA256SUMS leaves no file of the folder out, and every line of a record "
+        "has its digest; false in older records",
     )
 
     @model_validator(mode="before")

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -35,7 +41,7 @@ def test_only_what_a_cell_writes_is_removed_as_an_orphan(tmp_path: Path) -> None
     mine = ("attacks/aes-ctr/jigsaw/my-notes.txt", "attacks/aes-ctr/jigsaw/figure.png")
     orphans = ("attacks/aes-ctr/jigsaw/3-after-attack.png", "predictions/0123456789abcdef.npz")
     _write(tmp_path, (*mine, *orphans))
-    assert remove_orphans(tmp_path, ()) == len(orphans)
+    assert sorted(remove_orphans(tmp_path, ())) == sorted(orphans)
     assert all((tmp_path / name).exists() for name in mine)
 
 
@@ -48,3 +54,58 @@ def test_a_lock_of_an_earlier_version_keeps_others_out_more_than_once(tmp_path: 
         with pytest.raises(UsageError, match=f"by process {owner.pid}"), claimed_folder(tmp_path):
             pass
     assert (tmp_path / LOCK).read_text() == note
+
+
+AS_NOBODY = """
+import os, sys
+from pathlib import Path
+from he_compare.common.run.folder_claim import claimed_folder
+import psutil
+psutil.Process().create_time()
+os.setgid(65534), os.setuid(65534)
+try:
+    with claimed_folder(Path(sys.argv[1])):
+        print("claimed")
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="root becomes another user")
+def test_the_lock_of_another_user_is_named_with_what_to_do() -> None:
+    folder = Path(tempfile.mkdtemp())
+    try:
+        folder.chmod(0o777)
+        (folder / LOCK).write_bytes(b"")
+        (folder / LOCK).chmod(0o600)
+        words = [sys.executable, "-c", AS_NOBODY, str(folder)]
+        told = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+        assert told.startswith(f"UsageError cannot lock {folder / LOCK}: it is a file of another")
+        assert "have the file removed, or name another folder with --out" in told
+        (folder / LOCK).unlink()
+        told = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+        assert told == "claimed\n"
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK])
+def test_a_file_system_without_locks_is_named_and_nothing_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def none(*_: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(pytest.importorskip("fcntl"), "flock", none)
+    for folder in (tmp_path / "new", tmp_path):
+        words = "its file system has no locks"
+        with pytest.raises(UsageError, match=words) as caught, claimed_folder(folder):
+            pass
+        assert "on a file system that has them" in caught.value.fix
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_that_is_no_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / LOCK).mkdir()
+    with pytest.raises(UsageError, match="it is a folder, and no lock"), claimed_folder(tmp_path):
+        pass

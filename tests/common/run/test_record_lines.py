@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 
 from he_compare.common.errors import IntegrityError
-from he_compare.common.run.record_lines import append_line, line_of, read_record_lines, set_aside
+from he_compare.common.run.record_lines import (
+    append_line,
+    line_of,
+    read_record_lines,
+    sealed_line,
+    set_aside,
+)
 from he_compare.common.run.records import RunRecord
 from tests.support.samplerun import three_pipelines
 
@@ -75,11 +81,40 @@ def test_a_line_that_another_version_wrote_is_not_set_aside(path: Path) -> None:
     """It is not damaged: whoever has that version can read it."""
     newer = json.loads(RECORDS[0].model_dump_json(exclude={"line_sha256"})) | {"colour": "blue"}
     with path.open("ab") as stream:
-        stream.write(json.dumps(newer).encode() + b"\n")
+        stream.write(sealed_line(json.dumps(newer).encode()))
     append_line(path, RECORDS[0])
     assert set_aside(path) == []
     with pytest.raises(IntegrityError, match=r"line 5 of records\.jsonl .* is not valid: colour"):
         _read(path)
+
+
+@pytest.mark.parametrize("number", [1, 2, 4])
+def test_a_line_that_lost_its_digest_is_found_in_a_run_of_this_version(
+    path: Path, number: int
+) -> None:
+    lines = path.read_bytes().splitlines(keepends=True)
+    bare = json.loads(lines[number - 1]) | {"seconds": 1000.0}
+    del bare["line_sha256"]
+    lines[number - 1] = json.dumps(bare).encode() + b"\n"
+    path.write_bytes(b"".join(lines))
+    lost = f"line {number} of records.jsonl has lost its digest"
+    with pytest.raises(IntegrityError, match="has lost its digest"):
+        read_record_lines(path, RunRecord, "its cell", sealed=True)
+    if number > 1:  # one before it has its own: so this one had one too
+        with pytest.raises(IntegrityError, match="has lost its digest"):
+            _read(path)
+    assert set_aside(path, sealed=True) == [lost]
+    assert read_record_lines(path, RunRecord, "its cell", sealed=True) == [
+        *RECORDS[: number - 1],
+        *RECORDS[number:],
+    ]
+
+
+def test_empty_lines_go(path: Path) -> None:
+    whole = path.read_bytes()
+    path.write_bytes(b"\n" + whole.replace(b"\n", b"\n \n", 1))
+    assert set_aside(path) == []
+    assert path.read_bytes() == whole
 
 
 def test_a_torn_last_line_is_passed_over_and_set_aside_whole(path: Path) -> None:

@@ -10,15 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from he_compare.common.errors import IntegrityError
+from he_compare.common.run.folder_claim import LOCK
+from he_compare.common.run.store import RunFolder
 from he_compare.common.run.sums import (
     COMPLETE,
+    NOT_COVERED,
     SUMS,
-    add_to_sums,
+    Sums,
     check_sums,
     read_sums,
     write_sums,
 )
+from tests.support.sealing import seal
 
 NAMES = ("manifest.json", "artefacts/head-1.kept", "report/figures/a b.svg", "tape/x.tape", "ü.txt")
 
@@ -28,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
     for name in NAMES:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(f"content of {name}\n")
-    write_sums(tmp_path)
+    seal(tmp_path)
     return tmp_path
 
 
@@ -46,7 +49,7 @@ def test_sums_cover_every_file_but_themselves(folder: Path) -> None:
 def test_sha256sum_reads_them(folder: Path) -> None:
     if os.name == "posix":
         (folder / "with\nbreak\\.txt").write_text("odd")
-        write_sums(folder)
+        seal(folder)
         assert _problems(folder) == []
     words = ["sha256sum", "--check", "--quiet", SUMS]
     assert subprocess.run(words, cwd=folder, capture_output=True, check=False).returncode == 0
@@ -91,6 +94,8 @@ def test_every_missing_and_added_file_is_found(folder: Path, tmp_path: Path) -> 
         (folder / name).write_bytes(b"")
         assert _problems(folder) == [f"{name} was added"]
         (folder / name).unlink()
+    (folder / "new" / "a").rmdir()
+    (folder / "new").rmdir()
     (folder / "link").symlink_to(folder / NAMES[0])
     assert _problems(folder) == ["link was added"]
 
@@ -124,16 +129,88 @@ def test_sums_of_earlier_versions_are_checked_as_far_as_they_go(folder: Path) ->
     assert len(check_sums(folder, must_be_complete=False).problems) == 2
 
 
-def test_adding_to_sums_launders_no_edit(folder: Path) -> None:
-    (folder / "tape" / "x.tape").write_text("edited")
-    (folder / "report" / "report.md").write_text("new")
-    (folder / "report" / "figures" / "a b.svg").unlink()
-    add_to_sums(folder, ["report/report.md", "report/figures/a b.svg"])
-    assert _problems(folder) == ["tape/x.tape was changed"]
-    (folder / SUMS).write_bytes(b"damaged")
-    with pytest.raises(IntegrityError):
-        add_to_sums(folder, ["report/report.md"])
-    assert (folder / SUMS).read_bytes() == b"damaged"
+def test_what_is_not_covered_is_a_note_and_no_edit_of_the_sums_makes_it_so(folder: Path) -> None:
+    known = read_sums(folder)
+    names = {"report/figures/a b.svg", "odd\nname\\"} if os.name == "posix" else {"ü.txt"}
+    for name in names:
+        (folder / name).write_text("of nobody knows what")
+    digests = {name: digest for name, digest in known.digests.items() if name not in names}
+    write_sums(folder, Sums(digests, complete=True, uncovered=frozenset(names)))
+    assert read_sums(folder).uncovered == names
+    found = check_sums(folder, must_be_complete=True)
+    assert found.problems == [] and len(found.notes) == 1 and "not covered" in found.notes[0]
+    whole = (folder / SUMS).read_bytes()
+    for place in range(whole.index(NOT_COVERED), whole.rindex(NOT_COVERED) + len(NOT_COVERED) + 9):
+        for flip in (1, 4, 32):
+            edited = bytearray(whole)
+            edited[place] ^= flip
+            (folder / SUMS).write_bytes(edited)
+            assert _problems(folder), (place, flip)
+    (folder / SUMS).write_bytes(whole)
+    if shutil.which("sha256sum"):
+        words = ["sha256sum", "--check", "--quiet", SUMS]
+        assert subprocess.run(words, cwd=folder, capture_output=True, check=False).returncode == 0
+    for name in names:
+        (folder / name).unlink()
+    assert len(_problems(folder)) == len(names)
+
+
+def test_left_over_is_named_as_such_and_what_is_added_is_found(folder: Path) -> None:
+    left = (".hec-0123456789abcdef.part", "report/.hec-fedcba9876543210.part", ".workers/test.npy")
+    added = (".hidden", "report/.notes", ".hec-0123.part", "tape/.lock", ".workers.txt")
+    for name in (*left, *added):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+    (folder / "empty" / "below").mkdir(parents=True)
+    (folder / "attacks" / "none").mkdir(parents=True)
+    problems = _problems(folder)
+    assert {one for one in problems if one.endswith("was added")} == {
+        f"{name} was added" for name in (*added, "empty/below/")
+    }
+    rest = [one for one in problems if not one.endswith("was added")]
+    assert {one.split(" ")[0] for one in rest} == set(left)
+    assert all("was left by a command that was killed" in one for one in rest)
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (b"", False),
+        (b'{"pid": 999999999, "started": 1.0}', False),
+        (b'{"pid": 1, "star', False),
+        (b"work of years", True),
+        (b"x" * 9999, True),
+    ],
+)
+def test_a_lock_that_was_left_is_no_fault_and_other_bytes_under_its_name_are(
+    folder: Path, content: bytes, fault: bool
+) -> None:
+    (folder / LOCK).write_bytes(content)
+    found = check_sums(folder, must_be_complete=True)
+    assert found.problems == ([f"{LOCK} was added"] if fault else [])
+    assert fault or found.notes == [
+        f"{LOCK} was left by a command that was killed: it blocks nobody"
+    ]
+
+
+def test_a_lock_that_is_a_link_or_a_folder_is_added(folder: Path) -> None:
+    (folder / LOCK).symlink_to(folder / NAMES[0])
+    assert _problems(folder) == [f"{LOCK} was added"]
+    (folder / LOCK).unlink()
+    (folder / LOCK).mkdir()
+    assert _problems(folder) == [f"{LOCK}/ was added"]
+
+
+def test_what_a_living_process_writes_now_is_its_own(folder: Path) -> None:
+    run = RunFolder(folder)
+    (folder / "audit.json").write_text("{}")
+    seal(folder)
+    with run.claimed():
+        (folder / ".hec-0123456789abcdef.part").write_bytes(b"under way")
+        (folder / "added").write_bytes(b"")
+        found = check_sums(folder, must_be_complete=True)
+    assert found.problems == ["added was added"]
+    assert "is writing this folder now" in found.notes[0]
 
 
 def test_a_name_that_leads_out_of_the_folder_is_not_followed(folder: Path) -> None:
@@ -151,5 +228,5 @@ def test_names_that_are_no_text_are_told_as_text(folder: Path) -> None:
     name = os.fsdecode(b"caf\xe9")
     (folder / name).write_bytes(b"")
     assert _problems(folder) == ["caf\\xe9 was added"]
-    write_sums(folder)
+    seal(folder)
     assert _problems(folder) == []

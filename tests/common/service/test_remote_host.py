@@ -417,3 +417,50 @@ def test_addresses_are_read() -> None:
         "https://node7:8700", True, "node7", 8700
     )
     assert parse_host_address("http://[::1]:80").name == "::1"
+
+
+class Heard:
+    """Counts what a host hears of a session by itself."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def stay(self) -> None:
+        self.times += 1
+
+
+def _more_than(heard: Heard, times: int) -> bool:
+    """Wait for what is told by itself; False where nothing comes."""
+    end = time.monotonic() + 20
+    while heard.times <= times and time.monotonic() < end:
+        time.sleep(0.01)
+    return heard.times > times
+
+
+def test_nothing_is_sent_by_itself_while_something_is_timed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(remote_host, "STAY_SECONDS", 0.05)
+    paths: list[str] = []
+
+    def answer(method: str, path: str) -> Reply:
+        paths.append(path)
+        return card_reply(time=time.time())
+
+    with FakeHost(answer) as fake:
+        driver, idle = fake.driver(), Heard()
+        driver.greet(["plaintext"])
+        driver.keep(idle)
+        assert _more_than(idle, 0)
+        for _ in range(3):
+            with driver.undisturbed():
+                before, sent = idle.times, len(paths)
+                time.sleep(0.2)
+                assert (idle.times, len(paths)) == (before, sent)
+            assert idle.times > before  # what was due is told outside
+        assert _more_than(idle, idle.times)
+        monkeypatch.setattr(remote_host, "URGENT_SECONDS", 0.1)
+        with driver.undisturbed():  # a call of minutes costs no other session its host
+            assert _more_than(idle, idle.times)
+        driver.leave(idle)
+        driver.close()

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from he_compare.common.errors import UnknownNameError, UsageError
-from he_compare.common.run.records import AttackOutcome, RunRecord
-from he_compare.common.run.store import RECORDS, SCORES, RunFolder
+from he_compare.common.run.known_files import RECORDS
+from he_compare.common.run.records import AttackOutcome, RunRecord, WorkPlace
+from he_compare.common.run.store import SCORES, RunFolder
 from he_compare.common.run.stored_arrays import load_arrays, save_arrays
 from he_compare.common.run.view import read_run
 from he_compare.common.types import Knowledge, Phase, Stage
@@ -34,6 +38,7 @@ from tests.support.samplerun import (
     build,
     three_pipelines,
 )
+from tests.support.sealing import seal
 
 
 def _written(run: SampleRun, path: Path) -> RunFolder:
@@ -97,7 +102,7 @@ def test_an_edited_score_is_found_even_with_new_sums(folder: RunFolder) -> None:
     sheet = json.loads((folder.path / SCORES).read_text())
     sheet["cells"][2]["metrics"][0]["value"] = 0.99
     (folder.path / SCORES).write_text(json.dumps(sheet))
-    folder.write_sums()
+    seal(folder.path)
     (line,) = verify_run(folder)
     assert line.startswith("scores.json: cells[fhe-head].metrics[accuracy].value is 0.99, predict")
 
@@ -106,7 +111,7 @@ def test_edited_predictions_are_named(folder: RunFolder) -> None:
     path = next((folder.path / "predictions").glob("*.npz"))
     arrays = load_arrays(path)
     save_arrays(path, arrays | {"labels": 1 - arrays["labels"]})
-    folder.write_sums()
+    seal(folder.path)
     assert any(f"{path.name} does not match the record" in line for line in verify_run(folder))
 
 
@@ -140,7 +145,7 @@ def test_a_disagreeing_execution_is_found(folder: RunFolder) -> None:
         found = one.agreement
         less = {"agreement": found.model_copy(update={"agree": 59})} if found else {}
         folder.append(one.model_copy(update=less))
-    folder.write_sums()
+    seal(folder.path)
     assert any("59 of 60 executed predictions agree" in line for line in verify_run(folder))
 
 
@@ -227,6 +232,63 @@ def test_verify_ends_with_code_four(
     arguments = ("verify", str(folder.path), "--policy", str(strict))
     assert compare(*arguments, monkeypatch=monkeypatch) == 4
     assert "policy: plaintext: auc is" in capsys.readouterr().out
+
+
+def _on(run: SampleRun, hosts: Sequence[str], **machine: Any) -> SampleRun:
+    """Let latency cells be of these machines in turn, '' for one that is not known."""
+    timed = [one for one in run.records if one.cell.phase is Phase.LATENCY]
+    places = dict(zip([one.identity for one in timed], itertools.cycle(hosts), strict=False))
+
+    def placed(record: RunRecord) -> RunRecord:
+        if record.identity not in places or record.environment is None:
+            return record
+        host = places[record.identity]
+        place = WorkPlace(worker=0, machine=0, at_once=1, host=host) if host else None
+        here = record.environment.model_copy(update=machine)
+        return record.model_copy(update={"place": place, "environment": here})
+
+    return replace(run, records=tuple(map(placed, run.records)))
+
+
+@pytest.mark.parametrize(
+    ("hosts", "said"),
+    [
+        (("one", "two"), "Latency was measured on 2 machines"),
+        (("one", ""), "do not say on which machine"),
+        (("one",), ""),
+        (("",), ""),
+    ],
+)
+def test_verify_and_diff_say_that_latency_is_of_several_machines(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    hosts: tuple[str, ...],
+    said: str,
+) -> None:
+    run = build((PLAIN, SCRAMBLE), classes=("a", "b"), n=60, untrained=False, rounds=2)
+    first, second = (_written(_on(run, hosts), tmp_path / name) for name in "ab")
+    assert compare("verify", str(first.path), monkeypatch=monkeypatch) == 0
+    told = capsys.readouterr().out
+    assert (f"note: {said}" in told or said in told) if said else "atency" not in told
+    other = second.path / "scores.json"
+    assert other.exists()
+    sheet = second.scores().model_copy(update={"threshold": 0.25})  # not the same run
+    second.write_model(SCORES, sheet)
+    found = diff_runs(first, second, allow_other_environment=False)["latency_machines"]
+    assert [one[:2] for one in found] == (["A:", "B:"] if said else [])
+    assert all(said in one for one in found)
+
+
+def test_diff_says_that_times_of_one_image_are_of_different_machines(tmp_path: Path) -> None:
+    run = build((PLAIN,), classes=("a", "b"), n=60, untrained=False, rounds=1)
+    first = _written(run, tmp_path / "a")
+    second = _written(_on(run, ("",), cpu="another processor"), tmp_path / "b")
+    with pytest.raises(UsageError, match="different environments"):
+        diff_runs(first, second, allow_other_environment=False)
+    text = render(diff_runs(first, second, allow_other_environment=True))
+    assert "latency: B / A of one image compares different machines" in text
+    assert "another processor" in text
 
 
 def test_show_report_limits_diff_and_export_print_one_median(

@@ -26,6 +26,7 @@ from he_compare.reports.build import build_document
 from he_compare.reports.render.markdown import markdown
 from tests.support.samplerun.kinds import FHE, PLAIN
 from tests.support.samplerun.runs import SampleRun, build
+from tests.support.sealing import seal
 
 DARK, BRIGHT = 60, 190
 ILL, WELL = "CT_COVID", "CT_NonCOVID"
@@ -111,7 +112,7 @@ def test_a_run_of_a_version_that_took_the_second_class_is_read_as_what_it_is(
     second = manifest["dataset"]["card"]["positive_class"]
     manifest["dataset"]["card"]["positive_class"] = ""
     (folder.path / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
-    folder.write_sums()
+    seal(folder.path)
     assert verify_run(folder) == []
     view = read_run(folder)
     assert view.positive == second
@@ -130,6 +131,6 @@ def test_empty_values_of_positives_that_older_versions_wrote_are_no_difference(
         empty = cell["metrics"][0] | {"value": None, "interval": None, "note": "none is named"}
         cell["metrics"].insert(3, empty | {"name": "sensitivity"})
     (folder.path / SCORES).write_text(json.dumps(sheet), encoding="utf-8")
-    folder.write_sums()
+    seal(folder.path)
     assert verify_run(folder) == []
     assert positive_scored(folder.manifest().dataset.card, folder.scores()) == ""

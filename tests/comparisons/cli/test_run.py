@@ -32,6 +32,7 @@ from he_compare.comparisons.measuring.robustness import NO_MESSAGE
 from tests.support.command import as_started_by_a_shell, only_line
 from tests.support.echo_runs import done_here, finished_run
 from tests.support.imagefolders import write_chestxray_like
+from tests.support.sealing import seal
 
 SMALL_OPTIONS = {
     "--image-size": 32,
@@ -152,7 +153,7 @@ def test_a_run_without_a_server_sends_nothing_and_says_so(
 def test_a_record_without_a_server_that_holds_bytes_is_found_out(done: RunFolder) -> None:
     record = done.records()[0]
     done.append(record.model_copy(update={"no_server": True}))
-    done.write_sums()
+    seal(done.path)
     told = "\n".join(verify_run(done))
     assert "holds bytes that were sent" in told and "facts of its process" in told
 
@@ -289,7 +290,7 @@ def test_clear_models_are_scored_step_by_step_and_verified(
     assert any("does not match the record" in line for line in problems)
     digest = array_digest(*(arrays[name] for name in sorted(arrays)))
     folder.append(record.model_copy(update={"predictions_sha256": digest}))
-    folder.write_sums()
+    seal(folder.path)
     problems = verify_run(folder)
     assert any("rungs[contrary].auc" in line for line in problems)
     # Nor do too few of them.
@@ -297,7 +298,7 @@ def test_clear_models_are_scored_step_by_step_and_verified(
     save_arrays(path, arrays)
     digest = array_digest(*(arrays[name] for name in sorted(arrays)))
     folder.append(record.model_copy(update={"predictions_sha256": digest}))
-    folder.write_sums()
+    seal(folder.path)
     assert any("expected float64 (2, 12, 2)" in line for line in verify_run(folder))
 
 
@@ -346,7 +347,7 @@ def test_other_validation_scores_do_not_go_unnoticed(
     assert any("does not match the record" in line for line in verify_run(done))
     digest = array_digest(*(arrays[key] for key in sorted(arrays)))
     done.append(record.model_copy(update={"predictions_sha256": digest}))
-    done.write_sums()
+    seal(done.path)
     assert any(words in line for line in verify_run(done)), verify_run(done)
 
 

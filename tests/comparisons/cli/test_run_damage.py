@@ -276,3 +276,73 @@ def test_running_again_makes_nothing_of_somebody_else_a_part_of_the_run(
         "SHA256SUMS: report/extra.html was added",
     ]
     assert not kept.exists()
+
+
+def test_a_cell_that_the_plan_has_no_more_leaves_no_run_unfinished_for_ever(
+    run: Path, compare: Callable[..., int]
+) -> None:
+    """An update changes identities: what was begun under the old ones is never ended."""
+    folder = RunFolder(run)
+    one = next(record for record in folder.records() if record.status is Status.OK)
+    left = {"identity": "0" * 16, "status": Status.STARTED, "predictions": "", "tape": None}
+    folder.append(one.model_copy(update=left))
+    assert compare() == 0
+    assert verify_run(folder) == []
+
+
+def test_a_record_that_lost_its_digest_is_set_aside_and_its_cell_runs_again(
+    run: Path, compare: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = run / "records.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    number = next(n for n, line in enumerate(lines) if b'"status":"ok"' in line)
+    edited = json.loads(lines[number])
+    del edited["line_sha256"]
+    edited["seconds"] += 1000
+    lines[number] = json.dumps(edited, separators=(",", ":")).encode() + b"\n"
+    path.write_bytes(b"".join(lines))
+    assert compare() == 0
+    assert f"line {number + 1} of records.jsonl has lost its digest" in capsys.readouterr().err
+    assert verify_run(RunFolder(run)) == []
+    assert all(one.seconds < 1000 for one in RunFolder(run).records())
+
+
+def test_an_edit_that_changes_no_array_is_found_by_the_digest_of_the_record(
+    run: Path, compare: Callable[..., int]
+) -> None:
+    """Bytes of the container that no reader looks at: a run that was killed has no sums yet."""
+    (file,) = (run / "predictions").iterdir()
+    with file.open("ab") as stream:
+        stream.write(b"\x00")
+    (run / "SHA256SUMS").unlink()
+    before = len(_ok(run))
+    assert compare() == 0
+    assert len(_ok(run)) == before + 1
+    assert verify_run(RunFolder(run)) == []
+
+
+@pytest.mark.parametrize("value", ["plan", "created_at", "seed"])
+def test_a_manifest_is_found_again_whatever_was_changed_in_it(
+    run: Path, compare: Callable[..., int], value: str
+) -> None:
+    path = run / "manifest.json"
+    known = json.loads(path.read_text())
+    changed = {"plan": "0" * 64, "created_at": "1999-01-01T00:00:00+00:00", "seed": 99}[value]
+    path.write_text(json.dumps(known | {value: changed}))
+    assert compare() == 0
+    again = json.loads(path.read_text())
+    if value == "created_at":  # not known any more: the first record tells
+        assert again.pop("created_at") >= known.pop("created_at")
+        assert "1999" not in path.read_text()
+    assert again == known
+    assert verify_run(RunFolder(run)) == []
+
+
+def test_a_run_that_lost_its_sums_gets_them_again_without_a_digest_for_what_has_none(
+    run: Path, compare: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (run / "report" / "extra.md").write_text("of somebody")
+    (run / "SHA256SUMS").write_bytes(b"damaged\n")
+    assert compare() == 0
+    assert "line 1 is not valid, or there twice: it is written again" in capsys.readouterr().err
+    assert verify_run(RunFolder(run)) == ["SHA256SUMS: report/extra.md was added"]

@@ -15,6 +15,7 @@ from he_compare.comparisons.cli import app
 from he_compare.comparisons.judging.diff import diff_runs, render
 from he_compare.comparisons.judging.verify import verify_run
 from tests.support.imagefolders import write_tree
+from tests.support.sealing import seal
 
 SMALL_SIZES = "--image-size 32 --train-limit 20 --val-limit 4 --infer-batch 4 --latency-images 0"
 
@@ -102,12 +103,12 @@ def test_a_table_that_names_fewer_is_found_out(compare: Callable[..., int], tmp_
     lines = table.read_text().splitlines(keepends=True)
     kept = [line for line in lines if "again0" not in line or LEFT_OUT not in line]
     table.write_text("".join(kept))
-    folder.write_sums()
+    seal(folder.path)
     assert verify_run(folder) == [
         "copies.csv: 1 train images of class 'cat' were left out, the manifest says 2"
     ]
     table.write_text("no table\n")
-    folder.write_sums()
+    seal(folder.path)
     assert verify_run(folder) == ["copies.csv cannot be read"]
 
 

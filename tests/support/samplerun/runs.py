@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from he_compare.common.files import write_atomic
 from he_compare.common.run.records import (
     AttackOutcome,
     BackboneSummary,
@@ -22,7 +21,7 @@ from he_compare.common.run.records import (
     SplitSummary,
 )
 from he_compare.common.run.store import PICTURES, SCORES, RunFolder
-from he_compare.common.run.stored_arrays import save_arrays
+from he_compare.common.run.stored_arrays import npz_bytes
 from he_compare.common.types import Status
 from tests.support.samplerun.kinds import (
     FHE,
@@ -61,13 +60,13 @@ class SampleRun:
         for outcome in self.outcomes:
             folder.append(outcome)
         for name, data in self.files.items():
-            write_atomic(path / name, data)
+            folder.put(name, data)
         for identity, arrays in self.predictions.items():
-            save_arrays(path / "predictions" / f"{identity}.npz", arrays)
+            folder.put(f"predictions/{identity}.npz", npz_bytes(arrays))
         if self.sheet is not None:
             folder.write_model(SCORES, self.sheet)
         if self.pictures:
-            save_arrays(path / PICTURES, self.pictures)
+            folder.put(PICTURES, npz_bytes(self.pictures))
         folder.write_sums()
         return path
 
