@@ -207,9 +207,10 @@ def workers_here(
 
     ``threads``: of each for numeric work. ``files``: a private folder. ``processes``: False for
     threads of this process, for tests. When the run is stopped, they are ended at once.
+    Raises CellError where one of them ends before it is there.
     """
     import dask
-    from distributed import Client, LocalCluster, Security
+    from distributed import Client, Security
 
     settings = {
         "distributed.worker.daemon": True,
@@ -226,7 +227,20 @@ def workers_here(
         stack.enter_context(dask.config.set(settings))
         stack.enter_context(_quiet_dask())
         security = Security.temporary() if processes else None
-        cluster = LocalCluster(
+        cluster = _cluster_here(count, files, security)
+        stack.callback(_close, cluster)
+        stack.push(lambda kind, error, trace: _end_at_once(cluster) if error else None)
+        client = stack.enter_context(Client(cluster, security=security, set_as_default=False))
+        yield Crew(client, progress, own=processes, address=cluster.scheduler_address)
+
+
+def _cluster_here(count: int, files: Path, security: Any | None) -> Any:
+    """Start a cluster on this machine; without ``security`` of threads of this process."""
+    from distributed import LocalCluster
+
+    processes = security is not None
+    try:
+        return LocalCluster(
             n_workers=count,
             threads_per_worker=1,
             processes=processes,
@@ -240,10 +254,12 @@ def workers_here(
             memory_limit=0,
             silence_logs=logging.CRITICAL,
         )
-        stack.callback(_close, cluster)
-        stack.push(lambda kind, error, trace: _end_at_once(cluster) if error else None)
-        client = stack.enter_context(Client(cluster, security=security, set_as_default=False))
-        yield Crew(client, progress, own=processes, address=cluster.scheduler_address)
+    except RuntimeError:
+        # What Dask says of a worker's process that ended or was killed while it started.
+        raise CellError(
+            f"a worker of this machine ended while {count} of them were started",
+            fix="run the same command again; with --workers 1 there is none to start",
+        ) from None
 
 
 @contextlib.contextmanager

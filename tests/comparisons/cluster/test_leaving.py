@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from distributed import Client, LocalCluster
 
-from he_compare.common.errors import UsageError
+from he_compare.common.errors import CellError, UsageError
 from he_compare.common.temporary_folders import TemporaryFolder
 from he_compare.comparisons.cluster import audit_tasks, key_delivery, scheduler_access, worker_tasks
-from he_compare.comparisons.cluster.crew import workers_of
+from he_compare.comparisons.cluster.crew import workers_here, workers_of
 from he_compare.comparisons.cluster.worker_tasks import Bench, leave
 from he_compare.comparisons.progress import ProgressReporter
 
@@ -112,3 +112,21 @@ def test_a_second_run_on_a_scheduler_is_refused_and_goes_on_when_the_first_has_e
         monkeypatch.setattr(scheduler_access, "DRIVER_GONE_SECONDS", 30.0)
         with workers_of(address, None, quiet) as crew:
             assert len(crew.addresses()) == 1
+
+
+def test_a_worker_that_ends_while_it_starts_is_an_error_with_a_fix(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import distributed
+
+    def killed(**options: Any) -> None:
+        raise RuntimeError("Nanny failed to start.")
+
+    monkeypatch.setattr(distributed, "LocalCluster", killed)
+    progress = ProgressReporter(quiet=True)
+    with (
+        pytest.raises(CellError, match="ended while 2 of them were started") as raised,
+        workers_here(2, 1, progress, tmp_path),
+    ):
+        pass
+    assert "--workers 1" in (raised.value.fix or "")
