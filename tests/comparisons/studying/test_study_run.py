@@ -388,6 +388,18 @@ def _results(folder: StudyFolder) -> dict[str, object]:
     return found
 
 
+def test_a_study_on_workers_comes_to_the_same_tables(
+    study: Callable[..., int], tmp_path: Path
+) -> None:
+    one_set = FILE[: FILE.index("[data.chest]")] + FILE[FILE.index("[data.ours]") :]
+    threads = one_set.replace("pictures = 2", "pictures = 2\nthreads = 1")
+    assert study(threads, out="here") == 0
+    assert study(threads, "--workers", "2", out="workers") == 0
+    here, workers = (_results(StudyFolder(tmp_path / name)) for name in ("here", "workers"))
+    assert here == workers
+    assert verify_run(StudyFolder(tmp_path / "workers").run("ours")) == []
+
+
 def test_status_says_what_is_done_and_left(
     study: Callable[..., int],
     data: Path,
