@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from he_compare.common.identity import array_digest
+from he_compare.common.run.record_lines import sealed_line
 from he_compare.common.run.records import RunRecord
 from he_compare.common.run.severity import NOTHING_TO_ATTACK
 from he_compare.common.run.store import RunFolder
@@ -485,7 +486,7 @@ def test_a_corrupt_run_folder_is_an_integrity_error(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     records = tmp_path / "run" / "records.jsonl"
-    records.write_bytes(b"{}\n" + records.read_bytes())
+    records.write_bytes(sealed_line(b'{"identity":1}') + records.read_bytes())
     assert compare("echo") == 4
     assert "line 1 of records.jsonl" in capsys.readouterr().err
     (tmp_path / "run" / "manifest.json").write_text("{")
