@@ -20,15 +20,15 @@ from he_compare.block_scramble.cipher import cipher_parameters
 from he_compare.block_scramble.engine.shapes import ImageShape
 from he_compare.block_scramble.keys.client_key import ClientKey
 from he_compare.common import plugins
+from he_compare.common.block_solving.correlation import find_block_order
+from he_compare.common.block_solving.reconstruct import Sureness, reconstruct
+from he_compare.common.block_solving.tiles import cut
 from he_compare.common.scheme import KeyMoves
 from he_compare.common.similarity import ssim
 from he_compare.common.types import IntArray, Split, UInt8Array
 from he_compare.comparisons.attacks.shared_key_correlation import true_inside
 from he_compare.comparisons.attacks.tools.alignment import aligned_together
-from he_compare.comparisons.attacks.tools.correlation import find_block_order
-from he_compare.comparisons.attacks.tools.reconstruct import Sureness, reconstruct
 from he_compare.comparisons.attacks.tools.scores import mask_found, positions_found
-from he_compare.comparisons.attacks.tools.tiles import cut
 from he_compare.comparisons.auditing.intervals import interval_over_keys
 from he_compare.comparisons.measuring.dataset_opening import open_dataset
 

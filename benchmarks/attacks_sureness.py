@@ -17,11 +17,11 @@ import numpy as np
 
 from benchmarks.attacks_solver import encrypted, radiographs
 from benchmarks.rows import Row, main
+from he_compare.common.block_solving.reconstruct import Sureness, reconstruct
 from he_compare.common.similarity import ssim
 from he_compare.common.types import UInt8Array
 from he_compare.comparisons.attacks.tools.alignment import aligned_together
 from he_compare.comparisons.attacks.tools.block_size import guess_block_size
-from he_compare.comparisons.attacks.tools.reconstruct import Sureness, reconstruct
 
 KEYS, QUICK_KEYS = 5, 1
 RIGHT_FROM = 0.8

@@ -111,6 +111,7 @@ class TrainingData:
     """What a pipeline may learn from; the test split is never part of it.
 
     ``public``: public images that a server may have of its own, None where none were chosen.
+    ``same_kind``: images of the kind under test, for whoever asks for such a reference.
     """
 
     train: ImageBatch
@@ -118,6 +119,7 @@ class TrainingData:
     classes: tuple[str, ...]
     fingerprint: str
     public: Public | None = None
+    same_kind: Public | None = None
 
 
 class ServerHandle(Protocol):

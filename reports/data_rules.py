@@ -98,6 +98,27 @@ def _references(view: RunView) -> Iterator[FindingCard]:
             )
 
 
+def _solved(view: RunView) -> Iterator[FindingCard]:
+    """Servers that read the pictures before they trained on them."""
+    read = [
+        pipeline
+        for pipeline in view.pipelines
+        if pipeline.claims
+        and pipeline.claims.claim_type != "none"
+        and any(one.training.get("embedding_start") == "solved" for one in pipeline.cells[:1])
+    ]
+    if read:
+        yield card(
+            "warn",
+            f"{', '.join(short_title(view, one) for one in read)}: the server solved the "
+            "scrambling from the ciphertexts alone, without a key, and trained on the pictures "
+            "that it read.",
+            record_ids([one.cells[0] for one in read]),
+            "What is learnt without loss is what the server reads: the same step is an attack that "
+            "shows every training image.",
+        )
+
+
 def _dataset(view: RunView) -> Iterator[FindingCard]:
     dataset = view.manifest.dataset
     if dataset.card.synthetic:
@@ -208,4 +229,4 @@ def _small_sample(view: RunView) -> Iterator[FindingCard]:
         )
 
 
-DATA_RULES: tuple[Rule, ...] = (_backbone, _references, _dataset, _copies, _small_sample)
+DATA_RULES: tuple[Rule, ...] = (_backbone, _references, _solved, _dataset, _copies, _small_sample)

@@ -9,7 +9,11 @@ from he_compare.block_scramble.deployment.client import BlockScrambleClient
 from he_compare.block_scramble.deployment.public_material import ServerMaterial
 from he_compare.block_scramble.deployment.scheme import DeployedCipherScheme, PlainModel
 from he_compare.block_scramble.keyed_cipher import as_pictures
-from he_compare.block_scramble.vit.adaptation import adapt_by_key
+from he_compare.block_scramble.vit.adaptation import (
+    adapt_by_key,
+    patch_embeddings_of,
+    with_patch_embeddings,
+)
 from he_compare.common.contracts import Deployed, Deployment, Fitted, RunContext
 from he_compare.common.run.records import SecurityClaims
 from he_compare.common.scheme import PictureShape, Scheme
@@ -47,8 +51,11 @@ class FittedOnCiphertext(FittedCipher):
         self, instance: CipherInstance, header: ServerMaterial, states: Sequence[bytes]
     ) -> None:
         super().__init__(instance)
-        self._header = header.model_copy(update={"training": None, "models": len(states)})
-        self._states = states
+        embeddings = max(map(patch_embeddings_of, states))
+        self._header = header.model_copy(
+            update={"training": None, "models": len(states), "embeddings": embeddings}
+        )
+        self._states = [with_patch_embeddings(state, embeddings) for state in states]
 
     def deploy(self, context: RunContext) -> Deployment:
         """Derive the key and give the trained weights to the server."""

@@ -32,7 +32,9 @@ class Mode(StrEnum):
 class Embedding(StrEnum):
     """What the patch embedding of a model that is trained on ciphertext starts from."""
 
+    SOLVED = "solved"
     MATCHED = "matched"
+    MATCHED_IN_DOMAIN = "matched_in_domain"
     FRESH = "fresh"
 
 
@@ -64,9 +66,12 @@ class BlockScrambleParameters(Parameters):
     )
     embedding: Embedding | None = Field(
         default=None,
-        description="mode=trained: the patch embedding is first matched to public images by the "
-        "moments of ciphertext blocks, without a key (matched, the default), or starts from random "
-        "weights (fresh)",
+        description="mode=trained: the server first solves order and places of the values from the "
+        "ciphertexts alone, and fits the patch embedding to that (solved, the default); or it "
+        "matches the patch embedding by the moments of blocks to public images that are foreign "
+        "(matched) or of the same kind (matched_in_domain: where none ship, the training images "
+        "themselves, an upper bound); or it starts from random weights (fresh). What finds nothing "
+        "falls back on the next: solved, matched, fresh",
     )
     key_policy: KeyPolicy = Field(
         default=KeyPolicy.PER_CLIENT, description="One key for all images, or one per image"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from timm.models.vision_transformer import VisionTransformer
 
 Triple = tuple[float, float, float]
+Start = Literal["given", "matched", "solved"]
 SENT = "public images"
 # Epochs, images of a batch and the like; and public images to match an embedding to.
 MOST_STEPS, MOST_SENT = 1_000_000, 4096
@@ -60,9 +61,10 @@ class ServerMaterial(BaseModel):
     )
     nibbles: bool = Field(default=False, description="The patch embedding takes 4-bit halves")
     models: int = Field(default=1, ge=1, le=16, description="One, or one per client")
-    embedding: Literal["given", "matched"] = Field(
+    embedding: Start = Field(
         default="given",
-        description="Training starts from the patch embedding as it is, or has it fitted first",
+        description="Training starts from the patch embedding as it is, or has it matched to "
+        "public images first, or solves the ciphertexts first",
     )
     reference: str = Field(
         default=MATCHED_TO,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from he_compare.block_scramble.deployment.public_material import ServerMaterial
 from he_compare.block_scramble.deployment.spool import SpooledCiphertexts
 from he_compare.block_scramble.keyed_cipher import NONCE_BYTES, CiphertextArray
 from he_compare.block_scramble.vit.adaptation import forget_patch_embedding
+from he_compare.common.block_solving.solution import SolvedPictures, SolvedView
 from he_compare.common.clock import Clock
 from he_compare.common.contracts import Server
 from he_compare.common.errors import MessageError
@@ -26,6 +27,17 @@ if TYPE_CHECKING:
 
 FRESH = "fitted from random weights"
 MATCHED = "matched to public images by moments, without a key, then trained"
+SOLVED = (
+    "solved from the ciphertexts alone, without a key or public images, then trained on the "
+    "pictures that they show"
+)
+INSIDE_SOLVED = (
+    "solved inside blocks from the ciphertexts alone, without a key or public images; places of "
+    "blocks were not found and start alike; then trained"
+)
+NOT_SOLVED = "the ciphertexts were not solved"
+UNMATCHED = "did not match the reference"
+FLIPPED = "random horizontal flips of what was solved"
 
 
 def load_server(public_material: bytes) -> Server:
@@ -119,6 +131,7 @@ class TrainingServer:
         self._labels: dict[Split, list[IntArray]] = {split: [] for split in self._images}
         self._public = public
         self._embedding: dict[str, Any] = {}
+        self._view: SolvedView | None = None
         self._trainer: VitTrainer | None = None
 
     def add(self, messages: list[Message], clock: Clock) -> list[Message]:
@@ -158,7 +171,12 @@ class TrainingServer:
         """Return the safetensors state of the best epoch. Raises MessageError before the first."""
         if self._trainer is None:
             raise MessageError("no epoch has been run yet")
-        return [self._trainer.best_state()]
+        state = self._trainer.best_state()
+        if self._view is not None:
+            from he_compare.block_scramble.deployment.solving import reads_ciphertexts
+
+            state = reads_ciphertexts(state, self._header, self._view)
+        return [state]
 
     def infer(self, messages: list[Message], clock: Clock) -> list[Message]:
         """Raise MessageError: this process trains, another one classifies."""
@@ -166,45 +184,86 @@ class TrainingServer:
 
     def _begin(self) -> VitTrainer:
         """Fit the patch embedding, and hand model and examples to the training loop."""
+        from he_compare.common.backbones.deit import pixel_statistics
         from he_compare.common.backbones.device import moved, server_device
         from he_compare.common.backbones.finetune import VitTrainer
 
-        budget = self._budget
-        if self._header.embedding == "matched":
-            budget = self._matched(budget)
-        else:
-            self._embedding = {"patch_embedding": FRESH}
+        budget = self._fitted(self._budget)
         model = moved(self._model, server_device())
-        trainer = VitTrainer(model, *self._header.statistics(), budget, flip=False)
+        statistics = self._header.statistics()
+        if self._view is not None:
+            statistics = pixel_statistics(self._header.backbone)
+        trainer = VitTrainer(model, *statistics, budget, flip=self._view is not None)
         for split, images in self._images.items():
-            trainer.add(split, images, np.concatenate(self._labels[split]))
+            shown = images if self._view is None else SolvedPictures(images, self._view)
+            trainer.add(split, shown, np.concatenate(self._labels[split]))
         return trainer
 
-    def _matched(self, budget: Budget) -> Budget:
-        """Match the patch embedding to the ciphertexts, or reset it where they do not match.
+    def _fitted(self, budget: Budget) -> Budget:
+        """Fit the patch embedding as the header asks, or by what comes after it; note which it was.
 
-        A matched one moves as slowly as all that was learnt before.
+        A fitted one moves as slowly as all that was learnt before.
+        """
+        from he_compare.common.backbones.finetune import EMBEDDING
+
+        start, why = self._header.embedding, ""
+        if start == "given":
+            self._embedding = {"embedding_start": "fresh", "patch_embedding": FRESH}
+            return budget
+        if start == "solved":
+            why = f": {NOT_SOLVED}"
+        if not (start == "solved" and self._solved()) and not self._matched(why):
+            forget_patch_embedding(self._model, seed_for(budget.seed, "patch embedding"))
+            return budget
+        return replace(budget, fresh=tuple(n for n in budget.fresh if n not in EMBEDDING))
+
+    def _solved(self) -> bool:
+        """Solve the ciphertexts; say whether that found at least the inside of blocks."""
+        from he_compare.block_scramble.deployment.matching import images_used
+        from he_compare.block_scramble.deployment.solving import forget_places, solve_ciphertexts
+
+        if self._header.ciphertext != "uint8":
+            return False
+        count = images_used(self._header.image_size)
+        some = cast(UInt8Array, self._images[Split.TRAIN][:count])
+        labels = np.concatenate(self._labels[Split.TRAIN])[:count]
+        solved, figures = solve_ciphertexts(self._model, self._header, some, labels)
+        self._embedding |= figures
+        if solved is None:
+            return False
+        self._view = solved.view
+        if not solved.placed:
+            forget_places(self._model, self._header)
+        self._embedding |= {
+            "embedding_start": "solved" if solved.placed else "inside_solved",
+            "patch_embedding": SOLVED if solved.placed else INSIDE_SOLVED,
+            "augmentation": FLIPPED,
+        }
+        return True
+
+    def _matched(self, why: str) -> bool:
+        """Match the patch embedding to the ciphertexts; say whether they match the reference.
+
+        ``why``: the reason that this was tried, for the record.
         """
         from he_compare.block_scramble.deployment.matching import (
             images_used,
             match_patch_embedding,
         )
-        from he_compare.common.backbones.finetune import EMBEDDING
 
         some = self._images[Split.TRAIN][: images_used(self._header.image_size)]
         alignment = match_patch_embedding(self._model, self._header, some, self._public)
-        agreement = None if alignment is None else round(alignment.agreement, 4)
-        self._embedding = {
+        found = alignment is not None and alignment.found
+        unmatched = (
+            f"{FRESH}{why}, and they {UNMATCHED}" if why else f"{FRESH}: ciphertexts {UNMATCHED}"
+        )
+        self._embedding |= {
+            "embedding_start": "matched" if found else "fresh",
+            "patch_embedding": f"{MATCHED}{why}" if found else unmatched,
             "matching_reference": self._header.reference,
-            "matching_agreement": agreement,
+            "matching_agreement": None if alignment is None else round(alignment.agreement, 4),
         }
-        if alignment is None or not alignment.found:
-            forget_patch_embedding(self._model, seed_for(budget.seed, "patch embedding"))
-            self._embedding["patch_embedding"] = f"{FRESH}: ciphertexts did not match the reference"
-            return budget
-        self._embedding["patch_embedding"] = MATCHED
-        kept = tuple(name for name in budget.fresh if name not in EMBEDDING)
-        return replace(budget, fresh=kept)
+        return found
 
     def _read(self, message: Message) -> tuple[Split, CiphertextArray, IntArray]:
         kind = self._header.ciphertext

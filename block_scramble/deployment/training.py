@@ -1,17 +1,18 @@
 """Training on ciphertext: the client encrypts and uploads, a server process fine-tunes.
 
 Al Amin et al. (arXiv 2411.05901): no key leaves the client. The layers above the patch embedding
-start from the given weights. The embedding is first matched to the ciphertexts by their moments
-(``deployment.matching``), which the server does by itself; where that finds nothing, or is not
-wanted, it starts from random weights, since ciphertext patches are nothing it knows. No
-augmentation: flips and crops do not commute with the ciphers.
+start from the given weights. For the embedding the server first solves the ciphertexts by itself
+(``deployment.solving``); where that finds nothing it matches their moments to those of public
+images (``deployment.matching``); where that finds nothing either, or is not wanted, it starts from
+random weights, since ciphertext patches are nothing it knows. Mirroring does not commute with the
+ciphers: only what was solved is mirrored while training.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ from he_compare.block_scramble.deployment.client import labelled_message
 from he_compare.block_scramble.deployment.parameters import Embedding, Sharing
 from he_compare.block_scramble.deployment.public_material import (
     ServerMaterial,
+    Start,
     TrainingBudget,
     Triple,
 )
@@ -31,6 +33,7 @@ from he_compare.block_scramble.vit.adaptation import forget_patch_embedding, poo
 from he_compare.common.contracts import RunContext, ServerHandle, TrainingData
 from he_compare.common.errors import MessageError, UsageError
 from he_compare.common.identity import array_digest, source_digest
+from he_compare.common.references.held_images import TRAIN
 from he_compare.common.references.reference import Domain, Public
 from he_compare.common.references.shipped import MATCHED_TO, SHIPPED_REFERENCES
 from he_compare.common.seeds import seed_for
@@ -43,6 +46,18 @@ CHUNK = 128
 # What the server reports with every epoch and is a fact of the whole training.
 OF_THE_WHOLE = ("best_epoch", "embedding", "device")
 OF_WORDS = ("embedding", "device")
+# Of each choice, what the header of the public material says.
+STARTS: dict[Embedding, Start] = {
+    Embedding.SOLVED: "solved",
+    Embedding.MATCHED: "matched",
+    Embedding.MATCHED_IN_DOMAIN: "matched",
+    Embedding.FRESH: "given",
+}
+GIVEN_TRAINING_IMAGES = (
+    "embedding=matched_in_domain: no images of this kind ship, so that the server was given "
+    "training images in the clear to match its patch embedding to; this is an upper bound, not a "
+    "deployment"
+)
 # What the server process runs, besides what is imported here.
 SERVER = "he_compare.block_scramble.deployment.server"
 
@@ -67,7 +82,9 @@ def train_on_ciphertext(
     together = [shares] if sharing is Sharing.JOINT else [[share] for share in shares]
     trained = [_trained_once(instance, header, part, data, context, pipeline) for part in together]
     facts = [part for _, part in trained]
-    context.training.update(facts[0] | _reference_facts(header, data))
+    context.training.update(facts[0] | _reference_facts(facts[0], header, data))
+    if header.embedding == "matched" and _is_training_split(data, header):
+        context.warnings.append(GIVEN_TRAINING_IMAGES)
     for part in facts:
         note_memory(context, part)
     if len(facts) > 1:
@@ -159,8 +176,9 @@ def training_header(
 ) -> ServerMaterial:
     """Describe the model and the budget of training on ciphertext.
 
-    ``embedding``: None is matched, where there are weights of plain images to match. ``public``:
-    what it is matched to; None for the default.
+    ``embedding``: None is solved, where there are weights of plain images to read what is solved.
+    ``public``: what it is matched to; None for the default. Raises UsageError where images of the
+    same kind are asked for and None are given.
     """
     from he_compare.common.backbones.deit import pixel_statistics
     from he_compare.common.backbones.finetune import Budget, fresh_parameters
@@ -175,11 +193,11 @@ def training_header(
         fresh=fresh_parameters(settings.weights, scrambled=True),
     )
     mean, std = ciphertext_statistics(instance.cipher, *pixel_statistics(settings.backbone))
-    matched = embedding is not Embedding.FRESH and settings.weights != UNTRAINED
+    start = STARTS[embedding or Embedding.SOLVED] if settings.weights != UNTRAINED else "given"
     reference = SHIPPED_REFERENCES[MATCHED_TO]() if public is None else public.reference
     return ServerMaterial(
         reference=reference.name,
-        reference_sent=matched and not reference.ships,
+        reference_sent=start != "given" and not reference.ships,
         reference_digest=reference.digest,
         backbone=settings.backbone,
         image_size=settings.image_size,
@@ -189,25 +207,56 @@ def training_header(
         std=std,
         ciphertext=instance.cipher.traits.ciphertext,
         infer_batch=settings.infer_batch,
-        embedding="matched" if matched else "given",
+        embedding=start,
         training=TrainingBudget(**asdict(budget)),
     )
 
 
+def reference_for(embedding: Embedding | None, data: TrainingData) -> Public | None:
+    """Return the public images of a kind of start: foreign ones, unless asked for those of a kind.
+
+    Raises UsageError where images of the same kind are asked for and there are none.
+    """
+    if embedding is not Embedding.MATCHED_IN_DOMAIN:
+        return data.public
+    if data.same_kind is None:
+        raise UsageError(
+            "embedding=matched_in_domain needs images of the same kind, and none are known here",
+            fix="pass embedding=matched",
+        )
+    return data.same_kind
+
+
 def images_to_send(header: ServerMaterial, data: TrainingData) -> UInt8Array | None:
     """Return the public images that the server has not got by itself; None where it has."""
-    if not header.reference_sent or data.public is None:
+    public = _used(header, data)
+    if not header.reference_sent or public is None:
         return None
     from he_compare.block_scramble.deployment.matching import public_images
 
-    return public_images(data.public.reference, header.image_size)
+    return public_images(public.reference, header.image_size)
 
 
-def _reference_facts(header: ServerMaterial, data: TrainingData) -> dict[str, Any]:
+def _used(header: ServerMaterial, data: TrainingData) -> Public | None:
+    """Return the public images that a header names."""
+    for public in (data.public, data.same_kind):
+        if public is not None and public.reference.digest == header.reference_digest:
+            return public
+    return None
+
+
+def _is_training_split(data: TrainingData, header: ServerMaterial) -> bool:
+    return header.reference == TRAIN and _used(header, data) is not None
+
+
+def _reference_facts(
+    facts: Mapping[str, Any], header: ServerMaterial, data: TrainingData
+) -> dict[str, Any]:
     """Say what public images the patch embedding was matched to, and how near they are."""
-    if header.embedding != "matched":
+    if "matching_reference" not in facts:
         return {}
-    domain = Domain.UNKNOWN if data.public is None else data.public.domain
+    public = _used(header, data)
+    domain = Domain.UNKNOWN if public is None else public.domain
     return {
         "matching_reference_domain": domain.value,
         "matching_reference_digest": header.reference_digest,
@@ -272,8 +321,8 @@ def train_at_server(
     training = {
         "trained_on": "ciphertexts, by a server process that has no key",
         "key_holder": "the client alone: encrypts training images and every image to classify",
-        **fitted,
         "augmentation": "none",
+        **fitted,
         "epochs": len(history),
         "best_epoch": best,
         "history": [{k: v for k, v in entry.items() if k not in OF_THE_WHOLE} for entry in history],

@@ -123,11 +123,13 @@ class BlockScramblePipeline(Pipeline):
         context: RunContext,
     ) -> FittedOnCiphertext:
         from he_compare.block_scramble.deployment.training import (
+            reference_for,
             train_on_ciphertext,
             training_header,
         )
 
-        header = training_header(instance, context, parameters.embedding, data.public)
+        public = reference_for(parameters.embedding, data)
+        header = training_header(instance, context, parameters.embedding, public)
         states = train_on_ciphertext(instance, header, data, context, NAME, parameters.sharing)
         return FittedOnCiphertext(instance, header, states)
 

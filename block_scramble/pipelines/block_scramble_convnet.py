@@ -204,8 +204,9 @@ def _trained(
     stored = context.artefacts.get_or_make("ciphertext-convnet", inputs, make)
     arrays, metadata = unpack(stored, expect={"state": ("uint8", 1)})
     facts = json.loads(metadata["training"])
-    # A fact about Vision Transformers: this network's weights are all trained alike.
-    facts.pop("patch_embedding", None)
+    # Facts about Vision Transformers: this network's weights are all trained alike.
+    for name in ("patch_embedding", "embedding_start"):
+        facts.pop(name, None)
     context.training.update(facts | {"model": ARCHITECTURE})
     note_memory(context, facts)
     return arrays["state"].tobytes()

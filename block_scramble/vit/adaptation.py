@@ -73,6 +73,46 @@ def adapt_by_key(state: bytes, key: PatchKey, mean: Float32Array, std: Float32Ar
     return pack(adapted, metadata)
 
 
+def for_normalised_inputs(state: bytes, mean: Float32Array, std: Float32Array) -> bytes:
+    """Return the state that takes (x - mean) / std where ``state`` takes x, (3,) each.
+
+    ``state``: what ``adapt_by_key`` returned.
+    """
+    arrays, metadata = unpack(state)
+    shift, scale = np.asarray(mean, np.float64), np.asarray(std, np.float64)
+    if KEYED_ROWS in arrays:
+        rows = arrays[KEYED_ROWS].astype(np.float64)
+        times = rows.shape[1] // len(shift)
+        added = np.tile(shift, times) @ rows
+        changed = {KEYED_ROWS: rows * np.tile(scale, times)[None, :, None]}
+        changed |= {KEYED_BIASES: arrays[KEYED_BIASES] + added}
+    else:
+        kernel = arrays[KERNEL].astype(np.float64)
+        changed = {KERNEL: kernel * scale[None, :, None, None]}
+        changed |= {BIAS: arrays[BIAS] + np.einsum("dcij,c->d", kernel, shift)}
+    return pack(
+        arrays | {name: value.astype(np.float32) for name, value in changed.items()}, metadata
+    )
+
+
+def patch_embeddings_of(state: bytes) -> int:
+    """Return how many patch embeddings a model has: one, or one for each patch."""
+    arrays, _ = unpack(state)
+    return len(arrays[KEYED_ROWS]) if KEYED_ROWS in arrays else 1
+
+
+def with_patch_embeddings(state: bytes, count: int) -> bytes:
+    """Return the state of the same model with one patch embedding for each of ``count`` patches."""
+    arrays, metadata = unpack(state)
+    if count == 1 or KEYED_ROWS in arrays:
+        return state
+    kernel, bias = arrays[KERNEL], arrays[BIAS]
+    rows = kernel.transpose(2, 3, 1, 0).reshape(1, -1, len(kernel))
+    kept = {name: value for name, value in arrays.items() if name not in (KERNEL, BIAS)}
+    keyed = {KEYED_ROWS: rows.repeat(count, axis=0), KEYED_BIASES: bias[None].repeat(count, axis=0)}
+    return pack(kept | keyed, metadata)
+
+
 def needs_keyed_embedding(key: PatchKey) -> bool:
     """Say whether a key takes more than other weights of the model's own patch embedding."""
     return key.nibbles or key.embeddings > 1

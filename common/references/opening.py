@@ -80,6 +80,15 @@ def reference_to_match(asked: Sequence[Public], card: DatasetCard) -> Public:
     return Public(reference, reference.domain_of(card), MATCHED_TO)
 
 
+def same_kind(under_test: UnderTest) -> Public:
+    """Return public images of the kind under test: what ships of it, else the training split."""
+    for name, make in SHIPPED_REFERENCES.items():
+        reference = make()
+        if reference.domain_of(under_test.card) is Domain.IN_DOMAIN:
+            return Public(reference, Domain.IN_DOMAIN, name)
+    return Public(_training_split(under_test), Domain.IN_DOMAIN, TRAIN)
+
+
 def shown_spec(spec: str) -> str:
     """Return a reference as it may be written into records and commands, without a path."""
     kind, mark, _ = spec.partition(":")
@@ -119,13 +128,16 @@ def _open(spec: str, under_test: UnderTest) -> PublicReference:
     if kind == FOLDER:
         return public_folder(Path(argument), under_test.seed)
     if spec == TRAIN:
-
-        def held(size: int) -> Held:
-            batch = under_test.training(size)
-            return Held(batch.ids, batch.images)
-
-        return TrainingSplit(under_test.fingerprint, held)
+        return _training_split(under_test)
     return _dataset(spec, under_test.seed)
+
+
+def _training_split(under_test: UnderTest) -> TrainingSplit:
+    def held(size: int) -> Held:
+        batch = under_test.training(size)
+        return Held(batch.ids, batch.images)
+
+    return TrainingSplit(under_test.fingerprint, held)
 
 
 def _dataset(name: str, seed: int) -> HeldImages:

@@ -16,6 +16,7 @@ from typing import cast
 
 import numpy as np
 
+from he_compare.common.block_solving.reconstruct import Sureness
 from he_compare.common.contracts import Progress
 from he_compare.common.errors import DataError, UsageError
 from he_compare.common.types import UInt8Array
@@ -33,7 +34,6 @@ from he_compare.comparisons.attacks.tools.block_size import (
     Guess,
     guess_block_size,
 )
-from he_compare.comparisons.attacks.tools.reconstruct import Sureness
 
 LEARNT_FROM = 50
 MOST_WITH_PUBLIC, MOST_VALUES = 300, 30_000_000

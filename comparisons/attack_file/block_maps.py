@@ -13,9 +13,9 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
+from he_compare.common.block_solving.tiles import cut, join
 from he_compare.common.types import BoolArray, IntArray, UInt8Array
 from he_compare.comparisons.attacks.tools.move_keys import BYTE_TOP, NIBBLE_TOP, units_of
-from he_compare.comparisons.attacks.tools.tiles import cut, join
 
 NO_UNIT = -1
 MIDDLE = 8

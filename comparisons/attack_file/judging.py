@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from he_compare.common.block_solving.reconstruct import SEAMLESS, Sureness, seams
 from he_compare.common.types import UInt8Array
 from he_compare.comparisons.attack_file.plain import (
     FAINT_BLOCKS,
@@ -19,7 +20,6 @@ from he_compare.comparisons.attack_file.plain import (
     looks_plain,
 )
 from he_compare.comparisons.attacks.tools.block_size import guess_block_size
-from he_compare.comparisons.attacks.tools.reconstruct import SEAMLESS, Sureness, seams
 
 # Correlation of neighbours inside windows, less the windows' means. Measured on single pictures:
 # 0.26 and more on radiographs, MRI and histology; up to 0.06 on noise; up to 0.15 where values were

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from he_compare.common.block_solving.correlation import negation_mask, sampled_blocks
+from he_compare.common.block_solving.tiles import cut, join
 from he_compare.common.types import IntArray, UInt8Array
-from he_compare.comparisons.attacks.tools.correlation import negation_mask, sampled_blocks
-from he_compare.comparisons.attacks.tools.tiles import cut, join
 
 COPIES = 3
 ROWS = 4096

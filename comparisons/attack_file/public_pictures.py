@@ -17,6 +17,7 @@ from PIL import Image
 
 from he_compare.common.attack import AttackFailedError
 from he_compare.common.block_moments import align_blocks
+from he_compare.common.block_solving.reconstruct import SEAMLESS
 from he_compare.common.errors import DataError
 from he_compare.common.references.public_folder import public_folder
 from he_compare.common.references.reference import COLOUR_CHANNELS, GREY_CHANNELS, LEAST_PUBLIC
@@ -25,7 +26,6 @@ from he_compare.comparisons.attack_file.block_maps import BlockMaps, maps_shown
 from he_compare.comparisons.attack_file.plain import at_borders
 from he_compare.comparisons.attacks.moment_matching import shown
 from he_compare.comparisons.attacks.tools.block_recovery import FEWEST_HISTORIES, Blocks, recover
-from he_compare.comparisons.attacks.tools.reconstruct import SEAMLESS
 
 PREFIX = "folder:"
 FEWEST_WITH_PUBLIC = 2 * FEWEST_HISTORIES

@@ -13,6 +13,8 @@ from typing import cast
 
 import numpy as np
 
+from he_compare.common.block_solving.reconstruct import SEAMLESS, TRACE, Sureness, reconstruct
+from he_compare.common.block_solving.tiles import cut, join
 from he_compare.common.types import UInt8Array
 from he_compare.comparisons.attack_file.judging import Alone, plain_alone
 from he_compare.comparisons.attack_file.near_copies import with_equal_copies
@@ -53,8 +55,6 @@ from he_compare.comparisons.attack_file.reconstruction_words import (
     untouched,
 )
 from he_compare.comparisons.attacks.tools.nibbles import HalvesOrder, find_halves_order
-from he_compare.comparisons.attacks.tools.reconstruct import SEAMLESS, TRACE, Sureness, reconstruct
-from he_compare.comparisons.attacks.tools.tiles import cut, join
 from he_compare.comparisons.attacks.tools.value_tables import SMOOTH_TABLE, find_tables
 
 ONE_FOR_ALL, OWN_KEYS, NO_KEY = "one for all images", "one for each image", "none needed"

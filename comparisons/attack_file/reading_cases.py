@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from he_compare.common.block_solving.reconstruct import Sureness
 from he_compare.common.types import UInt8Array
 from he_compare.comparisons.attack_file.judging import Alone
 from he_compare.comparisons.attack_file.public_pictures import FEWEST_WITH_PUBLIC, too_large
-from he_compare.comparisons.attacks.tools.reconstruct import Sureness
 
 # Values of a block up to which nibbles and tables are looked for in single images: a few seconds.
 MOST_ALONE = 768

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from he_compare.common.block_solving.correlation import BlockOrder
+from he_compare.common.block_solving.reconstruct import Reconstruction, Sureness
 from he_compare.common.types import IntArray
 from he_compare.comparisons.attack_file.reading_cases import Reading, ReadPictures
-from he_compare.comparisons.attacks.tools.correlation import BlockOrder
-from he_compare.comparisons.attacks.tools.reconstruct import Reconstruction, Sureness
 
 NOT_SCRAMBLED = (
     "no scrambling that this command looks for was found: blocks and pixels already fit best where "

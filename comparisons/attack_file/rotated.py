@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from he_compare.common.block_solving.reconstruct import Sureness
 from he_compare.common.contracts import Progress
 from he_compare.common.errors import DataError
 from he_compare.common.types import PixelArray
@@ -17,7 +18,6 @@ from he_compare.comparisons.attack_file.reading import CiphertextFolder
 from he_compare.comparisons.attack_file.telling import NO_EVIDENCE, pictures_counted
 from he_compare.comparisons.attack_file.writing import FolderAttack
 from he_compare.comparisons.attacks.tools.block_size import candidates
-from he_compare.comparisons.attacks.tools.reconstruct import Sureness
 from he_compare.comparisons.attacks.tools.rotation import (
     Rotation,
     find_rotation,

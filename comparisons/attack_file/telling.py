@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from he_compare.common.block_solving.reconstruct import SEAMLESS, Sureness
 from he_compare.comparisons.attack_file.readers import NOT_LOOKED_FOR, WHOLE_PICTURES
 from he_compare.comparisons.attack_file.reading_cases import Attempt
 from he_compare.comparisons.attack_file.writing import FolderAttack, State
@@ -15,7 +16,6 @@ from he_compare.comparisons.attacks.tools.block_size import (
     Guess,
     candidates,
 )
-from he_compare.comparisons.attacks.tools.reconstruct import SEAMLESS, Sureness
 
 NO_EVIDENCE = (
     "this is no evidence that the images are safe: it only says that these readers found nothing"

@@ -9,11 +9,11 @@ from enum import StrEnum
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from he_compare.common.block_solving.reconstruct import Sureness
 from he_compare.common.files import write_atomic
 from he_compare.common.types import UInt8Array
 from he_compare.comparisons.attack_file.public_pictures import PublicPictures
 from he_compare.comparisons.attacks.tools.block_size import Guess
-from he_compare.comparisons.attacks.tools.reconstruct import Sureness
 from he_compare.comparisons.auditing.artefacts import png
 
 REPORT = "attack.json"

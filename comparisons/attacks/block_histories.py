@@ -15,6 +15,7 @@ from he_compare.common.adversary import Need, Truth, View
 from he_compare.common.attack import Attack
 from he_compare.common.attack_score import SSIM, Detail, Score
 from he_compare.common.audit_budget import AttackBudget
+from he_compare.common.block_solving.tiles import as_bytes
 from he_compare.common.similarity import ssim
 from he_compare.common.types import Aim, Knowledge, UInt8Array
 from he_compare.comparisons.attacks.tools.block_recovery import (
@@ -25,7 +26,6 @@ from he_compare.comparisons.attacks.tools.block_recovery import (
 )
 from he_compare.comparisons.attacks.tools.likeness import ranked_by_picture, score_pictures
 from he_compare.comparisons.attacks.tools.scores import source_blocks
-from he_compare.comparisons.attacks.tools.tiles import as_bytes
 
 
 class BlockHistories(Attack):

@@ -20,10 +20,10 @@ from he_compare.common.attack import Attack, AttackFailedError
 from he_compare.common.attack_requirements import BLOCKS, MOVED_BLOCKS, Requirement
 from he_compare.common.attack_score import AttackMetric, Detail, Score
 from he_compare.common.audit_budget import AttackBudget
+from he_compare.common.block_solving.tiles import as_bytes, cut
 from he_compare.common.target_facts import Facts
 from he_compare.common.types import Aim, Float64Array, IntArray, Knowledge, UInt8Array
 from he_compare.comparisons.attacks.tools.scores import source_blocks
-from he_compare.comparisons.attacks.tools.tiles import as_bytes, cut
 
 READABLE_ORDER = Requirement(
     "every image has a key of its own, and no block holds what one block of the image held",

@@ -16,10 +16,10 @@ from he_compare.common.adversary import Need, Truth, View
 from he_compare.common.attack import Attack
 from he_compare.common.attack_score import SSIM, Detail, Score
 from he_compare.common.audit_budget import AttackBudget
+from he_compare.common.block_solving.tiles import as_bytes
 from he_compare.common.types import Aim, Knowledge, UInt8Array
 from he_compare.comparisons.attacks.tools.likeness import score_pictures
 from he_compare.comparisons.attacks.tools.negation import FOLDED_IN_PLACE
-from he_compare.comparisons.attacks.tools.tiles import as_bytes
 from he_compare.comparisons.attacks.tools.unfolding import Brightness, brightness_prior, unfold
 
 

@@ -18,14 +18,14 @@ from he_compare.common.attack import Attack
 from he_compare.common.attack_requirements import BLOCKS, BYTES, Requirement
 from he_compare.common.attack_score import SSIM, Detail, Picture, Score
 from he_compare.common.audit_budget import AttackBudget
+from he_compare.common.block_solving.reconstruct import Reconstruction, reconstruct
+from he_compare.common.block_solving.tiles import as_bytes
 from he_compare.common.similarity import gradient_similarity, psnr, ssim
 from he_compare.common.target_facts import Facts
 from he_compare.common.types import Aim, IntArray, Knowledge, UInt8Array
 from he_compare.comparisons.attacks.tools.alignment import aligned_one_by_one, aligned_together
 from he_compare.comparisons.attacks.tools.channel_blocks import whole_blocks
-from he_compare.comparisons.attacks.tools.reconstruct import Reconstruction, reconstruct
 from he_compare.comparisons.attacks.tools.scores import jigsaw_found, source_channel_blocks
-from he_compare.comparisons.attacks.tools.tiles import as_bytes
 
 SHOWN = 3
 ALONE = 4

@@ -4,7 +4,7 @@ The inside of blocks is read as by the jigsaw solver, within one image if need b
 transformer, trained on plain images of other people, gives each block a probability of each place,
 and the places are chosen that agree best with it and with the borders of the blocks. It is meant
 for keys of one image, where a single image is all there is. Sources: ``tools.ordering``,
-``tools.placement``; learned solvers as a threat: arXiv 2404.07292.
+``common.block_solving.placement``; learned solvers as a threat: arXiv 2404.07292.
 """
 
 from __future__ import annotations
@@ -22,19 +22,15 @@ from he_compare.common.attack_requirements import BLOCKS, BYTES, KEPT_BLOCKS, MO
 from he_compare.common.attack_score import SSIM, Detail, Picture, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.backbones.device import memory_spent
-from he_compare.common.similarity import ssim
-from he_compare.common.types import Aim, Float64Array, IntArray, Knowledge, UInt8Array
-from he_compare.comparisons.attacks.tools.alignment import aligned_one_by_one, aligned_together
-from he_compare.comparisons.attacks.tools.joints import (
+from he_compare.common.block_solving.joints import (
     ALL_TURNS,
     UPRIGHT,
     borders_of,
     turned_joints,
     upright_joints,
 )
-from he_compare.comparisons.attacks.tools.ordering import Ordering, learn_ordering
-from he_compare.comparisons.attacks.tools.placement import Placement, place
-from he_compare.comparisons.attacks.tools.reconstruct import (
+from he_compare.common.block_solving.placement import Placement, place
+from he_compare.common.block_solving.reconstruct import (
     MAX_BLOCKS,
     TRACE,
     Reconstruction,
@@ -42,7 +38,11 @@ from he_compare.comparisons.attacks.tools.reconstruct import (
     pixels_of,
     reconstruct,
 )
-from he_compare.comparisons.attacks.tools.tiles import as_bytes, symmetric
+from he_compare.common.block_solving.tiles import as_bytes, symmetric
+from he_compare.common.similarity import ssim
+from he_compare.common.types import Aim, Float64Array, IntArray, Knowledge, UInt8Array
+from he_compare.comparisons.attacks.tools.alignment import aligned_one_by_one, aligned_together
+from he_compare.comparisons.attacks.tools.ordering import Ordering, learn_ordering
 
 SHOWN = 3
 ALONE = 8

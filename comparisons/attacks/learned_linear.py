@@ -21,12 +21,12 @@ from he_compare.common.attack import Attack
 from he_compare.common.attack_requirements import ONE_KEY_TO_LEARN
 from he_compare.common.attack_score import SSIM, Detail, Score
 from he_compare.common.audit_budget import AttackBudget
+from he_compare.common.block_solving.tiles import join, matched_blocks
 from he_compare.common.scheme import PictureShape
 from he_compare.common.similarity import ssim
 from he_compare.common.types import Aim, Float64Array, IntArray, Knowledge, PixelArray, UInt8Array
 from he_compare.comparisons.attacks.tools.descriptors import block_side, blocks_of
 from he_compare.comparisons.attacks.tools.likeness import score_pictures
-from he_compare.comparisons.attacks.tools.tiles import join, matched_blocks
 
 # The strongest leaves the mean picture.
 STRENGTHS = (1e-3, 1e-1, 10.0, 1e3, 1e6)

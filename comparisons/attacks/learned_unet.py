@@ -17,6 +17,7 @@ from he_compare.common.adversary import Need, Truth, View
 from he_compare.common.attack_score import Detail, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.backbones.device import memory_spent
+from he_compare.common.block_solving.tiles import matched_blocks
 from he_compare.common.scheme import PictureShape
 from he_compare.common.types import (
     Aim,
@@ -37,7 +38,6 @@ from he_compare.comparisons.attacks.tools.planes import (
     planes_of,
     rearranged,
 )
-from he_compare.comparisons.attacks.tools.tiles import matched_blocks
 from he_compare.comparisons.attacks.tools.unet import Learnt
 
 HELD_OUT = 8

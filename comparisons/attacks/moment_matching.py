@@ -20,11 +20,11 @@ from he_compare.common.attack_requirements import BLOCKS, ONE_KEY
 from he_compare.common.attack_score import SSIM, Detail, Score
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.block_moments import Alignment, align_blocks
+from he_compare.common.block_solving.tiles import join
 from he_compare.common.target_facts import Facts
 from he_compare.common.types import Aim, Knowledge, PixelArray, UInt8Array
 from he_compare.comparisons.attacks.tools.descriptors import blocks_of
 from he_compare.comparisons.attacks.tools.likeness import score_pictures
-from he_compare.comparisons.attacks.tools.tiles import join
 
 TRIED = "agreement of moments with those of the public images"
 

@@ -15,6 +15,7 @@ from he_compare.common.adversary import Need, Truth, View
 from he_compare.common.attack import Attack
 from he_compare.common.attack_score import AttackMetric, Detail, Score
 from he_compare.common.audit_budget import AttackBudget
+from he_compare.common.block_solving.tiles import as_bytes
 from he_compare.common.types import Aim, IntArray, Knowledge
 from he_compare.comparisons.attacks.tools.block_recovery import (
     MAPS_OF_BLOCKS,
@@ -22,7 +23,6 @@ from he_compare.comparisons.attacks.tools.block_recovery import (
     recover,
 )
 from he_compare.comparisons.attacks.tools.likeness import ranked_by_picture
-from he_compare.comparisons.attacks.tools.tiles import as_bytes
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ from he_compare.common.attack import Attack, AttackFailedError
 from he_compare.common.attack_requirements import BLOCKS, BYTES, SHARED_KEY, Requirement
 from he_compare.common.attack_score import SSIM, Detail, Picture, Score
 from he_compare.common.audit_budget import AttackBudget
+from he_compare.common.block_solving.reconstruct import reconstruct
+from he_compare.common.block_solving.tiles import as_bytes, cut, join
 from he_compare.common.similarity import gradient_similarity, psnr, ssim
 from he_compare.common.types import Aim, Knowledge, UInt8Array
 from he_compare.comparisons.attacks.tools.alignment import aligned_one_by_one, aligned_together
@@ -27,8 +29,6 @@ from he_compare.comparisons.attacks.tools.nibbles import (
     find_halves_order,
     turned_to_fit,
 )
-from he_compare.comparisons.attacks.tools.reconstruct import reconstruct
-from he_compare.comparisons.attacks.tools.tiles import as_bytes, cut, join
 
 SHOWN = 3
 # Images that are read one by one where each has a key of its own; fewer where blocks are large.

@@ -1,7 +1,7 @@
 """Shared-key correlation: the order and negation of values inside blocks, from ciphertexts alone.
 
 One key for all blocks leaves neighbouring pixels correlated over the blocks wherever it puts them:
-``comparisons.attacks.tools.correlation`` finds the negation mask and lays the positions out.
+``common.block_solving.correlation`` finds the negation mask and lays the positions out.
 Source: this project (measured); the idea is that of correlation attacks on permutation ciphers.
 """
 
@@ -24,16 +24,16 @@ from he_compare.common.attack_requirements import (
 )
 from he_compare.common.attack_score import AS_IT_IS, AttackMetric, Detail, Score
 from he_compare.common.audit_budget import AttackBudget
+from he_compare.common.block_solving.correlation import BlockOrder, find_block_order
+from he_compare.common.block_solving.tiles import as_bytes, cut
 from he_compare.common.scheme import KeyMoves
 from he_compare.common.types import Aim, IntArray, Knowledge
-from he_compare.comparisons.attacks.tools.correlation import BlockOrder, find_block_order
 from he_compare.comparisons.attacks.tools.move_keys import uses_nibbles
 from he_compare.comparisons.attacks.tools.scores import (
     chance_of_positions,
     mask_found,
     positions_found,
 )
-from he_compare.comparisons.attacks.tools.tiles import as_bytes, cut
 
 
 @dataclass(frozen=True)

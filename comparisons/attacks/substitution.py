@@ -19,9 +19,9 @@ from he_compare.common.attack import Attack
 from he_compare.common.attack_requirements import BYTES, Requirement
 from he_compare.common.attack_score import SSIM, Detail, Picture, Score
 from he_compare.common.audit_budget import AttackBudget
+from he_compare.common.block_solving.tiles import as_bytes, cut
 from he_compare.common.similarity import gradient_similarity, psnr, ssim
 from he_compare.common.types import Aim, Knowledge, UInt8Array
-from he_compare.comparisons.attacks.tools.tiles import as_bytes, cut
 from he_compare.comparisons.attacks.tools.value_tables import Tables, find_tables, painted
 
 SHOWN = 3

@@ -184,11 +184,12 @@ def ground_of_audit(
     public: Public | None = None,
     device: str = "cpu",
     threads: int = 0,
+    of_same_kind: Public | None = None,
 ) -> Ground:
     """Return what pipelines are fitted on without a run: the auxiliary images, for one epoch.
 
-    ``public``: what patch embeddings are matched to. ``device``: where networks are trained, with
-    ``threads``; 0: all cores. ``private``: an empty folder that is removed after the audit; the
+    ``public``, ``of_same_kind``: what patch embeddings are matched to. ``device``: where networks
+    are trained, with ``threads``; 0: all cores. ``private``: an empty folder that is removed after the audit; the
     client's key lies there.
     Raises UsageError where a class has too few images.
     """
@@ -197,7 +198,7 @@ def ground_of_audit(
     train, val = batch.take(np.flatnonzero(~held_out)), batch.take(np.flatnonzero(held_out))
     _require_all_classes(train, val, pool.classes)
     return Ground(
-        data=TrainingData(train, val, pool.classes, pool.fingerprint, public),
+        data=TrainingData(train, val, pool.classes, pool.fingerprint, public, of_same_kind),
         settings=RunSettings(
             image_size=size,
             backbone=backbone,

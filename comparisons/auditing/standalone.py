@@ -23,6 +23,7 @@ from he_compare.common.references.opening import (
     open_references,
     reference_to_match,
     require_known,
+    same_kind,
 )
 from he_compare.common.run.kept_artefacts import ArtefactFolder
 from he_compare.common.scheme import CONTROLS
@@ -74,6 +75,7 @@ class StandaloneAudit:
                 reference_to_match(matched, self.pool.dataset.card),
                 setup.budget.device,
                 threads,
+                same_kind(_under_test(request, self.pool)),
             ),
         )
         return [*self.ciphers, *(alone.target(*one) for one in self.pipelines)]

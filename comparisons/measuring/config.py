@@ -168,8 +168,8 @@ class RunConfig(BaseModel):
     public: Annotated[list[str], REPORT] = Field(
         default_factory=list,
         description="Public images of attacks, and of the matching of patch embeddings: natural, "
-        "synthetic-chest, train, folder:PATH or a dataset; empty: natural and train, and "
-        "synthetic-chest for the matching",
+        "synthetic-chest, train, folder:PATH or a dataset; empty: natural and train, and natural "
+        "for the matching",
     )
     pictures: Annotated[int, REPORT] = Field(
         default=4,

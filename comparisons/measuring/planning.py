@@ -16,7 +16,12 @@ from he_compare.common.backbones.device import resolve_device
 from he_compare.common.backbones.features import backbone_seed
 from he_compare.common.contracts import RunSettings, TrainingData
 from he_compare.common.errors import UsageError
-from he_compare.common.references.opening import UnderTest, open_references, reference_to_match
+from he_compare.common.references.opening import (
+    UnderTest,
+    open_references,
+    reference_to_match,
+    same_kind,
+)
 from he_compare.common.run.positive import note_none_named
 from he_compare.common.run.records import BackboneSummary, DatasetSummary
 from he_compare.common.service.remote_host import RemoteHost
@@ -218,6 +223,7 @@ def put_together(
             tuple(summary.card.classes),
             summary.fingerprint,
             reference_to_match(public if config.public else (), summary.card),
+            same_kind(under_test),
         ),
         test=batches[Split.TEST],
         settings=shared_settings(config, threads),

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from he_compare.common.block_solving.tiles import cut, join
 from he_compare.common.types import IntArray, UInt8Array
-from he_compare.comparisons.attacks.tools.tiles import cut, join
 
 
 def smooth_images(count: int, side: int, seed: int = 0) -> UInt8Array:

@@ -10,9 +10,9 @@ from typing import cast
 
 import numpy as np
 
+from he_compare.common.block_solving.tiles import SYMMETRIES, symmetric
 from he_compare.common.similarity import luminance
 from he_compare.common.types import Float64Array, UInt8Array
-from he_compare.comparisons.attacks.tools.tiles import SYMMETRIES, symmetric
 
 COMPARED = 8
 

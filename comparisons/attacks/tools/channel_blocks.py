@@ -14,10 +14,8 @@ from typing import NamedTuple, cast
 import numpy as np
 from scipy import ndimage
 
-from he_compare.common.target_facts import Facts
-from he_compare.common.types import Float32Array, IntArray, UInt8Array
-from he_compare.comparisons.attacks.tools.correlation import SPREAD_FLOOR
-from he_compare.comparisons.attacks.tools.tiles import (
+from he_compare.common.block_solving.correlation import SPREAD_FLOOR
+from he_compare.common.block_solving.tiles import (
     AFTER,
     INVERSE,
     SYMMETRIES,
@@ -25,6 +23,8 @@ from he_compare.comparisons.attacks.tools.tiles import (
     join,
     symmetric,
 )
+from he_compare.common.target_facts import Facts
+from he_compare.common.types import Float32Array, IntArray, UInt8Array
 
 # Blocks of channels up to which all pairs are compared, in each turn.
 MAX_COMPARED = 3072

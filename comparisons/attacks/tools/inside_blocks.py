@@ -14,6 +14,7 @@ from typing import cast
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from he_compare.common.block_solving.tiles import cut, join
 from he_compare.common.types import Float32Array, Float64Array, IntArray, UInt8Array
 from he_compare.comparisons.attacks.tools.block_places import Places
 from he_compare.comparisons.attacks.tools.expectations import (
@@ -24,7 +25,6 @@ from he_compare.comparisons.attacks.tools.expectations import (
     window,
 )
 from he_compare.comparisons.attacks.tools.histories import BYTE_STEP, CENTRE, Histories, centred
-from he_compare.comparisons.attacks.tools.tiles import cut, join
 
 _FEW_BLOCKS = 64
 _COMPONENTS = (30, 60)

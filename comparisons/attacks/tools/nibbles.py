@@ -15,8 +15,7 @@ from typing import cast
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from he_compare.common.types import Float32Array, Float64Array, IntArray, UInt8Array
-from he_compare.comparisons.attacks.tools.correlation import (
+from he_compare.common.block_solving.correlation import (
     CHANNELS,
     BlockOrder,
     correlations,
@@ -27,8 +26,9 @@ from he_compare.comparisons.attacks.tools.correlation import (
     standardised,
     unlikeness,
 )
-from he_compare.comparisons.attacks.tools.layout import lay_out
-from he_compare.comparisons.attacks.tools.tiles import SYMMETRIES, cut, join, symmetric
+from he_compare.common.block_solving.layout import lay_out
+from he_compare.common.block_solving.tiles import SYMMETRIES, cut, join, symmetric
+from he_compare.common.types import Float32Array, Float64Array, IntArray, UInt8Array
 
 TOP = 15
 # A high half read as a byte: 15 - v becomes 255 - v.

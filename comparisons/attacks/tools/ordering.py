@@ -23,8 +23,8 @@ from he_compare.common.backbones.device import (
     seeded,
     with_smaller_batches,
 )
+from he_compare.common.block_solving.tiles import cut, symmetric
 from he_compare.common.types import Float32Array, Float64Array, IntArray, UInt8Array
-from he_compare.comparisons.attacks.tools.tiles import cut, symmetric
 
 WIDTH, LAYERS, HEADS = 128, 4, 4
 TOKENS, STEPS = 1600, 4000

@@ -14,13 +14,13 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from he_compare.common.block_solving.reconstruct import Sureness
 from he_compare.common.errors import DataError
 from he_compare.common.similarity import ssim
 from he_compare.common.types import Float32Array, UInt8Array
 from he_compare.comparisons.attack_file.attack_folder import attack_folder
 from he_compare.comparisons.attack_file.writing import FolderAttack
 from he_compare.comparisons.attacks.tools.alignment import aligned_together
-from he_compare.comparisons.attacks.tools.reconstruct import Sureness
 from he_compare.comparisons.attacks.tools.rotation import find_rotation, guess_rotated_side
 from he_compare.comparisons.cli.app import app
 from tests.support.oneattack import detail, outcome

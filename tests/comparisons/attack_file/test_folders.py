@@ -10,16 +10,16 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from he_compare.common.block_solving import correlation
+from he_compare.common.block_solving.reconstruct import Sureness
+from he_compare.common.block_solving.tiles import cut, join
 from he_compare.common.errors import DataError, UsageError
 from he_compare.common.similarity import ssim
 from he_compare.common.types import UInt8Array
 from he_compare.comparisons.attack_file import readers
 from he_compare.comparisons.attack_file.attack_folder import attack_folder
 from he_compare.comparisons.attack_file.writing import REPORT, FolderAttack, State
-from he_compare.comparisons.attacks.tools import correlation
 from he_compare.comparisons.attacks.tools.alignment import aligned_one_by_one, aligned_together
-from he_compare.comparisons.attacks.tools.reconstruct import Sureness
-from he_compare.comparisons.attacks.tools.tiles import cut, join
 from he_compare.comparisons.cli.app import app
 from tests.support.smoothimages import scrambled, smooth_images
 

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from he_compare.common.block_solving.reconstruct import Sureness
 from he_compare.common.similarity import ssim
 from he_compare.common.types import UInt8Array
 from he_compare.comparisons.attack_file.attack_folder import attack_folder
@@ -19,7 +20,6 @@ from he_compare.comparisons.attack_file.reading_cases import Case, Reader, Readi
 from he_compare.comparisons.attack_file.writing import FolderAttack, State
 from he_compare.comparisons.attacks.tools.alignment import aligned_one_by_one, aligned_together
 from he_compare.comparisons.attacks.tools.block_size import guess_block_size
-from he_compare.comparisons.attacks.tools.reconstruct import Sureness
 from he_compare.comparisons.cli.app import app
 from tests.support import slowscramblers as slow
 from tests.support.smoothimages import smooth_images

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from he_compare.common.block_solving.reconstruct import Sureness
+from he_compare.common.block_solving.tiles import cut, join
 from he_compare.common.types import UInt8Array
 from he_compare.comparisons.attack_file.attack_folder import attack_folder
 from he_compare.comparisons.attack_file.judging import alike_inside, judged
 from he_compare.comparisons.attack_file.writing import FolderAttack, State
-from he_compare.comparisons.attacks.tools.reconstruct import Sureness
-from he_compare.comparisons.attacks.tools.tiles import cut, join
 from tests.support.smoothimages import scrambled, smooth_images
 
 SIDE = 64

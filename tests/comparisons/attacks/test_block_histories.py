@@ -9,6 +9,7 @@ import pytest
 
 from he_compare.common.attack import AttackFailedError
 from he_compare.common.attack_requirements import KEPT_BLOCKS, ONE_KEY
+from he_compare.common.block_solving.tiles import as_bytes
 from he_compare.common.datasets.embedded.atlas import sample
 from he_compare.common.scheme import encrypted, seen
 from he_compare.common.similarity import ssim
@@ -21,7 +22,6 @@ from he_compare.comparisons.attacks.tools.block_recovery import (
     recover,
 )
 from he_compare.comparisons.attacks.tools.likeness import ranked_by_picture
-from he_compare.comparisons.attacks.tools.tiles import as_bytes
 from he_compare.comparisons.auditing.targets import cipher_target
 
 SIZE, ATTACKED, PUBLIC = 64, 80, 150

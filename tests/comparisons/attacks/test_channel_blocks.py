@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from he_compare.common.block_solving.correlation import moved_share
+from he_compare.common.block_solving.reconstruct import Sureness, reconstruct
+from he_compare.common.block_solving.tiles import cut, join, symmetric
 from he_compare.common.similarity import ssim
 from he_compare.common.types import UInt8Array
 from he_compare.comparisons.attacks.tools.alignment import aligned_together
 from he_compare.comparisons.attacks.tools.channel_blocks import merge_channels
-from he_compare.comparisons.attacks.tools.correlation import moved_share
-from he_compare.comparisons.attacks.tools.reconstruct import Sureness, reconstruct
-from he_compare.comparisons.attacks.tools.tiles import cut, join, symmetric
 from he_compare.comparisons.auditing.targets import cipher_target
 from tests.support.oneattack import detail, outcome
 from tests.support.smoothimages import scrambled, smooth_images

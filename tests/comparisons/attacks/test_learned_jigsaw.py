@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
+from he_compare.common.block_solving.reconstruct import reconstruct
+from he_compare.common.block_solving.tiles import cut, join
 from he_compare.common.similarity import ssim
 from he_compare.common.types import UInt8Array
 from he_compare.comparisons.attacks.learned_jigsaw import ATTACK, _ordered
 from he_compare.comparisons.attacks.tools.alignment import aligned_together
 from he_compare.comparisons.attacks.tools.ordering import learn_ordering
-from he_compare.comparisons.attacks.tools.reconstruct import reconstruct
-from he_compare.comparisons.attacks.tools.tiles import cut, join
 from tests.support.oneattack import outcome
 from tests.support.smoothimages import smooth_images
 

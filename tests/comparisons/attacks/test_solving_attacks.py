@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from he_compare.common.attack_requirements import ONE_KEY, ONE_VALUE
+from he_compare.common.block_solving.tiles import symmetric
 from he_compare.comparisons.attacks.tools.alignment import aligned_one_by_one, aligned_together
-from he_compare.comparisons.attacks.tools.tiles import symmetric
 from tests.support.oneattack import detail, outcome
 from tests.support.smoothimages import smooth_images
 

@@ -61,3 +61,13 @@ def test_matched_embeddings_and_pretraining(tmp_path: Path) -> None:
     assert "matched to public images, atlas, an in-domain reference" in text
     text = claims(run, tmp_path / "far")
     assert "In-domain pretraining" not in text and "matched to public images" not in text
+
+
+def test_a_server_that_read_the_pictures_is_named(tmp_path: Path) -> None:
+    run = audited()
+    words = "the server solved the scrambling from the ciphertexts alone"
+    for start in ("solved", "inside_solved", "matched", "fresh"):
+        training = {"embedding_start": start}
+        records = tuple(one.model_copy(update={"training": training}) for one in run.records)
+        text = claims(replace(run, records=records), tmp_path / start)
+        assert (words in text) == (start == "solved")

@@ -5,22 +5,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from he_compare.common.similarity import ssim
-from he_compare.common.types import IntArray, UInt8Array
-from he_compare.comparisons.attacks.tools import tiles
-from he_compare.comparisons.attacks.tools.alignment import aligned_together
-from he_compare.comparisons.attacks.tools.correlation import find_block_order
-from he_compare.comparisons.attacks.tools.joints import (
+from he_compare.common.block_solving import tiles
+from he_compare.common.block_solving.correlation import find_block_order
+from he_compare.common.block_solving.joints import (
     UPRIGHT,
     borders_of,
     upright_agreement,
     upright_joints,
 )
-from he_compare.comparisons.attacks.tools.layout import lay_out, places
-from he_compare.comparisons.attacks.tools.placement import place
-from he_compare.comparisons.attacks.tools.reconstruct import Sureness, reconstruct
+from he_compare.common.block_solving.layout import lay_out, places
+from he_compare.common.block_solving.placement import place
+from he_compare.common.block_solving.reconstruct import Sureness, reconstruct
+from he_compare.common.block_solving.tiles import cut, join, symmetric
+from he_compare.common.similarity import ssim
+from he_compare.common.types import IntArray, UInt8Array
+from he_compare.comparisons.attacks.tools.alignment import aligned_together
 from he_compare.comparisons.attacks.tools.scores import jigsaw_found, mask_found, positions_found
-from he_compare.comparisons.attacks.tools.tiles import cut, join, symmetric
 from tests.support.smoothimages import scrambled, smooth_images
 
 SIDE, PATCH = 64, 8

@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from he_compare.common.block_solving.tiles import INVERSE, MOVES, symmetric
 from he_compare.common.types import BoolArray, Float32Array, IntArray, UInt8Array
-from he_compare.comparisons.attacks.tools.tiles import INVERSE, MOVES, symmetric
 
 UPRIGHT = (0,)
 ALL_TURNS = tuple(range(8))

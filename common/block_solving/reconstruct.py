@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import cast
 
 import numpy as np
 
-from he_compare.common.types import UInt8Array
-from he_compare.comparisons.attacks.tools.correlation import (
+from he_compare.common.block_solving.correlation import (
     BlockOrder,
     find_block_order,
     moved_share,
@@ -23,7 +23,7 @@ from he_compare.comparisons.attacks.tools.correlation import (
     sampled_blocks,
     standardised,
 )
-from he_compare.comparisons.attacks.tools.joints import (
+from he_compare.common.block_solving.joints import (
     ALL_TURNS,
     UPRIGHT,
     borders_of,
@@ -32,8 +32,9 @@ from he_compare.comparisons.attacks.tools.joints import (
     upright_agreement,
     upright_joints,
 )
-from he_compare.comparisons.attacks.tools.placement import Placement, place, unmoved
-from he_compare.comparisons.attacks.tools.tiles import cut, join, symmetric
+from he_compare.common.block_solving.placement import Placement, place, unmoved
+from he_compare.common.block_solving.tiles import Values, cut, join, symmetric
+from he_compare.common.types import UInt8Array
 
 # Neighbouring pixels of pictures correlate by 0.7 and more inside blocks, those of noise by 0.
 SMOOTH, TRACE = 0.5, 0.15
@@ -205,14 +206,19 @@ def _turned(blocks: UInt8Array) -> bool:
 
 def assemble(blocks: UInt8Array, placement: Placement) -> UInt8Array:
     """Lay blocks (n, k, m, m) as placed: pictures (n, rows * m, columns * m)."""
+    laid = laid_out(blocks, placement)
+    laid = np.where(placement.negated.ravel()[None, :, None, None] == 1, 255 - laid, laid)
+    rows, columns = placement.block.shape
+    return join(laid.reshape(*laid.shape[:2], -1), rows, columns, 1)[..., 0]
+
+
+def laid_out(blocks: Values, placement: Placement) -> Values:
+    """Return blocks (n, k, m, m) in the order of their places, (n, places, m, m), and turned."""
     laid = blocks[:, placement.block.ravel()]
-    turns, negated = placement.turn.ravel(), placement.negated.ravel()
+    turns = placement.turn.ravel()
     for turn in np.unique(turns[turns > 0]):
         chosen = np.flatnonzero(turns == turn)
         part = laid[:, chosen]
-        laid[:, chosen] = symmetric(part.reshape(-1, *part.shape[2:]), int(turn)).reshape(
-            part.shape
-        )
-    laid = np.where(negated[None, :, None, None] == 1, 255 - laid, laid)
-    rows, columns = placement.block.shape
-    return join(laid.reshape(*laid.shape[:2], -1), rows, columns, 1)[..., 0]
+        flat = symmetric(part.reshape(-1, *part.shape[2:]), int(turn))
+        laid[:, chosen] = flat.reshape(part.shape)
+    return cast(Values, laid)

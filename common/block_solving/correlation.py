@@ -16,9 +16,9 @@ from typing import cast
 
 import numpy as np
 
+from he_compare.common.block_solving.layout import lay_out
+from he_compare.common.block_solving.tiles import SYMMETRIES
 from he_compare.common.types import Float32Array, Float64Array, IntArray, UInt8Array
-from he_compare.comparisons.attacks.tools.layout import lay_out
-from he_compare.comparisons.attacks.tools.tiles import SYMMETRIES
 
 CHANNELS = 3
 LEADING = 4

@@ -15,9 +15,9 @@ import numpy as np
 from scipy import ndimage
 from scipy.optimize import linear_sum_assignment
 
+from he_compare.common.block_solving.joints import Borders
+from he_compare.common.block_solving.tiles import AFTER, MOVES
 from he_compare.common.types import Float32Array, IntArray
-from he_compare.comparisons.attacks.tools.joints import Borders
-from he_compare.comparisons.attacks.tools.tiles import AFTER, MOVES
 
 EMPTY = -1
 SETTLING, REBUILDING = 20, 6

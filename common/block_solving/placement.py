@@ -2,7 +2,7 @@
 
 Two parts merge where the result has no block on another and still fits into the grid (after
 Gallagher, "Jigsaw Puzzles with Pieces of Unknown Orientation", CVPR 2012). What is left over
-is laid by size (``comparisons.attacks.tools.filling``).
+is laid by size (``common.block_solving.filling``).
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import TypeAlias, cast
 
 import numpy as np
 
+from he_compare.common.block_solving.filling import Island, complete, rebuilt, unfit_of_all
+from he_compare.common.block_solving.joints import Borders, Joints
+from he_compare.common.block_solving.tiles import AFTER, INVERSE, MOVES
 from he_compare.common.types import IntArray
-from he_compare.comparisons.attacks.tools.filling import Island, complete, rebuilt, unfit_of_all
-from he_compare.comparisons.attacks.tools.joints import Borders, Joints
-from he_compare.comparisons.attacks.tools.tiles import AFTER, INVERSE, MOVES
 
 # Orders of merging that are tried: more where blocks are few, as in a single image.
 FEWEST_ATTEMPTS, MOST_ATTEMPTS, BLOCKS_IN_ALL = 2, 24, 1200

@@ -7,14 +7,17 @@ may have been negated, up to 255 - v everywhere.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
+import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
 from he_compare.common.types import Float64Array, IntArray, PixelArray, UInt8Array
 
 SYMMETRIES = 8
+# Pixels, or what belongs to them.
+Values = TypeVar("Values", bound=npt.NDArray[Any])
 
 
 def as_bytes(ciphertexts: PixelArray) -> UInt8Array:
@@ -62,16 +65,16 @@ AFTER: IntArray = np.array([[_index_of(a @ b) for b in MOVES] for a in MOVES])
 INVERSE: IntArray = np.array([_index_of(a.T) for a in MOVES])
 
 
-def cut(images: UInt8Array, patch: int) -> UInt8Array:
-    """Cut uint8 (n, h, w, c) into blocks: (n, blocks, patch * patch * c), row by row."""
+def cut(images: Values, patch: int) -> Values:
+    """Cut (n, h, w, c) into blocks: (n, blocks, patch * patch * c), row by row."""
     count, height, width, channels = images.shape
     rows, columns = height // patch, width // patch
     grid = images.reshape(count, rows, patch, columns, patch, channels)
     flat = grid.transpose(0, 1, 3, 2, 4, 5).reshape(count, rows * columns, -1)
-    return np.ascontiguousarray(flat)
+    return cast(Values, np.ascontiguousarray(flat))
 
 
-def join(blocks: UInt8Array, rows: int, columns: int, channels: int) -> UInt8Array:
+def join(blocks: Values, rows: int, columns: int, channels: int) -> Values:
     """Undo ``cut``: (n, rows * columns, m * m * channels) to (n, rows * m, columns * m, channels).
 
     Blocks need not be as wide as high in number, but their pixels form a square.
@@ -80,11 +83,12 @@ def join(blocks: UInt8Array, rows: int, columns: int, channels: int) -> UInt8Arr
     patch = round((blocks.shape[2] // channels) ** 0.5)
     grid = blocks.reshape(count, rows, columns, patch, patch, channels)
     whole = grid.transpose(0, 1, 3, 2, 4, 5)
-    return np.ascontiguousarray(whole.reshape(count, rows * patch, columns * patch, channels))
+    picture = whole.reshape(count, rows * patch, columns * patch, channels)
+    return cast(Values, np.ascontiguousarray(picture))
 
 
-def symmetric(images: UInt8Array, symmetry: int) -> UInt8Array:
+def symmetric(images: Values, symmetry: int) -> Values:
     """Apply symmetry 0 to 7 to images (n, h, w, ...): ``symmetry % 4`` quarter turns, and for 4 to
     7 rows and columns exchanged first."""
     turned = images.swapaxes(1, 2) if symmetry >= 4 else images
-    return np.rot90(turned, symmetry % 4, axes=(1, 2))
+    return cast(Values, np.rot90(turned, symmetry % 4, axes=(1, 2)))
