@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 # public images).
 PUBLIC_SHARE, BEGIN = 0.6, 640
 PROBED_IMAGES = 60
+# Solving ciphertexts: seconds grow with their number, and begin as if there were so many more
+# (measured on 60 to 1,200 ciphertexts of 112 px). Then the network looks at some in eight ways up.
+SOLVING_BEGINS, WAYS_UP = 1000, 8
 # How many numbers of a byte a ciphertext has: rotated ones are of four bytes.
 BYTES = {"uint8": 1, "float32": 4}
 
@@ -37,8 +40,8 @@ def trained_costs(
     scrambling = scrambling_unit(parameters)
     models = parameters.clients if parameters.sharing.value == "apart" else 1
     steps = [WorkStep(scrambling, images)]
-    if not architecture and parameters.embedding is None and sizes.weights != "untrained":
-        steps.append(_matching(parameters, sizes))
+    if not architecture and sizes.weights != "untrained":
+        steps += _fitting_an_embedding(parameters, sizes)
     patch = own_patch(parameters, sizes)
     steps += network_costs.training_steps(sizes, patch=patch, architecture=architecture)
     message = sizes.pixels * BYTES[parameters.load_cipher().traits.ciphertext]
@@ -97,6 +100,45 @@ def cipher_words(cipher: Cipher, parameters: BlockScrambleParameters) -> str:
     options = parameters.cipher_options(cipher, parameters.patch)
     told = ", ".join(f"{name}={value}" for name, value in sorted(options.items()))
     return f"{cipher.name}[{told}], {parameters.key_policy.value}"
+
+
+def _fitting_an_embedding(
+    parameters: BlockScrambleParameters, sizes: RunSizes
+) -> tuple[WorkStep, ...]:
+    """What the server does before it trains; what it falls back on is not foreseen."""
+    start = None if parameters.embedding is None else parameters.embedding.value
+    if start in (None, "solved"):
+        return _solving(parameters, sizes)
+    return () if start == "fresh" else (_matching(parameters, sizes),)
+
+
+def _solving(parameters: BlockScrambleParameters, sizes: RunSizes) -> tuple[WorkStep, ...]:
+    from he_compare.block_scramble.deployment.solving import PROBED
+    from he_compare.common.block_moments import most_images
+
+    patch = parameters.patch or find_backbone(sizes.backbone).patch
+
+    def measure(context: RunContext, data: TrainingData) -> float:
+        from he_compare.common.block_solving.reconstruct import reconstruct
+        from he_compare.common.block_solving.tiles import cut, join
+        from he_compare.common.references.natural import NaturalPhotographs
+
+        size = context.settings.image_size
+        blocks = cut(NaturalPhotographs().images(PROBED_IMAGES, size, 3, 0), patch)
+        random = np.random.default_rng(0)
+        moved = blocks[:, random.permutation(blocks.shape[1])]
+        moved = moved[:, :, random.permutation(blocks.shape[2])]
+        scrambled = join(moved, size // patch, size // patch, 3)
+        start = time.perf_counter()
+        reconstruct(scrambled, patch)
+        return (time.perf_counter() - start) / (SOLVING_BEGINS + PROBED_IMAGES)
+
+    unit = WorkUnit(f"solving ciphertexts: {sizes.image_size} px, patch {patch}", measure)
+    used = min(sizes.train, most_images(sizes.pixels))
+    probed = WAYS_UP * min(sizes.train, PROBED)
+    return WorkStep(unit, SOLVING_BEGINS + used), WorkStep(
+        network_costs.forward_unit(sizes), probed
+    )
 
 
 def _matching(parameters: BlockScrambleParameters, sizes: RunSizes) -> WorkStep:

@@ -17,8 +17,8 @@ from he_compare.common.block_solving.reconstruct import Reconstruction, laid_out
 from he_compare.common.block_solving.tiles import SYMMETRIES, Values, cut, join, symmetric
 from he_compare.common.types import BoolArray, IntArray, PixelArray, PixelSource, UInt8Array
 
-# Share of the blocks that lie where they lie: by chance one of all, so that none has moved then.
-STAYED = 0.5
+# Blocks, and their share, that lie where the ciphertext has them: by chance one of all does so.
+LEAST_STAYED, STAYED = 6, 0.2
 
 
 @dataclass(frozen=True)
@@ -117,26 +117,15 @@ def _in_place(inside: Values, placement: Placement, patch: int) -> Values:
 def ways_up(view: SolvedView, patch: int) -> list[SolvedView]:
     """Return the views that show the same pictures turned in each of the eight ways.
 
-    Only one where it leaves most blocks where the ciphertext has them: then none has moved, not
-    those either that look alike and were put in each other's place.
+    Only one where it leaves many blocks where the ciphertext has them: a key that moves few or none
+    gives the way up away.
     """
     turned = [view.turned(symmetry) for symmetry in range(SYMMETRIES)]
-    sources = [_sources(one, patch) for one in turned]
-    stayed = [float((source == np.arange(len(source))).mean()) for source in sources]
+    here = np.arange(len(_sources(view, patch)))
+    stayed = [int((_sources(one, patch) == here).sum()) for one in turned]
     best = int(np.argmax(stayed))
-    if stayed[best] <= STAYED:
-        return turned
-    return [_rearranged(turned[best], np.argsort(sources[best]), patch)]
-
-
-def ways_inside(view: SolvedView, patch: int) -> list[SolvedView]:
-    """Return the views whose blocks stay in place and are all turned in each of the eight ways."""
-    found = []
-    for symmetry in range(SYMMETRIES):
-        parts = (view.index, view.negated)
-        index, negated = (_each_turned(part, patch, symmetry) for part in parts)
-        found.append(SolvedView(index, negated))
-    return found
+    told = stayed[best] >= max(LEAST_STAYED, STAYED * len(here))
+    return [turned[best]] if told else turned
 
 
 def _sources(view: SolvedView, patch: int) -> IntArray:
@@ -145,22 +134,3 @@ def _sources(view: SolvedView, patch: int) -> IntArray:
     block_of = np.empty(view.index.size, np.int64)
     block_of[here] = np.arange(len(here))[:, None]
     return cast(IntArray, block_of[cut(view.index[None], patch)[0][:, 0]])
-
-
-def _rearranged(view: SolvedView, order: IntArray, patch: int) -> SolvedView:
-    """Take the blocks of the picture in another order."""
-    rows, columns, channels = view.index.shape
-    grid = rows // patch, columns // patch
-
-    def moved(part: Values) -> Values:
-        return join(cut(part[None], patch)[:, order], *grid, channels)[0]
-
-    return SolvedView(moved(view.index), moved(view.negated))
-
-
-def _each_turned(part: Values, patch: int, symmetry: int) -> Values:
-    """Turn every block of (h, w, c) by itself."""
-    rows, columns, channels = part.shape
-    blocks = cut(part[None], patch)[0].reshape(-1, patch, patch, channels)
-    turned = symmetric(blocks, symmetry).reshape(1, len(blocks), -1)
-    return cast(Values, join(turned, rows // patch, columns // patch, channels)[0])

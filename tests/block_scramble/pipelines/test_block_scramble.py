@@ -10,14 +10,16 @@ import pytest
 from he_compare.block_scramble.deployment.parameters import BlockScrambleParameters
 from he_compare.block_scramble.pipelines.block_scramble import PIPELINE
 from he_compare.common.clock import Clock
-from he_compare.common.contracts import (
-    TrainingData,
-)
+from he_compare.common.contracts import RunContext, TrainingData
 from he_compare.common.datasets.chestxray import CARD
 from he_compare.common.datasets.embedded.atlas import sample
+from he_compare.common.errors import UsageError
+from he_compare.common.references.held_images import Held, TrainingSplit
 from he_compare.common.references.opening import reference_to_match
+from he_compare.common.references.reference import Domain, Public
+from he_compare.common.references.synthetic_chest import SyntheticChest
 from he_compare.common.service.wire import unpack
-from he_compare.common.types import ImageBatch, Side, Stage
+from he_compare.common.types import HeldPictures, ImageBatch, Side, Stage
 from tests.support.runcontext import Bench
 from tests.support.scrambling import TEST, fit, scores_of
 
@@ -83,38 +85,96 @@ def test_cost_of_an_adapted_embedding_is_in_the_record(bench: Bench) -> None:
 
 
 RADIOGRAPHS = sample(48, 3, 64)
+SAME_KIND = Public(SyntheticChest(), Domain.IN_DOMAIN, "synthetic-chest")
 
 
 @pytest.mark.parametrize(
-    ("parameters", "fitted"),
+    ("parameters", "start", "fitted", "reference"),
     [
-        ({"cipher": "vit_block"}, "matched to public images by moments"),
-        ({"cipher": "madono_ele"}, "ciphertexts did not match the reference"),
-        ({"cipher": "vit_block", "embedding": "fresh"}, "fitted from random weights"),
+        ({}, "solved", "solved from the ciphertexts alone", None),
+        (
+            {"cipher": "madono_ele"},
+            "fresh",
+            "random weights: the ciphertexts were not solved, and they did not match the reference",
+            ("natural", "foreign"),
+        ),
+        (
+            {"embedding": "matched"},
+            "fresh",
+            "random weights: ciphertexts did not match the reference",
+            ("natural", "foreign"),
+        ),
+        (
+            {"embedding": "matched_in_domain"},
+            "matched",
+            "matched to public images by moments",
+            ("synthetic-chest", "in-domain"),
+        ),
+        ({"embedding": "fresh"}, "fresh", "fitted from random weights", None),
     ],
 )
 def test_record_says_what_the_patch_embedding_started_from(
-    bench: Bench, parameters: dict[str, Any], fitted: str
+    bench: Bench,
+    parameters: dict[str, Any],
+    start: str,
+    fitted: str,
+    reference: tuple[str, str] | None,
 ) -> None:
+    context = radiograph_context(bench)
+    PIPELINE.fit(radiographs(), BlockScrambleParameters(key="seeded:1", **parameters), context)
+    training = context.training
+    assert training["embedding_start"] == start and fitted in training["patch_embedding"]
+    mirrored = "random horizontal flips of what was solved"
+    assert training["augmentation"] == (mirrored if start == "solved" else "none")
+    assert ("solved_agreement" in training) == ("embedding" not in parameters)
+    if reference is None:
+        assert not any(name.startswith("matching_") for name in training)
+    else:
+        name, domain = reference
+        assert training["matching_reference"] == name
+        assert training["matching_reference_domain"] == domain
+        assert len(training["matching_reference_digest"]) == 64
+        assert (training["matching_agreement"] >= 0.5) == (start == "matched")
+
+
+def radiographs(same_kind: Public | None = SAME_KIND) -> TrainingData:
     images = ImageBatch(RADIOGRAPHS.ids, RADIOGRAPHS.images, RADIOGRAPHS.labels, RADIOGRAPHS.groups)
     public = reference_to_match((), CARD)
-    data = TrainingData(images, images.take(slice(0, 16)), ("0", "1"), "radiographs", public)
-    context = bench.context(
-        epochs=1,
-        image_size=64,
-        weights="shipped",
-        backbone="deit_tiny_distilled_patch16_224",
+    val = images.take(slice(0, 16))
+    return TrainingData(images, val, ("0", "1"), "radiographs", public, same_kind)
+
+
+def radiograph_context(bench: Bench) -> RunContext:
+    backbone = "deit_tiny_distilled_patch16_224"
+    return bench.context(epochs=1, image_size=64, weights="shipped", backbone=backbone)
+
+
+def test_training_images_as_a_reference_are_told_as_an_upper_bound(bench: Bench) -> None:
+    given = TrainingSplit(
+        "split", lambda _: Held(RADIOGRAPHS.ids, HeldPictures(RADIOGRAPHS.images))
     )
-    PIPELINE.fit(data, BlockScrambleParameters(key="seeded:1", **parameters), context)
-    assert fitted in context.training["patch_embedding"]
-    agreement = context.training.get("matching_agreement")
-    domain = context.training.get("matching_reference_domain")
-    if "embedding" in parameters:
-        assert agreement is None and domain is None
-    else:
-        assert domain == "in-domain" and len(context.training["matching_reference_digest"]) == 64
-        assert context.training["matching_reference"] == "synthetic-chest"
-        assert (agreement >= 0.5) == (parameters["cipher"] == "vit_block")
+    public = Public(given, Domain.IN_DOMAIN, "train")
+    context = radiograph_context(bench)
+    asked = BlockScrambleParameters(key="seeded:1", embedding="matched_in_domain")
+    PIPELINE.fit(radiographs(public), asked, context)
+    assert context.training["matching_reference"] == "train"
+    assert context.training["matching_reference_domain"] == "in-domain"
+    assert any("this is an upper bound" in one for one in context.warnings)
+    with pytest.raises(UsageError, match="needs images of the same kind"):
+        PIPELINE.fit(radiographs(None), asked, radiograph_context(bench))
+
+
+def test_what_was_solved_answers_as_the_pictures_under_the_plain_model_would(bench: Bench) -> None:
+    context = radiograph_context(bench)
+    asked = BlockScrambleParameters(key="seeded:1", cipher="etc")
+    fitted = PIPELINE.fit(radiographs(), asked, context)
+    assert context.training["embedding_start"] == "solved"
+    scores = scores_of(bench, fitted.deploy(context), RADIOGRAPHS.images[:16])
+    val = context.training["history"][context.training["best_epoch"] - 1]
+    labels = RADIOGRAPHS.labels[:16]
+    right = scores.argmax(axis=1) == labels
+    recalls = [right[labels == label].mean() for label in (0, 1)]
+    assert float(np.mean(recalls)) == pytest.approx(val["val_balanced_accuracy"])
 
 
 @pytest.mark.parametrize("cipher", ["orthogonal", "aes_ctr", "ffx"])

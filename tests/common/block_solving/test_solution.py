@@ -10,7 +10,6 @@ from he_compare.common.block_solving.solution import (
     SolvedPictures,
     SolvedView,
     solved_view,
-    ways_inside,
     ways_up,
 )
 from he_compare.common.block_solving.tiles import cut, join
@@ -24,8 +23,8 @@ def grey(seed: int) -> UInt8Array:
     return np.repeat(smooth_images(COUNT, SIDE, seed), 3, axis=3)
 
 
-def view_of(images: UInt8Array, *, placed: bool = True) -> SolvedView:
-    view = solved_view(reconstruct(images, PATCH), 3, placed=placed)
+def view_of(images: UInt8Array) -> SolvedView:
+    view = solved_view(reconstruct(images, PATCH), 3)
     assert view is not None
     return view
 
@@ -72,15 +71,6 @@ def test_a_picture_that_was_never_scrambled_is_shown_as_it_is() -> None:
     plain = grey(5)
     (way,) = ways_up(view_of(plain), PATCH)
     assert np.array_equal(way.index.ravel(), np.arange(SIDE * SIDE * 3)) and not way.negated.any()
-
-
-def test_the_inside_of_blocks_is_turned_without_moving_them() -> None:
-    plain = grey(6)
-    hidden = scrambled(plain, PATCH, 9, negate=False)
-    wanted = cut(plain, PATCH)[:, hidden.block_order]
-    ways = ways_inside(view_of(hidden.images, placed=False), PATCH)
-    exact = [np.array_equal(cut(way.pictures(hidden.images), PATCH), wanted) for way in ways]
-    assert sum(exact) == 1
 
 
 def test_channels_change_places_and_come_back() -> None:

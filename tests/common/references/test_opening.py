@@ -19,6 +19,7 @@ from he_compare.common.references.opening import (
     UnderTest,
     open_references,
     reference_to_match,
+    same_kind,
     shown_spec,
 )
 from he_compare.common.references.overlap import find_copy
@@ -178,4 +179,12 @@ def test_the_server_is_never_given_the_training_split() -> None:
     asked = open_references(["train", "natural"], under_test())
     assert reference_to_match(asked, CARD).reference.name == "natural"
     alone = reference_to_match(asked[:1], CARD)
-    assert (alone.reference.name, alone.domain) == (MATCHED_TO, "in-domain")
+    assert (alone.reference.name, alone.domain) == (MATCHED_TO, "foreign")
+
+
+def test_images_of_the_same_kind_ship_or_are_the_training_split() -> None:
+    chest = same_kind(under_test())
+    assert (chest.reference.name, chest.domain) == ("synthetic-chest", "in-domain")
+    card = CARD.model_copy(update={"collections": []})
+    other = same_kind(under_test(card))
+    assert (other.reference.name, other.domain) == ("train", "in-domain")
