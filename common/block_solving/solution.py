@@ -35,9 +35,9 @@ class SolvedView:
     def pictures(self, ciphertexts: UInt8Array) -> UInt8Array:
         """Return what uint8 (n, h, w, c) show: uint8 (n, h, w, c)."""
         flat = ciphertexts.reshape(len(ciphertexts), -1)
-        shown = flat[:, self.index.ravel()].reshape(len(flat), *self.index.shape)
+        shown: UInt8Array = flat[:, self.index.ravel()].reshape(len(flat), *self.index.shape)
         shown ^= self.negated.astype(np.uint8) * np.uint8(255)
-        return cast(UInt8Array, shown)
+        return shown
 
     def turned(self, symmetry: int) -> SolvedView:
         """Return the view that shows pictures turned by one of the eight symmetries."""
