@@ -33,7 +33,7 @@ from he_compare.common.block_solving.joints import (
     upright_joints,
 )
 from he_compare.common.block_solving.placement import Placement, place, unmoved
-from he_compare.common.block_solving.tiles import Values, cut, join, symmetric
+from he_compare.common.block_solving.tiles import Tiled, cut, join, symmetric
 from he_compare.common.types import UInt8Array
 
 # Neighbouring pixels of pictures correlate by 0.7 and more inside blocks, those of noise by 0.
@@ -206,13 +206,13 @@ def _turned(blocks: UInt8Array) -> bool:
 
 def assemble(blocks: UInt8Array, placement: Placement) -> UInt8Array:
     """Lay blocks (n, k, m, m) as placed: pictures (n, rows * m, columns * m)."""
-    laid = laid_out(blocks, placement)
+    laid = in_their_places(blocks, placement)
     laid = np.where(placement.negated.ravel()[None, :, None, None] == 1, 255 - laid, laid)
     rows, columns = placement.block.shape
     return join(laid.reshape(*laid.shape[:2], -1), rows, columns, 1)[..., 0]
 
 
-def laid_out(blocks: Values, placement: Placement) -> Values:
+def in_their_places(blocks: Tiled, placement: Placement) -> Tiled:
     """Return blocks (n, k, m, m) in the order of their places, (n, places, m, m), and turned."""
     laid = blocks[:, placement.block.ravel()]
     turns = placement.turn.ravel()
@@ -221,4 +221,4 @@ def laid_out(blocks: Values, placement: Placement) -> Values:
         part = laid[:, chosen]
         flat = symmetric(part.reshape(-1, *part.shape[2:]), int(turn))
         laid[:, chosen] = flat.reshape(part.shape)
-    return cast(Values, laid)
+    return cast(Tiled, laid)

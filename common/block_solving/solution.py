@@ -13,8 +13,8 @@ from typing import cast
 import numpy as np
 
 from he_compare.common.block_solving.placement import Placement, unmoved
-from he_compare.common.block_solving.reconstruct import Reconstruction, laid_out
-from he_compare.common.block_solving.tiles import SYMMETRIES, Values, cut, join, symmetric
+from he_compare.common.block_solving.reconstruct import Reconstruction, in_their_places
+from he_compare.common.block_solving.tiles import SYMMETRIES, Tiled, cut, join, symmetric
 from he_compare.common.types import BoolArray, IntArray, PixelArray, PixelSource, UInt8Array
 
 # Blocks, and their share, that lie where the ciphertext has them: by chance one of all does so.
@@ -106,12 +106,12 @@ def solved_view(found: Reconstruction, channels: int, *, placed: bool = True) ->
     return SolvedView(index, negated ^ turned.astype(np.bool_)[..., None])
 
 
-def _in_place(inside: Values, placement: Placement, patch: int) -> Values:
+def _in_place(inside: Tiled, placement: Placement, patch: int) -> Tiled:
     """Lay values (blocks, m * m, c) as placed: (rows * m, columns * m, c)."""
     planes = np.moveaxis(inside, 2, 0).reshape(inside.shape[2], -1, patch, patch)
     rows, columns = placement.block.shape
-    laid = laid_out(planes, placement).reshape(len(planes), rows * columns, -1)
-    return cast(Values, np.moveaxis(join(laid, rows, columns, 1)[..., 0], 0, 2).copy())
+    laid = in_their_places(planes, placement).reshape(len(planes), rows * columns, -1)
+    return cast(Tiled, np.moveaxis(join(laid, rows, columns, 1)[..., 0], 0, 2).copy())
 
 
 def ways_up(view: SolvedView, patch: int) -> list[SolvedView]:

@@ -17,7 +17,7 @@ from he_compare.common.types import Float64Array, IntArray, PixelArray, UInt8Arr
 
 SYMMETRIES = 8
 # Pixels, or what belongs to them.
-Values = TypeVar("Values", bound=npt.NDArray[Any])
+Tiled = TypeVar("Tiled", bound=npt.NDArray[Any])
 
 
 def as_bytes(ciphertexts: PixelArray) -> UInt8Array:
@@ -65,16 +65,16 @@ AFTER: IntArray = np.array([[_index_of(a @ b) for b in MOVES] for a in MOVES])
 INVERSE: IntArray = np.array([_index_of(a.T) for a in MOVES])
 
 
-def cut(images: Values, patch: int) -> Values:
+def cut(images: Tiled, patch: int) -> Tiled:
     """Cut (n, h, w, c) into blocks: (n, blocks, patch * patch * c), row by row."""
     count, height, width, channels = images.shape
     rows, columns = height // patch, width // patch
     grid = images.reshape(count, rows, patch, columns, patch, channels)
     flat = grid.transpose(0, 1, 3, 2, 4, 5).reshape(count, rows * columns, -1)
-    return cast(Values, np.ascontiguousarray(flat))
+    return cast(Tiled, np.ascontiguousarray(flat))
 
 
-def join(blocks: Values, rows: int, columns: int, channels: int) -> Values:
+def join(blocks: Tiled, rows: int, columns: int, channels: int) -> Tiled:
     """Undo ``cut``: (n, rows * columns, m * m * channels) to (n, rows * m, columns * m, channels).
 
     Blocks need not be as wide as high in number, but their pixels form a square.
@@ -84,11 +84,11 @@ def join(blocks: Values, rows: int, columns: int, channels: int) -> Values:
     grid = blocks.reshape(count, rows, columns, patch, patch, channels)
     whole = grid.transpose(0, 1, 3, 2, 4, 5)
     picture = whole.reshape(count, rows * patch, columns * patch, channels)
-    return cast(Values, np.ascontiguousarray(picture))
+    return cast(Tiled, np.ascontiguousarray(picture))
 
 
-def symmetric(images: Values, symmetry: int) -> Values:
+def symmetric(images: Tiled, symmetry: int) -> Tiled:
     """Apply symmetry 0 to 7 to images (n, h, w, ...): ``symmetry % 4`` quarter turns, and for 4 to
     7 rows and columns exchanged first."""
     turned = images.swapaxes(1, 2) if symmetry >= 4 else images
-    return cast(Values, np.rot90(turned, symmetry % 4, axes=(1, 2)))
+    return cast(Tiled, np.rot90(turned, symmetry % 4, axes=(1, 2)))
