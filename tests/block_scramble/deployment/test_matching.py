@@ -92,6 +92,7 @@ def test_matched_embedding_reads_ciphertexts_nearly_as_the_one_adapted_by_key() 
         classes=2,
         mean=(0.4, 0.4, 0.4),
         std=(0.3, 0.3, 0.3),
+        reference="synthetic-chest",
     )
     before = predict_logits(model, hidden[:40], *header.statistics())
     alignment = match_patch_embedding(model, header, hidden)
