@@ -189,8 +189,8 @@ def ground_of_audit(
     """Return what pipelines are fitted on without a run: the auxiliary images, for one epoch.
 
     ``public``, ``of_same_kind``: what patch embeddings are matched to. ``device``: where networks
-    are trained, with ``threads``; 0: all cores. ``private``: an empty folder that is removed after the audit; the
-    client's key lies there.
+    are trained, with ``threads``; 0: all cores. ``private``: an empty folder that is removed after
+    the audit; the client's key lies there.
     Raises UsageError where a class has too few images.
     """
     batch = pool.auxiliary(size)
