@@ -24,7 +24,7 @@ PUBLIC_SHARE, BEGIN = 0.6, 640
 PROBED_IMAGES = 60
 # Solving ciphertexts: seconds grow with their number, and begin as if there were so many more
 # (measured on 60 to 1,200 ciphertexts of 112 px). Then the network looks at some in eight ways up.
-SOLVING_BEGINS, WAYS_UP = 1000, 8
+SOLVING_BEGINS, WAYS_UP = 150, 8
 # How many numbers of a byte a ciphertext has: rotated ones are of four bytes.
 BYTES = {"uint8": 1, "float32": 4}
 
