@@ -87,6 +87,9 @@ def test_papers_has_what_the_field_compares() -> None:
         text = " ".join(one.config.pipelines)
         for wanted in ("convnet", "local", "vit_block", "al_amin", "np", "tanaka_le", "madono_ele"):
             assert wanted in text
+        for cipher in ("vit_block", "al_amin"):
+            for way in ("matched", "matched_in_domain", "fresh"):
+                assert f"block-scramble[cipher={cipher},embedding={way}]" in one.config.pipelines
         for wanted in ("restricted", "patch_shuffle", "fhe-head", "fhe-train", "fhe-tfhe"):
             assert wanted in text
         assert one.config.image_size == 112
