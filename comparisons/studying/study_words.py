@@ -80,6 +80,8 @@ def state_of_row(one: RowProgress) -> str:
         return one.problem
     if one.row.ended and not one.left:
         return "done"
+    if not one.left and one.planned:
+        return "attacks are left"
     return "under way" if one.done or one.failed else "not started"
 
 

@@ -400,6 +400,19 @@ def test_a_study_on_workers_comes_to_the_same_tables(
     assert verify_run(StudyFolder(tmp_path / "workers").run("ours")) == []
 
 
+def test_a_cell_that_was_stopped_under_another_source_keeps_no_study_open(
+    study: Callable[..., int], tmp_path: Path
+) -> None:
+    assert study() == 0
+    run = StudyFolder(tmp_path / "study").run("chest")
+    record = run.records()[0]
+    stopped = {"identity": "0" * 16, "status": Status.INTERRUPTED, "predictions": ""}
+    run.append(record.model_copy(update=stopped))
+    (run.path / "predictions" / f"{record.identity}.npz").unlink()  # so that the row is opened
+    assert study() == 0
+    assert all(one.ended for one in StudyFolder(tmp_path / "study").record().rows)
+
+
 def test_status_says_what_is_done_and_left(
     study: Callable[..., int],
     data: Path,
