@@ -120,9 +120,10 @@ def test_no_command_report_or_folder_encryption_changes_a_result(module: str) ->
 def test_an_attack_counts_with_its_own_tools_only() -> None:
     jigsaw = sources_of("he_compare.comparisons.attacks.jigsaw")
     blind = sources_of("he_compare.comparisons.attacks.blind_rotation")
-    tools = "he_compare.comparisons.attacks.tools"
-    assert f"{tools}.placement" in jigsaw and f"{tools}.placement" not in blind
-    assert f"{tools}.rotation" in blind and f"{tools}.rotation" not in jigsaw
+    placement = "he_compare.common.block_solving.placement"
+    rotation = "he_compare.comparisons.attacks.tools.rotation"
+    assert placement in jigsaw and placement not in blind
+    assert rotation in blind and rotation not in jigsaw
     assert source_digest(*jigsaw) != source_digest(*blind)
 
 

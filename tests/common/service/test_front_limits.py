@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import threading
 import time
@@ -79,10 +80,20 @@ def kind_of(answer: httpx.Response | bytes) -> str:
 
 
 def read_answer(connection: socket.socket) -> bytes:
+    """Read one answer with its body, which may come after its header."""
     connection.settimeout(20)
-    answer = connection.recv(65_536)
-    assert answer, "closed without an answer"
+    answer = b""
+    while not _is_whole(answer):
+        piece = connection.recv(65_536)
+        assert piece, f"closed after {answer!r}"
+        answer += piece
     return answer
+
+
+def _is_whole(answer: bytes) -> bool:
+    header, end, body = answer.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)content-length: (\d+)", header)
+    return bool(end) and (length is None or len(body) >= int(length[1]))
 
 
 def nobody_is_served(there: Front) -> bool:
