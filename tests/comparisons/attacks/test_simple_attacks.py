@@ -130,7 +130,7 @@ def test_a_model_adapted_by_key_gives_the_key_away(tmp_path: Path, cipher: str) 
     target = cipher_target(cipher, 32)
     target.scheme.unadaptable = ""
     found = outcome_on(tmp_path, "model_to_key", target)
-    assert found.verdict == "broken"
+    assert found.verdict == "broken", (found.reason, found.unreliable)
     assert detail(found, "key positions exact") == 1.0
 
 
