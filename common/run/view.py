@@ -292,23 +292,34 @@ def read_run(folder: RunFolder) -> RunView:
 def answered(records: Sequence[RunRecord], manifest: Manifest) -> list[RunRecord]:
     """Return the accuracy cell of each label, where it ended ok and stored predictions.
 
-    The latest of the run's first seed: cells of other seeds are ``answered_again``.
+    The latest of the run's first seed: cells of other seeds are ``answered_again``. In the order
+    of the plan, whichever was done first: workers end in any order.
     """
-    found = {label: cells.get(manifest.seed) for label, cells in _accuracy_by_seed(records).items()}
-    return [one for one in records if found.get(one.cell.label) is one and _stored(one)]
+    found = [cells.get(manifest.seed) for cells in _in_planned_order(records, manifest)]
+    return [one for one in found if one is not None and _stored(one)]
 
 
 def answered_again(records: Sequence[RunRecord], manifest: Manifest) -> list[RunRecord]:
     """Return the accuracy cells of further seeds that ended ok and stored predictions.
 
-    By label, and within it in the order of the run's seeds, whichever was done first.
+    By label in the order of the plan, and within it in that of the run's seeds, whichever was done
+    first.
     """
-    found = _accuracy_by_seed(records).values()
+    found = _in_planned_order(records, manifest)
     return [one for cells in found for one in _again(cells, manifest) if _stored(one)]
 
 
 def _stored(record: RunRecord) -> bool:
     return record.status is Status.OK and bool(record.predictions)
+
+
+def _in_planned_order(
+    records: Sequence[RunRecord], manifest: Manifest
+) -> list[dict[int, RunRecord]]:
+    """Return the accuracy cells by seed of each label: of the planned ones first."""
+    found = _accuracy_by_seed(records)
+    order = dict.fromkeys((*(one.label for one in manifest.pipelines), *found))
+    return [found[label] for label in order if label in found]
 
 
 def _accuracy_by_seed(records: Sequence[RunRecord]) -> dict[str, dict[int, RunRecord]]:

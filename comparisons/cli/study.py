@@ -11,6 +11,17 @@ import typer
 from he_compare.common.errors import UsageError
 from he_compare.comparisons.cli.finished_runs import renderer
 from he_compare.comparisons.cli.options import Debug, Formats, JsonFlag, Offline, Quiet, print_json
+from he_compare.comparisons.cli.run_options import (
+    ClientCertificate,
+    ClientCertificateKey,
+    ClientKeyFile,
+    EstimateOnly,
+    InsecureScheduler,
+    OtherSideCa,
+    SchedulerAddress,
+    WorkerCount,
+    WorkerSeconds,
+)
 
 study_app = typer.Typer(
     help="Run data sets, pipelines and seeds of one file, and say what holds on all of them.",
@@ -18,92 +29,51 @@ study_app = typer.Typer(
     rich_markup_mode=None,
 )
 StudyArgument = Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of a study.")]
-CERTIFICATES = "Certificate (PEM) of the authority that signed the certificates of the cluster."
+StudyFile = Annotated[
+    str,
+    typer.Argument(
+        metavar="STUDY.toml",
+        help="A study file, or the name of one that ships: papers, papers-quick.",
+    ),
+]
+StudyOut = Annotated[
+    Path, typer.Option(help="Folder of the study. One that holds this study is resumed.")
+]
+StudyDataDir = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder that holds the data sets; paths of the study file are relative to it.",
+        show_default="$COMPARE_DATA, then the user cache; for paths $COMPARE_DATA, then the "
+        "study file's folder",
+    ),
+]
+AcceptChanges = Annotated[
+    bool,
+    typer.Option(
+        "--accept-changes",
+        help="Go on where the file asks for something else than the folder holds; without it, "
+        "what would change is said and nothing is done.",
+    ),
+]
 
 
 @study_app.command("run")
 def run(
-    study: Annotated[
-        str,
-        typer.Argument(
-            metavar="STUDY.toml",
-            help="A study file, or the name of one that ships: papers, papers-quick.",
-        ),
-    ],
-    out: Annotated[
-        Path, typer.Option(help="Folder of the study. One that holds this study is resumed.")
-    ],
-    data_dir: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder that holds the data sets; paths of the study file are relative to it.",
-            show_default="$COMPARE_DATA, then the user cache; for paths $COMPARE_DATA, then the "
-            "study file's folder",
-        ),
-    ] = None,
+    study: StudyFile,
+    out: StudyOut,
+    data_dir: StudyDataDir = None,
     offline: Offline = False,
-    key: Annotated[
-        Path | None,
-        typer.Option(
-            help="File of the client's key; made if there is none.",
-            show_default="in the user's configuration folder",
-        ),
-    ] = None,
-    accept_changes: Annotated[
-        bool,
-        typer.Option(
-            "--accept-changes",
-            help="Go on where the file asks for something else than the folder holds; without it, "
-            "what would change is said and nothing is done.",
-        ),
-    ] = False,
-    estimate: Annotated[
-        bool,
-        typer.Option(
-            "--estimate",
-            help="Do not run: say what it will take of time, memory and disk, by a short probe of "
-            "this machine.",
-        ),
-    ] = False,
+    key: ClientKeyFile = None,
+    accept_changes: AcceptChanges = False,
+    estimate: EstimateOnly = False,
     format: Formats = "md,html,pdf",
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            help="Processes on this machine that measure cells beside each other, as in `compare "
-            "run`.",
-            show_default="as many as the machine bears",
-            envvar="COMPARE_WORKERS",
-        ),
-    ] = None,
-    scheduler: Annotated[
-        str,
-        typer.Option(
-            help="Address of a running Dask scheduler whose workers measure the cells, as "
-            "tls://HOST:8786.",
-            show_default=False,
-        ),
-    ] = "",
-    worker_seconds: Annotated[
-        float, typer.Option(min=0, help="Seconds to wait for workers of the scheduler.")
-    ] = 60.0,
-    insecure_scheduler: Annotated[
-        bool,
-        typer.Option(
-            "--insecure-scheduler",
-            help="Use a scheduler on another machine without TLS: whoever reaches it runs code on "
-            "the workers.",
-        ),
-    ] = False,
-    tls_ca: Annotated[Path | None, typer.Option(help=CERTIFICATES, show_default=False)] = None,
-    tls_cert: Annotated[
-        Path | None, typer.Option(help="Certificate of this side (PEM).", show_default=False)
-    ] = None,
-    tls_key: Annotated[
-        Path | None,
-        typer.Option(
-            help="Key of that certificate (PEM), readable by nobody else.", show_default=False
-        ),
-    ] = None,
+    workers: WorkerCount = None,
+    scheduler: SchedulerAddress = "",
+    worker_seconds: WorkerSeconds = 60.0,
+    insecure_scheduler: InsecureScheduler = False,
+    tls_ca: OtherSideCa = None,
+    tls_cert: ClientCertificate = None,
+    tls_key: ClientCertificateKey = None,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from he_compare.common.identity import array_digest
-from he_compare.common.run.store import SCORES, RunFolder
+from he_compare.common.run.store import RECORDS, SCORES, RunFolder
 from he_compare.common.statistics.evaluation import PROPORTIONS, WILSON, WILSON_BY_GROUP, as_wilson
 from he_compare.comparisons.judging.older_scores import in_the_way_of
 from he_compare.comparisons.judging.scoring import compute_scores, score_run
@@ -76,3 +76,31 @@ def test_a_newer_sheet_with_independent_images_does_not(folder: RunFolder) -> No
 def test_what_is_computed_again_is_left_alone_for_a_newer_sheet(folder: RunFolder) -> None:
     again = compute_scores(folder)
     assert in_the_way_of(folder.scores(), again) == again
+
+
+def ended_the_other_way_round(folder: RunFolder) -> None:
+    """Write the lines of a run's records in the opposite order."""
+    path = folder.path / RECORDS
+    path.write_bytes(b"".join(reversed(path.read_bytes().splitlines(keepends=True))))
+
+
+def test_a_sheet_is_the_same_whatever_ended_first(folder: RunFolder) -> None:
+    before = compute_scores(folder)
+    planned = [one.label for one in folder.manifest().pipelines]
+    assert [one.label for one in before.cells] == planned and len(planned) > 1
+    ended_the_other_way_round(folder)
+    assert compute_scores(folder) == before
+
+
+def test_an_older_sheet_in_the_order_in_which_cells_ended_holds(folder: RunFolder) -> None:
+    sheet = folder.scores()
+    older = sheet.model_copy(
+        update={
+            "cells": sheet.cells[::-1],
+            "differences": sorted(sheet.differences, key=lambda one: one.pipeline, reverse=True),
+        }
+    )
+    assert older != sheet
+    folder.write_model(SCORES, older)
+    folder.write_sums()
+    assert verify_run(folder) == []
