@@ -17,6 +17,7 @@ import typer.main
 from he_compare.common import plugins
 from he_compare.common.run import quantiles, records, timing
 from he_compare.common.statistics.metric import Metric
+from he_compare.common.study import study_records
 from he_compare.comparisons.cli.app import app
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"
@@ -78,7 +79,7 @@ MACHINE_READABLE = (
     ),
     ("`compare export RUN --latex`", "tables and a macro per number, rounded as they are printed"),
     ("`compare list --json`, `compare doctor --json`", "plug-ins by section; one object per check"),
-    ("`compare schema`", "the JSON schema of all records"),
+    ("`compare schema`", "the JSON schema of all records, those of studies too"),
 )
 
 
@@ -168,23 +169,24 @@ def _default(parameter: Any) -> str:
 
 def records_page() -> str:
     """Return every record with its fields, types and meanings."""
-    models = [one for name in RECORD_ORDER for one in _records_of(name)]
+    models = [one for name in RECORD_ORDER for one in _records_of(f"{records.__name__}.{name}")]
     if missing := {*_records_in(vars(records))} - {*models}:
         raise ValueError(f"records of a module that RECORD_ORDER lacks: {missing}")
     words = (
         f"Schema version {records.SCHEMA_VERSION}. `compare schema` prints the same as JSON "
         "Schema. A run folder holds `manifest.json` (Manifest), `records.jsonl` (RunRecord, one "
         "per line), `attacks.jsonl` (AttackOutcome, one per line), `scores.json` (ScoreSheet), "
-        "`predictions/` and `SHA256SUMS`."
+        "`predictions/` and `SHA256SUMS`. A study folder holds `study.json` (StudyRecord) and its "
+        "runs in `runs/`."
     )
-    return _page("Records", words, *[_record(model) for model in models])
+    of_studies = _records_of(study_records.__name__)
+    return _page("Records", words, *[_record(model) for model in (*models, *of_studies)])
 
 
 def _records_of(module: str) -> list[Any]:
-    """Return the records that a module of the package defines, in its order."""
-    name = f"{records.__name__}.{module}"
-    found = _records_in(vars(importlib.import_module(name)))
-    return [one for one in found if one.__module__ == name]
+    """Return the records that a module defines, in its order."""
+    found = _records_in(vars(importlib.import_module(module)))
+    return [one for one in found if one.__module__ == module]
 
 
 def _records_in(names: Mapping[str, Any]) -> list[Any]:

@@ -42,7 +42,8 @@ def doctor(data_dir: DataDir = None, as_json: JsonFlag = False) -> None:
 
 
 def schema() -> None:
-    """Print the JSON schema of all records."""
+    """Print the JSON schema of all records, those of studies too."""
     from he_compare.common.run.records import export_schema
+    from he_compare.common.study.study_records import StudyRecord
 
-    print_json(export_schema())
+    print_json(export_schema(StudyRecord))

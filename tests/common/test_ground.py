@@ -19,6 +19,7 @@ from he_compare.common.identity import array_digest, key_of, source_digest
 from he_compare.common.run.records import export_schema
 from he_compare.common.seeds import generator_for, seed_for
 from he_compare.common.service.wire import pack, unpack
+from he_compare.common.study.study_records import StudyRecord
 from he_compare.common.types import Per, Side, Stage
 
 
@@ -113,9 +114,10 @@ def test_arrays_of_another_name_type_or_shape_are_refused(
 
 
 def test_the_schema_describes_every_field() -> None:
-    definitions = export_schema()["$defs"]
-    assert {"RunRecord", "AttackOutcome", "Manifest", "ScoreSheet"} <= set(definitions)
-    for name in ("RunRecord", "Manifest", "ScoreSheet"):
+    definitions = export_schema(StudyRecord)["$defs"]
+    roots = {"RunRecord", "AttackOutcome", "Manifest", "ScoreSheet", "StudyRecord", "StudyRow"}
+    assert roots <= set(definitions)
+    for name in ("RunRecord", "Manifest", "ScoreSheet", "StudyRecord", "StudyRow"):
         for field, schema in definitions[name]["properties"].items():
             assert schema.get("description"), f"{name}.{field}"
 

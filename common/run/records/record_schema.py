@@ -13,11 +13,11 @@ from he_compare.common.run.records.record_base import SCHEMA_VERSION
 from he_compare.common.run.records.score_record import ScoreSheet
 
 
-def export_schema() -> dict[str, Any]:
-    """Return one JSON schema with a definition for every top-level record."""
+def export_schema(*others: type[BaseModel]) -> dict[str, Any]:
+    """Return one JSON schema with a definition for every top-level record, and for ``others``."""
     from pydantic.json_schema import models_json_schema
 
-    roots: list[type[BaseModel]] = [RunRecord, AttackOutcome, Manifest, ScoreSheet]
+    roots: list[type[BaseModel]] = [RunRecord, AttackOutcome, Manifest, ScoreSheet, *others]
     _, schema = models_json_schema(
         [(model, "serialization") for model in roots],
         title="he-compare records",
