@@ -1,8 +1,13 @@
-"""timm's ``resnet18`` (He et al., CVPR 2016, arXiv 1512.03385); its training budget."""
+"""timm's ``resnet18`` (He et al., CVPR 2016, arXiv 1512.03385); its training budget.
+
+With the stem for small images its first convolution is 3 x 3 with stride 1 and nothing is pooled
+after it, as for CIFAR-10 in the same paper and at 28 px in MedMNIST's benchmark (Yang et al., 2023,
+doi 10.1038/s41597-022-01721-8).
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from he_compare.common.contracts import RunContext
 from he_compare.common.errors import DataError
@@ -14,9 +19,14 @@ if TYPE_CHECKING:
 
 ARCHITECTURE = "resnet18"
 HEAD_PREFIX = "fc."
+Stem = Literal["imagenet", "small"]
+# The first layers keep the whole size of the image, so that larger ones take gigabytes.
+SMALL_STEM_SIDE = 64
 
 
-def build_convnet(*, classes: int, weights: str, seed: int) -> torch.nn.Module:
+def build_convnet(
+    *, classes: int, weights: str, seed: int, stem: Stem = "imagenet"
+) -> torch.nn.Module:
     """Build a ``resnet18`` for images of any size; random parts follow ``seed``.
 
     Raises DataError where hub weights cannot be had or do not fit.
@@ -32,6 +42,9 @@ def build_convnet(*, classes: int, weights: str, seed: int) -> torch.nn.Module:
         model: torch.nn.Module = timm.create_model(
             ARCHITECTURE, pretrained=False, num_classes=classes
         )
+        if stem == "small":
+            model.conv1 = torch.nn.Conv2d(3, 64, 3, padding=1, bias=False)
+            model.maxpool = torch.nn.Identity()
     if source.path is not None:
         state = read_state(source.path)
         body = {name: value for name, value in state.items() if not name.startswith(HEAD_PREFIX)}

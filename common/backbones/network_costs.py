@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from he_compare.common.backbones.convnet import Stem
 from he_compare.common.contracts import RunContext, TrainingData
 from he_compare.common.costs import RunSizes, WorkStep, WorkUnit
 from he_compare.common.types import Float32Array, IntArray
@@ -53,11 +54,16 @@ def forward_unit(sizes: RunSizes) -> WorkUnit:
 
 
 def training_steps(
-    sizes: RunSizes, shared: str = "", patch: int | None = None, architecture: str = ""
+    sizes: RunSizes,
+    shared: str = "",
+    patch: int | None = None,
+    architecture: str = "",
+    stem: Stem = "imagenet",
 ) -> tuple[WorkStep, ...]:
     """Return the work of training a network: epochs over training and validation images.
 
-    ``patch``: as in ``build_vit``. ``architecture``: of a convolutional network, '' for the DeiT.
+    ``patch``: as in ``build_vit``. ``architecture``: of a convolutional network, '' for the DeiT;
+    ``stem``: as in ``build_convnet``.
     """
 
     def build(classes: int) -> torch.nn.Module:
@@ -66,7 +72,7 @@ def training_steps(
         if architecture:
             from he_compare.common.backbones.convnet import build_convnet
 
-            convnet = build_convnet(classes=classes, weights="untrained", seed=0)
+            convnet = build_convnet(classes=classes, weights="untrained", seed=0, stem=stem)
             return moved(convnet, sizes.device)
         from he_compare.common.backbones.deit import build_vit
 
@@ -80,7 +86,8 @@ def training_steps(
         )
         return moved(vit, sizes.device)
 
-    named = f"{architecture or _network(sizes)}, patch {patch or 'its own'}"
+    network = f"{architecture}, {stem} stem" if architecture else _network(sizes)
+    named = f"{network}, patch {patch or 'its own'}"
     unit = WorkUnit(
         f"training image: {named}, batches of {sizes.batch_size}", _measure_training(build, sizes)
     )

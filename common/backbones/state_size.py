@@ -7,7 +7,10 @@ numbers: a message costs the server memory in proportion to its length, and no m
 
 from __future__ import annotations
 
+from typing import get_args
+
 from he_compare.common.backbones.catalog import find_backbone
+from he_compare.common.backbones.convnet import SMALL_STEM_SIDE, Stem
 from he_compare.common.errors import MessageError
 from he_compare.common.types import MAX_CLASSES
 
@@ -41,9 +44,15 @@ def require_vit_state(
     _require_bytes(state, FLOAT_BYTES * width * (patches + embeddings * pixels + outputs))
 
 
-def require_convnet_state(state: bytes, *, image_size: int, outputs: int) -> None:
+def require_convnet_state(
+    state: bytes, *, image_size: int, outputs: int, stem: str = "imagenet"
+) -> None:
     """Refuse a ResNet-18 that its state cannot be the weights of. Raises MessageError."""
     require_sides(image_size, 1)
+    if stem not in get_args(Stem):
+        raise MessageError(f"stem {stem[:20]!r} is not one of {', '.join(get_args(Stem))}")
+    if stem == "small" and image_size > SMALL_STEM_SIDE:
+        raise MessageError(f"the small stem is for images of {SMALL_STEM_SIDE} pixels at most")
     _require_outputs(outputs, least=1)
     _require_bytes(state, FLOAT_BYTES * RESNET_WIDTH * outputs)
 

@@ -11,9 +11,15 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from he_compare.common.backbones.convnet import ARCHITECTURE, build_convnet, convnet_budget
+from he_compare.common.backbones.convnet import (
+    ARCHITECTURE,
+    SMALL_STEM_SIDE,
+    Stem,
+    build_convnet,
+    convnet_budget,
+)
 from he_compare.common.contracts import (
     Deployment,
     Parameters,
@@ -24,6 +30,7 @@ from he_compare.common.contracts import (
     Work,
 )
 from he_compare.common.costs import Costs, RunSizes, Untrained
+from he_compare.common.errors import DataError
 from he_compare.common.service.parsing import parsed_as_hostile
 from he_compare.common.service.wire import pack, unpack
 from he_compare.common.types import Float64Array, Split, UInt8Array
@@ -52,6 +59,17 @@ class ConvnetParameters(Parameters):
     weights: Literal["untrained", "hub"] = Field(
         default="untrained", description="untrained: random; hub: timm's ImageNet weights"
     )
+    stem: Stem = Field(
+        default="imagenet",
+        description="imagenet: the first layers of the paper; small: those for images of 64 px at "
+        "most, as in MedMNIST's benchmark",
+    )
+
+    @model_validator(mode="after")
+    def _weights_fit(self) -> ConvnetParameters:
+        if self.stem == "small" and self.weights == "hub":
+            raise ValueError("weights=hub are of the imagenet stem; leave one of them out")
+        return self
 
 
 class ConvnetServer(PlaintextServer):
@@ -63,12 +81,15 @@ class ConvnetServer(PlaintextServer):
         from he_compare.common.backbones.state_size import require_convnet_state
 
         arrays, metadata = unpack(public_material, expect={"state": ("uint8", 1)})
-        setup = read_setup(metadata, {"statistics": str, "image_size": int, "classes": int})
+        setup = read_setup(
+            metadata, {"statistics": str, "image_size": int, "classes": int, "stem": str}
+        )
         self.size, classes = setup["image_size"], setup["classes"]
         state = arrays["state"].tobytes()
-        require_convnet_state(state, image_size=self.size, outputs=classes)
+        stem = setup["stem"]
+        require_convnet_state(state, image_size=self.size, outputs=classes, stem=stem)
         self._mean, self._std = pixel_statistics(setup["statistics"])
-        self._model = build_convnet(classes=classes, weights="untrained", seed=0)
+        self._model = build_convnet(classes=classes, weights="untrained", seed=0, stem=stem)
         load_state_bytes(self._model, state)
         moved(self._model, server_device())
 
@@ -87,6 +108,7 @@ class ConvnetFitted(FittedWithoutProtection):
     image_size: int
     classes: int
     state: bytes
+    stem: Stem = "imagenet"
 
     def deploy(self, context: RunContext) -> Deployment:
         """Hand the network to the server; there are no keys."""
@@ -94,6 +116,7 @@ class ConvnetFitted(FittedWithoutProtection):
             "statistics": self.statistics,
             "image_size": self.image_size,
             "classes": self.classes,
+            "stem": self.stem,
         }
         arrays = {"state": np.frombuffer(self.state, np.uint8)}
         return Deployment(PlaintextClient(), pack(arrays, {"setup": json.dumps(setup)}))
@@ -122,21 +145,28 @@ class ConvnetPipeline(Pipeline):
         def make(context: RunContext, data: TrainingData) -> ConvnetFitted:
             from he_compare.common.backbones.deit import state_bytes
 
-            model = build_convnet(classes=sizes.classes, weights="untrained", seed=0)
+            model = build_convnet(classes=sizes.classes, weights="untrained", seed=0, stem=stem)
             return ConvnetFitted(
-                sizes.backbone, sizes.image_size, sizes.classes, state_bytes(model)
+                sizes.backbone, sizes.image_size, sizes.classes, state_bytes(model), stem
             )
 
+        stem = parameters.stem
         steps = network_costs.training_steps(
-            sizes, shared="plain-convnet", architecture=ARCHITECTURE
+            sizes, shared=f"plain-convnet, {stem}", architecture=ARCHITECTURE, stem=stem
         )
-        served = f"server with {ARCHITECTURE}, {sizes.image_size} px, {sizes.classes} classes"
+        served = (
+            f"server with {ARCHITECTURE}, {stem} stem, {sizes.image_size} px, "
+            f"{sizes.classes} classes"
+        )
         return Costs(steps, Untrained(served, make))
 
     def fit(
         self, data: TrainingData, parameters: ConvnetParameters, context: RunContext
     ) -> ConvnetFitted:
-        """Train on the plain images, once per run. Raises DataError without hub weights."""
+        """Train on the plain images, once per run.
+
+        Raises DataError without hub weights, or for images that are too large for the stem.
+        """
         import torch
 
         from he_compare.common.backbones.deit import state_digest
@@ -147,10 +177,17 @@ class ConvnetPipeline(Pipeline):
         from he_compare.common.sources import sources_of
 
         settings = context.settings
+        if parameters.stem == "small" and settings.image_size > SMALL_STEM_SIDE:
+            raise DataError(
+                f"stem=small is for images of {SMALL_STEM_SIDE} pixels at most, not of "
+                f"{settings.image_size}",
+                fix="pass --image-size 28, or leave out stem=small",
+            )
         torch.set_num_threads(settings.threads)
         classes = len(data.classes)
         seed = backbone_seed(context.seed)
-        model = build_convnet(classes=classes, weights=parameters.weights, seed=seed)
+        stem = parameters.stem
+        model = build_convnet(classes=classes, weights=parameters.weights, seed=seed, stem=stem)
         budget = convnet_budget(context, len(data.train), "plain", NAME)
         inputs: dict[str, Any] = {
             "data": data.fingerprint,
@@ -170,7 +207,7 @@ class ConvnetPipeline(Pipeline):
         context.training.update(json.loads(metadata["training"]))
         note_memory(context, context.training)
         state = arrays["state"].tobytes()
-        return ConvnetFitted(settings.backbone, settings.image_size, classes, state)
+        return ConvnetFitted(settings.backbone, settings.image_size, classes, state, stem)
 
     def load_server(self, public_material: bytes) -> Server:
         """Build the server half from public material. Raises MessageError."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,34 @@ def test_both_are_found_by_name() -> None:
     found = plugins.discover("pipelines")
     assert {"convnet", "block-scramble-convnet"} <= set(found)
     assert "tradition" in found["convnet"].summary
+
+
+def test_the_stem_for_small_images_learns_and_keeps_the_whole_size(bench: Bench) -> None:
+    context = bench.context()
+    parameters = ConvnetParameters(stem="small")
+    fitted = PLAIN.fit(DATA, parameters, context)
+    assert accuracy(bench.scores("convnet", fitted.deploy(context), TEST.images[:])) >= 0.9
+    small, usual = (
+        build_convnet(classes=2, weights="untrained", seed=0, stem=stem)
+        for stem in ("small", "imagenet")
+    )
+    images = torch.zeros(1, 3, 28, 28)
+    assert small.forward_features(images).shape == (1, 512, 4, 4)
+    assert usual.forward_features(images).shape == (1, 512, 1, 1)
+
+
+def test_the_stem_for_small_images_is_for_small_images(bench: Bench) -> None:
+    with pytest.raises(ValidationError, match="weights=hub are of the imagenet stem"):
+        ConvnetParameters(stem="small", weights="hub")
+    with pytest.raises(DataError, match="64 pixels at most, not of 112"):
+        PLAIN.fit(DATA, ConvnetParameters(stem="small"), bench.context(image_size=112))
+    for stem, size, words in (("small", 65, "64 pixels"), ("large", 28, "not one of")):
+        setup = {"statistics": "deit_tiny_patch16_224", "image_size": size, "classes": 2}
+        material = pack(
+            {"state": np.zeros(9000, np.uint8)}, {"setup": json.dumps(setup | {"stem": stem})}
+        )
+        with pytest.raises(MessageError, match=words):
+            PLAIN.load_server(material)
 
 
 def test_the_plain_network_learns_and_is_trained_once(bench: Bench) -> None:
@@ -148,8 +177,8 @@ def test_hub_weights_that_cannot_be_had_are_an_error(monkeypatch: pytest.MonkeyP
         "{}",
         "[]",
         "no json",
-        '{"image_size": 32, "statistics": "deit_tiny_patch16_224", "classes": 0}',
-        '{"image_size": 32, "statistics": "no_such_net", "classes": 2}',
+        '{"image_size": 9, "statistics": "deit_tiny_patch16_224", "classes": 0, "stem": "small"}',
+        '{"image_size": 32, "statistics": "no_such_net", "classes": 2, "stem": "imagenet"}',
     ],
 )
 def test_plain_public_material_that_does_not_hold_is_refused(setup: str) -> None:

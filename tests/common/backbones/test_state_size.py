@@ -54,7 +54,9 @@ def test_plaintext(field: str, value: int) -> None:
 @pytest.mark.parametrize("field", ["image_size", "classes"])
 @pytest.mark.parametrize("value", HUGE)
 def test_convnet(field: str, value: int) -> None:
-    setup = {"statistics": BACKBONE, "image_size": 32, "classes": 2} | {field: value}
+    setup = {"statistics": BACKBONE, "image_size": 32, "classes": 2, "stem": "imagenet"} | {
+        field: value
+    }
     refused_at_once("convnet", pack({"state": STATE}, {"setup": json.dumps(setup)}))
 
 
