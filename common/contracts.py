@@ -439,11 +439,14 @@ class Pipeline(ABC):
     ``name``, ``fit`` and ``load_server`` have to be written; ``parameters`` where there are any.
     ``all_on_device``: whether all the computing that is measured can run on a GPU; False (the
     default) where a part of it is for the CPU alone, as encryption with keys of lattices is.
+    ``takes_patches``: whether its network cuts images into patches, whose side has to divide the
+    image's; False where it takes images of any size, as a convolutional network does.
     """
 
     name: str
     parameters: type[Parameters] = Parameters
     all_on_device: bool = False
+    takes_patches: bool = True
 
     def availability(self) -> Availability:
         """Say whether this machine can run it, without importing anything heavy.

@@ -128,6 +128,7 @@ class ConvnetPipeline(Pipeline):
     name = NAME
     parameters = ConvnetParameters
     all_on_device = True
+    takes_patches = False
 
     def work(self, parameters: ConvnetParameters) -> Work:
         """The hospital trains the model; the server gets it, and every image."""

@@ -81,8 +81,13 @@ def make_plan(
 
 
 def _require_patch_that_fits(config: RunConfig, pipelines: list[Planned]) -> None:
-    """Refuse a size that no patch divides: neither the backbone's own nor any pipeline's."""
+    """Refuse a size that no patch divides: neither the backbone's own nor any pipeline's.
+
+    One that needs no patch fits every size.
+    """
     own, size = find_backbone(config.backbone).patch, config.image_size
+    if not all(planned.pipeline.takes_patches for planned in pipelines):
+        return
     brought = [getattr(planned.parameters, "patch", None) or own for planned in pipelines]
     if all(size % patch for patch in (own, *brought)):
         raise UsageError(
