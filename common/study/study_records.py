@@ -45,6 +45,22 @@ class StudyRow(Record):
     ended: bool = Field(default=False, description="Its run came to its end, attacks included")
 
 
+class PublishedFigure(Record):
+    """A figure of somebody's publication, and which figure of this study stands beside it."""
+
+    name: str = Field(description="Name of the entry in the study file")
+    work: str = Field(description="The publication: authors, year, where")
+    says: str = Field(description="The figure as published, in words")
+    data: str = Field(description="Name of the row that ours is of")
+    pipeline: str = Field(description="Label of the pipeline that ours is of")
+    metric: str = Field(description="Name of the metric that ours is of")
+    minus_twin: bool = Field(default=False, description="Ours is the difference to the twin")
+    checked: str = Field(
+        default="", description="Where the figure was read; '' where nobody verified it"
+    )
+    differs: str = Field(default="", description="What differs between theirs and ours")
+
+
 class StudyRecord(Record):
     """The plan of a study, and how far each row is."""
 
@@ -59,6 +75,9 @@ class StudyRecord(Record):
         description="Differences smaller than this are of no weight, by kind: accuracy, auc"
     )
     rows: list[StudyRow] = Field(description="Data sets in their order")
+    published: list[PublishedFigure] = Field(
+        default_factory=list, description="Published figures that the study stands beside"
+    )
     accepted: list[str] = Field(
         default_factory=list, description="Changes of the study file that were accepted, in words"
     )

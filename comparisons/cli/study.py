@@ -33,7 +33,7 @@ StudyFile = Annotated[
     str,
     typer.Argument(
         metavar="STUDY.toml",
-        help="A study file, or the name of one that ships: papers, papers-quick.",
+        help="A study file, or the name of one that ships: papers, papers-quick, published.",
     ),
 ]
 StudyOut = Annotated[

@@ -20,6 +20,17 @@
     train_limit = 1200                # settings of this data set alone
     more = ["local"]                  # pipelines beside those of the study
     without = ["plaintext"]           # pipelines of the study that it leaves out
+    # or only = ["convnet"]           # pipelines in place of those of the study
+
+    [published.somebody-2024]         # a published figure, for the report to set ours beside
+    work = "Somebody et al., 2024, doi 10.1000/1"
+    says = "0.94"
+    data = "chest"
+    pipeline = "block-scramble[cipher=vit_block]"
+    metric = "accuracy"               # its name in scores.json
+    minus_twin = false                # true: ours is the difference to the twin
+    checked = "abstract"              # where it was read; left out: "not verified"
+    differs = "other images"
 """
 
 from __future__ import annotations
@@ -35,6 +46,7 @@ from he_compare.common import plugins
 from he_compare.common.errors import UnknownNameError, UsageError
 from he_compare.common.identity import digest_of
 from he_compare.common.plugins import nearest
+from he_compare.common.study.study_records import PublishedFigure
 from he_compare.common.study.study_rules import DIFFERENCE_KINDS
 from he_compare.comparisons.measuring.config import RunConfig, load_config
 from he_compare.comparisons.measuring.pipeline_spec import (
@@ -46,12 +58,16 @@ from he_compare.comparisons.studying.toml_lines import line_of_key
 
 SHIPPED = Path(__file__).parent / "shipped"
 MOST_FILE_BYTES = 1 << 20
-MOST_SETS, MOST_PIPELINES = 64, 200
-LONGEST_TITLE, LONGEST_DATASET = 120, 1000
+MOST_SETS, MOST_PIPELINES, MOST_PUBLISHED = 64, 200, 200
+LONGEST_TITLE, LONGEST_DATASET, LONGEST_REMARK = 120, 1000, 400
 DEFAULT_MARGIN = 0.03
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
-TOP = ("title", "profile", "seeds", "pipelines", "margins", "settings", "data")
-OF_A_SET = ("dataset", "title", "more", "without")
+TOP = ("title", "profile", "seeds", "pipelines", "margins", "settings", "data", "published")
+OF_A_SET = ("dataset", "title", "more", "without", "only")
+OF_PUBLISHED = (
+    *("work", "says", "data", "pipeline", "metric"),
+    *("minus_twin", "checked", "differs"),
+)
 # What is said once for the whole study.
 OF_THE_STUDY = ("profile", "pipelines", "seed", "seeds", "repeats")
 SETTINGS = tuple(name for name in RunConfig.model_fields if name not in OF_THE_STUDY)
@@ -77,10 +93,14 @@ class AskedStudy:
     seeds: tuple[int, ...]
     margins: Mapping[str, float]
     sets: tuple[AskedSet, ...]
+    published: tuple[PublishedFigure, ...] = ()
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all that is asked for; comments and the order of keys do not count."""
+        """SHA-256 of all that is asked for.
+
+        Comments, the order of keys and published figures, which ask for nothing, do not count.
+        """
         return digest_of(
             {
                 "title": self.title,
@@ -174,6 +194,7 @@ class _Reader:
             seeds=asked[0].config.all_seeds,
             margins=self._margins(self._table(values, ("margins",))),
             sets=asked,
+            published=self._published(self._table(values, ("published",)), asked),
         )
 
     def _set(self, name: str, own: Any) -> AskedSet:
@@ -214,6 +235,10 @@ class _Reader:
 
     def _pipelines(self, own: dict[str, Any], place: tuple[str, ...]) -> list[str]:
         """Return the pipelines of a data set, each checked by itself."""
+        if "only" in own:
+            if both := [key for key in ("more", "without") if key in own]:
+                self._refuse((*place, "only"), f"only and {both[0]} do not go together", "")
+            return self._some(list(self._specs(own, (*place, "only"))), place)
         base = self._specs(self._values, ("pipelines",))
         more = self._specs(own, (*place, "more"))
         left_out = self._specs(own, (*place, "without"))
@@ -232,7 +257,10 @@ class _Reader:
                     (*place, "more"), f"{label!r} is a pipeline of the study already", "", text
                 )
         gone = set(left_out.values())
-        found = [text for text, label in (base | more).items() if label not in gone]
+        kept = [text for text, label in (base | more).items() if label not in gone]
+        return self._some(kept, place)
+
+    def _some(self, found: list[str], place: tuple[str, ...]) -> list[str]:
         if not 1 <= len(found) <= MOST_PIPELINES:
             self._refuse(
                 place, f"{len(found)} pipelines, expected 1 to {MOST_PIPELINES}", "name them"
@@ -273,6 +301,54 @@ class _Reader:
                 )
             found[kind] = float(value)
         return found
+
+    def _published(
+        self, given: dict[str, Any], asked: Sequence[AskedSet]
+    ) -> tuple[PublishedFigure, ...]:
+        """Return the published figures; each names a row, one of its pipelines and a metric."""
+        if len(given) > MOST_PUBLISHED:
+            self._refuse(
+                ("published",), f"{len(given)} figures, expected {MOST_PUBLISHED} at most", ""
+            )
+        return tuple(self._figure(name, given[name], asked) for name in given)
+
+    def _figure(self, name: str, own: Any, asked: Sequence[AskedSet]) -> PublishedFigure:
+        place = ("published", name)
+        if not NAME.fullmatch(name) or not isinstance(own, dict):
+            self._refuse(
+                place,
+                f"{name[:60]!r} is no published figure",
+                "write [published.NAME] with lower-case letters, digits and hyphens",
+            )
+        self._known_keys(own, OF_PUBLISHED, place)
+        texts = {
+            key: self._text_of(own, (*place, key), most=LONGEST_REMARK)
+            for key in ("work", "says", "data", "metric")
+        }
+        remarks = {
+            key: self._text_of(own, (*place, key), default="", most=LONGEST_REMARK)
+            for key in ("checked", "differs")
+        }
+        rows = {one.name: one for one in asked}
+        self._one_of(texts["data"], sorted(rows), (*place, "data"))
+        metrics = [
+            one.name for plugin in plugins.discover("metrics").values() for one in plugin.load()
+        ]
+        self._one_of(texts["metric"], metrics, (*place, "metric"))
+        asked_for = self._text_of(own, (*place, "pipeline"), most=LONGEST_REMARK)
+        (label,) = self._specs({"pipeline": [asked_for]}, (*place, "pipeline")).values()
+        its_own = {"pipelines": list(rows[texts["data"]].config.pipelines)}
+        labels = list(self._specs(its_own, ("data", texts["data"], "pipelines")).values())
+        self._one_of(label, labels, (*place, "pipeline"))
+        minus = own.get("minus_twin", False)
+        if not isinstance(minus, bool):
+            self._refuse((*place, "minus_twin"), "minus_twin is neither true nor false", "")
+        return PublishedFigure(name=name, pipeline=label, minus_twin=minus, **texts, **remarks)
+
+    def _one_of(self, value: str, known: Sequence[str], place: tuple[str, ...]) -> None:
+        if value not in known:
+            hint = nearest(value, list(known))
+            self._refuse(place, f"unknown {place[-1]} {value[:60]!r}", hint, unknown=True)
 
     def _table(self, values: dict[str, Any], place: tuple[str, ...]) -> dict[str, Any]:
         found = values.get(place[-1], {})

@@ -159,6 +159,7 @@ def _require_accepted(
             seeds=list(asked.seeds),
             margins=dict(asked.margins),
             rows=_kept_rows(before, surveyed),
+            published=list(asked.published),
             accepted=[*(before.accepted if before else ()), *told],
         )
     )

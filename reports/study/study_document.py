@@ -32,6 +32,7 @@ from he_compare.reports.document.nodes import (
 from he_compare.reports.figures.block import drawn
 from he_compare.reports.figures.study_differences import draw_study_differences
 from he_compare.reports.render import check_formats
+from he_compare.reports.study.published_table import published_table
 from he_compare.reports.study.study_answer import KIND_NAMES, answer_paragraphs
 from he_compare.reports.study.study_deviations import deviation_blocks
 from he_compare.reports.study.study_tables import (
@@ -96,6 +97,8 @@ def _sections(study: StudyView) -> list[Section]:
         found.append(Section("What holds on all data sets", 1, "holds", blocks))
         blocks = (Paragraph(inline(STATES)), *attack_tables(study))
         found.append(Section("What attackers got", 1, "attackers", blocks))
+    beside = tuple(published_table(study))
+    found.append(Section("Published figures, and ours", 1, "published", beside))
     found.append(Section("Deviations", 1, "deviations", tuple(deviation_blocks(study))))
     found.append(Section("Data sets and runs", 1, "runs", _runs(study)))
     if study.read:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -76,8 +77,65 @@ def test_the_digest_is_of_what_is_asked_and_not_of_how_it_is_written() -> None:
 def test_studies_that_ship_parse(name: str) -> None:
     study = read_study_file(name)
     assert study.folder is None and study.digest == read_study_file(name).digest
-    twins = {"plaintext", "plaintext[model=logistic]"}
-    assert all(twins <= set(one.config.pipelines) for one in study.sets)
+    for one in study.sets:
+        protected = [text for text in one.config.pipelines if text.startswith(("block", "fhe"))]
+        twins = {"plaintext", "plaintext[model=logistic]"}
+        assert not protected or twins <= set(one.config.pipelines)
+
+
+PUBLISHED = f"""{GOOD}
+[published.somebody-2024]
+work = "Somebody et al., 2024"
+says = "0.94 or so"
+data = "chest"
+pipeline = "block-scramble[cipher=vit_block]"
+metric = "accuracy"
+minus_twin = true
+checked = "abstract"
+"""
+
+
+def test_published_figures_name_a_row_a_pipeline_and_a_metric() -> None:
+    study = parsed(PUBLISHED)
+    (figure,) = study.published
+    assert (figure.work, figure.says, figure.checked) == (
+        "Somebody et al., 2024",
+        "0.94 or so",
+        "abstract",
+    )
+    assert (figure.data, figure.pipeline) == ("chest", "block-scramble[vit_block]")
+    assert figure.minus_twin and figure.differs == ""
+    assert study.digest == parsed(GOOD).digest, "a figure of others asks for nothing"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('data = "chest"', 'data = "chess"', r"line 29: unknown data 'chess'.*chest"),
+        ('"block-scramble[cipher=vit_block]"\nm', '"plaintext"\nm', "unknown pipeline 'plaintext'"),
+        ('metric = "accuracy"', 'metric = "acuracy"', r"unknown metric 'acuracy'.*accuracy"),
+        ('metric = "accuracy"\n', "", "metric is missing"),
+        ("minus_twin = true", "minus_twin = 1", "neither true nor false"),
+        ("[published.somebody-2024]", "[published.Somebody]", "lower-case letters"),
+        ('checked = "abstract"', 'cheked = "abstract"', "unknown key 'cheked'"),
+        ('says = "0.94 or so"', "says = 0.94", "says = 0.94 is no text"),
+    ],
+)
+def test_a_published_figure_that_does_not_hold_is_refused(old: str, new: str, words: str) -> None:
+    assert old in PUBLISHED.removeprefix(GOOD)
+    with pytest.raises(UsageError) as caught:
+        parsed(GOOD + PUBLISHED.removeprefix(GOOD).replace(old, new))
+    assert re.search(words, str(caught.value))
+
+
+def test_a_row_may_have_pipelines_of_its_own_only() -> None:
+    own = GOOD.replace('more = ["local"]\nwithout = ["plaintext"]', 'only = ["convnet"]')
+    assert next(one.config.pipelines for one in parsed(own).sets) == ["convnet"]
+    both = GOOD.replace('more = ["local"]', 'only = ["convnet"]')
+    with pytest.raises(UsageError, match="only and without do not go together"):
+        parsed(both)
+    with pytest.raises(UsageError, match="0 pipelines"):
+        parsed(own.replace('["convnet"]', "[]"))
 
 
 def test_papers_has_what_the_field_compares() -> None:

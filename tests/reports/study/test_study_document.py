@@ -10,14 +10,17 @@ from pathlib import Path
 import pytest
 
 from he_compare.common.errors import UsageError
+from he_compare.common.run.spelling import fixed
 from he_compare.common.run.store import RunFolder
 from he_compare.common.study.study_folder import StudyFolder
+from he_compare.common.study.study_records import PublishedFigure
 from he_compare.common.study.study_view import read_study
 from he_compare.reports import FORMATS
 from he_compare.reports.build import write_report
 from he_compare.reports.document.nodes import DocumentLink, all_spans, plain
 from he_compare.reports.render.html import html
 from he_compare.reports.render.markdown import markdown
+from he_compare.reports.study.published_table import published_table
 from he_compare.reports.study.study_document import build_study_document, write_study_report
 from tests.support.repository import ROOT
 from tests.support.samplerun.first_pages import HEAD, two_classes
@@ -90,6 +93,42 @@ def test_what_is_not_on_all_data_sets_is_never_said_to_hold(tmp_path: Path) -> N
     some = markdown(document_of(write_study(tmp_path / "some", two)))
     assert not re.search(r"\*\*holds\*\* on (?:all|both)[ \d]* data sets\b(?! with)", some)
     assert re.search(r"\*\*holds\*\* on all 3 data sets with a result", some)
+
+
+def figure(**changed: object) -> PublishedFigure:
+    given = {
+        "name": "somebody",
+        "work": "Somebody <b>et al.</b>, 2024",
+        "says": "0.94",
+        "data": "chest",
+        "pipeline": "block-scramble[vit_block]",
+        "metric": "accuracy",
+    }
+    return PublishedFigure.model_validate(given | changed)
+
+
+def test_published_figures_stand_beside_ours_with_interval_and_source(tmp_path: Path) -> None:
+    folder = sample_study(tmp_path)
+    figures = [
+        figure(),
+        figure(minus_twin=True, checked="abstract", differs="other images"),
+        figure(data="ultrasound"),
+    ]
+    folder.write(folder.record().model_copy(update={"published": figures}))
+    study = read_study(folder)
+    pipeline = study.sets[0].pipeline("block-scramble[vit_block]")
+    assert pipeline is not None
+    metric, difference = pipeline.metric("accuracy"), pipeline.difference("accuracy")
+    assert metric is not None and difference is not None and difference.difference is not None
+    (table,) = published_table(study)
+    first, second, third = (["".join(plain(one)) for one in row.cells] for row in table.rows)
+    assert first[0] == "Somebody <b>et al.</b>, 2024 (not verified)" and first[1] == "0.94"
+    assert first[2].startswith(fixed(metric.value)) and "[" in first[2]
+    assert second[0].endswith("(abstract)") and second[4] == "other images"
+    assert second[2].startswith(fixed(difference.difference, signed=True))
+    assert "minus twin" in second[3] and third[2] == "no result"
+    assert "Somebody <b>" not in html(document_of(folder))
+    assert published_table(read_study(sample_study(tmp_path / "none"))) == []
 
 
 def test_a_changed_margin_stands_among_the_deviations(tmp_path: Path) -> None:
