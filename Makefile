@@ -1,5 +1,5 @@
 # make run    environment, installation, the quick profile, and where the report is
-# make test   environment, ruff, mypy, the import graph, pytest in WORKERS=2 processes
+# make test   environment, ruff, mypy, the import graph, pytest in WORKERS=4 processes
 # make bench  every benchmark, with one table at the end
 PYTHON ?= python3
 VENV ?= .venv
@@ -8,7 +8,8 @@ PROFILE ?= quick
 DATASET ?= chestxray
 OUT ?= runs/$(DATASET)-$(PROFILE)
 BENCH ?=
-WORKERS ?= 2
+# Tests wait for processes that they start: two share a core of a machine with two.
+WORKERS ?= 4
 
 .PHONY: run test bench lint types imports clean help
 
