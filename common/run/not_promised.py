@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from he_compare.common.run.outcomes import outcomes_of
+from he_compare.common.run.protection import replies_changed
 from he_compare.common.run.records import AttackOutcome
 from he_compare.common.run.view import PipelineView, RunView
 
@@ -40,13 +41,12 @@ class Tried:
 
 
 def _integrity(outcome: AttackOutcome) -> str:
-    replies = outcome.spent.get("replies")
-    if outcome.metric is None or outcome.metric.value is None or not isinstance(replies, int):
+    changed = replies_changed(outcome)
+    if not changed:
         return outcome.headline
-    changed = round(outcome.metric.value * replies)
     return (
-        f"{changed} of {replies} replies were changed to the class that the adversary chose, by "
-        "adding a constant to the encrypted scores; the client noticed none"
+        f"{changed} were given another class, by adding a constant to the encrypted scores; the "
+        "client noticed none"
     )
 
 

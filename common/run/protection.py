@@ -52,6 +52,8 @@ BROKEN_WORDS: dict[Aim | None, str] = {
 NOTHING_SENT = "nothing is sent: there is no server"
 NOT_TESTED = "not tested: no attack was run"
 CHANGED, TO_THE_KEY = "malleability", "ind_cpa_d"
+# The details of that check that count them.
+GIVEN_ANOTHER, OF_THAT_CLASS = "replies that were given another class", "of that class before"
 
 
 @dataclass(frozen=True)
@@ -159,10 +161,16 @@ def replies_changed(outcome: AttackOutcome) -> str:
 
     Whatever the verdict: some that were changed are changed.
     """
-    if outcome.attack != CHANGED or outcome.metric is None or not outcome.metric.value:
+    if outcome.attack != CHANGED or outcome.metric is None:
+        return ""
+    details = {one.name: one.value for one in outcome.details}
+    # Older records count replies of the chosen class, had they it before or not.
+    less = details.get(OF_THAT_CLASS) or 0.0
+    share = details.get(GIVEN_ANOTHER, (outcome.metric.value or 0.0) - less)
+    if not share or share < 0:
         return ""
     replies = int(outcome.spent.get("replies", 0))
-    count = round(outcome.metric.value * replies)
+    count = round(share * replies)
     return f"{count} of {replies} replies" if count else "replies"
 
 

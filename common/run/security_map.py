@@ -31,7 +31,10 @@ NO_PROTECTION = "no protection"
 UNNAMED = "property not named"
 # What a mark says of a protection: rows in which no column has one of these are left out.
 TELLING_MARKS: frozenset[MapMark] = frozenset(
-    ("broken", "partly", "held", "not promised", "not protected", "inconclusive")
+    (
+        *("broken", "partly", "held", "not promised", "not protected", "open by design"),
+        "inconclusive",
+    )
 )
 # Of unequal marks of several set-ups or public images, the one that is worse for the owner.
 WORST_FIRST: tuple[MapMark, ...] = (
@@ -222,8 +225,10 @@ def _why_left_out(marks: set[MapMark]) -> str:
     if "not run" in marks:
         return "not run"
     if "unreadable" in marks:
+        if "does not apply" in marks:
+            return "apply to none of these ciphers, and cannot read encrypted messages"
         return "cannot read the messages"
-    if marks & {"control", "open by design"}:
+    if "control" in marks:
         return "found what they find in noise"
     if "necessary" in marks:
         return "must hold, which shows nothing"

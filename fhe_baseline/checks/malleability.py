@@ -9,6 +9,8 @@ from he_compare.common.attack_score import AttackMetric, Detail
 from he_compare.common.audit_budget import AttackBudget
 from he_compare.common.clock import Clock
 from he_compare.common.errors import MessageError
+from he_compare.common.run.protection import GIVEN_ANOTHER, OF_THAT_CLASS
+from he_compare.common.run.records import Verdict
 from he_compare.common.types import Aim, Knowledge, Message, Side
 from he_compare.fhe_baseline.checks.tools.encryption_check import EncryptionCheck
 from he_compare.fhe_baseline.checks.tools.hostile_messages import (
@@ -32,7 +34,7 @@ class Malleability(EncryptionCheck):
     title = "Malleability of replies"
     rung = Knowledge.ACTIVE
     aim = Aim.INTEGRITY
-    metric = AttackMetric("predictions forced to the class the adversary chose", best=1.0)
+    metric = AttackMetric("replies whose class the adversary decided, either way", best=1.0)
     source = "homomorphic encryption is malleable by definition; Barak, Goldreich et al."
 
     def unreadable(self, inspected: Inspected) -> str:
@@ -42,23 +44,33 @@ class Malleability(EncryptionCheck):
     def examine(
         self, inspected: Inspected, budget: AttackBudget, random: np.random.Generator
     ) -> CheckFinding:
-        """Turn every prediction into another class; then flip single bits of replies."""
+        """Turn every answer into the last class, and out of it; then flip bits of replies.
+
+        An answer that had the class before shows nothing, so a reply counts where both came out as
+        the adversary chose.
+        """
         victim = victim_of(inspected)
         with victim.serve() as server:
             replies = server.call("infer", victim.uploads(IMAGES), Clock(Side.CLIENT))
+        last = victim.model.classes - 1
         before = victim.reveal(replies).argmax(axis=1)
-        after = victim.reveal([_moved(victim, reply) for reply in replies]).argmax(axis=1)
-        target = victim.model.classes - 1
-        forced = float((after == target).mean())
+        into, out = (
+            victim.reveal([_moved(victim, reply, sign) for reply in replies]).argmax(axis=1)
+            for sign in (1, -1)
+        )
+        decided = (into == last) & (out != last)
+        changed = (into != before) | (out != before)
         noticed = _noticed_flips(victim, replies[0], random)
+        verdict: Verdict = "partial" if changed.any() else "resists within budget"
         return CheckFinding(
-            verdict="broken" if forced > 0.99 else "resists within budget",
-            headline=f"{round(forced * IMAGES)} of {IMAGES} replies were changed to the chosen "
-            "class by adding a constant to the encrypted scores, and the client noticed none; it "
-            f"noticed {noticed:.0%} of single flipped bits",
-            value=forced,
+            verdict="broken" if changed.all() else verdict,
+            headline=f"{decided.sum()} of {IMAGES} replies were given the class that the adversary "
+            "chose, and another one when it chose that, by adding a constant to the encrypted "
+            f"scores; the client noticed none. It noticed {noticed:.0%} of single flipped bits",
+            value=float(decided.mean()),
             details=[
-                Detail("of that class before", float((before == target).mean())),
+                Detail(OF_THAT_CLASS, float((before == last).mean())),
+                Detail(GIVEN_ANOTHER, float(changed.mean())),
                 Detail("replies with one flipped bit that the client refuses", noticed),
             ],
             promised=False,
@@ -72,12 +84,12 @@ class Malleability(EncryptionCheck):
         )
 
 
-def _moved(victim: Victim, reply: Message) -> Message:
-    """Add to the last class more than honest scores differ by; TFHE: a quarter of the range."""
+def _moved(victim: Victim, reply: Message, sign: int) -> Message:
+    """Move the last class's score by more than honest scores differ by, up or down."""
     if victim.plan is None:
-        return shifted_lwe_reply(reply, victim.client._reply_frame)
+        return shifted_lwe_reply(reply, victim.client._reply_frame, sign)
     reach = float(np.abs(victim.model.scores(victim.inputs)).max())
-    shift = [0.0] * (victim.model.classes - 1) + [3.0 * reach]
+    shift = [0.0] * (victim.model.classes - 1) + [sign * 3.0 * reach]
     return shifted_reply(reply, victim.plan.parameters, shift)
 
 

@@ -16,7 +16,7 @@ from he_compare.common.run.protection import (
     secrecy_of,
     worst_standing,
 )
-from he_compare.common.run.security_map import MapColumn, SecurityMap, security_map
+from he_compare.common.run.security_map import MapColumn, MapRow, SecurityMap, security_map
 from he_compare.common.run.view import PipelineView, RunView
 from he_compare.reports.document.nodes import (
     Block,
@@ -158,8 +158,7 @@ def _map(found: SecurityMap) -> list[Figure]:
 def _beside(found: SecurityMap) -> list[Block]:
     """Return controls in one line, and what was left out of the map in one sentence."""
     left = "; ".join(
-        f"{len(rows)} {why}" + (" (listed in Deviations)" if why == "not run" else "")
-        for why, rows in sorted(found.left_out.items())
+        f"{len(rows)} {why} ({_named(why, rows)})" for why, rows in sorted(found.left_out.items())
     )
     words = [found.controls]
     if left:
@@ -170,6 +169,12 @@ def _beside(found: SecurityMap) -> list[Block]:
     if found.controls.startswith("Controls that misbehaved"):
         return [Callout("danger", "A control misbehaved", inline(told))]
     return [Paragraph(inline(told))]
+
+
+def _named(why: str, rows: Sequence[MapRow]) -> str:
+    if why == "not run":
+        return "listed in Deviations"
+    return ", ".join(row.title for row in rows)
 
 
 SECTION = Security()

@@ -176,12 +176,15 @@ def shifted_reply(reply: Message, parameters: Any, shift: list[float]) -> Messag
     return seal_bytes(ciphertext)
 
 
-def shifted_lwe_reply(reply: Message, frame: ValueFrame) -> Message:
-    """Return a TFHE reply with a quarter of its range added to the last body: likewise.
+def shifted_lwe_reply(reply: Message, frame: ValueFrame, sign: int = 1) -> Message:
+    """Return a TFHE reply with an eighth of the torus added to its last body: likewise.
 
-    ``frame``: where its numbers lie, which the circuit fixes and anybody can learn.
+    Scores are encoded in a half of the torus around zero. An eighth is half of what a score may
+    reach on either side: it moves every score that lies within that past zero, and wraps none
+    around. ``sign``: -1 to subtract. ``frame``: where the reply's numbers lie, which the circuit
+    fixes and anybody can learn.
     """
     end = len(frame.before) + frame.payload_bytes
     body = int.from_bytes(reply[end - 8 : end], "little")
-    moved = (body + (1 << 62)) % (1 << 64)
+    moved = (body + sign * (1 << 61)) % (1 << 64)
     return reply[: end - 8] + moved.to_bytes(8, "little") + reply[end:]

@@ -11,9 +11,12 @@ from he_compare.common import plugins
 from he_compare.common.attack import CheckFinding, Inspected
 from he_compare.common.audit_budget import BUDGETS
 from he_compare.common.errors import UsageError
-from he_compare.fhe_baseline.checks import decryptions
+from he_compare.common.types import Message
+from he_compare.fhe_baseline.checks import decryptions, malleability
 from he_compare.fhe_baseline.checks.tools.recorded_training import Recorded, record_training
-from he_compare.fhe_baseline.checks.tools.victim import victim_of
+from he_compare.fhe_baseline.checks.tools.victim import Victim, victim_of
+from he_compare.fhe_baseline.ckks.context import import_tenseal, seal_context
+from he_compare.fhe_baseline.ckks.serialization import load_ciphertext, seal_bytes
 from he_compare.fhe_baseline.ckks.training.circuit import Circuit
 from he_compare.fhe_baseline.ckks.training.problem import Problem
 from he_compare.fhe_baseline.encrypted_training_parameters import FheTrainParameters
@@ -91,6 +94,36 @@ def test_the_checks_of_encrypted_inference_find_what_is_there(name: str, verdict
     assert finding.headline
     assert finding.limits
     assert all(np.isfinite(detail.value) for detail in finding.details)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pipeline", ["fhe-head", "fhe-tfhe"])
+def test_whoever_carries_replies_decides_each_answer_either_way(pipeline: str) -> None:
+    finding = examine("malleability", of(pipeline))
+    assert (finding.verdict, finding.value) == ("broken", 1.0)
+    told = {detail.name: detail.value for detail in finding.details}
+    assert told["replies that were given another class"] == 1.0
+    assert finding.headline.startswith("8 of 8 replies")
+
+
+def inverted(victim: Victim, reply: Message) -> Message:
+    """Return a CKKS reply with every score negated."""
+    assert victim.plan is not None
+    seal = import_tenseal().sealapi
+    context = seal_context(victim.plan.parameters)
+    ciphertext = load_ciphertext(seal.Ciphertext(), context, reply, "reply")
+    seal.Evaluator(context).negate_inplace(ciphertext)
+    return seal_bytes(ciphertext)
+
+
+@pytest.mark.slow
+def test_an_adversary_who_turns_answers_around_without_choice_is_no_harmless_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A shift that wraps scores around inverts answers: that decides none, and changes all."""
+    monkeypatch.setattr(malleability, "_moved", lambda victim, reply, sign: inverted(victim, reply))
+    finding = examine("malleability", of("fhe-head"))
+    assert (finding.verdict, finding.value) == ("broken", 0.0)
 
 
 @pytest.mark.slow

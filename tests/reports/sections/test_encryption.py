@@ -195,7 +195,7 @@ def test_what_is_not_promised_is_told_with_what_was_measured(tmp_path: Path) -> 
     run = with_lattice(lattice(), outcomes=(MOVED, DECODED, unread))
     _, gaps = tables_of(encryption.SECTION.blocks(view_of(tmp_path / "run", run)))
     integrity, decoded, head = (row[1] for row in gaps)
-    assert integrity.startswith("fhe-head: 8 of 8 replies were changed to the class")
+    assert integrity.startswith("fhe-head: 8 of 8 replies were given another class")
     assert "all decoded slots of one reply gave all of the secret key" in decoded
     assert "the class scores alone gave nothing" in decoded
     assert "rounded to 8 decimals still gave the whole key" in decoded
