@@ -86,12 +86,15 @@ def verify(
     ] = None,
 ) -> None:
     """Check hashes, schemas, invariants, metrics and a policy; exit code 4 if a check fails."""
+    from he_compare.common.identity import file_digest
     from he_compare.common.run.store import RunFolder
+    from he_compare.common.run.sums import SUMS
     from he_compare.comparisons.judging.limits import load_policy
     from he_compare.comparisons.judging.verify import verification
 
     limits = load_policy(policy) if policy else None
-    found = verification(RunFolder(run), limits)
+    folder = RunFolder(run)
+    found = verification(folder, limits)
     for line in (*found.problems, *(f"note: {one}" for one in found.notes)):
         print(line)
     if found.problems:
@@ -99,6 +102,8 @@ def verify(
         print(f"{count} problem{'s' * (count > 1)}")
         raise typer.Exit(EXIT_INTEGRITY)
     print("ok: hashes, schemas, invariants and metrics hold" + (", policy kept" if limits else ""))
+    print(f"plan {folder.manifest().plan}, {SUMS} {file_digest(folder.path / SUMS)}")
+    print("Whoever rewrites files and hashes changes the second: compare it with the one you know.")
 
 
 def diff(

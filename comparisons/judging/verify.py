@@ -1,8 +1,9 @@
 """`compare verify`: checks that a run folder is what was written, down to its metrics.
 
 Hashes, then schemas, then invariants (same images and labels in all cells, valid probabilities,
-executed predictions equal to the clear model's), then scores computed again from stored
-predictions, then an acceptance policy. Each problem is one line that names the file or record.
+executed predictions equal to the clear model's, verdicts that their advantages give), then scores
+computed again from stored predictions, then an acceptance policy. Each problem is one line that
+names the file or record.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from he_compare.comparisons.judging.limits import Policy, violations
 from he_compare.comparisons.judging.mean_scores import StoredPredictions
 from he_compare.comparisons.judging.older_scores import in_the_way_of
 from he_compare.comparisons.judging.scoring import compute_scores, read_predictions
+from he_compare.comparisons.judging.verdict_checks import verdict_problems
 
 # Scores computed by other versions of the same libraries may differ by rounding.
 TOLERANCE = 1e-9
@@ -76,6 +78,7 @@ def _content_problems(folder: RunFolder, view: RunView, policy: Policy | None) -
     """Say what does not hold in files that parse: invariants, metrics, limits."""
     yield from _copies_problems(folder, view.manifest)
     yield from _record_problems(folder, view)
+    yield from verdict_problems(view.outcomes)
     predictions, broken = _predictions(folder, view)
     yield from broken
     yield from _prediction_problems(view.manifest, predictions)
