@@ -129,8 +129,9 @@ class IndCpaD(Check):
             promised=False,
             claim="IND-CPA-D; decrypted results stay with the owner",
             limits=[
-                "the solver takes all slots of two results; that it finds nothing from the scores "
-                "alone or from rounded values does not prove that nothing can be found",
+                "the solver takes all slots, of one complex or of two real results; where it finds "
+                "nothing (the scores alone, values rounded to fewer decimals than the details say), "
+                "that does not prove that nothing can be found",
                 "the check `decryptions` examines where decryptions go in this pipeline",
             ],
             spent={"decrypted results": 2},

@@ -19,6 +19,7 @@ from he_compare.common.run.spelling import (
 )
 from he_compare.common.run.timing import latency_of
 from he_compare.common.run.view import PipelineView, RunView
+from he_compare.common.scheme import OPEN_CONTROL
 from he_compare.reports.answer.price import equal_answers
 from he_compare.reports.answer.scrambling_words import spelled
 from he_compare.reports.answer.sides import Sides
@@ -259,6 +260,22 @@ def _secret(view: RunView, line: TableLine) -> Inline:
     return inline(found[0].words)
 
 
+def _without_hiding(view: RunView, sides: Sides, metric: str) -> list[str]:
+    """Say how far the control that hides nothing lies from its twin: that is no price of hiding."""
+    told = []
+    for one in sides.controls:
+        found = one.difference(metric)
+        if one.planned.resolved.get("cipher") != OPEN_CONTROL or found is None:
+            continue
+        if found.difference is not None:
+            told.append(
+                f"{short_title(view, one)} hides nothing, and lies "
+                f"{fixed(found.difference, signed=True)} from its twin: so much is how the server "
+                "trains, not the price of a cipher"
+            )
+    return told
+
+
 def _note(view: RunView, sides: Sides, left_out: int) -> str:
     metric = leading_metrics(view)[0]
     counts = [latency.total.n for one in view.pipelines if (latency := latency_of(one)) is not None]
@@ -285,6 +302,7 @@ def _note(view: RunView, sides: Sides, left_out: int) -> str:
     if sides.controls:
         names = ", ".join(short_title(view, one) for one in sides.controls)
         parts.append(f"Controls, not shown: {names}")
+        parts += _without_hiding(view, sides, metric)
     if left_out:
         plural = "s" * (left_out != 1)
         parts.append(f"{spelled(left_out).capitalize()} more set-up{plural}: see Accuracy")

@@ -105,7 +105,7 @@ def _extra(pipeline: PipelineView, twin: PipelineView) -> str:
         gap = mine.total.p50 - theirs.total.p50
         word = "more" if gap >= 0 else "less"
         pair = f"{milliseconds(mine.total.p50)} against {milliseconds(theirs.total.p50)} ms"
-        parts.append(f"{milliseconds(abs(gap))} ms {word} per image ({pair})")
+        parts.append(f"{milliseconds(abs(gap))} ms {word} per image (medians: {pair})")
     sent, base = pipeline.bytes_per_image, twin.bytes_per_image
     if sent and base and sum(base) > 0:
         parts.append(f"{significant(sum(sent) / sum(base), 2)} times the bytes")

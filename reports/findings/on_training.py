@@ -28,7 +28,8 @@ def encrypted_training(view: RunView) -> Iterator[FindingCard]:
         way = f"{rounds} refreshes by the client" if rounds else "one upload"
         optimum = ""
         if one.optimum is not None:
-            optimum = f"; loss {fixed(last.loss, 4)}, exact optimum {fixed(one.optimum, 4)}"
+            best = fixed(one.optimum, 4)
+            optimum = f"; loss {fixed(last.loss, 4)}, optimum on the same components {best}"
         yield card(
             "pass" if last.difference <= TWIN_LIMIT else "warn",
             f"{short_title(view, one.pipeline)}: weights trained on ciphertexts ({way}) and by the "
