@@ -130,7 +130,7 @@ class IndCpaD(Check):
             claim="IND-CPA-D; decrypted results stay with the owner",
             limits=[
                 "the solver takes all slots, of one complex or of two real results; where it finds "
-                "nothing (the scores alone, values rounded to fewer decimals than the details say), "
+                "nothing (the scores alone, values rounded to fewer decimals than details say) "
                 "that does not prove that nothing can be found",
                 "the check `decryptions` examines where decryptions go in this pipeline",
             ],
