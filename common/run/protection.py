@@ -101,6 +101,9 @@ def integrity_of(view: RunView, pipeline: PipelineView) -> ProtectionStanding:
         return ProtectionStanding(mark, f"broken: {BROKEN_WORDS[Aim.INTEGRITY]}", shown)
     if mark in ("not promised", "open by design"):
         return ProtectionStanding("not protected", "not protected: nothing is signed", shown)
+    if mark in ("not tested", "does not apply") and _server_has_scores(pipeline):
+        words = "open by design: the server computes the scores, and can answer anything"
+        return ProtectionStanding("open by design", words)
     return _untested(mine)
 
 
