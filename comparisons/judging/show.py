@@ -81,6 +81,12 @@ def find_record(view: RunView, wanted: str) -> RunRecord:
         ]
     if len(matches) == 1:
         return matches[0]
+    attacks = [one for one in view.outcomes if wanted and one.identity.startswith(wanted)]
+    if attacks:
+        raise UnknownNameError(
+            f"{wanted!r} is an attack on {attacks[0].target}, not a record",
+            fix=f"pass it to `compare audit explain RUN {wanted}`",
+        )
     labels = list(dict.fromkeys(one.cell.label for one in view.records))
     raise UnknownNameError(f"no single record {wanted!r} in this run", fix=nearest(wanted, labels))
 

@@ -77,7 +77,7 @@ def kept_and_lost(view: RunView) -> Iterator[FindingCard]:
                     severity,
                     f"{question}: {words} ({titles_of(view, mine)}).",
                     _outcome_ids(outcomes),
-                    _limits(outcomes),
+                    _limits(outcomes) + _fitted_anew(_command(mine, outcomes)),
                     reproduce=_command(mine, outcomes),
                 )
 
@@ -117,6 +117,13 @@ def _limits(outcomes: Sequence[AttackOutcome]) -> str:
 def _command(pipelines: Sequence[PipelineView], outcomes: Sequence[AttackOutcome]) -> str:
     ran = (one.reproduce for one in outcomes if one.verdict != "not run" and one.reproduce)
     return next(ran, shown_by(pipelines[0].cells[0]) if pipelines[0].cells else "")
+
+
+def _fitted_anew(command: str) -> str:
+    """Say that a command of an audit fits a pipeline of its own; '' for any other command."""
+    if not command.startswith("compare audit run") or "--pipeline" not in command:
+        return ""
+    return " The command fits the pipeline anew, on few images: its figures can differ from these."
 
 
 def separate_processes(view: RunView) -> Iterator[FindingCard]:

@@ -38,6 +38,7 @@ from tests.support.samplerun import (
     build,
     three_pipelines,
 )
+from tests.support.samplerun.first_pages import two_classes
 from tests.support.sealing import seal
 
 
@@ -414,3 +415,12 @@ def test_a_record_that_is_not_there_gets_the_nearest_label(tmp_path: Path) -> No
     with pytest.raises(UnknownNameError) as refused:
         find_record(view, "zzz")
     assert str(refused.value).count("fhe-head") == 1
+
+
+def test_an_attack_that_is_asked_for_as_a_record_leads_to_its_command(tmp_path: Path) -> None:
+    view = read_run(_written(two_classes(), tmp_path))
+    identity = view.outcomes[0].identity
+    with pytest.raises(UnknownNameError) as refused:
+        find_record(view, identity)
+    assert f"compare audit explain RUN {identity}" in str(refused.value)
+    assert f"an attack on {view.outcomes[0].target}" in str(refused.value)
