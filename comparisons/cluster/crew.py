@@ -94,13 +94,37 @@ class Crew:
             now = time.monotonic()
             self._silent_since = self._silent_since or now
             if self.client.status == "closed" or now - self._silent_since > LOST_SECONDS:
-                raise CellError(
-                    f"the scheduler {self.address} is gone",
-                    fix="run the same command again: finished cells are kept",
-                )
+                raise self._gone()
             return {one.address: "" for one in self.hands.values()}
         self._silent_since = None
         return {address: str(urlsplit(address).hostname or "") for address in workers}
+
+    def _gone(self) -> CellError:
+        return CellError(
+            f"the scheduler {self.address} is gone",
+            fix="run the same command again: finished cells are kept",
+        )
+
+    @contextlib.contextmanager
+    def reached(self) -> Iterator[None]:
+        """Have the crew for the ``with`` block. Raises CellError where its scheduler was lost.
+
+        A client of Dask that lost it says so in several ways, whatever it was asked.
+        """
+        from distributed.client import (
+            ClosedClientError,
+            FutureCancelledError,
+            FuturesCancelledError,
+        )
+
+        try:
+            yield
+        except ClosedClientError:
+            raise self._gone() from None
+        except (FutureCancelledError, FuturesCancelledError):
+            if self.client.status == "running":
+                raise
+            raise self._gone() from None
 
     def update(self, order: Introduced, *, admit: bool = True) -> tuple[list[Hand], list[Hand]]:
         """Look who is there: return who is new, and who was lost since the last time.

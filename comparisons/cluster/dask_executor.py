@@ -7,6 +7,7 @@ comes back for a cell that has ended is dropped.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import time
 from collections import Counter
@@ -101,6 +102,8 @@ class DaskExecutor:
         """Run cells: those that may be beside each other first, then latency."""
         if not cells:
             return
+        from distributed.client import ClosedClientError
+
         self._turn = latency_turn(log.folder)
         topic = worker_tasks.TOPIC.format(token=self.order.token)
         self.crew.client.subscribe_topic(topic, lambda event: self._told(event, log))
@@ -113,7 +116,9 @@ class DaskExecutor:
             self._abandon(log, error)
             raise
         finally:
-            self.crew.client.unsubscribe_topic(topic)
+            # The error that counts is the one of the run: without a scheduler nothing is left.
+            with contextlib.suppress(ClosedClientError):
+                self.crew.client.unsubscribe_topic(topic)
 
     def gather_workers(self) -> None:
         """Wait for workers and let each make the plan. Raises UsageError where one cannot."""
@@ -397,10 +402,13 @@ class DaskExecutor:
         return True
 
     def _abandon(self, log: CellLog, error: BaseException) -> None:
+        from distributed.client import ClosedClientError
+
         for flight in self._flights.values():
             if isinstance(error, KeyboardInterrupt):
                 log.interrupt(flight.started, flight.begin, error)
-            flight.future.cancel()
+            with contextlib.suppress(ClosedClientError):
+                flight.future.cancel()
         self._flights.clear()
 
     def _told(self, event: Any, log: CellLog) -> None:

@@ -199,6 +199,7 @@ def executor_of(
         crew = staff.crew or stack.enter_context(
             workers_here(staff.count, staff.threads.training, progress, files)
         )
+        stack.enter_context(crew.reached())
         yield DaskExecutor(
             crew,
             order,
