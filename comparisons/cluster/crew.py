@@ -153,9 +153,9 @@ class Crew:
         machine = self._machines.setdefault(host, len(self._machines) + 1)
         return Hand(address, self._count, machine, sees_files, name)
 
-    def threads(self) -> int:
-        """Return the fewest threads that a worker was started with."""
-        return min((int(one) for one in self.client.nthreads().values()), default=1)
+    def threads(self) -> tuple[int, ...]:
+        """Return the threads that each worker was started with."""
+        return tuple(int(one) for one in self.client.nthreads().values())
 
     def refuse(self, hand: Hand, problem: str) -> None:
         """Leave a worker out that cannot take part."""
