@@ -205,7 +205,8 @@ def executor_of(
             dataset=dataset,
             data_dir=data_dir,
             offline=offline,
-            require_real=require_real,
+            # Synthetic images never stand in on a worker for real ones of the driver.
+            require_real=require_real or not plan.summary.card.synthetic,
             files=files,
             run_folder=folder.path,
             cache_dir=cache_dir,
