@@ -10,6 +10,7 @@ import pytest
 
 from he_compare.common.run.store import RunFolder
 from he_compare.comparisons.cluster import who_runs
+from he_compare.comparisons.cluster.crew import Crew, Hand
 from he_compare.comparisons.cluster.who_runs import Staff, executor_of
 from he_compare.comparisons.measuring.threads import ThreadShare
 from he_compare.comparisons.progress import ProgressReporter
@@ -46,3 +47,10 @@ def test_synthetic_images_never_stand_in_for_real_ones_on_a_worker(
     ):
         pass
     assert [one["require_real"] for one in orders] == [required]
+
+
+@pytest.mark.parametrize(("host", "named"), [("node7", " on node7"), ("", "")])
+def test_a_worker_that_is_refused_is_named_with_its_machine(host: str, named: str) -> None:
+    crew = Crew(None, ProgressReporter(quiet=True), own=False)
+    crew.refuse(Hand("tls://10.0.0.2:1", 1, 1, False, host), "no data")
+    assert [*crew.refused.values()] == [f"worker tls://10.0.0.2:1{named}: no data"]
