@@ -117,7 +117,7 @@ def run_command(
             if there is not None:
                 progress.line(f"note: {NO_FORECAST}")
             place = (folder, default_cache_dir())
-            print(estimate_run(plan, *place, progress, staff.count, as_json=as_json))
+            print(estimate_run(plan, *place, progress, staff.lanes, as_json=as_json))
             return EXIT_OK
         asked_data = DataAsked(dataset, data_dir, offline, require_real)
         ended = carried_out(plan, folder, staff, asked_data, render, progress)
@@ -152,7 +152,7 @@ def carried_out(
     _announce(plan, progress)
     _begin(folder, plan, progress)
     if plan.host is None:
-        announce_estimate(plan, folder, default_cache_dir(), progress, staff.count)
+        announce_estimate(plan, folder, default_cache_dir(), progress, staff.lanes)
     measurer = _measurer(plan, folder, progress)
     make_executor = partial(
         executor_of,

@@ -162,7 +162,7 @@ class Crew:
                 continue  # gone already, or not there yet: seen at the next look
             problem, sees, name = _judged(reply, order.software)
             if problem:
-                self.refused[address] = f"worker {address}: {problem}"
+                self.refused[address] = f"{_at(address, name)}: {problem}"
                 continue
             new.append(self._hand(address, fresh[address], sees, name))
         if self.own and new:
@@ -177,14 +177,14 @@ class Crew:
         machine = self._machines.setdefault(host, len(self._machines) + 1)
         return Hand(address, self._count, machine, sees_files, name)
 
-    def threads(self) -> int:
-        """Return the fewest threads that a worker was started with."""
-        return min((int(one) for one in self.client.nthreads().values()), default=1)
+    def threads(self) -> tuple[int, ...]:
+        """Return the threads that each worker was started with."""
+        return tuple(int(one) for one in self.client.nthreads().values())
 
     def refuse(self, hand: Hand, problem: str) -> None:
         """Leave a worker out that cannot take part."""
         self.hands.pop(hand.address, None)
-        self.refused[hand.address] = f"worker {hand.address}: {problem}"
+        self.refused[hand.address] = f"{_at(hand.address, hand.host)}: {problem}"
 
     def wait_for_workers(self, seconds: float) -> None:
         """Wait until a worker is there. Raises UsageError where none comes in time."""
@@ -200,6 +200,11 @@ class Crew:
                 told = True
                 self.progress.line(f"waiting for workers of {self.address}")
             time.sleep(0.2)
+
+
+def _at(address: str, host: str) -> str:
+    """Name a worker by its address and, where it is known, its machine."""
+    return f"worker {address} on {host}" if host else f"worker {address}"
 
 
 def _judged(reply: object, wanted: Software) -> tuple[str, bool, str]:

@@ -123,7 +123,8 @@ def what_differs(plan: RunPlan, wanted: RunOrder) -> list[str]:
     if plan.summary.fingerprint != wanted.fingerprint:
         found.append(
             f"other data: fingerprint {plan.summary.fingerprint[:12]}, "
-            f"wanted {wanted.fingerprint[:12]}"
+            f"wanted {wanted.fingerprint[:12]} (put the driver's data on that machine, and set "
+            "COMPARE_DATA there)"
         )
     if plan.backbone.weights_sha256 != wanted.weights_sha256:
         found.append(

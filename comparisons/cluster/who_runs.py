@@ -25,7 +25,13 @@ from he_compare.comparisons.cluster.run_order import make_order
 from he_compare.comparisons.cluster.scheduler_access import access_to
 from he_compare.comparisons.measuring.config import RunConfig
 from he_compare.comparisons.measuring.plan import RunPlan
-from he_compare.comparisons.measuring.threads import ThreadShare, share_threads
+from he_compare.comparisons.measuring.threads import (
+    Lanes,
+    ThreadShare,
+    lanes_here,
+    lanes_of,
+    share_threads,
+)
 from he_compare.comparisons.progress import ProgressReporter
 
 MOST_WORKERS = 1024
@@ -90,13 +96,22 @@ class WhoRuns:
 class Staff:
     """Who runs the cells, settled: so many workers here, or a crew of a cluster.
 
-    ``count``: 1 and no crew for this process alone.
+    ``count``: 1 and no crew for this process alone. ``own``: the threads that each worker of a
+    crew was started with.
     """
 
     count: int
     threads: ThreadShare
     crew: Crew | None = None
     wait_seconds: float = WORKER_SECONDS
+    own: tuple[int, ...] = ()
+
+    @property
+    def lanes(self) -> Lanes:
+        """How many cells go on beside each other at full speed, for an estimate."""
+        if self.own:
+            return lanes_of(self.own, self.threads.training)
+        return lanes_here(self.count, self.threads.training, usable_cores())
 
     @property
     def alone(self) -> bool:
@@ -156,10 +171,10 @@ def staffed(
     with workers_of(who.scheduler, who.security(), progress) as crew:
         crew.wait_for_workers(who.wait_seconds)
         count, own = len(crew.addresses()), crew.threads()
-        threads = share(1, cores=own)
+        threads = share(1, cores=min(own, default=1))
         workers = "1 worker" if count == 1 else f"{count} workers"
         progress.line(f"{workers} of {who.scheduler}; threads of each: {threads.training}")
-        yield Staff(count, threads, crew, who.wait_seconds)
+        yield Staff(count, threads, crew, who.wait_seconds, own)
 
 
 @contextlib.contextmanager
@@ -190,7 +205,8 @@ def executor_of(
             dataset=dataset,
             data_dir=data_dir,
             offline=offline,
-            require_real=require_real,
+            # Synthetic images never stand in on a worker for real ones of the driver.
+            require_real=require_real or not plan.summary.card.synthetic,
             files=files,
             run_folder=folder.path,
             cache_dir=cache_dir,

@@ -13,6 +13,7 @@ from he_compare.comparisons.estimating.estimate_words import (
     estimate_text,
     in_one_line,
 )
+from he_compare.comparisons.measuring.threads import Lanes
 from he_compare.comparisons.progress import ProgressReporter
 from he_compare.comparisons.terminal import terminal_columns
 
@@ -25,7 +26,7 @@ def estimate_run(
     folder: RunFolder,
     cache_dir: Path,
     progress: ProgressReporter,
-    workers: int,
+    lanes: Lanes,
     *,
     as_json: bool = False,
 ) -> str:
@@ -33,21 +34,28 @@ def estimate_run(
 
     Raises CellError where the probe fails.
     """
-    progress.line("estimating; the first time, this machine is probed, which takes a minute or two")
-    found = forecast(plan, folder, cache_dir, workers=workers)
+    found = forecast(
+        plan,
+        folder,
+        cache_dir,
+        lanes=lanes,
+        before_probe=lambda: progress.line(
+            "estimating: this machine is probed once, which takes a minute or two"
+        ),
+    )
     if as_json:
         return json.dumps(estimate_as_json(found), indent=2, ensure_ascii=False)
     return estimate_text(found, terminal_columns())
 
 
 def announce_estimate(
-    plan: RunPlan, folder: RunFolder, cache_dir: Path, progress: ProgressReporter, workers: int
+    plan: RunPlan, folder: RunFolder, cache_dir: Path, progress: ProgressReporter, lanes: Lanes
 ) -> None:
     """Say in a line what a run will take, where an earlier probe of this machine knows.
 
     Where the machine has too little memory or disk, that is said as well; nothing is refused.
     """
-    found = forecast_by_kept_prices(plan, folder, cache_dir, workers=workers)
+    found = forecast_by_kept_prices(plan, folder, cache_dir, lanes=lanes)
     if found is None or all(one.work.kept is not None for one in found.cells):
         return
     progress.line(in_one_line(found))

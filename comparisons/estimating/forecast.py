@@ -25,13 +25,17 @@ PREDICTION_BYTES, CLASS_BYTES = 64, 16
 
 @dataclass(frozen=True)
 class CellWork:
-    """A cell as an estimate needs it. ``kept``: seconds of its finished record; None: to be run."""
+    """A cell as an estimate needs it. ``kept``: seconds of its finished record; None: to be run.
+
+    ``again``: of a further seed, of which nothing stays when the cell ends.
+    """
 
     label: str
     seed: int
     phase: Phase
     round: int
     kept: float | None = None
+    again: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,8 +53,11 @@ class RunScale:
 class CellForecast:
     """What a cell will take. ``seconds``: None where it is not known; ``reason``: why not.
 
-    ``driver_bytes``: peak memory of the driver while it runs. ``server_bytes``: of the server
-    that answers. ``trainer_bytes``: of the one that trains, before; 0 where none does.
+    ``driver_bytes``: peak memory of one process that measures all cells in their order.
+    ``worker_bytes``: of one that measures this cell and keeps nothing of others; ``stays_bytes``:
+    what stays of the cell until the run ends, in the process that measured it.
+    ``server_bytes``: peak of the server that answers. ``trainer_bytes``: of the one that trains,
+    before; 0 where none does.
     ``sent_bytes``: up and down, once-only included. ``disk_bytes``: what it leaves in the run
     folder.
     """
@@ -58,6 +65,8 @@ class CellForecast:
     work: CellWork
     seconds: float | None
     driver_bytes: int = 0
+    worker_bytes: int = 0
+    stays_bytes: int = 0
     server_bytes: int = 0
     trainer_bytes: int = 0
     sent_bytes: int = 0
@@ -74,11 +83,20 @@ class Forecaster:
         self._prices = prices
         self._done: set[tuple[str, int, str]] = set()
         self._loaded: set[str] = set()
+        self._imported: set[str] = set()
+        self._opened: set[str] = set()
         self._kept_bytes = 0
         self._working = 0
         # What training a network adds to a process: the probe's own, wherever it trained one.
         self._training = max((one.working_bytes for one in prices.pipelines.values()), default=0)
         self._libraries = 0
+        # A worker may load what all pipelines of the run import.
+        self._all_libraries = sum(one.library_bytes for one in prices.pipelines.values())
+
+    @property
+    def idle_bytes(self) -> int:
+        """Memory of a process that has loaded the libraries of the run, and measures nothing."""
+        return self._prices.driver_bytes + self._all_libraries + self._scale.held_bytes
 
     def cell(self, work: CellWork) -> CellForecast:
         """Return what the next cell will take."""
@@ -120,7 +138,8 @@ class Forecaster:
         checked = sizes.test + (sizes.val if price.executes_fhe else 0)
         each = price.batch_seconds + sum(self._prices.units[unit.name] for unit in costs.image)
         seconds += executed * each + checked * price.check_seconds
-        driver = self._driver(work.label, costs, price)
+        added = costs.fit_bytes + price.public_bytes
+        driver, stays = self._opens(work, costs, price)
         trainer = costs.server_fit_bytes or price.server_bytes + self._training
         message = price.up_bytes + price.down_bytes
         tape = scale.taped * message
@@ -128,7 +147,9 @@ class Forecaster:
         return CellForecast(
             work,
             seconds,
-            driver_bytes=driver,
+            driver_bytes=driver + added,
+            worker_bytes=self.idle_bytes + self._training + added,
+            stays_bytes=stays,
             server_bytes=price.server_bytes,
             trainer_bytes=trainer if costs.trains_at_server else 0,
             sent_bytes=sizes.test * message
@@ -144,10 +165,13 @@ class Forecaster:
     def _later(
         self, work: CellWork, seconds: float, images: int, costs: Costs, price: DeploymentPrice
     ) -> CellForecast:
+        driver, stays = self._opens(work, costs, price)
         return CellForecast(
             work,
             seconds + CELL_SECONDS,
-            driver_bytes=self._base() + self._working,
+            driver_bytes=driver,
+            worker_bytes=self.idle_bytes + self._training,
+            stays_bytes=stays,
             server_bytes=price.server_bytes,
             sent_bytes=images * (price.up_bytes + price.down_bytes),
         )
@@ -172,16 +196,25 @@ class Forecaster:
             if step.shared
         }
 
-    def _driver(self, label: str, costs: Costs, price: DeploymentPrice) -> int:
-        """Return the peak of the driver in this cell, and remember what stays."""
-        probed = self._prices.pipelines[label]
-        self._libraries += probed.library_bytes
-        self._working = max(self._working, probed.working_bytes)
-        peak = self._base() + self._working + costs.fit_bytes + price.public_bytes
-        # A session stays until the run ends: its model, what the server got, and its tape.
-        self._kept_bytes += 2 * price.public_bytes
-        self._kept_bytes += self._scale.taped * (price.up_bytes + price.down_bytes)
-        return peak
+    def _opens(self, work: CellWork, costs: Costs, price: DeploymentPrice) -> tuple[int, int]:
+        """Return the peak of one process in this cell, without its fit, and what stays of it.
+
+        The session of the first seed stays until the run ends: its model, what the server got, and
+        its tape. That of a further seed ends with its cell.
+        """
+        probed = self._prices.pipelines[work.label]
+        if work.label not in self._imported:
+            self._imported.add(work.label)
+            self._libraries += probed.library_bytes
+            self._working = max(self._working, probed.working_bytes)
+        peak = self._base() + self._working
+        if work.again or work.label in self._opened:
+            return peak, 0
+        self._opened.add(work.label)
+        stays = 2 * price.public_bytes
+        stays += self._scale.taped * (price.up_bytes + price.down_bytes)
+        self._kept_bytes += stays
+        return peak, stays
 
     def _base(self) -> int:
         held = self._scale.held_bytes + self._kept_bytes

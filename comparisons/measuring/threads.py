@@ -6,7 +6,7 @@ is settled once, when a run begins, and a resumed run has the same, whatever its
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,36 @@ class ThreadShare:
 
     training: int
     latency: int
+
+
+@dataclass(frozen=True)
+class Lanes:
+    """The processes that measure the cells of a run.
+
+    ``workers``: how many there are; 1 for the driver alone. ``at_once``: how many of them have the
+    threads of a process to themselves, so that this many cells go on at full speed. ``elsewhere``:
+    whether they are those of a scheduler, so on other machines.
+    """
+
+    workers: int = 1
+    at_once: int = 1
+    elsewhere: bool = False
+
+    @property
+    def alone(self) -> bool:
+        """Whether the driver measures the cells itself."""
+        return self.workers == 1 and not self.elsewhere
+
+
+def lanes_here(workers: int, threads: int, cores: int) -> Lanes:
+    """Return the lanes of workers on this machine: more than its cores bear do not go faster."""
+    return Lanes(workers, max(1, min(workers, cores // max(1, threads))))
+
+
+def lanes_of(own: Sequence[int], threads: int) -> Lanes:
+    """Return the lanes of a scheduler. ``own``: the threads that each worker was started with."""
+    shares = sum(min(1.0, one / max(1, threads)) for one in own)
+    return Lanes(max(1, len(own)), max(1, int(shares)), elsewhere=True)
 
 
 def share_threads(

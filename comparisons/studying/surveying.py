@@ -91,7 +91,7 @@ def _survey(
     with staffed(who, one.config, known, ProgressReporter(quiet=True)) as staff:
         planned = plan_set(asked, one, place, staff, progress)
         estimate = forecast if probe else forecast_by_kept_prices
-        taken = estimate(planned.plan, folder, default_cache_dir(), workers=staff.count)
+        taken = estimate(planned.plan, folder, default_cache_dir(), lanes=staff.lanes)
         return SurveyedSet(
             _row(one, planned.plan, taken),
             row_changes(one.name, folder, planned.plan),

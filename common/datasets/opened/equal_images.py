@@ -29,6 +29,11 @@ from he_compare.common.types import Float32Array, Split, UInt8Array
 
 SAMPLED = 8
 MAX_LOOKS = 150_000
+# Under the rule "drop" a copy is not there to be chosen, so that no choice can come before this.
+WHY_ALL = (
+    "all images of the data set are compared with each other to find copies in several splits; "
+    "limits choose among them afterwards"
+)
 
 
 @runtime_checkable
@@ -147,7 +152,7 @@ def _decoded(
     """Decode every image once, into the store where one is wished for."""
     all_of = {split: np.arange(len(dataset.index(split).ids), dtype=np.int64) for split in Split}
     if wish is not None:
-        decoded = decoded_images(dataset, all_of, wish, looks=looks, progress=progress)
+        decoded = decoded_images(dataset, all_of, wish, looks=looks, progress=progress, why=WHY_ALL)
         natives = {split: decoded.natives(split, held) for split, held in all_of.items()}
         found = {split: decoded.looks(split, held) for split, held in all_of.items() if looks}
         return _Told(natives, found, decoded)

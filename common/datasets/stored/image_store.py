@@ -42,12 +42,15 @@ from he_compare.common.datasets.stored.picture_writer import (
 from he_compare.common.datasets.stored.reader_code import reader_version
 from he_compare.common.errors import DataError, IntegrityError
 from he_compare.common.identity import digest_of
+from he_compare.common.run.spelling import size as with_unit
 from he_compare.common.types import Float32Array, IntArray, Split
 
 STORE_FOLDER = "images"
 SUFFIX = ".pictures"
 IMAGES_TRIED = 4
 HASHED_AT_A_TIME = 512
+# A store of fewer bytes is made without a word.
+SAID_BYTES = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,10 @@ class DecodedImages:
 
 @dataclass(frozen=True)
 class Decoding:
-    """Which images of a dataset are to be decoded, at which size. ``listing``: their digest."""
+    """Which images of a dataset are to be decoded, at which size, and why all of these are.
+
+    ``listing``: their digest. ``why``: a sentence, '' for images that a run has chosen.
+    """
 
     dataset: OpenDataset
     portions: list[Portion]
@@ -120,6 +126,14 @@ class Decoding:
     size: int
     looks: bool
     progress: Progress | None
+    why: str = ""
+
+    def announce(self, needed: int) -> None:
+        """Say before a long decoding how many images it is of, and how large the file will be."""
+        if needed < SAID_BYTES:
+            return
+        reason = f": {self.why}" if self.why else ""
+        say(f"decoding {self._count:,} images into the cache, about {with_unit(needed)}{reason}")
 
     @property
     def _count(self) -> int:
@@ -147,10 +161,12 @@ def decoded_images(
     *,
     looks: bool,
     progress: Progress | None = None,
+    why: str = "",
 ) -> DecodedImages:
     """Return the chosen images decoded, from a file that fits or after decoding them once.
 
-    Raises DataError with both figures where the disk has too little room.
+    ``why``: said before a long decoding, where it is of more images than will be used. Raises
+    DataError with both figures where the disk has too little room.
     """
     start = time.perf_counter()
     portions = [one for split in Split for one in portions_of(split, chosen[split])]
@@ -161,7 +177,7 @@ def decoded_images(
             held[int(position)] = sum(map(len, rows.values()))
     listing = _listing(dataset, portions, wish.size, looks)
     path = wish.folder / f"{listing[:32]}{SUFFIX}"
-    decoding = Decoding(dataset, portions, listing, wish.size, looks, progress)
+    decoding = Decoding(dataset, portions, listing, wish.size, looks, progress, why)
     try:
         found, reused = _in_the_cache(path, decoding)
     except (OSError, NoRoomError) as error:
@@ -179,6 +195,7 @@ def _in_the_cache(path: Path, decoding: Decoding) -> tuple[PictureFile, bool]:
             return found, True
         needed = decoding.bytes_needed()
         require_room(path.parent, needed)
+        decoding.announce(needed)
         with new_file(path, needed) as stream:
             decoding.write(stream)
         return PictureFile(path), False

@@ -202,6 +202,16 @@ class StoredPictures:
         return self._file.has_name
 
     @property
+    def file_bytes(self) -> int:
+        """Bytes of that file, with all images that lie in it."""
+        return self._file.header.bytes
+
+    @property
+    def facts_bytes(self) -> int:
+        """Bytes of that file that are read when it is opened, and stay in memory."""
+        return self._file.header.bytes - self._file.header.facts_at
+
+    @property
     def rows(self) -> IntArray:
         """The row of each image in the file."""
         return self._positions

@@ -148,6 +148,22 @@ def test_memory_of_the_driver_grows_by_what_sessions_keep() -> None:
     assert second.driver_bytes - first.driver_bytes == 10 + 2 * 20_000_000 + 10 * 1100
 
 
+def test_a_further_seed_leaves_nothing_and_loads_no_library_again() -> None:
+    both = forecaster(taped=10, a=NETWORK, b=NETWORK)
+    first = both.cell(accuracy("a"))
+    assert first.stays_bytes == 2 * 20_000_000 + 10 * 1100
+    seeds = [both.cell(replace(accuracy("b", seed), again=True)) for seed in (1, 2, 3)]
+    assert {one.driver_bytes for one in seeds} == {first.driver_bytes + 10 + first.stays_bytes}
+    assert {one.stays_bytes for one in seeds} == {0}
+
+
+def test_a_worker_holds_a_cell_at_a_time_however_many_came_before() -> None:
+    both = forecaster(taped=10, a=NETWORK, b=NETWORK)
+    found = [both.cell(accuracy(label)) for label in ("a", "b")]
+    # The process, all libraries, the most that the probe worked with, and what is handed over.
+    assert {one.worker_bytes for one in found} == {1000 + 110 + 50 + 20_000_000}
+
+
 def test_memory_of_fitting_counts_in_its_own_cell_only() -> None:
     both = forecaster(a=replace(HEAD, fit_bytes=5_000_000_000), b=NETWORK)
     first, second = both.cell(accuracy("a")), both.cell(accuracy("b"))

@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from he_compare.common.contracts import OpenDataset
+from he_compare.common.datasets.opened.equal_images import find_equal
 from he_compare.common.datasets.opened.fingerprint import fingerprint, fingerprint_of
 from he_compare.common.datasets.opened.looks import bits_of, frequencies_of
 from he_compare.common.datasets.stored import image_store, nameless, picture_writer
@@ -402,3 +403,22 @@ def test_a_file_that_is_deleted_or_shortened_while_it_is_used(opened: Opened, ca
     os.truncate(_file(cache), PIXELS_AT)
     with pytest.raises(IntegrityError, match="shorter"):
         other[0]
+
+
+def test_a_long_decoding_says_before_it_how_many_images_how_large_and_why(
+    opened: Opened,
+    cache: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(image_store, "SAID_BYTES", 1)
+    count = sum(len(positions) for positions in _all(opened()).values())
+    with caplog.at_level(logging.WARNING):
+        find_equal(opened(), wish=StoreWish(cache, SIZE))
+    size = next((cache / "images").glob("*.pictures")).stat().st_size
+    assert f"decoding {count:,} images into the cache, about {size / 1e3:.1f} kB" in caplog.text
+    assert "compared with each other to find copies" in caplog.text
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        find_equal(opened(), wish=StoreWish(cache, SIZE))
+    assert "decoding" not in caplog.text
