@@ -32,7 +32,7 @@ def test_synthetic_images_never_stand_in_for_real_ones_on_a_worker(
     monkeypatch.setattr(who_runs, "make_order", lambda _plan, **told: orders.append(told))
     monkeypatch.setattr(who_runs, "DaskExecutor", lambda *_, **__: None)
     plan: Any = SimpleNamespace(summary=SimpleNamespace(card=SimpleNamespace(synthetic=synthetic)))
-    crew: Any = SimpleNamespace()
+    crew = Crew(None, ProgressReporter(quiet=True), own=False)
     with executor_of(
         Staff(1, ThreadShare(1, 1), crew),
         plan,
