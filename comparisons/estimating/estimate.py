@@ -122,7 +122,8 @@ def forecast(plan: RunPlan, folder: RunFolder, cache_dir: Path, *, workers: int 
     if prices is None:
         prices = measure_prices(plan, sizes, costs_of(plan, sizes))
         name = name_of_prices(plan, sizes)
-        KeptResults(cache_dir / PROBES).keep(name, Kept(prices.model_dump_json(indent=1).encode()))
+        kept = Kept(prices.model_dump_json(indent=1).encode())
+        KeptResults(cache_dir / PROBES, private=True).keep(name, kept)
     return _priced(plan, folder, sizes, prices, workers)
 
 
