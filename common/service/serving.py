@@ -8,11 +8,14 @@ a time limit, as headers and bodies have (``impatient``).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import gc
+import signal
 import socket
 import ssl
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import uvicorn
@@ -137,6 +140,17 @@ class _EndingServer(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, on_stop: Callable[[], None] | None) -> None:
         super().__init__(config)
         self._on_stop = on_stop
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Listen to signals; one that was ignored at the start (nohup) stays ignored."""
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        ignored = [one for one in numbers if signal.getsignal(one) is signal.SIG_IGN]
+        with super().capture_signals():
+            if threading.current_thread() is threading.main_thread():
+                for one in ignored:
+                    signal.signal(one, signal.SIG_IGN)
+            yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         if self.config.ssl is not None:
