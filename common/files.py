@@ -35,6 +35,24 @@ _NAMES_ONLY = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)
 _DESCRIPTORS = Path("/proc/self/fd")
 
 
+# What others may not read: files, and the folders that they are in.
+PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
+
+
+def close_to_others(folder: Path) -> None:
+    """Make a folder that only its owner can look into; one that is there is closed to others.
+
+    Folders above it that are missing are made like it. Raises OSError.
+    """
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    for one in reversed(missing):
+        one.mkdir(exist_ok=True, mode=PRIVATE_FOLDER)
+    if stat.S_IMODE(folder.stat().st_mode) != PRIVATE_FOLDER:
+        # Another owner's folder stays as it is: the files in it are closed by themselves.
+        with contextlib.suppress(PermissionError):
+            folder.chmod(PRIVATE_FOLDER)
+
+
 class Draft:
     """A file under way in a folder: locked, and without a name where the system can do that."""
 

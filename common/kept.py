@@ -22,11 +22,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from he_compare.common.errors import IntegrityError
-from he_compare.common.files import sweep, write_atomic
+from he_compare.common.files import PRIVATE_FILE, close_to_others, sweep, write_atomic
 
 STORAGE_LOG = logging.getLogger("he_compare.storage")
 KEPT_MAGIC = b"HECKEPT\x01"
 KEPT_SUFFIX = ".kept"
+# The folder of the cache in which the features of images are kept.
+FEATURES_FOLDER = "features"
 DIGEST_BYTES, LENGTH_BYTES = 32, 4
 _PAYLOAD_FACTS_AT = len(KEPT_MAGIC) + DIGEST_BYTES
 
@@ -72,11 +74,11 @@ def unsealed(name: str, file: bytes) -> Kept:
 
 
 class KeptResults:
-    """Results in one folder, by name. ``mode``: of their files."""
+    """Results in one folder, by name. ``private``: others may not look into it."""
 
-    def __init__(self, folder: Path, *, mode: int = 0o644) -> None:
+    def __init__(self, folder: Path, *, private: bool = False) -> None:
         self.folder = folder
-        self._mode = mode
+        self._private = private
 
     def place(self, name: str) -> Path:
         """Return the file of a result."""
@@ -107,7 +109,10 @@ class KeptResults:
             _SWEPT.add(self.folder)
             sweep(self.folder)
         try:
-            write_atomic(self.place(name), sealed(name, kept), mode=self._mode)
+            if self._private:
+                close_to_others(self.folder)
+            mode = PRIVATE_FILE if self._private else 0o644
+            write_atomic(self.place(name), sealed(name, kept), mode=mode)
         except OSError as error:
             if self.folder not in _NOT_WRITABLE:
                 _NOT_WRITABLE.add(self.folder)

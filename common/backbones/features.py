@@ -28,7 +28,7 @@ from he_compare.common.backbones.device import (
 from he_compare.common.contracts import RunContext
 from he_compare.common.errors import IntegrityError
 from he_compare.common.identity import key_of, source_digest
-from he_compare.common.kept import Kept, KeptResults
+from he_compare.common.kept import FEATURES_FOLDER, Kept, KeptResults
 from he_compare.common.run.stored_arrays import npz_bytes, parse_arrays
 from he_compare.common.seeds import seed_for
 from he_compare.common.sources import sources_of
@@ -128,7 +128,8 @@ def cached_features(
         source=source_digest(*sources_of(__name__)),
         torch=torch.__version__,
     )
-    cache, name = KeptResults(Path(context.cache_dir) / FEATURES), f"{FEATURES}-{key}"
+    cache = KeptResults(Path(context.cache_dir) / FEATURES_FOLDER, private=True)
+    name = f"{FEATURES}-{key}"
     kept = cache.find(name)
     stored = None if kept is None else _parsed(kept, len(batch), extractor.width)
     if kept is not None and stored is not None:

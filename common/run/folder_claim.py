@@ -19,7 +19,7 @@ import psutil
 
 from he_compare.common.errors import UsageError
 from he_compare.common.exclusive import HeldElsewhereError, LockFile, LockUnusableError
-from he_compare.common.files import EARLIER, TEMPORARY, sweep
+from he_compare.common.files import EARLIER, PRIVATE_FOLDER, TEMPORARY, sweep
 from he_compare.common.temporary_folders import sweep_folders
 
 LOCK = ".lock"
@@ -44,8 +44,8 @@ def claimed_folder(folder: Path) -> Iterator[None]:
     """Have a folder for this process alone; what killed ones left in it is removed first.
 
     A claim inside another one of this process is the same. A folder that is made for this and stays
-    empty is removed. Raises UsageError while another process has it, or where it is no folder that
-    can be written.
+    empty is removed; it is for its owner alone, and one that is there keeps its mode. Raises
+    UsageError while another process has it, or where it is no folder that can be written.
     """
     place = folder.absolute()
     if place in _CLAIMED:
@@ -136,7 +136,7 @@ def _locked(folder: Path) -> LockFile:
     for _ in range(ATTEMPTS):
         lock = LockFile(folder / LOCK)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
             lock.take(note, unless=lambda before: _living(before) is not None)
         except FileNotFoundError:  # it was empty, and whoever had made it removed it
             continue

@@ -37,6 +37,9 @@ class ImpatientProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a header."""
         super().connection_made(transport)
+        held = transport.get_extra_info("socket")
+        if self._doorway is not None and held is not None:
+            self._doorway.serve(held.fileno(), transport.abort)
         self._watch()
 
     def data_received(self, data: bytes) -> None:

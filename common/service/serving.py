@@ -8,10 +8,14 @@ a time limit, as headers and bodies have (``impatient``).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
+import gc
+import signal
 import socket
 import ssl
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import uvicorn
@@ -23,8 +27,12 @@ from he_compare.common.service.impatient import MOST_HEADER_BYTES, ImpatientProt
 HANDSHAKE_SECONDS = 10.0
 KEEP_ALIVE_SECONDS = 3600
 LAST_ANSWERS_SECONDS = 2
-# A service may be asked by its driver while strangers hold connections.
+SHUTDOWN_SECONDS = 2.0
+# A service may be asked by its driver while strangers hold connections. Those that wait have no
+# memory of this process.
 WAITING = 128
+# Python looks for garbage when so many connections were shown out.
+TIDIED_AT = 64
 
 
 class GuardedListener(socket.socket):
@@ -33,12 +41,27 @@ class GuardedListener(socket.socket):
     def __init__(self, family: socket.AddressFamily, doorway: Doorway) -> None:
         super().__init__(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self.doorway = doorway
+        self._tidied = 0
 
     def accept(self) -> tuple[socket.socket, Any]:
-        """Accept a connection, which is a stranger's at first."""
+        """Accept a connection, which is a stranger's at first.
+
+        Raises BlockingIOError where there is none, or where too many that were shown out still
+        have memory: a connection gets its buffers and its TLS object after this.
+        """
+        if not self.doorway.is_clear:
+            raise BlockingIOError("connections that were shown out are still being closed")
         connection, address = super().accept()
         self.doorway.enter(connection, str(address[0]))
+        self._tidy_up()
         return connection, address
+
+    def _tidy_up(self) -> None:
+        """Give back what connections that were shown out had: objects of TLS refer to each other
+        in circles, which Python would keep for as long as thousands of connections."""
+        if self.doorway.shown_out - self._tidied >= TIDIED_AT:
+            self._tidied = self.doorway.shown_out
+            gc.collect()
 
 
 def listen(host: str, port: int, *, doorway: Doorway | None = None) -> GuardedListener:
@@ -73,6 +96,8 @@ def serve(
     on_stop: Callable[[], None] | None = None,
 ) -> None:
     """Serve until a signal ends it (uvicorn's handling of signals); see ``server_of``."""
+    gc.collect()
+    gc.freeze()  # what is there now stays: looking for garbage of connections passes over it
     server_of(application, listener, context=context, on_stop=on_stop).run(sockets=[listener])
 
 
@@ -99,6 +124,7 @@ def server_of(
         access_log=False,
         proxy_headers=False,
         server_header=False,
+        backlog=WAITING,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=LAST_ANSWERS_SECONDS,
         h11_max_incomplete_event_size=MOST_HEADER_BYTES,
@@ -115,11 +141,24 @@ class _EndingServer(uvicorn.Server):
         super().__init__(config)
         self._on_stop = on_stop
 
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Listen to signals; one that was ignored at the start (nohup) stays ignored."""
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        ignored = [one for one in numbers if signal.getsignal(one) is signal.SIG_IGN]
+        with super().capture_signals():
+            if threading.current_thread() is threading.main_thread():
+                for one in ignored:
+                    signal.signal(one, signal.SIG_IGN)
+            yield
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         if self.config.ssl is not None:
             loop: Any = asyncio.get_running_loop()
             loop.create_server = functools.partial(
-                loop.create_server, ssl_handshake_timeout=HANDSHAKE_SECONDS
+                loop.create_server,
+                ssl_handshake_timeout=HANDSHAKE_SECONDS,
+                ssl_shutdown_timeout=SHUTDOWN_SECONDS,
             )
         await super().startup(sockets=sockets)
 

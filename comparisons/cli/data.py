@@ -25,7 +25,9 @@ from he_compare.comparisons.cli.options import (
 )
 
 data_app = typer.Typer(
-    help="Inspect datasets, and delete decoded images.", no_args_is_help=True, rich_markup_mode=None
+    help="Inspect datasets, and delete decoded images and their features.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 
@@ -103,20 +105,31 @@ def forget(
     yes: Annotated[bool, typer.Option("--yes", help="Delete them.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """List the decoded images that runs keep in the cache, in the clear; with --yes delete them.
+    """List decoded images and features of images in the cache; with --yes delete them.
 
-    The next run decodes its images again. Nothing is deleted while a run is decoding.
+    They are those of all data sets. The next run makes them again. Nothing is deleted while a run
+    is decoding.
     """
-    from he_compare.common.datasets.stored.forgetting import forget_images, kept_files
+    from he_compare.common.datasets.stored.forgetting import (
+        forget_features,
+        forget_images,
+        kept_features,
+        kept_files,
+    )
     from he_compare.comparisons.user_folders import default_cache_dir
 
     cache = default_cache_dir()
     found = forget_images(cache) if yes else kept_files(cache)
+    features = forget_features(cache) if yes else kept_features(cache)
     if as_json:
-        print_json({"deleted": yes, "files": [one.as_json() for one in found]})
+        told = {"files": [one.as_json() for one in found], "features": features.as_json()}
+        print_json({"deleted": yes} | told)
         return
-    size = sum(one.bytes for one in found) / 2**20
-    end = "" if yes or not found else "; --yes deletes them"
+    count = len(found) + features.files
+    size = (sum(one.bytes for one in found) + features.bytes) / 2**20
+    end = "" if yes or not count else "; --yes deletes them"
     for one in found:
         print(one.sentence())
-    print(f"{len(found)} files, {size:,.1f} MiB {'deleted' if yes else 'kept'}{end}")
+    if features.files:
+        print(features.sentence())
+    print(f"{count} files, {size:,.1f} MiB {'deleted' if yes else 'kept'}{end}")

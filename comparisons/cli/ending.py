@@ -18,6 +18,7 @@ from he_compare.common.errors import (
     UnknownNameError,
     UsageError,
 )
+from he_compare.common.files import close_to_others
 from he_compare.common.stopping import StopSignal
 from he_compare.comparisons.cli.signals import say_line, stop_in, stopped
 
@@ -86,7 +87,7 @@ def _kept_trace(error: BaseException) -> Path:
     from he_compare.comparisons.user_folders import default_cache_dir
 
     folder = default_cache_dir() / TRACES
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    close_to_others(folder)
     for old in sorted(folder.glob("*.txt"))[: -MOST_TRACES + 1]:
         old.unlink(missing_ok=True)
     now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S")

@@ -146,7 +146,8 @@ def forecast(
         before_probe()
         prices = measure_prices(plan, sizes, costs_of(plan, sizes))
         name = name_of_prices(plan, sizes)
-        KeptResults(cache_dir / PROBES).keep(name, Kept(prices.model_dump_json(indent=1).encode()))
+        kept = Kept(prices.model_dump_json(indent=1).encode())
+        KeptResults(cache_dir / PROBES, private=True).keep(name, kept)
     return _priced(plan, folder, sizes, prices, lanes)
 
 

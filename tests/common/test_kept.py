@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -84,3 +85,19 @@ def test_a_folder_that_cannot_be_made_is_said_once(
         assert not KeptResults(tmp_path / "file" / "cache").keep(name, Kept(b"x"))
         assert KeptResults(tmp_path / "file" / "cache").find(name) is None
     assert sum("nothing is kept" in line for line in caplog.messages) == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+def test_private_results_are_closed_to_other_users(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        new = KeptResults(tmp_path / "cache" / "features", private=True)
+        new.keep("a", Kept(b"x"))
+        old = KeptResults(tmp_path / "old", private=True)
+        old.folder.mkdir(mode=0o755)
+        old.keep("a", Kept(b"x"))
+    finally:
+        os.umask(before)
+    folders = (new.folder, new.folder.parent, old.folder)
+    assert {stat.S_IMODE(one.stat().st_mode) for one in folders} == {0o700}
+    assert stat.S_IMODE(new.place("a").stat().st_mode) == 0o600

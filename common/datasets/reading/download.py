@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from he_compare.common.datasets.reading.source_policy import current_policy, say
+from he_compare.common.files import PRIVATE_FILE, close_to_others
 from he_compare.common.temporary_folders import swept_folder
 
 PART = 1 << 20
@@ -37,13 +38,14 @@ def fetch(address: str, md5: str, target: Path) -> Path:
         raise DownloadError(f"{address} is not an https address")
     say(f"downloading {target.name} from {address.partition('?')[0]}")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        close_to_others(target.parent)
         _remove_stale(target.parent)
         with swept_folder("download", target.parent) as folder:
             partial = folder / target.name
             found = _receive(address, partial, policy.download_seconds)
             if found != md5:
                 raise DownloadError(f"its MD5 is {found}, not {md5}; it was deleted and not used")
+            partial.chmod(PRIVATE_FILE)
             return partial.replace(target)
     except (OSError, HTTPException) as error:
         raise DownloadError(_reason(error)) from None

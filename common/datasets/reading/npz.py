@@ -22,7 +22,7 @@ from he_compare.common.datasets.reading.search import data_cache
 from he_compare.common.datasets.reading.source_policy import say
 from he_compare.common.datasets.stored.nameless import nameless_files
 from he_compare.common.errors import DataError
-from he_compare.common.files import Draft, sweep, write_atomic
+from he_compare.common.files import PRIVATE_FILE, Draft, close_to_others, sweep, write_atomic
 from he_compare.common.npz_header import claimed_array
 
 IN_MEMORY_BYTES = 1024**3
@@ -96,7 +96,7 @@ def _unpack(archive: zipfile.ZipFile, path: Path, key: str, size: int) -> npt.ND
     if (kept := _kept(target)) is not None:
         return kept
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        close_to_others(folder)
         sweep(folder)
         if size > shutil.disk_usage(folder).free:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -117,7 +117,7 @@ def _unpack(archive: zipfile.ZipFile, path: Path, key: str, size: int) -> npt.ND
 
 
 def _unpacked_into(target: Path, archive: zipfile.ZipFile, key: str, size: int) -> npt.NDArray[Any]:
-    draft = Draft(target.parent, 0o600)
+    draft = Draft(target.parent, PRIVATE_FILE)
     try:
         with os.fdopen(draft.handle, "r+b", closefd=False) as stream:
             _copy(archive, key, stream, size)
@@ -128,7 +128,7 @@ def _unpacked_into(target: Path, archive: zipfile.ZipFile, key: str, size: int) 
         draft.become(target)
     finally:
         draft.close()
-    write_atomic(_digest_file(target), f"{digest}\n".encode())
+    write_atomic(_digest_file(target), f"{digest}\n".encode(), mode=PRIVATE_FILE)
     return mapped
 
 

@@ -1,4 +1,4 @@
-"""Which decoded images the cache keeps, and their deletion when nobody makes any."""
+"""Which decoded images and features of images the cache keeps, and their deletion."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from he_compare.common.datasets.stored.picture_file import header_of
 from he_compare.common.datasets.stored.picture_writer import UNFINISHED
 from he_compare.common.errors import DataError, IntegrityError
 from he_compare.common.exclusive import HeldElsewhereError, locked_now
+from he_compare.common.kept import FEATURES_FOLDER
 
 LOCK_SUFFIX = ".lock"
 
@@ -40,6 +41,52 @@ class KeptFile:
         if not self.images:
             what = "unfinished" if self.path.suffix == UNFINISHED else "unreadable"
         return f"{self.path.name}  {what}, {self.bytes / 2**20:,.1f} MiB, made {self.made}"
+
+
+@dataclass(frozen=True)
+class KeptFeatures:
+    """The features of images in the cache, of all data sets: a file does not say of which it is."""
+
+    folder: Path
+    files: int
+    bytes: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return {"files": self.files, "bytes": self.bytes}
+
+    def sentence(self) -> str:
+        """Say in a line what they are."""
+        size = f"{self.bytes / 2**20:,.1f} MiB"
+        return f"features of images: {self.files} files in {self.folder}, {size}"
+
+
+def kept_features(cache_dir: Path) -> KeptFeatures:
+    """Return what there is of features of images."""
+    folder = cache_dir / FEATURES_FOLDER
+    sizes = [path.stat().st_size for path in _feature_files(folder)]
+    return KeptFeatures(folder, len(sizes), sum(sizes))
+
+
+def forget_features(cache_dir: Path) -> KeptFeatures:
+    """Delete all features of images and return what was deleted.
+
+    A run makes them again. Raises DataError where a file cannot be deleted.
+    """
+    found = kept_features(cache_dir)
+    try:
+        for path in _feature_files(found.folder):
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"features in {found.folder} cannot be deleted: {error.strerror}",
+            fix="see that the folder is yours",
+        ) from None
+    return found
+
+
+def _feature_files(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
 
 
 def kept_files(cache_dir: Path) -> list[KeptFile]:

@@ -34,13 +34,13 @@ from he_compare.common.datasets.stored.picture_writer import (
     PictureWriter,
     bytes_needed,
     clear_leftovers,
-    close_to_others,
     new_file,
     require_room,
     sole_builder,
 )
 from he_compare.common.datasets.stored.reader_code import reader_version
 from he_compare.common.errors import DataError, IntegrityError
+from he_compare.common.files import close_to_others
 from he_compare.common.identity import digest_of
 from he_compare.common.run.spelling import size as with_unit
 from he_compare.common.types import Float32Array, IntArray, Split

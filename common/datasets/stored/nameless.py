@@ -11,7 +11,8 @@ from pathlib import Path
 
 import psutil
 
-from he_compare.common.datasets.stored.picture_writer import MARGIN_BYTES, OWNERS_FILE
+from he_compare.common.datasets.stored.picture_writer import MARGIN_BYTES
+from he_compare.common.files import PRIVATE_FILE
 
 # Of the memory that is free, what decoded images may take.
 MEMORY_SHARE = 0.5
@@ -34,7 +35,7 @@ def nameless_files(needed: int) -> Iterator[tuple[str, int]]:
 def _on_disk(place: Path) -> int:
     if hasattr(os, "O_TMPFILE"):
         with contextlib.suppress(OSError):
-            return os.open(place, os.O_TMPFILE | os.O_RDWR, OWNERS_FILE)
+            return os.open(place, os.O_TMPFILE | os.O_RDWR, PRIVATE_FILE)
     handle, name = tempfile.mkstemp(dir=place)
     Path(name).unlink()
     return handle

@@ -10,7 +10,6 @@ import errno
 import hashlib
 import os
 import shutil
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,7 +26,7 @@ from he_compare.common.datasets.stored.picture_file import (
 )
 from he_compare.common.errors import DataError
 from he_compare.common.exclusive import HeldElsewhereError, locked_now, one_at_a_time
-from he_compare.common.files import Draft, sweep
+from he_compare.common.files import PRIVATE_FILE, Draft, sweep
 from he_compare.common.types import Float32Array, UInt8Array, picture_digest
 
 # What stays free on the disk beside a store.
@@ -35,7 +34,6 @@ MARGIN_BYTES = 256 << 20
 COPIED_AT_A_TIME = 64
 UNFINISHED = ".part"
 # Decoded images are the patients' pictures in the clear: nobody else may open them.
-OWNERS_FILE, OWNERS_FOLDER = 0o600, 0o700
 
 
 class NoRoomError(DataError):
@@ -128,7 +126,7 @@ def new_file(path: Path, needed: int) -> Iterator[IO[bytes]]:
 
     Raises NoRoomError where the disk becomes full, OSError where nothing can be written.
     """
-    draft = Draft(path.parent, OWNERS_FILE)
+    draft = Draft(path.parent, PRIVATE_FILE)
     try:
         with os.fdopen(draft.handle, "r+b", closefd=False) as stream:
             yield stream
@@ -162,15 +160,6 @@ def clear_leftovers(folder: Path) -> None:
 def lock_file(path: Path) -> Path:
     """Return the file that is locked while ``path`` is made."""
     return path.with_name(f"{path.name}.lock")
-
-
-def close_to_others(folder: Path) -> None:
-    """Make a folder that only its owner can look into; one that is there is closed to others."""
-    folder.mkdir(parents=True, exist_ok=True, mode=OWNERS_FOLDER)
-    if stat.S_IMODE(folder.stat().st_mode) != OWNERS_FOLDER:
-        # Another owner's folder stays as it is: the files in it are closed by themselves.
-        with suppress(PermissionError):
-            folder.chmod(OWNERS_FOLDER)
 
 
 def _remove_leftovers(path: Path) -> None:

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -109,3 +110,19 @@ def test_a_lock_that_is_no_file_is_named(tmp_path: Path) -> None:
     (tmp_path / LOCK).mkdir()
     with pytest.raises(UsageError, match="it is a folder, and no lock"), claimed_folder(tmp_path):
         pass
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+def test_a_new_folder_is_for_its_owner_alone_and_one_that_is_there_keeps_its_mode(
+    tmp_path: Path,
+) -> None:
+    there, new = tmp_path / "there", tmp_path / "runs" / "new"
+    there.mkdir()
+    there.chmod(0o750)
+    before = os.umask(0o022)
+    try:
+        with claimed_folder(there), claimed_folder(new):
+            modes = [stat.S_IMODE(one.stat().st_mode) for one in (there, new, new.parent)]
+    finally:
+        os.umask(before)
+    assert modes == [0o750, 0o700, 0o755]

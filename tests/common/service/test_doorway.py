@@ -14,6 +14,7 @@ import pytest
 from he_compare.common.service import doorway as doorways
 from he_compare.common.service.application import ServiceApplication
 from he_compare.common.service.doorway import Doorway
+from he_compare.common.service.serving import listen
 from he_compare.common.service.sessions import FrontLimits, SessionTable
 from he_compare.common.service.tls_contexts import OwnCertificate, driver_context, host_context
 from tests.support.fake_child import FakeChild
@@ -109,6 +110,50 @@ def test_a_closed_connection_takes_no_place(guests: Guests) -> None:
     for _ in range(3):
         guests.come("192.0.2.1")
     assert guests.gone() == [0, 1, 2, 3]
+
+
+def test_nobody_is_let_in_until_those_shown_out_are_closed(guests: Guests) -> None:
+    for _ in range(4 + doorways.MOST_LEAVING - 1):
+        guests.come("192.0.2.1")
+    assert guests.door.is_clear
+    last = guests.come("192.0.2.1")
+    assert not guests.door.is_clear
+    guests.ours[last - 4].close()  # the last one that was shown out
+    assert guests.door.is_clear
+
+
+def test_one_that_is_never_closed_keeps_the_door_shut_for_a_moment_only(
+    guests: Guests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doorways, "LEAVING_SECONDS", 0.05)
+    for _ in range(4 + doorways.MOST_LEAVING):
+        guests.come("192.0.2.1")
+    time.sleep(0.06)
+    assert guests.door.is_clear
+
+
+def test_a_served_connection_is_ended_at_once_when_it_is_shown_out(guests: Guests) -> None:
+    ended: list[int] = []
+    first = guests.come("192.0.2.1")
+    guests.door.serve(guests.ours[first].fileno(), lambda: ended.append(first))
+    for _ in range(4):
+        guests.come("192.0.2.1")
+    assert ended == [first]
+
+
+def test_a_listener_lets_connections_wait_in_the_system_while_the_door_is_shut() -> None:
+    door = Doorway(most_strangers=1)
+    with contextlib.closing(listen("127.0.0.1", 0, doorway=door)) as listener:
+        held = []
+        for _ in range(1 + doorways.MOST_LEAVING):
+            held += [socket.create_connection(listener.getsockname()), listener.accept()[0]]
+        held.append(socket.create_connection(listener.getsockname()))
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+        held[1].close()
+        held.append(listener.accept()[0])
+        for one in held:
+            one.close()
 
 
 # Over a server

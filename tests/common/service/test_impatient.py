@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import socket
 import time
@@ -15,6 +16,7 @@ from he_compare.common.service import impatient
 from he_compare.common.service.application import ServiceApplication
 from he_compare.common.service.closed_connections import survive_closed_connections
 from he_compare.common.service.doorway import Doorway
+from he_compare.common.service.serving import listen, server_of
 from he_compare.common.service.sessions import FrontLimits, SessionTable
 from tests.support.fake_child import FakeChild
 from tests.support.served_front import served_front
@@ -115,3 +117,16 @@ def test_a_write_to_a_closed_connection_raises_whatever_a_library_set() -> None:
             ours.sendall(b"x")
     finally:
         signal.signal(signal.SIGPIPE, before)
+
+
+def test_a_signal_that_was_ignored_at_the_start_stays_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with (
+            contextlib.closing(listen("127.0.0.1", 0)) as listener,
+            server_of(None, listener).capture_signals(),
+        ):
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+            assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGINT, before)

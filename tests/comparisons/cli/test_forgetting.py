@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from he_compare.common.datasets.folder import DATASET
 from he_compare.common.datasets.stored.image_store import StoreWish, decoded_images
+from he_compare.common.kept import FEATURES_FOLDER, Kept, KeptResults
 from he_compare.common.types import Split
 from he_compare.comparisons import user_folders
 from he_compare.comparisons.cli.app import app
@@ -33,4 +34,20 @@ def test_decoded_images_are_listed_and_deleted_only_when_told_to(
     told = json.loads(CliRunner().invoke(app, ["data", "forget", "--yes", "--json"]).output)
     assert told["deleted"] and told["files"][0]["path"] == file.name
     assert not file.exists()
-    assert "0 files" in CliRunner().invoke(app, ["data", "forget"]).output
+    assert "0 files, 0.0 MiB kept" in CliRunner().invoke(app, ["data", "forget"]).output
+
+
+def test_features_of_images_are_counted_and_deleted_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(user_folders, "default_cache_dir", lambda: tmp_path)
+    cache = KeptResults(tmp_path / FEATURES_FOLDER, private=True)
+    for name in ("features-a", "features-b"):
+        cache.keep(name, Kept(bytes(1024)))
+    listed = CliRunner().invoke(app, ["data", "forget"]).output
+    assert f"features of images: 2 files in {cache.folder}, 0.0 MiB" in listed
+    assert "2 files, 0.0 MiB kept; --yes deletes them" in listed
+    assert len(cache.names()) == 2
+    told = json.loads(CliRunner().invoke(app, ["data", "forget", "--yes", "--json"]).output)
+    assert told["features"]["files"] == 2
+    assert not cache.names()

@@ -278,6 +278,19 @@ def test_strangers_who_say_nothing_cost_nothing(host: RunningHost) -> None:
         one.close()
 
 
+def test_a_burst_of_silent_strangers_takes_little_memory(host: RunningHost) -> None:
+    kept = psutil.Process(host.process.pid)
+    before = kept.memory_info().rss
+    idle = [socket.create_connection(("127.0.0.1", host.port), timeout=20) for _ in range(600)]
+    time.sleep(0.5)
+    grown = (kept.memory_info().rss - before) / 2**20
+    assert grown < 80, f"{grown:.0f} MB for connections that never said a word"
+    assert len(kept.net_connections("tcp")) < 100
+    for one in idle:
+        one.close()
+    driver(host).close()
+
+
 # The whole command
 
 
