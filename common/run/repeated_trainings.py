@@ -8,6 +8,8 @@ from he_compare.common.run.records import MetricValue, PairedDifference
 from he_compare.common.run.spelling import fixed
 from he_compare.common.run.view import PipelineView, RunView
 
+SAME_EVERYWHERE = "the same in every training"
+
 
 @dataclass(frozen=True)
 class TrainingSpread:
@@ -31,7 +33,12 @@ class TrainingSpread:
         return f"all {low}" if low == high else f"{low} to {high}"
 
     def words(self, *, signed: bool = False) -> str:
-        """Say how many trainings there are, and the lowest and the highest value."""
+        """Say how many trainings there are, and the lowest and the highest value.
+
+        Values that are all the very same show that the seed changed nothing, not that it could.
+        """
+        if self.width == 0:
+            return SAME_EVERYWHERE
         return f"{len(self.values)} trainings: {self.ends(signed=signed)}"
 
 

@@ -10,6 +10,16 @@ loss that is of no weight. With a 95% interval from low to high and a margin m i
 - *a loss, above the margin or not* where high < 0 else;
 - *not settled* otherwise: the interval holds both no loss and one above the margin.
 
+Where no answer differs, the bootstrap's interval is [0, 0] however few images there are. For
+accuracy the exact limits for nothing seen stand in its place (``equal_answers``). For AUC there are
+no such limits: that scores rank alike on these images says nothing of others by itself. So there
+the answer of accuracy is followed: where all answers are equal, no loss of AUC is excluded unless
+one of accuracy is.
+
+Against a twin that is not shown to be above chance nothing holds: who has learnt nothing has
+nothing to lose. Its interval in that metric must begin above 1/classes for (balanced) accuracy, and
+above 0.5 for AUC. A loss that is shown is told all the same.
+
 A claim on all data sets holds where it holds on each of them (an intersection-union test: it needs
 no correction for their number; Berger, Technometrics 24:295-300, 1982). What is claimed of some
 data sets only has no such guard, and is said of those by name.
@@ -31,8 +41,9 @@ from he_compare.common.run.protection import (
     is_control_pipeline,
     secrecy_of,
 )
-from he_compare.common.run.records import PairedDifference
+from he_compare.common.run.records import Interval, PairedDifference
 from he_compare.common.run.view import PipelineView, RunView
+from he_compare.common.study.equal_answers import equal_answers, exact_limits, is_degenerate
 from he_compare.common.study.study_view import StudyView
 
 ACCURACY, AUC = "accuracy", "auc"
@@ -47,6 +58,7 @@ class DifferenceState(StrEnum):
     LOSS = "a loss above the margin"
     SOME_LOSS = "a loss, above the margin or not"
     OPEN = "not settled"
+    UNLEARNT = "the twin is not shown to be above chance"
     MISSING = "no result"
 
 
@@ -101,6 +113,52 @@ def difference_state(found: PairedDifference | None, margin: float) -> Differenc
     return DifferenceState.SOME_LOSS if high < 0 else DifferenceState.OPEN
 
 
+def limits_of(view: RunView, pipeline: PipelineView, kind: str) -> Interval | None:
+    """Return the limits of a difference to the twin: the stored interval, or the exact limits.
+
+    None where there is no interval, and for an AUC that is equal on these images: no limits of that
+    are known.
+    """
+    found = twin_difference(view, pipeline, kind)
+    if found is None or not is_degenerate(found):
+        return found.interval if found is not None else None
+    return None if kind == AUC else exact_limits(view, found.metric)
+
+
+def twin_state(
+    view: RunView, pipeline: PipelineView, kind: str, margins: Mapping[str, float]
+) -> DifferenceState:
+    """Say what the difference of a pipeline to its twin shows in one kind, by all rules above."""
+    found = twin_difference(view, pipeline, kind)
+    if is_degenerate(found) and found is not None and kind == ACCURACY:
+        found = found.model_copy(update={"interval": limits_of(view, pipeline, kind)})
+    state = difference_state(found, margins[kind])
+    if state in (*SHOWN_LOSS, DifferenceState.MISSING):
+        return state
+    if twin_at_chance(view, pipeline, kind):
+        return DifferenceState.UNLEARNT
+    follows = is_degenerate(found) or equal_answers(pipeline)
+    if kind == AUC and state in NO_HARM and follows:
+        of_answers = twin_state(view, pipeline, ACCURACY, margins)
+        return state if of_answers in NO_HARM else DifferenceState.OPEN
+    return state
+
+
+def chance_of(view: RunView, kind: str) -> float:
+    """Return what guessing reaches in a leading metric: 1/classes, or 0.5 of AUC."""
+    return 0.5 if kind == AUC else 1 / max(1, len(view.manifest.dataset.card.classes))
+
+
+def twin_at_chance(view: RunView, pipeline: PipelineView, kind: str) -> bool:
+    """Say whether a twin was scored and its interval in a leading metric holds chance."""
+    twin = view.twin_of(pipeline)
+    leading, ranking = leading_metrics(view)
+    metric = twin.metric(ranking if kind == AUC else leading) if twin is not None else None
+    if metric is None or metric.interval is None:
+        return False
+    return metric.interval.low <= chance_of(view, kind)
+
+
 def attack_state(standing: ProtectionStanding) -> AttackState:
     """Say what attacks showed, from the one answer on secrecy that the whole house gives."""
     if standing.mark in _OF_MARKS:
@@ -118,19 +176,28 @@ class AcrossSets:
     """One protection over the data sets that ask for it and have a run, in the order of the study.
 
     ``differences``: by name of the data set, by kind. ``attacks``: by name of the data set. A data
-    set without a run is not among them: nothing is claimed of it.
+    set without a run is not among them: nothing is claimed of it. ``without``: the names of those
+    that ask for it and have no run.
     """
 
     label: str
     differences: Mapping[str, Mapping[str, DifferenceState]]
     attacks: Mapping[str, AttackState]
+    without: tuple[str, ...] = ()
 
     def states(self, kind: str) -> dict[str, DifferenceState]:
         """Return what is known of a kind by name of the data set."""
         return {name: found[kind] for name, found in self.differences.items()}
 
     def holds(self, kind: str) -> bool:
-        """Say whether no loss above the margin is left open on any data set that asks for it."""
+        """Say whether no loss above the margin is left open on any data set that asks for it.
+
+        A data set without a result leaves it open.
+        """
+        return not self.without and self.holds_where_run(kind)
+
+    def holds_where_run(self, kind: str) -> bool:
+        """Say whether it holds on every data set that has a result."""
         states = self.states(kind).values()
         return bool(states) and all(one in NO_HARM for one in states)
 
@@ -148,17 +215,17 @@ def across_sets(study: StudyView, label: str) -> AcrossSets:
         if label not in one.row.pipelines:
             continue
         pipeline = one.pipeline(label)
-        found = {
-            kind: twin_difference(view, pipeline, kind) if pipeline else None
-            for kind in DIFFERENCE_KINDS
-        }
         differences[one.row.name] = {
-            kind: difference_state(found[kind], margins[kind]) for kind in DIFFERENCE_KINDS
+            kind: twin_state(view, pipeline, kind, margins) if pipeline else DifferenceState.MISSING
+            for kind in DIFFERENCE_KINDS
         }
         attacks[one.row.name] = (
             attack_state(secrecy_of(view, pipeline)) if pipeline else AttackState.NOT_TESTED
         )
-    return AcrossSets(label, differences, attacks)
+    without = tuple(
+        one.row.name for one in study.sets if one.view is None and label in one.row.pipelines
+    )
+    return AcrossSets(label, differences, attacks, without)
 
 
 def is_protection(study: StudyView, label: str) -> bool:

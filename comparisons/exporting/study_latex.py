@@ -14,6 +14,8 @@ from he_compare.common.run.records import Interval
 from he_compare.common.run.spelling import MINUS, fixed
 from he_compare.common.run.store import SCORES, RunFolder
 from he_compare.common.run.timing import latency_of
+from he_compare.common.study.equal_answers import equal_words, is_degenerate
+from he_compare.common.study.study_names import kind_name, margin_changes, sampled_words
 from he_compare.common.study.study_rules import (
     ACCURACY,
     AUC,
@@ -21,13 +23,13 @@ from he_compare.common.study.study_rules import (
     across_sets,
     attack_state,
     is_protection,
+    limits_of,
     twin_difference,
 )
 from he_compare.common.study.study_view import StudiedSet, StudyView
 from he_compare.comparisons.exporting.latex import NO_NUMBER, PARAGRAPH, latex_float
 from he_compare.comparisons.exporting.latex_text import latex_escaped
 
-KIND_WORDS = {ACCURACY: "accuracy", AUC: "AUC"}
 MOST_TABLE_SETS = 4
 
 
@@ -87,11 +89,13 @@ def _differences(
     rows = [
         (latex_escaped(label), *(_difference(one, label, kind) for one in part)) for label in labels
     ]
-    seeds = len(study.record.seeds)
-    over = f"patients and {seeds} trainings" if seeds > 1 else "patients"
+    over = latex_escaped(sampled_words(study))
+    changed = " The margin was changed after the study had begun."
     caption = (
-        f"Difference in {KIND_WORDS[kind]} to the same model without the protection, with 95\\,\\% "
-        f"intervals over {over}{_balanced(part, kind)}."
+        f"Difference in {kind_name(study, kind)} to the same model without the protection, with "
+        f"95\\,\\% intervals over {over}{_balanced(part, kind)}. "
+        "Exact limits where all answers are equal."
+        f"{changed if margin_changes(study.record.accepted) else ''}"
     )
     heads = ["Protection", *(latex_escaped(one.title) for one in part)]
     columns = f"{PARAGRAPH}{{0.26\\linewidth}}" + "c" * len(part)
@@ -119,7 +123,11 @@ def _difference(one: StudiedSet, label: str, kind: str) -> str:
     found = twin_difference(one.view, pipeline, kind)
     if found is None or found.difference is None:
         return NO_NUMBER
-    return f"{_number(found.difference)}{_limits(found.interval)}"
+    told = f"{_number(found.difference)}{_limits(limits_of(one.view, pipeline, kind))}"
+    if kind == AUC and is_degenerate(found):
+        return f"{told} (equal on these images)"
+    equal = equal_words(one.view, pipeline) if kind == ACCURACY and is_degenerate(found) else ""
+    return f"{told} ({latex_escaped(equal)})" if equal else told
 
 
 def _number(value: float) -> str:

@@ -218,6 +218,8 @@ class _Reader:
         self._known_keys(shared, SETTINGS, ("settings",))
         settings = {key: value for key, value in own.items() if key not in OF_A_SET}
         given = shared | settings | {"pipelines": self._pipelines(own, place)}
+        if self._values.get("seeds") == []:
+            self._refuse(("seeds",), "seeds = [] names no training", "write seeds = [0]")
         if "seeds" in self._values:
             given["seeds"] = self._values["seeds"]
         return AskedSet(name, title, dataset, self._config(given, place))

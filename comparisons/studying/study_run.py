@@ -113,7 +113,7 @@ def _changes(asked: AskedStudy, study: StudyFolder, surveyed: list[SurveyedSet])
             lines.append(f"{name}: new data set, {len(one.row.cells)} cells")
         elif one.changes is not None and known[name].plan != one.row.plan:
             lines += one.changes.lines()
-        elif known[name].title != one.row.title:
+        if name in known and known[name].title != one.row.title:
             lines.append(f"{name}: its title is {one.row.title!r}, it was {known[name].title!r}")
     gone = known.keys() - {one.name for one in asked.sets}
     lines += [

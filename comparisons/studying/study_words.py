@@ -10,7 +10,7 @@ from he_compare.common.run.leading import leading_metrics
 from he_compare.common.run.spelling import bracket, fixed, size
 from he_compare.common.study.study_folder import StudyFolder
 from he_compare.common.study.study_progress import RowProgress, StudyProgress, study_progress
-from he_compare.common.study.study_rules import ACCURACY, twin_difference
+from he_compare.common.study.study_rules import ACCURACY, limits_of, twin_difference
 from he_compare.common.study.study_view import StudiedSet, read_study
 from he_compare.comparisons.estimating.estimate_words import rounded_time
 from he_compare.comparisons.terminal import NO_VALUE, TextTable, fold_text, laid_out, unbroken
@@ -180,7 +180,11 @@ def study_table(study: StudyFolder, columns: int | None) -> list[str]:
         "accuracy (balanced where classes are uneven) minus that of the same model without the "
         "protection, 95% intervals; in brackets: the accuracy of what has no such twin"
     )
-    return [*laid_out(TextTable(headings, rows), columns), "", *fold_text(note, columns)]
+    lines = [*laid_out(TextTable(headings, rows), columns), "", *fold_text(note, columns)]
+    for one in view.sets:
+        if one.view is None:
+            lines += fold_text(f"no result of {one.row.name}: {one.why}", columns)
+    return lines
 
 
 def _cell(one: StudiedSet, label: str) -> str:
@@ -191,7 +195,7 @@ def _cell(one: StudiedSet, label: str) -> str:
         return NO_VALUE
     found = twin_difference(one.view, pipeline, ACCURACY)
     if found is not None and found.difference is not None:
-        limits = bracket(found.interval, signed=True)
+        limits = bracket(limits_of(one.view, pipeline, ACCURACY), signed=True)
         return unbroken(f"{fixed(found.difference, signed=True)} {limits}".strip())
     value = pipeline.value(leading_metrics(one.view)[0])
     if value is not None:

@@ -13,6 +13,7 @@ from he_compare.common.study.study_rules import (
     AUC,
     SHOWN_LOSS,
     difference_state,
+    limits_of,
     twin_difference,
 )
 from he_compare.common.study.study_view import StudiedSet, StudyView
@@ -62,8 +63,12 @@ def draw_study_differences(
 
 
 def _difference(one: StudiedSet, label: str, kind: str) -> PairedDifference | None:
+    """Return a difference with the limits that are told of it; None where there is none."""
     pipeline = one.pipeline(label)
-    return twin_difference(one.view, pipeline, kind) if one.view and pipeline else None
+    found = twin_difference(one.view, pipeline, kind) if one.view and pipeline else None
+    if found is None or one.view is None or pipeline is None:
+        return None
+    return found.model_copy(update={"interval": limits_of(one.view, pipeline, kind)})
 
 
 def _reach(one: PairedDifference) -> float:

@@ -96,8 +96,7 @@ def _remarks(dataset: DatasetSummary) -> list[str]:
 
 def _overlap(dataset: DatasetSummary) -> list[str]:
     """Say what the splits share: patients as far as they are known, copies, near copies."""
-    single = [name for name, split in dataset.splits.items() if split.groups == split.n]
-    if len(single) == len(dataset.splits):
+    if not dataset.patients_known:
         words = ["Every image counts as a patient of its own: intervals cannot heed patients."]
     else:
         words = ["Intervals and the bootstrap heed patient groups: all images of one go together."]

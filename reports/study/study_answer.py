@@ -6,13 +6,21 @@ Every sentence is made by a rule from intervals and outcomes; the rules are thos
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from he_compare.common.run.protection import secrecy_of
+from he_compare.common.run.outcomes import outcomes_of
+from he_compare.common.run.protection import (
+    ProtectionMark,
+    ProtectionStanding,
+    integrity_of,
+    leaked_decryptions_of,
+    secrecy_of,
+    worst_standing,
+)
 from he_compare.common.run.spelling import bracket, fixed
+from he_compare.common.run.view import PipelineView, RunView
+from he_compare.common.study.study_names import kind_name, leading_word
 from he_compare.common.study.study_rules import (
-    ACCURACY,
-    AUC,
     DIFFERENCE_KINDS,
     SHOWN_LOSS,
     AcrossSets,
@@ -32,10 +40,15 @@ from he_compare.reports.study.study_titles import (
     titles_of_sets,
 )
 
-KIND_NAMES = {ACCURACY: "accuracy", AUC: "AUC"}
 UNPROVEN = "That is no proof: no hardness assumption stands behind it."
 RESTS_ON = "rests on "
 TAKEN = (AttackState.BROKEN, AttackState.PARTLY)
+# What a question beyond secrecy came to where whoever asks it can win.
+OPEN_TO_CHANGE: tuple[ProtectionMark, ...] = (
+    *("broken", "partly", "not protected", "not promised", "open by design"),
+)
+GIVES_KEYS: tuple[ProtectionMark, ...] = ("broken", "partly", "not promised")
+Question = Callable[[RunView, PipelineView], ProtectionStanding]
 
 
 def answer_paragraphs(study: StudyView) -> list[Block]:
@@ -47,7 +60,10 @@ def answer_paragraphs(study: StudyView) -> list[Block]:
     parts = [
         _secrecy(study, scrambled, "Scrambling", UNPROVEN),
         _secrecy(study, encrypted, "Encryption", _ground(study, encrypted)),
+        _beyond_secrecy(study, list(found.values())),
+        _what_ran(study, list(found.values())),
         _costs(study, list(found.values())),
+        _unlearnt(study, list(found.values())),
         _unsettled(study, list(found.values())),
         _not_there(study),
     ]
@@ -114,19 +130,83 @@ def _ground(study: StudyView, found: Sequence[AcrossSets]) -> str:
     return f"That is no proof: its secrecy {RESTS_ON}{told}." if words else ""
 
 
+def standing_over(study: StudyView, label: str, question: Question) -> ProtectionStanding | None:
+    """Return the worst answer to a question over the data sets; None where none was measured."""
+    standings = [question(view, pipeline) for _, view, pipeline in study.places(label)]
+    return worst_standing(standings) if standings else None
+
+
+def _beyond_secrecy(study: StudyView, found: Sequence[AcrossSets]) -> list[Content]:
+    """Say whose replies can be changed, and whose decoded replies give the key."""
+    parts: list[Content] = []
+    for question, marks, head in (
+        (integrity_of, OPEN_TO_CHANGE, "Replies are not authenticated."),
+        (leaked_decryptions_of, GIVES_KEYS, "A decoded reply gives the key."),
+    ):
+        by_words: dict[str, list[str]] = {}
+        for one in found:
+            standing = standing_over(study, one.label, question)
+            if standing is not None and standing.mark in marks:
+                by_words.setdefault(standing.words, []).append(one.label)
+        if by_words:
+            told = "; ".join(f"{few_named(labels)}: {what}" for what, labels in by_words.items())
+            parts += [" " if parts else "", Bold(head), f" {told}."]
+    return parts
+
+
+def _what_ran(study: StudyView, found: Sequence[AcrossSets]) -> list[Content]:
+    """Name the budget of the attacks, and how many were not run or came to no answer."""
+    outcomes = [
+        outcome
+        for one in found
+        for _, view, pipeline in study.places(one.label)
+        for outcome in outcomes_of(view, pipeline)
+    ]
+    if not outcomes:
+        return []
+    budgets = budgets_of(study)
+    under = f" under the {' and the '.join(budgets)} budget" if budgets else ""
+    missing = sum(one.verdict == "not run" for one in outcomes)
+    unsure = sum(one.verdict == "unreliable" for one in outcomes)
+    told = f"Attacks ran{under}: {len(outcomes) - missing} results"
+    told += f", {missing} not run" if missing else ""
+    told += f", {unsure} test{'s' * (unsure > 1)} inconclusive" if unsure else ""
+    rest = " What was not run or is inconclusive is no pass." if missing or unsure else ""
+    return [f"{told}.{rest}"]
+
+
+def budgets_of(study: StudyView) -> list[str]:
+    """Return the names of the budgets under which attacks of the runs ran, as records tell them."""
+    names = {
+        str(outcome.budget["name"])
+        for _, view in study.read
+        for outcome in view.outcomes
+        if outcome.budget.get("name")
+    }
+    return sorted(names)
+
+
 def _costs(study: StudyView, found: Sequence[AcrossSets]) -> list[Content]:
     """Say which protections cost no accuracy anywhere, and which do where."""
     if not found:
         return []
     margins = study.record.margins
     limits = " and ".join(
-        f"{fixed(margins[kind], 2)} of {KIND_NAMES[kind]}" for kind in DIFFERENCE_KINDS
+        f"{fixed(margins[kind], 2)} of {kind_name(study, kind)}" for kind in DIFFERENCE_KINDS
     )
-    free = [one for one in found if all(one.holds(kind) for kind in DIFFERENCE_KINDS)]
+    kept = [one for one in found if all(one.holds_where_run(kind) for kind in DIFFERENCE_KINDS)]
+    free, partly = (
+        [one for one in kept if bool(one.without) is lacks_some] for lacks_some in (False, True)
+    )
     parts: list[Content] = []
     if free:
         parts.append(Bold(f"No loss above {limits}: {_where_labels(study, free)}."))
-    else:
+    if partly:
+        parts.append(
+            f"{' ' if parts else ''}No loss above {limits} where there is a result: "
+            f"{_where_labels(study, partly)}. Other data sets gave none."
+        )
+    if not kept:
         words = f"No protection is shown to lose less than {limits} on {_sets(study)}."
         parts.append(Bold(words))
     lost = [one for one in found if _lost(one)]
@@ -166,13 +246,37 @@ def _worst(study: StudyView, one: AcrossSets, where: Sequence[str]) -> str:
             found = twin_difference(place.view, pipeline, kind)
             shown = one.differences[place.row.name][kind] in SHOWN_LOSS
             if shown and found is not None and found.difference is not None:
-                losses.append((found.difference, found.interval, kind, place.title))
+                word = leading_word(place.view, kind)
+                losses.append((found.difference, found.interval, word, place.title))
     if not losses:
         return ""
-    value, interval, kind, title = min(losses, key=lambda loss: loss[0])
+    value, interval, word, title = min(losses, key=lambda loss: loss[0])
     limits = bracket(interval, signed=True)
     on = f", {title}" if len(where) > 1 else ""
-    return f" ({KIND_NAMES[kind]} {fixed(value, signed=True)} {limits}{on})"
+    return f" ({word} {fixed(value, signed=True)} {limits}{on})"
+
+
+def _unlearnt(study: StudyView, found: Sequence[AcrossSets]) -> list[Content]:
+    """Name the data sets on which a twin is not shown to be above chance: nothing holds there."""
+    told = []
+    for one in found:
+        where = {
+            name
+            for kind in DIFFERENCE_KINDS
+            for name, state in one.states(kind).items()
+            if state is DifferenceState.UNLEARNT
+        }
+        if where:
+            names = [each.row.name for each in study.sets if each.row.name in where]
+            told.append(f"{one.label} on {titles_of_sets(study, names)}")
+    if not told:
+        return []
+    words = (
+        f" {'; '.join(told[:4])}{' and more (see the table)' if len(told) > 4 else ''}: the "
+        "unprotected twin is not shown to be above chance there, so that nothing is shown to be "
+        "kept."
+    )
+    return [Bold("A twin is not shown to have learnt anything."), words]
 
 
 def _unsettled(study: StudyView, found: Sequence[AcrossSets]) -> list[Content]:

@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from he_compare.common.run.leading import leading_metrics
+from he_compare.common.run.spelling import bracket, fixed
+from he_compare.common.run.view import PipelineView
+from he_compare.common.study.study_names import leading_word, margin_changes, short_run
+from he_compare.common.study.study_rules import DIFFERENCE_KINDS, chance_of, twin_at_chance
 from he_compare.common.study.study_view import StudiedSet, StudyView
 from he_compare.reports.cards import card, gravest_first, numbered
 from he_compare.reports.document.nodes import (
@@ -24,6 +29,8 @@ WORDS = (
     "unknown: not measured."
 )
 STUDY_FILE = inline("study.json")
+# A caveat of cards that is told of every data set whose patients are not known.
+PATIENTS_SAID = "Patients are not known"
 
 
 def deviation_blocks(study: StudyView) -> list[Block]:
@@ -62,14 +69,75 @@ def _of_the_study(study: StudyView) -> Iterator[FindingCard]:
             _links(unfinished),
             "Cells or attacks failed, or are still to run: the same command goes on.",
         )
+    yield from _unlearnt(study)
+    yield from _of_the_data(study)
     yield from _changes(study)
     yield from _unlike(study)
+
+
+def _unlearnt(study: StudyView) -> Iterator[FindingCard]:
+    """Tell of twins that are not shown to be above chance, and of short runs."""
+    for one, view in study.read:
+        for kind in DIFFERENCE_KINDS:
+            twins: dict[str, PipelineView] = {}
+            for pipeline in view.pipelines:
+                twin = view.twin_of(pipeline)
+                if twin is not None and twin_at_chance(view, pipeline, kind):
+                    twins[twin.label] = twin
+            for label, twin in twins.items():
+                metric = twin.metric(leading_metrics(view)[DIFFERENCE_KINDS.index(kind)])
+                assert metric is not None and metric.value is not None
+                yield card(
+                    "fail",
+                    f"{one.title}: the twin {label} is not shown to be above chance: "
+                    f"{leading_word(view, kind)} {fixed(metric.value)} {bracket(metric.interval)}, "
+                    f"chance {fixed(chance_of(view, kind))}.",
+                    _links([one]),
+                    "Nothing is shown to be kept where the same model without the protection "
+                    "learnt nothing that can be seen on these images.",
+                )
+    short: dict[str, list[StudiedSet]] = {}
+    for one, view in study.read:
+        if words := short_run(view):
+            short.setdefault(words, []).append(one)
+    for words, sets in short.items():
+        yield card(
+            "warn",
+            f"{_where(study, sets)}: {words}.",
+            _links(sets),
+            "It shows what a study is. Take no conclusion on accuracy from it.",
+        )
+
+
+def _of_the_data(study: StudyView) -> Iterator[FindingCard]:
+    """Tell where patients are not known, and what else the data sets say of themselves."""
+    unknown = [one for one, view in study.read if not view.manifest.dataset.patients_known]
+    if unknown:
+        yield card(
+            "warn",
+            f"{_where(study, unknown)}: patients are not known: every image counts as a patient of "
+            "its own.",
+            _links(unknown),
+            "Splits may share patients, and intervals may be too narrow.",
+        )
+    told: dict[str, list[StudiedSet]] = {}
+    for one, view in study.read:
+        for caveat in view.manifest.dataset.card.caveats:
+            if not caveat.startswith(PATIENTS_SAID):
+                told.setdefault(caveat, []).append(one)
+    for caveat, sets in told.items():
+        yield card(
+            "warn",
+            f"{_where(study, sets)}: {caveat}",
+            _links(sets),
+            "The card of the data set says so.",
+        )
 
 
 def _changes(study: StudyView) -> Iterator[FindingCard]:
     """Tell what was changed after the study had begun: margins above all."""
     if study.record.accepted:
-        margins = any(": margin " in one for one in study.record.accepted)
+        margins = bool(margin_changes(study.record.accepted))
         yield card(
             "warn",
             f"The study file was changed after the study had begun: "

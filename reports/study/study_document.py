@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from he_compare.common.run.spelling import fixed, moment
+from he_compare.common.run.spelling import MISSING, fixed, moment
+from he_compare.common.run.view import RunView
 from he_compare.common.study.study_folder import RUNS, StudyFolder
+from he_compare.common.study.study_names import kind_name, short_run
 from he_compare.common.study.study_rules import ACCURACY, AUC, DIFFERENCE_KINDS
 from he_compare.common.study.study_view import StudyView, read_study
 from he_compare.reports.banners import banners
@@ -33,7 +35,7 @@ from he_compare.reports.figures.block import drawn
 from he_compare.reports.figures.study_differences import draw_study_differences
 from he_compare.reports.render import check_formats
 from he_compare.reports.study.published_table import published_table
-from he_compare.reports.study.study_answer import KIND_NAMES, answer_paragraphs
+from he_compare.reports.study.study_answer import answer_paragraphs
 from he_compare.reports.study.study_deviations import deviation_blocks
 from he_compare.reports.study.study_tables import (
     attack_tables,
@@ -50,8 +52,13 @@ RULE = (
     "weight. Of its 95% interval, “equal within the margin” means that all of it lies inside, “no "
     "loss above the margin” that it begins above minus the margin, “a loss above the margin” that "
     "it ends below that, “a loss, above the margin or not” that it ends below 0, and “not settled” "
-    "that it holds both 0 and minus the margin. What holds on all data sets holds on each of them, "
-    "which needs no correction for their number."
+    "that it holds both 0 and minus the margin. Where no answer of n differs, the bootstrap’s "
+    "interval is [0, 0] however few they are; for accuracy ±(1 − 0.025^(1/n)) stands in its place, "
+    "the exact limit on what n images can have missed, for balanced accuracy its like over classes "
+    "(30 images: ±0.116). An AUC that is equal on these images has no such limit: its loss is "
+    "excluded only where one of accuracy is. Nothing holds against a twin that is not shown to be "
+    "above chance: 1 by the number of classes for accuracy, balanced or not, and 0.5 for AUC. What "
+    "holds on all data sets holds on each of them, which needs no correction for their number."
 )
 STATES = (
     "Four answers are told apart, because only the third is evidence. “Not applicable”: what the "
@@ -117,11 +124,11 @@ def _figures(study: StudyView) -> list[Figure]:
             figures += drawn(
                 lambda kind=kind, part=part: draw_study_differences(study, labels, kind, part),  # type: ignore[misc]
                 f"study-{kind}-{number}",
-                f"What each protection changed in {KIND_NAMES[kind]} against the same model "
+                f"What each protection changed in {kind_name(study, kind)} against the same model "
                 f"without it{suffix}. Dots: means; lines: 95% intervals; strokes: trainings; "
                 f"shade: the margin of {fixed(study.record.margins[kind], 2)}. Filled: a loss is "
                 "shown.",
-                f"Differences in {KIND_NAMES[kind]} of {len(labels)} protections on "
+                f"Differences in {kind_name(study, kind)} of {len(labels)} protections on "
                 f"{', '.join(one.title for one in part)}; the numbers are in the tables.",
             )
     return figures
@@ -130,7 +137,7 @@ def _figures(study: StudyView) -> list[Figure]:
 def _runs(study: StudyView) -> tuple[Block, ...]:
     record = study.record
     margins = ", ".join(
-        f"{fixed(record.margins[kind], 3)} of {KIND_NAMES[kind]}" for kind in DIFFERENCE_KINDS
+        f"{fixed(record.margins[kind], 3)} of {kind_name(study, kind)}" for kind in DIFFERENCE_KINDS
     )
     facts = KeyValues(
         (
@@ -138,6 +145,7 @@ def _runs(study: StudyView) -> tuple[Block, ...]:
             ("Seeds", inline(", ".join(map(str, record.seeds)))),
             ("Margins", inline(margins)),
             ("Begun", inline(moment(record.created_at))),
+            *_settings(study),
         )
     )
     columns = (
@@ -159,6 +167,45 @@ def _runs(study: StudyView) -> tuple[Block, ...]:
     return (facts, table, words, CodeBlock(commands)) if commands else (facts, table)
 
 
+def _settings(study: StudyView) -> list[tuple[str, Inline]]:
+    """Return what the runs had in common, and where they differ, by data set."""
+    asked: tuple[tuple[str, Callable[[RunView], str]], ...] = (
+        ("Profile", lambda view: short_run(view) or f"{view.manifest.profile} run"),
+        ("Image size", lambda view: f"{view.manifest.dataset.image_size} px"),
+        ("Epochs", lambda view: f"at most {view.manifest.settings.get('epochs', MISSING)}"),
+        ("Network", lambda view: view.manifest.backbone.name),
+        ("Budget of attacks", lambda view: str(view.manifest.settings.get("audit", MISSING))),
+        ("Patients", _patients),
+        ("Machine", _machines),
+    )
+    found = []
+    for name, told in asked:
+        by_words: dict[str, list[str]] = {}
+        for one, view in study.read:
+            by_words.setdefault(told(view), []).append(one.title)
+        words = [
+            what if len(by_words) == 1 else f"{what} ({', '.join(titles)})"
+            for what, titles in by_words.items()
+        ]
+        if words:
+            found.append((name, inline("; ".join(words))))
+    return found
+
+
+def _patients(view: RunView) -> str:
+    known = view.manifest.dataset.patients_known
+    return "known" if known else "not known: every image counts as a patient of its own"
+
+
+def _machines(view: RunView) -> str:
+    """Return the machines of a run with their threads."""
+    told = [
+        f"{one.cpu}, {one.logical_cores} cores, threads {view.threads_on(one)}"
+        for one in view.environments
+    ]
+    return " and ".join(dict.fromkeys(told)) or "not recorded"
+
+
 def _run_cells(study: StudyView, number: int) -> tuple[Inline, ...]:
     one = study.sets[number]
     if one.view is None:
@@ -177,11 +224,13 @@ def _run_cells(study: StudyView, number: int) -> tuple[Inline, ...]:
 
 def _subtitle(study: StudyView) -> Inline:
     record = study.record
-    images = sum(view.n_test for _, view in study.read)
+    images = ", ".join(f"{one.title} {view.n_test:,}" for one, view in study.read) or "none"
+    short = sorted({words for _, view in study.read if (words := short_run(view))})
+    kind = "".join(f"{words}; " for words in short)
     seeds = len(record.seeds)
     trainings = f"{seeds} trainings each" if seeds > 1 else "one training each"
     return inline(
-        f"{len(study.read)} of {len(study.sets)} data sets with {images:,} test images, "
+        f"{kind}{len(study.read)} of {len(study.sets)} data sets (test images: {images}), "
         f"{len(study.labels)} pipelines, {trainings}, he-compare {record.tool_version}, "
         f"begun {moment(record.created_at)}"
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from he_compare.common.run.leading import leading_metrics, leading_titles
-from he_compare.common.run.protection import secrecy_of
+from he_compare.common.run.outcomes import outcomes_of
+from he_compare.common.run.protection import integrity_of, leaked_decryptions_of, secrecy_of
 from he_compare.common.run.repeated_trainings import spread_beside, spread_of
 from he_compare.common.run.spelling import (
     MISSING,
@@ -13,10 +14,13 @@ from he_compare.common.run.spelling import (
     duration,
     fixed,
     kilobytes,
+    megabytes,
     milliseconds,
 )
 from he_compare.common.run.timing import cold_seconds, latency_of
 from he_compare.common.run.view import PipelineView, RunView
+from he_compare.common.study.equal_answers import EXACT, equal_words, is_degenerate
+from he_compare.common.study.study_names import kind_name, leading_word, sampled_words
 from he_compare.common.study.study_rules import (
     ACCURACY,
     DIFFERENCE_KINDS,
@@ -27,8 +31,9 @@ from he_compare.common.study.study_rules import (
     DifferenceState,
     across_sets,
     attack_state,
-    difference_state,
+    limits_of,
     twin_difference,
+    twin_state,
 )
 from he_compare.common.study.study_view import StudiedSet, StudyView
 from he_compare.reports.document.nodes import (
@@ -42,7 +47,7 @@ from he_compare.reports.document.nodes import (
     Table,
     inline,
 )
-from he_compare.reports.study.study_answer import KIND_NAMES, TAKEN
+from he_compare.reports.study.study_answer import TAKEN, Question, budgets_of, standing_over
 from he_compare.reports.study.study_titles import (
     SIDE_TITLES,
     by_side,
@@ -58,7 +63,9 @@ AT_THE_SIDE = (
     Column("Attackers got", weight=1.6),
     Column("One image", "right", "ms", 0.9),
     Column("Up + down", "right", "kB", 1.0),
+    Column("Sent once", "right", "MB", 0.9),
 )
+EQUAL_HERE = "equal on these images"
 
 
 def parts_beside(study: StudyView) -> list[tuple[StudiedSet, ...]]:
@@ -94,14 +101,15 @@ def _by_side(study: StudyView, labels: Sequence[str]) -> list[tuple[str, list[st
 def overview(study: StudyView) -> list[Table]:
     """Return the first page's table: the loss on every data set, what attackers got, the price."""
     labels = protections(study)
+    shown = [*labels, *by_side(study).get("unprotected", ())]
     tables, parts = [], parts_beside(study)
     for number, part in enumerate(parts, start=1):
         columns = [Column("Protection", weight=2.0)]
-        columns += [Column(one.title, "right", "accuracy minus twin", 1.5) for one in part]
+        columns += [Column(one.title, "right", _minus_twin(one), 1.5) for one in part]
         columns += AT_THE_SIDE if number == 1 else ()
         groups = [
             (title, [Row(_overview_cells(study, label, part, side=number == 1)) for label in mine])
-            for title, mine in _by_side(study, labels)
+            for title, mine in _by_side(study, shown)
         ]
         tables.append(
             Table(
@@ -114,21 +122,42 @@ def overview(study: StudyView) -> list[Table]:
     return tables if labels else []
 
 
+def _minus_twin(one: StudiedSet) -> str:
+    """Name the metric of a column: accuracy where it leads on this data set, else balanced."""
+    return f"{leading_word(one.view, ACCURACY)} minus twin" if one.view else ""
+
+
 def _overview_note(study: StudyView) -> str:
-    seeds = len(study.record.seeds)
-    trainings = f"{seeds} trainings and the patients" if seeds > 1 else "the patients, one training"
+    exact = ""
+    if _has_equal(study):
+        exact = (
+            "Where all answers are equal, a bootstrap’s interval is [0, 0] however few images "
+            "there are: the exact limits stand there. "
+        )
     return (
-        f"95% intervals over {trainings}. Bold: a loss is shown. Accuracy is balanced where "
-        f"classes are uneven or more than two. Margin: {fixed(study.record.margins[ACCURACY], 2)}. "
-        "Each number leads to the report of its run. Milliseconds and bytes: lowest and highest "
-        "over the data sets."
+        f"95% intervals over {sampled_words(study)}. Bold: a loss is shown. {exact}"
+        "“Twin”: the score of the same model without the protection; in brackets: a score itself, "
+        f"of what is not protected. Margin: {fixed(study.record.margins[ACCURACY], 2)}. Each "
+        "number leads to the report of its run. Milliseconds and bytes: lowest and highest over "
+        "the data sets. Sent once: keys, weights, and what the server gets to train on."
     )
+
+
+def _has_equal(study: StudyView) -> bool:
+    return any(equal_words(view, pipeline) for _, view in study.read for pipeline in view.pipelines)
 
 
 def _overview_cells(
     study: StudyView, label: str, part: Sequence[StudiedSet], *, side: bool
 ) -> tuple[Inline, ...]:
-    cells = inline(label), *(_difference_cell(study, one, label, ACCURACY) for one in part)
+    protects = label in protections(study)
+    cells = (
+        inline(label),
+        *(
+            _difference_cell(study, one, label) if protects else _own_cell(one, label)
+            for one in part
+        ),
+    )
     if not side:
         return cells
     return (
@@ -136,23 +165,63 @@ def _overview_cells(
         inline(attacks_in_words(study, across_sets(study, label))),
         inline(_range(_waits(study, label), milliseconds)),
         inline(_range(_bytes(study, label), kilobytes)),
+        inline(_range(_once(study, label), megabytes)),
     )
 
 
-def _difference_cell(study: StudyView, one: StudiedSet, label: str, kind: str) -> Inline:
-    """Return a difference with its interval, a link to its run; or why there is none."""
+def _difference_cell(study: StudyView, one: StudiedSet, label: str) -> Inline:
+    """Return a difference with its limits and the twin's score; or why there is none.
+
+    The number is a link to its run.
+    """
     pipeline = one.pipeline(label)
     if one.view is None or pipeline is None:
         return inline(_why_none(one, label))
-    found = twin_difference(one.view, pipeline, kind)
+    found = twin_difference(one.view, pipeline, ACCURACY)
     if found is None or found.difference is None:
         own = "no twin" if pipeline.state == "ok" else pipeline.state
         return inline(run_link(one, own))
-    state = difference_state(found, study.record.margins[kind])
-    limits = bracket(found.interval, signed=True)
-    parts: list[Content] = [run_link(one, fixed(found.difference, signed=True)), Break()]
-    parts.append(Bold(limits) if state in SHOWN_LOSS else limits)
+    state = twin_state(one.view, pipeline, ACCURACY, study.record.margins)
+    value, *beside = difference_words(one.view, pipeline, ACCURACY)
+    parts: list[Content] = [run_link(one, value)]
+    for number, words in enumerate(beside):
+        parts += [Break(), Bold(words) if state in SHOWN_LOSS and number == 0 else words]
+    twin = one.view.twin_of(pipeline)
+    score = twin.value(leading_metrics(one.view)[0]) if twin else None
+    if score is not None:
+        chance = ", not above chance" if state is DifferenceState.UNLEARNT else ""
+        parts += [Break(), f"twin {fixed(score)}{chance}"]
     return inline(*parts)
+
+
+def _own_cell(one: StudiedSet, label: str) -> Inline:
+    """Return the score of what is not protected, in brackets, with its interval."""
+    pipeline = one.pipeline(label)
+    if one.view is None or pipeline is None:
+        return inline(_why_none(one, label))
+    metric = pipeline.metric(leading_metrics(one.view)[0])
+    if metric is None or metric.value is None:
+        return inline(run_link(one, MISSING if pipeline.state == "ok" else pipeline.state))
+    limits = bracket(metric.interval)
+    return inline(run_link(one, f"({fixed(metric.value)})"), *([Break(), limits] if limits else ()))
+
+
+def difference_words(view: RunView, pipeline: PipelineView, kind: str) -> list[str]:
+    """Return a difference to the twin, then its limits and what else stands beside it; [] for none.
+
+    Where all answers are equal their number is told. An AUC that is equal has no limits.
+    """
+    found = twin_difference(view, pipeline, kind)
+    if found is None or found.difference is None:
+        return []
+    limits = limits_of(view, pipeline, kind)
+    told = [fixed(found.difference, signed=True), bracket(limits, signed=True)]
+    if kind == ACCURACY:
+        exact = limits is not None and limits.method == EXACT
+        told.append(equal_words(view, pipeline) if exact else "")
+    elif is_degenerate(found):
+        told.append(EQUAL_HERE)
+    return [*filter(None, told)]
 
 
 def _why_none(one: StudiedSet, label: str) -> str:
@@ -185,6 +254,20 @@ def _bytes(study: StudyView, label: str) -> list[float]:
     return [sum(one) for one in found if one is not None]
 
 
+def sent_once(pipeline: PipelineView) -> float | None:
+    """Return the bytes that go to or from the server once: keys, weights, and what trains there."""
+    traffic = pipeline.measured.traffic if pipeline.measured else None
+    if traffic is None:
+        return None
+    trained = traffic.training_upload_bytes + traffic.training_download_bytes
+    return float(traffic.public_material_bytes + trained)
+
+
+def _once(study: StudyView, label: str) -> list[float]:
+    found = [sent_once(pipeline) for _, _, pipeline in study.places(label)]
+    return [one for one in found if one is not None]
+
+
 def _range(values: Sequence[float], spell: Callable[[float], str]) -> str:
     if not values:
         return MISSING
@@ -198,7 +281,7 @@ def what_holds(study: StudyView) -> Table:
         Column("Protection", weight=1.8),
         *(
             Column(
-                f"No loss of {KIND_NAMES[kind]}",
+                f"No loss of {kind_name(study, kind)}",
                 unit=f"margin {fixed(study.record.margins[kind], 2)}",
                 weight=2.4,
             )
@@ -216,8 +299,9 @@ def what_holds(study: StudyView) -> Table:
         columns,
         _rows(groups),
         inline(
-            "“Holds” needs every data set: each interval ends above minus the margin. No more than "
-            "that is claimed where a margin is wide."
+            "A bold “holds” needs a result of every data set of the study that asks for it: each "
+            "interval begins above minus the margin. No more than that is claimed where a margin "
+            "is wide."
         ),
     )
 
@@ -233,10 +317,13 @@ def _holds_cells(study: StudyView, label: str) -> tuple[Inline, ...]:
 
 def _holds(study: StudyView, found: AcrossSets, kind: str) -> Inline:
     states = found.states(kind)
-    if found.holds(kind):
+    if found.holds_where_run(kind):
         equal = set(states.values()) == {DifferenceState.EQUAL}
         everywhere = titles_of_sets(study, list(states))
-        return inline(Bold("holds"), f" on {everywhere}{': equal within it' if equal else ''}")
+        words = f" on {everywhere}{': equal within it' if equal else ''}"
+        if found.without:
+            return inline(f"holds{words}; no result on {titles_of_sets(study, found.without)}")
+        return inline(Bold("holds"), words)
     parts: list[Content] = []
     kept = [name for name, one in states.items() if one in NO_HARM]
     if kept:
@@ -247,6 +334,8 @@ def _holds(study: StudyView, found: AcrossSets, kind: str) -> Inline:
             words = f"{state.value} on {titles_of_sets(study, where)}"
             parts.append("; " if parts else "")
             parts.append(Bold(words) if state in SHOWN_LOSS else words)
+    if parts and found.without:
+        parts.append(f"; no result on {titles_of_sets(study, found.without)}")
     return inline(*parts) if parts else inline(MISSING)
 
 
@@ -269,7 +358,11 @@ def _scores(study: StudyView, one: StudiedSet, view: RunView) -> Table:
         for title, mine in _by_side(study, one.row.pipelines)
     ]
     seeds = _seeds_of(view)
-    words = "In every cell: the mean, its interval, and the lowest and highest training."
+    words = (
+        "In every cell: the mean, its interval, and the lowest and highest training. “The same in "
+        "every training”: there the seed changes nothing, so that the trainings are one; how much "
+        "another training would change is not shown."
+    )
     return Table(
         f"{one.title}: {view.n_test:,} test images, {seeds}",
         columns,
@@ -289,7 +382,7 @@ def _score_cells(one: StudiedSet, view: RunView, label: str) -> tuple[Inline, ..
     if pipeline is None:
         return inline(label), *[inline(MISSING)] * 4
     cells: list[Inline] = [inline(run_link(one, label))]
-    for name in leading_metrics(view):
+    for kind, name in zip(DIFFERENCE_KINDS, leading_metrics(view), strict=True):
         metric, minus = pipeline.metric(name), pipeline.difference(name)
         if metric is None or metric.value is None:
             cells.append(inline(pipeline.state if pipeline.state != "ok" else MISSING))
@@ -297,16 +390,11 @@ def _score_cells(one: StudiedSet, view: RunView, label: str) -> tuple[Inline, ..
             cells.append(
                 _lines(fixed(metric.value), bracket(metric.interval), spread_beside(metric))
             )
-        if minus is None or minus.difference is None:
-            cells.append(inline(MISSING))
+        told = difference_words(view, pipeline, kind)
+        if told:
+            cells.append(_lines(*told, spread_beside(minus, signed=True)))
         else:
-            cells.append(
-                _lines(
-                    fixed(minus.difference, signed=True),
-                    bracket(minus.interval, signed=True),
-                    spread_beside(minus, signed=True),
-                )
-            )
+            cells.append(inline(MISSING))
     return tuple(cells)
 
 
@@ -326,6 +414,7 @@ def price_table(study: StudyView) -> Table:
         Column("One image, p50", "right", "ms"),
         Column("Up", "right", "kB per image"),
         Column("Down", "right", "kB per image"),
+        Column("Sent once", "right", "MB"),
         Column("Before the first image", "right", "once", 1.2),
     )
     rows: list[Row | SpanRow] = []
@@ -337,7 +426,8 @@ def price_table(study: StudyView) -> Table:
         columns,
         tuple(rows),
         inline(
-            "Times compare only between data sets that ran on one machine. What is done once holds "
+            "Times compare only between data sets that ran on one machine. Sent once: keys, "
+            "weights, and what the server gets to train on. What is done once holds "
             "keys, training and deploying; parts that were made before are counted as made."
         ),
     )
@@ -346,7 +436,7 @@ def price_table(study: StudyView) -> Table:
 def _price_rows(study: StudyView, label: str) -> Iterator[Row]:
     for number, (one, _, pipeline) in enumerate(study.places(label)):
         latency, moved = latency_of(pipeline), pipeline.bytes_per_image
-        once = cold_seconds(pipeline)
+        once, sent = cold_seconds(pipeline), sent_once(pipeline)
         yield Row(
             (
                 inline("" if number else label),
@@ -354,6 +444,7 @@ def _price_rows(study: StudyView, label: str) -> Iterator[Row]:
                 inline(milliseconds(latency.total.p50) if latency else MISSING),
                 inline(kilobytes(moved[0]) if moved else MISSING),
                 inline(kilobytes(moved[1]) if moved else MISSING),
+                inline(megabytes(sent) if sent is not None else MISSING),
                 inline(duration(once) if once is not None else MISSING),
             )
         )
@@ -381,7 +472,51 @@ def attack_tables(study: StudyView) -> list[Table]:
         caption = _numbered("What attackers got of the images", number, len(parts))
         note = inline("Each answer leads to the report of its run, where the attacks are.")
         tables.append(Table(caption, columns, _rows(groups), note))
-    return tables if labels else []
+    return [*tables, _beyond_secrecy(study, labels)] if labels else []
+
+
+def _beyond_secrecy(study: StudyView, labels: Sequence[str]) -> Table:
+    """Return whose replies can be changed, what a decoded reply gives, and how much was tried."""
+    columns = (
+        Column("Protection", weight=1.8),
+        Column("Is a changed reply noticed?", weight=2.0),
+        Column("Decoded replies", weight=2.0),
+        Column("Attacks", "right", "results", 0.7),
+        Column("Not run", "right", "n", 0.7),
+        Column("Inconclusive", "right", "n", 0.8),
+    )
+    groups = [
+        (title, [Row(_beyond_cells(study, label)) for label in mine])
+        for title, mine in _by_side(study, labels)
+    ]
+    budgets = " and ".join(budgets_of(study)) or "not recorded"
+    return Table(
+        "Beyond secrecy: replies, and how much was tried",
+        columns,
+        _rows(groups),
+        inline(
+            f"The worst answer over the data sets. Budget of the attacks: {budgets}. What was not "
+            "run, and what is inconclusive, is no pass."
+        ),
+    )
+
+
+def _beyond_cells(study: StudyView, label: str) -> tuple[Inline, ...]:
+    questions: tuple[Question, ...] = (integrity_of, leaked_decryptions_of)
+    answers = [standing_over(study, label, one) for one in questions]
+    verdicts = [
+        outcome.verdict
+        for _, view, pipeline in study.places(label)
+        for outcome in outcomes_of(view, pipeline)
+    ]
+    missing = verdicts.count("not run")
+    return (
+        inline(label),
+        *(inline(one.words if one else MISSING) for one in answers),
+        inline(f"{len(verdicts) - missing}"),
+        inline(f"{missing}"),
+        inline(f"{verdicts.count('unreliable')}"),
+    )
 
 
 def _attack_cell(one: StudiedSet, label: str) -> Inline:
@@ -390,5 +525,9 @@ def _attack_cell(one: StudiedSet, label: str) -> Inline:
         return inline(_why_none(one, label))
     standing = secrecy_of(one.view, pipeline)
     state = attack_state(standing)
-    words = standing.words if state in TAKEN else state.value
-    return inline(run_link(one, words))
+    if state in TAKEN:
+        return inline(run_link(one, standing.words))
+    unsure = sum(each.verdict == "unreliable" for each in outcomes_of(one.view, pipeline))
+    told = f"{unsure} test{'s' * (unsure > 1)} inconclusive" if unsure else ""
+    shown = state is AttackState.RESISTS and told
+    return inline(run_link(one, f"{state.value}; {told}" if shown else state.value))

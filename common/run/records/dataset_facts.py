@@ -102,6 +102,11 @@ class DatasetSummary(Record):
         default=None, description="Equal images in several splits; none in older records"
     )
 
+    @property
+    def patients_known(self) -> bool:
+        """Whether any group of a split holds more than one image: else each counts as a patient."""
+        return any(one.groups < one.n for one in self.splits.values())
+
 
 class BackboneSummary(Record):
     """The feature extractor and where its weights came from."""

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from he_compare.common.run.protection import ProtectionMark, ProtectionStanding
 from he_compare.common.run.records import AttackOutcome, Interval, PairedDifference, Verdict
+from he_compare.common.run.store import RunFolder
+from he_compare.common.run.view import PipelineView, RunView, read_run
+from he_compare.common.study.equal_answers import exact_limits, largest_mean_share
 from he_compare.common.study.study_rules import (
     ACCURACY,
     AUC,
@@ -22,10 +28,12 @@ from he_compare.common.study.study_rules import (
     attack_state,
     difference_state,
     is_protection,
+    limits_of,
+    twin_state,
 )
 from he_compare.common.study.study_view import read_study
 from he_compare.common.types import Aim
-from tests.support.samplerun.first_pages import BLOCKS, HEAD, LOGISTIC, outcome_on
+from tests.support.samplerun.first_pages import BLOCKS, HEAD, LOGISTIC, outcome_on, two_classes
 from tests.support.samplestudy import sample_study
 
 MARGIN = 0.03
@@ -154,3 +162,75 @@ def test_a_damaged_run_is_a_row_with_its_reason(tmp_path: Path) -> None:
     study = read_study(folder)
     assert study.sets[0].view is None and "manifest.json" in study.sets[0].why
     assert len(study.read) == 2
+
+
+def test_the_exact_limit_of_nothing_seen_is_that_of_the_binomial() -> None:
+    for n in (1, 10, 30, 680):
+        assert largest_mean_share([n]) == pytest.approx(1 - 0.025 ** (1 / n))
+    assert largest_mean_share([30]) == pytest.approx(0.116, abs=5e-4)
+    assert largest_mean_share([]) == 1.0
+
+
+@given(st.lists(st.integers(1, 400), min_size=1, max_size=6))
+def test_a_class_with_few_images_widens_the_limit_and_nothing_excludes_more(
+    counts: list[int],
+) -> None:
+    most = largest_mean_share(counts)
+    # Every point that agrees with nothing seen is below: each class alone, and all classes alike.
+    alone = max((1 - 0.025 ** (1 / n)) / len(counts) for n in counts)
+    alike = 1 - 0.025 ** (1 / sum(counts))
+    assert max(alone, alike) - 1e-9 <= most <= 1
+    generator = np.random.default_rng(sum(counts))
+    for _ in range(20):
+        weight = generator.dirichlet(np.ones(len(counts)))
+        shares = [1 - 0.025 ** (w / n) for w, n in zip(weight, counts, strict=True)]
+        assert sum(shares) / len(counts) <= most + 1e-9
+
+
+def equal_run(n: int, *, classes: tuple[int, int] | None = None) -> tuple[RunView, PipelineView]:
+    """Return a run of n images whose encrypted head answers as its twin does, and that head."""
+    run = two_classes()
+    dataset = run.manifest.dataset
+    per_class = dict(zip(dataset.card.classes, classes or (n // 2, n - n // 2), strict=True))
+    test = dataset.splits["test"].model_copy(update={"n": n, "groups": n, "per_class": per_class})
+    summary = dataset.model_copy(update={"splits": {**dataset.splits, "test": test}})
+    run = replace(run, manifest=run.manifest.model_copy(update={"dataset": summary}))
+    with tempfile.TemporaryDirectory() as folder:
+        run.write(Path(folder))
+        view = read_run(RunFolder(Path(folder)))
+    return view, view.by_label[HEAD.label]
+
+
+@pytest.mark.parametrize(("n", "state"), [(30, DifferenceState.OPEN), (680, DifferenceState.EQUAL)])
+def test_equal_answers_are_held_against_what_so_few_images_can_miss(
+    n: int, state: DifferenceState
+) -> None:
+    view, head = equal_run(n)
+    margins = {ACCURACY: MARGIN, AUC: MARGIN}
+    found = head.difference("accuracy")
+    assert found is not None and found.interval is not None and found.interval.high == 0
+    assert twin_state(view, head, ACCURACY, margins) is state
+    # The AUC has no limits of its own: it follows.
+    assert limits_of(view, head, AUC) is None
+    assert twin_state(view, head, AUC, margins) is state
+
+
+def test_balanced_accuracy_and_patients_have_wider_limits() -> None:
+    even = limits_of(*equal_run(680), ACCURACY)
+    assert even is not None and even.high == pytest.approx(1 - 0.025 ** (1 / 680))
+    view, _ = equal_run(680, classes=(660, 20))
+    uneven = exact_limits(view, "balanced_accuracy")
+    assert uneven is not None and uneven.high > 10 * even.high
+    split = view.manifest.dataset.splits["test"]
+    fewer = split.model_copy(update={"groups": 68})
+    view.manifest.dataset.splits["test"] = fewer
+    by_patient = exact_limits(view, "accuracy")
+    assert by_patient is not None
+    assert by_patient.high == pytest.approx(1 - 0.025 ** (1 / 68))
+
+
+def test_a_data_set_without_a_run_leaves_open_what_holds_elsewhere() -> None:
+    found = across(DifferenceState.EQUAL)
+    assert found.holds(ACCURACY)
+    some = replace(found, without=("late",))
+    assert some.holds_where_run(ACCURACY) and not some.holds(ACCURACY)

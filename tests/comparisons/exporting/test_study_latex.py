@@ -66,3 +66,14 @@ def test_the_command_writes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert (stop.value.code or 0) == code
     text = out.read_text()
     assert HEAD.label.replace("-", "{-}") in text and BLOCKS.label.partition("[")[0][:5] in text
+
+
+def test_equal_answers_have_exact_limits_and_an_equal_auc_has_none(tmp_path: Path) -> None:
+    folder = write_study(tmp_path, {"chest": (row_of("chest", two_classes()), two_classes())})
+    told = ["2025-03-02T10:00:00+00:00: margin accuracy is 0.2, it was 0.03"]
+    folder.write(folder.record().model_copy(update={"accepted": told}))
+    text = study_latex(read_study(folder))
+    rows = [line for line in text.splitlines() if line.startswith("fhe{-}head &")]
+    assert "$0.000$ [$-0.005$, $+0.005$] (680 of 680 answers equal)" in rows[0]
+    assert "$0.000$ (equal on these images)" in rows[1]
+    assert text.count("The margin was changed after the study had begun.") == 2

@@ -261,3 +261,9 @@ def test_lines_are_found_by_table_and_key() -> None:
     assert line_of_key(GOOD, ("data", "chest", "epochs")) == 19
     assert line_of_key(GOOD, ("pipelines",), "block-scramble[cipher=vit_block]") == 6
     assert line_of_key(GOOD, ("data", "small", "epochs")) == 0
+
+
+def test_a_study_without_any_seed_is_refused() -> None:
+    text = "seeds = []\npipelines = ['plaintext']\n[data.a]\ndataset = 'chestxray'\n"
+    with pytest.raises(UsageError, match=r"line 1: seeds = \[\] names no training"):
+        parse_study(text.encode(), "mine.toml")

@@ -133,7 +133,8 @@ def test_a_missing_data_set_is_a_row_and_the_others_run(
     rows = {one.name: one for one in folder.record().rows}
     assert rows["ours"].unavailable and rows["chest"].ended
     assert str(tmp_path) not in rows["ours"].unavailable
-    assert "ours: unavailable" in capsys.readouterr().err
+    told = capsys.readouterr()
+    assert "ours: unavailable" in told.err and "no result of ours: unavailable" in told.out
     view = read_study(folder)
     assert view.sets[1].view is None and view.sets[1].why.startswith("unavailable: ")
     # It comes back: its row runs, and the other one is not done again.
@@ -162,9 +163,10 @@ def test_a_changed_file_is_told_and_done_only_when_accepted(
     before = lines_of(tmp_path / "study")
     capsys.readouterr()
     more = FILE.replace('"echo[behaviour=claim]"]', '"echo[behaviour=other]"]')
-    more = more.replace("seeds = [0, 1]", "seeds = [0, 1, 2]")
+    more = more.replace("seeds = [0, 1]", "seeds = [0, 1, 2]").replace("Our own", "Ours")
     assert study(more) == 2
     told = capsys.readouterr().err
+    assert "ours: its title is 'Ours', it was 'Our own'" in told
     assert "chest: 3 cells kept" in told and "no longer asked for" in told and "new" in told
     assert "--accept-changes" in told
     assert lines_of(tmp_path / "study") == before

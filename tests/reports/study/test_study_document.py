@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from he_compare.common.errors import UsageError
+from he_compare.common.run.records import Interval
 from he_compare.common.run.spelling import fixed
 from he_compare.common.run.store import RunFolder
 from he_compare.common.study.study_folder import StudyFolder
@@ -23,7 +24,8 @@ from he_compare.reports.render.markdown import markdown
 from he_compare.reports.study.published_table import published_table
 from he_compare.reports.study.study_document import build_study_document, write_study_report
 from tests.support.repository import ROOT
-from tests.support.samplerun.first_pages import HEAD, two_classes
+from tests.support.samplerun import SampleRun
+from tests.support.samplerun.first_pages import HEAD, LOGISTIC, several_seeds, two_classes
 from tests.support.samplestudy import (
     record_of,
     row_of,
@@ -91,8 +93,9 @@ def test_what_is_not_on_all_data_sets_is_never_said_to_hold(tmp_path: Path) -> N
     assert re.search(r"fhe-head.*\*\*holds\*\* on both data sets\b(?! with)", whole)
     two = rows | {"chest": kept["chest"], "histology": kept["histology"]}
     some = markdown(document_of(write_study(tmp_path / "some", two)))
-    assert not re.search(r"\*\*holds\*\* on (?:all|both)[ \d]* data sets\b(?! with)", some)
-    assert re.search(r"\*\*holds\*\* on all 3 data sets with a result", some)
+    # A data set without a result leaves it open: nothing is bold.
+    assert "**holds**" not in some and "**No loss above" not in some
+    assert re.search(r"holds on all 3 data sets with a result.*; no result on Set ultr", some)
 
 
 def figure(**changed: object) -> PublishedFigure:
@@ -221,3 +224,111 @@ def test_rows_of_the_record_are_those_of_the_report(tmp_path: Path) -> None:
     record = record_of([row for row, _ in rows.values()])
     text = markdown(document_of(write_study(tmp_path, rows)))
     assert all(row.title in text for row in record.rows)
+
+
+def at_chance(run: SampleRun, label: str) -> SampleRun:
+    """Let a pipeline have intervals that hold chance."""
+    assert run.sheet is not None
+    low = Interval(low=0.3, high=0.9, method="invented")
+    cells = [
+        one.model_copy(
+            update={"metrics": [m.model_copy(update={"interval": low}) for m in one.metrics]}
+        )
+        if one.label == label
+        else one
+        for one in run.sheet.cells
+    ]
+    return replace(run, sheet=run.sheet.model_copy(update={"cells": cells}))
+
+
+def test_nothing_holds_against_a_twin_that_learnt_nothing(tmp_path: Path) -> None:
+    run = at_chance(two_classes(), LOGISTIC.label)
+    text = markdown(document_of(write_study(tmp_path, {"chest": (row_of("chest", run), run)})))
+    assert "**holds**" not in text and "A twin is not shown to have learnt anything." in text
+    assert "twin 0.879, not above chance" in text
+    assert re.search(
+        r"D1 · fail.*Set chest: the twin plaintext.*above chance.*0\.300, 0\.900.*0\.500", text
+    )
+
+
+def of_images(run: SampleRun, n: int, *, groups: int) -> SampleRun:
+    """Let the test split of a run have so many images and patients, half of each class."""
+    dataset = run.manifest.dataset
+    counts = dict.fromkeys(dataset.card.classes, n // 2)
+    test = dataset.splits["test"].model_copy(update={"n": n, "groups": groups, "per_class": counts})
+    every = dict.fromkeys(dataset.splits, test)
+    summary = dataset.model_copy(update={"splits": every})
+    manifest = run.manifest.model_copy(update={"dataset": summary})
+    return replace(run, manifest=manifest)
+
+
+def test_equal_answers_of_few_images_hold_nothing_and_of_many_do(tmp_path: Path) -> None:
+    for n, holds in ((30, False), (680, True)):
+        run = of_images(two_classes(), n, groups=n)
+        rows = {"chest": (row_of("chest", run), run)}
+        text = markdown(document_of(write_study(tmp_path / f"{n}", rows)))
+        (row,) = [line for line in text.splitlines() if "0.000" in line and "twin" in line]
+        assert "680 of 680 answers equal" in row
+        assert (r"\[−0.116, +0.116\]" in row) is (n == 30)
+        assert ("**holds**" in text) is holds
+        assert "0.000<br>equal on these images" in text
+
+
+def test_where_patients_are_not_known_intervals_are_over_images(tmp_path: Path) -> None:
+    run = of_images(two_classes(), 680, groups=680)
+    card = run.manifest.dataset.card
+    told = "The test split comes from another part of the source data than the rest."
+    dataset = run.manifest.dataset.model_copy(
+        update={"card": card.model_copy(update={"caveats": [told]})}
+    )
+    run = replace(run, manifest=run.manifest.model_copy(update={"dataset": dataset}))
+    text = markdown(document_of(write_study(tmp_path, {"chest": (row_of("chest", run), run)})))
+    assert "95% intervals over images (patients not known) and 3 trainings" in text
+    assert f"Set chest: {told}" in text
+    assert "Set chest: patients are not known: every image counts" in text
+
+
+def test_replies_and_decryptions_are_on_the_first_page_and_in_a_table(tmp_path: Path) -> None:
+    text = markdown(document_of(sample_study(tmp_path)))
+    answer, _, rest = text.partition("## What holds")
+    assert "**Replies are not authenticated.** fhe-head" in answer
+    assert "fhe-head: one reply decoded in full gives the key." in answer
+    assert "9 results, 1 not run" in answer
+    assert re.search(r"fhe-head \| not protected: 8 of 8 replies .* \| 4 \| 1 \| 0 \|", rest)
+
+
+def test_a_seed_that_changes_nothing_is_not_called_a_narrow_spread(tmp_path: Path) -> None:
+    run = several_seeds()
+    assert run.sheet is not None
+    means = [
+        one.model_copy(
+            update={
+                "metrics": [
+                    m.model_copy(update={"by_training": [m.value] * 3}) for m in one.metrics
+                ]
+            }
+        )
+        if one.label == LOGISTIC.label
+        else one
+        for one in run.sheet.means
+    ]
+    run = replace(run, sheet=run.sheet.model_copy(update={"means": means}))
+    text = markdown(document_of(write_study(tmp_path, {"mri": (row_of("mri", run), run)})))
+    (row,) = [
+        line
+        for line in text.splitlines()
+        if "[plaintext\\[logistic\\]](" in line
+        and "trainings" not in line
+        and "every training" in line
+    ]
+    assert row.count("the same in every training") == 2
+
+
+def test_a_smoke_run_says_so_and_settings_are_told(tmp_path: Path) -> None:
+    run = two_classes()
+    run = replace(run, manifest=run.manifest.model_copy(update={"profile": "smoke"}))
+    text = markdown(document_of(write_study(tmp_path, {"chest": (row_of("chest", run), run)})))
+    assert text.count("smoke run: few images") == 3
+    assert "(test images: Set chest 680)" in text
+    for name in ("Image size", "Epochs", "Machine", "Patients"):
+        assert f"| **{name}** |" in text
