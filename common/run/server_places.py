@@ -13,7 +13,7 @@ from he_compare.common.run.view import RunView
 from he_compare.common.types import Status
 
 LOOPBACK, TO_HOST = "loopback", "the network to the host"
-TO_ITSELF = "the way to a host on the client's machine"
+TO_ITSELF = "the connection to a host on the client's machine"
 SAME_MACHINE, OTHER_MACHINE = "same machine", "another machine"
 
 

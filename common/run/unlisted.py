@@ -15,8 +15,9 @@ from pathlib import Path
 
 from he_compare.common.run.folder_claim import LOCK, SHARED_FILES, is_left_over, owner_of
 
-# Folders that a run makes, and may leave empty.
-OWN_FOLDERS = ("predictions", "tape", "attacks", "artefacts", "report")
+# Folders that a run makes, and may leave empty; one of attacks holds a folder for each.
+OWN_FOLDERS = ("predictions", "tape", "attacks", "artefacts", "report", "report/figures")
+OF_ATTACKS = "attacks"
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,10 @@ def entries(folder: Path) -> list[str]:
         place = Path(here)
         links = [one for one in folders if (place / one).is_symlink()]
         found += [(place / one).relative_to(folder).as_posix() for one in (*files, *links)]
-        own = place == folder or place.relative_to(folder).parts[0] in OWN_FOLDERS
-        if not (files or folders or own):
+        if not (files or folders or place == folder or _is_own(place.relative_to(folder))):
             found.append(f"{place.relative_to(folder).as_posix()}/")
     return sorted(found)
+
+
+def _is_own(place: Path) -> bool:
+    return place.as_posix() in OWN_FOLDERS or place.parent.as_posix() == OF_ATTACKS

@@ -34,6 +34,12 @@ def first_card(address: HostAddress, ask: Callable[[], Answer]) -> HostCard:
                 fix=f"pass {CLIENT_FILES} of the authority that the host was given as "
                 "--client-ca, in their time; or see what runs there",
             ) from None
+        if isinstance(error, httpx.RemoteProtocolError | httpx.ReadError):
+            # A host with a certificate hears plain HTTP as noise, and hangs up.
+            raise UsageError(
+                f"{where} ends the connection without an answer to plain HTTP",
+                fix="pass https:// if the host was started with --tls-cert; or see what runs there",
+            ) from None
         raise UsageError(
             f"{where} cannot be reached: {broken_words(error)}",
             fix="start `compare host` there, and see whether address and firewall are right",

@@ -135,7 +135,8 @@ class RemoteHost:
         if card.driver and card.driver != self.driver:
             raise UsageError(
                 f"{self.address.text} is used by {card.driver!r} and serves one driver at a time",
-                fix="wait until it has ended, or use another host",
+                fix="wait until it has ended, or use another host; a driver that was killed is let "
+                "go after the --silent-minutes of the host (10 unless told otherwise)",
             )
         self.card = self._first = card
         self._begin()

@@ -18,6 +18,7 @@ import numpy as np
 
 from he_compare.common.errors import CompareError, UsageError
 from he_compare.common.run.copies_table import LEFT_OUT, read_copies_table
+from he_compare.common.run.folder_claim import owner_of
 from he_compare.common.run.positive import positive_scored, without_undefined
 from he_compare.common.run.records import Manifest, RunRecord
 from he_compare.common.run.store import COPIES_TABLE, SCORES, RunFolder
@@ -53,8 +54,14 @@ def verify_run(folder: RunFolder, policy: Policy | None = None) -> list[str]:
 def verification(folder: RunFolder, policy: Policy | None = None) -> Verification:
     """Check a run folder.
 
-    Raises UsageError where there is no run or the policy names what it does not have.
+    Raises UsageError where there is no run, a process is writing it, or the policy names what it
+    does not have.
     """
+    owner = owner_of(folder.path)
+    if owner.lives:
+        raise UsageError(
+            f"{folder.path} is being written by {owner.words}", fix="verify it when that has ended"
+        )
     if not folder.exists() and not folder.sums.exist():
         folder.manifest()
     sums = folder.check_sums()
@@ -95,7 +102,10 @@ def _unreadable(folder: RunFolder) -> Iterator[str]:
     if (folder.path / SCORES).is_file():
         readers = (*readers, folder.scores)
     else:
-        yield f"{SCORES} is missing: run `compare score` first"
+        yield (
+            f"{SCORES} is missing: repeat the command that made this run, or run `compare score` "
+            "where all its cells are done"
+        )
     for read in readers:
         try:
             read()

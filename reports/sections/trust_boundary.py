@@ -33,7 +33,7 @@ BOUNDARY = (
     "Client and server exchange bytes over HTTP. The server is a separate process, started with "
     "the public material only."
 )
-ON_A_HOST = " It ran on a host that was reached over {way}."
+ON_A_HOST = " It ran on a host: messages went over {way}."
 
 
 class TrustBoundary(ReportSection):

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from he_compare.common.errors import UsageError
 from he_compare.common.run.folder_claim import LOCK
 from he_compare.common.run.store import RunFolder
 from he_compare.common.run.sums import (
@@ -21,6 +22,7 @@ from he_compare.common.run.sums import (
     read_sums,
     write_sums,
 )
+from he_compare.comparisons.judging.verify import verification
 from tests.support.sealing import seal
 
 NAMES = ("manifest.json", "artefacts/head-1.kept", "report/figures/a b.svg", "tape/x.tape", "ü.txt")
@@ -230,3 +232,16 @@ def test_names_that_are_no_text_are_told_as_text(folder: Path) -> None:
     assert _problems(folder) == ["caf\\xe9 was added"]
     seal(folder)
     assert _problems(folder) == []
+
+
+@pytest.mark.parametrize("name", ["artefacts/new", "report/new", "predictions/a/b", "attacks/a/b"])
+def test_an_empty_folder_inside_a_folder_of_the_run_was_added(folder: Path, name: str) -> None:
+    (folder / name).mkdir(parents=True)
+    assert _problems(folder) == [f"{name}/ was added"]
+
+
+def test_a_run_that_is_being_written_is_verified_later(folder: Path) -> None:
+    run = RunFolder(folder)
+    with run.claimed(), pytest.raises(UsageError, match="is being written by") as told:
+        verification(run)
+    assert "when that has ended" in told.value.fix

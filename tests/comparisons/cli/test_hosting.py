@@ -203,8 +203,9 @@ def test_a_wrong_token_and_wrong_certificates_are_named(host: RunningHost, tmp_p
         finally:
             names.kill()
     assert address != host.address
-    with pytest.raises(UsageError, match="cannot be reached"):
+    with pytest.raises(UsageError, match="without an answer to plain HTTP") as told:
         driver(host, address=host.address.replace("https", "http")).greet([])
+    assert "pass https://" in told.value.fix
     begun(driver(host)).close()
 
 
