@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import logging
@@ -266,6 +267,7 @@ def workers_here(
 def _cluster_here(count: int, files: Path, security: Any | None) -> Any:
     """Start a cluster on this machine; without ``security`` of threads of this process."""
     from distributed import LocalCluster
+    from distributed.deploy.spec import close_clusters
 
     processes = security is not None
     try:
@@ -289,6 +291,10 @@ def _cluster_here(count: int, files: Path, security: Any | None) -> Any:
             f"a worker of this machine ended while {count} of them were started",
             fix="run the same command again; with --workers 1 there is none to start",
         ) from None
+    except BaseException:
+        # A signal came while it started: what Dask closes at exit would fail on it, at length.
+        atexit.unregister(close_clusters)
+        raise
 
 
 @contextlib.contextmanager
