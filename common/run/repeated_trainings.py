@@ -8,7 +8,7 @@ from he_compare.common.run.records import MetricValue, PairedDifference
 from he_compare.common.run.spelling import fixed
 from he_compare.common.run.view import PipelineView, RunView
 
-SAME_EVERYWHERE = "the same in every training"
+SAME_IN_EVERY_TRAINING = "the same in every training"
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class TrainingSpread:
         Values that are all the very same show that the seed changed nothing, not that it could.
         """
         if self.width == 0:
-            return SAME_EVERYWHERE
+            return SAME_IN_EVERY_TRAINING
         return f"{len(self.values)} trainings: {self.ends(signed=signed)}"
 
 

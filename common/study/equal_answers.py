@@ -24,7 +24,7 @@ from he_compare.common.run.view import PipelineView, RunView
 from he_compare.common.types import Split
 
 CHANCE = 0.025
-EXACT = "exact limits for no answer that differs"
+EXACT_LIMITS = "exact limits for no answer that differs"
 
 
 def is_degenerate(found: PairedDifference | None) -> bool:
@@ -33,7 +33,7 @@ def is_degenerate(found: PairedDifference | None) -> bool:
     return limits is not None and limits.low == limits.high == 0
 
 
-def equal_answers(pipeline: PipelineView) -> int:
+def answered_alike(pipeline: PipelineView) -> int:
     """Return the number of test images where all of them are answered alike; 0 where not all are.
 
     Alike: pipeline and twin are both right or both wrong, in every training. With two classes that
@@ -45,7 +45,7 @@ def equal_answers(pipeline: PipelineView) -> int:
 
 def equal_words(view: RunView, pipeline: PipelineView) -> str:
     """Say that all answers are equal, with their number; '' where they are not."""
-    n = equal_answers(pipeline)
+    n = answered_alike(pipeline)
     if not n:
         return ""
     several = len(view.manifest.dataset.card.classes) > 2
@@ -66,7 +66,7 @@ def exact_limits(view: RunView, metric: str) -> Interval | None:
     else:
         share = patients / split.n
         most = largest_mean_share([n * share for n in split.per_class.values() if n])
-    return Interval(low=-most, high=most, method=EXACT)
+    return Interval(low=-most, high=most, method=EXACT_LIMITS)
 
 
 def largest_mean_share(counts: Sequence[float]) -> float:

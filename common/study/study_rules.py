@@ -43,7 +43,7 @@ from he_compare.common.run.protection import (
 )
 from he_compare.common.run.records import Interval, PairedDifference
 from he_compare.common.run.view import PipelineView, RunView
-from he_compare.common.study.equal_answers import equal_answers, exact_limits, is_degenerate
+from he_compare.common.study.equal_answers import answered_alike, exact_limits, is_degenerate
 from he_compare.common.study.study_view import StudyView
 
 ACCURACY, AUC = "accuracy", "auc"
@@ -137,7 +137,7 @@ def twin_state(
         return state
     if twin_at_chance(view, pipeline, kind):
         return DifferenceState.UNLEARNT
-    follows = is_degenerate(found) or equal_answers(pipeline)
+    follows = is_degenerate(found) or answered_alike(pipeline)
     if kind == AUC and state in NO_HARM and follows:
         of_answers = twin_state(view, pipeline, ACCURACY, margins)
         return state if of_answers in NO_HARM else DifferenceState.OPEN

@@ -19,7 +19,7 @@ from he_compare.common.run.spelling import (
 )
 from he_compare.common.run.timing import cold_seconds, latency_of
 from he_compare.common.run.view import PipelineView, RunView
-from he_compare.common.study.equal_answers import EXACT, equal_words, is_degenerate
+from he_compare.common.study.equal_answers import EXACT_LIMITS, equal_words, is_degenerate
 from he_compare.common.study.study_names import kind_name, leading_word, sampled_words
 from he_compare.common.study.study_rules import (
     ACCURACY,
@@ -217,7 +217,7 @@ def difference_words(view: RunView, pipeline: PipelineView, kind: str) -> list[s
     limits = limits_of(view, pipeline, kind)
     told = [fixed(found.difference, signed=True), bracket(limits, signed=True)]
     if kind == ACCURACY:
-        exact = limits is not None and limits.method == EXACT
+        exact = limits is not None and limits.method == EXACT_LIMITS
         told.append(equal_words(view, pipeline) if exact else "")
     elif is_degenerate(found):
         told.append(EQUAL_HERE)

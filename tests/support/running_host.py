@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from he_compare.common.service.secret_files import make_token_file
+from tests.support.command import as_started_by_a_shell
 from tests.support.tls_files import Authority
 
 START_SECONDS, END_SECONDS = 60.0, 20.0
@@ -66,6 +67,7 @@ class RunningHost:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            preexec_fn=as_started_by_a_shell,
         )
         threading.Thread(target=self._read, args=(self.process,), daemon=True).start()
         found = LISTENING.search(self.wait_for("listening on "))
