@@ -33,9 +33,7 @@ STALE_SECONDS = 24 * 3600.0
 # What open(2) answers where a file system knows no files without a name.
 _NAMES_ONLY = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)
 _DESCRIPTORS = Path("/proc/self/fd")
-
-
-# What others may not read: files, and the folders that they are in.
+# What others may not read, as patients' pictures in the clear: files, and the folders they are in.
 PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from he_compare.common.run.leading import leading_metrics
@@ -70,13 +70,14 @@ def _of_the_study(study: StudyView) -> Iterator[FindingCard]:
             "Cells or attacks failed, or are still to run: the same command goes on.",
         )
     yield from _unlearnt(study)
+    yield from _short_runs(study)
     yield from _of_the_data(study)
     yield from _changes(study)
     yield from _unlike(study)
 
 
 def _unlearnt(study: StudyView) -> Iterator[FindingCard]:
-    """Tell of twins that are not shown to be above chance, and of short runs."""
+    """Tell of twins that are not shown to be above chance."""
     for one, view in study.read:
         for kind in DIFFERENCE_KINDS:
             twins: dict[str, PipelineView] = {}
@@ -96,11 +97,12 @@ def _unlearnt(study: StudyView) -> Iterator[FindingCard]:
                     "Nothing is shown to be kept where the same model without the protection "
                     "learnt nothing that can be seen on these images.",
                 )
-    short: dict[str, list[StudiedSet]] = {}
-    for one, view in study.read:
-        if words := short_run(view):
-            short.setdefault(words, []).append(one)
-    for words, sets in short.items():
+
+
+def _short_runs(study: StudyView) -> Iterator[FindingCard]:
+    """Tell of runs that were made to try the tool."""
+    told = ((words, one) for one, view in study.read if (words := short_run(view)))
+    for words, sets in _told_alike(told).items():
         yield card(
             "warn",
             f"{_where(study, sets)}: {words}.",
@@ -120,18 +122,27 @@ def _of_the_data(study: StudyView) -> Iterator[FindingCard]:
             _links(unknown),
             "Splits may share patients, and intervals may be too narrow.",
         )
-    told: dict[str, list[StudiedSet]] = {}
-    for one, view in study.read:
-        for caveat in view.manifest.dataset.card.caveats:
-            if not caveat.startswith(PATIENTS_SAID):
-                told.setdefault(caveat, []).append(one)
-    for caveat, sets in told.items():
+    told = (
+        (caveat, one)
+        for one, view in study.read
+        for caveat in view.manifest.dataset.card.caveats
+        if not caveat.startswith(PATIENTS_SAID)
+    )
+    for caveat, sets in _told_alike(told).items():
         yield card(
             "warn",
             f"{_where(study, sets)}: {caveat}",
             _links(sets),
             "The card of the data set says so.",
         )
+
+
+def _told_alike(told: Iterable[tuple[str, StudiedSet]]) -> dict[str, list[StudiedSet]]:
+    """Return by words the data sets of which they are told."""
+    found: dict[str, list[StudiedSet]] = {}
+    for words, one in told:
+        found.setdefault(words, []).append(one)
+    return found
 
 
 def _changes(study: StudyView) -> Iterator[FindingCard]:

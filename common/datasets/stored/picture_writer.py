@@ -33,7 +33,6 @@ from he_compare.common.types import Float32Array, UInt8Array, picture_digest
 MARGIN_BYTES = 256 << 20
 COPIED_AT_A_TIME = 64
 UNFINISHED = ".part"
-# Decoded images are the patients' pictures in the clear: nobody else may open them.
 
 
 class NoRoomError(DataError):
