@@ -9,6 +9,7 @@ has its library make a value of its own, and takes only messages of the same tre
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TypeAlias
 
 from he_compare.common.errors import MessageError
@@ -29,9 +30,13 @@ Tree: TypeAlias = "tuple[Tree | int | bytes | str, ...]"
 def tree_of(message: bytes, what: str) -> Tree:
     """Return the structure of a serialised message, with the bytes of its payloads left out.
 
-    Raises MessageError where a pointer leaves the message, and where it is no such message at all.
+    Raises MessageError where a pointer leaves the message, where two parts lie in one place, and
+    where it is no such message at all.
     """
-    return _Reader(_segments(message, what), what).pointer(0, 0, 0)
+    reader = _Reader(_segments(message, what), what)
+    tree = reader.pointer(0, 0, 0)
+    reader.require_apart()
+    return tree
 
 
 @dataclass(frozen=True)
@@ -72,11 +77,22 @@ def _segments(message: bytes, what: str) -> list[bytes]:
 
 @dataclass
 class _Reader:
-    """Follows pointers from the root, within the segments and within limits."""
+    """Follows pointers from the root, within the segments and within limits.
+
+    ``spans``: the segment, the first byte and the end of each part that was read.
+    """
 
     segments: list[bytes]
     what: str
     nodes: int = field(default=0)
+    spans: list[tuple[int, int, int]] = field(default_factory=list)
+
+    def require_apart(self) -> None:
+        """Refuse a message of which something is read twice: a payload moved over a pointer."""
+        ordered = sorted(self.spans)
+        for (segment, _, end), (following, start, _) in pairwise(ordered):
+            if segment == following and start < end:
+                raise MessageError(f"{self.what} has two parts in one place")
 
     def pointer(self, segment: int, word: int, depth: int) -> Tree:
         """Return the tree behind the pointer at a word of a segment."""
@@ -159,6 +175,9 @@ class _Reader:
             raise MessageError(f"{self.what} points to a segment that it does not have")
         if word < 0 or CAPNP_WORD_BYTES * word + count > len(self.segments[segment]):
             raise MessageError(f"{self.what} points out of itself")
+        if count:
+            start = CAPNP_WORD_BYTES * word
+            self.spans.append((segment, start, start + count))
 
 
 def _signed(value: int) -> int:

@@ -49,18 +49,28 @@ class KeyRecovery(Attack):
         return {AS_IT_IS: float((fresh.ciphertexts == fresh.plain).mean())}
 
 
-def decrypt(key: KeyMoves, ciphertexts: PixelArray, shape: PictureShape) -> UInt8Array:
-    """Decrypt ciphertexts (n, h, w, c) with a recovered key."""
+def decrypt(
+    key: KeyMoves, ciphertexts: PixelArray, shape: PictureShape, *, unset: float = 0.5
+) -> UInt8Array:
+    """Decrypt ciphertexts (n, h, w, c) with a recovered key.
+
+    A guessed key may move two units to one place. Places that none is moved to are ``unset`` of the
+    largest value.
+    """
     top = NIBBLE_TOP if key.nibbles else BYTE_TOP
     units = units_of(ciphertexts, key.nibbles)
-    plain = np.empty_like(units)
+    plain = np.full_like(units, round(unset * top))
     plain[:, key.index] = np.where(key.negated, top - units, units)
     return images_of(plain, shape, key.nibbles)
 
 
 def value_shares(key: KeyMoves, pairs: Pairs, shape: PictureShape) -> Float64Array:
-    """Return for each sealed image the share of values that a recovered key decrypts right."""
-    right = decrypt(key, pairs.ciphertexts, shape) == pairs.plain
+    """Return for each sealed image the share of values that a recovered key decrypts right.
+
+    A value that the key says nothing of is not right, whatever stands in its place.
+    """
+    dark, light = (decrypt(key, pairs.ciphertexts, shape, unset=unset) for unset in (0.0, 1.0))
+    right = (dark == pairs.plain) & (light == pairs.plain)
     return cast(Float64Array, right.mean(axis=(1, 2, 3)))
 
 
