@@ -192,10 +192,12 @@ class Crew:
         start, told = time.monotonic(), False
         while not self.addresses():
             if time.monotonic() - start > seconds:
+                files = " --tls-ca-file CA --tls-cert CERT --tls-key KEY"
+                tls = files if self.address.startswith("tls://") else ""
                 raise UsageError(
                     f"{self.address} has no workers after {seconds:.0f} s",
-                    fix=f"start some with `dask worker {self.address}`, or wait longer with "
-                    "--worker-seconds",
+                    fix=f"start some with `dask worker {self.address} --nthreads CORES{tls}`, or "
+                    "wait longer with --worker-seconds",
                 )
             if not told and time.monotonic() - start > TOLD_AFTER:
                 told = True

@@ -96,6 +96,7 @@ class DaskExecutor:
         self._disturbed: Counter[str] = Counter()
         self._turn = LatencyTurn()
         self._looked = 0.0
+        self._named: set[str] = set()
         self._kills = oom_kills()
 
     def run(self, cells: Sequence[PlannedCell], log: CellLog) -> None:
@@ -121,12 +122,20 @@ class DaskExecutor:
                 self.crew.client.unsubscribe_topic(topic)
 
     def gather_workers(self) -> None:
-        """Wait for workers and let each make the plan. Raises UsageError where one cannot."""
+        """Wait for workers and let each make the plan. Raises UsageError where none can."""
         self.crew.wait_for_workers(self.wait_seconds)
         self.crew.update(self.order)
         self._prepare([*self.crew.hands.values()])
-        if self.crew.refused:
+        if self.crew.refused and not self.crew.hands:
             raise UsageError(" | ".join(self.crew.refused.values()))
+        self._say_refused()
+
+    def _say_refused(self) -> None:
+        """Name each worker that is left out, once."""
+        for address, problem in self.crew.refused.items():
+            if address not in self._named:
+                self._named.add(address)
+                self.crew.progress.say(f"note: left out: {problem}")
 
     def settle_workers(self) -> list[Hand]:
         """Return the workers that take part from here on, those included that came meanwhile.
@@ -143,6 +152,7 @@ class DaskExecutor:
         for hand in lost:
             self._note_lost(hand)
         self._prepare(new)
+        self._say_refused()
         return [*self.crew.hands.values()]
 
     def _prepare(self, hands: Sequence[Hand]) -> None:
@@ -354,11 +364,8 @@ class DaskExecutor:
                 del self._flights[flight.future.key]
                 self._again(flight, waiting, log)
         if new:
-            before = dict(self.crew.refused)
             self._prepare(new)
-            for address, problem in self.crew.refused.items():
-                if address not in before:
-                    log.progress.say(f"note: left out: {problem}")
+        self._say_refused()
 
     def _note_lost(self, hand: Hand) -> None:
         self.crew.hands.pop(hand.address, None)

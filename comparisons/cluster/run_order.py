@@ -27,7 +27,7 @@ class RunOrder(BaseModel):
     """One run of a driver. ``token``: of this process of it; ``files``: its temporary folder.
 
     ``dataset``, ``data_dir``, ``run_folder``, ``cache_dir``, ``key_file``: as the driver names
-    them. ``taped``: test images whose messages are kept. ``cells``: their identities.
+    them. ``devices``: what those of training and measuring are. ``taped``: test images whose messages are kept. ``cells``: their identities.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -41,6 +41,7 @@ class RunOrder(BaseModel):
     require_real: bool = False
     fingerprint: str
     weights_sha256: str
+    devices: list[str]
     threads: int = Field(ge=1)
     latency_threads: int = Field(ge=1)
     files: str
@@ -106,6 +107,7 @@ def make_order(
         require_real=require_real,
         fingerprint=plan.summary.fingerprint,
         weights_sha256=plan.backbone.weights_sha256,
+        devices=plan.device_keys(),
         threads=plan.settings.threads,
         latency_threads=plan.latency_threads or plan.settings.threads,
         files=str(files.resolve()),
@@ -131,9 +133,18 @@ def what_differs(plan: RunPlan, wanted: RunOrder) -> list[str]:
             f"other weights: {plan.backbone.weights_sha256[:12]}, "
             f"wanted {wanted.weights_sha256[:12]}"
         )
+    if (own := plan.device_keys()) != wanted.devices:
+        found.append(
+            f"other devices: {_devices(own)}, wanted {_devices(wanted.devices)} (start the driver "
+            "where the device is that workers have, or pass --device cpu)"
+        )
     if not found:
         found += _other_cells(plan, wanted.cells)
     return found
+
+
+def _devices(keys: Sequence[str]) -> str:
+    return " and ".join(dict.fromkeys(keys))
 
 
 def _other_cells(plan: RunPlan, wanted: Sequence[str]) -> list[str]:

@@ -142,7 +142,8 @@ class RunPlan:
         """Return the devices of training and of measuring, as records hold them."""
         return described(self.settings.device).facts(), described(self.measured_on).facts()
 
-    def _device_keys(self) -> list[str]:
+    def device_keys(self) -> list[str]:
+        """Return what the devices of training and of measuring stand for in names of cells."""
         return [described(name).identity for name in (self.settings.device, self.measured_on)]
 
     def cells(self) -> list[PlannedCell]:
@@ -194,7 +195,7 @@ class RunPlan:
                 if name not in KEYED_APART
             },
             "weights": self.backbone.weights_sha256,
-            "devices": self._device_keys(),
+            "devices": self.device_keys(),
             "matched_to": self.data.public.reference.digest if self.data.public else "",
             "seed": seed,
             "source": source_digest(
@@ -241,7 +242,7 @@ class RunPlan:
             weights=self.backbone.weights_sha256,
             pipelines=[[p.label, p.pipeline.name, p.resolved()] for p in self.pipelines],
             public=[one.reference.digest for one in self.public],
-            devices=self._device_keys(),
+            devices=self.device_keys(),
             threads=[self.settings.threads, self.threads_of(Phase.LATENCY)],
             config=self.config.model_dump(mode="json", exclude=OUTSIDE_PLAN | SETTLED),
         )

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from he_compare.common.errors import CellError
+from he_compare.common.errors import CellError, UsageError
 from he_compare.common.kept import Kept
 from he_compare.common.run.store import RunFolder
 from he_compare.common.types import Phase, Status
@@ -113,6 +113,13 @@ class Gathered:
 
     def addresses(self) -> dict[str, str]:
         return dict.fromkeys(self.hands, "")
+
+    def wait_for_workers(self, seconds: float) -> None:
+        """They are there."""
+
+    def refuse(self, hand: Hand, problem: str) -> None:
+        del self.hands[hand.address]
+        self.refused[hand.address] = f"{hand.address}: {problem}"
 
     def has(self, hand: Hand) -> bool:
         return hand.address in self.hands
@@ -244,7 +251,7 @@ def test_a_damaged_artefact_that_a_worker_asks_for_is_made_anew(
 def test_a_worker_lost_while_it_gets_the_key_is_lost_and_not_refused(
     executor: DaskExecutor, stays: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A worker that is refused at the start ends the run; one that is lost does not."""
+    """One that is refused is named as left out; one that is lost may come back."""
     monkeypatch.setattr(dask_executor, "SEEN_SECONDS", 0.0)
 
     def no_key(hand: Hand) -> str:
@@ -257,3 +264,39 @@ def test_a_worker_lost_while_it_gets_the_key_is_lost_and_not_refused(
     crew.refuse = lambda hand, problem: crew.refused.update({hand.address: problem})
     executor._prepare([ONE])
     assert list(crew.refused) == ([ONE.address] if stays else [])
+
+
+def without_keys(executor: DaskExecutor, *lacking: Hand) -> list[str]:
+    """Let workers lack the key; return what is said from then on."""
+
+    def key_for(hand: Hand) -> str:
+        if hand in lacking:
+            raise CellError(f"no key for {hand.number}")
+        return ""
+
+    executor._keys = key_for
+    said: list[str] = []
+    crew = cast(Any, executor.crew)
+    crew.progress = SimpleNamespace(say=said.append, line=said.append)
+    return said
+
+
+def test_a_worker_that_cannot_take_part_is_named_once_and_the_others_go_on(
+    executor: DaskExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dask_executor, "SEEN_SECONDS", 0.0)
+    said = without_keys(executor, ONE)
+    executor.gather_workers()
+    assert said == [f"note: left out: {ONE.address}: no key for {ONE.number}"]
+    assert [*executor.crew.hands.values()] == [TWO]
+    executor.meet_workers()
+    assert len(said) == 1
+
+
+def test_without_any_worker_that_can_take_part_the_run_ends_with_all_reasons(
+    executor: DaskExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dask_executor, "SEEN_SECONDS", 0.0)
+    without_keys(executor, ONE, TWO)
+    with pytest.raises(UsageError, match=f"no key for {ONE.number} .*no key for {TWO.number}"):
+        executor.gather_workers()

@@ -29,6 +29,7 @@ def order(files: Path, **changed: Any) -> RunOrder:
         "dataset": "chestxray",
         "fingerprint": "f" * 64,
         "weights_sha256": "w" * 64,
+        "devices": ["NVIDIA H200", "cpu"],
         "threads": 1,
         "latency_threads": 2,
         "files": str(files),
@@ -40,8 +41,14 @@ def order(files: Path, **changed: Any) -> RunOrder:
     return RunOrder.model_validate(known | changed)
 
 
-def plan(fingerprint: str = "f" * 64, weights: str = "w" * 64, *cells: str) -> Any:
+def plan(
+    fingerprint: str = "f" * 64,
+    weights: str = "w" * 64,
+    *cells: str,
+    devices: tuple[str, str] = ("NVIDIA H200", "cpu"),
+) -> Any:
     return SimpleNamespace(
+        device_keys=lambda: [*devices],
         summary=SimpleNamespace(fingerprint=fingerprint),
         backbone=SimpleNamespace(weights_sha256=weights),
         cells=lambda: [
@@ -77,6 +84,8 @@ def test_other_data_weights_and_cells_are_named(tmp_path: Path) -> None:
     assert "set COMPARE_DATA there" in data
     (weights,) = what_differs(plan("f" * 64, "1" * 64), wanted)
     assert weights == "other weights: 111111111111, wanted wwwwwwwwwwww"
+    (device,) = what_differs(plan(devices=("cpu", "cpu")), wanted)
+    assert device.startswith("other devices: cpu, wanted NVIDIA H200 and cpu (start the driver")
     (cells,) = what_differs(plan("f" * 64, "w" * 64, "one", "other"), wanted)
     assert "(pipeline other)" in cells
     (fewer,) = what_differs(plan("f" * 64, "w" * 64, "one"), wanted)
