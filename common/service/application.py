@@ -51,6 +51,7 @@ class ServiceApplication:
 
     ``changed``: says, in words, what of the software here is not what it was when the front was
     started; '' for nothing. It is asked on a thread of its own at the opening of each session.
+    ``refused``: gets the address of whoever is not served, and why.
     """
 
     def __init__(
@@ -60,8 +61,9 @@ class ServiceApplication:
         token: str,
         facts: Callable[[SessionTable], str] | None = None,
         changed: Callable[[], str] | None = None,
+        refused: Callable[[str, RefusedRequest], None] = lambda origin, error: None,
     ) -> None:
-        self._table = table
+        self._table, self._refused = table, refused
         self._expected = f"Bearer {token}".encode()
         self._facts = facts or plain_facts
         self._changed = changed
@@ -82,7 +84,10 @@ class ServiceApplication:
             (f"{session}/status", self._status, "GET"),
         ]
         served = Starlette(
-            routes=[Route(path, _guarded(one), methods=[verb]) for path, one, verb in routes]
+            routes=[
+                Route(path, _guarded(self._telling(one)), methods=[verb])
+                for path, one, verb in routes
+            ]
         )
 
         async def answer(scope: Scope, receive: Receive, send: Send) -> None:
@@ -91,6 +96,7 @@ class ServiceApplication:
                 await served(scope, receive, send)
                 return
             stranger = RefusedRequest(401, "Unauthorized", "missing or wrong bearer token")
+            self._refused(_origin(scope), stranger)
             refusal = _error(stranger)
             refusal.headers["connection"] = "close"  # the body of a stranger is not read
             await refusal(scope, receive, send)
@@ -111,6 +117,18 @@ class ServiceApplication:
         process = named[0].decode("latin-1") if len(named) == 1 else ""
         if is_name(process):
             self._table.lease.meet(process, visit)
+
+    def _telling(self, handler: Handler) -> Handler:
+        """Return a handler of which it is told whom it refuses."""
+
+        async def telling(request: Request) -> Response:
+            try:
+                return await handler(request)
+            except RefusedRequest as error:
+                self._refused(_origin(request.scope), error)
+                raise
+
+        return telling
 
     async def _host(self, request: Request) -> Response:
         return Response(self._facts(self._table), media_type="application/json")
@@ -218,6 +236,12 @@ class ServiceApplication:
         async for piece in pieces_of(request, self._table.limits.max_body, share):
             yield piece
         self._table.heard(request.path_params["session"])
+
+
+def _origin(scope: Scope) -> str:
+    """Return the address that a request came from; '' where the server does not say."""
+    client = scope.get("client")
+    return str(client[0]) if client else ""
 
 
 def _about_child(session: ServiceSession) -> dict[str, str]:

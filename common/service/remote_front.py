@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from he_compare.common.environment import tool_version
 from he_compare.common.errors import UsageError
+from he_compare.common.service.host_log import HostLog
 from he_compare.common.service.secret_files import read_token_file
 from he_compare.common.service.tls_contexts import (
     TWO_MACHINES,
@@ -121,22 +122,27 @@ def _address(text: str) -> tuple[str, int]:
 
 
 def run_front(settings: FrontSettings, say: Say) -> None:
-    """Serve until a signal ends it; ``say`` gets a line when it listens, and per session.
+    """Serve until a signal ends it; ``say`` gets a line, with its time, when it listens, when a
+    session begins or ends, and when somebody is refused.
 
     Raises UsageError where it cannot start.
     """
     from he_compare.common.closed_memory import give_up_privileges
 
     front = check_front(settings)
-    listener = _listener(front, settings.listen)
-    with contextlib.closing(listener), swept_folder(FOLDER) as home:
+    listener, log = _listener(front, settings.listen), HostLog(say)
+    with contextlib.closing(listener), contextlib.closing(log), swept_folder(FOLDER) as home:
         give_up_privileges()
-        say(_first_words(front, listener, settings))
-        _serve(front, listener, settings, home, say)
+        log.say(_first_words(front, listener, settings))
+        _serve(front, listener, settings, home, log)
 
 
 def _serve(
-    front: CheckedFront, listener: GuardedListener, settings: FrontSettings, home: Path, say: Say
+    front: CheckedFront,
+    listener: GuardedListener,
+    settings: FrontSettings,
+    home: Path,
+    log: HostLog,
 ) -> None:
     from he_compare.common.service.application import ServiceApplication
     from he_compare.common.service.host_card import card_here, card_now, what_changed
@@ -149,7 +155,7 @@ def _serve(
         most_sessions=settings.most_sessions,
         silent_seconds=settings.silent_seconds,
     )
-    table = SessionTable(home, limits, told=say)
+    table = SessionTable(home, limits, told=log.say)
     card = card_here()
     application = ServiceApplication(
         table,
@@ -157,6 +163,7 @@ def _serve(
         facts=lambda one: card_now(card, len(one), one.driver).model_dump_json(),
         # A server half starts from the files as they are then, not as they were at this start.
         changed=lambda: "; ".join(what_changed(card, card_here(afresh=True))),
+        refused=log.refused,
     )
 
     def stop() -> None:

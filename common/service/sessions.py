@@ -193,7 +193,9 @@ class SessionTable:
         if found is not None:
             session, asked = found
             session.close()
-            self._told(f"a session of {asked.pipeline} ends: {why}")
+            replaced = session.ended.count
+            ended = f"; its process had to be replaced {replaced}x" if replaced else ""
+            self._told(f"a session of {asked.pipeline} ends: {why}{ended}")
 
     def end_all(self, why: str) -> None:
         """End all sessions and open no more; may be called from any thread."""

@@ -69,6 +69,7 @@ def host(
     ] = None,
 ) -> None:
     """Serve the server halves of `compare run --host` on another machine, until Ctrl-C."""
+    from he_compare.common.service.host_log import HostLog
     from he_compare.common.service.remote_front import FrontSettings, run_front
     from he_compare.common.service.secret_files import make_token_file
 
@@ -89,7 +90,7 @@ def host(
     try:
         run_front(settings, _say)
     except KeyboardInterrupt as stop:
-        _say("ended, with all its servers")
+        HostLog(_say).say("ended, with all its servers")
         raise typer.Exit(getattr(stop, "exit_code", EXIT_INTERRUPTED)) from None
 
 

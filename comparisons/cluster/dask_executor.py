@@ -20,6 +20,7 @@ from he_compare.common.errors import CompareError, MessageError, UsageError
 from he_compare.common.memory_limits import oom_kills
 from he_compare.common.run.records import ErrorInfo, RunRecord, WorkPlace
 from he_compare.common.types import Phase, Status
+from he_compare.common.visible_text import visible
 from he_compare.comparisons.cluster import worker_tasks
 from he_compare.comparisons.cluster.crew import Crew, Hand
 from he_compare.comparisons.cluster.dispatch import (
@@ -39,6 +40,7 @@ from he_compare.comparisons.measuring.runner import CellLog
 MOST_LOSSES = 3
 LOOK_SECONDS = 0.5
 SEEN_SECONDS = 2.0
+MOST_NOTE = 500
 Given = dict[str, tuple[bytes, float | None]]
 
 
@@ -425,5 +427,8 @@ class DaskExecutor:
             return
         hand = self.crew.hands.get(str(told.get("worker", "")))
         done, total = told.get("done"), told.get("total")
+        note = told.get(worker_tasks.NOTE)
+        if hand is not None and isinstance(note, str):
+            log.progress.say(f"note: {hand.title}: {visible(note[:MOST_NOTE])}")
         if hand is not None and isinstance(done, int) and isinstance(total, int):
             log.progress.step(hand.title, str(told.get("what", ""))[:60], done, total)

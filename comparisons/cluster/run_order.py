@@ -27,7 +27,8 @@ class RunOrder(BaseModel):
     """One run of a driver. ``token``: of this process of it; ``files``: its temporary folder.
 
     ``dataset``, ``data_dir``, ``run_folder``, ``cache_dir``, ``key_file``: as the driver names
-    them. ``devices``: what those of training and measuring are. ``taped``: test images whose messages are kept. ``cells``: their identities.
+    them. ``devices``: of training and of measuring. ``taped``: test images whose messages are kept.
+    ``cells``: their identities.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from he_compare.common.errors import CompareError
-from he_compare.common.kept import Kept
+from he_compare.common.kept import STORAGE_LOG, Kept
 from he_compare.common.software import software_here
 from he_compare.common.temporary_folders import TemporaryFolder
 from he_compare.comparisons.cluster.key_delivery import forget_keys
@@ -46,6 +46,7 @@ from he_compare.comparisons.measuring.threads import ThreadShare
 from he_compare.comparisons.progress import ProgressReporter
 
 TOPIC = "he-compare-{token}"
+NOTE = "note"
 TOLD_SECONDS = 1.0
 OUTPUT = "output.log"
 
@@ -95,12 +96,36 @@ class ToDriver:
         if what == self._what and done < total and now - self._last < TOLD_SECONDS:
             return
         self._what, self._last = what, now
+        self._tell({"what": what, "done": done, "total": total})
+
+    def note(self, text: str) -> None:
+        """Tell what a person is to know, as of a stored result that is damaged."""
+        self._tell({NOTE: text})
+
+    def _tell(self, told: dict[str, Any]) -> None:
         with contextlib.suppress(ValueError, ImportError):  # no thread of a worker: tell nothing
             from distributed import get_worker
 
             worker = get_worker()
-            told = {"worker": worker.address, "what": what, "done": done, "total": total}
-            worker.log_event(self._topic, told)
+            worker.log_event(self._topic, told | {"worker": worker.address})
+
+
+class NotesToDriver(logging.Handler):
+    """Hands notes on stored results to the driver of the run that this worker is at."""
+
+    def __init__(self, driver: ToDriver) -> None:
+        super().__init__(logging.WARNING)
+        self._driver = driver
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Tell the driver a message."""
+        self._driver.note(record.getMessage())
+
+    def take_over(self) -> None:
+        """Be the one that hands notes on, in place of that of an earlier run."""
+        for one in [one for one in STORAGE_LOG.handlers if isinstance(one, NotesToDriver)]:
+            STORAGE_LOG.removeHandler(one)
+        STORAGE_LOG.addHandler(self)
 
 
 def introduce(files: str, token: str) -> str:
@@ -206,8 +231,9 @@ def _new_bench(order: RunOrder, key_file: str) -> Bench:
     atexit.register(close_benches)
     seen = order.sees_files()
     scratch = TemporaryFolder("worker", Path(order.files) if seen else None)
-    own = scratch.path
     progress = ToDriver(order.token)
+    NotesToDriver(progress).take_over()
+    own = scratch.path
     plan = _plan(order, Path(key_file or (order.key_file if seen else own / "client.key")), seen)
     artefacts = LentArtefacts(
         Path(order.files) / "artefacts" if seen else own / "artefacts",

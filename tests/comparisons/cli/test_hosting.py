@@ -191,6 +191,7 @@ def test_a_driver_that_was_killed_is_followed_at_once(host: RunningHost) -> None
 def test_a_wrong_token_and_wrong_certificates_are_named(host: RunningHost, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="does not accept the token"):
         driver(host, token="x" * 40).greet([])
+    host.wait_for("Z refused, from 127.0.0.1: missing or wrong bearer token")
     (tmp_path / "other").mkdir()
     other = driver_context(Authority(tmp_path / "other").file)
     with pytest.raises(UsageError, match="not trusted here"):

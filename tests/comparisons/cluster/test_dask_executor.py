@@ -11,10 +11,10 @@ from typing import Any, cast
 import pytest
 
 from he_compare.common.errors import CellError, UsageError
-from he_compare.common.kept import Kept
+from he_compare.common.kept import STORAGE_LOG, Kept
 from he_compare.common.run.store import RunFolder
 from he_compare.common.types import Phase, Status
-from he_compare.comparisons.cluster import dask_executor, latency_turn
+from he_compare.comparisons.cluster import dask_executor, latency_turn, worker_tasks
 from he_compare.comparisons.cluster.crew import Hand
 from he_compare.comparisons.cluster.dask_executor import MOST_LOSSES, DaskExecutor
 from he_compare.comparisons.cluster.reply import WANTS, CellReply
@@ -300,3 +300,31 @@ def test_without_any_worker_that_can_take_part_the_run_ends_with_all_reasons(
     without_keys(executor, ONE, TWO)
     with pytest.raises(UsageError, match=f"no key for {ONE.number} .*no key for {TWO.number}"):
         executor.gather_workers()
+
+
+def test_what_a_worker_notes_is_said_on_one_line_and_a_strangers_is_not(
+    executor: DaskExecutor, log: Any
+) -> None:
+    said: list[str] = []
+    log.progress = SimpleNamespace(say=said.append)
+    told = {worker_tasks.NOTE: "features.npz is not used,\nit is damaged", "worker": ONE.address}
+    executor._told((0.0, told), log)
+    executor._told((0.0, told | {"worker": "tcp://elsewhere:1"}), log)
+    executor._told((0.0, told | {worker_tasks.NOTE: 7}), log)
+    executor._told((0.0, told | {worker_tasks.NOTE: "x" * 10_000}), log)
+    assert len(said) == 2 and said[0].startswith(f"note: {ONE.title}: features.npz is not used,")
+    assert "\n" not in said[0] and len(said[1]) < 600
+
+
+def test_only_the_run_at_hand_hears_what_is_said_of_stored_results(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    heard: list[tuple[str, str]] = []
+    monkeypatch.setattr(
+        worker_tasks.ToDriver, "note", lambda self, text: heard.append((self._topic, text))
+    )
+    monkeypatch.setattr(STORAGE_LOG, "handlers", [])
+    for token in ("first", "second"):
+        worker_tasks.NotesToDriver(worker_tasks.ToDriver(token)).take_over()
+    STORAGE_LOG.warning("%s is not used", "features.npz")
+    assert heard == [("he-compare-second", "features.npz is not used")]
