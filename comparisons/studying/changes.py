@@ -14,6 +14,7 @@ from he_compare.comparisons.measuring.plan_manifest import manifest_of
 from he_compare.comparisons.measuring.resuming import kept_cells, plan_difference
 
 MOST_NAMED = 6
+OTHER_CODE = "the others are of other source code, packages or another client key"
 Spot = tuple[str, str, int, int]
 
 
@@ -61,18 +62,18 @@ def _named(cells: Collection[str]) -> str:
 
 
 def row_changes(name: str, folder: RunFolder, plan: RunPlan) -> RowChanges | None:
-    """Say what a plan changes in a run; None where the run is of this plan, or there is none.
+    """Say what a plan changes in a run; None where it changes nothing, or there is no run.
 
-    Seeds that are added change a run as well here: they are what is asked for now. Raises
-    IntegrityError where a line of the records does not hold.
+    Seeds that are added change a run as well here: they are what is asked for now. So does other
+    source code, where a result was made by code that is no longer there. Raises IntegrityError
+    where a line of the records does not hold.
     """
     if not folder.exists():
         return None
     manifest = folder.manifest()
     seeds = manifest.seeds or [manifest.seed]
     other = manifest.plan != plan.plan_key()
-    if not other and seeds == list(plan.config.all_seeds):
-        return None
+    reseeded = seeds != list(plan.config.all_seeds)
     records = folder.records()
     done = kept_cells(folder).done
     asked = plan.cells()
@@ -80,6 +81,13 @@ def row_changes(name: str, folder: RunFolder, plan: RunPlan) -> RowChanges | Non
     known = {_spot_of(one) for one in records if one.status is Status.OK}
     missing = [one for one in asked if one.identity not in done]
     stale = [one for one in records if one.identity not in identities]
+    unmade = {_spot(one) for one in missing}
+    by_other_code = any(one.status is Status.OK and _spot_of(one) in unmade for one in stale)
+    if not other and not reseeded and not by_other_code:
+        return None
+    reasons = [plan_difference(manifest, manifest_of(plan))] if other else []
+    reasons += ["the seeds are others"] if reseeded and not other else []
+    reasons += [OTHER_CODE] if by_other_code and not other else []
     return RowChanges(
         name=name,
         kept=sum(one.identity in done for one in asked),
@@ -89,7 +97,7 @@ def row_changes(name: str, folder: RunFolder, plan: RunPlan) -> RowChanges | Non
             _told(one) for one in stale if one.status is Status.OK and _spot_of(one) not in spots
         ),
         stale=frozenset(one.identity for one in stale),
-        why=plan_difference(manifest, manifest_of(plan)) if other else "the seeds are others",
+        why="; ".join(reasons),
     )
 
 

@@ -111,7 +111,7 @@ def _changes(asked: AskedStudy, study: StudyFolder, surveyed: list[SurveyedSet])
         name = one.row.name
         if name not in known:
             lines.append(f"{name}: new data set, {len(one.row.cells)} cells")
-        elif one.changes is not None and known[name].plan != one.row.plan:
+        elif one.changes is not None and _asks_otherwise(known[name], one.row):
             lines += one.changes.lines()
         if name in known and known[name].title != one.row.title:
             lines.append(f"{name}: its title is {one.row.title!r}, it was {known[name].title!r}")
@@ -120,6 +120,13 @@ def _changes(asked: AskedStudy, study: StudyFolder, surveyed: list[SurveyedSet])
         line for name in known if name in gone for line in RowChanges(name, gone=True).lines()
     ]
     return lines
+
+
+def _asks_otherwise(before: StudyRow, now: StudyRow) -> bool:
+    """Say whether a row is not what was last accepted: another plan, or other code for it."""
+    return before.plan != now.plan or {c.identity for c in before.cells} != {
+        c.identity for c in now.cells
+    }
 
 
 def _require_accepted(
@@ -138,8 +145,9 @@ def _require_accepted(
         progress.say(line)
     if lines and not how.accept_changes:
         raise UsageError(
-            f"{study.path} holds a study that asked for something else; above is what would change",
-            fix="pass --accept-changes to go on with the changed file, or another folder to --out",
+            f"{study.path} holds a study of another file, or results of another version of "
+            "he-compare; above is what would change",
+            fix="pass --accept-changes to go on, or another folder to --out",
         )
     before = study.record() if study.exists() else None
     if before is not None:

@@ -22,6 +22,8 @@ from he_compare.common.study.study_view import read_study
 from he_compare.common.types import Phase, Status
 from he_compare.comparisons.cli import app
 from he_compare.comparisons.judging.verify import verify_run
+from he_compare.comparisons.measuring import plan as measuring_plan
+from he_compare.comparisons.studying.changes import OTHER_CODE
 from tests.support.command import as_started_by_a_shell
 from tests.support.imagefolders import write_chestxray_like, write_image
 
@@ -413,6 +415,30 @@ def test_a_cell_that_was_stopped_under_another_source_keeps_no_study_open(
     (run.path / "predictions" / f"{record.identity}.npz").unlink()  # so that the row is opened
     assert study() == 0
     assert all(one.ended for one in StudyFolder(tmp_path / "study").record().rows)
+
+
+def test_results_of_another_version_go_only_when_that_is_accepted_and_are_kept_beside(
+    study: Callable[..., int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert study() == 0
+    before, place = lines_of(tmp_path / "study"), tmp_path / "study"
+    monkeypatch.setattr(measuring_plan, "source_digest", lambda *names: "of an upgrade")
+    capsys.readouterr()
+    assert study() == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"chest: 0 cells kept ({OTHER_CODE})" in told
+    assert "chest: 6 cells would be done again: echo" in told and "--accept-changes" in told
+    assert lines_of(place) == before
+    assert study(FILE, "--accept-changes") == 0
+    runs = {name: StudyFolder(place).run(name) for name in before}
+    for name, run in runs.items():
+        assert (place / "earlier" / f"{name}-1" / "records.jsonl").read_bytes() == before[name]
+        assert len(run.records()) == 6 and verify_run(run) == []
+    after = lines_of(place)
+    assert study() == 0 and lines_of(place) == after
 
 
 def test_status_says_what_is_done_and_left(
