@@ -3,6 +3,7 @@
 Layout::
 
     study.json          what was asked, and how far each row is (atomic write)
+    study.toml          the study file as it was last accepted, for other machines
     runs/NAME/          the run of a data set: an ordinary run folder
     earlier/NAME-N/     a run as it was before a changed study file was accepted
     report/*            the report of the study, which leads to those of the runs
@@ -22,7 +23,7 @@ from he_compare.common.run.record_lines import first_problem
 from he_compare.common.run.store import RunFolder
 from he_compare.common.study.study_records import StudyRecord
 
-STUDY = "study.json"
+STUDY, STUDY_FILE = "study.json", "study.toml"
 RUNS, EARLIER_RUNS = "runs", "earlier"
 # Of ``study.json``: a study of some hundred pipelines takes less than a tenth of it.
 MOST_STUDY_BYTES = 1 << 26
@@ -74,3 +75,7 @@ class StudyFolder:
         """Write what was asked, atomically."""
         text = record.model_dump_json(indent=1) + "\n"
         write_atomic(self.path / STUDY, text.encode())
+
+    def keep_file(self, text: str) -> None:
+        """Keep the study file that was accepted, atomically."""
+        write_atomic(self.path / STUDY_FILE, text.encode())

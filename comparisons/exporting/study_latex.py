@@ -8,7 +8,7 @@ from pathlib import Path
 from he_compare.common.errors import UsageError
 from he_compare.common.files import write_atomic
 from he_compare.common.identity import file_digest
-from he_compare.common.run.leading import leading_titles
+from he_compare.common.run.leading import leading_metrics, leading_titles
 from he_compare.common.run.protection import secrecy_of
 from he_compare.common.run.records import Interval
 from he_compare.common.run.spelling import MINUS, fixed
@@ -48,11 +48,13 @@ def write_study_latex(study: StudyView, out: Path) -> Path:
 
 
 def study_latex(study: StudyView) -> str:
-    """Return differences in accuracy and AUC, and what attackers got with the price."""
+    """Return scores in accuracy and AUC, differences in them, and what attackers got with the
+    price."""
     lines = list(_comments(study))
     for number, part in enumerate(_parts(study), start=1):
         suffix = f"-{number}" if len(study.sets) > MOST_TABLE_SETS else ""
         for kind in DIFFERENCE_KINDS:
+            lines += [*_scores(study, part, kind, suffix), ""]
             lines += [*_differences(study, part, kind, suffix), ""]
         lines += [*_attacks(study, part, suffix), ""]
     return "\n".join(lines)
@@ -80,6 +82,41 @@ def _comments(study: StudyView) -> Iterator[str]:
         scores = RunFolder(one.view.path).path / SCORES
         digest = file_digest(scores) if scores.is_file() else "none"
         yield f"% {one.row.name}: plan {one.view.manifest.plan}, scores {digest}"
+
+
+def _scores(study: StudyView, part: Sequence[StudiedSet], kind: str, suffix: str) -> Iterator[str]:
+    """Yield the table of scores: protections, their twins and all else that was measured."""
+    rows = [
+        (latex_escaped(label), *(_score(one, label, kind) for one in part))
+        for label in study.labels
+        if any(_score(one, label, kind) != NO_NUMBER for one in part)
+    ]
+    images = [f"{one.title} {one.view.n_test:,}" for one in part if one.view is not None]
+    over = latex_escaped(sampled_words(study))
+    caption = (
+        f"{_capital(kind_name(study, kind))} with 95\\,\\% intervals over {over}"
+        f"{_balanced(part, kind)}. Test images: {latex_escaped(', '.join(images))}."
+    )
+    heads = ["Set-up", *(latex_escaped(one.title) for one in part)]
+    columns = f"{PARAGRAPH}{{0.26\\linewidth}}" + "c" * len(part)
+    return latex_float(f"study-{kind}-scores{suffix}", caption, columns, heads, rows)
+
+
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]
+
+
+def _score(one: StudiedSet, label: str, kind: str) -> str:
+    pipeline = one.pipeline(label)
+    if one.view is None or pipeline is None:
+        return NO_NUMBER
+    names = dict(zip(DIFFERENCE_KINDS, leading_metrics(one.view), strict=True))
+    metric = pipeline.metric(names[kind])
+    if metric is None or metric.value is None:
+        return NO_NUMBER
+    interval = metric.interval
+    told = f" [{fixed(interval.low)}, {fixed(interval.high)}]" if interval else ""
+    return f"{fixed(metric.value)}{told}"
 
 
 def _differences(

@@ -35,6 +35,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -85,7 +86,10 @@ class AskedSet:
 
 @dataclass(frozen=True)
 class AskedStudy:
-    """A study file that holds. ``file``: its name; ``folder``: where it lies, None if it ships."""
+    """A study file that holds. ``file``: its name; ``folder``: where it lies, None if it ships.
+
+    ``text``: of the file, with its title, so that it asks for the same under any name.
+    """
 
     file: str
     folder: Path | None
@@ -94,6 +98,7 @@ class AskedStudy:
     margins: Mapping[str, float]
     sets: tuple[AskedSet, ...]
     published: tuple[PublishedFigure, ...] = ()
+    text: str = ""
 
     @property
     def digest(self) -> str:
@@ -195,6 +200,7 @@ class _Reader:
             margins=self._margins(self._table(values, ("margins",))),
             sets=asked,
             published=self._published(self._table(values, ("published",)), asked),
+            text=self._text if "title" in values else f"title = {json.dumps(title)}\n{self._text}",
         )
 
     def _set(self, name: str, own: Any) -> AskedSet:

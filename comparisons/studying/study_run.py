@@ -171,6 +171,7 @@ def _require_accepted(
             accepted=[*(before.accepted if before else ()), *told],
         )
     )
+    study.keep_file(asked.text)
 
 
 def _kept_rows(before: StudyRecord | None, surveyed: list[SurveyedSet]) -> list[StudyRow]:

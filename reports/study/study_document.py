@@ -33,7 +33,7 @@ from he_compare.reports.document.nodes import (
 )
 from he_compare.reports.figures.block import drawn
 from he_compare.reports.figures.study_differences import draw_study_differences
-from he_compare.reports.render import check_formats
+from he_compare.reports.render import FORMATS, check_formats
 from he_compare.reports.study.published_table import published_table
 from he_compare.reports.study.study_answer import answer_paragraphs
 from he_compare.reports.study.study_deviations import deviation_blocks
@@ -83,14 +83,17 @@ def build_study_document(study: StudyView) -> Document:
 def write_study_report(path: Path, formats: Sequence[str]) -> list[Path]:
     """Write the report of a study into ``FOLDER/report``; return the files to open.
 
+    Formats that are there already are written as well: no report beside the new one is an old one.
     Raises UsageError where there is no study or a file cannot be written, UnavailableError where a
     renderer's library is missing.
     """
     check_formats(formats)
     folder = StudyFolder(path)
     document = build_study_document(read_study(folder))
+    home = path / REPORT_HOME
+    there = [one for one in FORMATS if (home / f"{REPORT_HOME}.{one}").is_file()]
     with folder.claimed():
-        return written_files(document, formats, path / REPORT_HOME)
+        return written_files(document, [*formats, *there], home)
 
 
 def _sections(study: StudyView) -> list[Section]:

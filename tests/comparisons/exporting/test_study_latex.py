@@ -11,6 +11,7 @@ import pytest
 from he_compare.common.errors import UsageError
 from he_compare.common.study.study_view import read_study
 from he_compare.comparisons.cli import app
+from he_compare.comparisons.exporting.latex_text import latex_escaped
 from he_compare.comparisons.exporting.study_latex import study_latex, write_study_latex
 from tests.support.samplerun.first_pages import BLOCKS, HEAD, two_classes
 from tests.support.samplestudy import row_of, sample_study, write_study
@@ -23,13 +24,28 @@ def test_tables_have_a_row_per_protection_and_name_the_study(tmp_path: Path) -> 
     assert f"% study {study.record.digest}" in comments
     assert any(line.startswith("% chest: plan ") and "scores none" not in line for line in comments)
     assert any(line.startswith("% ultrasound: ") for line in comments)
-    for kind in ("accuracy", "auc", "attacks"):
+    for kind in ("accuracy-scores", "accuracy", "auc-scores", "auc", "attacks"):
         assert rf"\label{{tab:study-{kind}-1}}" in text
-    assert text.count(r"\toprule") == text.count(r"\bottomrule") == 6
-    row = next(line for line in text.splitlines() if line.startswith("fhe{-}head &"))
+    assert text.count(r"\toprule") == text.count(r"\bottomrule") == 10
+    score, row, *_ = [line for line in text.splitlines() if line.startswith("fhe{-}head &")]
     # Five data sets are two tables; the first has four.
     assert row.count("&") == 4 and len(re.findall(r"\[\$", row)) == 3
+    found = re.findall(r"0\.\d{3} \[0\.\d{3}, [01]\.\d{3}\]", score)
+    assert score.count("&") == 4 and len(found) == 3
     assert "resists what ran" in text and "broken" in text
+
+
+def test_scores_have_the_twins_and_the_number_of_test_images(tmp_path: Path) -> None:
+    folder = write_study(tmp_path, {"chest": (row_of("chest", two_classes()), two_classes())})
+    study = read_study(folder)
+    lines = study_latex(study).splitlines()
+    view = study.sets[0].view
+    assert view is not None
+    twins = {one.planned.twin for one in view.pipelines if one.planned.twin}
+    found = [line for line in lines if any(line.startswith(latex_escaped(t) + " &") for t in twins)]
+    assert len(found) >= 2 * len(twins)
+    images = f"Test images: {study.sets[0].title} {view.n_test:,}."
+    assert sum(images in line for line in lines) == 2
 
 
 def test_names_cannot_be_commands(tmp_path: Path) -> None:
@@ -73,7 +89,7 @@ def test_equal_answers_have_exact_limits_and_an_equal_auc_has_none(tmp_path: Pat
     told = ["2025-03-02T10:00:00+00:00: margin accuracy is 0.2, it was 0.03"]
     folder.write(folder.record().model_copy(update={"accepted": told}))
     text = study_latex(read_study(folder))
-    rows = [line for line in text.splitlines() if line.startswith("fhe{-}head &")]
+    rows = [line for line in text.splitlines() if line.startswith("fhe{-}head &") and "$" in line]
     assert "$0.000$ [$-0.005$, $+0.005$] (680 of 680 answers equal)" in rows[0]
     assert "$0.000$ (equal on these images)" in rows[1]
     assert text.count("The margin was changed after the study had begun.") == 2

@@ -115,6 +115,22 @@ def test_a_study_is_a_folder_of_ordinary_runs(
     assert str(tmp_path) not in told and "PATH" in json.loads(told)["rows"][1]["dataset"]
 
 
+def test_the_folder_holds_its_file_which_asks_for_the_same_under_its_own_name(
+    study: Callable[..., int],
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    untitled = FILE.partition("\n")[2]
+    assert study(untitled) == 0
+    place = tmp_path / "study"
+    kept, before = place / "study.toml", lines_of(place)
+    assert kept.read_text() == f'title = "mine"\n{untitled}'
+    given = ["study", "run", str(kept), "--out", str(place), "--data-dir", str(data)]
+    assert command([*given, "--key", str(tmp_path / "client.key"), *QUIET], monkeypatch) == 0
+    assert lines_of(place) == before and StudyFolder(place).record().accepted == []
+
+
 def test_the_same_command_again_does_nothing_again(
     study: Callable[..., int], tmp_path: Path
 ) -> None:

@@ -65,6 +65,16 @@ def test_it_is_written_in_every_format_and_its_links_lead_to_the_runs(tmp_path: 
     assert b"../runs/chest/report/report.pdf" in raw or b"/URI" in raw
 
 
+def test_a_format_that_is_there_is_written_again_with_another(tmp_path: Path) -> None:
+    folder = sample_study(tmp_path)
+    write_study_report(folder.path, ["md"])
+    report = folder.path / "report" / "report.md"
+    report.write_text("of an earlier result")
+    written = write_study_report(folder.path, ["html"])
+    assert [one.name for one in written] == ["report.html", "report.md"]
+    assert report.read_text() != "of an earlier result"
+
+
 def test_every_cell_with_a_number_leads_to_its_run(tmp_path: Path) -> None:
     document = document_of(sample_study(tmp_path))
     (answer,) = [one for one in document.sections if one.anchor == "answer"]
