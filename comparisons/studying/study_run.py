@@ -35,7 +35,7 @@ from he_compare.comparisons.studying.study_words import (
     in_one_line_of_study,
     study_table,
 )
-from he_compare.comparisons.studying.surveying import SurveyedSet, survey_study
+from he_compare.comparisons.studying.surveying import SurveyedSet, lone_words, survey_study
 from he_compare.comparisons.terminal import terminal_columns
 
 Render = Callable[[Path], list[Path]]
@@ -65,7 +65,7 @@ def study_command(asked: AskedStudy, out: Path, how: HowToRun) -> int:
     with ProgressReporter(quiet=how.quiet) as progress:
         if how.estimate:
             surveyed = survey_study(asked, study, how.place, how.who, progress, probe=True)
-            for line in _changes(asked, study, surveyed):
+            for line in [*lone_words(surveyed), *_changes(asked, study, surveyed)]:
                 print(line)
             print(estimate_of_study(surveyed, terminal_columns()))
             return EXIT_OK
@@ -73,6 +73,8 @@ def study_command(asked: AskedStudy, out: Path, how: HowToRun) -> int:
             sweep_drafts(study)
             _recover(study, progress)
             surveyed = survey_study(asked, study, how.place, how.who, progress, probe=False)
+            for line in lone_words(surveyed):
+                progress.say(line)
             _require_accepted(asked, study, surveyed, how, progress)
             code = _Rows(asked, study, surveyed, how, progress).run()
             progress.line("writing the report of the study")

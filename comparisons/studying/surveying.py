@@ -5,7 +5,9 @@ One data set is opened at a time, and let go again: its images are in the store.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from he_compare.common.errors import DataError, IntegrityError, UsageError
 from he_compare.common.identity import key_of
@@ -20,6 +22,7 @@ from he_compare.comparisons.estimating.estimate import (
 )
 from he_compare.comparisons.measuring.dataset_spec import shown_dataset
 from he_compare.comparisons.measuring.plan import RunPlan
+from he_compare.comparisons.measuring.planned import twin_facts
 from he_compare.comparisons.progress import ProgressReporter
 from he_compare.comparisons.studying.changes import RowChanges, row_changes
 from he_compare.comparisons.studying.study_data import (
@@ -37,7 +40,8 @@ class SurveyedSet:
     """One row, looked at. ``missing``: why this machine has no such data, in full; '' where it has.
 
     ``forecast``: None where nothing is known of what it takes. ``workers``: that would run it.
-    ``damage``: what does not hold of the run that is there; None for nothing.
+    ``damage``: what does not hold of the run that is there; None for nothing. ``lone``: pipelines
+    without their twin, each with the twin that it wants.
     """
 
     row: StudyRow
@@ -46,6 +50,7 @@ class SurveyedSet:
     workers: int = 1
     missing: str = ""
     damage: IntegrityError | None = None
+    lone: tuple[tuple[str, str], ...] = ()
 
 
 def survey_study(
@@ -97,7 +102,31 @@ def _survey(
             row_changes(one.name, folder, planned.plan),
             taken,
             staff.count,
+            lone=tuple(_lone(planned.plan)),
         )
+
+
+def _lone(plan: RunPlan) -> Iterator[tuple[str, str]]:
+    for one in plan.pipelines:
+        facts = twin_facts(one, plan.pipelines)
+        if facts["twin_wanted"] and not facts["twin"]:
+            yield one.label, facts["twin_wanted"]
+
+
+def lone_words(surveyed: Sequence[SurveyedSet]) -> list[str]:
+    """Say which pipelines stand without their twin, a line for each twin that is missing."""
+    rows: dict[str, dict[str, list[str]]] = {}
+    for one in surveyed:
+        for label, wanted in one.lone:
+            rows.setdefault(wanted, {}).setdefault(label, []).append(one.row.name)
+    lines = []
+    for wanted, labels in rows.items():
+        where = ", ".join(dict.fromkeys(chain(*labels.values())))
+        lines.append(
+            f"note: {', '.join(labels)} on {where}: no twin, so what the protection costs stays "
+            f'unknown; add "{wanted}" to pipelines or more'
+        )
+    return lines
 
 
 def plan_id(plan: RunPlan) -> str:

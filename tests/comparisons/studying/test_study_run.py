@@ -18,12 +18,14 @@ import pytest
 from he_compare.common.run.store import RunFolder
 from he_compare.common.study.study_folder import StudyFolder
 from he_compare.common.study.study_progress import study_progress
+from he_compare.common.study.study_records import StudyRow
 from he_compare.common.study.study_view import read_study
 from he_compare.common.types import Phase, Status
 from he_compare.comparisons.cli import app
 from he_compare.comparisons.judging.verify import verify_run
 from he_compare.comparisons.measuring import plan as measuring_plan
 from he_compare.comparisons.studying.changes import OTHER_CODE
+from he_compare.comparisons.studying.surveying import SurveyedSet, lone_words
 from tests.support.command import as_started_by_a_shell
 from tests.support.imagefolders import write_chestxray_like, write_image
 
@@ -485,6 +487,21 @@ def test_an_unknown_name_in_the_file_is_refused_before_anything_is_written(
     told = capsys.readouterr().err
     assert "mine.toml, line 4: " in told and "did you mean" in told
     assert not (tmp_path / "study").exists()
+
+
+def test_protections_without_their_twin_are_named_with_it() -> None:
+    def row(name: str, *lone: tuple[str, str]) -> SurveyedSet:
+        return SurveyedSet(StudyRow(name=name, title=name, dataset=name, pipelines=[]), lone=lone)
+
+    head, tfhe = ("fhe-head", "plaintext[model=logistic]"), ("fhe-tfhe", "plaintext")
+    assert lone_words([row("chest"), row("mri")]) == []
+    lines = lone_words([row("chest", head, ("fhe-train", head[1])), row("mri", head, tfhe)])
+    assert lines == [
+        "note: fhe-head, fhe-train on chest, mri: no twin, so what the protection costs stays "
+        'unknown; add "plaintext[model=logistic]" to pipelines or more',
+        "note: fhe-tfhe on mri: no twin, so what the protection costs stays unknown; add "
+        '"plaintext" to pipelines or more',
+    ]
 
 
 def test_settings_that_a_data_set_cannot_have_are_refused_by_its_name(
