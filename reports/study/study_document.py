@@ -36,15 +36,11 @@ from he_compare.reports.figures.study_differences import draw_study_differences
 from he_compare.reports.render import FORMATS, check_formats
 from he_compare.reports.study.published_table import published_table
 from he_compare.reports.study.study_answer import answer_paragraphs
+from he_compare.reports.study.study_attack_tables import attack_tables
 from he_compare.reports.study.study_deviations import deviation_blocks
-from he_compare.reports.study.study_tables import (
-    attack_tables,
-    overview,
-    parts_beside,
-    price_table,
-    score_tables,
-    what_holds,
-)
+from he_compare.reports.study.study_layout import parts_beside
+from he_compare.reports.study.study_score_tables import price_table, score_tables
+from he_compare.reports.study.study_tables import overview, what_holds
 from he_compare.reports.study.study_titles import protections, run_link
 
 RULE = (
