@@ -172,6 +172,10 @@ class ArtefactStore(Protocol):
         """Record that something kept elsewhere was used again, and what making it took."""
         ...
 
+    def note_waited(self, seconds: float) -> None:
+        """Record a wait for another process that made something: no time of this pipeline."""
+        ...
+
 
 class Progress(Protocol):
     """Where a pipeline reports long work; drawn on stderr."""

@@ -27,6 +27,8 @@ from he_compare.common.backbones.device import (
 )
 from he_compare.common.contracts import RunContext
 from he_compare.common.errors import IntegrityError
+from he_compare.common.exclusive import one_at_a_time
+from he_compare.common.files import close_to_others
 from he_compare.common.identity import key_of, source_digest
 from he_compare.common.kept import FEATURES_FOLDER, Kept, KeptResults
 from he_compare.common.run.stored_arrays import npz_bytes, parse_arrays
@@ -117,7 +119,8 @@ def cached_features(
     """Return features of a batch, float32 (n, width), from the disk if computed before.
 
     For fitting only: what is measured always runs the network. A cache file whose digest does not
-    hold is computed again; a cache that cannot be written is said, and nothing is kept in it.
+    hold is computed again; a cache that cannot be written is said, and nothing is kept in it. While
+    another process of this machine computes the same ones they are waited for.
     """
     key = key_of(
         images=batch.images.digest(),
@@ -130,27 +133,66 @@ def cached_features(
     )
     cache = KeptResults(Path(context.cache_dir) / FEATURES_FOLDER, private=True)
     name = f"{FEATURES}-{key}"
-    kept = cache.find(name)
-    stored = None if kept is None else _parsed(kept, len(batch), extractor.width)
-    if kept is not None and stored is not None:
-        context.artefacts.note_reused(name, kept.seconds)
+    shape = len(batch), extractor.width
+    if (stored := _stored(cache, name, shape, context)) is not None:
+        with contextlib.suppress(OSError):  # of a process that was killed when it had kept them
+            _lock_of(cache, name).unlink()
         return stored
-    start = time.perf_counter()
-    with extractor.on(context.settings.device):
-        features = _extract(batch, context, extractor)
-    if extractor.limit is not None:
-        context.warnings.append(memory_warning("features", extractor.limit, PIECE))
-    cache.keep(name, Kept(npz_bytes({FEATURES: features}), time.perf_counter() - start))
+    with _one_makes(cache, name) as waited:
+        context.artefacts.note_waited(waited)
+        if (stored := _stored(cache, name, shape, context)) is not None:
+            return stored
+        start = time.perf_counter()
+        with extractor.on(context.settings.device):
+            features = _extract(batch, context, extractor)
+        if extractor.limit is not None:
+            context.warnings.append(memory_warning("features", extractor.limit, PIECE))
+        cache.keep(name, Kept(npz_bytes({FEATURES: features}), time.perf_counter() - start))
     return features
 
 
-def _parsed(kept: Kept, count: int, width: int) -> Float32Array | None:
+@contextlib.contextmanager
+def _one_makes(cache: KeptResults, name: str) -> Iterator[float]:
+    """Wait until no other process makes a result; yield the seconds waited.
+
+    Whoever waited has to look whether it is kept now: the file of the lock goes with the lock.
+    Where there can be no such file nothing can be kept either, and nobody is waited for.
+    """
+    lock = _lock_of(cache, name)
+    with contextlib.ExitStack() as held:
+        waited = 0.0
+        with contextlib.suppress(OSError):
+            close_to_others(cache.folder)
+            waited = held.enter_context(one_at_a_time(lock, "extracts the same features"))
+        try:
+            yield waited
+        finally:
+            with contextlib.suppress(OSError):
+                lock.unlink()
+
+
+def _lock_of(cache: KeptResults, name: str) -> Path:
+    return cache.folder / f".{name}.lock"
+
+
+def _stored(
+    cache: KeptResults, name: str, shape: tuple[int, int], context: RunContext
+) -> Float32Array | None:
+    """Return features that are kept; None where there are none of this shape."""
+    kept = cache.find(name)
+    stored = None if kept is None else _parsed(kept, shape)
+    if kept is not None and stored is not None:
+        context.artefacts.note_reused(name, kept.seconds)
+    return stored
+
+
+def _parsed(kept: Kept, shape: tuple[int, int]) -> Float32Array | None:
     """Return the features of a cache file, None where they are of another shape."""
     try:
         found = parse_arrays(kept.data, FEATURES).get(FEATURES)
     except IntegrityError:
         return None
-    if found is None or found.shape != (count, width) or found.dtype != np.float32:
+    if found is None or found.shape != shape or found.dtype != np.float32:
         return None
     return np.asarray(found, np.float32)
 

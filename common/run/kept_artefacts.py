@@ -65,6 +65,10 @@ class ArtefactFolder:
         """Remember that something made before was used again, wherever it is kept."""
         self.reused.append(Reused(name, seconds))
 
+    def note_waited(self, seconds: float) -> None:
+        """Add a wait for another process that made something."""
+        self.waited += seconds
+
     def drain_waited(self) -> float:
         """Return the seconds waited since the last call for another process to make something."""
         waited, self.waited = self.waited, 0.0

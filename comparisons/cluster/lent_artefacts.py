@@ -59,7 +59,7 @@ class LentArtefacts(ArtefactFolder):
     def make(self, name: str, make: Callable[[], bytes]) -> bytes:
         """Make something, unless another worker of this machine is just making it."""
         with one_at_a_time(self.folder / f".{name}.lock", f"makes {name}") as waited:
-            self.waited += waited
+            self.note_waited(waited)
             own = super().stored(name)
             if own is not None:
                 self.note_reused(name, own.seconds)

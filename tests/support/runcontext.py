@@ -50,6 +50,9 @@ class MemoryArtefacts:
     def note_reused(self, name: str, seconds: float | None) -> None:
         self.reused.append(name)
 
+    def note_waited(self, seconds: float) -> None:
+        pass
+
 
 class NoArtefacts:
     """Fails when something is stored."""
@@ -58,6 +61,9 @@ class NoArtefacts:
         raise AssertionError(f"{kind} was stored")
 
     def note_reused(self, name: str, seconds: float | None) -> None:
+        pass
+
+    def note_waited(self, seconds: float) -> None:
         pass
 
 

@@ -64,7 +64,11 @@ class KeptFeatures:
 def kept_features(cache_dir: Path) -> KeptFeatures:
     """Return what there is of features of images."""
     folder = cache_dir / FEATURES_FOLDER
-    sizes = [path.stat().st_size for path in _feature_files(folder)]
+    sizes = []
+    for path in _feature_files(folder):
+        with contextlib.suppress(FileNotFoundError):  # another command may have deleted it
+            if not path.name.startswith("."):  # a lock
+                sizes.append(path.stat().st_size)
     return KeptFeatures(folder, len(sizes), sum(sizes))
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +13,7 @@ import pytest
 
 from he_compare.common.backbones.features import cached_features
 from he_compare.common.run.kept_artefacts import ArtefactFolder
-from he_compare.common.types import HeldPictures, ImageBatch
+from he_compare.common.types import Float32Array, HeldPictures, ImageBatch, UInt8Array
 from tests.support.extractors import FakeExtractor
 from tests.support.runcontext import run_context
 
@@ -33,6 +36,47 @@ def test_features_are_made_once_and_told_as_reused_with_what_they_cost(tmp_path:
     assert extractor.seen == 6
     assert reused.name.startswith("features-")
     assert reused.seconds is not None and reused.seconds > 0
+
+
+def test_who_comes_while_they_are_made_waits_and_uses_them(tmp_path: Path) -> None:
+    """Two workers of a machine extracted the same features beside each other."""
+    began, go_on = threading.Event(), threading.Event()
+
+    class Slow(FakeExtractor):
+        def __call__(self, images: UInt8Array) -> Float32Array:
+            began.set()
+            assert go_on.wait(20)
+            return super().__call__(images)
+
+    first, second = (ArtefactFolder(tmp_path / name) for name in ("one", "two"))
+    slow, late = (kind("deit", 32, "untrained", 0, width=4) for kind in (Slow, FakeExtractor))
+    with ThreadPoolExecutor(2) as pool:
+        one = pool.submit(cached_features, batch(), run_context(tmp_path, first), slow)
+        assert began.wait(20)
+        two = pool.submit(cached_features, batch(), run_context(tmp_path, second), late)
+        time.sleep(0.2)
+        assert not two.done()
+        go_on.set()
+        np.testing.assert_array_equal(one.result(20), two.result(20))
+    assert (slow.seen, late.seen) == (6, 0)
+    assert len(second.drain_reused()) == 1 and second.drain_waited() > 0.1
+    assert first.drain_waited() < 0.1
+    assert [file.suffix for file in (tmp_path / "features").iterdir()] == [".kept"]
+
+
+def test_what_a_killed_process_left_locked_blocks_nobody_and_goes(tmp_path: Path) -> None:
+    context = run_context(tmp_path, ArtefactFolder(tmp_path / "artefacts"))
+    extractor = FakeExtractor("deit", 32, "untrained", 0, width=4)
+    cached_features(batch(), context, extractor)
+    (kept,) = (tmp_path / "features").iterdir()
+    lock = kept.with_name(f".{kept.stem}.lock")
+    for before in (True, False):  # it was killed before they were kept, or just after
+        lock.touch()
+        if before:
+            kept.unlink()
+        cached_features(batch(), context, extractor)
+        assert [*(tmp_path / "features").iterdir()] == [kept]
+    assert extractor.seen == 12
 
 
 def test_features_of_another_number_of_threads_are_made_anew(tmp_path: Path) -> None:
