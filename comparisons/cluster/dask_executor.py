@@ -25,6 +25,7 @@ from he_compare.comparisons.cluster import worker_tasks
 from he_compare.comparisons.cluster.crew import Crew, Hand
 from he_compare.comparisons.cluster.dispatch import (
     Homes,
+    SharedWork,
     by_phase,
     next_alone,
     next_beside,
@@ -32,6 +33,7 @@ from he_compare.comparisons.cluster.dispatch import (
 from he_compare.comparisons.cluster.latency_turn import LatencyTurn, latency_turn
 from he_compare.comparisons.cluster.reply import read_reply, wanted_artefact
 from he_compare.comparisons.cluster.run_order import RunOrder
+from he_compare.comparisons.estimating.estimate import shared_work
 from he_compare.comparisons.measuring.measurer import describe_error, ended
 from he_compare.comparisons.measuring.phases import MeasuredCell
 from he_compare.comparisons.measuring.plan import PlannedCell
@@ -97,6 +99,7 @@ class DaskExecutor:
         self._losses: Counter[str] = Counter()
         self._disturbed: Counter[str] = Counter()
         self._turn = LatencyTurn()
+        self._shared = SharedWork()
         self._looked = 0.0
         self._named: set[str] = set()
         self._kills = oom_kills()
@@ -108,6 +111,7 @@ class DaskExecutor:
         from distributed.client import ClosedClientError
 
         self._turn = latency_turn(log.folder)
+        self._shared = SharedWork(shared_work(log.plan))
         topic = worker_tasks.TOPIC.format(token=self.order.token)
         self.crew.client.subscribe_topic(topic, lambda event: self._told(event, log))
         try:
@@ -241,7 +245,7 @@ class DaskExecutor:
     def _start_beside(self, waiting: list[PlannedCell], log: CellLog) -> None:
         for hand in self._idle():
             under_way = [flight.cell for flight in self._flights.values()]
-            cell = next_beside(hand, waiting, under_way, self.homes)
+            cell = next_beside(hand, waiting, under_way, self.homes, self._shared)
             if cell is not None:
                 waiting.remove(cell)
                 self._start(cell, hand, log, at_once=len(self.crew.hands))
@@ -324,6 +328,8 @@ class DaskExecutor:
         measured = answer.measured
         record = measured.record.model_copy(update={"place": place})
         self.homes.note_deployed(flight.cell, flight.hand)
+        if ok:
+            self._shared.note_made(flight.cell)
         done = MeasuredCell(record, measured.files, measured.view, measured.trace)
         log.end(flight.cell, done, f"{log.title(flight.cell)}: ")
 

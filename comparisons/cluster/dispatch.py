@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from he_compare.common.types import Phase
@@ -54,21 +54,51 @@ class Homes:
         return Counter(self._of.values())[hand.address]
 
 
+@dataclass
+class SharedWork:
+    """What several pipelines of a run need and one of them makes, as features or a network.
+
+    ``names``: by label of a pipeline, what it shares, and whether every seed makes its own.
+    """
+
+    names: Mapping[str, Collection[tuple[str, bool]]] = field(default_factory=dict)
+    _made: set[tuple[str, int]] = field(default_factory=set)
+
+    def of(self, cell: PlannedCell) -> set[tuple[str, int]]:
+        """Return what the pipeline of a cell shares, with the seed where each makes its own."""
+        names = self.names.get(cell.planned.label, ())
+        return {(name, cell.seed if of_seed else 0) for name, of_seed in names}
+
+    def note_made(self, cell: PlannedCell) -> None:
+        """Take note that a cell ended well: what it shares is there."""
+        self._made |= self.of(cell)
+
+    def is_being_made(self, cell: PlannedCell, under_way: Iterable[PlannedCell]) -> bool:
+        """Say whether a cell would wait for what others are just making."""
+        wanted = self.of(cell) - self._made
+        return any(wanted & self.of(one) for one in under_way)
+
+
 def next_beside(
-    hand: Hand, waiting: Sequence[PlannedCell], under_way: Iterable[PlannedCell], homes: Homes
+    hand: Hand,
+    waiting: Sequence[PlannedCell],
+    under_way: Collection[PlannedCell],
+    homes: Homes,
+    shared: SharedWork | None = None,
 ) -> PlannedCell | None:
     """Choose a cell for a worker that is free, where others are busy beside it.
 
-    First what it has ready; then the first pipeline that nobody has. None: the rest is for others.
+    First what it has ready; then the first pipeline that nobody has, rather one that does not wait
+    for what others are just making. None: the rest is for others.
     """
     for cell in waiting:
         if homes.of(cell) == hand.address:
             return cell
     busy = {pipeline_of(cell) for cell in under_way}
-    for cell in waiting:
-        if homes.of(cell) is None and pipeline_of(cell) not in busy:
-            return cell
-    return None
+    free = [one for one in waiting if homes.of(one) is None and pipeline_of(one) not in busy]
+    known = shared or SharedWork()
+    ready = (one for one in free if not known.is_being_made(one, under_way))
+    return next(ready, free[0] if free else None)
 
 
 def latency_machine(hands: Collection[Hand], waiting: Sequence[PlannedCell], homes: Homes) -> int:

@@ -127,6 +127,18 @@ def costs_of(plan: RunPlan, sizes: RunSizes) -> dict[str, Costs | None]:
     }
 
 
+def shared_work(plan: RunPlan) -> dict[str, list[tuple[str, bool]]]:
+    """Return what each pipeline shares with others, by label, and whether each seed has its own.
+
+    A pipeline that does not say what it takes shares nothing that is known.
+    """
+    return {
+        label: [(step.shared, step.of_seed) for step in costs.fit if step.shared]
+        for label, costs in costs_of(plan, sizes_of(plan)).items()
+        if costs is not None
+    }
+
+
 def forecast(
     plan: RunPlan,
     folder: RunFolder,

@@ -9,6 +9,7 @@ from he_compare.common.types import Phase
 from he_compare.comparisons.cluster.crew import Hand
 from he_compare.comparisons.cluster.dispatch import (
     Homes,
+    SharedWork,
     by_phase,
     latency_machine,
     next_alone,
@@ -50,6 +51,25 @@ def test_what_another_worker_has_ready_waits_for_it() -> None:
 def test_a_pipeline_is_not_fitted_twice_at_a_time() -> None:
     waiting = [cell("p", Phase.ROBUSTNESS), cell("q")]
     assert next_beside(TWO, waiting, [cell("p")], Homes()) == waiting[1]
+
+
+def test_what_needs_what_is_just_being_made_comes_after_what_does_not() -> None:
+    """A worker waited for the network that another one trained, with other cells to be done."""
+    shared = SharedWork({"plain": [("vit", True)], "adapted": [("vit", True)]})
+    waiting = [cell("adapted"), cell("head"), cell("adapted", seed=1)]
+    plain = cell("plain")
+    assert next_beside(TWO, waiting, [plain], Homes(), shared) == waiting[1]
+    # Another seed has another network; and it is better to wait with it than not to begin.
+    assert next_beside(TWO, waiting[::2], [plain], Homes(), shared) == waiting[2]
+    assert next_beside(TWO, waiting[:1], [plain], Homes(), shared) == waiting[0]
+    shared.note_made(plain)
+    assert next_beside(TWO, waiting, [plain], Homes(), shared) == waiting[0]
+
+
+def test_what_no_seed_makes_anew_is_shared_by_all() -> None:
+    shared = SharedWork({"head": [("features", False)], "other": [("features", False)]})
+    waiting = [cell("head", seed=1), cell("q")]
+    assert next_beside(TWO, waiting, [cell("other", seed=0)], Homes(), shared) == waiting[1]
 
 
 def test_seeds_of_a_pipeline_run_beside_each_other() -> None:
