@@ -83,12 +83,8 @@ def _replaced(outcomes: Sequence[Outcome]) -> int:
 
 def _figures(outcomes: Sequence[Outcome], what: str, wanted: int) -> tuple[Figure, ...]:
     ends = sum(int(one["told"].get("ends", 0)) for one in outcomes)
-    growth = [
-        (last, last > FLAT_TIMES * first + FLAT_BYTES)
-        for one in outcomes
-        for first, last in one["memory"]
-    ]
-    most = max((last / first for one in outcomes for first, last in one["memory"]), default=1.0)
+    memory = [pair for one in outcomes for pair in one["memory"]]
+    first, last = max(memory, key=lambda pair: pair[1] / _limit(pair[0]), default=(0, 0))
     different, total = _different(outcomes), sum(map(_sent, outcomes))
     counts = {
         "service ends": ends,
@@ -102,14 +98,18 @@ def _figures(outcomes: Sequence[Outcome], what: str, wanted: int) -> tuple[Figur
         *(no_more_than(f"{what}: {name}", 0, count) for name, count in counts.items()),
         Figure(
             f"{what}: memory flat",
-            f"last at most {FLAT_TIMES:g} x first",
-            f"largest {most:.2f} x",
-            not any(grew for _, grew in growth),
+            f"last at most {FLAT_TIMES:g} x first + {FLAT_BYTES >> 20} MB",
+            f"nearest to it: first {first >> 20:,} MB, last {last >> 20:,} MB",
+            last <= _limit(first),
         ),
         Figure(
             f"{what}: children replaced", "counted", f"{_replaced(outcomes):,} of {total:,}", True
         ),
     )
+
+
+def _limit(first: int) -> float:
+    return FLAT_TIMES * first + FLAT_BYTES
 
 
 def _faults(outcomes: Sequence[Outcome]) -> tuple[str, ...]:

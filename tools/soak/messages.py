@@ -28,8 +28,8 @@ from tools.soak.targets import Target, target_names
 IN_PROCESS, OVER_HTTP = "tools.soak.bombarded", "tools.soak.bombarded_service"
 # Of all messages: to be bodies of requests; besides all others, through the real service.
 FRAMES_SHARE, SERVICE_SHARE = 0.05, 0.01
-# So many more are sent than are wanted: some are the same again.
-MARGIN = 1.03
+# So many times as many are sent as are wanted: some are the same again, of a million every third.
+MARGIN, LARGE_MARGIN, LARGE = 1.03, 1.45, 200_000
 # The fewest of a use for a target: at all, and of all that are sent.
 FEWEST, FEWEST_SHARE = 4, 0.0003
 CHUNKS = {
@@ -182,9 +182,8 @@ Key = TypeVar("Key")
 def proportional(weights: Mapping[Key, float], count: int) -> dict[Key, int]:
     """Share a count by weights, with the margin for what is drawn twice."""
     total, least = sum(weights.values()), max(FEWEST, round(count * FEWEST_SHARE))
-    return {
-        key: max(least, math.ceil(MARGIN * count * one / total)) for key, one in weights.items()
-    }
+    sent = count * (LARGE_MARGIN if count >= LARGE else MARGIN)
+    return {key: max(least, math.ceil(sent * one / total)) for key, one in weights.items()}
 
 
 def chunks(name: str, use: str, count: int) -> list[Unit]:
