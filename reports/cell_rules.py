@@ -76,13 +76,13 @@ def _not_executed(view: RunView) -> Iterator[FindingCard]:
 def _agreement(view: RunView) -> Iterator[FindingCard]:
     for pipeline in view.pipelines:
         found = pipeline.measured.agreement if pipeline.measured else None
-        if found is None or (found.agree == found.compared >= ENOUGH_AGREEMENT):
+        if found is None or (found.holds and found.compared >= ENOUGH_AGREEMENT):
             continue
         yield card(
-            "warn" if found.agree == found.compared else "fail",
+            "warn" if found.holds else "fail",
             f"{short_title(view, pipeline)}: {found.agree} of {found.compared} executed "
             f"predictions equal those of the {found.reference}; largest score difference "
-            f"{scientific(found.max_abs_score_difference)}.",
+            f"{scientific(found.max_abs_score_difference)}{found.noise_words}.",
             record_ids(pipeline.cells[:1]),
             f"Fewer than {ENOUGH_AGREEMENT} compared images or any disagreement limit how far the "
             "clear model represents the encrypted one.",

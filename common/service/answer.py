@@ -98,6 +98,9 @@ def exchange(
             body = _read_body(response, most if ok else min(most, MOST_ERROR_BYTES), end)
         finally:
             response.close()
+            # It and its stream hold each other, and with them the whole request: until Python
+            # looks for such circles, which may be never in a process with large libraries.
+            response.stream = httpx.ByteStream(b"")
     elapsed = time.perf_counter() - start
     return Answer(
         status=response.status_code,

@@ -53,6 +53,7 @@ def _facts(view: RunView, record: RunRecord) -> Iterator[tuple[str, str]]:
             (
                 f"{one.agree:,} of {one.compared:,} classes as the {one.reference}; "
                 f"largest difference of a score {fixed(one.max_abs_score_difference, 6)}"
+                f"{one.noise_words}"
             ),
         )
     for name, memory in (

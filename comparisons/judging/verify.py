@@ -161,7 +161,7 @@ def _record_problems(folder: RunFolder, view: RunView) -> Iterator[str]:
         if record.cell.phase is Phase.ACCURACY and not record.predictions:
             yield f"{name}: ok, but without predictions"
         found = record.agreement
-        if found is not None and found.agree != found.compared:
+        if found is not None and not found.holds:
             yield f"{name}: {found.agree} of {found.compared} executed predictions agree"
         if found is not None and record.fhe_mode is FheMode.EXECUTE and found.executed == 0:
             yield f"{name}: it claims execution, but no image was executed"

@@ -179,12 +179,12 @@ def _tape(session: Session, recorder: TapeRecorder | None) -> Tape | None:
 
 
 def _checked(record: RunRecord) -> RunRecord:
-    """Let a cell fail whose executed predictions are not the clear reference's."""
+    """Let a cell fail whose executed predictions are not the clear reference's, but for noise."""
     agreement = record.agreement
-    if agreement is None or agreement.agree == agreement.compared:
+    if agreement is None or agreement.holds:
         return record
     reason = (
-        f"{agreement.compared - agreement.agree} of {agreement.compared} executed "
+        f"{agreement.differing} of {agreement.compared} executed "
         f"predictions differ from the {agreement.reference}'s (largest score difference "
         f"{agreement.max_abs_score_difference:.3g})"
     )

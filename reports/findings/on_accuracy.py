@@ -29,12 +29,11 @@ def executed_agreement(view: RunView) -> Iterator[FindingCard]:
         if record is None or record.agreement is None:
             continue
         found = record.agreement
-        same = found.agree == found.compared
         yield card(
-            "pass" if same and found.compared else "fail",
+            "pass" if found.holds and found.compared else "fail",
             f"{short_title(view, pipeline)}: {found.agree} of {found.compared} predictions on "
             f"protected data equal those of the {found.reference}; largest score "
-            f"difference {scientific(found.max_abs_score_difference)}.",
+            f"difference {scientific(found.max_abs_score_difference)}{found.noise_words}.",
             record_ids([record]),
             "Shows that protection does not change the answer; shows nothing about what it hides.",
             reproduce=shown_by(record),

@@ -38,8 +38,16 @@ class Traffic(Record):
     )
 
 
+# Noise of encryption is far below this share of the largest score; what is above it is no noise.
+NOISE_SHARE = 0.001
+
+
 class Agreement(Record):
-    """Executed predictions against those of the clear reference on the same images."""
+    """Executed predictions against those of the clear reference on the same images.
+
+    Of many images some lie so near to a border between classes that noise decides their class. So
+    predictions may differ where no score of any image differs by more than noise does.
+    """
 
     reference: str = Field(description="What was compared with, for instance 'clear head'")
     executed: int = Field(description="Images run through the protected path")
@@ -47,6 +55,24 @@ class Agreement(Record):
     agree: int = Field(description="Images with the same predicted class")
     max_abs_score_difference: float = Field(description="Largest difference of any score")
     max_abs_score: float = Field(description="Largest score in magnitude, for scale")
+
+    @property
+    def differing(self) -> int:
+        """How many predictions differ."""
+        return self.compared - self.agree
+
+    @property
+    def holds(self) -> bool:
+        """Whether the executed model is the clear one, but for noise."""
+        bound = NOISE_SHARE * self.max_abs_score
+        return self.differing == 0 or self.max_abs_score_difference <= bound
+
+    @property
+    def noise_words(self) -> str:
+        """Say of predictions that differ by noise alone that they do; '' where none does."""
+        if not self.differing or not self.holds:
+            return ""
+        return f"; {self.differing:,} too near to a border between classes for the noise"
 
 
 class ClearTwinFacts(Record):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import gzip
 import json
 import socket
@@ -271,6 +272,24 @@ def test_an_answer_is_whole_and_counted(served: Any) -> None:
     found = exchange(client, "GET", "/", seconds=5)
     assert (found.status, found.body) == (200, b"hello")
     assert found.download > 5 and 0 < found.elapsed < 5
+
+
+def test_what_was_sent_is_let_go_of_at_once(served: Any) -> None:
+    """Bodies stayed in circles of objects: all uploads of 5,000 test images, 750 MB."""
+    gone: list[int] = []
+
+    class Body(bytes):
+        def __del__(self) -> None:
+            gone.append(len(self))
+
+    client = served(lambda one: send(one, 200, {"content-length": "2"}, b"ok"))
+    gc.collect()
+    gc.disable()
+    try:
+        exchange(client, "GET", "/", Body(b"x" * 1000), seconds=5)
+        assert gone == [1000]
+    finally:
+        gc.enable()
 
 
 def test_a_body_larger_than_allowed_is_not_read_to_its_end(served: Any) -> None:

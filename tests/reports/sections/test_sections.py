@@ -21,6 +21,7 @@ from he_compare.reports.build import build_document
 from he_compare.reports.cards import found_by
 from he_compare.reports.confusion import confusion_tables
 from he_compare.reports.document.nodes import Paragraph, Row, Table, plain
+from he_compare.reports.findings.on_accuracy import executed_agreement
 from he_compare.reports.metric_tables import is_recall, title_of
 from he_compare.reports.render.markdown import markdown
 from he_compare.reports.sections import (
@@ -177,6 +178,26 @@ def test_disagreement_and_few_compared_images_are_told(tmp_path: Path) -> None:
     ]
     assert [one.severity for one in found] == ["fail"]
     assert "2.0 × 10⁻²" in plain(found[0].claim)
+
+
+def test_what_noise_decides_among_many_images_is_no_disagreement(tmp_path: Path) -> None:
+    """1 of 5,000 images lay so near to the border that its executed class was the other one."""
+    agreement = Agreement(
+        reference="clear head",
+        executed=5000,
+        compared=5000,
+        agree=4999,
+        max_abs_score_difference=0.0006,
+        max_abs_score=4.0,
+    )
+    assert agreement.holds and agreement.differing == 1
+    assert not agreement.model_copy(update={"max_abs_score_difference": 0.0041}).holds
+    run = _changed(three_pipelines(), "fhe-head", agreement=agreement)
+    view = _view(run, tmp_path)
+    told = [*found_by(deviations.RULES, view), *executed_agreement(view)]
+    (found,) = [one for one in told if "4999 of 5000" in plain(one.claim)]
+    assert found.severity == "pass"
+    assert "1 too near to a border between classes for the noise" in plain(found.claim)
 
 
 def test_latency_pools_rounds_and_sums_stages_by_side(tmp_path: Path) -> None:
