@@ -62,7 +62,7 @@ def run(
     ``test_limit``, ...); nothing is printed unless ``quiet`` is false.
     Raises UsageError on an unknown one, CellError where nothing ended ok.
     """
-    from he_compare.comparisons.run import run_command
+    from he_compare.comparisons.one_run import run_command
 
     with contextlib.redirect_stdout(io.StringIO() if quiet else sys.stdout):
         run_command(

@@ -73,7 +73,7 @@ def run(
     from he_compare.comparisons.cluster.who_runs import WhoRuns
     from he_compare.comparisons.measuring.config import audit_budget
     from he_compare.comparisons.measuring.host_asked import HostAsked
-    from he_compare.comparisons.run import run_command
+    from he_compare.comparisons.one_run import run_command
 
     # Certificates are for the one other side that is named.
     tls = {"tls_ca": tls_ca, "tls_cert": tls_cert, "tls_key": tls_key}

@@ -17,8 +17,8 @@ from he_compare.common.datasets.reading.search import ENVIRONMENT_VARIABLE
 from he_compare.comparisons.cluster.who_runs import Staff
 from he_compare.comparisons.measuring.data_access import data_policy
 from he_compare.comparisons.measuring.dataset_opening import find_family
+from he_compare.comparisons.one_run import DataAsked, settled_weights
 from he_compare.comparisons.progress import ProgressReporter
-from he_compare.comparisons.run import DataAsked, settled_weights
 from he_compare.comparisons.studying.study_file import AskedSet, AskedStudy
 from he_compare.comparisons.user_folders import default_key_file
 

@@ -24,8 +24,8 @@ from he_compare.common.study.study_progress import StudyProgress, progress_of
 from he_compare.common.study.study_records import StudyCell, StudyRecord, StudyRow
 from he_compare.comparisons.cluster.who_runs import WhoRuns, staffed
 from he_compare.comparisons.measuring.resuming import kept_cells
+from he_compare.comparisons.one_run import carried_out
 from he_compare.comparisons.progress import ProgressReporter
-from he_compare.comparisons.run import carried_out
 from he_compare.comparisons.studying.adopting import adopt_plan, set_aside_run, sweep_drafts
 from he_compare.comparisons.studying.changes import RowChanges, row_changes
 from he_compare.comparisons.studying.study_data import StudyPlace, plan_set, without_paths

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,18 @@ def test_a_run_from_python_gives_the_run_that_is_loaded(
     assert load_run(out).records == view.records
     assert capsys.readouterr().out == ""
     assert view.to_frame().loc[0, "label"] == "echo"
+
+
+def test_the_name_stays_the_function_whatever_was_imported_before() -> None:
+    """A module of the same name took its place in the package once a run had imported it."""
+    code = (
+        "import he_compare.comparisons.api, he_compare.comparisons.one_run, pkgutil\n"
+        "import he_compare.comparisons as package\n"
+        "names = {one.name for one in pkgutil.iter_modules(package.__path__)}\n"
+        "assert not names & set(package.__all__), names\n"
+        "assert callable(package.run) and callable(package.load_run)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_run_in_which_nothing_ended_ok_is_an_error(echo: str, data: Path, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ TOGETHER, KILL, END = "together", "kill", "end"
 # What the command loads before it claims the folder; it would load it in every process else.
 LOADED = (
     "torch",
-    "he_compare.comparisons.run",
+    "he_compare.comparisons.one_run",
     "he_compare.comparisons.cli.app",
     "he_compare.comparisons.measuring.planning",
     "he_compare.comparisons.measuring.measurer",

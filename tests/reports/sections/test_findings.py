@@ -92,7 +92,8 @@ def test_one_disagreeing_prediction_fails(tmp_path: Path) -> None:
     run = three_pipelines()
     assert _severities(list(executed_agreement(_view(run, tmp_path / "a")))) == ["pass"]
     good = next(one.agreement for one in run.records if one.agreement)
-    bad = _changed(run, "fhe-head", agreement=good.model_copy(update={"agree": good.compared - 1}))
+    other = {"agree": good.compared - 1, "max_abs_score_difference": 0.1 * good.max_abs_score}
+    bad = _changed(run, "fhe-head", agreement=good.model_copy(update=other))
     (found,) = executed_agreement(_view(bad, tmp_path / "b"))
     assert found.severity == "fail"
     assert "199 of 200" in plain(found.claim)
