@@ -111,11 +111,11 @@ class DaskExecutor:
         from distributed.client import ClosedClientError
 
         self._turn = latency_turn(log.folder)
-        self._shared = SharedWork(shared_work(log.plan))
         topic = worker_tasks.TOPIC.format(token=self.order.token)
         self.crew.client.subscribe_topic(topic, lambda event: self._told(event, log))
         try:
             self.gather_workers()
+            self._shared = SharedWork(shared_work(log.plan))
             beside, alone = by_phase(cells)
             self._run_all(beside, log, self._start_beside)
             self._run_all(alone, log, self._start_alone)

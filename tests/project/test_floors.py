@@ -29,7 +29,6 @@ SHARED_STEMS = {
     "photographs": "pictures as nodes of a document, and their rendering",
     "public_material": "what a server is given, one per protocol",
     "robustness": "what is measured, its section and its figure",
-    "run": "what a run does, and the commands that start it",
     "scales": "of an inference and of a training",
     "scheme": "the contract, and one per side",
     "security": "the section, and its figures",

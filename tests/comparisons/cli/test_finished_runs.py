@@ -144,7 +144,9 @@ def test_a_disagreeing_execution_is_found(folder: RunFolder) -> None:
     (folder.path / RECORDS).unlink()
     for one in records:
         found = one.agreement
-        less = {"agreement": found.model_copy(update={"agree": 59})} if found else {}
+        # By more than noise: one of 60 that noise decides would be no fault.
+        other = {"agree": 59, "max_abs_score_difference": found.max_abs_score} if found else {}
+        less = {"agreement": found.model_copy(update=other)} if found else {}
         folder.append(one.model_copy(update=less))
     seal(folder.path)
     assert any("59 of 60 executed predictions agree" in line for line in verify_run(folder))
