@@ -3,7 +3,7 @@
 Layout::
 
     study.json          what was asked, and how far each row is (atomic write)
-    study.toml          the study file as it was last accepted, for other machines
+    study.toml          the study file as it was last accepted
     runs/NAME/          the run of a data set: an ordinary run folder
     earlier/NAME-N/     a run as it was before a changed study file was accepted
     report/*            the report of the study, which leads to those of the runs

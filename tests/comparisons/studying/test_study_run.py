@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.study_kills import tables
 from he_compare.common.run.store import RunFolder
 from he_compare.common.study.study_folder import StudyFolder
 from he_compare.common.study.study_progress import study_progress
@@ -381,7 +382,7 @@ def test_killed_again_and_again_a_study_comes_to_the_same_tables(
             process.send_signal(signal.SIGKILL)
             process.wait()
     assert study(out="killed") == 0
-    whole, killed = (_results(StudyFolder(tmp_path / name)) for name in ("whole", "killed"))
+    whole, killed = (tables(StudyFolder(tmp_path / name)) for name in ("whole", "killed"))
     assert whole == killed
     for name in ("chest", "ours"):
         assert verify_run(StudyFolder(tmp_path / "killed").run(name)) == []
@@ -397,19 +398,6 @@ def _wait_for_cells(folder: Path, count: int, process: subprocess.Popen[bytes]) 
         time.sleep(0.02)
 
 
-def _results(folder: StudyFolder) -> dict[str, object]:
-    """Return what tables are made of: scores without the names of records."""
-    found: dict[str, object] = {}
-    for row in folder.record().rows:
-        sheet = folder.run(row.name).scores()
-        found[row.name] = [
-            [one.model_dump(exclude={"identity"}) for one in sheet.cells],
-            [one.model_dump() for one in sheet.means],
-            [one.model_dump() for one in sheet.mean_differences],
-        ]
-    return found
-
-
 def test_a_study_on_workers_comes_to_the_same_tables(
     study: Callable[..., int], tmp_path: Path
 ) -> None:
@@ -417,7 +405,7 @@ def test_a_study_on_workers_comes_to_the_same_tables(
     threads = one_set.replace("pictures = 2", "pictures = 2\nthreads = 1")
     assert study(threads, out="here") == 0
     assert study(threads, "--workers", "2", out="workers") == 0
-    here, workers = (_results(StudyFolder(tmp_path / name)) for name in ("here", "workers"))
+    here, workers = (tables(StudyFolder(tmp_path / name)) for name in ("here", "workers"))
     assert here == workers
     assert verify_run(StudyFolder(tmp_path / "workers").run("ours")) == []
 
