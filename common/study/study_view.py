@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from he_compare.common.errors import CompareError
@@ -15,11 +15,15 @@ NOT_STARTED = "not started"
 
 @dataclass(frozen=True)
 class StudiedSet:
-    """One data set. ``view``: None where there is no run to read; ``why``: then the reason."""
+    """One data set. ``view``: None where there is no run to read; ``why``: then the reason.
+
+    ``beside``: the report of its run is where a report of the study can lead to it.
+    """
 
     row: StudyRow
     view: RunView | None
     why: str = ""
+    beside: bool = True
 
     @property
     def title(self) -> str:
@@ -49,6 +53,11 @@ class StudyView:
         """The data sets whose runs could be read, with the runs."""
         return tuple((one, one.view) for one in self.sets if one.view is not None)
 
+    @property
+    def runs_beside(self) -> bool:
+        """Whether a report of this study can lead to those of its runs."""
+        return all(one.beside for one in self.sets)
+
     def places(self, label: str) -> tuple[tuple[StudiedSet, RunView, PipelineView], ...]:
         """Return where a pipeline was planned and its run could be read."""
         return tuple(
@@ -62,13 +71,16 @@ class StudyView:
         return next(iter(measured or found), None)
 
 
-def read_study(folder: StudyFolder) -> StudyView:
+def read_study(folder: StudyFolder, *, runs_beside: bool = True) -> StudyView:
     """Read a study and the runs of its rows; a run that does not hold is a row with the reason.
 
+    ``runs_beside``: False where what is made of it goes to a place without the runs.
     Raises UsageError where there is no study, IntegrityError where its own record does not hold.
     """
     record = folder.record()
-    return StudyView(record, tuple(_studied(folder, row) for row in record.rows), folder.path)
+    found = (_studied(folder, row) for row in record.rows)
+    sets = tuple(replace(one, beside=runs_beside) for one in found)
+    return StudyView(record, sets, folder.path)
 
 
 def _studied(folder: StudyFolder, row: StudyRow) -> StudiedSet:

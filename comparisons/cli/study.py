@@ -113,12 +113,12 @@ def run(
     raise typer.Exit(code)
 
 
-def _study_renderer(formats: list[str]) -> Callable[[Path], list[Path]]:
+def _study_renderer(formats: list[str], out: Path | None = None) -> Callable[[Path], list[Path]]:
     if not formats:
         return lambda _: []
     from he_compare.reports.study.study_document import write_study_report
 
-    return lambda folder: write_study_report(folder, formats)
+    return lambda folder: write_study_report(folder, formats, out)
 
 
 @study_app.command("status")
@@ -136,7 +136,17 @@ def study_status(study: StudyArgument, as_json: JsonFlag = False) -> None:
 
 
 @study_app.command("report")
-def report_of_study(study: StudyArgument, format: Formats = "md,html,pdf") -> None:
+def report_of_study(
+    study: StudyArgument,
+    format: Formats = "md,html,pdf",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder to write to, without the runs: nothing in the report leads to them.",
+            show_default="FOLDER/report",
+        ),
+    ] = None,
+) -> None:
     """Write the report of a study again, and those of its runs that are missing."""
     render = renderer(format, None)
     from he_compare.common.study.study_folder import StudyFolder
@@ -147,13 +157,13 @@ def report_of_study(study: StudyArgument, format: Formats = "md,html,pdf") -> No
     if not wanted:
         raise UsageError("no report format named", fix="pass for instance --format html")
     folder = StudyFolder(study)
-    for row in folder.record().rows:
+    for row in folder.record().rows if out is None else ():
         run = folder.run(row.name)
         if run.exists():
             home = scored(run.path).path / REPORT_HOME
             if any(not (home / f"{REPORT_HOME}.{one}").is_file() for one in wanted):
                 render(run.path)
-    for path in _study_renderer(wanted)(study):
+    for path in _study_renderer(wanted, out)(study):
         print(path)
 
 

@@ -33,6 +33,7 @@ from he_compare.reports.study.study_layout import (
 from he_compare.reports.study.study_titles import (
     protections,
     run_link,
+    where_it_leads,
 )
 
 
@@ -56,7 +57,7 @@ def attack_tables(study: StudyView) -> list[Table]:
             *(Column(one.title, weight=1.6) for one in part),
         )
         caption = caption_of_part("What attackers got of the images", number, len(parts))
-        note = inline("Each answer leads to the report of its run, where the attacks are.")
+        note = inline(where_it_leads(study, "Each answer", ", where the attacks are").strip())
         tables.append(Table(caption, columns, rows_under_titles(groups), note))
     return [*tables, _beyond_secrecy(study, labels)] if labels else []
 

@@ -76,17 +76,20 @@ def build_study_document(study: StudyView) -> Document:
     )
 
 
-def write_study_report(path: Path, formats: Sequence[str]) -> list[Path]:
-    """Write the report of a study into ``FOLDER/report``; return the files to open.
+def write_study_report(path: Path, formats: Sequence[str], out: Path | None = None) -> list[Path]:
+    """Write the report of a study into ``FOLDER/report`` or ``out``; return the files to open.
 
     Formats that are there already are written as well: no report beside the new one is an old one.
+    Outside the folder of the study nothing leads to its runs.
+
     Raises UsageError where there is no study or a file cannot be written, UnavailableError where a
     renderer's library is missing.
     """
     check_formats(formats)
     folder = StudyFolder(path)
-    document = build_study_document(read_study(folder))
-    home = path / REPORT_HOME
+    home = out if out is not None else path / REPORT_HOME
+    beside = home.resolve() == (path / REPORT_HOME).resolve()
+    document = build_study_document(read_study(folder, runs_beside=beside))
     there = [one for one in FORMATS if (home / f"{REPORT_HOME}.{one}").is_file()]
     with folder.claimed():
         return written_files(document, [*formats, *there], home)

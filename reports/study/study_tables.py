@@ -53,6 +53,7 @@ from he_compare.reports.study.study_titles import (
     protections,
     run_link,
     titles_of_sets,
+    where_it_leads,
 )
 
 # Of all data sets, beside the first of them.
@@ -104,8 +105,8 @@ def _overview_note(study: StudyView) -> str:
     return (
         f"95% intervals over {sampled_words(study)}. Bold: a loss is shown. {exact}"
         "“Twin”: the score of the same model without the protection; in brackets: a score itself, "
-        f"of what is not protected. Margin: {fixed(study.record.margins[ACCURACY], 2)}. Each "
-        "number leads to the report of its run. Milliseconds and bytes: lowest and highest over "
+        f"of what is not protected. Margin: {fixed(study.record.margins[ACCURACY], 2)}. "
+        f"{where_it_leads(study, 'Each number')}Milliseconds and bytes: lowest and highest over "
         "the data sets. Sent once: keys, weights, and what the server gets to train on."
     )
 

@@ -23,10 +23,15 @@ SIDE_TITLES = {
 
 
 def run_link(one: StudiedSet, words: str) -> Span:
-    """Return words that lead to the report of a data set's run; plain words where there is none."""
-    if one.view is None:
+    """Return words that lead to the report of a data set's run; plain words where it is not."""
+    if one.view is None or not one.beside:
         return Text(words)
     return DocumentLink(words, f"../{RUNS}/{one.row.name}/report/report")
+
+
+def where_it_leads(study: StudyView, what: str, there: str = "") -> str:
+    """Say that ``what`` leads to the report of its run; "" in a report that lies elsewhere."""
+    return f"{what} leads to the report of its run{there}. " if study.runs_beside else ""
 
 
 def by_side(study: StudyView) -> dict[str, list[str]]:

@@ -65,6 +65,16 @@ def test_it_is_written_in_every_format_and_its_links_lead_to_the_runs(tmp_path: 
     assert b"../runs/chest/report/report.pdf" in raw or b"/URI" in raw
 
 
+def test_a_report_that_is_published_elsewhere_leads_to_no_run(tmp_path: Path) -> None:
+    write_study(tmp_path / "study", sample_rows())
+    [page] = write_study_report(tmp_path / "study", ["md"], tmp_path / "published")
+    text = page.read_text()
+    assert "/runs/" not in text.replace("STUDY/runs/", "") and "leads to the report" not in text
+    pictures = re.findall(r"\]\((figures/[^)]*)\)", text)
+    assert pictures and all((page.parent / one).is_file() for one in pictures)
+    assert not (tmp_path / "study" / "report").exists()
+
+
 def test_a_format_that_is_there_is_written_again_with_another(tmp_path: Path) -> None:
     folder = sample_study(tmp_path)
     write_study_report(folder.path, ["md"])
