@@ -44,12 +44,14 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from he_compare.common import plugins
+from he_compare.common.dataset import choose_subset
 from he_compare.common.errors import UnknownNameError, UsageError
 from he_compare.common.identity import digest_of
 from he_compare.common.plugins import nearest
 from he_compare.common.study.study_records import PublishedFigure
 from he_compare.common.study.study_rules import DIFFERENCE_KINDS
 from he_compare.comparisons.measuring.config import RunConfig, load_config
+from he_compare.comparisons.measuring.dataset_opening import find_family
 from he_compare.comparisons.measuring.pipeline_spec import (
     PipelineSpec,
     parse_spec,
@@ -228,7 +230,19 @@ class _Reader:
             self._refuse(("seeds",), "seeds = [] names no training", "write seeds = [0]")
         if "seeds" in self._values:
             given["seeds"] = self._values["seeds"]
-        return AskedSet(name, title, dataset, self._config(given, place))
+        config = self._config(given, place)
+        if "subset" in given:
+            self._known_subset(dataset, config.subset, place)
+        return AskedSet(name, title, dataset, config)
+
+    def _known_subset(self, dataset: str, subset: str, place: tuple[str, ...]) -> None:
+        family, _ = find_family(dataset)
+        try:
+            choose_subset(family.name, subset, family.subsets)
+        except UnknownNameError as error:
+            tried = ((*place, "subset"), ("settings", "subset"))
+            where = next(one for one in tried if line_of_key(self._text, one))
+            self._refuse(where, error.problem, error.fix, unknown=True)
 
     def _config(self, given: dict[str, Any], place: tuple[str, ...]) -> RunConfig:
         profile = self._text_of(self._values, ("profile",), default="quick")

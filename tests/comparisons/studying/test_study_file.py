@@ -181,6 +181,8 @@ def test_papers_has_what_the_field_compares() -> None:
         ("[data.chest]", '[data."../x"]', 16, "cannot name a data set"),
         ('dataset = "pneumoniamnist"', "train_limit = 8", 23, "dataset is missing"),
         ("[settings]", "[setings]", 12, "did you mean 'settings'"),
+        ("epochs = 3", 'subset = "al"', 19, "dataset 'chestxray' has no subset 'al'"),
+        ("epochs = 2", 'subset = "balanced"', 14, "'pneumoniamnist' has no subset 'balanced'"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_line_and_the_way_out(
