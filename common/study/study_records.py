@@ -45,6 +45,11 @@ class StudyRow(Record):
     ended: bool = Field(default=False, description="Its run came to its end, attacks included")
 
 
+# What a figure may be of beside metrics: what attackers got, and seconds of encrypted training.
+SECRECY, TRAINING_SECONDS = "secrecy", "encrypted_training_seconds"
+NO_METRICS = (SECRECY, TRAINING_SECONDS)
+
+
 class PublishedFigure(Record):
     """A figure of somebody's publication, and which figure of this study stands beside it."""
 
@@ -53,7 +58,10 @@ class PublishedFigure(Record):
     says: str = Field(description="The figure as published, in words")
     data: str = Field(description="Name of the row that ours is of")
     pipeline: str = Field(description="Label of the pipeline that ours is of")
-    metric: str = Field(description="Name of the metric that ours is of")
+    metric: str = Field(
+        description="Name of the metric that ours is of; `secrecy`: what attackers got of the "
+        "images; `encrypted_training_seconds`: training on ciphertexts, after the upload"
+    )
     minus_twin: bool = Field(default=False, description="Ours is the difference to the twin")
     checked: str = Field(
         default="", description="Where the figure was read; '' where nobody verified it"

@@ -27,7 +27,7 @@
     says = "0.94"
     data = "chest"
     pipeline = "block-scramble[cipher=vit_block]"
-    metric = "accuracy"               # its name in scores.json
+    metric = "accuracy"               # its name in scores.json, or one of NO_METRICS
     minus_twin = false                # true: ours is the difference to the twin
     checked = "abstract"              # where it was read; left out: "not verified"
     differs = "other images"
@@ -48,7 +48,7 @@ from he_compare.common.dataset import choose_subset
 from he_compare.common.errors import UnknownNameError, UsageError
 from he_compare.common.identity import digest_of
 from he_compare.common.plugins import nearest
-from he_compare.common.study.study_records import PublishedFigure
+from he_compare.common.study.study_records import NO_METRICS, PublishedFigure
 from he_compare.common.study.study_rules import DIFFERENCE_KINDS
 from he_compare.comparisons.measuring.config import RunConfig, load_config
 from he_compare.comparisons.measuring.dataset_opening import find_family
@@ -356,7 +356,7 @@ class _Reader:
         metrics = [
             one.name for plugin in plugins.discover("metrics").values() for one in plugin.load()
         ]
-        self._one_of(texts["metric"], metrics, (*place, "metric"))
+        self._one_of(texts["metric"], [*metrics, *NO_METRICS], (*place, "metric"))
         asked_for = self._text_of(own, (*place, "pipeline"), most=LONGEST_REMARK)
         (label,) = self._specs({"pipeline": [asked_for]}, (*place, "pipeline")).values()
         its_own = {"pipelines": list(rows[texts["data"]].config.pipelines)}
@@ -365,6 +365,9 @@ class _Reader:
         minus = own.get("minus_twin", False)
         if not isinstance(minus, bool):
             self._refuse((*place, "minus_twin"), "minus_twin is neither true nor false", "")
+        if minus and texts["metric"] in NO_METRICS:
+            what = f"{texts['metric']} has no difference to the twin"
+            self._refuse((*place, "minus_twin"), what, "leave minus_twin out")
         return PublishedFigure(name=name, pipeline=label, minus_twin=minus, **texts, **remarks)
 
     def _one_of(self, value: str, known: Sequence[str], place: tuple[str, ...]) -> None:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from he_compare.common.run.encrypted_training import encrypted_training_of
 from he_compare.common.run.records import MetricValue, PairedDifference
 from he_compare.common.run.repeated_trainings import spread_beside
-from he_compare.common.run.spelling import MISSING, bracket, fixed
+from he_compare.common.run.spelling import MISSING, bracket, duration, fixed
 from he_compare.common.run.view import PipelineView
-from he_compare.common.study.study_records import PublishedFigure
+from he_compare.common.study.study_records import SECRECY, TRAINING_SECONDS, PublishedFigure
 from he_compare.common.study.study_view import StudiedSet, StudyView
 from he_compare.reports.document.nodes import Break, Column, Content, Inline, Row, Table, inline
 from he_compare.reports.metric_tables import title_of
+from he_compare.reports.study.study_attack_tables import attack_cell
 from he_compare.reports.study.study_titles import run_link
 
 NOT_VERIFIED, NO_RESULT = "not verified", "no result"
+TITLES = {
+    SECRECY: "What attackers got of the images",
+    TRAINING_SECONDS: "Training on ciphertexts, after the upload",
+}
 
 
 def published_table(study: StudyView) -> list[Table]:
@@ -42,13 +48,20 @@ def _cells(study: StudyView, one: PublishedFigure) -> tuple[Inline, ...]:
         inline(f"{one.work} ({one.checked or NOT_VERIFIED})"),
         inline(one.says),
         _ours(place, one),
-        inline(f"{title_of(one.metric)}{minus}; {one.pipeline}; {place.title}"),
+        inline(
+            f"{TITLES.get(one.metric) or title_of(one.metric)}{minus}; {one.pipeline}; ",
+            place.title,
+        ),
         inline(one.differs or MISSING),
     )
 
 
 def _ours(place: StudiedSet, one: PublishedFigure) -> Inline:
     """Return our figure with interval and trainings, as a link to its run."""
+    if one.metric == SECRECY:
+        return attack_cell(place, one.pipeline)
+    if one.metric == TRAINING_SECONDS:
+        return _training(place, one.pipeline)
     found, value = _found(place.pipeline(one.pipeline), one)
     if found is None or value is None:
         return inline(NO_RESULT)
@@ -57,6 +70,12 @@ def _ours(place: StudiedSet, one: PublishedFigure) -> Inline:
     for words in (bracket(found.interval, signed=signed), spread_beside(found, signed=signed)):
         parts += [Break(), words] if words else []
     return inline(*parts)
+
+
+def _training(place: StudiedSet, label: str) -> Inline:
+    pipeline = place.pipeline(label)
+    training = encrypted_training_of(pipeline) if pipeline else None
+    return inline(run_link(place, duration(training.seconds)) if training else NO_RESULT)
 
 
 def _found(

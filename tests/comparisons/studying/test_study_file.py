@@ -115,6 +115,7 @@ def test_published_figures_name_a_row_a_pipeline_and_a_metric() -> None:
         ('"block-scramble[cipher=vit_block]"\nm', '"plaintext"\nm', "unknown pipeline 'plaintext'"),
         ('metric = "accuracy"', 'metric = "acuracy"', r"unknown metric 'acuracy'.*accuracy"),
         ('metric = "accuracy"\n', "", "metric is missing"),
+        ('metric = "accuracy"', 'metric = "secrecy"', "secrecy has no difference to the twin"),
         ("minus_twin = true", "minus_twin = 1", "neither true nor false"),
         ("[published.somebody-2024]", "[published.Somebody]", "lower-case letters"),
         ('checked = "abstract"', 'cheked = "abstract"', "unknown key 'cheked'"),

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from he_compare.common.errors import UsageError
+from he_compare.common.run.encrypted_training import encrypted_training_of
 from he_compare.common.run.records import Interval
-from he_compare.common.run.spelling import fixed
+from he_compare.common.run.spelling import duration, fixed
 from he_compare.common.run.store import RunFolder
 from he_compare.common.study.study_folder import StudyFolder
 from he_compare.common.study.study_records import PublishedFigure
@@ -24,8 +25,8 @@ from he_compare.reports.render.markdown import markdown
 from he_compare.reports.study.published_table import published_table
 from he_compare.reports.study.study_document import build_study_document, write_study_report
 from tests.support.repository import ROOT
-from tests.support.samplerun import SampleRun
-from tests.support.samplerun.first_pages import HEAD, LOGISTIC, several_seeds, two_classes
+from tests.support.samplerun import PLAIN, TRAINED, SampleRun, build
+from tests.support.samplerun.first_pages import HEAD, LOGISTIC, TWO, several_seeds, two_classes
 from tests.support.samplestudy import (
     record_of,
     row_of,
@@ -152,6 +153,29 @@ def test_published_figures_stand_beside_ours_with_interval_and_source(tmp_path: 
     assert "minus twin" in second[3] and third[2] == "no result"
     assert "Somebody <b>" not in html(document_of(folder))
     assert published_table(read_study(sample_study(tmp_path / "none"))) == []
+
+
+def test_published_attacks_and_seconds_stand_beside_what_ours_came_to(tmp_path: Path) -> None:
+    trained = build((PLAIN, TRAINED), classes=TWO, n=60, untrained=False, rounds=1)
+    runs = {"chest": two_classes(), "mri": trained}
+    rows = {name: (row_of(name, run), run) for name, run in runs.items()}
+    folder = write_study(tmp_path, rows)
+    figures = [
+        figure(metric="secrecy"),
+        figure(metric="encrypted_training_seconds", pipeline="fhe-train", data="mri"),
+        figure(metric="encrypted_training_seconds", pipeline="fhe-head"),
+    ]
+    folder.write(folder.record().model_copy(update={"published": figures}))
+    study = read_study(folder)
+    training = study.sets[1].pipeline("fhe-train")
+    assert training is not None
+    told = encrypted_training_of(training)
+    assert told is not None
+    (table,) = published_table(study)
+    attacked, seconds, none = (["".join(plain(one)) for one in row.cells] for row in table.rows)
+    assert attacked[2].startswith("broken") and attacked[3].startswith("What attackers got")
+    assert seconds[2] == duration(told.seconds) and "after the upload" in seconds[3]
+    assert none[2] == "no result"
 
 
 def test_a_changed_margin_stands_among_the_deviations(tmp_path: Path) -> None:
