@@ -46,8 +46,8 @@ class StudyRow(Record):
 
 
 # What a figure may be of beside metrics: what attackers got, and seconds of encrypted training.
-SECRECY, TRAINING_SECONDS = "secrecy", "encrypted_training_seconds"
-NO_METRICS = (SECRECY, TRAINING_SECONDS)
+WHAT_ATTACKERS_GOT, TRAINING_SECONDS = "secrecy", "encrypted_training_seconds"
+NO_METRICS = (WHAT_ATTACKERS_GOT, TRAINING_SECONDS)
 
 
 class PublishedFigure(Record):

@@ -7,16 +7,20 @@ from he_compare.common.run.records import MetricValue, PairedDifference
 from he_compare.common.run.repeated_trainings import spread_beside
 from he_compare.common.run.spelling import MISSING, bracket, duration, fixed
 from he_compare.common.run.view import PipelineView
-from he_compare.common.study.study_records import SECRECY, TRAINING_SECONDS, PublishedFigure
+from he_compare.common.study.study_records import (
+    TRAINING_SECONDS,
+    WHAT_ATTACKERS_GOT,
+    PublishedFigure,
+)
 from he_compare.common.study.study_view import StudiedSet, StudyView
 from he_compare.reports.document.nodes import Break, Column, Content, Inline, Row, Table, inline
 from he_compare.reports.metric_tables import title_of
-from he_compare.reports.study.study_attack_tables import attack_cell
+from he_compare.reports.study.study_attack_tables import secrecy_cell
 from he_compare.reports.study.study_titles import run_link
 
 NOT_VERIFIED, NO_RESULT = "not verified", "no result"
 TITLES = {
-    SECRECY: "What attackers got of the images",
+    WHAT_ATTACKERS_GOT: "What attackers got of the images",
     TRAINING_SECONDS: "Training on ciphertexts, after the upload",
 }
 
@@ -58,8 +62,8 @@ def _cells(study: StudyView, one: PublishedFigure) -> tuple[Inline, ...]:
 
 def _ours(place: StudiedSet, one: PublishedFigure) -> Inline:
     """Return our figure with interval and trainings, as a link to its run."""
-    if one.metric == SECRECY:
-        return attack_cell(place, one.pipeline)
+    if one.metric == WHAT_ATTACKERS_GOT:
+        return secrecy_cell(place, one.pipeline)
     if one.metric == TRAINING_SECONDS:
         return _training(place, one.pipeline)
     found, value = _found(place.pipeline(one.pipeline), one)

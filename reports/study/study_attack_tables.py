@@ -46,7 +46,7 @@ def attack_tables(study: StudyView) -> list[Table]:
             (
                 title,
                 [
-                    Row((inline(label), *(attack_cell(one, label) for one in part)))
+                    Row((inline(label), *(secrecy_cell(one, label) for one in part)))
                     for label in mine
                 ],
             )
@@ -106,7 +106,7 @@ def _beyond_cells(study: StudyView, label: str) -> tuple[Inline, ...]:
     )
 
 
-def attack_cell(one: StudiedSet, label: str) -> Inline:
+def secrecy_cell(one: StudiedSet, label: str) -> Inline:
     """Return what attackers got from one protection on one data set, as a link to its run."""
     pipeline: PipelineView | None = one.pipeline(label)
     if one.view is None or pipeline is None:
