@@ -192,20 +192,7 @@ class OutcomeDraft:
             unit=metric.unit,
             note=NO_SPREAD if no_spread else "",
         )
-        limits = [*attack.limits, *self._limits_of_reference(), *self.target.limits()]
-        if no_spread:
-            limits.append(NO_SPREAD)
-        if self.key_seed is not None:
-            limits.append(SEEDED_KEYS)
-        if result.grey:
-            limits.append(GREY_LIMIT)
-        if floor_is_exceeded(judgement.verdict, interval):
-            limits.append(ABOVE_FLOOR if self.target.facts.pictures else OTHER_SIZE)
-        if result.gave_up:
-            limits.append(
-                f"the attack gave up under {len(result.gave_up)} of {len(result.values)} keys: "
-                f"{result.gave_up[0]}"
-            )
+        exceeded = floor_is_exceeded(judgement.verdict, interval)
         return AttackOutcome.model_validate(
             self._common()
             | self._adversary(attack.rung_on(self.target.facts))
@@ -235,10 +222,30 @@ class OutcomeDraft:
                 "seconds": result.seconds,
                 "pictures": list(pictures),
                 "artefacts": [picture.file for picture in pictures],
-                "limits": limits,
+                "limits": self._limits(attack, result, no_spread=no_spread, exceeded=exceeded),
                 "reference": self._reference(result),
             }
         )
+
+    def _limits(
+        self, attack: Attack, result: ScoresOverKeys, *, no_spread: bool, exceeded: bool
+    ) -> list[str]:
+        """Return what a result does not say. ``exceeded``: it lies above its floor."""
+        limits = [*attack.limits, *self._limits_of_reference(), *self.target.limits()]
+        if no_spread:
+            limits.append(NO_SPREAD)
+        if self.key_seed is not None:
+            limits.append(SEEDED_KEYS)
+        if result.grey:
+            limits.append(GREY_LIMIT)
+        if exceeded:
+            limits.append(ABOVE_FLOOR if self.target.facts.pictures else OTHER_SIZE)
+        if result.gave_up:
+            limits.append(
+                f"the attack gave up under {len(result.gave_up)} of {len(result.values)} keys: "
+                f"{result.gave_up[0]}"
+            )
+        return limits
 
     def of_finding(
         self,
