@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from he_compare.common.contracts import RunContext
+from he_compare.common.environment import keep_free_memory
 from he_compare.common.errors import DataError
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def build_convnet(
 
     from he_compare.common.backbones.weights import locate_weights, read_state
 
+    keep_free_memory()
     source = locate_weights(ARCHITECTURE, weights)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -21,6 +21,7 @@ from he_compare.common.backbones.device import (
     with_smaller_batches,
 )
 from he_compare.common.backbones.weights import WeightsSource, locate_weights, read_state
+from he_compare.common.environment import keep_free_memory
 from he_compare.common.errors import DataError, MessageError
 from he_compare.common.run.records import BackboneSummary
 from he_compare.common.types import Float32Array, Float64Array, PixelArray, PixelSource
@@ -48,6 +49,7 @@ def build_vit(
     """
     import timm
 
+    keep_free_memory()
     info = find_backbone(name)
     side = patch or info.patch
     if image_size % side:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -201,3 +202,30 @@ def test_peak_memory_sees_an_allocation_and_can_start_anew() -> None:
     before, during, after = map(int, told.stdout.split())
     assert during - before > 50 << 20
     assert after < during - (30 << 20)
+
+
+FREED_AND_TAKEN_AGAIN = """
+import resource
+import numpy as np
+from he_compare.common.environment import keep_free_memory
+assert keep_free_memory()
+size = 40 << 20
+np.ones(size, np.uint8)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    np.ones(size, np.uint8)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has mallopt")
+def test_memory_that_was_freed_is_taken_again_without_the_kernel() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FREED_AND_TAKEN_AGAIN], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) < 100, "a fault for each page, or each huge page, that is given anew"
+
+
+def test_without_mallopt_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment.ctypes, "CDLL", lambda _: object())
+    assert environment.keep_free_memory.__wrapped__() is False
