@@ -29,7 +29,7 @@ IN_PROCESS, OVER_HTTP = "tools.soak.bombarded", "tools.soak.bombarded_service"
 # Of all messages: to be bodies of requests; besides all others, through the real service.
 FRAMES_SHARE, SERVICE_SHARE = 0.05, 0.01
 # So many times as many are sent as are wanted: some are the same again, of a million every third.
-MARGIN, LARGE_MARGIN, LARGE = 1.03, 1.45, 200_000
+MARGIN, LARGE_MARGIN, LARGE = 1.03, 1.55, 200_000
 # The fewest of a use for a target: at all, and of all that are sent.
 FEWEST, FEWEST_SHARE = 4, 0.0003
 CHUNKS = {
