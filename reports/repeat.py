@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from he_compare.common.run.spelling import duration
+from he_compare.common.run.timing import seconds_of_cells
 from he_compare.common.run.view import RunView
 from he_compare.reports.document.nodes import Code, CodeBlock, Paragraph, inline
 
@@ -53,7 +54,7 @@ def _checkout(view: RunView) -> list[str]:
 
 def _time(view: RunView) -> str:
     """Say how long cells and attacks took here."""
-    cells = sum(record.seconds for record in view.records)
+    cells = seconds_of_cells(view)
     attacks = sum(outcome.seconds for outcome in view.outcomes)
     where = ""
     if len(view.environments) == 1:

@@ -7,6 +7,7 @@ was made before and used again counts with what it took when it was made.
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,7 +20,7 @@ from he_compare.common.run.single_images import (
     timed_images,
     totals_of,
 )
-from he_compare.common.run.view import PipelineView
+from he_compare.common.run.view import PipelineView, RunView
 from he_compare.common.types import Per, Side, Stage
 
 ONE_TIME = (Per.ONCE, Per.KEY)
@@ -232,3 +233,21 @@ def fit_seconds(pipeline: PipelineView) -> float | None:
     if all(step.reused for step in steps) or any(step.seconds is None for step in steps):
         return None
     return sum(step.seconds or 0.0 for step in steps)
+
+
+def seconds_of_cells(view: RunView) -> float:
+    """Return how long the cells of a run took; those that ran beside each other count once."""
+    spans: list[tuple[float, float]] = []
+    alone = 0.0
+    for one in view.records:
+        try:
+            begun = datetime.datetime.fromisoformat(one.started_at).timestamp()
+        except (ValueError, OverflowError, OSError):  # of a record from outside
+            alone += one.seconds
+        else:
+            spans.append((begun, begun + one.seconds))
+    total, end = alone, 0.0
+    for begun, ended in sorted(spans):
+        total += max(0.0, ended - max(begun, end))
+        end = max(end, ended)
+    return total

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from he_compare.common.run.timing import seconds_of_cells
 from he_compare.common.run.view import RunView
 
 SHORT_COMMIT = 12
@@ -29,7 +30,7 @@ def default_run_folder(view: RunView) -> str:
 
 def repeat_words(view: RunView) -> str:
     """Say how long repeating takes, and what kind of machine that was on."""
-    seconds = sum(one.seconds for one in view.records) + sum(one.seconds for one in view.outcomes)
+    seconds = seconds_of_cells(view) + sum(one.seconds for one in view.outcomes)
     minutes = max(1, round(seconds / 60))
     dirty = any(one.environment and one.environment.source_dirty for one in view.records)
     told = f"Repeat and verify (about {minutes} min):"

@@ -21,6 +21,7 @@ from he_compare.common.run.timing import (
     fit_seconds,
     latency_of,
     places_of,
+    seconds_of_cells,
     throughput_of,
 )
 from he_compare.common.run.view import RunView, read_run
@@ -46,6 +47,18 @@ def stage(
     return Measurement(
         stage=name, side=side, per=per, seconds=list(seconds), items=[1] * len(seconds)
     )
+
+
+def test_cells_beside_each_other_count_once(tmp_path: Path) -> None:
+    sample = three_pipelines()
+    begun = ("00:00", "00:30", "02:00", "never")
+    first = sample.records[0]
+    records = tuple(
+        first.model_copy(update={"started_at": f"2025-03-01T10:{at}+00:00", "seconds": 60.0})
+        for at in begun
+    )
+    view = replace(read_run(RunFolder(sample.write(tmp_path))), records=records)
+    assert seconds_of_cells(view) == 90 + 60 + 60
 
 
 def test_a_p99_needs_two_hundred_samples() -> None:
