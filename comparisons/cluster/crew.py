@@ -117,10 +117,11 @@ class Crew:
             FutureCancelledError,
             FuturesCancelledError,
         )
+        from distributed.comm import CommClosedError
 
         try:
             yield
-        except ClosedClientError:
+        except (ClosedClientError, CommClosedError):
             raise self._gone() from None
         except (FutureCancelledError, FuturesCancelledError):
             if self.client.status == "running":

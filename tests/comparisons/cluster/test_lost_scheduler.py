@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 from distributed.client import ClosedClientError, FutureCancelledError
+from distributed.comm import CommClosedError
 
 from he_compare.common.errors import CellError
 from he_compare.comparisons.cluster.crew import Crew
@@ -36,6 +37,7 @@ def crew(status: str) -> Crew:
     [
         ClosedClientError("Client is closed. Can't send unsubscribe-topic message."),
         FutureCancelledError("measure_cell", "scheduler-connection-lost"),
+        CommClosedError("in <TLS (closed) ConnectionPool.broadcast>: Stream is closed"),
     ],
 )
 def test_a_lost_scheduler_is_one_error_with_its_fix(error: Exception) -> None:
