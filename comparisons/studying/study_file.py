@@ -241,7 +241,7 @@ class _Reader:
             choose_subset(family.name, subset, family.subsets)
         except UnknownNameError as error:
             tried = ((*place, "subset"), ("settings", "subset"))
-            where = next(one for one in tried if line_of_key(self._text, one))
+            where = next((one for one in tried if line_of_key(self._text, one)), place)
             self._refuse(where, error.problem, error.fix, unknown=True)
 
     def _config(self, given: dict[str, Any], place: tuple[str, ...]) -> RunConfig:

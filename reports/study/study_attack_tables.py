@@ -57,7 +57,8 @@ def attack_tables(study: StudyView) -> list[Table]:
             *(Column(one.title, weight=1.6) for one in part),
         )
         caption = caption_of_part("What attackers got of the images", number, len(parts))
-        note = inline(where_it_leads(study, "Each answer", ", where the attacks are").strip())
+        told = where_it_leads(study, "Each answer", ", where the attacks are").strip()
+        note = inline(told) if told else ()
         tables.append(Table(caption, columns, rows_under_titles(groups), note))
     return [*tables, _beyond_secrecy(study, labels)] if labels else []
 

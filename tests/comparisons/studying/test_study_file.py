@@ -196,6 +196,13 @@ def test_what_is_wrong_is_named_with_its_line_and_the_way_out(
     assert words in str(refused.value)
 
 
+def test_an_unknown_subset_is_refused_however_it_is_written() -> None:
+    row = '{dataset = "pneumoniamnist", subset = "x"}'
+    inlined = f'pipelines = ["plaintext"]\ndata = {{small = {row}}}'
+    with pytest.raises(UnknownNameError, match="'pneumoniamnist' has no subset 'x'"):
+        parsed(inlined)
+
+
 def test_unknown_names_are_of_their_own_kind() -> None:
     for old, new in (("chestxray", "chestxrays"), ("image_size", "image_siez")):
         with pytest.raises(UnknownNameError):

@@ -71,6 +71,7 @@ def test_a_report_that_is_published_elsewhere_leads_to_no_run(tmp_path: Path) ->
     [page] = write_study_report(tmp_path / "study", ["md"], tmp_path / "published")
     text = page.read_text()
     assert "/runs/" not in text.replace("STUDY/runs/", "") and "leads to the report" not in text
+    assert not re.search(r"^Note\.\s*$", text, re.MULTILINE)
     pictures = re.findall(r"\]\((figures/[^)]*)\)", text)
     assert pictures and all((page.parent / one).is_file() for one in pictures)
     assert not (tmp_path / "study" / "report").exists()
